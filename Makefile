@@ -1,0 +1,31 @@
+# `make`: set up, run the suite `quick` on real data, write the report.   `make test`: set up, pass the tests.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: all run test fptt lint clean
+
+all: run
+
+run: $(READY)
+	$(BIN)/python run_all.py --scale laptop
+
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+fptt: $(READY)
+	$(BIN)/python -m throughtime.reports.fptt
+
+lint: $(READY)
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10: make PYTHON=python3.11"; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make environments: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

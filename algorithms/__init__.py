@@ -1,0 +1,1 @@
+"""Learning rules: one a file; `base.py` has the contract."""

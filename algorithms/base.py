@@ -1,0 +1,83 @@
+"""The contract of a learning rule, and the loss of one window that several rules share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from torch import Tensor
+
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network, Window, detached
+
+LossAt = Literal["end", "every"]
+"""Where the loss is taken: at the last step, or at every step and averaged."""
+
+
+class Claims(NamedTuple):
+    """What a rule says of itself, and checks may hold against it."""
+
+    gradient: Literal["exact", "truncated", "approximate"]
+    memory: Literal["O(1)", "O(K)", "O(T)"]
+    """Growth of training memory with the sequence length T, the input itself left out; K is the rule's window."""
+
+
+class Learnt(NamedTuple):
+    """What a rule reports of one window."""
+
+    output: Tensor
+    """[batch, outputs] after the window's last step, without a graph."""
+    loss: Tensor
+    """Scalar, without a graph: what the rule minimised here, regularisers left out."""
+
+
+class LearningRule(ABC):
+    """Assigns credit through time, one window of the sequence at a time.
+
+    The harness owns the sequence and the optimiser. For each sequence it calls `begin`, then `learn` with one window
+    after the other, then `end`; after each pass over the training data, `end_epoch`. The rule adds to the parameters'
+    `.grad` and calls `update`, which clips, steps the optimiser and clears the gradients. What a rule keeps between
+    windows it keeps on itself.
+
+    A rule is registered with `@algorithm("name")`; its options are the keyword-only parameters of its constructor.
+    """
+
+    claims: ClassVar[Claims]
+
+    @abstractmethod
+    def window(self, steps: int) -> int:
+        """Time steps the rule wants at once, 1 ... steps, for sequences of `steps`. The last window may be shorter."""
+
+    def supports(self, network: Network, task: Task) -> str | None:
+        """Why the rule cannot train this network on this task; None if it can."""
+        return None
+
+    def begin(self, network: Network, task: Task, batch: int, steps: int, update: Callable[[], None]) -> None:
+        """A new batch of sequences: state is zeroed. A rule with traces of its own adds them here."""
+        self.network, self.task, self.steps, self.update = network, task, steps, update
+        self.state: Any = network.initial_state(batch)
+
+    @abstractmethod
+    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
+        """One window: x [k, batch, inputs] holds the steps t ... t + k − 1; may call `self.update`."""
+
+    def end(self) -> None:
+        """The sequence is over: let go of what was kept for it."""
+        self.state = None
+
+    def end_epoch(self) -> None:
+        """The training data have been seen once more."""
+
+    def window_loss(self, x: Tensor, target: Tensor, loss_at: LossAt) -> tuple[Tensor, Window]:
+        """Unroll the network over x from the kept state, cut off from what came before; advance the kept state.
+
+        Returns:
+            The loss with its graph, and the window.
+        """
+        window = self.network.unroll(x, detached(self.state))
+        self.state = detached(window.state)
+        if loss_at == "end":
+            return self.task.loss(window.outputs[-1], target), window
+        every = target.repeat(len(x), *(1,) * (target.dim() - 1))
+        return self.task.loss(window.outputs.flatten(0, 1), every), window

@@ -1,0 +1,36 @@
+"""Backpropagation through time."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from throughtime.algorithms.base import Claims, LearningRule, Learnt, LossAt
+from throughtime.registry import algorithm
+
+
+@algorithm("bptt")
+class BPTT(LearningRule):
+    """Backpropagation through time: the gradient of the whole sequence, one update at its end.
+
+        ΔW = −η ∂E / ∂W,     E = ℓ_T  or  (1/T) Σ_t ℓ_t
+
+    The reference the other rules are measured against: with the surrogate in place of the spike's derivative, nothing
+    is dropped. Time O(T) a sequence; memory O(T), every step's activations are kept. Source: Werbos 1990.
+
+    Args:
+        loss_at: `end`: E = ℓ_T; `every`: the mean over all steps.
+    """
+
+    claims = Claims(gradient="exact", memory="O(T)")
+
+    def __init__(self, *, loss_at: LossAt = "end") -> None:
+        self.loss_at = loss_at
+
+    def window(self, steps: int) -> int:
+        return steps
+
+    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
+        loss, window = self.window_loss(x, target, self.loss_at)
+        loss.backward()
+        self.update()
+        return Learnt(window.outputs[-1].detach(), loss.detach())

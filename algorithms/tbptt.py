@@ -1,0 +1,54 @@
+"""Truncated backpropagation through time."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import PositiveInt
+from torch import Tensor
+
+from throughtime.algorithms.base import Claims, LearningRule, Learnt, LossAt
+from throughtime.registry import algorithm
+
+
+@algorithm("tbptt")
+class TruncatedBPTT(LearningRule):
+    """Truncated backpropagation through time: the graph is cut every K steps, with an update at each cut.
+
+        ΔW = −η ∂ℓ_p / ∂W,     window p = steps pK ... (p+1)K − 1, the state before it held constant
+
+    Drops all credit that crosses a cut. Equals BPTT when K ≥ T. Time O(T), as BPTT; memory O(K). Source: Williams and
+    Peng 1990; with `weights: ramp` and FPTT's windows it is the loop of FPTT without its regulariser.
+
+    Args:
+        window: K, in steps.
+        loss_at: `end`: at the window's last step; `every`: mean over its steps.
+        weights: `equal`, or `ramp`: window p of P weighs (p+1)/P, so that early guesses count less.
+    """
+
+    claims = Claims(gradient="truncated", memory="O(K)")
+
+    def __init__(
+        self,
+        *,
+        window: PositiveInt = 10,
+        loss_at: LossAt = "end",
+        weights: Literal["equal", "ramp"] = "equal",
+    ) -> None:
+        self.K, self.loss_at, self.weights = window, loss_at, weights
+
+    def window(self, steps: int) -> int:
+        return min(self.K, steps)
+
+    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
+        loss, window = self.window_loss(x, target, self.loss_at)
+        if self.weights == "ramp":
+            loss = loss * ramp(t, self.window(self.steps), self.steps)
+        loss.backward()
+        self.update()
+        return Learnt(window.outputs[-1].detach(), loss.detach())
+
+
+def ramp(t: int, K: int, steps: int) -> float:
+    """(p+1)/P for the window p that begins at step t, of P windows of K steps."""
+    return (t // K + 1) / -(-steps // K)

@@ -1,0 +1,129 @@
+"""From the files that a run's passes left to its record."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from datetime import datetime, timezone
+from pathlib import Path
+
+from throughtime.machine import git_state, machine, versions
+from throughtime.passes import PassResult
+from throughtime.plan import Planned
+from throughtime.record import Failure, Measure, Record, write_whole
+from throughtime.spec import Pass, RunSpec
+from throughtime.store import read_curve
+
+LOG_TAIL_LINES = 20
+MEASURED_IN = {"memory": {"peak_process_bytes": "byte"}, "time": {"wall_time": "second a sequence"}}
+"""The headline number of a pass that runs once a cell: what other replicates say is missing, and why."""
+
+
+def pass_file(folder: Path, name: Pass) -> Path:
+    """Where a pass leaves its result."""
+    return folder / f"{name}.json"
+
+
+def settle(folder: Path, name: Pass, exit_code: int | None) -> None:
+    """A child that left no result was ended from outside or left on its own: write that down in its place."""
+    path = pass_file(folder, name)
+    if path.exists():
+        return
+    if exit_code is not None and exit_code < 0:
+        result = PassResult(
+            status="killed",
+            failure=Failure(reason=f"ended by {signal.Signals(-exit_code).name}", exit_code=exit_code),
+        )
+    else:
+        reason = f"the process left with exit code {exit_code} and no result"
+        result = PassResult(status="error", failure=Failure(reason=reason, exit_code=exit_code))
+    write_whole(path, result.model_dump_json())
+
+
+def assemble(planned: Planned, folder: Path, passes: list[Pass], suite_argument: str, started: float) -> Record:
+    """The record of a run whose `passes` are over.
+
+    The status is that of the training pass, or of the first pass that failed when there is none; a measuring pass that
+    failed beside a training pass leaves its measures missing, with the reason.
+    """
+    spec = planned.spec
+    results = {name: PassResult.model_validate_json(pass_file(folder, name).read_text()) for name in passes}
+    judged = [results["train"]] if "train" in results else list(results.values())
+    failed = next((result for result in judged if result.status != "ok"), None)
+    measures: dict[str, Measure] = {}
+    for name in spec.passes:
+        if name in results:
+            measures.update(results[name].measures)
+        if name in MEASURED_IN:
+            measures = {**_missing(name, results.get(name)), **measures}
+    return Record(
+        id=planned.id,
+        label=spec.label,
+        spec=spec,
+        status=failed.status if failed else "ok",
+        measures=measures,
+        failure=_told(failed.failure, folder) if failed and failed.failure else None,
+        phases=results["train"].phases if "train" in results else {},
+        machine=machine(spec.threads),
+        versions=versions(),
+        code={**planned.code, **git_state()},
+        dataset_sha256=next((r.dataset_sha256 for r in results.values() if r.dataset_sha256), None),
+        command=command(spec, suite_argument),
+        started=datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+        seconds=sum(result.seconds for result in results.values()),
+        contended=results["time"].contended if "time" in results else None,
+    )
+
+
+def skipped(planned: Planned, suite_argument: str, started: float) -> Record:
+    """The record of a run that its rule does not support."""
+    return Record(
+        id=planned.id,
+        label=planned.spec.label,
+        spec=planned.spec,
+        status="skipped",
+        failure=Failure(reason=planned.unsupported or ""),
+        code={**planned.code, **git_state()},
+        versions=versions(),
+        machine=machine(planned.spec.threads),
+        command=command(planned.spec, suite_argument),
+        started=datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+    )
+
+
+def command(spec: RunSpec, suite_argument: str) -> str:
+    """The command that repeats this one run."""
+    words = [
+        "throughtime",
+        "run",
+        suite_argument,
+        "--scale",
+        spec.scale,
+        "--only",
+        spec.label,
+        "--rerun",
+        "all",
+    ]
+    return shlex.join(words)
+
+
+def _missing(name: Pass, result: PassResult | None) -> dict[str, Measure]:
+    """Placeholders, with the reason, for the numbers of a measuring pass that gave none for this run."""
+    if result is None:
+        reason = "measured once a cell, on its first replicate"
+    elif result.status != "ok":
+        reason = f"{name} pass {result.status}: {result.failure.reason if result.failure else ''}"
+    else:
+        return {}
+    return {
+        measure: Measure(value=None, unit=unit, method=f"{name} pass", missing=reason)
+        for measure, unit in MEASURED_IN[name].items()
+    }
+
+
+def _told(failure: Failure, folder: Path) -> Failure:
+    """The failure with the last epoch reached and the end of the log."""
+    curve, log = read_curve(folder), folder / "log"
+    where = f"epoch {curve[-1]['epoch']}, update {curve[-1]['updates']}" if curve else "before the first epoch's end"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    return failure.model_copy(update={"where": where, "log_tail": lines[-LOG_TAIL_LINES:]})

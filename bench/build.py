@@ -1,0 +1,37 @@
+"""From a spec to the things it names."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.datasets.base import Dataset
+from throughtime.networks.base import Network
+from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
+from throughtime.seeds import stream
+from throughtime.spec import RunSpec
+
+
+class Built(NamedTuple):
+    """What a run works on."""
+
+    dataset: Dataset
+    network: Network
+    rule: LearningRule
+
+
+def build(spec: RunSpec) -> Built:
+    """Make dataset, network and rule; the weights come from the `weights` stream of the run's replicate."""
+    dataset = DATASETS[spec.dataset.name].factory(**spec.dataset.options)
+    torch.manual_seed(stream(spec.seed, "weights", spec.replicate))
+    network = NETWORKS[spec.network.name].factory(
+        dataset.inputs,
+        dataset.outputs,
+        partial(NEURONS[spec.neuron.name].factory, **spec.neuron.options),
+        **spec.network.options,
+    )
+    rule = ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
+    return Built(dataset, network, rule)

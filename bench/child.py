@@ -1,0 +1,61 @@
+"""The body of the fresh process that runs one pass. Importing this module imports torch and runs nothing: the fork
+server does so once, and each child starts from there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from throughtime.passes import PassResult, run_pass
+from throughtime.record import Failure, Status, write_whole
+from throughtime.registry import load_plugin
+from throughtime.spec import Pass, RunSpec
+from throughtime.training import DivergedError
+
+
+def main(name: Pass, spec: dict[str, Any], folder: Path, plugins: list[str]) -> None:
+    """Run one pass and leave `<pass>.json`, whatever it raises; a process that is killed leaves none."""
+    os.setsid()  # a group of its own: the terminal's Ctrl-C is for the runner, and one kill reaches grandchildren
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _log_to(folder / "log")
+    print(f"-- {name} pass", flush=True)
+    try:
+        for plugin in plugins:
+            load_plugin(plugin)
+        result = run_pass(name, RunSpec.model_validate(spec), folder)
+    except Exception as error:
+        traceback.print_exc()
+        reason = str(error) if isinstance(error, DivergedError) else f"{type(error).__name__}: {error}"
+        result = PassResult(status=status_of(error), failure=Failure(reason=reason.splitlines()[0]))
+    write_whole(folder / f"{name}.json", result.model_dump_json())
+
+
+def status_of(error: Exception) -> Status:
+    """The status an exception ends a run with. torch says `out of memory` or `can't allocate memory` in a RuntimeError."""
+    if isinstance(error, DivergedError):
+        return "diverged"
+    told = str(error).lower()
+    if isinstance(error, MemoryError) or "out of memory" in told or "can't allocate memory" in told:
+        return "oom"
+    return "error"
+
+
+def _log_to(path: Path) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,277 @@
+"""The command line. Everything heavy is imported inside the commands, so that `--help` answers at once.
+
+Exit codes: 0 fine; 1 a run failed, or something could not be written; 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from throughtime.errors import UsageError
+
+app = typer.Typer(
+    help="Benchmark and reproduction suite for learning rules of spiking networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Datasets: where they come from, and fetching them.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+class ScaleName(str, Enum):
+    """Sizes of a suite."""
+
+    tiny = "tiny"
+    laptop = "laptop"
+    paper = "paper"
+
+
+class RerunName(str, Enum):
+    """Which records to make again."""
+
+    none = "none"
+    failed = "failed"
+    all = "all"
+
+
+class Format(str, Enum):
+    """Of a table."""
+
+    text = "text"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+
+
+SuiteArgument = Annotated[str, typer.Argument(help="Name of a suite, or path of a suite's YAML.", metavar="SUITE")]
+ScaleOption = Annotated[ScaleName, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
+ResultsOption = Annotated[Path, typer.Option(help="Folder of results.", metavar="DIR")]
+PluginOption = Annotated[
+    list[Path],
+    typer.Option("--plugin", help="Python file that registers components; repeatable.", metavar="FILE"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+SourceOption = Annotated[
+    list[Path], typer.Option("--source", help="Folder to look for datasets in; repeatable.", metavar="DIR")
+]
+RESULTS = Path("results/runs")
+NONE: list[Path] = []
+
+
+@app.command("ls")
+def list_components(
+    kind: Annotated[str | None, typer.Argument(help="algorithms, neurons, networks, datasets or suites.")] = None,
+    plugin: PluginOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is registered: name, one line, origin."""
+    from throughtime.errors import suggestion
+    from throughtime.registry import REGISTRIES
+    from throughtime.suite import suite_names, suite_summary
+
+    _load(plugin)
+    kinds = [*REGISTRIES, "suites"]
+    if kind is not None and kind not in kinds:
+        raise UsageError(f'no kind "{kind}"', hint=suggestion(kind, kinds))
+    rows = [
+        {"kind": k, "name": name, "summary": registry[name].summary, "origin": registry[name].origin}
+        for k, registry in REGISTRIES.items()
+        for name in registry.names()
+        if kind in (None, k)
+    ]
+    if kind in (None, "suites"):
+        rows += [
+            {"kind": "suites", "name": name, "summary": suite_summary(name), "origin": "throughtime"}
+            for name in suite_names()
+        ]
+    _print_rows(rows, as_json)
+
+
+@app.command()
+def plan(
+    suite: SuiteArgument,
+    scale: ScaleOption = ScaleName.laptop,
+    results: ResultsOption = RESULTS,
+    plugin: PluginOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what `run` would do: the runs, what is skipped and why, what is there already."""
+    from throughtime.plan import by_cell
+
+    planned, _ = _planned(suite, scale, results, plugin)
+    if as_json:
+        rows = [
+            {"id": p.id, "label": p.spec.label, "unsupported": p.unsupported, "recorded": p.recorded} for p in planned
+        ]
+        return _print_rows(rows, True)
+    _print_rows([cell.row() for cell in by_cell(planned)], False)
+    print(_totals(planned))
+
+
+@app.command()
+def run(
+    suite: SuiteArgument,
+    scale: ScaleOption = ScaleName.laptop,
+    results: ResultsOption = RESULTS,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Training passes at a time; default: one a core.")] = None,
+    rerun: Annotated[RerunName, typer.Option(help="Records to make again.")] = RerunName.none,
+    only: Annotated[str | None, typer.Option(help="One run, by its label or id.", metavar="RUN")] = None,
+    plugin: PluginOption = NONE,
+    source: SourceOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a suite. A run that has its record is not run again."""
+    from throughtime.errors import suggestion
+    from throughtime.runner import Runner, to_run
+
+    os.environ["THROUGHTIME_DATA"] = os.pathsep.join([*map(str, source), os.environ.get("THROUGHTIME_DATA", "")])
+    planned, store = _planned(suite, scale, results, plugin)
+    chosen = to_run(planned, rerun.value)
+    if only is not None:
+        if only not in {name for p in planned for name in (p.id, p.spec.label)}:
+            raise UsageError(f'no run "{only}" in {suite}', hint=suggestion(only, (p.spec.label for p in planned)))
+        chosen = [p for p in chosen if only in (p.id, p.spec.label)]
+    if not chosen and not as_json:
+        failed = sum(p.recorded not in ("ok", "skipped") for p in planned)
+        again = f"; {failed} of them failed, `--rerun failed` tries them again" if failed else ""
+        print(f"nothing to do: each of the {len(planned)} runs has its record in {results}{again}")
+    progress = _progress(as_json)
+    jobs = jobs or max(1, (os.cpu_count() or 1) // planned[0].spec.threads)
+    plugins = [str(path.resolve()) for path in plugin]
+    try:
+        records = Runner(store, suite, plugins, jobs, progress).run(planned, chosen) if chosen else []
+    except KeyboardInterrupt:
+        print("interrupted: finished runs are kept; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(130) from None
+    finally:
+        progress.end()
+    if as_json:
+        print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
+    if any(record.status not in ("ok", "skipped") for record in records):
+        raise typer.Exit(1)
+
+
+@app.command()
+def table(
+    suite: Annotated[str | None, typer.Argument(help="One suite; all that were run if left out.")] = None,
+    measure: Annotated[str, typer.Option(help="A measure's name; `metric`: accuracy or mse.")] = "metric",
+    form: Annotated[Format, typer.Option("--format", help="Of the output.")] = Format.text,
+    results: ResultsOption = RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the table rules x neurons x datasets, from records."""
+    from throughtime.reports.tables import render
+    from throughtime.store import Store
+
+    print(render(Store(results), suite, measure, "json" if as_json else form.value))
+
+
+@app.command()
+def report(
+    suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
+    results: ResultsOption = RESULTS,
+    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out"),
+) -> None:
+    """Write the HTML page, the tables and the figures, from records."""
+    from throughtime.reports.report import write_report
+    from throughtime.store import Store
+
+    print(f"report: {write_report(Store(results), out, suite).resolve()}")
+
+
+@data_app.command("ls")
+def list_data(as_json: JsonOption = False) -> None:
+    """List the datasets with licence and whether their files are here."""
+    from throughtime.registry import DATASETS
+
+    rows = [
+        {
+            "name": name,
+            "licence": DATASETS[name].factory.licence,
+            "summary": DATASETS[name].summary,
+        }
+        for name in DATASETS.names()
+    ]
+    _print_rows(rows, as_json)
+
+
+@data_app.command("fetch")
+def fetch_data(name: str, source: SourceOption = NONE) -> None:
+    """Bring a dataset's files into reach, and verify them."""
+    from throughtime.registry import DATASETS
+
+    os.environ["THROUGHTIME_DATA"] = os.pathsep.join([*map(str, source), os.environ.get("THROUGHTIME_DATA", "")])
+    dataset = DATASETS[name].factory()
+    digest = dataset.sha256() or "generated, no files"
+    sizes = ", ".join(f"{split} {dataset.size(split)}" for split in ("train", "validation", "test"))
+    print(f"{name}: {sizes} sequences; SHA-256 {digest}")
+
+
+def _load(plugins: list[Path]) -> None:
+    from throughtime.registry import load_plugin
+
+    for plugin in plugins:
+        load_plugin(plugin)
+
+
+def _planned(suite: str, scale: ScaleName, results: Path, plugins: list[Path]) -> tuple[list[Any], Any]:
+    from throughtime.plan import plan
+    from throughtime.store import Store
+    from throughtime.suite import load_suite
+
+    store = Store(results)
+    _load(plugins)
+    return plan(load_suite(suite).expand(scale.value), store), store
+
+
+def _totals(planned: list[Any]) -> str:
+    from collections import Counter
+
+    fate = Counter(
+        "have their record" if p.recorded else "will be skipped" if p.unsupported else "will run" for p in planned
+    )
+    return f"{len(planned)} runs: " + ", ".join(f"{count} {what}" for what, count in fate.items())
+
+
+def _progress(quiet: bool) -> Any:
+    from throughtime.progress import PlainProgress, TerminalProgress
+
+    if sys.stderr.isatty() and not quiet:
+        from rich.console import Console
+
+        return TerminalProgress(Console(stderr=True))
+    return PlainProgress(sys.stderr)
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        return print(json.dumps(rows))
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console(soft_wrap=not sys.stdout.isatty()).print(table, markup=False, highlight=False)
+
+
+def main() -> None:
+    """Run a command; tell wrong use in one or two lines."""
+    try:
+        app(standalone_mode=True)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

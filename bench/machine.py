@@ -1,0 +1,80 @@
+"""Where a number came from: the machine, the versions, the state of the code."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+RECORDED_VERSIONS = ("throughtime", "torch", "torchvision", "numpy", "scikit-learn")
+
+
+def machine(threads: int) -> dict[str, Any]:
+    """Processor, cores, memory, system, and how many threads the run was given."""
+    return {
+        "processor": _processor(),
+        "cores": psutil.cpu_count(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": platform.platform(),
+        "threads": threads,
+        "device": "cpu",
+        "denormals": "flushed to zero",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    found = {"python": platform.python_version()}
+    for name in RECORDED_VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the checkout that throughtime runs from, and whether it was changed; nulls when it is no checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = _git(here, "rev-parse", "HEAD")
+        return {
+            "commit": commit,
+            "changed": bool(_git(here, "status", "--porcelain", "--untracked-files=no")),
+        }
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "changed": None}
+
+
+class OtherLoad:
+    """Seconds of processor time that other processes used since this was made; user and system time of all cores."""
+
+    def __init__(self) -> None:
+        self._start = self._busy()
+
+    def seconds(self) -> float:
+        """May be slightly negative: the kernel counts in ticks of 10 ms."""
+        return self._busy() - self._start
+
+    @staticmethod
+    def _busy() -> float:
+        everyone, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        return everyone.user + everyone.system - own.user - own.system
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

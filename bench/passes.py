@@ -1,0 +1,167 @@
+"""The three passes of a run, each in a process of its own because each would disturb the others."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import TextIO
+
+import pydantic
+import torch
+
+from throughtime import process_memory
+from throughtime.build import Built, build
+from throughtime.datasets.base import Batch
+from throughtime.machine import OtherLoad
+from throughtime.record import Failure, Measure, Status
+from throughtime.seeds import stream
+from throughtime.spec import Pass, RunSpec
+from throughtime.training import Clock, DivergedError, Updater, learn_batch, train
+
+WARM_UP_BATCHES = 2
+TIMED_BATCHES = (5, 20)
+"""At least, at most; between them as many as fit into TIMED_SECONDS."""
+TIMED_SECONDS = 1.0
+CONTENDED = 0.05
+"""Share of one core that others may use during the timed batches before the record says `contended`."""
+
+
+class PassResult(pydantic.BaseModel):
+    """What a pass leaves for the runner: written by the child as `<pass>.json`, whole or not at all."""
+
+    status: Status = "ok"
+    failure: Failure | None = None
+    measures: dict[str, Measure] = {}
+    phases: dict[str, float] = {}
+    seconds: float = 0.0
+    """Wall time of the pass, from the start of its code to its end."""
+    contended: bool | None = None
+    dataset_sha256: str | None = None
+
+
+def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
+    """Train and test; the curve grows in `curve.jsonl` line by line, so that a kill loses no epoch."""
+    start = time.perf_counter()
+    with (folder / "curve.jsonl").open("w", encoding="utf-8") as curve:
+        trained = train(spec, built, lambda row: _append(curve, row))
+    seconds = time.perf_counter() - start
+    task = built.dataset.task
+    unit = "fraction" if task.metric == "accuracy" else "1"
+    n = built.dataset.size("test")
+    measures = {
+        task.metric: Measure(
+            value=trained.final.metric,
+            unit=unit,
+            method=f"test split ({n} sequences), weights of the last epoch",
+        ),
+        f"{task.metric}_best_validation": Measure(
+            value=trained.best.metric,
+            unit=unit,
+            method=f"test split, weights of epoch {trained.best_epoch}, the best on the validation split",
+        ),
+        "chance": Measure(value=task.chance, unit=unit, method="the metric of a network that has learnt nothing"),
+        "loss": Measure(value=trained.loss, unit="1", method="mean of the rule's losses over the last epoch"),
+        "firing_rate": Measure(
+            value=trained.final.firing_rate,
+            unit="spikes per neuron and step",
+            method="mean over the test split and all layers, weights of the last epoch",
+        ),
+        "training_time": Measure(
+            value=seconds, unit="second", method="whole training pass; other runs may share the machine"
+        ),
+    }
+    return PassResult(measures=measures, phases=trained.phases, dataset_sha256=built.dataset.sha256())
+
+
+def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
+    """Time training on one batch again and again, after a warm-up, with the machine to itself."""
+    batch, update = _one_batch(spec, built), Updater(built.network, spec.training, Clock())
+    for _ in range(WARM_UP_BATCHES):
+        _learn_finite(built, batch, update)
+    samples: list[float] = []
+    others, begun = OtherLoad(), time.perf_counter()
+    least, most = TIMED_BATCHES
+    while len(samples) < least or (len(samples) < most and time.perf_counter() - begun < TIMED_SECONDS):
+        start = time.perf_counter()
+        _learn_finite(built, batch, update)
+        samples.append(time.perf_counter() - start)
+    wall = time.perf_counter() - begun
+    steps, sequences = batch.x.shape[:2]
+    method = (
+        f"median of {len(samples)} batches of {sequences} sequences x {steps} steps after {WARM_UP_BATCHES} of "
+        f"warm-up, {spec.threads} thread(s), exclusive"
+    )
+    per_sequence = [sample / sequences for sample in samples]
+    median = statistics.median(per_sequence)
+    return PassResult(
+        measures={
+            "wall_time": Measure(value=median, unit="second a sequence", method=method, samples=per_sequence),
+            "wall_time_step": Measure(value=median / steps, unit="second a sequence and step", method=method),
+        },
+        contended=others.seconds() > CONTENDED * wall,
+    )
+
+
+def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
+    """Growth of the process's peak while it trains on two batches, over the level with model and input in memory."""
+    unit, method = "byte", "VmHWM after a reset, over VmRSS with model and input batch loaded; two batches"
+    reason = process_memory.available()
+    if reason:
+        return PassResult(
+            measures={"peak_process_bytes": Measure(value=None, unit=unit, method=method, missing=reason)}
+        )
+    batch = _one_batch(spec, built)
+    # Code and library buffers that any training touches must not count: warm up on a twin that is then thrown away.
+    twin = build(spec)
+    few = Batch(batch.x[:2, :2].contiguous(), batch.target[:2])
+    _learn_finite(twin, few, Updater(twin.network, spec.training, Clock()))
+    del twin, few
+    update = Updater(built.network, spec.training, Clock())
+    process_memory.give_back_freed()
+    process_memory.reset_peak()
+    level = process_memory.resident_bytes()
+    for _ in range(2):
+        _learn_finite(built, batch, update)
+    growth = process_memory.peak_bytes() - level
+    return PassResult(
+        measures={
+            "peak_process_bytes": Measure(value=growth, unit=unit, method=method),
+            "level_process_bytes": Measure(value=level, unit=unit, method="VmRSS before the first batch"),
+            "input_bytes": Measure(
+                value=batch.x.numel() * batch.x.element_size(),
+                unit=unit,
+                method="one batch of inputs, counted",
+            ),
+        }
+    )
+
+
+PASSES = {"train": train_pass, "time": time_pass, "memory": memory_pass}
+
+
+def run_pass(name: Pass, spec: RunSpec, folder: Path) -> PassResult:
+    """Build what the spec names and run one pass on it."""
+    torch.set_num_threads(spec.threads)
+    # Surrogates underflow far from the threshold, and arithmetic on denormals is ten times slower.
+    torch.set_flush_denormal(True)
+    start = time.perf_counter()
+    result = PASSES[name](spec, build(spec), folder)
+    return result.model_copy(update={"seconds": time.perf_counter() - start})
+
+
+def _one_batch(spec: RunSpec, built: Built) -> Batch:
+    order = torch.Generator().manual_seed(stream(spec.seed, "data order", spec.replicate))
+    return next(built.dataset.batches("train", spec.training.batch, order))
+
+
+def _learn_finite(built: Built, batch: Batch, update: Updater) -> None:
+    loss = learn_batch(built.rule, built.network, built.dataset, batch, update)
+    if not torch.isfinite(loss):
+        raise DivergedError(f"loss is {float(loss)} at update {update.count}")
+
+
+def _append(file: TextIO, row: dict[str, float]) -> None:
+    file.write(json.dumps(row) + "\n")
+    file.flush()

@@ -1,0 +1,113 @@
+"""Progress: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from throughtime.record import Record
+from throughtime.spec import Pass, RunSpec
+from throughtime.store import read_curve
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+InHand = tuple[RunSpec, Pass, Path]
+"""A pass at work: what it runs, which pass, the folder its curve grows in."""
+
+
+class Progress(ABC):
+    """Told by the runner of what happens; shows it."""
+
+    def begin(self, specs: Sequence[RunSpec]) -> None:
+        """These runs will be made."""
+        self.total, self.done, self.start = len(specs), 0, time.monotonic()
+
+    @abstractmethod
+    def running(self, in_hand: Sequence[InHand]) -> None:
+        """These passes are at work now; called a few times a second at most."""
+
+    def finished(self, record: Record) -> None:
+        """A run has its record."""
+        self.done += 1
+        self.show(f"[{self.done}/{self.total}] {describe(record)}")
+
+    @abstractmethod
+    def show(self, line: str) -> None:
+        """Print a line that stays."""
+
+    def end(self) -> None:
+        """No more will come."""
+
+
+class PlainProgress(Progress):
+    """A line a run, and one when a pass starts: for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def begin(self, specs: Sequence[RunSpec]) -> None:
+        super().begin(specs)
+        self._shown: set[tuple[str, Pass]] = set()
+
+    def running(self, in_hand: Sequence[InHand]) -> None:
+        for spec, name, _ in in_hand:
+            if (spec.label, name) not in self._shown:
+                self._shown.add((spec.label, name))
+                self.show(f"{name:>6}  {spec.label}")
+
+    def show(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class TerminalProgress(Progress):
+    """Runs done, the passes in hand with their epoch, time left."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.status import Status
+
+        self._console = console
+        self._status = Status("starting", console=console)
+
+    def begin(self, specs: Sequence[RunSpec]) -> None:
+        super().begin(specs)
+        self._status.start()
+
+    def running(self, in_hand: Sequence[InHand]) -> None:
+        hands = "   ".join(_hand(spec, name, folder) for spec, name, folder in in_hand)
+        self._status.update(f"{self.done}/{self.total} runs   {hands}   {self._left()}")
+
+    def show(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False)
+
+    def end(self) -> None:
+        self._status.stop()
+
+    def _left(self) -> str:
+        if not self.done:
+            return "time left: not known yet"
+        seconds = (time.monotonic() - self.start) / self.done * (self.total - self.done)
+        return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"
+
+
+def describe(record: Record) -> str:
+    """`ok  fptt ltc digits #0  accuracy 0.934  14.2 s`, or the status and the reason."""
+    if record.status != "ok":
+        where = f" ({record.failure.where})" if record.failure and record.failure.where else ""
+        return f"{record.status}  {record.label}: {record.reason}{where}"
+    shown = [
+        f"{name} {record.measures[name].value:.4g}"
+        for name in ("accuracy", "mse", "peak_process_bytes")
+        if name in record.measures and record.measures[name].value is not None
+    ]
+    return f"ok  {record.label}  {'  '.join(shown)}  {record.seconds:.1f} s"
+
+
+def _hand(spec: RunSpec, name: Pass, folder: Path) -> str:
+    if name != "train":
+        return f"{spec.label}: {name}"
+    curve = read_curve(folder)
+    return f"{spec.label}: epoch {int(curve[-1]['epoch']) if curve else 0}/{spec.training.epochs}"

@@ -1,0 +1,218 @@
+"""The four registries: who is registered, under which name, from where, with which options.
+
+A component is registered by one decorator. It comes from a file in its folder of the package, from an entry point of
+an installed package (group `throughtime.algorithms`, ...), or from a file named with `--plugin`. Nothing here imports
+torch: the folders are imported when a registry is first asked for something.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import json
+import pkgutil
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+
+from throughtime.errors import UsageError, suggestion
+
+Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Component:
+    """One registered thing: `factory(..., **options)` builds it."""
+
+    kind: str
+    name: str
+    factory: Callable[..., Any]
+    origin: str
+    """`throughtime`, the top package of an entry point, or the plugin's path."""
+
+    @property
+    def place(self) -> str:
+        """`file:line` of the definition; its module and name where there is no file (an interactive session)."""
+        try:
+            return f"{inspect.getsourcefile(self.factory)}:{inspect.getsourcelines(self.factory)[1]}"
+        except (OSError, TypeError):
+            return f"{self.factory.__module__}.{self.factory.__qualname__}"
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring."""
+        return (inspect.getdoc(self.factory) or "no docstring").splitlines()[0]
+
+    @cached_property
+    def options(self) -> type[pydantic.BaseModel]:
+        """The keyword-only parameters of the factory, as a strict model: types, bounds and defaults."""
+        function = self.factory.__init__ if inspect.isclass(self.factory) else self.factory
+        parameters = inspect.signature(self.factory).parameters
+        asked = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+        # Only theirs: the annotation of another parameter may name what is imported under TYPE_CHECKING.
+        written = {name: kind for name, kind in getattr(function, "__annotations__", {}).items() if name in asked}
+        hints = typing.get_type_hints(
+            types.SimpleNamespace(__annotations__=written),
+            globalns=getattr(function, "__globals__", {}),
+            include_extras=True,
+        )
+        fields: dict[str, Any] = {}
+        for name in asked:
+            default = parameters[name].default
+            fields[name] = (hints.get(name, Any), ... if default is inspect.Parameter.empty else default)
+        config = pydantic.ConfigDict(
+            extra="forbid",
+            strict=True,
+            allow_inf_nan=False,  # neither is JSON: a record could not keep them
+            validate_default=True,  # so that a default 1 and a given 1.0 are one run
+            protected_namespaces=(),
+        )
+        return pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
+
+    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return all options, given and default, as they come out of JSON again, for a run's spec passes through it.
+
+        Raises:
+            pydantic.ValidationError: an unknown name, a wrong value, or one that is missing.
+        """
+        return self.options.model_validate_json(json.dumps(dict(options))).model_dump(mode="json")
+
+
+class Registry:
+    """Name -> Component for one kind (`algorithms`, `neurons`, `networks` or `datasets`)."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._components: dict[str, Component] = {}
+        self._loaded = False
+
+    def register(self, name: str) -> Callable[[Factory], Factory]:
+        """Decorator: file the class or function below under `name`.
+
+        Raises:
+            UsageError: the name is taken; both places are named.
+        """
+
+        def file_it(factory: Factory) -> Factory:
+            component = Component(self.kind, name, factory, _origin(factory))
+            other = self._components.get(name)
+            if other is not None and other.factory is not factory:
+                raise UsageError(
+                    f'{self.kind}: the name "{name}" is registered twice',
+                    hint=f"first at {other.place}, again at {component.place}",
+                )
+            self._components[name] = component
+            return factory
+
+        return file_it
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        self._load()
+        return sorted(self._components)
+
+    def __getitem__(self, name: str) -> Component:
+        """The component of that name; UsageError with the nearest name if there is none."""
+        self._load()
+        if name not in self._components:
+            raise UsageError(f'no "{name}" among the {self.kind}', hint=suggestion(name, self._components))
+        return self._components[name]
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True  # first: a module of the folder may ask this registry while it is imported
+        try:
+            package = importlib.import_module(f"throughtime.{self.kind}")
+            for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+                importlib.import_module(module.name)
+            for point in entry_points(group=f"throughtime.{self.kind}"):
+                _load_entry_point(point)
+        except BaseException:
+            self._loaded = False  # half a registry must not pass for a whole one
+            raise
+
+
+ALGORITHMS, NEURONS, NETWORKS, DATASETS = map(Registry, ("algorithms", "neurons", "networks", "datasets"))
+REGISTRIES = {registry.kind: registry for registry in (ALGORITHMS, NEURONS, NETWORKS, DATASETS)}
+
+algorithm = ALGORITHMS.register
+neuron = NEURONS.register
+network = NETWORKS.register
+dataset = DATASETS.register
+
+
+def load_plugin(path: str | Path) -> None:
+    """Import a Python file whose decorators register components. Loading the same file twice does nothing.
+
+    Raises:
+        UsageError: there is no such file, or it raises on import.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise UsageError("no such plugin file", where=str(path))
+    name = f"throughtime_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return
+    for registry in REGISTRIES.values():
+        registry._load()  # so that a name taken twice is always told of the plugin, not of the package
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError("a plugin is a Python file (.py)", where=str(path))
+    module = importlib.util.module_from_spec(spec)
+    before = {kind: dict(registry._components) for kind, registry in REGISTRIES.items()}
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        for kind, registry in REGISTRIES.items():
+            registry._components = before[kind]  # all of a plugin or nothing
+        if isinstance(error, UsageError | KeyboardInterrupt):
+            raise
+        raise UsageError(
+            f"the plugin raised {type(error).__name__} on import: {error}", where=_raised_at(error, path)
+        ) from error
+
+
+def _load_entry_point(point: EntryPoint) -> None:
+    try:
+        point.load()
+    except UsageError:
+        raise
+    except Exception as error:
+        owner = point.dist.name if point.dist else "an installed package"
+        raise UsageError(
+            f"the entry point {point.value} of {owner} raised {type(error).__name__}: {error}",
+            hint="mend or uninstall that package",
+        ) from error
+
+
+def _origin(factory: Callable[..., Any]) -> str:
+    package = factory.__module__.partition(".")[0]
+    if package == "throughtime":
+        return "throughtime"
+    if package.startswith("throughtime_plugin_"):
+        return str(inspect.getsourcefile(factory))
+    return package
+
+
+def _raised_at(error: BaseException, path: Path) -> str:
+    """`file:line` of the deepest frame of the error that lies in the plugin."""
+    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"{path}:{line}" if line else str(path)

@@ -1,0 +1,175 @@
+"""The runner: which pass runs when, each in a fresh process, and a record when a run's last pass is over.
+
+Memory and timing passes come first, one at a time under a lock that all runners of this user share, once a cell (on
+its first replicate). Training passes follow, `jobs` at a time. What a pass found stays in its own file until the record
+is written, so an interrupted sweep repeats no finished pass.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from filelock import FileLock
+
+from throughtime.assembly import assemble, pass_file, settle, skipped
+from throughtime.plan import Planned
+from throughtime.progress import Progress
+from throughtime.record import Record, write_record
+from throughtime.spec import Pass
+from throughtime.store import Store
+
+Rerun = Literal["none", "failed", "all"]
+
+POLL_SECONDS = 0.5
+MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
+EXCLUSIVE: tuple[Pass, ...] = ("memory", "time")
+
+
+class Work(NamedTuple):
+    """One pass of one run."""
+
+    planned: Planned
+    name: Pass
+    folder: Path
+
+
+class Running(NamedTuple):
+    """A child at work."""
+
+    work: Work
+    process: BaseProcess
+
+
+def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
+    """The runs that have no record yet, and those whose record the user wants made again."""
+    failed = ("diverged", "oom", "timeout", "killed", "error")
+    return [p for p in planned if p.recorded is None or rerun == "all" or (rerun == "failed" and p.recorded in failed)]
+
+
+def passes_of(planned: Sequence[Planned]) -> dict[str, list[Pass]]:
+    """Which passes each run makes itself: measuring passes only on the first replicate of a cell that trains."""
+    seen: set[tuple[str, str, str, str]] = set()
+    made: dict[str, list[Pass]] = {}
+    for p in planned:
+        alone = "train" in p.spec.passes and p.spec.cell in seen
+        seen.add(p.spec.cell)
+        made[p.id] = [name for name in p.spec.passes if not (alone and name in EXCLUSIVE)]
+    return made
+
+
+class Runner:
+    """Runs planned runs and writes their records into a store.
+
+    Args:
+        store: where records go.
+        suite_argument: the suite as the user named it; goes into each record's command.
+        plugins: files that children load before anything else.
+        jobs: training passes at a time.
+        progress: told of everything that happens.
+    """
+
+    def __init__(
+        self, store: Store, suite_argument: str, plugins: Sequence[str], jobs: int, progress: Progress
+    ) -> None:
+        self.store, self.suite_argument, self.plugins = store, suite_argument, list(plugins)
+        self.jobs, self.progress = jobs, progress
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload(["throughtime.child"])
+        self._started: dict[str, float] = {}
+
+    def run(self, suite: Sequence[Planned], chosen: Sequence[Planned]) -> list[Record]:
+        """Run the chosen runs of a suite; return their records in the order in which they ended.
+
+        Raises:
+            KeyboardInterrupt: after the children are ended. Finished runs have their records, finished passes their
+                files, and the passes in hand begin anew next time.
+        """
+        self._passes = passes_of(suite)
+        self._pending = {p.id: list(self._passes[p.id]) for p in chosen}
+        self._records: list[Record] = []
+        self.progress.begin([p.spec for p in chosen])
+        work = []
+        for p in chosen:
+            folder = self.store.run_folder(p.spec.suite, p.id)
+            if p.recorded is not None:
+                shutil.rmtree(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            if p.unsupported:
+                self._keep(skipped(p, self.suite_argument, time.time()), folder)
+            else:
+                work += [Work(p, name, folder) for name in self._passes[p.id]]
+        for w in work:
+            if pass_file(w.folder, w.name).exists():
+                self._over(w)
+        todo = [w for w in work if w.name in self._pending[w.planned.id]]
+        for w in todo:
+            if w.name in EXCLUSIVE:
+                with FileLock(MACHINE_LOCK):
+                    self._drain([w], 1)
+        self._drain([w for w in todo if w.name not in EXCLUSIVE], self.jobs)
+        return self._records
+
+    def _drain(self, work: Sequence[Work], width: int) -> None:
+        """Do all the work, `width` passes at a time; whatever ends this early ends the children too."""
+        waiting, running = list(reversed(work)), list[Running]()
+        try:
+            while waiting or running:
+                while waiting and len(running) < width:
+                    running.append(self._start(waiting.pop()))
+                wait([r.process.sentinel for r in running], timeout=POLL_SECONDS)
+                self.progress.running([(r.work.planned.spec, r.work.name, r.work.folder) for r in running])
+                for ended in [r for r in running if not r.process.is_alive()]:
+                    running.remove(ended)
+                    ended.process.join()
+                    settle(ended.work.folder, ended.work.name, ended.process.exitcode)
+                    self._over(ended.work)
+        finally:
+            for r in running:
+                _end(r.process)
+
+    def _start(self, work: Work) -> Running:
+        from throughtime.child import main
+
+        self._started.setdefault(work.planned.id, time.time())
+        process = self._processes.Process(
+            target=main,
+            args=(work.name, work.planned.spec.model_dump(mode="json"), work.folder, self.plugins),
+            daemon=True,
+        )
+        process.start()
+        return Running(work, process)
+
+    def _over(self, work: Work) -> None:
+        """A pass has its file; with the last one the run gets its record."""
+        run = work.planned.id
+        self._pending[run].remove(work.name)
+        if self._pending[run]:
+            return
+        started = self._started.get(run, time.time())
+        self._keep(assemble(work.planned, work.folder, self._passes[run], self.suite_argument, started), work.folder)
+
+    def _keep(self, record: Record, folder: Path) -> None:
+        write_record(record, folder)
+        for name in ("train", *EXCLUSIVE):
+            pass_file(folder, name).unlink(missing_ok=True)
+        self._records.append(record)
+        self.progress.finished(record)
+
+
+def _end(process: BaseProcess) -> None:
+    """Kill a child and all it started."""
+    with suppress(ProcessLookupError, TypeError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()

@@ -1,0 +1,104 @@
+"""Results on disk: `<results>/<suite>/<id>/{record.json, curve.jsonl, log}`, read into a DataFrame."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from throughtime.errors import UsageError
+from throughtime.record import Record, read_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_RESULTS = Path("results/runs")
+
+
+class Stored(NamedTuple):
+    """A record and the folder it lies in, with its curve and log beside it."""
+
+    record: Record
+    folder: Path
+
+
+class Store:
+    """One results folder.
+
+    Attributes:
+        broken: files that claim to be records and are not, with the reason; filled by `records`.
+
+    Raises:
+        UsageError: the folder is a file.
+    """
+
+    def __init__(self, folder: str | Path = DEFAULT_RESULTS) -> None:
+        self.folder = Path(folder)
+        self.broken: list[str] = []
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UsageError("the results folder is a file", where=str(folder), hint="give a folder to --results")
+
+    def run_folder(self, suite: str, run_id: str) -> Path:
+        """Where one run lies."""
+        return self.folder / suite / run_id
+
+    def records(self, suite: str | None = None) -> list[Stored]:
+        """All whole records, of one suite or of all, in order of label and id."""
+        self.broken = []
+        found = []
+        for path in self.folder.glob(f"{suite or '*'}/*/record.json"):
+            try:
+                found.append(Stored(read_record(path), path.parent))
+            except UsageError as error:
+                self.broken.append(str(error))
+        return sorted(found, key=lambda stored: (stored.record.spec.suite, stored.record.label, stored.record.id))
+
+    def frame(self, suite: str | None = None) -> pd.DataFrame:
+        """One row a record; one column a measure (missing values are NaN, their reasons in `missing.<measure>`).
+
+        Columns: id, suite, scale, rule, neuron, network, dataset, metric-independent settings (steps, replicate,
+        epochs, batch), status, reason, seconds, folder, then the measures.
+        """
+        import pandas as pd
+
+        rows = []
+        for record, folder in self.records(suite):
+            spec = record.spec
+            row = {
+                "id": record.id,
+                "label": record.label,
+                "suite": spec.suite,
+                "scale": spec.scale,
+                "rule": spec.rule.label,
+                "neuron": spec.neuron.label,
+                "network": spec.network.label,
+                "dataset": spec.dataset.label,
+                "steps": spec.dataset.options.get("steps"),
+                "replicate": spec.replicate,
+                "epochs": spec.training.epochs,
+                "batch": spec.training.batch,
+                "status": record.status,
+                "reason": record.reason,
+                "seconds": record.seconds,
+                "folder": str(folder),
+            }
+            for name, measure in record.measures.items():
+                row[name] = float("nan") if measure.value is None else measure.value
+                if measure.missing:
+                    row[f"missing.{name}"] = measure.missing
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+
+def read_curve(folder: Path) -> list[dict[str, float]]:
+    """The learning curve beside a record: one row an epoch; a last line cut short by a kill is left out."""
+    path = folder / "curve.jsonl"
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

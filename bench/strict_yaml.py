@@ -1,0 +1,289 @@
+"""YAML read strictly, with the place of every key and value kept, and checked against a pydantic model.
+
+What PyYAML lets through and this refuses: a repeated key (the last would win), a merge key `<<`, a key that
+is no text, a tag of one's own, a second document, an empty file, a number too large for a float. Plain words
+mean what YAML 1.2's core schema says, not 1.1: `1e-3` is a number; `no`, `on`, `12:30` and `2024-01-01` are
+texts; `012` is twelve and `0o17` fifteen. Aliases (`*name`) are allowed; their place is the anchor's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
+
+import pydantic
+import yaml
+from yaml.composer import Composer
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.parser import Parser
+from yaml.reader import Reader, ReaderError
+from yaml.resolver import BaseResolver
+from yaml.scanner import Scanner
+
+from throughtime.errors import UsageError, suggestion
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+Key = tuple[str | int, ...]
+"""The way to a value from the top: keys of mappings, and numbers of list items from 0."""
+
+_TAG = "tag:yaml.org,2002:"
+_CORE = {  # YAML 1.2, section 10.3.2; the order matters: the first that fits
+    "null": r"~|null|Null|NULL|",
+    "bool": r"true|True|TRUE|false|False|FALSE",
+    "int": r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+
+
+class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
+    """Text -> tree of nodes, each with its tag by the core schema and its mark."""
+
+    def __init__(self, text: str) -> None:
+        Reader.__init__(self, text)
+        Scanner.__init__(self)
+        Parser.__init__(self)
+        Composer.__init__(self)
+        BaseResolver.__init__(self)
+
+
+for _name, _pattern in _CORE.items():
+    _Composer.add_implicit_resolver(_TAG + _name, re.compile(rf"^(?:{_pattern})\Z"), None)
+
+
+class Document:
+    """A YAML file as plain data, and where in the file each part of it stands.
+
+    Attributes:
+        data: dicts with text keys, lists, str, int, float, bool, None; an alias gives its anchor's object.
+        name: what the file is called in errors.
+    """
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self._plain: dict[Node, Any] = {}
+        self._open: set[Node] = set()
+        try:
+            self._root = self._compose(text)
+            self.data = self._value(self._root)
+        except yaml.MarkedYAMLError as error:
+            what = f"{error.context}: {error.problem}" if error.context else str(error.problem)
+            raise UsageError(f"not YAML: {what}", where=self._at(error.problem_mark)) from error
+        except ReaderError as error:
+            before = text[: error.position]
+            where = f"{name}:{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"
+            raise UsageError(f"not YAML: {error.reason}", where=where) from error
+        except RecursionError as error:
+            raise UsageError("nested too deeply", where=name) from error
+
+    def position(self, path: Key, *, of_key: bool = False) -> str:
+        """`file:line:column`, from 1, of the value at `path` or of its key.
+
+        Where the file ends before the path does (a key is missing): the place of the last part there is.
+        """
+        key = value = self._root
+        for part in self.nearest(path):
+            key, value = self._entry(value, part) or (key, value)
+        return self._at((key if of_key else value).start_mark)
+
+    def nearest(self, path: Key) -> Key:
+        """The longest beginning of `path` that leads to something in the file."""
+        node = self._root
+        for depth, part in enumerate(path):
+            entry = self._entry(node, part)
+            if entry is None:
+                return path[:depth]
+            node = entry[1]
+        return path
+
+    @staticmethod
+    def _entry(node: Node, part: str | int) -> tuple[Node, Node] | None:
+        """Key node (for a list item, the item itself) and value node."""
+        if isinstance(node, MappingNode):
+            return next(((k, v) for k, v in node.value if k.value == part), None)
+        if isinstance(node, SequenceNode) and isinstance(part, int) and 0 <= part < len(node.value):
+            return node.value[part], node.value[part]
+        return None
+
+    def _at(self, mark: Any) -> str:
+        return f"{self.name}:{mark.line + 1}:{mark.column + 1}"
+
+    def _refuse(self, what: str, node: Node, hint: str | None = None) -> NoReturn:
+        raise UsageError(what, where=self._at(node.start_mark), hint=hint)
+
+    def _compose(self, text: str) -> Node:
+        composer = _Composer(text)
+        if not composer.check_node():
+            raise UsageError("the file is empty", where=f"{self.name}:1:1")
+        root = composer.get_node()
+        if root.tag == _TAG + "null":
+            self._refuse("the file is empty", root)
+        if composer.check_node():
+            where = self._at(composer.peek_event().start_mark)
+            raise UsageError("a second document starts here; one file holds one", where=where)
+        return root
+
+    def _value(self, node: Node) -> Any:
+        if node in self._open:
+            self._refuse("this part holds itself, by an alias", node)
+        if node not in self._plain:  # the node of an alias is the anchor's own: it is read once
+            self._open.add(node)
+            self._plain[node] = self._read(node)
+            self._open.remove(node)
+        return self._plain[node]
+
+    def _read(self, node: Node) -> Any:
+        kind = node.tag.removeprefix(_TAG)
+        if isinstance(node, MappingNode) and kind == "map":
+            return self._mapping(node)
+        if isinstance(node, SequenceNode) and kind == "seq":
+            return [self._value(item) for item in node.value]
+        if isinstance(node, ScalarNode) and kind == "str":
+            return node.value
+        if isinstance(node, ScalarNode) and kind in _CORE:
+            return self._scalar(node, kind)
+        self._refuse(f"the tag {node.tag.replace(_TAG, '!!')} is not allowed here", node)
+
+    def _mapping(self, node: MappingNode) -> dict[str, Any]:
+        first: dict[str, Node] = {}
+        for key, _ in node.value:
+            if not isinstance(key, ScalarNode) or key.tag != _TAG + "str":
+                self._refuse("a key must be a text", key, hint="put it in quotes")
+            if key.value == "<<" and key.style is None:
+                self._refuse("merge keys (<<) are not read", key, "write the keys out")
+            if key.value in first:
+                line = first[key.value].start_mark.line + 1
+                self._refuse(f'the key "{key.value}" is repeated', key, f"it is first given in line {line}")
+            first[key.value] = key
+        return {key.value: self._value(value) for key, value in node.value}
+
+    def _scalar(self, node: ScalarNode, kind: str) -> bool | int | float | None:
+        text = node.value
+        if not re.fullmatch(_CORE[kind], text) and not (kind == "float" and re.fullmatch(_CORE["int"], text)):
+            self._refuse(f'"{text}" is not a YAML 1.2 {kind}', node)
+        if kind == "null":
+            return None
+        if kind == "bool":
+            return text.lower() == "true"
+        if kind == "int":
+            base = {"0o": 8, "0x": 16}.get(text[:2], 10)
+            try:
+                return int(text, base)
+            except ValueError:
+                self._refuse(f"a number of {len(text)} digits is too long", node)
+        number = float(re.sub(r"\.(inf|nan)", r"\1", text.lower()))
+        if math.isinf(number) and "inf" not in text.lower():
+            self._refuse(f"{text} is too large for a float", node)
+        return number
+
+
+def load(path: str | Traversable) -> Document:
+    """Read a YAML file.
+
+    Raises:
+        UsageError: the file cannot be read, or is not YAML of the strict kind; `where` is `file:line:column`.
+    """
+    source = Path(path) if isinstance(path, str) else path
+    try:
+        text = source.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the file is not UTF-8 text: {error.reason}", where=str(path)) from error
+    return Document(str(path), text)
+
+
+def checked(document: Document, model: type[Model]) -> Model:
+    """The document as a `model`; UsageError at the place of what does not fit."""
+    try:
+        return model.model_validate(document.data)
+    except pydantic.ValidationError as error:
+        raise refusal(error, document, model) from error
+
+
+_SAID = {  # what pydantic says in the terms of Python, in the terms of YAML
+    "model_type": "should be a mapping (key: value)",
+    "dict_type": "should be a mapping (key: value)",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "string_type": "should be a text",
+    "bool_type": "should be true or false",
+    "int_type": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "too_short": "should not be empty",
+    "string_too_short": "should not be empty",
+}
+
+
+def refusal(
+    error: pydantic.ValidationError,
+    document: Document,
+    model: type[pydantic.BaseModel],
+    place: Callable[[Key], Key] = lambda loc: loc,
+    of: str = "",
+) -> UsageError:
+    """The first fault that pydantic found, as a sentence with its place in the file.
+
+    Args:
+        error: what `model.model_validate` raised.
+        document: the file that the data came from.
+        model: what the data were checked against.
+        place: from a location in the data to a path in the document, where the two differ.
+        of: what the data describe, to begin the sentence with.
+    """
+    of = f"{of}: " if of else ""
+    faults = error.errors(include_url=False)
+    for fault in faults:  # a misspelt key comes first: the right one is then missing too
+        *inside, key = fault["loc"] or ("",)
+        if fault["type"] == "extra_forbidden":
+            where = document.position(place(fault["loc"]), of_key=True)
+            hint = suggestion(str(key), _fields(model, inside))
+            return UsageError(f'{of}unknown key "{key}"', where=where, hint=hint)
+    loc, given = faults[0]["loc"], faults[0]["input"]
+    path = document.nearest(place(loc))
+    if faults[0]["type"] == "missing":
+        return UsageError(f'{of}"{loc[-1]}" is missing', where=document.position(path))
+    same = [fault for fault in faults if document.nearest(place(fault["loc"])) == path]  # branches of a union
+    said = dict.fromkeys(_SAID.get(f["type"], f["msg"][f["msg"].find("should") :]) for f in same)
+    subject = _subject(path if loc and loc[0] in path else loc[:1])  # a default is not in the file
+    what = f"{subject} {' or '.join(said)}, not {_shown(given)}"
+    if faults[0]["type"] == "value_error":  # a sentence of the component's own
+        what = f"{subject}: {faults[0]['ctx']['error']}"
+    return UsageError(of + what, where=document.position(path))
+
+
+def _fields(model: type[pydantic.BaseModel], inside: list[str | int]) -> Mapping[str, Any]:
+    """The fields of the model that stands at a location inside another."""
+    for part in inside:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _inner(model.model_fields[part].annotation) or model
+    return model.model_fields
+
+
+def _inner(annotation: Any) -> type[pydantic.BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel):
+        return annotation
+    return next(filter(None, map(_inner, get_args(annotation))), None)
+
+
+def _subject(path: Key) -> str:
+    match path:
+        case (*_, str(key)):
+            return f'"{key}"'
+        case (*_, str(key), int(number)):
+            return f'item {number + 1} of "{key}"'
+    return "the file"
+
+
+def _shown(given: Any) -> str:
+    if isinstance(given, dict | list):
+        return f"a {'mapping' if isinstance(given, dict) else 'list'}" if given else json.dumps(given)
+    return json.dumps(given, ensure_ascii=False, default=str)

@@ -1,0 +1,181 @@
+"""The training loop: the harness owns the data, the windows, the optimiser and the clock; the rule owns the credit."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.build import Built
+from throughtime.datasets.base import Batch, Dataset, Split
+from throughtime.networks.base import Network
+from throughtime.seeds import stream
+from throughtime.spec import RunSpec, Training
+
+EVALUATION_BATCH = 256
+EVALUATION_WINDOW = 100
+"""Steps unrolled at once when no gradient is needed: bounds the memory of evaluation whatever T is."""
+
+
+class DivergedError(Exception):
+    """The loss is no longer a finite number."""
+
+
+class Evaluation(NamedTuple):
+    """Means over one split."""
+
+    metric: float
+    firing_rate: float
+    """Spikes per neuron and step, over all layers."""
+
+
+class Trained(NamedTuple):
+    """The outcome of a training run."""
+
+    final: Evaluation
+    """Test split, weights of the last epoch."""
+    best: Evaluation
+    """Test split, weights of the epoch that was best on the validation split."""
+    best_epoch: int
+    loss: float
+    """Mean of the rule's losses over the last epoch."""
+    phases: dict[str, float]
+    """Seconds: load, learn (without update), update, evaluate."""
+
+
+class Clock:
+    """Seconds spent in named phases; an inner phase's time is taken out of the outer one's."""
+
+    def __init__(self) -> None:
+        self.phases: dict[str, float] = defaultdict(float)
+        self._inner: list[float] = []
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self._inner.append(0.0)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - start
+            self.phases[name] += spent - self._inner.pop()
+            if self._inner:
+                self._inner[-1] += spent
+
+
+class Updater:
+    """What a rule calls to update: clip, optimiser step, gradients cleared; counts the updates."""
+
+    def __init__(self, network: nn.Module, training: Training, clock: Clock) -> None:
+        self.parameters = [p for p in network.parameters() if p.requires_grad]
+        self.clip, self.clock, self.count = training.clip, clock, 0
+        lr = training.learning_rate
+        self.optimiser: torch.optim.Optimizer = {
+            "adam": lambda: torch.optim.Adam(self.parameters, lr=lr, fused=True),
+            "adamax": lambda: torch.optim.Adamax(self.parameters, lr=lr, foreach=True),
+            "sgd": lambda: torch.optim.SGD(self.parameters, lr=lr, foreach=True),
+        }[training.optimiser]()
+
+    def __call__(self) -> None:
+        with self.clock.phase("update"):
+            if self.clip is not None:
+                nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+            self.count += 1
+
+
+def learn_batch(
+    rule: LearningRule, network: Network, dataset: Dataset, batch: Batch, update: Callable[[], None]
+) -> Tensor:
+    """Let the rule see one batch of sequences, window by window; return its mean loss."""
+    steps = len(batch.x)
+    rule.begin(network, dataset.task, batch.x.shape[1], steps, update)
+    window = rule.window(steps)
+    losses = [rule.learn(batch.x[t : t + window], batch.target, t).loss for t in range(0, steps, window)]
+    rule.end()
+    return torch.stack(losses).mean()
+
+
+@torch.no_grad()
+def evaluate(network: Network, dataset: Dataset, split: Split) -> Evaluation:
+    """Metric of the output after the last step, and mean firing rate, over a whole split."""
+    network.eval()
+    score = spikes = neuron_steps = 0.0
+    for x, target in dataset.batches(split, EVALUATION_BATCH):
+        state = network.initial_state(x.shape[1])
+        for part in x.split(EVALUATION_WINDOW):
+            window = network.unroll(part, state)
+            state = window.state
+            spikes += sum(float(z.sum()) for z in window.spikes)
+            neuron_steps += sum(z.numel() for z in window.spikes)
+        score += float(dataset.task.score(window.outputs[-1], target).sum())
+    network.train()
+    return Evaluation(score / dataset.size(split), spikes / neuron_steps)
+
+
+def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float]], None]) -> Trained:
+    """Train for the spec's epochs and test twice, with the last weights and with those best on validation.
+
+    Args:
+        tell: called after each epoch with a row of the learning curve.
+
+    Raises:
+        DivergedError: the loss became infinite or NaN; the message says where.
+    """
+    dataset, network, rule = built
+    clock = Clock()
+    update = Updater(network, spec.training, clock)
+    order = torch.Generator().manual_seed(stream(spec.seed, "data order", spec.replicate))
+    sign = 1 if dataset.task.higher_is_better else -1
+    best, best_epoch, best_weights = -math.inf, 0, copy.deepcopy(network.state_dict())
+    iteration = sequences = 0
+    start = time.perf_counter()
+
+    for epoch in range(1, spec.training.epochs + 1):
+        losses = []
+        batches = dataset.batches("train", spec.training.batch, order)
+        while True:
+            with clock.phase("load"):
+                batch = next(batches, None)
+            if batch is None:
+                break
+            with clock.phase("learn"):
+                losses.append(float(learn_batch(rule, network, dataset, batch, update)))
+            iteration += 1
+            sequences += batch.x.shape[1]
+            if not math.isfinite(losses[-1]):
+                raise DivergedError(f"loss is {losses[-1]} at epoch {epoch}, update {update.count}")
+        rule.end_epoch()
+        with clock.phase("evaluate"):
+            validation = evaluate(network, dataset, "validation")
+        if sign * validation.metric > best:
+            best, best_epoch = sign * validation.metric, epoch
+            best_weights = copy.deepcopy(network.state_dict())
+        loss = sum(losses) / len(losses)
+        tell(
+            {
+                "epoch": epoch,
+                "iteration": iteration,
+                "updates": update.count,
+                "sequences": sequences,
+                "train_loss": loss,
+                "validation": validation.metric,
+                "firing_rate": validation.firing_rate,
+                "seconds": time.perf_counter() - start,
+            }
+        )
+
+    with clock.phase("evaluate"):
+        final = evaluate(network, dataset, "test")
+        network.load_state_dict(best_weights)
+        at_best = evaluate(network, dataset, "test")
+    return Trained(final, at_best, best_epoch, loss, dict(clock.phases))

@@ -1,0 +1,92 @@
+"""Datasets that are held in memory: batches by index, and splits in which every class keeps its share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from throughtime.datasets.base import Batch, Dataset, Split
+
+
+class Arrays(NamedTuple):
+    """A whole dataset: all sequences, and which of them make up each split."""
+
+    x: Tensor
+    """[sequences, steps, inputs], as compact as the data allow (uint8 for pixels)."""
+    target: Tensor
+    """[sequences] int64, or [sequences, outputs] float32."""
+    splits: Mapping[Split, Tensor]
+    """Positions of a split's sequences in `x`, int64, in the order of the split."""
+    sha256: str | None
+    """SHA-256 of the raw data, in an order that the dataset's docstring states."""
+
+
+class ArrayDataset(Dataset):
+    """Base of the datasets that fit into memory. A subclass says what `load` returns, and its shapes and task.
+
+    `x` is stored one sequence after the other, and turned to time-major and to float32 a batch at a time. Stored
+    time-major it would cost 25 times as much: a batch in random order then reads one number here and there from each
+    step instead of whole sequences (784 steps, 128 sequences: 1.6 ms against 0.06 ms).
+    """
+
+    unit: ClassVar[float] = 1.0
+    """A batch holds `Arrays.x / unit`: 255 for pixels of 8 bits."""
+
+    limit: Mapping[Split, int | None] = MappingProxyType({})
+    """Use only the first so many sequences of a split; no entry or None: all of them."""
+
+    @abstractmethod
+    def load(self) -> Arrays:
+        """Read or make the data; called once, at the first use."""
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The data, with every split cut to its limit."""
+        loaded = self.load()
+        return loaded._replace(splits={s: i[: self.limit.get(s)] for s, i in loaded.splits.items()})
+
+    def size(self, split: Split) -> int:
+        return len(self.arrays.splits[split])
+
+    def batches(self, split: Split, batch: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+        x, target, splits, _ = self.arrays
+        order = splits[split]
+        if generator is not None:
+            order = order[torch.randperm(len(order), generator=generator)]
+        for chosen in order.split(batch):
+            sequences = x.index_select(0, chosen).transpose(0, 1)
+            # Contiguous, so that one step of the batch is one block of memory and the batch owns no more than itself.
+            steps = sequences.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
+            yield Batch(steps.div_(self.unit), target.index_select(0, chosen))
+
+    def sha256(self) -> str | None:
+        return self.arrays.sha256
+
+
+def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Return a random order of the samples in which every stretch has each class in its share of the whole.
+
+    Splits are cut from it one after the other, and the first N of a split are again a fair sample: a class with share
+    p has within 2 of p N members in any stretch of N.
+
+    Args:
+        labels: [samples], the class of each sample.
+        seed: of a `RandomState`, whose stream NumPy promises to keep for ever; a `Generator`'s may change.
+
+    Returns:
+        [samples] int64, a permutation of the positions.
+    """
+    random = np.random.RandomState(seed)
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        # The i-th of the n members of a class falls at random into the i-th of n equal intervals of (0, 1).
+        place[members] = (np.arange(len(members)) + random.random_sample(len(members))) / len(members)
+    return np.argsort(place, kind="stable")

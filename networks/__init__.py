@@ -1,0 +1,1 @@
+"""Networks: how neurons are wired and read out; `base.py` has the contract."""

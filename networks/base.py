@@ -1,0 +1,56 @@
+"""The network contract: one step, a window of steps, and what comes out."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+
+class Step(NamedTuple):
+    """What one time step shows."""
+
+    output: Tensor
+    """[batch, outputs]."""
+    spikes: tuple[Tensor, ...]
+    """[batch, size] of each layer."""
+
+
+class Window(NamedTuple):
+    """What a window of time steps shows."""
+
+    outputs: Tensor
+    """[steps, batch, outputs]."""
+    spikes: tuple[Tensor, ...]
+    """[steps, batch, size] of each layer."""
+    state: Any
+    """After the last step."""
+
+
+class Network(nn.Module):
+    """Synapses, neurons and readout.
+
+    A network is registered with `@network("name")`; it takes `inputs`, `outputs`, `neuron` (a function from a size to
+    a layer of neurons) and keyword-only options.
+    """
+
+    @abstractmethod
+    def initial_state(self, batch: int) -> Any:
+        """State before the first step: nested tuples of tensors."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: Any) -> tuple[Step, Any]:
+        """One step: x [batch, inputs]."""
+
+    @abstractmethod
+    def unroll(self, x: Tensor, state: Any) -> Window:
+        """A window, x [steps, batch, inputs]: the same numbers as `forward` step by step, faster."""
+
+
+def detached(state: Any) -> Any:
+    """The same state cut off from the graph that made it."""
+    if isinstance(state, Tensor):
+        return state.detach()
+    parts = [detached(part) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)

@@ -1,0 +1,83 @@
+"""Adaptive leaky integrate-and-fire."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from pydantic import NonNegativeFloat, PositiveFloat
+from torch import Tensor
+
+from throughtime.neurons.base import Neuron, Partials
+from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike
+from throughtime.registry import neuron
+
+
+class ALIFState(NamedTuple):
+    """Membrane potential, adaptation and spikes, [batch, size]."""
+
+    v: Tensor
+    a: Tensor
+    z: Tensor
+
+
+@neuron("alif")
+class ALIF(Neuron):
+    """Adaptive LIF neuron: each spike raises its own threshold for a while.
+
+        v_t = α v_{t−1} + (1 − α) I_t − z_{t−1} ϑ        α = exp(−1/τ)
+        a_t = ρ a_{t−1} + (1 − ρ) z_{t−1}                ρ = exp(−1/τ_a)
+        z_t = H((v_t − A_t) / ϑ),                A_t = ϑ + β a_t
+
+    The gradient does not flow through the reset; it does flow through z_{t−1} into a_t. Cost: 8 elementwise
+    operations a step; state 3 × size numbers. Source: Bellec et al. 2020, equations 6-10, in
+    the scaling of their tutorials (1 − α on the input, 1 − ρ on the spike; dt = 1, no refractory period).
+
+    Args:
+        size: neurons.
+        tau: membrane time constant τ, in steps.
+        tau_adaptation: adaptation time constant τ_a, in steps.
+        threshold: ϑ at rest, in the unit of the current.
+        beta: β, how far one spike raises the threshold.
+        surrogate: gradient of the spike.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        tau: PositiveFloat = 20.0,
+        tau_adaptation: PositiveFloat = 200.0,
+        threshold: PositiveFloat = 1.0,
+        beta: NonNegativeFloat = 1.8,
+        surrogate: SurrogateName = "multi_gaussian",
+    ) -> None:
+        super().__init__(size)
+        self.alpha, self.rho = math.exp(-1 / tau), math.exp(-1 / tau_adaptation)
+        self.threshold, self.beta, self.surrogate = threshold, beta, surrogate
+
+    def initial_state(self, batch: int, like: Tensor) -> ALIFState:
+        zeros = like.new_zeros(batch, self.size)
+        return ALIFState(v=zeros, a=zeros, z=zeros)
+
+    def forward(self, current: Tensor, state: ALIFState) -> tuple[Tensor, ALIFState]:
+        α, ρ, ϑ, β = self.alpha, self.rho, self.threshold, self.beta
+        v = α * state.v + (1 - α) * current - state.z.detach() * ϑ
+        a = ρ * state.a + (1 - ρ) * state.z
+        A = ϑ + β * a
+        z = spike((v - A) / ϑ, self.surrogate)
+        return z, ALIFState(v, a, z)
+
+    def partials(self, state: ALIFState, next_state: ALIFState) -> Partials:
+        α, ρ, β = self.alpha, self.rho, self.beta
+        ψ_before, ψ = self._psi(state), self._psi(next_state)
+        return Partials(
+            state={("v", "v"): α, ("a", "v"): (1 - ρ) * ψ_before, ("a", "a"): ρ - (1 - ρ) * ψ_before * β},
+            current={"v": 1 - α},
+            spikes={"v": ψ, "a": -β * ψ},
+        )
+
+    def _psi(self, state: ALIFState) -> Tensor:
+        """ψ = ∂z/∂v."""
+        ϑ = self.threshold
+        return SURROGATES[self.surrogate]((state.v - ϑ - self.beta * state.a) / ϑ) / ϑ

@@ -1,0 +1,1 @@
+"""Tables, figures and the report, made from records only; one folder a paper beside them."""

@@ -1,0 +1,179 @@
+"""From runs to cells: which runs count, in which order cells stand, and one row a cell for a measure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, get_args
+
+import pandas as pd
+
+from throughtime.errors import UsageError, suggestion
+from throughtime.record import Status, read_record
+from throughtime.reports.quantities import LEVEL, PASS_MEASURES, QUANTITIES, quantity
+from throughtime.spec import SCALES
+from throughtime.statistics import mean_interval
+
+KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
+"""What names a cell: runs that differ in the replicate alone share them."""
+FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "ok")
+RULES = ("bptt", "tbptt", "fptt", "eprop")
+"""The order rules stand in; any other rule comes after them, by name."""
+COLUMNS = [
+    *KEYS,
+    *["measure", "unit", "mean", "low", "high", "n", "runs"],
+    *[f"n_{status}" for status in FAILED],
+    *["note", "protocol", "level"],
+]
+
+
+def current(frame: pd.DataFrame) -> pd.DataFrame:
+    """The newest run of each replicate of each cell, in the order of `ordered`.
+
+    A changed suite or changed code gives a run a new id, and its older record stays in the store; counting
+    both would show a replicate twice. Columns are added: `started`, `contended` (from the records), and
+    `older`, the number of runs that a row supersedes. A frame that has them already is returned as it is.
+    """
+    if frame.empty or "older" in frame:
+        return frame
+    records = [read_record(Path(folder) / "record.json") for folder in frame["folder"]]
+    frame = frame.assign(
+        started=[record.started for record in records],
+        contended=[record.contended is True for record in records],
+    )
+    replicates = frame.sort_values(["started", "id"]).groupby([*KEYS, "replicate"], sort=False)
+    newest = replicates.tail(1).set_index([*KEYS, "replicate"], drop=False)
+    newest["older"] = replicates.size() - 1
+    return ordered(newest.reset_index(drop=True))
+
+
+def ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows in reading order: names by their numbers, scales from tiny to paper, rules as in `RULES`."""
+    ranks = {"scale": SCALES.index, "rule": rule_rank}
+    by = [*KEYS, "replicate"] if "replicate" in frame else list(KEYS)
+    order = sorted(range(len(frame)), key=lambda i: [ranks.get(k, natural)(frame[k].iloc[i]) for k in by])
+    return frame.iloc[order].reset_index(drop=True)
+
+
+def natural(label: Any) -> list[tuple[int, int, str]]:
+    """Sort key that puts K=5 before K=10."""
+    parts = re.findall(r"\d+|\D+", str(label))
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
+
+
+def rule_rank(label: str) -> tuple[int, list[tuple[int, int, str]]]:
+    """Sort key of a rule: `tbptt K=10` stands where `tbptt` does."""
+    plain = re.sub(r"[^a-z0-9]", "", label.lower())
+    place = next((i for i, name in enumerate(RULES) if plain.startswith(name)), len(RULES))
+    return place, natural(label)
+
+
+def neuron_label(neuron: str, network: str) -> str:
+    """A neuron's name in tables; the network is named when it is not the plain `recurrent`."""
+    return neuron if network == "recurrent" else f"{neuron}, {network}"
+
+
+def anchor(key: Iterable[str]) -> str:
+    """The name of a cell's section, from its `KEYS`."""
+    return "cell-" + hashlib.sha256("\x1f".join(key).encode()).hexdigest()[:10]
+
+
+def slug(text: str) -> str:
+    """Text as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip(".-") or "unnamed"
+
+
+def groups(frame: pd.DataFrame, by: list[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    """`groupby` that keeps the order of the rows and always gives a tuple as key."""
+    return [(key, group) for key, group in frame.groupby(by, sort=False)] if len(frame) else []
+
+
+def summarise(store_frame: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
+    """One row a cell for one measure, in long form.
+
+    Only runs that ended `ok` count; measures from a pass of their own (wall time, peak memory) count wherever
+    they were got. A failed run is counted in `n_<status>` and told of in `note`, and never enters a mean.
+
+    Args:
+        store_frame: what `Store.frame` returns.
+        measure: a measure's name; `metric` (or `metric_best_validation`) takes accuracy or MSE, as the
+        dataset has it.
+
+    Returns:
+        The columns `COLUMNS`: values in the record's unit, `low` and `high` the t interval (NaN where n < 2),
+        `runs` the number of replicates, `note` why something is missing.
+
+    Raises:
+        UsageError: no run has a measure of that name.
+    """
+    if store_frame.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    if measure not in QUANTITIES and measure not in store_frame:
+        raise UsageError(f'no measure "{measure}" in the records', hint=suggestion(measure, QUANTITIES))
+    rows = []
+    for _, of_dataset in groups(current(store_frame), ["suite", "scale", "dataset"]):
+        name = _metric_of(of_dataset, measure)
+        rows += [_row(key, runs, name) for key, runs in groups(of_dataset, KEYS)]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _metric_of(runs: pd.DataFrame, measure: str) -> str:
+    """`accuracy...` or `mse...` for `metric...`: what the dataset's records hold, or say that they lack."""
+    if not measure.startswith("metric"):
+        return measure
+    for column in ("{}", "missing.{}"):
+        for metric in ("accuracy", "mse"):
+            # The plain name tells the dataset's kind even where only the other protocol's value is missing.
+            for name in (measure.replace("metric", metric), metric):
+                if column.format(name) in runs and runs[column.format(name)].notna().any():
+                    return measure.replace("metric", metric)
+    return measure
+
+
+def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str) -> dict[str, Any]:
+    counts = runs["status"].value_counts()
+    values = runs[measure] if measure in runs else pd.Series(float("nan"), index=runs.index)
+    if not measure.startswith(PASS_MEASURES):
+        values = values[runs["status"] == "ok"]
+    values = values.dropna()
+    interval = mean_interval(values, LEVEL) if len(values) else None
+    nothing = float("nan")
+    return {
+        **dict(zip(KEYS, key, strict=True)),
+        "measure": measure,
+        "unit": quantity(measure).recorded,
+        "mean": interval.mean if interval else nothing,
+        "low": nothing if interval is None or interval.low is None else interval.low,
+        "high": nothing if interval is None or interval.high is None else interval.high,
+        "n": len(values),
+        "runs": len(runs),
+        **{f"n_{status}": int(counts.get(status, 0)) for status in FAILED},
+        "note": "; ".join(_notes(runs, measure, values)),
+        "protocol": quantity(measure).protocol,
+        "level": LEVEL,
+    }
+
+
+def _notes(runs: pd.DataFrame, measure: str, values: pd.Series) -> list[str]:
+    """Everything a reader must know to take the row for what it is."""
+    notes = []
+    for status in FAILED:
+        reasons = runs.loc[runs["status"] == status, "reason"]
+        notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in dict.fromkeys(reasons)]
+    without = runs[~runs.index.isin(values.index) & (runs["status"] == "ok")]
+    # A pass of its own is measured once a cell: that the other replicates lack it is the protocol, not a gap.
+    if len(without) and not (len(values) and measure.startswith(PASS_MEASURES)):
+        reasons = without.get(f"missing.{measure}", pd.Series(index=without.index, dtype=object))
+        notes += [f"no value: {one_line(r)}" for r in dict.fromkeys(reasons.fillna("not in the record"))]
+    if measure.startswith("wall_time") and runs.loc[values.index, "contended"].any():
+        notes.append("the machine was busy with something else while this was timed")
+    if older := int(runs["older"].sum()):
+        notes.append(f"{older} older run{'s' * (older > 1)} of the same replicates left out")
+    return notes
+
+
+def one_line(text: Any) -> str:
+    """Text without line breaks and control characters, as a table cell needs it."""
+    return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in str(text)).split())

@@ -1,0 +1,186 @@
+"""What all figures share: colours, panels, axes, the frame of title, legend and notes, and saving.
+
+No pyplot: its list of open figures and its choice of a window system are global state that nothing here needs.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import os
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from throughtime.record import write_whole
+from throughtime.reports.cells import RULES, natural, one_line, rule_rank
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+SETTINGS = {
+    "svg.hashsalt": "throughtime",  # else the ids in the SVG differ at every build
+    "pdf.fonttype": 42,
+    "text.parse_math": False,  # labels are the user's: a dollar is a dollar
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9.5,
+    "grid.color": "0.9",
+    "legend.frameon": False,
+}
+METADATA: dict[str, dict[str, Any]] = {
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+    "png": {"Software": None},
+}
+"""Endings, and what is left out of the file: a date would make every build a new one."""
+COLOURS = (0, 1, 2, 4, 9, 3, 5, 7)
+"""Of seaborn's colour-blind palette, without the two that are too pale on white."""
+DASHES = ("-", "--", ":", "-.")
+MARKERS = "osD^vPX*<>"
+LEFT = 0.12
+"""Inches."""
+
+
+class Style(NamedTuple):
+    """How a rule is drawn."""
+
+    colour: tuple[float, float, float]
+    dash: str
+
+
+class Drawn(NamedTuple):
+    """A figure, the numbers in it, and what it shows in words."""
+
+    figure: Figure
+    data: pd.DataFrame
+    title: str
+    caption: list[str]
+
+
+def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> list[Path]:
+    """Write `name` as PDF, SVG and PNG, and the plotted numbers as CSV; each file whole or not at all."""
+    import matplotlib
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for ending, metadata in METADATA.items():
+        content = io.BytesIO()
+        with matplotlib.rc_context(SETTINGS):
+            figure.savefig(content, format=ending, metadata=metadata, dpi=160)
+        paths.append(folder / f"{name}.{ending}")
+        scratch = folder / f".{name}.{ending}.{os.getpid()}.tmp"
+        scratch.write_bytes(content.getvalue())
+        scratch.replace(paths[-1])
+    paths.append(folder / f"{name}.csv")
+    write_whole(paths[-1], data.to_csv(index=False, lineterminator="\n"))
+    return paths
+
+
+def styled(draw: Callable[..., Drawn | None]) -> Callable[..., Drawn | None]:
+    """Draw with our settings and leave the caller's as they were."""
+
+    @functools.wraps(draw)
+    def with_settings(*arguments: Any) -> Drawn | None:
+        import matplotlib
+        import seaborn
+
+        style = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("paper")}
+        with matplotlib.rc_context({**style, **SETTINGS}):
+            return draw(*arguments)
+
+    return with_settings
+
+
+def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
+    """A colour a rule, the same in every figure of one store; the rules of `RULES` have theirs in any store."""
+    import seaborn
+
+    palette = seaborn.color_palette("colorblind")
+    others = sorted(set(rules) - set(RULES), key=rule_rank)
+    places = [palette[place] for place in COLOURS]
+    return {
+        rule: Style(places[i % len(places)], DASHES[i // len(places) % len(DASHES)])
+        for i, rule in enumerate([*RULES, *others])
+    }
+
+
+def neuron_markers(neurons: Iterable[str]) -> dict[str, str]:
+    """A marker a neuron."""
+    return {n: MARKERS[i % len(MARKERS)] for i, n in enumerate(sorted(set(neurons), key=natural))}
+
+
+def grid(panels: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with that many panels, row by row, and none left over."""
+    from matplotlib.figure import Figure
+
+    columns = min(columns, panels)
+    rows = math.ceil(panels / columns)
+    # One column alone is drawn wider, so that title and legend have room.
+    figure = Figure(figsize=(max(6.4, 3.1 * columns), 2.5 * rows + (0.5 if columns == 1 else 0)))
+    axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel().tolist()
+    for left_over in axes[panels:]:
+        left_over.remove()
+    return figure, axes[:panels]
+
+
+def finish(
+    figure: Figure, title: str, notes: Sequence[str], rules: dict[str, Style], markers: dict[str, str] | None = None
+) -> None:
+    """Put the title, the notes and one legend for all panels above them; the figure grows by what they need."""
+    from matplotlib.lines import Line2D
+
+    width, height = figure.get_size_inches()
+    handles = [
+        Line2D([], [], color=s.colour, linestyle=s.dash, linewidth=2.2, label=_legend(r)) for r, s in rules.items()
+    ]
+    handles += [
+        Line2D([], [], color="0.35", marker=marker, linestyle="", markersize=5.5, label=_legend(neuron))
+        for neuron, marker in (markers or {}).items()
+    ]
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), int((width - 2 * LEFT) / (0.075 * longest + 0.55))))
+    lines = [line for note in notes for line in textwrap.wrap(one_line(note), int(width * 14.5))]
+    head = 0.38 + 0.155 * len(lines) + 0.2 * math.ceil(len(handles) / columns) + 0.12
+    total = height + head
+    figure.set_size_inches(width, total)
+    figure.set_layout_engine("constrained", rect=(0.005, 0.01, 0.99, 0.98 - head / total), h_pad=0.08, w_pad=0.06)
+    figure.text(LEFT / width, 1 - 0.1 / total, title, va="top", fontsize=12, fontweight="bold")
+    body = 1 - 0.36 / total
+    figure.text(LEFT / width, body, "\n".join(lines), va="top", fontsize=8, color="0.3", linespacing=1.35)
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=((LEFT - 0.05) / width, body - 0.155 * len(lines) / total),
+        ncols=columns,
+        fontsize=9,
+        borderpad=0.2,
+        labelspacing=0.25,
+        handlelength=1.6,
+        columnspacing=1.4,
+    )
+
+
+def scale_axis(axis: Axis, values: pd.Series, ratio: float) -> None:
+    """Logarithmic if the values are positive and their range is wider than `ratio`; tick labels are plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = values.min(), values.max()
+    if not (low > 0 and high / low > ratio):
+        return
+    # Few decades leave few powers of ten to label.
+    subs = (1, 2, 5) if high / low < 300 else (1,)
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _legend(label: str) -> str:
+    # A legend leaves out what begins with an underscore.
+    return f" {one_line(label)}" if label.startswith("_") else one_line(label)

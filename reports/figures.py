@@ -1,0 +1,281 @@
+"""Figures: learning curves, what a metric costs, and memory against the length of the sequence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from throughtime.record import Record, read_record
+from throughtime.reports.cells import KEYS, current, groups, natural, neuron_label, rule_rank, summarise
+from throughtime.reports.drawing import (
+    Drawn,
+    Style,
+    finish,
+    grid,
+    neuron_markers,
+    rule_styles,
+    save,
+    scale_axis,
+    styled,
+)
+from throughtime.reports.quantities import INTERVAL, LEVEL, MIB, quantity, significant
+from throughtime.statistics import mean_interval
+from throughtime.store import read_curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Drawn", "learning_curves", "memory_against_steps", "save", "tradeoff"]
+
+NO_CURVE = "No learning curves: no run left one."
+NO_COST = "No figure of accuracy against cost: no cell has both a metric and a peak memory or a wall time."
+NO_STEPS = (
+    "No figure of memory against the length of the sequence: nothing was measured at two lengths (option `steps` "
+    "of the dataset) with all else the same."
+)
+PEAK = quantity("peak_process_bytes")
+
+
+@styled
+def learning_curves(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
+    """The metric on the validation split against epochs: a panel a dataset and neuron, a line a rule.
+
+    The line is the mean over the replicates that ended ok, with the band of its t interval; a replicate that
+    failed is a thin line that ends in a cross.
+
+    Args:
+        store_frame: what `Store.frame` returns, of the whole store, so that colours are the same everywhere.
+        suite: one suite.
+        scale: one of its scales.
+
+    Returns:
+        The figure, or None if no run left a curve.
+    """
+    everything = current(store_frame)
+    runs = _of(everything, suite, scale)
+    metrics = dict(summarise(runs)[["dataset", "measure"]].itertuples(index=False))
+    data = _curves(runs, metrics)
+    if data.empty:
+        return None
+    styles = rule_styles(everything["rule"])
+    cells = groups(runs, ["dataset", "network", "neuron"])
+    neurons = runs[["network", "neuron"]].drop_duplicates()
+    figure, panels = grid(len(cells), columns=len(neurons) if 2 <= len(neurons) <= 4 else 3)
+    for panel, (key, _) in zip(panels, cells, strict=True):
+        dataset, network, neuron = key
+        panel.set_title(f"{dataset} · {neuron_label(neuron, network)}")
+        shown = quantity(metrics[dataset])
+        panel.set(xlabel="epoch", ylabel=f"validation {shown.label}")
+        here = data[(data[["dataset", "network", "neuron"]] == list(key)).all(axis=1)]
+        if here.empty:
+            panel.text(0.5, 0.5, "no run left a curve", ha="center", transform=panel.transAxes, color="0.4")
+            panel.set(xticks=[], yticks=[])
+            continue
+        for (rule,), lines in groups(here, ["rule"]):
+            _draw_curve(panel, lines, styles[rule], shown.factor)
+        if metrics[dataset] == "mse":
+            scale_axis(panel.yaxis, here["validation"], ratio=20)
+        if here["chance"].notna().any():
+            panel.axhline(here["chance"].max() * shown.factor, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+    notes = [
+        _heading(suite, scale, f"{_range(data['n'])} a line"),
+        "Line: mean over the replicates that ended ok, validation split. "
+        + (f"Band: {INTERVAL}. " if data["low"].notna().any() else "No band: one replicate says nothing of it. ")
+        + ("Dashed: chance. " if data["chance"].notna().any() else "")
+        + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
+        *_left_out(runs, data),
+    ]
+    finish(figure, "Learning curves", notes, _used(styles, data["rule"]))
+    return Drawn(figure, data.drop(columns="chance"), "Learning curves", notes)
+
+
+@styled
+def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
+    """The metric against peak memory and against wall time: a row a dataset, a colour a rule, a marker a neuron.
+
+    Args and Returns are those of `learning_curves`; None if no cell has a metric and a cost.
+    """
+    everything = current(store_frame)
+    runs = _of(everything, suite, scale)
+    costs = ["peak_process_bytes", "wall_time"]
+    data = summarise(runs)[[*KEYS, "measure", "mean", "low", "high", "n"]]
+    for cost in costs:
+        data[cost] = summarise(runs, cost)["mean"]
+    data = data[data["mean"].notna() & data[costs].notna().any(axis=1)].reset_index(drop=True)
+    if data.empty:
+        return None
+    styles = rule_styles(everything["rule"])
+    labels = [neuron_label(*pair) for pair in data[["neuron", "network"]].itertuples(index=False)]
+    markers = neuron_markers(labels)
+    datasets = groups(data.assign(neuron_label=labels), ["dataset"])
+    figure, panels = grid(2 * len(datasets), columns=2, sharey="row")
+    for row, ((dataset,), cells) in enumerate(datasets):
+        shown = quantity(cells["measure"].iloc[0])
+        for panel, cost in zip(panels[2 * row : 2 * row + 2], costs, strict=True):
+            x = cells[cost] * quantity(cost).factor
+            for at, (_, cell) in zip(x, cells.iterrows(), strict=True):
+                ends = [[cell["mean"] - cell["low"]], [cell["high"] - cell["mean"]]]
+                panel.errorbar(
+                    at,
+                    cell["mean"] * shown.factor,
+                    yerr=None if pd.isna(cell["low"]) else np.array(ends) * shown.factor,
+                    color=styles[cell["rule"]].colour,
+                    marker=markers[cell["neuron_label"]],
+                    markersize=7,
+                    markeredgecolor="white",
+                    elinewidth=1.2,
+                )
+            if x.isna().all():
+                panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
+            scale_axis(panel.xaxis, x, ratio=5)
+            panel.set_xlabel(quantity(cost).label)
+            panel.set_title(dataset if cost == costs[0] else "")
+        panels[2 * row].set_ylabel(shown.label)
+        if cells["measure"].iloc[0] == "mse":
+            scale_axis(panels[2 * row].yaxis, cells["mean"], ratio=20)
+    notes = [
+        _heading(suite, scale, f"{_range(data['n'])} a point"),
+        f"Up: {quantity(data['measure'].iloc[0]).protocol}, bars: {INTERVAL}. Across: one run a cell.",
+        *_left_out(runs, data),
+    ]
+    title = "What the result costs"
+    finish(figure, title, notes, _used(styles, data["rule"]), markers)
+    return Drawn(figure, data, title, notes)
+
+
+@styled
+def memory_against_steps(store_frame: pd.DataFrame) -> Drawn | None:
+    """Peak memory against T, the number of time steps, wherever a store has several T with all else the same.
+
+    A panel a neuron (and network, dataset, batch), a line a rule. None if nothing was measured at two T.
+    """
+    everything = current(store_frame)
+    if "peak_process_bytes" not in everything:
+        return None
+    measured = everything[everything["peak_process_bytes"].notna() & everything["steps"].notna()]
+    records = [read_record(Path(folder) / "record.json") for folder in measured["folder"]]
+    columns = ["suite", "scale", "network", "neuron", "rule", "dataset", "replicate", "steps", "peak_process_bytes"]
+    data = measured[columns].assign(
+        setting=[_setting(record) for record in records], panel=[_panel(record) for record in records]
+    )
+    data = data[data.groupby(["setting", "rule"])["steps"].transform("nunique") >= 2].reset_index(drop=True)
+    if data.empty:
+        return None
+    styles = rule_styles(everything["rule"])
+    settings = groups(data, ["setting"])
+    figure, panels = grid(len(settings), columns=3)
+    slopes = []
+    for panel, (_, here) in zip(panels, settings, strict=True):
+        growth = []
+        for (rule,), runs in sorted(groups(here, ["rule"]), key=lambda of: rule_rank(of[0][0])):
+            panel.scatter(runs["steps"], runs["peak_process_bytes"] / MIB, s=22, color=styles[rule].colour, zorder=3)
+            line = runs.groupby("steps")["peak_process_bytes"].mean() / MIB
+            panel.plot(line.index, line, color=styles[rule].colour, linestyle=styles[rule].dash, linewidth=1.6)
+            slope = np.polyfit(runs["steps"].astype(float), runs["peak_process_bytes"], 1)[0]
+            growth.append(f"{rule} {significant(float(slope) / 1024)} KiB")
+        slopes.append(f"{here['panel'].iloc[0]}: {', '.join(growth)}")
+        panel.set(xlabel="T, time steps", ylabel=PEAK.label)
+        panel.set_title(here["panel"].iloc[0])
+        if here["peak_process_bytes"].max() > 8 * here["peak_process_bytes"].min() > 0:
+            scale_axis(panel.xaxis, here["steps"], ratio=1.5)
+            scale_axis(panel.yaxis, here["peak_process_bytes"] / MIB, ratio=1.5)
+        else:
+            panel.set_ylim(bottom=min(0, here["peak_process_bytes"].min() / MIB))
+    suites = ", ".join(sorted(set(data["suite"]), key=natural))
+    notes = [
+        _heading(suites, ", ".join(dict.fromkeys(data["scale"])), "one point a run"),
+        f"{PEAK.protocol[0].upper()}{PEAK.protocol[1:]}.",
+        f"Growth a time step, least squares: {'; '.join(slopes)}.",
+    ]
+    title = "Peak memory against the length of the sequence"
+    finish(figure, title, notes, _used(styles, data["rule"]))
+    return Drawn(figure, data.drop(columns="setting"), title, notes)
+
+
+def _of(runs: pd.DataFrame, suite: str, scale: str) -> pd.DataFrame:
+    return runs[(runs["suite"] == suite) & (runs["scale"] == scale)].reset_index(drop=True)
+
+
+def _curves(runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
+    """One row a run and epoch; `mean`, `low`, `high`, `n` over the ok replicates of that epoch, in each of them."""
+    rows = [
+        {
+            **run[[*KEYS, "replicate", "status"]],
+            "metric": metrics[run["dataset"]],
+            "epoch": point["epoch"],
+            "validation": point["validation"],
+            "chance": run.get("chance"),
+        }
+        for _, run in runs.iterrows()
+        for point in read_curve(Path(run["folder"]))
+    ]
+    if not rows:
+        return pd.DataFrame()
+    data = pd.DataFrame(rows).astype({"chance": float, "validation": float})
+    data[["mean", "low", "high", "n"]] = float("nan")
+    fine = data[(data["status"] == "ok") & data["validation"].notna()]
+    for _, of_epoch in groups(fine, [*KEYS, "epoch"]):
+        interval = mean_interval(of_epoch["validation"], LEVEL)
+        data.loc[of_epoch.index, ["mean", "low", "high", "n"]] = np.array(interval, dtype=float)
+    # Of a dataset's runs any may lack the chance level: a run that failed has no measures.
+    data["chance"] = data.groupby("dataset")["chance"].transform("max")
+    return data
+
+
+def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float) -> None:
+    mean = lines[lines["n"].notna()].drop_duplicates("epoch").sort_values("epoch")
+    marker = "." if mean["epoch"].nunique() <= 15 else ""
+    panel.plot(
+        mean["epoch"], mean["mean"] * factor, color=style.colour, linestyle=style.dash, linewidth=1.6, marker=marker
+    )
+    ends = (mean["low"] * factor, mean["high"] * factor)
+    panel.fill_between(mean["epoch"], *ends, color=style.colour, alpha=0.18, linewidth=0)
+    for _, failed in groups(lines[lines["status"] != "ok"], ["replicate"]):
+        panel.plot(failed["epoch"], failed["validation"] * factor, color=style.colour, linewidth=0.8, alpha=0.8)
+        last = failed[failed["validation"].notna()].tail(1)
+        panel.plot(last["epoch"], last["validation"] * factor, color=style.colour, marker="x", markersize=7)
+
+
+def _left_out(runs: pd.DataFrame, data: pd.DataFrame) -> list[str]:
+    """Which cells the figure lacks."""
+    shown = set(data[KEYS].itertuples(index=False, name=None))
+    names = [
+        f"{rule} {neuron_label(neuron, network)} {dataset} ({', '.join(dict.fromkeys(of_cell['status']))})"
+        for (suite, scale, dataset, network, neuron, rule), of_cell in groups(runs, KEYS)
+        if (suite, scale, dataset, network, neuron, rule) not in shown
+    ]
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return [f"Not in the figure: {', '.join(names[:8])}{more}."] if names else []
+
+
+def _heading(suite: str, scale: str, what: str) -> str:
+    return f"Suite {suite}, scale {scale}, {what}."
+
+
+def _range(n: pd.Series) -> str:
+    """`n = 3`, or `n = 1–3`."""
+    return f"n = {'–'.join(f'{k:.0f}' for k in dict.fromkeys((n.min(), n.max())))}" if n.notna().any() else "n = 0"
+
+
+def _used(styles: dict[str, Style], rules: Iterable[str]) -> dict[str, Style]:
+    return {rule: styles[rule] for rule in sorted(set(rules), key=rule_rank)}
+
+
+def _setting(record: Record) -> str:
+    """All that a run's memory may depend on, but for its rule and T."""
+    spec = record.spec
+    options = {name: value for name, value in spec.dataset.options.items() if name != "steps"}
+    parts: list[Any] = [spec.scale, spec.neuron.model_dump(), spec.network.model_dump(), spec.dataset.name, options]
+    return json.dumps([*parts, spec.training.batch, spec.training.optimiser, spec.threads], sort_keys=True)
+
+
+def _panel(record: Record) -> str:
+    spec = record.spec
+    neuron = neuron_label(spec.neuron.label, spec.network.label)
+    return f"{neuron} · {spec.dataset.name}, batch {spec.training.batch}"

@@ -1,0 +1,94 @@
+"""How each measure is shown: its title, unit, digits, and the protocol behind the number."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from throughtime.statistics import Interval
+
+LEVEL = 0.95
+INTERVAL = f"{100 * LEVEL:.0f} % Student t interval"
+MIB = 2**20
+
+
+class Quantity(NamedTuple):
+    """Shown value = recorded value x `factor`, in `unit`."""
+
+    title: str
+    unit: str
+    recorded: str
+    """Unit of the value in the record."""
+    factor: float
+    decimals: int | None
+    """Digits after the point; None: three significant digits."""
+    protocol: str
+    """What was measured, and when."""
+
+    @property
+    def label(self) -> str:
+        """Title and unit, for a table row or an axis."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    def show(self, value: float, digits: int = 3) -> str:
+        """The value in `unit`, without the unit."""
+        shown = value * self.factor
+        return significant(shown, digits) if self.decimals is None else f"{shown:.{self.decimals}f}"
+
+    def show_interval(self, interval: Interval) -> str:
+        """`93.2 ± 1.1`; `93.2` where there is no interval."""
+        mean = self.show(interval.mean)
+        return mean if interval.half is None else f"{mean} ± {self.show(interval.half, digits=2)}"
+
+
+_FINAL = "test split, weights of the final epoch"
+_BEST = "test split, weights of the epoch that was best on the validation split"
+_ALONE = "in a pass of its own, on the first replicate of a cell"
+_TIME = f"median over repeats after a warm-up, {_ALONE}"
+_PEAK = f"growth of the process's peak while it trains, model and input batch not counted, {_ALONE}"
+
+QUANTITIES = {
+    "accuracy": Quantity("accuracy", "%", "fraction", 100, 1, _FINAL),
+    "mse": Quantity("MSE", "", "1", 1, None, _FINAL),
+    "accuracy_best_validation": Quantity("accuracy", "%", "fraction", 100, 1, _BEST),
+    "mse_best_validation": Quantity("MSE", "", "1", 1, None, _BEST),
+    "metric": Quantity("metric", "", "", 1, None, _FINAL),
+    "metric_best_validation": Quantity("metric", "", "", 1, None, _BEST),
+    "loss": Quantity("training loss", "", "1", 1, None, "mean over the final epoch"),
+    "firing_rate": Quantity("firing rate", "spikes a neuron and step", "spikes per neuron and step", 1, None, _FINAL),
+    "training_time": Quantity("training time", "s", "second", 1, None, "the whole train pass"),
+    "wall_time": Quantity("wall time", "ms a sequence", "second a sequence", 1e3, None, _TIME),
+    "wall_time_step": Quantity("wall time", "µs a sequence and step", "second a sequence and step", 1e6, None, _TIME),
+    "peak_process_bytes": Quantity("peak memory", "MiB", "byte", 1 / MIB, None, _PEAK),
+    "peak_live_bytes": Quantity("peak of live tensors", "MiB", "byte", 1 / MIB, None, "exact bytes, counted"),
+}
+
+PASS_MEASURES = ("wall_time", "peak_")
+"""Beginnings of the measures that have a pass of their own: training that diverged does not void them."""
+
+
+def quantity(measure: str) -> Quantity:
+    """How to show a measure; one that is not known here is shown as it was recorded."""
+    return QUANTITIES.get(measure) or Quantity(measure, "", "", 1, None, "as recorded")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """At least `digits` significant digits, no exponent from 1e-4 to 1e6: 0.0500, 12.3, 1235, 1.20e-05."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    size = abs(value)
+    if not 1e-4 <= size < 1e6:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:.{max(0, digits - 1 - math.floor(math.log10(size)))}f}"
+
+
+def shown_in_unit(value: float, unit: str) -> str:
+    """A recorded value in a unit that reads well; exact bytes stay beside their MiB."""
+    if unit == "byte":
+        return f"{significant(value / MIB)} MiB ({value:,.0f} byte)"
+    if unit == "fraction":
+        return f"{100 * value:.2f} %"
+    if unit.startswith("second"):
+        factor, name = (1, "s") if abs(value) >= 1 else (1e3, "ms") if abs(value) >= 1e-3 else (1e6, "µs")
+        return f"{significant(value * factor)} {name}{unit.removeprefix('second')}"
+    return f"{significant(value, 4)} {'' if unit == '1' else unit}".strip()

@@ -1,0 +1,235 @@
+"""Tables: rules x neurons x datasets, as aligned text, Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from throughtime.record import write_whole
+from throughtime.reports.cells import FAILED, KEYS, anchor, groups, neuron_label, one_line, rule_rank, slug, summarise
+from throughtime.reports.quantities import INTERVAL, PASS_MEASURES, quantity
+from throughtime.statistics import Interval
+
+__all__ = ["Entry", "Table", "csv", "latex", "markdown", "summarise", "tables", "text", "wide", "write_table"]
+
+COST = ("wall_time", "peak_process_bytes", "firing_rate")
+NOT_RUN = "no record of this cell in the results folder"
+
+
+class Entry(NamedTuple):
+    """One cell of a printed table."""
+
+    text: str
+    mark: str = ""
+    """Letter of its footnote."""
+    anchor: str = ""
+    """Section of the page it speaks of."""
+
+
+class Footnotes(dict[str, str]):
+    """Note -> letter; the same note twice has the same letter."""
+
+    def mark(self, note: str) -> str:
+        """The letter of a note: a ... z, aa, ab, ...; none for no note."""
+        if note and note not in self:
+            letters, rest = "", len(self) + 1
+            while rest:
+                rest, last = divmod(rest - 1, 26)
+                letters = chr(ord("a") + last) + letters
+            self[note] = letters
+        return self[note] if note else ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table in wide layout with everything a reader needs to take it for what it is."""
+
+    name: str
+    """File name without ending."""
+    title: str
+    caption: list[str]
+    """Sentences: suite, scale, protocol, n, interval, what failed."""
+    head: list[str]
+    rows: list[list[Entry]]
+    """Empty where no run has the measure; the caption then says why."""
+    notes: list[tuple[str, str]]
+    """Letter and text."""
+    long: pd.DataFrame
+    """What it was made from: one row a cell and measure."""
+
+
+def tables(store_frame: pd.DataFrame) -> list[Table]:
+    """For each suite and scale: the metric by both protocols, and what it costs."""
+    cost = pd.concat([summarise(store_frame, measure) for measure in COST], ignore_index=True)
+    kinds = (
+        ("metric", "Accuracy and error", summarise(store_frame)),
+        ("best-validation", "At the epoch best on validation", summarise(store_frame, "metric_best_validation")),
+        ("cost", "Time, memory, activity", cost),
+    )
+    parts = {(of, name): part for name, _, summary in kinds for of, part in groups(summary, ["suite", "scale"])}
+    return [
+        wide(f"{slug(suite)}-{scale}-{name}", title, parts[(suite, scale), name])
+        for (suite, scale), _ in groups(cost, ["suite", "scale"])
+        for name, title, _ in kinds
+    ]
+
+
+def wide(name: str, title: str, summary: pd.DataFrame) -> Table:
+    """Lay one suite's summary out: rows are dataset x neuron (x measure), columns are rules."""
+    everything, absent = summary, []
+    ended_ok = summary["runs"] > summary[[f"n_{status}" for status in FAILED]].sum(axis=1)
+    for (measure,), cells in groups(summary, ["measure"]):
+        # Runs that ended well without it: the suite does not measure it. A row of dashes would say less.
+        if not cells["n"].any() and ended_ok[cells.index].any():
+            reasons = "; ".join(dict.fromkeys(note for note in cells["note"] if note))
+            absent.append(f"Not measured here: {quantity(measure).title} ({reasons}).")
+            summary = summary[summary["measure"] != measure]
+    notes, rules = Footnotes(), sorted(set(summary["rule"]), key=rule_rank)
+    rows = []
+    for (dataset, network, neuron), of_row in groups(summary, ["dataset", "network", "neuron"]):
+        for measure in dict.fromkeys(of_row["measure"]):
+            cells = {row["rule"]: row for _, row in of_row[of_row["measure"] == measure].iterrows()}
+            line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network))]
+            line.append(Entry(quantity(measure).label))
+            for rule in rules:
+                known = rule in cells
+                line.append(entry(cells[rule], notes) if known else Entry("not run", notes.mark(NOT_RUN)))
+            rows.append(line)
+    head = ["dataset", "neuron", "measure", *map(one_line, rules)]
+    letters = [(letter, note) for note, letter in notes.items()]
+    caption = [_count(everything), *absent, *(_protocol(summary) if rows else [])]
+    return Table(name, title, caption, head, rows, letters, everything)
+
+
+def entry(row: pd.Series, notes: Footnotes) -> Entry:
+    """One summary row in print: mean ± half width (n), failures by status, or a dash; a letter for a note."""
+    parts = []
+    # What has a pass of its own is measured once a cell and does not depend on how training ended.
+    alone = row["measure"].startswith(PASS_MEASURES)
+    if row["n"]:
+        ends = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
+        shown = quantity(row["measure"]).show_interval(Interval(row["mean"], *ends, row["n"]))
+        parts.append(shown if alone and row["n"] == 1 else f"{shown} (n={row['n']})")
+    counts = {status: row[f"n_{status}"] for status in FAILED if row[f"n_{status}"]}
+    if counts != {"skipped": row["runs"]} and not (alone and row["n"]):
+        parts += [f"{count}/{row['runs']} {status}" for status, count in counts.items()]
+    return Entry(", ".join(parts) or "—", notes.mark(row["note"]), anchor(row[KEYS]))
+
+
+def _count(summary: pd.DataFrame) -> str:
+    """`Suite quick, scale laptop: 30 runs, 27 ok, 2 diverged, 1 skipped.`"""
+    cells = summary.drop_duplicates(KEYS)
+    counts = {status: int(cells[f"n_{status}"].sum()) for status in FAILED}
+    runs = int(cells["runs"].sum())
+    told = [f"{runs - sum(counts.values())} ok", *[f"{n} {status}" for status, n in counts.items() if n]]
+    first = cells.iloc[0]
+    return f"Suite {first['suite']}, scale {first['scale']}: {runs} run{'s' * (runs > 1)}, {', '.join(told)}."
+
+
+def _protocol(summary: pd.DataFrame) -> list[str]:
+    """What was measured and how the interval was made."""
+    titles: dict[str, list[str]] = {}
+    for measure in dict.fromkeys(summary["measure"]):
+        titles.setdefault(quantity(measure).protocol, []).append(quantity(measure).title)
+    told = [f"{' and '.join(dict.fromkeys(names))}: {protocol}." for protocol, names in titles.items()]
+    told = [sentence[0].upper() + sentence[1:] for sentence in told]
+    seeds = summary.loc[[not m.startswith(PASS_MEASURES) for m in summary["measure"]], "n"]
+    if seeds.any():
+        n = "–".join(map(str, dict.fromkeys((seeds[seeds > 0].min(), seeds.max()))))
+        told.append(f"Mean ± half width of the {INTERVAL}, n = {n} replicates; one replicate has no interval.")
+    return [*told, "A run that failed enters no mean; it is counted by its status."]
+
+
+def text(table: Table) -> str:
+    """Aligned plain text."""
+    grid = [table.head, *[[_marked(e, "{text} [{mark}]") for e in row] for row in table.rows]]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    grid.insert(1, ["-" * width for width in widths])
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in grid]
+    notes = [f"[{mark}] {note}" for mark, note in table.notes]
+    return "\n".join([table.title, *table.caption, "", *(lines if table.rows else []), *notes]).strip() + "\n"
+
+
+def markdown(table: Table) -> str:
+    """GitHub's Markdown."""
+    grid = [
+        [_markdown(name) for name in table.head],
+        ["---"] * len(table.head),
+        *[[_marked(e, "{text} <sup>{mark}</sup>", _markdown) for e in row] for row in table.rows],
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in grid] if table.rows else []
+    notes = [f"<sup>{mark}</sup> {_markdown(note)}" for mark, note in table.notes]
+    blocks = [f"**{_markdown(table.title)}.** {_markdown(' '.join(table.caption))}", "\n".join(lines), *notes]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def latex(table: Table) -> str:
+    """A `table` environment; needs booktabs, and T1 fonts for accents in labels."""
+    lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering"]
+    lines.append(rf"\caption{{{_latex(' '.join([table.title + '.', *table.caption]))}}}")
+    lines.append(rf"\label{{tab:{table.name}}}")
+    if table.rows:
+        mark = r"{text}\textsuperscript{{{mark}}}"
+        grid = [[_marked(e, mark, _latex) for e in row] for row in table.rows]
+        frame = pd.DataFrame(grid, columns=[_latex(name) for name in table.head])
+        lines.append(frame.to_latex(index=False, escape=False, column_format="l" * len(table.head)).rstrip())
+    notes = [rf"\textsuperscript{{{mark}}} {_latex(note)}" for mark, note in table.notes]
+    if notes:
+        lines += [r"\par\smallskip{\footnotesize\raggedright", *[rf"{note}\par" for note in notes], "}"]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def csv(table: Table) -> str:
+    """The long form, unrounded, in the units of the records."""
+    return table.long.to_csv(index=False, lineterminator="\n")
+
+
+def write_table(table: Table, folder: Path) -> list[Path]:
+    """Write the table in its four forms."""
+    forms = {"txt": text(table), "md": markdown(table), "tex": latex(table), "csv": csv(table)}
+    paths = []
+    for ending, content in forms.items():
+        paths.append(folder / f"{table.name}.{ending}")
+        write_whole(paths[-1], content)
+    return paths
+
+
+def _marked(entry: Entry, form: str, escape: Callable[[str], str] = str) -> str:
+    return form.format(text=escape(entry.text), mark=entry.mark) if entry.mark else escape(entry.text)
+
+
+def _markdown(plain: str) -> str:
+    return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", plain)
+
+
+_LATEX = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", "-": "-{}", '"': "''"},
+    **{"±": r"$\pm$", "×": r"$\times$", "—": "---", "–": "--", "µ": r"$\mu$", "≤": r"$\leq$", "≥": r"$\geq$"},
+}
+
+
+_GREEK = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu "
+    "nu xi pi rho sigma tau upsilon phi chi psi omega"
+)
+
+
+def _latex(plain: str) -> str:
+    """Escaped text: Greek letters become maths; what pdfLaTeX cannot set becomes its Unicode name."""
+    return "".join(_LATEX.get(c) or (c if c.isascii() else _latex_letter(c)) for c in plain)
+
+
+def _latex_letter(character: str) -> str:
+    name = unicodedata.name(character, "unknown character").lower()
+    greek = name.removeprefix("greek small letter ").replace("lamda", "lambda")
+    if greek in _GREEK.split():
+        return rf"$\{greek}$"
+    return character if character.isalpha() and character < "\u0100" else rf"\textless{{}}{name}\textgreater{{}}"

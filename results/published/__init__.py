@@ -1,0 +1,1 @@
+"""Published curves that figures are drawn against; `SOURCES.md` says where each file comes from."""
