@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.base import Claims, LearningRule, Learnt
+from throughtime.algorithms.base import Claims, LearningRule, Learnt, LossAt
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.recurrent import Recurrent
@@ -24,7 +24,7 @@ class EProp(LearningRule):
         e^t    = Σ_s (∂z_t/∂s_t) ε_s^t                                  (a membrane readout: e = ε_v)
         ē^t    = κ ē^{t−1} + (1 − κ) e^t                                the readout's own filter
         L_j^t  = Σ_k B_jk ∂ℓ_t/∂y_k^t
-        dE/dW_ji = Σ_t L_j^t ē_ji^t,      E = (1/T) Σ_t ℓ_t
+        dE/dW_ji = Σ_t L_j^t ē_ji^t,      E = ℓ_T  or  (1/T) Σ_t ℓ_t
 
     Drops what reaches the loss through other neurons' spikes, later in time; with one step (T = 1) nothing is dropped
     and it equals BPTT. One update a sequence. No graph is kept: memory O(1) in T, but a trace a synapse and sample,
@@ -33,13 +33,16 @@ class EProp(LearningRule):
     Source: Bellec et al. 2020, equations 1, 4 and 21-28.
 
     Args:
+        loss_at: `end`: E = ℓ_T, the learning signal comes once; `every`: the mean over all steps.
         feedback: B: `symmetric`: the readout's weights; `random`: fixed, N(0, 1)/√size.
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")
 
-    def __init__(self, *, feedback: Literal["symmetric", "random"] = "symmetric") -> None:
-        self.feedback = feedback
+    def __init__(
+        self, *, loss_at: LossAt = "end", feedback: Literal["symmetric", "random"] = "symmetric"
+    ) -> None:
+        self.loss_at, self.feedback = loss_at, feedback
         self.B: Tensor | None = None
 
     def window(self, steps: int) -> int:
@@ -61,8 +64,8 @@ class EProp(LearningRule):
             self.B = torch.randn_like(W_out) / W_out.shape[1] ** 0.5
         layer = network.layers[0]
         fan_in = layer.inward.in_features + layer.neuron.size + 1
-        self.ε: dict[str, Factor] = {}
-        self.ē: Tensor = W_out.new_zeros(batch, layer.neuron.size, fan_in)
+        self.ε: dict[str, Tensor] = {}
+        self.ē = W_out.new_zeros(batch, layer.neuron.size, fan_in)
         self.o_filtered = W_out.new_zeros(batch, layer.neuron.size)
         self.one_filtered = 0.0
 
@@ -75,20 +78,22 @@ class EProp(LearningRule):
         p = torch.cat((x[0], before.layers[0].z, x.new_ones(x.shape[1], 1)), 1)
         e = self._advance_traces(layer.neuron.partials(before.layers[0], after), p, readout.reads)
         κ = readout.decay
-        self.ē.mul_(κ).add_(e, alpha=1 - κ)
-        self.o_filtered.mul_(κ).add_(getattr(after, readout.reads), alpha=1 - κ)
-        self.one_filtered = κ * self.one_filtered + 1 - κ
+        self.ē = torch.lerp(e, self.ē, κ) if κ else e
+        self.o_filtered = torch.lerp(getattr(after, readout.reads), self.o_filtered, κ)
+        self.one_filtered = 1 - κ + κ * self.one_filtered
 
+        last = t + 1 == self.steps
         loss, δ = self._output_error(step.output, target)
-        L = δ @ (readout.linear.weight if self.B is None else self.B)
-        dW = torch.einsum("bj,bji->ji", L, self.ē)
-        dx, dz, d1 = dW.split((x.shape[2], layer.neuron.size, 1), 1)
-        _accumulate(layer.inward.weight, dx)
-        _accumulate(layer.recurrent.weight, dz)
-        _accumulate(layer.inward.bias, d1[:, 0])
-        _accumulate(readout.linear.weight, δ.t() @ self.o_filtered)
-        _accumulate(readout.linear.bias, δ.sum(0) * self.one_filtered)
-        if t + 1 == self.steps:
+        if last or self.loss_at == "every":
+            L = δ @ (readout.linear.weight if self.B is None else self.B)
+            dW = torch.einsum("bj,bji->ji", L, self.ē)
+            dx, dz, d1 = dW.split((x.shape[2], layer.neuron.size, 1), 1)
+            _accumulate(layer.inward.weight, dx)
+            _accumulate(layer.recurrent.weight, dz)
+            _accumulate(layer.inward.bias, d1[:, 0])
+            _accumulate(readout.linear.weight, δ.t() @ self.o_filtered)
+            _accumulate(readout.linear.bias, δ.sum(0) * self.one_filtered)
+        if last:
             self.update()
         return Learnt(step.output, loss)
 
@@ -98,27 +103,34 @@ class EProp(LearningRule):
 
     def _advance_traces(self, partials: Partials, p: Tensor, reads: str) -> Tensor:
         """ε^{t−1} -> ε^t; returns e^t. Traces are [batch, size or 1, fan-in]: 1 where all neurons share them."""
-        ε: dict[str, Any] = {s: _per_synapse(factor) * p[:, None] for s, factor in partials.current.items()}
+        ε: dict[str, Tensor] = {}
         for (s, r), factor in partials.state.items():
             if r in self.ε:
-                ε[s] = ε.get(s, 0) + _per_synapse(factor) * self.ε[r]
+                _add(ε, s, factor, self.ε[r])
+        for s, factor in partials.current.items():
+            _add(ε, s, factor, p[:, None])
         self.ε = ε
         if reads == "v":
             return ε["v"]
-        return sum(_per_synapse(factor) * ε[s] for s, factor in partials.spikes.items() if s in ε)
+        e: dict[str, Tensor] = {}
+        for s, factor in partials.spikes.items():
+            if s in ε:
+                _add(e, "z", factor, ε[s])
+        return e["z"]
 
     def _output_error(self, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """ℓ_t and δ = ∂(ℓ_t / T)/∂y_t, [batch, outputs]."""
+        """ℓ_t and δ = ∂E/∂y_t through ℓ_t alone, [batch, outputs]."""
         with torch.enable_grad():
             y = y.detach().requires_grad_()
             loss = self.task.loss(y, target)
             (δ,) = torch.autograd.grad(loss, y)
-        return loss.detach(), δ / self.steps
+        return loss.detach(), δ / self.steps if self.loss_at == "every" else δ
 
 
-def _per_synapse(factor: Factor) -> Factor:
-    """A factor of each neuron as a factor of each of its synapses."""
-    return factor if isinstance(factor, float) else factor[..., None]
+def _add(sums: dict[str, Tensor], name: str, factor: Factor, trace: Tensor) -> None:
+    """Add a factor of each neuron times a trace of each synapse to the named sum."""
+    each = torch.as_tensor(factor, dtype=trace.dtype, device=trace.device)[..., None]
+    sums[name] = torch.addcmul(sums[name], each, trace) if name in sums else each * trace
 
 
 def _accumulate(parameter: Tensor, gradient: Tensor) -> None:

@@ -262,7 +262,8 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console(soft_wrap=not sys.stdout.isatty()).print(table, markup=False, highlight=False)
+    width = None if sys.stdout.isatty() else 160  # a pipe has no width of its own
+    Console(width=width).print(table, markup=False, highlight=False)
 
 
 def main() -> None:

@@ -61,11 +61,16 @@ class Component:
         asked = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
         # Only theirs: the annotation of another parameter may name what is imported under TYPE_CHECKING.
         written = {name: kind for name, kind in getattr(function, "__annotations__", {}).items() if name in asked}
-        hints = typing.get_type_hints(
-            types.SimpleNamespace(__annotations__=written),
-            globalns=getattr(function, "__globals__", {}),
-            include_extras=True,
-        )
+        try:
+            hints = typing.get_type_hints(
+                types.SimpleNamespace(__annotations__=written),
+                globalns=getattr(function, "__globals__", {}),
+                include_extras=True,
+            )
+        except NameError as error:
+            raise UsageError(
+                f"{self.name}: the type of an option is not imported: {error}", self.place, "import it at run time"
+            ) from error
         fields: dict[str, Any] = {}
         for name in asked:
             default = parameters[name].default
@@ -74,7 +79,6 @@ class Component:
             extra="forbid",
             strict=True,
             allow_inf_nan=False,  # neither is JSON: a record could not keep them
-            validate_default=True,  # so that a default 1 and a given 1.0 are one run
             protected_namespaces=(),
         )
         return pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
@@ -85,7 +89,9 @@ class Component:
         Raises:
             pydantic.ValidationError: an unknown name, a wrong value, or one that is missing.
         """
-        return self.options.model_validate_json(json.dumps(dict(options))).model_dump(mode="json")
+        # Defaults are checked like given ones, so that a default 1 and a given 1.0, or (64,) and [64], are one run.
+        defaults = {name: o.default for name, o in self.options.model_fields.items() if not o.is_required()}
+        return self.options.model_validate_json(json.dumps({**defaults, **options})).model_dump(mode="json")
 
 
 class Registry:

@@ -33,6 +33,8 @@ Rerun = Literal["none", "failed", "all"]
 
 POLL_SECONDS = 0.5
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
+PRELOADED = ("throughtime.child", "torch._dynamo", "sklearn.datasets")
+"""What the fork server imports, once; the last two would cost each child a second (the first optimiser imports dynamo)."""
 EXCLUSIVE: tuple[Pass, ...] = ("memory", "time")
 
 
@@ -85,7 +87,7 @@ class Runner:
         self.store, self.suite_argument, self.plugins = store, suite_argument, list(plugins)
         self.jobs, self.progress = jobs, progress
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(["throughtime.child"])
+        self._processes.set_forkserver_preload(list(PRELOADED))
         self._started: dict[str, float] = {}
 
     def run(self, suite: Sequence[Planned], chosen: Sequence[Planned]) -> list[Record]:

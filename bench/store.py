@@ -46,7 +46,7 @@ class Store:
         """All whole records, of one suite or of all, in order of label and id."""
         self.broken = []
         found = []
-        for path in self.folder.glob(f"{suite or '*'}/*/record.json"):
+        for path in sorted(self.folder.glob(f"{suite or '*'}/*/record.json")):
             try:
                 found.append(Stored(read_record(path), path.parent))
             except UsageError as error:

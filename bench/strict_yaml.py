@@ -218,8 +218,8 @@ _SAID = {  # what pydantic says in the terms of Python, in the terms of YAML
     "int_type": "should be a whole number",
     "int_from_float": "should be a whole number",
     "float_type": "should be a number",
-    "too_short": "should not be empty",
-    "string_too_short": "should not be empty",
+    "too_short": "should have at least one item",
+    "string_too_short": "should have at least one letter",
 }
 
 
@@ -252,9 +252,10 @@ def refusal(
     if faults[0]["type"] == "missing":
         return UsageError(f'{of}"{loc[-1]}" is missing', where=document.position(path))
     same = [fault for fault in faults if document.nearest(place(fault["loc"])) == path]  # branches of a union
-    said = dict.fromkeys(_SAID.get(f["type"], f["msg"][f["msg"].find("should") :]) for f in same)
+    said = dict.fromkeys(_SAID.get(f["type"]) or re.sub(r"^\w+ should", "should", f["msg"]) for f in same)
+    either = " or ".join(said).replace(" or should be", " or")
     subject = _subject(path if loc and loc[0] in path else loc[:1])  # a default is not in the file
-    what = f"{subject} {' or '.join(said)}, not {_shown(given)}"
+    what = f"{subject} {either}, not {_shown(given)}"
     if faults[0]["type"] == "value_error":  # a sentence of the component's own
         what = f"{subject}: {faults[0]['ctx']['error']}"
     return UsageError(of + what, where=document.position(path))

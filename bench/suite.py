@@ -45,18 +45,16 @@ class Entry(Strict, extra="allow"):
 
 Written = Annotated[Entry, BeforeValidator(lambda given: {"name": given} if isinstance(given, str) else given)]
 Several = Annotated[list[Written], Field(min_length=1)]
-Among = Annotated[
-    list[str], Field(min_length=1), BeforeValidator(lambda given: [given] if isinstance(given, str) else given)
-]
+OneOf = Annotated[list[str], Field(min_length=1), BeforeValidator(lambda one: [one] if isinstance(one, str) else one)]
 
 
 class When(Strict):
     """Cells whose labels are among those given; a kind left out matches all."""
 
-    rule: Among | None = None
-    neuron: Among | None = None
-    network: Among | None = None
-    dataset: Among | None = None
+    rule: OneOf | None = None
+    neuron: OneOf | None = None
+    network: OneOf | None = None
+    dataset: OneOf | None = None
 
 
 class Include(Strict):
@@ -137,7 +135,7 @@ class Suite:
     cells: dict[Scale, list[Cell]]
 
     def expand(self, scale: Scale) -> list[RunSpec]:
-        """All runs: by dataset, network, neuron, rule, replicate, each in the order of the file; included cells last."""
+        """All runs by dataset, network, neuron, rule, replicate, each in the order of the file; included cells last."""
         if scale not in self.cells:
             raise UsageError(f'no scale "{scale}"', hint=suggestion(scale, SCALES))
         settings = self.settings[scale]
@@ -223,10 +221,8 @@ class _Scaled:
                 "overrides": [*file.overrides, *own.overrides],
             }
         )
-        self.override_paths: list[Key] = [
-            *(("overrides", i) for i in range(len(file.overrides))),
-            *(("scales", scale, "overrides", i) for i in range(len(own.overrides))),
-        ]
+        self.override_paths: list[Key] = [("overrides", i) for i in range(len(file.overrides))]
+        self.override_paths += [("scales", scale, "overrides", i) for i in range(len(own.overrides))]
         self.matched: dict[Key, tuple[When, bool]] = {}
         """Of each pattern: whether it matches any cell of this scale."""
         self.choices: dict[str, dict[str, tuple[Entry, Key]]] = {kind: self._listed(kind) for kind in KINDS}
@@ -258,7 +254,7 @@ class _Scaled:
             path = (*self.paths["exclude"], i)
             if not when.model_fields_set:
                 self._refuse(f"this excludes everything; name at least one of {', '.join(KINDS)}", path)
-            hit = [labels for labels in matrix if _matches(when, labels)]
+            hit = _matching(when, matrix)
             self.matched[path] = when, bool(hit)
             for labels in hit:
                 cells.pop(labels, None)
@@ -287,7 +283,7 @@ class _Scaled:
         overrides = self.settings.overrides
         applied: dict[Labels, tuple[int, ...]] = dict.fromkeys(labelled, ())
         for i, override in enumerate(overrides):
-            hit = [labels for labels in labelled if _matches(override.when, labels)]
+            hit = _matching(override.when, labelled)
             self.matched[(*self.override_paths[i], "when")] = override.when, bool(hit)
             for labels in hit:
                 applied[labels] += (i,)
@@ -302,19 +298,21 @@ class _Scaled:
             spec = _merged([self.settings.training, *(overrides[i].training for i in those)])
             return spec, spec.model_dump_json()
 
-        changes = {kind: {i for i, o in enumerate(overrides) if getattr(o, kind)} for kind in (*KINDS, "training")}
+        @functools.cache
+        def changing(those: tuple[int, ...]) -> list[tuple[int, ...]]:
+            return [tuple(i for i in those if getattr(overrides[i], kind)) for kind in (*KINDS, "training")]
+
         cells: list[Cell] = []
         first: dict[tuple[str, ...], Labels] = {}
         for labels, those in applied.items():
-            of = {kind: tuple(i for i in those if i in changing) for kind, changing in changes.items()}
-            parts = [component(kind, label, of[kind]) for kind, label in zip(KINDS, labels, strict=True)]
-            parts.append(training(of["training"]))
-            twin = first.setdefault(tuple(content for _, content in parts), labels)
-            for kind, one, other in zip(KINDS, twin, labels, strict=True):
-                if one != other:
-                    what = f"the cells {' x '.join(twin)} and {' x '.join(labels)} have the same options and training"
-                    self._refuse(what, self.choices[kind][other][1])
-            cells.append(Cell(*(spec for spec, _ in parts)))
+            *of, of_training = changing(those)
+            parts = [*map(component, KINDS, labels, of), training(of_training)]
+            twin = first.setdefault(tuple([content for _, content in parts]), labels)
+            if twin is not labels:
+                kind, other = next((kind, b) for kind, a, b in zip(KINDS, twin, labels, strict=True) if a != b)
+                what = f"the cells {' x '.join(twin)} and {' x '.join(labels)} have the same options and training"
+                self._refuse(what, self.choices[kind][other][1])
+            cells.append(Cell(*[spec for spec, _ in parts]))
         return cells
 
     def _component(self, kind: str, entry: Entry, path: Key, overrides: tuple[int, ...] = ()) -> ComponentSpec:
@@ -333,12 +331,15 @@ class _Scaled:
                 error, self.document, known.options, lambda loc: place.get(loc[0], path) + loc, known.name
             ) from error
         except UsageError as error:
-            raise UsageError(error.what, self.document.position((*path, "name")), error.hint) from error
+            raise UsageError(error.what, error.where or self.document.position((*path, "name")), error.hint) from error
 
 
-def _matches(when: When, labels: Labels) -> bool:
-    asked = (when.rule, when.neuron, when.network, when.dataset)
-    return all(among is None or label in among for among, label in zip(asked, labels, strict=True))
+def _matching(when: When, cells: list[Labels]) -> list[Labels]:
+    """Those of the cells that a pattern matches."""
+    for i, kind in enumerate(KINDS):
+        if (among := getattr(when, kind)) is not None:
+            cells = [labels for labels in cells if labels[i] in among]
+    return cells
 
 
 def _merged(settings: list[Training | None]) -> Training:

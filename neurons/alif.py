@@ -10,6 +10,7 @@ from torch import Tensor
 
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike
+from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
 
 
@@ -36,6 +37,7 @@ class ALIF(Neuron):
     Args:
         size: neurons.
         tau: membrane time constant τ, in steps.
+        tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
         tau_adaptation: adaptation time constant τ_a, in steps.
         threshold: ϑ at rest, in the unit of the current.
         beta: β, how far one spike raises the threshold.
@@ -47,13 +49,15 @@ class ALIF(Neuron):
         size: int,
         *,
         tau: PositiveFloat = 20.0,
+        tau_max: PositiveFloat | None = None,
         tau_adaptation: PositiveFloat = 200.0,
-        threshold: PositiveFloat = 1.0,
+        threshold: PositiveFloat = 0.1,
         beta: NonNegativeFloat = 1.8,
-        surrogate: SurrogateName = "multi_gaussian",
+        surrogate: SurrogateName = "triangle",
     ) -> None:
         super().__init__(size)
-        self.alpha, self.rho = math.exp(-1 / tau), math.exp(-1 / tau_adaptation)
+        self.register_buffer("alpha", decay(size, tau, tau_max))
+        self.rho = math.exp(-1 / tau_adaptation)
         self.threshold, self.beta, self.surrogate = threshold, beta, surrogate
 
     def initial_state(self, batch: int, like: Tensor) -> ALIFState:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from pydantic import PositiveFloat
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike
+from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
 
 
@@ -34,6 +34,7 @@ class LIF(Neuron):
     Args:
         size: neurons.
         tau: membrane time constant τ, in steps.
+        tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
         threshold: ϑ, in the unit of the current.
         surrogate: gradient of the spike.
     """
@@ -43,11 +44,12 @@ class LIF(Neuron):
         size: int,
         *,
         tau: PositiveFloat = 20.0,
-        threshold: PositiveFloat = 1.0,
-        surrogate: SurrogateName = "multi_gaussian",
+        tau_max: PositiveFloat | None = None,
+        threshold: PositiveFloat = 0.1,
+        surrogate: SurrogateName = "triangle",
     ) -> None:
         super().__init__(size)
-        self.alpha = math.exp(-1 / tau)
+        self.register_buffer("alpha", decay(size, tau, tau_max))
         self.threshold, self.surrogate = threshold, surrogate
 
     def initial_state(self, batch: int, like: Tensor) -> LIFState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from throughtime.record import Status, read_record
 from throughtime.reports.quantities import LEVEL, PASS_MEASURES, QUANTITIES, quantity
 from throughtime.spec import SCALES
 from throughtime.statistics import mean_interval
+from throughtime.store import Store
 
 KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
 """What names a cell: runs that differ in the replicate alone share them."""
@@ -27,6 +28,27 @@ COLUMNS = [
     *[f"n_{status}" for status in FAILED],
     *["note", "protocol", "level"],
 ]
+
+
+def runs_of(store: Store, suites: Sequence[str] | None = None) -> pd.DataFrame:
+    """The `current` runs of some suites, or of all.
+
+    Raises:
+        UsageError: there are no records, or none of one of the suites.
+    """
+    runs = current(store.frame())
+    if runs.empty:
+        n = len(store.broken)
+        files = "1 file there is no record" if n == 1 else f"{n} files there are no records"
+        raise UsageError(
+            f"nothing was run in {store.folder}" + (f"; {files}: {min(store.broken)}" if n else ""),
+            hint="run `throughtime run quick` first, or give --results",
+        )
+    known = set(runs["suite"])
+    for suite in suites or ():
+        if suite not in known:
+            raise UsageError(f'no record of a suite "{suite}" in {store.folder}', hint=suggestion(suite, known))
+    return runs[runs["suite"].isin(list(suites or known))].reset_index(drop=True)
 
 
 def current(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """What all figures share: colours, panels, axes, the frame of title, legend and notes, and saving.
 
-No pyplot: its list of open figures and its choice of a window system are global state that nothing here needs.
+Figures are made without pyplot, whose list of open figures and choice of a window system are global state.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ METADATA: dict[str, dict[str, Any]] = {
 """Endings, and what is left out of the file: a date would make every build a new one."""
 COLOURS = (0, 1, 2, 4, 9, 3, 5, 7)
 """Of seaborn's colour-blind palette, without the two that are too pale on white."""
-DASHES = ("-", "--", ":", "-.")
+DASHES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*<>"
-LEFT = 0.12
-"""Inches."""
+LEFT, NOTE_LINE, LEGEND_LINE = 0.12, 0.155, 0.19
+"""Inches: the margin, and the height of a line of notes and of a legend."""
 
 
 class Style(NamedTuple):
@@ -104,8 +104,9 @@ def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
     palette = seaborn.color_palette("colorblind")
     others = sorted(set(rules) - set(RULES), key=rule_rank)
     places = [palette[place] for place in COLOURS]
+    # Rules that compute the same gradient lie on one another: dashes let the lower line through, in grey print too.
     return {
-        rule: Style(places[i % len(places)], DASHES[i // len(places) % len(DASHES)])
+        rule: Style(places[i % len(places)], DASHES[(i + i // len(places)) % len(DASHES)])
         for i, rule in enumerate([*RULES, *others])
     }
 
@@ -136,34 +137,38 @@ def finish(
     from matplotlib.lines import Line2D
 
     width, height = figure.get_size_inches()
-    handles = [
-        Line2D([], [], color=s.colour, linestyle=s.dash, linewidth=2.2, label=_legend(r)) for r, s in rules.items()
-    ]
-    handles += [
-        Line2D([], [], color="0.35", marker=marker, linestyle="", markersize=5.5, label=_legend(neuron))
-        for neuron, marker in (markers or {}).items()
-    ]
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int((width - 2 * LEFT) / (0.075 * longest + 0.55))))
-    lines = [line for note in notes for line in textwrap.wrap(one_line(note), int(width * 14.5))]
-    head = 0.38 + 0.155 * len(lines) + 0.2 * math.ceil(len(handles) / columns) + 0.12
-    total = height + head
+    legends = [[Line2D([], [], color=s.colour, ls=s.dash, lw=2.2, label=_legend(rule)) for rule, s in rules.items()]]
+    if markers:
+        legends.append(
+            [Line2D([], [], color="0.35", marker=m, ls="", ms=5.5, label=_legend(n)) for n, m in markers.items()]
+        )
+    lines = [line for note in notes for line in textwrap.wrap(one_line(note), int(width * 16))]
+    # Everything above the panels is placed in inches from the top, and the figure grows by as much.
+    places, top = [], 0.46 + NOTE_LINE * len(lines)
+    for handles in legends:
+        longest = max(len(str(handle.get_label())) for handle in handles)
+        columns = max(1, min(len(handles), int((width - 2 * LEFT) / (0.075 * longest + 0.6))))
+        places.append((handles, columns, top))
+        top += LEGEND_LINE * math.ceil(len(handles) / columns) + 0.03
+    total = height + top
     figure.set_size_inches(width, total)
-    figure.set_layout_engine("constrained", rect=(0.005, 0.01, 0.99, 0.98 - head / total), h_pad=0.08, w_pad=0.06)
+    figure.set_layout_engine("constrained", rect=(0.005, 0.005, 0.99, 0.99 - top / total), h_pad=0.08, w_pad=0.06)
     figure.text(LEFT / width, 1 - 0.1 / total, title, va="top", fontsize=12, fontweight="bold")
-    body = 1 - 0.36 / total
-    figure.text(LEFT / width, body, "\n".join(lines), va="top", fontsize=8, color="0.3", linespacing=1.35)
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=((LEFT - 0.05) / width, body - 0.155 * len(lines) / total),
-        ncols=columns,
-        fontsize=9,
-        borderpad=0.2,
-        labelspacing=0.25,
-        handlelength=1.6,
-        columnspacing=1.4,
-    )
+    body = "\n".join(lines)
+    figure.text(LEFT / width, 1 - 0.36 / total, body, va="top", fontsize=8, color="0.3", linespacing=1.35)
+    for handles, columns, place in places:
+        figure.legend(
+            handles=handles,
+            loc="upper left",
+            bbox_to_anchor=(LEFT / width, 1 - place / total),
+            ncols=columns,
+            fontsize=9,
+            borderpad=0,
+            borderaxespad=0,
+            labelspacing=0.25,
+            handlelength=2.2,
+            columnspacing=1.4,
+        )
 
 
 def scale_axis(axis: Axis, values: pd.Series, ratio: float) -> None:

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawn", "learning_curves", "memory_against_steps", "save", "tradeoff"]
 
-NO_CURVE = "No learning curves: no run left one."
-NO_COST = "No figure of accuracy against cost: no cell has both a metric and a peak memory or a wall time."
+NO_CURVE = "Not drawn: no run left a learning curve."
+NO_COST = "Not drawn: no cell has both a metric and a peak memory or a wall time."
 NO_STEPS = (
-    "No figure of memory against the length of the sequence: nothing was measured at two lengths (option `steps` "
-    "of the dataset) with all else the same."
+    "Not drawn: no peak memory was measured at two lengths of the sequence (option `steps` of the dataset) with all "
+    "else the same."
 )
 PEAK = quantity("peak_process_bytes")
 
@@ -69,24 +69,33 @@ def learning_curves(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn 
     for panel, (key, _) in zip(panels, cells, strict=True):
         dataset, network, neuron = key
         panel.set_title(f"{dataset} · {neuron_label(neuron, network)}")
-        shown = quantity(metrics[dataset])
-        panel.set(xlabel="epoch", ylabel=f"validation {shown.label}")
         here = data[(data[["dataset", "network", "neuron"]] == list(key)).all(axis=1)]
         if here.empty:
             panel.text(0.5, 0.5, "no run left a curve", ha="center", transform=panel.transAxes, color="0.4")
             panel.set(xticks=[], yticks=[])
             continue
+        shown = quantity(metrics[dataset])
+        panel.set(xlabel="epoch", ylabel=f"validation {shown.label}")
         for (rule,), lines in groups(here, ["rule"]):
             _draw_curve(panel, lines, styles[rule], shown.factor)
         if metrics[dataset] == "mse":
-            scale_axis(panel.yaxis, here["validation"], ratio=20)
+            scale_axis(panel.yaxis, data.loc[data["dataset"] == dataset, "validation"], ratio=20)
         if here["chance"].notna().any():
             panel.axhline(here["chance"].max() * shown.factor, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
         panel.xaxis.get_major_locator().set_params(integer=True)
+    for dataset in metrics:
+        alike = [p for p, (key, _) in zip(panels, cells, strict=True) if key[0] == dataset and p.lines]
+        ends = [end for panel in alike for end in panel.get_ylim()]
+        for panel in alike:
+            panel.set_ylim(min(ends), max(ends))
     notes = [
         _heading(suite, scale, f"{_range(data['n'])} a line"),
         "Line: mean over the replicates that ended ok, validation split. "
-        + (f"Band: {INTERVAL}. " if data["low"].notna().any() else "No band: one replicate says nothing of it. ")
+        + (
+            f"Band: {INTERVAL}, cut where it leaves the panel. "
+            if data["low"].notna().any()
+            else "No band: one replicate says nothing of it. "
+        )
         + ("Dashed: chance. " if data["chance"].notna().any() else "")
         + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
         *_left_out(runs, data),
@@ -119,7 +128,10 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
         shown = quantity(cells["measure"].iloc[0])
         for panel, cost in zip(panels[2 * row : 2 * row + 2], costs, strict=True):
             x = cells[cost] * quantity(cost).factor
+            # Rules that cost and reach the same lie on one another: the ones drawn first are larger.
+            ranks = {rule: i for i, rule in enumerate(_used(styles, cells["rule"]))}
             for at, (_, cell) in zip(x, cells.iterrows(), strict=True):
+                rank = ranks[cell["rule"]]
                 ends = [[cell["mean"] - cell["low"]], [cell["high"] - cell["mean"]]]
                 panel.errorbar(
                     at,
@@ -127,12 +139,15 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
                     yerr=None if pd.isna(cell["low"]) else np.array(ends) * shown.factor,
                     color=styles[cell["rule"]].colour,
                     marker=markers[cell["neuron_label"]],
-                    markersize=7,
+                    markersize=max(5, 9 - 1.2 * rank),
                     markeredgecolor="white",
+                    markeredgewidth=0.6,
                     elinewidth=1.2,
+                    zorder=2 + rank,
                 )
             if x.isna().all():
                 panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
+            panel.margins(x=0.1)
             scale_axis(panel.xaxis, x, ratio=5)
             panel.set_xlabel(quantity(cost).label)
             panel.set_title(dataset if cost == costs[0] else "")
@@ -141,11 +156,13 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
             scale_axis(panels[2 * row].yaxis, cells["mean"], ratio=20)
     notes = [
         _heading(suite, scale, f"{_range(data['n'])} a point"),
-        f"Up: {quantity(data['measure'].iloc[0]).protocol}, bars: {INTERVAL}. Across: one run a cell.",
+        f"Vertical: {quantity(data['measure'].iloc[0]).protocol}; bars: {INTERVAL}. Horizontal: one run a cell. "
+        "Size: no meaning.",
         *_left_out(runs, data),
     ]
-    title = "What the result costs"
-    finish(figure, title, notes, _used(styles, data["rule"]), markers)
+    title = "Result against cost"
+    solid = {rule: style._replace(dash="-") for rule, style in _used(styles, data["rule"]).items()}
+    finish(figure, title, notes, solid, markers)
     return Drawn(figure, data, title, notes)
 
 
@@ -162,9 +179,11 @@ def memory_against_steps(store_frame: pd.DataFrame) -> Drawn | None:
     records = [read_record(Path(folder) / "record.json") for folder in measured["folder"]]
     columns = ["suite", "scale", "network", "neuron", "rule", "dataset", "replicate", "steps", "peak_process_bytes"]
     data = measured[columns].assign(
-        setting=[_setting(record) for record in records], panel=[_panel(record) for record in records]
+        setting=[_setting(record) for record in records],
+        options=[json.dumps(record.spec.rule.options, sort_keys=True) for record in records],
+        panel=[_panel(record) for record in records],
     )
-    data = data[data.groupby(["setting", "rule"])["steps"].transform("nunique") >= 2].reset_index(drop=True)
+    data = data[data.groupby(["setting", "rule", "options"])["steps"].transform("nunique") >= 2].reset_index(drop=True)
     if data.empty:
         return None
     styles = rule_styles(everything["rule"])
@@ -173,12 +192,12 @@ def memory_against_steps(store_frame: pd.DataFrame) -> Drawn | None:
     slopes = []
     for panel, (_, here) in zip(panels, settings, strict=True):
         growth = []
-        for (rule,), runs in sorted(groups(here, ["rule"]), key=lambda of: rule_rank(of[0][0])):
+        for (rule, _), runs in sorted(groups(here, ["rule", "options"]), key=lambda of: rule_rank(of[0][0])):
             panel.scatter(runs["steps"], runs["peak_process_bytes"] / MIB, s=22, color=styles[rule].colour, zorder=3)
             line = runs.groupby("steps")["peak_process_bytes"].mean() / MIB
             panel.plot(line.index, line, color=styles[rule].colour, linestyle=styles[rule].dash, linewidth=1.6)
             slope = np.polyfit(runs["steps"].astype(float), runs["peak_process_bytes"], 1)[0]
-            growth.append(f"{rule} {significant(float(slope) / 1024)} KiB")
+            growth.append(f"{rule} {significant(round(slope) / 1024)} KiB")
         slopes.append(f"{here['panel'].iloc[0]}: {', '.join(growth)}")
         panel.set(xlabel="T, time steps", ylabel=PEAK.label)
         panel.set_title(here["panel"].iloc[0])
@@ -195,7 +214,7 @@ def memory_against_steps(store_frame: pd.DataFrame) -> Drawn | None:
     ]
     title = "Peak memory against the length of the sequence"
     finish(figure, title, notes, _used(styles, data["rule"]))
-    return Drawn(figure, data.drop(columns="setting"), title, notes)
+    return Drawn(figure, data.drop(columns=["setting", "options"]), title, notes)
 
 
 def _of(runs: pd.DataFrame, suite: str, scale: str) -> pd.DataFrame:
@@ -204,25 +223,29 @@ def _of(runs: pd.DataFrame, suite: str, scale: str) -> pd.DataFrame:
 
 def _curves(runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
     """One row a run and epoch; `mean`, `low`, `high`, `n` over the ok replicates of that epoch, in each of them."""
+    named = [*KEYS, "replicate", "status"]
     rows = [
         {
-            **run[[*KEYS, "replicate", "status"]],
+            **{name: run[name] for name in named},
             "metric": metrics[run["dataset"]],
             "epoch": point["epoch"],
             "validation": point["validation"],
             "chance": run.get("chance"),
         }
-        for _, run in runs.iterrows()
+        for run in runs.to_dict("records")
         for point in read_curve(Path(run["folder"]))
     ]
     if not rows:
         return pd.DataFrame()
     data = pd.DataFrame(rows).astype({"chance": float, "validation": float})
-    data[["mean", "low", "high", "n"]] = float("nan")
-    fine = data[(data["status"] == "ok") & data["validation"].notna()]
-    for _, of_epoch in groups(fine, [*KEYS, "epoch"]):
-        interval = mean_interval(of_epoch["validation"], LEVEL)
-        data.loc[of_epoch.index, ["mean", "low", "high", "n"]] = np.array(interval, dtype=float)
+    fine = data[(data["status"] == "ok") & np.isfinite(data["validation"])]
+    columns = [*KEYS, "epoch", "status"]
+    means = [(*key, *mean_interval(of["validation"], LEVEL)) for key, of in groups(fine, columns)]
+    intervals = pd.DataFrame(means, columns=[*columns, "mean", "low", "high", "n"]).astype(
+        {"low": float, "high": float}
+    )
+    # Joined on the status too, so that a failed replicate stands beside no mean.
+    data = data.merge(intervals, how="left", on=columns)
     # Of a dataset's runs any may lack the chance level: a run that failed has no measures.
     data["chance"] = data.groupby("dataset")["chance"].transform("max")
     return data
@@ -235,7 +258,11 @@ def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float) -
         mean["epoch"], mean["mean"] * factor, color=style.colour, linestyle=style.dash, linewidth=1.6, marker=marker
     )
     ends = (mean["low"] * factor, mean["high"] * factor)
-    panel.fill_between(mean["epoch"], *ends, color=style.colour, alpha=0.18, linewidth=0)
+    # The lines set the panel's limits: with two replicates the band is 25 times as wide as their distance.
+    panel.margins(y=0.1)
+    limits = panel.dataLim.frozen()
+    panel.fill_between(mean["epoch"], *ends, color=style.colour, alpha=0.15, linewidth=0)
+    panel.dataLim.set(limits)
     for _, failed in groups(lines[lines["status"] != "ok"], ["replicate"]):
         panel.plot(failed["epoch"], failed["validation"] * factor, color=style.colour, linewidth=0.8, alpha=0.8)
         last = failed[failed["validation"].notna()].tail(1)

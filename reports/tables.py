@@ -12,11 +12,23 @@ from typing import NamedTuple
 import pandas as pd
 
 from throughtime.record import write_whole
-from throughtime.reports.cells import FAILED, KEYS, anchor, groups, neuron_label, one_line, rule_rank, slug, summarise
+from throughtime.reports.cells import (
+    FAILED,
+    KEYS,
+    anchor,
+    groups,
+    neuron_label,
+    one_line,
+    rule_rank,
+    runs_of,
+    slug,
+    summarise,
+)
 from throughtime.reports.quantities import INTERVAL, PASS_MEASURES, quantity
 from throughtime.statistics import Interval
+from throughtime.store import Store
 
-__all__ = ["Entry", "Table", "csv", "latex", "markdown", "summarise", "tables", "text", "wide", "write_table"]
+__all__ = ["Entry", "Table", "csv", "latex", "markdown", "render", "summarise", "tables", "text", "wide", "write_table"]
 
 COST = ("wall_time", "peak_process_bytes", "firing_rate")
 NOT_RUN = "no record of this cell in the results folder"
@@ -64,6 +76,30 @@ class Table:
     """What it was made from: one row a cell and measure."""
 
 
+def render(store: Store, suite: str | None = None, measure: str = "metric", form: str = "text") -> str:
+    """The tables of one measure as one text.
+
+    Args:
+        store: where the records lie.
+        suite: one suite; None: all that have records.
+        measure: see `summarise`.
+        form: text, markdown, latex, csv or json; the last two are the long form, with all numbers unrounded.
+
+    Raises:
+        UsageError: nothing was run, or there is no such suite or measure.
+    """
+    summary = summarise(runs_of(store, [suite] if suite else None), measure)
+    if form == "csv":
+        return _csv(summary)
+    if form == "json":
+        return summary.to_json(orient="records", force_ascii=False, indent=2)
+    write = {"text": text, "markdown": markdown, "latex": latex}[form]
+    return "\n".join(
+        write(wide(f"{slug(of)}-{scale}-{measure}", f"{quantity(measure).title}: {of}, {scale}", rows)).rstrip() + "\n"
+        for (of, scale), rows in groups(summary, ["suite", "scale"])
+    ).rstrip()
+
+
 def tables(store_frame: pd.DataFrame) -> list[Table]:
     """For each suite and scale: the metric by both protocols, and what it costs."""
     cost = pd.concat([summarise(store_frame, measure) for measure in COST], ignore_index=True)
@@ -74,9 +110,11 @@ def tables(store_frame: pd.DataFrame) -> list[Table]:
     )
     parts = {(of, name): part for name, _, summary in kinds for of, part in groups(summary, ["suite", "scale"])}
     return [
-        wide(f"{slug(suite)}-{scale}-{name}", title, parts[(suite, scale), name])
+        wide(f"{slug(suite)}-{scale}-{name}", f"{title}: {suite}, {scale}", parts[(suite, scale), name])
         for (suite, scale), _ in groups(cost, ["suite", "scale"])
         for name, title, _ in kinds
+        # Without a value the table of the final epoch already says why.
+        if name != "best-validation" or parts[(suite, scale), name]["n"].any()
     ]
 
 
@@ -92,15 +130,13 @@ def wide(name: str, title: str, summary: pd.DataFrame) -> Table:
             summary = summary[summary["measure"] != measure]
     notes, rules = Footnotes(), sorted(set(summary["rule"]), key=rule_rank)
     rows = []
-    for (dataset, network, neuron), of_row in groups(summary, ["dataset", "network", "neuron"]):
-        for measure in dict.fromkeys(of_row["measure"]):
-            cells = {row["rule"]: row for _, row in of_row[of_row["measure"] == measure].iterrows()}
-            line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network))]
-            line.append(Entry(quantity(measure).label))
-            for rule in rules:
-                known = rule in cells
-                line.append(entry(cells[rule], notes) if known else Entry("not run", notes.mark(NOT_RUN)))
-            rows.append(line)
+    for (measure, dataset, network, neuron), of_row in groups(summary, ["measure", "dataset", "network", "neuron"]):
+        cells = {row["rule"]: row for _, row in of_row.iterrows()}
+        line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), quantity(measure).label)]
+        for rule in rules:
+            known = rule in cells
+            line.append(entry(cells[rule], notes) if known else Entry("not run", notes.mark(NOT_RUN)))
+        rows.append(line)
     head = ["dataset", "neuron", "measure", *map(one_line, rules)]
     letters = [(letter, note) for note, letter in notes.items()]
     caption = [_count(everything), *absent, *(_protocol(summary) if rows else [])]
@@ -137,7 +173,7 @@ def _protocol(summary: pd.DataFrame) -> list[str]:
     titles: dict[str, list[str]] = {}
     for measure in dict.fromkeys(summary["measure"]):
         titles.setdefault(quantity(measure).protocol, []).append(quantity(measure).title)
-    told = [f"{' and '.join(dict.fromkeys(names))}: {protocol}." for protocol, names in titles.items()]
+    told = [f"{', '.join(dict.fromkeys(names))}: {protocol}." for protocol, names in titles.items()]
     told = [sentence[0].upper() + sentence[1:] for sentence in told]
     seeds = summary.loc[[not m.startswith(PASS_MEASURES) for m in summary["measure"]], "n"]
     if seeds.any():
@@ -173,7 +209,7 @@ def latex(table: Table) -> str:
     """A `table` environment; needs booktabs, and T1 fonts for accents in labels."""
     lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering"]
     lines.append(rf"\caption{{{_latex(' '.join([table.title + '.', *table.caption]))}}}")
-    lines.append(rf"\label{{tab:{table.name}}}")
+    lines += [rf"\label{{tab:{table.name}}}", r"\medskip"]
     if table.rows:
         mark = r"{text}\textsuperscript{{{mark}}}"
         grid = [[_marked(e, mark, _latex) for e in row] for row in table.rows]
@@ -187,7 +223,7 @@ def latex(table: Table) -> str:
 
 def csv(table: Table) -> str:
     """The long form, unrounded, in the units of the records."""
-    return table.long.to_csv(index=False, lineterminator="\n")
+    return _csv(table.long)
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
@@ -198,6 +234,10 @@ def write_table(table: Table, folder: Path) -> list[Path]:
         paths.append(folder / f"{table.name}.{ending}")
         write_whole(paths[-1], content)
     return paths
+
+
+def _csv(summary: pd.DataFrame) -> str:
+    return summary.to_csv(index=False, lineterminator="\n")
 
 
 def _marked(entry: Entry, form: str, escape: Callable[[str], str] = str) -> str:

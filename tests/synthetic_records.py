@@ -18,15 +18,15 @@ HOSTILE = '<script>alert("x")</script> & 100 % $of_it \\ {a} ~ ^ #1'
 METHODS = {"byte": "VmHWM after a reset", "fraction": "test split (1000 sequences), weights of the last epoch"}
 
 
-def run_spec(cell: str, replicate: int = 0, **changes: Any) -> RunSpec:
-    """A spec from `rule neuron dataset`; `suite`, `scale`, `steps` and `passes` may be given."""
+def run_spec(cell: str | tuple[str, str, str], replicate: int = 0, **changes: Any) -> RunSpec:
+    """A spec from `rule neuron dataset`; `suite`, `scale`, `passes`, `steps` and `hidden` may be given."""
     rule, neuron, dataset = cell.split(" ") if isinstance(cell, str) else cell
-    steps = changes.pop("steps", 28)
+    steps, hidden = changes.pop("steps", 28), changes.pop("hidden", 64)
     return RunSpec(
         **{"suite": "quick", "scale": "laptop", "passes": ["train", "time", "memory"], **changes},
         rule=ComponentSpec(name=rule, label=rule),
         neuron=ComponentSpec(name=neuron, label=neuron),
-        network=ComponentSpec(name="recurrent", options={"hidden": [64]}, label="recurrent"),
+        network=ComponentSpec(name="recurrent", options={"hidden": [hidden]}, label="recurrent"),
         dataset=ComponentSpec(name=dataset.split("-")[0], options={"steps": steps}, label=dataset),
         training=Training(epochs=4, batch=32),
         replicate=replicate,
@@ -97,9 +97,9 @@ def put(store: Store, spec: RunSpec, status: str = "ok", log: str | None = "", *
 def grid_store(folder: Path) -> Store:
     """Suite `quick`: 4 rules x {lif, ltc, lstm} x {digits, adding}, three replicates, with every kind of gap.
 
-    bptt ltc adding: all three diverged. bptt ltc digits: one of three diverged. eprop lstm: skipped. fptt lif digits: one
-    replicate alone. tbptt lif digits: peak memory missing. tbptt lstm adding: not there at all. A second suite, `memory`,
-    has only peak memory: bptt and fptt at three lengths.
+    bptt ltc adding: all three diverged. bptt ltc digits: one of three diverged. eprop lstm: skipped. fptt lif digits:
+    one replicate alone. tbptt lif digits: peak memory missing. tbptt lstm adding: not there at all. A second suite,
+    `memory`, has only peak memory: bptt and fptt at three lengths.
     """
     store = Store(folder)
     for r, rule in enumerate(("bptt", "tbptt", "fptt", "eprop")):
@@ -109,7 +109,7 @@ def grid_store(folder: Path) -> Store:
                     _one(store, rule, neuron, dataset, replicate, 0.9 - 0.03 * r + 0.01 * n)
     for rule, slope in (("bptt", 2**20), ("fptt", 0)):
         for steps in (50, 100, 200):
-            spec = run_spec(f"{rule} ltc adding-{steps}", suite="memory", steps=steps, passes=["memory"])
+            spec = run_spec(f"{rule} ltc adding-{steps}", suite="memory", steps=steps, hidden=32, passes=["memory"])
             put(store, spec, measures={"peak_process_bytes": measure(2.0**21 + slope * steps, "byte")})
     return store
 

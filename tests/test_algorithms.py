@@ -178,7 +178,7 @@ def test_ramp(t, weight):
     assert ramp(t, 5, 12) == pytest.approx(weight)
 
 
-def autograd_eprop(net: Recurrent, x, target, task) -> list[torch.Tensor]:
+def autograd_eprop(net: Recurrent, x, target, task, loss_at) -> list[torch.Tensor]:
     """The definition: autograd, with every spike cut on its way to another neuron."""
     layer, readout = net.layers[0], net.readout
     initial = net.initial_state(BATCH)
@@ -188,23 +188,25 @@ def autograd_eprop(net: Recurrent, x, target, task) -> list[torch.Tensor]:
         _, state = layer.neuron(current, state)
         y = readout(getattr(state, readout.reads), y)
         losses.append(task.loss(y, target))
-    return list(torch.autograd.grad(sum(losses) / len(x), list(net.parameters())))
+    E = losses[-1] if loss_at == "end" else sum(losses) / len(x)
+    return list(torch.autograd.grad(E, list(net.parameters())))
 
 
 @pytest.mark.parametrize("neuron", ["lif", "alif"])
 @pytest.mark.parametrize("readout", [{}, {"readout_tau": 0.0}, {"readout": "membrane", "readout_tau": 0.0}])
 @pytest.mark.parametrize("kind", ["classification", "regression"])
-def test_eprop_is_autograd_with_spikes_between_neurons_cut(neuron, readout, kind):
+@pytest.mark.parametrize("loss_at", ["end", "every"])
+def test_eprop_is_autograd_with_spikes_between_neurons_cut(neuron, readout, kind, loss_at):
     net, (x, target) = network(neuron, **readout), sequence(30)
     task: Classification | Regression = Classification(CLASSES)
     if kind == "regression":
         task, target = Regression(chance=1.0), torch.randn(BATCH, CLASSES, dtype=F64)
-    found = learn(EProp(), net, x, target, task).gradients
-    expected = autograd_eprop(net, x, target, task)
+    found = learn(EProp(loss_at=loss_at), net, x, target, task).gradients
+    expected = autograd_eprop(net, x, target, task, loss_at)
     assert len(found) == 1
     for a, b in zip(found[0], expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
-    bptt = learn(BPTT(loss_at="every"), net, x, target, task).gradients[0]
+    bptt = learn(BPTT(loss_at=loss_at), net, x, target, task).gradients[0]
     assert float((bptt[2] - expected[2]).abs().max()) > 1e-6, "the recurrent path must matter for this to tell"
 
 

@@ -22,16 +22,16 @@ def network(neuron: str = "lif", **options) -> Recurrent:
 
 
 def test_one_step_by_hand():
-    # One neuron, W = 1.5, c = 0, R = 1, ϑ = 1; readout W = 2, c = 1, κ = 1/2.
-    # t=1: I = 1.5 -> v = 1.5, z = 1, y = (2 + 1)/2 = 1.5.   t=2: I = 0 + R·1 = 1, α = 1/2: v = 0.75 + 1 − 1 = 0.75, z = 0,
-    # y = 1.5/2 + 1/2 = 1.25
+    # One neuron, W = 3, c = 0, R = 2, ϑ = 1, α = 1/2; readout W = 2, c = 1, κ = 1/2.
+    # t=1: I = 3 -> v = 3/2, z = 1, y = (2 + 1)/2 = 1.5.
+    # t=2: I = 0 + R·1 = 2 -> v = 0.75 + 1 − 1 = 0.75, z = 0, y = 1.5/2 + 1/2 = 1.25
     half = 1 / math.log(2)
-    net = Recurrent(1, 1, partial(LIF, tau=half), hidden=[1], readout_tau=half).double()
+    net = Recurrent(1, 1, partial(LIF, tau=half, threshold=1.0), hidden=[1], readout_tau=half).double()
     with torch.no_grad():
         for parameter, value in (
-            (net.layers[0].inward.weight, 1.5),
+            (net.layers[0].inward.weight, 3),
             (net.layers[0].inward.bias, 0),
-            (net.layers[0].recurrent.weight, 1),
+            (net.layers[0].recurrent.weight, 2),
             (net.readout.linear.weight, 2),
             (net.readout.linear.bias, 1),
         ):
@@ -47,7 +47,7 @@ def test_one_step_by_hand():
 @pytest.mark.parametrize("hidden", [[5], [5, 4]])
 def test_a_window_equals_its_steps_forward_and_gradient(neuron, readout, hidden):
     net = network(neuron, hidden=hidden, **readout)
-    x = torch.randn(9, 4, 3, dtype=F64) * 2
+    x = torch.randn(40, 4, 3, dtype=F64) * 8
 
     window = net.unroll(x, net.initial_state(4))
     state, outputs, spikes = net.initial_state(4), [], []

@@ -57,21 +57,21 @@ def test_spike_is_a_step_with_no_spike_at_zero_and_the_surrogate_as_gradient():
 
 
 def test_lif_by_hand():
-    # α = 1/2 (τ = 1/ln 2), ϑ = 1.  v1 = 0.8;  v2 = 0.4 + 0.8 = 1.2 -> spike;  v3 = 0.6 + 0.8 − 1 = 0.4;
+    # α = 1/2 (τ = 1/ln 2), ϑ = 1.  v1 = 1.6/2 = 0.8;  v2 = 0.4 + 0.8 = 1.2 -> spike;  v3 = 0.6 + 0.8 − 1 = 0.4;
     # v4 = 0.2 + 0 = 0.2
-    states = run(LIF(1, tau=1 / math.log(2), threshold=1.0), [0.8, 0.8, 0.8, 0.0])
+    states = run(LIF(1, tau=1 / math.log(2), threshold=1.0), [1.6, 1.6, 1.6, 0.0])
     assert [float(s.v) for s in states] == pytest.approx([0.8, 1.2, 0.4, 0.2])
     assert [float(s.z) for s in states] == [0, 1, 0, 0]
 
 
 def test_alif_by_hand():
-    # α = ρ = 1/2, ϑ = 1, β = 1.   v1 = 1.2 -> spike (A = 1);
-    # a2 = 1, A = 2, v2 = 0.6 + 1.5 − 1 = 1.1: none though v > ϑ;
-    # a3 = 0.5, A = 1.5, v3 = 0.55 + 1 = 1.55 -> spike;  a4 = 0.25 + 1 = 1.25, v4 = 0.775 − 1 = −0.225
+    # α = ρ = 1/2, ϑ = 1, β = 2.   v1 = 2.4/2 = 1.2 -> spike (A = 1);
+    # a2 = 0.5, A = 2, v2 = 0.6 + 1.5 − 1 = 1.1: none though v > ϑ;
+    # a3 = 0.25, A = 1.5, v3 = 0.55 + 1 = 1.55 -> spike;  a4 = 0.125 + 0.5 = 0.625, v4 = 0.775 − 1 = −0.225
     half = 1 / math.log(2)
-    states = run(ALIF(1, tau=half, tau_adaptation=half, threshold=1.0, beta=1.0), [1.2, 1.5, 1.0, 0.0])
+    states = run(ALIF(1, tau=half, tau_adaptation=half, threshold=1.0, beta=2.0), [2.4, 3.0, 2.0, 0.0])
     assert [float(s.v) for s in states] == pytest.approx([1.2, 1.1, 1.55, -0.225])
-    assert [float(s.a) for s in states] == pytest.approx([0, 1, 0.5, 1.25])
+    assert [float(s.a) for s in states] == pytest.approx([0, 0.5, 0.25, 0.625])
     assert [float(s.z) for s in states] == [1, 0, 1, 0]
 
 
@@ -120,11 +120,19 @@ def test_ltc_reset_passes_the_gradient_through_the_spike():
     assert float(gradient) == pytest.approx(-0.2 * 0.690580 / 2, abs=1e-6)
 
 
+def test_time_constants_can_be_spread_over_the_neurons():
+    # Three neurons, τ = 1, 10, 100: evenly spaced in the logarithm.
+    expected = [math.exp(-1), math.exp(-1 / 10), math.exp(-1 / 100)]
+    assert LIF(3, tau=1.0, tau_max=100.0).alpha.tolist() == pytest.approx(expected)
+    assert LIF(3, tau=10.0).alpha.tolist() == pytest.approx(expected[1:2])
+
+
 @pytest.mark.parametrize("name", ["lif", "alif"])
-def test_claimed_partials_are_autograds(name):
+@pytest.mark.parametrize("tau_max", [None, 50.0])
+def test_claimed_partials_are_autograds(name, tau_max):
     """Each claimed ∂s_t/∂r_{t−1}, ∂s_t/∂I_t, ∂z_t/∂s_t against autograd, and no other one is hidden."""
     torch.manual_seed(0)
-    neuron = NEURONS[name].factory(4, surrogate="triangle")
+    neuron = NEURONS[name].factory(4, threshold=0.5, tau_max=tau_max).double()
     fields = [f for f in neuron.initial_state(1, torch.zeros(1)).__class__._fields if f != "z"]
     before = {f: torch.rand(3, 4, dtype=F64).requires_grad_() for f in fields}
     current = torch.rand(3, 4, dtype=F64).requires_grad_()
@@ -148,6 +156,11 @@ def test_claimed_partials_are_autograds(name):
         )
         claimed = torch.as_tensor(partials.current.get(s, 0.0), dtype=F64).expand_as(expected)
         torch.testing.assert_close(claimed, expected, rtol=0, atol=1e-12)
+    last = {f: getattr(after, f).detach().requires_grad_() for f in fields}
+    expected = torch.autograd.grad(spike_of(neuron, last).sum(), list(last.values()))
+    for s, gradient in zip(last, expected, strict=True):
+        assert float(gradient.abs().max()) > 0
+        torch.testing.assert_close(partials.spikes[s], gradient, rtol=0, atol=1e-12)
 
 
 def spike_of(neuron, state):

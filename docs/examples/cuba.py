@@ -1,0 +1,35 @@
+"""A neuron that is not in the package."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from throughtime import neuron
+from throughtime.neurons.base import Neuron
+from throughtime.neurons.surrogate import spike
+
+
+class CubaState(NamedTuple):
+    """Synaptic current, membrane potential, spikes."""
+
+    i: Tensor
+    v: Tensor
+    z: Tensor
+
+
+@neuron("cuba")
+class Cuba(Neuron):
+    """Current-based LIF neuron: i_t = γ i_{t−1} + I_t,  v_t = α v_{t−1} + (1 − α) i_t − ϑ z_{t−1}."""
+
+    def __init__(self, size: int, *, gamma: float = 0.5, alpha: float = 0.9, threshold: float = 0.1) -> None:
+        super().__init__(size)
+        self.gamma, self.alpha, self.threshold = gamma, alpha, threshold
+
+    def initial_state(self, batch: int, like: Tensor) -> CubaState:
+        return CubaState(*(like.new_zeros(batch, self.size) for _ in range(3)))
+
+    def forward(self, current: Tensor, state: CubaState) -> tuple[Tensor, CubaState]:
+        i = self.gamma * state.i + current
+        v = self.alpha * state.v + (1 - self.alpha) * i - self.threshold * state.z
+        z = spike(v / self.threshold - 1, "multi_gaussian")
+        return z, CubaState(i, v, z)

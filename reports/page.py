@@ -1,0 +1,230 @@
+"""The page: everything that was found, in one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from throughtime.record import Record
+from throughtime.reports.cells import KEYS, anchor, groups, neuron_label, one_line, summarise
+from throughtime.reports.quantities import INTERVAL, quantity, shown_in_unit, significant
+from throughtime.reports.tables import COST, NOT_RUN, Footnotes, Table, csv, latex, markdown
+from throughtime.store import Stored
+
+LOG_LINES = 200
+LOG_BYTES = 64 * 1024
+"""What is read of a log at most: its end."""
+
+
+class Figure(NamedTuple):
+    """A figure as the page needs it; without an SVG, `caption` says why it is not there."""
+
+    name: str
+    title: str
+    caption: Sequence[str]
+    svg: str = ""
+    csv: str = ""
+
+
+class Value(NamedTuple):
+    """A cell of the sortable table: what is shown, what it is sorted by (nothing: last), letter of its note."""
+
+    text: str
+    sort: str | float = ""
+    mark: str = ""
+
+
+def render(
+    runs: pd.DataFrame,
+    stored: Iterable[Stored],
+    tables: Sequence[Table],
+    figures: Sequence[Figure],
+    broken: Sequence[str],
+) -> str:
+    """The whole page as a string.
+
+    Args:
+        runs: what `current` returns of the store's frame.
+        stored: the records and their folders, of at least the runs in `runs`.
+        tables: shown first, in their order.
+        figures: with their SVG and CSV; one without an SVG is told of.
+        broken: files that are not records, with the reason.
+    """
+    by_id = {(s.record.spec.suite, s.record.id): s for s in stored}
+    shown = [by_id[key] for key in runs[["suite", "id"]].itertuples(index=False, name=None)]
+    records = [s.record for s in shown]
+    notes = Footnotes()
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(download=download, significant=significant)
+    environment.filters.update(in_unit=lambda measure: shown_in_unit(measure.value, measure.unit))
+    template = environment.from_string(files("throughtime.reports").joinpath("page.html").read_text("utf-8"))
+    return template.render(
+        suites=[(suite, scale, len(group)) for (suite, scale), group in groups(runs, ["suite", "scale"])],
+        newest=max(record.started for record in records),
+        statuses=runs["status"].value_counts().to_dict(),
+        machines=merged(record.machine for record in records),
+        versions=merged(record.versions for record in records),
+        tables=[(table, {"csv": csv(table), "tex": latex(table), "md": markdown(table)}) for table in tables],
+        figures=[(f, Markup(inline(f.svg, f"figure{i}"))) for i, f in enumerate(figures)],
+        rows=long_rows(runs, notes),
+        notes=[(letter, note) for note, letter in notes.items()],
+        failures=failures(runs),
+        cells=cell_sections(runs, shown),
+        broken=broken,
+        interval=INTERVAL,
+    )
+
+
+def long_rows(runs: pd.DataFrame, notes: Footnotes) -> list[tuple[str, str, list[Value]]]:
+    """One row a cell: its anchor, the class of its status, and the values of the sortable table."""
+    metric = summarise(runs)
+    costs = [summarise(runs, measure) for measure in COST]
+    rows = []
+    for i, row in metric.iterrows():
+        kind = quantity(row["measure"])
+        labels = [
+            f"{row['suite']}, {row['scale']}",
+            row["dataset"],
+            neuron_label(row["neuron"], row["network"]),
+            row["rule"],
+        ]
+        values = [Value(one_line(label), one_line(label)) for label in (*labels, kind.label)]
+        values.append(_value(row, notes))
+        ends = "" if pd.isna(row["low"]) else f"{kind.show(row['low'])} to {kind.show(row['high'])}"
+        values.append(Value(ends or ("none (n=1)" if row["n"] else "—"), "" if not ends else row["high"] - row["low"]))
+        values.append(Value(f"{row['n']} of {row['runs']}", row["n"]))
+        values += [_value(cost.loc[i], notes) for cost in costs]
+        counts = _statuses(row)
+        values.append(Value(", ".join(f"{n} {status}" for status, n in counts.items()), " ".join(counts)))
+        rows.append(
+            (anchor(row[KEYS]), "ok" if set(counts) == {"ok"} else next(s for s in counts if s != "ok"), values)
+        )
+    return rows
+
+
+def _value(row: pd.Series, notes: Footnotes) -> Value:
+    mark = notes.mark(row["note"])
+    if not row["n"]:
+        return Value("—", "", mark)
+    return Value(quantity(row["measure"]).show(row["mean"]), row["mean"], mark)
+
+
+def _statuses(row: pd.Series) -> dict[str, int]:
+    failed = {name.removeprefix("n_"): int(row[name]) for name in row.index if name.startswith("n_") and row[name]}
+    fine = row["runs"] - sum(failed.values())
+    return {**({"ok": int(fine)} if fine else {}), **failed}
+
+
+def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """(anchor, status, which runs, reason) of all that failed, was skipped, or has no record beside its neighbours."""
+    told = []
+    for key, of_cell in groups(runs[runs["status"] != "ok"], [*KEYS, "status", "reason"]):
+        suite, scale, dataset, network, neuron, rule, status, reason = key
+        replicates = ", ".join(f"#{r}" for r in of_cell["replicate"])
+        which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset} {replicates}"
+        told.append((anchor(key[: len(KEYS)]), status, which, one_line(reason) or "no reason recorded"))
+    for (suite, scale), group in groups(runs, ["suite", "scale"]):
+        there = {key for key, _ in groups(group, ["dataset", "network", "neuron", "rule"])}
+        lines = dict.fromkeys(key[:3] for key in there)
+        wanted = {(*line, rule) for line, rule in itertools.product(lines, dict.fromkeys(group["rule"]))}
+        for dataset, network, neuron, rule in sorted(wanted - there):
+            which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset}"
+            told.append(("", "not run", which, NOT_RUN))
+    return told
+
+
+def cell_sections(runs: pd.DataFrame, shown: Sequence[Stored]) -> list[dict[str, Any]]:
+    """What the template needs of each cell: its runs with their logs, and whether they are of one make."""
+    sections = []
+    for key, of_cell in groups(runs, KEYS):
+        suite, scale, dataset, network, neuron, rule = key
+        stored = [shown[i] for i in of_cell.index]
+        sections.append(
+            {
+                "anchor": anchor(key),
+                "title": f"{rule} · {neuron_label(neuron, network)} · {dataset}",
+                "where": f"suite {suite}, scale {scale}",
+                "older": int(of_cell["older"].sum()),
+                "mixed": len({_make(s.record) for s in stored}) > 1,
+                "runs": [(s.record, _result(s.record), *tail(s.folder / "log")) for s in stored],
+            }
+        )
+    return sections
+
+
+def _result(record: Record) -> str:
+    """The run's metric, for its headline."""
+    found = [(name, record.measures[name]) for name in ("accuracy", "mse") if name in record.measures]
+    return "; ".join(f"{name} {shown_in_unit(m.value, m.unit)}" for name, m in found if m.value is not None)
+
+
+def _make(record: Record) -> str:
+    """What all replicates of a cell must share for their mean to be one of a kind."""
+    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes"})
+    # A commit that changed no component makes no other run.
+    code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
+    return json.dumps([spec, code, record.versions], sort_keys=True, default=str)
+
+
+def tail(path: Path, lines: int = LOG_LINES, limit: int = LOG_BYTES) -> tuple[str, str]:
+    """The end of a log and a word on what was left out; a log of gigabytes is not read, only its last bytes."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            text = file.read(limit).decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return "", "no log was kept"
+    except OSError as error:
+        return "", f"the log could not be read: {error.strerror}"
+    # Colours of a terminal, and progress bars that overwrite themselves, are noise on a page.
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n").replace("\r", "\n")
+    kept = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text).splitlines()
+    cut = size > limit or len(kept) > lines
+    if size > limit and len(kept) > 1:
+        kept = kept[1:]  # begins in the middle of a line
+    return "\n".join(kept[-lines:]), f"the last {min(lines, len(kept))} lines of {size:,} byte" if cut else ""
+
+
+def merged(mappings: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """One line a key: the value all agree on, the range of numbers, or the different values."""
+    values: dict[str, list[Any]] = {}
+    for mapping in mappings:
+        for key, value in mapping.items():
+            if value not in values.setdefault(key, []):
+                values[key].append(value)
+    return [(key, _merged(several)) for key, several in values.items()]
+
+
+def _merged(several: list[Any]) -> str:
+    numbers = [v for v in several if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) == len(several) > 1:
+        return f"{min(numbers):g} to {max(numbers):g}"
+    texts = [v if isinstance(v, str) else json.dumps(v, default=str, ensure_ascii=False) for v in several]
+    return "; ".join([*texts[:6], *([f"and {len(texts) - 6} more"] if len(texts) > 6 else [])])
+
+
+def inline(svg: str, prefix: str) -> str:
+    """An SVG file as part of a page: ids made unique by the prefix, without prolog, metadata and comments."""
+    svg = svg[svg.index("<svg") :] if svg else ""
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    return re.sub(r'(href="#|url\(#)', rf"\1{prefix}-", svg)
+
+
+def download(content: str, kind: str) -> str:
+    """A `data:` address, so that the page carries its numbers along."""
+    return f"data:text/{kind};charset=utf-8;base64,{base64.b64encode(content.encode()).decode()}"

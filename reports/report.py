@@ -1,0 +1,65 @@
+"""The report: tables, figures and the page of a results folder, made from its records and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from throughtime.record import write_whole
+from throughtime.reports import figures
+from throughtime.reports.cells import groups, runs_of, slug
+from throughtime.reports.page import Figure, render
+from throughtime.reports.tables import tables, write_table
+from throughtime.store import Store
+
+
+def write_report(store: Store, out: Path, suites: Sequence[str] | None = None) -> Path:
+    """Write `report.html`, `tables/` (text, Markdown, LaTeX, CSV) and `figures/` (PDF, SVG, PNG, CSV) into `out`.
+
+    Args:
+        store: where the records lie.
+        out: made if it is not there; files of an earlier report are replaced one by one, each whole.
+        suites: which to tell of; None: all that have records.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        UsageError: there are no records, or none of one of the suites.
+    """
+    runs = runs_of(store, suites)
+    broken = sorted(store.broken)
+
+    made = tables(runs)
+    for table in made:
+        write_table(table, out / "tables")
+    drawn = _figures(runs, out / "figures")
+    path = out / "report.html"
+    write_whole(path, render(runs, store.records(), made, drawn, broken))
+    return path
+
+
+def _figures(runs: pd.DataFrame, folder: Path) -> list[Figure]:
+    """Draw and write all there are; of one that cannot be, its reason."""
+    shown = []
+    for (suite, scale), _ in groups(runs, ["suite", "scale"]):
+        start = f"{slug(suite)}-{scale}"
+        curves = figures.learning_curves(runs, suite, scale)
+        shown.append(_figure(curves, folder, f"{start}-curves", f"Learning curves, {suite}, {scale}", figures.NO_CURVE))
+        cost = figures.tradeoff(runs, suite, scale)
+        shown.append(
+            _figure(cost, folder, f"{start}-tradeoff", f"Result against cost, {suite}, {scale}", figures.NO_COST)
+        )
+    memory = figures.memory_against_steps(runs)
+    shown.append(_figure(memory, folder, "memory-against-steps", "Memory against time steps", figures.NO_STEPS))
+    return shown
+
+
+def _figure(drawn: figures.Drawn | None, folder: Path, name: str, title: str, reason: str) -> Figure:
+    if drawn is None:
+        return Figure(name, title, [reason])
+    paths = {path.suffix: path for path in figures.save(drawn.figure, drawn.data, folder, name)}
+    svg, numbers = (paths[suffix].read_text(encoding="utf-8") for suffix in (".svg", ".csv"))
+    return Figure(name, drawn.title, drawn.caption, svg, numbers)
