@@ -38,6 +38,8 @@ class Training(Strict):
     """Sequences a batch."""
     optimiser: Literal["adam", "adamax", "sgd"] = "adam"
     learning_rate: PositiveFloat = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Of the learning rate: the same throughout, or half a cosine over the epochs, down to 0 after the last."""
     clip: PositiveFloat | None = 1.0
     """Largest norm of the whole gradient at an update; null: no clipping."""
 

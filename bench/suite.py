@@ -141,7 +141,7 @@ class Suite:
         settings = self.settings[scale]
         passes: list[Pass] = [name for name in PASSES if name in settings.passes]
         return [
-            RunSpec.model_construct(  # the parts are checked already; to check each run again would take minutes
+            RunSpec.model_construct(  # not checked again: its parts are, and there may be 100 000 runs
                 suite=self.name,
                 scale=scale,
                 **cell._asdict(),

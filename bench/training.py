@@ -72,12 +72,13 @@ class Clock:
 
 
 class Updater:
-    """What a rule calls to update: clip, optimiser step, gradients cleared; counts the updates."""
+    """What a rule calls to update: clip, optimiser step, gradients cleared. Counts updates, keeps the rate's schedule."""
 
     def __init__(self, network: nn.Module, training: Training, clock: Clock) -> None:
         self.parameters = [p for p in network.parameters() if p.requires_grad]
         self.clip, self.clock, self.count = training.clip, clock, 0
-        lr = training.learning_rate
+        lr = self.rate = training.learning_rate
+        self.cosine_epochs = training.epochs if training.schedule == "cosine" else None
         self.optimiser: torch.optim.Optimizer = {
             "adam": lambda: torch.optim.Adam(self.parameters, lr=lr, fused=True),
             "adamax": lambda: torch.optim.Adamax(self.parameters, lr=lr, foreach=True),
@@ -91,6 +92,12 @@ class Updater:
             self.optimiser.step()
             self.optimiser.zero_grad()
             self.count += 1
+
+    def end_epoch(self, epoch: int) -> None:
+        """Set the learning rate of the next epoch; `epoch` counts those that are over."""
+        if self.cosine_epochs:
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.rate * (1 + math.cos(math.pi * epoch / self.cosine_epochs)) / 2
 
 
 def learn_batch(
@@ -155,6 +162,7 @@ def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float]], None])
             if not math.isfinite(losses[-1]):
                 raise DivergedError(f"loss is {losses[-1]} at epoch {epoch}, update {update.count}")
         rule.end_epoch()
+        update.end_epoch(epoch)
         with clock.phase("evaluate"):
             validation = evaluate(network, dataset, "validation")
         if sign * validation.metric > best:

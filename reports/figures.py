@@ -242,7 +242,7 @@ def _curves(runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
     columns = [*KEYS, "epoch", "status"]
     means = [(*key, *mean_interval(of["validation"], LEVEL)) for key, of in groups(fine, columns)]
     intervals = pd.DataFrame(means, columns=[*columns, "mean", "low", "high", "n"]).astype(
-        {"low": float, "high": float}
+        {"epoch": data["epoch"].dtype, "mean": float, "low": float, "high": float, "n": float}
     )
     # Joined on the status too, so that a failed replicate stands beside no mean.
     data = data.merge(intervals, how="left", on=columns)

@@ -58,6 +58,13 @@ def test_one_replicate_has_no_band(store):
     assert any("No band" in line for line in drawn.caption)
 
 
+def test_curves_of_failed_runs_alone_are_drawn_without_a_mean(store, tmp_path):
+    put(store, run_spec("bptt lif digits"), "diverged", failure=Failure(reason="nan"), curve=[0.2, math.inf])
+    drawn = learning_curves(store.frame(), "quick", "laptop")
+    assert drawn.data["mean"].isna().all() and "n = 0 a line" in drawn.caption[0]
+    save(drawn.figure, drawn.data, tmp_path / "out", "failed")
+
+
 def test_tradeoff_holds_the_means_and_costs_of_the_table(frame):
     data = tradeoff(frame, "quick", "laptop").data.set_index(["dataset", "neuron", "rule"])
     assert data.loc[("digits", "lif", "fptt"), "mean"] == pytest.approx(0.83)

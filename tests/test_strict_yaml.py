@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from throughtime.errors import UsageError
 from throughtime.strict_yaml import Document, checked, load
+
+unhurried = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def read(text):
@@ -78,6 +80,7 @@ def test_not_a_number_is_a_float():
     assert math.isnan(read("[.nan]").data[0])
 
 
+@unhurried
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**30), 10**30))
 def test_every_number_that_python_writes_is_read_back(number):
     value = read(f"[{number!r}]").data[0]
@@ -92,6 +95,7 @@ values = st.recursive(
 )
 
 
+@unhurried
 @given(st.dictionaries(plain, values, min_size=1))
 def test_json_is_read_as_json_reads_it(data):
     assert read(json.dumps(data)).data == data
