@@ -1,4 +1,5 @@
-# `make`: set up, run the suite `quick` on real data, write the report.   `make test`: set up, pass the tests.
+# make: set up, run the suites quick and memory, write the report.   make test: set up, pass the tests.
+# make fptt: the adding-task figure of the paper, about 20 minutes on two cores.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -9,13 +10,13 @@ READY  := $(VENV)/.ready
 all: run
 
 run: $(READY)
-	$(BIN)/python run_all.py --scale laptop
+	$(BIN)/python run_all.py quick memory
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 fptt: $(READY)
-	$(BIN)/python -m throughtime.reports.fptt
+	$(BIN)/throughtime run fptt && $(BIN)/throughtime figure fptt
 
 lint: $(READY)
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

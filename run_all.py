@@ -1,12 +1,15 @@
-"""Everything at one scale: the shipped suites, then the report.
+"""Everything at one scale: the suites that ship with throughtime, one after the other, then the report.
 
-    python run_all.py --scale laptop
+    python run_all.py                        all of them, laptop scale
+    python run_all.py quick memory           these
+    python run_all.py --scale paper
 
-The suites run one after the other; a run that has its record is not run again, so the command goes on where it stopped.
+A run that has its record is not run again, so the same command goes on where it stopped.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -15,12 +18,27 @@ HERE = Path(__file__).resolve().parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
 
 
-def main() -> None:
-    """Run each suite, then write the report."""
-    from throughtime.everything import run_everything
+def main() -> int:
+    """Run each suite, then write the report; return the worst exit code. Wrong use and Ctrl-C end it at once."""
+    from throughtime.cli import main as throughtime
+    from throughtime.suite import suite_names
 
-    run_everything(sys.argv[1:])
+    parser = argparse.ArgumentParser(description="Run suites and write the report.")
+    parser.add_argument("suites", nargs="*", help="names or YAML files; all shipped ones if left out")
+    parser.add_argument("--scale", default="laptop", help="tiny, laptop or paper")
+    parser.add_argument("--results", default="results/runs", help="folder of results")
+    parser.add_argument("--out", default="reports/out", help="folder of the report")
+    arguments = parser.parse_args()
+
+    worst = 0
+    for suite in arguments.suites or suite_names():
+        print(f"-- {suite}, {arguments.scale}", flush=True)
+        code = throughtime(["run", suite, "--scale", arguments.scale, "--results", arguments.results])
+        if code not in (0, 1):
+            return code
+        worst = max(worst, code)
+    return max(worst, throughtime(["report", "--results", arguments.results, "--out", arguments.out]))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -23,8 +23,8 @@ class FPTT(LearningRule):
         at the end of an epoch       W ← W̄
 
     The state at the start of a part is held constant, so credit runs back T/K steps at most; what reaches further is
-    left to R. At K = T a part is one step, at K = 1 the gradient is BPTT's. Without R it is truncated BPTT with the same
-    windows and weights. Time O(T) and K updates a sequence; memory O(T/K), and two more copies of the weights.
+    left to R. At K = T a part is one step, at K = 1 the gradient is BPTT's. Without R it is truncated BPTT with the
+    same windows and weights. Time O(T) and K updates a sequence; memory O(T/K), and two more copies of the weights.
     Source: Kag and Saligrama 2021; the arithmetic is that of the code of Kag and of Yin, Corradi and Bohte 2023, whose
     printed equation has λ/2 in place of λ.
 

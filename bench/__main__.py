@@ -1,6 +1,8 @@
 """`python -m throughtime`."""
 
+import sys
+
 from throughtime.cli import main
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def settle(folder: Path, name: Pass, exit_code: int | None) -> None:
     write_whole(path, result.model_dump_json())
 
 
-def assemble(planned: Planned, folder: Path, passes: list[Pass], suite_argument: str, started: float) -> Record:
+def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequence[str], started: float) -> Record:
     """The record of a run whose `passes` are over.
 
     The status is that of the training pass, or of the first pass that failed when there is none; a measuring pass that
@@ -68,14 +69,14 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], suite_argument:
         versions=versions(),
         code={**planned.code, **git_state()},
         dataset_sha256=next((r.dataset_sha256 for r in results.values() if r.dataset_sha256), None),
-        command=command(spec, suite_argument),
+        command=alone(command, spec),
         started=datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
         seconds=sum(result.seconds for result in results.values()),
         contended=results["time"].contended if "time" in results else None,
     )
 
 
-def skipped(planned: Planned, suite_argument: str, started: float) -> Record:
+def skipped(planned: Planned, command: Sequence[str], started: float) -> Record:
     """The record of a run that its rule does not support."""
     return Record(
         id=planned.id,
@@ -86,25 +87,14 @@ def skipped(planned: Planned, suite_argument: str, started: float) -> Record:
         code={**planned.code, **git_state()},
         versions=versions(),
         machine=machine(planned.spec.threads),
-        command=command(planned.spec, suite_argument),
+        command=alone(command, planned.spec),
         started=datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
     )
 
 
-def command(spec: RunSpec, suite_argument: str) -> str:
-    """The command that repeats this one run."""
-    words = [
-        "throughtime",
-        "run",
-        suite_argument,
-        "--scale",
-        spec.scale,
-        "--only",
-        spec.label,
-        "--rerun",
-        "all",
-    ]
-    return shlex.join(words)
+def alone(command: Sequence[str], spec: RunSpec) -> str:
+    """The command of a sweep, narrowed to one of its runs."""
+    return shlex.join([*command, "--only", spec.label, "--rerun", "all"])
 
 
 def _missing(name: Pass, result: PassResult | None) -> dict[str, Measure]:

@@ -38,7 +38,7 @@ def main(name: Pass, spec: dict[str, Any], folder: Path, plugins: list[str]) -> 
 
 
 def status_of(error: Exception) -> Status:
-    """The status an exception ends a run with. torch says `out of memory` or `can't allocate memory` in a RuntimeError."""
+    """The status an exception ends a run with. torch tells of lack of memory in a RuntimeError."""
     if isinstance(error, DivergedError):
         return "diverged"
     told = str(error).lower()

@@ -146,8 +146,10 @@ def run(
     progress = _progress(as_json)
     jobs = jobs or max(1, (os.cpu_count() or 1) // planned[0].spec.threads)
     plugins = [str(path.resolve()) for path in plugin]
+    words = ["throughtime", "run", suite, "--scale", scale.value, "--results", str(results)]
+    words += [word for path in plugins for word in ("--plugin", path)]
     try:
-        records = Runner(store, suite, plugins, jobs, progress).run(planned, chosen) if chosen else []
+        records = Runner(store, words, plugins, jobs, progress).run(planned, chosen) if chosen else []
     except KeyboardInterrupt:
         print("interrupted: finished runs are kept; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -172,6 +174,21 @@ def table(
     from throughtime.store import Store
 
     print(render(Store(results), suite, measure, "json" if as_json else form.value))
+
+
+@app.command()
+def figure(
+    suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
+    results: ResultsOption = RESULTS,
+    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out/figures"),
+) -> None:
+    """Draw the figures as PDF, SVG and PNG with their data as CSV, from records; a paper's own among them."""
+    from throughtime.reports.cells import runs_of
+    from throughtime.reports.report import write_figures
+    from throughtime.store import Store
+
+    for drawn in write_figures(runs_of(Store(results), suite), out):
+        print(f"{out / drawn.name}.{{pdf,svg,png,csv}}" if drawn.svg else f"{drawn.title}: {' '.join(drawn.caption)}")
 
 
 @app.command()
@@ -266,13 +283,16 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     Console(width=width).print(table, markup=False, highlight=False)
 
 
-def main() -> None:
-    """Run a command; tell wrong use in one or two lines."""
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command, by default that of this process; return its exit code. Wrong use is told in a line or two."""
     try:
-        app(standalone_mode=True)
+        app(arguments, standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
     except UsageError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        return 2
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
+    return 0

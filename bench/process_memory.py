@@ -1,7 +1,7 @@
 """Peak resident memory of this process, by the kernel's own high-water mark.
 
-`VmHWM` after a reset through `/proc/self/clear_refs`, in a fresh process. Not `ru_maxrss`: that one cannot be reset, and a
-child starts with its parent's. Granularity: one page; what the allocator keeps after a free still counts.
+`VmHWM` after a reset through `/proc/self/clear_refs`, in a fresh process. Not `ru_maxrss`: it cannot be reset, and
+a child starts with its parent's. Granularity: one page; what the allocator keeps after a free still counts.
 """
 
 from __future__ import annotations

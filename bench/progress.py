@@ -19,6 +19,10 @@ InHand = tuple[RunSpec, Pass, Path]
 """A pass at work: what it runs, which pass, the folder its curve grows in."""
 
 
+SHOWN = (("accuracy", "accuracy", 1, ""), ("mse", "mse", 1, ""), ("peak_process_bytes", "peak", 2**20, " MiB"))
+"""Measure, its name in a line of progress, the unit it is shown in."""
+
+
 class Progress(ABC):
     """Told by the runner of what happens; shows it."""
 
@@ -94,14 +98,14 @@ class TerminalProgress(Progress):
 
 
 def describe(record: Record) -> str:
-    """`ok  fptt ltc digits #0  accuracy 0.934  14.2 s`, or the status and the reason."""
+    """`ok  fptt ltc digits #0  accuracy 0.934  peak 2.3 MiB  14.2 s`, or the status and the reason."""
     if record.status != "ok":
         where = f" ({record.failure.where})" if record.failure and record.failure.where else ""
         return f"{record.status}  {record.label}: {record.reason}{where}"
     shown = [
-        f"{name} {record.measures[name].value:.4g}"
-        for name in ("accuracy", "mse", "peak_process_bytes")
-        if name in record.measures and record.measures[name].value is not None
+        f"{name} {record.measures[measure].value / unit:.3g}{suffix}"
+        for measure, name, unit, suffix in SHOWN
+        if measure in record.measures and record.measures[measure].value is not None
     ]
     return f"ok  {record.label}  {'  '.join(shown)}  {record.seconds:.1f} s"
 

@@ -34,7 +34,7 @@ Rerun = Literal["none", "failed", "all"]
 POLL_SECONDS = 0.5
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
 PRELOADED = ("throughtime.child", "torch._dynamo", "sklearn.datasets")
-"""What the fork server imports, once; the last two would cost each child a second (the first optimiser imports dynamo)."""
+"""What the fork server imports, once. The last two would cost each child a second: a first optimiser imports dynamo."""
 EXCLUSIVE: tuple[Pass, ...] = ("memory", "time")
 
 
@@ -75,16 +75,16 @@ class Runner:
 
     Args:
         store: where records go.
-        suite_argument: the suite as the user named it; goes into each record's command.
+        command: the words that start this sweep; each record's own command is made from them.
         plugins: files that children load before anything else.
         jobs: training passes at a time.
         progress: told of everything that happens.
     """
 
     def __init__(
-        self, store: Store, suite_argument: str, plugins: Sequence[str], jobs: int, progress: Progress
+        self, store: Store, command: Sequence[str], plugins: Sequence[str], jobs: int, progress: Progress
     ) -> None:
-        self.store, self.suite_argument, self.plugins = store, suite_argument, list(plugins)
+        self.store, self.command, self.plugins = store, command, list(plugins)
         self.jobs, self.progress = jobs, progress
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload(list(PRELOADED))
@@ -108,7 +108,7 @@ class Runner:
                 shutil.rmtree(folder)
             folder.mkdir(parents=True, exist_ok=True)
             if p.unsupported:
-                self._keep(skipped(p, self.suite_argument, time.time()), folder)
+                self._keep(skipped(p, self.command, time.time()), folder)
             else:
                 work += [Work(p, name, folder) for name in self._passes[p.id]]
         for w in work:
@@ -159,7 +159,7 @@ class Runner:
         if self._pending[run]:
             return
         started = self._started.get(run, time.time())
-        self._keep(assemble(work.planned, work.folder, self._passes[run], self.suite_argument, started), work.folder)
+        self._keep(assemble(work.planned, work.folder, self._passes[run], self.command, started), work.folder)
 
     def _keep(self, record: Record, folder: Path) -> None:
         write_record(record, folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -43,21 +44,25 @@ class Store:
         return self.folder / suite / run_id
 
     def records(self, suite: str | None = None) -> list[Stored]:
-        """All whole records, of one suite or of all, in order of label and id."""
+        """All whole records, of one suite or of all, in order of suite, cell and replicate."""
         self.broken = []
         found = []
-        for path in sorted(self.folder.glob(f"{suite or '*'}/*/record.json")):
+        of = "*" if suite is None else glob.escape(suite)
+        for path in sorted(self.folder.glob(f"{of}/*/record.json")):
             try:
                 found.append(Stored(read_record(path), path.parent))
             except UsageError as error:
                 self.broken.append(str(error))
-        return sorted(found, key=lambda stored: (stored.record.spec.suite, stored.record.label, stored.record.id))
+        return sorted(
+            found, key=lambda s: (s.record.spec.suite, s.record.spec.cell, s.record.spec.replicate, s.record.id)
+        )
 
     def frame(self, suite: str | None = None) -> pd.DataFrame:
         """One row a record; one column a measure (missing values are NaN, their reasons in `missing.<measure>`).
 
         Columns: id, suite, scale, rule, neuron, network, dataset, metric-independent settings (steps, replicate,
-        epochs, batch), status, reason, seconds, folder, then the measures.
+        epochs, batch), status, reason, started, seconds, contended (false too where nothing was timed), folder, then
+        the measures.
         """
         import pandas as pd
 
@@ -79,7 +84,9 @@ class Store:
                 "batch": spec.training.batch,
                 "status": record.status,
                 "reason": record.reason,
+                "started": record.started,
                 "seconds": record.seconds,
+                "contended": record.contended is True,
                 "folder": str(folder),
             }
             for name, measure in record.measures.items():
@@ -91,14 +98,17 @@ class Store:
 
 
 def read_curve(folder: Path) -> list[dict[str, float]]:
-    """The learning curve beside a record: one row an epoch; a last line cut short by a kill is left out."""
+    """The learning curve beside a record: one row an epoch, up to a line cut short by a kill or damaged since."""
     path = folder / "curve.jsonl"
     if not path.exists():
         return []
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    rows: list[dict[str, float]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except json.JSONDecodeError:
             break
+        if not isinstance(row, dict):
+            break
+        rows.append(row)
     return rows

@@ -72,7 +72,7 @@ class Clock:
 
 
 class Updater:
-    """What a rule calls to update: clip, optimiser step, gradients cleared. Counts updates, keeps the rate's schedule."""
+    """What a rule calls to update: clip, optimiser step, gradients cleared. Counts updates, schedules the rate."""
 
     def __init__(self, network: nn.Module, training: Training, clock: Clock) -> None:
         self.parameters = [p for p in network.parameters() if p.requires_grad]

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 Factor = float | Tensor
-"""A partial derivative: a number, or a tensor that broadcasts to [batch, size]. What is the same for all neurons is given
-as a number or with a last dimension of 1: rules then keep one trace where they would keep one a neuron."""
+"""A partial derivative: a number, or a tensor that broadcasts to [batch, size]. What is the same for all neurons is
+given as a number or with a last dimension of 1: rules then keep one trace where they would keep one a neuron."""
 
 
 class Partials(NamedTuple):

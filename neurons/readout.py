@@ -13,7 +13,7 @@ class Readout(nn.Module):
 
         y_t = κ y_{t−1} + (1 − κ) (W o_t + c),      y_0 = 0
 
-    o = z with κ = exp(−1/τ): the leaky integrator of Bellec et al. 2020, equation 11, in the scaling of their tutorials.
+    o = z with κ = exp(−1/τ): the leaky integrator of Bellec et al. 2020, equation 11, scaled as in their tutorials.
     o = v with κ = 0: the linear membrane readout of the adding task of Yin, Corradi and Bohte 2023.
     W is drawn by Glorot's normal rule, c = 0.
 

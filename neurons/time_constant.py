@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def decay(size: int, tau: float, tau_max: float | None) -> Tensor:
-    """exp(−1/τ), [1] for one τ (in steps), else [size] with τ evenly spaced in its logarithm from `tau` to `tau_max`."""
+    """exp(−1/τ), τ in steps: [1] for one τ, else [size] with τ evenly spaced in its logarithm from tau to tau_max."""
     if tau_max is None:
         return torch.tensor([math.exp(-1 / tau)])
     return torch.exp(-1 / torch.logspace(math.log10(tau), math.log10(tau_max), size))

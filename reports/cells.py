@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
 
 from throughtime.errors import UsageError, suggestion
-from throughtime.record import Status, read_record
+from throughtime.record import Status
 from throughtime.reports.quantities import LEVEL, PASS_MEASURES, QUANTITIES, quantity
 from throughtime.spec import SCALES
 from throughtime.statistics import mean_interval
@@ -55,16 +54,11 @@ def current(frame: pd.DataFrame) -> pd.DataFrame:
     """The newest run of each replicate of each cell, in the order of `ordered`.
 
     A changed suite or changed code gives a run a new id, and its older record stays in the store; counting
-    both would show a replicate twice. Columns are added: `started`, `contended` (from the records), and
-    `older`, the number of runs that a row supersedes. A frame that has them already is returned as it is.
+    both would show a replicate twice. A column is added: `older`, the number of runs that a row supersedes. A frame
+    that has it already is returned as it is.
     """
     if frame.empty or "older" in frame:
         return frame
-    records = [read_record(Path(folder) / "record.json") for folder in frame["folder"]]
-    frame = frame.assign(
-        started=[record.started for record in records],
-        contended=[record.contended is True for record in records],
-    )
     replicates = frame.sort_values(["started", "id"]).groupby([*KEYS, "replicate"], sort=False)
     newest = replicates.tail(1).set_index([*KEYS, "replicate"], drop=False)
     newest["older"] = replicates.size() - 1

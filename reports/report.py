@@ -11,6 +11,7 @@ from throughtime.record import write_whole
 from throughtime.reports import figures
 from throughtime.reports.cells import groups, runs_of, slug
 from throughtime.reports.page import Figure, render
+from throughtime.reports.recipes import draw_recipe, recipes
 from throughtime.reports.tables import tables, write_table
 from throughtime.store import Store
 
@@ -35,14 +36,14 @@ def write_report(store: Store, out: Path, suites: Sequence[str] | None = None) -
     made = tables(runs)
     for table in made:
         write_table(table, out / "tables")
-    drawn = _figures(runs, out / "figures")
+    drawn = write_figures(runs, out / "figures")
     path = out / "report.html"
     write_whole(path, render(runs, store.records(), made, drawn, broken))
     return path
 
 
-def _figures(runs: pd.DataFrame, folder: Path) -> list[Figure]:
-    """Draw and write all there are; of one that cannot be, its reason."""
+def write_figures(runs: pd.DataFrame, folder: Path) -> list[Figure]:
+    """Draw and write (PDF, SVG, PNG, CSV) all that a frame of runs gives; of a figure that cannot be, the reason."""
     shown = []
     for (suite, scale), _ in groups(runs, ["suite", "scale"]):
         start = f"{slug(suite)}-{scale}"
@@ -52,6 +53,9 @@ def _figures(runs: pd.DataFrame, folder: Path) -> list[Figure]:
         shown.append(
             _figure(cost, folder, f"{start}-tradeoff", f"Result against cost, {suite}, {scale}", figures.NO_COST)
         )
+        if suite in recipes():
+            drawn = draw_recipe(suite, runs, scale)
+            shown.append(_figure(drawn, folder, start, f"The paper's figure, {suite}, {scale}", figures.NO_CURVE))
     memory = figures.memory_against_steps(runs)
     shown.append(_figure(memory, folder, "memory-against-steps", "Memory against time steps", figures.NO_STEPS))
     return shown

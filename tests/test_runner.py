@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -58,7 +57,7 @@ def run(folder: Path, suite: Path, rerun="none", jobs: int = 2):
     store = Store(folder / "results")
     planned = plan(load_suite(suite).expand("tiny"), store)
     with (folder / "out").open("w") as stream:
-        runner = Runner(store, str(suite), [str(FAULTY)], jobs, PlainProgress(stream))
+        runner = Runner(store, ["throughtime", "run", str(suite)], [str(FAULTY)], jobs, PlainProgress(stream))
         runner.run(planned, to_run(planned, rerun))
     return {s.record.spec.rule.name: s for s in store.records()}, (folder / "out").read_text()
 
@@ -110,7 +109,7 @@ def test_an_ok_record_says_all_that_it_should(tmp_path):
     assert record.contended in (True, False)
     assert len(record.dataset_sha256) == 64
     assert record.code["rule"] and record.versions["torch"] and record.machine["processor"]
-    assert record.command.endswith("--scale tiny --only 'bptt lif digits #0' --rerun all")
+    assert record.command == f"throughtime run {tmp_path}/faults.yaml --only 'bptt lif digits #0' --rerun all"
     assert sorted(path.name for path in folder.iterdir()) == ["curve.jsonl", "log", "record.json"]
 
 
@@ -215,7 +214,7 @@ def _children_of(folder: Path) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            opened = [os.readlink(fd) for fd in (process / "fd").iterdir()]
+            opened = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
         except OSError:
             continue
         if any(path.startswith(str(folder)) and path.endswith("/log") for path in opened):
@@ -233,6 +232,9 @@ def test_the_command_line_says_why_a_second_run_does_nothing(tmp_path):
     assert "nothing to do: each of the 2 runs has its record" in second.stdout
     assert "1 of them failed, `--rerun failed` tries them again" in second.stdout
     alone = subprocess.run(
-        [*words, "--only", "bptt lif digits #0", "--rerun", "all", "--json"], capture_output=True, text=True, timeout=120
+        [*words, "--only", "bptt lif digits #0", "--rerun", "all", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert [record["label"] for record in json.loads(alone.stdout)] == ["bptt lif digits #0"]

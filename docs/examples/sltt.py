@@ -8,7 +8,7 @@ from throughtime.algorithms.base import Claims, LearningRule, Learnt
 
 @algorithm("sltt")
 class SLTT(LearningRule):
-    """Spatial learning through time: each step's gradient on its own, no credit across steps, one update (Meng 2023)."""
+    """Spatial learning through time: each step's gradient on its own, one update a sequence (Meng et al. 2023)."""
 
     claims = Claims(gradient="truncated", memory="O(1)")
 

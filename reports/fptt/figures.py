@@ -18,15 +18,16 @@ TITLE = "Adding task, T = 200, LTC neurons"
 
 
 @styled
-def draw(store_frame: pd.DataFrame) -> Drawn | None:
+def draw(store_frame: pd.DataFrame, scale: str) -> Drawn | None:
     """Mean squared error against training iteration, a line a run; None if no run of the suite left a curve.
 
     Args:
         store_frame: what `Store.frame` returns; runs of other suites are left alone.
+        scale: of the runs to draw.
     """
     from matplotlib.figure import Figure
 
-    runs = store_frame[(store_frame["suite"] == "fptt") & (store_frame["scale"] == _largest(store_frame))]
+    runs = store_frame[(store_frame["suite"] == "fptt") & (store_frame["scale"] == scale)]
     ours = pd.concat([_curve(run) for _, run in runs.iterrows()], ignore_index=True) if len(runs) else pd.DataFrame()
     if ours.empty:
         return None
@@ -47,7 +48,7 @@ def draw(store_frame: pd.DataFrame) -> Drawn | None:
         )
     panel.axhline(TRIVIAL, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
     panel.set(yscale="log", xlabel="training iteration (128 sequences)", ylabel="mean squared error", xlim=(0, None))
-    scale, n = runs["scale"].iloc[0], runs.groupby("rule").size().max()
+    n = runs.groupby("rule").size().max()
     failed = runs[runs["status"] != "ok"]
     notes = [
         f"suite fptt, scale {scale}, {n} replicates, each a thin line: validation split, every 10 iterations.",
@@ -58,12 +59,6 @@ def draw(store_frame: pd.DataFrame) -> Drawn | None:
     finish(figure, TITLE, notes, {rule: styles[rule] for rule in runs["rule"].unique()})
     data = pd.concat([ours, published], ignore_index=True)
     return Drawn(figure, data, TITLE, notes)
-
-
-def _largest(frame: pd.DataFrame) -> str:
-    """The largest scale of the suite that has records."""
-    there = set(frame.loc[frame["suite"] == "fptt", "scale"])
-    return next((scale for scale in ("paper", "laptop", "tiny") if scale in there), "")
 
 
 def _curve(run: pd.Series) -> pd.DataFrame:
