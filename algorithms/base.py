@@ -28,17 +28,17 @@ class Learnt(NamedTuple):
 
     output: Tensor
     """[batch, outputs] after the window's last step, without a graph."""
-    loss: Tensor
-    """Scalar, without a graph: what the rule minimised here, regularisers left out."""
+    loss: Tensor | None
+    """Scalar, without a graph: what the rule minimised here, regularisers left out; None if nothing."""
 
 
 class LearningRule(ABC):
     """Assigns credit through time, one window of the sequence at a time.
 
-    The harness owns the sequence and the optimiser. For each sequence it calls `begin`, then `learn` with one window
-    after the other, then `end`; after each pass over the training data, `end_epoch`. The rule adds to the parameters'
-    `.grad` and calls `update`, which clips, steps the optimiser and clears the gradients. What a rule keeps between
-    windows it keeps on itself.
+    The harness owns the sequence and the optimiser. It calls `start` once; for each batch of sequences `begin`, then
+    `learn` with one window after the other, then `end`; after each pass over the training data, `end_epoch`. The rule
+    adds to the parameters' `.grad` and calls `update`, which clips, steps the optimiser and clears the gradients. What
+    a rule keeps between windows it keeps on itself.
 
     A rule is registered with `@algorithm("name")`; its options are the keyword-only parameters of its constructor.
     """
@@ -49,14 +49,18 @@ class LearningRule(ABC):
     def window(self, steps: int) -> int:
         """Time steps the rule wants at once, 1 ... steps, for sequences of `steps`. The last window may be shorter."""
 
-    def supports(self, network: Network, task: Task) -> str | None:
-        """Why the rule cannot train this network on this task; None if it can."""
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        """Why the rule cannot train this network on this task with sequences of `steps`; None if it can."""
         return None
 
-    def begin(self, network: Network, task: Task, batch: int, steps: int, update: Callable[[], None]) -> None:
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        """Before the first batch: what is to be trained. A rule that keeps something for the whole training adds it."""
+        self.network, self.task, self.steps = network, task, steps
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
         """A new batch of sequences: state is zeroed. A rule with traces of its own adds them here."""
-        self.network, self.task, self.steps, self.update = network, task, steps, update
-        self.state: Any = network.initial_state(batch)
+        self.update = update
+        self.state: Any = self.network.initial_state(batch)
 
     @abstractmethod
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:

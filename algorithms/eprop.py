@@ -39,30 +39,32 @@ class EProp(LearningRule):
 
     claims = Claims(gradient="approximate", memory="O(1)")
 
-    def __init__(
-        self, *, loss_at: LossAt = "end", feedback: Literal["symmetric", "random"] = "symmetric"
-    ) -> None:
+    def __init__(self, *, loss_at: LossAt = "end", feedback: Literal["symmetric", "random"] = "symmetric") -> None:
         self.loss_at, self.feedback = loss_at, feedback
-        self.B: Tensor | None = None
 
     def window(self, steps: int) -> int:
         return 1
 
-    def supports(self, network: Network, task: Task) -> str | None:
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if not isinstance(network, Recurrent) or len(network.layers) != 1:
             return "e-prop as written here trains one recurrent layer"
         state = network.initial_state(1).layers[0]
         if network.layers[0].neuron.partials(state, state) is None:
             name = type(network.layers[0].neuron).__name__
             return f"{name} gives no partial derivatives: the state of one neuron depends on the others' states"
+        own = [name for name, parameter in network.layers[0].neuron.named_parameters() if parameter.requires_grad]
+        if own:
+            return f"eligibility is traced for synapses, not for what the neuron learns itself ({', '.join(own)})"
         return None
 
-    def begin(self, network: Network, task: Task, batch: int, steps: int, update: Callable[[], None]) -> None:
-        super().begin(network, task, batch, steps, update)
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
         W_out = network.readout.linear.weight
-        if self.feedback == "random" and self.B is None:
-            self.B = torch.randn_like(W_out) / W_out.shape[1] ** 0.5
-        layer = network.layers[0]
+        self.B = torch.randn_like(W_out) / W_out.shape[1] ** 0.5 if self.feedback == "random" else W_out
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        layer, W_out = self.network.layers[0], self.network.readout.linear.weight
         fan_in = layer.inward.in_features + layer.neuron.size + 1
         self.ε: dict[str, Tensor] = {}
         self.ē = W_out.new_zeros(batch, layer.neuron.size, fan_in)
@@ -83,16 +85,17 @@ class EProp(LearningRule):
         self.one_filtered = 1 - κ + κ * self.one_filtered
 
         last = t + 1 == self.steps
+        if self.loss_at == "end" and not last:
+            return Learnt(step.output, None)
         loss, δ = self._output_error(step.output, target)
-        if last or self.loss_at == "every":
-            L = δ @ (readout.linear.weight if self.B is None else self.B)
-            dW = torch.einsum("bj,bji->ji", L, self.ē)
-            dx, dz, d1 = dW.split((x.shape[2], layer.neuron.size, 1), 1)
-            _accumulate(layer.inward.weight, dx)
-            _accumulate(layer.recurrent.weight, dz)
-            _accumulate(layer.inward.bias, d1[:, 0])
-            _accumulate(readout.linear.weight, δ.t() @ self.o_filtered)
-            _accumulate(readout.linear.bias, δ.sum(0) * self.one_filtered)
+        L = δ @ self.B
+        dW = torch.einsum("bj,bji->ji", L, self.ē)
+        dx, dz, d1 = dW.split((x.shape[2], layer.neuron.size, 1), 1)
+        _accumulate(layer.inward.weight, dx)
+        _accumulate(layer.recurrent.weight, dz)
+        _accumulate(layer.inward.bias, d1[:, 0])
+        _accumulate(readout.linear.weight, δ.t() @ self.o_filtered)
+        _accumulate(readout.linear.bias, δ.sum(0) * self.one_filtered)
         if last:
             self.update()
         return Learnt(step.output, loss)

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from throughtime.algorithms.base import Claims, LearningRule, Learnt
 from throughtime.algorithms.tbptt import ramp
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network
 from throughtime.registry import algorithm
 
 
@@ -29,7 +31,7 @@ class FPTT(LearningRule):
     printed equation has λ/2 in place of λ.
 
     Args:
-        parts: K; null: one part a step, K = T.
+        parts: K, such that T can be cut into K windows of ceil(T/K) steps, the last one shorter; null: K = T.
         alpha: α, strength of the regulariser.
         beta: β, how fast the mean follows. At 0.5 the old mean cancels: W̄ = W − λ/(2α), λ the one before the update.
         regulariser: whether R is there; without it `W ← W̄` does not happen either.
@@ -54,31 +56,33 @@ class FPTT(LearningRule):
         self.parts, self.alpha, self.beta = parts, alpha, beta
         self.regulariser, self.adopt_mean = regulariser, adopt_mean
         self.weights, self.last_part = weights, last_part
-        self.W: list[Tensor] = []
-        self.mean: list[Tensor] = []
-        self.lam: list[Tensor] = []
 
     def window(self, steps: int) -> int:
         return -(-steps // min(self.parts or steps, steps))
 
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        cut = -(-steps // self.window(steps))
+        if self.parts and cut != self.parts:
+            return f"{steps} steps cannot be cut into {self.parts} parts: windows of {self.window(steps)} make {cut}"
+        return None
+
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        self.W = [p for p in network.parameters() if p.requires_grad] if self.regulariser else []
+        self.mean = [p.detach().clone() for p in self.W]
+        self.lam = [torch.zeros_like(p) for p in self.W]
+
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
-        if self.regulariser and not self.W:
-            self.W = [p for p in self.network.parameters() if p.requires_grad]
-            self.mean = [p.detach().clone() for p in self.W]
-            self.lam = [torch.zeros_like(p) for p in self.W]
-        last = t + len(x) == self.steps
-        if last and not self.last_part:
+        if t + len(x) == self.steps and not self.last_part:
             with torch.no_grad():
-                loss, window = self.window_loss(x, target, "end")
-            return Learnt(window.outputs[-1], loss)
+                _, window = self.window_loss(x, target, "end")
+            return Learnt(window.outputs[-1], None)
         loss, window = self.window_loss(x, target, "end")
         loss = loss * self._weight(t)
         loss.backward()
-        if self.regulariser:
-            self._add_regulariser_gradient()
+        self._add_regulariser_gradient()
         self.update()
-        if self.regulariser:
-            self._advance_mean()
+        self._advance_mean()
         return Learnt(window.outputs[-1].detach(), loss.detach())
 
     def end_epoch(self) -> None:

@@ -25,7 +25,13 @@ def pass_file(folder: Path, name: Pass) -> Path:
     return folder / f"{name}.json"
 
 
-def settle(folder: Path, name: Pass, exit_code: int | None) -> None:
+def was_ok(folder: Path, name: Pass) -> bool:
+    """Whether a pass has left a result, and a good one: what an interrupted sweep need not repeat."""
+    path = pass_file(folder, name)
+    return path.exists() and PassResult.model_validate_json(path.read_text()).status == "ok"
+
+
+def settle(folder: Path, name: Pass, exit_code: int | None, seconds: float) -> None:
     """A child that left no result was ended from outside or left on its own: write that down in its place."""
     path = pass_file(folder, name)
     if path.exists():
@@ -33,11 +39,12 @@ def settle(folder: Path, name: Pass, exit_code: int | None) -> None:
     if exit_code is not None and exit_code < 0:
         result = PassResult(
             status="killed",
+            seconds=seconds,
             failure=Failure(reason=f"ended by {signal.Signals(-exit_code).name}", exit_code=exit_code),
         )
     else:
         reason = f"the process left with exit code {exit_code} and no result"
-        result = PassResult(status="error", failure=Failure(reason=reason, exit_code=exit_code))
+        result = PassResult(status="error", seconds=seconds, failure=Failure(reason=reason, exit_code=exit_code))
     write_whole(path, result.model_dump_json())
 
 
@@ -49,8 +56,8 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequen
     """
     spec = planned.spec
     results = {name: PassResult.model_validate_json(pass_file(folder, name).read_text()) for name in passes}
-    judged = [results["train"]] if "train" in results else list(results.values())
-    failed = next((result for result in judged if result.status != "ok"), None)
+    judged = ["train"] if "train" in results else passes
+    failed = next((name for name in judged if results[name].status != "ok"), None)
     measures: dict[str, Measure] = {}
     for name in spec.passes:
         if name in results:
@@ -61,11 +68,12 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequen
         id=planned.id,
         label=spec.label,
         spec=spec,
-        status=failed.status if failed else "ok",
+        status=results[failed].status if failed else "ok",
         measures=measures,
-        failure=_told(failed.failure, folder) if failed and failed.failure else None,
+        metric=results["train"].metric if "train" in results else None,
+        failure=_told(results[failed], failed, folder) if failed else None,
         phases=results["train"].phases if "train" in results else {},
-        machine=machine(spec.threads),
+        machine=machine(spec.threads, results[passes[0]].denormals_flushed),
         versions=versions(),
         code={**planned.code, **git_state()},
         dataset_sha256=next((r.dataset_sha256 for r in results.values() if r.dataset_sha256), None),
@@ -86,7 +94,7 @@ def skipped(planned: Planned, command: Sequence[str], started: float) -> Record:
         failure=Failure(reason=planned.unsupported or ""),
         code={**planned.code, **git_state()},
         versions=versions(),
-        machine=machine(planned.spec.threads),
+        machine=machine(planned.spec.threads, None),
         command=alone(command, planned.spec),
         started=datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
     )
@@ -111,9 +119,12 @@ def _missing(name: Pass, result: PassResult | None) -> dict[str, Measure]:
     }
 
 
-def _told(failure: Failure, folder: Path) -> Failure:
-    """The failure with the last epoch reached and the end of the log."""
+def _told(result: PassResult, name: Pass, folder: Path) -> Failure:
+    """Why a pass failed, with the last epoch reached and the end of the log."""
     curve, log = read_curve(folder), folder / "log"
-    where = f"epoch {curve[-1]['epoch']}, update {curve[-1]['updates']}" if curve else "before the first epoch's end"
+    where = f"{name} pass"
+    if name == "train":
+        where = f"epoch {curve[-1]['epoch']}, update {curve[-1]['updates']}" if curve else "first epoch"
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    failure = result.failure or Failure(reason=result.status)
     return failure.model_copy(update={"where": where, "log_tail": lines[-LOG_TAIL_LINES:]})

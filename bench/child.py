@@ -8,19 +8,35 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
 
+from throughtime.errors import first_line
 from throughtime.passes import PassResult, run_pass
+from throughtime.plan import code_of
 from throughtime.record import Failure, Status, write_whole
 from throughtime.registry import load_plugin
 from throughtime.spec import Pass, RunSpec
 from throughtime.training import DivergedError
 
 
-def main(name: Pass, spec: dict[str, Any], folder: Path, plugins: list[str]) -> None:
-    """Run one pass and leave `<pass>.json`, whatever it raises; a process that is killed leaves none."""
+class CodeChangedError(Exception):
+    """The components are no longer those that the run's id was made from."""
+
+
+def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, plugins: list[str]) -> None:
+    """Run one pass and leave `<pass>.json`, whatever it raises; a process that is killed leaves none.
+
+    Args:
+        name: which pass.
+        spec: the RunSpec, as JSON would hold it.
+        code: the digests of the components when the run was planned.
+        folder: of the run.
+        plugins: files to load first.
+    """
+    start = time.perf_counter()
     os.setsid()  # a group of its own: the terminal's Ctrl-C is for the runner, and one kill reaches grandchildren
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -29,11 +45,15 @@ def main(name: Pass, spec: dict[str, Any], folder: Path, plugins: list[str]) -> 
     try:
         for plugin in plugins:
             load_plugin(plugin)
-        result = run_pass(name, RunSpec.model_validate(spec), folder)
+        run = RunSpec.model_validate(spec)
+        if code_of(run) != code:
+            raise CodeChangedError("the code changed while the sweep ran: run it again")
+        result = run_pass(name, run, folder)
     except Exception as error:
         traceback.print_exc()
-        reason = str(error) if isinstance(error, DivergedError) else f"{type(error).__name__}: {error}"
-        result = PassResult(status=status_of(error), failure=Failure(reason=reason.splitlines()[0]))
+        kind = "" if isinstance(error, DivergedError) else f"{type(error).__name__}: "
+        result = PassResult(status=status_of(error), failure=Failure(reason=f"{kind}{first_line(error)}"))
+    result = result.model_copy(update={"seconds": time.perf_counter() - start})
     write_whole(folder / f"{name}.json", result.model_dump_json())
 
 

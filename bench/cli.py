@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from throughtime.errors import UsageError
+from throughtime.spec import Rerun, Scale
+from throughtime.store import DEFAULT_RESULTS
 
 app = typer.Typer(
     help="Benchmark and reproduction suite for learning rules of spiking networks.",
@@ -26,33 +27,8 @@ data_app = typer.Typer(help="Datasets: where they come from, and fetching them."
 app.add_typer(data_app, name="data")
 
 
-class ScaleName(str, Enum):
-    """Sizes of a suite."""
-
-    tiny = "tiny"
-    laptop = "laptop"
-    paper = "paper"
-
-
-class RerunName(str, Enum):
-    """Which records to make again."""
-
-    none = "none"
-    failed = "failed"
-    all = "all"
-
-
-class Format(str, Enum):
-    """Of a table."""
-
-    text = "text"
-    markdown = "markdown"
-    latex = "latex"
-    csv = "csv"
-
-
 SuiteArgument = Annotated[str, typer.Argument(help="Name of a suite, or path of a suite's YAML.", metavar="SUITE")]
-ScaleOption = Annotated[ScaleName, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
+ScaleOption = Annotated[Scale, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
 ResultsOption = Annotated[Path, typer.Option(help="Folder of results.", metavar="DIR")]
 PluginOption = Annotated[
     list[Path],
@@ -62,7 +38,6 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable outpu
 SourceOption = Annotated[
     list[Path], typer.Option("--source", help="Folder to look for datasets in; repeatable.", metavar="DIR")
 ]
-RESULTS = Path("results/runs")
 NONE: list[Path] = []
 
 
@@ -72,7 +47,7 @@ def list_components(
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is registered: name, one line, origin."""
+    """List what is registered: name, one line, origin; of rules also what they claim of gradient and memory."""
     from throughtime.errors import suggestion
     from throughtime.registry import REGISTRIES
     from throughtime.suite import suite_names, suite_summary
@@ -87,6 +62,9 @@ def list_components(
         for name in registry.names()
         if kind in (None, k)
     ]
+    if kind == "algorithms":
+        for row in rows:
+            row["claims"] = ", ".join(getattr(REGISTRIES[kind][row["name"]].factory, "claims", ()))
     if kind in (None, "suites"):
         rows += [
             {"kind": "suites", "name": name, "summary": suite_summary(name), "origin": "throughtime"}
@@ -98,8 +76,8 @@ def list_components(
 @app.command()
 def plan(
     suite: SuiteArgument,
-    scale: ScaleOption = ScaleName.laptop,
-    results: ResultsOption = RESULTS,
+    scale: ScaleOption = "laptop",
+    results: ResultsOption = DEFAULT_RESULTS,
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
@@ -119,35 +97,38 @@ def plan(
 @app.command()
 def run(
     suite: SuiteArgument,
-    scale: ScaleOption = ScaleName.laptop,
-    results: ResultsOption = RESULTS,
+    scale: ScaleOption = "laptop",
+    results: ResultsOption = DEFAULT_RESULTS,
     jobs: Annotated[int | None, typer.Option(min=1, help="Training passes at a time; default: one a core.")] = None,
-    rerun: Annotated[RerunName, typer.Option(help="Records to make again.")] = RerunName.none,
+    rerun: Annotated[Rerun, typer.Option(help="Records to make again.")] = "none",
     only: Annotated[str | None, typer.Option(help="One run, by its label or id.", metavar="RUN")] = None,
     plugin: PluginOption = NONE,
     source: SourceOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a suite. A run that has its record is not run again."""
+    """Run a suite. A run that has its record is not run again; exits with 1 while any run asked for has failed."""
+    from throughtime.datasets.fetch import add_source
     from throughtime.errors import suggestion
+    from throughtime.plan import prepare_data
     from throughtime.runner import Runner, to_run
 
-    os.environ["THROUGHTIME_DATA"] = os.pathsep.join([*map(str, source), os.environ.get("THROUGHTIME_DATA", "")])
+    add_source(*source)
     planned, store = _planned(suite, scale, results, plugin)
-    chosen = to_run(planned, rerun.value)
-    if only is not None:
-        if only not in {name for p in planned for name in (p.id, p.spec.label)}:
-            raise UsageError(f'no run "{only}" in {suite}', hint=suggestion(only, (p.spec.label for p in planned)))
-        chosen = [p for p in chosen if only in (p.id, p.spec.label)]
+    asked = [p for p in planned if only in (None, p.id, p.spec.label)]
+    if not asked:
+        raise UsageError(f'no run "{only}" in {suite}', hint=suggestion(str(only), (p.spec.label for p in planned)))
+    chosen = to_run(asked, rerun)
+    prepare_data(chosen)
     if not chosen and not as_json:
-        failed = sum(p.recorded not in ("ok", "skipped") for p in planned)
+        failed = sum(p.recorded not in ("ok", "skipped") for p in asked)
         again = f"; {failed} of them failed, `--rerun failed` tries them again" if failed else ""
-        print(f"nothing to do: each of the {len(planned)} runs has its record in {results}{again}")
+        print(f"nothing to do: each of the {len(asked)} runs has its record in {results}{again}")
     progress = _progress(as_json)
     jobs = jobs or max(1, (os.cpu_count() or 1) // planned[0].spec.threads)
     plugins = [str(path.resolve()) for path in plugin]
-    words = ["throughtime", "run", suite, "--scale", scale.value, "--results", str(results)]
+    words = ["throughtime", "run", suite, "--scale", scale, "--results", str(results)]
     words += [word for path in plugins for word in ("--plugin", path)]
+    words += [word for path in source for word in ("--source", str(path.resolve()))]
     try:
         records = Runner(store, words, plugins, jobs, progress).run(planned, chosen) if chosen else []
     except KeyboardInterrupt:
@@ -157,7 +138,8 @@ def run(
         progress.end()
     if as_json:
         print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
-    if any(record.status not in ("ok", "skipped") for record in records):
+    status = {p.id: p.recorded for p in asked} | {record.id: record.status for record in records}
+    if not {"ok", "skipped"}.issuperset(status.values()):
         raise typer.Exit(1)
 
 
@@ -165,21 +147,23 @@ def run(
 def table(
     suite: Annotated[str | None, typer.Argument(help="One suite; all that were run if left out.")] = None,
     measure: Annotated[str, typer.Option(help="A measure's name; `metric`: accuracy or mse.")] = "metric",
-    form: Annotated[Format, typer.Option("--format", help="Of the output.")] = Format.text,
-    results: ResultsOption = RESULTS,
+    form: Annotated[
+        Literal["text", "markdown", "latex", "csv"], typer.Option("--format", help="Of the output.")
+    ] = "text",
+    results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
 ) -> None:
     """Print the table rules x neurons x datasets, from records."""
     from throughtime.reports.tables import render
     from throughtime.store import Store
 
-    print(render(Store(results), suite, measure, "json" if as_json else form.value))
+    print(render(Store(results), suite, measure, "json" if as_json else form))
 
 
 @app.command()
 def figure(
     suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
-    results: ResultsOption = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out/figures"),
 ) -> None:
     """Draw the figures as PDF, SVG and PNG with their data as CSV, from records; a paper's own among them."""
@@ -194,7 +178,7 @@ def figure(
 @app.command()
 def report(
     suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
-    results: ResultsOption = RESULTS,
+    results: ResultsOption = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out"),
 ) -> None:
     """Write the HTML page, the tables and the figures, from records."""
@@ -209,27 +193,45 @@ def list_data(as_json: JsonOption = False) -> None:
     """List the datasets with licence and whether their files are here."""
     from throughtime.registry import DATASETS
 
-    rows = [
-        {
-            "name": name,
-            "licence": DATASETS[name].factory.licence,
-            "summary": DATASETS[name].summary,
-        }
-        for name in DATASETS.names()
-    ]
-    _print_rows(rows, as_json)
+    _print_rows(
+        [
+            {
+                "name": name,
+                "licence": DATASETS[name].factory.licence,
+                "files": _whereabouts(name, DATASETS[name].factory),
+                "summary": DATASETS[name].summary,
+            }
+            for name in DATASETS.names()
+        ],
+        as_json,
+    )
 
 
 @data_app.command("fetch")
 def fetch_data(name: str, source: SourceOption = NONE) -> None:
     """Bring a dataset's files into reach, and verify them."""
+    from throughtime.datasets.fetch import add_source
     from throughtime.registry import DATASETS
 
-    os.environ["THROUGHTIME_DATA"] = os.pathsep.join([*map(str, source), os.environ.get("THROUGHTIME_DATA", "")])
+    add_source(*source)
     dataset = DATASETS[name].factory()
+    dataset.prepare()
     digest = dataset.sha256() or "generated, no files"
     sizes = ", ".join(f"{split} {dataset.size(split)}" for split in ("train", "validation", "test"))
     print(f"{name}: {sizes} sequences; SHA-256 {digest}")
+
+
+def _whereabouts(name: str, dataset: Any) -> str:
+    """Where a dataset's files are, unchecked, or what it has in place of files."""
+    from throughtime.datasets.fetch import report
+
+    if not dataset.files:
+        return dataset.origin
+    here = [presence.path for presence in report(dataset.files) if presence.path]
+    if len(here) == len(dataset.files):
+        return f"here: {', '.join(dict.fromkeys(str(path.parent) for path in here))}"
+    some = f"{len(here)} of {len(dataset.files)} here" if here else "not here"
+    return f"{some}: `throughtime data fetch {name}`"
 
 
 def _load(plugins: list[Path]) -> None:
@@ -239,14 +241,14 @@ def _load(plugins: list[Path]) -> None:
         load_plugin(plugin)
 
 
-def _planned(suite: str, scale: ScaleName, results: Path, plugins: list[Path]) -> tuple[list[Any], Any]:
+def _planned(suite: str, scale: Scale, results: Path, plugins: list[Path]) -> tuple[list[Any], Any]:
     from throughtime.plan import plan
     from throughtime.store import Store
     from throughtime.suite import load_suite
 
     store = Store(results)
     _load(plugins)
-    return plan(load_suite(suite).expand(scale.value), store), store
+    return plan(load_suite(suite).expand(scale), store), store
 
 
 def _totals(planned: list[Any]) -> str:

@@ -23,10 +23,13 @@ FOLLOWED = (
     "throughtime.neurons",
     "throughtime.networks",
     "throughtime.datasets",
+    "throughtime.training",
+    "throughtime.passes",
+    "throughtime.process_memory",
     "throughtime.build",
     "throughtime.seeds",
 )
-"""Modules whose code decides numbers; the rest of the harness moves, names and stores them."""
+"""Modules whose code decides or takes numbers; the rest of the harness moves, names and stores them."""
 
 
 class Source(NamedTuple):

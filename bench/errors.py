@@ -24,6 +24,11 @@ class UsageError(Exception):
         return f"{first}\n  {self.hint}" if self.hint else first
 
 
+def first_line(error: BaseException) -> str:
+    """What an exception says, cut to its first line; nothing if it says nothing."""
+    return next(iter(str(error).splitlines()), "")
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return `did you mean "x"?`, or the list of what there is when nothing is near."""
     known = sorted(known)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 import subprocess
 import sys
@@ -14,8 +15,8 @@ import psutil
 RECORDED_VERSIONS = ("throughtime", "torch", "torchvision", "numpy", "scikit-learn")
 
 
-def machine(threads: int) -> dict[str, Any]:
-    """Processor, cores, memory, system, and how many threads the run was given."""
+def machine(threads: int, denormals_flushed: bool | None) -> dict[str, Any]:
+    """Processor, cores, memory, system; how many threads a run was given and whether it flushed denormals to zero."""
     return {
         "processor": _processor(),
         "cores": psutil.cpu_count(),
@@ -23,7 +24,7 @@ def machine(threads: int) -> dict[str, Any]:
         "system": platform.platform(),
         "threads": threads,
         "device": "cpu",
-        "denormals": "flushed to zero",
+        "denormals_flushed": denormals_flushed,
     }
 
 
@@ -38,16 +39,18 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def git_state() -> dict[str, Any]:
     """Commit of the checkout that throughtime runs from, and whether it was changed; nulls when it is no checkout."""
     here = Path(__file__).parent
     try:
+        _git(here, "ls-files", "--error-unmatch", Path(__file__).name)  # else it is someone's checkout around a venv
         commit = _git(here, "rev-parse", "HEAD")
         return {
             "commit": commit,
             "changed": bool(_git(here, "status", "--porcelain", "--untracked-files=no")),
         }
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.SubprocessError):
         return {"commit": None, "changed": None}
 
 

@@ -24,8 +24,9 @@ WARM_UP_BATCHES = 2
 TIMED_BATCHES = (5, 20)
 """At least, at most; between them as many as fit into TIMED_SECONDS."""
 TIMED_SECONDS = 1.0
-CONTENDED = 0.05
-"""Share of one core that others may use during the timed batches before the record says `contended`."""
+CONTENDED, TICKS = 0.05, 0.03
+"""Share of one core, and seconds (three ticks of the kernel's clock), that others may use while batches are timed
+before the record says `contended`."""
 
 
 class PassResult(pydantic.BaseModel):
@@ -34,9 +35,11 @@ class PassResult(pydantic.BaseModel):
     status: Status = "ok"
     failure: Failure | None = None
     measures: dict[str, Measure] = {}
+    metric: str | None = None
     phases: dict[str, float] = {}
     seconds: float = 0.0
-    """Wall time of the pass, from the start of its code to its end."""
+    """Wall time of the pass, from the start of its process to the end of its work."""
+    denormals_flushed: bool | None = None
     contended: bool | None = None
     dataset_sha256: str | None = None
 
@@ -48,8 +51,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
         trained = train(spec, built, lambda row: _append(curve, row))
     seconds = time.perf_counter() - start
     task = built.dataset.task
-    unit = "fraction" if task.metric == "accuracy" else "1"
-    n = built.dataset.size("test")
+    unit, n = task.unit, built.dataset.size("test")
     measures = {
         task.metric: Measure(
             value=trained.final.metric,
@@ -72,12 +74,14 @@ def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
             value=seconds, unit="second", method="whole training pass; other runs may share the machine"
         ),
     }
-    return PassResult(measures=measures, phases=trained.phases, dataset_sha256=built.dataset.sha256())
+    return PassResult(
+        measures=measures, metric=task.metric, phases=trained.phases, dataset_sha256=built.dataset.sha256()
+    )
 
 
 def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     """Time training on one batch again and again, after a warm-up, with the machine to itself."""
-    batch, update = _one_batch(spec, built), Updater(built.network, spec.training, Clock())
+    batch, update = _one_batch(spec, built), _start(spec, built, built.dataset.steps)
     for _ in range(WARM_UP_BATCHES):
         _learn_finite(built, batch, update)
     samples: list[float] = []
@@ -100,7 +104,7 @@ def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
             "wall_time": Measure(value=median, unit="second a sequence", method=method, samples=per_sequence),
             "wall_time_step": Measure(value=median / steps, unit="second a sequence and step", method=method),
         },
-        contended=others.seconds() > CONTENDED * wall,
+        contended=others.seconds() > max(CONTENDED * wall, TICKS),
     )
 
 
@@ -116,12 +120,12 @@ def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     # Code and library buffers that any training touches must not count: warm up on a twin that is then thrown away.
     twin = build(spec)
     few = Batch(batch.x[:2, :2].contiguous(), batch.target[:2])
-    _learn_finite(twin, few, Updater(twin.network, spec.training, Clock()))
+    _learn_finite(twin, few, _start(spec, twin, steps=2))
     del twin, few
-    update = Updater(built.network, spec.training, Clock())
     process_memory.give_back_freed()
     process_memory.reset_peak()
     level = process_memory.resident_bytes()
+    update = _start(spec, built, built.dataset.steps)
     for _ in range(2):
         _learn_finite(built, batch, update)
     growth = process_memory.peak_bytes() - level
@@ -145,10 +149,14 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path) -> PassResult:
     """Build what the spec names and run one pass on it."""
     torch.set_num_threads(spec.threads)
     # Surrogates underflow far from the threshold, and arithmetic on denormals is ten times slower.
-    torch.set_flush_denormal(True)
-    start = time.perf_counter()
-    result = PASSES[name](spec, build(spec), folder)
-    return result.model_copy(update={"seconds": time.perf_counter() - start})
+    flushed = torch.set_flush_denormal(True)
+    return PASSES[name](spec, build(spec), folder).model_copy(update={"denormals_flushed": flushed})
+
+
+def _start(spec: RunSpec, built: Built, steps: int) -> Updater:
+    """Make the rule ready for sequences of `steps`; return what it updates with."""
+    built.rule.start(built.network, built.dataset.task, steps)
+    return Updater(built.network, spec.training, Clock())
 
 
 def _one_batch(spec: RunSpec, built: Built) -> Batch:
@@ -157,7 +165,7 @@ def _one_batch(spec: RunSpec, built: Built) -> Batch:
 
 
 def _learn_finite(built: Built, batch: Batch, update: Updater) -> None:
-    loss = learn_batch(built.rule, built.network, built.dataset, batch, update)
+    loss = learn_batch(built.rule, batch, update)
     if not torch.isfinite(loss):
         raise DivergedError(f"loss is {float(loss)} at update {update.count}")
 

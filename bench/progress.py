@@ -28,7 +28,7 @@ class Progress(ABC):
 
     def begin(self, specs: Sequence[RunSpec]) -> None:
         """These runs will be made."""
-        self.total, self.done, self.start = len(specs), 0, time.monotonic()
+        self.total, self.done, self.made, self.start = len(specs), 0, 0, time.monotonic()
 
     @abstractmethod
     def running(self, in_hand: Sequence[InHand]) -> None:
@@ -37,6 +37,7 @@ class Progress(ABC):
     def finished(self, record: Record) -> None:
         """A run has its record."""
         self.done += 1
+        self.made += record.status != "skipped"
         self.show(f"[{self.done}/{self.total}] {describe(record)}")
 
     @abstractmethod
@@ -91,9 +92,9 @@ class TerminalProgress(Progress):
         self._status.stop()
 
     def _left(self) -> str:
-        if not self.done:
+        if not self.made:
             return "time left: not known yet"
-        seconds = (time.monotonic() - self.start) / self.done * (self.total - self.done)
+        seconds = (time.monotonic() - self.start) / self.made * (self.total - self.done)
         return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"
 
 

@@ -71,6 +71,8 @@ class Record(pydantic.BaseModel):
     spec: RunSpec
     status: Status
     measures: dict[str, Measure] = {}
+    metric: str | None = None
+    """Which of the measures is the task's metric; null where nothing was trained."""
     failure: Failure | None = None
     phases: dict[str, float] = {}
     """Seconds of the training pass: load, learn, update, evaluate."""
@@ -84,7 +86,7 @@ class Record(pydantic.BaseModel):
     started: str = ""
     """UTC, ISO 8601."""
     seconds: float = 0.0
-    """Wall time of all passes, start-up included."""
+    """Wall time of all passes together, each from the start of its process."""
     contended: bool | None = None
     """Whether another process used the machine during the timing pass; null: no timing pass."""
 
@@ -104,6 +106,9 @@ def write_whole(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
+    except OSError as error:
+        # A full disk is told of without the name of the file.
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         scratch.unlink(missing_ok=True)
 

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from throughtime.errors import UsageError, suggestion
+from throughtime.errors import UsageError, first_line, suggestion
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
@@ -187,7 +187,8 @@ def load_plugin(path: str | Path) -> None:
         if isinstance(error, UsageError | KeyboardInterrupt):
             raise
         raise UsageError(
-            f"the plugin raised {type(error).__name__} on import: {error}", where=_raised_at(error, path)
+            f"the plugin raised {type(error).__name__} on import: {first_line(error)}",
+            where=raised_at(error, path) or str(path),
         ) from error
 
 
@@ -199,7 +200,7 @@ def _load_entry_point(point: EntryPoint) -> None:
     except Exception as error:
         owner = point.dist.name if point.dist else "an installed package"
         raise UsageError(
-            f"the entry point {point.value} of {owner} raised {type(error).__name__}: {error}",
+            f"the entry point {point.value} of {owner} raised {type(error).__name__}: {first_line(error)}",
             hint="mend or uninstall that package",
         ) from error
 
@@ -213,12 +214,12 @@ def _origin(factory: Callable[..., Any]) -> str:
     return package
 
 
-def _raised_at(error: BaseException, path: Path) -> str:
-    """`file:line` of the deepest frame of the error that lies in the plugin."""
-    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
-    trace = error.__traceback__
+def raised_at(error: BaseException, *paths: str | Path) -> str | None:
+    """`file:line` of the deepest frame of an error that lies in one of these files; None if none does."""
+    place = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else None
+    files, trace = {str(path) for path in paths}, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = trace.tb_lineno
+        if trace.tb_frame.f_code.co_filename in files:
+            place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
         trace = trace.tb_next
-    return f"{path}:{line}" if line else str(path)
+    return place

@@ -13,23 +13,22 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-from throughtime.assembly import assemble, pass_file, settle, skipped
+from throughtime.assembly import assemble, pass_file, settle, skipped, was_ok
+from throughtime.errors import UsageError
 from throughtime.plan import Planned
 from throughtime.progress import Progress
 from throughtime.record import Record, write_record
-from throughtime.spec import Pass
+from throughtime.spec import Pass, Rerun
 from throughtime.store import Store
-
-Rerun = Literal["none", "failed", "all"]
 
 POLL_SECONDS = 0.5
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
@@ -51,6 +50,7 @@ class Running(NamedTuple):
 
     work: Work
     process: BaseProcess
+    began: float
 
 
 def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
@@ -94,6 +94,7 @@ class Runner:
         """Run the chosen runs of a suite; return their records in the order in which they ended.
 
         Raises:
+            UsageError: another runner is at work on the suite.
             KeyboardInterrupt: after the children are ended. Finished runs have their records, finished passes their
                 files, and the passes in hand begin anew next time.
         """
@@ -101,26 +102,52 @@ class Runner:
         self._pending = {p.id: list(self._passes[p.id]) for p in chosen}
         self._records: list[Record] = []
         self.progress.begin([p.spec for p in chosen])
-        work = []
-        for p in chosen:
-            folder = self.store.run_folder(p.spec.suite, p.id)
-            if p.recorded is not None:
-                shutil.rmtree(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            if p.unsupported:
-                self._keep(skipped(p, self.command, time.time()), folder)
-            else:
-                work += [Work(p, name, folder) for name in self._passes[p.id]]
-        for w in work:
-            if pass_file(w.folder, w.name).exists():
-                self._over(w)
-        todo = [w for w in work if w.name in self._pending[w.planned.id]]
-        for w in todo:
-            if w.name in EXCLUSIVE:
-                with FileLock(MACHINE_LOCK):
-                    self._drain([w], 1)
-        self._drain([w for w in todo if w.name not in EXCLUSIVE], self.jobs)
+        with ExitStack() as locks:
+            for name in sorted({p.spec.suite for p in chosen}):
+                locks.enter_context(self._folder_lock(name))
+            work = []
+            for p in chosen:
+                folder = self.store.run_folder(p.spec.suite, p.id)
+                if p.unsupported:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    self._keep(skipped(p, self.command, time.time()), folder)
+                else:
+                    work += [Work(p, name, folder) for name in self._passes[p.id]]
+            for w in work:
+                if was_ok(w.folder, w.name):
+                    self._over(w)
+            todo = [w for w in work if w.name in self._pending[w.planned.id]]
+            for w in todo:
+                if w.name in EXCLUSIVE:
+                    with self._machine():
+                        self._drain([w], 1)
+            self._drain([w for w in todo if w.name not in EXCLUSIVE], self.jobs)
         return self._records
+
+    def _folder_lock(self, suite: str) -> FileLock:
+        """Two runners on one suite would take each other's files away."""
+        folder = self.store.folder / suite
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UsageError("another runner is at work on this suite", where=str(folder)) from None
+        return lock
+
+    @contextmanager
+    def _machine(self) -> Iterator[None]:
+        """The machine for one measuring pass, once no other runner of this user measures."""
+        lock = FileLock(MACHINE_LOCK)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.progress.show("waiting for another runner's measuring pass")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _drain(self, work: Sequence[Work], width: int) -> None:
         """Do all the work, `width` passes at a time; whatever ends this early ends the children too."""
@@ -134,7 +161,8 @@ class Runner:
                 for ended in [r for r in running if not r.process.is_alive()]:
                     running.remove(ended)
                     ended.process.join()
-                    settle(ended.work.folder, ended.work.name, ended.process.exitcode)
+                    spent = time.monotonic() - ended.began
+                    settle(ended.work.folder, ended.work.name, ended.process.exitcode, spent)
                     self._over(ended.work)
         finally:
             for r in running:
@@ -143,14 +171,21 @@ class Runner:
     def _start(self, work: Work) -> Running:
         from throughtime.child import main
 
-        self._started.setdefault(work.planned.id, time.time())
+        planned, name, folder = work
+        if planned.id not in self._started:
+            self._started[planned.id] = time.time()
+            # The old record goes only now, when its successor begins; so does what a failed attempt left.
+            if planned.recorded is not None or not any(was_ok(folder, done) for done in self._passes[planned.id]):
+                shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True, exist_ok=True)
+        pass_file(folder, name).unlink(missing_ok=True)
         process = self._processes.Process(
             target=main,
-            args=(work.name, work.planned.spec.model_dump(mode="json"), work.folder, self.plugins),
+            args=(name, planned.spec.model_dump(mode="json"), planned.code, folder, self.plugins),
             daemon=True,
         )
         process.start()
-        return Running(work, process)
+        return Running(work, process, time.monotonic())
 
     def _over(self, work: Work) -> None:
         """A pass has its file; with the last one the run gets its record."""

@@ -12,6 +12,8 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 Pass = Literal["train", "time", "memory"]
 Scale = Literal["tiny", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
+Rerun = Literal["none", "failed", "all"]
+"""Which records are made again."""
 
 
 class Strict(pydantic.BaseModel):

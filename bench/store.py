@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -58,11 +59,12 @@ class Store:
         )
 
     def frame(self, suite: str | None = None) -> pd.DataFrame:
-        """One row a record; one column a measure (missing values are NaN, their reasons in `missing.<measure>`).
+        """One row a record; one column a measure: missing values are NaN, their reasons in `missing.<measure>`, units
+        in `unit.<measure>`.
 
-        Columns: id, suite, scale, rule, neuron, network, dataset, metric-independent settings (steps, replicate,
-        epochs, batch), status, reason, started, seconds, contended (false too where nothing was timed), folder, then
-        the measures.
+        Columns: id, suite, scale, rule, neuron, network, dataset, make (see `make_of`), metric (the name of the measure
+        that is the task's metric, or None), settings (steps, replicate, epochs, batch), status, reason, started,
+        seconds, contended (false too where nothing was timed), folder, then the measures.
         """
         import pandas as pd
 
@@ -78,6 +80,8 @@ class Store:
                 "neuron": spec.neuron.label,
                 "network": spec.network.label,
                 "dataset": spec.dataset.label,
+                "make": make_of(record),
+                "metric": record.metric,
                 "steps": spec.dataset.options.get("steps"),
                 "replicate": spec.replicate,
                 "epochs": spec.training.epochs,
@@ -91,10 +95,22 @@ class Store:
             }
             for name, measure in record.measures.items():
                 row[name] = float("nan") if measure.value is None else measure.value
+                row[f"unit.{name}"] = measure.unit
                 if measure.missing:
                     row[f"missing.{name}"] = measure.missing
             rows.append(row)
         return pd.DataFrame(rows)
+
+
+def make_of(record: Record) -> str:
+    """A digest of what all replicates of a cell must share for their mean to be one of a kind: the spec but for the
+    replicate and the passes, the code of the components, the versions of the libraries.
+    """
+    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes"})
+    # A commit that changed no component makes no other run.
+    code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
+    text = json.dumps([spec, code, record.versions], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def read_curve(folder: Path) -> list[dict[str, float]]:

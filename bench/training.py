@@ -100,21 +100,23 @@ class Updater:
                 group["lr"] = self.rate * (1 + math.cos(math.pi * epoch / self.cosine_epochs)) / 2
 
 
-def learn_batch(
-    rule: LearningRule, network: Network, dataset: Dataset, batch: Batch, update: Callable[[], None]
-) -> Tensor:
-    """Let the rule see one batch of sequences, window by window; return its mean loss."""
+def learn_batch(rule: LearningRule, batch: Batch, update: Callable[[], None]) -> Tensor:
+    """Let a started rule see one batch of sequences, window by window; return its mean loss."""
     steps = len(batch.x)
-    rule.begin(network, dataset.task, batch.x.shape[1], steps, update)
+    rule.begin(batch.x.shape[1], update)
     window = rule.window(steps)
-    losses = [rule.learn(batch.x[t : t + window], batch.target, t).loss for t in range(0, steps, window)]
+    learnt = [rule.learn(batch.x[t : t + window], batch.target, t).loss for t in range(0, steps, window)]
     rule.end()
-    return torch.stack(losses).mean()
+    return torch.stack([loss for loss in learnt if loss is not None]).mean()
 
 
 @torch.no_grad()
 def evaluate(network: Network, dataset: Dataset, split: Split) -> Evaluation:
-    """Metric of the output after the last step, and mean firing rate, over a whole split."""
+    """Metric of the output after the last step, and mean firing rate, over a whole split.
+
+    Raises:
+        DivergedError: an output is no finite number; the class it would be counted as means nothing.
+    """
     network.eval()
     score = spikes = neuron_steps = 0.0
     for x, target in dataset.batches(split, EVALUATION_BATCH):
@@ -124,6 +126,8 @@ def evaluate(network: Network, dataset: Dataset, split: Split) -> Evaluation:
             state = window.state
             spikes += sum(float(z.sum()) for z in window.spikes)
             neuron_steps += sum(z.numel() for z in window.spikes)
+        if not window.outputs[-1].isfinite().all():
+            raise DivergedError(f"an output on the {split} split is not finite")
         score += float(dataset.task.score(window.outputs[-1], target).sum())
     network.train()
     return Evaluation(score / dataset.size(split), spikes / neuron_steps)
@@ -139,6 +143,7 @@ def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float]], None])
         DivergedError: the loss became infinite or NaN; the message says where.
     """
     dataset, network, rule = built
+    rule.start(network, dataset.task, dataset.steps)
     clock = Clock()
     update = Updater(network, spec.training, clock)
     order = torch.Generator().manual_seed(stream(spec.seed, "data order", spec.replicate))
@@ -156,7 +161,7 @@ def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float]], None])
             if batch is None:
                 break
             with clock.phase("learn"):
-                losses.append(float(learn_batch(rule, network, dataset, batch, update)))
+                losses.append(float(learn_batch(rule, batch, update)))
             iteration += 1
             sequences += batch.x.shape[1]
             if not math.isfinite(losses[-1]):

@@ -41,6 +41,7 @@ class Adding(Dataset):
     """
 
     licence = "none needed: generated"
+    origin = "generated"
     inputs = 2
     outputs = 1
 

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from throughtime.datasets.fetch import DataFile
 from throughtime.datasets.task import Task
 
 Split = Literal["train", "validation", "test"]
@@ -39,11 +40,18 @@ class Dataset(ABC):
     task: Task
 
     licence: ClassVar[str] = "unknown"
+    files: ClassVar[tuple[DataFile, ...]] = ()
+    """What must be found or downloaded; a dataset that has any implements `prepare`."""
+    origin: ClassVar[str] = "unknown"
+    """Of one that has none, where its data come from: `generated`, `comes with scikit-learn`."""
 
     @classmethod
     @abstractmethod
     def tiny(cls) -> Dataset:
         """A variant that is ready in seconds without a network: what tests and contract checks use."""
+
+    def prepare(self) -> None:
+        """Bring the raw data into reach and verify them; UsageError if that cannot be."""
 
     @abstractmethod
     def size(self, split: Split) -> int:

@@ -32,6 +32,7 @@ class Digits(ArrayDataset):
     """
 
     licence = "CC BY 4.0"
+    origin = "comes with scikit-learn"
     unit = 16.0
     outputs = 10
 

@@ -117,6 +117,7 @@ def download(file: DataFile) -> Path:
     """
     import pooch
 
+    pooch.get_logger().setLevel("WARNING")  # it tells of each attempt; here one error tells of all
     urls, checksum = file.origin()
     folder = cache() / file.folder
     reasons = []

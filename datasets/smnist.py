@@ -64,7 +64,7 @@ class SequentialMNIST(ArrayDataset):
     """
 
     licence = "CC BY-SA 3.0"
-    files: ClassVar[tuple[fetch.DataFile, ...]] = FILES
+    files = FILES
     unit = 255.0
     inputs = 1
     outputs = 10
@@ -86,6 +86,10 @@ class SequentialMNIST(ArrayDataset):
     def tiny(cls) -> SequentialMNIST:
         """Not MNIST: made images of 7x7 pixels (see `MadeMNIST`), 49 steps, through the same reader."""
         return MadeMNIST()
+
+    def prepare(self) -> None:
+        for file in self.files:
+            content_of(file, fetch.obtain(file))
 
     def load(self) -> Arrays:
         return read([fetch.obtain(file) for file in FILES], self.steps, self.held_out)
@@ -117,6 +121,19 @@ class MadeMNIST(SequentialMNIST):
             return read(paths, self.steps, self.held_out, known=False)
 
 
+def content_of(file: fetch.DataFile, path: Path, known: bool = True) -> tuple[bytes, np.ndarray]:
+    """The unpacked content of one of the files, and the array in it (which copies nothing).
+
+    Raises:
+        UsageError: it is truncated, damaged, not IDX or, if `known`, not MNIST's.
+    """
+    content = fetch.unpacked(path)
+    array = read_idx(content, path)  # before the checksum: `truncated` says more than `wrong checksum`
+    if known:
+        fetch.verify(file, path, content)
+    return content, array
+
+
 def read(paths: list[Path], steps: int, held_out: int, known: bool = True) -> Arrays:
     """Read train images, train labels, test images and test labels, and split them.
 
@@ -131,10 +148,8 @@ def read(paths: list[Path], steps: int, held_out: int, known: bool = True) -> Ar
     """
     digest, parts = hashlib.sha256(), []
     for file, path in zip(FILES, paths, strict=True):
-        content = fetch.unpacked(path)
-        parts.append(read_idx(content, path))  # before the checksum: `truncated` says more than `wrong checksum`
-        if known:
-            fetch.verify(file, path, content)
+        content, part = content_of(file, path, known)
+        parts.append(part)
         digest.update(content)
     train_images, train_labels, test_images, test_labels = parts
     first, rest = np.split(stratified_order(train_labels, seed=60_000), [held_out])

@@ -12,6 +12,8 @@ class Task(Protocol):
     """Loss and metric of one kind of target. `output` is [n, outputs], `target` has n rows."""
 
     metric: str
+    unit: str
+    """Of the metric: `fraction`, or `1` for a pure number."""
     higher_is_better: bool
     chance: float
     """The metric of a network that has learnt nothing but the targets' mean or frequency."""
@@ -28,7 +30,7 @@ class Task(Protocol):
 class Classification:
     """One class of `classes` a sequence: cross-entropy on logits, accuracy. `target` is int64 [n]."""
 
-    metric = "accuracy"
+    metric, unit = "accuracy", "fraction"
     higher_is_better = True
 
     def __init__(self, classes: int) -> None:
@@ -48,7 +50,7 @@ class Regression:
         chance: the error of always predicting the mean, i.e. the variance of the target.
     """
 
-    metric = "mse"
+    metric, unit = "mse", "1"
     higher_is_better = False
 
     def __init__(self, chance: float) -> None:

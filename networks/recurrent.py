@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from throughtime.networks.base import Network, Step, Window
@@ -19,11 +19,9 @@ from throughtime.registry import network
 class RecurrentLayer(nn.Module):
     """I_t = W x_t + c + R z_{t−1}, then the neuron's step."""
 
-    def __init__(self, inputs: int, neuron: Neuron) -> None:
+    def __init__(self, inward: nn.Linear, recurrent: nn.Linear, neuron: Neuron) -> None:
         super().__init__()
-        self.neuron = neuron
-        self.inward = nn.Linear(inputs, neuron.size)
-        self.recurrent = nn.Linear(neuron.size, neuron.size, bias=False)
+        self.inward, self.recurrent, self.neuron = inward, recurrent, neuron
 
     def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         return self.neuron(self.inward(x) + self.recurrent(state.z), state)
@@ -68,19 +66,25 @@ class Recurrent(Network):
         outputs: int,
         neuron: Callable[[int], Neuron],
         *,
-        hidden: Sequence[PositiveInt] = (64,),
+        hidden: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (64,),
         readout: Literal["spikes", "membrane"] = "spikes",
         readout_tau: NonNegativeFloat = 20.0,
         weights: Literal["separate", "joint"] = "separate",
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            RecurrentLayer(fan_in, neuron(size)) for fan_in, size in zip([inputs, *hidden[:-1]], hidden, strict=True)
-        )
+        # Synapses are drawn before what neurons draw, so that nets of all neurons start from the same synapses.
+        fan_ins = [inputs, *hidden[:-1]]
+        inward = [nn.Linear(fan_in, size) for fan_in, size in zip(fan_ins, hidden, strict=True)]
+        recurrent = [nn.Linear(size, size, bias=False) for size in hidden]
         if weights == "joint":
-            self._draw_jointly()
+            for W, R in zip(inward, recurrent, strict=True):
+                _draw_jointly(W, R)
         κ = math.exp(-1 / readout_tau) if readout_tau else 0.0
-        self.readout = Readout(hidden[-1], outputs, "z" if readout == "spikes" else "v", κ)
+        reading = Readout(hidden[-1], outputs, "z" if readout == "spikes" else "v", κ)
+        self.layers = nn.ModuleList(
+            RecurrentLayer(W, R, neuron(size)) for W, R, size in zip(inward, recurrent, hidden, strict=True)
+        )
+        self.readout = reading
 
     def initial_state(self, batch: int) -> RecurrentState:
         like = self.readout.linear.weight
@@ -109,8 +113,8 @@ class Recurrent(Network):
         y = self.readout.unroll(o, state.y)
         return Window(y, tuple(spikes), RecurrentState(tuple(last), y[-1]))
 
-    def _draw_jointly(self) -> None:
-        for layer in self.layers:
-            bound = 1 / math.sqrt(layer.inward.in_features + layer.neuron.size)
-            for parameter in (layer.inward.weight, layer.inward.bias, layer.recurrent.weight):
-                nn.init.uniform_(parameter, -bound, bound)
+
+def _draw_jointly(W: nn.Linear, R: nn.Linear) -> None:
+    bound = 1 / math.sqrt(W.in_features + R.in_features)
+    for parameter in (W.weight, W.bias, R.weight):
+        nn.init.uniform_(parameter, -bound, bound)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from throughtime.errors import UsageError, suggestion
 from throughtime.record import Status
-from throughtime.reports.quantities import LEVEL, PASS_MEASURES, QUANTITIES, quantity
+from throughtime.reports.quantities import LEVEL, PASS_MEASURES, QUANTITIES, Quantity, quantity
 from throughtime.spec import SCALES
 from throughtime.statistics import mean_interval
 from throughtime.store import Store
@@ -20,7 +20,8 @@ KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
 """What names a cell: runs that differ in the replicate alone share them."""
 FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "ok")
 RULES = ("bptt", "tbptt", "fptt", "eprop")
-"""The order rules stand in; any other rule comes after them, by name."""
+NEURONS = ("lif", "alif", "ltc")
+"""The order rules and neurons stand in; any other comes after them, by name."""
 COLUMNS = [
     *KEYS,
     *["measure", "unit", "mean", "low", "high", "n", "runs"],
@@ -51,23 +52,25 @@ def runs_of(store: Store, suites: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def current(frame: pd.DataFrame) -> pd.DataFrame:
-    """The newest run of each replicate of each cell, in the order of `ordered`.
+    """Of each cell the runs of the same make as its newest, the newest of each replicate; in the order of `ordered`.
 
-    A changed suite or changed code gives a run a new id, and its older record stays in the store; counting
-    both would show a replicate twice. A column is added: `older`, the number of runs that a row supersedes. A frame
-    that has it already is returned as it is.
+    A changed suite or changed code gives a run a new id, and its older record stays in the store; counting both would
+    show a replicate twice, or mix in one mean what different code has found. A column is added: `older`, the number of
+    runs that were left out of the row's cell. A frame that has it already is returned as it is.
     """
     if frame.empty or "older" in frame:
         return frame
-    replicates = frame.sort_values(["started", "id"]).groupby([*KEYS, "replicate"], sort=False)
-    newest = replicates.tail(1).set_index([*KEYS, "replicate"], drop=False)
-    newest["older"] = replicates.size() - 1
-    return ordered(newest.reset_index(drop=True))
+    by_age = frame.sort_values(["started", "id"])
+    by_age["older"] = by_age.groupby(KEYS)["id"].transform("size")
+    alike = by_age[by_age["make"] == by_age.groupby(KEYS)["make"].transform("last")]
+    newest = alike.groupby([*KEYS, "replicate"], sort=False).tail(1).reset_index(drop=True)
+    newest["older"] -= newest.groupby(KEYS)["id"].transform("size")
+    return ordered(newest)
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows in reading order: names by their numbers, scales from tiny to paper, rules as in `RULES`."""
-    ranks = {"scale": SCALES.index, "rule": rule_rank}
+    """Rows in reading order: names by their numbers, scales from tiny to paper, rules as in `RULES`, neurons alike."""
+    ranks = {"scale": SCALES.index, "rule": rule_rank, "neuron": neuron_rank}
     by = [*KEYS, "replicate"] if "replicate" in frame else list(KEYS)
     order = sorted(range(len(frame)), key=lambda i: [ranks.get(k, natural)(frame[k].iloc[i]) for k in by])
     return frame.iloc[order].reset_index(drop=True)
@@ -81,8 +84,17 @@ def natural(label: Any) -> list[tuple[int, int, str]]:
 
 def rule_rank(label: str) -> tuple[int, list[tuple[int, int, str]]]:
     """Sort key of a rule: `tbptt K=10` stands where `tbptt` does."""
+    return _rank(label, RULES)
+
+
+def neuron_rank(label: str) -> tuple[int, list[tuple[int, int, str]]]:
+    """Sort key of a neuron."""
+    return _rank(label, NEURONS)
+
+
+def _rank(label: str, names: tuple[str, ...]) -> tuple[int, list[tuple[int, int, str]]]:
     plain = re.sub(r"[^a-z0-9]", "", label.lower())
-    place = next((i for i, name in enumerate(RULES) if plain.startswith(name)), len(RULES))
+    place = next((i for i, name in enumerate(names) if plain.startswith(name)), len(names))
     return place, natural(label)
 
 
@@ -114,8 +126,8 @@ def summarise(store_frame: pd.DataFrame, measure: str = "metric") -> pd.DataFram
 
     Args:
         store_frame: what `Store.frame` returns.
-        measure: a measure's name; `metric` (or `metric_best_validation`) takes accuracy or MSE, as the
-        dataset has it.
+        measure: a measure's name; `metric` (or `metric_best_validation`) takes accuracy, MSE or what else is the
+            metric of the dataset's task.
 
     Returns:
         The columns `COLUMNS`: values in the record's unit, `low` and `high` the t interval (NaN where n < 2),
@@ -126,19 +138,29 @@ def summarise(store_frame: pd.DataFrame, measure: str = "metric") -> pd.DataFram
     """
     if store_frame.empty:
         return pd.DataFrame(columns=COLUMNS)
-    if measure not in QUANTITIES and measure not in store_frame:
-        raise UsageError(f'no measure "{measure}" in the records', hint=suggestion(measure, QUANTITIES))
+    if measure not in QUANTITIES and f"unit.{measure}" not in store_frame:
+        known = [*QUANTITIES, *(c.removeprefix("unit.") for c in store_frame if c.startswith("unit."))]
+        raise UsageError(f'no measure "{measure}" in the records', hint=suggestion(measure, dict.fromkeys(known)))
     rows = []
     for _, of_dataset in groups(current(store_frame), ["suite", "scale", "dataset"]):
         name = _metric_of(of_dataset, measure)
-        rows += [_row(key, runs, name) for key, runs in groups(of_dataset, KEYS)]
+        units = of_dataset.get(f"unit.{name}", pd.Series(dtype=object)).dropna()
+        kind = quantity(name, units.iloc[0] if len(units) else "")
+        if name != measure:
+            kind = kind._replace(protocol=quantity(measure).protocol)
+        rows += [_row(key, runs, name, kind) for key, runs in groups(of_dataset, KEYS)]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _metric_of(runs: pd.DataFrame, measure: str) -> str:
-    """`accuracy...` or `mse...` for `metric...`: what the dataset's records hold, or say that they lack."""
-    if not measure.startswith("metric"):
+    """The measure that `metric...` stands for: as the newest record has it that names one, else (a record of old names
+    none) accuracy or MSE, of which the dataset's records hold one, or say that they lack it.
+    """
+    if measure not in ("metric", "metric_best_validation"):
         return measure
+    named = runs.sort_values(["started", "id"])["metric"].dropna()
+    if len(named):
+        return measure.replace("metric", named.iloc[-1])
     for column in ("{}", "missing.{}"):
         for metric in ("accuracy", "mse"):
             # The plain name tells the dataset's kind even where only the other protocol's value is missing.
@@ -148,7 +170,7 @@ def _metric_of(runs: pd.DataFrame, measure: str) -> str:
     return measure
 
 
-def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str) -> dict[str, Any]:
+def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity) -> dict[str, Any]:
     counts = runs["status"].value_counts()
     values = runs[measure] if measure in runs else pd.Series(float("nan"), index=runs.index)
     if not measure.startswith(PASS_MEASURES):
@@ -159,7 +181,7 @@ def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str) -> dict[str, An
     return {
         **dict(zip(KEYS, key, strict=True)),
         "measure": measure,
-        "unit": quantity(measure).recorded,
+        "unit": kind.recorded,
         "mean": interval.mean if interval else nothing,
         "low": nothing if interval is None or interval.low is None else interval.low,
         "high": nothing if interval is None or interval.high is None else interval.high,
@@ -167,7 +189,7 @@ def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str) -> dict[str, An
         "runs": len(runs),
         **{f"n_{status}": int(counts.get(status, 0)) for status in FAILED},
         "note": "; ".join(_notes(runs, measure, values)),
-        "protocol": quantity(measure).protocol,
+        "protocol": kind.protocol,
         "level": LEVEL,
     }
 
@@ -185,9 +207,17 @@ def _notes(runs: pd.DataFrame, measure: str, values: pd.Series) -> list[str]:
         notes += [f"no value: {one_line(r)}" for r in dict.fromkeys(reasons.fillna("not in the record"))]
     if measure.startswith("wall_time") and runs.loc[values.index, "contended"].any():
         notes.append("the machine was busy with something else while this was timed")
-    if older := int(runs["older"].sum()):
-        notes.append(f"{older} older run{'s' * (older > 1)} of the same replicates left out")
+    if older := left_out(runs):
+        notes.append(older)
     return notes
+
+
+def left_out(cell: pd.DataFrame) -> str:
+    """How many older runs of a cell do not count, and why; nothing if there are none."""
+    older = int(cell["older"].iloc[0])
+    if not older:
+        return ""
+    return f"{older} older run{'s' * (older > 1)} left out: repeated since, or of other code, settings or versions"
 
 
 def one_line(text: Any) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from throughtime.record import write_whole
-from throughtime.reports.cells import RULES, natural, one_line, rule_rank
+from throughtime.reports.cells import RULES, neuron_rank, one_line, rule_rank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
 }
 """Endings, and what is left out of the file: a date would make every build a new one."""
-COLOURS = (0, 1, 2, 4, 9, 3, 5, 7)
+COLOURS = (0, 1, 2, 4, 3, 9, 5, 7)
 """Of seaborn's colour-blind palette, without the two that are too pale on white."""
 DASHES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*<>"
@@ -48,10 +48,12 @@ LEFT, NOTE_LINE, LEGEND_LINE = 0.12, 0.155, 0.19
 
 
 class Style(NamedTuple):
-    """How a rule is drawn."""
+    """How a line is drawn."""
 
     colour: tuple[float, float, float]
     dash: str
+    width: float = 1.6
+    alpha: float = 1
 
 
 class Drawn(NamedTuple):
@@ -113,7 +115,7 @@ def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
 
 def neuron_markers(neurons: Iterable[str]) -> dict[str, str]:
     """A marker a neuron."""
-    return {n: MARKERS[i % len(MARKERS)] for i, n in enumerate(sorted(set(neurons), key=natural))}
+    return {n: MARKERS[i % len(MARKERS)] for i, n in enumerate(sorted(set(neurons), key=neuron_rank))}
 
 
 def grid(panels: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
@@ -137,7 +139,12 @@ def finish(
     from matplotlib.lines import Line2D
 
     width, height = figure.get_size_inches()
-    legends = [[Line2D([], [], color=s.colour, ls=s.dash, lw=2.2, label=_legend(rule)) for rule, s in rules.items()]]
+    legends = [
+        [
+            Line2D([], [], color=s.colour, ls=s.dash, lw=s.width + 0.6, alpha=s.alpha, label=_legend(rule))
+            for rule, s in rules.items()
+        ]
+    ]
     if markers:
         legends.append(
             [Line2D([], [], color="0.35", marker=m, ls="", ms=5.5, label=_legend(n)) for n, m in markers.items()]

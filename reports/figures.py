@@ -19,7 +19,6 @@ from throughtime.reports.drawing import (
     grid,
     neuron_markers,
     rule_styles,
-    save,
     scale_axis,
     styled,
 )
@@ -29,8 +28,6 @@ from throughtime.store import read_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-__all__ = ["Drawn", "learning_curves", "memory_against_steps", "save", "tradeoff"]
 
 NO_CURVE = "Not drawn: no run left a learning curve."
 NO_COST = "Not drawn: no cell has both a metric and a peak memory or a wall time."
@@ -58,8 +55,8 @@ def learning_curves(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn 
     """
     everything = current(store_frame)
     runs = _of(everything, suite, scale)
-    metrics = dict(summarise(runs)[["dataset", "measure"]].itertuples(index=False))
-    data = _curves(runs, metrics)
+    metrics = {row["dataset"]: (row["measure"], row["unit"]) for _, row in summarise(runs).iterrows()}
+    data = _curves(runs, {dataset: name for dataset, (name, _) in metrics.items()})
     if data.empty:
         return None
     styles = rule_styles(everything["rule"])
@@ -74,11 +71,11 @@ def learning_curves(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn 
             panel.text(0.5, 0.5, "no run left a curve", ha="center", transform=panel.transAxes, color="0.4")
             panel.set(xticks=[], yticks=[])
             continue
-        shown = quantity(metrics[dataset])
+        shown = quantity(*metrics[dataset])
         panel.set(xlabel="epoch", ylabel=f"validation {shown.label}")
         for (rule,), lines in groups(here, ["rule"]):
             _draw_curve(panel, lines, styles[rule], shown.factor)
-        if metrics[dataset] == "mse":
+        if shown.recorded != "fraction":
             scale_axis(panel.yaxis, data.loc[data["dataset"] == dataset, "validation"], ratio=20)
         if here["chance"].notna().any():
             panel.axhline(here["chance"].max() * shown.factor, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
@@ -113,7 +110,7 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
     everything = current(store_frame)
     runs = _of(everything, suite, scale)
     costs = ["peak_process_bytes", "wall_time"]
-    data = summarise(runs)[[*KEYS, "measure", "mean", "low", "high", "n"]]
+    data = summarise(runs)[[*KEYS, "measure", "unit", "mean", "low", "high", "n", "protocol"]]
     for cost in costs:
         data[cost] = summarise(runs, cost)["mean"]
     data = data[data["mean"].notna() & data[costs].notna().any(axis=1)].reset_index(drop=True)
@@ -125,13 +122,10 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
     datasets = groups(data.assign(neuron_label=labels), ["dataset"])
     figure, panels = grid(2 * len(datasets), columns=2, sharey="row")
     for row, ((dataset,), cells) in enumerate(datasets):
-        shown = quantity(cells["measure"].iloc[0])
+        shown = quantity(*cells[["measure", "unit"]].iloc[0])
         for panel, cost in zip(panels[2 * row : 2 * row + 2], costs, strict=True):
             x = cells[cost] * quantity(cost).factor
-            # Rules that cost and reach the same lie on one another: the ones drawn first are larger.
-            ranks = {rule: i for i, rule in enumerate(_used(styles, cells["rule"]))}
             for at, (_, cell) in zip(x, cells.iterrows(), strict=True):
-                rank = ranks[cell["rule"]]
                 ends = [[cell["mean"] - cell["low"]], [cell["high"] - cell["mean"]]]
                 panel.errorbar(
                     at,
@@ -139,11 +133,11 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
                     yerr=None if pd.isna(cell["low"]) else np.array(ends) * shown.factor,
                     color=styles[cell["rule"]].colour,
                     marker=markers[cell["neuron_label"]],
-                    markersize=max(5, 9 - 1.2 * rank),
+                    markersize=7,
                     markeredgecolor="white",
                     markeredgewidth=0.6,
                     elinewidth=1.2,
-                    zorder=2 + rank,
+                    alpha=0.75,  # rules that cost and reach the same lie on one another
                 )
             if x.isna().all():
                 panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
@@ -152,18 +146,17 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
             panel.set_xlabel(quantity(cost).label)
             panel.set_title(dataset if cost == costs[0] else "")
         panels[2 * row].set_ylabel(shown.label)
-        if cells["measure"].iloc[0] == "mse":
+        if shown.recorded != "fraction":
             scale_axis(panels[2 * row].yaxis, cells["mean"], ratio=20)
     notes = [
         _heading(suite, scale, f"{_range(data['n'])} a point"),
-        f"Vertical: {quantity(data['measure'].iloc[0]).protocol}; bars: {INTERVAL}. Horizontal: one run a cell. "
-        "Size: no meaning.",
+        f"Vertical: {data['protocol'].iloc[0]}; bars: {INTERVAL}. Horizontal: one run a cell.",
         *_left_out(runs, data),
     ]
     title = "Result against cost"
     solid = {rule: style._replace(dash="-") for rule, style in _used(styles, data["rule"]).items()}
     finish(figure, title, notes, solid, markers)
-    return Drawn(figure, data, title, notes)
+    return Drawn(figure, data.drop(columns="protocol"), title, notes)
 
 
 @styled

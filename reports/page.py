@@ -17,7 +17,18 @@ import pandas as pd
 from markupsafe import Markup
 
 from throughtime.record import Record
-from throughtime.reports.cells import KEYS, anchor, groups, neuron_label, one_line, summarise
+from throughtime.reports.cells import (
+    KEYS,
+    anchor,
+    groups,
+    left_out,
+    natural,
+    neuron_label,
+    neuron_rank,
+    one_line,
+    rule_rank,
+    summarise,
+)
 from throughtime.reports.quantities import INTERVAL, quantity, shown_in_unit, significant
 from throughtime.reports.tables import COST, NOT_RUN, Footnotes, Table, csv, latex, markdown
 from throughtime.store import Stored
@@ -94,7 +105,7 @@ def long_rows(runs: pd.DataFrame, notes: Footnotes) -> list[tuple[str, str, list
     costs = [summarise(runs, measure) for measure in COST]
     rows = []
     for i, row in metric.iterrows():
-        kind = quantity(row["measure"])
+        kind = quantity(row["measure"], row["unit"])
         labels = [
             f"{row['suite']}, {row['scale']}",
             row["dataset"],
@@ -119,7 +130,7 @@ def _value(row: pd.Series, notes: Footnotes) -> Value:
     mark = notes.mark(row["note"])
     if not row["n"]:
         return Value("—", "", mark)
-    return Value(quantity(row["measure"]).show(row["mean"]), row["mean"], mark)
+    return Value(quantity(row["measure"], row["unit"]).show(row["mean"]), row["mean"], mark)
 
 
 def _statuses(row: pd.Series) -> dict[str, int]:
@@ -140,14 +151,19 @@ def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
         there = {key for key, _ in groups(group, ["dataset", "network", "neuron", "rule"])}
         lines = dict.fromkeys(key[:3] for key in there)
         wanted = {(*line, rule) for line, rule in itertools.product(lines, dict.fromkeys(group["rule"]))}
-        for dataset, network, neuron, rule in sorted(wanted - there):
+        for dataset, network, neuron, rule in sorted(wanted - there, key=_reading_order):
             which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset}"
             told.append(("", "not run", which, NOT_RUN))
     return told
 
 
+def _reading_order(cell: tuple[str, ...]) -> list[Any]:
+    dataset, network, neuron, rule = cell
+    return [natural(dataset), natural(network), neuron_rank(neuron), rule_rank(rule)]
+
+
 def cell_sections(runs: pd.DataFrame, shown: Sequence[Stored]) -> list[dict[str, Any]]:
-    """What the template needs of each cell: its runs with their logs, and whether they are of one make."""
+    """What the template needs of each cell: its runs with their logs."""
     sections = []
     for key, of_cell in groups(runs, KEYS):
         suite, scale, dataset, network, neuron, rule = key
@@ -157,8 +173,7 @@ def cell_sections(runs: pd.DataFrame, shown: Sequence[Stored]) -> list[dict[str,
                 "anchor": anchor(key),
                 "title": f"{rule} · {neuron_label(neuron, network)} · {dataset}",
                 "where": f"suite {suite}, scale {scale}",
-                "older": int(of_cell["older"].sum()),
-                "mixed": len({_make(s.record) for s in stored}) > 1,
+                "older": left_out(of_cell),
                 "runs": [(s.record, _result(s.record), *tail(s.folder / "log")) for s in stored],
             }
         )
@@ -167,16 +182,9 @@ def cell_sections(runs: pd.DataFrame, shown: Sequence[Stored]) -> list[dict[str,
 
 def _result(record: Record) -> str:
     """The run's metric, for its headline."""
-    found = [(name, record.measures[name]) for name in ("accuracy", "mse") if name in record.measures]
+    names = [record.metric] if record.metric else ["accuracy", "mse"]
+    found = [(name, record.measures[name]) for name in names if name in record.measures]
     return "; ".join(f"{name} {shown_in_unit(m.value, m.unit)}" for name, m in found if m.value is not None)
-
-
-def _make(record: Record) -> str:
-    """What all replicates of a cell must share for their mean to be one of a kind."""
-    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes"})
-    # A commit that changed no component makes no other run.
-    code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
-    return json.dumps([spec, code, record.versions], sort_keys=True, default=str)
 
 
 def tail(path: Path, lines: int = LOG_LINES, limit: int = LOG_BYTES) -> tuple[str, str]:

@@ -67,9 +67,17 @@ PASS_MEASURES = ("wall_time", "peak_")
 """Beginnings of the measures that have a pass of their own: training that diverged does not void them."""
 
 
-def quantity(measure: str) -> Quantity:
-    """How to show a measure; one that is not known here is shown as it was recorded."""
-    return QUANTITIES.get(measure) or Quantity(measure, "", "", 1, None, "as recorded")
+UNITS = {"fraction": ("%", 100, 1), "byte": ("MiB", 1 / MIB, None), "1": ("", 1, None)}
+"""How a value of a unit is shown: unit, factor, decimals; one of another unit is shown as it was recorded."""
+
+
+def quantity(measure: str, unit: str = "") -> Quantity:
+    """How to show a measure; one that is not known here goes by the unit in its record."""
+    if measure in QUANTITIES:
+        return QUANTITIES[measure]
+    title = measure.removesuffix("_best_validation")
+    shown, factor, decimals = UNITS.get(unit, (unit, 1, None))
+    return Quantity(title, shown, unit, factor, decimals, "as recorded" if title == measure else _BEST)
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from throughtime.record import write_whole
 from throughtime.reports import figures
 from throughtime.reports.cells import groups, runs_of, slug
+from throughtime.reports.drawing import Drawn, save
 from throughtime.reports.page import Figure, render
 from throughtime.reports.recipes import draw_recipe, recipes
 from throughtime.reports.tables import tables, write_table
@@ -61,9 +62,9 @@ def write_figures(runs: pd.DataFrame, folder: Path) -> list[Figure]:
     return shown
 
 
-def _figure(drawn: figures.Drawn | None, folder: Path, name: str, title: str, reason: str) -> Figure:
+def _figure(drawn: Drawn | None, folder: Path, name: str, title: str, reason: str) -> Figure:
     if drawn is None:
         return Figure(name, title, [reason])
-    paths = {path.suffix: path for path in figures.save(drawn.figure, drawn.data, folder, name)}
+    paths = {path.suffix: path for path in save(drawn.figure, drawn.data, folder, name)}
     svg, numbers = (paths[suffix].read_text(encoding="utf-8") for suffix in (".svg", ".csv"))
     return Figure(name, drawn.title, drawn.caption, svg, numbers)

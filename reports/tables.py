@@ -28,8 +28,6 @@ from throughtime.reports.quantities import INTERVAL, PASS_MEASURES, quantity
 from throughtime.statistics import Interval
 from throughtime.store import Store
 
-__all__ = ["Entry", "Table", "csv", "latex", "markdown", "render", "summarise", "tables", "text", "wide", "write_table"]
-
 COST = ("wall_time", "peak_process_bytes", "firing_rate")
 NOT_RUN = "no record of this cell in the results folder"
 
@@ -126,13 +124,15 @@ def wide(name: str, title: str, summary: pd.DataFrame) -> Table:
         # Runs that ended well without it: the suite does not measure it. A row of dashes would say less.
         if not cells["n"].any() and ended_ok[cells.index].any():
             reasons = "; ".join(dict.fromkeys(note for note in cells["note"] if note))
-            absent.append(f"Not measured here: {quantity(measure).title} ({reasons}).")
+            title = quantity(measure, cells["unit"].iloc[0]).title
+            absent.append(f"Not measured here: {title} ({reasons}).")
             summary = summary[summary["measure"] != measure]
     notes, rules = Footnotes(), sorted(set(summary["rule"]), key=rule_rank)
     rows = []
     for (measure, dataset, network, neuron), of_row in groups(summary, ["measure", "dataset", "network", "neuron"]):
         cells = {row["rule"]: row for _, row in of_row.iterrows()}
-        line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), quantity(measure).label)]
+        label = quantity(measure, of_row["unit"].iloc[0]).label
+        line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), label)]
         for rule in rules:
             known = rule in cells
             line.append(entry(cells[rule], notes) if known else Entry("not run", notes.mark(NOT_RUN)))
@@ -150,7 +150,7 @@ def entry(row: pd.Series, notes: Footnotes) -> Entry:
     alone = row["measure"].startswith(PASS_MEASURES)
     if row["n"]:
         ends = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
-        shown = quantity(row["measure"]).show_interval(Interval(row["mean"], *ends, row["n"]))
+        shown = quantity(row["measure"], row["unit"]).show_interval(Interval(row["mean"], *ends, row["n"]))
         parts.append(shown if alone and row["n"] == 1 else f"{shown} (n={row['n']})")
     counts = {status: row[f"n_{status}"] for status in FAILED if row[f"n_{status}"]}
     if counts != {"skipped": row["runs"]} and not (alone and row["n"]):
@@ -171,8 +171,8 @@ def _count(summary: pd.DataFrame) -> str:
 def _protocol(summary: pd.DataFrame) -> list[str]:
     """What was measured and how the interval was made."""
     titles: dict[str, list[str]] = {}
-    for measure in dict.fromkeys(summary["measure"]):
-        titles.setdefault(quantity(measure).protocol, []).append(quantity(measure).title)
+    for (measure, unit, protocol), _ in groups(summary, ["measure", "unit", "protocol"]):
+        titles.setdefault(protocol, []).append(quantity(measure, unit).title)
     told = [f"{', '.join(dict.fromkeys(names))}: {protocol}." for protocol, names in titles.items()]
     told = [sentence[0].upper() + sentence[1:] for sentence in told]
     seeds = summary.loc[[not m.startswith(PASS_MEASURES) for m in summary["measure"]], "n"]

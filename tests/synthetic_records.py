@@ -19,16 +19,16 @@ METHODS = {"byte": "VmHWM after a reset", "fraction": "test split (1000 sequence
 
 
 def run_spec(cell: str | tuple[str, str, str], replicate: int = 0, **changes: Any) -> RunSpec:
-    """A spec from `rule neuron dataset`; `suite`, `scale`, `passes`, `steps` and `hidden` may be given."""
+    """A spec from `rule neuron dataset`; `suite`, `scale`, `passes`, `steps`, `hidden` and `batch` may be given."""
     rule, neuron, dataset = cell.split(" ") if isinstance(cell, str) else cell
-    steps, hidden = changes.pop("steps", 28), changes.pop("hidden", 64)
+    steps, hidden, batch = changes.pop("steps", 28), changes.pop("hidden", 64), changes.pop("batch", 32)
     return RunSpec(
         **{"suite": "quick", "scale": "laptop", "passes": ["train", "time", "memory"], **changes},
         rule=ComponentSpec(name=rule, label=rule),
         neuron=ComponentSpec(name=neuron, label=neuron),
         network=ComponentSpec(name="recurrent", options={"hidden": [hidden]}, label="recurrent"),
         dataset=ComponentSpec(name=dataset.split("-")[0], options={"steps": steps}, label=dataset),
-        training=Training(epochs=4, batch=32),
+        training=Training(epochs=4, batch=batch),
         replicate=replicate,
         seed=7,
     )
@@ -49,9 +49,9 @@ def costs(seconds: float | None, peak: float | None, why: str = ELSEWHERE) -> di
     }
 
 
-def results(metric: str, value: float, chance: float) -> dict[str, Measure]:
+def results(metric: str, value: float, chance: float, unit: str | None = None) -> dict[str, Measure]:
     """What the training pass leaves."""
-    unit = "fraction" if metric == "accuracy" else "1"
+    unit = unit or ("fraction" if metric == "accuracy" else "1")
     return {
         metric: measure(value, unit),
         f"{metric}_best_validation": measure(value, unit),

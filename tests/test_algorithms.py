@@ -49,7 +49,8 @@ class Recorder:
 def learn(rule, net, x, target, task=None, rate=0.0, update=None) -> Recorder:
     """Let the rule see one batch, window by window, as the harness does."""
     update = update or Recorder(net, rate)
-    rule.begin(net, task or Classification(CLASSES), x.shape[1], len(x), update)
+    rule.start(net, task or Classification(CLASSES), len(x))
+    rule.begin(x.shape[1], update)
     window = rule.window(len(x))
     for t in range(0, len(x), window):
         rule.learn(x[t : t + window], target, t)
@@ -96,7 +97,7 @@ def test_tbptt_updates_at_each_window_and_drops_credit_across_the_cut():
 
 
 @pytest.mark.parametrize("neuron", ["lif", "alif", "ltc"])
-@pytest.mark.parametrize("parts", [1, 4, 5, STEPS, None])
+@pytest.mark.parametrize("parts", [1, 4, 6, STEPS, None])
 def test_fptt_without_regulariser_is_tbptt_with_its_windows_and_weights(neuron, parts):
     x, target = sequence()
     fptt = FPTT(parts=parts, regulariser=False)
@@ -230,7 +231,8 @@ def test_eprop_keeps_one_trace_for_all_lif_neurons_and_one_each_where_it_must():
     fan_in = INPUTS + SIZE + 1
     for neuron, shapes in (("lif", {"v": (1, fan_in)}), ("alif", {"v": (1, fan_in), "a": (SIZE, fan_in)})):
         rule, net = EProp(), network(neuron)
-        rule.begin(net, Classification(CLASSES), BATCH, STEPS, Recorder(net))
+        rule.start(net, Classification(CLASSES), STEPS)
+        rule.begin(BATCH, Recorder(net))
         for t in range(3):
             rule.learn(x[t : t + 1], target, t)
         assert {s: tuple(ε.shape[1:]) for s, ε in rule.ε.items()} == shapes
@@ -238,18 +240,40 @@ def test_eprop_keeps_one_trace_for_all_lif_neurons_and_one_each_where_it_must():
 
 def test_eprop_says_why_it_cannot_train_ltc_or_two_layers():
     task = Classification(CLASSES)
-    assert "depends on the others' states" in EProp().supports(network("ltc"), task)
+    assert "depends on the others' states" in EProp().supports(network("ltc"), task, STEPS)
     two = Recurrent(INPUTS, CLASSES, partial(NEURONS["lif"].factory), hidden=[3, 3])
-    assert "one recurrent layer" in EProp().supports(two, task)
-    assert EProp().supports(network("alif"), task) is None
+    assert "one recurrent layer" in EProp().supports(two, task, STEPS)
+    assert EProp().supports(network("alif"), task, STEPS) is None
+
+
+def test_eprop_refuses_a_neuron_that_learns_something_of_its_own():
+    net = network("lif")
+    net.layers[0].neuron.threshold_shift = torch.nn.Parameter(torch.zeros(SIZE))
+    assert "(threshold_shift)" in EProp().supports(net, Classification(CLASSES), STEPS)
+
+
+def test_fptt_refuses_parts_that_the_sequence_cannot_be_cut_into():
+    task = Classification(CLASSES)
+    assert FPTT(parts=6).supports(network(), task, 10) == "10 steps cannot be cut into 6 parts: windows of 2 make 5"
+    assert FPTT(parts=20).supports(network(), task, 10) is not None
+    assert all(FPTT(parts=K).supports(network(), task, 10) is None for K in (1, 2, 4, 5, 10, None))
+
+
+def test_eprop_minimises_nothing_before_the_last_step_of_a_loss_at_the_end():
+    x, target = sequence(4)
+    rule, net = EProp(), network()
+    rule.start(net, Classification(CLASSES), 4)
+    rule.begin(BATCH, Recorder(net))
+    losses = [rule.learn(x[t : t + 1], target, t).loss for t in range(4)]
+    assert [loss is None for loss in losses] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("name", ALGORITHMS.names())
 @pytest.mark.parametrize("neuron", NEURONS.names())
 def test_every_rule_reaches_every_parameter_and_lets_go_at_the_end(name, neuron):
     rule, net, (x, target) = ALGORITHMS[name].factory(), network(neuron), sequence()
-    if rule.supports(net, Classification(CLASSES)):
-        pytest.skip(rule.supports(net, Classification(CLASSES)))
+    if reason := rule.supports(net, Classification(CLASSES), STEPS):
+        pytest.skip(reason)
     found = learn(rule, net, x, target)
     for (parameter, _), *gradients in zip(net.named_parameters(), *found.gradients, strict=True):
         assert any(float(g.abs().max()) > 0 for g in gradients), f"{parameter} has no gradient"

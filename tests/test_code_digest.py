@@ -35,7 +35,7 @@ def sources(tmp_path, monkeypatch):
         folder.mkdir()
         paths = {}
         for name, text in texts.items():
-            module = "throughtime." + name.replace("__", ".") if "__" in name else name
+            module = "throughtime." + name.replace("__", ".").strip(".") if "__" in name else name
             paths[module] = folder / f"{name}.py"
             paths[module].write_text(text, encoding="utf-8")
         monkeypatch.setattr(digests, "_source_file", paths.get)
@@ -160,7 +160,13 @@ def test_code_without_a_file_is_refused():
 
 
 def test_the_harness_has_a_digest_of_its_own_without_torch():
-    digest = module_digest("throughtime.training")
+    digest = module_digest("throughtime.passes")
     assert len(digest) == 12
-    assert digest == module_digest("throughtime.training")
-    assert digest != module_digest("throughtime.seeds")
+    assert digest == module_digest("throughtime.passes")
+    assert digest != module_digest("throughtime.training")
+
+
+@pytest.mark.parametrize("module", ["training", "passes", "process_memory", "build", "seeds"])
+def test_modules_that_decide_or_take_numbers_are_followed(sources, module):
+    one, two = (digest(sources, f"import throughtime.{module}", **{f"__{module}": f"γ = {γ}"}) for γ in (1, 2))
+    assert one != two

@@ -128,6 +128,18 @@ def test_contract_licence(tiny):
 
 
 @pytest.mark.parametrize("name", DATASETS.names())
+def test_contract_data_come_from_files_or_it_is_said_from_where(name):
+    kind = DATASETS[name].factory
+    assert bool(kind.files) == (kind.origin == "unknown")
+    assert bool(kind.files) == (kind.prepare is not Dataset.prepare)
+
+
+def test_contract_tiny_needs_no_files(tiny):
+    assert tiny.files == ()
+    assert tiny.prepare() is None
+
+
+@pytest.mark.parametrize("name", DATASETS.names())
 def test_defaults_build_without_loading(name, monkeypatch):
     def refuse(self):
         raise AssertionError("read at construction")

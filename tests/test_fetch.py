@@ -1,5 +1,6 @@
 """Where files come from, and what is said when one is missing, truncated or altered. No test uses the network."""
 
+import dataclasses
 import gzip
 import hashlib
 import os
@@ -292,6 +293,26 @@ def test_missing_mnist_file(isolated):
     with pytest.raises(UsageError, match=r"smnist: train-images-idx3-ubyte\.gz is not here.*\(no connection\)"):
         next(smnist.SequentialMNIST().batches("train", 1))
     assert all(url.startswith("http") and url.endswith("train-images-idx3-ubyte.gz") for url in isolated)
+
+
+def test_preparing_finds_what_is_missing_broken_or_altered(made, tmp_path, monkeypatch, isolated):
+    with pytest.raises(UsageError, match=r"smnist: train-images-idx3-ubyte\.gz is not here"):
+        smnist.SequentialMNIST().prepare()
+    monkeypatch.setenv(fetch.DATA, str(tmp_path))
+    with pytest.raises(UsageError, match=r"train-images-idx3-ubyte\.gz: wrong checksum"):
+        smnist.SequentialMNIST().prepare()
+    known = [
+        dataclasses.replace(f, md5=hashlib.md5(write_idx(a)).hexdigest())
+        for f, a in zip(smnist.FILES, made[0], strict=True)
+    ]
+    monkeypatch.setattr(smnist.SequentialMNIST, "files", tuple(known))
+    dataset = smnist.SequentialMNIST()
+    dataset.prepare()
+    assert "arrays" not in vars(dataset)
+    path = made[1][3]
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UsageError, match=r"t10k-labels-idx1-ubyte\.gz: truncated"):
+        dataset.prepare()
 
 
 def test_mnist_origins_are_known():

@@ -89,3 +89,12 @@ def test_joint_weights_stay_inside_the_bound_of_one_map_on_x_and_z():
     for parameter in (net.layers[0].inward.weight, net.layers[0].inward.bias, net.layers[0].recurrent.weight):
         assert float(parameter.detach().abs().max()) <= bound
     assert float(net.layers[0].recurrent.weight.detach().abs().max()) > 0.95 * bound
+
+
+def test_nets_of_all_neurons_start_from_the_same_synapses():
+    nets = [network(neuron, hidden=[5, 4]) for neuron in ("lif", "alif", "ltc")]
+    shared = [n for n, _ in nets[0].named_parameters()]
+    assert len(shared) == 8
+    for net in nets[1:]:
+        for name in shared:
+            assert torch.equal(net.get_parameter(name), nets[0].get_parameter(name))

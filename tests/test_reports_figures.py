@@ -11,8 +11,8 @@ import pytest
 
 from tests.synthetic_records import costs, grid_store, measure, put, results, run_spec
 from throughtime.record import Failure
-from throughtime.reports.drawing import rule_styles
-from throughtime.reports.figures import learning_curves, memory_against_steps, save, tradeoff
+from throughtime.reports.drawing import rule_styles, save
+from throughtime.reports.figures import learning_curves, memory_against_steps, tradeoff
 from throughtime.store import Store
 
 
@@ -71,6 +71,15 @@ def test_tradeoff_holds_the_means_and_costs_of_the_table(frame):
     assert data.loc[("digits", "lif", "fptt"), "peak_process_bytes"] == 10 * 2**20
     assert math.isnan(data.loc[("digits", "lif", "tbptt"), "peak_process_bytes"])
     assert ("adding", "ltc", "bptt") not in data.index
+
+
+def test_a_metric_of_another_name_is_drawn(store):
+    measures = {**results("f1", 0.7, 0.1, "fraction"), **costs(0.1, 2.0**20)}
+    put(store, run_spec("bptt lif digits"), measures=measures, metric="f1", curve=[0.2, 0.7])
+    curves, cost = (draw(store.frame(), "quick", "laptop") for draw in (learning_curves, tradeoff))
+    assert curves.figure.axes[0].get_ylabel() == "validation f1 (%)"
+    assert cost.figure.axes[0].get_ylabel() == "f1 (%)" and list(cost.data["mean"]) == [0.7]
+    assert any("Vertical: test split, weights of the final epoch" in line for line in cost.caption)
 
 
 def test_memory_against_steps_takes_what_differs_in_steps_alone(frame):

@@ -166,12 +166,16 @@ def test_a_figure_that_cannot_be_drawn_is_told_of(tmp_path):
         assert reason in text
 
 
-def test_replicates_of_different_make_are_told_of(tmp_path):
+def test_runs_left_out_and_a_metric_of_another_name_are_told_of(tmp_path):
     store = Store(tmp_path / "runs")
     for replicate in range(2):
-        code = {"rule": f"digest {replicate}", "commit": "one"}
-        put(store, run_spec("bptt lif digits", replicate), measures=results("accuracy", 0.5, 0.1), code=code)
-    assert "their mean mixes them" in write_report(store, tmp_path / "out").read_text(encoding="utf-8")
+        code, started = {"rule": f"digest {replicate}"}, f"2026-01-0{1 + replicate}T00:00:00+00:00"
+        measures = results("f1", 0.25 + 0.5 * replicate, 0.1, "fraction")
+        spec = run_spec("bptt lif digits", replicate)
+        put(store, spec, measures=measures, metric="f1", code=code, started=started)
+    text = "".join(Page(write_report(store, tmp_path / "out").read_text(encoding="utf-8")).text)
+    assert "1 older run left out: repeated since, or of other code, settings or versions." in text
+    assert "f1 75.00 %" in text and "f1 (%)" in text and "25.00 %" not in text
 
 
 def test_one_suite_of_several(tmp_path):

@@ -25,8 +25,9 @@ from tests.synthetic_records import (
 )
 from throughtime.errors import UsageError
 from throughtime.record import Failure
+from throughtime.reports.cells import summarise
 from throughtime.reports.quantities import shown_in_unit, significant
-from throughtime.reports.tables import csv, latex, markdown, render, summarise, tables, text, write_table
+from throughtime.reports.tables import csv, latex, markdown, render, tables, text, write_table
 from throughtime.store import Store
 
 
@@ -125,7 +126,53 @@ def test_the_newest_run_of_a_replicate_counts_and_the_older_is_told_of(store):
         put(store, run_spec("bptt lif digits"), id=f"run{day}", measures=measures, started=started)
     row = cell(store.frame(), "bptt lif digits")
     assert (row["mean"], row["n"]) == (0.9, 1)
-    assert row["note"] == "2 older runs of the same replicates left out"
+    assert row["note"].startswith("2 older runs left out: repeated since")
+
+
+def test_a_mean_is_of_one_make(store):
+    for replicate in range(3):
+        measures = results("accuracy", 0.2, 0.1)
+        put(store, run_spec("bptt lif digits", replicate), id=f"old{replicate}", measures=measures, code={"rule": "a"})
+    rerun = {"measures": results("accuracy", 0.9, 0.1), "started": "2026-02-02T00:00:00+00:00"}
+    put(store, run_spec("bptt lif digits"), id="new0", code={"rule": "b"}, **rerun)
+    row = cell(store.frame(), "bptt lif digits")
+    assert (row["mean"], row["n"], row["runs"]) == (0.9, 1, 1)
+    assert row["note"].startswith("3 older runs left out")
+    # A run of the old code again makes that the newest: its replicates count once more, the new one does not.
+    rerun["started"] = "2026-03-03T00:00:00+00:00"
+    put(store, run_spec("bptt lif digits", 1), id="again1", code={"rule": "a", "commit": "other"}, **rerun)
+    row = cell(store.frame(), "bptt lif digits")
+    assert (row["mean"], row["n"], row["runs"]) == (pytest.approx(1.3 / 3), 3, 3)
+    assert row["note"].startswith("2 older runs left out")
+
+
+@pytest.mark.parametrize("change", ["epochs", "versions", "passes"])
+def test_settings_and_versions_make_a_make_and_passes_do_not(store, change):
+    spec = run_spec("bptt lif digits", 1)
+    training = spec.training.model_copy(update={"epochs": 5})
+    changed = {"epochs": {"training": training}, "passes": {"passes": ["train"]}, "versions": {}}[change]
+    put(store, run_spec("bptt lif digits"), measures=results("accuracy", 0.2, 0.1))
+    versions = {"versions": {"torch": "3.0"}} if change == "versions" else {}
+    later = {"measures": results("accuracy", 0.4, 0.1), "started": "2026-02-02T00:00:00+00:00"}
+    put(store, spec.model_copy(update=changed), **later, **versions)
+    assert cell(store.frame(), "bptt lif digits")["n"] == (2 if change == "passes" else 1)
+
+
+def test_a_metric_of_another_name_is_shown_by_its_unit(store):
+    for replicate in range(2):
+        measures = {**results("f1", 0.7 + 0.1 * replicate, 0.1, "fraction"), **costs(0.1, 2.0**20)}
+        put(store, run_spec("bptt lif digits", replicate), measures=measures, metric="f1", curve=[0.2, 0.7])
+    put(store, run_spec("fptt lif digits"), "diverged", failure=Failure(reason=DIVERGED))
+    put(store, run_spec("bptt lif words"), measures=results("loss_bits", 12.0, 30.0, "bit"), metric="loss_bits")
+    frame = store.frame()
+    assert printed(frame, "digits | lif | f1 (%)") == ["75.0 ± 63.5 (n=2)", "1/1 diverged"]
+    assert printed(frame, "words | lif | loss_bits (bit)")[0] == "12.0 (n=1)"
+    assert printed(frame, "digits | lif | f1 (%)", "quick-laptop-best-validation")[0] == "75.0 ± 63.5 (n=2)"
+    metric, best, _ = tables(frame)
+    assert "F1, loss_bits: test split, weights of the final epoch." in metric.caption
+    assert any("f1, loss_bits: test split, weights of the epoch that was best" in s.lower() for s in best.caption)
+    assert cell(frame, "fptt lif digits")[["measure", "unit"]].tolist() == ["f1", "fraction"]
+    assert cell(frame, "bptt lif digits", "f1")["mean"] == pytest.approx(0.75)
 
 
 def test_a_suite_that_does_not_measure_something_says_so_once(frame):
@@ -162,6 +209,12 @@ def test_rules_and_numbers_stand_in_reading_order(store):
     table = tables(store.frame())[0]
     assert table.head[3:] == ["bptt", "tbptt K=5", "tbptt K=10", "eprop", "own"]
     assert [row[0].text for row in table.rows] == ["adding-20", "adding-100"]
+
+
+def test_neurons_stand_in_the_order_of_the_package(store):
+    for neuron in ("own", "ltc", "alif", "cuba", "lif"):
+        put(store, run_spec(("bptt", neuron, "digits")), measures=results("accuracy", 0.1, 0.2))
+    assert [row[1].text for row in tables(store.frame())[0].rows] == ["lif", "alif", "ltc", "cuba", "own"]
 
 
 def test_two_networks_are_two_rows(store):
@@ -231,8 +284,9 @@ def test_one_measure_in_every_form(tmp_path):
 
 
 def test_an_unknown_measure_is_wrong_use(frame):
-    with pytest.raises(UsageError, match="no measure"):
-        summarise(frame, "acuracy")
+    for name in ("acuracy", "label"):
+        with pytest.raises(UsageError, match="no measure"):
+            summarise(frame, name)
 
 
 def test_no_records_no_rows(store):

@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from throughtime.errors import UsageError
 from throughtime.plan import plan
 from throughtime.progress import PlainProgress
 from throughtime.registry import load_plugin
@@ -87,6 +89,7 @@ def test_each_way_to_fail_is_a_row_with_its_status_and_reason(tmp_path):
     assert failure.where == "epoch 1, update 0"
     assert [row["epoch"] for row in read_curve(found["is-killed"].folder)] == [1]
     assert any("a weight fell off" in line for line in found["raises"].record.failure.log_tail)
+    assert all(s.record.seconds > 0 for rule, s in found.items() if rule != "refuses")
     assert all("accuracy" not in s.record.measures for s in found.values() if s.record.status != "ok")
     for rule in rules.split(", "):
         assert rule in printed
@@ -108,6 +111,8 @@ def test_an_ok_record_says_all_that_it_should(tmp_path):
     assert sum(record.phases.values()) <= measures["training_time"].value
     assert record.contended in (True, False)
     assert len(record.dataset_sha256) == 64
+    assert record.metric == "accuracy"
+    assert record.machine["denormals_flushed"] is True and record.machine["threads"] == 1
     assert record.code["rule"] and record.versions["torch"] and record.machine["processor"]
     assert record.command == f"throughtime run {tmp_path}/faults.yaml --only 'bptt lif digits #0' --rerun all"
     assert sorted(path.name for path in folder.iterdir()) == ["curve.jsonl", "log", "record.json"]
@@ -165,6 +170,65 @@ def test_a_record_is_not_made_twice_unless_asked_for(tmp_path):
     assert changed("none") == set()
     assert changed("failed") == {"goes-nan"}
     assert changed("all") == {"bptt", "goes-nan"}
+
+
+def test_a_record_stays_until_its_successor_begins(tmp_path):
+    """Two records are to be made again, one at a time; an interruption in the first leaves the second's old one."""
+    suite = suite_file(tmp_path, "bptt, tbptt")
+    run(tmp_path, suite)
+    store = Store(tmp_path / "results")
+    planned = plan(load_suite(suite).expand("tiny"), store)
+
+    class Interrupts(PlainProgress):
+        def running(self, in_hand):
+            raise KeyboardInterrupt
+
+    with (tmp_path / "out").open("w") as stream, pytest.raises(KeyboardInterrupt):
+        Runner(store, ["throughtime"], [], 1, Interrupts(stream)).run(planned, planned)
+    assert [s.record.spec.rule.name for s in store.records()] == ["tbptt"]
+
+
+def test_what_a_failed_attempt_left_does_not_show_in_the_next(tmp_path):
+    suite = suite_file(tmp_path, "is-killed")
+    found, _ = run(tmp_path, suite)
+    folder = found["is-killed"].folder
+    (folder / "record.json").unlink()
+    (folder / "curve.jsonl").write_text('{"epoch": 7, "updates": 7}\n')
+    (folder / "memory.json").write_text('{"status": "oom"}')
+    found, _ = run(tmp_path, suite)
+    assert found["is-killed"].record.failure.where == "epoch 1, update 0"
+    assert (folder / "log").read_text().count("-- train pass") == 1
+
+
+def test_a_good_pass_of_an_interrupted_run_is_not_repeated(tmp_path):
+    suite = suite_file(tmp_path, "bptt", "train, memory")
+    planned = plan(load_suite(suite).expand("tiny"), Store(tmp_path / "results"))
+    folder = tmp_path / "results" / "faults" / planned[0].id
+    folder.mkdir(parents=True)
+    measure = {"value": 123.0, "unit": "byte", "method": "by hand"}
+    (folder / "memory.json").write_text(json.dumps({"measures": {"peak_process_bytes": measure}}))
+    found, printed = run(tmp_path, suite)
+    assert found["bptt"].record.measures["peak_process_bytes"].value == 123
+    assert "memory" not in printed
+
+
+def test_two_runners_do_not_work_on_one_suite(tmp_path):
+    suite = suite_file(tmp_path, "bptt")
+    (tmp_path / "results" / "faults").mkdir(parents=True)
+    with FileLock(tmp_path / "results" / "faults" / ".lock"), pytest.raises(UsageError, match="another runner"):
+        run(tmp_path, suite)
+
+
+def test_code_that_changes_while_the_sweep_runs_is_told(tmp_path):
+    suite = suite_file(tmp_path, "bptt")
+    store = Store(tmp_path / "results")
+    planned = [
+        p._replace(code={**p.code, "rule": "000000000000"}) for p in plan(load_suite(suite).expand("tiny"), store)
+    ]
+    with (tmp_path / "out").open("w") as stream:
+        (record,) = Runner(store, ["throughtime"], [], 1, PlainProgress(stream)).run(planned, planned)
+    assert record.status == "error"
+    assert record.reason == "CodeChangedError: the code changed while the sweep ran: run it again"
 
 
 def command(*arguments: object) -> list[str]:
@@ -228,7 +292,7 @@ def test_the_command_line_says_why_a_second_run_does_nothing(tmp_path):
     first = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert first.returncode == 1, first.stderr
     second = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert second.returncode == 0
+    assert second.returncode == 1, "a failure does not go away by not being tried again"
     assert "nothing to do: each of the 2 runs has its record" in second.stdout
     assert "1 of them failed, `--rerun failed` tries them again" in second.stdout
     alone = subprocess.run(

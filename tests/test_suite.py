@@ -1,36 +1,26 @@
-"""Suites, worked by hand on components that do nothing; and the plan made of them."""
+"""Suites, worked by hand on components that do nothing."""
 
-import sys
-from types import SimpleNamespace
 from typing import Literal
 
 import pytest
 from pydantic import PositiveFloat, PositiveInt
 
-from throughtime import plan as planning
 from throughtime import registry
 from throughtime.errors import UsageError
-from throughtime.record import Failure, Record, write_record
 from throughtime.spec import RunSpec
-from throughtime.store import Store
 from throughtime.suite import load_suite, suite_names, suite_summary
 
 
-class Rule:
-    def supports(self, network, task):
-        return None
-
-
-class BPTT(Rule):
+class BPTT:
     pass
 
 
-class TBPTT(Rule):
+class TBPTT:
     def __init__(self, *, window: PositiveInt = 10, loss_at: Literal["end", "every"] = "end"):
         pass
 
 
-class FPTT(Rule):
+class FPTT:
     def __init__(self, *, parts: PositiveInt | None = None, alpha: PositiveFloat = 1):
         pass
 
@@ -509,60 +499,3 @@ def test_shipped_suites_are_found_by_name(tmp_path, monkeypatch):
         load_suite("quikc")
     with pytest.raises(UsageError, match=r"^quick\.yml: the file cannot be read"):
         load_suite("quick.yml")
-
-
-# The plan
-
-
-@pytest.fixture
-def built(monkeypatch):
-    """Stands in for `throughtime.build`; keeps the labels of the runs that were built."""
-    runs = []
-
-    def build(spec):
-        runs.append(spec.label)
-        return SimpleNamespace(task=None), None, registry.ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
-
-    monkeypatch.setitem(sys.modules, "throughtime.build", SimpleNamespace(build=build))
-    return runs
-
-
-def test_a_cell_is_built_once_and_asked_once(suite, built, tmp_path):
-    planned = planning.plan(suite({7: "replicates: 3"}).expand("tiny"), Store(tmp_path / "runs"))
-    assert len(planned) == 12
-    assert built == ["bptt lif digits #0", "fptt lif digits #0", "bptt ltc digits #0", "fptt ltc digits #0"]
-    assert {p.unsupported for p in planned} == {p.recorded for p in planned} == {None}
-    assert len({p.id for p in planned}) == 12
-    assert planned[0].code.keys() == {"rule", "neuron", "network", "dataset", "harness"}
-    assert planned[0].id == planned[0].spec.id(planned[0].code)
-
-
-def test_the_plan_knows_what_is_there_and_what_cannot_be(suite, built, tmp_path, monkeypatch):
-    monkeypatch.setattr(FPTT, "supports", lambda self, network, task: "needs patience")
-    store = Store(tmp_path / "runs")
-    specs = suite({7: "replicates: 3"}).expand("tiny")
-    for p, status in zip(planning.plan(specs, store)[:2], ("ok", "oom"), strict=True):
-        failure = None if status == "ok" else Failure(reason="no room")
-        record = Record(id=p.id, label=p.spec.label, spec=p.spec, status=status, failure=failure)
-        write_record(record, store.run_folder("quick", p.id))
-    planned = planning.plan(specs, store)
-    assert [(p.recorded, p.reason) for p in planned[:3]] == [("ok", ""), ("oom", "no room"), (None, "")]
-    assert planned[3].unsupported == "needs patience"
-    assert [tuple(cell.row().values()) for cell in planning.by_cell(planned)] == [
-        ("bptt lif digits", 1, "done"),
-        ("bptt lif digits", 1, "failed before: no room"),
-        ("bptt lif digits", 1, "run"),
-        ("fptt lif digits", 3, "skip: needs patience"),
-        ("bptt ltc digits", 3, "run"),
-        ("fptt ltc digits", 3, "skip: needs patience"),
-    ]
-
-
-def test_options_that_do_not_go_together_name_the_cell(suite, tmp_path, monkeypatch):
-    def build(spec):
-        raise ValueError("more parts than steps")
-
-    monkeypatch.setitem(sys.modules, "throughtime.build", SimpleNamespace(build=build))
-    told = "^the cell bptt x lif x recurrent x digits cannot be built: more parts than steps$"
-    with pytest.raises(UsageError, match=told):
-        planning.plan(suite().expand("tiny"), Store(tmp_path / "runs"))

@@ -14,7 +14,7 @@ class Recall(ArrayDataset):
     """Which of two symbols was shown in the first step? Noise on a third input afterwards."""
 
     inputs, outputs, task = 3, 2, Classification(2)
-    licence = "none needed, generated"
+    origin, licence = "generated", "none needed"
 
     def __init__(self, *, steps: int = 20) -> None:
         self.steps = steps

@@ -2,88 +2,120 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from throughtime.reports.drawing import Drawn, finish, rule_styles, styled
+from throughtime.record import read_record
+from throughtime.reports.cells import current, groups, rule_rank
+from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
 from throughtime.store import read_curve
 
-PUBLISHED = {"snn_fptt_mem_200": "fptt", "snn_v2_fptt_mem_200": "fptt", "snn_bptt_mem_200": "bptt"}
-"""The authors' LTC files at T = 200, and the rule of ours that each is drawn beside."""
+PUBLISHED = {
+    "snn_fptt_mem_200": "fptt-authors",
+    "snn_v2_fptt_mem_200": "fptt-authors",
+    "snn_bptt_mem_200": "bptt",
+}
+"""The authors' LTC files, and the rule of ours that each is drawn with."""
+PUBLISHED_STEPS = 200
 TRIVIAL = 1 / 6
 """Error of always answering with the mean: the variance of a sum of two uniform numbers."""
-TITLE = "Adding task, T = 200, LTC neurons"
 
 
 @styled
 def draw(store_frame: pd.DataFrame, scale: str) -> Drawn | None:
-    """Mean squared error against training iteration, a line a run; None if no run of the suite left a curve.
+    """Mean squared error against training iteration: a panel a rule, a line a run. None if no run left a curve.
 
     Args:
         store_frame: what `Store.frame` returns; runs of other suites are left alone.
         scale: of the runs to draw.
     """
-    from matplotlib.figure import Figure
-
-    runs = store_frame[(store_frame["suite"] == "fptt") & (store_frame["scale"] == scale)]
-    ours = pd.concat([_curve(run) for _, run in runs.iterrows()], ignore_index=True) if len(runs) else pd.DataFrame()
-    if ours.empty:
+    everything = current(store_frame)
+    runs = (
+        everything[(everything["suite"] == "fptt") & (everything["scale"] == scale)] if len(everything) else everything
+    )
+    curves = [_curve(run) for run in runs.to_dict("records")]
+    if not any(map(len, curves)):
         return None
-    published = _published(int(ours["iteration"].max()))
-    styles = rule_styles(store_frame["rule"])
-    figure = Figure(figsize=(7.2, 3.4))
-    panel = figure.subplots()
-    for (rule, _), line in pd.concat([published, ours]).groupby(["rule", "run"], sort=False):
-        behind = line["source"].iloc[0] == "published"
-        panel.plot(
-            line["iteration"],
-            line["mse"],
-            color=styles[rule].colour,
-            linestyle=styles[rule].dash,
-            linewidth=3.5 if behind else 1.3,
-            alpha=0.3 if behind else 1,
-            zorder=1 if behind else 2,
-        )
-    panel.axhline(TRIVIAL, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
-    panel.set(yscale="log", xlabel="training iteration (128 sequences)", ylabel="mean squared error", xlim=(0, None))
-    n = runs.groupby("rule").size().max()
+    data = pd.concat([curve for curve in curves if len(curve)], ignore_index=True)
+    specs = [read_record(Path(folder) / "record.json").spec for folder in runs["folder"]]
+    steps = {spec.dataset.options.get("steps") for spec in specs}
+    rules = sorted(set(runs["rule"]), key=rule_rank)
+    if steps == {PUBLISHED_STEPS}:
+        published = _published(rules, int(data["iteration"].max()))
+        data = pd.concat([*published, data], ignore_index=True)
+
+    styles = rule_styles(everything["rule"])
+    pale = {rule: styles[rule]._replace(dash="-", width=3.4, alpha=0.3) for rule in rules}
+    figure, panels = grid(len(rules), columns=2, sharex=True, sharey=True)
+    for panel, rule in zip(panels, rules, strict=True):
+        here = data[data["rule"] == rule]
+        for (source, _, status), line in groups(here, ["source", "run", "status"]):
+            style = pale[rule] if source == "published" else styles[rule]._replace(dash="-", width=1.1)
+            drawn = {"color": style.colour, "alpha": style.alpha}
+            panel.plot(line["iteration"], line["mse"], linestyle=style.dash, linewidth=style.width, **drawn)
+            if status != "ok":
+                last = line[np.isfinite(line["mse"])].tail(1)
+                panel.plot(last["iteration"], last["mse"], "x", ms=7, mew=1.6, clip_on=False, **drawn)
+        if here.empty:
+            panel.text(0.5, 0.5, "no run left a curve", ha="center", transform=panel.transAxes, color="0.4")
+        panel.axhline(TRIVIAL, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+        panel.set_title(rule)
+        panel.label_outer()
+    panels[0].set_xlim(0, data["iteration"].max())
+    scale_axis(panels[0].yaxis, data.loc[np.isfinite(data["mse"]), "mse"], ratio=5)
+    batch = _values(spec.training.batch for spec in specs)
+    figure.supxlabel(f"training iteration ({batch} sequences each)", fontsize=9)
+    figure.supylabel("mean squared error", fontsize=9)
+
+    behind = [rule for rule in rules if ((data["source"] == "published") & (data["rule"] == rule)).any()]
     failed = runs[runs["status"] != "ok"]
     notes = [
-        f"suite fptt, scale {scale}, {n} replicates, each a thin line: validation split, every 10 iterations.",
-        "Broad pale lines: the authors' own curves for FPTT (two files) and BPTT, means of 10 iterations. "
-        f"Dashed: always answering with the mean, {TRIVIAL:.3f}.",
-        *(f"{run['label']}: {run['status']}, {run['reason']}" for _, run in failed.iterrows()),
+        f"Suite fptt, scale {scale}, batch {batch}. Thin: one of our runs, validation split, after each epoch"
+        + (", ending in a cross if it failed. " if len(failed) else ". ")
+        + f"Dashed: always answering with the mean, {TRIVIAL:.3f}.",
     ]
-    finish(figure, TITLE, notes, {rule: styles[rule] for rule in runs["rule"].unique()})
-    data = pd.concat([ours, published], ignore_index=True)
-    return Drawn(figure, data, TITLE, notes)
+    if behind:
+        notes.append("Pale: the authors' own curves (FPTT twice, BPTT once), fresh sequences, means of 10 iterations.")
+    notes += [f"{run['label']}: {run['status']}, {run['reason']}." for _, run in failed.iterrows()]
+    units = _values(spec.network.options.get("hidden", ["?"])[0] for spec in specs)
+    title = f"Adding task, T = {_values(steps)}: {units} {_values(spec.neuron.label for spec in specs)} neurons"
+    legend = {rule: styles[rule]._replace(dash="-") for rule in rules}
+    finish(figure, title, notes, {**legend, **{f"{rule}, published": pale[rule] for rule in behind}})
+    return Drawn(figure, data, title, notes)
 
 
-def _curve(run: pd.Series) -> pd.DataFrame:
+def _values(values: Iterable[Any]) -> str:
+    """The value that all runs share, or all there are."""
+    return " or ".join(map(str, dict.fromkeys(values)))
+
+
+def _curve(run: dict[str, Any]) -> pd.DataFrame:
     rows = read_curve(Path(run["folder"]))
     return pd.DataFrame(
         {
             "source": "ours",
             "rule": run["rule"],
             "run": run["label"],
+            "status": run["status"],
             "iteration": [int(row["iteration"]) for row in rows],
-            "mse": [row["validation"] for row in rows],
+            "mse": [float(row["validation"]) for row in rows],
         }
     )
 
 
-def _published(last: int) -> pd.DataFrame:
-    """The authors' curves up to an iteration, in the same columns."""
+def _published(rules: list[str], last: int) -> list[pd.DataFrame]:
+    """The authors' curves for some of the rules, up to an iteration, in the same columns."""
     with resources.files("throughtime.published").joinpath("adding_200.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file)
     table = table[table["iteration"] <= last]
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {"source": "published", "rule": rule, "run": name, "iteration": table["iteration"], "mse": table[name]}
-            )
-            for name, rule in PUBLISHED.items()
-        ]
-    )
+    named = {"source": "published", "status": "ok", "iteration": table["iteration"]}
+    return [
+        pd.DataFrame({**named, "rule": rule, "run": name, "mse": table[name]})
+        for name, rule in PUBLISHED.items()
+        if rule in rules and len(table)
+    ]

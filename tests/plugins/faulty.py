@@ -68,7 +68,7 @@ class GoesNaN(Faulty):
 class Refuses(Faulty):
     """Supports nothing."""
 
-    def supports(self, network, task):
+    def supports(self, network, task, steps):
         return "it does not feel like it"
 
 

@@ -1,0 +1,92 @@
+"""The examples do what the README says of them: they plan, run, and are as short as it promises."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.test_algorithms import BATCH, CLASSES, STEPS, assert_same, learn, network, sequence
+from throughtime.algorithms.bptt import BPTT
+from throughtime.cli import main
+from throughtime.datasets.task import Classification
+from throughtime.networks.base import detached
+from throughtime.registry import ALGORITHMS, REGISTRIES, load_plugin
+from throughtime.store import Store
+
+CHECKOUT = Path(__file__).parents[1]
+EXAMPLES = CHECKOUT / "docs" / "examples"
+PLUGINS = [EXAMPLES / f"{name}.py" for name in ("sltt", "cuba", "recall")]
+CELLS = [f"{rule} {neuron} recall #0" for neuron in ("lif", "cuba") for rule in ("bptt", "sltt")]
+
+
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch):
+    """The three plugins are loaded; afterwards the registries are as before."""
+    for registry in REGISTRIES.values():
+        registry.names()
+        monkeypatch.setattr(registry, "_components", dict(registry._components))
+    for path in PLUGINS:
+        load_plugin(path)
+    yield
+    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_")]:
+        del sys.modules[name]
+
+
+def command(name: str, results: Path, *more: str) -> list[str]:
+    words = [name, str(EXAMPLES / "suite.yaml"), "--scale", "tiny", "--results", str(results), *more]
+    return words + [word for path in PLUGINS for word in ("--plugin", str(path))]
+
+
+def test_the_suite_plans(tmp_path, capsys):
+    assert main(command("plan", tmp_path, "--json")) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["label"] for row in rows] == CELLS
+    assert {row["unsupported"] for row in rows} == {None}
+
+
+def test_the_suite_runs(tmp_path):
+    assert main(command("run", tmp_path, "--jobs", "2")) == 0
+    records = [stored.record for stored in Store(tmp_path).records("examples")]
+    assert sorted(record.label for record in records) == sorted(CELLS)
+    for record in records:
+        assert record.status == "ok"
+        spec = record.spec
+        assert f"{spec.rule.name} {spec.neuron.name} {spec.dataset.name} #0" == record.label
+        assert 0 <= record.measures["accuracy"].value <= 1
+        assert all(str(path) in record.command for path in PLUGINS)
+
+
+@pytest.mark.parametrize("neuron", ["lif", "alif", "ltc", "cuba"])
+def test_sltt_of_one_step_is_bptt(neuron):
+    x, target = sequence(1)
+    sltt = ALGORITHMS["sltt"].factory()
+    assert_same(learn(sltt, network(neuron), x, target), learn(BPTT(), network(neuron), x, target))
+
+
+def test_sltt_is_autograd_with_the_state_cut_at_each_step():
+    net, (x, target) = network(), sequence()
+    state, losses = net.initial_state(BATCH), []
+    for x_t in x:
+        step, state = net(x_t, detached(state))
+        losses.append(Classification(CLASSES).loss(step.output, target))
+    expected = torch.autograd.grad(sum(losses) / STEPS, list(net.parameters()))
+    (found,) = learn(ALGORITHMS["sltt"].factory(), net, x, target).gradients
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
+
+
+def test_the_rule_is_a_short_file():
+    assert len((EXAMPLES / "sltt.py").read_text(encoding="utf-8").splitlines()) <= 30
+
+
+def test_the_readme_shows_the_rule_as_it_is():
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    (shown,) = (block for block in blocks if '@algorithm("sltt")' in block)
+    rule = (EXAMPLES / "sltt.py").read_text(encoding="utf-8")
+    assert shown == rule[rule.index("from ") :]
