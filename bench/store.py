@@ -37,8 +37,9 @@ class Store:
     def __init__(self, folder: str | Path = DEFAULT_RESULTS) -> None:
         self.folder = Path(folder)
         self.broken: list[str] = []
-        if self.folder.exists() and not self.folder.is_dir():
-            raise UsageError("the results folder is a file", where=str(folder), hint="give a folder to --results")
+        for place in (self.folder, *self.folder.parents):
+            if place.exists() and not place.is_dir():
+                raise UsageError("the results folder is a file", where=str(place), hint="give a folder to --results")
 
     def run_folder(self, suite: str, run_id: str) -> Path:
         """Where one run lies."""

@@ -193,8 +193,9 @@ def test_the_store_lists_whole_records_and_names_the_broken_ones(tmp_path):
 def test_a_store_that_is_not_there_is_empty_and_one_that_is_a_file_is_refused(tmp_path):
     assert Store(tmp_path / "none").records() == []
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="the results folder is a file\n  give a folder to --results"):
-        Store(tmp_path / "file")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match="file: the results folder is a file\n  give a folder to --results"):
+            Store(place)
 
 
 def test_the_frame_has_missing_values_as_nan_with_their_reasons(tmp_path):
