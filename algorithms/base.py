@@ -79,7 +79,7 @@ class LearningRule(ABC):
         Returns:
             The loss with its graph, and the window.
         """
-        window = self.network.unroll(x, detached(self.state))
+        window = self.network.unroll(x, self.state)
         self.state = detached(window.state)
         if loss_at == "end":
             return self.task.loss(window.outputs[-1], target), window
