@@ -124,8 +124,8 @@ def wide(name: str, title: str, summary: pd.DataFrame) -> Table:
         # Runs that ended well without it: the suite does not measure it. A row of dashes would say less.
         if not cells["n"].any() and ended_ok[cells.index].any():
             reasons = "; ".join(dict.fromkeys(note for note in cells["note"] if note))
-            title = quantity(measure, cells["unit"].iloc[0]).title
-            absent.append(f"Not measured here: {title} ({reasons}).")
+            unmeasured = quantity(measure, cells["unit"].iloc[0]).title
+            absent.append(f"Not measured here: {unmeasured} ({reasons}).")
             summary = summary[summary["measure"] != measure]
     notes, rules = Footnotes(), sorted(set(summary["rule"]), key=rule_rank)
     rows = []

@@ -187,6 +187,7 @@ def test_a_suite_that_does_not_measure_something_says_so_once(frame):
         ["adding-200", "ltc", "peak memory (MiB)", "202", "2.00"],
     ]
     assert "Not measured here: wall time" in text(cost)
+    assert cost.title.startswith("Time, memory, activity: ")
 
 
 def test_every_form_tells_suite_scale_protocol_n_and_interval(frame):
