@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from throughtime.machine import git_state, machine, versions
 from throughtime.passes import PassResult
@@ -65,20 +66,13 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequen
         if name in MEASURED_IN:
             measures = {**_missing(name, results.get(name)), **measures}
     return Record(
-        id=planned.id,
-        label=spec.label,
-        spec=spec,
+        **_provenance(planned, command, started, results[passes[0]].denormals_flushed),
         status=results[failed].status if failed else "ok",
         measures=measures,
         metric=results["train"].metric if "train" in results else None,
         failure=_told(results[failed], failed, folder) if failed else None,
         phases=results["train"].phases if "train" in results else {},
-        machine=machine(spec.threads, results[passes[0]].denormals_flushed),
-        versions=versions(),
-        code={**planned.code, **git_state()},
         dataset_sha256=next((r.dataset_sha256 for r in results.values() if r.dataset_sha256), None),
-        command=alone(command, spec),
-        started=datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
         seconds=sum(result.seconds for result in results.values()),
         contended=results["time"].contended if "time" in results else None,
     )
@@ -87,22 +81,32 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequen
 def skipped(planned: Planned, command: Sequence[str], started: float) -> Record:
     """The record of a run that its rule does not support."""
     return Record(
-        id=planned.id,
-        label=planned.spec.label,
-        spec=planned.spec,
+        **_provenance(planned, command, started, None),
         status="skipped",
         failure=Failure(reason=planned.unsupported or ""),
-        code={**planned.code, **git_state()},
-        versions=versions(),
-        machine=machine(planned.spec.threads, None),
-        command=alone(command, planned.spec),
-        started=datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
     )
 
 
 def alone(command: Sequence[str], spec: RunSpec) -> str:
     """The command of a sweep, narrowed to one of its runs."""
     return shlex.join([*command, "--only", spec.label, "--rerun", "all"])
+
+
+def _provenance(
+    planned: Planned, command: Sequence[str], started: float, denormals_flushed: bool | None
+) -> dict[str, Any]:
+    """What a record says of where it comes from, however the run ended."""
+    spec = planned.spec
+    return {
+        "id": planned.id,
+        "label": spec.label,
+        "spec": spec,
+        "machine": machine(spec.threads, denormals_flushed),
+        "versions": versions(),
+        "code": {**planned.code, **git_state()},
+        "command": alone(command, spec),
+        "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+    }
 
 
 def _missing(name: Pass, result: PassResult | None) -> dict[str, Measure]:
