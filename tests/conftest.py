@@ -1,5 +1,23 @@
-"""One thread: two on a busy machine can be a hundred times slower."""
+"""One thread: two on a busy machine can be a hundred times slower. And the stores that tests of reports share."""
 
 import os
 
+import pytest
+
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory):
+    """The frame of a grid of records: ok, skipped, diverged, with and without costs."""
+    from tests.synthetic_records import grid_store
+
+    return grid_store(tmp_path_factory.mktemp("grid")).frame()
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with nothing in it."""
+    from throughtime.store import Store
+
+    return Store(tmp_path)

@@ -9,21 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.synthetic_records import costs, grid_store, measure, put, results, run_spec
+from tests.synthetic_records import costs, measure, put, results, run_spec
 from throughtime.record import Failure
 from throughtime.reports.drawing import rule_styles, save
 from throughtime.reports.figures import learning_curves, memory_against_steps, tradeoff
-from throughtime.store import Store
-
-
-@pytest.fixture(scope="module")
-def frame(tmp_path_factory):
-    return grid_store(tmp_path_factory.mktemp("grid")).frame()
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
 
 
 def test_curves_hold_every_epoch_of_every_run(frame):

@@ -31,16 +31,6 @@ from throughtime.reports.tables import csv, latex, markdown, render, tables, tex
 from throughtime.store import Store
 
 
-@pytest.fixture(scope="module")
-def frame(tmp_path_factory):
-    return grid_store(tmp_path_factory.mktemp("grid")).frame()
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path)
-
-
 def cell(frame: pd.DataFrame, name: str, measure_name: str = "metric") -> pd.Series:
     rule, neuron, dataset = name.split()
     rows = summarise(frame, measure_name)
