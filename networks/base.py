@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -35,9 +36,14 @@ class Network(nn.Module):
     a layer of neurons) and keyword-only options.
     """
 
+    spiking: bool = True
+    """Whether its layers send spikes; those of ordinary recurrent cells have no firing rate."""
+    mixes_samples: bool = False
+    """Whether one sample's state depends on the others of its batch, as under batch normalisation."""
+
     @abstractmethod
     def initial_state(self, batch: int) -> Any:
-        """State before the first step: nested tuples of tensors."""
+        """State before the first step: nested tuples of tensors [batch, ...] and integers (a count of steps)."""
 
     @abstractmethod
     def forward(self, x: Tensor, state: Any) -> tuple[Step, Any]:
@@ -50,7 +56,21 @@ class Network(nn.Module):
 
 def detached(state: Any) -> Any:
     """The same state cut off from the graph that made it."""
+    return mapped(Tensor.detach, state)
+
+
+def mapped(function: Callable[[Tensor], Tensor], state: Any) -> Any:
+    """The state with every tensor replaced by what the function makes of it, in the order of `tensors`."""
     if isinstance(state, Tensor):
-        return state.detach()
-    parts = [detached(part) for part in state]
+        return function(state)
+    if isinstance(state, int):
+        return state
+    parts = [mapped(function, part) for part in state]
     return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
+
+
+def tensors(state: Any) -> list[Tensor]:
+    """The tensors of a state, in a fixed order."""
+    found: list[Tensor] = []
+    mapped(lambda tensor: found.append(tensor) or tensor, state)
+    return found

@@ -11,36 +11,45 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
 from throughtime.networks.base import Network, Step, Window
+from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.neurons.base import Neuron
-from throughtime.neurons.readout import Readout
+from throughtime.neurons.readout import GatedReadout, LeakyReadout, Readout
 from throughtime.registry import network
 
 
 class RecurrentLayer(nn.Module):
-    """I_t = W x_t + c + R z_{t−1}, then the neuron's step."""
+    """I_t = W x_t + c + R z_{t−1}, then the neuron's step; each product through its own norm where there are any."""
 
-    def __init__(self, inward: nn.Linear, recurrent: nn.Linear, neuron: Neuron) -> None:
+    def __init__(self, inward: nn.Linear, recurrent: nn.Linear, neuron: Neuron, norm_steps: int | None) -> None:
         super().__init__()
         self.inward, self.recurrent, self.neuron = inward, recurrent, neuron
+        width = inward.out_features
+        self.inward_norm = StepBatchNorm(width, norm_steps) if norm_steps else None
+        self.recurrent_norm = StepBatchNorm(width, norm_steps) if norm_steps else None
 
-    def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        return self.neuron(self.inward(x) + self.recurrent(state.z), state)
+    def current(self, drive: Tensor, z: Tensor, t: int) -> Tensor:
+        """I_t from W x_t + c and z_{t−1}."""
+        if self.inward_norm is None:
+            R, c = self.recurrent.weight.t(), self.recurrent.bias
+            return torch.addmm(drive if c is None else drive + c, z, R)
+        return self.inward_norm(drive, t) + self.recurrent_norm(self.recurrent(z), t)
 
-    def unroll(self, x: Tensor, state: Any) -> list[Any]:
+    def unroll(self, x: Tensor, state: Any, t: int) -> list[Any]:
         """States after each step; the input product of the whole window is taken at once."""
-        R = self.recurrent.weight.t()
         states = []
-        for drive in self.inward(x).unbind(0):  # not x[t]: its backward pass would fill a whole window each step
-            _, state = self.neuron(torch.addmm(drive, state.z, R), state)
+        # Not x[t]: its backward pass would fill a whole window each step.
+        for step, drive in enumerate(self.inward(x).unbind(0)):
+            _, state = self.neuron(self.current(drive, state.z, t + step), state)
             states.append(state)
         return states
 
 
 class RecurrentState(NamedTuple):
-    """States of the layers, and the readout's y."""
+    """States of the layers, the readout's y, and the number of steps so far."""
 
     layers: tuple[Any, ...]
     y: Tensor
+    t: int
 
 
 @network("recurrent")
@@ -55,9 +64,14 @@ class Recurrent(Network):
         neuron: makes a layer of neurons from its size.
         hidden: neurons of each layer.
         readout: what is read, spikes or membranes of the last layer.
-        readout_tau: time constant of the readout in steps, κ = exp(−1/τ); 0: no memory, y_t = W o_t + c.
+        readout_leak: `constant`, or `gated`: computed at each step.
+        readout_tau: time constant of the constant leak in steps, κ = exp(−1/τ); 0: no memory, y_t = W o_t + c.
         weights: how W and R are drawn. `separate`: each U(±1/√fan-in) of its own; `joint`: both U(±1/√(fan-in + size)),
-            as one linear map on [x ; z] would be (the authors' adding task).
+            as one linear map on [x ; z] would be (the authors' adding task); `hidden`: all U(±1/√size), as in
+            torch.nn.RNN and LSTM; `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (their S-MNIST).
+        recurrent_bias: whether R has a bias of its own.
+        norm_steps: if given, W z + c, R z and the readout's drive are batch-normalised, each step with statistics of
+            its own up to this many steps.
     """
 
     def __init__(
@@ -68,53 +82,82 @@ class Recurrent(Network):
         *,
         hidden: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (64,),
         readout: Literal["spikes", "membrane"] = "spikes",
+        readout_leak: Literal["constant", "gated"] = "constant",
         readout_tau: NonNegativeFloat = 20.0,
-        weights: Literal["separate", "joint"] = "separate",
+        weights: Literal["separate", "joint", "hidden", "orthogonal"] = "separate",
+        recurrent_bias: bool = False,
+        norm_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__()
+        self.mixes_samples = norm_steps is not None
         # Synapses are drawn before what neurons draw, so that nets of all neurons start from the same synapses.
+        with torch.random.fork_rng(devices=[]):
+            currents = neuron(1).currents  # a layer of one, to ask
         fan_ins = [inputs, *hidden[:-1]]
-        inward = [nn.Linear(fan_in, size) for fan_in, size in zip(fan_ins, hidden, strict=True)]
-        recurrent = [nn.Linear(size, size, bias=False) for size in hidden]
-        if weights == "joint":
-            for W, R in zip(inward, recurrent, strict=True):
-                _draw_jointly(W, R)
+        inward = [nn.Linear(fan_in, currents * size) for fan_in, size in zip(fan_ins, hidden, strict=True)]
+        recurrent = [nn.Linear(size, currents * size, bias=recurrent_bias) for size in hidden]
+        for W, R in zip(inward, recurrent, strict=True):
+            _draw(W, R, weights)
+        reads: Literal["z", "v"] = "z" if readout == "spikes" else "v"
         κ = math.exp(-1 / readout_tau) if readout_tau else 0.0
-        reading = Readout(hidden[-1], outputs, "z" if readout == "spikes" else "v", κ)
+        reading: Readout
+        if readout_leak == "gated":
+            reading = GatedReadout(hidden[-1], outputs, reads)
+        else:
+            reading = LeakyReadout(hidden[-1], outputs, reads, κ)
         self.layers = nn.ModuleList(
-            RecurrentLayer(W, R, neuron(size)) for W, R, size in zip(inward, recurrent, hidden, strict=True)
+            RecurrentLayer(W, R, neuron(size), norm_steps) for W, R, size in zip(inward, recurrent, hidden, strict=True)
         )
+        self.spiking = self.layers[0].neuron.spiking
         self.readout = reading
+        self.readout_norm = StepBatchNorm(outputs, norm_steps) if norm_steps else None
 
     def initial_state(self, batch: int) -> RecurrentState:
         like = self.readout.linear.weight
         return RecurrentState(
             layers=tuple(layer.neuron.initial_state(batch, like) for layer in self.layers),
             y=like.new_zeros(batch, self.readout.linear.out_features),
+            t=0,
         )
 
     def forward(self, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
         spikes, states = [], []
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            x, layer_state = layer(x, layer_state)
+            x, layer_state = layer.neuron(layer.current(layer.inward(x), layer_state.z, state.t), layer_state)
             spikes.append(x)
             states.append(layer_state)
-        y = self.readout(getattr(states[-1], self.readout.reads), state.y)
-        return Step(y, tuple(spikes)), RecurrentState(tuple(states), y)
+        y = self.read(self.readout.linear(getattr(states[-1], self.readout.reads)), state.y, state.t)
+        return Step(y, tuple(spikes)), RecurrentState(tuple(states), y, state.t + 1)
+
+    def read(self, d: Tensor, y: Tensor, t: int) -> Tensor:
+        """y_t from the readout's linear map and y_{t−1}, [batch, outputs]."""
+        return self.readout(d if self.readout_norm is None else self.readout_norm(d, t), y)
 
     def unroll(self, x: Tensor, state: RecurrentState) -> Window:
         spikes, last = [], []
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            states = layer.unroll(x, layer_state)
+            states = layer.unroll(x, layer_state, state.t)
             x = torch.stack([s.z for s in states])
             spikes.append(x)
             last.append(states[-1])
         o = x if self.readout.reads == "z" else torch.stack([s.v for s in states])
-        y = self.readout.unroll(o, state.y)
-        return Window(y, tuple(spikes), RecurrentState(tuple(last), y[-1]))
+        d = self.readout.linear(o)
+        if self.readout_norm is not None:
+            d = torch.stack([self.readout_norm(d_t, state.t + step) for step, d_t in enumerate(d.unbind(0))])
+        y = self.readout.unroll(d, state.y)
+        return Window(y, tuple(spikes), RecurrentState(tuple(last), y[-1], state.t + len(x)))
 
 
-def _draw_jointly(W: nn.Linear, R: nn.Linear) -> None:
-    bound = 1 / math.sqrt(W.in_features + R.in_features)
-    for parameter in (W.weight, W.bias, R.weight):
-        nn.init.uniform_(parameter, -bound, bound)
+def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:
+    """Draw W, c, R (and R's bias) anew; `separate` is what nn.Linear has done already."""
+    if how == "orthogonal":
+        nn.init.xavier_normal_(W.weight)
+        nn.init.orthogonal_(R.weight)
+        for bias in (W.bias, R.bias):
+            if bias is not None:
+                nn.init.zeros_(bias)
+    elif how != "separate":
+        bound = 1 / math.sqrt(R.in_features + (W.in_features if how == "joint" else 0))
+        for parameter in (W.weight, W.bias, R.weight, R.bias):
+            if parameter is not None:
+                nn.init.uniform_(parameter, -bound, bound)

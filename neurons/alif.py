@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from throughtime.neurons.base import Neuron, Partials
-from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike
+from throughtime.neurons.base import Inflow, Neuron, Partials
+from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
 
@@ -44,6 +44,8 @@ class ALIF(Neuron):
         surrogate: gradient of the spike.
     """
 
+    elementwise: ClassVar[bool] = True
+
     def __init__(
         self,
         size: int,
@@ -66,22 +68,17 @@ class ALIF(Neuron):
 
     def forward(self, current: Tensor, state: ALIFState) -> tuple[Tensor, ALIFState]:
         α, ρ, ϑ, β = self.alpha, self.rho, self.threshold, self.beta
-        v = α * state.v + (1 - α) * current - state.z.detach() * ϑ
+        v = α * state.v + (1 - α) * current - stop_gradient(state.z) * ϑ
         a = ρ * state.a + (1 - ρ) * state.z
         A = ϑ + β * a
         z = spike((v - A) / ϑ, self.surrogate)
         return z, ALIFState(v, a, z)
 
-    def partials(self, state: ALIFState, next_state: ALIFState) -> Partials:
-        α, ρ, β = self.alpha, self.rho, self.beta
-        ψ_before, ψ = self._psi(state), self._psi(next_state)
+    def partials(self, current: Tensor, state: ALIFState, next_state: ALIFState) -> Partials:
+        α, ρ, ϑ, β = self.alpha, self.rho, self.threshold, self.beta
+        ψ = SURROGATES[self.surrogate].h((next_state.v - ϑ - β * next_state.a) / ϑ) / ϑ
         return Partials(
-            state={("v", "v"): α, ("a", "v"): (1 - ρ) * ψ_before, ("a", "a"): ρ - (1 - ρ) * ψ_before * β},
-            current={"v": 1 - α},
-            spikes={"v": ψ, "a": -β * ψ},
+            before={("v", "v"): α, ("a", "a"): ρ, ("a", "z"): 1 - ρ},
+            now={("z", "v"): ψ, ("z", "a"): -β * ψ},
+            inflows={"current": Inflow({"v": 1 - α})},
         )
-
-    def _psi(self, state: ALIFState) -> Tensor:
-        """ψ = ∂z/∂v."""
-        ϑ = self.threshold
-        return SURROGATES[self.surrogate]((state.v - ϑ - self.beta * state.a) / ϑ) / ϑ

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from throughtime.neurons.base import Neuron, Partials
-from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike
+from throughtime.neurons.base import Inflow, Neuron, Partials
+from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
 
@@ -39,6 +39,8 @@ class LIF(Neuron):
         surrogate: gradient of the spike.
     """
 
+    elementwise: ClassVar[bool] = True
+
     def __init__(
         self,
         size: int,
@@ -58,14 +60,11 @@ class LIF(Neuron):
 
     def forward(self, current: Tensor, state: LIFState) -> tuple[Tensor, LIFState]:
         α, ϑ = self.alpha, self.threshold
-        v = α * state.v + (1 - α) * current - state.z.detach() * ϑ
+        v = α * state.v + (1 - α) * current - stop_gradient(state.z) * ϑ
         z = spike((v - ϑ) / ϑ, self.surrogate)
         return z, LIFState(v, z)
 
-    def partials(self, state: LIFState, next_state: LIFState) -> Partials:
-        ϑ, h = self.threshold, SURROGATES[self.surrogate]
-        return Partials(
-            state={("v", "v"): self.alpha},
-            current={"v": 1 - self.alpha},
-            spikes={"v": h((next_state.v - ϑ) / ϑ) / ϑ},
-        )
+    def partials(self, current: Tensor, state: LIFState, next_state: LIFState) -> Partials:
+        α, ϑ, h = self.alpha, self.threshold, SURROGATES[self.surrogate].h
+        ψ = h((next_state.v - ϑ) / ϑ) / ϑ
+        return Partials(before={("v", "v"): α}, now={("z", "v"): ψ}, inflows={"current": Inflow({"v": 1 - α})})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
-from pydantic import NonNegativeFloat
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from throughtime.neurons.base import Neuron
-from throughtime.neurons.surrogate import SurrogateName, spike
+from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
+from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.registry import neuron
 
 
@@ -25,23 +25,30 @@ class LTCState(NamedTuple):
 class LTC(Neuron):
     """Spiking neuron whose time constants are computed anew at each step from the current and the state.
 
-        a_t = σ(W_M [I_t ; v_{t−1}] + b_M)               fraction of the gap to I_t closed in this step
-        ρ_t = σ(W_A [I_t ; b_{t−1}] + b_A)               what adaptation keeps
+        a_t = σ(κ₁ (W_M [I_t ; v_{t−1}] + b_M))          fraction of the gap to I_t closed in this step
+        ρ_t = σ(κ₂ (W_A [I_t ; b_{t−1}] + b_A))          what adaptation keeps
         b_t = ρ_t b_{t−1} + (1 − ρ_t) z_{t−1}
         θ_t = b_0 + β b_t
         ṽ_t = v_{t−1} + a_t (I_t − v_{t−1})
         z_t = H(ṽ_t − θ_t)
         v_t = (1 − z_t) ṽ_t                              reset to 0; the gradient flows through z_t
 
-    The gates see all neurons of the layer, so a neuron's state depends on the others' states and eligibility traces
-    of single synapses do not exist: no `partials`. β = 0 is the neuron of the authors' adding task (fixed threshold;
-    the adaptation gate is then not made). Cost: two products with [2 size, size] matrices a step and about 20
-    elementwise operations; state 3 × size numbers. Source: Yin, Corradi and Bohte 2023, as released (dense layers).
+    The gates see all neurons of the layer, so a neuron's state depends on the others' states: `partials` has the
+    diagonal of the step's Jacobian only. Cost: two products with [2 size, size] matrices a step and about 20
+    elementwise operations; state 3 × size numbers. Source: Yin, Corradi and Bohte 2023, as released (dense layers;
+    their convolutional ones sum the gates' inputs).
 
     Args:
         size: neurons.
+        gate_input: of W_M: `concatenated`, [I_t ; v_{t−1}], W_M is [size, 2 size]; `summed`, I_t + v_{t−1}, W_M is
+            [size, size]. Of W_A likewise.
+        adaptation: `gated`, as above; `off`: b = 0, θ = b_0, no gate W_A; `unused`: off, but W_A is there and learns
+            nothing, as in the authors' adding task.
         b0: b_0, threshold at rest.
         beta: β, how far full adaptation raises the threshold.
+        slope: κ₁ and κ₂: `fixed` at 1, or `trained`, from 1.
+        reset_gradient: whether the gradient flows through z_t into v_t.
+        initial: state before a sequence: `zero`; `random`, the authors': v from U(0, 1), also at test, and b = b_0.
         surrogate: gradient of the spike.
     """
 
@@ -49,25 +56,93 @@ class LTC(Neuron):
         self,
         size: int,
         *,
+        gate_input: Literal["concatenated", "summed"] = "concatenated",
+        adaptation: Literal["gated", "off", "unused"] = "gated",
         b0: float = 0.1,
-        beta: NonNegativeFloat = 1.8,
+        beta: PositiveFloat = 1.8,
+        slope: Literal["fixed", "trained"] = "fixed",
+        reset_gradient: bool = True,
+        initial: Literal["zero", "random"] = "zero",
         surrogate: SurrogateName = "multi_gaussian",
     ) -> None:
         super().__init__(size)
-        self.b0, self.beta, self.surrogate = b0, beta, surrogate
-        self.membrane_gate = nn.Linear(2 * size, size)
-        self.adaptation_gate = nn.Linear(2 * size, size) if beta else None
+        self.gate_input, self.b0, self.beta, self.surrogate = gate_input, b0, beta, surrogate
+        self.adaptive, self.reset_gradient, self.initial = adaptation == "gated", reset_gradient, initial
+        reads = 2 * size if gate_input == "concatenated" else size
+        self.membrane_gate = nn.Linear(reads, size)
+        self.adaptation_gate = nn.Linear(reads, size) if adaptation != "off" else None
+        if adaptation == "unused":
+            self.adaptation_gate.requires_grad_(False)
+        for name in ("membrane_slope", "adaptation_slope"):
+            trained = slope == "trained" and (self.adaptive or name == "membrane_slope")
+            self.register_parameter(name, nn.Parameter(torch.ones(())) if trained else None)
 
     def initial_state(self, batch: int, like: Tensor) -> LTCState:
         zeros = like.new_zeros(batch, self.size)
-        return LTCState(v=zeros, b=zeros, z=zeros)
+        if self.initial == "zero":
+            return LTCState(v=zeros, b=zeros, z=zeros)
+        return LTCState(v=torch.rand_like(zeros), b=zeros + self.b0, z=zeros)
 
     def forward(self, current: Tensor, state: LTCState) -> tuple[Tensor, LTCState]:
-        a = torch.sigmoid(self.membrane_gate(torch.cat((current, state.v), 1)))
-        b = state.b
-        if self.adaptation_gate is not None:
-            ρ = torch.sigmoid(self.adaptation_gate(torch.cat((current, state.b), 1)))
+        a = self._gate(self.membrane_gate, self.membrane_slope, self._gate_input(current, state.v))
+        b, θ = state.b, self.b0
+        if self.adaptive:
+            ρ = self._gate(self.adaptation_gate, self.adaptation_slope, self._gate_input(current, state.b))
             b = torch.lerp(state.z, state.b, ρ)
+            θ = self.b0 + self.beta * b
         v = torch.lerp(state.v, current, a)
-        z = spike(v - (self.b0 + self.beta * b), self.surrogate)
-        return z, LTCState((1 - z) * v, b, z)
+        z = spike(v - θ, self.surrogate)
+        return z, LTCState((1 - (z if self.reset_gradient else stop_gradient(z))) * v, b, z)
+
+    def _gate_input(self, current: Tensor, state: Tensor) -> Tensor:
+        return torch.cat((current, state), 1) if self.gate_input == "concatenated" else current + state
+
+    @staticmethod
+    def _gate(gate: nn.Linear, slope: Tensor | None, q: Tensor) -> Tensor:
+        return torch.sigmoid(gate(q) if slope is None else slope * gate(q))
+
+    def partials(self, current: Tensor, state: LTCState, next_state: LTCState) -> Partials:
+        """The diagonal: of W_M and W_A, what neuron j's own current and state do to its own gates."""
+        β, z = self.beta, next_state.z
+        inflows: dict[str, Inflow] = {}
+        on_current: dict[str, Factor] = {}
+        before: dict[tuple[str, str], Factor] = {}
+        gap = current - state.v
+        a, by_current, by_state = self._gate_partials("membrane", current, state.v, "ṽ", gap, inflows)
+        on_current["ṽ"] = a + by_current
+        before["ṽ", "v"] = 1 - a + by_state
+        ṽ, θ, now = torch.lerp(state.v, current, a), self.b0, {}
+        if not self.adaptive:
+            before["b", "b"] = 1.0
+        else:
+            fall = state.b - state.z
+            ρ, by_current, by_state = self._gate_partials("adaptation", current, state.b, "b", fall, inflows)
+            on_current["b"] = by_current
+            before["b", "b"] = ρ + by_state
+            before["b", "z"] = 1 - ρ
+            θ = self.b0 + β * next_state.b
+        ψ = SURROGATES[self.surrogate].h(ṽ - θ)
+        now["z", "ṽ"] = ψ
+        if self.adaptive:
+            now["z", "b"] = -β * ψ
+        now["v", "ṽ"] = 1 - z
+        if self.reset_gradient:
+            now["v", "z"] = -ṽ
+        return Partials(before, now, {"current": Inflow(on_current), **inflows})
+
+    def _gate_partials(
+        self, name: str, current: Tensor, state: Tensor, s: str, reach: Tensor, inflows: dict[str, Inflow]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a gate σ(κ g) that moves s by `reach` where it opens: its value, and what its own neuron's current and
+        state do to s through it. Adds the inflows of the gate's map and slope."""
+        gate, κ = getattr(self, f"{name}_gate"), getattr(self, f"{name}_slope")
+        q = self._gate_input(current, state)
+        g = gate(q)
+        value = torch.sigmoid(g if κ is None else κ * g)
+        by_slope = reach * value * (1 - value)
+        by_g = by_slope if κ is None else by_slope * κ
+        inflows[f"{name}_gate"] = Inflow({s: by_g}, presynaptic=q)
+        if κ is not None:
+            inflows[f"{name}_slope"] = Inflow({s: by_slope * g})
+        W_I, W_s = gate.weight[:, : self.size].diagonal(), gate.weight[:, -self.size :].diagonal()
+        return value, by_g * W_I, by_g * W_s

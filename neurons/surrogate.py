@@ -1,23 +1,37 @@
-"""Surrogate gradients: the spike is a step, its backward pass multiplies by a smooth h(x) instead of the delta."""
+"""Surrogate gradients: the spike is a step, its backward pass multiplies by a smooth h(x) instead of the delta.
+
+Each surrogate comes with the smooth function whose derivative it is. In `smoothed()` spikes are that function and
+nothing is held constant, so that the gradient of a network is a true one and can be compared with differences.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-SurrogateName = Literal["multi_gaussian", "triangle"]
+SurrogateName = Literal["multi_gaussian", "wide_multi_gaussian", "triangle", "fast_sigmoid", "arctan"]
 
 
-def multi_gaussian(x: Tensor) -> Tensor:
+class Surrogate(NamedTuple):
+    """h(x), and S(x) with S′ = h."""
+
+    h: Callable[[Tensor], Tensor]
+    smooth: Callable[[Tensor], Tensor]
+
+
+def multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
     """h(x) = γ [(1+η) g(x; 0, l) − η g(x; l, s·l) − η g(x; −l, s·l)], g(x; μ, ς) the normal density.
 
-    γ = 0.5, l = 0.3, s = 6, η = 0.15; h(0) = 0.731853. Source: Yin, Corradi and Bohte 2023 (their released code).
+    γ = 0.5, s = 6, η = 0.15; l is `width`, 0.3 in Yin, Corradi and Bohte 2023 (h(0) = 0.731853) and 0.5, here called
+    wide_multi_gaussian, in their ASRNN of 2021 (h(0) = 0.439112). Source: their released code.
     """
-    γ, l, s, η = 0.5, 0.3, 6.0, 0.15
+    γ, l, s, η = 0.5, width, 6.0, 0.15
 
     def g(x: Tensor, ς: float) -> Tensor:
         return torch.exp(-x.square() / (2 * ς**2)) / (ς * math.sqrt(2 * math.pi))
@@ -25,23 +39,76 @@ def multi_gaussian(x: Tensor) -> Tensor:
     return γ * ((1 + η) * g(x, l) - η * (g(x - l, s * l) + g(x + l, s * l)))
 
 
+def _smooth_multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
+    γ, l, s, η = 0.5, width, 6.0, 0.15
+    Φ = torch.special.ndtr
+    return γ * ((1 + η) * Φ(x / l) - η * (Φ((x - l) / (s * l)) + Φ((x + l) / (s * l))))
+
+
 def triangle(x: Tensor) -> Tensor:
     """h(x) = γ max(0, 1 − |x|), γ = 0.3. Source: Bellec et al. 2020, Methods."""
     return 0.3 * torch.relu(1 - x.abs())
 
 
-SURROGATES: dict[SurrogateName, Callable[[Tensor], Tensor]] = {
-    "multi_gaussian": multi_gaussian,
-    "triangle": triangle,
+def _smooth_triangle(x: Tensor) -> Tensor:
+    x = x.clamp(-1, 1)
+    return 0.3 * (0.5 + x - x * x.abs() / 2)
+
+
+def fast_sigmoid(x: Tensor) -> Tensor:
+    """h(x) = 1 / (1 + k |x|)², k = 25. Source: Zenke and Ganguli 2018, with the slope of snntorch."""
+    return 1 / (1 + 25 * x.abs()).square()
+
+
+def _smooth_fast_sigmoid(x: Tensor) -> Tensor:
+    return x / (1 + 25 * x.abs())
+
+
+def arctan(x: Tensor) -> Tensor:
+    """h(x) = (α/2) / (1 + (π α x / 2)²), α = 2. Source: Fang et al. 2021."""
+    return 1 / (1 + (math.pi * x).square())
+
+
+def _smooth_arctan(x: Tensor) -> Tensor:
+    return torch.atan(math.pi * x) / math.pi + 0.5
+
+
+SURROGATES: dict[SurrogateName, Surrogate] = {
+    "multi_gaussian": Surrogate(multi_gaussian, _smooth_multi_gaussian),
+    "wide_multi_gaussian": Surrogate(
+        lambda x: multi_gaussian(x, 0.5),
+        lambda x: _smooth_multi_gaussian(x, 0.5),
+    ),
+    "triangle": Surrogate(triangle, _smooth_triangle),
+    "fast_sigmoid": Surrogate(fast_sigmoid, _smooth_fast_sigmoid),
+    "arctan": Surrogate(arctan, _smooth_arctan),
 }
+assert set(SURROGATES) == set(get_args(SurrogateName))
+
+_smoothed: ContextVar[bool] = ContextVar("smoothed", default=False)
+
+
+@contextmanager
+def smoothed() -> Iterator[None]:
+    """In here every spike is its surrogate's smooth function, and `stop_gradient` stops nothing."""
+    token = _smoothed.set(True)
+    try:
+        yield
+    finally:
+        _smoothed.reset(token)
 
 
 class _Spike(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, h: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.h = h
+    def forward(x: Tensor, h: Callable[[Tensor], Tensor]) -> Tensor:
         return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Callable[[Tensor], Tensor]], output: Tensor) -> None:
+        x, ctx.h = inputs
+        ctx.save_for_backward(x)
 
     @staticmethod
     def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:
@@ -51,4 +118,11 @@ class _Spike(torch.autograd.Function):
 
 def spike(x: Tensor, surrogate: SurrogateName) -> Tensor:
     """H(x), with H(0) = 0, in the dtype of x; its gradient is the named surrogate's h(x)."""
-    return _Spike.apply(x, SURROGATES[surrogate])
+    if _smoothed.get():
+        return SURROGATES[surrogate].smooth(x)
+    return _Spike.apply(x, SURROGATES[surrogate].h)
+
+
+def stop_gradient(z: Tensor) -> Tensor:
+    """z, held constant: what a neuron leaves out of its gradient on purpose, such as the reset."""
+    return z if _smoothed.get() else z.detach()

@@ -1,0 +1,36 @@
+"""Batch normalisation with statistics of their own for each time step."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class StepBatchNorm(nn.Module):
+    """Normalise over the batch at each time step, with running statistics of that step.
+
+        x̂_t = w (x_t − mean_t) / √(var_t + ε) + c
+
+    w and c are shared by all steps; mean_t and var_t are those of the batch in training (where running ones follow
+    with momentum 0.1) and the running ones in evaluation. Steps beyond the last share its statistics. Samples of a
+    batch are not independent, and a batch of one cannot be trained on. Source: Yin, Corradi and Bohte 2023, as
+    released (S-MNIST; w starts at 0.1).
+
+    Args:
+        features: width.
+        steps: time steps with statistics of their own.
+    """
+
+    def __init__(self, features: int, steps: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((features,), 0.1))
+        self.bias = nn.Parameter(torch.zeros(features))
+        self.register_buffer("running_mean", torch.zeros(steps, features))
+        self.register_buffer("running_var", torch.ones(steps, features))
+
+    def forward(self, x: Tensor, t: int) -> Tensor:
+        """Step t: x [batch, features]."""
+        t = min(t, len(self.running_mean) - 1)
+        mean, var = self.running_mean[t], self.running_var[t]
+        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training)

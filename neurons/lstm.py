@@ -1,0 +1,50 @@
+"""Long short-term memory."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.neurons.base import Neuron
+from throughtime.registry import neuron
+
+
+class LSTMState(NamedTuple):
+    """Cell state c, and h twice, as v and as z, [batch, size]."""
+
+    c: Tensor
+    v: Tensor
+    z: Tensor
+
+
+@neuron("lstm")
+class LSTM(Neuron):
+    """LSTM cell, of four currents I, F, G, O.
+
+        c_t = σ(F_t) c_{t−1} + σ(I_t) tanh(G_t)
+        h_t = σ(O_t) tanh(c_t)
+
+    It does not spike: h is both what it sends and what a membrane readout reads, v_t = z_t = h_t. With a bias on the
+    recurrent weights a layer is torch.nn.LSTM. Cost: about 9 elementwise operations a step; state 3 × size numbers.
+    Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000; the order of the currents is
+    torch.nn.LSTM's.
+
+    Args:
+        size: cells.
+    """
+
+    currents: ClassVar[int] = 4
+    spiking: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = True
+
+    def initial_state(self, batch: int, like: Tensor) -> LSTMState:
+        zeros = like.new_zeros(batch, self.size)
+        return LSTMState(c=zeros, v=zeros, z=zeros)
+
+    def forward(self, current: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        I, F, G, O = current.chunk(4, 1)
+        c = torch.sigmoid(F) * state.c + torch.sigmoid(I) * torch.tanh(G)
+        h = torch.sigmoid(O) * torch.tanh(c)
+        return h, LSTMState(c, v=h, z=h)

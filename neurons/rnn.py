@@ -1,0 +1,42 @@
+"""Cell of the plain recurrent network."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.neurons.base import Neuron
+from throughtime.registry import neuron
+
+
+class RNNState(NamedTuple):
+    """h twice, as v and as z, [batch, size]."""
+
+    v: Tensor
+    z: Tensor
+
+
+@neuron("rnn")
+class RNN(Neuron):
+    """Cell without a memory of its own, of the plain recurrent network: h_t = tanh(I_t).
+
+    It does not spike: h is both what it sends and what a membrane readout reads, v_t = z_t = h_t. With a bias on the
+    recurrent weights a layer is torch.nn.RNN. Cost: one elementwise operation a step; state 2 × size numbers. Source:
+    Elman 1990.
+
+    Args:
+        size: cells.
+    """
+
+    spiking: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = True
+
+    def initial_state(self, batch: int, like: Tensor) -> RNNState:
+        zeros = like.new_zeros(batch, self.size)
+        return RNNState(v=zeros, z=zeros)
+
+    def forward(self, current: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
+        h = torch.tanh(current)
+        return h, RNNState(v=h, z=h)
