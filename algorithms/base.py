@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network, Window, detached
@@ -32,6 +32,14 @@ class Learnt(NamedTuple):
     """Scalar, without a graph: what the rule minimised here, regularisers left out; None if nothing."""
 
 
+class Observation(NamedTuple):
+    """Something a rule measured of itself over an epoch; it goes into the learning curve and the record."""
+
+    value: float
+    unit: str
+    method: str
+
+
 class LearningRule(ABC):
     """Assigns credit through time, one window of the sequence at a time.
 
@@ -53,6 +61,15 @@ class LearningRule(ABC):
         """Why the rule cannot train this network on this task with sequences of `steps`; None if it can."""
         return None
 
+    def remark(self, network: Network) -> str | None:
+        """What tables must say beside this rule's numbers on this network: an approximation it makes there, and not
+        everywhere; None if nothing."""
+        return None
+
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """What the rule itself learns, after `start`: the optimiser steps it together with the network's."""
+        return ()
+
     def start(self, network: Network, task: Task, steps: int) -> None:
         """Before the first batch: what is to be trained. A rule that keeps something for the whole training adds it."""
         self.network, self.task, self.steps = network, task, steps
@@ -70,8 +87,9 @@ class LearningRule(ABC):
         """The sequence is over: let go of what was kept for it."""
         self.state = None
 
-    def end_epoch(self) -> None:
-        """The training data have been seen once more."""
+    def end_epoch(self) -> dict[str, Observation]:
+        """The training data have been seen once more; returns what the rule measured of itself, by name."""
+        return {}
 
     def window_loss(self, x: Tensor, target: Tensor, loss_at: LossAt) -> tuple[Tensor, Window]:
         """Unroll the network over x from the kept state, cut off from what came before; advance the kept state.

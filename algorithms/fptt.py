@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from throughtime.algorithms.base import Claims, LearningRule, Learnt
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
+from throughtime.algorithms.base import Claims, LearningRule, Learnt, Observation
+from throughtime.algorithms.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
 from throughtime.algorithms.tbptt import ramp
-from throughtime.datasets.task import Task
-from throughtime.networks.base import Network
+from throughtime.datasets.task import Classification, Task
+from throughtime.networks.base import Network, Window
 from throughtime.registry import algorithm
 
 
@@ -19,25 +21,31 @@ from throughtime.registry import algorithm
 class FPTT(LearningRule):
     """Forward propagation through time: an update at each of K parts, held near a running mean of the weights.
 
-        dynamic loss of part p       (p+1)/K · ℓ_p(W) + R(W),    R(W) = (α/2) ‖W − W̄‖² − ⟨W, λ⟩
-        after the optimiser's step   λ ← λ − α (W − W̄)
-                                     W̄ ← (1−β) W̄ + β W − (β/α) λ      (the new λ)
+        dynamic loss of part p    w_p ℓ_p(W) + (1 − w_p) L_aux(W) + R(W),     w_p = (p+1)/K
+        `code`     ∇R = α (W − W̄) − (1 − ϱ) λ
+                   after the step     λ ← λ − α (W − W̄),     W̄ ← (1−β) W̄ + β W − (β/α) λ
+        `paper`    ∇R = α (W − W̄) − ½ ∇ℓ_{p−1}(W)
+                   after the step     W̄ ← ½ (W̄ + W) − ∇ℓ_p(W) / (2α),     ∇ℓ_p by a second forward and backward pass
+        `none`     R = 0: truncated BPTT with the same windows and weights
         at the end of an epoch       W ← W̄
 
     The state at the start of a part is held constant, so credit runs back T/K steps at most; what reaches further is
-    left to R. At K = T a part is one step, at K = 1 the gradient is BPTT's. Without R it is truncated BPTT with the
-    same windows and weights. Time O(T) and K updates a sequence; memory O(T/K), and two more copies of the weights.
-    Source: Kag and Saligrama 2021; the arithmetic is that of the code of Kag and of Yin, Corradi and Bohte 2023, whose
-    printed equation has λ/2 in place of λ.
+    left to R. At K = T a part is one step, at K = 1 the gradient of `none` is BPTT's. Time O(T) and K updates a
+    sequence (`paper`: twice that); memory O(T/K), and two more copies of the weights. Records `regulariser_ratio`,
+    ‖∇R‖ over ‖∇ℓ‖. Source: Kag and Saligrama 2021; Yin, Corradi and Bohte 2023; forms in `dynamic_regulariser.py`.
 
     Args:
         parts: K, such that T can be cut into K windows of ceil(T/K) steps, the last one shorter; null: K = T.
+        form: of the regulariser.
         alpha: α, strength of the regulariser.
-        beta: β, how fast the mean follows. At 0.5 the old mean cancels: W̄ = W − λ/(2α), λ the one before the update.
-        regulariser: whether R is there; without it `W ← W̄` does not happen either.
+        beta: β of the code form, how fast the mean follows. At 0.5 the old mean cancels: W̄ = W − λ/(2α), λ the one
+            before the update.
+        rho: ϱ of the code form; 0 in everything that was published.
         adopt_mean: whether W ← W̄ at the end of an epoch.
-        weights: of part p: `ramp`, (p+1)/K; `authors`, the p + 1/K of their adding-task script.
+        weights: w_p: `ramp`, (p+1)/K; `authors`, the p + 1/K of their adding-task script.
         last_part: whether the last part is trained on; the authors' adding-task loop stops one part short of the end.
+        auxiliary: L_aux, for classification: `off`; `authors`, as in `auxiliary_loss.py`.
+        auxiliary_uniform_epochs: epochs in which the auxiliary distribution is uniform.
     """
 
     claims = Claims(gradient="truncated", memory="O(K)")
@@ -46,68 +54,110 @@ class FPTT(LearningRule):
         self,
         *,
         parts: PositiveInt | None = None,
+        form: Literal["code", "paper", "none"] = "code",
         alpha: PositiveFloat = 0.1,
         beta: PositiveFloat = 0.5,
-        regulariser: bool = True,
+        rho: float = 0.0,
         adopt_mean: bool = True,
         weights: Literal["ramp", "authors"] = "ramp",
         last_part: bool = True,
+        auxiliary: Literal["off", "authors"] = "off",
+        auxiliary_uniform_epochs: NonNegativeInt = 0,
     ) -> None:
-        self.parts, self.alpha, self.beta = parts, alpha, beta
-        self.regulariser, self.adopt_mean = regulariser, adopt_mean
-        self.weights, self.last_part = weights, last_part
+        if auxiliary != "off" and weights != "ramp":
+            raise ValueError("the auxiliary loss weighs 1 − (p+1)/K: it needs weights: ramp")
+        self.parts, self.form, self.alpha, self.beta, self.rho = parts, form, alpha, beta, rho
+        self.adopt_mean, self.weights, self.last_part = adopt_mean, weights, last_part
+        self.auxiliary, self.auxiliary_uniform_epochs = auxiliary, auxiliary_uniform_epochs
 
     def window(self, steps: int) -> int:
         return -(-steps // min(self.parts or steps, steps))
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
-        cut = -(-steps // self.window(steps))
+        cut = self._parts(steps)
         if self.parts and cut != self.parts:
             return f"{steps} steps cannot be cut into {self.parts} parts: windows of {self.window(steps)} make {cut}"
+        if self.auxiliary != "off" and not isinstance(task, Classification):
+            return "the auxiliary loss is a distribution over classes: it needs classification"
         return None
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.W = [p for p in network.parameters() if p.requires_grad] if self.regulariser else []
-        self.mean = [p.detach().clone() for p in self.W]
-        self.lam = [torch.zeros_like(p) for p in self.W]
+        self.W = [p for p in network.parameters() if p.requires_grad]
+        self.regulariser: DynamicRegulariser | None = None
+        if self.form == "code":
+            self.regulariser = CodeForm(self.W, self.alpha, self.beta, self.rho)
+        elif self.form == "paper":
+            self.regulariser = PaperForm(self.W, self.alpha)
+        self.auxiliary_loss: AuxiliaryLoss | None = None
+        if self.auxiliary == "authors" and isinstance(task, Classification):
+            classes = task.classes
+            self.auxiliary_loss = AuxiliaryLoss(classes, self._parts(steps), self.auxiliary_uniform_epochs, self.W[0])
+        self.epoch = 0
+        self.squares = self.W[0].new_zeros(2)
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
         if t + len(x) == self.steps and not self.last_part:
             with torch.no_grad():
                 _, window = self.window_loss(x, target, "end")
             return Learnt(window.outputs[-1], None)
-        loss, window = self.window_loss(x, target, "end")
-        loss = loss * self._weight(t)
+        before = self.state
+        loss, window = self._loss(x, target, t)
         loss.backward()
-        self._add_regulariser_gradient()
-        self.update()
-        self._advance_mean()
-        return Learnt(window.outputs[-1].detach(), loss.detach())
+        if self.regulariser is None:
+            self.update()
+        else:
+            self._add_gradient_of(self.regulariser)
+            self.update()
+            after_update: list[Tensor] = []
+            if self.regulariser.needs_gradient_after_update:
+                after_update = self._gradient_from(before, x, target, t)
+            self.regulariser.advance(after_update)
+        output = window.outputs[-1].detach()
+        if self.auxiliary_loss is not None:
+            self.auxiliary_loss.learn(output, target, t // self.window(self.steps))
+        return Learnt(output, loss.detach())
 
-    def end_epoch(self) -> None:
-        with torch.no_grad():
-            if self.adopt_mean:
-                for W, W_mean in zip(self.W, self.mean, strict=True):
-                    W.copy_(W_mean)
+    def end_epoch(self) -> dict[str, Observation]:
+        self.epoch += 1
+        if self.regulariser is None:
+            return {}
+        if self.adopt_mean:
+            self.regulariser.adopt_mean()
+        of_R, of_loss = self.squares.sqrt().tolist()
+        self.squares.zero_()
+        if of_loss == 0:
+            return {}
+        method = "‖∇R‖ / ‖∇ℓ‖: root mean squares over the updates of the last epoch, before clipping"
+        return {"regulariser_ratio": Observation(of_R / of_loss, "1", method)}
 
-    def _weight(self, t: int) -> float:
+    def _parts(self, steps: int) -> int:
+        return -(-steps // self.window(steps))
+
+    def _loss(self, x: Tensor, target: Tensor, t: int) -> tuple[Tensor, Window]:
+        """w_p ℓ_p + (1 − w_p) L_aux; advances the state."""
+        loss, window = self.window_loss(x, target, "end")
         K = self.window(self.steps)
-        if self.weights == "ramp":
-            return ramp(t, K, self.steps)
-        return t // K + 1 / -(-self.steps // K)
+        if self.weights == "authors":
+            return loss * (t // K + 1 / self._parts(self.steps)), window
+        w = ramp(t, K, self.steps)
+        loss = w * loss
+        if self.auxiliary_loss is not None and w < 1:
+            loss = loss + (1 - w) * self.auxiliary_loss(window.outputs[-1], target, t // K, self.epoch)
+        return loss, window
 
     @torch.no_grad()
-    def _add_regulariser_gradient(self) -> None:
-        """∂R/∂W = α (W − W̄) − λ, in closed form."""
-        α = self.alpha
-        for W, W_mean, λ in zip(self.W, self.mean, self.lam, strict=True):
-            gradient = (W - W_mean).mul_(α).sub_(λ)
-            W.grad = gradient if W.grad is None else W.grad.add_(gradient)
+    def _add_gradient_of(self, regulariser: DynamicRegulariser) -> None:
+        """Add ∇R to ∇ℓ, and both squared norms to the epoch's sums."""
+        of_R = regulariser.gradient()
+        of_loss = [w.grad for w in self.W if w.grad is not None]
+        self.squares += torch.stack([sum(g.square().sum() for g in gradients) for gradients in (of_R, of_loss)])
+        for w, g in zip(self.W, of_R, strict=True):
+            w.grad = g if w.grad is None else w.grad.add_(g)
 
-    @torch.no_grad()
-    def _advance_mean(self) -> None:
-        α, β = self.alpha, self.beta
-        for W, W_mean, λ in zip(self.W, self.mean, self.lam, strict=True):
-            λ.sub_(W - W_mean, alpha=α)
-            W_mean.mul_(1 - β).add_(W, alpha=β).sub_(λ, alpha=β / α)
+    def _gradient_from(self, before: Any, x: Tensor, target: Tensor, t: int) -> list[Tensor]:
+        """∇ℓ_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
+        going_on, self.state = self.state, before
+        loss, _ = self._loss(x, target, t)
+        self.state = going_on
+        return list(torch.autograd.grad(loss, self.W, allow_unused=True, materialize_grads=True))

@@ -34,7 +34,7 @@ class Classification:
     higher_is_better = True
 
     def __init__(self, classes: int) -> None:
-        self.chance = 1 / classes
+        self.classes, self.chance = classes, 1 / classes
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(output, target)

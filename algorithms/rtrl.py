@@ -1,0 +1,102 @@
+"""Real-time recurrent learning: the exact gradient, carried forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, jacrev, vmap
+
+from throughtime.algorithms.base import Claims, LearningRule, Learnt, LossAt
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network, mapped, tensors
+from throughtime.registry import algorithm
+
+LARGEST = 1_000_000
+"""State variables × parameters a sample, above which the rule declines."""
+
+
+@algorithm("rtrl")
+class RTRL(LearningRule):
+    """Real-time recurrent learning: how every parameter moves every state variable, carried forward in time.
+
+        M^t = (∂s_t/∂s_{t−1}) M^{t−1} + ∂s_t/∂θ,      M^0 = 0
+        dE/dθ = Σ_t (∂E/∂y_t) ((∂y_t/∂s_{t−1}) M^{t−1} + ∂y_t/∂θ),      E = ℓ_T  or  (1/T) Σ_t ℓ_t
+
+    s is the whole state of the network, all layers and the readout. Nothing is dropped: the gradient is BPTT's, known
+    at every step and not only at the end. The online truth that other rules are measured against, for tiny networks.
+    One update a sequence. With S state variables and P parameters, memory O(1) in T, batch × S × P numbers; time
+    O(batch × S² × P) a step. Source: Williams and Zipser 1989.
+
+    Args:
+        loss_at: `end`: E = ℓ_T; `every`: the mean over all steps.
+    """
+
+    claims = Claims(gradient="exact", memory="O(1)")
+
+    def __init__(self, *, loss_at: LossAt = "end") -> None:
+        self.loss_at = loss_at
+
+    def window(self, steps: int) -> int:
+        return 1
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if network.mixes_samples:
+            return "batch normalisation makes a sample's state depend on the other samples"
+        S = sum(s.shape[1] for s in tensors(network.initial_state(1)))
+        P = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        if S * P > LARGEST:
+            return (
+                f"{S} state variables x {P} parameters are more than {LARGEST} numbers a sample; a rule for tiny nets"
+            )
+        return None
+
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        self.θ = {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        self.M: Tensor | None = None
+
+    @torch.no_grad()
+    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
+        template = mapped(lambda s: s[:1], self.state)
+
+        def step(θ: dict[str, Tensor], s: Tensor, x_t: Tensor) -> Tensor:
+            """One sample: the state after the step and, behind it, the output."""
+            parts = iter(s.split([part.shape[1] for part in tensors(template)]))
+            state = mapped(lambda _: next(parts)[None], template)
+            shown, after = functional_call(self.network, θ, (x_t[None], state))
+            return torch.cat([*(part[0] for part in tensors(after)), shown.output[0]])
+
+        s = torch.cat(tensors(self.state), 1)
+        by_θ, by_s = vmap(jacrev(step, argnums=(0, 1)), in_dims=(None, 0, 0))(self.θ, s, x[0])
+        D = torch.cat([by_θ[name].reshape(*by_s.shape[:2], -1) for name in self.θ], 2)
+        if self.M is not None:
+            D = D + by_s @ self.M
+        S = s.shape[1]
+        self.M = D[:, :S].clone()  # a view would keep the rows of the output alive too
+        shown, self.state = self.network(x[0], self.state)
+        y = shown.output
+
+        last = t + 1 == self.steps
+        if not last and self.loss_at == "end":
+            return Learnt(y, None)
+        with torch.enable_grad():
+            y = y.detach().requires_grad_()
+            loss = self.task.loss(y, target)
+            (δ,) = torch.autograd.grad(loss, y)
+        self._accumulate(torch.einsum("bo,bop->p", δ / self.steps if self.loss_at == "every" else δ, D[:, S:]))
+        if last:
+            self.update()
+        return Learnt(y.detach(), loss.detach())
+
+    def end(self) -> None:
+        super().end()
+        del self.M
+
+    def _accumulate(self, gradient: Tensor) -> None:
+        for p, g in zip(self.θ.values(), gradient.split([p.numel() for p in self.θ.values()]), strict=True):
+            p.grad = g.view_as(p).clone() if p.grad is None else p.grad.add_(g.view_as(p))

@@ -1,0 +1,64 @@
+"""Eligibility traces of one layer: how each synapse has moved its neuron's state, carried forward in time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from throughtime.neurons.base import Factor, Partials
+
+Trace = dict[str, Tensor]
+"""ε of one inflow, by variable s: [batch, currents, size, fan-in]; 1 in place of size where all neurons share it."""
+
+
+class Traces:
+    """ε of all that flows into a layer: its synapses, and the maps and parameters its neurons learn themselves.
+
+        ε_s^t = Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (∂s_t/∂I_t) p^t + Σ_q (∂s_t/∂q_t) ε_q^t
+
+    p is what the inflow reads: of the current (x_t, z_{t−1}, 1), of a map its input and 1, of a parameter 1. Time and
+    memory: batch × currents × size × fan-in numbers for each variable whose trace differs between neurons.
+
+    Args:
+        wanted: variables whose traces are asked for.
+    """
+
+    def __init__(self, wanted: Collection[str]) -> None:
+        self.wanted = wanted
+        self.kept: dict[str, Trace] = {}
+
+    def advance(self, partials: Partials, p: Tensor) -> dict[str, Trace]:
+        """One step; p [batch, fan-in]. Returns ε^t of each inflow, for the wanted variables and those kept."""
+        past = {r for _, r in partials.before}
+        asked = past.union(self.wanted)
+        for s, q in reversed(partials.now):
+            if s in asked:
+                asked.add(q)
+        ε: dict[str, Trace] = {}
+        for name, inflow in partials.inflows.items():
+            one = p.new_ones(len(p), 1)
+            reads = p if name == "current" else one
+            if inflow.presynaptic is not None:
+                reads = torch.cat((inflow.presynaptic, one), 1)
+            old, new = self.kept.get(name, {}), ε.setdefault(name, {})
+            for (s, r), factor in partials.before.items():
+                if r in old:
+                    _add(new, s, factor, old[r])
+            for s, factor in inflow.onto.items():
+                _add(new, s, factor, reads[:, None, None])
+            for (s, q), factor in partials.now.items():
+                if s in asked and q in new:
+                    _add(new, s, factor, new[q])
+        self.kept = {name: {r: trace[r] for r in past if r in trace} for name, trace in ε.items()}
+        return ε
+
+
+def _add(sums: Trace, name: str, factor: Factor, trace: Tensor) -> None:
+    """Add to the named sum a factor of each neuron times a trace of each of its synapses."""
+    each = torch.as_tensor(factor, dtype=trace.dtype, device=trace.device)
+    if each.dim() == 2:  # [batch, size]; one of [batch, currents, size] and one of [size] fit as they are
+        each = each[:, None]
+    each = each[..., None]
+    sums[name] = torch.addcmul(sums[name], each, trace) if name in sums else each * trace
