@@ -74,6 +74,7 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequen
         phases=results["train"].phases if "train" in results else {},
         dataset_sha256=next((r.dataset_sha256 for r in results.values() if r.dataset_sha256), None),
         seconds=sum(result.seconds for result in results.values()),
+        remark=next((r.remark for r in results.values() if r.remark), None),
         contended=results["time"].contended if "time" in results else None,
     )
 

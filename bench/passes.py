@@ -18,7 +18,7 @@ from throughtime.machine import OtherLoad
 from throughtime.record import Failure, Measure, Status
 from throughtime.seeds import stream
 from throughtime.spec import Pass, RunSpec
-from throughtime.training import Clock, DivergedError, Updater, learn_batch, train
+from throughtime.training import Clock, DivergedError, Updater, learn_batch, started, train
 
 WARM_UP_BATCHES = 2
 TIMED_BATCHES = (5, 20)
@@ -42,6 +42,8 @@ class PassResult(pydantic.BaseModel):
     denormals_flushed: bool | None = None
     contended: bool | None = None
     dataset_sha256: str | None = None
+    remark: str | None = None
+    """What the rule has tables say beside these numbers."""
 
 
 def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
@@ -69,11 +71,13 @@ def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
             value=trained.final.firing_rate,
             unit="spikes per neuron and step",
             method="mean over the test split and all layers, weights of the last epoch",
+            missing="these cells do not spike" if trained.final.firing_rate is None else None,
         ),
         "training_time": Measure(
             value=seconds, unit="second", method="whole training pass; other runs may share the machine"
         ),
     }
+    measures |= {name: Measure(**seen._asdict()) for name, seen in trained.observations.items()}
     return PassResult(
         measures=measures, metric=task.metric, phases=trained.phases, dataset_sha256=built.dataset.sha256()
     )
@@ -81,7 +85,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
 
 def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     """Time training on one batch again and again, after a warm-up, with the machine to itself."""
-    batch, update = _one_batch(spec, built), _start(spec, built, built.dataset.steps)
+    batch, update = _one_batch(spec, built), started(spec, built, built.dataset.steps, Clock())
     for _ in range(WARM_UP_BATCHES):
         _learn_finite(built, batch, update)
     samples: list[float] = []
@@ -120,12 +124,12 @@ def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     # Code and library buffers that any training touches must not count: warm up on a twin that is then thrown away.
     twin = build(spec)
     few = Batch(batch.x[:2, :2].contiguous(), batch.target[:2])
-    _learn_finite(twin, few, _start(spec, twin, steps=2))
+    _learn_finite(twin, few, started(spec, twin, 2, Clock()))
     del twin, few
     process_memory.give_back_freed()
     process_memory.reset_peak()
     level = process_memory.resident_bytes()
-    update = _start(spec, built, built.dataset.steps)
+    update = started(spec, built, built.dataset.steps, Clock())
     for _ in range(2):
         _learn_finite(built, batch, update)
     growth = process_memory.peak_bytes() - level
@@ -150,13 +154,10 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path) -> PassResult:
     torch.set_num_threads(spec.threads)
     # Surrogates underflow far from the threshold, and arithmetic on denormals is ten times slower.
     flushed = torch.set_flush_denormal(True)
-    return PASSES[name](spec, build(spec), folder).model_copy(update={"denormals_flushed": flushed})
-
-
-def _start(spec: RunSpec, built: Built, steps: int) -> Updater:
-    """Make the rule ready for sequences of `steps`; return what it updates with."""
-    built.rule.start(built.network, built.dataset.task, steps)
-    return Updater(built.network, spec.training, Clock())
+    built = build(spec)
+    result = PASSES[name](spec, built, folder)
+    remark = built.rule.remark(built.network)
+    return result.model_copy(update={"denormals_flushed": flushed, "remark": remark})
 
 
 def _one_batch(spec: RunSpec, built: Built) -> Batch:

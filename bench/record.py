@@ -87,6 +87,8 @@ class Record(pydantic.BaseModel):
     """UTC, ISO 8601."""
     seconds: float = 0.0
     """Wall time of all passes together, each from the start of its process."""
+    remark: str | None = None
+    """What tables must say beside these numbers: an approximation that the rule makes on this network."""
     contended: bool | None = None
     """Whether another process used the machine during the timing pass; null: no timing pass."""
 

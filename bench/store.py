@@ -64,8 +64,8 @@ class Store:
         in `unit.<measure>`.
 
         Columns: id, suite, scale, rule, neuron, network, dataset, make (see `make_of`), metric (the name of the measure
-        that is the task's metric, or None), settings (steps, replicate, epochs, batch), status, reason, started,
-        seconds, contended (false too where nothing was timed), folder, then the measures.
+        that is the task's metric, or None), settings (steps, replicate, epochs, batch), status, reason, remark,
+        started, seconds, contended (false too where nothing was timed), folder, then the measures.
         """
         import pandas as pd
 
@@ -89,6 +89,7 @@ class Store:
                 "batch": spec.training.batch,
                 "status": record.status,
                 "reason": record.reason,
+                "remark": record.remark,
                 "started": record.started,
                 "seconds": record.seconds,
                 "contended": record.contended is True,

@@ -6,14 +6,14 @@ import copy
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from throughtime.algorithms.base import LearningRule
+from throughtime.algorithms.base import LearningRule, Observation
 from throughtime.build import Built
 from throughtime.datasets.base import Batch, Dataset, Split
 from throughtime.networks.base import Network
@@ -33,8 +33,8 @@ class Evaluation(NamedTuple):
     """Means over one split."""
 
     metric: float
-    firing_rate: float
-    """Spikes per neuron and step, over all layers."""
+    firing_rate: float | None
+    """Spikes per neuron and step, over all layers; None where nothing spikes."""
 
 
 class Trained(NamedTuple):
@@ -47,6 +47,8 @@ class Trained(NamedTuple):
     best_epoch: int
     loss: float
     """Mean of the rule's losses over the last epoch."""
+    observations: dict[str, Observation]
+    """What the rule measured of itself over the last epoch."""
     phases: dict[str, float]
     """Seconds: load, learn (without update), update, evaluate."""
 
@@ -74,8 +76,8 @@ class Clock:
 class Updater:
     """What a rule calls to update: clip, optimiser step, gradients cleared. Counts updates, schedules the rate."""
 
-    def __init__(self, network: nn.Module, training: Training, clock: Clock) -> None:
-        self.parameters = [p for p in network.parameters() if p.requires_grad]
+    def __init__(self, parameters: Sequence[nn.Parameter], training: Training, clock: Clock) -> None:
+        self.parameters = parameters
         self.clip, self.clock, self.count = training.clip, clock, 0
         lr = self.rate = training.learning_rate
         self.cosine_epochs = training.epochs if training.schedule == "cosine" else None
@@ -100,14 +102,31 @@ class Updater:
                 group["lr"] = self.rate * (1 + math.cos(math.pi * epoch / self.cosine_epochs)) / 2
 
 
+def started(spec: RunSpec, built: Built, steps: int, clock: Clock) -> Updater:
+    """Make the rule ready for sequences of `steps`; return what it updates with: the network and what it learns itself.
+
+    What is drawn from here on (initial states, feedback weights) comes from the `noise` stream of the replicate.
+    """
+    dataset, network, rule = built
+    torch.manual_seed(stream(spec.seed, "noise", spec.replicate))
+    rule.start(network, dataset.task, steps)
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    return Updater([*trainable, *rule.parameters()], spec.training, clock)
+
+
 def learn_batch(rule: LearningRule, batch: Batch, update: Callable[[], None]) -> Tensor:
     """Let a started rule see one batch of sequences, window by window; return its mean loss."""
     steps = len(batch.x)
     rule.begin(batch.x.shape[1], update)
     window = rule.window(steps)
-    learnt = [rule.learn(batch.x[t : t + window], batch.target, t).loss for t in range(0, steps, window)]
+    total, count = batch.x.new_zeros(()), 0  # a running sum: a list would grow with T, which no rule is to blame for
+    for t in range(0, steps, window):
+        loss = rule.learn(batch.x[t : t + window], batch.target, t).loss
+        if loss is not None:
+            total += loss
+            count += 1
     rule.end()
-    return torch.stack([loss for loss in learnt if loss is not None]).mean()
+    return total / count
 
 
 @torch.no_grad()
@@ -130,10 +149,10 @@ def evaluate(network: Network, dataset: Dataset, split: Split) -> Evaluation:
             raise DivergedError(f"an output on the {split} split is not finite")
         score += float(dataset.task.score(window.outputs[-1], target).sum())
     network.train()
-    return Evaluation(score / dataset.size(split), spikes / neuron_steps)
+    return Evaluation(score / dataset.size(split), spikes / neuron_steps if network.spiking else None)
 
 
-def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float]], None]) -> Trained:
+def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float | None]], None]) -> Trained:
     """Train for the spec's epochs and test twice, with the last weights and with those best on validation.
 
     Args:
@@ -143,9 +162,8 @@ def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float]], None])
         DivergedError: the loss became infinite or NaN; the message says where.
     """
     dataset, network, rule = built
-    rule.start(network, dataset.task, dataset.steps)
     clock = Clock()
-    update = Updater(network, spec.training, clock)
+    update = started(spec, built, dataset.steps, clock)
     order = torch.Generator().manual_seed(stream(spec.seed, "data order", spec.replicate))
     sign = 1 if dataset.task.higher_is_better else -1
     best, best_epoch, best_weights = -math.inf, 0, copy.deepcopy(network.state_dict())
@@ -166,7 +184,7 @@ def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float]], None])
             sequences += batch.x.shape[1]
             if not math.isfinite(losses[-1]):
                 raise DivergedError(f"loss is {losses[-1]} at epoch {epoch}, update {update.count}")
-        rule.end_epoch()
+        observations = rule.end_epoch()
         update.end_epoch(epoch)
         with clock.phase("evaluate"):
             validation = evaluate(network, dataset, "validation")
@@ -183,6 +201,7 @@ def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float]], None])
                 "train_loss": loss,
                 "validation": validation.metric,
                 "firing_rate": validation.firing_rate,
+                **{name: seen.value for name, seen in observations.items()},
                 "seconds": time.perf_counter() - start,
             }
         )
@@ -191,4 +210,4 @@ def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float]], None])
         final = evaluate(network, dataset, "test")
         network.load_state_dict(best_weights)
         at_best = evaluate(network, dataset, "test")
-    return Trained(final, at_best, best_epoch, loss, dict(clock.phases))
+    return Trained(final, at_best, best_epoch, loss, observations, dict(clock.phases))

@@ -196,7 +196,7 @@ def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity)
 
 def _notes(runs: pd.DataFrame, measure: str, values: pd.Series) -> list[str]:
     """Everything a reader must know to take the row for what it is."""
-    notes = []
+    notes = [one_line(remark) for remark in dict.fromkeys(runs["remark"].dropna())]
     for status in FAILED:
         reasons = runs.loc[runs["status"] == status, "reason"]
         notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in dict.fromkeys(reasons)]

@@ -76,7 +76,7 @@ def test_streams_depend_on_seed_purpose_and_replicate_alone():
 
 def test_cosine_schedule_goes_from_the_rate_to_zero():
     net = torch.nn.Linear(2, 1)
-    update = Updater(net, Training(epochs=4, learning_rate=0.8, schedule="cosine"), Clock())
+    update = Updater([*net.parameters()], Training(epochs=4, learning_rate=0.8, schedule="cosine"), Clock())
     rates = []
     for epoch in range(1, 5):
         rates.append(update.optimiser.param_groups[0]["lr"])
@@ -89,7 +89,7 @@ def test_cosine_schedule_goes_from_the_rate_to_zero():
 def test_update_clips_steps_and_clears():
     net = torch.nn.Linear(1, 1, bias=False)
     before = float(net.weight.detach())
-    update = Updater(net, Training(optimiser="sgd", learning_rate=0.5, clip=2.0), Clock())
+    update = Updater([*net.parameters()], Training(optimiser="sgd", learning_rate=0.5, clip=2.0), Clock())
     net.weight.grad = torch.tensor([[8.0]])
     update()
     assert float(net.weight.detach()) == pytest.approx(before - 0.5 * 2.0, abs=1e-5)
