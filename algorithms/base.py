@@ -55,7 +55,12 @@ class LearningRule(ABC):
 
     @abstractmethod
     def window(self, steps: int) -> int:
-        """Time steps the rule wants at once, 1 ... steps, for sequences of `steps`. The last window may be shorter."""
+        """Time steps the rule wants at once, 1 ... steps, for sequences of `steps`: its longest window."""
+
+    def windows(self, steps: int) -> list[int]:
+        """Lengths of all windows of a sequence, in order: each as long as the longest, the last with what is left."""
+        longest = self.window(steps)
+        return [min(longest, steps - t) for t in range(0, steps, longest)]
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         """Why the rule cannot train this network on this task with sequences of `steps`; None if it can."""

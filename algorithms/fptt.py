@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.base import Claims, LearningRule, Learnt, Observation
 from throughtime.algorithms.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
-from throughtime.algorithms.tbptt import ramp
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.base import Network, Window
 from throughtime.registry import algorithm
@@ -35,7 +35,7 @@ class FPTT(LearningRule):
     ‖∇R‖ over ‖∇ℓ‖. Source: Kag and Saligrama 2021; Yin, Corradi and Bohte 2023; forms in `dynamic_regulariser.py`.
 
     Args:
-        parts: K, such that T can be cut into K windows of ceil(T/K) steps, the last one shorter; null: K = T.
+        parts: K, from 1 to T, windows that differ by a step at most; null: K = T.
         form: of the regulariser.
         alpha: α, strength of the regulariser.
         beta: β of the code form, how fast the mean follows. At 0.5 the old mean cancels: W̄ = W − λ/(2α), λ the one
@@ -73,10 +73,13 @@ class FPTT(LearningRule):
     def window(self, steps: int) -> int:
         return -(-steps // min(self.parts or steps, steps))
 
+    def windows(self, steps: int) -> list[int]:
+        K = min(self.parts or steps, steps)
+        return [(p + 1) * steps // K - p * steps // K for p in range(K)]
+
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
-        cut = self._parts(steps)
-        if self.parts and cut != self.parts:
-            return f"{steps} steps cannot be cut into {self.parts} parts: windows of {self.window(steps)} make {cut}"
+        if self.parts and self.parts > steps:
+            return f"{steps} steps cannot be cut into {self.parts} parts"
         if self.auxiliary != "off" and not isinstance(task, Classification):
             return "the auxiliary loss is a distribution over classes: it needs classification"
         return None
@@ -91,10 +94,14 @@ class FPTT(LearningRule):
             self.regulariser = PaperForm(self.W, self.alpha)
         self.auxiliary_loss: AuxiliaryLoss | None = None
         if self.auxiliary == "authors" and isinstance(task, Classification):
-            classes = task.classes
-            self.auxiliary_loss = AuxiliaryLoss(classes, self._parts(steps), self.auxiliary_uniform_epochs, self.W[0])
+            K = len(self.windows(steps))
+            self.auxiliary_loss = AuxiliaryLoss(task.classes, K, self.auxiliary_uniform_epochs, self.W[0])
         self.epoch = 0
         self.squares = self.W[0].new_zeros(2)
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        self.part = 0
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
         if t + len(x) == self.steps and not self.last_part:
@@ -102,7 +109,7 @@ class FPTT(LearningRule):
                 _, window = self.window_loss(x, target, "end")
             return Learnt(window.outputs[-1], None)
         before = self.state
-        loss, window = self._loss(x, target, t)
+        loss, window = self._loss(x, target)
         loss.backward()
         if self.regulariser is None:
             self.update()
@@ -111,11 +118,12 @@ class FPTT(LearningRule):
             self.update()
             after_update: list[Tensor] = []
             if self.regulariser.needs_gradient_after_update:
-                after_update = self._gradient_from(before, x, target, t)
+                after_update = self._gradient_from(before, x, target)
             self.regulariser.advance(after_update)
         output = window.outputs[-1].detach()
         if self.auxiliary_loss is not None:
-            self.auxiliary_loss.learn(output, target, t // self.window(self.steps))
+            self.auxiliary_loss.learn(output, target, self.part)
+        self.part += 1
         return Learnt(output, loss.detach())
 
     def end_epoch(self) -> dict[str, Observation]:
@@ -131,19 +139,14 @@ class FPTT(LearningRule):
         method = "‖∇R‖ / ‖∇ℓ‖: root mean squares over the updates of the last epoch, before clipping"
         return {"regulariser_ratio": Observation(of_R / of_loss, "1", method)}
 
-    def _parts(self, steps: int) -> int:
-        return -(-steps // self.window(steps))
-
-    def _loss(self, x: Tensor, target: Tensor, t: int) -> tuple[Tensor, Window]:
+    def _loss(self, x: Tensor, target: Tensor) -> tuple[Tensor, Window]:
         """w_p ℓ_p + (1 − w_p) L_aux; advances the state."""
         loss, window = self.window_loss(x, target, "end")
-        K = self.window(self.steps)
-        if self.weights == "authors":
-            return loss * (t // K + 1 / self._parts(self.steps)), window
-        w = ramp(t, K, self.steps)
+        p, K = self.part, min(self.parts or self.steps, self.steps)
+        w = (p + 1) / K if self.weights == "ramp" else p + 1 / K
         loss = w * loss
         if self.auxiliary_loss is not None and w < 1:
-            loss = loss + (1 - w) * self.auxiliary_loss(window.outputs[-1], target, t // K, self.epoch)
+            loss = loss + (1 - w) * self.auxiliary_loss(window.outputs[-1], target, p, self.epoch)
         return loss, window
 
     @torch.no_grad()
@@ -155,9 +158,9 @@ class FPTT(LearningRule):
         for w, g in zip(self.W, of_R, strict=True):
             w.grad = g if w.grad is None else w.grad.add_(g)
 
-    def _gradient_from(self, before: Any, x: Tensor, target: Tensor, t: int) -> list[Tensor]:
+    def _gradient_from(self, before: Any, x: Tensor, target: Tensor) -> list[Tensor]:
         """∇ℓ_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
         going_on, self.state = self.state, before
-        loss, _ = self._loss(x, target, t)
+        loss, _ = self._loss(x, target)
         self.state = going_on
         return list(torch.autograd.grad(loss, self.W, allow_unused=True, materialize_grads=True))

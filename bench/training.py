@@ -118,10 +118,10 @@ def learn_batch(rule: LearningRule, batch: Batch, update: Callable[[], None]) ->
     """Let a started rule see one batch of sequences, window by window; return its mean loss."""
     steps = len(batch.x)
     rule.begin(batch.x.shape[1], update)
-    window = rule.window(steps)
-    total, count = batch.x.new_zeros(()), 0  # a running sum: a list would grow with T, which no rule is to blame for
-    for t in range(0, steps, window):
+    total, count, t = batch.x.new_zeros(()), 0, 0  # a running sum: a list would grow with T, through no fault of a rule
+    for window in rule.windows(steps):
         loss = rule.learn(batch.x[t : t + window], batch.target, t).loss
+        t += window
         if loss is not None:
             total += loss
             count += 1

@@ -1,4 +1,4 @@
-"""Learning rules: identities between them, worked numbers, and what each claims of itself."""
+"""Learning rules worked by hand, what they refuse and say, and every fact of `throughtime check` for all of them."""
 
 from __future__ import annotations
 
@@ -7,171 +7,39 @@ from functools import partial
 import pytest
 import torch
 
-from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
+from throughtime.algorithms.base import Observation
+from throughtime.algorithms.diagonal_rtrl import DiagonalRTRL
+from throughtime.algorithms.dynamic_regulariser import CodeForm, PaperForm
 from throughtime.algorithms.eprop import EProp
 from throughtime.algorithms.fptt import FPTT
+from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT, ramp
+from throughtime.checks import assert_sound
+from throughtime.checks.tiny import BATCH, CLASSES, INPUTS, SIZE, STEPS, Recorder, learn, recurrent, sequence
 from throughtime.datasets.task import Classification, Regression
 from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.base import Neuron
 from throughtime.registry import ALGORITHMS, NEURONS
 
 F64 = torch.float64
-STEPS, BATCH, INPUTS, SIZE, CLASSES = 12, 5, 3, 6, 4
+TASK = Classification(CLASSES)
 
 
 def network(neuron: str = "lif", **options) -> Recurrent:
-    """The same weights at every call. Inputs are scaled up in `sequence` so that the neurons do spike."""
-    torch.manual_seed(3)
-    return Recurrent(INPUTS, CLASSES, NEURONS[neuron].factory, hidden=[SIZE], **options).double()
+    return recurrent(NEURONS[neuron], **options)
 
 
-def sequence(steps: int = STEPS) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(7)
-    x = 2 * torch.randn(steps, BATCH, INPUTS, dtype=F64, generator=generator)
-    return x, torch.randint(CLASSES, (BATCH,), generator=generator)
+@pytest.mark.parametrize("name", ALGORITHMS.names())
+def test_every_fact_of_every_rule_holds(name):
+    assert_sound(name)
 
 
-class Recorder:
-    """Stands in for the harness's update: keeps each gradient, then takes a plain gradient step."""
-
-    def __init__(self, net: torch.nn.Module, rate: float = 0.0) -> None:
-        self.parameters, self.rate = list(net.parameters()), rate
-        self.gradients: list[list[torch.Tensor]] = []
-
-    @torch.no_grad()
-    def __call__(self) -> None:
-        self.gradients.append([p.grad.clone() for p in self.parameters])
-        for p in self.parameters:
-            p.sub_(p.grad, alpha=self.rate)
-            p.grad = None
+# Truncated BPTT
 
 
-def learn(rule, net, x, target, task=None, rate=0.0, update=None) -> Recorder:
-    """Let the rule see one batch, window by window, as the harness does."""
-    update = update or Recorder(net, rate)
-    rule.start(net, task or Classification(CLASSES), len(x))
-    rule.begin(x.shape[1], update)
-    window = rule.window(len(x))
-    for t in range(0, len(x), window):
-        rule.learn(x[t : t + window], target, t)
-    rule.end()
-    return update
-
-
-def assert_same(a: Recorder, b: Recorder, atol: float = 1e-12) -> None:
-    assert len(a.gradients) == len(b.gradients)
-    for step_a, step_b in zip(a.gradients, b.gradients, strict=True):
-        for p, q in zip(step_a, step_b, strict=True):
-            torch.testing.assert_close(p, q, rtol=1e-9, atol=atol)
-
-
-@pytest.mark.parametrize("neuron", ["lif", "alif", "ltc"])
-@pytest.mark.parametrize("loss_at", ["end", "every"])
-def test_bptt_is_autograd_of_the_unrolled_loss(neuron, loss_at):
-    net, (x, target) = network(neuron), sequence()
-    found = learn(BPTT(loss_at=loss_at), net, x, target).gradients
-    state, losses = net.initial_state(BATCH), []
-    for x_t in x:
-        step, state = net(x_t, state)
-        losses.append(Classification(CLASSES).loss(step.output, target))
-    expected = torch.autograd.grad(losses[-1] if loss_at == "end" else sum(losses) / STEPS, list(net.parameters()))
-    assert len(found) == 1
-    for a, b in zip(found[0], expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
-
-
-@pytest.mark.parametrize("neuron", ["lif", "alif", "ltc"])
-@pytest.mark.parametrize("K", [STEPS, STEPS + 5])
-def test_tbptt_with_a_window_of_the_whole_sequence_is_bptt(neuron, K):
-    x, target = sequence()
-    truncated = learn(TruncatedBPTT(window=K), network(neuron), x, target)
-    assert_same(truncated, learn(BPTT(), network(neuron), x, target))
-
-
-def test_tbptt_updates_at_each_window_and_drops_credit_across_the_cut():
-    x, target = sequence()
-    truncated = learn(TruncatedBPTT(window=5), network(), x, target)
-    assert len(truncated.gradients) == 3  # windows of 5, 5 and 2 steps
-    whole = learn(BPTT(), network(), x, target).gradients[0]
-    assert not torch.allclose(truncated.gradients[-1][0], whole[0])
-
-
-@pytest.mark.parametrize("neuron", ["lif", "alif", "ltc"])
-@pytest.mark.parametrize("parts", [1, 4, 6, STEPS, None])
-def test_fptt_without_regulariser_is_tbptt_with_its_windows_and_weights(neuron, parts):
-    x, target = sequence()
-    fptt = FPTT(parts=parts, regulariser=False)
-    tbptt = TruncatedBPTT(window=fptt.window(STEPS), weights="ramp")
-    assert_same(learn(fptt, network(neuron), x, target, rate=0.1), learn(tbptt, network(neuron), x, target, rate=0.1))
-
-
-def test_fptt_of_one_part_without_regulariser_is_bptt():
-    x, target = sequence()
-    assert_same(learn(FPTT(parts=1, regulariser=False), network(), x, target), learn(BPTT(), network(), x, target))
-
-
-def test_fptt_tends_to_its_loop_without_regulariser_as_alpha_and_the_steps_vanish():
-    """R's gradient is of the size α η: at a hundredth of α it is a hundredth."""
-    x, target = sequence()
-
-    def distance(alpha: float) -> float:
-        with_r = learn(FPTT(parts=4, alpha=alpha), network(), x, target, rate=0.1).gradients[1]
-        without = learn(FPTT(parts=4, regulariser=False), network(), x, target, rate=0.1).gradients[1]
-        return max(float((a - b).abs().max()) for a, b in zip(with_r, without, strict=True))
-
-    assert distance(1e-3) == pytest.approx(distance(1e-1) / 100, rel=1e-6)
-
-
-def test_fptt_adds_nothing_at_the_first_update_of_a_training():
-    x, target = sequence()
-    with_r = learn(FPTT(parts=3, alpha=0.5), network(), x, target, rate=0.1)
-    without = learn(FPTT(parts=3, regulariser=False), network(), x, target, rate=0.1)
-    for a, b in zip(with_r.gradients[0], without.gradients[0], strict=True):
-        assert torch.equal(a, b)
-    assert not torch.equal(with_r.gradients[1][0], without.gradients[1][0])
-
-
-def test_fptt_mean_forgets_itself_at_beta_one_half():
-    """W̄ = W − λ/(2α), with the λ of before the update."""
-    x, target = sequence()
-    net, rule = network(), FPTT(parts=STEPS, alpha=0.2, beta=0.5)
-    before: list[list[torch.Tensor]] = []
-
-    class Spy(Recorder):
-        def __call__(self) -> None:
-            before.append([λ.clone() for λ in rule.lam])
-            super().__call__()
-
-    learn(rule, net, x, target, update=Spy(net, rate=0.1))
-    for W, mean, λ in zip(net.parameters(), rule.mean, before[-1], strict=True):
-        torch.testing.assert_close(mean, W.detach() - λ / (2 * 0.2), rtol=0, atol=1e-13)
-        assert float(λ.abs().max()) > 0
-
-
-def test_fptt_regulariser_by_hand():
-    # One weight: W̄ = W = 1, λ = 0, α = 1/2, β = 1/2. The update takes W to 0.8:
-    # λ = 0 − 0.5 (0.8 − 1) = 0.1;  W̄ = 0.5 + 0.4 − 1 · 0.1 = 0.8.  Next ∇R = 0.5 (0.8 − 0.8) − 0.1 = −0.1
-    W = torch.nn.Parameter(torch.tensor([1.0], dtype=F64))
-    rule = FPTT(alpha=0.5, beta=0.5)
-    rule.W, rule.mean, rule.lam = [W], [W.detach().clone()], [torch.zeros(1, dtype=F64)]
-    with torch.no_grad():
-        W.fill_(0.8)
-    rule._advance_mean()
-    assert [float(rule.lam[0]), float(rule.mean[0])] == pytest.approx([0.1, 0.8])
-    rule._add_regulariser_gradient()
-    assert float(W.grad) == pytest.approx(-0.1)
-    rule.end_epoch()
-    assert float(W.detach()) == pytest.approx(0.8)
-
-
-def test_fptt_authors_variants_weigh_by_p_plus_a_tenth_and_leave_out_the_last_part():
-    x, target = sequence(20)
-    rule = FPTT(parts=10, regulariser=False, weights="authors", last_part=False)
-    plain = FPTT(parts=10, regulariser=False)
-    authors, ours = learn(rule, network(), x, target), learn(plain, network(), x, target)
-    assert len(authors.gradients) == 9 and len(ours.gradients) == 10
-    for p in range(9):
-        torch.testing.assert_close(authors.gradients[p][0], ours.gradients[p][0] * (p + 0.1) / ((p + 1) / 10))
+def test_tbptt_updates_at_each_window():
+    assert len(learn(TruncatedBPTT(window=5), network(), *sequence()).gradients) == 3  # windows of 5, 5 and 2 steps
 
 
 @pytest.mark.parametrize(("t", "weight"), [(0, 1 / 3), (5, 2 / 3), (10, 1)])
@@ -179,42 +47,132 @@ def test_ramp(t, weight):
     assert ramp(t, 5, 12) == pytest.approx(weight)
 
 
-def autograd_eprop(net: Recurrent, x, target, task, loss_at) -> list[torch.Tensor]:
-    """The definition: autograd, with every spike cut on its way to another neuron."""
-    layer, readout = net.layers[0], net.readout
-    initial = net.initial_state(BATCH)
-    state, y, losses = initial.layers[0], initial.y, []
-    for x_t in x:
-        current = layer.inward(x_t) + layer.recurrent(state.z.detach())
-        _, state = layer.neuron(current, state)
-        y = readout(getattr(state, readout.reads), y)
-        losses.append(task.loss(y, target))
-    E = losses[-1] if loss_at == "end" else sum(losses) / len(x)
-    return list(torch.autograd.grad(E, list(net.parameters())))
+# FPTT
 
 
-@pytest.mark.parametrize("neuron", ["lif", "alif"])
-@pytest.mark.parametrize("readout", [{}, {"readout_tau": 0.0}, {"readout": "membrane", "readout_tau": 0.0}])
-@pytest.mark.parametrize("kind", ["classification", "regression"])
-@pytest.mark.parametrize("loss_at", ["end", "every"])
-def test_eprop_is_autograd_with_spikes_between_neurons_cut(neuron, readout, kind, loss_at):
-    net, (x, target) = network(neuron, **readout), sequence(30)
-    task: Classification | Regression = Classification(CLASSES)
-    if kind == "regression":
-        task, target = Regression(chance=1.0), torch.randn(BATCH, CLASSES, dtype=F64)
-    found = learn(EProp(loss_at=loss_at), net, x, target, task).gradients
-    expected = autograd_eprop(net, x, target, task, loss_at)
-    assert len(found) == 1
-    for a, b in zip(found[0], expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
-    bptt = learn(BPTT(loss_at=loss_at), net, x, target, task).gradients[0]
-    assert float((bptt[2] - expected[2]).abs().max()) > 1e-6, "the recurrent path must matter for this to tell"
+def one_weight() -> torch.nn.Parameter:
+    return torch.nn.Parameter(torch.tensor([1.0], dtype=F64))
 
 
-@pytest.mark.parametrize("neuron", ["lif", "alif"])
-def test_eprop_of_one_step_is_bptt(neuron):
-    x, target = sequence(1)
-    assert_same(learn(EProp(), network(neuron), x, target), learn(BPTT(loss_at="every"), network(neuron), x, target))
+def test_code_form_by_hand():
+    # W̄ = W = 1, λ = 0, α = 1/2, β = 1/2. The update takes W to 0.8:
+    # λ = 0 − 0.5 (0.8 − 1) = 0.1;  W̄ = 0.5 + 0.4 − 1 · 0.1 = 0.8.  Next ∇R = 0.5 (0.8 − 0.8) − 0.1 = −0.1,
+    # and with ϱ = 0.5: −0.05
+    for rho, expected in ((0.0, -0.1), (0.5, -0.05)):
+        W = one_weight()
+        form = CodeForm([W], alpha=0.5, beta=0.5, rho=rho)
+        with torch.no_grad():
+            W.fill_(0.8)
+        form.advance([])
+        assert [float(form.lam[0]), float(form.mean[0])] == pytest.approx([0.1, 0.8])
+        assert float(form.gradient()[0]) == pytest.approx(expected)
+    form.mean[0].fill_(0.7)
+    form.adopt_mean()
+    assert float(W.detach()) == pytest.approx(0.7)
+
+
+def test_paper_form_by_hand():
+    # W̄ = W = 1, α = 1/2. The update takes W to 0.8, where ∇ℓ = 0.3:
+    # W̄ = (1 + 0.8)/2 − 0.3/(2 · 0.5) = 0.6;  next ∇R = 0.5 (0.8 − 0.6) − 0.3/2 = −0.05
+    W = one_weight()
+    form = PaperForm([W], alpha=0.5)
+    with torch.no_grad():
+        W.fill_(0.8)
+    form.advance([torch.tensor([0.3], dtype=F64)])
+    assert float(form.mean[0]) == pytest.approx(0.6)
+    assert float(form.gradient()[0]) == pytest.approx(-0.05)
+
+
+def test_authors_variants_weigh_by_p_plus_a_tenth_and_leave_out_the_last_part():
+    x, target = sequence(20)
+    authors = learn(FPTT(parts=10, form="none", weights="authors", last_part=False), network(), x, target)
+    ours = learn(FPTT(parts=10, form="none"), network(), x, target)
+    assert len(authors.gradients) == 9 and len(ours.gradients) == 10
+    for p in range(9):
+        torch.testing.assert_close(authors.gradients[p][0], ours.gradients[p][0] * (p + 0.1) / ((p + 1) / 10))
+
+
+def test_auxiliary_loss_by_hand():
+    # C = 2, two samples of class 0. The first is right (p = [3/4, 1/4]), the second wrong (p = [1/4, 3/4]).
+    y = torch.log(torch.tensor([[0.75, 0.25], [0.25, 0.75]], dtype=F64))
+    target = torch.tensor([0, 0])
+    loss = AuxiliaryLoss(2, parts=3, uniform_epochs=1, like=y)
+    # In a uniform epoch: mean over 2 × 2 of −½ log p = ½ · (−log 3/4 − log 1/4)/2
+    assert float(loss(y, target, 1, epoch=0)) == pytest.approx(-0.25 * float(torch.log(y.exp()).sum()) / 2)
+    assert float(loss(y, target, 1, epoch=1)) == 0  # Q is still 0
+    loss.learn(y, target, 1)
+    assert loss.Q[0, 1].tolist() == pytest.approx([0.25, 0.75])
+    assert float(loss.Q.sum()) == pytest.approx(1), "no other class, no other part"
+    # −(1/4) Σ over both samples and classes of Q log p
+    expected = -(0.25 * y[:, 0] + 0.75 * y[:, 1]).sum() / 4
+    assert float(loss(y, target, 1, epoch=1)) == pytest.approx(float(expected))
+
+
+def test_auxiliary_loss_is_added_with_what_the_ramp_leaves():
+    x, target = sequence()
+    rule, plain = FPTT(parts=2, auxiliary="authors", auxiliary_uniform_epochs=9, form="none"), FPTT(parts=2, form="none")
+    with_it, without = learn(rule, network(), x, target), learn(plain, network(), x, target)
+    net = network()
+    window = net.unroll(x[:6], net.initial_state(BATCH))
+    L = rule.auxiliary_loss(window.outputs[-1], target, 0, 0) / 2
+    for a, b, g in zip(
+        with_it.gradients[0], without.gradients[0], torch.autograd.grad(L, list(net.parameters())), strict=True
+    ):
+        torch.testing.assert_close(a - b, g)
+    for a, b in zip(with_it.gradients[1], without.gradients[1], strict=True):
+        assert torch.equal(a, b), "the last part has nothing left for it"
+
+
+def test_fptt_tells_the_regulariser_against_the_loss():
+    rule, net = FPTT(parts=3, alpha=0.5), network("alif")
+    x, target = sequence()
+    norms = {"R": 0.0, "ℓ": 0.0}
+
+    class Spy(Recorder):
+        def __call__(self) -> None:
+            of_R = rule.regulariser.gradient()
+            norms["R"] += sum(float(g.square().sum()) for g in of_R)
+            norms["ℓ"] += sum(float((p.grad - g).square().sum()) for p, g in zip(self.parameters, of_R, strict=True))
+            super().__call__()
+
+    learn(rule, net, x, target, update=Spy(net, rate=0.1))
+    ratio = rule.end_epoch()["regulariser_ratio"]
+    assert isinstance(ratio, Observation) and ratio.unit == "1"
+    assert ratio.value == pytest.approx((norms["R"] / norms["ℓ"]) ** 0.5) and 0 < ratio.value < 1
+    assert rule.end_epoch() == {}, "an epoch without updates has nothing to tell"
+    assert FPTT(form="none").claims == rule.claims
+
+
+def test_mean_weights_are_taken_over_at_the_end_of_an_epoch_if_asked_for():
+    for adopt in (True, False):
+        rule, net = FPTT(parts=3, alpha=0.5, adopt_mean=adopt), network()
+        learn(rule, net, *sequence(), rate=0.1)
+        mean = rule.regulariser.mean[0].clone()
+        assert not torch.equal(mean, net.layers[0].inward.weight)
+        rule.end_epoch()
+        assert torch.equal(mean, net.layers[0].inward.weight) is adopt
+
+
+def test_fptt_refuses_parts_that_the_sequence_cannot_be_cut_into():
+    assert FPTT(parts=20).supports(network(), TASK, 10) == "10 steps cannot be cut into 20 parts"
+    assert all(FPTT(parts=K).supports(network(), TASK, 10) is None for K in (*range(1, 11), None))
+
+
+@pytest.mark.parametrize(
+    ("parts", "windows"), [(1, [10]), (2, [5, 5]), (3, [3, 3, 4]), (6, [1, 2, 2, 1, 2, 2]), (None, [1] * 10)]
+)
+def test_fptt_cuts_a_sequence_into_any_number_of_parts(parts, windows):
+    rule = FPTT(parts=parts)
+    assert rule.windows(10) == windows and rule.window(10) == max(windows)
+
+
+def test_auxiliary_loss_refuses_regression_and_the_authors_weights():
+    assert "needs classification" in FPTT(auxiliary="authors").supports(network(), Regression(chance=1.0), 10)
+    with pytest.raises(ValueError, match="needs weights: ramp"):
+        FPTT(auxiliary="authors", weights="authors")
+
+
+# e-prop and what is like it
 
 
 def test_eprop_with_random_feedback_differs_inside_and_agrees_at_the_readout():
@@ -226,61 +184,102 @@ def test_eprop_with_random_feedback_differs_inside_and_agrees_at_the_readout():
         torch.testing.assert_close(a, b)
 
 
+def test_adaptive_feedback_is_learnt_by_the_optimiser():
+    rule, net = EProp(feedback="adaptive"), network()
+    learn(rule, net, *sequence())
+    assert [p.shape for p in rule.parameters()] == [net.readout.linear.weight.shape]
+    assert EProp().parameters() == EProp(feedback="random").parameters() == ()
+
+
 def test_eprop_keeps_one_trace_for_all_lif_neurons_and_one_each_where_it_must():
     x, target = sequence()
     fan_in = INPUTS + SIZE + 1
-    for neuron, shapes in (("lif", {"v": (1, fan_in)}), ("alif", {"v": (1, fan_in), "a": (SIZE, fan_in)})):
+    for neuron, shapes in (("lif", {"v": (1, 1, fan_in)}), ("alif", {"v": (1, 1, fan_in), "a": (1, SIZE, fan_in)})):
         rule, net = EProp(), network(neuron)
-        rule.start(net, Classification(CLASSES), STEPS)
+        rule.start(net, TASK, STEPS)
         rule.begin(BATCH, Recorder(net))
         for t in range(3):
             rule.learn(x[t : t + 1], target, t)
-        assert {s: tuple(ε.shape[1:]) for s, ε in rule.ε.items()} == shapes
+        kept = rule.traces.kept["current"]
+        assert {s: tuple(kept[s].shape[1:]) for s in shapes} == shapes
 
 
-def test_eprop_says_why_it_cannot_train_ltc_or_two_layers():
-    task = Classification(CLASSES)
-    assert "depends on the others' states" in EProp().supports(network("ltc"), task, STEPS)
-    two = Recurrent(INPUTS, CLASSES, partial(NEURONS["lif"].factory), hidden=[3, 3])
-    assert "one recurrent layer" in EProp().supports(two, task, STEPS)
-    assert EProp().supports(network("alif"), task, STEPS) is None
+class Bare(Neuron):
+    """A neuron that gives no partial derivatives."""
+
+    def initial_state(self, batch, like):
+        return NEURONS["lif"].factory(self.size).initial_state(batch, like)
+
+    def forward(self, current, state):
+        return state.z, state
 
 
-def test_eprop_refuses_a_neuron_that_learns_something_of_its_own():
-    net = network("lif")
-    net.layers[0].neuron.threshold_shift = torch.nn.Parameter(torch.zeros(SIZE))
-    assert "(threshold_shift)" in EProp().supports(net, Classification(CLASSES), STEPS)
+class Shifted(NEURONS["lif"].factory):
+    """A neuron that learns something its partial derivatives do not know of."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self.shift = torch.nn.Parameter(torch.zeros(size))
 
 
-def test_fptt_refuses_parts_that_the_sequence_cannot_be_cut_into():
-    task = Classification(CLASSES)
-    assert FPTT(parts=6).supports(network(), task, 10) == "10 steps cannot be cut into 6 parts: windows of 2 make 5"
-    assert FPTT(parts=20).supports(network(), task, 10) is not None
-    assert all(FPTT(parts=K).supports(network(), task, 10) is None for K in (1, 2, 4, 5, 10, None))
+class Odd(Shifted):
+    """A neuron that learns something that belongs to no one neuron."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self.pairs = torch.nn.Parameter(torch.zeros(size, size))
 
 
-def test_eprop_minimises_nothing_before_the_last_step_of_a_loss_at_the_end():
+@pytest.mark.parametrize(
+    ("rule", "net", "reason"),
+    [
+        (EProp(), lambda: recurrent(Bare), "gives no partial derivatives (diagonal_rtrl"),
+        (EProp(), lambda: recurrent(Shifted), "by what it learns itself (shift)"),
+        (EProp(rate_cost=1.0), lambda: network("lstm"), "gives no partial derivatives"),
+        (DiagonalRTRL(), lambda: recurrent(Odd), "pairs [5, 5]"),
+        (EProp(), lambda: network(norm_steps=3), "batch normalisation"),
+        (DiagonalRTRL(), lambda: network(readout_leak="gated"), "the readout's leak"),
+        (RTRL(), lambda: network(norm_steps=3), "batch normalisation"),
+        (RTRL(), lambda: Recurrent(3, 4, NEURONS["lif"].factory, hidden=[100]), "a rule for tiny nets"),
+        (EProp(), lambda: Recurrent(3, 4, partial(NEURONS["lif"].factory), hidden=[3, 3]), "one recurrent layer"),
+        (EProp(), lambda: network("ltc"), None),
+        (DiagonalRTRL(), lambda: network("lstm"), None),
+        (RTRL(), lambda: Recurrent(3, 4, NEURONS["lif"].factory, hidden=[3, 3]), None),
+    ],
+)
+def test_rules_say_why_they_cannot_train_a_net(rule, net, reason):
+    said = rule.supports(net(), TASK, STEPS)
+    assert said is None if reason is None else reason in said
+
+
+def test_rules_say_when_they_keep_the_diagonal_only():
+    for rule in (EProp(), DiagonalRTRL()):
+        assert rule.remark(network("ltc")) == "eligibility through the diagonal of the state Jacobian only"
+        assert rule.remark(network("alif")) is None
+    assert FPTT().remark(network("ltc")) is None
+
+
+def test_updates_in_between_need_a_loss_in_between():
+    with pytest.raises(ValueError, match="update_every needs loss_at: every"):
+        EProp(update_every=3)
+    assert len(learn(EProp(loss_at="every", update_every=5), network(), *sequence()).gradients) == 3  # at 5, 10 and 12
+
+
+@pytest.mark.parametrize("rule", [EProp(), DiagonalRTRL(), RTRL()])
+def test_nothing_is_minimised_before_the_last_step_of_a_loss_at_the_end(rule):
     x, target = sequence(4)
-    rule, net = EProp(), network()
-    rule.start(net, Classification(CLASSES), 4)
+    net = network()
+    rule.start(net, TASK, 4)
     rule.begin(BATCH, Recorder(net))
     losses = [rule.learn(x[t : t + 1], target, t).loss for t in range(4)]
     assert [loss is None for loss in losses] == [True, True, True, False]
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
-@pytest.mark.parametrize("neuron", NEURONS.names())
-def test_every_rule_reaches_every_parameter_and_lets_go_at_the_end(name, neuron):
-    rule, net, (x, target) = ALGORITHMS[name].factory(), network(neuron), sequence()
-    if reason := rule.supports(net, Classification(CLASSES), STEPS):
-        pytest.skip(reason)
-    found = learn(rule, net, x, target)
-    for (parameter, _), *gradients in zip(net.named_parameters(), *found.gradients, strict=True):
-        assert any(float(g.abs().max()) > 0 for g in gradients), f"{parameter} has no gradient"
-    assert rule.state is None
+def test_a_map_used_twice_in_a_step_is_told():
+    class Twice(NEURONS["ltc"].factory):
+        def forward(self, current, state):
+            _, state = super().forward(current, state)
+            return super().forward(current, state)
 
-
-@pytest.mark.parametrize("name", ALGORITHMS.names())
-@pytest.mark.parametrize("steps", [1, 7, 12])
-def test_windows_lie_between_one_step_and_all(name, steps):
-    assert 1 <= ALGORITHMS[name].factory().window(steps) <= steps
+    with pytest.raises(ValueError, match="membrane_gate is used twice"):
+        learn(DiagonalRTRL(), recurrent(Twice), *sequence())
