@@ -47,7 +47,7 @@ def list_components(
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is registered: name, one line, origin; of rules also what they claim of gradient and memory."""
+    """List what is registered: name, one line, origin; `ls algorithms`: what each rule claims, and its page."""
     from throughtime.errors import suggestion
     from throughtime.registry import REGISTRIES
     from throughtime.suite import suite_names, suite_summary
@@ -56,21 +56,34 @@ def list_components(
     kinds = [*REGISTRIES, "suites"]
     if kind is not None and kind not in kinds:
         raise UsageError(f'no kind "{kind}"', hint=suggestion(kind, kinds))
+    if kind == "algorithms":
+        registry = REGISTRIES[kind]
+        return _print_rows([_rule_row(registry[name]) for name in registry.names()], as_json)
     rows = [
         {"kind": k, "name": name, "summary": registry[name].summary, "origin": registry[name].origin}
         for k, registry in REGISTRIES.items()
         for name in registry.names()
         if kind in (None, k)
     ]
-    if kind == "algorithms":
-        for row in rows:
-            row["claims"] = ", ".join(getattr(REGISTRIES[kind][row["name"]].factory, "claims", ()))
     if kind in (None, "suites"):
         rows += [
             {"kind": "suites", "name": name, "summary": suite_summary(name), "origin": "throughtime"}
             for name in suite_names()
         ]
     _print_rows(rows, as_json)
+
+
+def _rule_row(rule: Any) -> dict[str, str]:
+    """A rule's row of `ls algorithms`; — stands for what it does not claim, and for the page of one from elsewhere."""
+    claims = getattr(rule.factory, "claims", None)
+    return {
+        "kind": rule.kind,
+        "name": rule.name,
+        "gradient": str(getattr(claims, "gradient", "—")),
+        "memory": str(getattr(claims, "memory", "—")),
+        "summary": rule.summary,
+        "page": f"docs/rules/{rule.name}.md" if rule.origin == "throughtime" else "—",
+    }
 
 
 @app.command()
@@ -186,6 +199,30 @@ def report(
     from throughtime.store import Store
 
     print(f"report: {write_report(Store(results), out, suite).resolve()}")
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Components; all that are registered if left out.")] = None,
+    plugin: PluginOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold components to the facts that must be true of them; exits with 1 if one is not."""
+    from collections import Counter
+
+    from throughtime.checks.run import check, components
+
+    _load(plugin)
+    components(names or ())  # a wrong name is told before anything runs
+    findings = list(check(names or ()))
+    verdicts = Counter(finding.verdict for finding in findings)
+    if as_json:
+        print(json.dumps([finding.row() for finding in findings]))
+    else:
+        _print_rows([finding.shown() for finding in findings], False)
+        print(", ".join(f"{verdicts[v]} {v}" for v in ("holds", "fails", "does not apply")))
+    if verdicts["fails"]:
+        raise typer.Exit(1)
 
 
 @data_app.command("ls")

@@ -159,19 +159,26 @@ def test_ls_shows_a_plugins_components_with_its_path(capsys):
 # --- plan
 
 
-def test_plan_says_what_will_run_and_what_cannot(capsys):
+def test_plan_says_what_will_run_and_what_cannot(capsys, tmp_path):
     rows = json.loads(printed(capsys, "plan", "quick", "--scale", "tiny", "--json"))
-    assert len(rows) == len({row["id"] for row in rows}) == 48
-    skipped = {row["label"]: row["unsupported"] for row in rows if row["unsupported"]}
-    assert skipped.keys() == {f"eprop ltc {dataset} #{r}" for dataset in ("digits", "adding") for r in (0, 1)}
-    reason = "LTC gives no partial derivatives"
-    assert all(why.startswith(reason) for why in skipped.values())
+    assert len(rows) == len({row["id"] for row in rows}) == 46
     assert {row["recorded"] for row in rows} == {None}
 
-    lines = printed(capsys, "plan", "quick", "--scale", "tiny").splitlines()
-    assert lines[-1] == "48 runs: 44 will run, 4 will be skipped"
-    assert sum(f"skip: {reason}" in line for line in lines) == 2
-    assert len(lines) == 1 + 24 + 1
+    suite = tmp_path / "online.yaml"
+    suite.write_text(
+        "suite: online\nsummary: s\nrules: [rtrl, eprop]\nneurons: [lif, lstm]\ndatasets: [{name: digits, steps: 8}]\n"
+        "networks: [{name: recurrent, hidden: [4]}]\nreplicates: 2\nscales: {tiny: {}, laptop: {}, paper: {}}\n"
+    )
+    rows = json.loads(printed(capsys, "plan", str(suite), "--scale", "tiny", "--json"))
+    skipped = {row["label"]: row["unsupported"] for row in rows if row["unsupported"]}
+    assert skipped.keys() == {"eprop lstm digits #0", "eprop lstm digits #1"}
+    reason = "LSTM gives no partial derivatives"
+    assert all(why.startswith(reason) for why in skipped.values())
+
+    lines = printed(capsys, "plan", str(suite), "--scale", "tiny").splitlines()
+    assert lines[-1] == "8 runs: 6 will run, 2 will be skipped"
+    assert sum(f"skip: {reason}" in line for line in lines) == 1
+    assert len(lines) == 1 + 4 + 1
     assert not Path("results").exists(), "a plan writes nothing"
 
 

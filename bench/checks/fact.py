@@ -1,0 +1,93 @@
+"""What a fact is, and what is found when it is put to a component."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, NamedTuple
+
+from throughtime.errors import first_line
+from throughtime.registry import Component
+
+
+class Found(NamedTuple):
+    """What one look at a component gave."""
+
+    value: float
+    """Largest error, count of faults, bytes a step: small is good."""
+    note: str = ""
+
+
+class DoesNotApplyError(Exception):
+    """The fact says nothing about this component, for the reason given."""
+
+
+class Fact(NamedTuple):
+    """Something that must hold of a component."""
+
+    name: str
+    bound: float
+    """Largest value at which it holds."""
+    find: Callable[[Component], Found]
+    """Raises DoesNotApplyError; any other error means that the fact does not hold."""
+
+
+class Finding(NamedTuple):
+    """One row of the outcome: a fact put to a component."""
+
+    kind: str
+    component: str
+    fact: str
+    value: float | None
+    bound: float
+    verdict: Literal["holds", "fails", "does not apply"]
+    note: str
+
+    def row(self) -> dict[str, Any]:
+        """As written to JSON; a value that is not finite, which JSON cannot keep, is null and told in the note."""
+        finite = self.value is None or math.isfinite(self.value)
+        return {**self._asdict(), "value": self.value if finite else None}
+
+    def shown(self) -> dict[str, str]:
+        """As printed."""
+        value = "—" if self.value is None else f"{self.value:.2g}"
+        return {
+            "component": self.component,
+            "fact": self.fact,
+            "found": value,
+            "bound": f"{self.bound:g}",
+            "verdict": self.verdict,
+            "note": self.note,
+        }
+
+
+def put(fact: Fact, component: Component) -> Finding:
+    """Put a fact to a component."""
+
+    def finding(value: float | None, verdict: Literal["holds", "fails", "does not apply"], note: str) -> Finding:
+        return Finding(component.kind, component.name, fact.name, value, fact.bound, verdict, note)
+
+    try:
+        value, note = fact.find(component)
+    except DoesNotApplyError as reason:
+        return finding(None, "does not apply", str(reason))
+    except Exception as error:  # a component may raise anything, and that is a finding
+        return finding(None, "fails", f"{type(error).__name__}: {first_line(error)}")
+    if not math.isfinite(value):
+        return finding(value, "fails", f"the value found is {value}; {note}".removesuffix("; "))
+    return finding(value, "holds" if value <= fact.bound else "fails", note)
+
+
+def worst(found: Iterable[tuple[str, float]], nothing: str) -> Found:
+    """The largest of named values (NaN counts as larger than any), its name as the note.
+
+    Raises:
+        DoesNotApplyError: there are none; `nothing` says why.
+    """
+    values = list(found)
+    if not values:
+        raise DoesNotApplyError(nothing)
+    name, value = max(values, key=lambda pair: math.inf if math.isnan(pair[1]) else pair[1])
+    if len(values) == 1:
+        return Found(value, name)
+    return Found(value, f"{name}, the worst of {len(values)}" if value else f"all of {len(values)}")

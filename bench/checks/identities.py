@@ -1,0 +1,22 @@
+"""Identities that hold of single rules: between two rules, or between a rule and its equation written out."""
+
+from __future__ import annotations
+
+from throughtime.checks.fact import Fact
+from throughtime.checks.of_eligibility import DIAGONAL_RTRL, EPROP
+from throughtime.checks.of_fptt import FPTT
+from throughtime.checks.of_truncation import BPTT, RTRL, TBPTT
+
+BY_RULE: dict[str, tuple[Fact, ...]] = {
+    "bptt": BPTT,
+    "tbptt": TBPTT,
+    "rtrl": RTRL,
+    "fptt": FPTT,
+    "eprop": EPROP,
+    "diagonal_rtrl": DIAGONAL_RTRL,
+}
+
+
+def of(rule: str) -> tuple[Fact, ...]:
+    """The identities of the rule of this name; none for a rule that is not in the package."""
+    return BY_RULE.get(rule, ())

@@ -1,0 +1,158 @@
+"""Facts of datasets, found on their tiny variants: ready in seconds, without a network."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from throughtime.checks.fact import DoesNotApplyError, Fact, Found
+from throughtime.checks.tiny import seeded
+from throughtime.datasets.base import Batch, Dataset, Split
+from throughtime.datasets.task import Classification, Regression
+from throughtime.registry import Component
+
+BATCH = 7
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def tiny(component: Component) -> Dataset:
+    return component.factory.tiny()
+
+
+def drawn(dataset: Dataset, split: Split, seed: int | None = 1, batch: int = BATCH) -> list[Batch]:
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    return list(dataset.batches(split, batch, generator))
+
+
+def well_formed(component: Component) -> Found:
+    """x is [steps, batch, inputs], float32 and finite; targets are what the task asks for."""
+    dataset, faults = tiny(component), []
+    for split in SPLITS:
+        for x, target in drawn(dataset, split):
+            batch = x.shape[1]
+            if x.shape != (dataset.steps, batch, dataset.inputs) or x.dtype != torch.float32:
+                faults.append(f"x is {list(x.shape)} {x.dtype}")
+            if batch > BATCH:
+                faults.append(f"a batch of {batch} where {BATCH} at most were asked for")
+            if not x.isfinite().all():
+                faults.append("x is not finite")
+            if isinstance(dataset.task, Classification):
+                ok = target.shape == (batch,) and target.dtype == torch.int64
+                ok = ok and int(target.min()) >= 0 and int(target.max()) < dataset.task.classes == dataset.outputs
+            elif isinstance(dataset.task, Regression):
+                ok = target.shape == (batch, dataset.outputs) and target.dtype == torch.float32
+                ok = ok and bool(target.isfinite().all())
+            else:  # a task of one's own: all that is known is that it has a row for each sequence
+                ok = len(target) == batch
+            if not ok:
+                faults.append(f"target is {list(target.shape)} {target.dtype}, {target.min():g} ... {target.max():g}")
+    return Found(len(faults), "; ".join(dict.fromkeys(faults)))
+
+
+def sizes(component: Component) -> Found:
+    """A split has as many sequences as it says."""
+    dataset = tiny(component)
+    off = {split: abs(sum(b.x.shape[1] for b in drawn(dataset, split)) - dataset.size(split)) for split in SPLITS}
+    empty = [split for split in SPLITS if dataset.size(split) == 0]
+    return Found(sum(off.values()) + len(empty), ", ".join(f"{split} {dataset.size(split)}" for split in SPLITS))
+
+
+def repeats(component: Component) -> Found:
+    """The same seed gives the same batches, and so does none, of a fresh dataset too."""
+    one, other, moved = tiny(component), tiny(component), []
+    for split in SPLITS:
+        for seed, said in ((1, ""), (None, " without a generator")):
+            if not _same(drawn(one, split, seed), drawn(other, split, seed)):
+                moved.append(split + said)
+    return Found(len(moved), ", ".join(moved))
+
+
+def shuffles(component: Component) -> Found:
+    """Whether training sequences come in the same order with another seed."""
+    dataset = tiny(component)
+    return Found(float(_same(drawn(dataset, "train", 1), drawn(dataset, "train", 2))))
+
+
+def keeps_pairs(component: Component) -> Found:
+    """Splits whose sequences are the same with another seed, or none, but with other targets."""
+    dataset, torn = tiny(component), []
+    for split in SPLITS:
+        in_order = drawn(dataset, split, None)
+        for seed in (1, 2):
+            batches = drawn(dataset, split, seed)
+            if _bag(batches) == _bag(in_order) and _bag(batches, True) != _bag(in_order, True):
+                torn.append(f"{split}, seed {seed}")
+    return Found(len(torn), "; ".join(torn))
+
+
+def random_numbers(component: Component) -> Found:
+    """Whether torch's own random numbers are the same afterwards, whatever they were before: it has seeded them."""
+    after = []
+    for seed in (1, 2):
+        with seeded(seed):
+            dataset = tiny(component)
+            for split in SPLITS:
+                drawn(dataset, split)
+            after.append(torch.rand(4))
+    return Found(float(torch.equal(*after)))
+
+
+def held_out_fixed(component: Component) -> Found:
+    """Validation and test sequences do not depend on generator and batch size, nor on what was drawn before."""
+    dataset, moved = tiny(component), []
+    for split in ("validation", "test"):
+        first = drawn(dataset, split, None)
+        drawn(dataset, "train", 3)
+        others = drawn(dataset, split, 2), drawn(dataset, split, None, batch=3)
+        if not _same(first, drawn(dataset, split, None)) or any(_bag(first) != _bag(other) for other in others):
+            moved.append(split)
+    return Found(len(moved), ", ".join(moved))
+
+
+def disjoint(component: Component) -> Found:
+    """Sequences that are in two splits, value by value."""
+    dataset = tiny(component)
+    bags = {split: set(_bag(drawn(dataset, split))) for split in SPLITS}
+    shared = {f"{one} and {other}": len(bags[one] & bags[other]) for one, other in combinations(SPLITS, 2)}
+    return Found(sum(shared.values()), ", ".join(f"{n} in {both}" for both, n in shared.items() if n))
+
+
+def digest(component: Component) -> Found:
+    """SHA-256 of the raw data, the same at two looks, where there are raw data."""
+    one, other = tiny(component).sha256(), tiny(component).sha256()
+    if one is None and other is None:
+        raise DoesNotApplyError("generated: its source is its code")
+    return Found(float(one != other or len(str(one)) != 64), str(one)[:12])
+
+
+def _same(one: list[Batch], other: list[Batch]) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a.x, b.x) and torch.equal(a.target, b.target) for a, b in zip(one, other, strict=True)
+    )
+
+
+def _bag(batches: list[Batch], with_targets: bool = False) -> list[bytes]:
+    """The sequences without their order, each alone or with its target."""
+    pairs = (pair for batch in batches for pair in zip(batch.x.unbind(1), batch.target, strict=True))
+    return sorted(_bytes(x) + (_bytes(target) if with_targets else b"") for x, target in pairs)
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    return tensor.contiguous().numpy().tobytes()
+
+
+def facts(component: Component) -> tuple[Fact, ...]:
+    """What must hold of a dataset."""
+    return (
+        Fact("sequences and targets are well formed", 0, well_formed),
+        Fact("splits are as large as they say", 0, sizes),
+        Fact("same seed, same batches", 0, repeats),
+        Fact("another seed, another order of training", 0, shuffles),
+        Fact("a sequence keeps its target", 0, keeps_pairs),
+        Fact("torch's own random numbers are not seeded", 0, random_numbers),
+        Fact("held-out sequences are always the same", 0, held_out_fixed),
+        Fact("no sequence is in two splits", 0, disjoint),
+        Fact("digest of the raw data", 0, digest),
+    )

@@ -1,0 +1,229 @@
+"""Identities of the rules with eligibility traces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.algorithms.traces import Traces
+from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.tiny import (
+    BATCH,
+    CLASSES,
+    Gradients,
+    asked,
+    backprop,
+    error,
+    gradient,
+    learn,
+    made,
+    recurrent,
+    seeded,
+    sequence,
+    supporting,
+)
+from throughtime.datasets.task import Classification, Task
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.lif import LIF
+from throughtime.registry import ALGORITHMS, Component
+
+STEPS = 30
+TASK = Classification(CLASSES)
+READOUTS: tuple[dict[str, Any], ...] = ({}, {"readout_tau": 0.0}, {"readout": "membrane", "readout_tau": 0.0})
+
+
+def elementwise(rule: Any, **options: Any) -> Iterator[tuple[str, Recurrent]]:
+    """Nets of the supported neurons that depend on no other neuron's state."""
+    for name, network in supporting(rule, STEPS, **options):
+        if network.layers[0].neuron.elementwise:
+            yield name, network
+
+
+def cut(
+    network: Recurrent, x: Tensor, task: Task, target: Tensor, B: Tensor | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Losses and spikes of each step, every spike cut on its way to another neuron.
+
+    Args:
+        network, x, task, target: of whom, on what.
+        B: what takes the error from the output back to the neurons, if not the readout's weights.
+    """
+    layer, readout = network.layers[0], network.readout
+    with seeded(11):
+        initial = network.initial_state(x.shape[1])
+    state, y, losses, spikes = initial.layers[0], initial.y, [], []
+    for t, x_t in enumerate(x):
+        _, state = layer.neuron(layer.current(layer.inward(x_t), state.z.detach(), t), state)
+        o = getattr(state, readout.reads)
+        d = readout.linear(o if B is None else o.detach())
+        y = readout(d if B is None else d + (o - o.detach()) @ B.t(), y)
+        losses.append(task.loss(y, target))
+        spikes.append(state.z)
+    return losses, spikes
+
+
+def is_autograd_with_cut_spikes(component: Component) -> Found:
+    found = []
+    for options in READOUTS:
+        for loss_at in ("end", "every"):
+            for kind in ("classification", "regression"):
+                (task, target), (x, _) = asked(kind), sequence(STEPS)
+                # A trace that one batch leaves to the next shows with any readout.
+                before = None if options else (sequence(STEPS, 17)[0], target)
+                rule = made(component, loss_at=loss_at)
+                for name, network in elementwise(rule, **options):
+                    total = learn(rule, network, x, target, task, after=before).total()
+                    losses, _ = cut(network, x, task, target)
+                    E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
+                    found.append((f"{name}, loss at {loss_at}, {kind}", error(total, gradient(E, network))))
+    return worst(found, "no neuron")
+
+
+def one_step_is_bptt(component: Component) -> Found:
+    x, target = sequence(1)
+    rule = made(component)
+    nets = elementwise(rule)
+    return worst(
+        ((n, error(learn(rule, net, x, target).total(), backprop(net, x, target, TASK, "end"))) for n, net in nets),
+        "no neuron",
+    )
+
+
+def factorises_bptt(component: Component) -> Found:
+    """Σ_t dE/dz_j^t e_ji^t = dE/dW_ji with nothing cut (Bellec et al. 2020, equation 1): z_j^t as it is sent out."""
+    x, target = sequence(STEPS)
+    found = []
+    for name, network in elementwise(made(component)):
+        layer, readout = network.layers[0], network.readout
+        with seeded(11):
+            initial = network.initial_state(BATCH)
+        state, y, sent, losses = initial.layers[0], initial.y, [], []
+        arriving = state.z
+        traces, e = Traces(("z",)), []
+        for t, x_t in enumerate(x):
+            current = layer.current(layer.inward(x_t), arriving, t)
+            _, after = layer.neuron(current, state)
+            with torch.no_grad():
+                p = torch.cat((x_t, arriving, x.new_ones(BATCH, 1)), 1)
+                partials = made(component).partials(layer.neuron, current.detach(), state, after)
+                e.append(traces.advance(partials, p)["current"]["z"])
+            state, arriving = after, after.z.clone()  # what is sent, apart from what stays inside
+            sent.append(arriving)
+            y = readout(readout.linear(arriving), y)
+            losses.append(TASK.loss(y, target))
+        E = torch.stack(losses).mean()
+        dE_dz = torch.autograd.grad(E, sent, retain_graph=True)
+        total = sum(torch.einsum("bj,bkji->kji", d, e_t).flatten(0, 1) for d, e_t in zip(dE_dz, e, strict=True))
+        exact = torch.autograd.grad(E, [layer.inward.weight, layer.recurrent.weight])
+        found.append((name, error([total[:, :-1]], [torch.cat(exact, 1)])))
+    return worst(found, "no neuron")
+
+
+def rate_regularisation(component: Component) -> Found:
+    """With a rate cost, what is added to the gradient is autograd's of c Σ_j (f̄_j − f*)², spikes cut."""
+    c, target_rate, found = 3.0, 0.2, []
+    x, target = sequence(STEPS)
+    plain, regularised = made(component), made(component, rate_cost=c, rate_target=target_rate)
+    for name, network in elementwise(regularised):
+        with_cost, without = (learn(rule, network, x, target).total() for rule in (regularised, plain))
+        _, spikes = cut(network, x, TASK, target)
+        E = c * (torch.stack(spikes).mean((0, 1)) - target_rate).square().sum()
+        added: Gradients = [a - b for a, b in zip(with_cost, without, strict=True)]
+        found.append((name, error(added, gradient(E, network))))
+    return worst(found, "no neuron")
+
+
+def updates_in_between(component: Component) -> Found:
+    """Updates every k steps: the same gradient in parts, while the weights stand still."""
+    x, target = sequence(STEPS)
+    found = []
+    for name, network in supporting(made(component), STEPS):
+        often = learn(made(component, loss_at="every", update_every=7), network, x, target)
+        once = learn(made(component, loss_at="every"), network, x, target)
+        if len(often.gradients) != 5:
+            found.append((f"{name}: {len(often.gradients)} updates", float("inf")))
+        found.append((name, error(often.total(), once.total())))
+    return worst(found, "no neuron")
+
+
+def random_feedback(component: Component) -> Found:
+    """Feedback is drawn at the start and left so: autograd's gradient with B in the backward pass of the readout."""
+    x, target = sequence(STEPS)
+    found = []
+    for name, network in elementwise(made(component, feedback="random")):
+        rule = made(component, feedback="random", loss_at="every")
+        drawn = _at_start(rule, lambda rule: rule.B.detach().clone())
+        total = learn(rule, network, x, target, after=sequence(STEPS, 17)).total()
+        losses, _ = cut(network, x, TASK, target, drawn[-1])
+        found.append((name, error(total, gradient(torch.stack(losses).mean(), network))))
+    return worst(found, "no neuron")
+
+
+def _at_start(rule: LearningRule, look: Callable[[Any], Tensor]) -> list[Tensor]:
+    """Where what is seen each time the rule has started will be found."""
+    seen: list[Tensor] = []
+    start = rule.start
+
+    def spied(*arguments: Any) -> None:
+        start(*arguments)
+        seen.append(look(rule))
+
+    rule.start = spied
+    return seen
+
+
+def adaptive_feedback(component: Component) -> Found:
+    """Kolen-Pollack: equal steps and decay d shrink B − W_out by 1 − d at each update, whatever is learnt."""
+    d, rate, updates = 0.1, 0.05, 10
+    rule, network = (
+        made(component, feedback="adaptive", feedback_decay=d, loss_at="every", update_every=3),
+        recurrent(LIF),
+    )
+    x, target = sequence(STEPS)
+    W = network.readout.linear.weight
+
+    def update() -> None:
+        with torch.no_grad():
+            for p in (*network.parameters(), *rule.parameters()):
+                if p.grad is not None:
+                    p.sub_(p.grad, alpha=rate)
+                p.grad = None
+
+    apart = _at_start(rule, lambda rule: (rule.B - W).detach().clone())
+    learn(rule, network, x, target, update=update)
+    expected = apart[0] * (1 - d) ** updates
+    return Found(error([(rule.B - W).detach()], [expected]), f"{updates} updates")
+
+
+def is_eprop(component: Component) -> Found:
+    """The same gradient as e-prop with hand-derived partials, on every neuron that has them, diagonal ones too."""
+    x, target = sequence(STEPS)
+    found = []
+    for options in READOUTS:
+        eprop = ALGORITHMS["eprop"].factory(loss_at="every")
+        for name, network in supporting(eprop, STEPS, **options):
+            a = learn(made(component, loss_at="every"), network, x, target).total()
+            found.append((name, error(a, learn(eprop, network, x, target).total())))
+    return worst(found, "no neuron")
+
+
+def _facts(*own: tuple[str, float, Callable[[Component], Found]]) -> tuple[Fact, ...]:
+    shared = (
+        ("= autograd with spikes between neurons cut", 1e-10, is_autograd_with_cut_spikes),
+        ("Σ dE/dz · eligibility = BPTT, nothing cut", 1e-10, factorises_bptt),
+        ("one step = BPTT, all parameters", 1e-10, one_step_is_bptt),
+        ("updates every k steps add up to one", 1e-10, updates_in_between),
+    )
+    return tuple(Fact(*fact) for fact in (*shared, *own))
+
+
+EPROP = _facts(
+    ("rate regularisation = autograd's", 1e-10, rate_regularisation),
+    ("random feedback = autograd with B for W", 1e-10, random_feedback),
+    ("adaptive feedback: B − W shrinks by 1 − d", 1e-10, adaptive_feedback),
+)
+DIAGONAL_RTRL = _facts(("= e-prop where both apply", 1e-10, is_eprop))

@@ -1,0 +1,265 @@
+"""Identities of FPTT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
+from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.of_truncation import same_updates
+from throughtime.checks.tiny import (
+    CLASSES,
+    STEPS,
+    Recorder,
+    error,
+    gradient,
+    learn,
+    made,
+    recurrent,
+    seeded,
+    sequence,
+    show,
+    supporting,
+)
+from throughtime.datasets.task import Classification
+from throughtime.networks.base import detached
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.alif import ALIF
+from throughtime.registry import ALGORITHMS, Component
+
+TASK = Classification(CLASSES)
+α, RATE = 0.2, 0.1
+
+
+def without_regulariser(component: Component) -> Found:
+    """Form `none` = truncated BPTT of the same windows and weights, and with one part = BPTT; weights move."""
+    found = []
+    for parts in (1, 4, STEPS, None):
+        K = made(component, parts=parts, form="none").window(STEPS)
+        other: dict[str, Any] = {"name": "tbptt", "window": K, "weights": "ramp"}
+        if parts == 1:
+            other = {"name": "bptt"}
+        name = other.pop("name")
+        pairs = same_updates(
+            lambda parts=parts: made(component, parts=parts, form="none"),
+            lambda name=name, other=other: ALGORITHMS[name].factory(**other),
+        )
+        found += [(f"{neuron}, K = {parts or 'T'}", value) for neuron, value in pairs]
+    return worst(found, "no neuron")
+
+
+def first_step(component: Component) -> Found:
+    """At the first update of a training W = W̄ and λ = 0: the regulariser adds nothing, in both forms."""
+    x, target = sequence()
+    found = []
+    for form in ("code", "paper"):
+        for name, network in supporting(made(component)):
+            plain = learn(made(component, form="none"), network, x, target).gradients[0]
+            found.append(
+                (f"{name}, {form}", error(learn(made(component, form=form), network, x, target).gradients[0], plain))
+            )
+    return worst(found, "no neuron")
+
+
+def small_alpha(component: Component) -> Found:
+    """R's gradient is of the size α η: a hundredth of α makes it a hundredth. At β = 1/2, W̄ would be W at first."""
+    x, target = sequence()
+
+    def of_R(alpha: float) -> Tensor:
+        rules = (made(component, parts=4, alpha=alpha, beta=0.3, form=form) for form in ("code", "none"))
+        with_R, without = (learn(rule, recurrent(ALIF), x, target, rate=RATE).gradients[1] for rule in rules)
+        return torch.cat([(a - b).flatten() for a, b in zip(with_R, without, strict=True)])
+
+    return Found(error([of_R(1e-3) * 100], [of_R(1e-1)]))
+
+
+def trained(component: Component, **options: Any) -> tuple[Any, Recurrent, list[dict[str, list[Tensor]]]]:
+    """A rule after a sequence with moving weights, its net, and before each update λ and W."""
+    x, target = sequence()
+    rule, network = made(component, alpha=α, **options), recurrent(ALIF)
+    history: list[dict[str, list[Tensor]]] = []
+
+    class Spy(Recorder):
+        def __call__(self) -> None:
+            form = rule.regulariser
+            history.append(
+                {"λ": [λ.clone() for λ in getattr(form, "lam", [])], "W": [w.detach().clone() for w in form.W]}
+            )
+            super().__call__()
+
+    learn(rule, network, x, target, update=Spy(network, RATE))
+    return rule, network, history
+
+
+def mean_forgets(component: Component) -> Found:
+    """At β = 1/2: W̄ = W − λ/(2α), with the λ of before the update."""
+    rule, network, history = trained(component, beta=0.5)
+    expected = [w.detach() - λ / (2 * α) for w, λ in zip(network.parameters(), history[-1]["λ"], strict=True)]
+    return Found(error(rule.regulariser.mean, expected))
+
+
+def second_order_filter(component: Component) -> Found:
+    """At β = 1/2: λ_{t+1} = λ_t − λ_{t−1}/2 − α (W_{t+1} − W_t): a damped filter of recent weight changes."""
+    _, _, history = trained(component, beta=0.5)
+    found = []
+    for t in range(2, len(history) - 1):
+        λ, before, after = history[t]["λ"], history[t - 1]["λ"], history[t + 1]["λ"]
+        steps = zip(history[t + 1]["W"], history[t]["W"], strict=True)
+        expected = [a - b / 2 - α * (v - w) for a, b, (v, w) in zip(λ, before, steps, strict=True)]
+        found.append((f"update {t}", error(after, expected)))
+    return worst(found, "too few updates")
+
+
+def adopts_mean(component: Component) -> Found:
+    """At the end of an epoch W ← W̄, in both forms."""
+    found = []
+    for form in ("code", "paper"):
+        rule, network, _ = trained(component, form=form)
+        mean = [w.clone() for w in rule.regulariser.mean]
+        rule.end_epoch()
+        found.append((form, error([*network.parameters()], mean)))
+    return worst(found, "no form")
+
+
+def written_out(component: Component, form: str) -> Found:
+    """The rule's weights after a sequence = those of the printed dynamic loss, differentiated as it stands."""
+    x, target = sequence(STEPS - 1)  # 4 parts are not all of one length
+    found = []
+    rule = made(component, form=form)
+    for (name, network), (_, twin) in zip(supporting(rule), supporting(rule), strict=True):
+        learn(made(component, form=form, parts=4, alpha=α, beta=0.3, rho=0.25), network, x, target, rate=RATE)
+        (_by_code if form == "code" else _by_paper)(twin, x, target)
+        found.append((name, error([*network.parameters()], [*twin.parameters()])))
+    return worst(found, "no neuron")
+
+
+def _by_code(network: Recurrent, x: Tensor, target: Tensor, β: float = 0.3, ϱ: float = 0.25) -> None:
+    """Plain gradient steps on w ℓ + (ϱ − 1) ⟨W, λ⟩ + (α/2) ‖W − W̄‖²."""
+    W = [p for p in network.parameters() if p.requires_grad]
+    mean, λ = [w.detach().clone() for w in W], [torch.zeros_like(w) for w in W]
+    for loss in _parts(network, x, target):
+        R = sum((ϱ - 1) * (w * l).sum() + α / 2 * (w - m).square().sum() for w, m, l in zip(W, mean, λ, strict=True))
+        _descend(W, loss() + R)
+        with torch.no_grad():
+            λ = [l - α * (w - m) for w, m, l in zip(W, mean, λ, strict=True)]
+            mean = [(1 - β) * m + β * w - β / α * l for w, m, l in zip(W, mean, λ, strict=True)]
+
+
+def _by_paper(network: Recurrent, x: Tensor, target: Tensor) -> None:
+    """Plain gradient steps on w ℓ + (α/2) ‖W − W̄ − ∇ℓ/(2α)‖²."""
+    W = [p for p in network.parameters() if p.requires_grad]
+    mean, last = [w.detach().clone() for w in W], [torch.zeros_like(w) for w in W]
+    for loss in _parts(network, x, target):
+        R = sum(α / 2 * (w - m - g / (2 * α)).square().sum() for w, m, g in zip(W, mean, last, strict=True))
+        _descend(W, loss() + R)
+        last = list(torch.autograd.grad(loss(), W, allow_unused=True, materialize_grads=True))
+        with torch.no_grad():
+            mean = [(m + w) / 2 - g / (2 * α) for w, m, g in zip(W, mean, last, strict=True)]
+
+
+def _parts(network: Recurrent, x: Tensor, target: Tensor) -> Iterator[Callable[[], Tensor]]:
+    """For each of 4 parts: its weighted loss, at the weights of the moment it is called.
+
+    The sequence goes on from the state that the first call, at the weights of before the update, has made.
+    """
+    with seeded(11):
+        state = network.initial_state(x.shape[1])
+    T, K = len(x), 4
+    for p in range(K):
+        part = x[p * T // K : (p + 1) * T // K]
+        begun, ends = state, []
+
+        def loss(part: Tensor = part, begun: Any = begun, p: int = p, ends: list[Any] = ends) -> Tensor:
+            at = begun
+            for x_t in part:
+                step, at = network(x_t, at)
+            ends.append(detached(at))
+            return (p + 1) / K * TASK.loss(step.output, target)
+
+        yield loss
+        state = ends[0]
+
+
+def _descend(W: list[Tensor], E: Tensor) -> None:
+    gradients = torch.autograd.grad(E, W, allow_unused=True, materialize_grads=True)
+    with torch.no_grad():
+        for w, g in zip(W, gradients, strict=True):
+            w.sub_(g, alpha=RATE)
+
+
+def auxiliary_table(component: Component) -> Found:
+    """The table without a loop over samples = the authors' scan of each batch, sample by sample."""
+    parts, batch = 3, 9
+    generator = torch.Generator().manual_seed(13)
+    table, scanned = AuxiliaryLoss(CLASSES, parts, 0, torch.zeros((), dtype=torch.float64)), Scan()
+    found = []
+    for trial in range(12):
+        y = torch.randn(batch, CLASSES, dtype=torch.float64, generator=generator)
+        target, part = torch.randint(CLASSES, (batch,), generator=generator), trial % parts
+        found.append((f"trial {trial}", error([table(y, target, part, 0)], [scanned.loss(y, target, part)])))
+        table.learn(y, target, part)
+        scanned.learn(y, target, part)
+    return worst(found, "no trial")
+
+
+class Scan:
+    """The auxiliary table as the authors fill it: a loop over the samples of a batch."""
+
+    def __init__(self) -> None:
+        self.Q: dict[tuple[int, int], Tensor] = {}
+
+    def loss(self, y: Tensor, target: Tensor, part: int) -> Tensor:
+        unknown = torch.zeros(CLASSES, dtype=torch.float64)
+        q = torch.stack([self.Q.get((int(c), part), unknown) for c in target])
+        return -(q * F.log_softmax(y, 1)).mean()
+
+    def learn(self, y: Tensor, target: Tensor, part: int) -> None:
+        seen = set()
+        for p, c in zip(F.softmax(y.detach(), 1), target.tolist(), strict=True):
+            if c not in seen and int(p.argmax()) != c:
+                self.Q[c, part] = p
+                seen.add(c)
+
+
+def auxiliary_in_the_loss(component: Component) -> Found:
+    """The gradient of each part is autograd's of w ℓ + (1 − w) L_aux: uniform in the first epochs, then the table's."""
+    (x, target), parts, found = sequence(), 3, []
+    network, scanned = recurrent(ALIF), Scan()
+    rule = made(component, parts=parts, form="none", auxiliary="authors", auxiliary_uniform_epochs=1)
+    with seeded(11):
+        rule.start(network, TASK, STEPS)
+    for told in ("a uniform epoch", "the table of that epoch"):
+        recorder = Recorder(network)
+        show(rule, x, target, recorder)
+        rule.end_epoch()
+        with seeded(11):
+            state = network.initial_state(x.shape[1])
+        for p, part in enumerate(x.chunk(parts)):
+            for x_t in part:
+                step, state = network(x_t, state)
+            y, w, state = step.output, (p + 1) / parts, detached(state)
+            uniform = -F.log_softmax(y, 1).mean() / CLASSES
+            L_aux = uniform if told == "a uniform epoch" else scanned.loss(y, target, p)
+            expected = gradient(w * TASK.loss(y, target) + (1 - w) * L_aux, network)
+            found.append((f"{told}, part {p}", error(recorder.gradients[p], expected)))
+            scanned.learn(y, target, p)
+    return worst(found, "no part")
+
+
+FPTT = (
+    Fact("form none: = truncated BPTT; K = 1: = BPTT", 1e-10, without_regulariser),
+    Fact("first update: regulariser adds nothing", 0, first_step),
+    Fact("code form: its gradient goes as α", 1e-9, small_alpha),
+    Fact("code form, β = 1/2: W̄ = W − λ/(2α)", 1e-12, mean_forgets),
+    Fact("code form, β = 1/2: λ is a damped filter", 1e-12, second_order_filter),
+    Fact("code form = autograd of its loss", 1e-10, lambda component: written_out(component, "code")),
+    Fact("paper form = autograd of its loss", 1e-10, lambda component: written_out(component, "paper")),
+    Fact("end of an epoch: W = W̄", 0, adopts_mean),
+    Fact("auxiliary table = the authors' scan", 1e-12, auxiliary_table),
+    Fact("auxiliary loss = autograd of its weighing", 1e-10, auxiliary_in_the_loss),
+)

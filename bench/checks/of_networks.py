@@ -1,0 +1,142 @@
+"""Facts of networks: the fast window against plain steps, and what reaches the parameters."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.smooth import smooth_error
+from throughtime.checks.tiny import (
+    BATCH,
+    CLASSES,
+    INPUTS,
+    SIZE,
+    STEPS,
+    all_neurons,
+    backprop,
+    error,
+    gradient,
+    largest,
+    made,
+    seeded,
+    sequence,
+)
+from throughtime.datasets.task import Classification
+from throughtime.networks.base import Network, mapped, tensors
+from throughtime.registry import Component
+
+TASK = Classification(CLASSES)
+
+
+def nets(component: Component, seed: int = 3) -> list[tuple[str, Network]]:
+    """A small net of each neuron; with the network's own sizes if it has no option `hidden`."""
+    options = {"hidden": [SIZE]} if "hidden" in component.options.model_fields else {}
+    found = []
+    for neuron in all_neurons():
+        with seeded(seed):
+            found.append((neuron.name, made(component, INPUTS, CLASSES, neuron.factory, **options).double()))
+    return found
+
+
+def window_is_steps(component: Component) -> Found:
+    return worst(((name, _window_error(net)) for name, net in nets(component)), "no neuron")
+
+
+def _window_error(network: Network) -> float:
+    """Outputs, spikes, last state and gradients of one window against those of its steps."""
+    x, target = sequence()
+    with seeded(11):
+        window = network.unroll(x, network.initial_state(BATCH))
+    with seeded(11):
+        state, shown = network.initial_state(BATCH), []
+    for x_t in x:
+        step, state = network(x_t, state)
+        shown.append(step)
+    outputs = torch.stack([step.output for step in shown])
+    spikes = [torch.stack(each) for each in zip(*(step.spikes for step in shown), strict=True)]
+    fast, plain = [window.outputs, *window.spikes, *tensors(window.state)], [outputs, *spikes, *tensors(state)]
+    by_window = gradient(TASK.loss(window.outputs.mean(0), target), network)
+    by_steps = gradient(TASK.loss(outputs.mean(0), target), network)
+    return largest([error(fast, plain), error(by_window, by_steps)])
+
+
+def two_windows(component: Component) -> Found:
+    def find(network: Network) -> float:
+        x, _ = sequence()
+        with seeded(11):
+            whole = network.unroll(x, network.initial_state(BATCH))
+        with seeded(11):
+            first = network.unroll(x[:5], network.initial_state(BATCH))
+        second = network.unroll(x[5:], first.state)
+        return error([torch.cat((first.outputs, second.outputs))], [whole.outputs])
+
+    return worst(((name, find(net)) for name, net in nets(component)), "no neuron")
+
+
+def weights(network: Network) -> list[Tensor]:
+    """All that is drawn: parameters, and buffers too."""
+    return [tensor.double() for tensor in network.state_dict().values()]
+
+
+def same_seed(component: Component) -> Found:
+    pairs = zip(nets(component), nets(component), strict=True)
+    return worst(((name, error(weights(one), weights(two))) for (name, one), (_, two) in pairs), "no neuron")
+
+
+def other_seed(component: Component) -> Found:
+    """Nets whose weights are the same with another seed: replicates would be one run, repeated."""
+    pairs = zip(nets(component), nets(component, seed=4), strict=True)
+    return worst(
+        ((name, float(error(weights(one), weights(two)) == 0)) for (name, one), (_, two) in pairs), "no neuron"
+    )
+
+
+def samples_apart(component: Component) -> Found:
+    """Whether a sample alone gives what it gives in its batch; in training too, unless the network says that they mix.
+
+    In training it is two: there a norm refuses one, which would be no number.
+    """
+
+    def find(network: Network) -> float:
+        x, _ = sequence()
+        with seeded(11):
+            state = network.initial_state(BATCH)
+        errors = []
+        for training, few in ((False, 1),) if network.mixes_samples else ((False, 1), (True, 2)):
+            network.train(training)
+            with torch.no_grad():
+                batch = network.unroll(x, state).outputs[:, :few]
+                alone = network.unroll(x[:, :few].contiguous(), mapped(lambda s, few=few: s[:few], state)).outputs
+            errors.append(error([alone], [batch]))
+        return largest(errors)
+
+    return worst(((name, find(net)) for name, net in nets(component)), "no neuron")
+
+
+def learns(component: Component) -> Found:
+    """Parameters that BPTT reaches with no neuron at all; with one that stays silent nothing is read."""
+    reached: dict[str, bool] = {}
+    for _, network in nets(component):
+        names = [name for name, p in network.named_parameters() if p.requires_grad]
+        for name, g in zip(names, backprop(network, *sequence(STEPS), TASK, "every"), strict=True):
+            reached[name] = reached.get(name, False) or float(g.abs().max()) > 0
+    dead = [name for name, is_reached in reached.items() if not is_reached]
+    return Found(len(dead), ", ".join(dead))
+
+
+def smooth_gradient(component: Component) -> Found:
+    return worst(((name, smooth_error(net)) for name, net in nets(component)), "no neuron")
+
+
+def facts(component: Component) -> tuple[Fact, ...]:
+    """What must hold of a network."""
+    return (
+        Fact("a window = its steps, with gradients", 1e-12, window_is_steps),
+        Fact("two windows = one", 1e-12, two_windows),
+        Fact("same seed, same weights", 0, same_seed),
+        Fact("another seed, other weights", 0, other_seed),
+        Fact("samples mix nowhere but where it says so", 1e-12, samples_apart),
+        Fact("every parameter gets a gradient", 0, learns),
+        Fact("gradient of the smooth net = differences", 1e-6, smooth_gradient),
+    )

@@ -1,0 +1,170 @@
+"""Facts of neurons: what the contract asks of a step, and its claimed derivatives against automatic ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from throughtime.algorithms.diagonal_rtrl import DiagonalRTRL
+from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
+from throughtime.checks.smooth import smooth_error
+from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
+from throughtime.datasets.task import Classification
+from throughtime.neurons.base import Factor, Neuron, Partials
+from throughtime.registry import Component
+
+WALK = 20
+"""Steps of a random walk through a neuron's states."""
+
+
+def neuron_of(component: Component) -> Neuron:
+    with seeded(3):
+        return made(component, SIZE).double()
+
+
+def walk(neuron: Neuron) -> list[tuple[Tensor, Any, Tensor, Any]]:
+    """(current, state, z, next state) of each step under random currents strong enough to make it spike."""
+    like, steps = torch.zeros(1, dtype=torch.float64), []
+    with seeded(5), torch.no_grad():
+        state = neuron.initial_state(BATCH, like)
+        for _ in range(WALK):
+            current = 2 * torch.randn(BATCH, neuron.currents * SIZE, dtype=torch.float64)
+            z, after = neuron(current, state)
+            steps.append((current, state, z, after))
+            state = after
+    return steps
+
+
+def well_formed(component: Component) -> Found:
+    """Every field of the state is [batch, size], finite and of the dtype asked for; v is there, and z, what is sent."""
+    faults = []
+    steps = walk(neuron_of(component))
+    for state, z in [(steps[0][1], None), *((after, z) for _, _, z, after in steps)]:
+        named = state._asdict()
+        faults += [f"no field {field}" for field in ("v", "z") if field not in named]
+        faults += [f"{name} is {list(s.shape)}" for name, s in named.items() if s.shape != (BATCH, SIZE)]
+        faults += [f"{name} is {s.dtype}" for name, s in named.items() if s.dtype != torch.float64]
+        faults += [f"{name} is not finite" for name, s in named.items() if not s.isfinite().all()]
+        if z is not None and "z" in named and not torch.equal(z, named["z"]):
+            faults.append("the spikes are not the state's z")
+    return Found(len(faults), "; ".join(dict.fromkeys(faults)) or f"{WALK} steps")
+
+
+def spikes_are_spikes(component: Component) -> Found:
+    neuron = neuron_of(component)
+    if not neuron.spiking:
+        raise DoesNotApplyError("a cell that does not spike")
+    spikes = torch.stack([z for _, _, z, _ in walk(neuron)])
+    off = float(torch.minimum(spikes.abs(), (spikes - 1).abs()).max())
+    return Found(off, f"{100 * float(spikes.mean()):.0f} % of steps with a spike")
+
+
+def pure(component: Component) -> Found:
+    """The same current and state give the same numbers again, and are themselves left as they were."""
+    neuron, errors = neuron_of(component), []
+    for current, state, _, _ in walk(neuron):
+        copies = [current.clone(), *(s.clone() for s in state)]
+        with torch.no_grad():
+            _, one = neuron(current, state)
+            _, again = neuron(current, state)
+        errors.append(error([*one, current, *state], [*again, *copies]))
+    return Found(largest(errors))
+
+
+def samples_apart(component: Component) -> Found:
+    """A sample alone gives what it gives in its batch."""
+    neuron, errors = neuron_of(component), []
+    for current, state, _, after in walk(neuron):
+        with torch.no_grad():
+            _, alone = neuron(current[:1], type(state)(*(s[:1] for s in state)))
+        errors.append(error([*alone], [s[:1] for s in after]))
+    return Found(largest(errors))
+
+
+def elementwise(component: Component) -> Found:
+    """What a change of one neuron's inputs does to the others, where it says that its step depends on no other."""
+    neuron = neuron_of(component)
+    if not neuron.elementwise:
+        raise DoesNotApplyError("it says that neurons depend on each other")
+    errors = []
+    for current, state, _, after in walk(neuron):
+        for j in range(SIZE):
+            moved, at = current.clone(), type(state)(*(s.clone() for s in state))
+            for part in (*moved.chunk(neuron.currents, 1), *at):
+                part[:, j] += 0.5
+            with torch.no_grad():
+                _, other = neuron(moved, at)
+            others = [k for k in range(SIZE) if k != j]
+            errors.append(error([s[:, others] for s in other], [s[:, others] for s in after]))
+    return Found(largest(errors))
+
+
+def partials_are_derivatives(component: Component) -> Found:
+    """The claimed partials, composed to derivatives by the state before, against automatic ones (their diagonal)."""
+    neuron = neuron_of(component)
+    automatic, found = DiagonalRTRL(), []
+    for current, state, _, after in walk(neuron):
+        with torch.no_grad():
+            claimed = neuron.partials(current, state, after)
+        if claimed is None:
+            raise DoesNotApplyError("it gives none")
+        fields = list(state._asdict())
+        a, b = composed(claimed, fields), composed(automatic.partials(neuron, current, state, after), fields)
+        zero = current.new_zeros(BATCH, SIZE)
+        for key in a.keys() | b.keys():
+            one, other = (torch.as_tensor(side.get(key, zero)).expand(BATCH, SIZE) for side in (a, b))
+            found.append((f"∂{key[0]}/∂{key[1]}", error([one], [other])))
+    return worst(found, "no step")
+
+
+def composed(partials: Partials, fields: list[str]) -> dict[tuple[str, str], Tensor]:
+    """Total derivatives of each field by each field of the step before and by each inflow."""
+    total: dict[tuple[str, str], Factor] = {}
+    for source in (*fields, *partials.inflows):
+        line: dict[str, Factor] = {s: factor for (s, r), factor in partials.before.items() if r == source}
+        if source in partials.inflows:
+            line = {s: squeezed(factor) for s, factor in partials.inflows[source].onto.items()}
+        for (s, q), factor in partials.now.items():
+            if q in line:
+                line[s] = line.get(s, 0.0) + factor * line[q]
+        total |= {(s, source): factor for s, factor in line.items() if s in fields}
+    return {key: torch.as_tensor(factor, dtype=torch.float64) for key, factor in total.items()}
+
+
+def squeezed(factor: Factor) -> Factor:
+    """[batch, 1, size] -> [batch, size], for a neuron with one current."""
+    return factor[:, 0] if isinstance(factor, Tensor) and factor.dim() == 3 else factor
+
+
+def smooth_gradient(component: Component) -> Found:
+    return Found(smooth_error(recurrent(component)))
+
+
+def learns(component: Component) -> Found:
+    """Parameters of the neuron, and of the synapses that feed it, that BPTT does not reach."""
+    network = recurrent(component)
+    names = [name for name, p in network.named_parameters() if p.requires_grad]
+    gradients = backprop(network, *sequence(), Classification(CLASSES), "every")
+    dead = [
+        name
+        for name, g in zip(names, gradients, strict=True)
+        # What reads spikes learns nothing where none are sent.
+        if name.startswith(("layers.0.neuron", "layers.0.inward")) and not float(g.abs().max()) > 0
+    ]
+    return Found(len(dead), ", ".join(dead))
+
+
+def facts(component: Component) -> tuple[Fact, ...]:
+    """What must hold of a neuron."""
+    return (
+        Fact("state is [batch, size] and finite", 0, well_formed),
+        Fact("spikes are 0 or 1", 0, spikes_are_spikes),
+        Fact("a step is a pure function", 0, pure),
+        Fact("samples do not mix", 1e-12, samples_apart),
+        Fact("neurons do not mix, as claimed", 0, elementwise),
+        Fact("claimed partials = autograd", 1e-12, partials_are_derivatives),
+        Fact("gradient of the smooth net = differences", 1e-6, smooth_gradient),
+        Fact("every parameter gets a gradient", 0, learns),
+    )

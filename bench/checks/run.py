@@ -1,0 +1,81 @@
+"""Run the facts of what is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from throughtime.checks import identities, of_datasets, of_networks, of_neurons, of_rules
+from throughtime.checks.fact import Fact, Finding, put
+from throughtime.errors import UsageError, suggestion
+from throughtime.registry import REGISTRIES, Component, load_plugin
+
+FACTS: dict[str, Callable[[Component], tuple[Fact, ...]]] = {
+    "algorithms": lambda component: of_rules.facts(component) + identities.of(component.name),
+    "neurons": of_neurons.facts,
+    "networks": of_networks.facts,
+    "datasets": of_datasets.facts,
+}
+
+
+def components(names: Sequence[str]) -> list[Component]:
+    """Those of these names, of every kind that has it; all that are registered if none is named.
+
+    Raises:
+        UsageError: no kind has a name.
+    """
+    everything = [registry[name] for registry in REGISTRIES.values() for name in registry.names()]
+    known = {component.name for component in everything}
+    for name in names:
+        if name not in known:
+            raise UsageError(f'nothing is registered as "{name}"', hint=suggestion(name, known))
+    return [component for component in everything if not names or component.name in names]
+
+
+def check(names: Sequence[str] = ()) -> Iterator[Finding]:
+    """Put every fact to the named components, or to all; findings come as they are found. One thread."""
+    chosen = components(names)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for component in chosen:
+            yield from _findings(component)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _findings(component: Component) -> Iterator[Finding]:
+    def not_to_be_had(reason: Exception) -> Fact:
+        def find(_: Component) -> None:
+            raise reason
+
+        return Fact("can be built with its defaults", 0, find)
+
+    try:
+        facts = FACTS[component.kind](component)
+    except Exception as error:  # it cannot be built at all
+        facts = (not_to_be_had(error),)
+    for fact in facts:
+        yield put(fact, component)
+
+
+def assert_sound(*names: str, plugins: Sequence[str | Path] = ()) -> None:
+    """For a test of one line: every fact of the named components holds.
+
+    Raises:
+        AssertionError: one line for each fact that does not.
+        UsageError: a name is not registered, or a plugin cannot be loaded.
+    """
+    for plugin in plugins:
+        load_plugin(plugin)
+    failed = [finding for finding in check(names) if finding.verdict == "fails"]
+    if failed:
+        raise AssertionError("\n".join(told(finding) for finding in failed))
+
+
+def told(finding: Finding) -> str:
+    """A finding in one line."""
+    value = "error" if finding.value is None else f"{finding.value:.3g}"
+    return f"{finding.component}: {finding.fact}: {value} (bound {finding.bound}) {finding.note}".rstrip()

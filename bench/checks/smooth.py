@@ -1,0 +1,54 @@
+"""The gradient of a network whose spikes are smooth, against differences."""
+
+from __future__ import annotations
+
+import torch
+
+from throughtime.checks.fact import DoesNotApplyError
+from throughtime.checks.tiny import BATCH, CLASSES, gradient, largest, seeded, sequence
+from throughtime.datasets.task import Classification
+from throughtime.networks.base import Network
+from throughtime.neurons.surrogate import smoothed
+
+STEPS, H = 6, 1e-5
+
+
+def smooth_error(network: Network) -> float:
+    """Largest relative error of autograd's derivative along one random direction for each parameter.
+
+    With each spike replaced by the function whose derivative is its surrogate, and nothing held constant, the
+    gradient is a true one: central differences of the loss must agree with it.
+
+    Raises:
+        DoesNotApplyError: spikes stay 0 and 1, so they are made by other means than `neurons.surrogate.spike`.
+    """
+    (x, target), task = sequence(STEPS), Classification(CLASSES)
+    # The same initial state each time, and no running statistics that move.
+    network.train(not network.mixes_samples)
+
+    def E() -> torch.Tensor:
+        with seeded(11):
+            window = network.unroll(x, network.initial_state(BATCH))
+        every = target.repeat(STEPS)
+        return task.loss(window.outputs.flatten(0, 1), every)
+
+    with smoothed():
+        with seeded(11), torch.no_grad():
+            spikes = torch.cat([z.flatten() for z in network.unroll(x, network.initial_state(BATCH)).spikes])
+        if network.spiking and bool(((spikes == 0) | (spikes == 1)).all()) and bool(spikes.any()):
+            raise DoesNotApplyError("its spikes are not made by `spike` of neurons/surrogate.py: nothing is smooth")
+        gradients = gradient(E(), network)
+        errors, sizes = [], []
+        generator = torch.Generator().manual_seed(9)
+        with torch.no_grad():
+            for p, g in zip((p for p in network.parameters() if p.requires_grad), gradients, strict=True):
+                d = torch.randn(p.shape, dtype=p.dtype, generator=generator)
+                d /= d.norm()
+                p.add_(d, alpha=H)
+                above = E()
+                p.sub_(d, alpha=2 * H)
+                below = E()
+                p.add_(d, alpha=H)
+                errors.append(abs(float((above - below) / (2 * H) - (g * d).sum())))
+                sizes.append(float(g.norm()))
+    return largest(errors) / largest(sizes)

@@ -1,0 +1,186 @@
+"""Tiny networks, sequences and a recording stand-in for the harness: what facts are found with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.algorithms.base import LearningRule, Learnt, LossAt
+from throughtime.checks.fact import DoesNotApplyError
+from throughtime.datasets.task import Classification, Regression, Task
+from throughtime.networks.base import Network
+from throughtime.networks.recurrent import Recurrent
+from throughtime.registry import NEURONS, Component
+
+STEPS, BATCH, INPUTS, SIZE, CLASSES = 12, 5, 3, 5, 4
+Gradients = list[Tensor]
+"""One tensor for each trainable parameter of a network, in its order."""
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers from this seed in here, and the caller's undisturbed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def made(component: Component, *arguments: Any, **options: Any) -> Any:
+    """Build a component with its defaults.
+
+    Raises:
+        DoesNotApplyError: an option has no default.
+    """
+    required = [name for name, field in component.options.model_fields.items() if field.is_required()]
+    if missing := [name for name in required if name not in options]:
+        raise DoesNotApplyError(f"it needs {', '.join(missing)}")
+    return component.factory(*arguments, **options)
+
+
+def recurrent(neuron: Component | Callable[[int], Any], **options: Any) -> Recurrent:
+    """A recurrent net in float64, the same weights at every call."""
+    factory = (lambda size: made(neuron, size)) if isinstance(neuron, Component) else neuron
+    with seeded(3):
+        return Recurrent(INPUTS, CLASSES, factory, hidden=[SIZE], **options).double()
+
+
+def all_neurons() -> list[Component]:
+    """Every registered neuron that can be built with its defaults."""
+    components = [NEURONS[name] for name in NEURONS.names()]
+    return [c for c in components if not any(field.is_required() for field in c.options.model_fields.values())]
+
+
+def sequence(steps: int = STEPS, seed: int = 7) -> tuple[Tensor, Tensor]:
+    """x [steps, BATCH, INPUTS], strong enough that neurons spike, and classes [BATCH]."""
+    generator = torch.Generator().manual_seed(seed)
+    x = 2 * torch.randn(steps, BATCH, INPUTS, dtype=torch.float64, generator=generator)
+    return x, torch.randint(CLASSES, (BATCH,), generator=generator)
+
+
+def asked(kind: str) -> tuple[Task, Tensor]:
+    """A task, `classification` or `regression`, and targets for a tiny batch."""
+    if kind == "classification":
+        return Classification(CLASSES), sequence(1)[1]
+    generator = torch.Generator().manual_seed(8)
+    return Regression(chance=1.0), torch.randn(BATCH, CLASSES, dtype=torch.float64, generator=generator)
+
+
+class Recorder:
+    """Stands in for the harness's update: keeps each gradient, then takes a plain gradient step.
+
+    Args:
+        network: what is trained.
+        rate: of the gradient step.
+        own: what the rule learns itself: it is stepped and cleared with the rest, but not kept.
+    """
+
+    def __init__(self, network: nn.Module, rate: float = 0.0, own: Sequence[nn.Parameter] = ()) -> None:
+        self.parameters, self.rate, self.own = [p for p in network.parameters() if p.requires_grad], rate, own
+        self.gradients: list[Gradients] = []
+
+    @torch.no_grad()
+    def __call__(self) -> None:
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.parameters]
+        self.gradients.append([g.clone() for g in grads])
+        for p in (*self.parameters, *self.own):
+            if self.rate and p.grad is not None:
+                p.sub_(p.grad, alpha=self.rate)
+            p.grad = None
+
+    def total(self) -> Gradients:
+        """The sum of all updates' gradients."""
+        return [torch.stack(each).sum(0) for each in zip(*self.gradients, strict=True)]
+
+
+def learn(
+    rule: LearningRule,
+    network: Network,
+    x: Tensor,
+    target: Tensor,
+    task: Task | None = None,
+    update: Callable[[], None] | None = None,
+    rate: float = 0.0,
+    after: tuple[Tensor, Tensor] | None = None,
+    start_seed: int = 11,
+) -> Any:
+    """Let the rule see one batch, window by window, as the harness does; return what it updated with, a Recorder.
+
+    Args:
+        rule, network, x, target: who learns what; the rule gets copies of the batch.
+        task: classification if left out.
+        update: what the rule is to update with, in place of a Recorder.
+        rate: of the Recorder.
+        after: a batch that the rule sees before, while the weights stand still: nothing of it may be left.
+        start_seed: of the random numbers that the rule draws when it starts.
+    """
+    with seeded(start_seed):
+        rule.start(network, task or Classification(CLASSES), len(x))
+    if after is not None:
+        show(rule, *after, Recorder(network, 0.0, rule.parameters()))
+    update = update or Recorder(network, rate, rule.parameters())  # now: `start` may hold parameters fixed
+    show(rule, x.clone(), target.clone(), update)
+    return update
+
+
+def show(rule: LearningRule, x: Tensor, target: Tensor, update: Callable[[], None]) -> list[Learnt]:
+    """Show a started rule one batch, window by window; the random numbers are those that `backprop` starts with."""
+    with seeded(11):
+        rule.begin(x.shape[1], update)
+        learnt = [rule.learn(part, target, t) for t, part in windows(rule, x)]
+        rule.end()
+    return learnt
+
+
+def windows(rule: LearningRule, x: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Where each window of a rule begins, and its steps: views, as those of the harness are."""
+    t = 0
+    for window in rule.windows(len(x)):
+        yield t, x[t : t + window]
+        t += window
+
+
+def supporting(rule: LearningRule, steps: int = STEPS, **options: Any) -> Iterator[tuple[str, Recurrent]]:
+    """Each neuron's name and a net of it that the rule can train."""
+    for neuron in all_neurons():
+        network = recurrent(neuron, **options)
+        if rule.supports(network, Classification(CLASSES), steps) is None:
+            yield neuron.name, network
+
+
+def backprop(network: Network, x: Tensor, target: Tensor, task: Task, loss_at: LossAt) -> Gradients:
+    """The gradient of the whole sequence by autograd over plain steps, not over the network's `unroll`."""
+    with seeded(11):
+        state, losses = network.initial_state(x.shape[1]), []
+    for x_t in x:
+        step, state = network(x_t, state)
+        losses.append(task.loss(step.output, target))
+    E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
+    return gradient(E, network)
+
+
+def gradient(E: Tensor, network: Network) -> Gradients:
+    """∂E/∂θ for each trainable parameter, zeros where there is none; the graph stays."""
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    return list(torch.autograd.grad(E, parameters, retain_graph=True, allow_unused=True, materialize_grads=True))
+
+
+@torch.no_grad()
+def error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """Largest difference, relative to the largest number expected; NaN if there is one, inf if a shape differs."""
+    pairs = list(zip(found, expected, strict=True))
+    if any(a.shape != b.shape for a, b in pairs):
+        return math.inf
+    size = largest(float(b.abs().max()) for _, b in pairs if b.numel())
+    difference = largest(float((a - b).abs().max()) for a, b in pairs if b.numel())
+    return difference / size if size else difference
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest; NaN if there is one, which `max` may pass over; 0 of none."""
+    values = list(values)
+    return math.nan if any(map(math.isnan, values)) else max(values, default=0.0)
