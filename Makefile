@@ -1,11 +1,12 @@
 # make: set up, run the suites quick and memory, write the report.   make test: set up, pass the tests.
-# make fptt: the adding-task figure of the paper, about 20 minutes on two cores.
+# make fptt: the adding-task figure of the paper, about half an hour on two cores.
+# make check: every fact of every rule, neuron, network and dataset.   make peers: other libraries as witnesses.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: all run test fptt lint clean
+.PHONY: all run test check peers fptt lint clean
 
 all: run
 
@@ -14,6 +15,13 @@ run: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+check: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/throughtime check
+
+peers: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_peers.py
 
 fptt: $(READY)
 	$(BIN)/throughtime run fptt && $(BIN)/throughtime figure fptt
