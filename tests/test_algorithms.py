@@ -110,7 +110,10 @@ def test_auxiliary_loss_by_hand():
 
 def test_auxiliary_loss_is_added_with_what_the_ramp_leaves():
     x, target = sequence()
-    rule, plain = FPTT(parts=2, auxiliary="authors", auxiliary_uniform_epochs=9, form="none"), FPTT(parts=2, form="none")
+    rule, plain = (
+        FPTT(parts=2, auxiliary="authors", auxiliary_uniform_epochs=9, form="none"),
+        FPTT(parts=2, form="none"),
+    )
     with_it, without = learn(rule, network(), x, target), learn(plain, network(), x, target)
     net = network()
     window = net.unroll(x[:6], net.initial_state(BATCH))

@@ -94,7 +94,7 @@ def test_a_cell_is_built_once_and_each_run_has_its_id(specs, store, monkeypatch)
 
 
 def test_the_plan_says_what_is_there_and_what_cannot_be(specs, store):
-    runs = specs(rules="bptt, {name: fptt, parts: 4}")  # 4 parts of 6 steps: three windows of 2 are all there are
+    runs = specs(rules="bptt, {name: fptt, parts: 8}")
     first = plan(runs, store)
     for p, status in zip(first, ("ok", "oom", "skipped"), strict=False):
         keep(p, store, status, "" if status == "ok" else "no room")
@@ -106,7 +106,7 @@ def test_the_plan_says_what_is_there_and_what_cannot_be(specs, store):
         (None, ""),
     ]
     why = planned[3].unsupported
-    assert "6 steps cannot be cut into 4 parts" in why
+    assert "6 steps cannot be cut into 8 parts" in why
     assert [tuple(cell.row().values()) for cell in by_cell(planned)] == [
         ("bptt lif adding", 1, "done"),
         ("bptt lif adding", 1, "failed before: no room"),
@@ -177,12 +177,12 @@ def test_each_dataset_of_the_runs_is_prepared_once_and_those_of_skipped_runs_are
     prepared = []
     monkeypatch.setattr(Adding, "prepare", lambda self: prepared.append(self.steps))
     datasets = ", ".join(f"{{name: adding, steps: {steps}, label: a{steps}}}" for steps in (4, 5, 6))
-    planned = plan(specs(rules="bptt, {name: fptt, parts: 4}", datasets=datasets), store)
+    planned = plan(specs(rules="bptt, {name: fptt, parts: 5}", datasets=datasets), store)
     prepare_data(planned)
     assert prepared == [4, 5, 6]
     prepared.clear()
     prepare_data(p for p in planned if p.spec.rule.name == "fptt")
-    assert prepared == [4]
+    assert prepared == [5, 6]
 
 
 def test_data_that_cannot_be_had_are_told(specs, store, plugin):
