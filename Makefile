@@ -21,7 +21,7 @@ check: $(READY)
 
 peers: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_peers.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_peers.py tests/test_peers_activity.py
 
 fptt: $(READY)
 	$(BIN)/throughtime run fptt && $(BIN)/throughtime figure fptt

@@ -49,6 +49,11 @@ class DiagonalRTRL(EligibilityRule):
         ]
         if strange:
             return f"not one a neuron, nor one for all: {', '.join(strange)}"
+        state = network.initial_state(1).layers[0]
+        try:
+            self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
+        except ValueError as reason:
+            return str(reason)
         return None
 
     @torch.enable_grad()
@@ -86,6 +91,8 @@ class DiagonalRTRL(EligibilityRule):
             for hook in hooks:
                 hook.remove()
 
+        if idle := sorted(shifts.keys() - read.keys()):
+            raise ValueError(f"{', '.join(idle)} is not called in a step: what its weights do cannot be traced")
         leaves = [*past.values(), *currents, *parameters.values(), *shifts.values()]
         before: dict[tuple[str, str], Tensor] = {}
         onto: dict[str, dict[str, Tensor]] = {name: {} for name in ("current", *parameters, *shifts)}

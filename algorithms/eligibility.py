@@ -46,7 +46,7 @@ class EligibilityRule(LearningRule):
         return 1
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
-        if not isinstance(network, Recurrent) or len(network.layers) != 1:
+        if type(network) is not Recurrent or len(network.layers) != 1:  # a subclass may take other steps
             return "eligibility traces as written here train one recurrent layer"
         if network.mixes_samples:
             return "batch normalisation makes a sample's state depend on the other samples"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from throughtime.algorithms.base import Claims, LossAt
@@ -14,7 +14,7 @@ from throughtime.algorithms.eligibility import EligibilityRule
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.neurons.base import Neuron, Partials
-from throughtime.registry import algorithm
+from throughtime.registry import algorithm, given, refuse_unused
 
 
 @algorithm("eprop")
@@ -27,22 +27,23 @@ class EProp(EligibilityRule):
         dE/dW_ji = Σ_t L_j^t ē_ji^t + ∂E_reg/∂W_ji
         E_reg  = c Σ_j (f̄_j − f*)²,             ∂E_reg/∂W_ji = 2 c (f̄_j − f*) mean_{t, batch} ε_z,ji^t
 
-    The partial derivatives are the neuron's own, derived by hand. Drops what reaches the loss through other neurons'
-    spikes, later in time; with one step (T = 1) nothing is dropped and it equals BPTT. Where the state of one neuron
-    depends on another's (LTC) it keeps the diagonal of the state Jacobian, and tables say so. What the neuron learns
-    itself (τ, gates) has traces too. No graph is kept: memory O(1) in T, but a trace a synapse and sample, batch × size
-    × (inputs + size + 1) numbers for ē and for each ε that differs between neurons (LIF: ε_v does not). Time
-    O(batch × size × (inputs + size)) a step. Source: Bellec et al. 2020, equations 1, 4 and 21-28, and their code for
-    the adaptive feedback and the rate regularisation.
+    The partial derivatives are the neuron's own, derived by hand. Drops what reaches the loss through spikes sent over
+    synapses, later in time; with one step (T = 1), symmetric feedback and no rate cost it equals BPTT. Where the state
+    of one neuron depends on another's (LTC) it keeps the diagonal of the state Jacobian, and tables say so. What the
+    neuron learns itself (τ, gates) has traces too. No graph is kept: memory O(1) in T, but a trace a synapse and
+    sample, batch × size × (inputs + size + 1) numbers for ē and for each ε that differs between neurons (LIF: ε_v does
+    not). Time O(batch × size × (inputs + size)) a step. Source: Bellec et al. 2020, equations 1, 4 and 21-28, and
+    their code for the adaptive feedback and the rate regularisation.
 
     Args:
         loss_at: `end`: E = ℓ_T, the learning signal comes once; `every`: the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
         feedback: B: `symmetric`: the readout's weights; `random`: fixed, N(0, 1)/√size; `adaptive`: drawn like that,
             then trained with the readout's own gradient, both decaying, so that B tends to W (Kolen and Pollack).
-        feedback_decay: of adaptive feedback: the share that B and the readout's weights lose at each update.
-        rate_cost: c of the firing-rate regularisation; 0: none.
-        rate_target: f*, spikes a neuron and step. f̄ is the mean over the batch and the steps so far.
+        feedback_decay: of adaptive feedback: the share that B and the readout's weights lose at each update; null:
+            0.01. B's gradient, the readout's own once more, counts where gradients are clipped.
+        rate_cost: c of the firing-rate regularisation; null: none.
+        rate_target: f*, spikes a neuron and step; null: 0.01. f̄ is the mean over the batch and the steps so far.
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")
@@ -53,13 +54,15 @@ class EProp(EligibilityRule):
         loss_at: LossAt = "end",
         update_every: PositiveInt | None = None,
         feedback: Literal["symmetric", "random", "adaptive"] = "symmetric",
-        feedback_decay: NonNegativeFloat = 0.01,
-        rate_cost: NonNegativeFloat = 0.0,
-        rate_target: NonNegativeFloat = 0.01,
+        feedback_decay: Annotated[float, Field(ge=0, lt=1)] | None = None,
+        rate_cost: PositiveFloat | None = None,
+        rate_target: NonNegativeFloat | None = None,
     ) -> None:
         super().__init__(loss_at=loss_at, update_every=update_every)
-        self.feedback, self.feedback_decay = feedback, feedback_decay
-        self.rate_cost, self.rate_target = rate_cost, rate_target
+        refuse_unused("feedback: adaptive", feedback == "adaptive", feedback_decay=feedback_decay)
+        refuse_unused("rate_cost", rate_cost is not None, rate_target=rate_target)
+        self.feedback, self.feedback_decay = feedback, given(feedback_decay, 0.01)
+        self.rate_cost, self.rate_target = rate_cost, given(rate_target, 0.01)
         self.also_wanted = ("z",) if rate_cost else ()
 
     def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:

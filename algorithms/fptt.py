@@ -14,7 +14,7 @@ from throughtime.algorithms.base import Claims, LearningRule, Learnt, Observatio
 from throughtime.algorithms.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.base import Network, Window
-from throughtime.registry import algorithm
+from throughtime.registry import algorithm, given, refuse_unused
 
 
 @algorithm("fptt")
@@ -36,16 +36,16 @@ class FPTT(LearningRule):
 
     Args:
         parts: K, from 1 to T, windows that differ by a step at most; null: K = T.
-        form: of the regulariser.
-        alpha: α, strength of the regulariser.
+        form: of the regulariser. Options of another form are refused.
+        alpha: α, strength of the regulariser; null: 0.1.
         beta: β of the code form, how fast the mean follows. At 0.5 the old mean cancels: W̄ = W − λ/(2α), λ the one
-            before the update.
-        rho: ϱ of the code form; 0 in everything that was published.
-        adopt_mean: whether W ← W̄ at the end of an epoch.
+            before the update. null: 0.5.
+        rho: ϱ of the code form; null: 0, as in everything that was published.
+        adopt_mean: whether W ← W̄ at the end of an epoch; null: yes, where there is a W̄.
         weights: w_p: `ramp`, (p+1)/K; `authors`, the p + 1/K of their adding-task script.
         last_part: whether the last part is trained on; the authors' adding-task loop stops one part short of the end.
         auxiliary: L_aux, for classification: `off`; `authors`, as in `auxiliary_loss.py`.
-        auxiliary_uniform_epochs: epochs in which the auxiliary distribution is uniform.
+        auxiliary_uniform_epochs: epochs in which the auxiliary distribution is uniform; null: 0.
     """
 
     claims = Claims(gradient="truncated", memory="O(K)")
@@ -55,20 +55,24 @@ class FPTT(LearningRule):
         *,
         parts: PositiveInt | None = None,
         form: Literal["code", "paper", "none"] = "code",
-        alpha: PositiveFloat = 0.1,
-        beta: PositiveFloat = 0.5,
-        rho: float = 0.0,
-        adopt_mean: bool = True,
+        alpha: PositiveFloat | None = None,
+        beta: PositiveFloat | None = None,
+        rho: float | None = None,
+        adopt_mean: bool | None = None,
         weights: Literal["ramp", "authors"] = "ramp",
         last_part: bool = True,
         auxiliary: Literal["off", "authors"] = "off",
-        auxiliary_uniform_epochs: NonNegativeInt = 0,
+        auxiliary_uniform_epochs: NonNegativeInt | None = None,
     ) -> None:
         if auxiliary != "off" and weights != "ramp":
             raise ValueError("the auxiliary loss weighs 1 − (p+1)/K: it needs weights: ramp")
-        self.parts, self.form, self.alpha, self.beta, self.rho = parts, form, alpha, beta, rho
-        self.adopt_mean, self.weights, self.last_part = adopt_mean, weights, last_part
-        self.auxiliary, self.auxiliary_uniform_epochs = auxiliary, auxiliary_uniform_epochs
+        refuse_unused("form: code", form == "code", beta=beta, rho=rho)
+        refuse_unused("a regulariser", form != "none", alpha=alpha, adopt_mean=adopt_mean)
+        refuse_unused("auxiliary: authors", auxiliary == "authors", auxiliary_uniform_epochs=auxiliary_uniform_epochs)
+        self.parts, self.form, self.alpha = parts, form, given(alpha, 0.1)
+        self.beta, self.rho, self.adopt_mean = given(beta, 0.5), given(rho, 0.0), given(adopt_mean, True)
+        self.weights, self.last_part = weights, last_part
+        self.auxiliary, self.auxiliary_uniform_epochs = auxiliary, given(auxiliary_uniform_epochs, 0)
 
     def window(self, steps: int) -> int:
         return -(-steps // min(self.parts or steps, steps))
@@ -80,6 +84,8 @@ class FPTT(LearningRule):
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if self.parts and self.parts > steps:
             return f"{steps} steps cannot be cut into {self.parts} parts"
+        if not self.last_part and len(self.windows(steps)) == 1:
+            return "the one part is the last: nothing would be trained on"
         if self.auxiliary != "off" and not isinstance(task, Classification):
             return "the auxiliary loss is a distribution over classes: it needs classification"
         return None
@@ -161,6 +167,11 @@ class FPTT(LearningRule):
     def _gradient_from(self, before: Any, x: Tensor, target: Tensor) -> list[Tensor]:
         """∇ℓ_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
         going_on, self.state = self.state, before
+        buffers = [buffer.clone() for buffer in self.network.buffers()]
         loss, _ = self._loss(x, target)
         self.state = going_on
-        return list(torch.autograd.grad(loss, self.W, allow_unused=True, materialize_grads=True))
+        gradient = torch.autograd.grad(loss, self.W, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            for buffer, before_it in zip(self.network.buffers(), buffers, strict=True):
+                buffer.copy_(before_it)  # running statistics have seen this part already
+        return list(gradient)

@@ -13,12 +13,10 @@ from throughtime.machine import git_state, machine, versions
 from throughtime.passes import PassResult
 from throughtime.plan import Planned
 from throughtime.record import Failure, Measure, Record, write_whole
-from throughtime.spec import Pass, RunSpec
+from throughtime.spec import PASSES, Pass, RunSpec
 from throughtime.store import read_curve
 
 LOG_TAIL_LINES = 20
-MEASURED_IN = {"memory": {"peak_process_bytes": "byte"}, "time": {"wall_time": "second a sequence"}}
-"""The headline number of a pass that runs once a cell: what other replicates say is missing, and why."""
 
 
 def pass_file(folder: Path, name: Pass) -> Path:
@@ -63,8 +61,7 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequen
     for name in spec.passes:
         if name in results:
             measures.update(results[name].measures)
-        if name in MEASURED_IN:
-            measures = {**_missing(name, results.get(name)), **measures}
+        measures = {**_missing(name, results.get(name)), **measures}
     return Record(
         **_provenance(planned, command, started, results[passes[0]].denormals_flushed),
         status=results[failed].status if failed else "ok",
@@ -118,10 +115,10 @@ def _missing(name: Pass, result: PassResult | None) -> dict[str, Measure]:
         reason = f"{name} pass {result.status}: {result.failure.reason if result.failure else ''}"
     else:
         return {}
-    return {
-        measure: Measure(value=None, unit=unit, method=f"{name} pass", missing=reason)
-        for measure, unit in MEASURED_IN[name].items()
-    }
+    if PASSES[name].headline is None:
+        return {}
+    measure, unit = PASSES[name].headline
+    return {measure: Measure(value=None, unit=unit, method=f"{name} pass", missing=reason)}
 
 
 def _told(result: PassResult, name: Pass, folder: Path) -> Failure:

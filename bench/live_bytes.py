@@ -18,7 +18,7 @@ Deterministic as far as nothing waits for the garbage collector: a tensor in a r
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -58,6 +58,8 @@ class LiveBytes(TorchDispatchMode):
         current: bytes of the storages born under the mode and alive now. A view adds nothing to what it views; growth
             in place is counted when an operation does it, or else when one next meets the storage.
         peak: largest value of `current` since the beginning or the last `reset_peak`.
+        peak_at: the operation after which `current` was that large, counted since then, from 1; 0: before the first.
+        look: what is called after operation `look_at` since then, within the operation and unseen by the mode.
         uncounted: how often there was memory that may belong to the count and could not be counted: a result that shows
             no storage (mkldnn, strided nested tensors), a storage of unknown age given to a tensor (`copy.deepcopy`,
             `torch.load`). Where it is not 0, `current` and `peak` may be too small.
@@ -66,11 +68,17 @@ class LiveBytes(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.current = self.peak = self.uncounted = 0
+        self.operations = self.peak_at = self.look_at = 0
+        self.look: Callable[[], None] | None = None
         self._known: dict[int, _Known] = {}
 
     def reset_peak(self) -> None:
-        """Start the peak again, from what is alive now."""
-        self.peak = self.current
+        """Start the peak and the count of operations again, from what is alive now."""
+        self.peak, self.operations, self.peak_at = self.current, 0, 0
+
+    def alive(self) -> dict[int, int]:
+        """Bytes of each storage born under the mode and alive now, by the id of its Python object."""
+        return {key: known.nbytes for key, known in self._known.items() if known.born}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         if any(hasattr(kind, "__tensor_flatten__") for kind in types):
@@ -81,7 +89,11 @@ class LiveBytes(TorchDispatchMode):
         self._meet((*args, *kwargs.values()), born=func is _LIFT_FRESH)
         result = func(*args, **kwargs)
         self._meet(result, born=True)
-        self.peak = max(self.peak, self.current)
+        self.operations += 1
+        if self.current > self.peak:
+            self.peak, self.peak_at = self.current, self.operations
+        if self.look is not None and self.operations == self.look_at:
+            self.look()
         return result
 
     @classmethod

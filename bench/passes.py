@@ -5,28 +5,22 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
 import pydantic
 import torch
 
-from throughtime import process_memory
+from throughtime import activity, exact_memory, floor, process_memory
 from throughtime.build import Built, build
 from throughtime.datasets.base import Batch
-from throughtime.machine import OtherLoad
+from throughtime.energy import Energy
 from throughtime.record import Failure, Measure, Status
 from throughtime.seeds import stream
 from throughtime.spec import Pass, RunSpec
-from throughtime.training import Clock, DivergedError, Updater, learn_batch, started, train
-
-WARM_UP_BATCHES = 2
-TIMED_BATCHES = (5, 20)
-"""At least, at most; between them as many as fit into TIMED_SECONDS."""
-TIMED_SECONDS = 1.0
-CONTENDED, TICKS = 0.05, 0.03
-"""Share of one core, and seconds (three ticks of the kernel's clock), that others may use while batches are timed
-before the record says `contended`."""
+from throughtime.timing import timed
+from throughtime.training import Clock, DivergedError, Updater, finite, learn_batch, started, train
 
 
 class PassResult(pydantic.BaseModel):
@@ -49,7 +43,7 @@ class PassResult(pydantic.BaseModel):
 def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     """Train and test; the curve grows in `curve.jsonl` line by line, so that a kill loses no epoch."""
     start = time.perf_counter()
-    with (folder / "curve.jsonl").open("w", encoding="utf-8") as curve:
+    with (folder / "curve.jsonl").open("w", encoding="utf-8") as curve, Energy() as energy:
         trained = train(spec, built, lambda row: _append(curve, row))
     seconds = time.perf_counter() - start
     task = built.dataset.task
@@ -77,39 +71,47 @@ def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
             value=seconds, unit="second", method="whole training pass; other runs may share the machine"
         ),
     }
-    measures |= {name: Measure(**seen._asdict()) for name, seen in trained.observations.items()}
+    for name, seen in trained.observations.items():
+        value = finite(seen.value)
+        missing = None if value is not None else f"the rule observed {seen.value}"
+        measures[name] = Measure(value=value, unit=seen.unit, method=seen.method, missing=missing)
+    torch.manual_seed(stream(spec.seed, "evaluation", spec.replicate))
+    measures |= trained.aligned | activity.measure(built.network, built.dataset)
+    measures["energy"] = energy.measure()
     return PassResult(
         measures=measures, metric=task.metric, phases=trained.phases, dataset_sha256=built.dataset.sha256()
     )
 
 
 def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
-    """Time training on one batch again and again, after a warm-up, with the machine to itself."""
-    batch, update = _one_batch(spec, built), started(spec, built, built.dataset.steps, Clock())
-    for _ in range(WARM_UP_BATCHES):
-        _learn_finite(built, batch, update)
-    samples: list[float] = []
-    others, begun = OtherLoad(), time.perf_counter()
-    least, most = TIMED_BATCHES
-    while len(samples) < least or (len(samples) < most and time.perf_counter() - begun < TIMED_SECONDS):
-        start = time.perf_counter()
-        _learn_finite(built, batch, update)
-        samples.append(time.perf_counter() - start)
-    wall = time.perf_counter() - begun
+    """Time training on one batch again and again, warmed up, with the machine to itself; then what it could cost."""
+    clock = Clock()
+    batch, update = _one_batch(spec, built), started(spec, built, built.dataset.steps, clock)
+    timing = timed(lambda: _learn_finite(built, batch, update), clock)
     steps, sequences = batch.x.shape[:2]
+    warming = "; it still got faster" if timing.still_warming else ""
     method = (
-        f"median of {len(samples)} batches of {sequences} sequences x {steps} steps after {WARM_UP_BATCHES} of "
-        f"warm-up, {spec.threads} thread(s), exclusive"
+        f"median of {len(timing.samples)} batches of {sequences} sequences x {steps} steps after {len(timing.warm_up)} "
+        f"of warm-up{warming}, {spec.threads} thread(s), exclusive"
     )
-    per_sequence = [sample / sequences for sample in samples]
-    median = statistics.median(per_sequence)
-    return PassResult(
-        measures={
-            "wall_time": Measure(value=median, unit="second a sequence", method=method, samples=per_sequence),
-            "wall_time_step": Measure(value=median / steps, unit="second a sequence and step", method=method),
-        },
-        contended=others.seconds() > max(CONTENDED * wall, TICKS),
-    )
+    per_sequence = [sample / sequences for sample in timing.samples]
+    median, a_step = timing.median / sequences, "second a sequence and step"
+
+    def measure(value: float, unit: str, what: str = method) -> Measure:
+        return Measure(value=value, unit=unit, method=what)
+
+    measures = {
+        "wall_time": Measure(value=median, unit="second a sequence", method=method, samples=per_sequence),
+        "wall_time_low": measure(timing.low / sequences, "second a sequence", "lower quartile of the same repeats"),
+        "wall_time_high": measure(timing.high / sequences, "second a sequence", "upper quartile of the same repeats"),
+        "wall_time_step": measure(median / steps, a_step),
+        "wall_time_drift": measure(timing.drift, "1", "p of Mann and Kendall that the repeats do not get faster"),
+    }
+    for phase, seconds in timing.phases.items():
+        what = f"of each repeat spent in {phase}; {method}"
+        measures[f"wall_time.{phase}"] = measure(statistics.median(seconds) / sequences, "second a sequence", what)
+    measures |= floor.measures(built.rule, built.network, spec.training, sequences, steps, median)
+    return PassResult(measures=measures, contended=timing.contended)
 
 
 def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
@@ -146,7 +148,21 @@ def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     )
 
 
-PASSES = {"train": train_pass, "time": time_pass, "memory": memory_pass}
+def bytes_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
+    """Count the exact bytes of live tensors while it trains on a batch, by owner."""
+    try:
+        memory, missing = exact_memory.exact_memory(spec, built, _one_batch(spec, built)), None
+    except exact_memory.NotRepeatableError as error:
+        memory, missing = None, str(error)
+    return PassResult(measures=exact_memory.measures(memory, missing))
+
+
+TAKEN: dict[Pass, Callable[[RunSpec, Built, Path], PassResult]] = {
+    "train": train_pass,
+    "time": time_pass,
+    "memory": memory_pass,
+    "bytes": bytes_pass,
+}
 
 
 def run_pass(name: Pass, spec: RunSpec, folder: Path) -> PassResult:
@@ -155,7 +171,7 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path) -> PassResult:
     # Surrogates underflow far from the threshold, and arithmetic on denormals is ten times slower.
     flushed = torch.set_flush_denormal(True)
     built = build(spec)
-    result = PASSES[name](spec, built, folder)
+    result = TAKEN[name](spec, built, folder)
     remark = built.rule.remark(built.network)
     return result.model_copy(update={"denormals_flushed": flushed, "remark": remark})
 

@@ -117,6 +117,8 @@ def _unsupported(spec: RunSpec) -> str | None:
 
     try:
         dataset, network, rule = build(spec)
+        if network.mixes_samples and spec.training.batch == 1:
+            return "batch normalisation needs batches of more than one sample"
         return rule.supports(network, dataset.task, dataset.steps)
     except Exception as error:
         what = f"the cell {' x '.join(spec.cell)} cannot be built"

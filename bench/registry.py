@@ -158,6 +158,27 @@ network = NETWORKS.register
 dataset = DATASETS.register
 
 
+def given(value: Any, default: Any) -> Any:
+    """The value of an option, or what stands for null."""
+    return default if value is None else value
+
+
+def refuse_unused(needs: str, met: bool, **options: Any) -> None:
+    """Refuse options that were given and would do nothing.
+
+    Args:
+        needs: what they need, as a suite says it.
+        met: whether it is there.
+        **options: null where they were not given.
+
+    Raises:
+        ValueError: one line, for whoever wrote the suite.
+    """
+    unused = [name for name, value in options.items() if value is not None]
+    if unused and not met:
+        raise ValueError(f"{', '.join(unused)} would do nothing without {needs}")
+
+
 def load_plugin(path: str | Path) -> None:
     """Import a Python file whose decorators register components. Loading the same file twice does nothing.
 

@@ -27,14 +27,13 @@ from throughtime.errors import UsageError
 from throughtime.plan import Planned
 from throughtime.progress import Progress
 from throughtime.record import Record, write_record
-from throughtime.spec import Pass, Rerun
+from throughtime.spec import PASSES, Pass, Rerun
 from throughtime.store import Store
 
 POLL_SECONDS = 0.5
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
 PRELOADED = ("throughtime.child", "torch._dynamo", "sklearn.datasets")
 """What the fork server imports, once. The last two would cost each child a second: a first optimiser imports dynamo."""
-EXCLUSIVE: tuple[Pass, ...] = ("memory", "time")
 
 
 class Work(NamedTuple):
@@ -66,7 +65,7 @@ def passes_of(planned: Sequence[Planned]) -> dict[str, list[Pass]]:
     for p in planned:
         alone = "train" in p.spec.passes and p.spec.cell in seen
         seen.add(p.spec.cell)
-        made[p.id] = [name for name in p.spec.passes if not (alone and name in EXCLUSIVE)]
+        made[p.id] = [name for name in p.spec.passes if not (alone and PASSES[name].headline)]
     return made
 
 
@@ -118,10 +117,10 @@ class Runner:
                     self._over(w)
             todo = [w for w in work if w.name in self._pending[w.planned.id]]
             for w in todo:
-                if w.name in EXCLUSIVE:
+                if PASSES[w.name].exclusive:
                     with self._machine():
                         self._drain([w], 1)
-            self._drain([w for w in todo if w.name not in EXCLUSIVE], self.jobs)
+            self._drain([w for w in todo if not PASSES[w.name].exclusive], self.jobs)
         return self._records
 
     def _folder_lock(self, suite: str) -> FileLock:
@@ -198,7 +197,7 @@ class Runner:
 
     def _keep(self, record: Record, folder: Path) -> None:
         write_record(record, folder)
-        for name in ("train", *EXCLUSIVE):
+        for name in PASSES:
             pass_file(folder, name).unlink(missing_ok=True)
         self._records.append(record)
         self.progress.finished(record)

@@ -6,7 +6,8 @@ import hashlib
 
 
 def stream(base: int, purpose: str, replicate: int) -> int:
-    """A 63-bit seed from (base, purpose, replicate); purposes are `weights`, `data order` and `noise`.
+    """A 63-bit seed from (base, purpose, replicate); purposes are `weights`, `data order`, `noise`
+    (in training) and `evaluation`.
 
     Neither rule nor neuron enters: runs of one replicate start from the same weights wherever the shapes agree and see
     the same batches, which makes differences between rules paired.

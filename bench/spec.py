@@ -4,12 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pydantic
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
-Pass = Literal["train", "time", "memory"]
+Pass = Literal["train", "time", "memory", "bytes"]
+
+
+class PassKind(NamedTuple):
+    """How a pass is run."""
+
+    exclusive: bool
+    """Alone on the machine, by a lock that all runners of a user share."""
+    headline: tuple[str, str] | None = None
+    """Of a pass that is made once a cell, on its first replicate: its first number and the unit; other replicates say
+    that they lack it. None: every replicate makes the pass."""
+    others: tuple[str, ...] = ()
+    """What its other measures' names begin with, as far as they do not begin like the first."""
+
+
+PASSES: dict[Pass, PassKind] = {
+    "train": PassKind(exclusive=False),
+    "time": PassKind(
+        exclusive=True,
+        headline=("wall_time", "second a sequence"),
+        others=("floor_time", "time_over_floor", "matmul_rate", "copy_bandwidth"),
+    ),
+    "memory": PassKind(
+        exclusive=True,
+        headline=("peak_process_bytes", "byte"),
+        others=("level_process_bytes", "input_bytes"),
+    ),
+    "bytes": PassKind(exclusive=False, headline=("peak_live_bytes", "byte")),
+}
+"""In the order in which a record shows what they found."""
+MEASURED_ONCE = tuple(name for kind in PASSES.values() for name in (*(kind.headline or ())[:1], *kind.others))
+"""Beginnings of the names of all measures that are taken once a cell."""
 Scale = Literal["tiny", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
 Rerun = Literal["none", "failed", "all"]
@@ -44,6 +75,8 @@ class Training(Strict):
     """Of the learning rate: the same throughout, or half a cosine over the epochs, down to 0 after the last."""
     clip: PositiveFloat | None = 1.0
     """Largest norm of the whole gradient at an update; null: no clipping."""
+    alignment: list[NonNegativeInt] = []
+    """Epochs after which the rule's gradient is compared with BPTT's; 0: before training; none beyond the last."""
 
 
 class RunSpec(Strict):

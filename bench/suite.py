@@ -13,21 +13,20 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, get_args
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 import pydantic
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from throughtime.errors import UsageError, suggestion
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
-from throughtime.spec import SCALES, ComponentSpec, Pass, RunSpec, Scale, Strict, Training
+from throughtime.spec import PASSES, SCALES, ComponentSpec, Pass, RunSpec, Scale, Strict, Training
 from throughtime.strict_yaml import Document, Key, checked, load, refusal
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 KINDS = {"rule": ALGORITHMS, "neuron": NEURONS, "network": NETWORKS, "dataset": DATASETS}
-PASSES: tuple[Pass, ...] = get_args(Pass)
 Labels = tuple[str, str, str, str]
 """What tells a cell from others: the labels of its rule, neuron, network and dataset."""
 

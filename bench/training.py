@@ -14,15 +14,23 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule, Observation
+from throughtime.alignment import alignment_in_training, curve_keys, measures
 from throughtime.build import Built
 from throughtime.datasets.base import Batch, Dataset, Split
 from throughtime.networks.base import Network
+from throughtime.record import Measure
 from throughtime.seeds import stream
 from throughtime.spec import RunSpec, Training
 
 EVALUATION_BATCH = 256
 EVALUATION_WINDOW = 100
 """Steps unrolled at once when no gradient is needed: bounds the memory of evaluation whatever T is."""
+
+
+TAKEN = {"epoch", "iteration", "updates", "sequences", "train_loss", "validation", "firing_rate", "seconds"} | {
+    *("chance", "loss", "training_time", "energy"),
+}
+"""Names in curve and record that no rule may use for what it observes of itself."""
 
 
 class DivergedError(Exception):
@@ -49,8 +57,10 @@ class Trained(NamedTuple):
     """Mean of the rule's losses over the last epoch."""
     observations: dict[str, Observation]
     """What the rule measured of itself over the last epoch."""
+    aligned: dict[str, Measure]
+    """The gradient's alignment to BPTT's, the last time it was measured; empty if never."""
     phases: dict[str, float]
-    """Seconds: load, learn (without update), update, evaluate."""
+    """Seconds: load, learn (without update), update, evaluate, align."""
 
 
 class Clock:
@@ -102,6 +112,23 @@ class Updater:
                 group["lr"] = self.rate * (1 + math.cos(math.pi * epoch / self.cosine_epochs)) / 2
 
 
+def observed(rule: LearningRule, metric: str) -> dict[str, Observation]:
+    """What the rule measured of itself in the epoch that is over.
+
+    Raises:
+        ValueError: it uses the name of something that is measured here.
+    """
+    seen = rule.end_epoch()
+    if taken := sorted(name for name in seen if name in TAKEN or name.startswith(metric)):
+        raise ValueError(f"the rule observes {', '.join(taken)}: the harness measures that itself")
+    return seen
+
+
+def finite(value: float | None) -> float | None:
+    """The value if it is one, else None, as JSON has it."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def started(spec: RunSpec, built: Built, steps: int, clock: Clock) -> Updater:
     """Make the rule ready for sequences of `steps`; return what it updates with: the network and what it learns itself.
 
@@ -114,46 +141,59 @@ def started(spec: RunSpec, built: Built, steps: int, clock: Clock) -> Updater:
     return Updater([*trainable, *rule.parameters()], spec.training, clock)
 
 
-def learn_batch(rule: LearningRule, batch: Batch, update: Callable[[], None]) -> Tensor:
-    """Let a started rule see one batch of sequences, window by window; return its mean loss."""
+def learn_batch(
+    rule: LearningRule, batch: Batch, update: Callable[[], None], hand: Callable[[Tensor], Tensor] = lambda x: x
+) -> Tensor:
+    """Let a started rule see one batch of sequences, window by window; return its mean loss.
+
+    Args:
+        hand: what the rule gets of a window of the batch: the window itself, or a copy where input is streamed.
+    """
     steps = len(batch.x)
     rule.begin(batch.x.shape[1], update)
     total, count, t = batch.x.new_zeros(()), 0, 0  # a running sum: a list would grow with T, through no fault of a rule
     for window in rule.windows(steps):
-        loss = rule.learn(batch.x[t : t + window], batch.target, t).loss
+        loss = rule.learn(hand(batch.x[t : t + window]), batch.target, t).loss
         t += window
         if loss is not None:
             total += loss
             count += 1
     rule.end()
+    if not count:
+        raise ValueError("the rule minimised nothing in a whole sequence")
     return total / count
 
 
 @torch.no_grad()
-def evaluate(network: Network, dataset: Dataset, split: Split) -> Evaluation:
+def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) -> Evaluation:
     """Metric of the output after the last step, and mean firing rate, over a whole split.
+
+    Random initial states are drawn from `seed`, and the caller's random numbers left as they were: the same weights
+    have the same metric at any time.
 
     Raises:
         DivergedError: an output is no finite number; the class it would be counted as means nothing.
     """
     network.eval()
     score = spikes = neuron_steps = 0.0
-    for x, target in dataset.batches(split, EVALUATION_BATCH):
-        state = network.initial_state(x.shape[1])
-        for part in x.split(EVALUATION_WINDOW):
-            window = network.unroll(part, state)
-            state = window.state
-            spikes += sum(float(z.sum()) for z in window.spikes)
-            neuron_steps += sum(z.numel() for z in window.spikes)
-        if not window.outputs[-1].isfinite().all():
-            raise DivergedError(f"an output on the {split} split is not finite")
-        score += float(dataset.task.score(window.outputs[-1], target).sum())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for x, target in dataset.batches(split, EVALUATION_BATCH):
+            state = network.initial_state(x.shape[1])
+            for part in x.split(EVALUATION_WINDOW):
+                window = network.unroll(part, state)
+                state = window.state
+                spikes += sum(float(z.sum()) for z in window.spikes)
+                neuron_steps += sum(z.numel() for z in window.spikes)
+            if not window.outputs[-1].isfinite().all():
+                raise DivergedError(f"an output on the {split} split is not finite")
+            score += float(dataset.task.score(window.outputs[-1], target).sum())
     network.train()
     return Evaluation(score / dataset.size(split), spikes / neuron_steps if network.spiking else None)
 
 
 def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float | None]], None]) -> Trained:
-    """Train for the spec's epochs and test twice, with the last weights and with those best on validation.
+    """Train for the spec's epochs and test twice, with the weights best on validation and with the last, which stay.
 
     Args:
         tell: called after each epoch with a row of the learning curve.
@@ -168,8 +208,34 @@ def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float | None]],
     sign = 1 if dataset.task.higher_is_better else -1
     best, best_epoch, best_weights = -math.inf, 0, copy.deepcopy(network.state_dict())
     iteration = sequences = 0
+    seed = stream(spec.seed, "evaluation", spec.replicate)
+    aligned: dict[str, Measure] = {}
     start = time.perf_counter()
 
+    def end_of_epoch(epoch: int, loss: float | None, seen: dict[str, Observation]) -> Evaluation:
+        """Evaluate on validation, compare gradients where asked to, and tell of it all in a row of the curve."""
+        with clock.phase("evaluate"):
+            validation = evaluate(network, dataset, "validation", seed)
+        row = {
+            "epoch": epoch,
+            "iteration": iteration,
+            "updates": update.count,
+            "sequences": sequences,
+            "train_loss": loss,
+            "validation": validation.metric,
+            "firing_rate": validation.firing_rate,
+            **{name: finite(observation.value) for name, observation in seen.items()},
+        }
+        if epoch in spec.training.alignment:
+            with clock.phase("align"):
+                found = alignment_in_training(spec, built)
+            row |= curve_keys(found)
+            aligned.update(measures(found, epoch, min(spec.training.batch, dataset.size("validation"))))
+        tell({**row, "seconds": time.perf_counter() - start})
+        return validation
+
+    if 0 in spec.training.alignment:
+        end_of_epoch(0, None, {})
     for epoch in range(1, spec.training.epochs + 1):
         losses = []
         batches = dataset.batches("train", spec.training.batch, order)
@@ -178,36 +244,26 @@ def train(spec: RunSpec, built: Built, tell: Callable[[dict[str, float | None]],
                 batch = next(batches, None)
             if batch is None:
                 break
+            if network.mixes_samples and batch.x.shape[1] == 1:
+                continue  # what is left of an epoch: one sample has no spread to be normalised by
             with clock.phase("learn"):
                 losses.append(float(learn_batch(rule, batch, update)))
             iteration += 1
             sequences += batch.x.shape[1]
             if not math.isfinite(losses[-1]):
                 raise DivergedError(f"loss is {losses[-1]} at epoch {epoch}, update {update.count}")
-        observations = rule.end_epoch()
+        observations = observed(rule, dataset.task.metric)
         update.end_epoch(epoch)
-        with clock.phase("evaluate"):
-            validation = evaluate(network, dataset, "validation")
+        loss = sum(losses) / len(losses)
+        validation = end_of_epoch(epoch, loss, observations)
         if sign * validation.metric > best:
             best, best_epoch = sign * validation.metric, epoch
             best_weights = copy.deepcopy(network.state_dict())
-        loss = sum(losses) / len(losses)
-        tell(
-            {
-                "epoch": epoch,
-                "iteration": iteration,
-                "updates": update.count,
-                "sequences": sequences,
-                "train_loss": loss,
-                "validation": validation.metric,
-                "firing_rate": validation.firing_rate,
-                **{name: seen.value for name, seen in observations.items()},
-                "seconds": time.perf_counter() - start,
-            }
-        )
 
     with clock.phase("evaluate"):
-        final = evaluate(network, dataset, "test")
+        last_weights = copy.deepcopy(network.state_dict())
         network.load_state_dict(best_weights)
-        at_best = evaluate(network, dataset, "test")
-    return Trained(final, at_best, best_epoch, loss, observations, dict(clock.phases))
+        at_best = evaluate(network, dataset, "test", seed)
+        network.load_state_dict(last_weights)
+        final = evaluate(network, dataset, "test", seed)
+    return Trained(final, at_best, best_epoch, loss, observations, aligned, dict(clock.phases))

@@ -14,7 +14,7 @@ from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.readout import GatedReadout, LeakyReadout, Readout
-from throughtime.registry import network
+from throughtime.registry import given, network, refuse_unused
 
 
 class RecurrentLayer(nn.Module):
@@ -65,7 +65,8 @@ class Recurrent(Network):
         hidden: neurons of each layer.
         readout: what is read, spikes or membranes of the last layer.
         readout_leak: `constant`, or `gated`: computed at each step.
-        readout_tau: time constant of the constant leak in steps, κ = exp(−1/τ); 0: no memory, y_t = W o_t + c.
+        readout_tau: time constant of the constant leak in steps, κ = exp(−1/τ); 0: no memory, y_t = W o_t + c; null:
+            20.
         weights: how W and R are drawn. `separate`: each U(±1/√fan-in) of its own; `joint`: both U(±1/√(fan-in + size)),
             as one linear map on [x ; z] would be (the authors' adding task); `hidden`: all U(±1/√size), as in
             torch.nn.RNN and LSTM; `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (their S-MNIST).
@@ -83,16 +84,18 @@ class Recurrent(Network):
         hidden: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (64,),
         readout: Literal["spikes", "membrane"] = "spikes",
         readout_leak: Literal["constant", "gated"] = "constant",
-        readout_tau: NonNegativeFloat = 20.0,
+        readout_tau: NonNegativeFloat | None = None,
         weights: Literal["separate", "joint", "hidden", "orthogonal"] = "separate",
         recurrent_bias: bool = False,
         norm_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__()
+        refuse_unused("readout_leak: constant", readout_leak == "constant", readout_tau=readout_tau)
+        readout_tau = given(readout_tau, 20.0)
         self.mixes_samples = norm_steps is not None
         # Synapses are drawn before what neurons draw, so that nets of all neurons start from the same synapses.
         with torch.random.fork_rng(devices=[]):
-            currents = neuron(1).currents  # a layer of one, to ask
+            currents = neuron(hidden[0]).currents
         fan_ins = [inputs, *hidden[:-1]]
         inward = [nn.Linear(fan_in, currents * size) for fan_in, size in zip(fan_ins, hidden, strict=True)]
         recurrent = [nn.Linear(size, currents * size, bias=recurrent_bias) for size in hidden]
@@ -145,7 +148,8 @@ class Recurrent(Network):
         if self.readout_norm is not None:
             d = torch.stack([self.readout_norm(d_t, state.t + step) for step, d_t in enumerate(d.unbind(0))])
         y = self.readout.unroll(d, state.y)
-        return Window(y, tuple(spikes), RecurrentState(tuple(last), y[-1], state.t + len(x)))
+        # A copy: a view would keep the outputs of the whole window alive with the state.
+        return Window(y, tuple(spikes), RecurrentState(tuple(last), y[-1].clone(), state.t + len(x)))
 
 
 def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:

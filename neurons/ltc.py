@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
-from throughtime.registry import neuron
+from throughtime.registry import given, neuron, refuse_unused
 
 
 class LTCState(NamedTuple):
@@ -45,7 +45,7 @@ class LTC(Neuron):
         adaptation: `gated`, as above; `off`: b = 0, θ = b_0, no gate W_A; `unused`: off, but W_A is there and learns
             nothing, as in the authors' adding task.
         b0: b_0, threshold at rest.
-        beta: β, how far full adaptation raises the threshold.
+        beta: β, how far full adaptation raises the threshold; null: 1.8.
         slope: κ₁ and κ₂: `fixed` at 1, or `trained`, from 1.
         reset_gradient: whether the gradient flows through z_t into v_t.
         initial: state before a sequence: `zero`; `random`, the authors': v from U(0, 1), also at test, and b = b_0.
@@ -59,14 +59,15 @@ class LTC(Neuron):
         gate_input: Literal["concatenated", "summed"] = "concatenated",
         adaptation: Literal["gated", "off", "unused"] = "gated",
         b0: float = 0.1,
-        beta: PositiveFloat = 1.8,
+        beta: PositiveFloat | None = None,
         slope: Literal["fixed", "trained"] = "fixed",
         reset_gradient: bool = True,
         initial: Literal["zero", "random"] = "zero",
         surrogate: SurrogateName = "multi_gaussian",
     ) -> None:
         super().__init__(size)
-        self.gate_input, self.b0, self.beta, self.surrogate = gate_input, b0, beta, surrogate
+        refuse_unused("adaptation: gated", adaptation == "gated", beta=beta)
+        self.gate_input, self.b0, self.beta, self.surrogate = gate_input, b0, given(beta, 1.8), surrogate
         self.adaptive, self.reset_gradient, self.initial = adaptation == "gated", reset_gradient, initial
         reads = 2 * size if gate_input == "concatenated" else size
         self.membrane_gate = nn.Linear(reads, size)

@@ -11,8 +11,8 @@ import pandas as pd
 
 from throughtime.errors import UsageError, suggestion
 from throughtime.record import Status
-from throughtime.reports.quantities import LEVEL, PASS_MEASURES, QUANTITIES, Quantity, quantity
-from throughtime.spec import SCALES
+from throughtime.reports.quantities import LEVEL, QUANTITIES, Quantity, quantity
+from throughtime.spec import MEASURED_ONCE, SCALES
 from throughtime.statistics import mean_interval
 from throughtime.store import Store
 
@@ -173,7 +173,7 @@ def _metric_of(runs: pd.DataFrame, measure: str) -> str:
 def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity) -> dict[str, Any]:
     counts = runs["status"].value_counts()
     values = runs[measure] if measure in runs else pd.Series(float("nan"), index=runs.index)
-    if not measure.startswith(PASS_MEASURES):
+    if not measure.startswith(MEASURED_ONCE):
         values = values[runs["status"] == "ok"]
     values = values.dropna()
     interval = mean_interval(values, LEVEL) if len(values) else None
@@ -202,7 +202,7 @@ def _notes(runs: pd.DataFrame, measure: str, values: pd.Series) -> list[str]:
         notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in dict.fromkeys(reasons)]
     without = runs[~runs.index.isin(values.index) & (runs["status"] == "ok")]
     # A pass of its own is measured once a cell: that the other replicates lack it is the protocol, not a gap.
-    if len(without) and not (len(values) and measure.startswith(PASS_MEASURES)):
+    if len(without) and not (len(values) and measure.startswith(MEASURED_ONCE)):
         reasons = without.get(f"missing.{measure}", pd.Series(index=without.index, dtype=object))
         notes += [f"no value: {one_line(r)}" for r in dict.fromkeys(reasons.fillna("not in the record"))]
     if measure.startswith("wall_time") and runs.loc[values.index, "contended"].any():

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from throughtime.record import Record, read_record
 from throughtime.reports.cells import KEYS, current, groups, natural, neuron_label, rule_rank, summarise
 from throughtime.reports.drawing import (
     Drawn,
@@ -22,7 +20,8 @@ from throughtime.reports.drawing import (
     scale_axis,
     styled,
 )
-from throughtime.reports.quantities import INTERVAL, LEVEL, MIB, quantity, significant
+from throughtime.reports.growth import PROCESS, WAYS, series
+from throughtime.reports.quantities import INTERVAL, LEVEL, MIB, quantity
 from throughtime.statistics import mean_interval
 from throughtime.store import read_curve
 
@@ -35,7 +34,6 @@ NO_STEPS = (
     "Not drawn: no peak memory was measured at two lengths of the sequence (option `steps` of the dataset) with all "
     "else the same."
 )
-PEAK = quantity("peak_process_bytes")
 
 
 @styled
@@ -86,7 +84,7 @@ def learning_curves(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn 
         for panel in alike:
             panel.set_ylim(min(ends), max(ends))
     notes = [
-        _heading(suite, scale, f"{_range(data['n'])} a line"),
+        _heading(suite, scale, f"{count_range(data['n'])} a line"),
         "Line: mean over the replicates that ended ok, validation split. "
         + (
             f"Band: {INTERVAL}, cut where it leaves the panel. "
@@ -95,9 +93,9 @@ def learning_curves(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn 
         )
         + ("Dashed: chance. " if data["chance"].notna().any() else "")
         + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
-        *_left_out(runs, data),
+        *cells_left_out(runs, data),
     ]
-    finish(figure, "Learning curves", notes, _used(styles, data["rule"]))
+    finish(figure, "Learning curves", notes, used_styles(styles, data["rule"]))
     return Drawn(figure, data.drop(columns="chance"), "Learning curves", notes)
 
 
@@ -149,12 +147,12 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
         if shown.recorded != "fraction":
             scale_axis(panels[2 * row].yaxis, cells["mean"], ratio=20)
     notes = [
-        _heading(suite, scale, f"{_range(data['n'])} a point"),
+        _heading(suite, scale, f"{count_range(data['n'])} a point"),
         f"Vertical: {data['protocol'].iloc[0]}; bars: {INTERVAL}. Horizontal: one run a cell.",
-        *_left_out(runs, data),
+        *cells_left_out(runs, data),
     ]
     title = "Result against cost"
-    solid = {rule: style._replace(dash="-") for rule, style in _used(styles, data["rule"]).items()}
+    solid = {rule: style._replace(dash="-") for rule, style in used_styles(styles, data["rule"]).items()}
     finish(figure, title, notes, solid, markers)
     return Drawn(figure, data.drop(columns="protocol"), title, notes)
 
@@ -163,51 +161,43 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
 def memory_against_steps(store_frame: pd.DataFrame) -> Drawn | None:
     """Peak memory against T, the number of time steps, wherever a store has several T with all else the same.
 
-    A panel a neuron (and network, dataset, batch), a line a rule. None if nothing was measured at two T.
+    A row a neuron (and network, dataset, batch), a line a rule; of exact bytes a panel each for the input on the
+    device, excluded, and streamed, with the process's peak, which the input is not in, beside the second. Records
+    without exact bytes: one panel a neuron, of the process's peak. None if nothing was measured at two T.
     """
-    everything = current(store_frame)
-    if "peak_process_bytes" not in everything:
-        return None
-    measured = everything[everything["peak_process_bytes"].notna() & everything["steps"].notna()]
-    records = [read_record(Path(folder) / "record.json") for folder in measured["folder"]]
-    columns = ["suite", "scale", "network", "neuron", "rule", "dataset", "replicate", "steps", "peak_process_bytes"]
-    data = measured[columns].assign(
-        setting=[_setting(record) for record in records],
-        options=[json.dumps(record.spec.rule.options, sort_keys=True) for record in records],
-        panel=[_panel(record) for record in records],
-    )
-    data = data[data.groupby(["setting", "rule", "options"])["steps"].transform("nunique") >= 2].reset_index(drop=True)
+    measures = [*WAYS, PROCESS]
+    data = series(store_frame, "T", measures)
     if data.empty:
         return None
-    styles = rule_styles(everything["rule"])
-    settings = groups(data, ["setting"])
-    figure, panels = grid(len(settings), columns=3)
-    slopes = []
-    for panel, (_, here) in zip(panels, settings, strict=True):
-        growth = []
-        for (rule, _), runs in sorted(groups(here, ["rule", "options"]), key=lambda of: rule_rank(of[0][0])):
-            panel.scatter(runs["steps"], runs["peak_process_bytes"] / MIB, s=22, color=styles[rule].colour, zorder=3)
-            line = runs.groupby("steps")["peak_process_bytes"].mean() / MIB
-            panel.plot(line.index, line, color=styles[rule].colour, linestyle=styles[rule].dash, linewidth=1.6)
-            slope = np.polyfit(runs["steps"].astype(float), runs["peak_process_bytes"], 1)[0]
-            growth.append(f"{rule} {significant(round(slope) / 1024)} KiB")
-        slopes.append(f"{here['panel'].iloc[0]}: {', '.join(growth)}")
-        panel.set(xlabel="T, time steps", ylabel=PEAK.label)
-        panel.set_title(here["panel"].iloc[0])
-        if here["peak_process_bytes"].max() > 8 * here["peak_process_bytes"].min() > 0:
-            scale_axis(panel.xaxis, here["steps"], ratio=1.5)
-            scale_axis(panel.yaxis, here["peak_process_bytes"] / MIB, ratio=1.5)
-        else:
-            panel.set_ylim(bottom=min(0, here["peak_process_bytes"].min() / MIB))
+    exact = [way for way in WAYS if data[way].notna().any()]
+    styles = rule_styles(current(store_frame)["rule"])
+    rows = groups(data, ["suite", "scale", "dataset", "batch", "network", "neuron"])
+    several = len(data[["suite", "scale"]].drop_duplicates()) > 1
+    ways = exact or [PROCESS]
+    figure, panels = grid(len(rows) * len(ways), columns=len(exact) or 3, sharey="row" if exact else False)
+    for i, ((suite, scale, dataset, batch, network, neuron), here) in enumerate(rows):
+        name = neuron_label(neuron, network)
+        where = f"{dataset}, batch {batch}{f', {suite}, {scale}' if several else ''}"
+        for k, way in enumerate(ways):
+            panel = panels[i * len(ways) + k]
+            _draw_growth(panel, here, way, ways, styles)
+            panel.set_title(f"{name} · {WAYS[way] if exact else where}")
+            if k == 0:
+                panel.set_ylabel(f"{where}\nMiB" if exact else "MiB")
+            if not exact or i == len(rows) - 1:
+                panel.set_xlabel("T, time steps")
     suites = ", ".join(sorted(set(data["suite"]), key=natural))
+    told = [way for way in [*exact[:1], PROCESS] if data[way].notna().any()]
     notes = [
         _heading(suites, ", ".join(dict.fromkeys(data["scale"])), "one point a run"),
-        f"{PEAK.protocol[0].upper()}{PEAK.protocol[1:]}.",
-        f"Growth a time step, least squares: {'; '.join(slopes)}.",
+        *[f"{p.title[0].upper()}{p.title[1:]}: {p.protocol}." for p in map(quantity, told)],
+        *(["Dotted: the process's peak, beside the exact bytes with the input excluded."] if len(told) > 1 else []),
+        "Slopes, in bytes a step, are in the table of memory a time step.",
     ]
     title = "Peak memory against the length of the sequence"
-    finish(figure, title, notes, _used(styles, data["rule"]))
-    return Drawn(figure, data.drop(columns=["setting", "options"]), title, notes)
+    finish(figure, title, notes, used_styles(styles, data["rule"]))
+    columns = ["suite", "scale", "network", "neuron", "rule", "dataset", "batch", "replicate", "steps"]
+    return Drawn(figure, data[[*columns, *(m for m in measures if data[m].notna().any())]], title, notes)
 
 
 def _of(runs: pd.DataFrame, suite: str, scale: str) -> pd.DataFrame:
@@ -262,7 +252,7 @@ def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float) -
         panel.plot(last["epoch"], last["validation"] * factor, color=style.colour, marker="x", markersize=7)
 
 
-def _left_out(runs: pd.DataFrame, data: pd.DataFrame) -> list[str]:
+def cells_left_out(runs: pd.DataFrame, data: pd.DataFrame, what: str = "figure") -> list[str]:
     """Which cells the figure lacks."""
     shown = set(data[KEYS].itertuples(index=False, name=None))
     names = [
@@ -271,31 +261,38 @@ def _left_out(runs: pd.DataFrame, data: pd.DataFrame) -> list[str]:
         if (suite, scale, dataset, network, neuron, rule) not in shown
     ]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return [f"Not in the figure: {', '.join(names[:8])}{more}."] if names else []
+    return [f"Not in the {what}: {', '.join(names[:8])}{more}."] if names else []
 
 
 def _heading(suite: str, scale: str, what: str) -> str:
     return f"Suite {suite}, scale {scale}, {what}."
 
 
-def _range(n: pd.Series) -> str:
+def count_range(n: pd.Series) -> str:
     """`n = 3`, or `n = 1–3`."""
     return f"n = {'–'.join(f'{k:.0f}' for k in dict.fromkeys((n.min(), n.max())))}" if n.notna().any() else "n = 0"
 
 
-def _used(styles: dict[str, Style], rules: Iterable[str]) -> dict[str, Style]:
+def used_styles(styles: dict[str, Style], rules: Iterable[str]) -> dict[str, Style]:
     return {rule: styles[rule] for rule in sorted(set(rules), key=rule_rank)}
 
 
-def _setting(record: Record) -> str:
-    """All that a run's memory may depend on, but for its rule and T."""
-    spec = record.spec
-    options = {name: value for name, value in spec.dataset.options.items() if name != "steps"}
-    parts: list[Any] = [spec.scale, spec.neuron.model_dump(), spec.network.model_dump(), spec.dataset.name, options]
-    return json.dumps([*parts, spec.training.batch, spec.training.optimiser, spec.threads], sort_keys=True)
-
-
-def _panel(record: Record) -> str:
-    spec = record.spec
-    neuron = neuron_label(spec.neuron.label, spec.network.label)
-    return f"{neuron} · {spec.dataset.name}, batch {spec.training.batch}"
+def _draw_growth(panel: Axes, here: pd.DataFrame, way: str, ways: list[str], styles: dict[str, Style]) -> None:
+    """One measure of the runs of a neuron; where exact bytes exclude the input, the process's peak too."""
+    companions = [PROCESS] if way == "peak_live_bytes_without_input" else []
+    for (rule, _), runs in sorted(groups(here, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
+        for measure in [way, *companions]:
+            line = runs.groupby("steps")[measure].mean().dropna() / MIB
+            line = line[line > 0] if measure != way else line  # a small process may not have grown: no logarithm
+            if measure == way:
+                style = {"linestyle": styles[rule].dash, "linewidth": 1.6, "marker": "o", "markersize": 3}
+            else:
+                style = {"linestyle": ":", "linewidth": 1.0, "alpha": 0.7, "zorder": 1}
+            panel.plot(line.index, line, color=styles[rule].colour, **style)
+    # Of all panels of the row alike; only lines of exact bytes decide.
+    values = here[ways].stack()
+    if values.max() > 8 * values.min() > 0:
+        scale_axis(panel.xaxis, here["steps"], ratio=1.5)
+        scale_axis(panel.yaxis, values / MIB, ratio=1.5)
+    else:
+        panel.set_ylim(bottom=min(0, values.min() / MIB))

@@ -46,6 +46,8 @@ _BEST = "test split, weights of the epoch that was best on the validation split"
 _ALONE = "in a pass of its own, on the first replicate of a cell"
 _TIME = f"median over repeats after a warm-up, {_ALONE}"
 _PEAK = f"growth of the process's peak while it trains, model and input batch not counted, {_ALONE}"
+_BYTES = f"exact bytes, counted by storage while it trains on a batch, {_ALONE}"
+_OPERATIONS = ("thousands a sequence", "operations a sequence", 1e-3, None, _FINAL)
 
 QUANTITIES = {
     "accuracy": Quantity("accuracy", "%", "fraction", 100, 1, _FINAL),
@@ -60,13 +62,19 @@ QUANTITIES = {
     "training_time": Quantity("training time", "s", "second", 1, None, "the whole train pass"),
     "wall_time": Quantity("wall time", "ms a sequence", "second a sequence", 1e3, None, _TIME),
     "wall_time_step": Quantity("wall time", "µs a sequence and step", "second a sequence and step", 1e6, None, _TIME),
+    "floor_time": Quantity(
+        "floor", "ms a sequence", "second a sequence", 1e3, None, f"at this machine's rates, {_ALONE}"
+    ),
+    "time_over_floor": Quantity("wall time / floor", "", "1", 1, None, _TIME),
+    "activation_sparsity": Quantity("activation sparsity", "%", "fraction", 100, 1, _FINAL),
+    "synaptic_operations.dense": Quantity("synaptic operations, dense", *_OPERATIONS),
+    "synaptic_operations.effective_macs": Quantity("synaptic operations, effective MACs", *_OPERATIONS),
+    "synaptic_operations.effective_acs": Quantity("synaptic operations, effective ACs", *_OPERATIONS),
     "peak_process_bytes": Quantity("peak memory", "MiB", "byte", 1 / MIB, None, _PEAK),
-    "peak_live_bytes": Quantity("peak of live tensors", "MiB", "byte", 1 / MIB, None, "exact bytes, counted"),
+    "peak_live_bytes": Quantity("peak of live tensors", "MiB", "byte", 1 / MIB, None, _BYTES),
+    "peak_live_bytes_without_input": Quantity("peak of live tensors, less input", "MiB", "byte", 1 / MIB, None, _BYTES),
+    "peak_live_bytes_streamed": Quantity("peak of live tensors, input streamed", "MiB", "byte", 1 / MIB, None, _BYTES),
 }
-
-PASS_MEASURES = ("wall_time", "peak_")
-"""Beginnings of the measures that have a pass of their own: training that diverged does not void them."""
-
 
 UNITS = {"fraction": ("%", 100, 1), "byte": ("MiB", 1 / MIB, None), "1": ("", 1, None)}
 """How a value of a unit is shown: unit, factor, decimals; one of another unit is shown as it was recorded."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from throughtime.record import write_whole
-from throughtime.reports import figures
+from throughtime.reports import figures, growth
+from throughtime.reports.alignment import alignment_by_group, alignment_over_training, alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
 from throughtime.reports.drawing import Drawn, save
 from throughtime.reports.page import Figure, render
@@ -34,7 +35,9 @@ def write_report(store: Store, out: Path, suites: Sequence[str] | None = None) -
     runs = runs_of(store, suites)
     broken = sorted(store.broken)
 
-    made = tables(runs)
+    cells = [key for key, _ in groups(runs, ["suite", "scale"])]
+    aligned = [table for key in cells if (table := alignment_table(runs, *key)) is not None]
+    made = [*tables(runs), *aligned, *growth.tables(runs)]
     for table in made:
         write_table(table, out / "tables")
     drawn = write_figures(runs, out / "figures")
@@ -54,6 +57,10 @@ def write_figures(runs: pd.DataFrame, folder: Path) -> list[Figure]:
         shown.append(
             _figure(cost, folder, f"{start}-tradeoff", f"Result against cost, {suite}, {scale}", figures.NO_COST)
         )
+        for name, draw in (("alignment", alignment_over_training), ("alignment-groups", alignment_by_group)):
+            aligned = draw(runs, suite, scale)
+            if aligned is not None:  # a suite that asks for no alignment has no place for it
+                shown.append(_figure(aligned, folder, f"{start}-{name}", aligned.title, ""))
         if suite in recipes():
             drawn = draw_recipe(suite, runs, scale)
             shown.append(_figure(drawn, folder, start, f"The paper's figure, {suite}, {scale}", figures.NO_CURVE))

@@ -24,11 +24,21 @@ from throughtime.reports.cells import (
     slug,
     summarise,
 )
-from throughtime.reports.quantities import INTERVAL, PASS_MEASURES, quantity
+from throughtime.reports.quantities import INTERVAL, quantity
+from throughtime.spec import MEASURED_ONCE
 from throughtime.statistics import Interval
 from throughtime.store import Store
 
-COST = ("wall_time", "peak_process_bytes", "firing_rate")
+COST = (
+    "wall_time",
+    "time_over_floor",
+    "peak_live_bytes",
+    "peak_process_bytes",
+    "firing_rate",
+    "activation_sparsity",
+    "synaptic_operations.effective_macs",
+    "synaptic_operations.effective_acs",
+)
 NOT_RUN = "no record of this cell in the results folder"
 
 
@@ -147,7 +157,7 @@ def entry(row: pd.Series, notes: Footnotes) -> Entry:
     """One summary row in print: mean ± half width (n), failures by status, or a dash; a letter for a note."""
     parts = []
     # What has a pass of its own is measured once a cell and does not depend on how training ended.
-    alone = row["measure"].startswith(PASS_MEASURES)
+    alone = row["measure"].startswith(MEASURED_ONCE)
     if row["n"]:
         ends = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
         shown = quantity(row["measure"], row["unit"]).show_interval(Interval(row["mean"], *ends, row["n"]))
@@ -175,7 +185,7 @@ def _protocol(summary: pd.DataFrame) -> list[str]:
         titles.setdefault(protocol, []).append(quantity(measure, unit).title)
     told = [f"{', '.join(dict.fromkeys(names))}: {protocol}." for protocol, names in titles.items()]
     told = [sentence[0].upper() + sentence[1:] for sentence in told]
-    seeds = summary.loc[[not m.startswith(PASS_MEASURES) for m in summary["measure"]], "n"]
+    seeds = summary.loc[[not m.startswith(MEASURED_ONCE) for m in summary["measure"]], "n"]
     if seeds.any():
         n = "–".join(map(str, dict.fromkeys((seeds[seeds > 0].min(), seeds.max()))))
         told.append(f"Mean ± half width of the {INTERVAL}, n = {n} replicates; one replicate has no interval.")

@@ -94,6 +94,14 @@ def put(store: Store, spec: RunSpec, status: str = "ok", log: str | None = "", *
     return folder
 
 
+def peaks(whole: float, streamed: float, given: float, process: float | None = None) -> dict[str, Measure]:
+    """What the bytes pass leaves, and perhaps the memory pass; `given` is the input in `whole`."""
+    measures = {"peak_live_bytes": whole, "peak_live_bytes_without_input": whole - given}
+    measures |= {"peak_live_bytes_streamed": streamed}
+    measures |= {"peak_process_bytes": process} if process is not None else {}
+    return {name: measure(value, "byte") for name, value in measures.items()}
+
+
 def grid_store(folder: Path) -> Store:
     """Suite `quick`: 4 rules x {lif, ltc, lstm} x {digits, adding}, three replicates, with every kind of gap.
 

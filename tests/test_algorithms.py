@@ -286,3 +286,59 @@ def test_a_map_used_twice_in_a_step_is_told():
 
     with pytest.raises(ValueError, match="membrane_gate is used twice"):
         learn(DiagonalRTRL(), recurrent(Twice), *sequence())
+
+
+# Options that would do nothing
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: FPTT(form="none", alpha=0.1), "alpha would do nothing without a regulariser"),
+        (lambda: FPTT(form="paper", beta=0.5, rho=0.0), "beta, rho would do nothing without form: code"),
+        (
+            lambda: FPTT(auxiliary_uniform_epochs=3),
+            "auxiliary_uniform_epochs would do nothing",
+        ),
+        (lambda: EProp(feedback_decay=0.1), "feedback_decay would do nothing without feedback: adaptive"),
+        (lambda: EProp(rate_target=0.1), "rate_target would do nothing without rate_cost"),
+        (lambda: NEURONS["ltc"].factory(3, adaptation="off", beta=1.0), "beta would do nothing without adaptation"),
+        (lambda: network(readout_leak="gated", readout_tau=3.0), "readout_tau would do nothing without readout_leak"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_fptt_that_would_train_on_nothing_is_refused():
+    assert "nothing would be trained on" in FPTT(parts=1, last_part=False).supports(network(), TASK, 10)
+    assert FPTT(parts=2, last_part=False).supports(network(), TASK, 10) is None
+
+
+def test_eprop_refuses_a_network_that_takes_steps_of_its_own():
+    class Louder(Recurrent):
+        def forward(self, x, state):
+            return super().forward(10 * x, state)
+
+    net = Louder(INPUTS, CLASSES, NEURONS["lif"].factory, hidden=[SIZE])
+    assert "one recurrent layer" in EProp().supports(net, TASK, STEPS)
+
+
+def test_diagonal_rtrl_refuses_a_map_that_is_not_called():
+    class PastTheMap(NEURONS["ltc"].factory):
+        @staticmethod
+        def _gate(gate, slope, q):
+            return torch.sigmoid(torch.nn.functional.linear(q, gate.weight, gate.bias))
+
+    said = DiagonalRTRL().supports(recurrent(PastTheMap), TASK, STEPS)
+    assert "membrane_gate is not called in a step" in said
+
+
+def test_the_paper_forms_second_pass_moves_no_running_statistics():
+    means = []
+    for form in ("none", "paper"):
+        net = network("ltc", norm_steps=STEPS)
+        learn(FPTT(parts=3, form=form), net, *sequence())
+        means.append(net.layers[0].inward_norm.running_mean.clone())
+    torch.testing.assert_close(*means)

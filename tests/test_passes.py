@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 import torch
 
 from tests.test_training import spec
-from throughtime import passes
+from throughtime import floor, passes
 from throughtime.build import build
 
 
 def test_wall_time_is_the_median_batch_by_sequence_and_by_step(monkeypatch, tmp_path):
-    # The clock moves by 2 s at each look. A batch of 100 sequences x 8 steps has one update, which looks twice itself:
-    # it takes 6 s. TIMED_SECONDS are over at once, so that the least number of batches, 5, is timed.
+    # The clock moves by 2 s at each look. A batch of 100 sequences x 8 steps is looked at four times inside: as
+    # learning begins and ends, and as its one update does. It takes 10 s, 2 of them for the update. The time for
+    # repeats is over at once, so that the least number of batches, 5, is timed.
     clock = itertools.count(0.0, 2.0)
-    monkeypatch.setattr(passes.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    given = []
+    monkeypatch.setattr(floor, "measures", lambda *what: given.append(what[2:]) or {})
     run = spec()
-    measures = passes.time_pass(run, build(run), tmp_path).measures
-    assert measures["wall_time"].samples == pytest.approx([6 / 100] * 5)
-    assert measures["wall_time"].value == pytest.approx(6 / 100)
-    assert measures["wall_time_step"].value == pytest.approx(6 / 100 / 8)
+    result = passes.time_pass(run, build(run), tmp_path)
+    measures = result.measures
+    assert measures["wall_time"].samples == pytest.approx([10 / 100] * 5)
+    assert measures["wall_time"].value == measures["wall_time_low"].value == pytest.approx(10 / 100)
+    assert measures["wall_time_step"].value == pytest.approx(10 / 100 / 8)
+    assert measures["wall_time.update"].value == pytest.approx(2 / 100)
+    assert measures["wall_time.learn"].value == pytest.approx(4 / 100)
+    assert given == [(run.training, 100, 8, measures["wall_time"].value)]
 
 
 def test_memory_grows_by_what_the_rule_keeps(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.synthetic_records import costs, measure, put, results, run_spec
+from tests.synthetic_records import costs, measure, peaks, put, results, run_spec
 from throughtime.record import Failure
 from throughtime.reports.drawing import rule_styles, save
 from throughtime.reports.figures import learning_curves, memory_against_steps, tradeoff
@@ -78,7 +78,32 @@ def test_memory_against_steps_takes_what_differs_in_steps_alone(frame):
     assert dict(zip(bptt["steps"], bptt["peak_process_bytes"], strict=True)) == {
         steps: 2.0**20 * (2 + steps) for steps in (50, 100, 200)
     }
-    assert any("bptt 1024 KiB, fptt 0 KiB" in line for line in drawn.caption)
+    assert any("Slopes, in bytes a step, are in the table" in line for line in drawn.caption)
+    assert len(drawn.figure.axes) == 1, "without exact bytes the process's peak is what is drawn"
+
+
+def test_exact_memory_is_drawn_in_three_ways_with_the_process_peak_beside_the_one_that_it_measures(store):
+    for rule, slope in (("bptt", 2**16), ("fptt", 0)):
+        for T in (25, 100, 800):
+            measures = peaks(2**20 + (slope + 512) * T, 2**20 + slope * T, 512 * T, 2**20)
+            put(store, run_spec(f"{rule} ltc adding-{T}", suite="memory", steps=T), measures=measures)
+    drawn = memory_against_steps(store.frame())
+    panels = drawn.figure.axes
+    ways = ["input on the device", "input excluded", "input streamed"]
+    assert [panel.get_title(loc="left") for panel in panels] == [f"ltc · {way}" for way in ways]
+    assert [len(panel.lines) for panel in panels] == [2, 4, 2]
+    assert len({panel.get_ylim() for panel in panels}) == len({panel.get_xlim() for panel in panels}) == 1
+    fptt = panels[2].lines[1]
+    assert list(fptt.get_xdata()) == [25, 100, 800] and list(fptt.get_ydata()) == [1, 1, 1]
+    assert any("Dotted: the process's peak" in line for line in drawn.caption)
+
+
+def test_a_process_that_did_not_grow_is_no_error_on_a_logarithmic_axis(store, tmp_path):
+    for T in (25, 800):
+        spec = run_spec(f"bptt lif adding-{T}", suite="memory", steps=T)
+        put(store, spec, measures=peaks(2000.0 * T, 2000.0 * T, 100.0 * T, 0.0))
+    drawn = memory_against_steps(store.frame())
+    save(drawn.figure, drawn.data, tmp_path / "out", "memory")
 
 
 def test_memory_at_two_lengths_of_different_networks_is_no_slope(store):

@@ -8,6 +8,9 @@ import math
 import pytest
 import torch
 
+from throughtime import passes
+from throughtime.algorithms.base import Observation
+from throughtime.algorithms.bptt import BPTT
 from throughtime.build import build
 from throughtime.datasets.digits import Digits
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
@@ -127,3 +130,30 @@ def test_evaluation_in_windows_equals_one_window(monkeypatch):
     parts = evaluate(built.network, built.dataset, "validation")
     assert parts.metric == whole.metric
     assert parts.firing_rate == pytest.approx(whole.firing_rate)
+
+
+def test_the_same_weights_have_the_same_metric_whatever_was_drawn_before():
+    built = build(spec().model_copy(update={"neuron": component(NEURONS, "ltc_smnist")}))
+    first = evaluate(built.network, built.dataset, "test", seed=5)
+    torch.rand(7)
+    before = torch.get_rng_state()
+    assert evaluate(built.network, built.dataset, "test", seed=5) == first
+    assert torch.equal(torch.get_rng_state(), before), "and the caller's random numbers are left alone"
+
+
+@pytest.mark.parametrize("name", ["validation", "epoch", "accuracy", "accuracy_best_validation", "loss"])
+def test_a_rule_may_not_observe_under_a_name_of_the_harness(name):
+    class Observer(BPTT):
+        def end_epoch(self):
+            return {name: Observation(0.0, "1", "made up")}
+
+    built = build(spec())
+    with pytest.raises(ValueError, match=f"the rule observes {name}: the harness measures that itself"):
+        train(spec(), built._replace(rule=Observer()), lambda row: None)
+
+
+def test_an_observation_that_is_no_number_is_missing_and_costs_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(BPTT, "end_epoch", lambda self: {"odd": Observation(math.nan, "1", "made up")})
+    result = passes.train_pass(spec(), build(spec()), tmp_path)
+    assert (result.measures["odd"].value, result.measures["odd"].missing) == (None, "the rule observed nan")
+    assert '"odd": null' in (tmp_path / "curve.jsonl").read_text()

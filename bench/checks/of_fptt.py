@@ -71,7 +71,7 @@ def small_alpha(component: Component) -> Found:
     x, target = sequence()
 
     def of_R(alpha: float) -> Tensor:
-        rules = (made(component, parts=4, alpha=alpha, beta=0.3, form=form) for form in ("code", "none"))
+        rules = (made(component, parts=4, alpha=alpha, beta=0.3), made(component, parts=4, form="none"))
         with_R, without = (learn(rule, recurrent(ALIF), x, target, rate=RATE).gradients[1] for rule in rules)
         return torch.cat([(a - b).flatten() for a, b in zip(with_R, without, strict=True)])
 
@@ -132,7 +132,8 @@ def written_out(component: Component, form: str) -> Found:
     found = []
     rule = made(component, form=form)
     for (name, network), (_, twin) in zip(supporting(rule), supporting(rule), strict=True):
-        learn(made(component, form=form, parts=4, alpha=α, beta=0.3, rho=0.25), network, x, target, rate=RATE)
+        of_code = {"beta": 0.3, "rho": 0.25} if form == "code" else {}
+        learn(made(component, form=form, parts=4, alpha=α, **of_code), network, x, target, rate=RATE)
         (_by_code if form == "code" else _by_paper)(twin, x, target)
         found.append((name, error([*network.parameters()], [*twin.parameters()])))
     return worst(found, "no neuron")

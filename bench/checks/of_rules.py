@@ -29,6 +29,7 @@ from throughtime.checks.tiny import (
     windows,
 )
 from throughtime.datasets.task import Classification
+from throughtime.errors import first_line
 from throughtime.live_bytes import LiveBytes
 from throughtime.networks.base import detached
 from throughtime.networks.recurrent import Recurrent
@@ -45,7 +46,15 @@ def on_each_neuron(find: Callable[[Callable[[], LearningRule], Recurrent], float
         def rule() -> LearningRule:
             return made(component)
 
-        return worst(((name, find(rule, network)) for name, network in supporting(rule())), NO_NEURON)
+        def with_name(name: str, network: Recurrent) -> float:
+            try:
+                return find(rule, network)
+            except DoesNotApplyError:
+                raise
+            except Exception as error:
+                raise RuntimeError(f"on {name}: {type(error).__name__}: {first_line(error)}") from error
+
+        return worst(((name, with_name(name, network)) for name, network in supporting(rule())), NO_NEURON)
 
     return over_neurons
 

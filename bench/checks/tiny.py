@@ -50,9 +50,16 @@ def recurrent(neuron: Component | Callable[[int], Any], **options: Any) -> Recur
 
 
 def all_neurons() -> list[Component]:
-    """Every registered neuron that can be built with its defaults."""
-    components = [NEURONS[name] for name in NEURONS.names()]
-    return [c for c in components if not any(field.is_required() for field in c.options.model_fields.values())]
+    """Every registered neuron that can be built with its defaults; of the others their own rows tell."""
+    return [NEURONS[name] for name in NEURONS.names() if _can_be_built(NEURONS[name])]
+
+
+def _can_be_built(neuron: Component) -> bool:
+    try:
+        made(neuron, SIZE)
+    except Exception:
+        return False
+    return True
 
 
 def sequence(steps: int = STEPS, seed: int = 7) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,350 @@
+"""Gradient alignment: how near each rule's gradient is to BPTT's, over training and in each group of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from throughtime.reports.cells import KEYS, current, groups, neuron_label, one_line, rule_rank, slug, summarise
+from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.figures import cells_left_out, count_range, used_styles
+from throughtime.reports.quantities import INTERVAL, LEVEL
+from throughtime.reports.tables import Entry, Footnotes, Table, entry
+from throughtime.statistics import mean_interval
+from throughtime.store import read_curve
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COSINE, NORM_RATIO = "alignment_cosine", "alignment_norm_ratio"
+MEASURES = {COSINE: "cosine", NORM_RATIO: "norm ratio"}
+"""Beginnings of the keys in curve and record, a group behind them (`alignment_cosine.readout`), and their titles."""
+AXES = {COSINE: "cosine to BPTT", NORM_RATIO: "norm over BPTT's"}
+HIDDEN, ALL = "hidden", "all"
+NOT_MEASURED = "Not drawn: no run compared its gradient with BPTT's (`alignment` of the training settings)."
+MEANING = (
+    "Cosine and ratio of norms between the mean update of the rule, weights held, and BPTT's gradient of the losses "
+    "that the rule reports, nothing cut"
+)
+PARAMETERS = "all but the readout's"
+NO_GRADIENT = "no value: one of the two gradients is zero or not finite, or they cannot be compared"
+ACROSS = 4
+"""Neurons beside one another."""
+NO_SPREAD = 1e-6
+"""Of a mean: a smaller half width of its interval is rounding."""
+
+
+@styled
+def alignment_over_training(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
+    """Cosine and norm ratio against epochs, of all parameters but the readout's: two panels a neuron, a line a rule.
+
+    The line is the mean over the replicates that ended ok, the band reaches from the smallest to the largest; a
+    replicate that failed is a thin line that ends in a cross.
+
+    Args:
+        store_frame: what `Store.frame` returns, of the whole store, so that colours are the same everywhere.
+        suite: one suite.
+        scale: one of its scales.
+
+    Returns:
+        The figure, or None if alignment was not measured.
+    """
+    everything, runs, points = _of(store_frame, suite, scale)
+    data = points[points["group"] == points["headline"]].drop(columns="headline") if len(points) else points
+    if data.empty:
+        return None
+    means = _means(data)
+    styles = rule_styles(everything["rule"])
+    figure, panels = _pairs_of_panels(data)
+    for key, pair in panels.items():
+        here, mean = (of[(of[["dataset", "network", "neuron"]] == list(key)).all(axis=1)] for of in (data, means))
+        for measure, panel in pair.items():
+            if panel.get_subplotspec().is_first_col():
+                panel.set_ylabel(AXES[measure])
+            for (rule,), line in groups(mean, ["rule"]):
+                _draw_mean(panel, line.sort_values("epoch"), measure, styles[rule])
+            for (rule, _), line in groups(here[here["status"] != "ok"], ["rule", "replicate"]):
+                _draw_failed(panel, line, measure, styles[rule])
+            panel.axhline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+            panel.xaxis.get_major_locator().set_params(integer=True)
+        pair[COSINE].set_title(f"{key[0]} · {neuron_label(key[2], key[1])}")
+        pair[COSINE].tick_params(labelbottom=False)
+        pair[NORM_RATIO].set_xlabel("epoch")
+    for measure in MEASURES:
+        _alike([pair[measure] for pair in panels.values()], "y", measure, data[measure])
+    notes = [
+        f"Suite {suite}, scale {scale}, {count_range(means['n'])} a line.",
+        f"{MEANING}. Parameters: {PARAMETERS if HIDDEN in set(data['group']) else 'all'}. Dashed: 1, nothing dropped.",
+        "Line: mean over the replicates that ended ok. "
+        + ("Band: smallest to largest. " if means["n"].max() > 1 else "No band: one replicate has no spread. ")
+        + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
+        *cells_left_out(runs, data),
+    ]
+    finish(figure, "Gradient alignment with BPTT", notes, used_styles(styles, data["rule"]))
+    return Drawn(figure, data.merge(means.assign(status="ok"), how="left"), "Gradient alignment with BPTT", notes)
+
+
+@styled
+def alignment_by_group(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
+    """Cosine and norm ratio in each group of parameters: a row a neuron, filled at the last epoch measured, hollow at
+    the first.
+
+    Args and Returns are those of `alignment_over_training`.
+    """
+    everything, runs, points = _of(store_frame, suite, scale)
+    fine = points[points["status"] == "ok"].drop(columns="headline") if len(points) else points
+    if fine.empty:
+        return None
+    means = _ends(_means(fine))
+    cells = groups(means, ["dataset", "network", "neuron"])
+    styles = rule_styles(everything["rule"])
+    beside = 1 if len(cells) <= 3 else 2
+    figure, axes = grid(2 * len(cells), columns=2 * beside)
+    heights = []
+    for i, ((dataset, network, neuron), here) in enumerate(cells):
+        names = [name for name in dict.fromkeys(here["group"]) if name != ALL or HIDDEN not in set(here["group"])]
+        rules = sorted(set(here["rule"]), key=rule_rank)
+        heights.append(0.55 + len(names) * max(0.26, 0.09 * len(rules) + 0.08))
+        for panel, measure in zip(axes[2 * i : 2 * i + 2], MEASURES, strict=True):
+            for (rule, group), dots in groups(here[here["group"].isin(names)], ["rule", "group"]):
+                y = names.index(group) + 0.72 * ((rules.index(rule) + 0.5) / len(rules) - 0.5)
+                _draw_dots(panel, y, dots.set_index("place"), measure, styles[rule])
+            panel.axvline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+            panel.set_ylim(len(names) - 0.5, -0.5)
+            panel.set_yticks(range(len(names)), names if measure == COSINE else [])
+            for between in np.arange(0.5, len(names) - 1):
+                panel.axhline(between, color="0.9", linewidth=0.8, zorder=0)
+            panel.grid(axis="y", visible=False)
+            panel.set_title(f"{dataset} · {neuron_label(neuron, network)}" if measure == COSINE else "")
+            panel.set_xlabel(AXES[measure])
+    for column, measure in enumerate(MEASURES):
+        _alike(axes[column::2], "x", measure, pd.concat([means[f"{measure}.low"], means[f"{measure}.high"]]))
+    rows = [max(heights[start : start + beside]) for start in range(0, len(cells), beside)]
+    axes[0].get_gridspec().set_height_ratios(rows)
+    figure.set_size_inches(figure.get_size_inches()[0] + 0.8, sum(rows))
+    several = (means["place"] == "first").any()
+    notes = [
+        f"Suite {suite}, scale {scale}, {count_range(means['n'])} a point.",
+        f"{MEANING}. Dashed: 1, nothing dropped.",
+        f"Filled: {_epochs(means, 'last')}, with a bar from the smallest to the largest replicate. "
+        + (f"Hollow: {_epochs(means, 'first')}. " if several else "")
+        + f"Points: means over the replicates that ended ok. Hidden: {PARAMETERS}.",
+        *cells_left_out(runs, fine),
+    ]
+    title = "Gradient alignment by group of parameters"
+    finish(
+        figure,
+        title,
+        notes,
+        {rule: style._replace(dash="-") for rule, style in used_styles(styles, means["rule"]).items()},
+    )
+    return Drawn(figure, means, title, notes)
+
+
+def alignment_table(store_frame: pd.DataFrame, suite: str, scale: str) -> Table | None:
+    """Cosine and norm ratio at the first and the last epoch measured: a row a rule, neuron and group of parameters.
+
+    Args are those of `alignment_over_training`.
+
+    Returns:
+        The table, or None if no run that ended ok measured it.
+    """
+    _, runs, points = _of(store_frame, suite, scale)
+    fine = points[points["status"] == "ok"] if len(points) else points
+    if fine.empty:
+        return None
+    first, last = (fine.groupby(KEYS)["epoch"].transform(end) for end in ("min", "max"))
+    places = {"first": fine[fine["epoch"] == first], "last": fine[fine["epoch"] == last]}
+    if (first == last).all():
+        del places["first"]
+    rows = [_row(row, measure, group, place, places) for measure, group, place, row in _summaries(runs, fine, places)]
+    long = pd.DataFrame(rows)
+
+    notes, lines = Footnotes(), []
+    for key, of_cell in groups(long, ["dataset", "network", "neuron", "rule", "group"]):
+        dataset, network, neuron, rule, group = key
+        line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), rule, group)]
+        lines.append(line + [entry(_rounded(row), notes) for _, row in of_cell.iterrows()])
+    when = {place: _epochs(long, place) for place in places}
+    head = [f"{title}, {when[place]}" for title in MEASURES.values() for place in places]
+    caption = [
+        f"Suite {suite}, scale {scale}.",
+        f"{MEANING}; 1 and 1: nothing dropped. Hidden: {PARAMETERS}.",
+        f"Mean ± half width of the {INTERVAL}, {count_range(long.loc[long['n'] > 0, 'n'])} replicates; one replicate has no "
+        "interval.",
+        "A run that failed enters no mean; it is counted by its status.",
+        *cells_left_out(runs, fine, "table"),
+    ]
+    letters = [(letter, note) for note, letter in notes.items()]
+    title = f"Gradient alignment: {suite}, {scale}"
+    head = ["dataset", "neuron", "rule", "parameters", *head]
+    return Table(f"{slug(suite)}-{scale}-alignment", title, caption, head, lines, letters, long)
+
+
+def _summaries(
+    runs: pd.DataFrame, fine: pd.DataFrame, places: dict[str, pd.DataFrame]
+) -> Iterator[tuple[str, str, str, pd.Series]]:
+    """The row of `summarise` for each cell, group, measure and end of training, in the order of the table."""
+    names = [group for group in dict.fromkeys(fine["group"]) if f"unit.{COSINE}.{group}" in runs]
+    by = {
+        (measure, group, *row[KEYS]): row
+        for measure in MEASURES
+        for group in names
+        for _, row in summarise(runs, f"{measure}.{group}").iterrows()
+    }
+    for key, _ in groups(fine[fine["group"].isin(names)], [*KEYS, "group"]):
+        for measure in MEASURES:
+            for place in places:
+                yield measure, key[-1], place, by[(measure, key[-1], *key[:-1])]
+
+
+def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str, pd.DataFrame]) -> pd.Series:
+    """A row of the long form: that of the record, or, for the first epoch, its mean over the curves."""
+    points = places[place]
+    here = points[(points[KEYS] == row[KEYS]).all(axis=1) & (points["group"] == group)]
+    more = {"group": group, "epoch": int(here["epoch"].iloc[0]), "place": place}
+    if place == "first":
+        values = here[measure].dropna()
+        interval = mean_interval(values, LEVEL) if len(values) else None
+        nothing = float("nan")
+        more |= {
+            "mean": interval.mean if interval else nothing,
+            "low": nothing if interval is None or interval.low is None else interval.low,
+            "high": nothing if interval is None or interval.high is None else interval.high,
+            "n": len(values),
+            # Its reasons are those of the last epoch: a curve has none.
+            "note": "; ".join(
+                [
+                    *(note for note in row["note"].split("; ") if note and not note.startswith("no value")),
+                    *([NO_GRADIENT] if len(values) < len(here) else []),
+                ]
+            ),
+        }
+    return pd.concat([row.drop(list(more), errors="ignore"), pd.Series(more)])
+
+
+def _rounded(row: pd.Series) -> pd.Series:
+    """For print: 0.99996 is 1.00, as 1 is, and not 1.000; and what float32 leaves of no spread is none."""
+    mean = float(f"{row['mean']:.3g}")
+    half = (row["high"] - row["low"]) / 2
+    half = 0.0 if half < NO_SPREAD * abs(mean) else half
+    return pd.concat(
+        [row.drop(["mean", "low", "high"]), pd.Series({"mean": mean, "low": mean - half, "high": mean + half})]
+    )
+
+
+def _of(store_frame: pd.DataFrame, suite: str, scale: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Everything current, the runs of one suite and scale, and one row for each epoch they measured and group."""
+    everything = current(store_frame)
+    if everything.empty:
+        return everything, everything, pd.DataFrame()
+    runs = everything[(everything["suite"] == suite) & (everything["scale"] == scale)].reset_index(drop=True)
+    rows = []
+    for run in runs.to_dict("records"):
+        for point in read_curve(Path(run["folder"])):
+            names = [key.partition(".")[2] for key in point if key.startswith(f"{COSINE}.")]
+            rows += [
+                {
+                    **{name: run[name] for name in [*KEYS, "replicate", "status"]},
+                    "epoch": point["epoch"],
+                    "group": group,
+                    "headline": HIDDEN if HIDDEN in names else ALL,
+                    **{measure: point.get(f"{measure}.{group}") for measure in MEASURES},
+                }
+                for group in names
+            ]
+    return everything, runs, pd.DataFrame(rows).astype(dict.fromkeys(MEASURES, float)) if rows else pd.DataFrame()
+
+
+def _means(points: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell, epoch and group: mean, smallest and largest over the ok replicates, and how many there are."""
+    rows = []
+    for key, of in groups(points[points["status"] == "ok"], [*KEYS, "epoch", "group"]):
+        row = dict(zip([*KEYS, "epoch", "group"], key, strict=True))
+        for measure in MEASURES:
+            values = of[measure]
+            row |= {f"{measure}.mean": values.mean(), f"{measure}.low": values.min(), f"{measure}.high": values.max()}
+        rows.append({**row, "n": int(of[COSINE].notna().sum())})
+    statistics = [f"{measure}.{what}" for measure in MEASURES for what in ("mean", "low", "high")]
+    return pd.DataFrame(rows, columns=[*KEYS, "epoch", "group", *statistics, "n"]).astype({"n": float})
+
+
+def _ends(means: pd.DataFrame) -> pd.DataFrame:
+    """The first and the last epoch of each cell; of one epoch alone, the last."""
+    first, last = (means.groupby(KEYS)["epoch"].transform(end) for end in ("min", "max"))
+    ends = means.assign(place=np.where(means["epoch"] == last, "last", "first"))
+    return ends[(means["epoch"] == last) | (means["epoch"] == first)].reset_index(drop=True)
+
+
+def _pairs_of_panels(data: pd.DataFrame) -> tuple[Figure, dict[tuple[str, ...], dict[str, Axes]]]:
+    """For each dataset and neuron a panel of each measure, one below the other; datasets below one another."""
+    lines = []
+    for _, of_dataset in groups(data, ["dataset"]):
+        cells = [key for key, _ in groups(of_dataset, ["dataset", "network", "neuron"])]
+        lines += [cells[start : start + ACROSS] for start in range(0, len(cells), ACROSS)]
+    columns = max(map(len, lines))
+    figure, axes = grid(2 * columns * len(lines), columns=columns)
+    panels = {}
+    for i, cells in enumerate(lines):
+        rows = [axes[(2 * i + k) * columns : (2 * i + k + 1) * columns] for k in (0, 1)]
+        for j, key in enumerate(cells):
+            panels[key] = {measure: row[j] for measure, row in zip(MEASURES, rows, strict=True)}
+        for left_over in (*rows[0][len(cells) :], *rows[1][len(cells) :]):
+            left_over.remove()
+    return figure, panels
+
+
+def _draw_mean(panel: Axes, line: pd.DataFrame, measure: str, style: Style) -> None:
+    drawn = {"color": style.colour, "linestyle": style.dash, "linewidth": 1.6, "marker": "o", "markersize": 3.5}
+    panel.plot(line["epoch"], line[f"{measure}.mean"], **drawn)
+    ends = line[f"{measure}.low"], line[f"{measure}.high"]
+    panel.fill_between(line["epoch"], *ends, color=style.colour, alpha=0.15, linewidth=0)
+
+
+def _draw_failed(panel: Axes, line: pd.DataFrame, measure: str, style: Style) -> None:
+    panel.plot(line["epoch"], line[measure], color=style.colour, linewidth=0.8, alpha=0.8)
+    last = line[line[measure].notna()].tail(1)
+    panel.plot(last["epoch"], last[measure], color=style.colour, marker="x", markersize=7)
+
+
+def _draw_dots(panel: Axes, y: float, dots: pd.DataFrame, measure: str, style: Style) -> None:
+    """One rule in one group: from its first epoch to its last."""
+    mean, last = dots[f"{measure}.mean"], dots.loc["last"]
+    if "first" in dots.index:
+        panel.plot(mean[["first", "last"]], [y, y], color=style.colour, linewidth=0.7, alpha=0.6)
+        panel.plot(mean["first"], y, "o", ms=4.2, mfc="white", mec=style.colour, mew=1, zorder=3)
+    panel.plot(last[[f"{measure}.low", f"{measure}.high"]], [y, y], color=style.colour, linewidth=2.2)
+    panel.plot(mean["last"], y, "o", ms=4.2, color=style.colour, zorder=4)
+
+
+def _alike(panels: list[Axes], along: Literal["x", "y"], measure: str, values: pd.Series) -> None:
+    """One scale for all panels of a measure, with 1 on it: cosines from 0 or below, ratios by their logarithm."""
+    values = pd.concat([values[np.isfinite(values)], pd.Series([1.0])])
+    least, most = values.min(), values.max()
+    for panel in panels:
+        if measure == COSINE:
+            bottom = min(0.0, least)
+            limits = bottom - 0.05 * (1 - bottom), 1 + 0.05 * (1 - bottom)
+            if least < 0:
+                (panel.axhline if along == "y" else panel.axvline)(0, color="0.6", linewidth=0.9, zorder=1)
+        else:
+            axis = panel.yaxis if along == "y" else panel.xaxis
+            scale_axis(axis, values, ratio=2)
+            if 2 < most / least < 10:
+                axis.get_major_locator().set_params(subs=(1, 2, 3, 5, 7))
+            margin = (most / least) ** 0.07
+            limits = (least / margin, most * margin) if most > 2 * least else (0, 1.1 * most)
+        panel.set(**{f"{along}lim": limits})
+
+
+def _epochs(means: pd.DataFrame, place: str) -> str:
+    """`epoch 15`, `before training`, or what there is where cells differ."""
+    epochs = sorted(set(means.loc[means["place"] == place, "epoch"]))
+    if epochs == [0]:
+        return "before training"
+    return f"epoch {epochs[0]:g}" if len(epochs) == 1 else f"{place} epoch ({epochs[0]:g}–{epochs[-1]:g})"

@@ -1,0 +1,255 @@
+"""How cost grows with a size: bytes a time step, and exponents in T, B and H, from cells alike in all else."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from throughtime.record import Record, read_record
+from throughtime.reports.cells import current, groups, neuron_label, one_line, slug
+from throughtime.reports.quantities import quantity
+from throughtime.reports.tables import Entry, Footnotes, Table
+from throughtime.spec import RunSpec
+
+WAYS = {
+    "peak_live_bytes": "input on the device",
+    "peak_live_bytes_without_input": "input excluded",
+    "peak_live_bytes_streamed": "input streamed",
+}
+"""The exact peak, in three ways as to where the input is."""
+PROCESS = "peak_process_bytes"
+COSTS = ("wall_time", "peak_live_bytes")
+SIZES = {"T": "time steps", "B": "sequences a batch", "H": "neurons a layer"}
+NAMES = ["suite", "scale", "dataset", "batch", "network", "neuron", "rule", "series"]
+CELL = ["dataset", "network", "neuron", "rule"]
+
+
+def slopes(store_frame: pd.DataFrame) -> pd.DataFrame:
+    """Bytes a time step, wherever a store has cells alike in all but the dataset's `steps`.
+
+    Args:
+        store_frame: what `Store.frame` returns.
+
+    Returns:
+        One row a set of such cells and measure (`WAYS`, `PROCESS`): `slope` by least squares; `low` and `high`, the
+        smallest and largest slope between neighbouring T, equal where the growth is exactly linear; `lengths`, the
+        number of T, from `first` to `last`; what names the set (`NAMES`, with the dataset's plain name).
+    """
+    data = series(store_frame, "T", [*WAYS, PROCESS])
+    rows = []
+    for key, alike in groups(data, NAMES):
+        for measure in [*WAYS, PROCESS]:
+            points = _points(alike, measure, "T")
+            if len(points) < 2:
+                continue
+            between = [(b - a) / (t - s) for (s, a), (t, b) in itertools.pairwise(points)]
+            rows.append(
+                {
+                    **dict(zip(NAMES, key, strict=True)),
+                    **{"measure": measure, "slope": float(_slope(points))},
+                    **{"low": float(min(between)), "high": float(max(between)), "lengths": len(points)},
+                    **{"first": int(points[0][0]), "last": int(points[-1][0])},
+                }
+            )
+    columns = [*NAMES, "measure", "slope", "low", "high", "lengths", "first", "last"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def exponents(store_frame: pd.DataFrame) -> pd.DataFrame:
+    """Exponents of `COSTS` in T, B and H, wherever a suite has cells alike in all but that size.
+
+    Args:
+        store_frame: what `Store.frame` returns.
+
+    Returns:
+        One row a set of such cells, size and measure: `exponent`, the slope of log(value) against log(size) by least
+        squares; `error`, its standard error from the scatter of the points (NaN for two); `n`, the number of sizes;
+        `sizes` and `at`: which, and what the other two were; `contended`: whether a time was measured on a busy
+        machine; what names the set, with the plain names of dataset and network.
+    """
+    names = ["suite", "scale", *CELL, "series"]
+    rows = []
+    for size in SIZES:
+        data = series(store_frame, size, COSTS)
+        for key, alike in groups(data.assign(network=data["kind"]), names):
+            others = ", ".join(f"{other} {alike[other].iloc[0]:.0f}" for other in SIZES if other != size)
+            for measure in COSTS:
+                points = [(x, y) for x, y in _points(alike, measure, size) if y > 0]
+                if len(points) < 2:
+                    continue
+                exponent, error = _fit(*np.log(np.array(points, dtype=float)).T)
+                rows.append(
+                    {
+                        **dict(zip(names, key, strict=True)),
+                        **{"size": size, "measure": measure, "exponent": exponent, "error": error, "n": len(points)},
+                        **{"sizes": ", ".join(str(x) for x, _ in points), "at": others},
+                        "contended": measure == "wall_time" and bool(alike["contended"].any()),
+                    }
+                )
+    columns = [*names, "size", "measure", "exponent", "error", "n", "sizes", "at", "contended"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def tables(store_frame: pd.DataFrame) -> list[Table]:
+    """For each suite and scale that vary a size: slopes and exponents; a suite that varies none has no table."""
+    slope, exponent = slopes(store_frame), exponents(store_frame)
+    made = [_slope_table(*key, rows) for key, rows in groups(slope, ["suite", "scale"])]
+    # T alone is what the slopes are about: exponents are for suites that vary another size, or measure time.
+    of_suite = [(key, rows) for key, rows in groups(exponent, ["suite", "scale"])]
+    told = [(key, rows) for key, rows in of_suite if set(rows["size"]) != {"T"} or "wall_time" in set(rows["measure"])]
+    return made + [_exponent_table(*key, rows) for key, rows in told]
+
+
+def series(store_frame: pd.DataFrame, size: str, measures: Iterable[str]) -> pd.DataFrame:
+    """Runs that have one of the measures and of whose kind there are several sizes.
+
+    Returns:
+        The frame's rows with `series`, the same for runs alike in all but the size; T, B and H; `dataset` and `kind`,
+        the plain names of dataset and network; every measure as a column.
+    """
+    everything = current(store_frame)
+    measures = list(measures)
+    columns = ["suite", "scale", "network", "neuron", "rule", "dataset", "batch", "steps", "replicate", "folder"]
+    data = everything.reindex(columns=[*columns, "contended", *measures])
+    data = data[data[measures].notna().any(axis=1)]
+    records = [read_record(Path(folder) / "record.json") for folder in data["folder"]]
+    data = data.assign(
+        T=pd.Series([record.spec.dataset.options.get("steps") for record in records], data.index, dtype=float),
+        B=pd.Series([record.spec.training.batch for record in records], data.index, dtype=float),
+        H=pd.Series([_hidden(record.spec) for record in records], data.index, dtype=float),
+        dataset=[record.spec.dataset.name for record in records],
+        kind=[record.spec.network.name for record in records],
+        series=[_alike(record, size) for record in records],
+    )
+    data = data[data[size].notna()]
+    return data[data.groupby("series")[size].transform("nunique") >= 2].reset_index(drop=True)
+
+
+def _alike(record: Record, size: str) -> str:
+    """A digest of all that a run's cost may depend on but for that size, and of the suite it is of."""
+    spec = record.spec
+    dataset, network, batch = dict(spec.dataset.options), dict(spec.network.options), spec.training.batch
+    # The labels of what varies tell the sizes apart, so that they cannot count.
+    label = spec.network.label
+    if size == "T":
+        dataset.pop("steps", None)
+    elif size == "B":
+        batch = 0
+    else:
+        network["hidden"] = len(network.get("hidden", ()))
+        label = ""
+    parts: list[Any] = [spec.suite, spec.scale, spec.rule.model_dump(), spec.neuron.model_dump(), spec.network.name]
+    parts += [label, network, spec.dataset.name, dataset, batch, spec.training.optimiser, spec.threads]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _hidden(spec: RunSpec) -> float:
+    """Neurons a layer; NaN where layers differ in size."""
+    hidden = set(spec.network.options.get("hidden", ()))
+    return float(hidden.pop()) if len(hidden) == 1 else math.nan
+
+
+def _points(alike: pd.DataFrame, measure: str, size: str) -> list[tuple[int, Fraction]]:
+    """Size and mean value, smallest size first; fractions, so that equal slopes are equal and zero is zero."""
+    known = alike[alike[measure].notna()]
+    return [
+        (int(x), sum(map(Fraction, of_size), Fraction(0)) / len(of_size)) for x, of_size in known.groupby(size)[measure]
+    ]
+
+
+def _slope(points: list[tuple[int, Fraction]]) -> Fraction:
+    """Least squares, exactly."""
+    t, y = (sum(column, Fraction(0)) / len(points) for column in zip(*points, strict=True))
+    return sum((x - t) * (v - y) for x, v in points) / sum((x - t) ** 2 for x, _ in points)
+
+
+def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope by least squares and its standard error."""
+    x, y = x - x.mean(), y - y.mean()
+    slope = float(x @ y / (x @ x))
+    free = len(x) - 2
+    return slope, math.sqrt(((y - slope * x) ** 2).sum() / free / (x @ x)) if free else math.nan
+
+
+def _slope_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
+    ways = [*WAYS.values(), "process peak"]
+    head = ["dataset, batch", "neuron", "rule", "T", *[f"{way} (B a step)" for way in ways], "process less exact"]
+    lines = []
+    for (dataset, batch, network, neuron, rule, _), of_line in groups(rows, NAMES[2:]):
+        found = {row["measure"]: row for _, row in of_line.iterrows()}
+        spans = dict.fromkeys(f"{row['first']}–{row['last']} ({row['lengths']})" for row in found.values())
+        labels = [f"{dataset}, {batch}", neuron_label(neuron, network), rule, "; ".join(spans)]
+        texts = [*map(one_line, labels), *[_shown(found.get(measure)) for measure in [*WAYS, PROCESS]]]
+        exact, process = found.get("peak_live_bytes_without_input"), found.get(PROCESS)
+        texts.append("—" if exact is None or process is None else _difference(process["slope"], exact["slope"]))
+        lines.append([Entry(text) for text in texts])
+    told = [quantity(measure) for measure in (next(iter(WAYS)), PROCESS) if measure in set(rows["measure"])]
+    caption = [
+        f"Suite {suite}, scale {scale}: bytes of peak memory a time step, all but T the same.",
+        "Least squares; in brackets the smallest and largest slope between neighbouring T, where they differ: without "
+        "brackets the growth is exactly linear. T: first to last (how many).",
+        *[f"{of.title[0].upper()}{of.title[1:]}: {of.protocol}." for of in told],
+        "Process less exact: the slope of the process's peak, which the input is not in, less that of the exact bytes "
+        "with the input excluded; the error of measuring by the process.",
+    ]
+    return Table(
+        f"{slug(suite)}-{scale}-slopes", f"Memory a time step: {suite}, {scale}", caption, head, lines, [], rows
+    )
+
+
+def _shown(row: pd.Series | None) -> str:
+    if row is None:
+        return "—"
+    between = "" if row["low"] == row["high"] else f" ({_bytes(row['low'])} to {_bytes(row['high'])})"
+    return _bytes(row["slope"]) + between
+
+
+def _bytes(value: float) -> str:
+    """`10,372`; a fraction of a byte only where it is not whole."""
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.3g}"
+
+
+def _difference(process: float, exact: float) -> str:
+    share = f" ({100 * (process - exact) / exact:+.1f} %)" if exact else ""
+    return f"{'+' if process > exact else ''}{_bytes(process - exact)}{share}"
+
+
+def _exponent_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
+    notes, lines = Footnotes(), []
+    of_measure = [(m, *key, cells) for m in COSTS for key, cells in groups(rows[rows["measure"] == m], CELL)]
+    for measure, dataset, network, neuron, rule, of_cell in of_measure:
+        by_size = {size: of_cell[of_cell["size"] == size] for size in SIZES}
+        # Two sets of one name differ in what the other sizes were, which the footnotes tell.
+        for i in range(max(map(len, by_size.values()))):
+            labels = [dataset, neuron_label(neuron, network), rule, quantity(measure).title]
+            entries = [_exponent(of.iloc[i], notes) if i < len(of) else Entry("—") for of in by_size.values()]
+            lines.append([*(Entry(one_line(label)) for label in labels), *entries])
+    caption = [
+        f"Suite {suite}, scale {scale}: cost grows as size to the power of this number, all else the same.",
+        f"{'; '.join(f'{size}: {what}' for size, what in SIZES.items())}.",
+        "Slope of log(cost) against log(size) by least squares ± its standard error from the scatter of the points "
+        "(none for two). A constant part of the cost lowers it at small sizes.",
+        "Wall time is that of a sequence: a batch's exponent in B is larger by 1. "
+        "Peak of live tensors: the whole input on the device.",
+    ]
+    head = ["dataset", "neuron", "rule", "measure", *SIZES]
+    letters = [(letter, note) for note, letter in notes.items()]
+    title = f"Exponents of cost: {suite}, {scale}"
+    return Table(f"{slug(suite)}-{scale}-exponents", title, caption, head, lines, letters, rows)
+
+
+def _exponent(row: pd.Series, notes: Footnotes) -> Entry:
+    error = "" if math.isnan(row["error"]) else f" ± {row['error']:.2f}"
+    note = f"{row['size']} {row['sizes']} at {row['at']}"
+    note += "; the machine was busy with something else while some were timed" if row["contended"] else ""
+    exponent = round(row["exponent"], 2) + 0.0  # no -0.00
+    return Entry(f"{exponent:.2f}{error}", notes.mark(note))

@@ -1,0 +1,186 @@
+"""Exact bytes of training: numbers by hand, the same each time, and how they grow with the number of steps."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.test_training import component
+from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.tbptt import TruncatedBPTT
+from throughtime.build import build
+from throughtime.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, measures
+from throughtime.passes import _one_batch
+from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
+from throughtime.spec import RunSpec, Training
+
+FLOAT = torch.float32.itemsize
+BATCH, INPUTS = 16, 2
+
+
+def spec(rule="bptt", steps=8, hidden=4, readout="membrane", tau=0, **options) -> RunSpec:
+    return RunSpec(
+        suite="test",
+        scale="tiny",
+        rule=component(ALGORITHMS, rule, **options),
+        neuron=component(NEURONS, "lif"),
+        network=component(NETWORKS, "recurrent", hidden=[hidden], readout=readout, readout_tau=tau),
+        dataset=component(DATASETS, "adding", steps=steps, sequences=BATCH, held_out=1),
+        training=Training(epochs=1, batch=BATCH),
+        passes=["bytes"],
+        replicate=0,
+        seed=5,
+    )
+
+
+def counted(run: RunSpec, rule=None) -> ExactMemory:
+    built = build(run)
+    return exact_memory(run, built if rule is None else built._replace(rule=rule), _one_batch(run, built))
+
+
+def slopes(lengths, count) -> tuple[list[float], list[float]]:
+    """Bytes a step between neighbouring lengths: input excluded, and streamed."""
+    memories = [count(steps) for steps in lengths]
+    excluded = [memory.peak - memory.owned["input"] for memory in memories]
+    streamed = [memory.streamed for memory in memories]
+    gaps = [b - a for a, b in itertools.pairwise(lengths)]
+    return tuple(
+        [(b - a) / gap for (a, b), gap in zip(itertools.pairwise(values), gaps, strict=True)]
+        for values in (excluded, streamed)
+    )
+
+
+@pytest.mark.parametrize("rule", ["bptt", "fptt", "eprop"])
+def test_what_is_owned_is_known_by_hand_and_sums_to_the_peak(rule):
+    steps, hidden = 8, 4
+    memory = counted(spec(rule, steps, hidden))
+    # W [hidden, inputs] and its bias, R [hidden, hidden], the readout's weights and bias, each learnt; α is a buffer.
+    learnt = hidden * INPUTS + hidden + hidden * hidden + hidden + 1
+    assert memory.owned["parameters"] == FLOAT * (learnt + 1)
+    # Adam: two moments a parameter, and a count of steps, float32, for each of the five tensors.
+    assert memory.owned["optimiser"] == FLOAT * (2 * learnt + 5)
+    assert memory.owned["input"] == FLOAT * (steps * BATCH * INPUTS + BATCH)
+    assert memory.owned["gradients"] <= FLOAT * learnt
+    assert tuple(memory.owned) == OWNERS and sum(memory.owned.values()) == memory.peak
+    shown = measures(memory)
+    assert sum(shown[f"peak_live_bytes.{owner}"].value for owner in OWNERS) == shown["peak_live_bytes"].value
+    without = shown["peak_live_bytes_without_input"].value
+    assert without == memory.peak - memory.owned["input"]
+
+
+def test_the_same_numbers_again_and_in_another_process():
+    first = counted(spec("fptt"))
+    assert counted(spec("fptt")) == first
+    script = "from tests.test_exact_memory import counted, spec; print(counted(spec('fptt')))"
+    root = Path(__file__).parents[1]
+    other = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == str(first)
+
+
+@pytest.mark.parametrize(
+    ("readout", "tau", "units", "outputs"), [("membrane", 0, 5, 2), ("spikes", 0.0, 4, 2), ("spikes", 20.0, 4, 3)]
+)
+def test_memory_of_bptt_grows_by_what_a_step_of_lif_leaves(readout, tau, units, outputs):
+    """By hand, of tensors [batch, size] (a unit), [batch, 1] and smaller ones, per step, when most is alive.
+
+    Always: x = (v − ϑ)/ϑ, kept for the surrogate; z, kept for the gradient of R; z again in the stack of all steps,
+    which the window holds. Not kept: the current and the products, whose factors are no parameters; W x of the
+    window, gone once the layer has been unrolled. And 1 − α, 0-dimensional, is made anew and kept: 4 bytes.
+
+    Readout of membranes, y = d: the stack of v, kept for the gradient of the readout's W: 4 units. When its backward
+    pass has just made the gradient of that stack: 5, and d and the gradient of d.
+
+    Readout of spikes, y = d: its operand is the stack of z: 3 units; with the gradient of that stack 4, and the same
+    two of the output. With a leak the largest moment is the end of the forward pass, when the states of all steps are
+    not yet let go, v with them: 4 units; and d, each y_t, and the stack of them.
+    """
+    hidden = 4
+    by_hand = units * FLOAT * BATCH * hidden + outputs * FLOAT * BATCH * 1 + FLOAT
+    # In shorter sequences the peak may lie within a step of the backward pass, whose temporaries do not grow.
+    excluded, streamed = slopes([60, 80, 120], lambda steps: counted(spec("bptt", steps, hidden, readout, tau)))
+    assert excluded == [by_hand] * 2
+    # A window is the whole sequence: streaming spares nothing.
+    assert streamed == [by_hand + FLOAT * BATCH * INPUTS] * 2
+
+
+def test_the_slope_that_the_documentation_names():
+    excluded, _ = slopes([30, 40], lambda steps: counted(spec("bptt", steps, hidden=32)))
+    assert excluded == [5 * 2048 + 132]
+
+
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        ("tbptt", {"window": 1}),
+        ("fptt", {"form": "code"}),
+        ("fptt", {"form": "paper"}),
+        ("fptt", {"form": "none"}),
+        ("eprop", {}),
+        ("diagonal_rtrl", {}),
+        ("rtrl", {}),
+    ],
+    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else value,
+)
+def test_memory_of_rules_that_learn_step_by_step_does_not_grow(rule, options):
+    assert slopes([5, 9, 21], lambda steps: counted(spec(rule, steps, **options))) == ([0, 0], [0, 0])
+
+
+class Leaky(TruncatedBPTT):
+    """Keeps each step's output until the next sequence."""
+
+    def begin(self, batch, update):
+        super().begin(batch, update)
+        self.kept = []
+
+    def learn(self, x, target, t):
+        learnt = super().learn(x, target, t)
+        self.kept.append(learnt.output)
+        return learnt
+
+
+def test_a_leak_is_a_slope_and_belongs_to_the_rule():
+    lengths = [20, 30, 50]
+    of_rule = [counted(spec("tbptt", steps, window=1), Leaky(window=1)).owned["rule"] for steps in lengths]
+    assert [b - a for a, b in itertools.pairwise(of_rule)] == [10 * FLOAT * BATCH, 20 * FLOAT * BATCH]
+    excluded, streamed = slopes(lengths, lambda steps: counted(spec("tbptt", steps, window=1), Leaky(window=1)))
+    assert excluded == streamed == [FLOAT * BATCH] * 2
+
+
+class Learning(TruncatedBPTT):
+    """Learns something itself, in a module."""
+
+    def start(self, *network_task_steps):
+        super().start(*network_task_steps)
+        self.module = torch.nn.Linear(100, 10)
+
+    def parameters(self):
+        return list(self.module.parameters())
+
+
+def test_what_a_rule_learns_itself_belongs_to_it_wherever_it_keeps_it():
+    plain, learning = (counted(spec("tbptt", window=1), rule(window=1)) for rule in (TruncatedBPTT, Learning))
+    assert learning.owned["rule"] - plain.owned["rule"] == FLOAT * (100 * 10 + 10)
+
+
+class Hoarding(BPTT):
+    """Keeps something of every sequence for good."""
+
+    def start(self, *network_task_steps):
+        super().start(*network_task_steps)
+        self.kept = []
+
+    def learn(self, x, target, t):
+        self.kept.append(x.clone())
+        return super().learn(x, target, t)
+
+
+def test_a_rule_that_is_larger_at_each_batch_has_no_exact_peak():
+    with pytest.raises(NotRepeatableError, match="bytes at operation"):
+        counted(spec("bptt"), Hoarding())
+    shown = measures(None, "the reason")
+    assert all(measure.value is None and measure.missing == "the reason" for measure in shown.values())

@@ -1,0 +1,143 @@
+"""Slopes and exponents: made-up records of known growth give it back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.synthetic_records import costs, measure, peaks, put, run_spec
+from throughtime.reports import growth
+from throughtime.reports.tables import csv, markdown, text
+
+INPUT = 256
+
+
+@pytest.fixture
+def lengths(store):
+    """bptt: 1000 bytes a step and its input; eprop: only the input in memory grows; the process's peak is off by 10."""
+    for rule, slope in (("bptt", 1000), ("eprop", 0)):
+        for T in (25, 50, 100):
+            measures = peaks(5000 + (slope + INPUT) * T, 5000 + slope * T, INPUT * T, 9000 + (slope + 10) * T)
+            put(store, run_spec(f"{rule} lif adding-{T}", suite="memory", steps=T), measures=measures)
+    return store.frame()
+
+
+def test_exactly_linear_growth_has_one_slope_and_none_is_zero(lengths):
+    found = growth.slopes(lengths).set_index(["rule", "measure"])
+    for rule, slope in (("bptt", 1000), ("eprop", 0)):
+        for name, expected in (
+            ("peak_live_bytes", slope + INPUT),
+            ("peak_live_bytes_without_input", slope),
+            ("peak_live_bytes_streamed", slope),
+            ("peak_process_bytes", slope + 10),
+        ):
+            row = found.loc[(rule, name)]
+            assert (row["slope"], row["low"], row["high"]) == (expected, expected, expected)
+            assert (row["lengths"], row["first"], row["last"]) == (3, 25, 100)
+
+
+def test_growth_that_is_not_linear_shows_its_range(store):
+    for T, value in ((10, 1000), (20, 1000), (30, 1300)):
+        spec = run_spec(f"bptt lif adding-{T}", suite="memory", steps=T)
+        put(store, spec, measures={"peak_process_bytes": measure(value, "byte")})
+    row = growth.slopes(store.frame()).iloc[0]
+    assert (row["slope"], row["low"], row["high"]) == (15, 0, 30)
+    (table,) = growth.tables(store.frame())
+    assert [entry.text for entry in table.rows[0]][-5:] == ["—", "—", "—", "15 (0 to 30)", "—"]
+
+
+def test_the_table_of_slopes_gives_the_three_ways_and_the_error_of_the_process_peak(lengths):
+    (table,) = growth.tables(lengths)
+    assert table.name == "memory-laptop-slopes"
+    shown = [[entry.text for entry in row] for row in table.rows]
+    assert shown == [
+        ["adding, 32", "lif", "bptt", "25–100 (3)", "1,256", "1,000", "1,000", "1,010", "+10 (+1.0 %)"],
+        ["adding, 32", "lif", "eprop", "25–100 (3)", "256", "0", "0", "10", "+10"],
+    ]
+    assert "1,256" in text(table) and "1,256" in markdown(table) and len(csv(table).splitlines()) == 1 + 2 * 4
+
+
+def test_cells_that_differ_in_more_than_the_length_have_no_slope(store):
+    for T, batch in ((50, 16), (100, 32)):
+        spec = run_spec(f"bptt lif adding-{T}", suite="memory", steps=T, batch=batch)
+        put(store, spec, measures=peaks(1e6, 1e6, 0))
+    assert growth.slopes(store.frame()).empty and growth.tables(store.frame()) == []
+
+
+def scaled(T, B, H):
+    """Cost of a cell of which the exponents are known: time T¹ B^-0.5 H², bytes T⁰ B¹ H^1.5."""
+    return {**costs(1e-6 * T * B**-0.5 * H**2, None), "peak_live_bytes": measure(B * H**1.5, "byte")}
+
+
+def sweep(store, cost=scaled):
+    sizes = [(50, 32, 64), (100, 32, 64), (200, 32, 64), (50, 8, 64), (50, 128, 64), (50, 32, 16), (50, 32, 256)]
+    for i, (T, B, H) in enumerate(sizes):
+        spec = run_spec(f"bptt lif adding-{i}", suite="scaling", steps=T, batch=B, hidden=H)
+        network = spec.network.model_copy(update={"label": "recurrent" if H == 64 else f"h{H}"})
+        put(store, spec.model_copy(update={"network": network}), measures=cost(T, B, H), contended=False)
+    return store.frame()
+
+
+def test_exponents_of_exact_powers_are_found_without_error(store):
+    found = growth.exponents(sweep(store)).set_index(["measure", "size"])
+    for name, size, exponent in (
+        *(("wall_time", "T", 1), ("wall_time", "B", -0.5), ("wall_time", "H", 2)),
+        *(("peak_live_bytes", "T", 0), ("peak_live_bytes", "B", 1), ("peak_live_bytes", "H", 1.5)),
+    ):
+        row = found.loc[(name, size)]
+        assert row["exponent"] == pytest.approx(exponent, abs=1e-9) and row["error"] == pytest.approx(0, abs=1e-6)
+        assert row["n"] == 3
+    assert (
+        found.loc[("wall_time", "B"), "sizes"] == "8, 32, 128" and found.loc[("wall_time", "B"), "at"] == "T 50, H 64"
+    )
+
+
+def test_the_error_is_that_of_the_slope(store):
+    values = {50: 1.0, 100: 2.5, 200: 3.5}
+    found = growth.exponents(sweep(store, lambda T, B, H: {"wall_time": measure(values[T], "second a sequence")}))
+    row = found[found["size"] == "T"].iloc[0]
+    (slope, _), covariance = np.polyfit(np.log([50, 100, 200]), np.log([1.0, 2.5, 3.5]), 1, cov="unscaled")
+    residuals = np.log([1.0, 2.5, 3.5]) - np.polyval(
+        np.polyfit(np.log([50, 100, 200]), np.log([1, 2.5, 3.5]), 1), np.log([50, 100, 200])
+    )
+    assert row["exponent"] == pytest.approx(slope)
+    assert row["error"] == pytest.approx(math.sqrt(covariance[0, 0] * (residuals**2).sum()))
+
+
+def test_two_sizes_have_an_exponent_and_no_error(store):
+    for T in (50, 100):
+        put(store, run_spec(f"bptt lif adding-{T}", suite="scaling", steps=T), measures=costs(T / 1000, None))
+    row = growth.exponents(store.frame()).iloc[0]
+    assert row["exponent"] == pytest.approx(1) and math.isnan(row["error"])
+    (table,) = growth.tables(store.frame())
+    assert [entry.text for entry in table.rows[0]] == ["adding", "lif", "bptt", "wall time", "1.00", "—", "—"]
+
+
+def test_the_table_of_exponents_has_a_row_a_measure_and_says_at_which_sizes(store):
+    made = {table.name: table for table in growth.tables(sweep(store))}
+    table = made["scaling-laptop-exponents"]
+    assert table.head[-3:] == ["T", "B", "H"]
+    assert [[entry.text for entry in row][3:] for row in table.rows] == [
+        ["wall time", "1.00 ± 0.00", "-0.50 ± 0.00", "2.00 ± 0.00"],
+        ["peak of live tensors", "0.00 ± 0.00", "1.00 ± 0.00", "1.50 ± 0.00"],
+    ]
+    assert [note for _, note in table.notes] == [
+        "T 50, 100, 200 at B 32, H 64",
+        "B 8, 32, 128 at T 50, H 64",
+        "H 16, 64, 256 at T 50, B 32",
+    ]
+
+
+def test_times_from_a_busy_machine_are_told_of(store):
+    for T in (50, 100):
+        spec = run_spec(f"bptt lif adding-{T}", suite="scaling", steps=T)
+        put(store, spec, measures=costs(T / 1000, None), contended=T == 50)
+    assert "busy" in growth.tables(store.frame())[0].notes[0][1]
+
+
+def test_nothing_measured_gives_no_table(store):
+    assert growth.tables(store.frame()) == []
+    put(store, run_spec("bptt lif digits"), measures={})
+    assert growth.tables(store.frame()) == []
