@@ -31,8 +31,8 @@ class ALIF(Neuron):
         z_t = H((v_t − A_t) / ϑ),                A_t = ϑ + β a_t
 
     The gradient does not flow through the reset; it does flow through z_{t−1} into a_t. Cost: 8 elementwise
-    operations a step; state 3 × size numbers. Source: Bellec et al. 2020, equations 6-10, in
-    the scaling of their tutorials (1 − α on the input, 1 − ρ on the spike; dt = 1, no refractory period).
+    operations a step; state 3 × size numbers. Source: Bellec et al. 2020, equations 6-10, in the scaling of their
+    tutorials (1 − α on the input, 1 − ρ on the spike; dt = 1, no refractory period).
 
     Args:
         size: neurons.

@@ -34,7 +34,7 @@ class ASRNN(Neuron):
     τ and τ_a are learnt, one of each a neuron, from normal draws; nothing keeps them positive, here as in the source,
     and of `exponential` ones only positive ones decay. The gradient flows through the reset. Cost: about 12
     elementwise operations a step; state 3 × size numbers. Source: Yin, Corradi and Bohte 2021, as released; the
-    defaults are those of its S-MNIST (whose v starts at random in (0, b_0), here at 0).
+    defaults are those of its S-MNIST (there v and z start at one random number in (0, b_0), b at b_0; here all at 0).
 
     Args:
         size: neurons.

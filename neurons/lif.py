@@ -28,8 +28,8 @@ class LIF(Neuron):
         z_t = H((v_t − ϑ) / ϑ)
 
     The gradient does not flow through the reset. Cost: 4 elementwise operations a step; state 2 × size numbers.
-    Source: Bellec et al. 2020, equations 6-8, in the
-    scaling of their tutorials, where the input is weighed by 1 − α (dt = 1, no refractory period).
+    Source: Bellec et al. 2020, equations 6-8, in the scaling of their tutorials, where the input is weighed by 1 − α
+    (dt = 1, no refractory period).
 
     Args:
         size: neurons.

@@ -137,12 +137,8 @@ def alignment_by_group(store_frame: pd.DataFrame, suite: str, scale: str) -> Dra
         *cells_left_out(runs, fine),
     ]
     title = "Gradient alignment by group of parameters"
-    finish(
-        figure,
-        title,
-        notes,
-        {rule: style._replace(dash="-") for rule, style in used_styles(styles, means["rule"]).items()},
-    )
+    solid = {rule: style._replace(dash="-") for rule, style in used_styles(styles, means["rule"]).items()}
+    finish(figure, title, notes, solid)
     return Drawn(figure, means, title, notes)
 
 
@@ -175,8 +171,8 @@ def alignment_table(store_frame: pd.DataFrame, suite: str, scale: str) -> Table 
     caption = [
         f"Suite {suite}, scale {scale}.",
         f"{MEANING}; 1 and 1: nothing dropped. Hidden: {PARAMETERS}.",
-        f"Mean ± half width of the {INTERVAL}, {count_range(long.loc[long['n'] > 0, 'n'])} replicates; one replicate has no "
-        "interval.",
+        f"Mean ± half width of the {INTERVAL}, {count_range(long.loc[long['n'] > 0, 'n'])} replicates; one replicate "
+        "has no interval.",
         "A run that failed enters no mean; it is counted by its status.",
         *cells_left_out(runs, fine, "table"),
     ]
