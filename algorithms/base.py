@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from throughtime.datasets.task import Task
@@ -108,3 +109,12 @@ class LearningRule(ABC):
             return self.task.loss(window.outputs[-1], target), window
         every = target.repeat(len(x), *(1,) * (target.dim() - 1))
         return self.task.loss(window.outputs.flatten(0, 1), every), window
+
+
+def output_error(task: Task, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """ℓ and δ = ∂ℓ/∂y of one step's output y [batch, outputs], both without a graph."""
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        loss = task.loss(y, target)
+        (δ,) = torch.autograd.grad(loss, y)
+    return loss.detach(), δ

@@ -10,7 +10,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from throughtime.algorithms.base import LearningRule, Learnt, LossAt
+from throughtime.algorithms.base import LearningRule, Learnt, LossAt, output_error
 from throughtime.algorithms.traces import Traces
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -100,7 +100,9 @@ class EligibilityRule(LearningRule):
         last = t + 1 == self.steps
         loss = None
         if last or self.loss_at == "every":
-            loss, δ = self._output_error(y, target)
+            loss, δ = output_error(self.task, y, target)
+            if self.loss_at == "every":
+                δ = δ / self.steps
             L = δ @ self.B
             for name, ē in self.ē.items():
                 self.land(name, torch.einsum("bj,bkji->kji", L, ē))
@@ -141,14 +143,6 @@ class EligibilityRule(LearningRule):
         _accumulate(module.weight, rows[:, :-1])
         if module.bias is not None:
             _accumulate(module.bias, rows[:, -1])
-
-    def _output_error(self, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """ℓ_t and δ = ∂E/∂y_t through ℓ_t alone, [batch, outputs]."""
-        with torch.enable_grad():
-            y = y.detach().requires_grad_()
-            loss = self.task.loss(y, target)
-            (δ,) = torch.autograd.grad(loss, y)
-        return loss.detach(), δ / self.steps if self.loss_at == "every" else δ
 
 
 def _filtered(ē: Tensor | None, e: Tensor, κ: float) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, jacrev, vmap
 
-from throughtime.algorithms.base import Claims, LearningRule, Learnt, LossAt
+from throughtime.algorithms.base import Claims, LearningRule, Learnt, LossAt, output_error
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network, mapped, tensors
 from throughtime.registry import algorithm
@@ -84,14 +84,11 @@ class RTRL(LearningRule):
         last = t + 1 == self.steps
         if not last and self.loss_at == "end":
             return Learnt(y, None)
-        with torch.enable_grad():
-            y = y.detach().requires_grad_()
-            loss = self.task.loss(y, target)
-            (δ,) = torch.autograd.grad(loss, y)
+        loss, δ = output_error(self.task, y, target)
         self._accumulate(torch.einsum("bo,bop->p", δ / self.steps if self.loss_at == "every" else δ, D[:, S:]))
         if last:
             self.update()
-        return Learnt(y.detach(), loss.detach())
+        return Learnt(y, loss)
 
     def end(self) -> None:
         super().end()
