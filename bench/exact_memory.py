@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.build import Built
+from throughtime.clock import Clock
 from throughtime.datasets.base import Batch
 from throughtime.live_bytes import LiveBytes
 from throughtime.record import Measure
 from throughtime.spec import RunSpec
-from throughtime.training import Clock, Updater, learn_batch, started
+from throughtime.training import Updater, learn_batch, started
 
 OWNERS = ("input", "parameters", "gradients", "optimiser", "rule", "graph")
 WHAT = {

@@ -14,13 +14,14 @@ import torch
 
 from throughtime import activity, exact_memory, floor, process_memory
 from throughtime.build import Built, build
+from throughtime.clock import Clock
 from throughtime.datasets.base import Batch
 from throughtime.energy import Energy
 from throughtime.record import Failure, Measure, Status
 from throughtime.seeds import stream
 from throughtime.spec import Pass, RunSpec
 from throughtime.timing import timed
-from throughtime.training import Clock, DivergedError, Updater, finite, learn_batch, started, train
+from throughtime.training import DivergedError, Updater, finite, learn_batch, started, train
 
 
 class PassResult(pydantic.BaseModel):

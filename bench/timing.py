@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from throughtime.clock import Clock
 from throughtime.machine import OtherLoad
-from throughtime.training import Clock
 
 WARM_UP = 2
 REPEATS = (5, 20)

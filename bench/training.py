@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from throughtime.algorithms.base import LearningRule, Observation
 from throughtime.alignment import alignment_in_training, curve_keys, measures
 from throughtime.build import Built
+from throughtime.clock import Clock
 from throughtime.datasets.base import Batch, Dataset, Split
 from throughtime.networks.base import Network
 from throughtime.record import Measure
@@ -61,26 +60,6 @@ class Trained(NamedTuple):
     """The gradient's alignment to BPTT's, the last time it was measured; empty if never."""
     phases: dict[str, float]
     """Seconds: load, learn (without update), update, evaluate, align."""
-
-
-class Clock:
-    """Seconds spent in named phases; an inner phase's time is taken out of the outer one's."""
-
-    def __init__(self) -> None:
-        self.phases: dict[str, float] = defaultdict(float)
-        self._inner: list[float] = []
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        self._inner.append(0.0)
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - start
-            self.phases[name] += spent - self._inner.pop()
-            if self._inner:
-                self._inner[-1] += spent
 
 
 class Updater:

@@ -17,13 +17,14 @@ from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.alignment import Alignment, alignment, alignment_in_training, curve_keys, measures, parameter_groups
 from throughtime.build import build
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, backprop, recurrent, sequence
+from throughtime.clock import Clock
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.seeds import stream
 from throughtime.spec import ComponentSpec, RunSpec, Training
-from throughtime.training import Clock, learn_batch, started
+from throughtime.training import learn_batch, started
 
 TASK = Classification(CLASSES)
 PARTS = ["layer1.inward", "layer1.recurrent", "readout"]

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import flop_registry
 from throughtime import floor
 from throughtime.algorithms.base import Claims, LearningRule
 from throughtime.algorithms.bptt import BPTT
+from throughtime.clock import Clock
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import Network
@@ -20,7 +21,7 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, NEURONS
 from throughtime.spec import Training
 from throughtime.timing import timed
-from throughtime.training import Clock, Updater, learn_batch
+from throughtime.training import Updater, learn_batch
 from throughtime.yardstick import Product, Rate, Yardstick
 
 ADAM, INPUTS, OUTPUTS = Training(clip=None), 3, 2

@@ -11,8 +11,8 @@ import pytest
 from scipy.stats import kendalltau
 
 from throughtime import timing
+from throughtime.clock import Clock
 from throughtime.timing import falling, still_warming, timed
-from throughtime.training import Clock
 
 
 class FakeTime:

@@ -12,11 +12,12 @@ from throughtime import passes
 from throughtime.algorithms.base import Observation
 from throughtime.algorithms.bptt import BPTT
 from throughtime.build import build
+from throughtime.clock import Clock
 from throughtime.datasets.digits import Digits
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.seeds import stream
 from throughtime.spec import ComponentSpec, RunSpec, Training
-from throughtime.training import Clock, DivergedError, Updater, evaluate, train
+from throughtime.training import DivergedError, Updater, evaluate, train
 
 
 def component(registry, name, **options) -> ComponentSpec:
