@@ -13,7 +13,8 @@ from throughtime.datasets.task import Task
 from throughtime.networks.base import Network, Window, detached
 
 LossAt = Literal["end", "every"]
-"""Where the loss is taken: at the last step, or at every step and averaged."""
+"""Where the loss of a target that is one a sequence is taken: at the last step, or at every step and averaged. A task
+that asks at every step has its loss at every step."""
 
 
 class Claims(NamedTuple):
@@ -47,7 +48,8 @@ class LearningRule(ABC):
     The harness owns the sequence and the optimiser. It calls `start` once; for each batch of sequences `begin`, then
     `learn` with one window after the other, then `end`; after each pass over the training data, `end_epoch`. The rule
     adds to the parameters' `.grad` and calls `update`, which clips, steps the optimiser and clears the gradients. What
-    a rule keeps between windows it keeps on itself.
+    a rule keeps between windows it keeps on itself. What is there between two batches goes into checkpoints: a fresh
+    rule, started, is given it in another process, and must learn on as this one would have (`docs/extending.md`).
 
     A rule is registered with `@algorithm("name")`; its options are the keyword-only parameters of its constructor.
     """
@@ -87,7 +89,10 @@ class LearningRule(ABC):
 
     @abstractmethod
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
-        """One window: x [k, batch, inputs] holds the steps t ... t + k − 1; may call `self.update`."""
+        """One window: x [k, batch, inputs] holds the steps t ... t + k − 1; may call `self.update`.
+
+        `target` is that of the sequence or, where the task is `per_step`, those of the window, with k in front.
+        """
 
     def end(self) -> None:
         """The sequence is over: let go of what was kept for it."""
@@ -105,6 +110,8 @@ class LearningRule(ABC):
         """
         window = self.network.unroll(x, self.state)
         self.state = detached(window.state)
+        if self.task.per_step:
+            return self.task.loss(window.outputs.flatten(0, 1), target.flatten(0, 1)), window
         if loss_at == "end":
             return self.task.loss(window.outputs[-1], target), window
         every = target.repeat(len(x), *(1,) * (target.dim() - 1))
@@ -112,7 +119,9 @@ class LearningRule(ABC):
 
 
 def output_error(task: Task, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """ℓ and δ = ∂ℓ/∂y of one step's output y [batch, outputs], both without a graph."""
+    """ℓ and δ = ∂ℓ/∂y of one step's output y [batch, outputs], both without a graph; `target` as a window of one step
+    has it."""
+    target = target[0] if task.per_step else target
     with torch.enable_grad():
         y = y.detach().requires_grad_()
         loss = task.loss(y, target)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import pytest
@@ -17,7 +16,9 @@ from throughtime.datasets.digits import Digits
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.seeds import stream
 from throughtime.spec import ComponentSpec, RunSpec, Training
-from throughtime.training import DivergedError, Updater, evaluate, train
+from throughtime.store import read_curve
+from throughtime.trainer import Trainer
+from throughtime.training import DivergedError, Updater, evaluate
 
 
 def component(registry, name, **options) -> ComponentSpec:
@@ -39,23 +40,22 @@ def spec(rule="bptt", replicate=0, **training) -> RunSpec:
     )
 
 
-def trained(run: RunSpec):
-    rows: list[dict[str, float]] = []
-    outcome = train(run, build(run), rows.append)
-    return outcome, rows
+@pytest.fixture
+def trained(tmp_path):
+    """Train a run; what came of it, and its learning curve."""
+    return lambda run: (Trainer(run, build(run), tmp_path).train(), read_curve(tmp_path))
 
 
-def test_counts_of_batches_updates_and_sequences():
+def test_counts_of_batches_updates_and_sequences(trained):
     # 1257 training sequences: 13 batches of at most 100; two windows of 4 steps, an update each.
     _, rows = trained(spec("tbptt"))
     assert [(r["epoch"], r["iteration"], r["updates"], r["sequences"]) for r in rows] == [
         (1, 13, 26, 1257),
         (2, 26, 52, 2514),
     ]
-    json.dumps(rows)
 
 
-def test_it_learns_and_the_best_epoch_is_the_best_on_validation():
+def test_it_learns_and_the_best_epoch_is_the_best_on_validation(trained):
     outcome, rows = trained(spec(epochs=6, learning_rate=1e-2))
     validation = [row["validation"] for row in rows]
     assert outcome.final.metric > 0.5, "six epochs of digits by row take it far above chance, 0.1"
@@ -64,7 +64,7 @@ def test_it_learns_and_the_best_epoch_is_the_best_on_validation():
     assert set(outcome.phases) == {"load", "learn", "update", "evaluate"}
 
 
-def test_replicates_differ_and_a_replicate_repeats_itself():
+def test_replicates_differ_and_a_replicate_repeats_itself(trained):
     def curve(replicate):
         return [row["train_loss"] for row in trained(spec(replicate=replicate))[1]]
 
@@ -102,7 +102,7 @@ def test_update_clips_steps_and_clears():
 
 def test_the_clock_takes_inner_phases_out_of_outer_ones(monkeypatch):
     now = iter([0.0, 1.0, 4.0, 10.0])  # learn 0 ... 10, update 1 ... 4 within it
-    monkeypatch.setattr("throughtime.training.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("throughtime.clock.time.perf_counter", lambda: next(now))
     clock = Clock()
     with clock.phase("learn"), clock.phase("update"):
         pass
@@ -117,10 +117,10 @@ def test_weights_that_are_no_numbers_are_divergence_and_not_chance():
         evaluate(built.network, Digits(steps=8), "test")
 
 
-def test_a_loss_that_is_no_number_is_told_with_its_place():
+def test_a_loss_that_is_no_number_is_told_with_its_place(trained):
     run = spec(optimiser="sgd", learning_rate=1e30, clip=None)
     with pytest.raises(DivergedError, match=r"at epoch 1, update \d+|not finite"):
-        train(run, build(run), lambda row: None)
+        trained(run)
 
 
 def test_evaluation_in_windows_equals_one_window(monkeypatch):
@@ -143,14 +143,14 @@ def test_the_same_weights_have_the_same_metric_whatever_was_drawn_before():
 
 
 @pytest.mark.parametrize("name", ["validation", "epoch", "accuracy", "accuracy_best_validation", "loss"])
-def test_a_rule_may_not_observe_under_a_name_of_the_harness(name):
+def test_a_rule_may_not_observe_under_a_name_of_the_harness(name, tmp_path):
     class Observer(BPTT):
         def end_epoch(self):
             return {name: Observation(0.0, "1", "made up")}
 
     built = build(spec())
     with pytest.raises(ValueError, match=f"the rule observes {name}: the harness measures that itself"):
-        train(spec(), built._replace(rule=Observer()), lambda row: None)
+        Trainer(spec(), built._replace(rule=Observer()), tmp_path).train()
 
 
 def test_an_observation_that_is_no_number_is_missing_and_costs_nothing(tmp_path, monkeypatch):

@@ -1,0 +1,44 @@
+"""Whether a rule that was stopped goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.checkpoint import packed, restore, state_of, unpacked
+from throughtime.checks.tiny import CLASSES, STEPS, error, seeded, sequence
+from throughtime.clock import Clock
+from throughtime.datasets.base import Batch
+from throughtime.datasets.task import Classification
+from throughtime.networks.recurrent import Recurrent
+from throughtime.spec import Training
+from throughtime.training import Updater, learn_batch
+
+
+def continued(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+    """Two batches with an epoch's end between them; after the first a checkpoint, from which a fresh rule and network
+    learn the second as well. How far the weights then lie apart."""
+    anew, one, other = copy.deepcopy(network), Batch(*sequence()), Batch(*sequence(STEPS, 17))
+
+    def start(rule: LearningRule, network: Recurrent) -> Updater:
+        rule.start(network, Classification(CLASSES), STEPS)
+        trainable = [p for p in network.parameters() if p.requires_grad]
+        # Not clipped: all gradients would have one length, whatever the rule remembers.
+        return Updater([*trainable, *rule.parameters()], Training(clip=None), Clock())
+
+    def go_on(rule: LearningRule, update: Updater) -> None:
+        rule.end_epoch()
+        learn_batch(rule, other, update)
+
+    before, after = rule(), rule()
+    with seeded(11):
+        update = start(before, network)
+        learn_batch(before, one, update)
+        checkpoint = packed(state_of(before, network, update))
+        go_on(before, update)
+    with seeded(11):
+        update = start(after, anew)
+        restore(unpacked(checkpoint), after, anew, update)
+        go_on(after, update)
+    return error([*anew.parameters()], [*network.parameters()])
