@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shlex
-import signal
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from throughtime.machine import git_state, machine, versions
-from throughtime.passes import PassResult
+from throughtime.pass_result import PassResult
 from throughtime.plan import Planned
-from throughtime.record import Failure, Measure, Record, write_whole
+from throughtime.record import Failure, Measure, Record, read_position
 from throughtime.spec import PASSES, Pass, RunSpec
-from throughtime.store import read_curve
 
-LOG_TAIL_LINES = 20
+LOG_TAIL_LINES, LOG_TAIL_BYTES = 20, 20_000
 
 
 def pass_file(folder: Path, name: Pass) -> Path:
@@ -24,37 +23,24 @@ def pass_file(folder: Path, name: Pass) -> Path:
     return folder / f"{name}.json"
 
 
+def read_result(folder: Path, name: Pass) -> PassResult:
+    """What a pass has left."""
+    return PassResult.model_validate_json(pass_file(folder, name).read_text(encoding="utf-8"))
+
+
 def was_ok(folder: Path, name: Pass) -> bool:
     """Whether a pass has left a result, and a good one: what an interrupted sweep need not repeat."""
-    path = pass_file(folder, name)
-    return path.exists() and PassResult.model_validate_json(path.read_text()).status == "ok"
+    return pass_file(folder, name).exists() and read_result(folder, name).status == "ok"
 
 
-def settle(folder: Path, name: Pass, exit_code: int | None, seconds: float) -> None:
-    """A child that left no result was ended from outside or left on its own: write that down in its place."""
-    path = pass_file(folder, name)
-    if path.exists():
-        return
-    if exit_code is not None and exit_code < 0:
-        result = PassResult(
-            status="killed",
-            seconds=seconds,
-            failure=Failure(reason=f"ended by {signal.Signals(-exit_code).name}", exit_code=exit_code),
-        )
-    else:
-        reason = f"the process left with exit code {exit_code} and no result"
-        result = PassResult(status="error", seconds=seconds, failure=Failure(reason=reason, exit_code=exit_code))
-    write_whole(path, result.model_dump_json())
-
-
-def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequence[str], started: float) -> Record:
-    """The record of a run whose `passes` are over.
+def assemble(planned: Planned, folder: Path, command: Sequence[str], started: float) -> Record:
+    """The record of a run whose passes are over.
 
     The status is that of the training pass, or of the first pass that failed when there is none; a measuring pass that
     failed beside a training pass leaves its measures missing, with the reason.
     """
-    spec = planned.spec
-    results = {name: PassResult.model_validate_json(pass_file(folder, name).read_text()) for name in passes}
+    spec, passes = planned.spec, planned.passes
+    results = {name: read_result(folder, name) for name in passes}
     judged = ["train"] if "train" in results else passes
     failed = next((name for name in judged if results[name].status != "ok"), None)
     measures: dict[str, Measure] = {}
@@ -62,8 +48,11 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequen
         if name in results:
             measures.update(results[name].measures)
         measures = {**_missing(name, results.get(name)), **measures}
+    where = results.get("train", results[passes[0]])
     return Record(
-        **_provenance(planned, command, started, results[passes[0]].denormals_flushed),
+        **_provenance(planned, command, started),
+        machine=where.machine,
+        versions=where.versions,
         status=results[failed].status if failed else "ok",
         measures=measures,
         metric=results["train"].metric if "train" in results else None,
@@ -72,6 +61,7 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequen
         dataset_sha256=next((r.dataset_sha256 for r in results.values() if r.dataset_sha256), None),
         seconds=sum(result.seconds for result in results.values()),
         remark=next((r.remark for r in results.values() if r.remark), None),
+        continued=results["train"].continued if "train" in results else 0,
         contended=results["time"].contended if "time" in results else None,
     )
 
@@ -79,7 +69,9 @@ def assemble(planned: Planned, folder: Path, passes: list[Pass], command: Sequen
 def skipped(planned: Planned, command: Sequence[str], started: float) -> Record:
     """The record of a run that its rule does not support."""
     return Record(
-        **_provenance(planned, command, started, None),
+        **_provenance(planned, command, started),
+        machine=machine(planned.spec.threads, None),
+        versions=versions(),
         status="skipped",
         failure=Failure(reason=planned.unsupported or ""),
     )
@@ -90,17 +82,13 @@ def alone(command: Sequence[str], spec: RunSpec) -> str:
     return shlex.join([*command, "--only", spec.label, "--rerun", "all"])
 
 
-def _provenance(
-    planned: Planned, command: Sequence[str], started: float, denormals_flushed: bool | None
-) -> dict[str, Any]:
+def _provenance(planned: Planned, command: Sequence[str], started: float) -> dict[str, Any]:
     """What a record says of where it comes from, however the run ended."""
     spec = planned.spec
     return {
         "id": planned.id,
         "label": spec.label,
         "spec": spec,
-        "machine": machine(spec.threads, denormals_flushed),
-        "versions": versions(),
         "code": {**planned.code, **git_state()},
         "command": alone(command, spec),
         "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
@@ -122,11 +110,22 @@ def _missing(name: Pass, result: PassResult | None) -> dict[str, Measure]:
 
 
 def _told(result: PassResult, name: Pass, folder: Path) -> Failure:
-    """Why a pass failed, with the last epoch reached and the end of the log."""
-    curve, log = read_curve(folder), folder / "log"
+    """Why a pass failed, with what was reached and the end of the log."""
     where = f"{name} pass"
     if name == "train":
-        where = f"epoch {curve[-1]['epoch']}, update {curve[-1]['updates']}" if curve else "first epoch"
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+        at = read_position(folder)
+        where = f"epoch {at['epoch']}, update {at['update']}" if at else "before the first update"
     failure = result.failure or Failure(reason=result.status)
-    return failure.model_copy(update={"where": where, "log_tail": lines[-LOG_TAIL_LINES:]})
+    return failure.model_copy(update={"where": where, "log_tail": _tail(folder / "log")})
+
+
+def _tail(log: Path) -> list[str]:
+    """The last lines of a log, which may be of any size."""
+    if not log.exists():
+        return []
+    with log.open("rb") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES)
+        file.seek(start)
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    whole = lines[1:] if start and len(lines) > 1 else lines  # the first one is cut
+    return whole[-LOG_TAIL_LINES:]

@@ -10,24 +10,25 @@ import signal
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from throughtime.errors import first_line
-from throughtime.passes import PassResult, run_pass
+from throughtime.machine import machine, versions
+from throughtime.pass_result import PassResult
+from throughtime.passes import run_pass
 from throughtime.plan import code_of
 from throughtime.record import Failure, Status, write_whole
 from throughtime.registry import load_plugin
 from throughtime.spec import Pass, RunSpec
-from throughtime.training import DivergedError
-
-
-class CodeChangedError(Exception):
-    """The components are no longer those that the run's id was made from."""
+from throughtime.training import DivergedError, StoppedError
 
 
 def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, plugins: list[str]) -> None:
-    """Run one pass and leave `<pass>.json`, whatever it raises; a process that is killed leaves none.
+    """Run one pass and leave `<pass>.json`, whatever it raises; a process that is killed or asked to stop leaves none.
+
+    Asked to stop by SIGTERM, a training pass keeps a checkpoint first; the others have nothing to keep.
 
     Args:
         name: which pass.
@@ -37,8 +38,11 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
         plugins: files to load first.
     """
     start = time.perf_counter()
-    os.setsid()  # a group of its own: the terminal's Ctrl-C is for the runner, and one kill reaches grandchildren
+    stop = threading.Event()
+    with suppress(PermissionError):  # it leads a group already
+        os.setsid()  # a group of its own: the terminal's Ctrl-C is for the runner, and one kill reaches grandchildren
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, (lambda *_: stop.set()) if name == "train" else signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _log_to(folder / "log")
     print(f"-- {name} pass", flush=True)
@@ -46,13 +50,24 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
         for plugin in plugins:
             load_plugin(plugin)
         run = RunSpec.model_validate(spec)
-        if code_of(run) != code:
-            raise CodeChangedError("the code changed while the sweep ran: run it again")
-        result = run_pass(name, run, folder)
+        if code_of(run) == code:
+            result = run_pass(name, run, folder, stop.is_set)
+        else:
+            result = PassResult(status="error", void="the code changed while the sweep ran")
+    except StoppedError as stopped:
+        print(stopped, flush=True)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)  # so that whoever waits sees what ended it
+        raise
     except Exception as error:
         traceback.print_exc()
         kind = "" if isinstance(error, DivergedError) else f"{type(error).__name__}: "
-        result = PassResult(status=status_of(error), failure=Failure(reason=f"{kind}{first_line(error)}"))
+        result = PassResult(
+            status=status_of(error),
+            failure=Failure(reason=f"{kind}{first_line(error)}"),
+            machine=machine(spec["threads"], None),
+            versions=versions(),
+        )
     result = result.model_copy(update={"seconds": time.perf_counter() - start})
     write_whole(folder / f"{name}.json", result.model_dump_json())
 
@@ -75,7 +90,8 @@ def _log_to(path: Path) -> None:
 
 
 def _die_with_parent() -> None:
+    """Where the parent is killed, nobody is left to end this process and what it started."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)
+        os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from throughtime.record import Record
+from throughtime.engines.base import Work
+from throughtime.record import Record, read_position
 from throughtime.spec import Pass, RunSpec
-from throughtime.store import read_curve
+from throughtime.terminal import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-InHand = tuple[RunSpec, Pass, Path]
-"""A pass at work: what it runs, which pass, the folder its curve grows in."""
-
 
 SHOWN = (("accuracy", "accuracy", 1, ""), ("mse", "mse", 1, ""), ("peak_process_bytes", "peak", 2**20, " MiB"))
 """Measure, its name in a line of progress, the unit it is shown in."""
@@ -31,7 +27,7 @@ class Progress(ABC):
         self.total, self.done, self.made, self.start = len(specs), 0, 0, time.monotonic()
 
     @abstractmethod
-    def running(self, in_hand: Sequence[InHand]) -> None:
+    def running(self, in_hand: Sequence[Work]) -> None:
         """These passes are at work now; called a few times a second at most."""
 
     def finished(self, record: Record) -> None:
@@ -58,11 +54,12 @@ class PlainProgress(Progress):
         super().begin(specs)
         self._shown: set[tuple[str, Pass]] = set()
 
-    def running(self, in_hand: Sequence[InHand]) -> None:
-        for spec, name, _ in in_hand:
-            if (spec.label, name) not in self._shown:
-                self._shown.add((spec.label, name))
-                self.show(f"{name:>6}  {spec.label}")
+    def running(self, in_hand: Sequence[Work]) -> None:
+        for planned, name, _ in in_hand:
+            label = planned.spec.label
+            if (label, name) not in self._shown:
+                self._shown.add((label, name))
+                self.show(f"{name:>6}  {label}")
 
     def show(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
@@ -81,8 +78,8 @@ class TerminalProgress(Progress):
         super().begin(specs)
         self._status.start()
 
-    def running(self, in_hand: Sequence[InHand]) -> None:
-        hands = "   ".join(_hand(spec, name, folder) for spec, name, folder in in_hand)
+    def running(self, in_hand: Sequence[Work]) -> None:
+        hands = "   ".join(_hand(work) for work in in_hand)
         self._status.update(f"{self.done}/{self.total} runs   {hands}   {self._left()}")
 
     def show(self, line: str) -> None:
@@ -94,8 +91,7 @@ class TerminalProgress(Progress):
     def _left(self) -> str:
         if not self.made:
             return "time left: not known yet"
-        seconds = (time.monotonic() - self.start) / self.made * (self.total - self.done)
-        return f"about {seconds / 60:.0f} min left" if seconds > 90 else f"about {seconds:.0f} s left"
+        return f"{duration((time.monotonic() - self.start) / self.made * (self.total - self.done))} left"
 
 
 def describe(record: Record) -> str:
@@ -111,8 +107,9 @@ def describe(record: Record) -> str:
     return f"ok  {record.label}  {'  '.join(shown)}  {record.seconds:.1f} s"
 
 
-def _hand(spec: RunSpec, name: Pass, folder: Path) -> str:
+def _hand(work: Work) -> str:
+    planned, name, folder = work
     if name != "train":
-        return f"{spec.label}: {name}"
-    curve = read_curve(folder)
-    return f"{spec.label}: epoch {int(curve[-1]['epoch']) if curve else 0}/{spec.training.epochs}"
+        return f"{planned.spec.label}: {name}"
+    at = read_position(folder)
+    return f"{planned.spec.label}: epoch {at['epoch'] if at else 0}/{planned.spec.training.epochs}"

@@ -53,7 +53,7 @@ class Failure(pydantic.BaseModel):
     reason: str
     """One line."""
     where: str | None = None
-    """The last step reached: `epoch 3, update 120`, or the pass."""
+    """What was reached last: `epoch 3, update 120`, or the pass."""
     exit_code: int | None = None
     """Of the child; negative: the signal that ended it."""
     log_tail: list[str] = []
@@ -89,6 +89,8 @@ class Record(pydantic.BaseModel):
     """Wall time of all passes together, each from the start of its process."""
     remark: str | None = None
     """What tables must say beside these numbers: an approximation that the rule makes on this network."""
+    continued: int = 0
+    """How often its training was stopped or killed and went on from a checkpoint; changes no other number but times."""
     contended: bool | None = None
     """Whether another process used the machine during the timing pass; null: no timing pass."""
 
@@ -125,16 +127,30 @@ def write_record(record: Record, folder: Path) -> Path:
 def read_record(path: Path) -> Record:
     """Read a record; UsageError if the file is not one (cut short, another schema) or cannot be read."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            raise UsageError(f"not a record of schema {SCHEMA}", where=str(path))
-        return Record.model_validate(data)
+        text = path.read_bytes()
+        return Record.model_validate_json(text)
     except OSError as error:
         raise UsageError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"not a whole JSON file ({error})", where=str(path)) from error
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(
-            f"not a record: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=str(path)
-        ) from error
+        raise _refusal(text, error, path) from error
+
+
+def _refusal(text: bytes, error: pydantic.ValidationError, path: Path) -> UsageError:
+    """Why a text is no record."""
+    try:
+        data = json.loads(text)
+    except ValueError as broken:
+        return UsageError(f"not a whole JSON file ({broken})", where=str(path))
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        return UsageError(f"not a record of schema {SCHEMA}", where=str(path))
+    first = error.errors()[0]
+    return UsageError(f"not a record: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=str(path))
+
+
+def read_position(folder: Path) -> dict[str, float] | None:
+    """What a training pass last wrote of where it is: epoch, epochs, update, sequences, seconds; None: nothing yet."""
+    try:
+        found = json.loads((folder / "position.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,72 +1,34 @@
-"""The runner: which pass runs when, each in a fresh process, and a record when a run's last pass is over.
+"""The runner: which pass runs when, and a record when a run's last pass is over.
 
-Memory and timing passes come first, one at a time under a lock that all runners of this user share, once a cell (on
-its first replicate). Training passes follow, `jobs` at a time. What a pass found stays in its own file until the record
-is written, so an interrupted sweep repeats no finished pass.
+Measuring passes come first, once a cell (on its first replicate), then training passes, several at a time; an engine
+runs them. Until a run has its record it grows in the suite's `.work` folder, where what a pass found stays in a file of
+its own, so an interrupted sweep repeats no finished pass, and a training goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
-import signal
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
+from collections import deque
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from throughtime.assembly import assemble, pass_file, settle, skipped, was_ok
+from throughtime.assembly import assemble, pass_file, read_result, skipped, was_ok
+from throughtime.engines.base import Engine, Work
 from throughtime.errors import UsageError
+from throughtime.journal import Journal
 from throughtime.plan import Planned
 from throughtime.progress import Progress
-from throughtime.record import Record, write_record
-from throughtime.spec import PASSES, Pass, Rerun
-from throughtime.store import Store
+from throughtime.record import Record, Status, read_record, write_record
+from throughtime.spec import PASSES
+from throughtime.store import JOURNAL, Store
 
 POLL_SECONDS = 0.5
-MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
-PRELOADED = ("throughtime.child", "torch._dynamo", "sklearn.datasets")
-"""What the fork server imports, once. The last two would cost each child a second: a first optimiser imports dynamo."""
-
-
-class Work(NamedTuple):
-    """One pass of one run."""
-
-    planned: Planned
-    name: Pass
-    folder: Path
-
-
-class Running(NamedTuple):
-    """A child at work."""
-
-    work: Work
-    process: BaseProcess
-    began: float
-
-
-def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
-    """The runs that have no record yet, and those whose record the user wants made again."""
-    failed = ("diverged", "oom", "timeout", "killed", "error")
-    return [p for p in planned if p.recorded is None or rerun == "all" or (rerun == "failed" and p.recorded in failed)]
-
-
-def passes_of(planned: Sequence[Planned]) -> dict[str, list[Pass]]:
-    """Which passes each run makes itself: measuring passes only on the first replicate of a cell that trains."""
-    seen: set[tuple[str, str, str, str]] = set()
-    made: dict[str, list[Pass]] = {}
-    for p in planned:
-        alone = "train" in p.spec.passes and p.spec.cell in seen
-        seen.add(p.spec.cell)
-        made[p.id] = [name for name in p.spec.passes if not (alone and PASSES[name].headline)]
-    return made
+CONTINUED: tuple[Status, ...] = ("timeout", "oom", "killed")
+"""What a run can go on after, from its checkpoint; after an error or a divergence it would only go wrong again."""
 
 
 class Runner:
@@ -75,57 +37,43 @@ class Runner:
     Args:
         store: where records go.
         command: the words that start this sweep; each record's own command is made from them.
-        plugins: files that children load before anything else.
-        jobs: training passes at a time.
+        engine: runs the passes.
         progress: told of everything that happens.
     """
 
-    def __init__(
-        self, store: Store, command: Sequence[str], plugins: Sequence[str], jobs: int, progress: Progress
-    ) -> None:
-        self.store, self.command, self.plugins = store, command, list(plugins)
-        self.jobs, self.progress = jobs, progress
-        self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(list(PRELOADED))
+    def __init__(self, store: Store, command: Sequence[str], engine: Engine, progress: Progress) -> None:
+        self.store, self.command, self.engine, self.progress = store, command, engine, progress
         self._started: dict[str, float] = {}
 
     def run(self, suite: Sequence[Planned], chosen: Sequence[Planned]) -> list[Record]:
-        """Run the chosen runs of a suite; return their records in the order in which they ended.
+        """Run the chosen runs of one suite; return their records in the order in which they ended.
 
         Raises:
             UsageError: another runner is at work on the suite.
-            KeyboardInterrupt: after the children are ended. Finished runs have their records, finished passes their
-                files, and the passes in hand begin anew next time.
+            KeyboardInterrupt: after the passes in hand are ended. Finished runs have their records, finished passes
+                their files, trainings a checkpoint.
         """
-        self._passes = passes_of(suite)
-        self._pending = {p.id: list(self._passes[p.id]) for p in chosen}
         self._records: list[Record] = []
+        self._pending = {p.id: list(p.passes) for p in chosen}
         self.progress.begin([p.spec for p in chosen])
-        with ExitStack() as locks:
-            for name in sorted({p.spec.suite for p in chosen}):
-                locks.enter_context(self._folder_lock(name))
-            work = []
-            for p in chosen:
-                folder = self.store.run_folder(p.spec.suite, p.id)
-                if p.unsupported:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    self._keep(skipped(p, self.command, time.time()), folder)
-                else:
-                    work += [Work(p, name, folder) for name in self._passes[p.id]]
-            for w in work:
-                if was_ok(w.folder, w.name):
-                    self._over(w)
-            todo = [w for w in work if w.name in self._pending[w.planned.id]]
-            for w in todo:
-                if PASSES[w.name].exclusive:
-                    with self._machine():
-                        self._drain([w], 1)
-            self._drain([w for w in todo if not PASSES[w.name].exclusive], self.jobs)
+        with ExitStack() as stack:
+            folder = self.store.folder / suite[0].spec.suite
+            stack.enter_context(self._folder_lock(folder))
+            stack.callback(self.engine.close)
+            self._journal = Journal(folder / JOURNAL, self.command, suite, chosen)
+            todo = [work for p in chosen for work in self._todo(p)]
+            try:
+                for exclusive in (True, False):
+                    self._drain([work for work in todo if PASSES[work.name].exclusive is exclusive], exclusive)
+            except BaseException as error:
+                self.engine.stop()
+                self._journal.ended("interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
+                raise
+            self._journal.ended("done")
         return self._records
 
-    def _folder_lock(self, suite: str) -> FileLock:
+    def _folder_lock(self, folder: Path) -> FileLock:
         """Two runners on one suite would take each other's files away."""
-        folder = self.store.folder / suite
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
         try:
@@ -134,78 +82,79 @@ class Runner:
             raise UsageError("another runner is at work on this suite", where=str(folder)) from None
         return lock
 
-    @contextmanager
-    def _machine(self) -> Iterator[None]:
-        """The machine for one measuring pass, once no other runner of this user measures."""
-        lock = FileLock(MACHINE_LOCK)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            self.progress.show("waiting for another runner's measuring pass")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def _drain(self, work: Sequence[Work], width: int) -> None:
-        """Do all the work, `width` passes at a time; whatever ends this early ends the children too."""
-        waiting, running = list(reversed(work)), list[Running]()
-        try:
-            while waiting or running:
-                while waiting and len(running) < width:
-                    running.append(self._start(waiting.pop()))
-                wait([r.process.sentinel for r in running], timeout=POLL_SECONDS)
-                self.progress.running([(r.work.planned.spec, r.work.name, r.work.folder) for r in running])
-                for ended in [r for r in running if not r.process.is_alive()]:
-                    running.remove(ended)
-                    ended.process.join()
-                    spent = time.monotonic() - ended.began
-                    settle(ended.work.folder, ended.work.name, ended.process.exitcode, spent)
-                    self._over(ended.work)
-        finally:
-            for r in running:
-                _end(r.process)
-
-    def _start(self, work: Work) -> Running:
-        from throughtime.child import main
-
-        planned, name, folder = work
-        if planned.id not in self._started:
-            self._started[planned.id] = time.time()
-            # The old record goes only now, when its successor begins; so does what a failed attempt left.
-            if planned.recorded is not None or not any(was_ok(folder, done) for done in self._passes[planned.id]):
-                shutil.rmtree(folder, ignore_errors=True)
+    def _todo(self, planned: Planned) -> list[Work]:
+        """The passes that a run still lacks; one that lacks none, or that its rule does not support, has its record."""
+        suite = planned.spec.suite
+        folder = self.store.work_folder(suite, planned.id)
+        if (folder / "record.json").exists():  # the last runner was killed between writing it and moving it
+            record = read_record(self.store.publish(suite, planned.id) / "record.json")
+            if planned.recorded is None:
+                self._tell(record)
+                return []
+        if planned.unsupported:
             folder.mkdir(parents=True, exist_ok=True)
-        pass_file(folder, name).unlink(missing_ok=True)
-        process = self._processes.Process(
-            target=main,
-            args=(name, planned.spec.model_dump(mode="json"), planned.code, folder, self.plugins),
-            daemon=True,
-        )
-        process.start()
-        return Running(work, process, time.monotonic())
+            self._keep(skipped(planned, self.command, time.time()))
+            return []
+        if not folder.exists() and planned.recorded in CONTINUED and planned.stale is None:
+            self._take_up(self.store.run_folder(suite, planned.id), folder)
+        todo = [Work(planned, name, folder) for name in planned.passes]
+        for work in [work for work in todo if was_ok(folder, work.name)]:
+            todo.remove(work)
+            self._over(work)
+        return todo
+
+    def _take_up(self, before: Path, folder: Path) -> None:
+        """Copy what a training that was cut short can go on from."""
+        folder.mkdir(parents=True)
+        for name in ("curve.jsonl", "log", "checkpoint.pt") if (before / "checkpoint.pt").exists() else ():
+            shutil.copyfile(before / name, folder / name)
+
+    def _drain(self, work: Sequence[Work], exclusive: bool) -> None:
+        """Do all the work, as much at a time as the engine takes."""
+        waiting = deque(work)
+        while waiting or self.engine.at_work:
+            while waiting and len(self.engine.at_work) < self.engine.width(exclusive):
+                self._start(waiting.popleft())
+            for over in self.engine.wait(POLL_SECONDS):
+                self._over(over)
+            self.progress.running(self.engine.at_work)
+
+    def _start(self, work: Work) -> None:
+        self._started.setdefault(work.planned.id, time.time())
+        work.folder.mkdir(parents=True, exist_ok=True)
+        pass_file(work.folder, work.name).unlink(missing_ok=True)
+        self.engine.start(work)
+        self._journal.started(work)
+        self.progress.running(self.engine.at_work)
 
     def _over(self, work: Work) -> None:
-        """A pass has its file; with the last one the run gets its record."""
-        run = work.planned.id
-        self._pending[run].remove(work.name)
-        if self._pending[run]:
-            return
-        started = self._started.get(run, time.time())
-        self._keep(assemble(work.planned, work.folder, self._passes[run], self.command, started), work.folder)
+        """A pass has its file; with the last one the run gets its record.
 
-    def _keep(self, record: Record, folder: Path) -> None:
+        Raises:
+            UsageError: the pass could not be what was planned.
+        """
+        planned = work.planned
+        if void := read_result(work.folder, work.name).void:
+            pass_file(work.folder, work.name).unlink()
+            raise UsageError(void, hint="what was finished is kept; run it again to go on with the code of now")
+        self._pending[planned.id].remove(work.name)
+        if not self._pending[planned.id]:
+            started = self._started.get(planned.id, time.time())
+            self._keep(assemble(planned, work.folder, self.command, started))
+
+    def _keep(self, record: Record) -> None:
+        """Write the record, and move the run to where records lie without what served only to make it."""
+        folder = self.store.work_folder(record.spec.suite, record.id)
         write_record(record, folder)
         for name in PASSES:
             pass_file(folder, name).unlink(missing_ok=True)
+        (folder / "position.json").unlink(missing_ok=True)
+        if record.status not in CONTINUED:
+            (folder / "checkpoint.pt").unlink(missing_ok=True)
+        self.store.publish(record.spec.suite, record.id)
+        self._tell(record)
+
+    def _tell(self, record: Record) -> None:
         self._records.append(record)
+        self._journal.finished(record)
         self.progress.finished(record)
-
-
-def _end(process: BaseProcess) -> None:
-    """Kill a child and all it started."""
-    with suppress(ProcessLookupError, TypeError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
-    process.join()

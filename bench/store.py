@@ -5,16 +5,23 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from throughtime.errors import UsageError
 from throughtime.record import Record, read_record
+from throughtime.uncollected import uncollected
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_RESULTS = Path("results/runs")
+WORK = ".work"
+"""Folder in a suite's, with what has no record yet."""
+JOURNAL = "journal.jsonl"
+"""File in a suite's folder: what the last sweep did."""
 
 
 class Stored(NamedTuple):
@@ -42,22 +49,41 @@ class Store:
                 raise UsageError("the results folder is a file", where=str(place), hint="give a folder to --results")
 
     def run_folder(self, suite: str, run_id: str) -> Path:
-        """Where one run lies."""
+        """Where a run lies that has its record."""
         return self.folder / suite / run_id
+
+    def work_folder(self, suite: str, run_id: str) -> Path:
+        """Where a run grows until it has its record."""
+        return self.folder / suite / WORK / run_id
+
+    def publish(self, suite: str, run_id: str) -> Path:
+        """Move a run that has its record from where it grew to where it lies; one that lay there before goes.
+
+        Killed half way, the next call goes on: at every moment one of the two is whole.
+        """
+        grown, place = self.work_folder(suite, run_id), self.run_folder(suite, run_id)
+        old = grown.with_name(f"{run_id}.old")
+        if place.exists() and grown.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            place.rename(old)
+        if grown.exists():
+            grown.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+        return place
 
     def records(self, suite: str | None = None) -> list[Stored]:
         """All whole records, of one suite or of all, in order of suite, cell and replicate."""
+        with uncollected():
+            return sorted(self._read(suite), key=_order)
+
+    def _read(self, suite: str | None) -> Iterator[Stored]:
         self.broken = []
-        found = []
         of = "*" if suite is None else glob.escape(suite)
         for path in sorted(self.folder.glob(f"{of}/*/record.json")):
             try:
-                found.append(Stored(read_record(path), path.parent))
+                yield Stored(read_record(path), path.parent)
             except UsageError as error:
                 self.broken.append(str(error))
-        return sorted(
-            found, key=lambda s: (s.record.spec.suite, s.record.spec.cell, s.record.spec.replicate, s.record.id)
-        )
 
     def frame(self, suite: str | None = None) -> pd.DataFrame:
         """One row a record; one column a measure: missing values are NaN, their reasons in `missing.<measure>`, units
@@ -69,39 +95,49 @@ class Store:
         """
         import pandas as pd
 
-        rows = []
-        for record, folder in self.records(suite):
-            spec = record.spec
-            row = {
-                "id": record.id,
-                "label": record.label,
-                "suite": spec.suite,
-                "scale": spec.scale,
-                "rule": spec.rule.label,
-                "neuron": spec.neuron.label,
-                "network": spec.network.label,
-                "dataset": spec.dataset.label,
-                "make": make_of(record),
-                "metric": record.metric,
-                "steps": spec.dataset.options.get("steps"),
-                "replicate": spec.replicate,
-                "epochs": spec.training.epochs,
-                "batch": spec.training.batch,
-                "status": record.status,
-                "reason": record.reason,
-                "remark": record.remark,
-                "started": record.started,
-                "seconds": record.seconds,
-                "contended": record.contended is True,
-                "folder": str(folder),
-            }
-            for name, measure in record.measures.items():
-                row[name] = float("nan") if measure.value is None else measure.value
-                row[f"unit.{name}"] = measure.unit
-                if measure.missing:
-                    row[f"missing.{name}"] = measure.missing
-            rows.append(row)
-        return pd.DataFrame(rows)
+        with uncollected():
+            # One record at a time: of 20 000 the rows are small, the records are not.
+            rows = sorted(((_order(stored), _row(stored)) for stored in self._read(suite)), key=lambda keyed: keyed[0])
+            return pd.DataFrame([row for _, row in rows])
+
+
+def _order(stored: Stored) -> tuple[Any, ...]:
+    spec = stored.record.spec
+    return spec.suite, spec.cell, spec.replicate, stored.record.id
+
+
+def _row(stored: Stored) -> dict[str, Any]:
+    """What a record says, as a row of the frame."""
+    record, spec = stored.record, stored.record.spec
+    row: dict[str, Any] = {
+        "id": record.id,
+        "label": record.label,
+        "suite": spec.suite,
+        "scale": spec.scale,
+        "rule": spec.rule.label,
+        "neuron": spec.neuron.label,
+        "network": spec.network.label,
+        "dataset": spec.dataset.label,
+        "make": make_of(record),
+        "metric": record.metric,
+        "steps": spec.dataset.options.get("steps"),
+        "replicate": spec.replicate,
+        "epochs": spec.training.epochs,
+        "batch": spec.training.batch,
+        "status": record.status,
+        "reason": record.reason,
+        "remark": record.remark,
+        "started": record.started,
+        "seconds": record.seconds,
+        "contended": record.contended is True,
+        "folder": str(stored.folder),
+    }
+    for name, measure in record.measures.items():
+        row[name] = float("nan") if measure.value is None else measure.value
+        row[f"unit.{name}"] = measure.unit
+        if measure.missing:
+            row[f"missing.{name}"] = measure.missing
+    return row
 
 
 def make_of(record: Record) -> str:

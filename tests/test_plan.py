@@ -7,9 +7,8 @@ import pytest
 from throughtime import registry
 from throughtime.datasets.adding import Adding
 from throughtime.errors import UsageError
-from throughtime.plan import by_cell, code_of, plan, prepare_data
+from throughtime.plan import by_cell, code_of, plan, prepare_data, to_run
 from throughtime.record import Failure, Record, write_record
-from throughtime.runner import to_run
 from throughtime.store import Store
 from throughtime.suite import load_suite, suite_names
 
@@ -125,6 +124,75 @@ def test_the_plan_says_run_of_what_is_run_and_of_nothing_else(specs, store, stat
     assert (cell.fate == "run") == bool(to_run(planned, "none"))
 
 
+# What is stale
+
+
+def of_other_code(planned, store, changed, status="ok", started="2026-01-01T00:00:00+00:00", **more):
+    """A record of this run as other code made it."""
+    code = {**planned.code, **dict.fromkeys(changed, "000000000000")}
+    record = Record(
+        id=planned.spec.id(code),
+        label=planned.spec.label,
+        spec=planned.spec,
+        status=status,
+        code={**code, "commit": "abc", "changed": True},
+        started=started,
+        **more,
+    )
+    write_record(record, store.run_folder(planned.spec.suite, record.id))
+
+
+def test_a_record_of_other_code_is_stale_and_says_what_changed(specs, store):
+    runs = specs()
+    first, second, third = plan(runs, store)
+    of_other_code(first, store, ["rule", "harness"])
+    of_other_code(second, store, ["neuron"])
+    planned = plan(runs, store)
+    assert [p.recorded for p in planned] == ["ok", "ok", None]
+    assert [p.stale for p in planned] == [
+        "the code of bptt, harness changed since",
+        "the code of lif changed since",
+        None,
+    ]
+    assert to_run(planned, "none") == to_run(planned, "failed") == [planned[2]]
+    assert to_run(planned, "stale") == to_run(planned, "all") == planned
+    assert [cell.fate for cell in by_cell(planned)] == [
+        "stale: the code of bptt, harness changed since",
+        "stale: the code of lif changed since",
+        "run",
+    ]
+    keep(third, store, "ok")
+    keep(first, store, "ok")
+    assert [p.stale for p in plan(runs, store)] == [None, "the code of lif changed since", None]
+
+
+def test_what_other_code_failed_at_is_tried_again(specs, store):
+    runs = specs()
+    first, second, _ = plan(runs, store)
+    of_other_code(first, store, ["rule"], "error", failure=Failure(reason="a weight fell off"))
+    of_other_code(second, store, ["rule"], "skipped", failure=Failure(reason="no"))
+    assert to_run(plan(runs, store), "none") == plan(runs, store)
+
+
+def test_of_several_stale_records_the_newest_counts(specs, store):
+    runs = specs()
+    first, *_ = plan(runs, store)
+    of_other_code(first, store, ["rule"], "ok", "2026-02-02T00:00:00+00:00")
+    of_other_code(first, store, ["neuron"], "oom", "2026-01-01T00:00:00+00:00", failure=Failure(reason="no room"))
+    assert plan(runs, store)[0].recorded == "ok"
+
+
+def test_a_record_of_other_data_is_stale(specs, store):
+    runs = specs(datasets="{name: digits, steps: 8}")
+    first, second, _ = plan(runs, store)
+    of_other_code(first, store, [], dataset_sha256="0" * 64)
+    of_other_code(second, store, [], dataset_sha256=None)
+    planned = plan(runs, store)
+    assert planned[0].stale == "the data of digits changed since"
+    assert planned[1].stale is None and planned[1].recorded == "ok"
+    assert to_run(planned, "stale") == [planned[0], planned[2]]
+
+
 # What a component raises
 
 
@@ -205,5 +273,5 @@ def test_shipped_suites_are_possible_and_cut_sequences_at_scale_tiny_too(name, s
         planned = plan(load_suite(name).expand(scale), store)
         assert {p.spec.cell[:2] for p in planned if p.unsupported} <= {("eprop", "lstm"), ("eprop", "rnn")}
     for rule, dataset in ((s.rule, s.dataset) for s in load_suite(name).expand("tiny")):
-        assert rule.options.get("window", 1) < dataset.options["steps"]
+        assert rule.options.get("window", 1) < dataset.options.get("steps", 28)
         assert rule.options.get("parts") != 1

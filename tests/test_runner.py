@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from throughtime.engines.local import LocalEngine
 from throughtime.errors import UsageError
-from throughtime.plan import plan
+from throughtime.limits import Limits
+from throughtime.plan import plan, to_run
 from throughtime.progress import PlainProgress
 from throughtime.registry import load_plugin
-from throughtime.runner import Runner, passes_of, to_run
+from throughtime.runner import Runner
 from throughtime.store import Store, read_curve
 from throughtime.suite import load_suite
 
+NONE = Limits()
 FAULTY = Path(__file__).parent / "plugins" / "faulty.py"
 SUITE = """
 suite: faults
@@ -54,13 +57,19 @@ def suite_file(folder: Path, rules: str, passes: str = "train", replicates: int 
     return path
 
 
-def run(folder: Path, suite: Path, rerun="none", jobs: int = 2):
+def runner(
+    store: Store, progress: PlainProgress, jobs: int = 1, limits: Limits = NONE, command=("throughtime",)
+) -> Runner:
+    return Runner(store, command, LocalEngine([str(FAULTY)], limits, jobs, progress.show), progress)
+
+
+def run(folder: Path, suite: Path, rerun="none", jobs: int = 2, limits: Limits = NONE):
     """Run a suite in this process; return its records by rule and what was printed."""
     store = Store(folder / "results")
     planned = plan(load_suite(suite).expand("tiny"), store)
     with (folder / "out").open("w") as stream:
-        runner = Runner(store, ["throughtime", "run", str(suite)], [str(FAULTY)], jobs, PlainProgress(stream))
-        runner.run(planned, to_run(planned, rerun))
+        command = ["throughtime", "run", str(suite)]
+        runner(store, PlainProgress(stream), jobs, limits, command).run(planned, to_run(planned, rerun))
     return {s.record.spec.rule.name: s for s in store.records()}, (folder / "out").read_text()
 
 
@@ -86,7 +95,7 @@ def test_each_way_to_fail_is_a_row_with_its_status_and_reason(tmp_path):
     failure = found["is-killed"].record.failure
     assert failure.exit_code == -signal.SIGKILL
     # 10 batches an epoch: the first epoch was finished, and its row of the curve is there.
-    assert failure.where == "epoch 1, update 0"
+    assert failure.where == "epoch 2, update 0"
     assert [row["epoch"] for row in read_curve(found["is-killed"].folder)] == [1]
     assert any("a weight fell off" in line for line in found["raises"].record.failure.log_tail)
     assert all(s.record.seconds > 0 for rule, s in found.items() if rule != "refuses")
@@ -131,7 +140,7 @@ def test_measuring_passes_run_once_a_cell_and_the_other_replicates_say_so(tmp_pa
 def test_without_a_training_pass_every_replicate_is_measured(tmp_path):
     specs = load_suite(suite_file(tmp_path, "bptt", "memory", replicates=2)).expand("tiny")
     planned = plan(specs, Store(tmp_path / "results"))
-    assert list(passes_of(planned).values()) == [["memory"], ["memory"]]
+    assert [p.passes for p in planned] == [["memory"], ["memory"]]
 
 
 def test_a_measuring_pass_that_fails_leaves_its_numbers_missing_and_the_run_ok(tmp_path):
@@ -172,8 +181,8 @@ def test_a_record_is_not_made_twice_unless_asked_for(tmp_path):
     assert changed("all") == {"bptt", "goes-nan"}
 
 
-def test_a_record_stays_until_its_successor_begins(tmp_path):
-    """Two records are to be made again, one at a time; an interruption in the first leaves the second's old one."""
+def test_a_record_stays_until_its_successor_is_whole(tmp_path):
+    """Two records are to be made again, one at a time; an interruption in the first leaves both old ones."""
     suite = suite_file(tmp_path, "bptt, tbptt")
     run(tmp_path, suite)
     store = Store(tmp_path / "results")
@@ -184,26 +193,35 @@ def test_a_record_stays_until_its_successor_begins(tmp_path):
             raise KeyboardInterrupt
 
     with (tmp_path / "out").open("w") as stream, pytest.raises(KeyboardInterrupt):
-        Runner(store, ["throughtime"], [], 1, Interrupts(stream)).run(planned, planned)
-    assert [s.record.spec.rule.name for s in store.records()] == ["tbptt"]
+        runner(store, Interrupts(stream)).run(planned, planned)
+    assert [s.record.spec.rule.name for s in store.records()] == ["bptt", "tbptt"]
 
 
 def test_what_a_failed_attempt_left_does_not_show_in_the_next(tmp_path):
-    suite = suite_file(tmp_path, "is-killed")
+    suite = suite_file(tmp_path, "raises")
     found, _ = run(tmp_path, suite)
-    folder = found["is-killed"].folder
-    (folder / "record.json").unlink()
+    folder = found["raises"].folder
     (folder / "curve.jsonl").write_text('{"epoch": 7, "updates": 7}\n')
-    (folder / "memory.json").write_text('{"status": "oom"}')
-    found, _ = run(tmp_path, suite)
-    assert found["is-killed"].record.failure.where == "epoch 1, update 0"
+    found, _ = run(tmp_path, suite, rerun="failed")
+    assert [row["epoch"] for row in read_curve(folder)] == [1]
     assert (folder / "log").read_text().count("-- train pass") == 1
+
+
+def test_a_runner_killed_before_it_moved_a_record_has_made_it(tmp_path):
+    suite = suite_file(tmp_path, "bptt")
+    found, _ = run(tmp_path, suite)
+    store, folder = Store(tmp_path / "results"), found["bptt"].folder
+    stamp = (folder / "record.json").stat().st_mtime_ns
+    folder.rename(store.work_folder("faults", folder.name))
+    found, printed = run(tmp_path, suite)
+    assert found["bptt"].folder == folder and (folder / "record.json").stat().st_mtime_ns == stamp
+    assert "1/1" in printed and "train" not in printed
 
 
 def test_a_good_pass_of_an_interrupted_run_is_not_repeated(tmp_path):
     suite = suite_file(tmp_path, "bptt", "train, memory")
     planned = plan(load_suite(suite).expand("tiny"), Store(tmp_path / "results"))
-    folder = tmp_path / "results" / "faults" / planned[0].id
+    folder = Store(tmp_path / "results").work_folder("faults", planned[0].id)
     folder.mkdir(parents=True)
     measure = {"value": 123.0, "unit": "byte", "method": "by hand"}
     (folder / "memory.json").write_text(json.dumps({"measures": {"peak_process_bytes": measure}}))
@@ -225,10 +243,12 @@ def test_code_that_changes_while_the_sweep_runs_is_told(tmp_path):
     planned = [
         p._replace(code={**p.code, "rule": "000000000000"}) for p in plan(load_suite(suite).expand("tiny"), store)
     ]
-    with (tmp_path / "out").open("w") as stream:
-        (record,) = Runner(store, ["throughtime"], [], 1, PlainProgress(stream)).run(planned, planned)
-    assert record.status == "error"
-    assert record.reason == "CodeChangedError: the code changed while the sweep ran: run it again"
+    with (
+        (tmp_path / "out").open("w") as stream,
+        pytest.raises(UsageError, match="the code changed while the sweep ran"),
+    ):
+        runner(store, PlainProgress(stream)).run(planned, planned)
+    assert store.records() == []
 
 
 def command(*arguments: object) -> list[str]:
@@ -240,8 +260,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
     results = tmp_path / "results"
     words = command("run", suite, "--scale", "tiny", "--results", results, "--plugin", FAULTY, "--jobs", 1)
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
-        curve = _wait_for(lambda: list(results.glob("faults/*/curve.jsonl")), 2)
-        _wait_for(lambda: any(p.read_text().count("\n") == 1 for p in curve), True)
+        _wait_for(lambda: any(p.read_text().count("\n") == 1 for p in results.glob("faults/.work/*/curve.jsonl")), True)
+        _wait_for(lambda: len(Store(results).records()), 1)
         process.send_signal(signal.SIGINT)
         printed = process.communicate(timeout=30)[1]
     assert process.returncode == 130
@@ -255,7 +275,7 @@ def test_a_killed_runner_takes_its_children_with_it(tmp_path):
     results = tmp_path / "results"
     words = command("run", suite, "--scale", "tiny", "--results", results, "--plugin", FAULTY)
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
-        _wait_for(lambda: list(results.glob("faults/*/curve.jsonl")), 1)
+        _wait_for(lambda: list(results.glob("faults/.work/*/curve.jsonl")), 1)
         assert _children_of(tmp_path)
         process.kill()
     _wait_for(lambda: not _children_of(tmp_path), True)
@@ -294,7 +314,7 @@ def test_the_command_line_says_why_a_second_run_does_nothing(tmp_path):
     second = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert second.returncode == 1, "a failure does not go away by not being tried again"
     assert "nothing to do: each of the 2 runs has its record" in second.stdout
-    assert "1 of them failed, `--rerun failed` tries them again" in second.stdout
+    assert "1 failed, `--rerun failed` tries them again" in second.stdout
     alone = subprocess.run(
         [*words, "--only", "bptt lif digits #0", "--rerun", "all", "--json"],
         capture_output=True,

@@ -1,0 +1,1 @@
+"""Where passes run: in processes of this machine, or on others; `base.py` has the contract."""

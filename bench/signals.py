@@ -1,0 +1,36 @@
+"""Ctrl-C and the signals of a batch system end a command in the same orderly way."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+
+class AskedToStop(KeyboardInterrupt):
+    """A signal asks this process to stop."""
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        super().__init__(signal.Signals(signum).name)
+
+
+@contextmanager
+def orderly() -> Iterator[None]:
+    """Have SIGINT, SIGTERM and SIGHUP raise AskedToStop in the main thread, as Ctrl-C raises KeyboardInterrupt."""
+
+    def ask(signum: int, frame: Any) -> None:
+        raise AskedToStop(signum)
+
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        with suppress(AttributeError, ValueError):  # another system; not the main thread
+            signum = getattr(signal, name)
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup stays nohup
+                before[signum] = signal.signal(signum, ask)
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

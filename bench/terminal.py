@@ -1,0 +1,52 @@
+"""What the commands share: options that several have, and tables on the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+PluginOption = Annotated[
+    list[Path],
+    typer.Option("--plugin", help="Python file that registers components; repeatable.", metavar="FILE"),
+]
+SourceOption = Annotated[
+    list[Path], typer.Option("--source", help="Folder to look for datasets in; repeatable.", metavar="DIR")
+]
+ResultsOption = Annotated[Path, typer.Option(help="Folder of results.", metavar="DIR")]
+NONE: list[Path] = []
+
+
+def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print rows as a table, or as JSON."""
+    if as_json:
+        return print(json.dumps(rows))
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    width = None if sys.stdout.isatty() else 160  # a pipe has no width of its own
+    Console(width=width).print(table, markup=False, highlight=False)
+
+
+def load_plugins(plugins: list[Path]) -> None:
+    """Import the files that `--plugin` names."""
+    from throughtime.registry import load_plugin
+
+    for plugin in plugins:
+        load_plugin(plugin)
+
+
+def duration(seconds: float) -> str:
+    """`about 40 s`, `about 12 min`, `about 3.5 h`."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
