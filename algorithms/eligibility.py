@@ -97,11 +97,11 @@ class EligibilityRule(LearningRule):
         self.one_filtered = κ * self.one_filtered + (1 - κ)
         self.observe(ε, after.z)
 
-        last = t + 1 == self.steps
+        last, every = t + 1 == self.steps, self.loss_at == "every" or self.task.per_step
         loss = None
-        if last or self.loss_at == "every":
+        if last or every:
             loss, δ = output_error(self.task, y, target)
-            if self.loss_at == "every":
+            if every:
                 δ = δ / self.steps
             L = δ @ self.B
             for name, ē in self.ē.items():

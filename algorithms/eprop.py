@@ -86,7 +86,8 @@ class EProp(EligibilityRule):
         super().start(network, task, steps)
         if self.feedback != "symmetric":
             W_out = network.readout.linear.weight
-            self.B = nn.Parameter(torch.randn_like(W_out) / W_out.shape[1] ** 0.5, self.feedback == "adaptive")
+            drawn = torch.randn(W_out.shape, dtype=W_out.dtype).to(W_out.device)  # the same numbers on every device
+            self.B = nn.Parameter(drawn / W_out.shape[1] ** 0.5, self.feedback == "adaptive")
 
     def parameters(self) -> Sequence[nn.Parameter]:
         return (self.B,) if self.feedback == "adaptive" else ()

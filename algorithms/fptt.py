@@ -86,8 +86,8 @@ class FPTT(LearningRule):
             return f"{steps} steps cannot be cut into {self.parts} parts"
         if not self.last_part and len(self.windows(steps)) == 1:
             return "the one part is the last: nothing would be trained on"
-        if self.auxiliary != "off" and not isinstance(task, Classification):
-            return "the auxiliary loss is a distribution over classes: it needs classification"
+        if self.auxiliary != "off" and (task.per_step or not isinstance(task, Classification)):
+            return "the auxiliary loss is a distribution over the classes of a sequence: it needs one class a sequence"
         return None
 
     def start(self, network: Network, task: Task, steps: int) -> None:

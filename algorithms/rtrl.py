@@ -81,11 +81,11 @@ class RTRL(LearningRule):
         shown, self.state = self.network(x[0], self.state)
         y = shown.output
 
-        last = t + 1 == self.steps
-        if not last and self.loss_at == "end":
+        last, every = t + 1 == self.steps, self.loss_at == "every" or self.task.per_step
+        if not last and not every:
             return Learnt(y, None)
         loss, δ = output_error(self.task, y, target)
-        self._accumulate(torch.einsum("bo,bop->p", δ / self.steps if self.loss_at == "every" else δ, D[:, S:]))
+        self._accumulate(torch.einsum("bo,bop->p", δ / self.steps if every else δ, D[:, S:]))
         if last:
             self.update()
         return Learnt(y, loss)

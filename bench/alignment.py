@@ -216,7 +216,8 @@ def _gradient_of_rule(
     rule.begin(batch.x.shape[1], update)
     seen, t = [], 0
     for window in rule.windows(steps):
-        reported = rule.learn(batch.x[t : t + window], batch.target, t).loss
+        x, target = batch.window(t, window, task.per_step)
+        reported = rule.learn(x, target, t).loss
         seen.append(Seen(t, window, reported, list(asked)))
         asked.clear()
         t += window

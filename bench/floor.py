@@ -146,6 +146,11 @@ def measures(
     Args:
         wall_time: seconds a sequence, measured.
     """
+    units = {"floor_time": "second a sequence", "time_over_floor": "1", "matmul_rate": "flop a second"}
+    device = next(network.parameters()).device.type
+    if device != "cpu":
+        why = f"the yardstick measures the processor, and this ran on {device}"
+        return _missing(units | {"copy_bandwidth": "byte a second"}, why)
     needed = work(rule, network, training, batch, steps)
     rates = yardstick(needed.products, [stream.array for stream in needed.streams])
     busy = "; other processes used the machine" if rates.contended else ""
@@ -157,18 +162,15 @@ def measures(
             f"{_range(rates.copy, 1e9)} GB/s{busy}",
         )
     }
-    units = {"floor_time": "second a sequence", "time_over_floor": "1", "matmul_rate": "flop a second"}
-    missing = None
     if not needed.products:
-        missing = "no nn.Linear that learns was found in this network: its products are not known"
-    elif rates.contended and rates.threads > 1:
+        return copied | _missing(
+            units, "no nn.Linear that learns was found in this network: its products are not known"
+        )
+    if rates.contended and rates.threads > 1:
         # One thread has undisturbed repeats among many; several that wait for each other have none, and a floor from
         # rates that are too low lies too high.
-        missing = f"other processes used the machine while the rates of {rates.threads} threads were measured"
-    if missing:
-        return copied | {
-            name: Measure(value=None, unit=unit, method="floor", missing=missing) for name, unit in units.items()
-        }
+        why = f"other processes used the machine while the rates of {rates.threads} threads were measured"
+        return copied | _missing(units, why)
     floor = needed.seconds(rates) / batch
     at_median = sum(n * p.flops / rates.products[p].median for p, n in needed.products.items())
     contains = (
@@ -186,6 +188,10 @@ def measures(
     return copied | {
         name: Measure(value=value, unit=units[name], method=method) for name, (value, method) in found.items()
     }
+
+
+def _missing(units: dict[str, str], why: str) -> dict[str, Measure]:
+    return {name: Measure(value=None, unit=unit, method="floor", missing=why) for name, unit in units.items()}
 
 
 def maps_of(network: Network) -> list[Map]:
@@ -219,7 +225,7 @@ def _learning(module: nn.Module) -> list[nn.Linear]:
 def _credit(rule: LearningRule, network: Network, maps: list[Map], batch: int, steps: int) -> Credit:
     """By the rule's own class: one derived from it may do less."""
     windows = rule.windows(steps)
-    every = getattr(rule, "loss_at", "end") == "every"
+    every = getattr(rule, "loss_at", "end") == "every" or (hasattr(rule, "task") and rule.task.per_step)
 
     def backward(windows: list[int]) -> Counter[Product]:
         return _over(windows, lambda k: _backward(maps, k, k if every else 1, batch))

@@ -19,9 +19,10 @@ class Arrays(NamedTuple):
     """A whole dataset: all sequences, and which of them make up each split."""
 
     x: Tensor
-    """[sequences, steps, inputs], as compact as the data allow (uint8 for pixels)."""
+    """[sequences, steps, inputs], as compact as the data allow (uint8 for pixels), or what `expanded` makes that of."""
     target: Tensor
-    """[sequences] int64, or [sequences, outputs] float32."""
+    """[sequences] of whole numbers or [sequences, outputs] float32; [sequences, steps] or [sequences, steps, outputs]
+    where there is one a step."""
     splits: Mapping[Split, Tensor]
     """Positions of a split's sequences in `x`, int64, in the order of the split."""
     sha256: str | None
@@ -61,10 +62,19 @@ class ArrayDataset(Dataset):
         if generator is not None:
             order = order[torch.randperm(len(order), generator=generator)]
         for chosen in order.split(batch):
-            sequences = x.index_select(0, chosen).transpose(0, 1)
+            sequences = self.expanded(x.index_select(0, chosen)).transpose(0, 1)
             # Contiguous, so that one step of the batch is one block of memory and the batch owns no more than itself.
             steps = sequences.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
-            yield Batch(steps.div_(self.unit), target.index_select(0, chosen))
+            asked = target.index_select(0, chosen)
+            if self.per_step:
+                asked = asked.transpose(0, 1).contiguous()
+            if self.unit != 1:
+                steps.div_(self.unit)
+            yield Batch(steps, asked if asked.is_floating_point() else asked.long())
+
+    def expanded(self, rows: Tensor) -> Tensor:
+        """Turn what is stored of some sequences into [sequences, steps, inputs]; may be a view of `rows`."""
+        return rows
 
     def sha256(self) -> str | None:
         return self.arrays.sha256

@@ -21,7 +21,13 @@ class Batch(NamedTuple):
     x: Tensor
     """[steps, batch, inputs], float32."""
     target: Tensor
-    """[batch] int64 for classification, [batch, outputs] float32 for regression."""
+    """The same at every step: [batch] int64 for classification, [batch, outputs] float32 for regression. Or, of a
+    dataset that is `per_step`, one a step: [steps, batch] int64, where -1 says that nothing is asked at this step
+    (unlabelled, or padding), or [steps, batch, outputs] float32, where NaN says so."""
+
+    def window(self, t: int, steps: int, per_step: bool) -> Batch:
+        """Steps t ... t + steps − 1, with what is asked in them; views."""
+        return Batch(self.x[t : t + steps], self.target[t : t + steps] if per_step else self.target)
 
 
 class Dataset(ABC):
@@ -38,6 +44,8 @@ class Dataset(ABC):
     outputs: int
     """Width of the readout: classes, or dimensions of the target."""
     task: Task
+    layout: tuple[int, ...] | None = None
+    """How the inputs of a step make a picture, (channels, rows, columns); None: they make none."""
 
     licence: ClassVar[str] = "unknown"
     files: ClassVar[tuple[DataFile, ...]] = ()
@@ -45,10 +53,19 @@ class Dataset(ABC):
     origin: ClassVar[str] = "unknown"
     """Of one that has none, where its data come from: `generated`, `comes with scikit-learn`."""
 
+    @property
+    def per_step(self) -> bool:
+        """Whether the target is one a step: as its task has it."""
+        return self.task.per_step
+
     @classmethod
     @abstractmethod
     def tiny(cls) -> Dataset:
         """A variant that is ready in seconds without a network: what tests and contract checks use."""
+
+    def needed(self) -> tuple[DataFile, ...]:
+        """Which files this one reads, where its options, or what is here, decide."""
+        return self.files
 
     def prepare(self) -> None:
         """Bring the raw data into reach and verify them; UsageError if that cannot be."""

@@ -8,19 +8,18 @@ that the user named is never quietly replaced. Nothing here imports torch.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from throughtime.datasets import archive, download
+from throughtime.datasets.remember import remembered
 from throughtime.errors import UsageError
 
 DATA, CACHE = "THROUGHTIME_DATA", "THROUGHTIME_CACHE"
-CONNECT_TIMEOUT, READ_TIMEOUT = 3.0, 30.0  # seconds; offline must be told soon, a slow mirror may take its time
 
 
 class Origin(NamedTuple):
@@ -28,8 +27,8 @@ class Origin(NamedTuple):
 
     urls: list[str]
     """Mirrors, tried in this order."""
-    checksum: str
-    """Of the file as downloaded, written `md5:...` or `sha256:...`."""
+    checksum: str | None
+    """Of the file as downloaded, written `md5:...` or `sha256:...`; None: nothing is known of it."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +41,17 @@ class DataFile:
     """Where it lies in the cache, and may lie in a source."""
     name: str
     """As downloaded; where it ends in `.gz` the unpacked file will do as well."""
-    md5: str
-    """MD5 of the unpacked content, in hexadecimal."""
-    origin: Callable[[], Origin]
-    """Asked only when the file must be downloaded: the answer may take an import of seconds."""
+    sha256: str | None
+    """SHA-256 of the content, in hexadecimal: of the unpacked file, or of what is in it (`archive.digest`). None: only
+    the checksum of the file as downloaded is known."""
+    origin: Callable[[], Origin] | None
+    """Asked only when the file must be downloaded: the answer may take an import of seconds. None: it cannot be."""
+    inside: str | None = None
+    """Which members of it count, if it is an archive or a folder: a pattern as in `archive.members`."""
+    also: tuple[str, ...] = ()
+    """Other names under which the same content will do: a folder it was unpacked to."""
+    page: str = ""
+    """Where a person finds it."""
 
 
 class Presence(NamedTuple):
@@ -91,12 +97,13 @@ def find(file: DataFile) -> Path | None:
 
     In a folder D named MNIST it may lie in D/MNIST/raw (as torchvision keeps it), D/MNIST, D/raw or D.
     """
-    names = dict.fromkeys([file.name.removesuffix(".gz"), file.name])  # unpacked first: it is read faster
+    names = dict.fromkeys([file.name.removesuffix(".gz"), file.name, *file.also])  # unpacked first: it is read faster
     for folder in [*sources(), cache()]:
         for place in (f"{file.folder}/raw", file.folder, "raw", "."):
             for name in names:
-                if (folder / place / name).is_file():
-                    return folder / place / name
+                path = folder / place / name
+                if path.is_file() or (file.inside and path.is_dir()):
+                    return path
     return None
 
 
@@ -106,69 +113,91 @@ def obtain(file: DataFile) -> Path:
     Raises:
         UsageError: it is not here and cannot be downloaded.
     """
-    return find(file) or download(file)
+    return find(file) or fetch(file)
 
 
-def download(file: DataFile) -> Path:
+def obtained(file: DataFile) -> Path:
+    """Return the file's path, its content checked; what was checked once is not read again while it stays the same.
+
+    Raises:
+        UsageError: it is not here and cannot be downloaded, or is not what it should be.
+    """
+    path = obtain(file)
+    content_digest(file, path)
+    return path
+
+
+def fetch(file: DataFile) -> Path:
     """Return the file's path in the cache, downloading it unless it is there with the right checksum.
 
     Raises:
         UsageError: no mirror gave a file with that checksum, or the cache cannot be written.
     """
+    import filelock
     import pooch
 
     pooch.get_logger().setLevel("WARNING")  # it tells of each attempt; here one error tells of all
-    urls, checksum = file.origin()
+    urls, checksum = file.origin() if file.origin else Origin([], None)
     folder = cache() / file.folder
-    reasons = []
+    reasons = [] if urls else ["there is no address to download it from"]
     for url in urls:
         try:
-            return Path(pooch.retrieve(url, checksum, file.name, folder, downloader=downloader()))
+            folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(folder / f"{file.name}.lock"):  # two at once would write into one partial file
+                return Path(pooch.retrieve(url, checksum, file.name, folder, downloader=downloader()))
         except (OSError, ValueError) as error:
             reasons.append(_reason(error))
     searched = ", ".join(str(place) for place in [*sources(), cache()])
     raise UsageError(
         f"{file.dataset}: {file.name} is not here, and cannot be downloaded ({', '.join(dict.fromkeys(reasons))})",
         hint=f"looked in {searched}; name a folder that has it with --source DIR or {DATA}, "
-        f"or get it where there is a network: `throughtime data fetch {file.dataset}`",
+        f"or get it where there is a network: `throughtime data fetch {file.dataset}`"
+        + (f"; or by hand from {file.page} into {folder}" if file.page else ""),
     )
 
 
 def downloader() -> Any:
     """What pooch downloads with."""
-    import pooch
-
-    return pooch.HTTPDownloader(timeout=(CONNECT_TIMEOUT, READ_TIMEOUT), chunk_size=1 << 16)
+    return download.Resumable()
 
 
-def unpacked(path: Path) -> bytes:
-    """Return the content of a file, gzipped or not.
+def content_digest(file: DataFile, path: Path, again: bool = False) -> str:
+    """Return the SHA-256 of a file's content, having checked it against what is known of it.
+
+    Args:
+        again: read it even if it is known and has not changed since, by size and time.
 
     Raises:
-        UsageError: the file cannot be read, is truncated or damaged.
+        UsageError: it is not what it should be, or cannot be read; nothing of it is used then.
     """
-    try:
-        content = path.read_bytes()
-        # By its first two bytes rather than its name: browsers unpack a download and leave the `.gz`.
-        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except EOFError as error:
-        raise UsageError("truncated: the gzip stream has no end", where=str(path)) from error
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise UsageError("damaged: the gzip checksum or stream is wrong", where=str(path)) from error
-    except OSError as error:
-        raise UsageError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    found = remembered(path, file.inside or "file", lambda: content_sha256(file, path), cache() / "digests", again)
+    if file.sha256 is not None:
+        _compare(file, path, "SHA-256", found, file.sha256)
+    elif path.name == file.name and file.origin and (checksum := file.origin().checksum):
+        kind, _, expected = checksum.partition(":")
+        packed = remembered(path, kind, lambda: file_digest(path, kind), cache() / "digests", again)
+        _compare(file, path, kind.upper(), packed, expected)
+    return found
 
 
-def verify(file: DataFile, path: Path, content: bytes) -> None:
-    """Raise UsageError unless `content`, unpacked from `path`, is the known one."""
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != file.md5:
-        raise UsageError(
-            f"wrong checksum: MD5 {found} instead of {file.md5}",
-            where=str(path),
-            hint=f"not the {file.folder} file of that name, or altered: remove it, "
-            f"then `throughtime data fetch {file.dataset}`",
-        )
+def content_sha256(file: DataFile, path: Path) -> str:
+    """SHA-256 of what is in a file, in the form that `DataFile.sha256` has; UsageError if it cannot be read."""
+    if file.inside:
+        return archive.digest(path, file.inside)
+    digest = hashlib.sha256()
+    with archive.single(path) as stream:
+        while chunk := stream.read(archive.CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def file_digest(path: Path, kind: str) -> str:
+    """Digest of the bytes of a file as it lies there, in hexadecimal; `kind` as `hashlib` names it."""
+    digest = hashlib.new(kind, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while chunk := stream.read(archive.CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def report(files: Iterable[DataFile], check: bool = False) -> list[Presence]:
@@ -178,11 +207,21 @@ def report(files: Iterable[DataFile], check: bool = False) -> list[Presence]:
         path, problem = find(file), None
         if path is not None and check:
             try:
-                verify(file, path, unpacked(path))
+                content_digest(file, path, again=True)
             except UsageError as error:
                 problem = error.what
         lines.append(Presence(file, path, problem))
     return lines
+
+
+def _compare(file: DataFile, path: Path, kind: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise UsageError(
+            f"wrong checksum: {kind} {found} instead of {expected}",
+            where=str(path),
+            hint=f"not the {file.folder} file of that name, or altered: remove it, "
+            f"then `throughtime data fetch {file.dataset}`",
+        )
 
 
 def _reason(error: Exception) -> str:

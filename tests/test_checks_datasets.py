@@ -190,7 +190,7 @@ class HeldOutIsDrawn(SmallAdding):
 
     def batches(self, split, batch, generator=None):
         if split == "test" and generator is not None:
-            yield Batch(*self._draw(self.held_out, generator))
+            yield Batch(*self.draw(self.held_out, generator))
             return
         yield from super().batches(split, batch, generator)
 
@@ -215,7 +215,7 @@ class HeldOutByBatch(SmallAdding):
             return
         fixed = torch.Generator().manual_seed(5)
         for start in range(0, self.held_out, batch):
-            yield Batch(*self._draw(min(batch, self.held_out - start), fixed))
+            yield Batch(*self.draw(min(batch, self.held_out - start), fixed))
 
 
 class DigestOfTheMoment(Toy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -193,6 +194,56 @@ class NeverUpdates(BPTT):
         super().begin(batch, lambda: None)
 
 
+# --- what is kept elsewhere than on the rule
+
+
+class Scaled(BPTT):
+    """The loss weighs as much as batches were seen."""
+
+    def learn(self, x, target, t):
+        loss, window = self.window_loss(x, target, "end")
+        (self.weight() * loss).backward()
+        self.update()
+        return Learnt(window.outputs[-1].detach(), loss.detach())
+
+
+class CountsItself(Scaled):
+    seen = 0
+
+    def weight(self):
+        self.seen += 1
+        return self.seen
+
+
+class CountsOnItsClass(Scaled):
+    seen = 0
+
+    def weight(self):
+        type(self).seen += 1
+        return self.seen
+
+
+class CountsInAClosure(Scaled):
+    def start(self, network, task, steps):
+        super().start(network, task, steps)
+        seen = [0]
+
+        def weight():
+            seen[0] += 1
+            return seen[0]
+
+        self.weight = weight
+
+
+class CountsWithAnIterator(Scaled):
+    def start(self, network, task, steps):
+        super().start(network, task, steps)
+        self.seen = itertools.count(1)
+
+    def weight(self):
+        return next(self.seen)
+
+
 # --- what is claimed of the gradient
 
 
@@ -371,6 +422,7 @@ class KeepsSomethingOfEachBatch(BPTT):
         return learnt
 
 
+CONTINUED = "stopped and continued: the same weights"
 EXACT, TRUNCATED = "claims exact: gradient = BPTT's", "claims truncated: gradient within its windows' own"
 APPROXIMATE, ONE_STEP = "claims approximate: 1 − cosine to BPTT's", "one step = BPTT"
 REPORTS = "reports outputs and losses, without a graph"
@@ -398,6 +450,9 @@ TWINS = [
     Twin("the last update leaves no gradient", AddsAfterTheUpdate, BPTT),
     Twin("the last update leaves no gradient", ForgetsTheLastUpdate, TruncatedBPTT),
     Twin("the last update leaves no gradient", NeverUpdates, BPTT),
+    Twin(CONTINUED, CountsOnItsClass, CountsItself),
+    Twin(CONTINUED, CountsInAClosure, CountsItself),
+    Twin(CONTINUED, CountsWithAnIterator, CountsItself, raises=True),
     Twin(EXACT, SaysExact, BPTT),
     Twin(EXACT, Ascends, BPTT),
     Twin(EXACT, HalvesIt, BPTT),

@@ -12,7 +12,8 @@ import pytest
 
 from tests.synthetic_records import grid_store
 from throughtime.cli import main
-from throughtime.datasets import fetch, smnist
+from throughtime.datasets import fetch
+from throughtime.datasets.mnist_files import NAMES as MNIST
 from throughtime.registry import REGISTRIES
 from throughtime.store import Store
 
@@ -248,8 +249,8 @@ def test_unknown_dataset(refused):
 
 def test_truncated_data_file(refused):
     Path("mnist").mkdir()
-    for file in smnist.FILES:
-        Path("mnist", file.name).write_bytes(gzip.compress(bytes(1000))[:-10])
+    for name in MNIST:
+        Path("mnist", name).write_bytes(gzip.compress(bytes(1000))[:-10])
     said = refused("data", "fetch", "smnist", "--source", "mnist")
     assert "train-images-idx3-ubyte.gz: truncated" in said
 

@@ -1,7 +1,9 @@
 """The digest changes with the code and with nothing else."""
 
+import re
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -166,7 +168,29 @@ def test_the_harness_has_a_digest_of_its_own_without_torch():
     assert digest != module_digest("throughtime.training")
 
 
-@pytest.mark.parametrize("module", ["training", "passes", "process_memory", "build", "seeds"])
+HARNESS = [name.rpartition(".")[2] for name in digests.FOLLOWED if name.count(".") == 1]
+COMPONENTS = ["algorithms", "neurons", "networks", "datasets"]
+
+
+@pytest.mark.parametrize("module", [name for name in HARNESS if name not in COMPONENTS])
 def test_modules_that_decide_or_take_numbers_are_followed(sources, module):
     one, two = (digest(sources, f"import throughtime.{module}", **{f"__{module}": f"γ = {γ}"}) for γ in (1, 2))
     assert one != two
+
+
+def test_all_that_a_pass_runs_on_is_followed_but_what_moves_names_and_stores():
+    """A new module that a measuring pass imports must be filed as one or the other."""
+    others = {"machine", "pass_result", "record", "spec", "errors", "registry"}
+    found, waiting = set(), ["passes"]
+    while waiting:
+        name = waiting.pop()
+        path = Path(digests.__file__).with_name(f"{name}.py")
+        if name in found or not path.exists():
+            continue
+        found.add(name)
+        words = re.findall(
+            r"^from throughtime(?:\.(\w+))? import (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        for module, names in words:
+            waiting += [module] if module else re.findall(r"\w+", names)
+    assert found - others == set(HARNESS) - set(COMPONENTS)

@@ -27,7 +27,7 @@ def drawn(dataset: Dataset, split: Split, seed: int | None = 1, batch: int = BAT
 
 
 def well_formed(component: Component) -> Found:
-    """x is [steps, batch, inputs], float32 and finite; targets are what the task asks for."""
+    """x is [steps, batch, inputs], float32 and finite; targets are what the task asks for, at once or step by step."""
     dataset, faults = tiny(component), []
     for split in SPLITS:
         for x, target in drawn(dataset, split):
@@ -38,17 +38,26 @@ def well_formed(component: Component) -> Found:
                 faults.append(f"a batch of {batch} where {BATCH} at most were asked for")
             if not x.isfinite().all():
                 faults.append("x is not finite")
-            if isinstance(dataset.task, Classification):
-                ok = target.shape == (batch,) and target.dtype == torch.int64
-                ok = ok and int(target.min()) >= 0 and int(target.max()) < dataset.task.classes == dataset.outputs
-            elif isinstance(dataset.task, Regression):
-                ok = target.shape == (batch, dataset.outputs) and target.dtype == torch.float32
-                ok = ok and bool(target.isfinite().all())
-            else:  # a task of one's own: all that is known is that it has a row for each sequence
-                ok = len(target) == batch
-            if not ok:
+            if not _asked(dataset, target, batch):
                 faults.append(f"target is {list(target.shape)} {target.dtype}, {target.min():g} ... {target.max():g}")
     return Found(len(faults), "; ".join(dict.fromkeys(faults)))
+
+
+def _asked(dataset: Dataset, target: Tensor, batch: int) -> bool:
+    """Whether a batch's target is one of the dataset's task, and asks anything at all."""
+    leading = (dataset.steps, batch) if dataset.per_step else (batch,)
+    if isinstance(dataset.task, Classification):
+        if target.shape != leading or target.dtype != torch.int64:
+            return False
+        lowest = -1 if dataset.per_step else 0
+        in_range = int(target.min()) >= lowest and int(target.max()) < dataset.task.classes == dataset.outputs
+        return in_range and int(target.max()) >= 0
+    if isinstance(dataset.task, Regression):
+        if target.shape != (*leading, dataset.outputs) or target.dtype != torch.float32:
+            return False
+        asked = target[~target.isnan()] if dataset.per_step else target
+        return bool(asked.isfinite().all()) and asked.numel() > 0
+    return target.shape[: len(leading)] == leading  # a task of one's own: nothing else is known of it
 
 
 def sizes(component: Component) -> Found:
@@ -82,7 +91,7 @@ def keeps_pairs(component: Component) -> Found:
         in_order = drawn(dataset, split, None)
         for seed in (1, 2):
             batches = drawn(dataset, split, seed)
-            if _bag(batches) == _bag(in_order) and _bag(batches, True) != _bag(in_order, True):
+            if _bag(batches) == _bag(in_order) and _pairs(dataset, batches) != _pairs(dataset, in_order):
                 torn.append(f"{split}, seed {seed}")
     return Found(len(torn), "; ".join(torn))
 
@@ -128,15 +137,20 @@ def digest(component: Component) -> Found:
 
 
 def _same(one: list[Batch], other: list[Batch]) -> bool:
-    return len(one) == len(other) and all(
-        torch.equal(a.x, b.x) and torch.equal(a.target, b.target) for a, b in zip(one, other, strict=True)
-    )
+    """Byte by byte: NaN, which says that nothing is asked, is not equal to itself."""
+    return [tuple(map(_bytes, batch)) for batch in one] == [tuple(map(_bytes, batch)) for batch in other]
 
 
-def _bag(batches: list[Batch], with_targets: bool = False) -> list[bytes]:
-    """The sequences without their order, each alone or with its target."""
-    pairs = (pair for batch in batches for pair in zip(batch.x.unbind(1), batch.target, strict=True))
-    return sorted(_bytes(x) + (_bytes(target) if with_targets else b"") for x, target in pairs)
+def _bag(batches: list[Batch]) -> list[bytes]:
+    """The sequences without their order."""
+    return sorted(_bytes(x) for batch in batches for x in batch.x.unbind(1))
+
+
+def _pairs(dataset: Dataset, batches: list[Batch]) -> list[bytes]:
+    """The sequences without their order, each with its target."""
+    along = int(dataset.per_step)
+    pairs = (pair for batch in batches for pair in zip(batch.x.unbind(1), batch.target.unbind(along), strict=True))
+    return sorted(_bytes(x) + _bytes(target) for x, target in pairs)
 
 
 def _bytes(tensor: Tensor) -> bytes:

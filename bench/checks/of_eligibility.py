@@ -12,6 +12,7 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.traces import Traces
 from throughtime.checks.fact import Fact, Found, worst
 from throughtime.checks.tiny import (
+    ASKED,
     BATCH,
     CLASSES,
     Gradients,
@@ -61,7 +62,7 @@ def cut(
         o = getattr(state, readout.reads)
         d = readout.linear(o if B is None else o.detach())
         y = readout(d if B is None else d + (o - o.detach()) @ B.t(), y)
-        losses.append(task.loss(y, target))
+        losses.append(task.loss(y, target[t] if task.per_step else target))
         spikes.append(state.z)
     return losses, spikes
 
@@ -69,17 +70,16 @@ def cut(
 def is_autograd_with_cut_spikes(component: Component) -> Found:
     found = []
     for options in READOUTS:
-        for loss_at in ("end", "every"):
-            for kind in ("classification", "regression"):
-                (task, target), (x, _) = asked(kind), sequence(STEPS)
-                # A trace that one batch leaves to the next shows with any readout.
-                before = None if options else (sequence(STEPS, 17)[0], target)
-                rule = made(component, loss_at=loss_at)
-                for name, network in elementwise(rule, **options):
-                    total = learn(rule, network, x, target, task, after=before).total()
-                    losses, _ = cut(network, x, task, target)
-                    E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
-                    found.append((f"{name}, loss at {loss_at}, {kind}", error(total, gradient(E, network))))
+        for loss_at, kind in ASKED:
+            (task, target), (x, _) = asked(kind, STEPS), sequence(STEPS)
+            # A trace that one batch leaves to the next shows with any readout.
+            before = None if options else (sequence(STEPS, 17)[0], target)
+            rule = made(component, loss_at=loss_at)
+            for name, network in elementwise(rule, **options):
+                total = learn(rule, network, x, target, task, after=before).total()
+                losses, _ = cut(network, x, task, target)
+                E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
+                found.append((f"{name}, loss at {loss_at}, {kind}", error(total, gradient(E, network))))
     return worst(found, "no neuron")
 
 

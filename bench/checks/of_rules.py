@@ -11,6 +11,7 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule, Learnt
 from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
+from throughtime.checks.of_continuing import continued
 from throughtime.checks.tiny import (
     BATCH,
     CLASSES,
@@ -309,6 +310,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("one step = BPTT", 1e-10, one_step),
         Fact("weights move by updates alone", 0, on_each_neuron(weights_move_by_updates)),
         Fact("the last update leaves no gradient", 0, on_each_neuron(leaves_no_gradient)),
+        Fact("stopped and continued: the same weights", 0, on_each_neuron(continued)),
         _claimed(OF_MEMORY, claims.memory),
         Fact("exact bytes after a sequence as before", 0, on_each_neuron(lets_go)),
     )

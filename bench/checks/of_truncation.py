@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import Fact, Found, worst
-from throughtime.checks.tiny import CLASSES, STEPS, asked, backprop, error, learn, made, sequence, supporting
+from throughtime.checks.tiny import ASKED, CLASSES, STEPS, asked, backprop, error, learn, made, sequence, supporting
 from throughtime.datasets.task import Classification
 from throughtime.registry import Component
 
@@ -14,18 +14,17 @@ LOSSES = ("end", "every")
 
 
 def is_bptt(**options: object) -> Callable[[Component], Found]:
-    """The rule's gradient is that of the whole sequence, for both losses and both kinds of task."""
+    """The rule's gradient is that of the whole sequence, for both losses and all kinds of task."""
 
     def find(component: Component) -> Found:
         found = []
-        for loss_at in LOSSES:
-            for kind in ("classification", "regression"):
-                task, target = asked(kind)
-                rule = made(component, loss_at=loss_at, **options)
-                for name, network in supporting(rule):
-                    total = learn(rule, network, sequence()[0], target, task).total()
-                    exact = backprop(network, sequence()[0], target, task, loss_at)
-                    found.append((f"{name}, loss at {loss_at}, {kind}", error(total, exact)))
+        for loss_at, kind in ASKED:
+            task, target = asked(kind)
+            rule = made(component, loss_at=loss_at, **options)
+            for name, network in supporting(rule):
+                total = learn(rule, network, sequence()[0], target, task).total()
+                exact = backprop(network, sequence()[0], target, task, loss_at)
+                found.append((f"{name}, loss at {loss_at}, {kind}", error(total, exact)))
         return worst(found, "no neuron")
 
     return find

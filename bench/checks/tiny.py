@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,11 +70,24 @@ def sequence(steps: int = STEPS, seed: int = 7) -> tuple[Tensor, Tensor]:
     return x, torch.randint(CLASSES, (BATCH,), generator=generator)
 
 
-def asked(kind: str) -> tuple[Task, Tensor]:
-    """A task, `classification` or `regression`, and targets for a tiny batch."""
+ASKED: tuple[tuple[LossAt, str], ...] = (
+    *itertools.product(("end", "every"), ("classification", "regression")),
+    ("every", "classes at steps"),
+    ("every", "values at steps"),
+)
+"""Where a loss is taken, and the kinds of task. What asks at steps has its loss at every step, whatever is said."""
+
+
+def asked(kind: str, steps: int = STEPS) -> tuple[Task, Tensor]:
+    """A task of one of the kinds of `ASKED`, and targets for a tiny batch; at some steps nothing is asked."""
     if kind == "classification":
         return Classification(CLASSES), sequence(1)[1]
     generator = torch.Generator().manual_seed(8)
+    if kind == "classes at steps":
+        return Classification(CLASSES, per_step=True), torch.randint(-1, CLASSES, (steps, BATCH), generator=generator)
+    if kind == "values at steps":
+        values = torch.randn(steps, BATCH, CLASSES, dtype=torch.float64, generator=generator)
+        return Regression(chance=1.0, per_step=True), values.where(values[..., :1] > -0.5, torch.nan)
     return Regression(chance=1.0), torch.randn(BATCH, CLASSES, dtype=torch.float64, generator=generator)
 
 
@@ -138,7 +152,9 @@ def show(rule: LearningRule, x: Tensor, target: Tensor, update: Callable[[], Non
     """Show a started rule one batch, window by window; the random numbers are those that `backprop` starts with."""
     with seeded(11):
         rule.begin(x.shape[1], update)
-        learnt = [rule.learn(part, target, t) for t, part in windows(rule, x)]
+        learnt = []
+        for t, part in windows(rule, x):
+            learnt.append(rule.learn(part, target[t : t + len(part)] if rule.task.per_step else target, t))
         rule.end()
     return learnt
 
@@ -163,9 +179,9 @@ def backprop(network: Network, x: Tensor, target: Tensor, task: Task, loss_at: L
     """The gradient of the whole sequence by autograd over plain steps, not over the network's `unroll`."""
     with seeded(11):
         state, losses = network.initial_state(x.shape[1]), []
-    for x_t in x:
+    for t, x_t in enumerate(x):
         step, state = network(x_t, state)
-        losses.append(task.loss(step.output, target))
+        losses.append(task.loss(step.output, target[t] if task.per_step else target))
     E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
     return gradient(E, network)
 

@@ -1,0 +1,119 @@
+"""A picture of a dataset: one sequence, and how often what is asked for in each split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from throughtime.datasets.arrays import ArrayDataset
+from throughtime.datasets.base import Dataset, Split
+from throughtime.datasets.task import Classification
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+FRAMES = 8  # shown of a sequence of pictures
+TRACES = 8  # inputs that are drawn as lines; more are drawn as an image
+
+
+def draw(name: str, dataset: Dataset) -> Figure:
+    """Draw the first training sequence above, and the targets of all splits below."""
+    from matplotlib.figure import Figure
+
+    x, target = next(dataset.batches("train", 1))
+    x, asked = x[:, 0].numpy(), target[:, 0] if dataset.per_step else target[0]
+    said = "" if dataset.per_step else f", target {_said(asked)}"
+    figure = Figure(figsize=(9, 6.5), dpi=120, layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=[3, 2])
+    above.suptitle(f"{name}: a training sequence of {dataset.steps} steps x {dataset.inputs} inputs{said}", fontsize=11)
+    if dataset.layout is None:
+        _over_time(above, x, asked if dataset.per_step else None, dataset)
+    else:
+        _pictures(above, x.reshape(len(x), *dataset.layout))
+    _targets(below.subplots(), {split: targets(dataset, split) for split in SPLITS}, dataset)
+    return figure
+
+
+def targets(dataset: Dataset, split: Split) -> Tensor:
+    """All that is asked in a split, without the steps at which nothing is: [n] classes or [n, outputs] numbers."""
+    if isinstance(dataset, ArrayDataset):
+        every = dataset.arrays.target.index_select(0, dataset.arrays.splits[split])
+    else:
+        every = torch.cat([batch.target for batch in dataset.batches(split, 256)], dim=int(dataset.per_step))
+    if every.is_floating_point():
+        every = every.flatten(0, -2)
+        return every[every.isfinite().all(1)]
+    return every[every >= 0].long()
+
+
+def _said(target: Tensor) -> str:
+    return (
+        str(int(target)) if not target.is_floating_point() else ", ".join(f"{value:.3g}" for value in target.tolist())
+    )
+
+
+def _over_time(figure: SubFigure, x: np.ndarray, asked: Tensor | None, dataset: Dataset) -> None:
+    """The inputs against time, as lines or as an image, and under them what is asked at each step."""
+    rows = 1 if asked is None else 2
+    axes = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=[4, 1][:rows])[:, 0]
+    if x.shape[1] <= TRACES:
+        span = float(x.max() - x.min()) or 1.0
+        for i, trace in enumerate(x.T):
+            axes[0].plot(trace / span - 1.2 * i, drawstyle="steps-mid", linewidth=0.8)
+        axes[0].set_yticks([-1.2 * i for i in range(x.shape[1])], [f"input {i}" for i in range(x.shape[1])])
+    else:
+        axes[0].imshow(x.T, aspect="auto", origin="lower", cmap="Greys", interpolation="none")
+        axes[0].set_ylabel("input")
+    if asked is not None and asked.is_floating_point():
+        axes[1].plot(asked.numpy(), linewidth=1)
+        axes[1].set_ylabel("target")
+    elif asked is not None:
+        shown = np.ma.masked_less(asked.numpy()[None, :], 0)
+        axes[1].imshow(
+            shown, aspect="auto", cmap="tab10", interpolation="none", vmin=0, vmax=max(9, dataset.outputs - 1)
+        )
+        axes[1].set_yticks([])
+        axes[1].set_ylabel("class\n(white: none)", fontsize=8)
+    axes[-1].set_xlabel("step")
+
+
+def _pictures(figure: SubFigure, x: np.ndarray) -> None:
+    """Some of the pictures of a sequence: one channel in grey, two polarities red and blue."""
+    chosen = np.unique(np.linspace(0, len(x) - 1, FRAMES).round().astype(int))
+    if (x == x[0]).all():
+        chosen = chosen[:1]  # an image that stays
+    top = float(x[chosen].max()) or 1.0
+    rows = 2 if len(chosen) == FRAMES else 1
+    for ax, t in zip(figure.subplots(rows, len(chosen) // rows, squeeze=False).flat, chosen, strict=True):
+        picture = x[t] / top
+        if len(picture) == 2:
+            off, on = picture
+            ax.imshow(np.stack([1 - off, 1 - np.maximum(on, off), 1 - on], axis=2), interpolation="none")
+        else:
+            ax.imshow(picture[0], cmap="Greys", vmin=0, vmax=1, interpolation="none")
+        ax.set_title(f"step {t}" if len(chosen) > 1 else "every step", fontsize=8)
+        ax.set_xticks([])
+        ax.set_yticks([])
+
+
+def _targets(ax: Axes, by_split: dict[Split, Tensor], dataset: Dataset) -> None:
+    """Bars of the share of each class, or the distribution of the numbers asked for."""
+    if isinstance(dataset.task, Classification):
+        for i, (split, labels) in enumerate(by_split.items()):
+            count = torch.bincount(labels, minlength=dataset.outputs)
+            place = np.arange(len(count)) + 0.27 * (i - 1)
+            ax.bar(place, (count / count.sum()).numpy(), width=0.25, label=f"{split} ({int(count.sum())})")
+        ax.set_xlabel("class")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set_ylabel("share of what is asked")
+    else:
+        for split, values in by_split.items():
+            ax.hist(values.flatten().numpy(), bins=40, density=True, histtype="step", label=f"{split} ({len(values)})")
+        ax.set_xlabel("target")
+        ax.set_ylabel("density")
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))  # above, clear of the bars

@@ -1,0 +1,212 @@
+"""Reading zip and tar archives and folders alike, without unpacking them to disk; and single files, packed or not.
+
+Members are asked for by a pattern of path parts, such as `Train/*/*.bin`, which is held against as many last parts of
+each name. So the same data are found under whatever folder an archive, or its owner, has put them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from throughtime.errors import UsageError, first_line
+
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+CHUNK = 1 << 20
+
+
+def members(path: Path, pattern: str) -> list[str]:
+    """The members that match, sorted, each named by its last parts; archives inside the archive are looked into.
+
+    Args:
+        path: a zip or tar archive, or a folder, whose own name counts as the first part of its members' names.
+        pattern: path parts, `*` standing for anything within a part.
+
+    Raises:
+        UsageError: it is no archive, or a broken one; a name leads out of it; none matches, or one does twice.
+    """
+    return _listed([key for name in _names(path) if (key := _key(name, pattern))], path, pattern)
+
+
+def read(path: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each member that `members` lists, in the order that is cheap for the archive.
+
+    Raises:
+        UsageError: a member is truncated or damaged.
+    """
+    for name, stream in _streams(path):
+        if key := _key(name, pattern):
+            with _told(path):
+                content = stream.read()
+            yield key, content
+
+
+def digest(path: Path, pattern: str) -> str:
+    """SHA-256 of lines `<SHA-256 of the content>  <name>`, one for each member in the order of `members`.
+
+    So it depends on the data and not on how, or whether, they were packed.
+    """
+    found = [(name, hashlib.sha256(content).hexdigest()) for name, content in read(path, pattern)]
+    digests = dict(found)
+    names = _listed([name for name, _ in found], path, pattern)
+    return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in names).encode()).hexdigest()
+
+
+@contextmanager
+def single(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file, unpacking it if it is gzipped or a zip archive of one member.
+
+    Raises:
+        UsageError: it cannot be read, is truncated or damaged, or is an archive of several.
+    """
+    with _told(path), path.open("rb") as raw:
+        # By its first bytes rather than its name: browsers unpack a download and leave the `.gz`.
+        start = raw.read(4)
+        raw.seek(0)
+        if start[:2] == b"\x1f\x8b":
+            with gzip.open(raw) as stream:
+                yield stream
+        elif start == b"PK\x03\x04":
+            with zipfile.ZipFile(raw) as archive:
+                names = [name for name in archive.namelist() if not name.endswith("/")]
+                if len(names) != 1:
+                    raise UsageError(f"an archive of {len(names)} files where one is expected", where=str(path))
+                with archive.open(names[0]) as stream:
+                    yield stream
+        else:
+            yield raw
+
+
+def unpack(path: Path, to: Path) -> Path:
+    """Write the content of a packed file to `to`; return where it is, which for one that is not packed is `path`."""
+    with path.open("rb") as raw:
+        packed = raw.read(4)
+    if packed[:2] != b"\x1f\x8b" and packed != b"PK\x03\x04":
+        return path
+    with single(path) as stream, to.open("wb") as out:
+        shutil.copyfileobj(stream, out, CHUNK)
+    return to
+
+
+def _key(name: str, pattern: str) -> str:
+    """The last parts of a name if they match the pattern, else nothing."""
+    parts, wanted = PurePosixPath(name).parts, pattern.split("/")
+    last = parts[-len(wanted) :]
+    matches = len(last) == len(wanted) and all(map(fnmatchcase, last, wanted))
+    return "/".join(last) if matches and "__MACOSX" not in parts else ""
+
+
+def _listed(names: list[str], path: Path, pattern: str) -> list[str]:
+    if not names:
+        raise UsageError(f"holds no {pattern}", where=str(path))
+    names = sorted(names)
+    if twice := [one for one, other in pairwise(names) if one == other]:
+        raise UsageError(f"holds {twice[0]} twice", where=str(path))
+    return names
+
+
+def _names(path: Path) -> Iterator[str]:
+    if path.is_dir():
+        yield from (name for name, _ in _folder(path))
+        return
+    with _told(path):
+        if path.name.endswith(TARS):
+            with tarfile.open(path) as archive:
+                names = [member.name for member in archive if member.isfile()]
+            yield from _safe(names, path)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                yield from _zip_names(archive, path)
+
+
+def _zip_names(archive: zipfile.ZipFile, path: Path) -> Iterator[str]:
+    for name in _safe([name for name in archive.namelist() if not name.endswith("/")], path):
+        if name.endswith(".zip"):
+            with _nested(archive, name) as inner:
+                yield from (f"{name.removesuffix('.zip')}/{each}" for each in _zip_names(inner, path))
+        else:
+            yield name
+
+
+def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """Name and open content of all members."""
+    if path.is_dir():
+        for name, file in _folder(path):
+            with _told(file), file.open("rb") as stream:
+                yield name, stream
+        return
+    with _told(path):
+        if path.name.endswith(TARS):
+            with tarfile.open(path) as archive:
+                for member in archive:
+                    stream = archive.extractfile(member) if member.isfile() else None
+                    if stream is not None:
+                        _safe([member.name], path)
+                        yield member.name, stream
+        else:
+            with zipfile.ZipFile(path) as archive:
+                yield from _zip_streams(archive, path)
+
+
+def _zip_streams(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, Any]]:
+    for name in _safe([name for name in archive.namelist() if not name.endswith("/")], path):
+        if name.endswith(".zip"):
+            with _nested(archive, name) as inner:
+                yield from ((f"{name.removesuffix('.zip')}/{n}", stream) for n, stream in _zip_streams(inner, path))
+        else:
+            with archive.open(name) as stream:
+                yield name, stream
+
+
+@contextmanager
+def _nested(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipFile]:
+    # On disk and not in memory: those of CIFAR10-DVS hold hundreds of megabytes each.
+    with TemporaryFile() as copy:
+        with archive.open(name) as stream:
+            shutil.copyfileobj(stream, copy, CHUNK)
+        with zipfile.ZipFile(copy) as inner:
+            yield inner
+
+
+def _folder(path: Path) -> list[tuple[str, Path]]:
+    """Name and place of all files below a folder, sorted; archives in it are left shut."""
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return [(file.relative_to(path.parent).as_posix(), file) for file in files]
+
+
+def _safe(names: Sequence[str], path: Path) -> Sequence[str]:
+    """The names, unless one leads out of the archive: whoever made it meant no good, and nothing of it is read."""
+    for name in names:
+        parts = name.replace("\\", "/").split("/")
+        if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
+            raise UsageError(
+                f"a member leads out of the archive: {name}", where=str(path), hint="it is not to be trusted"
+            )
+    return names
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what readers raise into one line that names the file."""
+    try:
+        yield
+    except EOFError as error:
+        raise UsageError("truncated: the packed stream has no end", where=str(path)) from error
+    except (NotImplementedError, RuntimeError) as error:  # of zip: a method or a password that it does not have
+        raise UsageError(f"an archive that cannot be read: {first_line(error)}", where=str(path)) from error
+    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        raise UsageError(f"damaged or truncated archive: {first_line(error)}", where=str(path)) from error
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror or first_line(error)}", where=str(path)) from error

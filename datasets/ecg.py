@@ -1,0 +1,133 @@
+"""QTDB: electrocardiograms as events, with a label at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from throughtime.datasets import fetch
+from throughtime.datasets.prepared import PreparedDataset, save
+from throughtime.datasets.task import Classification
+from throughtime.errors import UsageError, first_line
+from throughtime.registry import dataset
+
+REPOSITORY = "https://github.com/byin-cwi/Efficient-spiking-networks"
+RAW = "https://raw.githubusercontent.com/byin-cwi/Efficient-spiking-networks/HEAD"
+CHANNELS, CLASSES = 4, 6
+# The share of the most frequent training class among the test steps that have a label, at full length.
+ALWAYS_TP = {"masked": 0.336, "class 0": 0.301}
+
+
+def _file(name: str, folder: str, sha256: str) -> fetch.DataFile:
+    origin = fetch.Origin([f"{RAW}/{folder}/{name}"], f"sha256:{sha256}")
+    return fetch.DataFile("qtdb", "qtdb", name, sha256, lambda: origin, page=REPOSITORY)
+
+
+FILES = (
+    _file("QTDB_train.mat", "data", "72d1a10c96f1540880447e07256835d66da419c0b34f3dff495731a7928c5bc7"),
+    _file("QTDB_test.mat", "NMI_vis/ecg", "916f11e21679a5b61988305bbb7cd1e6df8b34f1ed4a157a7a4e295d400ef232"),
+)
+
+
+@dataset("qtdb")
+class Ecg(PreparedDataset):
+    """QTDB: 618 + 141 stretches of electrocardiograms, 1301 steps of 4 event channels, with one of 6 labels a step.
+
+    x_t in {-1, 0, 1}^4: the two leads' changes up and down (one channel has a few -1). The target is one a step: the
+    wave or the stretch between waves, P, PQ, QR, RS, ST, TP as 0 ... 5.
+
+    8 % of the training steps and 10 % of the test steps carry no label. They are -1, nothing is asked there. The
+    authors of the files take the largest of six zeros, which is class 0, for their label.
+
+    Validation is the last tenth of the training file, 62 sequences, one stretch: neighbours in the file are from the
+    same recording (their rates of events differ by a quarter of what those of random pairs do), and a random cut would
+    put halves of one heart's recording into both. Whether train and test share people the source does not say.
+
+    Args:
+        unlabelled: `masked`, or `class 0` as the authors have it.
+        steps: T, the first so many; 1301 is all.
+
+    Raises:
+        UsageError: at the first use: a file is missing, is not what it should be, or holds NaN.
+
+    Source: Laguna, Mark, Goldberger and Moody, Computers in Cardiology 24 (1997) 673; as events, Yin, Corradi and
+    Bohte, Nature Machine Intelligence 3 (2021), whose files these are.
+    """
+
+    licence = "ODC-By (unverified)"
+    files = FILES
+    inputs = CHANNELS
+    outputs = CLASSES
+    length = 1301
+
+    def __init__(
+        self,
+        *,
+        unlabelled: Literal["masked", "class 0"] = "masked",
+        steps: Annotated[int, Field(ge=1, le=1301)] = 1301,
+    ) -> None:
+        self.unlabelled, self.steps = unlabelled, steps
+        self.task = Classification(self.outputs, per_step=True, chance=ALWAYS_TP[unlabelled])
+
+    @classmethod
+    def tiny(cls) -> Ecg:
+        """30 + 8 made sequences of 24 steps, in the same format."""
+        return cls(steps=24).standing_in(made_ecg, length=24)
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {"unlabelled": self.unlabelled, "steps": self.steps}
+
+    def build(self, paths: Sequence[Path], folder: Path) -> None:
+        (train_x, train_y), (test_x, test_y) = (self._read(path) for path in paths)
+        cut = len(train_x) - max(1, round(0.1 * len(train_x)))
+        train, validation = np.split(np.arange(len(train_x)), [cut])
+        test = len(train_x) + np.arange(len(test_x))
+        save(
+            folder,
+            np.concatenate([train_y, test_y]),
+            {"train": train, "validation": validation, "test": test},
+            np.concatenate([train_x, test_x]),
+        )
+
+    def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
+        """x [sequences, steps, 4] and labels [sequences, steps], both int8."""
+        import scipy.io
+
+        try:
+            content = scipy.io.loadmat(path, variable_names=["x", "y"])
+            x, y = content["x"], content["y"]
+        except KeyError as error:
+            raise UsageError(f"no variable {error} in it", where=str(path)) from error
+        except Exception as error:  # scipy raises what it stumbles over: zlib.error, TypeError, ValueError ...
+            raise UsageError(f"not a MATLAB 5 file, or truncated: {first_line(error)}", where=str(path)) from error
+        if x.shape != (len(x), self.length, CHANNELS) or y.shape != (len(x), self.length, CLASSES):
+            raise UsageError(f"x is {list(x.shape)} and y {list(y.shape)}", where=str(path))
+        if not np.isfinite(x).all():
+            raise UsageError(f"NaN in sequence {np.argwhere(~np.isfinite(x))[0, 0]}", where=str(path))
+        if (y.sum(2) > 1).any() or y.max(initial=0) > 1:
+            raise UsageError(f"more than one label at a step of sequence {np.argwhere(y.sum(2) > 1)[0, 0]}", str(path))
+        label = y.argmax(2).astype(np.int8)
+        if self.unlabelled == "masked":
+            label[y.sum(2) == 0] = -1
+        return x[:, : self.steps].astype(np.int8), label[:, : self.steps]
+
+
+def made_ecg(folder: Path) -> list[Path]:
+    """Write the two files with made sequences, of as many steps as `Ecg.tiny` has; return their paths."""
+    import scipy.io
+
+    random = np.random.RandomState(0)
+    paths = [folder / file.name for file in FILES]
+    for path, n in zip(paths, (30, 8), strict=True):
+        phase = (np.arange(24) + random.randint(0, CLASSES, (n, 1))) // 3 % CLASSES
+        y = np.eye(CLASSES, dtype=np.uint8)[phase]
+        y[:, :2] = 0  # unlabelled
+        x = (random.random_sample((n, 24, CHANNELS)) < 0.3).astype(np.int16)
+        scipy.io.savemat(path, {"x": x, "y": y}, do_compression=True)
+        with path.open("r+b") as file:  # in place of the date: the same files at any time
+            file.write(b"MATLAB 5.0 MAT-file".ljust(116))
+    return paths

@@ -1,0 +1,158 @@
+"""Two tasks that e-prop was introduced with: accumulation of evidence, and generation of a pattern."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Annotated
+
+import torch
+from pydantic import AfterValidator, Field, PositiveInt
+from torch import Tensor
+
+from throughtime.datasets.generated import Generated
+from throughtime.datasets.spike_trains import poisson
+from throughtime.datasets.task import Classification, Regression
+from throughtime.registry import dataset
+
+
+def _odd(n: int) -> int:
+    if n % 2 == 0:
+        raise ValueError("an even number of cues may have no majority")
+    return n
+
+
+@dataset("evidence_accumulation")
+class EvidenceAccumulation(Generated):
+    """On which side were more cues, left or right? Asked after a long delay, a class a step, 2 classes.
+
+    A mouse runs along a corridor, sees cues on either side, and must turn to the side of more of them. Four groups of
+    neurons send Poisson spikes, in steps of 1 ms:
+
+        left, right    40 Hz during a cue on that side: cue k lasts from (gap + cue) k + gap for `cue` steps
+        recall         40 Hz in the last `recall` steps
+        background     10 Hz at any time
+
+    The side of most cues is drawn first, each cue then lies there with probability 0.7; the target is the side of the
+    majority (0 left, 1 right), in the steps of recall; before, it is −1: nothing is asked.
+
+    T = cues (gap + cue) + delay + recall, 2250 with the defaults, which are those of the authors' published code.
+
+    Args:
+        cues: an odd number.
+        cue: steps of each.
+        gap: steps before each.
+        delay: steps between the last cue and recall.
+        recall: steps of recall.
+        group: neurons a group; there are 4 inputs each.
+        sequences, held_out: as of `Generated`. An iteration of the authors' is a batch of 64.
+
+    Source: Bellec et al., Nature Communications 11:3625 (2020), figure 3; Morcos and Harvey, Nature Neuroscience 19
+    (2016), for the mice.
+    """
+
+    outputs = 2
+
+    def __init__(
+        self,
+        *,
+        cues: Annotated[PositiveInt, AfterValidator(_odd)] = 7,
+        cue: PositiveInt = 100,
+        gap: Annotated[int, Field(ge=0)] = 50,
+        delay: Annotated[int, Field(ge=0)] = 1050,
+        recall: PositiveInt = 150,
+        group: PositiveInt = 10,
+        sequences: PositiveInt = 640,
+        held_out: PositiveInt = 200,
+    ) -> None:
+        super().__init__(sequences, held_out)
+        self.cues, self.cue, self.gap, self.recall, self.group = cues, cue, gap, recall, group
+        self.steps, self.inputs = cues * (gap + cue) + delay + recall, 4 * group
+        self.task = Classification(self.outputs, per_step=True)
+
+    @classmethod
+    def tiny(cls) -> EvidenceAccumulation:
+        """3 cues of 5 steps, 33 steps in all; 36 training sequences an epoch, 10 of validation and of test."""
+        return cls(cues=3, cue=5, gap=2, delay=8, recall=4, group=5, sequences=36, held_out=10)
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        likely = torch.randint(2, (n,), generator=generator)
+        there = torch.rand(self.cues, n, generator=generator) < 0.7
+        side = torch.where(there, likely, 1 - likely)  # [cues, n]: 0 left, 1 right
+        rate = torch.zeros(self.steps, n, 4)
+        for k, side_k in enumerate(side):
+            start = k * (self.gap + self.cue) + self.gap
+            rate[start : start + self.cue].scatter_(2, side_k.expand(self.cue, n).unsqueeze(2), 40.0)
+        rate[-self.recall :, :, 2] = 40.0
+        rate[:, :, 3] = 10.0
+        target = torch.full((self.steps, n), -1)
+        target[-self.recall :] = (2 * side.sum(0) > self.cues).long()
+        return poisson(rate, self.group, generator), target
+
+
+@dataset("pattern_generation")
+class PatternGeneration(Generated):
+    """Say a curve by heart: a network gets the same spikes each time and must give a sum of sines, a target a step.
+
+        y_k(t) = Σ_i a_i sin(2π t / P_i + φ_i) / max_t |...|      P = 1000, 500, 333, 200 steps of 1 ms
+        a_i ~ U(0.5, 2),   φ_i ~ U(0, 2π)
+
+    The input is frozen noise: Poisson spikes of 50 Hz, drawn once, by `pattern`, as the curves are. Always answering
+    the mean costs the variance of the curves.
+
+    In the authors' form all sequences are one, which is then also what is tested: nothing is generalised. With `drop`
+    each sequence lacks some of the spikes, others in every split; with a value above 0, validation and test tell
+    whether the curve survives that.
+
+    Args:
+        steps: T.
+        inputs: neurons that send the frozen spikes.
+        outputs: curves.
+        pattern: seed of spikes and curves.
+        drop: the probability with which a spike is missing.
+        sequences, held_out: as of `Generated`.
+
+    Source: Bellec et al., Nature Communications 11:3625 (2020), whose published code has one curve and 100 inputs.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: Annotated[int, Field(ge=2)] = 1000,
+        inputs: PositiveInt = 100,
+        outputs: PositiveInt = 1,
+        pattern: Annotated[int, Field(ge=0, lt=2**32)] = 0,
+        drop: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        sequences: PositiveInt = 1,
+        held_out: PositiveInt = 1,
+    ) -> None:
+        super().__init__(sequences, held_out)
+        self.steps, self.inputs, self.outputs, self.seed, self.drop = steps, inputs, outputs, pattern, drop
+
+    @classmethod
+    def tiny(cls) -> PatternGeneration:
+        """40 steps, 20 inputs of which a fifth of the spikes is missing, two curves; 36, 10 and 10 sequences."""
+        return cls(steps=40, inputs=20, outputs=2, drop=0.2, sequences=36, held_out=10)
+
+    @cached_property
+    def task(self) -> Regression:
+        return Regression(chance=float(self.pattern[1].var(0, unbiased=False).mean()), per_step=True)
+
+    @cached_property
+    def pattern(self) -> tuple[Tensor, Tensor]:
+        """The frozen spikes [steps, inputs] and the curves [steps, outputs]."""
+        generator = torch.Generator().manual_seed(self.seed)
+        spikes = poisson(torch.full((self.steps, 1), 50.0), self.inputs, generator)
+        period = torch.tensor([1000.0, 500.0, 333.0, 200.0])
+        a = 0.5 + 1.5 * torch.rand(4, self.outputs, generator=generator)
+        φ = 2 * math.pi * torch.rand(4, self.outputs, generator=generator)
+        t = torch.arange(self.steps).view(-1, 1, 1)
+        y = (a * torch.sin(2 * math.pi * t / period.view(4, 1) + φ)).sum(1)
+        return spikes, y / y.abs().amax(0)
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        spikes, y = self.pattern
+        x = spikes.unsqueeze(1).repeat(1, n, 1)
+        if self.drop:
+            x *= torch.rand(x.shape, generator=generator) >= self.drop
+        return x, y.unsqueeze(1).repeat(1, n, 1)

@@ -1,0 +1,119 @@
+"""What datasets of event cameras share: recordings in archives or folders, turned to frames once."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from throughtime.datasets import archive, cache, fetch, frames
+from throughtime.datasets.base import Split
+from throughtime.datasets.classes import checked_labels
+from throughtime.datasets.prepared import PreparedDataset, save
+from throughtime.datasets.task import Classification
+
+EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.int8)])
+
+
+def archive_file(
+    dataset: str, folder: str, name: str, url: str, md5: str, inside: str, page: str, unpacked: str
+) -> fetch.DataFile:
+    """An archive of recordings of which the MD5 is known, but not that of its content.
+
+    Args:
+        unpacked: the name of the folder that it is unpacked to, which will do as well.
+        dataset, folder, name, inside, page: as of `DataFile`.
+        url, md5: as of `Origin`.
+    """
+    origin = fetch.Origin([url], f"md5:{md5}")
+    return fetch.DataFile(dataset, folder, name, None, lambda: origin, inside, (unpacked,), page)
+
+
+class Recording(NamedTuple):
+    """One recording's place."""
+
+    file: int
+    """Number of the file that it lies in."""
+    name: str
+    """Its parts that match the pattern."""
+
+
+class EventRecordings(PreparedDataset):
+    """Base of the datasets of event cameras.
+
+    x_t holds, for each polarity and each block of pool x pool pixels, how many events fell there in frame t: their mean
+    a pixel (`counts`), or whether there was one (`spikes`). Inputs are in the order polarity, row, column. Counts are
+    kept as 8 bits, or 16 where one is larger than 255, spikes as one bit.
+
+    Args:
+        steps: T, frames a recording.
+        by: `time` or `count`: what frames of one recording share; see `frames.to_frames`.
+        pool: side of the blocks.
+        values: what an input holds.
+    """
+
+    readers = (archive.__name__, frames.__name__)
+    libraries = ("tonic",)
+    sensor: ClassVar[frames.Sensor]
+    pattern: ClassVar[str]
+    """Which members of an archive are recordings."""
+
+    def __init__(self, steps: int, by: frames.By, pool: int, values: Literal["counts", "spikes"]) -> None:
+        self.steps, self.by, self.pool, self.values = steps, by, pool, values
+        height, width = self.sensor.height // pool, self.sensor.width // pool
+        self.layout = (2, height, width)
+        self.inputs = 2 * height * width
+        self.unit = float(pool**2) if values == "counts" else 1.0
+        self.task = Classification(self.outputs)
+
+    @abstractmethod
+    def label(self, recording: Recording) -> int:
+        """Its class; -1 if there is none."""
+
+    @abstractmethod
+    def events(self, content: bytes, where: str) -> np.ndarray:
+        """The events in a recording's file, of type EVENT; UsageError if it is no such file."""
+
+    @abstractmethod
+    def splits(self, recordings: Sequence[Recording], labels: np.ndarray) -> Mapping[Split, np.ndarray]:
+        """Positions of each split's recordings."""
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {"steps": self.steps, "by": self.by, "pool": self.pool, "values": self.values}
+
+    def build(self, paths: Sequence[Path], folder: Path) -> None:
+        recordings = [
+            Recording(i, name) for i, path in enumerate(paths) for name in archive.members(path, self.pattern)
+        ]
+        labels = np.array([self.label(recording) for recording in recordings])
+        checked_labels(labels, self.outputs, ", ".join(map(str, paths)))
+        position = {recording: i for i, recording in enumerate(recordings)}
+
+        def rows() -> Iterator[tuple[int, np.ndarray]]:
+            for i, path in enumerate(paths):
+                for name, content in archive.read(path, self.pattern):
+                    where = f"{path}: {name}"
+                    events = frames.checked(self.events(content, where), self.sensor, self.steps, where)
+                    counted = frames.to_frames(events, self.sensor, self.steps, self.by, self.pool)
+                    yield position[Recording(i, name)], counted.reshape(self.steps, -1)
+
+        cache.write_rows(folder / "x.npy", len(recordings), rows(), bits=self.values == "spikes")
+        save(folder, labels.astype(np.uint8), self.splits(recordings, labels))
+
+    def expanded(self, rows: Tensor) -> Tensor:
+        return rows if self.values == "counts" else torch.from_numpy(cache.unpacked(rows.numpy(), self.inputs))
+
+
+def made_events(random: np.random.RandomState, label: int, sensor: frames.Sensor, count: int = 200) -> np.ndarray:
+    """Events in order of time, within 0.1 s, on a vertical line whose place is the label's."""
+    events = np.empty(count, EVENT)
+    events["t"] = np.sort(random.randint(0, 100_000, count))
+    events["x"] = (2 + 3 * label + random.randint(0, 2, count)) % sensor.width
+    events["y"] = random.randint(0, sensor.height, count)
+    events["p"] = random.randint(0, 2, count)
+    return events

@@ -1,0 +1,178 @@
+"""MNIST and Fashion-MNIST shown to a network: pixel by pixel, permuted, row by row, or as an image that stays."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from throughtime.datasets.mnist_files import Images, fashion_files, made_images, mnist_files
+from throughtime.registry import dataset
+
+Train = Annotated[int, Field(ge=1, le=55_000)] | None
+Validation = Annotated[int, Field(ge=1, le=5_000)] | None
+Test = Annotated[int, Field(ge=1, le=10_000)] | None
+
+
+@dataset("smnist")
+class SequentialMNIST(Images):
+    """MNIST, 60 000 + 10 000 digits of 28x28 pixels, as 784 steps of one pixel.
+
+    x_t = p_t / 255, p_t the t-th pixel in row order, 0 ... 255; no other normalisation. The target is the digit,
+    10 classes. Splits and options: see `Images`.
+
+    Source: LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86 (1998); as a sequence, Le, Jaitly and Hinton,
+    arXiv:1504.00941 (2015).
+    """
+
+    licence = "CC BY-SA 3.0"
+    files = mnist_files("smnist")
+    inputs = 1
+
+    @property
+    def steps(self) -> int:
+        return self.side**2
+
+    @classmethod
+    def tiny(cls) -> SequentialMNIST:
+        """Not the real images: made ones of 7x7 pixels (see `made_images`), through the same reader."""
+        return cls().standing_in(made_images, side=7, validation_images=10)
+
+    def expanded(self, rows: Tensor) -> Tensor:
+        return rows.unsqueeze(2)
+
+
+@dataset("psmnist")
+class PermutedMNIST(SequentialMNIST):
+    """Permuted sequential MNIST: the 784 pixels of `smnist` in another order, the same for all images.
+
+    x_t = p_π(t) / 255, where π is `RandomState(permutation).permutation(784)`, which NumPy promises to keep for ever.
+    The authors of the paper draw another one in each run, unseeded; here it is an option, so a record has it.
+
+    Args:
+        permutation: seed of π.
+        train, validation, test: as of `Images`.
+
+    Source: Le, Jaitly and Hinton, arXiv:1504.00941 (2015).
+    """
+
+    files = mnist_files("psmnist")
+
+    def __init__(
+        self,
+        *,
+        permutation: Annotated[int, Field(ge=0, lt=2**32)] = 0,
+        train: Train = None,
+        validation: Validation = None,
+        test: Test = None,
+    ) -> None:
+        super().__init__(train=train, validation=validation, test=test)
+        self.permutation = permutation
+
+    @cached_property
+    def order(self) -> Tensor:
+        """π, [steps]: which pixel comes when."""
+        return torch.from_numpy(np.random.RandomState(self.permutation).permutation(self.steps))
+
+    def expanded(self, rows: Tensor) -> Tensor:
+        return rows.index_select(1, self.order).unsqueeze(2)
+
+
+@dataset("rmnist")
+class RowMNIST(SequentialMNIST):
+    """MNIST row by row: 28 steps of 28 pixels, from the top.
+
+    x_t = (p_t,1 ... p_t,28) / 255. Splits and options: see `Images`.
+    """
+
+    files = mnist_files("rmnist")
+
+    @property
+    def steps(self) -> int:
+        return self.side
+
+    @property
+    def inputs(self) -> int:
+        return self.side
+
+    def expanded(self, rows: Tensor) -> Tensor:
+        return rows.view(-1, self.side, self.side)
+
+
+@dataset("mnist")
+class StaticMNIST(SequentialMNIST):
+    """MNIST as an image that is shown unchanged for T steps.
+
+    x_t = (p_1 ... p_784) / 255 at every t, in row order.
+
+    Args:
+        steps: T; 20 in the model of the paper's authors.
+        train, validation, test: as of `Images`.
+    """
+
+    files = mnist_files("mnist")
+
+    def __init__(
+        self, *, steps: PositiveInt = 20, train: Train = None, validation: Validation = None, test: Test = None
+    ) -> None:
+        super().__init__(train=train, validation=validation, test=test)
+        self.shown = steps
+
+    @property
+    def steps(self) -> int:
+        return self.shown
+
+    @property
+    def inputs(self) -> int:
+        return self.side**2
+
+    @property
+    def layout(self) -> tuple[int, int, int]:
+        return (1, self.side, self.side)
+
+    @classmethod
+    def tiny(cls) -> SequentialMNIST:
+        """Made images of 7x7 pixels, shown for 4 steps."""
+        return cls(steps=4).standing_in(made_images, side=7, validation_images=10)
+
+    def expanded(self, rows: Tensor) -> Tensor:
+        return rows.unsqueeze(1).expand(-1, self.steps, -1)
+
+
+@dataset("sfashion_mnist")
+class SequentialFashion(SequentialMNIST):
+    """Fashion-MNIST, 60 000 + 10 000 pictures of clothes in 10 classes, as 784 steps of one pixel.
+
+    All else as in `smnist`. Source: Xiao, Rasul and Vollgraf, arXiv:1708.07747 (2017).
+    """
+
+    licence = "MIT"
+    files = fashion_files("sfashion_mnist")
+
+
+@dataset("psfashion_mnist")
+class PermutedFashion(PermutedMNIST):
+    """Fashion-MNIST pixel by pixel in another order, the same for all images: see `psmnist`."""
+
+    licence = "MIT"
+    files = fashion_files("psfashion_mnist")
+
+
+@dataset("rfashion_mnist")
+class RowFashion(RowMNIST):
+    """Fashion-MNIST row by row, 28 steps of 28 pixels: see `rmnist`."""
+
+    licence = "MIT"
+    files = fashion_files("rfashion_mnist")
+
+
+@dataset("fashion_mnist")
+class StaticFashion(StaticMNIST):
+    """Fashion-MNIST as an image that is shown unchanged for T steps: see `mnist`."""
+
+    licence = "MIT"
+    files = fashion_files("fashion_mnist")

@@ -1,0 +1,140 @@
+"""MNIST and Fashion-MNIST, 60 000 + 10 000 images of 28x28 pixels: their files, their reader, their splits.
+
+How the images are shown to a network is in `mnist_family.py`.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from throughtime.datasets import archive, fetch, idx
+from throughtime.datasets.arrays import stratified_order
+from throughtime.datasets.classes import checked_labels
+from throughtime.datasets.prepared import PreparedDataset, save
+from throughtime.datasets.task import Classification
+from throughtime.errors import UsageError
+
+NAMES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+MNIST_SHA256 = (
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+)
+FASHION_SHA256 = (
+    "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+)
+
+
+def mnist_files(dataset: str) -> tuple[fetch.DataFile, ...]:
+    """The four files of MNIST, for a dataset of that name."""
+    page = "https://yann.lecun.com/exdb/mnist"
+    return _files(dataset, "MNIST", MNIST_SHA256, page)
+
+
+def fashion_files(dataset: str) -> tuple[fetch.DataFile, ...]:
+    """The four files of Fashion-MNIST, for a dataset of that name."""
+    return _files(dataset, "FashionMNIST", FASHION_SHA256, "https://github.com/zalandoresearch/fashion-mnist")
+
+
+def _files(dataset: str, folder: str, digests: Sequence[str], page: str) -> tuple[fetch.DataFile, ...]:
+    return tuple(
+        fetch.DataFile(dataset, folder, name, digest, partial(_origin, folder, name), page=page)
+        for name, digest in zip(NAMES, digests, strict=True)
+    )
+
+
+def _origin(kind: str, name: str) -> fetch.Origin:
+    import torchvision.datasets  # here, because it takes seconds to import and is rarely needed
+
+    source = getattr(torchvision.datasets, kind)
+    return fetch.Origin([mirror + name for mirror in source.mirrors], f"md5:{dict(source.resources)[name]}")
+
+
+class Images(PreparedDataset):
+    """Base of what shows these images: MNIST's unless a subclass names other `files`.
+
+    Validation is 5000 of the 60 000 training images, train the other 55 000, test the 10 000 of its own. The order is
+    `stratified_order` with seed 60000 (validation comes first) for the former and with seed 10000 for the test set,
+    whose second half is, in MNIST, known to be harder than its first: N of them are then a fair sample. Pixels are kept
+    as 8 bits, 55 MB, which all datasets and processes share.
+
+    Args:
+        train: use only the first N of the training images; None: all 55 000.
+        validation: likewise of the 5000.
+        test: likewise of the 10 000.
+
+    Raises:
+        UsageError: at the first use, if a file is missing and cannot be downloaded, or is not what it should be.
+    """
+
+    readers = (idx.__name__, archive.__name__)
+    unit = 255.0
+    outputs = 10
+    side = 28
+    validation_images = 5000
+
+    def __init__(
+        self,
+        *,
+        train: Annotated[int, Field(ge=1, le=55_000)] | None = None,
+        validation: Annotated[int, Field(ge=1, le=5_000)] | None = None,
+        test: Annotated[int, Field(ge=1, le=10_000)] | None = None,
+    ) -> None:
+        self.task = Classification(self.outputs)
+        self.limit = {"train": train, "validation": validation, "test": test}
+
+    def build(self, paths: Sequence[Path], folder: Path) -> None:
+        train_images, train_labels, test_images, test_labels = (_array(path) for path in paths)
+        for images, labels, path in ((train_images, train_labels, paths[1]), (test_images, test_labels, paths[3])):
+            checked_labels(labels, self.outputs, str(path))
+            if images.shape != (len(labels), self.side, self.side):
+                what = f"{len(labels)} labels for images of shape {list(images.shape)}"
+                raise UsageError(what, where=str(path))
+        first, rest = np.split(stratified_order(train_labels, seed=60_000), [self.validation_images])
+        test = stratified_order(test_labels, seed=10_000) + len(train_labels)
+        save(
+            folder,
+            np.concatenate([train_labels, test_labels]),
+            {"train": rest, "validation": first, "test": test},
+            np.concatenate([train_images, test_images]).reshape(-1, self.side**2),
+        )
+
+
+def made_images(folder: Path, side: int = 7) -> list[Path]:
+    """Write the four files with 50 + 14 images that have no meaning beyond the label; return their paths.
+
+    Label c is a stroke, one bright row or column, at a place that c gives, on dark noise.
+    """
+    random = np.random.RandomState(0)
+    contents = []
+    for n in (50, 14):
+        labels = (np.arange(n) % 10).astype(np.uint8)
+        images = random.randint(0, 64, (n, side, side)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            (image if label < 5 else image.T)[1 + label % 5] |= 0xC0
+        contents += [images, labels]
+    paths = [folder / name for name in NAMES]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(gzip.compress(idx.write_idx(content)))
+    return paths
+
+
+def _array(path: Path) -> np.ndarray:
+    with archive.single(path) as stream:
+        return idx.read_idx(stream.read(), path)

@@ -1,0 +1,127 @@
+"""Any folder of `.npz` files as a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from throughtime.datasets import own_sequences
+from throughtime.datasets.base import Split
+from throughtime.datasets.own_sequences import OwnSequences, Sequences
+from throughtime.datasets.prepared import SPLITS
+from throughtime.errors import UsageError, first_line
+from throughtime.registry import dataset
+
+
+@dataset("npz")
+class NpzFolder(OwnSequences):
+    """Sequences of your own, in a folder with `train.npz`, `test.npz` and, if you like, `validation.npz`.
+
+    Each holds
+
+        x        [sequences, steps, inputs], numbers
+        y        what is asked: whole numbers [sequences] (a class) or [sequences, steps] (a class a step, -1 where
+                 nothing is asked); or real numbers [sequences, outputs] or [sequences, steps, outputs] (NaN likewise)
+        length   [sequences], if they differ: how many of the steps are the sequence's; what follows is padding
+
+    Instead of `train.npz` there may be a folder `train` with a file a sequence, x [steps, inputs] and y without the
+    first dimension, in the order of their names. How shorter sequences are padded, and how a validation split is made
+    where there is none: see `OwnSequences`.
+
+    Args:
+        path: the folder.
+
+    Raises:
+        UsageError: at the first use: something is missing, does not fit together, or is NaN.
+    """
+
+    readers = (own_sequences.__name__,)
+
+    def __init__(self, *, path: str) -> None:
+        self.path = Path(path).expanduser()
+
+    @classmethod
+    def tiny(cls) -> NpzFolder:
+        """24 + 8 made sequences of 5 to 9 steps, with a class a step."""
+        return cls(path="made").standing_in(made_folder)
+
+    def raw(self) -> tuple[Sequence[Path], str]:
+        if not self.path.is_dir():
+            raise UsageError("no such folder", where=str(self.path))
+        return [path for split in SPLITS for path in _files(self.path, split)], "npz"
+
+    def parts(self, paths: Sequence[Path]) -> dict[Split, Sequences]:
+        folder = paths[0].parent if paths[0].stem == "train" else paths[0].parent.parent
+        parts: dict[Split, Sequences] = {}
+        for split in SPLITS:
+            files = _files(folder, split)
+            if not files:
+                continue
+            if files[0].parent == folder:
+                parts[split] = _many(files[0])
+            else:
+                read = [_arrays(file) for file in files]
+                y = [_asked(each["y"]) for each in read]
+                parts[split] = Sequences([each["x"] for each in read], y, str(folder / split))
+        return parts
+
+
+def made_folder(folder: Path) -> list[Path]:
+    """Write `train.npz` and `test.npz` with made sequences; return their paths."""
+    random = np.random.RandomState(0)
+    for name, n in (("train", 24), ("test", 8)):
+        length = random.randint(5, 10, n)
+        x = random.random_sample((n, 9, 2)).astype(np.float32)
+        np.savez(folder / f"{name}.npz", x=x, y=(x[:, :, 0] > x[:, :, 1]).astype(np.int64), length=length)
+    return [folder / "train.npz", folder / "test.npz"]
+
+
+def _files(folder: Path, split: Split) -> list[Path]:
+    """The one file of a split, or those in its folder."""
+    one, many = folder / f"{split}.npz", sorted((folder / split).glob("*.npz"))
+    if one.is_file() and many:
+        raise UsageError(f"both {split}.npz and a folder {split}", where=str(folder))
+    if not one.is_file() and not many and split != "validation":
+        raise UsageError(f"neither {split}.npz nor a folder {split} with .npz files in it", where=str(folder))
+    return [one] if one.is_file() else many
+
+
+def _many(path: Path) -> Sequences:
+    """The sequences of a file that holds many."""
+    arrays = _arrays(path)
+    x, y = arrays["x"], _asked(arrays["y"])
+    if x.ndim != 3 or len(y) != len(x):
+        what = f"x is {list(x.shape)} and y {list(y.shape)}, where x is [sequences, steps, inputs]"
+        raise UsageError(what, where=str(path))
+    length = arrays.get("length", np.full(len(x), x.shape[1]))
+    if length.shape != (len(x),) or length.dtype.kind not in "iu" or not ((length > 0) & (length <= x.shape[1])).all():
+        raise UsageError(f"length is not one of 1 ... {x.shape[1]} for each sequence", where=str(path))
+    per_step = y.ndim == (3 if y.dtype.kind == "f" else 2)
+    return Sequences(
+        [sequence[:n] for sequence, n in zip(x, length, strict=True)],
+        [asked[:n] if per_step else asked for asked, n in zip(y, length, strict=True)],
+        str(path),
+    )
+
+
+def _arrays(path: Path) -> Mapping[str, Any]:
+    try:
+        # Opened here and not by NumPy, which leaves a broken one open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # of the zip archive, its compression, or a header, which is parsed as Python
+        raise UsageError(f"not an npz file of numbers, or truncated: {first_line(error)}", where=str(path)) from error
+    for name in ("x", "y"):
+        if name not in arrays:
+            raise UsageError(f"no {name} in it, only {', '.join(arrays) or 'nothing'}", where=str(path))
+        if arrays[name].dtype.kind not in "biuf":
+            raise UsageError(f"{name} is {arrays[name].dtype}, not numbers", where=str(path))
+    arrays["x"] = arrays["x"].astype({"b": np.uint8, "f": np.float32}.get(arrays["x"].dtype.kind, arrays["x"].dtype))
+    return arrays
+
+
+def _asked(y: np.ndarray) -> np.ndarray:
+    return y.astype(np.float32 if y.dtype.kind == "f" else np.int64)

@@ -1,0 +1,156 @@
+"""Sequences of the user's own, from files: padded to one length, split, and asked what they ask."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from throughtime.datasets import fetch
+from throughtime.datasets.base import Split
+from throughtime.datasets.prepared import SPLITS, PreparedDataset, combined, held_out, save
+from throughtime.datasets.remember import remembered
+from throughtime.datasets.task import Classification, Regression, Task
+from throughtime.errors import UsageError
+
+
+class Sequences(NamedTuple):
+    """What one file holds."""
+
+    x: list[np.ndarray]
+    """[steps, inputs] each; they may differ in length."""
+    y: list[np.ndarray]
+    """Of each, a class [] or a class a step [steps], of whole numbers; or numbers, [outputs] or [steps, outputs], in
+    float32."""
+    where: str
+    """For messages."""
+
+
+class OwnSequences(PreparedDataset):
+    """Base of the datasets whose files, and with them shapes and task, are the user's.
+
+    Shorter sequences are padded with zeros at the end; where the target is one a step, nothing is asked there. Without
+    a validation split a tenth of train becomes one, by a fixed seed, every class in its share. The SHA-256 is that of
+    the lines `<SHA-256>  <name>` of the files.
+    """
+
+    licence = "the user's"
+    origin = "files of the user's"
+
+    @abstractmethod
+    def parts(self, paths: Sequence[Path]) -> dict[Split, Sequences]:
+        """Read train, test and, if there is one, validation."""
+
+    def digest(self, paths: Sequence[Path]) -> str:
+        notes, top = fetch.cache() / "digests", Path(os.path.commonpath([path.parent for path in paths]))
+
+        def sha256(path: Path) -> str:
+            return remembered(path, "sha256", lambda: fetch.file_digest(path, "sha256"), notes)
+
+        return combined({path.relative_to(top).as_posix(): sha256(path) for path in paths})
+
+    def build(self, paths: Sequence[Path], folder: Path) -> None:
+        parts = self.parts(paths)
+        x = [each for split in SPLITS if split in parts for each in parts[split].x]
+        y = [each for split in SPLITS if split in parts for each in parts[split].y]
+        for part in parts.values():
+            _check(part, like=parts["train"])
+        starts = np.cumsum([0, *(len(parts[split].x) for split in SPLITS if split in parts)])
+        splits: dict[Split, np.ndarray] = {
+            split: np.arange(start, stop)
+            for split, start, stop in zip(
+                [split for split in SPLITS if split in parts], starts[:-1], starts[1:], strict=True
+            )
+        }
+        whole, steps = y[0].dtype.kind in "iu", max(map(len, x))
+        per_step = y[0].ndim == (1 if whole else 2)
+        if "validation" not in splits:
+            train = splits["train"]
+            labels = np.array(y)[train] if whole and not per_step else np.zeros(len(train), int)
+            rest, held = held_out(labels, share=0.1, seed=10)
+            splits |= {"train": train[rest], "validation": train[held]}
+        target = _padded(y, steps, -1 if whole else np.nan) if per_step else np.array(y)
+        if whole:
+            _check_classes(target, {split: target[index] for split, index in splits.items()}, parts)
+        save(folder, target, splits, _padded(x, steps, 0))
+
+    @property
+    def steps(self) -> int:
+        return self.arrays.x.shape[1]
+
+    @property
+    def inputs(self) -> int:
+        return self.arrays.x.shape[2]
+
+    @property
+    def per_step(self) -> bool:
+        return self.arrays.target.ndim == (3 if self.arrays.target.is_floating_point() else 2)
+
+    @cached_property
+    def task(self) -> Task:
+        """Classification of whole numbers, regression of others; chance is what the most frequent class, or the mean,
+        of the training targets would have in training."""
+        train = self.arrays.target[self.arrays.splits["train"]]
+        if not train.is_floating_point():
+            count = torch.bincount(train[train >= 0].long())
+            return Classification(self.outputs, self.per_step, chance=float(count.max() / count.sum()))
+        train = train.flatten(0, -2)
+        mean = torch.nanmean(train, 0)
+        return Regression(chance=float(torch.nanmean((train - mean).square())), per_step=self.per_step)
+
+    @property
+    def outputs(self) -> int:
+        target = self.arrays.target
+        return target.shape[-1] if target.is_floating_point() else int(target.max()) + 1
+
+
+def _check(part: Sequences, like: Sequences) -> None:
+    """Raise UsageError unless the sequences fit together, and with those of `like`, and are numbers throughout."""
+    if not part.x:
+        raise UsageError("no sequence in it", where=part.where)
+    shape = (like.x[0].shape[1:], like.y[0].shape[-1:] if like.y[0].dtype.kind == "f" else (), like.y[0].ndim)
+    for i, (x, y) in enumerate(zip(part.x, part.y, strict=True)):
+        where = f"{part.where}: sequence {i}"
+        if x.ndim != 2 or not len(x):
+            raise UsageError(f"x is {list(x.shape)}, where [steps, inputs] is expected", where=where)
+        found = (x.shape[1:], y.shape[-1:] if y.dtype.kind == "f" else (), y.ndim)
+        if found != shape or y.dtype.kind != like.y[0].dtype.kind:
+            raise UsageError(
+                f"x {list(x.shape)} and y {list(y.shape)} {y.dtype} are not like the first of train", where
+            )
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise UsageError(f"NaN or infinity in x at step {np.argwhere(~np.isfinite(x))[0, 0]}", where=where)
+        if y.ndim == (2 if y.dtype.kind == "f" else 1) and len(y) != len(x):
+            raise UsageError(f"{len(x)} steps, but {len(y)} targets", where=where)
+        if y.ndim == (1 if y.dtype.kind == "f" else 0) and not (
+            np.isfinite(y).all() and (y.dtype.kind == "f" or y >= 0)
+        ):
+            raise UsageError(f"target {y}", where=where)
+
+
+def _check_classes(target: np.ndarray, by_split: Mapping[Split, np.ndarray], parts: Mapping[Split, Sequences]) -> None:
+    """Raise UsageError if a class is negative, or is never seen in training."""
+    if target.min() < -1:
+        raise UsageError(
+            f"class {target.min()}: they begin at 0, and -1 is where nothing is asked", parts["train"].where
+        )
+    known = by_split["train"].max()
+    for split, labels in by_split.items():
+        if labels.max() > known:
+            where = parts[split if split in parts else "train"].where
+            raise UsageError(f"class {labels.max()} in the {split} split, but train has none above {known}", where)
+    if known < 1:
+        raise UsageError("all of one class", where=parts["train"].where)
+
+
+def _padded(arrays: Sequence[np.ndarray], steps: int, value: float) -> np.ndarray:
+    out = np.full((len(arrays), steps, *arrays[0].shape[1:]), value, np.result_type(*arrays))
+    for row, array in zip(out, arrays, strict=True):
+        row[: len(array)] = array
+    return out

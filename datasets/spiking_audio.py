@@ -1,0 +1,239 @@
+"""Spiking Heidelberg Digits and Spiking Speech Commands: spoken words as spikes of a cochlea model, in time bins."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from throughtime.datasets import archive, cache, fetch
+from throughtime.datasets.base import Split
+from throughtime.datasets.classes import checked_labels
+from throughtime.datasets.prepared import PreparedDataset, save
+from throughtime.datasets.task import Classification
+from throughtime.errors import UsageError, first_line
+from throughtime.registry import dataset
+
+PAGE = "https://zenkelab.org/datasets"
+
+
+def _files(name: str, md5: Mapping[str, str]) -> tuple[fetch.DataFile, ...]:
+    def file(part: str, checksum: str) -> fetch.DataFile:
+        packed = f"{name}_{part}.h5.zip"
+        origin = fetch.Origin([f"{PAGE}/{packed}"], f"md5:{checksum}")
+        also = (f"{name}_{part}.h5", f"{name}_{part}.h5.gz")
+        return fetch.DataFile(name, name.upper(), packed, None, lambda: origin, also=also, page=PAGE)
+
+    return tuple(file(part, checksum) for part, checksum in md5.items())
+
+
+class SpikingWords(PreparedDataset):
+    """Base of the two: 700 channels of a cochlea model, T bins from the beginning of a recording on.
+
+    x_t holds how many spikes each channel sent in bin t (`counts`), or whether it sent one (`spikes`, kept as one bit).
+    Spikes after the last bin are left out.
+
+    Args:
+        steps: T. With the defaults, 250 bins of 4 ms, the first second, as in the published code of Yin, Corradi and
+            Bohte (2021).
+        bin_ms: what a bin lasts, in milliseconds.
+        values: what an input holds.
+
+    Raises:
+        UsageError: at the first use: a file is missing, is not what it should be, or holds a spike of no channel.
+    """
+
+    readers = (archive.__name__,)
+    libraries = ("tonic",)
+    units = 700
+
+    def __init__(
+        self,
+        *,
+        steps: PositiveInt = 250,
+        bin_ms: Annotated[float, Field(gt=0, le=1000)] = 4.0,
+        values: Literal["counts", "spikes"] = "spikes",
+    ) -> None:
+        self.steps, self.bin_ms, self.values = steps, bin_ms, values
+        self.task = Classification(self.outputs)
+
+    @property
+    def inputs(self) -> int:
+        return self.units
+
+    @abstractmethod
+    def splits(self, part: np.ndarray, speaker: np.ndarray) -> Mapping[Split, np.ndarray]:
+        """Positions of each split's recordings, by the number of the file and of the speaker."""
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {"steps": self.steps, "bin_ms": self.bin_ms, "values": self.values}
+
+    def build(self, paths: Sequence[Path], folder: Path) -> None:
+        raw = folder / "raw.h5"  # unpacked for as long as it is read
+        part, speaker, label = [], [], []
+        for i, path in enumerate(paths):
+            with _opened(archive.unpack(path, raw), path) as file:
+                count = len(file["labels"])
+                label.append(checked_labels(file["labels"][:].astype(int), self.outputs, str(path)))
+                speaker.append(file["extra/speaker"][:].astype(int))
+                part.append(np.full(count, i))
+        label, part, speaker = np.concatenate(label), np.concatenate(part), np.concatenate(speaker)
+
+        def rows() -> Iterator[tuple[int, np.ndarray]]:
+            position = 0
+            for path in paths:
+                with _opened(archive.unpack(path, raw), path) as file:
+                    times, units = file["spikes/times"], file["spikes/units"]
+                    for i in range(len(times)):
+                        yield position, self.binned(times[i], units[i], f"{path}: recording {i}")
+                        position += 1
+
+        cache.write_rows(folder / "x.npy", len(label), rows(), bits=self.values == "spikes")
+        raw.unlink(missing_ok=True)
+        save(folder, label.astype(np.uint8), self.splits(part, speaker))
+
+    def binned(self, times: np.ndarray, units: np.ndarray, where: str) -> np.ndarray:
+        """Count spikes, at `times` in seconds, in the bins of each channel: [steps, units] int16.
+
+        Raises:
+            UsageError: a time or a channel is none.
+        """
+        from tonic.transforms import ToFrame
+
+        if len(times) != len(units) or not np.isfinite(times).all() or (times < 0).any():
+            raise UsageError("spikes without a time", where=where)
+        if len(units) and units.max() >= self.units:
+            raise UsageError(f"a spike of channel {units.max()}, of {self.units}", where=where)
+        spikes = np.zeros(len(times), np.dtype([("t", np.int64), ("x", np.int32), ("p", np.int8)]))
+        spikes["t"], spikes["x"] = np.rint(times.astype(float) * 1e6), units
+        spikes.sort(order="t", kind="stable")
+        if not len(spikes):
+            return np.zeros((self.steps, self.units), np.int16)
+        window = self.bin_ms * 1000
+        frames = ToFrame((self.units, 1, 1), time_window=window, start_time=0, end_time=self.steps * window)
+        return frames(spikes).reshape(self.steps, self.units)
+
+    def expanded(self, rows: Tensor) -> Tensor:
+        return rows if self.values == "counts" else torch.from_numpy(cache.unpacked(rows.numpy(), self.inputs))
+
+
+@dataset("shd")
+class HeidelbergDigits(SpikingWords):
+    """Spiking Heidelberg Digits: 8156 + 2264 spoken digits, German and English, as spikes of 700 channels.
+
+    What x_t holds, and the options: see `SpikingWords`. The target is the word, 20 classes. Validation is what the two
+    of the ten training speakers with the highest numbers said, so that nobody is in both, as two of the test speakers
+    are in neither.
+
+    Source: Cramer, Stradmann, Schemmel and Zenke, IEEE Transactions on Neural Networks and Learning Systems 33 (2022).
+    """
+
+    licence = "CC BY 4.0 (unverified)"
+    files = _files("shd", {"train": "f3252aeb598ac776c1b526422d90eecb", "test": "1503a5064faa34311c398fb0a1ed0a6f"})
+    outputs = 20
+
+    @classmethod
+    def tiny(cls) -> HeidelbergDigits:
+        """80 + 20 made recordings of 70 channels, in the same format, in 10 bins."""
+        return cls(steps=10, bin_ms=10.0).standing_in(lambda folder: made_words(cls, folder), units=70)
+
+    def splits(self, part: np.ndarray, speaker: np.ndarray) -> Mapping[Split, np.ndarray]:
+        own = part == 0
+        held = own & np.isin(speaker, np.unique(speaker[own])[-2:])
+        return {
+            "train": np.flatnonzero(own & ~held),
+            "validation": np.flatnonzero(held),
+            "test": np.flatnonzero(part == 1),
+        }
+
+
+@dataset("ssc")
+class SpeechCommands(SpikingWords):
+    """Spiking Speech Commands: 75 466 + 9981 + 20 382 spoken words as spikes of 700 channels; the official split.
+
+    What x_t holds, and the options: see `SpikingWords`. The target is the word, 35 classes.
+
+    Source: Cramer, Stradmann, Schemmel and Zenke, IEEE Transactions on Neural Networks and Learning Systems 33 (2022).
+    """
+
+    licence = "CC BY 4.0 (unverified)"
+    files = _files(
+        "ssc",
+        {
+            "train": "d102be95e7144fcc0553d1f45ba94170",
+            "valid": "b4eee3516a4a90dd0c71a6ac23a8ae43",
+            "test": "a35ff1e9cffdd02a20eb850c17c37748",
+        },
+    )
+    outputs = 35
+
+    @classmethod
+    def tiny(cls) -> SpeechCommands:
+        """140 + 35 + 35 made recordings of 70 channels, in the same format, in 10 bins."""
+        return cls(steps=10, bin_ms=10.0).standing_in(lambda folder: made_words(cls, folder), units=70)
+
+    def splits(self, part: np.ndarray, speaker: np.ndarray) -> Mapping[Split, np.ndarray]:
+        return {split: np.flatnonzero(part == i) for i, split in enumerate(("train", "validation", "test"))}
+
+
+def made_words(kind: type[SpikingWords], folder: Path) -> list[Path]:
+    """Write the files of a dataset with recordings of 0.1 s, in 70 channels; return their paths.
+
+    Each class is said by four speakers in the first file and by one in the others.
+    """
+    random = np.random.RandomState(0)
+    paths = [folder / file.also[0] for file in kind.files]
+    for i, path in enumerate(paths):
+        label = np.tile(np.arange(kind.outputs), 1 if i else 4)
+        spikes = [(np.sort(random.random_sample(20) * 0.1), (2 * c + random.randint(0, 2, 20)) % 70) for c in label]
+        write_words(path, spikes, label, speaker=10 * i + np.arange(len(label)) // kind.outputs)
+    return paths
+
+
+def write_words(
+    path: Path, spikes: Sequence[tuple[np.ndarray, np.ndarray]], label: np.ndarray, speaker: np.ndarray
+) -> None:
+    """Write a file in the form of the two datasets.
+
+    Args:
+        path: of the file.
+        spikes: of each recording the times in seconds and the channels.
+        label: [recordings], the class of each.
+        speaker: [recordings], the number of who spoke.
+    """
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        for name, kind, i in (("times", np.float16, 0), ("units", np.uint16, 1)):
+            written = file.create_dataset(f"spikes/{name}", (len(spikes),), h5py.vlen_dtype(kind))
+            for k, recording in enumerate(spikes):
+                written[k] = recording[i].astype(kind)
+        file["labels"], file["extra/speaker"] = label.astype(np.uint16), speaker.astype(np.uint16)
+
+
+@contextmanager
+def _opened(file: Path, path: Path) -> Iterator[Any]:
+    """Open an HDF5 file, which came from `path`, and see that it has what is read."""
+    import h5py
+
+    try:
+        opened = h5py.File(file, "r")
+    except OSError as error:
+        raise UsageError(f"not an HDF5 file, or truncated: {first_line(error)}", where=str(path)) from error
+    with opened:
+        for name in ("labels", "extra/speaker", "spikes/times", "spikes/units"):
+            if name not in opened:
+                raise UsageError(f'no "{name}" in it', where=str(path))
+        if len({len(opened[name]) for name in ("labels", "extra/speaker", "spikes/times", "spikes/units")}) > 1:
+            raise UsageError("labels, speakers and spikes of different numbers of recordings", where=str(path))
+        try:
+            yield opened
+        except (OSError, RuntimeError, KeyError) as error:  # what h5py raises when a part cannot be read
+            raise UsageError(f"damaged: {first_line(error)}", where=str(path)) from error

@@ -1,0 +1,180 @@
+"""The Free Spoken Digit Dataset: wav files of digits, as log-mel frames or as spikes."""
+
+from __future__ import annotations
+
+import io
+import re
+import wave
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from throughtime.datasets import archive, cache, encoders, fetch
+from throughtime.datasets.base import Split
+from throughtime.datasets.prepared import PreparedDataset, held_out, save
+from throughtime.datasets.task import Classification
+from throughtime.errors import UsageError
+from throughtime.registry import dataset, given, refuse_unused
+
+RATE = 8000  # samples a second
+WINDOW, HOP, FFT = 200, 80, 256  # samples: frames of 25 ms, one each 10 ms
+FLOOR = 80.0  # dB below full scale that count as silence
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+SAMPLE = Path(__file__).parent / "samples" / "fsdd_40.zip"
+PATTERN, NAME = "recordings/*.wav", re.compile(r"recordings/(\d)_([a-z]+)_(\d+)\.wav")
+
+FILES = (
+    fetch.DataFile(
+        "fsdd",
+        "fsdd",
+        "fsdd_recordings.zip",
+        "04e1baae96c6a26e39c623f2b01d0182ddae627ba0ac02a3cdc17ba2af99fd9b",
+        lambda: fetch.Origin(
+            ["https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip"], None
+        ),
+        inside=PATTERN,
+        also=("recordings", "free-spoken-digit-dataset", "v1.0.10.zip", "free-spoken-digit-dataset-1.0.10.zip"),
+        page="https://github.com/Jakobovski/free-spoken-digit-dataset",
+    ),
+)
+
+
+@dataset("fsdd")
+class SpokenDigits(PreparedDataset):
+    """Free Spoken Digit Dataset, 3000 recordings of ten digits by six speakers, as log-mel frames or as spikes.
+
+    `frames`: x_t in [0, 1], `bands` numbers a step of 10 ms, the power in mel bands of the 25 ms around it,
+
+        x_t = clip(1 + 10 log10(P_t / P_0) / 80, 0, 1)
+
+    with P_0 the power of a sine of full scale: 0 is 80 dB below it, and what is beyond the end of a recording. Kept as
+    8 bits, a third of a decibel each. Nothing is normalised by what was measured on the data.
+
+    `spikes`: these frames through `send_on_delta`, 2 `bands` channels of zeros and ones.
+
+    The recordings last 0.1 to 2.3 s. The target is the digit, 10 classes.
+
+    Args:
+        steps: T; a longer recording is cut, a shorter one followed by silence.
+        bands: mel bands from 0 to 4000 Hz.
+        form: what a step holds.
+        delta: of the spikes, in the unit of x, so that 0.1 is 8 dB; null: 0.1.
+        split: `official`: recordings 0 ... 4 of each digit and speaker are the test set (300), and a tenth of the
+            others, by a fixed seed and with each digit and speaker in its share, is the validation split (270).
+            `speakers`: nobody is in two splits; yweweler is the test set, theo validation (500 each).
+
+    Raises:
+        UsageError: at the first use: a file is missing, is no wav file of 8 kHz, mono and 16 bit, or is cut off.
+
+    Source: Jackson et al., Free Spoken Digit Dataset (2018), doi:10.5281/zenodo.1342401; the files are v1.0.10's.
+    """
+
+    licence = "CC BY-SA 4.0"
+    files = FILES
+    readers = (archive.__name__, encoders.__name__)
+    libraries = ("librosa",)
+    outputs = 10
+
+    def __init__(
+        self,
+        *,
+        steps: PositiveInt = 100,
+        bands: Annotated[int, Field(ge=4, le=40)] = 40,
+        form: Literal["frames", "spikes"] = "frames",
+        delta: Annotated[float, Field(gt=0, le=1)] | None = None,
+        split: Literal["official", "speakers"] = "official",
+    ) -> None:
+        refuse_unused("form: spikes", form == "spikes", delta=delta)
+        self.steps, self.bands, self.form, self.split = steps, bands, form, split
+        self.delta = given(delta, 0.1) if form == "spikes" else None
+        self.inputs, self.unit = (bands, 255.0) if form == "frames" else (2 * bands, 1.0)
+        self.task = Classification(self.outputs)
+
+    @classmethod
+    def tiny(cls) -> SpokenDigits:
+        """40 of the real recordings, four of each digit (20 test ones, 2 for validation), in 30 steps of 8 bands."""
+        return cls(steps=30, bands=8).standing_in(lambda folder: [SAMPLE], licence=cls.licence)
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {"steps": self.steps, "bands": self.bands, "delta": self.delta, "split": self.split}
+
+    def build(self, paths: Sequence[Path], folder: Path) -> None:
+        (path,) = paths
+        names = archive.members(path, PATTERN)
+        of = np.array([_parts(name, path) for name in names])
+        position = {name: i for i, name in enumerate(names)}
+
+        def rows() -> Iterator[tuple[int, np.ndarray]]:
+            for name, content in archive.read(path, PATTERN):
+                x = log_mel(samples(content, f"{path}: {name}"), self.bands, self.steps)
+                if self.delta is None:
+                    yield position[name], np.rint(255 * x).astype(np.uint8)
+                else:
+                    yield position[name], encoders.send_on_delta(x, self.delta)
+
+        cache.write_rows(folder / "x.npy", len(names), rows(), bits=self.form == "spikes")
+        save(folder, of[:, 0].astype(np.uint8), self._splits(of))
+
+    def expanded(self, rows: Tensor) -> Tensor:
+        return rows if self.form == "frames" else torch.from_numpy(cache.unpacked(rows.numpy(), self.inputs))
+
+    def _splits(self, of: np.ndarray) -> dict[Split, np.ndarray]:
+        digit, speaker, index = of.T
+        if self.split == "speakers":
+            test, validation = (np.flatnonzero(speaker == SPEAKERS.index(who)) for who in ("yweweler", "theo"))
+            train = np.flatnonzero(speaker < SPEAKERS.index("theo"))
+            return {"train": train, "validation": validation, "test": test}
+        others = np.flatnonzero(index >= 5)
+        train, validation = held_out(10 * speaker[others] + digit[others], share=0.1, seed=3000)
+        return {"train": others[train], "validation": others[validation], "test": np.flatnonzero(index < 5)}
+
+
+def samples(content: bytes, where: str) -> np.ndarray:
+    """Return the samples of a wav file, [samples] float32 in [-1, 1).
+
+    Raises:
+        UsageError: it is no wav file, of another kind than 8 kHz mono 16 bit, cut off, or silent from end to end.
+    """
+    try:
+        with wave.open(io.BytesIO(content)) as file:
+            kind = (file.getframerate(), file.getnchannels(), 8 * file.getsampwidth())
+            expected, data = file.getnframes(), file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise UsageError(f"not a wav file: {error or 'it ends in its header'}", where=where) from error
+    if kind != (RATE, 1, 16):
+        what = "a wav file of {} Hz, {} channels, {} bit, where 8000 Hz, 1 channel, 16 bit are expected".format(*kind)
+        raise UsageError(what, where=where)
+    if len(data) < 2 * expected or not expected:
+        raise UsageError(f"truncated: {len(data) // 2} of {expected} samples", where=where)
+    return np.frombuffer(data, "<i2").astype(np.float32) / 2**15
+
+
+def log_mel(sound: np.ndarray, bands: int, steps: int) -> np.ndarray:
+    """Return x of `SpokenDigits`, [steps, bands] float32 in [0, 1]."""
+    import librosa
+
+    # No further than is asked for; the tail of a recording that fills no frame is left out.
+    length = min(max(len(sound), WINDOW), FFT + (steps - 1) * HOP)
+    sound = np.pad(sound[:length], (0, max(0, FFT - length)))
+    power = librosa.feature.melspectrogram(
+        y=sound, sr=RATE, n_fft=FFT, win_length=WINDOW, hop_length=HOP, center=False, n_mels=bands, norm=None
+    )
+    full = (0.5 * 0.5 * WINDOW) ** 2  # half the sum of a Hann window: what a sine of full scale has at its frequency
+    x = np.zeros((steps, bands), np.float32)
+    found = np.clip(1 + 10 * np.log10(np.maximum(power.T / full, 1e-12)) / FLOOR, 0, 1)[:steps]
+    x[: len(found)] = found
+    return x
+
+
+def _parts(name: str, path: Path) -> tuple[int, int, int]:
+    """Digit, number of the speaker, and index, from a file's name."""
+    match = NAME.fullmatch(name)
+    if not match or match[2] not in SPEAKERS:
+        hint = f"names are digit_speaker_index.wav, by {', '.join(SPEAKERS)}"
+        raise UsageError(f"{name} is no recording of this dataset", str(path), hint)
+    return int(match[1]), SPEAKERS.index(match[2]), int(match[3])

@@ -1,0 +1,145 @@
+"""Any problem of the UEA and UCR archives of time series, from its `.ts` files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from throughtime.datasets import own_sequences
+from throughtime.datasets.base import Split
+from throughtime.datasets.own_sequences import OwnSequences, Sequences
+from throughtime.errors import UsageError
+from throughtime.registry import dataset
+
+
+@dataset("ts")
+class TimeSeriesArchive(OwnSequences):
+    """A problem of the UEA, UCR or TSER archives: a folder with NAME_TRAIN.ts and NAME_TEST.ts.
+
+    x_t holds the series' dimensions at step t, as they are in the file: nothing is scaled. The target is the class, in
+    the order in which the header lists them, or one number where the header says `@targetlabel true`. Shorter series
+    are padded with zeros, and a tenth of train is the validation split: see `OwnSequences`.
+
+    Args:
+        path: the folder, or the TRAIN file in it where it holds several problems.
+
+    Raises:
+        UsageError: at the first use: a file is missing, a line does not fit the header, or a value is missing.
+
+    Source: Bagnall et al., arXiv:1811.00075 (2018), timeseriesclassification.com; Tan et al., arXiv:2006.12672 (2020).
+    """
+
+    readers = (own_sequences.__name__,)
+
+    def __init__(self, *, path: str) -> None:
+        self.path = Path(path).expanduser()
+
+    @classmethod
+    def tiny(cls) -> TimeSeriesArchive:
+        """24 + 8 made series of two dimensions and 5 to 9 steps, in two classes."""
+        return cls(path="made").standing_in(made_problem)
+
+    def raw(self) -> tuple[Sequence[Path], str]:
+        found = sorted(self.path.glob("*_TRAIN.ts")) if self.path.is_dir() else [self.path]
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise UsageError("holds more than one problem", where=str(self.path), hint=f"name one of {names}")
+        if not found or not found[0].name.endswith("_TRAIN.ts") or not found[0].is_file():
+            raise UsageError("no file NAME_TRAIN.ts", where=str(self.path))
+        train = found[0]
+        test = train.with_name(train.name.removesuffix("_TRAIN.ts") + "_TEST.ts")
+        if not test.is_file():
+            raise UsageError("no such file", where=str(test))
+        return [train, test], train.name.removesuffix("_TRAIN.ts")
+
+    def parts(self, paths: Sequence[Path]) -> dict[Split, Sequences]:
+        train, test = (read_ts(path) for path in paths)
+        return {"train": train, "test": test}
+
+
+def read_ts(path: Path) -> Sequences:
+    """Read a `.ts` file.
+
+    It has comments (#), a header of lines `@key value ...`, and after `@data` a line a series: the dimensions, parted
+    by colons, each its values, parted by commas; and last the class, or the number.
+
+    Raises:
+        UsageError: a line does not fit; file and line are named.
+    """
+    header: dict[str, list[str]] = {}
+    x, y, begun = [], [], False
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (UnicodeDecodeError, OSError) as error:
+        raise UsageError("not a text file that can be read", where=str(path)) from error
+    for number, line in enumerate(lines, start=1):
+        line, where = line.strip(), f"{path}:{number}"
+        if not line or line.startswith("#"):
+            continue
+        if begun:
+            series, label = _series(line, header, where)
+            x.append(series)
+            y.append(label)
+        elif line.lower() == "@data":
+            begun = True
+            if _said(header, "timestamps"):
+                raise UsageError("series with time stamps are not read", where=where)
+        elif line.startswith("@"):
+            key, *values = line[1:].split() or [""]
+            header[key.lower()] = values
+        else:
+            raise UsageError("not a .ts file: a header line begins with @", where=where)
+    if not begun:
+        raise UsageError("truncated, or not a .ts file: no @data in it", where=str(path))
+    return Sequences(x, y, str(path))
+
+
+def _series(line: str, header: dict[str, list[str]], where: str) -> tuple[np.ndarray, np.ndarray]:
+    """One series, [steps, dimensions] float32, and what is asked of it."""
+    *dimensions, last = line.split(":")
+    classified, numbered = _said(header, "classlabel"), _said(header, "targetlabel")
+    if not classified and not numbered:
+        raise UsageError("neither @classLabel nor @targetlabel in the header: nothing is asked", where=where)
+    try:
+        values = [[float(value.replace("?", "nan")) for value in dimension.split(",")] for dimension in dimensions]
+        number = None if classified else float(last)
+    except ValueError as error:
+        raise UsageError(f"not a number: {error}", where=where) from error
+    if any(math.isnan(value) for dimension in values for value in dimension):
+        raise UsageError("a missing value", where, "fill it in: no rule here knows what to do at such a step")
+    if len({len(dimension) for dimension in values}) != 1:
+        raise UsageError(f"dimensions of {sorted({len(dimension) for dimension in values})} steps", where=where)
+    for key, found, what in (("dimensions", len(values), "dimensions"), ("serieslength", len(values[0]), "steps")):
+        if header.get(key, [str(found)]) != [str(found)]:
+            raise UsageError(f"{found} {what} where the header says {' '.join(header[key])}", where=where)
+    if classified:
+        classes = header["classlabel"][1:]
+        if last.strip() not in classes:
+            raise UsageError(f'class "{last.strip()}", but the header lists {", ".join(classes)}', where=where)
+        label = np.array(classes.index(last.strip()))
+    else:
+        label = np.array([number], np.float32)
+    return np.array(values, np.float32).T, label
+
+
+def _said(header: dict[str, list[str]], key: str) -> bool:
+    """Whether a line of the header says that something is so."""
+    return [value.lower() for value in header.get(key, [])[:1]] == ["true"]
+
+
+def made_problem(folder: Path) -> list[Path]:
+    """Write the two files of a made problem; return their paths."""
+    random = np.random.RandomState(0)
+    paths = [folder / "Made_TRAIN.ts", folder / "Made_TEST.ts"]
+    for path, n in zip(paths, (24, 8), strict=True):
+        lines = ["# made", "@problemName Made", "@timeStamps false", "@univariate false", "@dimensions 2"]
+        lines += ["@equalLength false", "@classLabel true up down", "@data"]
+        for i in range(n):
+            rise = np.cumsum(random.random_sample((2, random.randint(5, 10))), axis=1) * (1 - 2 * (i % 2))
+            series = ":".join(",".join(f"{value:.4f}" for value in row) for row in rise)
+            lines.append(f"{series}:{('up', 'down')[i % 2]}")
+        path.write_text("\n".join(lines) + "\n")
+    return paths

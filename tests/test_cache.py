@@ -1,0 +1,126 @@
+"""Prepared arrays: built once, whole or not at all, as compact as they can be, and anew when anything changes."""
+
+import multiprocessing
+import textwrap
+import types
+
+import numpy as np
+import pytest
+
+from throughtime.datasets import cache
+from throughtime.errors import UsageError
+
+
+def test_built_once_for_a_key(tmp_path):
+    builds = []
+
+    def build(folder):
+        builds.append(folder)
+        (folder / "x").write_text("x")
+
+    place = cache.prepared(tmp_path, "toy", {"steps": 3}, build)
+    assert cache.prepared(tmp_path, "toy", {"steps": 3}, build) == place
+    assert (place / "x").read_text() == "x"
+    assert cache.prepared(tmp_path, "toy", {"steps": 4}, build) != place
+    assert len(builds) == 2
+
+
+def test_a_build_that_fails_leaves_nothing(tmp_path):
+    def build(folder):
+        (folder / "x").write_text("half")
+        raise UsageError("NaN in it")
+
+    with pytest.raises(UsageError, match="NaN in it"):
+        cache.prepared(tmp_path, "toy", {}, build)
+    assert [path.name for path in (tmp_path / "prepared").iterdir() if path.suffix != ".lock"] == []
+    assert cache.prepared(tmp_path, "toy", {}, lambda folder: None).is_dir()  # nor does it stand in the way
+
+
+def test_what_a_killed_build_left_is_swept_up(tmp_path):
+    place = cache.prepared(tmp_path, "toy", {}, lambda folder: None)
+    place.rename(place.with_name(f".{place.name}-abcdef"))
+    assert cache.prepared(tmp_path, "toy", {}, lambda folder: None) == place
+    assert [path.name for path in place.parent.iterdir() if path.is_dir()] == [place.name]
+
+
+def test_cache_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"the cache cannot be written: .*\n.*THROUGHTIME_CACHE"):
+        cache.prepared(tmp_path / "file", "toy", {}, lambda folder: None)
+
+
+def _ask(folder, barrier):
+    def build(into):
+        with (folder / "builds").open("a") as log:
+            log.write("built\n")
+        np.save(into / "x.npy", np.arange(100_000))
+
+    barrier.wait()
+    place = cache.prepared(folder, "toy", {"of": "four"}, build)
+    assert np.load(place / "x.npy", mmap_mode="c")[-1] == 99_999
+
+
+def test_four_processes_build_once(tmp_path):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    asking = [context.Process(target=_ask, args=(tmp_path, barrier)) for _ in range(4)]
+    for process in asking:
+        process.start()
+    for process in asking:
+        process.join()
+    assert [process.exitcode for process in asking] == [0] * 4
+    assert (tmp_path / "builds").read_text() == "built\n"
+
+
+# --- arrays
+
+
+@pytest.mark.parametrize(
+    "rows, kind",
+    [
+        ([[0, 255], [3, 4]], np.uint8),
+        ([[0, 1], [3, 256]], np.int16),
+        ([[0, 255], [-1, 4]], np.int16),
+        ([[0, 1], [-1, 4]], np.int16),  # unsigned first: only 16 bits hold both
+        ([[-1, 1], [0, -128]], np.int8),
+        ([[0.5, 1.0], [2.0, 3.0]], np.float32),
+    ],
+)
+def test_numbers_are_stored_in_as_few_bits_as_hold_them(rows, kind, tmp_path):
+    cache.write_rows(tmp_path / "x.npy", 2, enumerate(np.array(rows)))
+    stored = np.load(tmp_path / "x.npy")
+    assert stored.dtype == kind and stored.tolist() == rows
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_rows_may_come_in_any_order(tmp_path):
+    cache.write_rows(tmp_path / "x.npy", 3, ((i, np.full(2, i)) for i in (2, 0, 1)))
+    assert np.load(tmp_path / "x.npy").tolist() == [[0, 0], [1, 1], [2, 2]]
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 17])
+def test_bits_there_and_back(width, tmp_path):
+    x = np.random.RandomState(0).randint(0, 3, (4, 5, width))
+    cache.write_rows(tmp_path / "x.npy", 4, enumerate(x), bits=True)
+    stored = np.load(tmp_path / "x.npy")
+    assert stored.shape == (4, 5, -(-width // 8)) and stored.dtype == np.uint8
+    assert (cache.unpacked(stored, width) == (x > 0)).all()
+
+
+# --- code
+
+
+def digest_of(code, monkeypatch):
+    module = types.ModuleType("toy")
+    monkeypatch.setattr(cache.importlib, "import_module", lambda name: module)
+    monkeypatch.setattr(cache.inspect, "getsource", lambda module: textwrap.dedent(code))
+    return cache.code_digest(["toy"])
+
+
+def test_digest_of_code_changes_with_the_code_alone(monkeypatch):
+    first = digest_of("def f(x):\n    return x + 1\n", monkeypatch)
+    same = digest_of(
+        '"""Module."""\ndef f(x):\n    """One more."""\n    return (x +  # why\n            1)\n', monkeypatch
+    )
+    assert same == first
+    assert digest_of("def f(x):\n    return x + 2\n", monkeypatch) != first

@@ -1,0 +1,152 @@
+"""Tasks that are drawn: what is shown, when, and what is asked, recomputed from what they say of themselves."""
+
+import math
+
+import pydantic
+import pytest
+import torch
+
+from throughtime.datasets.base import Dataset
+from throughtime.datasets.eprop_tasks import EvidenceAccumulation, PatternGeneration
+from throughtime.datasets.memory_tasks import Copy, DelayedXor
+from throughtime.datasets.spike_trains import poisson
+from throughtime.registry import DATASETS
+
+TASKS = ("copy", "delayed_xor", "evidence_accumulation", "pattern_generation")
+SPLITS = ("train", "validation", "test")
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def whole(dataset: Dataset, split: str, batch: int, generator: torch.Generator | None = None):
+    batches = list(dataset.batches(split, batch, generator))
+    targets = torch.cat([b.target for b in batches], dim=int(dataset.per_step))
+    return torch.cat([b.x for b in batches], dim=1), targets
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_training_is_fresh_and_held_out_is_fixed(name):
+    dataset, generator = DATASETS[name].factory.tiny(), seeded()
+    first, second = (whole(dataset, "train", 12, generator)[0] for _ in range(2))
+    assert not torch.equal(first, second)
+    assert torch.equal(whole(dataset, "train", 12)[0], whole(dataset, "train", 12)[0])
+    assert not torch.equal(whole(dataset, "validation", 12)[0], whole(dataset, "test", 12)[0])
+    for split in ("validation", "test"):
+        assert torch.equal(whole(dataset, split, 12)[0], whole(dataset, split, 3)[0])
+    assert dataset.sha256() is None
+
+
+@pytest.mark.parametrize("rate", [0.0, 40.0, 1000.0])
+def test_poisson_rates(rate):
+    z = poisson(torch.tensor([rate, 10.0]).expand(2000, 2), 10, seeded())
+    assert z.shape == (2000, 20) and set(z.unique().tolist()) <= {0, 1}
+    for group, expected in ((z[:, :10], rate), (z[:, 10:], 10.0)):
+        p = expected / 1000
+        assert abs(group.float().mean() - p) <= 4 * math.sqrt(p * (1 - p) / 20_000)
+
+
+# --- copy
+
+
+@pytest.mark.parametrize("length, delay", [(1, 0), (3, 0), (4, 7)])
+def test_copy_asks_for_what_was_shown(length, delay):
+    dataset = Copy(length=length, delay=delay, symbols=5, sequences=200)
+    x, target = whole(dataset, "train", 64, seeded())
+    assert dataset.steps == len(x) == 2 * length + delay
+    symbols, cue = x[:, :, :-1], x[:, :, -1]
+    assert (symbols[:length].sum(2) == 1).all() and (symbols[length:] == 0).all()
+    assert (cue[: length + delay] == 0).all() and (cue[length + delay :] == 1).all()
+    assert (target[: length + delay] == -1).all()
+    assert torch.equal(target[length + delay :], symbols[:length].argmax(2))
+    assert target.max() == 4 and dataset.task.chance == 1 / 5
+
+
+# --- delayed XOR
+
+
+def test_delayed_xor_by_counting_spikes():
+    dataset = DelayedXor(cue=50, delay=30, answer=20, sequences=300)
+    x, target = whole(dataset, "train", 100, seeded())
+    assert x.shape == (150, 300, 40) and target.shape == (300,)
+    zero, one, due, noise = x.split(10, dim=2)
+    cues = [(zero[at].sum((0, 2)), one[at].sum((0, 2))) for at in (slice(0, 50), slice(80, 130))]
+    for z, o in cues:
+        assert ((z == 0) != (o == 0)).all()  # one group is silent; the other has 20 spikes on average
+    value = [(o > z).long() for z, o in cues]
+    assert torch.equal(value[0] ^ value[1], target)
+    for z in (zero, one):
+        assert z[50:80].sum() == 0 and z[130:].sum() == 0
+    assert due[:130].sum() == 0 and due[130:].mean() == pytest.approx(0.04, abs=0.003)
+    assert noise.mean() == pytest.approx(0.01, abs=0.001)
+    # Neither cue alone tells the class: each of the four pairs is there.
+    assert torch.bincount(2 * value[0] + value[1]).min() > 50
+
+
+# --- evidence accumulation
+
+
+def test_evidence_is_the_side_of_more_cues():
+    dataset = EvidenceAccumulation(cues=5, cue=40, gap=10, delay=20, recall=15, sequences=300)
+    x, target = whole(dataset, "train", 100, seeded())
+    assert dataset.steps == len(x) == 5 * 50 + 20 + 15
+    left, right, recall, noise = x.split(10, dim=2)
+    votes = []
+    for k in range(5):
+        start = 50 * k + 10
+        l, r = (side[start : start + 40].sum((0, 2)) for side in (left, right))
+        assert ((l == 0) != (r == 0)).all()
+        votes.append((r > l).long())
+        assert left[50 * k : start].sum() == right[50 * k : start].sum() == 0
+    majority = (torch.stack(votes).sum(0) >= 3).long()
+    assert (target[:-15] == -1).all() and (target[-15:] == majority).all()
+    assert left[250:].sum() == right[250:].sum() == recall[:-15].sum() == 0
+    assert recall[-15:].mean() == pytest.approx(0.04, abs=0.004) and noise.mean() == pytest.approx(0.01, abs=0.001)
+    # Of two cues of a sequence, the same side with probability 0.7² + 0.3² = 0.58.
+    agree = torch.stack([(votes[0] == votes[k]).float().mean() for k in range(1, 5)]).mean()
+    assert agree == pytest.approx(0.58, abs=0.06)
+
+
+def test_evidence_as_the_authors_have_it():
+    dataset = EvidenceAccumulation()
+    assert (dataset.steps, dataset.inputs, dataset.outputs) == (2250, 40, 2)
+    with pytest.raises(pydantic.ValidationError, match="an even number of cues may have no majority"):
+        DATASETS["evidence_accumulation"].checked({"cues": 4})
+
+
+# --- pattern generation
+
+
+def test_pattern_is_a_sum_of_four_sines_of_largest_value_one():
+    dataset = PatternGeneration(outputs=3)
+    x, y = next(dataset.batches("test", 1))
+    assert x.shape == (1000, 1, 100) and y.shape == (1000, 1, 3)
+    assert torch.allclose(y[:, 0].abs().amax(0), torch.ones(3))
+    t = torch.arange(1000, dtype=torch.float64).unsqueeze(1)
+    angle = 2 * math.pi * t / torch.tensor([1000.0, 500.0, 333.0, 200.0], dtype=torch.float64)
+    basis = torch.cat([angle.sin(), angle.cos()], dim=1)
+    fit = torch.linalg.lstsq(basis, y[:, 0].double()).solution
+    assert torch.allclose(basis @ fit, y[:, 0].double(), atol=1e-5)
+    amplitude = (fit[:4].square() + fit[4:].square()).sqrt()
+    assert (amplitude.max(0).values / amplitude.min(0).values <= 4).all()  # each between 0.5 and 2, before scaling
+    assert x.mean() == pytest.approx(0.05, abs=0.003)
+    assert dataset.task.chance == pytest.approx(float(y[:, 0].var(0, unbiased=False).mean()))
+
+
+def test_pattern_is_the_same_in_all_splits_and_by_its_seed():
+    one, same, other = (PatternGeneration(pattern=seed, steps=50, inputs=9) for seed in (0, 0, 1))
+    for split in SPLITS:
+        a, b, c = (next(dataset.batches(split, 1, seeded(3))) for dataset in (one, same, other))
+        assert torch.equal(a.x, b.x) and torch.equal(a.target, b.target)
+        assert torch.equal(a.x[:, 0], one.pattern[0])
+        assert not torch.equal(a.x, c.x) and not torch.equal(a.target, c.target)
+
+
+def test_spikes_are_dropped_and_none_is_added():
+    dataset = PatternGeneration(steps=500, drop=0.3, sequences=20)
+    x, y = whole(dataset, "train", 20, seeded())
+    frozen = dataset.pattern[0].unsqueeze(1).bool()
+    assert not (x.bool() & ~frozen).any()
+    assert x.sum() / (20 * frozen.sum()) == pytest.approx(0.7, abs=0.02)
+    assert torch.equal(y, y[:, :1].expand(-1, 20, -1))

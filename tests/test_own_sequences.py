@@ -1,0 +1,241 @@
+"""Sequences of the user's own: folders of npz files and ts files, padded, split, and what is said of broken ones."""
+
+import math
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from throughtime.datasets import fetch
+from throughtime.datasets.npz_folder import NpzFolder
+from throughtime.datasets.task import Classification, Regression
+from throughtime.datasets.ts_archive import TimeSeriesArchive, read_ts
+from throughtime.errors import UsageError
+
+SPLITS = ("train", "validation", "test")
+RANDOM = np.random.RandomState(0)
+
+
+@pytest.fixture(autouse=True)
+def isolated(tmp_path, monkeypatch):
+    monkeypatch.setenv(fetch.DATA, "")
+    monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
+
+
+def npz(folder, y, n=20, test=4, **more):
+    """Write train.npz and test.npz: x [n, 5, 3], y as `y(n)` says."""
+    folder.mkdir(exist_ok=True)
+    for name, count in (("train", n), ("test", test)):
+        x = RANDOM.random_sample((count, 5, 3)).astype(np.float32)
+        np.savez(folder / f"{name}.npz", **{"x": x, "y": y(count), **{key: each(count) for key, each in more.items()}})
+    return NpzFolder(path=str(folder))
+
+
+CLASSES = {"y": lambda n: np.arange(n) % 4}
+
+
+# --- npz
+
+
+def test_a_class_a_sequence(tmp_path):
+    dataset = npz(tmp_path / "a", **CLASSES)
+    assert (dataset.steps, dataset.inputs, dataset.outputs, dataset.per_step) == (5, 3, 4, False)
+    assert isinstance(dataset.task, Classification)
+    train = dataset.arrays.target[dataset.arrays.splits["train"]].bincount()
+    assert dataset.task.chance == pytest.approx(float(train.max() / 18))
+    assert [dataset.size(split) for split in SPLITS] == [18, 2, 4]
+    x, target = next(dataset.batches("test", 9))
+    with np.load(tmp_path / "a" / "test.npz") as file:
+        assert torch.equal(x, torch.from_numpy(file["x"]).transpose(0, 1)) and target.tolist() == file["y"].tolist()
+
+
+def test_a_class_a_step(tmp_path):
+    dataset = npz(tmp_path / "a", lambda n: np.tile([-1, 0, 1, 2, -1], (n, 1)))
+    assert dataset.per_step and dataset.outputs == 3
+    assert next(dataset.batches("test", 2)).target.T.tolist() == [[-1, 0, 1, 2, -1]] * 2
+
+
+def test_numbers(tmp_path):
+    dataset = npz(tmp_path / "a", lambda n: np.stack([np.arange(n), -np.arange(n)], 1).astype(float), n=20)
+    assert not dataset.per_step and dataset.outputs == 2 and isinstance(dataset.task, Regression)
+    train = torch.cat([batch.target for batch in dataset.batches("train", 30)])
+    assert dataset.task.chance == pytest.approx(float(train.var(0, unbiased=False).mean()))
+
+
+def test_numbers_a_step(tmp_path):
+    def y(n):
+        curve = np.tile(np.arange(5.0), (n, 1))[:, :, None]
+        curve[:, 3] = np.nan
+        return curve
+
+    dataset = npz(tmp_path / "a", y)
+    assert dataset.per_step and dataset.outputs == 1
+    assert dataset.task.chance == pytest.approx(np.var([0, 1, 2, 4]))
+    target = next(dataset.batches("test", 4)).target
+    assert target.shape == (5, 4, 1) and target[:, 0, 0].isnan().tolist() == [False, False, False, True, False]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_shorter_is_padded_and_not_asked(tmp_path, whole):
+    def y(n):
+        return np.ones((n, 5), int) * (np.arange(n) % 2)[:, None] if whole else np.ones((n, 5, 1))
+
+    dataset = npz(tmp_path / "a", y, length=lambda n: np.arange(n) % 5 + 1)
+    x, target = next(dataset.batches("test", 4))  # 1, 2, 3 and 4 steps
+    for i in range(4):
+        assert (x[: i + 1, i] > 0).all() and (x[i + 1 :, i] == 0).all()
+        padding = target[i + 1 :, i]
+        assert (padding == -1).all() if whole else padding.isnan().all()
+        assert (target[: i + 1, i] >= 0).all()
+
+
+def test_a_file_a_sequence(tmp_path):
+    for split, n in (("train", 12), ("validation", 3), ("test", 2)):
+        (tmp_path / "a" / split).mkdir(parents=True)
+        for i in range(n):
+            np.savez(tmp_path / "a" / split / f"{i:02}.npz", x=np.full((i + 1, 2), i, np.uint8), y=i % 2)
+    dataset = NpzFolder(path=str(tmp_path / "a"))
+    assert dataset.arrays.x.dtype == torch.uint8 and dataset.steps == 12
+    assert [dataset.size(split) for split in SPLITS] == [12, 3, 2]
+    x, target = next(dataset.batches("validation", 3))
+    assert x[:, :, 0].sum(0).tolist() == [0, 2, 6] and target.tolist() == [0, 1, 0]
+
+
+def test_changed_files_are_other_data(tmp_path):
+    one = npz(tmp_path / "a", **CLASSES).sha256()
+    assert NpzFolder(path=str(tmp_path / "a")).sha256() == one
+    shutil.copytree(tmp_path / "a", tmp_path / "elsewhere")
+    assert NpzFolder(path=str(tmp_path / "elsewhere")).sha256() == one
+    assert npz(tmp_path / "a", **CLASSES).sha256() != one  # x is drawn anew
+
+
+def spoilt(where, value):
+    def x(n):
+        made = np.ones((n, 5, 3))
+        made[where] = value
+        return made
+
+    return x
+
+
+@pytest.mark.parametrize(
+    "arrays, problem",
+    [
+        ({**CLASSES, "x": spoilt((3, 2), np.nan)}, r"train\.npz: sequence 3: NaN or infinity in x at step 2"),
+        ({**CLASSES, "x": spoilt((3, 2), np.inf)}, r"train\.npz: sequence 3: NaN or infinity"),
+        ({"y": lambda n: np.arange(n + 1)}, r"train\.npz: x is \[20, 5, 3\] and y \[21\]"),
+        ({"y": lambda n: np.arange(n) - 1}, r"train\.npz: sequence 0: target -1"),
+        ({"y": lambda n: np.zeros((n, 4), int)}, r"train\.npz: sequence 0: 5 steps, but 4 targets"),
+        ({"y": lambda n: np.zeros((n, 5), int) - 2}, r"class -2: they begin at 0"),
+        ({"y": lambda n: np.zeros(n, int)}, "all of one class"),
+        (
+            {"y": lambda n: np.arange(n) + (n == 4) * 30},
+            r"test\.npz: class 33 in the test split, but train has none above",
+        ),
+        ({"y": lambda n: np.full((n, 1), np.nan)}, r"train\.npz: sequence 0: target \[nan\]"),
+        ({"y": lambda n: np.array(["a"] * n)}, r"train\.npz: y is <U1, not numbers"),
+        ({**CLASSES, "length": lambda n: np.full(n, 6)}, r"length is not one of 1 \.\.\. 5"),
+        ({**CLASSES, "x": lambda n: np.ones((n, 5))}, r"x is \[20, 5\] and y \[20\], where x is"),
+        ({**CLASSES, "x": lambda n: np.ones((n, 5, 3 + (n == 4)))}, r"test\.npz: sequence 0: x \[5, 4\] and y \[\]"),
+    ],
+)
+def test_npz_that_do_not_fit(arrays, problem, tmp_path):
+    dataset = npz(tmp_path / "a", **arrays)
+    with pytest.raises(UsageError, match=problem):
+        dataset.prepare()
+    assert not [path for path in (tmp_path / "cache" / "prepared").glob("*") if path.is_dir()]
+
+
+def test_npz_that_are_missing_or_broken(tmp_path):
+    with pytest.raises(UsageError, match="nowhere: no such folder"):
+        NpzFolder(path=str(tmp_path / "nowhere")).prepare()
+    dataset = npz(tmp_path / "a", **CLASSES)
+    whole = (tmp_path / "a" / "test.npz").read_bytes()
+    for content in (whole[:100], whole[: len(whole) // 2], b"<!DOCTYPE html>"):
+        (tmp_path / "a" / "test.npz").write_bytes(content)
+        with pytest.raises(UsageError, match=r"test\.npz: not an npz file of numbers, or truncated"):
+            dataset.prepare()
+    np.savez(tmp_path / "a" / "test.npz", x=np.ones(3))
+    with pytest.raises(UsageError, match=r"test\.npz: no y in it, only x"):
+        dataset.prepare()
+    np.savez(tmp_path / "a" / "test.npz", x=np.array([object()]), y=np.ones(1))
+    with pytest.raises(UsageError, match=r"test\.npz: not an npz file of numbers"):  # pickles are not opened
+        dataset.prepare()
+    (tmp_path / "a" / "test.npz").unlink()
+    with pytest.raises(UsageError, match=r"a: neither test\.npz nor a folder test with \.npz files in it"):
+        dataset.prepare()
+
+
+# --- ts
+
+HEADER = "# made\n@problemName X\n@timeStamps false\n@dimensions 2\n@classLabel true b a\n@data\n"
+DATA = "1,2,3:4,5,6:a\n7,8:9,10:b\n"
+
+
+def problem(folder, train=HEADER + DATA * 5, test=HEADER + DATA):
+    folder.mkdir(exist_ok=True)
+    (folder / "X_TRAIN.ts").write_text(train)
+    (folder / "X_TEST.ts").write_text(test)
+    return TimeSeriesArchive(path=str(folder))
+
+
+def test_ts_by_hand(tmp_path):
+    dataset = problem(tmp_path / "a")
+    assert (dataset.steps, dataset.inputs, dataset.outputs) == (3, 2, 2)
+    assert [dataset.size(split) for split in SPLITS] == [9, 1, 2]
+    x, target = next(dataset.batches("test", 9))
+    assert x.transpose(0, 1).tolist() == [[[1, 4], [2, 5], [3, 6]], [[7, 9], [8, 10], [0, 0]]]
+    assert target.tolist() == [1, 0]  # in the order of the header: b, a
+
+
+def test_ts_classes_may_be_called_anything(tmp_path):
+    header = HEADER.replace("true b a", "True banana True")
+    dataset = problem(tmp_path / "a", header + "1,2:3,4:True\n1,2:3,4:banana\n" * 5, header + "1,2:3,4:banana\n")
+    assert next(dataset.batches("test", 1)).target.tolist() == [0]
+
+
+def test_ts_with_a_number_to_say(tmp_path):
+    header = HEADER.replace("@classLabel true b a", "@targetlabel true")
+    dataset = problem(tmp_path / "a", header + "1,2:3,4:0.5\n" * 10, header + "1,2:3,4:1.5\n")
+    assert isinstance(dataset.task, Regression) and next(dataset.batches("test", 1)).target.tolist() == [[1.5]]
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (HEADER + "1,2,3:4,5,6:c\n", ':7: class "c", but the header lists b, a'),
+        (HEADER + "1,2,3:a\n", ":7: 1 dimensions where the header says 2"),
+        (HEADER + "1,2,3:4,5:a\n", r":7: dimensions of \[2, 3\] steps"),
+        (HEADER + "1,?,3:4,5,6:a\n", ":7: a missing value"),
+        (HEADER + "1,NaN,3:4,5,6:a\n", ":7: a missing value"),
+        (HEADER + "1,x,3:4,5,6:a\n", ":7: not a number"),
+        (HEADER.replace("@timeStamps false", "@timeStamps true"), ":6: series with time stamps are not read"),
+        (HEADER.replace("@dimensions", "@seriesLength 4\n@dimensions") + DATA, ":8: 3 steps where the header says 4"),
+        (HEADER.replace("@dimensions 2", "@dimensions x") + DATA, ":7: 2 dimensions where the header says x"),
+        (HEADER.replace("@problemName X", "@"), ": no sequence in it"),
+        (HEADER.replace("@classLabel true b a\n", "") + DATA, ":6: neither @classLabel nor @targetlabel"),
+        (HEADER.replace("@data\n", ""), ": truncated, or not a .ts file: no @data in it"),
+        ("<!DOCTYPE html>", ":1: not a .ts file: a header line begins with @"),
+        (HEADER, ": no sequence in it"),
+    ],
+)
+def test_ts_that_is_not_right(content, said, tmp_path):
+    with pytest.raises(UsageError, match=rf"X_TEST\.ts{said}"):
+        problem(tmp_path / "a", test=content).prepare()
+
+
+def test_ts_files_that_are_missing_or_too_many(tmp_path):
+    with pytest.raises(UsageError, match=r"no file NAME_TRAIN\.ts"):
+        TimeSeriesArchive(path=str(tmp_path)).prepare()
+    dataset = problem(tmp_path / "a")
+    shutil.copy(tmp_path / "a" / "X_TRAIN.ts", tmp_path / "a" / "Y_TRAIN.ts")
+    with pytest.raises(UsageError, match=r"holds more than one problem\n  name one of X_TRAIN\.ts, Y_TRAIN\.ts"):
+        dataset.prepare()
+    with pytest.raises(UsageError, match=r"Y_TEST\.ts: no such file"):
+        TimeSeriesArchive(path=str(tmp_path / "a" / "Y_TRAIN.ts")).prepare()
+    assert TimeSeriesArchive(path=str(tmp_path / "a" / "X_TRAIN.ts")).size("test") == 2
+    (tmp_path / "a" / "X_TRAIN.ts").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="not a text file"):
+        read_ts(tmp_path / "a" / "X_TRAIN.ts")
+    assert not math.isnan(float(TimeSeriesArchive.tiny().arrays.x.sum()))

@@ -1,0 +1,164 @@
+"""The two datasets of spikes from a cochlea model: bins by hand, packed files, broken files."""
+
+import gzip
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from tests.real_data import real
+from throughtime.datasets import fetch
+from throughtime.datasets.spiking_audio import HeidelbergDigits, SpeechCommands, made_words, write_words
+from throughtime.errors import UsageError
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """An empty source and cache."""
+    monkeypatch.setenv(fetch.DATA, str(tmp_path / "data"))
+    monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+# --- SHD and SSC
+
+
+def test_bins_by_hand():
+    dataset = HeidelbergDigits(steps=3, bin_ms=4.0)
+    times, units = np.array([0.0, 0.0039, 0.004, 0.0081, 0.0119, 0.012]), np.array([0, 0, 5, 699, 5, 1])
+    found = dataset.binned(times[::-1], units[::-1], "")  # in any order
+    assert found.shape == (3, 700) and found.sum() == 5  # the last spike is beyond the last bin
+    assert (found[0, 0], found[1, 5], found[2, 699], found[2, 5]) == (2, 1, 1, 1)
+
+
+def test_a_recording_without_spikes():
+    assert HeidelbergDigits(steps=3).binned(np.zeros(0), np.zeros(0, int), "").sum() == 0
+
+
+@pytest.mark.parametrize("values", ["counts", "spikes"])
+def test_what_is_written_is_read(values, tmp_path):
+    def make(folder):
+        made = [(np.array([0.001, 0.001, 0.005]), np.array([k, k, 69])) for k in range(8)]
+        paths = [folder / "shd_train.h5", folder / "shd_test.h5"]
+        for path in paths:
+            write_words(path, made, np.arange(8), speaker=np.arange(8) // 2)
+        return paths
+
+    dataset = HeidelbergDigits(steps=2, bin_ms=4.0, values=values).standing_in(make, units=70)
+    assert [dataset.arrays.splits[split].tolist() for split in SPLITS] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],  # what speakers 2 and 3 said
+        list(range(8, 16)),
+    ]
+    x, target = next(dataset.batches("validation", 9))
+    assert target.tolist() == [4, 5, 6, 7]
+    assert x[0].argmax(1).tolist() == [4, 5, 6, 7] and x[0].amax(1).tolist() == [2.0 if values == "counts" else 1.0] * 4
+    assert x[1, :, 69].tolist() == [1] * 4 and x[1].sum() == 4
+
+
+def test_official_splits_of_ssc():
+    dataset = SpeechCommands.tiny()
+    assert [dataset.size(split) for split in SPLITS] == [140, 35, 35]
+
+
+@pytest.mark.parametrize("packed", ["h5", "h5.gz", "h5.zip"])
+def test_files_packed_or_not_are_the_same_data(packed, source, monkeypatch, tmp_path):
+    unchecked = [fetch.DataFile(f.dataset, f.folder, f.name, None, None, also=f.also) for f in HeidelbergDigits.files]
+    monkeypatch.setattr(HeidelbergDigits, "files", tuple(unchecked))
+    monkeypatch.setattr(HeidelbergDigits, "units", 70)
+    for path in made_words(HeidelbergDigits, tmp_path):
+        to = source / path.name.replace("h5", packed)
+        if packed == "h5.zip":
+            with zipfile.ZipFile(to, "w") as out:
+                out.write(path, path.name)
+        else:
+            to.write_bytes(gzip.compress(path.read_bytes()) if packed == "h5.gz" else path.read_bytes())
+    dataset, tiny = HeidelbergDigits(steps=10, bin_ms=10.0), HeidelbergDigits.tiny()
+    assert dataset.sha256() == tiny.sha256()
+    assert torch.equal(next(dataset.batches("test", 30)).x, next(tiny.batches("test", 30)).x)
+    assert not list((source.parent / "cache").rglob("raw.h5"))
+
+
+def broken(path, change):
+    with h5py.File(path, "r+") as file:
+        change(file)
+
+
+def set_first(name, value):
+    def change(file):
+        file[name][0] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change, problem",
+    [
+        (set_first("labels", 20), r"label 20, where labels are 0 \.\.\. 19"),
+        (set_first("spikes/units", np.array([70] * 20, np.uint16)), "recording 0: a spike of channel 70, of 70"),
+        (set_first("spikes/times", np.array([-1] * 20, np.float16)), "recording 0: spikes without a time"),
+        (set_first("spikes/times", np.array([np.nan] * 20, np.float16)), "recording 0: spikes without a time"),
+        (set_first("spikes/times", np.array([0.1], np.float16)), "recording 0: spikes without a time"),
+        (lambda file: file.pop("extra/speaker"), 'no "extra/speaker" in it'),
+        (lambda file: file["labels"] and None, None),
+    ],
+)
+def test_broken_hdf5(change, problem, source, monkeypatch):
+    def make(folder):
+        paths = made_words(HeidelbergDigits, folder)
+        broken(paths[0], change)
+        return paths
+
+    dataset = HeidelbergDigits(steps=4).standing_in(make, units=70)
+    if problem is None:  # nothing was broken
+        assert dataset.size("test") == 20
+    else:
+        with pytest.raises(UsageError, match=problem):
+            dataset.size("test")
+
+
+def test_no_hdf5_and_half_of_one(tmp_path):
+    def make(content):
+        def make(folder):
+            paths = made_words(HeidelbergDigits, folder)
+            paths[1].write_bytes(content(paths[1].read_bytes()))
+            return paths
+
+        return make
+
+    for content in (lambda whole: b"<!DOCTYPE html>", lambda whole: whole[: len(whole) // 2]):
+        with pytest.raises(UsageError, match=r"shd_test\.h5: not an HDF5 file, or truncated"):
+            HeidelbergDigits(steps=4).standing_in(make(content), units=70).size("train")
+
+
+def test_urls_and_checksums_are_tonics():
+    from tonic.datasets import SHD, SSC
+
+    found = {
+        file.origin().urls[0]: file.origin().checksum
+        for kind in (HeidelbergDigits, SpeechCommands)
+        for file in kind.files
+    }
+    expected = {SHD.base_url + SHD.train_zip: SHD.train_md5, SHD.base_url + SHD.test_zip: SHD.test_md5}
+    expected |= {
+        SSC.base_url + f"ssc_{part}.h5.zip": getattr(SSC, f"{part}_md5") for part in ("train", "valid", "test")
+    }
+    assert found == {url: f"md5:{md5}" for url, md5 in expected.items()}
+
+
+def test_real_spikes_of_a_cochlea_model():
+    """60 real recordings in the same layout, with 70 channels and 10 classes."""
+    path = real("fsdd/fsdd_shd60_ch70.h5")
+    dataset = HeidelbergDigits(steps=100, bin_ms=10.0, values="counts").standing_in(
+        lambda folder: [path, path], units=70
+    )
+    assert [dataset.size(split) for split in SPLITS] == [40, 20, 60]
+    with h5py.File(path) as file:
+        spikes = [int((times < 1).sum()) for times in file["spikes/times"][:]]
+    x, target = next(dataset.batches("test", 60))
+    assert x.sum((0, 2)).tolist() == spikes and target.tolist() == sorted(target.tolist())

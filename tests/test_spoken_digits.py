@@ -1,0 +1,217 @@
+"""Spoken digits from wav files, as log-mel frames and as spikes, and the encoder of these."""
+
+import io
+import wave
+import zipfile
+
+import numpy as np
+import pydantic
+import pytest
+import torch
+
+from tests.real_data import real, real_source  # noqa: F401
+from throughtime.datasets import archive, fetch
+from throughtime.datasets.encoders import send_on_delta
+from throughtime.datasets.spoken_digits import FILES, PATTERN, RATE, SAMPLE, SPEAKERS, SpokenDigits, log_mel, samples
+from throughtime.errors import UsageError
+from throughtime.registry import DATASETS
+
+SPLITS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def source(tmp_path, monkeypatch):
+    """An empty source and cache."""
+    monkeypatch.setenv(fetch.DATA, str(tmp_path / "data"))
+    monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def nothing_is_left(source):
+    return not [path for path in (source.parent / "cache" / "prepared").glob("*") if path.is_dir()]
+
+
+# --- the encoder
+
+
+def test_send_on_delta_by_hand():
+    x = np.array([[0.0], [0.2], [0.5], [0.55], [0.3], [0.0], [0.0]])
+    spikes = send_on_delta(x, 0.2)
+    # b after each step: 0, 0.2, 0.4, 0.4, 0.4, 0.2, 0.0
+    assert spikes[:, 0].tolist() == [0, 1, 1, 0, 0, 0, 0]
+    assert spikes[:, 1].tolist() == [0, 0, 0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("delta", [0.05, 0.1, 0.3])
+def test_a_receiver_knows_a_slow_trace_to_delta(delta):
+    random = np.random.RandomState(0)
+    x = np.cumsum(random.uniform(-delta, delta, (500, 7)), axis=0)
+    up, down = np.split(send_on_delta(x, delta).astype(float), 2, axis=1)
+    b = delta * np.cumsum(up - down, axis=0)
+    assert np.abs(x - b).max() < delta * (1 + 1e-6)
+    assert not (up * down).any()
+
+
+def test_a_fast_trace_is_followed_by_delta_a_step():
+    spikes = send_on_delta(np.ones((6, 1)), 0.25)
+    assert spikes[:, 0].tolist() == [1, 1, 1, 1, 0, 0]
+
+
+# --- wav
+
+
+def wav(sound, rate=RATE, channels=1):
+    """The content of the wav file that holds these samples of 16 bit."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(sound.tobytes())
+    return content.getvalue()
+
+
+def test_samples_there_and_back():
+    sound = np.array([0, 1, -1, 2**15 - 1, -(2**15)], "<i2")
+    assert (samples(wav(sound), "") * 2**15).tolist() == sound.tolist()
+
+
+SOUND = np.full(800, 1000, "<i2")
+
+
+@pytest.mark.parametrize(
+    "content, problem",
+    [
+        (b"RIFF", "not a wav file"),
+        (b"<!DOCTYPE html>", "not a wav file"),
+        (wav(SOUND)[:30], "not a wav file"),
+        (wav(SOUND)[:-2], "truncated: 799 of 800 samples"),
+        (wav(SOUND[:0]), "truncated: 0 of 0 samples"),
+        (wav(SOUND, rate=16_000), "a wav file of 16000 Hz, 1 channels, 16 bit, where 8000 Hz"),
+        (wav(SOUND, channels=2), "a wav file of 8000 Hz, 2 channels"),
+    ],
+)
+def test_wav_that_is_not_right(content, problem):
+    with pytest.raises(UsageError, match=f"^here: {problem}"):
+        samples(content, "here")
+
+
+@pytest.mark.parametrize("frequency", [500, 1000, 2500])
+def test_a_sine_is_where_it_belongs_and_as_loud_as_it_is(frequency):
+    t = np.arange(RATE) / RATE
+    loud, soft = (log_mel(a * np.sin(2 * np.pi * frequency * t), 40, 90)[10] for a in (0.2, 0.02))
+    mel = 2595 * np.log10(1 + frequency / 700)  # the formula of O'Shaughnessy, near enough to Slaney's to find the band
+    assert abs(loud.argmax() - (mel / (2595 * np.log10(1 + 4000 / 700)) * 41 - 1)) < 4
+    # A fifth of full scale, 14 dB below, over bands of one to several of the transform's frequencies.
+    assert loud.max() == pytest.approx(1 + 20 * np.log10(0.2) / 80, abs=4 / 80)
+    assert loud.max() - soft.max() == pytest.approx(20 / 80, abs=1e-3)
+
+
+def test_silence_follows_a_short_recording_and_a_long_one_is_cut():
+    sound = np.sin(np.arange(RATE).astype(np.float32))
+    whole, short = log_mel(sound, 8, 98), log_mel(sound[:2000], 8, 98)
+    frames = 1 + (2000 - 256) // 80
+    assert (short[frames:] == 0).all() and np.allclose(short[:frames], whole[:frames], atol=1e-5)
+    assert np.allclose(log_mel(sound, 8, 10), whole[:10], atol=1e-5)
+
+
+# --- fsdd
+
+
+def made_recordings(folder):
+    """Write an archive of 120 short tones in the form of the real one; return its path."""
+    random = np.random.RandomState(0)
+    path = folder / FILES[0].name
+    with zipfile.ZipFile(path, "w") as out:
+        for i, speaker in enumerate(SPEAKERS):
+            for digit in range(10):
+                for index in (4, 5):
+                    t = np.arange(800 + random.randint(200)) / RATE
+                    tone = 0.3 * np.sin(2 * np.pi * (300 + 300 * digit + 20 * i) * t) + 0.01 * random.randn(len(t))
+                    out.writestr(f"recordings/{digit}_{speaker}_{index}.wav", wav((2**15 * tone).astype("<i2")))
+    return [path]
+
+
+def test_frames_are_kept_to_a_third_of_a_decibel_and_spikes_are_of_them():
+    frames = SpokenDigits(steps=8, bands=8).standing_in(made_recordings)
+    spikes = SpokenDigits(steps=8, bands=8, form="spikes", delta=0.2).standing_in(made_recordings)
+    assert frames.arrays.x.dtype == torch.uint8 and spikes.arrays.x.shape == (120, 8, 2)
+    x, z = (next(each.batches("test", 60)).x for each in (frames, spikes))
+    assert z.shape == (8, 60, 16) and set(z.unique().tolist()) == {0, 1}
+    up, down = z.split(8, dim=2)
+    b = 0.2 * (up - down).cumsum(0)
+    settled = (x - b).abs()[-1]
+    assert (settled < 0.2 + 1 / 255).float().mean() > 0.9
+
+
+def test_splits_of_fsdd():
+    official, speakers = (
+        SpokenDigits(steps=2, bands=4, split=split).standing_in(made_recordings) for split in ("official", "speakers")
+    )
+    # 10 digits, 6 speakers, recordings 4 (a test one) and 5.
+    assert [official.size(split) for split in SPLITS] == [54, 6, 60]
+    assert [speakers.size(split) for split in SPLITS] == [80, 20, 20]
+    for dataset in (official, speakers):
+        index = torch.cat([dataset.arrays.splits[split] for split in SPLITS])
+        assert sorted(index.tolist()) == list(range(120))
+    # Sorted by name: digit, speaker, index.
+    assert (speakers.arrays.splits["test"] % 12 // 2 == 5).all()
+    assert (speakers.arrays.splits["validation"] % 12 // 2 == 4).all()
+    assert (official.arrays.splits["test"] % 2 == 0).all()
+
+
+@pytest.mark.parametrize(
+    "name, content, problem",
+    [
+        ("recordings/3_anna_1.wav", wav(SOUND), r"3_anna_1\.wav is no recording of this dataset"),
+        ("recordings/hello.wav", wav(SOUND), r"hello\.wav is no recording of this dataset"),
+        ("recordings/3_theo_7.wav", wav(SOUND, rate=44_100), r"3_theo_7\.wav: a wav file of 44100 Hz"),
+        ("recordings/../3_theo_7.wav", wav(SOUND), "leads out of the archive"),
+    ],
+)
+def test_archive_with_a_wrong_recording(name, content, problem, source, monkeypatch):
+    (path,) = made_recordings(source)
+    with zipfile.ZipFile(path, "a") as out:
+        out.writestr(name, content)
+    (file,) = SpokenDigits.files
+    unchecked = fetch.DataFile(file.dataset, file.folder, file.name, None, None, file.inside)
+    monkeypatch.setattr(SpokenDigits, "files", (unchecked,))
+    with pytest.raises(UsageError, match=problem):
+        SpokenDigits(steps=4, bands=4).prepare()
+    assert nothing_is_left(source)
+
+
+def test_archive_that_is_not_fsdd(source):
+    made_recordings(source)
+    with pytest.raises(UsageError, match=r"fsdd_recordings\.zip: wrong checksum"):
+        SpokenDigits().prepare()
+
+
+def test_options_of_fsdd():
+    with pytest.raises(ValueError, match="delta would do nothing without form: spikes"):
+        SpokenDigits(delta=0.1)
+    for wrong in ({"bands": 3}, {"bands": 41}, {"form": "mfcc"}, {"steps": 0}):
+        with pytest.raises(pydantic.ValidationError):
+            DATASETS["fsdd"].checked(wrong)
+
+
+def test_no_mel_band_is_empty():
+    for bands in range(4, 41):  # librosa warns of one, and a warning is an error here
+        log_mel(np.zeros(800, np.float32), bands, 4)
+
+
+def test_the_sample_that_ships_is_part_of_the_real_data():
+    dataset = SpokenDigits.tiny()
+    assert dataset.licence == "CC BY-SA 4.0"
+    assert dataset.arrays.target.long().bincount().tolist() == [4] * 10
+    ours = dict(archive.read(SAMPLE, PATTERN))
+    theirs = dict(archive.read(real("fsdd/fsdd_recordings.zip"), PATTERN))
+    assert ours.items() <= theirs.items()
+
+
+def test_real_fsdd(real_source):  # noqa: F811
+    real("fsdd/fsdd_recordings.zip")
+    dataset = SpokenDigits(steps=3, bands=4)
+    assert [dataset.size(split) for split in SPLITS] == [2430, 270, 300]
+    assert dataset.arrays.target.long().bincount().tolist() == [300] * 10
