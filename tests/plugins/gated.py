@@ -24,7 +24,7 @@ class Gated(BPTT):
     def learn(self, x, target, t):
         self.seen += 1
         if self.seen == self.batches:
-            with open(f"{self.gate}.begun", "a") as file:
+            with Path(f"{self.gate}.begun").open("a") as file:
                 file.write(f"{os.getpid()}\n")
             while Path(self.gate).exists():
                 time.sleep(0.02)

@@ -1,0 +1,23 @@
+"""Two results folders hold the same runs with the same numbers, times apart; exits with 1 and says what differs."""
+
+from __future__ import annotations
+
+import sys
+
+from throughtime.rerun import differences
+from throughtime.store import Store
+
+
+def main(one: str, other: str) -> int:
+    before, now = ({s.record.label: s for s in Store(folder).records()} for folder in (one, other))
+    wrong = [f"{label}: only in one of them" for label in before.keys() ^ now.keys()]
+    for label in before.keys() & now.keys():
+        wrong += [
+            f"{label}: {d.what}: {d.before} -> {d.now}" for d in differences(before[label], now[label]) if d.counts
+        ]
+    print("\n".join(wrong) if wrong else f"{len(now)} runs, the same numbers")
+    return bool(wrong) or not now
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,128 @@
+"""What tests of engines share: a sweep of a few tiny runs in this process, and waiting for something to happen."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from throughtime.engines.base import Engine
+from throughtime.engines.local import LocalEngine
+from throughtime.limits import Limits
+from throughtime.plan import plan, to_run
+from throughtime.progress import PlainProgress
+from throughtime.registry import ALGORITHMS, load_plugin
+from throughtime.rerun import differences
+from throughtime.runner import Runner
+from throughtime.store import Store, Stored
+from throughtime.suite import load_suite
+
+GATED = Path(__file__).parent / "plugins" / "gated.py"
+GATED_RULE = "{{name: gated, gate: '{gate}'}}"
+SUITE = """
+suite: far
+summary: Runs for tests of engines.
+rules: [{rule}]
+neurons: [lif]
+networks: [{{name: recurrent, hidden: [4]}}]
+datasets: [{{name: digits, steps: 8}}]
+replicates: {replicates}
+passes: [{passes}]
+training: {{epochs: 2, batch: 128}}
+scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
+"""
+
+
+class Sweep:
+    """A suite of one rule, its results in a folder.
+
+    Args:
+        folder: for the suite, a copy of the plugin, and results.
+        rule: as the suite has it; `{gate}` stands for the path of a file.
+        plugin: that the rule comes from.
+    """
+
+    def __init__(
+        self, folder: Path, rule: str, passes: str = "train", replicates: int = 1, plugin: Path = GATED
+    ) -> None:
+        self.folder, self.gate = folder, folder / "gate"
+        self.plugin = folder / plugin.name
+        shutil.copyfile(plugin, self.plugin)
+        load_plugin(self.plugin)
+        self.suite = folder / "far.yaml"
+        self.suite.write_text(SUITE.format(rule=rule.format(gate=self.gate), replicates=replicates, passes=passes))
+        self.said: list[str] = []
+
+    def planned(self, results: str):
+        return plan(load_suite(self.suite).expand("tiny"), Store(self.folder / results))
+
+    def run(self, engine: Engine, results: str = "results", planned=None, rerun="none") -> list[Stored]:
+        """Make the runs that have no record; return all records, in order of the replicates."""
+        store, planned = Store(self.folder / results), planned or self.planned(results)
+
+        class Progress(PlainProgress):
+            show = lambda _, line: self.said.append(line)  # noqa: E731
+
+        Runner(store, ["throughtime"], engine, Progress(sys.stderr)).run(planned, to_run(planned, rerun))
+        return store.records()
+
+    def begun(self) -> list[int]:
+        """Processes that came to the gate."""
+        path = Path(f"{self.gate}.begun")
+        return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+    def forget(self) -> None:
+        """Take the plugin's components out of the registry again."""
+        for name in [n for n, c in ALGORITHMS._components.items() if c.origin == str(self.plugin)]:
+            del ALGORITHMS._components[name]
+        for name in [n for n in sys.modules if n.startswith(f"throughtime_plugin_{self.plugin.stem}")]:
+            del sys.modules[name]
+
+
+@functools.cache
+def made_here(base: Path) -> list[Stored]:
+    """The records of two runs of the gated rule, made one after the other in processes of this machine; once."""
+    folder = base / "here"
+    folder.mkdir()
+    sweep = Sweep(folder, GATED_RULE, replicates=2)
+    try:
+        return sweep.run(LocalEngine([str(sweep.plugin)], Limits(), 1, sweep.said.append))
+    finally:
+        sweep.forget()
+
+
+def counting(before: list[Stored], now: list[Stored]) -> list[str]:
+    """What two lists of records differ in, times and the like apart."""
+    assert [s.record.label for s in before] == [s.record.label for s in now]
+    found = [d for one, other in zip(before, now, strict=True) for d in differences(one, other)]
+    return [f"{d.what}: {d.before} -> {d.now}" for d in found if d.counts]
+
+
+def wait_for(look: Callable[[], object], seconds: float = 60) -> object:
+    """Look until something is seen; return it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if seen := look():
+            return seen
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s")
+
+
+def meanwhile(do: Callable[[], None]) -> threading.Thread:
+    """Do something beside the sweep."""
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    return thread
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
