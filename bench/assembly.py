@@ -9,10 +9,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from throughtime.files import LOG, read_position
 from throughtime.machine import git_state, machine, versions
 from throughtime.pass_result import PassResult
 from throughtime.plan import Planned
-from throughtime.record import Failure, Measure, Record, read_position
+from throughtime.record import Failure, Measure, Record
 from throughtime.spec import PASSES, Pass, RunSpec
 
 LOG_TAIL_LINES, LOG_TAIL_BYTES = 20, 20_000
@@ -116,7 +117,7 @@ def _told(result: PassResult, name: Pass, folder: Path) -> Failure:
         at = read_position(folder)
         where = f"epoch {at['epoch']}, update {at['update']}" if at else "before the first update"
     failure = result.failure or Failure(reason=result.status)
-    return failure.model_copy(update={"where": where, "log_tail": _tail(folder / "log")})
+    return failure.model_copy(update={"where": where, "log_tail": _tail(folder / LOG)})
 
 
 def _tail(log: Path) -> list[str]:

@@ -6,10 +6,7 @@ It holds plain values and tensors alone, and is read as such: a file that holds 
 from __future__ import annotations
 
 import io
-import os
 import zipfile
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +16,6 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.rule_state import kept, put_back
 from throughtime.training import Updater, cuda_devices
 
-CHECKPOINT = "checkpoint.pt"
 """The file's name in a run's folder."""
 
 
@@ -89,23 +85,3 @@ def unpacked(data: bytes) -> dict[str, Any]:
     if not isinstance(contents, dict):
         raise DamagedError("not a checkpoint")
     return contents
-
-
-def replace_file(path: Path, data: bytes, sync: Callable[[int], None] = os.fsync) -> None:
-    """Write a file so that a reader sees the old one, the new one, or none.
-
-    Args:
-        sync: has the file's bytes on disk before it gets its name; where a kill may lose them, nothing need be done.
-
-    Raises:
-        OSError: it cannot be written; the old one is still there.
-    """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with scratch.open("wb") as file:
-            file.write(data)
-            file.flush()
-            sync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

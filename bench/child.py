@@ -14,12 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from throughtime.errors import first_line
+from throughtime.errors import UsageError, first_line
+from throughtime.files import LOG, write_whole
 from throughtime.machine import machine, versions
 from throughtime.pass_result import PassResult
 from throughtime.passes import run_pass
 from throughtime.plan import code_of
-from throughtime.record import Failure, Status, write_whole
+from throughtime.record import Failure, Status
 from throughtime.registry import load_plugin
 from throughtime.spec import Pass, RunSpec
 from throughtime.training import DivergedError, StoppedError
@@ -44,16 +45,16 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, (lambda *_: stop.set()) if name == "train" else signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _log_to(folder / "log")
+    _log_to(folder / LOG)
     print(f"-- {name} pass", flush=True)
     try:
         for plugin in plugins:
             load_plugin(plugin)
         run = RunSpec.model_validate(spec)
-        if code_of(run) == code:
-            result = run_pass(name, run, folder, stop.is_set)
+        if void := _other_code(run, code):
+            result = PassResult(status="error", void=void)
         else:
-            result = PassResult(status="error", void="the code changed while the sweep ran")
+            result = run_pass(name, run, folder, stop.is_set)
     except StoppedError as stopped:
         print(stopped, flush=True)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -70,6 +71,14 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
         )
     result = result.model_copy(update={"seconds": time.perf_counter() - start})
     write_whole(folder / f"{name}.json", result.model_dump_json())
+
+
+def _other_code(run: RunSpec, code: dict[str, str]) -> str | None:
+    """Why the code here is not what was planned; None: it is."""
+    try:
+        return None if code_of(run) == code else "the code changed while the sweep ran"
+    except UsageError as error:
+        return f"the code here is not what was planned: {error.what}"
 
 
 def status_of(error: Exception) -> Status:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from throughtime.engines.base import Work
-from throughtime.record import Record, read_position
+from throughtime.files import read_position
+from throughtime.record import Record
 from throughtime.spec import Pass, RunSpec
 from throughtime.terminal import duration
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
 SHOWN = (("accuracy", "accuracy", 1, ""), ("mse", "mse", 1, ""), ("peak_process_bytes", "peak", 2**20, " MiB"))
 """Measure, its name in a line of progress, the unit it is shown in."""
+
+
+HANDS = 4
+"""Passes at work that are shown; a cluster has hundreds."""
 
 
 class Progress(ABC):
@@ -79,7 +84,8 @@ class TerminalProgress(Progress):
         self._status.start()
 
     def running(self, in_hand: Sequence[Work]) -> None:
-        hands = "   ".join(_hand(work) for work in in_hand)
+        hands = "   ".join(_hand(work) for work in in_hand[:HANDS])
+        hands += f"   and {len(in_hand) - HANDS} more" if len(in_hand) > HANDS else ""
         self._status.update(f"{self.done}/{self.total} runs   {hands}   {self._left()}")
 
     def show(self, line: str) -> None:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 
 from throughtime.errors import UsageError
+from throughtime.files import write_whole
 from throughtime.spec import RunSpec
 
 SCHEMA = 1
@@ -100,23 +100,6 @@ class Record(pydantic.BaseModel):
         return self.failure.reason if self.failure else ""
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one, the new one, or none: temp file, flush to disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError as error:
-        # A full disk is told of without the name of the file.
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 def write_record(record: Record, folder: Path) -> Path:
     """Write `record.json` into the run's folder, whole or not at all."""
     path = folder / "record.json"
@@ -145,12 +128,3 @@ def _refusal(text: bytes, error: pydantic.ValidationError, path: Path) -> UsageE
         return UsageError(f"not a record of schema {SCHEMA}", where=str(path))
     first = error.errors()[0]
     return UsageError(f"not a record: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=str(path))
-
-
-def read_position(folder: Path) -> dict[str, float] | None:
-    """What a training pass last wrote of where it is: epoch, epochs, update, sequences, seconds; None: nothing yet."""
-    try:
-        found = json.loads((folder / "position.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None

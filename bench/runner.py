@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from throughtime.assembly import assemble, pass_file, read_result, skipped, was_ok
 from throughtime.engines.base import Engine, Work
 from throughtime.errors import UsageError
+from throughtime.files import CHECKPOINT, CURVE, LOG, POSITION
 from throughtime.journal import Journal
 from throughtime.plan import Planned
 from throughtime.progress import Progress
@@ -106,7 +107,7 @@ class Runner:
     def _take_up(self, before: Path, folder: Path) -> None:
         """Copy what a training that was cut short can go on from."""
         folder.mkdir(parents=True)
-        for name in ("curve.jsonl", "log", "checkpoint.pt") if (before / "checkpoint.pt").exists() else ():
+        for name in (CURVE, LOG, CHECKPOINT) if (before / CHECKPOINT).exists() else ():
             shutil.copyfile(before / name, folder / name)
 
     def _drain(self, work: Sequence[Work], exclusive: bool) -> None:
@@ -148,9 +149,9 @@ class Runner:
         write_record(record, folder)
         for name in PASSES:
             pass_file(folder, name).unlink(missing_ok=True)
-        (folder / "position.json").unlink(missing_ok=True)
+        (folder / POSITION).unlink(missing_ok=True)
         if record.status not in CONTINUED:
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
         self.store.publish(record.spec.suite, record.id)
         self._tell(record)
 

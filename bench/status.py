@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 
 from throughtime.errors import UsageError
-from throughtime.record import read_position
+from throughtime.files import read_position
 from throughtime.store import JOURNAL, WORK, Store
 from throughtime.terminal import duration
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from throughtime.errors import UsageError
+from throughtime.files import CURVE
 from throughtime.record import Record, read_record
 from throughtime.uncollected import uncollected
 
@@ -153,7 +154,7 @@ def make_of(record: Record) -> str:
 
 def read_curve(folder: Path) -> list[dict[str, float]]:
     """The learning curve beside a record: one row an epoch, up to a line cut short by a kill or damaged since."""
-    path = folder / "curve.jsonl"
+    path = folder / CURVE
     if not path.exists():
         return []
     rows: list[dict[str, float]] = []

@@ -19,10 +19,11 @@ from torch import Tensor
 from throughtime.algorithms.base import LearningRule, Observation
 from throughtime.alignment import alignment_in_training, curve_keys, measures
 from throughtime.build import Built, build
-from throughtime.checkpoint import CHECKPOINT, packed, replace_file, restore, state_of, unpacked
+from throughtime.checkpoint import packed, restore, state_of, unpacked
 from throughtime.clock import Clock
 from throughtime.datasets.base import Batch, Split
 from throughtime.errors import first_line
+from throughtime.files import CHECKPOINT, CURVE, POSITION, write_whole
 from throughtime.record import Measure
 from throughtime.seeds import stream
 from throughtime.spec import RunSpec
@@ -37,7 +38,6 @@ from throughtime.training import (
     started,
 )
 
-POSITION = "position.json"
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints: what a kill can cost."""
 POSITION_SECONDS = 1.0
@@ -130,7 +130,7 @@ class Trainer:
         self._began = time.perf_counter()
         self._kept_at, self._placed_at = time.monotonic(), -math.inf
         self._told_of_failure = False
-        self._curve = folder / "curve.jsonl"
+        self._curve = folder / CURVE
         for name in (CHECKPOINT, POSITION):
             for scratch in folder.glob(f".{name}.*.tmp"):
                 scratch.unlink()  # of a process that was killed as it wrote
@@ -289,7 +289,7 @@ class Trainer:
             contents = packed(self._contents())
             with self._curve.open("rb+") as curve:
                 os.fsync(curve.fileno())  # no checkpoint knows of a row that a crash of the machine can lose
-            replace_file(self.folder / CHECKPOINT, contents)
+            write_whole(self.folder / CHECKPOINT, contents)
         # No memory, no space, a rule that keeps an open file: training is not to end with it.
         except Exception as error:
             if not self._told_of_failure:
@@ -339,4 +339,4 @@ class Trainer:
             "seconds": self._seconds(),
         }
         with contextlib.suppress(OSError):
-            replace_file(self.folder / POSITION, json.dumps(position).encode(), sync=lambda _: None)
+            write_whole(self.folder / POSITION, json.dumps(position), lasting=False)

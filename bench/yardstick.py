@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import torch
 
 from throughtime.datasets.fetch import cache
+from throughtime.files import write_whole
 from throughtime.machine import machine
-from throughtime.record import write_whole
 from throughtime.timing import Others, spread
 
 SECONDS, COPYING = 0.5, 0.1

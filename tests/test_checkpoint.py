@@ -13,8 +13,8 @@ import torch
 from tests.test_training import component
 from throughtime import passes, trainer
 from throughtime.build import build
-from throughtime.checkpoint import CHECKPOINT, unpacked
-from throughtime.record import read_position
+from throughtime.checkpoint import unpacked
+from throughtime.files import CHECKPOINT, read_position
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.spec import RunSpec, Training
 from throughtime.store import read_curve

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import pickle
 import zipfile
@@ -17,7 +16,8 @@ from tests.test_checkpoint import spec, stop, train, uninterrupted
 from throughtime import passes, trainer
 from throughtime.algorithms.bptt import BPTT
 from throughtime.build import build
-from throughtime.checkpoint import CHECKPOINT, DamagedError, packed, replace_file, unpacked
+from throughtime.checkpoint import DamagedError, packed, unpacked
+from throughtime.files import CHECKPOINT
 from throughtime.store import read_curve
 
 # --- that cannot be used
@@ -118,10 +118,10 @@ def test_a_full_disk_is_told_of_once_and_ends_nothing(tmp_path, monkeypatch, cap
     run = spec()
     whole, _ = uninterrupted(run, tmp_path / "whole")
 
-    def full(path: Path, data: bytes, sync: object = None) -> None:
+    def full(path: Path, content: object, lasting: bool = True) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(trainer, "replace_file", full)
+    monkeypatch.setattr(trainer, "write_whole", full)
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
     assert whole.differs(train(run, tmp_path)) == []
     assert capsys.readouterr().out == "no checkpoint, training goes on: [Errno 28] No space left on device\n"
@@ -144,17 +144,3 @@ def test_a_rule_that_cannot_be_kept_is_told_of_once_and_trains(tmp_path, monkeyp
     said = capsys.readouterr().out
     assert said.startswith("no checkpoint, training goes on: `log` of the rule (TextIOWrapper) cannot be kept")
     assert said.count("\n") == 1 and not (tmp_path / CHECKPOINT).exists()
-
-
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "position.json"
-    replace_file(path, b"1")
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "full")
-
-    with pytest.raises(OSError):
-        replace_file(path, b"2", full)
-    assert path.read_bytes() == b"1" and list(tmp_path.iterdir()) == [path]
-    replace_file(path, b"3")
-    assert json.loads(path.read_bytes()) == 3

@@ -12,8 +12,8 @@ from tests.sweeps import GATED_RULE, Sweep, alive, counting, made_here, meanwhil
 from throughtime.assembly import read_result
 from throughtime.engines.base import Work
 from throughtime.errors import UsageError
+from throughtime.files import write_whole
 from throughtime.limits import Limits
-from throughtime.record import write_whole
 
 submitit = pytest.importorskip("submitit", reason="the extra [cluster] is not installed")
 

@@ -2,13 +2,14 @@
 
 import json
 import math
+import os
 
 import pydantic
 import pytest
 
-from throughtime import record as record_module
 from throughtime.errors import UsageError
-from throughtime.record import Failure, Measure, Record, read_record, write_record, write_whole
+from throughtime.files import write_whole
+from throughtime.record import Failure, Measure, Record, read_record, write_record
 from throughtime.spec import ComponentSpec, RunSpec, Training
 from throughtime.store import Store, read_curve
 
@@ -123,7 +124,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     if fails == "fsync":
-        monkeypatch.setattr(record_module.os, "fsync", full)
+        monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(type(path), "replace", full)
     with pytest.raises(OSError, match="No space left"):

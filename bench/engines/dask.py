@@ -22,6 +22,7 @@ from throughtime.engines.base import Engine, Work
 from throughtime.engines.remote import Files, Job, Jobs, kept, make_pass, settle, show, take
 from throughtime.engines.watched import GRACE_SECONDS
 from throughtime.errors import UsageError, first_line
+from throughtime.files import POSITION
 from throughtime.limits import Limits
 from throughtime.spec import PASSES
 
@@ -273,7 +274,7 @@ def on_worker(job: Job, files: Files, key: str, topic: str) -> Files:
 
     def tell(folder: Path) -> None:
         nonlocal shown, next_look
-        position = folder / "position.json"
+        position = folder / POSITION
         if time.monotonic() > next_look and position.exists() and (now := position.read_text("utf-8")) != shown:
             shown, next_look = now, time.monotonic() + TELL_SECONDS
             worker.log_event(topic, {"key": key, "position": now})

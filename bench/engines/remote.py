@@ -29,13 +29,14 @@ from throughtime.engines.base import Work
 from throughtime.engines.local import MACHINE_LOCK
 from throughtime.engines.watched import Watched
 from throughtime.errors import UsageError
+from throughtime.files import CHECKPOINT, CURVE, LOG, POSITION, write_whole
 from throughtime.limits import Limits
 from throughtime.pass_result import PassResult
-from throughtime.record import Failure, Status, write_whole
+from throughtime.record import Failure, Status
 from throughtime.spec import PASSES, Pass
 
-JOB, LOG = "job.json", "log"
-GROWING = ("checkpoint.pt", "curve.jsonl", "position.json")
+JOB = "job.json"
+GROWING = (CHECKPOINT, CURVE, POSITION)
 """What a training pass goes on from, and leaves for the next attempt."""
 LOG_BYTES = 2**20
 """Of a pass's log, the end that is kept."""
@@ -101,7 +102,7 @@ class Jobs:
 
 def kept(name: Pass, folder: Path) -> Files:
     """Of a run's folder, what a training goes on from; nothing for other passes, or where there is no checkpoint."""
-    return _read(folder, GROWING) if name == "train" and (folder / "checkpoint.pt").exists() else {}
+    return _read(folder, GROWING) if name == "train" and (folder / CHECKPOINT).exists() else {}
 
 
 def left(name: Pass, folder: Path) -> Files:
@@ -125,27 +126,23 @@ def take(name: Pass, files: Files, folder: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    from throughtime.checkpoint import replace_file  # imports torch, which a runner has when it comes here
-
     folder.mkdir(parents=True, exist_ok=True)
     for file in GROWING if name == "train" else ():
         if file in files:
-            replace_file(folder / file, files[file])
+            write_whole(folder / file, files[file])
         else:
             (folder / file).unlink(missing_ok=True)
     with (folder / LOG).open("ab") as log:
         log.write(files.get(LOG, b""))
     result = pass_file(folder, name)
     if result.name in files:
-        replace_file(result, files[result.name])
+        write_whole(result, files[result.name])
 
 
 def show(folder: Path, position: str) -> None:
     """Say in the run's folder where a training is; for whoever looks, and nothing is lost without."""
-    from throughtime.checkpoint import replace_file
-
     with suppress(OSError):
-        replace_file(folder / "position.json", position.encode(), sync=lambda _: None)
+        write_whole(folder / POSITION, position, lasting=False)
 
 
 def settle(folder: Path, name: Pass, status: Status, reason: str) -> None:

@@ -30,8 +30,9 @@ from throughtime.engines.remote import JOB, Jobs, attend, kept, lay_out, left, s
 from throughtime.engines.slurm_file import load_settings, require_slurm
 from throughtime.engines.watched import GRACE_SECONDS
 from throughtime.errors import UsageError, first_line
+from throughtime.files import POSITION, write_whole
 from throughtime.limits import Limits
-from throughtime.record import Status, write_whole
+from throughtime.record import Status
 from throughtime.spec import PASSES
 
 FOLDER = ".slurm"
@@ -208,9 +209,9 @@ class SlurmEngine(Engine):
             return False
         state = self._state(one)
         if not self._has_left(one):
-            if "position.json" in _names(one.folder):
+            if POSITION in _names(one.folder):
                 with suppress(OSError):
-                    show(one.work.folder, (one.folder / "position.json").read_text(encoding="utf-8"))
+                    show(one.work.folder, (one.folder / POSITION).read_text(encoding="utf-8"))
             if state in LOST:
                 return self._lost(one, state)
             if state not in ENDED:

@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from throughtime.assembly import pass_file
+from throughtime.files import write_whole
 from throughtime.limits import Limits, resident_bytes
 from throughtime.machine import machine, versions
 from throughtime.pass_result import PassResult
-from throughtime.record import Failure, Status, write_whole
+from throughtime.record import Failure, Status
 from throughtime.spec import Pass
 
 GRACE_SECONDS = 10.0
