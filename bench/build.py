@@ -9,6 +9,7 @@ import torch
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Dataset
+from throughtime.device import on_device, require
 from throughtime.networks.base import Network
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.seeds import stream
@@ -24,7 +25,14 @@ class Built(NamedTuple):
 
 
 def build(spec: RunSpec) -> Built:
-    """Make dataset, network and rule; the weights come from the `weights` stream of the run's replicate."""
+    """Make dataset, network and rule; the weights come from the `weights` stream of the run's replicate.
+
+    They are drawn on the processor and then moved, so that a run starts from the same weights on every device.
+
+    Raises:
+        UsageError: the spec's device is not here.
+    """
+    require(spec.device)
     dataset = DATASETS[spec.dataset.name].factory(**spec.dataset.options)
     torch.manual_seed(stream(spec.seed, "weights", spec.replicate))
     network = NETWORKS[spec.network.name].factory(
@@ -34,4 +42,4 @@ def build(spec: RunSpec) -> Built:
         **spec.network.options,
     )
     rule = ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
-    return Built(dataset, network, rule)
+    return Built(on_device(dataset, spec.device), network.to(spec.device), rule)

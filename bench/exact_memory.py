@@ -40,6 +40,8 @@ class ExactMemory(NamedTuple):
     """By owner, with the input in memory as a whole; the sum is the peak."""
     streamed: int
     """The peak if each window's input is there only while the rule has it."""
+    operations: int
+    """Of the batch, forward and backward."""
 
     @property
     def peak(self) -> int:
@@ -68,7 +70,7 @@ def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
 
         live.look_at, live.look = at, look
         again = _learn(live, built.rule, batch, update)
-        live.look = None
+        live.look, operations = None, live.operations
         if again != (peak, at) or (at and sum(owned.values()) != peak):
             raise NotRepeatableError(f"peak of {peak} bytes at operation {at}, then of {again[0]} at {again[1]}")
         streamed, _ = _learn(live, built.rule, batch, update, hand=Tensor.clone)
@@ -76,7 +78,8 @@ def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
     owned = {"input": _bytes([batch.x, batch.target]), "parameters": parameters} | owned
     if live.uncounted:
         raise NotRepeatableError(f"{live.uncounted} operations made memory that no storage shows")
-    return ExactMemory({owner: owned.get(owner, 0) for owner in OWNERS}, parameters + _bytes([batch.target]) + streamed)
+    by_owner = {owner: owned.get(owner, 0) for owner in OWNERS}
+    return ExactMemory(by_owner, parameters + _bytes([batch.target]) + streamed, operations)
 
 
 def _learn(

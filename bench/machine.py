@@ -15,15 +15,16 @@ import psutil
 RECORDED_VERSIONS = ("throughtime", "torch", "torchvision", "numpy", "scikit-learn")
 
 
-def machine(threads: int, denormals_flushed: bool | None) -> dict[str, Any]:
-    """Processor, cores, memory, system; how many threads a run was given and whether it flushed denormals to zero."""
+def machine(threads: int, denormals_flushed: bool | None, device: str = "cpu") -> dict[str, Any]:
+    """Processor, cores, memory, system; how many threads a run was given, the device that did its work, and whether it
+    flushed denormals to zero."""
     return {
         "processor": _processor(),
         "cores": psutil.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "system": platform.platform(),
         "threads": threads,
-        "device": "cpu",
+        "device": device,
         "denormals_flushed": denormals_flushed,
     }
 

@@ -2,51 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
-import pydantic
 import torch
 
-from throughtime import activity, exact_memory, floor, process_memory
+from throughtime import activity, allocator, exact_memory, floor, process_growth
 from throughtime.build import Built, build
 from throughtime.clock import Clock
-from throughtime.datasets.base import Batch
+from throughtime.device import name_of
 from throughtime.energy import Energy
-from throughtime.record import Failure, Measure, Status
+from throughtime.machine import machine, versions
+from throughtime.one_batch import learn_finite, one_batch
+from throughtime.pass_result import PassResult
+from throughtime.record import Measure
 from throughtime.seeds import stream
 from throughtime.spec import Pass, RunSpec
 from throughtime.timing import timed
-from throughtime.training import DivergedError, Updater, finite, learn_batch, started, train
+from throughtime.trainer import Trainer, never
+from throughtime.training import finite, started
 
 
-class PassResult(pydantic.BaseModel):
-    """What a pass leaves for the runner: written by the child as `<pass>.json`, whole or not at all."""
+def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[], bool] = never) -> PassResult:
+    """Train and test, in a folder from which another process can go on.
 
-    status: Status = "ok"
-    failure: Failure | None = None
-    measures: dict[str, Measure] = {}
-    metric: str | None = None
-    phases: dict[str, float] = {}
-    seconds: float = 0.0
-    """Wall time of the pass, from the start of its process to the end of its work."""
-    denormals_flushed: bool | None = None
-    contended: bool | None = None
-    dataset_sha256: str | None = None
-    remark: str | None = None
-    """What the rule has tables say beside these numbers."""
-
-
-def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
-    """Train and test; the curve grows in `curve.jsonl` line by line, so that a kill loses no epoch."""
-    start = time.perf_counter()
-    with (folder / "curve.jsonl").open("w", encoding="utf-8") as curve, Energy() as energy:
-        trained = train(spec, built, lambda row: _append(curve, row))
-    seconds = time.perf_counter() - start
+    Raises:
+        StoppedError: `stopping` was true.
+    """
+    with Energy() as energy:
+        trainer = Trainer(spec, built, folder, stopping)
+        trained = trainer.train()
+    built = trainer.built
+    if trained.continued:
+        energy.joules, energy.missing = None, "training was continued: what went before is not counted"
     task = built.dataset.task
     unit, n = task.unit, built.dataset.size("test")
     measures = {
@@ -69,7 +58,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
             missing="these cells do not spike" if trained.final.firing_rate is None else None,
         ),
         "training_time": Measure(
-            value=seconds, unit="second", method="whole training pass; other runs may share the machine"
+            value=trained.seconds, unit="second", method="whole training pass; other runs may share the machine"
         ),
     }
     for name, seen in trained.observations.items():
@@ -80,15 +69,19 @@ def train_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     measures |= trained.aligned | activity.measure(built.network, built.dataset)
     measures["energy"] = energy.measure()
     return PassResult(
-        measures=measures, metric=task.metric, phases=trained.phases, dataset_sha256=built.dataset.sha256()
+        measures=measures,
+        metric=task.metric,
+        phases=trained.phases,
+        continued=trained.continued,
+        dataset_sha256=built.dataset.sha256(),
     )
 
 
 def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     """Time training on one batch again and again, warmed up, with the machine to itself; then what it could cost."""
     clock = Clock()
-    batch, update = _one_batch(spec, built), started(spec, built, built.dataset.steps, clock)
-    timing = timed(lambda: _learn_finite(built, batch, update), clock)
+    batch, update = one_batch(spec, built), started(spec, built, built.dataset.steps, clock)
+    timing = timed(lambda: learn_finite(built, batch, update), clock)
     steps, sequences = batch.x.shape[:2]
     warming = "; it still got faster" if timing.still_warming else ""
     method = (
@@ -111,83 +104,47 @@ def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     for phase, seconds in timing.phases.items():
         what = f"of each repeat spent in {phase}; {method}"
         measures[f"wall_time.{phase}"] = measure(statistics.median(seconds) / sequences, "second a sequence", what)
+    measures["compile_time"] = Measure(
+        value=None, unit="second", method="before the warm-up", missing="nothing is compiled"
+    )
     measures |= floor.measures(built.rule, built.network, spec.training, sequences, steps, median)
     return PassResult(measures=measures, contended=timing.contended)
 
 
 def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
-    """Growth of the process's peak while it trains on two batches, over the level with model and input in memory."""
-    unit, method = "byte", "VmHWM after a reset, over VmRSS with model and input batch loaded; two batches"
-    reason = process_memory.available()
-    if reason:
-        return PassResult(
-            measures={"peak_process_bytes": Measure(value=None, unit=unit, method=method, missing=reason)}
-        )
-    batch = _one_batch(spec, built)
-    # Code and library buffers that any training touches must not count: warm up on a twin that is then thrown away.
-    twin = build(spec)
-    few = Batch(batch.x[:2, :2].contiguous(), batch.target[:2])
-    _learn_finite(twin, few, started(spec, twin, 2, Clock()))
-    del twin, few
-    process_memory.give_back_freed()
-    process_memory.reset_peak()
-    level = process_memory.resident_bytes()
-    update = started(spec, built, built.dataset.steps, Clock())
-    for _ in range(2):
-        _learn_finite(built, batch, update)
-    growth = process_memory.peak_bytes() - level
-    return PassResult(
-        measures={
-            "peak_process_bytes": Measure(value=growth, unit=unit, method=method),
-            "level_process_bytes": Measure(value=level, unit=unit, method="VmRSS before the first batch"),
-            "input_bytes": Measure(
-                value=batch.x.numel() * batch.x.element_size(),
-                unit=unit,
-                method="one batch of inputs, counted",
-            ),
-        }
-    )
+    """What process and device grow by while it trains on two batches."""
+    return PassResult(measures=process_growth.measures(spec, built))
 
 
 def bytes_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
-    """Count the exact bytes of live tensors while it trains on a batch, by owner."""
+    """Count the exact bytes of live tensors while it trains on a batch, by owner; then ask the allocator."""
+    batch = one_batch(spec, built)
     try:
-        memory, missing = exact_memory.exact_memory(spec, built, _one_batch(spec, built)), None
+        memory = exact_memory.exact_memory(spec, built, batch)
     except exact_memory.NotRepeatableError as error:
-        memory, missing = None, str(error)
-    return PassResult(measures=exact_memory.measures(memory, missing))
+        return PassResult(measures=exact_memory.measures(None, str(error)) | allocator.missing(str(error)))
+    handed_out = allocator.measures(spec, build(spec), batch, memory.operations)
+    return PassResult(measures=exact_memory.measures(memory) | handed_out)
 
 
-TAKEN: dict[Pass, Callable[[RunSpec, Built, Path], PassResult]] = {
-    "train": train_pass,
+MEASURING: dict[Pass, Callable[[RunSpec, Built, Path], PassResult]] = {
     "time": time_pass,
     "memory": memory_pass,
     "bytes": bytes_pass,
 }
 
 
-def run_pass(name: Pass, spec: RunSpec, folder: Path) -> PassResult:
-    """Build what the spec names and run one pass on it."""
+def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], bool] = never) -> PassResult:
+    """Build what the spec names and run one pass on it.
+
+    Raises:
+        StoppedError: it is a training, and `stopping` was true.
+    """
     torch.set_num_threads(spec.threads)
     # Surrogates underflow far from the threshold, and arithmetic on denormals is ten times slower.
     flushed = torch.set_flush_denormal(True)
     built = build(spec)
-    result = TAKEN[name](spec, built, folder)
+    result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)
     remark = built.rule.remark(built.network)
-    return result.model_copy(update={"denormals_flushed": flushed, "remark": remark})
-
-
-def _one_batch(spec: RunSpec, built: Built) -> Batch:
-    order = torch.Generator().manual_seed(stream(spec.seed, "data order", spec.replicate))
-    return next(built.dataset.batches("train", spec.training.batch, order))
-
-
-def _learn_finite(built: Built, batch: Batch, update: Updater) -> None:
-    loss = learn_batch(built.rule, batch, update)
-    if not torch.isfinite(loss):
-        raise DivergedError(f"loss is {float(loss)} at update {update.count}")
-
-
-def _append(file: TextIO, row: dict[str, float]) -> None:
-    file.write(json.dumps(row) + "\n")
-    file.flush()
+    here = {"machine": machine(spec.threads, flushed, name_of(spec.device)), "versions": versions()}
+    return result.model_copy(update={"remark": remark, **here})

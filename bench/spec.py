@@ -29,21 +29,22 @@ PASSES: dict[Pass, PassKind] = {
     "time": PassKind(
         exclusive=True,
         headline=("wall_time", "second a sequence"),
-        others=("floor_time", "time_over_floor", "matmul_rate", "copy_bandwidth"),
+        others=("floor_time", "time_over_floor", "matmul_rate", "copy_bandwidth", "compile_time"),
     ),
     "memory": PassKind(
         exclusive=True,
         headline=("peak_process_bytes", "byte"),
-        others=("level_process_bytes", "input_bytes"),
+        others=("level_process_bytes", "input_bytes", "peak_cuda_", "level_cuda_bytes"),
     ),
-    "bytes": PassKind(exclusive=False, headline=("peak_live_bytes", "byte")),
+    "bytes": PassKind(exclusive=False, headline=("peak_live_bytes", "byte"), others=("peak_allocator_bytes",)),
 }
 """In the order in which a record shows what they found."""
 MEASURED_ONCE = tuple(name for kind in PASSES.values() for name in (*(kind.headline or ())[:1], *kind.others))
 """Beginnings of the names of all measures that are taken once a cell."""
 Scale = Literal["tiny", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
-Rerun = Literal["none", "failed", "all"]
+Device = Literal["cpu", "cuda"]
+Rerun = Literal["none", "failed", "stale", "all"]
 """Which records are made again."""
 
 
@@ -94,6 +95,7 @@ class RunSpec(Strict):
     seed: NonNegativeInt
     """Base seed of the suite; streams are derived from (seed, purpose, replicate)."""
     threads: PositiveInt = 1
+    device: Device = "cpu"
 
     @property
     def cell(self) -> tuple[str, str, str, str]:

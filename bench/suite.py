@@ -13,15 +13,16 @@ import json
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pydantic
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from throughtime.errors import UsageError, suggestion
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
-from throughtime.spec import PASSES, SCALES, ComponentSpec, Pass, RunSpec, Scale, Strict, Training
+from throughtime.spec import PASSES, SCALES, ComponentSpec, Pass, RunSpec, Scale, Training
 from throughtime.strict_yaml import Document, Key, checked, load, refusal
+from throughtime.suite_file import Entry, Settings, SuiteFile, When
+from throughtime.uncollected import uncollected
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -29,89 +30,6 @@ if TYPE_CHECKING:
 KINDS = {"rule": ALGORITHMS, "neuron": NEURONS, "network": NETWORKS, "dataset": DATASETS}
 Labels = tuple[str, str, str, str]
 """What tells a cell from others: the labels of its rule, neuron, network and dataset."""
-
-
-class Entry(Strict, extra="allow"):
-    """A component as written: its name, alone or with options, and a label (one word) to tell two of a name apart."""
-
-    name: str
-    label: Annotated[str, Field(pattern=r"^\S+$")] | None = None
-
-    @property
-    def shown(self) -> str:
-        return self.label or self.name
-
-
-Written = Annotated[Entry, BeforeValidator(lambda given: {"name": given} if isinstance(given, str) else given)]
-Several = Annotated[list[Written], Field(min_length=1)]
-OneOf = Annotated[list[str], Field(min_length=1), BeforeValidator(lambda one: [one] if isinstance(one, str) else one)]
-
-
-class When(Strict):
-    """Cells whose labels are among those given; a kind left out matches all."""
-
-    rule: OneOf | None = None
-    neuron: OneOf | None = None
-    network: OneOf | None = None
-    dataset: OneOf | None = None
-
-
-class Include(Strict):
-    """One cell more. A text is a label from the suite's list or else the name of a component, without options."""
-
-    rule: Written
-    neuron: Written
-    network: Written | None = None
-    """Left out: the suite's network, if it has one."""
-    dataset: Written
-
-
-class Override(Strict):
-    """Other training settings and component options for some cells."""
-
-    when: When = When()
-    """Left out: every cell."""
-    training: Training | None = None
-    rule: dict[str, Any] = Field({})
-    neuron: dict[str, Any] = Field({})
-    network: dict[str, Any] = Field({})
-    dataset: dict[str, Any] = Field({})
-
-
-class Settings(Strict):
-    """What a suite says, and what each of its scales may say otherwise."""
-
-    rules: Several = Field([])
-    neurons: Several = Field([])
-    networks: Several = Field([Entry(name="recurrent")])
-    datasets: Several = Field([])
-    replicates: PositiveInt = 1
-    seed: NonNegativeInt = 0
-    threads: PositiveInt = 1
-    passes: list[Pass] = Field(list(PASSES), min_length=1)
-    training: Training = Training()
-    exclude: list[When] = Field([])
-    include: list[Include] = Field([])
-    overrides: list[Override] = Field([])
-
-
-class Scales(Strict):
-    """All three must be there, so that none is forgotten; `{}` changes nothing."""
-
-    tiny: Settings
-    laptop: Settings
-    paper: Settings
-
-
-class SuiteFile(Settings):
-    """The whole file."""
-
-    suite: str = Field(pattern="^[a-z0-9_-]+$")
-    summary: str = Field(min_length=1)
-    rules: Several
-    neurons: Several
-    datasets: Several
-    scales: Scales
 
 
 class Cell(NamedTuple):
@@ -139,19 +57,21 @@ class Suite:
             raise UsageError(f'no scale "{scale}"', hint=suggestion(scale, SCALES))
         settings = self.settings[scale]
         passes: list[Pass] = [name for name in PASSES if name in settings.passes]
-        return [
-            RunSpec.model_construct(  # not checked again: its parts are, and there may be 100 000 runs
-                suite=self.name,
-                scale=scale,
-                **cell._asdict(),
-                passes=passes,
-                replicate=replicate,
-                seed=settings.seed,
-                threads=settings.threads,
-            )
-            for cell in self.cells[scale]
-            for replicate in range(settings.replicates)
-        ]
+        with uncollected():
+            return [
+                RunSpec.model_construct(  # not checked again: its parts are, and there may be 100 000 runs
+                    suite=self.name,
+                    scale=scale,
+                    **cell._asdict(),
+                    passes=passes,
+                    replicate=replicate,
+                    seed=settings.seed,
+                    threads=settings.threads,
+                    device=settings.device,
+                )
+                for cell in self.cells[scale]
+                for replicate in range(settings.replicates)
+            ]
 
 
 def suite_names() -> list[str]:
@@ -209,7 +129,7 @@ class _Scaled:
     """A suite at one scale: its settings, and the cells that follow from them."""
 
     def __init__(self, document: Document, file: SuiteFile, scale: Scale) -> None:
-        self.document = document
+        self.document, self.scale = document, scale
         own: Settings = getattr(file.scales, scale)
         replaced = own.model_fields_set
         self.paths = {key: ("scales", scale, key) if key in replaced else (key,) for key in Settings.model_fields}
@@ -222,6 +142,11 @@ class _Scaled:
         )
         self.override_paths: list[Key] = [("overrides", i) for i in range(len(file.overrides))]
         self.override_paths += [("scales", scale, "overrides", i) for i in range(len(own.overrides))]
+        self.trainings: list[tuple[Training, Key]] = [
+            (file.training, ("training",)),
+            (own.training, ("scales", scale, "training")),
+        ]
+        """What the suite and then the scale say of training, and where."""
         self.matched: dict[Key, tuple[When, bool]] = {}
         """Of each pattern: whether it matches any cell of this scale."""
         self.choices: dict[str, dict[str, tuple[Entry, Key]]] = {kind: self._listed(kind) for kind in KINDS}
@@ -294,7 +219,7 @@ class _Scaled:
 
         @functools.cache
         def training(those: tuple[int, ...]) -> tuple[Training, str]:
-            spec = _merged([self.settings.training, *(overrides[i].training for i in those)])
+            spec = self._training(those)
             return spec, spec.model_dump_json()
 
         @functools.cache
@@ -313,6 +238,22 @@ class _Scaled:
                 self._refuse(what, self.choices[kind][other][1])
             cells.append(Cell(*[spec for spec, _ in parts]))
         return cells
+
+    def _training(self, overrides: tuple[int, ...]) -> Training:
+        """Training as the suite, the scale and these overrides have it, each with the last say; checked as a whole."""
+        said = list(self.trainings)
+        for i in overrides:
+            if (training := self.settings.overrides[i].training) is not None:
+                said.append((training, (*self.override_paths[i], "training")))
+        merged = _merged([training for training, _ in said])
+        for i, epoch in enumerate(merged.alignment):
+            if epoch > merged.epochs:
+                path = [path for training, path in said if "alignment" in training.model_fields_set][-1]
+                what = (
+                    f'"alignment" asks for epoch {epoch}; at the scale "{self.scale}" the last one is {merged.epochs}'
+                )
+                self._refuse(what, (*path, "alignment", i))
+        return merged
 
     def _component(self, kind: str, entry: Entry, path: Key, overrides: tuple[int, ...] = ()) -> ComponentSpec:
         """The component with all its options: as written, as overridden, and defaults."""
@@ -341,9 +282,9 @@ def _matching(when: When, cells: list[Labels]) -> list[Labels]:
     return cells
 
 
-def _merged(settings: list[Training | None]) -> Training:
+def _merged(settings: list[Training]) -> Training:
     """The last one's say on each setting; a default that nobody wrote has no say."""
     said: dict[str, Any] = {}
-    for one in filter(None, settings):
+    for one in settings:
         said |= {name: getattr(one, name) for name in one.model_fields_set}
     return Training(**said)

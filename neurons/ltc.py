@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
+from throughtime.neurons.time_constant import decay
 from throughtime.registry import given, neuron, refuse_unused
 
 
@@ -47,6 +48,9 @@ class LTC(Neuron):
         b0: b_0, threshold at rest.
         beta: β, how far full adaptation raises the threshold; null: 1.8.
         slope: κ₁ and κ₂: `fixed` at 1, or `trained`, from 1.
+        tau: if given, membrane time constants to start from, in steps: b_M with σ(b_M) = 1 − exp(−1/τ). Else b_M is
+            drawn like W_M, and a_t starts near 1/2: a memory of a step or two.
+        tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
         reset_gradient: whether the gradient flows through z_t into v_t.
         initial: state before a sequence: `zero`; `random`, the authors': v from U(0, 1), also at test, and b = b_0.
         surrogate: gradient of the spike.
@@ -61,16 +65,23 @@ class LTC(Neuron):
         b0: float = 0.1,
         beta: PositiveFloat | None = None,
         slope: Literal["fixed", "trained"] = "fixed",
+        tau: PositiveFloat | None = None,
+        tau_max: PositiveFloat | None = None,
         reset_gradient: bool = True,
         initial: Literal["zero", "random"] = "zero",
         surrogate: SurrogateName = "multi_gaussian",
     ) -> None:
         super().__init__(size)
         refuse_unused("adaptation: gated", adaptation == "gated", beta=beta)
+        refuse_unused("tau", tau is not None, tau_max=tau_max)
         self.gate_input, self.b0, self.beta, self.surrogate = gate_input, b0, given(beta, 1.8), surrogate
         self.adaptive, self.reset_gradient, self.initial = adaptation == "gated", reset_gradient, initial
         reads = 2 * size if gate_input == "concatenated" else size
         self.membrane_gate = nn.Linear(reads, size)
+        if tau is not None:
+            α = decay(size, tau, tau_max)
+            with torch.no_grad():
+                self.membrane_gate.bias.copy_(torch.log((1 - α) / α))
         self.adaptation_gate = nn.Linear(reads, size) if adaptation != "off" else None
         if adaptation == "unused":
             self.adaptation_gate.requires_grad_(False)
@@ -82,7 +93,8 @@ class LTC(Neuron):
         zeros = like.new_zeros(batch, self.size)
         if self.initial == "zero":
             return LTCState(v=zeros, b=zeros, z=zeros)
-        return LTCState(v=torch.rand_like(zeros), b=zeros + self.b0, z=zeros)
+        drawn = torch.rand(zeros.shape, dtype=zeros.dtype).to(zeros.device)  # the same numbers on every device
+        return LTCState(v=drawn, b=zeros + self.b0, z=zeros)
 
     def forward(self, current: Tensor, state: LTCState) -> tuple[Tensor, LTCState]:
         a = self._gate(self.membrane_gate, self.membrane_slope, self._gate_input(current, state.v))

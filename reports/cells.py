@@ -22,6 +22,8 @@ FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status 
 RULES = ("bptt", "tbptt", "fptt", "eprop")
 NEURONS = ("lif", "alif", "ltc")
 """The order rules and neurons stand in; any other comes after them, by name."""
+NO_VALUE = "no value: "
+"""What the part of a note begins with that says why a measure is missing."""
 COLUMNS = [
     *KEYS,
     *["measure", "unit", "mean", "low", "high", "n", "runs"],
@@ -204,7 +206,9 @@ def _notes(runs: pd.DataFrame, measure: str, values: pd.Series) -> list[str]:
     # A pass of its own is measured once a cell: that the other replicates lack it is the protocol, not a gap.
     if len(without) and not (len(values) and measure.startswith(MEASURED_ONCE)):
         reasons = without.get(f"missing.{measure}", pd.Series(index=without.index, dtype=object))
-        notes += [f"no value: {one_line(r)}" for r in dict.fromkeys(reasons.fillna("not in the record"))]
+        if measure.startswith(MEASURED_ONCE) and reasons.notna().any():
+            reasons = reasons.dropna()  # that the first replicate alone has a reason is the protocol too
+        notes += [f"{NO_VALUE}{one_line(r)}" for r in dict.fromkeys(reasons.fillna("not in the record"))]
     if measure.startswith("wall_time") and runs.loc[values.index, "contended"].any():
         notes.append("the machine was busy with something else while this was timed")
     if older := left_out(runs):

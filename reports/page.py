@@ -30,9 +30,11 @@ from throughtime.reports.cells import (
     summarise,
 )
 from throughtime.reports.quantities import INTERVAL, quantity, shown_in_unit, significant
-from throughtime.reports.tables import COST, NOT_RUN, Footnotes, Table, csv, latex, markdown
+from throughtime.reports.tables import NOT_RUN, Footnotes, Table, csv, latex, markdown
 from throughtime.store import Stored
 
+SORTED_BY = ("wall_time", "peak_live_bytes", "peak_process_bytes", "firing_rate")
+"""Measures with a column of the sortable table, besides the metric."""
 LOG_LINES = 200
 LOG_BYTES = 64 * 1024
 """What is read of a log at most: its end."""
@@ -90,6 +92,11 @@ def render(
         versions=merged(record.versions for record in records),
         tables=[(table, {"csv": csv(table), "tex": latex(table), "md": markdown(table)}) for table in tables],
         figures=[(f, Markup(inline(f.svg, f"figure{i}"))) for i, f in enumerate(figures)],
+        columns=[
+            *["suite, scale", "dataset", "neuron", "rule", "metric", "mean", "interval", "n"],
+            *[quantity(measure).label for measure in SORTED_BY],
+            "status",
+        ],
         rows=long_rows(runs, notes),
         notes=[(letter, note) for note, letter in notes.items()],
         failures=failures(runs),
@@ -102,7 +109,7 @@ def render(
 def long_rows(runs: pd.DataFrame, notes: Footnotes) -> list[tuple[str, str, list[Value]]]:
     """One row a cell: its anchor, the class of its status, and the values of the sortable table."""
     metric = summarise(runs)
-    costs = [summarise(runs, measure) for measure in COST]
+    costs = [summarise(runs, measure) for measure in SORTED_BY]
     rows = []
     for i, row in metric.iterrows():
         kind = quantity(row["measure"], row["unit"])

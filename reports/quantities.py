@@ -46,6 +46,8 @@ _BEST = "test split, weights of the epoch that was best on the validation split"
 _ALONE = "in a pass of its own, on the first replicate of a cell"
 _TIME = f"median over repeats after a warm-up, {_ALONE}"
 _PEAK = f"growth of the process's peak while it trains, model and input batch not counted, {_ALONE}"
+_HANDED_OUT = f"what PyTorch's allocator handed out while it trains, model and input batch not counted, {_ALONE}"
+_CUDA = f"of the device, over its level with model and input batch, {_ALONE}"
 _BYTES = f"exact bytes, counted by storage while it trains on a batch, {_ALONE}"
 _OPERATIONS = ("thousands a sequence", "operations a sequence", 1e-3, None, _FINAL)
 
@@ -62,6 +64,7 @@ QUANTITIES = {
     "training_time": Quantity("training time", "s", "second", 1, None, "the whole train pass"),
     "wall_time": Quantity("wall time", "ms a sequence", "second a sequence", 1e3, None, _TIME),
     "wall_time_step": Quantity("wall time", "µs a sequence and step", "second a sequence and step", 1e6, None, _TIME),
+    "compile_time": Quantity("compile time", "s", "second", 1, None, f"before the warm-up, {_ALONE}"),
     "floor_time": Quantity(
         "floor", "ms a sequence", "second a sequence", 1e3, None, f"at this machine's rates, {_ALONE}"
     ),
@@ -71,6 +74,9 @@ QUANTITIES = {
     "synaptic_operations.effective_macs": Quantity("synaptic operations, effective MACs", *_OPERATIONS),
     "synaptic_operations.effective_acs": Quantity("synaptic operations, effective ACs", *_OPERATIONS),
     "peak_process_bytes": Quantity("peak memory", "MiB", "byte", 1 / MIB, None, _PEAK),
+    "peak_allocator_bytes": Quantity("peak of the allocator", "MiB", "byte", 1 / MIB, None, _HANDED_OUT),
+    "peak_cuda_allocated_bytes": Quantity("peak of CUDA memory, allocated", "MiB", "byte", 1 / MIB, None, _CUDA),
+    "peak_cuda_reserved_bytes": Quantity("peak of CUDA memory, reserved", "MiB", "byte", 1 / MIB, None, _CUDA),
     "peak_live_bytes": Quantity("peak of live tensors", "MiB", "byte", 1 / MIB, None, _BYTES),
     "peak_live_bytes_without_input": Quantity("peak of live tensors, less input", "MiB", "byte", 1 / MIB, None, _BYTES),
     "peak_live_bytes_streamed": Quantity("peak of live tensors, input streamed", "MiB", "byte", 1 / MIB, None, _BYTES),
@@ -81,9 +87,14 @@ UNITS = {"fraction": ("%", 100, 1), "byte": ("MiB", 1 / MIB, None), "1": ("", 1,
 
 
 def quantity(measure: str, unit: str = "") -> Quantity:
-    """How to show a measure; one that is not known here goes by the unit in its record."""
+    """How to show a measure. A part of one (`firing_rate.layer1`) is shown like the whole; one that is not known here
+    goes by the unit in its record."""
     if measure in QUANTITIES:
         return QUANTITIES[measure]
+    whole, _, part = measure.partition(".")
+    if whole in QUANTITIES:
+        shown = f": {part}" if not part.startswith("layer") else f" of layer {part.removeprefix('layer')}"
+        return QUANTITIES[whole]._replace(title=f"{QUANTITIES[whole].title}{shown}")
     title = measure.removesuffix("_best_validation")
     shown, factor, decimals = UNITS.get(unit, (unit, 1, None))
     return Quantity(title, shown, unit, factor, decimals, "as recorded" if title == measure else _BEST)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from throughtime.record import write_whole
-from throughtime.reports import figures, growth
+from throughtime.reports import figures, growth, three_ways
 from throughtime.reports.alignment import alignment_by_group, alignment_over_training, alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
 from throughtime.reports.drawing import Drawn, save
@@ -37,7 +37,7 @@ def write_report(store: Store, out: Path, suites: Sequence[str] | None = None) -
 
     cells = [key for key, _ in groups(runs, ["suite", "scale"])]
     aligned = [table for key in cells if (table := alignment_table(runs, *key)) is not None]
-    made = [*tables(runs), *aligned, *growth.tables(runs)]
+    made = [*tables(runs), *aligned, *growth.tables(runs), *three_ways.tables(runs)]
     for table in made:
         write_table(table, out / "tables")
     drawn = write_figures(runs, out / "figures")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +15,10 @@ from throughtime.record import write_whole
 from throughtime.reports.cells import (
     FAILED,
     KEYS,
+    NO_VALUE,
     anchor,
     groups,
+    natural,
     neuron_label,
     one_line,
     rule_rank,
@@ -29,13 +31,23 @@ from throughtime.spec import MEASURED_ONCE
 from throughtime.statistics import Interval
 from throughtime.store import Store
 
+LAYERS = "firing_rate.layer"
+"""What the rates of single layers begin with."""
 COST = (
     "wall_time",
+    "compile_time",
     "time_over_floor",
     "peak_live_bytes",
+    "peak_allocator_bytes",
     "peak_process_bytes",
+    "peak_cuda_allocated_bytes",
+    "peak_cuda_reserved_bytes",
+)
+ACTIVITY = (
     "firing_rate",
+    LAYERS,
     "activation_sparsity",
+    "synaptic_operations.dense",
     "synaptic_operations.effective_macs",
     "synaptic_operations.effective_acs",
 )
@@ -109,12 +121,16 @@ def render(store: Store, suite: str | None = None, measure: str = "metric", form
 
 
 def tables(store_frame: pd.DataFrame) -> list[Table]:
-    """For each suite and scale: the metric by both protocols, and what it costs."""
-    cost = pd.concat([summarise(store_frame, measure) for measure in COST], ignore_index=True)
+    """For each suite and scale: the metric by both protocols, what it costs, and how active the networks are."""
+    cost, activity = (
+        pd.concat([summarise(store_frame, name) for name in _there(store_frame, names)], ignore_index=True)
+        for names in (COST, ACTIVITY)
+    )
     kinds = (
         ("metric", "Accuracy and error", summarise(store_frame)),
         ("best-validation", "At the epoch best on validation", summarise(store_frame, "metric_best_validation")),
-        ("cost", "Time, memory, activity", cost),
+        ("cost", "Time and memory", cost),
+        ("activity", "Activity", activity),
     )
     parts = {(of, name): part for name, _, summary in kinds for of, part in groups(summary, ["suite", "scale"])}
     return [
@@ -126,6 +142,18 @@ def tables(store_frame: pd.DataFrame) -> list[Table]:
     ]
 
 
+def _there(store_frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
+    """The measures of those names; those of layers where there are several, for one alone has the rate of all."""
+    found: list[str] = []
+    for name in names:
+        there = sorted((c for c in store_frame if c.startswith(name)), key=natural)
+        if name == LAYERS:
+            found += there if len(there) > 1 else []
+        elif there or not name.startswith("peak_cuda_"):
+            found.append(name)
+    return found
+
+
 def wide(name: str, title: str, summary: pd.DataFrame) -> Table:
     """Lay one suite's summary out: rows are dataset x neuron (x measure), columns are rules."""
     everything, absent = summary, []
@@ -133,7 +161,8 @@ def wide(name: str, title: str, summary: pd.DataFrame) -> Table:
     for (measure,), cells in groups(summary, ["measure"]):
         # Runs that ended well without it: the suite does not measure it. A row of dashes would say less.
         if not cells["n"].any() and ended_ok[cells.index].any():
-            reasons = "; ".join(dict.fromkeys(note for note in cells["note"] if note))
+            parts = (part for note in cells["note"] for part in note.split("; ") if part.startswith(NO_VALUE))
+            reasons = "; ".join(part.removeprefix(NO_VALUE) for part in dict.fromkeys(parts))
             unmeasured = quantity(measure, cells["unit"].iloc[0]).title
             absent.append(f"Not measured here: {unmeasured} ({reasons}).")
             summary = summary[summary["measure"] != measure]

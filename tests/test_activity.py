@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from throughtime import activity
 from throughtime.activity import SynapticOperations, measure
+from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.recurrent import Recurrent
@@ -36,7 +37,7 @@ class Given:
 
     def batches(self, split: str, batch: int, generator: Any = None) -> Any:
         for x in self.x.split(batch, 1):
-            yield x, torch.zeros(x.shape[1], dtype=torch.int64)
+            yield Batch(x, torch.zeros(x.shape[1], dtype=torch.int64))
 
 
 class StepState(NamedTuple):

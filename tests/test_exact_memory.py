@@ -15,7 +15,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.build import build
 from throughtime.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, measures
-from throughtime.passes import _one_batch
+from throughtime.one_batch import one_batch
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.spec import RunSpec, Training
 
@@ -40,7 +40,7 @@ def spec(rule="bptt", steps=8, hidden=4, readout="membrane", tau=0, **options) -
 
 def counted(run: RunSpec, rule=None) -> ExactMemory:
     built = build(run)
-    return exact_memory(run, built if rule is None else built._replace(rule=rule), _one_batch(run, built))
+    return exact_memory(run, built if rule is None else built._replace(rule=rule), one_batch(run, built))
 
 
 def slopes(lengths, count) -> tuple[list[float], list[float]]:

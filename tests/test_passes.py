@@ -11,6 +11,7 @@ import torch
 from tests.test_training import spec
 from throughtime import floor, passes
 from throughtime.build import build
+from throughtime.training import DivergedError
 
 
 def test_wall_time_is_the_median_batch_by_sequence_and_by_step(monkeypatch, tmp_path):
@@ -52,5 +53,5 @@ def test_a_loss_that_is_no_number_ends_a_measuring_pass(tmp_path):
     built = build(run)
     with torch.no_grad():
         built.network.readout.linear.weight.fill_(float("nan"))
-    with pytest.raises(passes.DivergedError, match="loss is nan"):
+    with pytest.raises(DivergedError, match="loss is nan"):
         passes.time_pass(run, built, tmp_path)

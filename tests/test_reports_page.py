@@ -132,6 +132,10 @@ def test_a_run_shows_its_command_seed_phases_and_the_end_of_its_log(page):
 def test_the_table_can_be_sorted(page, html):
     table = next(attrs for tag, attrs in page.tags if tag == "table" and attrs.get("class") == "sortable")
     assert table
+    sortable = html[html.index('<table class="sortable">') :]
+    first_row = sortable[sortable.index("<tbody>") : sortable.index("</tr>", sortable.index("<tbody>"))]
+    assert sortable[: sortable.index("</thead>")].count("<th ") == first_row.count("<td"), "a heading a column"
+    assert "wall time (ms a sequence)" in sortable and "peak of live tensors (MiB)" in sortable
     assert "aria-sort" in html and "addEventListener" in html
     numbers = [attrs["data-sort"] for tag, attrs in page.tags if tag == "td" and "data-sort" in attrs]
     assert "0.0625" in numbers and "" in numbers

@@ -99,7 +99,7 @@ def test_costs_are_in_readable_units_and_a_missing_peak_is_a_dash_with_its_reaso
 def test_costs_do_not_depend_on_how_training_ended(frame):
     assert printed(frame, "adding | ltc | peak memory (MiB)", "quick-laptop-cost")[0] == "40.0"
     assert (
-        printed(frame, "adding | ltc | firing rate (spikes a neuron and step)", "quick-laptop-cost")[0]
+        printed(frame, "adding | ltc | firing rate (spikes a neuron and step)", "quick-laptop-activity")[0]
         == "3/3 diverged"
     )
 
@@ -158,7 +158,7 @@ def test_a_metric_of_another_name_is_shown_by_its_unit(store):
     assert printed(frame, "digits | lif | f1 (%)") == ["75.0 ± 63.5 (n=2)", "1/1 diverged"]
     assert printed(frame, "words | lif | loss_bits (bit)")[0] == "12.0 (n=1)"
     assert printed(frame, "digits | lif | f1 (%)", "quick-laptop-best-validation")[0] == "75.0 ± 63.5 (n=2)"
-    metric, best, _ = tables(frame)
+    metric, best, *_ = tables(frame)
     assert "F1, loss_bits: test split, weights of the final epoch." in metric.caption
     assert any("f1, loss_bits: test split, weights of the epoch that was best" in s.lower() for s in best.caption)
     assert cell(frame, "fptt lif digits")[["measure", "unit"]].tolist() == ["f1", "fraction"]
@@ -177,7 +177,17 @@ def test_a_suite_that_does_not_measure_something_says_so_once(frame):
         ["adding-200", "ltc", "peak memory (MiB)", "202", "2.00"],
     ]
     assert "Not measured here: wall time" in text(cost)
-    assert cost.title.startswith("Time, memory, activity: ")
+    assert "Not measured here: compile time (not in the record)." in text(cost)
+    assert "CUDA" not in text(cost), "a suite that runs on the processor has no place for a device's memory"
+    assert cost.title.startswith("Time and memory: ")
+
+
+def test_why_nothing_has_a_value_is_told_once_though_other_replicates_lack_the_reason(store):
+    compiled = {"compile_time": measure(None, "second", "nothing is compiled")}
+    for replicate, measures in enumerate((compiled, {})):
+        put(store, run_spec("bptt lif digits", replicate), measures=measures)
+    cost = next(table for table in tables(store.frame()) if table.name == "quick-laptop-cost")
+    assert "Not measured here: compile time (nothing is compiled)." in cost.caption
 
 
 def test_every_form_tells_suite_scale_protocol_n_and_interval(frame):

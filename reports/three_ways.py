@@ -1,0 +1,86 @@
+"""Three ways to measure the memory of one run, side by side: exact count, allocator, process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from throughtime.record import read_record
+from throughtime.reports.cells import current, groups, neuron_label, one_line, slug
+from throughtime.reports.quantities import significant
+from throughtime.reports.tables import Entry, Table
+
+EXACT, ALLOCATOR, PROCESS = "exact", "peak_allocator_bytes", "peak_process_bytes"
+ON_DEVICE = "peak_cuda_allocated_bytes"
+"""Of a run that has it the tensors are on a device, and the process's memory says nothing of them."""
+WAYS = {EXACT: "exact", ALLOCATOR: "allocator", PROCESS: "process"}
+OF_EXACT = ("peak_live_bytes", "peak_live_bytes.input", "peak_live_bytes.parameters")
+CELL = ["suite", "scale", "dataset", "steps", "batch", "network", "neuron", "rule"]
+
+
+def three_ways(store_frame: pd.DataFrame) -> pd.DataFrame:
+    """Each cell's peak over the level with model and input in memory, in three ways, at its longest sequence.
+
+    Args:
+        store_frame: what `Store.frame` returns.
+
+    Returns:
+        One row a cell that has the exact count and one of the others: what names it (`CELL`, with the dataset's plain
+        name), `exact` (the exact peak less input and parameters), the other two, each over the exact one
+        (`<way>_over_exact`), and `allocator_less_exact`; bytes. NaN where a way has no value.
+    """
+    columns = [*CELL, *WAYS, f"{ALLOCATOR}_over_exact", f"{PROCESS}_over_exact", "allocator_less_exact"]
+    runs = current(store_frame)
+    data = runs.reindex(columns=[*CELL, "folder", *OF_EXACT, ALLOCATOR, PROCESS, ON_DEVICE])
+    data[PROCESS] = data[PROCESS].where(data[ON_DEVICE].isna())
+    data = data[data[[*OF_EXACT]].notna().all(axis=1) & data[[ALLOCATOR, PROCESS]].notna().any(axis=1)]
+    if data.empty:
+        return pd.DataFrame(columns=columns)
+    data = data.assign(
+        dataset=[read_record(Path(folder) / "record.json").spec.dataset.name for folder in data["folder"]],
+        exact=data[OF_EXACT[0]] - data[OF_EXACT[1]] - data[OF_EXACT[2]],
+    )
+    alike = data.groupby([name for name in CELL if name != "steps"], sort=False)["steps"]
+    data = data[(data["steps"] == alike.transform("max")) | data["steps"].isna()]
+    for way in (ALLOCATOR, PROCESS):
+        data[f"{way}_over_exact"] = data[way] / data[EXACT]
+    data["allocator_less_exact"] = data[ALLOCATOR] - data[EXACT]
+    return data[columns].reset_index(drop=True)
+
+
+def tables(store_frame: pd.DataFrame) -> list[Table]:
+    """One table for each suite and scale whose runs were measured in more than one way."""
+    return [_table(*key, rows) for key, rows in groups(three_ways(store_frame), ["suite", "scale"])]
+
+
+def _table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
+    head = ["dataset, T, batch", "neuron", "rule", *[f"{way} (B)" for way in WAYS.values()]]
+    head += ["allocator less exact (B)", "allocator / exact", "process / exact"]
+    lines = []
+    for _, row in rows.iterrows():
+        T = "" if pd.isna(row["steps"]) else f", {row['steps']:.0f}"
+        labels = [f"{row['dataset']}{T}, {row['batch']}", neuron_label(row["neuron"], row["network"]), row["rule"]]
+        numbers = [_bytes(row[way]) for way in (*WAYS, "allocator_less_exact")]
+        ratios = [_ratio(row[f"{way}_over_exact"]) for way in (ALLOCATOR, PROCESS)]
+        lines.append([Entry(text) for text in (*map(one_line, labels), *numbers, *ratios)])
+    caption = [
+        f"Suite {suite}, scale {scale}: the peak of memory while a rule trains, over the level with model and input in "
+        "memory, in three ways; each cell at its longest sequence.",
+        "Exact: live tensors counted by storage, less input and parameters. Allocator: what PyTorch's allocator handed "
+        "out, by its own events. Process: growth of the process's peak.",
+        "Allocator less exact: 8 bytes for each number that autograd keeps, and what kernels allocate inside "
+        "themselves; negative where autograd adds gradients in place, which the exact count's mode prevents. Process "
+        "less allocator: Python's and autograd's objects, pages that the C library keeps, and the kernel's rounding.",
+    ]
+    name, title = f"{slug(suite)}-{scale}-three-ways", f"Three ways to measure one run: {suite}, {scale}"
+    return Table(name, title, caption, head, lines, [], rows)
+
+
+def _bytes(value: float) -> str:
+    return "—" if pd.isna(value) else f"{value:,.0f}"
+
+
+def _ratio(value: float) -> str:
+    """Five digits near 1, where the difference is what counts; else three."""
+    return "—" if pd.isna(value) else significant(value, 5 if abs(value - 1) < 0.01 else 3)
