@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 from collections.abc import Callable, Iterator
+from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -113,7 +114,7 @@ def _by_owner(alive: dict[int, int], built: Built, update: Updater) -> dict[str,
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
     """Every tensor that can be reached from a value through containers and attributes; modules are not entered."""
-    if id(value) in seen or isinstance(value, nn.Module | type) or callable(value):
+    if id(value) in seen or isinstance(value, nn.Module | type | FunctionType | MethodType):
         return
     seen.add(id(value))
     if isinstance(value, Tensor):

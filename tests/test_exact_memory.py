@@ -184,3 +184,11 @@ def test_a_rule_that_is_larger_at_each_batch_has_no_exact_peak():
         counted(spec("bptt"), Hoarding())
     shown = measures(None, "the reason")
     assert all(measure.value is None and measure.missing == "the reason" for measure in shown.values())
+
+
+def test_a_table_in_an_object_that_can_be_called_belongs_to_the_rule():
+    """FPTT's auxiliary table Q has a row of probabilities for each class, part and class."""
+    plain, table = (spec("fptt", steps=8, parts=4, auxiliary=kind) for kind in ("off", "authors"))
+    digits = component(DATASETS, "digits", steps=8)
+    with_table, without = (counted(run.model_copy(update={"dataset": digits})).owned["rule"] for run in (table, plain))
+    assert with_table - without >= 10 * 4 * 10 * FLOAT
