@@ -1,4 +1,4 @@
-"""The three passes of a run, each in a process of its own because each would disturb the others."""
+"""The four passes of a run, each in a process of its own because each would disturb the others."""
 
 from __future__ import annotations
 

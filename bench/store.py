@@ -91,7 +91,7 @@ class Store:
         in `unit.<measure>`.
 
         Columns: id, suite, scale, rule, neuron, network, dataset, make (see `make_of`), metric (the name of the measure
-        that is the task's metric, or None), settings (steps, replicate, epochs, batch), status, reason, remark,
+        that is the task's metric, or None), settings (steps, replicate, epochs, batch, device), status, reason, remark,
         started, seconds, contended (false too where nothing was timed), folder, then the measures.
         """
         import pandas as pd
@@ -125,6 +125,7 @@ def _row(stored: Stored) -> dict[str, Any]:
         "replicate": spec.replicate,
         "epochs": spec.training.epochs,
         "batch": spec.training.batch,
+        "device": spec.device,
         "status": record.status,
         "reason": record.reason,
         "remark": record.remark,
