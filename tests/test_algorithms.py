@@ -170,7 +170,7 @@ def test_fptt_cuts_a_sequence_into_any_number_of_parts(parts, windows):
 
 
 def test_auxiliary_loss_refuses_regression_and_the_authors_weights():
-    assert "needs classification" in FPTT(auxiliary="authors").supports(network(), Regression(chance=1.0), 10)
+    assert "needs one class a sequence" in FPTT(auxiliary="authors").supports(network(), Regression(chance=1.0), 10)
     with pytest.raises(ValueError, match="needs weights: ramp"):
         FPTT(auxiliary="authors", weights="authors")
 

@@ -131,8 +131,11 @@ def test_freed_memory_is_given_back_by_what_the_system_has(monkeypatch):
 
 @linux
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not run here: another C library")
+@pytest.mark.slow
 def test_most_of_what_the_process_takes_beyond_its_tensors_is_kept_by_the_c_library():
-    """e-prop on LTC, whose traces are blocks of 0.5 to 1 MB. Where glibc is told to map each block by itself, and so
+    """A measurement, by name: what else a fresh process touches was once 2 MB more, in the first run of a checkout.
+
+    e-prop on LTC, whose traces are blocks of 0.5 to 1 MB. Where glibc is told to map each block by itself, and so
     to give it back at once, the process grows by its tensors and little more."""
     program = """
 import torch
