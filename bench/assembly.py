@@ -16,6 +16,8 @@ from throughtime.plan import Planned
 from throughtime.record import Failure, Measure, Record
 from throughtime.spec import PASSES, Pass, RunSpec
 
+ELSEWHERE = "measured once a cell, on its first replicate"
+"""Why a run lacks a measure that another replicate has."""
 LOG_TAIL_LINES, LOG_TAIL_BYTES = 20, 20_000
 
 
@@ -30,8 +32,13 @@ def read_result(folder: Path, name: Pass) -> PassResult:
 
 
 def was_ok(folder: Path, name: Pass) -> bool:
-    """Whether a pass has left a result, and a good one: what an interrupted sweep need not repeat."""
-    return pass_file(folder, name).exists() and read_result(folder, name).status == "ok"
+    """Whether a pass has left a result, and a good one, made with the libraries of now: what an interrupted sweep need
+    not repeat."""
+    try:
+        result = read_result(folder, name)
+    except (OSError, ValueError):  # none, or damaged
+        return False
+    return result.status == "ok" and result.versions == versions()
 
 
 def assemble(planned: Planned, folder: Path, command: Sequence[str], started: float) -> Record:
@@ -99,7 +106,7 @@ def _provenance(planned: Planned, command: Sequence[str], started: float) -> dic
 def _missing(name: Pass, result: PassResult | None) -> dict[str, Measure]:
     """Placeholders, with the reason, for the numbers of a measuring pass that gave none for this run."""
     if result is None:
-        reason = "measured once a cell, on its first replicate"
+        reason = ELSEWHERE
     elif result.status != "ok":
         reason = f"{name} pass {result.status}: {result.failure.reason if result.failure else ''}"
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.errors import UsageError, first_line
-from throughtime.files import LOG, write_whole
+from throughtime.files import DISK_FULL, LOG, write_whole
 from throughtime.machine import machine, versions
 from throughtime.pass_result import PassResult
 from throughtime.passes import run_pass
@@ -24,6 +25,8 @@ from throughtime.record import Failure, Status
 from throughtime.registry import load_plugin
 from throughtime.spec import Pass, RunSpec
 from throughtime.training import DivergedError, StoppedError
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, plugins: list[str]) -> None:
@@ -62,6 +65,7 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
         raise
     except Exception as error:
         traceback.print_exc()
+        _leave_if_full(error)
         kind = "" if isinstance(error, DivergedError) else f"{type(error).__name__}: "
         result = PassResult(
             status=status_of(error),
@@ -70,7 +74,18 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
             versions=versions(),
         )
     result = result.model_copy(update={"seconds": time.perf_counter() - start})
-    write_whole(folder / f"{name}.json", result.model_dump_json())
+    try:
+        write_whole(folder / f"{name}.json", result.model_dump_json())
+    except OSError as error:
+        _leave_if_full(error)
+        raise
+
+
+def _leave_if_full(error: Exception) -> None:
+    """A full disk is no fault of the run: leave no result, so that the sweep ends and goes on once there is room."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        sys.stdout.flush()
+        os._exit(DISK_FULL[error.errno])
 
 
 def _other_code(run: RunSpec, code: dict[str, str]) -> str | None:
@@ -86,7 +101,7 @@ def status_of(error: Exception) -> Status:
     if isinstance(error, DivergedError):
         return "diverged"
     told = str(error).lower()
-    if isinstance(error, MemoryError) or "out of memory" in told or "can't allocate memory" in told:
+    if isinstance(error, MemoryError) or any(words in told for words in NO_MEMORY):
         return "oom"
     return "error"
 

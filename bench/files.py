@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
 
 CURVE, LOG, CHECKPOINT, POSITION = "curve.jsonl", "log", "checkpoint.pt", "position.json"
+
+
+DISK_FULL = {errno.ENOSPC: 71, errno.EDQUOT: 72, errno.EFBIG: 73}
+"""Errors of a disk with no room, and the exit codes by which a child tells of them."""
 
 
 def write_whole(path: Path, content: str | bytes, lasting: bool = True) -> None:

@@ -52,6 +52,10 @@ class Journal:
             "a", event="started", id=work.planned.id, **{"pass": work.name}, epochs=work.planned.spec.training.epochs
         )
 
+    def over(self, work: Work) -> None:
+        """A pass has ended."""
+        self._write("a", event="over", id=work.planned.id, **{"pass": work.name})
+
     def finished(self, record: Record) -> None:
         """A run has its record."""
         self._write("a", event="finished", id=record.id, status=record.status, reason=record.reason)

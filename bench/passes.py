@@ -73,7 +73,6 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
         metric=task.metric,
         phases=trained.phases,
         continued=trained.continued,
-        dataset_sha256=built.dataset.sha256(),
     )
 
 
@@ -146,5 +145,9 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], boo
     built = build(spec)
     result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)
     remark = built.rule.remark(built.network)
-    here = {"machine": machine(spec.threads, flushed, name_of(spec.device)), "versions": versions()}
+    here = {
+        "dataset_sha256": built.dataset.sha256(),
+        "machine": machine(spec.threads, flushed, name_of(spec.device)),
+        "versions": versions(),
+    }
     return result.model_copy(update={"remark": remark, **here})

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from throughtime.assembly import ELSEWHERE
 from throughtime.engines.local import LocalEngine
 from throughtime.errors import UsageError, suggestion
 from throughtime.limits import Limits
@@ -83,13 +84,19 @@ def differences(before: Stored, now: Stored) -> Iterator[Difference]:
     for what in sorted(a.versions.keys() | b.versions.keys()):
         if a.versions.get(what) != b.versions.get(what):
             yield Difference(what, str(a.versions.get(what)), str(b.versions.get(what)), False)
-    for what, of in (("status", lambda r: r.status), ("data", lambda r: r.dataset_sha256)):
-        if of(a) != of(b):
-            yield Difference(what, str(of(a)), str(of(b)), True)
+    shared = (
+        ("status", a.status, b.status),
+        ("reason", a.reason, b.reason),
+        ("data", a.dataset_sha256, b.dataset_sha256),
+    )
+    for what, before_it, now_it in shared:
+        if before_it != now_it:
+            yield Difference(what, str(before_it), str(now_it), True)
     for name in dict.fromkeys([*a.measures, *b.measures]):
         one, other = a.measures.get(name), b.measures.get(name)
         if _said(one) != _said(other):
-            yield Difference(name, _said(one), _said(other), not name.startswith(NOISY))
+            only_one = (one is None or one.value is None) != (other is None or other.value is None)
+            yield Difference(name, _said(one), _said(other), only_one or not name.startswith(NOISY))
     yield from _curves(read_curve(before.folder), read_curve(now.folder))
 
 
@@ -98,20 +105,18 @@ def _curves(before: list[dict[str, float]], now: list[dict[str, float]]) -> Iter
     if len(before) != len(now):
         yield Difference("learning curve", f"{len(before)} rows", f"{len(now)} rows", True)
     for one, other in zip(before, now, strict=False):
-        for name in one:
-            if name != "seconds" and one[name] != other.get(name):
+        for name in {**one, **other}:
+            if name != "seconds" and repr(one.get(name)) != repr(other.get(name)):
                 place = f"learning curve, epoch {one['epoch']}: {name}"
-                yield Difference(place, str(one[name]), str(other.get(name)), True)
+                yield Difference(place, str(one.get(name)), str(other.get(name)), True)
                 return
 
 
 def _made(record: Record, name: Pass) -> bool:
     """Whether a record was made with a pass: another replicate may have made it."""
     headline = PASSES[name].headline
-    if headline is None:
-        return True
-    measure = record.measures.get(headline[0])
-    return measure is not None and measure.value is not None
+    measure = record.measures.get(headline[0]) if headline else None
+    return measure is None or measure.missing != ELSEWHERE
 
 
 def _said(measure: Measure | None) -> str:

@@ -25,7 +25,7 @@ from throughtime.plan import Planned
 from throughtime.progress import Progress
 from throughtime.record import Record, Status, read_record, write_record
 from throughtime.spec import PASSES
-from throughtime.store import JOURNAL, Store
+from throughtime.store import JOURNAL, WORK, Store
 
 POLL_SECONDS = 0.5
 CONTINUED: tuple[Status, ...] = ("timeout", "oom", "killed")
@@ -59,7 +59,10 @@ class Runner:
         self.progress.begin([p.spec for p in chosen])
         with ExitStack() as stack:
             folder = self.store.folder / suite[0].spec.suite
-            stack.enter_context(self._folder_lock(folder))
+            stack.callback(self._folder_lock(folder).release)
+            for left in sorted((folder / WORK).glob("*/record.json")):  # of a runner killed before it moved them
+                if left.parent.name not in self._pending:
+                    self.store.publish(folder.name, left.parent.name)
             stack.callback(self.engine.close)
             self._journal = Journal(folder / JOURNAL, self.command, suite, chosen)
             todo = [work for p in chosen for work in self._todo(p)]
@@ -88,10 +91,10 @@ class Runner:
         suite = planned.spec.suite
         folder = self.store.work_folder(suite, planned.id)
         if (folder / "record.json").exists():  # the last runner was killed between writing it and moving it
-            record = read_record(self.store.publish(suite, planned.id) / "record.json")
-            if planned.recorded is None:
-                self._tell(record)
-                return []
+            record = read_record(folder / "record.json")
+            self.store.publish(suite, planned.id)
+            self._tell(record)
+            return []
         if planned.unsupported:
             folder.mkdir(parents=True, exist_ok=True)
             self._keep(skipped(planned, self.command, time.time()))
@@ -105,10 +108,16 @@ class Runner:
         return todo
 
     def _take_up(self, before: Path, folder: Path) -> None:
-        """Copy what a training that was cut short can go on from."""
-        folder.mkdir(parents=True)
-        for name in (CURVE, LOG, CHECKPOINT) if (before / CHECKPOINT).exists() else ():
-            shutil.copyfile(before / name, folder / name)
+        """Copy what a training that was cut short can go on from; the old record stays until there is a new one."""
+        if not (before / CHECKPOINT).exists():
+            return
+        taking = folder.with_name(f"{folder.name}.taking")  # half a copy must not pass for a whole one
+        shutil.rmtree(taking, ignore_errors=True)
+        taking.mkdir(parents=True)
+        for name in (CURVE, LOG, CHECKPOINT):
+            if (before / name).exists():
+                shutil.copyfile(before / name, taking / name)
+        taking.rename(folder)
 
     def _drain(self, work: Sequence[Work], exclusive: bool) -> None:
         """Do all the work, as much at a time as the engine takes."""
@@ -139,6 +148,7 @@ class Runner:
             pass_file(work.folder, work.name).unlink()
             raise UsageError(void, hint="what was finished is kept; run it again to go on with the code of now")
         self._pending[planned.id].remove(work.name)
+        self._journal.over(work)
         if not self._pending[planned.id]:
             started = self._started.get(planned.id, time.time())
             self._keep(assemble(planned, work.folder, self.command, started))

@@ -69,13 +69,15 @@ def _of(store: Store, suite: str) -> Status:
     known = {run: (label, state) for run, label, state in began["runs"]}
     state = {run: before for run, (_, before) in known.items()}
     reasons: dict[str, str] = {}
-    at_work: dict[str, dict[str, Any]] = {}
+    at_work: dict[tuple[str, str], dict[str, Any]] = {}
     how, made = None, 0
     for event in events:
         if event["event"] == "started":
-            at_work[event["id"]] = event
+            at_work[event["id"], event["pass"]] = event
+        elif event["event"] == "over":
+            at_work.pop((event["id"], event["pass"]), None)
         elif event["event"] == "finished":
-            at_work.pop(event["id"], None)
+            at_work = {work: begun for work, begun in at_work.items() if work[0] != event["id"]}
             state[event["id"]], reasons[event["id"]] = event["status"], event["reason"]
             made += event["status"] != "skipped"
         elif event["event"] == "ended":
@@ -90,7 +92,7 @@ def _of(store: Store, suite: str) -> Status:
         if now not in (None, "ok", "skipped")
     ]
     if not how and alive is not False:
-        for run, event in at_work.items():
+        for (run, _), event in at_work.items():
             if state[run] is None:
                 at = read_position(folder / WORK / run) if event["pass"] == "train" else None
                 epoch = int(at["epoch"]) if at else None
@@ -98,20 +100,20 @@ def _of(store: Store, suite: str) -> Status:
                     Running(known[run][0], event["pass"], max(0.0, time.time() - event["at"]), epoch, event["epochs"])
                 )
     left = counts[None]
-    result.waiting = left - len(result.running)
+    result.waiting = left - len({run for run, _ in at_work} if result.running else ())
     if made and left and result.running:
         result.seconds_left = max(0.0, time.time() - began["at"]) / made * left
     return result
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The journal's lines, up to one that is being written or was cut short."""
+    """The journal's lines, but for one that is being written or was cut short."""
     lines = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             lines.append(json.loads(line))
         except json.JSONDecodeError:
-            break
+            continue
     if not lines or not isinstance(lines[0], dict) or lines[0].get("event") != "began":
         raise UsageError("not a journal", where=str(path), hint="`throughtime run` writes it anew")
     return lines

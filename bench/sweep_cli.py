@@ -38,7 +38,7 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Print what `run` would do: the runs, what is skipped and why, what is there already."""
-    from throughtime.plan import by_cell
+    from throughtime.plan import by_cell, to_run
     from throughtime.suite import load_suite
 
     load_plugins(plugin)
@@ -56,8 +56,9 @@ def plan(
         ]
         return print_rows(rows, True)
     print_rows([cell.row() for cell in by_cell(planned)], False)
+    made = {p.id for p in to_run(planned, "none")}
     fates = Counter(
-        "have their record" if p.recorded else "will be skipped" if p.unsupported else "will run" for p in planned
+        "have their record" if p.id not in made else "will be skipped" if p.unsupported else "will run" for p in planned
     )
     print(f"{len(planned)} runs: " + ", ".join(f"{count} {what}" for what, count in fates.items()))
 

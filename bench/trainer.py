@@ -24,6 +24,7 @@ from throughtime.clock import Clock
 from throughtime.datasets.base import Batch, Split
 from throughtime.errors import first_line
 from throughtime.files import CHECKPOINT, CURVE, POSITION, write_whole
+from throughtime.machine import versions
 from throughtime.record import Measure
 from throughtime.seeds import stream
 from throughtime.spec import RunSpec
@@ -308,10 +309,17 @@ class Trainer:
             "aligned": {name: measure.model_dump() for name, measure in self.aligned.items()},
             "phases": dict(self.clock.phases),
             "seconds": self._seconds(),
+            "made_from": self._made_from(),
         }
+
+    def _made_from(self) -> dict[str, Any]:
+        """What the folder's name does not say, and the numbers depend on: data and libraries."""
+        return {"data": self.built.dataset.sha256(), "versions": versions()}
 
     def _go_on(self, contents: dict[str, Any]) -> None:
         """Be where the training was that wrote this; the curve loses what came after."""
+        if contents["made_from"] != self._made_from():
+            raise ValueError("the data or a library changed since")
         reached = Reached(**contents["reached"])
         with self._curve.open("rb+") as curve:
             for _ in range(reached.rows):

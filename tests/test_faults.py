@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import signal
 import subprocess
@@ -228,3 +229,28 @@ def wait_for(look, seconds: float = 60) -> None:
     while not look():
         assert time.monotonic() < deadline, f"not within {seconds} s"
         time.sleep(0.05)
+
+
+def test_a_signal_to_the_whole_group_leaves_trainings_their_checkpoints(tmp_path):
+    """As a terminal that closes, `timeout` and batch systems send it."""
+    sweep = Sweep(tmp_path, "hangs")
+    sweep.mark.touch()
+    suite = sweep.suite.read_text().replace("epochs: 2", "epochs: 2000")
+    sweep.suite.write_text(suite)
+    with subprocess.Popen(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+        wait_for(lambda: list(sweep.store.folder.glob(f"faults/{WORK}/*/position.json")))
+        os.killpg(run.pid, signal.SIGTERM)
+        printed = run.communicate(timeout=60)[1]
+    assert run.returncode == 128 + signal.SIGTERM
+    assert "interrupted" in printed and "Traceback" not in printed
+    assert list(sweep.store.folder.glob(f"faults/{WORK}/*/checkpoint.pt")) and sweep.store.records() == []
+
+
+def test_a_checkpoint_of_other_data_or_libraries_is_not_gone_on_from(tmp_path, monkeypatch, capsys):
+    from tests.test_checkpoint import spec, stop, train
+    from throughtime import trainer
+
+    stop(spec(), tmp_path, 2)
+    monkeypatch.setattr(trainer, "versions", lambda: {"torch": "0.1"})
+    train(spec(), tmp_path)
+    assert "training begins anew: ValueError: the data or a library changed since" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from filelock import FileLock
 from throughtime.engines.local import LocalEngine
 from throughtime.errors import UsageError
 from throughtime.limits import Limits
+from throughtime.machine import versions
 from throughtime.plan import plan, to_run
 from throughtime.progress import PlainProgress
 from throughtime.registry import load_plugin
@@ -224,7 +225,8 @@ def test_a_good_pass_of_an_interrupted_run_is_not_repeated(tmp_path):
     folder = Store(tmp_path / "results").work_folder("faults", planned[0].id)
     folder.mkdir(parents=True)
     measure = {"value": 123.0, "unit": "byte", "method": "by hand"}
-    (folder / "memory.json").write_text(json.dumps({"measures": {"peak_process_bytes": measure}}))
+    left = {"measures": {"peak_process_bytes": measure}, "versions": versions()}
+    (folder / "memory.json").write_text(json.dumps(left))
     found, printed = run(tmp_path, suite)
     assert found["bptt"].record.measures["peak_process_bytes"].value == 123
     assert "memory" not in printed

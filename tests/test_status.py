@@ -107,3 +107,10 @@ def test_no_sweep_and_no_journal_are_told(store):
     (store.folder / "quick" / JOURNAL).write_text("[]\n")
     with pytest.raises(UsageError, match="not a journal"):
         status(store)
+
+
+def test_a_pass_that_is_over_is_not_running(store):
+    over = {"event": "over", "id": "a", "pass": "memory", "at": time.time()}
+    journal(store, started("a", "memory"), over, started("b", "time"))
+    (found,) = status(store)
+    assert [one.label for one in found.running] == ["bptt lif digits #1"] and found.waiting == 1

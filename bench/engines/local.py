@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
+import signal
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,6 +24,24 @@ from throughtime.spec import PASSES
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
 PRELOADED = ("throughtime.child", "torch._dynamo", "sklearn.datasets")
 """What the fork server imports, once. The last two would cost each child a second: a first optimiser imports dynamo."""
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """A process that is started in here ignores the signals that end a runner.
+
+    The fork server is of the runner's group, and a terminal or a batch system signals the whole group: without the
+    server no child could be waited for, and none would get to keep its checkpoint.
+    """
+    before = {}
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with suppress(ValueError):  # not the main thread
+            before[signum] = signal.signal(signum, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 class Child(NamedTuple):
@@ -47,6 +68,8 @@ class LocalEngine(Engine):
         self._plugins, self._limits, self._jobs, self._tell = list(plugins), limits, jobs, tell
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload(list(PRELOADED))
+        with _unheard():
+            multiprocessing.forkserver.ensure_running()
         self._children: list[Child] = []
         self._machine = FileLock(MACHINE_LOCK)
 

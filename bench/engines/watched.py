@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from throughtime.assembly import pass_file
-from throughtime.files import write_whole
+from throughtime.files import DISK_FULL, write_whole
 from throughtime.limits import Limits, resident_bytes
 from throughtime.machine import machine, versions
 from throughtime.pass_result import PassResult
@@ -19,7 +19,7 @@ from throughtime.spec import Pass
 
 GRACE_SECONDS = 10.0
 """Between the signal that asks a child to stop and the one that ends it and all it started."""
-MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
+MEMORY_EVENTS = Path("/proc/vmstat")
 
 
 class Watched:
@@ -76,12 +76,15 @@ class Watched:
         code, path = self._exit_code(), pass_file(self._folder, self._name)
         if path.exists() or code is None:
             return
+        for full, told in DISK_FULL.items():
+            if code == told:
+                raise OSError(full, os.strerror(full), str(self._folder))
         if self._broke:
             status, reason = self._broke
         elif code == -signal.SIGKILL and _kernel_kills() > self._kernel_kills:
             status, reason = "oom", "ended by the kernel for lack of memory"
         elif code < 0:
-            status, reason = "killed", f"ended by {signal.Signals(-code).name}"
+            status, reason = "killed", f"ended by {_name(-code)}"
         else:
             status, reason = "error", f"the process left with exit code {code} and no result"
         result = PassResult(
@@ -110,8 +113,15 @@ class Watched:
             self.kill()
 
 
+def _name(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name
+    except ValueError:  # one of the real-time signals
+        return f"signal {signum}"
+
+
 def _kernel_kills() -> int:
-    """Processes of this control group that the kernel has killed for lack of memory; 0 where it does not say."""
+    """Processes of this machine that the kernel has killed for lack of memory; 0 where it does not say."""
     with suppress(OSError):
         for line in MEMORY_EVENTS.read_text().splitlines():
             if line.startswith("oom_kill "):
