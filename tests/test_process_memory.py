@@ -72,6 +72,7 @@ print(json.dumps(peak.growth))
 
 
 @linux
+@pytest.mark.slow
 def test_sampling_agrees_with_the_kernel_on_the_training_of_a_rule():
     """Both watch the same two batches of BPTT. Sampling misses what lives shorter than the gap between two samples;
     the kernel's mark lags behind by pages that it has not counted yet. The bound is what docs/measuring.md states."""
