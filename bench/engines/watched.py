@@ -19,7 +19,7 @@ from throughtime.spec import Pass
 
 GRACE_SECONDS = 10.0
 """Between the signal that asks a child to stop and the one that ends it and all it started."""
-MEMORY_EVENTS = Path("/proc/vmstat")
+KERNEL_COUNTERS = Path("/proc/vmstat")
 
 
 class Watched:
@@ -123,7 +123,7 @@ def _name(signum: int) -> str:
 def _kernel_kills() -> int:
     """Processes of this machine that the kernel has killed for lack of memory; 0 where it does not say."""
     with suppress(OSError):
-        for line in MEMORY_EVENTS.read_text().splitlines():
+        for line in KERNEL_COUNTERS.read_text().splitlines():
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0

@@ -53,7 +53,7 @@ def store(tmp_path_factory):
 
 
 def test_load_a_suite(benchmark, suite):
-    benchmark.pedantic(lambda: load_suite(suite), rounds=3)
+    assert benchmark.pedantic(lambda: load_suite(suite), rounds=3).name == "big"
 
 
 def test_expand_a_suite(benchmark, suite):
