@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from throughtime.neurons.base import Inflow, Neuron, Partials
+from throughtime.neurons.kernel import Kernel, number_or_tensor
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -20,6 +22,64 @@ class ALIFState(NamedTuple):
     v: Tensor
     a: Tensor
     z: Tensor
+
+
+class ALIFKernel(Kernel):
+    """The ALIF neuron's window.
+
+        v_t  = α v_{t−1} + (1 − α) I_t − z_{t−1} ϑ
+        a_t  = ρ a_{t−1} + (1 − ρ) z_{t−1}
+        y_t  = v_t − β a_t,                    x_t = (y_t − ϑ) / ϑ
+        δy_t = ψ_t (δz_t + (1 − ρ) δa_{t+1}),  ψ_t = h(x_t) / ϑ
+        δa_t = ρ δa_{t+1} − β δy_t
+        δv_t = δy_t + α δv_{t+1},              δI_t = (1 − α) δv_t
+
+    y_t takes the place of I_t.
+    """
+
+    def begin(self, state: ALIFState) -> None:
+        self.α, self.a = number_or_tensor(self.neuron.alpha), state.a.clone()
+        self.v = state.v.clone()
+        self.V = torch.empty_like(self.I) if self.reads_v else None
+
+    def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
+        ρ, ϑ, β = self.neuron.rho, self.neuron.threshold, self.neuron.beta
+        v = self.v if self.V is None else self.V[t]
+        self.v = torch.lerp(I, self.v, self.α, out=v).sub_(z_before, alpha=ϑ)
+        torch.lerp(z_before, self.a, ρ, out=self.a)
+        torch.gt(torch.sub(self.v, self.a, alpha=β, out=I), ϑ, out=z)
+
+    def end(self, z: Tensor) -> ALIFState:
+        return ALIFState(self.v.clone(), self.a, z.clone())
+
+    def membranes(self) -> Tensor:
+        return self.V
+
+    def x(self, begin: int, end: int) -> Tensor:
+        ϑ = self.neuron.threshold
+        return self.I[begin:end].sub(ϑ).div_(ϑ)
+
+    def factor(self, h: Tensor) -> Tensor:
+        return h.div_(self.neuron.threshold)
+
+    def begin_back(self, δ: ALIFState) -> None:
+        self.α, self.δv = number_or_tensor(self.neuron.alpha), torch.zeros_like(self.I[0])
+        self.δa, self.δa_end = torch.zeros_like(self.I[0]), δ.a
+
+    def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
+        ρ, β = self.neuron.rho, self.neuron.beta
+        δy = δz.add_(self.δa, alpha=1 - ρ).mul_(self.h(t))
+        self.δa.mul_(ρ).sub_(δy, alpha=β)
+        if self.δa_end is not None:
+            self.δa.add_(self.δa_end)
+            self.δa_end = None
+        self.δv.mul_(self.α).add_(δy)
+        if δv is not None:
+            self.δv.add_(δv)
+        torch.mul(self.δv, 1 - self.α, out=δz)
+
+    def end_back(self) -> tuple[ALIFState, dict[str, Tensor]]:
+        return ALIFState(self.δv * self.α, self.δa * self.neuron.rho, self.δa * (1 - self.neuron.rho)), {}
 
 
 @neuron("alif")
@@ -45,6 +105,7 @@ class ALIF(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    kernel: ClassVar[type[Kernel]] = ALIFKernel
 
     def __init__(
         self,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
+import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
 from throughtime.neurons.base import Inflow, Neuron, Partials
+from throughtime.neurons.kernel import Kernel, add_product, number_or_tensor
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -18,6 +20,52 @@ class LIFState(NamedTuple):
 
     v: Tensor
     z: Tensor
+
+
+class LIFKernel(Kernel):
+    """The LIF neuron's window.
+
+        v_t  = α v_{t−1} + (1 − α) I_t − z_{t−1} ϑ,      x_t = (v_t − ϑ) / ϑ
+        δv_t = ψ_t δz_t + α δv_{t+1},                    ψ_t = h(x_t) / ϑ
+        δI_t = (1 − α) δv_t
+
+    v_t takes the place of I_t. On the way back (1 − α) is a part of ψ.
+    """
+
+    def begin(self, state: LIFState) -> None:
+        self.α, self.v = number_or_tensor(self.neuron.alpha), state.v
+
+    def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
+        ϑ = self.neuron.threshold
+        self.v = torch.lerp(I, self.v, self.α, out=I).sub_(z_before, alpha=ϑ)
+        torch.gt(self.v, ϑ, out=z)
+
+    def end(self, z: Tensor) -> LIFState:
+        return LIFState(self.v.clone(), z.clone())
+
+    def membranes(self) -> Tensor:
+        return self.I
+
+    def x(self, begin: int, end: int) -> Tensor:
+        ϑ = self.neuron.threshold
+        return self.I[begin:end].sub(ϑ).div_(ϑ)
+
+    def factor(self, h: Tensor) -> Tensor:
+        return h.mul_((1 - self.α) / self.neuron.threshold)
+
+    def begin_back(self, δ: Any) -> None:
+        self.α, self.δI = number_or_tensor(self.neuron.alpha), None
+
+    def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
+        δI = δz.mul_(self.h(t))
+        if self.δI is not None:
+            add_product(δI, self.α, self.δI)
+        if δv is not None:
+            add_product(δI, 1 - self.α, δv)
+        self.δI = δI
+
+    def end_back(self) -> tuple[LIFState, dict[str, Tensor]]:
+        return LIFState(self.δI * (self.α / (1 - self.α)), torch.zeros_like(self.δI)), {}
 
 
 @neuron("lif")
@@ -40,6 +88,7 @@ class LIF(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    kernel: ClassVar[type[Kernel]] = LIFKernel
 
     def __init__(
         self,

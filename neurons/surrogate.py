@@ -98,6 +98,11 @@ def smoothed() -> Iterator[None]:
         _smoothed.reset(token)
 
 
+def is_smoothed() -> bool:
+    """Whether `smoothed` is on."""
+    return _smoothed.get()
+
+
 class _Spike(torch.autograd.Function):
     generate_vmap_rule = True
 
