@@ -106,9 +106,10 @@ class LearningRule(ABC):
         """Unroll the network over x from the kept state, cut off from what came before; advance the kept state.
 
         Returns:
-            The loss with its graph, and the window.
+            The loss with its graph, and the window without its spikes: held while the gradient goes back they would
+            take as much memory as what it needs.
         """
-        window = self.network.unroll(x, self.state)
+        window = self.network.unroll(x, self.state)._replace(spikes=())
         self.state = detached(window.state)
         if self.task.per_step:
             return self.task.loss(window.outputs.flatten(0, 1), target.flatten(0, 1)), window

@@ -16,7 +16,6 @@ from throughtime.networks.spike_linear import spike_linear
 from throughtime.networks.window import LayerWindow, layer_window
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.readout import GatedReadout, LeakyReadout, Readout
-from throughtime.neurons.surrogate import is_smoothed
 from throughtime.registry import given, network, refuse_unused
 
 
@@ -37,17 +36,15 @@ class RecurrentLayer(nn.Module):
             return torch.addmm(drive if c is None else drive + c, z, R)
         return self.inward_norm(drive, t) + self.recurrent_norm(self.recurrent(z), t)
 
-    def unroll(self, x: Tensor, state: Any, t: int, *, of_spikes: bool, reads_v: bool) -> LayerWindow:
+    def unroll(self, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool) -> LayerWindow:
         """The window that begins at step t; the input product of all its steps is taken at once.
 
         Args:
-            of_spikes: whether x is spikes.
+            bytes_of_x: x as bytes, where it is spikes.
             reads_v: whether membranes are wanted.
         """
         if self.inward_norm is None:
-            window = layer_window(
-                self.inward, self.recurrent, self.neuron, x, state, of_spikes=of_spikes, reads_v=reads_v
-            )
+            window = layer_window(self.inward, self.recurrent, self.neuron, x, bytes_of_x, state, reads_v)
             if window is not None:
                 return window
         states = []
@@ -56,7 +53,7 @@ class RecurrentLayer(nn.Module):
             _, state = self.neuron(self.current(drive, state.z, t + step), state)
             states.append(state)
         v = torch.stack([s.v for s in states]) if reads_v else None
-        return LayerWindow(torch.stack([s.z for s in states]), v, state)
+        return LayerWindow(torch.stack([s.z for s in states]), None, v, state)
 
 
 class RecurrentState(NamedTuple):
@@ -152,17 +149,17 @@ class Recurrent(Network):
         return self.readout(d if self.readout_norm is None else self.readout_norm(d, t), y)
 
     def unroll(self, x: Tensor, state: RecurrentState) -> Window:
-        spikes, last, binary = [], [], self.spiking and not is_smoothed()
+        spikes, last, bytes_of_x = [], [], None
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
             reads_v = self.readout.reads == "v" and layer is self.layers[-1]
-            window = layer.unroll(x, layer_state, state.t, of_spikes=binary and bool(spikes), reads_v=reads_v)
-            x = window.z
+            window = layer.unroll(x, bytes_of_x, layer_state, state.t, reads_v)
+            x, bytes_of_x = window.z, window.bytes_of_z
             spikes.append(x)
             last.append(window.state)
         if self.readout.reads == "v":
             d = self.readout.linear(window.v)
         else:
-            d = spike_linear(self.readout.linear, x) if binary else self.readout.linear(x)
+            d = self.readout.linear(x) if bytes_of_x is None else spike_linear(self.readout.linear, x, bytes_of_x)
         if self.readout_norm is not None:
             d = torch.stack([self.readout_norm(d_t, state.t + step) for step, d_t in enumerate(d.unbind(0))])
         y = self.readout.unroll(d, state.y)

@@ -9,31 +9,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from throughtime.neurons.kernel import CHUNK
+CHUNK = 32
+"""Steps of which spikes are numbers again at once: enough for a product that is fast."""
 
 
-def spike_linear(linear: nn.Linear, z: Tensor) -> Tensor:
-    """W z_t + c of a window, z [steps, batch, inputs] of zeros and ones: what `linear` gives.
+def spike_linear(linear: nn.Linear, z: Tensor, bytes_of_z: Tensor) -> Tensor:
+    """W z_t + c of a window, z [steps, batch, inputs] of zeros and ones, and the same as bytes: what `linear` gives.
 
-    Kept: a byte a spike instead of z itself, which whoever holds it keeps alive. Time: nn.Linear's, and two passes over
-    z that convert it.
+    Kept: the bytes, not z itself. Time: nn.Linear's, and a pass over the bytes that converts them.
     """
-    return _SpikeLinear.apply(z, linear.weight, linear.bias)
+    return _SpikeLinear.apply(z, bytes_of_z, linear.weight, linear.bias)
 
 
 class _SpikeLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, W: Tensor, c: Tensor) -> Tensor:
-        ctx.save_for_backward(as_bytes(z), W)
+    def forward(ctx: Any, z: Tensor, bytes_of_z: Tensor, W: Tensor, c: Tensor) -> Tensor:
+        ctx.save_for_backward(bytes_of_z, W)
         return F.linear(z, W, c)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, δd: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    def backward(ctx: Any, δd: Tensor) -> tuple[Tensor | None, ...]:
         z, W = ctx.saved_tensors
-        need_z, need_W, need_c = ctx.needs_input_grad
+        need_z, _, need_W, need_c = ctx.needs_input_grad
         δW = product_with_spikes(δd, z) if need_W else None
-        return δd @ W if need_z else None, δW, δd.sum((0, 1)) if need_c else None
+        return δd @ W if need_z else None, None, δW, δd.sum((0, 1)) if need_c else None
 
 
 def as_bytes(z: Tensor) -> Tensor:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from throughtime.neurons.base import Inflow, Neuron, Partials
-from throughtime.neurons.kernel import Kernel, number_or_tensor
+from throughtime.neurons.kernel import Backward, Kernel, number_or_tensor
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -55,20 +55,17 @@ class ALIFKernel(Kernel):
     def membranes(self) -> Tensor:
         return self.V
 
-    def x(self, begin: int, end: int) -> Tensor:
+    def ψ_of(self, begin: int, end: int) -> Tensor:
         ϑ = self.neuron.threshold
-        return self.I[begin:end].sub(ϑ).div_(ϑ)
+        return SURROGATES[self.neuron.surrogate].h((self.I[begin:end] - ϑ).div_(ϑ)).mul_(1 / ϑ)
 
-    def factor(self, h: Tensor) -> Tensor:
-        return h.div_(self.neuron.threshold)
-
-    def begin_back(self, δ: ALIFState) -> None:
-        self.α, self.δv = number_or_tensor(self.neuron.alpha), torch.zeros_like(self.I[0])
-        self.δa, self.δa_end = torch.zeros_like(self.I[0]), δ.a
+    def begin_back(self, δ: ALIFState, z: Tensor) -> None:
+        self.ψ = Backward(self.ψ_of, self.I)
+        self.δv, self.δa, self.δa_end = torch.zeros_like(self.I[0]), torch.zeros_like(self.I[0]), δ.a
 
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
         ρ, β = self.neuron.rho, self.neuron.beta
-        δy = δz.add_(self.δa, alpha=1 - ρ).mul_(self.h(t))
+        δy = δz.add_(self.δa, alpha=1 - ρ).mul_(self.ψ[t])
         self.δa.mul_(ρ).sub_(δy, alpha=β)
         if self.δa_end is not None:
             self.δa.add_(self.δa_end)

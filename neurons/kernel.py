@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Factor, Neuron
-from throughtime.neurons.surrogate import SURROGATES
-
-CHUNK = 32
-"""Steps for which something is computed at once on the way back: few calls, and little scratch whatever T is."""
-
 
 class Kernel(ABC):
     """One window of one layer: what `forward` and autograd compute, to rounding, in fewer operations and less memory.
 
-        forward     for t = 0 ... T−1:     step(t):  I_t, z_{t−1}  ->  z_t;  what is kept takes the place of I_t
+        forward     for t = 0 ... T−1:     step(t):  I_t, z_{t−1}  ->  z_t;  what is kept may take the place of I_t
         backward    for t = T−1 ... 0:     back(t):  δz_t, δv_t    ->  δI_t takes the place of δz_t
 
     δs is ∂E/∂s; what reaches step t from t + 1 inside the neuron the kernel carries itself. A neuron offers a kernel by
     its class attribute `kernel`; one without goes step by step through autograd. All tensors are [batch, size], those
-    of a window [steps, batch, size].
+    of a window [steps, batch, size]. One object serves one window; the way back may be gone twice.
 
     Args:
         neuron: whose step it is.
@@ -33,13 +28,8 @@ class Kernel(ABC):
         reads_v: whether `membranes` will be asked for.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ("I",)
-    """Attributes that the way back reads: tensors, or None where there is nothing to keep."""
-
     def __init__(self, neuron: Neuron, I: Tensor, keep: bool, reads_v: bool) -> None:
         self.neuron, self.I, self.keep, self.reads_v = neuron, I, keep, reads_v
-        self._h_from = len(I)
-        self._h: tuple[Tensor, ...] = ()
 
     @abstractmethod
     def begin(self, state: Any) -> None:
@@ -58,36 +48,43 @@ class Kernel(ABC):
         """v of all steps, after the last one; asked for where `reads_v`."""
 
     @abstractmethod
-    def x(self, begin: int, end: int) -> Tensor:
-        """What z = H(x) was taken of, in some steps, from what is kept."""
-
-    @abstractmethod
-    def begin_back(self, δ: Any) -> None:
-        """δ of the last state, without its v and z, which come with δv and δz of the last step."""
+    def begin_back(self, δ: Any, z: Tensor) -> None:
+        """δ of the state after the last step, whose v and z come with that step's; all spikes, as bytes."""
 
     @abstractmethod
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
         """From δz_t and δv_t, of all that reads them outside of the neuron, make δI_t in the memory of δz."""
 
     @abstractmethod
-    def end_back(self) -> tuple[Any, dict[str, Tensor]]:
+    def end_back(self) -> tuple[Any, dict[str, Tensor | None]]:
         """δ of the state before step 0, and of the neuron's parameters, by name."""
 
-    def spikes(self, begin: int, end: int) -> Tensor:
-        """z of some steps, made again."""
-        x = self.x(begin, end)
-        return torch.gt(x, 0, out=torch.empty_like(x))
 
-    def h(self, t: int) -> Tensor:
-        """The surrogate gradient h(x_t), on the way back; it is made for CHUNK steps at once."""
-        if t < self._h_from:
-            self._h_from = max(0, t + 1 - CHUNK)
-            self._h = self.factor(SURROGATES[self.neuron.surrogate].h(self.x(self._h_from, t + 1))).unbind(0)
-        return self._h[t - self._h_from]
+class Backward:
+    """Something elementwise that each step needs on the way back, made for several steps at once: few calls, and scratch
+    that stays in the caches whatever T is.
 
-    def factor(self, h: Tensor) -> Tensor:
-        """Of [steps, batch, size] surrogate gradients what `h` shall give: h itself, or with a factor of the kernel."""
-        return h
+    Args:
+        make: from the first step and the one after the last to [steps, batch, size].
+        like: the window.
+    """
+
+    def __init__(self, make: Callable[[int, int], Tensor], like: Tensor) -> None:
+        self.make, self.at_once = make, max(1, 2**16 // like[0].numel())
+        self.begin = len(like)
+
+    def __getitem__(self, t: int) -> Tensor:
+        if t < self.begin:
+            self.begin = max(0, t + 1 - self.at_once)
+            self.made = self.make(self.begin, t + 1).unbind(0)
+        return self.made[t - self.begin]
+
+
+def slots(like: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Memory for something of each step, like a window: the window and its steps; all steps are one where nothing is
+    to be kept."""
+    window = torch.empty_like(like if keep else like[:1])
+    return window, window.unbind(0) if keep else (window[0],) * len(like)
 
 
 def add_product(sums: Tensor, factor: Factor, x: Tensor) -> Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
 from throughtime.neurons.base import Inflow, Neuron, Partials
-from throughtime.neurons.kernel import Kernel, add_product, number_or_tensor
+from throughtime.neurons.kernel import Backward, Kernel, add_product, number_or_tensor
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -46,18 +46,16 @@ class LIFKernel(Kernel):
     def membranes(self) -> Tensor:
         return self.I
 
-    def x(self, begin: int, end: int) -> Tensor:
+    def ψ_of(self, begin: int, end: int) -> Tensor:
         ϑ = self.neuron.threshold
-        return self.I[begin:end].sub(ϑ).div_(ϑ)
+        return SURROGATES[self.neuron.surrogate].h((self.I[begin:end] - ϑ).div_(ϑ)).mul_((1 - self.α) / ϑ)
 
-    def factor(self, h: Tensor) -> Tensor:
-        return h.mul_((1 - self.α) / self.neuron.threshold)
-
-    def begin_back(self, δ: Any) -> None:
-        self.α, self.δI = number_or_tensor(self.neuron.alpha), None
+    def begin_back(self, δ: LIFState, z: Tensor) -> None:
+        self.ψ = Backward(self.ψ_of, self.I)
+        self.δI: Tensor | None = None
 
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
-        δI = δz.mul_(self.h(t))
+        δI = δz.mul_(self.ψ[t])
         if self.δI is not None:
             add_product(δI, self.α, self.δI)
         if δv is not None:

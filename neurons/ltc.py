@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
+from throughtime.neurons.kernel import Kernel
+from throughtime.neurons.ltc_kernel import LTCKernel, LTCState
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import given, neuron, refuse_unused
-
-
-class LTCState(NamedTuple):
-    """Membrane potential after the reset (`u` in the paper), adaptation and spikes, [batch, size]."""
-
-    v: Tensor
-    b: Tensor
-    z: Tensor
 
 
 @neuron("ltc")
@@ -55,6 +49,8 @@ class LTC(Neuron):
         initial: state before a sequence: `zero`; `random`, the authors': v from U(0, 1), also at test, and b = b_0.
         surrogate: gradient of the spike.
     """
+
+    kernel: ClassVar[type[Kernel]] = LTCKernel
 
     def __init__(
         self,

@@ -34,9 +34,10 @@ def multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
     γ, l, s, η = 0.5, width, 6.0, 0.15
 
     def g(x: Tensor, ς: float) -> Tensor:
-        return torch.exp(-x.square() / (2 * ς**2)) / (ς * math.sqrt(2 * math.pi))
+        # 2 to the power: on a processor several times faster than exp, most of all where the result is nearly 0.
+        return torch.exp2(x.square().mul_(-math.log2(math.e) / (2 * ς**2))).mul_(1 / (ς * math.sqrt(2 * math.pi)))
 
-    return γ * ((1 + η) * g(x, l) - η * (g(x - l, s * l) + g(x + l, s * l)))
+    return g(x, l).mul_(γ * (1 + η)).sub_(g(x - l, s * l).add_(g(x + l, s * l)), alpha=γ * η)
 
 
 def _smooth_multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:

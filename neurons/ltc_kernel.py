@@ -1,0 +1,174 @@
+"""The window of the liquid time-constant neuron: its step and its adjoint on buffers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.neurons.kernel import Kernel, slots
+from throughtime.neurons.surrogate import SURROGATES
+
+if TYPE_CHECKING:
+    from throughtime.neurons.ltc import LTC
+
+
+class LTCState(NamedTuple):
+    """Membrane potential after the reset (`u` in the paper), adaptation and spikes, [batch, size]."""
+
+    v: Tensor
+    b: Tensor
+    z: Tensor
+
+
+class Gate:
+    """One gate of all steps: o_t = σ(κ g_t), g_t = W [I_t ; s_{t−1}] + b, or W (I_t + s_{t−1}) + b.
+
+        δg_t = κ o_t (1 − o_t) δo_t;     [δI_t ; δs_{t−1}] += Wᵀ δg_t;     δκ = Σ_t o_t (1 − o_t) δo_t g_t
+
+    The gradients by W and b are products and a sum over all steps at once, after the last.
+
+    Args:
+        map: W and b.
+        κ: the slope; None: 1.
+        window: as it is, one step after the other.
+        keep: whether there will be a way back.
+    """
+
+    def __init__(self, map: nn.Linear, κ: Tensor | None, window: Tensor, keep: bool) -> None:
+        size = window.shape[2]
+        self.W, self.b, self.κ = map.weight.detach(), map.bias.detach(), None if κ is None else κ.detach()
+        self.summed = map.in_features == size
+        self.W_I, self.W_s = self.W[:, :size], self.W[:, -size:]
+        self.window, self.o = slots(window, keep)
+        self.g = self.o if κ is None else slots(window, keep)[1]
+
+    def open(self, t: int, I: Tensor, s: Tensor) -> Tensor:
+        """o_t from I_t and s_{t−1}."""
+        if self.summed:
+            g = torch.addmm(self.b, I + s, self.W.t(), out=self.g[t])
+        else:
+            g = torch.addmm(self.b, I, self.W_I.t(), out=self.g[t])
+            torch.addmm(g, s, self.W_s.t(), out=g)
+        return g.sigmoid_() if self.κ is None else torch.mul(g, self.κ, out=self.o[t]).sigmoid_()
+
+    def begin_back(self) -> None:
+        self.δG = torch.empty_like(self.window)
+        self.δg = self.δG.unbind(0)
+        self.δκ = None if self.κ is None else torch.zeros_like(self.κ)
+
+    def back(self, t: int, δo: Tensor, δI: Tensor, δs: Tensor) -> None:
+        """Add to δI_t and δs_{t−1} what comes from δo_t."""
+        o = self.o[t]
+        δg = torch.addcmul(o, o, o, value=-1, out=self.δg[t]).mul_(δo)
+        if self.κ is not None:
+            self.δκ += torch.dot(δg.view(-1), self.g[t].view(-1))
+            δg.mul_(self.κ)
+        if self.summed:
+            δq = δg @ self.W
+            δI.add_(δq)
+            δs.add_(δq)
+        else:
+            torch.addmm(δI, δg, self.W_I, out=δI)
+            torch.addmm(δs, δg, self.W_s, out=δs)
+
+    def gradients(self, name: str, I: Tensor, s_first: Tensor, s: Tensor) -> dict[str, Tensor]:
+        """By W, b and κ, under the gate's name in the neuron; from all currents, s before the window, s of all steps."""
+        δG = self.δG.flatten(0, 1)
+        by_I = δG.t() @ I.flatten(0, 1)
+        by_s = (self.δg[0].t() @ s_first).addmm_(self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1))
+        by_W = by_I.add_(by_s) if self.summed else torch.cat((by_I, by_s), 1)
+        return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": δG.sum(0), f"{name}_slope": self.δκ}
+
+
+class LTCKernel(Kernel):
+    """The LTC neuron's window. Its equations are in `ltc.py`, x_t = ṽ_t − θ_t; their adjoint, from t = T − 1 on:
+
+        δz_t += (1 − ρ_{t+1}) δb_{t+1} − ṽ_t δv_t         the reset's part only where its gradient flows
+        δx_t  = h(x_t) δz_t
+        δṽ_t  = (1 − z_t) δv_t + δx_t
+        δb_t  = −β δx_t + what comes back from step t + 1
+        δa_t  = δṽ_t (I_t − v_{t−1}),                     δρ_t = δb_t (b_{t−1} − z_{t−1})
+        δI_t  = a_t δṽ_t                                  and through both gates
+        δv_{t−1} = (1 − a_t) δṽ_t                         and through gate a
+        δb_{t−1} = ρ_t δb_t                               and through gate ρ
+
+    Kept: I, a, v; with adaptation ρ and b; with learnt slopes what goes into the gates. Time: two products a gate
+    forward and two backward, one each for its weights, and about 35 elementwise operations a step.
+    """
+
+    neuron: LTC
+
+    def begin(self, state: LTCState) -> None:
+        neuron, I, keep = self.neuron, self.I, self.keep
+        self.before = state
+        self.gate_a = Gate(neuron.membrane_gate, neuron.membrane_slope, I, keep)
+        self.gate_ρ = None
+        if neuron.adaptive:
+            self.gate_ρ = Gate(neuron.adaptation_gate, neuron.adaptation_slope, I, keep)
+            self.B, self.b = slots(I, keep)
+        self.V, self.v = slots(I, keep or self.reads_v)
+
+    def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
+        neuron, v_before, b_before = self.neuron, *self._past(t)
+        ṽ = torch.lerp(v_before, I, self.gate_a.open(t, I, v_before))
+        if self.gate_ρ is None:
+            torch.gt(ṽ, neuron.b0, out=z)
+        else:
+            b = torch.lerp(z_before, b_before, self.gate_ρ.open(t, I, b_before), out=self.b[t])
+            torch.gt(ṽ - neuron.beta * b, neuron.b0, out=z)
+        torch.addcmul(ṽ, ṽ, z, value=-1, out=self.v[t])
+
+    def _past(self, t: int) -> tuple[Tensor, Tensor]:
+        """v_{t−1} and b_{t−1}."""
+        if t == 0:
+            return self.before.v, self.before.b
+        return self.v[t - 1], self.before.b if self.gate_ρ is None else self.b[t - 1]
+
+    def end(self, z: Tensor) -> LTCState:
+        b = self.before.b if self.gate_ρ is None else self.b[-1]
+        return LTCState(self.v[-1].clone(), b.clone(), z.clone())
+
+    def membranes(self) -> Tensor:
+        return self.V
+
+    def begin_back(self, δ: LTCState, z: Tensor) -> None:
+        zeros = torch.zeros_like(self.before.v)
+        self.z = z.unbind(0)
+        self.δz, self.δv, self.δb, self.δb_end = zeros, zeros, zeros, δ.b
+        for gate in (self.gate_a, self.gate_ρ):
+            if gate is not None:
+                gate.begin_back()
+
+    def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
+        neuron, I, (v_before, b_before) = self.neuron, self.I[t], self._past(t)
+        a = self.gate_a.o[t]
+        δv = self.δv if δv is None else self.δv + δv
+        x = ṽ = torch.lerp(v_before, I, a)
+        if self.gate_ρ is not None:
+            δz.add_(self.δz)
+            x = ṽ - neuron.beta * self.b[t]
+        if neuron.reset_gradient:
+            δz.addcmul_(ṽ, δv, value=-1)
+        δx = δz.mul_(SURROGATES[neuron.surrogate].h(x - neuron.b0))
+        δṽ = torch.addcmul(δv, δv, self.z[t].to(δv.dtype), value=-1).add_(δx)
+        if self.gate_ρ is not None:
+            δb = torch.sub(self.δb, δx, alpha=neuron.beta)
+            if self.δb_end is not None and t + 1 == len(self.I):
+                δb.add_(self.δb_end)
+        δI = torch.mul(a, δṽ, out=δz)
+        self.δv = δṽ - δI
+        self.gate_a.back(t, (I - v_before).mul_(δṽ), δI, self.δv)
+        if self.gate_ρ is not None:
+            z_before = self.before.z if t == 0 else self.z[t - 1].to(δb.dtype)
+            self.δb = δb * self.gate_ρ.o[t]
+            self.δz = δb - self.δb
+            self.gate_ρ.back(t, (b_before - z_before).mul_(δb), δI, self.δb)
+
+    def end_back(self) -> tuple[LTCState, dict[str, Tensor | None]]:
+        gradients = self.gate_a.gradients("membrane", self.I, self.before.v, self.V)
+        if self.gate_ρ is None:
+            return LTCState(self.δv, self.δb if self.δb_end is None else self.δb_end, self.δz), gradients
+        gradients |= self.gate_ρ.gradients("adaptation", self.I, self.before.b, self.B)
+        return LTCState(self.δv, self.δb, self.δz), gradients
