@@ -7,13 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+MOMENTUM, EPSILON = 0.1, 1e-5
+
+
 class StepBatchNorm(nn.Module):
     """Normalise over the batch at each time step, with running statistics of that step.
 
-        x̂_t = w (x_t − mean_t) / √(var_t + ε) + c
+        x̂_t = w (x_t − mean_t) / √(var_t + ε) + c,      ε = EPSILON
 
     w and c are shared by all steps; mean_t and var_t are those of the batch in training (where running ones follow
-    with momentum 0.1) and the running ones in evaluation. Steps beyond the last share its statistics. Samples of a
+    with MOMENTUM) and the running ones in evaluation. Steps beyond the last share its statistics. Samples of a
     batch are not independent, and a batch of one cannot be trained on. Source: Yin, Corradi and Bohte 2023, as
     released (S-MNIST; w starts at 0.1).
 
@@ -31,6 +34,9 @@ class StepBatchNorm(nn.Module):
 
     def forward(self, x: Tensor, t: int) -> Tensor:
         """Step t: x [batch, features]."""
+        return F.batch_norm(x, *self.running(t), self.weight, self.bias, self.training, MOMENTUM, EPSILON)
+
+    def running(self, t: int) -> tuple[Tensor, Tensor]:
+        """Running mean and variance of step t."""
         t = min(t, len(self.running_mean) - 1)
-        mean, var = self.running_mean[t], self.running_var[t]
-        return F.batch_norm(x, mean, var, self.weight, self.bias, self.training)
+        return self.running_mean[t], self.running_var[t]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.recurrent_gradient import with_recurrent_gradient
 from throughtime.networks.spike_linear import spike_linear
 from throughtime.networks.window import LayerWindow, layer_window
 from throughtime.neurons.base import Neuron
@@ -43,14 +44,21 @@ class RecurrentLayer(nn.Module):
             bytes_of_x: x as bytes, where it is spikes.
             reads_v: whether membranes are wanted.
         """
+        window = layer_window(self, x, bytes_of_x, state, t, reads_v)
+        if window is not None:
+            return window
+        states, sent = [], []
+        drive = self.inward(x)
         if self.inward_norm is None:
-            window = layer_window(self.inward, self.recurrent, self.neuron, x, bytes_of_x, state, reads_v)
-            if window is not None:
-                return window
-        states = []
+            drive = with_recurrent_gradient(drive, self.recurrent, sent)
         # Not x[t]: its backward pass would fill a whole window each step.
-        for step, drive in enumerate(self.inward(x).unbind(0)):
-            _, state = self.neuron(self.current(drive, state.z, t + step), state)
+        for step, drive_t in enumerate(drive.unbind(0)):
+            if self.inward_norm is None:
+                sent.append(state.z.detach())
+                current = torch.addmm(drive_t, state.z, self.recurrent.weight.detach().t())
+            else:
+                current = self.current(drive_t, state.z, t + step)
+            _, state = self.neuron(current, state)
             states.append(state)
         v = torch.stack([s.v for s in states]) if reads_v else None
         return LayerWindow(torch.stack([s.z for s in states]), None, v, state)

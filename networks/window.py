@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from throughtime.networks.norm_window import NormWindow
 from throughtime.networks.spike_linear import as_bytes, product_with_spikes
-from throughtime.neurons.base import Neuron
 from throughtime.neurons.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
+
+if TYPE_CHECKING:
+    from throughtime.networks.recurrent import RecurrentLayer
 
 
 class LayerWindow(NamedTuple):
@@ -30,83 +32,93 @@ class LayerWindow(NamedTuple):
 
 
 def layer_window(
-    inward: nn.Linear,
-    recurrent: nn.Linear,
-    neuron: Neuron,
-    x: Tensor,
-    bytes_of_x: Tensor | None,
-    state: Any,
-    reads_v: bool,
+    layer: RecurrentLayer, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool
 ) -> LayerWindow | None:
-    """I_t = W x_t + c + R z_{t−1} and the neurons' steps, by their kernel; None where they have none that applies.
+    """I_t = W x_t + c + R z_{t−1}, each product through its norm if it has one, and the neurons' steps by their kernel;
+    None where they have none that applies.
 
     Forward: one product for all W x, one a step for R z. Backward: one a step for δI R, one each for the gradients by W
-    and R. Kept: what the kernel keeps, a byte a spike, and x, or its bytes if there are any.
+    and R. Kept: what the kernel keeps, a byte a spike, and x, or its bytes if there are any; with norms also what they
+    are given.
 
     Args:
         x: [steps, batch, inputs].
         bytes_of_x: the same, of spikes.
+        t: the step of the sequence that the window begins with.
         reads_v: whether membranes are wanted.
     """
-    kind = kernel_of(neuron)
+    kind = kernel_of(layer.neuron)
     if kind is None or is_smoothed():
         return None
-    named = dict(neuron.named_parameters())
-    tensors = (x, bytes_of_x, inward.weight, inward.bias, recurrent.weight, recurrent.bias, *named.values(), *state)
-    keep = torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
-    layer = _Layer(kind, neuron, type(state), tuple(named), keep, reads_v)
-    z, bytes_of_z, v, *after = _LayerWindow.apply(layer, *tensors)
+    of_neuron = dict(layer.neuron.named_parameters())
+    of_norms = [p for norm in (layer.inward_norm, layer.recurrent_norm) if norm is not None for p in norm.parameters()]
+    W, R = layer.inward, layer.recurrent
+    learnt = (W.weight, W.bias, R.weight, R.bias, *of_norms, *of_neuron.values())
+    keep = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (x, *learnt, *state))
+    made = _Made(layer, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v)
+    z, bytes_of_z, v, *after = _LayerWindow.apply(made, x, bytes_of_x, *learnt, *state)
     return LayerWindow(z, bytes_of_z, v, type(state)(*after))
 
 
-class _Layer(NamedTuple):
-    """What of a layer is no tensor."""
+class _Made(NamedTuple):
+    """Of what a window is made, apart from tensors."""
 
+    layer: RecurrentLayer
     kernel: type[Kernel]
-    neuron: Neuron
-    state: type
     parameters: tuple[str, ...]
     """Names of the neuron's own."""
+    norm_parameters: int
+    state: type
+    t: int
     keep: bool
     reads_v: bool
 
 
 class _LayerWindow(torch.autograd.Function):
-    """Arguments: a _Layer; x and its bytes, W, c, R and its bias; the neuron's parameters; its state. Results: z and
-    its bytes, v, the neuron's state."""
+    """Arguments: a _Made; x and its bytes; W, c, R and its bias; the norms' parameters, the neuron's; its state before.
+    Results: z and its bytes, v, the state after."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        layer: _Layer,
+        made: _Made,
         x: Tensor,
         bytes_of_x: Tensor | None,
         W: Tensor,
         c: Tensor,
         R: Tensor,
         c_R: Tensor | None,
-        *own: Tensor,
+        *more: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        before = layer.state(*own[len(layer.parameters) :])
-        I = F.linear(x, W, c if c_R is None else c + c_R)
-        Z = torch.empty_like(I)
-        kernel = layer.kernel(layer.neuron, I, layer.keep, layer.reads_v)
+        layer, normed = made.layer, made.norm_parameters > 0
+        before = made.state(*more[made.norm_parameters + len(made.parameters) :])
+        D = F.linear(x, W, c if c_R is None or normed else c + c_R)
+        # What goes into a norm is kept as it is.
+        I = torch.empty_like(D) if normed else D
+        Z = torch.empty_like(D)
+        norms = (NormWindow(layer.inward_norm, made.t), NormWindow(layer.recurrent_norm, made.t)) if normed else None
+        kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
         kernel.begin(before)
         z, R_t = before.z, R.t()
-        for t, (I_t, z_t) in enumerate(zip(I.unbind(0), Z.unbind(0), strict=True)):
-            torch.addmm(I_t, z, R_t, out=I_t)
+        for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
+            if norms is None:
+                torch.addmm(D_t, z, R_t, out=I_t)
+            else:
+                product = z @ R_t if c_R is None else torch.addmm(c_R, z, R_t)
+                torch.add(norms[0].step(D_t), norms[1].step(product), out=I_t)
             kernel.step(t, I_t, z, z_t)
             z = z_t
         # Not the kernel's own tensor: a result that its graph refers to would never be freed.
-        v = kernel.membranes().detach() if layer.reads_v else None
+        v = kernel.membranes().detach() if made.reads_v else None
         after = kernel.end(z)
         bytes_of_z = None
-        if layer.keep:
+        if made.keep:
             bytes_of_z = as_bytes(Z)
-            ctx.layer, ctx.kernel, ctx.x_is_bytes, ctx.has_own_bias = layer, kernel, bytes_of_x is not None, c_R is not None
+            ctx.made, ctx.kernel, ctx.norms, ctx.x_is_bytes = made, kernel, norms, bytes_of_x is not None
             ctx.set_materialize_grads(False)
             ctx.mark_non_differentiable(bytes_of_z)
-            ctx.save_for_backward(x if bytes_of_x is None else bytes_of_x, W, R, before.z, bytes_of_z, *own)
+            # The kernel reads what the neuron learns, the norms what they learn: saved to be seen if it is changed.
+            ctx.save_for_backward(x if bytes_of_x is None else bytes_of_x, W, R, before.z, bytes_of_z, *more)
         return Z, bytes_of_z, v, *after
 
     @staticmethod
@@ -114,10 +126,11 @@ class _LayerWindow(torch.autograd.Function):
     def backward(
         ctx: Any, δZ: Tensor | None, _bytes: None, δV: Tensor | None, *δafter: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        layer: _Layer = ctx.layer
+        made: _Made = ctx.made
         kernel: Kernel = ctx.kernel
-        x, W, R, z_before, Z, *_own = ctx.saved_tensors
-        after = layer.state(*δafter)
+        norms: tuple[NormWindow, NormWindow] | None = ctx.norms
+        x, W, R, z_before, Z, *_more = ctx.saved_tensors
+        after = made.state(*δafter)
 
         δI = torch.zeros_like(kernel.I) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
         δv = [None] * len(δI) if δV is None else list(δV.unbind(0))
@@ -126,23 +139,31 @@ class _LayerWindow(torch.autograd.Function):
         if after.v is not None:
             δv[-1] = after.v if δv[-1] is None else δv[-1] + after.v
         kernel.begin_back(after, Z)
+        δD = δP = δI  # of W x_t + c, and of R z_{t−1}
+        if norms is not None:
+            δD, δP = torch.empty_like(δI), torch.empty_like(δI)
+            for norm in norms:
+                norm.begin_back()
         later = None
         for t, δz in reversed([*enumerate(δI.unbind(0))]):
             if later is not None:
                 torch.addmm(δz, later, R, out=δz)  # what reads z_t in the next step
             kernel.back(t, δz, δv[t])
             later = δz
-        δbefore, δown = kernel.end_back()
-        δbefore = δbefore._replace(z=torch.addmm(δbefore.z, δI[0], R))
+            if norms is not None:
+                later = δP[t].copy_(norms[1].back(t, δz))
+                δD[t] = norms[0].back(t, δz)
+        δbefore, of_neuron = kernel.end_back()
+        δbefore = δbefore._replace(z=torch.addmm(δbefore.z, later, R))
 
         _, need_x, _, need_W, need_c, need_R, need_c_R, *_ = ctx.needs_input_grad
-        δx = δI @ W if need_x else None
-        δW = None
+        δx = δD @ W if need_x else None
+        δW = δR = None
         if need_W:
-            δW = product_with_spikes(δI, x) if ctx.x_is_bytes else δI.flatten(0, 1).t() @ x.flatten(0, 1)
-        δc = δI.sum((0, 1)) if need_c or need_c_R else None
-        δR = None
+            δW = product_with_spikes(δD, x) if ctx.x_is_bytes else δD.flatten(0, 1).t() @ x.flatten(0, 1)
         if need_R:
-            δR = product_with_spikes(δI[1:], Z[:-1]).addmm_(δI[0].t(), z_before)
-        δc_R = δc if ctx.has_own_bias else None
-        return None, δx, None, δW, δc, δR, δc_R, *(δown.get(name) for name in layer.parameters), *δbefore
+            δR = product_with_spikes(δP[1:], Z[:-1]).addmm_(δP[0].t(), z_before)
+        δc = δD.sum((0, 1)) if need_c else None
+        δc_R = δP.sum((0, 1)) if need_c_R else None
+        of_norms = () if norms is None else (g for norm in norms for g in (norm.δw, norm.δc))
+        return None, δx, None, δW, δc, δR, δc_R, *of_norms, *(of_neuron.get(n) for n in made.parameters), *δbefore

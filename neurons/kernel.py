@@ -11,6 +11,7 @@ from torch import Tensor
 
 from throughtime.neurons.base import Factor, Neuron
 
+
 class Kernel(ABC):
     """One window of one layer: what `forward` and autograd compute, to rounding, in fewer operations and less memory.
 
