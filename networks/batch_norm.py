@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 MOMENTUM, EPSILON = 0.1, 1e-5
 
 

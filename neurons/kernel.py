@@ -62,8 +62,8 @@ class Kernel(ABC):
 
 
 class Backward:
-    """Something elementwise that each step needs on the way back, made for several steps at once: few calls, and scratch
-    that stays in the caches whatever T is.
+    """Something elementwise that each step needs on the way back, made for several steps at once: few calls, and
+    scratch that stays in the caches whatever T is.
 
     Args:
         make: from the first step and the one after the last to [steps, batch, size].
@@ -94,8 +94,9 @@ def add_product(sums: Tensor, factor: Factor, x: Tensor) -> Tensor:
 
 
 def number_or_tensor(constant: Tensor) -> Factor:
-    """A constant of one element as a number: operations then take it along."""
-    return constant.item() if constant.numel() == 1 else constant
+    """A constant of one element as a number, which operations take along; on other devices than the processor asking
+    for it would mean waiting, and it stays a tensor."""
+    return constant.item() if constant.numel() == 1 and constant.device.type == "cpu" else constant
 
 
 def kernel_of(neuron: Neuron) -> type[Kernel] | None:

@@ -74,7 +74,7 @@ class Gate:
             torch.addmm(δs, δg, self.W_s, out=δs)
 
     def gradients(self, name: str, I: Tensor, s_first: Tensor, s: Tensor) -> dict[str, Tensor]:
-        """By W, b and κ, under the gate's name in the neuron; from all currents, s before the window, s of all steps."""
+        """By W, b and κ, by their names in the neuron; from all currents, s before the window and s of all steps."""
         δG = self.δG.flatten(0, 1)
         by_I = δG.t() @ I.flatten(0, 1)
         by_s = (self.δg[0].t() @ s_first).addmm_(self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1))
