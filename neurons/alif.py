@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from throughtime.neurons.base import Inflow, Neuron, Partials
-from throughtime.neurons.kernel import Backward, Kernel, number_or_tensor
+from throughtime.neurons.kernel import Kernel, number_or_tensor, surrogate_factors
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -50,17 +50,14 @@ class ALIFKernel(Kernel):
         torch.gt(torch.sub(self.v, self.a, alpha=β, out=I), ϑ, out=z)
 
     def end(self, z: Tensor) -> ALIFState:
-        return ALIFState(self.v.clone(), self.a, z.clone())
+        return ALIFState(self.v.clone(), self.a.clone(), z.clone())
 
     def membranes(self) -> Tensor:
         return self.V
 
-    def ψ_of(self, begin: int, end: int) -> Tensor:
-        ϑ = self.neuron.threshold
-        return SURROGATES[self.neuron.surrogate].h((self.I[begin:end] - ϑ).div_(ϑ)).mul_(1 / ϑ)
-
     def begin_back(self, δ: ALIFState, z: Tensor) -> None:
-        self.ψ = Backward(self.ψ_of, self.I)
+        ϑ, surrogate = self.neuron.threshold, self.neuron.surrogate
+        self.ψ = surrogate_factors(surrogate, self.I, ϑ, scale=1 / ϑ)
         self.δv, self.δa, self.δa_end = torch.zeros_like(self.I[0]), torch.zeros_like(self.I[0]), δ.a
 
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Factor, Neuron
+from throughtime.neurons.surrogate import SURROGATES, SurrogateName
 
 
 class Kernel(ABC):
@@ -79,6 +80,13 @@ class Backward:
             self.begin = max(0, t + 1 - self.at_once)
             self.made = self.make(self.begin, t + 1).unbind(0)
         return self.made[t - self.begin]
+
+
+def surrogate_factors(surrogate: SurrogateName, y: Tensor, ϑ: float, scale: Factor) -> Backward:
+    """scale h((y_t − ϑ) / ϑ) of all steps of y."""
+    # Nothing here refers to the kernel, which keeps the result: a circle would be freed by the garbage collector alone.
+    h = SURROGATES[surrogate].h
+    return Backward(lambda begin, end: h((y[begin:end] - ϑ).div_(ϑ)).mul_(scale), y)
 
 
 def slots(like: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:

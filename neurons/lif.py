@@ -9,7 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from throughtime.neurons.base import Inflow, Neuron, Partials
-from throughtime.neurons.kernel import Backward, Kernel, add_product, number_or_tensor
+from throughtime.neurons.kernel import Kernel, add_product, number_or_tensor, surrogate_factors
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -46,12 +46,9 @@ class LIFKernel(Kernel):
     def membranes(self) -> Tensor:
         return self.I
 
-    def ψ_of(self, begin: int, end: int) -> Tensor:
-        ϑ = self.neuron.threshold
-        return SURROGATES[self.neuron.surrogate].h((self.I[begin:end] - ϑ).div_(ϑ)).mul_((1 - self.α) / ϑ)
-
     def begin_back(self, δ: LIFState, z: Tensor) -> None:
-        self.ψ = Backward(self.ψ_of, self.I)
+        ϑ, surrogate = self.neuron.threshold, self.neuron.surrogate
+        self.ψ = surrogate_factors(surrogate, self.I, ϑ, scale=(1 - self.α) / ϑ)
         self.δI: Tensor | None = None
 
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
