@@ -15,14 +15,16 @@ class NormWindow:
     """
 
     def __init__(self, norm: StepBatchNorm, first: int) -> None:
-        self.norm, self.first = norm, first
+        self.norm, self.first, self.training = norm, first, norm.training
         self.weight, self.bias = norm.weight.detach(), norm.bias.detach()
         self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.reads = () if self.training else (norm.running_mean, norm.running_var)
+        """Besides what it learns, on the way back."""
 
     def step(self, x: Tensor) -> Tensor:
         """Of the next step, [batch, features]."""
         norm, (mean, var) = self.norm, self.norm.running(self.first + len(self.kept))
-        y, *statistics = torch.native_batch_norm(x, self.weight, self.bias, mean, var, norm.training, MOMENTUM, EPSILON)
+        y, *statistics = torch.native_batch_norm(x, self.weight, self.bias, mean, var, self.training, MOMENTUM, EPSILON)
         self.kept.append((x, *statistics))
         return y
 
@@ -34,7 +36,7 @@ class NormWindow:
         x, *statistics = self.kept[t]
         mean, var = self.norm.running(self.first + t)
         δx, δw, δc = torch.ops.aten.native_batch_norm_backward(
-            δy, x, self.weight, mean, var, *statistics, self.norm.training, EPSILON, (True, True, True)
+            δy, x, self.weight, mean, var, *statistics, self.training, EPSILON, (True, True, True)
         )
         self.δw += δw
         self.δc += δc

@@ -118,7 +118,8 @@ class _LayerWindow(torch.autograd.Function):
             ctx.set_materialize_grads(False)
             ctx.mark_non_differentiable(bytes_of_z)
             # The kernel reads what the neuron learns, the norms what they learn: saved to be seen if it is changed.
-            ctx.save_for_backward(x if bytes_of_x is None else bytes_of_x, W, R, before.z, bytes_of_z, *more)
+            read = more if norms is None else (*more, *norms[0].reads, *norms[1].reads)
+            ctx.save_for_backward(x if bytes_of_x is None else bytes_of_x, W, R, before.z, bytes_of_z, *read)
         return Z, bytes_of_z, v, *after
 
     @staticmethod
@@ -129,7 +130,7 @@ class _LayerWindow(torch.autograd.Function):
         made: _Made = ctx.made
         kernel: Kernel = ctx.kernel
         norms: tuple[NormWindow, NormWindow] | None = ctx.norms
-        x, W, R, z_before, Z, *_more = ctx.saved_tensors
+        x, W, R, z_before, Z, *_read = ctx.saved_tensors
         after = made.state(*δafter)
 
         δI = torch.zeros_like(kernel.I) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
@@ -138,6 +139,7 @@ class _LayerWindow(torch.autograd.Function):
             δI[-1] += after.z
         if after.v is not None:
             δv[-1] = after.v if δv[-1] is None else δv[-1] + after.v
+        of_forward = vars(kernel).copy()
         kernel.begin_back(after, Z)
         δD = δP = δI  # of W x_t + c, and of R z_{t−1}
         if norms is not None:
@@ -154,6 +156,8 @@ class _LayerWindow(torch.autograd.Function):
                 later = δP[t].copy_(norms[1].back(t, δz))
                 δD[t] = norms[0].back(t, δz)
         δbefore, of_neuron = kernel.end_back()
+        vars(kernel).clear()
+        vars(kernel).update(of_forward)  # what the way back made would stay as long as the graph
         δbefore = δbefore._replace(z=torch.addmm(δbefore.z, later, R))
 
         _, need_x, _, need_W, need_c, need_R, need_c_R, *_ = ctx.needs_input_grad

@@ -108,10 +108,5 @@ def number_or_tensor(constant: Tensor) -> Factor:
 
 
 def kernel_of(neuron: Neuron) -> type[Kernel] | None:
-    """The kernel of this neuron's own `forward`; None where there is none, or a subclass has another `forward`."""
-    for kind in type(neuron).__mro__:
-        if "kernel" in vars(kind):
-            return kind.kernel
-        if "forward" in vars(kind):
-            return None
-    return None
+    """The kernel of just this class; a subclass may differ from it in anything, and has what it offers itself."""
+    return vars(type(neuron)).get("kernel")

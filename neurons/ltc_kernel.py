@@ -79,6 +79,7 @@ class Gate:
         by_I = δG.t() @ I.flatten(0, 1)
         by_s = (self.δg[0].t() @ s_first).addmm_(self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1))
         by_W = by_I.add_(by_s) if self.summed else torch.cat((by_I, by_s), 1)
+        del self.δG, self.δg
         return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": δG.sum(0), f"{name}_slope": self.δκ}
 
 
