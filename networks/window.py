@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -128,7 +129,7 @@ class _LayerWindow(torch.autograd.Function):
         ctx: Any, δZ: Tensor | None, _bytes: None, δV: Tensor | None, *δafter: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         made: _Made = ctx.made
-        kernel: Kernel = ctx.kernel
+        kernel: Kernel = copy.copy(ctx.kernel)  # what the way back makes is to go with it, not to stay with the graph
         norms: tuple[NormWindow, NormWindow] | None = ctx.norms
         x, W, R, z_before, Z, *_read = ctx.saved_tensors
         after = made.state(*δafter)
@@ -139,7 +140,6 @@ class _LayerWindow(torch.autograd.Function):
             δI[-1] += after.z
         if after.v is not None:
             δv[-1] = after.v if δv[-1] is None else δv[-1] + after.v
-        of_forward = vars(kernel).copy()
         kernel.begin_back(after, Z)
         δD = δP = δI  # of W x_t + c, and of R z_{t−1}
         if norms is not None:
@@ -156,8 +156,6 @@ class _LayerWindow(torch.autograd.Function):
                 later = δP[t].copy_(norms[1].back(t, δz))
                 δD[t] = norms[0].back(t, δz)
         δbefore, of_neuron = kernel.end_back()
-        vars(kernel).clear()
-        vars(kernel).update(of_forward)  # what the way back made would stay as long as the graph
         δbefore = δbefore._replace(z=torch.addmm(δbefore.z, later, R))
 
         _, need_x, _, need_W, need_c, need_R, need_c_R, *_ = ctx.needs_input_grad
