@@ -191,6 +191,7 @@ class Trainer:
             if not math.isfinite(loss):
                 raise DivergedError(f"loss is {loss} at {self._place()}")
             self._pause()
+            del batch
         self.observations = observed(rule, dataset.task.metric)
         self.update.end_epoch(at.epoch)
         at.loss = sum(at.losses) / len(at.losses)
@@ -202,7 +203,11 @@ class Trainer:
         self._order_of_epoch = self.order.get_state()
 
     def _batches(self) -> Iterator[Batch]:
-        """Those of the epoch that have not been learnt yet."""
+        """Those of the epoch that have not been learnt yet.
+
+        None is kept while the next is loaded: it gets the memory of the last, where two would take turns, and a
+        large one be mapped anew, page by page, which takes longer than to fill it.
+        """
         dataset, network, _ = self.built
         with self.clock.phase("load"):
             batches = dataset.batches("train", self.spec.training.batch, self.order)
@@ -219,6 +224,7 @@ class Trainer:
             # What is left of an epoch may be one sample, which has no spread to be normalised by.
             if not (network.mixes_samples and batch.x.shape[1] == 1):
                 yield batch
+            del batch
 
     def _end_of_epoch(self, epoch: int, loss: float | None) -> Evaluation:
         """Evaluate on validation, compare gradients where asked to, and tell of it all in a row of the curve."""

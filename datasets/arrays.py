@@ -14,6 +14,9 @@ from torch import Tensor
 
 from throughtime.datasets.base import Batch, Dataset, Split
 
+BLOCK = 2**20
+"""Numbers of a batch that are written at a time, in float32 about what the cache of a processor's core holds."""
+
 
 class Arrays(NamedTuple):
     """A whole dataset: all sequences, and which of them make up each split."""
@@ -57,20 +60,31 @@ class ArrayDataset(Dataset):
         return len(self.arrays.splits[split])
 
     def batches(self, split: Split, batch: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        x, target, splits, _ = self.arrays
+        _, target, splits, _ = self.arrays
         order = splits[split]
         if generator is not None:
             order = order[torch.randperm(len(order), generator=generator)]
         for chosen in order.split(batch):
-            sequences = self.expanded(x.index_select(0, chosen)).transpose(0, 1)
-            # Contiguous, so that one step of the batch is one block of memory and the batch owns no more than itself.
-            steps = sequences.to(torch.float32, memory_format=torch.contiguous_format, copy=True)
             asked = target.index_select(0, chosen)
             if self.per_step:
                 asked = asked.transpose(0, 1).contiguous()
+            yield Batch(self._time_major(chosen), asked if asked.is_floating_point() else asked.long())
+
+    def _time_major(self, chosen: Tensor) -> Tensor:
+        """Sequences as a batch has them, [steps, chosen, inputs] float32.
+
+        A few at a time, so that what is gathered of them is still in the processor's cache when it is converted. In
+        memory of its own, one block a step.
+        """
+        x = self.arrays.x
+        _, steps, inputs = self.expanded(x[:1]).shape
+        out, few = torch.empty(steps, len(chosen), inputs), max(1, BLOCK // (steps * inputs))
+        for start in range(0, len(chosen), few):
+            some = slice(start, start + few)
+            out[:, some] = self.expanded(x.index_select(0, chosen[some])).transpose(0, 1)
             if self.unit != 1:
-                steps.div_(self.unit)
-            yield Batch(steps, asked if asked.is_floating_point() else asked.long())
+                out[:, some].div_(self.unit)
+        return out
 
     def expanded(self, rows: Tensor) -> Tensor:
         """Turn what is stored of some sequences into [sequences, steps, inputs]; may be a view of `rows`."""

@@ -42,8 +42,7 @@ class Generated(Dataset):
         fixed = torch.Generator().manual_seed(SEEDS[split])
         if split == "train":
             for start in range(0, self.sequences, batch):
-                x, target = self.draw(min(batch, self.sequences - start), generator or fixed)
-                yield Batch(x.float(), target)
+                yield _batch(*self.draw(min(batch, self.sequences - start), generator or fixed))
             return
         # Drawn whole, so that the sequences do not depend on the size of a batch.
         x, target = self.draw(self.held_out, fixed)
@@ -51,7 +50,12 @@ class Generated(Dataset):
         if generator is not None:
             order = torch.randperm(self.held_out, generator=generator)
         for chosen in order.split(batch):
-            yield Batch(x.index_select(1, chosen).float(), target.index_select(int(self.per_step), chosen))
+            yield _batch(x.index_select(1, chosen), target.index_select(int(self.per_step), chosen))
 
     def sha256(self) -> str | None:
         return None
+
+
+def _batch(x: Tensor, target: Tensor) -> Batch:
+    """What is drawn as a batch has it; `batches` itself keeps none of it."""
+    return Batch(x.float(), target)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from throughtime.datasets import arrays
 from throughtime.datasets.adding import Adding
 from throughtime.datasets.arrays import ArrayDataset, Arrays, stratified_order
 from throughtime.datasets.base import Dataset
@@ -46,6 +47,15 @@ class Counting(ArrayDataset):
         x = (10 * torch.arange(12).view(12, 1) + torch.arange(3)).to(torch.uint8).unsqueeze(2)
         splits = dict(zip(SPLITS, torch.arange(12).split([7, 3, 2]), strict=True))
         return Arrays(x, torch.arange(12), splits, sha256="0" * 64)
+
+
+@pytest.mark.parametrize("numbers", [1, 3, 4, 6, 21])
+def test_a_batch_written_in_blocks_is_the_batch_written_at_once(numbers, monkeypatch):
+    at_once = whole(Counting(), "train", 5, seeded())
+    monkeypatch.setattr(arrays, "BLOCK", numbers)  # of 3 numbers a sequence
+    in_blocks = whole(Counting(), "train", 5, seeded())
+    assert all(map(torch.equal, in_blocks, at_once))
+    assert sorted(in_blocks[0][0].flatten().tolist()) == [0, 1, 2, 3, 4, 5, 6]
 
 
 # --- the contract, on every registered dataset

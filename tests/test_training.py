@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import pytest
 import torch
@@ -53,6 +54,33 @@ def test_counts_of_batches_updates_and_sequences(trained):
         (1, 13, 26, 1257),
         (2, 26, 52, 2514),
     ]
+
+
+@pytest.mark.parametrize("data", ["digits", "delayed_xor"])
+@pytest.mark.parametrize("rule", ["bptt", "tbptt", "fptt", "eprop"])
+def test_no_batch_is_kept_while_the_next_is_loaded(rule, data, tmp_path):
+    run = spec(rule, epochs=1)
+    if data == "delayed_xor":
+        drawn = component(DATASETS, data, cue=3, delay=2, answer=2, sequences=200, held_out=10)
+        run = run.model_copy(update={"dataset": drawn})
+    built = build(run)
+    loaded, made = built.dataset.batches, []
+
+    def batches(split, *rest):
+        following = loaded(split, *rest)
+        while split == "train":
+            assert not [x for x in made if x() is not None]
+            batch = next(following, None)
+            if batch is None:
+                return
+            made.append(weakref.ref(batch.x))
+            yield batch
+            del batch
+        yield from following
+
+    built.dataset.batches = batches
+    Trainer(run, built, tmp_path).train()
+    assert len(made) == {"digits": 13, "delayed_xor": 2}[data]
 
 
 def test_it_learns_and_the_best_epoch_is_the_best_on_validation(trained):

@@ -1,12 +1,16 @@
-"""How much of a training step is loading? Run by name: python tests/benchmarks/loading.py [--source DIR] [NAME ...]
+"""How much of a training step is loading?
 
-For each dataset that is here, one batch is loaded as training loads it (in random order, time-major, float32):
+    python tests/benchmarks/loading.py [--source DIR] [--batch N] [NAME ...]         a name with options: nmnist:pool=2
+
+For each dataset that is here, batches are loaded and learnt in turn as training
+does it (in random order, time-major, float32), nothing kept of one when the next is loaded:
 
     first      the very first of a process, the prepared file dropped from the page cache before
-    loading    median of the batches after the first epoch's, or of 20
-    learning   median of 3 batches learnt by BPTT, 128 recurrent LIF neurons; T cut to 100 where it is larger, and the
-               time scaled to T (BPTT's work is proportional to it)
-    share      loading / (loading + learning)
+    loading    median and least of ROUNDS whole batches
+    floor      least time to write as many numbers, all ones, before a batch of them is learnt in the same way
+    learning   median by BPTT, 128 recurrent LIF neurons; T cut to 100 where it is larger, and the time scaled to T
+               (BPTT's work is proportional to it)
+    share      loading / (loading + learning), of the medians
 
 One thread. BPTT on LIF is the cheapest pair of a rule and a spiking neuron that sees whole sequences: with all others
 the share is smaller.
@@ -15,11 +19,13 @@ the share is smaller.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -33,7 +39,7 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.registry import DATASETS
 
-BATCH, NEURONS, STEPS = 128, 128, 100
+NEURONS, STEPS, ROUNDS = 128, 100, 20
 
 
 def main() -> None:
@@ -41,61 +47,75 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--source", action="append", default=[])
+    parser.add_argument("--batch", type=int, default=128)
     arguments = parser.parse_args()
     fetch.add_source(*arguments.source)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    print("dataset                  T    inputs   first ms  loading ms  learning ms   share %")
-    for name in arguments.names or DATASETS.names():
+    print("dataset                  T   inputs  first ms  loading ms   least  floor ms  learning ms  share %")
+    for text in arguments.names or DATASETS.names():
+        name, *options = text.split(":")
         try:
-            component = DATASETS[name]
-            dataset = component.factory(**component.checked({}))
+            component, given = DATASETS[name], dict(option.split("=") for option in options)
+            checked = component.checked({key: json.loads(value) for key, value in given.items()})
+            dataset = component.factory(**checked)
             dataset.prepare()
         except (UsageError, ValueError) as error:
-            print(f"{name:22}  not run here: {str(error).splitlines()[0][:90]}")
+            print(f"{text:22}  not run here: {str(error).splitlines()[0][:90]}")
             continue
-        row(name, dataset)
+        row(text, dataset, arguments.batch)
 
 
-def row(name: str, dataset: Dataset) -> None:
+def row(name: str, dataset: Dataset, size: int) -> None:
     """Measure one dataset and print it."""
     for file in (fetch.cache() / "prepared").rglob("x.npy"):
         drop_from_page_cache(file)
-    started = time.perf_counter()
-    batch = next(dataset.batches("train", BATCH, torch.Generator().manual_seed(0)))
-    first = 1000 * (time.perf_counter() - started)
-    generator, times = torch.Generator().manual_seed(1), []
-    while len(times) < 20:
-        batches = dataset.batches("train", BATCH, generator)
-        while True:
-            started = time.perf_counter()
-            each = next(batches, None)
-            if each is None or len(times) == 20:
+    batch, first = timed(lambda: next(dataset.batches("train", size, torch.Generator().manual_seed(0))))
+    shape, target = batch.x.shape, batch.target
+    learn, whole = learner(dataset), dataset.steps / min(STEPS, dataset.steps)
+    learn(batch)
+    del batch
+    generator, loading, learning, floor = torch.Generator().manual_seed(1), [], [], []
+    while len(loading) < ROUNDS:
+        batches = dataset.batches("train", size, generator)
+        for _ in range(max(1, dataset.size("train") // size)):
+            batch, seconds = timed(lambda batches=batches: next(batches))
+            loading.append(seconds)
+            learning.append(whole * timed(lambda batch=batch: learn(batch))[1])
+            del batch
+            batch, seconds = timed(lambda: Batch(torch.empty(shape).fill_(1), target))
+            floor.append(seconds)
+            learn(batch)
+            del batch
+            if len(loading) == ROUNDS:
                 break
-            times.append(1000 * (time.perf_counter() - started))
-    loading = statistics.median(times)
-    learning = 1000 * learn(dataset, batch)
-    share = 100 * loading / (loading + learning)
-    print(f"{name:22} {dataset.steps:5} {dataset.inputs:8} {first:9.1f} {loading:11.2f} {learning:12.1f} {share:9.2f}")
+    load, learnt = statistics.median(loading), statistics.median(learning)
+    least, write = min(loading), min(floor)
+    ms = f"{first:9.1f} {load:11.2f} {least:7.2f} {write:9.2f} {learnt:12.1f} {100 * load / (load + learnt):8.2f}"
+    print(f"{name:22} {dataset.steps:4} {dataset.inputs:8} {ms}", flush=True)
 
 
-def learn(dataset: Dataset, batch: Batch) -> float:
-    """Seconds that BPTT takes to learn a batch of the dataset's length."""
+def timed(do: Callable[[], Any]) -> tuple[Any, float]:
+    """What comes of it, and the milliseconds it took."""
+    started = time.perf_counter()
+    result = do()
+    return result, 1000 * (time.perf_counter() - started)
+
+
+def learner(dataset: Dataset) -> Callable[[Batch], None]:
+    """What learns the last steps of a batch, where most tasks ask."""
     steps = min(STEPS, dataset.steps)
     network = Recurrent(dataset.inputs, dataset.outputs, LIF, hidden=[NEURONS])
     rule = BPTT()
     rule.start(network, dataset.task, steps)
-    x, target = batch.window(dataset.steps - steps, steps, dataset.per_step)  # the end, where most tasks ask
 
-    def once() -> float:
-        started = time.perf_counter()
+    def learn(batch: Batch) -> None:
+        x, target = batch.window(dataset.steps - steps, steps, dataset.per_step)
         rule.begin(x.shape[1], update(network))
         rule.learn(x, target, 0)
         rule.end()
-        return time.perf_counter() - started
 
-    once()
-    return statistics.median(once() for _ in range(3)) * dataset.steps / steps
+    return learn
 
 
 def update(network: torch.nn.Module) -> Callable[[], None]:
