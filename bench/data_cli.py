@@ -47,10 +47,12 @@ def list_data(source: SourceOption = NONE, as_json: JsonOption = False) -> None:
 def fetch_data(name: str, source: SourceOption = NONE, option: OptionOption = NO_OPTIONS) -> None:
     """Bring a dataset's files into reach, verify them, and prepare them for use."""
     from throughtime.datasets.fetch import add_source
+    from throughtime.progress import preparing
 
     add_source(*source)
     dataset = _built(name, option)
-    dataset.prepare()
+    with preparing(name):
+        dataset.prepare()
     digest = dataset.sha256() or "generated, no files"
     sizes = ", ".join(f"{split} {dataset.size(split)}" for split in ("train", "validation", "test"))
     print(f"{name}: {sizes} sequences; SHA-256 {digest}; licence: {dataset.licence}")
@@ -97,6 +99,7 @@ def show_data(
     """Draw a training sequence and how often each class, or value, is asked for in each split."""
     from throughtime.data_figure import draw
     from throughtime.datasets.fetch import add_source
+    from throughtime.progress import preparing
     from throughtime.registry import DATASETS
 
     add_source(*source)
@@ -106,7 +109,9 @@ def show_data(
     path = out or Path(f"{name}.png")
     if path.suffix != ".png":
         raise UsageError("a PNG is written", where=str(path), hint=f"did you mean {path.with_suffix('.png')}?")
-    draw(name, dataset).savefig(path)
+    with preparing(name):
+        figure = draw(name, dataset)
+    figure.savefig(path)
     print(
         f"{path}: {', '.join(f'{split} {dataset.size(split)}' for split in ('train', 'validation', 'test'))} sequences"
     )

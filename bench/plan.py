@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from throughtime.code_digest import code_digest, module_digest
@@ -154,8 +155,14 @@ def code_of(spec: RunSpec) -> dict[str, str]:
     return code | {"harness": module_digest("throughtime.passes")}
 
 
-def prepare_data(planned: Iterable[Planned]) -> None:
+def prepare_data(
+    planned: Iterable[Planned], shown: Callable[[str], AbstractContextManager[None]] = nullcontext
+) -> None:
     """Have each dataset of these runs bring its data into reach, once; a run that will be skipped needs none.
+
+    Args:
+        planned: the runs.
+        shown: of a dataset's name, the context that it does so in.
 
     Raises:
         UsageError: data are missing and cannot be had, or are not what they should be.
@@ -164,7 +171,8 @@ def prepare_data(planned: Iterable[Planned]) -> None:
     for dataset in needed.values():
         component = KINDS["dataset"][dataset.name]
         try:
-            component.factory(**dataset.options).prepare()
+            with shown(dataset.name):
+                component.factory(**dataset.options).prepare()
         except UsageError:
             raise
         except Exception as error:

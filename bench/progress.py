@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from throughtime.engines.base import Work
@@ -98,6 +100,37 @@ class TerminalProgress(Progress):
         if not self.made:
             return "time left: not known yet"
         return f"{duration((time.monotonic() - self.start) / self.made * (self.total - self.done))} left"
+
+
+@contextmanager
+def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
+    """While a dataset's arrays are made in here, show on a terminal how many are, and the time left; elsewhere nothing.
+
+    Args:
+        dataset: its name.
+        quiet: show nothing there, either.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from throughtime.datasets.cache import watched
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(f"preparing {dataset}", total=None)
+
+    def show(done: int, count: int) -> None:
+        bar.start()  # not before: most datasets are there already
+        bar.update(task, completed=done, total=count)
+
+    try:
+        with watched(show):
+            yield
+    finally:
+        bar.stop()
 
 
 def describe(record: Record) -> str:

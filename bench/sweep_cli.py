@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -91,6 +92,7 @@ def run(
     from throughtime.datasets.fetch import add_source
     from throughtime.errors import suggestion
     from throughtime.plan import prepare_data, to_run
+    from throughtime.progress import preparing
     from throughtime.runner import Runner
     from throughtime.signals import AskedToStop, orderly
     from throughtime.suite import load_suite
@@ -111,7 +113,7 @@ def run(
     if not asked:
         raise UsageError(f'no run "{only}" in {suite}', hint=suggestion(str(only), (p.spec.label for p in planned)))
     chosen = to_run(asked, rerun)
-    prepare_data(chosen)
+    prepare_data(chosen, partial(preparing, quiet=as_json))
     if not as_json:
         _tell_of_the_rest(asked, chosen, results)
     progress = _progress(as_json)

@@ -15,13 +15,27 @@ import inspect
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from throughtime.errors import UsageError
+
+_tell: ContextVar[Callable[[int, int], None]] = ContextVar("tell", default=lambda done, count: None)
+
+
+@contextmanager
+def watched(tell: Callable[[int, int], None]) -> Iterator[None]:
+    """In here `tell(done, count)` is called for each array that `write_rows` has written: how many are, of how many."""
+    token = _tell.set(tell)
+    try:
+        yield
+    finally:
+        _tell.reset(token)
 
 
 def prepared(cache: Path, name: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
@@ -82,7 +96,8 @@ def write_rows(path: Path, count: int, rows: Iterable[tuple[int, np.ndarray]], b
         bits: store only whether a number is above zero.
     """
     out: np.memmap | None = None
-    for position, row in rows:
+    tell = _tell.get()
+    for done, (position, row) in enumerate(rows, 1):
         row = np.packbits(row > 0, axis=-1) if bits else row
         kind = _compact(row)
         if out is None:
@@ -90,6 +105,7 @@ def write_rows(path: Path, count: int, rows: Iterable[tuple[int, np.ndarray]], b
         elif np.promote_types(out.dtype, kind) != out.dtype:
             out = _widened(out, path, np.promote_types(out.dtype, kind))
         out[position] = row
+        tell(done, count)
     if out is not None:
         out.flush()
 

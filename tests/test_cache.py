@@ -107,6 +107,22 @@ def test_bits_there_and_back(width, tmp_path):
     assert (cache.unpacked(stored, width) == (x > 0)).all()
 
 
+def test_each_row_written_is_told_of(tmp_path):
+    def rows(fail):
+        yield from enumerate(np.zeros((2, 3)))
+        if fail:
+            raise UsageError("truncated")
+        yield 2, np.ones(3)
+
+    told = []
+    with cache.watched(lambda done, count: told.append((done, count))):
+        cache.write_rows(tmp_path / "x.npy", 3, rows(False))
+        with pytest.raises(UsageError):
+            cache.write_rows(tmp_path / "y.npy", 3, rows(True))
+    cache.write_rows(tmp_path / "z.npy", 3, rows(False))  # nobody watches any more
+    assert told == [(1, 3), (2, 3), (3, 3), (1, 3), (2, 3)]
+
+
 # --- code
 
 

@@ -1,16 +1,21 @@
 """`throughtime data`: ls, fetch, verify and show, from folders made by the tests; no test uses the network."""
 
+import io
 import json
 import shutil
+import sys
 
+import numpy as np
 import pytest
 import requests
 from matplotlib.image import imread
 
 from throughtime.cli import main
-from throughtime.datasets import fetch
+from throughtime.datasets import cache, fetch
 from throughtime.datasets.mnist_files import made_images
 from throughtime.datasets.npz_folder import made_folder
+from throughtime.errors import UsageError
+from throughtime.progress import preparing
 from throughtime.registry import DATASETS
 
 
@@ -137,3 +142,66 @@ def test_show_with_options(data, tmp_path):
 def test_wrong_use(arguments, said, data):
     code, _, err = data(*arguments)
     assert code == 2 and err.startswith(f"error: {said}")
+
+
+# --- progress
+
+
+class Terminal(io.StringIO):
+    """Standard error as a terminal shows it, and whether it is one."""
+
+    def __init__(self, terminal: bool = True) -> None:
+        super().__init__()
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What a command writes to standard error, which is a terminal or is not."""
+    for name, value in (("TERM", "xterm"), ("COLUMNS", "100"), ("NO_COLOR", "1")):
+        monkeypatch.setenv(name, value)
+
+    def run(do, terminal=True):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", stream := Terminal(terminal))
+            do()
+        return stream.getvalue()
+
+    return run
+
+
+def test_fetch_shows_on_a_terminal_how_many_arrays_are_made(shown, tmp_path):
+    made_folder(tmp_path)  # 24 sequences and 8
+    words = ["data", "fetch", "npz", "--option", f"path={tmp_path}"]
+    first = shown(lambda: main(words))
+    assert "preparing npz" in first and "32/32" in first
+    assert first.endswith("\x1b[2K")  # and takes it away
+    assert shown(lambda: main(words)) == ""  # they are there: there is nothing to show
+
+
+def test_nothing_is_shown_where_no_terminal_is_or_nobody_wants_it(shown, tmp_path):
+    made_folder(tmp_path)
+    assert shown(lambda: main(["data", "fetch", "npz", "--option", f"path={tmp_path}"]), terminal=False) == ""
+
+    def write(quiet):
+        with preparing("toy", quiet):
+            cache.write_rows(tmp_path / "x.npy", 2, enumerate(np.ones((2, 3))))
+
+    assert "2/2" in shown(lambda: write(False))
+    assert shown(lambda: write(True)) == ""
+
+
+def test_what_was_shown_is_gone_when_preparing_fails(shown, tmp_path):
+    def rows():
+        yield 0, np.ones(3)
+        raise UsageError("truncated")
+
+    def fail():
+        with pytest.raises(UsageError), preparing("toy"):
+            cache.write_rows(tmp_path / "x.npy", 2, rows())
+
+    told = shown(fail)
+    assert "1/2" in told and told.endswith("\x1b[2K")

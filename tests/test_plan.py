@@ -1,6 +1,7 @@
 """The plan: what is known of runs before they start, and what is refused then rather than in the middle of a sweep."""
 
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -249,8 +250,15 @@ def test_each_dataset_of_the_runs_is_prepared_once_and_those_of_skipped_runs_are
     prepare_data(planned)
     assert prepared == [4, 5, 6]
     prepared.clear()
-    prepare_data(p for p in planned if p.spec.rule.name == "fptt")
-    assert prepared == [5, 6]
+
+    @contextmanager
+    def shown(dataset):
+        prepared.append(f"{dataset} begins")
+        yield
+        prepared.append("ends")
+
+    prepare_data((p for p in planned if p.spec.rule.name == "fptt"), shown)
+    assert prepared == ["adding begins", 5, "ends", "adding begins", 6, "ends"]
 
 
 def test_data_that_cannot_be_had_are_told(specs, store, plugin):
