@@ -23,7 +23,7 @@ class NormWindow:
 
     def step(self, x: Tensor) -> Tensor:
         """Of the next step, [batch, features]."""
-        norm, (mean, var) = self.norm, self.norm.running(self.first + len(self.kept))
+        mean, var = self.norm.running(self.first + len(self.kept))
         y, *statistics = torch.native_batch_norm(x, self.weight, self.bias, mean, var, self.training, MOMENTUM, EPSILON)
         self.kept.append((x, *statistics))
         return y
