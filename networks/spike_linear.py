@@ -32,7 +32,7 @@ class _SpikeLinear(torch.autograd.Function):
     def backward(ctx: Any, δd: Tensor) -> tuple[Tensor | None, ...]:
         z, W = ctx.saved_tensors
         need_z, _, need_W, need_c = ctx.needs_input_grad
-        δW = product_with_spikes(δd, z) if need_W else None
+        δW = add_product_with_spikes(torch.zeros_like(W), δd, z) if need_W else None
         return δd @ W if need_z else None, None, δW, δd.sum((0, 1)) if need_c else None
 
 
@@ -41,10 +41,9 @@ def as_bytes(z: Tensor) -> Tensor:
     return z.to(torch.int8)
 
 
-def product_with_spikes(δ: Tensor, z: Tensor) -> Tensor:
-    """Σ_t δ_tᵀ z_t [outputs, inputs] of a window δ [steps, batch, outputs] and its spikes as bytes, CHUNK steps at a
+def add_product_with_spikes(total: Tensor, δ: Tensor, z: Tensor) -> Tensor:
+    """total ← total + Σ_t δ_tᵀ z_t of a window δ [steps, batch, outputs] and its spikes as bytes, CHUNK steps at a
     time: spikes are numbers again only for as long as their product takes."""
-    total = δ.new_zeros(δ.shape[2], z.shape[2])
     for δ_part, z_part in zip(δ.split(CHUNK), z.split(CHUNK), strict=True):
         total.addmm_(δ_part.flatten(0, 1).t(), z_part.flatten(0, 1).to(δ.dtype))
     return total

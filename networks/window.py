@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from throughtime.networks.norm_window import NormWindow
-from throughtime.networks.spike_linear import as_bytes, product_with_spikes
+from throughtime.networks.spike_linear import add_product_with_spikes, as_bytes
 from throughtime.neurons.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 
@@ -140,7 +140,9 @@ class _LayerWindow(torch.autograd.Function):
             δI[-1] += after.z
         if after.v is not None:
             δv[-1] = after.v if δv[-1] is None else δv[-1] + after.v
-        kernel.begin_back(after, Z)
+        _, need_x, _, need_W, need_c, need_R, need_c_R, *need_more = ctx.needs_input_grad
+        need_state = any(need_more[-len(made.state._fields) :])
+        kernel.begin_back(after, Z, need_state)
         δD = δP = δI  # of W x_t + c, and of R z_{t−1}
         if norms is not None:
             δD, δP = torch.empty_like(δI), torch.empty_like(δI)
@@ -155,17 +157,24 @@ class _LayerWindow(torch.autograd.Function):
             if norms is not None:
                 later = δP[t].copy_(norms[1].back(t, δz))
                 δD[t] = norms[0].back(t, δz)
-        δbefore, of_neuron = kernel.end_back()
-        δbefore = δbefore._replace(z=torch.addmm(δbefore.z, later, R))
+        δbefore = (None,) * len(made.state._fields)
+        if need_state:
+            δbefore = kernel.state_gradient()
+            δbefore = δbefore._replace(z=torch.addmm(δbefore.z, later, R))
 
-        _, need_x, _, need_W, need_c, need_R, need_c_R, *_ = ctx.needs_input_grad
         δx = δD @ W if need_x else None
         δW = δR = None
         if need_W:
-            δW = product_with_spikes(δD, x) if ctx.x_is_bytes else δD.flatten(0, 1).t() @ x.flatten(0, 1)
+            if ctx.x_is_bytes:
+                δW = add_product_with_spikes(torch.zeros_like(W), δD, x)
+            else:
+                δW = δD.flatten(0, 1).t() @ x.flatten(0, 1)
         if need_R:
-            δR = product_with_spikes(δP[1:], Z[:-1]).addmm_(δP[0].t(), z_before)
+            δR = δP[0].t() @ z_before
+            if len(δP) > 1:
+                add_product_with_spikes(δR, δP[1:], Z[:-1])
         δc = δD.sum((0, 1)) if need_c else None
         δc_R = δP.sum((0, 1)) if need_c_R else None
+        of_neuron = kernel.parameter_gradients()
         of_norms = () if norms is None else (g for norm in norms for g in (norm.δw, norm.δc))
         return None, δx, None, δW, δc, δR, δc_R, *of_norms, *(of_neuron.get(n) for n in made.parameters), *δbefore

@@ -55,7 +55,7 @@ class ALIFKernel(Kernel):
     def membranes(self) -> Tensor:
         return self.V
 
-    def begin_back(self, δ: ALIFState, z: Tensor) -> None:
+    def begin_back(self, δ: ALIFState, z: Tensor, to_state: bool) -> None:
         ϑ, surrogate = self.neuron.threshold, self.neuron.surrogate
         self.ψ = surrogate_factors(surrogate, self.I, ϑ, scale=1 / ϑ)
         self.δv, self.δa, self.δa_end = torch.zeros_like(self.I[0]), torch.zeros_like(self.I[0]), δ.a
@@ -72,8 +72,9 @@ class ALIFKernel(Kernel):
             self.δv.add_(δv)
         torch.mul(self.δv, 1 - self.α, out=δz)
 
-    def end_back(self) -> tuple[ALIFState, dict[str, Tensor]]:
-        return ALIFState(self.δv * self.α, self.δa * self.neuron.rho, self.δa * (1 - self.neuron.rho)), {}
+    def state_gradient(self) -> ALIFState:
+        ρ = self.neuron.rho
+        return ALIFState(self.δv * self.α, self.δa * ρ, self.δa * (1 - ρ))
 
 
 @neuron("alif")

@@ -60,7 +60,7 @@ class ASRNNKernel(Kernel):
     def membranes(self) -> Tensor:
         return self.V
 
-    def begin_back(self, δ: ASRNNState, z: Tensor) -> None:
+    def begin_back(self, δ: ASRNNState, z: Tensor, to_state: bool) -> None:
         self.z, self.δb_end = z.unbind(0), δ.b
         self.δz, self.δv, self.δb, self.δα, self.δρ = (torch.zeros_like(self.before.v) for _ in range(5))
 
@@ -81,13 +81,15 @@ class ASRNNKernel(Kernel):
             self.δz.addcmul_(θ, δv, value=-1)
         torch.mul(δv, (1 - self.α) * self.R_m, out=δz)
 
-    def end_back(self) -> tuple[ASRNNState, dict[str, Tensor | None]]:
+    def state_gradient(self) -> ASRNNState:
+        return ASRNNState(self.δv, self.δb, self.δz)
+
+    def parameter_gradients(self) -> dict[str, Tensor | None]:
         τ, τ_a = self.neuron.tau.detach(), self.neuron.tau_adaptation.detach()
-        gradients = {
+        return {
             "tau": self.δα.sum(0) * self.neuron.kept_by_tau(τ),
             "tau_adaptation": self.δρ.sum(0) * self.neuron.kept_by_tau(τ_a),
         }
-        return ASRNNState(self.δv, self.δb, self.δz), gradients
 
 
 @neuron("asrnn")

@@ -50,16 +50,21 @@ class Kernel(ABC):
         """v of all steps, after the last one; asked for where `reads_v`."""
 
     @abstractmethod
-    def begin_back(self, δ: Any, z: Tensor) -> None:
-        """δ of the state after the last step, whose v and z come with that step's; all spikes, as bytes."""
+    def begin_back(self, δ: Any, z: Tensor, to_state: bool) -> None:
+        """δ of the state after the last step, whose v and z come with that step's; all spikes, as bytes; and whether δ
+        of the state before step 0 will be asked for."""
 
     @abstractmethod
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
         """From δz_t and δv_t, of all that reads them outside of the neuron, make δI_t in the memory of δz."""
 
     @abstractmethod
-    def end_back(self) -> tuple[Any, dict[str, Tensor | None]]:
-        """δ of the state before step 0, and of the neuron's parameters, by name."""
+    def state_gradient(self) -> Any:
+        """δ of the state before step 0, without what z sends through synapses."""
+
+    def parameter_gradients(self) -> dict[str, Tensor | None]:
+        """Of what the neuron learns itself, by name."""
+        return {}
 
 
 class Backward:

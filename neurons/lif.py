@@ -46,7 +46,7 @@ class LIFKernel(Kernel):
     def membranes(self) -> Tensor:
         return self.I
 
-    def begin_back(self, δ: LIFState, z: Tensor) -> None:
+    def begin_back(self, δ: LIFState, z: Tensor, to_state: bool) -> None:
         ϑ, surrogate = self.neuron.threshold, self.neuron.surrogate
         self.ψ = surrogate_factors(surrogate, self.I, ϑ, scale=(1 - self.α) / ϑ)
         self.δI: Tensor | None = None
@@ -59,8 +59,8 @@ class LIFKernel(Kernel):
             add_product(δI, 1 - self.α, δv)
         self.δI = δI
 
-    def end_back(self) -> tuple[LIFState, dict[str, Tensor]]:
-        return LIFState(self.δI * (self.α / (1 - self.α)), torch.zeros_like(self.δI)), {}
+    def state_gradient(self) -> LIFState:
+        return LIFState(self.δI * (self.α / (1 - self.α)), torch.zeros_like(self.δI))
 
 
 @neuron("lif")

@@ -58,8 +58,8 @@ class Gate:
         self.δg = self.δG.unbind(0)
         self.δκ = None if self.κ is None else torch.zeros_like(self.κ)
 
-    def back(self, t: int, δo: Tensor, δI: Tensor, δs: Tensor) -> None:
-        """Add to δI_t and δs_{t−1} what comes from δo_t."""
+    def back(self, t: int, δo: Tensor, δI: Tensor, δs: Tensor | None) -> None:
+        """Add to δI_t, and δs_{t−1} if it is asked for, what comes from δo_t."""
         o = self.o[t]
         δg = torch.addcmul(o, o, o, value=-1, out=self.δg[t]).mul_(δo)
         if self.κ is not None:
@@ -68,16 +68,20 @@ class Gate:
         if self.summed:
             δq = δg @ self.W
             δI.add_(δq)
-            δs.add_(δq)
+            if δs is not None:
+                δs.add_(δq)
         else:
             torch.addmm(δI, δg, self.W_I, out=δI)
-            torch.addmm(δs, δg, self.W_s, out=δs)
+            if δs is not None:
+                torch.addmm(δs, δg, self.W_s, out=δs)
 
     def gradients(self, name: str, I: Tensor, s_first: Tensor, s: Tensor) -> dict[str, Tensor]:
         """By W, b and κ, by their names in the neuron; from all currents, s before the window and s of all steps."""
         δG = self.δG.flatten(0, 1)
         by_I = δG.t() @ I.flatten(0, 1)
-        by_s = (self.δg[0].t() @ s_first).addmm_(self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1))
+        by_s = self.δg[0].t() @ s_first
+        if len(s) > 1:
+            by_s.addmm_(self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1))
         by_W = by_I.add_(by_s) if self.summed else torch.cat((by_I, by_s), 1)
         del self.δG, self.δg
         return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": δG.sum(0), f"{name}_slope": self.δκ}
@@ -134,9 +138,9 @@ class LTCKernel(Kernel):
     def membranes(self) -> Tensor:
         return self.V
 
-    def begin_back(self, δ: LTCState, z: Tensor) -> None:
+    def begin_back(self, δ: LTCState, z: Tensor, to_state: bool) -> None:
         zeros = torch.zeros_like(self.before.v)
-        self.z = z.unbind(0)
+        self.z, self.to_state = z.unbind(0), to_state
         self.δz, self.δv, self.δb, self.δb_end = zeros, zeros, zeros, δ.b
         for gate in (self.gate_a, self.gate_ρ):
             if gate is not None:
@@ -159,17 +163,22 @@ class LTCKernel(Kernel):
             if self.δb_end is not None and t + 1 == len(self.I):
                 δb.add_(self.δb_end)
         δI = torch.mul(a, δṽ, out=δz)
-        self.δv = δṽ - δI
+        to_past = t > 0 or self.to_state
+        self.δv = δṽ - δI if to_past else None
         self.gate_a.back(t, (I - v_before).mul_(δṽ), δI, self.δv)
         if self.gate_ρ is not None:
             z_before = self.before.z if t == 0 else self.z[t - 1].to(δb.dtype)
-            self.δb = δb * self.gate_ρ.o[t]
-            self.δz = δb - self.δb
+            self.δb = δb * self.gate_ρ.o[t] if to_past else None
+            self.δz = δb - self.δb if to_past else None
             self.gate_ρ.back(t, (b_before - z_before).mul_(δb), δI, self.δb)
 
-    def end_back(self) -> tuple[LTCState, dict[str, Tensor | None]]:
-        gradients = self.gate_a.gradients("membrane", self.I, self.before.v, self.V)
-        if self.gate_ρ is None:
-            return LTCState(self.δv, self.δb if self.δb_end is None else self.δb_end, self.δz), gradients
-        gradients |= self.gate_ρ.gradients("adaptation", self.I, self.before.b, self.B)
-        return LTCState(self.δv, self.δb, self.δz), gradients
+    def state_gradient(self) -> LTCState:
+        if self.gate_ρ is None and self.δb_end is not None:
+            return LTCState(self.δv, self.δb_end, self.δz)
+        return LTCState(self.δv, self.δb, self.δz)
+
+    def parameter_gradients(self) -> dict[str, Tensor | None]:
+        found = self.gate_a.gradients("membrane", self.I, self.before.v, self.V)
+        if self.gate_ρ is not None:
+            found |= self.gate_ρ.gradients("adaptation", self.I, self.before.b, self.B)
+        return found
