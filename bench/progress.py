@@ -123,8 +123,8 @@ def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
     task = bar.add_task(f"preparing {dataset}", total=None)
 
     def show(done: int, count: int) -> None:
-        bar.start()  # not before: most datasets are there already
         bar.update(task, completed=done, total=count)
+        bar.start()  # not before: most datasets are there already
 
     try:
         with watched(show):
