@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class DynamicRegulariser(ABC):
@@ -15,13 +15,13 @@ class DynamicRegulariser(ABC):
     Memory: two copies of the weights, W̄ and λ or ∇ℓ. Time: a few elementwise operations on each weight an update.
 
     Args:
-        W: the parameters. W̄ starts at W.
+        W: the parameters, or flat tensors of many. W̄ starts at W.
         alpha: α, its strength.
     """
 
     needs_gradient_after_update: bool
 
-    def __init__(self, W: Sequence[nn.Parameter], alpha: float) -> None:
+    def __init__(self, W: Sequence[Tensor], alpha: float) -> None:
         self.W, self.alpha = W, alpha
         self.mean = [w.detach().clone() for w in W]
 
@@ -56,7 +56,7 @@ class CodeForm(DynamicRegulariser):
 
     needs_gradient_after_update = False
 
-    def __init__(self, W: Sequence[nn.Parameter], alpha: float, beta: float, rho: float) -> None:
+    def __init__(self, W: Sequence[Tensor], alpha: float, beta: float, rho: float) -> None:
         super().__init__(W, alpha)
         self.beta, self.rho = beta, rho
         self.lam = [torch.zeros_like(w) for w in W]
@@ -73,7 +73,7 @@ class CodeForm(DynamicRegulariser):
         α, β = self.alpha, self.beta
         for w, w_mean, λ in zip(self.W, self.mean, self.lam, strict=True):
             λ.sub_(w - w_mean, alpha=α)
-            w_mean.mul_(1 - β).add_(w, alpha=β).sub_(λ, alpha=β / α)
+            w_mean.lerp_(w, β).sub_(λ, alpha=β / α)
 
 
 class PaperForm(DynamicRegulariser):
@@ -88,7 +88,7 @@ class PaperForm(DynamicRegulariser):
 
     needs_gradient_after_update = True
 
-    def __init__(self, W: Sequence[nn.Parameter], alpha: float) -> None:
+    def __init__(self, W: Sequence[Tensor], alpha: float) -> None:
         super().__init__(W, alpha)
         self.last = [torch.zeros_like(w) for w in W]
 
@@ -104,4 +104,4 @@ class PaperForm(DynamicRegulariser):
         α = self.alpha
         self.last = list(after_update)
         for w, w_mean, g in zip(self.W, self.mean, self.last, strict=True):
-            w_mean.add_(w).div_(2).sub_(g, alpha=1 / (2 * α))
+            w_mean.lerp_(w, 1 / 2).sub_(g, alpha=1 / (2 * α))

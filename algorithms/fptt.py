@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from throughtime.algorithms.base import Claims, LearningRule, Learnt, Observatio
 from throughtime.algorithms.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.base import Network, Window
+from throughtime.networks.flat import Flat
 from throughtime.registry import algorithm, given, refuse_unused
 
 
@@ -92,7 +94,8 @@ class FPTT(LearningRule):
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.W = [p for p in network.parameters() if p.requires_grad]
+        self.flat = Flat([p for p in network.parameters() if p.requires_grad])
+        self.W = self.flat.weights
         self.regulariser: DynamicRegulariser | None = None
         if self.form == "code":
             self.regulariser = CodeForm(self.W, self.alpha, self.beta, self.rho)
@@ -103,7 +106,7 @@ class FPTT(LearningRule):
             K = len(self.windows(steps))
             self.auxiliary_loss = AuxiliaryLoss(task.classes, K, self.auxiliary_uniform_epochs, self.W[0])
         self.epoch = 0
-        self.squares = self.W[0].new_zeros(2)
+        self.squares = self.W[0].new_zeros(2).unbind()
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
@@ -138,8 +141,9 @@ class FPTT(LearningRule):
             return {}
         if self.adopt_mean:
             self.regulariser.adopt_mean()
-        of_R, of_loss = self.squares.sqrt().tolist()
-        self.squares.zero_()
+        of_R, of_loss = (math.sqrt(square) for square in self.squares)
+        for square in self.squares:
+            square.zero_()
         if of_loss == 0:
             return {}
         method = "‖∇R‖ / ‖∇ℓ‖: root mean squares over the updates of the last epoch, before clipping"
@@ -150,19 +154,19 @@ class FPTT(LearningRule):
         loss, window = self.window_loss(x, target, "end")
         p, K = self.part, min(self.parts or self.steps, self.steps)
         w = (p + 1) / K if self.weights == "ramp" else p + 1 / K
-        loss = w * loss
         if self.auxiliary_loss is not None and w < 1:
-            loss = loss + (1 - w) * self.auxiliary_loss(window.outputs[-1], target, p, self.epoch)
-        return loss, window
+            return torch.lerp(self.auxiliary_loss(window.outputs[-1], target, p, self.epoch), loss, w), window
+        return w * loss, window
 
     @torch.no_grad()
     def _add_gradient_of(self, regulariser: DynamicRegulariser) -> None:
         """Add ∇R to ∇ℓ, and both squared norms to the epoch's sums."""
-        of_R = regulariser.gradient()
-        of_loss = [w.grad for w in self.W if w.grad is not None]
-        self.squares += torch.stack([sum(g.square().sum() for g in gradients) for gradients in (of_R, of_loss)])
-        for w, g in zip(self.W, of_R, strict=True):
-            w.grad = g if w.grad is None else w.grad.add_(g)
+        gradients = regulariser.gradient(), self.flat.gradients()
+        for square, of_one in zip(self.squares, gradients, strict=True):
+            for g in of_one:
+                square += torch.dot(g.flatten(), g.flatten())
+        for of_R, of_loss in zip(*gradients, strict=True):
+            of_loss += of_R
 
     def _gradient_from(self, before: Any, x: Tensor, target: Tensor) -> list[Tensor]:
         """∇ℓ_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
@@ -170,8 +174,8 @@ class FPTT(LearningRule):
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         loss, _ = self._loss(x, target)
         self.state = going_on
-        gradient = torch.autograd.grad(loss, self.W, allow_unused=True, materialize_grads=True)
+        gradient = torch.autograd.grad(loss, self.flat.parameters, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
             for buffer, before_it in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before_it)  # running statistics have seen this part already
-        return list(gradient)
+        return self.flat.laid_out(gradient)

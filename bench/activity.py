@@ -32,6 +32,7 @@ Source: Yik et al., The NeuroBench framework for benchmarking neuromorphic compu
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -139,10 +140,11 @@ class SynapticOperations(TorchDispatchMode):
         self.uncounted: str | None = None
         # Parameters outlive the count, so that no other tensor can have one's address.
         self._named = {
-            tensor.untyped_storage().data_ptr(): name
+            tensor.data_ptr(): (tensor.data_ptr() + _extent(tensor), name)
             for name, tensor in (*network.named_buffers(), *network.named_parameters())
             if tensor.numel()
         }
+        self._begins = sorted(self._named)
         self._fan_outs: dict[tuple[Any, ...], Tensor] = {}
 
     def total(self, kind: str) -> int:
@@ -168,7 +170,10 @@ class SynapticOperations(TorchDispatchMode):
         self.uncounted = self.uncounted or reason
 
     def _name(self, tensor: Tensor) -> str | None:
-        return self._named.get(tensor.untyped_storage().data_ptr())
+        """Of the parameter whose memory the tensor begins in: several may lie in one storage."""
+        place = bisect_right(self._begins, tensor.data_ptr())
+        end, name = self._named[self._begins[place - 1]] if place else (0, None)
+        return name if tensor.data_ptr() < end else None
 
     def _mixes(self, tensors: Iterator[Tensor]) -> bool:
         """Whether there is a matrix of weights among them, and also numbers that are no weights."""
@@ -225,6 +230,12 @@ class SynapticOperations(TorchDispatchMode):
     def _add(self, name: str, dense: int, effective: Tensor) -> None:
         for kind, count in zip(_KINDS, (dense, *effective.tolist()), strict=True):
             self.of[name][kind] += int(count)
+
+
+def _extent(tensor: Tensor) -> int:
+    """Bytes from its first number to the end of its last."""
+    steps = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return (1 + steps) * tensor.itemsize
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

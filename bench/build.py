@@ -11,6 +11,7 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Dataset
 from throughtime.device import on_device, require
 from throughtime.networks.base import Network
+from throughtime.networks.flat import flatten
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.seeds import stream
 from throughtime.spec import RunSpec
@@ -27,7 +28,8 @@ class Built(NamedTuple):
 def build(spec: RunSpec) -> Built:
     """Make dataset, network and rule; the weights come from the `weights` stream of the run's replicate.
 
-    They are drawn on the processor and then moved, so that a run starts from the same weights on every device.
+    They are drawn on the processor and then moved, so that a run starts from the same weights on every device, and
+    lie next to each other there.
 
     Raises:
         UsageError: the spec's device is not here.
@@ -41,5 +43,7 @@ def build(spec: RunSpec) -> Built:
         partial(NEURONS[spec.neuron.name].factory, **spec.neuron.options),
         **spec.network.options,
     )
+    network.to(spec.device)
+    flatten([p for p in network.parameters() if p.requires_grad])
     rule = ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
-    return Built(on_device(dataset, spec.device), network.to(spec.device), rule)
+    return Built(on_device(dataset, spec.device), network, rule)

@@ -11,12 +11,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import increment_version
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.build import Built
 from throughtime.clock import Clock
 from throughtime.datasets.base import Batch, Dataset, Split
 from throughtime.networks.base import Network
+from throughtime.networks.flat import Flat
 from throughtime.seeds import stream
 from throughtime.spec import RunSpec, Training
 
@@ -42,25 +44,37 @@ class Evaluation(NamedTuple):
 
 
 class Updater:
-    """What a rule calls to update: clip, optimiser step, gradients cleared. Counts updates, schedules the rate."""
+    """What a rule calls to update: clip, optimiser step, gradients cleared. Counts updates, schedules the rate.
+
+    Of parameters that lie next to each other the optimiser steps one flat tensor. A parameter without a gradient is
+    stepped with a gradient of 0.
+    """
 
     def __init__(self, parameters: Sequence[nn.Parameter], training: Training, clock: Clock) -> None:
-        self.parameters = parameters
+        self.parameters, self.flat = parameters, Flat(parameters)
         self.clip, self.clock, self.count = training.clip, clock, 0
-        lr = self.rate = training.learning_rate
+        weights, lr = self.flat.weights, training.learning_rate
+        self.rate = lr
         self.cosine_epochs = training.epochs if training.schedule == "cosine" else None
         self.optimiser: torch.optim.Optimizer = {
-            "adam": lambda: torch.optim.Adam(self.parameters, lr=lr, fused=True),
-            "adamax": lambda: torch.optim.Adamax(self.parameters, lr=lr, foreach=True),
-            "sgd": lambda: torch.optim.SGD(self.parameters, lr=lr, foreach=True),
+            "adam": lambda: torch.optim.Adam(weights, lr=lr, fused=True),
+            "adamax": lambda: torch.optim.Adamax(weights, lr=lr, foreach=False),  # on one tensor it makes no copies
+            "sgd": lambda: torch.optim.SGD(weights, lr=lr, foreach=True),
         }[training.optimiser]()
 
     def __call__(self) -> None:
         with self.clock.phase("update"):
+            gradients = self.flat.gradients()
             if self.clip is not None:
-                nn.utils.clip_grad_norm_(self.parameters, self.clip, foreach=True)
+                clip(gradients, self.clip)
+            for w, gradient in zip(self.flat.weights, gradients, strict=True):
+                w.grad = gradient
             self.optimiser.step()
-            self.optimiser.zero_grad()
+            for w in self.flat.weights:
+                w.grad = None
+            for p in self.parameters:
+                p.grad = None
+                increment_version(p)  # else a backward pass through a graph of before would not be refused
             self.count += 1
 
     def end_epoch(self, epoch: int) -> None:
@@ -68,6 +82,15 @@ class Updater:
         if self.cosine_epochs:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.rate * (1 + math.cos(math.pi * epoch / self.cosine_epochs)) / 2
+
+
+@torch.no_grad()
+def clip(gradients: Sequence[Tensor], largest: float) -> None:
+    """g ← g min(1, c / (‖g‖ + 10⁻⁶)), with c the largest norm and ‖g‖ that of them all: torch's clip_grad_norm_."""
+    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
+    scale = (largest / (norm + 1e-6)).clamp_(max=1)
+    for g in gradients:
+        g.mul_(scale)
 
 
 def finite(value: float | None) -> float | None:

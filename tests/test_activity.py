@@ -14,6 +14,7 @@ from throughtime.activity import SynapticOperations, measure
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import Network, Step, Window
+from throughtime.networks.flat import flatten
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.lif import LIF
@@ -116,6 +117,14 @@ def test_operations_of_each_map():
         # 6 · 2 · 1. Of neuron 1 alone: z_1.
         "readout.linear.weight": (12, 0, 1),
     }
+
+
+def test_weights_are_told_apart_where_they_lie_in_one_memory():
+    network, x = random_ltc()
+    apart = by_weight(network, x)
+    flatten([*network.parameters()])
+    assert len({p.untyped_storage()._cdata for p in network.parameters()}) == 1
+    assert by_weight(network, x) == apart and len(apart) == 9
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,8 @@ def test_what_is_owned_is_known_by_hand_and_sums_to_the_peak(rule):
     # W [hidden, inputs] and its bias, R [hidden, hidden], the readout's weights and bias, each learnt; α is a buffer.
     learnt = hidden * INPUTS + hidden + hidden * hidden + hidden + 1
     assert memory.owned["parameters"] == FLOAT * (learnt + 1)
-    # Adam: two moments a parameter, and a count of steps, float32, for each of the five tensors.
-    assert memory.owned["optimiser"] == FLOAT * (2 * learnt + 5)
+    # Adam: two moments a parameter, and a count of steps, float32, of the one flat tensor they lie in.
+    assert memory.owned["optimiser"] == FLOAT * (2 * learnt + 1)
     assert memory.owned["input"] == FLOAT * (steps * BATCH * INPUTS + BATCH)
     assert memory.owned["gradients"] <= FLOAT * learnt
     assert tuple(memory.owned) == OWNERS and sum(memory.owned.values()) == memory.peak
