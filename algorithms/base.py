@@ -111,20 +111,21 @@ class LearningRule(ABC):
         """
         window = self.network.unroll(x, self.state)._replace(spikes=())
         self.state = detached(window.state)
-        if self.task.per_step:
-            return self.task.loss(window.outputs.flatten(0, 1), target.flatten(0, 1)), window
-        if loss_at == "end":
+        if loss_at == "end" and not self.task.per_step:
             return self.task.loss(window.outputs[-1], target), window
-        every = target.repeat(len(x), *(1,) * (target.dim() - 1))
-        return self.task.loss(window.outputs.flatten(0, 1), every), window
+        return self.task.loss(window.outputs.flatten(0, 1), of_steps(self.task, target, len(x))), window
+
+
+def of_steps(task: Task, target: Tensor, k: int) -> Tensor:
+    """The targets of all k steps of a window, a row each: as the outputs' first two dimensions flattened."""
+    return target.flatten(0, 1) if task.per_step else target.repeat(k, *(1,) * (target.dim() - 1))
 
 
 def output_error(task: Task, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """ℓ and δ = ∂ℓ/∂y of one step's output y [batch, outputs], both without a graph; `target` as a window of one step
-    has it."""
-    target = target[0] if task.per_step else target
+    """ℓ, the mean over a window's steps, and δ = ∂ℓ/∂y of its outputs y [k, batch, outputs], without a graph; `target`
+    as the window has it."""
     with torch.enable_grad():
         y = y.detach().requires_grad_()
-        loss = task.loss(y, target)
+        loss = task.loss(y.flatten(0, 1), of_steps(task, target, len(y)))
         (δ,) = torch.autograd.grad(loss, y)
     return loss.detach(), δ

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from throughtime.algorithms.base import Claims, LossAt
 from throughtime.algorithms.eligibility import EligibilityRule
+from throughtime.algorithms.trace_block import Signal
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.neurons.base import Neuron, Partials
@@ -95,15 +96,14 @@ class EProp(EligibilityRule):
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         if self.rate_cost:
-            self.spikes: Tensor | float = 0.0
+            self.spikes = self.state.layers[0].z.new_zeros(self.network.layers[0].neuron.size)
             self.e_sum: dict[str, Tensor] = {}
 
-    def observe(self, ε: dict[str, dict[str, Tensor]], z: Tensor) -> None:
-        if self.rate_cost:
-            self.spikes = self.spikes + z.mean(0)
-            for name, trace in ε.items():
-                if "z" in trace:
-                    self.e_sum[name] = self.e_sum.get(name, 0.0) + trace["z"].mean(0)
+    def signals(self, z: Tensor) -> list[Signal]:
+        if not self.rate_cost:
+            return []
+        self.spikes += z.mean(1).sum(0)
+        return [Signal("z", z.new_full((len(z), 1, 1), 1 / z.shape[1]), self.e_sum)]
 
     def step(self, t: int) -> None:
         W_out = self.network.readout.linear.weight
@@ -111,7 +111,7 @@ class EProp(EligibilityRule):
             excess = self.spikes / (t + 1) - self.rate_target
             for name, e in self.e_sum.items():
                 self.land(name, 2 * self.rate_cost * excess[:, None] * e / self.steps)
-            self.e_sum = {}
+            self.e_sum.clear()
         if self.feedback == "adaptive":
             self.B.grad = W_out.grad.clone()
         self.update()

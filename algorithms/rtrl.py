@@ -84,8 +84,8 @@ class RTRL(LearningRule):
         last, every = t + 1 == self.steps, self.loss_at == "every" or self.task.per_step
         if not last and not every:
             return Learnt(y, None)
-        loss, δ = output_error(self.task, y, target)
-        self._accumulate(torch.einsum("bo,bop->p", δ / self.steps if every else δ, D[:, S:]))
+        loss, δ = output_error(self.task, y[None], target)
+        self._accumulate(torch.einsum("bo,bop->p", δ[0] / self.steps if every else δ[0], D[:, S:]))
         if last:
             self.update()
         return Learnt(y, loss)
