@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from throughtime import sweep_cli
+from throughtime import peers_cli, sweep_cli
 from throughtime.data_cli import data_app
 from throughtime.errors import UsageError
 from throughtime.store import DEFAULT_RESULTS
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data")
-for command in (sweep_cli.plan, sweep_cli.run, sweep_cli.status, sweep_cli.rerun):
+for command in (sweep_cli.plan, sweep_cli.run, sweep_cli.status, sweep_cli.rerun, peers_cli.peers):
     app.command()(command)
 
 

@@ -138,6 +138,12 @@ def work(rule: LearningRule, network: Network, training: Training, batch: int, s
     return Work(forward + credit.products, streams, credit.contains)
 
 
+def forward_work(network: Network, batch: int, steps: int) -> Work:
+    """What the steps forward alone need."""
+    products = _over([steps], lambda k: _forward(maps_of(network), k, batch))
+    return Work(products, [], "dense products forward")
+
+
 def measures(
     rule: LearningRule, network: Network, training: Training, batch: int, steps: int, wall_time: float
 ) -> dict[str, Measure]:

@@ -1,0 +1,95 @@
+"""The fresh process, `python -m throughtime.peers.child`: an order as JSON on its input, the answer on its output.
+
+An order names the work, the implementation, the threads, and what to do:
+
+- `compare`: the implementation's answer against ours;
+- `time`: the work done again and again; or, of a work that is `stored`, the bytes counted;
+- `floor`: what the matrix products of the work cost at this machine's rates.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+import warnings
+from typing import Any
+
+import torch
+
+from throughtime import floor
+from throughtime.clock import Clock
+from throughtime.peers.compare import difference
+from throughtime.peers.job import Job, Question, question
+from throughtime.peers.work import PEERS, Work
+from throughtime.timing import timed
+from throughtime.yardstick import yardstick
+
+
+def answer(order: dict[str, Any]) -> dict[str, Any]:
+    """Carry out an order in this process."""
+    work = Work(**order["work"])
+    asked = question(work)
+    if order["do"] == "floor":
+        return _floor(asked)
+    peer = PEERS[order["implementation"]]
+    if order["do"] == "compare":
+        asked = asked.to(getattr(torch, peer.precision))
+        # Theirs first: a library may change how PyTorch computes, and must not change ours before it is done.
+        theirs = _job(peer.module, asked.to(asked.batch.x.dtype)).answer()
+        where, size = difference(_job("ours", asked).answer(), theirs)
+        return {"where": where, "size": size}
+    job = _job(peer.module, asked.to(torch.float32))
+    if work.does == "stored":
+        return {"samples": [job.stored()], "first": None, "contended": False}
+    return _timed(job, work.timed_steps or 1)
+
+
+def _job(module: str, asked: Question) -> Job:
+    return importlib.import_module(f"throughtime.peers.{module}").build(asked)
+
+
+def _timed(job: Job, divisor: int) -> dict[str, Any]:
+    start = time.perf_counter()
+    job.once()
+    first = time.perf_counter() - start
+    timing = timed(job.once, Clock())
+    return {
+        "samples": [sample / divisor for sample in timing.samples],
+        "first": first,
+        "median_of_all": timing.median,
+        "contended": timing.contended,
+    }
+
+
+def _floor(asked: Question) -> dict[str, Any]:
+    work, batch = asked.work, asked.work.batch
+    network = asked.to(torch.float32).network
+    if work.does in ("forward", "evaluate"):
+        needed = floor.forward_work(network, batch, work.steps)
+    else:
+        rule, steps = asked.rule(), work.timed_steps or work.steps
+        rule.start(network, asked.task, steps)
+        needed = floor.work(rule, network, asked.training, batch, steps)
+    rates = yardstick(needed.products, [stream.array for stream in needed.streams])
+    return {"floor": needed.seconds(rates) / (work.timed_steps or 1), "contended": rates.contended}
+
+
+def main() -> None:
+    """Read the order, set the threads, answer."""
+    order = json.load(sys.stdin)
+    threads = order["threads"]
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    if "jax" in PEERS[order["implementation"]].needs and hasattr(os, "sched_setaffinity"):
+        # XLA starts a thread for each core it may run on, whatever it is told.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    warnings.simplefilter("ignore")  # the libraries' own
+    result = answer(order)
+    print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""JAX: the same loop as a `scan`, the whole step of training under one `jit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from torch import Tensor
+
+from throughtime.peers.job import Question
+
+Weights = dict[str, jax.Array]
+
+
+@jax.custom_jvp
+def spike(x: jax.Array) -> jax.Array:
+    """H(x), whose gradient is 0.3 max(0, 1 − |x|)."""
+    return (x > 0).astype(x.dtype)
+
+
+@spike.defjvp
+def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    (x,), (dx,) = primals, tangents
+    return spike(x), 0.3 * jax.nn.relu(1 - jnp.abs(x)) * dx
+
+
+class Scan:
+    """LIF or ALIF as their docstrings have them; Adam as PyTorch's."""
+
+    def __init__(self, question: Question) -> None:
+        self.does, neuron = question.work.does, question.network.layers[0].neuron
+        self.α, self.ϑ = neuron.alpha.item(), neuron.threshold
+        self.ρ, self.β = (neuron.rho, neuron.beta) if question.work.neuron == "alif" else (0.0, 0.0)
+        self.learning_rate = question.training.learning_rate
+        jax.config.update("jax_enable_x64", question.batch.x.dtype == torch.float64)
+        self.x, self.target = jnp.asarray(question.batch.x.numpy()), jnp.asarray(question.batch.target.numpy())
+        self.W = {name: jnp.asarray(p.detach().numpy()) for name, p in question.network.named_parameters()}
+        zeros = {name: jnp.zeros_like(w) for name, w in self.W.items()}
+        self.adam = (zeros, zeros, jnp.zeros((), self.x.dtype))
+        self.step, self.outputs_of = jax.jit(self._step), jax.jit(self._outputs)
+        # What a backward pass needs is among the results of vjp: it must be computed.
+        self.forward = jax.jit(lambda W, x, target: jax.vjp(lambda W: self._loss(W, x, target), W))
+
+    def _outputs(self, W: Weights, x: jax.Array) -> jax.Array:
+        α, ϑ, ρ, β = self.α, self.ϑ, self.ρ, self.β
+        R = W["layers.0.recurrent.weight"].T
+        drive = x @ W["layers.0.inward.weight"].T + W["layers.0.inward.bias"]
+
+        def step(state: tuple[jax.Array, ...], drive_t: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array]:
+            v, a, z = state
+            v = α * v + (1 - α) * (drive_t + z @ R) - jax.lax.stop_gradient(z) * ϑ
+            if β:
+                a = ρ * a + (1 - ρ) * z
+            z = spike((v - ϑ - β * a) / ϑ)
+            return (v, a, z), z
+
+        zeros = jnp.zeros_like(drive[0])
+        _, z = jax.lax.scan(step, (zeros, zeros, zeros), drive)
+        return z @ W["readout.linear.weight"].T + W["readout.linear.bias"]
+
+    def _loss(self, W: Weights, x: jax.Array, target: jax.Array) -> jax.Array:
+        log_p = jax.nn.log_softmax(self._outputs(W, x))
+        return -jnp.take_along_axis(log_p, jnp.broadcast_to(target[:, None], (*log_p.shape[:2], 1)), 2).mean()
+
+    def _step(self, W: Weights, adam: Any, x: jax.Array, target: jax.Array) -> tuple[Weights, Any, jax.Array]:
+        loss, gradient = jax.value_and_grad(self._loss)(W, x, target)
+        m, u, n = adam
+        n = n + 1
+        m = {name: 0.9 * m[name] + 0.1 * g for name, g in gradient.items()}
+        u = {name: 0.999 * u[name] + 0.001 * g**2 for name, g in gradient.items()}
+        bias_m, bias_u = 1 - 0.9**n, 1 - 0.999**n
+        W = {
+            name: w - self.learning_rate * (m[name] / bias_m) / (jnp.sqrt(u[name] / bias_u) + 1e-8)
+            for name, w in W.items()
+        }
+        return W, (m, u, n), loss
+
+    def once(self) -> object:
+        if self.does == "evaluate":
+            return jax.block_until_ready(self.outputs_of(self.W, self.x))
+        if self.does == "forward":
+            return jax.block_until_ready(self.forward(self.W, self.x, self.target))
+        self.W, self.adam, loss = jax.block_until_ready(self.step(self.W, self.adam, self.x, self.target))
+        return loss
+
+    def answer(self) -> dict[str, Tensor]:
+        found: dict[str, Any] = {"outputs": self.outputs_of(self.W, self.x)}
+        if self.does != "evaluate":
+            gradient: Callable[..., Weights] = jax.jit(jax.grad(self._loss))
+            found |= gradient(self.W, self.x, self.target)
+        return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
+
+
+def build(question: Question) -> Scan:
+    return Scan(question)

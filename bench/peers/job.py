@@ -1,0 +1,91 @@
+"""What an implementation is asked for, and the question that all are asked."""
+
+from __future__ import annotations
+
+import copy
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.eprop import EProp
+from throughtime.algorithms.fptt import FPTT
+from throughtime.datasets.base import Batch
+from throughtime.datasets.task import Classification, Regression, Task
+from throughtime.networks.presets import adding_snn, smnist_srnn
+from throughtime.networks.recurrent import Recurrent
+from throughtime.peers.work import Work
+from throughtime.registry import NEURONS
+from throughtime.spec import Training
+
+CLASSES = 10
+
+
+class Job(Protocol):
+    """A work in the hands of an implementation."""
+
+    def once(self) -> object:
+        """Do it; what is timed. Returns when all is done."""
+        ...
+
+    def answer(self) -> dict[str, Tensor]:
+        """What came out, before anything was learnt: `outputs` and, by our names of the parameters, gradients or what
+        an update made of the weights."""
+        ...
+
+    def stored(self) -> int:
+        """Bytes that the forward pass leaves alive for the backward pass."""
+        ...
+
+
+class Question(NamedTuple):
+    """The same for all: a network with its weights, a batch, and how it is learnt."""
+
+    work: Work
+    network: Recurrent
+    batch: Batch
+    task: Task
+    training: Training
+
+    def to(self, dtype: torch.dtype) -> Question:
+        """With copies of the network and the batch in this dtype."""
+        target = self.batch.target
+        return self._replace(
+            network=copy.deepcopy(self.network).to(dtype),
+            batch=Batch(self.batch.x.to(dtype), target.to(dtype) if target.is_floating_point() else target),
+        )
+
+    def rule(self) -> LearningRule:
+        """Ours, new."""
+        work = self.work
+        if work.does == "eprop":
+            return EProp(loss_at="every")
+        if work.does == "fptt":
+            return FPTT(alpha=0.1, auxiliary="authors")
+        if work.does == "adding":
+            return FPTT(parts=work.parts, alpha=0.5, weights="authors", last_part=False)
+        return BPTT(loss_at="every")
+
+
+def question(work: Work) -> Question:
+    """Weights and data from one seed, in float64; an implementation takes them in the precision it works in."""
+    torch.manual_seed(1)
+    if work.does == "adding":
+        network = adding_snn(work.inputs, 1, NEURONS[work.neuron].factory, hidden=[work.hidden])
+        task: Task = Regression(chance=1 / 6)
+        target = torch.rand(work.batch, 1)
+        training = Training(learning_rate=3e-3, clip=1.0)
+    else:
+        task, target = Classification(CLASSES), torch.randint(CLASSES, (work.batch,))
+        if work.does == "fptt":
+            network = smnist_srnn(work.inputs, CLASSES, NEURONS[work.neuron].factory, hidden=[work.hidden])
+            training = Training(optimiser="adamax", learning_rate=3e-3, clip=1.0)
+        else:
+            neuron = partial(NEURONS[work.neuron].factory, surrogate="triangle")
+            network = Recurrent(work.inputs, CLASSES, neuron, hidden=[work.hidden], readout_tau=0.0)
+            training = Training(learning_rate=1e-3, clip=None)
+    x = torch.randn(work.timed_steps or work.steps, work.batch, work.inputs)
+    return Question(work, network, Batch(x, target), task, training).to(torch.float64)

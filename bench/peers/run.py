@@ -1,0 +1,213 @@
+"""Who does which work in which process and in what order, and the rows that come of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+
+from throughtime.engines.local import MACHINE_LOCK
+from throughtime.peers.compare import TOLERANCE
+from throughtime.peers.work import PEERS, Peer, Work, entrants, missing
+
+TIMEOUT = 1200
+"""Seconds for a child; a loop that is a hundred times too slow must not hold up the others."""
+
+Order = dict[str, Any]
+Answer = dict[str, Any]
+"""What the child answers, or `failed`: why it did not."""
+
+
+class Row(NamedTuple):
+    """What one implementation needs for one work."""
+
+    work: str
+    implementation: str
+    kind: str
+    unit: str
+    median: float
+    """Over the samples of all rounds, like the two that follow."""
+    min: float
+    max: float
+    n: int
+    rounds: int
+    """Fresh processes."""
+    ratio: float | None
+    """Median over the median of ours; null if ours has none."""
+    floor: float | None
+    """The matrix products of the work alone, at the fastest rates of all rounds; null of bytes."""
+    floor_ratio: float | None
+    """Median over the floor."""
+    compile_seconds: float | None
+    """What the first call took beyond a median one: compiling and starting up, median over rounds; in no sample."""
+    threads: int
+    contended: bool
+    """Whether other processes used the machine meanwhile."""
+    difference: float | None
+    """From ours, as `compare.py` has it; null of ours, and where there is nothing to agree on, as `note` says."""
+    note: str
+    versions: dict[str, str]
+
+
+class LeftOut(NamedTuple):
+    """An implementation that has no row of a work."""
+
+    work: str
+    implementation: str
+    why: str
+    fault: bool
+    """Whether something is wrong; else it is only not there."""
+
+    def __str__(self) -> str:
+        return f"{self.work}: {self.implementation}: {self.why}"
+
+
+class Outcome(NamedTuple):
+    """Of all works."""
+
+    rows: list[Row]
+    left_out: list[LeftOut]
+
+
+def run(
+    works: Sequence[Work],
+    names: Sequence[str],
+    *,
+    threads: int,
+    rounds: int,
+    ask: Callable[[Order], Answer],
+    tell: Callable[[str], None],
+) -> Outcome:
+    """Compare first, then measure: in each round every implementation once, one after the other.
+
+    Args:
+        names: implementations besides ours; all if there are none.
+        rounds: fresh processes for each implementation.
+        ask: gives an order to a fresh process.
+        tell: shows a line of progress.
+    """
+    rows: list[Row] = []
+    left_out: list[LeftOut] = []
+    for work in works:
+        apart: dict[str, float | None] = {}
+        for name in entrants(work, names):
+            order = {"do": "compare", "work": work._asdict(), "implementation": name, "threads": threads}
+            out = _admitted(PEERS[name], order, ask, tell, apart)
+            if out is not None:
+                left_out.append(LeftOut(work.name, name, *out))
+        answers: dict[str, list[Answer]] = defaultdict(list)
+        once = 1 if work.does == "stored" else rounds  # bytes are the same each time
+        for number in range(once):
+            for name in ["floor", *apart] if work.does != "stored" else [*apart]:
+                tell(f"{work.name}: round {number + 1} of {once}: {name}")
+                answers[name].append(
+                    ask(
+                        {
+                            "do": "floor" if name == "floor" else "time",
+                            "work": work._asdict(),
+                            "implementation": "ours" if name == "floor" else name,
+                            "threads": threads,
+                        }
+                    )
+                )
+        for name, answer in answers.items():
+            if failure := next((a["failed"] for a in answer if "failed" in a), None):
+                left_out.append(LeftOut(work.name, name, f"failed: {failure}", True))
+                apart.pop(name, None)
+        rows += rows_of(work, {name: answers[name] for name in apart}, answers.get("floor", []), apart, threads)
+    return Outcome(rows, left_out)
+
+
+def _admitted(
+    peer: Peer,
+    order: Order,
+    ask: Callable[[Order], Answer],
+    tell: Callable[[str], None],
+    apart: dict[str, float | None],
+) -> tuple[str, bool] | None:
+    """Enter the implementation with its difference from ours; or why not, and whether that is a fault."""
+    name = order["implementation"]
+    if why := missing(peer):
+        return f"not run here: {why}", False
+    if peer.kind == "ours" or peer.no_pair:
+        apart[name] = None
+        return None
+    tell(f"{order['work']['name']}: {name} is compared")
+    answer = ask(order)
+    if "failed" in answer:
+        return f"failed: {answer['failed']}", True
+    if not answer["size"] <= TOLERANCE[peer.precision]:
+        where = f"{answer['where']} differs from ours by {answer['size']:.2g} of the largest"
+        return f"{where} ({peer.precision}, {TOLERANCE[peer.precision]:g} allowed)", True
+    apart[name] = answer["size"]
+    return None
+
+
+def rows_of(
+    work: Work, timings: dict[str, list[Answer]], floors: list[Answer], apart: dict[str, float | None], threads: int
+) -> list[Row]:
+    """Rows from what the children measured."""
+    samples = {name: [s for answer in of for s in answer["samples"]] for name, of in timings.items()}
+    medians = {name: statistics.median(of) for name, of in samples.items()}
+    ours = medians.get("ours")
+    floor = min((answer["floor"] for answer in floors if "floor" in answer), default=None)
+    rows = []
+    for name, median in medians.items():
+        firsts = [answer["first"] for answer in timings[name] if answer["first"] is not None]
+        peer, n = PEERS[name], work.timed_steps or 1
+        rows.append(
+            Row(
+                work=work.name,
+                implementation=name,
+                kind=peer.kind,
+                unit=work.unit,
+                median=median,
+                min=min(samples[name]),
+                max=max(samples[name]),
+                n=len(samples[name]),
+                rounds=len(timings[name]),
+                ratio=median / ours if ours else None,
+                floor=floor,
+                floor_ratio=median / floor if floor else None,
+                compile_seconds=max(statistics.median(firsts) - n * median, 0.0) if firsts else None,
+                threads=threads,
+                contended=any(answer["contended"] for answer in timings[name]),
+                difference=apart[name],
+                note=peer.no_pair or "",
+                versions={d: version(d) for d in ("throughtime", "torch", *peer.needs)},
+            )
+        )
+    return rows
+
+
+def in_fresh_process(order: Order, tell: Callable[[str], None]) -> Answer:
+    """Carry an order out in a process of its own; measurements wait until nobody else of throughtime measures here."""
+    threads = str(order["threads"])
+    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-m", "throughtime.peers.child"]
+    machine = FileLock(MACHINE_LOCK)
+    try:
+        machine.acquire(timeout=0)
+    except Timeout:
+        tell("waiting: another run measures on this machine")
+        machine.acquire()
+    try:
+        ended = subprocess.run(
+            command, input=json.dumps(order), capture_output=True, text=True, env=environment, timeout=TIMEOUT
+        )
+    except subprocess.TimeoutExpired:
+        return {"failed": f"not done after {TIMEOUT} s"}
+    finally:
+        machine.release()
+    if ended.returncode:
+        said = [line for line in ended.stderr.splitlines() if line.strip()]
+        return {"failed": said[-1] if said else f"its process ended with {ended.returncode}"}
+    return json.loads(ended.stdout.splitlines()[-1])

@@ -1,0 +1,133 @@
+"""The rows as a table, in words, and as a figure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from throughtime.files import write_whole
+from throughtime.peers.run import Outcome, Row
+from throughtime.peers.work import WORKS
+from throughtime.reports.drawing import Drawn, Style, finish, grid, save, scale_axis, styled
+
+COLOURS = {"ours": 0, "library": 1, "plain": 2, "other": 7}
+"""Of seaborn's colour-blind palette."""
+KINDS = {
+    "ours": "throughtime",
+    "library": "library of spiking networks",
+    "plain": "plain PyTorch",
+    "other": "compiled, or no spikes",
+}
+
+
+def shown(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """What a table shows of the rows; — where there is nothing."""
+    return [
+        {
+            "work": row.work,
+            "implementation": row.implementation,
+            "median": quantity(row.median, row.unit),
+            "min to max": f"{quantity(row.min, row.unit)} to {quantity(row.max, row.unit)}",
+            "n": f"{row.n} in {row.rounds}",
+            "over ours": ratio(row.ratio),
+            "over floor": ratio(row.floor_ratio),
+            "first call": "—" if row.compile_seconds is None else f"+{row.compile_seconds:.2g} s",
+            "differs by": "—" if row.difference is None else f"{row.difference:.0e}",
+            "note": "; ".join(filter(None, [row.note, "machine shared" if row.contended else ""])),
+        }
+        for row in rows
+    ]
+
+
+def quantity(value: float, unit: str) -> str:
+    """`1.23 MiB`, `12.3 ms`."""
+    return f"{value / 2**20:.2f} MiB" if unit == "byte" else f"{1000 * value:.3g} ms"
+
+
+def ratio(value: float | None) -> str:
+    return "—" if value is None else f"{value:.2f}"
+
+
+def summary(rows: Sequence[Row]) -> list[str]:
+    """A sentence a work: ours beside the best library of spiking networks, and the floor."""
+    sentences = []
+    for work in dict.fromkeys(row.work for row in rows):
+        here = {row.implementation: row for row in rows if row.work == work}
+        ours = here.get("ours")
+        if ours is None:
+            continue
+        best = min((row for row in here.values() if row.kind == "library"), key=lambda row: row.median, default=None)
+        said = []
+        if best is not None and ours.unit == "byte":
+            said.append(f"ours keeps {ours.median / best.median:.0%} of {best.implementation}, the leanest library")
+        elif best is not None:
+            speed = best.median / ours.median
+            said.append(f"ours is {speed:.2f} times as fast as {best.implementation}, the fastest library")
+        if ours.floor_ratio is not None:
+            said.append(f"ours takes {ours.floor_ratio:.2f} times the floor")
+        if said:
+            sentences.append(f"{work}: {'; '.join(said)}")
+    return sentences
+
+
+def markdown(outcome: Outcome) -> str:
+    """Tables of times and of bytes, what has no row, and how to read them."""
+    parts = ["# Beside other libraries", ""]
+    for title, wanted in (("Time", False), ("Stored for the backward pass", True)):
+        lines = shown([row for row in outcome.rows if (row.unit == "byte") is wanted])
+        if lines:
+            head = [*lines[0]]
+            parts += [f"## {title}", "", f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
+            parts += [f"| {' | '.join(line.values())} |" for line in lines] + [""]
+    parts += [f"- {line}" for line in (*summary(outcome.rows), *outcome.left_out)]
+    about = dict.fromkeys(row.work for row in outcome.rows)
+    parts += ["", *(f"{name}: {WORKS[name].about}.  " for name in about if name in WORKS)]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+@styled
+def figure(rows: Sequence[Row]) -> Drawn | None:
+    """Median as a multiple of ours, from smallest to largest sample; a panel a work."""
+    import seaborn
+
+    data = pd.DataFrame([row._asdict() for row in rows if row.ratio is not None])
+    if data.empty:
+        return None
+    palette = seaborn.color_palette("colorblind")
+    styles = {kind: Style(palette[place], "-") for kind, place in COLOURS.items()}
+    works = [*dict.fromkeys(data["work"])]
+    drawn, panels = grid(len(works), columns=3)
+    for panel, work in zip(panels, works, strict=True):
+        here = data[data["work"] == work].iloc[::-1].reset_index(drop=True)
+        ours = (here["median"] / here["ratio"]).iloc[0]
+        for y, row in here.iterrows():
+            colour = styles[row["kind"]].colour
+            panel.plot([row["min"] / ours, row["max"] / ours], [y, y], color=colour, linewidth=1.2)
+            panel.plot(row["ratio"], y, "o", color=colour, markersize=5)
+        if here["floor"].notna().any():
+            panel.axvline(here["floor"].iloc[0] / ours, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
+        panel.set_title(work)
+        panel.set_yticks(range(len(here)), here["implementation"])
+        panel.set_ylim(-0.6, len(here) - 0.4)
+        scale_axis(panel.xaxis, here["ratio"], ratio=1.5)
+    notes = [
+        f"Dot: median over the median of ours; line: smallest to largest sample. {data['threads'].iloc[0]} thread(s), "
+        "fresh processes that take turns.",
+        "Dashed: the matrix products alone.",
+    ]
+    used = {KINDS[kind]: style for kind, style in styles.items() if kind in set(data["kind"])}
+    finish(drawn, "The same work, as a multiple of ours", notes, used)
+    return Drawn(drawn, data.drop(columns="versions"), "Beside other libraries", notes)
+
+
+def write(outcome: Outcome, folder: Path) -> list[Path]:
+    """table.md, rows.json, and the figure as PDF, SVG, PNG and CSV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "table.md", folder / "rows.json"]
+    write_whole(paths[0], markdown(outcome))
+    write_whole(paths[1], json.dumps([row._asdict() for row in outcome.rows], indent=1) + "\n")
+    drawn = figure(outcome.rows)
+    return paths + (save(drawn.figure, drawn.data, folder, "peers") if drawn else [])

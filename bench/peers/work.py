@@ -1,0 +1,129 @@
+"""What is measured and who takes part, as data. Imports nothing heavy: the command line names them."""
+
+from __future__ import annotations
+
+import fnmatch
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal, NamedTuple
+
+from throughtime.errors import UsageError, suggestion
+
+Does = Literal["train", "forward", "evaluate", "stored", "eprop", "fptt", "adding"]
+"""What is done once:
+
+- train: a batch learnt by BPTT: forward, cross-entropy at every step, backward, one step of Adam;
+- forward: its forward pass, with all that a backward pass needs; evaluate: the same outputs without a gradient;
+- stored: not a time but the exact bytes that the forward pass leaves alive for the backward pass;
+- eprop: a batch learnt by e-prop, the loss of `train`, one step of Adam;
+- fptt: FPTT's first steps of a sequence, an update at each: auxiliary loss, regulariser, clip, Adamax;
+- adding: FPTT in parts of the sequence, a clipped step of Adam after each but the last.
+"""
+
+
+class Work(NamedTuple):
+    """One thing that all do the same, with the same weights and data."""
+
+    name: str
+    does: Does
+    neuron: Literal["lif", "alif", "ltc_smnist", "ltc_adding"]
+    steps: int
+    inputs: int
+    hidden: int
+    batch: int
+    timed_steps: int | None = None
+    """Of fptt: so many steps from the start of a sequence are done at once, and the time is given a step."""
+    parts: int | None = None
+    """Of adding: K."""
+
+    @property
+    def unit(self) -> str:
+        if self.does == "stored":
+            return "byte"
+        return "second a step" if self.timed_steps else "second a batch"
+
+    @property
+    def about(self) -> str:
+        """`lif, T=100, in 40, H=128, batch 64`."""
+        parts = f", K={self.parts}" if self.parts else ""
+        return f"{self.neuron}, T={self.steps}, in {self.inputs}, H={self.hidden}, batch {self.batch}{parts}"
+
+
+SIZES = {
+    "lif-h128-t100": ("lif", 100, 40, 128, 64),
+    "lif-h512-t100": ("lif", 100, 40, 512, 64),
+    "lif-h128-t784": ("lif", 784, 1, 128, 64),
+    "lif-h512-t784": ("lif", 784, 1, 512, 64),
+    "alif-h128-t100": ("alif", 100, 40, 128, 64),
+}
+WORKS = {
+    work.name: work
+    for work in (
+        *(Work(f"train-{name}", "train", *size) for name, size in SIZES.items()),
+        *(Work(f"forward-{name}", "forward", *size) for name, size in SIZES.items()),
+        *(Work(f"evaluate-{name}", "evaluate", *size) for name, size in SIZES.items()),
+        Work("stored-lif-h128-t800", "stored", "lif", 800, 40, 128, 64),
+        Work("eprop-lif-h128-t100", "eprop", "lif", 100, 40, 128, 64),
+        Work("eprop-alif-h128-t100", "eprop", "alif", 100, 40, 128, 64),
+        Work("fptt-smnist-b128", "fptt", "ltc_smnist", 784, 1, 256, 128, timed_steps=28),
+        Work("fptt-smnist-b512", "fptt", "ltc_smnist", 784, 1, 256, 512, timed_steps=28),
+        Work("adding-k10", "adding", "ltc_adding", 200, 2, 128, 128, parts=10),
+    )
+}
+UNROLLED = ("train", "forward", "evaluate", "stored")
+
+
+class Peer(NamedTuple):
+    """An implementation, and what it is asked to do."""
+
+    kind: Literal["ours", "library", "plain", "other"]
+    """`library`: of spiking networks, run eagerly; `plain`: written here in PyTorch; `other`: compiled or spikeless."""
+    module: str
+    """In throughtime.peers; its `build` makes the job."""
+    does: tuple[Does, ...]
+    neurons: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    """Distributions that must be installed."""
+    no_pair: str | None = None
+    """Why its answers cannot be ours; None: they must be."""
+    precision: Literal["float64", "float32"] = "float64"
+    """In which answers are compared."""
+
+
+ALL = tuple(dict.fromkeys(work.does for work in WORKS.values()))
+PEERS = {
+    "ours": Peer("ours", "ours", ALL, ("lif", "alif", "ltc_smnist", "ltc_adding")),
+    "plain-loop": Peer("plain", "plain_loop", UNROLLED, ("lif", "alif")),
+    "snntorch": Peer("library", "snntorch_rleaky", UNROLLED, ("lif",), ("snntorch",)),
+    "norse": Peer("library", "norse_lif_box", UNROLLED, ("lif",), ("norse",)),
+    "spikingjelly": Peer("library", "spikingjelly_lif", UNROLLED, ("lif",), ("spikingjelly",)),
+    "jax-scan": Peer("other", "jax_scan", ("train", "forward", "evaluate"), ("lif", "alif"), ("jax",)),
+    "torch-rnn": Peer("other", "torch_rnn", UNROLLED, ("lif",), no_pair="no spikes: what a fused loop costs"),
+}
+
+
+def chosen(patterns: list[str]) -> list[Work]:
+    """The works of these names or shell patterns, all if there are none."""
+    names = [name for name in WORKS if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+    for pattern in patterns:
+        if not fnmatch.filter(names, pattern):
+            raise UsageError(f'no work "{pattern}"', hint=suggestion(pattern, WORKS))
+    return [WORKS[name] for name in names]
+
+
+def entrants(work: Work, names: list[str]) -> list[str]:
+    """Who does this work, of those named, or of all; ours always, for the others are held to it."""
+    for name in names:
+        if name not in PEERS:
+            raise UsageError(f'no implementation "{name}"', where="--implementation", hint=suggestion(name, PEERS))
+    able = [name for name, peer in PEERS.items() if work.does in peer.does and work.neuron in peer.neurons]
+    return [name for name in able if not names or name in (*names, "ours")]
+
+
+def missing(peer: Peer) -> str | None:
+    """What is not installed; None if all is there."""
+    for distribution in peer.needs:
+        try:
+            version(distribution)
+        except PackageNotFoundError:
+            return f"{distribution} is not installed"
+    return None
