@@ -48,7 +48,8 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _job(module: str, asked: Question) -> Job:
-    return importlib.import_module(f"throughtime.peers.{module}").build(asked)
+    name, _, function = module.partition(":")
+    return getattr(importlib.import_module(f"throughtime.peers.{name}"), function or "build")(asked)
 
 
 def _timed(job: Job, divisor: int) -> dict[str, Any]:

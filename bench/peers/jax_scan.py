@@ -28,8 +28,27 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
     return spike(x), 0.3 * jax.nn.relu(1 - jnp.abs(x)) * dx
 
 
+def no_moments(W: Any) -> Any:
+    """Of Adam, before its first step: m, u and the number of steps."""
+    zeros = jax.tree.map(jnp.zeros_like, W)
+    return zeros, zeros, jnp.zeros((), jax.tree.leaves(W)[0].dtype)
+
+
+def adam(W: Any, gradient: Any, moments: Any, learning_rate: float) -> tuple[Any, Any]:
+    """One step, as PyTorch's: new weights and moments."""
+    m, u, n = moments
+    n = n + 1
+    m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradient)
+    u = jax.tree.map(lambda u, g: 0.999 * u + 0.001 * g**2, u, gradient)
+
+    def stepped(w: jax.Array, m: jax.Array, u: jax.Array) -> jax.Array:
+        return w - learning_rate * (m / (1 - 0.9**n)) / (jnp.sqrt(u / (1 - 0.999**n)) + 1e-8)
+
+    return jax.tree.map(stepped, W, m, u), (m, u, n)
+
+
 class Scan:
-    """LIF or ALIF as their docstrings have them; Adam as PyTorch's."""
+    """LIF or ALIF as their docstrings have them."""
 
     def __init__(self, question: Question) -> None:
         self.does, neuron = question.work.does, question.network.layers[0].neuron
@@ -39,8 +58,7 @@ class Scan:
         jax.config.update("jax_enable_x64", question.batch.x.dtype == torch.float64)
         self.x, self.target = jnp.asarray(question.batch.x.numpy()), jnp.asarray(question.batch.target.numpy())
         self.W = {name: jnp.asarray(p.detach().numpy()) for name, p in question.network.named_parameters()}
-        zeros = {name: jnp.zeros_like(w) for name, w in self.W.items()}
-        self.adam = (zeros, zeros, jnp.zeros((), self.x.dtype))
+        self.moments = no_moments(self.W)
         self.step, self.outputs_of = jax.jit(self._step), jax.jit(self._outputs)
         # What a backward pass needs is among the results of vjp: it must be computed.
         self.forward = jax.jit(lambda W, x, target: jax.vjp(lambda W: self._loss(W, x, target), W))
@@ -66,25 +84,17 @@ class Scan:
         log_p = jax.nn.log_softmax(self._outputs(W, x))
         return -jnp.take_along_axis(log_p, jnp.broadcast_to(target[:, None], (*log_p.shape[:2], 1)), 2).mean()
 
-    def _step(self, W: Weights, adam: Any, x: jax.Array, target: jax.Array) -> tuple[Weights, Any, jax.Array]:
+    def _step(self, W: Weights, moments: Any, x: jax.Array, target: jax.Array) -> tuple[Weights, Any, jax.Array]:
         loss, gradient = jax.value_and_grad(self._loss)(W, x, target)
-        m, u, n = adam
-        n = n + 1
-        m = {name: 0.9 * m[name] + 0.1 * g for name, g in gradient.items()}
-        u = {name: 0.999 * u[name] + 0.001 * g**2 for name, g in gradient.items()}
-        bias_m, bias_u = 1 - 0.9**n, 1 - 0.999**n
-        W = {
-            name: w - self.learning_rate * (m[name] / bias_m) / (jnp.sqrt(u[name] / bias_u) + 1e-8)
-            for name, w in W.items()
-        }
-        return W, (m, u, n), loss
+        W, moments = adam(W, gradient, moments, self.learning_rate)
+        return W, moments, loss
 
     def once(self) -> object:
         if self.does == "evaluate":
             return jax.block_until_ready(self.outputs_of(self.W, self.x))
         if self.does == "forward":
             return jax.block_until_ready(self.forward(self.W, self.x, self.target))
-        self.W, self.adam, loss = jax.block_until_ready(self.step(self.W, self.adam, self.x, self.target))
+        self.W, self.moments, loss = jax.block_until_ready(self.step(self.W, self.moments, self.x, self.target))
         return loss
 
     def answer(self) -> dict[str, Tensor]:

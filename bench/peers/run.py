@@ -137,7 +137,7 @@ def _admitted(
     name = order["implementation"]
     if why := missing(peer):
         return f"not run here: {why}", False
-    if peer.kind == "ours" or peer.no_pair:
+    if peer.kind == "ours" or order["work"]["neuron"] in peer.no_pair:
         apart[name] = None
         return None
     tell(f"{order['work']['name']}: {name} is compared")
@@ -181,7 +181,7 @@ def rows_of(
                 threads=threads,
                 contended=any(answer["contended"] for answer in timings[name]),
                 difference=apart[name],
-                note=peer.no_pair or "",
+                note=peer.no_pair.get(work.neuron, ""),
                 versions={d: version(d) for d in ("throughtime", "torch", *peer.needs)},
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, NamedTuple
 
@@ -78,13 +79,13 @@ class Peer(NamedTuple):
     kind: Literal["ours", "library", "plain", "other"]
     """`library`: of spiking networks, run eagerly; `plain`: written here in PyTorch; `other`: compiled or spikeless."""
     module: str
-    """In throughtime.peers; its `build` makes the job."""
+    """In throughtime.peers; its `build`, or the function after a colon, makes the job."""
     does: tuple[Does, ...]
     neurons: tuple[str, ...]
     needs: tuple[str, ...] = ()
     """Distributions that must be installed."""
-    no_pair: str | None = None
-    """Why its answers cannot be ours; None: they must be."""
+    no_pair: Mapping[str, str] = {}
+    """Why its answers cannot be ours, by neuron; where it is not named they must be."""
     precision: Literal["float64", "float32"] = "float64"
     """In which answers are compared."""
 
@@ -97,7 +98,16 @@ PEERS = {
     "norse": Peer("library", "norse_lif_box", UNROLLED, ("lif",), ("norse",)),
     "spikingjelly": Peer("library", "spikingjelly_lif", UNROLLED, ("lif",), ("spikingjelly",)),
     "jax-scan": Peer("other", "jax_scan", ("train", "forward", "evaluate"), ("lif", "alif"), ("jax",)),
-    "torch-rnn": Peer("other", "torch_rnn", UNROLLED, ("lif",), no_pair="no spikes: what a fused loop costs"),
+    "braintrace-eprop": Peer("other", "braintrace_online:eprop", ("eprop",), ("lif", "alif"), ("braintrace",)),
+    "braintrace-pp-prop": Peer(
+        "other",
+        "braintrace_online:pp_prop",
+        ("eprop",),
+        ("lif", "alif"),
+        ("braintrace",),
+        no_pair={"alif": "another gradient: leaves out what adaptation remembers"},
+    ),
+    "torch-rnn": Peer("other", "torch_rnn", UNROLLED, ("lif",), no_pair={"lif": "no spikes: what a fused loop costs"}),
 }
 
 
