@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import time
 import warnings
@@ -36,11 +35,11 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
         return _floor(asked)
     peer = PEERS[order["implementation"]]
     if order["do"] == "compare":
-        asked = asked.to(getattr(torch, peer.precision))
-        # Theirs first: a library may change how PyTorch computes, and must not change ours before it is done.
-        theirs = _job(peer.module, asked.to(asked.batch.x.dtype)).answer()
-        where, size = difference(_job("ours", asked).answer(), theirs)
-        return {"where": where, "size": size}
+        if peer.first_update:
+            asked = question(work._replace(timed_steps=1))
+        dtype = getattr(torch, peer.precision)
+        ours, theirs = (asked.determined(_job(who, asked.to(dtype)).answer()) for who in ("ours", peer.module))
+        return difference(ours, theirs)._asdict()
     job = _job(peer.module, asked.to(torch.float32))
     if work.does == "stored":
         return {"samples": [job.stored()], "first": None, "contended": False}
@@ -81,15 +80,10 @@ def _floor(asked: Question) -> dict[str, Any]:
 def main() -> None:
     """Read the order, set the threads, answer."""
     order = json.load(sys.stdin)
-    threads = order["threads"]
-    torch.set_num_threads(threads)
+    torch.set_num_threads(order["threads"])
     torch.set_flush_denormal(True)
-    if "jax" in PEERS[order["implementation"]].needs and hasattr(os, "sched_setaffinity"):
-        # XLA starts a thread for each core it may run on, whatever it is told.
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     warnings.simplefilter("ignore")  # the libraries' own
-    result = answer(order)
-    print(json.dumps(result), flush=True)
+    print(json.dumps(answer(order)), flush=True)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,14 @@ class Question(NamedTuple):
             batch=Batch(self.batch.x.to(dtype), target.to(dtype) if target.is_floating_point() else target),
         )
 
+    def determined(self, answer: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Without the biases that batch normalisation takes out again: their gradient is rounding and nothing else, and
+        what Adamax makes of it is chance."""
+        if not self.network.mixes_samples:
+            return answer
+        free = ("layers.0.inward.bias", "layers.0.recurrent.bias", "readout.linear.bias")
+        return {name: value for name, value in answer.items() if name not in free}
+
     def rule(self) -> LearningRule:
         """Ours, new."""
         work = self.work

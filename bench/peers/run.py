@@ -21,6 +21,9 @@ from throughtime.peers.work import PEERS, Peer, Work, entrants, missing
 TIMEOUT = 1200
 """Seconds for a child; a loop that is a hundred times too slow must not hold up the others."""
 
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
+"""Variables by which libraries are told; the last is XLA's."""
+
 Order = dict[str, Any]
 Answer = dict[str, Any]
 """What the child answers, or `failed`: why it did not."""
@@ -181,7 +184,7 @@ def rows_of(
                 threads=threads,
                 contended=any(answer["contended"] for answer in timings[name]),
                 difference=apart[name],
-                note=peer.no_pair.get(work.neuron, ""),
+                note=peer.first_update or peer.no_pair.get(work.neuron, ""),
                 versions={d: version(d) for d in ("throughtime", "torch", *peer.needs)},
             )
         )
@@ -190,8 +193,7 @@ def rows_of(
 
 def in_fresh_process(order: Order, tell: Callable[[str], None]) -> Answer:
     """Carry an order out in a process of its own; measurements wait until nobody else of throughtime measures here."""
-    threads = str(order["threads"])
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **dict.fromkeys(THREADS, str(order["threads"]))}
     command = [sys.executable, "-m", "throughtime.peers.child"]
     machine = FileLock(MACHINE_LOCK)
     try:

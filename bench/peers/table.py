@@ -52,24 +52,25 @@ def ratio(value: float | None) -> str:
 
 
 def summary(rows: Sequence[Row]) -> list[str]:
-    """A sentence a work: ours beside the best library of spiking networks, and the floor."""
+    """A sentence a work: ours beside the best of each kind, and the floor."""
     sentences = []
     for work in dict.fromkeys(row.work for row in rows):
         here = {row.implementation: row for row in rows if row.work == work}
         ours = here.get("ours")
         if ours is None:
             continue
-        best = min((row for row in here.values() if row.kind == "library"), key=lambda row: row.median, default=None)
-        said = []
-        if best is not None and ours.unit == "byte":
-            said.append(f"ours keeps {ours.median / best.median:.0%} of {best.implementation}, the leanest library")
-        elif best is not None:
-            speed = best.median / ours.median
-            said.append(f"ours is {speed:.2f} times as fast as {best.implementation}, the fastest library")
+        rivals = sorted((row for row in here.values() if row.kind != "ours"), key=lambda row: row.median)
+        best = {row.kind: row for row in reversed(rivals)}
+        said = [
+            f"{ours.median / row.median:.0%} of what {row.implementation} keeps"
+            if ours.unit == "byte"
+            else f"{row.median / ours.median:.2f} times as fast as {row.implementation}"
+            for row in best.values()
+        ]
         if ours.floor_ratio is not None:
-            said.append(f"ours takes {ours.floor_ratio:.2f} times the floor")
+            said.append(f"{ours.floor_ratio:.2f} times the floor")
         if said:
-            sentences.append(f"{work}: {'; '.join(said)}")
+            sentences.append(f"{work}: ours is {', '.join(said)}")
     return sentences
 
 

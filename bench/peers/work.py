@@ -86,6 +86,8 @@ class Peer(NamedTuple):
     """Distributions that must be installed."""
     no_pair: Mapping[str, str] = {}
     """Why its answers cannot be ours, by neuron; where it is not named they must be."""
+    first_update: str | None = None
+    """Why only its first update must be ours; None: all must."""
     precision: Literal["float64", "float32"] = "float64"
     """In which answers are compared."""
 
@@ -98,14 +100,23 @@ PEERS = {
     "norse": Peer("library", "norse_lif_box", UNROLLED, ("lif",), ("norse",)),
     "spikingjelly": Peer("library", "spikingjelly_lif", UNROLLED, ("lif",), ("spikingjelly",)),
     "jax-scan": Peer("other", "jax_scan", ("train", "forward", "evaluate"), ("lif", "alif"), ("jax",)),
-    "braintrace-eprop": Peer("other", "braintrace_online:eprop", ("eprop",), ("lif", "alif"), ("braintrace",)),
+    "braintrace-eprop": Peer("other", "braintrace_online:eprop", ("eprop",), ("lif", "alif"), ("braintrace", "jax")),
     "braintrace-pp-prop": Peer(
         "other",
         "braintrace_online:pp_prop",
         ("eprop",),
         ("lif", "alif"),
-        ("braintrace",),
+        ("braintrace", "jax"),
         no_pair={"alif": "another gradient: leaves out what adaptation remembers"},
+    ),
+    "authors-form": Peer("plain", "authors_form", ("fptt", "adding"), ("ltc_smnist", "ltc_adding")),
+    "spikingjelly-fptt": Peer(
+        "library",
+        "spikingjelly_fptt",
+        ("fptt",),
+        ("ltc_smnist",),
+        ("spikingjelly",),
+        first_update="the paper's form, ours at the first update only",
     ),
     "torch-rnn": Peer("other", "torch_rnn", UNROLLED, ("lif",), no_pair={"lif": "no spikes: what a fused loop costs"}),
 }
