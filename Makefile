@@ -1,6 +1,7 @@
 # make: set up, run the suites quick and memory (half an hour), write the report.   make test: set up, pass the tests.
 # make fptt: the adding-task figure of the paper, about half an hour on two cores.
-# make check: every fact of every rule, neuron, network and dataset.   make peers: other libraries as witnesses.
+# make check: every fact of every rule, neuron, network and dataset.
+# make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -21,7 +22,8 @@ check: $(READY)
 
 peers: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_peers.py tests/test_peers_activity.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_peers.py tests/test_peers_activity.py tests/test_peers_command.py
+	$(BIN)/throughtime peers --out reports/out/peers
 
 fptt: $(READY)
 	$(BIN)/throughtime run fptt && $(BIN)/throughtime figure fptt

@@ -71,7 +71,8 @@ class AuthorsForm:
                 mean.mul_(1 - β).add_(β * w - (β / α) * λ)
 
     def answer(self) -> dict[str, Tensor]:
-        self.once()
+        for _ in range(self.question.sequences):
+            self.once()
         return {name: w.detach() for name, w in self.W.items()}
 
 

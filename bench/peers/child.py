@@ -36,7 +36,7 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
     peer = PEERS[order["implementation"]]
     if order["do"] == "compare":
         if peer.first_update:
-            asked = question(work._replace(timed_steps=1))
+            asked = question(work._replace(timed_steps=1))._replace(sequences=1)
         dtype = getattr(torch, peer.precision)
         ours, theirs = (asked.determined(_job(who, asked.to(dtype)).answer()) for who in ("ours", peer.module))
         return difference(ours, theirs)._asdict()

@@ -49,6 +49,8 @@ class Question(NamedTuple):
     batch: Batch
     task: Task
     training: Training
+    sequences: int = 2
+    """So many times FPTT's sequence is done for an answer: the auxiliary table of one is asked in the next."""
 
     def to(self, dtype: torch.dtype) -> Question:
         """With copies of the network and the batch in this dtype."""
@@ -96,4 +98,6 @@ def question(work: Work) -> Question:
             network = Recurrent(work.inputs, CLASSES, neuron, hidden=[work.hidden], readout_tau=0.0)
             training = Training(learning_rate=1e-3, clip=None)
     x = torch.randn(work.timed_steps or work.steps, work.batch, work.inputs)
+    if work.does == "adding":
+        x = 8 * x  # so that neurons spike, which the task's own numbers hardly make them do, and the reset is compared
     return Question(work, network, Batch(x, target), task, training).to(torch.float64)
