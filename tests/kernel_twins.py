@@ -1,0 +1,132 @@
+"""A window of a network, by its neurons' kernel and by their plain steps: all that it shows, and all its gradients."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+from throughtime.networks.base import mapped
+from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.recurrent import Recurrent, RecurrentState
+from throughtime.registry import NEURONS
+
+F64 = torch.float64
+INPUTS, OUTPUTS = 3, 6
+
+
+def network(neuron: str = "lif", of_neuron: dict[str, Any] | None = None, **options: Any) -> Recurrent:
+    """A network in float64 whose neurons spike under `inputs`, the same weights at every call."""
+    torch.manual_seed(1)
+    options = {"hidden": [7], **options}
+    net = Recurrent(INPUTS, OUTPUTS, lambda size: NEURONS[neuron].factory(size, **(of_neuron or {})), **options)
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if name.endswith("slope"):  # at 1 a factor and its square are the same
+                parameter.fill_(1.3)
+        for module in net.modules():
+            if isinstance(module, StepBatchNorm):
+                module.weight.uniform_(2, 4)
+                module.running_mean.normal_()
+                module.running_var.uniform_(0.5, 2)
+    return net.double()
+
+
+def inputs(steps: int = 12, batch: int = 4) -> Tensor:
+    return 8 * torch.randn(steps, batch, INPUTS, dtype=F64, generator=torch.Generator().manual_seed(2))
+
+
+def before(net: Recurrent, batch: int = 4) -> RecurrentState:
+    """A state in the middle of a sequence: spikes have been sent, and nothing is zero."""
+    torch.manual_seed(3)
+
+    def drawn(state: Any) -> Any:
+        z = torch.rand_like(state.z).gt(0.5).to(F64)
+        return mapped(lambda s: 0.2 * torch.rand_like(s), state)._replace(z=z)
+
+    state = net.initial_state(batch)
+    return state._replace(layers=tuple(map(drawn, state.layers)), y=torch.randn_like(state.y))
+
+
+@contextmanager
+def plain_steps(net: Recurrent) -> Iterator[None]:
+    """In here `unroll` goes through the neurons' `forward` step by step."""
+    with mock.patch.object(type(net.layers[0].neuron), "kernel", None):
+        yield
+
+
+def shown(
+    net: Recurrent, x: Tensor, state: RecurrentState, cuts: tuple[int, ...] = (), constant: bool = False
+) -> dict[str, Tensor]:
+    """All that windows of the network show, cut at some steps, by name: outputs, spikes, last state and running
+    statistics; and `A by B`, the gradient of a random sum of A, and of all of them, by each B that goes in.
+
+    Every gradient but the first goes back through the same graph again. If the input and the state before are
+    `constant`, the gradient of all is the only one.
+    """
+    net = copy.deepcopy(net)
+    x = x.clone().requires_grad_(not constant)
+    state = first = mapped(lambda s: s.clone().requires_grad_(not constant), state)
+    windows = []
+    for part in x.tensor_split(cuts):
+        windows.append(net.unroll(part, state))
+        state = windows[-1].state
+    results = {"outputs": torch.cat([window.outputs for window in windows])}
+    results |= {f"spikes {l}": torch.cat(each) for l, each in enumerate(zip(*(w.spikes for w in windows), strict=True))}
+    results |= named("last", state)
+    generator = torch.Generator().manual_seed(4)
+    sums = {
+        name: (result * torch.randn(result.shape, dtype=F64, generator=generator)).sum()
+        for name, result in results.items()
+    }
+    all_of_them = {"all": torch.stack([*sums.values()]).sum()}
+    leaves = {"x": x} | named("first", first) | dict(net.named_parameters())
+    leaves = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
+    by = {}
+    for name, E in (all_of_them if constant else sums | all_of_them).items():
+        if E.requires_grad:
+            of_E = torch.autograd.grad(
+                E, [*leaves.values()], retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+        else:
+            of_E = map(torch.zeros_like, leaves.values())
+        by |= {f"{name} by {leaf}": gradient for leaf, gradient in zip(leaves, of_E, strict=True)}
+    statistics = {name: buffer for name, buffer in net.named_buffers() if "running" in name}
+    return {name: result.detach() for name, result in results.items()} | statistics | by
+
+
+def named(which: str, state: RecurrentState) -> dict[str, Tensor]:
+    fields = {f"{which} y": state.y}
+    for l, layer in enumerate(state.layers):
+        fields |= {f"{which} {name} {l}": s for name, s in layer._asdict().items()}
+    return fields
+
+
+def differing(fast: dict[str, Tensor], plain: dict[str, Tensor]) -> list[str]:
+    """Names under which two windows show different things, by more than rounding.
+
+    Rounding is taken relative to the largest number of its own, or, of what cancels out (the gradient of a bias ahead
+    of a norm), a thousandth of that to the largest of all.
+    """
+    assert fast.keys() == plain.keys()
+    largest = max(float(tensor.abs().max()) for tensor in plain.values())
+    return [
+        name
+        for name, expected in plain.items()
+        if not float((fast[name] - expected).abs().max()) <= 1e-11 * float(expected.abs().max()) + 1e-14 * largest
+    ]
+
+
+def assert_same(net: Recurrent, x: Tensor, state: RecurrentState, cuts: tuple[int, ...] = ()) -> None:
+    """The kernel and the plain steps show the same; and the neurons of each layer spike, or nothing were compared."""
+    for constant in (False, True):
+        with plain_steps(net):
+            plain = shown(net, x, state, cuts, constant)
+        for l in range(len(net.layers)):
+            assert 0 < float(plain[f"spikes {l}"].mean()) < 1
+        assert differing(shown(net, x, state, cuts, constant), plain) == []
