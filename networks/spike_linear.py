@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-CHUNK = 32
-"""Steps of which spikes are numbers again at once: enough for a product that is fast."""
+from throughtime.networks.spike_product import SpikeProduct, add_weight_gradient
 
 
 def spike_linear(linear: nn.Linear, z: Tensor, bytes_of_z: Tensor) -> Tensor:
@@ -25,25 +23,19 @@ class _SpikeLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, bytes_of_z: Tensor, W: Tensor, c: Tensor) -> Tensor:
         ctx.save_for_backward(bytes_of_z, W)
-        return F.linear(z, W, c)
+        d = c.expand(*z.shape[:2], -1).contiguous()
+        SpikeProduct(W).add(d.flatten(0, 1), z.flatten(0, 1))
+        return d
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, δd: Tensor) -> tuple[Tensor | None, ...]:
         z, W = ctx.saved_tensors
         need_z, _, need_W, need_c = ctx.needs_input_grad
-        δW = add_product_with_spikes(torch.zeros_like(W), δd, z) if need_W else None
+        δW = add_weight_gradient(torch.zeros_like(W), δd, z) if need_W else None
         return δd @ W if need_z else None, None, δW, δd.sum((0, 1)) if need_c else None
 
 
 def as_bytes(z: Tensor) -> Tensor:
     """Zeros and ones in a byte each; int8, for PyTorch converts uint8 and bool ten times more slowly."""
     return z.to(torch.int8)
-
-
-def add_product_with_spikes(total: Tensor, δ: Tensor, z: Tensor) -> Tensor:
-    """total ← total + Σ_t δ_tᵀ z_t of a window δ [steps, batch, outputs] and its spikes as bytes, CHUNK steps at a
-    time: spikes are numbers again only for as long as their product takes."""
-    for δ_part, z_part in zip(δ.split(CHUNK), z.split(CHUNK), strict=True):
-        total.addmm_(δ_part.flatten(0, 1).t(), z_part.flatten(0, 1).to(δ.dtype))
-    return total

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from throughtime.networks.norm_window import NormWindow
-from throughtime.networks.spike_linear import add_product_with_spikes, as_bytes
+from throughtime.networks.spike_linear import as_bytes
+from throughtime.networks.spike_product import SpikeProduct, add_weight_gradient
 from throughtime.neurons.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 
@@ -100,13 +101,13 @@ class _LayerWindow(torch.autograd.Function):
         norms = (NormWindow(layer.inward_norm, made.t), NormWindow(layer.recurrent_norm, made.t)) if normed else None
         kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
         kernel.begin(before)
-        z, R_t = before.z, R.t()
+        z, product = before.z, SpikeProduct(R)
         for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
             if norms is None:
-                torch.addmm(D_t, z, R_t, out=I_t)
+                product.add(I_t, z)
             else:
-                product = z @ R_t if c_R is None else torch.addmm(c_R, z, R_t)
-                torch.add(norms[0].step(D_t), norms[1].step(product), out=I_t)
+                P_t = torch.zeros_like(D_t) if c_R is None else c_R.expand_as(D_t).contiguous()
+                torch.add(norms[0].step(D_t), norms[1].step(product.add(P_t, z)), out=I_t)
             kernel.step(t, I_t, z, z_t)
             z = z_t
         # Not the kernel's own tensor: a result that its graph refers to would never be freed.
@@ -166,13 +167,13 @@ class _LayerWindow(torch.autograd.Function):
         δW = δR = None
         if need_W:
             if ctx.x_is_bytes:
-                δW = add_product_with_spikes(torch.zeros_like(W), δD, x)
+                δW = add_weight_gradient(torch.zeros_like(W), δD, x)
             else:
                 δW = δD.flatten(0, 1).t() @ x.flatten(0, 1)
         if need_R:
             δR = δP[0].t() @ z_before
             if len(δP) > 1:
-                add_product_with_spikes(δR, δP[1:], Z[:-1])
+                add_weight_gradient(δR, δP[1:], Z[:-1])
         δc = δD.sum((0, 1)) if need_c else None
         δc_R = δP.sum((0, 1)) if need_c_R else None
         of_neuron = kernel.parameter_gradients()

@@ -1,0 +1,131 @@
+"""Products with spikes that leave out the zeros: of each sample the rows of the weights whose neurons spiked are added.
+
+Where a neuron spikes in one step of ten, a dense product multiplies nine numbers of ten by zero. Adding rows instead
+takes the time of the spikes that there are: with 512 neurons of which 6 % spike a fifth of the dense product's, with
+30 % two thirds. Above FEW spikes the dense product is taken. Both give the same numbers to rounding.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+FEW = 0.3
+"""Share of spikes up to which rows are added."""
+NARROW = 32
+"""Numbers in a row below which finding out who spiked takes longer than the dense product."""
+CHUNK = 32
+"""Steps of a window whose spikes are numbers again at once, for a dense product."""
+
+
+class SpikeProduct:
+    """sums ← sums + z Rᵀ, step after step, z [batch, inputs] mostly zeros.
+
+    Args:
+        R: [outputs, inputs]; a copy is made of it, rows where it has columns.
+    """
+
+    def __init__(self, R: Tensor) -> None:
+        self.R_t = R.t()
+        self.rows = self.R_t.contiguous().numpy() if _adds_rows(R) else None
+
+    def add(self, sums: Tensor, z: Tensor) -> Tensor:
+        """Add to sums [batch, outputs], in place."""
+        if self.rows is None or not _compiled().add_rows(sums.numpy(), z.numpy(), self.rows, FEW):
+            torch.addmm(sums, z, self.R_t, out=sums)
+        return sums
+
+
+def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor) -> Tensor:
+    """total ← total + Σ_t δ_tᵀ z_t [outputs, inputs] of δ [steps, batch, outputs] and spikes as bytes [steps, batch,
+    inputs]."""
+    if _adds_rows(total):
+        rows = torch.zeros(total.shape[1], total.shape[0], dtype=total.dtype)
+        if _compiled().add_outer(rows.numpy(), δ.flatten(0, 1).numpy(), z.flatten(0, 1).numpy(), FEW):
+            return total.add_(rows.t())
+    for δ_part, z_part in zip(δ.split(CHUNK), z.split(CHUNK), strict=True):
+        total.addmm_(δ_part.flatten(0, 1).t(), z_part.flatten(0, 1).to(δ.dtype))
+    return total
+
+
+def _adds_rows(weights: Tensor) -> bool:
+    """Whether rows are added for weights [outputs, inputs]: if they are on the processor, wide enough, and nobody
+    watches the operations, who would not see these."""
+    watched = torch._C._len_torch_dispatch_stack() > 0
+    known = weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
+    return known and len(weights) >= NARROW and not watched
+
+
+class _Compiled(NamedTuple):
+    add_rows: Callable[..., bool]
+    add_outer: Callable[..., bool]
+
+
+@functools.cache
+def _compiled() -> _Compiled:
+    """Compiled at their first call on this machine, and kept on disk; loaded here, for it takes half a second."""
+    import numba
+
+    compiled = numba.njit(cache=True, nogil=True)
+    return _Compiled(compiled(_add_rows), compiled(_add_outer))
+
+
+def _add_rows(sums: Any, z: Any, rows: Any, few: float) -> bool:
+    """sums[b] += Σ_i z[b, i] rows[i]; False, with nothing done, where more than `few` of z are not zero."""
+    batch, inputs = z.shape
+    outputs = rows.shape[1]
+    # One place more: an index is written before it is known whether it counts, which needs no branch.
+    spiking = np.empty((batch, inputs + 1), np.int32)
+    counts = np.empty(batch, np.int32)
+    total = 0
+    for b in range(batch):
+        n = 0
+        for i in range(inputs):
+            spiking[b, n] = i
+            n += z[b, i] != 0
+        counts[b] = n
+        total += n
+    if total > few * batch * inputs:
+        return False
+    for b in range(batch):
+        of_b, n, k = sums[b], counts[b], 0
+        while k + 4 <= n:  # four rows to a pass over the sums
+            i, j, l, m = spiking[b, k], spiking[b, k + 1], spiking[b, k + 2], spiking[b, k + 3]
+            z_i, z_j, z_l, z_m = z[b, i], z[b, j], z[b, l], z[b, m]
+            for o in range(outputs):
+                of_b[o] += (z_i * rows[i, o] + z_j * rows[j, o]) + (z_l * rows[l, o] + z_m * rows[m, o])
+            k += 4
+        while k < n:
+            i = spiking[b, k]
+            for o in range(outputs):
+                of_b[o] += z[b, i] * rows[i, o]
+            k += 1
+    return True
+
+
+def _add_outer(rows: Any, δ: Any, z: Any, few: float) -> bool:
+    """rows[i] += Σ_n z[n, i] δ[n]; False, with nothing done, where more than `few` of z are not zero."""
+    samples, inputs = z.shape
+    outputs = δ.shape[1]
+    spiking = np.empty(inputs + 1, np.int32)
+    total = 0
+    for n in range(samples):
+        for i in range(inputs):
+            total += z[n, i] != 0
+    if total > few * samples * inputs:
+        return False
+    for n in range(samples):
+        found = 0
+        for i in range(inputs):
+            spiking[found] = i
+            found += z[n, i] != 0
+        for k in range(found):
+            i = spiking[k]
+            for o in range(outputs):
+                rows[i, o] += δ[n, o]
+    return True
