@@ -30,7 +30,7 @@ def peers(
     """Do the same work with ours and with other libraries, side by side; exits with 1 if an answer is not ours."""
     from functools import partial
 
-    from throughtime.peers.run import in_fresh_process, run
+    from throughtime.peers.run import Outcome, in_fresh_process, side_by_side
     from throughtime.peers.table import shown, summary, write
     from throughtime.peers.work import chosen, entrants
 
@@ -40,10 +40,11 @@ def peers(
     selected, names = chosen(works or []), implementation or []
     for work in selected:
         entrants(work, names)  # a wrong name is told before anything runs
-    outcome = run(selected, names, threads=threads, rounds=rounds, ask=partial(in_fresh_process, tell=tell), tell=tell)
-    if out is not None:
-        for path in write(outcome, out):
-            tell(str(path))
+    outcome, ask = Outcome([], []), partial(in_fresh_process, tell=tell)
+    for work in selected:
+        outcome += side_by_side(work, names, threads=threads, rounds=rounds, ask=ask, tell=tell)
+        if out is not None:
+            write(outcome, out)  # after each work, so that what ends the command loses no more than one
     if as_json:
         print(json.dumps([row._asdict() for row in outcome.rows]))
     else:

@@ -47,7 +47,7 @@ def in_this_process(order: dict) -> dict:
 
 
 def ran(*names: str, work: Work = TINY, ask=in_this_process, rounds: int = 1) -> Outcome:
-    return run.run([work], names, threads=1, rounds=rounds, ask=ask, tell=lambda line: None)
+    return run.side_by_side(work, names, threads=1, rounds=rounds, ask=ask, tell=lambda line: None)
 
 
 # ---- agreement ---------------------------------------------------------------------------------------------------
@@ -116,11 +116,11 @@ def test_pp_prop_of_adaptive_neurons_is_another_gradient_as_its_note_says():
 
 def test_every_neuron_of_every_work_spikes():
     """Else gradients agree whatever the reset and the recurrence are."""
-    for work in WORKS.values():
-        asked = question(work._replace(steps=min(work.steps, 100), batch=16))
+    for each in WORKS.values():
+        asked = question(each._replace(steps=min(each.steps, 100), batch=16))
         with torch.no_grad():
             z = asked.network.unroll(asked.batch.x, asked.network.initial_state(16)).spikes[0]
-        assert 0.01 < z.mean() < 0.5, work.name
+        assert 0.01 < z.mean() < 0.5, each.name
 
 
 def test_a_difference_is_the_largest_of_all_tensors_over_the_largest_number_of_ours():

@@ -74,14 +74,17 @@ class LeftOut(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """Of all works."""
+    """Of one work, or of several together."""
 
     rows: list[Row]
     left_out: list[LeftOut]
 
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome([*self.rows, *other.rows], [*self.left_out, *other.left_out])
 
-def run(
-    works: Sequence[Work],
+
+def side_by_side(
+    work: Work,
     names: Sequence[str],
     *,
     threads: int,
@@ -97,61 +100,48 @@ def run(
         ask: gives an order to a fresh process.
         tell: shows a line of progress.
     """
-    rows: list[Row] = []
+
+    def order(do: str, name: str) -> Answer:
+        tell(f"{work.name}: {do} {'' if do == 'floor' else name}".rstrip())
+        return ask({"do": do, "work": work._asdict(), "implementation": name, "threads": threads})
+
     left_out: list[LeftOut] = []
-    for work in works:
-        apart: dict[str, float | None] = {}
-        for name in entrants(work, names):
-            order = {"do": "compare", "work": work._asdict(), "implementation": name, "threads": threads}
-            out = _admitted(PEERS[name], order, ask, tell, apart)
-            if out is not None:
-                left_out.append(LeftOut(work.name, name, *out))
-        answers: dict[str, list[Answer]] = defaultdict(list)
-        once = 1 if work.does == "stored" else rounds  # bytes are the same each time
-        for number in range(once):
-            for name in ["floor", *apart] if work.does != "stored" else [*apart]:
-                tell(f"{work.name}: round {number + 1} of {once}: {name}")
-                answers[name].append(
-                    ask(
-                        {
-                            "do": "floor" if name == "floor" else "time",
-                            "work": work._asdict(),
-                            "implementation": "ours" if name == "floor" else name,
-                            "threads": threads,
-                        }
-                    )
-                )
-        for name, answer in answers.items():
-            if failure := next((a["failed"] for a in answer if "failed" in a), None):
-                left_out.append(LeftOut(work.name, name, f"failed: {failure}", True))
-                apart.pop(name, None)
-        rows += rows_of(work, {name: answers[name] for name in apart}, answers.get("floor", []), apart, threads)
-    return Outcome(rows, left_out)
+    apart: dict[str, float | None] = {}
+    for name in entrants(work, names):
+        peer = PEERS[name]
+        if why := missing(peer):
+            left_out.append(LeftOut(work.name, name, f"not run here: {why}", fault=False))
+        elif peer.kind == "ours" or work.neuron in peer.no_pair:
+            apart[name] = None
+        elif why := _disagreement(peer, answer := order("compare", name)):
+            left_out.append(LeftOut(work.name, name, why, fault=True))
+        else:
+            apart[name] = answer["size"]
+
+    timings: dict[str, list[Answer]] = defaultdict(list)
+    floors: list[Answer] = []
+    stored = work.does == "stored"
+    for _ in range(1 if stored else rounds):  # bytes are the same each time
+        if not stored:
+            floors.append(order("floor", "ours"))
+        for name in apart:
+            timings[name].append(order("time", name))
+    for name in [*timings]:
+        if failure := next((answer["failed"] for answer in timings[name] if "failed" in answer), None):
+            left_out.append(LeftOut(work.name, name, f"failed: {failure}", fault=True))
+            del timings[name]
+    return Outcome(rows_of(work, timings, floors, apart, threads), left_out)
 
 
-def _admitted(
-    peer: Peer,
-    order: Order,
-    ask: Callable[[Order], Answer],
-    tell: Callable[[str], None],
-    apart: dict[str, float | None],
-) -> tuple[str, bool] | None:
-    """Enter the implementation with its difference from ours; or why not, and whether that is a fault."""
-    name = order["implementation"]
-    if why := missing(peer):
-        return f"not run here: {why}", False
-    if peer.kind == "ours" or order["work"]["neuron"] in peer.no_pair:
-        apart[name] = None
-        return None
-    tell(f"{order['work']['name']}: {name} is compared")
-    answer = ask(order)
+def _disagreement(peer: Peer, answer: Answer) -> str | None:
+    """Why an answer is not ours; None: it is."""
+    allowed = TOLERANCE[peer.precision]
     if "failed" in answer:
-        return f"failed: {answer['failed']}", True
-    if not answer["size"] <= TOLERANCE[peer.precision]:
-        where = f"{answer['where']} differs from ours by {answer['size']:.2g} of the largest"
-        return f"{where} ({peer.precision}, {TOLERANCE[peer.precision]:g} allowed)", True
-    apart[name] = answer["size"]
-    return None
+        return f"failed: {answer['failed']}"
+    if answer["size"] <= allowed:
+        return None
+    where = f"{answer['where']} differs from ours by {answer['size']:.2g} of the largest"
+    return f"{where} ({peer.precision}, {allowed:g} allowed)"
 
 
 def rows_of(
@@ -193,8 +183,8 @@ def rows_of(
 
 def in_fresh_process(order: Order, tell: Callable[[str], None]) -> Answer:
     """Carry an order out in a process of its own; measurements wait until nobody else of throughtime measures here."""
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **dict.fromkeys(THREADS, str(order["threads"]))}
-    command = [sys.executable, "-m", "throughtime.peers.child"]
+    if order["do"] == "compare":
+        return _answer_of_child(order)
     machine = FileLock(MACHINE_LOCK)
     try:
         machine.acquire(timeout=0)
@@ -202,13 +192,20 @@ def in_fresh_process(order: Order, tell: Callable[[str], None]) -> Answer:
         tell("waiting: another run measures on this machine")
         machine.acquire()
     try:
+        return _answer_of_child(order)
+    finally:
+        machine.release()
+
+
+def _answer_of_child(order: Order) -> Answer:
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **dict.fromkeys(THREADS, str(order["threads"]))}
+    command = [sys.executable, "-m", "throughtime.peers.child"]
+    try:
         ended = subprocess.run(
             command, input=json.dumps(order), capture_output=True, text=True, env=environment, timeout=TIMEOUT
         )
     except subprocess.TimeoutExpired:
         return {"failed": f"not done after {TIMEOUT} s"}
-    finally:
-        machine.release()
     if ended.returncode:
         said = [line for line in ended.stderr.splitlines() if line.strip()]
         return {"failed": said[-1] if said else f"its process ended with {ended.returncode}"}

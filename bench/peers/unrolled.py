@@ -16,9 +16,7 @@ class Unrolled(nn.Module):
     """W x of all steps in one product, a loop over the steps, a linear readout of all spikes in one product.
 
     Args:
-        question: whose weights it takes over.
-        scale: what the library's weights are of ours, for it counts voltages in other units.
-        linears: our name of each linear map to the library's.
+        question: says how wide everything is; its weights are copied later, through `matched`.
     """
 
     def __init__(self, question: Question) -> None:
