@@ -130,8 +130,9 @@ class _LayerWindow(torch.autograd.Function):
         ctx: Any, δZ: Tensor | None, _bytes: None, δV: Tensor | None, *δafter: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         made: _Made = ctx.made
-        kernel: Kernel = copy.copy(ctx.kernel)  # what the way back makes is to go with it, not to stay with the graph
-        norms: tuple[NormWindow, NormWindow] | None = ctx.norms
+        # Copies: what the way back makes is to go with it, not to stay with the graph.
+        kernel: Kernel = copy.copy(ctx.kernel)
+        norms: tuple[NormWindow, ...] | None = ctx.norms and tuple(map(copy.copy, ctx.norms))
         x, W, R, z_before, Z, *_read = ctx.saved_tensors
         after = made.state(*δafter)
 
