@@ -11,7 +11,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from throughtime.networks.base import mapped
+from throughtime.networks.base import Window, mapped
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.recurrent import Recurrent, RecurrentState
 from throughtime.registry import NEURONS
@@ -98,6 +98,21 @@ def shown(
         by |= {f"{name} by {leaf}": gradient for leaf, gradient in zip(leaves, of_E, strict=True)}
     statistics = {name: buffer for name, buffer in net.named_buffers() if "running" in name}
     return {name: result.detach() for name, result in results.items()} | statistics | by
+
+
+def by_steps(net: Recurrent, x: Tensor, state: RecurrentState) -> dict[str, Tensor]:
+    """What `shown` says where `unroll` is the network's own `forward`, step after step, all of it through autograd."""
+
+    def unrolled(net: Recurrent, x: Tensor, state: RecurrentState) -> Window:
+        steps = []
+        for x_t in x:
+            step, state = net(x_t, state)
+            steps.append(step)
+        spikes = zip(*(step.spikes for step in steps), strict=True)
+        return Window(torch.stack([step.output for step in steps]), tuple(map(torch.stack, spikes)), state)
+
+    with mock.patch.object(Recurrent, "unroll", unrolled):
+        return shown(net, x, state)
 
 
 def named(which: str, state: RecurrentState) -> dict[str, Tensor]:
