@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.test_checks import Twin, assert_found_out, fact_of, names_of_facts, title
 from throughtime.neurons.alif import ALIF
-from throughtime.neurons.lif import LIF, LIFState
+from throughtime.neurons.lif import LIF, LIFKernel, LIFState
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import spike, stop_gradient
 
@@ -206,12 +206,66 @@ class SendsNoGradient(Soft):
         return (v > 0.1).to(v.dtype)
 
 
+# --- kernels
+
+
+class TurnsTheReset(LIFKernel):
+    def step(self, t, I, z_before, z):
+        super().step(t, I, -z_before, z)
+
+
+class ForgetsWhatReadsMembranes(LIFKernel):
+    def back(self, t, δz, δv):
+        super().back(t, δz, δv if t + 1 == len(self.I) else None)
+
+
+class ForgetsTheFirst(LIFKernel):
+    def state_gradient(self):
+        δ = super().state_gradient()
+        return δ._replace(v=torch.zeros_like(δ.v))
+
+
+class ForgetsItsPastWithoutGradients(LIFKernel):
+    def begin(self, state):
+        super().begin(state if self.keep else state._replace(v=torch.zeros_like(state.v)))
+
+
+class CannotDoOneStep(LIFKernel):
+    def membranes(self):
+        return super().membranes() if len(self.I) > 1 else super().membranes() + 1
+
+
+class ForgetsTheGain(LIFKernel):
+    """LIF's kernel under a neuron that scales its current."""
+
+    def step(self, t, I, z_before, z):
+        super().step(t, I.mul_(self.neuron.gain.detach()), z_before, z)
+
+    def back(self, t, δz, δv):
+        super().back(t, δz, δv)
+        δz.mul_(self.neuron.gain.detach())
+
+
+class LearnsItsGain(LIF):
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.gain = nn.Parameter(torch.linspace(0.8, 1.2, size))
+
+    def forward(self, current, state):
+        return super().forward(self.gain * current, state)
+
+
+def with_kernel(broken: type[LIFKernel], neuron: type[LIF] = LIF) -> type[LIF]:
+    return type(broken.__name__, (neuron,), {"kernel": broken})
+
+
 STATE, PURE, SMOOTH = (
     "state is [batch, size] and finite",
     "a step is a pure function",
     "gradient of the smooth net = differences",
 )
 APART, MIX, PARTIALS = "samples do not mix", "neurons do not mix, as claimed", "claimed partials = autograd"
+KERNEL = "kernel = its steps, with gradients"
 TWINS = [
     Twin(STATE, moving("IsNoNumber", lambda v: v / v.detach().clamp(max=0.2).sub(0.2)), Soft),
     Twin(STATE, moving("HasOneForAll", lambda v: v.mean(1, keepdim=True)), Soft),
@@ -237,6 +291,12 @@ TWINS = [
     Twin(PARTIALS, PartialOfTheResetBesides, LIF),
     Twin(PARTIALS, PartialOfAdaptationTurned, ALIF),
     Twin(PARTIALS, PartialOfAGateLeftOut, LTC),
+    Twin(KERNEL, with_kernel(TurnsTheReset), LIF),
+    Twin(KERNEL, with_kernel(ForgetsWhatReadsMembranes), LIF),
+    Twin(KERNEL, with_kernel(ForgetsTheFirst), LIF),
+    Twin(KERNEL, with_kernel(ForgetsItsPastWithoutGradients), LIF),
+    Twin(KERNEL, with_kernel(CannotDoOneStep), LIF),
+    Twin(KERNEL, with_kernel(ForgetsTheGain, LearnsItsGain), LIF),
     Twin(SMOOTH, Detaches, Soft),
     Twin(SMOOTH, TwiceTheSurrogate, Soft),
     Twin(SMOOTH, SurrogateOfAnotherPlace, Soft),
@@ -257,3 +317,9 @@ def test_every_fact_has_a_twin():
 def test_a_layer_that_says_that_it_mixes_is_believed():
     found = fact_of("neurons", SaysSo, MIX)
     assert (found.verdict, found.note) == ("does not apply", "it says that neurons depend on each other")
+
+
+def test_a_kernel_is_not_asked_of_a_neuron_without_one():
+    for neuron in (Soft, LearnsItsGain):
+        found = fact_of("neurons", neuron, KERNEL)
+        assert (found.verdict, found.note) == ("does not apply", "it has none")

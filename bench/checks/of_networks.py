@@ -16,14 +16,14 @@ from throughtime.checks.tiny import (
     all_neurons,
     backprop,
     error,
-    gradient,
     largest,
     made,
     seeded,
     sequence,
 )
+from throughtime.checks.window import differences, stepped
 from throughtime.datasets.task import Classification
-from throughtime.networks.base import Network, mapped, tensors
+from throughtime.networks.base import Network, mapped
 from throughtime.registry import Component
 
 TASK = Classification(CLASSES)
@@ -45,20 +45,12 @@ def window_is_steps(component: Component) -> Found:
 
 def _window_error(network: Network) -> float:
     """Outputs, spikes, last state and gradients of one window against those of its steps."""
-    x, target = sequence()
+    x, _ = sequence()
     with seeded(11):
-        window = network.unroll(x, network.initial_state(BATCH))
-    with seeded(11):
-        state, shown = network.initial_state(BATCH), []
-    for x_t in x:
-        step, state = network(x_t, state)
-        shown.append(step)
-    outputs = torch.stack([step.output for step in shown])
-    spikes = [torch.stack(each) for each in zip(*(step.spikes for step in shown), strict=True)]
-    fast, plain = [window.outputs, *window.spikes, *tensors(window.state)], [outputs, *spikes, *tensors(state)]
-    by_window = gradient(TASK.loss(window.outputs.mean(0), target), network)
-    by_steps = gradient(TASK.loss(outputs.mean(0), target), network)
-    return largest([error(fast, plain), error(by_window, by_steps)])
+        state = network.initial_state(BATCH)
+    learnt = [p for p in network.parameters() if p.requires_grad]
+    found = differences(network.unroll(x, state), stepped(network, x, state), learnt)
+    return largest(value for _, value in found)
 
 
 def two_windows(component: Component) -> Found:

@@ -1,7 +1,8 @@
-"""Facts of neurons: what the contract asks of a step, and its claimed derivatives against automatic ones."""
+"""Facts of neurons: what the contract asks of a step; its claimed derivatives and its kernel against autograd."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -11,8 +12,11 @@ from throughtime.algorithms.diagonal_rtrl import DiagonalRTRL
 from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
+from throughtime.checks.window import differences, stepped
 from throughtime.datasets.task import Classification
+from throughtime.networks.base import mapped, tensors
 from throughtime.neurons.base import Factor, Neuron, Partials
+from throughtime.neurons.kernel import kernel_of
 from throughtime.registry import Component
 
 WALK = 20
@@ -138,6 +142,28 @@ def squeezed(factor: Factor) -> Factor:
     return factor[:, 0] if isinstance(factor, Tensor) and factor.dim() == 3 else factor
 
 
+def kernel_is_steps(component: Component) -> Found:
+    """Windows by the kernel, of all steps and of one, against plain steps: what they show, with and without gradients,
+    and the gradients by parameters, input and the state before."""
+    if kernel_of(neuron_of(component)) is None:
+        raise DoesNotApplyError("it has none")
+    x, found = sequence()[0].requires_grad_(), []
+    for readout, steps in itertools.product(("spikes", "membrane"), (len(x), 1)):
+        network = recurrent(component, readout=readout)
+        with seeded(11):
+            state = network.initial_state(BATCH)
+        state = stepped(network, sequence(seed=8)[0], state).state  # an initial state may be the same everywhere
+        state = mapped(lambda s: s.detach().requires_grad_(), state)
+        expected = stepped(network, x[:steps], state)
+        by = [*(p for p in network.parameters() if p.requires_grad), x, *tensors(state)]
+        case = f"{readout} read, {steps} {'steps' if steps > 1 else 'step'}"
+        found += [(f"{n}, {case}", e) for n, e in differences(network.unroll(x[:steps], state), expected, by)]
+        with torch.no_grad():
+            without = network.unroll(x[:steps], state)
+        found += [(f"{n} without gradients, {case}", e) for n, e in differences(without, expected)]
+    return worst(found, "no step")
+
+
 def smooth_gradient(component: Component) -> Found:
     return Found(smooth_error(recurrent(component)))
 
@@ -165,6 +191,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("samples do not mix", 1e-12, samples_apart),
         Fact("neurons do not mix, as claimed", 0, elementwise),
         Fact("claimed partials = autograd", 1e-12, partials_are_derivatives),
+        Fact("kernel = its steps, with gradients", 1e-12, kernel_is_steps),
         Fact("gradient of the smooth net = differences", 1e-6, smooth_gradient),
         Fact("every parameter gets a gradient", 0, learns),
     )

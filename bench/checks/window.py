@@ -1,0 +1,39 @@
+"""A window of a network against its plain steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from throughtime.checks.tiny import Gradients, error
+from throughtime.networks.base import Network, Window, tensors
+
+
+def stepped(network: Network, x: Tensor, state: object) -> Window:
+    """What the network's `forward` shows, step after step: what its `unroll` must show."""
+    shown = []
+    for x_t in x:
+        step, state = network(x_t, state)
+        shown.append(step)
+    spikes = zip(*(step.spikes for step in shown), strict=True)
+    return Window(torch.stack([step.output for step in shown]), tuple(map(torch.stack, spikes)), state)
+
+
+def differences(found: Window, expected: Window, by: Sequence[Tensor] = ()) -> Iterator[tuple[str, float]]:
+    """Errors of outputs, spikes and last state, and of the gradient of a random sum of each by these tensors."""
+    for name, one, other in zip(("outputs", "spikes", "last state"), _parts(found), _parts(expected), strict=True):
+        yield name, error(one, other)
+        if by:
+            yield f"gradient of {name}", error(_gradient(one, by), _gradient(other, by))
+
+
+def _parts(window: Window) -> tuple[list[Tensor], ...]:
+    return [window.outputs], [*window.spikes], tensors(window.state)
+
+
+def _gradient(shown: list[Tensor], by: Sequence[Tensor]) -> Gradients:
+    generator = torch.Generator().manual_seed(9)
+    E = sum((s * torch.randn(s.shape, dtype=s.dtype, generator=generator)).sum() for s in shown)
+    return list(torch.autograd.grad(E, by, retain_graph=True, allow_unused=True, materialize_grads=True))
