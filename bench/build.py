@@ -12,6 +12,7 @@ from throughtime.datasets.base import Dataset
 from throughtime.device import on_device, require
 from throughtime.networks.base import Network
 from throughtime.networks.flat import flatten
+from throughtime.neurons.precision import in_precision
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.seeds import stream
 from throughtime.spec import RunSpec
@@ -43,7 +44,7 @@ def build(spec: RunSpec) -> Built:
         partial(NEURONS[spec.neuron.name].factory, **spec.neuron.options),
         **spec.network.options,
     )
-    network.to(spec.device)
+    network = in_precision(network.to(spec.device), spec.training.precision)
     flatten([p for p in network.parameters() if p.requires_grad])
     rule = ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
     return Built(on_device(dataset, spec.device), network, rule)

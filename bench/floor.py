@@ -157,6 +157,9 @@ def measures(
     if device != "cpu":
         why = f"the yardstick measures the processor, and this ran on {device}"
         return _missing(units | {"copy_bandwidth": "byte a second"}, why)
+    if training.precision != "float32":
+        why = f"the yardstick measures products of float32, and this took them in {training.precision}"
+        return _missing(units | {"copy_bandwidth": "byte a second"}, why)
     needed = work(rule, network, training, batch, steps)
     rates = yardstick(needed.products, [stream.array for stream in needed.streams])
     busy = "; other processes used the machine" if rates.contended else ""

@@ -16,6 +16,7 @@ from throughtime.networks.recurrent_gradient import with_recurrent_gradient
 from throughtime.networks.spike_linear import spike_linear
 from throughtime.networks.window import LayerWindow, layer_window
 from throughtime.neurons.base import Neuron
+from throughtime.neurons.precision import products_of
 from throughtime.neurons.readout import GatedReadout, LeakyReadout, Readout
 from throughtime.registry import given, network, refuse_unused
 
@@ -34,7 +35,7 @@ class RecurrentLayer(nn.Module):
         """I_t from W x_t + c and z_{t−1}."""
         if self.inward_norm is None:
             R, c = self.recurrent.weight.t(), self.recurrent.bias
-            return torch.addmm(drive if c is None else drive + c, z, R)
+            return products_of(self.recurrent).addmm(drive if c is None else drive + c, z, R)
         return self.inward_norm(drive, t) + self.recurrent_norm(self.recurrent(z), t)
 
     def unroll(self, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool) -> LayerWindow:
@@ -48,14 +49,15 @@ class RecurrentLayer(nn.Module):
         if window is not None:
             return window
         states, sent = [], []
-        drive = self.inward(x)
+        drive, products = self.inward(x), products_of(self.recurrent)
         if self.inward_norm is None:
+            R_t = products.operand(self.recurrent.weight.detach()).t()
             drive = with_recurrent_gradient(drive, self.recurrent, sent)
         # Not x[t]: its backward pass would fill a whole window each step.
         for step, drive_t in enumerate(drive.unbind(0)):
             if self.inward_norm is None:
                 sent.append(state.z.detach())
-                current = torch.addmm(drive_t, state.z, self.recurrent.weight.detach().t())
+                current = products.addmm(drive_t, state.z, R_t)
             else:
                 current = self.current(drive_t, state.z, t + step)
             _, state = self.neuron(current, state)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from throughtime.neurons.precision import Products, products_of
+
 CHUNK = 32
 """Steps that one product takes."""
 
@@ -20,22 +22,22 @@ def with_recurrent_gradient(drive: Tensor, recurrent: nn.Linear, sent: list[Tens
     where autograd takes one a step, which are slow.
     """
     drive = drive if recurrent.bias is None else drive + recurrent.bias
-    return _WithRecurrentGradient.apply(drive, recurrent.weight, sent)
+    return _WithRecurrentGradient.apply(drive, recurrent.weight, products_of(recurrent), sent)
 
 
 class _WithRecurrentGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, drive: Tensor, R: Tensor, sent: list[Tensor]) -> Tensor:
-        ctx.sent = sent
+    def forward(ctx: Any, drive: Tensor, R: Tensor, products: Products, sent: list[Tensor]) -> Tensor:
+        ctx.products, ctx.sent = products, sent
         return drive.view_as(drive)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, δI: Tensor) -> tuple[Tensor, Tensor | None, None]:
+    def backward(ctx: Any, δI: Tensor) -> tuple[Tensor | None, ...]:
         δR = None
         if ctx.needs_input_grad[1]:
             δR = δI.new_zeros(δI.shape[2], ctx.sent[0].shape[1])
             for begin in range(0, len(δI), CHUNK):
                 part, z = δI[begin : begin + CHUNK], ctx.sent[begin : begin + CHUNK]
-                δR.addmm_(part.flatten(0, 1).t(), torch.cat(z))
-        return δI, δR, None
+                ctx.products.addmm(δR, part.flatten(0, 1).t(), torch.cat(z), out=δR)
+        return δI, δR, None, None

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from throughtime.networks.spike_product import SpikeProduct, add_weight_gradient
+from throughtime.neurons.precision import Products, products_of
 
 
 def spike_linear(linear: nn.Linear, z: Tensor, bytes_of_z: Tensor) -> Tensor:
@@ -16,24 +17,27 @@ def spike_linear(linear: nn.Linear, z: Tensor, bytes_of_z: Tensor) -> Tensor:
 
     Kept: the bytes, not z itself. Time: nn.Linear's, and a pass over the bytes that converts them.
     """
-    return _SpikeLinear.apply(z, bytes_of_z, linear.weight, linear.bias)
+    return _SpikeLinear.apply(products_of(linear), z, bytes_of_z, linear.weight, linear.bias)
 
 
 class _SpikeLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Tensor, bytes_of_z: Tensor, W: Tensor, c: Tensor) -> Tensor:
+    def forward(ctx: Any, products: Products, z: Tensor, bytes_of_z: Tensor, W: Tensor, c: Tensor) -> Tensor:
+        ctx.products = products
         ctx.save_for_backward(bytes_of_z, W)
         d = c.expand(*z.shape[:2], -1).contiguous()
-        SpikeProduct(W).add(d.flatten(0, 1), z.flatten(0, 1))
+        SpikeProduct(W, products).add(d.flatten(0, 1), z.flatten(0, 1))
         return d
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, δd: Tensor) -> tuple[Tensor | None, ...]:
         z, W = ctx.saved_tensors
-        need_z, _, need_W, need_c = ctx.needs_input_grad
-        δW = add_weight_gradient(torch.zeros_like(W), δd, z) if need_W else None
-        return δd @ W if need_z else None, None, δW, δd.sum((0, 1)) if need_c else None
+        products: Products = ctx.products
+        _, need_z, _, need_W, need_c = ctx.needs_input_grad
+        δz = products.matmul(δd, W) if need_z else None
+        δW = add_weight_gradient(torch.zeros_like(W), δd, z, products) if need_W else None
+        return None, δz, None, δW, δd.sum((0, 1)) if need_c else None
 
 
 def as_bytes(z: Tensor) -> Tensor:

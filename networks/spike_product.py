@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from throughtime.neurons.precision import FLOAT32, Products
+
 FEW = 0.3
 """Share of spikes up to which rows are added."""
 NARROW = 32
@@ -28,37 +30,38 @@ class SpikeProduct:
 
     Args:
         R: [outputs, inputs]; a copy is made of it, rows where it has columns.
+        products: how dense products are taken; rows are added in the dtype of R alone.
     """
 
-    def __init__(self, R: Tensor) -> None:
-        self.R_t = R.t()
-        self.rows = self.R_t.contiguous().numpy() if _adds_rows(R) else None
+    def __init__(self, R: Tensor, products: Products) -> None:
+        self.products, self.R_t = products, products.operand(R).t()
+        self.rows = self.R_t.contiguous().numpy() if _adds_rows(R, products) else None
 
     def add(self, sums: Tensor, z: Tensor) -> Tensor:
         """Add to sums [batch, outputs], in place."""
         if self.rows is None or not _compiled().add_rows(sums.numpy(), z.numpy(), self.rows, FEW):
-            torch.addmm(sums, z, self.R_t, out=sums)
+            self.products.addmm(sums, z, self.R_t, out=sums)
         return sums
 
 
-def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor) -> Tensor:
+def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor, products: Products) -> Tensor:
     """total ← total + Σ_t δ_tᵀ z_t [outputs, inputs] of δ [steps, batch, outputs] and spikes as bytes [steps, batch,
     inputs]."""
-    if _adds_rows(total):
+    if _adds_rows(total, products):
         rows = torch.zeros(total.shape[1], total.shape[0], dtype=total.dtype)
         if _compiled().add_outer(rows.numpy(), δ.flatten(0, 1).numpy(), z.flatten(0, 1).numpy(), FEW):
             return total.add_(rows.t())
     for δ_part, z_part in zip(δ.split(CHUNK), z.split(CHUNK), strict=True):
-        total.addmm_(δ_part.flatten(0, 1).t(), z_part.flatten(0, 1).to(δ.dtype))
+        products.addmm(total, δ_part.flatten(0, 1).t(), z_part.flatten(0, 1).to(δ.dtype), out=total)
     return total
 
 
-def _adds_rows(weights: Tensor) -> bool:
-    """Whether rows are added for weights [outputs, inputs]: if they are on the processor, wide enough, and nobody
-    watches the operations, who would not see these."""
+def _adds_rows(weights: Tensor, products: Products) -> bool:
+    """Whether rows are added for weights [outputs, inputs]: if they are on the processor, taken as they are stored, wide
+    enough, and nobody watches the operations, who would not see these."""
     watched = torch._C._len_torch_dispatch_stack() > 0
     known = weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
-    return known and len(weights) >= NARROW and not watched
+    return known and products is FLOAT32 and len(weights) >= NARROW and not watched
 
 
 class _Compiled(NamedTuple):

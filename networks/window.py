@@ -6,7 +6,6 @@ import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -14,6 +13,7 @@ from throughtime.networks.norm_window import NormWindow
 from throughtime.networks.spike_linear import as_bytes
 from throughtime.networks.spike_product import SpikeProduct, add_weight_gradient
 from throughtime.neurons.kernel import Kernel, kernel_of
+from throughtime.neurons.precision import products_of
 from throughtime.neurons.surrogate import is_smoothed
 
 if TYPE_CHECKING:
@@ -94,14 +94,14 @@ class _LayerWindow(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         layer, normed = made.layer, made.norm_parameters > 0
         before = made.state(*more[made.norm_parameters + len(made.parameters) :])
-        D = F.linear(x, W, c if c_R is None or normed else c + c_R)
+        D = products_of(layer.inward).linear(x, W, c if c_R is None or normed else c + c_R)
         # What goes into a norm is kept as it is.
         I = torch.empty_like(D) if normed else D
         Z = torch.empty_like(D)
         norms = (NormWindow(layer.inward_norm, made.t), NormWindow(layer.recurrent_norm, made.t)) if normed else None
         kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
         kernel.begin(before)
-        z, product = before.z, SpikeProduct(R)
+        z, product = before.z, SpikeProduct(R, products_of(layer.recurrent))
         for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
             if norms is None:
                 product.add(I_t, z)
@@ -135,6 +135,7 @@ class _LayerWindow(torch.autograd.Function):
         norms: tuple[NormWindow, ...] | None = ctx.norms and tuple(map(copy.copy, ctx.norms))
         x, W, R, z_before, Z, *_read = ctx.saved_tensors
         after = made.state(*δafter)
+        of_W, of_R = products_of(made.layer.inward), products_of(made.layer.recurrent)
 
         δI = torch.zeros_like(kernel.I) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
         δv = [None] * len(δI) if δV is None else list(δV.unbind(0))
@@ -150,10 +151,10 @@ class _LayerWindow(torch.autograd.Function):
             δD, δP = torch.empty_like(δI), torch.empty_like(δI)
             for norm in norms:
                 norm.begin_back()
-        later = None
+        later, R_once = None, of_R.operand(R)
         for t, δz in reversed([*enumerate(δI.unbind(0))]):
             if later is not None:
-                torch.addmm(δz, later, R, out=δz)  # what reads z_t in the next step
+                of_R.addmm(δz, later, R_once, out=δz)  # what reads z_t in the next step
             kernel.back(t, δz, δv[t])
             later = δz
             if norms is not None:
@@ -162,19 +163,19 @@ class _LayerWindow(torch.autograd.Function):
         δbefore = (None,) * len(made.state._fields)
         if need_state:
             δbefore = kernel.state_gradient()
-            δbefore = δbefore._replace(z=torch.addmm(δbefore.z, later, R))
+            δbefore = δbefore._replace(z=of_R.addmm(δbefore.z, later, R_once))
 
-        δx = δD @ W if need_x else None
+        δx = of_W.matmul(δD, W) if need_x else None
         δW = δR = None
         if need_W:
             if ctx.x_is_bytes:
-                δW = add_weight_gradient(torch.zeros_like(W), δD, x)
+                δW = add_weight_gradient(torch.zeros_like(W), δD, x, of_W)
             else:
-                δW = δD.flatten(0, 1).t() @ x.flatten(0, 1)
+                δW = of_W.matmul(δD.flatten(0, 1).t(), x.flatten(0, 1))
         if need_R:
-            δR = δP[0].t() @ z_before
+            δR = of_R.matmul(δP[0].t(), z_before)
             if len(δP) > 1:
-                add_weight_gradient(δR, δP[1:], Z[:-1])
+                add_weight_gradient(δR, δP[1:], Z[:-1], of_R)
         δc = δD.sum((0, 1)) if need_c else None
         δc_R = δP.sum((0, 1)) if need_c_R else None
         of_neuron = kernel.parameter_gradients()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.neurons.kernel import Kernel, slots
+from throughtime.neurons.precision import products_of
 from throughtime.neurons.surrogate import SURROGATES
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ class Gate:
 
     def __init__(self, map: nn.Linear, κ: Tensor | None, window: Tensor, keep: bool) -> None:
         size = window.shape[2]
-        self.W, self.b, self.κ = map.weight.detach(), map.bias.detach(), None if κ is None else κ.detach()
+        self.products = products_of(map)
+        self.W, self.b = self.products.operand(map.weight.detach()), map.bias.detach()
+        self.κ = None if κ is None else κ.detach()
         self.summed = map.in_features == size
         self.W_I, self.W_s = self.W[:, :size], self.W[:, -size:]
         self.window, self.o = slots(window, keep)
@@ -47,10 +50,10 @@ class Gate:
     def open(self, t: int, I: Tensor, s: Tensor) -> Tensor:
         """o_t from I_t and s_{t−1}."""
         if self.summed:
-            g = torch.addmm(self.b, I + s, self.W.t(), out=self.g[t])
+            g = self.products.addmm(self.b, I + s, self.W.t(), out=self.g[t])
         else:
-            g = torch.addmm(self.b, I, self.W_I.t(), out=self.g[t])
-            torch.addmm(g, s, self.W_s.t(), out=g)
+            g = self.products.addmm(self.b, I, self.W_I.t(), out=self.g[t])
+            self.products.addmm(g, s, self.W_s.t(), out=g)
         return g.sigmoid_() if self.κ is None else torch.mul(g, self.κ, out=self.o[t]).sigmoid_()
 
     def begin_back(self) -> None:
@@ -66,22 +69,22 @@ class Gate:
             self.δκ += torch.dot(δg.view(-1), self.g[t].view(-1))
             δg.mul_(self.κ)
         if self.summed:
-            δq = δg @ self.W
+            δq = self.products.matmul(δg, self.W)
             δI.add_(δq)
             if δs is not None:
                 δs.add_(δq)
         else:
-            torch.addmm(δI, δg, self.W_I, out=δI)
+            self.products.addmm(δI, δg, self.W_I, out=δI)
             if δs is not None:
-                torch.addmm(δs, δg, self.W_s, out=δs)
+                self.products.addmm(δs, δg, self.W_s, out=δs)
 
     def gradients(self, name: str, I: Tensor, s_first: Tensor, s: Tensor) -> dict[str, Tensor]:
         """By W, b and κ, by their names in the neuron; from all currents, s before the window and s of all steps."""
-        δG = self.δG.flatten(0, 1)
-        by_I = δG.t() @ I.flatten(0, 1)
-        by_s = self.δg[0].t() @ s_first
+        matmul, δG = self.products.matmul, self.δG.flatten(0, 1)
+        by_I = matmul(δG.t(), I.flatten(0, 1))
+        by_s = matmul(self.δg[0].t(), s_first)
         if len(s) > 1:
-            by_s.addmm_(self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1))
+            self.products.addmm(by_s, self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1), out=by_s)
         by_W = by_I.add_(by_s) if self.summed else torch.cat((by_I, by_s), 1)
         del self.δG, self.δg
         return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": δG.sum(0), f"{name}_slope": self.δκ}

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from throughtime.algorithms.bptt import BPTT
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
+from throughtime.neurons.precision import in_precision
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 from throughtime.training import learn_batch
 
@@ -57,11 +58,12 @@ class OneDevice(TorchDispatchMode):
         return func(*args, **kwargs)
 
 
-def learn(rule, neuron="lif", network="recurrent", task=None, **options) -> str | None:
+def learn(rule, neuron="lif", network="recurrent", task=None, precision="float32", **options) -> str | None:
     """Learn a batch with all of it on the device; why the rule cannot, or None."""
     task = task or Regression(chance=1.0)
     options = {"hidden": [4], **options}
     net = NETWORKS[network].factory(INPUTS, OUTPUTS, NEURONS[neuron].factory, **options).to(DEVICE)
+    in_precision(net, precision)
     target = torch.zeros(BATCH, OUTPUTS)
     if isinstance(task, Classification):
         target = torch.zeros(BATCH, dtype=torch.int64)
@@ -120,6 +122,11 @@ def test_every_readout(rule, readout):
 def test_every_network(network):
     assert learn(make_rule("fptt, code"), "ltc", network) is None
     assert learn(make_rule("bptt"), "ltc", network, Classification(OUTPUTS)) is None
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_with_products_in_bfloat16(rule):
+    assert learn(make_rule(rule), "ltc", precision="bfloat16") is None
 
 
 class Careless(BPTT):

@@ -41,6 +41,7 @@ def test_the_shortest_suite_has_all_defaults(suite):
             "learning_rate": 1e-3,
             "schedule": "constant",
             "clip": 1.0,
+            "precision": "float32",
             "alignment": [],
         },
         "passes": ["train", "time", "memory", "bytes"],

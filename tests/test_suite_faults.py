@@ -46,6 +46,12 @@ WRONG = {
         "\"optimiser\" should be 'adam', 'adamax' or 'sgd', not \"adm\"",
         None,
     ),
+    "precision": (
+        {7: "training: {precision: float16}"},
+        "7:23",
+        "\"precision\" should be 'float32' or 'bfloat16', not \"float16\"",
+        None,
+    ),
     "key in training": ({7: "training: {epohcs: 3}"}, "7:12", 'unknown key "epohcs"', 'did you mean "epochs"?'),
     "pass": ({7: "passes: [tarin]"}, "7:10", None, None),
     "unknown component": ({4: "neurons: [lif, ltcc]"}, "4:16", 'no "ltcc" among the neurons', 'did you mean "ltc"?'),

@@ -1,0 +1,118 @@
+"""Products that leave out the zeros of spikes are the dense ones."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from throughtime.live_bytes import LiveBytes
+from throughtime.networks import spike_product
+from throughtime.networks.recurrent import Recurrent
+from throughtime.networks.spike_product import FEW, NARROW, SpikeProduct, add_weight_gradient
+from throughtime.neurons.alif import ALIF
+from throughtime.neurons.lif import LIF
+from throughtime.neurons.precision import BFLOAT16, FLOAT32
+
+F64 = torch.float64
+
+
+def spikes(*shape: int, rate: float) -> torch.Tensor:
+    return (torch.rand(shape, generator=torch.Generator().manual_seed(1)) < rate).to(F64)
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list[str]:
+    """What was compiled and called, in order, and whether it took the work."""
+    found, compiled = [], spike_product._compiled()
+
+    def watched(name):
+        def call(*arguments):
+            took = getattr(compiled, name)(*arguments)
+            found.append(f"{name}: {'taken' if took else 'left'}")
+            return took
+
+        return call
+
+    monkeypatch.setattr(
+        spike_product, "_compiled", lambda: compiled._replace(**{n: watched(n) for n in compiled._fields})
+    )
+    return found
+
+
+def test_rows_are_added_by_hand():
+    # Inputs 0 and 2 spike in the first sample, none in the second, 1 in the third.
+    R = torch.zeros(NARROW, 3, dtype=F64)
+    R[0], R[1] = torch.tensor([1.0, 10, 100]), torch.tensor([2.0, 20, 200])
+    z = torch.zeros(3, 3, dtype=F64)
+    z[0, 0] = z[0, 2] = z[2, 1] = 1
+    sums = SpikeProduct(R, FLOAT32).add(torch.full((3, NARROW), 0.5, dtype=F64), z)
+    assert sums[:, :3].tolist() == [[101.5, 202.5, 0.5], [0.5, 0.5, 0.5], [10.5, 20.5, 0.5]]
+    total = torch.ones_like(R)
+    δ = torch.arange(3, dtype=F64).add(1)[:, None].expand(3, NARROW).contiguous()
+    add_weight_gradient(total, δ[None], z.to(torch.int8)[None], FLOAT32)
+    assert total[5].tolist() == [2, 4, 2]  # 1 + δ of the samples in which the input spiked
+
+
+@pytest.mark.parametrize("rate", [0, 0.01, 0.1, FEW - 0.05, FEW + 0.05, 1])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 32), (7, 33), (40, 64), (129, 50)])
+def test_they_are_the_dense_products_whatever_the_rate(calls, rate, inputs, outputs):
+    R, sums = torch.randn(outputs, inputs, dtype=F64), torch.randn(13, outputs, dtype=F64)
+    z, δ = spikes(4, 13, inputs, rate=rate), torch.randn(4, 13, outputs, dtype=F64)
+    torch.testing.assert_close(SpikeProduct(R, FLOAT32).add(sums.clone(), z[0]), sums + z[0] @ R.t())
+    found = add_weight_gradient(R.clone(), δ, z.to(torch.int8), FLOAT32)
+    torch.testing.assert_close(found, R + δ.flatten(0, 1).t() @ z.flatten(0, 1))
+    few = [float(each.mean()) <= FEW for each in (z[0], z)]
+    assert calls == [f"{n}: {'taken' if f else 'left'}" for n, f in zip(("add_rows", "add_outer"), few, strict=True)]
+
+
+def test_numbers_that_are_not_one_count_as_what_they_are():
+    R, z = torch.randn(40, 30, dtype=F64), spikes(5, 30, rate=0.2) * torch.randn(5, 30, dtype=F64)
+    torch.testing.assert_close(SpikeProduct(R, FLOAT32).add(torch.zeros(5, 40, dtype=F64), z), z @ R.t())
+
+
+def test_who_watches_operations_sees_dense_ones(calls):
+    R, z = torch.randn(64, 64), spikes(5, 64, rate=0.1).float()
+    with LiveBytes() as live:
+        SpikeProduct(R, FLOAT32).add(torch.zeros(5, 64), z)
+    assert live.operations > 0 and not calls
+
+
+@pytest.mark.parametrize(("outputs", "products"), [(NARROW - 1, FLOAT32), (64, BFLOAT16)])
+def test_narrow_rows_and_rounded_operands_are_dense(calls, outputs, products):
+    R, z = torch.randn(outputs, 64), spikes(5, 64, rate=0.1).float()
+    SpikeProduct(R, products).add(torch.zeros(5, outputs), z)
+    add_weight_gradient(
+        torch.zeros(outputs, 64), torch.randn(2, 5, outputs), spikes(2, 5, 64, rate=0.1).to(torch.int8), products
+    )
+    assert not calls
+
+
+@pytest.mark.parametrize(("neuron", "readout"), [*itertools.product((LIF, ALIF), ("spikes", "membrane"))])
+def test_windows_of_wide_layers_are_their_steps(calls, neuron, readout):
+    torch.manual_seed(3)
+    net = Recurrent(3, 40, neuron, hidden=[48, 40], readout=readout).double()
+    x = 4 * torch.randn(30, 6, 3, dtype=F64)
+    window = net.unroll(x, net.initial_state(6))
+    state, outputs = net.initial_state(6), []
+    for x_t in x:
+        step, state = net(x_t, state)
+        outputs.append(step.output)
+    torch.testing.assert_close(window.outputs, torch.stack(outputs), rtol=0, atol=1e-12)
+    parameters = list(net.parameters())
+    fast = torch.autograd.grad(window.outputs.square().sum(), parameters)
+    plain = torch.autograd.grad(torch.stack(outputs).square().sum(), parameters)
+    for a, b in zip(fast, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+    assert calls.count("add_rows: taken") > 40 and "add_outer: taken" in calls
+
+
+def test_an_index_that_is_one_off_is_found(monkeypatch):
+    """The comparison above, on a broken twin."""
+    compiled = spike_product._compiled()
+    shifted = lambda sums, z, rows, few: compiled.add_rows(sums, z, rows[::-1].copy(), few)  # noqa: E731
+    monkeypatch.setattr(spike_product, "_compiled", lambda: compiled._replace(add_rows=shifted))
+    R, z = torch.randn(40, 30, dtype=F64), spikes(5, 30, rate=0.2)
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(SpikeProduct(R, FLOAT32).add(torch.zeros(5, 40, dtype=F64), z), z @ R.t())
