@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from throughtime.networks.compiled import compiled, runs_compiled
 
 
 class DynamicRegulariser(ABC):
@@ -28,6 +31,16 @@ class DynamicRegulariser(ABC):
     @abstractmethod
     def gradient(self) -> list[Tensor]:
         """∂R/∂W at the present weights."""
+
+    @torch.no_grad()
+    def add_gradient(self, gradients: Sequence[Tensor]) -> tuple[Tensor | float, Tensor | float]:
+        """Add ∂R/∂W to the gradient of the loss; return ‖∂R/∂W‖² and what that gradient's square was."""
+        of_R = self.gradient()
+        squares = sum(torch.dot(g.flatten(), g.flatten()) for g in of_R)
+        before = sum(torch.dot(g.flatten(), g.flatten()) for g in gradients)
+        for g, r in zip(gradients, of_R, strict=True):
+            g += r
+        return squares, before
 
     @abstractmethod
     def advance(self, after_update: Sequence[Tensor]) -> None:
@@ -68,12 +81,44 @@ class CodeForm(DynamicRegulariser):
             (w - w_mean).mul_(α).add_(λ, alpha=ϱ - 1) for w, w_mean, λ in zip(self.W, self.mean, self.lam, strict=True)
         ]
 
+    def add_gradient(self, gradients: Sequence[Tensor]) -> tuple[Tensor | float, Tensor | float]:
+        if not all(runs_compiled(g, w) for g, w in zip(gradients, self.W, strict=True)):
+            return super().add_gradient(gradients)
+        found = [
+            add_gradient_of_code_form(g.flatten(), w.flatten(), w_mean.flatten(), λ.flatten(), self.alpha, self.rho)
+            for g, w, w_mean, λ in zip(gradients, self.W, self.mean, self.lam, strict=True)
+        ]
+        return sum(of_R for of_R, _ in found), sum(before for _, before in found)
+
     @torch.no_grad()
     def advance(self, after_update: Sequence[Tensor]) -> None:
         α, β = self.alpha, self.beta
         for w, w_mean, λ in zip(self.W, self.mean, self.lam, strict=True):
+            if runs_compiled(w, w_mean, λ):
+                advance_code_form(w.flatten(), w_mean.flatten(), λ.flatten(), α, β)
+                continue
             λ.sub_(w - w_mean, alpha=α)
             w_mean.lerp_(w, β).sub_(λ, alpha=β / α)
+
+
+@compiled
+def add_gradient_of_code_form(g: Any, W: Any, mean: Any, λ: Any, α: float, ϱ: float) -> tuple[float, float]:
+    """`CodeForm.add_gradient` in one pass."""
+    of_R = before = 0 * α
+    for i in range(len(g)):
+        r = α * (W[i] - mean[i]) - (1 - ϱ) * λ[i]
+        of_R += r * r
+        before += g[i] * g[i]
+        g[i] += r
+    return of_R, before
+
+
+@compiled
+def advance_code_form(W: Any, mean: Any, λ: Any, α: float, β: float) -> None:
+    """`CodeForm.advance` in one pass."""
+    for i in range(len(W)):
+        λ[i] -= α * (W[i] - mean[i])
+        mean[i] += β * (W[i] - mean[i]) - β / α * λ[i]
 
 
 class PaperForm(DynamicRegulariser):

@@ -161,12 +161,8 @@ class FPTT(LearningRule):
     @torch.no_grad()
     def _add_gradient_of(self, regulariser: DynamicRegulariser) -> None:
         """Add ∇R to ∇ℓ, and both squared norms to the epoch's sums."""
-        gradients = regulariser.gradient(), self.flat.gradients()
-        for square, of_one in zip(self.squares, gradients, strict=True):
-            for g in of_one:
-                square += torch.dot(g.flatten(), g.flatten())
-        for of_R, of_loss in zip(*gradients, strict=True):
-            of_loss += of_R
+        for square, of_update in zip(self.squares, regulariser.add_gradient(self.flat.gradients()), strict=True):
+            square += of_update
 
     def _gradient_from(self, before: Any, x: Tensor, target: Tensor) -> list[Tensor]:
         """∇ℓ_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""

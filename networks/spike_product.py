@@ -7,14 +7,12 @@ takes the time of the spikes that there are: with 512 neurons of which 6 % spike
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from throughtime.networks.compiled import compiled, runs_compiled
 from throughtime.neurons.precision import FLOAT32, Products
 
 FEW = 0.3
@@ -35,11 +33,11 @@ class SpikeProduct:
 
     def __init__(self, R: Tensor, products: Products) -> None:
         self.products, self.R_t = products, products.operand(R).t()
-        self.rows = self.R_t.contiguous().numpy() if _adds_rows(R, products) else None
+        self.rows = self.R_t.contiguous() if _adds_rows(R, products) else None
 
     def add(self, sums: Tensor, z: Tensor) -> Tensor:
         """Add to sums [batch, outputs], in place."""
-        if self.rows is None or not _compiled().add_rows(sums.numpy(), z.numpy(), self.rows, FEW):
+        if self.rows is None or not add_rows(sums, z, self.rows, FEW):
             self.products.addmm(sums, z, self.R_t, out=sums)
         return sums
 
@@ -48,8 +46,8 @@ def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor, products: Products
     """total ← total + Σ_t δ_tᵀ z_t [outputs, inputs] of δ [steps, batch, outputs] and spikes as bytes [steps, batch,
     inputs]."""
     if _adds_rows(total, products):
-        rows = torch.zeros(total.shape[1], total.shape[0], dtype=total.dtype)
-        if _compiled().add_outer(rows.numpy(), δ.flatten(0, 1).numpy(), z.flatten(0, 1).numpy(), FEW):
+        rows = total.new_zeros(total.shape[1], total.shape[0])
+        if add_outer(rows, δ.flatten(0, 1), z.flatten(0, 1), FEW):
             return total.add_(rows.t())
     for δ_part, z_part in zip(δ.split(CHUNK), z.split(CHUNK), strict=True):
         products.addmm(total, δ_part.flatten(0, 1).t(), z_part.flatten(0, 1).to(δ.dtype), out=total)
@@ -57,28 +55,12 @@ def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor, products: Products
 
 
 def _adds_rows(weights: Tensor, products: Products) -> bool:
-    """Whether rows are added for weights [outputs, inputs]: if they are on the processor, taken as they are stored, wide
-    enough, and nobody watches the operations, who would not see these."""
-    watched = torch._C._len_torch_dispatch_stack() > 0
-    known = weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
-    return known and products is FLOAT32 and len(weights) >= NARROW and not watched
+    """Whether rows are added for weights [outputs, inputs]: if they are taken as they are stored, and wide enough."""
+    return products is FLOAT32 and len(weights) >= NARROW and runs_compiled(weights)
 
 
-class _Compiled(NamedTuple):
-    add_rows: Callable[..., bool]
-    add_outer: Callable[..., bool]
-
-
-@functools.cache
-def _compiled() -> _Compiled:
-    """Compiled at their first call on this machine, and kept on disk; loaded here, for it takes half a second."""
-    import numba
-
-    compiled = numba.njit(cache=True, nogil=True)
-    return _Compiled(compiled(_add_rows), compiled(_add_outer))
-
-
-def _add_rows(sums: Any, z: Any, rows: Any, few: float) -> bool:
+@compiled
+def add_rows(sums: Any, z: Any, rows: Any, few: float) -> bool:
     """sums[b] += Σ_i z[b, i] rows[i]; False, with nothing done, where more than `few` of z are not zero."""
     batch, inputs = z.shape
     outputs = rows.shape[1]
@@ -111,7 +93,8 @@ def _add_rows(sums: Any, z: Any, rows: Any, few: float) -> bool:
     return True
 
 
-def _add_outer(rows: Any, δ: Any, z: Any, few: float) -> bool:
+@compiled
+def add_outer(rows: Any, δ: Any, z: Any, few: float) -> bool:
     """rows[i] += Σ_n z[n, i] δ[n]; False, with nothing done, where more than `few` of z are not zero."""
     samples, inputs = z.shape
     outputs = δ.shape[1]

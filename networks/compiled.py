@@ -1,0 +1,45 @@
+"""Loops over numbers, compiled for the processor: what would be many operations is one pass over memory.
+
+A loop is written as a plain function of arrays and numbers, beside the tensor operations that do the same elsewhere
+(on a GPU, in another dtype, where operations are watched) and that a test holds it to.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def runs_compiled(*tensors: Tensor) -> bool:
+    """Whether a compiled loop may take these: dense, on the processor, all float32 or all float64, and nobody watches
+    the operations, who would not see it."""
+    dtype = tensors[0].dtype
+    known = dtype in (torch.float32, torch.float64)
+    dense = all(t.dtype == dtype and t.device.type == "cpu" and t.is_contiguous() for t in tensors)
+    return known and dense and torch._C._len_torch_dispatch_stack() == 0
+
+
+def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """The loop as a function of tensors, without a graph, and numbers, which are taken in the tensors' precision.
+
+    It is compiled when it is first called on a machine, and kept on disk; the compiler is loaded then, too, for it
+    takes half a second.
+    """
+
+    @functools.cache
+    def jitted() -> Callable[..., Any]:
+        import numba
+
+        return numba.njit(loop, cache=True, nogil=True, fastmath={"reassoc", "contract", "arcp"})
+
+    @functools.wraps(loop)
+    def call(*arguments: Any) -> Any:
+        arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
+        dtype = next(a.dtype for a in arrays if hasattr(a, "dtype"))
+        return jitted()(*(dtype.type(a) if isinstance(a, float) else a for a in arrays))
+
+    return call
