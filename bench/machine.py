@@ -15,9 +15,11 @@ import psutil
 RECORDED_VERSIONS = ("throughtime", "torch", "torchvision", "numpy", "scikit-learn")
 
 
-def machine(threads: int, denormals_flushed: bool | None, device: str = "cpu") -> dict[str, Any]:
+def machine(
+    threads: int, denormals_flushed: bool | None, device: str = "cpu", freed_memory_kept: bool | None = None
+) -> dict[str, Any]:
     """Processor, cores, memory, system; how many threads a run was given, the device that did its work, and whether it
-    flushed denormals to zero."""
+    flushed denormals to zero and kept freed memory for itself."""
     return {
         "processor": _processor(),
         "cores": psutil.cpu_count(),
@@ -26,6 +28,7 @@ def machine(threads: int, denormals_flushed: bool | None, device: str = "cpu") -
         "threads": threads,
         "device": device,
         "denormals_flushed": denormals_flushed,
+        "freed_memory_kept": freed_memory_kept,
     }
 
 

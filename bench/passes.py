@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from throughtime import activity, allocator, exact_memory, floor, process_growth
+from throughtime import activity, allocator, exact_memory, floor, process_growth, process_memory
 from throughtime.build import Built, build
 from throughtime.clock import Clock
 from throughtime.device import name_of
@@ -142,12 +142,14 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], boo
     torch.set_num_threads(spec.threads)
     # Surrogates underflow far from the threshold, and arithmetic on denormals is ten times slower.
     flushed = torch.set_flush_denormal(True)
+    # Page faults take up to a quarter of a training; but what is kept would be in a process's peak and hide its growth.
+    kept = name in ("train", "time") and process_memory.keep_freed()
     built = build(spec)
     result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)
     remark = built.rule.remark(built.network)
     here = {
         "dataset_sha256": built.dataset.sha256(),
-        "machine": machine(spec.threads, flushed, name_of(spec.device)),
+        "machine": machine(spec.threads, flushed, name_of(spec.device), kept),
         "versions": versions(),
     }
     return result.model_copy(update={"remark": remark, **here})

@@ -19,6 +19,9 @@ import psutil
 
 INTERVAL = 0.005
 """Seconds between two samples."""
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+"""Of glibc's malloc.h: free bytes at the heap's end above which they are given back, and how many blocks may be mapped
+by themselves."""
 
 
 class KernelPeak:
@@ -107,6 +110,21 @@ def give_back_freed() -> None:
         library.malloc_trim(ctypes.c_size_t(0))
     elif hasattr(library, "malloc_zone_pressure_relief"):
         library.malloc_zone_pressure_relief(None, ctypes.c_size_t(0))
+
+
+def keep_freed() -> bool:
+    """Have the C library keep what is freed from now on, for this process to use again; whether it does.
+
+    glibc gives back what is free at the end of its heap, and large blocks, which it maps by themselves (above 128 KiB
+    at first, above 32 MiB at most). Taken again they are zeroed by the kernel page by page as they are touched, and a
+    training takes and frees the same blocks in every batch. Nothing where there is no glibc. The process holds on to
+    its peak until it ends.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallopt"):
+        return False
+    never_trimmed = library.mallopt(M_TRIM_THRESHOLD, -1)
+    return bool(library.mallopt(M_MMAP_MAX, 0) and never_trimmed)
 
 
 def _status(field: str) -> int:

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from tests.test_training import spec
-from throughtime import floor, passes
+from throughtime import floor, passes, process_memory
 from throughtime.build import build
+from throughtime.pass_result import PassResult
 from throughtime.training import DivergedError
 
 
@@ -46,6 +47,16 @@ def test_memory_grows_by_what_the_rule_keeps(tmp_path):
     assert kept + 3 * weights < measures["peak_process_bytes"].value < 6 * kept + 5 * weights
     assert measures["level_process_bytes"].value > 6 * kept + 5 * weights
     assert measures["input_bytes"].value == 8 * 100 * 8 * 4
+
+
+@pytest.mark.parametrize(("name", "keeps"), {"train": True, "time": True, "memory": False, "bytes": False}.items())
+def test_freed_memory_is_kept_where_the_process_is_not_measured(monkeypatch, tmp_path, name, keeps):
+    called = []
+    monkeypatch.setattr(process_memory, "keep_freed", lambda: called.append(name) or True)
+    monkeypatch.setattr(passes, "train_pass", lambda *run: PassResult(measures={}))
+    monkeypatch.setitem(passes.MEASURING, name, lambda *run: PassResult(measures={}))
+    result = passes.run_pass(name, spec(), tmp_path)
+    assert called == [name] * keeps and result.machine["freed_memory_kept"] is keeps
 
 
 def test_a_loss_that_is_no_number_ends_a_measuring_pass(tmp_path):

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,6 +47,37 @@ print(json.dumps([first.growth, second.growth]))
     # The kernel counts resident pages in batches of 64 a thread; a few threads are a fraction of a MiB.
     assert abs(grown - 64 * MIB) < MIB
     assert after < 2 * MIB
+
+
+@linux
+def test_what_is_freed_is_given_back_or_kept():
+    """Five blocks of 48 MiB, made and freed in turn: without `keep_freed` the pages of each are new to the process, 4 KiB
+    or, where they are large, 2 MiB each."""
+    faults = []
+    for keep in ("keep_freed()", "None"):
+        faults += in_a_process_of_its_own(f"""
+import resource
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+n, kept = 48 * 2**20, {keep}
+b"x" * n
+before = faults()
+for _ in range(5):
+    b"x" * n
+print(json.dumps([kept, faults() - before]))
+""")
+    kept, few, _, many = faults
+    if not kept:
+        pytest.skip("not run here: no mallopt")
+    assert few < 24 and many >= 5 * 24
+
+
+@pytest.mark.parametrize("answers", [None, 0, 1])
+def test_keeping_says_whether_the_c_library_does(monkeypatch, answers):
+    """Without `mallopt`, or refused by it, nothing is kept and nothing raised."""
+    library = SimpleNamespace() if answers is None else SimpleNamespace(mallopt=lambda what, value: answers)
+    monkeypatch.setattr(process_memory.ctypes, "CDLL", lambda name: library)
+    assert process_memory.keep_freed() is bool(answers)
 
 
 def test_sampling_finds_100_megabytes_that_are_held_for_50_milliseconds():
