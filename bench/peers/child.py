@@ -23,12 +23,15 @@ from throughtime.clock import Clock
 from throughtime.peers.compare import difference
 from throughtime.peers.job import Job, Question, question
 from throughtime.peers.work import PEERS, Work
+from throughtime.process_memory import keep_freed
 from throughtime.timing import timed
 from throughtime.yardstick import yardstick
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
-    """Carry out an order in this process."""
+    """Carry out an order in this process, set as a run's passes are: that is for all implementations alike."""
+    torch.set_flush_denormal(True)
+    keep_freed()
     work = Work(**order["work"])
     asked = question(work)
     if order["do"] == "floor":
