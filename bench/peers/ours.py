@@ -7,6 +7,7 @@ from torch import Tensor
 
 from throughtime.clock import Clock
 from throughtime.live_bytes import LiveBytes
+from throughtime.networks.flat import flatten
 from throughtime.peers.job import Question
 from throughtime.training import Updater, learn_batch
 
@@ -16,6 +17,7 @@ class Ours:
 
     def __init__(self, question: Question) -> None:
         self.question, self.network, self.batch = question, question.network, question.batch
+        flatten([p for p in self.network.parameters() if p.requires_grad])  # as a run is built
         self.rule = question.rule()
         self.rule.start(self.network, question.task, question.work.steps)
         self.trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
