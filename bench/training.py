@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
+from throughtime.adamax import Adamax
 from throughtime.algorithms.base import LearningRule
 from throughtime.build import Built
 from throughtime.clock import Clock
@@ -58,7 +59,7 @@ class Updater:
         self.cosine_epochs = training.epochs if training.schedule == "cosine" else None
         self.optimiser: torch.optim.Optimizer = {
             "adam": lambda: torch.optim.Adam(weights, lr=lr, fused=True),
-            "adamax": lambda: torch.optim.Adamax(weights, lr=lr, foreach=False),  # on one tensor it makes no copies
+            "adamax": lambda: Adamax(weights, lr=lr, foreach=False),
             "sgd": lambda: torch.optim.SGD(weights, lr=lr, foreach=True),
         }[training.optimiser]()
 
