@@ -123,8 +123,8 @@ class Recursion:
         return found
 
     def trace_shared(self, flow: Flow, kept: dict[str, Tensor]) -> dict[str, Tensor]:
-        """ε̃ of an inflow for the shared variables that it reaches, [1 + steps, batch, fan-in], step by step from what is
-        kept of step 0; what is kept moves on to the last step."""
+        """ε̃ of an inflow for the shared variables that it reaches, [1 + steps, batch, fan-in], step by step from what
+        is kept of step 0; what is kept moves on to the last step."""
         ε: dict[str, Tensor] = {}
         for s in self.shared:
             if flow.onto.keys() & {s, *self.origins(s)}:

@@ -10,7 +10,7 @@ import torch
 
 from tests.kernel_twins import assert_same, before, differing, inputs, network, plain_steps, shown
 from throughtime.networks.norm_window import NormWindow
-from throughtime.networks.spike_linear import add_product_with_spikes
+from throughtime.networks.spike_product import add_weight_gradient
 from throughtime.neurons.alif import ALIF, ALIFKernel
 from throughtime.neurons.asrnn import ASRNN, ASRNNKernel
 from throughtime.neurons.lif import LIF, LIFKernel
@@ -211,8 +211,8 @@ def states_a_step_late(gate, name, I, s_first, s, of_gate=Gate.gradients):
     return of_gate(gate, name, I, s_first, s.roll(-1, 0))
 
 
-def spikes_a_step_late(total, δ, z):
-    return add_product_with_spikes(total, δ, z.roll(1, 0))
+def spikes_a_step_late(total, δ, z, products):
+    return add_weight_gradient(total, δ, z.roll(1, 0), products)
 
 
 def norm_that_forgets_its_bias(norm, t, δy, back=NormWindow.back):
@@ -260,7 +260,7 @@ FAULTS = [
         ["all by layers.0.neuron.membrane_gate.bias", "all by x"],
     ),
     (
-        f"{WINDOW}.add_product_with_spikes",
+        f"{WINDOW}.add_weight_gradient",
         spikes_a_step_late,
         {"hidden": [7, 5]},
         ["all by layers.0.recurrent.weight", "all by layers.1.inward.weight"],

@@ -51,8 +51,8 @@ print(json.dumps([first.growth, second.growth]))
 
 @linux
 def test_what_is_freed_is_given_back_or_kept():
-    """Five blocks of 48 MiB, made and freed in turn: without `keep_freed` the pages of each are new to the process, 4 KiB
-    or, where they are large, 2 MiB each."""
+    """Five blocks of 48 MiB, made and freed in turn: without `keep_freed` the pages of each are new to the process, 4
+    KiB or, where they are large, 2 MiB each."""
     faults = []
     for keep in ("keep_freed()", "None"):
         faults += in_a_process_of_its_own(f"""
