@@ -12,7 +12,7 @@ from throughtime.networks.compiled import compiled, runs_compiled
 class Adamax(torch.optim.Adamax):
     """PyTorch's Adamax, its step taken in one pass where a compiled loop may run, and by PyTorch elsewhere.
 
-        m ← m + (1 − β₁)(g − m),     u ← max(β₂ u, |g| + ε),     W ← W − η / (1 − β₁ᵗ) m / u
+        m ← g + β₁ (m − g),     u ← max(β₂ u, |g| + ε),     W ← W − η / (1 − β₁ᵗ) m / u
 
     PyTorch's own makes about ten passes; on weights that exceed the caches the update is mostly memory traffic. State
     and options are PyTorch's. Source: Kingma and Ba 2015, algorithm 2.
@@ -36,6 +36,7 @@ class Adamax(torch.optim.Adamax):
 def adamax_step(W: Any, g: Any, m: Any, u: Any, η: float, β1: float, β2: float, ε: float) -> None:
     """The equations of `Adamax`, η already over 1 − β₁ᵗ."""
     for i in range(len(W)):
-        m[i] += (1 - β1) * (g[i] - m[i])
-        u[i] = max(β2 * u[i], abs(g[i]) + ε)
-        W[i] -= η * m[i] / u[i]
+        m_i = g[i] + β1 * (m[i] - g[i])
+        u_i = max(β2 * u[i], abs(g[i]) + ε)
+        W[i] -= η * m_i / u_i
+        m[i], u[i] = m_i, u_i

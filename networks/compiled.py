@@ -27,14 +27,16 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     """The loop as a function of tensors, without a graph, and numbers, which are taken in the tensors' precision.
 
     It is compiled when it is first called on a machine, and kept on disk; the compiler is loaded then, too, for it
-    takes half a second.
+    takes half a second. Trap: a whole number in a loop makes float64 of the float32 that it meets.
     """
 
     @functools.cache
     def jitted() -> Callable[..., Any]:
         import numba
 
-        return numba.njit(loop, cache=True, nogil=True, fastmath={"reassoc", "contract", "arcp"})
+        # NumPy's rule for a division by zero, no error: to check for it would keep the loop from vector instructions.
+        fast = {"reassoc", "contract", "arcp"}
+        return numba.njit(loop, cache=True, nogil=True, fastmath=fast, error_model="numpy")
 
     @functools.wraps(loop)
     def call(*arguments: Any) -> Any:
