@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.networks.compiled import compiled, runs_compiled
+from throughtime.compiled import compiled, runs_compiled
 
 
 class DynamicRegulariser(ABC):

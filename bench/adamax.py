@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from throughtime.networks.compiled import compiled, runs_compiled
+from throughtime.compiled import compiled, runs_compiled
 
 
 class Adamax(torch.optim.Adamax):

@@ -1,8 +1,9 @@
 """Products with spikes that leave out the zeros: of each sample the rows of the weights whose neurons spiked are added.
 
 Where a neuron spikes in one step of ten, a dense product multiplies nine numbers of ten by zero. Adding rows instead
-takes the time of the spikes that there are: with 512 neurons of which 6 % spike a fifth of the dense product's, with
-30 % two thirds. Above FEW spikes the dense product is taken. Both give the same numbers to rounding.
+takes the time of the spikes that there are: with 512 neurons of which 5 % spike a third of the dense product's, with
+15 % two thirds, and above FEW the dense product is taken; these are of a processor with AVX-512, others multiply more
+slowly and gain more. Both give the same numbers to rounding.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from throughtime.networks.compiled import compiled, runs_compiled
+from throughtime.compiled import compiled, runs_compiled
 from throughtime.neurons.precision import FLOAT32, Products
 
-FEW = 0.3
+FEW = 0.15
 """Share of spikes up to which rows are added."""
-NARROW = 32
+NARROW = 96
 """Numbers in a row below which finding out who spiked takes longer than the dense product."""
 CHUNK = 32
 """Steps of a window whose spikes are numbers again at once, for a dense product."""

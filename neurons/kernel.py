@@ -95,10 +95,11 @@ def surrogate_factors(surrogate: SurrogateName, y: Tensor, ϑ: float, scale: Fac
 
 
 def slots(like: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Memory for something of each step, like a window: the window and its steps; all steps are one where nothing is
-    to be kept."""
-    window = torch.empty_like(like if keep else like[:1])
-    return window, window.unbind(0) if keep else (window[0],) * len(like)
+    """Memory for something of each step, like a window: the window and its steps. Where nothing is to be kept two steps
+    take turns in it: a step never writes over the one before, which it reads."""
+    window = torch.empty_like(like if keep else like[:2])
+    steps = window.unbind(0)
+    return window, tuple(steps[t % len(steps)] for t in range(len(like)))
 
 
 def add_product(sums: Tensor, factor: Factor, x: Tensor) -> Tensor:

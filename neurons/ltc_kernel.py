@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from throughtime.compiled import runs_compiled
+from throughtime.neurons import ltc_loops
 from throughtime.neurons.kernel import Kernel, slots
 from throughtime.neurons.precision import products_of
 from throughtime.neurons.surrogate import SURROGATES
@@ -61,10 +63,14 @@ class Gate:
         self.δg = self.δG.unbind(0)
         self.δκ = None if self.κ is None else torch.zeros_like(self.κ)
 
-    def back(self, t: int, δo: Tensor, δI: Tensor, δs: Tensor | None) -> None:
-        """Add to δI_t, and δs_{t−1} if it is asked for, what comes from δo_t."""
+    def opened(self, t: int, δo: Tensor) -> None:
+        """Put o_t (1 − o_t) δo_t into δg_t."""
         o = self.o[t]
-        δg = torch.addcmul(o, o, o, value=-1, out=self.δg[t]).mul_(δo)
+        torch.addcmul(o, o, o, value=-1, out=self.δg[t]).mul_(δo)
+
+    def back(self, t: int, δI: Tensor, δs: Tensor | None) -> None:
+        """Add to δI_t, and δs_{t−1} if it is asked for, what comes from o_t (1 − o_t) δo_t, which is in δg_t."""
+        δg = self.δg[t]
         if self.κ is not None:
             self.δκ += torch.dot(δg.view(-1), self.g[t].view(-1))
             δg.mul_(self.κ)
@@ -80,12 +86,13 @@ class Gate:
 
     def gradients(self, name: str, I: Tensor, s_first: Tensor, s: Tensor) -> dict[str, Tensor]:
         """By W, b and κ, by their names in the neuron; from all currents, s before the window and s of all steps."""
-        matmul, δG = self.products.matmul, self.δG.flatten(0, 1)
-        by_I = matmul(δG.t(), I.flatten(0, 1))
-        by_s = matmul(self.δg[0].t(), s_first)
+        products, δG = self.products, self.δG.flatten(0, 1)
+        by_W = torch.zeros_like(self.W, dtype=δG.dtype)
+        by_I, by_s = by_W[:, : I.shape[2]], by_W[:, -I.shape[2] :]  # the same where their sum was read
+        products.addmm(by_I, δG.t(), I.flatten(0, 1), out=by_I)
+        products.addmm(by_s, self.δg[0].t(), s_first, out=by_s)
         if len(s) > 1:
-            self.products.addmm(by_s, self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1), out=by_s)
-        by_W = by_I.add_(by_s) if self.summed else torch.cat((by_I, by_s), 1)
+            products.addmm(by_s, self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1), out=by_s)
         del self.δG, self.δg
         return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": δG.sum(0), f"{name}_slope": self.δκ}
 
@@ -103,7 +110,8 @@ class LTCKernel(Kernel):
         δb_{t−1} = ρ_t δb_t                               and through gate ρ
 
     Kept: I, a, v; with adaptation ρ and b; with learnt slopes what goes into the gates. Time: two products a gate
-    forward and two backward, one each for its weights, and about 35 elementwise operations a step.
+    forward and two backward, one each for its weights; and what is elementwise, a pass forward and two backward where
+    loops are compiled, else about 35 operations a step.
     """
 
     neuron: LTC
@@ -117,16 +125,23 @@ class LTCKernel(Kernel):
             self.gate_ρ = Gate(neuron.adaptation_gate, neuron.adaptation_slope, I, keep)
             self.B, self.b = slots(I, keep)
         self.V, self.v = slots(I, keep or self.reads_v)
+        self.compiled = runs_compiled(I, *state)
 
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
         neuron, v_before, b_before = self.neuron, *self._past(t)
-        ṽ = torch.lerp(v_before, I, self.gate_a.open(t, I, v_before))
-        if self.gate_ρ is None:
-            torch.gt(ṽ, neuron.b0, out=z)
+        a, ρ, b = self.gate_a.open(t, I, v_before), None, None
+        if self.gate_ρ is not None:
+            ρ, b = self.gate_ρ.open(t, I, b_before), self.b[t]
+        if not self.compiled:
+            ṽ = x = torch.lerp(v_before, I, a)
+            if b is not None:
+                x = ṽ - neuron.beta * torch.lerp(z_before, b_before, ρ, out=b)
+            torch.gt(x, neuron.b0, out=z)
+            torch.addcmul(ṽ, ṽ, z, value=-1, out=self.v[t])
+        elif b is None:
+            ltc_loops.membrane_step(I, a, v_before, z, self.v[t], neuron.b0)
         else:
-            b = torch.lerp(z_before, b_before, self.gate_ρ.open(t, I, b_before), out=self.b[t])
-            torch.gt(ṽ - neuron.beta * b, neuron.b0, out=z)
-        torch.addcmul(ṽ, ṽ, z, value=-1, out=self.v[t])
+            ltc_loops.adaptive_step(I, a, ρ, v_before, b_before, z_before, z, self.v[t], b, neuron.beta, neuron.b0)
 
     def _past(self, t: int) -> tuple[Tensor, Tensor]:
         """v_{t−1} and b_{t−1}."""
@@ -142,38 +157,51 @@ class LTCKernel(Kernel):
         return self.V
 
     def begin_back(self, δ: LTCState, z: Tensor, to_state: bool) -> None:
-        zeros = torch.zeros_like(self.before.v)
         self.z, self.to_state = z.unbind(0), to_state
-        self.δz, self.δv, self.δb, self.δb_end = zeros, zeros, zeros, δ.b
+        self.δz, self.δv, self.δb = (torch.zeros_like(self.before.v) for _ in range(3))
+        self.δb_end = δ.b
         for gate in (self.gate_a, self.gate_ρ):
             if gate is not None:
                 gate.begin_back()
 
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
-        neuron, I, (v_before, b_before) = self.neuron, self.I[t], self._past(t)
-        a = self.gate_a.o[t]
-        δv = self.δv if δv is None else self.δv + δv
-        x = ṽ = torch.lerp(v_before, I, a)
-        if self.gate_ρ is not None:
-            δz.add_(self.δz)
-            x = ṽ - neuron.beta * self.b[t]
-        if neuron.reset_gradient:
-            δz.addcmul_(ṽ, δv, value=-1)
-        δx = δz.mul_(SURROGATES[neuron.surrogate].h(x - neuron.b0))
-        δṽ = torch.addcmul(δv, δv, self.z[t].to(δv.dtype), value=-1).add_(δx)
-        if self.gate_ρ is not None:
-            δb = torch.sub(self.δb, δx, alpha=neuron.beta)
+        neuron, gate_a, gate_ρ = self.neuron, self.gate_a, self.gate_ρ
+        I, a, z, (v_before, b_before) = self.I[t], gate_a.o[t], self.z[t], self._past(t)
+        if δv is not None:
+            self.δv.add_(δv)
+        ṽ = torch.lerp(v_before, I, a)
+        x = ṽ - neuron.b0
+        if gate_ρ is not None:
+            x.sub_(self.b[t], alpha=neuron.beta)
+            z_before = self.before.z if t == 0 else self.z[t - 1].to(x.dtype)
             if self.δb_end is not None and t + 1 == len(self.I):
-                δb.add_(self.δb_end)
-        δI = torch.mul(a, δṽ, out=δz)
+                self.δb.add_(self.δb_end)
+        h, resets = SURROGATES[neuron.surrogate].h(x), float(neuron.reset_gradient)
+        # What is elementwise: δI_t in the memory of δz_t, the state's δ in theirs, o_t (1 − o_t) δo_t of both gates.
+        if not self.compiled:
+            if gate_ρ is not None:
+                δz.add_(self.δz)
+            δx = δz.addcmul_(ṽ, self.δv, value=-resets).mul_(h)
+            δṽ = torch.addcmul(self.δv, self.δv, z.to(x.dtype), value=-1).add_(δx)
+            gate_a.opened(t, (I - v_before).mul_(δṽ))
+            if gate_ρ is not None:
+                δb = torch.sub(self.δb, δx, alpha=neuron.beta)
+                gate_ρ.opened(t, (b_before - z_before).mul_(δb))
+                torch.mul(δb, gate_ρ.o[t], out=self.δb)
+                torch.sub(δb, self.δb, out=self.δz)
+            torch.mul(a, δṽ, out=δz)
+            torch.sub(δṽ, δz, out=self.δv)
+        elif gate_ρ is None:
+            ltc_loops.membrane_adjoint(I, a, v_before, z, h, δz, self.δv, gate_a.δg[t], resets)
+        else:
+            before, δ = (v_before, b_before, z_before), (δz, self.δv, self.δb, self.δz)
+            ltc_loops.adaptive_adjoint(
+                I, a, gate_ρ.o[t], *before, z, h, *δ, gate_a.δg[t], gate_ρ.δg[t], neuron.beta, resets
+            )
         to_past = t > 0 or self.to_state
-        self.δv = δṽ - δI if to_past else None
-        self.gate_a.back(t, (I - v_before).mul_(δṽ), δI, self.δv)
-        if self.gate_ρ is not None:
-            z_before = self.before.z if t == 0 else self.z[t - 1].to(δb.dtype)
-            self.δb = δb * self.gate_ρ.o[t] if to_past else None
-            self.δz = δb - self.δb if to_past else None
-            self.gate_ρ.back(t, (b_before - z_before).mul_(δb), δI, self.δb)
+        gate_a.back(t, δz, self.δv if to_past else None)
+        if gate_ρ is not None:
+            gate_ρ.back(t, δz, self.δb if to_past else None)
 
     def state_gradient(self) -> LTCState:
         if self.gate_ρ is None and self.δb_end is not None:

@@ -15,6 +15,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
+from throughtime.compiled import compiled, runs_compiled
+
 SurrogateName = Literal["multi_gaussian", "wide_multi_gaussian", "triangle", "fast_sigmoid", "arctan"]
 
 
@@ -32,12 +34,36 @@ def multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
     wide_multi_gaussian, in their ASRNN of 2021 (h(0) = 0.439112). Source: their released code.
     """
     γ, l, s, η = 0.5, width, 6.0, 0.15
+    narrow, wide = ((-math.log2(math.e) / (2 * ς**2), γ / (ς * math.sqrt(2 * math.pi))) for ς in (l, s * l))
+    # 2 to the power: on a processor several times faster than exp, most of all where the result is nearly 0.
+    if runs_compiled(x):
+        E = x.new_empty(3, *x.shape)
+        gaussian_exponents(x, E, l, narrow[0], wide[0])
+        gaussian_sum(E.exp2_(), (1 + η) * narrow[1], η * wide[1])
+        return E[0]
 
-    def g(x: Tensor, ς: float) -> Tensor:
-        # 2 to the power: on a processor several times faster than exp, most of all where the result is nearly 0.
-        return torch.exp2(x.square().mul_(-math.log2(math.e) / (2 * ς**2))).mul_(1 / (ς * math.sqrt(2 * math.pi)))
+    def g(x: Tensor, of: tuple[float, float]) -> Tensor:
+        return x.square().mul_(of[0]).exp2_().mul_(of[1])
 
-    return g(x, l).mul_(γ * (1 + η)).sub_(g(x - l, s * l).add_(g(x + l, s * l)), alpha=γ * η)
+    return g(x, narrow).mul_(1 + η).sub_(g(x - l, wide).add_(g(x + l, wide)), alpha=η)
+
+
+@compiled
+def gaussian_exponents(x: Any, E: Any, l: float, narrow: float, wide: float) -> None:
+    """Of the three densities of `multi_gaussian`, as powers of 2."""
+    x, E = x.ravel(), E.reshape(3, -1)
+    for i in range(len(x)):
+        E[0, i] = narrow * x[i] * x[i]
+        E[1, i] = wide * (x[i] - l) * (x[i] - l)
+        E[2, i] = wide * (x[i] + l) * (x[i] + l)
+
+
+@compiled
+def gaussian_sum(E: Any, of_narrow: float, of_wide: float) -> None:
+    """h in the memory of the first density."""
+    E = E.reshape(3, -1)
+    for i in range(E.shape[1]):
+        E[0, i] = of_narrow * E[0, i] - of_wide * (E[1, i] + E[2, i])
 
 
 def _smooth_multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:

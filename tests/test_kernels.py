@@ -299,3 +299,10 @@ def test_a_fault_is_found(whose, broken, options, found, not_found):
     assert differing(sound, plain) == []
     assert {*found} <= {*differs}
     assert not {*not_found} & {*differs}
+
+
+@pytest.mark.parametrize(("neuron", "options"), [each for each in OPTIONS if each[0] == "ltc"], ids=words)
+def test_the_operations_where_no_loop_runs(neuron, options, monkeypatch):
+    for module in ("ltc_kernel", "surrogate"):
+        monkeypatch.setattr(f"throughtime.neurons.{module}.runs_compiled", lambda *_: False)
+    test_every_option(neuron, options)

@@ -15,12 +15,19 @@ from torch import Tensor
 
 
 def runs_compiled(*tensors: Tensor) -> bool:
-    """Whether a compiled loop may take these: dense, on the processor, all float32 or all float64, and nobody watches
-    the operations, who would not see it."""
+    """Whether a compiled loop may take these: dense, on the processor, all float32 or all float64, asked for no graph,
+    and nobody watches the operations or maps over them, who would not see it."""
     dtype = tensors[0].dtype
-    known = dtype in (torch.float32, torch.float64)
-    dense = all(t.dtype == dtype and t.device.type == "cpu" and t.is_contiguous() for t in tensors)
-    return known and dense and torch._C._len_torch_dispatch_stack() == 0
+    known = dtype in (torch.float32, torch.float64) and torch._C._len_torch_dispatch_stack() == 0
+    graph = torch.is_grad_enabled()
+    return known and all(
+        t.dtype == dtype
+        and t.device.type == "cpu"
+        and t.is_contiguous()
+        and not (graph and t.requires_grad)
+        and not torch._C._functorch.is_functorch_wrapped_tensor(t)
+        for t in tensors
+    )
 
 
 def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
