@@ -1,4 +1,4 @@
-"""How cost grows with a size: bytes a time step, and exponents in T, B and H, from cells alike in all else."""
+"""How cost grows with a size: bytes a time step, and exponents in T, B, H and L, from cells alike in all else."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WAYS = {
 """The exact peak, in three ways as to where the input is."""
 PROCESS = "peak_process_bytes"
 COSTS = ("wall_time", "peak_live_bytes")
-SIZES = {"T": "time steps", "B": "sequences a batch", "H": "neurons a layer"}
+SIZES = {"T": "time steps", "B": "sequences a batch", "H": "neurons a layer", "L": "layers"}
 NAMES = ["suite", "scale", "dataset", "batch", "network", "neuron", "rule", "series"]
 CELL = ["dataset", "network", "neuron", "rule"]
 
@@ -65,7 +65,9 @@ def slopes(store_frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def exponents(store_frame: pd.DataFrame) -> pd.DataFrame:
-    """Exponents of `COSTS` in T, B and H, wherever a suite has cells alike in all but that size.
+    """Exponents of `COSTS` in each of `SIZES`, wherever a suite has cells alike in all but that size.
+
+    A suite that varies T alone and measures no time is left to `slopes`.
 
     Args:
         store_frame: what `Store.frame` returns.
@@ -73,7 +75,7 @@ def exponents(store_frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a set of such cells, size and measure: `exponent`, the slope of log(value) against log(size) by least
         squares; `error`, its standard error from the scatter of the points (NaN for two); `n`, the number of sizes;
-        `sizes` and `at`: which, and what the other two were; `contended`: whether a time was measured on a busy
+        `sizes` and `at`: which, and what the others were; `contended`: whether a time was measured on a busy
         machine; what names the set, with the plain names of dataset and network.
     """
     names = ["suite", "scale", *CELL, "series"]
@@ -81,7 +83,8 @@ def exponents(store_frame: pd.DataFrame) -> pd.DataFrame:
     for size in SIZES:
         data = series(store_frame, size, COSTS)
         for key, alike in groups(data.assign(network=data["kind"]), names):
-            others = ", ".join(f"{other} {alike[other].iloc[0]:.0f}" for other in SIZES if other != size)
+            held = [other for other in SIZES if other != size and alike[other].notna().all()]
+            others = ", ".join(f"{other} {alike[other].iloc[0]:.0f}" for other in held)
             for measure in COSTS:
                 points = [(x, y) for x, y in _points(alike, measure, size) if y > 0]
                 if len(points) < 2:
@@ -96,25 +99,27 @@ def exponents(store_frame: pd.DataFrame) -> pd.DataFrame:
                     }
                 )
     columns = [*names, "size", "measure", "exponent", "error", "n", "sizes", "at", "contended"]
-    return pd.DataFrame(rows, columns=columns)
+    found = pd.DataFrame(rows, columns=columns)
+    return found.groupby(["suite", "scale"]).filter(
+        lambda of: set(of["size"]) != {"T"} or "wall_time" in set(of["measure"])
+    )
 
 
 def tables(store_frame: pd.DataFrame) -> list[Table]:
     """For each suite and scale that vary a size: slopes and exponents; a suite that varies none has no table."""
     slope, exponent = slopes(store_frame), exponents(store_frame)
-    made = [_slope_table(*key, rows) for key, rows in groups(slope, ["suite", "scale"])]
-    # T alone is what the slopes are about: exponents are for suites that vary another size, or measure time.
-    of_suite = [(key, rows) for key, rows in groups(exponent, ["suite", "scale"])]
-    told = [(key, rows) for key, rows in of_suite if set(rows["size"]) != {"T"} or "wall_time" in set(rows["measure"])]
-    return made + [_exponent_table(*key, rows) for key, rows in told]
+    return [
+        *[_slope_table(*key, rows) for key, rows in groups(slope, ["suite", "scale"])],
+        *[_exponent_table(*key, rows) for key, rows in groups(exponent, ["suite", "scale"])],
+    ]
 
 
 def series(store_frame: pd.DataFrame, size: str, measures: Iterable[str]) -> pd.DataFrame:
     """Runs that have one of the measures and of whose kind there are several sizes.
 
     Returns:
-        The frame's rows with `series`, the same for runs alike in all but the size; T, B and H; `dataset` and `kind`,
-        the plain names of dataset and network; every measure as a column.
+        The frame's rows with `series`, the same for runs alike in all but the size; a column each of `SIZES`; `dataset`
+        and `kind`, the plain names of dataset and network; every measure as a column.
     """
     everything = current(store_frame)
     measures = list(measures)
@@ -122,10 +127,12 @@ def series(store_frame: pd.DataFrame, size: str, measures: Iterable[str]) -> pd.
     data = everything.reindex(columns=[*columns, "contended", *measures])
     data = data[data[measures].notna().any(axis=1)]
     records = [read_record(Path(folder) / "record.json") for folder in data["folder"]]
+    layers = [_layers(record.spec) for record in records]
     data = data.assign(
         T=pd.Series([record.spec.dataset.options.get("steps") for record in records], data.index, dtype=float),
         B=pd.Series([record.spec.training.batch for record in records], data.index, dtype=float),
-        H=pd.Series([_hidden(record.spec) for record in records], data.index, dtype=float),
+        H=pd.Series([neurons for neurons, _ in layers], data.index, dtype=float),
+        L=pd.Series([number for _, number in layers], data.index, dtype=float),
         dataset=[record.spec.dataset.name for record in records],
         kind=[record.spec.network.name for record in records],
         series=[_alike(record, size) for record in records],
@@ -145,17 +152,18 @@ def _alike(record: Record, size: str) -> str:
     elif size == "B":
         batch = 0
     else:
-        network["hidden"] = len(network.get("hidden", ()))
+        hidden = network.get("hidden", ())
+        network["hidden"] = len(hidden) if size == "H" else sorted(set(hidden))
         label = ""
     parts: list[Any] = [spec.suite, spec.scale, spec.rule.model_dump(), spec.neuron.model_dump(), spec.network.name]
     parts += [label, network, spec.dataset.name, dataset, batch, spec.training.optimiser, spec.threads]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
 
 
-def _hidden(spec: RunSpec) -> float:
-    """Neurons a layer; NaN where layers differ in size."""
-    hidden = set(spec.network.options.get("hidden", ()))
-    return float(hidden.pop()) if len(hidden) == 1 else math.nan
+def _layers(spec: RunSpec) -> tuple[float, float]:
+    """Neurons a layer, and layers; NaN where layers differ in size."""
+    hidden = spec.network.options.get("hidden", ())
+    return (hidden[0], len(hidden)) if len(set(hidden)) == 1 else (math.nan, math.nan)
 
 
 def _points(alike: pd.DataFrame, measure: str, size: str) -> list[tuple[int, Fraction]]:
@@ -251,5 +259,9 @@ def _exponent(row: pd.Series, notes: Footnotes) -> Entry:
     error = "" if math.isnan(row["error"]) else f" ± {row['error']:.2f}"
     note = f"{row['size']} {row['sizes']} at {row['at']}"
     note += "; the machine was busy with something else while some were timed" if row["contended"] else ""
-    exponent = round(row["exponent"], 2) + 0.0  # no -0.00
-    return Entry(f"{exponent:.2f}{error}", notes.mark(note))
+    return Entry(f"{two_decimals(row['exponent'])}{error}", notes.mark(note))
+
+
+def two_decimals(exponent: float) -> str:
+    """`0.50`, and never `-0.00`."""
+    return f"{round(exponent, 2) + 0.0:.2f}"

@@ -12,6 +12,7 @@ from throughtime.reports import figures, growth, three_ways
 from throughtime.reports.alignment import alignment_by_group, alignment_over_training, alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
 from throughtime.reports.drawing import Drawn, save
+from throughtime.reports.growth_figure import growth_figures
 from throughtime.reports.page import Figure, render
 from throughtime.reports.recipes import draw_recipe, recipes
 from throughtime.reports.tables import tables, write_table
@@ -61,6 +62,8 @@ def write_figures(runs: pd.DataFrame, folder: Path) -> list[Figure]:
             aligned = draw(runs, suite, scale)
             if aligned is not None:  # a suite that asks for no alignment has no place for it
                 shown.append(_figure(aligned, folder, f"{start}-{name}", aligned.title, ""))
+        for name, grown in growth_figures(runs, suite, scale).items():
+            shown.append(_figure(grown, folder, f"{start}-growth-{name}", grown.title, ""))
         if suite in recipes():
             drawn = draw_recipe(suite, runs, scale)
             shown.append(_figure(drawn, folder, start, f"The paper's figure, {suite}, {scale}", figures.NO_CURVE))

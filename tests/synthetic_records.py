@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from throughtime.record import Failure, Measure, Record, write_record
 from throughtime.spec import ComponentSpec, RunSpec, Training
@@ -19,14 +22,15 @@ METHODS = {"byte": "VmHWM after a reset", "fraction": "test split (1000 sequence
 
 
 def run_spec(cell: str | tuple[str, str, str], replicate: int = 0, **changes: Any) -> RunSpec:
-    """A spec from `rule neuron dataset`; `suite`, `scale`, `passes`, `steps`, `hidden` and `batch` may be given."""
+    """A spec from `rule neuron dataset`, `steps`, `batch`, `hidden` and `layers`; any other field may be given."""
     rule, neuron, dataset = cell.split(" ") if isinstance(cell, str) else cell
-    steps, hidden, batch = changes.pop("steps", 28), changes.pop("hidden", 64), changes.pop("batch", 32)
+    steps, batch = changes.pop("steps", 28), changes.pop("batch", 32)
+    hidden = [changes.pop("hidden", 64)] * changes.pop("layers", 1)
     return RunSpec(
         **{"suite": "quick", "scale": "laptop", "passes": ["train", "time", "memory"], **changes},
         rule=ComponentSpec(name=rule, label=rule),
         neuron=ComponentSpec(name=neuron, label=neuron),
-        network=ComponentSpec(name="recurrent", options={"hidden": [hidden]}, label="recurrent"),
+        network=ComponentSpec(name="recurrent", options={"hidden": hidden}, label="recurrent"),
         dataset=ComponentSpec(name=dataset.split("-")[0], options={"steps": steps}, label=dataset),
         training=Training(epochs=4, batch=batch),
         replicate=replicate,
@@ -100,6 +104,29 @@ def peaks(whole: float, streamed: float, given: float, process: float | None = N
     measures |= {"peak_live_bytes_streamed": streamed}
     measures |= {"peak_process_bytes": process} if process is not None else {}
     return {name: measure(value, "byte") for name, value in measures.items()}
+
+
+def powers(T: int, B: int, H: int, L: int) -> dict[str, Measure]:
+    """Cost of a cell of which the exponents are known: time T¹ B^-0.5 H² L¹, bytes T⁰ B¹ H^1.5 L^0.5."""
+    return {**costs(1e-6 * T * B**-0.5 * H**2 * L, None), "peak_live_bytes": measure(B * H**1.5 * L**0.5, "byte")}
+
+
+def sweep(
+    store: Store,
+    cost: Callable[..., dict[str, Measure]] = powers,
+    cell: str = "bptt lif",
+    contended: bool = False,
+) -> pd.DataFrame:
+    """Suite `scaling`: T, B, H and L each at three sizes, from T 50, B 32, H 64, L 1; the frame of the store."""
+    sizes = [(50, 32, 64, 1)]
+    sizes += [(100, 32, 64, 1), (200, 32, 64, 1), (50, 8, 64, 1), (50, 128, 64, 1)]
+    sizes += [(50, 32, 16, 1), (50, 32, 256, 1), (50, 32, 64, 2), (50, 32, 64, 4)]
+    for i, (T, B, H, L) in enumerate(sizes):
+        spec = run_spec(f"{cell} adding-{i}", suite="scaling", steps=T, batch=B, hidden=H, layers=L)
+        label = "recurrent" if (H, L) == (64, 1) else f"h{H}l{L}"
+        network = spec.network.model_copy(update={"label": label})
+        put(store, spec.model_copy(update={"network": network}), measures=cost(T, B, H, L), contended=contended)
+    return store.frame()
 
 
 def grid_store(folder: Path) -> Store:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.synthetic_records import costs, measure, peaks, put, run_spec
+from tests.synthetic_records import costs, measure, peaks, put, run_spec, sweep
 from throughtime.reports import growth
 from throughtime.reports.tables import csv, markdown, text
 
@@ -66,37 +66,33 @@ def test_cells_that_differ_in_more_than_the_length_have_no_slope(store):
     assert growth.slopes(store.frame()).empty and growth.tables(store.frame()) == []
 
 
-def scaled(T, B, H):
-    """Cost of a cell of which the exponents are known: time T¹ B^-0.5 H², bytes T⁰ B¹ H^1.5."""
-    return {**costs(1e-6 * T * B**-0.5 * H**2, None), "peak_live_bytes": measure(B * H**1.5, "byte")}
-
-
-def sweep(store, cost=scaled):
-    sizes = [(50, 32, 64), (100, 32, 64), (200, 32, 64), (50, 8, 64), (50, 128, 64), (50, 32, 16), (50, 32, 256)]
-    for i, (T, B, H) in enumerate(sizes):
-        spec = run_spec(f"bptt lif adding-{i}", suite="scaling", steps=T, batch=B, hidden=H)
-        network = spec.network.model_copy(update={"label": "recurrent" if H == 64 else f"h{H}"})
-        put(store, spec.model_copy(update={"network": network}), measures=cost(T, B, H), contended=False)
-    return store.frame()
-
-
 def test_exponents_of_exact_powers_are_found_without_error(store):
     found = growth.exponents(sweep(store)).set_index(["measure", "size"])
     for name, size, exponent in (
-        *(("wall_time", "T", 1), ("wall_time", "B", -0.5), ("wall_time", "H", 2)),
-        *(("peak_live_bytes", "T", 0), ("peak_live_bytes", "B", 1), ("peak_live_bytes", "H", 1.5)),
+        *(("wall_time", "T", 1), ("wall_time", "B", -0.5), ("wall_time", "H", 2), ("wall_time", "L", 1)),
+        *(("peak_live_bytes", "T", 0), ("peak_live_bytes", "B", 1)),
+        *(("peak_live_bytes", "H", 1.5), ("peak_live_bytes", "L", 0.5)),
     ):
         row = found.loc[(name, size)]
         assert row["exponent"] == pytest.approx(exponent, abs=1e-9) and row["error"] == pytest.approx(0, abs=1e-6)
         assert row["n"] == 3
-    assert (
-        found.loc[("wall_time", "B"), "sizes"] == "8, 32, 128" and found.loc[("wall_time", "B"), "at"] == "T 50, H 64"
-    )
+    assert list(found.loc[("wall_time", "B"), ["sizes", "at"]]) == ["8, 32, 128", "T 50, H 64, L 1"]
+    assert list(found.loc[("wall_time", "L"), ["sizes", "at"]]) == ["1, 2, 4", "T 50, B 32, H 64"]
+
+
+def test_layers_that_differ_in_size_count_for_no_exponent_in_their_size_or_number(store):
+    for T, hidden in ((50, [64]), (50, [64, 32]), (50, [64, 32, 64]), (100, [64, 32])):
+        spec = run_spec(f"bptt lif adding-{T}", suite="scaling", steps=T)
+        options = {"hidden": hidden}
+        network = spec.network.model_copy(update={"options": options, "label": "-".join(map(str, hidden))})
+        put(store, spec.model_copy(update={"network": network}), measures=costs(T / 1000, None))
+    found = growth.exponents(store.frame())
+    assert found[["size", "sizes", "at"]].values.tolist() == [["T", "50, 100", "B 32"]]
 
 
 def test_the_error_is_that_of_the_slope(store):
     values = {50: 1.0, 100: 2.5, 200: 3.5}
-    found = growth.exponents(sweep(store, lambda T, B, H: {"wall_time": measure(values[T], "second a sequence")}))
+    found = growth.exponents(sweep(store, lambda T, B, H, L: {"wall_time": measure(values[T], "second a sequence")}))
     row = found[found["size"] == "T"].iloc[0]
     (slope, _), covariance = np.polyfit(np.log([50, 100, 200]), np.log([1.0, 2.5, 3.5]), 1, cov="unscaled")
     residuals = np.log([1.0, 2.5, 3.5]) - np.polyval(
@@ -112,21 +108,22 @@ def test_two_sizes_have_an_exponent_and_no_error(store):
     row = growth.exponents(store.frame()).iloc[0]
     assert row["exponent"] == pytest.approx(1) and math.isnan(row["error"])
     (table,) = growth.tables(store.frame())
-    assert [entry.text for entry in table.rows[0]] == ["adding", "lif", "bptt", "wall time", "1.00", "—", "—"]
+    assert [entry.text for entry in table.rows[0]] == ["adding", "lif", "bptt", "wall time", "1.00", "—", "—", "—"]
 
 
 def test_the_table_of_exponents_has_a_row_a_measure_and_says_at_which_sizes(store):
     made = {table.name: table for table in growth.tables(sweep(store))}
     table = made["scaling-laptop-exponents"]
-    assert table.head[-3:] == ["T", "B", "H"]
+    assert table.head[-4:] == ["T", "B", "H", "L"]
     assert [[entry.text for entry in row][3:] for row in table.rows] == [
-        ["wall time", "1.00 ± 0.00", "-0.50 ± 0.00", "2.00 ± 0.00"],
-        ["peak of live tensors", "0.00 ± 0.00", "1.00 ± 0.00", "1.50 ± 0.00"],
+        ["wall time", "1.00 ± 0.00", "-0.50 ± 0.00", "2.00 ± 0.00", "1.00 ± 0.00"],
+        ["peak of live tensors", "0.00 ± 0.00", "1.00 ± 0.00", "1.50 ± 0.00", "0.50 ± 0.00"],
     ]
     assert [note for _, note in table.notes] == [
-        "T 50, 100, 200 at B 32, H 64",
-        "B 8, 32, 128 at T 50, H 64",
-        "H 16, 64, 256 at T 50, B 32",
+        "T 50, 100, 200 at B 32, H 64, L 1",
+        "B 8, 32, 128 at T 50, H 64, L 1",
+        "H 16, 64, 256 at T 50, B 32, L 1",
+        "L 1, 2, 4 at T 50, B 32, H 64",
     ]
 
 

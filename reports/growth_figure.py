@@ -1,0 +1,131 @@
+"""The figure of growth: time and exact memory against T, B, H and L, each with the power of the size that fits it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import isotonic_regression
+
+from throughtime.reports.cells import current, groups, neuron_label, rule_rank, slug
+from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.figures import cells_left_out, used_styles
+from throughtime.reports.growth import CELL, COSTS, SIZES, WAYS, exponents, series, two_decimals
+from throughtime.reports.quantities import quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LABEL = 0.075
+"""Height of an exponent at a line, as a part of the panel's."""
+WHAT = {"wall_time": "of a sequence", **WAYS}
+MEANING = (
+    "Points: measured. Line, and number at its end: the power of the size that fits best, by least squares of the "
+    "logarithms; its error is in the table of exponents."
+)
+HOLLOW = " Hollow: timed on a busy machine."
+
+
+def growth_figures(store_frame: pd.DataFrame, suite: str, scale: str) -> dict[str, Drawn]:
+    """Wall time and exact peak memory against each size that a suite varies: a figure a neuron.
+
+    A row a cost, a column a size, a colour a rule; both axes are logarithmic. The line is the fitted power.
+
+    Args:
+        store_frame: what `Store.frame` returns, of the whole store, so that colours are the same everywhere.
+        suite: one suite.
+        scale: one of its scales.
+
+    Returns:
+        The figures by what tells them apart: the neuron, and dataset and network where there are several. Of a suite
+        that has no exponents (`exponents`) there are none.
+    """
+    everything = current(store_frame)
+    runs = everything[(everything["suite"] == suite) & (everything["scale"] == scale)].reset_index(drop=True)
+    fitted = exponents(runs)
+    if fitted.empty:
+        return {}
+    points = _points(runs, fitted)
+    styles = rule_styles(everything["rule"])
+    parts = ["dataset", "network", "neuron"]
+    telling = [part for part in parts if part == "neuron" or points[part].nunique() > 1]
+    return {slug("-".join(here[telling].iloc[0])): _draw(here, runs, styles) for _, here in groups(points, parts)}
+
+
+def _points(runs: pd.DataFrame, fitted: pd.DataFrame) -> pd.DataFrame:
+    """One row a series, cost and size: `number`, how large the size is; `value`, a mean; and the series' exponent."""
+    names = ["suite", "scale", *CELL, "series", "size", "measure"]
+    found = []
+    for size in dict.fromkeys(fitted["size"]):
+        data = series(runs, size, COSTS)
+        data = data.assign(network=data["kind"], size=size, number=data[size], contended=data["contended"].eq(True))
+        long = data.melt([*names[:-1], "number", "contended"], list(COSTS), "measure", "value")
+        of_size = long[long["value"] > 0].groupby([*names, "number"], sort=False, as_index=False)
+        found.append(of_size.agg({"value": "mean", "contended": "any"}))
+    points = pd.concat(found, ignore_index=True)
+    points["contended"] &= points["measure"] == "wall_time"  # bytes are the same on a busy machine
+    return points.merge(fitted[[*names, "exponent", "error", "at"]], on=names)
+
+
+@styled
+def _draw(points: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style]) -> Drawn:
+    sizes = [size for size in SIZES if size in set(points["size"])]
+    costs = [cost for cost in COSTS if cost in set(points["measure"])]
+    figure, panels = grid(len(costs) * len(sizes), columns=len(sizes), sharex="col", sharey="row")
+    of_panel = {(cost, size): panels[i] for i, (cost, size) in enumerate((c, s) for c in costs for s in sizes)}
+    for (cost, size), panel in of_panel.items():
+        here = points[(points["measure"] == cost) & (points["size"] == size)]
+        _draw_powers(panel, here, quantity(cost).factor, styles)
+        numbers = sorted(set(points.loc[points["size"] == size, "number"]))
+        panel.set_xscale("log")
+        panel.set_xticks(numbers, [f"{number:.0f}" for number in numbers])
+        panel.minorticks_off()
+        if cost == costs[-1]:
+            panel.set_xlabel(f"{size}, {SIZES[size]}")
+        if size == sizes[0]:
+            panel.set_ylabel(quantity(cost).label)
+            scale_axis(panel.yaxis, points.loc[points["measure"] == cost, "value"] * quantity(cost).factor, ratio=0)
+    for (cost, size), panel in of_panel.items():  # where a number stands depends on the limits, which a row shares
+        here = points[(points["measure"] == cost) & (points["size"] == size)]
+        _put_exponents(panel, here, quantity(cost).factor, styles)
+    first = points.iloc[0]
+    name = neuron_label(first["neuron"], first["network"])
+    neurons = runs[runs["neuron"] == first["neuron"]]
+    measured = neurons[neurons.reindex(columns=[*COSTS]).notna().any(axis=1)]
+    where = [f"{size} at {' or '.join(dict.fromkeys(points.loc[points['size'] == size, 'at']))}" for size in sizes]
+    notes = [
+        f"Suite {first['suite']}, scale {first['scale']}, dataset {first['dataset']}, one run a point.",
+        MEANING + (HOLLOW if points["contended"].any() else ""),
+        f"One size alone varies: {'; '.join(where)}.",
+        *[f"{quantity(cost).title.capitalize()}: {WHAT[cost]}, {quantity(cost).protocol}." for cost in costs],
+        *cells_left_out(neurons, measured),
+    ]
+    title = f"Growth of {' and '.join(quantity(cost).title for cost in costs)}: {name}"
+    finish(figure, title, notes, used_styles(styles, points["rule"]))
+    return Drawn(figure, points.drop(columns="series"), title, notes)
+
+
+def _draw_powers(panel: Axes, here: pd.DataFrame, factor: float, styles: dict[str, Style]) -> None:
+    if here.empty:
+        panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
+    for (rule, _), line in sorted(groups(here, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
+        x, y, (colour, dash, *_) = line["number"], line["value"] * factor, styles[rule]
+        ends = np.array([x.min(), x.max()])
+        # The line of least squares goes through the mean of the logarithms.
+        fit = np.exp(np.log(y).mean() + line["exponent"].iloc[0] * (np.log(ends) - np.log(x).mean()))
+        panel.plot(ends, fit, color=colour, linestyle=dash, linewidth=1.3)
+        faces = ["white" if busy else colour for busy in line["contended"]]
+        panel.scatter(x, y, s=16, c=faces, edgecolors=[colour], linewidths=1, zorder=3)
+
+
+def _put_exponents(panel: Axes, here: pd.DataFrame, factor: float, styles: dict[str, Style]) -> None:
+    """Each beside the last point of its series, moved as little as lets none lie on another."""
+    last = here[here["number"] == here.groupby("series")["number"].transform("max")].sort_values("value")
+    low, high = np.log(panel.get_ylim())
+    steps = LABEL * np.arange(len(last))
+    heights = (np.log(last["value"] * factor) - low) / (high - low) - steps
+    places = isotonic_regression(heights).x + steps if len(last) else []
+    for place, (_, row) in zip(places, last.iterrows(), strict=True):
+        text, colour = two_decimals(row["exponent"]), styles[row["rule"]].colour
+        panel.text(1.02, place, text, color=colour, fontsize=8, va="center", transform=panel.transAxes)
