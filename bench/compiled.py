@@ -47,7 +47,9 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(loop)
     def call(*arguments: Any) -> Any:
-        arrays = [a.detach().numpy() if isinstance(a, Tensor) else a for a in arguments]
+        arrays = [
+            a if not isinstance(a, Tensor) else a.detach().numpy() if a.requires_grad else a.numpy() for a in arguments
+        ]
         dtype = next(a.dtype for a in arrays if hasattr(a, "dtype"))
         return jitted()(*(dtype.type(a) if isinstance(a, float) else a for a in arrays))
 

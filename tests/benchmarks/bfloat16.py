@@ -1,8 +1,8 @@
 """What products in bfloat16 cost and save. Run by name: python tests/benchmarks/bfloat16.py
 
-For each neuron and size, over ten draws of weights, inputs and targets (batch 64, loss at the last step, input U(0, 2)):
+For each neuron and size, over ten draws of weights, input U(0, 2) and targets (batch 64, loss at the last step):
 
-    gradient      ‖g − g'‖ / ‖g‖ of BPTT's whole gradient, g in float32 and g' with bfloat16 products: median and largest
+    gradient      ‖g − g'‖ / ‖g‖ of BPTT's whole gradient, g in float32, g' with bfloat16: median and largest
     cosine        between the two: median and smallest
     spikes        share of all neurons and steps whose spike is another: median
     time          of forward and backward, bfloat16 over float32: ratio of the medians of 20 each, taken in turn
