@@ -78,11 +78,11 @@ class Backward:
 
     def __init__(self, make: Callable[[int, int], Tensor], like: Tensor) -> None:
         self.make, self.at_once = make, max(1, 2**16 // like[0].numel())
-        self.begin = len(like)
+        self.begin, self.made = len(like), ()
 
     def __getitem__(self, t: int) -> Tensor:
         if t < self.begin:
-            self.begin = max(0, t + 1 - self.at_once)
+            self.begin, self.made = max(0, t + 1 - self.at_once), ()  # the old ones give their memory to the new
             self.made = self.make(self.begin, t + 1).unbind(0)
         return self.made[t - self.begin]
 
