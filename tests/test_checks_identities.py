@@ -14,7 +14,7 @@ from tests.test_checks import Twin, assert_found_out, few_neurons, title
 from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.diagonal_rtrl import DiagonalRTRL
-from throughtime.algorithms.dynamic_regulariser import CodeForm, PaperForm
+from throughtime.algorithms.dynamic_regulariser import CodeForm, PaperForm, add_gradient_of_code_form
 from throughtime.algorithms.eligibility import EligibilityRule
 from throughtime.algorithms.eprop import EProp
 from throughtime.algorithms.fptt import FPTT
@@ -322,6 +322,22 @@ class LambdaTurned(CodeForm):
         return [g + 2 * λ for g, λ in zip(super().gradient(), self.lam, strict=True)]
 
 
+def compiled_without_alpha(g, W, mean, λ, α, ϱ):
+    """The compiled pass of `WithoutAlpha`."""
+    return add_gradient_of_code_form(g, W, mean, λ, 1.0, ϱ)
+
+
+def compiled_with_lambda_turned(g, W, mean, λ, α, ϱ):
+    """That of `LambdaTurned`."""
+    return add_gradient_of_code_form(g, W, mean, -λ, α, ϱ)
+
+
+def compiled_with_new_mean(W, mean, λ, α, β):
+    """That of `LambdaWithNewMean`."""
+    mean.lerp_(W, β).sub_(λ, alpha=β / α)
+    λ.sub_(W - mean, alpha=α)
+
+
 class RhoIsLost(CodeForm):
     def __init__(self, W, alpha, beta, rho):
         super().__init__(W, alpha, beta, 0.0)
@@ -474,21 +490,29 @@ MEAN, FILTER = "code form, β = 1/2: W̄ = W − λ/(2α)", "code form, β = 1/2
 CODE, PAPER = "code form = autograd of its loss", "paper form = autograd of its loss"
 TABLE, WEIGHED = "auxiliary table = the authors' scan", "auxiliary loss = autograd of its weighing"
 TABLE_PATH = "throughtime.checks.of_fptt.AuxiliaryLoss"
+GRADIENT_PATH, ADVANCE_PATH = (
+    f"{ALGORITHMS}.dynamic_regulariser.{loop}" for loop in ("add_gradient_of_code_form", "advance_code_form")
+)
 OF_FPTT = [
     fptt_twin(NONE, WeightsFromZero),
     fptt_twin(FIRST, fptt(MeanStartsAtZero)),
     fptt_twin(FIRST, fptt(paper=PaperMeanStartsAtZero)),
     fptt_twin(SMALL, fptt(WithoutAlpha)),
+    fptt_twin(SMALL, FPTT, (GRADIENT_PATH, compiled_without_alpha)),
     fptt_twin(MEAN, fptt(MeanWithOldLambda)),
     fptt_twin(MEAN, fptt(LambdaWithNewMean)),
+    fptt_twin(MEAN, FPTT, (ADVANCE_PATH, compiled_with_new_mean)),
     fptt_twin(FILTER, fptt(MeanWithOldLambda)),
     fptt_twin(FILTER, fptt(LambdaWithNewMean)),
+    fptt_twin(FILTER, FPTT, (ADVANCE_PATH, compiled_with_new_mean)),
     fptt_twin(CODE, WeighsBySteps),
     fptt_twin(CODE, fptt(Turned)),
     fptt_twin(CODE, fptt(LambdaTurned)),
+    fptt_twin(CODE, FPTT, (GRADIENT_PATH, compiled_with_lambda_turned)),
     fptt_twin(CODE, fptt(RhoIsLost)),
     fptt_twin(CODE, fptt(BetaIsTurned)),
     fptt_twin(CODE, fptt(MeanWithOldLambda)),
+    fptt_twin(CODE, FPTT, (ADVANCE_PATH, compiled_with_new_mean)),
     fptt_twin(PAPER, fptt(paper=WholeGradient)),
     fptt_twin(PAPER, fptt(paper=MeanWithoutGradient)),
     fptt_twin(PAPER, GradientAtOldWeights),
