@@ -25,6 +25,7 @@ FOLLOWED = (
     "throughtime.datasets",
     "throughtime.training",
     "throughtime.trainer",
+    "throughtime.adamax",
     "throughtime.checkpoint",
     "throughtime.rule_state",
     "throughtime.passes",
