@@ -82,6 +82,11 @@ def test_the_same_numbers_again_and_in_another_process():
     assert other.stdout.strip() == str(first)
 
 
+def step_of_lif(batch: int, hidden: int) -> float:
+    """Bytes, worked out in the test below."""
+    return 3.25 * FLOAT * batch * hidden + FLOAT * batch * 1
+
+
 @pytest.mark.parametrize(("readout", "tau"), [("membrane", 0), ("spikes", 0.0), ("spikes", 20.0)])
 def test_memory_of_bptt_grows_by_what_a_step_of_lif_leaves(readout, tau):
     """By hand, of tensors [batch, size] (a unit), [batch, 1] and smaller ones, per step, when most is alive.
@@ -98,11 +103,17 @@ def test_memory_of_bptt_grows_by_what_a_step_of_lif_leaves(readout, tau):
     Factors of the surrogate are made for 2**16 numbers at once, here 64 steps: what they take does not grow.
     """
     hidden = 64
-    by_hand = 3.25 * FLOAT * BATCH * hidden + FLOAT * BATCH * 1
+    by_hand = step_of_lif(BATCH, hidden)
     excluded, streamed = slopes([80, 100, 140], lambda steps: counted(spec("bptt", steps, hidden, readout, tau)))
     assert excluded == [by_hand] * 2
     # A window is the whole sequence: streaming spares nothing.
     assert streamed == [by_hand + FLOAT * BATCH * INPUTS] * 2
+
+
+def test_the_slope_that_the_documentation_names():
+    """That of the suite `memory`."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert f"{step_of_lif(32, 64):,.0f} bytes (LIF)".replace(",", " ") in text
 
 
 @pytest.mark.parametrize(
