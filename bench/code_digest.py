@@ -26,6 +26,7 @@ FOLLOWED = (
     "throughtime.training",
     "throughtime.trainer",
     "throughtime.adamax",
+    "throughtime.compiled",
     "throughtime.checkpoint",
     "throughtime.rule_state",
     "throughtime.passes",
