@@ -137,9 +137,10 @@ class _LayerWindow(torch.autograd.Function):
         after = made.state(*δafter)
         of_W, of_R = products_of(made.layer.inward), products_of(made.layer.recurrent)
 
-        δI = torch.empty_like(kernel.I)
-        δz_read = (δI.new_zeros(()).expand_as(δI) if δZ is None else δZ).unbind(0)  # by all but this layer
+        δI = torch.zeros_like(kernel.I) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
         δv = [None] * len(δI) if δV is None else list(δV.unbind(0))
+        if after.z is not None:
+            δI[-1] += after.z
         if after.v is not None:
             δv[-1] = after.v if δv[-1] is None else δv[-1] + after.v
         _, need_x, _, need_W, need_c, need_R, need_c_R, *need_more = ctx.needs_input_grad
@@ -153,11 +154,7 @@ class _LayerWindow(torch.autograd.Function):
         later, R_once = None, of_R.operand(R)
         for t, δz in reversed([*enumerate(δI.unbind(0))]):
             if later is not None:
-                of_R.addmm(δz_read[t], later, R_once, out=δz)  # what reads z_t in the next step
-            else:
-                δz.copy_(δz_read[t])
-                if after.z is not None:
-                    δz.add_(after.z)
+                of_R.addmm(δz, later, R_once, out=δz)  # what reads z_t in the next step
             kernel.back(t, δz, δv[t])
             later = δz
             if norms is not None:
