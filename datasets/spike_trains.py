@@ -22,5 +22,6 @@ def poisson(rate: Tensor, group: int, generator: torch.Generator, dt: float = 1.
     spikes = torch.zeros(len(p), group)
     # Numbers are drawn for the groups that send anything alone: most are silent most of the time.
     active = p.nonzero().squeeze(1)
-    spikes[active] = (torch.rand(len(active), group, generator=generator) < p[active].unsqueeze(1)).float()
+    drawn = torch.rand(len(active), group, generator=generator)
+    spikes.index_copy_(0, active, torch.lt(drawn, p[active].unsqueeze(1), out=drawn))
     return spikes.view(*rate.shape[:-1], -1)

@@ -2,8 +2,8 @@
 
     python tests/benchmarks/loading.py [--source DIR] [--batch N] [NAME ...]         a name with options: nmnist:pool=2
 
-For each dataset that is here, batches are loaded and learnt in turn as training
-does it (in random order, time-major, float32), nothing kept of one when the next is loaded:
+For each dataset that is here, batches are loaded and learnt in turn as training does it (in random order, time-major,
+float32, the process set as a run's), nothing kept of one when the next is loaded:
 
     first      the very first of a process, the prepared file dropped from the page cache before
     loading    median and least of ROUNDS whole batches
@@ -37,6 +37,7 @@ from throughtime.datasets.base import Batch, Dataset
 from throughtime.errors import UsageError
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
+from throughtime.process_memory import keep_freed
 from throughtime.registry import DATASETS
 
 NEURONS, STEPS, ROUNDS = 128, 100, 20
@@ -52,6 +53,7 @@ def main() -> None:
     fetch.add_source(*arguments.source)
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
+    keep_freed()
     print("dataset                  T   inputs  first ms  loading ms   least  floor ms  learning ms  share %")
     for text in arguments.names or DATASETS.names():
         name, *options = text.split(":")
