@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 LINE = 64
 """Bytes that a processor fetches at once."""
@@ -32,7 +33,7 @@ def flatten(parameters: Sequence[nn.Parameter]) -> None:
             blocks[p.dtype, p.device].append(p)
     for block in blocks.values():
         block.sort(key=lambda p: p.nbytes % LINE != 0)  # whole lines first, so that large matrices begin with one
-        for p, part in zip(block, _parts(_laid_out(block), block), strict=True):
+        for p, part in zip(block, _unflatten_dense_tensors(_flatten_dense_tensors(block), block), strict=True):
             p.data = part
 
 
@@ -66,24 +67,17 @@ class Flat:
                     gradients[n] = p.grad = torch.zeros_like(p)
             flat = gradients[0] if len(run) == 1 else _joined(gradients)
             if flat is None:
-                flat = _laid_out(gradients)
-                for p, part in zip(of_run, _parts(flat, of_run), strict=True):
+                flat = _flatten_dense_tensors(gradients)
+                for p, part in zip(of_run, _unflatten_dense_tensors(flat, of_run), strict=True):
                     p.grad = part
             found.append(flat)
         return found
 
     def laid_out(self, values: Sequence[Tensor]) -> list[Tensor]:
         """One tensor for each of `weights`, made of one for each parameter."""
-        return [values[run[0]] if len(run) == 1 else _laid_out([values[n] for n in run]) for run in self._runs]
-
-
-def _laid_out(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.flatten() for tensor in tensors])
-
-
-def _parts(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Views of a flat tensor in the shapes of those that were laid out in it."""
-    return [part.view_as(t) for part, t in zip(flat.split([t.numel() for t in like]), like, strict=True)]
+        return [
+            values[run[0]] if len(run) == 1 else _flatten_dense_tensors([values[n] for n in run]) for run in self._runs
+        ]
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor | None:

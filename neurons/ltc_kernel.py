@@ -87,10 +87,13 @@ class Gate:
     def gradients(self, name: str, I: Tensor, s_first: Tensor, s: Tensor) -> dict[str, Tensor]:
         """By W, b and κ, by their names in the neuron; from all currents, s before the window and s of all steps."""
         products, δG = self.products, self.δG.flatten(0, 1)
-        by_W = torch.zeros_like(self.W, dtype=δG.dtype)
+        by_W = torch.empty_like(self.W, dtype=δG.dtype)
         by_I, by_s = by_W[:, : I.shape[2]], by_W[:, -I.shape[2] :]  # the same where their sum was read
-        products.addmm(by_I, δG.t(), I.flatten(0, 1), out=by_I)
-        products.addmm(by_s, self.δg[0].t(), s_first, out=by_s)
+        products.matmul(δG.t(), I.flatten(0, 1), out=by_I)
+        if self.summed:
+            products.addmm(by_s, self.δg[0].t(), s_first, out=by_s)
+        else:
+            products.matmul(self.δg[0].t(), s_first, out=by_s)
         if len(s) > 1:
             products.addmm(by_s, self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1), out=by_s)
         del self.δG, self.δg

@@ -28,8 +28,8 @@ class Products(NamedTuple):
     """What a product reads of a tensor; of weights taken once a window, for each step would do it again."""
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     """x, W, c  ->  W x + c, in the dtype of x."""
-    matmul: Callable[[Tensor, Tensor], Tensor]
-    """a, b  ->  a b, in the dtype of a."""
+    matmul: Callable[..., Tensor]
+    """a, b, out=None  ->  a b, in the dtype of a."""
     addmm: Callable[..., Tensor]
     """c, a, b, out=None  ->  c + a b, in the dtype of c."""
 
@@ -43,8 +43,9 @@ def _linear(x: Tensor, W: Tensor, c: Tensor | None) -> Tensor:
     return y if c is None else y + c
 
 
-def _matmul(a: Tensor, b: Tensor) -> Tensor:
-    return torch.matmul(_rounded(a), _rounded(b)).to(a.dtype)
+def _matmul(a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:
+    product = torch.matmul(_rounded(a), _rounded(b))
+    return product.to(a.dtype) if out is None else out.copy_(product)
 
 
 def _addmm(c: Tensor, a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Tensor:

@@ -206,8 +206,8 @@ def test_a_flat_network_learns_what_any_other_does(name, monkeypatch):
 def test_a_part_in_the_wrong_place_is_noticed(monkeypatch):
     """The broken twin: gradients are laid out in another order than the weights."""
     plain, _ = trained("fptt, adding", False, monkeypatch)
-    laid_out = module._laid_out
-    monkeypatch.setattr(module, "_laid_out", lambda tensors: laid_out(tensors).flip(0))
+    laid_out = module._flatten_dense_tensors
+    monkeypatch.setattr(module, "_flatten_dense_tensors", lambda tensors: laid_out(tensors).flip(0))
     flat, _ = trained("fptt, adding", True, monkeypatch)
     assert not all(torch.allclose(a, b) for a, b in zip(flat, plain, strict=True))
 
