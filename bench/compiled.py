@@ -7,7 +7,9 @@ A loop is written as a plain function of arrays and numbers, beside the tensor o
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -34,7 +36,8 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     """The loop as a function of tensors, without a graph, and numbers, which are taken in the tensors' precision.
 
     It is compiled when it is first called on a machine, and kept on disk; the compiler is loaded then, too, for it
-    takes half a second. Trap: a whole number in a loop makes float64 of the float32 that it meets.
+    takes half a second. A loop may call others by their global names. Trap: a whole number in a loop makes float64 of
+    the float32 that it meets.
     """
 
     @functools.cache
@@ -43,7 +46,7 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
 
         # NumPy's rule for a division by zero, no error: to check for it would keep the loop from vector instructions.
         fast = {"reassoc", "contract", "arcp"}
-        return numba.njit(loop, cache=True, nogil=True, fastmath=fast, error_model="numpy")
+        return numba.njit(_with_what_it_calls(loop), cache=True, nogil=True, fastmath=fast, error_model="numpy")
 
     @functools.wraps(loop)
     def call(*arguments: Any) -> Any:
@@ -53,4 +56,21 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
         dtype = next(a.dtype for a in arrays if hasattr(a, "dtype"))
         return jitted()(*(dtype.type(a) if isinstance(a, float) else a for a in arrays))
 
+    call.jitted = jitted
     return call
+
+
+def _with_what_it_calls(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """The loop, with the compiled loops that it calls in place of their wrappers. What is kept on disk is known by the
+    code of them all: the compiler itself looks at that of the loop alone."""
+    called = {name: other for name in loop.__code__.co_names if hasattr(other := loop.__globals__.get(name), "jitted")}
+    if not called:
+        return loop
+    codes = repr(
+        [(other.__wrapped__.__code__.co_code, other.__wrapped__.__code__.co_consts) for other in called.values()]
+    )
+    names = {**loop.__globals__, **{name: other.jitted() for name, other in called.items()}}
+    whole = FunctionType(loop.__code__, names, loop.__name__)
+    whole.__module__ = loop.__module__
+    whole.__qualname__ = f"{loop.__qualname__}-{hashlib.sha256(codes.encode()).hexdigest()[:16]}"
+    return whole

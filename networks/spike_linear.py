@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from throughtime.networks.spike_product import SpikeProduct, add_weight_gradient
 from throughtime.neurons.precision import Products, products_of
+from throughtime.neurons.spike_product import SpikeProduct, add_weight_gradient
 
 
 def spike_linear(linear: nn.Linear, z: Tensor, bytes_of_z: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ from torch.autograd.function import once_differentiable
 
 from throughtime.networks.norm_window import NormWindow
 from throughtime.networks.spike_linear import as_bytes
-from throughtime.networks.spike_product import SpikeProduct, add_weight_gradient
 from throughtime.neurons.kernel import Kernel, kernel_of
 from throughtime.neurons.precision import products_of
+from throughtime.neurons.spike_product import SpikeProduct, add_weight_gradient
 from throughtime.neurons.surrogate import is_smoothed
 
 if TYPE_CHECKING:
@@ -101,15 +101,20 @@ class _LayerWindow(torch.autograd.Function):
         norms = (NormWindow(layer.inward_norm, made.t), NormWindow(layer.recurrent_norm, made.t)) if normed else None
         kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
         kernel.begin(before)
-        z, product = before.z, SpikeProduct(R, products_of(layer.recurrent))
-        for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
+        t, z, product = 0, before.z, SpikeProduct(R, products_of(layer.recurrent))
+        D_steps, I_steps, Z_steps = D.unbind(0), I.unbind(0), Z.unbind(0)
+        while t < len(Z):
+            if norms is None and product.rows is not None and (next := kernel.run(t, z, Z, product.rows)) > t:
+                t, z = next, Z_steps[next - 1]
+                continue
+            I_t, D_t = I_steps[t], D_steps[t]
             if norms is None:
                 product.add(I_t, z)
             else:
                 P_t = torch.zeros_like(D_t) if c_R is None else c_R.expand_as(D_t).contiguous()
                 torch.add(norms[0].step(D_t), norms[1].step(product.add(P_t, z)), out=I_t)
-            kernel.step(t, I_t, z, z_t)
-            z = z_t
+            kernel.step(t, I_t, z, Z_steps[t])
+            t, z = t + 1, Z_steps[t]
         # Not the kernel's own tensor: a result that its graph refers to would never be freed.
         v = kernel.membranes().detach() if made.reads_v else None
         after = kernel.end(z)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
+from throughtime.compiled import compiled, runs_compiled
 from throughtime.neurons.base import Inflow, Neuron, Partials
 from throughtime.neurons.kernel import Kernel, number_or_tensor, surrogate_factors
+from throughtime.neurons.spike_product import FEW, add_rows
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -49,6 +51,15 @@ class ALIFKernel(Kernel):
         torch.lerp(z_before, self.a, ρ, out=self.a)
         torch.gt(torch.sub(self.v, self.a, alpha=β, out=I), ϑ, out=z)
 
+    def run(self, t: int, z_before: Tensor, Z: Tensor, rows: Tensor) -> int:
+        neuron, V = self.neuron, self.v[None] if self.V is None else self.V
+        α, v = neuron.alpha.expand(neuron.size).contiguous(), self.v.clone()
+        if runs_compiled(self.I, Z, V, rows, v, self.a, z_before, α):
+            constants = (α, neuron.rho, neuron.threshold, neuron.beta)
+            t = alif_steps(self.I, Z, V, rows, v, self.a, z_before, *constants, FEW, t)
+            self.v = v
+        return t
+
     def end(self, z: Tensor) -> ALIFState:
         return ALIFState(self.v.clone(), self.a.clone(), z.clone())
 
@@ -75,6 +86,26 @@ class ALIFKernel(Kernel):
     def state_gradient(self) -> ALIFState:
         ρ = self.neuron.rho
         return ALIFState(self.δv * self.α, self.δa * ρ, self.δa * (1 - ρ))
+
+
+@compiled
+def alif_steps(
+    I: Any, Z: Any, V: Any, rows: Any, v: Any, a: Any, z: Any, α: Any, ρ: float, ϑ: float, β: float, few: float, t: int
+) -> int:
+    """The equations of `ALIFKernel` from step t on; v, a and z those before it, the first two in place. V is all steps
+    or one."""
+    while t < len(I) and add_rows(I[t], z, rows, few):
+        y_t, z_t, V_t = I[t], Z[t], V[min(t, len(V) - 1)]
+        for b in range(len(y_t)):
+            for j in range(len(α)):
+                v_t = y_t[b, j] + α[j] * (v[b, j] - y_t[b, j]) - ϑ * z[b, j]
+                a_t = z[b, j] + ρ * (a[b, j] - z[b, j])
+                y = v_t - β * a_t
+                v[b, j], a[b, j], V_t[b, j], y_t[b, j] = v_t, a_t, v_t, y
+                z_t[b, j] = y > ϑ
+        z = z_t
+        t += 1
+    return t
 
 
 @neuron("alif")

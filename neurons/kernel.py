@@ -41,6 +41,15 @@ class Kernel(ABC):
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
         """From I_t and z_{t−1} write z_t into `z`; I is slot t."""
 
+    def run(self, t: int, z_before: Tensor, Z: Tensor, rows: Tensor) -> int:
+        """Where the neuron has a compiled loop for it: take steps from t on, each from I_t and what the spikes z_{t−1}
+        add to it, rows of `rows`, as long as they are few. All z are written into `Z`.
+
+        Returns:
+            The step that is next; t where nothing was done.
+        """
+        return t
+
     @abstractmethod
     def end(self, z: Tensor) -> Any:
         """The state after the last step, whose spikes are z, in memory of its own."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
+from throughtime.compiled import compiled, runs_compiled
 from throughtime.neurons.base import Inflow, Neuron, Partials
 from throughtime.neurons.kernel import Kernel, add_product, number_or_tensor, surrogate_factors
+from throughtime.neurons.spike_product import FEW, add_rows
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -40,6 +42,13 @@ class LIFKernel(Kernel):
         self.v = torch.lerp(I, self.v, self.α, out=I).sub_(z_before, alpha=ϑ)
         torch.gt(self.v, ϑ, out=z)
 
+    def run(self, t: int, z_before: Tensor, Z: Tensor, rows: Tensor) -> int:
+        α = self.neuron.alpha.expand(self.neuron.size).contiguous()
+        if runs_compiled(self.I, Z, rows, self.v, z_before, α):
+            t = lif_steps(self.I, Z, rows, self.v, z_before, α, self.neuron.threshold, FEW, t)
+            self.v = self.v if t == 0 else self.I[t - 1]
+        return t
+
     def end(self, z: Tensor) -> LIFState:
         return LIFState(self.v.clone(), z.clone())
 
@@ -61,6 +70,21 @@ class LIFKernel(Kernel):
 
     def state_gradient(self) -> LIFState:
         return LIFState(self.δI * (self.α / (1 - self.α)), torch.zeros_like(self.δI))
+
+
+@compiled
+def lif_steps(I: Any, Z: Any, rows: Any, v: Any, z: Any, α: Any, ϑ: float, few: float, t: int) -> int:
+    """The equations of `LIFKernel` from step t on, v and z those before it."""
+    while t < len(I) and add_rows(I[t], z, rows, few):
+        v_t, z_t = I[t], Z[t]
+        for b in range(len(v_t)):
+            for j in range(len(α)):
+                x = v_t[b, j] + α[j] * (v[b, j] - v_t[b, j]) - ϑ * z[b, j]
+                v_t[b, j] = x
+                z_t[b, j] = x > ϑ
+        v, z = v_t, z_t
+        t += 1
+    return t
 
 
 @neuron("lif")

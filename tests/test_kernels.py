@@ -10,12 +10,12 @@ import torch
 
 from tests.kernel_twins import assert_same, before, differing, inputs, network, plain_steps, shown
 from throughtime.networks.norm_window import NormWindow
-from throughtime.networks.spike_product import add_weight_gradient
 from throughtime.neurons.alif import ALIF, ALIFKernel
 from throughtime.neurons.asrnn import ASRNN, ASRNNKernel
 from throughtime.neurons.lif import LIF, LIFKernel
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.ltc_kernel import Gate, LTCKernel
+from throughtime.neurons.spike_product import add_weight_gradient
 from throughtime.neurons.surrogate import SURROGATES
 
 NEURONS = ("lif", "alif", "asrnn", "ltc")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 
 import pytest
 import torch
 
 from throughtime.live_bytes import LiveBytes
-from throughtime.networks import spike_product
 from throughtime.networks.recurrent import Recurrent
-from throughtime.networks.spike_product import FEW, NARROW, SpikeProduct, add_weight_gradient
+from throughtime.neurons import alif, lif, spike_product
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.precision import BFLOAT16, FLOAT32
+from throughtime.neurons.spike_product import FEW, NARROW, SpikeProduct, add_weight_gradient
 
 F64 = torch.float64
 
@@ -90,8 +91,7 @@ def test_narrow_rows_and_rounded_operands_are_dense(calls, outputs, products):
     assert not calls
 
 
-@pytest.mark.parametrize(("neuron", "readout"), [*itertools.product((LIF, ALIF), ("spikes", "membrane"))])
-def test_windows_of_wide_layers_are_their_steps(calls, neuron, readout):
+def assert_windows_are_their_steps(neuron, readout):
     torch.manual_seed(3)
     net = Recurrent(3, NARROW, neuron, hidden=[NARROW + 8, NARROW], readout=readout).double()
     x = 4 * torch.randn(30, 6, 3, dtype=F64)
@@ -101,12 +101,50 @@ def test_windows_of_wide_layers_are_their_steps(calls, neuron, readout):
         step, state = net(x_t, state)
         outputs.append(step.output)
     torch.testing.assert_close(window.outputs, torch.stack(outputs), rtol=0, atol=1e-12)
+    for a, b in zip(window.state.layers, state.layers, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
     parameters = list(net.parameters())
     fast = torch.autograd.grad(window.outputs.square().sum(), parameters)
     plain = torch.autograd.grad(torch.stack(outputs).square().sum(), parameters)
     for a, b in zip(fast, plain, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
-    assert calls.count("add_rows: taken") > 40 and "add_outer: taken" in calls
+
+
+RUNS = {LIF: (lif, "lif_steps"), ALIF: (alif, "alif_steps")}
+
+
+@pytest.mark.parametrize(("neuron", "readout"), [*itertools.product(RUNS, ("spikes", "membrane"))])
+def test_windows_of_wide_layers_are_their_steps(calls, monkeypatch, neuron, readout):
+    (module, name), taken = RUNS[neuron], []
+    loop = getattr(module, name)
+
+    def watched(*arguments):
+        taken.append(loop(*arguments) - arguments[-1])
+        return taken[-1] + arguments[-1]
+
+    monkeypatch.setattr(module, name, watched)
+    assert_windows_are_their_steps(neuron, readout)
+    assert sum(taken) > 40 and 0 in taken and "add_outer: taken" in calls, "some steps had few spikes, some many"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [("rows", lambda rows: rows.flip(0)), ("z", lambda z: z.flip(0)), ("θ", lambda θ: 1.01 * θ), ("α", torch.sqrt)],
+)
+@pytest.mark.parametrize("neuron", RUNS)
+def test_a_run_of_something_else_is_found(monkeypatch, neuron, name, fault):
+    """The comparison above, on broken twins. Python takes ϑ in a name for θ."""
+    module, loop_name = RUNS[neuron]
+    loop = getattr(module, loop_name)
+
+    def faulty(*given):
+        named = inspect.signature(loop).bind(*given)
+        named.arguments[name] = fault(named.arguments[name])
+        return loop(*named.args)
+
+    monkeypatch.setattr(module, loop_name, faulty)
+    with pytest.raises(AssertionError):
+        assert_windows_are_their_steps(neuron, "spikes")
 
 
 def test_an_index_that_is_one_off_is_found(monkeypatch):
