@@ -104,9 +104,11 @@ class _LayerWindow(torch.autograd.Function):
         t, z, product = 0, before.z, SpikeProduct(R, products_of(layer.recurrent))
         D_steps, I_steps, Z_steps = D.unbind(0), I.unbind(0), Z.unbind(0)
         while t < len(Z):
-            if norms is None and product.rows is not None and (next := kernel.run(t, z, Z, product.rows)) > t:
-                t, z = next, Z_steps[next - 1]
-                continue
+            if norms is None and product.rows is not None and not product.pause:
+                t_next = kernel.run(t, z, Z, product.rows)
+                if t_next > t:
+                    t, z = t_next, Z_steps[t_next - 1]
+                    continue
             I_t, D_t = I_steps[t], D_steps[t]
             if norms is None:
                 product.add(I_t, z)

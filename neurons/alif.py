@@ -12,7 +12,7 @@ from torch import Tensor
 from throughtime.compiled import compiled, runs_compiled
 from throughtime.neurons.base import Inflow, Neuron, Partials
 from throughtime.neurons.kernel import Kernel, number_or_tensor, surrogate_factors
-from throughtime.neurons.spike_product import FEW, add_rows
+from throughtime.neurons.spike_product import FEW_IN_A_RUN, add_rows
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -56,7 +56,7 @@ class ALIFKernel(Kernel):
         α, v = neuron.alpha.expand(neuron.size).contiguous(), self.v.clone()
         if runs_compiled(self.I, Z, V, rows, v, self.a, z_before, α):
             constants = (α, neuron.rho, neuron.threshold, neuron.beta)
-            t = alif_steps(self.I, Z, V, rows, v, self.a, z_before, *constants, FEW, t)
+            t = alif_steps(self.I, Z, V, rows, v, self.a, z_before, *constants, FEW_IN_A_RUN, t)
             self.v = v
         return t
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from throughtime.compiled import compiled, runs_compiled
 from throughtime.neurons.base import Inflow, Neuron, Partials
 from throughtime.neurons.kernel import Kernel, add_product, number_or_tensor, surrogate_factors
-from throughtime.neurons.spike_product import FEW, add_rows
+from throughtime.neurons.spike_product import FEW_IN_A_RUN, add_rows
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -45,7 +45,7 @@ class LIFKernel(Kernel):
     def run(self, t: int, z_before: Tensor, Z: Tensor, rows: Tensor) -> int:
         α = self.neuron.alpha.expand(self.neuron.size).contiguous()
         if runs_compiled(self.I, Z, rows, self.v, z_before, α):
-            t = lif_steps(self.I, Z, rows, self.v, z_before, α, self.neuron.threshold, FEW, t)
+            t = lif_steps(self.I, Z, rows, self.v, z_before, α, self.neuron.threshold, FEW_IN_A_RUN, t)
             self.v = self.v if t == 0 else self.I[t - 1]
         return t
 

@@ -18,6 +18,10 @@ from throughtime.neurons.precision import FLOAT32, Products
 
 FEW = 0.15
 """Share of spikes up to which rows are added."""
+FEW_IN_A_RUN = 0.25
+"""The same where a neuron's compiled loop adds them, which saves the calls of its step too."""
+PAUSE = 8
+"""Steps that are dense, unasked, from one with too many spikes on: activity seldom changes from step to step."""
 NARROW = 96
 """Numbers in a row below which finding out who spiked takes longer than the dense product."""
 CHUNK = 32
@@ -35,12 +39,17 @@ class SpikeProduct:
     def __init__(self, R: Tensor, products: Products) -> None:
         self.products, self.R_t = products, products.operand(R).t()
         self.rows = self.R_t.contiguous() if _adds_rows(R, products) else None
+        self.pause = 0
+        """Dense steps to come."""
 
     def add(self, sums: Tensor, z: Tensor) -> Tensor:
         """Add to sums [batch, outputs], in place."""
-        if self.rows is None or not add_rows(sums, z, self.rows, FEW):
-            self.products.addmm(sums, z, self.R_t, out=sums)
-        return sums
+        if self.rows is not None and not self.pause:
+            if add_rows(sums, z, self.rows, FEW):
+                return sums
+            self.pause = PAUSE
+        self.pause = max(0, self.pause - 1)
+        return self.products.addmm(sums, z, self.R_t, out=sums)
 
 
 def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor, products: Products) -> Tensor:

@@ -94,7 +94,8 @@ def test_narrow_rows_and_rounded_operands_are_dense(calls, outputs, products):
 def assert_windows_are_their_steps(neuron, readout):
     torch.manual_seed(3)
     net = Recurrent(3, NARROW, neuron, hidden=[NARROW + 8, NARROW], readout=readout).double()
-    x = 4 * torch.randn(30, 6, 3, dtype=F64)
+    x = 4 * torch.randn(60, 6, 3, dtype=F64)
+    x[10:20] *= 20  # many spikes for a while
     window = net.unroll(x, net.initial_state(6))
     state, outputs = net.initial_state(6), []
     for x_t in x:
