@@ -24,7 +24,8 @@ CHUNK = 32
 
 
 class SpikeProduct:
-    """sums ← sums + z Rᵀ, step after step, z [batch, inputs] mostly zeros.
+    """sums ← sums + z Rᵀ, step after step, z [batch, inputs] mostly zeros. After one step above FEW all are dense:
+    counting spikes at each would be in vain.
 
     Args:
         R: [outputs, inputs]; a copy is made of it, rows where it has columns.
@@ -33,11 +34,14 @@ class SpikeProduct:
 
     def __init__(self, R: Tensor, products: Products) -> None:
         self.products, self.R_t = products, products.operand(R).t()
-        self.rows = self.R_t.contiguous() if _adds_rows(R, products) else None
+        self.adds_rows = _adds_rows(R, products)
+        if self.adds_rows:
+            self.R_t = self.R_t.contiguous()
 
     def add(self, sums: Tensor, z: Tensor) -> Tensor:
         """Add to sums [batch, outputs], in place."""
-        if self.rows is None or not add_rows(sums, z, self.rows, FEW):
+        self.adds_rows = self.adds_rows and add_rows(sums, z, self.R_t, FEW)
+        if not self.adds_rows:
             self.products.addmm(sums, z, self.R_t, out=sums)
         return sums
 
