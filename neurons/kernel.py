@@ -26,7 +26,7 @@ class Kernel(ABC):
     Args:
         neuron: whose step it is.
         I: the window's slots; the currents come into them one by one.
-        keep: whether there will be a way back.
+        keep: whether there will be a way back, or `states` will be asked for.
         reads_v: whether `membranes` will be asked for.
     """
 
@@ -48,6 +48,11 @@ class Kernel(ABC):
     @abstractmethod
     def membranes(self) -> Tensor:
         """v of all steps, after the last one; asked for where `reads_v`."""
+
+    def states(self, z: Tensor) -> Any:
+        """The states after all steps, [steps, batch, size], whose spikes are z; asked for in place of the way back,
+        where `keep` and `reads_v`. Where a kernel does not have this, whoever needs it takes the neuron's own steps."""
+        raise NotImplementedError
 
     @abstractmethod
     def begin_back(self, δ: Any, z: Tensor, to_state: bool) -> None:

@@ -48,7 +48,7 @@ def _smooth_multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
 
 def triangle(x: Tensor) -> Tensor:
     """h(x) = γ max(0, 1 − |x|), γ = 0.3. Source: Bellec et al. 2020, Methods."""
-    return 0.3 * torch.relu(1 - x.abs())
+    return torch.relu_(torch.rsub(x.abs(), 0.3, alpha=0.3))  # γ − γ |x| in one pass
 
 
 def _smooth_triangle(x: Tensor) -> Tensor:
