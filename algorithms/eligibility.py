@@ -15,12 +15,13 @@ from throughtime.algorithms.trace_block import Signal, TraceBlock
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.recurrent import Recurrent, RecurrentState
+from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.neurons.readout import LeakyReadout
 
-BLOCK = 16
-"""Steps that are gathered before traces are multiplied with signals. Twice as many would cost twice the numbers kept of
-each step, and spare little: a block's products already take longer than its passes over the traces."""
+BLOCK = 25
+"""Steps that are taken before traces are multiplied with signals. Half as many would take a fifth more time, for what a
+block does but once; twice as many would cost twice the numbers kept of each step, and spare little."""
 
 
 class EligibilityRule(LearningRule):
@@ -31,8 +32,7 @@ class EligibilityRule(LearningRule):
         L_j^t  = Σ_k B_kj ∂ℓ_t/∂y_k^t
         dE/dW_ji = Σ_t L_j^t ē_ji^t,      E = ℓ_T  or  (1/T) Σ_t ℓ_t
 
-    Steps come one at a time; what they leave is kept for up to `BLOCK` of them, and the sum over these steps is then
-    taken at once (`trace_block.py`), before each update at the latest.
+    A window is a block of up to `BLOCK` steps, and the sum over these is taken at once (`trace_block.py`).
 
     Args:
         loss_at: `end`: E = ℓ_T, the learning signal comes once; `every`: the mean over all steps.
@@ -51,7 +51,14 @@ class EligibilityRule(LearningRule):
         in place of the batch."""
 
     def window(self, steps: int) -> int:
-        return 1
+        return max(self.windows(steps))
+
+    def windows(self, steps: int) -> list[int]:
+        """Blocks from one update to the next, the first with what is left: so memory is the same for any T of two
+        blocks or more."""
+        every = self.update_every or steps
+        between = [min(every, steps - t) for t in range(0, steps, every)]
+        return [k for length in between for k in (length % BLOCK, *[BLOCK] * (length // BLOCK)) if k]
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if type(network) is not Recurrent or len(network.layers) != 1:  # a subclass may take other steps
@@ -81,98 +88,52 @@ class EligibilityRule(LearningRule):
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        layer, readout, initial = self.network.layers[0], self.network.readout, self.state.layers[0]
-        inputs, size, outputs = layer.inward.in_features, layer.neuron.size, readout.linear.out_features
-        zeros = initial.z.new_zeros
-        self.traces = TraceBlock(size, ("ē" if readout.decay else readout.reads, *self.also_wanted))
+        neuron, readout, zeros = self.network.layers[0].neuron, self.network.readout, self.state.y.new_zeros
+        self.traces = TraceBlock(neuron.size, ("ē" if readout.decay else readout.reads, *self.also_wanted))
         self.sums: dict[str, Tensor] = {}
-        self.of_W_out, self.of_b_out = zeros(outputs, size), zeros(outputs)
-
-        # Steps of the block by their place, and what they leave one place further on. The first block is filled up in
-        # front with steps in which nothing flows in, so that memory is the same for any T.
-        self.first, place = BLOCK - min(BLOCK, self.update_every or BLOCK), self._place(0)
-        self.p = zeros(BLOCK + 1, batch, inputs + size + 1)
-        self.p[place:, :, -1] = 1
-        z = self.p[..., inputs:-1]
-        z[place] = initial.z
-        kept = {name: z if name == "z" else s.repeat(BLOCK + 1, 1, 1) for name, s in initial._asdict().items()}
-        self.neurons = type(initial)(**kept)
-        self.currents, self.ys = zeros(BLOCK, batch, layer.inward.out_features), zeros(BLOCK, batch, outputs)
-        self.o_filtered = zeros(BLOCK + 1, batch, size) if readout.decay else None
-        self.targets: list[Tensor] = []
-
-    def _place(self, t: int) -> int:
-        """Of step t in its block; the last one is that before an update."""
-        return (t - self._next_update(t)) % BLOCK
-
-    def _next_update(self, t: int) -> int:
-        """Steps that will be over then."""
-        return min(self.steps, t - t % self.update_every + self.update_every) if self.update_every else self.steps
+        self.of_W_out, self.of_b_out = torch.zeros_like(readout.linear.weight), torch.zeros_like(readout.linear.bias)
+        self.o_filtered = zeros(batch, neuron.size)
 
     @torch.no_grad()
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
-        layer, readout, before = self.network.layers[0], self.network.readout, self.state.layers[0]
-        current = layer.current(layer.inward(x[0]), before.z, t)
-        _, after = layer.neuron(current, before)
-        o = getattr(after, readout.reads)
-        y = readout(readout.linear(o), self.state.y)
-        self.state = RecurrentState((after,), y, t + 1)
+        end = t + len(x)
+        loss = self._gather(x, target, end)
+        if end == self.steps or (self.update_every and end % self.update_every == 0):
+            self._land()
+            self.step(end - 1)
+        return Learnt(self.state.y, loss)
 
-        place = self._place(t)
-        self.p[place, :, : x.shape[2]] = x[0]
-        self.currents[place], self.ys[place] = current, y
-        for kept, s in zip(self.neurons, after, strict=True):
-            kept[place + 1] = s
-        if self.o_filtered is not None:
-            torch.lerp(o, self.o_filtered[place], readout.decay, out=self.o_filtered[place + 1])
-        loss = None
-        if self.every or t + 1 == self.steps:
-            loss = self.task.loss(y, target[0] if self.task.per_step else target)
-        if self.task.per_step:
-            self.targets.append(target)
-        if place + 1 == BLOCK:
-            self._gather(torch.cat(self.targets) if self.targets else target, t)
-            if t + 1 == self._next_update(t):
-                self._land()
-                self.step(t)
-            if t + 1 < self.steps:
-                self._go_on(t + 1)
-        return Learnt(y, loss)
+    def _gather(self, x: Tensor, target: Tensor, end: int) -> Tensor | None:
+        """Take the steps before `end` and sum up what they have to say; their loss, if they have one."""
+        layer, readout = self.network.layers[0], self.network.readout
+        κ, (currents, states) = readout.decay, trajectory(layer, x, self.state.layers[0])
+        o = getattr(states, readout.reads)[1:]
+        y = readout.unroll(readout.linear(o), self.state.y)
+        self.state = RecurrentState((type(states)(*(s[-1].clone() for s in states)),), y[-1].clone(), end)
+        o_filtered = readout.unroll(o, self.o_filtered)
+        self.o_filtered = o_filtered[-1].clone()
 
-    def _gather(self, target: Tensor, t: int) -> None:
-        """Sum up what the block that ends with step t has to say."""
-        layer, readout, first = self.network.layers[0], self.network.readout, self.first
-        κ, last = readout.decay, t + 1 == self.steps
-        before = type(self.neurons)(*(s[first:-1].flatten(0, 1) for s in self.neurons))
-        after = type(self.neurons)(*(s[first + 1 :].flatten(0, 1) for s in self.neurons))
-        partials = self.partials(layer.neuron, self.currents[first:].flatten(0, 1), before, after)
+        before, after = (type(states)(*(s[part].flatten(0, 1) for s in states)) for part in (slice(-1), slice(1, None)))
+        partials = self.partials(layer.neuron, currents.flatten(0, 1), before, after)
         if κ:
             partials = filtered(partials, readout.reads, κ)
-        seen = min(t + 1, BLOCK - first)
-        signals = self.signals(self.neurons.z[-seen:])
-        k = seen if self.every else 1 if last else 0
+        signals, loss = self.signals(states.z[1:]), None
+        k = len(x) if self.every else int(end == self.steps)
         if k:
-            _, δ = output_error(self.task, self.ys[-k:], target)
+            loss, δ = output_error(self.task, y[-k:], target)
             if self.every:
-                δ = δ * (k / self.steps)
+                δ *= k / self.steps
+                loss *= k / self.steps * len(self.windows(self.steps))  # their mean is that over the steps
             signals.append(Signal(self.traces.wanted[0], δ @ self.B, self.sums))
-            o = getattr(self.neurons, readout.reads) if self.o_filtered is None else self.o_filtered
-            self.of_W_out.addmm_(δ.flatten(0, 1).t(), o[-k:].flatten(0, 1))
-            self.of_b_out.addmv_(δ.sum(1).t(), δ.new_tensor([1 - κ ** (s + 1) for s in range(t + 1 - k, t + 1)]))
-        # A sequence of one block does what longer ones do, for the sake of its memory.
-        self.traces.gather(partials, self.p[first:-1], signals, goes_on=not last or t < BLOCK)
+            self.of_W_out.addmm_(δ.flatten(0, 1).t(), o_filtered[-k:].flatten(0, 1))
+            self.of_b_out.addmv_(δ.sum(1).t(), δ.new_tensor([1 - κ ** (s + 1) for s in range(end - k, end)]))
+        p = torch.cat((x, states.z[:-1], x.new_ones(*x.shape[:2], 1)), 2)
+        self.traces.gather(partials, p, signals, goes_on=end < self.steps)
+        return loss
 
     def signals(self, z: Tensor) -> list[Signal]:
         """A hook at each block: what else traces are multiplied with; z [steps, batch, size] of its steps."""
         return []
-
-    def _go_on(self, t: int) -> None:
-        """The block that step t begins."""
-        self.first = self._place(t)
-        for kept in self.neurons if self.o_filtered is None else (*self.neurons, self.o_filtered):
-            kept[self.first] = kept[-1]
-        self.p[..., -1] = 1
-        self.targets.clear()
 
     def _land(self) -> None:
         """Add what has been summed up to the parameters' gradients."""
@@ -190,8 +151,7 @@ class EligibilityRule(LearningRule):
 
     def end(self) -> None:
         super().end()
-        del self.traces, self.sums, self.of_W_out, self.of_b_out
-        del self.p, self.neurons, self.currents, self.ys, self.o_filtered, self.targets
+        del self.traces, self.sums, self.of_W_out, self.of_b_out, self.o_filtered
 
     def land(self, name: str, gradient: Tensor) -> None:
         """Add the gradient of one inflow, [currents, size, fan-in], to the parameters it belongs to."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Factor, Partials
+from throughtime.neurons.kernel import number_or_tensor
 
 Factors = dict[tuple[str, str], Factor]
 """By two variables. A tensor is [steps, batch, size], or [steps, batch, 1] where it is the same for all neurons; what
@@ -48,7 +49,7 @@ class Recursion:
 
     Args:
         partials: of all steps, one behind the other in place of the batch: [steps · batch, ...].
-        p: [steps, batch, fan-in], 1 in the last column; a step in which nothing flows in has 0 throughout.
+        p: [steps, batch, fan-in], 1 in the last column.
         wanted: variables whose traces are asked for. What none of them takes from is left out.
         N_0: N of step 0; empty if there was none.
 
@@ -70,7 +71,7 @@ class Recursion:
         for name, inflow in partials.inflows.items():
             reads = p if name == "current" else one
             if inflow.presynaptic is not None:
-                reads = torch.cat((one * self._over_steps(inflow.presynaptic), one), 2)
+                reads = torch.cat((self._over_steps(inflow.presynaptic), one), 2)
             self.flows[name] = Flow(reads, {s: self._over_steps(f) for s, f in inflow.onto.items() if s in needed})
         made = dict.fromkeys([*(s for s, _ in before), *(s for flow in self.flows.values() for s in flow.onto)])
 
@@ -95,8 +96,10 @@ class Recursion:
         self.lasting = [r for r in reversed(self.own) if r in {past for _, past in self.J}]
 
     def _over_steps(self, factor: Factor) -> Any:
-        if not isinstance(factor, Tensor) or factor.dim() < 2:
+        if not isinstance(factor, Tensor):
             return factor
+        if factor.dim() < 2:
+            return number_or_tensor(factor)
         if factor.dim() == 3 and factor.shape[1] == 1:
             factor = factor[:, 0]  # of one current a neuron
         return factor.expand(self.steps * self.batch, *factor.shape[1:]).unflatten(0, (self.steps, self.batch))
@@ -128,12 +131,11 @@ class Recursion:
         ε: dict[str, Tensor] = {}
         for s in self.shared:
             if flow.onto.keys() & {s, *self.origins(s)}:
-                ε[s] = flow.reads.new_zeros(1 + self.steps, *flow.reads.shape[1:])
+                ε[s] = flow.reads.new_empty(1 + self.steps, *flow.reads.shape[1:])
                 if s not in kept:
                     kept[s] = torch.zeros_like(ε[s][0])
                 ε[s][0] = kept[s]
-                if s in flow.onto:
-                    torch.mul(flow.reads, flow.onto[s], out=ε[s][1:])
+                torch.mul(flow.reads, flow.onto.get(s, 0.0), out=ε[s][1:])
         each = [(ε[s].unbind(0), self._each(f), ε[r].unbind(0)) for (s, r), f in self.J.items() if s in ε and r in ε]
         for t in range(self.steps):
             for ε_s, J_sr, ε_r in each:

@@ -56,7 +56,7 @@ class TraceBlock:
         """Of the last step of the last block."""
 
     def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
-        """One block of steps. A step in which nothing flows in (p = 0) adds nothing.
+        """One block of steps.
 
         Args:
             partials: of all steps, one behind the other in place of the batch: [steps · batch, ...].

@@ -101,25 +101,19 @@ class _LayerWindow(torch.autograd.Function):
         norms = (NormWindow(layer.inward_norm, made.t), NormWindow(layer.recurrent_norm, made.t)) if normed else None
         kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
         kernel.begin(before)
-        t, z, product = 0, before.z, SpikeProduct(R, products_of(layer.recurrent))
-        D_steps, I_steps, Z_steps = D.unbind(0), I.unbind(0), Z.unbind(0)
-        while t < len(Z):
-            if norms is None and product.rows is not None and not product.pause:
-                t_next = kernel.run(t, z, Z, product.rows)
-                if t_next > t:
-                    t, z = t_next, Z_steps[t_next - 1]
-                    continue
-            I_t, D_t = I_steps[t], D_steps[t]
-            if norms is None:
-                product.add(I_t, z)
-            else:
+        product = SpikeProduct(R, products_of(layer.recurrent))
+        if norms is None:
+            kernel.take_steps(product, before.z, Z)
+        else:
+            z = before.z
+            for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
                 P_t = torch.zeros_like(D_t) if c_R is None else c_R.expand_as(D_t).contiguous()
                 torch.add(norms[0].step(D_t), norms[1].step(product.add(P_t, z)), out=I_t)
-            kernel.step(t, I_t, z, Z_steps[t])
-            t, z = t + 1, Z_steps[t]
+                kernel.step(t, I_t, z, z_t)
+                z = z_t
         # Not the kernel's own tensor: a result that its graph refers to would never be freed.
         v = kernel.membranes().detach() if made.reads_v else None
-        after = kernel.end(z)
+        after = kernel.end(Z[-1])
         bytes_of_z = None
         if made.keep:
             bytes_of_z = as_bytes(Z)

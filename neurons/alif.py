@@ -40,7 +40,7 @@ class ALIFKernel(Kernel):
     """
 
     def begin(self, state: ALIFState) -> None:
-        self.α, self.a = number_or_tensor(self.neuron.alpha), state.a.clone()
+        self.α, self.a, self.before = number_or_tensor(self.neuron.alpha), state.a.clone(), state
         self.v = state.v.clone()
         self.V = torch.empty_like(self.I) if self.reads_v else None
 
@@ -65,6 +65,13 @@ class ALIFKernel(Kernel):
 
     def membranes(self) -> Tensor:
         return self.V
+
+    def states(self, z: Tensor) -> ALIFState:
+        A = torch.empty_like(z)
+        torch.lerp(self.before.z, self.before.a, self.neuron.rho, out=A[0])
+        for z_before, a_before, a in zip(z, A, A[1:], strict=False):
+            torch.lerp(z_before, a_before, self.neuron.rho, out=a)
+        return ALIFState(self.V, A, z)
 
     def begin_back(self, δ: ALIFState, z: Tensor, to_state: bool) -> None:
         ϑ, surrogate = self.neuron.threshold, self.neuron.surrogate
@@ -163,7 +170,7 @@ class ALIF(Neuron):
 
     def partials(self, current: Tensor, state: ALIFState, next_state: ALIFState) -> Partials:
         α, ρ, ϑ, β = self.alpha, self.rho, self.threshold, self.beta
-        ψ = SURROGATES[self.surrogate].h((next_state.v - ϑ - β * next_state.a) / ϑ) / ϑ
+        ψ = SURROGATES[self.surrogate].h((next_state.v - β * next_state.a).sub_(ϑ).mul_(1 / ϑ)).mul_(1 / ϑ)
         return Partials(
             before={("v", "v"): α, ("a", "a"): ρ, ("a", "z"): 1 - ρ},
             now={("z", "v"): ψ, ("z", "a"): -β * ψ},

@@ -41,7 +41,7 @@ class ASRNNKernel(Kernel):
         self.α, self.ρ = neuron.kept(neuron.tau.detach()), neuron.kept(neuron.tau_adaptation.detach())
         self.R_m = neuron.resistance
         self.V, self.v = slots(self.I, self.keep or self.reads_v)
-        _, self.b = slots(self.I, self.keep)
+        self.B, self.b = slots(self.I, self.keep)
 
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
         neuron, v_before, b_before = self.neuron, *self._past(t)
@@ -59,6 +59,9 @@ class ASRNNKernel(Kernel):
 
     def membranes(self) -> Tensor:
         return self.V
+
+    def states(self, z: Tensor) -> ASRNNState:
+        return ASRNNState(self.V, self.B, z)
 
     def begin_back(self, δ: ASRNNState, z: Tensor, to_state: bool) -> None:
         self.z, self.δb_end = z.unbind(0), δ.b

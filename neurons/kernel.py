@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Factor, Neuron
+from throughtime.neurons.spike_product import SpikeProduct
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName
 
 
@@ -26,7 +27,7 @@ class Kernel(ABC):
     Args:
         neuron: whose step it is.
         I: the window's slots; the currents come into them one by one.
-        keep: whether there will be a way back.
+        keep: whether there will be a way back, or `states` will be asked for.
         reads_v: whether `membranes` will be asked for.
     """
 
@@ -50,6 +51,18 @@ class Kernel(ABC):
         """
         return t
 
+    def take_steps(self, product: SpikeProduct, z_before: Tensor, Z: Tensor) -> None:
+        """All steps of the window, I_t ← I_t + R z_{t−1} before each; `Z` is filled with the spikes."""
+        t, z, I_steps, Z_steps = 0, z_before, self.I.unbind(0), Z.unbind(0)
+        while t < len(Z):
+            if product.rows is not None and not product.pause:
+                t_next = self.run(t, z, Z, product.rows)
+                if t_next > t:
+                    t, z = t_next, Z_steps[t_next - 1]
+                    continue
+            self.step(t, product.add(I_steps[t], z), z, Z_steps[t])
+            t, z = t + 1, Z_steps[t]
+
     @abstractmethod
     def end(self, z: Tensor) -> Any:
         """The state after the last step, whose spikes are z, in memory of its own."""
@@ -57,6 +70,11 @@ class Kernel(ABC):
     @abstractmethod
     def membranes(self) -> Tensor:
         """v of all steps, after the last one; asked for where `reads_v`."""
+
+    def states(self, z: Tensor) -> Any:
+        """The states after all steps, [steps, batch, size], whose spikes are z; asked for in place of the way back,
+        where `keep` and `reads_v`. Where a kernel does not have this, whoever needs it takes the neuron's own steps."""
+        raise NotImplementedError
 
     @abstractmethod
     def begin_back(self, δ: Any, z: Tensor, to_state: bool) -> None:

@@ -55,6 +55,9 @@ class LIFKernel(Kernel):
     def membranes(self) -> Tensor:
         return self.I
 
+    def states(self, z: Tensor) -> LIFState:
+        return LIFState(self.I, z)
+
     def begin_back(self, δ: LIFState, z: Tensor, to_state: bool) -> None:
         ϑ, surrogate = self.neuron.threshold, self.neuron.surrogate
         self.ψ = surrogate_factors(surrogate, self.I, ϑ, scale=(1 - self.α) / ϑ)
@@ -134,5 +137,5 @@ class LIF(Neuron):
 
     def partials(self, current: Tensor, state: LIFState, next_state: LIFState) -> Partials:
         α, ϑ, h = self.alpha, self.threshold, SURROGATES[self.surrogate].h
-        ψ = h((next_state.v - ϑ) / ϑ) / ϑ
+        ψ = h((next_state.v - ϑ).mul_(1 / ϑ)).mul_(1 / ϑ)
         return Partials(before={("v", "v"): α}, now={("z", "v"): ψ}, inflows={"current": Inflow({"v": 1 - α})})

@@ -159,6 +159,9 @@ class LTCKernel(Kernel):
     def membranes(self) -> Tensor:
         return self.V
 
+    def states(self, z: Tensor) -> LTCState:
+        return LTCState(self.V, self.before.b.expand_as(z) if self.gate_ρ is None else self.B, z)
+
     def begin_back(self, δ: LTCState, z: Tensor, to_state: bool) -> None:
         self.z, self.to_state = z.unbind(0), to_state
         self.δz, self.δv, self.δb = (torch.zeros_like(self.before.v) for _ in range(3))

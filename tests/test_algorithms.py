@@ -16,7 +16,7 @@ from throughtime.algorithms.fptt import FPTT
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT, ramp
 from throughtime.checks import assert_sound
-from throughtime.checks.tiny import BATCH, CLASSES, INPUTS, SIZE, STEPS, Recorder, learn, recurrent, sequence
+from throughtime.checks.tiny import BATCH, CLASSES, INPUTS, SIZE, STEPS, Recorder, learn, recurrent, sequence, show
 from throughtime.datasets.task import Classification, Regression
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
@@ -194,10 +194,28 @@ def test_adaptive_feedback_is_learnt_by_the_optimiser():
     assert EProp().parameters() == EProp(feedback="random").parameters() == ()
 
 
+@pytest.mark.parametrize(
+    ("steps", "update_every", "windows"),
+    [(7, None, [7]), (50, None, [25, 25]), (60, None, [10, 25, 25]), (60, 27, [2, 25, 2, 25, 6]), (7, 3, [3, 3, 1])],
+)
+def test_eprop_takes_blocks_that_end_at_updates(steps, update_every, windows):
+    rule = EProp(loss_at="every", update_every=update_every)
+    assert rule.windows(steps) == windows and rule.window(steps) == max(windows)
+
+
+def test_the_mean_loss_of_eprop_s_windows_is_that_of_the_steps():
+    x, target = sequence(60)
+    rule, net = EProp(loss_at="every", update_every=27), network()
+    rule.start(net, TASK, 60)
+    losses = torch.stack([learnt.loss for learnt in show(rule, x, target, Recorder(net))])
+    outputs = net.unroll(x, net.initial_state(BATCH)).outputs
+    torch.testing.assert_close(losses.mean(), torch.stack([TASK.loss(y, target) for y in outputs]).mean())
+
+
 def test_eprop_keeps_one_trace_for_all_lif_neurons_and_one_each_where_it_must():
     x, target = sequence()
     fan_in = INPUTS + SIZE + 1
-    for neuron, shapes in (("lif", {"v": (1, 1, fan_in)}), ("alif", {"v": (1, 1, fan_in), "a": (1, SIZE, fan_in)})):
+    for neuron, shapes in (("lif", {"v": (fan_in,)}), ("alif", {"v": (fan_in,), "a": (1, SIZE, fan_in)})):
         rule, net = EProp(), network(neuron)
         rule.start(net, TASK, STEPS)
         rule.begin(BATCH, Recorder(net))

@@ -15,12 +15,11 @@ from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.dynamic_regulariser import CodeForm, PaperForm, add_gradient_of_code_form
-from throughtime.algorithms.eligibility import EligibilityRule
+from throughtime.algorithms.eligibility import EligibilityRule, filtered
 from throughtime.algorithms.eprop import EProp
 from throughtime.algorithms.fptt import FPTT
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
-from throughtime.algorithms.traces import Traces
 from throughtime.checks.identities import BY_RULE, of
 
 ALGORITHMS = "throughtime.algorithms"
@@ -165,23 +164,22 @@ class DropsWhatIsGathered(EligibilityRule):
         super().step(t)
 
 
-class TracesWithoutNow(Traces):
+class WithoutAdaptation(EligibilityRule):
     """What a variable takes from another one of the same step is left out, where it adapts."""
 
-    def advance(self, partials, p):
-        now = {(s, q): factor for (s, q), factor in partials.now.items() if q != "a"}
-        return super().advance(partials._replace(now=now), p)
+    def partials(self, neuron, current, state, next_state):
+        partials = super().partials(neuron, current, state, next_state)
+        return partials._replace(now={(s, q): factor for (s, q), factor in partials.now.items() if q != "a"})
 
 
-def filter_without_scale(ē, e, κ):
-    return e if κ == 0 or ē is None else e + κ * ē
+def filter_without_scale(partials, reads, κ):
+    """ē_t = κ ē_{t−1} + o_t."""
+    scaled = filtered(partials, reads, κ)
+    return scaled._replace(now={**scaled.now, ("ē", reads): 1.0})
 
 
 CUT, SUM = "= autograd with spikes between neurons cut", "Σ dE/dz · eligibility = BPTT, nothing cut"
 ALL, PARTS = "one step = BPTT, all parameters", "updates every k steps add up to one"
-TRACES = tuple(
-    (f"throughtime.{module}.Traces", TracesWithoutNow) for module in ("algorithms.eligibility", "checks.of_eligibility")
-)
 SHARED = [
     (CUT, ResetFlows),
     (CUT, TracesDecay),
@@ -208,10 +206,11 @@ class RateTwice(EProp):
 class RateOfTheLastStep(EProp):
     """f̄ is what the last step fires."""
 
-    def observe(self, ε, z):
-        super().observe(ε, z)
+    def signals(self, z):
+        signals = super().signals(z)
         if self.rate_cost:
-            self.spikes = len(self.e_sum) and z.mean(0)
+            self.spikes = z[-1].mean(0)
+        return signals
 
 
 class FeedbackIsDrawnAnew(EProp):
@@ -259,9 +258,9 @@ OF_TRACES = [
     for fact, mixin in SHARED
 ]
 OF_TRACES += [
-    Twin(CUT, EProp, EProp, "eprop", patches=((f"{ALGORITHMS}.eligibility._filtered", filter_without_scale),)),
-    Twin(CUT, EProp, EProp, "eprop", patches=TRACES),
-    Twin(SUM, EProp, EProp, "eprop", patches=TRACES),
+    Twin(CUT, EProp, EProp, "eprop", patches=((f"{ALGORITHMS}.eligibility.filtered", filter_without_scale),)),
+    Twin(CUT, type("WithoutAdaptation", (WithoutAdaptation, EProp), {}), EProp, "eprop"),
+    Twin(SUM, type("WithoutAdaptation", (WithoutAdaptation, EProp), {}), EProp, "eprop"),
     Twin(
         "= e-prop where both apply", type("TracesDecay", (TracesDecay, DiagonalRTRL), {}), DiagonalRTRL, "diagonal_rtrl"
     ),

@@ -341,11 +341,11 @@ class HalvesIt(Spoilt):
 class LeavesItsFilter(EProp):
     """What the readout has filtered goes on from the last batch."""
 
-    left = 0.0
+    left = None
 
     def begin(self, batch, update):
         super().begin(batch, update)
-        self.o_filtered = self.left
+        self.o_filtered = self.o_filtered if self.left is None else self.left
 
     def end(self):
         self.left = self.o_filtered

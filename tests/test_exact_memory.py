@@ -123,14 +123,17 @@ def test_the_slope_that_the_documentation_names():
         ("fptt", {"form": "code"}),
         ("fptt", {"form": "paper"}),
         ("fptt", {"form": "none"}),
-        ("eprop", {}),
-        ("diagonal_rtrl", {}),
         ("rtrl", {}),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else value,
 )
 def test_memory_of_rules_that_learn_step_by_step_does_not_grow(rule, options):
     assert slopes([5, 9, 21], lambda steps: counted(spec(rule, steps, **options))) == ([0, 0], [0, 0])
+
+
+@pytest.mark.parametrize("rule", ["eprop", "diagonal_rtrl"])
+def test_memory_of_rules_that_learn_in_blocks_does_not_grow_from_two_blocks_on(rule):
+    assert slopes([50, 54, 81], lambda steps: counted(spec(rule, steps))) == ([0, 0], [0, 0])
 
 
 class Leaky(TruncatedBPTT):

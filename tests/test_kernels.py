@@ -10,8 +10,10 @@ import torch
 
 from tests.kernel_twins import assert_same, before, differing, inputs, network, plain_steps, shown
 from throughtime.networks.norm_window import NormWindow
+from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.alif import ALIF, ALIFKernel
 from throughtime.neurons.asrnn import ASRNN, ASRNNKernel
+from throughtime.neurons.kernel import Kernel
 from throughtime.neurons.lif import LIF, LIFKernel
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.ltc_kernel import Gate, LTCKernel
@@ -306,3 +308,25 @@ def test_the_operations_where_no_loop_runs(neuron, options, monkeypatch):
     for module in ("ltc_kernel", "surrogate"):
         monkeypatch.setattr(f"throughtime.neurons.{module}.runs_compiled", lambda *_: False)
     test_every_option(neuron, options)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("recurrent_bias", [False, True])
+@pytest.mark.parametrize("steps", [1, 12])
+def test_a_trajectory_by_the_kernel_is_that_of_plain_steps(neuron, recurrent_bias, steps):
+    net = network(neuron, recurrent_bias=recurrent_bias)
+    layer, state = net.layers[0], before(net).layers[0]
+    fast = trajectory(layer, inputs(steps), state)
+    with plain_steps(net):
+        plain = trajectory(layer, inputs(steps), state)
+    torch.testing.assert_close(fast, plain)
+    assert 0 < fast.states.z[1:].mean() < 1
+
+
+def test_a_kernel_that_does_not_show_its_states_is_not_asked():
+    net = network("lif")
+    layer, state = net.layers[0], before(net).layers[0]
+    expected = trajectory(layer, inputs(), state)
+    silent = mock.patch.object(LIFKernel, "states", Kernel.states)
+    with silent, mock.patch.object(LIFKernel, "step", side_effect=AssertionError):
+        torch.testing.assert_close(trajectory(layer, inputs(), state), expected)

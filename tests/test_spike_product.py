@@ -69,6 +69,15 @@ def test_they_are_the_dense_products_whatever_the_rate(calls, rate, inputs, outp
     assert calls == [f"{n}: {'taken' if f else 'left'}" for n, f in zip(("add_rows", "add_outer"), few, strict=True)]
 
 
+def test_after_a_step_with_too_many_spikes_nobody_counts_them(calls):
+    R = torch.randn(NARROW, 8, dtype=F64)
+    product = SpikeProduct(R, FLOAT32)
+    for rate in (0.1, 1, 0.1):
+        z = spikes(50, 8, rate=rate)
+        torch.testing.assert_close(product.add(torch.zeros(50, NARROW, dtype=F64), z), z @ R.t())
+    assert calls == ["add_rows: taken", "add_rows: left"]
+
+
 def test_numbers_that_are_not_one_count_as_what_they_are():
     R, z = torch.randn(NARROW, 30, dtype=F64), spikes(5, 30, rate=0.1) * torch.randn(5, 30, dtype=F64)
     torch.testing.assert_close(SpikeProduct(R, FLOAT32).add(torch.zeros(5, NARROW, dtype=F64), z), z @ R.t())

@@ -89,16 +89,17 @@ def repeats(rule: Callable[[], LearningRule], network: Recurrent) -> float:
 
 def looks_ahead(component: Component) -> Found:
     """Change what lies behind a cut between two windows: nothing that came before may change with it."""
-    if made(component).window(STEPS) == STEPS:
+    steps = 3 * STEPS  # more than any rule takes at once that does not take all
+    if made(component).window(steps) == steps:
         raise DoesNotApplyError("it takes the whole sequence at once")
 
     def before_cut(rule: LearningRule, network: Recurrent, behind: float) -> Gradients:
-        x, target = sequence()
+        x, target = sequence(steps)
         begins = [t for t, _ in windows(rule, x)]
         cut = begins[(len(begins) + 1) // 2]
         x[cut:] *= behind
         with seeded(11):
-            rule.start(network, TASK, STEPS)
+            rule.start(network, TASK, steps)
             recorder = Recorder(network, 0.0, rule.parameters())
             rule.begin(BATCH, recorder)
             learnt = [rule.learn(part, target, t) for t, part in windows(rule, x) if t < cut]
@@ -226,8 +227,8 @@ def leaves_no_gradient(rule: Callable[[], LearningRule], network: Recurrent) -> 
 
 
 def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Bytes a step, the largest between three lengths."""
-    lengths = (20, 40, 60)
+    """Bytes a step, the largest between three lengths; none so short that two blocks of e-prop's would not fill it."""
+    lengths = (50, 65, 80)
     if rule().claims.memory == "O(K)" and len({rule().window(steps) for steps in lengths}) > 1:
         raise DoesNotApplyError("its window grows with T")
     return max(_slopes(rule, network, lengths))
