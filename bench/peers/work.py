@@ -35,6 +35,8 @@ class Work(NamedTuple):
     """Of fptt: so many steps from the start of a sequence are done at once, and the time is given a step."""
     parts: int | None = None
     """Of adding: K."""
+    drive: float = 1.0
+    """What the input, N(0, 1), is multiplied by: how busy the neurons are."""
 
     @property
     def unit(self) -> str:
@@ -45,8 +47,9 @@ class Work(NamedTuple):
     @property
     def about(self) -> str:
         """`lif, T=100, in 40, H=128, batch 64`."""
-        parts = f", K={self.parts}" if self.parts else ""
-        return f"{self.neuron}, T={self.steps}, in {self.inputs}, H={self.hidden}, batch {self.batch}{parts}"
+        more = f", K={self.parts}" if self.parts else ""
+        more += f", input times {self.drive:g}" if self.drive != 1 else ""
+        return f"{self.neuron}, T={self.steps}, in {self.inputs}, H={self.hidden}, batch {self.batch}{more}"
 
 
 SIZES = {
@@ -62,6 +65,7 @@ WORKS = {
         *(Work(f"train-{name}", "train", *size) for name, size in SIZES.items()),
         *(Work(f"forward-{name}", "forward", *size) for name, size in SIZES.items()),
         *(Work(f"evaluate-{name}", "evaluate", *size) for name, size in SIZES.items()),
+        Work("train-lif-h128-t100-busy", "train", *SIZES["lif-h128-t100"], drive=8.0),
         Work("stored-lif-h128-t800", "stored", "lif", 800, 40, 128, 64),
         Work("eprop-lif-h128-t100", "eprop", "lif", 100, 40, 128, 64),
         Work("eprop-alif-h128-t100", "eprop", "alif", 100, 40, 128, 64),
