@@ -15,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from throughtime.build import Built
 from throughtime.clock import Clock
+from throughtime.compiled import operations_alone
 from throughtime.cuda_memory import CudaPeak
 from throughtime.datasets.base import Batch
 from throughtime.one_batch import learn_finite
@@ -84,7 +85,7 @@ def measures(spec: RunSpec, built: Built, batch: Batch, operations: int) -> dict
     a_window = max(1, operations // len(built.rule.windows(len(batch.x))))
     if a_window > MOST:
         return missing(f"{a_window} operations in a window, more than {MOST}: their events would not fit into memory")
-    with HandedOut() as handed_out:
+    with operations_alone(), HandedOut() as handed_out:  # as the exact count, which it stands beside
         _train(spec, built, batch, handed_out, max(1, AT_ONCE // a_window))
     return {NAME: Measure(value=handed_out.peak, unit="byte", method=METHOD)}
 

@@ -8,27 +8,46 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+_alone: ContextVar[bool] = ContextVar("operations alone", default=False)
+
+
+@contextmanager
+def operations_alone() -> Iterator[None]:
+    """In here no loop runs: what stands beside what was watched must do the same operations."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
 
 def runs_compiled(*tensors: Tensor) -> bool:
     """Whether a compiled loop may take these: dense, on the processor, all float32 or all float64, asked for no graph,
     and nobody watches the operations or maps over them, who would not see it."""
     dtype = tensors[0].dtype
-    known = dtype in (torch.float32, torch.float64) and torch._C._len_torch_dispatch_stack() == 0
+    known = dtype in (torch.float32, torch.float64)
+    watched = _alone.get() or torch._C._len_torch_dispatch_stack() > 0
     graph = torch.is_grad_enabled()
-    return known and all(
-        t.dtype == dtype
-        and t.device.type == "cpu"
-        and t.is_contiguous()
-        and not (graph and t.requires_grad)
-        and not torch._C._functorch.is_functorch_wrapped_tensor(t)
-        for t in tensors
+    return (
+        known
+        and not watched
+        and all(
+            t.dtype == dtype
+            and t.device.type == "cpu"
+            and t.is_contiguous()
+            and not (graph and t.requires_grad)
+            and not torch._C._functorch.is_functorch_wrapped_tensor(t)
+            for t in tensors
+        )
     )
 
 

@@ -84,3 +84,9 @@ def test_what_runs_compiled():
     seen = []
     torch.func.vmap(lambda x: seen.append(runs_compiled(x)) or x)(torch.zeros(2, 3))
     assert seen == [False], "somebody maps over them"
+
+
+def test_where_operations_are_to_be_alone_no_loop_runs():
+    with module.operations_alone():
+        assert not runs_compiled(torch.zeros(4))
+    assert runs_compiled(torch.zeros(4))
