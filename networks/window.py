@@ -107,7 +107,7 @@ class _LayerWindow(torch.autograd.Function):
         else:
             z = before.z
             for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
-                P_t = torch.zeros_like(D_t) if c_R is None else c_R.expand_as(D_t).contiguous()
+                P_t = torch.zeros_like(D_t) if c_R is None else c_R.repeat(len(D_t), 1)
                 torch.add(norms[0].step(D_t), norms[1].step(product.add(P_t, z)), out=I_t)
                 kernel.step(t, I_t, z, z_t)
                 z = z_t

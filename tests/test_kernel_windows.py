@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Iterator
 from typing import ClassVar
@@ -285,3 +286,14 @@ def test_what_is_left_is_found(broken, without_collecting, monkeypatch):
     with_graph, after = left(network("alif"), 1)
     assert (with_graph > 0) == (broken is not HandsOutItsOwn)
     assert (after > 0) == (broken is not LeavesItsScratch)
+
+
+@pytest.mark.parametrize("options", [{}, {"norm_steps": 12, "recurrent_bias": True}], ids=["plain", "norms"])
+def test_one_sample_and_one_step_change_no_parameter(options):
+    """What products are added to is never the bias itself."""
+    net = network("ltc", **options).eval()
+    state_before = copy.deepcopy(net.state_dict())
+    net.unroll(inputs(1, 1), before(net, 1))
+    with torch.no_grad():
+        net.unroll(inputs(5, 1), before(net, 1))
+    assert all(torch.equal(value, state_before[name]) for name, value in net.state_dict().items())
