@@ -179,15 +179,19 @@ def test_every_work_is_guarded():
 
 
 def test_a_kernel_that_got_slow_is_found(monkeypatch):
-    step = LIFKernel.step
+    def slowed(method: str, seconds: float) -> None:
+        plain = getattr(LIFKernel, method)
 
-    def slow(kernel, t, I, z_before, z):
-        until = time.process_time() + 0.002
-        while time.process_time() < until:
-            pass
-        step(kernel, t, I, z_before, z)
+        def slow(kernel, t, *given):
+            until = time.process_time() + seconds
+            while time.process_time() < until:
+                pass
+            return plain(kernel, t, *given)
 
-    monkeypatch.setattr(LIFKernel, "step", slow)
+        monkeypatch.setattr(LIFKernel, method, slow)
+
+    slowed("step", 0.002)
+    slowed("run", 0.2)  # many steps at once
     for name in ("lif step", "lif forward", "lif bptt", "lif fptt"):
         with pytest.raises(AssertionError, match=f"{name}: .* times as fast"):
             guard(name, ratio_of(WORKS[name]))
