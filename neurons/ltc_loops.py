@@ -73,14 +73,8 @@ def adaptive_adjoint(
     the neuron, that of z_{t−1}."""
     I, a, ρ, z, h = I.ravel(), a.ravel(), ρ.ravel(), z.ravel(), h.ravel()
     v_before, b_before, z_before = v_before.ravel(), b_before.ravel(), z_before.ravel()
-    δz, δv, δb, δz_before, δg_a, δg_ρ = (
-        δz.ravel(),
-        δv.ravel(),
-        δb.ravel(),
-        δz_before.ravel(),
-        δg_a.ravel(),
-        δg_ρ.ravel(),
-    )
+    δz, δv, δb = δz.ravel(), δv.ravel(), δb.ravel()
+    δz_before, δg_a, δg_ρ = δz_before.ravel(), δg_a.ravel(), δg_ρ.ravel()
     for i in range(len(I)):
         gap = I[i] - v_before[i]
         δx = h[i] * (δz[i] + δz_before[i] - resets * (v_before[i] + a[i] * gap) * δv[i])

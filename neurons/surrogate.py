@@ -1,8 +1,8 @@
 """Surrogate gradients: the spike is a step, its backward pass multiplies by a smooth h(x) instead of the delta.
 
-Each surrogate comes with the smooth function whose derivative it is. Those that neurons have by default take one or two
-passes over memory where compiled loops may run. In `smoothed()` spikes are that function and
-nothing is held constant, so that the gradient of a network is a true one and can be compared with differences.
+Each surrogate comes with the smooth function whose derivative it is. In `smoothed()` spikes are that function and
+nothing is held constant, so that the gradient of a network is a true one and can be compared with differences. The
+surrogates that neurons have by default take one or two passes over memory where compiled loops may run.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def triangle(x: Tensor) -> Tensor:
 def triangle_of_each(x: Any, h: Any, γ: float) -> None:
     """The same, h ← h(x)."""
     x, h = x.ravel(), h.ravel()
+    zero = γ - γ  # in the precision of γ
     for i in range(len(x)):
-        slope = γ - γ * abs(x[i])
-        h[i] = slope if slope > 0 else slope - slope
+        h[i] = max(γ - γ * abs(x[i]), zero)
 
 
 def _smooth_triangle(x: Tensor) -> Tensor:

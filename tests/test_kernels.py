@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.kernel_twins import assert_same, before, differing, inputs, network, plain_steps, shown
+from throughtime.compiled import operations_alone
 from throughtime.networks.norm_window import NormWindow
 from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.alif import ALIF, ALIFKernel
@@ -304,10 +305,9 @@ def test_a_fault_is_found(whose, broken, options, found, not_found):
 
 
 @pytest.mark.parametrize(("neuron", "options"), [each for each in OPTIONS if each[0] == "ltc"], ids=words)
-def test_the_operations_where_no_loop_runs(neuron, options, monkeypatch):
-    for module in ("ltc_kernel", "surrogate"):
-        monkeypatch.setattr(f"throughtime.neurons.{module}.runs_compiled", lambda *_: False)
-    test_every_option(neuron, options)
+def test_the_operations_where_no_loop_runs(neuron, options):
+    with operations_alone():
+        test_every_option(neuron, options)
 
 
 @pytest.mark.parametrize("neuron", NEURONS)

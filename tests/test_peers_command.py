@@ -23,7 +23,7 @@ from throughtime.peers.work import PEERS, WORKS, Peer, Work, entrants
 
 TINY = Work("train-tiny", "train", "lif", 30, 5, 8, 4)
 LTC = Work("fptt-tiny", "fptt", "ltc_smnist", 784, 1, 6, 24, timed_steps=4)
-ADDING = Work("adding-tiny", "adding", "ltc_adding", 20, 2, 6, 5, parts=4)
+ADDING = Work("adding-tiny", "adding", "ltc_adding", 20, 2, 6, 5, parts=4, drive=8.0)
 
 
 @pytest.fixture(autouse=True)

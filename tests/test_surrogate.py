@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from throughtime.compiled import operations_alone
 from throughtime.neurons.surrogate import SURROGATES, smoothed, spike, stop_gradient
 
 F64 = torch.float64
@@ -115,3 +116,13 @@ def test_smoothed_ends_with_an_error_inside_it():
     with pytest.raises(KeyError), smoothed():
         raise KeyError
     assert spike(torch.ones(1), "triangle").tolist() == [1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loops_are_the_operations_far_away_too(name):
+    x = torch.tensor([-math.inf, -1e30, -2.0, -1.0, -0.3, 0.0, 0.4, 1.0, 5.0, 1e30, math.inf, math.nan], dtype=F64)
+    fast = SURROGATES[name].h(x)
+    with operations_alone():
+        plain = SURROGATES[name].h(x)
+    torch.testing.assert_close(fast, plain, rtol=1e-14, atol=1e-16, equal_nan=True)
+    assert fast[[0, -2]].tolist() == [0, 0]

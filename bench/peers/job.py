@@ -99,6 +99,4 @@ def question(work: Work) -> Question:
             # Next to nothing: random targets would be learnt, and the neurons' activity, and the work with it, change.
             training = Training(learning_rate=1e-9, clip=None)
     x = work.drive * torch.randn(work.timed_steps or work.steps, work.batch, work.inputs)
-    if work.does == "adding":
-        x = 8 * x  # so that neurons spike, which the task's own numbers hardly make them do, and the reset is compared
     return Question(work, network, Batch(x, target), task, training).to(torch.float64)
