@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.compiled import compiled, runs_compiled
+from throughtime.compiled import compiled, prange, runs_compiled
 
 
 class DynamicRegulariser(ABC):
@@ -105,7 +105,7 @@ class CodeForm(DynamicRegulariser):
 def add_gradient_of_code_form(g: Any, W: Any, mean: Any, λ: Any, α: float, ϱ: float) -> tuple[float, float]:
     """`CodeForm.add_gradient` in one pass."""
     of_R = before = 0 * α
-    for i in range(len(g)):
+    for i in prange(len(g)):
         r = α * (W[i] - mean[i]) - (1 - ϱ) * λ[i]
         of_R += r * r
         before += g[i] * g[i]
@@ -116,7 +116,7 @@ def add_gradient_of_code_form(g: Any, W: Any, mean: Any, λ: Any, α: float, ϱ:
 @compiled
 def advance_code_form(W: Any, mean: Any, λ: Any, α: float, β: float) -> None:
     """`CodeForm.advance` in one pass."""
-    for i in range(len(W)):
+    for i in prange(len(W)):
         λ[i] -= α * (W[i] - mean[i])
         mean[i] += β * (W[i] - mean[i]) - β / α * λ[i]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from throughtime.compiled import compiled, runs_compiled
+from throughtime.compiled import compiled, prange, runs_compiled
 
 
 class Adamax(torch.optim.Adamax):
@@ -35,7 +35,7 @@ class Adamax(torch.optim.Adamax):
 @compiled
 def adamax_step(W: Any, g: Any, m: Any, u: Any, η: float, β1: float, β2: float, ε: float) -> None:
     """The equations of `Adamax`, η already over 1 − β₁ᵗ."""
-    for i in range(len(W)):
+    for i in prange(len(W)):
         m_i = g[i] + β1 * (m[i] - g[i])
         u_i = max(β2 * u[i], abs(g[i]) + ε)
         W[i] -= η * m_i / u_i

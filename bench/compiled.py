@@ -6,8 +6,11 @@ A loop is written as a plain function of arrays and numbers, beside the tensor o
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
+import inspect
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -51,21 +54,28 @@ def runs_compiled(*tensors: Tensor) -> bool:
     )
 
 
+def prange(length: int) -> range:
+    """What a loop goes through in any order; compiled, PyTorch's threads share it."""
+    return range(length)
+
+
 def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     """The loop as a function of tensors, without a graph, and numbers, which are taken in the tensors' precision.
 
     It is compiled when it is first called on a machine, and kept on disk; the compiler is loaded then, too, for it
-    takes half a second. A loop may call others by their global names. Trap: a whole number in a loop makes float64 of
-    the float32 that it meets.
+    takes half a second. A loop may call others by their global names. Traps: a whole number in a loop makes float64 of
+    the float32 that it meets; what threads add up, in a `prange`, is rounded otherwise for another number of them.
     """
 
     @functools.cache
-    def jitted() -> Callable[..., Any]:
+    def jitted(threaded: bool) -> Callable[..., Any]:
         import numba
 
         # NumPy's rule for a division by zero, no error: to check for it would keep the loop from vector instructions.
         fast = {"reassoc", "contract", "arcp"}
-        return numba.njit(_with_what_it_calls(loop), cache=True, nogil=True, fastmath=fast, error_model="numpy")
+        share = {"parallel": _ONLY_PRANGE} if threaded and "prange" in loop.__code__.co_names else {}
+        whole = _with_what_it_calls(loop, threaded)
+        return numba.njit(whole, cache=True, nogil=True, fastmath=fast, error_model="numpy", **share)
 
     @functools.wraps(loop)
     def call(*arguments: Any) -> Any:
@@ -73,23 +83,64 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
             a if not isinstance(a, Tensor) else a.detach().numpy() if a.requires_grad else a.numpy() for a in arguments
         ]
         dtype = next(a.dtype for a in arrays if hasattr(a, "dtype"))
-        return jitted()(*(dtype.type(a) if isinstance(a, float) else a for a in arrays))
+        run = jitted(_has_threads())
+        return run(*(dtype.type(a) if isinstance(a, float) else a for a in arrays))
 
     call.jitted = jitted
     return call
 
 
-def _with_what_it_calls(loop: Callable[..., Any]) -> Callable[..., Any]:
+_ONLY_PRANGE = {
+    "prange": True,
+    **dict.fromkeys(("comprehension", "reduction", "inplace_binop", "setitem", "numpy", "stencil", "fusion"), False),
+}
+
+
+_set = threading.local()
+"""`threads`: how many the compiler was told, which it keeps for each Python thread."""
+
+
+def _has_threads() -> bool:
+    """Whether loops run on several threads, as many as PyTorch's operations: then they are set."""
+    threads = torch.get_num_threads()
+    if threads == 1 or not _shares_threads():
+        return False
+    if getattr(_set, "threads", None) != threads:
+        import numba
+
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+        _set.threads = threads
+    return True
+
+
+@functools.cache
+def _shares_threads() -> bool:
+    """Whether the compiler finds the OpenMP that PyTorch has loaded: the threads of two would wait for each other's
+    cores, and loops run on one instead."""
+    try:
+        ctypes.CDLL(None).GOMP_parallel  # noqa: B018
+        from numba.np.ufunc import omppool  # noqa: F401
+    except (AttributeError, ImportError, OSError):
+        return False
+    import numba
+
+    numba.config.THREADING_LAYER = "omp"
+    return True
+
+
+def _with_what_it_calls(loop: Callable[..., Any], threaded: bool) -> Callable[..., Any]:
     """The loop, with the compiled loops that it calls in place of their wrappers. What is kept on disk is known by the
-    code of them all: the compiler itself looks at that of the loop alone."""
+    modules of them all, and by whether threads share it: the compiler itself looks at the loop alone."""
+    import numba
+
     called = {name: other for name in loop.__code__.co_names if hasattr(other := loop.__globals__.get(name), "jitted")}
-    if not called:
-        return loop
-    codes = repr(
-        [(other.__wrapped__.__code__.co_code, other.__wrapped__.__code__.co_consts) for other in called.values()]
+    names = {name: other.jitted(threaded) for name, other in called.items()}
+    whole = FunctionType(
+        loop.__code__, {**loop.__globals__, "prange": numba.prange, **names}, loop.__name__, None, loop.__closure__
     )
-    names = {**loop.__globals__, **{name: other.jitted() for name, other in called.items()}}
-    whole = FunctionType(loop.__code__, names, loop.__name__)
+    known_by = hashlib.sha256(repr(threaded).encode())
+    for other in called.values():
+        known_by.update(inspect.getsource(inspect.getmodule(other.__wrapped__)).encode())
     whole.__module__ = loop.__module__
-    whole.__qualname__ = f"{loop.__qualname__}-{hashlib.sha256(codes.encode()).hexdigest()[:16]}"
+    whole.__qualname__ = f"{loop.__qualname__}-{known_by.hexdigest()[:16]}"
     return whole

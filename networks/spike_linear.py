@@ -25,8 +25,8 @@ class _SpikeLinear(torch.autograd.Function):
     def forward(ctx: Any, products: Products, z: Tensor, bytes_of_z: Tensor, W: Tensor, c: Tensor) -> Tensor:
         ctx.products = products
         ctx.save_for_backward(bytes_of_z, W)
-        d = c.repeat(*z.shape[:2], 1)  # never c itself, as an expanded view of one sample would be
-        SpikeProduct(W, products).add(d.flatten(0, 1), z.flatten(0, 1))
+        d = c.new_empty(*z.shape[:2], len(c)).copy_(c)
+        SpikeProduct(W, products, len(z)).add(d.flatten(0, 1), z.flatten(0, 1))
         return d
 
     @staticmethod

@@ -38,7 +38,7 @@ def trajectory(layer: RecurrentLayer, x: Tensor, state: Any) -> Trajectory:
     currents = layer.inward(x)
     if R.bias is not None:
         currents += R.bias
-    product = SpikeProduct(R.weight, products_of(R))
+    product = SpikeProduct(R.weight, products_of(R), len(x))
     if kind is None or kind.states is Kernel.states or is_smoothed():
         passed = [state]
         for I in currents.unbind(0):

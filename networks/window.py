@@ -101,13 +101,13 @@ class _LayerWindow(torch.autograd.Function):
         norms = (NormWindow(layer.inward_norm, made.t), NormWindow(layer.recurrent_norm, made.t)) if normed else None
         kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
         kernel.begin(before)
-        product = SpikeProduct(R, products_of(layer.recurrent))
+        product = SpikeProduct(R, products_of(layer.recurrent), len(x))
         if norms is None:
             kernel.take_steps(product, before.z, Z)
         else:
             z = before.z
             for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
-                P_t = torch.zeros_like(D_t) if c_R is None else c_R.repeat(len(D_t), 1)
+                P_t = torch.zeros_like(D_t) if c_R is None else torch.empty_like(D_t).copy_(c_R)
                 torch.add(norms[0].step(D_t), norms[1].step(product.add(P_t, z)), out=I_t)
                 kernel.step(t, I_t, z, z_t)
                 z = z_t

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from throughtime.compiled import runs_compiled
 from throughtime.neurons import ltc_loops
-from throughtime.neurons.kernel import Kernel, slots
+from throughtime.neurons.kernel import Kernel, number_or_tensor, slots
 from throughtime.neurons.precision import products_of
 from throughtime.neurons.surrogate import SURROGATES
 
@@ -30,7 +31,7 @@ class Gate:
 
         δg_t = κ o_t (1 − o_t) δo_t;     [δI_t ; δs_{t−1}] += Wᵀ δg_t;     δκ = Σ_t o_t (1 − o_t) δo_t g_t
 
-    The gradients by W and b are products and a sum over all steps at once, after the last.
+    The gradients by W and b are products and a sum over all steps at once, after the last. Kept: g.
 
     Args:
         map: W and b.
@@ -40,40 +41,42 @@ class Gate:
     """
 
     def __init__(self, map: nn.Linear, κ: Tensor | None, window: Tensor, keep: bool) -> None:
-        size = window.shape[2]
+        self.size = window.shape[2]
         self.products = products_of(map)
         self.W, self.b = self.products.operand(map.weight.detach()), map.bias.detach()
-        self.κ = None if κ is None else κ.detach()
-        self.summed = map.in_features == size
-        self.W_I, self.W_s = self.W[:, :size], self.W[:, -size:]
-        self.window, self.o = slots(window, keep)
-        self.g = self.o if κ is None else slots(window, keep)[1]
+        self.κ = 1.0 if κ is None else number_or_tensor(κ.detach())
+        self.κ2 = -math.log2(math.e) * self.κ
+        self.learns_κ, self.summed = κ is not None, map.in_features == self.size
+        self.W_I, self.W_s = self.W[:, : self.size], self.W[:, -self.size :]
+        self.W_I_t, self.W_s_t = self.W_I.t(), self.W_s.t()
+        self.G, self.g = slots(window, keep)
 
-    def open(self, t: int, I: Tensor, s: Tensor) -> Tensor:
-        """o_t from I_t and s_{t−1}."""
+    def goes_in(self, t: int, I: Tensor, s: Tensor) -> Tensor:
+        """g_t from I_t and s_{t−1}."""
         if self.summed:
-            g = self.products.addmm(self.b, I + s, self.W.t(), out=self.g[t])
-        else:
-            g = self.products.addmm(self.b, I, self.W_I.t(), out=self.g[t])
-            self.products.addmm(g, s, self.W_s.t(), out=g)
-        return g.sigmoid_() if self.κ is None else torch.mul(g, self.κ, out=self.o[t]).sigmoid_()
+            return self.products.addmm(self.b, I + s, self.W_I_t, out=self.g[t])
+        g = self.products.addmm(self.b, I, self.W_I_t, out=self.g[t])
+        return self.products.addmm(g, s, self.W_s_t, out=g)
+
+    def o(self, t: int) -> Tensor:
+        """o_t."""
+        return torch.sigmoid(self.g[t] * self.κ)
 
     def begin_back(self) -> None:
-        self.δG = torch.empty_like(self.window)
+        self.δG = torch.empty_like(self.G)
         self.δg = self.δG.unbind(0)
-        self.δκ = None if self.κ is None else torch.zeros_like(self.κ)
+        self.δκ: float | Tensor = 0.0
 
-    def opened(self, t: int, δo: Tensor) -> None:
-        """Put o_t (1 − o_t) δo_t into δg_t."""
-        o = self.o[t]
-        torch.addcmul(o, o, o, value=-1, out=self.δg[t]).mul_(δo)
+    def opened(self, t: int, o: Tensor, δo: Tensor) -> None:
+        """Make δg_t, and δκ's part of step t."""
+        by_slope = torch.addcmul(o, o, o, value=-1).mul_(δo)
+        if self.learns_κ:
+            self.δκ = self.δκ + torch.dot(by_slope.view(-1), self.g[t].view(-1))
+        torch.mul(by_slope, self.κ, out=self.δg[t])
 
     def back(self, t: int, δI: Tensor, δs: Tensor | None) -> None:
-        """Add to δI_t, and δs_{t−1} if it is asked for, what comes from o_t (1 − o_t) δo_t, which is in δg_t."""
+        """Add to δI_t, and δs_{t−1} if it is asked for, what comes from δg_t."""
         δg = self.δg[t]
-        if self.κ is not None:
-            self.δκ += torch.dot(δg.view(-1), self.g[t].view(-1))
-            δg.mul_(self.κ)
         if self.summed:
             δq = self.products.matmul(δg, self.W)
             δI.add_(δq)
@@ -97,7 +100,8 @@ class Gate:
         if len(s) > 1:
             products.addmm(by_s, self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1), out=by_s)
         del self.δG, self.δg
-        return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": δG.sum(0), f"{name}_slope": self.δκ}
+        δκ = torch.as_tensor(self.δκ, dtype=δG.dtype) if self.learns_κ else None
+        return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": δG.sum(0), f"{name}_slope": δκ}
 
 
 class LTCKernel(Kernel):
@@ -112,9 +116,9 @@ class LTCKernel(Kernel):
         δv_{t−1} = (1 − a_t) δṽ_t                         and through gate a
         δb_{t−1} = ρ_t δb_t                               and through gate ρ
 
-    Kept: I, a, v; with adaptation ρ and b; with learnt slopes what goes into the gates. Time: two products a gate
-    forward and two backward, one each for its weights; and what is elementwise, a pass forward and two backward where
-    loops are compiled, else about 35 operations a step.
+    Kept: I, v and what goes into gate a; with adaptation b and what goes into gate ρ. Time: two products a gate forward
+    and two backward, one each for its weights; and what is elementwise, a pass forward and three backward where loops
+    are compiled, else about 40 operations a step.
     """
 
     neuron: LTC
@@ -132,25 +136,37 @@ class LTCKernel(Kernel):
 
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
         neuron, v_before, b_before = self.neuron, *self._past(t)
-        a, ρ, b = self.gate_a.open(t, I, v_before), None, None
-        if self.gate_ρ is not None:
-            ρ, b = self.gate_ρ.open(t, I, b_before), self.b[t]
+        gate_a, gate_ρ = self.gate_a, self.gate_ρ
+        g_a, g_ρ, b = gate_a.goes_in(t, I, v_before), None, None
+        if gate_ρ is not None:
+            g_ρ, b = gate_ρ.goes_in(t, I, b_before), self.b[t]
         if not self.compiled:
-            ṽ = x = torch.lerp(v_before, I, a)
+            ṽ = x = torch.lerp(v_before, I, gate_a.o(t))
             if b is not None:
-                x = ṽ - neuron.beta * torch.lerp(z_before, b_before, ρ, out=b)
+                x = ṽ - neuron.beta * torch.lerp(z_before, b_before, gate_ρ.o(t), out=b)
             torch.gt(x, neuron.b0, out=z)
             torch.addcmul(ṽ, ṽ, z, value=-1, out=self.v[t])
         elif b is None:
-            ltc_loops.membrane_step(I, a, v_before, z, self.v[t], neuron.b0)
+            ltc_loops.membrane_step(I, g_a, gate_a.κ2, v_before, z, self.v[t], neuron.b0)
         else:
-            ltc_loops.adaptive_step(I, a, ρ, v_before, b_before, z_before, z, self.v[t], b, neuron.beta, neuron.b0)
+            before = v_before, b_before, z_before
+            ltc_loops.adaptive_step(
+                I, g_a, gate_a.κ2, g_ρ, gate_ρ.κ2, *before, z, self.v[t], b, neuron.beta, neuron.b0
+            )
 
     def _past(self, t: int) -> tuple[Tensor, Tensor]:
         """v_{t−1} and b_{t−1}."""
         if t == 0:
             return self.before.v, self.before.b
-        return self.v[t - 1], self.before.b if self.gate_ρ is None else self.b[t - 1]
+        return self.v[t - 1], self._adaptation(t - 1)
+
+    def _adaptation(self, t: int) -> Tensor:
+        """b_t."""
+        return self.before.b if self.gate_ρ is None else self.b[t]
+
+    def _sent_before(self, t: int) -> Tensor:
+        """z_{t−1}, as a number or a byte each."""
+        return self.before.z if t == 0 else self.z[t - 1]
 
     def end(self, z: Tensor) -> LTCState:
         b = self.before.b if self.gate_ρ is None else self.b[-1]
@@ -172,38 +188,44 @@ class LTCKernel(Kernel):
 
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
         neuron, gate_a, gate_ρ = self.neuron, self.gate_a, self.gate_ρ
-        I, a, z, (v_before, b_before) = self.I[t], gate_a.o[t], self.z[t], self._past(t)
+        I, z, (v_before, b_before), b = self.I[t], self.z[t], self._past(t), self._adaptation(t)
+        g_a, β = gate_a.g[t], 0.0 if gate_ρ is None else neuron.beta
+        h_of, resets = SURROGATES[neuron.surrogate].h, float(neuron.reset_gradient)
         if δv is not None:
             self.δv.add_(δv)
-        ṽ = torch.lerp(v_before, I, a)
-        x = ṽ - neuron.b0
-        if gate_ρ is not None:
-            x.sub_(self.b[t], alpha=neuron.beta)
-            z_before = self.before.z if t == 0 else self.z[t - 1].to(x.dtype)
-            if self.δb_end is not None and t + 1 == len(self.I):
-                self.δb.add_(self.δb_end)
-        h, resets = SURROGATES[neuron.surrogate].h(x), float(neuron.reset_gradient)
-        # What is elementwise: δI_t in the memory of δz_t, the state's δ in theirs, o_t (1 − o_t) δo_t of both gates.
+        if self.δb_end is not None and gate_ρ is not None and t + 1 == len(self.I):
+            self.δb.add_(self.δb_end)
+        # What is elementwise: δI_t in the memory of δz_t, the state's δ in theirs, δg_t of both gates.
         if not self.compiled:
+            a = gate_a.o(t)
+            ṽ = torch.lerp(v_before, I, a)
+            h = h_of((ṽ - neuron.b0).sub_(b, alpha=β))
             if gate_ρ is not None:
                 δz.add_(self.δz)
             δx = δz.addcmul_(ṽ, self.δv, value=-resets).mul_(h)
-            δṽ = torch.addcmul(self.δv, self.δv, z.to(x.dtype), value=-1).add_(δx)
-            gate_a.opened(t, (I - v_before).mul_(δṽ))
+            δṽ = torch.addcmul(self.δv, self.δv, z.to(δx.dtype), value=-1).add_(δx)
+            gate_a.opened(t, a, (I - v_before).mul_(δṽ))
             if gate_ρ is not None:
-                δb = torch.sub(self.δb, δx, alpha=neuron.beta)
-                gate_ρ.opened(t, (b_before - z_before).mul_(δb))
-                torch.mul(δb, gate_ρ.o[t], out=self.δb)
+                ρ, δb = gate_ρ.o(t), torch.sub(self.δb, δx, alpha=β)
+                gate_ρ.opened(t, ρ, (b_before - self._sent_before(t)).mul_(δb))
+                torch.mul(δb, ρ, out=self.δb)
                 torch.sub(δb, self.δb, out=self.δz)
             torch.mul(a, δṽ, out=δz)
             torch.sub(δṽ, δz, out=self.δv)
-        elif gate_ρ is None:
-            ltc_loops.membrane_adjoint(I, a, v_before, z, h, δz, self.δv, gate_a.δg[t], resets)
         else:
-            before, δ = (v_before, b_before, z_before), (δz, self.δv, self.δb, self.δz)
-            ltc_loops.adaptive_adjoint(
-                I, a, gate_ρ.o[t], *before, z, h, *δ, gate_a.δg[t], gate_ρ.δg[t], neuron.beta, resets
-            )
+            x = torch.empty_like(I)
+            ltc_loops.past_threshold(I, g_a, gate_a.κ2, v_before, b, β, neuron.b0, x)
+            of_a = (I, g_a, gate_a.κ, gate_a.κ2)
+            if gate_ρ is None:
+                gate_a.δκ += ltc_loops.membrane_adjoint(*of_a, v_before, z, h_of(x), δz, self.δv, gate_a.δg[t], resets)
+            else:
+                of_ρ = (gate_ρ.g[t], gate_ρ.κ, gate_ρ.κ2)
+                before, δ = (v_before, b_before, self._sent_before(t)), (δz, self.δv, self.δb, self.δz)
+                δκ_a, δκ_ρ = ltc_loops.adaptive_adjoint(
+                    *of_a, *of_ρ, *before, z, h_of(x), *δ, gate_a.δg[t], gate_ρ.δg[t], β, resets
+                )
+                gate_a.δκ += δκ_a
+                gate_ρ.δκ += δκ_ρ
         to_past = t > 0 or self.to_state
         gate_a.back(t, δz, self.δv if to_past else None)
         if gate_ρ is not None:

@@ -22,6 +22,8 @@ FEW_IN_A_RUN = 0.25
 """The same where a neuron's compiled loop adds them, which saves the calls of its step too."""
 PAUSE = 8
 """Steps that are dense, unasked, from one with too many spikes on: activity seldom changes from step to step."""
+SHORT = 4
+"""Steps of a window below which the copy of the weights, rows where they have columns, takes longer than it saves."""
 NARROW = 96
 """Numbers in a row below which finding out who spiked takes longer than the dense product."""
 CHUNK = 32
@@ -34,11 +36,12 @@ class SpikeProduct:
     Args:
         R: [outputs, inputs]; a copy is made of it, rows where it has columns.
         products: how dense products are taken; rows are added in the dtype of R alone.
+        steps: of the window.
     """
 
-    def __init__(self, R: Tensor, products: Products) -> None:
+    def __init__(self, R: Tensor, products: Products, steps: int) -> None:
         self.products, self.R_t = products, products.operand(R).t()
-        self.rows = self.R_t.contiguous() if _adds_rows(R, products) else None
+        self.rows = self.R_t.contiguous() if steps >= SHORT and _adds_rows(R, products) else None
         self.pause = 0
         """Dense steps to come."""
 

@@ -196,9 +196,9 @@ SLOTS = [
     ("alif", {}, {}, 1),  # y
     ("alif", {}, {"readout": "membrane"}, 2),  # and v
     ("asrnn", {}, {}, 3),  # I, v, b
-    ("ltc", {}, {}, 5),  # I, v, b, a, ρ
-    ("ltc", {"slope": "trained"}, {}, 7),  # and g of both gates
-    ("ltc", {"adaptation": "off"}, {"readout": "membrane"}, 3),  # I, v, a
+    ("ltc", {}, {}, 5),  # I, v, b, and g of both gates
+    ("ltc", {"slope": "trained"}, {}, 5),
+    ("ltc", {"adaptation": "off"}, {"readout": "membrane"}, 3),  # I, v, g
     ("lif", {}, {"norm_steps": 30}, 3),  # v, and W x + c and R z before their norms
 ]
 
