@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from throughtime.compiled import compiled, runs_compiled
 
 
 class AuxiliaryLoss:
@@ -37,8 +42,27 @@ class AuxiliaryLoss:
 
     def learn(self, y: Tensor, target: Tensor, part: int) -> None:
         """Q[y, part] ← the output distribution of the first sample of class y that is taken for another."""
+        if runs_compiled(y, self.Q):
+            keep_first_wrong(y, target, self.Q, part)
+            return
         batch, q = len(y), self.Q[:, part].t()
         column = torch.arange(batch + self.classes, device=y.device)  # the samples, and what Q has of each class
         wrong = torch.where(y.argmax(1) == target, len(column), column[:batch])
         first = column[batch:].scatter_reduce(0, target, wrong, "amin")
         q.copy_(torch.cat((F.softmax(y.t(), 0), q), 1).index_select(1, first))
+
+
+@compiled
+def keep_first_wrong(y: Any, target: Any, Q: Any, part: int) -> None:
+    """`AuxiliaryLoss.learn`, sample by sample."""
+    batch, classes = y.shape
+    kept = np.zeros(classes, np.bool_)
+    for b in range(batch):
+        c, largest = target[b], y[b].max()
+        if not kept[c] and np.argmax(y[b]) != c:
+            kept[c] = True
+            sum = 0.0
+            for j in range(classes):
+                sum += np.exp(y[b, j] - largest)
+            for j in range(classes):
+                Q[c, part, j] = np.exp(y[b, j] - largest) / sum

@@ -16,6 +16,8 @@ from throughtime.algorithms.dynamic_regulariser import CodeForm, DynamicRegulari
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.base import Network, Window
 from throughtime.networks.flat import Flat
+from throughtime.neurons.base import Factor
+from throughtime.neurons.kernel import number_or_tensor
 from throughtime.registry import algorithm, given, refuse_unused
 
 
@@ -106,7 +108,8 @@ class FPTT(LearningRule):
             K = len(self.windows(steps))
             self.auxiliary_loss = AuxiliaryLoss(task.classes, K, self.auxiliary_uniform_epochs, self.W[0])
         self.epoch = 0
-        self.squares = self.W[0].new_zeros(2).unbind()
+        self.squares = self._no_squares()
+        """‖∇R‖² and ‖∇ℓ‖², summed over the updates of the epoch."""
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
@@ -142,8 +145,7 @@ class FPTT(LearningRule):
         if self.adopt_mean:
             self.regulariser.adopt_mean()
         of_R, of_loss = (math.sqrt(square) for square in self.squares)
-        for square in self.squares:
-            square.zero_()
+        self.squares = self._no_squares()
         if of_loss == 0:
             return {}
         method = "‖∇R‖ / ‖∇ℓ‖: root mean squares over the updates of the last epoch, before clipping"
@@ -161,8 +163,11 @@ class FPTT(LearningRule):
     @torch.no_grad()
     def _add_gradient_of(self, regulariser: DynamicRegulariser) -> None:
         """Add ∇R to ∇ℓ, and both squared norms to the epoch's sums."""
-        for square, of_update in zip(self.squares, regulariser.add_gradient(self.flat.gradients()), strict=True):
-            square += of_update
+        of_update = regulariser.add_gradient(self.flat.gradients())
+        self.squares = [square + number_or_tensor(more) for square, more in zip(self.squares, of_update, strict=True)]
+
+    def _no_squares(self) -> list[Factor]:
+        return [number_or_tensor(self.W[0].new_zeros(())) for _ in range(2)]
 
     def _gradient_from(self, before: Any, x: Tensor, target: Tensor) -> list[Tensor]:
         """∇ℓ_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""

@@ -31,6 +31,8 @@ class Adamax(torch.optim.Adamax):
             flat = (tensor.flatten() for tensor in (p, p.grad, state["exp_avg"], state["exp_inf"]))
             adamax_step(*flat, η, β1, β2, group["eps"])
 
+    step.hooked = True  # PyTorch would wrap it for its profiler and for hooks, which costs as much as the pass itself
+
 
 @compiled
 def adamax_step(W: Any, g: Any, m: Any, u: Any, η: float, β1: float, β2: float, ε: float) -> None:

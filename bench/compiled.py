@@ -64,7 +64,9 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
 
     It is compiled when it is first called on a machine, and kept on disk; the compiler is loaded then, too, for it
     takes half a second. A loop may call others by their global names. Traps: a whole number in a loop makes float64 of
-    the float32 that it meets; what threads add up, in a `prange`, is rounded otherwise for another number of them.
+    the float32 that it meets; what threads add up, in a `prange`, is rounded otherwise for another number of them; and
+    of an array that gets its name in a tuple, `a, b = c[0], d[0]`, the compiler forgets that it is part of another: a
+    `prange` that only writes into it is left out.
     """
 
     @functools.cache

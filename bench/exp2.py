@@ -25,8 +25,7 @@ FLOAT64 = _Precision(np.float64, np.int64, 52, 1023, 13)
 
 
 def exp2(x: float) -> float:
-    """2ˣ; compiled, in vector instructions and to rounding, within the normal numbers, the smallest and the largest of
-    which stand for what lies beyond them."""
+    """2ˣ; compiled, in vector instructions and to rounding. Below the normal numbers it is 0, above them infinite."""
     return 2.0**x
 
 
@@ -35,7 +34,7 @@ def in_precision(of: _Precision) -> Callable[[Any], Any]:
     number, whole = of.number, of.whole
     c = tuple(number(math.log(2) ** n / math.factorial(n)) for n in reversed(range(of.terms)))
     bias, bits = whole(of.bias), whole(of.fraction_bits)
-    lowest, highest = number(1 - of.bias), number(of.bias)
+    lowest, highest = number(-of.bias), number(of.bias + 1)  # whose bits are those of 0 and of infinity
 
     def power(x):  # as it stands in `_registered`: the compiler compares signatures
         x = lowest if x < lowest else highest if x > highest else x  # of no number, no number

@@ -75,7 +75,7 @@ class Updater:
                 w.grad = None
             for p in self.parameters:
                 p.grad = None
-                increment_version(p)  # else a backward pass through a graph of before would not be refused
+            increment_version(self.parameters)  # else a backward pass through a graph of before would not be refused
             self.count += 1
 
     def end_epoch(self, epoch: int) -> None:
@@ -88,10 +88,15 @@ class Updater:
 @torch.no_grad()
 def clip(gradients: Sequence[Tensor], largest: float) -> None:
     """g ← g min(1, c / (‖g‖ + 10⁻⁶)), with c the largest norm and ‖g‖ that of them all: torch's clip_grad_norm_."""
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in gradients]))
-    scale = (largest / (norm + 1e-6)).clamp_(max=1)
-    if scale.device.type == "cpu" and scale == 1:
-        return  # elsewhere to ask would be to wait
+    norms = [torch.linalg.vector_norm(g) for g in gradients]
+    norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
+    if norm.device.type == "cpu":  # elsewhere to ask for it would be to wait
+        norm = norm.item()
+        scale = largest / (norm + 1e-6)
+        if scale >= 1:
+            return
+    else:
+        scale = (largest / (norm + 1e-6)).clamp_(max=1)
     for g in gradients:
         g.mul_(scale)
 

@@ -37,5 +37,5 @@ class StepBatchNorm(nn.Module):
 
     def running(self, t: int) -> tuple[Tensor, Tensor]:
         """Running mean and variance of step t."""
-        t = min(t, len(self.running_mean) - 1)
+        t = min(t, self.running_mean.shape[0] - 1)
         return self.running_mean[t], self.running_var[t]

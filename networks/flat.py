@@ -61,10 +61,10 @@ class Flat:
         found = []
         for run in self._runs:
             of_run = [self.parameters[n] for n in run]
+            for p in of_run:
+                if p.grad is None:
+                    p.grad = torch.zeros_like(p)
             gradients = [p.grad for p in of_run]
-            for n, p in enumerate(of_run):
-                if gradients[n] is None:
-                    gradients[n] = p.grad = torch.zeros_like(p)
             flat = gradients[0] if len(run) == 1 else _joined(gradients)
             if flat is None:
                 flat = _flatten_dense_tensors(gradients)

@@ -34,9 +34,9 @@ class NormWindow:
     def back(self, t: int, δy: Tensor) -> Tensor:
         """δx of the window's step t."""
         x, *statistics = self.kept[t]
-        mean, var = self.norm.running(self.first + t)
-        δx, δw, δc = torch.ops.aten.native_batch_norm_backward(
-            δy, x, self.weight, mean, var, *statistics, self.training, EPSILON, (True, True, True)
+        running = (None, None) if self.training else self.norm.running(self.first + t)
+        δx, δw, δc = torch.ops.aten.native_batch_norm_backward.default(
+            δy, x, self.weight, *running, *statistics, self.training, EPSILON, (True, True, True)
         )
         self.δw += δw
         self.δc += δc

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.recurrent_gradient import with_recurrent_gradient
+from throughtime.networks.readout_window import readout_window
 from throughtime.networks.spike_linear import spike_linear
 from throughtime.networks.window import LayerWindow, layer_window
 from throughtime.neurons.base import Neuron
@@ -167,13 +168,13 @@ class Recurrent(Network):
             x, bytes_of_x = window.z, window.bytes_of_z
             spikes.append(x)
             last.append(window.state)
-        if self.readout.reads == "v":
-            d = self.readout.linear(window.v)
-        else:
-            d = self.readout.linear(x) if bytes_of_x is None else spike_linear(self.readout.linear, x, bytes_of_x)
-        if self.readout_norm is not None:
-            d = torch.stack([self.readout_norm(d_t, state.t + step) for step, d_t in enumerate(d.unbind(0))])
-        y = self.readout.unroll(d, state.y)
+        o, bytes_of_o = (window.v, None) if self.readout.reads == "v" else (window.z, window.bytes_of_z)
+        y = readout_window(self.readout, self.readout_norm, o, bytes_of_o, state.y, state.t)
+        if y is None:
+            d = self.readout.linear(o) if bytes_of_o is None else spike_linear(self.readout.linear, o, bytes_of_o)
+            if self.readout_norm is not None:
+                d = torch.stack([self.readout_norm(d_t, state.t + step) for step, d_t in enumerate(d.unbind(0))])
+            y = self.readout.unroll(d, state.y)
         # A copy: a view would keep the outputs of the whole window alive with the state.
         return Window(y, tuple(spikes), RecurrentState(tuple(last), y[-1].clone(), state.t + len(x)))
 

@@ -9,10 +9,10 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from throughtime.compiled import compiled, runs_compiled
+from throughtime.compiled import compiled, prange, runs_compiled
 from throughtime.neurons.base import Inflow, Neuron, Partials
 from throughtime.neurons.kernel import Kernel, number_or_tensor, surrogate_factors
-from throughtime.neurons.spike_product import FEW_IN_A_RUN, add_rows
+from throughtime.neurons.spike_product import FEW_IN_A_RUN, add_rows_of_sample, nonzero, room_for_spiking
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -101,15 +101,21 @@ def alif_steps(
 ) -> int:
     """The equations of `ALIFKernel` from step t on; v, a and z those before it, the first two in place. V is all steps
     or one."""
-    while t < len(I) and add_rows(I[t], z, rows, few):
-        y_t, z_t, V_t = I[t], Z[t], V[min(t, len(V) - 1)]
-        for b in range(len(y_t)):
+    spiking, sent = room_for_spiking(z), nonzero(z)
+    while t < len(I) and sent <= few * z.size:
+        y_t = I[t]
+        z_t = Z[t]
+        V_t = V[min(t, len(V) - 1)]
+        sent = 0
+        for b in prange(len(y_t)):
+            add_rows_of_sample(y_t[b], z[b], rows, spiking[b])
             for j in range(len(α)):
                 v_t = y_t[b, j] + α[j] * (v[b, j] - y_t[b, j]) - ϑ * z[b, j]
                 a_t = z[b, j] + ρ * (a[b, j] - z[b, j])
                 y = v_t - β * a_t
-                v[b, j], a[b, j], V_t[b, j], y_t[b, j] = v_t, a_t, v_t, y
-                z_t[b, j] = y > ϑ
+                spikes = y > ϑ
+                v[b, j], a[b, j], V_t[b, j], y_t[b, j], z_t[b, j] = v_t, a_t, v_t, y, spikes
+                sent += spikes
         z = z_t
         t += 1
     return t

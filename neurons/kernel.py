@@ -126,7 +126,7 @@ def slots(like: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
     take turns in it: a step never writes over the one before, which it reads."""
     window = torch.empty_like(like if keep else like[:2])
     steps = window.unbind(0)
-    return window, tuple(steps[t % len(steps)] for t in range(len(like)))
+    return window, steps if keep else tuple(steps[t % len(steps)] for t in range(len(like)))
 
 
 def add_product(sums: Tensor, factor: Factor, x: Tensor) -> Tensor:
@@ -134,9 +134,11 @@ def add_product(sums: Tensor, factor: Factor, x: Tensor) -> Tensor:
     return sums.addcmul_(x, factor) if isinstance(factor, Tensor) else sums.add_(x, alpha=factor)
 
 
-def number_or_tensor(constant: Tensor) -> Factor:
+def number_or_tensor(constant: Factor) -> Factor:
     """A constant of one element as a number, which operations take along; on other devices than the processor asking
     for it would mean waiting, and it stays a tensor."""
+    if not isinstance(constant, Tensor):
+        return constant
     return constant.item() if constant.numel() == 1 and constant.device.type == "cpu" else constant
 
 

@@ -8,10 +8,10 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from throughtime.compiled import compiled, runs_compiled
+from throughtime.compiled import compiled, prange, runs_compiled
 from throughtime.neurons.base import Inflow, Neuron, Partials
 from throughtime.neurons.kernel import Kernel, add_product, number_or_tensor, surrogate_factors
-from throughtime.neurons.spike_product import FEW_IN_A_RUN, add_rows
+from throughtime.neurons.spike_product import FEW_IN_A_RUN, add_rows_of_sample, nonzero, room_for_spiking
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -78,13 +78,18 @@ class LIFKernel(Kernel):
 @compiled
 def lif_steps(I: Any, Z: Any, rows: Any, v: Any, z: Any, α: Any, ϑ: float, few: float, t: int) -> int:
     """The equations of `LIFKernel` from step t on, v and z those before it."""
-    while t < len(I) and add_rows(I[t], z, rows, few):
-        v_t, z_t = I[t], Z[t]
-        for b in range(len(v_t)):
+    spiking, sent = room_for_spiking(z), nonzero(z)
+    while t < len(I) and sent <= few * z.size:
+        v_t = I[t]
+        z_t = Z[t]
+        sent = 0
+        for b in prange(len(v_t)):
+            add_rows_of_sample(v_t[b], z[b], rows, spiking[b])
             for j in range(len(α)):
                 x = v_t[b, j] + α[j] * (v[b, j] - v_t[b, j]) - ϑ * z[b, j]
-                v_t[b, j] = x
-                z_t[b, j] = x > ϑ
+                spikes = x > ϑ
+                v_t[b, j], z_t[b, j] = x, spikes
+                sent += spikes
         v, z = v_t, z_t
         t += 1
     return t

@@ -180,7 +180,7 @@ class LTCKernel(Kernel):
 
     def begin_back(self, δ: LTCState, z: Tensor, to_state: bool) -> None:
         self.z, self.to_state = z.unbind(0), to_state
-        self.δz, self.δv, self.δb = (torch.zeros_like(self.before.v) for _ in range(3))
+        self.δz, self.δv, self.δb = self.before.v.new_zeros(3, *self.before.v.shape).unbind(0)
         self.δb_end = δ.b
         for gate in (self.gate_a, self.gate_ρ):
             if gate is not None:

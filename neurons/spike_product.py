@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from throughtime.compiled import compiled, runs_compiled
+from throughtime.compiled import compiled, prange, runs_compiled
 from throughtime.neurons.precision import FLOAT32, Products
 
 FEW = 0.15
@@ -59,10 +60,11 @@ def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor, products: Products
     """total ← total + Σ_t δ_tᵀ z_t [outputs, inputs] of δ [steps, batch, outputs] and spikes as bytes [steps, batch,
     inputs]."""
     if _adds_rows(total, products):
-        rows = total.new_zeros(total.shape[1], total.shape[0])
+        rows = total.new_zeros(torch.get_num_threads(), total.shape[1], total.shape[0])
         if add_outer(rows, δ.flatten(0, 1), z.flatten(0, 1), FEW):
-            return total.add_(rows.t())
-    for δ_part, z_part in zip(δ.split(CHUNK), z.split(CHUNK), strict=True):
+            return total.add_(rows.sum(0).t())
+    parts = [(δ, z)] if δ.shape[0] <= CHUNK else zip(δ.split(CHUNK), z.split(CHUNK), strict=True)
+    for δ_part, z_part in parts:
         products.addmm(total, δ_part.flatten(0, 1).t(), z_part.flatten(0, 1).to(δ.dtype), out=total)
     return total
 
@@ -75,56 +77,70 @@ def _adds_rows(weights: Tensor, products: Products) -> bool:
 @compiled
 def add_rows(sums: Any, z: Any, rows: Any, few: float) -> bool:
     """sums[b] += Σ_i z[b, i] rows[i]; False, with nothing done, where more than `few` of z are not zero."""
-    batch, inputs = z.shape
-    outputs = rows.shape[1]
-    # One place more: an index is written before it is known whether it counts, which needs no branch.
-    spiking = np.empty((batch, inputs + 1), np.int32)
-    counts = np.empty(batch, np.int32)
-    total = 0
-    for b in range(batch):
-        n = 0
-        for i in range(inputs):
-            spiking[b, n] = i
-            n += z[b, i] != 0
-        counts[b] = n
-        total += n
-    if total > few * batch * inputs:
+    if nonzero(z) > few * z.size:
         return False
-    for b in range(batch):
-        of_b, n, k = sums[b], counts[b], 0
-        while k + 4 <= n:  # four rows to a pass over the sums
-            i, j, l, m = spiking[b, k], spiking[b, k + 1], spiking[b, k + 2], spiking[b, k + 3]
-            z_i, z_j, z_l, z_m = z[b, i], z[b, j], z[b, l], z[b, m]
-            for o in range(outputs):
-                of_b[o] += (z_i * rows[i, o] + z_j * rows[j, o]) + (z_l * rows[l, o] + z_m * rows[m, o])
-            k += 4
-        while k < n:
-            i = spiking[b, k]
-            for o in range(outputs):
-                of_b[o] += z[b, i] * rows[i, o]
-            k += 1
+    spiking = room_for_spiking(z)
+    for b in prange(len(z)):
+        add_rows_of_sample(sums[b], z[b], rows, spiking[b])
     return True
 
 
 @compiled
+def nonzero(z: Any) -> int:
+    """How many of z [batch, inputs] are not zero."""
+    n = 0
+    for b in prange(len(z)):
+        for i in range(z.shape[1]):
+            n += z[b, i] != 0
+    return n
+
+
+@compiled
+def room_for_spiking(z: Any) -> Any:
+    """For each sample, who spikes; one place more, for an index is written before it is known whether it counts, which
+    needs no branch."""
+    return np.empty((len(z), z.shape[1] + 1), np.int32)
+
+
+@compiled
+def add_rows_of_sample(sums: Any, z: Any, rows: Any, spiking: Any) -> None:
+    """sums += Σ_i z[i] rows[i]."""
+    n = 0
+    for i in range(len(z)):
+        spiking[n] = i
+        n += z[i] != 0
+    k, outputs = 0, len(sums)
+    while k + 4 <= n:  # four rows to a pass over the sums
+        i, j, l, m = spiking[k], spiking[k + 1], spiking[k + 2], spiking[k + 3]
+        z_i, z_j, z_l, z_m = z[i], z[j], z[l], z[m]
+        for o in range(outputs):
+            sums[o] += (z_i * rows[i, o] + z_j * rows[j, o]) + (z_l * rows[l, o] + z_m * rows[m, o])
+        k += 4
+    while k < n:
+        i = spiking[k]
+        for o in range(outputs):
+            sums[o] += z[i] * rows[i, o]
+        k += 1
+
+
+@compiled
 def add_outer(rows: Any, δ: Any, z: Any, few: float) -> bool:
-    """rows[i] += Σ_n z[n, i] δ[n]; False, with nothing done, where more than `few` of z are not zero."""
+    """Σ_p rows[p, i] += Σ_n z[n, i] δ[n], each part p of so many samples; False, with nothing done, where more than
+    `few` of z are not zero."""
     samples, inputs = z.shape
-    outputs = δ.shape[1]
-    spiking = np.empty(inputs + 1, np.int32)
-    total = 0
-    for n in range(samples):
-        for i in range(inputs):
-            total += z[n, i] != 0
-    if total > few * samples * inputs:
+    parts, _, outputs = rows.shape
+    if nonzero(z) > few * z.size:
         return False
-    for n in range(samples):
-        found = 0
-        for i in range(inputs):
-            spiking[found] = i
-            found += z[n, i] != 0
-        for k in range(found):
-            i = spiking[k]
-            for o in range(outputs):
-                rows[i, o] += δ[n, o]
+    for p in prange(parts):
+        spiking = np.empty(inputs + 1, np.int32)
+        of_part = rows[p]
+        for n in range(p * samples // parts, (p + 1) * samples // parts):
+            found = 0
+            for i in range(inputs):
+                spiking[found] = i
+                found += z[n, i] != 0
+            for k in range(found):
+                i = spiking[k]
+                for o in range(outputs):
+                    of_part[i, o] += δ[n, o]
     return True

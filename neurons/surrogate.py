@@ -54,7 +54,8 @@ def multi_gaussian_of_each(
     x: Any, h: Any, l: float, narrow: float, wide: float, of_narrow: float, of_wide: float
 ) -> None:
     """The same, h ← h(x)."""
-    x, h = x.ravel(), h.ravel()
+    x = x.ravel()
+    h = h.ravel()
     for i in prange(len(x)):
         left, right = x[i] + l, x[i] - l
         sides = exp2(wide * left * left) + exp2(wide * right * right)
@@ -79,7 +80,8 @@ def triangle(x: Tensor) -> Tensor:
 @compiled
 def triangle_of_each(x: Any, h: Any, γ: float) -> None:
     """The same, h ← h(x)."""
-    x, h = x.ravel(), h.ravel()
+    x = x.ravel()
+    h = h.ravel()
     zero = γ - γ  # in the precision of γ
     for i in prange(len(x)):
         h[i] = max(γ - γ * abs(x[i]), zero)

@@ -55,8 +55,11 @@ def before(net: Recurrent, batch: int = 4) -> RecurrentState:
 
 @contextmanager
 def plain_steps(net: Recurrent) -> Iterator[None]:
-    """In here `unroll` goes through the neurons' `forward` step by step."""
-    with mock.patch.object(type(net.layers[0].neuron), "kernel", None):
+    """In here `unroll` goes through the neurons' and the readout's `forward` step by step."""
+    with (
+        mock.patch.object(type(net.layers[0].neuron), "kernel", None),
+        mock.patch("throughtime.networks.recurrent.readout_window", return_value=None),
+    ):
         yield
 
 

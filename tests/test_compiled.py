@@ -8,6 +8,7 @@ import torch
 from throughtime import compiled as module
 from throughtime.compiled import compiled, runs_compiled
 from throughtime.live_bytes import LiveBytes
+from throughtime.neurons.spike_product import add_rows
 
 F64 = torch.float64
 
@@ -30,18 +31,14 @@ def test_a_loop_calls_another():
     assert y.tolist() == [4, 8, 12]
 
 
-def test_what_is_on_disk_is_known_by_all_the_code_in_it(monkeypatch):
-    before = module._with_what_it_calls(four_times.__wrapped__).__qualname__
-    assert before == module._with_what_it_calls(four_times.__wrapped__).__qualname__
+def test_what_is_on_disk_is_known_by_all_the_code_in_it_and_by_who_runs_it(monkeypatch):
+    def known_by(loop, threaded=False):
+        return module._with_what_it_calls(loop.__wrapped__, threaded).__qualname__
 
-    @compiled
-    def other(x, y):
-        for i in range(len(x)):
-            y[i] = x[i] * x[i]
-
-    monkeypatch.setitem(globals(), "twice", other)
-    assert module._with_what_it_calls(four_times.__wrapped__).__qualname__ != before
-    assert module._with_what_it_calls(other.__wrapped__) is other.__wrapped__, "it calls nothing"
+    before = known_by(four_times)
+    assert before == known_by(four_times) != known_by(four_times, threaded=True)
+    monkeypatch.setitem(globals(), "twice", compiled(add_rows.__wrapped__))
+    assert known_by(four_times) != before, "another module's code"
 
 
 def test_floats_have_the_precision_of_the_tensors():

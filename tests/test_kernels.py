@@ -11,6 +11,7 @@ import torch
 from tests.kernel_twins import assert_same, before, differing, inputs, network, plain_steps, shown
 from throughtime.compiled import operations_alone
 from throughtime.networks.norm_window import NormWindow
+from throughtime.networks.readout_loops import gated_leak_adjoint, leak, leak_adjoint, normalise_adjoint
 from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.alif import ALIF, ALIFKernel
 from throughtime.neurons.asrnn import ASRNN, ASRNNKernel
@@ -228,7 +229,31 @@ def norm_that_starts_again(window, norm, first, begin=NormWindow.__init__):
     begin(window, norm, 0)
 
 
+def leak_of_the_first_alone(d, y_before, κ, y):
+    leak(d, y_before, κ, y)
+    y[1:] = d[1:]
+
+
+def leak_that_forgets(δy, κ, δd, δy_before):
+    leak_adjoint(δy, κ, δd, δy_before)
+    torch.mul(δy, 1 - κ, out=δd)
+
+
+def gate_held_constant(x, λ, W, κ, δy, δd, δg, δy_before):
+    gated_leak_adjoint(x, λ, torch.zeros_like(W), κ, δy, δd, δg, δy_before)
+
+
+def slope_left_out(x, λ, W, κ, *δ):
+    gated_leak_adjoint(x, λ, W, 1.0, *δ)
+
+
+def norm_held_constant(x, w, mean, rstd, δy, training, *δ):
+    normalise_adjoint(x, w, mean, rstd, δy, False, *δ)
+
+
 WINDOW = "throughtime.networks.window"
+LOOPS = "throughtime.networks.readout_loops"
+GATED = {"neuron": "lif", "readout_leak": "gated"}
 FAULTS = [
     (LIF, TurnsTheReset, {}, ["outputs", "spikes 0", "last v 0", "last y", "outputs by x"], []),
     (LIF, SpikesAStepLate, {}, ["spikes 0", "last z 0"], []),
@@ -282,6 +307,17 @@ FAULTS = [
         {"norm_steps": 12, "neuron": "alif", "cuts": (7,)},
         ["layers.0.inward_norm.running_mean", "layers.0.recurrent_norm.running_var"],
         ["readout_norm.running_mean"],
+    ),
+    (f"{LOOPS}.leak", leak_of_the_first_alone, {}, ["outputs", "last y"], ["spikes 0"]),
+    (f"{LOOPS}.leak_adjoint", leak_that_forgets, {}, ["outputs by x"], ["outputs", "outputs by first y"]),
+    (f"{LOOPS}.gated_leak_adjoint", gate_held_constant, GATED, ["outputs by first y"], ["outputs"]),
+    (f"{LOOPS}.gated_leak_adjoint", slope_left_out, GATED, ["all by readout.gate.weight"], ["outputs"]),
+    (
+        f"{LOOPS}.normalise_adjoint",
+        norm_held_constant,
+        {"norm_steps": 12},
+        ["all by readout.linear.weight"],
+        ["all by readout_norm.weight", "all by readout_norm.bias"],
     ),
 ]
 

@@ -14,7 +14,7 @@ from throughtime.neurons import alif, lif, spike_product
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.precision import BFLOAT16, FLOAT32
-from throughtime.neurons.spike_product import FEW, NARROW, SpikeProduct, add_weight_gradient
+from throughtime.neurons.spike_product import FEW, NARROW, SHORT, SpikeProduct, add_weight_gradient
 
 F64 = torch.float64
 
@@ -49,7 +49,7 @@ def test_rows_are_added_by_hand():
     R[0], R[1] = torch.tensor([1.0, 10, 100]), torch.tensor([2.0, 20, 200])
     z = torch.zeros(3, 3, dtype=F64)
     z[0, 0] = z[0, 2] = z[2, 1] = 1
-    sums = SpikeProduct(R, FLOAT32).add(torch.full((3, NARROW), 0.5, dtype=F64), z)
+    sums = SpikeProduct(R, FLOAT32, SHORT).add(torch.full((3, NARROW), 0.5, dtype=F64), z)
     assert sums[:, :3].tolist() == [[101.5, 202.5, 0.5], [0.5, 0.5, 0.5], [10.5, 20.5, 0.5]]
     total = torch.ones_like(R)
     δ = torch.arange(3, dtype=F64).add(1)[:, None].expand(3, NARROW).contiguous()
@@ -62,7 +62,7 @@ def test_rows_are_added_by_hand():
 def test_they_are_the_dense_products_whatever_the_rate(calls, rate, inputs, outputs):
     R, sums = torch.randn(outputs, inputs, dtype=F64), torch.randn(13, outputs, dtype=F64)
     z, δ = spikes(4, 13, inputs, rate=rate), torch.randn(4, 13, outputs, dtype=F64)
-    torch.testing.assert_close(SpikeProduct(R, FLOAT32).add(sums.clone(), z[0]), sums + z[0] @ R.t())
+    torch.testing.assert_close(SpikeProduct(R, FLOAT32, SHORT).add(sums.clone(), z[0]), sums + z[0] @ R.t())
     found = add_weight_gradient(R.clone(), δ, z.to(torch.int8), FLOAT32)
     torch.testing.assert_close(found, R + δ.flatten(0, 1).t() @ z.flatten(0, 1))
     few = [float(each.mean()) <= FEW for each in (z[0], z)]
@@ -71,7 +71,7 @@ def test_they_are_the_dense_products_whatever_the_rate(calls, rate, inputs, outp
 
 def test_after_a_step_with_too_many_spikes_nobody_counts_them(calls):
     R = torch.randn(NARROW, 8, dtype=F64)
-    product = SpikeProduct(R, FLOAT32)
+    product = SpikeProduct(R, FLOAT32, SHORT)
     for rate in (0.1, 1, 0.1):
         z = spikes(50, 8, rate=rate)
         torch.testing.assert_close(product.add(torch.zeros(50, NARROW, dtype=F64), z), z @ R.t())
@@ -80,20 +80,20 @@ def test_after_a_step_with_too_many_spikes_nobody_counts_them(calls):
 
 def test_numbers_that_are_not_one_count_as_what_they_are():
     R, z = torch.randn(NARROW, 30, dtype=F64), spikes(5, 30, rate=0.1) * torch.randn(5, 30, dtype=F64)
-    torch.testing.assert_close(SpikeProduct(R, FLOAT32).add(torch.zeros(5, NARROW, dtype=F64), z), z @ R.t())
+    torch.testing.assert_close(SpikeProduct(R, FLOAT32, SHORT).add(torch.zeros(5, NARROW, dtype=F64), z), z @ R.t())
 
 
 def test_who_watches_operations_sees_dense_ones(calls):
     R, z = torch.randn(NARROW, 64), spikes(5, 64, rate=0.1).float()
     with LiveBytes() as live:
-        SpikeProduct(R, FLOAT32).add(torch.zeros(5, NARROW), z)
+        SpikeProduct(R, FLOAT32, SHORT).add(torch.zeros(5, NARROW), z)
     assert live.operations > 0 and not calls
 
 
 @pytest.mark.parametrize(("outputs", "products"), [(NARROW - 1, FLOAT32), (NARROW, BFLOAT16)])
 def test_narrow_rows_and_rounded_operands_are_dense(calls, outputs, products):
     R, z = torch.randn(outputs, 64), spikes(5, 64, rate=0.1).float()
-    SpikeProduct(R, products).add(torch.zeros(5, outputs), z)
+    SpikeProduct(R, products, SHORT).add(torch.zeros(5, outputs), z)
     add_weight_gradient(
         torch.zeros(outputs, 64), torch.randn(2, 5, outputs), spikes(2, 5, 64, rate=0.1).to(torch.int8), products
     )
@@ -163,4 +163,4 @@ def test_an_index_that_is_one_off_is_found(monkeypatch):
     monkeypatch.setattr(spike_product, "add_rows", lambda sums, z, rows, few: add_rows(sums, z, rows.flip(0), few))
     R, z = torch.randn(NARROW, 30, dtype=F64), spikes(5, 30, rate=0.1)
     with pytest.raises(AssertionError):
-        torch.testing.assert_close(SpikeProduct(R, FLOAT32).add(torch.zeros(5, NARROW, dtype=F64), z), z @ R.t())
+        torch.testing.assert_close(SpikeProduct(R, FLOAT32, SHORT).add(torch.zeros(5, NARROW, dtype=F64), z), z @ R.t())

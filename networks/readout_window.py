@@ -1,0 +1,122 @@
+"""A window of a readout as one operation: its product, its norm if it has one, and its leak."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from throughtime.compiled import runs_compiled
+from throughtime.networks import readout_loops
+from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
+from throughtime.neurons.precision import FLOAT32, products_of
+from throughtime.neurons.readout import GatedReadout, LeakyReadout, Readout
+from throughtime.neurons.spike_product import SpikeProduct, add_weight_gradient
+
+
+def readout_window(
+    readout: Readout, norm: StepBatchNorm | None, o: Tensor, bytes_of_o: Tensor | None, y: Tensor, t: int
+) -> Tensor | None:
+    """y of all steps [steps, batch, outputs], as `readout` and `norm` compute it step by step; None where no loop of
+    `readout_loops.py` may run.
+
+    Kept: o, or its bytes if there are any; with a norm what goes into it; with a gated leak four numbers an output.
+
+    Args:
+        o: what is read, [steps, batch, size].
+        bytes_of_o: the same, of spikes.
+        y: before the first step.
+        t: the step of the sequence that the window begins with.
+    """
+    gate: tuple[Tensor, ...] = ()
+    if type(readout) is GatedReadout and products_of(readout.gate) is FLOAT32:
+        gate = (readout.gate.weight, readout.gate.bias, readout.slope)
+    elif type(readout) is not LeakyReadout:
+        return None
+    of_norm = () if norm is None else (norm.weight, norm.bias)
+    learnt = (readout.linear.weight, readout.linear.bias, *of_norm, *gate)
+    with torch.no_grad():
+        if not runs_compiled(o, y, *learnt):
+            return None
+    return _ReadoutWindow.apply(_Made(readout, norm, t), o, bytes_of_o, y, *learnt)
+
+
+class _Made(NamedTuple):
+    """Of what a window is made, apart from tensors."""
+
+    readout: Readout
+    norm: StepBatchNorm | None
+    t: int
+
+
+class _ReadoutWindow(torch.autograd.Function):
+    """Arguments: a _Made; o and its bytes; y before; W and c; the norm's w and c; the gate's W_τ, b_τ and κ₃."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, made: _Made, o: Tensor, bytes_of_o: Tensor | None, y_before: Tensor, W: Tensor, c: Tensor, *more: Tensor
+    ) -> Tensor:
+        readout, norm, first = made
+        products = products_of(readout.linear)
+        if bytes_of_o is None:
+            D = products.linear(o, W, c)
+        else:
+            D = o.new_empty(*o.shape[:2], len(c)).copy_(c)
+            SpikeProduct(W, products, len(o)).add(D.flatten(0, 1), o.flatten(0, 1))
+        d, kept = D, []
+        if norm is not None:
+            d, (mean, rstd) = torch.empty_like(D), D.new_empty(2, len(D), len(c)).unbind(0)
+            running = (norm.running_mean, norm.running_var)
+            readout_loops.normalise(
+                D, *more[:2], *running, first, MOMENTUM, EPSILON, norm.training, mean, rstd, d
+            )
+            kept = [D, mean, rstd]
+        if isinstance(readout, LeakyReadout):
+            y = d
+            if readout.decay:
+                y = torch.empty_like(d)
+                readout_loops.leak(d, y_before, readout.decay, y)
+        else:
+            W_τ, b_τ, κ = more[-3:]
+            g, λ, y = torch.empty_like(d), torch.empty_like(d), torch.empty_like(d)
+            x = d.new_empty(*d.shape[:2], 2 * d.shape[2])
+            readout_loops.gated_leak(d, y_before, W_τ, b_τ, -math.log2(math.e) * κ.item(), x, g, λ, y)
+            kept += [x, g, λ]
+        ctx.made, ctx.training, ctx.norm_kept = made, norm is not None and norm.training, 3 * (norm is not None)
+        ctx.o_is_bytes = bytes_of_o is not None
+        ctx.save_for_backward(bytes_of_o if ctx.o_is_bytes else o, W, *more, *kept)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, δy: Tensor) -> tuple[Tensor | None, ...]:
+        made: _Made = ctx.made
+        o, W, *saved = ctx.saved_tensors
+        products, gradients = products_of(made.readout.linear), []
+        δy = δd = δy.contiguous()
+        δy_before = torch.zeros_like(δy[0])
+        if not isinstance(made.readout, LeakyReadout):
+            W_τ, _, κ = saved[2 * (made.norm is not None) :][:3]
+            x, g, λ = saved[-3:]
+            δd, δg = torch.empty_like(g), torch.empty_like(g)
+            readout_loops.gated_leak_adjoint(x, λ, W_τ, κ.item(), δy, δd, δg, δy_before)
+            of_samples = δg.flatten(0, 1)
+            gradients = [of_samples.t() @ x.flatten(0, 1), of_samples.sum(0), torch.dot(δg.view(-1), g.view(-1)) / κ]
+        elif made.readout.decay:
+            δd = torch.empty_like(δy)
+            readout_loops.leak_adjoint(δy, made.readout.decay, δd, δy_before)
+        δD = δd
+        if made.norm is not None:
+            w, (D, mean, rstd) = saved[0], saved[-6:-3] if gradients else saved[-3:]
+            δD, δw, δc = torch.empty_like(δd), torch.zeros_like(w), torch.zeros_like(w)
+            readout_loops.normalise_adjoint(D, w, mean, rstd, δd, ctx.training, δD, δw, δc)
+            gradients = [δw, δc, *gradients]
+        δo = products.matmul(δD, W) if ctx.needs_input_grad[1] else None
+        if ctx.o_is_bytes:
+            δW = add_weight_gradient(torch.zeros_like(W), δD, o, products)
+        else:
+            δW = products.matmul(δD.flatten(0, 1).t(), o.flatten(0, 1))
+        return None, δo, None, δy_before, δW, δD.sum((0, 1)), *gradients
