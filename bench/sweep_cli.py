@@ -90,6 +90,7 @@ def run(
 ) -> None:
     """Run a suite. A run that has its record is not run again; exits with 1 while any run asked for has failed."""
     from throughtime.datasets.fetch import add_source
+    from throughtime.engines.local import start_fork_server
     from throughtime.errors import suggestion
     from throughtime.plan import prepare_data, to_run
     from throughtime.progress import preparing
@@ -106,6 +107,8 @@ def run(
     if cluster == "slurm" and not cluster_config:
         raise UsageError("how long may a job take?", "--cluster slurm", "say so in a YAML file: --cluster-config FILE")
     add_source(*source)
+    if not cluster:
+        start_fork_server()  # both import torch
     load_plugins(plugin)
     loaded, store = load_suite(suite), Store(results)
     planned = _planned(loaded, scale, store)

@@ -22,8 +22,9 @@ from throughtime.limits import Limits
 from throughtime.spec import PASSES
 
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
-PRELOADED = ("throughtime.child", "torch._dynamo", "sklearn.datasets")
-"""What the fork server imports, once. The last two would cost each child a second: a first optimiser imports dynamo."""
+PRELOADED = ("throughtime.child", "torch._dynamo", "numba")
+"""What the fork server imports, once. The last two would cost each child a second: a first optimiser imports dynamo, a
+first compiled loop numba."""
 
 
 @contextmanager
@@ -42,6 +43,14 @@ def _unheard() -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def start_fork_server() -> None:
+    """Have the fork server import what children need, while the caller does something else. Children get the
+    environment of now. Done once; again it does nothing."""
+    multiprocessing.forkserver.set_forkserver_preload(list(PRELOADED))
+    with _unheard():
+        multiprocessing.forkserver.ensure_running()
 
 
 class Child(NamedTuple):
@@ -67,9 +76,7 @@ class LocalEngine(Engine):
     def __init__(self, plugins: Sequence[str], limits: Limits, jobs: int, tell: Callable[[str], None]) -> None:
         self._plugins, self._limits, self._jobs, self._tell = list(plugins), limits, jobs, tell
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(list(PRELOADED))
-        with _unheard():
-            multiprocessing.forkserver.ensure_running()
+        start_fork_server()
         self._children: list[Child] = []
         self._machine = FileLock(MACHINE_LOCK)
 
