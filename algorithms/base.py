@@ -102,15 +102,19 @@ class LearningRule(ABC):
         """The training data have been seen once more; returns what the rule measured of itself, by name."""
         return {}
 
-    def window_loss(self, x: Tensor, target: Tensor, loss_at: LossAt) -> tuple[Tensor, Window]:
+    def advance(self, x: Tensor) -> Window:
         """Unroll the network over x from the kept state, cut off from what came before; advance the kept state.
 
-        Returns:
-            The loss with its graph, and the window without its spikes: held while the gradient goes back they would
-            take as much memory as what it needs.
+        The window comes without its spikes: held while the gradient goes back they would take as much memory as what
+        it needs.
         """
         window = self.network.unroll(x, self.state)._replace(spikes=())
         self.state = detached(window.state)
+        return window
+
+    def window_loss(self, x: Tensor, target: Tensor, loss_at: LossAt) -> tuple[Tensor, Window]:
+        """`advance`, and the loss of what the window shows, with its graph."""
+        window = self.advance(x)
         if loss_at == "end" and not self.task.per_step:
             return self.task.loss(window.outputs[-1], target), window
         return self.task.loss(window.outputs.flatten(0, 1), of_steps(self.task, target, len(x))), window

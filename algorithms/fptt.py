@@ -153,11 +153,12 @@ class FPTT(LearningRule):
 
     def _loss(self, x: Tensor, target: Tensor) -> tuple[Tensor, Window]:
         """w_p ℓ_p + (1 − w_p) L_aux; advances the state."""
-        loss, window = self.window_loss(x, target, "end")
         p, K = self.part, min(self.parts or self.steps, self.steps)
         w = (p + 1) / K if self.weights == "ramp" else p + 1 / K
         if self.auxiliary_loss is not None and w < 1:
-            return torch.lerp(self.auxiliary_loss(window.outputs[-1], target, p, self.epoch), loss, w), window
+            window = self.advance(x)
+            return self.auxiliary_loss.beside(w, window.outputs[-1], target, p, self.epoch), window
+        loss, window = self.window_loss(x, target, "end")
         return w * loss, window
 
     @torch.no_grad()

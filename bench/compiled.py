@@ -17,6 +17,7 @@ from contextvars import ContextVar
 from types import FunctionType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,21 +38,19 @@ def runs_compiled(*tensors: Tensor) -> bool:
     """Whether a compiled loop may take these: dense, on the processor, all float32 or all float64, asked for no graph,
     and nobody watches the operations or maps over them, who would not see it."""
     dtype = tensors[0].dtype
-    known = dtype in (torch.float32, torch.float64)
-    watched = _alone.get() or torch._C._len_torch_dispatch_stack() > 0
+    if dtype not in _NUMBER or _alone.get() or torch._C._len_torch_dispatch_stack() > 0:
+        return False
     graph = torch.is_grad_enabled()
-    return (
-        known
-        and not watched
-        and all(
-            t.dtype == dtype
-            and t.device.type == "cpu"
-            and t.is_contiguous()
-            and not (graph and t.requires_grad)
-            and not torch._C._functorch.is_functorch_wrapped_tensor(t)
-            for t in tensors
-        )
-    )
+    for t in tensors:
+        if (
+            t.dtype != dtype
+            or not t.is_cpu
+            or not t.is_contiguous()
+            or (graph and t.requires_grad)
+            or torch._C._functorch.is_functorch_wrapped_tensor(t)
+        ):
+            return False
+    return True
 
 
 def prange(length: int) -> range:
@@ -81,16 +80,22 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(loop)
     def call(*arguments: Any) -> Any:
-        arrays = [
-            a if not isinstance(a, Tensor) else a.detach().numpy() if a.requires_grad else a.numpy() for a in arguments
+        number = _NUMBER[next(a.dtype for a in arguments if isinstance(a, Tensor))]
+        given = [
+            (a.detach().numpy() if a.requires_grad else a.numpy())
+            if isinstance(a, Tensor)
+            else number(a)
+            if isinstance(a, float)
+            else a
+            for a in arguments
         ]
-        dtype = next(a.dtype for a in arrays if hasattr(a, "dtype"))
-        run = jitted(_has_threads())
-        return run(*(dtype.type(a) if isinstance(a, float) else a for a in arrays))
+        return jitted(_has_threads())(*given)
 
     call.jitted = jitted
     return call
 
+
+_NUMBER = {torch.float32: np.float32, torch.float64: np.float64}
 
 _ONLY_PRANGE = {
     "prange": True,

@@ -61,7 +61,7 @@ class ALIFKernel(Kernel):
         return t
 
     def end(self, z: Tensor) -> ALIFState:
-        return ALIFState(self.v.clone(), self.a.clone(), z.clone())
+        return ALIFState(self.own(self.v), self.own(self.a), self.own(z))
 
     def membranes(self) -> Tensor:
         return self.V

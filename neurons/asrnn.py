@@ -55,7 +55,7 @@ class ASRNNKernel(Kernel):
         return (self.v[t - 1], self.b[t - 1]) if t else (self.before.v, self.before.b)
 
     def end(self, z: Tensor) -> ASRNNState:
-        return ASRNNState(self.v[-1].clone(), self.b[-1].clone(), z.clone())
+        return ASRNNState(self.own(self.v[-1]), self.own(self.b[-1]), self.own(z))
 
     def membranes(self) -> Tensor:
         return self.V

@@ -67,6 +67,11 @@ class Kernel(ABC):
     def end(self, z: Tensor) -> Any:
         """The state after the last step, whose spikes are z, in memory of its own."""
 
+    def own(self, s: Tensor) -> Tensor:
+        """Something of the last step in memory of its own, for the window's would live as long as the state; where the
+        window is that step it is its own."""
+        return s.detach() if self.I.shape[0] == 1 else s.clone()
+
     @abstractmethod
     def membranes(self) -> Tensor:
         """v of all steps, after the last one; asked for where `reads_v`."""

@@ -50,7 +50,7 @@ class LIFKernel(Kernel):
         return t
 
     def end(self, z: Tensor) -> LIFState:
-        return LIFState(self.v.clone(), z.clone())
+        return LIFState(self.own(self.v), self.own(z))
 
     def membranes(self) -> Tensor:
         return self.I

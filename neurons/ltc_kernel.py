@@ -170,7 +170,7 @@ class LTCKernel(Kernel):
 
     def end(self, z: Tensor) -> LTCState:
         b = self.before.b if self.gate_ρ is None else self.b[-1]
-        return LTCState(self.v[-1].clone(), b.clone(), z.clone())
+        return LTCState(self.own(self.v[-1]), self.own(b), self.own(z))
 
     def membranes(self) -> Tensor:
         return self.V

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 
 from throughtime import adamax
 from throughtime.adamax import Adamax
-from throughtime.algorithms import dynamic_regulariser
+from throughtime.algorithms import auxiliary_loss, dynamic_regulariser
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.dynamic_regulariser import CodeForm, DynamicRegulariser
+from throughtime.compiled import operations_alone
 from throughtime.live_bytes import LiveBytes
 
 F64 = torch.float64
@@ -79,3 +83,39 @@ def test_several_tensors_add_up():
     form.lam = [weights(4), weights(5)[:10]]
     expected = DynamicRegulariser.add_gradient(form, [g.clone() for g in gradients])
     assert form.add_gradient(gradients) == pytest.approx([float(e) for e in expected])
+
+
+def with_auxiliary(epoch: int) -> list[torch.Tensor]:
+    """Loss, gradient and table over three batches, two of them of the same part."""
+    loss, found = AuxiliaryLoss(5, parts=3, uniform_epochs=1, like=weights()), []
+    for n, part in enumerate((1, 2, 1)):
+        y = weights(n)[:60].view(12, 5).clone().requires_grad_()
+        target = (weights(n + 7)[:12] * 100).long() % 4  # of the last class there is none
+        E = loss.beside(0.3, y, target, part, epoch)
+        found += [E.detach(), *torch.autograd.grad(2 * E, y)]
+        loss.learn(y.detach(), target, part)
+        found.append(loss.Q.clone())
+    return found
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_the_auxiliary_loss_in_one_pass_is_its_operations(epoch):
+    with operations_alone():
+        plain = with_auxiliary(epoch)
+    torch.testing.assert_close(with_auxiliary(epoch), plain, rtol=1e-12, atol=1e-14)
+    assert plain[-1][:4, 1].any() and not plain[-1][4].any() and not plain[-1][:, 0].any()
+
+
+@pytest.mark.parametrize(
+    ("broken", "fault"),
+    [
+        ("cross_entropies", lambda loop, *a: loop(*a[:4], 1 - a[4], *a[5:])),
+        ("cross_entropies", lambda loop, *a: (loop(*a), a[-1].neg_())),
+        ("keep_first_wrong", lambda loop, y, target, *a: loop(y.flip(0), target.flip(0), *a)),
+    ],
+    ids=["weight", "sign of the gradient", "last for first"],
+)
+def test_a_fault_in_the_auxiliary_loss_is_found(monkeypatch, broken, fault):
+    monkeypatch.setattr(auxiliary_loss, broken, partial(fault, getattr(auxiliary_loss, broken)))
+    with pytest.raises(AssertionError):
+        test_the_auxiliary_loss_in_one_pass_is_its_operations(1)
