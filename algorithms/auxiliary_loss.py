@@ -77,9 +77,7 @@ class _Beside(torch.autograd.Function):
 
 
 @compiled
-def cross_entropies(
-    y: Any, target: Any, Q: Any, part: int, w: float, uniform: bool, loss: Any, δy: Any
-) -> None:
+def cross_entropies(y: Any, target: Any, Q: Any, part: int, w: float, uniform: bool, loss: Any, δy: Any) -> None:
     """E = Σ −r log p / batch with r = w [c = target] + (1 − w) q / C, and ∂E/∂y = (p Σ_c r − r) / batch."""
     batch, C = y.shape
     E = 0.0

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -61,11 +62,11 @@ def prange(length: int) -> range:
 def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     """The loop as a function of tensors, without a graph, and numbers, which are taken in the tensors' precision.
 
-    It is compiled when it is first called on a machine, and kept on disk; the compiler is loaded then, too, for it
-    takes half a second. A loop may call others by their global names. Traps: a whole number in a loop makes float64 of
-    the float32 that it meets; what threads add up, in a `prange`, is rounded otherwise for another number of them; and
-    of an array that gets its name in a tuple, `a, b = c[0], d[0]`, the compiler forgets that it is part of another: a
-    `prange` that only writes into it is left out.
+    It is compiled when it is first called on a machine, and kept on disk where it can be; the compiler is loaded then,
+    too, for it takes half a second. A loop may call others by their global names. Traps: a whole number in a loop makes
+    float64 of the float32 that it meets; what threads add up, in a `prange`, is rounded otherwise for another number of
+    them; and of an array that gets its name in a tuple, `a, b = c[0], d[0]`, the compiler forgets that it is part of
+    another: a `prange` that only writes into it is left out.
     """
 
     @functools.cache
@@ -76,7 +77,11 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
         fast = {"reassoc", "contract", "arcp"}
         share = {"parallel": _ONLY_PRANGE} if threaded and "prange" in loop.__code__.co_names else {}
         whole = _with_what_it_calls(loop, threaded)
-        return numba.njit(whole, cache=True, nogil=True, fastmath=fast, error_model="numpy", **share)
+        options = {"nogil": True, "fastmath": fast, "error_model": "numpy", **share}
+        try:
+            return numba.njit(whole, cache=True, **options)
+        except RuntimeError:  # neither beside the package nor in the user's cache may a file be written
+            return numba.njit(whole, **options)
 
     @functools.wraps(loop)
     def call(*arguments: Any) -> Any:
@@ -122,17 +127,32 @@ def _has_threads() -> bool:
 
 @functools.cache
 def _shares_threads() -> bool:
-    """Whether the compiler finds the OpenMP that PyTorch has loaded: the threads of two would wait for each other's
-    cores, and loops run on one instead."""
+    """Whether the compiler finds the OpenMP that PyTorch runs on: the threads of two would wait for each other's cores,
+    and loops run on one thread instead."""
     try:
-        ctypes.CDLL(None).GOMP_parallel  # noqa: B018
+        found = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
         from numba.np.ufunc import omppool  # noqa: F401
+
+        if not _is_pytorchs(found):
+            return False
     except (AttributeError, ImportError, OSError):
         return False
     import numba
 
     numba.config.THREADING_LAYER = "omp"
     return True
+
+
+def _is_pytorchs(address: int) -> bool:
+    """Whether a function of an OpenMP is in the one that came with PyTorch, if one did."""
+    own = str(Path(torch.__file__).parent)
+    libraries = []
+    with Path("/proc/self/maps").open() as mapped:
+        for span, *_, path in (line.split() for line in mapped if "omp" in line.rpartition("/")[2]):
+            begin, end = (int(each, 16) for each in span.split("-"))
+            libraries.append((path, begin <= address < end))
+    came_with_it = [holds for path, holds in libraries if path.startswith(own)]
+    return any(came_with_it) or not came_with_it
 
 
 def _with_what_it_calls(loop: Callable[..., Any], threaded: bool) -> Callable[..., Any]:

@@ -52,9 +52,7 @@ def normalise(
 
 
 @compiled
-def normalise_adjoint(
-    x: Any, w: Any, mean: Any, rstd: Any, δy: Any, training: bool, δx: Any, δw: Any, δc: Any
-) -> None:
+def normalise_adjoint(x: Any, w: Any, mean: Any, rstd: Any, δy: Any, training: bool, δx: Any, δw: Any, δc: Any) -> None:
     """δx_t = w / √(var_t + ε) (δy_t − mean(δy_t) − x̂_t mean(δy_t x̂_t)), the means over the batch and only in training;
     δw += Σ δy_t x̂_t and δc += Σ δy_t."""
     steps, batch, features = x.shape
@@ -122,8 +120,8 @@ def gated_leak(d: Any, y_before: Any, W: Any, b: Any, κ2: float, x: Any, g: Any
 
 @compiled
 def gated_leak_adjoint(x: Any, λ: Any, W: Any, κ: float, δy: Any, δd: Any, δg: Any, δy_before: Any) -> None:
-    """δg_t = κ₃ λ_t (1 − λ_t) (d_t − y_{t−1}) δy_t;     δd_t = λ_t δy_t and δy_{t−1} += (1 − λ_t) δy_t, and W_τᵀ δg_t to
-    both."""
+    """δg_t = κ₃ λ_t (1 − λ_t) (d_t − y_{t−1}) δy_t;     δd_t = λ_t δy_t and δy_{t−1} += (1 − λ_t) δy_t, and W_τᵀ δg_t
+    to both."""
     steps, batch, outputs = λ.shape
     for n in prange(batch):
         back = δy_before[n]  # from step t + 1

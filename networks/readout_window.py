@@ -57,7 +57,14 @@ class _ReadoutWindow(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, made: _Made, o: Tensor, bytes_of_o: Tensor | None, y_before: Tensor, W: Tensor, c: Tensor, *more: Tensor
+        ctx: Any,
+        made: _Made,
+        o: Tensor,
+        bytes_of_o: Tensor | None,
+        y_before: Tensor,
+        W: Tensor,
+        c: Tensor,
+        *more: Tensor,
     ) -> Tensor:
         readout, norm, first = made
         products = products_of(readout.linear)
@@ -70,9 +77,7 @@ class _ReadoutWindow(torch.autograd.Function):
         if norm is not None:
             d, (mean, rstd) = torch.empty_like(D), D.new_empty(2, len(D), len(c)).unbind(0)
             running = (norm.running_mean, norm.running_var)
-            readout_loops.normalise(
-                D, *more[:2], *running, first, MOMENTUM, EPSILON, norm.training, mean, rstd, d
-            )
+            readout_loops.normalise(D, *more[:2], *running, first, MOMENTUM, EPSILON, norm.training, mean, rstd, d)
             kept = [D, mean, rstd]
         if isinstance(readout, LeakyReadout):
             y = d

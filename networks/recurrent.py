@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.batch_norm import StepBatchNorm
-from throughtime.networks.recurrent_gradient import with_recurrent_gradient
 from throughtime.networks.readout_window import readout_window
+from throughtime.networks.recurrent_gradient import with_recurrent_gradient
 from throughtime.networks.spike_linear import spike_linear
 from throughtime.networks.window import LayerWindow, layer_window
 from throughtime.neurons.base import Neuron

@@ -150,9 +150,7 @@ class LTCKernel(Kernel):
             ltc_loops.membrane_step(I, g_a, gate_a.κ2, v_before, z, self.v[t], neuron.b0)
         else:
             before = v_before, b_before, z_before
-            ltc_loops.adaptive_step(
-                I, g_a, gate_a.κ2, g_ρ, gate_ρ.κ2, *before, z, self.v[t], b, neuron.beta, neuron.b0
-            )
+            ltc_loops.adaptive_step(I, g_a, gate_a.κ2, g_ρ, gate_ρ.κ2, *before, z, self.v[t], b, neuron.beta, neuron.b0)
 
     def _past(self, t: int) -> tuple[Tensor, Tensor]:
         """v_{t−1} and b_{t−1}."""

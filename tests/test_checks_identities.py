@@ -450,8 +450,8 @@ class TableBeforePart(FPTT):
 
 
 class AuxiliaryTwice(AuxiliaryLoss):
-    def __call__(self, *arguments):
-        return 2 * super().__call__(*arguments)
+    def beside(self, w, *arguments):
+        return super().beside(w, *arguments) + (1 - w) * self(*arguments)
 
 
 class LearnsFromRight(AuxiliaryLoss):

@@ -87,3 +87,13 @@ def test_where_operations_are_to_be_alone_no_loop_runs():
     with module.operations_alone():
         assert not runs_compiled(torch.zeros(4))
     assert runs_compiled(torch.zeros(4))
+
+
+def test_where_nothing_can_be_kept_loops_run_all_the_same(monkeypatch):
+    from numba.core import caching
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    again, y = compiled(twice.__wrapped__), torch.zeros(2, dtype=F64)
+    again(torch.tensor([1.0, 2], dtype=F64), y)
+    assert y.tolist() == [2, 4]
+    assert not again.jitted(False).stats.cache_path

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -66,6 +68,15 @@ def test_without_pytorchs_openmp_loops_run_on_one(monkeypatch):
         assert not module._has_threads()
 
 
+def test_the_openmp_of_another_is_told_from_pytorchs():
+    ours = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
+    others = ctypes.cast(ctypes.CDLL(None).malloc, ctypes.c_void_p).value
+    assert module._is_pytorchs(ours)
+    with Path("/proc/self/maps").open() as mapped:
+        came_with_it = any("omp" in line and str(Path(torch.__file__).parent) in line for line in mapped)
+    assert module._is_pytorchs(others) is not came_with_it
+
+
 @pytest.mark.parametrize("neuron", ["lif", "alif", "ltc"])
 @pytest.mark.parametrize("options", [{}, {"norm_steps": 12, "readout_leak": "gated"}], ids=["plain", "norms"])
 def test_windows_on_two_threads(neuron, options):
@@ -95,6 +106,8 @@ def test_rows_are_added_on_three_threads():
 def test_a_part_that_nobody_adds_is_found(monkeypatch):
     """The comparison above, on a broken twin."""
     loop = spike_product.add_outer
-    monkeypatch.setattr(spike_product, "add_outer", lambda rows, *more: loop(rows, *more) and rows[1:].zero_() is not None)
+    monkeypatch.setattr(
+        spike_product, "add_outer", lambda rows, *more: loop(rows, *more) and rows[1:].zero_() is not None
+    )
     with pytest.raises(AssertionError):
         test_rows_are_added_on_three_threads()
