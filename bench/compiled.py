@@ -35,11 +35,16 @@ def operations_alone() -> Iterator[None]:
         _alone.reset(token)
 
 
+def watched() -> bool:
+    """Whether somebody looks at the operations, and must find those that were written down."""
+    return _alone.get() or torch._C._len_torch_dispatch_stack() > 0
+
+
 def runs_compiled(*tensors: Tensor) -> bool:
     """Whether a compiled loop may take these: dense, on the processor, all float32 or all float64, asked for no graph,
     and nobody watches the operations or maps over them, who would not see it."""
     dtype = tensors[0].dtype
-    if dtype not in _NUMBER or _alone.get() or torch._C._len_torch_dispatch_stack() > 0:
+    if dtype not in _NUMBER or watched():
         return False
     graph = torch.is_grad_enabled()
     for t in tensors:

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from throughtime.compiled import watched
+
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -53,8 +55,8 @@ def _addmm(c: Tensor, a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Ten
 
 
 def _plain_linear(x: Tensor, W: Tensor, c: Tensor | None) -> Tensor:
-    if W.shape[1] == 1 and c is not None:
-        return torch.addcmul(c, x, W.t())  # one input: nothing is summed, and a product's way takes twice the time
+    if W.shape[1] == 1 and c is not None and not watched():
+        return torch.addcmul(c, x, W.t())  # one input: nothing is summed, and a product takes twice the time
     return F.linear(x, W, c)
 
 

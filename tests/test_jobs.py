@@ -5,7 +5,11 @@ from __future__ import annotations
 import io
 import shutil
 
+import pytest
+
+from throughtime.cli import main
 from throughtime.engines.local import LocalEngine
+from throughtime.errors import UsageError
 from throughtime.limits import Limits
 from throughtime.plan import plan, to_run
 from throughtime.progress import PlainProgress
@@ -66,3 +70,17 @@ def test_two_folders_merge_by_copying_one_over_the_other(tmp_path):
     merged = plan(load_suite(suite).expand("tiny"), store)
     assert [p.recorded for p in merged] == ["ok"] * 8 and to_run(merged, "none") == []
     assert len(store.frame()) == 8
+
+
+@pytest.mark.parametrize(("where", "begun"), [((), ["server", "suite"]), (("--cluster", "local:1"), ["suite"])])
+def test_the_server_of_this_machine_imports_while_the_suite_is_read(monkeypatch, where, begun):
+    order = []
+
+    def read(suite):
+        order.append("suite")
+        raise UsageError("enough")
+
+    monkeypatch.setattr("throughtime.engines.local.start_fork_server", lambda: order.append("server"))
+    monkeypatch.setattr("throughtime.suite.load_suite", read)
+    assert main(["run", "quick", *where]) == 2
+    assert order == begun
