@@ -34,7 +34,11 @@ class AuxiliaryLoss:
         self.Q = like.new_zeros(classes, parts, classes)
 
     def beside(self, w: float, y: Tensor, target: Tensor, part: int, epoch: int) -> Tensor:
-        """w ℓ + (1 − w) L_aux, ℓ the cross-entropy, of one part from logits y [batch, C] and classes [batch]."""
+        """w ℓ + (1 − w) L_aux, ℓ the cross-entropy, of one part from logits y [batch, C] and classes [batch].
+
+        Raises:
+            IndexError: a target is none of the C classes.
+        """
         if runs_compiled(y.detach(), self.Q):
             return _Beside.apply(y, target, self.Q, part, w, epoch < self.uniform_epochs)
         return torch.lerp(self(y, target, part, epoch), F.cross_entropy(y, target), w)
@@ -82,6 +86,8 @@ def cross_entropies(y: Any, target: Any, Q: Any, part: int, w: float, uniform: b
     batch, C = y.shape
     E = 0.0
     for b in range(batch):
+        if not 0 <= target[b] < C:
+            raise IndexError("a target is no class")
         largest = y[b].max()
         sum = sum_r = 0.0
         for c in range(C):

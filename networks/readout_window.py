@@ -36,6 +36,8 @@ def readout_window(
         gate = (readout.gate.weight, readout.gate.bias, readout.slope)
     elif type(readout) is not LeakyReadout:
         return None
+    if norm is not None and norm.training and o.shape[1] == 1:
+        return None  # the norm itself says what is wrong
     of_norm = () if norm is None else (norm.weight, norm.bias)
     learnt = (readout.linear.weight, readout.linear.bias, *of_norm, *gate)
     with torch.no_grad():

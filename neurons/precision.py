@@ -24,7 +24,8 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Products(NamedTuple):
-    """The products of a map, for code that writes them out; in float32 they are PyTorch's own functions."""
+    """The products of a map, for code that writes them out; in float32 they are PyTorch's own functions, but for maps
+    of one input."""
 
     operand: Callable[[Tensor], Tensor]
     """What a product reads of a tensor; of weights taken once a window, for each step would do it again."""

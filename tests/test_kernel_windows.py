@@ -79,6 +79,13 @@ def test_smooth_spikes_have_no_kernel():
     assert differing(smooth, plain) == []
 
 
+def test_a_norm_refuses_a_batch_of_one_in_training():
+    net = network("lif", norm_steps=12)
+    with pytest.raises(ValueError, match="more than 1 value"):
+        net.unroll(inputs(batch=1), before(net, 1))
+    assert net.eval().unroll(inputs(batch=1), before(net, 1)).outputs.isfinite().all()
+
+
 # --- a graph like autograd's
 
 

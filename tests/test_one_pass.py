@@ -119,3 +119,10 @@ def test_a_fault_in_the_auxiliary_loss_is_found(monkeypatch, broken, fault):
     monkeypatch.setattr(auxiliary_loss, broken, partial(fault, getattr(auxiliary_loss, broken)))
     with pytest.raises(AssertionError):
         test_the_auxiliary_loss_in_one_pass_is_its_operations(1)
+
+
+@pytest.mark.parametrize("target", [-1, 5])
+def test_a_target_that_is_no_class_is_refused(target):
+    loss = AuxiliaryLoss(5, parts=3, uniform_epochs=0, like=weights())
+    with pytest.raises(IndexError, match=r"class|out of bounds|out of range"):
+        loss.beside(0.3, weights()[:10].view(2, 5), torch.tensor([0, target]), 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from unittest import mock
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from tests.test_training import component, spec
 from throughtime import floor
 from throughtime.build import build
 from throughtime.clock import Clock
+from throughtime.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.precision import BFLOAT16, FLOAT32, BFloat16Linear, in_precision, products_of
 from throughtime.one_batch import one_batch
@@ -61,12 +63,25 @@ def test_so_are_those_of_a_maps_backward_pass():
 
 
 def test_float32_is_what_it_was():
-    assert (FLOAT32.linear, FLOAT32.matmul, FLOAT32.addmm) == (F.linear, torch.matmul, torch.addmm)
+    assert (FLOAT32.matmul, FLOAT32.addmm) == (torch.matmul, torch.addmm)
     x = torch.randn(3)
     assert FLOAT32.operand(x) is x
     network = build(spec()).network
     assert {type(module) for module in network.modules() if isinstance(module, nn.Linear)} == {nn.Linear}
     assert products_of(network.layers[0].inward) is FLOAT32
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_a_map_of_one_input_is_a_product_where_products_are_counted(inputs):
+    x, map = torch.randn(4, 5, inputs), nn.Linear(inputs, 3)
+    given = (x, map.weight, map.bias)
+    with LiveBytes() as live:
+        counted = FLOAT32.linear(*given)
+    assert torch.equal(counted, F.linear(*given)) and live.operations > 0
+    torch.testing.assert_close(FLOAT32.linear(*given), F.linear(*given))
+    with mock.patch("torch.addcmul", wraps=torch.addcmul) as elementwise:
+        FLOAT32.linear(*given)
+    assert elementwise.called == (inputs == 1)
 
 
 def test_a_network_without_a_map_to_tell_is_refused():
