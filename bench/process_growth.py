@@ -9,6 +9,7 @@ from throughtime.build import Built, build
 from throughtime.clock import Clock
 from throughtime.cuda_memory import CudaPeak
 from throughtime.datasets.base import Batch
+from throughtime.neurons.spike_product import SHORT
 from throughtime.one_batch import learn_finite, one_batch
 from throughtime.process_memory import KernelPeak, SampledPeak
 from throughtime.record import Measure
@@ -59,8 +60,9 @@ def measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPeak | No
 
 
 def _warm_up(spec: RunSpec, batch: Batch) -> None:
-    """Train a twin on little and throw it away: code and library buffers that any training touches do not count."""
-    twin = build(spec)
-    target = batch.target[:2, :2] if twin.dataset.per_step else batch.target[:2]
-    few = Batch(batch.x[:2, :2].contiguous(), target.contiguous())
-    learn_finite(twin, few, started(spec, twin, 2, Clock()))
+    """Train a twin on little and throw it away: code and library buffers that any training touches do not count. Loops
+    are loaded when they are first called, and with the first the compiler: the twin's windows are no longer SHORT."""
+    twin, steps = build(spec), min(SHORT, len(batch.x))
+    target = batch.target[:steps, :2] if twin.dataset.per_step else batch.target[:2]
+    few = Batch(batch.x[:steps, :2].contiguous(), target.contiguous())
+    learn_finite(twin, few, started(spec, twin, steps, Clock()))
