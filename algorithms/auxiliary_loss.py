@@ -39,7 +39,7 @@ class AuxiliaryLoss:
         Raises:
             IndexError: a target is none of the C classes.
         """
-        if runs_compiled(y.detach(), self.Q):
+        if runs_compiled(y, self.Q, graph_is_ours=True):
             return _Beside.apply(y, target, self.Q, part, w, epoch < self.uniform_epochs)
         return torch.lerp(self(y, target, part, epoch), F.cross_entropy(y, target), w)
 

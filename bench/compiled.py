@@ -40,13 +40,14 @@ def watched() -> bool:
     return _alone.get() or torch._C._len_torch_dispatch_stack() > 0
 
 
-def runs_compiled(*tensors: Tensor) -> bool:
+def runs_compiled(*tensors: Tensor, graph_is_ours: bool = False) -> bool:
     """Whether a compiled loop may take these: dense, on the processor, all float32 or all float64, asked for no graph,
-    and nobody watches the operations or maps over them, who would not see it."""
+    or `graph_is_ours`: the caller makes it; and nobody watches the operations or maps over them, who would not see it.
+    """
     dtype = tensors[0].dtype
     if dtype not in _NUMBER or watched():
         return False
-    graph = torch.is_grad_enabled()
+    graph = torch.is_grad_enabled() and not graph_is_ours
     for t in tensors:
         if (
             t.dtype != dtype

@@ -1,4 +1,4 @@
-"""2ˣ for compiled loops: the compiler has none that takes several numbers at once."""
+"""2ˣ and σ for compiled loops: the compiler has none that takes several numbers at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from throughtime.compiled import compiled
 
 
 class _Precision(NamedTuple):
@@ -60,3 +62,14 @@ def _registered() -> Callable[[float], float]:
 # As a loop that others call: what they get in its place, and what they are known by on disk.
 exp2.jitted = lambda threaded: _registered()
 exp2.__wrapped__ = in_precision
+
+
+def base_two(κ: Any) -> Any:
+    """κ₂ = −κ log₂ e, with which σ(κ g) = 1 / (1 + 2^(κ₂ g))."""
+    return -math.log2(math.e) * κ
+
+
+@compiled
+def sigmoid(g: float, κ2: float, one: float) -> float:
+    """σ(κ g) of κ₂ = `base_two(κ)`; `one` is 1 in the precision of g."""
+    return one / (one + exp2(κ2 * g))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from throughtime.compiled import compiled, prange
-from throughtime.exp2 import exp2
+from throughtime.exp2 import sigmoid
 
 
 @compiled
@@ -99,7 +99,7 @@ def leak_adjoint(δy: Any, κ: float, δd: Any, δy_before: Any) -> None:
 @compiled
 def gated_leak(d: Any, y_before: Any, W: Any, b: Any, κ2: float, x: Any, g: Any, λ: Any, y: Any) -> None:
     """λ_t = σ(κ₃ g_t), g_t = W_τ x_t + b_τ, x_t = [d_t ; y_{t−1}];     y_t = y_{t−1} + λ_t (d_t − y_{t−1}).
-    `κ2` is −κ₃ log₂ e."""
+    `κ2` is `base_two(κ₃)`."""
     steps, batch, outputs = d.shape
     one = d.dtype.type(1)
     for n in prange(batch):
@@ -114,7 +114,7 @@ def gated_leak(d: Any, y_before: Any, W: Any, b: Any, κ2: float, x: Any, g: Any
                     g_o += W[o, i] * x_n[i]
                 g[t, n, o] = g_o
             for o in range(outputs):
-                λ[t, n, o] = one / (one + exp2(κ2 * g[t, n, o]))
+                λ[t, n, o] = sigmoid(g[t, n, o], κ2, one)
                 y[t, n, o] = x_n[outputs + o] + λ[t, n, o] * (x_n[o] - x_n[outputs + o])
 
 

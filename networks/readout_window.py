@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -10,11 +9,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from throughtime.compiled import runs_compiled
+from throughtime.exp2 import base_two
 from throughtime.networks import readout_loops
 from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
+from throughtime.networks.spike_linear import product_with_spikes
 from throughtime.neurons.precision import FLOAT32, products_of
 from throughtime.neurons.readout import GatedReadout, LeakyReadout, Readout
-from throughtime.neurons.spike_product import SpikeProduct, add_weight_gradient
+from throughtime.neurons.spike_product import add_weight_gradient
 
 
 def readout_window(
@@ -40,9 +41,8 @@ def readout_window(
         return None  # the norm itself says what is wrong
     of_norm = () if norm is None else (norm.weight, norm.bias)
     learnt = (readout.linear.weight, readout.linear.bias, *of_norm, *gate)
-    with torch.no_grad():
-        if not runs_compiled(o, y, *learnt):
-            return None
+    if not runs_compiled(o, y, *learnt, graph_is_ours=True):
+        return None
     return _ReadoutWindow.apply(_Made(readout, norm, t), o, bytes_of_o, y, *learnt)
 
 
@@ -70,17 +70,13 @@ class _ReadoutWindow(torch.autograd.Function):
     ) -> Tensor:
         readout, norm, first = made
         products = products_of(readout.linear)
-        if bytes_of_o is None:
-            D = products.linear(o, W, c)
-        else:
-            D = o.new_empty(*o.shape[:2], len(c)).copy_(c)
-            SpikeProduct(W, products, len(o)).add(D.flatten(0, 1), o.flatten(0, 1))
-        d, kept = D, []
+        d = D = products.linear(o, W, c) if bytes_of_o is None else product_with_spikes(products, o, W, c)
+        kept: list[Tensor] = []
         if norm is not None:
             d, (mean, rstd) = torch.empty_like(D), D.new_empty(2, len(D), len(c)).unbind(0)
             running = (norm.running_mean, norm.running_var)
             readout_loops.normalise(D, *more[:2], *running, first, MOMENTUM, EPSILON, norm.training, mean, rstd, d)
-            kept = [D, mean, rstd]
+            kept += [more[0], D, mean, rstd]
         if isinstance(readout, LeakyReadout):
             y = d
             if readout.decay:
@@ -90,24 +86,22 @@ class _ReadoutWindow(torch.autograd.Function):
             W_τ, b_τ, κ = more[-3:]
             g, λ, y = torch.empty_like(d), torch.empty_like(d), torch.empty_like(d)
             x = d.new_empty(*d.shape[:2], 2 * d.shape[2])
-            readout_loops.gated_leak(d, y_before, W_τ, b_τ, -math.log2(math.e) * κ.item(), x, g, λ, y)
-            kept += [x, g, λ]
-        ctx.made, ctx.training, ctx.norm_kept = made, norm is not None and norm.training, 3 * (norm is not None)
-        ctx.o_is_bytes = bytes_of_o is not None
-        ctx.save_for_backward(bytes_of_o if ctx.o_is_bytes else o, W, *more, *kept)
+            readout_loops.gated_leak(d, y_before, W_τ, b_τ, base_two(κ.item()), x, g, λ, y)
+            kept += [W_τ, κ, x, g, λ]
+        ctx.made, ctx.training, ctx.o_is_bytes = made, norm is not None and norm.training, bytes_of_o is not None
+        ctx.save_for_backward(bytes_of_o if ctx.o_is_bytes else o, W, *kept)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, δy: Tensor) -> tuple[Tensor | None, ...]:
         made: _Made = ctx.made
-        o, W, *saved = ctx.saved_tensors
+        o, W, *kept = ctx.saved_tensors
         products, gradients = products_of(made.readout.linear), []
         δy = δd = δy.contiguous()
         δy_before = torch.zeros_like(δy[0])
         if not isinstance(made.readout, LeakyReadout):
-            W_τ, _, κ = saved[2 * (made.norm is not None) :][:3]
-            x, g, λ = saved[-3:]
+            W_τ, κ, x, g, λ = kept[-5:]
             δd, δg = torch.empty_like(g), torch.empty_like(g)
             readout_loops.gated_leak_adjoint(x, λ, W_τ, κ.item(), δy, δd, δg, δy_before)
             of_samples = δg.flatten(0, 1)
@@ -117,7 +111,7 @@ class _ReadoutWindow(torch.autograd.Function):
             readout_loops.leak_adjoint(δy, made.readout.decay, δd, δy_before)
         δD = δd
         if made.norm is not None:
-            w, (D, mean, rstd) = saved[0], saved[-6:-3] if gradients else saved[-3:]
+            w, D, mean, rstd = kept[:4]
             δD, δw, δc = torch.empty_like(δd), torch.zeros_like(w), torch.zeros_like(w)
             readout_loops.normalise_adjoint(D, w, mean, rstd, δd, ctx.training, δD, δw, δc)
             gradients = [δw, δc, *gradients]

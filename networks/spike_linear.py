@@ -25,9 +25,7 @@ class _SpikeLinear(torch.autograd.Function):
     def forward(ctx: Any, products: Products, z: Tensor, bytes_of_z: Tensor, W: Tensor, c: Tensor) -> Tensor:
         ctx.products = products
         ctx.save_for_backward(bytes_of_z, W)
-        d = c.new_empty(*z.shape[:2], len(c)).copy_(c)
-        SpikeProduct(W, products, len(z)).add(d.flatten(0, 1), z.flatten(0, 1))
-        return d
+        return product_with_spikes(products, z, W, c)
 
     @staticmethod
     @once_differentiable
@@ -38,6 +36,13 @@ class _SpikeLinear(torch.autograd.Function):
         δz = products.matmul(δd, W) if need_z else None
         δW = add_weight_gradient(torch.zeros_like(W), δd, z, products) if need_W else None
         return None, δz, None, δW, δd.sum((0, 1)) if need_c else None
+
+
+def product_with_spikes(products: Products, z: Tensor, W: Tensor, c: Tensor) -> Tensor:
+    """W z_t + c of a window, without a graph; never in the memory of c, as an expanded view of one sample would be."""
+    d = c.new_empty(*z.shape[:2], len(c)).copy_(c)
+    SpikeProduct(W, products, len(z)).add(d.flatten(0, 1), z.flatten(0, 1))
+    return d
 
 
 def as_bytes(z: Tensor) -> Tensor:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from throughtime.compiled import runs_compiled
+from throughtime.exp2 import base_two
 from throughtime.neurons import ltc_loops
 from throughtime.neurons.kernel import Kernel, number_or_tensor, slots
 from throughtime.neurons.precision import products_of
@@ -45,7 +45,7 @@ class Gate:
         self.products = products_of(map)
         self.W, self.b = self.products.operand(map.weight.detach()), map.bias.detach()
         self.κ = 1.0 if κ is None else number_or_tensor(κ.detach())
-        self.κ2 = -math.log2(math.e) * self.κ
+        self.κ2 = base_two(self.κ)
         self.learns_κ, self.summed = κ is not None, map.in_features == self.size
         self.W_I, self.W_s = self.W[:, : self.size], self.W[:, -self.size :]
         self.W_I_t, self.W_s_t = self.W_I.t(), self.W_s.t()

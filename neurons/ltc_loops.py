@@ -1,19 +1,13 @@
 """The elementwise part of the LTC neuron's step and of its adjoint, a pass over memory each; `ltc_kernel.py` has the
-same as tensor operations. Arrays are [batch, size]; z may be bytes. g is what goes into a gate, κ its slope, and the
-gate σ(κ g) = 1 / (1 + 2^(κ₂ g)) with κ₂ = −κ log₂ e."""
+same as tensor operations. Arrays are [batch, size]; z may be bytes. g is what goes into a gate σ(κ g), κ its slope, κ₂
+`base_two(κ)`."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from throughtime.compiled import compiled, prange
-from throughtime.exp2 import exp2
-
-
-@compiled
-def opened(g: float, κ2: float, one: float) -> float:
-    """σ(κ g)."""
-    return one / (one + exp2(κ2 * g))
+from throughtime.exp2 import sigmoid
 
 
 @compiled
@@ -22,7 +16,7 @@ def membrane_step(I: Any, g_a: Any, κ2_a: float, v_before: Any, z: Any, v: Any,
     zero, one = I.dtype.type(0), I.dtype.type(1)
     for n in prange(len(I)):
         for i in range(I.shape[1]):
-            a = opened(g_a[n, i], κ2_a, one)
+            a = sigmoid(g_a[n, i], κ2_a, one)
             ṽ = v_before[n, i] + a * (I[n, i] - v_before[n, i])
             spikes = ṽ > b0
             z[n, i] = spikes
@@ -49,8 +43,8 @@ def adaptive_step(
     zero, one = I.dtype.type(0), I.dtype.type(1)
     for n in prange(len(I)):
         for i in range(I.shape[1]):
-            a = opened(g_a[n, i], κ2_a, one)
-            ρ = opened(g_ρ[n, i], κ2_ρ, one)
+            a = sigmoid(g_a[n, i], κ2_a, one)
+            ρ = sigmoid(g_ρ[n, i], κ2_ρ, one)
             b_t = z_before[n, i] + ρ * (b_before[n, i] - z_before[n, i])
             ṽ = v_before[n, i] + a * (I[n, i] - v_before[n, i])
             spikes = ṽ - β * b_t > b0
@@ -65,7 +59,7 @@ def past_threshold(I: Any, g_a: Any, κ2_a: float, v_before: Any, b: Any, β: fl
     one = I.dtype.type(1)
     for n in prange(len(I)):
         for i in range(I.shape[1]):
-            a = opened(g_a[n, i], κ2_a, one)
+            a = sigmoid(g_a[n, i], κ2_a, one)
             x[n, i] = v_before[n, i] + a * (I[n, i] - v_before[n, i]) - b0 - β * b[n, i]
 
 
@@ -89,7 +83,7 @@ def membrane_adjoint(
     δκ_a = I.dtype.type(0)
     for n in prange(len(I)):
         for i in range(I.shape[1]):
-            a, gap = opened(g_a[n, i], κ2_a, one), I[n, i] - v_before[n, i]
+            a, gap = sigmoid(g_a[n, i], κ2_a, one), I[n, i] - v_before[n, i]
             δx = h[n, i] * (δz[n, i] - resets * (v_before[n, i] + a * gap) * δv[n, i])
             δṽ = δx if z[n, i] else δx + δv[n, i]
             δz[n, i] = a * δṽ
@@ -129,8 +123,8 @@ def adaptive_adjoint(
     δκ_a, δκ_ρ = I.dtype.type(0), I.dtype.type(0)
     for n in prange(len(I)):
         for i in range(I.shape[1]):
-            a, gap = opened(g_a[n, i], κ2_a, one), I[n, i] - v_before[n, i]
-            ρ, fall = opened(g_ρ[n, i], κ2_ρ, one), b_before[n, i] - z_before[n, i]
+            a, gap = sigmoid(g_a[n, i], κ2_a, one), I[n, i] - v_before[n, i]
+            ρ, fall = sigmoid(g_ρ[n, i], κ2_ρ, one), b_before[n, i] - z_before[n, i]
             δx = h[n, i] * (δz[n, i] + δz_before[n, i] - resets * (v_before[n, i] + a * gap) * δv[n, i])
             δṽ = δx if z[n, i] else δx + δv[n, i]
             δz[n, i] = a * δṽ

@@ -103,12 +103,19 @@ def room_for_spiking(z: Any) -> Any:
 
 
 @compiled
-def add_rows_of_sample(sums: Any, z: Any, rows: Any, spiking: Any) -> None:
-    """sums += Σ_i z[i] rows[i]."""
+def find_spiking(z: Any, spiking: Any) -> int:
+    """Write down who spikes in one sample; how many."""
     n = 0
     for i in range(len(z)):
         spiking[n] = i
         n += z[i] != 0
+    return n
+
+
+@compiled
+def add_rows_of_sample(sums: Any, z: Any, rows: Any, spiking: Any) -> None:
+    """sums += Σ_i z[i] rows[i]."""
+    n = find_spiking(z, spiking)
     k, outputs = 0, len(sums)
     while k + 4 <= n:  # four rows to a pass over the sums
         i, j, l, m = spiking[k], spiking[k + 1], spiking[k + 2], spiking[k + 3]
@@ -135,11 +142,7 @@ def add_outer(rows: Any, δ: Any, z: Any, few: float) -> bool:
         spiking = np.empty(inputs + 1, np.int32)
         of_part = rows[p]
         for n in range(p * samples // parts, (p + 1) * samples // parts):
-            found = 0
-            for i in range(inputs):
-                spiking[found] = i
-                found += z[n, i] != 0
-            for k in range(found):
+            for k in range(find_spiking(z[n], spiking)):
                 i = spiking[k]
                 for o in range(outputs):
                     of_part[i, o] += δ[n, o]

@@ -2,7 +2,7 @@
 
 Each surrogate comes with the smooth function whose derivative it is. In `smoothed()` spikes are that function and
 nothing is held constant, so that the gradient of a network is a true one and can be compared with differences. The
-surrogates that neurons have by default take one or two passes over memory where compiled loops may run.
+surrogates that neurons have by default are one pass over memory where compiled loops may run.
 """
 
 from __future__ import annotations
