@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from throughtime.compiled import compiled, prange
 from throughtime.exp2 import sigmoid
+from throughtime.norm_loops import normalise as normalise_step
+from throughtime.norm_loops import normalise_adjoint as normalise_step_adjoint
 
 
 @compiled
@@ -29,46 +29,21 @@ def normalise(
     rstd: Any,
     y: Any,
 ) -> None:
-    """y_t = w (x_t − mean_t) / √(var_t + ε) + c from step `first` of the sequence on; `rstd` is 1 / √(var_t + ε)."""
-    steps, batch, features = x.shape
-    for t in range(steps):
+    """y_t = w (x_t − mean_t) / √(var_t + ε) + c from step `first` of the sequence on."""
+    for t in range(len(x)):
         of_step = min(first + t, len(running_mean) - 1)
-        for j in range(features):
-            m, var = running_mean[of_step, j], running_var[of_step, j]
-            if training:
-                sum = squares = 0.0
-                for b in range(batch):
-                    sum += x[t, b, j]
-                m = sum / batch
-                for b in range(batch):
-                    squares += (x[t, b, j] - m) * (x[t, b, j] - m)
-                var = squares / batch
-                running_mean[of_step, j] += momentum * (m - running_mean[of_step, j])
-                running_var[of_step, j] += momentum * (squares / (batch - 1) - running_var[of_step, j])
-            mean[t, j], rstd[t, j] = m, 1 / np.sqrt(var + ε)
-        for b in range(batch):
-            for j in range(features):
-                y[t, b, j] = (x[t, b, j] - mean[t, j]) * rstd[t, j] * w[j] + c[j]
+        running_mean_t = running_mean[of_step]
+        running_var_t = running_var[of_step]
+        normalise_step(
+            x[t], w, c, running_mean_t, running_var_t, momentum, ε, training, mean[t], rstd[t], y[t], False
+        )
 
 
 @compiled
 def normalise_adjoint(x: Any, w: Any, mean: Any, rstd: Any, δy: Any, training: bool, δx: Any, δw: Any, δc: Any) -> None:
-    """δx_t = w / √(var_t + ε) (δy_t − mean(δy_t) − x̂_t mean(δy_t x̂_t)), the means over the batch and only in training;
-    δw += Σ δy_t x̂_t and δc += Σ δy_t."""
-    steps, batch, features = x.shape
-    for t in range(steps):
-        for j in range(features):
-            by_w = by_c = 0.0
-            for b in range(batch):
-                by_w += δy[t, b, j] * (x[t, b, j] - mean[t, j]) * rstd[t, j]
-                by_c += δy[t, b, j]
-            δw[j] += by_w
-            δc[j] += by_c
-            if not training:
-                by_w = by_c = 0.0
-            for b in range(batch):
-                x̂ = (x[t, b, j] - mean[t, j]) * rstd[t, j]
-                δx[t, b, j] = w[j] * rstd[t, j] * (δy[t, b, j] - by_c / batch - x̂ * by_w / batch)
+    """δx_t of all steps; to δw and δc is added."""
+    for t in range(len(x)):
+        normalise_step_adjoint(x[t], w, mean[t], rstd[t], δy[t], training, δx[t], δw, δc)
 
 
 @compiled
@@ -119,9 +94,11 @@ def gated_leak(d: Any, y_before: Any, W: Any, b: Any, κ2: float, x: Any, g: Any
 
 
 @compiled
-def gated_leak_adjoint(x: Any, λ: Any, W: Any, κ: float, δy: Any, δd: Any, δg: Any, δy_before: Any) -> None:
+def gated_leak_adjoint(
+    x: Any, g: Any, λ: Any, W: Any, κ: float, δy: Any, δd: Any, δy_before: Any, δg: Any, δW: Any, δb: Any
+) -> float:
     """δg_t = κ₃ λ_t (1 − λ_t) (d_t − y_{t−1}) δy_t;     δd_t = λ_t δy_t and δy_{t−1} += (1 − λ_t) δy_t, and W_τᵀ δg_t
-    to both."""
+    to both;     δW_τ = Σ δg_t x_tᵀ,     δb_τ = Σ δg_t. Returned is δκ₃ = Σ δg_t · g_t / κ₃."""
     steps, batch, outputs = λ.shape
     for n in prange(batch):
         back = δy_before[n]  # from step t + 1
@@ -136,3 +113,14 @@ def gated_leak_adjoint(x: Any, λ: Any, W: Any, κ: float, δy: Any, δd: Any, �
                 for i in range(outputs):
                     δd[t, n, i] += W[o, i] * δg[t, n, o]
                     back[i] += W[o, outputs + i] * δg[t, n, o]
+    δκ = κ - κ
+    δW[:] = 0
+    δb[:] = 0
+    for t in range(steps):
+        for n in range(batch):
+            for o in range(outputs):
+                δκ += δg[t, n, o] * g[t, n, o]
+                δb[o] += δg[t, n, o]
+                for i in range(2 * outputs):
+                    δW[o, i] += δg[t, n, o] * x[t, n, i]
+    return δκ / κ

@@ -15,7 +15,7 @@ from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
 from throughtime.networks.spike_linear import product_with_spikes
 from throughtime.neurons.precision import FLOAT32, products_of
 from throughtime.neurons.readout import GatedReadout, LeakyReadout, Readout
-from throughtime.neurons.spike_product import add_weight_gradient
+from throughtime.neurons.spike_product import SHORT, add_weight_gradient
 
 
 def readout_window(
@@ -70,7 +70,8 @@ class _ReadoutWindow(torch.autograd.Function):
     ) -> Tensor:
         readout, norm, first = made
         products = products_of(readout.linear)
-        d = D = products.linear(o, W, c) if bytes_of_o is None else product_with_spikes(products, o, W, c)
+        spikes = bytes_of_o is not None and len(o) >= SHORT
+        d = D = product_with_spikes(products, o, W, c) if spikes else products.linear(o, W, c)
         kept: list[Tensor] = []
         if norm is not None:
             d, (mean, rstd) = torch.empty_like(D), D.new_empty(2, len(D), len(c)).unbind(0)
@@ -88,8 +89,8 @@ class _ReadoutWindow(torch.autograd.Function):
             x = d.new_empty(*d.shape[:2], 2 * d.shape[2])
             readout_loops.gated_leak(d, y_before, W_τ, b_τ, base_two(κ.item()), x, g, λ, y)
             kept += [W_τ, κ, x, g, λ]
-        ctx.made, ctx.training, ctx.o_is_bytes = made, norm is not None and norm.training, bytes_of_o is not None
-        ctx.save_for_backward(bytes_of_o if ctx.o_is_bytes else o, W, *kept)
+        ctx.made, ctx.training, ctx.o_is_bytes = made, norm is not None and norm.training, spikes
+        ctx.save_for_backward(bytes_of_o if spikes else o, W, *kept)
         return y
 
     @staticmethod
@@ -102,10 +103,9 @@ class _ReadoutWindow(torch.autograd.Function):
         δy_before = torch.zeros_like(δy[0])
         if not isinstance(made.readout, LeakyReadout):
             W_τ, κ, x, g, λ = kept[-5:]
-            δd, δg = torch.empty_like(g), torch.empty_like(g)
-            readout_loops.gated_leak_adjoint(x, λ, W_τ, κ.item(), δy, δd, δg, δy_before)
-            of_samples = δg.flatten(0, 1)
-            gradients = [of_samples.t() @ x.flatten(0, 1), of_samples.sum(0), torch.dot(δg.view(-1), g.view(-1)) / κ]
+            δd, δg, δW_τ, δb_τ = torch.empty_like(g), torch.empty_like(g), torch.empty_like(W_τ), W_τ.new_empty(len(W_τ))
+            δκ = readout_loops.gated_leak_adjoint(x, g, λ, W_τ, κ.item(), δy, δd, δy_before, δg, δW_τ, δb_τ)
+            gradients = [δW_τ, δb_τ, W_τ.new_tensor(δκ)]
         elif made.readout.decay:
             δd = torch.empty_like(δy)
             readout_loops.leak_adjoint(δy, made.readout.decay, δd, δy_before)

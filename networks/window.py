@@ -107,7 +107,9 @@ class _LayerWindow(torch.autograd.Function):
         # What goes into a norm is kept as it is.
         I = torch.empty_like(D) if normed else D
         Z = torch.empty_like(D)
-        norms = (NormWindow(layer.inward_norm, made.t), NormWindow(layer.recurrent_norm, made.t)) if normed else None
+        norms = None
+        if normed:
+            norms = tuple(NormWindow(norm, made.t, D) for norm in (layer.inward_norm, layer.recurrent_norm))
         kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
         kernel.begin(before)
         product = SpikeProduct(R, products_of(layer.recurrent), len(x))
@@ -117,7 +119,8 @@ class _LayerWindow(torch.autograd.Function):
             z = before.z
             for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
                 P_t = torch.zeros_like(D_t) if c_R is None else torch.empty_like(D_t).copy_(c_R)
-                torch.add(norms[0].step(D_t), norms[1].step(product.add(P_t, z)), out=I_t)
+                norms[0].step(D_t, I_t, adds=False)
+                norms[1].step(product.add(P_t, z), I_t, adds=True)
                 kernel.step(t, I_t, z, z_t)
                 z = z_t
         # Not the kernel's own tensor: a result that its graph refers to would never be freed.
@@ -168,8 +171,9 @@ class _LayerWindow(torch.autograd.Function):
             kernel.back(t, δz, δv[t])
             later = δz
             if norms is not None:
-                later = δP[t].copy_(norms[1].back(t, δz))
-                δD[t] = norms[0].back(t, δz)
+                norms[0].back(t, δz, δD[t])
+                norms[1].back(t, δz, δP[t])
+                later = δP[t]
         δbefore = (None,) * len(made.state._fields)
         if need_state:
             δbefore = kernel.state_gradient()

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from throughtime.blas import has_gemm
 from throughtime.compiled import runs_compiled
 from throughtime.exp2 import base_two
 from throughtime.neurons import ltc_loops
 from throughtime.neurons.kernel import Kernel, number_or_tensor, slots
-from throughtime.neurons.precision import products_of
+from throughtime.neurons.precision import FLOAT32, products_of
 from throughtime.neurons.surrogate import SURROGATES
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Gate:
         self.W_I, self.W_s = self.W[:, : self.size], self.W[:, -self.size :]
         self.W_I_t, self.W_s_t = self.W_I.t(), self.W_s.t()
         self.G, self.g = slots(window, keep)
+        self.compiled = self.products is FLOAT32 and has_gemm() and runs_compiled(window, self.W, self.b)
 
     def goes_in(self, t: int, I: Tensor, s: Tensor) -> Tensor:
         """g_t from I_t and s_{t−1}."""
@@ -91,6 +93,12 @@ class Gate:
         """By W, b and κ, by their names in the neuron; from all currents, s before the window and s of all steps."""
         products, δG = self.products, self.δG.flatten(0, 1)
         by_W = torch.empty_like(self.W, dtype=δG.dtype)
+        δκ = torch.as_tensor(self.δκ, dtype=δG.dtype) if self.learns_κ else None
+        if self.compiled:
+            by_b = δG.new_empty(len(by_W))
+            ltc_loops.gate_gradients(self.δG, I, s_first, s, by_W, by_b)
+            del self.δG, self.δg
+            return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": by_b, f"{name}_slope": δκ}
         by_I, by_s = by_W[:, : I.shape[2]], by_W[:, -I.shape[2] :]  # the same where their sum was read
         products.matmul(δG.t(), I.flatten(0, 1), out=by_I)
         if self.summed:
@@ -100,7 +108,6 @@ class Gate:
         if len(s) > 1:
             products.addmm(by_s, self.δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1), out=by_s)
         del self.δG, self.δg
-        δκ = torch.as_tensor(self.δκ, dtype=δG.dtype) if self.learns_κ else None
         return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": δG.sum(0), f"{name}_slope": δκ}
 
 
@@ -132,25 +139,28 @@ class LTCKernel(Kernel):
             self.gate_ρ = Gate(neuron.adaptation_gate, neuron.adaptation_slope, I, keep)
             self.B, self.b = slots(I, keep)
         self.V, self.v = slots(I, keep or self.reads_v)
-        self.compiled = runs_compiled(I, *state)
+        self.compiled = self.gate_a.compiled and runs_compiled(I, *state)
+        if self.gate_ρ is not None:
+            self.compiled &= self.gate_ρ.compiled
 
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
         neuron, v_before, b_before = self.neuron, *self._past(t)
-        gate_a, gate_ρ = self.gate_a, self.gate_ρ
-        g_a, g_ρ, b = gate_a.goes_in(t, I, v_before), None, None
+        gate_a, gate_ρ, v = self.gate_a, self.gate_ρ, self.v[t]
+        if self.compiled:
+            of_a = gate_a.W, gate_a.b, gate_a.κ2, gate_a.g[t]
+            if gate_ρ is None:
+                ltc_loops.membrane_step(I, *of_a, v_before, z, v, neuron.b0)
+            else:
+                of_ρ, before = (gate_ρ.W, gate_ρ.b, gate_ρ.κ2, gate_ρ.g[t]), (v_before, b_before, z_before)
+                ltc_loops.adaptive_step(I, *of_a, *of_ρ, *before, z, v, self.b[t], neuron.beta, neuron.b0)
+            return
+        gate_a.goes_in(t, I, v_before)
+        ṽ = x = torch.lerp(v_before, I, gate_a.o(t))
         if gate_ρ is not None:
-            g_ρ, b = gate_ρ.goes_in(t, I, b_before), self.b[t]
-        if not self.compiled:
-            ṽ = x = torch.lerp(v_before, I, gate_a.o(t))
-            if b is not None:
-                x = ṽ - neuron.beta * torch.lerp(z_before, b_before, gate_ρ.o(t), out=b)
-            torch.gt(x, neuron.b0, out=z)
-            torch.addcmul(ṽ, ṽ, z, value=-1, out=self.v[t])
-        elif b is None:
-            ltc_loops.membrane_step(I, g_a, gate_a.κ2, v_before, z, self.v[t], neuron.b0)
-        else:
-            before = v_before, b_before, z_before
-            ltc_loops.adaptive_step(I, g_a, gate_a.κ2, g_ρ, gate_ρ.κ2, *before, z, self.v[t], b, neuron.beta, neuron.b0)
+            gate_ρ.goes_in(t, I, b_before)
+            x = ṽ - neuron.beta * torch.lerp(z_before, b_before, gate_ρ.o(t), out=self.b[t])
+        torch.gt(x, neuron.b0, out=z)
+        torch.addcmul(ṽ, ṽ, z, value=-1, out=v)
 
     def _past(self, t: int) -> tuple[Tensor, Tensor]:
         """v_{t−1} and b_{t−1}."""
@@ -185,46 +195,50 @@ class LTCKernel(Kernel):
                 gate.begin_back()
 
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
-        neuron, gate_a, gate_ρ = self.neuron, self.gate_a, self.gate_ρ
-        I, z, (v_before, b_before), b = self.I[t], self.z[t], self._past(t), self._adaptation(t)
-        g_a, β = gate_a.g[t], 0.0 if gate_ρ is None else neuron.beta
-        h_of, resets = SURROGATES[neuron.surrogate].h, float(neuron.reset_gradient)
         if δv is not None:
             self.δv.add_(δv)
-        if self.δb_end is not None and gate_ρ is not None and t + 1 == len(self.I):
+        if self.δb_end is not None and self.gate_ρ is not None and t + 1 == len(self.I):
             self.δb.add_(self.δb_end)
+        go = self._back_in_loops if self.compiled else self._back_in_operations
+        go(t, δz, t > 0 or self.to_state)
+
+    def _back_in_loops(self, t: int, δz: Tensor, to_past: bool) -> None:
+        neuron, gate_a, gate_ρ = self.neuron, self.gate_a, self.gate_ρ
+        I, z, (v_before, b_before), b = self.I[t], self.z[t], self._past(t), self._adaptation(t)
+        β, resets = 0.0 if gate_ρ is None else neuron.beta, float(neuron.reset_gradient)
+        x = torch.empty_like(I)
+        ltc_loops.past_threshold(I, gate_a.g[t], gate_a.κ2, v_before, b, β, neuron.b0, x)
+        h = SURROGATES[neuron.surrogate].h(x)
+        of_a, δg_a = (I, gate_a.W, gate_a.g[t], gate_a.κ, gate_a.κ2), gate_a.δg[t]
+        if gate_ρ is None:
+            gate_a.δκ += ltc_loops.membrane_adjoint(*of_a, v_before, z, h, δz, self.δv, δg_a, resets, to_past)
+            return
+        of_ρ, δg_ρ = (gate_ρ.W, gate_ρ.g[t], gate_ρ.κ, gate_ρ.κ2), gate_ρ.δg[t]
+        before, δ = (v_before, b_before, self._sent_before(t)), (δz, self.δv, self.δb, self.δz)
+        δκ_a, δκ_ρ = ltc_loops.adaptive_adjoint(*of_a, *of_ρ, *before, z, h, *δ, δg_a, δg_ρ, β, resets, to_past)
+        gate_a.δκ += δκ_a
+        gate_ρ.δκ += δκ_ρ
+
+    def _back_in_operations(self, t: int, δz: Tensor, to_past: bool) -> None:
+        neuron, gate_a, gate_ρ = self.neuron, self.gate_a, self.gate_ρ
+        I, z, (v_before, b_before), b = self.I[t], self.z[t], self._past(t), self._adaptation(t)
+        β = 0.0 if gate_ρ is None else neuron.beta
         # What is elementwise: δI_t in the memory of δz_t, the state's δ in theirs, δg_t of both gates.
-        if not self.compiled:
-            a = gate_a.o(t)
-            ṽ = torch.lerp(v_before, I, a)
-            h = h_of((ṽ - neuron.b0).sub_(b, alpha=β))
-            if gate_ρ is not None:
-                δz.add_(self.δz)
-            δx = δz.addcmul_(ṽ, self.δv, value=-resets).mul_(h)
-            δṽ = torch.addcmul(self.δv, self.δv, z.to(δx.dtype), value=-1).add_(δx)
-            gate_a.opened(t, a, (I - v_before).mul_(δṽ))
-            if gate_ρ is not None:
-                ρ, δb = gate_ρ.o(t), torch.sub(self.δb, δx, alpha=β)
-                gate_ρ.opened(t, ρ, (b_before - self._sent_before(t)).mul_(δb))
-                torch.mul(δb, ρ, out=self.δb)
-                torch.sub(δb, self.δb, out=self.δz)
-            torch.mul(a, δṽ, out=δz)
-            torch.sub(δṽ, δz, out=self.δv)
-        else:
-            x = torch.empty_like(I)
-            ltc_loops.past_threshold(I, g_a, gate_a.κ2, v_before, b, β, neuron.b0, x)
-            of_a = (I, g_a, gate_a.κ, gate_a.κ2)
-            if gate_ρ is None:
-                gate_a.δκ += ltc_loops.membrane_adjoint(*of_a, v_before, z, h_of(x), δz, self.δv, gate_a.δg[t], resets)
-            else:
-                of_ρ = (gate_ρ.g[t], gate_ρ.κ, gate_ρ.κ2)
-                before, δ = (v_before, b_before, self._sent_before(t)), (δz, self.δv, self.δb, self.δz)
-                δκ_a, δκ_ρ = ltc_loops.adaptive_adjoint(
-                    *of_a, *of_ρ, *before, z, h_of(x), *δ, gate_a.δg[t], gate_ρ.δg[t], β, resets
-                )
-                gate_a.δκ += δκ_a
-                gate_ρ.δκ += δκ_ρ
-        to_past = t > 0 or self.to_state
+        a = gate_a.o(t)
+        ṽ = torch.lerp(v_before, I, a)
+        h = SURROGATES[neuron.surrogate].h((ṽ - neuron.b0).sub_(b, alpha=β))
+        if gate_ρ is not None:
+            δz.add_(self.δz)
+        δx = δz.addcmul_(ṽ, self.δv, value=-float(neuron.reset_gradient)).mul_(h)
+        δṽ = torch.addcmul(self.δv, self.δv, z.to(δx.dtype), value=-1).add_(δx)
+        gate_a.opened(t, a, (I - v_before).mul_(δṽ))
+        if gate_ρ is not None:
+            ρ, δb = gate_ρ.o(t), torch.sub(self.δb, δx, alpha=β)
+            gate_ρ.opened(t, ρ, (b_before - self._sent_before(t)).mul_(δb))
+            torch.mul(δb, ρ, out=self.δb)
+            torch.sub(δb, self.δb, out=self.δz)
+        torch.mul(a, δṽ, out=δz)
+        torch.sub(δṽ, δz, out=self.δv)
         gate_a.back(t, δz, self.δv if to_past else None)
         if gate_ρ is not None:
             gate_ρ.back(t, δz, self.δb if to_past else None)

@@ -1,18 +1,24 @@
-"""The elementwise part of the LTC neuron's step and of its adjoint, a pass over memory each; `ltc_kernel.py` has the
-same as tensor operations. Arrays are [batch, size]; z may be bytes. g is what goes into a gate σ(κ g), κ its slope, κ₂
-`base_two(κ)`."""
+"""The LTC neuron's step and its adjoint, a function each; `ltc_kernel.py` has the same as tensor operations.
+
+Arrays are [batch, size]; z may be bytes. g is what goes into a gate σ(κ g), κ its slope, κ₂ `base_two(κ)`, W and b its
+map: [size, 2 size] of [I_t ; s_{t−1}], or [size, size] of I_t + s_{t−1}.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from throughtime.blas import gemm
 from throughtime.compiled import compiled, prange
 from throughtime.exp2 import sigmoid
 
 
 @compiled
-def membrane_step(I: Any, g_a: Any, κ2_a: float, v_before: Any, z: Any, v: Any, b0: float) -> None:
-    """z_t and v_t where there is no adaptation, θ = b_0."""
+def membrane_step(
+    I: Any, W_a: Any, b_a: Any, κ2_a: float, g_a: Any, v_before: Any, z: Any, v: Any, b0: float
+) -> None:
+    """What goes into gate a, z_t and v_t where there is no adaptation, θ = b_0."""
+    gate(I, v_before, W_a, b_a, v, g_a)
     zero, one = I.dtype.type(0), I.dtype.type(1)
     for n in prange(len(I)):
         for i in range(I.shape[1]):
@@ -26,10 +32,14 @@ def membrane_step(I: Any, g_a: Any, κ2_a: float, v_before: Any, z: Any, v: Any,
 @compiled
 def adaptive_step(
     I: Any,
-    g_a: Any,
+    W_a: Any,
+    b_a: Any,
     κ2_a: float,
-    g_ρ: Any,
+    g_a: Any,
+    W_ρ: Any,
+    b_ρ: Any,
     κ2_ρ: float,
+    g_ρ: Any,
     v_before: Any,
     b_before: Any,
     z_before: Any,
@@ -39,7 +49,9 @@ def adaptive_step(
     β: float,
     b0: float,
 ) -> None:
-    """z_t, v_t and b_t."""
+    """What goes into both gates, z_t, v_t and b_t."""
+    gate(I, v_before, W_a, b_a, v, g_a)
+    gate(I, b_before, W_ρ, b_ρ, b, g_ρ)
     zero, one = I.dtype.type(0), I.dtype.type(1)
     for n in prange(len(I)):
         for i in range(I.shape[1]):
@@ -51,6 +63,21 @@ def adaptive_step(
             z[n, i] = spikes
             v[n, i] = zero if spikes else ṽ
             b[n, i] = b_t
+
+
+@compiled
+def gate(I: Any, s: Any, W: Any, b: Any, room: Any, g: Any) -> None:
+    """g_t from I_t and s_{t−1}; what is in `room` is lost."""
+    size = I.shape[1]
+    for n in prange(len(I)):
+        for i in range(size):
+            g[n, i] = b[i]
+            room[n, i] = I[n, i] + s[n, i]
+    if W.shape[1] == size:
+        gemm(room, False, W, True, 1, g)
+    else:
+        gemm(I, False, W[:, :size], True, 1, g)
+        gemm(s, False, W[:, size:], True, 1, g)
 
 
 @compiled
@@ -66,6 +93,7 @@ def past_threshold(I: Any, g_a: Any, κ2_a: float, v_before: Any, b: Any, β: fl
 @compiled
 def membrane_adjoint(
     I: Any,
+    W_a: Any,
     g_a: Any,
     κ_a: float,
     κ2_a: float,
@@ -76,9 +104,10 @@ def membrane_adjoint(
     δv: Any,
     δg_a: Any,
     resets: float,
+    to_past: bool,
 ) -> float:
-    """From δz_t and δv_t make δI_t and δv_{t−1} in their memory, and δg_t; `resets`: 1 where the reset's gradient
-    flows, else 0. What step t adds to δκ is returned."""
+    """From δz_t and δv_t make δI_t and, if it is asked for, δv_{t−1} in their memory, and δg_t; `resets`: 1 where the
+    reset's gradient flows, else 0. h is lost. What step t adds to δκ is returned."""
     one = I.dtype.type(1)
     δκ_a = I.dtype.type(0)
     for n in prange(len(I)):
@@ -91,15 +120,18 @@ def membrane_adjoint(
             by_slope = (a - a * a) * gap * δṽ
             δg_a[n, i] = κ_a * by_slope
             δκ_a += g_a[n, i] * by_slope
+    gate_adjoint(W_a, δg_a, h, δz, δv, to_past)
     return δκ_a
 
 
 @compiled
 def adaptive_adjoint(
     I: Any,
+    W_a: Any,
     g_a: Any,
     κ_a: float,
     κ2_a: float,
+    W_ρ: Any,
     g_ρ: Any,
     κ_ρ: float,
     κ2_ρ: float,
@@ -116,6 +148,7 @@ def adaptive_adjoint(
     δg_ρ: Any,
     β: float,
     resets: float,
+    to_past: bool,
 ) -> tuple[float, float]:
     """As `membrane_adjoint`; from δb_t δb_{t−1} in its memory; in `δz_before`, from what step t + 1 has of z_t inside
     the neuron, that of z_{t−1}."""
@@ -136,4 +169,39 @@ def adaptive_adjoint(
             δg_a[n, i], δg_ρ[n, i] = κ_a * by_slope_a, κ_ρ * by_slope_ρ
             δκ_a += g_a[n, i] * by_slope_a
             δκ_ρ += g_ρ[n, i] * by_slope_ρ
+    gate_adjoint(W_a, δg_a, h, δz, δv, to_past)
+    gate_adjoint(W_ρ, δg_ρ, h, δz, δb, to_past)
     return δκ_a, δκ_ρ
+
+
+@compiled
+def gate_adjoint(W: Any, δg: Any, room: Any, δI: Any, δs: Any, to_past: bool) -> None:
+    """[δI_t ; δs_{t−1}] += Wᵀ δg_t, the second if it is asked for; what is in `room` is lost."""
+    size = δI.shape[1]
+    if W.shape[1] == size:
+        gemm(δg, False, W, False, 0, room)
+        for n in prange(len(δI)):
+            for i in range(size):
+                δI[n, i] += room[n, i]
+                δs[n, i] += room[n, i]
+    else:
+        gemm(δg, False, W[:, :size], False, 1, δI)
+        if to_past:
+            gemm(δg, False, W[:, size:], False, 1, δs)
+
+
+@compiled
+def gate_gradients(δG: Any, I: Any, s_first: Any, S: Any, δW: Any, δb: Any) -> None:
+    """δW = Σ_t δg_t [I_t ; s_{t−1}]ᵀ and δb = Σ_t δg_t of arrays [steps, batch, size]; s_first is s before the window,
+    S that of all steps."""
+    steps, batch, size = I.shape
+    δg, I_all, s = δG.reshape(steps * batch, size), I.reshape(steps * batch, size), S.reshape(steps * batch, size)
+    by_s = δW[:, δW.shape[1] - size :]  # where their sum was read, that is δW
+    gemm(δg, True, I_all, False, 0, δW[:, :size])
+    gemm(δg[:batch], True, s_first, False, δW.shape[1] == size, by_s)
+    if steps > 1:
+        gemm(δg[batch:], True, s[: len(s) - batch], False, 1, by_s)
+    δb[:] = 0
+    for n in range(len(δg)):
+        for i in range(size):
+            δb[i] += δg[n, i]

@@ -175,9 +175,9 @@ class UsesItsWindowUp(LIFKernel):
 
 
 class ReadsTheModeAnew(NormWindow):
-    def back(self, t, δy):
+    def back(self, t, δy, δx):
         self.training = self.norm.training
-        return super().back(t, δy)
+        super().back(t, δy, δx)
 
 
 @pytest.mark.parametrize(

@@ -219,14 +219,13 @@ def spikes_a_step_late(total, δ, z, products):
     return add_weight_gradient(total, δ, z.roll(1, 0), products)
 
 
-def norm_that_forgets_its_bias(norm, t, δy, back=NormWindow.back):
-    δx = back(norm, t, δy)
+def norm_that_forgets_its_bias(norm, t, δy, δx, back=NormWindow.back):
+    back(norm, t, δy, δx)
     norm.δc.zero_()
-    return δx
 
 
-def norm_that_starts_again(window, norm, first, begin=NormWindow.__init__):
-    begin(window, norm, 0)
+def norm_that_starts_again(window, norm, first, like, begin=NormWindow.__init__):
+    begin(window, norm, 0, like)
 
 
 def leak_of_the_first_alone(d, y_before, κ, y):
@@ -239,12 +238,12 @@ def leak_that_forgets(δy, κ, δd, δy_before):
     torch.mul(δy, 1 - κ, out=δd)
 
 
-def gate_held_constant(x, λ, W, κ, δy, δd, δg, δy_before):
-    gated_leak_adjoint(x, λ, torch.zeros_like(W), κ, δy, δd, δg, δy_before)
+def gate_held_constant(x, g, λ, W, κ, *δ):
+    return gated_leak_adjoint(x, g, λ, torch.zeros_like(W), κ, *δ)
 
 
-def slope_left_out(x, λ, W, κ, *δ):
-    gated_leak_adjoint(x, λ, W, 1.0, *δ)
+def slope_left_out(x, g, λ, W, κ, *δ):
+    return gated_leak_adjoint(x, g, λ, W, 1.0, *δ)
 
 
 def norm_held_constant(x, w, mean, rstd, δy, training, *δ):

@@ -1,0 +1,86 @@
+"""PyTorch's own product of matrices for compiled loops: what lies between products needs no calls of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+NAMES = {np.float32: "sgemm_", np.float64: "dgemm_"}
+"""C ← α A B + β C in the BLAS that PyTorch came with, and its threads; everything is handed over by its address."""
+
+
+def gemm(a: Any, a_turned: bool, b: Any, b_turned: bool, more: int, c: Any) -> None:
+    """c ← a b + more c, a or b transposed first where it is `turned`; numbers of a row lie next to each other.
+
+    Where nothing is compiled it is NumPy's.
+    """
+    c *= more
+    c += (a.T if a_turned else a) @ (b.T if b_turned else b)
+
+
+@functools.cache
+def has_gemm() -> bool:
+    """Whether PyTorch's product can be called; it cannot where its BLAS was built in under another name."""
+    return _library() is not None
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | None:
+    for path in (Path(torch.__file__).parent / "lib").glob("*torch_cpu.*"):
+        try:
+            library = ctypes.CDLL(str(path))
+            [library[name] for name in NAMES.values()]
+        except (AttributeError, OSError):
+            continue
+        return library
+    return None
+
+
+@functools.cache
+def _registered() -> Callable[..., None]:
+    import llvmlite.binding
+    import numba
+    from numba import types
+    from numba.extending import overload
+
+    def product_of(number: type) -> Callable[..., None]:
+        symbol = f"throughtime_{NAMES[number]}"
+        llvmlite.binding.add_symbol(symbol, ctypes.cast(_library()[NAMES[number]], ctypes.c_void_p).value)
+        call = types.ExternalFunction(symbol, types.void(*[types.uintp] * 13))
+
+        @numba.njit
+        def with_numbers(turned, n, αβ, a, b, c):
+            # Columns first, there: to BLAS these are the transposed matrices, and cᵀ = bᵀ aᵀ.
+            letters, n_at, α, wide = turned.ctypes.data, n.ctypes.data, αβ.ctypes.data, n.itemsize
+            M, N, K, lda, ldb, ldc = n_at, n_at + wide, n_at + 2 * wide, n_at + 3 * wide, n_at + 4 * wide, n_at + 5 * wide
+            of_b, of_a = b.ctypes.data, a.ctypes.data
+            call(letters, letters + 1, M, N, K, α, of_b, lda, of_a, ldb, α + αβ.itemsize, c.ctypes.data, ldc)
+
+        def product(a, a_turned, b, b_turned, more, c):
+            rows, columns = c.shape
+            inner = a.shape[0] if a_turned else a.shape[1]
+            turned = np.array([84 if b_turned else 78, 84 if a_turned else 78], np.uint8)  # T and N
+            # 64 bits, of which a BLAS with whole numbers of 32 reads the lower.
+            size = c.itemsize
+            n = np.array(
+                [columns, rows, inner, b.strides[0] // size, a.strides[0] // size, c.strides[0] // size], np.int64
+            )
+            # In a function of its own: memory whose address alone is used would be freed before it is read.
+            with_numbers(turned, n, np.array([1, more], number), a, b, c)
+
+        return product
+
+    of = {types.float32: product_of(np.float32), types.float64: product_of(np.float64)}
+    overload(gemm)(lambda a, a_turned, b, b_turned, more, c: of[c.dtype])
+    return gemm
+
+
+# As a loop that others call: what they get in its place, and what they are known by on disk.
+gemm.jitted = lambda threaded: _registered()
+gemm.__wrapped__ = gemm
