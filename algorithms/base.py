@@ -115,9 +115,13 @@ class LearningRule(ABC):
     def window_loss(self, x: Tensor, target: Tensor, loss_at: LossAt) -> tuple[Tensor, Window]:
         """`advance`, and the loss of what the window shows, with its graph."""
         window = self.advance(x)
+        return self.loss_of(window.outputs, target, loss_at), window
+
+    def loss_of(self, outputs: Tensor, target: Tensor, loss_at: LossAt) -> Tensor:
+        """The loss of a window's outputs, [k, batch, outputs]."""
         if loss_at == "end" and not self.task.per_step:
-            return self.task.loss(window.outputs[-1], target), window
-        return self.task.loss(window.outputs.flatten(0, 1), of_steps(self.task, target, len(x))), window
+            return self.task.loss(outputs[-1], target)
+        return self.task.loss(outputs.flatten(0, 1), of_steps(self.task, target, len(outputs)))
 
 
 def of_steps(task: Task, target: Tensor, k: int) -> Tensor:

@@ -14,7 +14,7 @@ from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.base import Claims, LearningRule, Learnt, Observation
 from throughtime.algorithms.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
 from throughtime.datasets.task import Classification, Task
-from throughtime.networks.base import Network, Window
+from throughtime.networks.base import Network, OneStep
 from throughtime.networks.flat import Flat
 from throughtime.neurons.base import Factor
 from throughtime.neurons.kernel import number_or_tensor
@@ -114,6 +114,11 @@ class FPTT(LearningRule):
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         self.part = 0
+        self.one_step: OneStep | None = None
+        """Takes the steps of a sequence where each is a part of its own and is gone through once."""
+        twice = self.regulariser is not None and self.regulariser.needs_gradient_after_update
+        if self.window(self.steps) == 1 and self.last_part and not twice:
+            self.one_step = self.network.one_step(self.state, self.flat.places())
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
         if t + len(x) == self.steps and not self.last_part:
@@ -121,8 +126,7 @@ class FPTT(LearningRule):
                 _, window = self.window_loss(x, target, "end")
             return Learnt(window.outputs[-1], None)
         before = self.state
-        loss, window = self._loss(x, target)
-        loss.backward()
+        output, loss = self._gradient(x, target)
         if self.regulariser is None:
             self.update()
         else:
@@ -132,11 +136,14 @@ class FPTT(LearningRule):
             if self.regulariser.needs_gradient_after_update:
                 after_update = self._gradient_from(before, x, target)
             self.regulariser.advance(after_update)
-        output = window.outputs[-1].detach()
         if self.auxiliary_loss is not None:
             self.auxiliary_loss.learn(output, target, self.part)
         self.part += 1
-        return Learnt(output, loss.detach())
+        return Learnt(output, loss)
+
+    def end(self) -> None:
+        super().end()
+        self.one_step = None
 
     def end_epoch(self) -> dict[str, Observation]:
         self.epoch += 1
@@ -151,15 +158,25 @@ class FPTT(LearningRule):
         method = "‖∇R‖ / ‖∇ℓ‖: root mean squares over the updates of the last epoch, before clipping"
         return {"regulariser_ratio": Observation(of_R / of_loss, "1", method)}
 
-    def _loss(self, x: Tensor, target: Tensor) -> tuple[Tensor, Window]:
-        """w_p ℓ_p + (1 − w_p) L_aux; advances the state."""
+    def _gradient(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Advance the state, and add the loss's gradient to `.grad`; the last output and the loss, without a graph."""
+        if self.one_step is None:
+            outputs = self.advance(x).outputs
+            loss = self._loss(outputs, target)
+            loss.backward()
+            return outputs[-1].detach(), loss.detach()
+        y = self.one_step.step(x[0])
+        loss = self._loss(y.requires_grad_()[None], target)
+        self.one_step.gradient(*torch.autograd.grad(loss, y))
+        return y.detach(), loss.detach()
+
+    def _loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """w_p ℓ_p + (1 − w_p) L_aux of the part's outputs [k, batch, outputs]."""
         p, K = self.part, min(self.parts or self.steps, self.steps)
         w = (p + 1) / K if self.weights == "ramp" else p + 1 / K
         if self.auxiliary_loss is not None and w < 1:
-            window = self.advance(x)
-            return self.auxiliary_loss.beside(w, window.outputs[-1], target, p, self.epoch), window
-        loss, window = self.window_loss(x, target, "end")
-        return w * loss, window
+            return self.auxiliary_loss.beside(w, outputs[-1], target, p, self.epoch)
+        return w * self.loss_of(outputs, target, "end")
 
     @torch.no_grad()
     def _add_gradient_of(self, regulariser: DynamicRegulariser) -> None:
@@ -174,7 +191,7 @@ class FPTT(LearningRule):
         """∇ℓ_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
         going_on, self.state = self.state, before
         buffers = [buffer.clone() for buffer in self.network.buffers()]
-        loss, _ = self._loss(x, target)
+        loss = self._loss(self.advance(x).outputs, target)
         self.state = going_on
         gradient = torch.autograd.grad(loss, self.flat.parameters, allow_unused=True, materialize_grads=True)
         with torch.no_grad():

@@ -91,19 +91,32 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(loop)
     def call(*arguments: Any) -> Any:
-        number = _NUMBER[next(a.dtype for a in arguments if isinstance(a, Tensor))]
-        given = [
-            (a.detach().numpy() if a.requires_grad else a.numpy())
-            if isinstance(a, Tensor)
-            else number(a)
-            if isinstance(a, float)
-            else a
-            for a in arguments
-        ]
-        return jitted(_has_threads())(*given)
+        return jitted(_has_threads())(*_for_loops(arguments))
 
     call.jitted = jitted
     return call
+
+
+def bound(loop: Callable[..., Any], *arguments: Tensor | float) -> Callable[[], Any]:
+    """The compiled loop with all its arguments, to be called again and again: on the tensors' memory as it is then."""
+    given = _for_loops(arguments)
+
+    def call() -> Any:
+        return loop.jitted(_has_threads())(*given)
+
+    return call
+
+
+def _for_loops(arguments: tuple[Any, ...]) -> list[Any]:
+    number = _NUMBER[next(a.dtype for a in arguments if isinstance(a, Tensor) and a.dtype in _NUMBER)]
+    return [
+        (a.detach().numpy() if a.requires_grad else a.numpy())
+        if isinstance(a, Tensor)
+        else number(a)
+        if isinstance(a, float)
+        else a
+        for a in arguments
+    ]
 
 
 _NUMBER = {torch.float32: np.float32, torch.float64: np.float64}

@@ -64,9 +64,18 @@ exp2.jitted = lambda threaded: _registered()
 exp2.__wrapped__ = in_precision
 
 
+PER_E = -math.log2(math.e)
+
+
 def base_two(κ: Any) -> Any:
     """κ₂ = −κ log₂ e, with which σ(κ g) = 1 / (1 + 2^(κ₂ g))."""
-    return -math.log2(math.e) * κ
+    return PER_E * κ
+
+
+@compiled
+def base_two_of(κ: Any) -> float:
+    """The same of an array without dimensions."""
+    return κ.dtype.type(PER_E) * κ[()]
 
 
 @compiled

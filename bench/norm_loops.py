@@ -1,7 +1,6 @@
 """Batch normalisation of one step, in loops, and its adjoint; `networks/batch_norm.py` has the equations.
 
-x and y are [batch, features], everything else [features]. Samples are taken in parts, by whichever thread takes the
-same samples elsewhere: what another has written comes slowly.
+x and y are [batch, features], everything else [features]. Samples are taken in the parts of `sums.py`.
 """
 
 from __future__ import annotations
@@ -11,10 +10,7 @@ from typing import Any
 import numpy as np
 
 from throughtime.compiled import compiled, prange
-
-PART = 64
-"""Samples of a part."""
-
+from throughtime.sums import PART
 
 @compiled
 def normalise(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -27,6 +27,18 @@ class Window(NamedTuple):
     """[steps, batch, size] of each layer."""
     state: Any
     """After the last step."""
+
+
+class OneStep(Protocol):
+    """Steps that are each cut off from the state before, and their gradients, without a graph."""
+
+    def step(self, x: Tensor) -> Tensor:
+        """The output [batch, outputs] of the next step's x [batch, inputs]."""
+        ...
+
+    def gradient(self, δy: Tensor) -> None:
+        """Of the last step, from what reads its output: hang it on `.grad` of all that is learnt."""
+        ...
 
 
 class Network(nn.Module):
@@ -55,6 +67,15 @@ class Network(nn.Module):
     @abstractmethod
     def unroll(self, x: Tensor, state: Any) -> Window:
         """A window, x [steps, batch, inputs]: the same numbers as `forward` step by step, faster."""
+
+    def one_step(self, state: Any, gradients: Mapping[Tensor, Tensor]) -> OneStep | None:
+        """Its steps from this state on, one after the other, for a rule that lets no gradient pass from one to the next;
+        None where they are to be taken by `unroll`.
+
+        Args:
+            gradients: where those of what is learnt go, by parameter.
+        """
+        return None
 
 
 def detached(state: Any) -> Any:

@@ -7,6 +7,7 @@ was never flattened is trained alike, tensor by tensor: `Flat` finds out which i
 
 from __future__ import annotations
 
+import operator
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -65,19 +66,44 @@ class Flat:
                 if p.grad is None:
                     p.grad = torch.zeros_like(p)
             gradients = [p.grad for p in of_run]
-            flat = gradients[0] if len(run) == 1 else _joined(gradients)
+            flat = gradients[0] if len(run) == 1 else _laid_out_before(gradients)
             if flat is None:
-                flat = _flatten_dense_tensors(gradients)
-                for p, part in zip(of_run, _unflatten_dense_tensors(flat, of_run), strict=True):
-                    p.grad = part
+                flat = _joined(gradients)
+            if flat is None:
+                flat, gradients = _side_by_side(gradients)
+                for p, gradient in zip(of_run, gradients, strict=True):
+                    p.grad = gradient
             found.append(flat)
         return found
+
+    def places(self) -> dict[Tensor, Tensor]:
+        """Room for a gradient of each parameter, laid out as `gradients` wants them."""
+        places: dict[Tensor, Tensor] = {}
+        for run in self._runs:
+            of_run = [self.parameters[n].detach() for n in run]
+            parts = [torch.empty_like(of_run[0])] if len(run) == 1 else _side_by_side(of_run)[1]
+            places |= {self.parameters[n]: part for n, part in zip(run, parts, strict=True)}
+        return places
 
     def laid_out(self, values: Sequence[Tensor]) -> list[Tensor]:
         """One tensor for each of `weights`, made of one for each parameter."""
         return [
             values[run[0]] if len(run) == 1 else _flatten_dense_tensors([values[n] for n in run]) for run in self._runs
         ]
+
+
+def _side_by_side(tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """A flat copy, and its parts. The first part knows it and the others, so that neither is looked for again."""
+    flat = _flatten_dense_tensors(tensors)
+    first, *others = parts = list(_unflatten_dense_tensors(flat, tensors))
+    first.laid_out = flat, others
+    return flat, parts
+
+
+def _laid_out_before(tensors: Sequence[Tensor]) -> Tensor | None:
+    """The flat tensor that `_side_by_side` made of just these; None if it did not."""
+    flat, others = getattr(tensors[0], "laid_out", (None, ()))
+    return flat if len(others) + 1 == len(tensors) and all(map(operator.is_, tensors[1:], others)) else None
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from throughtime.networks.base import Network, Step, Window
+from throughtime.networks.base import Network, OneStep, Step, Window
 from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.one_step import one_step
 from throughtime.networks.readout_window import readout_window
 from throughtime.networks.recurrent_gradient import with_recurrent_gradient
 from throughtime.networks.spike_linear import spike_linear
@@ -177,6 +178,9 @@ class Recurrent(Network):
             y = self.readout.unroll(d, state.y)
         # A copy: a view would keep the outputs of the whole window alive with the state.
         return Window(y, tuple(spikes), RecurrentState(tuple(last), y[-1].clone(), state.t + len(x)))
+
+    def one_step(self, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> OneStep | None:
+        return one_step(self, state, gradients)
 
 
 def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:

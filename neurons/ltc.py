@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
 from throughtime.neurons.kernel import Kernel
 from throughtime.neurons.ltc_kernel import LTCKernel, LTCState
+from throughtime.neurons.ltc_one_step import LTCOneStep
+from throughtime.neurons.one_step import NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import given, neuron, refuse_unused
@@ -51,6 +53,7 @@ class LTC(Neuron):
     """
 
     kernel: ClassVar[type[Kernel]] = LTCKernel
+    one_step: ClassVar[type[NeuronOneStep]] = LTCOneStep
 
     def __init__(
         self,

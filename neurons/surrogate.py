@@ -27,6 +27,8 @@ class Surrogate(NamedTuple):
 
     h: Callable[[Tensor], Tensor]
     smooth: Callable[[Tensor], Tensor]
+    in_loops: tuple[int, tuple[float, ...]]
+    """Which of `h_of_row` it is, and its constants there."""
 
 
 def multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
@@ -35,18 +37,24 @@ def multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
     γ = 0.5, s = 6, η = 0.15; l is `width`, 0.3 in Yin, Corradi and Bohte 2023 (h(0) = 0.731853) and 0.5, here called
     wide_multi_gaussian, in their ASRNN of 2021 (h(0) = 0.439112). Source: their released code.
     """
-    γ, l, s, η = 0.5, width, 6.0, 0.15
-    narrow, wide = ((-math.log2(math.e) / (2 * ς**2), γ / (ς * math.sqrt(2 * math.pi))) for ς in (l, s * l))
+    l, narrow, wide, of_narrow, of_wide = _gaussians(width)
     if runs_compiled(x):
         h = torch.empty_like(x)
-        multi_gaussian_of_each(x, h, l, narrow[0], wide[0], (1 + η) * narrow[1], η * wide[1])
+        multi_gaussian_of_each(x, h, l, narrow, wide, of_narrow, of_wide)
         return h
 
     # 2 to the power: on a processor several times faster than exp, most of all where the result is nearly 0.
-    def g(x: Tensor, of: tuple[float, float]) -> Tensor:
-        return x.square().mul_(of[0]).exp2_().mul_(of[1])
+    def g(x: Tensor, exponent: float, factor: float) -> Tensor:
+        return x.square().mul_(exponent).exp2_().mul_(factor)
 
-    return g(x, narrow).mul_(1 + η).sub_(g(x - l, wide).add_(g(x + l, wide)), alpha=η)
+    return g(x, narrow, of_narrow).sub_(g(x - l, wide, of_wide).add_(g(x + l, wide, of_wide)))
+
+
+def _gaussians(l: float) -> tuple[float, ...]:
+    """l; of x² in the exponents of 2, narrow and wide; and what the powers are multiplied by."""
+    γ, s, η = 0.5, 6.0, 0.15
+    narrow, wide = ((-math.log2(math.e) / (2 * ς**2), γ / (ς * math.sqrt(2 * math.pi))) for ς in (l, s * l))
+    return l, narrow[0], wide[0], (1 + η) * narrow[1], η * wide[1]
 
 
 @compiled
@@ -57,9 +65,14 @@ def multi_gaussian_of_each(
     x = x.ravel()
     h = h.ravel()
     for i in prange(len(x)):
-        left, right = x[i] + l, x[i] - l
-        sides = exp2(wide * left * left) + exp2(wide * right * right)
-        h[i] = of_narrow * exp2(narrow * x[i] * x[i]) - of_wide * sides
+        h[i] = multi_gaussian_at(x[i], l, narrow, wide, of_narrow, of_wide)
+
+
+@compiled
+def multi_gaussian_at(x: float, l: float, narrow: float, wide: float, of_narrow: float, of_wide: float) -> float:
+    """The same, of one number."""
+    left, right = x + l, x - l
+    return of_narrow * exp2(narrow * x * x) - of_wide * (exp2(wide * left * left) + exp2(wide * right * right))
 
 
 def _smooth_multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
@@ -110,15 +123,34 @@ def _smooth_arctan(x: Tensor) -> Tensor:
     return torch.atan(math.pi * x) / math.pi + 0.5
 
 
+@compiled
+def h_of_row(which: int, of: Any, x: Any, h: Any) -> None:
+    """h ← h(x) of a row of numbers, by the surrogate `which` with its constants `of`, for loops to call."""
+    if which == 0:
+        for i in range(len(x)):
+            h[i] = multi_gaussian_at(x[i], of[0], of[1], of[2], of[3], of[4])
+    elif which == 1:
+        for i in range(len(x)):
+            h[i] = max(of[0] - of[0] * abs(x[i]), of[0] - of[0])
+    elif which == 2:
+        for i in range(len(x)):
+            slope = of[0] + of[1] * abs(x[i])
+            h[i] = of[0] / (slope * slope)
+    else:
+        for i in range(len(x)):
+            h[i] = of[0] / (of[0] + (of[1] * x[i]) * (of[1] * x[i]))
+
+
 SURROGATES: dict[SurrogateName, Surrogate] = {
-    "multi_gaussian": Surrogate(multi_gaussian, _smooth_multi_gaussian),
+    "multi_gaussian": Surrogate(multi_gaussian, _smooth_multi_gaussian, (0, _gaussians(0.3))),
     "wide_multi_gaussian": Surrogate(
         lambda x: multi_gaussian(x, 0.5),
         lambda x: _smooth_multi_gaussian(x, 0.5),
+        (0, _gaussians(0.5)),
     ),
-    "triangle": Surrogate(triangle, _smooth_triangle),
-    "fast_sigmoid": Surrogate(fast_sigmoid, _smooth_fast_sigmoid),
-    "arctan": Surrogate(arctan, _smooth_arctan),
+    "triangle": Surrogate(triangle, _smooth_triangle, (1, (0.3,))),
+    "fast_sigmoid": Surrogate(fast_sigmoid, _smooth_fast_sigmoid, (2, (1.0, 25.0))),
+    "arctan": Surrogate(arctan, _smooth_arctan, (3, (1.0, math.pi))),
 }
 assert set(SURROGATES) == set(get_args(SurrogateName))
 

@@ -1,0 +1,230 @@
+"""The LTC neuron's step from a state that is held constant, and its gradient in closed form.
+
+With δz_t and δv_t from all that reads z_t and v_t, and nothing else that reads the state:
+
+    δx_t = h(x_t) (δz_t − ṽ_t δv_t)                      the reset's part only where its gradient flows
+    δṽ_t = δx_t + (1 − z_t) δv_t,                        δb_t = −β δx_t
+    δg_a = κ_a a (1 − a) (I_t − v_{t−1}) δṽ_t,           δg_ρ = κ_ρ ρ (1 − ρ) (b_{t−1} − z_{t−1}) δb_t
+    δI_t = a δṽ_t, and through both gates
+
+The step's equations are in `ltc.py`, names of loops in `ltc_loops.py`. Arrays are [batch, size]; slopes have no
+dimension.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from throughtime.blas import gemm
+from throughtime.compiled import bound, compiled, prange
+from throughtime.exp2 import PER_E, base_two_of, sigmoid
+from throughtime.neurons.ltc_loops import adaptive_step, membrane_step
+from throughtime.neurons.one_step import Gradients, NeuronOneStep
+from throughtime.neurons.surrogate import SURROGATES, h_of_row
+from throughtime.sums import PART, sum_of_rows
+
+if TYPE_CHECKING:
+    from throughtime.neurons.ltc import LTC, LTCState
+
+
+class LTCOneStep(NeuronOneStep):
+    """A layer of LTC neurons."""
+
+    def __init__(self, neuron: LTC, I: Tensor, state: LTCState, gradients: Gradients, reads_v: bool) -> None:
+        super().__init__(I, state)
+        gate_a, gate_ρ = neuron.membrane_gate, neuron.adaptation_gate if neuron.adaptive else neuron.membrane_gate
+        one = I.new_ones(())
+        κ_a, κ_ρ = (one if κ is None else κ for κ in (neuron.membrane_slope, neuron.adaptation_slope))
+        g_a, δg_a, g_ρ, δg_ρ = I.new_empty(4, *I.shape).unbind(0)
+        maps = (gate_a.weight, gate_a.bias, κ_a, g_a, gate_ρ.weight, gate_ρ.bias, κ_ρ, g_ρ)
+        β = neuron.beta if neuron.adaptive else 0.0
+        surrogate, constants = SURROGATES[neuron.surrogate].in_loops
+        how = (β, neuron.b0, float(neuron.reset_gradient), reads_v, surrogate, I.new_tensor(constants))
+        of_a = [gradients.of(p) for p in (gate_a.weight, gate_a.bias, κ_a)]
+        of_ρ = [gradients.of(p) for p in (gate_ρ.weight, gate_ρ.bias, κ_ρ)] if neuron.adaptive else of_a
+        for v, b, z, v_before, b_before, z_before in self.turns():
+            if neuron.adaptive:
+                step = bound(adaptive, I, *maps, v_before, b_before, z_before, z, v, b, β, neuron.b0)
+            else:
+                b.copy_(b_before)
+                step = bound(membrane, I, *maps[:4], v_before, z, v, neuron.b0)
+            states = (v_before, b_before, z_before, b, z)
+            δ = (self.δz, self.δv, self.δI, δg_a, δg_ρ, *of_a, *of_ρ)
+            self.add_turn(step, bound(gradient, I, *maps, *states, neuron.adaptive, *how, *δ))
+
+
+@compiled
+def membrane(I: Any, W_a: Any, b_a: Any, κ_a: Any, g_a: Any, v_before: Any, z: Any, v: Any, b0: float) -> None:
+    """`membrane_step` with the slope as an array."""
+    membrane_step(I, W_a, b_a, base_two_of(κ_a), g_a, v_before, z, v, b0)
+
+
+@compiled
+def adaptive(
+    I: Any,
+    W_a: Any,
+    b_a: Any,
+    κ_a: Any,
+    g_a: Any,
+    W_ρ: Any,
+    b_ρ: Any,
+    κ_ρ: Any,
+    g_ρ: Any,
+    v_before: Any,
+    b_before: Any,
+    z_before: Any,
+    z: Any,
+    v: Any,
+    b: Any,
+    β: float,
+    b0: float,
+) -> None:
+    """`adaptive_step` with the slopes as arrays."""
+    κ2_a, κ2_ρ = base_two_of(κ_a), base_two_of(κ_ρ)
+    adaptive_step(I, W_a, b_a, κ2_a, g_a, W_ρ, b_ρ, κ2_ρ, g_ρ, v_before, b_before, z_before, z, v, b, β, b0)
+
+
+@compiled
+def gradient(
+    I: Any,
+    W_a: Any,
+    b_a: Any,
+    κ_a: Any,
+    g_a: Any,
+    W_ρ: Any,
+    b_ρ: Any,
+    κ_ρ: Any,
+    g_ρ: Any,
+    v_before: Any,
+    b_before: Any,
+    z_before: Any,
+    b: Any,
+    z: Any,
+    adaptive: bool,
+    β: float,
+    b0: float,
+    resets: float,
+    reads_v: bool,
+    surrogate: int,
+    constants: Any,
+    δz: Any,
+    δv: Any,
+    δI: Any,
+    δg_a: Any,
+    δg_ρ: Any,
+    δW_a: Any,
+    δb_a: Any,
+    δκ_a: Any,
+    δW_ρ: Any,
+    δb_ρ: Any,
+    δκ_ρ: Any,
+) -> None:
+    """δI_t, and what is learnt from the step; where it is not `adaptive` nothing is said of gate ρ."""
+    batch, size = I.shape
+    parts = (batch + PART - 1) // PART
+    slope_a, slope_ρ, δκ = κ_a[()], κ_ρ[()], np.zeros((2, parts), I.dtype)
+    for part in prange(parts):
+        h, δx = np.empty(size, I.dtype), np.empty(size, I.dtype)
+        for n in range(part * PART, min(batch, (part + 1) * PART)):
+            δκ[0, part] += membrane_row(
+                I[n],
+                g_a[n],
+                slope_a,
+                v_before[n],
+                b[n],
+                z[n],
+                β,
+                b0,
+                resets,
+                reads_v,
+                surrogate,
+                constants,
+                h,
+                δz[n],
+                δv[n],
+                δx,
+                δI[n],
+                δg_a[n],
+            )
+            if adaptive:
+                δκ[1, part] += adaptation_row(g_ρ[n], slope_ρ, b_before[n], z_before[n], β, δx, δg_ρ[n])
+    gate_gradient(I, v_before, W_a, δg_a, δI, δW_a, δb_a)
+    δκ_a[()] = δκ[0].sum()
+    if adaptive:
+        gate_gradient(I, b_before, W_ρ, δg_ρ, δI, δW_ρ, δb_ρ)
+        δκ_ρ[()] = δκ[1].sum()
+
+
+@compiled
+def membrane_row(
+    I: Any,
+    g: Any,
+    κ: float,
+    v_before: Any,
+    b: Any,
+    z: Any,
+    β: float,
+    b0: float,
+    resets: float,
+    reads_v: bool,
+    surrogate: int,
+    constants: Any,
+    h: Any,
+    δz: Any,
+    δv: Any,
+    δx: Any,
+    δI: Any,
+    δg: Any,
+) -> float:
+    """Of one sample: δx_t, δI_t without the gates, δg_a; its δκ_a is returned."""
+    one = I.dtype.type(1)
+    κ2 = I.dtype.type(PER_E) * κ
+    a, ṽ = δI, δg  # there, until they are what they are named
+    for i in range(len(I)):
+        a[i] = sigmoid(g[i], κ2, one)
+        ṽ[i] = v_before[i] + a[i] * (I[i] - v_before[i])
+        δx[i] = ṽ[i] - b0 - β * b[i]
+    h_of_row(surrogate, constants, δx, h)
+    if reads_v:
+        for i in range(len(I)):
+            δx[i] = h[i] * (δz[i] - resets * ṽ[i] * δv[i])
+            h[i] = δx[i] + (one - z[i]) * δv[i]
+    else:
+        for i in range(len(I)):
+            δx[i] = h[i] * δz[i]
+            h[i] = δx[i]
+    δκ = κ - κ
+    for i in range(len(I)):
+        δṽ, by_slope = h[i], (a[i] - a[i] * a[i]) * (I[i] - v_before[i]) * h[i]
+        δI[i] = a[i] * δṽ
+        δg[i] = κ * by_slope
+        δκ += g[i] * by_slope
+    return δκ
+
+
+@compiled
+def adaptation_row(g: Any, κ: float, b_before: Any, z_before: Any, β: float, δx: Any, δg: Any) -> float:
+    """Of one sample: δg_ρ; its δκ_ρ is returned."""
+    one = g.dtype.type(1)
+    κ2 = g.dtype.type(PER_E) * κ
+    δκ = κ - κ
+    for i in range(len(g)):
+        ρ, fall = sigmoid(g[i], κ2, one), b_before[i] - z_before[i]
+        by_slope = (ρ - ρ * ρ) * fall * (-β * δx[i])
+        δg[i] = κ * by_slope
+        δκ += g[i] * by_slope
+    return δκ
+
+
+@compiled
+def gate_gradient(I: Any, s_before: Any, W: Any, δg: Any, δI: Any, δW: Any, δb: Any) -> None:
+    """δI_t += W_Iᵀ δg_t,     δW = δg_t [I_t ; s_{t−1}]ᵀ, or of their sum,     δb = Σ δg_t over the batch."""
+    size = I.shape[1]
+    gemm(δg, False, W[:, :size], False, 1, δI)
+    gemm(δg, True, I, False, 0, δW[:, :size])
+    gemm(δg, True, s_before, False, W.shape[1] == size, δW[:, W.shape[1] - size :])
+    sum_of_rows(δg, δb)

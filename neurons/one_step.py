@@ -1,0 +1,62 @@
+"""A neuron's step from a state that is held constant, and its gradient, in memory that is there for all steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Gradients:
+    """Where the gradients of parameters go; what is not learnt has a place too, which nobody reads."""
+
+    def __init__(self, places: Mapping[Tensor, Tensor]) -> None:
+        self.places = places
+
+    def of(self, parameter: Tensor) -> Tensor:
+        return self.places[parameter] if parameter in self.places else torch.empty_like(parameter)
+
+
+class NeuronOneStep:
+    """One layer's step and the gradient of what reads z_t and v_t, a loop each.
+
+    A state has two slots that take turns: in turn `now`, 0 or 1, a step reads slot 1 − now and writes slot now, and the
+    gradient of that step reads both. The first turn is 0. A neuron offers its own by the class attribute `one_step`.
+
+    Args:
+        I: where currents are found, [batch, currents · size].
+        state: before the first step.
+
+    Attributes:
+        v, z: the slots, [batch, size] each.
+        δz, δv: what reads them leaves there, 0 where nothing does.
+        δI: where the gradient is found.
+    """
+
+    def __init__(self, I: Tensor, state: Any) -> None:
+        self._slots = [torch.stack((torch.empty_like(s), s)).unbind(0) for s in state]
+        of_name = dict(zip(state._fields, self._slots, strict=True))
+        self.v, self.z = of_name["v"], of_name["z"]
+        self.δz, self.δv = torch.zeros_like(state.z), torch.zeros_like(state.v)
+        self.δI = torch.empty_like(I)
+        self._steps: list[Callable[[], Any]] = []
+        self._gradients: list[Callable[[], Any]] = []
+
+    def turns(self) -> Iterator[tuple[Tensor, ...]]:
+        """Of both turns: the slots that are written, field by field, then those that are read."""
+        for now in (0, 1):
+            yield (*(slots[now] for slots in self._slots), *(slots[1 - now] for slots in self._slots))
+
+    def add_turn(self, step: Callable[[], Any], gradient: Callable[[], Any]) -> None:
+        self._steps.append(step)
+        self._gradients.append(gradient)
+
+    def step(self, now: int) -> None:
+        """From `I` and the state before the state now."""
+        self._steps[now]()
+
+    def gradient(self, now: int) -> None:
+        """From `δz` and `δv` δI, and the gradients of what the neuron learns itself."""
+        self._gradients[now]()
