@@ -40,8 +40,14 @@ class AuxiliaryLoss:
             IndexError: a target is none of the C classes.
         """
         if runs_compiled(y, self.Q, graph_is_ours=True):
-            return _Beside.apply(y, target, self.Q, part, w, epoch < self.uniform_epochs)
+            return _Beside.apply(self, w, y, target, part, epoch)
         return torch.lerp(self(y, target, part, epoch), F.cross_entropy(y, target), w)
+
+    def beside_and_gradient(self, w: float, y: Tensor, target: Tensor, part: int, epoch: int) -> tuple[Tensor, Tensor]:
+        """The same and its gradient by y, without a graph, where compiled loops run."""
+        loss, δy = y.new_empty(()), torch.empty_like(y)
+        cross_entropies(y, target, self.Q, part, w, epoch < self.uniform_epochs, loss, δy)
+        return loss, δy
 
     def __call__(self, y: Tensor, target: Tensor, part: int, epoch: int) -> Tensor:
         """L_aux alone."""
@@ -67,9 +73,8 @@ class _Beside(torch.autograd.Function):
     """`AuxiliaryLoss.beside`; its gradient is made on the way forward."""
 
     @staticmethod
-    def forward(ctx: Any, y: Tensor, target: Tensor, Q: Tensor, part: int, w: float, uniform: bool) -> Tensor:
-        loss, δy = y.new_empty(()), torch.empty_like(y)
-        cross_entropies(y, target, Q, part, w, uniform, loss, δy)
+    def forward(ctx: Any, table: AuxiliaryLoss, w: float, y: Tensor, target: Tensor, part: int, epoch: int) -> Tensor:
+        loss, δy = table.beside_and_gradient(w, y, target, part, epoch)
         ctx.save_for_backward(δy)
         return loss
 
@@ -77,7 +82,7 @@ class _Beside(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, δ: Tensor) -> tuple[Tensor | None, ...]:
         (δy,) = ctx.saved_tensors
-        return δy * δ, None, None, None, None, None
+        return None, None, δy * δ, None, None, None
 
 
 @compiled

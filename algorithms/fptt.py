@@ -166,16 +166,25 @@ class FPTT(LearningRule):
             loss.backward()
             return outputs[-1].detach(), loss.detach()
         y = self.one_step.step(x[0])
-        loss = self._loss(y.requires_grad_()[None], target)
-        self.one_step.gradient(*torch.autograd.grad(loss, y))
+        w = self._weight()
+        if self.auxiliary_loss is not None and w < 1:
+            loss, δy = self.auxiliary_loss.beside_and_gradient(w, y, target, self.part, self.epoch)
+        else:
+            loss = self._loss(y.requires_grad_()[None], target)
+            (δy,) = torch.autograd.grad(loss, y)
+        self.one_step.gradient(δy)
         return y.detach(), loss.detach()
+
+    def _weight(self) -> float:
+        """w_p."""
+        p, K = self.part, min(self.parts or self.steps, self.steps)
+        return (p + 1) / K if self.weights == "ramp" else p + 1 / K
 
     def _loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         """w_p ℓ_p + (1 − w_p) L_aux of the part's outputs [k, batch, outputs]."""
-        p, K = self.part, min(self.parts or self.steps, self.steps)
-        w = (p + 1) / K if self.weights == "ramp" else p + 1 / K
+        w = self._weight()
         if self.auxiliary_loss is not None and w < 1:
-            return self.auxiliary_loss.beside(w, outputs[-1], target, p, self.epoch)
+            return self.auxiliary_loss.beside(w, outputs[-1], target, self.part, self.epoch)
         return w * self.loss_of(outputs, target, "end")
 
     @torch.no_grad()

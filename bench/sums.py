@@ -1,5 +1,4 @@
-"""Sums over samples in loops. Samples are taken in parts, by whichever thread takes the same ones elsewhere: what
-another thread has written comes slowly. The parts, and so the rounding, are the same for any number of threads."""
+"""Sums in loops that threads share as they share others: what another thread has written comes slowly."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ import numpy as np
 from throughtime.compiled import compiled, prange
 
 PART = 64
-"""Samples of a part."""
+"""Samples that one thread takes together; what is summed up over them is rounded alike for any number of threads."""
 
 
 @compiled
@@ -33,3 +32,19 @@ def add_rows_up(x: Any, sum: Any) -> None:
         for i in range(features):
             found[i] += x[n, i]
     sum[:] = found
+
+
+@compiled
+def sum_of_squares(x: Any) -> float:
+    """Σ x² of a flat array."""
+    sum = x[0] - x[0]
+    for i in prange(len(x)):
+        sum += x[i] * x[i]
+    return sum
+
+
+@compiled
+def scale(x: Any, factor: float) -> None:
+    """x ← factor x of a flat array."""
+    for i in prange(len(x)):
+        x[i] *= factor

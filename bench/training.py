@@ -23,6 +23,7 @@ from throughtime.networks.base import Network
 from throughtime.networks.flat import Flat
 from throughtime.seeds import stream
 from throughtime.spec import RunSpec, Training
+from throughtime.sums import scale, sum_of_squares
 
 EVALUATION_BATCH = 256
 EVALUATION_WINDOW = 100
@@ -89,17 +90,18 @@ class Updater:
 @torch.no_grad()
 def clip(gradients: Sequence[Tensor], largest: float) -> None:
     """g ← g min(1, c / (‖g‖ + 10⁻⁶)), with c the largest norm and ‖g‖ that of them all: torch's clip_grad_norm_."""
+    if gradients[0].numel() and runs_compiled(*gradients):
+        norm_of_all = math.sqrt(sum(sum_of_squares(g.flatten()) for g in gradients))
+        factor = largest / (norm_of_all + 1e-6)
+        if not factor >= 1:
+            for g in gradients:
+                scale(g.flatten(), factor)
+        return
     norms = [torch.linalg.vector_norm(g) for g in gradients]
     norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
-    scale: float | Tensor
-    if runs_compiled(*gradients):  # nobody counts the operations, and no device is waited for
-        scale = largest / (norm.item() + 1e-6)
-        if scale >= 1:
-            return
-    else:
-        scale = (largest / (norm + 1e-6)).clamp_(max=1)
+    factors = (largest / (norm + 1e-6)).clamp_(max=1)
     for g in gradients:
-        g.mul_(scale)
+        g.mul_(factors)
 
 
 def finite(value: float | None) -> float | None:

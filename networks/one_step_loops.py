@@ -25,10 +25,12 @@ from throughtime.sums import sum_of_rows
 @compiled
 def affine(x: Any, W: Any, c: Any, d: Any) -> None:
     """d = W x + c; c may be empty."""
-    zero = x.dtype.type(0)
+    if not len(c):
+        gemm(x, False, W, True, 0, d)
+        return
     for n in prange(len(d)):
         for i in range(d.shape[1]):
-            d[n, i] = c[i] if len(c) else zero
+            d[n, i] = c[i]
     gemm(x, False, W, True, 1, d)
 
 

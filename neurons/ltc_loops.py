@@ -72,8 +72,10 @@ def gate(I: Any, s: Any, W: Any, b: Any, room: Any, g: Any) -> None:
     for n in prange(len(I)):
         for i in range(size):
             g[n, i] = b[i]
-            room[n, i] = I[n, i] + s[n, i]
     if W.shape[1] == size:
+        for n in prange(len(I)):
+            for i in range(size):
+                room[n, i] = I[n, i] + s[n, i]
         gemm(room, False, W, True, 1, g)
     else:
         gemm(I, False, W[:, :size], True, 1, g)

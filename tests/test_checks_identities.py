@@ -414,22 +414,18 @@ class SecondPassMovesTheState(FPTT):
 class WeightsFromZero(FPTT):
     """w_p = p/K."""
 
-    def _loss(self, x, target):
+    def _weight(self):
         self.part -= 1
-        weighed = super()._loss(x, target)
+        w = super()._weight()
         self.part += 1
-        return weighed
+        return w
 
 
 class WeighsBySteps(FPTT):
     """w_p is the share of the steps so far, which is (p+1)/K where parts are of one length."""
 
-    def _loss(self, x, target):
-        part, K = self.part, len(self.windows(self.steps))
-        self.part = K * sum(self.windows(self.steps)[: part + 1]) / self.steps - 1
-        weighed = super()._loss(x, target)
-        self.part = part
-        return weighed
+    def _weight(self):
+        return sum(self.windows(self.steps)[: self.part + 1]) / self.steps
 
 
 class EpochIsNotCounted(FPTT):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import (
     BATCH,
@@ -21,7 +21,7 @@ from throughtime.checks.tiny import (
     seeded,
     sequence,
 )
-from throughtime.checks.window import differences, stepped
+from throughtime.checks.window import differences, one_step_error, stepped
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import Network, mapped
 from throughtime.registry import Component
@@ -51,6 +51,19 @@ def _window_error(network: Network) -> float:
     learnt = [p for p in network.parameters() if p.requires_grad]
     found = differences(network.unroll(x, state), stepped(network, x, state), learnt)
     return largest(value for _, value in found)
+
+
+def one_step_is_step(component: Component) -> Found:
+    """Of every neuron with which the network takes single steps in a way of its own."""
+    found = []
+    for name, network in nets(component):
+        with seeded(11):
+            error = one_step_error(network, sequence()[0], network.initial_state(BATCH))
+        if error is not None:
+            found.append((name, error))
+    if not found:
+        raise DoesNotApplyError("it takes them by windows")
+    return worst(found, "no neuron")
 
 
 def two_windows(component: Component) -> Found:
@@ -125,6 +138,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
     """What must hold of a network."""
     return (
         Fact("a window = its steps, with gradients", 1e-12, window_is_steps),
+        Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),
         Fact("two windows = one", 1e-12, two_windows),
         Fact("same seed, same weights", 0, same_seed),
         Fact("another seed, other weights", 0, other_seed),

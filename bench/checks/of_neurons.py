@@ -12,7 +12,7 @@ from throughtime.algorithms.diagonal_rtrl import DiagonalRTRL
 from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
-from throughtime.checks.window import differences, stepped
+from throughtime.checks.window import differences, one_step_error, stepped
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import mapped, tensors
 from throughtime.neurons.base import Factor, Neuron, Partials
@@ -164,6 +164,19 @@ def kernel_is_steps(component: Component) -> Found:
     return worst(found, "no step")
 
 
+def one_step_is_step(component: Component) -> Found:
+    """Single steps in the neuron's own way, whether spikes are read or membranes."""
+    found = []
+    for readout in ("spikes", "membrane"):
+        network = recurrent(component, readout=readout)
+        with seeded(11):
+            error = one_step_error(network, sequence()[0], network.initial_state(BATCH))
+        if error is None:
+            raise DoesNotApplyError("it has none")
+        found.append((f"{readout} read", error))
+    return worst(found, "no step")
+
+
 def smooth_gradient(component: Component) -> Found:
     return Found(smooth_error(recurrent(component)))
 
@@ -192,6 +205,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("neurons do not mix, as claimed", 0, elementwise),
         Fact("claimed partials = autograd", 1e-12, partials_are_derivatives),
         Fact("kernel = its steps, with gradients", 1e-12, kernel_is_steps),
+        Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),
         Fact("gradient of the smooth net = differences", 1e-6, smooth_gradient),
         Fact("every parameter gets a gradient", 0, learns),
     )

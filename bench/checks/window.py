@@ -1,14 +1,15 @@
-"""A window of a network against its plain steps."""
+"""Windows and single steps of a network against its plain steps."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from throughtime.checks.tiny import Gradients, error
-from throughtime.networks.base import Network, Window, tensors
+from throughtime.checks.tiny import Gradients, error, largest
+from throughtime.networks.base import Network, Window, detached, tensors
 
 
 def stepped(network: Network, x: Tensor, state: object) -> Window:
@@ -27,6 +28,25 @@ def differences(found: Window, expected: Window, by: Sequence[Tensor] = ()) -> I
         yield name, error(one, other)
         if by:
             yield f"gradient of {name}", error(_gradient(one, by), _gradient(other, by))
+
+
+def one_step_error(network: Network, x: Tensor, state: object) -> float | None:
+    """The largest error of outputs and gradients where the network takes single steps in a way of its own, against its
+    plain steps and autograd; None where it has none."""
+    plain = copy.deepcopy(network)
+    learnt, same = ([p for p in each.parameters() if p.requires_grad] for each in (network, plain))
+    taken = network.one_step(state, {p: torch.empty_like(p) for p in learnt})
+    if taken is None:
+        return None
+    generator, errors = torch.Generator().manual_seed(9), []
+    for x_t in x:
+        step, state = plain(x_t, detached(state))
+        δy = torch.randn(step.output.shape, dtype=x.dtype, generator=generator)
+        y = taken.step(x_t)
+        taken.gradient(δy)
+        expected = torch.autograd.grad(step.output, same, δy, allow_unused=True, materialize_grads=True)
+        errors += [error([y], [step.output]), error([p.grad for p in learnt], expected)]
+    return largest(errors)
 
 
 def _parts(window: Window) -> tuple[list[Tensor], ...]:
