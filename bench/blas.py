@@ -35,7 +35,7 @@ def _library() -> ctypes.CDLL | None:
     for path in (Path(torch.__file__).parent / "lib").glob("*torch_cpu.*"):
         try:
             library = ctypes.CDLL(str(path))
-            [library[name] for name in NAMES.values()]
+            [getattr(library, name) for name in NAMES.values()]
         except (AttributeError, OSError):
             continue
         return library
@@ -51,7 +51,7 @@ def _registered() -> Callable[..., None]:
 
     def product_of(number: type) -> Callable[..., None]:
         symbol = f"throughtime_{NAMES[number]}"
-        llvmlite.binding.add_symbol(symbol, ctypes.cast(_library()[NAMES[number]], ctypes.c_void_p).value)
+        llvmlite.binding.add_symbol(symbol, ctypes.cast(getattr(_library(), NAMES[number]), ctypes.c_void_p).value)
         call = types.ExternalFunction(symbol, types.void(*[types.uintp] * 13))
 
         @numba.njit
