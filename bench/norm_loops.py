@@ -12,6 +12,7 @@ import numpy as np
 from throughtime.compiled import compiled, prange
 from throughtime.sums import PART
 
+
 @compiled
 def normalise(
     x: Any,

@@ -69,8 +69,8 @@ class Network(nn.Module):
         """A window, x [steps, batch, inputs]: the same numbers as `forward` step by step, faster."""
 
     def one_step(self, state: Any, gradients: Mapping[Tensor, Tensor]) -> OneStep | None:
-        """Its steps from this state on, one after the other, for a rule that lets no gradient pass from one to the next;
-        None where they are to be taken by `unroll`.
+        """Its steps from this state on, for a rule that lets no gradient pass from one to the next; None where they are
+        to be taken by `unroll`.
 
         Args:
             gradients: where those of what is learnt go, by parameter.

@@ -28,7 +28,9 @@ class NormWindow:
         """Besides what it learns, on the way back."""
         self.compiled = runs_compiled(like, self.weight, self.bias, *running)
         if self.compiled:
-            self.mean, self.rstd = (each.unbind(0) for each in like.new_empty(2, like.shape[0], like.shape[2]).unbind(0))
+            self.mean, self.rstd = (
+                each.unbind(0) for each in like.new_empty(2, like.shape[0], like.shape[2]).unbind(0)
+            )
 
     def step(self, x: Tensor, y: Tensor, adds: bool) -> None:
         """Of the next step, [batch, features], into y or, where it `adds`, added to what is there."""

@@ -37,7 +37,7 @@ class RecurrentOneStep:
     """
 
     def __init__(self, network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> None:
-        places, dtype = Gradients(gradients), state.y.dtype
+        places = Gradients(gradients)
         self.network, self.gradients, self.now = network, gradients, 1
         self.t = torch.tensor([state.t])
         self.x = state.y.new_empty(len(state.y), network.layers[0].inward.in_features)
@@ -117,9 +117,7 @@ class _Layer:
             )
             read = (x_now, z_before, W, normed, of_norms[0][0], of_norms[1][0], training, statistics, D, P)
             self._gradients.append(
-                bound(
-                    one_step_loops.currents_gradient, *read, self.neurons.δI, δD, δP, *δ, below is not None, δx
-                )
+                bound(one_step_loops.currents_gradient, *read, self.neurons.δI, δD, δP, *δ, below is not None, δx)
             )
 
     def step(self, now: int) -> None:
@@ -132,9 +130,7 @@ class _Layer:
 
 
 class _Readout:
-    def __init__(
-        self, network: Recurrent, t: Tensor, neurons: NeuronOneStep, y: Tensor, gradients: Gradients
-    ) -> None:
+    def __init__(self, network: Recurrent, t: Tensor, neurons: NeuronOneStep, y: Tensor, gradients: Gradients) -> None:
         readout, norm, training = network.readout, network.readout_norm, network.training
         (W, c), (batch, outputs) = _map(readout.linear), y.shape
         self.y = torch.stack((torch.empty_like(y), y))[:, None].unbind(0)

@@ -1,6 +1,7 @@
-"""What lies around the neurons in a step, as loops: synapses and norms before them, the readout behind; and the gradient
-where the state before is held constant. Arrays are [batch, ...], those of a readout [1, batch, ...]. Without norms D,
-P, δD and δP may be any arrays of their shape but that of I, and δI."""
+"""What lies around the neurons in a step: synapses and norms before them, the readout behind; and their gradients where
+the state before is held constant. Arrays are [batch, ...], those of a readout [1, batch, ...]; what is not there, such
+as a bias, is empty. D and P are what goes into norms, d what comes out of the readout's; without norms δD and δP are
+δI, and d is D."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from throughtime.networks.readout_loops import (
     gated_leak_adjoint,
     leak,
     leak_adjoint,
-    normalise_adjoint,
     normalise,
+    normalise_adjoint,
 )
 from throughtime.norm_loops import normalise as normalise_step
 from throughtime.norm_loops import normalise_adjoint as normalise_step_adjoint
@@ -151,9 +152,7 @@ def read(
     """y_t from what is read, o_t; with a norm d_t is what comes out of it."""
     affine(o, W, c, D[0])
     if normed:
-        normalise(
-            D, w, c_n, running_mean, running_var, t[0], momentum, ε, training, statistics[0], statistics[1], d
-        )
+        normalise(D, w, c_n, running_mean, running_var, t[0], momentum, ε, training, statistics[0], statistics[1], d)
     if gated:
         gated_leak(d, y_before, W_τ, b_τ, base_two_of(κ), of_gate, g, λ, y)
     else:

@@ -103,7 +103,12 @@ class _ReadoutWindow(torch.autograd.Function):
         δy_before = torch.zeros_like(δy[0])
         if not isinstance(made.readout, LeakyReadout):
             W_τ, κ, x, g, λ = kept[-5:]
-            δd, δg, δW_τ, δb_τ = torch.empty_like(g), torch.empty_like(g), torch.empty_like(W_τ), W_τ.new_empty(len(W_τ))
+            δd, δg, δW_τ, δb_τ = (
+                torch.empty_like(g),
+                torch.empty_like(g),
+                torch.empty_like(W_τ),
+                W_τ.new_empty(len(W_τ)),
+            )
             δκ = readout_loops.gated_leak_adjoint(x, g, λ, W_τ, κ.item(), δy, δd, δy_before, δg, δW_τ, δb_τ)
             gradients = [δW_τ, δb_τ, W_τ.new_tensor(δκ)]
         elif made.readout.decay:

@@ -12,6 +12,8 @@ from torch import Tensor
 from throughtime.compiled import compiled, prange, runs_compiled
 from throughtime.neurons.base import Inflow, Neuron, Partials
 from throughtime.neurons.kernel import Kernel, number_or_tensor, surrogate_factors
+from throughtime.neurons.lif_one_step import LIFOneStep
+from throughtime.neurons.one_step import NeuronOneStep
 from throughtime.neurons.spike_product import FEW_IN_A_RUN, add_rows_of_sample, nonzero, room_for_spiking
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
@@ -145,6 +147,7 @@ class ALIF(Neuron):
 
     elementwise: ClassVar[bool] = True
     kernel: ClassVar[type[Kernel]] = ALIFKernel
+    one_step: ClassVar[type[NeuronOneStep]] = LIFOneStep
 
     def __init__(
         self,

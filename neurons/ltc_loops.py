@@ -14,9 +14,7 @@ from throughtime.exp2 import sigmoid
 
 
 @compiled
-def membrane_step(
-    I: Any, W_a: Any, b_a: Any, κ2_a: float, g_a: Any, v_before: Any, z: Any, v: Any, b0: float
-) -> None:
+def membrane_step(I: Any, W_a: Any, b_a: Any, κ2_a: float, g_a: Any, v_before: Any, z: Any, v: Any, b0: float) -> None:
     """What goes into gate a, z_t and v_t where there is no adaptation, θ = b_0."""
     gate(I, v_before, W_a, b_a, v, g_a)
     zero, one = I.dtype.type(0), I.dtype.type(1)

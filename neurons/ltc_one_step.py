@@ -16,7 +16,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from throughtime.blas import gemm
@@ -46,13 +45,13 @@ class LTCOneStep(NeuronOneStep):
         how = (β, neuron.b0, float(neuron.reset_gradient), reads_v, surrogate, I.new_tensor(constants))
         of_a = [gradients.of(p) for p in (gate_a.weight, gate_a.bias, κ_a)]
         of_ρ = [gradients.of(p) for p in (gate_ρ.weight, gate_ρ.bias, κ_ρ)] if neuron.adaptive else of_a
-        for v, b, z, v_before, b_before, z_before in self.turns():
+        for now, before in self.turns():
             if neuron.adaptive:
-                step = bound(adaptive, I, *maps, v_before, b_before, z_before, z, v, b, β, neuron.b0)
+                step = bound(adaptive, I, *maps, *before, now.z, now.v, now.b, β, neuron.b0)
             else:
-                b.copy_(b_before)
-                step = bound(membrane, I, *maps[:4], v_before, z, v, neuron.b0)
-            states = (v_before, b_before, z_before, b, z)
+                now.b.copy_(state.b)
+                step = bound(membrane, I, *maps[:4], before.v, now.z, now.v, neuron.b0)
+            states = (*before, now.b, now.z)
             δ = (self.δz, self.δv, self.δI, δg_a, δg_ρ, *of_a, *of_ρ)
             self.add_turn(step, bound(gradient, I, *maps, *states, neuron.adaptive, *how, *δ))
 

@@ -36,18 +36,18 @@ class NeuronOneStep:
     """
 
     def __init__(self, I: Tensor, state: Any) -> None:
-        self._slots = [torch.stack((torch.empty_like(s), s)).unbind(0) for s in state]
-        of_name = dict(zip(state._fields, self._slots, strict=True))
-        self.v, self.z = of_name["v"], of_name["z"]
+        slots = [torch.stack((torch.empty_like(s), s)).unbind(0) for s in state]
+        self._turns = [type(state)(*of_turn) for of_turn in zip(*slots, strict=True)]
+        self.v, self.z = ([getattr(turn, name) for turn in self._turns] for name in ("v", "z"))
         self.δz, self.δv = torch.zeros_like(state.z), torch.zeros_like(state.v)
         self.δI = torch.empty_like(I)
         self._steps: list[Callable[[], Any]] = []
         self._gradients: list[Callable[[], Any]] = []
 
-    def turns(self) -> Iterator[tuple[Tensor, ...]]:
-        """Of both turns: the slots that are written, field by field, then those that are read."""
-        for now in (0, 1):
-            yield (*(slots[now] for slots in self._slots), *(slots[1 - now] for slots in self._slots))
+    def turns(self) -> Iterator[tuple[Any, Any]]:
+        """Of both turns: the state that is written, and the one before it."""
+        yield self._turns[0], self._turns[1]
+        yield self._turns[1], self._turns[0]
 
     def add_turn(self, step: Callable[[], Any], gradient: Callable[[], Any]) -> None:
         self._steps.append(step)

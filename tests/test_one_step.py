@@ -1,4 +1,4 @@
-"""A step and its gradient in closed form are what a window of one step and autograd make, for every option and layer."""
+"""Single steps and their gradients are what windows of one step and autograd make, for every option and layer."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ from throughtime.spec import Training
 from throughtime.training import Updater, learn_batch
 
 OPTIONS = [
-    *({"surrogate": surrogate} for surrogate in SURROGATES),
+    *((neuron, {"surrogate": surrogate}) for neuron in ("lif", "alif", "ltc") for surrogate in SURROGATES),
+    *((neuron, {"tau": 2.0, "tau_max": 30.0, "threshold": 0.7}) for neuron in ("lif", "alif")),
+    ("alif", {"tau_adaptation": 3.0, "beta": 0.4}),
     *(
-        dict(zip(("gate_input", "adaptation", "slope", "reset_gradient"), each, strict=True))
+        ("ltc", dict(zip(("gate_input", "adaptation", "slope", "reset_gradient"), each, strict=True)))
         for each in itertools.product(
             ("concatenated", "summed"), ("gated", "off", "unused"), ("fixed", "trained"), (True, False)
         )
@@ -45,8 +47,8 @@ NETWORKS = [
 ]
 
 
-def words(options):
-    return " ".join(f"{name}={value}" for name, value in options.items()) or "plain"
+def words(value):
+    return " ".join(f"{name}={each}" for name, each in value.items()) or "plain" if isinstance(value, dict) else None
 
 
 def steps_of(net, one_step, steps=6, batch=4):
@@ -80,20 +82,26 @@ def assert_same(net, batch=4):
     assert differing(steps_of(net, True, batch=batch), expected) == []
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=words)
-def test_every_option(options):
-    assert_same(network("ltc", options, readout="membrane"))
-    assert_same(network("ltc", options))
+@pytest.mark.parametrize(("neuron", "options"), OPTIONS, ids=words)
+def test_every_option(neuron, options):
+    assert_same(network(neuron, options, readout="membrane"))
+    assert_same(network(neuron, options))
 
 
 @pytest.mark.parametrize("options", NETWORKS, ids=words)
-def test_every_network(options):
-    net = network("ltc", {"slope": "trained"}, **options)
+@pytest.mark.parametrize("neuron", ["lif", "alif", "ltc"])
+def test_every_network(neuron, options):
+    quick = {"tau": 3.0, "surrogate": "wide_multi_gaussian"}
+    net = network(neuron, {"slope": "trained"} if neuron == "ltc" else quick, **options)
     assert_same(net)
+    found = steps_of(net, True)
+    assert all(found[f"layers.{l}.recurrent.weight 5"].any() for l in range(len(net.layers)))
     assert_same(net.eval())
 
 
-@pytest.mark.parametrize("frozen", ["layers.0.inward", "layers.0.neuron.membrane_gate", "readout", "layers.0.recurrent"])
+@pytest.mark.parametrize(
+    "frozen", ["layers.0.inward", "layers.0.neuron.membrane_gate", "readout", "layers.0.recurrent"]
+)
 def test_what_is_not_learnt_gets_no_gradient(frozen):
     net = network("ltc", {"slope": "trained"})
     for name, p in net.named_parameters():
@@ -250,7 +258,7 @@ def taken(net, batch=4):
 
 def test_where_its_loops_cannot_run_there_are_no_single_steps(monkeypatch):
     assert taken(network("ltc")) is not None
-    assert taken(network("lif")) is None
+    assert taken(network("asrnn")) is None
     assert taken(Recurrent(3, 6, OtherLTC, hidden=[7])) is None
     assert taken(in_precision(network("ltc").float(), "bfloat16")) is None
     assert taken(network("ltc").half()) is None
