@@ -74,7 +74,8 @@ def currents(
     affine(z_before, R, c_R, P)
     if normed:
         s = min(t[0], len(mean_D) - 1)
-        of_D, of_P = statistics[0], statistics[1]
+        of_D = statistics[0]
+        of_P = statistics[1]
         normalise_step(D, w_D, c_D, mean_D[s], var_D[s], momentum, ε, training, of_D[0], of_D[1], I, False)
         normalise_step(P, w_P, c_P, mean_P[s], var_P[s], momentum, ε, training, of_P[0], of_P[1], I, True)
     else:
@@ -112,7 +113,8 @@ def currents_gradient(
     """What is learnt from δI_t; and δx_t, where it is asked for."""
     if normed:
         δw_D[:], δc_D[:], δw_P[:], δc_P[:] = 0, 0, 0, 0
-        of_D, of_P = statistics[0], statistics[1]
+        of_D = statistics[0]
+        of_P = statistics[1]
         normalise_step_adjoint(D, w_D, of_D[0], of_D[1], δI, training, δD, δw_D, δc_D)
         normalise_step_adjoint(P, w_P, of_P[0], of_P[1], δI, training, δP, δw_P, δc_P)
     affine_gradient(x, δD, δW, δc)

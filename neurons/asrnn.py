@@ -8,8 +8,10 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
+from throughtime.neurons.asrnn_one_step import ASRNNOneStep
 from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
 from throughtime.neurons.kernel import Kernel, slots
+from throughtime.neurons.one_step import NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.registry import neuron
 
@@ -124,6 +126,7 @@ class ASRNN(Neuron):
 
     elementwise: ClassVar[bool] = True
     kernel: ClassVar[type[Kernel]] = ASRNNKernel
+    one_step: ClassVar[type[NeuronOneStep]] = ASRNNOneStep
 
     def __init__(
         self,

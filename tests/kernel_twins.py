@@ -55,10 +55,11 @@ def before(net: Recurrent, batch: int = 4) -> RecurrentState:
 
 @contextmanager
 def plain_steps(net: Recurrent) -> Iterator[None]:
-    """In here `unroll` goes through the neurons' and the readout's `forward` step by step."""
+    """In here `unroll` goes through the neurons' and the readout's `forward` step by step, and is all that there is."""
     with (
         mock.patch.object(type(net.layers[0].neuron), "kernel", None),
         mock.patch("throughtime.networks.recurrent.readout_window", return_value=None),
+        mock.patch("throughtime.networks.recurrent.one_step", return_value=None),
     ):
         yield
 

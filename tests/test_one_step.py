@@ -27,9 +27,13 @@ from throughtime.spec import Training
 from throughtime.training import Updater, learn_batch
 
 OPTIONS = [
-    *((neuron, {"surrogate": surrogate}) for neuron in ("lif", "alif", "ltc") for surrogate in SURROGATES),
+    *((neuron, {"surrogate": surrogate}) for neuron in ("lif", "alif", "asrnn", "ltc") for surrogate in SURROGATES),
     *((neuron, {"tau": 2.0, "tau_max": 30.0, "threshold": 0.7}) for neuron in ("lif", "alif")),
     ("alif", {"tau_adaptation": 3.0, "beta": 0.4}),
+    *(
+        ("asrnn", {"decay": decay, "reset_gradient": reset, "resistance": 1.5, "tau_adaptation_mean": mean})
+        for (decay, mean), reset in itertools.product((("exponential", 200.0), ("logistic", 1.0)), (True, False))
+    ),
     *(
         ("ltc", dict(zip(("gate_input", "adaptation", "slope", "reset_gradient"), each, strict=True)))
         for each in itertools.product(
@@ -37,6 +41,13 @@ OPTIONS = [
         )
     ),
 ]
+OF_NEURON = {
+    "lif": {"tau": 3.0, "surrogate": "wide_multi_gaussian"},
+    "alif": {"tau": 3.0, "surrogate": "wide_multi_gaussian"},
+    "asrnn": {"tau_mean": 3.0, "tau_sd": 1.0},
+    "ltc": {"slope": "trained"},
+}
+"""Under which something reaches all layers."""
 NETWORKS = [
     {},
     {"readout_tau": 0.0, "recurrent_bias": True},
@@ -89,10 +100,9 @@ def test_every_option(neuron, options):
 
 
 @pytest.mark.parametrize("options", NETWORKS, ids=words)
-@pytest.mark.parametrize("neuron", ["lif", "alif", "ltc"])
+@pytest.mark.parametrize("neuron", OF_NEURON)
 def test_every_network(neuron, options):
-    quick = {"tau": 3.0, "surrogate": "wide_multi_gaussian"}
-    net = network(neuron, {"slope": "trained"} if neuron == "ltc" else quick, **options)
+    net = network(neuron, OF_NEURON[neuron], **options)
     assert_same(net)
     found = steps_of(net, True)
     assert all(found[f"layers.{l}.recurrent.weight 5"].any() for l in range(len(net.layers)))
@@ -111,9 +121,10 @@ def test_what_is_not_learnt_gets_no_gradient(frozen):
     assert all(p.grad is None for p in net.parameters())
 
 
-def test_many_samples_and_neurons():
+@pytest.mark.parametrize("neuron", OF_NEURON)
+def test_many_samples_and_neurons(neuron):
     """More than loops take in one part."""
-    net = network("ltc", {"slope": "trained"}, hidden=[150], norm_steps=3, readout_leak="gated")
+    net = network(neuron, OF_NEURON[neuron], hidden=[150], norm_steps=3, readout_leak="gated")
     assert_same(net, batch=131)
 
 
@@ -258,7 +269,7 @@ def taken(net, batch=4):
 
 def test_where_its_loops_cannot_run_there_are_no_single_steps(monkeypatch):
     assert taken(network("ltc")) is not None
-    assert taken(network("asrnn")) is None
+    assert taken(network("rnn")) is None
     assert taken(Recurrent(3, 6, OtherLTC, hidden=[7])) is None
     assert taken(in_precision(network("ltc").float(), "bfloat16")) is None
     assert taken(network("ltc").half()) is None

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from tests.kernel_twins import before, differing, inputs, network, shown
+from tests.test_one_step import steps_of
 from throughtime import compiled as module
 from throughtime.compiled import compiled, prange
 from throughtime.neurons import spike_product
 from throughtime.neurons.precision import FLOAT32
 from throughtime.neurons.spike_product import NARROW, SHORT, SpikeProduct, add_weight_gradient
+from throughtime.sums import PART
 
 F64 = torch.float64
 
@@ -86,6 +88,16 @@ def test_windows_on_two_threads(neuron, options):
         one = shown(net, x, state)
     with threads(2):
         assert differing(shown(net, x, state), one) == []
+
+
+@pytest.mark.parametrize("neuron", ["lif", "alif", "asrnn", "ltc"])
+@pytest.mark.parametrize("options", [{}, {"norm_steps": 12, "readout_leak": "gated"}], ids=["plain", "norms"])
+def test_single_steps_on_two_threads(neuron, options):
+    net = network(neuron, {"slope": "trained"} if neuron == "ltc" else {}, hidden=[NARROW], **options)
+    with threads(1):
+        one = steps_of(net, True, batch=2 * PART + 3)
+    with threads(2):
+        assert differing(steps_of(net, True, batch=2 * PART + 3), one) == []
 
 
 def rows_added() -> tuple[torch.Tensor, torch.Tensor]:

@@ -33,6 +33,7 @@ from throughtime.networks.base import Network
 from throughtime.networks.flat import flatten
 from throughtime.neurons.kernel import kernel_of
 from throughtime.neurons.lif import LIFKernel
+from throughtime.neurons.lif_one_step import LIFOneStep
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 from throughtime.spec import Training
 from throughtime.training import Updater, learn_batch
@@ -179,19 +180,20 @@ def test_every_work_is_guarded():
 
 
 def test_a_kernel_that_got_slow_is_found(monkeypatch):
-    def slowed(method: str, seconds: float) -> None:
-        plain = getattr(LIFKernel, method)
+    def slowed(whose: type, method: str, seconds: float) -> None:
+        plain = getattr(whose, method)
 
-        def slow(kernel, t, *given):
+        def slow(*given):
             until = time.process_time() + seconds
             while time.process_time() < until:
                 pass
-            return plain(kernel, t, *given)
+            return plain(*given)
 
-        monkeypatch.setattr(LIFKernel, method, slow)
+        monkeypatch.setattr(whose, method, slow)
 
-    slowed("step", 0.002)
-    slowed("run", 0.2)  # many steps at once
+    slowed(LIFKernel, "step", 0.002)
+    slowed(LIFKernel, "run", 0.2)  # many steps at once
+    slowed(LIFOneStep, "step", 0.002)
     for name in ("lif step", "lif forward", "lif bptt", "lif fptt"):
         with pytest.raises(AssertionError, match=f"{name}: .* times as fast"):
             guard(name, ratio_of(WORKS[name]))
