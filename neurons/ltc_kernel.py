@@ -96,7 +96,7 @@ class Gate:
         δκ = torch.as_tensor(self.δκ, dtype=δG.dtype) if self.learns_κ else None
         if self.compiled:
             by_b = δG.new_empty(len(by_W))
-            ltc_loops.gate_gradients(self.δG, I, s_first, s, by_W, by_b)
+            ltc_loops.gate_gradients(δG, I.flatten(0, 1), s_first, s.flatten(0, 1), by_W, by_b)
             del self.δG, self.δg
             return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": by_b, f"{name}_slope": δκ}
         by_I, by_s = by_W[:, : I.shape[2]], by_W[:, -I.shape[2] :]  # the same where their sum was read

@@ -11,6 +11,7 @@ from typing import Any
 from throughtime.blas import gemm
 from throughtime.compiled import compiled, prange
 from throughtime.exp2 import sigmoid
+from throughtime.sums import sum_of_rows
 
 
 @compiled
@@ -191,17 +192,13 @@ def gate_adjoint(W: Any, δg: Any, room: Any, δI: Any, δs: Any, to_past: bool)
 
 
 @compiled
-def gate_gradients(δG: Any, I: Any, s_first: Any, S: Any, δW: Any, δb: Any) -> None:
-    """δW = Σ_t δg_t [I_t ; s_{t−1}]ᵀ and δb = Σ_t δg_t of arrays [steps, batch, size]; s_first is s before the window,
-    S that of all steps."""
-    steps, batch, size = I.shape
-    δg, I_all, s = δG.reshape(steps * batch, size), I.reshape(steps * batch, size), S.reshape(steps * batch, size)
+def gate_gradients(δg: Any, I: Any, s_first: Any, s: Any, δW: Any, δb: Any) -> None:
+    """δW = Σ_t δg_t [I_t ; s_{t−1}]ᵀ, or of their sum, and δb = Σ_t δg_t. Arrays are [steps · batch, size]; s_first,
+    [batch, size], is s before all steps."""
+    size, batch = I.shape[1], len(s_first)
     by_s = δW[:, δW.shape[1] - size :]  # where their sum was read, that is δW
-    gemm(δg, True, I_all, False, 0, δW[:, :size])
+    gemm(δg, True, I, False, 0, δW[:, :size])
     gemm(δg[:batch], True, s_first, False, δW.shape[1] == size, by_s)
-    if steps > 1:
+    if len(δg) > batch:
         gemm(δg[batch:], True, s[: len(s) - batch], False, 1, by_s)
-    δb[:] = 0
-    for n in range(len(δg)):
-        for i in range(size):
-            δb[i] += δg[n, i]
+    sum_of_rows(δg, δb)

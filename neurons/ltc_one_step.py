@@ -21,10 +21,10 @@ from torch import Tensor
 from throughtime.blas import gemm
 from throughtime.compiled import bound, compiled, prange
 from throughtime.exp2 import PER_E, base_two_of, sigmoid
-from throughtime.neurons.ltc_loops import adaptive_step, membrane_step
+from throughtime.neurons.ltc_loops import adaptive_step, gate_gradients, membrane_step
 from throughtime.neurons.one_step import Gradients, NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, h_of_row
-from throughtime.sums import PART, sum_of_rows
+from throughtime.sums import PART
 
 if TYPE_CHECKING:
     from throughtime.neurons.ltc import LTC, LTCState
@@ -151,10 +151,12 @@ def gradient(
             )
             if adaptive:
                 δκ[1, part] += adaptation_row(g_ρ[n], slope_ρ, b_before[n], z_before[n], β, δx, δg_ρ[n])
-    gate_gradient(I, v_before, W_a, δg_a, δI, δW_a, δb_a)
+    gemm(δg_a, False, W_a[:, :size], False, 1, δI)
+    gate_gradients(δg_a, I, v_before, v_before, δW_a, δb_a)
     δκ_a[()] = δκ[0].sum()
     if adaptive:
-        gate_gradient(I, b_before, W_ρ, δg_ρ, δI, δW_ρ, δb_ρ)
+        gemm(δg_ρ, False, W_ρ[:, :size], False, 1, δI)
+        gate_gradients(δg_ρ, I, b_before, b_before, δW_ρ, δb_ρ)
         δκ_ρ[()] = δκ[1].sum()
 
 
@@ -217,13 +219,3 @@ def adaptation_row(g: Any, κ: float, b_before: Any, z_before: Any, β: float, �
         δg[i] = κ * by_slope
         δκ += g[i] * by_slope
     return δκ
-
-
-@compiled
-def gate_gradient(I: Any, s_before: Any, W: Any, δg: Any, δI: Any, δW: Any, δb: Any) -> None:
-    """δI_t += W_Iᵀ δg_t,     δW = δg_t [I_t ; s_{t−1}]ᵀ, or of their sum,     δb = Σ δg_t over the batch."""
-    size = I.shape[1]
-    gemm(δg, False, W[:, :size], False, 1, δI)
-    gemm(δg, True, I, False, 0, δW[:, :size])
-    gemm(δg, True, s_before, False, W.shape[1] == size, δW[:, W.shape[1] - size :])
-    sum_of_rows(δg, δb)
