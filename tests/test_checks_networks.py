@@ -24,6 +24,18 @@ class Net(Recurrent):
         super().__init__(inputs, outputs, neuron, hidden=hidden)
 
 
+# --- single steps
+
+
+class ScalesSingleSteps(Net):
+    def one_step(self, state, gradients):
+        taken = super().one_step(state, gradients)
+        if taken is not None:
+            step = taken.step
+            taken.step = lambda x: step(x) * (1 + 1e-9)
+        return taken
+
+
 # --- a window and its steps
 
 
@@ -183,6 +195,7 @@ TWINS = [
     Twin(WINDOW, CutsTheWindow, Net),
     Twin(WINDOW, ShowsOtherSpikes, Net),
     Twin(WINDOW, HandsBackAnOlderState, Net),
+    Twin("a single step = its step, with gradients", ScalesSingleSteps, Net),
     Twin(TWO, ForgetsBetweenWindows, Net),
     Twin(TWO, ForgetsItsOutput, Net),
     Twin(TWO, DoesNotCountItsSteps, CountsItsSteps),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from tests.test_checks import Twin, assert_found_out, fact_of, names_of_facts, title
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.lif import LIF, LIFKernel, LIFState
+from throughtime.neurons.lif_one_step import LIFOneStep
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import spike, stop_gradient
 
@@ -255,6 +257,23 @@ class LearnsItsGain(LIF):
         return super().forward(self.gain * current, state)
 
 
+class ForgetsThatMembranesAreRead(LIFOneStep):
+    def gradient(self, now):
+        self.δv.zero_()
+        super().gradient(now)
+
+
+class SingleStepsOfAnotherThreshold(LIFOneStep):
+    def __init__(self, neuron, *more):
+        neuron = copy.copy(neuron)
+        neuron.threshold *= 1.01
+        super().__init__(neuron, *more)
+
+
+def with_single_steps(broken: type[LIFOneStep]) -> type[LIF]:
+    return type(broken.__name__, (LIF,), {"one_step": broken})
+
+
 def with_kernel(broken: type[LIFKernel], neuron: type[LIF] = LIF) -> type[LIF]:
     return type(broken.__name__, (neuron,), {"kernel": broken})
 
@@ -265,7 +284,7 @@ STATE, PURE, SMOOTH = (
     "gradient of the smooth net = differences",
 )
 APART, MIX, PARTIALS = "samples do not mix", "neurons do not mix, as claimed", "claimed partials = autograd"
-KERNEL = "kernel = its steps, with gradients"
+KERNEL, SINGLE = "kernel = its steps, with gradients", "a single step = its step, with gradients"
 TWINS = [
     Twin(STATE, moving("IsNoNumber", lambda v: v / v.detach().clamp(max=0.2).sub(0.2)), Soft),
     Twin(STATE, moving("HasOneForAll", lambda v: v.mean(1, keepdim=True)), Soft),
@@ -297,6 +316,8 @@ TWINS = [
     Twin(KERNEL, with_kernel(ForgetsItsPastWithoutGradients), LIF),
     Twin(KERNEL, with_kernel(CannotDoOneStep), LIF),
     Twin(KERNEL, with_kernel(ForgetsTheGain, LearnsItsGain), LIF),
+    Twin(SINGLE, with_single_steps(ForgetsThatMembranesAreRead), LIF),
+    Twin(SINGLE, with_single_steps(SingleStepsOfAnotherThreshold), LIF),
     Twin(SMOOTH, Detaches, Soft),
     Twin(SMOOTH, TwiceTheSurrogate, Soft),
     Twin(SMOOTH, SurrogateOfAnotherPlace, Soft),
@@ -319,7 +340,8 @@ def test_a_layer_that_says_that_it_mixes_is_believed():
     assert (found.verdict, found.note) == ("does not apply", "it says that neurons depend on each other")
 
 
-def test_a_kernel_is_not_asked_of_a_neuron_without_one():
+@pytest.mark.parametrize("fact", [KERNEL, SINGLE])
+def test_a_kernel_is_not_asked_of_a_neuron_without_one(fact):
     for neuron in (Soft, LearnsItsGain):
-        found = fact_of("neurons", neuron, KERNEL)
+        found = fact_of("neurons", neuron, fact)
         assert (found.verdict, found.note) == ("does not apply", "it has none")
