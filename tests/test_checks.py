@@ -455,7 +455,7 @@ def test_check_prints_a_table_and_how_many_hold(capsys):
     first, *lines, last = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert first.split() == ["component", "fact", "found", "bound", "verdict", "note"]
     assert [line.split()[0] for line in lines] == ["lif"] * 10 + ["adding"] * 9
-    assert last == "17 holds, 0 fails, 1 does not apply"
+    assert last == "18 holds, 0 fails, 1 does not apply"
 
 
 def test_check_in_json(capsys):

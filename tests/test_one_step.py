@@ -263,6 +263,11 @@ class OtherLTC(LTC):
     """May differ in anything."""
 
 
+class ReadsTwice(Recurrent):
+    def read(self, d, y, t):
+        return super().read(2 * d, y, t)
+
+
 def taken(net, batch=4):
     return net.one_step(net.initial_state(batch), Flat([*net.parameters()]).places())
 
@@ -271,6 +276,7 @@ def test_where_its_loops_cannot_run_there_are_no_single_steps(monkeypatch):
     assert taken(network("ltc")) is not None
     assert taken(network("rnn")) is None
     assert taken(Recurrent(3, 6, OtherLTC, hidden=[7])) is None
+    assert taken(ReadsTwice(3, 6, LTC, hidden=[7])) is None
     assert taken(in_precision(network("ltc").float(), "bfloat16")) is None
     assert taken(network("ltc").half()) is None
     with operations_alone():
