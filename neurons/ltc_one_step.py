@@ -127,30 +127,30 @@ def gradient(
     parts = (batch + PART - 1) // PART
     slope_a, slope_ρ, δκ = κ_a[()], κ_ρ[()], np.zeros((2, parts), I.dtype)
     for part in prange(parts):
-        h, δx = np.empty(size, I.dtype), np.empty(size, I.dtype)
-        for n in range(part * PART, min(batch, (part + 1) * PART)):
-            δκ[0, part] += membrane_row(
-                I[n],
-                g_a[n],
-                slope_a,
-                v_before[n],
-                b[n],
-                z[n],
-                β,
-                b0,
-                resets,
-                reads_v,
-                surrogate,
-                constants,
-                h,
-                δz[n],
-                δv[n],
-                δx,
-                δI[n],
-                δg_a[n],
-            )
-            if adaptive:
-                δκ[1, part] += adaptation_row(g_ρ[n], slope_ρ, b_before[n], z_before[n], β, δx, δg_ρ[n])
+        p = slice(part * PART, min(batch, (part + 1) * PART))
+        room = np.empty((2, p.stop - p.start, size), I.dtype)
+        δκ[0, part] = membrane_gradient(
+            I[p],
+            g_a[p],
+            slope_a,
+            v_before[p],
+            b[p],
+            z[p],
+            β,
+            b0,
+            resets,
+            reads_v,
+            surrogate,
+            constants,
+            δz[p],
+            δv[p],
+            room[0],
+            room[1],
+            δI[p],
+            δg_a[p],
+        )
+        if adaptive:
+            δκ[1, part] = adaptation_gradient(g_ρ[p], slope_ρ, b_before[p], z_before[p], β, room[0], δg_ρ[p])
     gemm(δg_a, False, W_a[:, :size], False, 1, δI)
     gate_gradients(δg_a, I, v_before, v_before, δW_a, δb_a)
     δκ_a[()] = δκ[0].sum()
@@ -161,7 +161,7 @@ def gradient(
 
 
 @compiled
-def membrane_row(
+def membrane_gradient(
     I: Any,
     g: Any,
     κ: float,
@@ -174,48 +174,54 @@ def membrane_row(
     reads_v: bool,
     surrogate: int,
     constants: Any,
-    h: Any,
     δz: Any,
     δv: Any,
     δx: Any,
+    h: Any,
     δI: Any,
     δg: Any,
 ) -> float:
-    """Of one sample: δx_t, δI_t without the gates, δg_a; its δκ_a is returned."""
+    """Of some samples: δx_t, δI_t without the gates, δg_a; h is room. Their δκ_a is returned."""
+    samples, size = I.shape
     one = I.dtype.type(1)
     κ2 = I.dtype.type(PER_E) * κ
-    a, ṽ = δI, δg  # there, until they are what they are named
-    for i in range(len(I)):
-        a[i] = sigmoid(g[i], κ2, one)
-        ṽ[i] = v_before[i] + a[i] * (I[i] - v_before[i])
-        δx[i] = ṽ[i] - b0 - β * b[i]
-    h_of_row(surrogate, constants, δx, h)
-    if reads_v:
-        for i in range(len(I)):
-            δx[i] = h[i] * (δz[i] - resets * ṽ[i] * δv[i])
-            h[i] = δx[i] + (one - z[i]) * δv[i]
-    else:
-        for i in range(len(I)):
-            δx[i] = h[i] * δz[i]
-            h[i] = δx[i]
+    for n in range(samples):
+        for i in range(size):
+            a = sigmoid(g[n, i], κ2, one)
+            δI[n, i] = a
+            δx[n, i] = v_before[n, i] + a * (I[n, i] - v_before[n, i]) - b0 - β * b[n, i]
+    h_of_row(surrogate, constants, δx.ravel(), h.ravel())
     δκ = κ - κ
-    for i in range(len(I)):
-        δṽ, by_slope = h[i], (a[i] - a[i] * a[i]) * (I[i] - v_before[i]) * h[i]
-        δI[i] = a[i] * δṽ
-        δg[i] = κ * by_slope
-        δκ += g[i] * by_slope
+    for n in range(samples):
+        if reads_v:
+            for i in range(size):
+                ṽ = v_before[n, i] + δI[n, i] * (I[n, i] - v_before[n, i])
+                δx[n, i] = h[n, i] * (δz[n, i] - resets * ṽ * δv[n, i])
+                h[n, i] = δx[n, i] + (one - z[n, i]) * δv[n, i]
+        else:
+            for i in range(size):
+                δx[n, i] = h[n, i] * δz[n, i]
+                h[n, i] = δx[n, i]
+        for i in range(size):
+            a, δṽ = δI[n, i], h[n, i]
+            by_slope = (a - a * a) * (I[n, i] - v_before[n, i]) * δṽ
+            δI[n, i] = a * δṽ
+            δg[n, i] = κ * by_slope
+            δκ += g[n, i] * by_slope
     return δκ
 
 
 @compiled
-def adaptation_row(g: Any, κ: float, b_before: Any, z_before: Any, β: float, δx: Any, δg: Any) -> float:
-    """Of one sample: δg_ρ; its δκ_ρ is returned."""
+def adaptation_gradient(g: Any, κ: float, b_before: Any, z_before: Any, β: float, δx: Any, δg: Any) -> float:
+    """Of some samples: δg_ρ; their δκ_ρ is returned."""
+    samples, size = g.shape
     one = g.dtype.type(1)
     κ2 = g.dtype.type(PER_E) * κ
     δκ = κ - κ
-    for i in range(len(g)):
-        ρ, fall = sigmoid(g[i], κ2, one), b_before[i] - z_before[i]
-        by_slope = (ρ - ρ * ρ) * fall * (-β * δx[i])
-        δg[i] = κ * by_slope
-        δκ += g[i] * by_slope
+    for n in range(samples):
+        for i in range(size):
+            ρ, fall = sigmoid(g[n, i], κ2, one), b_before[n, i] - z_before[n, i]
+            by_slope = (ρ - ρ * ρ) * fall * (-β * δx[n, i])
+            δg[n, i] = κ * by_slope
+            δκ += g[n, i] * by_slope
     return δκ
