@@ -18,7 +18,7 @@ from torch import Tensor
 from throughtime.compiled import bound, compiled, prange
 from throughtime.neurons.one_step import Gradients, NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, h_of_row
-from throughtime.sums import PART
+from throughtime.sums import PART, add_rows_up
 
 if TYPE_CHECKING:
     from throughtime.neurons.asrnn import ASRNN, ASRNNState
@@ -109,20 +109,65 @@ def gradient(
     parts, one = (batch + PART - 1) // PART, I.dtype.type(1)
     of_parts = np.zeros((2, parts, size), I.dtype)
     for part in prange(parts):
-        h = np.empty(size, I.dtype)
-        for n in range(part * PART, min(batch, (part + 1) * PART)):
-            for i in range(size):
-                δI[n, i] = v[n, i] - β * b[n, i] - b0  # x_t, until its place is needed
-            h_of_row(surrogate, of_surrogate, δI[n], h)
-            for i in range(size):
-                δx = h[i] * δz[n, i]
-                δv_i = δx + δv[n, i]
-                δb_i = -β * (δx + z_before[n, i] * δv_i)
-                of_parts[0, part, i] += δv_i * (v_before[n, i] - R_m * I[n, i])
-                of_parts[1, part, i] += δb_i * (b_before[n, i] - z_before[n, i])
-                δI[n, i] = (one - α[i]) * R_m * δv_i
+        p = slice(part * PART, min(batch, (part + 1) * PART))
+        gradient_of_part(
+            I[p],
+            v_before[p],
+            b_before[p],
+            z_before[p],
+            v[p],
+            b[p],
+            α,
+            R_m,
+            β,
+            b0,
+            surrogate,
+            of_surrogate,
+            δz[p],
+            δv[p],
+            δI[p],
+            of_parts[0, part],
+            of_parts[1, part],
+        )
+    add_rows_up(of_parts[0], δτ)
+    add_rows_up(of_parts[1], δτ_a)
     for i in range(size):
-        by_τ = α[i] / (τ[i] * τ[i]) if exponential else α[i] * (one - α[i])
-        by_τ_a = ρ[i] / (τ_a[i] * τ_a[i]) if exponential else ρ[i] * (one - ρ[i])
-        δτ[i] = by_τ * of_parts[0, :, i].sum()
-        δτ_a[i] = by_τ_a * of_parts[1, :, i].sum()
+        δτ[i] *= α[i] / (τ[i] * τ[i]) if exponential else α[i] * (one - α[i])
+        δτ_a[i] *= ρ[i] / (τ_a[i] * τ_a[i]) if exponential else ρ[i] * (one - ρ[i])
+
+
+@compiled
+def gradient_of_part(
+    I: Any,
+    v_before: Any,
+    b_before: Any,
+    z_before: Any,
+    v: Any,
+    b: Any,
+    α: Any,
+    R_m: float,
+    β: float,
+    b0: float,
+    surrogate: int,
+    of_surrogate: Any,
+    δz: Any,
+    δv: Any,
+    δI: Any,
+    δα: Any,
+    δρ: Any,
+) -> None:
+    """Of some samples: δI_t, and what they add to δα and δρ."""
+    samples, size = I.shape
+    one = I.dtype.type(1)
+    h = np.empty(size, I.dtype)
+    for n in range(samples):
+        for i in range(size):
+            δI[n, i] = v[n, i] - β * b[n, i] - b0  # x_t, until its place is needed
+        h_of_row(surrogate, of_surrogate, δI[n], h)
+        for i in range(size):
+            δx = h[i] * δz[n, i]
+            δv_i = δx + δv[n, i]
+            δb_i = -β * (δx + z_before[n, i] * δv_i)
+            δα[i] += δv_i * (v_before[n, i] - R_m * I[n, i])
+            δρ[i] += δb_i * (b_before[n, i] - z_before[n, i])
+            δI[n, i] = (one - α[i]) * R_m * δv_i
