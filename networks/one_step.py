@@ -17,7 +17,6 @@ from throughtime.compiled import bound, runs_compiled
 from throughtime.networks import one_step_loops
 from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
 from throughtime.neurons.one_step import Gradients, NeuronOneStep
-from throughtime.neurons.precision import FLOAT32, products_of
 from throughtime.neurons.readout import GatedReadout, LeakyReadout
 from throughtime.neurons.surrogate import is_smoothed
 
@@ -69,15 +68,15 @@ class RecurrentOneStep:
 
 def one_step(network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> RecurrentOneStep | None:
     """`Recurrent.one_step`: None where its loops may not run or a neuron has none."""
-    maps = [module for module in network.modules() if isinstance(module, nn.Linear)]
     neurons = [layer.neuron for layer in network.layers]
-    norms = [module for module in network.modules() if isinstance(module, StepBatchNorm)]
+    others = [network.readout, *(m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm)))]
+    normed = any(isinstance(m, StepBatchNorm) for m in others)
     if (
         not all("one_step" in vars(type(neuron)) for neuron in neurons)
-        or type(network.readout) not in (GatedReadout, LeakyReadout)
-        or not all(products_of(map) is FLOAT32 for map in maps)
+        or any(type(m) not in (nn.Linear, StepBatchNorm, GatedReadout, LeakyReadout) for m in others)
+        or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some in two places
         or is_smoothed()
-        or (norms and network.training and len(state.y) == 1)  # the norm itself says what is wrong
+        or (normed and network.training and len(state.y) == 1)  # the norm itself says what is wrong
         or not has_gemm()
         or not runs_compiled(state.y, *network.parameters(), *network.buffers(), graph_is_ours=True)
     ):

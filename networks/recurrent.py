@@ -182,7 +182,9 @@ class Recurrent(Network):
     def one_step(self, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> OneStep | None:
         # A subclass may take its steps in any other way.
         same = all(getattr(type(self), name) is getattr(Recurrent, name) for name in ("forward", "read", "unroll"))
-        return one_step(self, state, gradients) if same else None
+        if not same or any(type(layer) is not RecurrentLayer for layer in self.layers):
+            return None
+        return one_step(self, state, gradients)
 
 
 def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:

@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 import torch
+from torch import nn
 
 from tests.kernel_twins import before, differing, inputs, network
 from throughtime import blas
@@ -277,6 +278,12 @@ def test_where_its_loops_cannot_run_there_are_no_single_steps(monkeypatch):
     assert taken(network("rnn")) is None
     assert taken(Recurrent(3, 6, OtherLTC, hidden=[7])) is None
     assert taken(ReadsTwice(3, 6, LTC, hidden=[7])) is None
+    tied = network("ltc")
+    tied.layers[0].neuron.adaptation_gate.weight = tied.layers[0].neuron.membrane_gate.weight
+    assert taken(tied) is None
+    scaled = network("ltc")
+    nn.utils.parametrizations.weight_norm(scaled.layers[0].recurrent)
+    assert taken(scaled) is None
     assert taken(in_precision(network("ltc").float(), "bfloat16")) is None
     assert taken(network("ltc").half()) is None
     with operations_alone():
