@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.datasets.task import Task
-from throughtime.networks.base import Network, Window, detached
+from throughtime.networks.base import Network, OneStep, Window, detached
+from throughtime.networks.flat import Flat
 
 LossAt = Literal["end", "every"]
 """Where the loss of a target that is one a sequence is taken: at the last step, or at every step and averaged. A task
@@ -55,6 +56,8 @@ class LearningRule(ABC):
     """
 
     claims: ClassVar[Claims]
+    one_step: OneStep | None = None
+    """Takes the steps of a sequence in place of `advance`, where the rule asked for `single_steps`."""
 
     @abstractmethod
     def window(self, steps: int) -> int:
@@ -96,7 +99,7 @@ class LearningRule(ABC):
 
     def end(self) -> None:
         """The sequence is over: let go of what was kept for it."""
-        self.state = None
+        self.state = self.one_step = None
 
     def end_epoch(self) -> dict[str, Observation]:
         """The training data have been seen once more; returns what the rule measured of itself, by name."""
@@ -111,6 +114,28 @@ class LearningRule(ABC):
         window = self.network.unroll(x, self.state)._replace(spikes=())
         self.state = detached(window.state)
         return window
+
+    def single_steps(self) -> OneStep | None:
+        """From the kept state on; for a rule whose windows are one step each, in `begin`. None where the network takes
+        such windows as any others."""
+        learnt = [p for p in self.network.parameters() if p.requires_grad]
+        return self.network.one_step(self.state, Flat(learnt).places())
+
+    def window_gradient(self, x: Tensor, loss_of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        """Go on over x, and add to `.grad` the gradient of the loss that is made of the outputs [k, batch, outputs].
+
+        Returns:
+            The last output and the loss, without a graph.
+        """
+        if self.one_step is None:
+            outputs = self.advance(x).outputs
+            loss = loss_of(outputs)
+            loss.backward()
+            return outputs[-1].detach(), loss.detach()
+        y = self.one_step.step(x[0]).requires_grad_()
+        loss = loss_of(y[None])
+        self.one_step.gradient(*torch.autograd.grad(loss, y))
+        return y.detach(), loss.detach()
 
     def window_loss(self, x: Tensor, target: Tensor, loss_at: LossAt) -> tuple[Tensor, Window]:
         """`advance`, and the loss of what the window shows, with its graph."""

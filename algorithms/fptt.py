@@ -14,7 +14,7 @@ from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.base import Claims, LearningRule, Learnt, Observation
 from throughtime.algorithms.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
 from throughtime.datasets.task import Classification, Task
-from throughtime.networks.base import Network, OneStep
+from throughtime.networks.base import Network
 from throughtime.networks.flat import Flat
 from throughtime.neurons.base import Factor
 from throughtime.neurons.kernel import number_or_tensor
@@ -114,11 +114,9 @@ class FPTT(LearningRule):
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         self.part = 0
-        self.one_step: OneStep | None = None
-        """Takes the steps of a sequence where each is a part of its own and is gone through once."""
         twice = self.regulariser is not None and self.regulariser.needs_gradient_after_update
         if self.window(self.steps) == 1 and self.last_part and not twice:
-            self.one_step = self.network.one_step(self.state, self.flat.places())
+            self.one_step = self.single_steps()
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
         if t + len(x) == self.steps and not self.last_part:
@@ -141,10 +139,6 @@ class FPTT(LearningRule):
         self.part += 1
         return Learnt(output, loss)
 
-    def end(self) -> None:
-        super().end()
-        self.one_step = None
-
     def end_epoch(self) -> dict[str, Observation]:
         self.epoch += 1
         if self.regulariser is None:
@@ -159,21 +153,14 @@ class FPTT(LearningRule):
         return {"regulariser_ratio": Observation(of_R / of_loss, "1", method)}
 
     def _gradient(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Advance the state, and add the loss's gradient to `.grad`; the last output and the loss, without a graph."""
-        if self.one_step is None:
-            outputs = self.advance(x).outputs
-            loss = self._loss(outputs, target)
-            loss.backward()
-            return outputs[-1].detach(), loss.detach()
-        y = self.one_step.step(x[0])
+        """`window_gradient` of w_p ℓ_p + (1 − w_p) L_aux; of a single step without a graph of the loss either."""
         w = self._weight()
-        if self.auxiliary_loss is not None and w < 1:
-            loss, δy = self.auxiliary_loss.beside_and_gradient(w, y, target, self.part, self.epoch)
-        else:
-            loss = self._loss(y.requires_grad_()[None], target)
-            (δy,) = torch.autograd.grad(loss, y)
+        if self.one_step is None or self.auxiliary_loss is None or w == 1:
+            return self.window_gradient(x, lambda outputs: self._loss(outputs, target))
+        y = self.one_step.step(x[0])
+        loss, δy = self.auxiliary_loss.beside_and_gradient(w, y, target, self.part, self.epoch)
         self.one_step.gradient(δy)
-        return y.detach(), loss.detach()
+        return y, loss
 
     def _weight(self) -> float:
         """w_p."""

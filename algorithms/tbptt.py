@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from pydantic import PositiveInt
@@ -40,13 +41,16 @@ class TruncatedBPTT(LearningRule):
     def window(self, steps: int) -> int:
         return min(self.K, steps)
 
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        if self.window(self.steps) == 1:
+            self.one_step = self.single_steps()
+
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
-        loss, window = self.window_loss(x, target, self.loss_at)
-        if self.weights == "ramp":
-            loss = loss * ramp(t, self.window(self.steps), self.steps)
-        loss.backward()
+        w = ramp(t, self.window(self.steps), self.steps) if self.weights == "ramp" else 1.0
+        output, loss = self.window_gradient(x, lambda outputs: w * self.loss_of(outputs, target, self.loss_at))
         self.update()
-        return Learnt(window.outputs[-1].detach(), loss.detach())
+        return Learnt(output, loss)
 
 
 def ramp(t: int, K: int, steps: int) -> float:

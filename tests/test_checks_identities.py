@@ -41,9 +41,9 @@ class TakesTheEndAlways(BPTT):
 class Sums(TruncatedBPTT):
     """The sum of a window's losses, not their mean."""
 
-    def window_loss(self, x, target, loss_at):
-        loss, window = super().window_loss(x, target, loss_at)
-        return loss * len(x) if loss_at == "every" else loss, window
+    def loss_of(self, outputs, target, loss_at):
+        loss = super().loss_of(outputs, target, loss_at)
+        return loss * len(outputs) if loss_at == "every" else loss
 
 
 class CutsBeforeTheEnd(TruncatedBPTT):

@@ -13,6 +13,7 @@ from torch import nn
 from tests.kernel_twins import before, differing, inputs, network
 from throughtime import blas
 from throughtime.algorithms.fptt import FPTT
+from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.clock import Clock
 from throughtime.compiled import operations_alone
 from throughtime.datasets.base import Batch
@@ -235,29 +236,34 @@ def trained(net, rule, task, windows, monkeypatch, batches=2):
 
 
 @pytest.mark.parametrize(
-    ("options", "task"),
+    ("rule", "options", "task"),
     [
-        ({"auxiliary": "authors"}, Classification(6)),
-        ({"auxiliary": "authors", "auxiliary_uniform_epochs": 1}, Classification(6)),
-        ({"form": "none"}, Classification(6, per_step=True)),
-        ({"beta": 0.3, "rho": 0.1, "parts": 6}, Regression(chance=1.0)),
+        (FPTT, {"auxiliary": "authors"}, Classification(6)),
+        (FPTT, {"auxiliary": "authors", "auxiliary_uniform_epochs": 1}, Classification(6)),
+        (FPTT, {"form": "none"}, Classification(6, per_step=True)),
+        (FPTT, {"beta": 0.3, "rho": 0.1, "parts": 6}, Regression(chance=1.0)),
+        (TruncatedBPTT, {"window": 1, "weights": "ramp"}, Classification(6)),
+        (TruncatedBPTT, {"window": 1, "loss_at": "every"}, Regression(chance=1.0)),
     ],
 )
-def test_fptt_learns_the_same_by_single_steps_and_by_windows(options, task, monkeypatch):
+def test_a_rule_learns_the_same_by_single_steps_and_by_windows(rule, options, task, monkeypatch):
     net = network("ltc", {"slope": "trained"}, norm_steps=6, readout_leak="gated", readout_tau=None)
     torch.manual_seed(1)
-    steps, used = trained(net, FPTT(**options), task, False, monkeypatch)
+    steps, used = trained(net, rule(**options), task, False, monkeypatch)
     torch.manual_seed(1)
-    windows, not_used = trained(net, FPTT(**options), task, True, monkeypatch)
+    windows, not_used = trained(net, rule(**options), task, True, monkeypatch)
     assert used == [True, True] and not_used == [False, False]
     for name, p in windows.items():
         torch.testing.assert_close(steps[name], p, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("options", [{"parts": 3}, {"last_part": False}, {"form": "paper"}], ids=words)
-def test_longer_parts_and_parts_gone_through_twice_are_windows(options, monkeypatch):
-    trained(network("ltc"), FPTT(**options), Classification(6), False, monkeypatch)
-    assert trained(network("ltc"), FPTT(**options), Classification(6), False, monkeypatch)[1] == []
+@pytest.mark.parametrize(
+    "rule",
+    [FPTT(parts=3), FPTT(last_part=False), FPTT(form="paper"), TruncatedBPTT(window=2)],
+    ids=["parts", "last", "paper", "window"],
+)
+def test_longer_windows_and_those_gone_through_twice_are_windows(rule, monkeypatch):
+    assert trained(network("ltc"), rule, Classification(6), False, monkeypatch)[1] == []
 
 
 class OtherLTC(LTC):
