@@ -1,4 +1,4 @@
-# make: set up, run the suites quick and memory (20 minutes), write the report.   make test: set up, pass the tests.
+# make: set up, run the suites quick and memory (12 minutes), write the report.   make test: set up, pass the tests.
 # make fptt: the adding-task figure of the paper, about half an hour on two cores.
 # make check: every fact of every rule, neuron, network and dataset.
 # make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.

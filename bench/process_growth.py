@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from throughtime import process_memory
+from throughtime.algorithms.base import LearningRule
 from throughtime.build import Built, build
 from throughtime.clock import Clock
 from throughtime.cuda_memory import CudaPeak
@@ -60,9 +61,16 @@ def measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPeak | No
 
 
 def _warm_up(spec: RunSpec, batch: Batch) -> None:
-    """Train a twin on little and throw it away: code and library buffers that any training touches do not count. Loops
-    are loaded when they are first called, and with the first the compiler: the twin's windows are no longer SHORT."""
-    twin, steps = build(spec), min(SHORT, len(batch.x))
+    """Train a twin on little and throw it away: code and library buffers that any training touches do not count."""
+    twin = build(spec)
+    steps = enough_steps(twin.rule, len(batch.x))
     target = batch.target[:steps, :2] if twin.dataset.per_step else batch.target[:2]
     few = Batch(batch.x[:steps, :2].contiguous(), target.contiguous())
     learn_finite(twin, few, started(spec, twin, steps, Clock()))
+
+
+def enough_steps(rule: LearningRule, steps: int) -> int:
+    """The fewest in which the rule does what it does in so many. Loops are loaded when they are first called, and with
+    the first the compiler: which are depends on whether windows are one step, SHORT, or longer."""
+    longest = min(SHORT, rule.window(steps))
+    return next((few for few in range(SHORT, steps) if rule.window(few) >= longest), steps)

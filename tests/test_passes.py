@@ -10,8 +10,13 @@ import torch
 
 from tests.test_training import spec
 from throughtime import floor, passes, process_memory
+from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.fptt import FPTT
+from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.build import build
+from throughtime.neurons.spike_product import SHORT
 from throughtime.pass_result import PassResult
+from throughtime.process_growth import enough_steps
 from throughtime.training import DivergedError
 
 
@@ -66,3 +71,21 @@ def test_a_loss_that_is_no_number_ends_a_measuring_pass(tmp_path):
         built.network.readout.linear.weight.fill_(float("nan"))
     with pytest.raises(DivergedError, match="loss is nan"):
         passes.time_pass(run, built, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rule", "steps", "enough"),
+    [
+        (BPTT(), 64, SHORT),
+        (TruncatedBPTT(window=10), 64, SHORT),
+        (TruncatedBPTT(window=1), 64, SHORT),
+        (TruncatedBPTT(window=3), 64, SHORT),
+        (FPTT(), 64, SHORT),
+        (FPTT(parts=10), 64, 31),
+        (FPTT(parts=10), 20, 11),
+        (FPTT(parts=2), 3, 3),
+    ],
+)
+def test_what_warms_up_has_windows_as_long_as_loops_ask_for(rule, steps, enough):
+    assert enough_steps(rule, steps) == enough
+    assert min(SHORT, rule.window(enough)) == min(SHORT, rule.window(steps))
