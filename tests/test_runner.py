@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -299,10 +300,11 @@ def _children_of(folder: Path) -> list[int]:
     """Processes that have a log in this folder open."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            opened = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
-        except OSError:
-            continue
+        opened = []
+        with suppress(OSError):  # the process has ended, or is not ours
+            for fd in (process / "fd").iterdir():
+                with suppress(OSError):  # closed meanwhile, as what it has just written is
+                    opened.append(str(fd.readlink()))
         if any(path.startswith(str(folder)) and path.endswith("/log") for path in opened):
             found.append(int(process.name))
     return found
