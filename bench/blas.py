@@ -57,15 +57,9 @@ def _registered() -> Callable[..., None]:
         @numba.njit
         def with_numbers(turned, n, αβ, a, b, c):
             # Columns first, there: to BLAS these are the transposed matrices, and cᵀ = bᵀ aᵀ.
-            letters, n_at, α, wide = turned.ctypes.data, n.ctypes.data, αβ.ctypes.data, n.itemsize
-            M, N, K, lda, ldb, ldc = (
-                n_at,
-                n_at + wide,
-                n_at + 2 * wide,
-                n_at + 3 * wide,
-                n_at + 4 * wide,
-                n_at + 5 * wide,
-            )
+            letters, α = turned.ctypes.data, αβ.ctypes.data
+            M, wide = n.ctypes.data, n.itemsize
+            N, K, lda, ldb, ldc = M + wide, M + 2 * wide, M + 3 * wide, M + 4 * wide, M + 5 * wide
             of_b, of_a = b.ctypes.data, a.ctypes.data
             call(letters, letters + 1, M, N, K, α, of_b, lda, of_a, ldb, α + αβ.itemsize, c.ctypes.data, ldc)
 

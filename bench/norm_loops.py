@@ -1,6 +1,7 @@
 """Batch normalisation of one step, in loops, and its adjoint; `networks/batch_norm.py` has the equations.
 
-x and y are [batch, features], everything else [features]. Samples are taken in the parts of `sums.py`.
+x and y are [batch, features], running statistics [steps, features], everything else [features]. Samples are taken in
+the parts of `sums.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from throughtime.compiled import compiled, prange
-from throughtime.sums import PART
+from throughtime.sums import PART, add_rows_up, parts_of
 
 
 @compiled
@@ -18,8 +19,9 @@ def normalise(
     x: Any,
     w: Any,
     c: Any,
-    running_mean: Any,
-    running_var: Any,
+    running_means: Any,
+    running_vars: Any,
+    t: int,
     momentum: float,
     ε: float,
     training: bool,
@@ -28,9 +30,12 @@ def normalise(
     y: Any,
     adds: bool,
 ) -> None:
-    """y ← w (x − mean) / √(var + ε) + c, or y += where it `adds`; `rstd` is 1 / √(var + ε)."""
+    """y ← w (x − mean) / √(var + ε) + c, or y += where it `adds`; `rstd` is 1 / √(var + ε). The running statistics are
+    those of step t, or of the last that has its own."""
     batch, features = x.shape
-    parts = (batch + PART - 1) // PART
+    running_mean = running_means[min(t, len(running_means) - 1)]
+    running_var = running_vars[min(t, len(running_vars) - 1)]
+    parts = parts_of(batch)
     if training:
         of_parts = np.empty((parts, 2, features), x.dtype)
         for part in prange(parts):
@@ -97,16 +102,14 @@ def normalise_adjoint(x: Any, w: Any, mean: Any, rstd: Any, δy: Any, training: 
     """δx = w / √(var + ε) (δy − mean(δy) − x̂ mean(δy x̂)), the means over the batch and only in training;
     δw += Σ δy x̂ and δc += Σ δy."""
     batch, features = x.shape
-    parts = (batch + PART - 1) // PART
+    parts = parts_of(batch)
     of_parts = np.empty((parts, 2, features), x.dtype)
     for part in prange(parts):
         first, last = part * PART, (part + 1) * PART
         by_scale_and_shift(x[first:last], mean, rstd, δy[first:last], of_parts[part])
-    by_w, by_c = np.zeros(features, x.dtype), np.zeros(features, x.dtype)
-    for part in range(parts):
-        for i in range(features):
-            by_w[i] += of_parts[part, 0, i]
-            by_c[i] += of_parts[part, 1, i]
+    by_w, by_c = np.empty(features, x.dtype), np.empty(features, x.dtype)
+    add_rows_up(of_parts[:, 0], by_w)
+    add_rows_up(of_parts[:, 1], by_c)
     for i in range(features):
         δw[i] += by_w[i]
         δc[i] += by_c[i]

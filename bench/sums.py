@@ -13,10 +13,16 @@ PART = 64
 
 
 @compiled
+def parts_of(samples: int) -> int:
+    """How many parts they are, the last with what is left."""
+    return (samples + PART - 1) // PART
+
+
+@compiled
 def sum_of_rows(x: Any, sum: Any) -> None:
     """sum ← Σ_n x[n]."""
     batch, features = x.shape
-    parts = (batch + PART - 1) // PART
+    parts = parts_of(batch)
     of_parts = np.empty((parts, features), x.dtype)
     for part in prange(parts):
         add_rows_up(x[part * PART : (part + 1) * PART], of_parts[part])

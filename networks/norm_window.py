@@ -34,13 +34,12 @@ class NormWindow:
 
     def step(self, x: Tensor, y: Tensor, adds: bool) -> None:
         """Of the next step, [batch, features], into y or, where it `adds`, added to what is there."""
-        t = len(self.kept)
-        of_norm = self.weight, self.bias, *self.norm.running(self.first + t)
+        t, norm, learnt, how = len(self.kept), self.norm, (self.weight, self.bias), (self.training, MOMENTUM, EPSILON)
         if self.compiled:
-            mean, rstd = self.mean[t], self.rstd[t]
-            normalise(x, *of_norm, MOMENTUM, EPSILON, self.training, mean, rstd, y, adds)
+            mean, rstd, running = self.mean[t], self.rstd[t], (norm.running_mean, norm.running_var, self.first + t)
+            normalise(x, *learnt, *running, MOMENTUM, EPSILON, self.training, mean, rstd, y, adds)
         else:
-            normed, mean, rstd = torch.native_batch_norm(x, *of_norm, self.training, MOMENTUM, EPSILON)
+            normed, mean, rstd = torch.native_batch_norm(x, *learnt, *norm.running(self.first + t), *how)
             torch.add(y, normed, out=y) if adds else y.copy_(normed)
         self.kept.append((x, mean, rstd))
 

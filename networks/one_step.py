@@ -16,7 +16,7 @@ from throughtime.blas import has_gemm
 from throughtime.compiled import bound, runs_compiled
 from throughtime.networks import one_step_loops
 from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
-from throughtime.neurons.one_step import Gradients, NeuronOneStep
+from throughtime.neurons.one_step import Gradients, InTurns, NeuronOneStep
 from throughtime.neurons.readout import GatedReadout, LeakyReadout
 from throughtime.neurons.surrogate import is_smoothed
 
@@ -37,7 +37,7 @@ class RecurrentOneStep:
 
     def __init__(self, network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> None:
         places = Gradients(gradients)
-        self.network, self.gradients, self.now = network, gradients, 1
+        self.gradients, self.now = gradients, 1
         self.t = torch.tensor([state.t])
         self.x = state.y.new_empty(len(state.y), network.layers[0].inward.in_features)
         self.layers: list[_Layer] = []
@@ -53,13 +53,14 @@ class RecurrentOneStep:
         self.x.copy_(x)
         for layer in self.layers:
             layer.step(self.now)
-        y = self.readout.step(self.now)
+        self.readout.step(self.now)
         self.t += 1
-        return y
+        return self.readout.y[self.now][0].clone()
 
     def gradient(self, δy: Tensor) -> None:
         """Of that step: hang on `.grad` what δy makes of every parameter that is learnt."""
-        self.readout.gradient(self.now, δy)
+        self.readout.δy[0].copy_(δy)
+        self.readout.gradient(self.now)
         for layer in reversed(self.layers):
             layer.gradient(self.now)
         for parameter, gradient in self.gradients.items():
@@ -84,7 +85,7 @@ def one_step(network: Recurrent, state: RecurrentState, gradients: Mapping[Tenso
     return RecurrentOneStep(network, state, gradients)
 
 
-class _Layer:
+class _Layer(InTurns):
     """A layer's synapses, and its neurons."""
 
     def __init__(
@@ -97,6 +98,7 @@ class _Layer:
         gradients: Gradients,
         reads_v: bool,
     ) -> None:
+        super().__init__()
         batch, (W, c), (R, c_R) = len(x), _map(layer.inward), _map(layer.recurrent)
         I, D, P, δD, δP = x.new_empty(5, batch, len(W)).unbind(0)
         self.neurons = type(layer.neuron).one_step(layer.neuron, I, state, gradients, reads_v)
@@ -107,29 +109,29 @@ class _Layer:
         statistics, training = x.new_empty(2, 2, len(W)), layer.training
         δ = [gradients.of(p) for p in (W, c, R, c_R, *of_norms[0][:2], *of_norms[1][:2])]
         δx = self.neurons.δz if below is None else below.δz
-        self._currents, self._gradients = [], []
         for now in (0, 1):
             z_before, x_now = self.neurons.z[1 - now], x if below is None else below.z[now]
             norms_of_both = (normed, *of_norms[0], *of_norms[1], MOMENTUM, EPSILON, training, statistics)
-            self._currents.append(
-                bound(one_step_loops.currents, t, x_now, z_before, W, c, R, c_R, *norms_of_both, D, P, I)
-            )
             read = (x_now, z_before, W, normed, of_norms[0][0], of_norms[1][0], training, statistics, D, P)
-            self._gradients.append(
-                bound(one_step_loops.currents_gradient, *read, self.neurons.δI, δD, δP, *δ, below is not None, δx)
+            self.add_turn(
+                bound(one_step_loops.currents, t, x_now, z_before, W, c, R, c_R, *norms_of_both, D, P, I),
+                bound(one_step_loops.currents_gradient, *read, self.neurons.δI, δD, δP, *δ, below is not None, δx),
             )
 
     def step(self, now: int) -> None:
-        self._currents[now]()
+        super().step(now)
         self.neurons.step(now)
 
     def gradient(self, now: int) -> None:
         self.neurons.gradient(now)
-        self._gradients[now]()
+        super().gradient(now)
 
 
-class _Readout:
+class _Readout(InTurns):
+    """What is read of the last layer, y, and from δy what it is sent."""
+
     def __init__(self, network: Recurrent, t: Tensor, neurons: NeuronOneStep, y: Tensor, gradients: Gradients) -> None:
+        super().__init__()
         readout, norm, training = network.readout, network.readout_norm, network.training
         (W, c), (batch, outputs) = _map(readout.linear), y.shape
         self.y = torch.stack((torch.empty_like(y), y))[:, None].unbind(0)
@@ -138,30 +140,21 @@ class _Readout:
         of_gate = y.new_empty(1, batch, 2 * outputs)
         decay = 0.0 if gated else readout.decay
         W_τ, b_τ, κ = (*_map(readout.gate), readout.slope) if gated else (W, c, y.new_ones(()))
-        of_norm, statistics = _norm(norm, D[0]), y.new_empty(2, 1, outputs)
+        of_norm, statistics = _norm(norm, D[0]), y.new_empty(2, outputs)
         if norm is None:
             d, δD = D, δd
         δ = [gradients.of(p) for p in (W, c, *of_norm[:2], W_τ, b_τ, κ)]
         δo = neurons.δv if readout.reads == "v" else neurons.δz
-        self._steps, self._gradients = [], []
         for now in (0, 1):
             o = getattr(neurons, readout.reads)[now]
             normed = (norm is not None, *of_norm, MOMENTUM, EPSILON, training, statistics)
             gate = (gated, decay, W_τ, b_τ, κ, of_gate, g, λ)
-            self._steps.append(
-                bound(one_step_loops.read, t, o, W, c, *normed, D, d, *gate, self.y[1 - now][0], self.y[now])
-            )
             of_o = (o, W, norm is not None, of_norm[0], training, statistics, D)
             of_y = (gated, decay, W_τ, κ, of_gate, g, λ, self.δy, δy_before, δg, δd, δD)
-            self._gradients.append(bound(one_step_loops.read_gradient, *of_o, *of_y, *δ, δo))
-
-    def step(self, now: int) -> Tensor:
-        self._steps[now]()
-        return self.y[now][0].clone()
-
-    def gradient(self, now: int, δy: Tensor) -> None:
-        self.δy[0].copy_(δy)
-        self._gradients[now]()
+            self.add_turn(
+                bound(one_step_loops.read, t, o, W, c, *normed, D, d, *gate, self.y[1 - now][0], self.y[now]),
+                bound(one_step_loops.read_gradient, *of_o, *of_y, *δ, δo),
+            )
 
 
 def _map(linear: nn.Linear) -> tuple[Tensor, Tensor]:

@@ -10,16 +10,8 @@ from typing import Any
 from throughtime.blas import gemm
 from throughtime.compiled import compiled, prange
 from throughtime.exp2 import base_two_of
-from throughtime.networks.readout_loops import (
-    gated_leak,
-    gated_leak_adjoint,
-    leak,
-    leak_adjoint,
-    normalise,
-    normalise_adjoint,
-)
-from throughtime.norm_loops import normalise as normalise_step
-from throughtime.norm_loops import normalise_adjoint as normalise_step_adjoint
+from throughtime.networks.readout_loops import gated_leak, gated_leak_adjoint, leak, leak_adjoint
+from throughtime.norm_loops import normalise, normalise_adjoint
 from throughtime.sums import sum_of_rows
 
 
@@ -73,11 +65,10 @@ def currents(
     affine(x, W, c, D)
     affine(z_before, R, c_R, P)
     if normed:
-        s = min(t[0], len(mean_D) - 1)
         of_D = statistics[0]
         of_P = statistics[1]
-        normalise_step(D, w_D, c_D, mean_D[s], var_D[s], momentum, ε, training, of_D[0], of_D[1], I, False)
-        normalise_step(P, w_P, c_P, mean_P[s], var_P[s], momentum, ε, training, of_P[0], of_P[1], I, True)
+        normalise(D, w_D, c_D, mean_D, var_D, t[0], momentum, ε, training, of_D[0], of_D[1], I, False)
+        normalise(P, w_P, c_P, mean_P, var_P, t[0], momentum, ε, training, of_P[0], of_P[1], I, True)
     else:
         for n in prange(len(I)):
             for i in range(I.shape[1]):
@@ -115,8 +106,8 @@ def currents_gradient(
         δw_D[:], δc_D[:], δw_P[:], δc_P[:] = 0, 0, 0, 0
         of_D = statistics[0]
         of_P = statistics[1]
-        normalise_step_adjoint(D, w_D, of_D[0], of_D[1], δI, training, δD, δw_D, δc_D)
-        normalise_step_adjoint(P, w_P, of_P[0], of_P[1], δI, training, δP, δw_P, δc_P)
+        normalise_adjoint(D, w_D, of_D[0], of_D[1], δI, training, δD, δw_D, δc_D)
+        normalise_adjoint(P, w_P, of_P[0], of_P[1], δI, training, δP, δw_P, δc_P)
     affine_gradient(x, δD, δW, δc)
     affine_gradient(z_before, δP, δR, δc_R)
     if to_x:
@@ -154,7 +145,21 @@ def read(
     """y_t from what is read, o_t; with a norm d_t is what comes out of it."""
     affine(o, W, c, D[0])
     if normed:
-        normalise(D, w, c_n, running_mean, running_var, t[0], momentum, ε, training, statistics[0], statistics[1], d)
+        normalise(
+            D[0],
+            w,
+            c_n,
+            running_mean,
+            running_var,
+            t[0],
+            momentum,
+            ε,
+            training,
+            statistics[0],
+            statistics[1],
+            d[0],
+            False,
+        )
     if gated:
         gated_leak(d, y_before, W_τ, b_τ, base_two_of(κ), of_gate, g, λ, y)
     else:
@@ -198,6 +203,6 @@ def read_gradient(
         leak_adjoint(δy, decay, δd, δy_before)
     if normed:
         δw[:], δc_n[:] = 0, 0
-        normalise_adjoint(D, w, statistics[0], statistics[1], δd, training, δD, δw, δc_n)
+        normalise_adjoint(D[0], w, statistics[0], statistics[1], δd[0], training, δD[0], δw, δc_n)
     affine_gradient(o, δD[0], δW, δc)
     gemm(δD[0], False, W, False, 0, δo)

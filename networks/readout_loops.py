@@ -31,10 +31,9 @@ def normalise(
 ) -> None:
     """y_t = w (x_t − mean_t) / √(var_t + ε) + c from step `first` of the sequence on."""
     for t in range(len(x)):
-        of_step = min(first + t, len(running_mean) - 1)
-        running_mean_t = running_mean[of_step]
-        running_var_t = running_var[of_step]
-        normalise_step(x[t], w, c, running_mean_t, running_var_t, momentum, ε, training, mean[t], rstd[t], y[t], False)
+        normalise_step(
+            x[t], w, c, running_mean, running_var, first + t, momentum, ε, training, mean[t], rstd[t], y[t], False
+        )
 
 
 @compiled

@@ -18,7 +18,7 @@ from torch import Tensor
 from throughtime.compiled import bound, compiled, prange
 from throughtime.neurons.one_step import Gradients, NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, h_of_row
-from throughtime.sums import PART, add_rows_up
+from throughtime.sums import PART, add_rows_up, parts_of
 
 if TYPE_CHECKING:
     from throughtime.neurons.asrnn import ASRNN, ASRNNState
@@ -106,7 +106,7 @@ def gradient(
 ) -> None:
     """δI_t, and what the time constants learn from the step."""
     batch, size = I.shape
-    parts, one = (batch + PART - 1) // PART, I.dtype.type(1)
+    parts, one = parts_of(batch), I.dtype.type(1)
     of_parts = np.zeros((2, parts, size), I.dtype)
     for part in prange(parts):
         p = slice(part * PART, min(batch, (part + 1) * PART))

@@ -16,7 +16,7 @@ from torch import Tensor
 from throughtime.compiled import bound, compiled, prange
 from throughtime.neurons.one_step import Gradients, NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, h_of_row
-from throughtime.sums import PART
+from throughtime.sums import PART, parts_of
 
 if TYPE_CHECKING:
     from throughtime.neurons.alif import ALIF, ALIFState
@@ -81,7 +81,7 @@ def gradient(
     """δI_t."""
     batch, size = v.shape
     one = v.dtype.type(1)
-    for part in prange((batch + PART - 1) // PART):
+    for part in prange(parts_of(batch)):
         h = np.empty(size, v.dtype)
         for n in range(part * PART, min(batch, (part + 1) * PART)):
             for i in range(size):

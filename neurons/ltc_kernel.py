@@ -45,7 +45,8 @@ class Gate:
         self.size = window.shape[2]
         self.products = products_of(map)
         self.W, self.b = self.products.operand(map.weight.detach()), map.bias.detach()
-        self.κ = 1.0 if κ is None else number_or_tensor(κ.detach())
+        self.slope = window.new_ones(()) if κ is None else κ.detach()
+        self.κ = 1.0 if κ is None else number_or_tensor(self.slope)
         self.κ2 = base_two(self.κ)
         self.learns_κ, self.summed = κ is not None, map.in_features == self.size
         self.W_I, self.W_s = self.W[:, : self.size], self.W[:, -self.size :]
@@ -147,11 +148,11 @@ class LTCKernel(Kernel):
         neuron, v_before, b_before = self.neuron, *self._past(t)
         gate_a, gate_ρ, v = self.gate_a, self.gate_ρ, self.v[t]
         if self.compiled:
-            of_a = gate_a.W, gate_a.b, gate_a.κ2, gate_a.g[t]
+            of_a = gate_a.W, gate_a.b, gate_a.slope, gate_a.g[t]
             if gate_ρ is None:
                 ltc_loops.membrane_step(I, *of_a, v_before, z, v, neuron.b0)
             else:
-                of_ρ, before = (gate_ρ.W, gate_ρ.b, gate_ρ.κ2, gate_ρ.g[t]), (v_before, b_before, z_before)
+                of_ρ, before = (gate_ρ.W, gate_ρ.b, gate_ρ.slope, gate_ρ.g[t]), (v_before, b_before, z_before)
                 ltc_loops.adaptive_step(I, *of_a, *of_ρ, *before, z, v, self.b[t], neuron.beta, neuron.b0)
             return
         gate_a.goes_in(t, I, v_before)

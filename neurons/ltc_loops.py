@@ -1,6 +1,7 @@
 """The LTC neuron's step and its adjoint, a function each; `ltc_kernel.py` has the same as tensor operations.
 
-Arrays are [batch, size]; z may be bytes. g is what goes into a gate σ(κ g), κ its slope, κ₂ `base_two(κ)`, W and b its
+Arrays are [batch, size]; z may be bytes. g is what goes into a gate σ(κ g), κ its slope, which steps take as
+an array without dimensions, κ₂ `base_two(κ)`, W and b its
 map: [size, 2 size] of [I_t ; s_{t−1}], or [size, size] of I_t + s_{t−1}.
 """
 
@@ -10,15 +11,15 @@ from typing import Any
 
 from throughtime.blas import gemm
 from throughtime.compiled import compiled, prange
-from throughtime.exp2 import sigmoid
+from throughtime.exp2 import base_two_of, sigmoid
 from throughtime.sums import sum_of_rows
 
 
 @compiled
-def membrane_step(I: Any, W_a: Any, b_a: Any, κ2_a: float, g_a: Any, v_before: Any, z: Any, v: Any, b0: float) -> None:
+def membrane_step(I: Any, W_a: Any, b_a: Any, κ_a: Any, g_a: Any, v_before: Any, z: Any, v: Any, b0: float) -> None:
     """What goes into gate a, z_t and v_t where there is no adaptation, θ = b_0."""
     gate(I, v_before, W_a, b_a, v, g_a)
-    zero, one = I.dtype.type(0), I.dtype.type(1)
+    κ2_a, zero, one = base_two_of(κ_a), I.dtype.type(0), I.dtype.type(1)
     for n in prange(len(I)):
         for i in range(I.shape[1]):
             a = sigmoid(g_a[n, i], κ2_a, one)
@@ -33,11 +34,11 @@ def adaptive_step(
     I: Any,
     W_a: Any,
     b_a: Any,
-    κ2_a: float,
+    κ_a: Any,
     g_a: Any,
     W_ρ: Any,
     b_ρ: Any,
-    κ2_ρ: float,
+    κ_ρ: Any,
     g_ρ: Any,
     v_before: Any,
     b_before: Any,
@@ -51,7 +52,7 @@ def adaptive_step(
     """What goes into both gates, z_t, v_t and b_t."""
     gate(I, v_before, W_a, b_a, v, g_a)
     gate(I, b_before, W_ρ, b_ρ, b, g_ρ)
-    zero, one = I.dtype.type(0), I.dtype.type(1)
+    κ2_a, κ2_ρ, zero, one = base_two_of(κ_a), base_two_of(κ_ρ), I.dtype.type(0), I.dtype.type(1)
     for n in prange(len(I)):
         for i in range(I.shape[1]):
             a = sigmoid(g_a[n, i], κ2_a, one)

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from throughtime.blas import gemm
 from throughtime.compiled import bound, compiled, prange
-from throughtime.exp2 import PER_E, base_two_of, sigmoid
+from throughtime.exp2 import PER_E, sigmoid
 from throughtime.neurons.ltc_loops import adaptive_step, gate_gradients, membrane_step
 from throughtime.neurons.one_step import Gradients, NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, h_of_row
-from throughtime.sums import PART
+from throughtime.sums import PART, parts_of
 
 if TYPE_CHECKING:
     from throughtime.neurons.ltc import LTC, LTCState
@@ -47,44 +47,13 @@ class LTCOneStep(NeuronOneStep):
         of_ρ = [gradients.of(p) for p in (gate_ρ.weight, gate_ρ.bias, κ_ρ)] if neuron.adaptive else of_a
         for now, before in self.turns():
             if neuron.adaptive:
-                step = bound(adaptive, I, *maps, *before, now.z, now.v, now.b, β, neuron.b0)
+                step = bound(adaptive_step, I, *maps, *before, now.z, now.v, now.b, β, neuron.b0)
             else:
                 now.b.copy_(state.b)
-                step = bound(membrane, I, *maps[:4], before.v, now.z, now.v, neuron.b0)
+                step = bound(membrane_step, I, *maps[:4], before.v, now.z, now.v, neuron.b0)
             states = (*before, now.b, now.z)
             δ = (self.δz, self.δv, self.δI, δg_a, δg_ρ, *of_a, *of_ρ)
             self.add_turn(step, bound(gradient, I, *maps, *states, neuron.adaptive, *how, *δ))
-
-
-@compiled
-def membrane(I: Any, W_a: Any, b_a: Any, κ_a: Any, g_a: Any, v_before: Any, z: Any, v: Any, b0: float) -> None:
-    """`membrane_step` with the slope as an array."""
-    membrane_step(I, W_a, b_a, base_two_of(κ_a), g_a, v_before, z, v, b0)
-
-
-@compiled
-def adaptive(
-    I: Any,
-    W_a: Any,
-    b_a: Any,
-    κ_a: Any,
-    g_a: Any,
-    W_ρ: Any,
-    b_ρ: Any,
-    κ_ρ: Any,
-    g_ρ: Any,
-    v_before: Any,
-    b_before: Any,
-    z_before: Any,
-    z: Any,
-    v: Any,
-    b: Any,
-    β: float,
-    b0: float,
-) -> None:
-    """`adaptive_step` with the slopes as arrays."""
-    κ2_a, κ2_ρ = base_two_of(κ_a), base_two_of(κ_ρ)
-    adaptive_step(I, W_a, b_a, κ2_a, g_a, W_ρ, b_ρ, κ2_ρ, g_ρ, v_before, b_before, z_before, z, v, b, β, b0)
 
 
 @compiled
@@ -124,7 +93,7 @@ def gradient(
 ) -> None:
     """δI_t, and what is learnt from the step; where it is not `adaptive` nothing is said of gate ρ."""
     batch, size = I.shape
-    parts = (batch + PART - 1) // PART
+    parts = parts_of(batch)
     slope_a, slope_ρ, δκ = κ_a[()], κ_ρ[()], np.zeros((2, parts), I.dtype)
     for part in prange(parts):
         p = slice(part * PART, min(batch, (part + 1) * PART))

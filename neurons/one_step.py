@@ -19,7 +19,26 @@ class Gradients:
         return self.places[parameter] if parameter in self.places else torch.empty_like(parameter)
 
 
-class NeuronOneStep:
+class InTurns:
+    """A step, and the gradient of that step, as loops that are bound for turn 0 and for turn 1."""
+
+    def __init__(self) -> None:
+        self._bound: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
+
+    def add_turn(self, step: Callable[[], Any], gradient: Callable[[], Any]) -> None:
+        """First those of turn 0."""
+        self._bound.append((step, gradient))
+
+    def step(self, now: int) -> None:
+        """From the state before, and from what the step reads, the state now."""
+        self._bound[now][0]()
+
+    def gradient(self, now: int) -> None:
+        """From the gradients of what the step made, those of what it read and of what is learnt."""
+        self._bound[now][1]()
+
+
+class NeuronOneStep(InTurns):
     """One layer's step and the gradient of what reads z_t and v_t, a loop each.
 
     A state has two slots that take turns: in turn `now`, 0 or 1, a step reads slot 1 − now and writes slot now, and the
@@ -36,27 +55,14 @@ class NeuronOneStep:
     """
 
     def __init__(self, I: Tensor, state: Any) -> None:
+        super().__init__()
         slots = [torch.stack((torch.empty_like(s), s)).unbind(0) for s in state]
         self._turns = [type(state)(*of_turn) for of_turn in zip(*slots, strict=True)]
         self.v, self.z = ([getattr(turn, name) for turn in self._turns] for name in ("v", "z"))
         self.δz, self.δv = torch.zeros_like(state.z), torch.zeros_like(state.v)
         self.δI = torch.empty_like(I)
-        self._steps: list[Callable[[], Any]] = []
-        self._gradients: list[Callable[[], Any]] = []
 
     def turns(self) -> Iterator[tuple[Any, Any]]:
         """Of both turns: the state that is written, and the one before it."""
         yield self._turns[0], self._turns[1]
         yield self._turns[1], self._turns[0]
-
-    def add_turn(self, step: Callable[[], Any], gradient: Callable[[], Any]) -> None:
-        self._steps.append(step)
-        self._gradients.append(gradient)
-
-    def step(self, now: int) -> None:
-        """From `I` and the state before the state now."""
-        self._steps[now]()
-
-    def gradient(self, now: int) -> None:
-        """From `δz` and `δv` δI, and the gradients of what the neuron learns itself."""
-        self._gradients[now]()

@@ -102,8 +102,15 @@ def triangle_of_each(x: Any, h: Any, γ: float) -> None:
     """The same, h ← h(x)."""
     x = x.ravel()
     h = h.ravel()
+    for part in prange((len(x) + ROW - 1) // ROW):
+        triangle_row(x[part * ROW : (part + 1) * ROW], h[part * ROW : (part + 1) * ROW], γ)
+
+
+@compiled
+def triangle_row(x: Any, h: Any, γ: float) -> None:
+    """The same of a few."""
     zero = γ - γ  # in the precision of γ
-    for i in prange(len(x)):
+    for i in range(len(x)):
         h[i] = max(γ - γ * abs(x[i]), zero)
 
 
@@ -136,8 +143,7 @@ def h_of_row(which: int, of: Any, x: Any, h: Any) -> None:
     if which == 0:
         multi_gaussian_row(x, h, of[0], of[1], of[2], of[3], of[4])
     elif which == 1:
-        for i in range(len(x)):
-            h[i] = max(of[0] - of[0] * abs(x[i]), of[0] - of[0])
+        triangle_row(x, h, of[0])
     elif which == 2:
         for i in range(len(x)):
             slope = of[0] + of[1] * abs(x[i])
