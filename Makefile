@@ -22,7 +22,7 @@ check: $(READY)
 
 peers: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_peers.py tests/test_peers_activity.py tests/test_peers_command.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/peers/test_peers.py tests/peers/test_activity.py tests/peers/test_command.py
 	$(BIN)/throughtime peers --out reports/out/peers
 
 fptt: $(READY)

@@ -20,8 +20,8 @@ sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HE
 
 def main() -> int:
     """Run each suite, then write the report; return the worst exit code. Wrong use and Ctrl-C end it at once."""
-    from throughtime.cli import main as throughtime
-    from throughtime.suite import suite_names
+    from throughtime.commands.main import main as throughtime
+    from throughtime.suites.suite import suite_names
 
     parser = argparse.ArgumentParser(description="Run suites and write the report.")
     parser.add_argument("suites", nargs="*", help="names or YAML files; all shipped ones if left out")

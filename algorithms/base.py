@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network, OneStep, Window, detached
-from throughtime.networks.flat import Flat
+from throughtime.numerics.flat import Flat
 
 LossAt = Literal["end", "every"]
 """Where the loss of a target that is one a sequence is taken: at the last step, or at every step and averaged. A task

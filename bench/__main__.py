@@ -2,7 +2,7 @@
 
 import sys
 
-from throughtime.cli import main
+from throughtime.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

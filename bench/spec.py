@@ -77,7 +77,7 @@ class Training(Strict):
     clip: PositiveFloat | None = 1.0
     """Largest norm of the whole gradient at an update; null: no clipping."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of what the network's matrix products read; all else is float32. See `neurons/precision.py`."""
+    """Of what the network's matrix products read; all else is float32. See `numerics/precision.py`."""
     alignment: list[NonNegativeInt] = []
     """Epochs after which the rule's gradient is compared with BPTT's; 0: before training; none beyond the last."""
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from throughtime.datasets.fetch import DataFile
+from throughtime.datasets.files.fetch import DataFile
 from throughtime.datasets.task import Task
 
 Split = Literal["train", "validation", "test"]

@@ -14,8 +14,8 @@ import torch
 
 from throughtime.datasets import fetch
 from throughtime.datasets.base import Split
+from throughtime.datasets.files.remember import remembered
 from throughtime.datasets.prepared import SPLITS, PreparedDataset, combined, held_out, save
-from throughtime.datasets.remember import remembered
 from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.errors import UsageError
 

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from throughtime.networks.base import Network, OneStep, Step, Window
 from throughtime.networks.batch_norm import StepBatchNorm
-from throughtime.networks.one_step import one_step
-from throughtime.networks.readout_window import readout_window
-from throughtime.networks.recurrent_gradient import with_recurrent_gradient
-from throughtime.networks.spike_linear import spike_linear
-from throughtime.networks.window import LayerWindow, layer_window
+from throughtime.networks.kernels.one_step import one_step
+from throughtime.networks.kernels.readout_window import readout_window
+from throughtime.networks.kernels.recurrent_gradient import with_recurrent_gradient
+from throughtime.networks.kernels.spike_linear import spike_linear
+from throughtime.networks.kernels.window import LayerWindow, layer_window
+from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
 from throughtime.neurons.base import Neuron
-from throughtime.neurons.precision import products_of
-from throughtime.neurons.readout import GatedReadout, LeakyReadout, Readout
+from throughtime.numerics.precision import products_of
 from throughtime.registry import given, network, refuse_unused
 
 

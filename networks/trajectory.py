@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from throughtime.neurons.kernel import Kernel, kernel_of
-from throughtime.neurons.precision import products_of
-from throughtime.neurons.spike_product import SpikeProduct
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
+from throughtime.numerics.precision import products_of
+from throughtime.numerics.spike_product import SpikeProduct
 
 if TYPE_CHECKING:
     from throughtime.networks.recurrent import RecurrentLayer

@@ -8,10 +8,10 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from throughtime.neurons.asrnn_one_step import ASRNNOneStep
 from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
-from throughtime.neurons.kernel import Kernel, slots
-from throughtime.neurons.one_step import NeuronOneStep
+from throughtime.neurons.kernels.asrnn_one_step import ASRNNOneStep
+from throughtime.neurons.kernels.kernel import Kernel, slots
+from throughtime.neurons.kernels.one_step import NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.registry import neuron
 

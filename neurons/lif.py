@@ -8,14 +8,14 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from throughtime.compiled import compiled, prange, runs_compiled
 from throughtime.neurons.base import Inflow, Neuron, Partials
-from throughtime.neurons.kernel import Kernel, add_product, number_or_tensor, surrogate_factors
-from throughtime.neurons.lif_one_step import LIFOneStep
-from throughtime.neurons.one_step import NeuronOneStep
-from throughtime.neurons.spike_product import FEW_IN_A_RUN, add_rows_of_sample, nonzero, room_for_spiking
+from throughtime.neurons.kernels.kernel import Kernel, add_product, number_or_tensor, surrogate_factors
+from throughtime.neurons.kernels.lif_one_step import LIFOneStep
+from throughtime.neurons.kernels.one_step import NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
+from throughtime.numerics.loops import compiled, prange, runs_compiled
+from throughtime.numerics.spike_product import FEW_IN_A_RUN, add_rows_of_sample, nonzero, room_for_spiking
 from throughtime.registry import neuron
 
 

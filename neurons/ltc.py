@@ -9,10 +9,10 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
-from throughtime.neurons.kernel import Kernel
-from throughtime.neurons.ltc_kernel import LTCKernel, LTCState
-from throughtime.neurons.ltc_one_step import LTCOneStep
-from throughtime.neurons.one_step import NeuronOneStep
+from throughtime.neurons.kernels.kernel import Kernel
+from throughtime.neurons.kernels.ltc import LTCKernel, LTCState
+from throughtime.neurons.kernels.ltc_one_step import LTCOneStep
+from throughtime.neurons.kernels.one_step import NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import given, neuron, refuse_unused

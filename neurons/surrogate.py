@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from throughtime.compiled import compiled, prange, runs_compiled
-from throughtime.exp2 import exp2
+from throughtime.numerics.exp2 import exp2
+from throughtime.numerics.loops import compiled, prange, runs_compiled
 
 SurrogateName = Literal["multi_gaussian", "wide_multi_gaussian", "triangle", "fast_sigmoid", "arctan"]
 

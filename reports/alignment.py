@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from throughtime.records.statistics import mean_interval
+from throughtime.records.store import read_curve
 from throughtime.reports.cells import KEYS, current, groups, neuron_label, one_line, rule_rank, slug, summarise
 from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
 from throughtime.reports.figures import cells_left_out, count_range, used_styles
 from throughtime.reports.quantities import INTERVAL, LEVEL
 from throughtime.reports.tables import Entry, Footnotes, Table, entry
-from throughtime.statistics import mean_interval
-from throughtime.store import read_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,11 +10,11 @@ from typing import Any, get_args
 import pandas as pd
 
 from throughtime.errors import UsageError, suggestion
-from throughtime.record import Status
+from throughtime.records.record import Status
+from throughtime.records.statistics import mean_interval
+from throughtime.records.store import Store
 from throughtime.reports.quantities import LEVEL, QUANTITIES, Quantity, quantity
 from throughtime.spec import MEASURED_ONCE, SCALES
-from throughtime.statistics import mean_interval
-from throughtime.store import Store
 
 KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
 """What names a cell: runs that differ in the replicate alone share them."""

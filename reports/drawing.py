@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from throughtime.record import write_whole
+from throughtime.records.record import write_whole
 from throughtime.reports.cells import RULES, neuron_rank, one_line, rule_rank
 
 if TYPE_CHECKING:

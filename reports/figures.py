@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from throughtime.records.statistics import mean_interval
+from throughtime.records.store import read_curve
 from throughtime.reports.cells import KEYS, current, groups, natural, neuron_label, rule_rank, summarise
 from throughtime.reports.drawing import (
     Drawn,
@@ -22,8 +24,6 @@ from throughtime.reports.drawing import (
 )
 from throughtime.reports.growth import PROCESS, WAYS, series
 from throughtime.reports.quantities import INTERVAL, LEVEL, MIB, quantity
-from throughtime.statistics import mean_interval
-from throughtime.store import read_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from throughtime.record import Record, read_record
+from throughtime.records.record import Record, read_record
 from throughtime.reports.cells import current, groups, neuron_label, one_line, slug
 from throughtime.reports.quantities import quantity
 from throughtime.reports.tables import Entry, Footnotes, Table

@@ -16,7 +16,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from throughtime.record import Record
+from throughtime.records.record import Record
+from throughtime.records.store import Stored
 from throughtime.reports.cells import (
     KEYS,
     anchor,
@@ -31,7 +32,6 @@ from throughtime.reports.cells import (
 )
 from throughtime.reports.quantities import INTERVAL, quantity, shown_in_unit, significant
 from throughtime.reports.tables import NOT_RUN, Footnotes, Table, csv, latex, markdown
-from throughtime.store import Stored
 
 SORTED_BY = ("wall_time", "peak_live_bytes", "peak_process_bytes", "firing_rate")
 """Measures with a column of the sortable table, besides the metric."""

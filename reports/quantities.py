@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from throughtime.statistics import Interval
+from throughtime.records.statistics import Interval
 
 LEVEL = 0.95
 INTERVAL = f"{100 * LEVEL:.0f} % Student t interval"

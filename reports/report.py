@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from throughtime.record import write_whole
+from throughtime.records.record import write_whole
+from throughtime.records.store import Store
 from throughtime.reports import figures, growth, three_ways
 from throughtime.reports.alignment import alignment_by_group, alignment_over_training, alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
@@ -16,7 +17,6 @@ from throughtime.reports.growth_figure import growth_figures
 from throughtime.reports.page import Figure, render
 from throughtime.reports.recipes import draw_recipe, recipes
 from throughtime.reports.tables import tables, write_table
-from throughtime.store import Store
 
 
 def write_report(store: Store, out: Path, suites: Sequence[str] | None = None) -> Path:

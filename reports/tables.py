@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from throughtime.record import write_whole
+from throughtime.records.record import write_whole
+from throughtime.records.statistics import Interval
+from throughtime.records.store import Store
 from throughtime.reports.cells import (
     FAILED,
     KEYS,
@@ -28,8 +30,6 @@ from throughtime.reports.cells import (
 )
 from throughtime.reports.quantities import INTERVAL, quantity
 from throughtime.spec import MEASURED_ONCE
-from throughtime.statistics import Interval
-from throughtime.store import Store
 
 LAYERS = "firing_rate.layer"
 """What the rates of single layers begin with."""

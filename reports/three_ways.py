@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from throughtime.record import read_record
+from throughtime.records.record import read_record
 from throughtime.reports.cells import current, groups, neuron_label, one_line, slug
 from throughtime.reports.quantities import significant
 from throughtime.reports.tables import Entry, Table

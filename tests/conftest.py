@@ -27,6 +27,6 @@ def frame(tmp_path_factory):
 @pytest.fixture
 def store(tmp_path):
     """A store with nothing in it."""
-    from throughtime.store import Store
+    from throughtime.records.store import Store
 
     return Store(tmp_path)

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import PositiveFloat, PositiveInt
 
 from throughtime import registry
-from throughtime.suite import Suite, load_suite
+from throughtime.suites.suite import Suite, load_suite
 
 
 class BPTT:

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import psutil
 
-from throughtime.engines.base import Engine
-from throughtime.engines.local import LocalEngine
-from throughtime.limits import Limits
-from throughtime.plan import plan, to_run
-from throughtime.progress import PlainProgress
+from throughtime.records.store import Store, Stored
 from throughtime.registry import ALGORITHMS, load_plugin
-from throughtime.rerun import differences
-from throughtime.runner import Runner
-from throughtime.store import Store, Stored
-from throughtime.suite import load_suite
+from throughtime.running.engines.base import Engine
+from throughtime.running.engines.local import LocalEngine
+from throughtime.running.limits import Limits
+from throughtime.running.plan import plan, to_run
+from throughtime.running.progress import PlainProgress
+from throughtime.running.rerun import differences
+from throughtime.running.runner import Runner
+from throughtime.suites.suite import load_suite
 
 GATED = Path(__file__).parent / "plugins" / "gated.py"
 GATED_RULE = "{{name: gated, gate: '{gate}'}}"

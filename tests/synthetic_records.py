@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from throughtime.record import Failure, Measure, Record, write_record
+from throughtime.records.record import Failure, Measure, Record, write_record
+from throughtime.records.store import Store
 from throughtime.spec import ComponentSpec, RunSpec, Training
-from throughtime.store import Store
 
 ELSEWHERE = "measured once a cell, on its first replicate"
 DIVERGED = "loss is nan at epoch 3, update 120"

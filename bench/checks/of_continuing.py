@@ -6,14 +6,14 @@ import copy
 from collections.abc import Callable
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.checkpoint import packed, restore, state_of, unpacked
 from throughtime.checks.tiny import CLASSES, STEPS, error, seeded, sequence
-from throughtime.clock import Clock
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
+from throughtime.harness.clock import Clock
+from throughtime.harness.training import Updater, learn_batch
 from throughtime.networks.recurrent import Recurrent
+from throughtime.passes.checkpoint import packed, restore, state_of, unpacked
 from throughtime.spec import Training
-from throughtime.training import Updater, learn_batch
 
 
 def continued(rule: Callable[[], LearningRule], network: Recurrent) -> float:

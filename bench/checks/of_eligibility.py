@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.algorithms.traces import Traces
+from throughtime.algorithms.eligibility.traces import Traces
 from throughtime.checks.fact import Fact, Found, worst
 from throughtime.checks.tiny import (
     ASKED,

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
+from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.checks.fact import Fact, Found, worst
 from throughtime.checks.of_truncation import same_updates
 from throughtime.checks.tiny import (
@@ -29,11 +29,11 @@ from throughtime.checks.tiny import (
     show,
     supporting,
 )
-from throughtime.compiled import operations_alone
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import detached
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
+from throughtime.numerics.loops import operations_alone
 from throughtime.registry import ALGORITHMS, Component
 
 TASK = Classification(CLASSES)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.diagonal_rtrl import DiagonalRTRL
+from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
@@ -16,7 +16,7 @@ from throughtime.checks.window import differences, one_step_error, stepped
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import mapped, tensors
 from throughtime.neurons.base import Factor, Neuron, Partials
-from throughtime.neurons.kernel import kernel_of
+from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.registry import Component
 
 WALK = 20

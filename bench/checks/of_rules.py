@@ -31,7 +31,7 @@ from throughtime.checks.tiny import (
 )
 from throughtime.datasets.task import Classification
 from throughtime.errors import first_line
-from throughtime.live_bytes import LiveBytes
+from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.base import detached
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import Component

@@ -18,14 +18,14 @@ from typing import Any
 
 import torch
 
-from throughtime import floor
-from throughtime.clock import Clock
+from throughtime.harness.clock import Clock
+from throughtime.measuring import floor
+from throughtime.measuring.process_memory import keep_freed
+from throughtime.measuring.timing import timed
+from throughtime.measuring.yardstick import yardstick
 from throughtime.peers.compare import difference
 from throughtime.peers.job import Job, Question, question
 from throughtime.peers.work import PEERS, Work
-from throughtime.process_memory import keep_freed
-from throughtime.timing import timed
-from throughtime.yardstick import yardstick
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.bptt import BPTT
-from throughtime.algorithms.eprop import EProp
-from throughtime.algorithms.fptt import FPTT
+from throughtime.algorithms.eligibility.eprop import EProp
+from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.networks.presets import adding_snn, smnist_srnn

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
-from throughtime.engines.local import MACHINE_LOCK
 from throughtime.peers.compare import TOLERANCE
 from throughtime.peers.work import PEERS, Peer, Work, entrants, missing
+from throughtime.running.engines.local import MACHINE_LOCK
 
 TIMEOUT = 1200
 """Seconds for a child; a loop that is a hundred times too slow must not hold up the others."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from throughtime.files import write_whole
 from throughtime.peers.run import Outcome, Row
 from throughtime.peers.work import WORKS
+from throughtime.records.files import write_whole
 from throughtime.reports.drawing import Drawn, Style, finish, grid, save, scale_axis, styled
 
 COLOURS = {"ours": 0, "library": 1, "plain": 2, "other": 7}

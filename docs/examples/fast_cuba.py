@@ -7,7 +7,7 @@ from torch import Tensor
 
 from throughtime import neuron
 from throughtime.neurons.base import Neuron
-from throughtime.neurons.kernel import Kernel, surrogate_factors
+from throughtime.neurons.kernels.kernel import Kernel, surrogate_factors
 from throughtime.neurons.surrogate import spike
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from throughtime.record import read_record
+from throughtime.records.record import read_record
+from throughtime.records.store import read_curve
 from throughtime.reports.cells import current, groups, rule_rank
 from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
-from throughtime.store import read_curve
 
 PUBLISHED = {
     "snn_fptt_mem_200": "fptt-authors",

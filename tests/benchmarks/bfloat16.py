@@ -24,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from throughtime.measuring.process_memory import keep_freed
 from throughtime.networks.recurrent import Recurrent
-from throughtime.neurons.precision import in_precision
-from throughtime.process_memory import keep_freed
+from throughtime.numerics.precision import in_precision
 from throughtime.registry import NEURONS
 
 SIZES = [(28, 28, 64), (100, 40, 128), (100, 40, 512), (784, 1, 64)]

@@ -115,11 +115,11 @@ def train_plainly(suite: str) -> None:
     """The training of the suite's run without a runner."""
     import torch
 
-    from throughtime.build import build
-    from throughtime.clock import Clock
-    from throughtime.process_memory import keep_freed
-    from throughtime.suite import load_suite
-    from throughtime.training import evaluate, learn_batch, started
+    from throughtime.harness.build import build
+    from throughtime.harness.clock import Clock
+    from throughtime.harness.training import evaluate, learn_batch, started
+    from throughtime.measuring.process_memory import keep_freed
+    from throughtime.suites.suite import load_suite
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

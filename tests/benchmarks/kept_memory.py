@@ -67,13 +67,13 @@ def measured(name: str, kept: bool) -> list[float]:
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
-    from throughtime.build import build
-    from throughtime.clock import Clock
-    from throughtime.one_batch import learn_finite, one_batch
-    from throughtime.process_memory import keep_freed
+    from throughtime.harness.build import build
+    from throughtime.harness.clock import Clock
+    from throughtime.harness.one_batch import learn_finite, one_batch
+    from throughtime.harness.training import started
+    from throughtime.measuring.process_memory import keep_freed
     from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
     from throughtime.spec import ComponentSpec, RunSpec, Training
-    from throughtime.training import started
 
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -35,9 +35,9 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.datasets import fetch
 from throughtime.datasets.base import Batch, Dataset
 from throughtime.errors import UsageError
+from throughtime.measuring.process_memory import keep_freed
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
-from throughtime.process_memory import keep_freed
 from throughtime.registry import DATASETS
 
 NEURONS, STEPS, ROUNDS = 128, 100, 20

@@ -26,17 +26,17 @@ import torch
 import yaml
 
 from tests.kernel_twins import plain_steps
-from throughtime.clock import Clock
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
+from throughtime.harness.clock import Clock
+from throughtime.harness.training import Updater, learn_batch
 from throughtime.networks.base import Network
-from throughtime.networks.flat import flatten
-from throughtime.neurons.kernel import kernel_of
+from throughtime.neurons.kernels.kernel import kernel_of
+from throughtime.neurons.kernels.lif_one_step import LIFOneStep
 from throughtime.neurons.lif import LIFKernel
-from throughtime.neurons.lif_one_step import LIFOneStep
+from throughtime.numerics.flat import flatten
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 from throughtime.spec import Training
-from throughtime.training import Updater, learn_batch
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,7 @@ def rule_of(
     if fast:
         return lambda: learn_batch(rule, batch, update)
     twin = (
-        partial(mock.patch, "throughtime.algorithms.eligibility.BLOCK", 1)
+        partial(mock.patch, "throughtime.algorithms.eligibility.eligibility.BLOCK", 1)
         if name == "eprop"
         else partial(plain_steps, net)
     )

@@ -10,8 +10,8 @@ import json
 
 import pytest
 
-from throughtime.store import Store
-from throughtime.suite import load_suite
+from throughtime.records.store import Store
+from throughtime.suites.suite import load_suite
 
 RUNS, RECORDS = 100_000, 20_000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from throughtime.rerun import differences
-from throughtime.store import Store
+from throughtime.records.store import Store
+from throughtime.running.rerun import differences
 
 
 def main(one: str, other: str) -> int:

@@ -1,0 +1,141 @@
+"""Diagonal real-time recurrent learning: e-prop for any neuron, its derivatives taken automatically."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from throughtime.algorithms.base import Claims
+from throughtime.algorithms.eligibility.eligibility import EligibilityRule
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network
+from throughtime.neurons.base import Inflow, Neuron, Partials
+from throughtime.registry import algorithm
+
+
+@algorithm("diagonal_rtrl")
+class DiagonalRTRL(EligibilityRule):
+    """Real-time recurrent learning that keeps the block-diagonal of the state Jacobian: one block a neuron.
+
+        ε_j^t  = J_jj^t ε_j^{t−1} + (∂s_j^t/∂I_j^t) p^t,       J_jj = ∂s_j^t / ∂s_j^{t−1},  s_j all state of neuron j
+        dE/dW_ji = Σ_t L_j^t ē_ji^t                            L and ē as in e-prop, B = the readout's weights
+
+    The blocks come from the neuron's own step by automatic differentiation, so that a neuron nobody has derived
+    anything for gets an online rule; where the derivatives of e-prop are there, the two are equal. Drops what goes
+    through other neurons: their spikes, and, where one neuron's state depends on another's (LTC), what lies off the
+    diagonal. Memory O(1) in T: a trace a synapse, sample and state variable. Time: e-prop's, and a backward pass of the
+    neuron's step for each of its state variables; for neurons that are not `elementwise` the step is taken on `size`
+    copies, each with one neuron's own inputs as variables. Source: Menick et al. 2021 (the SnAp family), here with
+    everything but the neuron's own step cut; Bellec et al. 2020.
+
+    Args:
+        loss_at: `end`: E = ℓ_T, the learning signal comes once; `every`: the mean over all steps.
+        update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
+    """
+
+    claims = Claims(gradient="approximate", memory="O(1)")
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if reason := super().supports(network, task, steps):
+            return reason
+        neuron = network.layers[0].neuron
+        shapes = {name: tuple(p.shape) for name, p in _own_parameters(neuron).items()}
+        strange = [f"{name} {list(shape)}" for name, shape in shapes.items() if shape not in ((), (neuron.size,))]
+        strange += [
+            f"{name} [{m.out_features} outputs]" for name, m in _maps(neuron).items() if m.out_features != neuron.size
+        ]
+        if strange:
+            return f"not one a neuron, nor one for all: {', '.join(strange)}"
+        state = network.initial_state(1).layers[0]
+        try:
+            self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
+        except ValueError as reason:
+            return str(reason)
+        return None
+
+    @torch.enable_grad()
+    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials:
+        size, copies = neuron.size, 1 if neuron.elementwise else neuron.size
+        own = torch.eye(size, dtype=torch.bool, device=current.device)[:, None]
+
+        def spread(leaf: Tensor) -> Tensor:
+            """[batch, size] -> [copies · batch, size]; in copy j neuron j's number is a variable, others constants."""
+            return leaf if copies == 1 else torch.where(own, leaf, leaf.detach()).flatten(0, 1)
+
+        def of_own(s: Tensor) -> Tensor:
+            """[copies · batch, size] -> [batch, size]: of neuron j what copy j says."""
+            return s if copies == 1 else s.unflatten(0, (size, -1)).diagonal(dim1=0, dim2=2)
+
+        def leaf(value: Tensor) -> Tensor:
+            return value.detach().expand(len(current), size).clone().requires_grad_()
+
+        past = {r: leaf(value) for r, value in state._asdict().items()}
+        currents = [leaf(part) for part in current.chunk(neuron.currents, 1)]
+        parameters = {name: leaf(p) for name, p in _own_parameters(neuron).items()}
+        shifts = {name: leaf(current.new_zeros(())) for name in _maps(neuron)}
+        read: dict[str, Tensor] = {}
+        hooks = [
+            module.register_forward_hook(_shifted(name, spread(shifts[name]), read, len(current)))
+            for name, module in _maps(neuron).items()
+        ]
+        try:
+            _, after = functional_call(
+                neuron,
+                {name: spread(p) for name, p in parameters.items()},
+                (torch.cat([spread(part) for part in currents], 1), type(state)(*map(spread, past.values()))),
+            )
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+        if idle := sorted(shifts.keys() - read.keys()):
+            raise ValueError(f"{', '.join(idle)} is not called in a step: what its weights do cannot be traced")
+        leaves = [*past.values(), *currents, *parameters.values(), *shifts.values()]
+        before: dict[tuple[str, str], Tensor] = {}
+        onto: dict[str, dict[str, Tensor]] = {name: {} for name in ("current", *parameters, *shifts)}
+        for s, value in after._asdict().items():
+            if not value.requires_grad:
+                continue
+            gradients = torch.autograd.grad(
+                of_own(value).sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=False
+            )
+            found = dict(zip([*past, *range(len(currents)), *parameters, *shifts], gradients, strict=True))
+            before |= {(s, r): found[r] for r in past if found[r] is not None}
+            if any(found[k] is not None for k in range(len(currents))):
+                parts = [torch.zeros_like(c) if found[k] is None else found[k] for k, c in enumerate(currents)]
+                onto["current"][s] = torch.stack(parts, 1)
+            for name in (*parameters, *shifts):
+                if found[name] is not None:
+                    onto[name][s] = found[name]
+        inflows = {name: Inflow(by, read.get(name)) for name, by in onto.items()}
+        return Partials(before, {}, inflows)
+
+
+def _maps(neuron: Neuron) -> dict[str, nn.Linear]:
+    """The linear maps a neuron learns itself."""
+    return {
+        name: module
+        for name, module in neuron.named_modules()
+        if isinstance(module, nn.Linear) and any(p.requires_grad for p in module.parameters())
+    }
+
+
+def _own_parameters(neuron: Neuron) -> dict[str, nn.Parameter]:
+    """What a neuron learns itself apart from its linear maps."""
+    maps = _maps(neuron)
+    return {name: p for name, p in neuron.named_parameters() if p.requires_grad and name.rpartition(".")[0] not in maps}
+
+
+def _shifted(name: str, shift: Tensor, read: dict[str, Tensor], batch: int) -> Any:
+    """A hook that adds a variable to a map's output and notes what the map reads."""
+
+    def hook(module: nn.Module, arguments: tuple[Tensor], output: Tensor) -> Tensor:
+        if name in read:
+            raise ValueError(f"{name} is used twice in one step: its traces cannot be told apart")
+        read[name] = arguments[0][:batch].detach()
+        return output + shift
+
+    return hook

@@ -1,0 +1,185 @@
+"""What rules with eligibility traces have in common: traces, a learning signal, and where their product lands."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from throughtime.algorithms.base import LearningRule, Learnt, LossAt, output_error
+from throughtime.algorithms.eligibility.trace_block import Signal, TraceBlock
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network
+from throughtime.networks.readout import LeakyReadout
+from throughtime.networks.recurrent import Recurrent, RecurrentState
+from throughtime.networks.trajectory import trajectory
+from throughtime.neurons.base import Neuron, Partials
+
+BLOCK = 25
+"""Steps that are taken before traces are multiplied with signals. Half as many would take a fifth more time, for what a
+block does but once; twice as many would cost twice the numbers kept of each step, and spare little."""
+
+
+class EligibilityRule(LearningRule):
+    """A trace of each synapse times a learning signal of each neuron, for one recurrent layer; no graph in time.
+
+        e^t    = ε_o^t                           o: what the readout reads, z or v; ε as in `traces.py`
+        ē^t    = κ ē^{t−1} + (1 − κ) e^t         the readout's own filter
+        L_j^t  = Σ_k B_kj ∂ℓ_t/∂y_k^t
+        dE/dW_ji = Σ_t L_j^t ē_ji^t,      E = ℓ_T  or  (1/T) Σ_t ℓ_t
+
+    A window is a block of up to `BLOCK` steps, and the sum over these is taken at once (`trace_block.py`).
+
+    Args:
+        loss_at: `end`: E = ℓ_T, the learning signal comes once; `every`: the mean over all steps.
+        update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
+    """
+
+    def __init__(self, *, loss_at: LossAt = "end", update_every: PositiveInt | None = None) -> None:
+        if update_every and loss_at == "end":
+            raise ValueError("update_every needs loss_at: every; a loss at the end gives nothing to update with before")
+        self.loss_at, self.update_every = loss_at, update_every
+        self.also_wanted: tuple[str, ...] = ()
+
+    @abstractmethod
+    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
+        """Partial derivatives of one step; None if there are none to be had. Several steps may come behind each other
+        in place of the batch."""
+
+    def window(self, steps: int) -> int:
+        return max(self.windows(steps))
+
+    def windows(self, steps: int) -> list[int]:
+        """Blocks from one update to the next, the first with what is left: so memory is the same for any T of two
+        blocks or more."""
+        every = self.update_every or steps
+        between = [min(every, steps - t) for t in range(0, steps, every)]
+        return [k for length in between for k in (length % BLOCK, *[BLOCK] * (length // BLOCK)) if k]
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if type(network) is not Recurrent or len(network.layers) != 1:  # a subclass may take other steps
+            return "eligibility traces as written here train one recurrent layer"
+        if network.mixes_samples:
+            return "batch normalisation makes a sample's state depend on the other samples"
+        if not isinstance(network.readout, LeakyReadout):
+            return "the readout's leak is computed at each step: no filter of constant κ carries the traces through it"
+        return None
+
+    def untraced(self, network: Recurrent, partials: Partials) -> list[str]:
+        """Parameters the neurons learn themselves and the partial derivatives do not have."""
+        own = network.layers[0].neuron.named_parameters()
+        return [
+            name for name, p in own if p.requires_grad and not {name, name.rpartition(".")[0]} & {*partials.inflows}
+        ]
+
+    def remark(self, network: Network) -> str | None:
+        if network.layers[0].neuron.elementwise:
+            return None
+        return "eligibility through the diagonal of the state Jacobian only"
+
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        self.B: Tensor = network.readout.linear.weight
+        self.every = self.loss_at == "every" or task.per_step
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        neuron, readout, zeros = self.network.layers[0].neuron, self.network.readout, self.state.y.new_zeros
+        self.traces = TraceBlock(neuron.size, ("ē" if readout.decay else readout.reads, *self.also_wanted))
+        self.sums: dict[str, Tensor] = {}
+        self.of_W_out, self.of_b_out = torch.zeros_like(readout.linear.weight), torch.zeros_like(readout.linear.bias)
+        self.o_filtered = zeros(batch, neuron.size)
+
+    @torch.no_grad()
+    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
+        end = t + len(x)
+        loss = self._gather(x, target, end)
+        if end == self.steps or (self.update_every and end % self.update_every == 0):
+            self._land()
+            self.step(end - 1)
+        return Learnt(self.state.y, loss)
+
+    def _gather(self, x: Tensor, target: Tensor, end: int) -> Tensor | None:
+        """Take the steps before `end` and sum up what they have to say; their loss, if they have one."""
+        layer, readout = self.network.layers[0], self.network.readout
+        κ, (currents, states) = readout.decay, trajectory(layer, x, self.state.layers[0])
+        o = getattr(states, readout.reads)[1:]
+        y = readout.unroll(readout.linear(o), self.state.y)
+        self.state = RecurrentState((type(states)(*(s[-1].clone() for s in states)),), y[-1].clone(), end)
+        o_filtered = readout.unroll(o, self.o_filtered)
+        self.o_filtered = o_filtered[-1].clone()
+
+        before, after = (type(states)(*(s[part].flatten(0, 1) for s in states)) for part in (slice(-1), slice(1, None)))
+        partials = self.partials(layer.neuron, currents.flatten(0, 1), before, after)
+        if κ:
+            partials = filtered(partials, readout.reads, κ)
+        signals, loss = self.signals(states.z[1:]), None
+        k = len(x) if self.every else int(end == self.steps)
+        if k:
+            loss, δ = output_error(self.task, y[-k:], target)
+            if self.every:
+                δ *= k / self.steps
+                loss *= k / self.steps * len(self.windows(self.steps))  # their mean is that over the steps
+            signals.append(Signal(self.traces.wanted[0], δ @ self.B, self.sums))
+            self.of_W_out.addmm_(δ.flatten(0, 1).t(), o_filtered[-k:].flatten(0, 1))
+            self.of_b_out.addmv_(δ.sum(1).t(), δ.new_tensor([1 - κ ** (s + 1) for s in range(end - k, end)]))
+        p = torch.cat((x, states.z[:-1], x.new_ones(*x.shape[:2], 1)), 2)
+        self.traces.gather(partials, p, signals, goes_on=end < self.steps)
+        return loss
+
+    def signals(self, z: Tensor) -> list[Signal]:
+        """A hook at each block: what else traces are multiplied with; z [steps, batch, size] of its steps."""
+        return []
+
+    def _land(self) -> None:
+        """Add what has been summed up to the parameters' gradients."""
+        for name, gradient in self.sums.items():
+            self.land(name, gradient)
+        self.sums.clear()
+        _accumulate(self.network.readout.linear.weight, self.of_W_out)
+        _accumulate(self.network.readout.linear.bias, self.of_b_out)
+        self.of_W_out.zero_()
+        self.of_b_out.zero_()
+
+    def step(self, t: int) -> None:
+        """Update with the gradients gathered so far."""
+        self.update()
+
+    def end(self) -> None:
+        super().end()
+        del self.traces, self.sums, self.of_W_out, self.of_b_out, self.o_filtered
+
+    def land(self, name: str, gradient: Tensor) -> None:
+        """Add the gradient of one inflow, [currents, size, fan-in], to the parameters it belongs to."""
+        layer = self.network.layers[0]
+        rows = gradient.flatten(0, 1)
+        if name == "current":
+            dx, dz, d1 = rows.split((layer.inward.in_features, layer.neuron.size, 1), 1)
+            _accumulate(layer.inward.weight, dx)
+            _accumulate(layer.recurrent.weight, dz)
+            _accumulate(layer.inward.bias, d1[:, 0])
+            if layer.recurrent.bias is not None:
+                _accumulate(layer.recurrent.bias, d1[:, 0])
+            return
+        own = dict(layer.neuron.named_parameters())
+        if name in own:
+            _accumulate(own[name], rows[:, 0] if own[name].dim() else rows.sum())
+            return
+        module: nn.Module = layer.neuron.get_submodule(name)
+        _accumulate(module.weight, rows[:, :-1])
+        if module.bias is not None:
+            _accumulate(module.bias, rows[:, -1])
+
+
+def filtered(partials: Partials, reads: str, κ: float) -> Partials:
+    """With ē, what the readout has gathered of its neuron, as one more variable: ē_t = κ ē_{t−1} + (1 − κ) o_t."""
+    return Partials({**partials.before, ("ē", "ē"): κ}, {**partials.now, ("ē", reads): 1 - κ}, partials.inflows)
+
+
+def _accumulate(parameter: Tensor, gradient: Tensor) -> None:
+    if parameter.requires_grad:
+        parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad.add_(gradient)

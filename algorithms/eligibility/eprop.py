@@ -1,0 +1,125 @@
+"""e-prop: eligibility propagation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from throughtime.algorithms.base import Claims, LossAt
+from throughtime.algorithms.eligibility.eligibility import EligibilityRule
+from throughtime.algorithms.eligibility.trace_block import Signal
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network
+from throughtime.neurons.base import Neuron, Partials
+from throughtime.registry import algorithm, given, refuse_unused
+
+
+@algorithm("eprop")
+class EProp(EligibilityRule):
+    """e-prop: every synapse carries an eligibility trace forward, a learning signal turns it into a weight change.
+
+        ε_s^t  = Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (∂s_t/∂I_t) p^t + Σ_q (∂s_t/∂q_t) ε_q^t,    p = (x_t, z_{t−1}, 1)
+        ē^t    = κ ē^{t−1} + (1 − κ) e^t,       e^t = ε_z^t   (a membrane readout: ε_v^t)
+        L_j^t  = Σ_k B_kj ∂ℓ_t/∂y_k^t
+        dE/dW_ji = Σ_t L_j^t ē_ji^t + ∂E_reg/∂W_ji
+        E_reg  = c Σ_j (f̄_j − f*)²,             ∂E_reg/∂W_ji = 2 c (f̄_j − f*) mean_{t, batch} ε_z,ji^t
+
+    The partial derivatives are the neuron's own, derived by hand. Drops what reaches the loss through spikes sent over
+    synapses, later in time; with one step (T = 1), symmetric feedback and no rate cost it equals BPTT. Where the state
+    of one neuron depends on another's (LTC) it keeps the diagonal of the state Jacobian, and tables say so. What the
+    neuron learns itself (τ, gates) has traces too. No graph is kept: memory O(1) in T, but a trace a synapse and
+    sample, batch × size × (inputs + size + 1) numbers for ē and for each ε that differs between neurons (LIF: ε_v does
+    not). Time O(batch × size × (inputs + size)) a step. Source: Bellec et al. 2020, equations 1, 4 and 21-28, and
+    their code for the adaptive feedback and the rate regularisation.
+
+    Args:
+        loss_at: `end`: E = ℓ_T, the learning signal comes once; `every`: the mean over all steps.
+        update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
+        feedback: B: `symmetric`: the readout's weights; `random`: fixed, N(0, 1)/√size; `adaptive`: drawn like that,
+            then trained with the readout's own gradient, both decaying, so that B tends to W (Kolen and Pollack).
+        feedback_decay: of adaptive feedback: the share that B and the readout's weights lose at each update; null:
+            0.01. B's gradient, the readout's own once more, counts where gradients are clipped.
+        rate_cost: c of the firing-rate regularisation; null: none.
+        rate_target: f*, spikes a neuron and step; null: 0.01. f̄ is the mean over the batch and the steps so far.
+    """
+
+    claims = Claims(gradient="approximate", memory="O(1)")
+
+    def __init__(
+        self,
+        *,
+        loss_at: LossAt = "end",
+        update_every: PositiveInt | None = None,
+        feedback: Literal["symmetric", "random", "adaptive"] = "symmetric",
+        feedback_decay: Annotated[float, Field(ge=0, lt=1)] | None = None,
+        rate_cost: PositiveFloat | None = None,
+        rate_target: NonNegativeFloat | None = None,
+    ) -> None:
+        super().__init__(loss_at=loss_at, update_every=update_every)
+        refuse_unused("feedback: adaptive", feedback == "adaptive", feedback_decay=feedback_decay)
+        refuse_unused("rate_cost", rate_cost is not None, rate_target=rate_target)
+        self.feedback, self.feedback_decay = feedback, given(feedback_decay, 0.01)
+        self.rate_cost, self.rate_target = rate_cost, given(rate_target, 0.01)
+        self.also_wanted = ("z",) if rate_cost else ()
+
+    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
+        return neuron.partials(current, state, next_state)
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if reason := super().supports(network, task, steps):
+            return reason
+        neuron, state = network.layers[0].neuron, network.initial_state(1).layers[0]
+        name = type(neuron).__name__
+        partials = self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
+        if partials is None:
+            return f"{name} gives no partial derivatives (diagonal_rtrl takes them by automatic differentiation)"
+        if untraced := self.untraced(network, partials):
+            return f"{name} gives no partial derivatives by what it learns itself ({', '.join(untraced)})"
+        if self.rate_cost and not neuron.spiking:
+            return f"{name} does not spike: it has no firing rate to regularise"
+        return None
+
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        if self.feedback != "symmetric":
+            W_out = network.readout.linear.weight
+            drawn = torch.randn(W_out.shape, dtype=W_out.dtype).to(W_out.device)  # the same numbers on every device
+            self.B = nn.Parameter(drawn / W_out.shape[1] ** 0.5, self.feedback == "adaptive")
+
+    def parameters(self) -> Sequence[nn.Parameter]:
+        return (self.B,) if self.feedback == "adaptive" else ()
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        if self.rate_cost:
+            self.spikes = self.state.layers[0].z.new_zeros(self.network.layers[0].neuron.size)
+            self.e_sum: dict[str, Tensor] = {}
+
+    def signals(self, z: Tensor) -> list[Signal]:
+        if not self.rate_cost:
+            return []
+        self.spikes += z.mean(1).sum(0)
+        return [Signal("z", z.new_full((len(z), 1, 1), 1 / z.shape[1]), self.e_sum)]
+
+    def step(self, t: int) -> None:
+        W_out = self.network.readout.linear.weight
+        if self.rate_cost:
+            excess = self.spikes / (t + 1) - self.rate_target
+            for name, e in self.e_sum.items():
+                self.land(name, 2 * self.rate_cost * excess[:, None] * e / self.steps)
+            self.e_sum.clear()
+        if self.feedback == "adaptive":
+            self.B.grad = W_out.grad.clone()
+        self.update()
+        if self.feedback == "adaptive":
+            W_out.mul_(1 - self.feedback_decay)
+            self.B.mul_(1 - self.feedback_decay)
+
+    def end(self) -> None:
+        super().end()
+        if self.rate_cost:
+            del self.spikes, self.e_sum

@@ -1,0 +1,185 @@
+"""The recursion of eligibility traces over a block of steps: its coefficients are numbers of a neuron and a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.neurons.base import Factor, Partials
+from throughtime.neurons.kernels.kernel import number_or_tensor
+
+Factors = dict[tuple[str, str], Factor]
+"""By two variables. A tensor is [steps, batch, size], or [steps, batch, 1] where it is the same for all neurons; what
+is the same at all steps and in all samples is a number, or a tensor of at most one dimension."""
+
+
+class Flow(NamedTuple):
+    """An inflow over a block of steps."""
+
+    reads: Tensor
+    """[steps, batch, fan-in]."""
+    onto: dict[str, Factor]
+    """As in `Factors`; by several currents a neuron [steps, batch, currents, size]."""
+
+    @property
+    def currents(self) -> int:
+        return max((f.shape[2] for f in self.onto.values() if isinstance(f, Tensor) and f.dim() == 4), default=1)
+
+    def coefficients(self, λ: Mapping[str, Tensor]) -> Tensor | None:
+        """c^t = Σ_s (∂s_t/∂I_t) λ_s^t, [ends, steps, batch, currents · size]; None if it flows onto none of these."""
+        c: Tensor | None = None
+        for s, f in self.onto.items():
+            if s in λ:
+                λ_s = λ[s][:, 1:] if self.currents == 1 else λ[s][:, 1:, :, None]
+                c = f * λ_s if c is None else add(c, f, λ_s)
+        return c if c is None or self.currents == 1 else c.flatten(3)
+
+
+class Recursion:
+    """How the traces of one step follow from those of the step before, over a block of steps.
+
+        ε̃_s^t = Σ_r J_sr^t ε̃_r^{t−1} + (∂s_t/∂I_t) p^t,      J_sr^t = Σ_q (∂s_t/∂q_{t−1}) N_qr^{t−1}
+        ε_o^t = Σ_r N_or^t ε̃_r^t,                            N_or = δ_or + Σ_q (∂o_t/∂q_t) N_qr
+
+    ε̃ is a trace before its variable takes from others of the same step; N is what they take in all. Step 0 is the last
+    of the block before.
+
+    Args:
+        partials: of all steps, one behind the other in place of the batch: [steps · batch, ...].
+        p: [steps, batch, fan-in], 1 in the last column.
+        wanted: variables whose traces are asked for. What none of them takes from is left out.
+        N_0: N of step 0; empty if there was none.
+
+    Attributes:
+        own: variables whose traces differ between neurons.
+        shared: those whose traces all neurons share.
+        lasting: of the own ones those that the next step takes from, latest first.
+        N_last: N of the last step, as far as the next block needs it.
+    """
+
+    def __init__(self, partials: Partials, p: Tensor, wanted: Collection[str], N_0: Factors) -> None:
+        self.steps, self.batch = p.shape[:2]
+        needed = set(wanted)
+        while more := {r for s, r in (*partials.before, *partials.now) if s in needed} - needed:
+            needed |= more
+        before = {pair: self._over_steps(f) for pair, f in partials.before.items() if pair[0] in needed}
+        self.flows: dict[str, Flow] = {}
+        one = p[..., -1:]
+        for name, inflow in partials.inflows.items():
+            reads = p if name == "current" else one
+            if inflow.presynaptic is not None:
+                reads = torch.cat((self._over_steps(inflow.presynaptic), one), 2)
+            self.flows[name] = Flow(reads, {s: self._over_steps(f) for s, f in inflow.onto.items() if s in needed})
+        made = dict.fromkeys([*(s for s, _ in before), *(s for flow in self.flows.values() for s in flow.onto)])
+
+        self.N: Factors = {(s, s): 1.0 for s in made}
+        for (o, q), f in partials.now.items():
+            if o in needed:
+                _add_product(self.N, {(o, q): self._over_steps(f)}, self.N)
+        asked = {q for _, q in before}
+        lasting_N = {pair: f for pair, f in self.N.items() if pair[0] in asked}
+        self.N_last = {
+            pair: self._spread(f)[-1:].clone() if isinstance(f, Tensor) else f for pair, f in lasting_N.items()
+        }
+        self.J: Factors = {}
+        _add_product(self.J, before, {pair: self._of_steps_before(f, N_0.get(pair)) for pair, f in lasting_N.items()})
+
+        own = {s for (s, _), f in self.J.items() if _differs(f)}
+        own |= {s for flow in self.flows.values() for s, f in flow.onto.items() if _differs(f)}
+        while more := {s for s, r in self.J if r in own} - own:
+            own |= more
+        self.own = [s for s in made if s in own]
+        self.shared = [s for s in made if s not in own]
+        self.lasting = [r for r in reversed(self.own) if r in {past for _, past in self.J}]
+
+    def _over_steps(self, factor: Factor) -> Any:
+        if not isinstance(factor, Tensor):
+            return factor
+        if factor.dim() < 2:
+            return number_or_tensor(factor)
+        if factor.dim() == 3 and factor.shape[1] == 1:
+            factor = factor[:, 0]  # of one current a neuron
+        return factor.expand(self.steps * self.batch, *factor.shape[1:]).unflatten(0, (self.steps, self.batch))
+
+    def _of_steps_before(self, N: Factor, N_0: Factor | None) -> Factor:
+        """N of step 0, which older weights may have made, and of the steps of the block but the last."""
+        if N_0 is None:
+            N_0 = N  # before the first block every trace is 0, and any N will do
+        if isinstance(N, float) and N == N_0:
+            return N
+        return torch.cat((self._spread(N_0)[:1], self._spread(N)[:-1]))
+
+    def _spread(self, factor: Factor) -> Tensor:
+        """[steps, batch, size], or 1 in place of size."""
+        like = self.flows["current"].reads
+        each = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
+        return each.expand(self.steps, self.batch, each.shape[-1] if each.dim() else 1)
+
+    def origins(self, s: str) -> set[str]:
+        """The variables whose traces at step 0 are in that of s at the end of the block."""
+        found: set[str] = set()
+        while more := {r for of, r in self.J if of == s or of in found} - found:
+            found |= more
+        return found
+
+    def trace_shared(self, flow: Flow, kept: dict[str, Tensor]) -> dict[str, Tensor]:
+        """ε̃ of an inflow for the shared variables that it reaches, [1 + steps, batch, fan-in], step by step from what
+        is kept of step 0; what is kept moves on to the last step."""
+        ε: dict[str, Tensor] = {}
+        for s in self.shared:
+            if flow.onto.keys() & {s, *self.origins(s)}:
+                ε[s] = flow.reads.new_empty(1 + self.steps, *flow.reads.shape[1:])
+                if s not in kept:
+                    kept[s] = torch.zeros_like(ε[s][0])
+                ε[s][0] = kept[s]
+                torch.mul(flow.reads, flow.onto.get(s, 0.0), out=ε[s][1:])
+        each = [(ε[s].unbind(0), self._each(f), ε[r].unbind(0)) for (s, r), f in self.J.items() if s in ε and r in ε]
+        for t in range(self.steps):
+            for ε_s, J_sr, ε_r in each:
+                add(ε_s[t + 1], J_sr[t], ε_r[t])
+        for s, trace in ε.items():
+            kept[s].copy_(trace[-1])
+        return ε
+
+    def pass_back(self, λ: Mapping[str, Tensor]) -> None:
+        """λ_r^t += Σ_s J_sr^{t+1} λ_s^{t+1}; λ of each variable [ends, 1 + steps, batch, size]. From s whose traces are
+        shared nothing goes back: their traces are known at each step."""
+        passing = [(s, r, f) for (s, r), f in self.J.items() if s in self.own]
+        each = [(λ[s].unbind(1), self._each(f), λ[r].unbind(1)) for s, r, f in passing if r in self.own]
+        for t in reversed(range(self.steps)):
+            for λ_s, J_sr, λ_r in each:
+                add(λ_r[t], J_sr[t], λ_s[t + 1])
+        for s, r, f in passing:
+            if r in self.shared:
+                add(λ[r][:, :-1], f, λ[s][:, 1:])
+
+    def _each(self, factor: Factor) -> Sequence[Factor]:
+        """Of each step."""
+        return factor.unbind(0) if over_time(factor) else [factor] * self.steps
+
+
+def add(total: Tensor, factor: Factor, x: Tensor) -> Tensor:
+    """total += factor · x."""
+    return total.addcmul_(factor, x) if isinstance(factor, Tensor) else total.add_(x, alpha=factor)
+
+
+def _add_product(total: Factors, a: Factors, b: Factors) -> None:
+    """total_sr += Σ_q a_sq b_qr."""
+    for (s, q), f in a.items():
+        for (at, r), g in [*b.items()]:
+            if at == q:
+                product = f if isinstance(g, float) and g == 1 else f * g
+                total[s, r] = total[s, r] + product if (s, r) in total else product
+
+
+def over_time(factor: Factor) -> bool:
+    """Whether it is given for each step, [steps, batch, ...]."""
+    return isinstance(factor, Tensor) and factor.dim() > 2
+
+
+def _differs(factor: Factor) -> bool:
+    """Whether it differs between neurons."""
+    return isinstance(factor, Tensor) and factor.dim() > 0 and (factor.dim() == 4 or factor.shape[-1] > 1)

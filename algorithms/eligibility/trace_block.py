@@ -1,0 +1,118 @@
+"""Eligibility traces of several steps at once: what stays within a neuron is summed up before it meets a synapse."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.algorithms.eligibility.recursion import Factors, Recursion, add, over_time
+from throughtime.neurons.base import Partials
+
+
+class Signal(NamedTuple):
+    """What the traces of one variable are multiplied with, and where the sums go."""
+
+    o: str
+    L: Tensor
+    """[n, batch, size], or what broadcasts to it; of the last n steps of the block."""
+    sums: dict[str, Tensor]
+    """Σ_t Σ_batch L^t ε_o^t is added to these, by inflow: [currents, size, fan-in]."""
+
+
+class TraceBlock:
+    """The traces of `traces.py` in blocks of steps: the same numbers but for rounding, and a fraction of the work.
+
+        ε̃_s^t = Σ_r J_sr^t ε̃_r^{t−1} + (∂s_t/∂I_t) p^t,      ε_o^t = Σ_r N_or^t ε̃_r^t        (`recursion.py`)
+
+    J, N and ∂s/∂I belong to a sample and a neuron, p to a sample and what a synapse reads. So, with λ going backward
+    through the block,
+
+        Σ_t L^t ε_o^t = Σ_t c^t p^t + λ^0 ε̃^0,               c^t = Σ_s (∂s_t/∂I_t) λ_s^t
+        λ_r^t = N_or^t L^t + Σ_s J_sr^{t+1} λ_s^{t+1},       step 0: where the block before ended
+
+    λ and c are numbers of a neuron, and Σ c p over all steps and samples is one product. A trace at the end of the
+    block is such a sum too, for each sample, with a signal of 1 to ε̃ there. A variable whose trace all neurons share is
+    traced step by step instead, and read like p. What no wanted variable takes from has no trace.
+
+    Time of a block: for each signal a product of [size, steps · batch] and [steps · batch, fan-in], once for p and once
+    for each shared variable; for each variable whose trace differs between neurons and is asked for by the next step,
+    one of [size, steps] and [steps, fan-in] a sample, and the trace read and written once. Memory: these traces, and
+    some numbers for each step of the block, sample and neuron.
+
+    Args:
+        size: neurons.
+        wanted: variables that there are signals for.
+    """
+
+    def __init__(self, size: int, wanted: Collection[str]) -> None:
+        self.size, self.wanted = size, wanted
+        self.kept: dict[str, dict[str, Tensor]] = {}
+        """ε̃ at the end of the last block, by inflow and variable: [batch, currents, size, fan-in]; of a shared variable
+        [batch, fan-in]."""
+        self.N: Factors = {}
+        """Of the last step of the last block."""
+
+    def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
+        """One block of steps.
+
+        Args:
+            partials: of all steps, one behind the other in place of the batch: [steps · batch, ...].
+            p: [steps, batch, fan-in], 1 in the last column.
+            signals: what is to be summed up.
+            goes_on: whether there is another block.
+        """
+        recursion = Recursion(partials, p, self.wanted, self.N)
+        self.N = recursion.N_last
+        carried = recursion.lasting if goes_on else []
+        λ = self._adjoint(recursion, p, signals, carried)
+        for name, flow in recursion.flows.items():
+            kept, shape = self.kept.setdefault(name, {}), (flow.currents, self.size, flow.reads.shape[2])
+            for s in carried:
+                if s not in kept:
+                    kept[s] = p.new_zeros(p.shape[1], *shape)
+            c = flow.coefficients({s: λ[s] for s in recursion.own})
+            terms = [] if c is None else [(c, flow.reads)]
+            terms += [(λ[s], trace) for s, trace in recursion.trace_shared(flow, kept).items()]
+            for m, (_, _, sums) in enumerate(signals):
+                if name not in sums:
+                    sums[name] = p.new_zeros(shape)
+                for c, reads in terms:
+                    sums[name].flatten(0, 1).addmm_(c[m].flatten(0, 1).t(), reads.flatten(0, 1))
+                for s in recursion.lasting:
+                    if s in kept:
+                        sums[name] += torch.einsum("bj,bkji->kji", λ[s][m, 0], kept[s])
+            taken_on: dict[str, Tensor] = {}
+            for m, s in enumerate(carried, len(signals)):
+                origins = [r for r in carried if r in recursion.origins(s)]
+                asked_later = any(s in recursion.origins(r) for r in carried if r not in (s, *taken_on))
+                trace = torch.empty_like(kept[s]) if asked_later else kept[s]
+                if s in origins:
+                    torch.mul(kept[s], λ[s][m, 0][:, None, :, None], out=trace)
+                else:
+                    trace.zero_()
+                for r in origins:
+                    if r != s:
+                        trace.addcmul_(kept[r], λ[r][m, 0][:, None, :, None])
+                for c, reads in terms:
+                    trace.flatten(1, 2).baddbmm_(c[m].permute(1, 2, 0), reads.transpose(0, 1))
+                taken_on[s] = trace
+            kept.update(taken_on)
+
+    def _adjoint(
+        self, recursion: Recursion, p: Tensor, signals: Sequence[Signal], carried: Sequence[str]
+    ) -> dict[str, Tensor]:
+        """λ by variable, [ends, 1 + steps, batch, size]: of the signals, then of the carried traces."""
+        shape = (len(signals) + len(carried), 1 + len(p), p.shape[1], self.size)
+        λ = {s: p.new_zeros(shape) for s in (*recursion.own, *recursion.shared)}
+        for m, (o, L, _) in enumerate(signals):
+            for r, λ_r in λ.items():
+                if (o, r) in recursion.N:
+                    N = recursion.N[o, r]
+                    add(λ_r[m, -len(L) :], N[-len(L) :] if over_time(N) else N, L)
+        for m, s in enumerate(carried, len(signals)):
+            λ[s][m, -1] = 1
+        recursion.pass_back(λ)
+        return λ

@@ -1,0 +1,5 @@
+"""Forward propagation through time."""
+
+from throughtime.algorithms.fptt.fptt import FPTT
+
+__all__ = ["FPTT"]

@@ -1,0 +1,152 @@
+"""FPTT's dynamic regulariser, in the form of the authors' code and in that of the paper."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from throughtime.numerics.loops import compiled, prange, runs_compiled
+
+
+class DynamicRegulariser(ABC):
+    """Holds weights W near a running mean W̄ that the gradients shift; R(W) enters the loss of every update.
+
+    Memory: two copies of the weights, W̄ and λ or ∇ℓ. Time: a few elementwise operations on each weight an update.
+
+    Args:
+        W: the parameters, or flat tensors of many. W̄ starts at W.
+        alpha: α, its strength.
+    """
+
+    needs_gradient_after_update: bool
+
+    def __init__(self, W: Sequence[Tensor], alpha: float) -> None:
+        self.W, self.alpha = W, alpha
+        self.mean = [w.detach().clone() for w in W]
+
+    @abstractmethod
+    def gradient(self) -> list[Tensor]:
+        """∂R/∂W at the present weights."""
+
+    @torch.no_grad()
+    def add_gradient(self, gradients: Sequence[Tensor]) -> tuple[Tensor | float, Tensor | float]:
+        """Add ∂R/∂W to the gradient of the loss; return ‖∂R/∂W‖² and what that gradient's square was."""
+        of_R = self.gradient()
+        squares = sum(torch.dot(g.flatten(), g.flatten()) for g in of_R)
+        before = sum(torch.dot(g.flatten(), g.flatten()) for g in gradients)
+        for g, r in zip(gradients, of_R, strict=True):
+            g += r
+        return squares, before
+
+    @abstractmethod
+    def advance(self, after_update: Sequence[Tensor]) -> None:
+        """The optimiser has stepped: follow the weights.
+
+        Args:
+            after_update: ∇ℓ_t at the new weights, where `needs_gradient_after_update`; else nothing.
+        """
+
+    @torch.no_grad()
+    def adopt_mean(self) -> None:
+        """W ← W̄."""
+        for w, w_mean in zip(self.W, self.mean, strict=True):
+            w.copy_(w_mean)
+
+
+class CodeForm(DynamicRegulariser):
+    """The arithmetic of the released code of Kag and Saligrama 2021 and of Yin, Corradi and Bohte 2023.
+
+        R(W) = (α/2) ‖W − W̄‖² + (ϱ − 1) ⟨W, λ⟩
+        λ ← λ − α (W − W̄),                            after the optimiser's step; λ_0 = 0
+        W̄ ← (1−β) W̄ + β W − (β/α) λ                   with the new λ
+
+    At β = 1/2 the old mean cancels: W̄ = W − λ/(2α), with the λ of before.
+    """
+
+    needs_gradient_after_update = False
+
+    def __init__(self, W: Sequence[Tensor], alpha: float, beta: float, rho: float) -> None:
+        super().__init__(W, alpha)
+        self.beta, self.rho = beta, rho
+        self.lam = [torch.zeros_like(w) for w in W]
+
+    @torch.no_grad()
+    def gradient(self) -> list[Tensor]:
+        α, ϱ = self.alpha, self.rho
+        return [
+            (w - w_mean).mul_(α).add_(λ, alpha=ϱ - 1) for w, w_mean, λ in zip(self.W, self.mean, self.lam, strict=True)
+        ]
+
+    def add_gradient(self, gradients: Sequence[Tensor]) -> tuple[Tensor | float, Tensor | float]:
+        if not all(runs_compiled(g, w) for g, w in zip(gradients, self.W, strict=True)):
+            return super().add_gradient(gradients)
+        found = [
+            add_gradient_of_code_form(g.flatten(), w.flatten(), w_mean.flatten(), λ.flatten(), self.alpha, self.rho)
+            for g, w, w_mean, λ in zip(gradients, self.W, self.mean, self.lam, strict=True)
+        ]
+        return sum(of_R for of_R, _ in found), sum(before for _, before in found)
+
+    @torch.no_grad()
+    def advance(self, after_update: Sequence[Tensor]) -> None:
+        α, β = self.alpha, self.beta
+        for w, w_mean, λ in zip(self.W, self.mean, self.lam, strict=True):
+            if runs_compiled(w, w_mean, λ):
+                advance_code_form(w.flatten(), w_mean.flatten(), λ.flatten(), α, β)
+                continue
+            λ.sub_(w - w_mean, alpha=α)
+            w_mean.lerp_(w, β).sub_(λ, alpha=β / α)
+
+
+@compiled
+def add_gradient_of_code_form(g: Any, W: Any, mean: Any, λ: Any, α: float, ϱ: float) -> tuple[float, float]:
+    """`CodeForm.add_gradient` in one pass."""
+    of_R = before = 0 * α
+    for i in prange(len(g)):
+        r = α * (W[i] - mean[i]) - (1 - ϱ) * λ[i]
+        of_R += r * r
+        before += g[i] * g[i]
+        g[i] += r
+    return of_R, before
+
+
+@compiled
+def advance_code_form(W: Any, mean: Any, λ: Any, α: float, β: float) -> None:
+    """`CodeForm.advance` in one pass."""
+    for i in prange(len(W)):
+        λ[i] -= α * (W[i] - mean[i])
+        mean[i] += β * (W[i] - mean[i]) - β / α * λ[i]
+
+
+class PaperForm(DynamicRegulariser):
+    """The printed equations, with the gradient at the new weights taken by a second backward pass.
+
+        R_t(W) = (α/2) ‖W − W̄_t − ∇ℓ_{t−1}(W_t) / (2α)‖²
+        W̄_{t+1} = (W̄_t + W_{t+1}) / 2 − ∇ℓ_t(W_{t+1}) / (2α)
+
+    Its gradient is α (W − W̄) − ∇ℓ/2 where the code has α (W − W̄) − λ: a factor of one half, and a true gradient in
+    place of a running estimate. Source: Kag and Saligrama 2021; Yin, Corradi and Bohte 2023.
+    """
+
+    needs_gradient_after_update = True
+
+    def __init__(self, W: Sequence[Tensor], alpha: float) -> None:
+        super().__init__(W, alpha)
+        self.last = [torch.zeros_like(w) for w in W]
+
+    @torch.no_grad()
+    def gradient(self) -> list[Tensor]:
+        α = self.alpha
+        return [
+            (w - w_mean).mul_(α).sub_(g, alpha=1 / 2) for w, w_mean, g in zip(self.W, self.mean, self.last, strict=True)
+        ]
+
+    @torch.no_grad()
+    def advance(self, after_update: Sequence[Tensor]) -> None:
+        α = self.alpha
+        self.last = list(after_update)
+        for w, w_mean, g in zip(self.W, self.mean, self.last, strict=True):
+            w_mean.lerp_(w, 1 / 2).sub_(g, alpha=1 / (2 * α))

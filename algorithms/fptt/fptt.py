@@ -1,0 +1,196 @@
+"""Forward propagation through time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from throughtime.algorithms.base import Claims, LearningRule, Learnt, Observation
+from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
+from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
+from throughtime.datasets.task import Classification, Task
+from throughtime.networks.base import Network
+from throughtime.neurons.base import Factor
+from throughtime.neurons.kernels.kernel import number_or_tensor
+from throughtime.numerics.flat import Flat
+from throughtime.registry import algorithm, given, refuse_unused
+
+
+@algorithm("fptt")
+class FPTT(LearningRule):
+    """Forward propagation through time: an update at each of K parts, held near a running mean of the weights.
+
+        dynamic loss of part p    w_p ℓ_p(W) + (1 − w_p) L_aux(W) + R(W),     w_p = (p+1)/K
+        `code`     ∇R = α (W − W̄) − (1 − ϱ) λ
+                   after the step     λ ← λ − α (W − W̄),     W̄ ← (1−β) W̄ + β W − (β/α) λ
+        `paper`    ∇R = α (W − W̄) − ½ ∇ℓ_{p−1}(W)
+                   after the step     W̄ ← ½ (W̄ + W) − ∇ℓ_p(W) / (2α),     ∇ℓ_p by a second forward and backward pass
+        `none`     R = 0: truncated BPTT with the same windows and weights
+        at the end of an epoch       W ← W̄
+
+    The state at the start of a part is held constant, so credit runs back T/K steps at most; what reaches further is
+    left to R. At K = T a part is one step, at K = 1 the gradient of `none` is BPTT's. Time O(T) and K updates a
+    sequence (`paper`: twice that); memory O(T/K), and two more copies of the weights. Records `regulariser_ratio`,
+    ‖∇R‖ over ‖∇ℓ‖. Source: Kag and Saligrama 2021; Yin, Corradi and Bohte 2023; forms in `dynamic_regulariser.py`.
+
+    Args:
+        parts: K, from 1 to T, windows that differ by a step at most; null: K = T.
+        form: of the regulariser. Options of another form are refused.
+        alpha: α, strength of the regulariser; null: 0.1.
+        beta: β of the code form, how fast the mean follows. At 0.5 the old mean cancels: W̄ = W − λ/(2α), λ the one
+            before the update. null: 0.5.
+        rho: ϱ of the code form; null: 0, as in everything that was published.
+        adopt_mean: whether W ← W̄ at the end of an epoch; null: yes, where there is a W̄.
+        weights: w_p: `ramp`, (p+1)/K; `authors`, the p + 1/K of their adding-task script.
+        last_part: whether the last part is trained on; the authors' adding-task loop stops one part short of the end.
+        auxiliary: L_aux, for classification: `off`; `authors`, as in `auxiliary_loss.py`.
+        auxiliary_uniform_epochs: epochs in which the auxiliary distribution is uniform; null: 0.
+    """
+
+    claims = Claims(gradient="truncated", memory="O(K)")
+
+    def __init__(
+        self,
+        *,
+        parts: PositiveInt | None = None,
+        form: Literal["code", "paper", "none"] = "code",
+        alpha: PositiveFloat | None = None,
+        beta: PositiveFloat | None = None,
+        rho: float | None = None,
+        adopt_mean: bool | None = None,
+        weights: Literal["ramp", "authors"] = "ramp",
+        last_part: bool = True,
+        auxiliary: Literal["off", "authors"] = "off",
+        auxiliary_uniform_epochs: NonNegativeInt | None = None,
+    ) -> None:
+        if auxiliary != "off" and weights != "ramp":
+            raise ValueError("the auxiliary loss weighs 1 − (p+1)/K: it needs weights: ramp")
+        refuse_unused("form: code", form == "code", beta=beta, rho=rho)
+        refuse_unused("a regulariser", form != "none", alpha=alpha, adopt_mean=adopt_mean)
+        refuse_unused("auxiliary: authors", auxiliary == "authors", auxiliary_uniform_epochs=auxiliary_uniform_epochs)
+        self.parts, self.form, self.alpha = parts, form, given(alpha, 0.1)
+        self.beta, self.rho, self.adopt_mean = given(beta, 0.5), given(rho, 0.0), given(adopt_mean, True)
+        self.weights, self.last_part = weights, last_part
+        self.auxiliary, self.auxiliary_uniform_epochs = auxiliary, given(auxiliary_uniform_epochs, 0)
+
+    def window(self, steps: int) -> int:
+        return -(-steps // min(self.parts or steps, steps))
+
+    def windows(self, steps: int) -> list[int]:
+        K = min(self.parts or steps, steps)
+        return [(p + 1) * steps // K - p * steps // K for p in range(K)]
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if self.parts and self.parts > steps:
+            return f"{steps} steps cannot be cut into {self.parts} parts"
+        if not self.last_part and len(self.windows(steps)) == 1:
+            return "the one part is the last: nothing would be trained on"
+        if self.auxiliary != "off" and (task.per_step or not isinstance(task, Classification)):
+            return "the auxiliary loss is a distribution over the classes of a sequence: it needs one class a sequence"
+        return None
+
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        self.flat = Flat([p for p in network.parameters() if p.requires_grad])
+        self.W = self.flat.weights
+        self.regulariser: DynamicRegulariser | None = None
+        if self.form == "code":
+            self.regulariser = CodeForm(self.W, self.alpha, self.beta, self.rho)
+        elif self.form == "paper":
+            self.regulariser = PaperForm(self.W, self.alpha)
+        self.auxiliary_loss: AuxiliaryLoss | None = None
+        if self.auxiliary == "authors" and isinstance(task, Classification):
+            K = len(self.windows(steps))
+            self.auxiliary_loss = AuxiliaryLoss(task.classes, K, self.auxiliary_uniform_epochs, self.W[0])
+        self.epoch = 0
+        self.squares = self._no_squares()
+        """‖∇R‖² and ‖∇ℓ‖², summed over the updates of the epoch."""
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        self.part = 0
+        twice = self.regulariser is not None and self.regulariser.needs_gradient_after_update
+        if self.window(self.steps) == 1 and self.last_part and not twice:
+            self.one_step = self.single_steps()
+
+    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
+        if t + len(x) == self.steps and not self.last_part:
+            with torch.no_grad():
+                _, window = self.window_loss(x, target, "end")
+            return Learnt(window.outputs[-1], None)
+        before = self.state
+        output, loss = self._gradient(x, target)
+        if self.regulariser is None:
+            self.update()
+        else:
+            self._add_gradient_of(self.regulariser)
+            self.update()
+            after_update: list[Tensor] = []
+            if self.regulariser.needs_gradient_after_update:
+                after_update = self._gradient_from(before, x, target)
+            self.regulariser.advance(after_update)
+        if self.auxiliary_loss is not None:
+            self.auxiliary_loss.learn(output, target, self.part)
+        self.part += 1
+        return Learnt(output, loss)
+
+    def end_epoch(self) -> dict[str, Observation]:
+        self.epoch += 1
+        if self.regulariser is None:
+            return {}
+        if self.adopt_mean:
+            self.regulariser.adopt_mean()
+        of_R, of_loss = (math.sqrt(square) for square in self.squares)
+        self.squares = self._no_squares()
+        if of_loss == 0:
+            return {}
+        method = "‖∇R‖ / ‖∇ℓ‖: root mean squares over the updates of the last epoch, before clipping"
+        return {"regulariser_ratio": Observation(of_R / of_loss, "1", method)}
+
+    def _gradient(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """`window_gradient` of w_p ℓ_p + (1 − w_p) L_aux; of a single step without a graph of the loss either."""
+        w = self._weight()
+        if self.one_step is None or self.auxiliary_loss is None or w == 1:
+            return self.window_gradient(x, lambda outputs: self._loss(outputs, target))
+        y = self.one_step.step(x[0])
+        loss, δy = self.auxiliary_loss.beside_and_gradient(w, y, target, self.part, self.epoch)
+        self.one_step.gradient(δy)
+        return y, loss
+
+    def _weight(self) -> float:
+        """w_p."""
+        p, K = self.part, min(self.parts or self.steps, self.steps)
+        return (p + 1) / K if self.weights == "ramp" else p + 1 / K
+
+    def _loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """w_p ℓ_p + (1 − w_p) L_aux of the part's outputs [k, batch, outputs]."""
+        w = self._weight()
+        if self.auxiliary_loss is not None and w < 1:
+            return self.auxiliary_loss.beside(w, outputs[-1], target, self.part, self.epoch)
+        return w * self.loss_of(outputs, target, "end")
+
+    @torch.no_grad()
+    def _add_gradient_of(self, regulariser: DynamicRegulariser) -> None:
+        """Add ∇R to ∇ℓ, and both squared norms to the epoch's sums."""
+        of_update = regulariser.add_gradient(self.flat.gradients())
+        self.squares = [square + number_or_tensor(more) for square, more in zip(self.squares, of_update, strict=True)]
+
+    def _no_squares(self) -> list[Factor]:
+        return [number_or_tensor(self.W[0].new_zeros(())) for _ in range(2)]
+
+    def _gradient_from(self, before: Any, x: Tensor, target: Tensor) -> list[Tensor]:
+        """∇ℓ_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
+        going_on, self.state = self.state, before
+        buffers = [buffer.clone() for buffer in self.network.buffers()]
+        loss = self._loss(self.advance(x).outputs, target)
+        self.state = going_on
+        gradient = torch.autograd.grad(loss, self.flat.parameters, allow_unused=True, materialize_grads=True)
+        with torch.no_grad():
+            for buffer, before_it in zip(self.network.buffers(), buffers, strict=True):
+                buffer.copy_(before_it)  # running statistics have seen this part already
+        return self.flat.laid_out(gradient)

@@ -1,0 +1,166 @@
+"""The commands of `throughtime data`: which datasets there are, getting their files, checking and looking at them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from throughtime.commands.terminal import NONE, JsonOption, SourceOption, print_rows
+from throughtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from throughtime.datasets.base import Dataset
+
+data_app = typer.Typer(help="Datasets: getting their files, checking them, looking at them.", no_args_is_help=True)
+OptionOption = Annotated[
+    list[str],
+    typer.Option("--option", help="An option of the dataset, as in a suite; repeatable.", metavar="NAME=VALUE"),
+]
+NO_OPTIONS: list[str] = []
+
+
+@data_app.command("ls")
+def list_data(source: SourceOption = NONE, as_json: JsonOption = False) -> None:
+    """List the datasets with licence and whether their files are here."""
+    from throughtime.datasets.files.fetch import add_source
+    from throughtime.registry import DATASETS
+
+    add_source(*source)
+    print_rows(
+        [
+            {
+                "name": name,
+                "licence": DATASETS[name].factory.licence,
+                "files": _whereabouts(name),
+                "summary": DATASETS[name].summary,
+            }
+            for name in DATASETS.names()
+        ],
+        as_json,
+    )
+
+
+@data_app.command("fetch")
+def fetch_data(name: str, source: SourceOption = NONE, option: OptionOption = NO_OPTIONS) -> None:
+    """Bring a dataset's files into reach, verify them, and prepare them for use."""
+    from throughtime.datasets.files.fetch import add_source
+    from throughtime.running.progress import preparing
+
+    add_source(*source)
+    dataset = _built(name, option)
+    with preparing(name):
+        dataset.prepare()
+    digest = dataset.sha256() or "generated, no files"
+    sizes = ", ".join(f"{split} {dataset.size(split)}" for split in ("train", "validation", "test"))
+    print(f"{name}: {sizes} sequences; SHA-256 {digest}; licence: {dataset.licence}")
+
+
+@data_app.command("verify")
+def verify_data(
+    name: Annotated[str | None, typer.Argument(help="A dataset; all if left out.")] = None,
+    source: SourceOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Read all files that are here and hold them to their checksums; exits with 1 if one is not what it should be."""
+    from throughtime.datasets.files.fetch import add_source, report
+    from throughtime.registry import DATASETS
+
+    add_source(*source)
+    names = [name] if name is not None else DATASETS.names()
+    # Datasets share files: each is read once.
+    files = {(f.folder, f.name): f for each in names for f in _files(each)}
+    found = report(files.values(), check=True)
+    rows = [
+        {
+            "file": f"{presence.file.folder}/{presence.file.name}",
+            "where": str(presence.path or "not here"),
+            "verdict": presence.problem or ("as it should be" if presence.path else "—"),
+        }
+        for presence in found
+    ]
+    if name is not None and not rows:
+        raise UsageError(f"{name} has no files of its own", hint=f"its data: {DATASETS[name].factory.origin}")
+    print_rows(rows, as_json)
+    if any(presence.problem or (name is not None and not presence.path) for presence in found):
+        raise typer.Exit(1)
+
+
+@data_app.command("show")
+def show_data(
+    name: str,
+    out: Annotated[Path | None, typer.Option(help="PNG to write; NAME.png if left out.", metavar="FILE")] = None,
+    source: SourceOption = NONE,
+    option: OptionOption = NO_OPTIONS,
+    tiny: Annotated[bool, typer.Option("--tiny", help="Its tiny variant, which needs no files.")] = False,
+) -> None:
+    """Draw a training sequence and how often each class, or value, is asked for in each split."""
+    from throughtime.commands.data_figure import draw
+    from throughtime.datasets.files.fetch import add_source
+    from throughtime.registry import DATASETS
+    from throughtime.running.progress import preparing
+
+    add_source(*source)
+    if tiny and option:
+        raise UsageError("--option would do nothing with --tiny")
+    dataset = DATASETS[name].factory.tiny() if tiny else _built(name, option)
+    path = out or Path(f"{name}.png")
+    if path.suffix != ".png":
+        raise UsageError("a PNG is written", where=str(path), hint=f"did you mean {path.with_suffix('.png')}?")
+    with preparing(name):
+        figure = draw(name, dataset)
+    figure.savefig(path)
+    print(
+        f"{path}: {', '.join(f'{split} {dataset.size(split)}' for split in ('train', 'validation', 'test'))} sequences"
+    )
+
+
+def _built(name: str, options: list[str]) -> Dataset:
+    """The dataset with these options, each written `name=value`, the value as in JSON or, if it is none, as text."""
+    import pydantic
+
+    from throughtime.registry import DATASETS
+
+    component, given = DATASETS[name], {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise UsageError("an option is NAME=VALUE", where=f"--option {option}")
+        try:
+            given[key] = json.loads(value)
+        except ValueError:
+            given[key] = value
+    try:
+        return component.factory(**component.checked(given))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = f"--option {'.'.join(map(str, first['loc'][:1]))}"
+        hint = f"there is: {', '.join(component.options.model_fields) or 'none'}"
+        raise UsageError(f"{name}: {first['msg']}", where, hint) from error
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _files(name: str) -> tuple[Any, ...]:
+    """The files that a dataset reads by default."""
+    from throughtime.registry import DATASETS
+
+    component = DATASETS[name]
+    return component.factory(**component.checked({})).needed() if component.factory.files else ()
+
+
+def _whereabouts(name: str) -> str:
+    """Where a dataset's files are, unchecked, or what it has in place of files."""
+    from throughtime.datasets.files.fetch import report
+    from throughtime.registry import DATASETS
+
+    files = _files(name)
+    if not files:
+        return DATASETS[name].factory.origin
+    here = [presence.path for presence in report(files) if presence.path]
+    if len(here) == len(files):
+        return f"here: {', '.join(dict.fromkeys(str(path.parent) for path in here))}"
+    some = f"{len(here)} of {len(files)} here" if here else "not here"
+    return f"{some}: `throughtime data fetch {name}`"

@@ -1,0 +1,159 @@
+"""The command line. Everything heavy is imported inside the commands, so that `--help` answers at once.
+
+Exit codes: 0 fine; 1 a run failed, or something could not be written; 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from throughtime.commands import peers as peers_cli
+from throughtime.commands import sweep as sweep_cli
+from throughtime.commands.data import data_app
+from throughtime.commands.terminal import NONE, JsonOption, PluginOption, ResultsOption, load_plugins, print_rows
+from throughtime.errors import UsageError
+from throughtime.records.store import DEFAULT_RESULTS
+
+app = typer.Typer(
+    help="Benchmark and reproduction suite for learning rules of spiking networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app, name="data")
+for command in (sweep_cli.plan, sweep_cli.run, sweep_cli.status, sweep_cli.rerun, peers_cli.peers):
+    app.command()(command)
+
+
+@app.command("ls")
+def list_components(
+    kind: Annotated[str | None, typer.Argument(help="algorithms, neurons, networks, datasets or suites.")] = None,
+    plugin: PluginOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is registered: name, one line, origin; `ls algorithms`: what each rule claims, and its page."""
+    from throughtime.errors import suggestion
+    from throughtime.registry import REGISTRIES
+    from throughtime.suites.suite import suite_names, suite_summary
+
+    load_plugins(plugin)
+    kinds = [*REGISTRIES, "suites"]
+    if kind is not None and kind not in kinds:
+        raise UsageError(f'no kind "{kind}"', hint=suggestion(kind, kinds))
+    if kind == "algorithms":
+        registry = REGISTRIES[kind]
+        return print_rows([_rule_row(registry[name]) for name in registry.names()], as_json)
+    rows = [
+        {"kind": k, "name": name, "summary": registry[name].summary, "origin": registry[name].origin}
+        for k, registry in REGISTRIES.items()
+        for name in registry.names()
+        if kind in (None, k)
+    ]
+    if kind in (None, "suites"):
+        rows += [
+            {"kind": "suites", "name": name, "summary": suite_summary(name), "origin": "throughtime"}
+            for name in suite_names()
+        ]
+    print_rows(rows, as_json)
+
+
+def _rule_row(rule: Any) -> dict[str, str]:
+    """A rule's row of `ls algorithms`; — stands for what it does not claim, and for the page of one from elsewhere."""
+    claims = getattr(rule.factory, "claims", None)
+    return {
+        "kind": rule.kind,
+        "name": rule.name,
+        "gradient": str(getattr(claims, "gradient", "—")),
+        "memory": str(getattr(claims, "memory", "—")),
+        "summary": rule.summary,
+        "page": f"docs/rules/{rule.name}.md" if rule.origin == "throughtime" else "—",
+    }
+
+
+@app.command()
+def table(
+    suite: Annotated[str | None, typer.Argument(help="One suite; all that were run if left out.")] = None,
+    measure: Annotated[str, typer.Option(help="A measure's name; `metric`: accuracy or mse.")] = "metric",
+    form: Annotated[
+        Literal["text", "markdown", "latex", "csv"], typer.Option("--format", help="Of the output.")
+    ] = "text",
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the table rules x neurons x datasets, from records."""
+    from throughtime.records.store import Store
+    from throughtime.reports.tables import render
+
+    print(render(Store(results), suite, measure, "json" if as_json else form))
+
+
+@app.command()
+def figure(
+    suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out/figures"),
+) -> None:
+    """Draw the figures as PDF, SVG and PNG with their data as CSV, from records; a paper's own among them."""
+    from throughtime.records.store import Store
+    from throughtime.reports.cells import runs_of
+    from throughtime.reports.report import write_figures
+
+    for drawn in write_figures(runs_of(Store(results), suite), out):
+        print(f"{out / drawn.name}.{{pdf,svg,png,csv}}" if drawn.svg else f"{drawn.title}: {' '.join(drawn.caption)}")
+
+
+@app.command()
+def report(
+    suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out"),
+) -> None:
+    """Write the HTML page, the tables and the figures, from records."""
+    from throughtime.records.store import Store
+    from throughtime.reports.report import write_report
+
+    print(f"report: {write_report(Store(results), out, suite).resolve()}")
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Components; all that are registered if left out.")] = None,
+    plugin: PluginOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Hold components to the facts that must be true of them; exits with 1 if one is not."""
+    from collections import Counter
+
+    from throughtime.checks.run import check, components
+
+    load_plugins(plugin)
+    components(names or ())  # a wrong name is told before anything runs
+    findings = list(check(names or ()))
+    verdicts = Counter(finding.verdict for finding in findings)
+    if as_json:
+        print(json.dumps([finding.row() for finding in findings]))
+    else:
+        print_rows([finding.shown() for finding in findings], False)
+        print(", ".join(f"{verdicts[v]} {v}" for v in ("holds", "fails", "does not apply")))
+    if verdicts["fails"]:
+        raise typer.Exit(1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command, by default that of this process; return its exit code. Wrong use is told in a line or two."""
+    try:
+        app(arguments, standalone_mode=True)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

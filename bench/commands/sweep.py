@@ -1,0 +1,257 @@
+"""The commands that make results: `plan`, `run`, `status`, `rerun`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from throughtime.commands.terminal import (
+    NONE,
+    JsonOption,
+    PluginOption,
+    ResultsOption,
+    SourceOption,
+    load_plugins,
+    print_rows,
+)
+from throughtime.errors import UsageError
+from throughtime.records.store import DEFAULT_RESULTS, Store
+from throughtime.running import limits
+from throughtime.spec import Rerun, Scale
+
+if TYPE_CHECKING:
+    from throughtime.running.engines.base import Engine
+    from throughtime.running.plan import Planned
+    from throughtime.running.progress import Progress
+
+SuiteArgument = Annotated[str, typer.Argument(help="Name of a suite, or path of a suite's YAML.", metavar="SUITE")]
+ScaleOption = Annotated[Scale, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
+
+
+def plan(
+    suite: SuiteArgument,
+    scale: ScaleOption = "laptop",
+    results: ResultsOption = DEFAULT_RESULTS,
+    plugin: PluginOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what `run` would do: the runs, what is skipped and why, what is there already."""
+    from throughtime.running.plan import by_cell, to_run
+    from throughtime.suites.suite import load_suite
+
+    load_plugins(plugin)
+    planned = _planned(load_suite(suite), scale, Store(results))
+    if as_json:
+        rows = [
+            {
+                "id": p.id,
+                "label": p.spec.label,
+                "unsupported": p.unsupported,
+                "recorded": p.recorded,
+                "stale": p.stale,
+            }
+            for p in planned
+        ]
+        return print_rows(rows, True)
+    print_rows([cell.row() for cell in by_cell(planned)], False)
+    made = {p.id for p in to_run(planned, "none")}
+    fates = Counter(
+        "have their record" if p.id not in made else "will be skipped" if p.unsupported else "will run" for p in planned
+    )
+    print(f"{len(planned)} runs: " + ", ".join(f"{count} {what}" for what, count in fates.items()))
+
+
+def run(
+    suite: SuiteArgument,
+    scale: ScaleOption = "laptop",
+    results: ResultsOption = DEFAULT_RESULTS,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Training passes at a time; default: one a core.")] = None,
+    rerun: Annotated[Rerun, typer.Option(help="Records to make again; stale: made by other code or data.")] = "none",
+    only: Annotated[str | None, typer.Option(help="One run, by its label or id.", metavar="RUN")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(parser=limits.seconds, help="Of each pass of a run: 90s, 15m, 2h.", metavar="TIME")
+    ] = None,
+    memory_limit: Annotated[
+        int | None, typer.Option(parser=limits.size, help="Of each pass of a run: 2GiB, 1500MB.", metavar="SIZE")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Other machines: tcp://HOST:8786 (a Dask scheduler), local:N, slurm.", metavar="WHERE"),
+    ] = None,
+    cluster_config: Annotated[
+        Path | None, typer.Option(help="YAML with the settings of `--cluster slurm`.", metavar="FILE")
+    ] = None,
+    plugin: PluginOption = NONE,
+    source: SourceOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a suite. A run that has its record is not run again; exits with 1 while any run asked for has failed."""
+    from throughtime.datasets.files.fetch import add_source
+    from throughtime.errors import suggestion
+    from throughtime.running.engines.local import start_fork_server
+    from throughtime.running.plan import prepare_data, to_run
+    from throughtime.running.progress import preparing
+    from throughtime.running.runner import Runner
+    from throughtime.running.signals import AskedToStop, orderly
+    from throughtime.suites.suite import load_suite
+
+    if jobs and cluster:
+        raise UsageError(
+            "only for processes of this machine", "--jobs", "a cluster makes as many passes as it has room for"
+        )
+    if cluster_config and cluster != "slurm":
+        raise UsageError("only Slurm has a configuration", "--cluster-config", "say --cluster slurm with it")
+    if cluster == "slurm" and not cluster_config:
+        raise UsageError("how long may a job take?", "--cluster slurm", "say so in a YAML file: --cluster-config FILE")
+    add_source(*source)
+    if not cluster:
+        start_fork_server()  # both import torch
+    load_plugins(plugin)
+    loaded, store = load_suite(suite), Store(results)
+    planned = _planned(loaded, scale, store)
+    asked = [p for p in planned if only in (None, p.id, p.spec.label)]
+    if not asked:
+        raise UsageError(f'no run "{only}" in {suite}', hint=suggestion(str(only), (p.spec.label for p in planned)))
+    chosen = to_run(asked, rerun)
+    prepare_data(chosen, partial(preparing, quiet=as_json))
+    if not as_json:
+        _tell_of_the_rest(asked, chosen, results)
+    progress = _progress(as_json)
+    jobs = jobs or max(1, (os.cpu_count() or 1) // planned[0].spec.threads)
+    plugins = [str(path.resolve()) for path in plugin]
+    words = ["throughtime", "run", suite, "--scale", scale, "--results", str(results)]
+    words += [word for path in plugins for word in ("--plugin", path)]
+    words += [word for path in source for word in ("--source", str(path.resolve()))]
+    settings = loaded.settings[scale]
+    allowed = limits.Limits(timeout or settings.timeout, memory_limit or settings.memory_limit)
+    try:
+        with orderly():
+            records = []
+            if chosen:
+                with closing(_engine(cluster, cluster_config, plugins, allowed, jobs, progress.show)) as engine:
+                    records = Runner(store, words, engine, progress).run(planned, chosen)
+    except AskedToStop as stop:
+        print("interrupted: finished runs are kept; the same command goes on from here", file=sys.stderr)
+        raise typer.Exit(128 + stop.signum) from None
+    finally:
+        progress.end()
+    if as_json:
+        print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
+    ended = {p.id: p.recorded for p in asked} | {record.id: record.status for record in records}
+    if not {"ok", "skipped"}.issuperset(ended.values()):
+        raise typer.Exit(1)
+
+
+def status(
+    suite: Annotated[str | None, typer.Argument(help="One suite; all that were run if left out.")] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what the last sweep of a suite is at, from the files alone: done, running, waiting, failed, time left."""
+    from throughtime.running.status import lines
+    from throughtime.running.status import status as status_of
+
+    found = status_of(Store(results), suite)
+    if as_json:
+        return print(json.dumps([dataclasses.asdict(one) for one in found]))
+    for one in found:
+        print("\n".join(lines(one)))
+
+
+def rerun(
+    record: Annotated[str, typer.Argument(help="A record's file, its folder, or its id in --results.")],
+    results: ResultsOption = DEFAULT_RESULTS,
+    plugin: PluginOption = NONE,
+    source: SourceOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Make one record again, keep it nowhere, and print what differs; exits with 1 if anything does that should not."""
+    from throughtime.datasets.files.fetch import add_source
+    from throughtime.running.rerun import find_record
+    from throughtime.running.rerun import rerun as rerun_of
+    from throughtime.running.signals import AskedToStop, orderly
+
+    add_source(*source)
+    load_plugins(plugin)
+    stored = find_record(record, Store(results))
+    progress = _progress(as_json)
+    try:
+        with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, orderly():
+            plugins = [str(path.resolve()) for path in plugin]
+            _, differences = rerun_of(stored, Path(folder), plugins, progress)
+    except AskedToStop as stop:
+        raise typer.Exit(128 + stop.signum) from None
+    finally:
+        progress.end()
+    print_rows([difference._asdict() for difference in differences], as_json)
+    counting = sum(difference.counts for difference in differences)
+    if not as_json:
+        print(f"{counting} differences" if counting else "the same, but for what no two runs share")
+    if counting:
+        raise typer.Exit(1)
+
+
+def _planned(suite: Any, scale: Scale, store: Store) -> list[Planned]:
+    from throughtime.running.plan import plan
+
+    return plan(suite.expand(scale), store)
+
+
+def _tell_of_the_rest(asked: list[Planned], chosen: list[Planned], results: Path) -> None:
+    """Of the runs asked for that are left as they are, what the user may want to know."""
+    ids = {p.id for p in chosen}
+    left = [p for p in asked if p.id not in ids]
+    notes = []
+    if stale := [p for p in left if p.stale]:
+        causes = ", ".join(dict.fromkeys(str(p.stale) for p in stale))
+        notes.append(f"{len(stale)} are stale ({causes}), `--rerun stale` makes them again")
+    if failed := sum(p.recorded not in ("ok", "skipped") for p in left):
+        notes.append(f"{failed} failed, `--rerun failed` tries them again")
+    if not chosen:
+        notes.insert(0, f"nothing to do: each of the {len(asked)} runs has its record in {results}")
+    if notes:
+        print("; ".join(notes))
+
+
+def _engine(
+    cluster: str | None,
+    config: Path | None,
+    plugins: list[str],
+    allowed: limits.Limits,
+    jobs: int,
+    tell: Callable[[str], None],
+) -> Engine:
+    """What makes the passes: processes of this machine, Dask's workers, or Slurm's jobs."""
+    if cluster is None:
+        from throughtime.running.engines.local import LocalEngine
+
+        return LocalEngine(plugins, allowed, jobs, tell)
+    if cluster != "slurm":
+        from throughtime.running.engines.dask import DaskEngine
+
+        return DaskEngine(cluster, plugins, allowed, tell)
+    from throughtime.running.engines.slurm import SlurmEngine
+
+    assert config is not None  # as `run` has seen to
+    return SlurmEngine(config, plugins, allowed, tell)
+
+
+def _progress(quiet: bool) -> Progress:
+    from throughtime.running.progress import PlainProgress, TerminalProgress
+
+    if sys.stderr.isatty() and not quiet:
+        from rich.console import Console
+
+        return TerminalProgress(Console(stderr=True))
+    return PlainProgress(sys.stderr)

@@ -1,0 +1,1 @@
+"""The harness: components built from a spec, seeds, devices, updates, batches, evaluation."""

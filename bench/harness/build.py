@@ -1,0 +1,50 @@
+"""From a spec to the things it names."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.datasets.base import Dataset
+from throughtime.harness.device import on_device, require
+from throughtime.harness.seeds import stream
+from throughtime.networks.base import Network
+from throughtime.numerics.flat import flatten
+from throughtime.numerics.precision import in_precision
+from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
+from throughtime.spec import RunSpec
+
+
+class Built(NamedTuple):
+    """What a run works on."""
+
+    dataset: Dataset
+    network: Network
+    rule: LearningRule
+
+
+def build(spec: RunSpec) -> Built:
+    """Make dataset, network and rule; the weights come from the `weights` stream of the run's replicate.
+
+    They are drawn on the processor and then moved, so that a run starts from the same weights on every device, and
+    lie next to each other there.
+
+    Raises:
+        UsageError: the spec's device is not here.
+    """
+    require(spec.device)
+    dataset = DATASETS[spec.dataset.name].factory(**spec.dataset.options)
+    torch.manual_seed(stream(spec.seed, "weights", spec.replicate))
+    network = NETWORKS[spec.network.name].factory(
+        dataset.inputs,
+        dataset.outputs,
+        partial(NEURONS[spec.neuron.name].factory, **spec.neuron.options),
+        **spec.network.options,
+    )
+    network = in_precision(network.to(spec.device), spec.training.precision)
+    flatten([p for p in network.parameters() if p.requires_grad])
+    rule = ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
+    return Built(on_device(dataset, spec.device), network, rule)

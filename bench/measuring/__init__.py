@@ -1,0 +1,1 @@
+"""Measurements: time, memory, activity, gradient alignment, the floor of a run's time."""

@@ -1,0 +1,291 @@
+"""Gradient alignment: direction and length of a rule's gradient beside those of BPTT's, at the same weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.datasets.base import Batch
+from throughtime.datasets.task import Task
+from throughtime.harness.build import Built
+from throughtime.harness.seeds import stream
+from throughtime.networks.base import Network
+from throughtime.records.record import Measure
+from throughtime.registry import ALGORITHMS
+from throughtime.spec import RunSpec
+
+ALL, HIDDEN = "all", "hidden"
+"""The groups of all parameters, and of all but the readout's: its gradient needs no credit through time, and is often
+so long that `all` says little of the others."""
+SAME_OUTPUT, SAME_SAMPLES = 1e-3, 0.75
+"""Two outputs are one where they differ by less than this, relative, in at least this share of the samples: products
+of another shape round differently, and a spike that flips takes its sample elsewhere."""
+
+
+class Alignment(NamedTuple):
+    """The rule's gradient beside BPTT's, for one group of parameters."""
+
+    cosine: float | None
+    norm_ratio: float | None
+    """‖the rule's‖ / ‖BPTT's‖."""
+    missing: str | None = None
+    """Why there is neither; None where there are both."""
+
+
+class Asked(NamedTuple):
+    """One loss that a rule has its task compute."""
+
+    output: Tensor
+    """[n, outputs], without a graph."""
+    target: Tensor
+    loss: Tensor
+
+
+class NoAlignmentError(Exception):
+    """A gradient that cannot be had, and why."""
+
+
+class Seen(NamedTuple):
+    """What a rule did with one window of the sequence."""
+
+    begin: int
+    steps: int
+    reported: Tensor | None
+    asked: list[Asked]
+
+
+def alignment(
+    rule: LearningRule,
+    network: Network,
+    task: Task,
+    batch: Batch,
+    seed: int = 0,
+    learnt: Sequence[nn.Parameter] = (),
+) -> dict[str, Alignment]:
+    """Compare a rule's gradient with BPTT's on one batch, at the network's weights, for each group of parameters.
+
+        g       = (1/U) Σ_u g_u                       g_u: gradient at the rule's update u of U, while the weights stand
+        E       = (1/n) Σ_p c_p ℓ_p(W),  c_p = L_p / ℓ_p held constant       L_p: the n losses that the rule reports
+        cosine  = ⟨g, ∇E⟩ / (‖g‖ ‖∇E‖),      norm ratio = ‖g‖ / ‖∇E‖
+
+    ℓ_p is the task's loss that the rule asked for in window p: of the output after its last step, or of all its steps.
+    So E is the loss of the learning curve, and ∇E its gradient by autograd over the whole sequence, nothing cut: ∇ℓ_T
+    for rules with the loss at the end, that of the mean over steps for `every`, and for truncated BPTT and FPTT that of
+    the mean of their weighted window losses. What is compared is the credit and not the choice of a loss; a rule that
+    drops nothing has 1 and 1. What a rule adds to the gradient of its task's loss is in g and not in ∇E: e-prop's rate
+    regularisation, FPTT's auxiliary loss (whose value is in L_p, and so scales c_p). FPTT's R adds nothing: W̄ = W and
+    λ = 0 when a rule starts, and while the weights stand ∇R of the form `code` stays 0. That of the form `paper` does
+    so up to the second part of a sequence; from the third on it holds shares of earlier parts' gradients. Clipping
+    comes after g.
+
+    Leaves no trace: the network is copied, and random numbers are the caller's again. Time and memory: one batch of
+    BPTT and one of the rule, one after the other.
+
+    Args:
+        rule: a fresh one, not yet started: a rule in training has running means that belong to its own updates.
+        network: whose weights are meant.
+        task: of the batch.
+        batch: x [steps, batch, inputs] and target.
+        seed: of what is drawn: by the rule as it starts (feedback weights), and then the initial states, which are the
+            same for both gradients.
+        learnt: what the rule in training has learnt itself; put in the place of what the fresh one started with.
+
+    Returns:
+        By group, in the order of `parameter_groups`.
+    """
+    groups = parameter_groups(network)
+    with _random_numbers_kept(network), torch.enable_grad():
+        try:
+            of_rule, seen = _gradient_of_rule(rule, copy.deepcopy(network).train(), task, batch, seed, learnt)
+            of_bptt = _gradient_of_bptt(copy.deepcopy(network).train(), task, batch, seed, seen)
+        except NoAlignmentError as reason:
+            return {group: Alignment(None, None, str(reason)) for group in groups}
+    return {group: _compared(names, of_rule, of_bptt) for group, names in groups.items()}
+
+
+def alignment_in_training(spec: RunSpec, built: Built) -> dict[str, Alignment]:
+    """`alignment` of a run as it stands, whose rule was started: on the first batch of the validation split.
+
+    The fresh rule draws what the run's own drew when it started, and takes over what that has learnt since.
+    """
+    dataset, network, rule = built
+    with _random_numbers_kept(network):
+        fresh = ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
+        batch = next(iter(dataset.batches("validation", spec.training.batch)))
+    seed = stream(spec.seed, "noise", spec.replicate)
+    return alignment(fresh, network, dataset.task, batch, seed, rule.parameters())
+
+
+def curve_keys(found: dict[str, Alignment]) -> dict[str, float | None]:
+    """What a row of the learning curve takes: `alignment_cosine.<group>` and `alignment_norm_ratio.<group>`."""
+    return {
+        f"alignment_{name}.{group}": getattr(of_group, name)
+        for name in ("cosine", "norm_ratio")
+        for group, of_group in found.items()
+    }
+
+
+def measures(found: dict[str, Alignment], epoch: int, sequences: int) -> dict[str, Measure]:
+    """What the record takes, under the keys of the curve: the alignment after `epoch`, on that many sequences."""
+    told = {
+        "cosine": "cosine between the rule's mean update, weights held, and BPTT's gradient of the losses it reports",
+        "norm_ratio": "norm of the rule's mean update, weights held, over BPTT's gradient of the losses it reports",
+    }
+    when = "before training" if epoch == 0 else f"weights after epoch {epoch}"
+    return {
+        f"alignment_{name}.{group}": Measure(
+            value=getattr(of_group, name),
+            unit="1",
+            method=f"{method}; unclipped, {when}, first {sequences} validation sequences",
+            missing=of_group.missing,
+        )
+        for name, method in told.items()
+        for group, of_group in found.items()
+    }
+
+
+def parameter_groups(network: nn.Module) -> dict[str, list[str]]:
+    """Names of the trainable parameters by the part of the network they belong to, biases with their weights.
+
+    A part is named after its module: `layers.0.inward.weight` and `.bias` are in `layer1.inward`, all that the neurons
+    of that layer learn themselves is in `layer1.neuron`, `readout.linear.weight` and `readout.gate.weight` are in
+    `readout`. Before the parts come `all` and, where there is a readout and more, `hidden`.
+    """
+    names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    parts: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        parts[_part_of(name)].append(name)
+    hidden = [name for name in names if not name.startswith("readout")]
+    return {ALL: names, **({HIDDEN: hidden} if 0 < len(hidden) < len(names) else {}), **parts}
+
+
+def _part_of(name: str) -> str:
+    """The part of a parameter: its module at the top, or in a numbered list of modules its module there."""
+    modules = name.split(".")[:-1] or [name]
+    numbered = next((place for place in (0, 1) if len(modules) > place and modules[place].isdecimal()), None)
+    if numbered is None:
+        return modules[0]
+    of_list = modules[0].removesuffix("s") if numbered else "layer"
+    return ".".join([f"{of_list}{int(modules[numbered]) + 1}", *modules[numbered + 1 : numbered + 2]])
+
+
+def _gradient_of_rule(
+    rule: LearningRule, network: Network, task: Task, batch: Batch, seed: int, learnt: Sequence[nn.Parameter]
+) -> tuple[dict[str, Tensor], list[Seen]]:
+    """Its mean over the rule's updates, by parameter; and what the rule did."""
+    asked: list[Asked] = []
+
+    def loss(output: Tensor, target: Tensor) -> Tensor:
+        value = task.loss(output, target)
+        asked.append(Asked(output.detach().clone(), target, value.detach()))
+        return value
+
+    watched = copy.copy(task)
+    watched.loss = loss
+    steps = len(batch.x)
+    torch.manual_seed(seed)
+    rule.start(network, watched, steps)
+    own = list(rule.parameters())
+    if learnt:
+        with torch.no_grad():
+            for p, value in zip(own, learnt, strict=True):
+                p.copy_(value)
+    held = [(p, p.detach().clone()) for p in (*network.parameters(), *own)]
+    sums = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
+    updates = 0
+
+    @torch.no_grad()
+    def update() -> None:
+        nonlocal updates
+        updates += 1
+        for name, p in network.named_parameters():
+            if p.grad is not None:
+                sums[name] += p.grad
+        for p, _ in held:
+            p.grad = None
+
+    torch.manual_seed(seed)
+    rule.begin(batch.x.shape[1], update)
+    seen, t = [], 0
+    for window in rule.windows(steps):
+        x, target = batch.window(t, window, task.per_step)
+        reported = rule.learn(x, target, t).loss
+        seen.append(Seen(t, window, reported, list(asked)))
+        asked.clear()
+        t += window
+        with torch.no_grad():
+            for p, value in held:  # adaptive feedback decays the weights by itself
+                if not torch.equal(p, value):
+                    p.copy_(value)
+    rule.end()
+    if not updates:
+        raise NoAlignmentError("the rule made no update in a sequence")
+    return {name: total / updates for name, total in sums.items()}, seen
+
+
+def _gradient_of_bptt(network: Network, task: Task, batch: Batch, seed: int, seen: list[Seen]) -> dict[str, Tensor]:
+    """∇E by autograd over the whole sequence, by parameter."""
+    torch.manual_seed(seed)
+    outputs = network.unroll(batch.x, network.initial_state(batch.x.shape[1])).outputs.unbind(0)
+    terms = []
+    for begin, steps, reported, asked in seen:
+        if reported is None:
+            continue
+        value = sum(one.loss for one in asked)
+        if not asked or not bool((value != 0) | (reported == 0)):
+            raise NoAlignmentError("the rule reports a loss that it did not ask its task for")
+        if not (bool(reported.isfinite()) and bool(value.isfinite())):
+            raise NoAlignmentError("the rule's loss is not a finite number")
+        there = [_found(outputs[begin : begin + steps], one.output) for one in asked]
+        if any(y is None for y in there):
+            raise NoAlignmentError("the rule asked its task about something else than its windows' outputs")
+        c = reported / value if value != 0 else reported
+        terms.append(c * sum(task.loss(y, one.target) for y, one in zip(there, asked, strict=True)))
+    if not terms:
+        raise NoAlignmentError("the rule reports no loss")
+    named = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    E = torch.stack(terms).mean()
+    gradients = torch.autograd.grad(E, list(named.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(named, gradients, strict=True))
+
+
+def _found(outputs: Sequence[Tensor], output: Tensor) -> Tensor | None:
+    """What the rule asked about, with its graph: the output [batch, outputs] of one of a window's steps, or of all."""
+    for candidate in (*reversed(outputs), torch.cat(list(outputs))):
+        if candidate.shape == output.shape:
+            with torch.no_grad():
+                distance, size = (candidate - output).norm(dim=1), output.norm(dim=1)
+                if float((distance <= SAME_OUTPUT * size).double().mean()) >= SAME_SAMPLES:
+                    return candidate
+    return None
+
+
+@torch.no_grad()
+def _compared(names: list[str], of_rule: dict[str, Tensor], of_bptt: dict[str, Tensor]) -> Alignment:
+    g, e = (torch.cat([of[name].double().flatten() for name in names]) for of in (of_rule, of_bptt))
+    lengths = float(g.norm()), float(e.norm())
+    if lengths == (0, 0):
+        return Alignment(None, None, "both gradients are zero")
+    for whose, length in zip(("the rule's", "BPTT's"), lengths, strict=True):
+        if not math.isfinite(length):
+            return Alignment(None, None, f"{whose} gradient is not finite")
+        if length == 0:
+            return Alignment(None, None, f"{whose} gradient is zero")
+    cosine = float(g / lengths[0] @ (e / lengths[1]))
+    return Alignment(max(-1.0, min(1.0, cosine)), lengths[0] / lengths[1])  # rounding may take it past 1
+
+
+@contextmanager
+def _random_numbers_kept(network: nn.Module) -> Iterator[None]:
+    """What is drawn in here changes nothing outside."""
+    devices = {p.device.index for p in network.parameters() if p.is_cuda}
+    with torch.random.fork_rng(devices=devices):
+        yield

@@ -1,0 +1,154 @@
+"""Exact bytes of live tensors while a rule learns one batch: the peak, and who owns what at that moment."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from collections.abc import Callable, Iterator
+from types import FunctionType, MethodType
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.datasets.base import Batch
+from throughtime.harness.build import Built
+from throughtime.harness.clock import Clock
+from throughtime.harness.training import Updater, learn_batch, started
+from throughtime.measuring.live_bytes import LiveBytes
+from throughtime.records.record import Measure
+from throughtime.spec import RunSpec
+
+OWNERS = ("input", "parameters", "gradients", "optimiser", "rule", "graph")
+WHAT = {
+    "input": "the batch, all its steps, and its targets",
+    "parameters": "the network's parameters and buffers",
+    "gradients": "what hangs on .grad",
+    "optimiser": "the optimiser's state",
+    "rule": "what the rule keeps on itself, what it learns included",
+    "graph": "everything else: activations, what autograd keeps, temporaries",
+}
+
+
+class NotRepeatableError(Exception):
+    """Two batches did not do the same operations: no moment of one is that moment of the other."""
+
+
+class ExactMemory(NamedTuple):
+    """Bytes at the peak of one batch."""
+
+    owned: dict[str, int]
+    """By owner, with the input in memory as a whole; the sum is the peak."""
+    streamed: int
+    """The peak if each window's input is there only while the rule has it."""
+    operations: int
+    """Of the batch, forward and backward."""
+
+    @property
+    def peak(self) -> int:
+        return sum(self.owned.values())
+
+
+def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
+    """Learn a batch four times and count: once to warm up (the optimiser makes its state at its first step), once to
+    find the operation of the peak, once to look there at who owns what, once with the input streamed.
+
+    Storages that are there before (parameters, input) are counted by themselves, all others from birth to death by
+    `LiveBytes`. The number belongs to the program: it is the same in two runs and on two machines.
+
+    Raises:
+        NotRepeatableError: the rule does other operations in the second batch than in the third.
+    """
+    live = LiveBytes()
+    with live:
+        update = started(spec, built, built.dataset.steps, Clock())
+        learn_batch(built.rule, batch, update)
+        peak, at = _learn(live, built.rule, batch, update)
+        owned: dict[str, int] = {}
+
+        def look() -> None:
+            owned.update(_by_owner(live.alive(), built, update))
+
+        live.look_at, live.look = at, look
+        again = _learn(live, built.rule, batch, update)
+        live.look, operations = None, live.operations
+        if again != (peak, at) or (at and sum(owned.values()) != peak):
+            raise NotRepeatableError(f"peak of {peak} bytes at operation {at}, then of {again[0]} at {again[1]}")
+        streamed, _ = _learn(live, built.rule, batch, update, hand=Tensor.clone)
+    parameters = _bytes([*built.network.parameters(), *built.network.buffers()])
+    owned = {"input": _bytes([batch.x, batch.target]), "parameters": parameters} | owned
+    if live.uncounted:
+        raise NotRepeatableError(f"{live.uncounted} operations made memory that no storage shows")
+    by_owner = {owner: owned.get(owner, 0) for owner in OWNERS}
+    return ExactMemory(by_owner, parameters + _bytes([batch.target]) + streamed, operations)
+
+
+def _learn(
+    live: LiveBytes,
+    rule: LearningRule,
+    batch: Batch,
+    update: Updater,
+    hand: Callable[[Tensor], Tensor] = lambda x: x,
+) -> tuple[int, int]:
+    """Learn the batch; the peak, and after which operation it was reached."""
+    gc.collect()
+    live.reset_peak()
+    learn_batch(rule, batch, update, hand)
+    return live.peak, live.peak_at
+
+
+def _by_owner(alive: dict[int, int], built: Built, update: Updater) -> dict[str, int]:
+    """Bytes of the living storages, each with the first of its owners; what has none belongs to the graph."""
+    parameters = [*built.network.parameters(), *built.rule.parameters()]
+    claims: dict[str, Iterator[Tensor]] = {
+        "gradients": (p.grad for p in parameters if p.grad is not None),
+        "optimiser": _tensors(update.optimiser.state, set()),
+        # Its parameters by name: they may lie in a module, which is not entered.
+        "rule": itertools.chain(built.rule.parameters(), _tensors(vars(built.rule), {id(built.network), id(update)})),
+    }
+    left, owned = dict(alive), {}
+    for owner, found in claims.items():
+        owned[owner] = sum(left.pop(id(tensor.untyped_storage()), 0) for tensor in found)
+    return {**owned, "graph": sum(left.values())}
+
+
+def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
+    """Every tensor that can be reached from a value through containers and attributes; modules are not entered."""
+    if id(value) in seen or isinstance(value, nn.Module | type | FunctionType | MethodType):
+        return
+    seen.add(id(value))
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item, seen)
+    elif isinstance(value, list | tuple | set):
+        for item in value:
+            yield from _tensors(item, seen)
+    elif hasattr(value, "__dict__"):
+        yield from _tensors(vars(value), seen)
+
+
+def _bytes(tensors: list[Tensor]) -> int:
+    """Bytes of the storages behind some tensors, each once."""
+    storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def measures(memory: ExactMemory | None, missing: str | None = None) -> dict[str, Measure]:
+    """For the record; without a memory, the reason why there is none."""
+
+    def measure(value: int | None, method: str) -> Measure:
+        return Measure(value=value, unit="byte", method=method, missing=missing)
+
+    whole = "exact bytes of live tensors at the peak of a batch after a warm-up, counted by storage"
+    named = {
+        "peak_live_bytes": measure(memory and memory.peak, f"{whole}; the whole input in memory"),
+        "peak_live_bytes_without_input": measure(
+            memory and memory.peak - memory.owned["input"], f"{whole}; less input"
+        ),
+        "peak_live_bytes_streamed": measure(memory and memory.streamed, f"{whole}; input handed over window by window"),
+    }
+    for owner in OWNERS:
+        named[f"peak_live_bytes.{owner}"] = measure(memory and memory.owned[owner], f"of the peak: {WHAT[owner]}")
+    return named

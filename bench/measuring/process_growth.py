@@ -1,0 +1,76 @@
+"""What the process grows by while a rule trains, and, where it trains on a CUDA device, that device's memory."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.datasets.base import Batch
+from throughtime.harness.build import Built, build
+from throughtime.harness.clock import Clock
+from throughtime.harness.one_batch import learn_finite, one_batch
+from throughtime.harness.training import started
+from throughtime.measuring import process_memory
+from throughtime.measuring.cuda_memory import CudaPeak
+from throughtime.measuring.process_memory import KernelPeak, SampledPeak
+from throughtime.numerics.spike_product import SHORT
+from throughtime.records.record import Measure
+from throughtime.spec import RunSpec
+
+BATCHES = 2
+"""The second one has all that lasts from batch to batch beside it, such as the optimiser's state."""
+WHEN = f"with model and input batch loaded, while it trains on {BATCHES} batches"
+
+
+def measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPeak | None = None) -> dict[str, Measure]:
+    """Growth of the process's peak over its level with model and input in memory; of the device's likewise.
+
+    Args:
+        process: what watches the process; None: the best that works here.
+
+    Raises:
+        DivergedError: the loss is no finite number.
+    """
+    batch = one_batch(spec, built)
+    _warm_up(spec, batch)
+    process_memory.give_back_freed()
+    device = CudaPeak() if spec.device == "cuda" else None
+    with ExitStack() as watching:
+        if device:
+            watching.enter_context(device)
+        process = watching.enter_context(process or process_memory.process_peak())
+        update = started(spec, built, built.dataset.steps, Clock())
+        for _ in range(BATCHES):
+            learn_finite(built, batch, update)
+
+    def bytes_(value: int, method: str) -> Measure:
+        return Measure(value=value, unit="byte", method=method)
+
+    found = {
+        "peak_process_bytes": bytes_(process.growth, f"{process.method} {WHEN}"),
+        "level_process_bytes": bytes_(process.level, "resident size before the first batch"),
+        "input_bytes": bytes_(batch.x.numel() * batch.x.element_size(), "one batch of inputs, counted"),
+    }
+    if device:
+        found |= {
+            "peak_cuda_allocated_bytes": bytes_(device.allocated, f"max_memory_allocated over its level {WHEN}"),
+            "peak_cuda_reserved_bytes": bytes_(device.reserved, f"max_memory_reserved over its level {WHEN}"),
+            "level_cuda_bytes": bytes_(device.level, "memory_allocated before the first batch"),
+        }
+    return found
+
+
+def _warm_up(spec: RunSpec, batch: Batch) -> None:
+    """Train a twin on little and throw it away: code and library buffers that any training touches do not count."""
+    twin = build(spec)
+    steps = enough_steps(twin.rule, len(batch.x))
+    target = batch.target[:steps, :2] if twin.dataset.per_step else batch.target[:2]
+    few = Batch(batch.x[:steps, :2].contiguous(), target.contiguous())
+    learn_finite(twin, few, started(spec, twin, steps, Clock()))
+
+
+def enough_steps(rule: LearningRule, steps: int) -> int:
+    """The fewest in which the rule does what it does in so many. Loops are loaded when they are first called, and with
+    the first the compiler: which are depends on whether windows are one step, SHORT, or longer."""
+    longest = min(SHORT, rule.window(steps))
+    return next((few for few in range(SHORT, steps) if rule.window(few) >= longest), steps)

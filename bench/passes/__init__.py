@@ -1,0 +1,1 @@
+"""What happens inside the fresh process of a pass."""

@@ -1,0 +1,121 @@
+"""The body of the fresh process that runs one pass. Importing this module imports torch and runs nothing: the fork
+server does so once, and each child starts from there.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from throughtime.errors import UsageError, first_line
+from throughtime.harness.training import DivergedError, StoppedError
+from throughtime.passes.passes import run_pass
+from throughtime.records.files import DISK_FULL, LOG, write_whole
+from throughtime.records.pass_result import PassResult
+from throughtime.records.provenance import machine, versions
+from throughtime.records.record import Failure, Status
+from throughtime.registry import load_plugin
+from throughtime.running.plan import code_of
+from throughtime.spec import Pass, RunSpec
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
+
+def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, plugins: list[str]) -> None:
+    """Run one pass and leave `<pass>.json`, whatever it raises; a process that is killed or asked to stop leaves none.
+
+    Asked to stop by SIGTERM, a training pass keeps a checkpoint first; the others have nothing to keep.
+
+    Args:
+        name: which pass.
+        spec: the RunSpec, as JSON would hold it.
+        code: the digests of the components when the run was planned.
+        folder: of the run.
+        plugins: files to load first.
+    """
+    start = time.perf_counter()
+    stop = threading.Event()
+    with suppress(PermissionError):  # it leads a group already
+        os.setsid()  # a group of its own: the terminal's Ctrl-C is for the runner, and one kill reaches grandchildren
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, (lambda *_: stop.set()) if name == "train" else signal.SIG_DFL)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _log_to(folder / LOG)
+    print(f"-- {name} pass", flush=True)
+    try:
+        for plugin in plugins:
+            load_plugin(plugin)
+        run = RunSpec.model_validate(spec)
+        if void := _other_code(run, code):
+            result = PassResult(status="error", void=void)
+        else:
+            result = run_pass(name, run, folder, stop.is_set)
+    except StoppedError as stopped:
+        print(stopped, flush=True)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)  # so that whoever waits sees what ended it
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        _leave_if_full(error)
+        kind = "" if isinstance(error, DivergedError) else f"{type(error).__name__}: "
+        result = PassResult(
+            status=status_of(error),
+            failure=Failure(reason=f"{kind}{first_line(error)}"),
+            machine=machine(spec["threads"], None),
+            versions=versions(),
+        )
+    result = result.model_copy(update={"seconds": time.perf_counter() - start})
+    try:
+        write_whole(folder / f"{name}.json", result.model_dump_json())
+    except OSError as error:
+        _leave_if_full(error)
+        raise
+
+
+def _leave_if_full(error: Exception) -> None:
+    """A full disk is no fault of the run: leave no result, so that the sweep ends and goes on once there is room."""
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
+        sys.stdout.flush()
+        os._exit(DISK_FULL[error.errno])
+
+
+def _other_code(run: RunSpec, code: dict[str, str]) -> str | None:
+    """Why the code here is not what was planned; None: it is."""
+    try:
+        return None if code_of(run) == code else "the code changed while the sweep ran"
+    except UsageError as error:
+        return f"the code here is not what was planned: {error.what}"
+
+
+def status_of(error: Exception) -> Status:
+    """The status an exception ends a run with. torch tells of lack of memory in a RuntimeError."""
+    if isinstance(error, DivergedError):
+        return "diverged"
+    told = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in told for words in NO_MEMORY):
+        return "oom"
+    return "error"
+
+
+def _log_to(path: Path) -> None:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.close(file)
+
+
+def _die_with_parent() -> None:
+    """Where the parent is killed, nobody is left to end this process and what it started."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.killpg(os.getpgrp(), signal.SIGKILL)

@@ -1,0 +1,157 @@
+"""The four passes of a run, each in a process of its own because each would disturb the others."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from throughtime.harness.build import Built, build
+from throughtime.harness.clock import Clock
+from throughtime.harness.device import name_of, replay_windows
+from throughtime.harness.one_batch import learn_finite, one_batch
+from throughtime.harness.seeds import stream
+from throughtime.harness.training import finite, started
+from throughtime.measuring import activity, allocator, exact_memory, floor, process_growth, process_memory
+from throughtime.measuring.energy import Energy
+from throughtime.measuring.timing import timed
+from throughtime.passes.trainer import Trainer, never
+from throughtime.records.pass_result import PassResult
+from throughtime.records.provenance import machine, versions
+from throughtime.records.record import Measure
+from throughtime.spec import Pass, RunSpec
+
+
+def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[], bool] = never) -> PassResult:
+    """Train and test, in a folder from which another process can go on.
+
+    Raises:
+        StoppedError: `stopping` was true.
+    """
+    with Energy() as energy:
+        trainer = Trainer(spec, built, folder, stopping)
+        trained = trainer.train()
+    built = trainer.built
+    if trained.continued:
+        energy.joules, energy.missing = None, "training was continued: what went before is not counted"
+    task = built.dataset.task
+    unit, n = task.unit, built.dataset.size("test")
+    measures = {
+        task.metric: Measure(
+            value=trained.final.metric,
+            unit=unit,
+            method=f"test split ({n} sequences), weights of the last epoch",
+        ),
+        f"{task.metric}_best_validation": Measure(
+            value=trained.best.metric,
+            unit=unit,
+            method=f"test split, weights of epoch {trained.best_epoch}, the best on the validation split",
+        ),
+        "chance": Measure(value=task.chance, unit=unit, method="the metric of a network that has learnt nothing"),
+        "loss": Measure(value=trained.loss, unit="1", method="mean of the rule's losses over the last epoch"),
+        "firing_rate": Measure(
+            value=trained.final.firing_rate,
+            unit="spikes per neuron and step",
+            method="mean over the test split and all layers, weights of the last epoch",
+            missing="these cells do not spike" if trained.final.firing_rate is None else None,
+        ),
+        "training_time": Measure(
+            value=trained.seconds, unit="second", method="whole training pass; other runs may share the machine"
+        ),
+    }
+    for name, seen in trained.observations.items():
+        value = finite(seen.value)
+        missing = None if value is not None else f"the rule observed {seen.value}"
+        measures[name] = Measure(value=value, unit=seen.unit, method=seen.method, missing=missing)
+    torch.manual_seed(stream(spec.seed, "evaluation", spec.replicate))
+    measures |= trained.aligned | activity.measure(built.network, built.dataset)
+    measures["energy"] = energy.measure()
+    return PassResult(
+        measures=measures,
+        metric=task.metric,
+        phases=trained.phases,
+        continued=trained.continued,
+    )
+
+
+def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
+    """Time training on one batch again and again, warmed up, with the machine to itself; then what it could cost."""
+    clock = Clock()
+    batch, update = one_batch(spec, built), started(spec, built, built.dataset.steps, clock)
+    timing = timed(lambda: learn_finite(built, batch, update), clock)
+    steps, sequences = batch.x.shape[:2]
+    warming = "; it still got faster" if timing.still_warming else ""
+    method = (
+        f"median of {len(timing.samples)} batches of {sequences} sequences x {steps} steps after {len(timing.warm_up)} "
+        f"of warm-up{warming}, {spec.threads} thread(s), exclusive"
+    )
+    per_sequence = [sample / sequences for sample in timing.samples]
+    median, a_step = timing.median / sequences, "second a sequence and step"
+
+    def measure(value: float, unit: str, what: str = method) -> Measure:
+        return Measure(value=value, unit=unit, method=what)
+
+    measures = {
+        "wall_time": Measure(value=median, unit="second a sequence", method=method, samples=per_sequence),
+        "wall_time_low": measure(timing.low / sequences, "second a sequence", "lower quartile of the same repeats"),
+        "wall_time_high": measure(timing.high / sequences, "second a sequence", "upper quartile of the same repeats"),
+        "wall_time_step": measure(median / steps, a_step),
+        "wall_time_drift": measure(timing.drift, "1", "p of Mann and Kendall that the repeats do not get faster"),
+    }
+    for phase, seconds in timing.phases.items():
+        what = f"of each repeat spent in {phase}; {method}"
+        measures[f"wall_time.{phase}"] = measure(statistics.median(seconds) / sequences, "second a sequence", what)
+    measures["compile_time"] = Measure(
+        value=None, unit="second", method="before the warm-up", missing="nothing is compiled"
+    )
+    measures |= floor.measures(built.rule, built.network, spec.training, sequences, steps, median)
+    return PassResult(measures=measures, contended=timing.contended)
+
+
+def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
+    """What process and device grow by while it trains on two batches."""
+    return PassResult(measures=process_growth.measures(spec, built))
+
+
+def bytes_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
+    """Count the exact bytes of live tensors while it trains on a batch, by owner; then ask the allocator."""
+    batch = one_batch(spec, built)
+    try:
+        memory = exact_memory.exact_memory(spec, built, batch)
+    except exact_memory.NotRepeatableError as error:
+        return PassResult(measures=exact_memory.measures(None, str(error)) | allocator.missing(str(error)))
+    handed_out = allocator.measures(spec, build(spec), batch, memory.operations)
+    return PassResult(measures=exact_memory.measures(memory) | handed_out)
+
+
+MEASURING: dict[Pass, Callable[[RunSpec, Built, Path], PassResult]] = {
+    "time": time_pass,
+    "memory": memory_pass,
+    "bytes": bytes_pass,
+}
+
+
+def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], bool] = never) -> PassResult:
+    """Build what the spec names and run one pass on it.
+
+    Raises:
+        StoppedError: it is a training, and `stopping` was true.
+    """
+    torch.set_num_threads(spec.threads)
+    # Surrogates underflow far from the threshold, and arithmetic on denormals is ten times slower.
+    flushed = torch.set_flush_denormal(True)
+    # Page faults take up to a quarter of a training; but what is kept would be in a process's peak and hide its growth.
+    kept = name in ("train", "time") and process_memory.keep_freed()
+    built = build(spec)
+    # Graphs hold memory of their own, and show no operation to what counts bytes.
+    replayed = replay_windows(built.network, spec.device) if name in ("train", "time") else None
+    result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)
+    remark = built.rule.remark(built.network)
+    here = {
+        "dataset_sha256": built.dataset.sha256(),
+        "machine": machine(spec.threads, flushed, name_of(spec.device), kept, replayed),
+        "versions": versions(),
+    }
+    return result.model_copy(update={"remark": remark, **here})

@@ -1,0 +1,356 @@
+"""The training loop: data, windows, epochs, validation, best weights, alignment, curve. It can be stopped anywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.algorithms.base import LearningRule, Observation
+from throughtime.datasets.base import Batch, Split
+from throughtime.errors import first_line
+from throughtime.harness.build import Built, build
+from throughtime.harness.clock import Clock
+from throughtime.harness.seeds import stream
+from throughtime.harness.training import (
+    DivergedError,
+    Evaluation,
+    StoppedError,
+    cuda_devices,
+    evaluate,
+    finite,
+    learn_batch,
+    started,
+)
+from throughtime.measuring.alignment import alignment_in_training, curve_keys, measures
+from throughtime.passes.checkpoint import packed, restore, state_of, unpacked
+from throughtime.records.files import CHECKPOINT, CURVE, POSITION, write_whole
+from throughtime.records.provenance import versions
+from throughtime.records.record import Measure
+from throughtime.spec import RunSpec
+
+CHECKPOINT_SECONDS = 60.0
+"""Between two checkpoints: what a kill can cost."""
+POSITION_SECONDS = 1.0
+"""Between two looks of others at where it is."""
+
+TAKEN = {"epoch", "iteration", "updates", "sequences", "train_loss", "validation", "firing_rate", "seconds"} | {
+    *("chance", "loss", "training_time", "energy"),
+}
+"""Names in curve and record that no rule may use for what it observes of itself."""
+
+
+class Trained(NamedTuple):
+    """The outcome of a training run."""
+
+    final: Evaluation
+    """Test split, weights of the last epoch."""
+    best: Evaluation
+    """Test split, weights of the epoch that was best on the validation split."""
+    best_epoch: int
+    loss: float
+    """Mean of the rule's losses over the last epoch."""
+    observations: dict[str, Observation]
+    """What the rule measured of itself over the last epoch."""
+    aligned: dict[str, Measure]
+    """The gradient's alignment to BPTT's, the last time it was measured; empty if never."""
+    phases: dict[str, float]
+    """Seconds: load, learn (without update), update, evaluate, align, checkpoint."""
+    seconds: float
+    """Wall time, of all processes that had a part in it, as far as their work counts."""
+    continued: int
+    """How often another process went on with it."""
+
+
+@dataclass
+class Reached:
+    """How far training has come, in plain values."""
+
+    epoch: int = 1
+    """In work; one more than there are once all are over."""
+    seen: int = 0
+    """Batches of that epoch drawn from the data."""
+    losses: list[float] = field(default_factory=list)
+    """Of that epoch."""
+    loss: float = math.nan
+    """Mean over the epoch before."""
+    iteration: int = 0
+    sequences: int = 0
+    best: float = -math.inf
+    """Largest metric on the validation split, or smallest, with its sign turned."""
+    best_epoch: int = 0
+    rows: int = 0
+    """Of the learning curve."""
+    continued: int = 0
+
+
+def never() -> bool:
+    """Nobody asks for a stop."""
+    return False
+
+
+def observed(rule: LearningRule, metric: str) -> dict[str, Observation]:
+    """What the rule measured of itself in the epoch that is over.
+
+    Raises:
+        ValueError: it uses the name of something that is measured here.
+    """
+    seen = rule.end_epoch()
+    if taken := sorted(name for name in seen if name in TAKEN or name.startswith(metric)):
+        raise ValueError(f"the rule observes {', '.join(taken)}: the harness measures that itself")
+    return seen
+
+
+class Trainer:
+    """Trains what a spec names, in a folder that another process may take over from any point on.
+
+    `curve.jsonl` grows by a row an epoch, `position.json` tells about once a second where training is, and
+    `checkpoint.pt` is written once a minute and when training is asked to stop. Where one is there it is gone on from:
+    weights, curve and measures are then bit for bit those of a training that nothing ever stopped, times apart. One
+    that cannot be used, or not be written, is told of in the log and stops nothing.
+
+    Args:
+        spec: the run.
+        built: what it names, nothing of it started.
+        folder: of the run.
+        stopping: asked after each batch and each evaluation; once it is true, training stops.
+    """
+
+    def __init__(self, spec: RunSpec, built: Built, folder: Path, stopping: Callable[[], bool] = never) -> None:
+        self.spec, self.folder, self.stopping = spec, folder, stopping
+        self._began = time.perf_counter()
+        self._kept_at, self._placed_at = time.monotonic(), -math.inf
+        self._told_of_failure = False
+        self._curve = folder / CURVE
+        for name in (CHECKPOINT, POSITION):
+            for scratch in folder.glob(f".{name}.*.tmp"):
+                scratch.unlink()  # of a process that was killed as it wrote
+        self._start(built)
+        path = folder / CHECKPOINT
+        if path.exists():
+            try:
+                self._go_on(unpacked(path.read_bytes()))
+            except Exception as error:  # a foreign file may break anything that is made of it
+                why = f"{type(error).__name__}: {first_line(error)}"
+                print(f"{CHECKPOINT} cannot be gone on from, training begins anew: {why}", flush=True)
+                self._start(build(spec))
+        if not self.reached.continued:
+            self._curve.write_text("", encoding="utf-8")
+
+    def _start(self, built: Built) -> None:
+        spec, self.built, self.clock = self.spec, built, Clock()
+        self.update = started(spec, built, built.dataset.steps, self.clock)
+        self.order = torch.Generator().manual_seed(stream(spec.seed, "data order", spec.replicate))
+        self._order_of_epoch = self.order.get_state()
+        self.reached, self._seconds_before = Reached(), 0.0
+        self.observations: dict[str, Observation] = {}
+        self.aligned: dict[str, Measure] = {}
+        self.best_weights: dict[str, Tensor] = copy.deepcopy(built.network.state_dict())
+
+    def train(self) -> Trained:
+        """Train for the spec's epochs; test with the weights best on validation and with the last, which stay.
+
+        Raises:
+            DivergedError: the loss became infinite or NaN; the message says where.
+            StoppedError: `stopping` was true; there is a checkpoint, unless the message says otherwise.
+        """
+        at = self.reached
+        try:
+            if 0 in self.spec.training.alignment and not at.rows:
+                self._end_of_epoch(0, None)
+                self._pause()
+            while at.epoch <= self.spec.training.epochs:
+                self._tell_position()  # short epochs too leave a trace of where they were killed
+                self._epoch()
+                self._pause()
+            return self._tested()
+        except Exception:
+            self._tell_position()
+            raise
+
+    def _epoch(self) -> None:
+        """What is left of the epoch in work, and what comes at its end."""
+        dataset, _, rule = self.built
+        at = self.reached
+        for batch in self._batches():
+            with self.clock.phase("learn"):
+                loss = float(learn_batch(rule, batch, self.update))
+            at.losses.append(loss)
+            at.iteration += 1
+            at.sequences += batch.x.shape[1]
+            if not math.isfinite(loss):
+                raise DivergedError(f"loss is {loss} at {self._place()}")
+            self._pause()
+            del batch
+        self.observations = observed(rule, dataset.task.metric)
+        self.update.end_epoch(at.epoch)
+        at.loss = sum(at.losses) / len(at.losses)
+        value = self._end_of_epoch(at.epoch, at.loss).metric * (1 if dataset.task.higher_is_better else -1)
+        if value > at.best:
+            at.best, at.best_epoch = value, at.epoch
+            self.best_weights = copy.deepcopy(self.built.network.state_dict())
+        at.epoch, at.seen, at.losses = at.epoch + 1, 0, []
+        self._order_of_epoch = self.order.get_state()
+
+    def _batches(self) -> Iterator[Batch]:
+        """Those of the epoch that have not been learnt yet.
+
+        None is kept while the next is loaded: it gets the memory of the last, where two would take turns, and a
+        large one be mapped anew, page by page, which takes longer than to fill it.
+        """
+        dataset, network, _ = self.built
+        with self.clock.phase("load"):
+            batches = dataset.batches("train", self.spec.training.batch, self.order)
+            if self.reached.seen:
+                with torch.random.fork_rng(devices=cuda_devices(network)):
+                    for _ in range(self.reached.seen):
+                        next(batches, None)
+        while True:
+            with self.clock.phase("load"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            self.reached.seen += 1
+            # What is left of an epoch may be one sample, which has no spread to be normalised by.
+            if not (network.mixes_samples and batch.x.shape[1] == 1):
+                yield batch
+            del batch
+
+    def _end_of_epoch(self, epoch: int, loss: float | None) -> Evaluation:
+        """Evaluate on validation, compare gradients where asked to, and tell of it all in a row of the curve."""
+        spec, built, at = self.spec, self.built, self.reached
+        with self.clock.phase("evaluate"):
+            validation = self._evaluated("validation")
+        row = {
+            "epoch": epoch,
+            "iteration": at.iteration,
+            "updates": self.update.count,
+            "sequences": at.sequences,
+            "train_loss": loss,
+            "validation": validation.metric,
+            "firing_rate": validation.firing_rate,
+            **{name: finite(observation.value) for name, observation in self.observations.items()},
+        }
+        if epoch in spec.training.alignment:
+            with self.clock.phase("align"):
+                found = alignment_in_training(spec, built)
+            row |= curve_keys(found)
+            sequences = min(spec.training.batch, built.dataset.size("validation"))
+            self.aligned.update(measures(found, epoch, sequences))
+        with self._curve.open("a", encoding="utf-8") as curve:
+            curve.write(json.dumps({**row, "seconds": self._seconds()}) + "\n")
+        at.rows += 1
+        return validation
+
+    def _tested(self) -> Trained:
+        network, at = self.built.network, self.reached
+        with self.clock.phase("evaluate"):
+            final = self._evaluated("test")
+        self._pause()
+        with self.clock.phase("evaluate"):
+            last_weights = copy.deepcopy(network.state_dict())
+            network.load_state_dict(self.best_weights)
+            best = self._evaluated("test")
+            network.load_state_dict(last_weights)
+        told = at.loss, self.observations, self.aligned, dict(self.clock.phases), self._seconds(), at.continued
+        return Trained(final, best, at.best_epoch, *told)
+
+    def _evaluated(self, split: Split) -> Evaluation:
+        seed = stream(self.spec.seed, "evaluation", self.spec.replicate)
+        return evaluate(self.built.network, self.built.dataset, split, seed)
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.perf_counter() - self._began
+
+    def _place(self) -> str:
+        return f"epoch {min(self.reached.epoch, self.spec.training.epochs)}, update {self.update.count}"
+
+    # --- stopped and gone on with
+
+    def _pause(self) -> None:
+        """Between two pieces of work: keep a checkpoint and tell of the position if it is time to; stop if asked to."""
+        stop, now, written = self.stopping(), time.monotonic(), True
+        if stop or now - self._placed_at >= POSITION_SECONDS:
+            self._tell_position()
+            self._placed_at = now
+        if stop or now - self._kept_at >= CHECKPOINT_SECONDS:
+            with self.clock.phase("checkpoint"):
+                written = self._keep()
+            self._kept_at = time.monotonic()
+        if stop:
+            raise StoppedError(f"stopped at {self._place()}{'' if written else ', no checkpoint could be written'}")
+
+    def _keep(self) -> bool:
+        """Write a checkpoint; if that cannot be done tell so, the first time, and go on."""
+        try:
+            contents = packed(self._contents())
+            with self._curve.open("rb+") as curve:
+                os.fsync(curve.fileno())  # no checkpoint knows of a row that a crash of the machine can lose
+            write_whole(self.folder / CHECKPOINT, contents)
+        # No memory, no space, a rule that keeps an open file: training is not to end with it.
+        except Exception as error:
+            if not self._told_of_failure:
+                print(f"no checkpoint, training goes on: {first_line(error)}", flush=True)
+            self._told_of_failure = True
+            return False
+        return True
+
+    def _contents(self) -> dict[str, Any]:
+        return {
+            **state_of(self.built.rule, self.built.network, self.update),
+            "order_of_epoch": self._order_of_epoch,
+            "reached": asdict(self.reached),
+            "best_weights": self.best_weights,
+            "observations": {name: [float(o.value), o.unit, o.method] for name, o in self.observations.items()},
+            "aligned": {name: measure.model_dump() for name, measure in self.aligned.items()},
+            "phases": dict(self.clock.phases),
+            "seconds": self._seconds(),
+            "made_from": self._made_from(),
+        }
+
+    def _made_from(self) -> dict[str, Any]:
+        """What the folder's name does not say, and the numbers depend on: data and libraries."""
+        return {"data": self.built.dataset.sha256(), "versions": versions()}
+
+    def _go_on(self, contents: dict[str, Any]) -> None:
+        """Be where the training was that wrote this; the curve loses what came after."""
+        if contents["made_from"] != self._made_from():
+            raise ValueError("the data or a library changed since")
+        reached = Reached(**contents["reached"])
+        with self._curve.open("rb+") as curve:
+            for _ in range(reached.rows):
+                if not curve.readline().endswith(b"\n"):
+                    raise ValueError(f"the learning curve has lost some of its {reached.rows} rows")
+            curve.truncate()
+        restore(contents, self.built.rule, self.built.network, self.update)
+        self.reached = reached
+        self.reached.continued += 1
+        self._order_of_epoch = contents["order_of_epoch"]
+        self.order.set_state(self._order_of_epoch)
+        self.best_weights = contents["best_weights"]
+        self.observations = {name: Observation(*told) for name, told in contents["observations"].items()}
+        self.aligned = {name: Measure.model_validate(told) for name, told in contents["aligned"].items()}
+        self.clock.phases.update(contents["phases"])
+        self._seconds_before = contents["seconds"]
+
+    def _tell_position(self) -> None:
+        at, epochs = self.reached, self.spec.training.epochs
+        position = {
+            "epoch": min(at.epoch, epochs),
+            "epochs": epochs,
+            "update": self.update.count,
+            "sequences": at.sequences,
+            "seconds": self._seconds(),
+        }
+        with contextlib.suppress(OSError):
+            write_whole(self.folder / POSITION, json.dumps(position), lasting=False)

@@ -1,0 +1,1 @@
+"""The same work through other libraries, one a file."""

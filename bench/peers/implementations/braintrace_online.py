@@ -1,0 +1,135 @@
+"""braintrace (JAX): `EProp` and `pp_prop` on our LIF and ALIF, the whole batch under one `jit`.
+
+EProp carries a trace of each synapse by the diagonal of the step's Jacobian, D, and takes the learning signal by a
+backward pass through one step. Without its κ filter, and with symmetric feedback:
+
+    e^t = D^t e^{t−1} + D_f^t x^t,      dE/dW = Σ_t (∂ℓ_t/∂h^t) e^t
+
+is our e-prop behind a readout without memory. pp_prop keeps e as a product of a trace of the input and one of the
+neuron, ε_x^t = λ_x ε_x^{t−1} + x^t and ε_f^t = λ_f D^t ε_f^{t−1} + (1 − λ_f) D_f^t. With λ_x = α and λ_f = 0 that is
+no approximation for LIF, whose D is α and whose D_f is 1 − α; of ALIF it leaves the adaptation out.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import brainstate
+import braintrace
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from torch import Tensor
+
+from throughtime.peers.implementations.jax_scan import adam, no_moments, spike
+from throughtime.peers.job import Question
+
+
+class Neurons(brainstate.nn.Module):
+    """The layer, one step; synapses are one map of [x ; z ; 1], much as in the library's own cells.
+
+    The bias is a synapse with an input of 1, for pp_prop gives a bias of its own no trace. The readout is not part of
+    the step: a map that no state depends on gets no gradient from the library's learner.
+    """
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        weights = {name: jnp.asarray(p.detach().numpy()) for name, p in question.network.named_parameters()}
+        neuron = question.network.layers[0].neuron
+        self.size, self.dtype = neuron.size, weights["readout.linear.bias"].dtype
+        self.α, self.ϑ = neuron.alpha.item(), neuron.threshold
+        self.adaptation = (neuron.rho, neuron.beta) if question.work.neuron == "alif" else None
+        W, R, c = (weights[f"layers.0.{name}"] for name in ("inward.weight", "recurrent.weight", "inward.bias"))
+        self.synapses = brainstate.ParamState(jnp.concatenate([W, R, c[:, None]], 1).T)
+        self.readout = brainstate.ParamState(
+            {"weight": weights["readout.linear.weight"].T, "bias": weights["readout.linear.bias"]}
+        )
+
+    def init_state(self, batch_size: int | None = None, **_: Any) -> None:
+        zeros = jnp.zeros((batch_size, self.size), self.dtype)
+        self.v = brainstate.HiddenState(zeros)
+        if self.adaptation is not None:
+            self.a = brainstate.HiddenState(zeros)
+
+    def reset_state(self, batch_size: int | None = None, **_: Any) -> None:
+        for state in self.states(brainstate.HiddenState).values():
+            state.value = jnp.zeros_like(state.value)
+
+    def spikes(self) -> jax.Array:
+        A = self.ϑ
+        if self.adaptation is not None:
+            A = self.ϑ + self.adaptation[1] * self.a.value
+        return spike((self.v.value - A) / self.ϑ)
+
+    def update(self, x: jax.Array) -> jax.Array:
+        α, ϑ = self.α, self.ϑ
+        # Before the first step v = 0 < ϑ: no spikes.
+        z = self.spikes()
+        current = braintrace.matmul(jnp.concatenate([x, z, jnp.ones_like(x[:, :1])], 1), self.synapses.value)
+        self.v.value = α * self.v.value + (1 - α) * current - jax.lax.stop_gradient(z) * ϑ
+        if self.adaptation is not None:
+            ρ, _ = self.adaptation
+            self.a.value = ρ * self.a.value + (1 - ρ) * z
+        return self.spikes()
+
+    def outputs(self, z: jax.Array) -> jax.Array:
+        return z @ self.readout.value["weight"] + self.readout.value["bias"]
+
+
+class Online:
+    """A batch by the library's own sequence driver, then a step of Adam."""
+
+    def __init__(self, question: Question, algorithm: str) -> None:
+        jax.config.update("jax_enable_x64", question.batch.x.dtype == torch.float64)
+        self.x, self.target = jnp.asarray(question.batch.x.numpy()), jnp.asarray(question.batch.target.numpy())
+        self.inputs, batch = question.work.inputs, question.work.batch
+        model = self.model = Neurons(question)
+        options = {"decay_or_rank": (model.α, 0.0)} if algorithm == "pp_prop" else {}
+        learner = braintrace.compile(model, algorithm, self.x[0], batch_size=batch, **options)
+        self.weights = model.states(brainstate.ParamState)
+        values = {key: state.value for key, state in self.weights.items()}
+        self.moments = no_moments(values)
+
+        def reset() -> None:
+            model.reset_state(batch)
+            learner.reset_state(batch)
+
+        def loss(x_t: jax.Array) -> jax.Array:
+            log_p = jax.nn.log_softmax(model.outputs(learner(x_t)))
+            return -jnp.take_along_axis(log_p, self.target[:, None], 1).mean()
+
+        def gradient(x: jax.Array) -> Any:
+            reset()
+            return learner.etrace_grad(x, step_fn=loss, weights=self.weights)
+
+        def step(x: jax.Array, moments: Any) -> Any:
+            W = {key: state.value for key, state in self.weights.items()}
+            W, moments = adam(W, gradient(x), moments, question.training.learning_rate)
+            for key, state in self.weights.items():
+                state.value = W[key]
+            return moments
+
+        def outputs(x: jax.Array) -> jax.Array:
+            reset()
+            return model.outputs(brainstate.transform.for_loop(learner, x))
+
+        self.gradient, self.step, self.outputs = (brainstate.transform.jit(f) for f in (gradient, step, outputs))
+
+    def once(self) -> object:
+        self.moments = jax.block_until_ready(self.step(self.x, self.moments))
+        return self.moments
+
+    def answer(self) -> dict[str, Tensor]:
+        found: dict[str, Any] = {"outputs": self.outputs(self.x)}
+        for key, gradient in self.gradient(self.x).items():
+            if self.weights[key] is self.model.synapses:
+                W, R, c = jnp.split(gradient.T, [self.inputs, self.inputs + self.model.size], 1)
+                found |= {"layers.0.inward.weight": W, "layers.0.recurrent.weight": R, "layers.0.inward.bias": c[:, 0]}
+            else:
+                found |= {"readout.linear.weight": gradient["weight"].T, "readout.linear.bias": gradient["bias"]}
+        return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
+
+
+eprop, pp_prop = partial(Online, algorithm="eprop"), partial(Online, algorithm="pp_prop")

@@ -1,0 +1,42 @@
+"""What one writes without a library: the neuron's equations in a Python loop, autograd."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.peers.implementations.unrolled import Triangle, Unrolled, UnrolledJob
+from throughtime.peers.job import Question
+
+
+class PlainLoop(Unrolled):
+    """LIF or ALIF as their docstrings have them."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(question)
+        neuron = question.network.layers[0].neuron
+        self.recurrent = nn.Linear(neuron.size, neuron.size, bias=False)
+        self.α, self.ϑ = neuron.alpha.item(), neuron.threshold
+        self.adaptation = (neuron.rho, neuron.beta) if question.work.neuron == "alif" else None
+
+    def recurrent_weight(self) -> nn.Parameter:
+        return self.recurrent.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        α, ϑ, spikes = self.α, self.ϑ, []
+        drive = self.inward(x)
+        v = a = z = torch.zeros_like(drive[0])
+        A: Tensor | float = ϑ
+        for drive_t in drive.unbind(0):
+            v = α * v + (1 - α) * (drive_t + self.recurrent(z)) - z.detach() * ϑ
+            if self.adaptation is not None:
+                ρ, β = self.adaptation
+                a = ρ * a + (1 - ρ) * z
+                A = ϑ + β * a
+            z = Triangle.apply((v - A) / ϑ)
+            spikes.append(z)
+        return self.readout(torch.stack(spikes))
+
+
+def build(question: Question) -> UnrolledJob:
+    return UnrolledJob(question, PlainLoop(question))

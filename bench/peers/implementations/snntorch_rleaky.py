@@ -1,0 +1,46 @@
+"""snntorch: `RLeaky`, reset by subtraction.
+
+    U_t = β U_{t−1} + I′_t + V S_{t−1} − R_t,      R_t = H(U_{t−1} − 1),      S_t = H(U_t − 1)
+
+With U = v/ϑ, β = α, I′ = (1 − α)(W x + c)/ϑ and V = (1 − α) R/ϑ it is our LIF, and R_t is held constant there as here.
+"""
+
+from __future__ import annotations
+
+import snntorch
+import torch
+from torch import Tensor, nn
+
+from throughtime.peers.implementations.unrolled import Triangle, Unrolled, UnrolledJob
+from throughtime.peers.job import Question
+
+
+class RLeaky(Unrolled):
+    """The neuron's own recurrence, without the bias that it would draw."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(question)
+        lif = question.network.layers[0].neuron
+        self.g = (1 - lif.alpha.item()) / lif.threshold
+        self.rleaky = snntorch.RLeaky(
+            beta=lif.alpha.item(), threshold=1.0, linear_features=lif.size, spike_grad=Triangle.apply
+        )
+        self.rleaky.recurrent = nn.Linear(lif.size, lif.size, bias=False)
+
+    def scale(self) -> float:
+        return self.g
+
+    def recurrent_weight(self) -> nn.Parameter:
+        return self.rleaky.recurrent.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        drive, spikes = self.inward(x), []
+        S = U = torch.zeros_like(drive[0])
+        for drive_t in drive.unbind(0):
+            S, U = self.rleaky(drive_t, S, U)
+            spikes.append(S)
+        return self.readout(torch.stack(spikes))
+
+
+def build(question: Question) -> UnrolledJob:
+    return UnrolledJob(question, RLeaky(question))

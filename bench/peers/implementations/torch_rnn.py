@@ -1,0 +1,31 @@
+"""torch.nn.RNN: a layer of tanh units in one call. It does not spike; it shows what a fused loop costs."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from throughtime.peers.implementations.unrolled import Unrolled, UnrolledJob
+from throughtime.peers.job import Question
+
+
+class RNN(Unrolled):
+    """h_t = tanh(W x_t + c + R h_{t−1}), a linear readout of h."""
+
+    def __init__(self, question: Question) -> None:
+        super().__init__(question)
+        del self.inward
+        layer = question.network.layers[0]
+        self.rnn = nn.RNN(layer.inward.in_features, layer.inward.out_features)
+
+    def matched(self) -> dict[str, tuple[nn.Parameter, float]]:
+        return {}  # as PyTorch draws them
+
+    def recurrent_weight(self) -> nn.Parameter:
+        return self.rnn.weight_hh_l0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.readout(self.rnn(x)[0])
+
+
+def build(question: Question) -> UnrolledJob:
+    return UnrolledJob(question, RNN(question))

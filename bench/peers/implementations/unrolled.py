@@ -1,0 +1,106 @@
+"""A PyTorch model that unrolls over all steps, and what is done with it; each library gives the model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from throughtime.measuring.live_bytes import LiveBytes
+from throughtime.peers.job import Question
+
+
+class Unrolled(nn.Module):
+    """W x of all steps in one product, a loop over the steps, a linear readout of all spikes in one product.
+
+    Args:
+        question: says how wide everything is; its weights are copied later, through `matched`.
+    """
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        layer, readout = question.network.layers[0], question.network.readout.linear
+        self.inward = nn.Linear(layer.inward.in_features, layer.inward.out_features)
+        self.readout = nn.Linear(readout.in_features, readout.out_features)
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """x [steps, batch, inputs] -> outputs [steps, batch, outputs]."""
+
+    @abstractmethod
+    def recurrent_weight(self) -> nn.Parameter:
+        """R."""
+
+    def scale(self) -> float:
+        """What its synapses are of ours: a library may count voltages in another unit."""
+        return 1.0
+
+    def matched(self) -> dict[str, tuple[nn.Parameter, float]]:
+        """By our names: its parameters, and what they are of ours."""
+        return {
+            "layers.0.inward.weight": (self.inward.weight, self.scale()),
+            "layers.0.inward.bias": (self.inward.bias, self.scale()),
+            "layers.0.recurrent.weight": (self.recurrent_weight(), self.scale()),
+            "readout.linear.weight": (self.readout.weight, 1.0),
+            "readout.linear.bias": (self.readout.bias, 1.0),
+        }
+
+
+class UnrolledJob:
+    """Cross-entropy at every step, backward, Adam: the same for every model."""
+
+    def __init__(self, question: Question, model: Unrolled) -> None:
+        x, target = question.batch
+        self.does, self.x, self.model = question.work.does, x, model.to(x.dtype)
+        self.every = target.repeat(len(x))
+        ours = dict(question.network.named_parameters())
+        with torch.no_grad():
+            for name, (parameter, scale) in model.matched().items():
+                parameter.copy_(ours[name] * scale)
+        self.optimiser = torch.optim.Adam(model.parameters(), lr=question.training.learning_rate, fused=True)
+
+    def loss(self) -> Tensor:
+        return F.cross_entropy(self.model(self.x).flatten(0, 1), self.every)
+
+    def once(self) -> object:
+        if self.does == "evaluate":
+            with torch.no_grad():
+                return self.model(self.x)
+        loss = self.loss()
+        if self.does == "train":
+            loss.backward()
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+        return loss
+
+    def answer(self) -> dict[str, Tensor]:
+        with torch.no_grad():
+            found = {"outputs": self.model(self.x)}
+        if self.does != "evaluate":
+            self.loss().backward()
+            for name, (parameter, scale) in self.model.matched().items():
+                found[name] = parameter.grad * scale
+        return found
+
+    def stored(self) -> int:
+        with LiveBytes() as live:
+            loss = self.loss()
+            left = live.current
+        del loss
+        return left
+
+
+class Triangle(torch.autograd.Function):
+    """H(x), whose gradient is 0.3 max(0, 1 − |x|)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return gradient * (0.3 * torch.relu(1 - x.abs()))

@@ -1,0 +1,130 @@
+"""The record: one JSON file a run. Units stand in the names or beside the values, raw samples are kept, a value that
+could not be had is null with a reason. Nothing is ever turned into 0.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from throughtime.errors import UsageError
+from throughtime.records.files import write_whole
+from throughtime.spec import RunSpec
+
+SCHEMA = 1
+
+Status = Literal["ok", "diverged", "oom", "timeout", "killed", "error", "skipped"]
+
+
+class Measure(pydantic.BaseModel):
+    """One measured number."""
+
+    # Samples of a run that diverged may be NaN: written as null, they could not be read again.
+    model_config = pydantic.ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+    value: float | None
+    unit: str
+    """`fraction`, `second`, `byte`, `spikes per neuron and step`, ...; `1` for a pure number."""
+    method: str
+    """How it was got, in a few words."""
+    samples: list[float] = []
+    """The raw values behind `value`, where there are several."""
+    missing: str | None = None
+    """Why there is no value; set exactly when `value` is null."""
+
+    @pydantic.model_validator(mode="after")
+    def _value_or_reason(self) -> Measure:
+        if (self.value is None) != (self.missing is not None):
+            raise ValueError("a measure has either a value or a reason why it is missing")
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"{self.value} is not a measurement; give null and the reason")
+        return self
+
+
+class Failure(pydantic.BaseModel):
+    """What went wrong, or why the run was skipped."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    reason: str
+    """One line."""
+    where: str | None = None
+    """What was reached last: `epoch 3, update 120`, or the pass."""
+    exit_code: int | None = None
+    """Of the child; negative: the signal that ended it."""
+    log_tail: list[str] = []
+    """The last lines of the child's log."""
+
+
+class Record(pydantic.BaseModel):
+    """Everything known of one run; see `docs/records.md`."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", populate_by_name=True)
+
+    schema_version: Literal[1] = pydantic.Field(SCHEMA, alias="schema")
+    id: str
+    label: str
+    spec: RunSpec
+    status: Status
+    measures: dict[str, Measure] = {}
+    metric: str | None = None
+    """Which of the measures is the task's metric; null where nothing was trained."""
+    failure: Failure | None = None
+    phases: dict[str, float] = {}
+    """Seconds of the training pass: load, learn, update, evaluate."""
+    machine: dict[str, Any] = {}
+    versions: dict[str, str] = {}
+    code: dict[str, Any] = {}
+    """Digest of each component's source, git commit, whether the tree was dirty."""
+    dataset_sha256: str | None = None
+    command: str = ""
+    """The exact command that repeats this run alone."""
+    started: str = ""
+    """UTC, ISO 8601."""
+    seconds: float = 0.0
+    """Wall time of all passes together, each from the start of its process."""
+    remark: str | None = None
+    """What tables must say beside these numbers: an approximation that the rule makes on this network."""
+    continued: int = 0
+    """How often its training was stopped or killed and went on from a checkpoint; changes no other number but times."""
+    contended: bool | None = None
+    """Whether another process used the machine during the timing pass; null: no timing pass."""
+
+    @property
+    def reason(self) -> str:
+        """The failure's one line, or nothing."""
+        return self.failure.reason if self.failure else ""
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write `record.json` into the run's folder, whole or not at all."""
+    path = folder / "record.json"
+    write_whole(path, record.model_dump_json(indent=2, by_alias=True) + "\n")
+    return path
+
+
+def read_record(path: Path) -> Record:
+    """Read a record; UsageError if the file is not one (cut short, another schema) or cannot be read."""
+    try:
+        text = path.read_bytes()
+        return Record.model_validate_json(text)
+    except OSError as error:
+        raise UsageError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
+    except pydantic.ValidationError as error:
+        raise _refusal(text, error, path) from error
+
+
+def _refusal(text: bytes, error: pydantic.ValidationError, path: Path) -> UsageError:
+    """Why a text is no record."""
+    try:
+        data = json.loads(text)
+    except ValueError as broken:
+        return UsageError(f"not a whole JSON file ({broken})", where=str(path))
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        return UsageError(f"not a record of schema {SCHEMA}", where=str(path))
+    first = error.errors()[0]
+    return UsageError(f"not a record: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=str(path))

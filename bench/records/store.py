@@ -1,0 +1,170 @@
+"""Results on disk: `<results>/<suite>/<id>/{record.json, curve.jsonl, log}`, read into a DataFrame."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from throughtime.errors import UsageError
+from throughtime.gc_paused import uncollected
+from throughtime.records.files import CURVE
+from throughtime.records.record import Record, read_record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_RESULTS = Path("results/runs")
+WORK = ".work"
+"""Folder in a suite's, with what has no record yet."""
+JOURNAL = "journal.jsonl"
+"""File in a suite's folder: what the last sweep did."""
+
+
+class Stored(NamedTuple):
+    """A record and the folder it lies in, with its curve and log beside it."""
+
+    record: Record
+    folder: Path
+
+
+class Store:
+    """One results folder.
+
+    Attributes:
+        broken: files that claim to be records and are not, with the reason; filled by `records`.
+
+    Raises:
+        UsageError: the folder is a file.
+    """
+
+    def __init__(self, folder: str | Path = DEFAULT_RESULTS) -> None:
+        self.folder = Path(folder)
+        self.broken: list[str] = []
+        for place in (self.folder, *self.folder.parents):
+            if place.exists() and not place.is_dir():
+                raise UsageError("the results folder is a file", where=str(place), hint="give a folder to --results")
+
+    def run_folder(self, suite: str, run_id: str) -> Path:
+        """Where a run lies that has its record."""
+        return self.folder / suite / run_id
+
+    def work_folder(self, suite: str, run_id: str) -> Path:
+        """Where a run grows until it has its record."""
+        return self.folder / suite / WORK / run_id
+
+    def publish(self, suite: str, run_id: str) -> Path:
+        """Move a run that has its record from where it grew to where it lies; one that lay there before goes.
+
+        Killed half way, the next call goes on: at every moment one of the two is whole.
+        """
+        grown, place = self.work_folder(suite, run_id), self.run_folder(suite, run_id)
+        old = grown.with_name(f"{run_id}.old")
+        if place.exists() and grown.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            place.rename(old)
+        if grown.exists():
+            grown.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+        return place
+
+    def records(self, suite: str | None = None) -> list[Stored]:
+        """All whole records, of one suite or of all, in order of suite, cell and replicate."""
+        with uncollected():
+            return sorted(self._read(suite), key=_order)
+
+    def _read(self, suite: str | None) -> Iterator[Stored]:
+        self.broken = []
+        of = "*" if suite is None else glob.escape(suite)
+        for path in sorted(self.folder.glob(f"{of}/*/record.json")):
+            try:
+                yield Stored(read_record(path), path.parent)
+            except UsageError as error:
+                self.broken.append(str(error))
+
+    def frame(self, suite: str | None = None) -> pd.DataFrame:
+        """One row a record; one column a measure: missing values are NaN, their reasons in `missing.<measure>`, units
+        in `unit.<measure>`.
+
+        Columns: id, suite, scale, rule, neuron, network, dataset, make (see `make_of`), metric (the name of the measure
+        that is the task's metric, or None), settings (steps, replicate, epochs, batch, device), status, reason, remark,
+        started, seconds, contended (false too where nothing was timed), folder, then the measures.
+        """
+        import pandas as pd
+
+        with uncollected():
+            # One record at a time: of 20 000 the rows are small, the records are not.
+            rows = sorted(((_order(stored), _row(stored)) for stored in self._read(suite)), key=lambda keyed: keyed[0])
+            return pd.DataFrame([row for _, row in rows])
+
+
+def _order(stored: Stored) -> tuple[Any, ...]:
+    spec = stored.record.spec
+    return spec.suite, spec.cell, spec.replicate, stored.record.id
+
+
+def _row(stored: Stored) -> dict[str, Any]:
+    """What a record says, as a row of the frame."""
+    record, spec = stored.record, stored.record.spec
+    row: dict[str, Any] = {
+        "id": record.id,
+        "label": record.label,
+        "suite": spec.suite,
+        "scale": spec.scale,
+        "rule": spec.rule.label,
+        "neuron": spec.neuron.label,
+        "network": spec.network.label,
+        "dataset": spec.dataset.label,
+        "make": make_of(record),
+        "metric": record.metric,
+        "steps": spec.dataset.options.get("steps"),
+        "replicate": spec.replicate,
+        "epochs": spec.training.epochs,
+        "batch": spec.training.batch,
+        "device": spec.device,
+        "status": record.status,
+        "reason": record.reason,
+        "remark": record.remark,
+        "started": record.started,
+        "seconds": record.seconds,
+        "contended": record.contended is True,
+        "folder": str(stored.folder),
+    }
+    for name, measure in record.measures.items():
+        row[name] = float("nan") if measure.value is None else measure.value
+        row[f"unit.{name}"] = measure.unit
+        if measure.missing:
+            row[f"missing.{name}"] = measure.missing
+    return row
+
+
+def make_of(record: Record) -> str:
+    """A digest of what all replicates of a cell must share for their mean to be one of a kind: the spec but for the
+    replicate and the passes, the code of the components, the versions of the libraries.
+    """
+    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes"})
+    # A commit that changed no component makes no other run.
+    code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
+    text = json.dumps([spec, code, record.versions], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def read_curve(folder: Path) -> list[dict[str, float]]:
+    """The learning curve beside a record: one row an epoch, up to a line cut short by a kill or damaged since."""
+    path = folder / CURVE
+    if not path.exists():
+        return []
+    rows: list[dict[str, float]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if not isinstance(row, dict):
+            break
+        rows.append(row)
+    return rows

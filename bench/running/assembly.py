@@ -1,0 +1,139 @@
+"""From the files that a run's passes left to its record."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from throughtime.records.files import LOG, read_position
+from throughtime.records.pass_result import PassResult
+from throughtime.records.provenance import git_state, machine, versions
+from throughtime.records.record import Failure, Measure, Record
+from throughtime.running.plan import Planned
+from throughtime.spec import PASSES, Pass, RunSpec
+
+ELSEWHERE = "measured once a cell, on its first replicate"
+"""Why a run lacks a measure that another replicate has."""
+LOG_TAIL_LINES, LOG_TAIL_BYTES = 20, 20_000
+
+
+def pass_file(folder: Path, name: Pass) -> Path:
+    """Where a pass leaves its result."""
+    return folder / f"{name}.json"
+
+
+def read_result(folder: Path, name: Pass) -> PassResult:
+    """What a pass has left."""
+    return PassResult.model_validate_json(pass_file(folder, name).read_text(encoding="utf-8"))
+
+
+def was_ok(folder: Path, name: Pass) -> bool:
+    """Whether a pass has left a result, and a good one, made with the libraries of now: what an interrupted sweep need
+    not repeat."""
+    try:
+        result = read_result(folder, name)
+    except (OSError, ValueError):  # none, or damaged
+        return False
+    return result.status == "ok" and result.versions == versions()
+
+
+def assemble(planned: Planned, folder: Path, command: Sequence[str], started: float) -> Record:
+    """The record of a run whose passes are over.
+
+    The status is that of the training pass, or of the first pass that failed when there is none; a measuring pass that
+    failed beside a training pass leaves its measures missing, with the reason.
+    """
+    spec, passes = planned.spec, planned.passes
+    results = {name: read_result(folder, name) for name in passes}
+    judged = ["train"] if "train" in results else passes
+    failed = next((name for name in judged if results[name].status != "ok"), None)
+    measures: dict[str, Measure] = {}
+    for name in spec.passes:
+        if name in results:
+            measures.update(results[name].measures)
+        measures = {**_missing(name, results.get(name)), **measures}
+    where = results.get("train", results[passes[0]])
+    return Record(
+        **_provenance(planned, command, started),
+        machine=where.machine,
+        versions=where.versions,
+        status=results[failed].status if failed else "ok",
+        measures=measures,
+        metric=results["train"].metric if "train" in results else None,
+        failure=_told(results[failed], failed, folder) if failed else None,
+        phases=results["train"].phases if "train" in results else {},
+        dataset_sha256=next((r.dataset_sha256 for r in results.values() if r.dataset_sha256), None),
+        seconds=sum(result.seconds for result in results.values()),
+        remark=next((r.remark for r in results.values() if r.remark), None),
+        continued=results["train"].continued if "train" in results else 0,
+        contended=results["time"].contended if "time" in results else None,
+    )
+
+
+def skipped(planned: Planned, command: Sequence[str], started: float) -> Record:
+    """The record of a run that its rule does not support."""
+    return Record(
+        **_provenance(planned, command, started),
+        machine=machine(planned.spec.threads, None),
+        versions=versions(),
+        status="skipped",
+        failure=Failure(reason=planned.unsupported or ""),
+    )
+
+
+def alone(command: Sequence[str], spec: RunSpec) -> str:
+    """The command of a sweep, narrowed to one of its runs."""
+    return shlex.join([*command, "--only", spec.label, "--rerun", "all"])
+
+
+def _provenance(planned: Planned, command: Sequence[str], started: float) -> dict[str, Any]:
+    """What a record says of where it comes from, however the run ended."""
+    spec = planned.spec
+    return {
+        "id": planned.id,
+        "label": spec.label,
+        "spec": spec,
+        "code": {**planned.code, **git_state()},
+        "command": alone(command, spec),
+        "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _missing(name: Pass, result: PassResult | None) -> dict[str, Measure]:
+    """Placeholders, with the reason, for the numbers of a measuring pass that gave none for this run."""
+    if result is None:
+        reason = ELSEWHERE
+    elif result.status != "ok":
+        reason = f"{name} pass {result.status}: {result.failure.reason if result.failure else ''}"
+    else:
+        return {}
+    if PASSES[name].headline is None:
+        return {}
+    measure, unit = PASSES[name].headline
+    return {measure: Measure(value=None, unit=unit, method=f"{name} pass", missing=reason)}
+
+
+def _told(result: PassResult, name: Pass, folder: Path) -> Failure:
+    """Why a pass failed, with what was reached and the end of the log."""
+    where = f"{name} pass"
+    if name == "train":
+        at = read_position(folder)
+        where = f"epoch {at['epoch']}, update {at['update']}" if at else "before the first update"
+    failure = result.failure or Failure(reason=result.status)
+    return failure.model_copy(update={"where": where, "log_tail": _tail(folder / LOG)})
+
+
+def _tail(log: Path) -> list[str]:
+    """The last lines of a log, which may be of any size."""
+    if not log.exists():
+        return []
+    with log.open("rb") as file:
+        start = max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES)
+        file.seek(start)
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    whole = lines[1:] if start and len(lines) > 1 else lines  # the first one is cut
+    return whole[-LOG_TAIL_LINES:]

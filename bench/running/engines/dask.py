@@ -1,0 +1,282 @@
+"""Passes on the workers of a Dask cluster, each on one thread of one of them.
+
+What goes over the network is a `Job` and bytes of files, there and back. Dask has a pass done elsewhere when its worker
+dies; what the pass had not sent back by then is lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import re
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from throughtime import __version__
+from throughtime.errors import UsageError, first_line
+from throughtime.records.files import POSITION
+from throughtime.running.engines.base import Engine, Work
+from throughtime.running.engines.remote import Files, Job, Jobs, kept, make_pass, settle, show, take
+from throughtime.running.engines.watched import GRACE_SECONDS
+from throughtime.running.limits import Limits
+from throughtime.spec import PASSES
+
+AHEAD = 2
+"""Passes that are submitted for each thread there is: one at work, and one so that it need not wait for the runner."""
+LOOK_SECONDS = 1.0
+"""Between two looks at which workers there are."""
+ALONE_SECONDS = 30.0
+"""Without any worker, before the user is told."""
+FETCH_SECONDS = 60.0
+"""For what a pass left; Dask may have to make the pass again if its worker died just now."""
+TELL_SECONDS = 2.0
+"""Between two words from a training at work."""
+CONNECT_SECONDS = 10.0
+KEPT_HERE = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runner\n"
+"""What a worker of this machine does first."""
+
+
+class Submitted(NamedTuple):
+    """A pass in the cluster's hands."""
+
+    work: Work
+    future: Any
+    host: str | None
+    """Where a measuring pass should go."""
+
+
+class DaskEngine(Engine):
+    """Has a Dask cluster make passes.
+
+    Args:
+        cluster: address of a scheduler, `tcp://host:8786`; or `local:N`: N workers of this machine, started now.
+        plugins: files that a pass loads before anything else; their text is sent.
+        limits: of each pass.
+        tell: shows a line to the user.
+
+    Raises:
+        UsageError: dask.distributed is not installed, no scheduler answers, or a plugin cannot be read.
+    """
+
+    def __init__(self, cluster: str, plugins: Sequence[str], limits: Limits, tell: Callable[[str], None]) -> None:
+        try:
+            import distributed
+        except ImportError as error:
+            raise UsageError("--cluster needs dask.distributed", hint="pip install 'throughtime[cluster]'") from error
+        if not re.fullmatch(r"local:[1-9]\d*|(\w+://)?.+:\d+", cluster):
+            raise UsageError(
+                f'"{cluster}" is no cluster', "--cluster", "tcp://HOST:PORT of a scheduler, local:N or slurm"
+            )
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what is wrong is told once, from here
+        self._jobs, self._tell = Jobs(plugins, limits), tell
+        self._sweep = uuid.uuid4().hex[:8]
+        self._submitted: dict[str, Submitted] = {}
+        self._over: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._threads: dict[str, int] = {}
+        self._looked = float("-inf")
+        self._alone_since: float | None = time.monotonic()
+        self._cluster, self._address = None, cluster
+        if cluster.startswith("local:"):
+            self._cluster = _local_cluster(int(cluster.removeprefix("local:")))
+            self._address = self._cluster.scheduler_address
+        try:
+            self._client = distributed.Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"no Dask scheduler answers ({first_line(error) or type(error).__name__})",
+                where=self._address,
+                hint="start one with `dask scheduler`, and workers with `dask worker ADDRESS`",
+            ) from error
+        self._client.subscribe_topic(self._topic, self._told)
+
+    @property
+    def _topic(self) -> str:
+        return f"throughtime-{self._sweep}"
+
+    def width(self, exclusive: bool) -> int:
+        self._look()
+        return len(self._hosts()) if exclusive else AHEAD * sum(self._threads.values())
+
+    def start(self, work: Work) -> None:
+        import dask
+
+        host, where = None, {}
+        if PASSES[work.name].exclusive:
+            taken = Counter(submitted.host for submitted in self._submitted.values())
+            host = min(self._hosts(), key=lambda each: taken[each], default=None)
+            if host:
+                on_it = [address for address in self._threads if _host(address) == host]
+                where = {"workers": on_it, "allow_other_workers": True}
+        key = f"{work.name}-{work.planned.id}-{self._sweep}-{uuid.uuid4().hex[:8]}"
+        job, files = self._jobs.of(work), kept(work.name, work.folder)
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):  # a checkpoint goes along
+            future = self._client.submit(on_worker, job, files, key, self._topic, key=key, pure=False, **where)
+        self._submitted[key] = Submitted(work, future, host)
+        future.add_done_callback(lambda _: self._over.put(key))
+
+    @property
+    def at_work(self) -> list[Work]:
+        return [submitted.work for submitted in self._submitted.values()]
+
+    def wait(self, seconds: float) -> list[Work]:
+        self._look()
+        over = []
+        try:
+            key = self._over.get(timeout=seconds)
+            while key not in self._submitted or self._end(key):
+                if key in self._submitted:
+                    over.append(self._submitted.pop(key).work)
+                key = self._over.get_nowait()
+        except queue.Empty:
+            pass
+        return over
+
+    def stop(self) -> None:
+        try:
+            if self._submitted and self._threads and self._client.status == "running":
+                self._client.run(stop_on_worker, self._topic, on_error="ignore")
+                deadline = time.monotonic() + GRACE_SECONDS + 5
+                while self._submitted and time.monotonic() < deadline:
+                    try:
+                        key = self._over.get(timeout=0.2)
+                    except queue.Empty:
+                        continue
+                    if key not in self._submitted:
+                        continue
+                    work, future, _ = self._submitted.pop(key)
+                    if future.status == "finished":
+                        take(work.name, future.result(timeout=FETCH_SECONDS), work.folder)
+        except OSError:  # the scheduler is gone, and with it what was at work
+            return
+        finally:
+            futures = [submitted.future for submitted in self._submitted.values()]
+            self._submitted.clear()
+            if futures and self._client.status == "running":
+                self._client.cancel(futures, force=True)
+
+    def close(self) -> None:
+        self._client.close()
+        if self._cluster:
+            self._cluster.close()
+
+    def _hosts(self) -> list[str]:
+        return list(dict.fromkeys(_host(address) for address in self._threads))
+
+    def _look(self) -> None:
+        """See which workers there are; tell of it if there are none for long."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        try:
+            self._threads = self._client.nthreads()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._gone() from error
+        self._looked = now
+        if self._threads:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+        elif now - self._alone_since > ALONE_SECONDS:
+            self._tell(f"the scheduler {self._address} has no workers; waiting for one (`dask worker {self._address}`)")
+            self._alone_since = float("inf")
+
+    def _end(self, key: str) -> bool:
+        """Put what a pass left into its run's folder; False if it is not over after all.
+
+        Raises:
+            UsageError: the scheduler is gone, or a worker cannot make passes.
+        """
+        from distributed import KilledWorker
+        from distributed import TimeoutError as NotYetError  # before Python 3.11 not the built-in one
+
+        work, future, _ = self._submitted[key]
+        if future.status in ("cancelled", "lost"):
+            raise self._gone()
+        try:
+            take(work.name, future.result(timeout=FETCH_SECONDS), work.folder)
+        except NotYetError:
+            self._over.put(key)
+            return False
+        except KilledWorker as error:
+            last = _host(error.last_worker.address)
+            died = f"{error.allowed_failures + 1} workers died in it, the last on {last}"
+            settle(work.folder, work.name, "killed", died)
+        except Exception as error:
+            if future.status != "error":
+                raise
+            raise UsageError(
+                f"a worker cannot make passes: {type(error).__name__}: {first_line(error)}",
+                where=self._address,
+                hint=self._other_versions() or "see the worker's own log",
+            ) from error
+        return True
+
+    def _other_versions(self) -> str:
+        """Of each worker without this version of throughtime, what it has."""
+        found = self._client.run(version, "throughtime", on_error="return")
+        other = {_host(address): has for address, has in found.items() if has != version("throughtime")}
+        told = (f"{host} has {has if isinstance(has, str) else 'no throughtime'}" for host, has in other.items())
+        return f"each worker needs throughtime {__version__}: {', '.join(told)}" if other else ""
+
+    def _gone(self) -> UsageError:
+        return UsageError(
+            "the Dask scheduler is gone",
+            where=self._address,
+            hint="what was finished is kept; the same command goes on from here",
+        )
+
+    def _told(self, event: tuple[float, dict[str, Any]]) -> None:
+        """A training at work says where it is."""
+        told = event[1]
+        if submitted := self._submitted.get(told["key"]):
+            show(submitted.work.folder, told["position"])
+
+
+def _host(address: str) -> str:
+    return address.rpartition("://")[2].rpartition(":")[0]
+
+
+def _local_cluster(workers: int) -> Any:
+    import distributed
+
+    return distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", preload=[KEPT_HERE]
+    )
+
+
+# --- on the worker
+
+_stopped: set[str] = set()
+"""Sweeps whose passes are to stop."""
+
+
+def stop_on_worker(topic: str) -> None:
+    """Have the passes of a sweep stop on this worker, and those that are still to come."""
+    _stopped.add(topic)
+
+
+def on_worker(job: Job, files: Files, key: str, topic: str) -> Files:
+    """Make a pass. It is stopped when the runner asks for that, gives it up or is gone, or the worker closes."""
+    from distributed import Status, get_worker
+
+    worker = get_worker()
+    shown, next_look = "", 0.0
+
+    def stopping() -> bool:
+        task = worker.state.tasks.get(key)
+        unwanted = task is None or task.state == "cancelled"
+        return topic in _stopped or unwanted or worker.status not in (Status.running, Status.paused)
+
+    def tell(folder: Path) -> None:
+        nonlocal shown, next_look
+        position = folder / POSITION
+        if time.monotonic() > next_look and position.exists() and (now := position.read_text("utf-8")) != shown:
+            shown, next_look = now, time.monotonic() + TELL_SECONDS
+            worker.log_event(topic, {"key": key, "position": now})
+
+    return make_pass(job, files, stopping, tell)

@@ -1,0 +1,294 @@
+"""One pass of a run, made where there is nothing of the sweep but this package: what is sent, done and sent back.
+
+A pass is sent as a `Job`, values as JSON has them, with the files it goes on from. Whoever works on it makes it in a
+child process of its own, in a folder that holds just that, and what the child leaves there is what goes back. The
+child loads nothing that is pickled, and ends with whoever started it, however that ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypedDict
+
+from filelock import FileLock, Timeout
+
+from throughtime import __version__
+from throughtime.datasets.files.fetch import DATA, sources
+from throughtime.errors import UsageError
+from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION, write_whole
+from throughtime.records.pass_result import PassResult
+from throughtime.records.record import Failure, Status
+from throughtime.running.assembly import pass_file, read_result
+from throughtime.running.engines.base import Work
+from throughtime.running.engines.local import MACHINE_LOCK
+from throughtime.running.engines.watched import Watched
+from throughtime.running.limits import Limits
+from throughtime.spec import PASSES, Pass
+
+JOB = "job.json"
+GROWING = (CHECKPOINT, CURVE, POSITION)
+"""What a training pass goes on from, and leaves for the next attempt."""
+LOG_BYTES = 2**20
+"""Of a pass's log, the end that is kept."""
+POLL_SECONDS = 0.25
+SET_HERE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
+"""Variables that speed and memory depend on, and that Dask sets for its workers: a child has those of the runner."""
+
+Files = dict[str, bytes]
+
+
+class Job(TypedDict):
+    """All that a pass is made from, as JSON has it."""
+
+    version: str
+    """Of throughtime."""
+    name: Pass
+    spec: dict[str, Any]
+    code: dict[str, str]
+    """Digests, as planned: other code makes no pass."""
+    plugins: list[tuple[str, str]]
+    """File name and source text of each."""
+    limits: tuple[float | None, int | None]
+    data: list[str]
+    """Folders of the runner to look for datasets in, before those that are named where the pass is made."""
+    environment: dict[str, str | None]
+    """None: not set."""
+
+
+class Jobs:
+    """Makes the jobs of a sweep.
+
+    Args:
+        plugins: files that a pass loads before anything else; read now.
+        limits: of each pass.
+
+    Raises:
+        UsageError: a plugin cannot be read.
+    """
+
+    def __init__(self, plugins: Sequence[str], limits: Limits) -> None:
+        self._limits = limits
+        try:
+            self._plugins = [(Path(path).name, Path(path).read_text(encoding="utf-8")) for path in plugins]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"a plugin cannot be sent: {error}") from error
+
+    def of(self, work: Work) -> Job:
+        """The job of one pass."""
+        return Job(
+            version=__version__,
+            name=work.name,
+            spec=work.planned.spec.model_dump(mode="json"),
+            code=work.planned.code,
+            plugins=self._plugins,
+            limits=(self._limits.timeout, self._limits.memory),
+            data=[str(folder.resolve()) for folder in sources()],
+            environment={name: os.environ.get(name) for name in SET_HERE},
+        )
+
+
+# --- files, there and back
+
+
+def kept(name: Pass, folder: Path) -> Files:
+    """Of a run's folder, what a training goes on from; nothing for other passes, or where there is no checkpoint."""
+    return _read(folder, GROWING) if name == "train" and (folder / CHECKPOINT).exists() else {}
+
+
+def left(name: Pass, folder: Path) -> Files:
+    """What a pass has left in the folder it was made in."""
+    return _read(folder, (*GROWING, LOG, pass_file(folder, name).name))
+
+
+def lay_out(folder: Path, job: Job, files: Files) -> None:
+    """Make the folder that a pass is made in."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    write_whole(folder / JOB, json.dumps(job))
+
+
+def take(name: Pass, files: Files, folder: Path) -> None:
+    """Put what a pass has left into the run's folder, its result last: with that it is over.
+
+    A training's files take the place of those that were there; other passes of the run may have ended before.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in GROWING if name == "train" else ():
+        if file in files:
+            write_whole(folder / file, files[file])
+        else:
+            (folder / file).unlink(missing_ok=True)
+    with (folder / LOG).open("ab") as log:
+        log.write(files.get(LOG, b""))
+    result = pass_file(folder, name)
+    if result.name in files:
+        write_whole(result, files[result.name])
+
+
+def show(folder: Path, position: str) -> None:
+    """Say in the run's folder where a training is; for whoever looks, and nothing is lost without."""
+    with suppress(OSError):
+        write_whole(folder / POSITION, position, lasting=False)
+
+
+def settle(folder: Path, name: Pass, status: Status, reason: str) -> None:
+    """Write down how a pass ended that nobody was left to tell of."""
+    result = PassResult(status=status, failure=Failure(reason=reason))
+    write_whole(pass_file(folder, name), result.model_dump_json())
+
+
+def _read(folder: Path, names: Sequence[str]) -> Files:
+    files = {}
+    for name in names:
+        if (path := folder / name).exists():
+            with path.open("rb") as file:
+                if name == LOG:
+                    file.seek(max(0, file.seek(0, os.SEEK_END) - LOG_BYTES))
+                files[name] = file.read()
+    return files
+
+
+# --- where the pass is made
+
+
+def make_pass(
+    job: Job, files: Files, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None
+) -> Files:
+    """Make a pass in a folder that is gone afterwards; return what it left.
+
+    However the child ends, that is a result. Asked to stop, a training leaves its checkpoint, and no pass a result.
+
+    Args:
+        job: what to do.
+        files: what it goes on from.
+        stopping: asked several times a second.
+        tell: shown the folder as often.
+    """
+    name = job["name"]
+    try:
+        with tempfile.TemporaryDirectory(prefix="throughtime-") as scratch:
+            folder = Path(scratch)
+            lay_out(folder, job, files)
+            attend(folder, stopping, tell)
+            return left(name, folder)
+    except OSError as error:  # no space, no processes: the fault of this machine, told in this pass's record
+        failure = Failure(reason=f"on {socket.gethostname()}: {type(error).__name__}: {error}")
+        return {f"{name}.json": PassResult(status="error", failure=failure).model_dump_json().encode()}
+
+
+def attend(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None) -> None:
+    """Make the pass that is laid out in a folder, in a child process, and see to its limits and its end.
+
+    Raises:
+        OSError: the folder cannot be written, or no process started.
+    """
+    job: Job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    name, threads, limits = job["name"], job["spec"]["threads"], Limits(*job["limits"])
+    pass_file(folder, name).unlink(missing_ok=True)
+    if job["version"] != __version__:
+        return _refuse(folder, name, f"has throughtime {__version__}, the sweep is of {job['version']}")
+    with _machine_for(name, stopping), (folder / LOG).open("ab") as log:
+        if stopping():
+            return
+        words = [sys.executable, "-m", "throughtime.running.engines.remote", str(folder)]
+        environment = _environment(job)
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
+        ) as child:
+            watched = Watched(child.pid, child.poll, name, threads, folder, limits)
+            try:
+                asked = False
+                while not watched.over():
+                    if stopping():
+                        asked = True
+                        watched.ask_to_stop()
+                    if tell:
+                        tell(folder)
+                    _wait(child)
+                if not asked:
+                    watched.settle()
+            finally:
+                watched.kill()
+    if pass_file(folder, name).exists() and read_result(folder, name).void:
+        _refuse(folder, name, "has another state of the code than the sweep")
+
+
+def _refuse(folder: Path, name: Pass, why: str) -> None:
+    result = PassResult(status="error", void=f"the worker on {socket.gethostname()} {why}")
+    write_whole(pass_file(folder, name), result.model_dump_json())
+
+
+def _wait(child: subprocess.Popen[bytes]) -> None:
+    try:
+        child.wait(POLL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _environment(job: Job) -> dict[str, str]:
+    environment = dict(os.environ)
+    for name, value in job["environment"].items():
+        environment.pop(name, None)
+        if value is not None:
+            environment[name] = value
+    environment[DATA] = os.pathsep.join([*job["data"], *map(str, sources())])
+    return environment
+
+
+@contextmanager
+def _machine_for(name: Pass, stopping: Callable[[], bool]) -> Iterator[None]:
+    """The machine, for a measuring pass; among those of a user one at a time."""
+    lock = FileLock(MACHINE_LOCK)
+    while PASSES[name].exclusive and not stopping():
+        try:
+            lock.acquire(timeout=POLL_SECONDS)
+            break
+        except Timeout:
+            continue
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# --- the child
+
+
+def main(folder: Path) -> None:
+    """The child: make the pass that is laid out in a folder. Ends when its standard input does: its parent is gone."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a batch system's warning is for the parent, who then asks to stop
+    job: Job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    plugins = []
+    for number, (file, source) in enumerate(job["plugins"]):
+        place = folder / "plugins" / str(number)  # two may have one file name
+        place.mkdir(parents=True, exist_ok=True)
+        (place / file).write_text(source, encoding="utf-8")
+        plugins.append(str(place / file))
+    from throughtime.passes.child import main as make
+
+    make(job["name"], job["spec"], job["code"], folder, plugins)
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):  # not sys.stdin, whose lock a thread must not hold when the interpreter ends
+        pass
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,324 @@
+"""Passes as jobs of a Slurm cluster, submitted with submitit.
+
+    <results>/<suite>/.work/.slurm/<sweep>/
+        <id>-<pass>/   what a pass is made from, and what it leaves; `begun` and `over` tell of the job
+        submitit/      the jobs' scripts, logs, and the pickles that submitit writes and its jobs read
+
+The results folder is shared with the nodes. This side reads JSON of its own and asks Slurm for states; it never has
+submitit load the pickled result of a job. A job ends when its folder goes, so that what a killed runner left in the
+queue stops with the next sweep.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from throughtime.errors import UsageError, first_line
+from throughtime.records.files import POSITION, write_whole
+from throughtime.records.record import Status
+from throughtime.running.assembly import pass_file, read_result
+from throughtime.running.engines.base import Engine, Work
+from throughtime.running.engines.remote import JOB, Jobs, attend, kept, lay_out, left, settle, show, take
+from throughtime.running.engines.slurm_file import load_settings, require_slurm
+from throughtime.running.engines.watched import GRACE_SECONDS
+from throughtime.running.limits import Limits
+from throughtime.spec import PASSES
+
+FOLDER = ".slurm"
+STOP, BEGUN, OVER = "stop", "begun", "over"
+"""Files in a job's folder: to be stopped; it is at work; it is over, and how."""
+WARNED_SECONDS = 90
+"""Before a job's time is up Slurm warns it; a training keeps a checkpoint then."""
+LOOK_SECONDS = 0.5
+ASK_SECONDS = 30.0
+"""Between two questions to Slurm for the states of all jobs; files tell of those that end well."""
+AGAIN = 2
+"""How often a pass is submitted again that lost its node."""
+LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
+ENDED: dict[str, Status] = {
+    "TIMEOUT": "timeout",
+    "DEADLINE": "timeout",
+    "OUT_OF_MEMORY": "oom",
+    "CANCELLED": "killed",
+    "INTERRUPTED": "killed",
+    "FAILED": "error",
+    "COMPLETED": "error",
+    "FINISHED": "error",
+}
+"""States in which a job has ended, and what a pass is called that left no result in it. Two of them are those of
+submitit's processes on this machine."""
+
+
+@dataclass
+class Submitted:
+    """A pass in Slurm's hands."""
+
+    work: Work
+    folder: Path
+    job: Any = None
+    """submitit's; None: not submitted yet."""
+    lost: list[str] = field(default_factory=list)
+    """States in which its jobs lost their nodes."""
+
+
+class SlurmEngine(Engine):
+    """Has Slurm make passes, each in a job of its own.
+
+    Args:
+        config: path of the YAML file with the cluster's settings.
+        plugins: files that a pass loads before anything else; their text is sent.
+        limits: of each pass.
+        tell: shows a line to the user.
+
+    Raises:
+        UsageError: submitit or Slurm is not here, the file is wrong, or a plugin cannot be read.
+    """
+
+    def __init__(self, config: str | Path, plugins: Sequence[str], limits: Limits, tell: Callable[[str], None]) -> None:
+        try:
+            import submitit  # noqa: F401
+        except ImportError as error:
+            raise UsageError("--cluster slurm needs submitit", hint="pip install 'throughtime[cluster]'") from error
+        self._config, self._settings = str(config), load_settings(config)
+        if self._settings.cluster == "slurm":
+            require_slurm()
+        self._jobs, self._tell = Jobs(plugins, limits), tell
+        self._submitted: list[Submitted] = []
+        self._sweep = uuid.uuid4().hex[:8]
+        self._folder: Path | None = None
+        self._asked = time.monotonic()
+
+    def width(self, exclusive: bool) -> int:
+        return self._settings.array_parallelism
+
+    def start(self, work: Work) -> None:
+        if self._folder is None:
+            shutil.rmtree(work.folder.parent / FOLDER, ignore_errors=True)  # of a runner that was killed
+            self._folder = (work.folder.parent / FOLDER / self._sweep).resolve()
+        folder = self._folder / f"{work.planned.id}-{work.name}"
+        shutil.rmtree(folder, ignore_errors=True)
+        lay_out(folder, self._jobs.of(work), kept(work.name, work.folder))
+        self._submitted.append(Submitted(work, folder))
+
+    @property
+    def at_work(self) -> list[Work]:
+        return [submitted.work for submitted in self._submitted]
+
+    def wait(self, seconds: float) -> list[Work]:
+        self._submit()
+        until = time.monotonic() + seconds
+        while not (over := [submitted for submitted in self._submitted if self._ended(submitted)]):
+            left_seconds = until - time.monotonic()
+            if left_seconds <= 0:
+                break
+            time.sleep(min(LOOK_SECONDS, left_seconds))
+        self._submitted = [submitted for submitted in self._submitted if submitted not in over]
+        return [submitted.work for submitted in over]
+
+    def stop(self) -> None:
+        begun = [submitted for submitted in self._submitted if (submitted.folder / BEGUN).exists()]
+        try:
+            for submitted in self._submitted:
+                with suppress(OSError):
+                    (submitted.folder / STOP).touch()
+            self._cancel([submitted for submitted in self._submitted if submitted not in begun])
+            deadline = time.monotonic() + GRACE_SECONDS + 5
+            while time.monotonic() < deadline and not all(map(self._has_left, begun)):
+                time.sleep(LOOK_SECONDS)
+        finally:
+            self._cancel([one for one in begun if not self._has_left(one)])
+            for one in begun:
+                take(one.work.name, left(one.work.name, one.folder), one.work.folder)
+            self._submitted.clear()
+
+    def close(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder.parent, ignore_errors=True)
+
+    # --- to Slurm
+
+    def _submit(self) -> None:
+        """Hand over what was started since the last time: one array of measuring passes, one of the others.
+
+        Raises:
+            UsageError: Slurm does not take it.
+        """
+        new = [submitted for submitted in self._submitted if submitted.job is None]
+        for exclusive in (True, False):
+            those = [one for one in new if PASSES[one.work.name].exclusive is exclusive]
+            if not those:
+                continue
+            executor = self._executor(those[0].work, exclusive)
+            try:
+                with executor.batch():
+                    jobs = [executor.submit(make_pass_in, str(one.folder), self._settings.time) for one in those]
+            except Exception as error:  # submitit has several kinds, and lets through those of subprocess
+                raise UsageError(f"Slurm does not take a job: {_said(error)}", where=self._config) from error
+            for one, job in zip(those, jobs, strict=True):
+                one.job = job
+
+    def _executor(self, work: Work, exclusive: bool) -> Any:
+        import submitit
+
+        given, spec = self._settings, work.planned.spec
+        executor = submitit.AutoExecutor(folder=self._folder / "submitit", cluster=given.cluster)
+        shared = {
+            "name": f"throughtime-{spec.suite}",
+            "timeout_min": math.ceil(given.time / 60),
+            "cpus_per_task": given.cpus or spec.threads,
+            "gpus_per_node": given.gpus,
+            "mem_gb": given.memory and given.memory / 2**30,
+        }
+        slurm = {
+            "slurm_partition": given.partition,
+            "slurm_account": given.account,
+            "slurm_array_parallelism": given.array_parallelism,
+            "slurm_setup": given.setup or None,
+            "slurm_exclusive": True if given.exclusive and exclusive else None,
+            "slurm_signal_delay_s": WARNED_SECONDS,
+            # What lost its node is submitted again from here; Slurm doing so too would make it twice.
+            "slurm_additional_parameters": {"no-requeue": True, **given.extra},
+        }
+        executor.update_parameters(**{name: value for name, value in {**shared, **slurm}.items() if value is not None})
+        return executor
+
+    def _cancel(self, those: list[Submitted]) -> None:
+        for one in those:
+            if one.job is not None:
+                with suppress(OSError, subprocess.CalledProcessError):  # it has just ended
+                    one.job.cancel(check=True)
+                while self._settings.cluster == "local" and not one.job.done():
+                    time.sleep(LOOK_SECONDS)
+
+    # --- how a job ended
+
+    def _ended(self, one: Submitted) -> bool:
+        """Whether a pass is over; then what it left is in its run's folder. One that lost its node begins again."""
+        if one.job is None:
+            return False
+        state = self._state(one)
+        if not self._has_left(one):
+            if POSITION in _names(one.folder):
+                with suppress(OSError):
+                    show(one.work.folder, (one.folder / POSITION).read_text(encoding="utf-8"))
+            if state in LOST:
+                return self._lost(one, state)
+            if state not in ENDED:
+                return False
+            return self._finish(one, ENDED[state], f"its job ended as {state} and left no result: {_end_of_log(one)}")
+        how = json.loads((one.folder / OVER).read_text(encoding="utf-8"))["cut"]
+        if how == "preempted":
+            return self._lost(one, "PREEMPTED")
+        if how == "time":
+            return self._finish(one, "timeout", f"not done in the {self._settings.time:g} s that Slurm gives a job")
+        if _was_killed(one):  # by Slurm, perhaps, which then says why
+            if state in LOST:
+                return self._lost(one, state)
+            if state not in ENDED:
+                return False
+            if state == "CANCELLED":
+                return self._finish(one, "killed", "its job was cancelled")
+        return self._finish(one)
+
+    def _has_left(self, one: Submitted) -> bool:
+        """Whether the job has done what it had to; a process of this machine must be gone too."""
+        return OVER in _names(one.folder) and (self._settings.cluster == "slurm" or one.job.done())
+
+    def _state(self, one: Submitted) -> str:
+        """The job's state, for which Slurm is asked now and then, for all jobs at once."""
+        now = time.monotonic()
+        if self._settings.cluster == "local":
+            return one.job.state
+        if now - self._asked > ASK_SECONDS:
+            self._asked = now
+            one.job.watcher.update()
+        return one.job.watcher.get_state(one.job.job_id, mode="cache").partition(" ")[0]  # `CANCELLED by 1000`
+
+    def _lost(self, one: Submitted, state: str) -> bool:
+        """Have it done again, from its checkpoint if there is one; not for ever."""
+        one.lost.append(state)
+        if len(one.lost) > AGAIN:
+            told = ", ".join(one.lost)
+            return self._finish(one, "killed", f"{len(one.lost)} jobs lost their node in it ({told})")
+        before, one.folder = one.folder, one.folder.with_name(f"{one.folder.name}-{len(one.lost)}")
+        lay_out(one.folder, self._jobs.of(one.work), kept(one.work.name, before))
+        shutil.rmtree(before, ignore_errors=True)  # should its node be back, what is still at work there ends
+        self._tell(f"{one.work.planned.spec.label}: {one.work.name} pass lost its node ({state}), submitted again")
+        one.job = None
+        return False
+
+    def _finish(self, one: Submitted, status: Status | None = None, reason: str = "") -> bool:
+        """Put what it left into the run's folder, and how it ended if that is known from here alone."""
+        take(one.work.name, left(one.work.name, one.folder), one.work.folder)
+        if status:
+            settle(one.work.folder, one.work.name, status, reason)
+        shutil.rmtree(one.folder, ignore_errors=True)
+        return True
+
+
+def _said(error: Exception) -> str:
+    """What sbatch said: submitit's messages begin with the command."""
+    lines = [line.strip() for line in str(error).splitlines() if "error" in line.lower()]
+    return lines[-1] if lines else first_line(error)
+
+
+def _was_killed(one: Submitted) -> bool:
+    return pass_file(one.folder, one.work.name).exists() and read_result(one.folder, one.work.name).status == "killed"
+
+
+def _end_of_log(one: Submitted) -> str:
+    """The last line that the job wrote to its error output."""
+    with suppress(OSError, IndexError):
+        return one.job.paths.stderr.read_text(encoding="utf-8", errors="replace").splitlines()[-1]
+    return "it wrote no log"
+
+
+def _names(folder: Path) -> set[str]:
+    """What lies in a folder. Listing it, not asking for a file, has a network's file system look at the server."""
+    try:
+        return {path.name for path in folder.iterdir()}
+    except OSError:
+        return set()
+
+
+# --- in the job
+
+
+def make_pass_in(folder: str, seconds: float) -> None:
+    """The job: make the pass that is laid out in a folder, and say there that it is over.
+
+    Args:
+        folder: shared with the runner.
+        seconds: that Slurm gives the job; warned before they are up, a training keeps a checkpoint.
+    """
+    place, began = Path(folder), time.monotonic()
+    cut: str | None = None
+
+    def warned(signum: int, frame: Any) -> None:
+        nonlocal cut
+        out_of_time = time.monotonic() - began > seconds - 2 * WARNED_SECONDS
+        cut = "time" if out_of_time else "preempted"
+
+    def stopping() -> bool:
+        return cut is not None or STOP in (names := _names(place)) or JOB not in names
+
+    if stopping():
+        return
+    signal.signal(signal.SIGUSR2, warned)  # in place of submitit's own answer, which ends this process
+    (place / BEGUN).touch()
+    attend(place, stopping)
+    if place.exists():
+        name = json.loads((place / JOB).read_text(encoding="utf-8"))["name"]
+        whole = pass_file(place, name).exists()  # it was done when the warning came
+        write_whole(place / OVER, json.dumps({"cut": None if whole else cut}))

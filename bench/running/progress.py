@@ -1,0 +1,154 @@
+"""Progress: a live line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from throughtime.commands.terminal import duration
+from throughtime.records.files import read_position
+from throughtime.records.record import Record
+from throughtime.running.engines.base import Work
+from throughtime.spec import Pass, RunSpec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHOWN = (("accuracy", "accuracy", 1, ""), ("mse", "mse", 1, ""), ("peak_process_bytes", "peak", 2**20, " MiB"))
+"""Measure, its name in a line of progress, the unit it is shown in."""
+
+
+HANDS = 4
+"""Passes at work that are shown; a cluster has hundreds."""
+
+
+class Progress(ABC):
+    """Told by the runner of what happens; shows it."""
+
+    def begin(self, specs: Sequence[RunSpec]) -> None:
+        """These runs will be made."""
+        self.total, self.done, self.made, self.start = len(specs), 0, 0, time.monotonic()
+
+    @abstractmethod
+    def running(self, in_hand: Sequence[Work]) -> None:
+        """These passes are at work now; called a few times a second at most."""
+
+    def finished(self, record: Record) -> None:
+        """A run has its record."""
+        self.done += 1
+        self.made += record.status != "skipped"
+        self.show(f"[{self.done}/{self.total}] {describe(record)}")
+
+    @abstractmethod
+    def show(self, line: str) -> None:
+        """Print a line that stays."""
+
+    def end(self) -> None:
+        """No more will come."""
+
+
+class PlainProgress(Progress):
+    """A line a run, and one when a pass starts: for logs and pipes."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def begin(self, specs: Sequence[RunSpec]) -> None:
+        super().begin(specs)
+        self._shown: set[tuple[str, Pass]] = set()
+
+    def running(self, in_hand: Sequence[Work]) -> None:
+        for planned, name, _ in in_hand:
+            label = planned.spec.label
+            if (label, name) not in self._shown:
+                self._shown.add((label, name))
+                self.show(f"{name:>6}  {label}")
+
+    def show(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class TerminalProgress(Progress):
+    """Runs done, the passes in hand with their epoch, time left."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.status import Status
+
+        self._console = console
+        self._status = Status("starting", console=console)
+
+    def begin(self, specs: Sequence[RunSpec]) -> None:
+        super().begin(specs)
+        self._status.start()
+
+    def running(self, in_hand: Sequence[Work]) -> None:
+        hands = "   ".join(_hand(work) for work in in_hand[:HANDS])
+        hands += f"   and {len(in_hand) - HANDS} more" if len(in_hand) > HANDS else ""
+        self._status.update(f"{self.done}/{self.total} runs   {hands}   {self._left()}")
+
+    def show(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False)
+
+    def end(self) -> None:
+        self._status.stop()
+
+    def _left(self) -> str:
+        if not self.made:
+            return "time left: not known yet"
+        return f"{duration((time.monotonic() - self.start) / self.made * (self.total - self.done))} left"
+
+
+@contextmanager
+def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
+    """While a dataset's arrays are made in here, show on a terminal how many are, and the time left; elsewhere nothing.
+
+    Args:
+        dataset: its name.
+        quiet: show nothing there, either.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from throughtime.datasets.files.cache import watched
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(f"preparing {dataset}", total=None)
+
+    def show(done: int, count: int) -> None:
+        bar.update(task, completed=done, total=count)
+        bar.start()  # not before: most datasets are there already
+
+    try:
+        with watched(show):
+            yield
+    finally:
+        bar.stop()
+
+
+def describe(record: Record) -> str:
+    """`ok  fptt ltc digits #0  accuracy 0.934  peak 2.3 MiB  14.2 s`, or the status and the reason."""
+    if record.status != "ok":
+        where = f" ({record.failure.where})" if record.failure and record.failure.where else ""
+        return f"{record.status}  {record.label}: {record.reason}{where}"
+    shown = [
+        f"{name} {record.measures[measure].value / unit:.3g}{suffix}"
+        for measure, name, unit, suffix in SHOWN
+        if measure in record.measures and record.measures[measure].value is not None
+    ]
+    return f"ok  {record.label}  {'  '.join(shown)}  {record.seconds:.1f} s"
+
+
+def _hand(work: Work) -> str:
+    planned, name, folder = work
+    if name != "train":
+        return f"{planned.spec.label}: {name}"
+    at = read_position(folder)
+    return f"{planned.spec.label}: epoch {at['epoch'] if at else 0}/{planned.spec.training.epochs}"

@@ -1,0 +1,127 @@
+"""One record made again, and what comes out otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from throughtime.errors import UsageError, suggestion
+from throughtime.records.record import Measure, Record, read_record
+from throughtime.records.store import Store, Stored, read_curve
+from throughtime.running.assembly import ELSEWHERE
+from throughtime.running.engines.local import LocalEngine
+from throughtime.running.limits import Limits
+from throughtime.running.plan import code_of, plan, prepare_data
+from throughtime.running.progress import Progress
+from throughtime.running.runner import Runner
+from throughtime.spec import PASSES, Pass
+
+NOISY = (
+    "training_time",
+    "energy",
+    *(name for kind in PASSES.values() if kind.exclusive for name in (*(kind.headline or ())[:1], *kind.others)),
+)
+"""Beginnings of the names of measures that no two runs share: times, the process's peak, the machine's rates."""
+
+
+class Difference(NamedTuple):
+    """Something that the two records do not share."""
+
+    what: str
+    before: str
+    now: str
+    counts: bool
+    """False where no two runs are expected to agree."""
+
+
+def find_record(name: str, store: Store) -> Stored:
+    """A record by its path, that of its folder, or its id in the store.
+
+    Raises:
+        UsageError: there is none, or it is broken.
+    """
+    for path in (Path(name), Path(name) / "record.json"):
+        if path.is_file():
+            return Stored(read_record(path), path.parent)
+    found = sorted(store.folder.glob(f"*/{name}/record.json")) if name and "/" not in name else []
+    if not found:
+        known = [path.parent.name for path in store.folder.glob("*/*/record.json")]
+        raise UsageError(f'no record "{name}" in {store.folder}', hint=suggestion(name, known) if known else None)
+    return Stored(read_record(found[0]), found[0].parent)
+
+
+def rerun(stored: Stored, folder: Path, plugins: Sequence[str], progress: Progress) -> tuple[Stored, list[Difference]]:
+    """Make the passes of a record again, in a results folder of its own, and compare.
+
+    Args:
+        stored: the record, with its folder.
+        folder: an empty results folder.
+        plugins: files that the run needs.
+        progress: told of what happens.
+
+    Raises:
+        UsageError: a component is not registered any more, or its data are not here.
+    """
+    record, store = stored.record, Store(folder)
+    (planned,) = plan([record.spec], store)
+    planned = planned._replace(passes=[name for name in record.spec.passes if _made(record, name)])
+    prepare_data([planned])
+    command = ["throughtime", "rerun", str(stored.folder)]
+    engine = LocalEngine(plugins, Limits(), 1, progress.show)
+    (now,) = Runner(store, command, engine, progress).run([planned], [planned])
+    again = Stored(now, store.run_folder(record.spec.suite, now.id))
+    return again, list(differences(stored, again))
+
+
+def differences(before: Stored, now: Stored) -> Iterator[Difference]:
+    """What two records of one spec do not share: code, libraries, status, measures, learning curve."""
+    a, b = before.record, now.record
+    code = code_of(b.spec)
+    for what in code:
+        if a.code.get(what) != b.code.get(what):
+            yield Difference(f"code of {what}", str(a.code.get(what)), str(b.code.get(what)), False)
+    for what in sorted(a.versions.keys() | b.versions.keys()):
+        if a.versions.get(what) != b.versions.get(what):
+            yield Difference(what, str(a.versions.get(what)), str(b.versions.get(what)), False)
+    shared = (
+        ("status", a.status, b.status),
+        ("reason", a.reason, b.reason),
+        ("data", a.dataset_sha256, b.dataset_sha256),
+    )
+    for what, before_it, now_it in shared:
+        if before_it != now_it:
+            yield Difference(what, str(before_it), str(now_it), True)
+    for name in dict.fromkeys([*a.measures, *b.measures]):
+        one, other = a.measures.get(name), b.measures.get(name)
+        if _said(one) != _said(other):
+            only_one = (one is None or one.value is None) != (other is None or other.value is None)
+            yield Difference(name, _said(one), _said(other), only_one or not name.startswith(NOISY))
+    yield from _curves(read_curve(before.folder), read_curve(now.folder))
+
+
+def _curves(before: list[dict[str, float]], now: list[dict[str, float]]) -> Iterator[Difference]:
+    """The first place where the learning curves part."""
+    if len(before) != len(now):
+        yield Difference("learning curve", f"{len(before)} rows", f"{len(now)} rows", True)
+    for one, other in zip(before, now, strict=False):
+        for name in {**one, **other}:
+            if name != "seconds" and repr(one.get(name)) != repr(other.get(name)):
+                place = f"learning curve, epoch {one['epoch']}: {name}"
+                yield Difference(place, str(one.get(name)), str(other.get(name)), True)
+                return
+
+
+def _made(record: Record, name: Pass) -> bool:
+    """Whether a record was made with a pass: another replicate may have made it."""
+    headline = PASSES[name].headline
+    measure = record.measures.get(headline[0]) if headline else None
+    return measure is None or measure.missing != ELSEWHERE
+
+
+def _said(measure: Measure | None) -> str:
+    if measure is None:
+        return "not measured"
+    if measure.value is None:
+        return f"missing: {measure.missing}"
+    return repr(measure.value)

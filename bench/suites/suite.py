@@ -1,0 +1,290 @@
+"""Suites: which cells (rule x neuron x network x dataset) are run, how often and how, at each of three scales.
+
+A suite is a YAML file. The matrix of its lists, less `exclude`, plus `include`, gives the cells; `overrides` change
+single cells, in order, the later one wins. A scale may change any key: its lists replace those of the suite, its
+`training` is merged, its `overrides` come after. All three scales are checked when the file is loaded.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import pydantic
+
+from throughtime.errors import UsageError, suggestion
+from throughtime.gc_paused import uncollected
+from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
+from throughtime.spec import PASSES, SCALES, ComponentSpec, Pass, RunSpec, Scale, Training
+from throughtime.suites.schema import Entry, Settings, SuiteFile, When
+from throughtime.suites.strict_yaml import Document, Key, checked, load, refusal
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+KINDS = {"rule": ALGORITHMS, "neuron": NEURONS, "network": NETWORKS, "dataset": DATASETS}
+Labels = tuple[str, str, str, str]
+"""What tells a cell from others: the labels of its rule, neuron, network and dataset."""
+
+
+class Cell(NamedTuple):
+    """What the replicates of a cell share."""
+
+    rule: ComponentSpec
+    neuron: ComponentSpec
+    network: ComponentSpec
+    dataset: ComponentSpec
+    training: Training
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A checked suite: of each scale, its settings and its cells in the order of `expand`."""
+
+    name: str
+    summary: str
+    settings: dict[Scale, Settings]
+    cells: dict[Scale, list[Cell]]
+
+    def expand(self, scale: Scale) -> list[RunSpec]:
+        """All runs by dataset, network, neuron, rule, replicate, each in the order of the file; included cells last."""
+        if scale not in self.cells:
+            raise UsageError(f'no scale "{scale}"', hint=suggestion(scale, SCALES))
+        settings = self.settings[scale]
+        passes: list[Pass] = [name for name in PASSES if name in settings.passes]
+        with uncollected():
+            return [
+                RunSpec.model_construct(  # not checked again: its parts are, and there may be 100 000 runs
+                    suite=self.name,
+                    scale=scale,
+                    **cell._asdict(),
+                    passes=passes,
+                    replicate=replicate,
+                    seed=settings.seed,
+                    threads=settings.threads,
+                    device=settings.device,
+                )
+                for cell in self.cells[scale]
+                for replicate in range(settings.replicates)
+            ]
+
+
+def suite_names() -> list[str]:
+    """Suites that ship with the package, sorted."""
+    return sorted(_shipped())
+
+
+def _shipped() -> dict[str, Traversable]:
+    suites = resources.files("throughtime.suites").iterdir()
+    recipes = resources.files("throughtime.reports").iterdir()
+    found = {file.name.removesuffix(".yaml"): file for file in suites if file.name.endswith(".yaml")}
+    return found | {recipe.name: file for recipe in recipes if (file := recipe / "suite.yaml").is_file()}
+
+
+def suite_summary(name: str) -> str:
+    """The one line that a shipped suite says of itself."""
+    return checked(load(_shipped()[name]), SuiteFile).summary
+
+
+def load_suite(name_or_path: str | Path) -> Suite:
+    """Load a shipped suite by its name, or any other by the path of its .yaml file.
+
+    Raises:
+        UsageError: there is none, or anything in it is wrong; `where` is `file:line:column`.
+    """
+    name, shipped = str(name_or_path), _shipped()
+    if name not in shipped and not name.endswith((".yaml", ".yml")):
+        raise UsageError(f'no suite "{name}"', hint=suggestion(name, shipped))
+    document = load(shipped.get(name, name))
+    file = checked(document, SuiteFile)
+    scaled = {scale: _Scaled(document, file, scale) for scale in SCALES}
+    _check_patterns(document, list(scaled.values()))
+    settings = {scale: s.settings for scale, s in scaled.items()}
+    return Suite(file.suite, file.summary, settings, {scale: s.cells for scale, s in scaled.items()})
+
+
+def _check_patterns(document: Document, scaled: list[_Scaled]) -> None:
+    """Refuse patterns of `exclude` and `when` with unknown labels, and those that match nothing at any scale.
+
+    A pattern of the whole suite may be without effect at a scale, whose lists are shorter.
+    """
+    for path, when in {path: when for s in scaled for path, (when, _) in s.matched.items()}.items():
+        within = [s for s in scaled if path in s.matched]
+        for kind in KINDS:
+            known = {label for s in within for label in s.choices[kind]}
+            for i, label in enumerate(getattr(when, kind) or ()):
+                if label not in known:
+                    where = document.position((*path, kind, i))
+                    raise UsageError(f'no {kind} "{label}" in the suite', where, suggestion(label, known))
+        if not any(s.matched[path][1] for s in within):
+            raise UsageError("this matches no cell", document.position(path))
+
+
+class _Scaled:
+    """A suite at one scale: its settings, and the cells that follow from them."""
+
+    def __init__(self, document: Document, file: SuiteFile, scale: Scale) -> None:
+        self.document, self.scale = document, scale
+        own: Settings = getattr(file.scales, scale)
+        replaced = own.model_fields_set
+        self.paths = {key: ("scales", scale, key) if key in replaced else (key,) for key in Settings.model_fields}
+        self.settings = file.model_copy(
+            update={
+                **{key: getattr(own, key) for key in replaced},
+                "training": _merged([file.training, own.training]),
+                "overrides": [*file.overrides, *own.overrides],
+            }
+        )
+        self.override_paths: list[Key] = [("overrides", i) for i in range(len(file.overrides))]
+        self.override_paths += [("scales", scale, "overrides", i) for i in range(len(own.overrides))]
+        self.trainings: list[tuple[Training, Key]] = [
+            (file.training, ("training",)),
+            (own.training, ("scales", scale, "training")),
+        ]
+        """What the suite and then the scale say of training, and where."""
+        self.matched: dict[Key, tuple[When, bool]] = {}
+        """Of each pattern: whether it matches any cell of this scale."""
+        self.choices: dict[str, dict[str, tuple[Entry, Key]]] = {kind: self._listed(kind) for kind in KINDS}
+        """Of each kind: label -> what was written, and where."""
+        labelled = self._labelled()
+        if not labelled:
+            self._refuse(f'every cell is excluded at the scale "{scale}"', self.paths["exclude"])
+        self.cells = self._cells(labelled)
+
+    def _refuse(self, what: str, path: Key, hint: str | None = None) -> NoReturn:
+        raise UsageError(what, self.document.position(path), hint)
+
+    def _listed(self, kind: str) -> dict[str, tuple[Entry, Key]]:
+        found: dict[str, tuple[Entry, Key]] = {}
+        for i, entry in enumerate(getattr(self.settings, f"{kind}s")):
+            path = (*self.paths[f"{kind}s"], i)
+            self._component(kind, entry, path)
+            if entry.shown in found:
+                self._refuse(f'the {kind} "{entry.shown}" comes twice', path, "tell one apart with `label:`")
+            found[entry.shown] = entry, path
+        return found
+
+    def _labelled(self) -> list[Labels]:
+        """All combinations of the lists, less the excluded cells, plus the included ones."""
+        order = (self.choices[kind] for kind in ("dataset", "network", "neuron", "rule"))
+        matrix: list[Any] = [labels[::-1] for labels in itertools.product(*order)]
+        cells = dict.fromkeys(matrix)
+        for i, when in enumerate(self.settings.exclude):
+            path = (*self.paths["exclude"], i)
+            if not when.model_fields_set:
+                self._refuse(f"this excludes everything; name at least one of {', '.join(KINDS)}", path)
+            hit = _matching(when, matrix)
+            self.matched[path] = when, bool(hit)
+            for labels in hit:
+                cells.pop(labels, None)
+        networks = list(self.choices["network"])
+        for i, include in enumerate(self.settings.include):
+            path = (*self.paths["include"], i)
+            if include.network is None and len(networks) > 1:
+                self._refuse('"network" is missing', path, f"the suite has several: {', '.join(networks)}")
+            parts = ((kind, getattr(include, kind)) for kind in KINDS)
+            labels: Any = tuple(self._chosen(kind, e, (*path, kind)) if e else networks[0] for kind, e in parts)
+            if labels in cells:
+                self._refuse(f"the cell {' x '.join(labels)} comes twice", path)
+            cells[labels] = None
+        return list(cells)
+
+    def _chosen(self, kind: str, entry: Entry, path: Key) -> str:
+        """The label of a part of an included cell; a new one is filed among the choices."""
+        known = self.choices[kind].setdefault(entry.shown, (entry, path))
+        plain = entry.label is None and not entry.model_extra
+        if not plain and self._component(kind, entry, path) != self._component(kind, *known):
+            self._refuse(f'the {kind} "{entry.shown}" has other options', path, "tell this one apart with `label:`")
+        return entry.shown
+
+    def _cells(self, labelled: list[Labels]) -> list[Cell]:
+        """Components and training of each cell, its overrides applied; equal parts are shared, not built again."""
+        overrides = self.settings.overrides
+        applied: dict[Labels, tuple[int, ...]] = dict.fromkeys(labelled, ())
+        for i, override in enumerate(overrides):
+            hit = _matching(override.when, labelled)
+            self.matched[(*self.override_paths[i], "when")] = override.when, bool(hit)
+            for labels in hit:
+                applied[labels] += (i,)
+
+        @functools.cache
+        def component(kind: str, label: str, those: tuple[int, ...]) -> tuple[ComponentSpec, str]:
+            spec = self._component(kind, *self.choices[kind][label], those)
+            return spec, json.dumps([spec.name, spec.options], sort_keys=True)
+
+        @functools.cache
+        def training(those: tuple[int, ...]) -> tuple[Training, str]:
+            spec = self._training(those)
+            return spec, spec.model_dump_json()
+
+        @functools.cache
+        def changing(those: tuple[int, ...]) -> list[tuple[int, ...]]:
+            return [tuple(i for i in those if getattr(overrides[i], kind)) for kind in (*KINDS, "training")]
+
+        cells: list[Cell] = []
+        first: dict[tuple[str, ...], Labels] = {}
+        for labels, those in applied.items():
+            *of, of_training = changing(those)
+            parts = [*map(component, KINDS, labels, of), training(of_training)]
+            twin = first.setdefault(tuple([content for _, content in parts]), labels)
+            if twin is not labels:
+                kind, other = next((kind, b) for kind, a, b in zip(KINDS, twin, labels, strict=True) if a != b)
+                what = f"the cells {' x '.join(twin)} and {' x '.join(labels)} have the same options and training"
+                self._refuse(what, self.choices[kind][other][1])
+            cells.append(Cell(*[spec for spec, _ in parts]))
+        return cells
+
+    def _training(self, overrides: tuple[int, ...]) -> Training:
+        """Training as the suite, the scale and these overrides have it, each with the last say; checked as a whole."""
+        said = list(self.trainings)
+        for i in overrides:
+            if (training := self.settings.overrides[i].training) is not None:
+                said.append((training, (*self.override_paths[i], "training")))
+        merged = _merged([training for training, _ in said])
+        for i, epoch in enumerate(merged.alignment):
+            if epoch > merged.epochs:
+                path = [path for training, path in said if "alignment" in training.model_fields_set][-1]
+                what = (
+                    f'"alignment" asks for epoch {epoch}; at the scale "{self.scale}" the last one is {merged.epochs}'
+                )
+                self._refuse(what, (*path, "alignment", i))
+        return merged
+
+    def _component(self, kind: str, entry: Entry, path: Key, overrides: tuple[int, ...] = ()) -> ComponentSpec:
+        """The component with all its options: as written, as overridden, and defaults."""
+        given = dict(entry.model_extra or {})
+        place = dict.fromkeys(given, path)
+        for i in overrides:
+            changed = getattr(self.settings.overrides[i], kind)
+            given |= changed
+            place |= dict.fromkeys(changed, (*self.override_paths[i], kind))
+        try:
+            known = KINDS[kind][entry.name]
+            return ComponentSpec(name=entry.name, options=known.checked(given), label=entry.shown)
+        except pydantic.ValidationError as error:
+            raise refusal(
+                error, self.document, known.options, lambda loc: place.get(loc[0], path) + loc, known.name
+            ) from error
+        except UsageError as error:
+            raise UsageError(error.what, error.where or self.document.position((*path, "name")), error.hint) from error
+
+
+def _matching(when: When, cells: list[Labels]) -> list[Labels]:
+    """Those of the cells that a pattern matches."""
+    for i, kind in enumerate(KINDS):
+        if (among := getattr(when, kind)) is not None:
+            cells = [labels for labels in cells if labels[i] in among]
+    return cells
+
+
+def _merged(settings: list[Training]) -> Training:
+    """The last one's say on each setting; a default that nobody wrote has no say."""
+    said: dict[str, Any] = {}
+    for one in settings:
+        said |= {name: getattr(one, name) for name in one.model_fields_set}
+    return Training(**said)

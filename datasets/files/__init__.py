@@ -1,0 +1,1 @@
+"""Files of datasets: finding, fetching, unpacking and caching them."""

@@ -1,0 +1,1 @@
+"""Fast windows and single steps of the networks."""

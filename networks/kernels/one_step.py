@@ -1,0 +1,169 @@
+"""A recurrent network's step from a state that is held constant, and its gradient in closed form.
+
+A rule that updates at every step asks for nothing else. What it does a step is written out here in few loops on memory
+that is there for all steps: no graph, nothing kept, and hardly a call between the products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.networks import one_step_loops
+from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
+from throughtime.networks.readout import GatedReadout, LeakyReadout
+from throughtime.neurons.kernels.one_step import Gradients, InTurns, NeuronOneStep
+from throughtime.neurons.surrogate import is_smoothed
+from throughtime.numerics.gemm import has_gemm
+from throughtime.numerics.loops import bound, runs_compiled
+
+if TYPE_CHECKING:
+    from throughtime.networks.recurrent import Recurrent, RecurrentLayer, RecurrentState
+
+
+class RecurrentOneStep:
+    """The same numbers as `unroll` over windows of one step, each cut off from the state before, and their gradients.
+
+    Time and memory: one step's; memory depends on no number of steps.
+
+    Args:
+        network: as it is, in training or not.
+        state: before the first step.
+        gradients: where those of its parameters go.
+    """
+
+    def __init__(self, network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> None:
+        places = Gradients(gradients)
+        self.gradients, self.now = gradients, 1
+        self.t = torch.tensor([state.t])
+        self.x = state.y.new_empty(len(state.y), network.layers[0].inward.in_features)
+        self.layers: list[_Layer] = []
+        for layer, before in zip(network.layers, state.layers, strict=True):
+            below = self.layers[-1].neurons if self.layers else None
+            reads_v = layer is network.layers[-1] and network.readout.reads == "v"
+            self.layers.append(_Layer(layer, self.t, self.x, below, before, places, reads_v))
+        self.readout = _Readout(network, self.t, self.layers[-1].neurons, state.y, places)
+
+    def step(self, x: Tensor) -> Tensor:
+        """y_t [batch, outputs] of x_t [batch, inputs]."""
+        self.now = 1 - self.now
+        self.x.copy_(x)
+        for layer in self.layers:
+            layer.step(self.now)
+        self.readout.step(self.now)
+        self.t += 1
+        return self.readout.y[self.now][0].clone()
+
+    def gradient(self, δy: Tensor) -> None:
+        """Of that step: hang on `.grad` what δy makes of every parameter that is learnt."""
+        self.readout.δy[0].copy_(δy)
+        self.readout.gradient(self.now)
+        for layer in reversed(self.layers):
+            layer.gradient(self.now)
+        for parameter, gradient in self.gradients.items():
+            parameter.grad = gradient
+
+
+def one_step(network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> RecurrentOneStep | None:
+    """`Recurrent.one_step`: None where its loops may not run or a neuron has none."""
+    neurons = [layer.neuron for layer in network.layers]
+    others = [network.readout, *(m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm)))]
+    normed = any(isinstance(m, StepBatchNorm) for m in others)
+    if (
+        not all("one_step" in vars(type(neuron)) for neuron in neurons)
+        or any(type(m) not in (nn.Linear, StepBatchNorm, GatedReadout, LeakyReadout) for m in others)
+        or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some in two places
+        or is_smoothed()
+        or (normed and network.training and len(state.y) == 1)  # the norm itself says what is wrong
+        or not has_gemm()
+        or not runs_compiled(state.y, *network.parameters(), *network.buffers(), graph_is_ours=True)
+    ):
+        return None
+    return RecurrentOneStep(network, state, gradients)
+
+
+class _Layer(InTurns):
+    """A layer's synapses, and its neurons."""
+
+    def __init__(
+        self,
+        layer: RecurrentLayer,
+        t: Tensor,
+        x: Tensor,
+        below: NeuronOneStep | None,
+        state: Any,
+        gradients: Gradients,
+        reads_v: bool,
+    ) -> None:
+        super().__init__()
+        batch, (W, c), (R, c_R) = len(x), _map(layer.inward), _map(layer.recurrent)
+        I, D, P, δD, δP = x.new_empty(5, batch, len(W)).unbind(0)
+        self.neurons = type(layer.neuron).one_step(layer.neuron, I, state, gradients, reads_v)
+        norms, normed = (layer.inward_norm, layer.recurrent_norm), layer.inward_norm is not None
+        of_norms = [_norm(norm, D) for norm in norms]
+        if not normed:
+            δD = δP = self.neurons.δI
+        statistics, training = x.new_empty(2, 2, len(W)), layer.training
+        δ = [gradients.of(p) for p in (W, c, R, c_R, *of_norms[0][:2], *of_norms[1][:2])]
+        δx = self.neurons.δz if below is None else below.δz
+        for now in (0, 1):
+            z_before, x_now = self.neurons.z[1 - now], x if below is None else below.z[now]
+            norms_of_both = (normed, *of_norms[0], *of_norms[1], MOMENTUM, EPSILON, training, statistics)
+            read = (x_now, z_before, W, normed, of_norms[0][0], of_norms[1][0], training, statistics, D, P)
+            self.add_turn(
+                bound(one_step_loops.currents, t, x_now, z_before, W, c, R, c_R, *norms_of_both, D, P, I),
+                bound(one_step_loops.currents_gradient, *read, self.neurons.δI, δD, δP, *δ, below is not None, δx),
+            )
+
+    def step(self, now: int) -> None:
+        super().step(now)
+        self.neurons.step(now)
+
+    def gradient(self, now: int) -> None:
+        self.neurons.gradient(now)
+        super().gradient(now)
+
+
+class _Readout(InTurns):
+    """What is read of the last layer, y, and from δy what it is sent."""
+
+    def __init__(self, network: Recurrent, t: Tensor, neurons: NeuronOneStep, y: Tensor, gradients: Gradients) -> None:
+        super().__init__()
+        readout, norm, training = network.readout, network.readout_norm, network.training
+        (W, c), (batch, outputs) = _map(readout.linear), y.shape
+        self.y = torch.stack((torch.empty_like(y), y))[:, None].unbind(0)
+        self.δy, D, d, g, λ, δg, δd, δD = y.new_empty(8, 1, batch, outputs).unbind(0)
+        gated, δy_before = isinstance(readout, GatedReadout), torch.empty_like(y)
+        of_gate = y.new_empty(1, batch, 2 * outputs)
+        decay = 0.0 if gated else readout.decay
+        W_τ, b_τ, κ = (*_map(readout.gate), readout.slope) if gated else (W, c, y.new_ones(()))
+        of_norm, statistics = _norm(norm, D[0]), y.new_empty(2, outputs)
+        if norm is None:
+            d, δD = D, δd
+        δ = [gradients.of(p) for p in (W, c, *of_norm[:2], W_τ, b_τ, κ)]
+        δo = neurons.δv if readout.reads == "v" else neurons.δz
+        for now in (0, 1):
+            o = getattr(neurons, readout.reads)[now]
+            normed = (norm is not None, *of_norm, MOMENTUM, EPSILON, training, statistics)
+            gate = (gated, decay, W_τ, b_τ, κ, of_gate, g, λ)
+            of_o = (o, W, norm is not None, of_norm[0], training, statistics, D)
+            of_y = (gated, decay, W_τ, κ, of_gate, g, λ, self.δy, δy_before, δg, δd, δD)
+            self.add_turn(
+                bound(one_step_loops.read, t, o, W, c, *normed, D, d, *gate, self.y[1 - now][0], self.y[now]),
+                bound(one_step_loops.read_gradient, *of_o, *of_y, *δ, δo),
+            )
+
+
+def _map(linear: nn.Linear) -> tuple[Tensor, Tensor]:
+    """W and c, empty where there is none."""
+    return linear.weight, linear.weight.new_empty(0) if linear.bias is None else linear.bias
+
+
+def _norm(norm: StepBatchNorm | None, like: Tensor) -> tuple[Tensor, ...]:
+    """Its w and c and running statistics; empty where there is none."""
+    if norm is None:
+        return (like.new_empty(0),) * 2 + (like.new_empty(0, 0),) * 2
+    return norm.weight, norm.bias, norm.running_mean, norm.running_var

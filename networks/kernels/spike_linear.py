@@ -1,0 +1,50 @@
+"""A linear map of spikes that keeps them as bytes for its backward pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from throughtime.numerics.precision import Products, products_of
+from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
+
+
+def spike_linear(linear: nn.Linear, z: Tensor, bytes_of_z: Tensor) -> Tensor:
+    """W z_t + c of a window, z [steps, batch, inputs] of zeros and ones, and the same as bytes: what `linear` gives.
+
+    Kept: the bytes, not z itself. Time: nn.Linear's, and a pass over the bytes that converts them.
+    """
+    return _SpikeLinear.apply(products_of(linear), z, bytes_of_z, linear.weight, linear.bias)
+
+
+class _SpikeLinear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, products: Products, z: Tensor, bytes_of_z: Tensor, W: Tensor, c: Tensor) -> Tensor:
+        ctx.products = products
+        ctx.save_for_backward(bytes_of_z, W)
+        return product_with_spikes(products, z, W, c)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, δd: Tensor) -> tuple[Tensor | None, ...]:
+        z, W = ctx.saved_tensors
+        products: Products = ctx.products
+        _, need_z, _, need_W, need_c = ctx.needs_input_grad
+        δz = products.matmul(δd, W) if need_z else None
+        δW = add_weight_gradient(torch.zeros_like(W), δd, z, products) if need_W else None
+        return None, δz, None, δW, δd.sum((0, 1)) if need_c else None
+
+
+def product_with_spikes(products: Products, z: Tensor, W: Tensor, c: Tensor) -> Tensor:
+    """W z_t + c of a window, without a graph; never in the memory of c, as an expanded view of one sample would be."""
+    d = c.new_empty(*z.shape[:2], len(c)).copy_(c)
+    SpikeProduct(W, products, len(z)).add(d.flatten(0, 1), z.flatten(0, 1))
+    return d
+
+
+def as_bytes(z: Tensor) -> Tensor:
+    """Zeros and ones in a byte each; int8, for PyTorch converts uint8 and bool ten times more slowly."""
+    return z.to(torch.int8)

@@ -1,0 +1,204 @@
+"""A window of one recurrent layer as one operation: its neurons' kernel between the synapses' products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from throughtime.networks.kernels.norm_window import NormWindow
+from throughtime.networks.kernels.spike_linear import as_bytes
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of
+from throughtime.neurons.surrogate import is_smoothed
+from throughtime.numerics.precision import products_of
+from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
+
+if TYPE_CHECKING:
+    from throughtime.networks.recurrent import RecurrentLayer
+
+
+class LayerWindow(NamedTuple):
+    """What a layer shows in a window."""
+
+    z: Tensor
+    """[steps, batch, size]."""
+    bytes_of_z: Tensor | None
+    """The same without a graph, where they are spikes and a gradient will be asked for."""
+    v: Tensor | None
+    """Membranes, where they were asked for."""
+    state: Any
+    """After the last step."""
+
+
+def layer_window(
+    layer: RecurrentLayer, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool
+) -> LayerWindow | None:
+    """I_t = W x_t + c + R z_{t−1}, each product through its norm if it has one, and the neurons' steps by their kernel;
+    None where they have none that applies.
+
+    Forward: one product for all W x, one a step for R z. Backward: one a step for δI R, one each for the gradients by W
+    and R. Kept: what the kernel keeps, a byte a spike, and x, or its bytes if there are any; with norms also what they
+    are given.
+
+    Args:
+        x: [steps, batch, inputs].
+        bytes_of_x: the same, of spikes.
+        t: the step of the sequence that the window begins with.
+        reads_v: whether membranes are wanted.
+    """
+    kind = kernel_of(layer.neuron)
+    if kind is None or is_smoothed():
+        return None
+    of_neuron = _named(layer.neuron)
+    norms = (layer.inward_norm, layer.recurrent_norm)
+    of_norms = [p for norm in norms if norm is not None for p in (norm.weight, norm.bias)]
+    W, R = layer.inward, layer.recurrent
+    learnt = (W.weight, W.bias, R.weight, R.bias, *of_norms, *of_neuron.values())
+    keep = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (x, *learnt, *state))
+    made = _Made(layer, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v)
+    z, bytes_of_z, v, *after = _LayerWindow.apply(made, x, bytes_of_x, *learnt, *state)
+    return LayerWindow(z, bytes_of_z, v, type(state)(*after))
+
+
+def _named(module: nn.Module, prefix: str = "") -> dict[str, nn.Parameter]:
+    """What `named_parameters` gives, in a tenth of the time: it is asked for at every window."""
+    found = {prefix + name: p for name, p in module._parameters.items() if p is not None}
+    for name, part in module._modules.items():
+        if part is not None:
+            found |= _named(part, f"{prefix}{name}.")
+    return found
+
+
+class _Made(NamedTuple):
+    """Of what a window is made, apart from tensors."""
+
+    layer: RecurrentLayer
+    kernel: type[Kernel]
+    parameters: tuple[str, ...]
+    """Names of the neuron's own."""
+    norm_parameters: int
+    state: type
+    t: int
+    keep: bool
+    reads_v: bool
+
+
+class _LayerWindow(torch.autograd.Function):
+    """Arguments: a _Made; x and its bytes; W, c, R and its bias; the norms' parameters, the neuron's; its state before.
+    Results: z and its bytes, v, the state after."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        made: _Made,
+        x: Tensor,
+        bytes_of_x: Tensor | None,
+        W: Tensor,
+        c: Tensor,
+        R: Tensor,
+        c_R: Tensor | None,
+        *more: Tensor,
+    ) -> tuple[Tensor | None, ...]:
+        layer, normed = made.layer, made.norm_parameters > 0
+        before = made.state(*more[made.norm_parameters + len(made.parameters) :])
+        D = products_of(layer.inward).linear(x, W, c if c_R is None or normed else c + c_R)
+        # What goes into a norm is kept as it is.
+        I = torch.empty_like(D) if normed else D
+        Z = torch.empty_like(D)
+        norms = None
+        if normed:
+            norms = tuple(NormWindow(norm, made.t, D) for norm in (layer.inward_norm, layer.recurrent_norm))
+        kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
+        kernel.begin(before)
+        product = SpikeProduct(R, products_of(layer.recurrent), len(x))
+        if norms is None:
+            kernel.take_steps(product, before.z, Z)
+        else:
+            z = before.z
+            for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
+                P_t = torch.zeros_like(D_t) if c_R is None else torch.empty_like(D_t).copy_(c_R)
+                norms[0].step(D_t, I_t, adds=False)
+                norms[1].step(product.add(P_t, z), I_t, adds=True)
+                kernel.step(t, I_t, z, z_t)
+                z = z_t
+        # Not the kernel's own tensor: a result that its graph refers to would never be freed.
+        v = kernel.membranes().detach() if made.reads_v else None
+        after = kernel.end(Z[-1])
+        bytes_of_z = None
+        if made.keep:
+            bytes_of_z = as_bytes(Z)
+            ctx.made, ctx.kernel, ctx.norms, ctx.x_is_bytes = made, kernel, norms, bytes_of_x is not None
+            ctx.set_materialize_grads(False)
+            ctx.mark_non_differentiable(bytes_of_z)
+            # The kernel reads what the neuron learns, the norms what they learn: saved to be seen if it is changed.
+            read = more if norms is None else (*more, *norms[0].reads, *norms[1].reads)
+            ctx.save_for_backward(x if bytes_of_x is None else bytes_of_x, W, R, before.z, bytes_of_z, *read)
+        return Z, bytes_of_z, v, *after
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, δZ: Tensor | None, _bytes: None, δV: Tensor | None, *δafter: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        made: _Made = ctx.made
+        # Copies: what the way back makes is to go with it, not to stay with the graph.
+        kernel: Kernel = _copied(ctx.kernel)
+        norms: tuple[NormWindow, ...] | None = ctx.norms and tuple(map(_copied, ctx.norms))
+        x, W, R, z_before, Z, *_read = ctx.saved_tensors
+        after = made.state(*δafter)
+        of_W, of_R = products_of(made.layer.inward), products_of(made.layer.recurrent)
+
+        δI = torch.zeros_like(kernel.I) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
+        δv = [None] * len(δI) if δV is None else list(δV.unbind(0))
+        if after.z is not None:
+            δI[-1] += after.z
+        if after.v is not None:
+            δv[-1] = after.v if δv[-1] is None else δv[-1] + after.v
+        _, need_x, _, need_W, need_c, need_R, need_c_R, *need_more = ctx.needs_input_grad
+        need_state = any(need_more[-len(made.state._fields) :])
+        kernel.begin_back(after, Z, need_state)
+        δD = δP = δI  # of W x_t + c, and of R z_{t−1}
+        if norms is not None:
+            δD, δP = torch.empty_like(δI), torch.empty_like(δI)
+            for norm in norms:
+                norm.begin_back()
+        later, R_once = None, of_R.operand(R)
+        for t, δz in reversed([*enumerate(δI.unbind(0))]):
+            if later is not None:
+                of_R.addmm(δz, later, R_once, out=δz)  # what reads z_t in the next step
+            kernel.back(t, δz, δv[t])
+            later = δz
+            if norms is not None:
+                norms[0].back(t, δz, δD[t])
+                norms[1].back(t, δz, δP[t])
+                later = δP[t]
+        δbefore = (None,) * len(made.state._fields)
+        if need_state:
+            δbefore = kernel.state_gradient()
+            δbefore = δbefore._replace(z=of_R.addmm(δbefore.z, later, R_once))
+
+        δx = of_W.matmul(δD, W) if need_x else None
+        δW = δR = None
+        if need_W:
+            if ctx.x_is_bytes:
+                δW = add_weight_gradient(torch.zeros_like(W), δD, x, of_W)
+            else:
+                δW = of_W.matmul(δD.flatten(0, 1).t(), x.flatten(0, 1))
+        if need_R:
+            δR = of_R.matmul(δP[0].t(), z_before)
+            if len(δP) > 1:
+                add_weight_gradient(δR, δP[1:], Z[:-1], of_R)
+        δc = δD.sum((0, 1)) if need_c else None
+        δc_R = δP.sum((0, 1)) if need_c_R else None
+        of_neuron = kernel.parameter_gradients()
+        of_norms = () if norms is None else (g for norm in norms for g in (norm.δw, norm.δc))
+        return None, δx, None, δW, δc, δR, δc_R, *of_norms, *(of_neuron.get(n) for n in made.parameters), *δbefore
+
+
+def _copied(made: Any) -> Any:
+    """`copy.copy`, without the time that it takes to find out how."""
+    copied = object.__new__(type(made))
+    copied.__dict__.update(made.__dict__)
+    return copied

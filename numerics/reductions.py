@@ -1,0 +1,56 @@
+"""Sums in loops that threads share as they share others: what another thread has written comes slowly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from throughtime.numerics.loops import compiled, prange
+
+PART = 64
+"""Samples that one thread takes together; what is summed up over them is rounded alike for any number of threads."""
+
+
+@compiled
+def parts_of(samples: int) -> int:
+    """How many parts they are, the last with what is left."""
+    return (samples + PART - 1) // PART
+
+
+@compiled
+def sum_of_rows(x: Any, sum: Any) -> None:
+    """sum ← Σ_n x[n]."""
+    batch, features = x.shape
+    parts = parts_of(batch)
+    of_parts = np.empty((parts, features), x.dtype)
+    for part in prange(parts):
+        add_rows_up(x[part * PART : (part + 1) * PART], of_parts[part])
+    add_rows_up(of_parts, sum)
+
+
+@compiled
+def add_rows_up(x: Any, sum: Any) -> None:
+    """The same, one row after the other."""
+    rows, features = x.shape
+    found = np.zeros(features, x.dtype)
+    for n in range(rows):
+        for i in range(features):
+            found[i] += x[n, i]
+    sum[:] = found
+
+
+@compiled
+def sum_of_squares(x: Any) -> float:
+    """Σ x² of a flat array."""
+    sum = x[0] - x[0]
+    for i in prange(len(x)):
+        sum += x[i] * x[i]
+    return sum
+
+
+@compiled
+def scale(x: Any, factor: float) -> None:
+    """x ← factor x of a flat array."""
+    for i in prange(len(x)):
+        x[i] *= factor

@@ -1,0 +1,546 @@
+"""What `throughtime check` says: of findings, of sound components that a plugin may hold, and on the command line.
+
+The broken twins, one or more for each fact, are in the other `test_checks_*.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import nn
+
+from throughtime.algorithms.base import Claims, LearningRule, Learnt
+from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.eligibility.eprop import EProp
+from throughtime.algorithms.tbptt import TruncatedBPTT
+from throughtime.checks import assert_sound, tiny
+from throughtime.checks.fact import DoesNotApplyError, Fact, Finding, Found, put, worst
+from throughtime.checks.run import FACTS, check, components
+from throughtime.commands.main import main
+from throughtime.datasets.arrays import ArrayDataset, Arrays
+from throughtime.datasets.base import Batch
+from throughtime.datasets.task import Regression
+from throughtime.errors import UsageError
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.base import Neuron
+from throughtime.neurons.lif import LIF, LIFState
+from throughtime.neurons.rnn import RNN
+from throughtime.registry import NEURONS, REGISTRIES, Component
+
+CHECKOUT = Path(__file__).parents[2]
+EXAMPLES = [CHECKOUT / "docs" / "examples" / f"{name}.py" for name in ("sltt", "cuba", "recall")]
+BROKEN = CHECKOUT / "tests" / "plugins" / "broken_rules.py"
+
+# --- what the other files hold twins with
+
+
+class Twin(NamedTuple):
+    """A component with one fault, and the fact that must find it."""
+
+    fact: str
+    broken: Callable[..., Any]
+    sound: Callable[..., Any]
+    name: str = "twin"
+    """The name of a rule brings the identities of that rule."""
+    raises: bool = False
+    """Whether the fact finds an exception and no number."""
+    patches: tuple[tuple[str, Any], ...] = ()
+    """What is broken besides, by its path."""
+
+
+def fact_of(kind: str, factory: Callable[..., Any], fact: str, name: str = "twin") -> Finding:
+    """Put one fact to what a factory builds."""
+    component = Component(kind, name, factory, "tests")
+    (chosen,) = [each for each in FACTS[kind](component) if each.name == fact]
+    return put(chosen, component)
+
+
+sound_finding = cache(fact_of)
+
+
+def assert_found_out(kind: str, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fact fails for the twin, and holds for what it is a twin of."""
+    sound = sound_finding(kind, twin.sound, twin.fact, twin.name)
+    assert sound.verdict == "holds", sound
+    for path, broken in twin.patches:
+        monkeypatch.setattr(path, broken)
+    found = fact_of(kind, twin.broken, twin.fact, twin.name)
+    assert found.verdict == "fails", found
+    assert (found.value is None) == twin.raises, found  # an exception could be a slip of the twin's
+
+
+def title(twin: Twin) -> str:
+    patched = " ".join(path.rpartition(".")[2] for path, _ in twin.patches)
+    return f"{twin.name}: {twin.fact}: {getattr(twin.broken, '__name__', '')} {patched}".rstrip()
+
+
+def names_of_facts(kind: str, *factories: Callable[..., Any], name: str = "twin") -> set[str]:
+    return {fact.name for factory in factories for fact in FACTS[kind](Component(kind, name, factory, "tests"))}
+
+
+def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Facts that go through all neurons see these alone; for speed."""
+    chosen = [NEURONS[name] for name in names]
+    for module in ("tiny", "of_networks"):
+        monkeypatch.setattr(f"throughtime.checks.{module}.all_neurons", lambda: chosen)
+
+
+# --- findings
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch):
+    """The registries are as before, afterwards."""
+    for registry in REGISTRIES.values():
+        registry.names()
+        monkeypatch.setattr(registry, "_components", dict(registry._components))
+    yield
+    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_")]:
+        del sys.modules[name]
+
+
+ANY = Component("algorithms", "any", BPTT, "tests")
+
+
+def of(find: Callable[[Component], Found]) -> Finding:
+    return put(Fact("it is so", 0.5, find), ANY)
+
+
+def raising(error: Exception) -> Callable[[Component], Found]:
+    def find(_: Component) -> Found:
+        raise error
+
+    return find
+
+
+@pytest.mark.parametrize("value, verdict", [(0.5, "holds"), (0, "holds"), (0.51, "fails")])
+def test_a_fact_holds_up_to_its_bound(value, verdict):
+    assert of(lambda _: Found(value, "why")) == Finding("algorithms", "any", "it is so", value, 0.5, verdict, "why")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_fails_and_is_null_in_json(value):
+    found = of(lambda _: Found(value))
+    assert (found.verdict, found.note) == ("fails", f"the value found is {value}")
+    assert json.loads(json.dumps(found.row(), allow_nan=False))["value"] is None
+    assert found.shown()["found"] == str(value)
+
+
+def test_an_exception_fails_in_one_line():
+    found = of(raising(ValueError("a weight fell off\nand rolled away")))
+    assert (found.verdict, found.value, found.note) == ("fails", None, "ValueError: a weight fell off")
+    assert found.shown()["found"] == "—"
+
+
+def test_what_does_not_apply_says_why():
+    found = of(raising(DoesNotApplyError("it has none")))
+    assert (found.verdict, found.note) == ("does not apply", "it has none")
+
+
+@pytest.mark.parametrize(
+    "values, value, note",
+    [
+        ([1.0], 1.0, "a"),
+        ([1.0, 3.0, 2.0], 3.0, "b, the worst of 3"),
+        ([1.0, math.nan, math.inf], math.nan, "b, the worst of 3"),
+        ([0.0, 0.0], 0.0, "all of 2"),
+    ],
+)
+def test_the_worst_of_several(values, value, note):
+    found = worst(zip("abc", values, strict=False), "none")
+    assert (repr(found.value), found.note) == (repr(value), note)
+
+
+def test_the_worst_of_nothing_does_not_apply():
+    with pytest.raises(DoesNotApplyError, match="none"):
+        worst([], "none")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_error_is_nan_wherever_a_nan_stands(order):
+    sound, nan = torch.ones(2), torch.tensor([1.0, math.nan])
+    pairs = [(sound, sound), (nan, sound)]
+    found, expected = zip(*(pairs[k] for k in order), strict=True)
+    assert math.isnan(tiny.error(found, expected)) and math.isnan(tiny.error(expected, found))
+    assert math.isnan(tiny.largest([(0.0, math.nan)[k] for k in order]))
+
+
+def test_an_error_is_relative_and_does_not_broadcast():
+    a = torch.tensor([2.0, 4.0])
+    assert tiny.error([a, torch.ones(3)], [a + 1, torch.ones(3)]) == 1 / 5
+    assert tiny.error([a], [torch.zeros(2)]) == 4
+    assert tiny.error([torch.ones(1)], [torch.ones(2)]) == math.inf
+    assert tiny.error([], []) == 0
+
+
+# --- sound components of which a plugin may be made
+
+
+def register(kind: str, factory: Callable[..., Any], name: str = "mine") -> None:
+    REGISTRIES[kind].register(name)(factory)
+
+
+def verdicts(*names: str) -> Counter[str]:
+    """How often which verdict; no fact fails."""
+    findings = list(check(names))
+    failed = [finding for finding in findings if finding.verdict == "fails"]
+    assert not failed, failed
+    return Counter(finding.verdict for finding in findings)
+
+
+def told(*names: str) -> dict[str, tuple[str, str]]:
+    """Verdict and note of each fact."""
+    return {finding.fact: (finding.verdict, finding.note) for finding in check(names)}
+
+
+def test_the_examples_are_sound(monkeypatch):
+    few_neurons(monkeypatch, "lif", "ltc_smnist")
+    assert_sound("sltt", "cuba", "recall", plugins=EXAMPLES)
+
+
+class RandomFeedback(EProp):
+    """e-prop whose feedback is drawn when it starts: at first its gradient points anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__(feedback="random")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_feedback_is_no_fault(seed, monkeypatch):
+    few_neurons(monkeypatch, "lif", "ltc_smnist")  # one that starts at rest, and one that draws where it starts
+    plain = torch.manual_seed
+    monkeypatch.setattr(torch, "manual_seed", lambda given: plain(given + 1000 * seed))
+    fact = fact_of("algorithms", RandomFeedback, "claims approximate: 1 − cosine to BPTT's")
+    assert fact.verdict == "holds", fact
+
+
+class LearntFeedback(LearningRule):
+    """The last layer's error comes back through weights that the rule learns itself; each step on its own."""
+
+    claims = Claims(gradient="approximate", memory="O(1)")
+
+    def window(self, steps):
+        return 1
+
+    def start(self, network, task, steps):
+        super().start(network, task, steps)
+        self.B = nn.Parameter(network.readout.linear.weight.detach().clone())
+
+    def parameters(self):
+        return (self.B,)
+
+    def learn(self, x, target, t):
+        loss, window = self.window_loss(x, target, "end")
+        (loss / self.steps).backward()
+        grad = self.network.readout.linear.weight.grad.clone()
+        self.B.grad = grad if self.B.grad is None else self.B.grad + grad
+        if t + 1 == self.steps:
+            self.update()
+        return Learnt(window.outputs[-1].detach(), loss.detach())
+
+
+class ReadoutAlone(BPTT):
+    """A reservoir: holds all but the readout fixed."""
+
+    def start(self, network, task, steps):
+        network.layers.requires_grad_(False)
+        super().start(network, task, steps)
+
+
+@pytest.mark.parametrize("rule", [RandomFeedback, LearntFeedback, ReadoutAlone])
+def test_a_sound_rule(rule, monkeypatch):
+    few_neurons(monkeypatch, "lif", "ltc_smnist")
+    register("algorithms", rule)
+    assert verdicts("mine")["holds"] >= 11
+
+
+def test_a_rule_with_required_options_is_not_put_to_the_test(monkeypatch):
+    class Demanding(BPTT):
+        def __init__(self, *, patience: int, trust: int) -> None:
+            super().__init__()
+
+    register("algorithms", Demanding)
+    assert told("mine") == {"can be built with its defaults": ("does not apply", "it needs patience, trust")}
+
+
+def test_a_rule_that_supports_nothing():
+    class Refuses(BPTT):
+        def supports(self, network, task, steps):
+            return "it does not feel like it"
+
+    register("algorithms", Refuses)
+    found = told("mine")
+    assert found.pop("windows lie between 1 step and all")[0] == "holds"
+    assert found.pop("sees nothing of later windows")[0] == "does not apply"
+    assert set(found.values()) == {("does not apply", "it supports no registered neuron")}
+
+
+def test_a_rule_that_cannot_say_what_it_supports():
+    class Stumbles(BPTT):
+        def supports(self, network, task, steps):
+            return network.depth
+
+    register("algorithms", Stumbles)
+    found = told("mine")
+    assert found.pop("windows lie between 1 step and all")[0] == "holds"
+    assert found.pop("sees nothing of later windows")[0] == "does not apply"
+    assert set(found.values()) == {("fails", "AttributeError: 'Recurrent' object has no attribute 'depth'")}
+
+
+@pytest.mark.parametrize(
+    "claims, note",
+    [
+        (Claims("online", "O(1)"), 'ValueError: it claims "online"; there is: exact, truncated, approximate'),
+        (Claims("exact", "O(n)"), 'ValueError: it claims "O(n)"; there is: O(1), O(K), O(T)'),
+    ],
+)
+def test_a_rule_that_claims_what_nobody_knows(claims, note):
+    register("algorithms", type("Strange", (BPTT,), {"claims": claims}))
+    assert told("mine") == {"can be built with its defaults": ("fails", note)}
+
+
+def test_a_rule_that_cannot_be_built():
+    class Breaks(BPTT):
+        def __init__(self) -> None:
+            raise OSError("no such disk")
+
+    register("algorithms", Breaks)
+    assert told("mine") == {"can be built with its defaults": ("fails", "OSError: no such disk")}
+
+
+class Quiet(LIF):
+    """With this input it never reaches its threshold."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, threshold=2.0)
+
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad / (1 + ctx.saved_tensors[0].square())
+
+
+class OwnSurrogate(Neuron):
+    """LIF whose spikes are not made by the package's function."""
+
+    def initial_state(self, batch, like):
+        return LIFState(*(like.new_zeros(batch, self.size) for _ in range(2)))
+
+    def forward(self, current, state):
+        v = 0.9 * state.v + 0.1 * current - 0.1 * state.z
+        z = _Spike.apply(v - 0.1)
+        return z, LIFState(v, z)
+
+
+class Demanding(LIF):
+    """It has an option without a default."""
+
+    def __init__(self, size: int, *, tau: float) -> None:
+        super().__init__(size, tau=tau)
+
+
+@pytest.mark.parametrize(
+    "neuron, unapplied",
+    [
+        (Quiet, set()),
+        (OwnSurrogate, {"gradient of the smooth net = differences", "claimed partials = autograd", "neurons"}),
+        (RNN, {"spikes are 0 or 1", "claimed partials = autograd"}),
+    ],
+)
+def test_a_sound_neuron(neuron, unapplied, monkeypatch):
+    register("neurons", neuron)
+    found = told("mine")
+    # A layer of neurons that says nothing of `elementwise` is taken for one that mixes.
+    of_mixing = {"neurons do not mix, as claimed"} if "neurons" in unapplied else set()
+    none = {"kernel = its steps, with gradients", "a single step = its step, with gradients"}  # they offer neither
+    expected = (unapplied - {"neurons"}) | of_mixing | none
+    assert {fact for fact, (verdict, _) in found.items() if verdict == "does not apply"} == expected
+    assert {verdict for verdict, _ in found.values()} == {"holds", *["does not apply"][: len(expected)]}
+    few_neurons(monkeypatch, "lif", "mine")  # and no rule or network is blamed for it
+    assert verdicts("bptt", "fptt", "recurrent")["holds"] > 20
+
+
+def test_a_neuron_with_required_options():
+    register("neurons", Demanding)
+    assert set(told("mine").values()) == {("does not apply", "it needs tau")}
+    assert "mine" not in [neuron.name for neuron in tiny.all_neurons()]
+
+
+class NoOptions(Recurrent):
+    """A network of one size."""
+
+    def __init__(self, inputs, outputs, neuron) -> None:
+        super().__init__(inputs, outputs, neuron, hidden=(6,), readout_leak="gated")
+
+
+def test_a_network_without_the_option_hidden(monkeypatch):
+    few_neurons(monkeypatch, "lif", "lstm")
+    register("networks", NoOptions)
+    assert verdicts("mine") == {"holds": 8}
+
+
+class Delay(ArrayDataset):
+    """What was shown first? A target in real numbers, and a task that is not the package's."""
+
+    class Task(Regression):
+        """Tells an error as its root."""
+
+        def score(self, output, target):
+            return super().score(output, target).sqrt()
+
+    inputs, outputs, steps = 2, 2, 4
+    task: Any = Task(1.0)
+
+    @classmethod
+    def tiny(cls):
+        return cls()
+
+    def load(self):
+        x = torch.rand(40, self.steps, 2, generator=torch.Generator().manual_seed(1))
+        train, validation, test = torch.arange(40).split([20, 10, 10])
+        return Arrays(x, x[:, 0], {"train": train, "validation": validation, "test": test}, sha256=None)
+
+
+class OwnTask(Delay):
+    """Each sequence has a row of marks, of which the package knows nothing."""
+
+    class Task:
+        """Neither of the two tasks."""
+
+        per_step = False
+
+    task = Task()
+
+    def batches(self, split, batch, generator=None):
+        for x, target in super().batches(split, batch, generator):
+            yield Batch(x, (target > 0.5).repeat(1, 3))
+
+
+@pytest.mark.parametrize("dataset", [Delay, OwnTask])
+def test_a_sound_dataset(dataset):
+    register("datasets", dataset)
+    assert verdicts("mine") == {"holds": 8, "does not apply": 1}
+
+
+# --- the command line and the one line of a test
+
+
+def rows(capsys, *arguments: object) -> tuple[int, list[dict[str, Any]]]:
+    """Exit code of `check --json`, and its rows, which hold no NaN: that is not JSON."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    code = main(["check", "--json", *map(str, arguments)])
+    return code, json.loads(capsys.readouterr().out, parse_constant=refuse)
+
+
+def test_check_prints_a_table_and_how_many_hold(capsys):
+    assert main(["check", "lif", "adding"]) == 0
+    first, *lines, last = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert first.split() == ["component", "fact", "found", "bound", "verdict", "note"]
+    assert [line.split()[0] for line in lines] == ["lif"] * 10 + ["adding"] * 9
+    assert last == "18 holds, 0 fails, 1 does not apply"
+
+
+def test_check_in_json(capsys):
+    code, found = rows(capsys, "lif")
+    assert code == 0 and len(found) == 10
+    assert found[0] == {
+        "kind": "neurons",
+        "component": "lif",
+        "fact": "state is [batch, size] and finite",
+        "value": 0,
+        "bound": 0,
+        "verdict": "holds",
+        "note": "20 steps",
+    }
+
+
+def test_check_of_a_broken_plugin(monkeypatch, capsys):
+    few_neurons(monkeypatch, "lif")
+    code, found = rows(capsys, "ascends", "divides-by-zero", "--plugin", BROKEN)
+    assert code == 1
+    failed = {
+        (row["component"], row["fact"]): (row["value"], row["note"]) for row in found if row["verdict"] == "fails"
+    }
+    assert failed["ascends", "claims exact: gradient = BPTT's"] == (pytest.approx(2), "lif")
+    value, note = failed["divides-by-zero", "claims approximate: 1 − cosine to BPTT's"]
+    assert (value, note) == (None, "the value found is nan; lif")
+    assert {name for name, _ in failed} == {"ascends", "divides-by-zero"}
+    assert main(["check", "ascends", "--plugin", str(BROKEN)]) == 1
+    assert f"{len([name for name, _ in failed if name == 'ascends'])} fails" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name, hint", [("ltcc", 'did you mean "ltc"?'), ("eporp", 'did you mean "eprop"?')])
+def test_check_of_a_misspelt_name(name, hint, capsys):
+    assert main(["check", "lif", name]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", f'error: nothing is registered as "{name}"\n  {hint}\n')
+
+
+def test_check_of_a_plugin_that_is_not_there(capsys):
+    assert main(["check", "--plugin", "nowhere.py"]) == 2
+    assert "no such plugin file" in capsys.readouterr().err
+
+
+def test_assert_sound_has_one_line_for_each_fact_that_fails(monkeypatch):
+    few_neurons(monkeypatch, "lif")
+    with pytest.raises(AssertionError) as caught:
+        assert_sound("ascends", plugins=[BROKEN])
+    lines = str(caught.value).splitlines()
+    assert [line.partition(": ")[0] for line in lines] == ["ascends"] * len(lines)
+    assert "ascends: claims exact: gradient = BPTT's: 2 (bound 1e-10) lif" in lines
+    assert "ascends: one step = BPTT: 2 (bound 1e-10) lif" in lines
+
+
+def test_assert_sound_tells_what_was_raised():
+    register("neurons", type("Bare", (Neuron,), {"forward": None, "initial_state": lambda self, batch, like: 1 / 0}))
+    with pytest.raises(AssertionError, match=r"^mine: state is .*: error \(bound 0\) ZeroDivisionError: division by"):
+        assert_sound("mine")
+
+
+def test_assert_sound_of_a_misspelt_name():
+    with pytest.raises(UsageError, match='nothing is registered as "tbppt"'):
+        assert_sound("tbppt")
+
+
+def test_every_kind_that_has_a_name_is_checked():
+    register("neurons", LIF, "bptt")
+    assert [component.kind for component in components(["bptt"])] == ["algorithms", "neurons"]
+    assert len(components([])) == sum(len(registry.names()) for registry in REGISTRIES.values())
+
+
+def test_threads_are_as_before_a_check():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        findings = check(["rnn"])
+        next(findings)
+        assert torch.get_num_threads() == 1
+        findings.close()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_truncated_rule_of_the_package_with_options(monkeypatch):
+    """The factory of a component need not be a class."""
+    few_neurons(monkeypatch, "lif")
+    register("algorithms", lambda *, window=3: TruncatedBPTT(window=window, loss_at="every"))
+    assert verdicts("mine")["holds"] == 13

@@ -1,0 +1,537 @@
+"""Rules of the package with one fault each: the identity that must find it does, and holds for the rule as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call
+
+from tests.checks.test_checks import Twin, assert_found_out, few_neurons, title
+from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
+from throughtime.algorithms.eligibility.eligibility import EligibilityRule, filtered
+from throughtime.algorithms.eligibility.eprop import EProp
+from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
+from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm, add_gradient_of_code_form
+from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.rtrl import RTRL
+from throughtime.algorithms.tbptt import TruncatedBPTT
+from throughtime.checks.identities import BY_RULE, of
+
+ALGORITHMS = "throughtime.algorithms"
+
+
+@pytest.fixture(autouse=True)
+def neurons(monkeypatch):
+    few_neurons(monkeypatch, "alif", "ltc")
+
+
+# --- BPTT, truncated BPTT, RTRL
+
+
+class TakesTheEndAlways(BPTT):
+    def window_loss(self, x, target, loss_at):
+        return super().window_loss(x, target, "end")
+
+
+class Sums(TruncatedBPTT):
+    """The sum of a window's losses, not their mean."""
+
+    def loss_of(self, outputs, target, loss_at):
+        loss = super().loss_of(outputs, target, loss_at)
+        return loss * len(outputs) if loss_at == "every" else loss
+
+
+class CutsBeforeTheEnd(TruncatedBPTT):
+    """The longest window it takes is one step short."""
+
+    def window(self, steps):
+        return min(self.K, max(1, steps - 1))
+
+
+class ForgetsM(RTRL):
+    """What parameters did before the present step is lost."""
+
+    def learn(self, x, target, t):
+        self.M = None
+        return super().learn(x, target, t)
+
+
+def without_direct_part(network, θ, arguments):
+    """functional_call whose output does not depend on the parameters themselves: ∂y_t/∂θ = 0."""
+    _, after = functional_call(network, θ, arguments)
+    shown, _ = functional_call(network, {name: p.detach() for name, p in θ.items()}, arguments)
+    return shown, after
+
+
+OF_BPTT = [
+    Twin("= autograd of the unrolled loss", TakesTheEndAlways, BPTT, "bptt"),
+    Twin("window ≥ T: = BPTT", CutsBeforeTheEnd, TruncatedBPTT, "tbptt"),
+    Twin("loss at every step: its window's mean", Sums, TruncatedBPTT, "tbptt"),
+    Twin("= BPTT, both losses", ForgetsM, RTRL, "rtrl"),
+    Twin(
+        "= BPTT, both losses",
+        RTRL,
+        RTRL,
+        "rtrl",
+        patches=((f"{ALGORITHMS}.rtrl.functional_call", without_direct_part),),
+    ),
+]
+
+# --- rules with eligibility traces
+
+
+class ResetFlows(EligibilityRule):
+    """Credit flows through the reset, which the neuron holds constant."""
+
+    def partials(self, neuron, current, state, next_state):
+        partials = super().partials(neuron, current, state, next_state)
+        if not hasattr(neuron, "threshold"):
+            return partials
+        return partials._replace(before={**partials.before, ("v", "z"): -neuron.threshold})
+
+
+class TracesDecay(EligibilityRule):
+    """What a trace keeps of itself is a tenth too little."""
+
+    def partials(self, neuron, current, state, next_state):
+        partials = super().partials(neuron, current, state, next_state)
+        return partials._replace(before={key: 0.9 * factor for key, factor in partials.before.items()})
+
+
+class CurrentIsNotScaled(EligibilityRule):
+    """Without the 1 − α before the current."""
+
+    def partials(self, neuron, current, state, next_state):
+        partials = super().partials(neuron, current, state, next_state)
+        current = partials.inflows["current"]
+        unscaled = current._replace(onto=dict.fromkeys(current.onto, 1.0))
+        return partials._replace(inflows={**partials.inflows, "current": unscaled})
+
+
+class FeedbackIsPermuted(EligibilityRule):
+    """The error of one output comes back through the weights of another."""
+
+    def start(self, network, task, steps):
+        super().start(network, task, steps)
+        self.B = self.B.flip(0)
+
+
+class TracesGoOn(EligibilityRule):
+    """Traces are zeroed once and never again."""
+
+    last = None
+
+    def begin(self, batch, update):
+        super().begin(batch, update)
+        self.traces = self.last or self.traces
+        self.last = self.traces
+
+
+class ForgetsTheBias(EligibilityRule):
+    def land(self, name, gradient):
+        if name == "current":
+            gradient[:, :, -1] = 0
+        super().land(name, gradient)
+
+
+class UpdatesOnce(EligibilityRule):
+    """Whatever it is asked for."""
+
+    def step(self, t):
+        if t + 1 == self.steps:
+            super().step(t)
+
+
+class StartsAnewAtUpdates(EligibilityRule):
+    """At an update the traces go."""
+
+    def step(self, t):
+        super().step(t)
+        self.traces.kept.clear()
+
+
+class DropsWhatIsGathered(EligibilityRule):
+    """The last update is there, but with nothing in it."""
+
+    def step(self, t):
+        if t + 1 == self.steps:
+            self.network.zero_grad()
+        super().step(t)
+
+
+class WithoutAdaptation(EligibilityRule):
+    """What a variable takes from another one of the same step is left out, where it adapts."""
+
+    def partials(self, neuron, current, state, next_state):
+        partials = super().partials(neuron, current, state, next_state)
+        return partials._replace(now={(s, q): factor for (s, q), factor in partials.now.items() if q != "a"})
+
+
+def filter_without_scale(partials, reads, κ):
+    """ē_t = κ ē_{t−1} + o_t."""
+    scaled = filtered(partials, reads, κ)
+    return scaled._replace(now={**scaled.now, ("ē", reads): 1.0})
+
+
+CUT, SUM = "= autograd with spikes between neurons cut", "Σ dE/dz · eligibility = BPTT, nothing cut"
+ALL, PARTS = "one step = BPTT, all parameters", "updates every k steps add up to one"
+SHARED = [
+    (CUT, ResetFlows),
+    (CUT, TracesDecay),
+    (CUT, FeedbackIsPermuted),
+    (CUT, TracesGoOn),
+    (SUM, ResetFlows),
+    (SUM, TracesDecay),
+    (SUM, CurrentIsNotScaled),
+    (ALL, CurrentIsNotScaled),
+    (ALL, ForgetsTheBias),
+    (PARTS, UpdatesOnce),
+    (PARTS, StartsAnewAtUpdates),
+    (PARTS, DropsWhatIsGathered),
+]
+
+
+class RateTwice(EProp):
+    """The rate cost's gradient without its 2."""
+
+    def __init__(self, *, rate_cost: float = 0.0, **options) -> None:
+        super().__init__(rate_cost=rate_cost / 2, **options)
+
+
+class RateOfTheLastStep(EProp):
+    """f̄ is what the last step fires."""
+
+    def signals(self, z):
+        signals = super().signals(z)
+        if self.rate_cost:
+            self.spikes = z[-1].mean(0)
+        return signals
+
+
+class FeedbackIsDrawnAnew(EProp):
+    """At each batch."""
+
+    def begin(self, batch, update):
+        super().begin(batch, update)
+        if self.feedback == "random":
+            self.B = torch.randn_like(self.B)
+
+
+class FeedbackIsSymmetric(EProp):
+    """Whatever it is asked for."""
+
+    def begin(self, batch, update):
+        super().begin(batch, update)
+        self.B = self.network.readout.linear.weight
+
+
+class DecaysFeedbackAlone(EProp):
+    """Kolen-Pollack in which W does not decay."""
+
+    @torch.no_grad()
+    def step(self, t):
+        W = self.network.readout.linear.weight
+        super().step(t)
+        if self.feedback == "adaptive":
+            W.div_(1 - self.feedback_decay)
+
+
+class FeedbackStays(EProp):
+    """Adaptive feedback that does not adapt."""
+
+    def parameters(self):
+        return ()
+
+    def step(self, t):
+        super().step(t)
+        self.B.grad = None
+
+
+OF_TRACES = [
+    Twin(fact, type(mixin.__name__, (mixin, rule), {}), rule, name)
+    for name, rule in (("eprop", EProp), ("diagonal_rtrl", DiagonalRTRL))
+    for fact, mixin in SHARED
+]
+OF_TRACES += [
+    Twin(CUT, EProp, EProp, "eprop", patches=((f"{ALGORITHMS}.eligibility.filtered", filter_without_scale),)),
+    Twin(CUT, type("WithoutAdaptation", (WithoutAdaptation, EProp), {}), EProp, "eprop"),
+    Twin(SUM, type("WithoutAdaptation", (WithoutAdaptation, EProp), {}), EProp, "eprop"),
+    Twin(
+        "= e-prop where both apply", type("TracesDecay", (TracesDecay, DiagonalRTRL), {}), DiagonalRTRL, "diagonal_rtrl"
+    ),
+    Twin("rate regularisation = autograd's", RateTwice, EProp, "eprop"),
+    Twin("rate regularisation = autograd's", RateOfTheLastStep, EProp, "eprop"),
+    Twin("random feedback = autograd with B for W", FeedbackIsDrawnAnew, EProp, "eprop"),
+    Twin("random feedback = autograd with B for W", FeedbackIsSymmetric, EProp, "eprop"),
+    Twin("adaptive feedback: B − W shrinks by 1 − d", DecaysFeedbackAlone, EProp, "eprop"),
+    Twin("adaptive feedback: B − W shrinks by 1 − d", FeedbackStays, EProp, "eprop"),
+]
+
+# --- FPTT
+
+
+def fptt(code: type[CodeForm] = CodeForm, paper: type[PaperForm] = PaperForm) -> Callable[..., FPTT]:
+    """FPTT with another regulariser."""
+
+    class Twin(FPTT):
+        def start(self, network, task, steps):
+            super().start(network, task, steps)
+            if self.form == "code":
+                self.regulariser = code(self.W, self.alpha, self.beta, self.rho)
+            elif self.form == "paper":
+                self.regulariser = paper(self.W, self.alpha)
+
+    Twin.__name__ = code.__name__ if code is not CodeForm else paper.__name__
+    return Twin
+
+
+class MeanStartsAtZero(CodeForm):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.mean = [torch.zeros_like(w) for w in self.W]
+
+
+class PaperMeanStartsAtZero(PaperForm):
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.mean = [torch.zeros_like(w) for w in self.W]
+
+
+class WithoutAlpha(CodeForm):
+    """∇R = W − W̄ − λ."""
+
+    def gradient(self):
+        return [w.detach() - m - λ for w, m, λ in zip(self.W, self.mean, self.lam, strict=True)]
+
+
+class Turned(CodeForm):
+    def gradient(self):
+        return [-g for g in super().gradient()]
+
+
+class LambdaTurned(CodeForm):
+    """+ λ where − λ stands."""
+
+    def gradient(self):
+        return [g + 2 * λ for g, λ in zip(super().gradient(), self.lam, strict=True)]
+
+
+def compiled_without_alpha(g, W, mean, λ, α, ϱ):
+    """The compiled pass of `WithoutAlpha`."""
+    return add_gradient_of_code_form(g, W, mean, λ, 1.0, ϱ)
+
+
+def compiled_with_lambda_turned(g, W, mean, λ, α, ϱ):
+    """That of `LambdaTurned`."""
+    return add_gradient_of_code_form(g, W, mean, -λ, α, ϱ)
+
+
+def compiled_with_new_mean(W, mean, λ, α, β):
+    """That of `LambdaWithNewMean`."""
+    mean.lerp_(W, β).sub_(λ, alpha=β / α)
+    λ.sub_(W - mean, alpha=α)
+
+
+class RhoIsLost(CodeForm):
+    def __init__(self, W, alpha, beta, rho):
+        super().__init__(W, alpha, beta, 0.0)
+
+
+class MeanWithOldLambda(CodeForm):
+    """W̄ with the λ of before."""
+
+    @torch.no_grad()
+    def advance(self, after_update):
+        old = [λ.clone() for λ in self.lam]
+        super().advance(after_update)
+        for m, λ, new in zip(self.mean, old, self.lam, strict=True):
+            m.sub_(λ - new, alpha=self.beta / self.alpha)
+
+
+class LambdaWithNewMean(CodeForm):
+    """W̄ goes first, and λ follows it."""
+
+    @torch.no_grad()
+    def advance(self, after_update):
+        α, β = self.alpha, self.beta
+        for w, m, λ in zip(self.W, self.mean, self.lam, strict=True):
+            m.mul_(1 - β).add_(w, alpha=β).sub_(λ, alpha=β / α)
+            λ.sub_(w - m, alpha=α)
+
+
+class BetaIsTurned(CodeForm):
+    """β for 1 − β: at one half the same."""
+
+    def __init__(self, W, alpha, beta, rho):
+        super().__init__(W, alpha, 1 - beta, rho)
+
+
+class WholeGradient(PaperForm):
+    """∇ℓ where ½ ∇ℓ stands."""
+
+    def gradient(self):
+        return [g - last / 2 for g, last in zip(super().gradient(), self.last, strict=True)]
+
+
+class MeanWithoutGradient(PaperForm):
+    def advance(self, after_update):
+        super().advance([torch.zeros_like(g) for g in after_update])
+        self.last = list(after_update)
+
+
+class StaysAway(CodeForm):
+    def adopt_mean(self):
+        pass
+
+
+class GradientAtOldWeights(FPTT):
+    """∇ℓ is kept from before the update."""
+
+    def _add_gradient_of(self, regulariser):
+        self.before = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in self.W]
+        super()._add_gradient_of(regulariser)
+
+    def _gradient_from(self, before, x, target):
+        return self.before
+
+
+class SecondPassMovesTheState(FPTT):
+    """The sequence goes on from the second forward pass."""
+
+    def _gradient_from(self, before, x, target):
+        gradients = super()._gradient_from(before, x, target)
+        with torch.no_grad():
+            self.state = before
+            self.window_loss(x, target, "end")
+        return gradients
+
+
+class WeightsFromZero(FPTT):
+    """w_p = p/K."""
+
+    def _weight(self):
+        self.part -= 1
+        w = super()._weight()
+        self.part += 1
+        return w
+
+
+class WeighsBySteps(FPTT):
+    """w_p is the share of the steps so far, which is (p+1)/K where parts are of one length."""
+
+    def _weight(self):
+        return sum(self.windows(self.steps)[: self.part + 1]) / self.steps
+
+
+class EpochIsNotCounted(FPTT):
+    def end_epoch(self):
+        observed = super().end_epoch()
+        self.epoch = 0
+        return observed
+
+
+class TableBeforePart(FPTT):
+    """The table is asked for the part before."""
+
+    def start(self, network, task, steps):
+        super().start(network, task, steps)
+        if self.auxiliary_loss is not None:
+            table = self.auxiliary_loss
+            learn, table.learn = table.learn, lambda y, target, part: learn(y, target, max(0, part - 1))
+
+
+class AuxiliaryTwice(AuxiliaryLoss):
+    def beside(self, w, *arguments):
+        return super().beside(w, *arguments) + (1 - w) * self(*arguments)
+
+
+class LearnsFromRight(AuxiliaryLoss):
+    """The first sample of a class, right or wrong."""
+
+    def learn(self, y, target, part):
+        for c in target.unique():
+            self.Q[c, part] = F.softmax(y, 1)[int((target == c).nonzero()[0])]
+
+
+class LearnsFromTheLast(AuxiliaryLoss):
+    """The last sample that is taken for another."""
+
+    def learn(self, y, target, part):
+        super().learn(y.flip(0), target.flip(0), part)
+
+
+class SumsOverClasses(AuxiliaryLoss):
+    """A cross-entropy, C times the authors' mean."""
+
+    def __call__(self, y, *arguments):
+        return self.classes * super().__call__(y, *arguments)
+
+
+def fptt_twin(fact: str, broken: Callable[..., Any], *patches: tuple[str, Any]) -> Twin:
+    return Twin(fact, broken, FPTT, "fptt", patches=patches)
+
+
+NONE, FIRST, SMALL = (
+    "form none: = truncated BPTT; K = 1: = BPTT",
+    "first update: regulariser adds nothing",
+    "code form: its gradient goes as α",
+)
+MEAN, FILTER = "code form, β = 1/2: W̄ = W − λ/(2α)", "code form, β = 1/2: λ is a damped filter"
+CODE, PAPER = "code form = autograd of its loss", "paper form = autograd of its loss"
+TABLE, WEIGHED = "auxiliary table = the authors' scan", "auxiliary loss = autograd of its weighing"
+TABLE_PATH = "throughtime.checks.of_fptt.AuxiliaryLoss"
+GRADIENT_PATH, ADVANCE_PATH = (
+    f"{ALGORITHMS}.dynamic_regulariser.{loop}" for loop in ("add_gradient_of_code_form", "advance_code_form")
+)
+OF_FPTT = [
+    fptt_twin(NONE, WeightsFromZero),
+    fptt_twin(FIRST, fptt(MeanStartsAtZero)),
+    fptt_twin(FIRST, fptt(paper=PaperMeanStartsAtZero)),
+    fptt_twin(SMALL, fptt(WithoutAlpha)),
+    fptt_twin(SMALL, FPTT, (GRADIENT_PATH, compiled_without_alpha)),
+    fptt_twin(MEAN, fptt(MeanWithOldLambda)),
+    fptt_twin(MEAN, fptt(LambdaWithNewMean)),
+    fptt_twin(MEAN, FPTT, (ADVANCE_PATH, compiled_with_new_mean)),
+    fptt_twin(FILTER, fptt(MeanWithOldLambda)),
+    fptt_twin(FILTER, fptt(LambdaWithNewMean)),
+    fptt_twin(FILTER, FPTT, (ADVANCE_PATH, compiled_with_new_mean)),
+    fptt_twin(CODE, WeighsBySteps),
+    fptt_twin(CODE, fptt(Turned)),
+    fptt_twin(CODE, fptt(LambdaTurned)),
+    fptt_twin(CODE, FPTT, (GRADIENT_PATH, compiled_with_lambda_turned)),
+    fptt_twin(CODE, fptt(RhoIsLost)),
+    fptt_twin(CODE, fptt(BetaIsTurned)),
+    fptt_twin(CODE, fptt(MeanWithOldLambda)),
+    fptt_twin(CODE, FPTT, (ADVANCE_PATH, compiled_with_new_mean)),
+    fptt_twin(PAPER, fptt(paper=WholeGradient)),
+    fptt_twin(PAPER, fptt(paper=MeanWithoutGradient)),
+    fptt_twin(PAPER, GradientAtOldWeights),
+    fptt_twin(PAPER, SecondPassMovesTheState),
+    fptt_twin("end of an epoch: W = W̄", fptt(StaysAway)),
+    fptt_twin(TABLE, FPTT, (TABLE_PATH, LearnsFromRight)),
+    fptt_twin(TABLE, FPTT, (TABLE_PATH, LearnsFromTheLast)),
+    fptt_twin(TABLE, FPTT, (TABLE_PATH, SumsOverClasses)),
+    fptt_twin(WEIGHED, EpochIsNotCounted),
+    fptt_twin(WEIGHED, TableBeforePart),
+    fptt_twin(WEIGHED, FPTT, (f"{ALGORITHMS}.fptt.AuxiliaryLoss", AuxiliaryTwice)),
+]
+TWINS = [*OF_BPTT, *OF_TRACES, *OF_FPTT]
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=title)
+def test_the_identity_finds_the_fault(twin, monkeypatch):
+    assert_found_out("algorithms", twin, monkeypatch)
+
+
+def test_every_identity_has_a_twin():
+    identities = {(name, fact.name) for name in BY_RULE for fact in of(name)}
+    assert identities == {(twin.name, twin.fact) for twin in TWINS}
+
+
+def test_rules_of_others_have_no_identities():
+    assert of("sltt") == ()

@@ -1,0 +1,347 @@
+"""Neurons with one fault each: the fact that must find it does, and holds for the neuron without the fault."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.checks.test_checks import Twin, assert_found_out, fact_of, names_of_facts, title
+from throughtime.neurons.alif import ALIF
+from throughtime.neurons.kernels.lif_one_step import LIFOneStep
+from throughtime.neurons.lif import LIF, LIFKernel, LIFState
+from throughtime.neurons.ltc import LTC
+from throughtime.neurons.surrogate import spike, stop_gradient
+
+
+class Soft(LIF):
+    """LIF by hand, without partial derivatives: sound, and what several twins start from."""
+
+    def forward(self, current, state):
+        v = self.moved(0.9 * state.v + 0.1 * current - 0.1 * stop_gradient(state.z))
+        z = self.sent(v)
+        return z, LIFState(v, z)
+
+    def moved(self, v: Tensor) -> Tensor:
+        return v
+
+    def sent(self, v: Tensor) -> Tensor:
+        return spike(v - 0.1, "multi_gaussian")
+
+    def partials(self, current, state, next_state):
+        return None
+
+
+def moving(name: str, moved: Callable[[Tensor], Tensor]) -> type[Soft]:
+    """A neuron whose membrane potential is changed besides."""
+    return type(name, (Soft,), {"moved": lambda self, v: moved(v)})
+
+
+def sending(name: str, sent: Callable[[Tensor], Tensor]) -> type[Soft]:
+    """A neuron that sends something else."""
+    return type(name, (Soft,), {"sent": lambda self, v: sent(v)})
+
+
+# --- state
+
+
+class StateWithoutZ(NamedTuple):
+    v: Tensor
+
+
+class HasNoZ(Soft):
+    def initial_state(self, batch, like):
+        return StateWithoutZ(like.new_zeros(batch, self.size))
+
+    def forward(self, current, state):
+        v = 0.9 * state.v + 0.1 * current
+        return self.sent(v), StateWithoutZ(v)
+
+
+class StartsInAnotherType(Soft):
+    def initial_state(self, batch, like):
+        return LIFState(torch.zeros(batch, self.size), torch.zeros(batch, self.size))
+
+
+class StartsWithoutBatch(Soft):
+    def initial_state(self, batch, like):
+        return LIFState(like.new_zeros(self.size), like.new_zeros(self.size))
+
+
+class SendsWhatItDoesNotKeep(Soft):
+    """Its state has the spikes of the step before."""
+
+    def forward(self, current, state):
+        z, after = super().forward(current, state)
+        return z, after._replace(z=state.z)
+
+
+class HalfASpike(Soft):
+    def sent(self, v):
+        return super().sent(v) / 2
+
+
+# --- a pure step, of each sample and of each neuron
+
+
+class ChangesItsState(Soft):
+    def forward(self, current, state):
+        state.v.mul_(0.9)
+        return super().forward(current, state)
+
+
+class ChangesItsCurrent(Soft):
+    def forward(self, current, state):
+        return super().forward(current.mul_(0.5), state)
+
+
+class Counts(Soft):
+    """Each step is a little stronger than the one before."""
+
+    steps = 0
+
+    def moved(self, v):
+        self.steps += 1
+        return v * (1 + 1e-6 * self.steps)
+
+
+class Trembles(Soft):
+    def moved(self, v):
+        return v + 1e-6 * torch.randn_like(v)
+
+
+class MixesOneWay(Soft):
+    """Each neuron sees those behind it, and none of those before."""
+
+    def moved(self, v):
+        return v + 0.01 * v.flip(1).cumsum(1).flip(1)
+
+
+class SeesAll(Soft):
+    """What the whole layer sends lowers each potential."""
+
+    def forward(self, current, state):
+        return super().forward(current - state.z.mean(1, keepdim=True), state)
+
+
+class SaysSo(SeesAll):
+    """And so it says that its neurons are not apart."""
+
+    elementwise: ClassVar[bool] = False
+
+
+# --- derivatives
+
+
+class PartialWithoutScale(LIF):
+    """∂v_t/∂I_t = 1."""
+
+    def partials(self, current, state, next_state):
+        partials = super().partials(current, state, next_state)
+        return partials._replace(inflows={"current": partials.inflows["current"]._replace(onto={"v": 1.0})})
+
+
+class PartialOfTheResetBesides(LIF):
+    def partials(self, current, state, next_state):
+        partials = super().partials(current, state, next_state)
+        return partials._replace(before={**partials.before, ("v", "z"): -self.threshold})
+
+
+class PartialOfAdaptationTurned(ALIF):
+    """A higher threshold makes it fire more."""
+
+    def partials(self, current, state, next_state):
+        partials = super().partials(current, state, next_state)
+        return partials._replace(now={**partials.now, ("z", "a"): -partials.now["z", "a"]})
+
+
+class PartialOfAGateLeftOut(LTC):
+    def partials(self, current, state, next_state):
+        partials = super().partials(current, state, next_state)
+        return partials._replace(
+            inflows={name: inflow for name, inflow in partials.inflows.items() if name != "membrane_gate"}
+        )
+
+
+class Detaches(Soft):
+    """The reset is held constant by hand, even where everything is smooth."""
+
+    def forward(self, current, state):
+        return super().forward(current, state._replace(z=state.z.detach()))
+
+
+class TwiceTheSurrogate(Soft):
+    def sent(self, v):
+        z = super().sent(v)
+        return 2 * z - z.detach()
+
+
+class SurrogateOfAnotherPlace(Soft):
+    """The surrogate is centred where no spike begins."""
+
+    def sent(self, v):
+        z, elsewhere = super().sent(v), super().sent(v - 0.1)
+        return elsewhere + (z - elsewhere).detach()
+
+
+class LearnsNothing(Soft):
+    """It has a gain that it does not use."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.gain = nn.Parameter(torch.ones(size))
+
+
+class LearnsAGain(LearnsNothing):
+    def moved(self, v):
+        return v * self.gain
+
+
+class SendsNoGradient(Soft):
+    """Spikes without a surrogate: nothing that feeds the neuron learns."""
+
+    def sent(self, v):
+        return (v > 0.1).to(v.dtype)
+
+
+# --- kernels
+
+
+class TurnsTheReset(LIFKernel):
+    def step(self, t, I, z_before, z):
+        super().step(t, I, -z_before, z)
+
+
+class ForgetsWhatReadsMembranes(LIFKernel):
+    def back(self, t, δz, δv):
+        super().back(t, δz, δv if t + 1 == len(self.I) else None)
+
+
+class ForgetsTheFirst(LIFKernel):
+    def state_gradient(self):
+        δ = super().state_gradient()
+        return δ._replace(v=torch.zeros_like(δ.v))
+
+
+class ForgetsItsPastWithoutGradients(LIFKernel):
+    def begin(self, state):
+        super().begin(state if self.keep else state._replace(v=torch.zeros_like(state.v)))
+
+
+class CannotDoOneStep(LIFKernel):
+    def membranes(self):
+        return super().membranes() if len(self.I) > 1 else super().membranes() + 1
+
+
+class ForgetsTheGain(LIFKernel):
+    """LIF's kernel under a neuron that scales its current."""
+
+    def step(self, t, I, z_before, z):
+        super().step(t, I.mul_(self.neuron.gain.detach()), z_before, z)
+
+    def back(self, t, δz, δv):
+        super().back(t, δz, δv)
+        δz.mul_(self.neuron.gain.detach())
+
+
+class LearnsItsGain(LIF):
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.gain = nn.Parameter(torch.linspace(0.8, 1.2, size))
+
+    def forward(self, current, state):
+        return super().forward(self.gain * current, state)
+
+
+class ForgetsThatMembranesAreRead(LIFOneStep):
+    def gradient(self, now):
+        self.δv.zero_()
+        super().gradient(now)
+
+
+class SingleStepsOfAnotherThreshold(LIFOneStep):
+    def __init__(self, neuron, *more):
+        neuron = copy.copy(neuron)
+        neuron.threshold *= 1.01
+        super().__init__(neuron, *more)
+
+
+def with_single_steps(broken: type[LIFOneStep]) -> type[LIF]:
+    return type(broken.__name__, (LIF,), {"one_step": broken})
+
+
+def with_kernel(broken: type[LIFKernel], neuron: type[LIF] = LIF) -> type[LIF]:
+    return type(broken.__name__, (neuron,), {"kernel": broken})
+
+
+STATE, PURE, SMOOTH = (
+    "state is [batch, size] and finite",
+    "a step is a pure function",
+    "gradient of the smooth net = differences",
+)
+APART, MIX, PARTIALS = "samples do not mix", "neurons do not mix, as claimed", "claimed partials = autograd"
+KERNEL, SINGLE = "kernel = its steps, with gradients", "a single step = its step, with gradients"
+TWINS = [
+    Twin(STATE, moving("IsNoNumber", lambda v: v / v.detach().clamp(max=0.2).sub(0.2)), Soft),
+    Twin(STATE, moving("HasOneForAll", lambda v: v.mean(1, keepdim=True)), Soft),
+    Twin(STATE, sending("SendsOneForAll", lambda v: spike(v.mean(1, keepdim=True), "triangle")), Soft),
+    Twin(STATE, moving("TurnsSingle", lambda v: v.float()), Soft),
+    Twin(STATE, HasNoZ, Soft),
+    Twin(STATE, StartsInAnotherType, Soft),
+    Twin(STATE, StartsWithoutBatch, Soft),
+    Twin(STATE, SendsWhatItDoesNotKeep, Soft),
+    Twin("spikes are 0 or 1", HalfASpike, Soft),
+    Twin("spikes are 0 or 1", sending("SendsItsPotential", lambda v: v), Soft),
+    Twin("spikes are 0 or 1", sending("SendsBothSigns", lambda v: 2 * spike(v, "triangle") - 1), Soft),
+    Twin(PURE, ChangesItsState, Soft),
+    Twin(PURE, ChangesItsCurrent, Soft),
+    Twin(PURE, Counts, Soft),
+    Twin(PURE, Trembles, Soft),
+    Twin(APART, moving("TakesTheBatchMeanOut", lambda v: v - 0.1 * v.mean(0)), Soft),
+    Twin(MIX, moving("TakesTheLayerMeanOut", lambda v: v - 0.1 * v.mean(1, keepdim=True)), Soft),
+    Twin(MIX, MixesOneWay, Soft),
+    Twin(MIX, moving("SeesItsNeighbour", lambda v: v + 0.01 * v.roll(1, 1)), Soft),
+    Twin(MIX, SeesAll, Soft),
+    Twin(PARTIALS, PartialWithoutScale, LIF),
+    Twin(PARTIALS, PartialOfTheResetBesides, LIF),
+    Twin(PARTIALS, PartialOfAdaptationTurned, ALIF),
+    Twin(PARTIALS, PartialOfAGateLeftOut, LTC),
+    Twin(KERNEL, with_kernel(TurnsTheReset), LIF),
+    Twin(KERNEL, with_kernel(ForgetsWhatReadsMembranes), LIF),
+    Twin(KERNEL, with_kernel(ForgetsTheFirst), LIF),
+    Twin(KERNEL, with_kernel(ForgetsItsPastWithoutGradients), LIF),
+    Twin(KERNEL, with_kernel(CannotDoOneStep), LIF),
+    Twin(KERNEL, with_kernel(ForgetsTheGain, LearnsItsGain), LIF),
+    Twin(SINGLE, with_single_steps(ForgetsThatMembranesAreRead), LIF),
+    Twin(SINGLE, with_single_steps(SingleStepsOfAnotherThreshold), LIF),
+    Twin(SMOOTH, Detaches, Soft),
+    Twin(SMOOTH, TwiceTheSurrogate, Soft),
+    Twin(SMOOTH, SurrogateOfAnotherPlace, Soft),
+    Twin("every parameter gets a gradient", LearnsNothing, LearnsAGain),
+    Twin("every parameter gets a gradient", SendsNoGradient, Soft),
+]
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=title)
+def test_the_fact_finds_the_fault(twin, monkeypatch):
+    assert_found_out("neurons", twin, monkeypatch)
+
+
+def test_every_fact_has_a_twin():
+    assert names_of_facts("neurons", Soft) == {twin.fact for twin in TWINS}
+
+
+def test_a_layer_that_says_that_it_mixes_is_believed():
+    found = fact_of("neurons", SaysSo, MIX)
+    assert (found.verdict, found.note) == ("does not apply", "it says that neurons depend on each other")
+
+
+@pytest.mark.parametrize("fact", [KERNEL, SINGLE])
+def test_a_kernel_is_not_asked_of_a_neuron_without_one(fact):
+    for neuron in (Soft, LearnsItsGain):
+        found = fact_of("neurons", neuron, fact)
+        assert (found.verdict, found.note) == ("does not apply", "it has none")

@@ -1,0 +1,334 @@
+"""The command line as a user meets it: what it prints, its exit codes, and wrong use told in one or two lines."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.synthetic_records import grid_store
+from throughtime.commands.main import main
+from throughtime.datasets import fetch
+from throughtime.datasets.mnist_files import NAMES as MNIST
+from throughtime.records.store import Store
+from throughtime.registry import REGISTRIES
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+PLUGINS = {name: EXAMPLES / f"{name}.py" for name in ("sltt", "cuba", "recall")}
+SUITE = """\
+suite: small
+summary: One cell.
+rules: [bptt]
+neurons: [lif]
+networks: [{name: recurrent, hidden: [4]}]
+datasets: [{name: adding, steps: 12, sequences: 64, held_out: 64}]
+replicates: 2
+passes: [train]
+training: {epochs: 1, batch: 64}
+scales: {tiny: {}, laptop: {}, paper: {}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def isolated(monkeypatch, tmp_path):
+    """An empty working folder, no data but what a test makes, and the registries as before."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(fetch.DATA, "")
+    monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
+    for registry in REGISTRIES.values():
+        registry.names()
+        monkeypatch.setattr(registry, "_components", dict(registry._components))
+    yield
+    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def refused(capsys):
+    """Run a command that is wrong use; return what it says, which is one line or two."""
+
+    def run(*arguments: object) -> str:
+        code = main([*map(str, arguments)])
+        said = capsys.readouterr()
+        assert code == 2, said.err
+        assert said.out == ""
+        return told(said.err)
+
+    return run
+
+
+def told(stderr: str) -> str:
+    """What an error says after `error: `."""
+    assert stderr.startswith("error: ") and "Traceback" not in stderr
+    assert len(stderr.splitlines()) <= 2, stderr
+    return stderr.removeprefix("error: ").rstrip("\n")
+
+
+def printed(capsys, *arguments: object) -> str:
+    """What a command that succeeds prints."""
+    assert main([*map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def with_plugins() -> list[object]:
+    return [word for path in PLUGINS.values() for word in ("--plugin", path)]
+
+
+def suite_file(*changes: tuple[str, str]) -> Path:
+    """SUITE with texts replaced, in the working folder."""
+    text = SUITE
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = Path("small.yaml")
+    path.write_text(text)
+    return path
+
+
+def python(*arguments: object, **options) -> subprocess.CompletedProcess:
+    words = [sys.executable, *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, **options)
+
+
+# --- start
+
+
+def test_help_names_the_commands_and_imports_nothing_heavy():
+    then = "import sys; from throughtime.commands.main import main; code = main(['--help']); print(*sys.modules); sys.exit(code)"
+    started = python("-c", then)
+    assert started.returncode == 0, started.stderr
+    *shown, modules = started.stdout.splitlines()
+    assert {"torch", "pandas", "matplotlib", "scipy"}.isdisjoint(modules.split())
+    for command in ("ls", "plan", "run", "table", "figure", "report", "data"):
+        assert any(line.strip("│ ").startswith(f"{command} ") for line in shown), command
+
+
+def test_python_m_hands_the_exit_code_on():
+    ended = python("-m", "throughtime", "ls", "nurons")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert told(ended.stderr) == 'no kind "nurons"\n  did you mean "neurons"?'
+
+
+@pytest.mark.parametrize("arguments", [["plan"], ["plan", "quick", "--scale", "huge"], ["plan", "--huge"], ["lss"]])
+def test_words_that_the_parser_refuses(arguments, capsys):
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "Usage:" in said and "Traceback" not in said
+
+
+# --- ls
+
+
+BUILT_IN = {
+    "algorithms": {"bptt", "tbptt", "fptt", "eprop"},
+    "neurons": {"lif", "alif", "ltc"},
+    "networks": {"recurrent"},
+    "datasets": {"digits", "adding", "smnist"},
+    "suites": {"quick", "fptt"},
+}
+
+
+def test_ls_lists_what_is_built_in(capsys):
+    rows = json.loads(printed(capsys, "ls", "--json"))
+    for kind, names in BUILT_IN.items():
+        assert {row["name"] for row in rows if row["kind"] == kind} >= names
+    for row in rows:
+        assert row["origin"] == "throughtime"
+        assert len(row["summary"]) > 10 and "\n" not in row["summary"] and row["summary"] != "no docstring"
+    text = printed(capsys, "ls").splitlines()
+    assert len(text) == 1 + len(rows), "a line a row, and the head"
+    for line, row in zip(text[1:], rows, strict=True):
+        assert line.split()[:2] == [row["kind"], row["name"]] and row["summary"] in line
+
+
+@pytest.mark.parametrize("kind", BUILT_IN)
+def test_ls_of_one_kind(kind, capsys):
+    assert {row["kind"] for row in json.loads(printed(capsys, "ls", kind, "--json"))} == {kind}
+
+
+def test_ls_shows_a_plugins_components_with_its_path(capsys):
+    rows = json.loads(printed(capsys, "ls", *with_plugins(), "--json"))
+    found = {row["name"]: (row["kind"], row["origin"]) for row in rows if row["origin"] != "throughtime"}
+    kinds = {"sltt": "algorithms", "cuba": "neurons", "recall": "datasets"}
+    assert found == {name: (kind, str(PLUGINS[name])) for name, kind in kinds.items()}
+
+
+# --- plan
+
+
+def test_plan_says_what_will_run_and_what_cannot(capsys, tmp_path):
+    rows = json.loads(printed(capsys, "plan", "quick", "--scale", "tiny", "--json"))
+    assert len(rows) == len({row["id"] for row in rows}) == 46
+    assert {row["recorded"] for row in rows} == {None}
+
+    suite = tmp_path / "online.yaml"
+    suite.write_text(
+        "suite: online\nsummary: s\nrules: [rtrl, eprop]\nneurons: [lif, lstm]\ndatasets: [{name: digits, steps: 8}]\n"
+        "networks: [{name: recurrent, hidden: [4]}]\nreplicates: 2\nscales: {tiny: {}, laptop: {}, paper: {}}\n"
+    )
+    rows = json.loads(printed(capsys, "plan", str(suite), "--scale", "tiny", "--json"))
+    skipped = {row["label"]: row["unsupported"] for row in rows if row["unsupported"]}
+    assert skipped.keys() == {"eprop lstm digits #0", "eprop lstm digits #1"}
+    reason = "LSTM gives no partial derivatives"
+    assert all(why.startswith(reason) for why in skipped.values())
+
+    lines = printed(capsys, "plan", str(suite), "--scale", "tiny").splitlines()
+    assert lines[-1] == "8 runs: 6 will run, 2 will be skipped"
+    assert sum(f"skip: {reason}" in line for line in lines) == 1
+    assert len(lines) == 1 + 4 + 1
+    assert not Path("results").exists(), "a plan writes nothing"
+
+
+# --- wrong use
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_unknown_suite(command, refused):
+    assert refused(command, "quik") == 'no suite "quik"\n  did you mean "quick"?'
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_suite_file_that_is_not_there(command, refused):
+    assert refused(command, "none.yaml") == "none.yaml: the file cannot be read: No such file or directory"
+
+
+WRONG_SUITES = {
+    "unknown key": (("replicates: 2", "replicate: 2"), ':7:1: unknown key "replicate"\n  did you mean "replicates"?'),
+    "wrong type": (("epochs: 1", "epochs: many"), ':9:20: "epochs" should be a whole number, not "many"'),
+    "repeated key": (("passes:", "rules:"), ':8:1: the key "rules" is repeated\n  it is first given in line 3'),
+    "negative steps": (
+        ("steps: 12", "steps: -5"),
+        ':6:34: adding: "steps" should be greater than or equal to 2, not -5',
+    ),
+    "unknown rule": (("[bptt]", "[bppt]"), ':3:9: no "bppt" among the algorithms\n  did you mean "bptt"?'),
+    "nothing left": (
+        ("replicates: 2", "exclude: [{rule: bptt}]"),
+        ':7:10: every cell is excluded at the scale "tiny"',
+    ),
+    "empty": ((SUITE, ""), ":1:1: the file is empty"),
+}
+
+
+@pytest.mark.parametrize("change, said", WRONG_SUITES.values(), ids=WRONG_SUITES.keys())
+def test_wrong_suite_is_told_with_its_place(change, said, refused):
+    path = suite_file(change)
+    assert refused("plan", path) == f"{path}{said}"
+
+
+def test_plugin_that_raises_is_told_with_its_line(refused):
+    path = Path("broken.py").resolve()
+    path.write_text('import throughtime\n\nraise ValueError("one\\ntwo\\nthree")\n')
+    assert refused("ls", "--plugin", path).startswith(f"{path}:3: the plugin raised ValueError on import: one")
+
+
+def test_plugin_that_is_not_there(refused):
+    assert refused("run", "quick", "--plugin", "nowhere.py") == f"{Path('nowhere.py').resolve()}: no such plugin file"
+
+
+@pytest.mark.parametrize(
+    "command", [["plan", "quick"], ["run", "quick"], ["table"], ["figure"], ["report"]], ids=lambda words: words[0]
+)
+def test_results_folder_that_is_a_file(command, refused):
+    Path("taken").write_text("")
+    said = refused(*command, "--results", "taken")
+    assert said == "taken: the results folder is a file\n  give a folder to --results"
+
+
+def test_unknown_run(refused):
+    said = refused("run", suite_file(), "--scale", "tiny", "--only", "bptt liff adding #0")
+    assert said == 'no run "bptt liff adding #0" in small.yaml\n  did you mean "bptt lif adding #0"?'
+
+
+def test_unknown_dataset(refused):
+    assert refused("data", "fetch", "smnits") == 'no "smnits" among the datasets\n  did you mean "smnist"?'
+
+
+def test_truncated_data_file(refused):
+    Path("mnist").mkdir()
+    for name in MNIST:
+        Path("mnist", name).write_bytes(gzip.compress(bytes(1000))[:-10])
+    said = refused("data", "fetch", "smnist", "--source", "mnist")
+    assert "train-images-idx3-ubyte.gz: truncated" in said
+
+
+def test_source_that_is_not_there(refused, monkeypatch):
+    monkeypatch.setattr(fetch, "downloader", lambda: pytest.fail("a wrong folder must not lead to a download"))
+    assert refused("data", "fetch", "smnist", "--source", "nowhere") == "nowhere: no such folder"
+    assert refused("run", suite_file(), "--scale", "tiny", "--source", "nowhere") == "nowhere: no such folder"
+
+
+OFFLINE = """
+import sys
+import requests
+from throughtime.commands.main import main
+from throughtime.datasets import fetch
+
+def refuse(url, output_file, pooch):
+    raise requests.ConnectionError("a paragraph about a host that cannot be reached")
+
+fetch.downloader = lambda: refuse
+sys.exit(main(["data", "fetch", "smnist"]))
+"""
+
+
+def test_missing_data_file_offline():
+    ended = python("-c", OFFLINE)  # a process of its own, for what the downloading library writes to stderr
+    assert ended.returncode == 2
+    first, second = told(ended.stderr).splitlines()
+    assert first == "smnist: train-images-idx3-ubyte.gz is not here, and cannot be downloaded (no connection)"
+    assert "--source DIR" in second and "throughtime data fetch smnist" in second
+
+
+@pytest.mark.parametrize("command", ["table", "figure", "report"])
+def test_nothing_was_run(command, refused):
+    said = refused(command, "--results", "runs")
+    assert said == "nothing was run in runs\n  run `throughtime run quick` first, or give --results"
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("command", ["table", "figure", "report"])
+def test_suite_without_records(command, refused):
+    grid_store(Path("runs"))
+    said = refused(command, "quikc", "--results", "runs")
+    assert said == 'no record of a suite "quikc" in runs\n  did you mean "quick"?'
+
+
+def test_unknown_measure(refused):
+    grid_store(Path("runs"))
+    first, second = refused("table", "quick", "--measure", "acuracy", "--results", "runs").splitlines()
+    assert '"acuracy"' in first
+    assert second == '  did you mean "accuracy"?'
+
+
+# --- what goes wrong outside
+
+
+FULL_DISK = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))  # no file may grow beyond 64 bytes
+from throughtime.commands.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_disk_that_takes_no_more_is_one_line_and_spares_what_is_finished():
+    words = ["run", str(suite_file()), "--scale", "tiny", "--results", "runs", "--jobs", "1"]
+    assert main([*words, "--only", "bptt lif adding #0"]) == 0
+    ((record, folder),) = Store("runs").records()
+    before = (folder / "record.json").read_bytes()
+
+    full = python("-c", FULL_DISK, *words)
+    assert full.returncode == 1 and "Traceback" not in full.stderr
+    *progress, said = full.stderr.splitlines()
+    assert said.startswith("error: ") and "File too large" in said
+    assert not [line for line in progress if line.startswith("error: ")]
+    assert "runs/small/" in said, "which file could not be written"
+
+    assert [stored.record.id for stored in Store("runs").records()] == [record.id]
+    assert (folder / "record.json").read_bytes() == before
+    assert main(words) == 0
+    assert [stored.record.status for stored in Store("runs").records()] == ["ok", "ok"]

@@ -1,0 +1,121 @@
+"""`throughtime ls algorithms`: what it says of rules; and the pages that it and the documentation promise."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from throughtime.checks.run import FACTS
+from throughtime.commands.main import main
+from throughtime.registry import ALGORITHMS, REGISTRIES
+
+CHECKOUT = Path(__file__).parents[2]
+DOCS = CHECKOUT / "docs"
+SLTT = DOCS / "examples" / "sltt.py"
+KEYS = ["kind", "name", "gradient", "memory", "summary", "page"]
+IN_THE_PACKAGE = [name for name in ALGORITHMS.names() if ALGORITHMS[name].origin == "throughtime"]
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch):
+    """As before, afterwards."""
+    for registry in REGISTRIES.values():
+        registry.names()
+        monkeypatch.setattr(registry, "_components", dict(registry._components))
+    yield
+    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_")]:
+        del sys.modules[name]
+
+
+def listed(capsys, *arguments: object) -> dict[str, dict[str, str]]:
+    """The rows of `ls algorithms --json`, by name."""
+    assert main(["ls", "algorithms", "--json", *map(str, arguments)]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [list(row) for row in rows] == [KEYS] * len(rows)
+    return {row["name"]: row for row in rows}
+
+
+def test_rules_are_listed_with_their_claims_and_pages(capsys):
+    rows = listed(capsys)
+    assert list(rows) == ALGORITHMS.names()
+    for name, row in rows.items():
+        claims = ALGORITHMS[name].factory.claims
+        assert row == {
+            "kind": "algorithms",
+            "name": name,
+            "gradient": claims.gradient,
+            "memory": claims.memory,
+            "summary": ALGORITHMS[name].summary,
+            "page": f"docs/rules/{name}.md",
+        }
+
+
+def test_the_table_has_the_columns_of_the_json(capsys):
+    assert main(["ls", "algorithms"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == KEYS
+    shown = [line.split() for line in lines if line.startswith("algorithms")]
+    claims = {name: ALGORITHMS[name].factory.claims for name in ALGORITHMS.names()}
+    assert [words[1:4] for words in shown] == [[name, *claim] for name, claim in claims.items()]
+    assert [words[-1] for words in shown] == [f"docs/rules/{name}.md" for name in claims]
+
+
+def test_a_rule_from_elsewhere_has_no_page(capsys):
+    row = listed(capsys, "--plugin", SLTT)["sltt"]
+    assert (row["gradient"], row["memory"], row["page"]) == ("truncated", "O(1)", "—")
+
+
+NO_CLAIMS = """\
+from throughtime import algorithm
+from throughtime.algorithms.base import LearningRule
+@algorithm("mute")
+class Mute(LearningRule):
+    window = learn = None
+@algorithm("odd")
+class Odd(Mute):
+    "Claims something else."
+    claims = "the best rule"
+@algorithm("made")
+def made(*, rate: float = 1.0):
+    "A function that builds a rule."
+"""
+
+
+def test_a_rule_without_claims_is_listed_all_the_same(capsys, tmp_path):
+    plugin = tmp_path / "mute.py"
+    plugin.write_text(NO_CLAIMS)
+    rows = listed(capsys, "--plugin", plugin)
+    for name in ("mute", "odd", "made"):
+        assert [rows[name][key] for key in ("gradient", "memory", "page")] == ["—", "—", "—"]
+    assert rows["made"]["summary"] == "A function that builds a rule."
+    assert main(["ls", "algorithms", "--plugin", str(plugin)]) == 0
+    assert re.search(r"^algorithms +mute +— +— ", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", ["neurons", "networks", "datasets", "suites"])
+def test_other_kinds_are_listed_with_their_origin(kind, capsys):
+    assert main(["ls", kind, "--json"]) == 0
+    assert {tuple(row) for row in json.loads(capsys.readouterr().out)} == {("kind", "name", "summary", "origin")}
+
+
+@pytest.mark.parametrize("name", IN_THE_PACKAGE)
+def test_every_rule_of_the_package_has_its_page(name):
+    page = (DOCS / "rules" / f"{name}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {name}: ")
+    said = ["drops", "time", "memory", "equals BPTT", "held to", "trains", "source"]
+    assert [row for row in re.findall(r"^\| ([\w ]+?) \|", page, re.MULTILINE) if row in said] == said
+    assert f"[{name}]({name}.md)" in (DOCS / "rules" / "README.md").read_text(encoding="utf-8"), "the table of all"
+
+
+@pytest.mark.parametrize("kind", FACTS)
+def test_the_page_on_checks_has_every_fact_with_its_bound(kind):
+    page = (DOCS / "checking.md").read_text(encoding="utf-8")
+    rows = {tuple(cell.strip() for cell in line.split("|")[1:3]) for line in page.splitlines() if line.startswith("|")}
+    registry = REGISTRIES[kind]
+    facts = {fact for name in registry.names() for fact in FACTS[kind](registry[name])}
+    missing = {(f"`{fact.name}`", f"{fact.bound:g}") for fact in facts} - rows
+    assert not missing, "docs/checking.md"

@@ -1,0 +1,158 @@
+"""Rules, neurons and networks on another device than the processor, without one.
+
+On PyTorch's device `meta` tensors have a shape and no numbers. A batch is learnt with all of the network on it, under a
+mode that lets no operation meet tensors of two devices: what makes a tensor of its own on the processor and lets it
+meet the others is found, forward and backward. What this cannot show: that a device has a kernel, what numbers come
+out, and code that asks for the value of a number (the table of FPTT's auxiliary loss, optimisers, what is measured).
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from throughtime.algorithms.bptt import BPTT
+from throughtime.datasets.base import Batch
+from throughtime.datasets.task import Classification, Regression
+from throughtime.harness.training import learn_batch
+from throughtime.numerics.precision import in_precision
+from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
+
+DEVICE = "meta"
+STEPS, BATCH, INPUTS, OUTPUTS = 4, 5, 3, 2
+RULES = {
+    **{name: (name, {}) for name in ("bptt", "eprop", "diagonal_rtrl", "rtrl")},
+    "tbptt": ("tbptt", {"window": 2}),
+    "bptt, every step": ("bptt", {"loss_at": "every"}),
+    **{f"fptt, {form}": ("fptt", {"form": form, "parts": 2}) for form in ("code", "paper", "none")},
+    **{f"eprop, {feedback}": ("eprop", {"feedback": feedback}) for feedback in ("random", "adaptive")},
+    "eprop, rates": ("eprop", {"rate_cost": 1.0, "loss_at": "every", "update_every": 2}),
+}
+READOUTS = {
+    "membrane": {"readout": "membrane", "readout_tau": 0.0},
+    "leaky": {"readout": "spikes", "readout_tau": 5.0},
+    "gated": {"readout": "spikes", "readout_leak": "gated"},
+    "normalised": {"readout": "spikes", "readout_leak": "gated", "norm_steps": STEPS},
+    "two layers": {"hidden": [4, 4]},
+}
+
+
+class OneDevice(TorchDispatchMode):
+    """Refuses an operation on tensors of two devices, numbers of no dimension excepted, as CUDA does.
+
+    What the device `meta` lets pass by itself: products, indexing and more take what lies elsewhere. A copy from one
+    device to another is meant so.
+    """
+
+    COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        tensors = [t for t in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        devices = {t.device.type for t in tensors if t.dim()} | {
+            t.device.type for t in tensors if t.device.type != "cpu"
+        }
+        if len(devices) > 1 and func not in self.COPIES:
+            raise RuntimeError(f"{func} on tensors of {' and '.join(sorted(devices))}")
+        return func(*args, **kwargs)
+
+
+def learn(rule, neuron="lif", network="recurrent", task=None, precision="float32", **options) -> str | None:
+    """Learn a batch with all of it on the device; why the rule cannot, or None."""
+    task = task or Regression(chance=1.0)
+    options = {"hidden": [4], **options}
+    net = NETWORKS[network].factory(INPUTS, OUTPUTS, NEURONS[neuron].factory, **options).to(DEVICE)
+    in_precision(net, precision)
+    target = torch.zeros(BATCH, OUTPUTS)
+    if isinstance(task, Classification):
+        target = torch.zeros(BATCH, dtype=torch.int64)
+    batch = Batch(torch.zeros(STEPS, BATCH, INPUTS, device=DEVICE), target.to(DEVICE))
+    if (reason := rule.supports(net, task, STEPS)) is not None:
+        return reason
+    updates = 0
+
+    def update() -> None:
+        nonlocal updates
+        updates += 1
+        for p in (*net.parameters(), *rule.parameters()):
+            assert p.device.type == DEVICE and (p.grad is None or p.grad.device.type == DEVICE)
+            p.grad = None
+
+    with OneDevice():
+        rule.start(net, task, STEPS)
+        loss = learn_batch(rule, batch, update)
+    assert loss.device.type == DEVICE and updates
+    return None
+
+
+def make_rule(name: str):
+    kind, options = RULES[name]
+    return ALGORITHMS[kind].factory(**options)
+
+
+def test_every_rule_is_among_those_tried():
+    assert {kind for kind, _ in RULES.values()} == set(ALGORITHMS.names())
+
+
+CELLS = [
+    (rule, neuron)
+    for rule, (kind, _) in RULES.items()
+    for neuron in NEURONS.names()
+    # Two presets have no code of their own; and e-prop asks for derivatives that these cells do not give.
+    if neuron not in ("ltc_adding", "asrnn_adding") and (kind != "eprop" or neuron not in ("lstm", "rnn"))
+]
+
+
+@pytest.mark.parametrize(("rule", "neuron"), CELLS)
+def test_every_rule_and_neuron(rule, neuron):
+    assert learn(make_rule(rule), neuron) is None
+
+
+@pytest.mark.parametrize("readout", READOUTS)
+@pytest.mark.parametrize("rule", ["bptt", "fptt, code", "eprop", "diagonal_rtrl", "rtrl"])
+def test_every_readout(rule, readout):
+    reason = learn(make_rule(rule), **READOUTS[readout])
+    declined = {"eprop": ("gated", "normalised", "two layers"), "rtrl": ("normalised",)}
+    declined["diagonal_rtrl"] = declined["eprop"]
+    assert (reason is not None) == (readout in declined.get(rule, ())), reason
+
+
+@pytest.mark.parametrize("network", NETWORKS.names())
+def test_every_network(network):
+    assert learn(make_rule("fptt, code"), "ltc", network) is None
+    assert learn(make_rule("bptt"), "ltc", network, Classification(OUTPUTS)) is None
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_with_products_in_bfloat16(rule):
+    assert learn(make_rule(rule), "ltc", precision="bfloat16") is None
+
+
+class Careless(BPTT):
+    """Makes a tensor of its own and forgets where it should be."""
+
+    def __init__(self, use):
+        super().__init__()
+        self.use = use
+
+    def learn(self, x, target, t):
+        return super().learn(self.use(x), target, t)
+
+
+USES = {
+    "added": lambda x: x + torch.ones(INPUTS),
+    "multiplied": lambda x: x @ torch.eye(INPUTS),
+    "as an index": lambda x: x[:, torch.arange(BATCH)],
+    "in a list": lambda x: torch.cat([x[:-1], torch.zeros(1, BATCH, INPUTS)]),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_tensor_left_on_the_processor_is_found(use):
+    with pytest.raises(RuntimeError, match=r"on tensors of cpu and meta|is not on the expected device meta"):
+        learn(Careless(USES[use]))
+
+
+def test_a_number_from_the_processor_may_meet_any_tensor():
+    assert learn(Careless(lambda x: x * torch.tensor(2.0))) is None

@@ -1,0 +1,132 @@
+"""The examples do what the README says of them: they plan, run, and are as short as it promises."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from throughtime.checks import assert_sound
+from throughtime.checks.tiny import BATCH, CLASSES, STEPS, error, gradient, learn, recurrent, sequence
+from throughtime.commands.main import main
+from throughtime.datasets.task import Classification
+from throughtime.measuring.live_bytes import LiveBytes
+from throughtime.networks.base import detached
+from throughtime.networks.recurrent import Recurrent
+from throughtime.records.store import Store
+from throughtime.registry import ALGORITHMS, NEURONS, REGISTRIES, load_plugin
+
+CHECKOUT = Path(__file__).parents[2]
+EXAMPLES = CHECKOUT / "docs" / "examples"
+NAMES = ("sltt", "cuba", "fast_cuba", "recall")
+PLUGINS = [EXAMPLES / f"{name}.py" for name in NAMES]
+CELLS = [f"{rule} {neuron} recall #0" for neuron in ("lif", "cuba") for rule in ("bptt", "sltt")]
+
+
+@pytest.fixture(autouse=True)
+def plugins(monkeypatch):
+    """The plugins are loaded; afterwards the registries are as before."""
+    for registry in REGISTRIES.values():
+        registry.names()
+        monkeypatch.setattr(registry, "_components", dict(registry._components))
+    for path in PLUGINS:
+        load_plugin(path)
+    yield
+    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_")]:
+        del sys.modules[name]
+
+
+def command(name: str, results: Path, *more: str) -> list[str]:
+    words = [name, str(EXAMPLES / "suite.yaml"), "--scale", "tiny", "--results", str(results), *more]
+    return words + [word for path in PLUGINS for word in ("--plugin", str(path))]
+
+
+def test_the_suite_plans(tmp_path, capsys):
+    assert main(command("plan", tmp_path, "--json")) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["label"] for row in rows] == CELLS
+    assert {row["unsupported"] for row in rows} == {None}
+
+
+def test_the_suite_runs(tmp_path):
+    assert main(command("run", tmp_path, "--jobs", "2")) == 0
+    records = [stored.record for stored in Store(tmp_path).records("examples")]
+    assert sorted(record.label for record in records) == sorted(CELLS)
+    for record in records:
+        assert record.status == "ok"
+        spec = record.spec
+        assert f"{spec.rule.name} {spec.neuron.name} {spec.dataset.name} #0" == record.label
+        assert 0 <= record.measures["accuracy"].value <= 1
+        assert all(str(path) in record.command for path in PLUGINS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_fact_of_the_examples_holds(name):
+    assert_sound(name)
+
+
+def test_sltt_is_autograd_with_the_state_cut_at_each_step():
+    net, (x, target) = recurrent(NEURONS["lif"]), sequence()
+    state, losses = net.initial_state(BATCH), []
+    for x_t in x:
+        step, state = net(x_t, detached(state))
+        losses.append(Classification(CLASSES).loss(step.output, target))
+    expected = torch.autograd.grad(sum(losses) / STEPS, list(net.parameters()))
+    (found,) = learn(ALGORITHMS["sltt"].factory(), net, x, target).gradients
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("options", [{"readout": "spikes"}, {"readout": "membrane", "recurrent_bias": True}])
+def test_fast_cuba_is_cuba(options):
+    fast, cuba = (recurrent(NEURONS[name], **options) for name in ("fast_cuba", "cuba"))
+    x, _ = sequence(40)
+    for first, second in ((slice(40), slice(0)), (slice(15), slice(15, 40))):
+        windows = []
+        for net in (fast, cuba):
+            begun = net.unroll(x[first], net.initial_state(BATCH))
+            windows.append(net.unroll(x[second], begun.state) if len(x[second]) else begun)
+        assert 0 < float(windows[0].spikes[0].detach().mean()) < 1
+        of_fast, of_cuba = (
+            gradient(window.outputs.square().sum(), net) for window, net in zip(windows, (fast, cuba), strict=True)
+        )
+        assert error([windows[0].outputs, *of_fast], [windows[1].outputs, *of_cuba]) < 1e-12
+
+
+def test_fast_cuba_keeps_what_extending_says():
+    size, kept = 64, {}
+    for name in ("fast_cuba", "cuba"):
+        net = Recurrent(3, 4, NEURONS[name].factory, hidden=[size])
+        x, state, bytes_at = torch.randn(20, BATCH, 3), net.initial_state(BATCH), []
+        for steps in (10, 10, 20):
+            with LiveBytes() as live:
+                last = net.unroll(x[:steps], state).state
+                bytes_at.append(live.current)
+            del last
+        kept[name] = (bytes_at[2] - bytes_at[1]) / 10 / BATCH / size
+    assert kept == {"fast_cuba": 5, "cuba": 12}
+
+
+def test_extending_shows_the_kernel_as_it_is():
+    text = (CHECKOUT / "docs" / "extending.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    (shown,) = (block for block in blocks if block.startswith("class CubaKernel"))
+    file = (EXAMPLES / "fast_cuba.py").read_text(encoding="utf-8")
+    assert shown in file
+    assert re.search(r"^ {4}kernel: .*$", file, re.MULTILINE).group() in text
+
+
+def test_the_rule_is_a_short_file():
+    assert len((EXAMPLES / "sltt.py").read_text(encoding="utf-8").splitlines()) <= 30
+
+
+def test_the_readme_shows_the_rule_as_it_is():
+    readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+    (shown,) = (block for block in blocks if '@algorithm("sltt")' in block)
+    rule = (EXAMPLES / "sltt.py").read_text(encoding="utf-8")
+    assert shown == rule[rule.index("from ") :]

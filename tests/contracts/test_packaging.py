@@ -1,0 +1,164 @@
+"""What an installed user gets: one import name, every file that is read at run time, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path, PurePosixPath
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+CHECKOUT = Path(__file__).parents[2]
+FOLDERS = ("bench", "algorithms", "neurons", "networks", "datasets", "reports", "results/published")
+"""Where packages lie; `bench` is the top one, the others are named by their last part."""
+
+
+def called(*words: object, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=300, **options)
+
+
+def succeeded(*words: object, **options) -> str:
+    """The output of a command that must succeed."""
+    ended = called(*words, **options)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """Built from a copy without what git ignores, so that the leftovers of an earlier build do not count."""
+    copy = tmp_path_factory.mktemp("copy")
+    listed = succeeded("git", "ls-files", "-co", "--exclude-standard", "-z", cwd=CHECKOUT)
+    for name in filter(None, listed.split("\0")):
+        if (CHECKOUT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / name, copy / name)
+    dist = tmp_path_factory.mktemp("dist")
+    succeeded(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", dist, copy, cwd=dist)
+    (built,) = dist.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def files(wheel) -> list[PurePosixPath]:
+    with zipfile.ZipFile(wheel) as archive:
+        return [PurePosixPath(name) for name in archive.namelist()]
+
+
+def metadata(wheel: Path, name: str) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = (path for path in archive.namelist() if path.endswith(f".dist-info/{name}"))
+        return archive.read(path).decode()
+
+
+@pytest.fixture(scope="module")
+def core(wheel) -> Message:
+    return Parser().parsestr(metadata(wheel, "METADATA"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    target = tmp_path_factory.mktemp("installed")
+    succeeded(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", target, wheel)
+    return target
+
+
+def test_the_wheel_has_one_import_name(files):
+    top = {path.parts[0] for path in files}
+    assert top - {"throughtime"} == {part for part in top if part.startswith("throughtime-")}
+    assert all(part.endswith(".dist-info") for part in top - {"throughtime"}) and len(top) == 2
+
+
+def test_the_listed_packages_are_the_folders(files):
+    def package(folder: Path, root: Path) -> str:
+        inside = folder.relative_to(root).as_posix()
+        top = "throughtime" if root.name == "bench" else f"throughtime/{root.name}"
+        return top if inside == "." else f"{top}/{inside}"
+
+    roots = [CHECKOUT / name for name in FOLDERS]
+    folders = {package(path.parent, root) for root in roots for path in root.rglob("__init__.py")}
+    assert {str(path.parent) for path in files if path.name == "__init__.py"} == folders
+    assert {str(path.parent) for path in files if path.suffix == ".py"} == folders
+
+
+def test_the_wheel_holds_every_module(files):
+    def modules(root: Path) -> set[str]:
+        return {path.relative_to(root).as_posix() for path in root.rglob("*.py")}
+
+    expected = {f"throughtime/{name}" for name in modules(CHECKOUT / "bench")}
+    for folder in FOLDERS[1:]:
+        expected |= {f"throughtime/{Path(folder).name}/{name}" for name in modules(CHECKOUT / folder)}
+    assert {str(path) for path in files if path.suffix == ".py"} == expected
+
+
+def test_the_wheel_holds_what_is_read_at_run_time(files):
+    suites = {f"throughtime/suites/{path.name}" for path in (CHECKOUT / "bench" / "suites").glob("*.yaml")}
+    recipes = {f"throughtime/reports/{path.parent.name}/suite.yaml" for path in CHECKOUT.glob("reports/*/suite.yaml")}
+    published = {f"throughtime/published/{path.name}" for path in (CHECKOUT / "results" / "published").glob("*.csv")}
+    assert suites and recipes and published
+    assert {"throughtime/reports/page.html", *suites, *recipes, *published} <= set(map(str, files))
+    assert any(path.name == "LICENSE" for path in files)
+
+
+def test_the_wheel_holds_no_tests(files):
+    assert not [path for path in files if "tests" in path.parts or path.name.startswith(("test_", "conftest"))]
+
+
+def test_the_command_is_an_entry_point(wheel):
+    lines = metadata(wheel, "entry_points.txt").splitlines()
+    assert lines[: lines.index("throughtime = throughtime.commands.main:main") + 1][-2] == "[console_scripts]"
+
+
+def test_python_versions(core):
+    python = SpecifierSet(core["Requires-Python"])
+    assert "3.10" in python and "3.9" not in python and "3.13" in python
+
+
+def test_torch_is_asked_for_as_a_range_that_admits_cpu_builds(core):
+    (torch,) = (r for r in map(Requirement, core.get_all("Requires-Dist")) if r.name == "torch")
+    assert torch.marker is None and torch.url is None
+    assert {clause.operator for clause in torch.specifier} <= {">=", "<", "!="}
+    assert not [clause for clause in torch.specifier if "+" in clause.version]
+    assert torch.specifier.contains("2.13.0") and torch.specifier.contains("2.13.0+cpu")
+
+
+def test_an_installed_wheel_works_away_from_the_checkout(installed, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(installed))
+    monkeypatch.chdir(tmp_path)
+    place = "import throughtime, throughtime.datasets.digits as d; print(throughtime.__file__); print(d.__file__)"
+    for path in succeeded(sys.executable, "-c", place).splitlines():
+        assert Path(path).is_relative_to(installed), "not the editable install"
+    planned = succeeded(sys.executable, "-m", "throughtime", "plan", "quick", "--scale", "tiny")
+    assert planned.splitlines()[-1].startswith("46 runs: ")
+
+
+def test_the_folder_datasets_refuses_to_be_a_package_of_its_own(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+    ended = called(sys.executable, "-c", "import datasets", cwd=CHECKOUT)
+    assert ended.returncode == 1
+    said = "ImportError: this folder is throughtime.datasets, not a package called `datasets`: run from another folder"
+    assert ended.stderr.splitlines()[-1].startswith(said)
+
+
+RUN_ALL = """
+import runpy, sys
+from pathlib import Path
+sys.argv[1:] = ["--help"]
+before = [Path(entry or ".").resolve() for entry in sys.path]
+try:
+    runpy.run_path("run_all.py", run_name="__main__")
+except SystemExit as end:
+    print(end.code, before.count(Path.cwd()), [Path(entry or ".").resolve() for entry in sys.path].count(Path.cwd()))
+"""
+
+
+def test_run_all_takes_the_checkout_off_the_path(monkeypatch):
+    assert "--scale" in succeeded(sys.executable, "run_all.py", "--help", cwd=CHECKOUT)
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+    assert succeeded(sys.executable, "-c", RUN_ALL, cwd=CHECKOUT).splitlines()[-1] == "0 2 0"

@@ -1,0 +1,306 @@
+"""Of a window by a kernel, beside its numbers: who gets one, what it keeps and for how long, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Iterator
+from typing import ClassVar
+from unittest import mock
+
+import pytest
+import torch
+from torch import nn
+
+from tests.kernel_twins import before, by_steps, differing, inputs, network, plain_steps, shown
+from throughtime.measuring.live_bytes import LiveBytes
+from throughtime.networks.kernels.norm_window import NormWindow
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.alif import ALIF, ALIFKernel
+from throughtime.neurons.kernels.kernel import kernel_of
+from throughtime.neurons.lif import LIF, LIFKernel
+from throughtime.neurons.lstm import LSTM
+from throughtime.neurons.surrogate import smoothed
+
+NEURONS = ("lif", "alif", "asrnn", "ltc")
+
+
+# --- who gets one
+
+
+class WithoutAKernel(LIF):
+    """Another step, ten times as strong."""
+
+    def forward(self, current, state):
+        return super().forward(10 * current, state)
+
+
+class LearnsItsDecay(LIF):
+    """LIF's step, with a parameter that LIF's kernel knows nothing of."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        α = self.alpha
+        del self.alpha
+        self.alpha = nn.Parameter(α)
+
+
+class OwnKernel(WithoutAKernel):
+    kernel: ClassVar = LIFKernel
+
+
+def test_a_kernel_is_for_the_class_that_has_it():
+    assert kernel_of(LIF(3)) is LIFKernel
+    assert kernel_of(ALIF(3)) is ALIFKernel
+    assert kernel_of(OwnKernel(3)) is LIFKernel
+    for neuron in (WithoutAKernel(3), LearnsItsDecay(3), LSTM(3)):
+        assert kernel_of(neuron) is None
+
+
+@pytest.mark.parametrize("kind", [WithoutAKernel, LearnsItsDecay])
+def test_a_subclass_goes_step_by_step(kind):
+    torch.manual_seed(1)
+    net = Recurrent(3, 6, kind, hidden=[7]).double()
+    x, state = inputs(), before(net)
+    plain = by_steps(net, x, state)
+    assert differing(shown(net, x, state), plain) == []
+    with mock.patch.object(kind, "kernel", LIFKernel, create=True):
+        assert differing(shown(net, x, state), plain) != []
+
+
+def test_smooth_spikes_have_no_kernel():
+    net = network("ltc", hidden=[7, 5])
+    x, state = inputs(), before(net)
+    with smoothed():
+        smooth = shown(net, x, state)
+        with plain_steps(net):
+            plain = shown(net, x, state)
+    assert bool(((plain["spikes 1"] > 0) & (plain["spikes 1"] < 1)).any())
+    assert differing(smooth, plain) == []
+
+
+def test_a_norm_refuses_a_batch_of_one_in_training():
+    net = network("lif", norm_steps=12)
+    with pytest.raises(ValueError, match="more than 1 value"):
+        net.unroll(inputs(batch=1), before(net, 1))
+    assert net.eval().unroll(inputs(batch=1), before(net, 1)).outputs.isfinite().all()
+
+
+# --- a graph like autograd's
+
+
+def gradients(net: Recurrent, E: torch.Tensor, **options) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad(E, list(net.parameters()), allow_unused=True, materialize_grads=True, **options)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_without_gradients_the_numbers_are_the_same(neuron):
+    for options in ({"hidden": [7, 5]}, {"readout": "membrane"}, {"norm_steps": 12}):
+        net = network(neuron, **options)
+        x, state = inputs(), before(net)
+        learning = net.unroll(x, state)
+        with torch.no_grad():
+            resting = net.unroll(x, state)
+        net.requires_grad_(False)
+        for window in (resting, net.unroll(x, state)):
+            assert not window.outputs.requires_grad
+            assert torch.equal(window.outputs, learning.outputs)
+            assert all(map(torch.equal, window.spikes, learning.spikes))
+            assert all(map(torch.equal, window.state.layers[0], learning.state.layers[0]))
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_a_graph_can_be_gone_back_twice_if_it_is_retained(neuron):
+    net = network(neuron, hidden=[7, 5])
+    E = net.unroll(inputs(), before(net)).outputs.square().sum()
+    once, twice = gradients(net, E, retain_graph=True), gradients(net, E)
+    assert all(map(torch.equal, once, twice))
+    with pytest.raises(RuntimeError, match="second time"):
+        gradients(net, E)
+
+
+CHANGED = [
+    ("lif", {}, "x"),
+    ("lif", {}, "layers.0.recurrent.weight"),
+    ("lif", {"hidden": [7, 5]}, "layers.1.inward.weight"),
+    ("lif", {}, "readout.linear.weight"),
+    ("asrnn", {}, "layers.0.neuron.tau"),
+    ("ltc", {}, "layers.0.neuron.adaptation_gate.weight"),
+    ("ltc", {"norm_steps": 12}, "layers.0.inward_norm.weight"),
+    ("ltc", {}, "first b 0"),
+    ("lif", {"norm_steps": 12, "eval": True}, "layers.0.recurrent_norm.running_mean"),
+    ("rnn", {}, "layers.0.recurrent.weight"),
+]
+
+
+@pytest.mark.parametrize(("neuron", "options", "changed"), CHANGED)
+def test_what_is_changed_before_the_way_back_is_an_error(neuron, options, changed):
+    options = dict(options)
+    evaluating = options.pop("eval", False)
+    net = network(neuron, **options).train(not evaluating)
+    x, state = inputs(), before(net)
+    what = {"x": x, "first b 0": getattr(state.layers[0], "b", None), **net.state_dict(keep_vars=True)}[changed]
+    E = net.unroll(x, state).outputs.square().sum()
+    before_it = what.detach().clone()
+    with torch.no_grad():
+        what.data.add_(1).copy_(before_it)  # unseen, and undone
+    gradients(net, E, retain_graph=True)
+    with torch.no_grad():
+        what.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        gradients(net, E)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_norms_go_back_in_the_mode_they_came_in(training):
+    net = network("lif", norm_steps=12).train(training)
+    found = []
+    for then in (training, not training):
+        E = net.train(training).unroll(inputs(), before(net)).outputs.square().sum()
+        net.train(then)
+        found.append(gradients(net, E))
+    assert all(map(torch.equal, *found))
+
+
+class OtherWithoutGradients(LIFKernel):
+    def begin(self, state):
+        super().begin(state)
+        self.v = state.v if self.keep else 0.9 * state.v
+
+
+class UsesItsWindowUp(LIFKernel):
+    def back(self, t, δz, δv):
+        super().back(t, δz, δv)
+        self.I[t].zero_()
+
+
+class ReadsTheModeAnew(NormWindow):
+    def back(self, t, δy, δx):
+        self.training = self.norm.training
+        super().back(t, δy, δx)
+
+
+@pytest.mark.parametrize(
+    ("path", "broken", "test"),
+    [
+        ("neurons.lif.LIF.kernel", OtherWithoutGradients, test_without_gradients_the_numbers_are_the_same),
+        ("neurons.lif.LIF.kernel", UsesItsWindowUp, test_a_graph_can_be_gone_back_twice_if_it_is_retained),
+        ("networks.window.NormWindow", ReadsTheModeAnew, lambda _: test_norms_go_back_in_the_mode_they_came_in(True)),
+    ],
+)
+def test_a_fault_is_found(path, broken, test, monkeypatch):
+    monkeypatch.setattr(f"throughtime.{path}", broken)
+    with pytest.raises(AssertionError):
+        test("lif")
+
+
+# --- memory
+
+SLOTS = [
+    # Kept for a step and neuron, beside a byte for its spike: numbers of 4 bytes.
+    ("lif", {}, {}, 1),  # v
+    ("lif", {}, {"readout": "membrane"}, 1),
+    ("alif", {}, {}, 1),  # y
+    ("alif", {}, {"readout": "membrane"}, 2),  # and v
+    ("asrnn", {}, {}, 3),  # I, v, b
+    ("ltc", {}, {}, 5),  # I, v, b, and g of both gates
+    ("ltc", {"slope": "trained"}, {}, 5),
+    ("ltc", {"adaptation": "off"}, {"readout": "membrane"}, 3),  # I, v, g
+    ("lif", {}, {"norm_steps": 30}, 3),  # v, and W x + c and R z before their norms
+]
+
+
+@pytest.mark.parametrize(("neuron", "of_neuron", "options", "slots"), SLOTS)
+def test_bytes_kept_for_a_step(neuron, of_neuron, options, slots):
+    batch, size, outputs = 5, 8, 6
+    net = network(neuron, of_neuron, hidden=[size], **options).float()
+
+    def kept(steps: int) -> int:
+        with LiveBytes() as live:
+            window = net.unroll(x[:steps], state)
+            y = window.state.y
+            del window
+            assert y.requires_grad
+            return live.current
+
+    x, state = torch.randn(30, batch, 3), net.initial_state(batch)
+    kept(1)
+    of_a_step = batch * size * (4 * slots + 1)
+    of_readout = 0
+    if "norm_steps" in options:
+        of_a_step += 2 * 2 * 4 * size  # mean and deviation of both norms
+        of_readout = 4 * outputs * (batch + 2)
+    assert kept(30) - kept(10) == 20 * (of_a_step + of_readout)
+    with plain_steps(net):
+        assert kept(30) - kept(10) > 20 * (of_a_step + of_readout)
+
+
+@pytest.fixture
+def without_collecting() -> Iterator[None]:
+    """What is in a circle of references stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def left(net: Recurrent, back: int) -> tuple[int, int]:
+    """Bytes that so many ways back leave while the graph is there, and that a window leaves after it."""
+    x, state = inputs(), before(net)
+    with LiveBytes() as live:
+        y = net.unroll(x, state).state.y
+        begun = live.current
+        for _ in range(back):
+            torch.autograd.grad(y, list(net.parameters()), y.detach(), retain_graph=True, allow_unused=True)
+        with_graph = live.current - begun
+        del y
+    return with_graph, live.current
+
+
+@pytest.mark.parametrize("options", [{"hidden": [7, 5]}, {"readout": "membrane"}, {"norm_steps": 12}])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_nothing_is_left_of_a_window_when_its_graph_is_gone(neuron, options, without_collecting):
+    for back in (0, 1, 2):
+        assert left(network(neuron, **options), back) == (0, 0)
+
+
+class HandsOutItsOwn(ALIFKernel):
+    """A result that its own graph refers to."""
+
+    def end(self, z):
+        return super().end(z)._replace(a=self.a)
+
+
+class GoesInACircle(ALIFKernel):
+    def begin_back(self, δ, z, to_state):
+        super().begin_back(δ, z, to_state)
+        self.circle = self.begin_back
+
+
+class LeavesItsScratch(ALIFKernel):
+    def begin(self, state):
+        super().begin(state)
+        self.scratch = []
+
+    def back(self, t, δz, δv):
+        super().back(t, δz, δv)
+        self.scratch.append(δz)
+
+
+@pytest.mark.parametrize("broken", [HandsOutItsOwn, GoesInACircle, LeavesItsScratch])
+def test_what_is_left_is_found(broken, without_collecting, monkeypatch):
+    monkeypatch.setattr(ALIF, "kernel", broken)
+    with_graph, after = left(network("alif"), 1)
+    assert (with_graph > 0) == (broken is not HandsOutItsOwn)
+    assert (after > 0) == (broken is not LeavesItsScratch)
+
+
+@pytest.mark.parametrize("options", [{}, {"norm_steps": 12, "recurrent_bias": True}], ids=["plain", "norms"])
+def test_one_sample_and_one_step_change_no_parameter(options):
+    """What products are added to is never the bias itself."""
+    net = network("ltc", **options).eval()
+    state_before = copy.deepcopy(net.state_dict())
+    net.unroll(inputs(1, 1), before(net, 1))
+    with torch.no_grad():
+        net.unroll(inputs(5, 1), before(net, 1))
+    assert all(torch.equal(value, state_before[name]) for name, value in net.state_dict().items())

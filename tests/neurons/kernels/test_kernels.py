@@ -1,0 +1,367 @@
+"""A neuron's kernel and its plain steps agree to rounding, forward and gradient, and every fault of one is found."""
+
+from __future__ import annotations
+
+import itertools
+from unittest import mock
+
+import pytest
+import torch
+
+from tests.kernel_twins import assert_same, before, differing, inputs, network, plain_steps, shown
+from throughtime.networks.kernels.norm_window import NormWindow
+from throughtime.networks.kernels.readout_loops import gated_leak_adjoint, leak, leak_adjoint, normalise_adjoint
+from throughtime.networks.trajectory import trajectory
+from throughtime.neurons.alif import ALIF, ALIFKernel
+from throughtime.neurons.asrnn import ASRNN, ASRNNKernel
+from throughtime.neurons.kernels.kernel import Kernel
+from throughtime.neurons.kernels.ltc import Gate, LTCKernel
+from throughtime.neurons.lif import LIF, LIFKernel
+from throughtime.neurons.ltc import LTC
+from throughtime.neurons.surrogate import SURROGATES
+from throughtime.numerics.loops import operations_alone
+from throughtime.numerics.spike_product import add_weight_gradient
+
+NEURONS = ("lif", "alif", "asrnn", "ltc")
+QUICK = {"lif": {"tau": 3.0}, "alif": {"tau": 3.0}, "asrnn": {"tau_mean": 3.0, "tau_sd": 1.0}}
+"""Options under which one sample spikes in its first step."""
+READOUTS = {
+    "spikes": {},
+    "spikes, no leak": {"readout_tau": 0.0},
+    "spikes, gated": {"readout_leak": "gated"},
+    "membrane": {"readout": "membrane"},
+    "membrane, no leak": {"readout": "membrane", "readout_tau": 0.0},
+    "membrane, gated": {"readout": "membrane", "readout_leak": "gated"},
+}
+NETWORKS = {
+    **READOUTS,
+    "two layers": {"hidden": [7, 5], "readout": "membrane"},
+    "three layers": {"hidden": [7, 5, 6], "recurrent_bias": True},
+    "norms": {"hidden": [7, 5], "norm_steps": 50, "recurrent_bias": True},
+    "few norms": {"norm_steps": 8, "readout": "membrane", "readout_leak": "gated"},
+}
+OPTIONS = [
+    *(("lif", {"surrogate": surrogate}) for surrogate in SURROGATES),
+    *(("ltc", {"surrogate": surrogate}) for surrogate in SURROGATES),
+    *((neuron, {"tau": 2.0, "tau_max": 30.0}) for neuron in ("lif", "alif")),
+    ("lif", {"tau": 0.5, "threshold": 1.5}),
+    ("alif", {"tau_adaptation": 3.0, "beta": 0.0}),
+    ("alif", {"tau_adaptation": 3.0, "beta": 0.4, "threshold": 0.3}),
+    *(
+        ("asrnn", {"decay": decay, "reset_gradient": reset, "resistance": 1.5, "tau_adaptation_mean": mean})
+        for (decay, mean), reset in itertools.product((("exponential", 200.0), ("logistic", 1.0)), (True, False))
+    ),
+    *(
+        ("ltc", dict(zip(("gate_input", "adaptation", "slope", "reset_gradient", "initial"), each, strict=True)))
+        for each in itertools.product(
+            ("concatenated", "summed"),
+            ("gated", "off", "unused"),
+            ("fixed", "trained"),
+            (True, False),
+            ("zero", "random"),
+        )
+    ),
+]
+
+
+def words(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={each}" for name, each in value.items())
+    return getattr(value, "__name__", str(value))
+
+
+@pytest.mark.parametrize("network_name", NETWORKS)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_every_network(neuron, network_name):
+    net = network(neuron, **NETWORKS[network_name])
+    assert_same(net, inputs(40), before(net))
+    if net.mixes_samples:
+        net.eval()
+        assert_same(net, inputs(40), before(net))
+
+
+@pytest.mark.parametrize(("neuron", "options"), OPTIONS, ids=words)
+def test_every_option(neuron, options):
+    net = network(neuron, options, readout="membrane")
+    torch.manual_seed(5)
+    initial = options.get("initial") == "random"
+    assert_same(net, inputs(), net.initial_state(4) if initial else before(net))
+
+
+@pytest.mark.parametrize(("steps", "batch"), [(1, 4), (2, 4), (1, 1), (2, 1), (40, 1)])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_few_steps_and_one_sample(neuron, steps, batch):
+    for options in ({"hidden": [7, 5]}, {"readout": "membrane"}, *([{"norm_steps": 1}] if batch > 1 else ())):
+        net = network(neuron, QUICK.get(neuron), **options)
+        assert_same(net, inputs(steps, batch), before(net, batch))
+
+
+@pytest.mark.parametrize("options", [{"hidden": [7, 5]}, {"readout": "membrane"}, {"norm_steps": 7}], ids=words)
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_windows_one_after_the_other(neuron, options):
+    net = network(neuron, **options)
+    x, state = inputs(), before(net)
+    for cuts in ((5,), (1, 2, 9)):
+        assert_same(net, x, state, cuts)
+    net.eval()
+    whole, cut = shown(net, x, state), shown(net, x, state, (5,))
+    assert differing(cut, whole) == []
+
+
+@pytest.mark.parametrize(
+    ("neuron", "options", "frozen"),
+    [
+        ("lif", {"hidden": [7, 5]}, "layers.0."),
+        ("lif", {"hidden": [7, 5]}, "layers.1."),
+        ("alif", {}, "layers.0.recurrent.weight"),
+        ("alif", {"recurrent_bias": True}, "layers.0.inward"),
+        ("asrnn", {}, "layers.0.neuron.tau_adaptation"),
+        ("asrnn", {"norm_steps": 12}, "layers.0.inward_norm.weight"),
+        ("ltc", {}, "layers.0.neuron.membrane_gate"),
+        ("ltc", {}, "layers.0.neuron.adaptation_gate.weight"),
+        ("ltc", {}, "readout"),
+    ],
+)
+def test_frozen_parameters(neuron, options, frozen):
+    net = network(neuron, **options)
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(not name.startswith(frozen))
+    assert_same(net, inputs(), before(net))
+
+
+# --- faults: what must be found different, and what must not
+
+
+class TurnsTheReset(LIFKernel):
+    def step(self, t, I, z_before, z):
+        super().step(t, I, -z_before, z)
+
+
+class SpikesAStepLate(LIFKernel):
+    def begin(self, state):
+        super().begin(state)
+        self.late = state.z
+
+    def step(self, t, I, z_before, z):
+        super().step(t, I, z_before, z)
+        self.late, now = z.clone(), self.late
+        z.copy_(now)
+
+
+class ShowsOlderMembranes(LIFKernel):
+    def membranes(self):
+        return super().membranes().roll(1, 0)
+
+
+class EndsAStepEarly(ALIFKernel):
+    def step(self, t, I, z_before, z):
+        self.older = self.a.clone()
+        super().step(t, I, z_before, z)
+
+    def end(self, z):
+        return super().end(z)._replace(a=self.older)
+
+
+class ForgetsWhatAdaptationLeads(ALIFKernel):
+    def back(self, t, δz, δv):
+        super().back(t, δz, δv)
+        self.δa.zero_()
+
+
+class ForgetsTheLastAdaptation(ALIFKernel):
+    def begin_back(self, δ, z, to_state):
+        super().begin_back(δ._replace(a=None), z, to_state)
+
+
+class ForgetsWhatReadsMembranes(ALIFKernel):
+    def back(self, t, δz, δv):
+        super().back(t, δz, None)
+
+
+class ForgetsTheFirst(ALIFKernel):
+    field = "v"
+
+    def state_gradient(self):
+        δ = super().state_gradient()
+        return δ._replace(**{self.field: torch.zeros_like(δ.v)})
+
+
+class ForgetsTheFirstSpikes(ForgetsTheFirst):
+    field = "z"
+
+
+class AlwaysLearnsFromTheReset(ASRNNKernel):
+    def begin_back(self, δ, z, to_state):
+        self.neuron.reset_gradient = True
+        super().begin_back(δ, z, to_state)
+
+
+class ForgetsTheTimeConstant(ASRNNKernel):
+    def parameter_gradients(self):
+        return {"tau": super().parameter_gradients()["tau"]}
+
+
+class ForgetsTheSlope(LTCKernel):
+    def parameter_gradients(self):
+        return super().parameter_gradients() | {"membrane_slope": None}
+
+
+class ForgetsTheLastIfTheFirstIsConstant(LTCKernel):
+    def begin_back(self, δ, z, to_state):
+        super().begin_back(δ if to_state else δ._replace(b=None), z, to_state)
+
+
+def states_a_step_late(gate, name, I, s_first, s, of_gate=Gate.gradients):
+    return of_gate(gate, name, I, s_first, s.roll(-1, 0))
+
+
+def spikes_a_step_late(total, δ, z, products):
+    return add_weight_gradient(total, δ, z.roll(1, 0), products)
+
+
+def norm_that_forgets_its_bias(norm, t, δy, δx, back=NormWindow.back):
+    back(norm, t, δy, δx)
+    norm.δc.zero_()
+
+
+def norm_that_starts_again(window, norm, first, like, begin=NormWindow.__init__):
+    begin(window, norm, 0, like)
+
+
+def leak_of_the_first_alone(d, y_before, κ, y):
+    leak(d, y_before, κ, y)
+    y[1:] = d[1:]
+
+
+def leak_that_forgets(δy, κ, δd, δy_before):
+    leak_adjoint(δy, κ, δd, δy_before)
+    torch.mul(δy, 1 - κ, out=δd)
+
+
+def gate_held_constant(x, g, λ, W, κ, *δ):
+    return gated_leak_adjoint(x, g, λ, torch.zeros_like(W), κ, *δ)
+
+
+def slope_left_out(x, g, λ, W, κ, *δ):
+    return gated_leak_adjoint(x, g, λ, W, 1.0, *δ)
+
+
+def norm_held_constant(x, w, mean, rstd, δy, training, *δ):
+    normalise_adjoint(x, w, mean, rstd, δy, False, *δ)
+
+
+WINDOW = "throughtime.networks.kernels.window"
+LOOPS = "throughtime.networks.kernels.readout_loops"
+GATED = {"neuron": "lif", "readout_leak": "gated"}
+FAULTS = [
+    (LIF, TurnsTheReset, {}, ["outputs", "spikes 0", "last v 0", "last y", "outputs by x"], []),
+    (LIF, SpikesAStepLate, {}, ["spikes 0", "last z 0"], []),
+    (LIF, ShowsOlderMembranes, {"readout": "membrane"}, ["outputs", "last y"], ["spikes 0", "last v 0"]),
+    (ALIF, EndsAStepEarly, {}, ["last a 0"], ["outputs", "last v 0", "all by x"]),
+    (ALIF, ForgetsWhatAdaptationLeads, {}, ["outputs by x", "all by first a 0"], ["outputs", "last a 0"]),
+    (ALIF, ForgetsTheLastAdaptation, {}, ["last a 0 by x", "all by x"], ["outputs by x", "spikes 0 by x"]),
+    (ALIF, ForgetsWhatReadsMembranes, {"readout": "membrane"}, ["outputs by x", "last v 0 by x"], ["spikes 0 by x"]),
+    (ALIF, ForgetsTheFirst, {}, ["spikes 0 by first v 0"], ["all by first a 0", "all by first z 0", "all by x"]),
+    (ALIF, ForgetsTheFirstSpikes, {}, ["all by first z 0"], ["all by first a 0", "all by first v 0", "all by x"]),
+    (ASRNN, AlwaysLearnsFromTheReset, {"of_neuron": {"reset_gradient": False}}, ["outputs by x"], ["outputs"]),
+    (
+        ASRNN,
+        ForgetsTheTimeConstant,
+        {},
+        ["all by layers.0.neuron.tau_adaptation"],
+        ["all by layers.0.neuron.tau", "all by x"],
+    ),
+    (
+        LTC,
+        ForgetsTheSlope,
+        {"of_neuron": {"slope": "trained"}},
+        ["all by layers.0.neuron.membrane_slope"],
+        ["all by layers.0.neuron.adaptation_slope"],
+    ),
+    (LTC, ForgetsTheLastIfTheFirstIsConstant, {"constant": True}, ["all by layers.0.inward.weight"], ["outputs"]),
+    (
+        "throughtime.neurons.kernels.ltc.Gate.gradients",
+        states_a_step_late,
+        {"neuron": "ltc"},
+        ["all by layers.0.neuron.membrane_gate.weight", "all by layers.0.neuron.adaptation_gate.weight"],
+        ["all by layers.0.neuron.membrane_gate.bias", "all by x"],
+    ),
+    (
+        f"{WINDOW}.add_weight_gradient",
+        spikes_a_step_late,
+        {"hidden": [7, 5]},
+        ["all by layers.0.recurrent.weight", "all by layers.1.inward.weight"],
+        ["all by layers.0.inward.weight", "all by layers.1.inward.bias"],
+    ),
+    (
+        f"{WINDOW}.NormWindow.back",
+        norm_that_forgets_its_bias,
+        {"norm_steps": 12},
+        ["all by layers.0.inward_norm.bias", "all by layers.0.recurrent_norm.bias"],
+        ["all by layers.0.inward_norm.weight", "all by readout_norm.bias"],
+    ),
+    (
+        f"{WINDOW}.NormWindow.__init__",
+        norm_that_starts_again,
+        {"norm_steps": 12, "neuron": "alif", "cuts": (7,)},
+        ["layers.0.inward_norm.running_mean", "layers.0.recurrent_norm.running_var"],
+        ["readout_norm.running_mean"],
+    ),
+    (f"{LOOPS}.leak", leak_of_the_first_alone, {}, ["outputs", "last y"], ["spikes 0"]),
+    (f"{LOOPS}.leak_adjoint", leak_that_forgets, {}, ["outputs by x"], ["outputs", "outputs by first y"]),
+    (f"{LOOPS}.gated_leak_adjoint", gate_held_constant, GATED, ["outputs by first y"], ["outputs"]),
+    (f"{LOOPS}.gated_leak_adjoint", slope_left_out, GATED, ["all by readout.gate.weight"], ["outputs"]),
+    (
+        f"{LOOPS}.normalise_adjoint",
+        norm_held_constant,
+        {"norm_steps": 12},
+        ["all by readout.linear.weight"],
+        ["all by readout_norm.weight", "all by readout_norm.bias"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("whose", "broken", "options", "found", "not_found"), FAULTS, ids=[fault[1].__name__ for fault in FAULTS]
+)
+def test_a_fault_is_found(whose, broken, options, found, not_found):
+    options = {"neuron": "lif" if isinstance(whose, str) else whose.__name__.lower(), **options}
+    how = {name: options.pop(name) for name in ("cuts", "constant") if name in options}
+    net = network(**options)
+    x, state = inputs(), before(net)
+    with plain_steps(net):
+        plain = shown(net, x, state, **how)
+    sound = shown(net, x, state, **how)
+    with mock.patch(whose, broken) if isinstance(whose, str) else mock.patch.object(whose, "kernel", broken):
+        differs = differing(shown(net, x, state, **how), plain)
+    assert differing(sound, plain) == []
+    assert {*found} <= {*differs}
+    assert not {*not_found} & {*differs}
+
+
+@pytest.mark.parametrize(("neuron", "options"), [each for each in OPTIONS if each[0] == "ltc"], ids=words)
+def test_the_operations_where_no_loop_runs(neuron, options):
+    with operations_alone():
+        test_every_option(neuron, options)
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("recurrent_bias", [False, True])
+@pytest.mark.parametrize("steps", [1, 12])
+def test_a_trajectory_by_the_kernel_is_that_of_plain_steps(neuron, recurrent_bias, steps):
+    net = network(neuron, recurrent_bias=recurrent_bias)
+    layer, state = net.layers[0], before(net).layers[0]
+    fast = trajectory(layer, inputs(steps), state)
+    with plain_steps(net):
+        plain = trajectory(layer, inputs(steps), state)
+    torch.testing.assert_close(fast, plain)
+    assert 0 < fast.states.z[1:].mean() < 1
+
+
+def test_a_kernel_that_does_not_show_its_states_is_not_asked():
+    net = network("lif")
+    layer, state = net.layers[0], before(net).layers[0]
+    expected = trajectory(layer, inputs(), state)
+    silent = mock.patch.object(LIFKernel, "states", Kernel.states)
+    with silent, mock.patch.object(LIFKernel, "step", side_effect=AssertionError):
+        torch.testing.assert_close(trajectory(layer, inputs(), state), expected)

@@ -1,0 +1,324 @@
+"""Single steps and their gradients are what windows of one step and autograd make, for every option and layer."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from unittest import mock
+
+import pytest
+import torch
+from torch import nn
+
+from tests.kernel_twins import before, differing, inputs, network
+from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.tbptt import TruncatedBPTT
+from throughtime.datasets.base import Batch
+from throughtime.datasets.task import Classification, Regression
+from throughtime.harness.clock import Clock
+from throughtime.harness.training import Updater, learn_batch
+from throughtime.networks import one_step
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.kernels.ltc_one_step import LTCOneStep
+from throughtime.neurons.ltc import LTC
+from throughtime.neurons.surrogate import SURROGATES, smoothed
+from throughtime.numerics import gemm as blas
+from throughtime.numerics.flat import Flat, flatten
+from throughtime.numerics.loops import operations_alone
+from throughtime.numerics.precision import in_precision
+from throughtime.spec import Training
+
+OPTIONS = [
+    *((neuron, {"surrogate": surrogate}) for neuron in ("lif", "alif", "asrnn", "ltc") for surrogate in SURROGATES),
+    *((neuron, {"tau": 2.0, "tau_max": 30.0, "threshold": 0.7}) for neuron in ("lif", "alif")),
+    ("alif", {"tau_adaptation": 3.0, "beta": 0.4}),
+    *(
+        ("asrnn", {"decay": decay, "reset_gradient": reset, "resistance": 1.5, "tau_adaptation_mean": mean})
+        for (decay, mean), reset in itertools.product((("exponential", 200.0), ("logistic", 1.0)), (True, False))
+    ),
+    *(
+        ("ltc", dict(zip(("gate_input", "adaptation", "slope", "reset_gradient"), each, strict=True)))
+        for each in itertools.product(
+            ("concatenated", "summed"), ("gated", "off", "unused"), ("fixed", "trained"), (True, False)
+        )
+    ),
+]
+OF_NEURON = {
+    "lif": {"tau": 3.0, "surrogate": "wide_multi_gaussian"},
+    "alif": {"tau": 3.0, "surrogate": "wide_multi_gaussian"},
+    "asrnn": {"tau_mean": 3.0, "tau_sd": 1.0},
+    "ltc": {"slope": "trained"},
+}
+"""Under which something reaches all layers."""
+NETWORKS = [
+    {},
+    {"readout_tau": 0.0, "recurrent_bias": True},
+    {"readout": "membrane", "readout_leak": "gated"},
+    {"hidden": [7, 5, 6]},
+    {"hidden": [7, 5], "norm_steps": 4, "recurrent_bias": True, "readout_leak": "gated"},
+    {"norm_steps": 50, "readout": "membrane"},
+]
+
+
+def words(value):
+    return " ".join(f"{name}={each}" for name, each in value.items()) or "plain" if isinstance(value, dict) else None
+
+
+def steps_of(net, one_step, steps=6, batch=4):
+    """Outputs, and gradients after each step, of a random sum of outputs; by `one_step` or by windows and autograd."""
+    net = copy.deepcopy(net)
+    learnt = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    state, found = before(net, batch), {}
+    taken = net.one_step(state, Flat([*learnt.values()]).places()) if one_step else None
+    assert (taken is not None) == one_step
+    generator = torch.Generator().manual_seed(7)
+    for t, x in enumerate(inputs(steps, batch)):
+        if taken is not None:
+            y = taken.step(x)
+        else:
+            window = net.unroll(x[None], state)
+            y, state = window.outputs[0], torch.utils._pytree.tree_map_only(torch.Tensor, torch.detach, window.state)
+        δy = torch.randn(y.shape, dtype=y.dtype, generator=generator)
+        if taken is not None:
+            taken.gradient(δy)
+        else:
+            y.backward(δy)
+        found[f"output {t}"] = y.detach()
+        for name, p in learnt.items():
+            found[f"{name} {t}"] = torch.zeros_like(p) if p.grad is None else p.grad.clone()
+            p.grad = None
+    return found | {name: buffer.clone() for name, buffer in net.named_buffers()}
+
+
+def assert_same(net, batch=4):
+    expected = steps_of(net, False, batch=batch)
+    assert differing(steps_of(net, True, batch=batch), expected) == []
+
+
+@pytest.mark.parametrize(("neuron", "options"), OPTIONS, ids=words)
+def test_every_option(neuron, options):
+    assert_same(network(neuron, options, readout="membrane"))
+    assert_same(network(neuron, options))
+
+
+@pytest.mark.parametrize("options", NETWORKS, ids=words)
+@pytest.mark.parametrize("neuron", OF_NEURON)
+def test_every_network(neuron, options):
+    net = network(neuron, OF_NEURON[neuron], **options)
+    assert_same(net)
+    found = steps_of(net, True)
+    assert all(found[f"layers.{l}.recurrent.weight 5"].any() for l in range(len(net.layers)))
+    assert_same(net.eval())
+
+
+@pytest.mark.parametrize(
+    "frozen", ["layers.0.inward", "layers.0.neuron.membrane_gate", "readout", "layers.0.recurrent"]
+)
+def test_what_is_not_learnt_gets_no_gradient(frozen):
+    net = network("ltc", {"slope": "trained"})
+    for name, p in net.named_parameters():
+        p.requires_grad_(not name.startswith(frozen))
+    assert_same(net)
+    steps_of(net, True)
+    assert all(p.grad is None for p in net.parameters())
+
+
+@pytest.mark.parametrize("neuron", OF_NEURON)
+def test_many_samples_and_neurons(neuron):
+    """More than loops take in one part."""
+    net = network(neuron, OF_NEURON[neuron], hidden=[150], norm_steps=3, readout_leak="gated")
+    assert_same(net, batch=131)
+
+
+# --- faults
+
+
+class StaysInItsSlot(LTCOneStep):
+    def step(self, now):
+        super().step(0)
+
+
+class GoesBackThroughTheStepBefore(LTCOneStep):
+    def gradient(self, now):
+        super().gradient(1 - now)
+
+
+class ForgetsWhatReadsMembranes(LTCOneStep):
+    def gradient(self, now):
+        self.δv.zero_()
+        super().gradient(now)
+
+
+class HandsOnTwice(LTCOneStep):
+    def gradient(self, now):
+        super().gradient(now)
+        self.δI *= 2
+
+
+class LearnsAnothersSurrogate(LTCOneStep):
+    def __init__(self, neuron, *more):
+        neuron.surrogate = "arctan"
+        super().__init__(neuron, *more)
+
+
+@pytest.mark.parametrize(
+    ("broken", "found", "not_found"),
+    [
+        (StaysInItsSlot, "output 1", "output 0"),
+        (GoesBackThroughTheStepBefore, "layers.0.inward.weight 1", "output 1"),
+        (ForgetsWhatReadsMembranes, "layers.0.inward.weight 0", "readout.linear.weight 0"),
+        (HandsOnTwice, "layers.0.inward.weight 0", "layers.0.neuron.membrane_gate.weight 0"),
+        (LearnsAnothersSurrogate, "layers.0.neuron.membrane_gate.weight 0", "output 5"),
+    ],
+)
+def test_a_fault_of_the_neuron_is_found(broken, found, not_found):
+    net = network("ltc", readout="membrane")
+    expected = steps_of(net, False)
+    with mock.patch.object(LTC, "one_step", broken):
+        differs = differing(steps_of(net, True), expected)
+    assert found in differs and not_found not in differs
+
+
+class StepIsNotCounted(one_step.RecurrentOneStep):
+    def step(self, x):
+        y = super().step(x)
+        self.t -= 1
+        return y
+
+
+class LayersInTheOrderOfTheStep(one_step.RecurrentOneStep):
+    def gradient(self, δy):
+        self.layers.reverse()
+        super().gradient(δy)
+        self.layers.reverse()
+
+
+@pytest.mark.parametrize(
+    ("broken", "options", "found"),
+    [
+        (StepIsNotCounted, {"norm_steps": 9}, "layers.0.inward_norm.running_mean"),
+        (LayersInTheOrderOfTheStep, {"hidden": [7, 5]}, "layers.0.recurrent.weight 0"),
+    ],
+)
+def test_a_fault_of_the_network_is_found(broken, options, found, monkeypatch):
+    net = network("ltc", **options)
+    expected = steps_of(net, False)
+    monkeypatch.setattr(one_step, "RecurrentOneStep", broken)
+    assert found in differing(steps_of(net, True), expected)
+
+
+# --- where it is used, and where not
+
+
+def trained(net, rule, task, windows, monkeypatch, batches=2):
+    """Weights after some batches, by single steps or by windows; and which it was."""
+    net, steps = copy.deepcopy(net), 6
+    flatten([*net.parameters()])
+    used = []
+    taken = Recurrent.one_step
+
+    def watched(*arguments):
+        used.append(None if windows else taken(*arguments))
+        return used[-1]
+
+    monkeypatch.setattr(Recurrent, "one_step", watched)
+    rule.start(net, task, steps)
+    update = Updater([*net.parameters()], Training(optimiser="sgd", learning_rate=0.1, clip=0.5), Clock())
+    generator = torch.Generator().manual_seed(5)
+    classes = isinstance(task, Classification)
+    for n in range(batches):
+        shape = ((steps, 8) if task.per_step else (8,)) + (() if classes else (6,))
+        target = torch.randint(6, shape, generator=generator) if classes else torch.rand(shape, dtype=torch.float64)
+        learn_batch(rule, Batch(inputs(steps, 8) + n, target), update)
+    rule.end_epoch()
+    monkeypatch.undo()
+    return dict(net.named_parameters()), [each is not None for each in used]
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "task"),
+    [
+        (FPTT, {"auxiliary": "authors"}, Classification(6)),
+        (FPTT, {"auxiliary": "authors", "auxiliary_uniform_epochs": 1}, Classification(6)),
+        (FPTT, {"form": "none"}, Classification(6, per_step=True)),
+        (FPTT, {"beta": 0.3, "rho": 0.1, "parts": 6}, Regression(chance=1.0)),
+        (TruncatedBPTT, {"window": 1, "weights": "ramp"}, Classification(6)),
+        (TruncatedBPTT, {"window": 1, "loss_at": "every"}, Regression(chance=1.0)),
+    ],
+)
+def test_a_rule_learns_the_same_by_single_steps_and_by_windows(rule, options, task, monkeypatch):
+    net = network("ltc", {"slope": "trained"}, norm_steps=6, readout_leak="gated", readout_tau=None)
+    torch.manual_seed(1)
+    steps, used = trained(net, rule(**options), task, False, monkeypatch)
+    torch.manual_seed(1)
+    windows, not_used = trained(net, rule(**options), task, True, monkeypatch)
+    assert used == [True, True] and not_used == [False, False]
+    for name, p in windows.items():
+        torch.testing.assert_close(steps[name], p, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [FPTT(parts=3), FPTT(last_part=False), FPTT(form="paper"), TruncatedBPTT(window=2)],
+    ids=["parts", "last", "paper", "window"],
+)
+def test_longer_windows_and_those_gone_through_twice_are_windows(rule, monkeypatch):
+    assert trained(network("ltc"), rule, Classification(6), False, monkeypatch)[1] == []
+
+
+class OtherLTC(LTC):
+    """May differ in anything."""
+
+
+class ReadsTwice(Recurrent):
+    def read(self, d, y, t):
+        return super().read(2 * d, y, t)
+
+
+def taken(net, batch=4):
+    return net.one_step(net.initial_state(batch), Flat([*net.parameters()]).places())
+
+
+def test_where_its_loops_cannot_run_there_are_no_single_steps(monkeypatch):
+    assert taken(network("ltc")) is not None
+    assert taken(network("rnn")) is None
+    assert taken(Recurrent(3, 6, OtherLTC, hidden=[7])) is None
+    assert taken(ReadsTwice(3, 6, LTC, hidden=[7])) is None
+    tied = network("ltc")
+    tied.layers[0].neuron.adaptation_gate.weight = tied.layers[0].neuron.membrane_gate.weight
+    assert taken(tied) is None
+    scaled = network("ltc")
+    nn.utils.parametrizations.weight_norm(scaled.layers[0].recurrent)
+    assert taken(scaled) is None
+    assert taken(in_precision(network("ltc").float(), "bfloat16")) is None
+    assert taken(network("ltc").half()) is None
+    with operations_alone():
+        assert taken(network("ltc")) is None
+    with smoothed():
+        assert taken(network("ltc")) is None
+    normed = network("ltc", norm_steps=5)
+    assert taken(normed) is not None and taken(normed, batch=1) is None
+    assert taken(normed.eval(), batch=1) is not None
+    monkeypatch.setattr(blas, "_library", lambda: None)
+    blas.has_gemm.cache_clear()
+    assert taken(network("ltc")) is None
+    monkeypatch.undo()
+    blas.has_gemm.cache_clear()
+
+
+def test_an_output_stays_what_it_was():
+    steps = taken(network("ltc"))
+    outputs = [steps.step(x) for x in inputs(5)]
+    copies = [y.clone() for y in outputs]
+    for x in inputs(5):
+        steps.step(x)
+    assert all(map(torch.equal, outputs, copies)) and not torch.equal(outputs[0], outputs[2])
+
+
+def test_the_state_that_it_began_with_is_left_alone():
+    net = network("ltc")
+    state, same = before(net), before(net)
+    steps = net.one_step(state, Flat([*net.parameters()]).places())
+    for x in inputs(3):
+        steps.step(x)
+    assert torch.equal(state.y, same.y) and all(map(torch.equal, state.layers[0], same.layers[0]))

@@ -1,0 +1,128 @@
+"""Surrogate gradients: published values, the smooth functions they are derivatives of, and what `smoothed` does."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from throughtime.neurons.surrogate import SURROGATES, smoothed, spike, stop_gradient
+from throughtime.numerics.loops import operations_alone
+
+F64 = torch.float64
+NAMES = sorted(SURROGATES)
+
+
+def h(name: str, *x: float) -> list[float]:
+    return SURROGATES[name].h(torch.tensor(x, dtype=F64)).tolist()
+
+
+def integral(name: str, reach: float) -> float:
+    low, high = SURROGATES[name].smooth(torch.tensor([-reach, reach], dtype=F64)).tolist()
+    return high - low
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        (
+            "multi_gaussian",
+            {0: 0.731853, 0.1: 0.690580, 0.3: 0.431430, 0.5: 0.159085, 1: -0.025263, 1.1184: -0.026443, 2: -0.017989},
+        ),
+        ("wide_multi_gaussian", {0: 0.439112, 0.5: 0.258858, 1: 0.043452, 1.864: -0.015866}),
+    ],
+)
+def test_multi_gaussians_have_the_values_of_the_released_code(name, values):
+    assert h(name, *values) == pytest.approx([*values.values()], abs=5e-7)
+    assert h(name, *(-x for x in values)) == pytest.approx([*values.values()], abs=5e-7)
+
+
+@pytest.mark.parametrize(("name", "zero"), [("multi_gaussian", 0.7633), ("wide_multi_gaussian", 1.2722)])
+def test_multi_gaussians_change_sign_where_the_released_code_does(name, zero):
+    inside, outside = h(name, zero - 1e-4, zero + 1e-4)
+    assert inside > 0 > outside
+
+
+def test_the_others_by_hand():
+    # γ (1 − |x|) with γ = 0.3;  1/(1 + 25·0.04)² = 1/2²,  1/(1 + 25·0.12)² = 1/4²;  1/(1 + (π x)²) at x = 1/π, 2/π
+    assert h("triangle", 0, 0.5, -0.5, 1, 3) == pytest.approx([0.3, 0.15, 0.15, 0, 0])
+    assert h("fast_sigmoid", 0, 0.04, -0.12) == pytest.approx([1, 1 / 4, 1 / 16])
+    assert h("arctan", 0, 1 / math.pi, -2 / math.pi) == pytest.approx([1, 1 / 2, 1 / 5])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_surrogate_is_the_derivative_of_its_smooth_function(name):
+    x = torch.linspace(-2.5, 2.5, 1000, dtype=F64)  # 0 and ±1, where some have a kink, are not among them
+    ε = 1e-5
+    smooth = SURROGATES[name].smooth
+    differences = (smooth(x + ε) - smooth(x - ε)) / (2 * ε)
+    torch.testing.assert_close(differences, SURROGATES[name].h(x), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    # γ (1 + η − 2 η) = 0.5 · 0.85, of any width;  γ · 1, the triangle's area;  2 ∫₀^∞ dx/(1 + 25 x)² = 2/25;
+    # [atan(π x)/π] = 1
+    [
+        ("multi_gaussian", 0.425),
+        ("wide_multi_gaussian", 0.425),
+        ("triangle", 0.3),
+        ("fast_sigmoid", 0.08),
+        ("arctan", 1.0),
+    ],
+)
+def test_integrals(name, expected):
+    assert integral(name, 1e6) == pytest.approx(expected, abs=1e-6)
+    x = torch.linspace(-15, 15, 300_001, dtype=F64)
+    assert float(torch.trapezoid(SURROGATES[name].h(x), x)) == pytest.approx(integral(name, 15), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_spike_is_a_step_with_no_spike_at_zero_and_the_surrogate_as_gradient(name):
+    x = torch.tensor([-0.1, 0, 0.1], dtype=F64, requires_grad=True)
+    z = spike(x, name)
+    assert z.dtype is F64
+    assert z.tolist() == [0, 0, 1]
+    (2 * z).sum().backward()
+    assert x.grad.tolist() == pytest.approx([2 * value for value in h(name, -0.1, 0, 0.1)])
+
+
+def test_spike_can_be_mapped_over_a_batch():
+    x = torch.tensor([-0.1, 0.3], dtype=F64)
+    gradient = torch.func.vmap(torch.func.grad(lambda x: spike(x, "triangle")))(x)
+    assert gradient.tolist() == pytest.approx([0.27, 0.21])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_smoothed_spikes_are_the_smooth_function_in_value_and_gradient(name):
+    x = torch.tensor([-0.3, 0.0, 0.7], dtype=F64, requires_grad=True)
+    with smoothed():
+        z = spike(x, name)
+    assert z.tolist() == SURROGATES[name].smooth(x).tolist()
+    z.sum().backward()
+    assert x.grad.tolist() == pytest.approx(h(name, -0.3, 0.0, 0.7))
+
+
+def test_stop_gradient_stops_it_but_not_in_smoothed():
+    x = torch.ones(2, requires_grad=True)
+    assert torch.equal(stop_gradient(x), x) and not stop_gradient(x).requires_grad
+    with smoothed():
+        assert stop_gradient(x).requires_grad
+    assert not stop_gradient(x).requires_grad
+
+
+def test_smoothed_ends_with_an_error_inside_it():
+    with pytest.raises(KeyError), smoothed():
+        raise KeyError
+    assert spike(torch.ones(1), "triangle").tolist() == [1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loops_are_the_operations_far_away_too(name):
+    x = torch.tensor([-math.inf, -1e30, -2.0, -1.0, -0.3, 0.0, 0.4, 1.0, 5.0, 1e30, math.inf, math.nan], dtype=F64)
+    fast = SURROGATES[name].h(x)
+    with operations_alone():
+        plain = SURROGATES[name].h(x)
+    torch.testing.assert_close(fast, plain, rtol=1e-14, atol=1e-16, equal_nan=True)
+    assert fast[[0, -2]].tolist() == [0, 0]

@@ -1,0 +1,99 @@
+"""Compiled loops: what runs, what does not, and what is kept on disk."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from throughtime.measuring.live_bytes import LiveBytes
+from throughtime.numerics import loops as module
+from throughtime.numerics.loops import compiled, runs_compiled
+from throughtime.numerics.spike_product import add_rows
+
+F64 = torch.float64
+
+
+@compiled
+def twice(x, y):
+    for i in range(len(x)):
+        y[i] = x[i] + x[i]
+
+
+@compiled
+def four_times(x, y):
+    twice(x, y)
+    twice(y, y)
+
+
+def test_a_loop_calls_another():
+    y = torch.zeros(3, dtype=F64)
+    four_times(torch.tensor([1.0, 2, 3], dtype=F64), y)
+    assert y.tolist() == [4, 8, 12]
+
+
+def test_what_is_on_disk_is_known_by_all_the_code_in_it_and_by_who_runs_it(monkeypatch):
+    def known_by(loop, threaded=False):
+        return module._with_what_it_calls(loop.__wrapped__, threaded).__qualname__
+
+    before = known_by(four_times)
+    assert before == known_by(four_times) != known_by(four_times, threaded=True)
+    monkeypatch.setitem(globals(), "twice", compiled(add_rows.__wrapped__))
+    assert known_by(four_times) != before, "another module's code"
+
+
+def test_floats_have_the_precision_of_the_tensors():
+    """0.1 in float32 is not 0.1 in float64: the sum shows which it was."""
+
+    @compiled
+    def add(x, c):
+        for i in range(len(x)):
+            x[i] += c
+
+    for dtype in (torch.float32, F64):
+        x = torch.zeros(2, dtype=dtype)
+        add(x, 0.1)
+        assert torch.equal(x, torch.full((2,), 0.1, dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(4, dtype=torch.bfloat16),
+        torch.zeros(4, dtype=torch.int8),
+        torch.zeros(4, 4).t()[1:],
+        torch.zeros(4, device="meta"),
+        torch.zeros(4, requires_grad=True),
+    ],
+    ids=["bfloat16", "int8", "strided", "elsewhere", "graph"],
+)
+def test_what_is_left_to_operations(tensor):
+    assert not runs_compiled(tensor)
+    assert not runs_compiled(torch.zeros(4), tensor)
+
+
+def test_what_runs_compiled():
+    assert runs_compiled(torch.zeros(4), torch.zeros(2, 3)) and runs_compiled(torch.zeros(4, dtype=F64))
+    assert not runs_compiled(torch.zeros(4), torch.zeros(4, dtype=F64)), "two precisions"
+    with torch.no_grad():
+        assert runs_compiled(torch.zeros(4, requires_grad=True))
+    with LiveBytes():
+        assert not runs_compiled(torch.zeros(4)), "somebody counts"
+    seen = []
+    torch.func.vmap(lambda x: seen.append(runs_compiled(x)) or x)(torch.zeros(2, 3))
+    assert seen == [False], "somebody maps over them"
+
+
+def test_where_operations_are_to_be_alone_no_loop_runs():
+    with module.operations_alone():
+        assert not runs_compiled(torch.zeros(4))
+    assert runs_compiled(torch.zeros(4))
+
+
+def test_where_nothing_can_be_kept_loops_run_all_the_same(monkeypatch):
+    from numba.core import caching
+
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    again, y = compiled(twice.__wrapped__), torch.zeros(2, dtype=F64)
+    again(torch.tensor([1.0, 2], dtype=F64), y)
+    assert y.tolist() == [2, 4]
+    assert not again.jitted(False).stats.cache_path

@@ -1,0 +1,92 @@
+"""The timing and memory passes: what their numbers are made of."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+import torch
+
+from tests.harness.test_training import spec
+from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.tbptt import TruncatedBPTT
+from throughtime.harness.build import build
+from throughtime.harness.training import DivergedError
+from throughtime.measuring import floor, process_memory
+from throughtime.measuring.process_growth import enough_steps
+from throughtime.numerics.spike_product import SHORT
+from throughtime.passes.passes import passes
+from throughtime.records.pass_result import PassResult
+
+
+def test_wall_time_is_the_median_batch_by_sequence_and_by_step(monkeypatch, tmp_path):
+    # The clock moves by 2 s at each look. A batch of 100 sequences x 8 steps is looked at four times inside: as
+    # learning begins and ends, and as its one update does. It takes 10 s, 2 of them for the update. The time for
+    # repeats is over at once, so that the least number of batches, 5, is timed.
+    clock = itertools.count(0.0, 2.0)
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    given = []
+    monkeypatch.setattr(floor, "measures", lambda *what: given.append(what[2:]) or {})
+    run = spec()
+    result = passes.time_pass(run, build(run), tmp_path)
+    measures = result.measures
+    assert measures["wall_time"].samples == pytest.approx([10 / 100] * 5)
+    assert measures["wall_time"].value == measures["wall_time_low"].value == pytest.approx(10 / 100)
+    assert measures["wall_time_step"].value == pytest.approx(10 / 100 / 8)
+    assert measures["wall_time.update"].value == pytest.approx(2 / 100)
+    assert measures["wall_time.learn"].value == pytest.approx(4 / 100)
+    assert given == [(run.training, 100, 8, measures["wall_time"].value)]
+
+
+def test_memory_grows_by_what_the_rule_keeps(tmp_path):
+    """BPTT over 8 steps of 4000 neurons keeps the states v and z of 100 sequences, and what autograd needs besides."""
+    run = spec()
+    network = run.network.model_copy(update={"options": {**run.network.options, "hidden": [4000]}})
+    run = run.model_copy(update={"network": network})
+    measures = passes.memory_pass(run, build(run), tmp_path).measures
+    kept = 8 * 2 * 100 * 4000 * torch.float32.itemsize
+    weights = 4000 * 4000 * torch.float32.itemsize
+    # At least the gradient and Adam's two moments; at most also one step's own gradient and its sum, and a dozen
+    # tensors a step. The process as a whole, which must not be in it, is larger than that.
+    assert kept + 3 * weights < measures["peak_process_bytes"].value < 6 * kept + 5 * weights
+    assert measures["level_process_bytes"].value > 6 * kept + 5 * weights
+    assert measures["input_bytes"].value == 8 * 100 * 8 * 4
+
+
+@pytest.mark.parametrize(("name", "keeps"), {"train": True, "time": True, "memory": False, "bytes": False}.items())
+def test_freed_memory_is_kept_where_the_process_is_not_measured(monkeypatch, tmp_path, name, keeps):
+    called = []
+    monkeypatch.setattr(process_memory, "keep_freed", lambda: called.append(name) or True)
+    monkeypatch.setattr(passes, "train_pass", lambda *run: PassResult(measures={}))
+    monkeypatch.setitem(passes.MEASURING, name, lambda *run: PassResult(measures={}))
+    result = passes.run_pass(name, spec(), tmp_path)
+    assert called == [name] * keeps and result.machine["freed_memory_kept"] is keeps
+
+
+def test_a_loss_that_is_no_number_ends_a_measuring_pass(tmp_path):
+    run = spec()
+    built = build(run)
+    with torch.no_grad():
+        built.network.readout.linear.weight.fill_(float("nan"))
+    with pytest.raises(DivergedError, match="loss is nan"):
+        passes.time_pass(run, built, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("rule", "steps", "enough"),
+    [
+        (BPTT(), 64, SHORT),
+        (TruncatedBPTT(window=10), 64, SHORT),
+        (TruncatedBPTT(window=1), 64, SHORT),
+        (TruncatedBPTT(window=3), 64, SHORT),
+        (FPTT(), 64, SHORT),
+        (FPTT(parts=10), 64, 31),
+        (FPTT(parts=10), 20, 11),
+        (FPTT(parts=2), 3, 3),
+    ],
+)
+def test_what_warms_up_has_windows_as_long_as_loops_ask_for(rule, steps, enough):
+    assert enough_steps(rule, steps) == enough
+    assert min(SHORT, rule.window(enough)) == min(SHORT, rule.window(steps))

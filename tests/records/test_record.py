@@ -1,0 +1,215 @@
+"""Records and the store: what is written is read again, and what is broken is said to be."""
+
+import json
+import math
+import os
+
+import pydantic
+import pytest
+
+from throughtime.errors import UsageError
+from throughtime.records.files import write_whole
+from throughtime.records.record import Failure, Measure, Record, read_record, write_record
+from throughtime.records.store import Store, read_curve
+from throughtime.spec import ComponentSpec, RunSpec, Training
+
+
+def spec(**changes):
+    fixed = {kind: ComponentSpec(name=kind, label=kind) for kind in ("rule", "neuron", "network")}
+    fixed["dataset"] = ComponentSpec(name="digits", options={"steps": 64, "classes": [0, 1]}, label="digits")
+    fixed |= {"training": Training(epochs=2, clip=None), "passes": ["train"], "replicate": 0, "seed": 3}
+    return RunSpec(**({"suite": "quick", "scale": "tiny"} | fixed | changes))
+
+
+def record(run="0123456789ab", **changes):
+    of = changes.pop("spec", None) or spec()
+    return Record(id=run, label=of.label, spec=of, **({"status": "ok"} | changes))
+
+
+FULL = {
+    "measures": {
+        "accuracy": Measure(value=0.1 + 0.2, unit="fraction", method="test split", samples=[0.25, 1 / 3]),
+        "wall_time": Measure(value=None, unit="second", method="time pass", missing="not on this replicate"),
+    },
+    "failure": Failure(reason="ended", where="epoch 3", exit_code=-9, log_tail=["a", "ü"]),
+    "phases": {"load": 0.5},
+    "machine": {"cores": 2, "busy": None},
+    "versions": {"torch": "2"},
+    "code": {"rule": "ab", "dirty": True},
+    "command": "throughtime run 'a b'",
+    "seconds": 1.5,
+    "contended": False,
+}
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    whole = record(status="killed", **FULL)
+    path = write_record(whole, tmp_path / "a" / "b")
+    assert path == tmp_path / "a" / "b" / "record.json"
+    assert read_record(path) == whole
+    assert json.loads(path.read_text())["schema"] == 1
+    assert [file.name for file in path.parent.iterdir()] == ["record.json"]
+
+
+def test_samples_that_are_no_numbers_come_back(tmp_path):
+    diverged = Measure(value=None, unit="1", method="mean", missing="diverged", samples=[1.0, math.inf, math.nan])
+    path = write_record(record(status="diverged", measures={"loss": diverged}), tmp_path)
+    one, two, three = read_record(path).measures["loss"].samples
+    assert (one, two) == (1.0, math.inf)
+    assert math.isnan(three)
+    assert "NaN" in json.loads(path.read_text())["measures"]["loss"]["samples"]  # a text: JSON has no such number
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_value_that_is_no_number_is_refused(value):
+    with pytest.raises(pydantic.ValidationError, match="is not a measurement; give null and the reason"):
+        Measure(value=value, unit="1", method="m")
+
+
+@pytest.mark.parametrize(("value", "missing"), [(None, None), (0.0, "no room")])
+def test_a_measure_has_a_value_or_a_reason(value, missing):
+    with pytest.raises(pydantic.ValidationError, match="either a value or a reason"):
+        Measure(value=value, unit="1", method="m", missing=missing)
+
+
+def test_zero_is_a_value():
+    assert Measure(value=0, unit="1", method="m").value == 0.0
+
+
+@pytest.mark.parametrize("end", [0, 1, 100, -2])
+def test_a_record_cut_short_is_refused(tmp_path, end):
+    path = write_record(record(), tmp_path)
+    path.write_text(path.read_text()[:end])
+    with pytest.raises(UsageError, match="not a whole JSON file") as caught:
+        read_record(path)
+    assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"schema": 2}, "not a record of schema 1"),
+        ({"schema": None}, "not a record of schema 1"),
+        ({"status": "fine"}, "not a record: status: Input should be 'ok'"),
+        ({"extra": 1}, "not a record: extra: Extra inputs"),
+        ({"spec": {}}, "not a record: spec.suite: Field required"),
+        ({"measures": {"a": {"value": None, "unit": "1", "method": "m"}}}, "not a record: measures.a: Value error"),
+    ],
+)
+def test_another_json_is_refused(tmp_path, change, told):
+    path = write_record(record(), tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(UsageError, match=told):
+        read_record(path)
+
+
+def test_a_list_bad_bytes_and_no_file_are_refused(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text("[1]")
+    with pytest.raises(UsageError, match="not a record of schema 1"):
+        read_record(path)
+    path.write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(UsageError, match="not a whole JSON file"):
+        read_record(path)
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        read_record(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, fails):
+    path = tmp_path / "record.json"
+    write_whole(path, "old")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    if fails == "fsync":
+        monkeypatch.setattr(os, "fsync", full)
+    else:
+        monkeypatch.setattr(type(path), "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_write_whole_replaces(tmp_path):
+    write_whole(tmp_path / "new" / "f", "one")
+    write_whole(tmp_path / "new" / "f", "two ü")
+    assert (tmp_path / "new" / "f").read_bytes() == "two ü".encode()
+
+
+# The spec and its id
+
+
+def test_the_id_changes_with_each_choice_and_with_the_code():
+    code = {"rule": "a"}
+    same = {spec().id(code), RunSpec.model_validate_json(spec().model_dump_json()).id(code)}
+    others = {
+        spec(replicate=1).id(code),
+        spec(seed=4).id(code),
+        spec(scale="paper").id(code),
+        spec(threads=2).id(code),
+        spec(passes=["train", "time"]).id(code),
+        spec().id({"rule": "b"}),
+    }
+    assert len(same) == 1
+    assert len(others) == 6
+    assert not same & others
+    assert all(len(one) == 12 and set(one) <= set("0123456789abcdef") for one in same | others)
+
+
+def test_labels():
+    plain = spec(network=ComponentSpec(name="recurrent", label="recurrent"), replicate=2)
+    assert (plain.label, plain.cell) == ("rule neuron digits #2", ("rule", "neuron", "recurrent", "digits"))
+    assert spec().label == "rule neuron network digits #0"
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_training_settings_are_finite(value):
+    with pytest.raises(pydantic.ValidationError, match="finite number"):
+        Training(clip=value)
+
+
+# The store
+
+
+def test_the_store_lists_whole_records_and_names_the_broken_ones(tmp_path):
+    store = Store(tmp_path)
+    for run, suite, replicate in (("b" * 12, "quick", 1), ("a" * 12, "quick", 0), ("c" * 12, "other", 0)):
+        write_record(record(run, spec=spec(suite=suite, replicate=replicate)), store.run_folder(suite, run))
+    broken = store.run_folder("quick", "d" * 12) / "record.json"
+    broken.parent.mkdir()
+    broken.write_text('{"schema": 1, ')
+    store.run_folder("quick", "e" * 12).mkdir()  # a run that was ended before its record: nothing to tell
+    assert [(s.record.id, s.folder) for s in store.records()] == [
+        (run, tmp_path / suite / run) for run, suite in (("c" * 12, "other"), ("a" * 12, "quick"), ("b" * 12, "quick"))
+    ]
+    assert len(store.broken) == 1
+    assert store.broken[0].startswith(f"{broken}: not a whole JSON file")
+    assert [s.record.id for s in store.records("other")] == ["c" * 12]
+    assert store.broken == []
+
+
+def test_a_store_that_is_not_there_is_empty_and_one_that_is_a_file_is_refused(tmp_path):
+    assert Store(tmp_path / "none").records() == []
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match="file: the results folder is a file\n  give a folder to --results"):
+            Store(place)
+
+
+def test_the_frame_has_missing_values_as_nan_with_their_reasons(tmp_path):
+    store = Store(tmp_path)
+    write_record(record(**FULL), store.run_folder("quick", "a" * 12))
+    (row,) = store.frame().to_dict("records")
+    assert (row["accuracy"], row["missing.wall_time"]) == (0.1 + 0.2, "not on this replicate")
+    assert math.isnan(row["wall_time"])
+    assert "missing.accuracy" not in row
+    assert (row["steps"], row["replicate"], row["epochs"], row["batch"]) == (64, 0, 2, 64)
+
+
+def test_a_curve_ends_where_it_was_cut(tmp_path):
+    assert read_curve(tmp_path) == []
+    (tmp_path / "curve.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
+    assert read_curve(tmp_path) == [{"epoch": 1}, {"epoch": 2}]

@@ -1,0 +1,252 @@
+"""Passes on Dask's workers: the same numbers as here, whatever dies, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import psutil
+import pytest
+
+from tests.sweeps import GATED_RULE, Sweep, alive, counting, made_here, meanwhile, wait_for
+from throughtime.errors import UsageError
+from throughtime.records.store import Store
+from throughtime.running.limits import Limits
+
+distributed = pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
+
+NO_LIMITS = Limits()
+
+
+@contextmanager
+def cluster_of(workers: int):
+    with distributed.LocalCluster(
+        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A scheduler in this process, and two worker processes."""
+    with cluster_of(2) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """What `--jobs 1` finds."""
+    return made_here(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture
+def sweep_of(tmp_path):
+    made = []
+
+    def make(*arguments, **options) -> Sweep:
+        made.append(Sweep(tmp_path, *arguments, **options))
+        return made[-1]
+
+    yield make
+    for sweep in made:
+        sweep.forget()
+
+
+def engine_for(address: str, sweep: Sweep, limits: Limits = NO_LIMITS):
+    from throughtime.running.engines.dask import DaskEngine
+
+    return DaskEngine(address, [str(sweep.plugin)], limits, sweep.said.append)
+
+
+def test_a_worker_that_is_killed_in_a_pass_has_it_done_elsewhere_with_the_numbers_of_here(cluster, sweep_of, here):
+    sweep = sweep_of(GATED_RULE, replicates=2)
+    planned = sweep.planned("results")
+    engine = engine_for(cluster.scheduler_address, sweep)
+    sweep.plugin.unlink()  # only this process has it
+    sweep.gate.touch()
+
+    def kill_a_worker():
+        wait_for(sweep.begun)
+        child = psutil.Process(sweep.begun()[0])
+        child.parent().kill()
+        wait_for(lambda: not alive(child.pid))  # nothing goes on whose result nobody would fetch
+        sweep.gate.unlink()
+
+    killing = meanwhile(kill_a_worker)
+    there = sweep.run(engine, planned=planned)
+    killing.join(1)
+    assert [s.record.status for s in there] == ["ok", "ok"]
+    assert counting(here, there) == []
+    assert len(sweep.begun()) == 3, "two trainings, and one of them twice"
+
+
+def test_an_interrupted_sweep_brings_its_checkpoints_home_and_goes_on_from_them(cluster, sweep_of, here):
+    sweep = sweep_of(GATED_RULE)
+    sweep.gate.touch()
+    engine = engine_for(cluster.scheduler_address, sweep)
+    wait = engine.wait
+
+    def interrupted(seconds):
+        if sweep.begun() and list(sweep.folder.glob("results/far/.work/*/position.json")):  # it told where it is
+            meanwhile(lambda: time.sleep(2) or sweep.gate.unlink())  # it is asked to stop while it waits there
+            raise KeyboardInterrupt
+        return wait(seconds)
+
+    engine.wait = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        sweep.run(engine)
+    assert not alive(sweep.begun()[-1])
+    (folder,) = (sweep.folder / "results" / "far" / ".work").iterdir()
+    assert {"checkpoint.pt", "curve.jsonl", "log"} <= {path.name for path in folder.iterdir()}
+    there = sweep.run(engine_for(cluster.scheduler_address, sweep))
+    assert there[0].record.continued == 1
+    assert counting(here[:1], there) == []
+
+
+def test_a_pass_that_takes_too_long_there_has_that_status(cluster, sweep_of):
+    sweep = sweep_of("bptt")
+    (stored,) = sweep.run(engine_for(cluster.scheduler_address, sweep, Limits(timeout=0.5)))
+    assert stored.record.status == "timeout"
+    assert stored.record.reason == "not done after the 0.5 s it was given"
+
+
+def test_other_code_on_a_worker_ends_the_sweep_and_names_it(cluster, sweep_of, monkeypatch):
+    sweep = sweep_of("bptt")
+    planned = [p._replace(code={**p.code, "rule": "000000000000"}) for p in sweep.planned("results")]
+    said = f"the worker on {socket.gethostname()} has another state of the code"
+    with pytest.raises(UsageError, match=said):
+        sweep.run(engine_for(cluster.scheduler_address, sweep), planned=planned)
+    monkeypatch.setattr(
+        "throughtime.running.engines.remote.__version__", "0.0.9"
+    )  # of this process, not of the workers
+    with pytest.raises(
+        UsageError, match=f"the worker on {socket.gethostname()} has throughtime .*, the sweep is of 0.0.9"
+    ):
+        sweep.run(engine_for(cluster.scheduler_address, sweep), planned=planned)
+
+
+def test_without_workers_it_says_so_and_waits_and_without_a_scheduler_it_ends(sweep_of, monkeypatch):
+    monkeypatch.setattr("throughtime.running.engines.dask.ALONE_SECONDS", 0.2)
+    monkeypatch.setattr("throughtime.running.engines.dask.LOOK_SECONDS", 0.1)
+    sweep = sweep_of("bptt")
+    with cluster_of(0) as cluster:
+        engine = engine_for(cluster.scheduler_address, sweep)
+        assert engine.width(True) == engine.width(False) == 0
+        wait_for(lambda: engine.wait(0.1) == [] and sweep.said)
+        assert engine.wait(0.3) == []
+        assert len(sweep.said) == 1 and f"the scheduler {cluster.scheduler_address} has no workers" in sweep.said[0]
+        cluster.scale(1)
+        wait_for(lambda: engine.width(False))
+        assert (engine.width(True), engine.width(False)) == (1, 2)
+    monkeypatch.setattr("throughtime.running.engines.dask.CONNECT_SECONDS", 0.2)
+    with pytest.raises(UsageError, match="no Dask scheduler answers"):
+        engine_for(cluster.scheduler_address, sweep)
+    with pytest.raises(UsageError, match='"slrum" is no cluster'):
+        engine_for("slrum", sweep)
+    engine.close()
+
+
+FATAL = """
+import os, signal
+from throughtime import algorithm
+from throughtime.algorithms.bptt import BPTT
+
+
+@algorithm("fatal")
+class Fatal(BPTT):
+    def start(self, network, task, steps):
+        os.kill(os.getppid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_a_pass_in_which_workers_die_again_and_again_is_given_up(sweep_of, tmp_path):
+    import dask
+
+    source = tmp_path / "source" / "fatal.py"
+    source.parent.mkdir()
+    source.write_text(FATAL)
+    sweep = sweep_of("fatal", plugin=source)
+    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), cluster_of(2) as cluster:
+        (stored,) = sweep.run(engine_for(cluster.scheduler_address, sweep))
+    assert stored.record.status == "killed"
+    assert stored.record.reason == "2 workers died in it, the last on 127.0.0.1"
+
+
+@contextmanager
+def ended(words: list[str]):
+    """A process that ends with the block."""
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--cluster", "local:2", "--jobs", "2"], "--jobs: only for processes of this machine"),
+        (["--cluster-config", "slurm.yaml"], "--cluster-config: only Slurm has a configuration"),
+        (["--cluster", "slurm"], "--cluster slurm: how long may a job take?"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(words, said, capsys):
+    from throughtime.commands.main import main
+
+    assert main(["run", "quick", "--scale", "tiny", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def throughtime_run(sweep: Sweep, *more: object) -> list[str]:
+    words = ["-m", "throughtime", "run", sweep.suite, "--scale", "tiny", "--results", sweep.folder / "results"]
+    return [sys.executable, *map(str, [*words, "--plugin", sweep.plugin, *more])]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_what_is_at_work_on_workers_of_this_machine(sweep_of):
+    sweep = sweep_of(GATED_RULE, replicates=3)
+    sweep.gate.touch()
+    words = throughtime_run(sweep, "--cluster", "local:2")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        wait_for(lambda: len(sweep.begun()) == 2)
+        meanwhile(lambda: time.sleep(2) or sweep.gate.unlink())
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+        printed = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "interrupted: finished runs are kept" in printed and "Traceback" not in printed
+    assert not any(map(alive, sweep.begun()))
+    kept = list((sweep.folder / "results" / "far" / ".work").glob("*/checkpoint.pt"))
+    assert len(kept) == 2
+    ended = subprocess.run(throughtime_run(sweep, "--cluster", "local:1"), timeout=120)
+    assert ended.returncode == 0
+    continued = [stored.record.continued for stored in Store(sweep.folder / "results").records()]
+    assert sorted(continued) == [0, 1, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", ["scheduler", "runner"])
+def test_when_the_scheduler_or_the_runner_is_killed_no_pass_goes_on(sweep_of, killed):
+    sweep = sweep_of(GATED_RULE)
+    sweep.gate.touch()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    with (
+        ended([sys.executable, "-m", "dask", "scheduler", "--host", address, "--no-dashboard"]) as scheduler,
+        ended([sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard"]),
+        ended(throughtime_run(sweep, "--cluster", address)) as runner,
+    ):
+        wait_for(sweep.begun)
+        {"scheduler": scheduler, "runner": runner}[killed].kill()
+        if killed == "scheduler":
+            printed = runner.communicate(timeout=60)[1]
+            assert runner.returncode == 2
+            assert "the Dask scheduler is gone" in printed and "Traceback" not in printed
+        wait_for(lambda: not alive(sweep.begun()[0]))

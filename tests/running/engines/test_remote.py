@@ -1,0 +1,102 @@
+"""One pass where there is nothing of the sweep: what is sent and sent back, and that its child ends with its parent."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.sweeps import GATED, GATED_RULE, Sweep, alive, wait_for
+from throughtime.errors import UsageError
+from throughtime.running.assembly import read_result
+from throughtime.running.engines import remote
+from throughtime.running.engines.base import Work
+from throughtime.running.engines.remote import Jobs, kept, lay_out, left, make_pass, take
+from throughtime.running.limits import Limits
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    sweep = Sweep(tmp_path, GATED_RULE)
+    yield sweep
+    sweep.forget()
+
+
+@pytest.fixture
+def job(sweep):
+    (planned,) = sweep.planned("results")
+    return Jobs([str(sweep.plugin)], Limits()).of(Work(planned, "train", sweep.folder / "run"))
+
+
+def test_a_job_is_plain_values_and_holds_the_plugin(job):
+    assert json.loads(json.dumps(job)) == {**job, "plugins": [list(job["plugins"][0])], "limits": [None, None]}
+    assert job["plugins"] == [("gated.py", GATED.read_text())]
+    with pytest.raises(UsageError, match="a plugin cannot be sent"):
+        Jobs(["/nowhere/plugin.py"], Limits())
+
+
+def test_what_a_training_left_takes_the_place_of_what_was_there_and_other_passes_leave_it_alone(tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"old")
+    (tmp_path / "log").write_bytes(b"-- bytes pass\n")
+    take("train", {"curve.jsonl": b"{}\n", "log": b"-- train pass\n", "train.json": b'{"status": "ok"}'}, tmp_path)
+    assert not (tmp_path / "checkpoint.pt").exists(), "of an attempt that is over"
+    assert (tmp_path / "log").read_bytes() == b"-- bytes pass\n-- train pass\n"
+    take("bytes", {"log": b"", "bytes.json": b'{"status": "ok"}'}, tmp_path)
+    assert (tmp_path / "curve.jsonl").read_bytes() == b"{}\n"
+    assert {name: read_result(tmp_path, name).status for name in ("train", "bytes")} == {"train": "ok", "bytes": "ok"}
+
+
+def test_only_the_end_of_a_long_log_comes_back_and_only_a_training_goes_on_from_a_checkpoint(tmp_path):
+    (tmp_path / "log").write_bytes(b"a" * 10 + b"b" * remote.LOG_BYTES)
+    (tmp_path / "curve.jsonl").write_bytes(b"{}\n")
+    assert left("train", tmp_path) == {"log": b"b" * remote.LOG_BYTES, "curve.jsonl": b"{}\n"}
+    assert kept("train", tmp_path) == {}
+    (tmp_path / "checkpoint.pt").write_bytes(b"half way")
+    assert kept("train", tmp_path) == {"curve.jsonl": b"{}\n", "checkpoint.pt": b"half way"}
+    assert kept("bytes", tmp_path) == {}
+
+
+def test_a_worker_without_space_says_so_in_the_record(job, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "no-such-folder"))
+    files = make_pass(job, {}, lambda: False)
+    take("train", files, tmp_path)
+    result = read_result(tmp_path, "train")
+    assert result.status == "error" and "FileNotFoundError" in result.failure.reason
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_dataset_says_so_in_the_record(sweep, monkeypatch, tmp_path):
+    monkeypatch.setenv("THROUGHTIME_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("THROUGHTIME_DATA", "")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    (planned,) = sweep.planned("results")
+    job = Jobs([str(sweep.plugin)], Limits()).of(Work(planned, "train", sweep.folder / "run"))
+    job["spec"]["dataset"] = {"name": "smnist", "options": {}, "label": "smnist"}
+    from throughtime.running.plan import code_of
+    from throughtime.spec import RunSpec
+
+    job["code"] = code_of(RunSpec.model_validate(job["spec"]))
+    take("train", make_pass(job, {}, lambda: False), tmp_path)
+    result = read_result(tmp_path, "train")
+    assert result.status == "error" and "is not here, and cannot be downloaded" in result.failure.reason
+
+
+ATTEND = """
+import sys
+from pathlib import Path
+from throughtime.running.engines.remote import attend
+attend(Path(sys.argv[1]), lambda: False)
+"""
+
+
+@pytest.mark.slow
+def test_a_child_ends_when_whoever_started_it_is_killed(sweep, job, tmp_path):
+    lay_out(tmp_path / "run", job, {})
+    sweep.gate.touch()
+    with subprocess.Popen([sys.executable, "-c", ATTEND, str(tmp_path / "run")]) as parent:
+        wait_for(sweep.begun)
+        parent.kill()
+    wait_for(lambda: not alive(sweep.begun()[0]))
+    assert sweep.gate.exists(), "nothing else let it go"

@@ -1,0 +1,256 @@
+"""Faults, injected: what the user sees, what is on disk after, and that the next run completes the sweep."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from throughtime import registry
+from throughtime.records.store import WORK, Store, read_curve
+from throughtime.running.engines import local, watched
+from throughtime.running.engines.base import Work
+from throughtime.running.engines.local import LocalEngine
+from throughtime.running.limits import Limits
+from throughtime.running.plan import plan, to_run
+from throughtime.running.progress import PlainProgress
+from throughtime.running.runner import Runner
+from throughtime.suites.suite import load_suite
+
+ONCE = Path(__file__).parents[1] / "plugins" / "once.py"
+SUITE = """
+suite: faults
+summary: One run that goes wrong once, one that does not.
+rules: [{{name: once, how: {how}, mark: {mark}}}, bptt]
+neurons: [lif]
+networks: [{{name: recurrent, hidden: [4]}}]
+datasets: [{{name: digits, steps: 8}}]
+passes: [train]
+training: {{epochs: 2, batch: 128}}
+scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def once():
+    registry.load_plugin(ONCE)
+    yield
+    del registry.ALGORITHMS._components["once"]
+    for name in [n for n in sys.modules if n.startswith("throughtime_plugin_once")]:
+        del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch):
+    monkeypatch.setattr(watched, "GRACE_SECONDS", 1.0)
+
+
+class Sweep:
+    """The suite of one fault in a folder of its own."""
+
+    def __init__(self, folder: Path, how: str = "raises", limits: Limits = Limits()) -> None:  # noqa: B008
+        self.mark, self.store, self.limits = folder / "mark", Store(folder / "results"), limits
+        self.suite = folder / "faults.yaml"
+        self.suite.write_text(SUITE.format(how=how, mark=self.mark))
+        self.out = folder / "out"
+
+    def run(self, rerun: str = "none"):
+        """Run in this process; return the records by rule."""
+        planned = plan(load_suite(self.suite).expand("tiny"), self.store)
+        with self.out.open("w") as stream:
+            progress = PlainProgress(stream)
+            engine = LocalEngine([str(ONCE)], self.limits, 2, progress.show)
+            Runner(self.store, ["throughtime"], engine, progress).run(planned, to_run(planned, rerun))
+        return {s.record.spec.rule.name: s for s in self.store.records()}
+
+    def command(self, *options: object) -> list[str]:
+        words = ["run", self.suite, "--scale", "tiny", "--results", self.store.folder, "--plugin", ONCE, *options]
+        return [sys.executable, "-m", "throughtime", *map(str, words)]
+
+
+@pytest.mark.parametrize(
+    ("how", "limits", "status", "reason"),
+    [
+        ("raises", Limits(), "error", "ValueError: a weight fell off"),
+        ("nan", Limits(), "diverged", "loss is nan at epoch 2, update 0"),
+        ("exits", Limits(), "error", "the process left with exit code 3 and no result"),
+        ("is-killed", Limits(), "killed", "ended by SIGKILL"),
+        ("hangs", Limits(timeout=8), "timeout", "not done after the 8 s it was given"),
+        ("is-deaf", Limits(timeout=8), "timeout", "not done after the 8 s it was given"),
+        ("hoards", Limits(memory=3 * 2**28), "oom", "over the limit of 768 MiB"),
+        ("chats", Limits(), "error", "ValueError: hoarse"),
+    ],
+)
+def test_a_fault_is_a_row_that_says_what_happened_and_the_next_run_mends_it(tmp_path, how, limits, status, reason):
+    sweep = Sweep(tmp_path, how, limits)
+    found = sweep.run()
+    record, folder = found["once"].record, found["once"].folder
+    assert record.status == status and reason in record.reason
+    assert f"{status}  once lif digits #0: " in sweep.out.read_text() and reason in sweep.out.read_text()
+    assert record.failure.where == "epoch 2, update 0"
+    assert [row["epoch"] for row in read_curve(folder)] == [1]
+    assert record.failure.exit_code == {"exits": 3, "is-killed": -9}.get(how, record.failure.exit_code)
+    assert len(record.failure.log_tail) <= 20 and sum(map(len, record.failure.log_tail)) < 30_000
+    assert found["bptt"].record.status == "ok"
+    again = sweep.run("failed")
+    assert {rule: s.record.status for rule, s in again.items()} == {"once": "ok", "bptt": "ok"}
+    assert [row["epoch"] for row in read_curve(again["once"].folder)] == [1, 2]
+    assert sorted(p.name for p in again["once"].folder.iterdir()) == ["curve.jsonl", "log", "record.json"]
+    assert not list((sweep.store.folder / "faults" / WORK).iterdir())
+
+
+def test_a_grandchild_does_not_outlive_its_run(tmp_path):
+    sweep = Sweep(tmp_path, "leaves-one")
+    assert sweep.run()["once"].record.status == "ok"
+    grandchild = int(sweep.mark.read_text())
+    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+
+
+def test_ctrl_c_twice_ends_at_once_and_keeps_what_is_done(tmp_path):
+    sweep = Sweep(tmp_path, "is-deaf")
+    with subprocess.Popen(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True) as process:
+        wait_for(sweep.mark.exists)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None, "the first gives the child time to keep a checkpoint"
+        process.send_signal(signal.SIGINT)
+        printed = process.communicate(timeout=30)[1]
+    assert process.returncode == 130 and "Traceback" not in printed
+    assert {rule: s.record.status for rule, s in sweep.run().items()} == {"once": "ok", "bptt": "ok"}
+
+
+def test_the_second_ctrl_c_does_not_wait_for_a_child_that_does_not_listen(tmp_path, monkeypatch):
+    sweep = Sweep(tmp_path, "is-deaf")
+    engine = LocalEngine([str(ONCE)], Limits(), 1, print)
+    planned, _ = plan(load_suite(sweep.suite).expand("tiny"), sweep.store)
+    engine.start(Work(planned, "train", tmp_path))
+    wait_for(sweep.mark.exists)
+    (child,) = engine._children
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(watched, "GRACE_SECONDS", 1000)
+    monkeypatch.setattr(local, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        engine.stop()
+    assert engine.at_work == [] and child.process.exitcode == -signal.SIGKILL
+
+
+def test_sigterm_to_the_runner_ends_it_as_ctrl_c_does(tmp_path):
+    sweep = Sweep(tmp_path, "hangs")
+    with subprocess.Popen(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True) as process:
+        wait_for(sweep.mark.exists)
+        process.terminate()
+        time.sleep(0.3)
+        process.terminate()
+        printed = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "interrupted: finished runs are kept" in printed
+
+
+def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path):
+    """A limit on the size of files stands for the disk: records do not fit, the small files before them do."""
+    sweep = Sweep(tmp_path, "raises")
+    sweep.mark.touch()
+
+    def full():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    done = subprocess.run(sweep.command(), capture_output=True, text=True, timeout=120, preexec_fn=full)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: [Errno 27] File too large: ")
+    assert sweep.store.records() == [] and sweep.store.broken == []
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert {rule: s.record.status for rule, s in sweep.run().items()} == {"once": "ok", "bptt": "ok"}
+
+
+def test_a_disk_that_is_really_full(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("not run here: no right to mount a small disk")
+    try:
+        sweep = Sweep(tmp_path)
+        sweep.mark.touch()
+        sweep.store = Store(disk / "results")
+        done = subprocess.run(sweep.command(), capture_output=True, text=True, timeout=120)
+        assert done.returncode == 1 and "No space left on device" in done.stderr.splitlines()[-1]
+        assert sweep.store.records() == [] and sweep.store.broken == []
+        subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+        assert {rule: s.record.status for rule, s in sweep.run().items()} == {"once": "ok", "bptt": "ok"}
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_results_folder_that_cannot_be_written(tmp_path):
+    sweep = Sweep(tmp_path)
+    sweep.store = Store("/sys/throughtime")  # not even root can make a folder there
+    done = subprocess.run(sweep.command(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and "/sys/throughtime" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_record_cut_in_half_is_told_and_made_again(tmp_path):
+    sweep = Sweep(tmp_path)
+    sweep.mark.touch()
+    found = sweep.run()
+    path = found["bptt"].folder / "record.json"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    assert set(sweep.run()) == {"once", "bptt"}
+    again, before = json.loads(path.read_text()), json.loads(whole)
+    assert again["measures"]["accuracy"] == before["measures"]["accuracy"]
+    assert "[1/1]" in sweep.out.read_text(), "the other record was left alone"
+
+
+def test_a_clock_set_back_gives_no_negative_time_and_loses_no_run(tmp_path, monkeypatch):
+    sweep = Sweep(tmp_path)
+    sweep.mark.touch()
+    ticks = iter(range(2_000_000_000, 0, -3600))
+    monkeypatch.setattr(time, "time", lambda: float(next(ticks)))
+    found = sweep.run()
+    assert {rule: s.record.status for rule, s in found.items()} == {"once": "ok", "bptt": "ok"}
+    assert all(0 < s.record.seconds < 100 for s in found.values())
+    assert sweep.run().keys() == found.keys() and "[1/" not in sweep.out.read_text()
+
+
+def wait_for(look, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not look():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def test_a_signal_to_the_whole_group_leaves_trainings_their_checkpoints(tmp_path):
+    """As a terminal that closes, `timeout` and batch systems send it."""
+    sweep = Sweep(tmp_path, "hangs")
+    sweep.mark.touch()
+    suite = sweep.suite.read_text().replace("epochs: 2", "epochs: 2000")
+    sweep.suite.write_text(suite)
+    with subprocess.Popen(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+        wait_for(lambda: list(sweep.store.folder.glob(f"faults/{WORK}/*/position.json")))
+        os.killpg(run.pid, signal.SIGTERM)
+        printed = run.communicate(timeout=60)[1]
+    assert run.returncode == 128 + signal.SIGTERM
+    assert "interrupted" in printed and "Traceback" not in printed
+    assert list(sweep.store.folder.glob(f"faults/{WORK}/*/checkpoint.pt")) and sweep.store.records() == []
+
+
+def test_a_checkpoint_of_other_data_or_libraries_is_not_gone_on_from(tmp_path, monkeypatch, capsys):
+    from tests.passes.test_checkpoint import spec, stop, train
+    from throughtime.passes.passes import trainer
+
+    stop(spec(), tmp_path, 2)
+    monkeypatch.setattr(trainer, "versions", lambda: {"torch": "0.1"})
+    train(spec(), tmp_path)
+    assert "training begins anew: ValueError: the data or a library changed since" in capsys.readouterr().out

@@ -1,0 +1,285 @@
+"""The plan: what is known of runs before they start, and what is refused then rather than in the middle of a sweep."""
+
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from throughtime import registry
+from throughtime.datasets.adding import Adding
+from throughtime.errors import UsageError
+from throughtime.records.record import Failure, Record, write_record
+from throughtime.records.store import Store
+from throughtime.running.plan import by_cell, code_of, plan, prepare_data, to_run
+from throughtime.suites.suite import load_suite, suite_names
+
+SUITE = """\
+suite: s
+summary: one line
+rules: [{rules}]
+neurons: [{neurons}]
+networks: [{{name: recurrent, hidden: [2]}}]
+datasets: [{datasets}]
+replicates: 3
+scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
+"""
+PLUGIN = """\
+from throughtime import algorithm, dataset, neuron
+from throughtime.algorithms.bptt import BPTT
+from throughtime.datasets.adding import Adding
+from throughtime.errors import UsageError
+from throughtime.neurons.lif import LIF
+"""
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch):
+    """What a plugin registers is gone afterwards."""
+    for each in registry.REGISTRIES.values():
+        each.names()
+        monkeypatch.setattr(each, "_components", dict(each._components))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def specs(tmp_path):
+    """Runs of a small suite."""
+
+    def give(rules="bptt", neurons="lif", datasets="{name: adding, steps: 6}"):
+        path = tmp_path / "s.yaml"
+        path.write_text(SUITE.format(rules=rules, neurons=neurons, datasets=datasets), encoding="utf-8")
+        return load_suite(path).expand("tiny")
+
+    return give
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """Load a plugin of this text, after the imports; return its path and the number of its first line."""
+
+    def load(text):
+        path = tmp_path / "plugged.py"
+        path.write_text(PLUGIN + text, encoding="utf-8")
+        registry.load_plugin(path)
+        return path, PLUGIN.count("\n") + 1
+
+    yield load
+    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_plugged")]:
+        del sys.modules[name]
+
+
+def keep(planned, store, status, reason=""):
+    failure = Failure(reason=reason) if reason else None
+    record = Record(id=planned.id, label=planned.spec.label, spec=planned.spec, status=status, failure=failure)
+    write_record(record, store.run_folder(planned.spec.suite, planned.id))
+
+
+def test_a_cell_is_built_once_and_each_run_has_its_id(specs, store, monkeypatch):
+    from throughtime.harness import build
+
+    built, whole = [], build.build
+    monkeypatch.setattr(build, "build", lambda spec: built.append(spec.label) or whole(spec))
+    planned = plan(specs(rules="bptt, eprop", neurons="lif, alif"), store)
+    assert len(planned) == len({p.id for p in planned}) == 12
+    assert built == [f"{rule} {neuron} adding #0" for neuron in ("lif", "alif") for rule in ("bptt", "eprop")]
+    assert {p.unsupported for p in planned} == {p.recorded for p in planned} == {None}
+    assert planned[0].code.keys() == {"rule", "neuron", "network", "dataset", "harness"}
+    assert all(p.id == p.spec.id(p.code) and p.code == code_of(p.spec) for p in planned)
+    assert len({p.code["rule"] for p in planned}) == len({p.code["neuron"] for p in planned}) == 2
+    assert len({p.code["harness"] for p in planned}) == 1
+
+
+def test_the_plan_says_what_is_there_and_what_cannot_be(specs, store):
+    runs = specs(rules="bptt, {name: fptt, parts: 8}")
+    first = plan(runs, store)
+    for p, status in zip(first, ("ok", "oom", "skipped"), strict=False):
+        keep(p, store, status, "" if status == "ok" else "no room")
+    planned = plan(runs, store)
+    assert [(p.recorded, p.reason) for p in planned[:4]] == [
+        ("ok", ""),
+        ("oom", "no room"),
+        ("skipped", "no room"),
+        (None, ""),
+    ]
+    why = planned[3].unsupported
+    assert "6 steps cannot be cut into 8 parts" in why
+    assert [tuple(cell.row().values()) for cell in by_cell(planned)] == [
+        ("bptt lif adding", 1, "done"),
+        ("bptt lif adding", 1, "failed before: no room"),
+        ("bptt lif adding", 1, "skip: no room"),
+        ("fptt lif adding", 3, f"skip: {why}"),
+    ]
+
+
+@pytest.mark.parametrize("status", [None, "ok", "skipped", "oom", "error"])
+def test_the_plan_says_run_of_what_is_run_and_of_nothing_else(specs, store, status):
+    runs = specs()
+    for p in plan(runs, store) if status else ():
+        keep(p, store, status)
+    planned = plan(runs, store)
+    (cell,) = by_cell(planned)
+    assert (cell.fate == "run") == bool(to_run(planned, "none"))
+
+
+# What is stale
+
+
+def of_other_code(planned, store, changed, status="ok", started="2026-01-01T00:00:00+00:00", **more):
+    """A record of this run as other code made it."""
+    code = {**planned.code, **dict.fromkeys(changed, "000000000000")}
+    record = Record(
+        id=planned.spec.id(code),
+        label=planned.spec.label,
+        spec=planned.spec,
+        status=status,
+        code={**code, "commit": "abc", "changed": True},
+        started=started,
+        **more,
+    )
+    write_record(record, store.run_folder(planned.spec.suite, record.id))
+
+
+def test_a_record_of_other_code_is_stale_and_says_what_changed(specs, store):
+    runs = specs()
+    first, second, third = plan(runs, store)
+    of_other_code(first, store, ["rule", "harness"])
+    of_other_code(second, store, ["neuron"])
+    planned = plan(runs, store)
+    assert [p.recorded for p in planned] == ["ok", "ok", None]
+    assert [p.stale for p in planned] == [
+        "the code of bptt, harness changed since",
+        "the code of lif changed since",
+        None,
+    ]
+    assert to_run(planned, "none") == to_run(planned, "failed") == [planned[2]]
+    assert to_run(planned, "stale") == to_run(planned, "all") == planned
+    assert [cell.fate for cell in by_cell(planned)] == [
+        "stale: the code of bptt, harness changed since",
+        "stale: the code of lif changed since",
+        "run",
+    ]
+    keep(third, store, "ok")
+    keep(first, store, "ok")
+    assert [p.stale for p in plan(runs, store)] == [None, "the code of lif changed since", None]
+
+
+def test_what_other_code_failed_at_is_tried_again(specs, store):
+    runs = specs()
+    first, second, _ = plan(runs, store)
+    of_other_code(first, store, ["rule"], "error", failure=Failure(reason="a weight fell off"))
+    of_other_code(second, store, ["rule"], "skipped", failure=Failure(reason="no"))
+    assert to_run(plan(runs, store), "none") == plan(runs, store)
+
+
+def test_of_several_stale_records_the_newest_counts(specs, store):
+    runs = specs()
+    first, *_ = plan(runs, store)
+    of_other_code(first, store, ["rule"], "ok", "2026-02-02T00:00:00+00:00")
+    of_other_code(first, store, ["neuron"], "oom", "2026-01-01T00:00:00+00:00", failure=Failure(reason="no room"))
+    assert plan(runs, store)[0].recorded == "ok"
+
+
+def test_a_record_of_other_data_is_stale(specs, store):
+    runs = specs(datasets="{name: digits, steps: 8}")
+    first, second, _ = plan(runs, store)
+    of_other_code(first, store, [], dataset_sha256="0" * 64)
+    of_other_code(second, store, [], dataset_sha256=None)
+    planned = plan(runs, store)
+    assert planned[0].stale == "the data of digits changed since"
+    assert planned[1].stale is None and planned[1].recorded == "ok"
+    assert to_run(planned, "stale") == [planned[0], planned[2]]
+
+
+# What a component raises
+
+
+def test_what_a_constructor_raises_names_the_cell_and_the_line(specs, store, plugin):
+    path, line = plugin(
+        "@neuron('late')\nclass Late(LIF):\n    def __init__(self, size):\n        super().__init__(size, tua=3)\n"
+    )
+    with pytest.raises(UsageError) as caught:
+        plan(specs(neurons="lif, late"), store)
+    assert caught.value.where == f"{path}:{line + 3}"
+    assert caught.value.what.startswith("the cell bptt x late x recurrent x adding cannot be built: TypeError: ")
+    assert "'tua'" in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("raised", "told", "hint"),
+    [
+        ("ValueError('more parts than steps')", "more parts than steps", None),
+        ("ValueError()", "ValueError", None),
+        ("ZeroDivisionError", "ZeroDivisionError", None),
+        ("RuntimeError('one\\ntwo')", "RuntimeError: one", None),
+        ("UsageError('no such file', hint='get it')", "no such file", "get it"),
+    ],
+)
+def test_whatever_a_rule_raises_when_built_or_asked(specs, store, plugin, raised, told, hint):
+    path, line = plugin(
+        f"@algorithm('made')\nclass Made(BPTT):\n    def __init__(self):\n        raise {raised}\n\n"
+        f"@algorithm('asked')\nclass Asked(BPTT):\n    def supports(self, *about):\n        raise {raised}\n"
+    )
+    for rule, place in (("made", line + 3), ("asked", line + 8)):
+        with pytest.raises(UsageError) as caught:
+            plan(specs(rules=rule), store)
+        assert caught.value.what == f"the cell {rule} x lif x recurrent x adding cannot be built: {told}"
+        assert (caught.value.where, caught.value.hint) == (f"{path}:{place}", hint)
+
+
+def test_a_call_that_does_not_fit_is_told_with_the_line_of_the_call(specs, store, plugin):
+    plugin("@neuron('sizeless')\nclass Sizeless(LIF):\n    def __init__(self):\n        pass\n")
+    with pytest.raises(
+        UsageError, match=r"recurrent\.py:\d+: the cell .* x sizeless x .*: TypeError: .*__init__"
+    ) as told:
+        plan(specs(neurons="sizeless"), store)
+    assert len(str(told.value).splitlines()) == 1
+
+
+# Data
+
+
+def test_each_dataset_of_the_runs_is_prepared_once_and_those_of_skipped_runs_are_not(specs, store, monkeypatch):
+    prepared = []
+    monkeypatch.setattr(Adding, "prepare", lambda self: prepared.append(self.steps))
+    datasets = ", ".join(f"{{name: adding, steps: {steps}, label: a{steps}}}" for steps in (4, 5, 6))
+    planned = plan(specs(rules="bptt, {name: fptt, parts: 5}", datasets=datasets), store)
+    prepare_data(planned)
+    assert prepared == [4, 5, 6]
+    prepared.clear()
+
+    @contextmanager
+    def shown(dataset):
+        prepared.append(f"{dataset} begins")
+        yield
+        prepared.append("ends")
+
+    prepare_data((p for p in planned if p.spec.rule.name == "fptt"), shown)
+    assert prepared == ["adding begins", 5, "ends", "adding begins", 6, "ends"]
+
+
+def test_data_that_cannot_be_had_are_told(specs, store, plugin):
+    _, line = plugin(
+        "@dataset('away')\nclass Away(Adding):\n    def prepare(self):\n        raise UsageError('away: gone')\n\n"
+        "@dataset('bad')\nclass Bad(Adding):\n    def prepare(self):\n        open('/nowhere/at/all')\n"
+    )
+    with pytest.raises(UsageError, match=r"^away: gone$"):
+        prepare_data(plan(specs(datasets="away"), store))
+    with pytest.raises(UsageError, match=rf"plugged\.py:{line + 8}: the data of bad cannot be had: FileNotFoundError"):
+        prepare_data(plan(specs(datasets="bad"), store))
+
+
+# The suites that ship
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_shipped_suites_are_possible_and_cut_sequences_at_scale_tiny_too(name, store):
+    for scale in ("tiny", "laptop"):
+        planned = plan(load_suite(name).expand(scale), store)
+        assert {p.spec.cell[:2] for p in planned if p.unsupported} <= {("eprop", "lstm"), ("eprop", "rnn")}
+    for rule, dataset in ((s.rule, s.dataset) for s in load_suite(name).expand("tiny")):
+        assert rule.options.get("window", 1) < dataset.options.get("steps", 28)
+        assert rule.options.get("parts") != 1

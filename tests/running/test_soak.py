@@ -1,0 +1,108 @@
+"""A soak: 200 short runs with a random kill every second end with the records of an undisturbed sweep."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from throughtime.records.store import Store, Stored
+from throughtime.running.rerun import differences
+
+HASTY = Path(__file__).parents[1] / "plugins" / "hasty.py"
+SUITE = """
+suite: soak
+summary: 200 runs of a second.
+rules:
+  - bptt
+  - {name: tbptt, window: 3}
+  - {name: fptt, parts: 4}
+  - eprop
+  - {name: eprop, label: adaptive, feedback: adaptive}
+neurons: [lif, alif]
+networks: [{name: recurrent, hidden: [6], readout: membrane, readout_tau: 0}]
+datasets: [{name: digits, steps: 8}]
+replicates: 20
+passes: [train]
+training: {epochs: 3, batch: 64}
+scales: {tiny: {}, laptop: {}, paper: {}}
+"""
+
+
+@pytest.mark.slow
+def test_two_hundred_runs_under_fire_end_as_if_undisturbed(tmp_path):
+    suite = tmp_path / "soak.yaml"
+    suite.write_text(SUITE)
+    calm, fire = tmp_path / "calm", tmp_path / "fire"
+    assert runner(suite, calm).wait(1200) == 0
+    dice, hits, began = random.Random(4), Counter(), time.monotonic()
+    while True:
+        assert time.monotonic() - began < 1800, f"not done after {hits}"
+        process = runner(suite, fire, "--rerun", "failed", "--plugin", HASTY)
+        while process.poll() is None:
+            time.sleep(1)
+            hits[hit(process, dice)] += 1
+        if process.returncode == 0:
+            break
+    before, now = by_label(calm), by_label(fire)
+    assert before.keys() == now.keys() and len(now) == 200
+    told = [(label, d) for label in before for d in differences(before[label], now[label]) if d.counts]
+    assert told == []
+    continued = sum(stored.record.continued > 0 for stored in now.values())
+    print(f"{dict(hits)}, {continued} runs continued from a checkpoint")
+    assert continued and hits["a child killed"] and hits["the runner killed"]
+
+
+def hit(process: subprocess.Popen, dice: random.Random) -> str:
+    """Kill something, mostly a child; a runner only once it has some, or on a slow machine none would ever begin."""
+    children = workers(process.pid)
+    if not children:
+        return "nothing there"
+    chance = dice.random()
+    if chance < 0.06:
+        process.kill()
+        process.wait()
+        return "the runner killed"
+    if chance < 0.12:
+        process.send_signal(dice.choice([signal.SIGINT, signal.SIGTERM]))
+        return "the runner asked to stop"
+    victim, how = dice.choice(children), dice.choice([signal.SIGKILL, signal.SIGTERM])
+    try:
+        victim.send_signal(how)
+    except psutil.NoSuchProcess:
+        return "already over"
+    return f"a child {'killed' if how == signal.SIGKILL else 'asked to stop'}"
+
+
+def workers(runner: int) -> list[psutil.Process]:
+    """The children that run a pass: each leads a group of its own."""
+    found = []
+    try:
+        family = psutil.Process(runner).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+    for process in family:
+        try:
+            if process.pid == os.getpgid(process.pid):
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def runner(suite: Path, results: Path, *options: object) -> subprocess.Popen:
+    words = ["run", suite, "--scale", "tiny", "--results", results, "--jobs", 2, *options]
+    with (results.parent / f"{results.name}.log").open("a") as log:
+        return subprocess.Popen([sys.executable, "-m", "throughtime", *map(str, words)], stdout=log, stderr=log)
+
+
+def by_label(results: Path) -> dict[str, Stored]:
+    return {stored.record.label: stored for stored in Store(results).records()}

@@ -1,0 +1,116 @@
+"""`status`: what a sweep is at, told from its files alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+
+import psutil
+import pytest
+
+from throughtime.errors import UsageError
+from throughtime.records.store import JOURNAL, WORK
+from throughtime.running.status import lines, status
+
+RUNS = [["a", "bptt lif digits #0", None], ["b", "bptt lif digits #1", None], ["c", "fptt lif digits #0", "ok"]]
+
+
+def journal(store, *events, **began):
+    """Write a journal of this process, begun 100 s ago."""
+    first = {
+        "event": "began",
+        "command": ["throughtime", "run", "quick"],
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process_started": psutil.Process().create_time(),
+        "runs": RUNS,
+        "at": time.time() - 100,
+    }
+    folder = store.folder / "quick"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / JOURNAL).write_text("".join(json.dumps(line) + "\n" for line in (first | began, *events)))
+
+
+def started(run, name="train"):
+    return {"event": "started", "id": run, "pass": name, "epochs": 9, "at": time.time() - 50}
+
+
+def finished(run, state="ok", reason=""):
+    return {"event": "finished", "id": run, "status": state, "reason": reason, "at": time.time()}
+
+
+def test_a_sweep_at_work(store):
+    journal(store, started("a"), finished("a"), started("b"))
+    folder = store.folder / "quick" / WORK / "b"
+    folder.mkdir(parents=True)
+    (folder / "position.json").write_text('{"epoch": 4, "epochs": 9, "update": 70, "sequences": 1, "seconds": 2.0}')
+    (found,) = status(store)
+    assert (found.suite, found.done, found.waiting, found.failed, found.alive) == ("quick", 2, 0, [], True)
+    (running,) = found.running
+    assert (running.label, running.name, running.epoch, running.epochs) == ("bptt lif digits #1", "train", 4, 9)
+    assert running.seconds == pytest.approx(50, abs=5)
+    # One run took 100 s, one is left; the one that was there before says nothing of this machine today.
+    assert found.seconds_left == pytest.approx(100, abs=5)
+    first, second = lines(found)
+    assert first.startswith("quick: 2 done, 1 running, 0 waiting, 0 failed; about 2 min left (process ")
+    assert second == "  running  bptt lif digits #1: epoch 4/9, for about 50 s"
+
+
+def test_measuring_passes_have_no_epoch_and_skipped_runs_give_no_pace(store):
+    journal(store, finished("a", "skipped", "no"), started("b", "memory"))
+    (found,) = status(store)
+    assert found.skipped == 1 and found.seconds_left is None
+    assert lines(found)[1] == "  running  bptt lif digits #1: memory pass, for about 50 s"
+
+
+def test_failures_are_named_with_their_reasons(store):
+    runs = [*RUNS, ["d", "eprop lif digits #0", "oom"]]
+    journal(
+        store, finished("a", "diverged", "loss is nan"), finished("b"), {"event": "ended", "how": "done"}, runs=runs
+    )
+    (found,) = status(store)
+    assert found.alive is False and found.waiting == 0 and found.runner == "done"
+    assert lines(found)[1:] == [
+        "  diverged  bptt lif digits #0: loss is nan",
+        "  oom  eprop lif digits #0: before this sweep",
+    ]
+
+
+def test_a_runner_that_is_gone_has_nothing_running(store):
+    journal(store, started("a"), process_started=1.0)  # the process number belongs to another process now
+    (found,) = status(store)
+    assert found.alive is False and found.running == [] and found.waiting == 2
+    assert found.runner.endswith("is gone: the same command goes on from here")
+
+
+def test_a_runner_on_another_machine_is_believed(store):
+    journal(store, started("a"), host="elsewhere")
+    (found,) = status(store)
+    assert found.alive is None and len(found.running) == 1 and found.running[0].epoch is None
+
+
+def test_a_line_that_is_being_written_is_left_out(store):
+    journal(store, finished("a"))
+    with (store.folder / "quick" / JOURNAL).open("a") as file:
+        file.write('{"event": "finis')
+    assert status(store)[0].done == 2
+
+
+def test_no_sweep_and_no_journal_are_told(store):
+    with pytest.raises(UsageError, match="no sweep was started here"):
+        status(store)
+    with pytest.raises(UsageError, match='no sweep of "quick"'):
+        status(store, "quick")
+    (store.folder / "quick").mkdir(parents=True)
+    (store.folder / "quick" / JOURNAL).write_text("[]\n")
+    with pytest.raises(UsageError, match="not a journal"):
+        status(store)
+
+
+def test_a_pass_that_is_over_is_not_running(store):
+    over = {"event": "over", "id": "a", "pass": "memory", "at": time.time()}
+    journal(store, started("a", "memory"), over, started("b", "time"))
+    (found,) = status(store)
+    assert [one.label for one in found.running] == ["bptt lif digits #1"] and found.waiting == 1

@@ -1,0 +1,217 @@
+"""Suites, worked by hand on components that do nothing."""
+
+import pytest
+
+from tests.suite_components import BASE, loader, register_only_these
+from throughtime.errors import UsageError
+from throughtime.spec import RunSpec
+from throughtime.suites.suite import load_suite, suite_names, suite_summary
+
+
+@pytest.fixture(autouse=True)
+def components(monkeypatch):
+    register_only_these(monkeypatch)
+
+
+@pytest.fixture
+def suite(tmp_path):
+    return loader(tmp_path)
+
+
+def labels(suite, scale="laptop"):
+    return [run.label for run in suite.expand(scale)]
+
+
+# What a suite means
+
+
+def test_the_shortest_suite_has_all_defaults(suite):
+    first = suite().expand("laptop")[0]
+    assert first.model_dump() == {
+        "suite": "quick",
+        "scale": "laptop",
+        "rule": {"name": "bptt", "options": {}, "label": "bptt"},
+        "neuron": {"name": "lif", "options": {"tau": 20.0}, "label": "lif"},
+        "network": {"name": "recurrent", "options": {"hidden": [64]}, "label": "recurrent"},
+        "dataset": {"name": "digits", "options": {"steps": 64}, "label": "digits"},
+        "training": {
+            "epochs": 10,
+            "batch": 64,
+            "optimiser": "adam",
+            "learning_rate": 1e-3,
+            "schedule": "constant",
+            "clip": 1.0,
+            "precision": "float32",
+            "alignment": [],
+        },
+        "passes": ["train", "time", "memory", "bytes"],
+        "replicate": 0,
+        "seed": 0,
+        "threads": 1,
+        "device": "cpu",
+    }
+
+
+def test_runs_come_by_dataset_network_neuron_rule_replicate(suite):
+    nets = "networks: [recurrent, {name: recurrent, hidden: [8, 8], label: deep}]"
+    s = suite({4: "neurons: [ltc, lif]", 5: "datasets: [digits, adding]", 7: nets, 8: "replicates: 2"})
+    assert labels(s) == [
+        f"{rule} {neuron}{network} {dataset} #{replicate}"
+        for dataset in ("digits", "adding")
+        for network in ("", " deep")
+        for neuron in ("ltc", "lif")
+        for rule in ("bptt", "fptt")
+        for replicate in (0, 1)
+    ]
+
+
+def test_every_run_passes_the_strict_model_and_goes_through_json(suite):
+    runs = suite({7: "replicates: 2", 8: "training: {clip: null, learning_rate: 1e-2}"}).expand("paper")
+    assert [RunSpec.model_validate_json(run.model_dump_json()) for run in runs] == runs
+    assert {run.training.clip for run in runs} == {None}
+    assert {run.training.learning_rate for run in runs} == {0.01}
+
+
+def test_one_component_twice_is_told_apart_by_its_label(suite):
+    s = suite({3: "rules: [{name: tbptt, window: 16}, {name: tbptt, window: 8, label: tbptt-8}]", 4: "neurons: [lif]"})
+    assert [(run.rule.label, run.rule.name, run.rule.options["window"]) for run in s.expand("tiny")] == [
+        ("tbptt", "tbptt", 16),
+        ("tbptt-8", "tbptt", 8),
+    ]
+
+
+def test_passes_come_in_one_order(suite):
+    assert suite({7: "passes: [memory, train]"}).expand("tiny")[0].passes == ["train", "memory"]
+
+
+def test_exclude_takes_cells_out(suite):
+    s = suite({7: "exclude: [{rule: fptt, neuron: [ltc]}]"})
+    assert labels(s) == ["bptt lif digits #0", "fptt lif digits #0", "bptt ltc digits #0"]
+
+
+def test_excludes_may_overlap(suite):
+    s = suite({7: "exclude: [{rule: fptt}, {rule: [fptt, bptt], neuron: ltc}]"})
+    assert labels(s) == ["bptt lif digits #0"]
+
+
+def test_include_adds_whole_cells_at_the_end(suite):
+    s = suite({7: "include: [{rule: tbptt, neuron: ltc, dataset: {name: adding, steps: 400, label: adding-400}}]"})
+    assert labels(s)[-2:] == ["fptt ltc digits #0", "tbptt ltc adding-400 #0"]
+    last = s.expand("tiny")[-1]
+    assert (last.dataset.options, last.rule.options["window"]) == ({"steps": 400}, 10)
+
+
+def test_include_brings_an_excluded_cell_back(suite):
+    s = suite({7: "exclude: [{rule: fptt}]", 8: "include: [{rule: fptt, neuron: lif, dataset: digits}]"})
+    assert labels(s) == ["bptt lif digits #0", "bptt ltc digits #0", "fptt lif digits #0"]
+
+
+def test_a_text_in_include_is_a_label_of_the_suite(suite):
+    s = suite(
+        {
+            3: "rules: [{name: tbptt, window: 3}]",
+            7: "networks: [{name: recurrent, hidden: [7]}]",
+            8: "include: [{rule: tbptt, neuron: lif, dataset: adding}]",
+        }
+    )
+    last = s.expand("tiny")[-1]
+    assert (last.rule.options["window"], last.network.options["hidden"]) == (3, [7])
+
+
+def test_overrides_change_matching_cells_and_the_later_wins(suite):
+    s = suite(
+        {
+            7: "training: {epochs: 2, batch: 8}",
+            8: "overrides:",
+            9: "  - {when: {rule: fptt}, training: {epochs: 4, clip: null}, rule: {parts: 16, alpha: 0.5}}",
+            10: "  - {when: {rule: fptt, neuron: ltc}, training: {epochs: 5}, rule: {parts: 32}}",
+            11: "  - {dataset: {steps: 9}}",
+        }
+    )
+    found = {
+        run.cell[:2]: (run.training.epochs, run.training.batch, run.training.clip, run.rule.options.get("parts"))
+        for run in s.expand("laptop")
+    }
+    assert found == {
+        ("bptt", "lif"): (2, 8, 1.0, None),
+        ("fptt", "lif"): (4, 8, None, 16),
+        ("bptt", "ltc"): (2, 8, 1.0, None),
+        ("fptt", "ltc"): (5, 8, None, 32),
+    }
+    assert {run.dataset.options["steps"] for run in s.expand("laptop")} == {9}
+    assert {run.rule.options["alpha"] for run in s.expand("laptop") if run.rule.name == "fptt"} == {0.5}
+
+
+def test_an_override_reaches_included_cells(suite):
+    s = suite(
+        {
+            7: "include: [{rule: tbptt, neuron: lif, dataset: digits}]",
+            8: "overrides: [{when: {rule: tbptt}, training: {epochs: 3}}]",
+        }
+    )
+    assert [run.training.epochs for run in s.expand("tiny")] == [10, 10, 10, 10, 3]
+
+
+def test_a_scale_replaces_lists_merges_training_and_appends_overrides(suite):
+    s = suite(
+        {
+            6: "scales:",
+            7: "  tiny: {rules: [tbptt], replicates: 2, training: {epochs: 1}, overrides: [{rule: {window: 3}}]}",
+            8: "  laptop: {}",
+            9: "  paper: {training: {epochs: 100}, exclude: [], seed: 5, threads: 2, passes: [train]}",
+            10: "training: {epochs: 10, batch: 8}",
+            11: "exclude: [{neuron: ltc}]",
+            12: "overrides: [{when: {neuron: lif}, training: {learning_rate: 0.5}}]",
+        }
+    )
+    tiny, laptop, paper = (s.expand(scale) for scale in ("tiny", "laptop", "paper"))
+    assert [run.label for run in tiny] == ["tbptt lif digits #0", "tbptt lif digits #1"]
+    assert (tiny[0].training.epochs, tiny[0].training.batch, tiny[0].training.learning_rate) == (1, 8, 0.5)
+    assert tiny[0].rule.options["window"] == 3
+    assert [run.label for run in laptop] == ["bptt lif digits #0", "fptt lif digits #0"]
+    assert (laptop[0].training.epochs, laptop[0].seed, laptop[0].threads) == (10, 0, 1)
+    assert len(paper) == 4
+    assert (paper[0].training.epochs, paper[0].seed, paper[0].threads, paper[0].passes) == (100, 5, 2, ["train"])
+
+
+def test_a_pattern_of_the_suite_may_be_without_effect_at_a_scale(suite):
+    s = suite({6: "scales: {tiny: {rules: [bptt]}, laptop: {}, paper: {}}", 7: "exclude: [{rule: fptt, neuron: ltc}]"})
+    assert [len(s.expand(scale)) for scale in ("tiny", "laptop", "paper")] == [2, 3, 3]
+
+
+def test_the_same_labels_with_other_training_are_two_cells(suite):
+    s = suite(
+        {
+            3: "rules: [bptt, {name: bptt, label: slow}]",
+            7: "overrides: [{when: {rule: slow}, training: {learning_rate: 1e-4}}]",
+        }
+    )
+    assert len(s.expand("tiny")) == 4
+
+
+def test_a_hundred_thousand_runs(suite):
+    rules = ", ".join(f"{{name: tbptt, window: {n}, label: t{n}}}" for n in range(1, 26))
+    tasks = ", ".join(f"{{name: adding, steps: {n}, label: a{n}}}" for n in range(1, 21))
+    runs = suite({3: f"rules: [{rules}]", 5: f"datasets: [{tasks}]", 7: "replicates: 100"}).expand("paper")
+    assert len(runs) == 25 * 2 * 20 * 100
+    assert len({run.label for run in runs}) == len(runs)
+    assert runs[-1].label == "t25 ltc a20 #99"
+
+
+def test_shipped_suites_are_found_by_name(tmp_path, monkeypatch):
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "quick.yaml").write_text(BASE)
+    (tmp_path / "suites" / "__init__.py").write_text("")
+    (tmp_path / "reports" / "fptt").mkdir(parents=True)
+    (tmp_path / "reports" / "fptt" / "suite.yaml").write_text(BASE.replace("one line", "a paper"))
+    (tmp_path / "reports" / "tables.py").write_text("")
+    monkeypatch.setattr(
+        "throughtime.suites.suite.resources.files", lambda package: tmp_path / package.rpartition(".")[2]
+    )
+    assert suite_names() == ["fptt", "quick"]
+    assert [suite_summary(name) for name in suite_names()] == ["a paper", "one line"]
+    assert load_suite("quick").name == "quick"
+    with pytest.raises(UsageError, match='no suite "quikc"\n  did you mean "quick"'):
+        load_suite("quikc")
+    with pytest.raises(UsageError, match=r"^quick\.yml: the file cannot be read"):
+        load_suite("quick.yml")

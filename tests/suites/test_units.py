@@ -1,0 +1,87 @@
+"""Limits: how they are written, and what counts as memory."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from throughtime.commands.main import app
+from throughtime.errors import UsageError
+from throughtime.running import limits
+from throughtime.suites.suite import load_suite
+
+SUITE = """suite: limited
+summary: Limits in a suite.
+rules: [bptt]
+neurons: [lif]
+datasets: [{{name: digits, steps: 8}}]
+{limits}
+scales: {{tiny: {{}}, laptop: {{timeout: 2h}}, paper: {{timeout: null, memory_limit: null}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("2.5h", 9000), ("3d", 259_200), (" 1 H ", 3600)]
+)
+def test_times(text, seconds):
+    assert limits.seconds(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("1000", 1000), ("2GiB", 2**31), ("1.5 gb", 1_500_000_000), ("3 MiB", 3 * 2**20), ("1TB", 10**12)],
+)
+def test_sizes(text, size):
+    assert limits.size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "soon", "0", "-3s", "3 weeks", "1e3", "2GiBs"])
+def test_neither(text):
+    with pytest.raises(ValueError, match="is no time; for example"):
+        limits.seconds(text)
+    with pytest.raises(ValueError, match="is no size; for example"):
+        limits.size(text)
+
+
+def test_a_wrong_limit_on_the_command_line_ends_with_2():
+    result = CliRunner().invoke(app, ["run", "quick", "--timeout", "soon"])
+    assert result.exit_code == 2 and "--timeout" in result.output
+
+
+def test_a_suite_has_limits_at_each_scale(tmp_path):
+    path = tmp_path / "limited.yaml"
+    path.write_text(SUITE.format(limits="timeout: 15m\nmemory_limit: 2GiB"))
+    settings = load_suite(path).settings
+    assert {scale: (s.timeout, s.memory_limit) for scale, s in settings.items()} == {
+        "tiny": (900, 2**31),
+        "laptop": (7200, 2**31),
+        "paper": (None, None),
+    }
+    path.write_text(SUITE.format(limits="memory_limit: lots"))
+    with pytest.raises(UsageError, match='"lots" is no size') as caught:
+        load_suite(path)
+    assert caught.value.where == f"{path}:6:15"
+
+
+def test_limits_are_no_part_of_a_runs_id(tmp_path):
+    path = tmp_path / "limited.yaml"
+    ids = set()
+    for text in ("", "timeout: 5m"):
+        path.write_text(SUITE.format(limits=text))
+        ids |= {spec.id({}) for spec in load_suite(path).expand("tiny")}
+    assert len(ids) == 1
+
+
+def test_memory_is_that_of_the_process_and_of_all_it_started():
+    alone = limits.resident_bytes(os.getpid())
+    hold = "held = b'x' * 64 * 2**20; print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        assert limits.resident_bytes(child.pid) > 64 * 2**20
+        assert limits.resident_bytes(os.getpid()) - alone > 60 * 2**20
+        child.communicate(b"\n")
+    assert limits.resident_bytes(child.pid) == 0
