@@ -36,3 +36,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     if near:
         return f'did you mean "{near[0]}"?'
     return f"there is: {', '.join(known)}" if known else "there is none"
+
+
+class DivergedError(Exception):
+    """The loss is no longer a finite number."""
+
+
+class StoppedError(Exception):
+    """Training was asked to stop and did; the message says where, and whether it can go on from there."""

@@ -1,4 +1,4 @@
-"""Making very many objects that hold no cycles."""
+"""A context without the cyclic garbage collector, for code that makes very many objects that hold no cycles."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Without the cyclic garbage collector: looking for cycles among 20 000 records that hold none takes two thirds of
-    the time that reading them takes."""
+def gc_paused() -> Iterator[None]:
+    """Pause the cyclic garbage collector: on 20 000 records it takes two thirds of the time of reading them."""
     was = gc.isenabled()
     gc.disable()
     try:

@@ -151,6 +151,8 @@ class Registry:
 
 ALGORITHMS, NEURONS, NETWORKS, DATASETS = map(Registry, ("algorithms", "neurons", "networks", "datasets"))
 REGISTRIES = {registry.kind: registry for registry in (ALGORITHMS, NEURONS, NETWORKS, DATASETS)}
+KINDS = {"rule": ALGORITHMS, "neuron": NEURONS, "network": NETWORKS, "dataset": DATASETS}
+"""By the key that suites and specs name a component with."""
 
 algorithm = ALGORITHMS.register
 neuron = NEURONS.register

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from throughtime.datasets import fetch
+from throughtime.datasets.files import fetch
 from throughtime.datasets.prepared import PreparedDataset, save
 from throughtime.datasets.task import Classification
 from throughtime.errors import UsageError, first_line

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from throughtime.datasets import archive, cache, fetch, frames
+from throughtime.datasets import frames
 from throughtime.datasets.base import Split
 from throughtime.datasets.classes import checked_labels
+from throughtime.datasets.files import archive, cache, fetch
 from throughtime.datasets.prepared import PreparedDataset, save
 from throughtime.datasets.task import Classification
 

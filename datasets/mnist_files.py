@@ -14,9 +14,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from throughtime.datasets import archive, fetch, idx
+from throughtime.datasets import idx
 from throughtime.datasets.arrays import stratified_order
 from throughtime.datasets.classes import checked_labels
+from throughtime.datasets.files import archive, fetch
 from throughtime.datasets.prepared import PreparedDataset, save
 from throughtime.datasets.task import Classification
 from throughtime.errors import UsageError

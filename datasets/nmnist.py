@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from pydantic import PositiveInt
 
-from throughtime.datasets import fetch
 from throughtime.datasets.base import Split
 from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, made_events
+from throughtime.datasets.files import fetch
 from throughtime.datasets.frames import By, Sensor
 from throughtime.datasets.prepared import held_out
 from throughtime.errors import UsageError

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from throughtime.datasets import fetch
 from throughtime.datasets.base import Split
+from throughtime.datasets.files import fetch
 from throughtime.datasets.files.remember import remembered
 from throughtime.datasets.prepared import SPLITS, PreparedDataset, combined, held_out, save
 from throughtime.datasets.task import Classification, Regression, Task

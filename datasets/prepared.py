@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from throughtime.datasets import cache, fetch
 from throughtime.datasets.arrays import ArrayDataset, Arrays, stratified_order
 from throughtime.datasets.base import Split
+from throughtime.datasets.files import cache, fetch
 from throughtime.errors import UsageError
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from throughtime.datasets import archive, cache, fetch
 from throughtime.datasets.base import Split
 from throughtime.datasets.classes import checked_labels
+from throughtime.datasets.files import archive, cache, fetch
 from throughtime.datasets.prepared import PreparedDataset, save
 from throughtime.datasets.task import Classification
 from throughtime.errors import UsageError, first_line

@@ -14,8 +14,9 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from throughtime.datasets import archive, cache, encoders, fetch
+from throughtime.datasets import encoders
 from throughtime.datasets.base import Split
+from throughtime.datasets.files import archive, cache, fetch
 from throughtime.datasets.prepared import PreparedDataset, held_out, save
 from throughtime.datasets.task import Classification
 from throughtime.errors import UsageError

@@ -1,1 +1,1 @@
-"""Numerical building blocks: compiled loops, matrix products, flat parameter blocks, Adamax. Imports nothing of ours."""
+"""Compiled loops, matrix products, flat parameter blocks and Adamax; imports nothing of ours."""

@@ -9,8 +9,9 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.checks.tiny import CLASSES, STEPS, error, seeded, sequence
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
+from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
-from throughtime.harness.training import Updater, learn_batch
+from throughtime.harness.updater import Updater
 from throughtime.networks.recurrent import Recurrent
 from throughtime.passes.checkpoint import packed, restore, state_of, unpacked
 from throughtime.spec import Training

@@ -29,6 +29,7 @@ from throughtime.errors import UsageError
 from throughtime.records.store import DEFAULT_RESULTS, Store
 from throughtime.running import limits
 from throughtime.spec import Rerun, Scale
+from throughtime.suites import units
 
 if TYPE_CHECKING:
     from throughtime.running.engines.base import Engine
@@ -80,10 +81,10 @@ def run(
     rerun: Annotated[Rerun, typer.Option(help="Records to make again; stale: made by other code or data.")] = "none",
     only: Annotated[str | None, typer.Option(help="One run, by its label or id.", metavar="RUN")] = None,
     timeout: Annotated[
-        float | None, typer.Option(parser=limits.seconds, help="Of each pass of a run: 90s, 15m, 2h.", metavar="TIME")
+        float | None, typer.Option(parser=units.seconds, help="Of each pass of a run: 90s, 15m, 2h.", metavar="TIME")
     ] = None,
     memory_limit: Annotated[
-        int | None, typer.Option(parser=limits.size, help="Of each pass of a run: 2GiB, 1500MB.", metavar="SIZE")
+        int | None, typer.Option(parser=units.size, help="Of each pass of a run: 2GiB, 1500MB.", metavar="SIZE")
     ] = None,
     cluster: Annotated[
         str | None,

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from throughtime.datasets.base import Batch
+from throughtime.errors import DivergedError
+from throughtime.harness.batches import learn_batch
 from throughtime.harness.build import Built
 from throughtime.harness.seeds import stream
-from throughtime.harness.training import DivergedError, Updater, learn_batch
+from throughtime.harness.updater import Updater
 from throughtime.spec import RunSpec
 
 

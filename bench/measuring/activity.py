@@ -42,7 +42,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from throughtime.datasets.base import Dataset, Split
-from throughtime.harness.training import EVALUATION_BATCH, EVALUATION_WINDOW
+from throughtime.harness.batches import EVALUATION_BATCH, EVALUATION_WINDOW
 from throughtime.networks.base import Network
 from throughtime.records.record import Measure
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from throughtime.datasets.base import Batch
+from throughtime.harness.batches import started
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
 from throughtime.harness.one_batch import learn_finite
-from throughtime.harness.training import started
 from throughtime.measuring.cuda_memory import CudaPeak
 from throughtime.numerics.loops import operations_alone
 from throughtime.records.record import Measure

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Batch
+from throughtime.harness.batches import learn_batch, started
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
-from throughtime.harness.training import Updater, learn_batch, started
+from throughtime.harness.updater import Updater
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.records.record import Measure
 from throughtime.spec import RunSpec

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Batch
+from throughtime.harness.batches import started
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
 from throughtime.harness.one_batch import learn_finite, one_batch
-from throughtime.harness.training import started
 from throughtime.measuring import process_memory
 from throughtime.measuring.cuda_memory import CudaPeak
 from throughtime.measuring.process_memory import KernelPeak, SampledPeak

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import psutil
 
 from throughtime.harness.clock import Clock
-from throughtime.records.provenance import OtherLoad
 
 WARM_UP = 2
 REPEATS = (5, 20)
@@ -25,6 +25,22 @@ to that of its second by this share."""
 CONTENDED, TICKS = 0.05, 0.03
 """Share of one core, and seconds (three ticks of the kernel's clock), that others may use meanwhile before a
 measurement counts as contended."""
+
+
+class OtherLoad:
+    """Seconds of processor time that other processes used since this was made; user and system time of all cores."""
+
+    def __init__(self) -> None:
+        self._start = self._busy()
+
+    def seconds(self) -> float:
+        """May be slightly negative: the kernel counts in ticks of 10 ms."""
+        return self._busy() - self._start
+
+    @staticmethod
+    def _busy() -> float:
+        everyone, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        return everyone.user + everyone.system - own.user - own.system
 
 
 class Spread(NamedTuple):

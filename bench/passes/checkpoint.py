@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.harness.training import Updater, cuda_devices
+from throughtime.harness.batches import cuda_devices
+from throughtime.harness.updater import Updater
 from throughtime.passes.rule_state import kept, put_back
 
 """The file's name in a run's folder."""

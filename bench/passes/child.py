@@ -15,15 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from throughtime.errors import UsageError, first_line
-from throughtime.harness.training import DivergedError, StoppedError
+from throughtime.errors import DivergedError, StoppedError, UsageError, first_line
 from throughtime.passes.passes import run_pass
+from throughtime.records.code_digest import code_of
 from throughtime.records.files import DISK_FULL, LOG, write_whole
 from throughtime.records.pass_result import PassResult
 from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Failure, Status
 from throughtime.registry import load_plugin
-from throughtime.running.plan import code_of
 from throughtime.spec import Pass, RunSpec
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")

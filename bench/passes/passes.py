@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
+from throughtime.harness.batches import finite, started
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
 from throughtime.harness.device import name_of, replay_windows
 from throughtime.harness.one_batch import learn_finite, one_batch
 from throughtime.harness.seeds import stream
-from throughtime.harness.training import finite, started
 from throughtime.measuring import activity, allocator, exact_memory, floor, process_growth, process_memory
 from throughtime.measuring.energy import Energy
 from throughtime.measuring.timing import timed

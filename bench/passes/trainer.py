@@ -18,20 +18,11 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule, Observation
 from throughtime.datasets.base import Batch, Split
-from throughtime.errors import first_line
+from throughtime.errors import DivergedError, StoppedError, first_line
+from throughtime.harness.batches import Evaluation, cuda_devices, evaluate, finite, learn_batch, started
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
-from throughtime.harness.training import (
-    DivergedError,
-    Evaluation,
-    StoppedError,
-    cuda_devices,
-    evaluate,
-    finite,
-    learn_batch,
-    started,
-)
 from throughtime.measuring.alignment import alignment_in_training, curve_keys, measures
 from throughtime.passes.checkpoint import packed, restore, state_of, unpacked
 from throughtime.records.files import CHECKPOINT, CURVE, POSITION, write_whole

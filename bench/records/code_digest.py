@@ -17,42 +17,23 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from throughtime.errors import UsageError
+from throughtime.registry import KINDS, Component
+from throughtime.spec import RunSpec
 
-FOLLOWED = (
-    "throughtime.algorithms",
-    "throughtime.neurons",
-    "throughtime.networks",
-    "throughtime.datasets",
-    "throughtime.harness.training",
-    "throughtime.passes.trainer",
-    "throughtime.numerics.adamax",
-    "throughtime.numerics.loops",
-    "throughtime.numerics.gemm",
-    "throughtime.numerics.exp2",
-    "throughtime.numerics.norm_loops",
-    "throughtime.numerics.reductions",
-    "throughtime.passes.checkpoint",
-    "throughtime.passes.rule_state",
-    "throughtime.passes.passes",
-    "throughtime.measuring.process_growth",
-    "throughtime.measuring.process_memory",
-    "throughtime.measuring.cuda_memory",
-    "throughtime.measuring.allocator",
-    "throughtime.harness.one_batch",
-    "throughtime.harness.device",
-    "throughtime.harness.clock",
-    "throughtime.measuring.exact_memory",
-    "throughtime.measuring.live_bytes",
-    "throughtime.measuring.timing",
-    "throughtime.measuring.floor",
-    "throughtime.measuring.yardstick",
-    "throughtime.measuring.alignment",
-    "throughtime.measuring.activity",
-    "throughtime.measuring.energy",
-    "throughtime.harness.build",
-    "throughtime.harness.seeds",
+FOLLOWED = tuple(
+    f"throughtime.{room}"
+    for room in (
+        "numerics",
+        "neurons",
+        "networks",
+        "algorithms",
+        "datasets",
+        "harness",
+        "measuring",
+        "passes",
+    )
 )
-"""Modules whose code decides or takes numbers; the rest of the harness moves, names and stores them."""
+"""Packages whose code decides or measures numbers; the rest of the project names, moves and stores them."""
 
 
 class Source(NamedTuple):
@@ -62,6 +43,20 @@ class Source(NamedTuple):
     """The syntax tree as text."""
     imports: frozenset[str]
     """Names of modules that it may import: of `from a import b` both `a` and `a.b`."""
+
+
+def code_of(spec: RunSpec) -> dict[str, str]:
+    """Digests of the code of a run's rule, neuron, network, dataset and harness, as it is on disk.
+
+    Of each file, that is, what it held when a digest of this process first took it.
+    """
+    code = {kind: code_digest(component.factory) for kind, component in components_of(spec).items()}
+    return code | {"harness": module_digest("throughtime.passes.passes")}
+
+
+def components_of(spec: RunSpec) -> dict[str, Component]:
+    """Rule, neuron, network and dataset of a run."""
+    return {kind: registry[getattr(spec, kind).name] for kind, registry in KINDS.items()}
 
 
 def code_digest(factory: Callable[..., Any]) -> str:

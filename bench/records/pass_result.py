@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pydantic
 
 from throughtime.records.record import Failure, Measure, Status
+from throughtime.spec import Pass
 
 
 class PassResult(pydantic.BaseModel):
@@ -31,3 +33,8 @@ class PassResult(pydantic.BaseModel):
     dataset_sha256: str | None = None
     remark: str | None = None
     """What the rule has tables say beside these numbers."""
+
+
+def pass_file(folder: Path, name: Pass) -> Path:
+    """Where a pass leaves its result."""
+    return folder / f"{name}.json"

@@ -63,22 +63,6 @@ def git_state() -> dict[str, Any]:
         return {"commit": None, "changed": None}
 
 
-class OtherLoad:
-    """Seconds of processor time that other processes used since this was made; user and system time of all cores."""
-
-    def __init__(self) -> None:
-        self._start = self._busy()
-
-    def seconds(self) -> float:
-        """May be slightly negative: the kernel counts in ticks of 10 ms."""
-        return self._busy() - self._start
-
-    @staticmethod
-    def _busy() -> float:
-        everyone, own = psutil.cpu_times(), psutil.Process().cpu_times()
-        return everyone.user + everyone.system - own.user - own.system
-
-
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
     return done.stdout.strip()

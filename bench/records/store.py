@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from throughtime.errors import UsageError
-from throughtime.gc_paused import uncollected
+from throughtime.gc_paused import gc_paused
 from throughtime.records.files import CURVE
 from throughtime.records.record import Record, read_record
 
@@ -74,7 +74,7 @@ class Store:
 
     def records(self, suite: str | None = None) -> list[Stored]:
         """All whole records, of one suite or of all, in order of suite, cell and replicate."""
-        with uncollected():
+        with gc_paused():
             return sorted(self._read(suite), key=_order)
 
     def _read(self, suite: str | None) -> Iterator[Stored]:
@@ -96,7 +96,7 @@ class Store:
         """
         import pandas as pd
 
-        with uncollected():
+        with gc_paused():
             # One record at a time: of 20 000 the rows are small, the records are not.
             rows = sorted(((_order(stored), _row(stored)) for stored in self._read(suite)), key=lambda keyed: keyed[0])
             return pd.DataFrame([row for _, row in rows])

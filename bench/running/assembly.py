@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.records.files import LOG, read_position
-from throughtime.records.pass_result import PassResult
+from throughtime.records.pass_result import PassResult, pass_file
 from throughtime.records.provenance import git_state, machine, versions
 from throughtime.records.record import Failure, Measure, Record
 from throughtime.running.plan import Planned
@@ -19,11 +19,6 @@ from throughtime.spec import PASSES, Pass, RunSpec
 ELSEWHERE = "measured once a cell, on its first replicate"
 """Why a run lacks a measure that another replicate has."""
 LOG_TAIL_LINES, LOG_TAIL_BYTES = 20, 20_000
-
-
-def pass_file(folder: Path, name: Pass) -> Path:
-    """Where a pass leaves its result."""
-    return folder / f"{name}.json"
 
 
 def read_result(folder: Path, name: Pass) -> PassResult:

@@ -10,12 +10,11 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from throughtime.errors import UsageError, first_line
-from throughtime.records.code_digest import code_digest, module_digest
+from throughtime.records.code_digest import code_of, components_of
 from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
-from throughtime.registry import Component, raised_at
+from throughtime.registry import KINDS, Component, raised_at
 from throughtime.spec import PASSES, Pass, Rerun, RunSpec
-from throughtime.suites.suite import KINDS
 
 
 class Planned(NamedTuple):
@@ -146,15 +145,6 @@ def _data_changed(record: Record) -> str | None:
     return f"the data of {dataset.name} changed since" if now not in (None, record.dataset_sha256) else None
 
 
-def code_of(spec: RunSpec) -> dict[str, str]:
-    """Digests of the code of a run's rule, neuron, network, dataset and harness, as it is on disk.
-
-    Of each file, that is, what it held when a digest of this process first took it.
-    """
-    code = {kind: code_digest(component.factory) for kind, component in _components(spec).items()}
-    return code | {"harness": module_digest("throughtime.passes.passes")}
-
-
 def prepare_data(
     planned: Iterable[Planned], shown: Callable[[str], AbstractContextManager[None]] = nullcontext
 ) -> None:
@@ -207,11 +197,7 @@ def _unsupported(spec: RunSpec) -> str | None:
         return rule.supports(network, dataset.task, dataset.steps)
     except Exception as error:
         what = f"the cell {' x '.join(spec.cell)} cannot be built"
-        raise _refusal(what, error, *_components(spec).values()) from error
-
-
-def _components(spec: RunSpec) -> dict[str, Component]:
-    return {kind: registry[getattr(spec, kind).name] for kind, registry in KINDS.items()}
+        raise _refusal(what, error, *components_of(spec).values()) from error
 
 
 def _refusal(what: str, error: Exception, *components: Component) -> UsageError:

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from throughtime.commands.terminal import duration
 from throughtime.records.files import read_position
 from throughtime.records.record import Record
 from throughtime.running.engines.base import Work
 from throughtime.spec import Pass, RunSpec
+from throughtime.suites.units import duration
 
 if TYPE_CHECKING:
     from rich.console import Console

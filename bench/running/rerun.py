@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from throughtime.errors import UsageError, suggestion
+from throughtime.records.code_digest import code_of
 from throughtime.records.record import Measure, Record, read_record
 from throughtime.records.store import Store, Stored, read_curve
 from throughtime.running.assembly import ELSEWHERE
 from throughtime.running.engines.local import LocalEngine
 from throughtime.running.limits import Limits
-from throughtime.running.plan import code_of, plan, prepare_data
+from throughtime.running.plan import plan, prepare_data
 from throughtime.running.progress import Progress
 from throughtime.running.runner import Runner
 from throughtime.spec import PASSES, Pass

@@ -18,9 +18,10 @@ from filelock import FileLock, Timeout
 
 from throughtime.errors import UsageError
 from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION
+from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Record, Status, read_record, write_record
 from throughtime.records.store import JOURNAL, WORK, Store
-from throughtime.running.assembly import assemble, pass_file, read_result, skipped, was_ok
+from throughtime.running.assembly import assemble, read_result, skipped, was_ok
 from throughtime.running.engines.base import Engine, Work
 from throughtime.running.journal import Journal
 from throughtime.running.plan import Planned

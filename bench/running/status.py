@@ -12,10 +12,10 @@ from typing import Any
 
 import psutil
 
-from throughtime.commands.terminal import duration
 from throughtime.errors import UsageError
 from throughtime.records.files import read_position
 from throughtime.records.store import JOURNAL, WORK, Store
+from throughtime.suites.units import duration
 
 
 @dataclass

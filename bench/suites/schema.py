@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from throughtime.running.limits import seconds, size
 from throughtime.spec import PASSES, Device, Pass, Strict, Training
+from throughtime.suites.units import seconds, size
 
 
 class Entry(Strict, extra="allow"):

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import pydantic
 
 from throughtime.errors import UsageError, suggestion
-from throughtime.gc_paused import uncollected
-from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
+from throughtime.gc_paused import gc_paused
+from throughtime.registry import KINDS
 from throughtime.spec import PASSES, SCALES, ComponentSpec, Pass, RunSpec, Scale, Training
 from throughtime.suites.schema import Entry, Settings, SuiteFile, When
 from throughtime.suites.strict_yaml import Document, Key, checked, load, refusal
@@ -27,7 +27,6 @@ from throughtime.suites.strict_yaml import Document, Key, checked, load, refusal
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-KINDS = {"rule": ALGORITHMS, "neuron": NEURONS, "network": NETWORKS, "dataset": DATASETS}
 Labels = tuple[str, str, str, str]
 """What tells a cell from others: the labels of its rule, neuron, network and dataset."""
 
@@ -57,7 +56,7 @@ class Suite:
             raise UsageError(f'no scale "{scale}"', hint=suggestion(scale, SCALES))
         settings = self.settings[scale]
         passes: list[Pass] = [name for name in PASSES if name in settings.passes]
-        with uncollected():
+        with gc_paused():
             return [
                 RunSpec.model_construct(  # not checked again: its parts are, and there may be 100 000 runs
                     suite=self.name,

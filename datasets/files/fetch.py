@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from throughtime.datasets import archive, download
+from throughtime.datasets.files import archive, download
 from throughtime.datasets.files.remember import remembered
 from throughtime.errors import UsageError
 

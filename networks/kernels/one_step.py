@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.networks import one_step_loops
 from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
+from throughtime.networks.kernels import one_step_loops
 from throughtime.networks.readout import GatedReadout, LeakyReadout
 from throughtime.neurons.kernels.one_step import Gradients, InTurns, NeuronOneStep
 from throughtime.neurons.surrogate import is_smoothed

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from throughtime.networks import readout_loops
 from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
+from throughtime.networks.kernels import readout_loops
 from throughtime.networks.kernels.spike_linear import product_with_spikes
 from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
 from throughtime.numerics.exp2 import base_two

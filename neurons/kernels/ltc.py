@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from throughtime.neurons import ltc_loops
+from throughtime.neurons.kernels import ltc_loops
 from throughtime.neurons.kernels.kernel import Kernel, number_or_tensor, slots
 from throughtime.neurons.surrogate import SURROGATES
 from throughtime.numerics.exp2 import base_two

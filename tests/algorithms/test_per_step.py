@@ -14,7 +14,7 @@ from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, asked, error, gradient, learn, recurrent, sequence
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
-from throughtime.harness.training import evaluate
+from throughtime.harness.batches import evaluate
 from throughtime.neurons.ltc import LTC
 
 

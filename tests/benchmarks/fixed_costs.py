@@ -115,9 +115,9 @@ def train_plainly(suite: str) -> None:
     """The training of the suite's run without a runner."""
     import torch
 
+    from throughtime.harness.batches import evaluate, learn_batch, started
     from throughtime.harness.build import build
     from throughtime.harness.clock import Clock
-    from throughtime.harness.training import evaluate, learn_batch, started
     from throughtime.measuring.process_memory import keep_freed
     from throughtime.suites.suite import load_suite
 

@@ -67,10 +67,10 @@ def measured(name: str, kept: bool) -> list[float]:
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 
+    from throughtime.harness.batches import started
     from throughtime.harness.build import build
     from throughtime.harness.clock import Clock
     from throughtime.harness.one_batch import learn_finite, one_batch
-    from throughtime.harness.training import started
     from throughtime.measuring.process_memory import keep_freed
     from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
     from throughtime.spec import ComponentSpec, RunSpec, Training

@@ -32,8 +32,8 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from throughtime.algorithms.bptt import BPTT
-from throughtime.datasets import fetch
 from throughtime.datasets.base import Batch, Dataset
+from throughtime.datasets.files import fetch
 from throughtime.errors import UsageError
 from throughtime.measuring.process_memory import keep_freed
 from throughtime.networks.recurrent import Recurrent

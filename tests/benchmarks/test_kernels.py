@@ -28,8 +28,9 @@ import yaml
 from tests.kernel_twins import plain_steps
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
+from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
-from throughtime.harness.training import Updater, learn_batch
+from throughtime.harness.updater import Updater
 from throughtime.networks.base import Network
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.kernels.lif_one_step import LIFOneStep

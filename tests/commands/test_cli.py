@@ -12,7 +12,7 @@ import pytest
 
 from tests.synthetic_records import grid_store
 from throughtime.commands.main import main
-from throughtime.datasets import fetch
+from throughtime.datasets.files import fetch
 from throughtime.datasets.mnist_files import NAMES as MNIST
 from throughtime.records.store import Store
 from throughtime.registry import REGISTRIES
@@ -98,8 +98,8 @@ def python(*arguments: object, **options) -> subprocess.CompletedProcess:
 
 
 def test_help_names_the_commands_and_imports_nothing_heavy():
-    then = "import sys; from throughtime.commands.main import main; code = main(['--help']); print(*sys.modules); sys.exit(code)"
-    started = python("-c", then)
+    then = "import sys; from throughtime.commands.main import main; code = main(['--help']); print(*sys.modules); "
+    started = python("-c", then + "sys.exit(code)")
     assert started.returncode == 0, started.stderr
     *shown, modules = started.stdout.splitlines()
     assert {"torch", "pandas", "matplotlib", "scipy"}.isdisjoint(modules.split())
@@ -265,7 +265,7 @@ OFFLINE = """
 import sys
 import requests
 from throughtime.commands.main import main
-from throughtime.datasets import fetch
+from throughtime.datasets.files import fetch
 
 def refuse(url, output_file, pooch):
     raise requests.ConnectionError("a paragraph about a host that cannot be reached")

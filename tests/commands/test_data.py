@@ -11,7 +11,7 @@ import requests
 from matplotlib.image import imread
 
 from throughtime.commands.main import main
-from throughtime.datasets import cache, fetch
+from throughtime.datasets.files import cache, fetch
 from throughtime.datasets.mnist_files import made_images
 from throughtime.datasets.npz_folder import made_folder
 from throughtime.errors import UsageError

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from throughtime.algorithms.bptt import BPTT
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
-from throughtime.harness.training import learn_batch
+from throughtime.harness.batches import learn_batch
 from throughtime.numerics.precision import in_precision
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 

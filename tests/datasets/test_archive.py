@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from throughtime.datasets import archive
+from throughtime.datasets.files import archive
 from throughtime.errors import UsageError
 
 CONTENT = {"Train/1/a.bin": b"one", "Train/0/b.bin": b"two" * 1000, "Train/readme.txt": b"not asked for"}

@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from throughtime.datasets import cache
+from throughtime.datasets.files import cache
 from throughtime.errors import UsageError
 
 

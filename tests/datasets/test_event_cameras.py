@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from tests.real_data import real, real_source  # noqa: F401
-from throughtime.datasets import fetch, frames
+from throughtime.datasets import frames
 from throughtime.datasets.cifar10_dvs import CIFAR, Cifar10DVS, aedat4_bytes, made_cifar
 from throughtime.datasets.dvs_gesture import GESTURE, Gesture, gesture_bytes, made_gestures
 from throughtime.datasets.event_recordings import EVENT, made_events
+from throughtime.datasets.files import fetch
 from throughtime.datasets.frames import Sensor
 from throughtime.datasets.nmnist import NMNIST, NMNIST_1100, NeuromorphicMNIST, made_nmnist, nmnist_bytes
 from throughtime.errors import UsageError

@@ -11,7 +11,7 @@ import pooch
 import pytest
 import requests
 
-from throughtime.datasets import archive, download, fetch
+from throughtime.datasets.files import archive, download, fetch
 from throughtime.errors import UsageError
 
 CONTENT = b"spikes " * 1000

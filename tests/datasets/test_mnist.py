@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.real_data import real, real_source  # noqa: F401
-from throughtime.datasets import archive, fetch
+from throughtime.datasets.files import archive, fetch
 from throughtime.datasets.idx import read_idx, write_idx
 from throughtime.datasets.mnist_family import SequentialMNIST
 from throughtime.datasets.mnist_files import NAMES, fashion_files, made_images, mnist_files

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from throughtime.datasets import fetch
+from throughtime.datasets.files import fetch
 from throughtime.datasets.npz_folder import NpzFolder
 from throughtime.datasets.task import Classification, Regression
 from throughtime.datasets.ts_archive import TimeSeriesArchive, read_ts

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.real_data import real
-from throughtime.datasets import fetch
+from throughtime.datasets.files import fetch
 from throughtime.datasets.spiking_audio import HeidelbergDigits, SpeechCommands, made_words, write_words
 from throughtime.errors import UsageError
 

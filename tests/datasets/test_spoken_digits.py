@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tests.real_data import real, real_source  # noqa: F401
-from throughtime.datasets import archive, fetch
 from throughtime.datasets.encoders import send_on_delta
+from throughtime.datasets.files import archive, fetch
 from throughtime.datasets.spoken_digits import FILES, PATTERN, RATE, SAMPLE, SPEAKERS, SpokenDigits, log_mel, samples
 from throughtime.errors import UsageError
 from throughtime.registry import DATASETS

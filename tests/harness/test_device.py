@@ -162,7 +162,7 @@ def test_every_pass_runs_on_cuda(name, tmp_path):
 @pytest.mark.parametrize("neuron", ["lif", "ltc_smnist"])
 @pytest.mark.parametrize("rule", ["bptt", "tbptt", "fptt", "eprop", "diagonal_rtrl"])
 def test_the_same_run_on_both_devices_begins_with_the_same_loss(rule, neuron):
-    from throughtime.harness.training import learn_batch, started
+    from throughtime.harness.batches import learn_batch, started
 
     run = spec(rule).model_copy(update={"neuron": component(NEURONS, neuron)})
 

@@ -11,11 +11,13 @@ import torch
 from throughtime.algorithms.base import Observation
 from throughtime.algorithms.bptt import BPTT
 from throughtime.datasets.digits import Digits
+from throughtime.errors import DivergedError
+from throughtime.harness.batches import evaluate
 from throughtime.harness.build import build
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
-from throughtime.harness.training import DivergedError, Updater, evaluate
-from throughtime.passes.passes import passes
+from throughtime.harness.updater import Updater
+from throughtime.passes import passes
 from throughtime.passes.trainer import Trainer
 from throughtime.records.store import read_curve
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
@@ -154,8 +156,8 @@ def test_a_loss_that_is_no_number_is_told_with_its_place(trained):
 def test_evaluation_in_windows_equals_one_window(monkeypatch):
     built = build(spec())
     whole = evaluate(built.network, built.dataset, "validation")
-    monkeypatch.setattr("throughtime.harness.training.EVALUATION_WINDOW", 3)
-    monkeypatch.setattr("throughtime.harness.training.EVALUATION_BATCH", 7)
+    monkeypatch.setattr("throughtime.harness.batches.EVALUATION_WINDOW", 3)
+    monkeypatch.setattr("throughtime.harness.batches.EVALUATION_BATCH", 7)
     parts = evaluate(built.network, built.dataset, "validation")
     assert parts.metric == whole.metric
     assert parts.firing_rate == pytest.approx(whole.firing_rate)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
-from throughtime.harness.training import evaluate
+from throughtime.harness.batches import evaluate
 from throughtime.measuring import activity
 from throughtime.measuring.activity import SynapticOperations, measure
 from throughtime.networks.base import Network, Step, Window

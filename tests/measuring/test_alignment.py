@@ -17,10 +17,10 @@ from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, backprop, recurrent, sequence
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
+from throughtime.harness.batches import learn_batch, started
 from throughtime.harness.build import build
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
-from throughtime.harness.training import learn_batch, started
 from throughtime.measuring.alignment import (
     Alignment,
     alignment,

@@ -11,7 +11,7 @@ from throughtime.harness.one_batch import one_batch
 from throughtime.measuring import allocator, live_bytes
 from throughtime.measuring.allocator import HandedOut, measures
 from throughtime.measuring.exact_memory import exact_memory
-from throughtime.passes.passes import passes
+from throughtime.passes import passes
 
 
 def test_what_came_and_went_is_the_peak_and_what_stays_is_current():

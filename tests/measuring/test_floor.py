@@ -14,8 +14,9 @@ from throughtime.algorithms.base import Claims, LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
+from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
-from throughtime.harness.training import Updater, learn_batch
+from throughtime.harness.updater import Updater
 from throughtime.measuring import floor
 from throughtime.measuring.timing import timed
 from throughtime.measuring.yardstick import Product, Rate, Yardstick

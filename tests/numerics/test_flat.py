@@ -10,13 +10,14 @@ from torch import nn
 
 from tests.passes.test_checkpoint import RUNS
 from throughtime.datasets.base import Batch
+from throughtime.harness.batches import learn_batch, started
 from throughtime.harness.build import build
 from throughtime.harness.clock import Clock
 from throughtime.harness.one_batch import one_batch
-from throughtime.harness.training import Updater, clip, learn_batch, started
-from throughtime.networks import flat as module
+from throughtime.harness.updater import Updater, clip
 from throughtime.networks.presets import smnist_srnn
 from throughtime.neurons.presets import ltc_smnist
+from throughtime.numerics import flat as module
 from throughtime.numerics.flat import Flat, flatten
 from throughtime.spec import Training
 

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import torch
 
-from throughtime.algorithms import auxiliary_loss, dynamic_regulariser
+from throughtime.algorithms.fptt import auxiliary_loss, dynamic_regulariser
 from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicRegulariser
 from throughtime.measuring.live_bytes import LiveBytes

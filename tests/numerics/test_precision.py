@@ -12,10 +12,10 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.harness.test_training import component, spec
+from throughtime.harness.batches import evaluate, learn_batch, started
 from throughtime.harness.build import build
 from throughtime.harness.clock import Clock
 from throughtime.harness.one_batch import one_batch
-from throughtime.harness.training import evaluate, learn_batch, started
 from throughtime.measuring import floor
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent

@@ -10,9 +10,10 @@ import torch
 
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent
-from throughtime.neurons import alif, lif, spike_product
+from throughtime.neurons import alif, lif
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.lif import LIF
+from throughtime.numerics import spike_product
 from throughtime.numerics.precision import BFLOAT16, FLOAT32
 from throughtime.numerics.spike_product import FEW, NARROW, SHORT, SpikeProduct, add_weight_gradient
 

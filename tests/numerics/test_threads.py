@@ -12,8 +12,8 @@ import torch
 
 from tests.kernel_twins import before, differing, inputs, network, shown
 from tests.neurons.kernels.test_one_step import steps_of
-from throughtime.neurons import spike_product
 from throughtime.numerics import loops as module
+from throughtime.numerics import spike_product
 from throughtime.numerics.loops import compiled, prange
 from throughtime.numerics.precision import FLOAT32
 from throughtime.numerics.reductions import PART

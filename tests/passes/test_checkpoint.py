@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from tests.harness.test_training import component
+from throughtime.errors import StoppedError
 from throughtime.harness.build import build
-from throughtime.harness.training import StoppedError
+from throughtime.passes import passes, trainer
 from throughtime.passes.checkpoint import unpacked
-from throughtime.passes.passes import passes, trainer
 from throughtime.passes.trainer import Trainer
 from throughtime.records.files import CHECKPOINT, read_position
 from throughtime.records.store import read_curve

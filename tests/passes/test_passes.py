@@ -12,12 +12,12 @@ from tests.harness.test_training import spec
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
+from throughtime.errors import DivergedError
 from throughtime.harness.build import build
-from throughtime.harness.training import DivergedError
 from throughtime.measuring import floor, process_memory
 from throughtime.measuring.process_growth import enough_steps
 from throughtime.numerics.spike_product import SHORT
-from throughtime.passes.passes import passes
+from throughtime.passes import passes
 from throughtime.records.pass_result import PassResult
 
 

@@ -1,5 +1,5 @@
-"""The package `neurobench` as a witness of `throughtime.measuring.activity`, where it is installed; nothing here is needed
-elsewhere.
+"""The package `neurobench` as a witness of `throughtime.measuring.activity`, where it is installed; nothing here is
+needed elsewhere.
 
 Counts are equal to the last one where both count the same; where they do not, both numbers are pinned.
 """

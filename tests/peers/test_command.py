@@ -12,10 +12,11 @@ import torch
 
 from tests.commands.test_cli import told
 from throughtime.commands.main import main
-from throughtime.datasets import fetch
+from throughtime.datasets.files import fetch
 from throughtime.measuring import floor
-from throughtime.peers import child, plain_loop, run, table, work
+from throughtime.peers import child, run, table, work
 from throughtime.peers.compare import difference
+from throughtime.peers.implementations import plain_loop
 from throughtime.peers.implementations.unrolled import UnrolledJob
 from throughtime.peers.job import question
 from throughtime.peers.run import LeftOut, Outcome, Row, rows_of

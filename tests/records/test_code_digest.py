@@ -165,39 +165,30 @@ def test_the_harness_has_a_digest_of_its_own_without_torch():
     digest = module_digest("throughtime.passes.passes")
     assert len(digest) == 12
     assert digest == module_digest("throughtime.passes.passes")
-    assert digest != module_digest("throughtime.harness.training")
+    assert digest != module_digest("throughtime.harness.updater")
 
 
-HARNESS = [name.rpartition(".")[2] for name in digests.FOLLOWED if name.count(".") == 1]
-COMPONENTS = ["algorithms", "neurons", "networks", "datasets"]
+ROOMS = [name.rpartition(".")[2] for name in digests.FOLLOWED]
 
 
-@pytest.mark.parametrize("module", [name for name in HARNESS if name not in COMPONENTS])
-def test_modules_that_decide_or_take_numbers_are_followed(sources, module):
-    one, two = (digest(sources, f"import throughtime.{module}", **{f"__{module}": f"γ = {γ}"}) for γ in (1, 2))
+@pytest.mark.parametrize(
+    "room", [name for name in ROOMS if name not in ("algorithms", "neurons", "networks", "datasets")]
+)
+def test_rooms_that_decide_or_measure_numbers_are_followed(sources, room):
+    one, two = (digest(sources, f"import throughtime.{room}", **{f"__{room}": f"γ = {γ}"}) for γ in (1, 2))
     assert one != two
 
 
-def test_all_that_a_pass_runs_on_is_followed_but_what_moves_names_and_stores():
-    """A new module that a measuring pass or a component imports must be filed as one or the other."""
-    others = {"machine", "pass_result", "record", "files", "spec", "errors", "registry"}
-    others |= {"terminal", "strict_yaml", "suite"}  # what looks for data and takes options
-
-    def imported(path: Path) -> list[str]:
-        words = re.findall(
-            r"^ *from throughtime(?:\.(\w+))? import (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE
-        )
-        return [name for module, names in words for name in ([module] if module else re.findall(r"\w+", names))]
-
-    top = Path(digests.__file__).parent
-    found, waiting = set(), ["passes"]
-    for folder in COMPONENTS:
-        for path in (top.parent / folder).glob("*.py"):
-            waiting += imported(path)
+def test_all_that_a_pass_runs_on_is_followed_but_what_names_and_stores():
+    """A new room that a measuring pass or a component imports must be filed as one or the other."""
+    others = {"records", "suites", "spec", "errors", "registry", "gc_paused"}
+    top = Path(digests.__file__).parents[1]
+    found: set[str] = set()
+    waiting = {"passes", "algorithms", "neurons", "networks", "datasets"}
     while waiting:
-        name = waiting.pop()
-        path = top / f"{name}.py"
-        if name not in found and path.exists():
-            found.add(name)
-            waiting += imported(path)
-    assert found - others == set(HARNESS) - set(COMPONENTS)
+        found.add(room := waiting.pop())
+        folder = next((f for f in (top / room, top.parent / room) if f.is_dir()), None)
+        for path in folder.rglob("*.py") if folder else ():
+            named = re.findall(r"^ *from throughtime\.(\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+            waiting |= set(named) - found - others
+    assert found == set(ROOMS)

@@ -248,7 +248,7 @@ def test_a_signal_to_the_whole_group_leaves_trainings_their_checkpoints(tmp_path
 
 def test_a_checkpoint_of_other_data_or_libraries_is_not_gone_on_from(tmp_path, monkeypatch, capsys):
     from tests.passes.test_checkpoint import spec, stop, train
-    from throughtime.passes.passes import trainer
+    from throughtime.passes import trainer
 
     stop(spec(), tmp_path, 2)
     monkeypatch.setattr(trainer, "versions", lambda: {"torch": "0.1"})

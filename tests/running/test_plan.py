@@ -8,9 +8,10 @@ import pytest
 from throughtime import registry
 from throughtime.datasets.adding import Adding
 from throughtime.errors import UsageError
+from throughtime.records.code_digest import code_of
 from throughtime.records.record import Failure, Record, write_record
 from throughtime.records.store import Store
-from throughtime.running.plan import by_cell, code_of, plan, prepare_data, to_run
+from throughtime.running.plan import by_cell, plan, prepare_data, to_run
 from throughtime.suites.suite import load_suite, suite_names
 
 SUITE = """\

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from throughtime.commands.main import app
 from throughtime.errors import UsageError
 from throughtime.running import limits
+from throughtime.suites import units
 from throughtime.suites.suite import load_suite
 
 SUITE = """suite: limited
@@ -28,7 +29,7 @@ scales: {{tiny: {{}}, laptop: {{timeout: 2h}}, paper: {{timeout: null, memory_li
     ("text", "seconds"), [("90", 90), ("90s", 90), ("15m", 900), ("2.5h", 9000), ("3d", 259_200), (" 1 H ", 3600)]
 )
 def test_times(text, seconds):
-    assert limits.seconds(text) == seconds
+    assert units.seconds(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -36,15 +37,15 @@ def test_times(text, seconds):
     [("1000", 1000), ("2GiB", 2**31), ("1.5 gb", 1_500_000_000), ("3 MiB", 3 * 2**20), ("1TB", 10**12)],
 )
 def test_sizes(text, size):
-    assert limits.size(text) == size
+    assert units.size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "soon", "0", "-3s", "3 weeks", "1e3", "2GiBs"])
 def test_neither(text):
     with pytest.raises(ValueError, match="is no time; for example"):
-        limits.seconds(text)
+        units.seconds(text)
     with pytest.raises(ValueError, match="is no size; for example"):
-        limits.size(text)
+        units.size(text)
 
 
 def test_a_wrong_limit_on_the_command_line_ends_with_2():

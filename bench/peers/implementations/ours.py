@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
-from throughtime.harness.training import Updater, learn_batch
+from throughtime.harness.updater import Updater
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.numerics.flat import flatten
 from throughtime.peers.job import Question

@@ -26,9 +26,9 @@ from throughtime import __version__
 from throughtime.datasets.files.fetch import DATA, sources
 from throughtime.errors import UsageError
 from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION, write_whole
-from throughtime.records.pass_result import PassResult
+from throughtime.records.pass_result import PassResult, pass_file
 from throughtime.records.record import Failure, Status
-from throughtime.running.assembly import pass_file, read_result
+from throughtime.running.assembly import read_result
 from throughtime.running.engines.base import Work
 from throughtime.running.engines.local import MACHINE_LOCK
 from throughtime.running.engines.watched import Watched

@@ -26,8 +26,9 @@ from typing import Any
 
 from throughtime.errors import UsageError, first_line
 from throughtime.records.files import POSITION, write_whole
+from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Status
-from throughtime.running.assembly import pass_file, read_result
+from throughtime.running.assembly import read_result
 from throughtime.running.engines.base import Engine, Work
 from throughtime.running.engines.remote import JOB, Jobs, attend, kept, lay_out, left, settle, show, take
 from throughtime.running.engines.slurm_file import load_settings, require_slurm

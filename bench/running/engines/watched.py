@@ -10,10 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from throughtime.records.files import DISK_FULL, write_whole
-from throughtime.records.pass_result import PassResult
+from throughtime.records.pass_result import PassResult, pass_file
 from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Failure, Status
-from throughtime.running.assembly import pass_file
 from throughtime.running.limits import Limits, resident_bytes
 from throughtime.spec import Pass
 

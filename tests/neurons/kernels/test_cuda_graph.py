@@ -14,14 +14,14 @@ from torch import nn
 
 from tests.harness.test_device import on, on_cuda
 from tests.harness.test_training import component, spec
+from throughtime.harness.batches import evaluate, learn_batch, started
 from throughtime.harness.build import build
 from throughtime.harness.clock import Clock
 from throughtime.harness.device import replay_windows
 from throughtime.harness.one_batch import one_batch
-from throughtime.harness.training import evaluate, learn_batch, started
 from throughtime.measuring.live_bytes import LiveBytes
-from throughtime.networks import cuda_graph
 from throughtime.networks.base import mapped, tensors
+from throughtime.networks.kernels import cuda_graph
 from throughtime.networks.kernels.cuda_graph import RecordedWindow, Recording, ReplayedUnroll
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF

@@ -15,9 +15,10 @@ from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
+from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
-from throughtime.harness.training import Updater, learn_batch
-from throughtime.networks import one_step
+from throughtime.harness.updater import Updater
+from throughtime.networks.kernels import one_step
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.kernels.ltc_one_step import LTCOneStep
 from throughtime.neurons.ltc import LTC

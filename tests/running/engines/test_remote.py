@@ -74,7 +74,7 @@ def test_a_worker_without_the_dataset_says_so_in_the_record(sweep, monkeypatch, 
     (planned,) = sweep.planned("results")
     job = Jobs([str(sweep.plugin)], Limits()).of(Work(planned, "train", sweep.folder / "run"))
     job["spec"]["dataset"] = {"name": "smnist", "options": {}, "label": "smnist"}
-    from throughtime.running.plan import code_of
+    from throughtime.records.code_digest import code_of
     from throughtime.spec import RunSpec
 
     job["code"] = code_of(RunSpec.model_validate(job["spec"]))

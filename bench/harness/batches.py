@@ -1,4 +1,4 @@
-"""What training and measuring share: an update, a batch learnt window by window, a split evaluated.
+"""What training and measuring share: a batch learnt window by window, a split evaluated.
 
 The harness owns the data, the windows, the optimiser and the clock; the rule owns the credit.
 """
@@ -6,36 +6,25 @@ The harness owns the data, the windows, the optimiser and the clock; the rule ow
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import increment_version
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Batch, Dataset, Split
+from throughtime.errors import DivergedError
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
+from throughtime.harness.updater import Updater
 from throughtime.networks.base import Network
-from throughtime.numerics.adamax import Adamax
-from throughtime.numerics.flat import Flat
-from throughtime.numerics.loops import runs_compiled
-from throughtime.numerics.reductions import scale, sum_of_squares
-from throughtime.spec import RunSpec, Training
+from throughtime.spec import RunSpec
 
 EVALUATION_BATCH = 256
 EVALUATION_WINDOW = 100
 """Steps unrolled at once when no gradient is needed: bounds the memory of evaluation whatever T is."""
-
-
-class DivergedError(Exception):
-    """The loss is no longer a finite number."""
-
-
-class StoppedError(Exception):
-    """Training was asked to stop and did; the message says where, and whether it can go on from there."""
 
 
 class Evaluation(NamedTuple):
@@ -44,64 +33,6 @@ class Evaluation(NamedTuple):
     metric: float
     firing_rate: float | None
     """Spikes per neuron and step, over all layers; None where nothing spikes."""
-
-
-class Updater:
-    """What a rule calls to update: clip, optimiser step, gradients cleared. Counts updates, schedules the rate.
-
-    Of parameters that lie next to each other the optimiser steps one flat tensor. A parameter without a gradient is
-    stepped with a gradient of 0.
-    """
-
-    def __init__(self, parameters: Sequence[nn.Parameter], training: Training, clock: Clock) -> None:
-        self.parameters, self.flat = parameters, Flat(parameters)
-        self.clip, self.clock, self.count = training.clip, clock, 0
-        weights, lr = self.flat.weights, training.learning_rate
-        self.rate = lr
-        self.cosine_epochs = training.epochs if training.schedule == "cosine" else None
-        self.optimiser: torch.optim.Optimizer = {
-            "adam": lambda: torch.optim.Adam(weights, lr=lr, fused=True),
-            "adamax": lambda: Adamax(weights, lr=lr, foreach=False),
-            "sgd": lambda: torch.optim.SGD(weights, lr=lr, foreach=True),
-        }[training.optimiser]()
-
-    def __call__(self) -> None:
-        with self.clock.phase("update"):
-            gradients = self.flat.gradients()
-            if self.clip is not None:
-                clip(gradients, self.clip)
-            for w, gradient in zip(self.flat.weights, gradients, strict=True):
-                w.grad = gradient
-            self.optimiser.step()
-            for w in self.flat.weights:
-                w.grad = None
-            for p in self.parameters:
-                p.grad = None
-            increment_version(self.parameters)  # else a backward pass through a graph of before would not be refused
-            self.count += 1
-
-    def end_epoch(self, epoch: int) -> None:
-        """Set the learning rate of the next epoch; `epoch` counts those that are over."""
-        if self.cosine_epochs:
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.rate * (1 + math.cos(math.pi * epoch / self.cosine_epochs)) / 2
-
-
-@torch.no_grad()
-def clip(gradients: Sequence[Tensor], largest: float) -> None:
-    """g ← g min(1, c / (‖g‖ + 10⁻⁶)), with c the largest norm and ‖g‖ that of them all: torch's clip_grad_norm_."""
-    if gradients[0].numel() and runs_compiled(*gradients):
-        norm_of_all = math.sqrt(sum(sum_of_squares(g.flatten()) for g in gradients))
-        factor = largest / (norm_of_all + 1e-6)
-        if not factor >= 1:
-            for g in gradients:
-                scale(g.flatten(), factor)
-        return
-    norms = [torch.linalg.vector_norm(g) for g in gradients]
-    norm = norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms))
-    factors = (largest / (norm + 1e-6)).clamp_(max=1)
-    for g in gradients:
-        g.mul_(factors)
 
 
 def finite(value: float | None) -> float | None:

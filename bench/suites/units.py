@@ -1,0 +1,49 @@
+"""Times and sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+BYTES = {
+    "": 1,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+}
+
+
+def seconds(text: str) -> float:
+    """`90`, `90s`, `15m`, `2.5h`, `3d` in seconds.
+
+    Raises:
+        ValueError: it is none of these, or not above 0.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([smhd]?)", text.strip().lower())
+    if not found or float(found[1]) == 0:
+        raise ValueError(f'"{text}" is no time; for example 90s, 15m, 2.5h or 3d')
+    return float(found[1]) * SECONDS[found[2] or "s"]
+
+
+def size(text: str) -> int:
+    """`2GiB`, `1500 MB`, `800000000` in bytes.
+
+    Raises:
+        ValueError: it is none of these, or not above 0.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]*)", text.strip().lower())
+    if not found or found[2].upper() not in BYTES or float(found[1]) == 0:
+        raise ValueError(f'"{text}" is no size; for example 2GiB, 1500MB or a number of bytes')
+    return int(float(found[1]) * BYTES[found[2].upper()])
+
+
+def duration(seconds: float) -> str:
+    """`about 40 s`, `about 12 min`, `about 3.5 h`."""
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
