@@ -212,7 +212,7 @@ def _curves(runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
             **{name: run[name] for name in named},
             "metric": metrics[run["dataset"]],
             "epoch": point["epoch"],
-            "validation": point["validation"],
+            "validation": point.get("validation"),
             "chance": run.get("chance"),
         }
         for run in runs.to_dict("records")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from throughtime.records.record import write_whole
-from throughtime.records.store import Store
+from throughtime.records.store import Store, curve_damage
 from throughtime.reports import figures, growth, three_ways
 from throughtime.reports.alignment import alignment_by_group, alignment_over_training, alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
@@ -34,8 +34,8 @@ def write_report(store: Store, out: Path, suites: Sequence[str] | None = None) -
         UsageError: there are no records, or none of one of the suites.
     """
     runs = runs_of(store, suites)
-    broken = sorted(store.broken)
-
+    damaged = (curve_damage(Path(folder)) for folder in runs["folder"])
+    broken = sorted([*store.broken, *filter(None, damaged)])
     cells = [key for key, _ in groups(runs, ["suite", "scale"])]
     aligned = [table for key in cells if (table := alignment_table(runs, *key)) is not None]
     made = [*tables(runs), *aligned, *growth.tables(runs), *three_ways.tables(runs)]

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 CURVE, LOG, CHECKPOINT, POSITION = "curve.jsonl", "log", "checkpoint.pt", "position.json"
 
@@ -42,10 +43,21 @@ def write_whole(path: Path, content: str | bytes, lasting: bool = True) -> None:
         scratch.unlink(missing_ok=True)
 
 
+def parse_json(text: str | bytes) -> tuple[Any, str | None]:
+    """Parse JSON; return what it holds, or None and the reason why it cannot be read."""
+    try:
+        return json.loads(text), None
+    except RecursionError:
+        return None, "nested too deeply"
+    except ValueError as error:
+        return None, f"not a whole JSON file ({error})"
+
+
 def read_position(folder: Path) -> dict[str, float] | None:
     """What a training pass last wrote of where it is: epoch, epochs, update, sequences, seconds; None: nothing yet."""
     try:
-        found = json.loads((folder / POSITION).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found, _ = parse_json((folder / POSITION).read_bytes())
+    except OSError:
         return None
-    return found if isinstance(found, dict) else None
+    numbers = isinstance(found, dict) and all(isinstance(found.get(name), int) for name in ("epoch", "update"))
+    return found if numbers else None

@@ -4,7 +4,6 @@ could not be had is null with a reason. Nothing is ever turned into 0.
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from typing import Any, Literal
 import pydantic
 
 from throughtime.errors import UsageError
-from throughtime.records.files import write_whole
+from throughtime.records.files import parse_json, write_whole
 from throughtime.spec import RunSpec
 
 SCHEMA = 1
@@ -120,10 +119,9 @@ def read_record(path: Path) -> Record:
 
 def _refusal(text: bytes, error: pydantic.ValidationError, path: Path) -> UsageError:
     """Why a text is no record."""
-    try:
-        data = json.loads(text)
-    except ValueError as broken:
-        return UsageError(f"not a whole JSON file ({broken})", where=str(path))
+    data, wrong = parse_json(text)
+    if wrong:
+        return UsageError(wrong, where=str(path))
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         return UsageError(f"not a record of schema {SCHEMA}", where=str(path))
     first = error.errors()[0]

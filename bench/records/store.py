@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from throughtime.errors import UsageError
 from throughtime.gc_paused import gc_paused
-from throughtime.records.files import CURVE
+from throughtime.records.files import CURVE, parse_json
 from throughtime.records.record import Record, read_record
 
 if TYPE_CHECKING:
@@ -153,18 +153,38 @@ def make_of(record: Record) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def read_curve(folder: Path) -> list[dict[str, float]]:
-    """The learning curve beside a record: one row an epoch, up to a line cut short by a kill or damaged since."""
+def read_curve(folder: Path) -> list[dict[str, Any]]:
+    """Read the learning curve beside a record: one row an epoch, up to the first line that is cut short or damaged."""
+    return _parse_curve(folder)[0]
+
+
+def curve_damage(folder: Path) -> str | None:
+    """Return why the learning curve beside a record is not read to its end, with the place; None if it is whole.
+
+    A last line without its end is no damage: the process was killed while it wrote.
+    """
+    return _parse_curve(folder)[1]
+
+
+def _parse_curve(folder: Path) -> tuple[list[dict[str, Any]], str | None]:
     path = folder / CURVE
     if not path.exists():
-        return []
-    rows: list[dict[str, float]] = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if not isinstance(row, dict):
-            break
+        return [], None
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True), 1):
+        row, wrong = parse_json(line)
+        wrong = wrong or _wrong_row(row)
+        if wrong:
+            return rows, f"{path}:{number}: {wrong}" if line.endswith("\n") else None
         rows.append(row)
-    return rows
+    return rows, None
+
+
+def _wrong_row(row: Any) -> str | None:
+    """Why a line is no row of a curve: each value is a number, or null for one that could not be had."""
+    if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+        return "no row of a curve, which begins with its epoch"
+    for name, value in row.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            return f'"{name}" is {json.dumps(value)[:40]}, not a number'
+    return None

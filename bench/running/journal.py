@@ -1,25 +1,116 @@
-"""The journal of a sweep: what its runner did, a line each, so that `status` can tell of it from the files alone.
+"""The journal of a sweep: one line for each event, from which `status` tells how far the sweep has come.
 
-It is told from and counts for nothing: what was finished is known by its record, and a journal that cannot be written
-ends no sweep.
+No result depends on it: a record says which run is finished, and a journal that cannot be written ends no sweep.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, NamedTuple
 
 import psutil
+import pydantic
 
-from throughtime.records.record import Record
+from throughtime.errors import UsageError
+from throughtime.records.record import Record, Status
 from throughtime.running.engines.base import Work
 from throughtime.running.plan import Planned
+from throughtime.spec import Pass
+
+
+class _Event(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(populate_by_name=True)
+
+    at: float = pydantic.Field(default_factory=time.time)
+    """Seconds since 1970."""
+
+
+class Began(_Event):
+    """The sweep begins; always the first line."""
+
+    event: Literal["began"] = "began"
+    command: list[str]
+    host: str
+    pid: int
+    """Of the runner."""
+    process_started: float
+    """When that process started: another process may have its number later."""
+    runs: list[tuple[str, str, Status | None]]
+    """Id and label of each run of the suite, and the status of its record if the run is not made again."""
+
+
+class Started(_Event):
+    """A pass starts."""
+
+    event: Literal["started"] = "started"
+    id: str
+    name: Pass = pydantic.Field(alias="pass")
+    epochs: int
+
+
+class Over(_Event):
+    """A pass has ended."""
+
+    event: Literal["over"] = "over"
+    id: str
+    name: Pass = pydantic.Field(alias="pass")
+
+
+class Finished(_Event):
+    """A run has its record."""
+
+    event: Literal["finished"] = "finished"
+    id: str
+    status: Status
+    reason: str
+
+
+class Ended(_Event):
+    """The runner leaves."""
+
+    event: Literal["ended"] = "ended"
+    how: str
+
+
+Event = Began | Started | Over | Finished | Ended
+_EVENT: pydantic.TypeAdapter[Event] = pydantic.TypeAdapter(Annotated[Event, pydantic.Field(discriminator="event")])
+
+
+class JournalLines(NamedTuple):
+    """A journal as it was read."""
+
+    began: Began
+    events: list[Event]
+    """The events after the first."""
+    broken: list[str]
+    """Place of each line that is no event, and the reason."""
+
+
+def read_journal(path: Path) -> JournalLines:
+    """Read a journal. A last line without its end is being written, and is left out.
+
+    Raises:
+        UsageError: its first line does not begin a sweep.
+    """
+    events: list[Event] = []
+    broken = []
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), 1):
+        try:
+            events.append(_EVENT.validate_json(line))
+        except pydantic.ValidationError as error:
+            if line.endswith(b"\n"):
+                first = error.errors(include_url=False)[0]
+                place = ".".join(map(str, first["loc"]))
+                broken.append(f"{path}:{number}: no event of a sweep: {place and f'{place}: '}{first['msg']}")
+    if not events or not isinstance(events[0], Began):
+        why = f" ({broken[0].partition(': ')[2]})" if broken else ""
+        raise UsageError(f"not a journal{why}", where=str(path), hint="`throughtime run` writes it anew")
+    return JournalLines(events[0], events[1:], broken)
 
 
 class Journal:
@@ -35,35 +126,31 @@ class Journal:
     def __init__(self, path: Path, command: Sequence[str], suite: Sequence[Planned], chosen: Sequence[Planned]) -> None:
         self.path = path
         ids = {p.id for p in chosen}
-        self._write(
-            "w",
-            event="began",
+        began = Began(
             command=list(command),
             host=socket.gethostname(),
             pid=os.getpid(),
             process_started=psutil.Process().create_time(),
-            # A list a run, for there may be very many: id, label, and its status if it is not made again.
-            runs=[[p.id, p.spec.label, None if p.id in ids else p.recorded] for p in suite],
+            runs=[(p.id, p.spec.label, None if p.id in ids else p.recorded) for p in suite],
         )
+        self._write(began, "w")
 
     def started(self, work: Work) -> None:
-        """A pass is at work."""
-        self._write(
-            "a", event="started", id=work.planned.id, **{"pass": work.name}, epochs=work.planned.spec.training.epochs
-        )
+        """A pass starts."""
+        self._write(Started(id=work.planned.id, name=work.name, epochs=work.planned.spec.training.epochs))
 
     def over(self, work: Work) -> None:
         """A pass has ended."""
-        self._write("a", event="over", id=work.planned.id, **{"pass": work.name})
+        self._write(Over(id=work.planned.id, name=work.name))
 
     def finished(self, record: Record) -> None:
         """A run has its record."""
-        self._write("a", event="finished", id=record.id, status=record.status, reason=record.reason)
+        self._write(Finished(id=record.id, status=record.status, reason=record.reason))
 
     def ended(self, how: str) -> None:
         """The runner leaves."""
-        self._write("a", event="ended", how=how)
+        self._write(Ended(how=how))
 
-    def _write(self, mode: str, **line: Any) -> None:
+    def _write(self, event: Event, mode: Literal["w", "a"] = "a") -> None:
         with suppress(OSError), self.path.open(mode, encoding="utf-8") as file:
-            file.write(json.dumps({**line, "at": time.time()}) + "\n")
+            file.write(event.model_dump_json(by_alias=True) + "\n")

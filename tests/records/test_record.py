@@ -10,7 +10,7 @@ import pytest
 from throughtime.errors import UsageError
 from throughtime.records.files import write_whole
 from throughtime.records.record import Failure, Measure, Record, read_record, write_record
-from throughtime.records.store import Store, read_curve
+from throughtime.records.store import Store, curve_damage, read_curve
 from throughtime.spec import ComponentSpec, RunSpec, Training
 
 
@@ -213,3 +213,35 @@ def test_a_curve_ends_where_it_was_cut(tmp_path):
     assert read_curve(tmp_path) == []
     (tmp_path / "curve.jsonl").write_text('{"epoch": 1}\n{"epoch": 2}\n{"epo')
     assert read_curve(tmp_path) == [{"epoch": 1}, {"epoch": 2}]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "why"),
+    [
+        ('{"epoch": 2, "validation": "0.5"}', '"validation" is "0.5", not a number'),
+        ('{"epoch": 2, "validation": [0.5]}', '"validation" is [0.5], not a number'),
+        ('{"epoch": 2, "validation": true}', '"validation" is true, not a number'),
+        ('{"epoch": "2"}', "no row of a curve, which begins with its epoch"),
+        ("[2]", "no row of a curve, which begins with its epoch"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"epoch', "not a whole JSON file"),
+    ],
+)
+def test_a_damaged_curve_is_read_up_to_the_damage_which_is_named(tmp_path, damaged, why):
+    whole = '{"epoch": 1, "validation": 0.5, "firing_rate": null}'
+    (tmp_path / "curve.jsonl").write_text(f"{whole}\n{damaged}\n{whole}\n")
+    assert read_curve(tmp_path) == [{"epoch": 1, "validation": 0.5, "firing_rate": None}]
+    assert curve_damage(tmp_path).startswith(f"{tmp_path}/curve.jsonl:2: {why}")
+    (tmp_path / "curve.jsonl").write_text(f"{whole}\n")
+    assert curve_damage(tmp_path) is None
+
+
+@pytest.mark.parametrize("depth", [300, 100_000])
+def test_json_that_is_nested_too_deeply_is_a_broken_record(tmp_path, depth):
+    store = Store(tmp_path)
+    path = write_record(record(), store.run_folder("quick", "a" * 12))
+    write_record(record("b" * 12), store.run_folder("quick", "b" * 12))
+    path.write_text(path.read_text().replace('"machine": {}', f'"machine": {{"a": {"[" * depth}{"]" * depth}}}'))
+    assert [stored.record.id for stored in store.records()] == ["b" * 12]
+    (told,) = store.broken
+    assert told.startswith(f"{path}: ") and ("recursion" in told or "nested too deeply" in told)

@@ -114,3 +114,25 @@ def test_a_pass_that_is_over_is_not_running(store):
     journal(store, started("a", "memory"), over, started("b", "time"))
     (found,) = status(store)
     assert [one.label for one in found.running] == ["bptt lif digits #1"] and found.waiting == 1
+
+
+def test_lines_that_are_no_events_are_named_and_the_rest_is_shown(store):
+    journal(store, finished("a"))
+    path = store.folder / "quick" / JOURNAL
+    deep = "[" * 100_000
+    bad = ["3", '["a"]', "null", '{"event": "danced"}', '{"event": "finished", "id": "b", "status": "fine"}', deep]
+    path.write_text(path.read_text() + "".join(f"{line}\n" for line in bad) + json.dumps(finished("b")) + "\n")
+    (found,) = status(store)
+    assert found.done == 3 and len(found.broken) == len(bad)
+    assert [line.partition(": ")[0] for line in found.broken] == [f"{path}:{number}" for number in range(3, 9)]
+    assert "finished.status: Input should be 'ok'" in found.broken[4]
+    assert [line for line in lines(found) if line.startswith("  broken")] == [f"  broken  {b}" for b in found.broken]
+
+
+def test_a_journal_that_cannot_be_read_does_not_hide_the_others(store):
+    journal(store, finished("a"))
+    (store.folder / "broken").mkdir()
+    (store.folder / "broken" / JOURNAL).write_text("3\n")
+    broken, whole = status(store)
+    assert whole.done == 2 and whole.broken == []
+    assert broken.suite == "broken" and broken.broken[0].startswith(f"{store.folder}/broken/{JOURNAL}: not a journal")
