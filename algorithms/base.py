@@ -155,7 +155,7 @@ def of_steps(task: Task, target: Tensor, k: int) -> Tensor:
 
 
 def output_error(task: Task, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """ℓ, the mean over a window's steps, and δ = ∂ℓ/∂y of its outputs y [k, batch, outputs], without a graph; `target`
+    """l, the mean over a window's steps, and δ = ∂l/∂y of its outputs y [k, batch, outputs], without a graph; `target`
     as the window has it."""
     with torch.enable_grad():
         y = y.detach().requires_grad_()

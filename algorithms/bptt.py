@@ -12,13 +12,13 @@ from throughtime.registry import algorithm
 class BPTT(LearningRule):
     """Backpropagation through time: the gradient of the whole sequence, one update at its end.
 
-        ΔW = −η ∂E / ∂W,     E = ℓ_T  or  (1/T) Σ_t ℓ_t
+        ΔW = −η ∂E / ∂W,     E = l_T  or  (1/T) Σ_t l_t
 
     The reference the other rules are measured against: with the surrogate in place of the spike's derivative, nothing
     is dropped. Time O(T) a sequence; memory O(T), every step's activations are kept. Source: Werbos 1990.
 
     Args:
-        loss_at: `end`: E = ℓ_T; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T; `every`: the mean over all steps.
     """
 
     claims = Claims(gradient="exact", memory="O(T)")

@@ -22,7 +22,7 @@ class RTRL(LearningRule):
     """Real-time recurrent learning: how every parameter moves every state variable, carried forward in time.
 
         M^t = (∂s_t/∂s_{t−1}) M^{t−1} + ∂s_t/∂θ,      M^0 = 0
-        dE/dθ = Σ_t (∂E/∂y_t) ((∂y_t/∂s_{t−1}) M^{t−1} + ∂y_t/∂θ),      E = ℓ_T  or  (1/T) Σ_t ℓ_t
+        dE/dθ = Σ_t (∂E/∂y_t) ((∂y_t/∂s_{t−1}) M^{t−1} + ∂y_t/∂θ),      E = l_T  or  (1/T) Σ_t l_t
 
     s is the whole state of the network, all layers and the readout. Nothing is dropped: the gradient is BPTT's, known
     at every step and not only at the end. The online truth that other rules are measured against, for tiny networks.
@@ -30,7 +30,7 @@ class RTRL(LearningRule):
     O(batch × S² × P) a step. Source: Williams and Zipser 1989.
 
     Args:
-        loss_at: `end`: E = ℓ_T; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T; `every`: the mean over all steps.
     """
 
     claims = Claims(gradient="exact", memory="O(1)")

@@ -16,7 +16,7 @@ from throughtime.registry import algorithm
 class TruncatedBPTT(LearningRule):
     """Truncated backpropagation through time: the graph is cut every K steps, with an update at each cut.
 
-        ΔW = −η ∂ℓ_p / ∂W,     window p = steps pK ... (p+1)K − 1, the state before it held constant
+        ΔW = −η ∂l_p / ∂W,     window p = steps pK ... (p+1)K − 1, the state before it held constant
 
     Drops all credit that crosses a cut. Equals BPTT when K ≥ T. Time O(T), as BPTT; memory O(K). Source: Williams and
     Peng 1990; with `weights: ramp` and FPTT's windows it is the loop of FPTT without its regulariser.

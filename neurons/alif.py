@@ -31,10 +31,10 @@ class ALIFState(NamedTuple):
 class ALIFKernel(Kernel):
     """The ALIF neuron's window.
 
-        v_t  = α v_{t−1} + (1 − α) I_t − z_{t−1} ϑ
+        v_t  = α v_{t−1} + (1 − α) I_t − z_{t−1} θ
         a_t  = ρ a_{t−1} + (1 − ρ) z_{t−1}
-        y_t  = v_t − β a_t,                    x_t = (y_t − ϑ) / ϑ
-        δy_t = ψ_t (δz_t + (1 − ρ) δa_{t+1}),  ψ_t = h(x_t) / ϑ
+        y_t  = v_t − β a_t,                    x_t = (y_t − θ) / θ
+        δy_t = ψ_t (δz_t + (1 − ρ) δa_{t+1}),  ψ_t = h(x_t) / θ
         δa_t = ρ δa_{t+1} − β δy_t
         δv_t = δy_t + α δv_{t+1},              δI_t = (1 − α) δv_t
 
@@ -47,11 +47,11 @@ class ALIFKernel(Kernel):
         self.V = torch.empty_like(self.I) if self.reads_v else None
 
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
-        ρ, ϑ, β = self.neuron.rho, self.neuron.threshold, self.neuron.beta
+        ρ, θ, β = self.neuron.rho, self.neuron.threshold, self.neuron.beta
         v = self.v if self.V is None else self.V[t]
-        self.v = torch.lerp(I, self.v, self.α, out=v).sub_(z_before, alpha=ϑ)
+        self.v = torch.lerp(I, self.v, self.α, out=v).sub_(z_before, alpha=θ)
         torch.lerp(z_before, self.a, ρ, out=self.a)
-        torch.gt(torch.sub(self.v, self.a, alpha=β, out=I), ϑ, out=z)
+        torch.gt(torch.sub(self.v, self.a, alpha=β, out=I), θ, out=z)
 
     def run(self, t: int, z_before: Tensor, Z: Tensor, rows: Tensor) -> int:
         neuron, V = self.neuron, self.v[None] if self.V is None else self.V
@@ -76,8 +76,8 @@ class ALIFKernel(Kernel):
         return ALIFState(self.V, A, z)
 
     def begin_back(self, δ: ALIFState, z: Tensor, to_state: bool) -> None:
-        ϑ, surrogate = self.neuron.threshold, self.neuron.surrogate
-        self.ψ = surrogate_factors(surrogate, self.I, ϑ, scale=1 / ϑ)
+        θ, surrogate = self.neuron.threshold, self.neuron.surrogate
+        self.ψ = surrogate_factors(surrogate, self.I, θ, scale=1 / θ)
         self.δv, self.δa, self.δa_end = torch.zeros_like(self.I[0]), torch.zeros_like(self.I[0]), δ.a
 
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
@@ -99,7 +99,7 @@ class ALIFKernel(Kernel):
 
 @compiled
 def alif_steps(
-    I: Any, Z: Any, V: Any, rows: Any, v: Any, a: Any, z: Any, α: Any, ρ: float, ϑ: float, β: float, few: float, t: int
+    I: Any, Z: Any, V: Any, rows: Any, v: Any, a: Any, z: Any, α: Any, ρ: float, θ: float, β: float, few: float, t: int
 ) -> int:
     """The equations of `ALIFKernel` from step t on; v, a and z those before it, the first two in place. V is all steps
     or one."""
@@ -112,10 +112,10 @@ def alif_steps(
         for b in prange(len(y_t)):
             add_rows_of_sample(y_t[b], z[b], rows, spiking[b])
             for j in range(len(α)):
-                v_t = y_t[b, j] + α[j] * (v[b, j] - y_t[b, j]) - ϑ * z[b, j]
+                v_t = y_t[b, j] + α[j] * (v[b, j] - y_t[b, j]) - θ * z[b, j]
                 a_t = z[b, j] + ρ * (a[b, j] - z[b, j])
                 y = v_t - β * a_t
-                spikes = y > ϑ
+                spikes = y > θ
                 v[b, j], a[b, j], V_t[b, j], y_t[b, j], z_t[b, j] = v_t, a_t, v_t, y, spikes
                 sent += spikes
         z = z_t
@@ -127,9 +127,9 @@ def alif_steps(
 class ALIF(Neuron):
     """Adaptive LIF neuron: each spike raises its own threshold for a while.
 
-        v_t = α v_{t−1} + (1 − α) I_t − z_{t−1} ϑ        α = exp(−1/τ)
+        v_t = α v_{t−1} + (1 − α) I_t − z_{t−1} θ        α = exp(−1/τ)
         a_t = ρ a_{t−1} + (1 − ρ) z_{t−1}                ρ = exp(−1/τ_a)
-        z_t = H((v_t − A_t) / ϑ),                A_t = ϑ + β a_t
+        z_t = H((v_t − A_t) / θ),                A_t = θ + β a_t
 
     The gradient does not flow through the reset; it does flow through z_{t−1} into a_t. Cost: 8 elementwise
     operations a step; state 3 × size numbers. Source: Bellec et al. 2020, equations 6-10, in the scaling of their
@@ -140,7 +140,7 @@ class ALIF(Neuron):
         tau: membrane time constant τ, in steps.
         tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
         tau_adaptation: adaptation time constant τ_a, in steps.
-        threshold: ϑ at rest, in the unit of the current.
+        threshold: θ at rest, in the unit of the current.
         beta: β, how far one spike raises the threshold.
         surrogate: gradient of the spike.
     """
@@ -170,16 +170,16 @@ class ALIF(Neuron):
         return ALIFState(v=zeros, a=zeros, z=zeros)
 
     def forward(self, current: Tensor, state: ALIFState) -> tuple[Tensor, ALIFState]:
-        α, ρ, ϑ, β = self.alpha, self.rho, self.threshold, self.beta
-        v = α * state.v + (1 - α) * current - stop_gradient(state.z) * ϑ
+        α, ρ, θ, β = self.alpha, self.rho, self.threshold, self.beta
+        v = α * state.v + (1 - α) * current - stop_gradient(state.z) * θ
         a = ρ * state.a + (1 - ρ) * state.z
-        A = ϑ + β * a
-        z = spike((v - A) / ϑ, self.surrogate)
+        A = θ + β * a
+        z = spike((v - A) / θ, self.surrogate)
         return z, ALIFState(v, a, z)
 
     def partials(self, current: Tensor, state: ALIFState, next_state: ALIFState) -> Partials:
-        α, ρ, ϑ, β = self.alpha, self.rho, self.threshold, self.beta
-        ψ = SURROGATES[self.surrogate].h((next_state.v - β * next_state.a).sub_(ϑ).mul_(1 / ϑ)).mul_(1 / ϑ)
+        α, ρ, θ, β = self.alpha, self.rho, self.threshold, self.beta
+        ψ = SURROGATES[self.surrogate].h((next_state.v - β * next_state.a).sub_(θ).mul_(1 / θ)).mul_(1 / θ)
         return Partials(
             before={("v", "v"): α, ("a", "a"): ρ, ("a", "z"): 1 - ρ},
             now={("z", "v"): ψ, ("z", "a"): -β * ψ},

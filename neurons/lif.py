@@ -29,8 +29,8 @@ class LIFState(NamedTuple):
 class LIFKernel(Kernel):
     """The LIF neuron's window.
 
-        v_t  = α v_{t−1} + (1 − α) I_t − z_{t−1} ϑ,      x_t = (v_t − ϑ) / ϑ
-        δv_t = ψ_t δz_t + α δv_{t+1},                    ψ_t = h(x_t) / ϑ
+        v_t  = α v_{t−1} + (1 − α) I_t − z_{t−1} θ,      x_t = (v_t − θ) / θ
+        δv_t = ψ_t δz_t + α δv_{t+1},                    ψ_t = h(x_t) / θ
         δI_t = (1 − α) δv_t
 
     v_t takes the place of I_t. On the way back (1 − α) is a part of ψ.
@@ -40,9 +40,9 @@ class LIFKernel(Kernel):
         self.α, self.v = number_or_tensor(self.neuron.alpha), state.v
 
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
-        ϑ = self.neuron.threshold
-        self.v = torch.lerp(I, self.v, self.α, out=I).sub_(z_before, alpha=ϑ)
-        torch.gt(self.v, ϑ, out=z)
+        θ = self.neuron.threshold
+        self.v = torch.lerp(I, self.v, self.α, out=I).sub_(z_before, alpha=θ)
+        torch.gt(self.v, θ, out=z)
 
     def run(self, t: int, z_before: Tensor, Z: Tensor, rows: Tensor) -> int:
         α = self.neuron.alpha.expand(self.neuron.size).contiguous()
@@ -61,8 +61,8 @@ class LIFKernel(Kernel):
         return LIFState(self.I, z)
 
     def begin_back(self, δ: LIFState, z: Tensor, to_state: bool) -> None:
-        ϑ, surrogate = self.neuron.threshold, self.neuron.surrogate
-        self.ψ = surrogate_factors(surrogate, self.I, ϑ, scale=(1 - self.α) / ϑ)
+        θ, surrogate = self.neuron.threshold, self.neuron.surrogate
+        self.ψ = surrogate_factors(surrogate, self.I, θ, scale=(1 - self.α) / θ)
         self.δI: Tensor | None = None
 
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
@@ -78,7 +78,7 @@ class LIFKernel(Kernel):
 
 
 @compiled
-def lif_steps(I: Any, Z: Any, rows: Any, v: Any, z: Any, α: Any, ϑ: float, few: float, t: int) -> int:
+def lif_steps(I: Any, Z: Any, rows: Any, v: Any, z: Any, α: Any, θ: float, few: float, t: int) -> int:
     """The equations of `LIFKernel` from step t on, v and z those before it."""
     spiking, sent = room_for_spiking(z), nonzero(z)
     while t < len(I) and sent <= few * z.size:
@@ -88,8 +88,8 @@ def lif_steps(I: Any, Z: Any, rows: Any, v: Any, z: Any, α: Any, ϑ: float, few
         for b in prange(len(v_t)):
             add_rows_of_sample(v_t[b], z[b], rows, spiking[b])
             for j in range(len(α)):
-                x = v_t[b, j] + α[j] * (v[b, j] - v_t[b, j]) - ϑ * z[b, j]
-                spikes = x > ϑ
+                x = v_t[b, j] + α[j] * (v[b, j] - v_t[b, j]) - θ * z[b, j]
+                spikes = x > θ
                 v_t[b, j], z_t[b, j] = x, spikes
                 sent += spikes
         v, z = v_t, z_t
@@ -101,8 +101,8 @@ def lif_steps(I: Any, Z: Any, rows: Any, v: Any, z: Any, α: Any, ϑ: float, few
 class LIF(Neuron):
     """Leaky integrate-and-fire neuron, reset by subtraction.
 
-        v_t = α v_{t−1} + (1 − α) I_t − z_{t−1} ϑ        α = exp(−1/τ)
-        z_t = H((v_t − ϑ) / ϑ)
+        v_t = α v_{t−1} + (1 − α) I_t − z_{t−1} θ        α = exp(−1/τ)
+        z_t = H((v_t − θ) / θ)
 
     The gradient does not flow through the reset. Cost: 4 elementwise operations a step; state 2 × size numbers.
     Source: Bellec et al. 2020, equations 6-8, in the scaling of their tutorials, where the input is weighed by 1 − α
@@ -112,7 +112,7 @@ class LIF(Neuron):
         size: neurons.
         tau: membrane time constant τ, in steps.
         tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
-        threshold: ϑ, in the unit of the current.
+        threshold: θ, in the unit of the current.
         surrogate: gradient of the spike.
     """
 
@@ -138,12 +138,12 @@ class LIF(Neuron):
         return LIFState(v=zeros, z=zeros)
 
     def forward(self, current: Tensor, state: LIFState) -> tuple[Tensor, LIFState]:
-        α, ϑ = self.alpha, self.threshold
-        v = α * state.v + (1 - α) * current - stop_gradient(state.z) * ϑ
-        z = spike((v - ϑ) / ϑ, self.surrogate)
+        α, θ = self.alpha, self.threshold
+        v = α * state.v + (1 - α) * current - stop_gradient(state.z) * θ
+        z = spike((v - θ) / θ, self.surrogate)
         return z, LIFState(v, z)
 
     def partials(self, current: Tensor, state: LIFState, next_state: LIFState) -> Partials:
-        α, ϑ, h = self.alpha, self.threshold, SURROGATES[self.surrogate].h
-        ψ = h((next_state.v - ϑ).mul_(1 / ϑ)).mul_(1 / ϑ)
+        α, θ, h = self.alpha, self.threshold, SURROGATES[self.surrogate].h
+        ψ = h((next_state.v - θ).mul_(1 / θ)).mul_(1 / θ)
         return Partials(before={("v", "v"): α}, now={("z", "v"): ψ}, inflows={"current": Inflow({"v": 1 - α})})

@@ -32,7 +32,7 @@ class DiagonalRTRL(EligibilityRule):
     everything but the neuron's own step cut; Bellec et al. 2020.
 
     Args:
-        loss_at: `end`: E = ℓ_T, the learning signal comes once; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T, the learning signal comes once; `every`: the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
     """
 

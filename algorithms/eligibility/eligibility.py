@@ -29,13 +29,13 @@ class EligibilityRule(LearningRule):
 
         e^t    = ε_o^t                           o: what the readout reads, z or v; ε as in `traces.py`
         ē^t    = κ ē^{t−1} + (1 − κ) e^t         the readout's own filter
-        L_j^t  = Σ_k B_kj ∂ℓ_t/∂y_k^t
-        dE/dW_ji = Σ_t L_j^t ē_ji^t,      E = ℓ_T  or  (1/T) Σ_t ℓ_t
+        L_j^t  = Σ_k B_kj ∂l_t/∂y_k^t
+        dE/dW_ji = Σ_t L_j^t ē_ji^t,      E = l_T  or  (1/T) Σ_t l_t
 
     A window is a block of up to `BLOCK` steps, and the sum over these is taken at once (`trace_block.py`).
 
     Args:
-        loss_at: `end`: E = ℓ_T, the learning signal comes once; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T, the learning signal comes once; `every`: the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
     """
 

@@ -24,7 +24,7 @@ class EProp(EligibilityRule):
 
         ε_s^t  = Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (∂s_t/∂I_t) p^t + Σ_q (∂s_t/∂q_t) ε_q^t,    p = (x_t, z_{t−1}, 1)
         ē^t    = κ ē^{t−1} + (1 − κ) e^t,       e^t = ε_z^t   (a membrane readout: ε_v^t)
-        L_j^t  = Σ_k B_kj ∂ℓ_t/∂y_k^t
+        L_j^t  = Σ_k B_kj ∂l_t/∂y_k^t
         dE/dW_ji = Σ_t L_j^t ē_ji^t + ∂E_reg/∂W_ji
         E_reg  = c Σ_j (f̄_j − f*)²,             ∂E_reg/∂W_ji = 2 c (f̄_j − f*) mean_{t, batch} ε_z,ji^t
 
@@ -37,7 +37,7 @@ class EProp(EligibilityRule):
     their code for the adaptive feedback and the rate regularisation.
 
     Args:
-        loss_at: `end`: E = ℓ_T, the learning signal comes once; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T, the learning signal comes once; `every`: the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
         feedback: B: `symmetric`: the readout's weights; `random`: fixed, N(0, 1)/√size; `adaptive`: drawn like that,
             then trained with the readout's own gradient, both decaying, so that B tends to W (Kolen and Pollack).

@@ -34,7 +34,7 @@ class AuxiliaryLoss:
         self.Q = like.new_zeros(classes, parts, classes)
 
     def beside(self, w: float, y: Tensor, target: Tensor, part: int, epoch: int) -> Tensor:
-        """w ℓ + (1 − w) L_aux, ℓ the cross-entropy, of one part from logits y [batch, C] and classes [batch].
+        """w l + (1 − w) L_aux, l the cross-entropy, of one part from logits y [batch, C] and classes [batch].
 
         Raises:
             IndexError: a target is none of the C classes.

@@ -15,7 +15,7 @@ from throughtime.numerics.loops import compiled, prange, runs_compiled
 class DynamicRegulariser(ABC):
     """Holds weights W near a running mean W̄ that the gradients shift; R(W) enters the loss of every update.
 
-    Memory: two copies of the weights, W̄ and λ or ∇ℓ. Time: a few elementwise operations on each weight an update.
+    Memory: two copies of the weights, W̄ and λ or ∇l. Time: a few elementwise operations on each weight an update.
 
     Args:
         W: the parameters, or flat tensors of many. W̄ starts at W.
@@ -47,7 +47,7 @@ class DynamicRegulariser(ABC):
         """The optimiser has stepped: follow the weights.
 
         Args:
-            after_update: ∇ℓ_t at the new weights, where `needs_gradient_after_update`; else nothing.
+            after_update: ∇l_t at the new weights, where `needs_gradient_after_update`; else nothing.
         """
 
     @torch.no_grad()
@@ -60,7 +60,7 @@ class DynamicRegulariser(ABC):
 class CodeForm(DynamicRegulariser):
     """The arithmetic of the released code of Kag and Saligrama 2021 and of Yin, Corradi and Bohte 2023.
 
-        R(W) = (α/2) ‖W − W̄‖² + (ϱ − 1) ⟨W, λ⟩
+        R(W) = (α/2) ‖W − W̄‖² + (ρ − 1) ⟨W, λ⟩
         λ ← λ − α (W − W̄),                            after the optimiser's step; λ_0 = 0
         W̄ ← (1−β) W̄ + β W − (β/α) λ                   with the new λ
 
@@ -76,9 +76,9 @@ class CodeForm(DynamicRegulariser):
 
     @torch.no_grad()
     def gradient(self) -> list[Tensor]:
-        α, ϱ = self.alpha, self.rho
+        α, ρ = self.alpha, self.rho
         return [
-            (w - w_mean).mul_(α).add_(λ, alpha=ϱ - 1) for w, w_mean, λ in zip(self.W, self.mean, self.lam, strict=True)
+            (w - w_mean).mul_(α).add_(λ, alpha=ρ - 1) for w, w_mean, λ in zip(self.W, self.mean, self.lam, strict=True)
         ]
 
     def add_gradient(self, gradients: Sequence[Tensor]) -> tuple[Tensor | float, Tensor | float]:
@@ -102,11 +102,11 @@ class CodeForm(DynamicRegulariser):
 
 
 @compiled
-def add_gradient_of_code_form(g: Any, W: Any, mean: Any, λ: Any, α: float, ϱ: float) -> tuple[float, float]:
+def add_gradient_of_code_form(g: Any, W: Any, mean: Any, λ: Any, α: float, ρ: float) -> tuple[float, float]:
     """`CodeForm.add_gradient` in one pass."""
     of_R = before = 0 * α
     for i in prange(len(g)):
-        r = α * (W[i] - mean[i]) - (1 - ϱ) * λ[i]
+        r = α * (W[i] - mean[i]) - (1 - ρ) * λ[i]
         of_R += r * r
         before += g[i] * g[i]
         g[i] += r
@@ -124,10 +124,10 @@ def advance_code_form(W: Any, mean: Any, λ: Any, α: float, β: float) -> None:
 class PaperForm(DynamicRegulariser):
     """The printed equations, with the gradient at the new weights taken by a second backward pass.
 
-        R_t(W) = (α/2) ‖W − W̄_t − ∇ℓ_{t−1}(W_t) / (2α)‖²
-        W̄_{t+1} = (W̄_t + W_{t+1}) / 2 − ∇ℓ_t(W_{t+1}) / (2α)
+        R_t(W) = (α/2) ‖W − W̄_t − ∇l_{t−1}(W_t) / (2α)‖²
+        W̄_{t+1} = (W̄_t + W_{t+1}) / 2 − ∇l_t(W_{t+1}) / (2α)
 
-    Its gradient is α (W − W̄) − ∇ℓ/2 where the code has α (W − W̄) − λ: a factor of one half, and a true gradient in
+    Its gradient is α (W − W̄) − ∇l/2 where the code has α (W − W̄) − λ: a factor of one half, and a true gradient in
     place of a running estimate. Source: Kag and Saligrama 2021; Yin, Corradi and Bohte 2023.
     """
 

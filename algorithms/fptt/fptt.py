@@ -25,18 +25,18 @@ from throughtime.registry import algorithm, given, refuse_unused
 class FPTT(LearningRule):
     """Forward propagation through time: an update at each of K parts, held near a running mean of the weights.
 
-        dynamic loss of part p    w_p ℓ_p(W) + (1 − w_p) L_aux(W) + R(W),     w_p = (p+1)/K
-        `code`     ∇R = α (W − W̄) − (1 − ϱ) λ
+        dynamic loss of part p    w_p l_p(W) + (1 − w_p) L_aux(W) + R(W),     w_p = (p+1)/K
+        `code`     ∇R = α (W − W̄) − (1 − ρ) λ
                    after the step     λ ← λ − α (W − W̄),     W̄ ← (1−β) W̄ + β W − (β/α) λ
-        `paper`    ∇R = α (W − W̄) − ½ ∇ℓ_{p−1}(W)
-                   after the step     W̄ ← ½ (W̄ + W) − ∇ℓ_p(W) / (2α),     ∇ℓ_p by a second forward and backward pass
+        `paper`    ∇R = α (W − W̄) − ½ ∇l_{p−1}(W)
+                   after the step     W̄ ← ½ (W̄ + W) − ∇l_p(W) / (2α),     ∇l_p by a second forward and backward pass
         `none`     R = 0: truncated BPTT with the same windows and weights
         at the end of an epoch       W ← W̄
 
     The state at the start of a part is held constant, so credit runs back T/K steps at most; what reaches further is
     left to R. At K = T a part is one step, at K = 1 the gradient of `none` is BPTT's. Time O(T) and K updates a
     sequence (`paper`: twice that); memory O(T/K), and two more copies of the weights. Records `regulariser_ratio`,
-    ‖∇R‖ over ‖∇ℓ‖. Source: Kag and Saligrama 2021; Yin, Corradi and Bohte 2023; forms in `dynamic_regulariser.py`.
+    ‖∇R‖ over ‖∇l‖. Source: Kag and Saligrama 2021; Yin, Corradi and Bohte 2023; forms in `dynamic_regulariser.py`.
 
     Args:
         parts: K, from 1 to T, windows that differ by a step at most; null: K = T.
@@ -44,7 +44,7 @@ class FPTT(LearningRule):
         alpha: α, strength of the regulariser; null: 0.1.
         beta: β of the code form, how fast the mean follows. At 0.5 the old mean cancels: W̄ = W − λ/(2α), λ the one
             before the update. null: 0.5.
-        rho: ϱ of the code form; null: 0, as in everything that was published.
+        rho: ρ of the code form; null: 0, as in everything that was published.
         adopt_mean: whether W ← W̄ at the end of an epoch; null: yes, where there is a W̄.
         weights: w_p: `ramp`, (p+1)/K; `authors`, the p + 1/K of their adding-task script.
         last_part: whether the last part is trained on; the authors' adding-task loop stops one part short of the end.
@@ -109,7 +109,7 @@ class FPTT(LearningRule):
             self.auxiliary_loss = AuxiliaryLoss(task.classes, K, self.auxiliary_uniform_epochs, self.W[0])
         self.epoch = 0
         self.squares = self._no_squares()
-        """‖∇R‖² and ‖∇ℓ‖², summed over the updates of the epoch."""
+        """‖∇R‖² and ‖∇l‖², summed over the updates of the epoch."""
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
@@ -149,11 +149,11 @@ class FPTT(LearningRule):
         self.squares = self._no_squares()
         if of_loss == 0:
             return {}
-        method = "‖∇R‖ / ‖∇ℓ‖: root mean squares over the updates of the last epoch, before clipping"
+        method = "‖∇R‖ / ‖∇l‖: root mean squares over the updates of the last epoch, before clipping"
         return {"regulariser_ratio": Observation(of_R / of_loss, "1", method)}
 
     def _gradient(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """`window_gradient` of w_p ℓ_p + (1 − w_p) L_aux; of a single step without a graph of the loss either."""
+        """`window_gradient` of w_p l_p + (1 − w_p) L_aux; of a single step without a graph of the loss either."""
         w = self._weight()
         if self.one_step is None or self.auxiliary_loss is None or w == 1:
             return self.window_gradient(x, lambda outputs: self._loss(outputs, target))
@@ -168,7 +168,7 @@ class FPTT(LearningRule):
         return (p + 1) / K if self.weights == "ramp" else p + 1 / K
 
     def _loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        """w_p ℓ_p + (1 − w_p) L_aux of the part's outputs [k, batch, outputs]."""
+        """w_p l_p + (1 − w_p) L_aux of the part's outputs [k, batch, outputs]."""
         w = self._weight()
         if self.auxiliary_loss is not None and w < 1:
             return self.auxiliary_loss.beside(w, outputs[-1], target, self.part, self.epoch)
@@ -176,7 +176,7 @@ class FPTT(LearningRule):
 
     @torch.no_grad()
     def _add_gradient_of(self, regulariser: DynamicRegulariser) -> None:
-        """Add ∇R to ∇ℓ, and both squared norms to the epoch's sums."""
+        """Add ∇R to ∇l, and both squared norms to the epoch's sums."""
         of_update = regulariser.add_gradient(self.flat.gradients())
         self.squares = [square + number_or_tensor(more) for square, more in zip(self.squares, of_update, strict=True)]
 
@@ -184,7 +184,7 @@ class FPTT(LearningRule):
         return [number_or_tensor(self.W[0].new_zeros(())) for _ in range(2)]
 
     def _gradient_from(self, before: Any, x: Tensor, target: Tensor) -> list[Tensor]:
-        """∇ℓ_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
+        """∇l_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
         going_on, self.state = self.state, before
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         loss = self._loss(self.advance(x).outputs, target)

@@ -161,20 +161,20 @@ def written_out(component: Component, form: str) -> Found:
     return worst(found, "no neuron")
 
 
-def _by_code(network: Recurrent, x: Tensor, target: Tensor, β: float = 0.3, ϱ: float = 0.25) -> None:
-    """Plain gradient steps on w ℓ + (ϱ − 1) ⟨W, λ⟩ + (α/2) ‖W − W̄‖²."""
+def _by_code(network: Recurrent, x: Tensor, target: Tensor, β: float = 0.3, ρ: float = 0.25) -> None:
+    """Plain gradient steps on w l + (ρ − 1) ⟨W, λ⟩ + (α/2) ‖W − W̄‖²."""
     W = [p for p in network.parameters() if p.requires_grad]
     mean, λ = [w.detach().clone() for w in W], [torch.zeros_like(w) for w in W]
     for loss in _parts(network, x, target):
-        R = sum((ϱ - 1) * (w * l).sum() + α / 2 * (w - m).square().sum() for w, m, l in zip(W, mean, λ, strict=True))
+        R = sum((ρ - 1) * (w * p).sum() + α / 2 * (w - m).square().sum() for w, m, p in zip(W, mean, λ, strict=True))
         _descend(W, loss() + R)
         with torch.no_grad():
-            λ = [l - α * (w - m) for w, m, l in zip(W, mean, λ, strict=True)]
-            mean = [(1 - β) * m + β * w - β / α * l for w, m, l in zip(W, mean, λ, strict=True)]
+            λ = [p - α * (w - m) for w, m, p in zip(W, mean, λ, strict=True)]
+            mean = [(1 - β) * m + β * w - β / α * p for w, m, p in zip(W, mean, λ, strict=True)]
 
 
 def _by_paper(network: Recurrent, x: Tensor, target: Tensor) -> None:
-    """Plain gradient steps on w ℓ + (α/2) ‖W − W̄ − ∇ℓ/(2α)‖²."""
+    """Plain gradient steps on w l + (α/2) ‖W − W̄ − ∇l/(2α)‖²."""
     W = [p for p in network.parameters() if p.requires_grad]
     mean, last = [w.detach().clone() for w in W], [torch.zeros_like(w) for w in W]
     for loss in _parts(network, x, target):
@@ -250,7 +250,7 @@ class Scan:
 
 
 def auxiliary_in_the_loss(component: Component) -> Found:
-    """The gradient of each part is autograd's of w ℓ + (1 − w) L_aux: uniform in the first epochs, then the table's."""
+    """The gradient of each part is autograd's of w l + (1 − w) L_aux: uniform in the first epochs, then the table's."""
     (x, target), parts, found = sequence(), 3, []
     network, scanned = recurrent(ALIF), Scan()
     rule = made(component, parts=parts, form="none", auxiliary="authors", auxiliary_uniform_epochs=1)

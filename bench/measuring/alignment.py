@@ -73,11 +73,11 @@ def alignment(
     """Compare a rule's gradient with BPTT's on one batch, at the network's weights, for each group of parameters.
 
         g       = (1/U) Σ_u g_u                       g_u: gradient at the rule's update u of U, while the weights stand
-        E       = (1/n) Σ_p c_p ℓ_p(W),  c_p = L_p / ℓ_p held constant       L_p: the n losses that the rule reports
+        E       = (1/n) Σ_p c_p l_p(W),  c_p = L_p / l_p held constant       L_p: the n losses that the rule reports
         cosine  = ⟨g, ∇E⟩ / (‖g‖ ‖∇E‖),      norm ratio = ‖g‖ / ‖∇E‖
 
-    ℓ_p is the task's loss that the rule asked for in window p: of the output after its last step, or of all its steps.
-    So E is the loss of the learning curve, and ∇E its gradient by autograd over the whole sequence, nothing cut: ∇ℓ_T
+    l_p is the task's loss that the rule asked for in window p: of the output after its last step, or of all its steps.
+    So E is the loss of the learning curve, and ∇E its gradient by autograd over the whole sequence, nothing cut: ∇l_T
     for rules with the loss at the end, that of the mean over steps for `every`, and for truncated BPTT and FPTT that of
     the mean of their weighted window losses. What is compared is the credit and not the choice of a loss; a rule that
     drops nothing has 1 and 1. What a rule adds to the gradient of its task's loss is in g and not in ∇E: e-prop's rate

@@ -19,7 +19,7 @@ class CubaState(NamedTuple):
 
 @neuron("cuba")
 class Cuba(Neuron):
-    """Current-based LIF neuron: i_t = γ i_{t−1} + I_t,  v_t = α v_{t−1} + (1 − α) i_t − ϑ z_{t−1}."""
+    """Current-based LIF neuron: i_t = γ i_{t−1} + I_t,  v_t = α v_{t−1} + (1 − α) i_t − θ z_{t−1}."""
 
     elementwise: ClassVar[bool] = True  # no neuron's step depends on another's: checked, and online rules are faster
 

@@ -20,16 +20,16 @@ class CubaState(NamedTuple):
 
 
 class CubaKernel(Kernel):
-    """x_t = v_t/ϑ − 1,  δv_t = h(x_t)/ϑ (δz_t − ϑ δv_{t+1}) + α δv_{t+1},  δI_t = δi_t = γ δi_{t+1} + (1 − α) δv_t."""
+    """x_t = v_t/θ − 1,  δv_t = h(x_t)/θ (δz_t − θ δv_{t+1}) + α δv_{t+1},  δI_t = δi_t = γ δi_{t+1} + (1 − α) δv_t."""
 
     def begin(self, state):
         self.i, self.v = state.i.clone(), state.v
 
     def step(self, t, I, z_before, z):
-        γ, α, ϑ = self.neuron.gamma, self.neuron.alpha, self.neuron.threshold
+        γ, α, θ = self.neuron.gamma, self.neuron.alpha, self.neuron.threshold
         self.i.mul_(γ).add_(I)
-        self.v = torch.lerp(self.i, self.v, α, out=I).sub_(z_before, alpha=ϑ)  # kept in the place of I_t
-        torch.gt(self.v, ϑ, out=z)
+        self.v = torch.lerp(self.i, self.v, α, out=I).sub_(z_before, alpha=θ)  # kept in the place of I_t
+        torch.gt(self.v, θ, out=z)
 
     def end(self, z):
         return CubaState(self.i.clone(), self.v.clone(), z.clone())
@@ -38,14 +38,14 @@ class CubaKernel(Kernel):
         return self.I
 
     def begin_back(self, δ, z, to_state):
-        ϑ = self.neuron.threshold
-        self.ψ = surrogate_factors("multi_gaussian", self.I, ϑ, scale=1 / ϑ)
+        θ = self.neuron.threshold
+        self.ψ = surrogate_factors("multi_gaussian", self.I, θ, scale=1 / θ)
         self.δv = torch.zeros_like(self.v)
         self.γδi = self.δv if δ.i is None else δ.i
 
     def back(self, t, δz, δv):
-        γ, α, ϑ = self.neuron.gamma, self.neuron.alpha, self.neuron.threshold
-        self.δv = δz.sub_(self.δv, alpha=ϑ).mul_(self.ψ[t]).add(self.δv, alpha=α)
+        γ, α, θ = self.neuron.gamma, self.neuron.alpha, self.neuron.threshold
+        self.δv = δz.sub_(self.δv, alpha=θ).mul_(self.ψ[t]).add(self.δv, alpha=α)
         if δv is not None:
             self.δv += δv
         δI = torch.add(self.γδi, self.δv, alpha=1 - α, out=δz)
@@ -57,7 +57,7 @@ class CubaKernel(Kernel):
 
 @neuron("fast_cuba")
 class FastCuba(Neuron):
-    """Current-based LIF neuron: i_t = γ i_{t−1} + I_t,  v_t = α v_{t−1} + (1 − α) i_t − ϑ z_{t−1}."""
+    """Current-based LIF neuron: i_t = γ i_{t−1} + I_t,  v_t = α v_{t−1} + (1 − α) i_t − θ z_{t−1}."""
 
     elementwise: ClassVar[bool] = True
     kernel: ClassVar[type[Kernel]] = CubaKernel

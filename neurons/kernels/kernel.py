@@ -119,11 +119,11 @@ class Backward:
         return self.made[t - self.begin]
 
 
-def surrogate_factors(surrogate: SurrogateName, y: Tensor, ϑ: float, scale: Factor) -> Backward:
-    """scale h((y_t − ϑ) / ϑ) of all steps of y."""
+def surrogate_factors(surrogate: SurrogateName, y: Tensor, θ: float, scale: Factor) -> Backward:
+    """scale h((y_t − θ) / θ) of all steps of y."""
     # Nothing here refers to the kernel, which keeps the result: a circle would be freed by the garbage collector alone.
     h = SURROGATES[surrogate].h
-    return Backward(lambda begin, end: h((y[begin:end] - ϑ).div_(ϑ)).mul_(scale), y)
+    return Backward(lambda begin, end: h((y[begin:end] - θ).div_(θ)).mul_(scale), y)
 
 
 def slots(like: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:

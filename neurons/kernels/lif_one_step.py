@@ -1,6 +1,6 @@
 """The step of the LIF and of the ALIF neuron from a state that is held constant, and its gradient.
 
-    δx_t = h(x_t) δz_t,     δI_t = (1 − α) (δx_t / ϑ + δv_t)
+    δx_t = h(x_t) δz_t,     δI_t = (1 − α) (δx_t / θ + δv_t)
 
 from δz_t and δv_t of all that reads z_t and v_t. Equations and x_t are in `lif.py` and `alif.py`; arrays are
 [batch, size], α is [size].
@@ -30,26 +30,26 @@ class LIFOneStep(NeuronOneStep):
         self, neuron: LIF | ALIF, I: Tensor, state: LIFState | ALIFState, gradients: Gradients, reads_v: bool
     ) -> None:
         super().__init__(I, state)
-        α, ϑ = neuron.alpha.expand(neuron.size).contiguous(), neuron.threshold
+        α, θ = neuron.alpha.expand(neuron.size).contiguous(), neuron.threshold
         surrogate, constants = SURROGATES[neuron.surrogate].in_loops
         for now, before in self.turns():
             a, β = now.v, 0.0
             if hasattr(now, "a"):
                 a, β = now.a, neuron.beta
-                step = bound(alif_step, I, *before, *now, α, neuron.rho, ϑ, β)
+                step = bound(alif_step, I, *before, *now, α, neuron.rho, θ, β)
             else:
-                step = bound(lif_step, I, *before, *now, α, ϑ)
-            how = (α, ϑ, β, surrogate, I.new_tensor(constants))
+                step = bound(lif_step, I, *before, *now, α, θ)
+            how = (α, θ, β, surrogate, I.new_tensor(constants))
             self.add_turn(step, bound(gradient, now.v, a, *how, self.δz, self.δv, self.δI))
 
 
 @compiled
-def lif_step(I: Any, v_before: Any, z_before: Any, v: Any, z: Any, α: Any, ϑ: float) -> None:
+def lif_step(I: Any, v_before: Any, z_before: Any, v: Any, z: Any, α: Any, θ: float) -> None:
     """v_t and z_t."""
     for n in prange(len(I)):
         for i in range(I.shape[1]):
-            v_i = I[n, i] + α[i] * (v_before[n, i] - I[n, i]) - ϑ * z_before[n, i]
-            v[n, i], z[n, i] = v_i, v_i > ϑ
+            v_i = I[n, i] + α[i] * (v_before[n, i] - I[n, i]) - θ * z_before[n, i]
+            v[n, i], z[n, i] = v_i, v_i > θ
 
 
 @compiled
@@ -63,20 +63,20 @@ def alif_step(
     z: Any,
     α: Any,
     ρ: float,
-    ϑ: float,
+    θ: float,
     β: float,
 ) -> None:
     """v_t, a_t and z_t."""
     for n in prange(len(I)):
         for i in range(I.shape[1]):
-            v_i = I[n, i] + α[i] * (v_before[n, i] - I[n, i]) - ϑ * z_before[n, i]
+            v_i = I[n, i] + α[i] * (v_before[n, i] - I[n, i]) - θ * z_before[n, i]
             a_i = z_before[n, i] + ρ * (a_before[n, i] - z_before[n, i])
-            v[n, i], a[n, i], z[n, i] = v_i, a_i, v_i - β * a_i > ϑ
+            v[n, i], a[n, i], z[n, i] = v_i, a_i, v_i - β * a_i > θ
 
 
 @compiled
 def gradient(
-    v: Any, a: Any, α: Any, ϑ: float, β: float, surrogate: int, constants: Any, δz: Any, δv: Any, δI: Any
+    v: Any, a: Any, α: Any, θ: float, β: float, surrogate: int, constants: Any, δz: Any, δv: Any, δI: Any
 ) -> None:
     """δI_t."""
     batch, size = v.shape
@@ -85,7 +85,7 @@ def gradient(
         h = np.empty(size, v.dtype)
         for n in range(part * PART, min(batch, (part + 1) * PART)):
             for i in range(size):
-                δI[n, i] = (v[n, i] - β * a[n, i] - ϑ) / ϑ  # x_t, until its place is needed
+                δI[n, i] = (v[n, i] - β * a[n, i] - θ) / θ  # x_t, until its place is needed
             h_of_row(surrogate, constants, δI[n], h)
             for i in range(size):
-                δI[n, i] = (one - α[i]) * (h[i] * δz[n, i] / ϑ + δv[n, i])
+                δI[n, i] = (one - α[i]) * (h[i] * δz[n, i] / θ + δv[n, i])

@@ -57,7 +57,7 @@ def one_weight() -> torch.nn.Parameter:
 def test_code_form_by_hand():
     # W̄ = W = 1, λ = 0, α = 1/2, β = 1/2. The update takes W to 0.8:
     # λ = 0 − 0.5 (0.8 − 1) = 0.1;  W̄ = 0.5 + 0.4 − 1 · 0.1 = 0.8.  Next ∇R = 0.5 (0.8 − 0.8) − 0.1 = −0.1,
-    # and with ϱ = 0.5: −0.05
+    # and with ρ = 0.5: −0.05
     for rho, expected in ((0.0, -0.1), (0.5, -0.05)):
         W = one_weight()
         form = CodeForm([W], alpha=0.5, beta=0.5, rho=rho)
@@ -72,7 +72,7 @@ def test_code_form_by_hand():
 
 
 def test_paper_form_by_hand():
-    # W̄ = W = 1, α = 1/2. The update takes W to 0.8, where ∇ℓ = 0.3:
+    # W̄ = W = 1, α = 1/2. The update takes W to 0.8, where ∇l = 0.3:
     # W̄ = (1 + 0.8)/2 − 0.3/(2 · 0.5) = 0.6;  next ∇R = 0.5 (0.8 − 0.6) − 0.3/2 = −0.05
     W = one_weight()
     form = PaperForm([W], alpha=0.5)
@@ -129,19 +129,19 @@ def test_auxiliary_loss_is_added_with_what_the_ramp_leaves():
 def test_fptt_tells_the_regulariser_against_the_loss():
     rule, net = FPTT(parts=3, alpha=0.5), network("alif")
     x, target = sequence()
-    norms = {"R": 0.0, "ℓ": 0.0}
+    norms = {"R": 0.0, "l": 0.0}
 
     class Spy(Recorder):
         def __call__(self) -> None:
             of_R = rule.regulariser.gradient()
             norms["R"] += sum(float(g.square().sum()) for g in of_R)
-            norms["ℓ"] += sum(float((p.grad - g).square().sum()) for p, g in zip(self.parameters, of_R, strict=True))
+            norms["l"] += sum(float((p.grad - g).square().sum()) for p, g in zip(self.parameters, of_R, strict=True))
             super().__call__()
 
     learn(rule, net, x, target, update=Spy(net, rate=0.1))
     ratio = rule.end_epoch()["regulariser_ratio"]
     assert isinstance(ratio, Observation) and ratio.unit == "1"
-    assert ratio.value == pytest.approx((norms["R"] / norms["ℓ"]) ** 0.5) and 0 < ratio.value < 1
+    assert ratio.value == pytest.approx((norms["R"] / norms["l"]) ** 0.5) and 0 < ratio.value < 1
     assert rule.end_epoch() == {}, "an epoch without updates has nothing to tell"
     assert FPTT(form="none").claims == rule.claims
 

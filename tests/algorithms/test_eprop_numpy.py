@@ -2,9 +2,9 @@
 
 Their recursion, from their equations 6-10 and 22-28 and in their scaling (v gains I, a gains z):
 
-    v_j^t = α v_j^{t−1} + I_j^t − z_j^{t−1} ϑ           a_j^t = ρ a_j^{t−1} + z_j^{t−1}
-    z_j^t = H((v_j^t − A_j^t)/ϑ),                       A_j^t = ϑ + β a_j^t
-    ψ_j^t = (0.3/ϑ) max(0, 1 − |(v_j^t − A_j^t)/ϑ|)
+    v_j^t = α v_j^{t−1} + I_j^t − z_j^{t−1} θ           a_j^t = ρ a_j^{t−1} + z_j^{t−1}
+    z_j^t = H((v_j^t − A_j^t)/θ),                       A_j^t = θ + β a_j^t
+    ψ_j^t = (0.3/θ) max(0, 1 − |(v_j^t − A_j^t)/θ|)
     ε_v,ji^t = α ε_v,ji^{t−1} + p_i^t                   p: x_i^t, z_i^{t−1}, or 1 for the bias
     ε_a,ji^t = ψ_j^{t−1} ε_v,ji^{t−1} + (ρ − ψ_j^{t−1} β) ε_a,ji^{t−1}
     e_ji^t = ψ_j^t (ε_v,ji^t − β ε_a,ji^t)
@@ -15,8 +15,8 @@ In this project's scaling v gains g I, g = 1 − α, and a gains r z, r = 1 − 
     ε_v,ji^t = α ε_v,ji^{t−1} + g p_i^t
     ε_a,ji^t = r e_ji^{t−1} + ρ ε_a,ji^{t−1} = r ψ_j^{t−1} ε_v,ji^{t−1} + (ρ − r ψ_j^{t−1} β) ε_a,ji^{t−1}
 
-and e as before. With v = g v′, a = r a′ both are one network where ϑ′ = ϑ/g and β′ = β r/g (the conversion printed in
-their code): v′, a′ obey their equations, (v − A)/ϑ and so z are the same; ψ′ = g ψ, ε_v = g ε_v′, ε_a = r ε_a′, hence e
+and e as before. With v = g v′, a = r a′ both are one network where θ′ = θ/g and β′ = β r/g (the conversion printed in
+their code): v′, a′ obey their equations, (v − A)/θ and so z are the same; ψ′ = g ψ, ε_v = g ε_v′, ε_a = r ε_a′, hence e
 is the same. The loops below run in both scalings.
 """
 
@@ -46,7 +46,7 @@ RATE_COST, RATE_TARGET = 3.0, 0.05
 def network(neuron: str, *, readout_tau: float = TAU_OUT, readout: str = "spikes", **options) -> Recurrent:
     """Weights drawn as in their check, N(0, 1)/√fan-in, here with biases; input and recurrence so that neurons spike.
 
-    ϑ = ϑ′ g, β = β′ g/r with the g of τ = 20.
+    θ = θ′ g, β = β′ g/r with the g of τ = 20.
     """
     g, r = 1 - math.exp(-1 / TAU), 1 - math.exp(-1 / TAU_A)
     options = {"tau": TAU, "threshold": THRESHOLD * g, **options}
@@ -88,12 +88,12 @@ def eprop_in_loops(
     W_out, b = weights["readout.linear.weight"], weights["readout.linear.bias"]
     neuron = net.layers[0].neuron
     α = [float(a) for a in neuron.alpha.expand(SIZE)]
-    ϑ, β = [neuron.threshold] * SIZE, [getattr(neuron, "beta", 0.0)] * SIZE
+    θ, β = [neuron.threshold] * SIZE, [getattr(neuron, "beta", 0.0)] * SIZE
     ρ = math.exp(-1 / TAU_A)
     κ = math.exp(-1 / readout_tau) if readout_tau else 0.0
     g, r = [1 - α[j] for j in range(SIZE)], 1 - ρ
     if scaling == "theirs":
-        ϑ, β = [ϑ[j] / g[j] for j in range(SIZE)], [β[j] * r / g[j] for j in range(SIZE)]
+        θ, β = [θ[j] / g[j] for j in range(SIZE)], [β[j] * r / g[j] for j in range(SIZE)]
         g, r = [1.0] * SIZE, 1.0
 
     synapses = INPUTS + SIZE + 1  # x, z before, 1
@@ -124,11 +124,11 @@ def eprop_in_loops(
                     current += W[j, i] * x[t, n, i]
                 for i in range(SIZE):
                     current += R[j, i] * z_before[n, i]
-                v[n, j] = α[j] * v[n, j] + g[j] * current - z_before[n, j] * ϑ[j]
+                v[n, j] = α[j] * v[n, j] + g[j] * current - z_before[n, j] * θ[j]
                 a[n, j] = ρ * a[n, j] + r * z_before[n, j]
-                A = ϑ[j] + β[j] * a[n, j]
+                A = θ[j] + β[j] * a[n, j]
                 z[n, j] = 1.0 if v[n, j] > A else 0.0
-                ψ[n, j] = 0.3 / ϑ[j] * max(0.0, 1 - abs((v[n, j] - A) / ϑ[j]))
+                ψ[n, j] = 0.3 / θ[j] * max(0.0, 1 - abs((v[n, j] - A) / θ[j]))
                 for i in range(synapses):
                     ε_a[n, j, i] = r * ψ_before[n, j] * ε_v[n, j, i] + (ρ - r * ψ_before[n, j] * β[j]) * ε_a[n, j, i]
                     ε_v[n, j, i] = α[j] * ε_v[n, j, i] + g[j] * p[i]

@@ -321,14 +321,14 @@ class LambdaTurned(CodeForm):
         return [g + 2 * λ for g, λ in zip(super().gradient(), self.lam, strict=True)]
 
 
-def compiled_without_alpha(g, W, mean, λ, α, ϱ):
+def compiled_without_alpha(g, W, mean, λ, α, ρ):
     """The compiled pass of `WithoutAlpha`."""
-    return add_gradient_of_code_form(g, W, mean, λ, 1.0, ϱ)
+    return add_gradient_of_code_form(g, W, mean, λ, 1.0, ρ)
 
 
-def compiled_with_lambda_turned(g, W, mean, λ, α, ϱ):
+def compiled_with_lambda_turned(g, W, mean, λ, α, ρ):
     """That of `LambdaTurned`."""
-    return add_gradient_of_code_form(g, W, mean, -λ, α, ϱ)
+    return add_gradient_of_code_form(g, W, mean, -λ, α, ρ)
 
 
 def compiled_with_new_mean(W, mean, λ, α, β):
@@ -372,7 +372,7 @@ class BetaIsTurned(CodeForm):
 
 
 class WholeGradient(PaperForm):
-    """∇ℓ where ½ ∇ℓ stands."""
+    """∇l where ½ ∇l stands."""
 
     def gradient(self):
         return [g - last / 2 for g, last in zip(super().gradient(), self.last, strict=True)]
@@ -390,7 +390,7 @@ class StaysAway(CodeForm):
 
 
 class GradientAtOldWeights(FPTT):
-    """∇ℓ is kept from before the update."""
+    """∇l is kept from before the update."""
 
     def _add_gradient_of(self, regulariser):
         self.before = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in self.W]

@@ -56,7 +56,7 @@ RULES = {
 
 @pytest.mark.parametrize("name", RULES)
 def test_the_allocator_sees_what_is_counted_and_8_bytes_for_a_number_that_autograd_keeps(name):
-    """LIF makes one such number a step, the (1 − α) I_t aside: ϑ in (v − ϑ)/ϑ. A rule keeps those of its window."""
+    """LIF makes one such number a step, the (1 − α) I_t aside: θ in (v − θ)/θ. A rule keeps those of its window."""
     rule, options = RULES[name]
     steps = 12
     run = spec(rule, steps=steps, hidden=8, **options)

@@ -186,7 +186,7 @@ def test_rtrl_by_hand():
         (BPTT(), {"optimiser": "sgd"}, 2, 3, 1),  # reads w, g; writes w
         (rule("tbptt", window=4), {}, 4, 7, 2),
         (rule("fptt"), {}, 6, 11, 6),  # and reads and writes W̄ and λ
-        (rule("fptt", form="paper"), {}, 6, 11, 6),  # W̄ and ∇ℓ
+        (rule("fptt", form="paper"), {}, 6, 11, 6),  # W̄ and ∇l
         (rule("fptt", form="none", parts=3, last_part=False), {}, 4, 7, 2),
         (rule("eprop", loss_at="every", update_every=4), {}, 4, 7, 2),
         (rule("eprop"), {}, 4, 7, 1),

@@ -25,7 +25,7 @@ def network(neuron: str = "lif", **options) -> Recurrent:
 
 
 def test_one_step_by_hand():
-    # One neuron, W = 3, c = 0, R = 2, ϑ = 1, α = 1/2; readout W = 2, c = 1, κ = 1/2.
+    # One neuron, W = 3, c = 0, R = 2, θ = 1, α = 1/2; readout W = 2, c = 1, κ = 1/2.
     # t=1: I = 3 -> v = 3/2, z = 1, y = (2 + 1)/2 = 1.5.
     # t=2: I = 0 + R·1 = 2 -> v = 0.75 + 1 − 1 = 0.75, z = 0, y = 1.5/2 + 1/2 = 1.25
     half = 1 / math.log(2)

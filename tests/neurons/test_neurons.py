@@ -40,7 +40,7 @@ def run(neuron, currents, state=None):
 
 
 def test_lif_by_hand():
-    # α = 1/2 (τ = 1/ln 2), ϑ = 1.  v1 = 1.6/2 = 0.8;  v2 = 0.4 + 0.8 = 1.2 -> spike;  v3 = 0.6 + 0.8 − 1 = 0.4;
+    # α = 1/2 (τ = 1/ln 2), θ = 1.  v1 = 1.6/2 = 0.8;  v2 = 0.4 + 0.8 = 1.2 -> spike;  v3 = 0.6 + 0.8 − 1 = 0.4;
     # v4 = 0.2 + 0 = 0.2
     states = run(LIF(1, tau=1 / math.log(2), threshold=1.0), [1.6, 1.6, 1.6, 0.0])
     assert [float(s.v) for s in states] == pytest.approx([0.8, 1.2, 0.4, 0.2])
@@ -48,8 +48,8 @@ def test_lif_by_hand():
 
 
 def test_alif_by_hand():
-    # α = ρ = 1/2, ϑ = 1, β = 2.   v1 = 2.4/2 = 1.2 -> spike (A = 1);
-    # a2 = 0.5, A = 2, v2 = 0.6 + 1.5 − 1 = 1.1: none though v > ϑ;
+    # α = ρ = 1/2, θ = 1, β = 2.   v1 = 2.4/2 = 1.2 -> spike (A = 1);
+    # a2 = 0.5, A = 2, v2 = 0.6 + 1.5 − 1 = 1.1: none though v > θ;
     # a3 = 0.25, A = 1.5, v3 = 0.55 + 1 = 1.55 -> spike;  a4 = 0.125 + 0.5 = 0.625, v4 = 0.775 − 1 = −0.225
     half = 1 / math.log(2)
     states = run(ALIF(1, tau=half, tau_adaptation=half, threshold=1.0, beta=2.0), [2.4, 3.0, 2.0, 0.0])

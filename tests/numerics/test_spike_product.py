@@ -144,7 +144,7 @@ def test_windows_of_wide_layers_are_their_steps(calls, monkeypatch, neuron, read
 )
 @pytest.mark.parametrize("neuron", RUNS)
 def test_a_run_of_something_else_is_found(monkeypatch, neuron, name, fault):
-    """The comparison above, on broken twins. Python takes ϑ in a name for θ."""
+    """The comparison above, on broken twins."""
     module, loop_name = RUNS[neuron]
     loop = getattr(module, loop_name)
 

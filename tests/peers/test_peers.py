@@ -86,16 +86,16 @@ def in_float64(theirs: Any, parameter: float) -> Any:
 def test_lif_is_snntorchs_leaky(snntorch):
     """`Leaky` with its defaults, reset by subtraction and with a delay:
 
-        U_t = β U_{t−1} + I′_t − R_t ϑ,      R_t = H(U_{t−1} − ϑ),      S_t = H(U_t − ϑ)
+        U_t = β U_{t−1} + I′_t − R_t θ,      R_t = H(U_{t−1} − θ),      S_t = H(U_t − θ)
 
-    R_t is our z_{t−1}: with β = α, I′ = (1 − α) I and the same ϑ it is our LIF. With `reset_delay=False` ϑ is taken off
-    U_t before it decays, so α ϑ in all: that is another neuron.
+    R_t is our z_{t−1}: with β = α, I′ = (1 − α) I and the same θ it is our LIF. With `reset_delay=False` θ is taken off
+    U_t before it decays, so α θ in all: that is another neuron.
 
     snntorch has no neuron whose threshold or current adapts, so nothing of it is compared with our ALIF.
     """
     lif = LIF(SIZE, tau=8.0, threshold=0.3).double()
-    ϑ = torch.full((SIZE,), lif.threshold, dtype=F64)  # [size]: their spikes are float32, and a 0-dim ϑ would become so
-    leaky = snntorch.Leaky(beta=lif.alpha, threshold=ϑ)
+    θ = torch.full((SIZE,), lif.threshold, dtype=F64)  # [size]: their spikes are float32, and a 0-dim θ would become so
+    leaky = snntorch.Leaky(beta=lif.alpha, threshold=θ)
     I = currents(lif.threshold)
     z, states = ours(lif, I)
     U = torch.zeros(BATCH, SIZE, dtype=F64)
@@ -107,7 +107,7 @@ def test_lif_is_snntorchs_leaky(snntorch):
 
 @pytest.mark.parametrize(("name", "theirs", "k"), [("fast_sigmoid", "FastSigmoid", 25), ("arctan", "ATan", 2.0)])
 def test_backpropagation_through_lif_is_that_through_snntorchs_leaky(snntorch, name, theirs, k):
-    """Our h takes (v − ϑ)/ϑ, theirs U − 1 at their threshold 1: with U = v/ϑ, I′ = (1 − α) I/ϑ the gradients agree."""
+    """Our h takes (v − θ)/θ, theirs U − 1 at their threshold 1: with U = v/θ, I′ = (1 − α) I/θ the gradients agree."""
     lif = LIF(SIZE, tau=8.0, threshold=0.3, surrogate=name).double()
     one = torch.ones(SIZE, dtype=F64)
     surrogate = in_float64(getattr(pytest.importorskip("snntorch.surrogate"), theirs), k)
@@ -123,17 +123,17 @@ def test_backpropagation_through_lif_is_that_through_snntorchs_leaky(snntorch, n
 
 
 def test_recurrent_lif_is_snntorchs_rleaky_in_spikes_membranes_and_gradients(snntorch):
-    """`RLeaky`: U_t = β U_{t−1} + I′_t + V S_{t−1} + c_V − R_t ϑ, a `Leaky` whose own spikes return through V.
+    """`RLeaky`: U_t = β U_{t−1} + I′_t + V S_{t−1} + c_V − R_t θ, a `Leaky` whose own spikes return through V.
 
-    In units of ϑ, as above: I′ = (1 − α)(W x + c)/ϑ, V = (1 − α) R/ϑ, c_V = (1 − α) c_R/ϑ. The gradients by W, c, R and
+    In units of θ, as above: I′ = (1 − α)(W x + c)/θ, V = (1 − α) R/θ, c_V = (1 − α) c_R/θ. The gradients by W, c, R and
     c_R follow from theirs by I′, V and c_V. Only the reset is held constant, here as there.
     """
-    inputs, ϑ, surrogate = 3, 0.3, pytest.importorskip("snntorch.surrogate")
+    inputs, θ, surrogate = 3, 0.3, pytest.importorskip("snntorch.surrogate")
     torch.manual_seed(3)
-    layer_of = partial(LIF, tau=8.0, threshold=ϑ, surrogate="fast_sigmoid")
+    layer_of = partial(LIF, tau=8.0, threshold=θ, surrogate="fast_sigmoid")
     net = Recurrent(inputs, 1, layer_of, hidden=[SIZE], recurrent_bias=True).double()
     layer = net.layers[0]
-    g = (1 - layer.neuron.alpha) / ϑ
+    g = (1 - layer.neuron.alpha) / θ
     rleaky = snntorch.RLeaky(
         beta=layer.neuron.alpha,
         threshold=torch.ones(SIZE, dtype=F64),
@@ -156,7 +156,7 @@ def test_recurrent_lif_is_snntorchs_rleaky_in_spikes_membranes_and_gradients(snn
         S, U = rleaky(g * drive_t, S, U)
         spikes.append(S)
     assert torch.equal(torch.stack(spikes), z)
-    same(ϑ * U, window.state.layers[0].v)
+    same(θ * U, window.state.layers[0].v)
 
     W, c, R, c_R = gradient(z, *layer.inward.parameters(), *layer.recurrent.parameters())
     d_drive, V, c_V = gradient(torch.stack(spikes), drive, *rleaky.recurrent.parameters())
@@ -200,44 +200,44 @@ def test_lif_below_threshold_is_norses_lif_box(norse):
 
 
 def test_lif_is_norses_lif_box_where_its_reset_is_told_to_take_off_enough(norse):
-    """norse resets in the step of the spike, v ← reset(v), and what it took off decays with v; we take ϑ off undecayed
-    in the next step. So v = v_norse + z ϑ/α if its reset takes off ϑ/α. Its own resets do not: `reset_subtract` takes
+    """norse resets in the step of the spike, v ← reset(v), and what it took off decays with v; we take θ off undecayed
+    in the next step. So v = v_norse + z θ/α if its reset takes off θ/α. Its own resets do not: `reset_subtract` takes
     off v_th, which is the threshold too (see below), `reset_value` puts v at v_reset. But the function is a parameter.
 
-    Surrogate: norse's triangle of height 0.3 takes v − v_th; in units of ϑ, v_th = 1, it is ours. We hold z constant in
+    Surrogate: norse's triangle of height 0.3 takes v − v_th; in units of θ, v_th = 1, it is ours. We hold z constant in
     the reset, as we do in our own.
     """
     lif = LIF(SIZE, tau=8.0, threshold=0.3).double()
-    α, ϑ = lif.alpha, lif.threshold
+    α, θ = lif.alpha, lif.threshold
     step = box(lif, 1.0, method="triangle", alpha=0.3, reset_method=lambda z, v, reset, th: v - z.detach() * th / α)
-    I = currents(ϑ).requires_grad_()
+    I = currents(θ).requires_grad_()
     z, states = ours(lif, I)
     v, spikes = torch.zeros(BATCH, SIZE, dtype=F64), []
     for t, I_t in enumerate(I.unbind(0)):
-        z_theirs, v = step(I_t / ϑ, v)
+        z_theirs, v = step(I_t / θ, v)
         spikes.append(z_theirs)
         assert torch.equal(z_theirs, z[t])
-        same(ϑ * (v + z_theirs / α), states[t].v)
+        same(θ * (v + z_theirs / α), states[t].v)
     same(*gradient(z, I), *gradient(torch.stack(spikes), I))
 
 
 def test_norses_own_subtraction_takes_off_alpha_times_the_threshold(norse):
-    """The known difference: equal up to each neuron's first spike; one step later norse is higher by (1 − α) ϑ."""
+    """The known difference: equal up to each neuron's first spike; one step later norse is higher by (1 − α) θ."""
     lif = LIF(SIZE, tau=8.0, threshold=0.3).double()
-    α, ϑ = lif.alpha, lif.threshold
+    α, θ = lif.alpha, lif.threshold
     reset = pytest.importorskip("norse.torch.functional.reset").reset_subtract
-    step = box(lif, ϑ, reset_method=reset)
-    I = currents(ϑ)
+    step = box(lif, θ, reset_method=reset)
+    I = currents(θ)
     z, states = ours(lif, I)
     v = torch.zeros(BATCH, SIZE, dtype=F64)
     earlier = (z.cumsum(0) - z).bool()  # has spiked before step t
     for t in range(STEPS):
         z_theirs, v = step(I[t], v)
-        before_reset, not_yet = v + z_theirs * ϑ, ~earlier[t]
+        before_reset, not_yet = v + z_theirs * θ, ~earlier[t]
         same(before_reset[not_yet], states[t].v[not_yet])
         assert torch.equal(z_theirs[not_yet], z[t][not_yet])
         just = earlier[t] & ~earlier[t - 1] if t else earlier[t]
-        same(before_reset[just], states[t].v[just] + (1 - α) * ϑ)
+        same(before_reset[just], states[t].v[just] + (1 - α) * θ)
     assert earlier.any(0).all()
 
 
@@ -250,35 +250,35 @@ def test_alif_is_norses_adaptive_lif_with_the_threshold_read_as_a_current(norse)
     with dt τ_mem⁻¹ = 1 − α and dt τ_adapt⁻¹ = 1 − ρ; a ⁺ marks what is in its State. With dt τ_syn⁻¹ = 1 the synaptic
     current i is the input, one step late: it is given one step early.
 
-    Ours: v − A = u − ϑ with u = v − β a, and from our equations
+    Ours: v − A = u − θ with u = v − β a, and from our equations
 
-        u_t = α u_{t−1} + (1 − α) I_t − β (ρ − α) a_{t−1} − (ϑ + β (1 − ρ)) z_{t−1}
+        u_t = α u_{t−1} + (1 − α) I_t − β (ρ − α) a_{t−1} − (θ + β (1 − ρ)) z_{t−1}
 
     so a moving threshold is an adaptation current and a larger reset. b_t = ρ β′/(1 − ρ) a_t, as both recursions show;
     hence u is their v where
 
         (1 − α) ρ β′/(1 − ρ) = β (ρ − α)                    β′ = β (ρ − α)(1 − ρ) / (ρ (1 − α))
-        α (v_th − v_reset) + (1 − α) β′ = ϑ + β (1 − ρ)     v_reset = ϑ − (ϑ + β (1 − ρ) − (1 − α) β′)/α,  v_th = ϑ
+        α (v_th − v_reset) + (1 − α) β′ = θ + β (1 − ρ)     v_reset = θ − (θ + β (1 − ρ) − (1 − α) β′)/α,  v_th = θ
 
     Not compared: the recurrence, which reaches v two steps after the spike in norse and one step in ours; gradients, as
     norse's flows through its reset and ours does not.
     """
     alif = ALIF(SIZE, tau=8.0, tau_adaptation=30.0, threshold=0.3).double()
-    α, ρ, ϑ, β = alif.alpha, alif.rho, alif.threshold, alif.beta
+    α, ρ, θ, β = alif.alpha, alif.rho, alif.threshold, alif.beta
     module = pytest.importorskip("norse.torch.functional.lsnn")
     β_theirs = β * (ρ - α) * (1 - ρ) / (ρ * (1 - α))
-    taken_off = (ϑ + β * (1 - ρ) - (1 - α) * β_theirs) / α
+    taken_off = (θ + β * (1 - ρ) - (1 - α) * β_theirs) / α
     p = module.LSNNParameters(
         tau_syn_inv=1.0,
         tau_mem_inv=1 - α,
         tau_adapt_inv=1 - ρ,
         v_leak=0.0,
-        v_th=ϑ,
-        v_reset=ϑ - taken_off,
+        v_th=θ,
+        v_reset=θ - taken_off,
         beta=β_theirs,
     )
     one, none = torch.eye(SIZE, dtype=F64), torch.zeros(SIZE, SIZE, dtype=F64)
-    I = currents(ϑ)
+    I = currents(θ)
     z, states = ours(alif, I)
     zero = torch.zeros(BATCH, SIZE, dtype=F64)
     state = module.LSNNState(z=zero, v=zero, i=I[0], b=zero)
@@ -289,7 +289,7 @@ def test_alif_is_norses_adaptive_lif_with_the_threshold_read_as_a_current(norse)
         a = (state.b - β_theirs * z_theirs) * (1 - ρ) / (ρ * β_theirs)
         same(a, states[t].a)
         same(state.v + z_theirs * taken_off + β * a, states[t].v)
-    assert β * a.min() > ϑ / 4, "thresholds must have risen"
+    assert β * a.min() > θ / 4, "thresholds must have risen"
 
 
 def test_the_threshold_of_alif_is_norses_lsnn(norse):
@@ -297,31 +297,31 @@ def test_the_threshold_of_alif_is_norses_lsnn(norse):
 
         b_t = ρ b⁺_{t−1} + (1 − ρ) v_th      z_t = H(v_t − b_t)      b⁺_t = b_t + β′ z_t
 
-    Our A_t = ϑ + β a_t = ρ A_{t−1} + (1 − ρ) ϑ + β (1 − ρ) z_{t−1} is their b_t where v_th = ϑ, ρ β′ = β (1 − ρ) and
-    b_0 = ϑ. norse puts v at v_reset after a spike where we subtract: that does not map. So each step is given a v_reset
-    that is what our subtraction would leave of norse's own v_t, v_t − ϑ/α; all else is norse's.
+    Our A_t = θ + β a_t = ρ A_{t−1} + (1 − ρ) θ + β (1 − ρ) z_{t−1} is their b_t where v_th = θ, ρ β′ = β (1 − ρ) and
+    b_0 = θ. norse puts v at v_reset after a spike where we subtract: that does not map. So each step is given a v_reset
+    that is what our subtraction would leave of norse's own v_t, v_t − θ/α; all else is norse's.
 
     Not compared: the recurrence, as above; gradients, as norse's does not flow from z into b and ours does.
     """
     alif = ALIF(SIZE, tau=8.0, tau_adaptation=30.0, threshold=0.3).double()
-    α, ρ, ϑ, β = alif.alpha, alif.rho, alif.threshold, alif.beta
+    α, ρ, θ, β = alif.alpha, alif.rho, alif.threshold, alif.beta
     module = pytest.importorskip("norse.torch.functional.lsnn")
     β_theirs = β * (1 - ρ) / ρ
     p = module.LSNNParameters(
-        tau_syn_inv=1.0, tau_mem_inv=1 - α, tau_adapt_inv=1 - ρ, v_leak=0.0, v_th=ϑ, beta=β_theirs
+        tau_syn_inv=1.0, tau_mem_inv=1 - α, tau_adapt_inv=1 - ρ, v_leak=0.0, v_th=θ, beta=β_theirs
     )
     one, none = torch.eye(SIZE, dtype=F64), torch.zeros(SIZE, SIZE, dtype=F64)
-    I = currents(ϑ)
+    I = currents(θ)
     z, states = ours(alif, I)
     zero = torch.zeros(BATCH, SIZE, dtype=F64)
-    state = module.LSNNState(z=zero, v=zero, i=I[0], b=zero + ϑ)
+    state = module.LSNNState(z=zero, v=zero, i=I[0], b=zero + θ)
     for t in range(STEPS):
         following = I[t + 1] if t + 1 < STEPS else zero
-        v_reset = α * state.v + (1 - α) * state.i - ϑ / α
+        v_reset = α * state.v + (1 - α) * state.i - θ / α
         z_theirs, state = module.lsnn_step(following, state, one, none, p._replace(v_reset=v_reset), dt=1.0)
         assert torch.equal(z_theirs, z[t])
-        same(state.b - β_theirs * z_theirs, ϑ + β * states[t].a)
-        same(state.v + z_theirs * ϑ / α, states[t].v)
+        same(state.b - β_theirs * z_theirs, θ + β * states[t].a)
+        same(state.v + z_theirs * θ / α, states[t].v)
 
 
 # ---- surrogates --------------------------------------------------------------------------------------------------
@@ -499,11 +499,11 @@ class Reading(NamedTuple):
     """Where the two read the paper differently."""
 
     square: str
-    """‖W − W̄ − ∇ℓ/2α‖²: `sum` over the entries of a tensor, or their `mean`."""
+    """‖W − W̄ − ∇l/2α‖²: `sum` over the entries of a tensor, or their `mean`."""
     second_pass_from: str
-    """∇ℓ_p at the new weights: from the state `before` the part, or `after` the first pass."""
+    """∇l_p at the new weights: from the state `before` the part, or `after` the first pass."""
     between_sequences: str
-    """The last step's mean and ∇ℓ: `kept` for the next sequence, or `left out`: no move of the mean, ∇ℓ = 0."""
+    """The last step's mean and ∇l: `kept` for the next sequence, or `left out`: no move of the mean, ∇l = 0."""
 
 
 OURS = Reading("sum", "before", "kept")
@@ -525,9 +525,9 @@ def fptt_as_read(reading: Reading, width: int, stateful: bool) -> Trail:
         for p in range(PARTS):
             of_loss, after = loss_gradient(x[p], h, target, p)
             with torch.no_grad():
-                for w, m, g, dℓ in zip(W, mean, last, of_loss, strict=True):
+                for w, m, g, dl in zip(W, mean, last, of_loss, strict=True):
                     n = w.numel() if reading.square == "mean" else 1
-                    w -= RATE * (dℓ + ALPHA / n * (w - m - g / (2 * ALPHA)))
+                    w -= RATE * (dl + ALPHA / n * (w - m - g / (2 * ALPHA)))
             trail.append(([w.detach().clone() for w in W], [m.clone() for m in mean]))
             if p == PARTS - 1 and reading.between_sequences == "left out":
                 last = [torch.zeros_like(w) for w in W]
@@ -554,7 +554,7 @@ def test_fptt_of_the_paper_is_spikingjellys_where_they_read_it_alike(jelly):
 def test_fptt_of_the_paper_differs_from_spikingjellys_in_three_readings_and_nothing_else(jelly):
     """A net with state, tensors of several entries, two sequences; and each reading alone makes a difference.
 
-    Paper: the regulariser is a squared norm, ∇ℓ_t belongs to step t, and nothing is said of the end of a sequence.
+    Paper: the regulariser is a squared norm, ∇l_t belongs to step t, and nothing is said of the end of a sequence.
     """
     a, b = (fptt(3, stateful=True) for fptt in (our_fptt, spikingjellys_fptt))
     assert difference(a, fptt_as_read(OURS, 3, stateful=True)) < 1e-12

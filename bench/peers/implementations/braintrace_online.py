@@ -3,7 +3,7 @@
 EProp carries a trace of each synapse by the diagonal of the step's Jacobian, D, and takes the learning signal by a
 backward pass through one step. Without its κ filter, and with symmetric feedback:
 
-    e^t = D^t e^{t−1} + D_f^t x^t,      dE/dW = Σ_t (∂ℓ_t/∂h^t) e^t
+    e^t = D^t e^{t−1} + D_f^t x^t,      dE/dW = Σ_t (∂l_t/∂h^t) e^t
 
 is our e-prop behind a readout without memory. pp_prop keeps e as a product of a trace of the input and one of the
 neuron, ε_x^t = λ_x ε_x^{t−1} + x^t and ε_f^t = λ_f D^t ε_f^{t−1} + (1 − λ_f) D_f^t. With λ_x = α and λ_f = 0 that is
@@ -39,7 +39,7 @@ class Neurons(brainstate.nn.Module):
         weights = {name: jnp.asarray(p.detach().numpy()) for name, p in question.network.named_parameters()}
         neuron = question.network.layers[0].neuron
         self.size, self.dtype = neuron.size, weights["readout.linear.bias"].dtype
-        self.α, self.ϑ = neuron.alpha.item(), neuron.threshold
+        self.α, self.θ = neuron.alpha.item(), neuron.threshold
         self.adaptation = (neuron.rho, neuron.beta) if question.work.neuron == "alif" else None
         W, R, c = (weights[f"layers.0.{name}"] for name in ("inward.weight", "recurrent.weight", "inward.bias"))
         self.synapses = brainstate.ParamState(jnp.concatenate([W, R, c[:, None]], 1).T)
@@ -58,17 +58,17 @@ class Neurons(brainstate.nn.Module):
             state.value = jnp.zeros_like(state.value)
 
     def spikes(self) -> jax.Array:
-        A = self.ϑ
+        A = self.θ
         if self.adaptation is not None:
-            A = self.ϑ + self.adaptation[1] * self.a.value
-        return spike((self.v.value - A) / self.ϑ)
+            A = self.θ + self.adaptation[1] * self.a.value
+        return spike((self.v.value - A) / self.θ)
 
     def update(self, x: jax.Array) -> jax.Array:
-        α, ϑ = self.α, self.ϑ
-        # Before the first step v = 0 < ϑ: no spikes.
+        α, θ = self.α, self.θ
+        # Before the first step v = 0 < θ: no spikes.
         z = self.spikes()
         current = braintrace.matmul(jnp.concatenate([x, z, jnp.ones_like(x[:, :1])], 1), self.synapses.value)
-        self.v.value = α * self.v.value + (1 - α) * current - jax.lax.stop_gradient(z) * ϑ
+        self.v.value = α * self.v.value + (1 - α) * current - jax.lax.stop_gradient(z) * θ
         if self.adaptation is not None:
             ρ, _ = self.adaptation
             self.a.value = ρ * self.a.value + (1 - ρ) * z

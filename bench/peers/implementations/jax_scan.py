@@ -52,7 +52,7 @@ class Scan:
 
     def __init__(self, question: Question) -> None:
         self.does, neuron = question.work.does, question.network.layers[0].neuron
-        self.α, self.ϑ = neuron.alpha.item(), neuron.threshold
+        self.α, self.θ = neuron.alpha.item(), neuron.threshold
         self.ρ, self.β = (neuron.rho, neuron.beta) if question.work.neuron == "alif" else (0.0, 0.0)
         self.learning_rate = question.training.learning_rate
         jax.config.update("jax_enable_x64", question.batch.x.dtype == torch.float64)
@@ -64,16 +64,16 @@ class Scan:
         self.forward = jax.jit(lambda W, x, target: jax.vjp(lambda W: self._loss(W, x, target), W))
 
     def _outputs(self, W: Weights, x: jax.Array) -> jax.Array:
-        α, ϑ, ρ, β = self.α, self.ϑ, self.ρ, self.β
+        α, θ, ρ, β = self.α, self.θ, self.ρ, self.β
         R = W["layers.0.recurrent.weight"].T
         drive = x @ W["layers.0.inward.weight"].T + W["layers.0.inward.bias"]
 
         def step(state: tuple[jax.Array, ...], drive_t: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array]:
             v, a, z = state
-            v = α * v + (1 - α) * (drive_t + z @ R) - jax.lax.stop_gradient(z) * ϑ
+            v = α * v + (1 - α) * (drive_t + z @ R) - jax.lax.stop_gradient(z) * θ
             if β:
                 a = ρ * a + (1 - ρ) * z
-            z = spike((v - ϑ - β * a) / ϑ)
+            z = spike((v - θ - β * a) / θ)
             return (v, a, z), z
 
         zeros = jnp.zeros_like(drive[0])

@@ -2,7 +2,7 @@
 
     v_t = α v⁺_{t−1} + (1 − α) I_t,      z_t = H(v_t − 1),      v⁺_t = reset(v_t)
 
-It resets in the step of the spike, and what is taken off decays with v: taking off 1/α makes it our LIF in units of ϑ.
+It resets in the step of the spike, and what is taken off decays with v: taking off 1/α makes it our LIF in units of θ.
 norse's `LIFRecurrent` is another neuron: v is put to 0, and a spike reaches v two steps later.
 """
 
@@ -22,7 +22,7 @@ class LIFBox(Unrolled):
     def __init__(self, question: Question) -> None:
         super().__init__(question)
         lif = question.network.layers[0].neuron
-        α, self.ϑ = lif.alpha.item(), lif.threshold
+        α, self.θ = lif.alpha.item(), lif.threshold
         self.recurrent = nn.Linear(lif.size, lif.size, bias=False)
         dtype = question.batch.x.dtype
         self.p = LIFBoxParameters(
@@ -35,7 +35,7 @@ class LIFBox(Unrolled):
         )
 
     def scale(self) -> float:
-        return 1 / self.ϑ
+        return 1 / self.θ
 
     def recurrent_weight(self) -> nn.Parameter:
         return self.recurrent.weight

@@ -16,24 +16,24 @@ class PlainLoop(Unrolled):
         super().__init__(question)
         neuron = question.network.layers[0].neuron
         self.recurrent = nn.Linear(neuron.size, neuron.size, bias=False)
-        self.α, self.ϑ = neuron.alpha.item(), neuron.threshold
+        self.α, self.θ = neuron.alpha.item(), neuron.threshold
         self.adaptation = (neuron.rho, neuron.beta) if question.work.neuron == "alif" else None
 
     def recurrent_weight(self) -> nn.Parameter:
         return self.recurrent.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        α, ϑ, spikes = self.α, self.ϑ, []
+        α, θ, spikes = self.α, self.θ, []
         drive = self.inward(x)
         v = a = z = torch.zeros_like(drive[0])
-        A: Tensor | float = ϑ
+        A: Tensor | float = θ
         for drive_t in drive.unbind(0):
-            v = α * v + (1 - α) * (drive_t + self.recurrent(z)) - z.detach() * ϑ
+            v = α * v + (1 - α) * (drive_t + self.recurrent(z)) - z.detach() * θ
             if self.adaptation is not None:
                 ρ, β = self.adaptation
                 a = ρ * a + (1 - ρ) * z
-                A = ϑ + β * a
-            z = Triangle.apply((v - A) / ϑ)
+                A = θ + β * a
+            z = Triangle.apply((v - A) / θ)
             spikes.append(z)
         return self.readout(torch.stack(spikes))
 

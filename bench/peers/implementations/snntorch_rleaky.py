@@ -2,7 +2,7 @@
 
     U_t = β U_{t−1} + I′_t + V S_{t−1} − R_t,      R_t = H(U_{t−1} − 1),      S_t = H(U_t − 1)
 
-With U = v/ϑ, β = α, I′ = (1 − α)(W x + c)/ϑ and V = (1 − α) R/ϑ it is our LIF, and R_t is held constant there as here.
+With U = v/θ, β = α, I′ = (1 − α)(W x + c)/θ and V = (1 − α) R/θ it is our LIF, and R_t is held constant there as here.
 """
 
 from __future__ import annotations

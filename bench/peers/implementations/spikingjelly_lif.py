@@ -2,7 +2,7 @@
 
     H_t = V_{t−1} + (X_t − V_{t−1})/τ,      S_t = H(H_t − 1),      V_t = H_t − S_t
 
-1/τ = 1 − α. Like norse's it resets in the step of the spike; 1/α in place of 1 makes it our LIF in units of ϑ, and is
+1/τ = 1 − α. Like norse's it resets in the step of the spike; 1/α in place of 1 makes it our LIF in units of θ, and is
 all that is changed. Its recurrent container is not used: it indexes the sequence at each step, O(T²) backward.
 """
 
@@ -33,7 +33,7 @@ class LIFLoop(Unrolled):
     def __init__(self, question: Question) -> None:
         super().__init__(question)
         lif = question.network.layers[0].neuron
-        α, self.ϑ = lif.alpha.item(), lif.threshold
+        α, self.θ = lif.alpha.item(), lif.threshold
         self.recurrent = nn.Linear(lif.size, lif.size, bias=False)
         self.node = Node(
             tau=1 / (1 - α), v_threshold=1.0, v_reset=None, surrogate_function=Triangle.apply, detach_reset=True
@@ -41,7 +41,7 @@ class LIFLoop(Unrolled):
         self.node.taken_off = 1 / α
 
     def scale(self) -> float:
-        return 1 / self.ϑ
+        return 1 / self.θ
 
     def recurrent_weight(self) -> nn.Parameter:
         return self.recurrent.weight
