@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.datasets.task import Task
-from throughtime.networks.base import Network, OneStep, Window, detached
+from throughtime.networks.base import Network, Stepper, Window, detached
 from throughtime.numerics.flat import Flat
 
 LossAt = Literal["end", "every"]
@@ -56,7 +56,7 @@ class LearningRule(ABC):
     """
 
     claims: ClassVar[Claims]
-    one_step: OneStep | None = None
+    stepper: Stepper | None = None
     """Takes the steps of a sequence in place of `advance`, where the rule asked for `single_steps`."""
 
     @abstractmethod
@@ -99,7 +99,7 @@ class LearningRule(ABC):
 
     def end(self) -> None:
         """The sequence is over: let go of what was kept for it."""
-        self.state = self.one_step = None
+        self.state = self.stepper = None
 
     def end_epoch(self) -> dict[str, Observation]:
         """The training data have been seen once more; returns what the rule measured of itself, by name."""
@@ -115,11 +115,11 @@ class LearningRule(ABC):
         self.state = detached(window.state)
         return window
 
-    def single_steps(self) -> OneStep | None:
+    def single_steps(self) -> Stepper | None:
         """From the kept state on; for a rule whose windows are one step each, in `begin`. None where the network takes
         such windows as any others."""
         learnt = [p for p in self.network.parameters() if p.requires_grad]
-        return self.network.one_step(self.state, Flat(learnt).places())
+        return self.network.stepper(self.state, Flat(learnt).places())
 
     def window_gradient(self, x: Tensor, loss_of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         """Go on over x, and add to `.grad` the gradient of the loss that is made of the outputs [k, batch, outputs].
@@ -127,14 +127,14 @@ class LearningRule(ABC):
         Returns:
             The last output and the loss, without a graph.
         """
-        if self.one_step is None:
+        if self.stepper is None:
             outputs = self.advance(x).outputs
             loss = loss_of(outputs)
             loss.backward()
             return outputs[-1].detach(), loss.detach()
-        y = self.one_step.step(x[0]).requires_grad_()
+        y = self.stepper.step(x[0]).requires_grad_()
         loss = loss_of(y[None])
-        self.one_step.gradient(*torch.autograd.grad(loss, y))
+        self.stepper.gradient(*torch.autograd.grad(loss, y))
         return y.detach(), loss.detach()
 
     def window_loss(self, x: Tensor, target: Tensor, loss_at: LossAt) -> tuple[Tensor, Window]:

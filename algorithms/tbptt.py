@@ -44,7 +44,7 @@ class TruncatedBPTT(LearningRule):
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         if self.window(self.steps) == 1:
-            self.one_step = self.single_steps()
+            self.stepper = self.single_steps()
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
         w = ramp(t, self.window(self.steps), self.steps) if self.weights == "ramp" else 1.0

@@ -29,7 +29,7 @@ class Window(NamedTuple):
     """After the last step."""
 
 
-class OneStep(Protocol):
+class Stepper(Protocol):
     """Steps that are each cut off from the state before, and their gradients, without a graph."""
 
     def step(self, x: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class Network(nn.Module):
     def unroll(self, x: Tensor, state: Any) -> Window:
         """A window, x [steps, batch, inputs]: the same numbers as `forward` step by step, faster."""
 
-    def one_step(self, state: Any, gradients: Mapping[Tensor, Tensor]) -> OneStep | None:
+    def stepper(self, state: Any, gradients: Mapping[Tensor, Tensor]) -> Stepper | None:
         """Its steps from this state on, for a rule that lets no gradient pass from one to the next; None where they are
         to be taken by `unroll`.
 

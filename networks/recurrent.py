@@ -10,9 +10,9 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from throughtime.networks.base import Network, OneStep, Step, Window
+from throughtime.networks.base import Network, Step, Stepper, Window
 from throughtime.networks.batch_norm import StepBatchNorm
-from throughtime.networks.kernels.one_step import one_step
+from throughtime.networks.kernels.one_step import stepper
 from throughtime.networks.kernels.readout_window import readout_window
 from throughtime.networks.kernels.recurrent_gradient import with_recurrent_gradient
 from throughtime.networks.kernels.spike_linear import spike_linear
@@ -179,12 +179,12 @@ class Recurrent(Network):
         # A copy: a view would keep the outputs of the whole window alive with the state.
         return Window(y, tuple(spikes), RecurrentState(tuple(last), y[-1].clone(), state.t + len(x)))
 
-    def one_step(self, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> OneStep | None:
+    def stepper(self, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> Stepper | None:
         # A subclass may take its steps in any other way.
         same = all(getattr(type(self), name) is getattr(Recurrent, name) for name in ("forward", "read", "unroll"))
         if not same or any(type(layer) is not RecurrentLayer for layer in self.layers):
             return None
-        return one_step(self, state, gradients)
+        return stepper(self, state, gradients)
 
 
 def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:

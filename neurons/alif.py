@@ -9,7 +9,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from throughtime.neurons.base import Inflow, Neuron, Partials
+from throughtime.neurons.base import InputJacobian, Neuron, Partials, Shape
 from throughtime.neurons.kernels.kernel import Kernel, number_or_tensor, surrogate_factors
 from throughtime.neurons.kernels.lif_one_step import LIFOneStep
 from throughtime.neurons.kernels.one_step import NeuronOneStep
@@ -136,7 +136,7 @@ class ALIF(Neuron):
     tutorials (1 − α on the input, 1 − ρ on the spike; dt = 1, no refractory period).
 
     Args:
-        size: neurons.
+        shape: neurons, their number or their arrangement.
         tau: membrane time constant τ, in steps.
         tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
         tau_adaptation: adaptation time constant τ_a, in steps.
@@ -147,11 +147,11 @@ class ALIF(Neuron):
 
     elementwise: ClassVar[bool] = True
     kernel: ClassVar[type[Kernel]] = ALIFKernel
-    one_step: ClassVar[type[NeuronOneStep]] = LIFOneStep
+    single_step: ClassVar[type[NeuronOneStep]] = LIFOneStep
 
     def __init__(
         self,
-        size: int,
+        shape: Shape,
         *,
         tau: PositiveFloat = 20.0,
         tau_max: PositiveFloat | None = None,
@@ -160,13 +160,13 @@ class ALIF(Neuron):
         beta: NonNegativeFloat = 1.8,
         surrogate: SurrogateName = "triangle",
     ) -> None:
-        super().__init__(size)
-        self.register_buffer("alpha", decay(size, tau, tau_max))
+        super().__init__(shape)
+        self.register_buffer("alpha", decay(self.shape, tau, tau_max))
         self.rho = math.exp(-1 / tau_adaptation)
         self.threshold, self.beta, self.surrogate = threshold, beta, surrogate
 
     def initial_state(self, batch: int, like: Tensor) -> ALIFState:
-        zeros = like.new_zeros(batch, self.size)
+        zeros = like.new_zeros(batch, *self.shape)
         return ALIFState(v=zeros, a=zeros, z=zeros)
 
     def forward(self, current: Tensor, state: ALIFState) -> tuple[Tensor, ALIFState]:
@@ -181,7 +181,7 @@ class ALIF(Neuron):
         α, ρ, θ, β = self.alpha, self.rho, self.threshold, self.beta
         ψ = SURROGATES[self.surrogate].h((next_state.v - β * next_state.a).sub_(θ).mul_(1 / θ)).mul_(1 / θ)
         return Partials(
-            before={("v", "v"): α, ("a", "a"): ρ, ("a", "z"): 1 - ρ},
-            now={("z", "v"): ψ, ("z", "a"): -β * ψ},
-            inflows={"current": Inflow({"v": 1 - α})},
+            from_previous={("v", "v"): α, ("a", "a"): ρ, ("a", "z"): 1 - ρ},
+            within_step={("z", "v"): ψ, ("z", "a"): -β * ψ},
+            inflows={"current": InputJacobian({"v": 1 - α})},
         )

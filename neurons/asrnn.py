@@ -8,7 +8,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
+from throughtime.neurons.base import Derivative, InputJacobian, Neuron, Partials, Shape
 from throughtime.neurons.kernels.asrnn_one_step import ASRNNOneStep
 from throughtime.neurons.kernels.kernel import Kernel, slots
 from throughtime.neurons.kernels.one_step import NeuronOneStep
@@ -113,7 +113,7 @@ class ASRNN(Neuron):
     defaults are those of its S-MNIST (there v and z start at one random number in (0, b_0), b at b_0; here all at 0).
 
     Args:
-        size: neurons.
+        shape: neurons, their number or their arrangement.
         decay: how τ becomes a decay: `exponential`, τ in steps, or `logistic`.
         tau_mean, tau_sd: mean and standard deviation of τ's draw.
         tau_adaptation_mean, tau_adaptation_sd: of τ_a's draw.
@@ -126,11 +126,11 @@ class ASRNN(Neuron):
 
     elementwise: ClassVar[bool] = True
     kernel: ClassVar[type[Kernel]] = ASRNNKernel
-    one_step: ClassVar[type[NeuronOneStep]] = ASRNNOneStep
+    single_step: ClassVar[type[NeuronOneStep]] = ASRNNOneStep
 
     def __init__(
         self,
-        size: int,
+        shape: Shape,
         *,
         decay: Literal["exponential", "logistic"] = "exponential",
         tau_mean: float = 20.0,
@@ -143,14 +143,14 @@ class ASRNN(Neuron):
         reset_gradient: bool = True,
         surrogate: SurrogateName = "wide_multi_gaussian",
     ) -> None:
-        super().__init__(size)
+        super().__init__(shape)
         self.decay, self.b0, self.beta, self.resistance = decay, b0, beta, resistance
         self.reset_gradient, self.surrogate = reset_gradient, surrogate
-        self.tau = nn.Parameter(tau_mean + tau_sd * torch.randn(size))
-        self.tau_adaptation = nn.Parameter(tau_adaptation_mean + tau_adaptation_sd * torch.randn(size))
+        self.tau = nn.Parameter(tau_mean + tau_sd * torch.randn(self.shape))
+        self.tau_adaptation = nn.Parameter(tau_adaptation_mean + tau_adaptation_sd * torch.randn(self.shape))
 
     def initial_state(self, batch: int, like: Tensor) -> ASRNNState:
-        zeros = like.new_zeros(batch, self.size)
+        zeros = like.new_zeros(batch, *self.shape)
         return ASRNNState(v=zeros, b=zeros, z=zeros)
 
     def forward(self, current: Tensor, state: ASRNNState) -> tuple[Tensor, ASRNNState]:
@@ -175,15 +175,15 @@ class ASRNN(Neuron):
         α, ρ, β, R_m = self.kept(self.tau), self.kept(self.tau_adaptation), self.beta, self.resistance
         θ = self.b0 + β * next_state.b
         ψ = SURROGATES[self.surrogate].h(next_state.v - θ)
-        before: dict[tuple[str, str], Factor] = {("b", "b"): ρ, ("b", "z"): 1 - ρ, ("v", "v"): α}
+        before: dict[tuple[str, str], Derivative] = {("b", "b"): ρ, ("b", "z"): 1 - ρ, ("v", "v"): α}
         if self.reset_gradient:
             before["v", "z"] = -θ
         return Partials(
             before,
-            now={("v", "b"): -β * state.z, ("z", "v"): ψ, ("z", "b"): -β * ψ},
+            within_step={("v", "b"): -β * state.z, ("z", "v"): ψ, ("z", "b"): -β * ψ},
             inflows={
-                "current": Inflow({"v": (1 - α) * R_m}),
-                "tau": Inflow({"v": (state.v - R_m * current) * self.kept_by_tau(self.tau)}),
-                "tau_adaptation": Inflow({"b": (state.b - state.z) * self.kept_by_tau(self.tau_adaptation)}),
+                "current": InputJacobian({"v": (1 - α) * R_m}),
+                "tau": InputJacobian({"v": (state.v - R_m * current) * self.kept_by_tau(self.tau)}),
+                "tau_adaptation": InputJacobian({"b": (state.b - state.z) * self.kept_by_tau(self.tau_adaptation)}),
             },
         )

@@ -2,76 +2,90 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-Factor = float | Tensor
-"""A partial derivative: a number, or a tensor that broadcasts to [batch, size]. What is the same for all neurons is
-given as a number or with a last dimension of 1: rules then keep one trace where they would keep one a neuron. A
-derivative by one of several currents a neuron is [batch, currents, size]."""
+Shape = int | tuple[int, ...]
+"""Sizes of an array's dimensions; a whole number stands for one dimension."""
 
 
-class Inflow(NamedTuple):
-    """Where one input of the step arrives: the current, or a map or parameter of the neuron's own."""
+def shape_of(shape: Shape) -> tuple[int, ...]:
+    """The shape as a tuple."""
+    return (shape,) if isinstance(shape, int) else tuple(shape)
 
-    onto: Mapping[str, Factor]
-    """s: ∂s_t / ∂(current, the map's output, the parameter)."""
+
+Derivative = float | Tensor
+"""A partial derivative: a number, or a tensor that broadcasts to [batch, size]. A derivative that is the same for all
+neurons is a number or has a last dimension of 1: eligibility traces then need one number where they would need one a
+neuron. A derivative by one of several currents a neuron is [batch, currents, size]."""
+
+
+class InputJacobian(NamedTuple):
+    """Derivatives of the state by one input of the step: the current, or a map or parameter that the neuron learns."""
+
+    by_input: Mapping[str, Derivative]
+    """s: ∂s_t / ∂(current, output of the map, parameter)."""
     presynaptic: Tensor | None = None
-    """Of a map: what it reads in this step, [batch, in]."""
+    """The input of a map in this step, [batch, in]; None for the current and for parameters."""
 
 
 class Partials(NamedTuple):
     """The partial derivatives of one step that are not zero, each neuron's on itself.
 
-    They follow the neuron's equations line by line: each variable is made from variables of the step before, from what
-    flows in, and from variables of the same step. The variables are those of the State, and any between them that the
-    equations name. What the neuron's step holds constant (`stop_gradient`) has no entry.
+    They follow the neuron's equations line by line: each variable is computed from variables of the step before, from
+    inputs of the step, and from variables of the same step. The variables are those of the State, and any between them
+    that the equations name. A value that the step holds constant (`stop_gradient`) has no entry.
     """
 
-    before: Mapping[tuple[str, str], Factor]
+    from_previous: Mapping[tuple[str, str], Derivative]
     """(s, r): ∂s_t / ∂r_{t−1}."""
-    now: Mapping[tuple[str, str], Factor]
-    """(s, q): ∂s_t / ∂q_t, each q complete before it is used."""
-    inflows: Mapping[str, Inflow]
-    """`current`, and the name of each map (nn.Linear) and parameter that the neuron learns itself."""
+    within_step: Mapping[tuple[str, str], Derivative]
+    """(s, q): ∂s_t / ∂q_t; an entry comes after all those of its q."""
+    inflows: Mapping[str, InputJacobian]
+    """`current`, and the name of each map (nn.Linear) and parameter that the neuron learns."""
 
 
 class Neuron(nn.Module):
-    """A layer of `size` neurons without its synapses; dt = 1 step.
+    """A layer of neurons without its synapses; dt = 1 step.
 
-    A neuron is registered with `@neuron("name")`; it takes `size` and keyword-only options. Its State is a NamedTuple
-    of [batch, size] tensors with the fields `v` (membrane after the step, for membrane readouts) and `z` (spikes; of
-    a cell that does not spike, what it sends).
+    A neuron is registered with `@neuron("name")`; it takes a shape, which is a number of neurons or a tuple of
+    dimensions, and keyword-only options. Its State is a NamedTuple of [batch, *shape] tensors with the fields `v`
+    (membrane after the step, which membrane readouts read) and `z` (spikes; the output of a cell that does not spike).
 
-    What a neuron learns itself is, if rules are to follow it one neuron at a time, a parameter of shape [size] (one a
-    neuron) or [] (one for all), or an nn.Linear with `size` outputs, one a neuron.
+    Rules that follow each neuron on its own can train a parameter of shape [size] (one a neuron) or [] (one for all),
+    and an nn.Linear with `size` outputs, one a neuron; `size` is the number of neurons.
+
+    Args:
+        shape: dimensions of the layer, or its number of neurons.
     """
 
     currents: ClassVar[int] = 1
-    """Currents a neuron: `forward` takes [batch, currents · size], all first currents first."""
+    """Currents a neuron: `forward` takes [batch, currents · shape[0], ...], all first currents first."""
     spiking: ClassVar[bool] = True
-    """Whether z is 0 or 1; the cells of ordinary recurrent networks say False, and have no firing rate."""
+    """Whether z is 0 or 1; False for the cells of ordinary recurrent networks, which have no firing rate."""
     elementwise: ClassVar[bool] = False
-    """Whether a neuron's step depends on no other neuron of its layer. Then e-prop drops nothing but what goes
-    through other neurons, and derivatives are cheap to take; where it is False, rules that follow single neurons keep
-    the diagonal of the step's Jacobian only."""
+    """Whether a neuron's step depends on no other neuron of its layer. If so, e-prop drops only the credit that goes
+    through other neurons, and derivatives are cheap to take; else rules that follow single neurons use the diagonal of
+    the step's Jacobian."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.size = size
+        self.shape = shape_of(shape)
+        self.size = math.prod(self.shape)
 
     @abstractmethod
     def initial_state(self, batch: int, like: Tensor) -> Any:
-        """State before the first step, in the dtype and on the device of `like`."""
+        """State before the first step, [batch, *shape], in the dtype and on the device of `like`."""
 
     @abstractmethod
     def forward(self, current: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """One step: `current` is I_t [batch, currents · size]; returns z_t [batch, size] and the next state."""
+        """One step: from I_t [batch, currents · shape[0], ...] to z_t [batch, *shape] and the next state."""
 
     def partials(self, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        """Partial derivatives of the step from `state` under `current` to `next_state`; None where nobody has derived
-        them (the rule diagonal_rtrl then takes them by automatic differentiation)."""
+        """Partial derivatives of the step from `state` under `current` to `next_state`; None if they are not derived
+        (the rule diagonal_rtrl then takes them by automatic differentiation)."""
         return None

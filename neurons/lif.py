@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from throughtime.neurons.base import Inflow, Neuron, Partials
+from throughtime.neurons.base import InputJacobian, Neuron, Partials, Shape
 from throughtime.neurons.kernels.kernel import Kernel, add_product, number_or_tensor, surrogate_factors
 from throughtime.neurons.kernels.lif_one_step import LIFOneStep
 from throughtime.neurons.kernels.one_step import NeuronOneStep
@@ -109,7 +109,7 @@ class LIF(Neuron):
     (dt = 1, no refractory period).
 
     Args:
-        size: neurons.
+        shape: neurons, their number or their arrangement.
         tau: membrane time constant τ, in steps.
         tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
         threshold: θ, in the unit of the current.
@@ -118,23 +118,23 @@ class LIF(Neuron):
 
     elementwise: ClassVar[bool] = True
     kernel: ClassVar[type[Kernel]] = LIFKernel
-    one_step: ClassVar[type[NeuronOneStep]] = LIFOneStep
+    single_step: ClassVar[type[NeuronOneStep]] = LIFOneStep
 
     def __init__(
         self,
-        size: int,
+        shape: Shape,
         *,
         tau: PositiveFloat = 20.0,
         tau_max: PositiveFloat | None = None,
         threshold: PositiveFloat = 0.1,
         surrogate: SurrogateName = "triangle",
     ) -> None:
-        super().__init__(size)
-        self.register_buffer("alpha", decay(size, tau, tau_max))
+        super().__init__(shape)
+        self.register_buffer("alpha", decay(self.shape, tau, tau_max))
         self.threshold, self.surrogate = threshold, surrogate
 
     def initial_state(self, batch: int, like: Tensor) -> LIFState:
-        zeros = like.new_zeros(batch, self.size)
+        zeros = like.new_zeros(batch, *self.shape)
         return LIFState(v=zeros, z=zeros)
 
     def forward(self, current: Tensor, state: LIFState) -> tuple[Tensor, LIFState]:
@@ -146,4 +146,6 @@ class LIF(Neuron):
     def partials(self, current: Tensor, state: LIFState, next_state: LIFState) -> Partials:
         α, θ, h = self.alpha, self.threshold, SURROGATES[self.surrogate].h
         ψ = h((next_state.v - θ).mul_(1 / θ)).mul_(1 / θ)
-        return Partials(before={("v", "v"): α}, now={("z", "v"): ψ}, inflows={"current": Inflow({"v": 1 - α})})
+        return Partials(
+            from_previous={("v", "v"): α}, within_step={("z", "v"): ψ}, inflows={"current": InputJacobian({"v": 1 - α})}
+        )

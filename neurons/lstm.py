@@ -32,7 +32,7 @@ class LSTM(Neuron):
     torch.nn.LSTM's.
 
     Args:
-        size: cells.
+        shape: cells, their number or their arrangement.
     """
 
     currents: ClassVar[int] = 4
@@ -40,7 +40,7 @@ class LSTM(Neuron):
     elementwise: ClassVar[bool] = True
 
     def initial_state(self, batch: int, like: Tensor) -> LSTMState:
-        zeros = like.new_zeros(batch, self.size)
+        zeros = like.new_zeros(batch, *self.shape)
         return LSTMState(c=zeros, v=zeros, z=zeros)
 
     def forward(self, current: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from throughtime.neurons.base import Factor, Inflow, Neuron, Partials
+from throughtime.neurons.base import Derivative, InputJacobian, Neuron, Partials, Shape
 from throughtime.neurons.kernels.kernel import Kernel
 from throughtime.neurons.kernels.ltc import LTCKernel, LTCState
 from throughtime.neurons.kernels.ltc_one_step import LTCOneStep
@@ -36,7 +36,7 @@ class LTC(Neuron):
     their convolutional ones sum the gates' inputs).
 
     Args:
-        size: neurons.
+        shape: neurons, their number or their arrangement.
         gate_input: of W_M: `concatenated`, [I_t ; v_{t−1}], W_M is [size, 2 size]; `summed`, I_t + v_{t−1}, W_M is
             [size, size]. Of W_A likewise.
         adaptation: `gated`, as above; `off`: b = 0, θ = b_0, no gate W_A; `unused`: off, but W_A is there and learns
@@ -53,11 +53,11 @@ class LTC(Neuron):
     """
 
     kernel: ClassVar[type[Kernel]] = LTCKernel
-    one_step: ClassVar[type[NeuronOneStep]] = LTCOneStep
+    single_step: ClassVar[type[NeuronOneStep]] = LTCOneStep
 
     def __init__(
         self,
-        size: int,
+        shape: Shape,
         *,
         gate_input: Literal["concatenated", "summed"] = "concatenated",
         adaptation: Literal["gated", "off", "unused"] = "gated",
@@ -70,18 +70,18 @@ class LTC(Neuron):
         initial: Literal["zero", "random"] = "zero",
         surrogate: SurrogateName = "multi_gaussian",
     ) -> None:
-        super().__init__(size)
+        super().__init__(shape)
         refuse_unused("adaptation: gated", adaptation == "gated", beta=beta)
         refuse_unused("tau", tau is not None, tau_max=tau_max)
         self.gate_input, self.b0, self.beta, self.surrogate = gate_input, b0, given(beta, 1.8), surrogate
         self.adaptive, self.reset_gradient, self.initial = adaptation == "gated", reset_gradient, initial
-        reads = 2 * size if gate_input == "concatenated" else size
-        self.membrane_gate = nn.Linear(reads, size)
+        reads = 2 * self.size if gate_input == "concatenated" else self.size
+        self.membrane_gate = nn.Linear(reads, self.size)
         if tau is not None:
-            α = decay(size, tau, tau_max)
+            α = decay(self.size, tau, tau_max)
             with torch.no_grad():
                 self.membrane_gate.bias.copy_(torch.log((1 - α) / α))
-        self.adaptation_gate = nn.Linear(reads, size) if adaptation != "off" else None
+        self.adaptation_gate = nn.Linear(reads, self.size) if adaptation != "off" else None
         if adaptation == "unused":
             self.adaptation_gate.requires_grad_(False)
         for name in ("membrane_slope", "adaptation_slope"):
@@ -89,25 +89,26 @@ class LTC(Neuron):
             self.register_parameter(name, nn.Parameter(torch.ones(())) if trained else None)
 
     def initial_state(self, batch: int, like: Tensor) -> LTCState:
-        zeros = like.new_zeros(batch, self.size)
+        zeros = like.new_zeros(batch, *self.shape)
         if self.initial == "zero":
             return LTCState(v=zeros, b=zeros, z=zeros)
         drawn = torch.rand(zeros.shape, dtype=zeros.dtype).to(zeros.device)  # the same numbers on every device
         return LTCState(v=drawn, b=zeros + self.b0, z=zeros)
 
     def forward(self, current: Tensor, state: LTCState) -> tuple[Tensor, LTCState]:
-        a = self._gate(self.membrane_gate, self.membrane_slope, self._gate_input(current, state.v))
+        a = self._gate(self.membrane_gate, self.membrane_slope, self._gate_input(current, state.v)).view_as(state.v)
         b, θ = state.b, self.b0
         if self.adaptive:
             ρ = self._gate(self.adaptation_gate, self.adaptation_slope, self._gate_input(current, state.b))
-            b = torch.lerp(state.z, state.b, ρ)
+            b = torch.lerp(state.z, state.b, ρ.view_as(state.b))
             θ = self.b0 + self.beta * b
         v = torch.lerp(state.v, current, a)
         z = spike(v - θ, self.surrogate)
         return z, LTCState((1 - (z if self.reset_gradient else stop_gradient(z))) * v, b, z)
 
     def _gate_input(self, current: Tensor, state: Tensor) -> Tensor:
-        return torch.cat((current, state), 1) if self.gate_input == "concatenated" else current + state
+        I, s = current.flatten(1), state.flatten(1)
+        return torch.cat((I, s), 1) if self.gate_input == "concatenated" else I + s
 
     @staticmethod
     def _gate(gate: nn.Linear, slope: Tensor | None, q: Tensor) -> Tensor:
@@ -116,9 +117,9 @@ class LTC(Neuron):
     def partials(self, current: Tensor, state: LTCState, next_state: LTCState) -> Partials:
         """The diagonal: of W_M and W_A, what neuron j's own current and state do to its own gates."""
         β, z = self.beta, next_state.z
-        inflows: dict[str, Inflow] = {}
-        on_current: dict[str, Factor] = {}
-        before: dict[tuple[str, str], Factor] = {}
+        inflows: dict[str, InputJacobian] = {}
+        on_current: dict[str, Derivative] = {}
+        before: dict[tuple[str, str], Derivative] = {}
         gap = current - state.v
         a, by_current, by_state = self._gate_partials("membrane", current, state.v, "ṽ", gap, inflows)
         on_current["ṽ"] = a + by_current
@@ -140,10 +141,10 @@ class LTC(Neuron):
         now["v", "ṽ"] = 1 - z
         if self.reset_gradient:
             now["v", "z"] = -ṽ
-        return Partials(before, now, {"current": Inflow(on_current), **inflows})
+        return Partials(before, now, {"current": InputJacobian(on_current), **inflows})
 
     def _gate_partials(
-        self, name: str, current: Tensor, state: Tensor, s: str, reach: Tensor, inflows: dict[str, Inflow]
+        self, name: str, current: Tensor, state: Tensor, s: str, reach: Tensor, inflows: dict[str, InputJacobian]
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Of a gate σ(κ g) that moves s by `reach` where it opens: its value, and what its own neuron's current and
         state do to s through it. Adds the inflows of the gate's map and slope."""
@@ -153,8 +154,8 @@ class LTC(Neuron):
         value = torch.sigmoid(g if κ is None else κ * g)
         by_slope = reach * value * (1 - value)
         by_g = by_slope if κ is None else by_slope * κ
-        inflows[f"{name}_gate"] = Inflow({s: by_g}, presynaptic=q)
+        inflows[f"{name}_gate"] = InputJacobian({s: by_g}, presynaptic=q)
         if κ is not None:
-            inflows[f"{name}_slope"] = Inflow({s: by_slope * g})
+            inflows[f"{name}_slope"] = InputJacobian({s: by_slope * g})
         W_I, W_s = gate.weight[:, : self.size].diagonal(), gate.weight[:, -self.size :].diagonal()
         return value, by_g * W_I, by_g * W_s

@@ -5,23 +5,24 @@ from __future__ import annotations
 from torch import nn
 
 from throughtime.neurons.asrnn import ASRNN
+from throughtime.neurons.base import Shape
 from throughtime.neurons.ltc import LTC
 from throughtime.registry import neuron
 
 
 @neuron("ltc_adding")
-def ltc_adding(size: int) -> LTC:
+def ltc_adding(shape: Shape) -> LTC:
     """The LTC neuron of the adding task: threshold fixed at 0.5, the adaptation gate there but unused.
 
     Gates as PyTorch draws them, slopes fixed at 1, all state from 0. 4 size² + 2 size parameters, half of them in the
     unused gate: 65 792 for 128 neurons, of which 32 896 learn nothing. With `adding_snn`: 82 689.
     Source: fptt_AddTask/snn_models_LIF4.py and add_task_snn.py.
     """
-    return LTC(size, adaptation="unused", b0=0.5)
+    return LTC(shape, adaptation="unused", b0=0.5)
 
 
 @neuron("asrnn_adding")
-def asrnn_adding(size: int) -> ASRNN:
+def asrnn_adding(shape: Shape) -> ASRNN:
     """The ASRNN of the adding task: logistic decays, τ from N(2, 1) and τ_a from N(4, 1).
 
     2 size parameters; with `adding_snn`, 128 neurons: 17 153. Source: what is commented out in
@@ -30,7 +31,7 @@ def asrnn_adding(size: int) -> ASRNN:
     is not known.
     """
     return ASRNN(
-        size,
+        shape,
         decay="logistic",
         tau_mean=2.0,
         tau_sd=1.0,
@@ -44,13 +45,13 @@ def asrnn_adding(size: int) -> ASRNN:
 
 
 @neuron("ltc_smnist")
-def ltc_smnist(size: int) -> LTC:
+def ltc_smnist(shape: Shape) -> LTC:
     """The LTC neuron of S-MNIST: adaptive, with learnt slopes of its gates, from a random membrane potential.
 
     Gates by Glorot's normal rule, their biases 0. 4 size² + 2 size + 2 parameters; with `smnist_srnn`, 128, 256 and
     512 neurons: 84 595, 332 787 and 1 320 691. Source: fptt_mnist/snn_models_LIF4_save4.py.
     """
-    layer = LTC(size, b0=0.1, beta=1.8, slope="trained", initial="random")
+    layer = LTC(shape, b0=0.1, beta=1.8, slope="trained", initial="random")
     for gate in (layer.membrane_gate, layer.adaptation_gate):
         nn.init.xavier_normal_(gate.weight)
         nn.init.zeros_(gate.bias)

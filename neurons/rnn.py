@@ -27,14 +27,14 @@ class RNN(Neuron):
     Elman 1990.
 
     Args:
-        size: cells.
+        shape: cells, their number or their arrangement.
     """
 
     spiking: ClassVar[bool] = False
     elementwise: ClassVar[bool] = True
 
     def initial_state(self, batch: int, like: Tensor) -> RNNState:
-        zeros = like.new_zeros(batch, self.size)
+        zeros = like.new_zeros(batch, *self.shape)
         return RNNState(v=zeros, z=zeros)
 
     def forward(self, current: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:

@@ -7,9 +7,12 @@ import math
 import torch
 from torch import Tensor
 
+from throughtime.neurons.base import Shape, shape_of
 
-def decay(size: int, tau: float, tau_max: float | None) -> Tensor:
-    """exp(−1/τ), τ in steps: [1] for one τ, else [size] with τ evenly spaced in its logarithm from tau to tau_max."""
+
+def decay(shape: Shape, tau: float, tau_max: float | None) -> Tensor:
+    """exp(−1/τ), τ in steps: [1] for one τ, else [*shape] with τ evenly spaced in its logarithm from tau to tau_max."""
     if tau_max is None:
         return torch.tensor([math.exp(-1 / tau)])
-    return torch.exp(-1 / torch.logspace(math.log10(tau), math.log10(tau_max), size))
+    shape = shape_of(shape)
+    return torch.exp(-1 / torch.logspace(math.log10(tau), math.log10(tau_max), math.prod(shape))).view(shape)

@@ -59,7 +59,7 @@ def plain_steps(net: Recurrent) -> Iterator[None]:
     with (
         mock.patch.object(type(net.layers[0].neuron), "kernel", None),
         mock.patch("throughtime.networks.recurrent.readout_window", return_value=None),
-        mock.patch("throughtime.networks.recurrent.one_step", return_value=None),
+        mock.patch("throughtime.networks.recurrent.stepper", return_value=None),
     ):
         yield
 

@@ -12,7 +12,7 @@ from throughtime.algorithms.base import Claims
 from throughtime.algorithms.eligibility.eligibility import EligibilityRule
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
-from throughtime.neurons.base import Inflow, Neuron, Partials
+from throughtime.neurons.base import InputJacobian, Neuron, Partials
 from throughtime.registry import algorithm
 
 
@@ -110,7 +110,7 @@ class DiagonalRTRL(EligibilityRule):
             for name in (*parameters, *shifts):
                 if found[name] is not None:
                     onto[name][s] = found[name]
-        inflows = {name: Inflow(by, read.get(name)) for name, by in onto.items()}
+        inflows = {name: InputJacobian(by, read.get(name)) for name, by in onto.items()}
         return Partials(before, {}, inflows)
 
 

@@ -177,7 +177,9 @@ class EligibilityRule(LearningRule):
 
 def filtered(partials: Partials, reads: str, κ: float) -> Partials:
     """With ē, what the readout has gathered of its neuron, as one more variable: ē_t = κ ē_{t−1} + (1 − κ) o_t."""
-    return Partials({**partials.before, ("ē", "ē"): κ}, {**partials.now, ("ē", reads): 1 - κ}, partials.inflows)
+    return Partials(
+        {**partials.from_previous, ("ē", "ē"): κ}, {**partials.within_step, ("ē", reads): 1 - κ}, partials.inflows
+    )
 
 
 def _accumulate(parameter: Tensor, gradient: Tensor) -> None:

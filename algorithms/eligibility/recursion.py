@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from throughtime.neurons.base import Factor, Partials
+from throughtime.neurons.base import Derivative, Partials
 from throughtime.neurons.kernels.kernel import number_or_tensor
 
-Factors = dict[tuple[str, str], Factor]
+Derivatives = dict[tuple[str, str], Derivative]
 """By two variables. A tensor is [steps, batch, size], or [steps, batch, 1] where it is the same for all neurons; what
 is the same at all steps and in all samples is a number, or a tensor of at most one dimension."""
 
@@ -21,17 +21,17 @@ class Flow(NamedTuple):
 
     reads: Tensor
     """[steps, batch, fan-in]."""
-    onto: dict[str, Factor]
-    """As in `Factors`; by several currents a neuron [steps, batch, currents, size]."""
+    by_input: dict[str, Derivative]
+    """As in `Derivatives`; by several currents a neuron [steps, batch, currents, size]."""
 
     @property
     def currents(self) -> int:
-        return max((f.shape[2] for f in self.onto.values() if isinstance(f, Tensor) and f.dim() == 4), default=1)
+        return max((f.shape[2] for f in self.by_input.values() if isinstance(f, Tensor) and f.dim() == 4), default=1)
 
     def coefficients(self, λ: Mapping[str, Tensor]) -> Tensor | None:
-        """c^t = Σ_s (∂s_t/∂I_t) λ_s^t, [ends, steps, batch, currents · size]; None if it flows onto none of these."""
+        """c^t = Σ_s (∂s_t/∂I_t) λ_s^t, [ends, steps, batch, currents · size]; None if it reaches none of these."""
         c: Tensor | None = None
-        for s, f in self.onto.items():
+        for s, f in self.by_input.items():
             if s in λ:
                 λ_s = λ[s][:, 1:] if self.currents == 1 else λ[s][:, 1:, :, None]
                 c = f * λ_s if c is None else add(c, f, λ_s)
@@ -60,23 +60,23 @@ class Recursion:
         N_last: N of the last step, as far as the next block needs it.
     """
 
-    def __init__(self, partials: Partials, p: Tensor, wanted: Collection[str], N_0: Factors) -> None:
+    def __init__(self, partials: Partials, p: Tensor, wanted: Collection[str], N_0: Derivatives) -> None:
         self.steps, self.batch = p.shape[:2]
         needed = set(wanted)
-        while more := {r for s, r in (*partials.before, *partials.now) if s in needed} - needed:
+        while more := {r for s, r in (*partials.from_previous, *partials.within_step) if s in needed} - needed:
             needed |= more
-        before = {pair: self._over_steps(f) for pair, f in partials.before.items() if pair[0] in needed}
+        before = {pair: self._over_steps(f) for pair, f in partials.from_previous.items() if pair[0] in needed}
         self.flows: dict[str, Flow] = {}
         one = p[..., -1:]
         for name, inflow in partials.inflows.items():
             reads = p if name == "current" else one
             if inflow.presynaptic is not None:
                 reads = torch.cat((self._over_steps(inflow.presynaptic), one), 2)
-            self.flows[name] = Flow(reads, {s: self._over_steps(f) for s, f in inflow.onto.items() if s in needed})
-        made = dict.fromkeys([*(s for s, _ in before), *(s for flow in self.flows.values() for s in flow.onto)])
+            self.flows[name] = Flow(reads, {s: self._over_steps(f) for s, f in inflow.by_input.items() if s in needed})
+        made = dict.fromkeys([*(s for s, _ in before), *(s for flow in self.flows.values() for s in flow.by_input)])
 
-        self.N: Factors = {(s, s): 1.0 for s in made}
-        for (o, q), f in partials.now.items():
+        self.N: Derivatives = {(s, s): 1.0 for s in made}
+        for (o, q), f in partials.within_step.items():
             if o in needed:
                 _add_product(self.N, {(o, q): self._over_steps(f)}, self.N)
         asked = {q for _, q in before}
@@ -84,18 +84,18 @@ class Recursion:
         self.N_last = {
             pair: self._spread(f)[-1:].clone() if isinstance(f, Tensor) else f for pair, f in lasting_N.items()
         }
-        self.J: Factors = {}
+        self.J: Derivatives = {}
         _add_product(self.J, before, {pair: self._of_steps_before(f, N_0.get(pair)) for pair, f in lasting_N.items()})
 
         own = {s for (s, _), f in self.J.items() if _differs(f)}
-        own |= {s for flow in self.flows.values() for s, f in flow.onto.items() if _differs(f)}
+        own |= {s for flow in self.flows.values() for s, f in flow.by_input.items() if _differs(f)}
         while more := {s for s, r in self.J if r in own} - own:
             own |= more
         self.own = [s for s in made if s in own]
         self.shared = [s for s in made if s not in own]
         self.lasting = [r for r in reversed(self.own) if r in {past for _, past in self.J}]
 
-    def _over_steps(self, factor: Factor) -> Any:
+    def _over_steps(self, factor: Derivative) -> Any:
         if not isinstance(factor, Tensor):
             return factor
         if factor.dim() < 2:
@@ -104,7 +104,7 @@ class Recursion:
             factor = factor[:, 0]  # of one current a neuron
         return factor.expand(self.steps * self.batch, *factor.shape[1:]).unflatten(0, (self.steps, self.batch))
 
-    def _of_steps_before(self, N: Factor, N_0: Factor | None) -> Factor:
+    def _of_steps_before(self, N: Derivative, N_0: Derivative | None) -> Derivative:
         """N of step 0, which older weights may have made, and of the steps of the block but the last."""
         if N_0 is None:
             N_0 = N  # before the first block every trace is 0, and any N will do
@@ -112,7 +112,7 @@ class Recursion:
             return N
         return torch.cat((self._spread(N_0)[:1], self._spread(N)[:-1]))
 
-    def _spread(self, factor: Factor) -> Tensor:
+    def _spread(self, factor: Derivative) -> Tensor:
         """[steps, batch, size], or 1 in place of size."""
         like = self.flows["current"].reads
         each = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
@@ -130,12 +130,12 @@ class Recursion:
         is kept of step 0; what is kept moves on to the last step."""
         ε: dict[str, Tensor] = {}
         for s in self.shared:
-            if flow.onto.keys() & {s, *self.origins(s)}:
+            if flow.by_input.keys() & {s, *self.origins(s)}:
                 ε[s] = flow.reads.new_empty(1 + self.steps, *flow.reads.shape[1:])
                 if s not in kept:
                     kept[s] = torch.zeros_like(ε[s][0])
                 ε[s][0] = kept[s]
-                torch.mul(flow.reads, flow.onto.get(s, 0.0), out=ε[s][1:])
+                torch.mul(flow.reads, flow.by_input.get(s, 0.0), out=ε[s][1:])
         each = [(ε[s].unbind(0), self._each(f), ε[r].unbind(0)) for (s, r), f in self.J.items() if s in ε and r in ε]
         for t in range(self.steps):
             for ε_s, J_sr, ε_r in each:
@@ -156,17 +156,17 @@ class Recursion:
             if r in self.shared:
                 add(λ[r][:, :-1], f, λ[s][:, 1:])
 
-    def _each(self, factor: Factor) -> Sequence[Factor]:
+    def _each(self, factor: Derivative) -> Sequence[Derivative]:
         """Of each step."""
         return factor.unbind(0) if over_time(factor) else [factor] * self.steps
 
 
-def add(total: Tensor, factor: Factor, x: Tensor) -> Tensor:
+def add(total: Tensor, factor: Derivative, x: Tensor) -> Tensor:
     """total += factor · x."""
     return total.addcmul_(factor, x) if isinstance(factor, Tensor) else total.add_(x, alpha=factor)
 
 
-def _add_product(total: Factors, a: Factors, b: Factors) -> None:
+def _add_product(total: Derivatives, a: Derivatives, b: Derivatives) -> None:
     """total_sr += Σ_q a_sq b_qr."""
     for (s, q), f in a.items():
         for (at, r), g in [*b.items()]:
@@ -175,11 +175,11 @@ def _add_product(total: Factors, a: Factors, b: Factors) -> None:
                 total[s, r] = total[s, r] + product if (s, r) in total else product
 
 
-def over_time(factor: Factor) -> bool:
+def over_time(factor: Derivative) -> bool:
     """Whether it is given for each step, [steps, batch, ...]."""
     return isinstance(factor, Tensor) and factor.dim() > 2
 
 
-def _differs(factor: Factor) -> bool:
+def _differs(factor: Derivative) -> bool:
     """Whether it differs between neurons."""
     return isinstance(factor, Tensor) and factor.dim() > 0 and (factor.dim() == 4 or factor.shape[-1] > 1)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.eligibility.recursion import Factors, Recursion, add, over_time
+from throughtime.algorithms.eligibility.recursion import Derivatives, Recursion, add, over_time
 from throughtime.neurons.base import Partials
 
 
@@ -52,7 +52,7 @@ class TraceBlock:
         self.kept: dict[str, dict[str, Tensor]] = {}
         """ε̃ at the end of the last block, by inflow and variable: [batch, currents, size, fan-in]; of a shared variable
         [batch, fan-in]."""
-        self.N: Factors = {}
+        self.N: Derivatives = {}
         """Of the last step of the last block."""
 
     def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:

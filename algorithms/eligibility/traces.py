@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from throughtime.neurons.base import Factor, Partials
+from throughtime.neurons.base import Derivative, Partials
 
 Trace = dict[str, Tensor]
 """ε of one inflow, by variable s: [batch, currents, size, fan-in]; 1 in place of size where all neurons share it."""
@@ -31,9 +31,9 @@ class Traces:
 
     def advance(self, partials: Partials, p: Tensor) -> dict[str, Trace]:
         """One step; p [batch, fan-in]. Returns ε^t of each inflow, for the wanted variables and those kept."""
-        past = {r for _, r in partials.before}
+        past = {r for _, r in partials.from_previous}
         asked = past.union(self.wanted)
-        for s, q in reversed(partials.now):
+        for s, q in reversed(partials.within_step):
             if s in asked:
                 asked.add(q)
         ε: dict[str, Trace] = {}
@@ -43,19 +43,19 @@ class Traces:
             if inflow.presynaptic is not None:
                 reads = torch.cat((inflow.presynaptic, one), 1)
             old, new = self.kept.get(name, {}), ε.setdefault(name, {})
-            for (s, r), factor in partials.before.items():
+            for (s, r), factor in partials.from_previous.items():
                 if r in old:
                     _add(new, s, factor, old[r])
-            for s, factor in inflow.onto.items():
+            for s, factor in inflow.by_input.items():
                 _add(new, s, factor, reads[:, None, None])
-            for (s, q), factor in partials.now.items():
+            for (s, q), factor in partials.within_step.items():
                 if s in asked and q in new:
                     _add(new, s, factor, new[q])
         self.kept = {name: {r: trace[r] for r in past if r in trace} for name, trace in ε.items()}
         return ε
 
 
-def _add(sums: Trace, name: str, factor: Factor, trace: Tensor) -> None:
+def _add(sums: Trace, name: str, factor: Derivative, trace: Tensor) -> None:
     """Add to the named sum a factor of each neuron times a trace of each of its synapses."""
     each = torch.as_tensor(factor, dtype=trace.dtype, device=trace.device)
     if each.dim() == 2:  # [batch, size]; one of [batch, currents, size] and one of [size] fit as they are

@@ -15,7 +15,7 @@ from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.base import Network
-from throughtime.neurons.base import Factor
+from throughtime.neurons.base import Derivative
 from throughtime.neurons.kernels.kernel import number_or_tensor
 from throughtime.numerics.flat import Flat
 from throughtime.registry import algorithm, given, refuse_unused
@@ -116,7 +116,7 @@ class FPTT(LearningRule):
         self.part = 0
         twice = self.regulariser is not None and self.regulariser.needs_gradient_after_update
         if self.window(self.steps) == 1 and self.last_part and not twice:
-            self.one_step = self.single_steps()
+            self.stepper = self.single_steps()
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
         if t + len(x) == self.steps and not self.last_part:
@@ -155,11 +155,11 @@ class FPTT(LearningRule):
     def _gradient(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """`window_gradient` of w_p l_p + (1 − w_p) L_aux; of a single step without a graph of the loss either."""
         w = self._weight()
-        if self.one_step is None or self.auxiliary_loss is None or w == 1:
+        if self.stepper is None or self.auxiliary_loss is None or w == 1:
             return self.window_gradient(x, lambda outputs: self._loss(outputs, target))
-        y = self.one_step.step(x[0])
+        y = self.stepper.step(x[0])
         loss, δy = self.auxiliary_loss.beside_and_gradient(w, y, target, self.part, self.epoch)
-        self.one_step.gradient(δy)
+        self.stepper.gradient(δy)
         return y, loss
 
     def _weight(self) -> float:
@@ -180,7 +180,7 @@ class FPTT(LearningRule):
         of_update = regulariser.add_gradient(self.flat.gradients())
         self.squares = [square + number_or_tensor(more) for square, more in zip(self.squares, of_update, strict=True)]
 
-    def _no_squares(self) -> list[Factor]:
+    def _no_squares(self) -> list[Derivative]:
         return [number_or_tensor(self.W[0].new_zeros(())) for _ in range(2)]
 
     def _gradient_from(self, before: Any, x: Tensor, target: Tensor) -> list[Tensor]:

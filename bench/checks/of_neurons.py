@@ -15,7 +15,7 @@ from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, large
 from throughtime.checks.window import differences, one_step_error, stepped
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import mapped, tensors
-from throughtime.neurons.base import Factor, Neuron, Partials
+from throughtime.neurons.base import Derivative, Neuron, Partials
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.registry import Component
 
@@ -125,19 +125,19 @@ def partials_are_derivatives(component: Component) -> Found:
 
 def composed(partials: Partials, fields: list[str]) -> dict[tuple[str, str], Tensor]:
     """Total derivatives of each field by each field of the step before and by each inflow."""
-    total: dict[tuple[str, str], Factor] = {}
+    total: dict[tuple[str, str], Derivative] = {}
     for source in (*fields, *partials.inflows):
-        line: dict[str, Factor] = {s: factor for (s, r), factor in partials.before.items() if r == source}
+        line: dict[str, Derivative] = {s: factor for (s, r), factor in partials.from_previous.items() if r == source}
         if source in partials.inflows:
-            line = {s: squeezed(factor) for s, factor in partials.inflows[source].onto.items()}
-        for (s, q), factor in partials.now.items():
+            line = {s: squeezed(factor) for s, factor in partials.inflows[source].by_input.items()}
+        for (s, q), factor in partials.within_step.items():
             if q in line:
                 line[s] = line.get(s, 0.0) + factor * line[q]
         total |= {(s, source): factor for s, factor in line.items() if s in fields}
     return {key: torch.as_tensor(factor, dtype=torch.float64) for key, factor in total.items()}
 
 
-def squeezed(factor: Factor) -> Factor:
+def squeezed(factor: Derivative) -> Derivative:
     """[batch, 1, size] -> [batch, size], for a neuron with one current."""
     return factor[:, 0] if isinstance(factor, Tensor) and factor.dim() == 3 else factor
 

@@ -197,7 +197,7 @@ def misalignment(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     return 1 - float(each.min(1).values.max())
 
 
-def one_step(component: Component) -> Found:
+def one_time_step(component: Component) -> Found:
     """With one step there is no time to drop credit in; an approximate rule must still be exact at the readout."""
     approximate = made(component).claims.gradient == "approximate"
 
@@ -308,7 +308,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("leaves the batch as it was", 0, on_each_neuron(leaves_the_batch)),
         Fact("reports outputs and losses, without a graph", 0, on_each_neuron(reports)),
         _claimed(OF_GRADIENT, claims.gradient),
-        Fact("one step = BPTT", 1e-10, one_step),
+        Fact("one step = BPTT", 1e-10, one_time_step),
         Fact("weights move by updates alone", 0, on_each_neuron(weights_move_by_updates)),
         Fact("the last update leaves no gradient", 0, on_each_neuron(leaves_no_gradient)),
         Fact("stopped and continued: the same weights", 0, on_each_neuron(continued)),

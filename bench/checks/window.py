@@ -35,7 +35,7 @@ def one_step_error(network: Network, x: Tensor, state: object) -> float | None:
     plain steps and autograd; None where it has none."""
     plain = copy.deepcopy(network)
     learnt, same = ([p for p in each.parameters() if p.requires_grad] for each in (network, plain))
-    taken = network.one_step(state, {p: torch.empty_like(p) for p in learnt})
+    taken = network.stepper(state, {p: torch.empty_like(p) for p in learnt})
     if taken is None:
         return None
     generator, errors = torch.Generator().manual_seed(9), []

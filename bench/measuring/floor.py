@@ -321,9 +321,9 @@ def _trace_numbers(rule: EligibilityRule, network: Recurrent) -> int:
     partials = rule.partials(layer.neuron, current, state, after)
     traces = Traces((readout.reads, *rule.also_wanted))
     p = current.new_zeros(1, layer.inward.in_features + layer.neuron.size + 1)
-    for _ in range(len(partials.before) + 1):  # a trace may start to differ from 0 steps after another
+    for _ in range(len(partials.from_previous) + 1):  # a trace may start to differ from 0 steps after another
         ε = traces.advance(partials, p)
-    read, made = {r for _, r in partials.before}, {s for s, _ in partials.before}
+    read, made = {r for _, r in partials.from_previous}, {s for s, _ in partials.from_previous}
     numbers = 0
     for trace in ε.values():
         numbers += min(_numbers(trace, read), _numbers(trace, made))

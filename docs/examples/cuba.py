@@ -5,7 +5,7 @@ from typing import ClassVar, NamedTuple
 from torch import Tensor
 
 from throughtime import neuron
-from throughtime.neurons.base import Neuron
+from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.surrogate import spike
 
 
@@ -23,12 +23,12 @@ class Cuba(Neuron):
 
     elementwise: ClassVar[bool] = True  # no neuron's step depends on another's: checked, and online rules are faster
 
-    def __init__(self, size: int, *, gamma: float = 0.5, alpha: float = 0.9, threshold: float = 0.1) -> None:
-        super().__init__(size)
+    def __init__(self, shape: Shape, *, gamma: float = 0.5, alpha: float = 0.9, threshold: float = 0.1) -> None:
+        super().__init__(shape)
         self.gamma, self.alpha, self.threshold = gamma, alpha, threshold
 
     def initial_state(self, batch: int, like: Tensor) -> CubaState:
-        return CubaState(*(like.new_zeros(batch, self.size) for _ in range(3)))
+        return CubaState(*(like.new_zeros(batch, *self.shape) for _ in range(3)))
 
     def forward(self, current: Tensor, state: CubaState) -> tuple[Tensor, CubaState]:
         i = self.gamma * state.i + current

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from throughtime.networks.recurrent import Recurrent, RecurrentLayer, RecurrentState
 
 
-class RecurrentOneStep:
+class RecurrentStepper:
     """The same numbers as `unroll` over windows of one step, each cut off from the state before, and their gradients.
 
     Time and memory: one step's; memory depends on no number of steps.
@@ -67,13 +67,13 @@ class RecurrentOneStep:
             parameter.grad = gradient
 
 
-def one_step(network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> RecurrentOneStep | None:
-    """`Recurrent.one_step`: None where its loops may not run or a neuron has none."""
+def stepper(network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> RecurrentStepper | None:
+    """`Recurrent.stepper`: None where its loops may not run or a neuron has none."""
     neurons = [layer.neuron for layer in network.layers]
     others = [network.readout, *(m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm)))]
     normed = any(isinstance(m, StepBatchNorm) for m in others)
     if (
-        not all("one_step" in vars(type(neuron)) for neuron in neurons)
+        not all("single_step" in vars(type(neuron)) for neuron in neurons)
         or any(type(m) not in (nn.Linear, StepBatchNorm, GatedReadout, LeakyReadout) for m in others)
         or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some in two places
         or is_smoothed()
@@ -82,7 +82,7 @@ def one_step(network: Recurrent, state: RecurrentState, gradients: Mapping[Tenso
         or not runs_compiled(state.y, *network.parameters(), *network.buffers(), graph_is_ours=True)
     ):
         return None
-    return RecurrentOneStep(network, state, gradients)
+    return RecurrentStepper(network, state, gradients)
 
 
 class _Layer(InTurns):
@@ -101,7 +101,7 @@ class _Layer(InTurns):
         super().__init__()
         batch, (W, c), (R, c_R) = len(x), _map(layer.inward), _map(layer.recurrent)
         I, D, P, δD, δP = x.new_empty(5, batch, len(W)).unbind(0)
-        self.neurons = type(layer.neuron).one_step(layer.neuron, I, state, gradients, reads_v)
+        self.neurons = type(layer.neuron).single_step(layer.neuron, I, state, gradients, reads_v)
         norms, normed = (layer.inward_norm, layer.recurrent_norm), layer.inward_norm is not None
         of_norms = [_norm(norm, D) for norm in norms]
         if not normed:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.neurons.base import Factor, Neuron
+from throughtime.neurons.base import Derivative, Neuron
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName
 from throughtime.numerics.spike_product import SpikeProduct
 
@@ -119,7 +119,7 @@ class Backward:
         return self.made[t - self.begin]
 
 
-def surrogate_factors(surrogate: SurrogateName, y: Tensor, θ: float, scale: Factor) -> Backward:
+def surrogate_factors(surrogate: SurrogateName, y: Tensor, θ: float, scale: Derivative) -> Backward:
     """scale h((y_t − θ) / θ) of all steps of y."""
     # Nothing here refers to the kernel, which keeps the result: a circle would be freed by the garbage collector alone.
     h = SURROGATES[surrogate].h
@@ -134,12 +134,12 @@ def slots(like: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
     return window, steps if keep else tuple(steps[t % len(steps)] for t in range(len(like)))
 
 
-def add_product(sums: Tensor, factor: Factor, x: Tensor) -> Tensor:
+def add_product(sums: Tensor, factor: Derivative, x: Tensor) -> Tensor:
     """sums ← sums + factor x, whether the factor is a number or a tensor."""
     return sums.addcmul_(x, factor) if isinstance(factor, Tensor) else sums.add_(x, alpha=factor)
 
 
-def number_or_tensor(constant: Factor) -> Factor:
+def number_or_tensor(constant: Derivative) -> Derivative:
     """A constant of one element as a number, which operations take along; on other devices than the processor asking
     for it would mean waiting, and it stays a tensor."""
     if not isinstance(constant, Tensor):

@@ -42,7 +42,7 @@ class NeuronOneStep(InTurns):
     """One layer's step and the gradient of what reads z_t and v_t, a loop each.
 
     A state has two slots that take turns: in turn `now`, 0 or 1, a step reads slot 1 − now and writes slot now, and the
-    gradient of that step reads both. The first turn is 0. A neuron offers its own by the class attribute `one_step`.
+    gradient of that step reads both. The first turn is 0. A neuron offers its own by the class attribute `single_step`.
 
     Args:
         I: where currents are found, [batch, currents · size].

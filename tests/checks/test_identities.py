@@ -92,7 +92,7 @@ class ResetFlows(EligibilityRule):
         partials = super().partials(neuron, current, state, next_state)
         if not hasattr(neuron, "threshold"):
             return partials
-        return partials._replace(before={**partials.before, ("v", "z"): -neuron.threshold})
+        return partials._replace(from_previous={**partials.from_previous, ("v", "z"): -neuron.threshold})
 
 
 class TracesDecay(EligibilityRule):
@@ -100,7 +100,7 @@ class TracesDecay(EligibilityRule):
 
     def partials(self, neuron, current, state, next_state):
         partials = super().partials(neuron, current, state, next_state)
-        return partials._replace(before={key: 0.9 * factor for key, factor in partials.before.items()})
+        return partials._replace(from_previous={key: 0.9 * factor for key, factor in partials.from_previous.items()})
 
 
 class CurrentIsNotScaled(EligibilityRule):
@@ -109,7 +109,7 @@ class CurrentIsNotScaled(EligibilityRule):
     def partials(self, neuron, current, state, next_state):
         partials = super().partials(neuron, current, state, next_state)
         current = partials.inflows["current"]
-        unscaled = current._replace(onto=dict.fromkeys(current.onto, 1.0))
+        unscaled = current._replace(by_input=dict.fromkeys(current.by_input, 1.0))
         return partials._replace(inflows={**partials.inflows, "current": unscaled})
 
 
@@ -169,13 +169,15 @@ class WithoutAdaptation(EligibilityRule):
 
     def partials(self, neuron, current, state, next_state):
         partials = super().partials(neuron, current, state, next_state)
-        return partials._replace(now={(s, q): factor for (s, q), factor in partials.now.items() if q != "a"})
+        return partials._replace(
+            within_step={(s, q): factor for (s, q), factor in partials.within_step.items() if q != "a"}
+        )
 
 
 def filter_without_scale(partials, reads, κ):
     """ē_t = κ ē_{t−1} + o_t."""
     scaled = filtered(partials, reads, κ)
-    return scaled._replace(now={**scaled.now, ("ē", reads): 1.0})
+    return scaled._replace(within_step={**scaled.within_step, ("ē", reads): 1.0})
 
 
 CUT, SUM = "= autograd with spikes between neurons cut", "Σ dE/dz · eligibility = BPTT, nothing cut"

@@ -28,8 +28,8 @@ class Net(Recurrent):
 
 
 class ScalesSingleSteps(Net):
-    def one_step(self, state, gradients):
-        taken = super().one_step(state, gradients)
+    def stepper(self, state, gradients):
+        taken = super().stepper(state, gradients)
         if taken is not None:
             step = taken.step
             taken.step = lambda x: step(x) * (1 + 1e-9)

@@ -142,13 +142,13 @@ class PartialWithoutScale(LIF):
 
     def partials(self, current, state, next_state):
         partials = super().partials(current, state, next_state)
-        return partials._replace(inflows={"current": partials.inflows["current"]._replace(onto={"v": 1.0})})
+        return partials._replace(inflows={"current": partials.inflows["current"]._replace(by_input={"v": 1.0})})
 
 
 class PartialOfTheResetBesides(LIF):
     def partials(self, current, state, next_state):
         partials = super().partials(current, state, next_state)
-        return partials._replace(before={**partials.before, ("v", "z"): -self.threshold})
+        return partials._replace(from_previous={**partials.from_previous, ("v", "z"): -self.threshold})
 
 
 class PartialOfAdaptationTurned(ALIF):
@@ -156,7 +156,7 @@ class PartialOfAdaptationTurned(ALIF):
 
     def partials(self, current, state, next_state):
         partials = super().partials(current, state, next_state)
-        return partials._replace(now={**partials.now, ("z", "a"): -partials.now["z", "a"]})
+        return partials._replace(within_step={**partials.within_step, ("z", "a"): -partials.within_step["z", "a"]})
 
 
 class PartialOfAGateLeftOut(LTC):
@@ -271,7 +271,7 @@ class SingleStepsOfAnotherThreshold(LIFOneStep):
 
 
 def with_single_steps(broken: type[LIFOneStep]) -> type[LIF]:
-    return type(broken.__name__, (LIF,), {"one_step": broken})
+    return type(broken.__name__, (LIF,), {"single_step": broken})
 
 
 def with_kernel(broken: type[LIFKernel], neuron: type[LIF] = LIF) -> type[LIF]:

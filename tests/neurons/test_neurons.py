@@ -357,15 +357,15 @@ def jacobian(neuron: Neuron, current: Tensor, state: Any) -> tuple[dict[tuple[st
 def composed(partials: Partials, fields: tuple[str, ...]) -> dict[tuple[str, str], Tensor]:
     """By (s, source): the claimed whole derivative, each neuron's by its own source [batch, size]."""
     used: set[str] = set()
-    for s, q in partials.now:
+    for s, q in partials.within_step:
         assert s not in used, f"{s} is used before it is complete"
         used.add(q)
     whole: dict[tuple[str, str], Tensor] = {}
-    sources = {r: {s: factor for (s, q), factor in partials.before.items() if q == r} for r in fields}
-    sources |= {name: dict(inflow.onto) for name, inflow in partials.inflows.items()}
+    sources = {r: {s: factor for (s, q), factor in partials.from_previous.items() if q == r} for r in fields}
+    sources |= {name: dict(inflow.by_input) for name, inflow in partials.inflows.items()}
     for source, onto in sources.items():
         total = {s: torch.as_tensor(factor, dtype=F64) for s, factor in onto.items()}
-        for (s, q), factor in partials.now.items():
+        for (s, q), factor in partials.within_step.items():
             if q in total:
                 total[s] = total.get(s, torch.zeros((), dtype=F64)) + factor * total[q]
         whole |= {(s, source): derivative.expand(BATCH, SIZE) for s, derivative in total.items()}

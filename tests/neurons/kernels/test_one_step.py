@@ -70,7 +70,7 @@ def steps_of(net, one_step, steps=6, batch=4):
     net = copy.deepcopy(net)
     learnt = {name: p for name, p in net.named_parameters() if p.requires_grad}
     state, found = before(net, batch), {}
-    taken = net.one_step(state, Flat([*learnt.values()]).places()) if one_step else None
+    taken = net.stepper(state, Flat([*learnt.values()]).places()) if one_step else None
     assert (taken is not None) == one_step
     generator = torch.Generator().manual_seed(7)
     for t, x in enumerate(inputs(steps, batch)):
@@ -175,19 +175,19 @@ class LearnsAnothersSurrogate(LTCOneStep):
 def test_a_fault_of_the_neuron_is_found(broken, found, not_found):
     net = network("ltc", readout="membrane")
     expected = steps_of(net, False)
-    with mock.patch.object(LTC, "one_step", broken):
+    with mock.patch.object(LTC, "single_step", broken):
         differs = differing(steps_of(net, True), expected)
     assert found in differs and not_found not in differs
 
 
-class StepIsNotCounted(one_step.RecurrentOneStep):
+class StepIsNotCounted(one_step.RecurrentStepper):
     def step(self, x):
         y = super().step(x)
         self.t -= 1
         return y
 
 
-class LayersInTheOrderOfTheStep(one_step.RecurrentOneStep):
+class LayersInTheOrderOfTheStep(one_step.RecurrentStepper):
     def gradient(self, δy):
         self.layers.reverse()
         super().gradient(δy)
@@ -204,7 +204,7 @@ class LayersInTheOrderOfTheStep(one_step.RecurrentOneStep):
 def test_a_fault_of_the_network_is_found(broken, options, found, monkeypatch):
     net = network("ltc", **options)
     expected = steps_of(net, False)
-    monkeypatch.setattr(one_step, "RecurrentOneStep", broken)
+    monkeypatch.setattr(one_step, "RecurrentStepper", broken)
     assert found in differing(steps_of(net, True), expected)
 
 
@@ -216,13 +216,13 @@ def trained(net, rule, task, windows, monkeypatch, batches=2):
     net, steps = copy.deepcopy(net), 6
     flatten([*net.parameters()])
     used = []
-    taken = Recurrent.one_step
+    taken = Recurrent.stepper
 
     def watched(*arguments):
         used.append(None if windows else taken(*arguments))
         return used[-1]
 
-    monkeypatch.setattr(Recurrent, "one_step", watched)
+    monkeypatch.setattr(Recurrent, "stepper", watched)
     rule.start(net, task, steps)
     update = Updater([*net.parameters()], Training(optimiser="sgd", learning_rate=0.1, clip=0.5), Clock())
     generator = torch.Generator().manual_seed(5)
@@ -277,7 +277,7 @@ class ReadsTwice(Recurrent):
 
 
 def taken(net, batch=4):
-    return net.one_step(net.initial_state(batch), Flat([*net.parameters()]).places())
+    return net.stepper(net.initial_state(batch), Flat([*net.parameters()]).places())
 
 
 def test_where_its_loops_cannot_run_there_are_no_single_steps(monkeypatch):
@@ -319,7 +319,7 @@ def test_an_output_stays_what_it_was():
 def test_the_state_that_it_began_with_is_left_alone():
     net = network("ltc")
     state, same = before(net), before(net)
-    steps = net.one_step(state, Flat([*net.parameters()]).places())
+    steps = net.stepper(state, Flat([*net.parameters()]).places())
     for x in inputs(3):
         steps.step(x)
     assert torch.equal(state.y, same.y) and all(map(torch.equal, state.layers[0], same.layers[0]))
