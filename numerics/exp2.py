@@ -59,9 +59,9 @@ def _registered() -> Callable[[float], float]:
     return exp2
 
 
-# As a loop that others call: what they get in its place, and what they are known by on disk.
+# As a loop that others call: what they get in its place, and the function whose code counts in their keys.
 exp2.jitted = lambda threaded: _registered()
-exp2.__wrapped__ = in_precision
+exp2.__wrapped__ = _registered
 
 
 PER_E = -math.log2(math.e)

@@ -82,6 +82,6 @@ def _registered() -> Callable[..., None]:
     return gemm
 
 
-# As a loop that others call: what they get in its place, and what they are known by on disk.
+# As a loop that others call: what they get in its place, and the function whose code counts in their keys.
 gemm.jitted = lambda threaded: _registered()
-gemm.__wrapped__ = gemm
+gemm.__wrapped__ = _registered

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from throughtime.numerics.loop_key import key_of
 
 _alone: ContextVar[bool] = ContextVar("operations alone", default=False)
 
@@ -82,7 +82,7 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
         # NumPy's rule for a division by zero, no error: to check for it would keep the loop from vector instructions.
         fast = {"reassoc", "contract", "arcp"}
         share = {"parallel": _ONLY_PRANGE} if threaded and "prange" in loop.__code__.co_names else {}
-        whole = _with_what_it_calls(loop, threaded)
+        whole = _with_its_callees(loop, threaded, key_of(loop, threaded, sorted(fast), share))
         options = {"nogil": True, "fastmath": fast, "error_model": "numpy", **share}
         try:
             return numba.njit(whole, cache=True, **options)
@@ -174,19 +174,16 @@ def _is_pytorchs(address: int) -> bool:
     return any(came_with_it) or not came_with_it
 
 
-def _with_what_it_calls(loop: Callable[..., Any], threaded: bool) -> Callable[..., Any]:
-    """The loop, with the compiled loops that it calls in place of their wrappers. What is kept on disk is known by the
-    modules of them all, and by whether threads share it: the compiler itself looks at the loop alone."""
+def _with_its_callees(loop: Callable[..., Any], threaded: bool, key: str) -> Callable[..., Any]:
+    """The loop, with the compiled loops that it calls in place of their wrappers, and with a name that holds `key`: the
+    compiler stores machine code under the qualified name."""
     import numba
 
-    called = {name: other for name in loop.__code__.co_names if hasattr(other := loop.__globals__.get(name), "jitted")}
-    names = {name: other.jitted(threaded) for name, other in called.items()}
+    callees = {name: loop.__globals__.get(name) for name in loop.__code__.co_names}
+    names = {name: callee.jitted(threaded) for name, callee in callees.items() if hasattr(callee, "jitted")}
     whole = FunctionType(
         loop.__code__, {**loop.__globals__, "prange": numba.prange, **names}, loop.__name__, None, loop.__closure__
     )
-    known_by = hashlib.sha256(repr(threaded).encode())
-    for other in called.values():
-        known_by.update(inspect.getsource(inspect.getmodule(other.__wrapped__)).encode())
     whole.__module__ = loop.__module__
-    whole.__qualname__ = f"{loop.__qualname__}-{known_by.hexdigest()[:16]}"
+    whole.__qualname__ = f"{loop.__qualname__}-{key}"
     return whole

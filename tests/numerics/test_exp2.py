@@ -10,6 +10,7 @@ import torch
 
 from throughtime.numerics import exp2 as module
 from throughtime.numerics.exp2 import exp2
+from throughtime.numerics.loop_key import key_of
 from throughtime.numerics.loops import compiled, prange
 
 
@@ -57,12 +58,10 @@ def test_a_polynomial_that_is_too_short_is_found(terms):
     assert (error > 2 * torch.finfo(torch.float32).eps) == (terms == 6)
 
 
-def test_every_loop_that_uses_it_is_known_by_its_code():
-    from throughtime.numerics.loops import _with_what_it_calls
-
-    def known_by() -> str:
-        return _with_what_it_calls(exp2_of_each.__wrapped__, False).__qualname__
-
-    before = known_by()
-    with mock.patch.object(exp2, "__wrapped__", exp2_of_each.__wrapped__):
-        assert known_by() != before
+def test_the_key_of_a_loop_that_uses_it_covers_its_code():
+    before = key_of(exp2_of_each)
+    with mock.patch.object(exp2, "__wrapped__", module.base_two):
+        assert key_of(exp2_of_each) != before
+    with mock.patch.object(module, "FLOAT32", module.FLOAT32._replace(terms=7)):
+        assert key_of(exp2_of_each) != before
+    assert key_of(exp2_of_each) == before

@@ -31,14 +31,16 @@ def test_a_loop_calls_another():
     assert y.tolist() == [4, 8, 12]
 
 
-def test_what_is_on_disk_is_known_by_all_the_code_in_it_and_by_who_runs_it(monkeypatch):
-    def known_by(loop, threaded=False):
-        return module._with_what_it_calls(loop.__wrapped__, threaded).__qualname__
+def test_machine_code_on_disk_is_named_by_the_code_that_it_calls_and_by_its_threads(monkeypatch):
+    """A new wrapper each time: one compiles once a process."""
 
-    before = known_by(four_times)
-    assert before == known_by(four_times) != known_by(four_times, threaded=True)
+    def name(threaded=False):
+        return compiled(four_times.__wrapped__).jitted(threaded).py_func.__qualname__
+
+    before = name()
+    assert before == name() != name(threaded=True)
     monkeypatch.setitem(globals(), "twice", compiled(add_rows.__wrapped__))
-    assert known_by(four_times) != before, "another module's code"
+    assert name() != before, "another module's code"
 
 
 def test_floats_have_the_precision_of_the_tensors():

@@ -1,0 +1,65 @@
+"""The key under which the machine code of a compiled loop lies on disk.
+
+The compiler looks at the bytecode of one function alone: neither at the functions it calls nor at the constants it
+reads. The key here covers both, however deep, as they are in memory; so a file that is edited after its import cannot
+put the code of before under the key of after.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType
+from typing import Any
+
+import numpy as np
+
+
+def key_of(function: Callable[..., Any], *how: object) -> str:
+    """16 hexadecimal digits for a function, all that it reaches by name, and how it is compiled.
+
+    Followed are functions, compiled loops and constants among its global names and in its closure. Modules, classes
+    and what is an attribute of them are not: loops call others by global names.
+
+    Args:
+        function: the function.
+        how: options of the compiler; their representations count.
+    """
+    digest = hashlib.sha256(repr(how).encode())
+    for text in _texts(function, set()):
+        digest.update(text.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _texts(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
+    plain = inspect.unwrap(function)
+    if not isinstance(plain, FunctionType) or id(plain) in seen:
+        return
+    seen.add(id(plain))
+    names: list[str] = []
+    yield from _of_code(plain.__code__, names)
+    enclosed = (cell.cell_contents for cell in plain.__closure__ or ())
+    for value in (*(plain.__globals__[name] for name in names if name in plain.__globals__), *enclosed):
+        yield from _of_value(value, seen)
+
+
+def _of_code(code: CodeType, names: list[str]) -> Iterator[str]:
+    """Bytecode, names and constants, those of nested functions too; `names` gets the names."""
+    names += (name for name in code.co_names if name not in names)
+    yield f"{code.co_code.hex()} {code.co_names} {code.co_varnames}"
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _of_code(constant, names)
+        else:
+            yield repr(constant)
+
+
+def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
+    if isinstance(value, np.ndarray):
+        yield f"{value.dtype} {value.shape} {value.tobytes().hex()}"
+    elif isinstance(value, bool | int | float | complex | str | tuple | dict | np.generic):
+        yield repr(value)
+    elif callable(value):
+        yield from _texts(value, seen)
