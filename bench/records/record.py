@@ -108,11 +108,21 @@ def write_record(record: Record, folder: Path) -> Path:
 
 def read_record(path: Path) -> Record:
     """Read a record; UsageError if the file is not one (cut short, another schema) or cannot be read."""
+    return parse_record(read_text_of(path), path)
+
+
+def read_text_of(path: Path) -> bytes:
+    """The text of a record's file; UsageError if it cannot be read."""
     try:
-        text = path.read_bytes()
-        return Record.model_validate_json(text)
+        return path.read_bytes()
     except OSError as error:
         raise UsageError(f"the file cannot be read: {error.strerror or error}", where=str(path)) from error
+
+
+def parse_record(text: bytes, path: Path) -> Record:
+    """The record that a text holds; UsageError, which names the path, if the text is not a record."""
+    try:
+        return Record.model_validate_json(text)
     except pydantic.ValidationError as error:
         raise _refusal(text, error, path) from error
 

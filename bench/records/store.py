@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from throughtime.errors import UsageError
 from throughtime.gc_paused import gc_paused
 from throughtime.records.files import CURVE, parse_json
-from throughtime.records.record import Record, read_record
+from throughtime.records.record import Record, parse_record, read_text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,14 +75,20 @@ class Store:
     def records(self, suite: str | None = None) -> list[Stored]:
         """All whole records, of one suite or of all, in order of suite, cell and replicate."""
         with gc_paused():
-            return sorted(self._read(suite), key=_order)
+            return sorted((stored for stored, _ in self.read(suite)), key=order_of)
 
-    def _read(self, suite: str | None) -> Iterator[Stored]:
+    def read(self, suite: str | None = None) -> Iterator[tuple[Stored, bytes]]:
+        """Each whole record, of one suite or of all, and the text of its file; in no order that means anything.
+
+        One at a time, because a parsed record takes much more memory than its text. Files that are not records are
+        listed in `broken`.
+        """
         self.broken = []
-        of = "*" if suite is None else glob.escape(suite)
-        for path in sorted(self.folder.glob(f"{of}/*/record.json")):
+        folders = "*" if suite is None else glob.escape(suite)
+        for path in sorted(self.folder.glob(f"{folders}/*/record.json")):
             try:
-                yield Stored(read_record(path), path.parent)
+                text = read_text_of(path)
+                yield Stored(parse_record(text, path), path.parent), text
             except UsageError as error:
                 self.broken.append(str(error))
 
@@ -98,11 +104,14 @@ class Store:
 
         with gc_paused():
             # One record at a time: of 20 000 the rows are small, the records are not.
-            rows = sorted(((_order(stored), _row(stored)) for stored in self._read(suite)), key=lambda keyed: keyed[0])
+            rows = sorted(
+                ((order_of(stored), _row(stored)) for stored, _ in self.read(suite)), key=lambda keyed: keyed[0]
+            )
             return pd.DataFrame([row for _, row in rows])
 
 
-def _order(stored: Stored) -> tuple[Any, ...]:
+def order_of(stored: Stored) -> tuple[Any, ...]:
+    """Sort key of a record: its suite, cell, replicate and id."""
     spec = stored.record.spec
     return spec.suite, spec.cell, spec.replicate, stored.record.id
 

@@ -1,0 +1,200 @@
+"""The results of a folder, read once: a row for each run, and its record and learning curve behind it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from throughtime.errors import UsageError, suggestion
+from throughtime.gc_paused import gc_paused
+from throughtime.records.record import Record
+from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of, read_curve
+
+KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
+"""Columns that identify a cell: its runs differ in the replicate alone."""
+COLUMNS = [
+    *("id", "label", "suite", "scale", "rule", "neuron", "network", "dataset"),
+    *("rule_name", "neuron_name", "network_name", "dataset_name", "configuration", "metric"),
+    *("steps", "hidden", "replicate", "epochs", "batch", "device"),
+    *("status", "reason", "remark", "started", "seconds", "contended", "folder", "superseded"),
+]
+"""Columns of every frame; those of the measures follow."""
+
+
+class Results:
+    """The current runs of a results folder.
+
+    A changed suite or changed code gives a run a new id, and its older record stays in the folder. To count both would
+    show a replicate twice, or mix in one mean the results of different code. Current are, of each cell, the runs with
+    the configuration of its newest run, and of each replicate the newest of these.
+
+    Each record file is read once. Memory: the rows and the text of the files, about 15 kB a run; `record` parses the
+    text again, because a parsed record takes four times as much.
+
+    Args:
+        folder: a results folder; one that does not exist has no runs.
+        suites: names of the suites to read; none: all.
+
+    Attributes:
+        folder: the results folder.
+        frame: one row for each current run, in order of suite, cell and replicate. Columns: `COLUMNS`, then one for
+            each measure in the unit of the records (missing values are NaN), with `unit.<measure>` and, where a value
+            is missing, `missing.<measure>`: the reason. The columns rule, neuron, network and dataset hold labels;
+            `<kind>_name` holds the registered name; `hidden` is a tuple of layer sizes, or None; `configuration` is
+            `configuration_digest`; `contended` is False too where nothing was timed; `superseded` is the number of
+            older runs of the row's cell that are not in the frame.
+        broken: record files that could not be read, each with the reason.
+
+    Raises:
+        UsageError: the folder is a file.
+    """
+
+    def __init__(self, folder: str | Path = DEFAULT_RESULTS, suites: Sequence[str] = ()) -> None:
+        store = Store(folder)
+        self.folder = store.folder
+        self.broken: list[str] = []
+        self._texts: dict[str, bytes] = {}
+        self._curves: dict[str, list[dict[str, float]]] = {}
+        rows = []
+        with gc_paused():
+            for suite in suites or (None,):
+                for stored, text in store.read(suite):
+                    rows.append((order_of(stored), _row(stored)))
+                    self._texts[stored.record.id] = text
+                self.broken += store.broken
+            rows.sort(key=lambda keyed: keyed[0])
+            self.frame = _current(pd.DataFrame([row for _, row in rows])) if rows else pd.DataFrame(columns=COLUMNS)
+        self._texts = {run: self._texts[run] for run in self.frame["id"]}
+
+    @classmethod
+    def load(cls, folder: str | Path = DEFAULT_RESULTS, suites: Sequence[str] = ()) -> Results:
+        """Read a folder that must have runs.
+
+        Raises:
+            UsageError: the folder has no records, or none of one of the suites.
+        """
+        results = cls(folder, suites)
+        found = set(results.frame["suite"])
+        if not found and not (suites and results.suites()):
+            n = len(results.broken)
+            files = "1 file there is no record" if n == 1 else f"{n} files there are no records"
+            raise UsageError(
+                f"nothing was run in {results.folder}" + (f"; {files}: {min(results.broken)}" if n else ""),
+                hint="run `throughtime run quick` first, or give --results",
+            )
+        for suite in suites:
+            if suite not in found:
+                hint = suggestion(suite, results.suites())
+                raise UsageError(f'no record of a suite "{suite}" in {results.folder}', hint=hint)
+        return results
+
+    def suites(self) -> set[str]:
+        """Names of all suites with a record file in the folder, whether they were read or not."""
+        return {path.parent.parent.name for path in self.folder.glob("*/*/record.json")}
+
+    def select(self, suite: str | None = None, scale: str | None = None) -> Results:
+        """The same results with the runs of one suite, one scale, or both alone; nothing is read again."""
+        chosen = copy.copy(self)
+        for column, value in (("suite", suite), ("scale", scale)):
+            if value is not None:
+                chosen.frame = chosen.frame[chosen.frame[column] == value].reset_index(drop=True)
+        return chosen
+
+    def record(self, run: str) -> Record:
+        """The record of a run.
+
+        Args:
+            run: the run's id, or its label where one run alone has it.
+
+        Raises:
+            UsageError: no run, or more than one, is called so.
+        """
+        return Record.model_validate_json(self._texts[self.id_of(run)])
+
+    def curve(self, run: str) -> list[dict[str, float]]:
+        """The learning curve of a run, one row an epoch; see `read_curve`. `run` is that of `record`."""
+        run_id = self.id_of(run)
+        if run_id not in self._curves:
+            self._curves[run_id] = read_curve(self.run_folder(run_id))
+        return self._curves[run_id]
+
+    def run_folder(self, run: str) -> Path:
+        """The folder of a run, with its record, curve and log. `run` is that of `record`."""
+        (folder,) = self.frame.loc[self.frame["id"] == self.id_of(run), "folder"]
+        return Path(folder)
+
+    def id_of(self, run: str) -> str:
+        """The id of a run that is called by its id or its label; see `record`."""
+        if run in self._texts:
+            return run
+        ids = self.frame.loc[self.frame["label"] == run, "id"]
+        if len(ids) > 1:
+            raise UsageError(f'{len(ids)} runs are called "{run}"', hint=f"give an id: {', '.join(ids)}")
+        if ids.empty:
+            raise UsageError(f'no run "{run}" in {self.folder}', hint=suggestion(run, self.frame["label"]))
+        return str(ids.iloc[0])
+
+
+def configuration_digest(record: Record) -> str:
+    """12 hexadecimal digits for what all replicates of a cell must share so that their mean is one of equals: the spec
+    except for the replicate and the passes, the code of the components, the versions of the libraries.
+    """
+    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes"})
+    # A commit that changed no component gives the same runs.
+    code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
+    text = json.dumps([spec, code, record.versions], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _current(frame: pd.DataFrame) -> pd.DataFrame:
+    """The current runs among all records, in the order of the rows; see `Results`."""
+    by_age = frame.sort_values(["started", "id"])
+    cells = by_age.groupby(KEYS)["id"].transform("size")
+    newest = by_age.groupby(KEYS)["configuration"].transform("last")
+    alike = by_age[by_age["configuration"] == newest]
+    current = alike.groupby([*KEYS, "replicate"], sort=False).tail(1)
+    superseded = cells[current.index] - current.groupby(KEYS)["id"].transform("size")
+    return current.assign(superseded=superseded).sort_index().reset_index(drop=True)
+
+
+def _row(stored: Stored) -> dict[str, Any]:
+    """The row of a record in the frame."""
+    record, spec = stored.record, stored.record.spec
+    components = {"rule": spec.rule, "neuron": spec.neuron, "network": spec.network, "dataset": spec.dataset}
+    hidden = spec.network.options.get("hidden")
+    row: dict[str, Any] = {
+        "id": record.id,
+        "label": record.label,
+        "suite": spec.suite,
+        "scale": spec.scale,
+        **{kind: component.label for kind, component in components.items()},
+        **{f"{kind}_name": component.name for kind, component in components.items()},
+        "configuration": configuration_digest(record),
+        "metric": record.metric,
+        "steps": spec.dataset.options.get("steps"),
+        "hidden": tuple(hidden) if isinstance(hidden, list) else None,
+        "replicate": spec.replicate,
+        "epochs": spec.training.epochs,
+        "batch": spec.training.batch,
+        "device": spec.device,
+        "status": record.status,
+        "reason": record.reason,
+        "remark": record.remark,
+        "started": record.started,
+        "seconds": record.seconds,
+        "contended": record.contended is True,
+        "folder": str(stored.folder),
+        "superseded": 0,
+    }
+    for name, measure in record.measures.items():
+        row[name] = float("nan") if measure.value is None else measure.value
+        row[f"unit.{name}"] = measure.unit
+        if measure.missing:
+            row[f"missing.{name}"] = measure.missing
+    return row
