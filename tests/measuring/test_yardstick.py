@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import subprocess
 import sys
 import time
 
 import pytest
 import torch
 
+from tests.children import child
 from throughtime.measuring import yardstick as module
 from throughtime.measuring.yardstick import Product, Rate, Yardstick, measure, reduced, yardstick
 
@@ -180,8 +180,9 @@ def test_several_processes_leave_one_whole_file(tmp_path):
         "from throughtime import yardstick as y; y.Others.contended = lambda self: False; "
         "y.yardstick([y.Product(8, 4, 6)], [4096])"
     )
-    children = [subprocess.Popen([sys.executable, "-c", program], env=os.environ) for _ in range(2)]
-    assert [child.wait() for child in children] == [0, 0]
+    words = [sys.executable, "-c", program]
+    with child(words, env=os.environ) as one, child(words, env=os.environ) as other:
+        assert [one.wait(300), other.wait(300)] == [0, 0]
     (file,) = (tmp_path / "yardstick").iterdir()
     assert len(json.loads(file.read_text())["rates"]) == 3
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.children import child
 from throughtime import registry
 from throughtime.records.store import WORK, Store, read_curve
 from throughtime.running.engines import local, watched
@@ -116,7 +117,7 @@ def test_a_grandchild_does_not_outlive_its_run(tmp_path):
 
 def test_ctrl_c_twice_ends_at_once_and_keeps_what_is_done(tmp_path):
     sweep = Sweep(tmp_path, "is-deaf")
-    with subprocess.Popen(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True) as process:
+    with child(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True) as process:
         wait_for(sweep.mark.exists)
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)
@@ -147,7 +148,7 @@ def test_the_second_ctrl_c_does_not_wait_for_a_child_that_does_not_listen(tmp_pa
 
 def test_sigterm_to_the_runner_ends_it_as_ctrl_c_does(tmp_path):
     sweep = Sweep(tmp_path, "hangs")
-    with subprocess.Popen(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True) as process:
+    with child(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True) as process:
         wait_for(sweep.mark.exists)
         process.terminate()
         time.sleep(0.3)
@@ -237,7 +238,7 @@ def test_a_signal_to_the_whole_group_leaves_trainings_their_checkpoints(tmp_path
     sweep.mark.touch()
     suite = sweep.suite.read_text().replace("epochs: 2", "epochs: 2000")
     sweep.suite.write_text(suite)
-    with subprocess.Popen(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
+    with child(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True, start_new_session=True) as run:
         wait_for(lambda: list(sweep.store.folder.glob(f"faults/{WORK}/*/position.json")))
         os.killpg(run.pid, signal.SIGTERM)
         printed = run.communicate(timeout=60)[1]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests.children import child
 from throughtime.errors import UsageError
 from throughtime.records.provenance import versions
 from throughtime.records.store import Store, read_curve
@@ -262,7 +263,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
     suite = suite_file(tmp_path, "bptt, lingers")
     results = tmp_path / "results"
     words = command("run", suite, "--scale", "tiny", "--results", results, "--plugin", FAULTY, "--jobs", 1)
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+    with child(words, stderr=subprocess.PIPE, text=True) as process:
         _wait_for(lambda: any(p.read_text().count("\n") == 1 for p in results.glob("faults/.work/*/curve.jsonl")), True)
         _wait_for(lambda: len(Store(results).records()), 1)
         process.send_signal(signal.SIGINT)
@@ -277,7 +278,7 @@ def test_a_killed_runner_takes_its_children_with_it(tmp_path):
     suite = suite_file(tmp_path, "lingers")
     results = tmp_path / "results"
     words = command("run", suite, "--scale", "tiny", "--results", results, "--plugin", FAULTY)
-    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
+    with child(words, stderr=subprocess.DEVNULL) as process:
         _wait_for(lambda: list(results.glob("faults/.work/*/curve.jsonl")), 1)
         assert _children_of(tmp_path)
         process.kill()

@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.children import child
 from throughtime.records.store import Store, Stored
 from throughtime.running.rerun import differences
 
@@ -42,14 +45,15 @@ def test_two_hundred_runs_under_fire_end_as_if_undisturbed(tmp_path):
     suite = tmp_path / "soak.yaml"
     suite.write_text(SUITE)
     calm, fire = tmp_path / "calm", tmp_path / "fire"
-    assert runner(suite, calm).wait(1200) == 0
+    with runner(suite, calm) as process:
+        assert process.wait(1200) == 0
     dice, hits, began = random.Random(4), Counter(), time.monotonic()
     while True:
         assert time.monotonic() - began < 1800, f"not done after {hits}"
-        process = runner(suite, fire, "--rerun", "failed", "--plugin", HASTY)
-        while process.poll() is None:
-            time.sleep(1)
-            hits[hit(process, dice)] += 1
+        with runner(suite, fire, "--rerun", "failed", "--plugin", HASTY) as process:
+            while process.poll() is None:
+                time.sleep(1)
+                hits[hit(process, dice)] += 1
         if process.returncode == 0:
             break
     before, now = by_label(calm), by_label(fire)
@@ -98,10 +102,14 @@ def workers(runner: int) -> list[psutil.Process]:
     return found
 
 
-def runner(suite: Path, results: Path, *options: object) -> subprocess.Popen:
+@contextmanager
+def runner(suite: Path, results: Path, *options: object) -> Iterator[subprocess.Popen]:
     words = ["run", suite, "--scale", "tiny", "--results", results, "--jobs", 2, *options]
-    with (results.parent / f"{results.name}.log").open("a") as log:
-        return subprocess.Popen([sys.executable, "-m", "throughtime", *map(str, words)], stdout=log, stderr=log)
+    with (
+        (results.parent / f"{results.name}.log").open("a") as log,
+        child([sys.executable, "-m", "throughtime", *map(str, words)], stdout=log, stderr=log) as process,
+    ):
+        yield process
 
 
 def by_label(results: Path) -> dict[str, Stored]:

@@ -9,6 +9,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from tests.children import child
 from throughtime.commands.main import app
 from throughtime.errors import UsageError
 from throughtime.running import limits
@@ -80,9 +81,9 @@ def test_limits_are_no_part_of_a_runs_id(tmp_path):
 def test_memory_is_that_of_the_process_and_of_all_it_started():
     alone = limits.resident_bytes(os.getpid())
     hold = "held = b'x' * 64 * 2**20; print(flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
-        child.stdout.readline()
-        assert limits.resident_bytes(child.pid) > 64 * 2**20
+    with child([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert limits.resident_bytes(process.pid) > 64 * 2**20
         assert limits.resident_bytes(os.getpid()) - alone > 60 * 2**20
-        child.communicate(b"\n")
-    assert limits.resident_bytes(child.pid) == 0
+        process.communicate(b"\n")
+    assert limits.resident_bytes(process.pid) == 0

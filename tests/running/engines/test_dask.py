@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 
+from tests.children import child
 from tests.sweeps import GATED_RULE, Sweep, alive, counting, made_here, meanwhile, wait_for
 from throughtime.errors import UsageError
 from throughtime.records.store import Store
@@ -181,7 +182,7 @@ def test_a_pass_in_which_workers_die_again_and_again_is_given_up(sweep_of, tmp_p
 @contextmanager
 def ended(words: list[str]):
     """A process that ends with the block."""
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+    with child(words, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
@@ -214,7 +215,7 @@ def test_ctrl_c_ends_what_is_at_work_on_workers_of_this_machine(sweep_of):
     sweep = sweep_of(GATED_RULE, replicates=3)
     sweep.gate.touch()
     words = throughtime_run(sweep, "--cluster", "local:2")
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with child(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for(lambda: len(sweep.begun()) == 2)
         meanwhile(lambda: time.sleep(2) or sweep.gate.unlink())
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
 
+from tests.children import child
 from tests.sweeps import GATED, GATED_RULE, Sweep, alive, wait_for
 from throughtime.errors import UsageError
 from throughtime.running.assembly import read_result
@@ -95,7 +95,7 @@ attend(Path(sys.argv[1]), lambda: False)
 def test_a_child_ends_when_whoever_started_it_is_killed(sweep, job, tmp_path):
     lay_out(tmp_path / "run", job, {})
     sweep.gate.touch()
-    with subprocess.Popen([sys.executable, "-c", ATTEND, str(tmp_path / "run")]) as parent:
+    with child([sys.executable, "-c", ATTEND, str(tmp_path / "run")]) as parent:
         wait_for(sweep.begun)
         parent.kill()
     wait_for(lambda: not alive(sweep.begun()[0]))
