@@ -10,7 +10,7 @@ import numpy as np
 
 from throughtime.datasets import own_sequences
 from throughtime.datasets.base import Split
-from throughtime.datasets.own_sequences import OwnSequences, Sequences
+from throughtime.datasets.own_sequences import LabelAt, OwnSequences, Sequences
 from throughtime.datasets.prepared import SPLITS
 from throughtime.errors import UsageError, first_line
 from throughtime.registry import dataset
@@ -33,6 +33,8 @@ class NpzFolder(OwnSequences):
 
     Args:
         path: the folder.
+        label_at: where a label that is one a sequence counts: `last`, the sequence's own last step; `end`, the last
+            step of the longest sequence, after the padding; null: `last`.
 
     Raises:
         UsageError: at the first use: something is missing, does not fit together, or is NaN.
@@ -40,8 +42,8 @@ class NpzFolder(OwnSequences):
 
     readers = (own_sequences.__name__,)
 
-    def __init__(self, *, path: str) -> None:
-        self.path = Path(path).expanduser()
+    def __init__(self, *, path: str, label_at: LabelAt | None = None) -> None:
+        super().__init__(path, label_at)
 
     @classmethod
     def tiny(cls) -> NpzFolder:

@@ -1,4 +1,4 @@
-"""Sequences of the user's own, from files: padded to one length, split, and asked what they ask."""
+"""Sequences of the user's own, from files: padded to one length, labelled, and split."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,9 +19,12 @@ from throughtime.datasets.prepared import SPLITS, PreparedDataset, combined, hel
 from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.errors import UsageError
 
+LabelAt = Literal["last", "end"]
+"""Where a label that is one a sequence counts: at the sequence's own last step, or at the end of the padding."""
+
 
 class Sequences(NamedTuple):
-    """What one file holds."""
+    """The sequences of one file."""
 
     x: list[np.ndarray]
     """[steps, inputs] each; they may differ in length."""
@@ -35,13 +38,25 @@ class Sequences(NamedTuple):
 class OwnSequences(PreparedDataset):
     """Base of the datasets whose files, and with them shapes and task, are the user's.
 
-    Shorter sequences are padded with zeros at the end; where the target is one a step, nothing is asked there. Without
-    a validation split a tenth of train becomes one, by a fixed seed, every class in its share. The SHA-256 is that of
-    the lines `<SHA-256>  <name>` of the files.
+    Shorter sequences are padded with zeros at the end, and padding has no label. A label that is one a sequence counts
+    at the sequence's own last step, so that the target becomes one a step where lengths differ. Without a validation
+    split a tenth of train becomes one, by a fixed seed, every class in its share. The SHA-256 is that of the lines
+    `<SHA-256>  <name>` of the files.
+
+    Args:
+        path: of the files.
+        label_at: `last`: a label that is one a sequence counts at the sequence's own last step; `end`: after the
+            padding, at the last step of the longest sequence; null: `last`.
     """
 
     licence = "the user's"
     origin = "files of the user's"
+
+    def __init__(self, path: str, label_at: LabelAt | None) -> None:
+        self.path, self.label_at = Path(path).expanduser(), label_at
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {} if self.label_at is None else {"label_at": self.label_at}
 
     @abstractmethod
     def parts(self, paths: Sequence[Path]) -> dict[Split, Sequences]:
@@ -75,7 +90,16 @@ class OwnSequences(PreparedDataset):
             labels = np.array(y)[train] if whole and not per_step else np.zeros(len(train), int)
             rest, held = held_out(labels, share=0.1, seed=10)
             splits |= {"train": train[rest], "validation": train[held]}
-        target = _padded(y, steps, -1 if whole else np.nan) if per_step else np.array(y)
+        if per_step and self.label_at:
+            raise UsageError("y has a label a step: label_at would do nothing", where=parts["train"].where)
+        lengths, no_label = np.array([len(each) for each in x]), -1 if whole else np.nan
+        if per_step:
+            target = _padded(y, steps, no_label)
+        elif self.label_at == "end" or (lengths == steps).all():
+            target = np.array(y)
+        else:
+            target = np.full((len(y), steps, *y[0].shape), no_label, y[0].dtype)
+            target[np.arange(len(y)), lengths - 1] = y
         if whole:
             _check_classes(target, {split: target[index] for split, index in splits.items()}, parts)
         save(folder, target, splits, _padded(x, steps, 0))

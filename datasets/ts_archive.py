@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from throughtime.datasets import own_sequences
 from throughtime.datasets.base import Split
-from throughtime.datasets.own_sequences import OwnSequences, Sequences
+from throughtime.datasets.own_sequences import LabelAt, OwnSequences, Sequences
 from throughtime.errors import UsageError
 from throughtime.registry import dataset
 
@@ -25,6 +26,8 @@ class TimeSeriesArchive(OwnSequences):
 
     Args:
         path: the folder, or the TRAIN file in it where it holds several problems.
+        label_at: where the class or number counts: `last`, the series' own last step; `end`, the last step of the
+            longest series, after the padding; null: `last`.
 
     Raises:
         UsageError: at the first use: a file is missing, a line does not fit the header, or a value is missing.
@@ -34,8 +37,8 @@ class TimeSeriesArchive(OwnSequences):
 
     readers = (own_sequences.__name__,)
 
-    def __init__(self, *, path: str) -> None:
-        self.path = Path(path).expanduser()
+    def __init__(self, *, path: str, label_at: LabelAt | None = None) -> None:
+        super().__init__(path, label_at)
 
     @classmethod
     def tiny(cls) -> TimeSeriesArchive:
@@ -63,8 +66,9 @@ class TimeSeriesArchive(OwnSequences):
 def read_ts(path: Path) -> Sequences:
     """Read a `.ts` file.
 
-    It has comments (#), a header of lines `@key value ...`, and after `@data` a line a series: the dimensions, parted
-    by colons, each its values, parted by commas; and last the class, or the number.
+    It has a header of lines `@key value ...`, and after `@data` a line a series: the dimensions, separated by colons,
+    each with its values, separated by commas; and last the class, or the number. Lines that begin with # or % are
+    comments, and so is what follows a # that stands alone in the header.
 
     Raises:
         UsageError: a line does not fit; file and line are named.
@@ -72,23 +76,23 @@ def read_ts(path: Path) -> Sequences:
     header: dict[str, list[str]] = {}
     x, y, begun = [], [], False
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (UnicodeDecodeError, OSError) as error:
         raise UsageError("not a text file that can be read", where=str(path)) from error
     for number, line in enumerate(lines, start=1):
         line, where = line.strip(), f"{path}:{number}"
-        if not line or line.startswith("#"):
+        if not line or line.startswith(("#", "%")):
             continue
         if begun:
             series, label = _series(line, header, where)
             x.append(series)
             y.append(label)
-        elif line.lower() == "@data":
+        elif _uncommented(line).lower() == "@data":
             begun = True
             if _said(header, "timestamps"):
                 raise UsageError("series with time stamps are not read", where=where)
         elif line.startswith("@"):
-            key, *values = line[1:].split() or [""]
+            key, *values = _uncommented(line)[1:].split() or [""]
             header[key.lower()] = values
         else:
             raise UsageError("not a .ts file: a header line begins with @", where=where)
@@ -123,6 +127,11 @@ def _series(line: str, header: dict[str, list[str]], where: str) -> tuple[np.nda
     else:
         label = np.array([number], np.float32)
     return np.array(values, np.float32).T, label
+
+
+def _uncommented(line: str) -> str:
+    """Return a header line without a comment at its end; a # that is part of a word, such as a class, begins none."""
+    return re.split(r"\s#\s", line, maxsplit=1)[0].rstrip()
 
 
 def _said(header: dict[str, list[str]], key: str) -> bool:

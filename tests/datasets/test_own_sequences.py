@@ -98,8 +98,51 @@ def test_a_file_a_sequence(tmp_path):
     dataset = NpzFolder(path=str(tmp_path / "a"))
     assert dataset.arrays.x.dtype == torch.uint8 and dataset.steps == 12
     assert [dataset.size(split) for split in SPLITS] == [12, 3, 2]
-    x, target = next(dataset.batches("validation", 3))
-    assert x[:, :, 0].sum(0).tolist() == [0, 2, 6] and target.tolist() == [0, 1, 0]
+    batch = next(dataset.batches("validation", 3))
+    assert batch.x[:, :, 0].sum(0).tolist() == [0, 2, 6]
+    assert batch.target.T.tolist() == [[-1] * i + [k] + [-1] * (11 - i) for i, k in enumerate((0, 1, 0))]
+    at_end = NpzFolder(path=str(tmp_path / "a"), label_at="end")
+    assert next(at_end.batches("validation", 3)).target.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("lengths", [(5, 3), (5, 5)])
+def test_a_number_counts_at_the_sequences_own_last_step(tmp_path, lengths):
+    def y(n):
+        return np.arange(n)[:, None] + 0.5
+
+    dataset = npz(tmp_path / "a", y, length=lambda n: np.resize(lengths, n))
+    target = next(dataset.batches("test", 2)).target
+    if lengths == (5, 5):
+        assert not dataset.task.per_step and target.tolist() == [[0.5], [1.5]]
+    else:
+        assert dataset.task.per_step and dataset.task.chance == pytest.approx(train_variance(dataset))
+        assert target[4, 0].tolist() == [0.5] and target[2, 1].tolist() == [1.5]
+        assert int(target.isnan().sum()) == 8, "all other steps have no label"
+
+
+def train_variance(dataset):
+    target = torch.cat([batch.target.flatten(0, 1) for batch in dataset.batches("train", 30)])
+    return float(target[~target.isnan()].var(unbiased=False))
+
+
+def test_a_class_counts_at_the_own_last_step_when_it_is_evaluated(tmp_path):
+    """Accuracy by hand: the output is the input, and only at the last step before the padding it names the class."""
+    y = lambda n: np.arange(n) % 2  # noqa: E731
+    x = np.zeros((20, 5, 3), np.float32)
+    for i in range(20):
+        x[i, i % 4 + 1, i % 2] = 1
+    lengths = np.arange(20) % 4 + 2
+    dataset = npz(tmp_path / "a", y, x=lambda n: x[:n], length=lambda n: lengths[:n])
+    batch = next(dataset.batches("test", 4))
+    rows = dataset.task.asked(batch.target.flatten(0, 1))
+    assert int(rows.sum()) == 4
+    assert dataset.task.score(batch.x.flatten(0, 1)[rows], batch.target.flatten(0, 1)[rows]).tolist() == [1, 1, 1, 1]
+
+
+def test_where_a_label_counts_is_no_option_of_labels_a_step(tmp_path):
+    folder = npz(tmp_path / "a", lambda n: np.zeros((n, 5), int) + np.arange(5)).path
+    with pytest.raises(UsageError, match=r"y has a label a step: label_at would do nothing"):
+        NpzFolder(path=str(folder), label_at="last").prepare()
 
 
 def test_changed_files_are_other_data(tmp_path):
@@ -184,9 +227,19 @@ def test_ts_by_hand(tmp_path):
     dataset = problem(tmp_path / "a")
     assert (dataset.steps, dataset.inputs, dataset.outputs) == (3, 2, 2)
     assert [dataset.size(split) for split in SPLITS] == [9, 1, 2]
-    x, target = next(dataset.batches("test", 9))
+    x, target = next(dataset.batches("test", 9))[:2]
     assert x.transpose(0, 1).tolist() == [[[1, 4], [2, 5], [3, 6]], [[7, 9], [8, 10], [0, 0]]]
-    assert target.tolist() == [1, 0]  # in the order of the header: b, a
+    assert target.T.tolist() == [[-1, -1, 1], [-1, 0, -1]]  # in the order of the header: b, a
+    at_end = TimeSeriesArchive(path=str(tmp_path / "a"), label_at="end")
+    assert next(at_end.batches("test", 9)).target.tolist() == [1, 0]
+
+
+def test_ts_with_comments(tmp_path):
+    header = "\ufeff% one\n" + HEADER.replace("@dimensions 2", "@dimensions 2 # two of them").replace(
+        "@data", "@data # now"
+    )
+    dataset = problem(tmp_path / "a", header + "# between\n" + DATA * 5, header + DATA + "% over\n")
+    assert [dataset.size(split) for split in SPLITS] == [9, 1, 2] and dataset.inputs == 2
 
 
 def test_ts_classes_may_be_called_anything(tmp_path):
