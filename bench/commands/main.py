@@ -12,8 +12,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from throughtime.commands import compare as compare_cli
 from throughtime.commands import peers as peers_cli
 from throughtime.commands import sweep as sweep_cli
+from throughtime.commands.baseline import baseline_app
 from throughtime.commands.data import data_app
 from throughtime.commands.terminal import NONE, JsonOption, PluginOption, ResultsOption, load_plugins, print_rows
 from throughtime.errors import UsageError
@@ -25,8 +27,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(baseline_app, name="baseline")
 app.add_typer(data_app, name="data")
-for command in (sweep_cli.plan, sweep_cli.run, sweep_cli.status, sweep_cli.rerun, peers_cli.peers):
+for command in (sweep_cli.plan, sweep_cli.run, sweep_cli.status, sweep_cli.rerun, compare_cli.compare, peers_cli.peers):
     app.command()(command)
 
 

@@ -79,7 +79,9 @@ def run(
     results: ResultsOption = DEFAULT_RESULTS,
     jobs: Annotated[int | None, typer.Option(min=1, help="Training passes at a time; default: one a core.")] = None,
     rerun: Annotated[Rerun, typer.Option(help="Records to make again; stale: made by other code or data.")] = "none",
-    only: Annotated[str | None, typer.Option(help="One run, by its label or id.", metavar="RUN")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="A run's label or id, or a cell's label; repeatable.", metavar="RUN")
+    ] = None,
     timeout: Annotated[
         float | None, typer.Option(parser=units.seconds, help="Of each pass of a run: 90s, 15m, 2h.", metavar="TIME")
     ] = None,
@@ -121,9 +123,11 @@ def run(
     load_plugins(plugin)
     loaded, store = load_suite(suite), Store(results)
     planned = _planned(loaded, scale, store)
-    asked = [p for p in planned if only in (None, p.id, p.spec.label)]
-    if not asked:
-        raise UsageError(f'no run "{only}" in {suite}', hint=suggestion(str(only), (p.spec.label for p in planned)))
+    asked = [p for p in planned if not only or not _names(p).isdisjoint(only)]
+    known = {name for p in planned for name in _names(p)}
+    for name in only or ():
+        if name not in known:
+            raise UsageError(f'no run "{name}" in {suite}', hint=suggestion(name, (p.spec.label for p in planned)))
     chosen = to_run(asked, rerun)
     prepare_data(chosen, partial(preparing, quiet=as_json))
     if not as_json:
@@ -207,6 +211,12 @@ def _planned(suite: Any, scale: Scale, store: Store) -> list[Planned]:
     from throughtime.running.plan import plan
 
     return plan(suite.expand(scale), store)
+
+
+def _names(planned: Planned) -> set[str]:
+    """What `--only` may call a run: its id, its label, the label of its cell."""
+    label = planned.spec.label
+    return {planned.id, label, label.rpartition(" #")[0]}
 
 
 def _tell_of_the_rest(asked: list[Planned], chosen: list[Planned], results: Path) -> None:

@@ -96,15 +96,24 @@ def load_suite(name_or_path: str | Path) -> Suite:
     Raises:
         UsageError: there is none, or anything in it is wrong; `where` is `file:line:column`.
     """
-    name, shipped = str(name_or_path), _shipped()
-    if name not in shipped and not name.endswith((".yaml", ".yml")):
-        raise UsageError(f'no suite "{name}"', hint=suggestion(name, shipped))
-    document = load(shipped.get(name, name))
+    document = suite_document(name_or_path)
     file = checked(document, SuiteFile)
     scaled = {scale: _Scaled(document, file, scale) for scale in SCALES}
     _check_patterns(document, list(scaled.values()))
     settings = {scale: s.settings for scale, s in scaled.items()}
     return Suite(file.suite, file.summary, settings, {scale: s.cells for scale, s in scaled.items()})
+
+
+def suite_document(name_or_path: str | Path) -> Document:
+    """The YAML of a shipped suite by its name, or of any other by its path, not yet checked.
+
+    Raises:
+        UsageError: there is no such suite, or the file is not YAML.
+    """
+    name, shipped = str(name_or_path), _shipped()
+    if name not in shipped and not name.endswith((".yaml", ".yml")):
+        raise UsageError(f'no suite "{name}"', hint=suggestion(name, shipped))
+    return load(shipped.get(name, name))
 
 
 def _check_patterns(document: Document, scaled: list[_Scaled]) -> None:

@@ -1,0 +1,65 @@
+"""The command `throughtime compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from throughtime.commands.terminal import NONE, PluginOption
+from throughtime.errors import UsageError
+from throughtime.spec import Scale
+
+SidesArgument = Annotated[
+    list[str],
+    typer.Argument(
+        help="BASE and NEW: results folders, baselines (.jsonl), or versions in one folder (results/runs@rule=3f2a). "
+        "With --interleaved: the suite to time.",
+        metavar="BASE NEW",
+    ),
+]
+GatesOption = Annotated[
+    Path | None,
+    typer.Option(help="YAML of gates; left out: gates.yaml beside BASE, or throughtime's own.", metavar="FILE"),
+]
+FormOption = Annotated[Literal["text", "markdown", "json", "html"], typer.Option("--format", help="Of the output.")]
+
+
+def compare(
+    sides: SidesArgument,
+    gates: GatesOption = None,
+    suite: Annotated[list[str] | None, typer.Option(help="Only this suite; repeatable.", metavar="NAME")] = None,
+    scale: Annotated[Scale | None, typer.Option(help="Only this scale; with --interleaved, tiny if left out.")] = None,
+    form: FormOption = "text",
+    out: Annotated[Path | None, typer.Option(help="File to write in place of the terminal.", metavar="FILE")] = None,
+    interleaved: Annotated[
+        str | None, typer.Option(help="Time a git revision and the code of now in turns.", metavar="REV")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=2, help="With --interleaved: turns of each; 5 if left out.")] = None,
+    plugin: PluginOption = NONE,
+) -> None:
+    """Compare two result sets; exits with 0 (passed), 1 (regressed) or 2 (not comparable, or wrong use)."""
+    from throughtime.comparing.compare import compare_results
+    from throughtime.comparing.formats import FORMS
+    from throughtime.comparing.interleaved import compare_interleaved
+    from throughtime.comparing.wording import headline
+    from throughtime.records.files import write_whole
+
+    if interleaved is not None:
+        if len(sides) != 1 or suite:
+            raise UsageError("one suite is timed", "--interleaved", "throughtime compare --interleaved REV SUITE")
+        comparison = compare_interleaved(interleaved, sides[0], scale or "tiny", rounds or 5, plugin, gates)
+    else:
+        if len(sides) != 2:
+            raise UsageError(f"two result sets are compared, not {len(sides)}", hint="throughtime compare BASE NEW")
+        if plugin or rounds:
+            raise UsageError("does nothing without --interleaved", "--plugin" if plugin else "--rounds")
+        comparison = compare_results(*sides, gates, suite or (), scale)
+    written = FORMS[form](comparison)
+    if out is None:
+        print(written)
+    else:
+        write_whole(out, written + "\n")
+        print(f"{out}: {headline(comparison)}")
+    raise typer.Exit(comparison.exit_code)

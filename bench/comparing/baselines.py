@@ -1,0 +1,120 @@
+"""Baselines: the records of one suite at one scale in one committed file, a line a run, and a log of its renewals."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import subprocess
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pydantic
+
+from throughtime.errors import UsageError
+from throughtime.records.files import write_whole
+from throughtime.records.provenance import git_state, versions
+from throughtime.records.record import SCHEMA, Measure, Record
+from throughtime.spec import Scale
+
+BASELINES = Path("results/baselines")
+LOG = "log.jsonl"
+MOST_BYTES = 5_000_000
+"""All baselines of a folder together: they are committed, and git keeps every renewal."""
+VARYING = ("training_time", "energy")
+"""Measures of a training pass that no two runs share and no gate can hold to anything."""
+
+
+def baseline_path(suite: str, scale: Scale, folder: Path = BASELINES) -> Path:
+    """`<folder>/<suite>-<scale>.jsonl`."""
+    return folder / f"{suite}-{scale}.jsonl"
+
+
+def read_baseline(path: Path) -> list[Record]:
+    """The records of a baseline.
+
+    Raises:
+        UsageError: there is no such file, or a line of it is no record; the line is named.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        hint = "`throughtime baseline update SUITE --why ...` writes one"
+        raise UsageError(f"the baseline cannot be read: {error.strerror}", str(path), hint) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("the baseline is not UTF-8 text", str(path)) from error
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(Record.model_validate_json(line))
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            what = f"not a record of schema {SCHEMA}: {'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}"
+            raise UsageError(what, f"{path}:{number}") from error
+    if not records:
+        raise UsageError("the baseline is empty", str(path))
+    return records
+
+
+def write_baseline(path: Path, records: Sequence[Record]) -> None:
+    """Write the records of one suite at one scale, compact, sorted by cell and replicate, whole or not at all.
+
+    Kept are the spec, the status, digests, versions, machine, and the measures that have a value, without the
+    descriptions of how they were measured.
+
+    Raises:
+        UsageError: all baselines of the folder together would take more than `MOST_BYTES`.
+    """
+    ordered = sorted(records, key=lambda record: (record.spec.cell, record.spec.replicate))
+    text = "".join(f"{_line(record)}\n" for record in ordered)
+    others = sum(other.stat().st_size for other in path.parent.glob("*.jsonl") if other != path)
+    if (size := others + len(text.encode())) > MOST_BYTES:
+        hint = f"at most {MOST_BYTES / 1e6:g} MB are committed; take a smaller suite or fewer replicates"
+        raise UsageError(f"the baselines of this folder would take {size / 1e6:.1f} MB", str(path.parent), hint)
+    write_whole(path, text)
+
+
+def log_renewal(path: Path, why: str, changes: dict[str, int]) -> None:
+    """Append to the log beside a baseline: who renewed it, when, with which versions, and why.
+
+    Args:
+        path: of the baseline.
+        why: the reason, in the words of whoever renewed it.
+        changes: how many rows of the comparison with the baseline before had which verdict.
+    """
+    entry = {
+        "baseline": path.name,
+        "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "who": _user(),
+        "why": why,
+        "changes": changes,
+        "commit": git_state()["commit"],
+        "versions": versions(),
+    }
+    log = path.parent / LOG
+    before = log.read_text(encoding="utf-8") if log.exists() else ""
+    write_whole(log, before + json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def _line(record: Record) -> str:
+    """A record on one line, without what a comparison does not read."""
+    measures = {
+        name: Measure(value=measure.value, unit=measure.unit, method="", samples=measure.samples)
+        for name, measure in record.measures.items()
+        if measure.value is not None and name not in VARYING
+    }
+    failure = record.failure and record.failure.model_copy(update={"log_tail": []})
+    compact = record.model_copy(
+        update={"measures": measures, "failure": failure, "phases": {}, "command": "", "seconds": 0.0}
+    )
+    plain = json.loads(compact.model_dump_json(by_alias=True, exclude_defaults=True))
+    return json.dumps({"schema": SCHEMA, **plain}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _user() -> str:
+    """The name in git's configuration, or the login name."""
+    try:
+        done = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, timeout=10)
+        return done.stdout.strip() or getpass.getuser()
+    except (OSError, subprocess.SubprocessError):
+        return getpass.getuser()

@@ -1,0 +1,191 @@
+"""Cells of two result sets, matched by what they are: rule, neuron, network, dataset, their options, and the scale."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from throughtime.records.record import Record
+from throughtime.registry import KINDS
+from throughtime.spec import MEASURED_ONCE, RunSpec
+
+
+@dataclass
+class Cell:
+    """The runs of one cell: they differ in the replicate alone."""
+
+    spec: RunSpec
+    """Of the first replicate."""
+    records: dict[int, Record] = field(default_factory=dict)
+    """By replicate."""
+
+    @property
+    def label(self) -> str:
+        """`fptt ltc digits`: a run's label without the replicate."""
+        return self.spec.label.rpartition(" #")[0]
+
+    def metrics(self) -> list[str]:
+        """Names of all measures that have a value in some run."""
+        measures = (record.measures for record in self.records.values())
+        return list(
+            dict.fromkeys(name for each in measures for name, measure in each.items() if measure.value is not None)
+        )
+
+    def values(self, metric: str) -> dict[int, float]:
+        """The values of a measure, by replicate.
+
+        Runs that did not end `ok` have none, except for measures that are taken in a pass of their own.
+        """
+        once = metric.startswith(MEASURED_ONCE)
+        return {
+            replicate: measure.value
+            for replicate, record in self.records.items()
+            if (record.status == "ok" or once)
+            and (measure := record.measures.get(metric)) is not None
+            and measure.value is not None
+        }
+
+    def samples(self, metric: str) -> list[float]:
+        """The raw repeats behind a measure of the first replicate that has any."""
+        measures = (record.measures.get(metric) for record in self.records.values())
+        return next((measure.samples for measure in measures if measure and measure.samples), [])
+
+    def unit(self, metric: str) -> str:
+        """The unit of a measure; empty if no run has it."""
+        measures = (record.measures.get(metric) for record in self.records.values())
+        return next((measure.unit for measure in measures if measure), "")
+
+    def missing(self, metric: str) -> str:
+        """Why no run has a value."""
+        measures = (record.measures.get(metric) for record in self.records.values())
+        return next(
+            (measure.missing for measure in measures if measure and measure.missing), "it is not in the records"
+        )
+
+
+class Conflict(NamedTuple):
+    """A setting with different values on the two sides."""
+
+    key: str
+    base: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.base} → {self.new}"
+
+
+@dataclass
+class Pair:
+    """A cell of the base and the same cell of the new results; None: that side does not have it."""
+
+    base: Cell | None
+    new: Cell | None
+
+    @property
+    def shown(self) -> Cell:
+        """The cell whose names are shown: the new one, if there is one."""
+        cell = self.new or self.base
+        assert cell is not None
+        return cell
+
+    def conflicts(self) -> list[Conflict]:
+        """Settings by which the results of the two sides cannot be expected to agree.
+
+        An option that only one side has is not among them: a component got it, or lost it, and its effect is a change
+        of the code like any other.
+        """
+        if self.base is None or self.new is None:
+            return []
+        one, other = settings(self.base.spec), settings(self.new.spec)
+        found = [Conflict(key, one[key], other[key]) for key in one if key in other and one[key] != other[key]]
+        data = [{r.dataset_sha256 for r in cell.records.values()} - {None} for cell in (self.base, self.new)]
+        if all(data) and data[0] != data[1]:
+            found.append(Conflict("data", *(", ".join(sorted(map(str, each)))[:12] for each in data)))
+        return found
+
+    def changed(self) -> dict[str, tuple[str, str]]:
+        """Digests of code and versions of libraries that differ, by name: the component's, `harness`, `torch`, ..."""
+        if self.base is None or self.new is None:
+            return {}
+        one, other = _versions(self.base), _versions(self.new)
+        return {name: (one[name], other[name]) for name in one if name in other and one[name] != other[name]}
+
+
+def settings(spec: RunSpec) -> dict[str, Any]:
+    """What decides a run's numbers, flat: `rule`, `rule.parts`, `training.epochs`, `seed`, `device`."""
+    flat: dict[str, Any] = {}
+    for kind in KINDS:
+        component = getattr(spec, kind)
+        flat[kind] = component.name
+        flat |= {f"{kind}.{name}": value for name, value in component.options.items()}
+    flat |= {f"training.{name}": value for name, value in spec.training.model_dump(mode="json").items()}
+    return {**flat, "seed": spec.seed, "device": spec.device}
+
+
+def cells_of(records: Iterable[Record]) -> list[Cell]:
+    """Records grouped into cells, in the order of the records."""
+    cells: dict[tuple[str, ...], Cell] = {}
+    for record in records:
+        spec = record.spec
+        key = (spec.suite, spec.scale, *spec.cell)
+        cells.setdefault(key, Cell(spec)).records[spec.replicate] = record
+    return list(cells.values())
+
+
+def paired(base: Sequence[Cell], new: Sequence[Cell]) -> list[Pair]:
+    """Match the cells of two sides; a cell that only one side has is a pair with None.
+
+    Cells with equal settings come first, of the same suite before others; what is left is matched by scale, components
+    and labels, so that a cell whose settings were changed is found and its conflicts are named.
+    """
+    pairs: dict[int, Pair] = {}
+    left_base, left_new = list(base), list(new)
+    for key in _keys():
+        waiting: dict[Hashable, list[Cell]] = defaultdict(list)
+        for cell in left_new:
+            waiting[key(cell)].append(cell)
+        for cell in list(left_base):
+            if waiting[key(cell)]:
+                partner = waiting[key(cell)].pop(0)
+                pairs[id(cell)] = Pair(cell, partner)
+                left_base.remove(cell)
+                left_new.remove(partner)
+    return [pairs.get(id(cell)) or Pair(cell, None) for cell in base] + [Pair(None, cell) for cell in left_new]
+
+
+def bptt_of(cell: Cell, cells: Iterable[Cell]) -> Cell | None:
+    """The cell of BPTT to which a cell's costs are set in relation: the same neuron, network, dataset and suite."""
+    among = [other for other in cells if other.spec.rule.name == "bptt" and _around(other.spec) == _around(cell.spec)]
+    return min(among, key=lambda other: other.spec.rule.label != "bptt", default=None)
+
+
+def _keys() -> Iterator[Callable[[Cell], Hashable]]:
+    """By what cells are matched, from the strictest to the loosest."""
+
+    def exact(cell: Cell) -> Hashable:
+        flat = {key: value for key, value in settings(cell.spec).items() if key != "seed"}
+        return (cell.spec.scale, repr(sorted(flat.items(), key=lambda item: item[0])))
+
+    def labels(cell: Cell) -> Hashable:
+        names = tuple(getattr(cell.spec, kind).name for kind in KINDS)
+        return (cell.spec.scale, names, cell.spec.cell)
+
+    yield lambda cell: (cell.spec.suite, exact(cell))
+    yield exact
+    yield lambda cell: (cell.spec.suite, labels(cell))
+    yield labels
+
+
+def _around(spec: RunSpec) -> tuple[Any, ...]:
+    return (spec.suite, spec.scale, spec.neuron, spec.network, spec.dataset, spec.device, spec.training.batch)
+
+
+def _versions(cell: Cell) -> Mapping[str, str]:
+    record = next(iter(cell.records.values()))
+    names = {kind: f"{kind} {getattr(cell.spec, kind).name}" for kind in KINDS}
+    code = {
+        names.get(kind, kind): str(digest) for kind, digest in record.code.items() if kind not in ("commit", "changed")
+    }
+    return {**code, **record.versions}

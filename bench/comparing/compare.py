@@ -1,0 +1,176 @@
+"""Two result sets compared: a verdict for each metric of each cell, and the exit code that follows from the gates."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from throughtime.comparing.cells import Pair, cells_of, paired
+from throughtime.comparing.gates import GATES_FILE, Gates
+from throughtime.comparing.sides import Side, load_side
+from throughtime.comparing.status import of_status
+from throughtime.comparing.verdicts import VERDICTS, Row, Undecided, Verdict, compared, decided, of_presence
+from throughtime.records.results import Results
+from throughtime.spec import Scale
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PASSED, REGRESSED, NOT_COMPARABLE = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of a comparison."""
+
+    base: Side
+    new: Side
+    rows: list[Row]
+    """In order of the verdict, as in `VERDICTS`, then of the cells."""
+    changed: dict[str, tuple[str, str]]
+    """Components, harness and libraries with another version: name, and digest or version on each side."""
+    ungated: list[str]
+    """Metrics that no gate is for."""
+
+    @property
+    def counts(self) -> dict[Verdict, int]:
+        """How many rows that a gate or the runs' status judged have which verdict."""
+        found = Counter(row.verdict for row in self.rows if row.judged)
+        return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
+
+    @property
+    def exit_code(self) -> int:
+        """0: passed. 1: a row fails. 2: nothing fails, but a row under a gate, or all of them, cannot be compared."""
+        if any(row.severity == "fail" for row in self.rows):
+            return REGRESSED
+        gated = any(row.verdict == "not comparable" and row.judged for row in self.rows)
+        both = any(row.verdict not in ("new", "lost", "not comparable") for row in self.rows)
+        return NOT_COMPARABLE if gated or not both else PASSED
+
+    def frame(self) -> pd.DataFrame:
+        """One row a metric and cell; columns: the fields of `Row`."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(row) for row in self.rows], columns=list(Row.__dataclass_fields__))
+
+    def rerun(self) -> list[str]:
+        """Commands that run the cells again that got worse, fail or are lost, one for each suite and scale."""
+        cells: dict[tuple[str, str], dict[str, None]] = {}
+        for row in self.rows:
+            if row.severity:
+                cells.setdefault((row.suite, row.scale), {})[row.label] = None
+        results = [] if self.new.is_baseline else ["--results", self.new.name.partition("@")[0]]
+        return [
+            shlex.join(
+                ["throughtime", "run", suite, "--scale", scale, *results]
+                + [word for label in labels for word in ("--only", label)]
+                + ["--rerun", "all"]
+            )
+            for (suite, scale), labels in cells.items()
+        ]
+
+
+def compare(base: Side, new: Side, gates: Gates) -> Comparison:
+    """Compare two sides, cell by cell and metric by metric.
+
+    Time: one permutation test for each metric and cell under a gate `test`; all else is linear in the records.
+    """
+    base_cells, new_cells = cells_of(base.records), cells_of(new.records)
+    rows: list[Row] = []
+    family: list[Undecided] = []
+    changed: dict[str, tuple[str, str]] = {}
+    ungated: dict[str, None] = {}
+    for pair in paired(base_cells, new_cells):
+        changed |= pair.changed()
+        rows.append(of_status(pair))
+        for metric in _metrics(pair):
+            gate = gates.match(metric, pair.shown.spec)
+            if gate is None:
+                ungated[metric] = None
+            row = of_presence(pair, metric, gate)
+            if row is None and _both(pair, metric):
+                found = compared(pair, metric, gate, base_cells, new_cells)
+                if isinstance(found, Undecided):
+                    family.append(found)
+                else:
+                    row = found
+            rows += [row] if row else []
+    rows += decided(family)
+    return Comparison(base, new, in_order(rows), changed, sorted(ungated))
+
+
+def compare_results(
+    base: str | Path | Results,
+    new: str | Path | Results,
+    gates: str | Path | None = None,
+    suites: Sequence[str] = (),
+    scale: Scale | None = None,
+) -> Comparison:
+    """Compare two results folders, baselines or versions; see `load_side`.
+
+    Args:
+        base: what to compare with.
+        new: what to judge. If `base` is a baseline, only its suites and scales are.
+        gates: a gates file, each gate of which must match something; None: `gates_beside` a baseline, else the gates
+            that ship with throughtime.
+        suites: only these.
+        scale: only this one.
+
+    Raises:
+        UsageError: a side has nothing to compare, or the gates file is wrong.
+    """
+    one, other = load_side(base), load_side(new)
+    if one.is_baseline:
+        held = {(record.spec.suite, record.spec.scale) for record in one.records}
+        other = other._replace(records=[r for r in other.records if (r.spec.suite, r.spec.scale) in held])
+    rules = Gates.load(gates) if gates or not one.is_baseline else gates_beside(Path(one.name))
+    comparison = compare(one.of(suites, scale), other.of(suites, scale), rules)
+    rules.refuse_unmatched()
+    return comparison
+
+
+def gates_beside(baseline: Path) -> Gates:
+    """The file `gates.yaml` in the folder of a baseline; throughtime's own gates if there is none."""
+    beside = baseline.parent / GATES_FILE
+    return Gates.load(beside if beside.exists() else None)
+
+
+def compare_frame(
+    base: str | Path | Results, new: str | Path | Results, gates: str | Path | None = None
+) -> pd.DataFrame:
+    """The verdicts of a comparison as a DataFrame: `tt.compare`.
+
+    Args:
+        base: a results folder, a baseline file, `folder@rule=3f2a`, or `Results`.
+        new: the same.
+        gates: a gates file; None: `gates.yaml` beside a baseline, else the gates that ship with throughtime.
+
+    Returns:
+        One row for each metric of each cell, with the columns of `Row`; `attrs["exit_code"]` is 0 (passed), 1
+        (regressed) or 2 (not comparable).
+
+    Raises:
+        UsageError: a side has nothing to compare, or the gates file is wrong.
+    """
+    comparison = compare_results(base, new, gates)
+    frame = comparison.frame()
+    frame.attrs["exit_code"] = comparison.exit_code
+    return frame
+
+
+def _metrics(pair: Pair) -> list[str]:
+    sides: list[Any] = [cell.metrics() for cell in (pair.base, pair.new) if cell]
+    return list(dict.fromkeys(name for names in sides for name in names))
+
+
+def _both(pair: Pair, metric: str) -> bool:
+    return pair.base is not None and pair.new is not None and bool(pair.base.values(metric) and pair.new.values(metric))
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Rows by verdict, what fails before what warns; else as they were."""
+    return sorted(rows, key=lambda row: (VERDICTS.index(row.verdict), ("fail", "warn", "").index(row.severity)))

@@ -1,0 +1,188 @@
+"""`gates.yaml`: for each metric, how two values are compared and how large a change warns or fails."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from throughtime.errors import UsageError, suggestion
+from throughtime.records.provenance import RECORDED_VERSIONS
+from throughtime.spec import RunSpec, Strict
+from throughtime.suites.schema import When
+from throughtime.suites.strict_yaml import checked, load
+
+MACHINE = ("processor", "cores", "memory_bytes", "system")
+"""Entries of a record's `machine` that identify a machine."""
+GATES_FILE = "gates.yaml"
+SAME = ("machine", *MACHINE, "threads", "python", *RECORDED_VERSIONS)
+"""Values that a gate may require to be equal on both sides."""
+Severity = Literal["fail", "warn", ""]
+ALPHA = 0.01
+"""Default chance of any false rejection in the family of all tests of a comparison."""
+
+
+class Amount(NamedTuple):
+    """How large a change may be."""
+
+    value: float
+    relative: bool
+    """Whether `value` is a share of the base's absolute value, and not in the metric's unit."""
+
+    def of(self, base: float) -> float:
+        """The amount in the metric's unit."""
+        return self.value * abs(base) if self.relative else self.value
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:g} %" if self.relative else f"{self.value:g}"
+
+
+def amount(written: Any) -> Any:
+    """`0.03` is an amount in the metric's unit, `5 %` a share of the base; `true` stands for any change.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if written is None or written is True or isinstance(written, Amount):
+        return written
+    if isinstance(written, int | float) and not isinstance(written, bool) and written >= 0:
+        return Amount(float(written), False)
+    if isinstance(written, str) and written.rstrip().endswith("%"):
+        number = written.rstrip().removesuffix("%")
+        try:
+            if (value := float(number)) >= 0:
+                return Amount(value / 100, True)
+        except ValueError:
+            pass
+    raise ValueError(f"{written!r} is no amount; for example 0.03, 5 %, or true for a gate that compares exactly")
+
+
+Threshold = Annotated[Any, BeforeValidator(amount)]
+"""An `Amount`, True, or None."""
+
+
+class Gate(Strict):
+    """One rule. A metric of a cell is compared by the first gate that matches it."""
+
+    metric: str = Field(min_length=1)
+    """A measure's name, or a pattern such as `peak_live_bytes*`."""
+    compare: Literal["exact", "tolerance", "test", "ratio_to_bptt"]
+    better: Literal["lower", "higher", "neither"]
+    """Which direction is an improvement. `neither`: the base is the reference, and any departure from it is worse."""
+    when: When = When()
+    """Cells that the gate is for; left out: all."""
+    same: list[str] = Field([])
+    """What must be equal on both sides for the comparison to mean anything: `machine`, `torch`, ..."""
+    alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """For `test`: chance of any false rejection in the family of all tests; null: 0.01."""
+    warn: Threshold = None
+    fail: Threshold = None
+    why: str = Field(min_length=1)
+    """The reason for the gate; reports print it."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Gate:
+        given = [threshold for threshold in (self.warn, self.fail) if threshold is not None]
+        if not given:
+            raise ValueError('a gate needs "warn" or "fail", or both')
+        if (self.compare == "exact") != all(threshold is True for threshold in given):
+            needs = "true: any change counts" if self.compare == "exact" else "an amount, such as 0.03 or 5 %"
+            raise ValueError(f'with "compare: {self.compare}", "warn" and "fail" are {needs}')
+        if self.compare == "ratio_to_bptt" and not all(threshold.relative for threshold in given):
+            raise ValueError('with "compare: ratio_to_bptt", "warn" and "fail" are shares, such as 25 %')
+        if self.alpha is not None and self.compare != "test":
+            raise ValueError('"alpha" would do nothing without "compare: test"')
+        if self.better == "neither" and self.compare == "ratio_to_bptt":
+            raise ValueError('with "compare: ratio_to_bptt", "better" is lower or higher')
+        return self
+
+    @property
+    def level(self) -> float:
+        """α of a test."""
+        return ALPHA if self.alpha is None else self.alpha
+
+    @property
+    def minimum(self) -> Amount:
+        """The smallest change that counts; anything for `exact`."""
+        given = [threshold for threshold in (self.warn, self.fail) if isinstance(threshold, Amount)]
+        return min(given, default=Amount(0.0, False))
+
+    def matches(self, metric: str, spec: RunSpec) -> bool:
+        """Whether this gate is for a metric of a cell; BPTT has no ratio to itself."""
+        if self.compare == "ratio_to_bptt" and spec.rule.name == "bptt":
+            return False
+        labels = dict(zip(("rule", "neuron", "network", "dataset"), spec.cell, strict=True))
+        wanted = ((getattr(self.when, kind), label) for kind, label in labels.items())
+        return fnmatchcase(metric, self.metric) and all(among is None or label in among for among, label in wanted)
+
+    def severity(self, change: float, base: float) -> Severity:
+        """What a change in the wrong direction amounts to.
+
+        Args:
+            change: its absolute size, in the metric's unit.
+            base: the value it started from.
+        """
+        levels: tuple[tuple[Severity, Any], ...] = (("fail", self.fail), ("warn", self.warn))
+        for severity, threshold in levels:
+            if threshold is True or (threshold is not None and change > threshold.of(base)):
+                return severity
+        return ""
+
+
+class GatesFile(Strict):
+    """The whole file."""
+
+    gates: list[Gate] = Field(min_length=1)
+
+
+class Gates:
+    """The gates of a comparison, in order.
+
+    Attributes:
+        gates: the rules.
+        places: where each stands, `file:line:column`.
+        may_be_idle: whether a gate may match nothing, as those of throughtime may, which are for any results.
+    """
+
+    def __init__(self, gates: list[Gate], places: list[str], may_be_idle: bool = False) -> None:
+        self.gates, self.places, self.may_be_idle = gates, places, may_be_idle
+        self._matched: set[int] = set()
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Gates:
+        """Read a gates file; None: the one that ships with throughtime.
+
+        Raises:
+            UsageError: there is none, or anything in it is wrong; `where` is `file:line:column`.
+        """
+        shipped = resources.files("throughtime.comparing").joinpath("gates.yaml")
+        document = load(shipped if path is None else str(path))
+        gates = checked(document, GatesFile).gates
+        for i, gate in enumerate(gates):
+            for j, name in enumerate(gate.same):
+                if name not in SAME:
+                    where = document.position(("gates", i, "same", j))
+                    raise UsageError(f'"same" knows no "{name}"', where, suggestion(name, SAME))
+        return cls(gates, [document.position(("gates", i)) for i in range(len(gates))], may_be_idle=path is None)
+
+    def match(self, metric: str, spec: RunSpec) -> Gate | None:
+        """The first gate for a metric of a cell."""
+        for i, gate in enumerate(self.gates):
+            if gate.matches(metric, spec):
+                self._matched.add(i)
+                return gate
+        return None
+
+    def refuse_unmatched(self) -> None:
+        """Call after all metrics were matched.
+
+        Raises:
+            UsageError: a gate matched nothing, so that it would hold nothing to account.
+        """
+        for i, gate in enumerate(self.gates):
+            if i not in self._matched and not self.may_be_idle:
+                hint = "no cell has such a metric, or a gate before this one takes them all"
+                raise UsageError(f'the gate on "{gate.metric}" matched nothing', self.places[i], hint)

@@ -1,0 +1,172 @@
+"""Two versions of the code timed in turns: load that comes and goes meets both, so their ratio stays.
+
+Each version runs in an environment of its own: the revision is exported from git and installed into a temporary folder
+that stands before all other packages; the code of now is taken as it is. In each round both make the timing pass of
+every cell of the suite, in fresh processes; the order of the two versions alternates from round to round.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from throughtime.comparing.cells import Pair, cells_of, paired
+from throughtime.comparing.compare import Comparison, in_order
+from throughtime.comparing.gates import Amount, Gate, Gates
+from throughtime.comparing.sides import Side
+from throughtime.comparing.status import of_status
+from throughtime.comparing.verdicts import Row, Verdict, mean, row_of, shown
+from throughtime.errors import UsageError
+from throughtime.records.provenance import git_state
+from throughtime.records.record import Record
+from throughtime.records.results import Results
+from throughtime.records.statistics import mean_interval
+from throughtime.spec import Scale
+from throughtime.suites.strict_yaml import Document
+from throughtime.suites.suite import suite_document
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+METRIC = "wall_time"
+LEAST = Gate(
+    metric=METRIC, compare="ratio_to_bptt", better="lower", warn=Amount(0.05, True), why="timed in turns on one machine"
+)
+"""What counts where no gate is on wall time: a change of the ratio by more than 5 %."""
+
+
+def compare_interleaved(
+    revision: str, suite: str, scale: Scale, rounds: int, plugins: Sequence[Path] = (), gates: Path | None = None
+) -> Comparison:
+    """Time a revision (base) and the code of now (new) in turns, and compare cell by cell.
+
+    The verdict is on the ratio new / base of each round's medians: their geometric mean and its t interval over the
+    rounds. A cell is better or worse if the ratio differs from 1 by more than the gate on wall time allows, and the
+    interval does not contain 1.
+
+    Args:
+        revision: any name of a commit that git knows.
+        suite: its name or file; of each cell the first replicate is timed.
+        scale: of the suite.
+        rounds: passes of each version, 2 or more.
+        plugins: files that the suite needs; both versions load them.
+        gates: a gates file; its gates on `wall_time` apply.
+
+    Raises:
+        UsageError: there is no such revision or suite, or a version cannot run it; the end of what it printed is shown.
+    """
+    rules = Gates.load(gates)
+    with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
+        here = Path(folder)
+        suite_file = here / "timed.yaml"
+        suite_file.write_text(json.dumps(timed_alone(suite_document(suite))), encoding="utf-8")
+        versions = {"base": installed(revision, here), "new": dict(os.environ)}
+        turns: dict[str, list[list[Record]]] = {"base": [], "new": []}
+        for turn in range(rounds):
+            for side in ("base", "new") if turn % 2 == 0 else ("new", "base"):
+                words = ["run", str(suite_file), "--scale", scale, "--results", str(here / f"{side}-{turn}")]
+                words += [word for path in plugins for word in ("--plugin", str(path.resolve()))]
+                turns[side].append(_timed_once(versions[side], words, here / f"{side}-{turn}", side))
+    base, new = Side(revision, turns["base"][0], []), Side("the code of now", turns["new"][0], [])
+    pairs = paired(cells_of(base.records), cells_of(new.records))
+    rows = [row for pair in pairs for row in _rows(pair, turns, rules)]
+    changed = {name: versions for pair in pairs for name, versions in pair.changed().items()}
+    return Comparison(base, new, in_order(rows), changed, [])
+
+
+def timed_alone(document: Document) -> dict[str, Any]:
+    """A suite with the timing pass of the first replicate alone, as plain data."""
+    scales = {name: dict(settings) for name, settings in document.data["scales"].items()}
+    plain = {**document.data, "scales": scales}
+    for settings in (plain, *scales.values()):
+        settings.pop("passes", None)
+        settings.pop("replicates", None)
+    return {**plain, "passes": ["time"]}
+
+
+def installed(revision: str, folder: Path) -> dict[str, str]:
+    """The environment variables of a process that imports a revision of the checkout that this code runs from.
+
+    Raises:
+        UsageError: this is no checkout, there is no such revision, or it cannot be installed.
+    """
+    option = f"--interleaved {revision}"
+    if git_state()["commit"] is None:
+        raise UsageError("throughtime does not run from a git checkout here", option)
+    archive, source, site = folder / "source.zip", folder / "source", folder / "site"
+    command = ["git", "-C", str(CHECKOUT), "archive", "--format=zip", "--output", str(archive), revision]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UsageError(f"the revision cannot be exported: {_last_line(done)}", option)
+    with zipfile.ZipFile(archive) as exported:
+        exported.extractall(source)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    done = subprocess.run([*command, "--target", str(site), str(source)], capture_output=True, text=True)
+    if done.returncode:
+        hint = "it needs setuptools >= 77 here: pip install 'throughtime[dev]'"
+        raise UsageError(f"the revision cannot be installed: {_last_line(done)}", option, hint)
+    before = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *([before] if before else [])])}
+
+
+def _timed_once(environment: dict[str, str], words: list[str], results: Path, side: str) -> list[Record]:
+    """The records of one run of the timing passes in one version; failed cells have records too."""
+    command = [sys.executable, "-m", "throughtime", *words]
+    done = subprocess.run(command, env=environment, cwd=results.parent, capture_output=True, text=True)
+    read = Results(results)
+    if done.returncode not in (0, 1) or read.frame.empty:
+        raise UsageError(f"the {side} version cannot run the suite: {_last_line(done)}")
+    return [read.record(run) for run in read.frame["id"]]
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> list[Row]:
+    """How a cell's runs ended and, where both versions have all its times, their ratio."""
+    status = of_status(pair)
+    if pair.base is None or pair.new is None:
+        return [status]
+    times: dict[str, list[float]] = {}
+    busy = 0
+    for side, spec in (("base", pair.base.spec), ("new", pair.new.spec)):
+        cells = [cell for records in turns[side] for cell in cells_of(records) if cell.spec == spec]
+        times[side] = [value for cell in cells for value in cell.values(METRIC).values()]
+        busy += sum(record.contended is True for cell in cells for record in cell.records.values())
+    if not len(times["base"]) == len(times["new"]) == len(turns["new"]):
+        return [status]
+    gate = rules.match(METRIC, pair.new.spec)
+    row = _timed(pair, gate if gate and gate.compare == "ratio_to_bptt" else LEAST, times["base"], times["new"])
+    passes = f"; {busy} of {2 * row.n_new} passes met load of other processes" if busy else ""
+    return [status, replace(row, reason=row.reason + passes)]
+
+
+def _timed(pair: Pair, gate: Gate, base: Sequence[float], new: Sequence[float]) -> Row:
+    """The row of one cell: the ratio of its times, round by round."""
+    interval = mean_interval([math.log(b / a) for a, b in zip(base, new, strict=True)])
+    assert interval.low is not None and interval.high is not None
+    change, low, high = (math.expm1(value) for value in (interval.mean, interval.low, interval.high))
+    moved, sure = abs(change) > gate.minimum.value, not low <= 0 <= high
+    verdict: Verdict = "same" if not moved else "unclear" if not sure else "better" if change < 0 else "worse"
+    return row_of(
+        pair,
+        METRIC,
+        verdict,
+        severity=gate.severity(abs(change), 1.0) if verdict == "worse" else "",
+        **{side: math.exp(mean([math.log(time) for time in times])) for side, times in (("base", base), ("new", new))},
+        **{"difference": change, "low": low, "high": high, "n_base": len(base), "n_new": len(new)},
+        unit="second a sequence",
+        gate=gate.metric,
+        compare="interleaved",
+        reason=f"ratio {shown(1 + change)} [{shown(1 + low)}, {shown(1 + high)}]",
+        why=gate.why,
+    )

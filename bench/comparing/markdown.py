@@ -1,0 +1,121 @@
+"""A comparison as Markdown, for a comment on a pull request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from throughtime.comparing.compare import Comparison
+from throughtime.comparing.verdicts import Row
+from throughtime.comparing.wording import (
+    SECTIONS,
+    by_metric,
+    headline,
+    line_of,
+    provenance,
+    remarks,
+    sections,
+    unchanged,
+)
+
+TAG = "<!-- throughtime compare -->"
+"""First line of the text: by it a bot finds its comment again and replaces it."""
+MOST_CHARACTERS = 60_000
+"""GitHub takes 65 536."""
+
+
+def markdown(comparison: Comparison, most: int = MOST_CHARACTERS) -> str:
+    """The report, shortened in steps until it fits; verdicts are in it at every step.
+
+    Args:
+        comparison: its rows may be any number.
+        most: characters.
+
+    The steps: everything; improvements, unclear and incomparable rows as counts; no reasons; cells listed by verdict
+    and metric; the number of cells by verdict and metric.
+    """
+    for shorten in (_full, _regressions_alone, _without_reasons, _lists, _numbers):
+        text = "\n\n".join([TAG, f"### throughtime: {headline(comparison)}", *shorten(comparison)]) + "\n"
+        if len(text) <= most:
+            return text
+    return text[:most]
+
+
+def _full(comparison: Comparison) -> list[str]:
+    parts = [_section(title, rows, _table) for title, rows in sections(comparison).items()]
+    return [*parts, *_rerun(comparison), _unchanged(comparison), *_footer(comparison)]
+
+
+def _regressions_alone(comparison: Comparison) -> list[str]:
+    parts = [
+        _section(title, rows, _table if title == "Regressions" else lambda those: f"{by_metric(those)}.")
+        for title, rows in sections(comparison).items()
+    ]
+    return [*parts, _cut("rows without regressions are counted only"), *_rerun(comparison), *_footer(comparison)]
+
+
+def _without_reasons(comparison: Comparison) -> list[str]:
+    parts = [
+        _section(title, rows, _short_table if title == "Regressions" else lambda those: f"{by_metric(those)}.")
+        for title, rows in sections(comparison).items()
+    ]
+    return [*parts, _cut("reasons and intervals are left out")]
+
+
+def _lists(comparison: Comparison) -> list[str]:
+    return [_by_verdict(comparison, lambda rows: ", ".join(row.label for row in rows)), _cut("numbers are left out")]
+
+
+def _numbers(comparison: Comparison) -> list[str]:
+    return [_by_verdict(comparison, lambda rows: f"{len(rows)} cells"), _cut("the names of cells are left out")]
+
+
+def _by_verdict(comparison: Comparison, show: Callable[[Sequence[Row]], str]) -> str:
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in comparison.rows:
+        if row.verdict in SECTIONS["Regressions"]:
+            groups.setdefault((row.verdict, row.metric), []).append(row)
+    return "\n".join(
+        f"- **{verdict}**, {_escaped(metric)}: {_escaped(show(rows))}" for (verdict, metric), rows in groups.items()
+    )
+
+
+def _section(title: str, rows: Sequence[Row], show: Callable[[Sequence[Row]], str]) -> str:
+    return f"#### {title} ({len(rows)})\n\n{show(rows)}"
+
+
+def _table(rows: Sequence[Row]) -> str:
+    head = "| verdict | cell | metric | base | new | difference | n | reason |\n|---|---|---|---:|---:|---:|---:|---|\n"
+    return head + "\n".join(f"| {' | '.join(map(_escaped, line_of(row)))} |" for row in rows)
+
+
+def _short_table(rows: Sequence[Row]) -> str:
+    head = "| verdict | cell | metric | base | new |\n|---|---|---|---:|---:|\n"
+    return head + "\n".join(f"| {' | '.join(map(_escaped, line_of(row)[:5]))} |" for row in rows)
+
+
+def _rerun(comparison: Comparison) -> list[str]:
+    commands = comparison.rerun()
+    return ["Run these cells again:\n\n```sh\n" + "\n".join(commands) + "\n```"] if commands else []
+
+
+def _unchanged(comparison: Comparison) -> str:
+    rows = unchanged(comparison)
+    cells = _escaped(", ".join(dict.fromkeys(row.label for row in rows)))
+    summary = f"<details><summary>{len(rows)} unchanged</summary>"
+    return "\n\n".join([summary, _escaped(by_metric(rows)), f"Cells: {cells}", "</details>"])
+
+
+def _footer(comparison: Comparison) -> list[str]:
+    sides = [f"{name}: {provenance(side)}" for name, side in (("Base", comparison.base), ("New", comparison.new))]
+    return [_escaped(text) for text in (*remarks(comparison), *sides)]
+
+
+def _cut(what: str) -> str:
+    return f"*Shortened: {what}. `throughtime compare` prints all of it.*"
+
+
+def _escaped(text: str) -> str:
+    """Text as a table cell of Markdown takes it: one line, no bar, no HTML, no emphasis."""
+    for special in "\\`*_[]|<>":
+        text = text.replace(special, f"\\{special}")
+    return " ".join(text.split())

@@ -1,0 +1,96 @@
+"""One side of a comparison: records of a results folder, of a baseline file, or of one version of the code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from throughtime.comparing.baselines import read_baseline
+from throughtime.errors import UsageError
+from throughtime.records.record import Record
+from throughtime.records.results import Results
+from throughtime.records.store import Store
+
+CODE = ("rule", "neuron", "network", "dataset", "harness", "commit")
+"""Entries of a record's `code` by which a side may be chosen."""
+
+
+class Side(NamedTuple):
+    """Records to compare."""
+
+    name: str
+    """The folder or file that they come from, as it was given."""
+    records: list[Record]
+    """The current run of each replicate of each cell."""
+    broken: list[str]
+    """Files that should be records and are not, with the reason."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the records come from a baseline file."""
+        return self.name.endswith(".jsonl")
+
+    def of(self, suites: Sequence[str] = (), scale: str | None = None) -> Side:
+        """The records of some suites, of one scale, or both."""
+        kept = [
+            r
+            for r in self.records
+            if r.spec.suite in (suites or (r.spec.suite,)) and r.spec.scale == (scale or r.spec.scale)
+        ]
+        return self._replace(records=kept)
+
+
+def load_side(where: str | Path | Results) -> Side:
+    """Read one side.
+
+    Args:
+        where: a results folder, a baseline file (`.jsonl`), or results that were read already. A folder may name a
+            version of the code after `@`: `results/runs@rule=3f2a`, `results/runs@commit=1440204,torch=2.4.0` takes the
+            records whose digest, commit or version begins like that.
+
+    Raises:
+        UsageError: there is nothing to compare there.
+    """
+    if isinstance(where, Results):
+        return _of_results(where, str(where.folder))
+    text = str(where)
+    if text.endswith(".jsonl"):
+        return Side(text, read_baseline(Path(text)), [])
+    folder, at, version = text.partition("@")
+    if not Path(folder).is_dir():
+        raise UsageError("no such results folder or baseline", where=folder, hint="a baseline's name ends with .jsonl")
+    if not at:
+        return _of_results(Results.load(folder), text)
+    wanted = _version(version, text)
+    side = _of_results(Results(folder, keep=lambda record: _is_of(record, wanted)), text)
+    if not side.records:
+        raise UsageError(f"no record of {version} in {folder}", hint=_known(folder, [name for name, _ in wanted]))
+    return side
+
+
+def _of_results(results: Results, name: str) -> Side:
+    return Side(name, [results.record(run) for run in results.frame["id"]], results.broken)
+
+
+def _version(text: str, where: str) -> list[tuple[str, str]]:
+    """`rule=3f2a,torch=2.4.0` as pairs."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    if not all(name and equals and value for name, equals, value in pairs):
+        raise UsageError("a version is NAME=VALUE", where, "for example @rule=3f2a9c or @commit=1440204,torch=2.4.0")
+    return [(name, value) for name, _, value in pairs]
+
+
+def _is_of(record: Record, wanted: Sequence[tuple[str, str]]) -> bool:
+    return all(str(_versions(record).get(name)).startswith(value) for name, value in wanted)
+
+
+def _versions(record: Record) -> dict[str, Any]:
+    return {**record.versions, **{name: record.code[name] for name in CODE if name in record.code}}
+
+
+def _known(folder: str, names: Sequence[str]) -> str:
+    """Which versions the records of a folder have."""
+    found = [_versions(stored.record) for stored in Store(folder).records()]
+    values = {name: sorted({str(versions.get(name)) for versions in found}) for name in names}
+    return "; ".join(f"{name}: {', '.join(among)}" for name, among in values.items())

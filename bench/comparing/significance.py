@@ -1,0 +1,135 @@
+"""Whether two groups of replicates differ: exact permutation tests, Holm's correction, intervals of a difference.
+
+Replicates of two result sets share seeds but hardly correlate once the code differs, so the tests are unpaired. A
+paired sign-flip test would need n = 6 to reach p = 0.05 at all; the unpaired exact test reaches 2 / C(2n, n): 0.10 for
+n = 3, 0.029 for n = 4, 0.0079 for n = 5.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+from scipy.special import ndtri, stdtrit
+
+EXACT = 200_000
+"""Largest number of arrangements that are enumerated; beyond it a fixed random sample of that many is drawn."""
+MOST = 1000
+"""Replicates a side up to which `replicates_to_decide` looks."""
+
+
+class Difference(NamedTuple):
+    """The difference of two means, new minus base, and its confidence interval."""
+
+    mean: float
+    low: float | None
+    """None where one side has a single value, which says nothing about the spread."""
+    high: float | None
+
+
+def difference(base: Sequence[float], new: Sequence[float], level: float = 0.95) -> Difference:
+    """Welch's interval of mean(new) − mean(base): Δ ± t(level, ν) sqrt(s_b²/n_b + s_n²/n_n).
+
+    ν = (a + b)² / (a²/(n_b − 1) + b²/(n_n − 1)) with a = s_b²/n_b and b = s_n²/n_n. The sides may have different
+    spreads and numbers of values. Simulated coverage for n = 3 to 10: 93 to 97 % (`tests/comparing`).
+
+    Args:
+        base: one finite number a replicate, at least one.
+        new: the same.
+        level: how often such an interval covers the true difference.
+
+    Raises:
+        ValueError: a side has no values.
+    """
+    if not base or not new:
+        raise ValueError("the difference of no values")
+    mean = math.fsum(new) / len(new) - math.fsum(base) / len(base)
+    if len(base) < 2 or len(new) < 2:
+        return Difference(mean, None, None)
+    a, b = (statistics.variance(side) / len(side) for side in (base, new))
+    if a + b == 0:
+        return Difference(mean, mean, mean)
+    ν = (a + b) ** 2 / (a**2 / (len(base) - 1) + b**2 / (len(new) - 1))
+    half = float(stdtrit(ν, (1 + level) / 2)) * math.sqrt(a + b)
+    return Difference(mean, mean - half, mean + half)
+
+
+def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
+    """Two-sided p of the unpaired permutation test on the difference of means.
+
+    Under the null hypothesis that the group of a value is arbitrary, all C(n_b + n_n, n_b) arrangements are equally
+    likely; p is twice the smaller tail, at most 1. Exact up to `EXACT` arrangements, then by as many random ones from a
+    fixed seed. Time: one mean for each arrangement.
+
+    Raises:
+        ValueError: a side has no values.
+    """
+    if not base or not new:
+        raise ValueError("a test of no values")
+    if len(base) == 1 and len(new) == 1:
+        return 1.0  # two arrangements: neither is rarer than the other
+    pooled, n = np.array([*base, *new]), len(base)
+    if math.comb(len(pooled), n) > EXACT:
+        found = stats.permutation_test(
+            (np.array(base), np.array(new)),
+            lambda x, y, axis: y.mean(axis) - x.mean(axis),
+            vectorized=True,
+            n_resamples=EXACT,
+            random_state=np.random.default_rng(0),
+        )
+        return float(found.pvalue)
+    return _exact_p(pooled, n)
+
+
+def _exact_p(pooled: np.ndarray, n: int) -> float:
+    """`permutation_p` over all arrangements; the first n of `pooled` are the base."""
+    chosen = np.array(list(itertools.combinations(range(len(pooled)), n)))
+    sums = pooled[chosen].sum(1)
+    near = 1e-12 * np.abs(pooled).sum()  # sums of the same values in another order are equal
+    tails = [(sums <= sums[0] + near).mean(), (sums >= sums[0] - near).mean()]
+    return float(min(1.0, 2 * min(tails)))
+
+
+def smallest_p(n_base: int, n_new: int) -> float:
+    """The smallest p that `permutation_p` can give for so many values: 2 / C(n_base + n_new, n_base)."""
+    return min(1.0, 2 / math.comb(n_base + n_new, n_base))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values adjusted by Holm's step-down method: p̃_(i) = max over j <= i of (m − j + 1) p_(j), at most 1.
+
+    Rejecting where p̃ <= α keeps the chance of any false rejection in the family at or below α.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted
+
+
+def fewest_replicates(level: float) -> int:
+    """The smallest n for which n against n replicates can reach p <= level."""
+    return next(n for n in itertools.count(1) if smallest_p(n, n) <= level)
+
+
+def replicates_to_decide(base: Sequence[float], new: Sequence[float], level: float, power: float = 0.8) -> int:
+    """Replicates a side that would find a true difference as large as the observed one, by the normal approximation.
+
+        n = 2 (z_{1−level/2} + z_{power})² s² / Δ²,     s² the mean of both variances
+
+    At least `fewest_replicates(level)`; at most `MOST`. With a single value on a side, s is unknown and the least n is
+    returned.
+    """
+    fewest = fewest_replicates(level)
+    Δ = difference(base, new).mean
+    if len(base) < 2 or len(new) < 2 or Δ == 0:
+        return fewest
+    s2 = (statistics.variance(base) + statistics.variance(new)) / 2
+    z = float(ndtri(1 - level / 2) + ndtri(power))
+    return max(fewest, math.ceil(min(MOST, 2 * z**2 * s2 / Δ**2)))

@@ -1,0 +1,124 @@
+"""The words and numbers of a comparison, shared by all formats."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from throughtime.comparing.compare import NOT_COMPARABLE, PASSED, REGRESSED, Comparison
+from throughtime.comparing.gates import MACHINE
+from throughtime.comparing.sides import Side
+from throughtime.comparing.verdicts import Row, Verdict, shown
+
+OUTCOME = {PASSED: "passed", REGRESSED: "regressed", NOT_COMPARABLE: "not comparable"}
+SECTIONS: dict[str, tuple[Verdict, ...]] = {
+    "Regressions": ("newly failing", "lost", "worse"),
+    "Not comparable": ("not comparable",),
+    "Unclear": ("unclear",),
+    "Improvements": ("better", "fixed"),
+    "New": ("new",),
+}
+"""Verdicts that are shown row by row, in this order; *same* is only counted. Of metrics without a gate the names alone
+are listed."""
+
+
+class Line(NamedTuple):
+    """One row of a report, as text."""
+
+    verdict: str
+    cell: str
+    metric: str
+    base: str
+    new: str
+    difference: str
+    n: str
+    reason: str
+
+
+def headline(comparison: Comparison) -> str:
+    """`regressed (exit code 1): 2 worse, 1 lost, 57 same`."""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in comparison.counts.items())
+    return f"{OUTCOME[comparison.exit_code]} (exit code {comparison.exit_code}): {counts or 'nothing to compare'}"
+
+
+def sections(comparison: Comparison) -> dict[str, list[Row]]:
+    """The rows to show, by title; sections without rows are left out."""
+    rows = [row for row in comparison.rows if row.judged]
+    found = {title: [row for row in rows if row.verdict in verdicts] for title, verdicts in SECTIONS.items()}
+    return {title: among for title, among in found.items() if among}
+
+
+def line_of(row: Row) -> Line:
+    """A row as text; `—` stands for a number that there is not."""
+    verdict = f"{row.verdict} (warning)" if row.severity == "warn" else row.verdict
+    cell = f"{row.suite}, {row.scale}: {row.label}"
+    base, new = ("—" if value is None else shown(value) for value in (row.base, row.new))
+    n = f"{row.n_base}" if row.n_base == row.n_new else f"{row.n_base}, {row.n_new}"
+    reason = "; ".join(filter(None, (row.reason, "" if row.p is None else f"p = {row.p:.2g}")))
+    unit = "" if row.unit in ("", "1") else f" ({row.unit})"
+    return Line(verdict, cell, row.metric + unit, base, new, _difference(row), n, reason)
+
+
+def _difference(row: Row) -> str:
+    if row.difference is None:
+        return "—"
+    relative = row.compare in ("ratio_to_bptt", "interleaved")
+
+    def signed(value: float) -> str:
+        if relative:
+            return f"{100 * value:+.1f} %"
+        return f"+{shown(value)}" if value > 0 else shown(value)
+
+    if row.low is None or row.high is None or row.low == row.high:
+        return signed(row.difference)
+    ends = (signed(end) if relative else f"{end:+.3g}" for end in (row.low, row.high))
+    return f"{signed(row.difference)} [{', '.join(ends)}]"
+
+
+def unchanged(comparison: Comparison) -> list[Row]:
+    """The judged rows whose verdict is *same*."""
+    return [row for row in comparison.rows if row.verdict == "same" and row.judged]
+
+
+def by_metric(rows: Iterable[Row]) -> str:
+    """`loss 12, peak_live_bytes 12`: rows a metric."""
+    return ", ".join(f"{metric} {count}" for metric, count in Counter(row.metric for row in rows).items())
+
+
+def remarks(comparison: Comparison) -> Iterator[str]:
+    """What else a reader must know: other code and libraries, metrics without a gate, broken files, rerun commands."""
+    shown_rows = (row for rows in sections(comparison).values() for row in rows if row.gate)
+    for gate, compare, why in dict.fromkeys((row.gate, row.compare, row.why) for row in shown_rows):
+        yield f"Gate on {gate} ({compare}): {why}."
+    if comparison.changed:
+        changes = (f"{name} {one} → {other}" for name, (one, other) in sorted(comparison.changed.items()))
+        yield f"Other versions: {', '.join(changes)}."
+    if comparison.ungated:
+        yield f"No gate: {', '.join(comparison.ungated)}."
+    for side in (comparison.base, comparison.new):
+        for broken in side.broken:
+            yield f"Not a record: {broken}."
+
+
+def provenance(side: Side) -> str:
+    """Where the records of a side come from: name, dates, commits, machines, main versions."""
+
+    def each(values: Iterable[object]) -> str:
+        return ", ".join(sorted({str(value) for value in values if value is not None})) or "unknown"
+
+    records = side.records
+    days = sorted({record.started[:10] for record in records if record.started})
+    machines = each(
+        ", ".join(str(r.machine.get(name)) for name in MACHINE[:2]) + " cores" for r in records if r.machine
+    )
+    commits = each(
+        f"{str(record.code.get('commit'))[:12]}{' with changes' if record.code.get('changed') else ''}"
+        for record in records
+        if record.code.get("commit")
+    )
+    versions = ", ".join(
+        f"{name} {each(r.versions.get(name) for r in records)}" for name in ("python", "torch", "throughtime")
+    )
+    when = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "no date"
+    return f"{side.name}: {len(records)} runs, {when}; commit {commits}; {machines}; {versions}"
