@@ -76,19 +76,11 @@ class Conflict(NamedTuple):
         return f"{self.key}: {self.base} → {self.new}"
 
 
-@dataclass
-class Pair:
-    """A cell of the base and the same cell of the new results; None: that side does not have it."""
+class Pair(NamedTuple):
+    """A cell of the base and the same cell of the new results."""
 
-    base: Cell | None
-    new: Cell | None
-
-    @property
-    def shown(self) -> Cell:
-        """The cell whose names are shown: the new one, if there is one."""
-        cell = self.new or self.base
-        assert cell is not None
-        return cell
+    base: Cell
+    new: Cell
 
     def conflicts(self) -> list[Conflict]:
         """Settings by which the results of the two sides cannot be expected to agree.
@@ -96,21 +88,27 @@ class Pair:
         An option that only one side has is not among them: a component got it, or lost it, and its effect is a change
         of the code like any other.
         """
-        if self.base is None or self.new is None:
-            return []
         one, other = settings(self.base.spec), settings(self.new.spec)
         found = [Conflict(key, one[key], other[key]) for key in one if key in other and one[key] != other[key]]
-        data = [{r.dataset_sha256 for r in cell.records.values()} - {None} for cell in (self.base, self.new)]
+        data = [{record.dataset_sha256 for record in cell.records.values()} - {None} for cell in self]
         if all(data) and data[0] != data[1]:
-            found.append(Conflict("data", *(", ".join(sorted(map(str, each)))[:12] for each in data)))
+            found.append(Conflict("data", *(", ".join(sorted(map(str, digests)))[:12] for digests in data)))
         return found
 
     def changed(self) -> dict[str, tuple[str, str]]:
         """Digests of code and versions of libraries that differ, by name: the component's, `harness`, `torch`, ..."""
-        if self.base is None or self.new is None:
-            return {}
         one, other = _versions(self.base), _versions(self.new)
         return {name: (one[name], other[name]) for name in one if name in other and one[name] != other[name]}
+
+
+class Matching(NamedTuple):
+    """The cells of two sides."""
+
+    pairs: list[Pair]
+    lost: list[Cell]
+    """Cells of the base that the new results do not have."""
+    new: list[Cell]
+    """Cells of the new results that the base does not have."""
 
 
 def settings(spec: RunSpec) -> dict[str, Any]:
@@ -134,25 +132,23 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
     return list(cells.values())
 
 
-def paired(base: Sequence[Cell], new: Sequence[Cell]) -> list[Pair]:
-    """Match the cells of two sides; a cell that only one side has is a pair with None.
+def matched(base: Sequence[Cell], new: Sequence[Cell]) -> Matching:
+    """Match the cells of two sides.
 
     Cells with equal settings come first, of the same suite before others; what is left is matched by scale, components
     and labels, so that a cell whose settings were changed is found and its conflicts are named.
     """
-    pairs: dict[int, Pair] = {}
-    left_base, left_new = list(base), list(new)
+    pairs: list[Pair] = []
+    lost, left = list(base), list(new)
     for key in _keys():
         waiting: dict[Hashable, list[Cell]] = defaultdict(list)
-        for cell in left_new:
+        for cell in left:
             waiting[key(cell)].append(cell)
-        for cell in list(left_base):
-            if waiting[key(cell)]:
-                partner = waiting[key(cell)].pop(0)
-                pairs[id(cell)] = Pair(cell, partner)
-                left_base.remove(cell)
-                left_new.remove(partner)
-    return [pairs.get(id(cell)) or Pair(cell, None) for cell in base] + [Pair(None, cell) for cell in left_new]
+        pairs += [Pair(cell, waiting[key(cell)].pop(0)) for cell in lost if waiting[key(cell)]]
+        taken = {id(cell) for pair in pairs for cell in pair}
+        lost, left = ([cell for cell in among if id(cell) not in taken] for among in (lost, left))
+    place = {id(cell): i for i, cell in enumerate(base)}
+    return Matching(sorted(pairs, key=lambda pair: place[id(pair.base)]), lost, left)
 
 
 def bptt_of(cell: Cell, cells: Iterable[Cell]) -> Cell | None:

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from throughtime.comparing.cells import Pair, cells_of, paired
+from throughtime.comparing.cells import cells_of, matched
 from throughtime.comparing.gates import GATES_FILE, Gates
+from throughtime.comparing.rows import VERDICTS, Row, Verdict
 from throughtime.comparing.sides import Side, load_side
-from throughtime.comparing.status import of_status
-from throughtime.comparing.verdicts import VERDICTS, Row, Undecided, Verdict, compared, decided, of_presence
+from throughtime.comparing.status import of_lost, of_new, of_status
+from throughtime.comparing.verdicts import Undecided, compared, decided, of_presence
 from throughtime.records.results import Results
 from throughtime.spec import Scale
 
@@ -84,21 +85,22 @@ def compare(base: Side, new: Side, gates: Gates) -> Comparison:
     family: list[Undecided] = []
     changed: dict[str, tuple[str, str]] = {}
     ungated: dict[str, None] = {}
-    for pair in paired(base_cells, new_cells):
+    matching = matched(base_cells, new_cells)
+    rows += [*map(of_lost, matching.lost), *map(of_new, matching.new)]
+    for pair in matching.pairs:
         changed |= pair.changed()
         rows.append(of_status(pair))
-        for metric in _metrics(pair):
-            gate = gates.match(metric, pair.shown.spec)
+        for metric in dict.fromkeys([*pair.base.metrics(), *pair.new.metrics()]):
+            gate = gates.match(metric, pair.new.spec)
             if gate is None:
                 ungated[metric] = None
-            row = of_presence(pair, metric, gate)
-            if row is None and _both(pair, metric):
-                found = compared(pair, metric, gate, base_cells, new_cells)
-                if isinstance(found, Undecided):
-                    family.append(found)
-                else:
-                    row = found
-            rows += [row] if row else []
+            row: Row | Undecided | None = of_presence(pair, metric, gate)
+            if row is None and all(cell.values(metric) for cell in pair):
+                row = compared(pair, metric, gate, base_cells, new_cells)
+            if isinstance(row, Undecided):
+                family.append(row)
+            elif row is not None:
+                rows.append(row)
     rows += decided(family)
     return Comparison(base, new, in_order(rows), changed, sorted(ungated))
 
@@ -160,15 +162,6 @@ def compare_frame(
     frame = comparison.frame()
     frame.attrs["exit_code"] = comparison.exit_code
     return frame
-
-
-def _metrics(pair: Pair) -> list[str]:
-    sides: list[Any] = [cell.metrics() for cell in (pair.base, pair.new) if cell]
-    return list(dict.fromkeys(name for names in sides for name in names))
-
-
-def _both(pair: Pair, metric: str) -> bool:
-    return pair.base is not None and pair.new is not None and bool(pair.base.values(metric) and pair.new.values(metric))
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:

@@ -118,6 +118,10 @@ class Gate(Strict):
         wanted = ((getattr(self.when, kind), label) for kind, label in labels.items())
         return fnmatchcase(metric, self.metric) and all(among is None or label in among for among, label in wanted)
 
+    def improves(self, change: float) -> bool:
+        """Whether a change, new minus base, is an improvement."""
+        return self.better == ("lower" if change < 0 else "higher")
+
     def severity(self, change: float, base: float) -> Severity:
         """What a change in the wrong direction amounts to.
 

@@ -19,12 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from throughtime.comparing.cells import Pair, cells_of, paired
+from throughtime.comparing.cells import Pair, cells_of, matched
 from throughtime.comparing.compare import Comparison, in_order
 from throughtime.comparing.gates import Amount, Gate, Gates
+from throughtime.comparing.rows import Row, Verdict, mean, row_of, shown
 from throughtime.comparing.sides import Side
-from throughtime.comparing.status import of_status
-from throughtime.comparing.verdicts import Row, Verdict, mean, row_of, shown
+from throughtime.comparing.status import of_lost, of_new, of_status
 from throughtime.errors import UsageError
 from throughtime.records.provenance import git_state
 from throughtime.records.record import Record
@@ -75,9 +75,10 @@ def compare_interleaved(
                 words += [word for path in plugins for word in ("--plugin", str(path.resolve()))]
                 turns[side].append(_timed_once(versions[side], words, here / f"{side}-{turn}", side))
     base, new = Side(revision, turns["base"][0], []), Side("the code of now", turns["new"][0], [])
-    pairs = paired(cells_of(base.records), cells_of(new.records))
+    pairs, lost, added = matched(cells_of(base.records), cells_of(new.records))
     rows = [row for pair in pairs for row in _rows(pair, turns, rules)]
-    changed = {name: versions for pair in pairs for name, versions in pair.changed().items()}
+    rows += [*map(of_lost, lost), *map(of_new, added)]
+    changed = {name: digests for pair in pairs for name, digests in pair.changed().items()}
     return Comparison(base, new, in_order(rows), changed, [])
 
 
@@ -134,8 +135,6 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> list[Row]:
     """How a cell's runs ended and, where both versions have all its times, their ratio."""
     status = of_status(pair)
-    if pair.base is None or pair.new is None:
-        return [status]
     times: dict[str, list[float]] = {}
     busy = 0
     for side, spec in (("base", pair.base.spec), ("new", pair.new.spec)):
@@ -158,7 +157,7 @@ def _timed(pair: Pair, gate: Gate, base: Sequence[float], new: Sequence[float]) 
     moved, sure = abs(change) > gate.minimum.value, not low <= 0 <= high
     verdict: Verdict = "same" if not moved else "unclear" if not sure else "better" if change < 0 else "worse"
     return row_of(
-        pair,
+        pair.new,
         METRIC,
         verdict,
         severity=gate.severity(abs(change), 1.0) if verdict == "worse" else "",

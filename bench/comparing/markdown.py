@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from throughtime.comparing.compare import Comparison
-from throughtime.comparing.verdicts import Row
+from throughtime.comparing.rows import Row
 from throughtime.comparing.wording import (
     SECTIONS,
     by_metric,

@@ -7,7 +7,7 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined
 
 from throughtime.comparing.compare import Comparison
-from throughtime.comparing.verdicts import Row
+from throughtime.comparing.rows import Row
 from throughtime.comparing.wording import Line, by_metric, headline, line_of, provenance, remarks, sections, unchanged
 
 NUMBERS = ("base", "new", "difference", "n")

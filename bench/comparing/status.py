@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from throughtime.comparing.cells import Cell, Pair
-from throughtime.comparing.verdicts import STATUS, Row, row_of
+from throughtime.comparing.rows import STATUS, Row, row_of
 from throughtime.records.record import Record
 
 WHOLE = ("ok", "skipped")
+
+
+def of_lost(cell: Cell) -> Row:
+    """The row of a cell that the new results do not have."""
+    reason = "no such cell in the new results"
+    return row_of(cell, STATUS, "lost", severity="fail", n_base=len(cell.records), reason=reason)
+
+
+def of_new(cell: Cell) -> Row:
+    """The row of a cell that the base does not have."""
+    return row_of(cell, STATUS, "new", n_new=len(cell.records), reason=_failures(cell, list(cell.records)))
 
 
 def of_status(pair: Pair) -> Row:
@@ -15,34 +26,27 @@ def of_status(pair: Pair) -> Row:
     A run that fails where the base's did not, and a run that the new results do not have, fail the comparison whatever
     the gates: nothing else about them could be compared.
     """
-    base, new = pair.base, pair.new
-    if new is None:
-        assert base is not None
-        return row_of(
-            pair, STATUS, "lost", severity="fail", n_base=len(base.records), reason="no such cell in the new results"
-        )
-    if base is None:
-        return row_of(pair, STATUS, "new", n_new=len(new.records), reason=_failures(new, list(new.records)))
+    base, new = pair
     counts = {"n_base": len(base.records), "n_new": len(new.records)}
     common = sorted(base.records.keys() & new.records.keys())
     failing = [r for r in common if base.records[r].status in WHOLE and new.records[r].status not in WHOLE]
     if failing:
-        return row_of(pair, STATUS, "newly failing", severity="fail", reason=_failures(new, failing), **counts)
+        return row_of(new, STATUS, "newly failing", severity="fail", reason=_failures(new, failing), **counts)
     gone = sorted(base.records.keys() - new.records.keys())
     if gone:
         reason = f"no record of replicate {', '.join(map(str, gone))}"
-        return row_of(pair, STATUS, "lost", severity="fail", reason=reason, **counts)
+        return row_of(new, STATUS, "lost", severity="fail", reason=reason, **counts)
     skipped = [r for r in common if base.records[r].status == "ok" and new.records[r].status == "skipped"]
     if skipped:
         reason = f"now skipped: {new.records[skipped[0]].reason}"
-        return row_of(pair, STATUS, "lost", severity="fail", reason=reason, **counts)
+        return row_of(new, STATUS, "lost", severity="fail", reason=reason, **counts)
     fixed = [r for r in common if base.records[r].status not in WHOLE and new.records[r].status in WHOLE]
     if fixed:
-        return row_of(pair, STATUS, "fixed", reason=f"before: {_failures(base, fixed)}", **counts)
+        return row_of(new, STATUS, "fixed", reason=f"before: {_failures(base, fixed)}", **counts)
     begun = [r for r in common if base.records[r].status == "skipped" and new.records[r].status == "ok"]
     if begun:
-        return row_of(pair, STATUS, "new", reason=f"skipped before: {base.records[begun[0]].reason}", **counts)
-    return row_of(pair, STATUS, "same", reason=_failures(new, common), **counts)
+        return row_of(new, STATUS, "new", reason=f"skipped before: {base.records[begun[0]].reason}", **counts)
+    return row_of(new, STATUS, "same", reason=_failures(new, common), **counts)
 
 
 def _failures(cell: Cell, replicates: list[int]) -> str:

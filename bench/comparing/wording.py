@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from throughtime.comparing.compare import NOT_COMPARABLE, PASSED, REGRESSED, Comparison
 from throughtime.comparing.gates import MACHINE
+from throughtime.comparing.rows import Row, Verdict, shown
 from throughtime.comparing.sides import Side
-from throughtime.comparing.verdicts import Row, Verdict, shown
 
 OUTCOME = {PASSED: "passed", REGRESSED: "regressed", NOT_COMPARABLE: "not comparable"}
 SECTIONS: dict[str, tuple[Verdict, ...]] = {

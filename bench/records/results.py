@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Results:
     Args:
         folder: a results folder; one that does not exist has no runs.
         suites: names of the suites to read; none: all.
+        keep: whether a record counts; the current runs are chosen among those. None: all records count.
 
     Attributes:
         folder: the results folder.
@@ -55,7 +56,12 @@ class Results:
         UsageError: the folder is a file.
     """
 
-    def __init__(self, folder: str | Path = DEFAULT_RESULTS, suites: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: str | Path = DEFAULT_RESULTS,
+        suites: Sequence[str] = (),
+        keep: Callable[[Record], bool] | None = None,
+    ) -> None:
         store = Store(folder)
         self.folder = store.folder
         self.broken: list[str] = []
@@ -65,6 +71,8 @@ class Results:
         with gc_paused():
             for suite in suites or (None,):
                 for stored, text in store.read(suite):
+                    if keep is not None and not keep(stored.record):
+                        continue
                     rows.append((order_of(stored), _row(stored)))
                     self._texts[stored.record.id] = text
                 self.broken += store.broken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.synthetic_records import measure, run_spec
-from throughtime.comparing.cells import bptt_of, cells_of, paired
+from throughtime.comparing.cells import bptt_of, cells_of, matched
 from throughtime.records.record import Failure, Record
 from throughtime.spec import RunSpec
 
@@ -22,8 +22,8 @@ def changed(spec: RunSpec, kind: str, label: str | None = None, **options) -> Ru
 
 
 def pair(one: RunSpec, other: RunSpec):
-    (found,) = paired(cells_of([record(one)]), cells_of([record(other)]))
-    assert found.base and found.new
+    (found,), lost, new = matched(cells_of([record(one)]), cells_of([record(other)]))
+    assert not lost and not new
     return found
 
 
@@ -35,7 +35,7 @@ def test_ids_suites_and_labels_do_not_matter():
 
 def test_the_same_suite_comes_first():
     quick, other = run_spec("fptt lif digits"), run_spec("fptt lif digits", suite="other")
-    pairs = paired(cells_of([record(quick), record(other)]), cells_of([record(other), record(quick)]))
+    pairs, _, _ = matched(cells_of([record(quick), record(other)]), cells_of([record(other), record(quick)]))
     assert [(p.base.spec.suite, p.new.spec.suite) for p in pairs] == [("quick", "quick"), ("other", "other")]
 
 
@@ -59,15 +59,15 @@ def test_an_option_that_one_side_lacks_is_no_conflict():
 def test_other_data_are_a_conflict():
     spec = run_spec("fptt lif digits")
     sides = [cells_of([record(spec, dataset_sha256=digest)]) for digest in ("a" * 64, "b" * 64)]
-    (found,) = paired(*sides)
+    (found,), _, _ = matched(*sides)
     assert [c.key for c in found.conflicts()] == ["data"]
 
 
 def test_cells_of_one_side_alone():
     quick, other = run_spec("fptt lif digits"), run_spec("eprop lif digits")
     paper = run_spec("fptt lif digits", scale="paper")
-    pairs = paired(cells_of([record(quick)]), cells_of([record(other), record(paper)]))
-    assert [(p.base is None, p.new is None) for p in pairs] == [(False, True), (True, False), (True, False)]
+    base, new = cells_of([record(quick)]), cells_of([record(other), record(paper)])
+    assert matched(base, new) == ([], base, new)
 
 
 def test_replicates_are_one_cell_and_failed_ones_have_no_values():
@@ -88,7 +88,7 @@ def test_changed_versions_are_named():
     spec = run_spec("fptt lif digits")
     one = record(spec, code={"rule": "aaa", "harness": "h", "commit": "1"}, versions={"torch": "2.4"})
     other = record(spec, code={"rule": "bbb", "harness": "h", "commit": "2"}, versions={"torch": "2.5"})
-    (found,) = paired(cells_of([one]), cells_of([other]))
+    (found,), _, _ = matched(cells_of([one]), cells_of([other]))
     assert found.changed() == {"rule fptt": ("aaa", "bbb"), "torch": ("2.4", "2.5")}
 
 

@@ -1,4 +1,4 @@
-"""Tests on replicates: exact values worked by hand, scipy as a second opinion, and simulations of coverage and error."""
+"""Tests on replicates: values worked by hand, scipy as a second opinion, simulations of coverage and error rates."""
 
 from __future__ import annotations
 

@@ -1,0 +1,70 @@
+"""Costs in relation to BPTT's in the same sweep: those of two sweeps compare even where their times do not."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import NamedTuple
+
+from throughtime.comparing.cells import Cell, Pair
+from throughtime.comparing.gates import Gate
+from throughtime.comparing.rows import Row, by_gate, mean, row_of
+from throughtime.comparing.significance import difference
+
+
+class Ratio(NamedTuple):
+    """The cost of a cell over BPTT's."""
+
+    value: float
+    cell: list[float]
+    """Logarithms of the repeats behind the cell's cost; empty where none were recorded."""
+    bptt: list[float]
+    """The same of BPTT's."""
+    contended: bool
+    """Whether other processes used the machine meanwhile."""
+
+
+def of_ratio(pair: Pair, metric: str, gate: Gate, base_bptt: Cell | None, new_bptt: Cell | None) -> Row:
+    """The relative change of the ratio.
+
+    Where repeats of both cells were recorded, there is an interval, Welch's on logarithms, and a change must exceed it
+    as well. It covers the spread of repeats in one process, not that between processes.
+    """
+    base, new = _ratio(pair.base, base_bptt, metric), _ratio(pair.new, new_bptt, metric)
+    if base is None or new is None:
+        reason = f"no {metric} of BPTT in the same sweep"
+        return row_of(pair.new, metric, "not comparable", reason=reason, **by_gate(gate))
+    change = new.value / base.value - 1
+    low, high = _interval(base, new)
+    numbers = {"base": base.value, "new": new.value, "difference": change, "low": low, "high": high}
+    row = row_of(pair.new, metric, "same", n_base=1, n_new=1, unit="of BPTT's", **by_gate(gate), **numbers)
+    if abs(change) <= gate.minimum.value:
+        return row
+    if base.contended or new.contended:
+        return replace(row, verdict="unclear", reason="the machine was busy with other processes")
+    if low is not None and high is not None and low <= 0 <= high:
+        reason = f"moved by more than {gate.minimum}, but within the spread of repeats"
+        return replace(row, verdict="unclear", reason=reason)
+    if gate.improves(change):
+        return replace(row, verdict="better")
+    return replace(row, verdict="worse", severity=gate.severity(abs(change), 1.0))
+
+
+def _ratio(cell: Cell, bptt: Cell | None, metric: str) -> Ratio | None:
+    """None where BPTT's cost is not there, or is 0."""
+    reference = list(bptt.values(metric).values()) if bptt else []
+    if bptt is None or not reference or min(reference) <= 0:
+        return None
+    value = mean(list(cell.values(metric).values())) / mean(reference)
+    logs = ([math.log(sample) for sample in each.samples(metric)] for each in (cell, bptt))
+    return Ratio(value, *logs, any(r.contended for each in (cell, bptt) for r in each.records.values()))
+
+
+def _interval(base: Ratio, new: Ratio) -> tuple[float | None, float | None]:
+    """95 % interval of the relative change of a ratio."""
+    if min(map(len, (base.cell, base.bptt, new.cell, new.bptt))) < 2:
+        return None, None
+    changes = difference(base.cell, new.cell), difference(base.bptt, new.bptt)
+    middle = changes[0].mean - changes[1].mean
+    half = math.hypot(*((d.high - d.low) / 2 for d in changes if d.high is not None and d.low is not None))
+    return math.expm1(middle - half), math.expm1(middle + half)

@@ -1,0 +1,87 @@
+"""The rows of a comparison: one metric of one cell, base against new, and the nine words for the outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from throughtime.comparing.cells import Cell
+from throughtime.comparing.gates import Gate, Severity
+
+STATUS = "status"
+"""In place of a metric: how the runs of a cell ended."""
+Verdict = Literal["better", "worse", "same", "unclear", "new", "lost", "newly failing", "fixed", "not comparable"]
+VERDICTS: tuple[Verdict, ...] = (
+    *("newly failing", "lost", "worse", "not comparable", "unclear"),
+    *("better", "fixed", "new", "same"),
+)
+"""In the order in which reports show them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of one cell, base against new."""
+
+    suite: str
+    scale: str
+    rule: str
+    neuron: str
+    network: str
+    dataset: str
+    label: str
+    """Of the cell, as `throughtime run --only` takes it."""
+    metric: str
+    """Or `STATUS`."""
+    verdict: Verdict
+    severity: Severity = ""
+    """Whether the verdict fails the comparison or warns; a verdict without a gate does neither."""
+    base: float | None = None
+    """Mean over the replicates compared."""
+    new: float | None = None
+    difference: float | None = None
+    """New minus base; for `ratio_to_bptt` and `interleaved` the relative change of the ratio."""
+    low: float | None = None
+    """95 % interval of the difference; None where the values give none."""
+    high: float | None = None
+    n_base: int = 0
+    n_new: int = 0
+    unit: str = ""
+    p: float | None = None
+    """Of the permutation test, adjusted by Holm's method."""
+    gate: str = ""
+    """The gate's pattern of metrics; empty without a gate."""
+    compare: str = ""
+    """The gate's way to compare, or `interleaved`."""
+    why: str = ""
+    """The gate's reason."""
+    reason: str = ""
+    """The reason for the verdict."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether a gate, or how its runs ended, gave the verdict; without one, equality alone was looked at."""
+        return bool(self.gate) or self.metric == STATUS
+
+
+def row_of(cell: Cell, metric: str, verdict: Verdict, **fields: Any) -> Row:
+    """A row with the names of a cell."""
+    spec = cell.spec
+    rule, neuron, network, dataset = spec.cell
+    return Row(spec.suite, spec.scale, rule, neuron, network, dataset, cell.label, metric, verdict, **fields)
+
+
+def by_gate(gate: Gate | None) -> dict[str, str]:
+    """The fields of a row that name its gate."""
+    return {"gate": gate.metric, "compare": gate.compare, "why": gate.why} if gate else {}
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; that of equal values is their value to the last bit."""
+    return values[0] if len(set(values)) == 1 else math.fsum(values) / len(values)
+
+
+def shown(value: float) -> str:
+    """A value in a sentence or a table: whole numbers in full, others with six digits."""
+    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
