@@ -52,9 +52,6 @@ class Network(nn.Module):
     """Whether its layers send spikes; those of ordinary recurrent cells have no firing rate."""
     mixes_samples: bool = False
     """Whether one sample's state depends on the others of its batch, as under batch normalisation."""
-    replayable: bool = False
-    """Whether `unroll` does the same operations on every window of a shape, whatever came before, and its state has one
-    integer, `t`, that counts steps: then windows may be replayed as CUDA graphs."""
 
     @abstractmethod
     def initial_state(self, batch: int) -> Any:

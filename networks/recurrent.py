@@ -117,7 +117,6 @@ class Recurrent(Network):
         refuse_unused("readout_leak: constant", readout_leak == "constant", readout_tau=readout_tau)
         readout_tau = given(readout_tau, 20.0)
         self.mixes_samples = norm_steps is not None
-        self.replayable = norm_steps is None  # a norm's statistics are those of the step
         # Synapses are drawn before what neurons draw, so that nets of all neurons start from the same synapses.
         with torch.random.fork_rng(devices=[]):
             currents = neuron(hidden[0]).currents

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Derivative, InputJacobian, Neuron, Partials, Shape
-from throughtime.neurons.kernels.kernel import Kernel
-from throughtime.neurons.kernels.ltc import LTCKernel, LTCState
-from throughtime.neurons.kernels.ltc_one_step import LTCOneStep
-from throughtime.neurons.kernels.one_step import NeuronOneStep
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import given, neuron, refuse_unused
+
+
+class LTCState(NamedTuple):
+    """Membrane potential after the reset (`u` in the paper), adaptation and spikes, [batch, size]."""
+
+    v: Tensor
+    b: Tensor
+    z: Tensor
 
 
 @neuron("ltc")
@@ -51,9 +55,6 @@ class LTC(Neuron):
         initial: state before a sequence: `zero`; `random`, the authors': v from U(0, 1), also at test, and b = b_0.
         surrogate: gradient of the spike.
     """
-
-    kernel: ClassVar[type[Kernel]] = LTCKernel
-    single_step: ClassVar[type[NeuronOneStep]] = LTCOneStep
 
     def __init__(
         self,

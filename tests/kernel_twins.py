@@ -14,6 +14,7 @@ from torch import Tensor
 from throughtime.networks.base import Window, mapped
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.recurrent import Recurrent, RecurrentState
+from throughtime.neurons.kernels.kernel import KERNELS
 from throughtime.registry import NEURONS
 
 F64 = torch.float64
@@ -57,7 +58,7 @@ def before(net: Recurrent, batch: int = 4) -> RecurrentState:
 def plain_steps(net: Recurrent) -> Iterator[None]:
     """In here `unroll` goes through the neurons' and the readout's `forward` step by step, and is all that there is."""
     with (
-        mock.patch.object(type(net.layers[0].neuron), "kernel", None),
+        mock.patch.dict(KERNELS, clear=True),
         mock.patch("throughtime.networks.recurrent.readout_window", return_value=None),
         mock.patch("throughtime.networks.recurrent.stepper", return_value=None),
     ):

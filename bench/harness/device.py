@@ -7,19 +7,13 @@ for it first.
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator
 
 import torch
 
 from throughtime.datasets.base import Batch, Dataset, Split
 from throughtime.errors import UsageError
-from throughtime.networks.base import Network
-from throughtime.networks.kernels.cuda_graph import ReplayedUnroll
 from throughtime.spec import Device
-
-GRAPHS = "THROUGHTIME_CUDA_GRAPHS"
-"""The environment variable that has windows go step by step on a GPU, if it is 0."""
 
 
 def require(device: Device) -> None:
@@ -52,14 +46,3 @@ def on_device(dataset: Dataset, device: Device) -> Dataset:
 
     moving.batches = batches
     return moving
-
-
-def replay_windows(network: Network, device: Device) -> bool | None:
-    """Have a network's windows replayed as CUDA graphs where they can be; whether that is done, None on the processor,
-    where there is nothing of the kind."""
-    if device == "cpu":
-        return None
-    wanted = os.environ.get(GRAPHS) != "0"
-    if wanted:
-        network.unroll = ReplayedUnroll(network)
-    return wanted

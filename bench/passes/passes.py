@@ -11,7 +11,7 @@ import torch
 from throughtime.harness.batches import finite, started
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
-from throughtime.harness.device import name_of, replay_windows
+from throughtime.harness.device import name_of
 from throughtime.harness.one_batch import learn_finite, one_batch
 from throughtime.harness.seeds import stream
 from throughtime.measuring import activity, allocator, exact_memory, floor, process_growth, process_memory
@@ -145,13 +145,11 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], boo
     # Page faults take up to a quarter of a training; but what is kept would be in a process's peak and hide its growth.
     kept = name in ("train", "time") and process_memory.keep_freed()
     built = build(spec)
-    # Graphs hold memory of their own, and show no operation to what counts bytes.
-    replayed = replay_windows(built.network, spec.device) if name in ("train", "time") else None
     result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)
     remark = built.rule.remark(built.network)
     here = {
         "dataset_sha256": built.dataset.sha256(),
-        "machine": machine(spec.threads, flushed, name_of(spec.device), kept, replayed),
+        "machine": machine(spec.threads, flushed, name_of(spec.device), kept),
         "versions": versions(),
     }
     return result.model_copy(update={"remark": remark, **here})

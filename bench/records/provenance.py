@@ -20,10 +20,9 @@ def machine(
     denormals_flushed: bool | None,
     device: str = "cpu",
     freed_memory_kept: bool | None = None,
-    cuda_graphs: bool | None = None,
 ) -> dict[str, Any]:
     """Processor, cores, memory, system; how many threads a run was given, the device that did its work, and whether it
-    flushed denormals to zero, kept freed memory for itself and had windows replayed as CUDA graphs."""
+    flushed denormals to zero and kept freed memory for itself."""
     return {
         "processor": _processor(),
         "cores": psutil.cpu_count(),
@@ -33,7 +32,6 @@ def machine(
         "device": device,
         "denormals_flushed": denormals_flushed,
         "freed_memory_kept": freed_memory_kept,
-        "cuda_graphs": cuda_graphs,
     }
 
 

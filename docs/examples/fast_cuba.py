@@ -7,7 +7,7 @@ from torch import Tensor
 
 from throughtime import neuron
 from throughtime.neurons.base import Neuron, Shape
-from throughtime.neurons.kernels.kernel import Kernel, surrogate_factors
+from throughtime.neurons.kernels.kernel import Kernel, kernel_for, surrogate_factors
 from throughtime.neurons.surrogate import spike
 
 
@@ -19,6 +19,27 @@ class CubaState(NamedTuple):
     z: Tensor
 
 
+@neuron("fast_cuba")
+class FastCuba(Neuron):
+    """Current-based LIF neuron: i_t = γ i_{t−1} + I_t,  v_t = α v_{t−1} + (1 − α) i_t − θ z_{t−1}."""
+
+    elementwise: ClassVar[bool] = True
+
+    def __init__(self, shape: Shape, *, gamma: float = 0.5, alpha: float = 0.9, threshold: float = 0.1) -> None:
+        super().__init__(shape)
+        self.gamma, self.alpha, self.threshold = gamma, alpha, threshold
+
+    def initial_state(self, batch: int, like: Tensor) -> CubaState:
+        return CubaState(*(like.new_zeros(batch, *self.shape) for _ in range(3)))
+
+    def forward(self, current: Tensor, state: CubaState) -> tuple[Tensor, CubaState]:
+        i = self.gamma * state.i + current
+        v = self.alpha * state.v + (1 - self.alpha) * i - self.threshold * state.z
+        z = spike(v / self.threshold - 1, "multi_gaussian")
+        return z, CubaState(i, v, z)
+
+
+@kernel_for(FastCuba)
 class CubaKernel(Kernel):
     """x_t = v_t/θ − 1,  δv_t = h(x_t)/θ (δz_t − θ δv_{t+1}) + α δv_{t+1},  δI_t = δi_t = γ δi_{t+1} + (1 − α) δv_t."""
 
@@ -53,24 +74,3 @@ class CubaKernel(Kernel):
 
     def state_gradient(self):
         return CubaState(self.γδi, self.neuron.alpha * self.δv, -self.neuron.threshold * self.δv)
-
-
-@neuron("fast_cuba")
-class FastCuba(Neuron):
-    """Current-based LIF neuron: i_t = γ i_{t−1} + I_t,  v_t = α v_{t−1} + (1 − α) i_t − θ z_{t−1}."""
-
-    elementwise: ClassVar[bool] = True
-    kernel: ClassVar[type[Kernel]] = CubaKernel
-
-    def __init__(self, shape: Shape, *, gamma: float = 0.5, alpha: float = 0.9, threshold: float = 0.1) -> None:
-        super().__init__(shape)
-        self.gamma, self.alpha, self.threshold = gamma, alpha, threshold
-
-    def initial_state(self, batch: int, like: Tensor) -> CubaState:
-        return CubaState(*(like.new_zeros(batch, *self.shape) for _ in range(3)))
-
-    def forward(self, current: Tensor, state: CubaState) -> tuple[Tensor, CubaState]:
-        i = self.gamma * state.i + current
-        v = self.alpha * state.v + (1 - self.alpha) * i - self.threshold * state.z
-        z = spike(v / self.threshold - 1, "multi_gaussian")
-        return z, CubaState(i, v, z)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
 from throughtime.networks.kernels import one_step_loops
 from throughtime.networks.readout import GatedReadout, LeakyReadout
-from throughtime.neurons.kernels.one_step import Gradients, InTurns, NeuronOneStep
+from throughtime.neurons.kernels.one_step import Gradients, InTurns, NeuronOneStep, single_step_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.gemm import has_gemm
 from throughtime.numerics.loops import bound, runs_compiled
@@ -73,7 +73,7 @@ def stepper(network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor
     others = [network.readout, *(m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm)))]
     normed = any(isinstance(m, StepBatchNorm) for m in others)
     if (
-        not all("single_step" in vars(type(neuron)) for neuron in neurons)
+        not all(single_step_of(neuron) for neuron in neurons)
         or any(type(m) not in (nn.Linear, StepBatchNorm, GatedReadout, LeakyReadout) for m in others)
         or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some in two places
         or is_smoothed()
@@ -101,7 +101,7 @@ class _Layer(InTurns):
         super().__init__()
         batch, (W, c), (R, c_R) = len(x), _map(layer.inward), _map(layer.recurrent)
         I, D, P, δD, δP = x.new_empty(5, batch, len(W)).unbind(0)
-        self.neurons = type(layer.neuron).single_step(layer.neuron, I, state, gradients, reads_v)
+        self.neurons = single_step_of(layer.neuron)(layer.neuron, I, state, gradients, reads_v)
         norms, normed = (layer.inward_norm, layer.recurrent_norm), layer.inward_norm is not None
         of_norms = [_norm(norm, D) for norm in norms]
         if not normed:

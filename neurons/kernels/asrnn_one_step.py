@@ -10,20 +10,19 @@ The step's equations are in `asrnn.py`. Arrays are [batch, size], τ and τ_a ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep
+from throughtime.neurons.asrnn import ASRNN, ASRNNState
+from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep, single_step_for
 from throughtime.neurons.surrogate import SURROGATES, h_of_row
 from throughtime.numerics.loops import bound, compiled, prange
 from throughtime.numerics.reductions import PART, add_rows_up, parts_of
 
-if TYPE_CHECKING:
-    from throughtime.neurons.asrnn import ASRNN, ASRNNState
 
-
+@single_step_for(ASRNN)
 class ASRNNOneStep(NeuronOneStep):
     """A layer of ASRNN neurons."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from throughtime.neurons.base import Derivative, Neuron
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName
 from throughtime.numerics.spike_product import SpikeProduct
 
+AnyKernel = TypeVar("AnyKernel", bound="Kernel")
+
 
 class Kernel(ABC):
     """One window of one layer: what `forward` and autograd compute, to rounding, in fewer operations and less memory.
@@ -20,8 +22,8 @@ class Kernel(ABC):
         forward     for t = 0 ... T−1:     step(t):  I_t, z_{t−1}  ->  z_t;  what is kept may take the place of I_t
         backward    for t = T−1 ... 0:     back(t):  δz_t, δv_t    ->  δI_t takes the place of δz_t
 
-    δs is ∂E/∂s; what reaches step t from t + 1 inside the neuron the kernel carries itself. A neuron offers a kernel by
-    its class attribute `kernel`; one without goes step by step through autograd. All tensors are [batch, size], those
+    δs is ∂E/∂s; what reaches step t from t + 1 inside the neuron the kernel carries itself. A neuron gets a kernel by
+    `kernel_for`; one without goes step by step through autograd. All tensors are [batch, size], those
     of a window [steps, batch, size]. One object serves one window; the way back may be gone twice.
 
     Args:
@@ -147,6 +149,20 @@ def number_or_tensor(constant: Derivative) -> Derivative:
     return constant.item() if constant.numel() == 1 and constant.device.type == "cpu" else constant
 
 
+KERNELS: dict[type[Neuron], type[Kernel]] = {}
+"""The kernel of each neuron class that has one."""
+
+
+def kernel_for(neuron: type[Neuron]) -> Callable[[type[AnyKernel]], type[AnyKernel]]:
+    """Register the decorated class as the kernel of this neuron class."""
+
+    def register(kernel: type[AnyKernel]) -> type[AnyKernel]:
+        KERNELS[neuron] = kernel
+        return kernel
+
+    return register
+
+
 def kernel_of(neuron: Neuron) -> type[Kernel] | None:
-    """The kernel of just this class; a subclass may differ from it in anything, and has what it offers itself."""
-    return vars(type(neuron)).get("kernel")
+    """The kernel registered for exactly this class: a subclass may override the step, and registers its own."""
+    return KERNELS.get(type(neuron))

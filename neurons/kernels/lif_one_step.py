@@ -8,21 +8,21 @@ from δz_t and δv_t of all that reads z_t and v_t. Equations and x_t are in `li
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep
+from throughtime.neurons.alif import ALIF, ALIFState
+from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep, single_step_for
+from throughtime.neurons.lif import LIF, LIFState
 from throughtime.neurons.surrogate import SURROGATES, h_of_row
 from throughtime.numerics.loops import bound, compiled, prange
 from throughtime.numerics.reductions import PART, parts_of
 
-if TYPE_CHECKING:
-    from throughtime.neurons.alif import ALIF, ALIFState
-    from throughtime.neurons.lif import LIF, LIFState
 
-
+@single_step_for(LIF)
+@single_step_for(ALIF)
 class LIFOneStep(NeuronOneStep):
     """A layer of LIF neurons, or of ALIF neurons: the first have no a, and β = 0."""
 

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from throughtime.neurons.kernels import ltc_loops
-from throughtime.neurons.kernels.kernel import Kernel, number_or_tensor, slots
+from throughtime.neurons.kernels.kernel import Kernel, kernel_for, number_or_tensor, slots
+from throughtime.neurons.ltc import LTC, LTCState
 from throughtime.neurons.surrogate import SURROGATES
 from throughtime.numerics.exp2 import base_two
 from throughtime.numerics.gemm import has_gemm
 from throughtime.numerics.loops import runs_compiled
 from throughtime.numerics.precision import FLOAT32, products_of
-
-if TYPE_CHECKING:
-    from throughtime.neurons.ltc import LTC
-
-
-class LTCState(NamedTuple):
-    """Membrane potential after the reset (`u` in the paper), adaptation and spikes, [batch, size]."""
-
-    v: Tensor
-    b: Tensor
-    z: Tensor
 
 
 class Gate:
@@ -112,6 +100,7 @@ class Gate:
         return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": δG.sum(0), f"{name}_slope": δκ}
 
 
+@kernel_for(LTC)
 class LTCKernel(Kernel):
     """The LTC neuron's window. Its equations are in `ltc.py`, x_t = ṽ_t − θ_t; their adjoint, from t = T − 1 on:
 

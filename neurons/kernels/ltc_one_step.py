@@ -13,23 +13,22 @@ dimension.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from throughtime.neurons.kernels.ltc_loops import adaptive_step, gate_gradients, membrane_step
-from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep
+from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep, single_step_for
+from throughtime.neurons.ltc import LTC, LTCState
 from throughtime.neurons.surrogate import SURROGATES, h_of_row
 from throughtime.numerics.exp2 import PER_E, sigmoid
 from throughtime.numerics.gemm import gemm
 from throughtime.numerics.loops import bound, compiled, prange
 from throughtime.numerics.reductions import PART, parts_of
 
-if TYPE_CHECKING:
-    from throughtime.neurons.ltc import LTC, LTCState
 
-
+@single_step_for(LTC)
 class LTCOneStep(NeuronOneStep):
     """A layer of LTC neurons."""
 

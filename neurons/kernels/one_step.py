@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+
+from throughtime.neurons.base import Neuron
+
+AnyStep = TypeVar("AnyStep", bound="NeuronOneStep")
 
 
 class Gradients:
@@ -42,7 +46,8 @@ class NeuronOneStep(InTurns):
     """One layer's step and the gradient of what reads z_t and v_t, a loop each.
 
     A state has two slots that take turns: in turn `now`, 0 or 1, a step reads slot 1 − now and writes slot now, and the
-    gradient of that step reads both. The first turn is 0. A neuron offers its own by the class attribute `single_step`.
+    gradient of that step reads both. The first turn is 0. A neuron gets single steps by
+    `single_step_for`.
 
     Args:
         I: where currents are found, [batch, currents · size].
@@ -66,3 +71,22 @@ class NeuronOneStep(InTurns):
         """Of both turns: the state that is written, and the one before it."""
         yield self._turns[0], self._turns[1]
         yield self._turns[1], self._turns[0]
+
+
+SINGLE_STEPS: dict[type[Neuron], type[NeuronOneStep]] = {}
+"""The single steps of each neuron class that has them."""
+
+
+def single_step_for(neuron: type[Neuron]) -> Callable[[type[AnyStep]], type[AnyStep]]:
+    """Register the decorated class as the single steps of this neuron class."""
+
+    def register(single_step: type[AnyStep]) -> type[AnyStep]:
+        SINGLE_STEPS[neuron] = single_step
+        return single_step
+
+    return register
+
+
+def single_step_of(neuron: Neuron) -> type[NeuronOneStep] | None:
+    """The single steps registered for exactly this class."""
+    return SINGLE_STEPS.get(type(neuron))

@@ -33,8 +33,8 @@ from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
 from throughtime.networks.base import Network
 from throughtime.neurons.kernels.kernel import kernel_of
+from throughtime.neurons.kernels.lif import LIFKernel
 from throughtime.neurons.kernels.lif_one_step import LIFOneStep
-from throughtime.neurons.lif import LIFKernel
 from throughtime.numerics.flat import flatten
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 from throughtime.spec import Training

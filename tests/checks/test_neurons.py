@@ -12,8 +12,11 @@ from torch import Tensor, nn
 
 from tests.checks.test_checks import Twin, assert_found_out, fact_of, names_of_facts, title
 from throughtime.neurons.alif import ALIF
+from throughtime.neurons.kernels.kernel import kernel_for
+from throughtime.neurons.kernels.lif import LIFKernel
 from throughtime.neurons.kernels.lif_one_step import LIFOneStep
-from throughtime.neurons.lif import LIF, LIFKernel, LIFState
+from throughtime.neurons.kernels.one_step import single_step_for
+from throughtime.neurons.lif import LIF, LIFState
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import spike, stop_gradient
 
@@ -271,11 +274,15 @@ class SingleStepsOfAnotherThreshold(LIFOneStep):
 
 
 def with_single_steps(broken: type[LIFOneStep]) -> type[LIF]:
-    return type(broken.__name__, (LIF,), {"single_step": broken})
+    twin = type(broken.__name__, (LIF,), {})
+    single_step_for(twin)(broken)
+    return twin
 
 
 def with_kernel(broken: type[LIFKernel], neuron: type[LIF] = LIF) -> type[LIF]:
-    return type(broken.__name__, (neuron,), {"kernel": broken})
+    twin = type(broken.__name__, (neuron,), {})
+    kernel_for(twin)(broken)
+    return twin
 
 
 STATE, PURE, SMOOTH = (

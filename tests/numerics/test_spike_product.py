@@ -10,8 +10,8 @@ import torch
 
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent
-from throughtime.neurons import alif, lif
 from throughtime.neurons.alif import ALIF
+from throughtime.neurons.kernels import alif, lif
 from throughtime.neurons.lif import LIF
 from throughtime.numerics import spike_product
 from throughtime.numerics.precision import BFLOAT16, FLOAT32

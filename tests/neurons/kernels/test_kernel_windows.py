@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import gc
 from collections.abc import Iterator
-from typing import ClassVar
 from unittest import mock
 
 import pytest
@@ -16,9 +15,11 @@ from tests.kernel_twins import before, by_steps, differing, inputs, network, pla
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.recurrent import Recurrent
-from throughtime.neurons.alif import ALIF, ALIFKernel
-from throughtime.neurons.kernels.kernel import kernel_of
-from throughtime.neurons.lif import LIF, LIFKernel
+from throughtime.neurons.alif import ALIF
+from throughtime.neurons.kernels.alif import ALIFKernel
+from throughtime.neurons.kernels.kernel import KERNELS, kernel_for, kernel_of
+from throughtime.neurons.kernels.lif import LIFKernel
+from throughtime.neurons.lif import LIF
 from throughtime.neurons.lstm import LSTM
 from throughtime.neurons.surrogate import smoothed
 
@@ -46,10 +47,12 @@ class LearnsItsDecay(LIF):
 
 
 class OwnKernel(WithoutAKernel):
-    kernel: ClassVar = LIFKernel
+    """Another step, with a kernel of its own."""
 
 
-def test_a_kernel_is_for_the_class_that_has_it():
+def test_a_kernel_is_for_the_class_that_has_it(monkeypatch):
+    monkeypatch.setitem(KERNELS, OwnKernel, None)
+    kernel_for(OwnKernel)(LIFKernel)
     assert kernel_of(LIF(3)) is LIFKernel
     assert kernel_of(ALIF(3)) is ALIFKernel
     assert kernel_of(OwnKernel(3)) is LIFKernel
@@ -64,7 +67,7 @@ def test_a_subclass_goes_step_by_step(kind):
     x, state = inputs(), before(net)
     plain = by_steps(net, x, state)
     assert differing(shown(net, x, state), plain) == []
-    with mock.patch.object(kind, "kernel", LIFKernel, create=True):
+    with mock.patch.dict(KERNELS, {kind: LIFKernel}):
         assert differing(shown(net, x, state), plain) != []
 
 
@@ -181,15 +184,18 @@ class ReadsTheModeAnew(NormWindow):
 
 
 @pytest.mark.parametrize(
-    ("path", "broken", "test"),
+    ("whose", "broken", "test"),
     [
-        ("neurons.lif.LIF.kernel", OtherWithoutGradients, test_without_gradients_the_numbers_are_the_same),
-        ("neurons.lif.LIF.kernel", UsesItsWindowUp, test_a_graph_can_be_gone_back_twice_if_it_is_retained),
-        ("networks.window.NormWindow", ReadsTheModeAnew, lambda _: test_norms_go_back_in_the_mode_they_came_in(True)),
+        ("lif", OtherWithoutGradients, test_without_gradients_the_numbers_are_the_same),
+        ("lif", UsesItsWindowUp, test_a_graph_can_be_gone_back_twice_if_it_is_retained),
+        ("norm", ReadsTheModeAnew, lambda _: test_norms_go_back_in_the_mode_they_came_in(True)),
     ],
 )
-def test_a_fault_is_found(path, broken, test, monkeypatch):
-    monkeypatch.setattr(f"throughtime.{path}", broken)
+def test_a_fault_is_found(whose, broken, test, monkeypatch):
+    if whose == "lif":
+        monkeypatch.setitem(KERNELS, LIF, broken)
+    else:
+        monkeypatch.setattr("throughtime.networks.kernels.window.NormWindow", broken)
     with pytest.raises(AssertionError):
         test("lif")
 
@@ -289,7 +295,7 @@ class LeavesItsScratch(ALIFKernel):
 
 @pytest.mark.parametrize("broken", [HandsOutItsOwn, GoesInACircle, LeavesItsScratch])
 def test_what_is_left_is_found(broken, without_collecting, monkeypatch):
-    monkeypatch.setattr(ALIF, "kernel", broken)
+    monkeypatch.setitem(KERNELS, ALIF, broken)
     with_graph, after = left(network("alif"), 1)
     assert (with_graph > 0) == (broken is not HandsOutItsOwn)
     assert (after > 0) == (broken is not LeavesItsScratch)

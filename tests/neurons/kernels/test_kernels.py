@@ -12,11 +12,14 @@ from tests.kernel_twins import assert_same, before, differing, inputs, network, 
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.kernels.readout_loops import gated_leak_adjoint, leak, leak_adjoint, normalise_adjoint
 from throughtime.networks.trajectory import trajectory
-from throughtime.neurons.alif import ALIF, ALIFKernel
-from throughtime.neurons.asrnn import ASRNN, ASRNNKernel
-from throughtime.neurons.kernels.kernel import Kernel
+from throughtime.neurons.alif import ALIF
+from throughtime.neurons.asrnn import ASRNN
+from throughtime.neurons.kernels.alif import ALIFKernel
+from throughtime.neurons.kernels.asrnn import ASRNNKernel
+from throughtime.neurons.kernels.kernel import KERNELS, Kernel
+from throughtime.neurons.kernels.lif import LIFKernel
 from throughtime.neurons.kernels.ltc import Gate, LTCKernel
-from throughtime.neurons.lif import LIF, LIFKernel
+from throughtime.neurons.lif import LIF
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import SURROGATES
 from throughtime.numerics.loops import operations_alone
@@ -332,7 +335,7 @@ def test_a_fault_is_found(whose, broken, options, found, not_found):
     with plain_steps(net):
         plain = shown(net, x, state, **how)
     sound = shown(net, x, state, **how)
-    with mock.patch(whose, broken) if isinstance(whose, str) else mock.patch.object(whose, "kernel", broken):
+    with mock.patch(whose, broken) if isinstance(whose, str) else mock.patch.dict(KERNELS, {whose: broken}):
         differs = differing(shown(net, x, state, **how), plain)
     assert differing(sound, plain) == []
     assert {*found} <= {*differs}

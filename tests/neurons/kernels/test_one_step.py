@@ -21,6 +21,7 @@ from throughtime.harness.updater import Updater
 from throughtime.networks.kernels import one_step
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.kernels.ltc_one_step import LTCOneStep
+from throughtime.neurons.kernels.one_step import SINGLE_STEPS
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import SURROGATES, smoothed
 from throughtime.numerics import gemm as blas
@@ -175,7 +176,7 @@ class LearnsAnothersSurrogate(LTCOneStep):
 def test_a_fault_of_the_neuron_is_found(broken, found, not_found):
     net = network("ltc", readout="membrane")
     expected = steps_of(net, False)
-    with mock.patch.object(LTC, "single_step", broken):
+    with mock.patch.dict(SINGLE_STEPS, {LTC: broken}):
         differs = differing(steps_of(net, True), expected)
     assert found in differs and not_found not in differs
 
