@@ -106,7 +106,7 @@ def run(
     from throughtime.running.plan import prepare_data, to_run
     from throughtime.running.progress import preparing
     from throughtime.running.runner import Runner
-    from throughtime.running.signals import AskedToStop, orderly
+    from throughtime.running.signals import AskedToStop, raise_on_signals
     from throughtime.suites.suite import load_suite
 
     if jobs and cluster:
@@ -141,7 +141,7 @@ def run(
     settings = loaded.settings[scale]
     allowed = limits.Limits(timeout or settings.timeout, memory_limit or settings.memory_limit)
     try:
-        with orderly():
+        with raise_on_signals():
             records = []
             if chosen:
                 with closing(_engine(cluster, cluster_config, plugins, allowed, jobs, progress.show)) as engine:
@@ -154,7 +154,9 @@ def run(
     if as_json:
         print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
     ended = {p.id: p.recorded for p in asked} | {record.id: record.status for record in records}
-    if not {"ok", "skipped"}.issuperset(ended.values()):
+    made = {record.id for record in records}
+    incomplete = any(p.lacks for p in asked if p.id not in made) or any(record.failed_passes for record in records)
+    if incomplete or not {"ok", "skipped"}.issuperset(ended.values()):
         raise typer.Exit(1)
 
 
@@ -185,14 +187,14 @@ def rerun(
     from throughtime.datasets.files.fetch import add_source
     from throughtime.running.rerun import find_record
     from throughtime.running.rerun import rerun as rerun_of
-    from throughtime.running.signals import AskedToStop, orderly
+    from throughtime.running.signals import AskedToStop, raise_on_signals
 
     add_source(*source)
     load_plugins(plugin)
     stored = find_record(record, Store(results))
     progress = _progress(as_json)
     try:
-        with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, orderly():
+        with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, raise_on_signals():
             plugins = [str(path.resolve()) for path in plugin]
             _, differences = rerun_of(stored, Path(folder), plugins, progress)
     except AskedToStop as stop:
@@ -229,6 +231,8 @@ def _tell_of_the_rest(asked: list[Planned], chosen: list[Planned], results: Path
         notes.append(f"{len(stale)} are stale ({causes}), `--rerun stale` makes them again")
     if failed := sum(p.recorded not in ("ok", "skipped") for p in left):
         notes.append(f"{failed} failed, `--rerun failed` tries them again")
+    if lacking := sum(bool(p.lacks) for p in left):
+        notes.append(f"{lacking} lack a measuring pass, `--rerun failed` makes it")
     if not chosen:
         notes.insert(0, f"nothing to do: each of the {len(asked)} runs has its record in {results}")
     if notes:

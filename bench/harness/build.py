@@ -27,9 +27,9 @@ class Built(NamedTuple):
 
 
 def build(spec: RunSpec) -> Built:
-    """Make dataset, network and rule; the weights come from the `weights` stream of the run's replicate.
+    """Build dataset, network and rule of a run on its device.
 
-    They are drawn on the processor and then moved, so that a run starts from the same weights on every device, and
+    Weights are drawn on the processor and then moved, so that a run starts from the same weights on every device, and
     lie next to each other there.
 
     Raises:
@@ -37,14 +37,20 @@ def build(spec: RunSpec) -> Built:
     """
     require(spec.device)
     dataset = DATASETS[spec.dataset.name].factory(**spec.dataset.options)
-    torch.manual_seed(stream(spec.seed, "weights", spec.replicate))
-    network = NETWORKS[spec.network.name].factory(
-        dataset.inputs,
-        dataset.outputs,
-        partial(NEURONS[spec.neuron.name].factory, **spec.neuron.options),
-        **spec.network.options,
-    )
+    network = build_network(spec, dataset.inputs, dataset.outputs)
     network = in_precision(network.to(spec.device), spec.training.precision)
     flatten([p for p in network.parameters() if p.requires_grad])
     rule = ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
     return Built(on_device(dataset, spec.device), network, rule)
+
+
+def build_network(spec: RunSpec, inputs: int, outputs: int) -> Network:
+    """Build the network of a run on the processor, in float32, for so many inputs and outputs; its weights come from
+    the `weights` stream of the run's replicate."""
+    torch.manual_seed(stream(spec.seed, "weights", spec.replicate))
+    return NETWORKS[spec.network.name].factory(
+        inputs,
+        outputs,
+        partial(NEURONS[spec.neuron.name].factory, **spec.neuron.options),
+        **spec.network.options,
+    )

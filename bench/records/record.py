@@ -12,7 +12,7 @@ import pydantic
 
 from throughtime.errors import UsageError
 from throughtime.records.files import parse_json, write_whole
-from throughtime.spec import RunSpec
+from throughtime.spec import Pass, RunSpec
 
 SCHEMA = 1
 
@@ -92,6 +92,9 @@ class Record(pydantic.BaseModel):
     """How often its training was stopped or killed and went on from a checkpoint; changes no other number but times."""
     contended: bool | None = None
     """Whether another process used the machine during the timing pass; null: no timing pass."""
+    failed_passes: dict[Pass, str] = {}
+    """Status and reason of each measuring pass that did not end well: its measures are missing, whatever `status`
+    says. `--rerun failed` makes just these passes of an `ok` record again."""
 
     @property
     def reason(self) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DEFAULT_RESULTS = Path("results/runs")
 WORK = ".work"
 """Folder in a suite's, with what has no record yet."""
+FAILED = "failed"
+"""Folder in the folder of an `ok` run, with the last attempt to make it again that failed."""
 JOURNAL = "journal.jsonl"
 """File in a suite's folder: what the last sweep did."""
 
@@ -58,12 +60,15 @@ class Store:
         return self.folder / suite / WORK / run_id
 
     def publish(self, suite: str, run_id: str) -> Path:
-        """Move a run that has its record from where it grew to where it lies; one that lay there before goes.
+        """Move a run that has its record from its work folder to its place, and return that.
 
-        Killed half way, the next call goes on: at every moment one of the two is whole.
+        A run that lay there before goes, unless it is `ok` and the new one is not: then the failed attempt is put into
+        the folder `failed` of the old run. After a kill half way the next call goes on: one of the two is always whole.
         """
         grown, place = self.work_folder(suite, run_id), self.run_folder(suite, run_id)
         old = grown.with_name(f"{run_id}.old")
+        if grown.exists() and _is_ok(place) and not _is_ok(grown):
+            place = place / FAILED
         if place.exists() and grown.exists():
             shutil.rmtree(old, ignore_errors=True)
             place.rename(old)
@@ -108,6 +113,13 @@ class Store:
                 ((order_of(stored), _row(stored)) for stored, _ in self.read(suite)), key=lambda keyed: keyed[0]
             )
             return pd.DataFrame([row for _, row in rows])
+
+
+def _is_ok(folder: Path) -> bool:
+    try:
+        return read_record(folder / "record.json").status == "ok"
+    except UsageError:  # there is none, or it is broken
+        return False
 
 
 def order_of(stored: Stored) -> tuple[Any, ...]:

@@ -1,10 +1,10 @@
-"""From the files that a run's passes left to its record."""
+"""The record of a run, assembled from the result files of its passes."""
 
 from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,17 @@ from throughtime.running.plan import Planned
 from throughtime.spec import PASSES, Pass, RunSpec
 
 ELSEWHERE = "measured once a cell, on its first replicate"
-"""Why a run lacks a measure that another replicate has."""
+"""The reason why a run lacks a measure that another replicate has."""
 LOG_TAIL_LINES, LOG_TAIL_BYTES = 20, 20_000
 
 
 def read_result(folder: Path, name: Pass) -> PassResult:
-    """What a pass has left."""
+    """Read the result file of a pass."""
     return PassResult.model_validate_json(pass_file(folder, name).read_text(encoding="utf-8"))
 
 
 def was_ok(folder: Path, name: Pass) -> bool:
-    """Whether a pass has left a result, and a good one, made with the libraries of now: what an interrupted sweep need
-    not repeat."""
+    """Return whether a pass has left an `ok` result with the installed library versions, and need not be repeated."""
     try:
         result = read_result(folder, name)
     except (OSError, ValueError):  # none, or damaged
@@ -37,10 +36,10 @@ def was_ok(folder: Path, name: Pass) -> bool:
 
 
 def assemble(planned: Planned, folder: Path, command: Sequence[str], started: float) -> Record:
-    """The record of a run whose passes are over.
+    """Return the record of a run whose passes have ended.
 
-    The status is that of the training pass, or of the first pass that failed when there is none; a measuring pass that
-    failed beside a training pass leaves its measures missing, with the reason.
+    The status is that of the training pass or, without one, of the first pass that failed. A measuring pass that failed
+    beside a training pass leaves its measures missing, with the reason, and is named in `failed_passes`.
     """
     spec, passes = planned.spec, planned.passes
     results = {name: read_result(folder, name) for name in passes}
@@ -48,9 +47,7 @@ def assemble(planned: Planned, folder: Path, command: Sequence[str], started: fl
     failed = next((name for name in judged if results[name].status != "ok"), None)
     measures: dict[str, Measure] = {}
     for name in spec.passes:
-        if name in results:
-            measures.update(results[name].measures)
-        measures = {**_missing(name, results.get(name)), **measures}
+        measures |= measures_of(name, results.get(name))
     where = results.get("train", results[passes[0]])
     return Record(
         **_provenance(planned, command, started),
@@ -59,18 +56,47 @@ def assemble(planned: Planned, folder: Path, command: Sequence[str], started: fl
         status=results[failed].status if failed else "ok",
         measures=measures,
         metric=results["train"].metric if "train" in results else None,
-        failure=_told(results[failed], failed, folder) if failed else None,
+        failure=failure_of(results[failed], failed, folder) if failed else None,
         phases=results["train"].phases if "train" in results else {},
         dataset_sha256=next((r.dataset_sha256 for r in results.values() if r.dataset_sha256), None),
         seconds=sum(result.seconds for result in results.values()),
         remark=next((r.remark for r in results.values() if r.remark), None),
         continued=results["train"].continued if "train" in results else 0,
         contended=results["time"].contended if "time" in results else None,
+        failed_passes=failed_passes(results),
     )
 
 
+def completed(record: Record, folder: Path, names: Sequence[Pass]) -> Record:
+    """Return an `ok` record with the results of measuring passes that were made again because they had failed.
+
+    Args:
+        record: of the run.
+        folder: with the new result files.
+        names: of the passes.
+    """
+    results = {name: read_result(folder, name) for name in names}
+    measures = dict(record.measures)
+    for name, result in results.items():
+        measures |= measures_of(name, result)
+    others = {name: why for name, why in record.failed_passes.items() if name not in results}
+    changed = {
+        "measures": measures,
+        "seconds": record.seconds + sum(result.seconds for result in results.values()),
+        "contended": results["time"].contended if "time" in results else record.contended,
+        "failed_passes": others | failed_passes(results),
+    }
+    return record.model_copy(update=changed)
+
+
+def failed_passes(results: Mapping[Pass, PassResult]) -> dict[Pass, str]:
+    """Return status and reason of each measuring pass that did not end well."""
+    failed = {name: result for name, result in results.items() if name != "train" and result.status != "ok"}
+    return {name: f"{one.status}: {one.failure.reason if one.failure else ''}" for name, one in failed.items()}
+
+
 def skipped(planned: Planned, command: Sequence[str], started: float) -> Record:
-    """The record of a run that its rule does not support."""
+    """Return the record of a run that its rule does not support."""
     return Record(
         **_provenance(planned, command, started),
         machine=machine(planned.spec.threads, None),
@@ -80,40 +106,41 @@ def skipped(planned: Planned, command: Sequence[str], started: float) -> Record:
     )
 
 
-def alone(command: Sequence[str], spec: RunSpec) -> str:
-    """The command of a sweep, narrowed to one of its runs."""
+def command_for(command: Sequence[str], spec: RunSpec) -> str:
+    """Return the command of a sweep, narrowed to one of its runs."""
     return shlex.join([*command, "--only", spec.label, "--rerun", "all"])
 
 
 def _provenance(planned: Planned, command: Sequence[str], started: float) -> dict[str, Any]:
-    """What a record says of where it comes from, however the run ended."""
+    """Return the fields of a record that say where it comes from, however the run ended."""
     spec = planned.spec
     return {
         "id": planned.id,
         "label": spec.label,
         "spec": spec,
         "code": {**planned.code, **git_state()},
-        "command": alone(command, spec),
+        "command": command_for(command, spec),
         "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
     }
 
 
-def _missing(name: Pass, result: PassResult | None) -> dict[str, Measure]:
-    """Placeholders, with the reason, for the numbers of a measuring pass that gave none for this run."""
+def measures_of(name: Pass, result: PassResult | None) -> dict[str, Measure]:
+    """Return the measures of a pass, or a placeholder with the reason where the pass gave none for this run."""
     if result is None:
         reason = ELSEWHERE
     elif result.status != "ok":
         reason = f"{name} pass {result.status}: {result.failure.reason if result.failure else ''}"
     else:
+        return result.measures
+    headline = PASSES[name].headline
+    if headline is None:
         return {}
-    if PASSES[name].headline is None:
-        return {}
-    measure, unit = PASSES[name].headline
+    measure, unit = headline
     return {measure: Measure(value=None, unit=unit, method=f"{name} pass", missing=reason)}
 
 
-def _told(result: PassResult, name: Pass, folder: Path) -> Failure:
-    """Why a pass failed, with what was reached and the end of the log."""
+def failure_of(result: PassResult, name: Pass, folder: Path) -> Failure:
+    """Return why a pass failed, with the position it had reached and the end of the log."""
     where = f"{name} pass"
     if name == "train":
         at = read_position(folder)
@@ -123,7 +150,7 @@ def _told(result: PassResult, name: Pass, folder: Path) -> Failure:
 
 
 def _tail(log: Path) -> list[str]:
-    """The last lines of a log, which may be of any size."""
+    """Return the last lines of a log, which may be of any size."""
     if not log.exists():
         return []
     with log.open("rb") as file:

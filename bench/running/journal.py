@@ -18,7 +18,7 @@ import pydantic
 
 from throughtime.errors import UsageError
 from throughtime.records.record import Record, Status
-from throughtime.running.engines.base import Work
+from throughtime.running.engines.base import PassJob
 from throughtime.running.plan import Planned
 from throughtime.spec import Pass
 
@@ -42,6 +42,8 @@ class Began(_Event):
     """When that process started: another process may have its number later."""
     runs: list[tuple[str, str, Status | None]]
     """Id and label of each run of the suite, and the status of its record if the run is not made again."""
+    failed_passes: dict[str, list[Pass]] = {}
+    """Of each `ok` record that is not made again and lacks measuring passes: its id, and these passes."""
 
 
 class Started(_Event):
@@ -49,7 +51,7 @@ class Started(_Event):
 
     event: Literal["started"] = "started"
     id: str
-    name: Pass = pydantic.Field(alias="pass")
+    name: Pass = pydantic.Field(validation_alias="pass", serialization_alias="pass")
     epochs: int
 
 
@@ -58,7 +60,7 @@ class Over(_Event):
 
     event: Literal["over"] = "over"
     id: str
-    name: Pass = pydantic.Field(alias="pass")
+    name: Pass = pydantic.Field(validation_alias="pass", serialization_alias="pass")
 
 
 class Finished(_Event):
@@ -68,6 +70,8 @@ class Finished(_Event):
     id: str
     status: Status
     reason: str
+    failed_passes: list[Pass] = []
+    """Measuring passes that failed."""
 
 
 class Ended(_Event):
@@ -132,20 +136,22 @@ class Journal:
             pid=os.getpid(),
             process_started=psutil.Process().create_time(),
             runs=[(p.id, p.spec.label, None if p.id in ids else p.recorded) for p in suite],
+            failed_passes={p.id: list(p.lacks) for p in suite if p.lacks and p.id not in ids},
         )
         self._write(began, "w")
 
-    def started(self, work: Work) -> None:
+    def started(self, work: PassJob) -> None:
         """A pass starts."""
         self._write(Started(id=work.planned.id, name=work.name, epochs=work.planned.spec.training.epochs))
 
-    def over(self, work: Work) -> None:
+    def over(self, work: PassJob) -> None:
         """A pass has ended."""
         self._write(Over(id=work.planned.id, name=work.name))
 
     def finished(self, record: Record) -> None:
         """A run has its record."""
-        self._write(Finished(id=record.id, status=record.status, reason=record.reason))
+        failed = list(record.failed_passes)
+        self._write(Finished(id=record.id, status=record.status, reason=record.reason, failed_passes=failed))
 
     def ended(self, how: str) -> None:
         """The runner leaves."""

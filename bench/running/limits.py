@@ -1,4 +1,4 @@
-"""How long each pass of a run may take, and how much memory."""
+"""Limits of time and memory for each pass of a run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import psutil
 
 
 class Limits(NamedTuple):
-    """Of one pass; None: no limit."""
+    """Limits of one pass; None: no limit."""
 
     timeout: float | None = None
     """Seconds of wall time."""
     memory: int | None = None
-    """Bytes of resident memory, of its process and all that this started, pages that they share counted in each."""
+    """Bytes of resident memory of the pass's process and its descendants; a page that they share counts in each."""
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of a process and of its descendants, bytes; 0 if it is gone."""
+    """Return the resident memory of a process and of its descendants, bytes; 0 if the process is gone."""
     total = 0
     try:
         process = psutil.Process(pid)

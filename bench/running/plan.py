@@ -1,4 +1,4 @@
-"""The plan: of each run its id, whether its rule supports it, and what the store has of it already."""
+"""The plan: each run with its id, whether its rule supports it, and the record that the store has already."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from throughtime.errors import UsageError, first_line
 from throughtime.records.code_digest import code_of, components_of
+from throughtime.records.provenance import versions
 from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
 from throughtime.registry import KINDS, Component, raised_at
@@ -18,32 +19,37 @@ from throughtime.spec import PASSES, Pass, Rerun, RunSpec
 
 
 class Planned(NamedTuple):
-    """A run, and what is known of it before it starts."""
+    """A run, and what is known about it before it starts."""
 
     spec: RunSpec
     id: str
     code: dict[str, str]
-    """Digests of the code of its rule, neuron, network, dataset and harness; part of the id."""
+    """Digests of the code of rule, neuron, network, dataset and harness; part of the id."""
     passes: list[Pass]
-    """Those it makes itself: measuring passes only on the first replicate of a cell that trains."""
+    """The passes of this run: measuring passes only on the first replicate of a cell that trains."""
     unsupported: str | None
-    """Why its rule cannot do it."""
+    """Why its rule does not support it; None: it does."""
     recorded: Status | None
     """The status in its record, if it has one."""
     reason: str = ""
     """Why it has that status, if it is not `ok`."""
     stale: str | None = None
     """What changed since that record was made, code or data; None: nothing."""
+    lacks: tuple[Pass, ...] = ()
+    """Passes to make because its record is `ok` but for measuring passes that failed: these, or all where they would
+    not fit to the others, for the libraries changed since."""
+    completes: bool = False
+    """Whether `passes` are some that the record there lacks, and not all of the run's."""
 
 
 class CellPlan(NamedTuple):
-    """Runs of one cell that have the same fate: a line of what the command line prints."""
+    """Runs of one cell that have the same fate, for a line on the terminal."""
 
     label: str
     """The runs' label without the replicate."""
     runs: int
     fate: str
-    """`run`, `done`, `stale: <what changed>`, `skip: <reason>` or `failed before: <reason>`."""
+    """`run`, `done`, `done but for ...`, `stale: <what changed>`, `skip: <reason>` or `failed before: <reason>`."""
 
     def row(self) -> dict[str, str | int]:
         """One row of a table."""
@@ -51,7 +57,7 @@ class CellPlan(NamedTuple):
 
 
 def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
-    """Say of each run, in the order given, what is known of it. One cell's network is built once, to ask its rule.
+    """Return for each run, in the order given, what is known of it. No device but the processor is needed.
 
     A run is known by the record under its id, or else by the newest record of the same spec, which is then stale: it
     was made by other code.
@@ -60,7 +66,7 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
         UsageError: a component of a cell cannot be built, or its rule cannot be asked; the cell is named.
     """
     known = {suite: _Known(store, suite) for suite in {spec.suite for spec in specs}}
-    unsupported: dict[tuple[str, ...], str | None] = {}
+    support = _Support()
     codes: dict[tuple[str, ...], dict[str, str]] = {}
     contents: dict[tuple[int, ...], tuple[str, ...]] = {}  # by the parts' identity: replicates share them
     measured: set[tuple[str, str, str, str]] = set()
@@ -70,8 +76,6 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
         content = contents.get(same := tuple(map(id, parts)))
         if content is None:
             content = contents[same] = tuple(part.model_dump_json() for part in parts)
-        if content not in unsupported:
-            unsupported[content] = _unsupported(spec)
         names = tuple(part.name for part in parts)
         if names not in codes:
             codes[names] = code_of(spec)
@@ -83,49 +87,74 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
             if not (PASSES[name].headline and "train" in spec.passes and spec.cell in measured)
         ]
         measured.add(spec.cell)
-        planned.append(Planned(spec, run, code, passes, unsupported[content], *known[spec.suite].of(spec, run, code)))
+        record, stale = known[spec.suite].of(spec, run, code)
+        planned.append(
+            Planned(
+                spec,
+                run,
+                code,
+                passes,
+                support.lacking(spec, content),
+                recorded=record and record.status,
+                reason=record.reason if record else "",
+                stale=stale,
+                lacks=_lacks(record, passes) if record and not stale else (),
+            )
+        )
     return planned
 
 
 def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
-    """The runs that have no record yet, and those whose record the user wants made again.
+    """Return the runs that have no record yet, and those whose record the user wants made again.
 
-    A stale record counts as one only if its run was ok: other code may well do what failed or was not supported.
+    A stale record counts as one only if its run was ok: other code may well do what failed or was not supported. Of a
+    run that is ok but for some measuring passes, `failed` makes just these.
     """
     failed = ("diverged", "oom", "timeout", "killed", "error")
-    return [
-        p
-        for p in planned
-        if p.recorded is None
-        or (p.stale and p.recorded != "ok")
-        or rerun == "all"
-        or (rerun == "failed" and p.recorded in failed)
-        or (rerun == "stale" and p.stale)
-    ]
+    chosen = []
+    for p in planned:
+        if (
+            p.recorded is None
+            or (p.stale and p.recorded != "ok")
+            or rerun == "all"
+            or (rerun == "failed" and p.recorded in failed)
+            or (rerun == "stale" and p.stale)
+        ):
+            chosen.append(p)
+        elif rerun == "failed" and p.lacks:
+            chosen.append(p._replace(passes=list(p.lacks), completes="train" not in p.lacks))
+    return chosen
 
 
 class _Known:
-    """What a store knows of a suite's runs."""
+    """The records of a suite's runs in a store."""
 
     def __init__(self, store: Store, suite: str) -> None:
         records = sorted((stored.record for stored in store.records(suite)), key=lambda record: record.started)
         self._by_id = {record.id: record for record in records}
         self._by_spec = {record.spec.id({}): record for record in records}
 
-    def of(self, spec: RunSpec, run: str, code: dict[str, str]) -> tuple[Status | None, str, str | None]:
-        """Status, reason and what made it stale."""
+    def of(self, spec: RunSpec, run: str, code: dict[str, str]) -> tuple[Record | None, str | None]:
+        """Return the record of a run, and what changed since it was made."""
         if record := self._by_id.get(run):
-            return record.status, record.reason, _data_changed(record)
+            return record, _data_changed(record)
         if record := self._by_spec.get(spec.id({})) if self._by_spec else None:
             changed = [what for what, digest in code.items() if record.code.get(what) != digest]
             names = [what if what == "harness" else getattr(spec, what).name for what in changed]
-            return record.status, record.reason, f"the code of {', '.join(names)} changed since"
-        return None, "", None
+            return record, f"the code of {', '.join(names)} changed since"
+        return None, None
+
+
+def _lacks(record: Record, passes: list[Pass]) -> tuple[Pass, ...]:
+    """Return the passes to make so that an `ok` record lacks no measure."""
+    if record.status != "ok" or not record.failed_passes:
+        return ()
+    return tuple(record.failed_passes if record.versions == versions() else passes)
 
 
 @functools.cache
 def _sha256(dataset: str, options: str) -> str | None:
-    """Of a dataset's raw data as they are here; None if they are not here, or there are none."""
+    """Return the SHA-256 of a dataset's raw data; None if they are not on this machine, or there are none."""
     from throughtime.datasets.files.fetch import find
 
     factory = KINDS["dataset"][dataset].factory
@@ -133,7 +162,7 @@ def _sha256(dataset: str, options: str) -> str | None:
         return None
     try:
         return factory(**json.loads(options)).sha256()
-    except UsageError:  # damaged files are told of when they are needed
+    except UsageError:  # damaged files are reported when they are needed
         return None
 
 
@@ -146,13 +175,13 @@ def _data_changed(record: Record) -> str | None:
 
 
 def prepare_data(
-    planned: Iterable[Planned], shown: Callable[[str], AbstractContextManager[None]] = nullcontext
+    planned: Iterable[Planned], shown: Callable[[str], AbstractContextManager[object]] = nullcontext
 ) -> None:
-    """Have each dataset of these runs bring its data into reach, once; a run that will be skipped needs none.
+    """Prepare each dataset of these runs once; a run that will be skipped needs none.
 
     Args:
         planned: the runs.
-        shown: of a dataset's name, the context that it does so in.
+        shown: returns, for a dataset's name, the context in which it is prepared.
 
     Raises:
         UsageError: data are missing and cannot be had, or are not what they should be.
@@ -170,7 +199,7 @@ def prepare_data(
 
 
 def by_cell(planned: Iterable[Planned]) -> list[CellPlan]:
-    """One line for each cell and fate, in the order of the runs."""
+    """Return one line for each cell and fate, in the order of the runs."""
     counts = Counter((p.spec.label.rpartition(" #")[0], _fate(p)) for p in planned)
     return [CellPlan(label, runs, fate) for (label, fate), runs in counts.items()]
 
@@ -180,32 +209,76 @@ def _fate(planned: Planned) -> str:
         return f"skip: {planned.unsupported}" if planned.unsupported else "run"
     if planned.stale:
         return f"stale: {planned.stale}"
+    if planned.lacks:
+        return "done but for a measuring pass that failed"
     if planned.recorded == "ok":
         return "done"
     what = "skip" if planned.recorded == "skipped" else "failed before"
     return f"{what}: {planned.reason or planned.recorded}"
 
 
-def _unsupported(spec: RunSpec) -> str | None:
-    """What the rule has against this cell's network, task and length of sequence."""
-    from throughtime.harness.build import build  # imports torch
+class _Support:
+    """Asks the rules of cells whether they support them.
 
-    try:
-        dataset, network, rule = build(spec)
-        if network.mixes_samples and spec.training.batch == 1:
+    Datasets, rules and networks are built once each, on the processor, and shared by the cells that have them: only
+    the answer differs from cell to cell.
+    """
+
+    def __init__(self) -> None:
+        self._built: dict[tuple[Any, ...], Any] = {}
+        self._answers: dict[tuple[Any, ...], str | None] = {}
+
+    def lacking(self, spec: RunSpec, content: tuple[str, ...]) -> str | None:
+        """Return why the rule of a cell does not support its network, task or length of sequence; None: it does.
+
+        Args:
+            spec: a run of the cell.
+            content: of each kind, the component and its options.
+
+        Raises:
+            UsageError: a component cannot be built, or the rule cannot be asked; the cell is named.
+        """
+        key = content, spec.training.precision, spec.training.batch == 1
+        if key not in self._answers:
+            try:
+                self._answers[key] = self._ask(spec, dict(zip(KINDS, content, strict=True)))
+            except Exception as error:
+                what = f"the cell {' x '.join(spec.cell)} cannot be built"
+                raise _refusal(what, error, *components_of(spec).values()) from error
+        return self._answers[key]
+
+    def _ask(self, spec: RunSpec, content: dict[str, str]) -> str | None:
+        from throughtime.harness.build import build_network  # imports torch
+        from throughtime.numerics.precision import in_precision
+
+        def component(kind: str) -> Any:
+            part = getattr(spec, kind)
+            return self._once((kind, content[kind]), lambda: KINDS[kind][part.name].factory(**part.options))
+
+        def network() -> Any:
+            return in_precision(build_network(spec, dataset.inputs, dataset.outputs), spec.training.precision)
+
+        dataset = component("dataset")
+        shape = dataset.inputs, dataset.outputs, spec.training.precision
+        net = self._once(("network", content["network"], content["neuron"], *shape), network)
+        if net.mixes_samples and spec.training.batch == 1:
             return "batch normalisation needs batches of more than one sample"
-        return rule.supports(network, dataset.task, dataset.steps)
-    except Exception as error:
-        what = f"the cell {' x '.join(spec.cell)} cannot be built"
-        raise _refusal(what, error, *components_of(spec).values()) from error
+        return component("rule").supports(net, dataset.task, dataset.steps)
+
+    def _once(self, key: tuple[Any, ...], build: Callable[[], Any]) -> Any:
+        if key not in self._built:
+            self._built[key] = build()
+        return self._built[key]
 
 
 def _refusal(what: str, error: Exception, *components: Component) -> UsageError:
-    """For what a component raised: the first line of what it says, and the last line of a component's file in it."""
+    """Return the refusal for an exception of a component: its first line, and the line of the component's file that it
+    came from."""
     place = raised_at(error, *(component.place.rpartition(":")[0] for component in components))
     if isinstance(error, UsageError):
         return UsageError(f"{what}: {error.what}", error.where or place, error.hint)
-    said = first_line(error)
-    # A ValueError is how a component says that options do not go together; the type of others says something too.
-    told = said if said and isinstance(error, ValueError) else f"{type(error).__name__}: {said}".removesuffix(": ")
-    return UsageError(f"{what}: {told}", place)
+    line = first_line(error)
+    # With a ValueError a component says that options do not go together; of others the type says something too.
+    if not line or not isinstance(error, ValueError):
+        line = f"{type(error).__name__}: {line}".removesuffix(": ")
+    return UsageError(f"{what}: {line}", place)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from throughtime.records.files import read_position
 from throughtime.records.record import Record
-from throughtime.running.engines.base import Work
+from throughtime.running.engines.base import PassJob
 from throughtime.spec import Pass, RunSpec
 from throughtime.suites.units import duration
 
@@ -34,7 +34,7 @@ class Progress(ABC):
         self.total, self.done, self.made, self.start = len(specs), 0, 0, time.monotonic()
 
     @abstractmethod
-    def running(self, in_hand: Sequence[Work]) -> None:
+    def running(self, in_hand: Sequence[PassJob]) -> None:
         """These passes are at work now; called a few times a second at most."""
 
     def finished(self, record: Record) -> None:
@@ -61,7 +61,7 @@ class PlainProgress(Progress):
         super().begin(specs)
         self._shown: set[tuple[str, Pass]] = set()
 
-    def running(self, in_hand: Sequence[Work]) -> None:
+    def running(self, in_hand: Sequence[PassJob]) -> None:
         for planned, name, _ in in_hand:
             label = planned.spec.label
             if (label, name) not in self._shown:
@@ -85,7 +85,7 @@ class TerminalProgress(Progress):
         super().begin(specs)
         self._status.start()
 
-    def running(self, in_hand: Sequence[Work]) -> None:
+    def running(self, in_hand: Sequence[PassJob]) -> None:
         hands = "   ".join(_hand(work) for work in in_hand[:HANDS])
         hands += f"   and {len(in_hand) - HANDS} more" if len(in_hand) > HANDS else ""
         self._status.update(f"{self.done}/{self.total} runs   {hands}   {self._left()}")
@@ -143,10 +143,11 @@ def describe(record: Record) -> str:
         for measure, name, unit, suffix in SHOWN
         if measure in record.measures and record.measures[measure].value is not None
     ]
+    shown += [f"{name} pass {why}" for name, why in record.failed_passes.items()]
     return f"ok  {record.label}  {'  '.join(shown)}  {record.seconds:.1f} s"
 
 
-def _hand(work: Work) -> str:
+def _hand(work: PassJob) -> str:
     planned, name, folder = work
     if name != "train":
         return f"{planned.spec.label}: {name}"

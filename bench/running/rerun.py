@@ -95,9 +95,9 @@ def differences(before: Stored, now: Stored) -> Iterator[Difference]:
             yield Difference(what, str(before_it), str(now_it), True)
     for name in dict.fromkeys([*a.measures, *b.measures]):
         one, other = a.measures.get(name), b.measures.get(name)
-        if _said(one) != _said(other):
+        if as_text(one) != as_text(other):
             only_one = (one is None or one.value is None) != (other is None or other.value is None)
-            yield Difference(name, _said(one), _said(other), only_one or not name.startswith(NOISY))
+            yield Difference(name, as_text(one), as_text(other), only_one or not name.startswith(NOISY))
     yield from _curves(read_curve(before.folder), read_curve(now.folder))
 
 
@@ -120,7 +120,7 @@ def _made(record: Record, name: Pass) -> bool:
     return measure is None or measure.missing != ELSEWHERE
 
 
-def _said(measure: Measure | None) -> str:
+def as_text(measure: Measure | None) -> str:
     if measure is None:
         return "not measured"
     if measure.value is None:

@@ -1,15 +1,15 @@
-"""The runner: which pass runs when, and a record when a run's last pass is over.
+"""The runner: decides which pass runs when, and writes a run's record when its last pass has ended.
 
 Measuring passes come first, once a cell (on its first replicate), then training passes, several at a time; an engine
-runs them. Until a run has its record it grows in the suite's `.work` folder, where what a pass found stays in a file of
-its own, so an interrupted sweep repeats no finished pass, and a training goes on from its checkpoint.
+runs them. Until a run has its record it grows in the suite's `.work` folder, where each pass leaves a result file, so
+that an interrupted sweep repeats no finished pass, and a training goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,16 +21,18 @@ from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION
 from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Record, Status, read_record, write_record
 from throughtime.records.store import JOURNAL, WORK, Store
-from throughtime.running.assembly import assemble, read_result, skipped, was_ok
-from throughtime.running.engines.base import Engine, Work
+from throughtime.running.assembly import assemble, completed, read_result, skipped, was_ok
+from throughtime.running.engines.base import Engine, PassJob
 from throughtime.running.journal import Journal
 from throughtime.running.plan import Planned
 from throughtime.running.progress import Progress
-from throughtime.spec import PASSES
+from throughtime.spec import PASSES, Pass
 
 POLL_SECONDS = 0.5
 CONTINUED: tuple[Status, ...] = ("timeout", "oom", "killed")
-"""What a run can go on after, from its checkpoint; after an error or a divergence it would only go wrong again."""
+"""States after which a training goes on from its checkpoint; an error or a divergence would only come again."""
+REPEATS = 2
+"""How often a measuring pass that was killed from outside is made again."""
 
 
 class Runner:
@@ -40,20 +42,21 @@ class Runner:
         store: where records go.
         command: the words that start this sweep; each record's own command is made from them.
         engine: runs the passes.
-        progress: told of everything that happens.
+        progress: shows what happens.
     """
 
     def __init__(self, store: Store, command: Sequence[str], engine: Engine, progress: Progress) -> None:
         self.store, self.command, self.engine, self.progress = store, command, engine, progress
         self._started: dict[str, float] = {}
+        self._kills: Counter[tuple[str, Pass]] = Counter()
 
     def run(self, suite: Sequence[Planned], chosen: Sequence[Planned]) -> list[Record]:
         """Run the chosen runs of one suite; return their records in the order in which they ended.
 
         Raises:
-            UsageError: another runner is at work on the suite.
-            KeyboardInterrupt: after the passes in hand are ended. Finished runs have their records, finished passes
-                their files, trainings a checkpoint.
+            UsageError: another runner works on the suite.
+            KeyboardInterrupt: after the running passes have been ended. Finished runs have their records, finished
+                passes their files, trainings a checkpoint.
         """
         self._records: list[Record] = []
         self._pending = {p.id: list(p.passes) for p in chosen}
@@ -66,10 +69,10 @@ class Runner:
                     self.store.publish(folder.name, left.parent.name)
             stack.callback(self.engine.close)
             self._journal = Journal(folder / JOURNAL, self.command, suite, chosen)
-            todo = [work for p in chosen for work in self._todo(p)]
+            todo = [job for p in chosen for job in self._todo(p)]
             try:
                 for exclusive in (True, False):
-                    self._drain([work for work in todo if PASSES[work.name].exclusive is exclusive], exclusive)
+                    self._drain([job for job in todo if PASSES[job.name].exclusive is exclusive], exclusive)
             except BaseException as error:
                 self.engine.stop()
                 self._journal.ended("interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
@@ -78,7 +81,7 @@ class Runner:
         return self._records
 
     def _folder_lock(self, folder: Path) -> FileLock:
-        """Two runners on one suite would take each other's files away."""
+        """Lock the suite's folder: two runners would take each other's files away."""
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
         try:
@@ -87,75 +90,95 @@ class Runner:
             raise UsageError("another runner is at work on this suite", where=str(folder)) from None
         return lock
 
-    def _todo(self, planned: Planned) -> list[Work]:
-        """The passes that a run still lacks; one that lacks none, or that its rule does not support, has its record."""
+    def _todo(self, planned: Planned) -> list[PassJob]:
+        """Return the passes that a run still lacks; without any, or unsupported by its rule, it gets its record now."""
         suite = planned.spec.suite
         folder = self.store.work_folder(suite, planned.id)
         if (folder / "record.json").exists():  # the last runner was killed between writing it and moving it
             record = read_record(folder / "record.json")
             self.store.publish(suite, planned.id)
-            self._tell(record)
+            self._announce(record)
             return []
         if planned.unsupported:
             folder.mkdir(parents=True, exist_ok=True)
-            self._keep(skipped(planned, self.command, time.time()))
+            self._publish(skipped(planned, self.command, time.time()))
             return []
         if not folder.exists() and planned.recorded in CONTINUED and planned.stale is None:
-            self._take_up(self.store.run_folder(suite, planned.id), folder)
-        todo = [Work(planned, name, folder) for name in planned.passes]
-        for work in [work for work in todo if was_ok(folder, work.name)]:
-            todo.remove(work)
-            self._over(work)
+            self._copy_checkpoint(self.store.run_folder(suite, planned.id), folder)
+        todo = [PassJob(planned, name, folder) for name in planned.passes]
+        for job in [job for job in todo if was_ok(folder, job.name)]:
+            todo.remove(job)
+            self._over(job)
         return todo
 
-    def _take_up(self, before: Path, folder: Path) -> None:
-        """Copy what a training that was cut short can go on from; the old record stays until there is a new one."""
+    def _copy_checkpoint(self, before: Path, folder: Path) -> None:
+        """Copy the files that an interrupted training goes on from; the old record stays until there is a new one."""
         if not (before / CHECKPOINT).exists():
             return
-        taking = folder.with_name(f"{folder.name}.taking")  # half a copy must not pass for a whole one
-        shutil.rmtree(taking, ignore_errors=True)
-        taking.mkdir(parents=True)
+        copying = folder.with_name(f"{folder.name}.taking")  # half a copy must not pass for a whole one
+        shutil.rmtree(copying, ignore_errors=True)
+        copying.mkdir(parents=True)
         for name in (CURVE, LOG, CHECKPOINT):
             if (before / name).exists():
-                shutil.copyfile(before / name, taking / name)
-        taking.rename(folder)
+                shutil.copyfile(before / name, copying / name)
+        copying.rename(folder)
 
-    def _drain(self, work: Sequence[Work], exclusive: bool) -> None:
-        """Do all the work, as much at a time as the engine takes."""
-        waiting = deque(work)
+    def _drain(self, jobs: Sequence[PassJob], exclusive: bool) -> None:
+        """Run all the passes, as many at a time as the engine takes."""
+        waiting = deque(jobs)
         while waiting or self.engine.at_work:
             while waiting and len(self.engine.at_work) < self.engine.width(exclusive):
                 self._start(waiting.popleft())
-            for over in self.engine.wait(POLL_SECONDS):
-                self._over(over)
+            for job in self.engine.wait(POLL_SECONDS):
+                if self._is_repeated(job):
+                    waiting.appendleft(job)
+                else:
+                    self._over(job)
             self.progress.running(self.engine.at_work)
 
-    def _start(self, work: Work) -> None:
-        self._started.setdefault(work.planned.id, time.time())
-        work.folder.mkdir(parents=True, exist_ok=True)
-        pass_file(work.folder, work.name).unlink(missing_ok=True)
-        self.engine.start(work)
-        self._journal.started(work)
+    def _start(self, job: PassJob) -> None:
+        self._started.setdefault(job.planned.id, time.time())
+        job.folder.mkdir(parents=True, exist_ok=True)
+        pass_file(job.folder, job.name).unlink(missing_ok=True)
+        self.engine.start(job)
+        self._journal.started(job)
         self.progress.running(self.engine.at_work)
 
-    def _over(self, work: Work) -> None:
-        """A pass has its file; with the last one the run gets its record.
+    def _is_repeated(self, job: PassJob) -> bool:
+        """Return whether a pass is made again: a measuring pass that was killed, up to `REPEATS` times."""
+        measures = PASSES[job.name].headline is not None
+        if not measures or read_result(job.folder, job.name).status != "killed":
+            return False
+        attempt = job.planned.id, job.name
+        if self._kills[attempt] == REPEATS:
+            return False
+        self._kills[attempt] += 1
+        self._journal.over(job)
+        self.progress.show(f"{job.planned.spec.label}: {job.name} pass was killed, and is made again")
+        return True
+
+    def _over(self, job: PassJob) -> None:
+        """Note that a pass has left its result; with the last one the run gets its record.
 
         Raises:
-            UsageError: the pass could not be what was planned.
+            UsageError: the code is no longer what was planned.
         """
-        planned = work.planned
-        if void := read_result(work.folder, work.name).void:
-            pass_file(work.folder, work.name).unlink()
+        planned = job.planned
+        if void := read_result(job.folder, job.name).void:
+            pass_file(job.folder, job.name).unlink()
             raise UsageError(void, hint="what was finished is kept; run it again to go on with the code of now")
-        self._pending[planned.id].remove(work.name)
-        self._journal.over(work)
-        if not self._pending[planned.id]:
+        self._pending[planned.id].remove(job.name)
+        self._journal.over(job)
+        if self._pending[planned.id]:
+            return
+        if planned.completes:
+            self._complete(planned, job.folder)
+        else:
             started = self._started.get(planned.id, time.time())
-            self._keep(assemble(planned, work.folder, self.command, started))
+            self._publish(assemble(planned, job.folder, self.command, started))
 
-    def _keep(self, record: Record) -> None:
-        """Write the record, and move the run to where records lie without what served only to make it."""
+    def _publish(self, record: Record) -> None:
+        """Write the record, and move the run to its place without the files that served only to make it."""
         folder = self.store.work_folder(record.spec.suite, record.id)
         write_record(record, folder)
         for name in PASSES:
@@ -164,9 +187,19 @@ class Runner:
         if record.status not in CONTINUED:
             (folder / CHECKPOINT).unlink(missing_ok=True)
         self.store.publish(record.spec.suite, record.id)
-        self._tell(record)
+        self._announce(record)
 
-    def _tell(self, record: Record) -> None:
+    def _complete(self, planned: Planned, folder: Path) -> None:
+        """Put the results of measuring passes that were made again into the record that lacks them."""
+        place = self.store.run_folder(planned.spec.suite, planned.id)
+        record = completed(read_record(place / "record.json"), folder, planned.passes)
+        with (place / LOG).open("ab") as log:
+            log.write((folder / LOG).read_bytes())
+        write_record(record, place)
+        shutil.rmtree(folder)
+        self._announce(record)
+
+    def _announce(self, record: Record) -> None:
         self._records.append(record)
         self._journal.finished(record)
         self.progress.finished(record)

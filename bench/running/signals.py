@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals of a batch system end a command in the same orderly way."""
+"""Ctrl-C and the signals of a batch system end a command in the same raise_on_signals way."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class AskedToStop(KeyboardInterrupt):
 
 
 @contextmanager
-def orderly() -> Iterator[None]:
-    """Have SIGINT, SIGTERM and SIGHUP raise AskedToStop in the main thread, as Ctrl-C raises KeyboardInterrupt."""
+def raise_on_signals() -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGHUP raise AskedToStop in the main thread, as Ctrl-C raises KeyboardInterrupt."""
 
     def ask(signum: int, frame: Any) -> None:
         raise AskedToStop(signum)

@@ -44,6 +44,8 @@ class Status:
     waiting: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
     """Label, status and reason of each run that failed."""
+    incomplete: list[dict[str, str]] = field(default_factory=list)
+    """Label and failed measuring passes of each run that is `ok` but for them."""
     running: list[Running] = field(default_factory=list)
     seconds_left: float | None = None
     """Runs left, times the mean duration of those of this sweep; None: not known yet, or nothing is left."""
@@ -82,6 +84,7 @@ def _of(store: Store, suite: str) -> Status:
     labels = {run: label for run, label, _ in began.runs}
     state = {run: before for run, _, before in began.runs}
     reasons: dict[str, str] = {}
+    lacking = dict(began.failed_passes)
     at_work: dict[tuple[str, Pass], Started] = {}
     how, made = None, 0
     for event in events:
@@ -92,6 +95,7 @@ def _of(store: Store, suite: str) -> Status:
         elif isinstance(event, Finished):
             at_work = {job: begun for job, begun in at_work.items() if job[0] != event.id}
             state[event.id], reasons[event.id] = event.status, event.reason
+            lacking[event.id] = event.failed_passes
             made += event.status != "skipped"
         elif isinstance(event, Ended):
             how = event.how
@@ -103,6 +107,11 @@ def _of(store: Store, suite: str) -> Status:
         {"label": labels.get(run, run), "status": now, "reason": reasons.get(run, "before this sweep")}
         for run, now in state.items()
         if now not in (None, "ok", "skipped")
+    ]
+    result.incomplete = [
+        {"label": labels.get(run, run), "passes": ", ".join(passes)}
+        for run, passes in lacking.items()
+        if passes and state.get(run) == "ok"
     ]
     if not how and alive is not False:
         result.running = [
@@ -142,12 +151,17 @@ def _runner(began: Began, how: str | None, alive: bool | None) -> str:
 def lines(status: Status) -> list[str]:
     """Return a sweep's status as lines for the terminal."""
     counts = f"{status.done} done, {len(status.running)} running, {status.waiting} waiting, {len(status.failed)} failed"
-    skipped = f", {status.skipped} skipped" if status.skipped else ""
+    rest = f", {status.skipped} skipped" if status.skipped else ""
+    rest += f", {len(status.incomplete)} incomplete" if status.incomplete else ""
     left = f"; {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
-    shown = [f"{status.suite}: {counts}{skipped}{left} ({status.runner})"]
+    shown = [f"{status.suite}: {counts}{rest}{left} ({status.runner})"]
     for one in status.running:
         at = f"epoch {one.epoch}/{one.epochs}" if one.epoch is not None else f"{one.name} pass"
         shown.append(f"  running  {one.label}: {at}, for {duration(one.seconds)}")
     shown += [f"  {one['status']}  {one['label']}: {one['reason']}" for one in status.failed]
+    shown += [
+        f"  incomplete  {one['label']}: {one['passes']} pass failed, `--rerun failed` makes it again"
+        for one in status.incomplete
+    ]
     shown += [f"  broken  {line}" for line in status.broken]
     return shown

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,14 +17,17 @@ import pytest
 
 from tests.children import child
 from throughtime import registry
+from throughtime.records.record import read_record
 from throughtime.records.store import WORK, Store, read_curve
-from throughtime.running.engines import local, watched
-from throughtime.running.engines.base import Work
+from throughtime.running import runner
+from throughtime.running.engines import local, supervisor
+from throughtime.running.engines.base import PassJob
 from throughtime.running.engines.local import LocalEngine
 from throughtime.running.limits import Limits
 from throughtime.running.plan import plan, to_run
 from throughtime.running.progress import PlainProgress
 from throughtime.running.runner import Runner
+from throughtime.running.status import lines, status
 from throughtime.suites.suite import load_suite
 
 ONCE = Path(__file__).parents[1] / "plugins" / "once.py"
@@ -34,7 +38,7 @@ rules: [{{name: once, how: {how}, mark: {mark}}}, bptt]
 neurons: [lif]
 networks: [{{name: recurrent, hidden: [4]}}]
 datasets: [{{name: digits, steps: 8}}]
-passes: [train]
+passes: [{passes}]
 training: {{epochs: 2, batch: 128}}
 scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
 """
@@ -51,24 +55,30 @@ def once():
 
 @pytest.fixture(autouse=True)
 def short_grace(monkeypatch):
-    monkeypatch.setattr(watched, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 1.0)
 
 
 class Sweep:
     """The suite of one fault in a folder of its own."""
 
-    def __init__(self, folder: Path, how: str = "raises", limits: Limits = Limits()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        folder: Path,
+        how: str = "raises",
+        limits: Limits = Limits(),  # noqa: B008
+        passes: str = "train",
+    ) -> None:
         self.mark, self.store, self.limits = folder / "mark", Store(folder / "results"), limits
         self.suite = folder / "faults.yaml"
-        self.suite.write_text(SUITE.format(how=how, mark=self.mark))
+        self.suite.write_text(SUITE.format(how=how, mark=self.mark, passes=passes))
         self.out = folder / "out"
 
-    def run(self, rerun: str = "none"):
+    def run(self, rerun: str = "none", jobs: int = 2):
         """Run in this process; return the records by rule."""
         planned = plan(load_suite(self.suite).expand("tiny"), self.store)
         with self.out.open("w") as stream:
             progress = PlainProgress(stream)
-            engine = LocalEngine([str(ONCE)], self.limits, 2, progress.show)
+            engine = LocalEngine([str(ONCE)], self.limits, jobs, progress.show)
             Runner(self.store, ["throughtime"], engine, progress).run(planned, to_run(planned, rerun))
         return {s.record.spec.rule.name: s for s in self.store.records()}
 
@@ -108,6 +118,75 @@ def test_a_fault_is_a_row_that_says_what_happened_and_the_next_run_mends_it(tmp_
     assert not list((sweep.store.folder / "faults" / WORK).iterdir())
 
 
+def test_a_measuring_pass_that_is_killed_is_made_again(tmp_path):
+    sweep = Sweep(tmp_path, "is-killed", passes="train, time")
+    record = sweep.run()["once"].record
+    assert record.status == "ok" and record.failed_passes == {}
+    assert record.measures["wall_time"].value is not None
+    assert "once lif digits #0: time pass was killed, and is made again" in sweep.out.read_text()
+
+
+def test_an_ok_record_that_lacks_a_pass_says_so_and_rerun_failed_makes_just_that(tmp_path, monkeypatch):
+    sweep = Sweep(tmp_path, "is-killed", passes="train, time")
+    monkeypatch.setattr(runner, "REPEATS", 0)
+    before = sweep.run()["once"]
+    assert before.record.status == "ok" and before.record.failed_passes == {"time": "killed: ended by SIGKILL"}
+    assert before.record.measures["wall_time"].missing == "time pass killed: ended by SIGKILL"
+    assert "time pass killed: ended by SIGKILL" in sweep.out.read_text()
+    (found,) = status(sweep.store)
+    assert found.incomplete == [{"label": "once lif digits #0", "passes": "time"}] and found.failed == []
+    assert "1 incomplete" in lines(found)[0] and "`--rerun failed` makes it again" in lines(found)[1]
+    assert subprocess.run(sweep.command(), capture_output=True).returncode == 1, "nothing to do, but not all is well"
+    assert status(sweep.store)[0].incomplete == found.incomplete, "also when an earlier sweep left it so"
+
+    again = sweep.run("failed")["once"]
+    assert sweep.out.read_text().splitlines()[0].split() == ["time", "once", "lif", "digits", "#0"]
+    assert "train" not in sweep.out.read_text() and "[1/1] ok" in sweep.out.read_text()
+    assert again.record.failed_passes == {} and again.record.measures["wall_time"].value is not None
+    same = {"id", "status", "started", "phases", "metric", "dataset_sha256"}
+    assert again.record.model_dump(include=same) == before.record.model_dump(include=same)
+    assert again.record.measures["accuracy"] == before.record.measures["accuracy"]
+    assert len(read_curve(again.folder)) == 2
+    assert status(sweep.store)[0].incomplete == []
+    assert not list((sweep.store.folder / "faults" / WORK).iterdir())
+
+
+def test_no_rerun_replaces_an_ok_record_by_a_failed_one(tmp_path):
+    sweep = Sweep(tmp_path, "raises")
+    sweep.mark.touch()
+    before = sweep.run()["once"]
+    for _ in range(2):
+        sweep.mark.unlink()
+        assert sweep.run("all")["once"].record == before.record
+        assert "error  once lif digits #0: ValueError: a weight fell off" in sweep.out.read_text()
+        attempt = read_record(before.folder / "failed" / "record.json")
+        assert attempt.status == "error" and attempt.id == before.record.id
+        assert len(read_curve(before.folder)) == 2 and len(read_curve(before.folder / "failed")) == 1
+    again = sweep.run("all")["once"]
+    assert again.record.status == "ok" and again.record.started >= before.record.started
+    assert sorted(p.name for p in again.folder.iterdir()) == ["curve.jsonl", "log", "record.json"]
+
+
+def test_the_sweep_goes_on_with_a_new_server_when_the_one_that_children_start_from_is_killed(tmp_path):
+    sweep = Sweep(tmp_path, "hangs")
+    killed = []
+
+    def kill_the_server():
+        wait_for(sweep.mark.exists)
+        killed.extend(local._servers())
+        for server in killed:
+            server.kill()
+
+    thread = threading.Thread(target=kill_the_server)
+    thread.start()
+    found = sweep.run(jobs=1)
+    thread.join()
+    assert len(killed) == 1
+    assert found["once"].record.status == "killed" and found["once"].record.reason == "ended by SIGKILL"
+    assert found["bptt"].record.status == "ok"
+    assert {rule: s.record.status for rule, s in sweep.run("failed").items()} == {"once": "ok", "bptt": "ok"}
+
+
 def test_a_grandchild_does_not_outlive_its_run(tmp_path):
     sweep = Sweep(tmp_path, "leaves-one")
     assert sweep.run()["once"].record.status == "ok"
@@ -132,14 +211,14 @@ def test_the_second_ctrl_c_does_not_wait_for_a_child_that_does_not_listen(tmp_pa
     sweep = Sweep(tmp_path, "is-deaf")
     engine = LocalEngine([str(ONCE)], Limits(), 1, print)
     planned, _ = plan(load_suite(sweep.suite).expand("tiny"), sweep.store)
-    engine.start(Work(planned, "train", tmp_path))
+    engine.start(PassJob(planned, "train", tmp_path))
     wait_for(sweep.mark.exists)
     (child,) = engine._children
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(watched, "GRACE_SECONDS", 1000)
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 1000)
     monkeypatch.setattr(local, "wait", interrupted)
     with pytest.raises(KeyboardInterrupt):
         engine.stop()

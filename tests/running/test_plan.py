@@ -79,19 +79,34 @@ def keep(planned, store, status, reason=""):
     write_record(record, store.run_folder(planned.spec.suite, planned.id))
 
 
-def test_a_cell_is_built_once_and_each_run_has_its_id(specs, store, monkeypatch):
+def test_a_network_is_built_once_and_each_run_has_its_id(specs, store, monkeypatch):
     from throughtime.harness import build
 
-    built, whole = [], build.build
-    monkeypatch.setattr(build, "build", lambda spec: built.append(spec.label) or whole(spec))
+    built, whole = [], build.build_network
+    monkeypatch.setattr(build, "build_network", lambda spec, *shape: built.append(spec.label) or whole(spec, *shape))
     planned = plan(specs(rules="bptt, eprop", neurons="lif, alif"), store)
     assert len(planned) == len({p.id for p in planned}) == 12
-    assert built == [f"{rule} {neuron} adding #0" for neuron in ("lif", "alif") for rule in ("bptt", "eprop")]
+    assert built == ["bptt lif adding #0", "bptt alif adding #0"]
     assert {p.unsupported for p in planned} == {p.recorded for p in planned} == {None}
     assert planned[0].code.keys() == {"rule", "neuron", "network", "dataset", "harness"}
     assert all(p.id == p.spec.id(p.code) and p.code == code_of(p.spec) for p in planned)
     assert len({p.code["rule"] for p in planned}) == len({p.code["neuron"] for p in planned}) == 2
     assert len({p.code["harness"] for p in planned}) == 1
+
+
+def test_cells_of_many_rules_and_datasets_share_few_networks(specs, store, monkeypatch):
+    """240 cells, of two neurons and of datasets with 2 inputs: two networks; and each rule is asked about each cell."""
+    from throughtime.algorithms.fptt import FPTT
+    from throughtime.harness import build
+
+    built, whole, asked = [], build.build_network, []
+    monkeypatch.setattr(build, "build_network", lambda *about: built.append(about) or whole(*about))
+    monkeypatch.setattr(FPTT, "supports", lambda self, network, task, steps: asked.append(steps) or f"{steps}")
+    rules = ", ".join(f"{{name: fptt, parts: 2, label: f{i}, alpha: 0.{i + 10}}}" for i in range(30))
+    datasets = ", ".join(f"{{name: adding, steps: {steps}, label: a{steps}}}" for steps in (6, 7, 8, 9))
+    planned = plan(specs(rules=rules, neurons="lif, alif", datasets=datasets), store)
+    assert len(planned) == 3 * 240 and len(built) == 2 and len(asked) == 240
+    assert all(p.unsupported == str(p.spec.dataset.options["steps"]) for p in planned)
 
 
 def test_the_plan_says_what_is_there_and_what_cannot_be(specs, store):

@@ -1,4 +1,4 @@
-"""What the runner asks of whatever runs passes for it."""
+"""The contract between the runner and whatever runs passes for it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from throughtime.running.plan import Planned
 from throughtime.spec import Pass
 
 
-class Work(NamedTuple):
+class PassJob(NamedTuple):
     """One pass of one run."""
 
     planned: Planned
     name: Pass
     folder: Path
-    """Where the run's files grow: curve, log, checkpoint, and `<pass>.json` once the pass is over."""
+    """Where the run's files grow: curve, log, checkpoint, and `<pass>.json` once the pass has ended."""
 
 
 class Engine(ABC):
@@ -28,26 +28,26 @@ class Engine(ABC):
 
     @abstractmethod
     def width(self, exclusive: bool) -> int:
-        """How many passes may be at work at a time: measuring passes that need a machine each, or others."""
+        """Return how many passes may run at a time: measuring passes that need a machine each, or others."""
 
     @abstractmethod
-    def start(self, work: Work) -> None:
-        """Have a pass run; returns at once unless it waits for another runner's measuring pass."""
+    def start(self, job: PassJob) -> None:
+        """Start a pass and return at once, unless another runner's measuring pass must end first."""
 
     @property
     @abstractmethod
-    def at_work(self) -> list[Work]:
-        """Passes that were started and have not been returned by `wait`."""
+    def at_work(self) -> list[PassJob]:
+        """Passes that were started and that `wait` has not returned yet."""
 
     @abstractmethod
-    def wait(self, seconds: float) -> list[Work]:
-        """Passes that have ended; waits up to so many seconds for one."""
+    def wait(self, seconds: float) -> list[PassJob]:
+        """Return the passes that have ended; wait up to `seconds` for the first."""
 
     @abstractmethod
     def stop(self) -> None:
-        """End all that is at work, and wait for it. Training passes are given a moment to keep a checkpoint; a
+        """End all passes and wait for their ends. Training passes get a moment to write a checkpoint; a
         KeyboardInterrupt meanwhile cuts that short."""
 
     @abstractmethod
     def close(self) -> None:
-        """Nothing more will come."""
+        """Release what the engine holds; no pass will be started any more."""

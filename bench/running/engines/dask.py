@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 from throughtime import __version__
 from throughtime.errors import UsageError, first_line
 from throughtime.records.files import POSITION
-from throughtime.running.engines.base import Engine, Work
+from throughtime.running.engines.base import Engine, PassJob
 from throughtime.running.engines.remote import Files, Job, Jobs, kept, make_pass, settle, show, take
-from throughtime.running.engines.watched import GRACE_SECONDS
+from throughtime.running.engines.supervisor import GRACE_SECONDS
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
 
@@ -44,7 +44,7 @@ KEPT_HERE = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl
 class Submitted(NamedTuple):
     """A pass in the cluster's hands."""
 
-    work: Work
+    work: PassJob
     future: Any
     host: str | None
     """Where a measuring pass should go."""
@@ -102,7 +102,7 @@ class DaskEngine(Engine):
         self._look()
         return len(self._hosts()) if exclusive else AHEAD * sum(self._threads.values())
 
-    def start(self, work: Work) -> None:
+    def start(self, work: PassJob) -> None:
         import dask
 
         host, where = None, {}
@@ -120,10 +120,10 @@ class DaskEngine(Engine):
         future.add_done_callback(lambda _: self._over.put(key))
 
     @property
-    def at_work(self) -> list[Work]:
+    def at_work(self) -> list[PassJob]:
         return [submitted.work for submitted in self._submitted.values()]
 
-    def wait(self, seconds: float) -> list[Work]:
+    def wait(self, seconds: float) -> list[PassJob]:
         self._look()
         over = []
         try:

@@ -14,25 +14,28 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 from filelock import FileLock, Timeout
 
-from throughtime.running.engines.base import Engine, Work
-from throughtime.running.engines.watched import Watched
+from throughtime.running.engines.base import Engine, PassJob
+from throughtime.running.engines.supervisor import Supervisor
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
 
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
 PRELOADED = ("throughtime.passes.child", "torch._dynamo", "numba")
-"""What the fork server imports, once. The last two would cost each child a second: a first optimiser imports dynamo, a
-first compiled loop numba."""
+"""Modules that the fork server imports once. The last two would cost each child a second: a first optimiser imports
+dynamo, a first compiled loop numba."""
+SERVER_STARTS = 3
+"""How many servers may end while one pass is started, before the sweep ends too."""
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """A process that is started in here ignores the signals that end a runner.
+def _signals_ignored() -> Iterator[None]:
+    """Let a process that starts in this context ignore the signals that end a runner.
 
-    The fork server is of the runner's group, and a terminal or a batch system signals the whole group: without the
-    server no child could be waited for, and none would get to keep its checkpoint.
+    The fork server is in the runner's process group, and a terminal or a batch system signals the whole group: without
+    the server nobody could wait for the children, and none would get to write its checkpoint.
     """
     before = {}
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -46,25 +49,38 @@ def _unheard() -> Iterator[None]:
 
 
 def start_fork_server() -> None:
-    """Have the fork server import what children need, while the caller does something else. Children get the
-    environment of now. Done once; again it does nothing."""
+    """Start the fork server, which imports what children need while the caller does something else.
+
+    Children get the environment of now. Where a server runs already this does nothing; one that was killed is replaced.
+    """
     multiprocessing.forkserver.set_forkserver_preload(list(PRELOADED))
-    with _unheard():
+    with _signals_ignored():
         multiprocessing.forkserver.ensure_running()
+
+
+def _servers() -> list[psutil.Process]:
+    """Fork servers of this process that run."""
+    found = []
+    for process in psutil.Process().children():
+        with suppress(psutil.Error):
+            if any("multiprocessing.forkserver" in word for word in process.cmdline()):  # a zombie has none
+                found.append(process)
+    return found
 
 
 class Child(NamedTuple):
     """A process and the pass it runs."""
 
-    work: Work
+    job: PassJob
     process: BaseProcess
-    watched: Watched
+    supervisor: Supervisor
 
 
 class LocalEngine(Engine):
     """Starts each pass from a fork server that has imported torch and run nothing.
 
-    Measuring passes run one at a time, under a lock that all runners of this user on this machine share.
+    Measuring passes run one at a time, under a lock that all runners of this user on this machine share. Where the
+    server is killed, its children end with it, and the next pass starts from a new one.
 
     Args:
         plugins: files that children load before anything else.
@@ -83,46 +99,67 @@ class LocalEngine(Engine):
     def width(self, exclusive: bool) -> int:
         return 1 if exclusive else self._jobs
 
-    def start(self, work: Work) -> None:
+    def start(self, job: PassJob) -> None:
+        from throughtime.harness.device import require  # imports torch
+
+        require(job.planned.spec.device)
+        if PASSES[job.name].exclusive:
+            self._take_machine()
+        process = self._started(job)
+        servers = set(_servers())
+        threads = job.planned.spec.threads
+
+        def exit_code() -> int | None:
+            # `multiprocessing` says 255 of a child whose server has ended: nobody knows how the child did.
+            code = process.exitcode
+            return -signal.SIGKILL if code == 255 and servers.isdisjoint(_servers()) else code
+
+        supervisor = Supervisor(process.pid or 0, exit_code, job.name, threads, job.folder, self._limits)
+        self._children.append(Child(job, process, supervisor))
+
+    def _started(self, job: PassJob) -> BaseProcess:
+        """Start the process of a pass, from a new server if the old one ended just now."""
         from throughtime.passes.child import main
 
-        if PASSES[work.name].exclusive:
-            self._take_machine()
-        spec, code = work.planned.spec, work.planned.code
-        process = self._processes.Process(
-            target=main,
-            args=(work.name, spec.model_dump(mode="json"), code, work.folder, self._plugins),
-            daemon=True,
-        )
-        process.start()
-        watched = Watched(
-            process.pid or 0, lambda: process.exitcode, work.name, spec.threads, work.folder, self._limits
-        )
-        self._children.append(Child(work, process, watched))
+        spec, code = job.planned.spec, job.planned.code
+        for attempt in range(1, SERVER_STARTS + 1):
+            process = self._processes.Process(
+                target=main,
+                args=(job.name, spec.model_dump(mode="json"), code, job.folder, self._plugins),
+                daemon=True,
+            )
+            start_fork_server()
+            try:
+                process.start()
+                break
+            except (EOFError, ConnectionError):  # the server ended just now
+                if attempt == SERVER_STARTS:
+                    raise
+        return process
 
     @property
-    def at_work(self) -> list[Work]:
-        return [child.work for child in self._children]
+    def at_work(self) -> list[PassJob]:
+        return [child.job for child in self._children]
 
-    def wait(self, seconds: float) -> list[Work]:
+    def wait(self, seconds: float) -> list[PassJob]:
         wait([child.process.sentinel for child in self._children], timeout=seconds)
-        over = [child for child in self._children if child.watched.over()]
+        over = [child for child in self._children if child.supervisor.over()]
         for child in over:
             self._forget(child)
-            child.watched.settle()
-        return [child.work for child in over]
+            child.supervisor.settle()
+        return [child.job for child in over]
 
     def stop(self) -> None:
         try:
             for child in self._children:
-                child.watched.ask_to_stop()
+                child.supervisor.ask_to_stop()
             while self._children:
                 wait([child.process.sentinel for child in self._children], timeout=0.1)
-                for child in [child for child in self._children if child.watched.over()]:
+                for child in [child for child in self._children if child.supervisor.over()]:
                     self._forget(child)
         finally:
             for child in list(self._children):
-                child.watched.kill()
+                child.supervisor.kill()
                 self._forget(child)
 
     def close(self) -> None:
@@ -131,7 +168,7 @@ class LocalEngine(Engine):
     def _forget(self, child: Child) -> None:
         child.process.join()
         self._children.remove(child)
-        if PASSES[child.work.name].exclusive:
+        if PASSES[child.job.name].exclusive:
             self._machine.release()
 
     def _take_machine(self) -> None:

@@ -29,9 +29,9 @@ from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION, write_wh
 from throughtime.records.pass_result import PassResult, pass_file
 from throughtime.records.record import Failure, Status
 from throughtime.running.assembly import read_result
-from throughtime.running.engines.base import Work
+from throughtime.running.engines.base import PassJob
 from throughtime.running.engines.local import MACHINE_LOCK
-from throughtime.running.engines.watched import Watched
+from throughtime.running.engines.supervisor import Supervisor
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES, Pass
 
@@ -83,7 +83,7 @@ class Jobs:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"a plugin cannot be sent: {error}") from error
 
-    def of(self, work: Work) -> Job:
+    def of(self, work: PassJob) -> Job:
         """The job of one pass."""
         return Job(
             version=__version__,
@@ -209,20 +209,20 @@ def attend(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], No
         with subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, start_new_session=True
         ) as child:
-            watched = Watched(child.pid, child.poll, name, threads, folder, limits)
+            supervisor = Supervisor(child.pid, child.poll, name, threads, folder, limits)
             try:
                 asked = False
-                while not watched.over():
+                while not supervisor.over():
                     if stopping():
                         asked = True
-                        watched.ask_to_stop()
+                        supervisor.ask_to_stop()
                     if tell:
                         tell(folder)
                     _wait(child)
                 if not asked:
-                    watched.settle()
+                    supervisor.settle()
             finally:
-                watched.kill()
+                supervisor.kill()
     if pass_file(folder, name).exists() and read_result(folder, name).void:
         _refuse(folder, name, "has another state of the code than the sweep")
 

@@ -29,10 +29,10 @@ from throughtime.records.files import POSITION, write_whole
 from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Status
 from throughtime.running.assembly import read_result
-from throughtime.running.engines.base import Engine, Work
+from throughtime.running.engines.base import Engine, PassJob
 from throughtime.running.engines.remote import JOB, Jobs, attend, kept, lay_out, left, settle, show, take
 from throughtime.running.engines.slurm_file import load_settings, require_slurm
-from throughtime.running.engines.watched import GRACE_SECONDS
+from throughtime.running.engines.supervisor import GRACE_SECONDS
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
 
@@ -65,7 +65,7 @@ submitit's processes on this machine."""
 class Submitted:
     """A pass in Slurm's hands."""
 
-    work: Work
+    work: PassJob
     folder: Path
     job: Any = None
     """submitit's; None: not submitted yet."""
@@ -103,7 +103,7 @@ class SlurmEngine(Engine):
     def width(self, exclusive: bool) -> int:
         return self._settings.array_parallelism
 
-    def start(self, work: Work) -> None:
+    def start(self, work: PassJob) -> None:
         if self._folder is None:
             shutil.rmtree(work.folder.parent / FOLDER, ignore_errors=True)  # of a runner that was killed
             self._folder = (work.folder.parent / FOLDER / self._sweep).resolve()
@@ -113,10 +113,10 @@ class SlurmEngine(Engine):
         self._submitted.append(Submitted(work, folder))
 
     @property
-    def at_work(self) -> list[Work]:
+    def at_work(self) -> list[PassJob]:
         return [submitted.work for submitted in self._submitted]
 
-    def wait(self, seconds: float) -> list[Work]:
+    def wait(self, seconds: float) -> list[PassJob]:
         self._submit()
         until = time.monotonic() + seconds
         while not (over := [submitted for submitted in self._submitted if self._ended(submitted)]):
@@ -160,7 +160,7 @@ class SlurmEngine(Engine):
             those = [one for one in new if PASSES[one.work.name].exclusive is exclusive]
             if not those:
                 continue
-            executor = self._executor(those[0].work, exclusive)
+            executor = self._executor(those[0], exclusive)
             try:
                 with executor.batch():
                     jobs = [executor.submit(make_pass_in, str(one.folder), self._settings.time) for one in those]
@@ -169,17 +169,17 @@ class SlurmEngine(Engine):
             for one, job in zip(those, jobs, strict=True):
                 one.job = job
 
-    def _executor(self, work: Work, exclusive: bool) -> Any:
+    def _executor(self, one: Submitted, exclusive: bool) -> Any:
         import submitit
 
-        given, spec = self._settings, work.planned.spec
-        executor = submitit.AutoExecutor(folder=self._folder / "submitit", cluster=given.cluster)
+        given, spec = self._settings, one.work.planned.spec
+        executor = submitit.AutoExecutor(folder=one.folder.parent / "submitit", cluster=given.cluster)
         shared = {
             "name": f"throughtime-{spec.suite}",
             "timeout_min": math.ceil(given.time / 60),
             "cpus_per_task": given.cpus or spec.threads,
             "gpus_per_node": given.gpus,
-            "mem_gb": given.memory and given.memory / 2**30,
+            "mem_gb": None if given.memory is None else given.memory / 2**30,
         }
         slurm = {
             "slurm_partition": given.partition,

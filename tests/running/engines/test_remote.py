@@ -12,7 +12,7 @@ from tests.sweeps import GATED, GATED_RULE, Sweep, alive, wait_for
 from throughtime.errors import UsageError
 from throughtime.running.assembly import read_result
 from throughtime.running.engines import remote
-from throughtime.running.engines.base import Work
+from throughtime.running.engines.base import PassJob
 from throughtime.running.engines.remote import Jobs, kept, lay_out, left, make_pass, take
 from throughtime.running.limits import Limits
 
@@ -27,7 +27,7 @@ def sweep(tmp_path):
 @pytest.fixture
 def job(sweep):
     (planned,) = sweep.planned("results")
-    return Jobs([str(sweep.plugin)], Limits()).of(Work(planned, "train", sweep.folder / "run"))
+    return Jobs([str(sweep.plugin)], Limits()).of(PassJob(planned, "train", sweep.folder / "run"))
 
 
 def test_a_job_is_plain_values_and_holds_the_plugin(job):
@@ -72,7 +72,7 @@ def test_a_worker_without_the_dataset_says_so_in_the_record(sweep, monkeypatch, 
     monkeypatch.setenv("THROUGHTIME_DATA", "")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     (planned,) = sweep.planned("results")
-    job = Jobs([str(sweep.plugin)], Limits()).of(Work(planned, "train", sweep.folder / "run"))
+    job = Jobs([str(sweep.plugin)], Limits()).of(PassJob(planned, "train", sweep.folder / "run"))
     job["spec"]["dataset"] = {"name": "smnist", "options": {}, "label": "smnist"}
     from throughtime.records.code_digest import code_of
     from throughtime.spec import RunSpec

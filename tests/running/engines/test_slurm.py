@@ -12,7 +12,7 @@ from tests.sweeps import GATED_RULE, Sweep, alive, counting, made_here, meanwhil
 from throughtime.errors import UsageError
 from throughtime.records.files import write_whole
 from throughtime.running.assembly import read_result
-from throughtime.running.engines.base import Work
+from throughtime.running.engines.base import PassJob
 from throughtime.running.limits import Limits
 
 submitit = pytest.importorskip("submitit", reason="the extra [cluster] is not installed")
@@ -104,9 +104,9 @@ def test_a_pass_that_takes_too_long_has_that_status(sweep_of):
     assert (stored.record.status, stored.record.reason) == ("timeout", "not done after the 0.5 s it was given")
 
 
-def started(sweep: Sweep, engine) -> Work:
+def started(sweep: Sweep, engine) -> PassJob:
     (planned,) = sweep.planned("results")
-    work = Work(planned, "train", sweep.folder / "results" / "far" / ".work" / planned.id)
+    work = PassJob(planned, "train", sweep.folder / "results" / "far" / ".work" / planned.id)
     work.folder.mkdir(parents=True)
     engine.start(work)
     assert engine.wait(0) == []
@@ -190,7 +190,7 @@ extra: {licenses: "fast:1"}
     for planned in sweep.planned("results"):
         folder = sweep.folder / "results" / "far" / ".work" / planned.id
         for name in planned.passes:
-            engine.start(Work(planned, name, folder))
+            engine.start(PassJob(planned, name, folder))
     assert engine.wait(0) == [] and len(engine.at_work) == 4
     measuring, training = (path.read_text() for path in sorted(slurm.glob("script-*")))
     for line in (

@@ -1,4 +1,4 @@
-"""A child process at work on a pass: its limits kept, its end told, and nothing of it left behind."""
+"""The supervisor of a child process: enforces its limits, records how it ended, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from throughtime.running.limits import Limits, resident_bytes
 from throughtime.spec import Pass
 
 GRACE_SECONDS = 10.0
-"""Between the signal that asks a child to stop and the one that ends it and all it started."""
+"""Time between the signal that asks a child to stop and the one that ends it and its descendants."""
 KERNEL_COUNTERS = Path("/proc/vmstat")
 
 
-class Watched:
-    """The child that runs one pass, in a process group of its own.
+class Supervisor:
+    """Watches over the child that runs one pass, in a process group of its own.
 
     Args:
-        pid: of the child; also its group, from the moment it has made one.
-        exit_code: the child's, as `multiprocessing` has it (negative: the signal that ended it); None: it still runs.
-        name: which pass.
-        threads: it was given.
-        folder: where it leaves its result.
-        limits: it must keep.
+        pid: of the child; also of its group, once the child has made one.
+        exit_code: returns the child's exit code as `multiprocessing` has it (negative: the signal that ended it), or
+            None while the child runs.
+        name: of the pass.
+        threads: that the pass was given.
+        folder: where the child leaves its result.
+        limits: of the pass.
     """
 
     def __init__(
@@ -39,27 +40,27 @@ class Watched:
         self.pid, self._exit_code, self._limits = pid, exit_code, limits
         self._name, self._threads, self._folder = name, threads, folder
         self._began = time.monotonic()
-        self._broke: tuple[Status, str] | None = None
+        self._exceeded: tuple[Status, str] | None = None
         self._end_at = float("inf")
         self._kernel_kills = _kernel_kills()
 
     def over(self) -> bool:
-        """Whether it has ended, and with it all it started; if not, see to its limits."""
+        """Return whether the child and its descendants have ended; if not, enforce its limits."""
         if self._exit_code() is None:
-            self._keep_limits()
+            self._enforce_limits()
             return False
-        self.kill()  # what it started may have survived it
+        self.kill()  # its descendants may have survived it
         return True
 
     def ask_to_stop(self) -> None:
-        """Have it keep a checkpoint and leave; killed if it is still there GRACE_SECONDS later."""
+        """Ask the child to write a checkpoint and end; it is killed if it still runs GRACE_SECONDS later."""
         if self._end_at == float("inf"):
             self._end_at = time.monotonic() + GRACE_SECONDS
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the child and all it started, now."""
+        """End the child and its descendants, now."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         if self._exit_code() is None:  # not yet the leader of a group
@@ -67,19 +68,19 @@ class Watched:
                 os.kill(self.pid, signal.SIGKILL)
 
     def settle(self) -> None:
-        """It is over: if it left no result it was ended from outside or left on its own; write that down in its place.
+        """Write a result that says how the child ended, if it has ended without leaving one.
 
         Raises:
-            OSError: that cannot be written.
+            OSError: the disk is full, or the result cannot be written.
         """
         code, path = self._exit_code(), pass_file(self._folder, self._name)
         if path.exists() or code is None:
             return
-        for full, told in DISK_FULL.items():
-            if code == told:
+        for full, exit_code in DISK_FULL.items():
+            if code == exit_code:
                 raise OSError(full, os.strerror(full), str(self._folder))
-        if self._broke:
-            status, reason = self._broke
+        if self._exceeded:
+            status, reason = self._exceeded
         elif code == -signal.SIGKILL and _kernel_kills() > self._kernel_kills:
             status, reason = "oom", "ended by the kernel for lack of memory"
         elif code < 0:
@@ -95,18 +96,18 @@ class Watched:
         )
         write_whole(path, result.model_dump_json())
 
-    def _keep_limits(self) -> None:
+    def _enforce_limits(self) -> None:
         spent = time.monotonic() - self._began
-        if self._broke is None:
+        if self._exceeded is None:
             timeout, memory = self._limits
             if timeout is not None and spent > timeout:
-                self._broke = "timeout", f"not done after the {timeout:g} s it was given"
+                self._exceeded = "timeout", f"not done after the {timeout:g} s it was given"
             elif memory is not None and (used := resident_bytes(self.pid)) > memory:
-                self._broke = (
+                self._exceeded = (
                     "oom",
                     f"took {used / 2**20:.0f} MiB of memory, over the limit of {memory / 2**20:.0f} MiB",
                 )
-            if self._broke:
+            if self._exceeded:
                 self.ask_to_stop()
         if time.monotonic() > self._end_at:
             self.kill()
@@ -120,7 +121,7 @@ def _name(signum: int) -> str:
 
 
 def _kernel_kills() -> int:
-    """Processes of this machine that the kernel has killed for lack of memory; 0 where it does not say."""
+    """Return how many processes the kernel has killed for lack of memory; 0 where it does not count them."""
     with suppress(OSError):
         for line in KERNEL_COUNTERS.read_text().splitlines():
             if line.startswith("oom_kill "):
