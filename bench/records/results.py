@@ -14,7 +14,7 @@ import pandas as pd
 from throughtime.errors import UsageError, suggestion
 from throughtime.gc_paused import gc_paused
 from throughtime.records.record import Record
-from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of, read_curve
+from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, curve_damage, order_of, read_curve
 
 KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
 """Columns that identify a cell: its runs differ in the replicate alone."""
@@ -50,7 +50,7 @@ class Results:
             `<kind>_name` holds the registered name; `hidden` is a tuple of layer sizes, or None; `configuration` is
             `configuration_digest`; `contended` is False too where nothing was timed; `superseded` is the number of
             older runs of the row's cell that are not in the frame.
-        broken: record files that could not be read, each with the reason.
+        broken: record files, and curves as they are asked for, that cannot be read to the end, each with the reason.
 
     Raises:
         UsageError: the folder is a file.
@@ -129,7 +129,10 @@ class Results:
         """The learning curve of a run, one row an epoch; see `read_curve`. `run` is that of `record`."""
         run_id = self.id_of(run)
         if run_id not in self._curves:
-            self._curves[run_id] = read_curve(self.run_folder(run_id))
+            folder = self.run_folder(run_id)
+            self._curves[run_id] = read_curve(folder)
+            if damage := curve_damage(folder):
+                self.broken.append(damage)
         return self._curves[run_id]
 
     def run_folder(self, run: str) -> Path:

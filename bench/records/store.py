@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from throughtime.errors import UsageError
 from throughtime.gc_paused import gc_paused
 from throughtime.records.files import CURVE, parse_json
-from throughtime.records.record import Record, parse_record, read_text_of
+from throughtime.records.record import Record, parse_record, read_record, read_text_of
 
 if TYPE_CHECKING:
     import pandas as pd

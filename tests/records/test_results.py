@@ -93,3 +93,13 @@ def test_a_folder_without_runs_is_empty_and_cannot_be_loaded(store):
     assert len(Results.load(store.folder).broken) == 1
     with pytest.raises(UsageError, match=r'no record of a suite "quack" in .*\n.*did you mean "quick"'):
         Results.load(store.folder, ["quack"])
+
+
+def test_a_damaged_curve_is_among_the_broken_files_once_it_is_read(store):
+    put(store, run_spec("bptt lif digits"), id="x")
+    results = Results(store.folder)
+    run = "x"
+    (results.run_folder(run) / "curve.jsonl").write_text('{"epoch": 1}\n{"epoch": 2, "validation": "much"}\n{}\n')
+    assert results.curve(run) == [{"epoch": 1}]
+    (told,) = results.broken
+    assert told.endswith('curve.jsonl:2: "validation" is "much", not a number')
