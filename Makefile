@@ -7,7 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: all run test check peers fptt lint clean
+.PHONY: all run test check peers fptt lint types clean
 
 all: run
 
@@ -30,6 +30,12 @@ fptt: $(READY)
 
 lint: $(READY)
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+
+# mypy takes no map from packages to folders: links lay the package out as it is installed.
+types: $(READY)
+	rm -rf build/types && mkdir -p build/types/throughtime
+	ln -s $(CURDIR)/bench/* $(addprefix $(CURDIR)/,algorithms datasets networks neurons numerics reports) build/types/throughtime
+	$(BIN)/mypy build/types/throughtime run_all.py docs/examples
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10: make PYTHON=python3.11"; exit 2; }
