@@ -16,7 +16,8 @@ import pkgutil
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
@@ -28,6 +29,8 @@ import pydantic
 from throughtime.errors import UsageError, first_line, suggestion
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
+PLUGIN_PREFIX = "throughtime_plugin_"
+"""Start of the module names of plugin files in `sys.modules`."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,22 @@ class Registry:
             raise UsageError(f'no "{name}" among the {self.kind}', hint=suggestion(name, self._components))
         return self._components[name]
 
+    @contextmanager
+    def isolated(self, *, empty: bool = False) -> Iterator[None]:
+        """Forget on exit what is registered inside.
+
+        Args:
+            empty: start without components; the package and the entry points are not imported either.
+        """
+        if not empty:
+            self._load()
+        components, loaded = self._components, self._loaded
+        self._components, self._loaded = {} if empty else dict(components), True
+        try:
+            yield
+        finally:
+            self._components, self._loaded = components, loaded
+
     def _load(self) -> None:
         if self._loaded:
             return
@@ -181,6 +200,24 @@ def refuse_unused(needs: str, met: bool, **options: Any) -> None:
         raise ValueError(f"{', '.join(unused)} would do nothing without {needs}")
 
 
+@contextmanager
+def isolated(*, empty: bool = False) -> Iterator[None]:
+    """`Registry.isolated` for all registries; a plugin that is loaded inside can be loaded again afterwards."""
+    modules = _plugin_modules()
+    with ExitStack() as stack:
+        for registry in REGISTRIES.values():
+            stack.enter_context(registry.isolated(empty=empty))
+        try:
+            yield
+        finally:
+            for name in _plugin_modules() - modules:
+                del sys.modules[name]
+
+
+def _plugin_modules() -> set[str]:
+    return {name for name in sys.modules if name.startswith(PLUGIN_PREFIX)}
+
+
 def load_plugin(path: str | Path) -> None:
     """Import a Python file whose decorators register components. Loading the same file twice does nothing.
 
@@ -190,7 +227,7 @@ def load_plugin(path: str | Path) -> None:
     path = Path(path).resolve()
     if not path.is_file():
         raise UsageError("no such plugin file", where=str(path))
-    name = f"throughtime_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{PLUGIN_PREFIX}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return
     for registry in REGISTRIES.values():
@@ -232,7 +269,7 @@ def _origin(factory: Callable[..., Any]) -> str:
     package = factory.__module__.partition(".")[0]
     if package == "throughtime":
         return "throughtime"
-    if package.startswith("throughtime_plugin_"):
+    if package.startswith(PLUGIN_PREFIX):
         return str(inspect.getsourcefile(factory))
     return package
 

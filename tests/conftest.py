@@ -16,6 +16,15 @@ def numbers_as_they_were():
         sys.modules["torch"].set_flush_denormal(False)
 
 
+@pytest.fixture
+def isolated_registries():
+    """Components and plugins of a test are gone after it."""
+    from throughtime import registry
+
+    with registry.isolated():
+        yield
+
+
 @pytest.fixture(scope="module")
 def frame(tmp_path_factory):
     """The frame of a grid of records: ok, skipped, diverged, with and without costs."""

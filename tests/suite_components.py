@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -51,11 +52,15 @@ class Adding:
         pass
 
 
-def register_only_these(monkeypatch) -> None:
-    """The registries hold these and no others; afterwards they are as before."""
-    for each in registry.REGISTRIES.values():
-        monkeypatch.setattr(each, "_components", {})
-        monkeypatch.setattr(each, "_loaded", True)
+@contextmanager
+def registered_alone() -> Iterator[None]:
+    """The registries hold the components of this module and no others."""
+    with registry.isolated(empty=True):
+        _register()
+        yield
+
+
+def _register() -> None:
     for name, rule in {"bptt": BPTT, "tbptt": TBPTT, "fptt": FPTT}.items():
         registry.algorithm(name)(rule)
     for name, neuron in {"lif": LIF, "ltc": LTC}.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from throughtime.records.store import Store, Stored
-from throughtime.registry import ALGORITHMS, load_plugin
+from throughtime.registry import isolated, load_plugin
 from throughtime.running.engines.base import Engine
 from throughtime.running.engines.local import LocalEngine
 from throughtime.running.limits import Limits
@@ -77,24 +77,15 @@ class Sweep:
         path = Path(f"{self.gate}.begun")
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
-    def forget(self) -> None:
-        """Take the plugin's components out of the registry again."""
-        for name in [n for n, c in ALGORITHMS._components.items() if c.origin == str(self.plugin)]:
-            del ALGORITHMS._components[name]
-        for name in [n for n in sys.modules if n.startswith(f"throughtime_plugin_{self.plugin.stem}")]:
-            del sys.modules[name]
-
 
 @functools.cache
 def made_here(base: Path) -> list[Stored]:
     """The records of two runs of the gated rule, made one after the other in processes of this machine; once."""
     folder = base / "here"
     folder.mkdir()
-    sweep = Sweep(folder, GATED_RULE, replicates=2)
-    try:
+    with isolated():
+        sweep = Sweep(folder, GATED_RULE, replicates=2)
         return sweep.run(LocalEngine([str(sweep.plugin)], Limits(), 1, sweep.said.append))
-    finally:
-        sweep.forget()
 
 
 def counting(before: list[Stored], now: list[Stored]) -> list[str]:

@@ -10,23 +10,17 @@ from pydantic import PositiveInt
 
 from throughtime import registry as registry_module
 from throughtime.errors import UsageError
-from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS, REGISTRIES, Registry, load_plugin
+from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS, Registry, load_plugin
 
 if TYPE_CHECKING:
     from somewhere import Task
 
 
 @pytest.fixture(autouse=True)
-def empty(monkeypatch):
+def empty():
     """Empty registries that import nothing; afterwards they, and the modules, are as before."""
-    for each in REGISTRIES.values():
-        monkeypatch.setattr(each, "_components", {})
-        monkeypatch.setattr(each, "_loaded", True)
-    modules = set(sys.modules)
-    yield
-    for name in set(sys.modules) - modules:
-        if name.startswith("throughtime_plugin_"):
-            del sys.modules[name]
+    with registry_module.isolated(empty=True):
+        yield
 
 
 @pytest.fixture
@@ -143,6 +137,26 @@ def test_two_plugins_of_one_file_name_are_two(plugin, tmp_path):
     load_plugin(plugin(THREE))
     load_plugin(plugin('from throughtime import network\n\n@network("chain")\nclass Chain: ...\n', "a/mine.py"))
     assert NETWORKS["chain"].origin == str(tmp_path / "a" / "mine.py")
+
+
+def test_components_and_plugins_of_an_isolated_block_are_gone_after_it(plugin):
+    path = plugin(THREE)
+    for _ in range(2):  # the second time the plugin is imported again
+        with registry_module.isolated():
+            load_plugin(path)
+            assert ALGORITHMS.names() == ["patience"]
+        assert ALGORITHMS.names() == NEURONS.names() == DATASETS.names() == []
+
+
+def test_one_registry_is_isolated_and_an_error_changes_nothing():
+    first = Registry("x")
+    first._loaded = True
+    first.register("kept")(Full)
+    with pytest.raises(RuntimeError), first.isolated(empty=True):
+        assert first.names() == []
+        first.register("gone")(Full)
+        raise RuntimeError
+    assert first.names() == ["kept"]
 
 
 # Options

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
@@ -39,6 +38,8 @@ from throughtime.registry import NEURONS, REGISTRIES, Component
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLES = [CHECKOUT / "docs" / "examples" / f"{name}.py" for name in ("sltt", "cuba", "recall")]
 BROKEN = CHECKOUT / "tests" / "plugins" / "broken_rules.py"
+
+pytestmark = pytest.mark.usefixtures("isolated_registries")
 
 # --- what the other files hold twins with
 
@@ -95,17 +96,6 @@ def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 
 # --- findings
-
-
-@pytest.fixture(autouse=True)
-def registries(monkeypatch):
-    """The registries are as before, afterwards."""
-    for registry in REGISTRIES.values():
-        registry.names()
-        monkeypatch.setattr(registry, "_components", dict(registry._components))
-    yield
-    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_")]:
-        del sys.modules[name]
 
 
 ANY = Component("algorithms", "any", BPTT, "tests")

@@ -15,7 +15,6 @@ from throughtime.commands.main import main
 from throughtime.datasets.files import fetch
 from throughtime.datasets.mnist_files import NAMES as MNIST
 from throughtime.records.store import Store
-from throughtime.registry import REGISTRIES
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 PLUGINS = {name: EXAMPLES / f"{name}.py" for name in ("sltt", "cuba", "recall")}
@@ -34,17 +33,11 @@ scales: {tiny: {}, laptop: {}, paper: {}}
 
 
 @pytest.fixture(autouse=True)
-def isolated(monkeypatch, tmp_path):
-    """An empty working folder, no data but what a test makes, and the registries as before."""
+def isolated(monkeypatch, tmp_path, isolated_registries):
+    """An empty working folder, and no data but what a test makes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(fetch.DATA, "")
     monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
-    for registry in REGISTRIES.values():
-        registry.names()
-        monkeypatch.setattr(registry, "_components", dict(registry._components))
-    yield
-    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_")]:
-        del sys.modules[name]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,16 +18,7 @@ SLTT = DOCS / "examples" / "sltt.py"
 KEYS = ["kind", "name", "gradient", "memory", "summary", "page"]
 IN_THE_PACKAGE = [name for name in ALGORITHMS.names() if ALGORITHMS[name].origin == "throughtime"]
 
-
-@pytest.fixture(autouse=True)
-def registries(monkeypatch):
-    """As before, afterwards."""
-    for registry in REGISTRIES.values():
-        registry.names()
-        monkeypatch.setattr(registry, "_components", dict(registry._components))
-    yield
-    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_")]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("isolated_registries")
 
 
 def listed(capsys, *arguments: object) -> dict[str, dict[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.base import detached
 from throughtime.networks.recurrent import Recurrent
 from throughtime.records.store import Store
-from throughtime.registry import ALGORITHMS, NEURONS, REGISTRIES, load_plugin
+from throughtime.registry import ALGORITHMS, NEURONS, load_plugin
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLES = CHECKOUT / "docs" / "examples"
@@ -28,16 +27,10 @@ CELLS = [f"{rule} {neuron} recall #0" for neuron in ("lif", "cuba") for rule in 
 
 
 @pytest.fixture(autouse=True)
-def plugins(monkeypatch):
-    """The plugins are loaded; afterwards the registries are as before."""
-    for registry in REGISTRIES.values():
-        registry.names()
-        monkeypatch.setattr(registry, "_components", dict(registry._components))
+def plugins(isolated_registries):
+    """The plugins are loaded."""
     for path in PLUGINS:
         load_plugin(path)
-    yield
-    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_")]:
-        del sys.modules[name]
 
 
 def command(name: str, results: Path, *more: str) -> list[str]:

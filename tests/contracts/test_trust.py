@@ -1,4 +1,4 @@
-"""Nothing that lies on disk is run: no pickle, no unsafe YAML, no evaluated text; plugins run only when named."""
+"""No data from disk is run as code: no pickle, no unsafe YAML, no eval; a plugin runs only when it is named."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("algorithms", "bench", "datasets", "networks", "neurons", "reports")
-CODE = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+FOLDERS = ("algorithms", "bench", "datasets", "networks", "neurons", "numerics", "reports")
 PICKLERS = {"pickle", "cPickle", "_pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
 
 
 def faults(source: str) -> list[str]:
-    """What in a source could run code that lies on disk as data."""
+    """Statements of a source that could run code read from disk as data."""
     found = []
     for node in ast.walk(ast.parse(source)):
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
@@ -36,9 +35,10 @@ def faults(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", CODE, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_on_disk_is_run(path):
-    assert faults(path.read_text(encoding="utf-8")) == []
+def test_no_file_runs_data_from_disk():
+    paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = {str(path.relative_to(ROOT)): faults(path.read_text(encoding="utf-8")) for path in paths}
+    assert len(paths) > 150 and {path: all_of for path, all_of in found.items() if all_of} == {}
 
 
 @pytest.mark.parametrize(
@@ -55,5 +55,5 @@ def test_nothing_on_disk_is_run(path):
         "subprocess.run(words, shell=True)",
     ],
 )
-def test_the_look_finds_what_it_should(source):
+def test_each_kind_of_fault_is_found(source):
     assert len(faults(source)) == 1

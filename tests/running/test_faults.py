@@ -46,11 +46,9 @@ scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
 
 @pytest.fixture(autouse=True)
 def once():
-    registry.load_plugin(ONCE)
-    yield
-    del registry.ALGORITHMS._components["once"]
-    for name in [n for n in sys.modules if n.startswith("throughtime_plugin_once")]:
-        del sys.modules[name]
+    with registry.isolated():
+        registry.load_plugin(ONCE)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """The plan: what is known of runs before they start, and what is refused then rather than in the middle of a sweep."""
 
-import sys
 from contextlib import contextmanager
 
 import pytest
@@ -33,14 +32,6 @@ from throughtime.neurons.lif import LIF
 """
 
 
-@pytest.fixture(autouse=True)
-def registries(monkeypatch):
-    """What a plugin registers is gone afterwards."""
-    for each in registry.REGISTRIES.values():
-        each.names()
-        monkeypatch.setattr(each, "_components", dict(each._components))
-
-
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "runs")
@@ -68,9 +59,8 @@ def plugin(tmp_path):
         registry.load_plugin(path)
         return path, PLUGIN.count("\n") + 1
 
-    yield load
-    for name in [name for name in sys.modules if name.startswith("throughtime_plugin_plugged")]:
-        del sys.modules[name]
+    with registry.isolated():
+        yield load
 
 
 def keep(planned, store, status, reason=""):

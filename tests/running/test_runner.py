@@ -18,7 +18,7 @@ from tests.children import child
 from throughtime.errors import UsageError
 from throughtime.records.provenance import versions
 from throughtime.records.store import Store, read_curve
-from throughtime.registry import load_plugin
+from throughtime.registry import isolated, load_plugin
 from throughtime.running.engines.local import LocalEngine
 from throughtime.running.limits import Limits
 from throughtime.running.plan import plan, to_run
@@ -44,14 +44,9 @@ scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
 
 @pytest.fixture(autouse=True)
 def faulty_rules():
-    from throughtime.registry import ALGORITHMS
-
-    load_plugin(FAULTY)
-    yield
-    for name in [n for n, c in ALGORITHMS._components.items() if c.origin == str(FAULTY)]:
-        del ALGORITHMS._components[name]
-    for name in [n for n in sys.modules if n.startswith("throughtime_plugin_faulty")]:
-        del sys.modules[name]
+    with isolated():
+        load_plugin(FAULTY)
+        yield
 
 
 def suite_file(folder: Path, rules: str, passes: str = "train", replicates: int = 1) -> Path:

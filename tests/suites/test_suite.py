@@ -2,15 +2,16 @@
 
 import pytest
 
-from tests.suite_components import BASE, loader, register_only_these
+from tests.suite_components import BASE, loader, registered_alone
 from throughtime.errors import UsageError
 from throughtime.spec import RunSpec
 from throughtime.suites.suite import load_suite, suite_names, suite_summary
 
 
 @pytest.fixture(autouse=True)
-def components(monkeypatch):
-    register_only_these(monkeypatch)
+def components():
+    with registered_alone():
+        yield
 
 
 @pytest.fixture

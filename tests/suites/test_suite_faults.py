@@ -2,14 +2,15 @@
 
 import pytest
 
-from tests.suite_components import loader, register_only_these
+from tests.suite_components import loader, registered_alone
 from throughtime.errors import UsageError
 from throughtime.suites.suite import load_suite
 
 
 @pytest.fixture(autouse=True)
-def components(monkeypatch):
-    register_only_these(monkeypatch)
+def components():
+    with registered_alone():
+        yield
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import socket
@@ -46,16 +47,8 @@ def here(tmp_path_factory):
 
 
 @pytest.fixture
-def sweep_of(tmp_path):
-    made = []
-
-    def make(*arguments, **options) -> Sweep:
-        made.append(Sweep(tmp_path, *arguments, **options))
-        return made[-1]
-
-    yield make
-    for sweep in made:
-        sweep.forget()
+def sweep_of(tmp_path, isolated_registries):
+    return functools.partial(Sweep, tmp_path)
 
 
 def engine_for(address: str, sweep: Sweep, limits: Limits = NO_LIMITS):

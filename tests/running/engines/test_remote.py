@@ -18,10 +18,8 @@ from throughtime.running.limits import Limits
 
 
 @pytest.fixture
-def sweep(tmp_path):
-    sweep = Sweep(tmp_path, GATED_RULE)
-    yield sweep
-    sweep.forget()
+def sweep(tmp_path, isolated_registries):
+    return Sweep(tmp_path, GATED_RULE)
 
 
 @pytest.fixture

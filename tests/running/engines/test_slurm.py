@@ -3,6 +3,7 @@ say what a test wants. `tests/slurm/run.sh` runs a suite through a real one."""
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 
@@ -27,16 +28,8 @@ COMMANDS = {
 
 
 @pytest.fixture
-def sweep_of(tmp_path):
-    made = []
-
-    def make(*arguments, **options) -> Sweep:
-        made.append(Sweep(tmp_path, *arguments, **options))
-        return made[-1]
-
-    yield make
-    for sweep in made:
-        sweep.forget()
+def sweep_of(tmp_path, isolated_registries):
+    return functools.partial(Sweep, tmp_path)
 
 
 @pytest.fixture
