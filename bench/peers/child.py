@@ -51,7 +51,7 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
 
 def _job(module: str, asked: Question) -> Job:
     name, _, function = module.partition(":")
-    return getattr(importlib.import_module(f"throughtime.peers.{name}"), function or "build")(asked)
+    return getattr(importlib.import_module(f"throughtime.peers.implementations.{name}"), function or "build")(asked)
 
 
 def _timed(job: Job, divisor: int) -> dict[str, Any]:

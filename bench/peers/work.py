@@ -84,7 +84,7 @@ class Peer(NamedTuple):
     kind: Literal["ours", "library", "plain", "other"]
     """`library`: of spiking networks, run eagerly; `plain`: written here in PyTorch; `other`: compiled or spikeless."""
     module: str
-    """In throughtime.peers; its `build`, or the function after a colon, makes the job."""
+    """A module of throughtime.peers.implementations; its `build`, or the function after a colon, makes the job."""
     does: tuple[Does, ...]
     neurons: tuple[str, ...]
     needs: tuple[str, ...] = ()

@@ -260,7 +260,9 @@ OF_TRACES = [
     for fact, mixin in SHARED
 ]
 OF_TRACES += [
-    Twin(CUT, EProp, EProp, "eprop", patches=((f"{ALGORITHMS}.eligibility.filtered", filter_without_scale),)),
+    Twin(
+        CUT, EProp, EProp, "eprop", patches=((f"{ALGORITHMS}.eligibility.eligibility.filtered", filter_without_scale),)
+    ),
     Twin(CUT, type("WithoutAdaptation", (WithoutAdaptation, EProp), {}), EProp, "eprop"),
     Twin(SUM, type("WithoutAdaptation", (WithoutAdaptation, EProp), {}), EProp, "eprop"),
     Twin(
@@ -488,7 +490,7 @@ CODE, PAPER = "code form = autograd of its loss", "paper form = autograd of its 
 TABLE, WEIGHED = "auxiliary table = the authors' scan", "auxiliary loss = autograd of its weighing"
 TABLE_PATH = "throughtime.checks.of_fptt.AuxiliaryLoss"
 GRADIENT_PATH, ADVANCE_PATH = (
-    f"{ALGORITHMS}.dynamic_regulariser.{loop}" for loop in ("add_gradient_of_code_form", "advance_code_form")
+    f"{ALGORITHMS}.fptt.dynamic_regulariser.{loop}" for loop in ("add_gradient_of_code_form", "advance_code_form")
 )
 OF_FPTT = [
     fptt_twin(NONE, WeightsFromZero),
@@ -520,7 +522,7 @@ OF_FPTT = [
     fptt_twin(TABLE, FPTT, (TABLE_PATH, SumsOverClasses)),
     fptt_twin(WEIGHED, EpochIsNotCounted),
     fptt_twin(WEIGHED, TableBeforePart),
-    fptt_twin(WEIGHED, FPTT, (f"{ALGORITHMS}.fptt.AuxiliaryLoss", AuxiliaryTwice)),
+    fptt_twin(WEIGHED, FPTT, (f"{ALGORITHMS}.fptt.fptt.AuxiliaryLoss", AuxiliaryTwice)),
 ]
 TWINS = [*OF_BPTT, *OF_TRACES, *OF_FPTT]
 

@@ -80,7 +80,7 @@ def test_what_a_measuring_pass_leaves_counts_as_measured_once_a_cell(passes):
 
 
 def test_every_experiment_that_the_page_names_exists():
-    named = re.findall(r"(test_\w+\.py)::(test_\w+)", PAGE)
+    named = re.findall(r"([\w/]+\.py)::(test_\w+)", PAGE)
     assert len(named) > 40
     for file, test in named:
         tree = ast.parse((ROOT / "tests" / file).read_text(encoding="utf-8"))

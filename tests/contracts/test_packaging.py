@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 CHECKOUT = Path(__file__).parents[2]
-FOLDERS = ("bench", "algorithms", "neurons", "networks", "datasets", "reports", "results/published")
+FOLDERS = ("bench", "algorithms", "neurons", "networks", "numerics", "datasets", "reports", "results/published")
 """Where packages lie; `bench` is the top one, the others are named by their last part."""
 
 

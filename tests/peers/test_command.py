@@ -168,7 +168,7 @@ def twin(monkeypatch):
     """Enter a class of this file as an implementation."""
 
     def enter(model: type) -> None:
-        module = ModuleType("throughtime.peers.twin")
+        module = ModuleType("throughtime.peers.implementations.twin")
         module.build = lambda asked: UnrolledJob(asked, model(asked))
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.setitem(PEERS, "twin", Peer("library", "twin", ("train",), ("lif",)))
