@@ -20,6 +20,7 @@ OptionOption = Annotated[
     typer.Option("--option", help="An option of the dataset, as in a suite; repeatable.", metavar="NAME=VALUE"),
 ]
 NO_OPTIONS: list[str] = []
+NO_OVERLAP = "no sequence is in both"
 
 
 @data_app.command("ls")
@@ -60,15 +61,20 @@ def fetch_data(name: str, source: SourceOption = NONE, option: OptionOption = NO
 
 @data_app.command("verify")
 def verify_data(
-    name: Annotated[str | None, typer.Argument(help="A dataset; all if left out.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A dataset; the files of all if left out.")] = None,
     source: SourceOption = NONE,
+    option: OptionOption = NO_OPTIONS,
     as_json: JsonOption = False,
 ) -> None:
-    """Read all files that are here and hold them to their checksums; exits with 1 if one is not what it should be."""
+    """Read all files that are here and compare their checksums; of a named dataset, count the sequences that are in two
+    splits as well. Exits with 1 if a file is not what it should be, or a sequence is in two splits.
+    """
     from throughtime.datasets.files.fetch import add_source, report
     from throughtime.registry import DATASETS
 
     add_source(*source)
+    if option and name is None:
+        raise UsageError("--option belongs to one dataset", hint="name it: throughtime data verify NAME --option ...")
     names = [name] if name is not None else DATASETS.names()
     # Datasets share files: each is read once.
     files = {(f.folder, f.name): f for each in names for f in _files(each)}
@@ -81,11 +87,27 @@ def verify_data(
         }
         for presence in found
     ]
-    if name is not None and not rows:
-        raise UsageError(f"{name} has no files of its own", hint=f"its data: {DATASETS[name].factory.origin}")
+    if name is not None and not rows and DATASETS[name].factory.origin == "generated":
+        raise UsageError(f"{name} has no files of its own", hint="its data: generated")
+    wrong = any(presence.problem or (name is not None and not presence.path) for presence in found)
+    if name is not None and not wrong:
+        shared = _shared(name, option)
+        rows += [{"file": f"{name}: {pair}", "where": "—", "verdict": verdict} for pair, verdict in shared.items()]
+        wrong = any(verdict != NO_OVERLAP for verdict in shared.values())
     print_rows(rows, as_json)
-    if any(presence.problem or (name is not None and not presence.path) for presence in found):
+    if wrong:
         raise typer.Exit(1)
+
+
+def _shared(name: str, option: list[str]) -> dict[str, str]:
+    """What each pair of splits has in common, in words."""
+    from throughtime.datasets.overlap import overlap
+    from throughtime.running.progress import preparing
+
+    dataset = _built(name, option)
+    with preparing(name):
+        found = overlap(dataset)
+    return {f"{a} and {b}": f"{n} sequences are in both" if n else NO_OVERLAP for (a, b), n in found.items()}
 
 
 @data_app.command("show")

@@ -106,6 +106,26 @@ def test_verify_finds_what_was_altered_and_what_is_missing(data, tmp_path):
     assert code == 2 and err == "error: adding has no files of its own\n  its data: generated\n"
 
 
+def test_verify_counts_sequences_that_are_in_two_splits(data, tmp_path):
+    made_folder(tmp_path)
+    own = ("verify", "npz", "--option", f"path={tmp_path}", "--json")
+    code, out, _ = data(*own)
+    pairs = ["npz: train and validation", "npz: train and test", "npz: validation and test"]
+    assert code == 0 and [row["file"] for row in json.loads(out)] == pairs
+    with np.load(tmp_path / "train.npz") as train, np.load(tmp_path / "test.npz") as test:
+        arrays = {key: np.concatenate((train[key][:3], test[key][3:])) for key in ("x", "y", "length")}
+    np.savez(tmp_path / "test.npz", **arrays)
+    np.savez(tmp_path / "validation.npz", **{key: each[4:] for key, each in arrays.items()})
+    code, out, _ = data(*own)
+    assert code == 1
+    assert [row["verdict"] for row in json.loads(out)] == [
+        "no sequence is in both",
+        "3 sequences are in both",
+        "4 sequences are in both",
+    ]
+    assert data("verify", "digits")[0] == 0, "data that come with a library"
+
+
 @pytest.mark.parametrize("name", ["adding", "digits", "mnist", "nmnist", "shd", "qtdb", "pattern_generation"])
 def test_show_draws(name, data, tmp_path):
     code, out, _ = data("show", name, "--tiny", "--out", tmp_path / "a.png")
