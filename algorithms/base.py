@@ -9,9 +9,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from throughtime.datasets.batch import target_rows
 from throughtime.datasets.task import Task
-from throughtime.networks.base import Network, Stepper, Window, detached
+from throughtime.networks.base import Network, Stepper, Window
 from throughtime.numerics.flat import Flat
+from throughtime.numerics.trees import Tree, detached, last, mapped, rows, tensors
 
 LossAt = Literal["end", "every"]
 """Where the loss of a target that is one a sequence is taken: at the last step, or at every step and averaged. A task
@@ -24,15 +26,6 @@ class Claims(NamedTuple):
     gradient: Literal["exact", "truncated", "approximate"]
     memory: Literal["O(1)", "O(K)", "O(T)"]
     """Growth of training memory with the sequence length T, the input itself left out; K is the rule's window."""
-
-
-class Learnt(NamedTuple):
-    """What a rule reports of one window."""
-
-    output: Tensor
-    """[batch, outputs] after the window's last step, without a graph."""
-    loss: Tensor | None
-    """Scalar, without a graph: what the rule minimised here, regularisers left out; None if nothing."""
 
 
 class Observation(NamedTuple):
@@ -91,10 +84,16 @@ class LearningRule(ABC):
         self.state: Any = self.network.initial_state(batch)
 
     @abstractmethod
-    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
-        """One window: x [k, batch, inputs] holds the steps t ... t + k − 1; may call `self.update`.
+    def learn(self, x: Tree, target: Tree, t: int) -> Tensor | None:
+        """Learn from one window of the sequence; may call `self.update`.
 
-        `target` is that of the sequence or, where the task is `per_step`, those of the window, with k in front.
+        Args:
+            x: the steps t ... t + k − 1, [k, batch, inputs].
+            target: as in `Batch`: that of the sequence or, where the task is `per_step`, those of the window's steps.
+            t: the window's first step.
+
+        Returns:
+            The loss that was minimised, regularisers left out: a scalar without a graph; None if there was none.
         """
 
     def end(self) -> None:
@@ -105,7 +104,7 @@ class LearningRule(ABC):
         """The training data have been seen once more; returns what the rule measured of itself, by name."""
         return {}
 
-    def advance(self, x: Tensor) -> Window:
+    def advance(self, x: Tree) -> Window:
         """Unroll the network over x from the kept state, cut off from what came before; advance the kept state.
 
         The window comes without its spikes: held while the gradient goes back they would take as much memory as what
@@ -121,44 +120,42 @@ class LearningRule(ABC):
         learnt = [p for p in self.network.parameters() if p.requires_grad]
         return self.network.stepper(self.state, Flat(learnt).places())
 
-    def window_gradient(self, x: Tensor, loss_of: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    def window_gradient(self, x: Tree, loss_of: Callable[[Tree], Tensor]) -> tuple[Tree, Tensor]:
         """Go on over x, and add to `.grad` the gradient of the loss that is made of the outputs [k, batch, outputs].
 
         Returns:
-            The last output and the loss, without a graph.
+            The outputs of the last step, and the loss, without a graph.
         """
         if self.stepper is None:
             outputs = self.advance(x).outputs
             loss = loss_of(outputs)
             loss.backward()
-            return outputs[-1].detach(), loss.detach()
+            return detached(last(outputs)), loss.detach()
         y = self.stepper.step(x[0]).requires_grad_()
         loss = loss_of(y[None])
         self.stepper.gradient(*torch.autograd.grad(loss, y))
         return y.detach(), loss.detach()
 
-    def window_loss(self, x: Tensor, target: Tensor, loss_at: LossAt) -> tuple[Tensor, Window]:
-        """`advance`, and the loss of what the window shows, with its graph."""
-        window = self.advance(x)
-        return self.loss_of(window.outputs, target, loss_at), window
+    def window_loss(self, x: Tree, target: Tree, loss_at: LossAt) -> Tensor:
+        """`advance` over a window; return the loss of its outputs, with its graph."""
+        return self.loss_of(self.advance(x).outputs, target, loss_at)
 
-    def loss_of(self, outputs: Tensor, target: Tensor, loss_at: LossAt) -> Tensor:
-        """The loss of a window's outputs, [k, batch, outputs]."""
+    def loss_of(self, outputs: Tree, target: Tree, loss_at: LossAt) -> Tensor:
+        """Return the loss of a window's outputs, [k, batch, outputs]."""
         if loss_at == "end" and not self.task.per_step:
-            return self.task.loss(outputs[-1], target)
-        return self.task.loss(outputs.flatten(0, 1), of_steps(self.task, target, len(outputs)))
+            return self.task.loss(last(outputs), target)
+        return loss_over_steps(self.task, outputs, target)
 
 
-def of_steps(task: Task, target: Tensor, k: int) -> Tensor:
-    """The targets of all k steps of a window, a row each: as the outputs' first two dimensions flattened."""
-    return target.flatten(0, 1) if task.per_step else target.repeat(k, *(1,) * (target.dim() - 1))
+def loss_over_steps(task: Task, outputs: Tree, target: Tree) -> Tensor:
+    """Return l, the mean loss over the steps of a window; outputs are [k, batch, outputs], `target` is the window's."""
+    return task.loss(rows(outputs), target_rows(target, len(tensors(outputs)[0]), task.per_step))
 
 
-def output_error(task: Task, y: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """l, the mean over a window's steps, and δ = ∂l/∂y of its outputs y [k, batch, outputs], without a graph; `target`
-    as the window has it."""
+def output_error(task: Task, y: Tree, target: Tree) -> tuple[Tensor, Tree]:
+    """Return l of `loss_over_steps` and δ = ∂l/∂y of the outputs y [k, batch, outputs], without a graph."""
     with torch.enable_grad():
-        y = y.detach().requires_grad_()
-        loss = task.loss(y.flatten(0, 1), of_steps(task, target, len(y)))
-        (δ,) = torch.autograd.grad(loss, y)
-    return loss.detach(), δ
+        y = mapped(lambda part: part.detach().requires_grad_(), y)
+        loss = loss_over_steps(task, y, target)
+        δ = iter(torch.autograd.grad(loss, tensors(y), allow_unused=True, materialize_grads=True))
+    return loss.detach(), mapped(lambda _: next(δ), y)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from throughtime.algorithms.base import Claims, LearningRule, Learnt, LossAt
+from throughtime.algorithms.base import Claims, LearningRule, LossAt
+from throughtime.numerics.trees import Tree
 from throughtime.registry import algorithm
 
 
@@ -29,8 +30,7 @@ class BPTT(LearningRule):
     def window(self, steps: int) -> int:
         return steps
 
-    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
-        loss, window = self.window_loss(x, target, self.loss_at)
-        loss.backward()
+    def learn(self, x: Tree, target: Tree, t: int) -> Tensor:
+        _, loss = self.window_gradient(x, lambda outputs: self.loss_of(outputs, target, self.loss_at))
         self.update()
-        return Learnt(window.outputs[-1].detach(), loss.detach())
+        return loss

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, jacrev, vmap
 
-from throughtime.algorithms.base import Claims, LearningRule, Learnt, LossAt, output_error
+from throughtime.algorithms.base import Claims, LearningRule, LossAt, output_error
 from throughtime.datasets.task import Task
-from throughtime.networks.base import Network, mapped, tensors
+from throughtime.networks.base import Network
+from throughtime.numerics.trees import Tree, mapped, tensors
 from throughtime.registry import algorithm
 
 LARGEST = 1_000_000
@@ -61,15 +62,15 @@ class RTRL(LearningRule):
         self.M: Tensor | None = None
 
     @torch.no_grad()
-    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
+    def learn(self, x: Tensor, target: Tree, t: int) -> Tensor | None:
         template = mapped(lambda s: s[:1], self.state)
 
         def step(θ: dict[str, Tensor], s: Tensor, x_t: Tensor) -> Tensor:
-            """One sample: the state after the step and, behind it, the output."""
+            """Return the state of one sample after the step and, behind it, its outputs."""
             parts = iter(s.split([part.shape[1] for part in tensors(template)]))
             state = mapped(lambda _: next(parts)[None], template)
             shown, after = functional_call(self.network, θ, (x_t[None], state))
-            return torch.cat([*(part[0] for part in tensors(after)), shown.output[0]])
+            return torch.cat([part[0] for part in tensors((after, shown.output))])
 
         s = torch.cat(tensors(self.state), 1)
         by_θ, by_s = vmap(jacrev(step, argnums=(0, 1)), in_dims=(None, 0, 0))(self.θ, s, x[0])
@@ -79,16 +80,16 @@ class RTRL(LearningRule):
         S = s.shape[1]
         self.M = D[:, :S].clone()  # a view would keep the rows of the output alive too
         shown, self.state = self.network(x[0], self.state)
-        y = shown.output
 
         last, every = t + 1 == self.steps, self.loss_at == "every" or self.task.per_step
         if not last and not every:
-            return Learnt(y, None)
-        loss, δ = output_error(self.task, y[None], target)
-        self._accumulate(torch.einsum("bo,bop->p", δ[0] / self.steps if every else δ[0], D[:, S:]))
+            return None
+        loss, δ_of = output_error(self.task, mapped(lambda y: y[None], shown.output), target)
+        δ = torch.cat([part[0] for part in tensors(δ_of)], 1)
+        self._accumulate(torch.einsum("bo,bop->p", δ / self.steps if every else δ, D[:, S:]))
         if last:
             self.update()
-        return Learnt(y, loss)
+        return loss
 
     def end(self) -> None:
         super().end()

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor
 
-from throughtime.algorithms.base import Claims, LearningRule, Learnt, LossAt
+from throughtime.algorithms.base import Claims, LearningRule, LossAt
+from throughtime.numerics.trees import Tree
 from throughtime.registry import algorithm
 
 
@@ -46,11 +47,11 @@ class TruncatedBPTT(LearningRule):
         if self.window(self.steps) == 1:
             self.stepper = self.single_steps()
 
-    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
+    def learn(self, x: Tree, target: Tree, t: int) -> Tensor:
         w = ramp(t, self.window(self.steps), self.steps) if self.weights == "ramp" else 1.0
-        output, loss = self.window_gradient(x, lambda outputs: w * self.loss_of(outputs, target, self.loss_at))
+        _, loss = self.window_gradient(x, lambda outputs: w * self.loss_of(outputs, target, self.loss_at))
         self.update()
-        return Learnt(output, loss)
+        return loss
 
 
 def ramp(t: int, K: int, steps: int) -> float:

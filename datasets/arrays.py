@@ -61,30 +61,33 @@ class ArrayDataset(Dataset):
 
     def batches(self, split: Split, batch: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         _, target, splits, _ = self.arrays
+        per_step = self.task.per_step
         order = splits[split]
         if generator is not None:
             order = order[torch.randperm(len(order), generator=generator)]
         for chosen in order.split(batch):
-            asked = target.index_select(0, chosen)
-            if self.per_step:
-                asked = asked.transpose(0, 1).contiguous()
-            yield Batch(self._time_major(chosen), asked if asked.is_floating_point() else asked.long())
+            rows = target.index_select(0, chosen)
+            if per_step:
+                rows = rows.transpose(0, 1).contiguous()
+            yield Batch(self._time_major(chosen), rows if rows.is_floating_point() else rows.long(), per_step)
 
     def _time_major(self, chosen: Tensor) -> Tensor:
         """Sequences as a batch has them, [steps, chosen, inputs] float32.
 
         A few at a time, so that what is gathered of them is still in the processor's cache when it is converted. In
-        memory of its own, one block a step.
+        memory of its own, one block a step; where `expanded` repeats one step as a view, so does the batch.
         """
         x = self.arrays.x
-        _, steps, inputs = self.expanded(x[:1]).shape
+        one = self.expanded(x[:1])
+        _, shown, inputs = one.shape
+        steps = 1 if one.stride(1) == 0 else shown
         out, few = torch.empty(steps, len(chosen), inputs), max(1, BLOCK // (steps * inputs))
         for start in range(0, len(chosen), few):
             some = slice(start, start + few)
-            out[:, some] = self.expanded(x.index_select(0, chosen[some])).transpose(0, 1)
+            out[:, some] = self.expanded(x.index_select(0, chosen[some]))[:, :steps].transpose(0, 1)
             if self.unit != 1:
                 out[:, some].div_(self.unit)
-        return out
+        return out.expand(shown, -1, -1)
 
     def expanded(self, rows: Tensor) -> Tensor:
         """Turn what is stored of some sequences into [sequences, steps, inputs]; may be a view of `rows`."""

@@ -4,30 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
+from throughtime.datasets.batch import Batch
 from throughtime.datasets.files.fetch import DataFile
 from throughtime.datasets.task import Task
 
 Split = Literal["train", "validation", "test"]
-
-
-class Batch(NamedTuple):
-    """Sequences and what is asked of them."""
-
-    x: Tensor
-    """[steps, batch, inputs], float32."""
-    target: Tensor
-    """The same at every step: [batch] int64 for classification, [batch, outputs] float32 for regression. Or, of a
-    dataset that is `per_step`, one a step: [steps, batch] int64, where -1 says that nothing is asked at this step
-    (unlabelled, or padding), or [steps, batch, outputs] float32, where NaN says so."""
-
-    def window(self, t: int, steps: int, per_step: bool) -> Batch:
-        """Steps t ... t + steps − 1, with what is asked in them; views."""
-        return Batch(self.x[t : t + steps], self.target[t : t + steps] if per_step else self.target)
 
 
 class Dataset(ABC):
@@ -46,17 +31,15 @@ class Dataset(ABC):
     task: Task
     layout: tuple[int, ...] | None = None
     """How the inputs of a step make a picture, (channels, rows, columns); None: they make none."""
+    evaluation_batch: int = 256
+    """Sequences evaluated at once; less where sequences are large. Evaluation unrolls a part of their steps at a
+    time."""
 
     licence: ClassVar[str] = "unknown"
     files: ClassVar[tuple[DataFile, ...]] = ()
     """What must be found or downloaded; a dataset that has any implements `prepare`."""
     origin: ClassVar[str] = "unknown"
     """Of one that has none, where its data come from: `generated`, `comes with scikit-learn`."""
-
-    @property
-    def per_step(self) -> bool:
-        """Whether the target is one a step: as its task has it."""
-        return self.task.per_step
 
     @classmethod
     @abstractmethod

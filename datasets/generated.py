@@ -42,7 +42,7 @@ class Generated(Dataset):
         fixed = torch.Generator().manual_seed(SEEDS[split])
         if split == "train":
             for start in range(0, self.sequences, batch):
-                yield _batch(*self.draw(min(batch, self.sequences - start), generator or fixed))
+                yield self._batch(*self.draw(min(batch, self.sequences - start), generator or fixed))
             return
         # Drawn whole, so that the sequences do not depend on the size of a batch.
         x, target = self.draw(self.held_out, fixed)
@@ -50,12 +50,11 @@ class Generated(Dataset):
         if generator is not None:
             order = torch.randperm(self.held_out, generator=generator)
         for chosen in order.split(batch):
-            yield _batch(x.index_select(1, chosen), target.index_select(int(self.per_step), chosen))
+            yield self._batch(x.index_select(1, chosen), target.index_select(int(self.task.per_step), chosen))
 
     def sha256(self) -> str | None:
         return None
 
-
-def _batch(x: Tensor, target: Tensor) -> Batch:
-    """What is drawn as a batch has it; `batches` itself keeps none of it."""
-    return Batch(x.float(), target)
+    def _batch(self, x: Tensor, target: Tensor) -> Batch:
+        """Make a batch of what is drawn; `batches` itself keeps no reference to it."""
+        return Batch(x.float(), target, self.task.per_step)

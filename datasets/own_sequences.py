@@ -112,21 +112,18 @@ class OwnSequences(PreparedDataset):
     def inputs(self) -> int:
         return self.arrays.x.shape[2]
 
-    @property
-    def per_step(self) -> bool:
-        return self.arrays.target.ndim == (3 if self.arrays.target.is_floating_point() else 2)
-
     @cached_property
     def task(self) -> Task:
         """Classification of whole numbers, regression of others; chance is what the most frequent class, or the mean,
         of the training targets would have in training."""
         train = self.arrays.target[self.arrays.splits["train"]]
+        per_step = train.ndim == (3 if train.is_floating_point() else 2)
         if not train.is_floating_point():
             count = torch.bincount(train[train >= 0].long())
-            return Classification(self.outputs, self.per_step, chance=float(count.max() / count.sum()))
+            return Classification(self.outputs, per_step, chance=float(count.max() / count.sum()))
         train = train.flatten(0, -2)
         mean = torch.nanmean(train, 0)
-        return Regression(chance=float(torch.nanmean((train - mean).square())), per_step=self.per_step)
+        return Regression(chance=float(torch.nanmean((train - mean).square())), per_step=per_step)
 
     @property
     def outputs(self) -> int:

@@ -1,94 +1,156 @@
-"""What is asked of a network's output: the loss that rules minimise and the metric that tables show."""
+"""Tasks: the loss that rules minimise, and the metrics that tables show."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from throughtime.numerics.trees import Tree
 
-class Task(Protocol):
-    """Loss and metric of one kind of target. `output` is [n, outputs], `target` has n rows.
 
-    A target is one a sequence, asked for at the end; or, of a task that is `per_step`, one a step, and then rows may
-    ask nothing: steps without a label, and padding.
+class Metric(NamedTuple):
+    """A number that says how well a network does a task."""
+
+    name: str
+    """Name of the measure in records and tables."""
+    unit: str
+    """`fraction`, or `1` for a pure number."""
+    higher_is_better: bool
+    chance: float | None = None
+    """The value of a network that has learnt nothing but the targets' mean or frequency; None: not known."""
+
+
+class Meter(Protocol):
+    """Accumulates the metrics of a task over the batches of a split."""
+
+    def update(self, outputs: Tree, target: Tree) -> None:
+        """Count n rows: the outputs' tensors are [n, ...], the target has n rows."""
+        ...
+
+    def compute(self) -> dict[str, float]:
+        """Return each metric by name, over all rows since the meter was made; NaN where there is none."""
+        ...
+
+
+class Task(ABC):
+    """Loss and metrics of one kind of target.
+
+    A target is one a sequence, and counts after the last step; or, of a task that is `per_step`, one a step, and then
+    rows may have no label: unlabelled steps, and padding. Outputs and targets may be trees, see `Batch`.
     """
 
-    metric: str
-    unit: str
-    """Of the metric: `fraction`, or `1` for a pure number."""
-    higher_is_better: bool
-    chance: float
-    """The metric of a network that has learnt nothing but the targets' mean or frequency."""
-    per_step: bool
+    metric: Metric
+    """The headline metric, by which weights are chosen."""
+    further: tuple[Metric, ...] = ()
+    """Other metrics that are recorded beside it."""
+    per_step: bool = False
     """Whether there is a target at every step."""
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        """Mean loss over the n rows, a scalar; a row that asks nothing counts as 0, so that the losses of single steps
-        add up to that of the whole."""
-        ...
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The headline metric and the others."""
+        return (self.metric, *self.further)
 
-    def asked(self, target: Tensor) -> Tensor:
-        """Which rows ask something, bool [n]: the metric is over those."""
-        ...
+    @abstractmethod
+    def loss(self, outputs: Tree, target: Tree) -> Tensor:
+        """Return the mean loss over n rows, a scalar. A row without a label counts as 0, so that the losses of single
+        steps add up to that of the whole.
 
-    def score(self, output: Tensor, target: Tensor) -> Tensor:
-        """The metric of each row, [n]; its mean is what is reported."""
-        ...
+        Args:
+            outputs: a tensor [n, outputs], or a tree of tensors [n, ...].
+            target: a tree with n rows.
+        """
+
+    @abstractmethod
+    def meter(self) -> Meter:
+        """Return a fresh meter, whose `compute` has an entry for each of `metrics`."""
 
 
-class Classification:
-    """One class of `classes`: cross-entropy on logits, accuracy. `target` is int64 [n], −1 where nothing is asked.
+class MeanMeter:
+    """Meter of one metric that is a mean over rows.
 
     Args:
-        classes: how many.
-        per_step: whether there is one at every step.
+        name: of the metric.
+        score: of outputs and target [n, ...], the value of each row, [n].
+        labelled: of a target, a mask [n] of the rows that carry a label.
+    """
+
+    def __init__(
+        self, name: str, score: Callable[[Tensor, Tensor], Tensor], labelled: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.name, self.score, self.labelled = name, score, labelled
+        self.total, self.count = 0.0, 0
+
+    def update(self, outputs: Tensor, target: Tensor) -> None:
+        rows = self.labelled(target)
+        self.total += float(self.score(outputs[rows], target[rows]).sum())
+        self.count += int(rows.sum())
+
+    def compute(self) -> dict[str, float]:
+        return {self.name: self.total / self.count if self.count else math.nan}
+
+
+class Classification(Task):
+    """One class of `classes`: cross-entropy on logits, accuracy. `target` is int64 [n], −1 where there is no label.
+
+    Args:
+        classes: number of classes.
+        per_step: whether there is a target at every step.
         chance: the accuracy of a network that has learnt nothing; None: 1 / classes.
     """
 
-    metric, unit = "accuracy", "fraction"
-    higher_is_better = True
-
     def __init__(self, classes: int, per_step: bool = False, chance: float | None = None) -> None:
         self.classes, self.per_step = classes, per_step
-        self.chance = 1 / classes if chance is None else chance
+        self.metric = Metric("accuracy", "fraction", True, 1 / classes if chance is None else chance)
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
-        log_p = F.log_softmax(output.t(), 0).t()  # down columns: along short rows it takes four times as long
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        log_p = F.log_softmax(outputs.t(), 0).t()  # down columns: along short rows it takes four times as long
         if not self.per_step:
             return F.nll_loss(log_p, target)
         return F.nll_loss(log_p, target, ignore_index=-1, reduction="sum") / len(target)
 
-    def asked(self, target: Tensor) -> Tensor:
+    def labelled(self, target: Tensor) -> Tensor:
+        """Return the mask [n] of the rows that carry a label, and are not padding."""
         return target != -1
 
-    def score(self, output: Tensor, target: Tensor) -> Tensor:
-        return (output.argmax(1) == target).to(output.dtype)
+    def score(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Return 1 for each row whose class has the largest output, else 0, [n]."""
+        return (outputs.argmax(1) == target).to(outputs.dtype)
+
+    def meter(self) -> MeanMeter:
+        return MeanMeter(self.metric.name, self.score, self.labelled)
 
 
-class Regression:
-    """One vector: mean squared error. `target` is float [n, outputs], NaN where nothing is asked.
+class Regression(Task):
+    """One vector: mean squared error. `target` is float [n, outputs], NaN where there is no label.
 
     Args:
         chance: the error of always predicting the mean, i.e. the variance of the target.
-        per_step: whether there is one at every step.
+        per_step: whether there is a target at every step.
     """
 
-    metric, unit = "mse", "1"
-    higher_is_better = False
-
     def __init__(self, chance: float, per_step: bool = False) -> None:
-        self.chance, self.per_step = chance, per_step
+        self.per_step = per_step
+        self.metric = Metric("mse", "1", False, chance)
 
-    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         if self.per_step:
-            target = torch.where(target.isnan(), output.detach(), target)
-        return F.mse_loss(output, target)
+            target = torch.where(target.isnan(), outputs.detach(), target)
+        return F.mse_loss(outputs, target)
 
-    def asked(self, target: Tensor) -> Tensor:
+    def labelled(self, target: Tensor) -> Tensor:
+        """Return the mask [n] of the rows that carry a label, and are not padding."""
         return ~target.isnan().any(1)
 
-    def score(self, output: Tensor, target: Tensor) -> Tensor:
-        return (output - target).square().mean(1)
+    def score(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Return the squared error of each row, the mean over its outputs, [n]."""
+        return (outputs - target).square().mean(1)
+
+    def meter(self) -> MeanMeter:
+        return MeanMeter(self.metric.name, self.score, self.labelled)

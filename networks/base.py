@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
+from throughtime.numerics.trees import Tree, last, rows
+
 
 class Step(NamedTuple):
-    """What one time step shows."""
+    """Output and spikes of one time step."""
 
-    output: Tensor
-    """[batch, outputs]."""
+    output: Tree
+    """[batch, outputs], or a tree of such tensors where there are several readouts."""
     spikes: tuple[Tensor, ...]
     """[batch, size] of each layer."""
 
 
 class Window(NamedTuple):
-    """What a window of time steps shows."""
+    """Outputs, spikes and last state of a window of time steps."""
 
-    outputs: Tensor
-    """[steps, batch, outputs]."""
+    outputs: Tree
+    """[steps, batch, outputs], or a tree of such tensors where there are several readouts."""
     spikes: tuple[Tensor, ...]
     """[steps, batch, size] of each layer."""
     state: Any
     """After the last step."""
+
+    def last(self) -> Tree:
+        """Return the outputs of the last step, [batch, outputs]."""
+        return last(self.outputs)
+
+    def steps(self) -> Tree:
+        """Return the outputs of all steps, a row for each step and sequence, [steps · batch, outputs]."""
+        return rows(self.outputs)
 
 
 class Stepper(Protocol):
@@ -73,25 +83,3 @@ class Network(nn.Module):
             gradients: where those of what is learnt go, by parameter.
         """
         return None
-
-
-def detached(state: Any) -> Any:
-    """The same state cut off from the graph that made it."""
-    return mapped(Tensor.detach, state)
-
-
-def mapped(function: Callable[[Tensor], Tensor], state: Any) -> Any:
-    """The state with every tensor replaced by what the function makes of it, in the order of `tensors`."""
-    if isinstance(state, Tensor):
-        return function(state)
-    if isinstance(state, int):
-        return state
-    parts = [mapped(function, part) for part in state]
-    return type(state)(*parts) if hasattr(state, "_fields") else type(state)(parts)
-
-
-def tensors(state: Any) -> list[Tensor]:
-    """The tensors of a state, in a fixed order."""
-    found: list[Tensor] = []
-    mapped(lambda tensor: found.append(tensor) or tensor, state)
-    return found

@@ -128,8 +128,8 @@ def summarise(store_frame: pd.DataFrame, measure: str = "metric") -> pd.DataFram
 
     Args:
         store_frame: what `Store.frame` returns.
-        measure: a measure's name; `metric` (or `metric_best_validation`) takes accuracy, MSE or what else is the
-            metric of the dataset's task.
+        measure: a measure's name; `metric` (or `metric_best_validation`) takes the headline metric of the dataset's
+            task.
 
     Returns:
         The columns `COLUMNS`: values in the record's unit, `low` and `high` the t interval (NaN where n < 2),
@@ -155,21 +155,22 @@ def summarise(store_frame: pd.DataFrame, measure: str = "metric") -> pd.DataFram
 
 
 def _metric_of(runs: pd.DataFrame, measure: str) -> str:
-    """The measure that `metric...` stands for: as the newest record has it that names one, else (a record of old names
-    none) accuracy or MSE, of which the dataset's records hold one, or say that they lack it.
+    """Return the measure that `metric...` stands for: as the newest record has it that names one, or else (older
+    records name none) the one that they have in both protocols, be it with a value or with the reason why not.
     """
     if measure not in ("metric", "metric_best_validation"):
         return measure
     named = runs.sort_values(["started", "id"])["metric"].dropna()
     if len(named):
         return measure.replace("metric", named.iloc[-1])
-    for column in ("{}", "missing.{}"):
-        for metric in ("accuracy", "mse"):
-            # The plain name tells the dataset's kind even where only the other protocol's value is missing.
-            for name in (measure.replace("metric", metric), metric):
-                if column.format(name) in runs and runs[column.format(name)].notna().any():
-                    return measure.replace("metric", metric)
-    return measure
+    recorded = headlines(column.removeprefix("unit.") for column in runs if runs[column].notna().any())
+    return measure.replace("metric", recorded[0]) if recorded else measure
+
+
+def headlines(measures: Iterable[str]) -> list[str]:
+    """Return the task's metrics among the names of some measures: those that have a second protocol."""
+    best = "_best_validation"
+    return [name.removesuffix(best) for name in dict.fromkeys(measures) if name.endswith(best)]
 
 
 def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity) -> dict[str, Any]:

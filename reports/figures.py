@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.statistics import mean_interval
-from throughtime.records.store import read_curve
+from throughtime.records.store import read_curve, validation_metric
 from throughtime.reports.cells import KEYS, current, groups, natural, neuron_label, rule_rank, summarise
 from throughtime.reports.drawing import (
     Drawn,
@@ -212,7 +212,7 @@ def _curves(runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
             **{name: run[name] for name in named},
             "metric": metrics[run["dataset"]],
             "epoch": point["epoch"],
-            "validation": point.get("validation"),
+            "validation": validation_metric(point, metrics[run["dataset"]]),
             "chance": run.get("chance"),
         }
         for run in runs.to_dict("records")

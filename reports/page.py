@@ -22,6 +22,7 @@ from throughtime.reports.cells import (
     KEYS,
     anchor,
     groups,
+    headlines,
     left_out,
     natural,
     neuron_label,
@@ -189,7 +190,7 @@ def cell_sections(runs: pd.DataFrame, shown: Sequence[Stored]) -> list[dict[str,
 
 def _result(record: Record) -> str:
     """The run's metric, for its headline."""
-    names = [record.metric] if record.metric else ["accuracy", "mse"]
+    names = [record.metric] if record.metric else headlines(record.measures)
     found = [(name, record.measures[name]) for name in names if name in record.measures]
     return "; ".join(f"{name} {shown_in_unit(m.value, m.unit)}" for name, m in found if m.value is not None)
 

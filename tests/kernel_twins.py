@@ -11,10 +11,11 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from throughtime.networks.base import Window, mapped
+from throughtime.networks.base import Window
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.recurrent import Recurrent, RecurrentState
 from throughtime.neurons.kernels.kernel import KERNELS
+from throughtime.numerics.trees import mapped
 from throughtime.registry import NEURONS
 
 F64 = torch.float64

@@ -10,7 +10,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from throughtime.algorithms.base import LearningRule, Learnt, LossAt, output_error
+from throughtime.algorithms.base import LearningRule, LossAt, output_error
 from throughtime.algorithms.eligibility.trace_block import Signal, TraceBlock
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -18,6 +18,7 @@ from throughtime.networks.readout import LeakyReadout
 from throughtime.networks.recurrent import Recurrent, RecurrentState
 from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.base import Neuron, Partials
+from throughtime.numerics.trees import Tree
 
 BLOCK = 25
 """Steps that are taken before traces are multiplied with signals. Half as many would take a fifth more time, for what a
@@ -95,15 +96,15 @@ class EligibilityRule(LearningRule):
         self.o_filtered = zeros(batch, neuron.size)
 
     @torch.no_grad()
-    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
+    def learn(self, x: Tensor, target: Tree, t: int) -> Tensor | None:
         end = t + len(x)
         loss = self._gather(x, target, end)
         if end == self.steps or (self.update_every and end % self.update_every == 0):
             self._land()
             self.step(end - 1)
-        return Learnt(self.state.y, loss)
+        return loss
 
-    def _gather(self, x: Tensor, target: Tensor, end: int) -> Tensor | None:
+    def _gather(self, x: Tensor, target: Tree, end: int) -> Tensor | None:
         """Take the steps before `end` and sum up what they have to say; their loss, if they have one."""
         layer, readout = self.network.layers[0], self.network.readout
         κ, (currents, states) = readout.decay, trajectory(layer, x, self.state.layers[0])

@@ -10,7 +10,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from throughtime.algorithms.base import Claims, LearningRule, Learnt, Observation
+from throughtime.algorithms.base import Claims, LearningRule, Observation
 from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
 from throughtime.datasets.task import Classification, Task
@@ -18,6 +18,7 @@ from throughtime.networks.base import Network
 from throughtime.neurons.base import Derivative
 from throughtime.neurons.kernels.kernel import number_or_tensor
 from throughtime.numerics.flat import Flat
+from throughtime.numerics.trees import Tree, last
 from throughtime.registry import algorithm, given, refuse_unused
 
 
@@ -118,11 +119,11 @@ class FPTT(LearningRule):
         if self.window(self.steps) == 1 and self.last_part and not twice:
             self.stepper = self.single_steps()
 
-    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
-        if t + len(x) == self.steps and not self.last_part:
+    def learn(self, x: Tree, target: Tree, t: int) -> Tensor | None:
+        if not self.last_part and self.part + 1 == len(self.windows(self.steps)):
             with torch.no_grad():
-                _, window = self.window_loss(x, target, "end")
-            return Learnt(window.outputs[-1], None)
+                self.advance(x)
+            return None
         before = self.state
         output, loss = self._gradient(x, target)
         if self.regulariser is None:
@@ -137,7 +138,7 @@ class FPTT(LearningRule):
         if self.auxiliary_loss is not None:
             self.auxiliary_loss.learn(output, target, self.part)
         self.part += 1
-        return Learnt(output, loss)
+        return loss
 
     def end_epoch(self) -> dict[str, Observation]:
         self.epoch += 1
@@ -152,7 +153,7 @@ class FPTT(LearningRule):
         method = "‖∇R‖ / ‖∇l‖: root mean squares over the updates of the last epoch, before clipping"
         return {"regulariser_ratio": Observation(of_R / of_loss, "1", method)}
 
-    def _gradient(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _gradient(self, x: Tree, target: Tree) -> tuple[Tree, Tensor]:
         """`window_gradient` of w_p l_p + (1 − w_p) L_aux; of a single step without a graph of the loss either."""
         w = self._weight()
         if self.stepper is None or self.auxiliary_loss is None or w == 1:
@@ -167,11 +168,11 @@ class FPTT(LearningRule):
         p, K = self.part, min(self.parts or self.steps, self.steps)
         return (p + 1) / K if self.weights == "ramp" else p + 1 / K
 
-    def _loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, outputs: Tree, target: Tree) -> Tensor:
         """w_p l_p + (1 − w_p) L_aux of the part's outputs [k, batch, outputs]."""
         w = self._weight()
         if self.auxiliary_loss is not None and w < 1:
-            return self.auxiliary_loss.beside(w, outputs[-1], target, self.part, self.epoch)
+            return self.auxiliary_loss.beside(w, last(outputs), target, self.part, self.epoch)
         return w * self.loss_of(outputs, target, "end")
 
     @torch.no_grad()
@@ -183,7 +184,7 @@ class FPTT(LearningRule):
     def _no_squares(self) -> list[Derivative]:
         return [number_or_tensor(self.W[0].new_zeros(())) for _ in range(2)]
 
-    def _gradient_from(self, before: Any, x: Tensor, target: Tensor) -> list[Tensor]:
+    def _gradient_from(self, before: Any, x: Tree, target: Tree) -> list[Tensor]:
         """∇l_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
         going_on, self.state = self.state, before
         buffers = [buffer.clone() for buffer in self.network.buffers()]

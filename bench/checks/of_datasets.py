@@ -9,8 +9,10 @@ from torch import Tensor
 
 from throughtime.checks.fact import DoesNotApplyError, Fact, Found
 from throughtime.checks.tiny import seeded
-from throughtime.datasets.base import Batch, Dataset, Split
+from throughtime.datasets.base import Dataset, Split
+from throughtime.datasets.batch import PARTS, Batch
 from throughtime.datasets.task import Classification, Regression
+from throughtime.numerics.trees import Tree, mapped, tensors
 from throughtime.registry import Component
 
 BATCH = 7
@@ -27,43 +29,64 @@ def drawn(dataset: Dataset, split: Split, seed: int | None = 1, batch: int = BAT
 
 
 def well_formed(component: Component) -> Found:
-    """x is [steps, batch, inputs], float32 and finite; targets are what the task asks for, at once or step by step."""
+    """x is [steps, batch, inputs], float32 and finite; targets are what the task takes, at once or step by step."""
     dataset, faults = tiny(component), []
     for split in SPLITS:
-        for x, target in drawn(dataset, split):
-            batch = x.shape[1]
-            if x.shape != (dataset.steps, batch, dataset.inputs) or x.dtype != torch.float32:
-                faults.append(f"x is {list(x.shape)} {x.dtype}")
-            if batch > BATCH:
-                faults.append(f"a batch of {batch} where {BATCH} at most were asked for")
-            if not x.isfinite().all():
-                faults.append("x is not finite")
-            if not _asked(dataset, target, batch):
-                faults.append(f"target is {list(target.shape)} {target.dtype}, {target.min():g} ... {target.max():g}")
+        for batch in drawn(dataset, split):
+            for x in tensors(batch.x):
+                if x.shape[:2] != (dataset.steps, batch.sequences) or x.dtype != torch.float32:
+                    faults.append(f"x is {list(x.shape)} {x.dtype}")
+                if not x.isfinite().all():
+                    faults.append("x is not finite")
+            if isinstance(batch.x, Tensor) and batch.x.shape[2:] != (dataset.inputs,):
+                faults.append(f"x is {list(batch.x.shape)} where there are {dataset.inputs} inputs")
+            if batch.sequences > BATCH:
+                faults.append(f"a batch of {batch.sequences} where {BATCH} at most were asked for")
+            if batch.per_step != dataset.task.per_step:
+                faults.append("batch and task differ in whether there is a target at every step")
+            elif not _fits(dataset, batch):
+                faults.append(f"target is {_described(batch.target)}")
     return Found(len(faults), "; ".join(dict.fromkeys(faults)))
 
 
-def _asked(dataset: Dataset, target: Tensor, batch: int) -> bool:
-    """Whether a batch's target is one of the dataset's task, and asks anything at all."""
-    leading = (dataset.steps, batch) if dataset.per_step else (batch,)
-    if isinstance(dataset.task, Classification):
-        if target.shape != leading or target.dtype != torch.int64:
+def _fits(dataset: Dataset, batch: Batch) -> bool:
+    """Whether a batch's target is one of the dataset's task, and has any label."""
+    task, target = dataset.task, batch.target
+    leading = (dataset.steps, batch.sequences) if task.per_step else (batch.sequences,)
+    if isinstance(task, Classification):
+        if not isinstance(target, Tensor) or target.shape != leading or target.dtype != torch.int64:
             return False
-        lowest = -1 if dataset.per_step else 0
-        in_range = int(target.min()) >= lowest and int(target.max()) < dataset.task.classes == dataset.outputs
+        lowest = -1 if task.per_step else 0
+        in_range = int(target.min()) >= lowest and int(target.max()) < task.classes == dataset.outputs
         return in_range and int(target.max()) >= 0
-    if isinstance(dataset.task, Regression):
-        if target.shape != (*leading, dataset.outputs) or target.dtype != torch.float32:
+    if isinstance(task, Regression):
+        if not isinstance(target, Tensor) or target.dtype != torch.float32:
             return False
-        asked = target[~target.isnan()] if dataset.per_step else target
-        return bool(asked.isfinite().all()) and asked.numel() > 0
-    return target.shape[: len(leading)] == leading  # a task of one's own: nothing else is known of it
+        labels = target[~target.isnan()] if task.per_step else target
+        return target.shape == (*leading, dataset.outputs) and bool(labels.isfinite().all()) and labels.numel() > 0
+    # A task of one's own: nothing is known of its targets but how many there are.
+    found: list[tuple[int, ...]] = []
+    mapped(lambda part: found.append(_leading(part, len(leading))), target, PARTS)
+    return set(found) == {leading}
+
+
+def _leading(part: Tensor | list, dimensions: int) -> tuple[int, ...]:
+    """The first dimensions of a target's part: a list has an entry a sequence, or a list of these a step."""
+    if isinstance(part, Tensor):
+        return tuple(part.shape[:dimensions])
+    return (len(part),) if dimensions == 1 else (len(part), *{len(of_step) for of_step in part})
+
+
+def _described(target: Tree) -> str:
+    """Shapes, types and ranges of a target's tensors."""
+    each = tensors(target)
+    return ", ".join(f"{list(t.shape)} {t.dtype}, {t.min():g} ... {t.max():g}" if t.numel() else "empty" for t in each)
 
 
 def sizes(component: Component) -> Found:
     """A split has as many sequences as it says."""
     dataset = tiny(component)
-    off = {split: abs(sum(b.x.shape[1] for b in drawn(dataset, split)) - dataset.size(split)) for split in SPLITS}
+    off = {split: abs(sum(b.sequences for b in drawn(dataset, split)) - dataset.size(split)) for split in SPLITS}
     empty = [split for split in SPLITS if dataset.size(split) == 0]
     return Found(sum(off.values()) + len(empty), ", ".join(f"{split} {dataset.size(split)}" for split in SPLITS))
 
@@ -91,7 +114,7 @@ def keeps_pairs(component: Component) -> Found:
         in_order = drawn(dataset, split, None)
         for seed in (1, 2):
             batches = drawn(dataset, split, seed)
-            if _bag(batches) == _bag(in_order) and _pairs(dataset, batches) != _pairs(dataset, in_order):
+            if _bag(batches) == _bag(in_order) and _pairs(batches) != _pairs(in_order):
                 torn.append(f"{split}, seed {seed}")
     return Found(len(torn), "; ".join(torn))
 
@@ -137,24 +160,22 @@ def digest(component: Component) -> Found:
 
 
 def _same(one: list[Batch], other: list[Batch]) -> bool:
-    """Byte by byte: NaN, which says that nothing is asked, is not equal to itself."""
-    return [tuple(map(_bytes, batch)) for batch in one] == [tuple(map(_bytes, batch)) for batch in other]
+    """Byte by byte: NaN, which marks what has no label, is not equal to itself."""
+    return list(map(_bytes, one)) == list(map(_bytes, other))
 
 
 def _bag(batches: list[Batch]) -> list[bytes]:
     """The sequences without their order."""
-    return sorted(_bytes(x) for batch in batches for x in batch.x.unbind(1))
+    return sorted(_bytes(sequence.x) for batch in batches for sequence in batch.each())
 
 
-def _pairs(dataset: Dataset, batches: list[Batch]) -> list[bytes]:
+def _pairs(batches: list[Batch]) -> list[bytes]:
     """The sequences without their order, each with its target."""
-    along = int(dataset.per_step)
-    pairs = (pair for batch in batches for pair in zip(batch.x.unbind(1), batch.target.unbind(along), strict=True))
-    return sorted(_bytes(x) + _bytes(target) for x, target in pairs)
+    return sorted(_bytes(sequence) for batch in batches for sequence in batch.each())
 
 
-def _bytes(tensor: Tensor) -> bytes:
-    return tensor.contiguous().numpy().tobytes()
+def _bytes(tree: Tree) -> bytes:
+    return b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors(tree))
 
 
 def facts(component: Component) -> tuple[Fact, ...]:

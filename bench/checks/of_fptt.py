@@ -30,10 +30,10 @@ from throughtime.checks.tiny import (
     supporting,
 )
 from throughtime.datasets.task import Classification
-from throughtime.networks.base import detached
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
 from throughtime.numerics.loops import operations_alone
+from throughtime.numerics.trees import detached
 from throughtime.registry import ALGORITHMS, Component
 
 TASK = Classification(CLASSES)

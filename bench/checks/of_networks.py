@@ -23,7 +23,8 @@ from throughtime.checks.tiny import (
 )
 from throughtime.checks.window import differences, one_step_error, stepped
 from throughtime.datasets.task import Classification
-from throughtime.networks.base import Network, mapped
+from throughtime.networks.base import Network
+from throughtime.numerics.trees import mapped
 from throughtime.registry import Component
 
 TASK = Classification(CLASSES)

@@ -14,9 +14,9 @@ from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
 from throughtime.checks.window import differences, one_step_error, stepped
 from throughtime.datasets.task import Classification
-from throughtime.networks.base import mapped, tensors
 from throughtime.neurons.base import Derivative, Neuron, Partials
 from throughtime.neurons.kernels.kernel import kernel_of
+from throughtime.numerics.trees import mapped, tensors
 from throughtime.registry import Component
 
 WALK = 20

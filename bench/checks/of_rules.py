@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.base import LearningRule, Learnt
+from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
 from throughtime.checks.of_continuing import continued
 from throughtime.checks.tiny import (
@@ -17,6 +17,7 @@ from throughtime.checks.tiny import (
     CLASSES,
     STEPS,
     Gradients,
+    Listening,
     Recorder,
     backprop,
     error,
@@ -29,11 +30,12 @@ from throughtime.checks.tiny import (
     supporting,
     windows,
 )
+from throughtime.checks.window import stepped
 from throughtime.datasets.task import Classification
 from throughtime.errors import first_line
 from throughtime.measuring.live_bytes import LiveBytes
-from throughtime.networks.base import detached
 from throughtime.networks.recurrent import Recurrent
+from throughtime.numerics.trees import detached, tensors
 from throughtime.registry import Component
 
 NO_NEURON = "it supports no registered neuron"
@@ -94,18 +96,19 @@ def looks_ahead(component: Component) -> Found:
         raise DoesNotApplyError("it takes the whole sequence at once")
 
     def before_cut(rule: LearningRule, network: Recurrent, behind: float) -> Gradients:
-        x, target = sequence(steps)
-        begins = [t for t, _ in windows(rule, x)]
-        cut = begins[(len(begins) + 1) // 2]
+        (x, target), task = sequence(steps), Listening()
+        lengths = rule.windows(steps)
+        cut = sum(lengths[: (len(lengths) + 1) // 2])
         x[cut:] *= behind
         with seeded(11):
-            rule.start(network, TASK, steps)
+            rule.start(network, task, steps)
             recorder = Recorder(network, 0.0, rule.parameters())
             rule.begin(BATCH, recorder)
-            learnt = [rule.learn(part, target, t) for t, part in windows(rule, x) if t < cut]
-        told = [tensor for window in learnt for tensor in window if tensor is not None]
-        kept = [torch.zeros(()) if p.grad is None else p.grad for p in recorder.parameters]
-        return [*told, *(g for gradients in recorder.gradients for g in gradients), *kept]
+            losses = [rule.learn(part.x, part.target, t) for t, part in windows(rule, x, target) if t < cut]
+        reported = [loss for loss in losses if loss is not None]
+        seen = [*task.outputs, *tensors(getattr(rule, "state", None))]
+        pending = [torch.zeros(()) if p.grad is None else p.grad for p in recorder.parameters]
+        return [*reported, *seen, *(g for gradients in recorder.gradients for g in gradients), *pending]
 
     def find(rule: Callable[[], LearningRule], network: Recurrent) -> float:
         one = [part.clone() for part in before_cut(rule(), network, 1.0)]
@@ -119,23 +122,44 @@ def looks_ahead(component: Component) -> Found:
 def leaves_the_batch(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     """What windows are views of belongs to the harness."""
     x, target = sequence()
-    _shown(rule(), network, x, target)
+    started = rule()
+    with seeded(11):
+        started.start(network, TASK, len(x))
+    show(started, x, target, Recorder(network, 0.0, started.parameters()))
     return error([x, target], [*sequence()])
 
 
-def reports(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Faults in what it reports of its windows: the harness adds the losses up, so a graph would live as long."""
-    learnt = _shown(rule(), network, *sequence())
-    faults = sum(output.shape != (BATCH, CLASSES) or output.requires_grad for output, _ in learnt)
-    losses = [loss for _, loss in learnt if loss is not None]
-    faults += sum(loss.dim() > 0 or loss.requires_grad or not bool(loss.isfinite()) for loss in losses)
+def reports(make: Callable[[], LearningRule], network: Recurrent) -> float:
+    """Count faults in what the rule reports of its windows, and keeps of them. The harness adds the losses up, so a
+    graph would live as long; and a loss must be one of outputs that the network has in that window, by plain steps."""
+    (x, target), rule, task = sequence(), make(), Listening()
+    with seeded(11):
+        rule.start(network, task, len(x))
+    with seeded(11), torch.no_grad():
+        expected = stepped(network, x, network.initial_state(BATCH)).outputs
+    losses, faults = [], 0
+    with seeded(11):
+        rule.begin(BATCH, Recorder(network, 0.0, rule.parameters()))
+        for t, part in windows(rule, x, target):
+            task.outputs.clear()
+            loss = rule.learn(part.x, part.target, t)
+            shown = expected[t : t + part.steps]
+            faults += sum(not _runs_within(y, shown) for y in task.outputs)
+            faults += sum(s.requires_grad for s in tensors(getattr(rule, "state", None)))
+            if loss is not None:
+                faults += not task.outputs
+                faults += loss.dim() > 0 or loss.requires_grad or not bool(loss.isfinite())
+                losses.append(loss)
+        rule.end()
     return faults + (not losses)
 
 
-def _shown(rule: LearningRule, network: Recurrent, x: Tensor, target: Tensor) -> list[Learnt]:
-    with seeded(11):
-        rule.start(network, TASK, len(x))
-    return show(rule, x, target, Recorder(network, 0.0, rule.parameters()))
+def _runs_within(y: Tensor, outputs: Tensor) -> bool:
+    """Whether the rows y [n · batch, classes] are outputs [steps, batch, classes] of n steps, one after the other."""
+    if y.dim() != 2 or len(y) % BATCH:
+        return False
+    n, steps = len(y) // BATCH, y.unflatten(0, (-1, BATCH))
+    return any(error([steps], [outputs[t : t + n]]) < 1e-9 for t in range(len(outputs) - n + 1))
 
 
 def distance_to_bptt(rule: Callable[[], LearningRule], network: Recurrent) -> float:
@@ -154,7 +178,7 @@ def outside_windows(rule: Callable[[], LearningRule], network: Recurrent) -> flo
     with seeded(11):
         state = network.initial_state(BATCH)
     spanning = []
-    for _, part in windows(rule(), x):
+    for part in x.split(rule().windows(len(x))):
         for x_t in part:
             step, state = network(x_t, state)
             spanning.append(torch.cat([g.flatten() for g in gradient(TASK.loss(step.output, target), network)]))
@@ -260,8 +284,8 @@ def _live(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int, int]
         batch = live.current - before
         live.reset_peak()
         rule.begin(BATCH, update)
-        for t, part in windows(rule, x):
-            rule.learn(part, target, t)
+        for t, part in windows(rule, x, target):
+            rule.learn(part.x, part.target, t)
         peak = live.peak - batch
         rule.end()
         del x, part, target
@@ -306,7 +330,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("same seed, same gradients", 0, on_each_neuron(repeats)),
         Fact("sees nothing of later windows", 0, looks_ahead),
         Fact("leaves the batch as it was", 0, on_each_neuron(leaves_the_batch)),
-        Fact("reports outputs and losses, without a graph", 0, on_each_neuron(reports)),
+        Fact("reports losses of its network's outputs, without a graph", 0, on_each_neuron(reports)),
         _claimed(OF_GRADIENT, claims.gradient),
         Fact("one step = BPTT", 1e-10, one_time_step),
         Fact("weights move by updates alone", 0, on_each_neuron(weights_move_by_updates)),

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.algorithms.base import LearningRule, Learnt, LossAt
+from throughtime.algorithms.base import LearningRule, LossAt
 from throughtime.checks.fact import DoesNotApplyError
+from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.networks.base import Network
 from throughtime.networks.recurrent import Recurrent
@@ -91,6 +92,18 @@ def asked(kind: str, steps: int = STEPS) -> tuple[Task, Tensor]:
     return Regression(chance=1.0), torch.randn(BATCH, CLASSES, dtype=torch.float64, generator=generator)
 
 
+class Listening(Classification):
+    """Classification of a tiny batch that records which outputs its loss is computed of."""
+
+    def __init__(self) -> None:
+        super().__init__(CLASSES)
+        self.outputs: list[Tensor] = []
+
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        self.outputs.append(outputs.detach().clone())
+        return super().loss(outputs, target)
+
+
 class Recorder:
     """Stands in for the harness's update: keeps each gradient, then takes a plain gradient step.
 
@@ -148,23 +161,22 @@ def learn(
     return update
 
 
-def show(rule: LearningRule, x: Tensor, target: Tensor, update: Callable[[], None]) -> list[Learnt]:
-    """Show a started rule one batch, window by window; the random numbers are those that `backprop` starts with."""
+def show(rule: LearningRule, x: Tensor, target: Tensor, update: Callable[[], None]) -> list[Tensor | None]:
+    """Show a started rule one batch, window by window; return the losses that it reports. The random numbers are those
+    that `backprop` starts with."""
     with seeded(11):
         rule.begin(x.shape[1], update)
-        learnt = []
-        for t, part in windows(rule, x):
-            learnt.append(rule.learn(part, target[t : t + len(part)] if rule.task.per_step else target, t))
+        losses = [rule.learn(part.x, part.target, t) for t, part in windows(rule, x, target)]
         rule.end()
-    return learnt
+    return losses
 
 
-def windows(rule: LearningRule, x: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Where each window of a rule begins, and its steps: views, as those of the harness are."""
-    t = 0
-    for window in rule.windows(len(x)):
-        yield t, x[t : t + window]
-        t += window
+def windows(rule: LearningRule, x: Tensor, target: Tensor) -> Iterator[tuple[int, Batch]]:
+    """Yield where each window of a started rule begins, and its steps: views, as those of the harness are."""
+    batch, t = Batch(x, target, rule.task.per_step), 0
+    for steps in rule.windows(len(x)):
+        yield t, batch.window(t, steps)
+        t += steps
 
 
 def supporting(rule: LearningRule, steps: int = STEPS, **options: Any) -> Iterator[tuple[str, Recurrent]]:

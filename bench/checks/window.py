@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from throughtime.checks.tiny import Gradients, error, largest
-from throughtime.networks.base import Network, Window, detached, tensors
+from throughtime.networks.base import Network, Window
+from throughtime.numerics.trees import detached, tensors
 
 
 def stepped(network: Network, x: Tensor, state: object) -> Window:

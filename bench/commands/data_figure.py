@@ -25,14 +25,16 @@ def draw(name: str, dataset: Dataset) -> Figure:
     """Draw the first training sequence above, and the targets of all splits below."""
     from matplotlib.figure import Figure
 
-    x, target = next(dataset.batches("train", 1))
-    x, asked = x[:, 0].numpy(), target[:, 0] if dataset.per_step else target[0]
-    said = "" if dataset.per_step else f", target {_said(asked)}"
+    batch, per_step = next(dataset.batches("train", 1)), dataset.task.per_step
+    x, target = batch.x[:, 0].numpy(), batch.target[:, 0] if per_step else batch.target[0]
+    shown = "" if per_step else f", target {_as_text(target)}"
     figure = Figure(figsize=(9, 6.5), dpi=120, layout="constrained")
     above, below = figure.subfigures(2, 1, height_ratios=[3, 2])
-    above.suptitle(f"{name}: a training sequence of {dataset.steps} steps x {dataset.inputs} inputs{said}", fontsize=11)
+    above.suptitle(
+        f"{name}: a training sequence of {dataset.steps} steps x {dataset.inputs} inputs{shown}", fontsize=11
+    )
     if dataset.layout is None:
-        _over_time(above, x, asked if dataset.per_step else None, dataset)
+        _over_time(above, x, target if per_step else None, dataset)
     else:
         _pictures(above, x.reshape(len(x), *dataset.layout))
     _targets(below.subplots(), {split: targets(dataset, split) for split in SPLITS}, dataset)
@@ -44,14 +46,14 @@ def targets(dataset: Dataset, split: Split) -> Tensor:
     if isinstance(dataset, ArrayDataset):
         every = dataset.arrays.target.index_select(0, dataset.arrays.splits[split])
     else:
-        every = torch.cat([batch.target for batch in dataset.batches(split, 256)], dim=int(dataset.per_step))
+        every = torch.cat([batch.target for batch in dataset.batches(split, 256)], dim=int(dataset.task.per_step))
     if every.is_floating_point():
         every = every.flatten(0, -2)
         return every[every.isfinite().all(1)]
     return every[every >= 0].long()
 
 
-def _said(target: Tensor) -> str:
+def _as_text(target: Tensor) -> str:
     return (
         str(int(target)) if not target.is_floating_point() else ", ".join(f"{value:.3g}" for value in target.tolist())
     )

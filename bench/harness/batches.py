@@ -6,31 +6,33 @@ The harness owns the data, the windows, the optimiser and the clock; the rule ow
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.datasets.base import Batch, Dataset, Split
+from throughtime.datasets.base import Dataset, Split
+from throughtime.datasets.batch import Batch, target_rows
 from throughtime.errors import DivergedError
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
 from throughtime.harness.updater import Updater
-from throughtime.networks.base import Network
+from throughtime.networks.base import Network, Window
+from throughtime.numerics.trees import tensors
 from throughtime.spec import RunSpec
 
-EVALUATION_BATCH = 256
 EVALUATION_WINDOW = 100
 """Steps unrolled at once when no gradient is needed: bounds the memory of evaluation whatever T is."""
 
 
 class Evaluation(NamedTuple):
-    """Means over one split."""
+    """Metrics and firing rate over one split."""
 
-    metric: float
+    metrics: dict[str, float]
+    """Of the task, by name; the headline metric comes first."""
     firing_rate: float | None
     """Spikes per neuron and step, over all layers; None where nothing spikes."""
 
@@ -53,20 +55,28 @@ def started(spec: RunSpec, built: Built, steps: int, clock: Clock) -> Updater:
 
 
 def learn_batch(
-    rule: LearningRule, batch: Batch, update: Callable[[], None], hand: Callable[[Tensor], Tensor] = lambda x: x
+    rule: LearningRule,
+    batch: Batch,
+    update: Callable[[], None],
+    deliver: Callable[[Batch], Batch] = lambda window: window,
 ) -> Tensor:
-    """Let a started rule see one batch of sequences, window by window; return its mean loss.
+    """Let a started rule learn one batch of sequences, window by window; return the mean of its losses.
 
     Args:
-        hand: what the rule gets of a window of the batch: the window itself, or a copy where input is streamed.
+        rule: a started rule.
+        batch: the sequences.
+        update: called by the rule to update.
+        deliver: makes of a window of the batch what the rule gets: the window, or a copy where input is streamed.
+
+    Raises:
+        ValueError: the rule minimised nothing in the whole sequence.
     """
-    steps = len(batch.x)
-    rule.begin(batch.x.shape[1], update)
-    total, count, t = batch.x.new_zeros(()), 0, 0  # a running sum: a list would grow with T, through no fault of a rule
-    for window in rule.windows(steps):
-        x, target = batch.window(t, window, rule.task.per_step)
-        loss = rule.learn(hand(x), target, t).loss
-        t += window
+    rule.begin(batch.sequences, update)
+    total = tensors(batch.x)[0].new_zeros(())  # a running sum: a list would grow with T, through no fault of a rule
+    count = t = 0
+    for steps in rule.windows(batch.steps):
+        loss = rule.learn(*deliver(batch.window(t, steps))[:2], t)
+        t += steps
         if loss is not None:
             total += loss
             count += 1
@@ -83,37 +93,45 @@ def cuda_devices(network: nn.Module) -> list[int]:
 
 @torch.no_grad()
 def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) -> Evaluation:
-    """Metric and mean firing rate over a whole split: of the output after the last step or, where the task asks at
-    every step, over all steps that ask something.
+    """Compute the task's metrics and the mean firing rate over a whole split: of the output after the last step or,
+    where the task is `per_step`, over all labelled steps.
 
     Random initial states are drawn from `seed`, and the caller's random numbers left as they were: the same weights
-    have the same metric at any time.
+    have the same metrics at any time. The network is in eval mode meanwhile, and then in the mode that it was in.
 
     Raises:
         DivergedError: an output is no finite number; the class it would be counted as means nothing.
+        ValueError: the meter computes other metrics than the task names.
     """
+    task, training = dataset.task, network.training
+    meter, spikes, neuron_steps = task.meter(), 0.0, 0
     network.eval()
-    task = dataset.task
-    score = asked = spikes = neuron_steps = 0.0
-    with torch.random.fork_rng(devices=cuda_devices(network)):
-        torch.manual_seed(seed)
-        for batch in dataset.batches(split, EVALUATION_BATCH):
-            steps = len(batch.x)
-            state = network.initial_state(batch.x.shape[1])
-            for t in range(0, steps, EVALUATION_WINDOW):
-                x, target = batch.window(t, EVALUATION_WINDOW, task.per_step)
-                window = network.unroll(x, state)
-                state = window.state
-                spikes += sum(float(z.sum()) for z in window.spikes)
-                neuron_steps += sum(z.numel() for z in window.spikes)
-                if not task.per_step and t + len(x) < steps:
-                    continue
-                y = window.outputs.flatten(0, 1) if task.per_step else window.outputs[-1]
-                if not y.isfinite().all():
-                    raise DivergedError(f"an output on the {split} split is not finite")
-                target = target.flatten(0, 1) if task.per_step else target
-                rows = task.asked(target)
-                score += float(task.score(y[rows], target[rows]).sum())
-                asked += int(rows.sum())
-    network.train()
-    return Evaluation(score / asked, spikes / neuron_steps if network.spiking else None)
+    try:
+        with torch.random.fork_rng(devices=cuda_devices(network)):
+            torch.manual_seed(seed)
+            for batch in dataset.batches(split, dataset.evaluation_batch):
+                for part, window, ends in _unrolled(network, batch):
+                    spikes += sum(float(z.sum()) for z in window.spikes)
+                    neuron_steps += sum(z.numel() for z in window.spikes)
+                    if not task.per_step and not ends:
+                        continue
+                    outputs = window.steps() if task.per_step else window.last()
+                    if not all(y.isfinite().all() for y in tensors(outputs)):
+                        raise DivergedError(f"an output on the {split} split is not finite")
+                    meter.update(outputs, target_rows(part.target, part.steps, True) if task.per_step else part.target)
+    finally:
+        network.train(training)
+    metrics, names = meter.compute(), [metric.name for metric in task.metrics]
+    if set(metrics) != set(names):
+        raise ValueError(f"the meter computes {', '.join(metrics)}; the task names {', '.join(names)}")
+    return Evaluation({name: metrics[name] for name in names}, spikes / neuron_steps if network.spiking else None)
+
+
+def _unrolled(network: Network, batch: Batch) -> Iterator[tuple[Batch, Window, bool]]:
+    """Yield each window of a batch, what the network makes of it, and whether it is the last."""
+    state = network.initial_state(batch.sequences)
+    for t in range(0, batch.steps, EVALUATION_WINDOW):
+        part = batch.window(t, EVALUATION_WINDOW)
+        window = network.unroll(part.x, state)
+        state = window.state
+        yield part, window, t + EVALUATION_WINDOW >= batch.steps

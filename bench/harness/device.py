@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import torch
 
-from throughtime.datasets.base import Batch, Dataset, Split
+from throughtime.datasets.base import Dataset, Split
+from throughtime.datasets.batch import Batch
 from throughtime.errors import UsageError
 from throughtime.spec import Device
 
@@ -41,8 +42,8 @@ def on_device(dataset: Dataset, device: Device) -> Dataset:
     moving = copy.copy(dataset)
 
     def batches(split: Split, batch: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        for x, target in dataset.batches(split, batch, generator):
-            yield Batch(x.to(device), target.to(device))
+        for each in dataset.batches(split, batch, generator):
+            yield each.to(device)
 
     moving.batches = batches
     return moving

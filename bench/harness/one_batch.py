@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
 
-from throughtime.datasets.base import Batch
+from throughtime.datasets.batch import Batch
 from throughtime.errors import DivergedError
 from throughtime.harness.batches import learn_batch
 from throughtime.harness.build import Built
@@ -22,8 +19,8 @@ def one_batch(spec: RunSpec, built: Built) -> Batch:
     return next(built.dataset.batches("train", spec.training.batch, order))
 
 
-def learn_finite(built: Built, batch: Batch, update: Updater, hand: Callable[[Tensor], Tensor] = lambda x: x) -> None:
+def learn_finite(built: Built, batch: Batch, update: Updater) -> None:
     """Learn it as `learn_batch` does; DivergedError where the loss is no finite number: its cost would mean nothing."""
-    loss = learn_batch(built.rule, batch, update, hand)
+    loss = learn_batch(built.rule, batch, update)
     if not torch.isfinite(loss):
         raise DivergedError(f"loss is {float(loss)} at update {update.count}")

@@ -42,7 +42,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from throughtime.datasets.base import Dataset, Split
-from throughtime.harness.batches import EVALUATION_BATCH, EVALUATION_WINDOW
+from throughtime.harness.batches import EVALUATION_WINDOW
 from throughtime.networks.base import Network
 from throughtime.records.record import Measure
 
@@ -85,12 +85,12 @@ def measure(network: Network, dataset: Dataset, split: Split = "test") -> dict[s
     network.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            for x, _ in dataset.batches(split, EVALUATION_BATCH):
-                sequences, steps = sequences + x.shape[1], len(x)
-                state = network.initial_state(x.shape[1])
-                for part in x.split(EVALUATION_WINDOW):
+            for batch in dataset.batches(split, dataset.evaluation_batch):
+                sequences, steps = sequences + batch.sequences, batch.steps
+                state = network.initial_state(batch.sequences)
+                for t in range(0, steps, EVALUATION_WINDOW):
                     with operations:
-                        window = network.unroll(part, state)
+                        window = network.unroll(batch.window(t, EVALUATION_WINDOW).x, state)
                     state = window.state
                     for layer, z in enumerate(window.spikes, 1):
                         active[layer] += int(z.count_nonzero())

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.datasets.base import Batch
+from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Task
 from throughtime.harness.build import Built
 from throughtime.harness.seeds import stream
 from throughtime.networks.base import Network
+from throughtime.numerics.trees import Tree, entries, joined, mapped, tensors
 from throughtime.records.record import Measure
 from throughtime.registry import ALGORITHMS
 from throughtime.spec import RunSpec
@@ -43,9 +44,9 @@ class Alignment(NamedTuple):
 class Asked(NamedTuple):
     """One loss that a rule has its task compute."""
 
-    output: Tensor
+    outputs: Tree
     """[n, outputs], without a graph."""
-    target: Tensor
+    target: Tree
     loss: Tensor
 
 
@@ -183,14 +184,14 @@ def _gradient_of_rule(
     """Its mean over the rule's updates, by parameter; and what the rule did."""
     asked: list[Asked] = []
 
-    def loss(output: Tensor, target: Tensor) -> Tensor:
-        value = task.loss(output, target)
-        asked.append(Asked(output.detach().clone(), target, value.detach()))
+    def loss(outputs: Tree, target: Tree) -> Tensor:
+        value = task.loss(outputs, target)
+        asked.append(Asked(mapped(lambda y: y.detach().clone(), outputs), target, value.detach()))
         return value
 
     watched = copy.copy(task)
     watched.loss = loss
-    steps = len(batch.x)
+    steps = batch.steps
     torch.manual_seed(seed)
     rule.start(network, watched, steps)
     own = list(rule.parameters())
@@ -213,11 +214,10 @@ def _gradient_of_rule(
             p.grad = None
 
     torch.manual_seed(seed)
-    rule.begin(batch.x.shape[1], update)
+    rule.begin(batch.sequences, update)
     seen, t = [], 0
     for window in rule.windows(steps):
-        x, target = batch.window(t, window, task.per_step)
-        reported = rule.learn(x, target, t).loss
+        reported = rule.learn(*batch.window(t, window)[:2], t)
         seen.append(Seen(t, window, reported, list(asked)))
         asked.clear()
         t += window
@@ -234,7 +234,7 @@ def _gradient_of_rule(
 def _gradient_of_bptt(network: Network, task: Task, batch: Batch, seed: int, seen: list[Seen]) -> dict[str, Tensor]:
     """∇E by autograd over the whole sequence, by parameter."""
     torch.manual_seed(seed)
-    outputs = network.unroll(batch.x, network.initial_state(batch.x.shape[1])).outputs.unbind(0)
+    outputs = entries(network.unroll(batch.x, network.initial_state(batch.sequences)).outputs)
     terms = []
     for begin, steps, reported, asked in seen:
         if reported is None:
@@ -244,7 +244,7 @@ def _gradient_of_bptt(network: Network, task: Task, batch: Batch, seed: int, see
             raise NoAlignmentError("the rule reports a loss that it did not ask its task for")
         if not (bool(reported.isfinite()) and bool(value.isfinite())):
             raise NoAlignmentError("the rule's loss is not a finite number")
-        there = [_found(outputs[begin : begin + steps], one.output) for one in asked]
+        there = [_found(outputs[begin : begin + steps], one.outputs) for one in asked]
         if any(y is None for y in there):
             raise NoAlignmentError("the rule asked its task about something else than its windows' outputs")
         c = reported / value if value != 0 else reported
@@ -257,12 +257,13 @@ def _gradient_of_bptt(network: Network, task: Task, batch: Batch, seed: int, see
     return dict(zip(named, gradients, strict=True))
 
 
-def _found(outputs: Sequence[Tensor], output: Tensor) -> Tensor | None:
-    """What the rule asked about, with its graph: the output [batch, outputs] of one of a window's steps, or of all."""
-    for candidate in (*reversed(outputs), torch.cat(list(outputs))):
-        if candidate.shape == output.shape:
+def _found(steps: list[Tree], outputs: Tree) -> Tree | None:
+    """Return with its graph the output that the rule asked about: that of one of a window's steps, or of all."""
+    for candidate in (*reversed(steps), joined(steps)):
+        if [y.shape for y in tensors(candidate)] == [y.shape for y in tensors(outputs)]:
             with torch.no_grad():
-                distance, size = (candidate - output).norm(dim=1), output.norm(dim=1)
+                one, other = (torch.cat([y.flatten(1) for y in tensors(tree)], 1) for tree in (candidate, outputs))
+                distance, size = (one - other).norm(dim=1), other.norm(dim=1)
                 if float((distance <= SAME_OUTPUT * size).double().mean()) >= SAME_SAMPLES:
                     return candidate
     return None

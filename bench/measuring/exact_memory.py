@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.datasets.base import Batch
+from throughtime.datasets.batch import Batch
 from throughtime.harness.batches import learn_batch, started
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
 from throughtime.measuring.live_bytes import LiveBytes
+from throughtime.numerics.trees import nbytes
 from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
 
@@ -75,13 +76,13 @@ def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
         live.look, operations = None, live.operations
         if again != (peak, at) or (at and sum(owned.values()) != peak):
             raise NotRepeatableError(f"peak of {peak} bytes at operation {at}, then of {again[0]} at {again[1]}")
-        streamed, _ = _learn(live, built.rule, batch, update, hand=Tensor.clone)
-    parameters = _bytes([*built.network.parameters(), *built.network.buffers()])
-    owned = {"input": _bytes([batch.x, batch.target]), "parameters": parameters} | owned
+        streamed, _ = _learn(live, built.rule, batch, update, Batch.with_inputs_copied)
+    parameters = nbytes([*built.network.parameters(), *built.network.buffers()])
+    owned = {"input": batch.nbytes, "parameters": parameters} | owned
     if live.uncounted:
         raise NotRepeatableError(f"{live.uncounted} operations made memory that no storage shows")
     by_owner = {owner: owned.get(owner, 0) for owner in OWNERS}
-    return ExactMemory(by_owner, parameters + _bytes([batch.target]) + streamed, operations)
+    return ExactMemory(by_owner, parameters + nbytes(batch.target) + streamed, operations)
 
 
 def _learn(
@@ -89,12 +90,12 @@ def _learn(
     rule: LearningRule,
     batch: Batch,
     update: Updater,
-    hand: Callable[[Tensor], Tensor] = lambda x: x,
+    deliver: Callable[[Batch], Batch] = lambda window: window,
 ) -> tuple[int, int]:
     """Learn the batch; the peak, and after which operation it was reached."""
     gc.collect()
     live.reset_peak()
-    learn_batch(rule, batch, update, hand)
+    learn_batch(rule, batch, update, deliver)
     return live.peak, live.peak_at
 
 
@@ -128,12 +129,6 @@ def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
             yield from _tensors(item, seen)
     elif hasattr(value, "__dict__"):
         yield from _tensors(vars(value), seen)
-
-
-def _bytes(tensors: list[Tensor]) -> int:
-    """Bytes of the storages behind some tensors, each once."""
-    storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
-    return sum(storage.nbytes() for storage in storages.values())
 
 
 def measures(memory: ExactMemory | None, missing: str | None = None) -> dict[str, Measure]:

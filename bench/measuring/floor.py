@@ -40,9 +40,10 @@ from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.measuring.yardstick import Product, Rate, Yardstick, yardstick
-from throughtime.networks.base import Network, tensors
+from throughtime.networks.base import Network
 from throughtime.networks.readout import GatedReadout, LeakyReadout
 from throughtime.networks.recurrent import Recurrent
+from throughtime.numerics.trees import tensors
 from throughtime.records.record import Measure
 from throughtime.spec import Training
 

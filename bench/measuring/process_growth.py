@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from torch import Tensor
+
 from throughtime.algorithms.base import LearningRule
-from throughtime.datasets.base import Batch
+from throughtime.datasets.batch import Batch
 from throughtime.harness.batches import started
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
@@ -14,6 +16,7 @@ from throughtime.measuring import process_memory
 from throughtime.measuring.cuda_memory import CudaPeak
 from throughtime.measuring.process_memory import KernelPeak, SampledPeak
 from throughtime.numerics.spike_product import SHORT
+from throughtime.numerics.trees import mapped, nbytes
 from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
 
@@ -49,7 +52,7 @@ def measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPeak | No
     found = {
         "peak_process_bytes": bytes_(process.growth, f"{process.method} {WHEN}"),
         "level_process_bytes": bytes_(process.level, "resident size before the first batch"),
-        "input_bytes": bytes_(batch.x.numel() * batch.x.element_size(), "one batch of inputs, counted"),
+        "input_bytes": bytes_(nbytes(batch.x), "one batch of inputs, counted"),
     }
     if device:
         found |= {
@@ -63,14 +66,13 @@ def measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPeak | No
 def _warm_up(spec: RunSpec, batch: Batch) -> None:
     """Train a twin on little and throw it away: code and library buffers that any training touches do not count."""
     twin = build(spec)
-    steps = enough_steps(twin.rule, len(batch.x))
-    target = batch.target[:steps, :2] if twin.dataset.per_step else batch.target[:2]
-    few = Batch(batch.x[:steps, :2].contiguous(), target.contiguous())
+    steps = enough_steps(twin.rule, batch.steps)
+    few = mapped(Tensor.contiguous, batch.first(2).window(0, steps))
     learn_finite(twin, few, started(spec, twin, steps, Clock()))
 
 
 def enough_steps(rule: LearningRule, steps: int) -> int:
-    """The fewest in which the rule does what it does in so many. Loops are loaded when they are first called, and with
-    the first the compiler: which are depends on whether windows are one step, SHORT, or longer."""
+    """Return the fewest steps for which the rule takes the same code path. Loops are loaded when they are first called,
+    and with the first the compiler: which are depends on whether windows are one step, SHORT, or longer."""
     longest = min(SHORT, rule.window(steps))
     return next((few for few in range(SHORT, steps) if rule.window(few) >= longest), steps)

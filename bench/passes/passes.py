@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from throughtime.datasets.task import Task
 from throughtime.harness.batches import finite, started
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
@@ -17,7 +18,7 @@ from throughtime.harness.seeds import stream
 from throughtime.measuring import activity, allocator, exact_memory, floor, process_growth, process_memory
 from throughtime.measuring.energy import Energy
 from throughtime.measuring.timing import timed
-from throughtime.passes.trainer import Trainer, never
+from throughtime.passes.trainer import Trained, Trainer, never
 from throughtime.records.pass_result import PassResult
 from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Measure
@@ -37,19 +38,8 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
     if trained.continued:
         energy.joules, energy.missing = None, "training was continued: what went before is not counted"
     task = built.dataset.task
-    unit, n = task.unit, built.dataset.size("test")
     measures = {
-        task.metric: Measure(
-            value=trained.final.metric,
-            unit=unit,
-            method=f"test split ({n} sequences), weights of the last epoch",
-        ),
-        f"{task.metric}_best_validation": Measure(
-            value=trained.best.metric,
-            unit=unit,
-            method=f"test split, weights of epoch {trained.best_epoch}, the best on the validation split",
-        ),
-        "chance": Measure(value=task.chance, unit=unit, method="the metric of a network that has learnt nothing"),
+        **metric_measures(trained, task, built.dataset.size("test")),
         "loss": Measure(value=trained.loss, unit="1", method="mean of the rule's losses over the last epoch"),
         "firing_rate": Measure(
             value=trained.final.firing_rate,
@@ -70,10 +60,33 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
     measures["energy"] = energy.measure()
     return PassResult(
         measures=measures,
-        metric=task.metric,
+        metric=task.metric.name,
         phases=trained.phases,
         continued=trained.continued,
     )
+
+
+def metric_measures(trained: Trained, task: Task, sequences: int) -> dict[str, Measure]:
+    """Return the task's metrics on the test split, for weights of the last epoch and of the best on validation; and
+    the chance level of the headline metric, where it is known.
+
+    Args:
+        trained: the outcome of training.
+        task: whose metrics they are.
+        sequences: in the test split.
+    """
+    final = f"test split ({sequences} sequences), weights of the last epoch"
+    best = f"test split, weights of epoch {trained.best_epoch}, the best on the validation split"
+    measures = {}
+    for metric in task.metrics:
+        for name, evaluation, method in (("", trained.final, final), ("_best_validation", trained.best, best)):
+            value = finite(evaluation.metrics[metric.name])
+            missing = None if value is not None else f"the meter computed {evaluation.metrics[metric.name]}"
+            measures[metric.name + name] = Measure(value=value, unit=metric.unit, method=method, missing=missing)
+    if (chance := task.metric.chance) is not None:
+        method = "the metric of a network that has learnt nothing"
+        measures["chance"] = Measure(value=chance, unit=task.metric.unit, method=method)
+    return measures
 
 
 def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
@@ -81,7 +94,7 @@ def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     clock = Clock()
     batch, update = one_batch(spec, built), started(spec, built, built.dataset.steps, clock)
     timing = timed(lambda: learn_finite(built, batch, update), clock)
-    steps, sequences = batch.x.shape[:2]
+    steps, sequences = batch.steps, batch.sequences
     warming = "; it still got faster" if timing.still_warming else ""
     method = (
         f"median of {len(timing.samples)} batches of {sequences} sequences x {steps} steps after {len(timing.warm_up)} "

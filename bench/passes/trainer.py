@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule, Observation
-from throughtime.datasets.base import Batch, Split
+from throughtime.datasets.base import Split
+from throughtime.datasets.batch import Batch
+from throughtime.datasets.task import Task
 from throughtime.errors import DivergedError, StoppedError, first_line
 from throughtime.harness.batches import Evaluation, cuda_devices, evaluate, finite, learn_batch, started
 from throughtime.harness.build import Built, build
@@ -35,7 +37,7 @@ CHECKPOINT_SECONDS = 60.0
 POSITION_SECONDS = 1.0
 """Between two looks of others at where it is."""
 
-TAKEN = {"epoch", "iteration", "updates", "sequences", "train_loss", "validation", "firing_rate", "seconds"} | {
+TAKEN = {"epoch", "iteration", "updates", "sequences", "train_loss", "firing_rate", "seconds"} | {
     *("chance", "loss", "training_time", "energy"),
 }
 """Names in curve and record that no rule may use for what it observes of itself."""
@@ -90,14 +92,15 @@ def never() -> bool:
     return False
 
 
-def observed(rule: LearningRule, metric: str) -> dict[str, Observation]:
+def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
     """What the rule measured of itself in the epoch that is over.
 
     Raises:
         ValueError: it uses the name of something that is measured here.
     """
     seen = rule.end_epoch()
-    if taken := sorted(name for name in seen if name in TAKEN or name.startswith(metric)):
+    measured = ("validation", *(metric.name for metric in task.metrics))
+    if taken := sorted(name for name in seen if name in TAKEN or name.startswith(measured)):
         raise ValueError(f"the rule observes {', '.join(taken)}: the harness measures that itself")
     return seen
 
@@ -178,15 +181,16 @@ class Trainer:
                 loss = float(learn_batch(rule, batch, self.update))
             at.losses.append(loss)
             at.iteration += 1
-            at.sequences += batch.x.shape[1]
+            at.sequences += batch.sequences
             if not math.isfinite(loss):
                 raise DivergedError(f"loss is {loss} at {self._place()}")
             self._pause()
             del batch
-        self.observations = observed(rule, dataset.task.metric)
+        self.observations = observed(rule, dataset.task)
         self.update.end_epoch(at.epoch)
         at.loss = sum(at.losses) / len(at.losses)
-        value = self._end_of_epoch(at.epoch, at.loss).metric * (1 if dataset.task.higher_is_better else -1)
+        headline = dataset.task.metric
+        value = self._end_of_epoch(at.epoch, at.loss).metrics[headline.name] * (1 if headline.higher_is_better else -1)
         if value > at.best:
             at.best, at.best_epoch = value, at.epoch
             self.best_weights = copy.deepcopy(self.built.network.state_dict())
@@ -213,7 +217,7 @@ class Trainer:
                 return
             self.reached.seen += 1
             # What is left of an epoch may be one sample, which has no spread to be normalised by.
-            if not (network.mixes_samples and batch.x.shape[1] == 1):
+            if not (network.mixes_samples and batch.sequences == 1):
                 yield batch
             del batch
 
@@ -228,7 +232,7 @@ class Trainer:
             "updates": self.update.count,
             "sequences": at.sequences,
             "train_loss": loss,
-            "validation": validation.metric,
+            **{f"validation.{name}": finite(value) for name, value in validation.metrics.items()},
             "firing_rate": validation.firing_rate,
             **{name: finite(observation.value) for name, observation in self.observations.items()},
         }

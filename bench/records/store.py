@@ -174,6 +174,12 @@ def make_of(record: Record) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def validation_metric(row: dict[str, Any], metric: str | None) -> float | None:
+    """Return a metric on the validation split from a row of a learning curve. Older curves call the headline metric
+    `validation`, without its name."""
+    return row.get(f"validation.{metric}", row.get("validation"))
+
+
 def read_curve(folder: Path) -> list[dict[str, Any]]:
     """Read the learning curve beside a record: one row an epoch, up to the first line that is cut short or damaged."""
     return _parse_curve(folder)[0]

@@ -18,10 +18,6 @@ from throughtime.suites.units import duration
 if TYPE_CHECKING:
     from rich.console import Console
 
-SHOWN = (("accuracy", "accuracy", 1, ""), ("mse", "mse", 1, ""), ("peak_process_bytes", "peak", 2**20, " MiB"))
-"""Measure, its name in a line of progress, the unit it is shown in."""
-
-
 HANDS = 4
 """Passes at work that are shown; a cluster has hundreds."""
 
@@ -134,14 +130,16 @@ def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
 
 
 def describe(record: Record) -> str:
-    """`ok  fptt ltc digits #0  accuracy 0.934  peak 2.3 MiB  14.2 s`, or the status and the reason."""
+    """Return `ok  fptt ltc digits #0  accuracy 0.934  peak 2.3 MiB  14.2 s`, with the task's headline metric; or the
+    status and the reason."""
     if record.status != "ok":
         where = f" ({record.failure.where})" if record.failure and record.failure.where else ""
         return f"{record.status}  {record.label}: {record.reason}{where}"
+    lines = ((record.metric, record.metric, 1, ""), ("peak_process_bytes", "peak", 2**20, " MiB"))
     shown = [
-        f"{name} {record.measures[measure].value / unit:.3g}{suffix}"
-        for measure, name, unit, suffix in SHOWN
-        if measure in record.measures and record.measures[measure].value is not None
+        f"{title} {measure.value / unit:.3g}{suffix}"
+        for name, title, unit, suffix in lines
+        if name and (measure := record.measures.get(name)) and measure.value is not None
     ]
     shown += [f"{name} pass {why}" for name, why in record.failed_passes.items()]
     return f"ok  {record.label}  {'  '.join(shown)}  {record.seconds:.1f} s"

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from throughtime import algorithm
-from throughtime.algorithms.base import Claims, LearningRule, Learnt
+from throughtime.algorithms.base import Claims, LearningRule
 
 
 @algorithm("sltt")
@@ -15,9 +15,9 @@ class SLTT(LearningRule):
     def window(self, steps: int) -> int:
         return 1
 
-    def learn(self, x: Tensor, target: Tensor, t: int) -> Learnt:
-        loss, window = self.window_loss(x, target, "end")
+    def learn(self, x: Tensor, target: Tensor, t: int) -> Tensor:
+        loss = self.window_loss(x, target, "end")
         (loss / self.steps).backward()
         if t + 1 == self.steps:
             self.update()
-        return Learnt(window.outputs[-1].detach(), loss.detach())
+        return loss.detach()

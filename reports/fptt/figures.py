@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.record import read_record
-from throughtime.records.store import read_curve
+from throughtime.records.store import read_curve, validation_metric
 from throughtime.reports.cells import current, groups, rule_rank
 from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
 
@@ -103,7 +103,7 @@ def _curve(run: dict[str, Any]) -> pd.DataFrame:
             "run": run["label"],
             "status": run["status"],
             "iteration": [int(row["iteration"]) for row in rows],
-            "mse": [float(row["validation"]) for row in rows],
+            "mse": pd.Series([validation_metric(row, "mse") for row in rows], dtype=float),
         }
     )
 

@@ -74,12 +74,14 @@ def test_the_auxiliary_loss_wants_one_class_a_sequence():
 class Steps:
     """Two batches, of two and one sequences, of 150 steps: more than evaluation unrolls at once."""
 
+    evaluation_batch = 256
+
     def __init__(self, target, task):
         self.task, self.x, self.target = task, torch.rand(150, 3, 1), target
 
     def batches(self, split, batch):
-        yield Batch(self.x[:, :2], self.target[:, :2])
-        yield Batch(self.x[:, 2:], self.target[:, 2:])
+        yield Batch(self.x[:, :2], self.target[:, :2], True)
+        yield Batch(self.x[:, 2:], self.target[:, 2:], True)
 
 
 class Echo(nn.Module):
@@ -100,12 +102,12 @@ def test_the_metric_is_over_the_steps_that_ask_something():
     target = torch.randint(-1, 2, (150, 3), generator=torch.Generator().manual_seed(1))
     data = Steps(target, Classification(2, per_step=True))
     right = ((data.x[..., 0] < 0.5).long() == target)[target >= 0]
-    assert evaluate(Echo(), data, "test").metric == pytest.approx(right.double().mean().item())
+    assert evaluate(Echo(), data, "test").metrics["accuracy"] == pytest.approx(right.double().mean().item())
     values = torch.rand(150, 3, 2)
     values[::3] = math.nan
     data = Steps(values, Regression(1.0, per_step=True))
     wrong = (torch.cat([data.x, 1 - data.x], 2) - values)[~values.isnan()].square().mean()
-    assert evaluate(Echo(), data, "test").metric == pytest.approx(wrong.item(), rel=1e-6)
+    assert evaluate(Echo(), data, "test").metrics["mse"] == pytest.approx(wrong.item(), rel=1e-6)
 
 
 def test_the_gradient_is_autograds_of_the_masked_mean():

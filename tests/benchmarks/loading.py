@@ -112,7 +112,7 @@ def learner(dataset: Dataset) -> Callable[[Batch], None]:
     rule.start(network, dataset.task, steps)
 
     def learn(batch: Batch) -> None:
-        x, target = batch.window(dataset.steps - steps, steps, dataset.per_step)
+        x, target, _ = batch.window(dataset.steps - steps, steps)
         rule.begin(x.shape[1], update(network))
         rule.learn(x, target, 0)
         rule.end()

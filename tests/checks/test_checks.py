@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import nn
 
-from throughtime.algorithms.base import Claims, LearningRule, Learnt
+from throughtime.algorithms.base import Claims, LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.tbptt import TruncatedBPTT
@@ -229,13 +229,13 @@ class LearntFeedback(LearningRule):
         return (self.B,)
 
     def learn(self, x, target, t):
-        loss, window = self.window_loss(x, target, "end")
+        loss = self.window_loss(x, target, "end")
         (loss / self.steps).backward()
         grad = self.network.readout.linear.weight.grad.clone()
         self.B.grad = grad if self.B.grad is None else self.B.grad + grad
         if t + 1 == self.steps:
             self.update()
-        return Learnt(window.outputs[-1].detach(), loss.detach())
+        return loss.detach()
 
 
 class ReadoutAlone(BPTT):
@@ -390,8 +390,8 @@ class Delay(ArrayDataset):
     class Task(Regression):
         """Tells an error as its root."""
 
-        def score(self, output, target):
-            return super().score(output, target).sqrt()
+        def score(self, outputs, target):
+            return super().score(outputs, target).sqrt()
 
     inputs, outputs, steps = 2, 2, 4
     task: Any = Task(1.0)
@@ -417,8 +417,8 @@ class OwnTask(Delay):
     task = Task()
 
     def batches(self, split, batch, generator=None):
-        for x, target in super().batches(split, batch, generator):
-            yield Batch(x, (target > 0.5).repeat(1, 3))
+        for each in super().batches(split, batch, generator):
+            yield Batch(each.x, (each.target > 0.5).repeat(1, 3))
 
 
 @pytest.mark.parametrize("dataset", [Delay, OwnTask])

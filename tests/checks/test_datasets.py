@@ -201,9 +201,9 @@ class HeldOutGoesOn(SmallAdding):
     looks = 0
 
     def batches(self, split, batch, generator=None):
-        for x, target in super().batches(split, batch, generator):
+        for each in super().batches(split, batch, generator):
             self.looks += split == "test"
-            yield Batch(x + 1e-3 * self.looks, target)
+            yield Batch(each.x + 1e-3 * self.looks, each.target)
 
 
 class HeldOutByBatch(SmallAdding):

@@ -7,7 +7,6 @@ import torch
 
 from tests.checks.test_checks import Twin, assert_found_out, title
 from tests.checks.test_datasets import FORMED, Toy
-from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
 
 
@@ -36,7 +35,7 @@ class NumbersAStep(Stepwise):
 
 class SaysThatItIsStepwise(Stepwise):
     def changed(self, split, batch):
-        return Batch(batch.x, batch.target[-1])
+        return batch._replace(target=batch.target[-1])
 
 
 class TaskSaysOtherwise(Stepwise):
@@ -45,33 +44,35 @@ class TaskSaysOtherwise(Stepwise):
 
 class BatchFirstTargets(Stepwise):
     def changed(self, split, batch):
-        return Batch(batch.x, batch.target.T)
+        return batch._replace(target=batch.target.T)
 
 
 class AsksNothing(Stepwise):
     def changed(self, split, batch):
-        return Batch(batch.x, torch.full_like(batch.target, -1))
+        return batch._replace(target=torch.full_like(batch.target, -1))
 
 
 class MinusTwo(Stepwise):
     def changed(self, split, batch):
-        return Batch(batch.x, batch.target - 1)
+        return batch._replace(target=batch.target - 1)
 
 
 class AsksNoNumber(NumbersAStep):
     def changed(self, split, batch):
-        return Batch(batch.x, batch.target * torch.nan)
+        return batch._replace(target=batch.target * torch.nan)
 
 
 class AsksForInfinity(NumbersAStep):
     def changed(self, split, batch):
-        return Batch(batch.x, batch.target / 0)
+        return batch._replace(target=batch.target / 0)
 
 
 class TearsStepwisePairs(Stepwise):
     def batches(self, split, batch, generator=None):
         in_order = super().batches(split, batch)
-        return (Batch(a.x, b.target) for a, b in zip(super().batches(split, batch, generator), in_order, strict=True))
+        return (
+            a._replace(target=b.target) for a, b in zip(super().batches(split, batch, generator), in_order, strict=True)
+        )
 
 
 TWINS = [

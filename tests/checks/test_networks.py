@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from tests.checks.test_checks import Twin, assert_found_out, few_neurons, names_of_facts, title
-from throughtime.networks.base import Step, Window, detached
+from throughtime.networks.base import Step, Window
 from throughtime.networks.recurrent import Recurrent
+from throughtime.numerics.trees import detached
 
 
 @pytest.fixture(autouse=True)

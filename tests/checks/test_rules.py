@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_neurons, names_of_facts, title
-from throughtime.algorithms.base import Claims, LearningRule, Learnt
+from throughtime.algorithms.base import Claims, LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.tbptt import TruncatedBPTT
@@ -36,11 +36,11 @@ class Spoilt(BPTT):
         raise NotImplementedError
 
     def learn(self, x, target, t):
-        loss, window = self.window_loss(x, target, "end")
+        loss = self.window_loss(x, target, "end")
         loss.backward()
         self.spoil(x)
         self.update()
-        return Learnt(window.outputs[-1].detach(), loss.detach())
+        return loss.detach()
 
     def gradients(self) -> list[torch.Tensor]:
         return [p.grad for p in self.network.parameters() if p.grad is not None]
@@ -101,8 +101,7 @@ class PeeksAtTheWhole(Online):
 
 class PeeksForItsReport(Online):
     def learn(self, x, target, t):
-        output, loss = super().learn(x, target, t)
-        return Learnt(output, loss + x._base.sum())
+        return super().learn(x, target, t) + x._base.sum()
 
 
 class PeeksIntoTheStorage(Online):
@@ -129,29 +128,49 @@ class ReportsAGraph(TruncatedBPTT):
     """The harness adds losses up: with their graphs, it keeps them all."""
 
     def learn(self, x, target, t):
-        loss, window = self.window_loss(x, target, "end")
+        loss = self.window_loss(x, target, "end")
         loss.backward()
         self.update()
-        return Learnt(window.outputs[-1].detach(), loss)
+        return loss
 
 
-class ReportsAllOutputs(BPTT):
+class KeepsAGraph(BPTT):
+    """The state that the rule keeps has its graph."""
+
+    def advance(self, x):
+        window = super().advance(x)
+        self.state = window.state
+        return window
+
+
+class ReportsALossOfZeros(BPTT):
     def learn(self, x, target, t):
-        loss, window = self.window_loss(x, target, "end")
-        loss.backward()
-        self.update()
-        return Learnt(window.outputs.detach(), loss.detach())
+        super().learn(x, target, t)
+        return self.task.loss(x.new_zeros(x.shape[1], 4), target)
+
+
+class ReportsALossOfOtherSteps(BPTT):
+    """The outputs of a window that was shown backwards."""
+
+    def learn(self, x, target, t):
+        return super().learn(x.flip(0), target, t)
+
+
+class InventsItsLoss(BPTT):
+    """A loss that no task computed."""
+
+    def loss_of(self, outputs, target, loss_at):
+        return torch.nn.functional.cross_entropy(outputs[-1], target)
 
 
 class ReportsNoLoss(BPTT):
     def learn(self, x, target, t):
-        return super().learn(x, target, t)._replace(loss=None)
+        super().learn(x, target, t)
 
 
 class ReportsALossOfEachSample(BPTT):
     def learn(self, x, target, t):
-        output, loss = super().learn(x, target, t)
-        return Learnt(output, loss.repeat(len(target)))
+        return super().learn(x, target, t).repeat(len(target))
 
 
 class StepsByItself(Spoilt):
@@ -201,10 +220,10 @@ class Scaled(BPTT):
     """The loss weighs as much as batches were seen."""
 
     def learn(self, x, target, t):
-        loss, window = self.window_loss(x, target, "end")
+        loss = self.window_loss(x, target, "end")
         (self.weight() * loss).backward()
         self.update()
-        return Learnt(window.outputs[-1].detach(), loss.detach())
+        return loss.detach()
 
 
 class CountsItself(Scaled):
@@ -290,7 +309,7 @@ class DoesNotCut(Online):
         loss = self.task.loss(window.outputs[-1], target)
         loss.backward(retain_graph=True)
         self.update()
-        return Learnt(window.outputs[-1].detach(), loss.detach())
+        return loss.detach()
 
 
 class SaysTruncated(BPTT):
@@ -360,10 +379,9 @@ class OutputsKept(LearningRule):
         super().begin(batch, update)
         self.outputs = []
 
-    def learn(self, x, target, t):
-        learnt = super().learn(x, target, t)
-        self.outputs.append(learnt.output)
-        return learnt
+    def loss_of(self, outputs, target, loss_at):
+        self.outputs.append(outputs[-1].detach())
+        return super().loss_of(outputs, target, loss_at)
 
 
 class KeepsOutputs(OutputsKept, Online):
@@ -382,13 +400,13 @@ class KeepsTheGraph(Online):
         self.losses = []
 
     def learn(self, x, target, t):
-        loss, window = self.window_loss(x, target, "end")
+        loss = self.window_loss(x, target, "end")
         self.losses.append(loss)
         if t + 1 == self.steps:
             torch.stack(self.losses).mean().backward()
             self.losses.clear()
             self.update()
-        return Learnt(window.outputs[-1].detach(), loss.detach())
+        return loss.detach()
 
 
 class EachStepWithEach(Spoilt):
@@ -416,16 +434,15 @@ class KeepsSomethingOfEachBatch(BPTT):
         super().start(network, task, steps)
         self.seen = []
 
-    def learn(self, x, target, t):
-        learnt = super().learn(x, target, t)
-        self.seen.append(learnt.output)
-        return learnt
+    def loss_of(self, outputs, target, loss_at):
+        self.seen.append(outputs[-1].detach())
+        return super().loss_of(outputs, target, loss_at)
 
 
 CONTINUED = "stopped and continued: the same weights"
 EXACT, TRUNCATED = "claims exact: gradient = BPTT's", "claims truncated: gradient within its windows' own"
 APPROXIMATE, ONE_STEP = "claims approximate: 1 − cosine to BPTT's", "one step = BPTT"
-REPORTS = "reports outputs and losses, without a graph"
+REPORTS = "reports losses of its network's outputs, without a graph"
 TWINS = [
     Twin("windows lie between 1 step and all", NoWindow, BPTT),
     Twin("windows lie between 1 step and all", LongWindow, BPTT),
@@ -442,7 +459,10 @@ TWINS = [
     Twin("leaves the batch as it was", ScalesItsInput, BPTT),
     Twin("leaves the batch as it was", TouchesTheTarget, BPTT),
     Twin(REPORTS, ReportsAGraph, TruncatedBPTT),
-    Twin(REPORTS, ReportsAllOutputs, BPTT),
+    Twin(REPORTS, KeepsAGraph, BPTT),
+    Twin(REPORTS, ReportsALossOfZeros, BPTT),
+    Twin(REPORTS, ReportsALossOfOtherSteps, BPTT),
+    Twin(REPORTS, InventsItsLoss, BPTT),
     Twin(REPORTS, ReportsNoLoss, BPTT),
     Twin(REPORTS, ReportsALossOfEachSample, BPTT),
     Twin("weights move by updates alone", StepsByItself, BPTT),

@@ -14,8 +14,8 @@ from throughtime.checks.tiny import BATCH, CLASSES, STEPS, error, gradient, lear
 from throughtime.commands.main import main
 from throughtime.datasets.task import Classification
 from throughtime.measuring.live_bytes import LiveBytes
-from throughtime.networks.base import detached
 from throughtime.networks.recurrent import Recurrent
+from throughtime.numerics.trees import detached
 from throughtime.records.store import Store
 from throughtime.registry import ALGORITHMS, NEURONS, load_plugin
 

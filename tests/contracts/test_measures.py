@@ -103,14 +103,14 @@ def test_accuracy_is_the_share_of_right_answers_after_the_last_step(run, tmp_pat
     trained = Trainer(run, built, tmp_path).train()
     built.network.eval()
     right = total = 0
-    for x, target in built.dataset.batches("test", 50):
+    for x, target, _ in built.dataset.batches("test", 50):
         state = built.network.initial_state(x.shape[1])
         with torch.no_grad():
             for x_t in x:
                 shown, state = built.network(x_t, state)
         right += sum(int(y.argmax()) == int(t) for y, t in zip(shown.output, target, strict=True))
         total += len(target)
-    assert trained.final.metric == pytest.approx(right / total)
+    assert trained.final.metrics["accuracy"] == pytest.approx(right / total)
 
 
 def test_the_loss_is_that_of_the_curves_last_epoch_and_chance_that_of_the_task(folder, measures):

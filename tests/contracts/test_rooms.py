@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2]
 FACE = "errors spec registry gc_paused"
 ROOMS = [
     FACE,
-    "numerics datasets records suites",
+    "numerics",
+    "datasets records suites",
     *("neurons", "networks", "algorithms", "harness", "measuring", "passes", "checks running"),
     *("comparing", "reports", "peers", "commands", "__init__ __main__"),
 ]

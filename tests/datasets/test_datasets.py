@@ -27,7 +27,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def whole(dataset: Dataset, split: str, batch: int = 7, generator: torch.Generator | None = None):
     """All of a split: x [steps, sequences, inputs] and target."""
     batches = list(dataset.batches(split, batch, generator))
-    targets = torch.cat([b.target for b in batches], dim=int(dataset.per_step))
+    targets = torch.cat([b.target for b in batches], dim=int(dataset.task.per_step))
     return torch.cat([b.x for b in batches], dim=1), targets
 
 
@@ -73,9 +73,14 @@ def tiny(request) -> Dataset:
 
 def asked(dataset: Dataset, target: torch.Tensor) -> torch.Tensor:
     """The targets without the steps at which nothing is asked."""
-    if not dataset.per_step:
+    if not dataset.task.per_step:
         return target
     return target[~target.isnan().any(-1)] if target.is_floating_point() else target[target >= 0]
+
+
+def own_memory(x: torch.Tensor) -> torch.Tensor:
+    """The inputs, or the one step of them that is shown at all."""
+    return x[:1] if x.stride(0) == 0 else x
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -83,22 +88,24 @@ def asked(dataset: Dataset, target: torch.Tensor) -> torch.Tensor:
 def test_contract_shapes(tiny, split, seed):
     left = tiny.size(split)
     batch = left // 2 + 1  # so that the second batch, the last, is smaller
-    for x, target in tiny.batches(split, batch, None if seed is None else seeded(seed)):
+    for x, target, per_step in tiny.batches(split, batch, None if seed is None else seeded(seed)):
         rows = min(batch, left)
         assert x.shape == (tiny.steps, rows, tiny.inputs)
         assert x.dtype == torch.float32
-        assert x.is_contiguous() and x.isfinite().all()
-        # A view would count, and keep alive, more memory than the batch.
-        assert x.untyped_storage().nbytes() == x.numel() * 4
+        once = own_memory(x)
+        assert once.is_contiguous() and x.isfinite().all()
+        # A view of more would count, and keep alive, more memory than the batch.
+        assert x.untyped_storage().nbytes() == once.numel() * 4
         assert target.untyped_storage().nbytes() == target.numel() * target.element_size()
-        leading = (tiny.steps, rows) if tiny.per_step else (rows,)
+        assert per_step == tiny.task.per_step
+        leading = (tiny.steps, rows) if per_step else (rows,)
         if isinstance(tiny.task, Regression):
             assert target.shape == (*leading, tiny.outputs)
             assert target.dtype == torch.float32 and asked(tiny, target).isfinite().all()
         else:
             assert target.shape == leading
             assert target.dtype == torch.int64
-            assert target.min() >= -int(tiny.per_step) and target.max() < tiny.outputs
+            assert target.min() >= -int(per_step) and target.max() < tiny.outputs
         assert len(asked(tiny, target)) > 0
         left -= rows
     assert left == 0
@@ -106,7 +113,7 @@ def test_contract_shapes(tiny, split, seed):
 
 def test_contract_larger_batch_than_the_split(tiny):
     (only,) = tiny.batches("test", 10_000)
-    assert only.x.shape[1] == only.target.shape[int(tiny.per_step)] == tiny.size("test")
+    assert only.x.shape[1] == only.target.shape[int(tiny.task.per_step)] == tiny.size("test")
 
 
 def test_contract_task_takes_what_is_asked(tiny):
@@ -115,7 +122,7 @@ def test_contract_task_takes_what_is_asked(tiny):
     output = torch.zeros(len(target), tiny.outputs)
     assert tiny.task.loss(output, target).isfinite()
     assert tiny.task.score(output, target).shape == (len(target),)
-    assert 0 < tiny.task.chance < 1
+    assert 0 < tiny.task.metric.chance < 1
 
 
 def test_contract_same_seed_same_order(tiny):
@@ -136,8 +143,8 @@ def test_contract_held_out_sequences_stay_the_same(name, split):
 
 def test_contract_batches_can_be_written_on(tiny):
     before, _ = whole(tiny, "test")
-    for x, target in tiny.batches("test", 4):
-        x.zero_()
+    for x, target, _ in tiny.batches("test", 4):
+        own_memory(x).zero_()
         target.zero_()
     after, _ = whole(tiny, "test")
     assert torch.equal(before, after)
@@ -245,7 +252,7 @@ def test_digits_pixel_order():
     pixels, rows = Digits(steps=64), Digits(steps=8)
     position = pixels.arrays.splits["train"][0].item()
     image = torch.from_numpy(raw.images[position]).float() / 16
-    x, target = next(iter(pixels.batches("train", 1)))
+    x, target, _ = next(iter(pixels.batches("train", 1)))
     assert target.item() == raw.target[position]
     for r in range(8):
         for c in range(8):
@@ -323,7 +330,7 @@ def test_adding_mean_and_variance():
     # 1/15 - 1/36 = 7/180.
     assert abs(target.mean() - 1) < 4 * (1 / 6 / n) ** 0.5
     assert abs((target - 1).square().mean() - 1 / 6) < 4 * (7 / 180 / n) ** 0.5
-    assert dataset.task.chance == 1 / 6
+    assert dataset.task.metric.chance == 1 / 6
 
 
 def test_adding_training_is_fresh_and_held_out_is_fixed():
@@ -343,7 +350,7 @@ def test_adding_training_is_fresh_and_held_out_is_fixed():
 )
 def test_adding_held_out_never_moves(split, start):
     # Recorded once: what was measured on these sequences stays comparable only while they stay the same.
-    _, target = next(Adding().batches(split, 3))
+    target = next(Adding().batches(split, 3)).target
     assert target.flatten().tolist() == pytest.approx(start, abs=1e-6)
 
 

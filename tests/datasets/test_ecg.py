@@ -35,7 +35,7 @@ def three(change=None):
 
 def test_targets_are_one_a_step_and_none_where_there_is_no_label():
     masked, first = (Ecg(unlabelled=how, steps=3).standing_in(three(), length=3) for how in ("masked", "class 0"))
-    (x, target), (_, authors) = (next(dataset.batches("test", 9)) for dataset in (masked, first))
+    (x, target, _), (_, authors, _) = (next(dataset.batches("test", 9)) for dataset in (masked, first))
     assert x.shape == (3, 4, 4) and x[:, 0].tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [-1, 0, 0, 0]]
     assert target.tolist() == [[2] * 4, [-1] * 4, [5] * 4]
     assert authors.tolist() == [[2] * 4, [0] * 4, [5] * 4]
@@ -104,4 +104,4 @@ def test_real_qtdb(real_source):  # noqa: F811
     assert torch.equal(authors.arrays.target, target.clamp(min=0))
     for each in (dataset, authors):
         test = each.arrays.target[each.arrays.splits["test"]].long()
-        assert each.task.chance == pytest.approx(float((test == 5).sum() / (test >= 0).sum()), abs=1e-3)
+        assert each.task.metric.chance == pytest.approx(float((test == 5).sum() / (test >= 0).sum()), abs=1e-3)

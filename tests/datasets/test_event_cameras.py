@@ -312,7 +312,7 @@ def test_real_gestures_in_tonics_form(tmp_path):
         return paths
 
     dataset = Gesture().standing_in(make)
-    (x, target) = next(dataset.batches("train", 2))
+    x, target, _ = next(dataset.batches("train", 2))
     assert x.shape == (20, 2, 2048) and target.tolist() == [0, 1]
     per_frame = 16 * x.sum(2)  # counts are means over 16 pixels
     assert (per_frame == per_frame[0]).all() and (per_frame > 1000).all()

@@ -22,7 +22,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def whole(dataset: Dataset, split: str, batch: int, generator: torch.Generator | None = None):
     batches = list(dataset.batches(split, batch, generator))
-    targets = torch.cat([b.target for b in batches], dim=int(dataset.per_step))
+    targets = torch.cat([b.target for b in batches], dim=int(dataset.task.per_step))
     return torch.cat([b.x for b in batches], dim=1), targets
 
 
@@ -60,7 +60,7 @@ def test_copy_asks_for_what_was_shown(length, delay):
     assert (cue[: length + delay] == 0).all() and (cue[length + delay :] == 1).all()
     assert (target[: length + delay] == -1).all()
     assert torch.equal(target[length + delay :], symbols[:length].argmax(2))
-    assert target.max() == 4 and dataset.task.chance == 1 / 5
+    assert target.max() == 4 and dataset.task.metric.chance == 1 / 5
 
 
 # --- delayed XOR
@@ -120,7 +120,7 @@ def test_evidence_as_the_authors_have_it():
 
 def test_pattern_is_a_sum_of_four_sines_of_largest_value_one():
     dataset = PatternGeneration(outputs=3)
-    x, y = next(dataset.batches("test", 1))
+    x, y, _ = next(dataset.batches("test", 1))
     assert x.shape == (1000, 1, 100) and y.shape == (1000, 1, 3)
     assert torch.allclose(y[:, 0].abs().amax(0), torch.ones(3))
     t = torch.arange(1000, dtype=torch.float64).unsqueeze(1)
@@ -131,7 +131,7 @@ def test_pattern_is_a_sum_of_four_sines_of_largest_value_one():
     amplitude = (fit[:4].square() + fit[4:].square()).sqrt()
     assert (amplitude.max(0).values / amplitude.min(0).values <= 4).all()  # each between 0.5 and 2, before scaling
     assert x.mean() == pytest.approx(0.05, abs=0.003)
-    assert dataset.task.chance == pytest.approx(float(y[:, 0].var(0, unbiased=False).mean()))
+    assert dataset.task.metric.chance == pytest.approx(float(y[:, 0].var(0, unbiased=False).mean()))
 
 
 def test_pattern_is_the_same_in_all_splits_and_by_its_seed():

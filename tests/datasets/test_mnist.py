@@ -74,7 +74,7 @@ def test_made_images_need_no_network(monkeypatch):
     dataset = tiny("smnist")
     assert [dataset.size(split) for split in SPLITS] == [40, 10, 14]
     # The stroke of a label lies where the label says: 3 is the row 1 + 3 of 7, 8 the column 1 + 8 % 5.
-    for x, target in dataset.batches("train", 1):
+    for x, target, _ in dataset.batches("train", 1):
         bright = (x.view(7, 7) >= 0xC0 / 255).tolist()
         label = target.item()
         lines = bright if label < 5 else zip(*bright, strict=True)

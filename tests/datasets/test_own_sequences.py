@@ -40,27 +40,27 @@ CLASSES = {"y": lambda n: np.arange(n) % 4}
 
 def test_a_class_a_sequence(tmp_path):
     dataset = npz(tmp_path / "a", **CLASSES)
-    assert (dataset.steps, dataset.inputs, dataset.outputs, dataset.per_step) == (5, 3, 4, False)
+    assert (dataset.steps, dataset.inputs, dataset.outputs, dataset.task.per_step) == (5, 3, 4, False)
     assert isinstance(dataset.task, Classification)
     train = dataset.arrays.target[dataset.arrays.splits["train"]].bincount()
-    assert dataset.task.chance == pytest.approx(float(train.max() / 18))
+    assert dataset.task.metric.chance == pytest.approx(float(train.max() / 18))
     assert [dataset.size(split) for split in SPLITS] == [18, 2, 4]
-    x, target = next(dataset.batches("test", 9))
+    x, target, _ = next(dataset.batches("test", 9))
     with np.load(tmp_path / "a" / "test.npz") as file:
         assert torch.equal(x, torch.from_numpy(file["x"]).transpose(0, 1)) and target.tolist() == file["y"].tolist()
 
 
 def test_a_class_a_step(tmp_path):
     dataset = npz(tmp_path / "a", lambda n: np.tile([-1, 0, 1, 2, -1], (n, 1)))
-    assert dataset.per_step and dataset.outputs == 3
+    assert dataset.task.per_step and dataset.outputs == 3
     assert next(dataset.batches("test", 2)).target.T.tolist() == [[-1, 0, 1, 2, -1]] * 2
 
 
 def test_numbers(tmp_path):
     dataset = npz(tmp_path / "a", lambda n: np.stack([np.arange(n), -np.arange(n)], 1).astype(float), n=20)
-    assert not dataset.per_step and dataset.outputs == 2 and isinstance(dataset.task, Regression)
+    assert not dataset.task.per_step and dataset.outputs == 2 and isinstance(dataset.task, Regression)
     train = torch.cat([batch.target for batch in dataset.batches("train", 30)])
-    assert dataset.task.chance == pytest.approx(float(train.var(0, unbiased=False).mean()))
+    assert dataset.task.metric.chance == pytest.approx(float(train.var(0, unbiased=False).mean()))
 
 
 def test_numbers_a_step(tmp_path):
@@ -70,8 +70,8 @@ def test_numbers_a_step(tmp_path):
         return curve
 
     dataset = npz(tmp_path / "a", y)
-    assert dataset.per_step and dataset.outputs == 1
-    assert dataset.task.chance == pytest.approx(np.var([0, 1, 2, 4]))
+    assert dataset.task.per_step and dataset.outputs == 1
+    assert dataset.task.metric.chance == pytest.approx(np.var([0, 1, 2, 4]))
     target = next(dataset.batches("test", 4)).target
     assert target.shape == (5, 4, 1) and target[:, 0, 0].isnan().tolist() == [False, False, False, True, False]
 
@@ -82,7 +82,7 @@ def test_what_is_shorter_is_padded_and_not_asked(tmp_path, whole):
         return np.ones((n, 5), int) * (np.arange(n) % 2)[:, None] if whole else np.ones((n, 5, 1))
 
     dataset = npz(tmp_path / "a", y, length=lambda n: np.arange(n) % 5 + 1)
-    x, target = next(dataset.batches("test", 4))  # 1, 2, 3 and 4 steps
+    x, target, _ = next(dataset.batches("test", 4))  # 1, 2, 3 and 4 steps
     for i in range(4):
         assert (x[: i + 1, i] > 0).all() and (x[i + 1 :, i] == 0).all()
         padding = target[i + 1 :, i]
@@ -115,7 +115,7 @@ def test_a_number_counts_at_the_sequences_own_last_step(tmp_path, lengths):
     if lengths == (5, 5):
         assert not dataset.task.per_step and target.tolist() == [[0.5], [1.5]]
     else:
-        assert dataset.task.per_step and dataset.task.chance == pytest.approx(train_variance(dataset))
+        assert dataset.task.per_step and dataset.task.metric.chance == pytest.approx(train_variance(dataset))
         assert target[4, 0].tolist() == [0.5] and target[2, 1].tolist() == [1.5]
         assert int(target.isnan().sum()) == 8, "all other steps have no label"
 
@@ -134,7 +134,7 @@ def test_a_class_counts_at_the_own_last_step_when_it_is_evaluated(tmp_path):
     lengths = np.arange(20) % 4 + 2
     dataset = npz(tmp_path / "a", y, x=lambda n: x[:n], length=lambda n: lengths[:n])
     batch = next(dataset.batches("test", 4))
-    rows = dataset.task.asked(batch.target.flatten(0, 1))
+    rows = dataset.task.labelled(batch.target.flatten(0, 1))
     assert int(rows.sum()) == 4
     assert dataset.task.score(batch.x.flatten(0, 1)[rows], batch.target.flatten(0, 1)[rows]).tolist() == [1, 1, 1, 1]
 

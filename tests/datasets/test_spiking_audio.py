@@ -55,7 +55,7 @@ def test_what_is_written_is_read(values, tmp_path):
         [4, 5, 6, 7],  # what speakers 2 and 3 said
         list(range(8, 16)),
     ]
-    x, target = next(dataset.batches("validation", 9))
+    x, target, _ = next(dataset.batches("validation", 9))
     assert target.tolist() == [4, 5, 6, 7]
     assert x[0].argmax(1).tolist() == [4, 5, 6, 7] and x[0].amax(1).tolist() == [2.0 if values == "counts" else 1.0] * 4
     assert x[1, :, 69].tolist() == [1] * 4 and x[1].sum() == 4
@@ -160,5 +160,5 @@ def test_real_spikes_of_a_cochlea_model():
     assert [dataset.size(split) for split in SPLITS] == [40, 20, 60]
     with h5py.File(path) as file:
         spikes = [int((times < 1).sum()) for times in file["spikes/times"][:]]
-    x, target = next(dataset.batches("test", 60))
+    x, target, _ = next(dataset.batches("test", 60))
     assert x.sum((0, 2)).tolist() == spikes and target.tolist() == sorted(target.tolist())

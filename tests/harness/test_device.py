@@ -20,6 +20,7 @@ from throughtime.measuring import floor, process_growth
 from throughtime.measuring.allocator import measures as handed_out
 from throughtime.measuring.cuda_memory import CudaPeak
 from throughtime.measuring.exact_memory import exact_memory
+from throughtime.numerics.trees import tensors
 from throughtime.passes.passes import run_pass
 from throughtime.records.store import Store
 from throughtime.registry import ALGORITHMS, NEURONS
@@ -67,7 +68,7 @@ def test_batches_arrive_on_the_device_and_the_dataset_is_left_as_it_was():
     assert (moved.steps, moved.inputs, moved.size("train"), type(moved)) == (12, 2, 36, Adding)
     for split in ("train", "validation", "test"):
         batches = list(moved.batches(split, 8))
-        assert {t.device.type for batch in batches for t in batch} == {"meta"}
+        assert {t.device.type for batch in batches for t in tensors(batch)} == {"meta"}
         assert [b.x.shape for b in batches] == [b.x.shape for b in dataset.batches(split, 8)]
     assert next(dataset.batches("train", 8)).x.device.type == "cpu"
 

@@ -87,8 +87,8 @@ def test_no_batch_is_kept_while_the_next_is_loaded(rule, data, tmp_path):
 
 def test_it_learns_and_the_best_epoch_is_the_best_on_validation(trained):
     outcome, rows = trained(spec(epochs=6, learning_rate=1e-2))
-    validation = [row["validation"] for row in rows]
-    assert outcome.final.metric > 0.5, "six epochs of digits by row take it far above chance, 0.1"
+    validation = [row["validation.accuracy"] for row in rows]
+    assert outcome.final.metrics["accuracy"] > 0.5, "six epochs of digits by row take it far above chance, 0.1"
     assert rows[-1]["train_loss"] < rows[0]["train_loss"]
     assert outcome.best_epoch == validation.index(max(validation)) + 1
     assert set(outcome.phases) == {"load", "learn", "update", "evaluate"}
@@ -157,9 +157,9 @@ def test_evaluation_in_windows_equals_one_window(monkeypatch):
     built = build(spec())
     whole = evaluate(built.network, built.dataset, "validation")
     monkeypatch.setattr("throughtime.harness.batches.EVALUATION_WINDOW", 3)
-    monkeypatch.setattr("throughtime.harness.batches.EVALUATION_BATCH", 7)
+    built.dataset.evaluation_batch = 7
     parts = evaluate(built.network, built.dataset, "validation")
-    assert parts.metric == whole.metric
+    assert parts.metrics == whole.metrics
     assert parts.firing_rate == pytest.approx(whole.firing_rate)
 
 

@@ -29,6 +29,8 @@ F64 = torch.float64
 class Given:
     """A dataset of the sequences given, [steps, sequences, inputs]."""
 
+    evaluation_batch = 256
+
     def __init__(self, x: Tensor | list[Any]) -> None:
         self.x = torch.as_tensor(x, dtype=F64)
         self.steps, self.task = len(self.x), Classification(2)
@@ -288,7 +290,7 @@ def test_against_counting_one_by_one():
 def test_batch_and_window_change_nothing(batch, window, monkeypatch):
     network, x = random_ltc()
     whole = measure(network, Given(x))
-    monkeypatch.setattr(activity, "EVALUATION_BATCH", batch)
+    monkeypatch.setattr(Given, "evaluation_batch", batch)
     monkeypatch.setattr(activity, "EVALUATION_WINDOW", window)
     assert measure(network, Given(x)) == whole
 

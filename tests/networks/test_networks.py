@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from throughtime.networks.base import detached, tensors
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.readout import GatedReadout
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
+from throughtime.numerics.trees import detached, tensors
 from throughtime.registry import NEURONS
 
 F64 = torch.float64

@@ -182,7 +182,7 @@ def test_every_rule_learns_so(rule, neuron):
         loss = learn_batch(built.rule, one_batch(run, built), update)
         assert {p.dtype for p in built.network.parameters()} == {torch.float32}
         assert {t.dtype for state in update.optimiser.state.values() for t in state.values()} == {torch.float32}
-        return float(loss), evaluate(built.network, built.dataset, "test").metric, built
+        return float(loss), evaluate(built.network, built.dataset, "test").metrics["accuracy"], built
 
     (full, _, _), (mixed, metric, built) = first_updates("float32"), first_updates("bfloat16")
     assert isinstance(built.network.layers[0].inward, BFloat16Linear)

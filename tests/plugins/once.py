@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from throughtime import algorithm
-from throughtime.algorithms.base import Claims, LearningRule, Learnt
+from throughtime.algorithms.base import Claims, LearningRule
 
 
 @algorithm("once")
@@ -43,7 +43,7 @@ class Once(LearningRule):
         if self.batches == 15 and not Path(self.mark).exists():
             Path(self.mark).touch()
             loss = getattr(self, self.how.replace("-", "_"))() or loss
-        return Learnt(x.new_zeros(x.shape[1], 1), loss)
+        return loss
 
     def raises(self):
         raise ValueError("a weight fell off")

@@ -71,7 +71,7 @@ def test_failures_are_counted_and_enter_no_mean(frame):
 def test_a_failed_run_that_left_a_number_is_still_not_counted(store):
     for replicate, status in enumerate(("ok", "diverged")):
         value = {"accuracy": measure(0.8 if status == "ok" else 0.0, "fraction")}
-        put(store, run_spec("bptt lif digits", replicate), status, measures=value)
+        put(store, run_spec("bptt lif digits", replicate), status, measures=value, metric="accuracy")
     assert cell(store.frame(), "bptt lif digits")["mean"] == 0.8
 
 

@@ -123,7 +123,7 @@ class FPTTOfSMNIST(AuthorsForm):
         self.Q = torch.zeros(CLASSES, self.work.steps, CLASSES, dtype=question.batch.x.dtype)
 
     def once(self) -> None:
-        x, y = self.question.batch
+        x, y, _ = self.question.batch
         torch.manual_seed(2)
         state = self.model.initial_state(self.work.batch)
         for p in range(len(x)):
@@ -167,7 +167,7 @@ class FPTTOfAdding(AuthorsForm):
         super().__init__(question, W, α=0.5)
 
     def once(self) -> None:
-        x, y = self.question.batch
+        x, y, _ = self.question.batch
         K, length = self.work.parts, len(x) // self.work.parts
         u = s = b = torch.zeros(self.work.batch, self.gate.out_features, dtype=x.dtype)
         for p in range(K - 1):

@@ -45,7 +45,7 @@ class Ours:
 
     def _loss(self) -> Tensor:
         self.rule.begin(self.question.work.batch, self.update)
-        loss, _ = self.rule.window_loss(*self.batch, "every")
+        loss = self.rule.window_loss(self.batch.x, self.batch.target, "every")
         self.rule.end()
         return loss
 

@@ -41,7 +41,7 @@ class FPTT:
 
     def __init__(self, question: Question) -> None:
         self.work, training = question.work, question.training
-        self.x, y = question.batch
+        self.x, y, _ = question.batch
         self.network, self.model = question.network, Stateful(question)
         weights = [*self.network.parameters()]
 

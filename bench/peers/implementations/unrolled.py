@@ -52,7 +52,7 @@ class UnrolledJob:
     """Cross-entropy at every step, backward, Adam: the same for every model."""
 
     def __init__(self, question: Question, model: Unrolled) -> None:
-        x, target = question.batch
+        x, target, _ = question.batch
         self.does, self.x, self.model = question.work.does, x, model.to(x.dtype)
         self.every = target.repeat(len(x))
         ours = dict(question.network.named_parameters())

@@ -1,0 +1,111 @@
+"""A batch of sequences with their targets, and the only place that slices either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.numerics.trees import Tree, mapped, nbytes, tensors
+
+PARTS = (Tensor, list)
+"""The parts of a target that have a row a sequence, or a row a step: a list has one entry a row."""
+
+
+class Batch(NamedTuple):
+    """Sequences and their targets.
+
+    Inputs and targets may be trees (`numerics/trees.py`). In a target, tuples and dicts hold parts, and a list holds
+    one entry a sequence, such as boxes of another number for each.
+    """
+
+    x: Tree
+    """[steps, batch, inputs], float32; it may be an expanded view, where all steps are the same."""
+    target: Tree
+    """One a sequence: [batch] int64 for classification, [batch, outputs] float32 for regression, or a list. Or one a
+    step: [steps, batch] int64, −1 where a step has no label; [steps, batch, outputs] float32, NaN where it has none; or
+    a list of a list a step."""
+    per_step: bool = False
+    """Whether the target is one a step, as the dataset's task has it."""
+
+    @property
+    def steps(self) -> int:
+        return len(tensors(self.x)[0])
+
+    @property
+    def sequences(self) -> int:
+        return tensors(self.x)[0].shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the storages behind inputs and targets, each once."""
+        return nbytes((self.x, self.target))
+
+    def window(self, t: int, steps: int) -> Batch:
+        """Return the steps t ... t + steps − 1 with their targets; views."""
+        x = mapped(lambda part: part[t : t + steps], self.x)
+        if not self.per_step:
+            return self._replace(x=x)
+        return self._replace(x=x, target=mapped(lambda part: part[t : t + steps], self.target, PARTS))
+
+    def first(self, n: int) -> Batch:
+        """Return the first n sequences with their targets; views."""
+        return self._only(slice(n))
+
+    def each(self) -> Iterator[Batch]:
+        """Yield the sequences with their targets one by one, as batches of one; views."""
+        for i in range(self.sequences):
+            yield self._only(slice(i, i + 1))
+
+    def _only(self, which: slice) -> Batch:
+        def few(part: Tensor | list) -> Tensor | list:
+            if not self.per_step:
+                return part[which]
+            return part[:, which] if isinstance(part, Tensor) else [of_step[which] for of_step in part]
+
+        return self._replace(x=mapped(lambda part: part[:, which], self.x), target=mapped(few, self.target, PARTS))
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on a device. Inputs that are expanded along the steps stay so: one step is moved."""
+
+        def moved(part: Tensor) -> Tensor:
+            return _along_steps(part, part[:1].to(device)) if _expanded(part) else part.to(device)
+
+        return self._replace(x=mapped(moved, self.x), target=mapped(lambda part: part.to(device), self.target))
+
+    def with_inputs_copied(self) -> Batch:
+        """Return the batch with inputs in memory of their own; of inputs expanded along the steps, one step is
+        copied."""
+
+        def copied(part: Tensor) -> Tensor:
+            return _along_steps(part, part[:1].clone()) if _expanded(part) else part.clone()
+
+        return self._replace(x=mapped(copied, self.x))
+
+
+def target_rows(target: Tree, steps: int, per_step: bool) -> Tree:
+    """Return a target row for each step and sequence of a window, in the order of `numerics.trees.rows`.
+
+    Args:
+        target: of the window, as in `Batch`.
+        steps: k, steps of the window.
+        per_step: whether there is a target at each step; else each step has that of its sequence.
+    """
+
+    def every(part: Tensor | list) -> Tensor | list:
+        if isinstance(part, Tensor):
+            return part.flatten(0, 1) if per_step else part.repeat(steps, *(1,) * (part.dim() - 1))
+        return [row for of_step in part for row in of_step] if per_step else part * steps
+
+    return mapped(every, target, PARTS)
+
+
+def _expanded(x: Tensor) -> bool:
+    """Whether all steps of x [steps, batch, ...] lie in the memory of one."""
+    return x.stride(0) == 0 and len(x) > 1
+
+
+def _along_steps(x: Tensor, first: Tensor) -> Tensor:
+    return first.expand(len(x), *first.shape[1:])

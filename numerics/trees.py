@@ -1,0 +1,76 @@
+"""Trees: tensors in nested tuples, NamedTuples, lists and dicts, as states, inputs, outputs and targets are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Tree = Any
+"""A tensor, or a tuple, NamedTuple, list or dict of trees. A number or None in it stays as it is."""
+
+
+def mapped(function: Callable[..., Any], tree: Tree, leaves: type | tuple[type, ...] = Tensor) -> Any:
+    """Replace each leaf of a tree by what the function returns for it, in the order of `tensors`.
+
+    Args:
+        function: of one leaf.
+        tree: the tree, which stays as it is.
+        leaves: the types that are not entered.
+    """
+    if isinstance(tree, leaves):
+        return function(tree)
+    if isinstance(tree, dict):
+        return {key: mapped(function, part, leaves) for key, part in tree.items()}
+    if not isinstance(tree, tuple | list):
+        return tree
+    parts = [mapped(function, part, leaves) for part in tree]
+    return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+
+
+def tensors(tree: Tree) -> list[Tensor]:
+    """Return the tensors of a tree, in a fixed order."""
+    found: list[Tensor] = []
+    mapped(found.append, tree)
+    return found
+
+
+def detached(tree: Tree) -> Any:
+    """Return the same tree cut off from the graph that made it."""
+    return mapped(Tensor.detach, tree)
+
+
+def last(tree: Tree) -> Any:
+    """Return the last entry of each tensor: of what has the steps in front, the last step."""
+    return mapped(lambda tensor: tensor[-1], tree)
+
+
+def rows(tree: Tree) -> Any:
+    """Merge the first two dimensions of each tensor: of [steps, batch, ...], a row for each step and sequence."""
+    return mapped(lambda tensor: tensor.flatten(0, 1), tree)
+
+
+def entries(tree: Tree) -> list[Any]:
+    """Return a tree for each entry of the first dimension. The gradient of them all takes time O(entries), where that
+    of as many indexed tensors takes O(entries²)."""
+    parts = [tensor.unbind(0) for tensor in tensors(tree)]
+    found = []
+    for of_entry in zip(*parts, strict=True):
+        each = iter(of_entry)
+        found.append(mapped(lambda _, each=each: next(each), tree))
+    return found
+
+
+def joined(trees: list[Any]) -> Any:
+    """Concatenate trees of one structure along the first dimension of their tensors."""
+    parts = iter([torch.cat(each) for each in zip(*map(tensors, trees), strict=True)])
+    return mapped(lambda _: next(parts), trees[0])
+
+
+def nbytes(tree: Tree) -> int:
+    """Return the bytes of the storages behind the tensors of a tree, each once: an expanded view counts as what it
+    is a view of."""
+    storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors(tree))}
+    return sum(storage.nbytes() for storage in storages.values())
