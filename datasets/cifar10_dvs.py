@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import io
 import struct
-import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import PositiveInt
 
+from throughtime.datasets.aedat import AedatReader
 from throughtime.datasets.arrays import stratified_order
 from throughtime.datasets.base import Split
 from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, made_events
 from throughtime.datasets.frames import By, Sensor
-from throughtime.errors import UsageError, first_line
+from throughtime.errors import UsageError
 from throughtime.registry import dataset
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -48,6 +49,7 @@ class Cifar10DVS(EventRecordings):
     """
 
     licence = "CC BY 4.0 (unverified)"
+    readers = (*EventRecordings.readers, AedatReader.__module__)
     libraries = ("tonic", "aedat")
     files = CIFAR
     sensor = Sensor(128, 128)
@@ -63,6 +65,7 @@ class Cifar10DVS(EventRecordings):
         values: Literal["counts", "spikes"] = "counts",
     ) -> None:
         super().__init__(steps, by, pool, values)
+        self._reader: AedatReader | None = None
 
     @classmethod
     def tiny(cls) -> Cifar10DVS:
@@ -73,18 +76,20 @@ class Cifar10DVS(EventRecordings):
         name = recording.name.split("/")[0]
         return CLASSES.index(name) if name in CLASSES else -1
 
-    def events(self, content: bytes, where: str) -> np.ndarray:
-        from tonic.io import read_aedat4
+    def build(self, paths: Sequence[Path], folder: Path) -> None:
+        with AedatReader() as self._reader:
+            super().build(paths, folder)
+        self._reader = None
 
-        with tempfile.NamedTemporaryFile(suffix=".aedat4") as file:  # the decoder reads nothing but files
-            file.write(content)
-            file.flush()
-            try:
-                read = read_aedat4(file.name)
-            except Exception as error:  # the decoder raises RuntimeError for all it does not like, tonic a bare one
-                raise UsageError(f"not an AEDAT4 file, or truncated: {first_line(error)}", where=where) from error
+    def events(self, content: bytes, where: str) -> np.ndarray:
+        # One process decodes all recordings of a build; a single recording gets one of its own.
+        with nullcontext(self._reader) if self._reader else AedatReader() as reader:
+            read = reader.events(content, where)
+        names = read.dtype.names
+        if names is None or len(names) != len("txyp"):
+            raise UsageError("not an AEDAT4 file with events", where=where)
         events = np.empty(len(read), EVENT)
-        for field, name in zip(("t", "x", "y", "p"), read.dtype.names, strict=True):
+        for field, name in zip(("t", "x", "y", "p"), names, strict=True):
             events[field] = read[name]
         return events
 

@@ -135,6 +135,11 @@ def _check(part: Sequences, like: Sequences) -> None:
     """Raise UsageError unless the sequences fit together, and with those of `like`, and are numbers throughout."""
     if not part.x:
         raise UsageError("no sequence in it", where=part.where)
+    y = like.y[0]
+    if y.ndim not in ((1, 2) if y.dtype.kind == "f" else (0, 1)):
+        shape = f"[{', '.join(map(str, ('sequences', *y.shape)))}]"
+        what = f"y is {y.dtype} {shape}: whole numbers are classes, [sequences] or [sequences, steps]"
+        raise UsageError(what, like.where, "real numbers are [sequences, outputs] or [sequences, steps, outputs]")
     shape = (like.x[0].shape[1:], like.y[0].shape[-1:] if like.y[0].dtype.kind == "f" else (), like.y[0].ndim)
     for i, (x, y) in enumerate(zip(part.x, part.y, strict=True)):
         where = f"{part.where}: sequence {i}"

@@ -22,6 +22,10 @@ from throughtime.errors import UsageError, first_line
 from throughtime.registry import dataset
 
 PAGE = "https://zenkelab.org/datasets"
+READ = ("labels", "extra/speaker", "spikes/times", "spikes/units")
+"""Arrays of a file that are read."""
+LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
+"""Exceptions of h5py for a part that cannot be read or has another type than it should."""
 
 
 def _files(name: str, md5: Mapping[str, str]) -> tuple[fetch.DataFile, ...]:
@@ -220,20 +224,25 @@ def write_words(
 
 @contextmanager
 def _opened(file: Path, path: Path) -> Iterator[Any]:
-    """Open an HDF5 file, which came from `path`, and see that it has what is read."""
+    """Open an HDF5 file, which came from `path`, and check that it has the arrays that are read.
+
+    Raises:
+        UsageError: it is no such file, or damaged: also where that shows only as the caller reads.
+    """
     import h5py
 
     try:
         opened = h5py.File(file, "r")
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise UsageError(f"not an HDF5 file, or truncated: {first_line(error)}", where=str(path)) from error
-    with opened:
-        for name in ("labels", "extra/speaker", "spikes/times", "spikes/units"):
-            if name not in opened:
-                raise UsageError(f'no "{name}" in it', where=str(path))
-        if len({len(opened[name]) for name in ("labels", "extra/speaker", "spikes/times", "spikes/units")}) > 1:
-            raise UsageError("labels, speakers and spikes of different numbers of recordings", where=str(path))
-        try:
+    try:
+        with opened:
+            for name in READ:
+                if not isinstance(found := opened.get(name), h5py.Dataset):
+                    what = f'no "{name}" in it' if found is None else f'"{name}" in it is no array'
+                    raise UsageError(what, where=str(path))
+            if len({len(opened[name]) for name in READ}) > 1:
+                raise UsageError("labels, speakers and spikes of different numbers of recordings", where=str(path))
             yield opened
-        except (OSError, RuntimeError, KeyError) as error:  # what h5py raises when a part cannot be read
-            raise UsageError(f"damaged: {first_line(error)}", where=str(path)) from error
+    except LIBRARY_ERRORS as error:
+        raise UsageError(f"damaged: {first_line(error)}", where=str(path)) from error

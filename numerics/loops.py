@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,6 +22,11 @@ import torch
 from torch import Tensor
 
 from throughtime.numerics.loop_key import key_of
+
+IN_MEMORY = (
+    "no folder for compiled code can be written: each process compiles its loops anew, in memory; "
+    "NUMBA_CACHE_DIR names another folder"
+)
 
 _alone: ContextVar[bool] = ContextVar("operations alone", default=False)
 
@@ -87,6 +93,7 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return numba.njit(whole, cache=True, **options)
         except RuntimeError:  # neither beside the package nor in the user's cache may a file be written
+            warnings.warn(IN_MEMORY, RuntimeWarning, stacklevel=1)
             return numba.njit(whole, **options)
 
     @functools.wraps(loop)

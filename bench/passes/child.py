@@ -1,5 +1,6 @@
-"""The body of the fresh process that runs one pass. Importing this module imports torch and runs nothing: the fork
-server does so once, and each child starts from there.
+"""The main function of the fresh process that runs one pass.
+
+Importing this module imports torch and runs nothing: the fork server does so once, and each child starts from there.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, plugins: list[str]) -> None:
-    """Run one pass and leave `<pass>.json`, whatever it raises; a process that is killed or asked to stop leaves none.
+    """Run one pass and write `<pass>.json`, whatever it raises; a process that is killed or asked to stop writes none.
 
-    Asked to stop by SIGTERM, a training pass keeps a checkpoint first; the others have nothing to keep.
+    Asked to stop by SIGTERM, a training pass writes a checkpoint first; the others have nothing to go on from.
 
     Args:
         name: which pass.
@@ -73,6 +74,7 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
             versions=versions(),
         )
     result = result.model_copy(update={"seconds": time.perf_counter() - start})
+    print(_summary(name, result), flush=True)
     try:
         write_whole(folder / f"{name}.json", result.model_dump_json())
     except OSError as error:
@@ -80,15 +82,21 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
         raise
 
 
+def _summary(name: Pass, result: PassResult) -> str:
+    """The last lines of a pass in the log: its measures, how it ended, and its duration."""
+    shown = (f"{key} {m.missing or f'{m.value:.6g} {m.unit}'}" for key, m in result.measures.items())
+    return "\n".join([*shown, f"{name} pass: {result.status} after {result.seconds:.1f} s"])
+
+
 def _leave_if_full(error: Exception) -> None:
-    """A full disk is no fault of the run: leave no result, so that the sweep ends and goes on once there is room."""
+    """Exit without a result if the disk is full: that is no fault of the run, which goes on once there is room."""
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         sys.stdout.flush()
         os._exit(DISK_FULL[error.errno])
 
 
 def _other_code(run: RunSpec, code: dict[str, str]) -> str | None:
-    """Why the code here is not what was planned; None: it is."""
+    """Return why the code here is not what was planned; None: it is."""
     try:
         return None if code_of(run) == code else "the code changed while the sweep ran"
     except UsageError as error:
@@ -96,11 +104,11 @@ def _other_code(run: RunSpec, code: dict[str, str]) -> str | None:
 
 
 def status_of(error: Exception) -> Status:
-    """The status an exception ends a run with. torch tells of lack of memory in a RuntimeError."""
+    """Return the status of a run that an exception ended. torch raises a RuntimeError for a lack of memory, too."""
     if isinstance(error, DivergedError):
         return "diverged"
-    told = str(error).lower()
-    if isinstance(error, MemoryError) or any(words in told for words in NO_MEMORY):
+    message = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in message for words in NO_MEMORY):
         return "oom"
     return "error"
 
@@ -113,7 +121,7 @@ def _log_to(path: Path) -> None:
 
 
 def _die_with_parent() -> None:
-    """Where the parent is killed, nobody is left to end this process and what it started."""
+    """End this process and its descendants when the parent is killed: nobody else would."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

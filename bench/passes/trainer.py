@@ -242,8 +242,12 @@ class Trainer:
             row |= curve_keys(found)
             sequences = min(spec.training.batch, built.dataset.size("validation"))
             self.aligned.update(measures(found, epoch, sequences))
+        row["seconds"] = self._seconds()
         with self._curve.open("a", encoding="utf-8") as curve:
-            curve.write(json.dumps({**row, "seconds": self._seconds()}) + "\n")
+            curve.write(json.dumps(row) + "\n")
+        shown = {name: row[name] for name in ("train_loss", "validation", "firing_rate") if row[name] is not None}
+        numbers = "".join(f"  {name} {value:.4g}" for name, value in shown.items())
+        print(f"epoch {epoch}/{spec.training.epochs}{numbers}  {row['seconds']:.1f} s", flush=True)
         at.rows += 1
         return validation
 

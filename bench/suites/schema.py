@@ -27,7 +27,7 @@ OneOf = Annotated[list[str], Field(min_length=1), BeforeValidator(lambda one: [o
 
 
 Timeout = Annotated[PositiveFloat, BeforeValidator(lambda given: seconds(given) if isinstance(given, str) else given)]
-Size = Annotated[PositiveInt, BeforeValidator(lambda given: size(given) if isinstance(given, str) else given)]
+Size = Annotated[PositiveInt, BeforeValidator(lambda given: size(str(given)))]
 
 
 class When(Strict):
@@ -76,7 +76,7 @@ class Settings(Strict):
     timeout: Timeout | None = None
     """Seconds that each pass of a run may take, or `15m`, `2h`; null: any."""
     memory_limit: Size | None = None
-    """Bytes that each pass of a run may hold resident, or `2GiB`; null: any."""
+    """Memory that each pass of a run may hold resident, `2GiB`; null: any."""
     passes: list[Pass] = Field(list(PASSES), min_length=1)
     training: Training = Training()
     exclude: list[When] = Field([])

@@ -6,7 +6,7 @@ import re
 
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 BYTES = {
-    "": 1,
+    "B": 1,
     "KIB": 2**10,
     "MIB": 2**20,
     "GIB": 2**30,
@@ -31,14 +31,14 @@ def seconds(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """`2GiB`, `1500 MB`, `800000000` in bytes.
+    """Return `2GiB`, `1500 MB` or `800000000B` in bytes. The unit must be there: a bare 4 may mean bytes or gigabytes.
 
     Raises:
         ValueError: it is none of these, or not above 0.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]*)", text.strip().lower())
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]+)", text.strip().lower())
     if not found or found[2].upper() not in BYTES or float(found[1]) == 0:
-        raise ValueError(f'"{text}" is no size; for example 2GiB, 1500MB or a number of bytes')
+        raise ValueError(f'"{text}" is no size; for example 2GiB, 1500MB or 800000000B')
     return int(float(found[1]) * BYTES[found[2].upper()])
 
 

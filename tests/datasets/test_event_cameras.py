@@ -1,6 +1,7 @@
 """Frames of events by hand and against tonic; the three datasets of event cameras, and broken recordings."""
 
 import io
+import random
 import shutil
 import struct
 import tarfile
@@ -13,6 +14,7 @@ import torch
 
 from tests.real_data import real, real_source  # noqa: F401
 from throughtime.datasets import frames
+from throughtime.datasets.aedat import AedatReader
 from throughtime.datasets.cifar10_dvs import CIFAR, Cifar10DVS, aedat4_bytes, made_cifar
 from throughtime.datasets.dvs_gesture import GESTURE, Gesture, gesture_bytes, made_gestures
 from throughtime.datasets.event_recordings import EVENT, made_events
@@ -210,6 +212,25 @@ def test_broken_recordings(name, content, problem, source, monkeypatch, tmp_path
     with pytest.raises(UsageError, match=problem):
         kind(steps=5).prepare()
     assert not [path for path in (tmp_path / "cache" / "prepared").glob("*") if path.is_dir()]
+
+
+def test_whatever_the_decoder_of_aedat_does_is_an_error_and_the_next_file_is_read():
+    """Seeds 56 and 80 make the decoder abort its process, others make it panic, which is no Exception."""
+    whole = aedat4_bytes(made_events(np.random.RandomState(0), 0, Cifar10DVS.sensor), Cifar10DVS.sensor)
+    told = []
+    with AedatReader() as reader:
+        for seed in (*range(20), 56, 80):
+            dice, content = random.Random(seed), bytearray(whole)
+            for _ in range(5):
+                content[dice.randrange(600)] = dice.randrange(256)
+            try:
+                reader.events(bytes(content), "here")
+            except UsageError as error:
+                told.append(str(error))
+        assert len(reader.events(whole, "here")) == 200
+    assert len(told) > 15 and all(line.startswith("here: not an AEDAT4 file, or truncated: ") for line in told)
+    assert told[-2:] == ["here: not an AEDAT4 file, or truncated: the decoder crashed"] * 2
+    assert any("out of range" in line for line in told), "the words of a panic"
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -177,6 +177,8 @@ def spoilt(where, value):
             r"test\.npz: class 33 in the test split, but train has none above",
         ),
         ({"y": lambda n: np.full((n, 1), np.nan)}, r"train\.npz: sequence 0: target \[nan\]"),
+        ({"y": lambda n: np.arange(n) / 2}, r"train\.npz: y is float32 \[sequences\]: whole numbers are classes"),
+        ({"y": lambda n: np.ones((n, 2, 2), int)}, r"train\.npz: y is int64 \[sequences, 2, 2\]: whole numbers are"),
         ({"y": lambda n: np.array(["a"] * n)}, r"train\.npz: y is <U1, not numbers"),
         ({**CLASSES, "length": lambda n: np.full(n, 6)}, r"length is not one of 1 \.\.\. 5"),
         ({**CLASSES, "x": lambda n: np.ones((n, 5))}, r"x is \[20, 5\] and y \[20\], where x is"),

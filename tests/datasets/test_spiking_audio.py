@@ -1,6 +1,7 @@
 """The two datasets of spikes from a cochlea model: bins by hand, packed files, broken files."""
 
 import gzip
+import random
 import zipfile
 
 import h5py
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from tests.real_data import real
-from throughtime.datasets.files import fetch
+from throughtime.datasets.files import cache, fetch
 from throughtime.datasets.spiking_audio import HeidelbergDigits, SpeechCommands, made_words, write_words
 from throughtime.errors import UsageError
 
@@ -162,3 +163,29 @@ def test_real_spikes_of_a_cochlea_model():
         spikes = [int((times < 1).sum()) for times in file["spikes/times"][:]]
     x, target, _ = next(dataset.batches("test", 60))
     assert x.sum((0, 2)).tolist() == spikes and target.tolist() == sorted(target.tolist())
+
+
+def test_damaged_files_are_named_whatever_the_library_raises_and_leave_nothing_in_the_cache(tmp_path):
+    dataset, paths = HeidelbergDigits.tiny(), made_words(HeidelbergDigits, tmp_path)
+    whole, damaged = paths[0].read_bytes(), 0
+    for seed in range(60):
+        dice, content = random.Random(seed), bytearray(whole)
+        for _ in range(dice.choice([5, 50, 500])):
+            content[dice.randrange(6000)] = dice.randrange(256)
+        paths[0].write_bytes(content)
+        try:
+            cache.prepared(tmp_path, "shd", {"seed": seed}, lambda folder: dataset.build(paths, folder))
+        except UsageError as error:
+            damaged += 1
+            assert str(paths[0]) in str(error)
+            assert not [path for path in (tmp_path / "prepared").glob(".*") if path.is_dir()]
+    assert damaged > 40
+
+
+def test_a_group_in_place_of_an_array_is_named(tmp_path):
+    dataset, paths = HeidelbergDigits.tiny(), made_words(HeidelbergDigits, tmp_path)
+    with h5py.File(paths[0], "a") as file:
+        del file["labels"]
+        file.create_group("labels")
+    with pytest.raises(UsageError, match=r'\.h5: "labels" in it is no array'):
+        dataset.build(paths, tmp_path)

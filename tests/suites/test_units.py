@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.children import child
-from throughtime.commands.main import app
+from throughtime.commands.main import app, main
 from throughtime.errors import UsageError
 from throughtime.running import limits
 from throughtime.suites import units
@@ -35,7 +35,7 @@ def test_times(text, seconds):
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("1000", 1000), ("2GiB", 2**31), ("1.5 gb", 1_500_000_000), ("3 MiB", 3 * 2**20), ("1TB", 10**12)],
+    [("1000B", 1000), ("2GiB", 2**31), ("1.5 gb", 1_500_000_000), ("3 MiB", 3 * 2**20), ("1TB", 10**12)],
 )
 def test_sizes(text, size):
     assert units.size(text) == size
@@ -47,6 +47,26 @@ def test_neither(text):
         units.seconds(text)
     with pytest.raises(ValueError, match="is no size; for example"):
         units.size(text)
+
+
+@pytest.mark.parametrize("text", ["4", "4.5", "800000000"])
+def test_a_size_needs_a_unit(tmp_path, text):
+    with pytest.raises(ValueError, match="is no size; for example 2GiB"):
+        units.size(text)
+    path = tmp_path / "limited.yaml"
+    path.write_text(SUITE.format(limits=f"memory_limit: {text}"))
+    with pytest.raises(UsageError, match=rf'"{text}" is no size; for example 2GiB'):
+        load_suite(path)
+    result = CliRunner().invoke(app, ["run", "quick", "--memory-limit", text])
+    assert result.exit_code == 2 and "is no size" in result.output
+
+
+def test_a_memory_limit_below_what_a_child_needs_is_refused_before_anything_runs(tmp_path, capfd):
+    words = ["run", "quick", "--scale", "tiny", "--results", str(tmp_path), "--memory-limit", "4MiB"]
+    assert main(words) == 2
+    told = capfd.readouterr().err
+    assert told.startswith("error: memory limit: 4 MiB are too few: a pass holds ") and told.count("\n") == 2
+    assert not list(tmp_path.rglob("record.json"))
 
 
 def test_a_wrong_limit_on_the_command_line_ends_with_2():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import multiprocessing.forkserver
 import os
@@ -9,7 +10,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +18,10 @@ from typing import NamedTuple
 import psutil
 from filelock import FileLock, Timeout
 
+from throughtime.errors import UsageError
 from throughtime.running.engines.base import Engine, PassJob
 from throughtime.running.engines.supervisor import Supervisor
-from throughtime.running.limits import Limits
+from throughtime.running.limits import Limits, resident_bytes
 from throughtime.spec import PASSES
 
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
@@ -68,6 +70,10 @@ def _servers() -> list[psutil.Process]:
     return found
 
 
+def _send_resident_bytes(sender: Connection) -> None:
+    sender.send(resident_bytes(os.getpid()))
+
+
 class Child(NamedTuple):
     """A process and the pass it runs."""
 
@@ -87,14 +93,33 @@ class LocalEngine(Engine):
         limits: of each pass.
         jobs: training passes at a time.
         tell: shows a line to the user.
+
+    Raises:
+        UsageError: the limit of memory is below what a child holds that has only started.
     """
 
     def __init__(self, plugins: Sequence[str], limits: Limits, jobs: int, tell: Callable[[str], None]) -> None:
         self._plugins, self._limits, self._jobs, self._tell = list(plugins), limits, jobs, tell
         self._processes = multiprocessing.get_context("forkserver")
         start_fork_server()
+        if limits.memory is not None:
+            self._check_memory(limits.memory)
         self._children: list[Child] = []
         self._machine = FileLock(MACHINE_LOCK)
+
+    def _check_memory(self, limit: int) -> None:
+        """Refuse a limit that a child exceeds before it has built anything."""
+        receiver, sender = self._processes.Pipe(duplex=False)
+        child = self._processes.Process(target=_send_resident_bytes, args=(sender,), daemon=True)
+        child.start()
+        needed = receiver.recv()
+        child.join()
+        if limit <= needed:
+            raise UsageError(
+                f"{limit / 2**20:.3g} MiB are too few: a pass holds {needed / 2**20:.0f} MiB before it builds anything",
+                where="memory limit",
+                hint=f"give it more than {math.ceil(needed / 2**20)}MiB and what the run itself needs",
+            )
 
     def width(self, exclusive: bool) -> int:
         return 1 if exclusive else self._jobs

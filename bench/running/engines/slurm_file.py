@@ -29,7 +29,7 @@ class SlurmFile(Strict):
     """Of a job; left out: as many as the suite has threads."""
     gpus: NonNegativeInt | None = None
     memory: Size | None = None
-    """Of a job: bytes, or `4GiB`."""
+    """Of a job, `4GiB`."""
     array_parallelism: PositiveInt = 100
     """Jobs in Slurm's hands at a time, waiting or running; they are submitted as job arrays."""
     exclusive: bool = False
