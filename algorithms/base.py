@@ -9,15 +9,20 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from throughtime.algorithms.credit import Credit
 from throughtime.datasets.batch import target_rows
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network, Stepper, Window
+from throughtime.networks.products import backward_products
 from throughtime.numerics.flat import Flat
 from throughtime.numerics.trees import Tree, detached, last, mapped, rows, tensors
 
 LossAt = Literal["end", "every"]
 """Where the loss of a target that is one a sequence is taken: at the last step, or at every step and averaged. A task
 that asks at every step has its loss at every step."""
+
+
+THERE_AND_BACK = "dense products forward and backward"
 
 
 class Claims(NamedTuple):
@@ -49,8 +54,13 @@ class LearningRule(ABC):
     """
 
     claims: ClassVar[Claims]
+    state: Any
+    """The network's state, without a graph, after the steps so far; None between sequences."""
     stepper: Stepper | None = None
     """Takes the steps of a sequence in place of `advance`, where the rule asked for `single_steps`."""
+
+    loss_at: LossAt = "end"
+    """An option of most rules."""
 
     @abstractmethod
     def window(self, steps: int) -> int:
@@ -70,6 +80,28 @@ class LearningRule(ABC):
         everywhere; None if nothing."""
         return None
 
+    def credit(self, network: Network, batch: int, steps: int) -> Credit | None:
+        """The products and the memory traffic of the rule's credit assignment for one batch: the floor of a run's time
+        counts them. None if they are not known: the floor then has the steps forward and one update.
+
+        By default the claims decide: an exact gradient with memory O(T) goes backward through each window. A rule that
+        is derived from another and does less than it overrides this, too.
+
+        Args:
+            network: one that the rule supports; it need not be started.
+            batch: sequences.
+            steps: of each.
+        """
+        if self.claims.gradient == "exact" and self.claims.memory == "O(T)":
+            products = backward_products(network, self.windows(steps), batch, self.losses)
+            return Credit(products, f"{THERE_AND_BACK}, as the rule claims")
+        return None
+
+    def losses(self, k: int) -> int:
+        """Steps with a loss in a window of k steps."""
+        every = self.loss_at == "every" or (hasattr(self, "task") and self.task.per_step)
+        return k if every else 1
+
     def parameters(self) -> Sequence[nn.Parameter]:
         """What the rule itself learns, after `start`: the optimiser steps it together with the network's."""
         return ()
@@ -81,7 +113,7 @@ class LearningRule(ABC):
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         """A new batch of sequences: state is zeroed. A rule with traces of its own adds them here."""
         self.update = update
-        self.state: Any = self.network.initial_state(batch)
+        self.state = self.network.initial_state(batch)
 
     @abstractmethod
     def learn(self, x: Tree, target: Tree, t: int) -> Tensor | None:
@@ -98,7 +130,7 @@ class LearningRule(ABC):
 
     def end(self) -> None:
         """The sequence is over: let go of what was kept for it."""
-        self.state = self.stepper = None
+        self.state, self.stepper = None, None
 
     def end_epoch(self) -> dict[str, Observation]:
         """The training data have been seen once more; returns what the rule measured of itself, by name."""

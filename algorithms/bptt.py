@@ -9,7 +9,7 @@ from throughtime.numerics.trees import Tree
 from throughtime.registry import algorithm
 
 
-@algorithm("bptt")
+@algorithm("bptt", order=0, colour="#0173b2")
 class BPTT(LearningRule):
     """Backpropagation through time: the gradient of the whole sequence, one update at its end.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -9,8 +10,10 @@ from torch import Tensor
 from torch.func import functional_call, jacrev, vmap
 
 from throughtime.algorithms.base import Claims, LearningRule, LossAt, output_error
+from throughtime.algorithms.credit import Credit
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
+from throughtime.networks.products import Product
 from throughtime.numerics.trees import Tree, mapped, tensors
 from throughtime.registry import algorithm
 
@@ -52,6 +55,13 @@ class RTRL(LearningRule):
                 f"{S} state variables x {P} parameters are more than {LARGEST} numbers a sample; a rule for tiny nets"
             )
         return None
+
+    def credit(self, network: Network, batch: int, steps: int) -> Credit:
+        with torch.random.fork_rng(devices=[]):
+            S = sum(s.shape[1] for s in tensors(network.initial_state(1)))
+        P = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        products = Counter({Product(S, S, P, copies=batch): steps - 1})  # M is 0 before the first step
+        return Credit(+products, "dense products forward, and J M of each sample")
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)

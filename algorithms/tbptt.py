@@ -8,12 +8,15 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor
 
-from throughtime.algorithms.base import Claims, LearningRule, LossAt
+from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, LossAt
+from throughtime.algorithms.credit import Credit
+from throughtime.networks.base import Network
+from throughtime.networks.products import backward_products
 from throughtime.numerics.trees import Tree
 from throughtime.registry import algorithm
 
 
-@algorithm("tbptt")
+@algorithm("tbptt", order=1, colour="#de8f05")
 class TruncatedBPTT(LearningRule):
     """Truncated backpropagation through time: the graph is cut every K steps, with an update at each cut.
 
@@ -41,6 +44,11 @@ class TruncatedBPTT(LearningRule):
 
     def window(self, steps: int) -> int:
         return min(self.K, steps)
+
+    def credit(self, network: Network, batch: int, steps: int) -> Credit:
+        windows = self.windows(steps)
+        products = backward_products(network, windows, batch, self.losses)
+        return Credit(products, THERE_AND_BACK, updates=len(windows))
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)

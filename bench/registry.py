@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import json
 import pkgutil
+import re
 import sys
 import types
 import typing
@@ -42,6 +43,12 @@ class Component:
     factory: Callable[..., Any]
     origin: str
     """`throughtime`, the top package of an entry point, or the plugin's path."""
+    order: int | None = None
+    """Its place among others in tables and figures; components without one come last, by name."""
+    title: str = ""
+    """Its name in tables and figures."""
+    colour: str | None = None
+    """Of its lines in figures, as matplotlib writes colours; None: the next one of the palette."""
 
     @property
     def place(self) -> str:
@@ -105,15 +112,22 @@ class Registry:
         self._components: dict[str, Component] = {}
         self._loaded = False
 
-    def register(self, name: str) -> Callable[[Factory], Factory]:
-        """Decorator: file the class or function below under `name`.
+    def register(
+        self, name: str, *, order: int | None = None, title: str | None = None, colour: str | None = None
+    ) -> Callable[[Factory], Factory]:
+        """Decorator: register the class or function below under `name`.
+
+        Args:
+            order: its place among others in tables and figures; None: after those that have one.
+            title: its name there; None: `name`.
+            colour: of its lines in figures, as matplotlib writes colours (`"tab:red"`); None: the next of the palette.
 
         Raises:
             UsageError: the name is taken; both places are named.
         """
 
         def file_it(factory: Factory) -> Factory:
-            component = Component(self.kind, name, factory, _origin(factory))
+            component = Component(self.kind, name, factory, _origin(factory), order, title or name, colour)
             other = self._components.get(name)
             if other is not None and other.factory is not factory:
                 raise UsageError(
@@ -153,6 +167,14 @@ class Registry:
         finally:
             self._components, self._loaded = components, loaded
 
+    def labelled(self, label: str) -> Component | None:
+        """The component with the longest name that a label of a suite begins with, as `tbptt K=10` with `tbptt`; signs
+        and capitals do not count. None if there is none."""
+        self._load()
+        plain = _plain(label)
+        named = [name for name in self._components if plain.startswith(_plain(name))]
+        return self._components[max(named, key=len)] if named else None
+
     def _load(self) -> None:
         if self._loaded:
             return
@@ -177,6 +199,10 @@ algorithm = ALGORITHMS.register
 neuron = NEURONS.register
 network = NETWORKS.register
 dataset = DATASETS.register
+
+
+def _plain(label: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", label.lower())
 
 
 def given(value: Any, default: Any) -> Any:

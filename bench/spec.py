@@ -44,6 +44,8 @@ MEASURED_ONCE = tuple(name for kind in PASSES.values() for name in (*(kind.headl
 Scale = Literal["tiny", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
 Device = Literal["cpu", "cuda"]
+OptimiserName = Literal["adam", "adamax", "sgd"]
+"""`harness/optimisers.py` builds them."""
 Rerun = Literal["none", "failed", "stale", "all"]
 """Which records are made again."""
 
@@ -70,7 +72,7 @@ class Training(Strict):
     """Passes over the training split; for generated data, over one epoch's worth of fresh sequences."""
     batch: PositiveInt = 64
     """Sequences a batch."""
-    optimiser: Literal["adam", "adamax", "sgd"] = "adam"
+    optimiser: OptimiserName = "adam"
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
     """Of the learning rate: the same throughout, or half a cosine over the epochs, down to 0 after the last."""

@@ -8,14 +8,16 @@ from typing import Annotated
 from pydantic import Field, PositiveInt
 
 from throughtime.networks.recurrent import Recurrent
-from throughtime.neurons.base import Neuron
+from throughtime.neurons.base import Neuron, Shape
 from throughtime.registry import network
 
 Sizes = Annotated[Sequence[PositiveInt], Field(min_length=1)]
 
 
 @network("adding_snn")
-def adding_snn(inputs: int, outputs: int, neuron: Callable[[int], Neuron], *, hidden: Sizes = (128,)) -> Recurrent:
+def adding_snn(
+    inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (128,)
+) -> Recurrent:
     """The spiking network of the adding task: one linear map on [x_t ; z_{t−1}], a linear readout of the membrane.
 
     With 2 inputs and 1 output: 82 689 parameters of `ltc_adding` neurons, of which 32 896 learn nothing, or 17 153 of
@@ -28,7 +30,9 @@ def adding_snn(inputs: int, outputs: int, neuron: Callable[[int], Neuron], *, hi
 
 
 @network("adding_rnn")
-def adding_rnn(inputs: int, outputs: int, neuron: Callable[[int], Neuron], *, hidden: Sizes = (128,)) -> Recurrent:
+def adding_rnn(
+    inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (128,)
+) -> Recurrent:
     """The network of the adding task for `lstm` and `rnn`: torch.nn.LSTM or RNN, a linear readout of h.
 
     With 2 inputs and 1 output: 67 713 parameters of `lstm` cells, 17 025 of `rnn`. The readout's bias starts at 0,
@@ -51,9 +55,9 @@ def adding_rnn(inputs: int, outputs: int, neuron: Callable[[int], Neuron], *, hi
 
 @network("smnist_srnn")
 def smnist_srnn(
-    inputs: int,
-    outputs: int,
-    neuron: Callable[[int], Neuron],
+    inputs: Shape,
+    outputs: Shape,
+    neuron: Callable[[Shape], Neuron],
     *,
     hidden: Sizes = (256,),
     steps: PositiveInt = 784,

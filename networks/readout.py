@@ -1,31 +1,58 @@
-"""Readouts: from what a layer shows to the network's output."""
+"""Readouts: from the spikes or membranes of a layer to an output of the network."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from throughtime.networks.batch_norm import StepBatchNorm
+
 
 class Readout(nn.Module):
-    """A linear map of spikes or membranes, d_t = W o_t + c, and what becomes of it over time.
+    """A linear map of a layer's spikes or membranes, d_t = W o_t + c, then a leaky integration over time.
 
     W is drawn by Glorot's normal rule, c = 0.
 
     Args:
-        size: neurons read.
+        size: neurons of the layer.
         outputs: width of the output.
-        reads: `z` or `v`, the field of the neuron's State.
+        reads: `z` or `v`, the field of the neurons' State that it reads.
+        layer: name of the layer that it reads.
+        name: key of its output where a network has several readouts.
+        norm: applied to d_t, with the statistics of the time step.
+
+    Attributes:
+        decay: κ of a constant leak; None where the leak is computed at each step.
+        gate: the map that computes the leak; None where it is constant.
     """
 
-    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"]) -> None:
+    decay: float | None
+    gate: nn.Linear | None
+
+    def __init__(
+        self,
+        size: int,
+        outputs: int,
+        reads: Literal["z", "v"],
+        *,
+        layer: str,
+        name: str = "readout",
+        norm: StepBatchNorm | None = None,
+    ) -> None:
         super().__init__()
-        self.reads = reads
+        self.reads, self.layer, self.name = reads, layer, name
         self.linear = nn.Linear(size, outputs)
         nn.init.xavier_normal_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
+        self.norm = norm
+
+    def drive(self, o: Tensor, t: int) -> Tensor:
+        """d_t [batch, outputs] of step t, normalised if there is a norm."""
+        d = self.linear(o)
+        return d if self.norm is None else self.norm(d, t)
 
     @abstractmethod
     def forward(self, d: Tensor, y: Tensor) -> Tensor:
@@ -50,11 +77,15 @@ class LeakyReadout(Readout):
 
     Args:
         decay: κ.
+        options: `layer`, `name` and `norm` of `Readout`.
     """
 
-    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], decay: float) -> None:
-        super().__init__(size, outputs, reads)
-        self.decay = decay
+    decay: float
+    gate: None
+
+    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], decay: float, **options: Any) -> None:
+        super().__init__(size, outputs, reads, **options)
+        self.decay, self.gate = decay, None
 
     def forward(self, d: Tensor, y: Tensor) -> Tensor:
         return torch.lerp(d, y, self.decay)
@@ -64,7 +95,7 @@ class LeakyReadout(Readout):
 
 
 class GatedReadout(Readout):
-    """Readout whose leak is computed anew at each step, for each output.
+    """Readout whose leak is computed at each step, for each output.
 
         λ_t = σ(κ₃ (W_τ [d_t ; y_{t−1}] + b_τ))
         y_t = y_{t−1} + λ_t (d_t − y_{t−1}),       y_0 = 0
@@ -73,9 +104,12 @@ class GatedReadout(Readout):
     as released (S-MNIST).
     """
 
-    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"]) -> None:
-        super().__init__(size, outputs, reads)
-        self.gate = nn.Linear(2 * outputs, outputs)
+    decay: None
+    gate: nn.Linear
+
+    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], **options: Any) -> None:
+        super().__init__(size, outputs, reads, **options)
+        self.decay, self.gate = None, nn.Linear(2 * outputs, outputs)
         nn.init.xavier_normal_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
         self.slope = nn.Parameter(torch.ones(()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, cast
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -17,63 +17,11 @@ from throughtime.networks.kernels.readout_window import readout_window
 from throughtime.networks.kernels.recurrent_gradient import with_recurrent_gradient
 from throughtime.networks.kernels.spike_linear import spike_linear
 from throughtime.networks.kernels.window import LayerWindow, layer_window
+from throughtime.networks.layer import INPUT, RecurrentLayer, RecurrentState
 from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
-from throughtime.neurons.base import Neuron
+from throughtime.neurons.base import Neuron, Shape, shape_of
 from throughtime.numerics.precision import products_of
 from throughtime.registry import given, network, refuse_unused
-
-
-class RecurrentLayer(nn.Module):
-    """I_t = W x_t + c + R z_{t−1}, then the neuron's step; each product through its own norm where there are any."""
-
-    def __init__(self, inward: nn.Linear, recurrent: nn.Linear, neuron: Neuron, norm_steps: int | None) -> None:
-        super().__init__()
-        self.inward, self.recurrent, self.neuron = inward, recurrent, neuron
-        width = inward.out_features
-        self.inward_norm = StepBatchNorm(width, norm_steps) if norm_steps else None
-        self.recurrent_norm = StepBatchNorm(width, norm_steps) if norm_steps else None
-
-    def current(self, drive: Tensor, z: Tensor, t: int) -> Tensor:
-        """I_t from W x_t + c and z_{t−1}."""
-        if self.inward_norm is None:
-            R, c = self.recurrent.weight.t(), self.recurrent.bias
-            return products_of(self.recurrent).addmm(drive if c is None else drive + c, z, R)
-        return self.inward_norm(drive, t) + self.recurrent_norm(self.recurrent(z), t)
-
-    def unroll(self, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool) -> LayerWindow:
-        """The window that begins at step t; the input product of all its steps is taken at once.
-
-        Args:
-            bytes_of_x: x as bytes, where it is spikes.
-            reads_v: whether membranes are wanted.
-        """
-        window = layer_window(self, x, bytes_of_x, state, t, reads_v)
-        if window is not None:
-            return window
-        states, sent = [], []
-        drive, products = self.inward(x), products_of(self.recurrent)
-        if self.inward_norm is None:
-            R_t = products.operand(self.recurrent.weight.detach()).t()
-            drive = with_recurrent_gradient(drive, self.recurrent, sent)
-        # Not x[t]: its backward pass would fill a whole window each step.
-        for step, drive_t in enumerate(drive.unbind(0)):
-            if self.inward_norm is None:
-                sent.append(state.z.detach())
-                current = products.addmm(drive_t, state.z, R_t)
-            else:
-                current = self.current(drive_t, state.z, t + step)
-            _, state = self.neuron(current, state)
-            states.append(state)
-        v = torch.stack([s.v for s in states]) if reads_v else None
-        return LayerWindow(torch.stack([s.z for s in states]), None, v, state)
-
-
-class RecurrentState(NamedTuple):
-    """States of the layers, the readout's y, and the number of steps so far."""
-
-    layers: tuple[Any, ...]
-    y: Tensor
-    t: int
 
 
 @network("recurrent")
@@ -82,12 +30,15 @@ class Recurrent(Network):
 
         I^l_t = W^l z^{l−1}_t + c^l + R^l z^l_{t−1},      z^0 = x
 
+    An input of several dimensions is read as a vector. With outputs by name there is a readout for each, and the output
+    of a step is a dict.
+
     Args:
-        inputs: numbers a time step.
-        outputs: width of the output.
-        neuron: makes a layer of neurons from its size.
+        inputs: shape of the input of a time step.
+        outputs: shape of the output, one dimension; or such shapes by name.
+        neuron: makes a layer of neurons from its shape.
         hidden: neurons of each layer.
-        readout: what is read, spikes or membranes of the last layer.
+        readout: what readouts read, spikes or membranes of the last layer.
         readout_leak: `constant`, or `gated`: computed at each step.
         readout_tau: time constant of the constant leak in steps, κ = exp(−1/τ); 0: no memory, y_t = W o_t + c; null:
             20.
@@ -101,9 +52,9 @@ class Recurrent(Network):
 
     def __init__(
         self,
-        inputs: int,
-        outputs: int,
-        neuron: Callable[[int], Neuron],
+        inputs: Shape,
+        outputs: Shape | Mapping[str, Shape],
+        neuron: Callable[[Shape], Neuron],
         *,
         hidden: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (64,),
         readout: Literal["spikes", "membrane"] = "spikes",
@@ -120,70 +71,150 @@ class Recurrent(Network):
         # Synapses are drawn before what neurons draw, so that nets of all neurons start from the same synapses.
         with torch.random.fork_rng(devices=[]):
             currents = neuron(hidden[0]).currents
-        fan_ins = [inputs, *hidden[:-1]]
+        fan_ins = [math.prod(shape_of(inputs)), *hidden[:-1]]
         inward = [nn.Linear(fan_in, currents * size) for fan_in, size in zip(fan_ins, hidden, strict=True)]
         recurrent = [nn.Linear(size, currents * size, bias=recurrent_bias) for size in hidden]
         for W, R in zip(inward, recurrent, strict=True):
             _draw(W, R, weights)
+        names = [f"layer{n}" for n in range(1, len(hidden) + 1)]
         reads: Literal["z", "v"] = "z" if readout == "spikes" else "v"
         κ = math.exp(-1 / readout_tau) if readout_tau else 0.0
-        reading: Readout
-        if readout_leak == "gated":
-            reading = GatedReadout(hidden[-1], outputs, reads)
+
+        def readout_of(name: str, shape: Shape) -> Readout:
+            (width,) = shape_of(shape)
+            options = {
+                "layer": names[-1],
+                "name": name,
+                "norm": StepBatchNorm(width, norm_steps) if norm_steps else None,
+            }
+            if readout_leak == "gated":
+                return GatedReadout(hidden[-1], width, reads, **options)
+            return LeakyReadout(hidden[-1], width, reads, κ, **options)
+
+        if isinstance(outputs, Mapping):
+            heads = {name: readout_of(name, shape) for name, shape in outputs.items()}
         else:
-            reading = LeakyReadout(hidden[-1], outputs, reads, κ)
-        self.layers = nn.ModuleList(
-            RecurrentLayer(W, R, neuron(size), norm_steps) for W, R, size in zip(inward, recurrent, hidden, strict=True)
+            heads = {"readout": readout_of("readout", outputs)}
+        layers = nn.ModuleList(
+            RecurrentLayer(name, W, R, neuron(size), below, norm_steps)
+            for name, W, R, size, below in zip(names, inward, recurrent, hidden, [INPUT, *names[:-1]], strict=True)
         )
+        # A ModuleList, so that its parameters are the network's; it has all that is asked of a sequence but the base.
+        self.layers = cast("Sequence[RecurrentLayer]", layers)
         self.spiking = self.layers[0].neuron.spiking
-        self.readout = reading
-        self.readout_norm = StepBatchNorm(outputs, norm_steps) if norm_steps else None
+        self.readouts = tuple(heads.values())
+        self.readout = nn.ModuleDict(heads) if isinstance(outputs, Mapping) else self.readouts[0]
+
+    @property
+    def described(self) -> bool:
+        # A subclass may take its steps in any other way.
+        return all(getattr(type(self), name) is getattr(Recurrent, name) for name in ("forward", "read", "unroll"))
 
     def initial_state(self, batch: int) -> RecurrentState:
-        like = self.readout.linear.weight
+        like = self.readouts[0].linear.weight
         return RecurrentState(
             layers=tuple(layer.neuron.initial_state(batch, like) for layer in self.layers),
-            y=like.new_zeros(batch, self.readout.linear.out_features),
+            y=self._joined([like.new_zeros(batch, readout.linear.out_features) for readout in self.readouts]),
             t=0,
         )
 
     def forward(self, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
-        spikes, states = [], []
+        z, spikes, states = x.flatten(1), [], []
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            x, layer_state = layer.neuron(layer.current(layer.inward(x), layer_state.z, state.t), layer_state)
-            spikes.append(x)
+            z, layer_state = layer.neuron(layer.current(layer.inward(z), layer_state.z, state.t), layer_state)
+            spikes.append(z)
             states.append(layer_state)
-        y = self.read(self.readout.linear(getattr(states[-1], self.readout.reads)), state.y, state.t)
+        y = self.read(states[-1], state.y, state.t)
         return Step(y, tuple(spikes)), RecurrentState(tuple(states), y, state.t + 1)
 
-    def read(self, d: Tensor, y: Tensor, t: int) -> Tensor:
-        """y_t from the readout's linear map and y_{t−1}, [batch, outputs]."""
-        return self.readout(d if self.readout_norm is None else self.readout_norm(d, t), y)
+    def read(self, last: Any, y: Any, t: int) -> Any:
+        """y_t from the state of the last layer and y_{t−1}."""
+        before = self._split(y)
+        return self._joined(
+            [
+                readout(readout.drive(getattr(last, readout.reads), t), y_before)
+                for readout, y_before in zip(self.readouts, before, strict=True)
+            ]
+        )
 
     def unroll(self, x: Tensor, state: RecurrentState) -> Window:
-        spikes, last, bytes_of_x = [], [], None
+        z, bytes_of_z, spikes, last = x.flatten(2), None, [], []
+        reads_v = any(readout.reads == "v" for readout in self.readouts)
         for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            reads_v = self.readout.reads == "v" and layer is self.layers[-1]
-            window = layer.unroll(x, bytes_of_x, layer_state, state.t, reads_v)
-            x, bytes_of_x = window.z, window.bytes_of_z
-            spikes.append(x)
+            window = _unrolled(layer, z, bytes_of_z, layer_state, state.t, reads_v and layer is self.layers[-1])
+            z, bytes_of_z = window.z, window.bytes_of_z
+            spikes.append(z)
             last.append(window.state)
-        o, bytes_of_o = (window.v, None) if self.readout.reads == "v" else (window.z, window.bytes_of_z)
-        y = readout_window(self.readout, self.readout_norm, o, bytes_of_o, state.y, state.t)
-        if y is None:
-            d = self.readout.linear(o) if bytes_of_o is None else spike_linear(self.readout.linear, o, bytes_of_o)
-            if self.readout_norm is not None:
-                d = torch.stack([self.readout_norm(d_t, state.t + step) for step, d_t in enumerate(d.unbind(0))])
-            y = self.readout.unroll(d, state.y)
+        ys = [
+            _read(readout, window, y_before, state.t)
+            for readout, y_before in zip(self.readouts, self._split(state.y), strict=True)
+        ]
         # A copy: a view would keep the outputs of the whole window alive with the state.
-        return Window(y, tuple(spikes), RecurrentState(tuple(last), y[-1].clone(), state.t + len(x)))
+        y = self._joined([y[-1].clone() for y in ys])
+        return Window(self._joined(ys), tuple(spikes), RecurrentState(tuple(last), y, state.t + len(x)))
 
     def stepper(self, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> Stepper | None:
-        # A subclass may take its steps in any other way.
-        same = all(getattr(type(self), name) is getattr(Recurrent, name) for name in ("forward", "read", "unroll"))
-        if not same or any(type(layer) is not RecurrentLayer for layer in self.layers):
+        if (
+            not self.described
+            or len(self.readouts) > 1
+            or any(type(layer) is not RecurrentLayer for layer in self.layers)
+        ):
             return None
-        return stepper(self, state, gradients)
+        return stepper(self.layers, self.readouts[0], state, gradients)
+
+    def _split(self, y: Any) -> list[Tensor]:
+        """Outputs of all readouts."""
+        return [y] if isinstance(y, Tensor) else [y[readout.name] for readout in self.readouts]
+
+    def _joined(self, ys: list[Tensor]) -> Any:
+        """The output of the one readout, or those of several by name."""
+        if isinstance(self.readout, Readout):
+            return ys[0]
+        return {readout.name: y for readout, y in zip(self.readouts, ys, strict=True)}
+
+
+def _unrolled(
+    layer: RecurrentLayer, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool
+) -> LayerWindow:
+    """The window of a layer that begins at step t; the input product of all its steps is taken at once.
+
+    Args:
+        bytes_of_x: x as bytes, if it is spikes.
+        reads_v: whether a readout reads membranes.
+    """
+    window = layer_window(layer, x, bytes_of_x, state, t, reads_v)
+    if window is not None:
+        return window
+    states: list[Any] = []
+    sent: list[Tensor] = []
+    drive, products = layer.inward(x), products_of(layer.recurrent)
+    if layer.inward_norm is None:
+        R_t = products.operand(layer.recurrent.weight.detach()).t()
+        drive = with_recurrent_gradient(drive, layer.recurrent, sent)
+    # Not x[t]: its backward pass would fill a whole window each step.
+    for step, drive_t in enumerate(drive.unbind(0)):
+        if layer.inward_norm is None:
+            sent.append(state.z.detach())
+            current = products.addmm(drive_t, state.z, R_t)
+        else:
+            current = layer.current(drive_t, state.z, t + step)
+        _, state = layer.neuron(current, state)
+        states.append(state)
+    v = torch.stack([s.v for s in states]) if reads_v else None
+    return LayerWindow(torch.stack([s.z for s in states]), None, v, state)
+
+
+def _read(readout: Readout, window: LayerWindow, y: Tensor, t: int) -> Tensor:
+    """y of all steps of a window that begins at step t."""
+    o, bytes_of_o = (window.z, window.bytes_of_z) if readout.reads == "z" else (window.v, None)
+    assert o is not None
+    ys = readout_window(readout, o, bytes_of_o, y, t)
+    if ys is not None:
+        return ys
+    d = readout.linear(o) if bytes_of_o is None else spike_linear(readout.linear, o, bytes_of_o)
+    if readout.norm is not None:
+        d = torch.stack([readout.norm(d_t, t + step) for step, d_t in enumerate(d.unbind(0))])
+    return readout.unroll(d, y)
 
 
 def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:

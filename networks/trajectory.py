@@ -1,23 +1,21 @@
-"""A window of one layer with all that its neurons go through: for rules that ask what each step did."""
+"""A window of one layer with the states of all its steps: for rules that use them, such as those of eligibility."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from throughtime.networks.layer import Layer
 from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct
 
-if TYPE_CHECKING:
-    from throughtime.networks.recurrent import RecurrentLayer
-
 
 class Trajectory(NamedTuple):
-    """What the neurons of a layer went through, without a graph."""
+    """Currents and states of a layer's neurons, without a graph."""
 
     currents: Tensor
     """I of each step, [steps, batch, currents · size]."""
@@ -26,25 +24,27 @@ class Trajectory(NamedTuple):
 
 
 @torch.no_grad()
-def trajectory(layer: RecurrentLayer, x: Tensor, state: Any) -> Trajectory:
-    """I_t = W x_t + c + R z_{t−1} and the neurons' steps, by their kernel if it shows its states; of a layer without
-    norms.
+def trajectory(layer: Layer, x: Tensor, state: Any) -> Trajectory:
+    """I_t = W x_t + c + R z_{t−1} and the neurons' steps, by their kernel if it gives its states.
 
     Args:
+        layer: one with a `recurrent_pair`.
         x: [steps, batch, inputs]; the input product of all steps is taken at once.
         state: before the first.
     """
-    neuron, R, kind = layer.neuron, layer.recurrent, kernel_of(layer.neuron)
-    currents = layer.inward(x)
+    pair, neuron, kind = layer.recurrent_pair(), layer.neuron, kernel_of(layer.neuron)
+    assert pair is not None, "the caller has looked"
+    W, R = pair
+    currents = W(x)
     if R.bias is not None:
         currents += R.bias
     product = SpikeProduct(R.weight, products_of(R), len(x))
     if kind is None or kind.states is Kernel.states or is_smoothed():
-        passed = [state]
+        states = [state]
         for I in currents.unbind(0):
             _, state = neuron(product.add(I, state.z), state)
-            passed.append(state)
-        return Trajectory(currents, type(state)(*map(torch.stack, zip(*passed, strict=True))))
+            states.append(state)
+        return Trajectory(currents, type(state)(*map(torch.stack, zip(*states, strict=True))))
 
     Z = currents.new_empty(1 + len(x), *state.z.shape)
     Z[0] = state.z

@@ -22,7 +22,7 @@ class ALIFState(NamedTuple):
     z: Tensor
 
 
-@neuron("alif")
+@neuron("alif", order=1)
 class ALIF(Neuron):
     """Adaptive LIF neuron: each spike raises its own threshold for a while.
 

@@ -20,7 +20,7 @@ class LIFState(NamedTuple):
     z: Tensor
 
 
-@neuron("lif")
+@neuron("lif", order=0)
 class LIF(Neuron):
     """Leaky integrate-and-fire neuron, reset by subtraction.
 

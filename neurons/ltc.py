@@ -22,7 +22,7 @@ class LTCState(NamedTuple):
     z: Tensor
 
 
-@neuron("ltc")
+@neuron("ltc", order=2)
 class LTC(Neuron):
     """Spiking neuron whose time constants are computed anew at each step from the current and the state.
 

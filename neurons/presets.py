@@ -10,7 +10,7 @@ from throughtime.neurons.ltc import LTC
 from throughtime.registry import neuron
 
 
-@neuron("ltc_adding")
+@neuron("ltc_adding", order=2)
 def ltc_adding(shape: Shape) -> LTC:
     """The LTC neuron of the adding task: threshold fixed at 0.5, the adaptation gate there but unused.
 
@@ -44,7 +44,7 @@ def asrnn_adding(shape: Shape) -> ASRNN:
     )
 
 
-@neuron("ltc_smnist")
+@neuron("ltc_smnist", order=2)
 def ltc_smnist(shape: Shape) -> LTC:
     """The LTC neuron of S-MNIST: adaptive, with learnt slopes of its gates, from a random membrane potential.
 

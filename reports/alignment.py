@@ -11,7 +11,17 @@ import pandas as pd
 
 from throughtime.records.statistics import mean_interval
 from throughtime.records.store import read_curve
-from throughtime.reports.cells import KEYS, current, groups, neuron_label, one_line, rule_rank, slug, summarise
+from throughtime.reports.cells import (
+    KEYS,
+    current,
+    groups,
+    neuron_label,
+    one_line,
+    rule_rank,
+    rule_title,
+    slug,
+    summarise,
+)
 from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
 from throughtime.reports.figures import cells_left_out, count_range, used_styles
 from throughtime.reports.quantities import INTERVAL, LEVEL
@@ -164,7 +174,7 @@ def alignment_table(store_frame: pd.DataFrame, suite: str, scale: str) -> Table 
     notes, lines = Footnotes(), []
     for key, of_cell in groups(long, ["dataset", "network", "neuron", "rule", "group"]):
         dataset, network, neuron, rule, group = key
-        line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), rule, group)]
+        line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), rule_title(rule), group)]
         lines.append(line + [entry(_rounded(row), notes) for _, row in of_cell.iterrows()])
     when = {place: _epochs(long, place) for place in places}
     head = [f"{title}, {when[place]}" for title in MEASURES.values() for place in places]

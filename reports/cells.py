@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, get_args
@@ -13,15 +14,13 @@ from throughtime.errors import UsageError, suggestion
 from throughtime.records.record import Status
 from throughtime.records.statistics import mean_interval
 from throughtime.records.store import Store
+from throughtime.registry import ALGORITHMS, NEURONS, Registry
 from throughtime.reports.quantities import LEVEL, QUANTITIES, Quantity, quantity
 from throughtime.spec import MEASURED_ONCE, SCALES
 
 KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
 """What names a cell: runs that differ in the replicate alone share them."""
 FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "ok")
-RULES = ("bptt", "tbptt", "fptt", "eprop")
-NEURONS = ("lif", "alif", "ltc")
-"""The order rules and neurons stand in; any other comes after them, by name."""
 NO_VALUE = "no value: "
 """What the part of a note begins with that says why a measure is missing."""
 COLUMNS = [
@@ -71,7 +70,7 @@ def current(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows in reading order: names by their numbers, scales from tiny to paper, rules as in `RULES`, neurons alike."""
+    """Rows in reading order: names by their numbers, scales from tiny to paper, rules and neurons in order."""
     ranks = {"scale": SCALES.index, "rule": rule_rank, "neuron": neuron_rank}
     by = [*KEYS, "replicate"] if "replicate" in frame else list(KEYS)
     order = sorted(range(len(frame)), key=lambda i: [ranks.get(k, natural)(frame[k].iloc[i]) for k in by])
@@ -84,25 +83,36 @@ def natural(label: Any) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
 
 
-def rule_rank(label: str) -> tuple[int, list[tuple[int, int, str]]]:
-    """Sort key of a rule: `tbptt K=10` stands where `tbptt` does."""
-    return _rank(label, RULES)
+def rule_rank(label: str) -> tuple[float, list[tuple[int, int, str]]]:
+    """Sort key of a rule: `tbptt K=10` has the order of `tbptt`."""
+    return _rank(label, ALGORITHMS)
 
 
-def neuron_rank(label: str) -> tuple[int, list[tuple[int, int, str]]]:
+def neuron_rank(label: str) -> tuple[float, list[tuple[int, int, str]]]:
     """Sort key of a neuron."""
     return _rank(label, NEURONS)
 
 
-def _rank(label: str, names: tuple[str, ...]) -> tuple[int, list[tuple[int, int, str]]]:
-    plain = re.sub(r"[^a-z0-9]", "", label.lower())
-    place = next((i for i, name in enumerate(names) if plain.startswith(name)), len(names))
-    return place, natural(label)
+def _rank(label: str, registry: Registry) -> tuple[float, list[tuple[int, int, str]]]:
+    component = registry.labelled(label)
+    order = None if component is None else component.order
+    return math.inf if order is None else order, natural(label)
+
+
+def rule_title(label: str) -> str:
+    """A rule's name in tables and figures: the title it was registered with, or the suite's own label."""
+    return _title(label, ALGORITHMS)
 
 
 def neuron_label(neuron: str, network: str) -> str:
-    """A neuron's name in tables; the network is named when it is not the plain `recurrent`."""
-    return neuron if network == "recurrent" else f"{neuron}, {network}"
+    """A neuron's name in tables and figures; the network is named when it is not the plain `recurrent`."""
+    title = _title(neuron, NEURONS)
+    return title if network == "recurrent" else f"{title}, {network}"
+
+
+def _title(label: str, registry: Registry) -> str:
+    component = registry.labelled(label)
+    return component.title if component is not None and component.name == label else label
 
 
 def anchor(key: Iterable[str]) -> str:

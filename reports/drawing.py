@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from throughtime.records.record import write_whole
-from throughtime.reports.cells import RULES, neuron_rank, one_line, rule_rank
+from throughtime.registry import ALGORITHMS
+from throughtime.reports.cells import neuron_rank, one_line, rule_rank, rule_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +40,9 @@ METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
 }
 """Endings, and what is left out of the file: a date would make every build a new one."""
-COLOURS = (0, 1, 2, 4, 3, 9, 5, 7)
-"""Of seaborn's colour-blind palette, without the two that are too pale on white."""
+PALETTE = (3, 9, 5, 7, 0, 1, 2, 4)
+"""Of seaborn's colour-blind palette, without the two that are too pale on white; the last four, which the package's own
+rules have, come up when the others are used."""
 DASHES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*<>"
 LEFT, NOTE_LINE, LEGEND_LINE = 0.12, 0.155, 0.19
@@ -100,16 +102,21 @@ def styled(draw: Callable[..., Drawn | None]) -> Callable[..., Drawn | None]:
 
 
 def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
-    """A colour a rule, the same in every figure of one store; the rules of `RULES` have theirs in any store."""
+    """A colour a rule, the same in every figure of one store; rules that are registered with a colour have it in any
+    store."""
     import seaborn
+    from matplotlib.colors import to_rgb
 
     palette = seaborn.color_palette("colorblind")
-    others = sorted(set(rules) - set(RULES), key=rule_rank)
-    places = [palette[place] for place in COLOURS]
+    coloured = {name: ALGORITHMS[name].colour for name in sorted(ALGORITHMS.names(), key=rule_rank)}
+    places = [to_rgb(colour) for colour in coloured.values() if colour is not None]
+    own = [rule for rule, colour in coloured.items() if colour is not None]
+    others = sorted(set(rules) - set(own), key=rule_rank)
+    places += [palette[PALETTE[i % len(PALETTE)]] for i in range(len(others))]
     # Rules that compute the same gradient lie on one another: dashes let the lower line through, in grey print too.
     return {
-        rule: Style(places[i % len(places)], DASHES[(i + i // len(places)) % len(DASHES)])
-        for i, rule in enumerate([*RULES, *others])
+        rule: Style(colour, DASHES[(i + i // len(PALETTE)) % len(DASHES)])
+        for i, (rule, colour) in enumerate(zip([*own, *others], places, strict=True))
     }
 
 
@@ -141,7 +148,7 @@ def finish(
     width, height = figure.get_size_inches()
     legends = [
         [
-            Line2D([], [], color=s.colour, ls=s.dash, lw=s.width + 0.6, alpha=s.alpha, label=_legend(rule))
+            Line2D([], [], color=s.colour, ls=s.dash, lw=s.width + 0.6, alpha=s.alpha, label=_legend(rule_title(rule)))
             for rule, s in rules.items()
         ]
     ]

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.record import Record, read_record
-from throughtime.reports.cells import current, groups, neuron_label, one_line, slug
+from throughtime.reports.cells import current, groups, neuron_label, one_line, rule_title, slug
 from throughtime.reports.quantities import quantity
 from throughtime.reports.tables import Entry, Footnotes, Table
 from throughtime.spec import RunSpec
@@ -195,7 +195,7 @@ def _slope_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     for (dataset, batch, network, neuron, rule, _), of_line in groups(rows, NAMES[2:]):
         found = {row["measure"]: row for _, row in of_line.iterrows()}
         spans = dict.fromkeys(f"{row['first']}–{row['last']} ({row['lengths']})" for row in found.values())
-        labels = [f"{dataset}, {batch}", neuron_label(neuron, network), rule, "; ".join(spans)]
+        labels = [f"{dataset}, {batch}", neuron_label(neuron, network), rule_title(rule), "; ".join(spans)]
         texts = [*map(one_line, labels), *[_shown(found.get(measure)) for measure in [*WAYS, PROCESS]]]
         exact, process = found.get("peak_live_bytes_without_input"), found.get(PROCESS)
         texts.append("—" if exact is None or process is None else _difference(process["slope"], exact["slope"]))
@@ -238,7 +238,7 @@ def _exponent_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
         by_size = {size: of_cell[of_cell["size"] == size] for size in SIZES}
         # Two sets of one name differ in what the other sizes were, which the footnotes tell.
         for i in range(max(map(len, by_size.values()))):
-            labels = [dataset, neuron_label(neuron, network), rule, quantity(measure).title]
+            labels = [dataset, neuron_label(neuron, network), rule_title(rule), quantity(measure).title]
             entries = [_exponent(of.iloc[i], notes) if i < len(of) else Entry("—") for of in by_size.values()]
             lines.append([*(Entry(one_line(label)) for label in labels), *entries])
     caption = [

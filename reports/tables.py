@@ -24,6 +24,7 @@ from throughtime.reports.cells import (
     neuron_label,
     one_line,
     rule_rank,
+    rule_title,
     runs_of,
     slug,
     summarise,
@@ -31,8 +32,8 @@ from throughtime.reports.cells import (
 from throughtime.reports.quantities import INTERVAL, quantity
 from throughtime.spec import MEASURED_ONCE
 
-LAYERS = "firing_rate.layer"
-"""What the rates of single layers begin with."""
+LAYERS = "firing_rate."
+"""The rates of single layers begin with it."""
 COST = (
     "wall_time",
     "compile_time",
@@ -176,7 +177,7 @@ def wide(name: str, title: str, summary: pd.DataFrame) -> Table:
             known = rule in cells
             line.append(entry(cells[rule], notes) if known else Entry("not run", notes.mark(NOT_RUN)))
         rows.append(line)
-    head = ["dataset", "neuron", "measure", *map(one_line, rules)]
+    head = ["dataset", "neuron", "measure", *(one_line(rule_title(rule)) for rule in rules)]
     letters = [(letter, note) for note, letter in notes.items()]
     caption = [_count(everything), *absent, *(_protocol(summary) if rows else [])]
     return Table(name, title, caption, head, rows, letters, everything)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from throughtime.records.record import read_record
-from throughtime.reports.cells import current, groups, neuron_label, one_line, slug
+from throughtime.reports.cells import current, groups, neuron_label, one_line, rule_title, slug
 from throughtime.reports.quantities import significant
 from throughtime.reports.tables import Entry, Table
 
@@ -60,7 +60,11 @@ def _table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     lines = []
     for _, row in rows.iterrows():
         T = "" if pd.isna(row["steps"]) else f", {row['steps']:.0f}"
-        labels = [f"{row['dataset']}{T}, {row['batch']}", neuron_label(row["neuron"], row["network"]), row["rule"]]
+        labels = [
+            f"{row['dataset']}{T}, {row['batch']}",
+            neuron_label(row["neuron"], row["network"]),
+            rule_title(row["rule"]),
+        ]
         numbers = [_bytes(row[way]) for way in (*WAYS, "allocator_less_exact")]
         ratios = [_ratio(row[f"{way}_over_exact"]) for way in (ALLOCATOR, PROCESS)]
         lines.append([Entry(text) for text in (*map(one_line, labels), *numbers, *ratios)])

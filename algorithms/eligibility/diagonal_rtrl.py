@@ -12,6 +12,7 @@ from throughtime.algorithms.base import Claims
 from throughtime.algorithms.eligibility.eligibility import EligibilityRule
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
+from throughtime.networks.layer import gates_of
 from throughtime.neurons.base import InputJacobian, Neuron, Partials
 from throughtime.registry import algorithm
 
@@ -45,7 +46,9 @@ class DiagonalRTRL(EligibilityRule):
         shapes = {name: tuple(p.shape) for name, p in _own_parameters(neuron).items()}
         strange = [f"{name} {list(shape)}" for name, shape in shapes.items() if shape not in ((), (neuron.size,))]
         strange += [
-            f"{name} [{m.out_features} outputs]" for name, m in _maps(neuron).items() if m.out_features != neuron.size
+            f"{name} [{m.out_features} outputs]"
+            for name, m in gates_of(neuron).items()
+            if m.out_features != neuron.size
         ]
         if strange:
             return f"not one a neuron, nor one for all: {', '.join(strange)}"
@@ -75,11 +78,11 @@ class DiagonalRTRL(EligibilityRule):
         past = {r: leaf(value) for r, value in state._asdict().items()}
         currents = [leaf(part) for part in current.chunk(neuron.currents, 1)]
         parameters = {name: leaf(p) for name, p in _own_parameters(neuron).items()}
-        shifts = {name: leaf(current.new_zeros(())) for name in _maps(neuron)}
+        shifts = {name: leaf(current.new_zeros(())) for name in gates_of(neuron)}
         read: dict[str, Tensor] = {}
         hooks = [
             module.register_forward_hook(_shifted(name, spread(shifts[name]), read, len(current)))
-            for name, module in _maps(neuron).items()
+            for name, module in gates_of(neuron).items()
         ]
         try:
             _, after = functional_call(
@@ -114,18 +117,9 @@ class DiagonalRTRL(EligibilityRule):
         return Partials(before, {}, inflows)
 
 
-def _maps(neuron: Neuron) -> dict[str, nn.Linear]:
-    """The linear maps a neuron learns itself."""
-    return {
-        name: module
-        for name, module in neuron.named_modules()
-        if isinstance(module, nn.Linear) and any(p.requires_grad for p in module.parameters())
-    }
-
-
 def _own_parameters(neuron: Neuron) -> dict[str, nn.Parameter]:
     """What a neuron learns itself apart from its linear maps."""
-    maps = _maps(neuron)
+    maps = gates_of(neuron)
     return {name: p for name, p in neuron.named_parameters() if p.requires_grad and name.rpartition(".")[0] not in maps}
 
 

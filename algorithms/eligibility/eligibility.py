@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from pydantic import PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule, LossAt, output_error
+from throughtime.algorithms.credit import Credit
+from throughtime.algorithms.eligibility.cost import carried_numbers
 from throughtime.algorithms.eligibility.trace_block import Signal, TraceBlock
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
-from throughtime.networks.readout import LeakyReadout
-from throughtime.networks.recurrent import Recurrent, RecurrentState
+from throughtime.networks.layer import Layer, RecurrentState
+from throughtime.networks.products import Product
+from throughtime.networks.readout import Readout
 from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.numerics.trees import Tree
@@ -40,6 +44,8 @@ class EligibilityRule(LearningRule):
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
     """
 
+    state: RecurrentState
+
     def __init__(self, *, loss_at: LossAt = "end", update_every: PositiveInt | None = None) -> None:
         if update_every and loss_at == "end":
             raise ValueError("update_every needs loss_at: every; a loss at the end gives nothing to update with before")
@@ -62,15 +68,42 @@ class EligibilityRule(LearningRule):
         return [k for length in between for k in (length % BLOCK, *[BLOCK] * (length // BLOCK)) if k]
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
-        if type(network) is not Recurrent or len(network.layers) != 1:  # a subclass may take other steps
+        if not network.described or len(network.layers) != 1:
             return "eligibility traces as written here train one recurrent layer"
         if network.mixes_samples:
             return "batch normalisation makes a sample's state depend on the other samples"
-        if not isinstance(network.readout, LeakyReadout):
+        layer = network.layers[0]
+        if layer.recurrent_pair() is None or len(layer.neuron.shape) != 1:
+            return "eligibility traces as written here train one recurrent layer, W x + R z into a vector of neurons"
+        if len(network.readouts) != 1:
+            return "eligibility traces as written here have one readout"
+        if network.readouts[0].decay is None:
             return "the readout's leak is computed at each step: no filter of constant κ carries the traces through it"
         return None
 
-    def untraced(self, network: Recurrent, partials: Partials) -> list[str]:
+    def credit(self, network: Network, batch: int, steps: int) -> Credit:
+        layer, readout, losses = network.layers[0], network.readouts[0], self.losses(steps)
+        size, outputs = readout.linear.in_features, readout.linear.out_features
+        products = Counter({Product(batch, outputs, size): losses, Product(outputs, batch, size): losses})  # L, δW_out
+        numbers = carried_numbers(self.partials, layer, readout, self.also_wanted)
+        return Credit(
+            products,
+            "dense products forward, traces read and written each step",
+            updates=-(-steps // self.update_every) if self.update_every else 1,
+            traces=numbers * batch * readout.linear.weight.itemsize,
+        )
+
+    @property
+    def layer(self) -> Layer:
+        """The layer that is trained."""
+        return self.network.layers[0]
+
+    @property
+    def readout(self) -> Readout:
+        """Its readout."""
+        return self.network.readouts[0]
+
+    def untraced(self, network: Network, partials: Partials) -> list[str]:
         """Parameters the neurons learn themselves and the partial derivatives do not have."""
         own = network.layers[0].neuron.named_parameters()
         return [
@@ -84,12 +117,12 @@ class EligibilityRule(LearningRule):
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.B: Tensor = network.readout.linear.weight
+        self.B: Tensor = self.readout.linear.weight
         self.every = self.loss_at == "every" or task.per_step
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        neuron, readout, zeros = self.network.layers[0].neuron, self.network.readout, self.state.y.new_zeros
+        neuron, readout, zeros = self.layer.neuron, self.readout, self.state.y.new_zeros
         self.traces = TraceBlock(neuron.size, ("ē" if readout.decay else readout.reads, *self.also_wanted))
         self.sums: dict[str, Tensor] = {}
         self.of_W_out, self.of_b_out = torch.zeros_like(readout.linear.weight), torch.zeros_like(readout.linear.bias)
@@ -106,11 +139,12 @@ class EligibilityRule(LearningRule):
 
     def _gather(self, x: Tensor, target: Tree, end: int) -> Tensor | None:
         """Take the steps before `end` and sum up what they have to say; their loss, if they have one."""
-        layer, readout = self.network.layers[0], self.network.readout
-        κ, (currents, states) = readout.decay, trajectory(layer, x, self.state.layers[0])
+        layer, readout = self.layer, self.readout
+        κ, (currents, states) = readout.decay or 0.0, trajectory(layer, x.flatten(2), self.state.layers[0])
         o = getattr(states, readout.reads)[1:]
         y = readout.unroll(readout.linear(o), self.state.y)
-        self.state = RecurrentState((type(states)(*(s[-1].clone() for s in states)),), y[-1].clone(), end)
+        last = type(states)(*(s[-1].clone() for s in states))
+        self.state = self.state._replace(layers=(last,), y=y[-1].clone(), t=end)
         o_filtered = readout.unroll(o, self.o_filtered)
         self.o_filtered = o_filtered[-1].clone()
 
@@ -128,7 +162,7 @@ class EligibilityRule(LearningRule):
             signals.append(Signal(self.traces.wanted[0], δ @ self.B, self.sums))
             self.of_W_out.addmm_(δ.flatten(0, 1).t(), o_filtered[-k:].flatten(0, 1))
             self.of_b_out.addmv_(δ.sum(1).t(), δ.new_tensor([1 - κ ** (s + 1) for s in range(end - k, end)]))
-        p = torch.cat((x, states.z[:-1], x.new_ones(*x.shape[:2], 1)), 2)
+        p = torch.cat((x.flatten(2), states.z[:-1], x.new_ones(*x.shape[:2], 1)), 2)
         self.traces.gather(partials, p, signals, goes_on=end < self.steps)
         return loss
 
@@ -141,8 +175,8 @@ class EligibilityRule(LearningRule):
         for name, gradient in self.sums.items():
             self.land(name, gradient)
         self.sums.clear()
-        _accumulate(self.network.readout.linear.weight, self.of_W_out)
-        _accumulate(self.network.readout.linear.bias, self.of_b_out)
+        _accumulate(self.readout.linear.weight, self.of_W_out)
+        _accumulate(self.readout.linear.bias, self.of_b_out)
         self.of_W_out.zero_()
         self.of_b_out.zero_()
 
@@ -156,24 +190,25 @@ class EligibilityRule(LearningRule):
 
     def land(self, name: str, gradient: Tensor) -> None:
         """Add the gradient of one inflow, [currents, size, fan-in], to the parameters it belongs to."""
-        layer = self.network.layers[0]
+        neuron, pair = self.layer.neuron, self.layer.recurrent_pair()
         rows = gradient.flatten(0, 1)
-        if name == "current":
-            dx, dz, d1 = rows.split((layer.inward.in_features, layer.neuron.size, 1), 1)
-            _accumulate(layer.inward.weight, dx)
-            _accumulate(layer.recurrent.weight, dz)
-            _accumulate(layer.inward.bias, d1[:, 0])
-            if layer.recurrent.bias is not None:
-                _accumulate(layer.recurrent.bias, d1[:, 0])
+        if name == "current" and pair is not None:
+            W, R = pair
+            dx, dz, d1 = rows.split((W.in_features, neuron.size, 1), 1)
+            _accumulate(W.weight, dx)
+            _accumulate(R.weight, dz)
+            for map in pair:
+                if map.bias is not None:
+                    _accumulate(map.bias, d1[:, 0])
             return
-        own = dict(layer.neuron.named_parameters())
+        own = dict(neuron.named_parameters())
         if name in own:
             _accumulate(own[name], rows[:, 0] if own[name].dim() else rows.sum())
             return
-        module: nn.Module = layer.neuron.get_submodule(name)
-        _accumulate(module.weight, rows[:, :-1])
-        if module.bias is not None:
-            _accumulate(module.bias, rows[:, -1])
+        gate = self.layer.gates[name]
+        _accumulate(gate.weight, rows[:, :-1])
+        if gate.bias is not None:
+            _accumulate(gate.bias, rows[:, -1])
 
 
 def filtered(partials: Partials, reads: str, κ: float) -> Partials:

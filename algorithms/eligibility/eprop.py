@@ -18,7 +18,7 @@ from throughtime.neurons.base import Neuron, Partials
 from throughtime.registry import algorithm, given, refuse_unused
 
 
-@algorithm("eprop")
+@algorithm("eprop", order=3, colour="#cc78bc")
 class EProp(EligibilityRule):
     """e-prop: every synapse carries an eligibility trace forward, a learning signal turns it into a weight change.
 
@@ -86,7 +86,7 @@ class EProp(EligibilityRule):
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
         if self.feedback != "symmetric":
-            W_out = network.readout.linear.weight
+            W_out = self.readout.linear.weight
             drawn = torch.randn(W_out.shape, dtype=W_out.dtype).to(W_out.device)  # the same numbers on every device
             self.B = nn.Parameter(drawn / W_out.shape[1] ** 0.5, self.feedback == "adaptive")
 
@@ -96,7 +96,7 @@ class EProp(EligibilityRule):
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         if self.rate_cost:
-            self.spikes = self.state.layers[0].z.new_zeros(self.network.layers[0].neuron.size)
+            self.spikes = self.state.layers[0].z.new_zeros(self.layer.neuron.size)
             self.e_sum: dict[str, Tensor] = {}
 
     def signals(self, z: Tensor) -> list[Signal]:
@@ -106,7 +106,7 @@ class EProp(EligibilityRule):
         return [Signal("z", z.new_full((len(z), 1, 1), 1 / z.shape[1]), self.e_sum)]
 
     def step(self, t: int) -> None:
-        W_out = self.network.readout.linear.weight
+        W_out = self.readout.linear.weight
         if self.rate_cost:
             excess = self.spikes / (t + 1) - self.rate_target
             for name, e in self.e_sum.items():

@@ -10,11 +10,13 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from throughtime.algorithms.base import Claims, LearningRule, Observation
+from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, Observation
+from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.base import Network
+from throughtime.networks.products import backward_products, forward_products
 from throughtime.neurons.base import Derivative
 from throughtime.neurons.kernels.kernel import number_or_tensor
 from throughtime.numerics.flat import Flat
@@ -22,7 +24,7 @@ from throughtime.numerics.trees import Tree, last
 from throughtime.registry import algorithm, given, refuse_unused
 
 
-@algorithm("fptt")
+@algorithm("fptt", order=2, colour="#029e73")
 class FPTT(LearningRule):
     """Forward propagation through time: an update at each of K parts, held near a running mean of the weights.
 
@@ -94,6 +96,15 @@ class FPTT(LearningRule):
         if self.auxiliary != "off" and (task.per_step or not isinstance(task, Classification)):
             return "the auxiliary loss is a distribution over the classes of a sequence: it needs one class a sequence"
         return None
+
+    def credit(self, network: Network, batch: int, steps: int) -> Credit:
+        windows = self.windows(steps)
+        trained = windows if self.last_part else windows[:-1]
+        products, contains = backward_products(network, trained, batch, self.losses), THERE_AND_BACK
+        if self.form == "paper":
+            products += products + forward_products(network, trained, batch)
+            contains += ", twice"
+        return Credit(products, contains, updates=len(trained), copies=0 if self.form == "none" else 2)
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)

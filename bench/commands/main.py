@@ -86,12 +86,14 @@ def table(
         Literal["text", "markdown", "latex", "csv"], typer.Option("--format", help="Of the output.")
     ] = "text",
     results: ResultsOption = DEFAULT_RESULTS,
+    plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
     """Print the table rules x neurons x datasets, from records."""
     from throughtime.records.store import Store
     from throughtime.reports.tables import render
 
+    load_plugins(plugin)
     print(render(Store(results), suite, measure, "json" if as_json else form))
 
 
@@ -100,12 +102,14 @@ def figure(
     suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out/figures"),
+    plugin: PluginOption = NONE,
 ) -> None:
     """Draw the figures as PDF, SVG and PNG with their data as CSV, from records; a paper's own among them."""
     from throughtime.records.store import Store
     from throughtime.reports.cells import runs_of
     from throughtime.reports.report import write_figures
 
+    load_plugins(plugin)
     for drawn in write_figures(runs_of(Store(results), suite), out):
         print(f"{out / drawn.name}.{{pdf,svg,png,csv}}" if drawn.svg else f"{drawn.title}: {' '.join(drawn.caption)}")
 
@@ -115,11 +119,13 @@ def report(
     suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out"),
+    plugin: PluginOption = NONE,
 ) -> None:
     """Write the HTML page, the tables and the figures, from records."""
     from throughtime.records.store import Store
     from throughtime.reports.report import write_report
 
+    load_plugins(plugin)
     print(f"report: {write_report(Store(results), out, suite).resolve()}")
 
 

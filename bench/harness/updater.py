@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
 from throughtime.harness.clock import Clock
-from throughtime.numerics.adamax import Adamax
+from throughtime.harness.optimisers import OPTIMISERS
 from throughtime.numerics.flat import Flat
 from throughtime.numerics.loops import runs_compiled
 from throughtime.numerics.reductions import scale, sum_of_squares
@@ -30,11 +30,7 @@ class Updater:
         weights, lr = self.flat.weights, training.learning_rate
         self.rate = lr
         self.cosine_epochs = training.epochs if training.schedule == "cosine" else None
-        self.optimiser: torch.optim.Optimizer = {
-            "adam": lambda: torch.optim.Adam(weights, lr=lr, fused=True),
-            "adamax": lambda: Adamax(weights, lr=lr, foreach=False),
-            "sgd": lambda: torch.optim.SGD(weights, lr=lr, foreach=True),
-        }[training.optimiser]()
+        self.optimiser = OPTIMISERS[training.optimiser].build(weights, lr)
 
     def __call__(self) -> None:
         with self.clock.phase("update"):

@@ -74,9 +74,9 @@ def measure(network: Network, dataset: Dataset, split: Split = "test") -> dict[s
     memory does not grow with T.
 
     Returns:
-        `firing_rate.layer1`, ...: null where nothing spikes. `activation_sparsity`: of all that layers send, the part
-        that is exactly 0. `synaptic_operations.dense`, `.effective_macs`, `.effective_acs`: null where the network
-        multiplies in a way that cannot be counted.
+        `firing_rate.layer1`, ..., by the layers' names: null where nothing spikes. `activation_sparsity`: the part of
+        the layers' outputs that is exactly 0. `synaptic_operations.dense`, `.effective_macs`, `.effective_acs`: null
+        where the network multiplies in a way that cannot be counted.
     """
     training, operations = network.training, SynapticOperations(network)
     active: Counter[int] = Counter()
@@ -92,21 +92,24 @@ def measure(network: Network, dataset: Dataset, split: Split = "test") -> dict[s
                     with operations:
                         window = network.unroll(batch.window(t, EVALUATION_WINDOW).x, state)
                     state = window.state
-                    for layer, z in enumerate(window.spikes, 1):
-                        active[layer] += int(z.count_nonzero())
-                        sent[layer] += z.numel()
+                    for number, z in enumerate(window.spikes, 1):
+                        active[number] += int(z.count_nonzero())
+                        sent[number] += z.numel()
     finally:
         network.train(training)
 
     where = f"the {split} split ({sequences} sequences of {steps} steps)"
+    layers = {number: (f"layer{number}", network.spiking) for number in sent}
+    if network.described:
+        layers = {n: (layer.name, layer.neuron.spiking) for n, layer in enumerate(network.layers, 1)}
     measures = {
-        f"firing_rate.layer{layer}": Measure(
-            value=active[layer] / sent[layer] if network.spiking else None,
+        f"firing_rate.{name}": Measure(
+            value=active[number] / sent[number] if spiking else None,
             unit="spikes per neuron and step",
             method=f"mean over {where}",
-            missing=None if network.spiking else "these cells do not spike",
+            missing=None if spiking else "these cells do not spike",
         )
-        for layer in sent
+        for number, (name, spiking) in layers.items()
     }
     measures["activation_sparsity"] = Measure(
         value=1 - active.total() / sent.total(),
@@ -187,8 +190,9 @@ class SynapticOperations(TorchDispatchMode):
 
     def _product(self, func: Any, first: Tensor, second: Tensor) -> None:
         name, other = self._name(second), self._name(first)
-        if (name is None) == (other is None):
-            whose = "neither is a parameter" if name is None else "both are parameters"
+        weight = name or other
+        if weight is None or (name is not None and other is not None):
+            whose = "neither is a parameter" if weight is None else "both are parameters"
             self._cannot(f"of the two sides of a product ({func}) {whose}: which is the weight cannot be told")
             return
         x = first if first.ndim > 1 else first.unsqueeze(0)
@@ -202,7 +206,7 @@ class SynapticOperations(TorchDispatchMode):
         ternary = ((magnitude - nonzero).abs_().amax(-1) == 0).to(counting)
         often = torch.stack((1 - ternary, ternary), -2) @ nonzero.to(counting)  # of each input, [..., 2, inputs]
         effective = often.double() @ self._fan_out(W).unsqueeze(-1)
-        self._add(name or other, x.numel() * W.shape[-1], effective.reshape(-1, 2).sum(0))
+        self._add(weight, x.numel() * W.shape[-1], effective.reshape(-1, 2).sum(0))
 
     def _fan_out(self, W: Tensor) -> Tensor:
         """Weights of each input that are not zero, [..., inputs]."""

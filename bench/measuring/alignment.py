@@ -156,16 +156,35 @@ def measures(found: dict[str, Alignment], epoch: int, sequences: int) -> dict[st
 def parameter_groups(network: nn.Module) -> dict[str, list[str]]:
     """Names of the trainable parameters by the part of the network they belong to, biases with their weights.
 
-    A part is named after its module: `layers.0.inward.weight` and `.bias` are in `layer1.inward`, all that the neurons
-    of that layer learn themselves is in `layer1.neuron`, `readout.linear.weight` and `readout.gate.weight` are in
-    `readout`. Before the parts come `all` and, where there is a readout and more, `hidden`.
+    The parts of a network that describes itself are its synapses (`layer1.inward`), the neurons of its layers
+    (`layer1.neuron`), norms (`layer1.inward_norm`) and readouts, by their names. A parameter that is in none of these,
+    as all of another network, is in the part of its module: `blocks.0.conv.weight` in `block1.conv`. Before the parts
+    come `all` and, where there is a readout and more, `hidden`.
     """
     names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
+    described, readouts = _described_parts(network)
     parts: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        parts[_part_of(name)].append(name)
-    hidden = [name for name in names if not name.startswith("readout")]
+        parts[described.get(network.get_parameter(name)) or _part_of(name)].append(name)
+    of_readouts = {name for part, of_part in parts.items() if part in readouts for name in of_part}
+    hidden = [name for name in names if name not in of_readouts]
     return {ALL: names, **({HIDDEN: hidden} if 0 < len(hidden) < len(names) else {}), **parts}
+
+
+def _described_parts(network: nn.Module) -> tuple[dict[nn.Parameter, str], set[str]]:
+    """The part of each parameter that belongs to a layer or a readout, and which parts are readouts."""
+    if not isinstance(network, Network) or not network.described:
+        return {}, {"readout"}
+    modules: dict[str, nn.Module] = {}
+    for layer in network.layers:
+        for name, synapse in layer.synapses.items():
+            modules[f"{layer.name}.{name}"] = synapse.module
+            if synapse.norm is not None:
+                modules[f"{layer.name}.{name}_norm"] = synapse.norm
+        modules[f"{layer.name}.neuron"] = layer.neuron
+    modules |= {readout.name: readout for readout in network.readouts}
+    parts = {parameter: part for part, module in modules.items() for parameter in module.parameters()}
+    return parts, {readout.name for readout in network.readouts}
 
 
 def _part_of(name: str) -> str:
@@ -239,7 +258,7 @@ def _gradient_of_bptt(network: Network, task: Task, batch: Batch, seed: int, see
     for begin, steps, reported, asked in seen:
         if reported is None:
             continue
-        value = sum(one.loss for one in asked)
+        value = torch.stack([one.loss for one in asked]).sum() if asked else reported
         if not asked or not bool((value != 0) | (reported == 0)):
             raise NoAlignmentError("the rule reports a loss that it did not ask its task for")
         if not (bool(reported.isfinite()) and bool(value.isfinite())):

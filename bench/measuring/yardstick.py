@@ -16,6 +16,7 @@ import torch
 
 from throughtime.datasets.files.fetch import cache
 from throughtime.measuring.timing import Others, spread
+from throughtime.networks.products import Product
 from throughtime.records.files import write_whole
 from throughtime.records.provenance import machine
 
@@ -29,25 +30,6 @@ LARGEST_STREAM, COPIED = 2**26, 2**25
 """Bytes: of the largest array that is read and written in place, and of each of the two that are copied."""
 METHOD = 1
 """Counts up when what is measured changes: older files are then measured again."""
-
-
-class Product(NamedTuple):
-    """[m, k] x [k, n], or a batch of so many of them."""
-
-    m: int
-    k: int
-    n: int
-    copies: int = 1
-
-    @property
-    def flops(self) -> int:
-        """A multiplication and an addition count as two."""
-        return 2 * self.m * self.k * self.n * self.copies
-
-    @property
-    def operands(self) -> int:
-        """Numbers read and written."""
-        return (self.m * self.k + self.k * self.n + self.m * self.n) * self.copies
 
 
 class Rate(NamedTuple):

@@ -71,11 +71,11 @@ def _floor(asked: Question) -> dict[str, Any]:
     work, batch = asked.work, asked.work.batch
     network = asked.to(torch.float32).network
     if work.does in ("forward", "evaluate"):
-        needed = floor.forward_work(network, batch, work.steps)
+        needed = floor.forward_operations(network, batch, work.steps)
     else:
         rule, steps = asked.rule(), work.timed_steps or work.steps
         rule.start(network, asked.task, steps)
-        needed = floor.work(rule, network, asked.training, batch, steps)
+        needed = floor.operations(rule, network, asked.training, batch, steps)
     rates = yardstick(needed.products, [stream.array for stream in needed.streams])
     return {"floor": needed.seconds(rates) / (work.timed_steps or 1), "contended": rates.contended}
 

@@ -6,22 +6,20 @@ that is there for all steps: no graph, nothing kept, and hardly a call between t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
 from throughtime.networks.kernels import one_step_loops
-from throughtime.networks.readout import GatedReadout, LeakyReadout
+from throughtime.networks.layer import RecurrentLayer, RecurrentState
+from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
 from throughtime.neurons.kernels.one_step import Gradients, InTurns, NeuronOneStep, single_step_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.gemm import has_gemm
 from throughtime.numerics.loops import bound, runs_compiled
-
-if TYPE_CHECKING:
-    from throughtime.networks.recurrent import Recurrent, RecurrentLayer, RecurrentState
 
 
 class RecurrentStepper:
@@ -30,22 +28,28 @@ class RecurrentStepper:
     Time and memory: one step's; memory depends on no number of steps.
 
     Args:
-        network: as it is, in training or not.
+        layers, readout: of the network, in training or not.
         state: before the first step.
-        gradients: where those of its parameters go.
+        gradients: of each parameter, the memory for its gradient.
     """
 
-    def __init__(self, network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> None:
+    def __init__(
+        self,
+        layers: Sequence[RecurrentLayer],
+        readout: Readout,
+        state: RecurrentState,
+        gradients: Mapping[Tensor, Tensor],
+    ) -> None:
         places = Gradients(gradients)
         self.gradients, self.now = gradients, 1
         self.t = torch.tensor([state.t])
-        self.x = state.y.new_empty(len(state.y), network.layers[0].inward.in_features)
+        self.x = state.y.new_empty(len(state.y), layers[0].inward.in_features)
         self.layers: list[_Layer] = []
-        for layer, before in zip(network.layers, state.layers, strict=True):
+        for layer, before in zip(layers, state.layers, strict=True):
             below = self.layers[-1].neurons if self.layers else None
-            reads_v = layer is network.layers[-1] and network.readout.reads == "v"
+            reads_v = layer is layers[-1] and readout.reads == "v"
             self.layers.append(_Layer(layer, self.t, self.x, below, before, places, reads_v))
-        self.readout = _Readout(network, self.t, self.layers[-1].neurons, state.y, places)
+        self.readout = _Readout(readout, self.t, self.layers[-1].neurons, state.y, places)
 
     def step(self, x: Tensor) -> Tensor:
         """y_t [batch, outputs] of x_t [batch, inputs]."""
@@ -67,22 +71,24 @@ class RecurrentStepper:
             parameter.grad = gradient
 
 
-def stepper(network: Recurrent, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> RecurrentStepper | None:
+def stepper(
+    layers: Sequence[RecurrentLayer], readout: Readout, state: RecurrentState, gradients: Mapping[Tensor, Tensor]
+) -> RecurrentStepper | None:
     """`Recurrent.stepper`: None where its loops may not run or a neuron has none."""
-    neurons = [layer.neuron for layer in network.layers]
-    others = [network.readout, *(m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm)))]
+    network = nn.ModuleList([*layers, readout])
+    others = [readout, *(m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm)))]
     normed = any(isinstance(m, StepBatchNorm) for m in others)
     if (
-        not all(single_step_of(neuron) for neuron in neurons)
+        not all(single_step_of(layer.neuron) for layer in layers)
         or any(type(m) not in (nn.Linear, StepBatchNorm, GatedReadout, LeakyReadout) for m in others)
         or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some in two places
         or is_smoothed()
-        or (normed and network.training and len(state.y) == 1)  # the norm itself says what is wrong
+        or (normed and readout.training and len(state.y) == 1)  # the norm itself says what is wrong
         or not has_gemm()
         or not runs_compiled(state.y, *network.parameters(), *network.buffers(), graph_is_ours=True)
     ):
         return None
-    return RecurrentStepper(network, state, gradients)
+    return RecurrentStepper(layers, readout, state, gradients)
 
 
 class _Layer(InTurns):
@@ -130,9 +136,9 @@ class _Layer(InTurns):
 class _Readout(InTurns):
     """What is read of the last layer, y, and from δy what it is sent."""
 
-    def __init__(self, network: Recurrent, t: Tensor, neurons: NeuronOneStep, y: Tensor, gradients: Gradients) -> None:
+    def __init__(self, readout: Readout, t: Tensor, neurons: NeuronOneStep, y: Tensor, gradients: Gradients) -> None:
         super().__init__()
-        readout, norm, training = network.readout, network.readout_norm, network.training
+        norm, training = readout.norm, readout.training
         (W, c), (batch, outputs) = _map(readout.linear), y.shape
         self.y = torch.stack((torch.empty_like(y), y))[:, None].unbind(0)
         self.δy, D, d, g, λ, δg, δd, δD = y.new_empty(8, 1, batch, outputs).unbind(0)

@@ -18,10 +18,8 @@ from throughtime.numerics.precision import FLOAT32, products_of
 from throughtime.numerics.spike_product import SHORT, add_weight_gradient
 
 
-def readout_window(
-    readout: Readout, norm: StepBatchNorm | None, o: Tensor, bytes_of_o: Tensor | None, y: Tensor, t: int
-) -> Tensor | None:
-    """y of all steps [steps, batch, outputs], as `readout` and `norm` compute it step by step; None where no loop of
+def readout_window(readout: Readout, o: Tensor, bytes_of_o: Tensor | None, y: Tensor, t: int) -> Tensor | None:
+    """y of all steps [steps, batch, outputs], as `readout` computes it step by step; None where no loop of
     `readout_loops.py` may run.
 
     Kept: o, or its bytes if there are any; with a norm what goes into it; with a gated leak four numbers an output.
@@ -33,6 +31,7 @@ def readout_window(
         t: the step of the sequence that the window begins with.
     """
     gate: tuple[Tensor, ...] = ()
+    norm = readout.norm
     if type(readout) is GatedReadout and products_of(readout.gate) is FLOAT32:
         gate = (readout.gate.weight, readout.gate.bias, readout.slope)
     elif type(readout) is not LeakyReadout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +10,11 @@ from torch.autograd.function import once_differentiable
 
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.kernels.spike_linear import as_bytes
+from throughtime.networks.layer import RecurrentLayer
 from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
-
-if TYPE_CHECKING:
-    from throughtime.networks.recurrent import RecurrentLayer
 
 
 class LayerWindow(NamedTuple):

@@ -38,8 +38,10 @@ def rule(name: str, **options) -> LearningRule:
     return ALGORITHMS[name].factory(**options)
 
 
-def work(of: LearningRule, on: Network | None = None, training: Training = ADAM, steps: int = STEPS) -> floor.Work:
-    return floor.work(of, on or network(), training, BATCH, steps)
+def work(
+    of: LearningRule, on: Network | None = None, training: Training = ADAM, steps: int = STEPS
+) -> floor.Operations:
+    return floor.operations(of, on or network(), training, BATCH, steps)
 
 
 def test_bptt_by_hand():
@@ -93,7 +95,7 @@ def test_fptt_step_by_step_needs_no_gradient_by_the_state():
 
 def test_an_untrained_part_goes_forward_only():
     # Parts of 3 steps: the second adds its forward products.
-    trained = floor.work(rule("fptt", parts=1), network(), ADAM, BATCH, 3).products
+    trained = floor.operations(rule("fptt", parts=1), network(), ADAM, BATCH, 3).products
     both = work(rule("fptt", parts=2, last_part=False)).products
     assert both - trained == {Product(15, 3, 4): 1, Product(5, 4, 4): 3, Product(15, 4, 2): 1}
 
@@ -227,7 +229,7 @@ def test_of_another_network_only_the_maps_that_learn_are_known():
     assert work(BPTT(), Other(True)).products == {Product(30, 3, 2): 1, Product(2, 5, 3): 1}
 
 
-def rates(needed: floor.Work, rate: float, threads: int = 1, contended: bool = False) -> Yardstick:
+def rates(needed: floor.Operations, rate: float, threads: int = 1, contended: bool = False) -> Yardstick:
     """A machine on which the best is twice the median."""
     one = Rate(rate, rate / 2, rate / 4, rate, 9)
     arrays = [stream.array for stream in needed.streams]

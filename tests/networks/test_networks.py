@@ -213,7 +213,7 @@ def test_step_batch_norm_by_hand():
 def test_gated_readout_by_hand():
     # W_τ = [ln 3 / 3, 1/2], b_τ = 0, κ3 = 1.  d1 = 3, y0 = 0: λ1 = σ(ln 3) = 3/4, y1 = 9/4.
     # d2 = −3: λ2 = σ(−ln 3 + 9/8), y2 = 9/4 + λ2 (−3 − 9/4).  With κ3 = 2: λ1 = σ(ln 9) = 9/10, y1 = 2.7
-    readout = GatedReadout(4, 1, "z").double()
+    readout = GatedReadout(4, 1, "z", layer="layer1").double()
     assert float(readout.slope.detach()) == 1 and not readout.gate.bias.any()
     with torch.no_grad():
         readout.gate.weight.copy_(torch.tensor([[math.log(3) / 3, 0.5]], dtype=F64))

@@ -143,7 +143,7 @@ def test_smnist_network():
     layer = example.layers[0]
     R = layer.recurrent.weight.detach()
     torch.testing.assert_close(R @ R.t(), torch.eye(20), rtol=0, atol=1e-5)
-    for norm in (layer.inward_norm, layer.recurrent_norm, example.readout_norm):
+    for norm in (layer.inward_norm, layer.recurrent_norm, example.readout.norm):
         assert norm.running_mean.shape[0] == 6
         assert torch.equal(norm.weight, torch.full_like(norm.weight, 0.1))
     example.double()

@@ -292,7 +292,7 @@ def test_bytes_are_counted_once_and_have_no_floor():
 
 def test_the_floor_of_a_forward_pass_is_its_products():
     network = question(TINY).to(torch.float32).network
-    needed = floor.forward_work(network, batch=4, steps=30)
+    needed = floor.forward_operations(network, batch=4, steps=30)
     assert needed.flops == 2 * 4 * 30 * (5 * 8 + 8 * 8 + 8 * 10) and needed.moved == 0
 
 

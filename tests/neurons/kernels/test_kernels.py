@@ -301,14 +301,14 @@ FAULTS = [
         norm_that_forgets_its_bias,
         {"norm_steps": 12},
         ["all by layers.0.inward_norm.bias", "all by layers.0.recurrent_norm.bias"],
-        ["all by layers.0.inward_norm.weight", "all by readout_norm.bias"],
+        ["all by layers.0.inward_norm.weight", "all by readout.norm.bias"],
     ),
     (
         f"{WINDOW}.NormWindow.__init__",
         norm_that_starts_again,
         {"norm_steps": 12, "neuron": "alif", "cuts": (7,)},
         ["layers.0.inward_norm.running_mean", "layers.0.recurrent_norm.running_var"],
-        ["readout_norm.running_mean"],
+        ["readout.norm.running_mean"],
     ),
     (f"{LOOPS}.leak", leak_of_the_first_alone, {}, ["outputs", "last y"], ["spikes 0"]),
     (f"{LOOPS}.leak_adjoint", leak_that_forgets, {}, ["outputs by x"], ["outputs", "outputs by first y"]),
@@ -319,7 +319,7 @@ FAULTS = [
         norm_held_constant,
         {"norm_steps": 12},
         ["all by readout.linear.weight"],
-        ["all by readout_norm.weight", "all by readout_norm.bias"],
+        ["all by readout.norm.weight", "all by readout.norm.bias"],
     ),
 ]
 
