@@ -1,4 +1,4 @@
-"""Wrong use, told in one or two lines: what is wrong, where, and the nearest right thing."""
+"""Exceptions of the package, and the two lines in which a usage error is printed: fault, place, suggestion."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 
 class UsageError(Exception):
-    """The caller asked for something that cannot be; the command line prints it and exits with 2.
+    """The user's input is invalid; the command line prints the error and exits with code 2.
 
     Args:
-        what: what is wrong, a clause without a full stop.
-        where: `file:line:column`, a path or an option, if there is one to name.
-        hint: the nearest right thing; shown on a line of its own.
+        what: the fault, a clause without a full stop.
+        where: `file:line:column`, a path or an option; None if the fault has no place.
+        hint: the nearest valid input, printed on a second line.
     """
 
     def __init__(self, what: str, where: str | None = None, hint: str | None = None) -> None:
@@ -25,12 +25,12 @@ class UsageError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, cut to its first line; nothing if it says nothing."""
+    """Return the first line of an exception's message; an empty string if it has none."""
     return next(iter(str(error).splitlines()), "")
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return `did you mean "x"?`, or the list of what there is when nothing is near."""
+    """Return `did you mean "x"?`, or the list of known names if none is similar."""
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if near:
@@ -39,8 +39,8 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 class DivergedError(Exception):
-    """The loss is no longer a finite number."""
+    """The loss is infinite or NaN."""
 
 
 class StoppedError(Exception):
-    """Training was asked to stop and did; the message says where, and whether it can go on from there."""
+    """Training stopped on request; the message gives the position and whether a checkpoint was written."""

@@ -1,4 +1,4 @@
-"""A context without the cyclic garbage collector, for code that makes very many objects that hold no cycles."""
+"""A context manager that pauses the cyclic garbage collector, for code that allocates many objects without cycles."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The four registries: who is registered, under which name, from where, with which options.
+"""The four registries of components: name, origin and options of each algorithm, neuron, network and dataset.
 
-A component is registered by one decorator. It comes from a file in its folder of the package, from an entry point of
-an installed package (group `throughtime.algorithms`, ...), or from a file named with `--plugin`. Nothing here imports
-torch: the folders are imported when a registry is first asked for something.
+A decorator registers a component. It comes from a file in its folder of the package, from an entry point of an
+installed package (group `throughtime.algorithms`, ...), or from a file named with `--plugin`. This module does not
+import torch: a registry imports its folder at the first access.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ PLUGIN_PREFIX = "throughtime_plugin_"
 
 @dataclass(frozen=True)
 class Component:
-    """One registered thing: `factory(..., **options)` builds it."""
+    """A registered class or function: `factory(..., **options)` builds the object."""
 
     kind: str
     name: str
     factory: Callable[..., Any]
     origin: str
-    """`throughtime`, the top package of an entry point, or the plugin's path."""
+    """`throughtime`, the top-level package of an entry point, or the path of a plugin."""
     order: int | None = None
-    """Its place among others in tables and figures; components without one come last, by name."""
+    """Position in tables and figures; components without one come last, sorted by name."""
     title: str = ""
-    """Its name in tables and figures."""
+    """Display name in tables and figures."""
     colour: str | None = None
-    """Of its lines in figures, as matplotlib writes colours; None: the next one of the palette."""
+    """Colour of its lines in figures, in matplotlib's notation; None: the next colour of the palette."""
 
     @property
     def place(self) -> str:
-        """`file:line` of the definition; its module and name where there is no file (an interactive session)."""
+        """`file:line` of the definition; module and name if it has no file (an interactive session)."""
         try:
             return f"{inspect.getsourcefile(self.factory)}:{inspect.getsourcelines(self.factory)[1]}"
         except (OSError, TypeError):
@@ -60,17 +60,17 @@ class Component:
 
     @property
     def summary(self) -> str:
-        """First line of the docstring."""
+        """First line of the factory's docstring."""
         return (inspect.getdoc(self.factory) or "no docstring").splitlines()[0]
 
     @cached_property
     def options(self) -> type[pydantic.BaseModel]:
-        """The keyword-only parameters of the factory, as a strict model: types, bounds and defaults."""
+        """Strict model of the factory's keyword-only parameters: types, bounds and defaults."""
         function = self.factory.__init__ if inspect.isclass(self.factory) else self.factory
         parameters = inspect.signature(self.factory).parameters
-        asked = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
-        # Only theirs: the annotation of another parameter may name what is imported under TYPE_CHECKING.
-        written = {name: kind for name, kind in getattr(function, "__annotations__", {}).items() if name in asked}
+        names = [name for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY]
+        # Annotations of other parameters may use names that are imported under TYPE_CHECKING only: they are not read.
+        written = {name: kind for name, kind in getattr(function, "__annotations__", {}).items() if name in names}
         try:
             hints = typing.get_type_hints(
                 types.SimpleNamespace(__annotations__=written),
@@ -82,7 +82,7 @@ class Component:
                 f"{self.name}: the type of an option is not imported: {error}", self.place, "import it at run time"
             ) from error
         fields: dict[str, Any] = {}
-        for name in asked:
+        for name in names:
             default = parameters[name].default
             fields[name] = (hints.get(name, Any), ... if default is inspect.Parameter.empty else default)
         config = pydantic.ConfigDict(
@@ -94,18 +94,18 @@ class Component:
         return pydantic.create_model(f"{self.name}_options", __config__=config, **fields)
 
     def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all options, given and default, as they come out of JSON again, for a run's spec passes through it.
+        """Return all options, defaults included, as JSON gives them back, because a run's spec is JSON.
 
         Raises:
-            pydantic.ValidationError: an unknown name, a wrong value, or one that is missing.
+            pydantic.ValidationError: an option is unknown, invalid or missing.
         """
-        # Defaults are checked like given ones, so that a default 1 and a given 1.0, or (64,) and [64], are one run.
+        # Defaults are validated too, so that a default 1 and a user's 1.0, or (64,) and [64], give the same run.
         defaults = {name: o.default for name, o in self.options.model_fields.items() if not o.is_required()}
         return self.options.model_validate_json(json.dumps({**defaults, **options})).model_dump(mode="json")
 
 
 class Registry:
-    """Name -> Component for one kind (`algorithms`, `neurons`, `networks` or `datasets`)."""
+    """Components of one kind (`algorithms`, `neurons`, `networks` or `datasets`) by name."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -115,15 +115,16 @@ class Registry:
     def register(
         self, name: str, *, order: int | None = None, title: str | None = None, colour: str | None = None
     ) -> Callable[[Factory], Factory]:
-        """Decorator: register the class or function below under `name`.
+        """Decorator that registers a class or function under `name`.
 
         Args:
-            order: its place among others in tables and figures; None: after those that have one.
-            title: its name there; None: `name`.
-            colour: of its lines in figures, as matplotlib writes colours (`"tab:red"`); None: the next of the palette.
+            name: of the component in suites and on the command line.
+            order: position in tables and figures; None: after the components that have one.
+            title: display name; None: `name`.
+            colour: of its lines in figures, in matplotlib's notation (`"tab:red"`); None: the palette's next colour.
 
         Raises:
-            UsageError: the name is taken; both places are named.
+            UsageError: another component has the name; the message gives the place of both.
         """
 
         def file_it(factory: Factory) -> Factory:
@@ -140,12 +141,12 @@ class Registry:
         return file_it
 
     def names(self) -> list[str]:
-        """All names, sorted."""
+        """Sorted names of all components."""
         self._load()
         return sorted(self._components)
 
     def __getitem__(self, name: str) -> Component:
-        """The component of that name; UsageError with the nearest name if there is none."""
+        """Return the component `name`; UsageError with the nearest name if there is none."""
         self._load()
         if name not in self._components:
             raise UsageError(f'no "{name}" among the {self.kind}', hint=suggestion(name, self._components))
@@ -153,10 +154,10 @@ class Registry:
 
     @contextmanager
     def isolated(self, *, empty: bool = False) -> Iterator[None]:
-        """Forget on exit what is registered inside.
+        """Context manager that removes on exit the components registered inside it.
 
         Args:
-            empty: start without components; the package and the entry points are not imported either.
+            empty: start without components, and do not import the package or the entry points.
         """
         if not empty:
             self._load()
@@ -178,7 +179,7 @@ class Registry:
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True  # first: a module of the folder may ask this registry while it is imported
+        self._loaded = True  # set first: a module of the folder may use this registry while it is imported
         try:
             package = importlib.import_module(f"throughtime.{self.kind}")
             for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
@@ -186,14 +187,14 @@ class Registry:
             for point in entry_points(group=f"throughtime.{self.kind}"):
                 _load_entry_point(point)
         except BaseException:
-            self._loaded = False  # half a registry must not pass for a whole one
+            self._loaded = False  # a registry that is loaded in part must not count as complete
             raise
 
 
 ALGORITHMS, NEURONS, NETWORKS, DATASETS = map(Registry, ("algorithms", "neurons", "networks", "datasets"))
 REGISTRIES = {registry.kind: registry for registry in (ALGORITHMS, NEURONS, NETWORKS, DATASETS)}
 KINDS = {"rule": ALGORITHMS, "neuron": NEURONS, "network": NETWORKS, "dataset": DATASETS}
-"""By the key that suites and specs name a component with."""
+"""Registry by the key that names a component in suites and specs."""
 
 algorithm = ALGORITHMS.register
 neuron = NEURONS.register
@@ -205,21 +206,21 @@ def _plain(label: str) -> str:
     return re.sub(r"[^a-z0-9]", "", label.lower())
 
 
-def given(value: Any, default: Any) -> Any:
-    """The value of an option, or what stands for null."""
+def or_default(value: Any, default: Any) -> Any:
+    """Return the value of an option, or the default if it is null."""
     return default if value is None else value
 
 
 def refuse_unused(needs: str, met: bool, **options: Any) -> None:
-    """Refuse options that were given and would do nothing.
+    """Refuse options that a user set and that would have no effect.
 
     Args:
-        needs: what they need, as a suite says it.
-        met: whether it is there.
-        **options: null where they were not given.
+        needs: the setting on which the options depend, as a suite writes it.
+        met: whether the suite has that setting.
+        **options: name and value; null where the user did not set the option.
 
     Raises:
-        ValueError: one line, for whoever wrote the suite.
+        ValueError: an option is set without effect; the message is one line for the author of the suite.
     """
     unused = [name for name, value in options.items() if value is not None]
     if unused and not met:
@@ -228,7 +229,7 @@ def refuse_unused(needs: str, met: bool, **options: Any) -> None:
 
 @contextmanager
 def isolated(*, empty: bool = False) -> Iterator[None]:
-    """`Registry.isolated` for all registries; a plugin that is loaded inside can be loaded again afterwards."""
+    """Context manager: `Registry.isolated` for all registries; plugins loaded inside can be loaded again afterwards."""
     modules = _plugin_modules()
     with ExitStack() as stack:
         for registry in REGISTRIES.values():
@@ -245,10 +246,10 @@ def _plugin_modules() -> set[str]:
 
 
 def load_plugin(path: str | Path) -> None:
-    """Import a Python file whose decorators register components. Loading the same file twice does nothing.
+    """Import a Python file whose decorators register components. A second call for the same file has no effect.
 
     Raises:
-        UsageError: there is no such file, or it raises on import.
+        UsageError: the file does not exist, or raises an exception on import.
     """
     path = Path(path).resolve()
     if not path.is_file():
@@ -257,7 +258,7 @@ def load_plugin(path: str | Path) -> None:
     if name in sys.modules:
         return
     for registry in REGISTRIES.values():
-        registry._load()  # so that a name taken twice is always told of the plugin, not of the package
+        registry._load()  # first, so that the error about a name registered twice names the plugin and not the package
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError("a plugin is a Python file (.py)", where=str(path))
@@ -269,7 +270,7 @@ def load_plugin(path: str | Path) -> None:
     except BaseException as error:
         del sys.modules[name]
         for kind, registry in REGISTRIES.items():
-            registry._components = before[kind]  # all of a plugin or nothing
+            registry._components = before[kind]  # a plugin that fails registers nothing
         if isinstance(error, UsageError | KeyboardInterrupt):
             raise
         raise UsageError(
@@ -287,7 +288,7 @@ def _load_entry_point(point: EntryPoint) -> None:
         owner = point.dist.name if point.dist else "an installed package"
         raise UsageError(
             f"the entry point {point.value} of {owner} raised {type(error).__name__}: {first_line(error)}",
-            hint="mend or uninstall that package",
+            hint="repair or uninstall that package",
         ) from error
 
 
@@ -301,7 +302,7 @@ def _origin(factory: Callable[..., Any]) -> str:
 
 
 def raised_at(error: BaseException, *paths: str | Path) -> str | None:
-    """`file:line` of the deepest frame of an error that lies in one of these files; None if none does."""
+    """`file:line` of the deepest frame of an error's traceback in one of these files; None if there is none."""
     place = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else None
     files, trace = {str(path) for path in paths}, error.__traceback__
     while trace is not None:

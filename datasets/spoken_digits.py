@@ -20,7 +20,7 @@ from throughtime.datasets.files import archive, cache, fetch
 from throughtime.datasets.prepared import PreparedDataset, held_out, save
 from throughtime.datasets.task import Classification
 from throughtime.errors import UsageError
-from throughtime.registry import dataset, given, refuse_unused
+from throughtime.registry import dataset, or_default, refuse_unused
 
 RATE = 8000  # samples a second
 WINDOW, HOP, FFT = 200, 80, 256  # samples: frames of 25 ms, one each 10 ms
@@ -92,7 +92,7 @@ class SpokenDigits(PreparedDataset):
     ) -> None:
         refuse_unused("form: spikes", form == "spikes", delta=delta)
         self.steps, self.bands, self.form, self.split = steps, bands, form, split
-        self.delta = given(delta, 0.1) if form == "spikes" else None
+        self.delta = or_default(delta, 0.1) if form == "spikes" else None
         self.inputs, self.unit = (bands, 255.0) if form == "frames" else (2 * bands, 1.0)
         self.task = Classification(self.outputs)
 

@@ -21,7 +21,7 @@ from throughtime.networks.layer import INPUT, RecurrentLayer, RecurrentState
 from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
 from throughtime.neurons.base import Neuron, Shape, shape_of
 from throughtime.numerics.precision import products_of
-from throughtime.registry import given, network, refuse_unused
+from throughtime.registry import network, or_default, refuse_unused
 
 
 @network("recurrent")
@@ -66,7 +66,7 @@ class Recurrent(Network):
     ) -> None:
         super().__init__()
         refuse_unused("readout_leak: constant", readout_leak == "constant", readout_tau=readout_tau)
-        readout_tau = given(readout_tau, 20.0)
+        readout_tau = or_default(readout_tau, 20.0)
         self.mixes_samples = norm_steps is not None
         # Synapses are drawn before what neurons draw, so that nets of all neurons start from the same synapses.
         with torch.random.fork_rng(devices=[]):

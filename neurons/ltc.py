@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from throughtime.neurons.base import Derivative, InputJacobian, Neuron, Partials, Shape
 from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
 from throughtime.neurons.time_constant import decay
-from throughtime.registry import given, neuron, refuse_unused
+from throughtime.registry import neuron, or_default, refuse_unused
 
 
 class LTCState(NamedTuple):
@@ -74,7 +74,7 @@ class LTC(Neuron):
         super().__init__(shape)
         refuse_unused("adaptation: gated", adaptation == "gated", beta=beta)
         refuse_unused("tau", tau is not None, tau_max=tau_max)
-        self.gate_input, self.b0, self.beta, self.surrogate = gate_input, b0, given(beta, 1.8), surrogate
+        self.gate_input, self.b0, self.beta, self.surrogate = gate_input, b0, or_default(beta, 1.8), surrogate
         self.adaptive, self.reset_gradient, self.initial = adaptation == "gated", reset_gradient, initial
         reads = 2 * self.size if gate_input == "concatenated" else self.size
         self.membrane_gate = nn.Linear(reads, self.size)

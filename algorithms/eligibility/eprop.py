@@ -15,7 +15,7 @@ from throughtime.algorithms.eligibility.trace_block import Signal
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.neurons.base import Neuron, Partials
-from throughtime.registry import algorithm, given, refuse_unused
+from throughtime.registry import algorithm, or_default, refuse_unused
 
 
 @algorithm("eprop", order=3, colour="#cc78bc")
@@ -62,8 +62,8 @@ class EProp(EligibilityRule):
         super().__init__(loss_at=loss_at, update_every=update_every)
         refuse_unused("feedback: adaptive", feedback == "adaptive", feedback_decay=feedback_decay)
         refuse_unused("rate_cost", rate_cost is not None, rate_target=rate_target)
-        self.feedback, self.feedback_decay = feedback, given(feedback_decay, 0.01)
-        self.rate_cost, self.rate_target = rate_cost, given(rate_target, 0.01)
+        self.feedback, self.feedback_decay = feedback, or_default(feedback_decay, 0.01)
+        self.rate_cost, self.rate_target = rate_cost, or_default(rate_target, 0.01)
         self.also_wanted = ("z",) if rate_cost else ()
 
     def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:

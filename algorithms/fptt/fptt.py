@@ -21,7 +21,7 @@ from throughtime.neurons.base import Derivative
 from throughtime.neurons.kernels.kernel import number_or_tensor
 from throughtime.numerics.flat import Flat
 from throughtime.numerics.trees import Tree, last
-from throughtime.registry import algorithm, given, refuse_unused
+from throughtime.registry import algorithm, or_default, refuse_unused
 
 
 @algorithm("fptt", order=2, colour="#029e73")
@@ -76,10 +76,10 @@ class FPTT(LearningRule):
         refuse_unused("form: code", form == "code", beta=beta, rho=rho)
         refuse_unused("a regulariser", form != "none", alpha=alpha, adopt_mean=adopt_mean)
         refuse_unused("auxiliary: authors", auxiliary == "authors", auxiliary_uniform_epochs=auxiliary_uniform_epochs)
-        self.parts, self.form, self.alpha = parts, form, given(alpha, 0.1)
-        self.beta, self.rho, self.adopt_mean = given(beta, 0.5), given(rho, 0.0), given(adopt_mean, True)
+        self.parts, self.form, self.alpha = parts, form, or_default(alpha, 0.1)
+        self.beta, self.rho, self.adopt_mean = or_default(beta, 0.5), or_default(rho, 0.0), or_default(adopt_mean, True)
         self.weights, self.last_part = weights, last_part
-        self.auxiliary, self.auxiliary_uniform_epochs = auxiliary, given(auxiliary_uniform_epochs, 0)
+        self.auxiliary, self.auxiliary_uniform_epochs = auxiliary, or_default(auxiliary_uniform_epochs, 0)
 
     def window(self, steps: int) -> int:
         return -(-steps // min(self.parts or steps, steps))

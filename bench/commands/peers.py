@@ -32,7 +32,7 @@ def peers(
 
     from throughtime.peers.run import Outcome, in_fresh_process, side_by_side
     from throughtime.peers.table import shown, summary, write
-    from throughtime.peers.work import chosen, entrants
+    from throughtime.peers.workload import chosen, entrants
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr, flush=True)

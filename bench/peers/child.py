@@ -25,14 +25,14 @@ from throughtime.measuring.timing import timed
 from throughtime.measuring.yardstick import yardstick
 from throughtime.peers.compare import difference
 from throughtime.peers.job import Job, Question, question
-from throughtime.peers.work import PEERS, Work
+from throughtime.peers.workload import PEERS, Workload
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
     """Carry out an order in this process, set as a run's passes are: that is for all implementations alike."""
     torch.set_flush_denormal(True)
     keep_freed()
-    work = Work(**order["work"])
+    work = Workload(**order["work"])
     asked = question(work)
     if order["do"] == "floor":
         return _floor(asked)

@@ -17,7 +17,7 @@ from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.networks.presets import adding_snn, smnist_srnn
 from throughtime.networks.recurrent import Recurrent
-from throughtime.peers.work import Work
+from throughtime.peers.workload import Workload
 from throughtime.registry import NEURONS
 from throughtime.spec import Training
 
@@ -44,7 +44,7 @@ class Job(Protocol):
 class Question(NamedTuple):
     """The same for all: a network with its weights, a batch, and how it is learnt."""
 
-    work: Work
+    work: Workload
     network: Recurrent
     batch: Batch
     task: Task
@@ -80,7 +80,7 @@ class Question(NamedTuple):
         return BPTT(loss_at="every")
 
 
-def question(work: Work) -> Question:
+def question(work: Workload) -> Question:
     """Weights and data from one seed, in float64; an implementation takes them in the precision it works in."""
     torch.manual_seed(1)
     if work.does == "adding":

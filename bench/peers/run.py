@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from throughtime.peers.compare import TOLERANCE
-from throughtime.peers.work import PEERS, Peer, Work, entrants, missing
+from throughtime.peers.workload import PEERS, Peer, Workload, entrants, missing
 from throughtime.running.engines.local import MACHINE_LOCK
 
 TIMEOUT = 1200
@@ -84,7 +84,7 @@ class Outcome(NamedTuple):
 
 
 def side_by_side(
-    work: Work,
+    work: Workload,
     names: Sequence[str],
     *,
     threads: int,
@@ -145,7 +145,7 @@ def _disagreement(peer: Peer, answer: Answer) -> str | None:
 
 
 def rows_of(
-    work: Work, timings: dict[str, list[Answer]], floors: list[Answer], apart: dict[str, float | None], threads: int
+    work: Workload, timings: dict[str, list[Answer]], floors: list[Answer], apart: dict[str, float | None], threads: int
 ) -> list[Row]:
     """Rows from what the children measured."""
     samples = {name: [s for answer in of for s in answer["samples"]] for name, of in timings.items()}

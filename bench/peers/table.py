@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from throughtime.peers.run import Outcome, Row
-from throughtime.peers.work import WORKS
+from throughtime.peers.workload import WORKS
 from throughtime.records.files import write_whole
 from throughtime.reports.drawing import Drawn, Style, finish, grid, save, scale_axis, styled
 

@@ -112,7 +112,7 @@ def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from throughtime.datasets.files.cache import watched
+    from throughtime.datasets.files.cache import on_progress
 
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
@@ -123,7 +123,7 @@ def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
         bar.start()  # not before: most datasets are there already
 
     try:
-        with watched(show):
+        with on_progress(show):
             yield
     finally:
         bar.stop()

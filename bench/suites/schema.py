@@ -1,4 +1,4 @@
-"""What a suite file may say: its keys, their types and defaults. What the whole means is made in `suite.py`."""
+"""Schema of a suite file: keys, types and defaults. `suite.py` expands a valid file into runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from throughtime.suites.units import seconds, size
 
 
 class Entry(Strict, extra="allow"):
-    """A component as written: its name, alone or with options, and a label (one word) to tell two of a name apart."""
+    """A component in a list: its name, options, and a label (one word) that distinguishes entries of one name."""
 
     name: str
     label: Annotated[str, Field(pattern=r"^\S+$")] | None = None
@@ -21,39 +21,39 @@ class Entry(Strict, extra="allow"):
         return self.label or self.name
 
 
-Written = Annotated[Entry, BeforeValidator(lambda given: {"name": given} if isinstance(given, str) else given)]
-Several = Annotated[list[Written], Field(min_length=1)]
-OneOf = Annotated[list[str], Field(min_length=1), BeforeValidator(lambda one: [one] if isinstance(one, str) else one)]
-
-
-Timeout = Annotated[PositiveFloat, BeforeValidator(lambda given: seconds(given) if isinstance(given, str) else given)]
-Size = Annotated[PositiveInt, BeforeValidator(lambda given: size(str(given)))]
+NameOrEntry = Annotated[Entry, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
+Entries = Annotated[list[NameOrEntry], Field(min_length=1)]
+Labels = Annotated[
+    list[str], Field(min_length=1), BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
+]
+Timeout = Annotated[PositiveFloat, BeforeValidator(lambda value: seconds(value) if isinstance(value, str) else value)]
+Size = Annotated[PositiveInt, BeforeValidator(lambda value: size(str(value)))]
 
 
 class When(Strict):
-    """Cells whose labels are among those given; a kind left out matches all."""
+    """Pattern of cells by label; a kind without labels matches all components."""
 
-    rule: OneOf | None = None
-    neuron: OneOf | None = None
-    network: OneOf | None = None
-    dataset: OneOf | None = None
+    rule: Labels | None = None
+    neuron: Labels | None = None
+    network: Labels | None = None
+    dataset: Labels | None = None
 
 
 class Include(Strict):
-    """One cell more. A text is a label from the suite's list or else the name of a component, without options."""
+    """An additional cell. A string is a label from the suite's list or else a component's name, without options."""
 
-    rule: Written
-    neuron: Written
-    network: Written | None = None
-    """Left out: the suite's network, if it has one."""
-    dataset: Written
+    rule: NameOrEntry
+    neuron: NameOrEntry
+    network: NameOrEntry | None = None
+    """Default: the suite's network, if it has only one."""
+    dataset: NameOrEntry
 
 
 class Override(Strict):
-    """Other training settings and component options for some cells."""
+    """Training settings and component options for the cells that `when` matches."""
 
     when: When = When()
-    """Left out: every cell."""
+    """Default: every cell."""
     training: Training | None = None
     rule: dict[str, Any] = Field({})
     neuron: dict[str, Any] = Field({})
@@ -62,21 +62,21 @@ class Override(Strict):
 
 
 class Settings(Strict):
-    """What a suite says, and what each of its scales may say otherwise."""
+    """Settings of a suite; each of its scales may change them."""
 
-    rules: Several = Field([])
-    neurons: Several = Field([])
-    networks: Several = Field([Entry(name="recurrent")])
-    datasets: Several = Field([])
+    rules: Entries = Field([])
+    neurons: Entries = Field([])
+    networks: Entries = Field([Entry(name="recurrent")])
+    datasets: Entries = Field([])
     replicates: PositiveInt = 1
     seed: NonNegativeInt = 0
     threads: PositiveInt = 1
     device: Device = "cpu"
-    """Where network and batches are; `cuda` where there is none is refused before anything runs."""
+    """Device of network and batches; `cuda` without a CUDA device is an error before the first run starts."""
     timeout: Timeout | None = None
-    """Seconds that each pass of a run may take, or `15m`, `2h`; null: any."""
+    """Time limit of each pass of a run in seconds, or `15m`, `2h`; null: none."""
     memory_limit: Size | None = None
-    """Memory that each pass of a run may hold resident, `2GiB`; null: any."""
+    """Limit of each pass's resident memory such as `2GiB`; null: none."""
     passes: list[Pass] = Field(list(PASSES), min_length=1)
     training: Training = Training()
     exclude: list[When] = Field([])
@@ -85,7 +85,7 @@ class Settings(Strict):
 
 
 class Scales(Strict):
-    """All three must be there, so that none is forgotten; `{}` changes nothing."""
+    """Changes at each scale. All three are required, so that none is forgotten; `{}` changes nothing."""
 
     tiny: Settings
     laptop: Settings
@@ -93,11 +93,11 @@ class Scales(Strict):
 
 
 class SuiteFile(Settings):
-    """The whole file."""
+    """A suite file."""
 
     suite: str = Field(pattern="^[a-z0-9_-]+$")
     summary: str = Field(min_length=1)
-    rules: Several
-    neurons: Several
-    datasets: Several
+    rules: Entries
+    neurons: Entries
+    datasets: Entries
     scales: Scales

@@ -1,9 +1,9 @@
-"""YAML read strictly, with the place of every key and value kept, and checked against a pydantic model.
+"""Strict YAML parser that records the position of every key and value, and validation by a pydantic model.
 
-What PyYAML lets through and this refuses: a repeated key (the last would win), a merge key `<<`, a key that
-is no text, a tag of one's own, a second document, an empty file, a number too large for a float. Plain words
-mean what YAML 1.2's core schema says, not 1.1: `1e-3` is a number; `no`, `on`, `12:30` and `2024-01-01` are
-texts; `012` is twelve and `0o17` fifteen. Aliases (`*name`) are allowed; their place is the anchor's.
+In contrast to PyYAML it refuses a repeated key (PyYAML takes the last), a merge key `<<`, a key that is not a string,
+a custom tag, a second document, an empty file, and a number too large for a float. Plain scalars follow the core
+schema of YAML 1.2, not 1.1: `1e-3` is a number; `no`, `on`, `12:30` and `2024-01-01` are strings; `012` is twelve and
+`0o17` fifteen. Aliases (`*name`) are allowed; their position is that of the anchor.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from yaml.scanner import Scanner
 from throughtime.errors import UsageError, suggestion
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+    from importlib.abc import Traversable
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 Key = tuple[str | int, ...]
-"""The way to a value from the top: keys of mappings, and numbers of list items from 0."""
+"""Path to a value from the root: keys of mappings, and indices of list items from 0."""
 
 _TAG = "tag:yaml.org,2002:"
 _CORE = {  # YAML 1.2, section 10.3.2; the order matters: the first that fits
@@ -44,7 +44,7 @@ _CORE = {  # YAML 1.2, section 10.3.2; the order matters: the first that fits
 
 
 class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
-    """Text -> tree of nodes, each with its tag by the core schema and its mark."""
+    """Composes a tree of nodes, each with its tag by the core schema and its position."""
 
     def __init__(self, text: str) -> None:
         Reader.__init__(self, text)
@@ -59,11 +59,11 @@ for _name, _pattern in _CORE.items():
 
 
 class Document:
-    """A YAML file as plain data, and where in the file each part of it stands.
+    """A YAML file as plain data, with the position of each part.
 
     Attributes:
-        data: dicts with text keys, lists, str, int, float, bool, None; an alias gives its anchor's object.
-        name: what the file is called in errors.
+        data: dicts with string keys, lists, str, int, float, bool, None; an alias is the object of its anchor.
+        name: name of the file in errors.
     """
 
     def __init__(self, name: str, text: str) -> None:
@@ -84,9 +84,9 @@ class Document:
             raise UsageError("nested too deeply", where=name) from error
 
     def position(self, path: Key, *, of_key: bool = False) -> str:
-        """`file:line:column`, from 1, of the value at `path` or of its key.
+        """Return `file:line:column`, counted from 1, of the value at `path` or of its key.
 
-        Where the file ends before the path does (a key is missing): the place of the last part there is.
+        If the path leads to a key that is missing, return the position of the last part that exists.
         """
         key = value = self._root
         for part in self.nearest(path):
@@ -94,7 +94,7 @@ class Document:
         return self._at((key if of_key else value).start_mark)
 
     def nearest(self, path: Key) -> Key:
-        """The longest beginning of `path` that leads to something in the file."""
+        """Return the longest prefix of `path` that exists in the file."""
         node = self._root
         for depth, part in enumerate(path):
             entry = self._entry(node, part)
@@ -105,7 +105,7 @@ class Document:
 
     @staticmethod
     def _entry(node: Node, part: str | int) -> tuple[Node, Node] | None:
-        """Key node (for a list item, the item itself) and value node."""
+        """Return the key node (for a list item, the item itself) and the value node."""
         if isinstance(node, MappingNode):
             return next(((k, v) for k, v in node.value if k.value == part), None)
         if isinstance(node, SequenceNode) and isinstance(part, int) and 0 <= part < len(node.value):
@@ -120,20 +120,20 @@ class Document:
 
     def _compose(self, text: str) -> Node:
         composer = _Composer(text)
-        if not composer.check_node():
+        root = composer.get_node() if composer.check_node() else None
+        if root is None:
             raise UsageError("the file is empty", where=f"{self.name}:1:1")
-        root = composer.get_node()
         if root.tag == _TAG + "null":
             self._refuse("the file is empty", root)
         if composer.check_node():
             where = self._at(composer.peek_event().start_mark)
-            raise UsageError("a second document starts here; one file holds one", where=where)
+            raise UsageError("a second document starts here; a file has one document", where=where)
         return root
 
     def _value(self, node: Node) -> Any:
         if node in self._open:
-            self._refuse("this part holds itself, by an alias", node)
-        if node not in self._plain:  # the node of an alias is the anchor's own: it is read once
+            self._refuse("this part contains itself, by an alias", node)
+        if node not in self._plain:  # an alias has the node of its anchor, which is read once
             self._open.add(node)
             self._plain[node] = self._read(node)
             self._open.remove(node)
@@ -155,12 +155,12 @@ class Document:
         first: dict[str, Node] = {}
         for key, _ in node.value:
             if not isinstance(key, ScalarNode) or key.tag != _TAG + "str":
-                self._refuse("a key must be a text", key, hint="put it in quotes")
+                self._refuse("a key must be a string", key, hint="put it in quotes")
             if key.value == "<<" and key.style is None:
-                self._refuse("merge keys (<<) are not read", key, "write the keys out")
+                self._refuse("merge keys (<<) are not supported", key, "write the keys out")
             if key.value in first:
                 line = first[key.value].start_mark.line + 1
-                self._refuse(f'the key "{key.value}" is repeated', key, f"it is first given in line {line}")
+                self._refuse(f'the key "{key.value}" is repeated', key, f"it occurs first in line {line}")
             first[key.value] = key
         return {key.value: self._value(value) for key, value in node.value}
 
@@ -188,7 +188,7 @@ def load(path: str | Traversable) -> Document:
     """Read a YAML file.
 
     Raises:
-        UsageError: the file cannot be read, or is not YAML of the strict kind; `where` is `file:line:column`.
+        UsageError: the file cannot be read or is not strict YAML; `where` is `file:line:column`.
     """
     source = Path(path) if isinstance(path, str) else path
     try:
@@ -201,19 +201,19 @@ def load(path: str | Traversable) -> Document:
 
 
 def checked(document: Document, model: type[Model]) -> Model:
-    """The document as a `model`; UsageError at the place of what does not fit."""
+    """Validate the document by `model`; UsageError at the position of the first fault."""
     try:
         return model.model_validate(document.data)
     except pydantic.ValidationError as error:
         raise refusal(error, document, model) from error
 
 
-_SAID = {  # what pydantic says in the terms of Python, in the terms of YAML
+_IN_YAML_TERMS = {  # pydantic's messages are in terms of Python
     "model_type": "should be a mapping (key: value)",
     "dict_type": "should be a mapping (key: value)",
     "list_type": "should be a list",
     "tuple_type": "should be a list",
-    "string_type": "should be a text",
+    "string_type": "should be a string",
     "bool_type": "should be true or false",
     "int_type": "should be a whole number",
     "int_from_float": "should be a whole number",
@@ -230,39 +230,39 @@ def refusal(
     place: Callable[[Key], Key] = lambda loc: loc,
     of: str = "",
 ) -> UsageError:
-    """The first fault that pydantic found, as a sentence with its place in the file.
+    """Convert the first fault of a validation to a UsageError with its position in the file.
 
     Args:
-        error: what `model.model_validate` raised.
-        document: the file that the data came from.
-        model: what the data were checked against.
-        place: from a location in the data to a path in the document, where the two differ.
-        of: what the data describe, to begin the sentence with.
+        error: exception of `model.model_validate`.
+        document: the file that contains the data.
+        model: the model that refused the data.
+        place: maps a location in the data to a path in the document, if the two differ.
+        of: subject of the message, such as the name of a component.
     """
     of = f"{of}: " if of else ""
     faults = error.errors(include_url=False)
-    for fault in faults:  # a misspelt key comes first: the right one is then missing too
+    for fault in faults:  # a misspelt key comes first: the correct key is then missing, too
         *inside, key = fault["loc"] or ("",)
         if fault["type"] == "extra_forbidden":
             where = document.position(place(fault["loc"]), of_key=True)
             hint = suggestion(str(key), _fields(model, inside))
             return UsageError(f'{of}unknown key "{key}"', where=where, hint=hint)
-    loc, given = faults[0]["loc"], faults[0]["input"]
+    loc, value = faults[0]["loc"], faults[0]["input"]
     path = document.nearest(place(loc))
     if faults[0]["type"] == "missing":
         return UsageError(f'{of}"{loc[-1]}" is missing', where=document.position(path))
     same = [fault for fault in faults if document.nearest(place(fault["loc"])) == path]  # branches of a union
-    said = dict.fromkeys(_SAID.get(f["type"]) or re.sub(r"^\w+ should", "should", f["msg"]) for f in same)
-    either = " or ".join(said).replace(" or should be", " or")
+    expected = dict.fromkeys(_IN_YAML_TERMS.get(f["type"]) or re.sub(r"^\w+ should", "should", f["msg"]) for f in same)
+    either = " or ".join(expected).replace(" or should be", " or")
     subject = _subject(path if loc and loc[0] in path else loc[:1])  # a default is not in the file
-    what = f"{subject} {either}, not {_shown(given)}"
-    if faults[0]["type"] == "value_error":  # a sentence of the component's own
+    what = f"{subject} {either}, not {_shown(value)}"
+    if faults[0]["type"] == "value_error":  # the component's own message
         what = f"{subject}: {faults[0]['ctx']['error']}"
     return UsageError(of + what, where=document.position(path))
 
 
 def _fields(model: type[pydantic.BaseModel], inside: list[str | int]) -> Mapping[str, Any]:
-    """The fields of the model that stands at a location inside another."""
+    """Return the fields of the model at a location inside another model."""
     for part in inside:
         if isinstance(part, str) and part in model.model_fields:
             model = _inner(model.model_fields[part].annotation) or model
@@ -284,7 +284,7 @@ def _subject(path: Key) -> str:
     return "the file"
 
 
-def _shown(given: Any) -> str:
-    if isinstance(given, dict | list):
-        return f"a {'mapping' if isinstance(given, dict) else 'list'}" if given else json.dumps(given)
-    return json.dumps(given, ensure_ascii=False, default=str)
+def _shown(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return f"a {'mapping' if isinstance(value, dict) else 'list'}" if value else json.dumps(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

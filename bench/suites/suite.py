@@ -1,8 +1,8 @@
-"""Suites: which cells (rule x neuron x network x dataset) are run, how often and how, at each of three scales.
+"""Suites: cells (rule x neuron x network x dataset), replicates and settings at each of three scales.
 
-A suite is a YAML file. The matrix of its lists, less `exclude`, plus `include`, gives the cells; `overrides` change
-single cells, in order, the later one wins. A scale may change any key: its lists replace those of the suite, its
-`training` is merged, its `overrides` come after. All three scales are checked when the file is loaded.
+A suite is a YAML file. Its cells are the product of its lists, without those of `exclude`, and with those of `include`.
+`overrides` change single cells; a later override takes precedence. A scale may change any key: its lists replace those
+of the suite, its `training` is merged, its `overrides` are applied last. All three scales are checked on loading.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from throughtime.suites.schema import Entry, Settings, SuiteFile, When
 from throughtime.suites.strict_yaml import Document, Key, checked, load, refusal
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+    from importlib.abc import Traversable
 
 Labels = tuple[str, str, str, str]
-"""What tells a cell from others: the labels of its rule, neuron, network and dataset."""
+"""Key of a cell: the labels of its rule, neuron, network and dataset."""
 
 
 class Cell(NamedTuple):
-    """What the replicates of a cell share."""
+    """Components and training of a cell; its replicates share them."""
 
     rule: ComponentSpec
     neuron: ComponentSpec
@@ -43,7 +43,7 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class Suite:
-    """A checked suite: of each scale, its settings and its cells in the order of `expand`."""
+    """A validated suite: settings, and cells in the order of `expand`, for each scale."""
 
     name: str
     summary: str
@@ -51,14 +51,14 @@ class Suite:
     cells: dict[Scale, list[Cell]]
 
     def expand(self, scale: Scale) -> list[RunSpec]:
-        """All runs by dataset, network, neuron, rule, replicate, each in the order of the file; included cells last."""
+        """Return all runs, by dataset, network, neuron, rule (in file order), replicate; included cells last."""
         if scale not in self.cells:
             raise UsageError(f'no scale "{scale}"', hint=suggestion(scale, SCALES))
         settings = self.settings[scale]
         passes: list[Pass] = [name for name in PASSES if name in settings.passes]
         with gc_paused():
             return [
-                RunSpec.model_construct(  # not checked again: its parts are, and there may be 100 000 runs
+                RunSpec.model_construct(  # its parts are valid, and validating up to 100 000 runs again takes long
                     suite=self.name,
                     scale=scale,
                     **cell._asdict(),
@@ -74,7 +74,7 @@ class Suite:
 
 
 def suite_names() -> list[str]:
-    """Suites that ship with the package, sorted."""
+    """Sorted names of the suites that the package contains."""
     return sorted(_shipped())
 
 
@@ -86,21 +86,21 @@ def _shipped() -> dict[str, Traversable]:
 
 
 def suite_summary(name: str) -> str:
-    """The one line that a shipped suite says of itself."""
+    """Summary line of a suite of the package."""
     return checked(load(_shipped()[name]), SuiteFile).summary
 
 
 def load_suite(name_or_path: str | Path) -> Suite:
-    """Load a shipped suite by its name, or any other by the path of its .yaml file.
+    """Load a suite of the package by name, or another one by the path of its .yaml file.
 
     Raises:
-        UsageError: there is none, or anything in it is wrong; `where` is `file:line:column`.
+        UsageError: the suite does not exist or is invalid; `where` is `file:line:column`.
     """
     document = suite_document(name_or_path)
     file = checked(document, SuiteFile)
     scaled = {scale: _Scaled(document, file, scale) for scale in SCALES}
     _check_patterns(document, list(scaled.values()))
-    settings = {scale: s.settings for scale, s in scaled.items()}
+    settings: dict[Scale, Settings] = {scale: s.settings for scale, s in scaled.items()}
     return Suite(file.suite, file.summary, settings, {scale: s.cells for scale, s in scaled.items()})
 
 
@@ -117,9 +117,9 @@ def suite_document(name_or_path: str | Path) -> Document:
 
 
 def _check_patterns(document: Document, scaled: list[_Scaled]) -> None:
-    """Refuse patterns of `exclude` and `when` with unknown labels, and those that match nothing at any scale.
+    """Refuse patterns of `exclude` and `when` with unknown labels, and those that match no cell at any scale.
 
-    A pattern of the whole suite may be without effect at a scale, whose lists are shorter.
+    A pattern of the whole suite may match no cell at a scale with shorter lists.
     """
     for path, when in {path: when for s in scaled for path, (when, _) in s.matched.items()}.items():
         within = [s for s in scaled if path in s.matched]
@@ -134,7 +134,7 @@ def _check_patterns(document: Document, scaled: list[_Scaled]) -> None:
 
 
 class _Scaled:
-    """A suite at one scale: its settings, and the cells that follow from them."""
+    """A suite at one scale: its settings and the cells that they define."""
 
     def __init__(self, document: Document, file: SuiteFile, scale: Scale) -> None:
         self.document, self.scale = document, scale
@@ -154,11 +154,11 @@ class _Scaled:
             (file.training, ("training",)),
             (own.training, ("scales", scale, "training")),
         ]
-        """What the suite and then the scale say of training, and where."""
+        """Training settings of the suite and then of the scale, each with its path in the file."""
         self.matched: dict[Key, tuple[When, bool]] = {}
-        """Of each pattern: whether it matches any cell of this scale."""
+        """Each pattern by its path in the file, and whether it matches a cell of this scale."""
         self.choices: dict[str, dict[str, tuple[Entry, Key]]] = {kind: self._listed(kind) for kind in KINDS}
-        """Of each kind: label -> what was written, and where."""
+        """Label -> entry and its path in the file, for each kind of component."""
         labelled = self._labelled()
         if not labelled:
             self._refuse(f'every cell is excluded at the scale "{scale}"', self.paths["exclude"])
@@ -178,7 +178,7 @@ class _Scaled:
         return found
 
     def _labelled(self) -> list[Labels]:
-        """All combinations of the lists, less the excluded cells, plus the included ones."""
+        """Return all combinations of the lists, without the excluded cells, and then the included ones."""
         order = (self.choices[kind] for kind in ("dataset", "network", "neuron", "rule"))
         matrix: list[Any] = [labels[::-1] for labels in itertools.product(*order)]
         cells = dict.fromkeys(matrix)
@@ -196,14 +196,14 @@ class _Scaled:
             if include.network is None and len(networks) > 1:
                 self._refuse('"network" is missing', path, f"the suite has several: {', '.join(networks)}")
             parts = ((kind, getattr(include, kind)) for kind in KINDS)
-            labels: Any = tuple(self._chosen(kind, e, (*path, kind)) if e else networks[0] for kind, e in parts)
-            if labels in cells:
-                self._refuse(f"the cell {' x '.join(labels)} comes twice", path)
-            cells[labels] = None
+            included: Any = tuple(self._chosen(kind, e, (*path, kind)) if e else networks[0] for kind, e in parts)
+            if included in cells:
+                self._refuse(f"the cell {' x '.join(included)} comes twice", path)
+            cells[included] = None
         return list(cells)
 
     def _chosen(self, kind: str, entry: Entry, path: Key) -> str:
-        """The label of a part of an included cell; a new one is filed among the choices."""
+        """Return the label of a component of an included cell; add a new one to the choices."""
         known = self.choices[kind].setdefault(entry.shown, (entry, path))
         plain = entry.label is None and not entry.model_extra
         if not plain and self._component(kind, entry, path) != self._component(kind, *known):
@@ -211,12 +211,13 @@ class _Scaled:
         return entry.shown
 
     def _cells(self, labelled: list[Labels]) -> list[Cell]:
-        """Components and training of each cell, its overrides applied; equal parts are shared, not built again."""
+        """Return components and training of each cell after its overrides; cells share equal parts."""
         overrides = self.settings.overrides
         applied: dict[Labels, tuple[int, ...]] = dict.fromkeys(labelled, ())
         for i, override in enumerate(overrides):
             hit = _matching(override.when, labelled)
-            self.matched[(*self.override_paths[i], "when")] = override.when, bool(hit)
+            path: Key = (*self.override_paths[i], "when")
+            self.matched[path] = override.when, bool(hit)
             for labels in hit:
                 applied[labels] += (i,)
 
@@ -238,42 +239,40 @@ class _Scaled:
         first: dict[tuple[str, ...], Labels] = {}
         for labels, those in applied.items():
             *of, of_training = changing(those)
-            parts = [*map(component, KINDS, labels, of), training(of_training)]
-            twin = first.setdefault(tuple([content for _, content in parts]), labels)
+            parts, (trained, contents) = [*map(component, KINDS, labels, of)], training(of_training)
+            twin = first.setdefault((*(content for _, content in parts), contents), labels)
             if twin is not labels:
                 kind, other = next((kind, b) for kind, a, b in zip(KINDS, twin, labels, strict=True) if a != b)
                 what = f"the cells {' x '.join(twin)} and {' x '.join(labels)} have the same options and training"
                 self._refuse(what, self.choices[kind][other][1])
-            cells.append(Cell(*[spec for spec, _ in parts]))
+            cells.append(Cell(*(spec for spec, _ in parts), training=trained))
         return cells
 
     def _training(self, overrides: tuple[int, ...]) -> Training:
-        """Training as the suite, the scale and these overrides have it, each with the last say; checked as a whole."""
-        said = list(self.trainings)
+        """Merge the training settings of suite, scale and these overrides, in this order, and check the result."""
+        settings = list(self.trainings)
         for i in overrides:
             if (training := self.settings.overrides[i].training) is not None:
-                said.append((training, (*self.override_paths[i], "training")))
-        merged = _merged([training for training, _ in said])
+                settings.append((training, (*self.override_paths[i], "training")))
+        merged = _merged([training for training, _ in settings])
         for i, epoch in enumerate(merged.alignment):
             if epoch > merged.epochs:
-                path = [path for training, path in said if "alignment" in training.model_fields_set][-1]
-                what = (
-                    f'"alignment" asks for epoch {epoch}; at the scale "{self.scale}" the last one is {merged.epochs}'
-                )
+                path = [path for training, path in settings if "alignment" in training.model_fields_set][-1]
+                what = f'"alignment" has epoch {epoch}; at the scale "{self.scale}" the last epoch is {merged.epochs}'
                 self._refuse(what, (*path, "alignment", i))
         return merged
 
     def _component(self, kind: str, entry: Entry, path: Key, overrides: tuple[int, ...] = ()) -> ComponentSpec:
-        """The component with all its options: as written, as overridden, and defaults."""
-        given = dict(entry.model_extra or {})
-        place = dict.fromkeys(given, path)
+        """Return the component with all its options: defaults, those of the file, and overrides."""
+        options = dict(entry.model_extra or {})
+        place: dict[str | int, Key] = dict.fromkeys(options, path)
         for i in overrides:
             changed = getattr(self.settings.overrides[i], kind)
-            given |= changed
+            options |= changed
             place |= dict.fromkeys(changed, (*self.override_paths[i], kind))
         try:
             known = KINDS[kind][entry.name]
-            return ComponentSpec(name=entry.name, options=known.checked(given), label=entry.shown)
+            return ComponentSpec(name=entry.name, options=known.checked(options), label=entry.shown)
         except pydantic.ValidationError as error:
             raise refusal(
                 error, self.document, known.options, lambda loc: place.get(loc[0], path) + loc, known.name
@@ -283,7 +282,7 @@ class _Scaled:
 
 
 def _matching(when: When, cells: list[Labels]) -> list[Labels]:
-    """Those of the cells that a pattern matches."""
+    """Return the cells that a pattern matches."""
     for i, kind in enumerate(KINDS):
         if (among := getattr(when, kind)) is not None:
             cells = [labels for labels in cells if labels[i] in among]
@@ -291,8 +290,8 @@ def _matching(when: When, cells: list[Labels]) -> list[Labels]:
 
 
 def _merged(settings: list[Training]) -> Training:
-    """The last one's say on each setting; a default that nobody wrote has no say."""
-    said: dict[str, Any] = {}
+    """Merge settings: the last one that sets a field explicitly determines it."""
+    merged: dict[str, Any] = {}
     for one in settings:
-        said |= {name: getattr(one, name) for name in one.model_fields_set}
-    return Training(**said)
+        merged |= {name: getattr(one, name) for name in one.model_fields_set}
+    return Training(**merged)

@@ -1,4 +1,4 @@
-"""Times and sizes as people write them."""
+"""Conversion between numbers and text such as `15m` and `2GiB`."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ BYTES = {
 
 
 def seconds(text: str) -> float:
-    """`90`, `90s`, `15m`, `2.5h`, `3d` in seconds.
+    """Convert text such as `90`, `90s`, `15m`, `2.5h` or `3d` to seconds.
 
     Raises:
-        ValueError: it is none of these, or not above 0.
+        ValueError: the text has another form, or the time is 0.
     """
     found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([smhd]?)", text.strip().lower())
     if not found or float(found[1]) == 0:
-        raise ValueError(f'"{text}" is no time; for example 90s, 15m, 2.5h or 3d')
+        raise ValueError(f'"{text}" is not a time; for example 90s, 15m, 2.5h or 3d')
     return float(found[1]) * SECONDS[found[2] or "s"]
 
 
 def size(text: str) -> int:
-    """Return `2GiB`, `1500 MB` or `800000000B` in bytes. The unit must be there: a bare 4 may mean bytes or gigabytes.
+    """Convert text such as `2GiB`, `1500 MB` or `800000000B` to bytes. The unit is required: 4 may mean bytes or gigabytes.
 
     Raises:
-        ValueError: it is none of these, or not above 0.
+        ValueError: the text has another form, or the size is 0.
     """
     found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]+)", text.strip().lower())
     if not found or found[2].upper() not in BYTES or float(found[1]) == 0:
-        raise ValueError(f'"{text}" is no size; for example 2GiB, 1500MB or 800000000B')
+        raise ValueError(f'"{text}" is not a size; for example 2GiB, 1500MB or 800000000B')
     return int(float(found[1]) * BYTES[found[2].upper()])
 
 
 def duration(seconds: float) -> str:
-    """`about 40 s`, `about 12 min`, `about 3.5 h`."""
+    """Format seconds as `about 40 s`, `about 12 min` or `about 3.5 h`."""
     if seconds < 90:
         return f"about {seconds:.0f} s"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

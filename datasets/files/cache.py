@@ -29,8 +29,8 @@ _tell: ContextVar[Callable[[int, int], None]] = ContextVar("tell", default=lambd
 
 
 @contextmanager
-def watched(tell: Callable[[int, int], None]) -> Iterator[None]:
-    """In here `tell(done, count)` is called for each array that `write_rows` has written: how many are, of how many."""
+def on_progress(tell: Callable[[int, int], None]) -> Iterator[None]:
+    """Context manager: `write_rows` calls `tell(done, count)` after each array that it writes inside the block."""
     token = _tell.set(tell)
     try:
         yield

@@ -192,7 +192,7 @@ def test_suite_file_that_is_not_there(command, refused):
 WRONG_SUITES = {
     "unknown key": (("replicates: 2", "replicate: 2"), ':7:1: unknown key "replicate"\n  did you mean "replicates"?'),
     "wrong type": (("epochs: 1", "epochs: many"), ':9:20: "epochs" should be a whole number, not "many"'),
-    "repeated key": (("passes:", "rules:"), ':8:1: the key "rules" is repeated\n  it is first given in line 3'),
+    "repeated key": (("passes:", "rules:"), ':8:1: the key "rules" is repeated\n  it occurs first in line 3'),
     "negative steps": (
         ("steps: 12", "steps: -5"),
         ':6:34: adding: "steps" should be greater than or equal to 2, not -5',

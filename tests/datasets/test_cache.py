@@ -115,7 +115,7 @@ def test_each_row_written_is_told_of(tmp_path):
         yield 2, np.ones(3)
 
     told = []
-    with cache.watched(lambda done, count: told.append((done, count))):
+    with cache.on_progress(lambda done, count: told.append((done, count))):
         cache.write_rows(tmp_path / "x.npy", 3, rows(False))
         with pytest.raises(UsageError):
             cache.write_rows(tmp_path / "y.npy", 3, rows(True))

@@ -14,17 +14,17 @@ from tests.commands.test_cli import told
 from throughtime.commands.main import main
 from throughtime.datasets.files import fetch
 from throughtime.measuring import floor
-from throughtime.peers import child, run, table, work
+from throughtime.peers import child, run, table, workload
 from throughtime.peers.compare import difference
 from throughtime.peers.implementations import plain_loop
 from throughtime.peers.implementations.unrolled import UnrolledJob
 from throughtime.peers.job import question
 from throughtime.peers.run import LeftOut, Outcome, Row, rows_of
-from throughtime.peers.work import PEERS, WORKS, Peer, Work, entrants
+from throughtime.peers.workload import PEERS, WORKLOADS, Peer, Workload, entrants
 
-TINY = Work("train-tiny", "train", "lif", 30, 5, 8, 4)
-LTC = Work("fptt-tiny", "fptt", "ltc_smnist", 784, 1, 6, 24, timed_steps=4)
-ADDING = Work("adding-tiny", "adding", "ltc_adding", 20, 2, 6, 5, parts=4, drive=8.0)
+TINY = Workload("train-tiny", "train", "lif", 30, 5, 8, 4)
+LTC = Workload("fptt-tiny", "fptt", "ltc_smnist", 784, 1, 6, 24, timed_steps=4)
+ADDING = Workload("adding-tiny", "adding", "ltc_adding", 20, 2, 6, 5, parts=4, drive=8.0)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def isolated(monkeypatch, tmp_path):
     monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
 
 
-def compared(work: Work, name: str) -> dict:
+def compared(work: Workload, name: str) -> dict:
     """How far an implementation's answer is from ours, in this process."""
     return child.answer({"do": "compare", "work": work._asdict(), "implementation": name, "threads": 1})
 
@@ -47,7 +47,7 @@ def in_this_process(order: dict) -> dict:
         return {"failed": f"{type(error).__name__}: {error}"}
 
 
-def ran(*names: str, work: Work = TINY, ask=in_this_process, rounds: int = 1) -> Outcome:
+def ran(*names: str, work: Workload = TINY, ask=in_this_process, rounds: int = 1) -> Outcome:
     return run.side_by_side(work, names, threads=1, rounds=rounds, ask=ask, tell=lambda line: None)
 
 
@@ -117,7 +117,7 @@ def test_pp_prop_of_adaptive_neurons_is_another_gradient_as_its_note_says():
 
 def test_every_neuron_of_every_work_spikes():
     """Else gradients agree whatever the reset and the recurrence are."""
-    for each in WORKS.values():
+    for each in WORKLOADS.values():
         asked = question(each._replace(steps=min(each.steps, 100), batch=16))
         with torch.no_grad():
             z = asked.network.unroll(asked.batch.x, asked.network.initial_state(16)).spikes[0]
@@ -308,7 +308,7 @@ def test_every_kind_of_work_has_a_floor(work):
 @pytest.fixture
 def quick(monkeypatch):
     """The command with one tiny work, answered in this process."""
-    monkeypatch.setattr(work, "WORKS", {"train-tiny": TINY})
+    monkeypatch.setattr(workload, "WORKLOADS", {"train-tiny": TINY})
     monkeypatch.setattr(run, "in_fresh_process", lambda order, tell: in_this_process(order))
 
     def call(*words: str) -> int:
@@ -349,7 +349,7 @@ def test_a_missing_library_ends_the_command_with_0(quick, twin, monkeypatch, cap
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["train-lif-h128-t10"], 'no work "train-lif-h128-t10"\n  did you mean "train-lif-h128-t100"?'),
+        (["train-lif-h128-t10"], 'no workload "train-lif-h128-t10"\n  did you mean "train-lif-h128-t100"?'),
         (["--implementation", "nors"], 'no implementation "nors"\n  did you mean "norse"?'),
     ],
 )
@@ -360,15 +360,15 @@ def test_wrong_names_are_wrong_use(words, expected, capsys):
 
 
 def test_works_are_chosen_by_name_or_pattern():
-    assert [w.name for w in work.chosen(["adding-k10"])] == ["adding-k10"]
-    assert {w.does for w in work.chosen(["eprop-*", "fptt-*"])} == {"eprop", "fptt"}
-    assert work.chosen([]) == [*WORKS.values()]
+    assert [w.name for w in workload.chosen(["adding-k10"])] == ["adding-k10"]
+    assert {w.does for w in workload.chosen(["eprop-*", "fptt-*"])} == {"eprop", "fptt"}
+    assert workload.chosen([]) == [*WORKLOADS.values()]
 
 
 def test_ours_takes_part_whoever_is_named():
     assert entrants(TINY, ["norse"]) == ["ours", "norse"]
     assert entrants(ADDING, ["norse"]) == ["ours"]
-    assert all("ours" in entrants(w, []) and len(entrants(w, [])) > 1 for w in WORKS.values())
+    assert all("ours" in entrants(w, []) and len(entrants(w, [])) > 1 for w in WORKLOADS.values())
 
 
 def test_table_rows_and_figure_are_written(tmp_path, twin):

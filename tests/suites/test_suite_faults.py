@@ -22,7 +22,7 @@ WRONG = {
     "unknown key": ({7: "replicate: 3"}, "7:1", 'unknown key "replicate"', 'did you mean "replicates"?'),
     "misspelt key": ({3: "ruels: [bptt]"}, "3:1", 'unknown key "ruels"', 'did you mean "rules"?'),
     "missing key": ({3: "# no rules"}, "1:1", '"rules" is missing', None),
-    "repeated key": ({7: "rules: [bptt]"}, "7:1", 'the key "rules" is repeated', "it is first given in line 3"),
+    "repeated key": ({7: "rules: [bptt]"}, "7:1", 'the key "rules" is repeated', "it occurs first in line 3"),
     "empty list": ({3: "rules: []"}, "3:8", '"rules" should have at least one item, not []', None),
     "no list": ({3: "rules: bptt"}, "3:8", '"rules" should be a list, not "bptt"', None),
     "null": ({7: "exclude:"}, "7:9", '"exclude" should be a list, not null', None),
@@ -144,13 +144,13 @@ WRONG = {
     "alignment beyond the last epoch": (
         {7: "training: {epochs: 3, alignment: [0, 3, 4]}"},
         "7:41",
-        '"alignment" asks for epoch 4; at the scale "tiny" the last one is 3',
+        '"alignment" has epoch 4; at the scale "tiny" the last epoch is 3',
         None,
     ),
     "alignment beyond the epochs of a scale": (
         {6: "scales: {tiny: {}, laptop: {training: {epochs: 2}}, paper: {}}", 7: "training: {alignment: [0, 3]}"},
         "7:27",
-        '"alignment" asks for epoch 3; at the scale "laptop" the last one is 2',
+        '"alignment" has epoch 3; at the scale "laptop" the last epoch is 2',
         None,
     ),
     "alignment beyond the epochs of an override": (
@@ -162,7 +162,7 @@ WRONG = {
             11: "  - {when: {neuron: ltc, rule: fptt}, training: {alignment: []}}",
         },
         "9:49",
-        '"alignment" asks for epoch 7; at the scale "tiny" the last one is 6',
+        '"alignment" has epoch 7; at the scale "tiny" the last epoch is 6',
         None,
     ),
     "unknown device": ({7: "device: gpu"}, "7:9", "\"device\" should be 'cpu' or 'cuda', not \"gpu\"", None),

@@ -43,9 +43,9 @@ def test_sizes(text, size):
 
 @pytest.mark.parametrize("text", ["", "soon", "0", "-3s", "3 weeks", "1e3", "2GiBs"])
 def test_neither(text):
-    with pytest.raises(ValueError, match="is no time; for example"):
+    with pytest.raises(ValueError, match="is not a time; for example"):
         units.seconds(text)
-    with pytest.raises(ValueError, match="is no size; for example"):
+    with pytest.raises(ValueError, match="is not a size; for example"):
         units.size(text)
 
 
@@ -84,7 +84,7 @@ def test_a_suite_has_limits_at_each_scale(tmp_path):
         "paper": (None, None),
     }
     path.write_text(SUITE.format(limits="memory_limit: lots"))
-    with pytest.raises(UsageError, match='"lots" is no size') as caught:
+    with pytest.raises(UsageError, match='"lots" is not a size') as caught:
         load_suite(path)
     assert caught.value.where == f"{path}:6:15"
 

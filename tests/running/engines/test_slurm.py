@@ -213,7 +213,7 @@ extra: {licenses: "fast:1"}
         ("time: 10m\npartitoin: x", r'slurm.yaml:2:1: unknown key "partitoin"\n  did you mean "partition"'),
         ("partition: x", r'slurm.yaml:1:1: "time" is missing'),
         ("time: 90s", 'slurm.yaml:1:7: "time" should be greater than or equal to 300'),
-        ("time: soon", 'slurm.yaml:1:7: "time": "soon" is no time'),
+        ("time: soon", 'slurm.yaml:1:7: "time": "soon" is not a time'),
         ("time: 10m\ncpus: 0", 'slurm.yaml:2:7: "cpus" should be greater than 0'),
     ],
 )

@@ -21,7 +21,7 @@ Does = Literal["train", "forward", "evaluate", "stored", "eprop", "fptt", "addin
 """
 
 
-class Work(NamedTuple):
+class Workload(NamedTuple):
     """One thing that all do the same, with the same weights and data."""
 
     name: str
@@ -59,20 +59,20 @@ SIZES = {
     "lif-h512-t784": ("lif", 784, 1, 512, 64),
     "alif-h128-t100": ("alif", 100, 40, 128, 64),
 }
-WORKS = {
+WORKLOADS = {
     work.name: work
     for work in (
-        *(Work(f"train-{name}", "train", *size) for name, size in SIZES.items()),
-        *(Work(f"forward-{name}", "forward", *size) for name, size in SIZES.items()),
-        *(Work(f"evaluate-{name}", "evaluate", *size) for name, size in SIZES.items()),
-        Work("train-lif-h128-t100-busy", "train", *SIZES["lif-h128-t100"], drive=8.0),
-        Work("stored-lif-h128-t800", "stored", "lif", 800, 40, 128, 64),
-        Work("eprop-lif-h128-t100", "eprop", "lif", 100, 40, 128, 64),
-        Work("eprop-alif-h128-t100", "eprop", "alif", 100, 40, 128, 64),
-        Work("fptt-smnist-b128", "fptt", "ltc_smnist", 784, 1, 256, 128, timed_steps=28),
-        Work("fptt-smnist-b512", "fptt", "ltc_smnist", 784, 1, 256, 512, timed_steps=28),
+        *(Workload(f"train-{name}", "train", *size) for name, size in SIZES.items()),
+        *(Workload(f"forward-{name}", "forward", *size) for name, size in SIZES.items()),
+        *(Workload(f"evaluate-{name}", "evaluate", *size) for name, size in SIZES.items()),
+        Workload("train-lif-h128-t100-busy", "train", *SIZES["lif-h128-t100"], drive=8.0),
+        Workload("stored-lif-h128-t800", "stored", "lif", 800, 40, 128, 64),
+        Workload("eprop-lif-h128-t100", "eprop", "lif", 100, 40, 128, 64),
+        Workload("eprop-alif-h128-t100", "eprop", "alif", 100, 40, 128, 64),
+        Workload("fptt-smnist-b128", "fptt", "ltc_smnist", 784, 1, 256, 128, timed_steps=28),
+        Workload("fptt-smnist-b512", "fptt", "ltc_smnist", 784, 1, 256, 512, timed_steps=28),
         # On the task's own numbers hardly any neuron spikes, and the reset would not be compared.
-        Work("adding-k10", "adding", "ltc_adding", 200, 2, 128, 128, parts=10, drive=8.0),
+        Workload("adding-k10", "adding", "ltc_adding", 200, 2, 128, 128, parts=10, drive=8.0),
     )
 }
 UNROLLED = ("train", "forward", "evaluate", "stored")
@@ -97,7 +97,7 @@ class Peer(NamedTuple):
     """In which answers are compared."""
 
 
-ALL = tuple(dict.fromkeys(work.does for work in WORKS.values()))
+ALL = tuple(dict.fromkeys(work.does for work in WORKLOADS.values()))
 PEERS = {
     "ours": Peer("ours", "ours", ALL, ("lif", "alif", "ltc_smnist", "ltc_adding")),
     "plain-loop": Peer("plain", "plain_loop", UNROLLED, ("lif", "alif")),
@@ -127,16 +127,16 @@ PEERS = {
 }
 
 
-def chosen(patterns: list[str]) -> list[Work]:
+def chosen(patterns: list[str]) -> list[Workload]:
     """The works of these names or shell patterns, all if there are none."""
-    names = [name for name in WORKS if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
+    names = [name for name in WORKLOADS if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
-            raise UsageError(f'no work "{pattern}"', hint=suggestion(pattern, WORKS))
-    return [WORKS[name] for name in names]
+            raise UsageError(f'no work "{pattern}"', hint=suggestion(pattern, WORKLOADS))
+    return [WORKLOADS[name] for name in names]
 
 
-def entrants(work: Work, names: list[str]) -> list[str]:
+def entrants(work: Workload, names: list[str]) -> list[str]:
     """Who does this work, of those named, or of all; ours always, for the others are held to it."""
     for name in names:
         if name not in PEERS:
