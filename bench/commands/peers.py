@@ -15,19 +15,19 @@ from throughtime.commands.terminal import JsonOption, print_rows
 def peers(
     works: Annotated[
         list[str] | None,
-        typer.Argument(help="Works, by name or pattern, such as 'train-*'; all if left out.", metavar="WORK"),
+        typer.Argument(help="Names or patterns of workloads, such as 'train-*'; default: all.", metavar="WORKLOAD"),
     ] = None,
     implementation: Annotated[
-        list[str] | None, typer.Option(help="Beside ours, this one only; repeatable.", metavar="NAME")
+        list[str] | None, typer.Option(help="Compare with this one only; repeatable.", metavar="NAME")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Of every implementation.")] = 2,
-    rounds: Annotated[int, typer.Option(min=1, help="Fresh processes for each implementation and work.")] = 3,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each implementation.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="Fresh processes for each implementation and workload.")] = 3,
     out: Annotated[
         Path | None, typer.Option(help="Folder for table, rows and figure.", metavar="DIR", file_okay=False)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Do the same work with ours and with other libraries, side by side; exits with 1 if an answer is not ours."""
+    """Compare speed and memory with other libraries on the same workloads; exits with 1 if an answer differs."""
     from functools import partial
 
     from throughtime.peers.run import Outcome, in_fresh_process, side_by_side
@@ -39,12 +39,12 @@ def peers(
 
     selected, names = chosen(works or []), implementation or []
     for work in selected:
-        entrants(work, names)  # a wrong name is told before anything runs
+        entrants(work, names)  # refuses an unknown name before the first measurement
     outcome, ask = Outcome([], []), partial(in_fresh_process, tell=tell)
     for work in selected:
-        outcome += side_by_side(work, names, threads=threads, rounds=rounds, ask=ask, tell=tell)
+        outcome = outcome.and_then(side_by_side(work, names, threads=threads, rounds=rounds, ask=ask, tell=tell))
         if out is not None:
-            write(outcome, out)  # after each work, so that what ends the command loses no more than one
+            write(outcome, out)  # after each workload, so that an interruption loses at most one
     if as_json:
         print(json.dumps([row._asdict() for row in outcome.rows]))
     else:

@@ -1,1 +1,1 @@
-"""The same work through ours and through other libraries, side by side: the command `throughtime peers`."""
+"""Comparison with other libraries on the same workloads: the command `throughtime peers`."""

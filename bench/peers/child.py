@@ -1,10 +1,10 @@
-"""The fresh process, `python -m throughtime.peers.child`: an order as JSON on its input, the answer on its output.
+"""The fresh process `python -m throughtime.peers.child`: reads an order as JSON, writes the answer as JSON.
 
-An order names the work, the implementation, the threads, and what to do:
+An order names the workload, the implementation, the number of threads, and the action:
 
-- `compare`: the implementation's answer against ours;
-- `time`: the work done again and again; or, of a work that is `stored`, the bytes counted;
-- `floor`: what the matrix products of the work cost at this machine's rates.
+- `compare`: compares the implementation's answer with ours;
+- `time`: measures the time of repeated execution, or counts the bytes of a workload of kind `stored`;
+- `floor`: computes the time of the workload's matrix products at this machine's rates.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from throughtime.peers.workload import PEERS, Workload
 
 
 def answer(order: dict[str, Any]) -> dict[str, Any]:
-    """Carry out an order in this process, set as a run's passes are: that is for all implementations alike."""
+    """Execute an order in this process, with the settings of a run's passes for all implementations."""
     torch.set_flush_denormal(True)
     keep_freed()
     work = Workload(**order["work"])
@@ -81,11 +81,11 @@ def _floor(asked: Question) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read the order, set the threads, answer."""
+    """Read the order, set the number of threads, and write the answer."""
     order = json.load(sys.stdin)
     torch.set_num_threads(order["threads"])
     torch.set_flush_denormal(True)
-    warnings.simplefilter("ignore")  # the libraries' own
+    warnings.simplefilter("ignore")  # warnings of the libraries
     print(json.dumps(answer(order)), flush=True)
 
 

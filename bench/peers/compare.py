@@ -1,4 +1,4 @@
-"""Whether two answers are the same: outputs, and gradients or updated weights, one by one."""
+"""Comparison of two answers: outputs, and gradients or updated weights, tensor by tensor."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import NamedTuple
 from torch import Tensor
 
 TOLERANCE = {"float64": 1e-8, "float32": 1e-3}
-"""Largest difference over the largest number of ours, of each tensor. Sums are taken in other orders, and hundreds of
-steps amplify that; a spike that falls otherwise, or a term that is missing, shows far above. In float32 a potential
-next to the threshold may be rounded across it."""
+"""Upper bound of each tensor's largest difference, relative to our largest value. Other orders of summation give
+rounding errors, which hundreds of steps amplify; another spike or a missing term gives a much larger difference. In
+float32 rounding may move a potential across the threshold."""
 
 
 class Difference(NamedTuple):
-    """Where two answers differ most."""
+    """The tensor in which two answers differ most."""
 
     where: str
     size: float
-    """Largest difference, over the largest number of ours; inf where one is not there, not finite or another shape."""
+    """Largest difference relative to our largest value; inf if a tensor is missing, not finite or of another shape."""
 
 
 def difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> Difference:
-    """Of all that either has."""
+    """Compare all tensors that either answer has."""
     found = [Difference(name, _size(ours.get(name), theirs.get(name))) for name in {**ours, **theirs}]
     return max(found, key=lambda difference: difference.size, default=Difference("nothing to compare", math.inf))
 

@@ -1,4 +1,4 @@
-"""What an implementation is asked for, and the question that all are asked."""
+"""Interface of an implementation, and the weights and data that all implementations share."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ CLASSES = 10
 
 
 class Job(Protocol):
-    """A work in the hands of an implementation."""
+    """A workload in one implementation."""
 
     def once(self) -> object:
-        """Do it; what is timed. Returns when all is done."""
+        """Execute the workload once; the call that is timed. It returns when the computation is complete."""
         ...
 
     def answer(self) -> dict[str, Tensor]:
-        """What came out, before anything was learnt: `outputs` and, by our names of the parameters, gradients or what
-        an update made of the weights."""
+        """Return the result with the initial weights: `outputs`, and gradients or updated weights by the names of our
+        parameters."""
         ...
 
     def stored(self) -> int:
-        """Bytes that the forward pass leaves alive for the backward pass."""
+        """Return the bytes that the forward pass leaves alive for the backward pass."""
         ...
 
 
 class Question(NamedTuple):
-    """The same for all: a network with its weights, a batch, and how it is learnt."""
+    """Input of every implementation: a network with its weights, a batch, task and training settings."""
 
     work: Workload
     network: Recurrent
@@ -50,10 +50,10 @@ class Question(NamedTuple):
     task: Task
     training: Training
     sequences: int = 2
-    """So many times FPTT's sequence is done for an answer: the auxiliary table of one is asked in the next."""
+    """Repetitions of FPTT's sequence in an answer: the second one reads the auxiliary table of the first."""
 
     def to(self, dtype: torch.dtype) -> Question:
-        """With copies of the network and the batch in this dtype."""
+        """Return the question with copies of network and batch in this dtype."""
         target = self.batch.target
         return self._replace(
             network=copy.deepcopy(self.network).to(dtype),
@@ -61,15 +61,14 @@ class Question(NamedTuple):
         )
 
     def determined(self, answer: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Without the biases that batch normalisation takes out again: their gradient is rounding and nothing else, and
-        what Adamax makes of it is chance."""
+        """Remove biases that batch normalisation cancels: their gradient is rounding error, which Adamax amplifies."""
         if not self.network.mixes_samples:
             return answer
         free = ("layers.0.inward.bias", "layers.0.recurrent.bias", "readout.linear.bias")
         return {name: value for name, value in answer.items() if name not in free}
 
     def rule(self) -> LearningRule:
-        """Ours, new."""
+        """Return a new rule of ours for the workload."""
         work = self.work
         if work.does == "eprop":
             return EProp(loss_at="every")
@@ -81,7 +80,7 @@ class Question(NamedTuple):
 
 
 def question(work: Workload) -> Question:
-    """Weights and data from one seed, in float64; an implementation takes them in the precision it works in."""
+    """Draw weights and data from one seed, in float64; an implementation converts them to its own precision."""
     torch.manual_seed(1)
     if work.does == "adding":
         network = adding_snn(work.inputs, 1, NEURONS[work.neuron].factory, hidden=[work.hidden])
@@ -96,7 +95,7 @@ def question(work: Workload) -> Question:
         else:
             neuron = partial(NEURONS[work.neuron].factory, surrogate="triangle")
             network = Recurrent(work.inputs, CLASSES, neuron, hidden=[work.hidden], readout_tau=0.0)
-            # Next to nothing: random targets would be learnt, and the neurons' activity, and the work with it, change.
+            # So small that the network does not learn the random targets: else activity and cost would change.
             training = Training(learning_rate=1e-9, clip=None)
     x = work.drive * torch.randn(work.timed_steps or work.steps, work.batch, work.inputs)
     return Question(work, network, Batch(x, target), task, training).to(torch.float64)

@@ -1,4 +1,4 @@
-"""Who does which work in which process and in what order, and the rows that come of it."""
+"""Runs the comparison: order of the measurements, a fresh process for each, and the rows of the result."""
 
 from __future__ import annotations
 
@@ -19,67 +19,68 @@ from throughtime.peers.workload import PEERS, Peer, Workload, entrants, missing
 from throughtime.running.engines.local import MACHINE_LOCK
 
 TIMEOUT = 1200
-"""Seconds for a child; a loop that is a hundred times too slow must not hold up the others."""
+"""Time limit of a child process in seconds, so that a very slow loop does not delay the others."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
-"""Variables by which libraries are told; the last is XLA's."""
+"""Environment variables that set a library's number of threads; the last is that of XLA."""
 
 Order = dict[str, Any]
 Answer = dict[str, Any]
-"""What the child answers, or `failed`: why it did not."""
+"""Result of the child process, or the key `failed` with the reason."""
 
 
 class Row(NamedTuple):
-    """What one implementation needs for one work."""
+    """Measurement of one implementation on one workload."""
 
     work: str
     implementation: str
     kind: str
     unit: str
     median: float
-    """Over the samples of all rounds, like the two that follow."""
+    """Median over the samples of all rounds, like the two fields below."""
     min: float
     max: float
     n: int
     rounds: int
-    """Fresh processes."""
+    """Number of fresh processes."""
     ratio: float | None
-    """Median over the median of ours; null if ours has none."""
+    """Median divided by our median; null if we have none."""
     floor: float | None
-    """The matrix products of the work alone, at the fastest rates of all rounds; null of bytes."""
+    """Time of the workload's matrix products alone, at the fastest rates of all rounds; null for bytes."""
     floor_ratio: float | None
-    """Median over the floor."""
+    """Median divided by the floor."""
     compile_seconds: float | None
-    """What the first call took beyond a median one: compiling and starting up, median over rounds; in no sample."""
+    """Time of the first call beyond the median (compilation and start), median over rounds; no sample contains it."""
     threads: int
     contended: bool
-    """Whether other processes used the machine meanwhile."""
+    """Whether other processes used the machine during the measurement."""
     difference: float | None
-    """From ours, as `compare.py` has it; null of ours, and where there is nothing to agree on, as `note` says."""
+    """Difference from our answer, see `compare.py`; null for ours, and if `note` says why they differ."""
     note: str
     versions: dict[str, str]
 
 
 class LeftOut(NamedTuple):
-    """An implementation that has no row of a work."""
+    """An implementation without a row for a workload."""
 
     work: str
     implementation: str
     why: str
     fault: bool
-    """Whether something is wrong; else it is only not there."""
+    """True: the implementation failed or disagreed; False: it is not installed."""
 
     def __str__(self) -> str:
         return f"{self.work}: {self.implementation}: {self.why}"
 
 
 class Outcome(NamedTuple):
-    """Of one work, or of several together."""
+    """Rows of one or of several workloads."""
 
     rows: list[Row]
     left_out: list[LeftOut]
 
-    def __add__(self, other: Outcome) -> Outcome:
+    def and_then(self, other: Outcome) -> Outcome:
+        """Return the rows of both, these first."""
         return Outcome([*self.rows, *other.rows], [*self.left_out, *other.left_out])
 
 
@@ -92,13 +93,15 @@ def side_by_side(
     ask: Callable[[Order], Answer],
     tell: Callable[[str], None],
 ) -> Outcome:
-    """Compare first, then measure: in each round every implementation once, one after the other.
+    """Compare the answers, then measure: each round runs every implementation once, one after the other.
 
     Args:
-        names: implementations besides ours; all if there are none.
+        work: the workload.
+        names: implementations besides ours; empty: all.
+        threads: of each implementation.
         rounds: fresh processes for each implementation.
-        ask: gives an order to a fresh process.
-        tell: shows a line of progress.
+        ask: executes an order in a fresh process.
+        tell: prints a line of progress.
     """
 
     def order(do: str, name: str) -> Answer:
@@ -134,7 +137,7 @@ def side_by_side(
 
 
 def _disagreement(peer: Peer, answer: Answer) -> str | None:
-    """Why an answer is not ours; None: it is."""
+    """Return why an answer differs from ours; None if it agrees."""
     allowed = TOLERANCE[peer.precision]
     if "failed" in answer:
         return f"failed: {answer['failed']}"
@@ -147,7 +150,7 @@ def _disagreement(peer: Peer, answer: Answer) -> str | None:
 def rows_of(
     work: Workload, timings: dict[str, list[Answer]], floors: list[Answer], apart: dict[str, float | None], threads: int
 ) -> list[Row]:
-    """Rows from what the children measured."""
+    """Combine the measurements of the child processes into rows."""
     samples = {name: [s for answer in of for s in answer["samples"]] for name, of in timings.items()}
     medians = {name: statistics.median(of) for name, of in samples.items()}
     ours = medians.get("ours")
@@ -182,7 +185,7 @@ def rows_of(
 
 
 def in_fresh_process(order: Order, tell: Callable[[str], None]) -> Answer:
-    """Carry an order out in a process of its own; measurements wait until nobody else of throughtime measures here."""
+    """Execute an order in a fresh process; a measurement waits until no other run of throughtime measures here."""
     if order["do"] == "compare":
         return _answer_of_child(order)
     machine = FileLock(MACHINE_LOCK)
@@ -205,8 +208,8 @@ def _answer_of_child(order: Order) -> Answer:
             command, input=json.dumps(order), capture_output=True, text=True, env=environment, timeout=TIMEOUT
         )
     except subprocess.TimeoutExpired:
-        return {"failed": f"not done after {TIMEOUT} s"}
+        return {"failed": f"time limit of {TIMEOUT} s exceeded"}
     if ended.returncode:
-        said = [line for line in ended.stderr.splitlines() if line.strip()]
-        return {"failed": said[-1] if said else f"its process ended with {ended.returncode}"}
+        lines = [line for line in ended.stderr.splitlines() if line.strip()]
+        return {"failed": lines[-1] if lines else f"its process ended with {ended.returncode}"}
     return json.loads(ended.stdout.splitlines()[-1])

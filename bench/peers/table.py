@@ -1,4 +1,4 @@
-"""The rows as a table, in words, and as a figure."""
+"""Output of the comparison: table, sentences and figure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from throughtime.peers.run import Outcome, Row
-from throughtime.peers.workload import WORKS
+from throughtime.peers.workload import WORKLOADS
 from throughtime.records.files import write_whole
 from throughtime.reports.drawing import Drawn, Style, finish, grid, save, scale_axis, styled
 
 COLOURS = {"ours": 0, "library": 1, "plain": 2, "other": 7}
-"""Of seaborn's colour-blind palette."""
+"""Indices of seaborn's colour-blind palette."""
 KINDS = {
     "ours": "throughtime",
     "library": "library of spiking networks",
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def shown(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """What a table shows of the rows; — where there is nothing."""
+    """Format rows for a table, with — for a missing value."""
     return [
         {
             "work": row.work,
@@ -43,7 +43,7 @@ def shown(rows: Sequence[Row]) -> list[dict[str, str]]:
 
 
 def quantity(value: float, unit: str) -> str:
-    """`1.23 MiB`, `12.3 ms`."""
+    """Format a value as `1.23 MiB` or `12.3 ms`."""
     return f"{value / 2**20:.2f} MiB" if unit == "byte" else f"{1000 * value:.3g} ms"
 
 
@@ -52,7 +52,7 @@ def ratio(value: float | None) -> str:
 
 
 def summary(rows: Sequence[Row]) -> list[str]:
-    """A sentence a work: ours beside the best of each kind, and the floor."""
+    """Return a sentence for each workload: ours relative to the best of each kind and to the floor."""
     sentences = []
     for work in dict.fromkeys(row.work for row in rows):
         here = {row.implementation: row for row in rows if row.work == work}
@@ -61,21 +61,21 @@ def summary(rows: Sequence[Row]) -> list[str]:
             continue
         rivals = sorted((row for row in here.values() if row.kind != "ours"), key=lambda row: row.median)
         best = {row.kind: row for row in reversed(rivals)}
-        said = [
-            f"{ours.median / row.median:.0%} of what {row.implementation} keeps"
+        clauses = [
+            f"{ours.median / row.median:.0%} of the bytes of {row.implementation}"
             if ours.unit == "byte"
             else f"{row.median / ours.median:.2f} times as fast as {row.implementation}"
             for row in best.values()
         ]
         if ours.floor_ratio is not None:
-            said.append(f"{ours.floor_ratio:.2f} times the floor")
-        if said:
-            sentences.append(f"{work}: ours is {', '.join(said)}")
+            clauses.append(f"{ours.floor_ratio:.2f} times the floor")
+        if clauses:
+            sentences.append(f"{work}: ours is {', '.join(clauses)}")
     return sentences
 
 
 def markdown(outcome: Outcome) -> str:
-    """Tables of times and of bytes, what has no row, and how to read them."""
+    """Return as Markdown: tables of times and bytes, a summary, implementations without a row, and the workloads."""
     parts = ["# Beside other libraries", ""]
     for title, wanted in (("Time", False), ("Stored for the backward pass", True)):
         lines = shown([row for row in outcome.rows if (row.unit == "byte") is wanted])
@@ -85,13 +85,13 @@ def markdown(outcome: Outcome) -> str:
             parts += [f"| {' | '.join(line.values())} |" for line in lines] + [""]
     parts += [f"- {line}" for line in (*summary(outcome.rows), *outcome.left_out)]
     about = dict.fromkeys(row.work for row in outcome.rows)
-    parts += ["", *(f"{name}: {WORKS[name].about}.  " for name in about if name in WORKS)]
+    parts += ["", *(f"{name}: {WORKLOADS[name].about}.  " for name in about if name in WORKLOADS)]
     return "\n".join(parts).rstrip() + "\n"
 
 
 @styled
 def figure(rows: Sequence[Row]) -> Drawn | None:
-    """Median as a multiple of ours, from smallest to largest sample; a panel a work."""
+    """Draw each median relative to ours, with the range of its samples; one panel for each workload."""
     import seaborn
 
     data = pd.DataFrame([row._asdict() for row in rows if row.ratio is not None])
@@ -116,16 +116,16 @@ def figure(rows: Sequence[Row]) -> Drawn | None:
         scale_axis(panel.xaxis, here["ratio"], ratio=1.5)
     notes = [
         f"Dot: median over the median of ours; line: smallest to largest sample. {data['threads'].iloc[0]} thread(s), "
-        "fresh processes that take turns.",
+        "fresh processes in turn.",
         "Dashed: the matrix products alone.",
     ]
     used = {KINDS[kind]: style for kind, style in styles.items() if kind in set(data["kind"])}
-    finish(drawn, "The same work, as a multiple of ours", notes, used)
+    finish(drawn, "Time or memory relative to ours", notes, used)
     return Drawn(drawn, data.drop(columns="versions"), "Beside other libraries", notes)
 
 
 def write(outcome: Outcome, folder: Path) -> list[Path]:
-    """table.md, rows.json, and the figure as PDF, SVG, PNG and CSV."""
+    """Write table.md, rows.json, and the figure as PDF, SVG, PNG and CSV; return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "table.md", folder / "rows.json"]
     write_whole(paths[0], markdown(outcome))

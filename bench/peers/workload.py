@@ -1,42 +1,45 @@
-"""What is measured and who takes part, as data. Imports nothing heavy: the command line names them."""
+"""Workloads and implementations as data. This module imports no large library, because the command line uses it."""
 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal, NamedTuple
 
 from throughtime.errors import UsageError, suggestion
 
 Does = Literal["train", "forward", "evaluate", "stored", "eprop", "fptt", "adding"]
-"""What is done once:
+"""What one measurement executes:
 
-- train: a batch learnt by BPTT: forward, cross-entropy at every step, backward, one step of Adam;
-- forward: its forward pass, with all that a backward pass needs; evaluate: the same outputs without a gradient;
-- stored: not a time but the exact bytes that the forward pass leaves alive for the backward pass;
-- eprop: a batch learnt by e-prop, the loss of `train`, one step of Adam;
-- fptt: FPTT's first steps of a sequence, an update at each: auxiliary loss, regulariser, clip, Adamax;
-- adding: FPTT in parts of the sequence, a clipped step of Adam after each but the last.
+- train: BPTT on a batch: forward, cross-entropy at every step, backward, one step of Adam;
+- forward: the forward pass with a graph; evaluate: the forward pass without a graph;
+- stored: the exact bytes that the forward pass leaves alive for the backward pass, instead of a time;
+- eprop: e-prop on a batch with the loss of `train`, one step of Adam;
+- fptt: the first steps of FPTT on a sequence, each with an update: auxiliary loss, regulariser, clipping, Adamax;
+- adding: FPTT on parts of the sequence, a clipped step of Adam after each part but the last.
 """
 
 
+NeuronName = Literal["lif", "alif", "ltc_smnist", "ltc_adding"]
+
+
 class Workload(NamedTuple):
-    """One thing that all do the same, with the same weights and data."""
+    """A computation that all implementations do with the same weights and data."""
 
     name: str
     does: Does
-    neuron: Literal["lif", "alif", "ltc_smnist", "ltc_adding"]
+    neuron: NeuronName
     steps: int
     inputs: int
     hidden: int
     batch: int
     timed_steps: int | None = None
-    """Of fptt: so many steps from the start of a sequence are done at once, and the time is given a step."""
+    """For fptt: steps from the start of a sequence that one measurement executes; the time is reported a step."""
     parts: int | None = None
-    """Of adding: K."""
+    """For adding: K, the number of parts."""
     drive: float = 1.0
-    """What the input, N(0, 1), is multiplied by: how busy the neurons are."""
+    """Factor of the input, which is drawn from N(0, 1): it sets how active the neurons are."""
 
     @property
     def unit(self) -> str:
@@ -46,13 +49,13 @@ class Workload(NamedTuple):
 
     @property
     def about(self) -> str:
-        """`lif, T=100, in 40, H=128, batch 64`."""
+        """Description such as `lif, T=100, in 40, H=128, batch 64`."""
         more = f", K={self.parts}" if self.parts else ""
         more += f", input times {self.drive:g}" if self.drive != 1 else ""
         return f"{self.neuron}, T={self.steps}, in {self.inputs}, H={self.hidden}, batch {self.batch}{more}"
 
 
-SIZES = {
+SIZES: dict[str, tuple[NeuronName, int, int, int, int]] = {
     "lif-h128-t100": ("lif", 100, 40, 128, 64),
     "lif-h512-t100": ("lif", 100, 40, 512, 64),
     "lif-h128-t784": ("lif", 784, 1, 128, 64),
@@ -71,30 +74,31 @@ WORKLOADS = {
         Workload("eprop-alif-h128-t100", "eprop", "alif", 100, 40, 128, 64),
         Workload("fptt-smnist-b128", "fptt", "ltc_smnist", 784, 1, 256, 128, timed_steps=28),
         Workload("fptt-smnist-b512", "fptt", "ltc_smnist", 784, 1, 256, 512, timed_steps=28),
-        # On the task's own numbers hardly any neuron spikes, and the reset would not be compared.
+        # With inputs of the task's size hardly any neuron spikes, and the comparison would not cover the reset.
         Workload("adding-k10", "adding", "ltc_adding", 200, 2, 128, 128, parts=10, drive=8.0),
     )
 }
-UNROLLED = ("train", "forward", "evaluate", "stored")
+UNROLLED: tuple[Does, ...] = ("train", "forward", "evaluate", "stored")
 
 
 class Peer(NamedTuple):
-    """An implementation, and what it is asked to do."""
+    """An implementation and the workloads that it supports."""
 
     kind: Literal["ours", "library", "plain", "other"]
-    """`library`: of spiking networks, run eagerly; `plain`: written here in PyTorch; `other`: compiled or spikeless."""
+    """`library`: a library of spiking networks, run eagerly; `plain`: PyTorch code of this project; `other`: compiled,
+    or a network without spikes."""
     module: str
     """A module of throughtime.peers.implementations; its `build`, or the function after a colon, makes the job."""
     does: tuple[Does, ...]
     neurons: tuple[str, ...]
     needs: tuple[str, ...] = ()
-    """Distributions that must be installed."""
+    """Distributions that the implementation requires."""
     no_pair: Mapping[str, str] = {}
-    """Why its answers cannot be ours, by neuron; where it is not named they must be."""
+    """Reason, by neuron, why its answers differ from ours; for every other neuron they must agree."""
     first_update: str | None = None
-    """Why only its first update must be ours; None: all must."""
+    """Reason why only its first update must agree with ours; None: all updates must agree."""
     precision: Literal["float64", "float32"] = "float64"
-    """In which answers are compared."""
+    """Precision in which the answers are compared."""
 
 
 ALL = tuple(dict.fromkeys(work.does for work in WORKLOADS.values()))
@@ -127,17 +131,17 @@ PEERS = {
 }
 
 
-def chosen(patterns: list[str]) -> list[Workload]:
-    """The works of these names or shell patterns, all if there are none."""
+def chosen(patterns: Sequence[str]) -> list[Workload]:
+    """Return the workloads with these names or shell patterns; all workloads if there is no pattern."""
     names = [name for name in WORKLOADS if not patterns or any(fnmatch.fnmatchcase(name, p) for p in patterns)]
     for pattern in patterns:
         if not fnmatch.filter(names, pattern):
-            raise UsageError(f'no work "{pattern}"', hint=suggestion(pattern, WORKLOADS))
+            raise UsageError(f'no workload "{pattern}"', hint=suggestion(pattern, WORKLOADS))
     return [WORKLOADS[name] for name in names]
 
 
-def entrants(work: Workload, names: list[str]) -> list[str]:
-    """Who does this work, of those named, or of all; ours always, for the others are held to it."""
+def entrants(work: Workload, names: Sequence[str]) -> list[str]:
+    """Return the implementations that support a workload: those in `names`, or all; always ours, as the reference."""
     for name in names:
         if name not in PEERS:
             raise UsageError(f'no implementation "{name}"', where="--implementation", hint=suggestion(name, PEERS))
@@ -146,7 +150,7 @@ def entrants(work: Workload, names: list[str]) -> list[str]:
 
 
 def missing(peer: Peer) -> str | None:
-    """What is not installed; None if all is there."""
+    """Return which requirement is not installed; None if all are."""
     for distribution in peer.needs:
         try:
             version(distribution)

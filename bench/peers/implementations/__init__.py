@@ -1,1 +1,1 @@
-"""The same work through other libraries, one a file."""
+"""Implementations of the workloads: one file for each library."""

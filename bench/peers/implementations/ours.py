@@ -1,4 +1,4 @@
-"""Ours, through what any user has: a network, a rule, an updater."""
+"""Our implementation, through the public API: a network, a rule, an updater."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from throughtime.peers.job import Question
 
 
 class Ours:
-    """One batch, again and again."""
+    """Learns or evaluates one batch repeatedly."""
 
     def __init__(self, question: Question) -> None:
         self.question, self.network, self.batch = question, question.network, question.batch
-        flatten([p for p in self.network.parameters() if p.requires_grad])  # as a run is built
+        flatten([p for p in self.network.parameters() if p.requires_grad])  # as in `harness.build`
         self.rule = question.rule()
         self.rule.start(self.network, question.task, question.work.steps)
         self.trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
@@ -34,7 +34,7 @@ class Ours:
             learn_batch(self.rule, self.batch, self.update)
             return
         t = 0
-        torch.manual_seed(2)  # where the neuron starts
+        torch.manual_seed(2)  # draws the initial state
         self.rule.begin(self.question.work.batch, self.update)
         for window in self.rule.windows(self.question.work.steps):
             if t == len(self.batch.x) or t + window == self.question.work.steps:
@@ -54,15 +54,18 @@ class Ours:
         return self.network.unroll(self.batch.x, self.network.initial_state(self.question.work.batch)).outputs
 
     def answer(self) -> dict[str, Tensor]:
-        work, found = self.question.work, {}
+        work = self.question.work
+        found: dict[str, Tensor] = {}
         if work.does in ("fptt", "adding"):
             for _ in range(self.question.sequences):
                 self._learn()
             return {name: p.detach() for name, p in self.trained.items()}
         if work.does != "evaluate":
-            self.update = lambda: found.update({name: p.grad for name, p in self.trained.items()})
-            learn_batch(self.rule, self.batch, self.update)
+            learn_batch(self.rule, self.batch, lambda: found.update(self._gradients()))
         return {"outputs": self._outputs(), **found}
+
+    def _gradients(self) -> dict[str, Tensor]:
+        return {name: p.grad for name, p in self.trained.items() if p.grad is not None}
 
     def stored(self) -> int:
         with LiveBytes() as live:

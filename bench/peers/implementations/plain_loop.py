@@ -1,4 +1,4 @@
-"""What one writes without a library: the neuron's equations in a Python loop, autograd."""
+"""PyTorch without a library: the neuron's equations in a Python loop, differentiated by autograd."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from throughtime.peers.job import Question
 
 
 class PlainLoop(Unrolled):
-    """LIF or ALIF as their docstrings have them."""
+    """LIF or ALIF by the equations in their docstrings."""
 
     def __init__(self, question: Question) -> None:
         super().__init__(question)
