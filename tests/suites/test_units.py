@@ -51,14 +51,14 @@ def test_neither(text):
 
 @pytest.mark.parametrize("text", ["4", "4.5", "800000000"])
 def test_a_size_needs_a_unit(tmp_path, text):
-    with pytest.raises(ValueError, match="is no size; for example 2GiB"):
+    with pytest.raises(ValueError, match="is not a size; for example 2GiB"):
         units.size(text)
     path = tmp_path / "limited.yaml"
     path.write_text(SUITE.format(limits=f"memory_limit: {text}"))
-    with pytest.raises(UsageError, match=rf'"{text}" is no size; for example 2GiB'):
+    with pytest.raises(UsageError, match=rf'"{text}" is not a size; for example 2GiB'):
         load_suite(path)
     result = CliRunner().invoke(app, ["run", "quick", "--memory-limit", text])
-    assert result.exit_code == 2 and "is no size" in result.output
+    assert result.exit_code == 2 and "is not a size" in result.output
 
 
 def test_a_memory_limit_below_what_a_child_needs_is_refused_before_anything_runs(tmp_path, capfd):
