@@ -31,7 +31,7 @@ def seconds(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """Convert text such as `2GiB`, `1500 MB` or `800000000B` to bytes. A unit is required, as 4 could mean bytes or GiB.
+    """Convert text such as `2GiB`, `1500 MB` or `800000000B` to bytes. A unit is required: 4 could mean bytes or GiB.
 
     Raises:
         ValueError: the text has another form, or the size is 0.
