@@ -245,8 +245,8 @@ class Trainer:
         row["seconds"] = self._seconds()
         with self._curve.open("a", encoding="utf-8") as curve:
             curve.write(json.dumps(row) + "\n")
-        shown = {name: row[name] for name in ("train_loss", "validation", "firing_rate") if row[name] is not None}
-        numbers = "".join(f"  {name} {value:.4g}" for name, value in shown.items())
+        shown = ("train_loss", *(name for name in row if name.startswith("validation.")), "firing_rate")
+        numbers = "".join(f"  {name} {row[name]:.4g}" for name in shown if row[name] is not None)
         print(f"epoch {epoch}/{spec.training.epochs}{numbers}  {row['seconds']:.1f} s", flush=True)
         at.rows += 1
         return validation

@@ -131,7 +131,7 @@ def test_the_log_says_what_each_pass_did(tmp_path):
     rows, measures = read_curve(found["bptt"].folder), found["bptt"].record.measures
     at = log.index("-- train pass")
     for line, row in zip(log[at + 1 :], rows, strict=False):
-        assert line.startswith(f"epoch {row['epoch']}/2  train_loss {row['train_loss']:.4g}  validation ")
+        assert line.startswith(f"epoch {row['epoch']}/2  train_loss {row['train_loss']:.4g}  validation.")
         assert line.endswith(f"  {row['seconds']:.1f} s")
     assert f"accuracy {measures['accuracy'].value:.6g} fraction" in log[at:]
     assert f"peak_process_bytes {measures['peak_process_bytes'].value:.6g} byte" in log[:at]
