@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from throughtime.datasets.base import Batch, Dataset, Split
+from throughtime.datasets.base import Dataset, Split
+from throughtime.datasets.batch import Batch
 
 BLOCK = 2**20
 """Numbers of a batch that are written at a time, in float32 about what the cache of a processor's core holds."""

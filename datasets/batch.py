@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,13 +59,26 @@ class Batch(NamedTuple):
         for i in range(self.sequences):
             yield self._only(slice(i, i + 1))
 
-    def _only(self, which: slice) -> Batch:
-        def few(part: Tensor | list) -> Tensor | list:
-            if not self.per_step:
-                return part[which]
-            return part[:, which] if isinstance(part, Tensor) else [of_step[which] for of_step in part]
+    def select(self, chosen: Tensor) -> Batch:
+        """Return the sequences at these positions, int64, with their targets; copies."""
+        return self._only(chosen)
 
-        return self._replace(x=mapped(lambda part: part[:, which], self.x), target=mapped(few, self.target, PARTS))
+    def _only(self, which: slice | Tensor) -> Batch:
+        """Return some of the sequences: views where a slice says which."""
+
+        def of_rows(part: Any, dimension: int) -> Any:
+            if isinstance(part, list):
+                if dimension:
+                    return [of_rows(of_step, 0) for of_step in part]
+                return part[which] if isinstance(which, slice) else [part[i] for i in which.tolist()]
+            if isinstance(which, Tensor):
+                return part.index_select(dimension, which)
+            return part[:, which] if dimension else part[which]
+
+        return self._replace(
+            x=mapped(lambda part: of_rows(part, 1), self.x),
+            target=mapped(lambda part: of_rows(part, int(self.per_step)), self.target, PARTS),
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on a device. Inputs that are expanded along the steps stay so: one step is moved."""

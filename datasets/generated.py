@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from throughtime.datasets.base import Batch, Dataset, Split
+from throughtime.datasets.base import Dataset, Split
+from throughtime.datasets.batch import Batch
+from throughtime.numerics.trees import Tree, mapped
 
 # Large and odd, so that no one who counts seeds 0, 1, 2, ... for training draws the test set by accident.
 SEEDS: dict[Split, int] = {"train": 3_021_937_827, "validation": 3_021_938_161, "test": 3_021_938_495}
@@ -32,7 +34,7 @@ class Generated(Dataset):
         self.sequences, self.held_out = sequences, held_out
 
     @abstractmethod
-    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, n: int, generator: torch.Generator) -> tuple[Tree, Tree]:
         """Return x [steps, n, inputs], which may be as compact as bool, and the target as a `Batch` has it."""
 
     def size(self, split: Split) -> int:
@@ -42,19 +44,24 @@ class Generated(Dataset):
         fixed = torch.Generator().manual_seed(SEEDS[split])
         if split == "train":
             for start in range(0, self.sequences, batch):
-                yield self._batch(*self.draw(min(batch, self.sequences - start), generator or fixed))
+                yield _in_float32(self._drawn(min(batch, self.sequences - start), generator or fixed))
             return
         # Drawn whole, so that the sequences do not depend on the size of a batch.
-        x, target = self.draw(self.held_out, fixed)
+        whole = self._drawn(self.held_out, fixed)
         order = torch.arange(self.held_out)
         if generator is not None:
             order = torch.randperm(self.held_out, generator=generator)
         for chosen in order.split(batch):
-            yield self._batch(x.index_select(1, chosen), target.index_select(int(self.task.per_step), chosen))
+            yield _in_float32(whole.select(chosen))
 
     def sha256(self) -> str | None:
         return None
 
-    def _batch(self, x: Tensor, target: Tensor) -> Batch:
-        """Make a batch of what is drawn; `batches` itself keeps no reference to it."""
-        return Batch(x.float(), target, self.task.per_step)
+    def _drawn(self, n: int, generator: torch.Generator) -> Batch:
+        """Draw n sequences, with inputs as compact as `draw` returns them."""
+        return Batch(*self.draw(n, generator), self.task.per_step)
+
+
+def _in_float32(batch: Batch) -> Batch:
+    """Return the batch as it is learnt; the caller keeps no reference to the compact inputs."""
+    return batch._replace(x=mapped(Tensor.float, batch.x))

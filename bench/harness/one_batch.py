@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from throughtime.datasets.batch import Batch
@@ -19,8 +21,10 @@ def one_batch(spec: RunSpec, built: Built) -> Batch:
     return next(built.dataset.batches("train", spec.training.batch, order))
 
 
-def learn_finite(built: Built, batch: Batch, update: Updater) -> None:
+def learn_finite(
+    built: Built, batch: Batch, update: Updater, deliver: Callable[[Batch], Batch] = lambda window: window
+) -> None:
     """Learn it as `learn_batch` does; DivergedError where the loss is no finite number: its cost would mean nothing."""
-    loss = learn_batch(built.rule, batch, update)
+    loss = learn_batch(built.rule, batch, update, deliver)
     if not torch.isfinite(loss):
         raise DivergedError(f"loss is {float(loss)} at update {update.count}")

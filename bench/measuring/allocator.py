@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import gc
 
-from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from throughtime.datasets.base import Batch
+from throughtime.datasets.batch import Batch
 from throughtime.harness.batches import started
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
@@ -82,7 +81,7 @@ def measures(spec: RunSpec, built: Built, batch: Batch, operations: int) -> dict
         with CudaPeak() as device:
             _train(spec, built, batch)
         return {NAME: Measure(value=device.allocated, unit="byte", method=f"max_memory_allocated {OVER}")}
-    a_window = max(1, operations // len(built.rule.windows(len(batch.x))))
+    a_window = max(1, operations // len(built.rule.windows(batch.steps)))
     if a_window > MOST:
         return missing(f"{a_window} operations in a window, more than {MOST}: their events would not fit into memory")
     with operations_alone(), HandedOut() as handed_out:  # as the exact count, which it stands beside
@@ -99,14 +98,14 @@ def _train(spec: RunSpec, built: Built, batch: Batch, handed_out: HandedOut | No
     """Learn the batch twice; read what was handed out before each `at_once`-th window."""
     seen = 0
 
-    def hand(x: Tensor) -> Tensor:
+    def deliver(window: Batch) -> Batch:
         nonlocal seen
         if handed_out is not None and seen % at_once == 0:
             handed_out.read()
         seen += 1
-        return x
+        return window
 
     update = started(spec, built, built.dataset.steps, Clock())
     for _ in range(BATCHES):
         gc.collect()  # what waits in a reference cycle for the collector is not held by the program
-        learn_finite(built, batch, update, hand)
+        learn_finite(built, batch, update, deliver)
