@@ -1,12 +1,77 @@
 """throughtime: a benchmark and reproduction suite for learning rules of spiking networks.
 
+    import throughtime as tt
+
+    results = tt.run("quick", scale="tiny")  # or tt.load("results/runs")
+    results.frame, tt.table(results), tt.figure(results)
+
 The four registries are the four folders `algorithms`, `neurons`, `networks` and `datasets`; a component joins one with
 a decorator, from inside the package or from any file named with `--plugin`:
 
     from throughtime import algorithm, dataset, network, neuron
+
+To import this module loads neither torch nor pandas; a name that needs them loads them when it is first used.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from throughtime.registry import algorithm, dataset, network, neuron
 
+if TYPE_CHECKING:
+    from throughtime.api import check, figure, run, table
+    from throughtime.harness.batches import evaluate
+    from throughtime.harness.by_name import build_dataset, build_network, build_rule, neuron_type
+    from throughtime.harness.learner import Learner
+    from throughtime.harness.weights import load_network
+    from throughtime.records.results import Results
+
+    load = Results.load
+
 __version__ = "0.1.0"
-__all__ = ["algorithm", "dataset", "network", "neuron"]
+__all__ = [
+    "Learner",
+    "Results",
+    "algorithm",
+    "build_dataset",
+    "build_network",
+    "build_rule",
+    "check",
+    "dataset",
+    "evaluate",
+    "figure",
+    "load",
+    "load_network",
+    "network",
+    "neuron",
+    "neuron_type",
+    "run",
+    "table",
+]
+
+_PLACES = {
+    **dict.fromkeys(("check", "figure", "run", "table"), "api"),
+    **dict.fromkeys(("build_dataset", "build_network", "build_rule", "neuron_type"), "harness.by_name"),
+    "Learner": "harness.learner",
+    "Results": "records.results",
+    "evaluate": "harness.batches",
+    "load_network": "harness.weights",
+}
+"""Module of each name that is imported when it is first used."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        value = __getattr__("Results").load
+    elif name in _PLACES:
+        value = getattr(importlib.import_module(f"throughtime.{_PLACES[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

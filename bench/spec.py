@@ -101,6 +101,8 @@ class RunSpec(Strict):
     """Base seed of the suite; each random stream is derived from (seed, purpose, replicate)."""
     threads: PositiveInt = 1
     device: Device = "cpu"
+    keep_weights: bool = False
+    """Whether the trained weights are written beside the record. They change no number, so the id leaves this out."""
 
     @property
     def cell(self) -> tuple[str, str, str, str]:
@@ -116,5 +118,6 @@ class RunSpec(Strict):
 
     def id(self, code: dict[str, str]) -> str:
         """Run id: 12 hexadecimal digits of the SHA-256 of the spec and the digests of the components' code."""
-        text = json.dumps({"spec": self.model_dump(mode="json"), "code": code}, sort_keys=True)
+        spec = self.model_dump(mode="json", exclude={"keep_weights"})
+        text = json.dumps({"spec": spec, "code": code}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -17,6 +17,7 @@ from throughtime.datasets.arrays import ArrayDataset, Arrays, stratified_order
 from throughtime.datasets.base import Split
 from throughtime.datasets.files import cache, fetch
 from throughtime.errors import UsageError
+from throughtime.source_digest import source_digest
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -102,7 +103,7 @@ class PreparedDataset(ArrayDataset):
         key = {
             "raw": digest,
             "parameters": dict(self.parameters()),
-            "code": cache.code_digest([*modules, *self.readers, cache.__name__]),
+            "code": source_digest(modules[0], [*modules[1:], *self.readers, cache.__name__]),
             "libraries": {library: version(library) for library in self.libraries},
         }
         return cache.prepared(fetch.cache(), name, key, lambda folder: self.build(paths, folder))

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
+from throughtime.records.results import Results
 from throughtime.records.statistics import mean_interval
-from throughtime.records.store import read_curve
 from throughtime.reports.cells import (
     KEYS,
-    current,
     groups,
     neuron_label,
     one_line,
     rule_rank,
     rule_title,
+    runs_of,
     slug,
     summarise,
 )
@@ -50,26 +49,26 @@ NO_SPREAD = 1e-6
 
 
 @styled
-def alignment_over_training(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
+def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn | None:
     """Cosine and norm ratio against epochs, of all parameters but the readout's: two panels a neuron, a line a rule.
 
     The line is the mean over the replicates that ended ok, the band reaches from the smallest to the largest; a
     replicate that failed is a thin line that ends in a cross.
 
     Args:
-        store_frame: what `Store.frame` returns, of the whole store, so that colours are the same everywhere.
+        results: all runs, so that a rule has the same colour in every figure.
         suite: one suite.
         scale: one of its scales.
 
     Returns:
         The figure, or None if alignment was not measured.
     """
-    everything, runs, points = _of(store_frame, suite, scale)
+    runs, points = _of(results, suite, scale)
     data = points[points["group"] == points["headline"]].drop(columns="headline") if len(points) else points
     if data.empty:
         return None
     means = _means(data)
-    styles = rule_styles(everything["rule"])
+    styles = rule_styles(results.frame["rule"])
     figure, panels = _pairs_of_panels(data)
     for key, pair in panels.items():
         here, mean = (of[(of[["dataset", "network", "neuron"]] == list(key)).all(axis=1)] for of in (data, means))
@@ -100,19 +99,19 @@ def alignment_over_training(store_frame: pd.DataFrame, suite: str, scale: str) -
 
 
 @styled
-def alignment_by_group(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
+def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None:
     """Cosine and norm ratio in each group of parameters: a row a neuron, filled at the last epoch measured, hollow at
     the first.
 
     Args and Returns are those of `alignment_over_training`.
     """
-    everything, runs, points = _of(store_frame, suite, scale)
+    runs, points = _of(results, suite, scale)
     fine = points[points["status"] == "ok"].drop(columns="headline") if len(points) else points
     if fine.empty:
         return None
     means = _ends(_means(fine))
     cells = groups(means, ["dataset", "network", "neuron"])
-    styles = rule_styles(everything["rule"])
+    styles = rule_styles(results.frame["rule"])
     beside = 1 if len(cells) <= 3 else 2
     figure, axes = grid(2 * len(cells), columns=2 * beside)
     heights = []
@@ -152,7 +151,7 @@ def alignment_by_group(store_frame: pd.DataFrame, suite: str, scale: str) -> Dra
     return Drawn(figure, means, title, notes)
 
 
-def alignment_table(store_frame: pd.DataFrame, suite: str, scale: str) -> Table | None:
+def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     """Cosine and norm ratio at the first and the last epoch measured: a row a rule, neuron and group of parameters.
 
     Args are those of `alignment_over_training`.
@@ -160,7 +159,7 @@ def alignment_table(store_frame: pd.DataFrame, suite: str, scale: str) -> Table 
     Returns:
         The table, or None if no run that ended ok measured it.
     """
-    _, runs, points = _of(store_frame, suite, scale)
+    runs, points = _of(results, suite, scale)
     fine = points[points["status"] == "ok"] if len(points) else points
     if fine.empty:
         return None
@@ -244,15 +243,12 @@ def _rounded(row: pd.Series) -> pd.Series:
     )
 
 
-def _of(store_frame: pd.DataFrame, suite: str, scale: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Everything current, the runs of one suite and scale, and one row for each epoch they measured and group."""
-    everything = current(store_frame)
-    if everything.empty:
-        return everything, everything, pd.DataFrame()
-    runs = everything[(everything["suite"] == suite) & (everything["scale"] == scale)].reset_index(drop=True)
+def _of(results: Results, suite: str, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The runs of one suite and scale, and one row for each epoch and group of parameters that they measured."""
+    runs = runs_of(results, suite, scale)
     rows = []
     for run in runs.to_dict("records"):
-        for point in read_curve(Path(run["folder"])):
+        for point in results.curve(run["id"]):
             names = [key.partition(".")[2] for key in point if key.startswith(f"{COSINE}.")]
             rows += [
                 {
@@ -264,7 +260,7 @@ def _of(store_frame: pd.DataFrame, suite: str, scale: str) -> tuple[pd.DataFrame
                 }
                 for group in names
             ]
-    return everything, runs, pd.DataFrame(rows).astype(dict.fromkeys(MEASURES, float)) if rows else pd.DataFrame()
+    return runs, pd.DataFrame(rows).astype(dict.fromkeys(MEASURES, float)) if rows else pd.DataFrame()
 
 
 def _means(points: pd.DataFrame) -> pd.DataFrame:

@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import pandas as pd
 
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.record import Status
+from throughtime.records.results import KEYS, Results
 from throughtime.records.statistics import mean_interval
-from throughtime.records.store import Store
 from throughtime.registry import ALGORITHMS, NEURONS, Registry
 from throughtime.reports.quantities import LEVEL, QUANTITIES, Quantity, quantity
 from throughtime.spec import MEASURED_ONCE, SCALES
 
-KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
-"""What names a cell: runs that differ in the replicate alone share them."""
 FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "ok")
 NO_VALUE = "no value: "
 """What the part of a note begins with that says why a measure is missing."""
@@ -31,42 +29,9 @@ COLUMNS = [
 ]
 
 
-def runs_of(store: Store, suites: Sequence[str] | None = None) -> pd.DataFrame:
-    """The `current` runs of some suites, or of all.
-
-    Raises:
-        UsageError: there are no records, or none of one of the suites.
-    """
-    runs = current(store.frame())
-    if runs.empty:
-        n = len(store.broken)
-        files = "1 file there is no record" if n == 1 else f"{n} files there are no records"
-        raise UsageError(
-            f"nothing was run in {store.folder}" + (f"; {files}: {min(store.broken)}" if n else ""),
-            hint="run `throughtime run quick` first, or give --results",
-        )
-    known = set(runs["suite"])
-    for suite in suites or ():
-        if suite not in known:
-            raise UsageError(f'no record of a suite "{suite}" in {store.folder}', hint=suggestion(suite, known))
-    return runs[runs["suite"].isin(list(suites or known))].reset_index(drop=True)
-
-
-def current(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of each cell the runs of the same make as its newest, the newest of each replicate; in the order of `ordered`.
-
-    A changed suite or changed code gives a run a new id, and its older record stays in the store; counting both would
-    show a replicate twice, or mix in one mean what different code has found. A column is added: `older`, the number of
-    runs that were left out of the row's cell. A frame that has it already is returned as it is.
-    """
-    if frame.empty or "older" in frame:
-        return frame
-    by_age = frame.sort_values(["started", "id"])
-    by_age["older"] = by_age.groupby(KEYS)["id"].transform("size")
-    alike = by_age[by_age["make"] == by_age.groupby(KEYS)["make"].transform("last")]
-    newest = alike.groupby([*KEYS, "replicate"], sort=False).tail(1).reset_index(drop=True)
-    newest["older"] -= newest.groupby(KEYS)["id"].transform("size")
-    return ordered(newest)
+def runs_of(results: Results, suite: str | None = None, scale: str | None = None) -> pd.DataFrame:
+    """The runs of a suite and a scale, or of all, in reading order; see `ordered`."""
+    return ordered(results.select(suite, scale).frame)
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
@@ -130,16 +95,15 @@ def groups(frame: pd.DataFrame, by: list[str]) -> list[tuple[tuple[str, ...], pd
     return [(key, group) for key, group in frame.groupby(by, sort=False)] if len(frame) else []
 
 
-def summarise(store_frame: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
-    """One row a cell for one measure, in long form.
+def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
+    """One row a cell for one measure, in long form and in reading order.
 
-    Only runs that ended `ok` count; measures from a pass of their own (wall time, peak memory) count wherever
-    they were got. A failed run is counted in `n_<status>` and told of in `note`, and never enters a mean.
+    Only runs that ended `ok` count; measures from a pass of their own (wall time, peak memory) count for runs that
+    failed, too. A failed run is counted in `n_<status>` and explained in `note`, and never enters a mean.
 
     Args:
-        store_frame: what `Store.frame` returns.
-        measure: a measure's name; `metric` (or `metric_best_validation`) takes the headline metric of the dataset's
-            task.
+        runs: rows of `Results.frame`.
+        measure: a measure's name; `metric` (or `metric_best_validation`) is the headline metric of the dataset's task.
 
     Returns:
         The columns `COLUMNS`: values in the record's unit, `low` and `high` the t interval (NaN where n < 2),
@@ -148,20 +112,20 @@ def summarise(store_frame: pd.DataFrame, measure: str = "metric") -> pd.DataFram
     Raises:
         UsageError: no run has a measure of that name.
     """
-    if store_frame.empty:
+    if runs.empty:
         return pd.DataFrame(columns=COLUMNS)
-    if measure not in QUANTITIES and f"unit.{measure}" not in store_frame:
-        known = [*QUANTITIES, *(c.removeprefix("unit.") for c in store_frame if c.startswith("unit."))]
+    if measure not in QUANTITIES and f"unit.{measure}" not in runs:
+        known = [*QUANTITIES, *(c.removeprefix("unit.") for c in runs if c.startswith("unit."))]
         raise UsageError(f'no measure "{measure}" in the records', hint=suggestion(measure, dict.fromkeys(known)))
     rows = []
-    for _, of_dataset in groups(current(store_frame), ["suite", "scale", "dataset"]):
+    for _, of_dataset in groups(runs, ["suite", "scale", "dataset"]):
         name = _metric_of(of_dataset, measure)
         units = of_dataset.get(f"unit.{name}", pd.Series(dtype=object)).dropna()
         kind = quantity(name, units.iloc[0] if len(units) else "")
         if name != measure:
             kind = kind._replace(protocol=quantity(measure).protocol)
-        rows += [_row(key, runs, name, kind) for key, runs in groups(of_dataset, KEYS)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+        rows += [_row(key, of_cell, name, kind) for key, of_cell in groups(of_dataset, KEYS)]
+    return ordered(pd.DataFrame(rows, columns=COLUMNS))
 
 
 def _metric_of(runs: pd.DataFrame, measure: str) -> str:
@@ -228,11 +192,9 @@ def _notes(runs: pd.DataFrame, measure: str, values: pd.Series) -> list[str]:
 
 
 def left_out(cell: pd.DataFrame) -> str:
-    """How many older runs of a cell do not count, and why; nothing if there are none."""
-    older = int(cell["older"].iloc[0])
-    if not older:
-        return ""
-    return f"{older} older run{'s' * (older > 1)} left out: repeated since, or of other code, settings or versions"
+    """How many superseded runs of a cell do not count, and why; empty if there are none."""
+    n = int(cell["superseded"].iloc[0])
+    return f"{n} older run{'s' * (n > 1)} left out: repeated since, or of other code, settings or versions" * (n > 0)
 
 
 def one_line(text: Any) -> str:

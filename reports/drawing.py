@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import io
 import math
-import os
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from throughtime.records.record import write_whole
 from throughtime.registry import ALGORITHMS
 from throughtime.reports.cells import neuron_rank, one_line, rule_rank, rule_title
+from throughtime.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,6 +65,12 @@ class Drawn(NamedTuple):
     title: str
     caption: list[str]
 
+    def _repr_png_(self) -> bytes:
+        """The figure, as a notebook shows it."""
+        content = io.BytesIO()
+        self.figure.savefig(content, format="png", dpi=100)
+        return content.getvalue()
+
 
 def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> list[Path]:
     """Write `name` as PDF, SVG and PNG, and the plotted numbers as CSV; each file whole or not at all."""
@@ -78,9 +83,7 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> list[Pa
         with matplotlib.rc_context(SETTINGS):
             figure.savefig(content, format=ending, metadata=metadata, dpi=160)
         paths.append(folder / f"{name}.{ending}")
-        scratch = folder / f".{name}.{ending}.{os.getpid()}.tmp"
-        scratch.write_bytes(content.getvalue())
-        scratch.replace(paths[-1])
+        write_whole(paths[-1], content.getvalue())
     paths.append(folder / f"{name}.csv")
     write_whole(paths[-1], data.to_csv(index=False, lineterminator="\n"))
     return paths

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from throughtime.records.results import Results
 from throughtime.records.statistics import mean_interval
-from throughtime.records.store import read_curve, validation_metric
-from throughtime.reports.cells import KEYS, current, groups, natural, neuron_label, rule_rank, summarise
+from throughtime.records.store import validation_metric
+from throughtime.reports.cells import KEYS, groups, natural, neuron_label, rule_rank, runs_of, summarise
 from throughtime.reports.drawing import (
     Drawn,
     Style,
@@ -37,27 +37,26 @@ NO_STEPS = (
 
 
 @styled
-def learning_curves(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
+def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
     """The metric on the validation split against epochs: a panel a dataset and neuron, a line a rule.
 
     The line is the mean over the replicates that ended ok, with the band of its t interval; a replicate that
     failed is a thin line that ends in a cross.
 
     Args:
-        store_frame: what `Store.frame` returns, of the whole store, so that colours are the same everywhere.
+        results: all runs, so that a rule has the same colour in every figure.
         suite: one suite.
         scale: one of its scales.
 
     Returns:
         The figure, or None if no run left a curve.
     """
-    everything = current(store_frame)
-    runs = _of(everything, suite, scale)
+    runs = runs_of(results, suite, scale)
     metrics = {row["dataset"]: (row["measure"], row["unit"]) for _, row in summarise(runs).iterrows()}
-    data = _curves(runs, {dataset: name for dataset, (name, _) in metrics.items()})
+    data = _curves(results, runs, {dataset: name for dataset, (name, _) in metrics.items()})
     if data.empty:
         return None
-    styles = rule_styles(everything["rule"])
+    styles = rule_styles(results.frame["rule"])
     cells = groups(runs, ["dataset", "network", "neuron"])
     neurons = runs[["network", "neuron"]].drop_duplicates()
     figure, panels = grid(len(cells), columns=len(neurons) if 2 <= len(neurons) <= 4 else 3)
@@ -100,13 +99,12 @@ def learning_curves(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn 
 
 
 @styled
-def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
+def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
     """The metric against peak memory and against wall time: a row a dataset, a colour a rule, a marker a neuron.
 
     Args and Returns are those of `learning_curves`; None if no cell has a metric and a cost.
     """
-    everything = current(store_frame)
-    runs = _of(everything, suite, scale)
+    runs = runs_of(results, suite, scale)
     costs = ["peak_process_bytes", "wall_time"]
     data = summarise(runs)[[*KEYS, "measure", "unit", "mean", "low", "high", "n", "protocol"]]
     for cost in costs:
@@ -114,7 +112,7 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
     data = data[data["mean"].notna() & data[costs].notna().any(axis=1)].reset_index(drop=True)
     if data.empty:
         return None
-    styles = rule_styles(everything["rule"])
+    styles = rule_styles(results.frame["rule"])
     labels = [neuron_label(*pair) for pair in data[["neuron", "network"]].itertuples(index=False)]
     markers = neuron_markers(labels)
     datasets = groups(data.assign(neuron_label=labels), ["dataset"])
@@ -158,7 +156,7 @@ def tradeoff(store_frame: pd.DataFrame, suite: str, scale: str) -> Drawn | None:
 
 
 @styled
-def memory_against_steps(store_frame: pd.DataFrame) -> Drawn | None:
+def memory_against_steps(results: Results) -> Drawn | None:
     """Peak memory against T, the number of time steps, wherever a store has several T with all else the same.
 
     A row a neuron (and network, dataset, batch), a line a rule; of exact bytes a panel each for the input on the
@@ -166,11 +164,11 @@ def memory_against_steps(store_frame: pd.DataFrame) -> Drawn | None:
     without exact bytes: one panel a neuron, of the process's peak. None if nothing was measured at two T.
     """
     measures = [*WAYS, PROCESS]
-    data = series(store_frame, "T", measures)
+    data = series(results, "T", measures)
     if data.empty:
         return None
     exact = [way for way in WAYS if data[way].notna().any()]
-    styles = rule_styles(current(store_frame)["rule"])
+    styles = rule_styles(results.frame["rule"])
     rows = groups(data, ["suite", "scale", "dataset", "batch", "network", "neuron"])
     several = len(data[["suite", "scale"]].drop_duplicates()) > 1
     ways = exact or [PROCESS]
@@ -200,11 +198,7 @@ def memory_against_steps(store_frame: pd.DataFrame) -> Drawn | None:
     return Drawn(figure, data[[*columns, *(m for m in measures if data[m].notna().any())]], title, notes)
 
 
-def _of(runs: pd.DataFrame, suite: str, scale: str) -> pd.DataFrame:
-    return runs[(runs["suite"] == suite) & (runs["scale"] == scale)].reset_index(drop=True)
-
-
-def _curves(runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
+def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
     """One row a run and epoch; `mean`, `low`, `high`, `n` over the ok replicates of that epoch, in each of them."""
     named = [*KEYS, "replicate", "status"]
     rows = [
@@ -216,7 +210,7 @@ def _curves(runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
             "chance": run.get("chance"),
         }
         for run in runs.to_dict("records")
-        for point in read_curve(Path(run["folder"]))
+        for point in results.curve(run["id"])
     ]
     if not rows:
         return pd.DataFrame()

@@ -8,14 +8,14 @@ import json
 import math
 from collections.abc import Iterable
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from throughtime.records.record import Record, read_record
-from throughtime.reports.cells import current, groups, neuron_label, one_line, rule_title, slug
+from throughtime.records.record import Record
+from throughtime.records.results import Results
+from throughtime.reports.cells import groups, neuron_label, one_line, rule_title, runs_of, slug
 from throughtime.reports.quantities import quantity
 from throughtime.reports.tables import Entry, Footnotes, Table
 from throughtime.spec import RunSpec
@@ -33,18 +33,18 @@ NAMES = ["suite", "scale", "dataset", "batch", "network", "neuron", "rule", "ser
 CELL = ["dataset", "network", "neuron", "rule"]
 
 
-def slopes(store_frame: pd.DataFrame) -> pd.DataFrame:
+def slopes(results: Results) -> pd.DataFrame:
     """Bytes a time step, wherever a store has cells alike in all but the dataset's `steps`.
 
     Args:
-        store_frame: what `Store.frame` returns.
+        results: of any suites.
 
     Returns:
         One row a set of such cells and measure (`WAYS`, `PROCESS`): `slope` by least squares; `low` and `high`, the
         smallest and largest slope between neighbouring T, equal where the growth is exactly linear; `lengths`, the
         number of T, from `first` to `last`; what names the set (`NAMES`, with the dataset's plain name).
     """
-    data = series(store_frame, "T", [*WAYS, PROCESS])
+    data = series(results, "T", [*WAYS, PROCESS])
     rows = []
     for key, alike in groups(data, NAMES):
         for measure in [*WAYS, PROCESS]:
@@ -64,13 +64,13 @@ def slopes(store_frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def exponents(store_frame: pd.DataFrame) -> pd.DataFrame:
+def exponents(results: Results) -> pd.DataFrame:
     """Exponents of `COSTS` in each of `SIZES`, wherever a suite has cells alike in all but that size.
 
     A suite that varies T alone and measures no time is left to `slopes`.
 
     Args:
-        store_frame: what `Store.frame` returns.
+        results: of any suites.
 
     Returns:
         One row a set of such cells, size and measure: `exponent`, the slope of log(value) against log(size) by least
@@ -81,7 +81,7 @@ def exponents(store_frame: pd.DataFrame) -> pd.DataFrame:
     names = ["suite", "scale", *CELL, "series"]
     rows = []
     for size in SIZES:
-        data = series(store_frame, size, COSTS)
+        data = series(results, size, COSTS)
         for key, alike in groups(data.assign(network=data["kind"]), names):
             held = [other for other in SIZES if other != size and alike[other].notna().all()]
             others = ", ".join(f"{other} {alike[other].iloc[0]:.0f}" for other in held)
@@ -105,28 +105,27 @@ def exponents(store_frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def tables(store_frame: pd.DataFrame) -> list[Table]:
+def tables(results: Results) -> list[Table]:
     """For each suite and scale that vary a size: slopes and exponents; a suite that varies none has no table."""
-    slope, exponent = slopes(store_frame), exponents(store_frame)
+    slope, exponent = slopes(results), exponents(results)
     return [
         *[_slope_table(*key, rows) for key, rows in groups(slope, ["suite", "scale"])],
         *[_exponent_table(*key, rows) for key, rows in groups(exponent, ["suite", "scale"])],
     ]
 
 
-def series(store_frame: pd.DataFrame, size: str, measures: Iterable[str]) -> pd.DataFrame:
+def series(results: Results, size: str, measures: Iterable[str]) -> pd.DataFrame:
     """Runs that have one of the measures and of whose kind there are several sizes.
 
     Returns:
         The frame's rows with `series`, the same for runs alike in all but the size; a column each of `SIZES`; `dataset`
         and `kind`, the plain names of dataset and network; every measure as a column.
     """
-    everything = current(store_frame)
     measures = list(measures)
-    columns = ["suite", "scale", "network", "neuron", "rule", "dataset", "batch", "steps", "replicate", "folder"]
-    data = everything.reindex(columns=[*columns, "contended", *measures])
+    columns = ["suite", "scale", "network", "neuron", "rule", "dataset", "batch", "steps", "replicate", "id"]
+    data = runs_of(results).reindex(columns=[*columns, "contended", *measures])
     data = data[data[measures].notna().any(axis=1)]
-    records = [read_record(Path(folder) / "record.json") for folder in data["folder"]]
+    records = [results.record(run) for run in data["id"]]
     layers = [_layers(record.spec) for record in records]
     data = data.assign(
         T=pd.Series([record.spec.dataset.options.get("steps") for record in records], data.index, dtype=float),

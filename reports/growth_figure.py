@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import isotonic_regression
 
-from throughtime.reports.cells import current, groups, neuron_label, rule_rank, slug
+from throughtime.records.results import Results
+from throughtime.reports.cells import groups, neuron_label, rule_rank, runs_of, slug
 from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
 from throughtime.reports.figures import cells_left_out, used_styles
 from throughtime.reports.growth import CELL, COSTS, SIZES, WAYS, exponents, series, two_decimals
@@ -27,13 +28,13 @@ MEANING = (
 HOLLOW = " Hollow: timed on a busy machine."
 
 
-def growth_figures(store_frame: pd.DataFrame, suite: str, scale: str) -> dict[str, Drawn]:
+def growth_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]:
     """Wall time and exact peak memory against each size that a suite varies: a figure a neuron.
 
     A row a cost, a column a size, a colour a rule; both axes are logarithmic. The line is the fitted power.
 
     Args:
-        store_frame: what `Store.frame` returns, of the whole store, so that colours are the same everywhere.
+        results: all runs, so that a rule has the same colour in every figure.
         suite: one suite.
         scale: one of its scales.
 
@@ -41,24 +42,23 @@ def growth_figures(store_frame: pd.DataFrame, suite: str, scale: str) -> dict[st
         The figures by what tells them apart: the neuron, and dataset and network where there are several. Of a suite
         that has no exponents (`exponents`) there are none.
     """
-    everything = current(store_frame)
-    runs = everything[(everything["suite"] == suite) & (everything["scale"] == scale)].reset_index(drop=True)
-    fitted = exponents(runs)
+    chosen = results.select(suite, scale)
+    fitted = exponents(chosen)
     if fitted.empty:
         return {}
-    points = _points(runs, fitted)
-    styles = rule_styles(everything["rule"])
+    points, runs = _points(chosen, fitted), runs_of(chosen)
+    styles = rule_styles(results.frame["rule"])
     parts = ["dataset", "network", "neuron"]
     telling = [part for part in parts if part == "neuron" or points[part].nunique() > 1]
     return {slug("-".join(here[telling].iloc[0])): _draw(here, runs, styles) for _, here in groups(points, parts)}
 
 
-def _points(runs: pd.DataFrame, fitted: pd.DataFrame) -> pd.DataFrame:
+def _points(results: Results, fitted: pd.DataFrame) -> pd.DataFrame:
     """One row a series, cost and size: `number`, how large the size is; `value`, a mean; and the series' exponent."""
     names = ["suite", "scale", *CELL, "series", "size", "measure"]
     found = []
     for size in dict.fromkeys(fitted["size"]):
-        data = series(runs, size, COSTS)
+        data = series(results, size, COSTS)
         data = data.assign(network=data["kind"], size=size, number=data[size], contended=data["contended"].eq(True))
         long = data.melt([*names[:-1], "number", "contended"], list(COSTS), "measure", "value")
         of_size = long[long["value"] > 0].groupby([*names, "number"], sort=False, as_index=False)

@@ -16,8 +16,9 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from throughtime.records.files import LOG
 from throughtime.records.record import Record
-from throughtime.records.store import Stored
+from throughtime.records.results import Results
 from throughtime.reports.cells import (
     KEYS,
     anchor,
@@ -29,6 +30,7 @@ from throughtime.reports.cells import (
     neuron_rank,
     one_line,
     rule_rank,
+    runs_of,
     summarise,
 )
 from throughtime.reports.quantities import INTERVAL, quantity, shown_in_unit, significant
@@ -59,25 +61,16 @@ class Value(NamedTuple):
     mark: str = ""
 
 
-def render(
-    runs: pd.DataFrame,
-    stored: Iterable[Stored],
-    tables: Sequence[Table],
-    figures: Sequence[Figure],
-    broken: Sequence[str],
-) -> str:
+def render(results: Results, tables: Sequence[Table], figures: Sequence[Figure]) -> str:
     """The whole page as a string.
 
     Args:
-        runs: what `current` returns of the store's frame.
-        stored: the records and their folders, of at least the runs in `runs`.
+        results: the runs to show.
         tables: shown first, in their order.
         figures: with their SVG and CSV; one without an SVG is told of.
-        broken: files that are not records, with the reason.
     """
-    by_id = {(s.record.spec.suite, s.record.id): s for s in stored}
-    shown = [by_id[key] for key in runs[["suite", "id"]].itertuples(index=False, name=None)]
-    records = [s.record for s in shown]
+    runs = runs_of(results)
+    records = [results.record(run) for run in runs["id"]]
     notes = Footnotes()
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -101,8 +94,8 @@ def render(
         rows=long_rows(runs, notes),
         notes=[(letter, note) for note, letter in notes.items()],
         failures=failures(runs),
-        cells=cell_sections(runs, shown),
-        broken=broken,
+        cells=cell_sections(runs, records),
+        broken=sorted(results.broken),
         interval=INTERVAL,
     )
 
@@ -170,19 +163,21 @@ def _reading_order(cell: tuple[str, ...]) -> list[Any]:
     return [natural(dataset), natural(network), neuron_rank(neuron), rule_rank(rule)]
 
 
-def cell_sections(runs: pd.DataFrame, shown: Sequence[Stored]) -> list[dict[str, Any]]:
+def cell_sections(runs: pd.DataFrame, records: Sequence[Record]) -> list[dict[str, Any]]:
     """What the template needs of each cell: its runs with their logs."""
     sections = []
     for key, of_cell in groups(runs, KEYS):
         suite, scale, dataset, network, neuron, rule = key
-        stored = [shown[i] for i in of_cell.index]
         sections.append(
             {
                 "anchor": anchor(key),
                 "title": f"{rule} · {neuron_label(neuron, network)} · {dataset}",
                 "where": f"suite {suite}, scale {scale}",
                 "older": left_out(of_cell),
-                "runs": [(s.record, _result(s.record), *tail(s.folder / "log")) for s in stored],
+                "runs": [
+                    (records[i], _result(records[i]), *tail(Path(folder) / LOG))
+                    for i, folder in zip(of_cell.index, of_cell["folder"], strict=True)
+                ],
             }
         )
     return sections

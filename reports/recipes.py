@@ -5,8 +5,7 @@ from __future__ import annotations
 import importlib
 from importlib import resources
 
-import pandas as pd
-
+from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
 
 
@@ -15,6 +14,6 @@ def recipes() -> list[str]:
     return sorted(f.name for f in resources.files("throughtime.reports").iterdir() if (f / "figures.py").is_file())
 
 
-def draw_recipe(name: str, store_frame: pd.DataFrame, scale: str) -> Drawn | None:
+def draw_recipe(name: str, results: Results, scale: str) -> Drawn | None:
     """The figure of a recipe from the records of its suite at one scale; None if no run left what it needs."""
-    return importlib.import_module(f"throughtime.reports.{name}.figures").draw(store_frame, scale)
+    return importlib.import_module(f"throughtime.reports.{name}.figures").draw(results, scale)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import pandas as pd
-
-from throughtime.records.record import write_whole
-from throughtime.records.store import Store, curve_damage
+from throughtime.records.results import Results
 from throughtime.reports import figures, growth, three_ways
 from throughtime.reports.alignment import alignment_by_group, alignment_over_training, alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
@@ -17,64 +14,76 @@ from throughtime.reports.growth_figure import growth_figures
 from throughtime.reports.page import Figure, render
 from throughtime.reports.recipes import draw_recipe, recipes
 from throughtime.reports.tables import tables, write_table
+from throughtime.whole_files import write_whole
 
 
-def write_report(store: Store, out: Path, suites: Sequence[str] | None = None) -> Path:
+class NotDrawn(NamedTuple):
+    """A figure for which the results have no data."""
+
+    title: str
+    reason: str
+
+
+def write_report(results: Results, out: Path) -> Path:
     """Write `report.html`, `tables/` (text, Markdown, LaTeX, CSV) and `figures/` (PDF, SVG, PNG, CSV) into `out`.
 
     Args:
-        store: where the records lie.
+        results: the runs to report.
         out: made if it is not there; files of an earlier report are replaced one by one, each whole.
-        suites: which to tell of; None: all that have records.
 
     Returns:
-        Where the page is.
-
-    Raises:
-        UsageError: there are no records, or none of one of the suites.
+        The path of the page.
     """
-    runs = runs_of(store, suites)
-    damaged = (curve_damage(Path(folder)) for folder in runs["folder"])
-    broken = sorted([*store.broken, *filter(None, damaged)])
-    cells = [key for key, _ in groups(runs, ["suite", "scale"])]
-    aligned = [table for key in cells if (table := alignment_table(runs, *key)) is not None]
-    made = [*tables(runs), *aligned, *growth.tables(runs), *three_ways.tables(runs)]
-    for table in made:
+    aligned = [table for key in _suites(results) if (table := alignment_table(results, *key)) is not None]
+    written = [*tables(results), *aligned, *growth.tables(results), *three_ways.tables(results)]
+    for table in written:
         write_table(table, out / "tables")
-    drawn = write_figures(runs, out / "figures")
+    drawn = write_figures(results, out / "figures")
+    for run in results.frame["id"]:
+        results.curve(run)  # a damaged curve is then among the broken files, whether it is drawn or not
     path = out / "report.html"
-    write_whole(path, render(runs, store.records(), made, drawn, broken))
+    write_whole(path, render(results, written, drawn))
     return path
 
 
-def write_figures(runs: pd.DataFrame, folder: Path) -> list[Figure]:
-    """Draw and write (PDF, SVG, PNG, CSV) all that a frame of runs gives; of a figure that cannot be, the reason."""
-    shown = []
-    for (suite, scale), _ in groups(runs, ["suite", "scale"]):
-        start = f"{slug(suite)}-{scale}"
-        curves = figures.learning_curves(runs, suite, scale)
-        shown.append(_figure(curves, folder, f"{start}-curves", f"Learning curves, {suite}, {scale}", figures.NO_CURVE))
-        cost = figures.tradeoff(runs, suite, scale)
-        shown.append(
-            _figure(cost, folder, f"{start}-tradeoff", f"Result against cost, {suite}, {scale}", figures.NO_COST)
-        )
+def write_figures(results: Results, folder: Path) -> list[Figure]:
+    """Draw all figures of the results and write each as PDF, SVG, PNG and CSV; one that cannot be drawn says why."""
+    return [_written(name, drawn, folder) for name, drawn in draw_figures(results).items()]
+
+
+def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
+    """All figures that the results have data for, by name; a figure that every suite has is there with the reason if
+    it cannot be drawn."""
+    found: dict[str, Drawn | NotDrawn] = {}
+    for suite, scale in _suites(results):
+        start, where = f"{slug(suite)}-{scale}", f"{suite}, {scale}"
+        curves = figures.learning_curves(results, suite, scale)
+        found[f"{start}-curves"] = curves or NotDrawn(f"Learning curves, {where}", figures.NO_CURVE)
+        cost = figures.tradeoff(results, suite, scale)
+        found[f"{start}-tradeoff"] = cost or NotDrawn(f"Result against cost, {where}", figures.NO_COST)
         for name, draw in (("alignment", alignment_over_training), ("alignment-groups", alignment_by_group)):
-            aligned = draw(runs, suite, scale)
-            if aligned is not None:  # a suite that asks for no alignment has no place for it
-                shown.append(_figure(aligned, folder, f"{start}-{name}", aligned.title, ""))
-        for name, grown in growth_figures(runs, suite, scale).items():
-            shown.append(_figure(grown, folder, f"{start}-growth-{name}", grown.title, ""))
+            aligned = draw(results, suite, scale)
+            if aligned is not None:  # a suite that measures no alignment has no place for it
+                found[f"{start}-{name}"] = aligned
+        for name, grown in growth_figures(results, suite, scale).items():
+            found[f"{start}-growth-{name}"] = grown
         if suite in recipes():
-            drawn = draw_recipe(suite, runs, scale)
-            shown.append(_figure(drawn, folder, start, f"The paper's figure, {suite}, {scale}", figures.NO_CURVE))
-    memory = figures.memory_against_steps(runs)
-    shown.append(_figure(memory, folder, "memory-against-steps", "Memory against time steps", figures.NO_STEPS))
-    return shown
+            drawn = draw_recipe(suite, results, scale)
+            found[start] = drawn or NotDrawn(f"The paper's figure, {where}", figures.NO_CURVE)
+    memory = figures.memory_against_steps(results)
+    found["memory-against-steps"] = memory or NotDrawn("Memory against time steps", figures.NO_STEPS)
+    return found
 
 
-def _figure(drawn: Drawn | None, folder: Path, name: str, title: str, reason: str) -> Figure:
-    if drawn is None:
-        return Figure(name, title, [reason])
+def _suites(results: Results) -> list[tuple[str, ...]]:
+    """Each suite and scale of the results, in reading order."""
+    return [key for key, _ in groups(runs_of(results), ["suite", "scale"])]
+
+
+def _written(name: str, drawn: Drawn | NotDrawn, folder: Path) -> Figure:
+    """Write a figure, and return it as the page needs it."""
+    if isinstance(drawn, NotDrawn):
+        return Figure(name, drawn.title, [drawn.reason])
     paths = {path.suffix: path for path in save(drawn.figure, drawn.data, folder, name)}
     svg, numbers = (paths[suffix].read_text(encoding="utf-8") for suffix in (".svg", ".csv"))
     return Figure(name, drawn.title, drawn.caption, svg, numbers)

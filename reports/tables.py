@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from throughtime.records.record import write_whole
+from throughtime.records.results import Results
 from throughtime.records.statistics import Interval
-from throughtime.records.store import Store
 from throughtime.reports.cells import (
     FAILED,
     KEYS,
@@ -25,12 +24,12 @@ from throughtime.reports.cells import (
     one_line,
     rule_rank,
     rule_title,
-    runs_of,
     slug,
     summarise,
 )
 from throughtime.reports.quantities import INTERVAL, quantity
 from throughtime.spec import MEASURED_ONCE
+from throughtime.whole_files import write_whole
 
 LAYERS = "firing_rate."
 """The rates of single layers begin with it."""
@@ -97,19 +96,18 @@ class Table:
     """What it was made from: one row a cell and measure."""
 
 
-def render(store: Store, suite: str | None = None, measure: str = "metric", form: str = "text") -> str:
+def render(results: Results, measure: str = "metric", form: str = "text") -> str:
     """The tables of one measure as one text.
 
     Args:
-        store: where the records lie.
-        suite: one suite; None: all that have records.
+        results: of any suites.
         measure: see `summarise`.
         form: text, markdown, latex, csv or json; the last two are the long form, with all numbers unrounded.
 
     Raises:
-        UsageError: nothing was run, or there is no such suite or measure.
+        UsageError: there is no such measure.
     """
-    summary = summarise(runs_of(store, [suite] if suite else None), measure)
+    summary = summarise(results.frame, measure)
     if form == "csv":
         return _csv(summary)
     if form == "json":
@@ -121,15 +119,16 @@ def render(store: Store, suite: str | None = None, measure: str = "metric", form
     ).rstrip()
 
 
-def tables(store_frame: pd.DataFrame) -> list[Table]:
+def tables(results: Results) -> list[Table]:
     """For each suite and scale: the metric by both protocols, what it costs, and how active the networks are."""
+    runs = results.frame
     cost, activity = (
-        pd.concat([summarise(store_frame, name) for name in _there(store_frame, names)], ignore_index=True)
+        pd.concat([summarise(runs, name) for name in _there(runs, names)], ignore_index=True)
         for names in (COST, ACTIVITY)
     )
     kinds = (
-        ("metric", "Accuracy and error", summarise(store_frame)),
-        ("best-validation", "At the epoch best on validation", summarise(store_frame, "metric_best_validation")),
+        ("metric", "Accuracy and error", summarise(runs)),
+        ("best-validation", "At the epoch best on validation", summarise(runs, "metric_best_validation")),
         ("cost", "Time and memory", cost),
         ("activity", "Activity", activity),
     )
@@ -143,11 +142,11 @@ def tables(store_frame: pd.DataFrame) -> list[Table]:
     ]
 
 
-def _there(store_frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
+def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
     """The measures of those names; those of layers where there are several, for one alone has the rate of all."""
     found: list[str] = []
     for name in names:
-        there = sorted((c for c in store_frame if c.startswith(name)), key=natural)
+        there = sorted((c for c in runs if c.startswith(name)), key=natural)
         if name == LAYERS:
             found += there if len(there) > 1 else []
         elif there or not name.startswith("peak_cuda_"):

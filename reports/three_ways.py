@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
-from throughtime.records.record import read_record
-from throughtime.reports.cells import current, groups, neuron_label, one_line, rule_title, slug
+from throughtime.records.results import Results
+from throughtime.reports.cells import groups, neuron_label, one_line, rule_title, runs_of, slug
 from throughtime.reports.quantities import significant
 from throughtime.reports.tables import Entry, Table
 
@@ -19,11 +17,11 @@ OF_EXACT = ("peak_live_bytes", "peak_live_bytes.input", "peak_live_bytes.paramet
 CELL = ["suite", "scale", "dataset", "steps", "batch", "network", "neuron", "rule"]
 
 
-def three_ways(store_frame: pd.DataFrame) -> pd.DataFrame:
+def three_ways(results: Results) -> pd.DataFrame:
     """Each cell's peak over the level with model and input in memory, in three ways, at its longest sequence.
 
     Args:
-        store_frame: what `Store.frame` returns.
+        results: of any suites.
 
     Returns:
         One row a cell that has the exact count and one of the others: what names it (`CELL`, with the dataset's plain
@@ -31,14 +29,13 @@ def three_ways(store_frame: pd.DataFrame) -> pd.DataFrame:
         (`<way>_over_exact`), and `allocator_less_exact`; bytes. NaN where a way has no value.
     """
     columns = [*CELL, *WAYS, f"{ALLOCATOR}_over_exact", f"{PROCESS}_over_exact", "allocator_less_exact"]
-    runs = current(store_frame)
-    data = runs.reindex(columns=[*CELL, "folder", *OF_EXACT, ALLOCATOR, PROCESS, ON_DEVICE])
+    data = runs_of(results).reindex(columns=[*CELL, "dataset_name", *OF_EXACT, ALLOCATOR, PROCESS, ON_DEVICE])
     data[PROCESS] = data[PROCESS].where(data[ON_DEVICE].isna())
     data = data[data[[*OF_EXACT]].notna().all(axis=1) & data[[ALLOCATOR, PROCESS]].notna().any(axis=1)]
     if data.empty:
         return pd.DataFrame(columns=columns)
     data = data.assign(
-        dataset=[read_record(Path(folder) / "record.json").spec.dataset.name for folder in data["folder"]],
+        dataset=data["dataset_name"],
         exact=data[OF_EXACT[0]] - data[OF_EXACT[1]] - data[OF_EXACT[2]],
     )
     alike = data.groupby([name for name in CELL if name != "steps"], sort=False)["steps"]
@@ -49,9 +46,9 @@ def three_ways(store_frame: pd.DataFrame) -> pd.DataFrame:
     return data[columns].reset_index(drop=True)
 
 
-def tables(store_frame: pd.DataFrame) -> list[Table]:
+def tables(results: Results) -> list[Table]:
     """One table for each suite and scale whose runs were measured in more than one way."""
-    return [_table(*key, rows) for key, rows in groups(three_ways(store_frame), ["suite", "scale"])]
+    return [_table(*key, rows) for key, rows in groups(three_ways(results), ["suite", "scale"])]
 
 
 def _table(suite: str, scale: str, rows: pd.DataFrame) -> Table:

@@ -26,11 +26,12 @@ def isolated_registries():
 
 
 @pytest.fixture(scope="module")
-def frame(tmp_path_factory):
-    """The frame of a grid of records: ok, skipped, diverged, with and without costs."""
+def grid(tmp_path_factory):
+    """Results of a grid of records: ok, skipped, diverged, with and without costs."""
     from tests.synthetic_records import grid_store
+    from throughtime.records.results import Results
 
-    return grid_store(tmp_path_factory.mktemp("grid")).frame()
+    return Results.load(grid_store(tmp_path_factory.mktemp("grid")).folder)
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from throughtime.records.record import Failure, Measure, Record, write_record
+from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.spec import ComponentSpec, RunSpec, Training
 
@@ -116,8 +115,8 @@ def sweep(
     cost: Callable[..., dict[str, Measure]] = powers,
     cell: str = "bptt lif",
     contended: bool = False,
-) -> pd.DataFrame:
-    """Suite `scaling`: T, B, H and L each at three sizes, from T 50, B 32, H 64, L 1; the frame of the store."""
+) -> Results:
+    """Suite `scaling`: T, B, H and L each at three sizes, from T 50, B 32, H 64, L 1; all results of the store."""
     sizes = [(50, 32, 64, 1)]
     sizes += [(100, 32, 64, 1), (200, 32, 64, 1), (50, 8, 64, 1), (50, 128, 64, 1)]
     sizes += [(50, 32, 16, 1), (50, 32, 256, 1), (50, 32, 64, 2), (50, 32, 64, 4)]
@@ -126,7 +125,7 @@ def sweep(
         label = "recurrent" if (H, L) == (64, 1) else f"h{H}l{L}"
         network = spec.network.model_copy(update={"label": label})
         put(store, spec.model_copy(update={"network": network}), measures=cost(T, B, H, L), contended=contended)
-    return store.frame()
+    return Results(store.folder)
 
 
 def grid_store(folder: Path) -> Store:

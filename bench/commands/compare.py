@@ -44,7 +44,7 @@ def compare(
     from throughtime.comparing.formats import FORMS
     from throughtime.comparing.interleaved import compare_interleaved
     from throughtime.comparing.wording import headline
-    from throughtime.records.files import write_whole
+    from throughtime.whole_files import write_whole
 
     if interleaved is not None:
         if len(sides) != 1 or suite:

@@ -90,11 +90,11 @@ def table(
     as_json: JsonOption = False,
 ) -> None:
     """Print the table rules x neurons x datasets, from records."""
-    from throughtime.records.store import Store
+    from throughtime.records.results import Results
     from throughtime.reports.tables import render
 
     load_plugins(plugin)
-    print(render(Store(results), suite, measure, "json" if as_json else form))
+    print(render(Results.load(results, [suite] if suite else ()), measure, "json" if as_json else form))
 
 
 @app.command()
@@ -105,12 +105,11 @@ def figure(
     plugin: PluginOption = NONE,
 ) -> None:
     """Draw the figures as PDF, SVG and PNG with their data as CSV, from records; a paper's own among them."""
-    from throughtime.records.store import Store
-    from throughtime.reports.cells import runs_of
+    from throughtime.records.results import Results
     from throughtime.reports.report import write_figures
 
     load_plugins(plugin)
-    for drawn in write_figures(runs_of(Store(results), suite), out):
+    for drawn in write_figures(Results.load(results, suite or ()), out):
         print(f"{out / drawn.name}.{{pdf,svg,png,csv}}" if drawn.svg else f"{drawn.title}: {' '.join(drawn.caption)}")
 
 
@@ -122,11 +121,11 @@ def report(
     plugin: PluginOption = NONE,
 ) -> None:
     """Write the HTML page, the tables and the figures, from records."""
-    from throughtime.records.store import Store
+    from throughtime.records.results import Results
     from throughtime.reports.report import write_report
 
     load_plugins(plugin)
-    print(f"report: {write_report(Store(results), out, suite).resolve()}")
+    print(f"report: {write_report(Results.load(results, suite or ()), out).resolve()}")
 
 
 @app.command()

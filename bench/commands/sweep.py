@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +30,7 @@ from throughtime.spec import Rerun, Scale
 from throughtime.suites import units
 
 if TYPE_CHECKING:
+    from throughtime.records.record import Record
     from throughtime.running.engines.base import Engine
     from throughtime.running.plan import Planned
     from throughtime.running.progress import Progress
@@ -101,13 +100,11 @@ def run(
 ) -> None:
     """Run a suite. A run that has its record is not run again; exits with 1 while any run asked for has failed."""
     from throughtime.datasets.files.fetch import add_source
-    from throughtime.errors import suggestion
     from throughtime.running.engines.local import start_fork_server
-    from throughtime.running.plan import prepare_data, to_run
+    from throughtime.running.plan import prepare_data
     from throughtime.running.progress import preparing
-    from throughtime.running.runner import Runner
     from throughtime.running.signals import AskedToStop, raise_on_signals
-    from throughtime.suites.suite import load_suite
+    from throughtime.running.sweep import Sweep
 
     if jobs and cluster:
         raise UsageError(
@@ -121,31 +118,20 @@ def run(
     if not cluster:
         start_fork_server()  # both import torch
     load_plugins(plugin)
-    loaded, store = load_suite(suite), Store(results)
-    planned = _planned(loaded, scale, store)
-    asked = [p for p in planned if not only or not _names(p).isdisjoint(only)]
-    known = {name for p in planned for name in _names(p)}
-    for name in only or ():
-        if name not in known:
-            raise UsageError(f'no run "{name}" in {suite}', hint=suggestion(name, (p.spec.label for p in planned)))
-    chosen = to_run(asked, rerun)
-    prepare_data(chosen, partial(preparing, quiet=as_json))
+    sweep = Sweep(suite, scale, Store(results), only or (), rerun)
+    prepare_data(sweep.chosen, partial(preparing, quiet=as_json))
     if not as_json:
-        _tell_of_the_rest(asked, chosen, results)
+        _tell_of_the_rest(sweep.asked, sweep.chosen, results)
     progress = _progress(as_json)
-    jobs = jobs or max(1, (os.cpu_count() or 1) // planned[0].spec.threads)
     plugins = [str(path.resolve()) for path in plugin]
-    words = ["throughtime", "run", suite, "--scale", scale, "--results", str(results)]
-    words += [word for path in plugins for word in ("--plugin", path)]
-    words += [word for path in source for word in ("--source", str(path.resolve()))]
-    settings = loaded.settings[scale]
-    allowed = limits.Limits(timeout or settings.timeout, memory_limit or settings.memory_limit)
+    command = sweep.command(plugins, [str(path.resolve()) for path in source])
+    allowed = limits.Limits(timeout or sweep.limits.timeout, memory_limit or sweep.limits.memory)
+    records: list[Record] = []
     try:
         with raise_on_signals():
-            records = []
-            if chosen:
-                with closing(_engine(cluster, cluster_config, plugins, allowed, jobs, progress.show)) as engine:
-                    records = Runner(store, words, engine, progress).run(planned, chosen)
+            if sweep.chosen:
+                engine = _engine(cluster, cluster_config, plugins, allowed, jobs or sweep.jobs, progress.show)
+                records = sweep.run(engine, command, progress)
     except AskedToStop as stop:
         print("interrupted: finished runs are kept; the same command goes on from here", file=sys.stderr)
         raise typer.Exit(128 + stop.signum) from None
@@ -153,9 +139,10 @@ def run(
         progress.end()
     if as_json:
         print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
-    ended = {p.id: p.recorded for p in asked} | {record.id: record.status for record in records}
+    ended = {p.id: p.recorded for p in sweep.asked} | {record.id: record.status for record in records}
     made = {record.id for record in records}
-    incomplete = any(p.lacks for p in asked if p.id not in made) or any(record.failed_passes for record in records)
+    lacking = any(p.lacks for p in sweep.asked if p.id not in made)
+    incomplete = lacking or any(record.failed_passes for record in records)
     if incomplete or not {"ok", "skipped"}.issuperset(ended.values()):
         raise typer.Exit(1)
 
@@ -213,12 +200,6 @@ def _planned(suite: Any, scale: Scale, store: Store) -> list[Planned]:
     from throughtime.running.plan import plan
 
     return plan(suite.expand(scale), store)
-
-
-def _names(planned: Planned) -> set[str]:
-    """What `--only` may call a run: its id, its label, the label of its cell."""
-    label = planned.spec.label
-    return {planned.id, label, label.rpartition(" #")[0]}
 
 
 def _tell_of_the_rest(asked: list[Planned], chosen: list[Planned], results: Path) -> None:

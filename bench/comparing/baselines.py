@@ -12,10 +12,10 @@ from pathlib import Path
 import pydantic
 
 from throughtime.errors import UsageError
-from throughtime.records.files import write_whole
 from throughtime.records.provenance import git_state, versions
 from throughtime.records.record import SCHEMA, Measure, Record
 from throughtime.spec import Scale
+from throughtime.whole_files import write_whole
 
 BASELINES = Path("results/baselines")
 LOG = "log.jsonl"

@@ -17,8 +17,8 @@ import torch
 from throughtime.datasets.files.fetch import cache
 from throughtime.measuring.timing import Others, spread
 from throughtime.networks.products import Product
-from throughtime.records.files import write_whole
 from throughtime.records.provenance import machine
+from throughtime.whole_files import write_whole
 
 SECONDS, COPYING = 0.5, 0.1
 """For all sizes together, and what of it is for the copy."""

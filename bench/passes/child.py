@@ -19,12 +19,13 @@ from typing import Any
 from throughtime.errors import DivergedError, StoppedError, UsageError, first_line
 from throughtime.passes.passes import run_pass
 from throughtime.records.code_digest import code_of
-from throughtime.records.files import DISK_FULL, LOG, write_whole
+from throughtime.records.files import DISK_FULL, LOG
 from throughtime.records.pass_result import PassResult
 from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Failure, Status
 from throughtime.registry import load_plugin
 from throughtime.spec import Pass, RunSpec
+from throughtime.whole_files import write_whole
 
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 

@@ -15,6 +15,7 @@ from throughtime.harness.clock import Clock
 from throughtime.harness.device import name_of
 from throughtime.harness.one_batch import learn_finite, one_batch
 from throughtime.harness.seeds import stream
+from throughtime.harness.weights import write_weights
 from throughtime.measuring import activity, allocator, exact_memory, floor, process_growth, process_memory
 from throughtime.measuring.energy import Energy
 from throughtime.measuring.timing import timed
@@ -35,6 +36,8 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
         trainer = Trainer(spec, built, folder, stopping)
         trained = trainer.train()
     built = trainer.built
+    if spec.keep_weights:
+        write_weights(folder, built.network.state_dict(), trainer.best_weights)
     if trained.continued:
         energy.joules, energy.missing = None, "training was continued: what went before is not counted"
     task = built.dataset.task

@@ -27,10 +27,11 @@ from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
 from throughtime.measuring.alignment import alignment_in_training, curve_keys, measures
 from throughtime.passes.checkpoint import packed, restore, state_of, unpacked
-from throughtime.records.files import CHECKPOINT, CURVE, POSITION, write_whole
+from throughtime.records.files import CHECKPOINT, CURVE, POSITION
 from throughtime.records.provenance import versions
 from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
+from throughtime.whole_files import write_whole
 
 CHECKPOINT_SECONDS = 60.0
 """Between two checkpoints: what a kill can cost."""

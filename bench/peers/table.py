@@ -10,8 +10,8 @@ import pandas as pd
 
 from throughtime.peers.run import Outcome, Row
 from throughtime.peers.workload import WORKLOADS
-from throughtime.records.files import write_whole
 from throughtime.reports.drawing import Drawn, Style, finish, grid, save, scale_axis, styled
+from throughtime.whole_files import write_whole
 
 COLOURS = {"ours": 0, "library": 1, "plain": 2, "other": 7}
 """Indices of seaborn's colour-blind palette."""

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import pydantic
 
 from throughtime.errors import UsageError
-from throughtime.records.files import parse_json, write_whole
+from throughtime.records.files import parse_json
 from throughtime.spec import Pass, RunSpec
+from throughtime.whole_files import write_whole
 
 SCHEMA = 1
 

@@ -14,7 +14,7 @@ import pandas as pd
 from throughtime.errors import UsageError, suggestion
 from throughtime.gc_paused import gc_paused
 from throughtime.records.record import Record
-from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, curve_damage, order_of, read_curve
+from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of, parse_curve
 
 KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
 """Columns that identify a cell: its runs differ in the replicate alone."""
@@ -66,7 +66,7 @@ class Results:
         self.folder = store.folder
         self.broken: list[str] = []
         self._texts: dict[str, bytes] = {}
-        self._curves: dict[str, list[dict[str, float]]] = {}
+        self._curves: dict[str, list[dict[str, Any]]] = {}
         rows = []
         with gc_paused():
             for suite in suites or (None,):
@@ -125,13 +125,15 @@ class Results:
         """
         return Record.model_validate_json(self._texts[self.id_of(run)])
 
-    def curve(self, run: str) -> list[dict[str, float]]:
-        """The learning curve of a run, one row an epoch; see `read_curve`. `run` is that of `record`."""
+    def curve(self, run: str) -> list[dict[str, Any]]:
+        """The learning curve of a run: one row an epoch, up to the first line that is cut short or damaged.
+
+        `run` is that of `record`. The file is read at the first call; damage to it is then listed in `broken`.
+        """
         run_id = self.id_of(run)
         if run_id not in self._curves:
-            folder = self.run_folder(run_id)
-            self._curves[run_id] = read_curve(folder)
-            if damage := curve_damage(folder):
+            self._curves[run_id], damage = parse_curve(self.run_folder(run_id))
+            if damage:
                 self.broken.append(damage)
         return self._curves[run_id]
 
@@ -153,10 +155,10 @@ class Results:
 
 
 def configuration_digest(record: Record) -> str:
-    """12 hexadecimal digits for what all replicates of a cell must share so that their mean is one of equals: the spec
-    except for the replicate and the passes, the code of the components, the versions of the libraries.
+    """12 hexadecimal digits for what all replicates of a cell must share so that a mean over them is of one kind: the
+    spec except for replicate, passes and `keep_weights`, the code of the components, the versions of the libraries.
     """
-    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes"})
+    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes", "keep_weights"})
     # A commit that changed no component gives the same runs.
     code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
     text = json.dumps([spec, code, record.versions], sort_keys=True, default=str)

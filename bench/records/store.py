@@ -1,22 +1,18 @@
-"""Results on disk: `<results>/<suite>/<id>/{record.json, curve.jsonl, log}`, read into a DataFrame."""
+"""Results on disk: `<results>/<suite>/<id>/{record.json, curve.jsonl, log}`."""
 
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from throughtime.errors import UsageError
 from throughtime.gc_paused import gc_paused
 from throughtime.records.files import CURVE, parse_json
 from throughtime.records.record import Record, parse_record, read_record, read_text_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DEFAULT_RESULTS = Path("results/runs")
 WORK = ".work"
@@ -38,7 +34,7 @@ class Store:
     """One results folder.
 
     Attributes:
-        broken: files that claim to be records and are not, with the reason; filled by `records`.
+        broken: files that claim to be records and are not, with the reason; filled by `records` and `read`.
 
     Raises:
         UsageError: the folder is a file.
@@ -97,23 +93,6 @@ class Store:
             except UsageError as error:
                 self.broken.append(str(error))
 
-    def frame(self, suite: str | None = None) -> pd.DataFrame:
-        """One row a record; one column a measure: missing values are NaN, their reasons in `missing.<measure>`, units
-        in `unit.<measure>`.
-
-        Columns: id, suite, scale, rule, neuron, network, dataset, make (see `make_of`), metric (the name of the measure
-        that is the task's metric, or None), settings (steps, replicate, epochs, batch, device), status, reason, remark,
-        started, seconds, contended (false too where nothing was timed), folder, then the measures.
-        """
-        import pandas as pd
-
-        with gc_paused():
-            # One record at a time: of 20 000 the rows are small, the records are not.
-            rows = sorted(
-                ((order_of(stored), _row(stored)) for stored, _ in self.read(suite)), key=lambda keyed: keyed[0]
-            )
-            return pd.DataFrame([row for _, row in rows])
-
 
 def _is_ok(folder: Path) -> bool:
     try:
@@ -128,52 +107,6 @@ def order_of(stored: Stored) -> tuple[Any, ...]:
     return spec.suite, spec.cell, spec.replicate, stored.record.id
 
 
-def _row(stored: Stored) -> dict[str, Any]:
-    """What a record says, as a row of the frame."""
-    record, spec = stored.record, stored.record.spec
-    row: dict[str, Any] = {
-        "id": record.id,
-        "label": record.label,
-        "suite": spec.suite,
-        "scale": spec.scale,
-        "rule": spec.rule.label,
-        "neuron": spec.neuron.label,
-        "network": spec.network.label,
-        "dataset": spec.dataset.label,
-        "make": make_of(record),
-        "metric": record.metric,
-        "steps": spec.dataset.options.get("steps"),
-        "replicate": spec.replicate,
-        "epochs": spec.training.epochs,
-        "batch": spec.training.batch,
-        "device": spec.device,
-        "status": record.status,
-        "reason": record.reason,
-        "remark": record.remark,
-        "started": record.started,
-        "seconds": record.seconds,
-        "contended": record.contended is True,
-        "folder": str(stored.folder),
-    }
-    for name, measure in record.measures.items():
-        row[name] = float("nan") if measure.value is None else measure.value
-        row[f"unit.{name}"] = measure.unit
-        if measure.missing:
-            row[f"missing.{name}"] = measure.missing
-    return row
-
-
-def make_of(record: Record) -> str:
-    """A digest of what all replicates of a cell must share for their mean to be one of a kind: the spec but for the
-    replicate and the passes, the code of the components, the versions of the libraries.
-    """
-    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes"})
-    # A commit that changed no component makes no other run.
-    code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
-    text = json.dumps([spec, code, record.versions], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def validation_metric(row: dict[str, Any], metric: str | None) -> float | None:
     """Return a metric on the validation split from a row of a learning curve. Older curves call the headline metric
     `validation`, without its name."""
@@ -182,18 +115,15 @@ def validation_metric(row: dict[str, Any], metric: str | None) -> float | None:
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
     """Read the learning curve beside a record: one row an epoch, up to the first line that is cut short or damaged."""
-    return _parse_curve(folder)[0]
+    return parse_curve(folder)[0]
 
 
-def curve_damage(folder: Path) -> str | None:
-    """Return why the learning curve beside a record is not read to its end, with the place; None if it is whole.
+def parse_curve(folder: Path) -> tuple[list[dict[str, Any]], str | None]:
+    """Read the learning curve beside a record, and say why it is not read to its end, with the place; None if it is
+    whole.
 
-    A last line without its end is no damage: the process was killed while it wrote.
+    A last line that is cut short is no damage: the process was killed while it wrote.
     """
-    return _parse_curve(folder)[1]
-
-
-def _parse_curve(folder: Path) -> tuple[list[dict[str, Any]], str | None]:
     path = folder / CURVE
     if not path.exists():
         return [], None

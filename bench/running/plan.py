@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 
 from throughtime.errors import UsageError, first_line
 from throughtime.records.code_digest import code_of, components_of
+from throughtime.records.files import WEIGHTS
 from throughtime.records.provenance import versions
 from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
 from throughtime.registry import KINDS, Component, raised_at
 from throughtime.spec import PASSES, Pass, Rerun, RunSpec
+
+NO_WEIGHTS = "its weights were not kept"
+"""Why an ok record does not count where a suite has `keep_weights`."""
 
 
 class Planned(NamedTuple):
@@ -30,9 +34,9 @@ class Planned(NamedTuple):
     unsupported: str | None
     """Why its rule does not support it; None: it does."""
     recorded: Status | None
-    """The status in its record, if it has one."""
+    """The status in its record; None: it has none, or one that lacks the weights that the suite wants kept."""
     reason: str = ""
-    """Why it has that status, if it is not `ok`."""
+    """Why it has that status, if it is not `ok`; or why its record does not count."""
     stale: str | None = None
     """What changed since that record was made, code or data; None: nothing."""
     lacks: tuple[Pass, ...] = ()
@@ -49,7 +53,8 @@ class CellPlan(NamedTuple):
     """The runs' label without the replicate."""
     runs: int
     fate: str
-    """`run`, `done`, `done but for ...`, `stale: <what changed>`, `skip: <reason>` or `failed before: <reason>`."""
+    """`run`, `run again: <reason>`, `done`, `done but for ...`, `stale: <what changed>`, `skip: <reason>` or
+    `failed before: <reason>`."""
 
     def row(self) -> dict[str, str | int]:
         """One row of a table."""
@@ -88,6 +93,9 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
         ]
         measured.add(spec.cell)
         record, stale = known[spec.suite].of(spec, run, code)
+        without_weights = record is not None and not stale and _without_weights(spec, record, store)
+        if without_weights:
+            record = None  # it is made again, whatever `rerun` says
         planned.append(
             Planned(
                 spec,
@@ -96,12 +104,18 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
                 passes,
                 support.lacking(spec, content),
                 recorded=record and record.status,
-                reason=record.reason if record else "",
+                reason=NO_WEIGHTS if without_weights else record.reason if record else "",
                 stale=stale,
                 lacks=_lacks(record, passes) if record and not stale else (),
             )
         )
     return planned
+
+
+def _without_weights(spec: RunSpec, record: Record, store: Store) -> bool:
+    """Whether a run whose weights are to be kept has an ok record without them."""
+    weights = store.run_folder(record.spec.suite, record.id) / WEIGHTS
+    return spec.keep_weights and record.status == "ok" and not weights.exists()
 
 
 def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
@@ -206,7 +220,8 @@ def by_cell(planned: Iterable[Planned]) -> list[CellPlan]:
 
 def _fate(planned: Planned) -> str:
     if planned.recorded is None:
-        return f"skip: {planned.unsupported}" if planned.unsupported else "run"
+        again = f"run again: {planned.reason}" if planned.reason else "run"
+        return f"skip: {planned.unsupported}" if planned.unsupported else again
     if planned.stale:
         return f"stale: {planned.stale}"
     if planned.lacks:

@@ -78,6 +78,8 @@ class Settings(Strict):
     memory_limit: Size | None = None
     """Limit of each pass's resident memory such as `2GiB`; null: none."""
     passes: list[Pass] = Field(list(PASSES), min_length=1)
+    keep_weights: bool = False
+    """Whether the trained weights of each run are written beside its record; needs the pass `train`."""
     training: Training = Training()
     exclude: list[When] = Field([])
     include: list[Include] = Field([])

@@ -67,6 +67,7 @@ class Suite:
                     seed=settings.seed,
                     threads=settings.threads,
                     device=settings.device,
+                    keep_weights=settings.keep_weights,
                 )
                 for cell in self.cells[scale]
                 for replicate in range(settings.replicates)
@@ -148,6 +149,8 @@ class _Scaled:
                 "overrides": [*file.overrides, *own.overrides],
             }
         )
+        if self.settings.keep_weights and "train" not in self.settings.passes:
+            self._refuse('"keep_weights" needs the pass "train"', self.paths["keep_weights"])
         self.override_paths: list[Key] = [("overrides", i) for i in range(len(file.overrides))]
         self.override_paths += [("scales", scale, "overrides", i) for i in range(len(own.overrides))]
         self.trainings: list[tuple[Training, Key]] = [

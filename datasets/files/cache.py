@@ -8,10 +8,7 @@ nothing in the cache is ever out of date; what is not used any more may be remov
 
 from __future__ import annotations
 
-import ast
 import hashlib
-import importlib
-import inspect
 import json
 import shutil
 import tempfile
@@ -115,18 +112,6 @@ def unpacked(rows: np.ndarray, width: int) -> np.ndarray:
     return np.unpackbits(rows, axis=-1, count=width)
 
 
-def code_digest(modules: Iterable[str]) -> str:
-    """Digest of the code of modules, which comments, docstrings and layout have no part in."""
-    digest = hashlib.sha256()
-    for name in sorted(set(modules)):
-        tree = ast.parse(inspect.getsource(importlib.import_module(name)))
-        for node in ast.walk(tree):
-            if isinstance(body := getattr(node, "body", None), list):
-                node.body = [each for each in body if not _is_text(each)]  # type: ignore[attr-defined]
-        digest.update(f"{name} {ast.dump(tree)}\n".encode())
-    return digest.hexdigest()[:16]
-
-
 def _compact(row: np.ndarray) -> np.dtype:
     """The smallest of the types that are used to store it."""
     if row.dtype.kind == "f":
@@ -145,7 +130,3 @@ def _widened(old: np.memmap, path: Path, kind: np.dtype) -> np.memmap:
     out[:] = old
     wide.replace(path)
     return out
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

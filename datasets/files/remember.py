@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from throughtime.whole_files import write_whole
 
 
 def remembered(path: Path, kind: str, compute: Callable[[], str], folder: Path, again: bool = False) -> str:
@@ -30,21 +30,8 @@ def remembered(path: Path, kind: str, compute: Callable[[], str], folder: Path, 
                 return known["digest"]
     digest = compute()
     with contextlib.suppress(OSError):
-        write_whole(note, json.dumps({"state": state, "digest": digest}).encode())
+        write_whole(note, json.dumps({"state": state, "digest": digest}), lasting=False)
     return digest
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that others see with all of its content or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _state(path: Path) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from throughtime.records.record import read_record
-from throughtime.records.store import read_curve, validation_metric
-from throughtime.reports.cells import current, groups, rule_rank
+from throughtime.records.results import Results
+from throughtime.records.store import validation_metric
+from throughtime.reports.cells import groups, rule_rank, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
 
 PUBLISHED = {
@@ -27,29 +26,26 @@ TRIVIAL = 1 / 6
 
 
 @styled
-def draw(store_frame: pd.DataFrame, scale: str) -> Drawn | None:
+def draw(results: Results, scale: str) -> Drawn | None:
     """Mean squared error against training iteration: a panel a rule, a line a run. None if no run left a curve.
 
     Args:
-        store_frame: what `Store.frame` returns; runs of other suites are left alone.
+        results: of any suites; only the runs of `fptt` are drawn.
         scale: of the runs to draw.
     """
-    everything = current(store_frame)
-    runs = (
-        everything[(everything["suite"] == "fptt") & (everything["scale"] == scale)] if len(everything) else everything
-    )
-    curves = [_curve(run) for run in runs.to_dict("records")]
+    runs = runs_of(results, "fptt", scale)
+    curves = [_curve(run, results.curve(run["id"])) for run in runs.to_dict("records")]
     if not any(map(len, curves)):
         return None
     data = pd.concat([curve for curve in curves if len(curve)], ignore_index=True)
-    specs = [read_record(Path(folder) / "record.json").spec for folder in runs["folder"]]
+    specs = [results.record(run).spec for run in runs["id"]]
     steps = {spec.dataset.options.get("steps") for spec in specs}
     rules = sorted(set(runs["rule"]), key=rule_rank)
     if steps == {PUBLISHED_STEPS}:
         published = _published(rules, int(data["iteration"].max()))
         data = pd.concat([*published, data], ignore_index=True)
 
-    styles = rule_styles(everything["rule"])
+    styles = rule_styles(results.frame["rule"])
     pale = {rule: styles[rule]._replace(dash="-", width=3.4, alpha=0.3) for rule in rules}
     figure, panels = grid(len(rules), columns=2, sharex=True, sharey=True)
     for panel, rule in zip(panels, rules, strict=True):
@@ -94,8 +90,7 @@ def _values(values: Iterable[Any]) -> str:
     return " or ".join(map(str, dict.fromkeys(values)))
 
 
-def _curve(run: dict[str, Any]) -> pd.DataFrame:
-    rows = read_curve(Path(run["folder"]))
+def _curve(run: dict[str, Any], rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "source": "ours",

@@ -6,13 +6,13 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FACE = "errors spec registry gc_paused"
+FACE = "errors spec registry gc_paused whole_files source_digest"
 ROOMS = [
     FACE,
     "numerics",
     "datasets records suites",
     *("neurons", "networks", "algorithms", "harness", "measuring", "passes", "checks running"),
-    *("comparing", "reports", "peers", "commands", "__init__ __main__"),
+    *("comparing", "reports", "peers", "commands api", "__init__ __main__"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms.split()}
 FILES = [

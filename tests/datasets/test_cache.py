@@ -1,12 +1,14 @@
 """Prepared arrays: built once, whole or not at all, as compact as they can be, and anew when anything changes."""
 
 import multiprocessing
+import tempfile
 import textwrap
-import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from throughtime import source_digest
 from throughtime.datasets.files import cache
 from throughtime.errors import UsageError
 
@@ -126,17 +128,17 @@ def test_each_row_written_is_told_of(tmp_path):
 # --- code
 
 
-def digest_of(code, monkeypatch):
-    module = types.ModuleType("toy")
-    monkeypatch.setattr(cache.importlib, "import_module", lambda name: module)
-    monkeypatch.setattr(cache.inspect, "getsource", lambda module: textwrap.dedent(code))
-    return cache.code_digest(["toy"])
+def digest_of(code, folder, monkeypatch):
+    path = Path(tempfile.mkdtemp(dir=folder), "toy.py")  # another file each time: a file is read once a process
+    path.write_text(textwrap.dedent(code))
+    monkeypatch.setattr(source_digest, "_source_file", {"toy": path}.get)
+    return source_digest.source_digest("toy")
 
 
-def test_digest_of_code_changes_with_the_code_alone(monkeypatch):
-    first = digest_of("def f(x):\n    return x + 1\n", monkeypatch)
+def test_digest_of_code_changes_with_the_code_alone(tmp_path, monkeypatch):
+    first = digest_of("def f(x):\n    return x + 1\n", tmp_path, monkeypatch)
     same = digest_of(
-        '"""Module."""\ndef f(x):\n    """One more."""\n    return (x +  # why\n            1)\n', monkeypatch
+        '"""Module."""\ndef f(x):\n    """One more."""\n    return (x +  # why\n            1)\n', tmp_path, monkeypatch
     )
     assert same == first
-    assert digest_of("def f(x):\n    return x + 2\n", monkeypatch) != first
+    assert digest_of("def f(x):\n    return x + 2\n", tmp_path, monkeypatch) != first

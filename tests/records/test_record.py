@@ -8,10 +8,11 @@ import pydantic
 import pytest
 
 from throughtime.errors import UsageError
-from throughtime.records.files import write_whole
 from throughtime.records.record import Failure, Measure, Record, read_record, write_record
-from throughtime.records.store import Store, curve_damage, read_curve
+from throughtime.records.results import Results
+from throughtime.records.store import Store, parse_curve, read_curve
 from throughtime.spec import ComponentSpec, RunSpec, Training
+from throughtime.whole_files import write_whole
 
 
 def spec(**changes):
@@ -202,7 +203,7 @@ def test_a_store_that_is_not_there_is_empty_and_one_that_is_a_file_is_refused(tm
 def test_the_frame_has_missing_values_as_nan_with_their_reasons(tmp_path):
     store = Store(tmp_path)
     write_record(record(**FULL), store.run_folder("quick", "a" * 12))
-    (row,) = store.frame().to_dict("records")
+    (row,) = Results(store.folder).frame.to_dict("records")
     assert (row["accuracy"], row["missing.wall_time"]) == (0.1 + 0.2, "not on this replicate")
     assert math.isnan(row["wall_time"])
     assert "missing.accuracy" not in row
@@ -231,9 +232,9 @@ def test_a_damaged_curve_is_read_up_to_the_damage_which_is_named(tmp_path, damag
     whole = '{"epoch": 1, "validation": 0.5, "firing_rate": null}'
     (tmp_path / "curve.jsonl").write_text(f"{whole}\n{damaged}\n{whole}\n")
     assert read_curve(tmp_path) == [{"epoch": 1, "validation": 0.5, "firing_rate": None}]
-    assert curve_damage(tmp_path).startswith(f"{tmp_path}/curve.jsonl:2: {why}")
+    assert parse_curve(tmp_path)[1].startswith(f"{tmp_path}/curve.jsonl:2: {why}")
     (tmp_path / "curve.jsonl").write_text(f"{whole}\n")
-    assert curve_damage(tmp_path) is None
+    assert parse_curve(tmp_path)[1] is None
 
 
 @pytest.mark.parametrize("depth", [300, 100_000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.synthetic_records import measure, put, run_spec
+from throughtime.records.results import Results
 from throughtime.reports.quantities import quantity
 from throughtime.reports.tables import tables
 
@@ -23,14 +24,14 @@ def active(rates: list[float] | None):
     }
 
 
-def activity(frame):
-    return next(table for table in tables(frame) if table.name == "quick-laptop-activity")
+def activity(results):
+    return next(table for table in tables(results) if table.name == "quick-laptop-activity")
 
 
 def test_every_kind_of_activity_has_a_row_with_its_unit(store):
     put(store, run_spec("bptt lif digits"), measures=active([0.25, 0.0625]))
     put(store, run_spec("bptt rnn digits"), measures=active(None))
-    table = activity(store.frame())
+    table = activity(Results(store.folder))
     assert [[entry.text for entry in row][1:] for row in table.rows] == [
         ["lif", "firing rate (spikes a neuron and step)", "0.156 (n=1)"],
         ["rnn", "firing rate (spikes a neuron and step)", "—"],
@@ -52,7 +53,7 @@ def test_every_kind_of_activity_has_a_row_with_its_unit(store):
 
 def test_the_rate_of_one_layer_alone_is_not_told_twice(store):
     put(store, run_spec("bptt lif digits"), measures=active([0.25]))
-    assert [row[2].text for row in activity(store.frame()).rows][:2] == [
+    assert [row[2].text for row in activity(Results(store.folder)).rows][:2] == [
         "firing rate (spikes a neuron and step)",
         "activation sparsity (%)",
     ]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.synthetic_records import measure, put, results, run_spec
 from throughtime.records.record import Failure, Measure
+from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.alignment import alignment_by_group, alignment_over_training, alignment_table
 from throughtime.reports.drawing import save
@@ -83,7 +84,7 @@ def grid_store(folder) -> Store:
 
 @pytest.fixture(scope="module")
 def aligned(tmp_path_factory):
-    return grid_store(tmp_path_factory.mktemp("aligned")).frame()
+    return Results.load(grid_store(tmp_path_factory.mktemp("aligned")).folder)
 
 
 def test_over_training_it_is_the_hidden_parameters_and_every_run(aligned):
@@ -132,25 +133,25 @@ def test_all_panels_of_a_measure_have_one_scale_with_one_on_it(aligned):
 
 def test_cosines_below_zero_are_on_the_panel(store):
     put_aligned(store, "eprop lif digits", 0, {0: numbers(-0.7, 0.01), 2: numbers(0.1, 90.0)})
-    drawn = alignment_over_training(store.frame(), "quick", "laptop")
+    drawn = alignment_over_training(Results(store.folder), "quick", "laptop")
     cosine, ratio = drawn.figure.axes
     assert cosine.get_ylim()[0] < -0.7
     assert ratio.get_ylim()[0] < 0.01 and ratio.get_ylim()[1] > 90
     assert any("No band" in line for line in drawn.caption) and "n = 1 a line" in drawn.caption[0]
-    assert alignment_by_group(store.frame(), "quick", "laptop").figure.axes[0].get_xlim()[0] < -0.8
+    assert alignment_by_group(Results(store.folder), "quick", "laptop").figure.axes[0].get_xlim()[0] < -0.8
 
 
 def test_one_is_on_the_panel_wherever_the_values_lie(store):
     put_aligned(store, "eprop lif digits", 0, {0: numbers(0.1, 20.0), 2: numbers(0.2, 90.0)})
     for draw in (alignment_over_training, alignment_by_group):
-        _, ratio = draw(store.frame(), "quick", "laptop").figure.axes
+        _, ratio = draw(Results(store.folder), "quick", "laptop").figure.axes
         low, high = ratio.get_ylim() if draw is alignment_over_training else ratio.get_xlim()
         assert 0 < low < 1 and high > 90
 
 
 def test_a_network_without_a_readout_shows_all(store):
     put_aligned(store, "bptt lif digits", 0, {1: {"all": (0.5, 2.0), "conv": (0.5, 2.0)}})
-    drawn = alignment_over_training(store.frame(), "quick", "laptop")
+    drawn = alignment_over_training(Results(store.folder), "quick", "laptop")
     assert list(drawn.data["group"]) == ["all"]
     assert any("Parameters: all." in line for line in drawn.caption)
 
@@ -208,17 +209,17 @@ def test_a_dash_has_its_reason(aligned):
 
 def test_one_epoch_has_one_column(store):
     put_aligned(store, "bptt lif digits", 0, {2: numbers(1.0, 0.999996)})
-    table = alignment_table(store.frame(), "quick", "laptop")
+    table = alignment_table(Results(store.folder), "quick", "laptop")
     assert table.head[4:] == ["cosine, epoch 2", "norm ratio, epoch 2"]
     assert [e.text for e in table.rows[1][4:]] == ["1.00 (n=1)", "1.00 (n=1)"]
-    drawn = alignment_by_group(store.frame(), "quick", "laptop")
+    drawn = alignment_by_group(Results(store.folder), "quick", "laptop")
     assert set(drawn.data["place"]) == {"last"} and not any("Hollow" in line for line in drawn.caption)
 
 
 def test_what_rounding_leaves_is_no_spread(store):
     for replicate in range(3):
         put_aligned(store, "bptt lif digits", replicate, {2: numbers(1.0 - 1e-8 * replicate, 0.5 + 1e-4 * replicate)})
-    table = alignment_table(store.frame(), "quick", "laptop")
+    table = alignment_table(Results(store.folder), "quick", "laptop")
     (row,) = (row for row in table.rows if row[3].text == "hidden")
     # s = 1e-4, half width 2.484 s
     assert [e.text for e in row[4:]] == ["1.00 ± 0 (n=3)", "0.500 ± 0.00025 (n=3)"]
@@ -228,27 +229,27 @@ def test_what_rounding_leaves_is_no_spread(store):
 def test_cells_measured_at_other_epochs_say_so(store):
     put_aligned(store, "bptt lif digits", 0, {0: numbers(1.0, 1.0), 3: numbers(1.0, 1.0)})
     put_aligned(store, "fptt lif digits", 0, {1: numbers(0.5, 1.0), 5: numbers(0.5, 1.0)})
-    table = alignment_table(store.frame(), "quick", "laptop")
+    table = alignment_table(Results(store.folder), "quick", "laptop")
     assert table.head[4:6] == ["cosine, first epoch (0–1)", "cosine, last epoch (3–5)"]
 
 
 def test_nothing_where_nothing_was_measured(aligned, store):
     for draw in (alignment_over_training, alignment_by_group, alignment_table):
-        assert draw(store.frame(), "quick", "laptop") is None
+        assert draw(Results(store.folder), "quick", "laptop") is None
         assert draw(aligned, "other", "laptop") is None
     put_aligned(store, "tbptt lif digits", 0, {0: numbers(0.9, 1.0), 1: numbers(0.9, 1.0)}, "diverged")
-    drawn = alignment_over_training(store.frame(), "quick", "laptop")
+    drawn = alignment_over_training(Results(store.folder), "quick", "laptop")
     assert drawn.data["alignment_cosine.mean"].isna().all() and "n = 0 a line" in drawn.caption[0]
     for draw in (alignment_by_group, alignment_table):
-        assert draw(store.frame(), "quick", "laptop") is None
+        assert draw(Results(store.folder), "quick", "laptop") is None
 
 
 def test_older_runs_of_other_settings_do_not_count(store):
     put_aligned(store, "fptt lif digits", 0, {1: numbers(0.1, 1.0)}, batch=16)
-    frame = store.frame()
+    (older,) = store.folder.glob("*/*/record.json")
+    older.write_text(older.read_text().replace("2026-01-02", "2020-01-01"))
     put_aligned(store, "fptt lif digits", 0, {1: numbers(0.7, 1.0)})
-    both = store.frame()
-    both.loc[both["id"] == frame["id"].iloc[0], "started"] = "2020-01-01T00:00:00+00:00"
+    both = Results(store.folder)
     assert list(alignment_over_training(both, "quick", "laptop").data["alignment_cosine"]) == [0.7]
     table = alignment_table(both, "quick", "laptop")
     assert any("older run" in note for _, note in table.notes)
@@ -274,7 +275,7 @@ def test_many_neurons_go_on_below(store):
         for neuron in neurons:
             put_aligned(store, f"{rule} {neuron} digits", 0, {e: numbers(0.9, 0.5) for e in EPOCHS})
     put_aligned(store, "fptt lif adding", 0, {e: numbers(0.9, 0.5) for e in EPOCHS})
-    drawn = alignment_over_training(store.frame(), "quick", "laptop")
+    drawn = alignment_over_training(Results(store.folder), "quick", "laptop")
     assert len(drawn.figure.axes) == 12
     titles = [axes.get_title(loc="left") for axes in drawn.figure.axes if axes.get_title(loc="left")]
     assert sorted(titles) == sorted([*(f"digits · {neuron}" for neuron in neurons), "adding · lif"])

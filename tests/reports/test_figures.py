@@ -11,15 +11,16 @@ import pytest
 
 from tests.synthetic_records import costs, measure, peaks, put, results, run_spec
 from throughtime.records.record import Failure
+from throughtime.records.results import Results
 from throughtime.reports.drawing import rule_styles, save
 from throughtime.reports.figures import learning_curves, memory_against_steps, tradeoff
 
 
-def test_curves_hold_every_epoch_of_every_run(frame):
-    data = learning_curves(frame, "quick", "laptop").data
+def test_curves_hold_every_epoch_of_every_run(grid):
+    data = learning_curves(grid, "quick", "laptop").data
     given = [
         (row["id"], point["epoch"], point["validation"])
-        for _, row in frame[frame["suite"] == "quick"].iterrows()
+        for _, row in grid.frame[grid.frame["suite"] == "quick"].iterrows()
         if (Path(row["folder"]) / "curve.jsonl").exists()
         for point in map(json.loads, (Path(row["folder"]) / "curve.jsonl").read_text().splitlines())
     ]
@@ -30,8 +31,8 @@ def test_curves_hold_every_epoch_of_every_run(frame):
     assert list(one["high"] - one["low"]) == pytest.approx([2 * 0.024841] * 3, abs=1e-5)
 
 
-def test_a_failed_replicate_is_in_the_figure_and_not_in_the_mean(frame):
-    drawn = learning_curves(frame, "quick", "laptop")
+def test_a_failed_replicate_is_in_the_figure_and_not_in_the_mean(grid):
+    drawn = learning_curves(grid, "quick", "laptop")
     cell = drawn.data.query("rule == 'bptt' and neuron == 'ltc' and dataset == 'digits'")
     assert set(cell.loc[cell["status"] == "ok", "n"]) == {2}
     failed = cell[cell["status"] == "diverged"]
@@ -42,20 +43,20 @@ def test_a_failed_replicate_is_in_the_figure_and_not_in_the_mean(frame):
 
 def test_one_replicate_has_no_band(store):
     put(store, run_spec("bptt lif digits"), measures=results("accuracy", 0.5, 0.1), curve=[0.2, 0.5])
-    drawn = learning_curves(store.frame(), "quick", "laptop")
+    drawn = learning_curves(Results(store.folder), "quick", "laptop")
     assert drawn.data["low"].isna().all() and list(drawn.data["n"]) == [1, 1]
     assert any("No band" in line for line in drawn.caption)
 
 
 def test_curves_of_failed_runs_alone_are_drawn_without_a_mean(store, tmp_path):
     put(store, run_spec("bptt lif digits"), "diverged", failure=Failure(reason="nan"), curve=[0.2, math.inf])
-    drawn = learning_curves(store.frame(), "quick", "laptop")
+    drawn = learning_curves(Results(store.folder), "quick", "laptop")
     assert drawn.data["mean"].isna().all() and "n = 0 a line" in drawn.caption[0]
     save(drawn.figure, drawn.data, tmp_path / "out", "failed")
 
 
-def test_tradeoff_holds_the_means_and_costs_of_the_table(frame):
-    data = tradeoff(frame, "quick", "laptop").data.set_index(["dataset", "neuron", "rule"])
+def test_tradeoff_holds_the_means_and_costs_of_the_table(grid):
+    data = tradeoff(grid, "quick", "laptop").data.set_index(["dataset", "neuron", "rule"])
     assert data.loc[("digits", "lif", "fptt"), "mean"] == pytest.approx(0.83)
     assert data.loc[("digits", "lif", "fptt"), "peak_process_bytes"] == 10 * 2**20
     assert math.isnan(data.loc[("digits", "lif", "tbptt"), "peak_process_bytes"])
@@ -65,14 +66,14 @@ def test_tradeoff_holds_the_means_and_costs_of_the_table(frame):
 def test_a_metric_of_another_name_is_drawn(store):
     measures = {**results("f1", 0.7, 0.1, "fraction"), **costs(0.1, 2.0**20)}
     put(store, run_spec("bptt lif digits"), measures=measures, metric="f1", curve=[0.2, 0.7])
-    curves, cost = (draw(store.frame(), "quick", "laptop") for draw in (learning_curves, tradeoff))
+    curves, cost = (draw(Results(store.folder), "quick", "laptop") for draw in (learning_curves, tradeoff))
     assert curves.figure.axes[0].get_ylabel() == "validation f1 (%)"
     assert cost.figure.axes[0].get_ylabel() == "f1 (%)" and list(cost.data["mean"]) == [0.7]
     assert any("Vertical: test split, weights of the final epoch" in line for line in cost.caption)
 
 
-def test_memory_against_steps_takes_what_differs_in_steps_alone(frame):
-    drawn = memory_against_steps(frame)
+def test_memory_against_steps_takes_what_differs_in_steps_alone(grid):
+    drawn = memory_against_steps(grid)
     assert set(drawn.data["suite"]) == {"memory"}
     bptt = drawn.data[drawn.data["rule"] == "bptt"]
     assert dict(zip(bptt["steps"], bptt["peak_process_bytes"], strict=True)) == {
@@ -87,7 +88,7 @@ def test_exact_memory_is_drawn_in_three_ways_with_the_process_peak_beside_the_on
         for T in (25, 100, 800):
             measures = peaks(2**20 + (slope + 512) * T, 2**20 + slope * T, 512 * T, 2**20)
             put(store, run_spec(f"{rule} ltc adding-{T}", suite="memory", steps=T), measures=measures)
-    drawn = memory_against_steps(store.frame())
+    drawn = memory_against_steps(Results(store.folder))
     panels = drawn.figure.axes
     ways = ["input on the device", "input excluded", "input streamed"]
     assert [panel.get_title(loc="left") for panel in panels] == [f"ltc · {way}" for way in ways]
@@ -102,7 +103,7 @@ def test_a_process_that_did_not_grow_is_no_error_on_a_logarithmic_axis(store, tm
     for T in (25, 800):
         spec = run_spec(f"bptt lif adding-{T}", suite="memory", steps=T)
         put(store, spec, measures=peaks(2000.0 * T, 2000.0 * T, 100.0 * T, 0.0))
-    drawn = memory_against_steps(store.frame())
+    drawn = memory_against_steps(Results(store.folder))
     save(drawn.figure, drawn.data, tmp_path / "out", "memory")
 
 
@@ -110,19 +111,19 @@ def test_memory_at_two_lengths_of_different_networks_is_no_slope(store):
     for steps, hidden in ((50, 32), (100, 64)):
         spec = run_spec(f"bptt ltc adding-{steps}", steps=steps, hidden=hidden)
         put(store, spec, measures={"peak_process_bytes": measure(1e6, "byte")})
-    assert memory_against_steps(store.frame()) is None
+    assert memory_against_steps(Results(store.folder)) is None
 
 
 def test_no_figure_where_there_is_nothing_to_draw(store):
     put(store, run_spec("bptt lif digits"), "oom", failure=Failure(reason="out of memory"))
-    frame = store.frame()
-    assert learning_curves(frame, "quick", "laptop") is None
-    assert tradeoff(frame, "quick", "laptop") is None
-    assert memory_against_steps(frame) is None
+    grid = Results(store.folder)
+    assert learning_curves(grid, "quick", "laptop") is None
+    assert tradeoff(grid, "quick", "laptop") is None
+    assert memory_against_steps(grid) is None
 
 
-def test_saved_in_three_formats_with_the_data_beside(frame, tmp_path):
-    drawn = memory_against_steps(frame)
+def test_saved_in_three_formats_with_the_data_beside(grid, tmp_path):
+    drawn = memory_against_steps(grid)
     paths = save(drawn.figure, drawn.data, tmp_path / "new", "memory")
     starts = {".pdf": b"%PDF", ".svg": b"<?xml", ".png": b"\x89PNG"}
     assert [path.suffix for path in paths] == [*starts, ".csv"]
@@ -132,10 +133,10 @@ def test_saved_in_three_formats_with_the_data_beside(frame, tmp_path):
     assert {path.name for path in (tmp_path / "new").iterdir()} == {path.name for path in paths}
 
 
-def test_the_same_records_give_the_same_bytes(frame, tmp_path):
+def test_the_same_records_give_the_same_bytes(grid, tmp_path):
     files = []
     for folder in (tmp_path / "one", tmp_path / "two"):
-        drawn = memory_against_steps(frame)
+        drawn = memory_against_steps(grid)
         files.append([path.read_bytes() for path in save(drawn.figure, drawn.data, folder, "memory")])
     assert files[0] == files[1]
     assert b"CreationDate" not in files[0][0] and b"dc:date" not in files[0][1]
@@ -152,7 +153,7 @@ def test_labels_that_look_like_markup_are_drawn_as_they_are(store, tmp_path):
         spec = run_spec((rule, "$_{x}$", "<digits> & %"))
         put(store, spec, measures={**results("accuracy", 0.5, 0.1), **costs(0.1, 2.0**20)}, curve=[0.2, 0.5])
     for draw in (learning_curves, tradeoff):
-        drawn = draw(store.frame(), "quick", "laptop")
+        drawn = draw(Results(store.folder), "quick", "laptop")
         save(drawn.figure, drawn.data, tmp_path / "out", draw.__name__)
         assert [t.get_text().strip() for legend in drawn.figure.legends[:1] for t in legend.get_texts()] == [
             "_own_$",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
 import pytest
 
 from tests.synthetic_records import measure, put, results, run_spec
 from throughtime.records.record import Failure
+from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.drawing import save
 from throughtime.reports.fptt.figures import draw
@@ -41,7 +41,7 @@ def crosses(drawn):
 def test_published_curves_stand_behind_the_rules_that_they_are_of(store, tmp_path):
     for rule in RULES:
         put_run(store, rule)
-    drawn = draw(store.frame(), "laptop")
+    drawn = draw(Results(store.folder), "laptop")
     published = drawn.data[drawn.data["source"] == "published"]
     assert set(published[["run", "rule"]].itertuples(index=False, name=None)) == {
         ("snn_fptt_mem_200", "fptt-authors"),
@@ -61,7 +61,7 @@ def test_published_curves_stand_behind_the_rules_that_they_are_of(store, tmp_pat
 def test_at_another_length_nothing_is_said_of_the_published(store):
     for rule in RULES:
         put_run(store, rule, steps=20, hidden=8, batch=32)
-    drawn = draw(store.frame(), "laptop")
+    drawn = draw(Results(store.folder), "laptop")
     assert drawn.title == "Adding task, T = 20: 8 ltc neurons"
     assert "batch 32" in drawn.caption[0] and "32 sequences" in drawn.figure.get_supxlabel()
     assert set(drawn.data["source"]) == {"ours"} and legend(drawn) == ["bptt", "fptt", "fptt-authors"]
@@ -71,14 +71,14 @@ def test_at_another_length_nothing_is_said_of_the_published(store):
 def test_only_rules_that_were_run_have_published_curves(store):
     put_run(store, "fptt")
     put_run(store, "bptt")
-    assert legend(draw(store.frame(), "laptop")) == ["bptt", "fptt", "bptt, published"]
+    assert legend(draw(Results(store.folder), "laptop")) == ["bptt", "fptt", "bptt, published"]
 
 
 def test_a_run_that_failed_ends_in_a_cross_and_says_why(store, tmp_path):
     put_run(store, "bptt")
     for rule, curve in (("fptt", [0.2, 0.3, math.inf]), ("fptt-authors", [])):
         put_run(store, rule, status="diverged", curve=curve, measures={}, failure=Failure(reason="loss is nan"))
-    drawn = draw(store.frame(), "laptop")
+    drawn = draw(Results(store.folder), "laptop")
     assert crosses(drawn) == [("fptt", 20, 0.3)]
     assert "fptt ltc adding #0: diverged, loss is nan." in drawn.caption
     assert "ending in a cross" in drawn.caption[0]
@@ -89,12 +89,12 @@ def test_older_runs_and_other_suites_are_left_alone(store):
     put_run(store, "bptt", id="old", curve=[0.5] * 9)
     put_run(store, "bptt", id="new", started="2026-02-02T00:00:00+00:00")
     put(store, run_spec("bptt lif digits"), measures={"accuracy": measure(0.5, "fraction")}, curve=[0.5])
-    ours = draw(store.frame(), "laptop").data.query("source == 'ours'")
+    ours = draw(Results(store.folder), "laptop").data.query("source == 'ours'")
     assert ours["mse"].tolist() == CURVE
 
 
 def test_nothing_to_draw(store):
-    assert draw(pd.DataFrame(), "laptop") is None
+    assert draw(Results(store.folder), "laptop") is None
     put_run(store, "bptt", curve=[])
-    assert draw(store.frame(), "laptop") is None
-    assert draw(store.frame(), "paper") is None
+    assert draw(Results(store.folder), "laptop") is None
+    assert draw(Results(store.folder), "paper") is None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.synthetic_records import costs, measure, peaks, put, run_spec, sweep
+from throughtime.records.results import Results
 from throughtime.reports import growth
 from throughtime.reports.tables import csv, markdown, text
 
@@ -21,7 +22,7 @@ def lengths(store):
         for T in (25, 50, 100):
             measures = peaks(5000 + (slope + INPUT) * T, 5000 + slope * T, INPUT * T, 9000 + (slope + 10) * T)
             put(store, run_spec(f"{rule} lif adding-{T}", suite="memory", steps=T), measures=measures)
-    return store.frame()
+    return Results(store.folder)
 
 
 def test_exactly_linear_growth_has_one_slope_and_none_is_zero(lengths):
@@ -42,9 +43,9 @@ def test_growth_that_is_not_linear_shows_its_range(store):
     for T, value in ((10, 1000), (20, 1000), (30, 1300)):
         spec = run_spec(f"bptt lif adding-{T}", suite="memory", steps=T)
         put(store, spec, measures={"peak_process_bytes": measure(value, "byte")})
-    row = growth.slopes(store.frame()).iloc[0]
+    row = growth.slopes(Results(store.folder)).iloc[0]
     assert (row["slope"], row["low"], row["high"]) == (15, 0, 30)
-    (table,) = growth.tables(store.frame())
+    (table,) = growth.tables(Results(store.folder))
     assert [entry.text for entry in table.rows[0]][-5:] == ["—", "—", "—", "15 (0 to 30)", "—"]
 
 
@@ -63,7 +64,7 @@ def test_cells_that_differ_in_more_than_the_length_have_no_slope(store):
     for T, batch in ((50, 16), (100, 32)):
         spec = run_spec(f"bptt lif adding-{T}", suite="memory", steps=T, batch=batch)
         put(store, spec, measures=peaks(1e6, 1e6, 0))
-    assert growth.slopes(store.frame()).empty and growth.tables(store.frame()) == []
+    assert growth.slopes(Results(store.folder)).empty and growth.tables(Results(store.folder)) == []
 
 
 def test_exponents_of_exact_powers_are_found_without_error(store):
@@ -86,7 +87,7 @@ def test_layers_that_differ_in_size_count_for_no_exponent_in_their_size_or_numbe
         options = {"hidden": hidden}
         network = spec.network.model_copy(update={"options": options, "label": "-".join(map(str, hidden))})
         put(store, spec.model_copy(update={"network": network}), measures=costs(T / 1000, None))
-    found = growth.exponents(store.frame())
+    found = growth.exponents(Results(store.folder))
     assert found[["size", "sizes", "at"]].values.tolist() == [["T", "50, 100", "B 32"]]
 
 
@@ -105,9 +106,9 @@ def test_the_error_is_that_of_the_slope(store):
 def test_two_sizes_have_an_exponent_and_no_error(store):
     for T in (50, 100):
         put(store, run_spec(f"bptt lif adding-{T}", suite="scaling", steps=T), measures=costs(T / 1000, None))
-    row = growth.exponents(store.frame()).iloc[0]
+    row = growth.exponents(Results(store.folder)).iloc[0]
     assert row["exponent"] == pytest.approx(1) and math.isnan(row["error"])
-    (table,) = growth.tables(store.frame())
+    (table,) = growth.tables(Results(store.folder))
     assert [entry.text for entry in table.rows[0]] == ["adding", "lif", "bptt", "wall time", "1.00", "—", "—", "—"]
 
 
@@ -131,10 +132,10 @@ def test_times_from_a_busy_machine_are_told_of(store):
     for T in (50, 100):
         spec = run_spec(f"bptt lif adding-{T}", suite="scaling", steps=T)
         put(store, spec, measures=costs(T / 1000, None), contended=T == 50)
-    assert "busy" in growth.tables(store.frame())[0].notes[0][1]
+    assert "busy" in growth.tables(Results(store.folder))[0].notes[0][1]
 
 
 def test_nothing_measured_gives_no_table(store):
-    assert growth.tables(store.frame()) == []
+    assert growth.tables(Results(store.folder)) == []
     put(store, run_spec("bptt lif digits"), measures={})
-    assert growth.tables(store.frame()) == []
+    assert growth.tables(Results(store.folder)) == []

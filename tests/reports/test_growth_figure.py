@@ -7,6 +7,7 @@ import pytest
 
 from tests.synthetic_records import SKIPPED, costs, peaks, powers, put, run_spec, sweep
 from throughtime.records.record import Failure
+from throughtime.records.results import Results
 from throughtime.reports.growth_figure import LABEL, growth_figures
 from throughtime.reports.report import write_figures
 
@@ -45,7 +46,7 @@ def test_the_line_is_that_of_least_squares_where_no_power_fits(store):
     seconds = {50: 1.0, 100: 2.0, 200: 1.0}
     for T, value in seconds.items():
         put(store, run_spec(f"bptt lif adding-{T}", suite="scaling", steps=T), measures=costs(value, None))
-    (panel,) = growth_figures(store.frame(), "scaling", "laptop")["lif"].figure.axes
+    (panel,) = growth_figures(Results(store.folder), "scaling", "laptop")["lif"].figure.axes
     assert panel.lines[0].get_ydata() == pytest.approx([1e3 * 2 ** (1 / 3)] * 2)
     assert [text.get_text() for text in panel.texts] == ["0.00"]
 
@@ -53,7 +54,7 @@ def test_the_line_is_that_of_least_squares_where_no_power_fits(store):
 def test_exponents_of_rules_that_cost_the_same_do_not_lie_on_one_another(store):
     for rule in ("bptt", "tbptt", "fptt"):
         sweep(store, cell=f"{rule} lif")
-    for panel in growth_figures(store.frame(), "scaling", "laptop")["lif"].figure.axes:
+    for panel in growth_figures(Results(store.folder), "scaling", "laptop")["lif"].figure.axes:
         places = sorted(text.get_position()[1] for text in panel.texts)
         assert np.diff(places) == pytest.approx([LABEL, LABEL])
         assert len({text.get_color() for text in panel.texts}) == 3
@@ -62,11 +63,12 @@ def test_exponents_of_rules_that_cost_the_same_do_not_lie_on_one_another(store):
 def test_a_figure_a_neuron_and_its_numbers_beside_it(store, tmp_path):
     for neuron in ("lif", "ltc"):
         sweep(store, cell=f"bptt {neuron}")
-    shown = {figure.name for figure in write_figures(store.frame(), tmp_path / "out") if "-growth-" in figure.name}
+    written = write_figures(Results(store.folder), tmp_path / "out")
+    shown = {figure.name for figure in written if "-growth-" in figure.name}
     assert shown == {"scaling-laptop-growth-lif", "scaling-laptop-growth-ltc"}
     for name in shown:
         assert {path.suffix for path in (tmp_path / "out").glob(f"{name}.*")} == {".pdf", ".svg", ".png", ".csv"}
-    data = growth_figures(store.frame(), "scaling", "laptop")["ltc"].data
+    data = growth_figures(Results(store.folder), "scaling", "laptop")["ltc"].data
     assert len(data) == 2 * 4 * 3 and set(data["neuron"]) == {"ltc"}
     one = data.query("size == 'L' and measure == 'peak_live_bytes'")
     assert list(one["number"]) == [1, 2, 4] and list(one["value"]) == pytest.approx([2**14, 2**14.5, 2**15])
@@ -93,13 +95,13 @@ def test_cells_that_left_no_cost_are_named(store):
     assert drawn.caption[-1] == "Not in the figure: eprop lif adding (skipped)."
 
 
-def test_a_suite_that_varies_no_size_has_no_figure(frame, store):
-    assert growth_figures(frame, "quick", "laptop") == {}
+def test_a_suite_that_varies_no_size_has_no_figure(grid, store):
+    assert growth_figures(grid, "quick", "laptop") == {}
     put(store, run_spec("bptt lif adding", suite="scaling"), "oom", failure=Failure(reason="out of memory"))
-    assert growth_figures(store.frame(), "scaling", "laptop") == {}
+    assert growth_figures(Results(store.folder), "scaling", "laptop") == {}
 
 
 def test_bytes_against_steps_alone_are_left_to_the_figure_of_memory_against_steps(store):
     for T in (50, 100):
         put(store, run_spec(f"bptt lif adding-{T}", suite="memory", steps=T), measures=peaks(1e6 * T, 1e6 * T, 0))
-    assert growth_figures(store.frame(), "memory", "laptop") == {}
+    assert growth_figures(Results(store.folder), "memory", "laptop") == {}

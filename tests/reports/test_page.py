@@ -6,7 +6,9 @@ import base64
 import re
 import subprocess
 import sys
+from collections import Counter
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from tests.synthetic_records import DIVERGED, HOSTILE, NO_PEAK, SKIPPED, grid_store, put, results, run_spec
 from throughtime.errors import UsageError
 from throughtime.records.record import Failure
+from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.page import inline, merged, tail
 from throughtime.reports.report import write_report
@@ -71,7 +74,7 @@ def written(tmp_path_factory):
     broken = store.run_folder("quick", "broken")
     broken.mkdir()
     (broken / "record.json").write_text('{"schema": 1, "id": "<b>')
-    return write_report(store, folder / "out")
+    return write_report(Results.load(folder), folder / "out")
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +168,7 @@ def test_files_beside_the_page(written):
 def test_a_figure_that_cannot_be_drawn_is_told_of(tmp_path):
     store = Store(tmp_path / "runs")
     put(store, run_spec("bptt lif digits"), measures=results("accuracy", 0.5, 0.1))
-    text = write_report(store, tmp_path / "out").read_text(encoding="utf-8")
+    text = write_report(Results.load(store.folder), tmp_path / "out").read_text(encoding="utf-8")
     for reason in ("no run left a learning curve", "no cell has both", "measured at two lengths"):
         assert reason in text
 
@@ -177,23 +180,23 @@ def test_runs_left_out_and_a_metric_of_another_name_are_told_of(tmp_path):
         measures = results("f1", 0.25 + 0.5 * replicate, 0.1, "fraction")
         spec = run_spec("bptt lif digits", replicate)
         put(store, spec, measures=measures, metric="f1", code=code, started=started)
-    text = "".join(Page(write_report(store, tmp_path / "out").read_text(encoding="utf-8")).text)
+    text = "".join(Page(write_report(Results.load(store.folder), tmp_path / "out").read_text(encoding="utf-8")).text)
     assert "1 older run left out: repeated since, or of other code, settings or versions." in text
     assert "f1 75.00 %" in text and "f1 (%)" in text and "25.00 %" not in text
 
 
 def test_one_suite_of_several(tmp_path):
     store = grid_store(tmp_path / "runs")
-    text = write_report(store, tmp_path / "out", ["memory"]).read_text(encoding="utf-8")
+    text = write_report(Results.load(store.folder, ["memory"]), tmp_path / "out").read_text(encoding="utf-8")
     assert "adding-200" in text and "digits" not in text
     with pytest.raises(UsageError, match="memry") as error:
-        write_report(store, tmp_path / "out", ["memry"])
+        Results.load(store.folder, ["memry"])
     assert 'did you mean "memory"?' in str(error.value)
 
 
 def test_an_empty_store_is_wrong_use(tmp_path):
     with pytest.raises(UsageError, match="nothing was run in") as error:
-        write_report(Store(tmp_path / "none"), tmp_path / "out")
+        write_report(Results.load(tmp_path / "none"), tmp_path / "out")
     assert "throughtime run quick" in str(error.value)
     assert not (tmp_path / "out").exists()
 
@@ -202,7 +205,7 @@ def test_a_store_of_broken_records_says_so(tmp_path):
     (tmp_path / "quick" / "x").mkdir(parents=True)
     (tmp_path / "quick" / "x" / "record.json").write_text("[]")
     with pytest.raises(UsageError, match="1 file there is no record"):
-        write_report(Store(tmp_path), tmp_path / "out")
+        write_report(Results.load(tmp_path), tmp_path / "out")
 
 
 def test_a_huge_log_is_read_from_its_end(tmp_path):
@@ -228,12 +231,33 @@ def test_ids_of_inlined_figures_are_their_own():
 def test_a_report_needs_no_torch(tmp_path):
     grid_store(tmp_path / "runs")
     code = (
-        "import sys; from pathlib import Path; from throughtime.records.store import Store;"
+        "import sys; from pathlib import Path; from throughtime.records.results import Results;"
         "import throughtime.reports.tables, throughtime.reports.figures;"
         "assert 'matplotlib' not in sys.modules;"
         "from throughtime.reports.report import write_report;"
-        "write_report(Store('runs'), Path('out'), ['memory']);"
+        "write_report(Results.load('runs', ['memory']), Path('out'));"
         "assert 'torch' not in sys.modules and 'matplotlib' in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_each_record_is_read_once_for_the_whole_report(tmp_path, monkeypatch):
+    store = grid_store(tmp_path / "runs")
+    reads: Counter[Path] = Counter()
+
+    def counted(path, *arguments, **options):
+        reads[path] += path.name == "record.json"
+        return opened(path, *arguments, **options)
+
+    def read_bytes(path):
+        with path.open("rb") as file:
+            return file.read()
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", counted)
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)  # in some versions of Python it opens by another way
+    write_report(Results.load(store.folder), tmp_path / "out")
+    assert {path: n for path, n in reads.items() if path.name == "record.json"} == dict.fromkeys(
+        store.folder.glob("*/*/record.json"), 1
+    )

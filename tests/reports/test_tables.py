@@ -25,29 +25,30 @@ from tests.synthetic_records import (
 )
 from throughtime.errors import UsageError
 from throughtime.records.record import Failure
+from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.cells import summarise
 from throughtime.reports.quantities import shown_in_unit, significant
 from throughtime.reports.tables import csv, latex, markdown, render, tables, text, write_table
 
 
-def cell(frame: pd.DataFrame, name: str, measure_name: str = "metric") -> pd.Series:
+def cell(results: Results, name: str, measure_name: str = "metric") -> pd.Series:
     rule, neuron, dataset = name.split()
-    rows = summarise(frame, measure_name)
+    rows = summarise(results.frame, measure_name)
     (row,) = (r for _, r in rows.iterrows() if (r["rule"], r["neuron"], r["dataset"]) == (rule, neuron, dataset))
     return row
 
 
-def printed(frame: pd.DataFrame, name: str, table_name: str = "quick-laptop-metric") -> list[str]:
+def printed(results: Results, name: str, table_name: str = "quick-laptop-metric") -> list[str]:
     """The entries of every rule in the row that begins with `name`."""
-    (table,) = (t for t in tables(frame) if t.name == table_name)
+    (table,) = (t for t in tables(results) if t.name == table_name)
     (row,) = (row for row in table.rows if [e.text for e in row[: len(name.split(" | "))]] == name.split(" | "))
     return [entry.text for entry in row[3:]]
 
 
-def test_a_row_of_accuracy_is_percent_with_half_width_and_n(frame):
+def test_a_row_of_accuracy_is_percent_with_half_width_and_n(grid):
     # replicates 0.89, 0.90, 0.91: s = 0.01, half width 0.0248
-    assert printed(frame, "digits | lif") == [
+    assert printed(grid, "digits | lif") == [
         "90.0 ± 2.5 (n=3)",
         "87.0 ± 2.5 (n=3)",
         "83.0 (n=1)",
@@ -55,14 +56,14 @@ def test_a_row_of_accuracy_is_percent_with_half_width_and_n(frame):
     ]
 
 
-def test_mse_has_three_significant_digits(frame):
-    assert printed(frame, "adding | lif")[0] == "0.00500 ± 0.0012 (n=3)"
+def test_mse_has_three_significant_digits(grid):
+    assert printed(grid, "adding | lif")[0] == "0.00500 ± 0.0012 (n=3)"
 
 
-def test_failures_are_counted_and_enter_no_mean(frame):
-    assert printed(frame, "digits | ltc")[0] == "90.5 ± 6.4 (n=2), 1/3 diverged"
-    assert printed(frame, "adding | ltc")[0] == "3/3 diverged"
-    row = cell(frame, "bptt ltc adding")
+def test_failures_are_counted_and_enter_no_mean(grid):
+    assert printed(grid, "digits | ltc")[0] == "90.5 ± 6.4 (n=2), 1/3 diverged"
+    assert printed(grid, "adding | ltc")[0] == "3/3 diverged"
+    row = cell(grid, "bptt ltc adding")
     assert (row["n"], row["runs"], row["n_diverged"]) == (0, 3, 3)
     assert math.isnan(row["mean"])
     assert row["note"] == f"diverged: {DIVERGED}"
@@ -72,41 +73,41 @@ def test_a_failed_run_that_left_a_number_is_still_not_counted(store):
     for replicate, status in enumerate(("ok", "diverged")):
         value = {"accuracy": measure(0.8 if status == "ok" else 0.0, "fraction")}
         put(store, run_spec("bptt lif digits", replicate), status, measures=value, metric="accuracy")
-    assert cell(store.frame(), "bptt lif digits")["mean"] == 0.8
+    assert cell(Results(store.folder), "bptt lif digits")["mean"] == 0.8
 
 
-def test_skipped_and_absent_cells_say_why(frame):
-    assert printed(frame, "digits | lstm")[3] == "—"
-    assert printed(frame, "adding | lstm")[1] == "not run"
-    written = text(next(t for t in tables(frame) if t.name == "quick-laptop-metric"))
+def test_skipped_and_absent_cells_say_why(grid):
+    assert printed(grid, "digits | lstm")[3] == "—"
+    assert printed(grid, "adding | lstm")[1] == "not run"
+    written = text(next(t for t in tables(grid) if t.name == "quick-laptop-metric"))
     assert f"skipped: {SKIPPED}" in written
     assert "no record of this cell" in written
 
 
-def test_one_replicate_has_no_interval(frame):
-    row = cell(frame, "fptt lif digits")
+def test_one_replicate_has_no_interval(grid):
+    row = cell(grid, "fptt lif digits")
     assert (row["n"], row["mean"]) == (1, pytest.approx(0.83))
     assert math.isnan(row["low"]) and math.isnan(row["high"])
 
 
-def test_costs_are_in_readable_units_and_a_missing_peak_is_a_dash_with_its_reason(frame):
+def test_costs_are_in_readable_units_and_a_missing_peak_is_a_dash_with_its_reason(grid):
     table = "quick-laptop-cost"
-    assert printed(frame, "digits | lif | wall time (ms a sequence)", table) == ["4.00", "2.00", "1.33", "1.00"]
-    assert printed(frame, "digits | lif | peak memory (MiB)", table) == ["40.0", "—", "10.0", "5.00"]
-    assert cell(frame, "tbptt lif digits", "peak_process_bytes")["note"] == f"no value: {NO_PEAK}"
+    assert printed(grid, "digits | lif | wall time (ms a sequence)", table) == ["4.00", "2.00", "1.33", "1.00"]
+    assert printed(grid, "digits | lif | peak memory (MiB)", table) == ["40.0", "—", "10.0", "5.00"]
+    assert cell(grid, "tbptt lif digits", "peak_process_bytes")["note"] == f"no value: {NO_PEAK}"
 
 
-def test_costs_do_not_depend_on_how_training_ended(frame):
-    assert printed(frame, "adding | ltc | peak memory (MiB)", "quick-laptop-cost")[0] == "40.0"
+def test_costs_do_not_depend_on_how_training_ended(grid):
+    assert printed(grid, "adding | ltc | peak memory (MiB)", "quick-laptop-cost")[0] == "40.0"
     assert (
-        printed(frame, "adding | ltc | firing rate (spikes a neuron and step)", "quick-laptop-activity")[0]
+        printed(grid, "adding | ltc | firing rate (spikes a neuron and step)", "quick-laptop-activity")[0]
         == "3/3 diverged"
     )
 
 
 def test_a_busy_machine_is_told_of(store):
     put(store, run_spec("bptt lif digits"), measures=costs(0.1, 1.0), contended=True)
-    assert "busy" in cell(store.frame(), "bptt lif digits", "wall_time")["note"]
+    assert "busy" in cell(Results(store.folder), "bptt lif digits", "wall_time")["note"]
 
 
 def test_the_newest_run_of_a_replicate_counts_and_the_older_is_told_of(store):
@@ -114,7 +115,7 @@ def test_the_newest_run_of_a_replicate_counts_and_the_older_is_told_of(store):
         started = f"2026-01-0{day}T00:00:00+00:00"
         measures = results("accuracy", value, 0.1)
         put(store, run_spec("bptt lif digits"), id=f"run{day}", measures=measures, started=started)
-    row = cell(store.frame(), "bptt lif digits")
+    row = cell(Results(store.folder), "bptt lif digits")
     assert (row["mean"], row["n"]) == (0.9, 1)
     assert row["note"].startswith("2 older runs left out: repeated since")
 
@@ -125,13 +126,13 @@ def test_a_mean_is_of_one_make(store):
         put(store, run_spec("bptt lif digits", replicate), id=f"old{replicate}", measures=measures, code={"rule": "a"})
     rerun = {"measures": results("accuracy", 0.9, 0.1), "started": "2026-02-02T00:00:00+00:00"}
     put(store, run_spec("bptt lif digits"), id="new0", code={"rule": "b"}, **rerun)
-    row = cell(store.frame(), "bptt lif digits")
+    row = cell(Results(store.folder), "bptt lif digits")
     assert (row["mean"], row["n"], row["runs"]) == (0.9, 1, 1)
     assert row["note"].startswith("3 older runs left out")
     # A run of the old code again makes that the newest: its replicates count once more, the new one does not.
     rerun["started"] = "2026-03-03T00:00:00+00:00"
     put(store, run_spec("bptt lif digits", 1), id="again1", code={"rule": "a", "commit": "other"}, **rerun)
-    row = cell(store.frame(), "bptt lif digits")
+    row = cell(Results(store.folder), "bptt lif digits")
     assert (row["mean"], row["n"], row["runs"]) == (pytest.approx(1.3 / 3), 3, 3)
     assert row["note"].startswith("2 older runs left out")
 
@@ -145,7 +146,7 @@ def test_settings_and_versions_make_a_make_and_passes_do_not(store, change):
     versions = {"versions": {"torch": "3.0"}} if change == "versions" else {}
     later = {"measures": results("accuracy", 0.4, 0.1), "started": "2026-02-02T00:00:00+00:00"}
     put(store, spec.model_copy(update=changed), **later, **versions)
-    assert cell(store.frame(), "bptt lif digits")["n"] == (2 if change == "passes" else 1)
+    assert cell(Results(store.folder), "bptt lif digits")["n"] == (2 if change == "passes" else 1)
 
 
 def test_a_metric_of_another_name_is_shown_by_its_unit(store):
@@ -154,19 +155,19 @@ def test_a_metric_of_another_name_is_shown_by_its_unit(store):
         put(store, run_spec("bptt lif digits", replicate), measures=measures, metric="f1", curve=[0.2, 0.7])
     put(store, run_spec("fptt lif digits"), "diverged", failure=Failure(reason=DIVERGED))
     put(store, run_spec("bptt lif words"), measures=results("loss_bits", 12.0, 30.0, "bit"), metric="loss_bits")
-    frame = store.frame()
-    assert printed(frame, "digits | lif | f1 (%)") == ["75.0 ± 63.5 (n=2)", "1/1 diverged"]
-    assert printed(frame, "words | lif | loss_bits (bit)")[0] == "12.0 (n=1)"
-    assert printed(frame, "digits | lif | f1 (%)", "quick-laptop-best-validation")[0] == "75.0 ± 63.5 (n=2)"
-    metric, best, *_ = tables(frame)
+    grid = Results(store.folder)
+    assert printed(grid, "digits | lif | f1 (%)") == ["75.0 ± 63.5 (n=2)", "1/1 diverged"]
+    assert printed(grid, "words | lif | loss_bits (bit)")[0] == "12.0 (n=1)"
+    assert printed(grid, "digits | lif | f1 (%)", "quick-laptop-best-validation")[0] == "75.0 ± 63.5 (n=2)"
+    metric, best, *_ = tables(grid)
     assert "F1, loss_bits: test split, weights of the final epoch." in metric.caption
     assert any("f1, loss_bits: test split, weights of the epoch that was best" in s.lower() for s in best.caption)
-    assert cell(frame, "fptt lif digits")[["measure", "unit"]].tolist() == ["f1", "fraction"]
-    assert cell(frame, "bptt lif digits", "f1")["mean"] == pytest.approx(0.75)
+    assert cell(grid, "fptt lif digits")[["measure", "unit"]].tolist() == ["f1", "fraction"]
+    assert cell(grid, "bptt lif digits", "f1")["mean"] == pytest.approx(0.75)
 
 
-def test_a_suite_that_does_not_measure_something_says_so_once(frame):
-    by_name = {table.name: table for table in tables(frame)}
+def test_a_suite_that_does_not_measure_something_says_so_once(grid):
+    by_name = {table.name: table for table in tables(grid)}
     assert not by_name["memory-laptop-metric"].rows
     assert "Not measured here: metric" in text(by_name["memory-laptop-metric"])
     assert "memory-laptop-best-validation" not in by_name
@@ -186,12 +187,12 @@ def test_why_nothing_has_a_value_is_told_once_though_other_replicates_lack_the_r
     compiled = {"compile_time": measure(None, "second", "nothing is compiled")}
     for replicate, measures in enumerate((compiled, {})):
         put(store, run_spec("bptt lif digits", replicate), measures=measures)
-    cost = next(table for table in tables(store.frame()) if table.name == "quick-laptop-cost")
+    cost = next(table for table in tables(Results(store.folder)) if table.name == "quick-laptop-cost")
     assert "Not measured here: compile time (nothing is compiled)." in cost.caption
 
 
-def test_every_form_tells_suite_scale_protocol_n_and_interval(frame):
-    table = next(t for t in tables(frame) if t.name == "quick-laptop-best-validation")
+def test_every_form_tells_suite_scale_protocol_n_and_interval(grid):
+    table = next(t for t in tables(grid) if t.name == "quick-laptop-best-validation")
     for form in (text(table), markdown(table), latex(table)):
         plain = form.replace("\\", "").replace("--", "–").replace("-{}", "-")
         for needed in (
@@ -207,7 +208,7 @@ def test_rules_and_numbers_stand_in_reading_order(store):
     for rule in ("own", "eprop", "tbptt K=10", "tbptt K=5", "bptt"):
         for dataset in ("adding-100", "adding-20"):
             put(store, run_spec((rule, "lif", dataset)), measures=results("mse", 0.1, 0.2))
-    table = tables(store.frame())[0]
+    table = tables(Results(store.folder))[0]
     assert table.head[3:] == ["bptt", "tbptt K=5", "tbptt K=10", "eprop", "own"]
     assert [row[0].text for row in table.rows] == ["adding-20", "adding-100"]
 
@@ -215,7 +216,7 @@ def test_rules_and_numbers_stand_in_reading_order(store):
 def test_neurons_stand_in_the_order_of_the_package(store):
     for neuron in ("own", "ltc", "alif", "cuba", "lif"):
         put(store, run_spec(("bptt", neuron, "digits")), measures=results("accuracy", 0.1, 0.2))
-    assert [row[1].text for row in tables(store.frame())[0].rows] == ["lif", "alif", "ltc", "cuba", "own"]
+    assert [row[1].text for row in tables(Results(store.folder))[0].rows] == ["lif", "alif", "ltc", "cuba", "own"]
 
 
 def test_two_networks_are_two_rows(store):
@@ -223,11 +224,11 @@ def test_two_networks_are_two_rows(store):
     other = plain.network.model_copy(update={"label": "convolutional"})
     for spec, value in ((plain, 0.1), (plain.model_copy(update={"network": other}), 0.9)):
         put(store, spec, measures=results("accuracy", value, 0.1))
-    assert [row[1].text for row in tables(store.frame())[0].rows] == ["lif, convolutional", "lif"]
+    assert [row[1].text for row in tables(Results(store.folder))[0].rows] == ["lif, convolutional", "lif"]
 
 
-def test_csv_gives_back_every_number(frame):
-    for table in tables(frame):
+def test_csv_gives_back_every_number(grid):
+    for table in tables(grid):
         back = pd.read_csv(io.StringIO(csv(table)), dtype={"note": str, "unit": str})
         # An empty note reads back as NaN, as an empty number does.
         back = back.fillna({"note": "", "unit": ""})
@@ -237,7 +238,7 @@ def test_csv_gives_back_every_number(frame):
 def hostile_table(store: Store):
     put(store, run_spec(("50%_rule & co", "a|b*", "<i>$x$\nβ")), "error", failure=Failure(reason=HOSTILE))
     put(store, run_spec(("bptt", "a|b*", "<i>$x$\nβ")), measures=results("accuracy", 0.5, 0.1))
-    return tables(store.frame())[0]
+    return tables(Results(store.folder))[0]
 
 
 def test_latex_escapes_what_users_write(store):
@@ -256,8 +257,8 @@ def test_markdown_keeps_its_columns_whatever_users_write(store):
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles(store, frame, tmp_path):
-    inputs = "\n".join(latex(table) for table in (hostile_table(store), *tables(frame)))
+def test_latex_compiles(store, grid, tmp_path):
+    inputs = "\n".join(latex(table) for table in (hostile_table(store), *tables(grid)))
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
     (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
@@ -265,33 +266,35 @@ def test_latex_compiles(store, frame, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-def test_four_files_a_table(frame, tmp_path):
-    paths = write_table(tables(frame)[0], tmp_path / "new")
+def test_four_files_a_table(grid, tmp_path):
+    paths = write_table(tables(grid)[0], tmp_path / "new")
     assert [path.suffix for path in paths] == [".txt", ".md", ".tex", ".csv"]
     assert all(path.read_text(encoding="utf-8") for path in paths)
 
 
 def test_one_measure_in_every_form(tmp_path):
     store = grid_store(tmp_path)
-    assert "90.0 ± 2.5 (n=3)" in render(store, "quick")
-    assert "| 0.0625 ± 0 (n=3) |" in render(store, "quick", "firing_rate", "markdown")
-    assert render(store, None, "metric", "latex").count(r"\begin{table}") == 2
-    assert len(render(store, "memory", "peak_process_bytes", "csv").splitlines()) == 1 + 6
-    rows = json.loads(render(store, "quick", "metric", "json"))
+    everything = Results.load(store.folder)
+    quick, memory = everything.select("quick"), everything.select("memory")
+    assert "90.0 ± 2.5 (n=3)" in render(quick)
+    assert "| 0.0625 ± 0 (n=3) |" in render(quick, "firing_rate", "markdown")
+    assert render(everything, "metric", "latex").count(r"\begin{table}") == 2
+    assert len(render(memory, "peak_process_bytes", "csv").splitlines()) == 1 + 6
+    rows = json.loads(render(quick, "metric", "json"))
     (alone,) = (row for row in rows if (row["rule"], row["neuron"], row["dataset"]) == ("fptt", "lif", "digits"))
     assert (alone["mean"], alone["low"], alone["n"]) == (pytest.approx(0.83), None, 1)
     with pytest.raises(UsageError, match="no record of a suite"):
-        render(store, "quack")
+        Results.load(store.folder, ["quack"])
 
 
-def test_an_unknown_measure_is_wrong_use(frame):
+def test_an_unknown_measure_is_wrong_use(grid):
     for name in ("acuracy", "label"):
         with pytest.raises(UsageError, match="no measure"):
-            summarise(frame, name)
+            summarise(grid.frame, name)
 
 
 def test_no_records_no_rows(store):
-    assert summarise(store.frame()).empty
+    assert summarise(Results(store.folder).frame).empty
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from tests.synthetic_records import measure, put, run_spec
+from throughtime.records.results import Results
 from throughtime.reports import three_ways
 from throughtime.reports.tables import csv, text
 
@@ -26,7 +27,7 @@ def measured(exact: float, allocator: float | None, process: float | None):
 
 
 @pytest.fixture
-def frame(store):
+def results(store):
     for T in (25, 800):
         for rule, numbers in (
             ("bptt", (1000.0 * T, 1000.0 * T + 8 * T, 1500.0 * T)),
@@ -34,11 +35,11 @@ def frame(store):
         ):
             put(store, run_spec(f"{rule} lif adding-{T}", suite="memory", steps=T), measures=measured(*numbers))
     put(store, run_spec("bptt lif digits"), measures=measured(1000.0, 990.0, None))
-    return store.frame()
+    return Results(store.folder)
 
 
-def test_each_cell_at_its_longest_sequence_over_one_level(frame):
-    found = three_ways.three_ways(frame)
+def test_each_cell_at_its_longest_sequence_over_one_level(results):
+    found = three_ways.three_ways(results)
     rows = {(row["suite"], row["rule"]): row for _, row in found.iterrows()}
     assert len(found) == 3
     row = rows["memory", "bptt"]
@@ -50,8 +51,8 @@ def test_each_cell_at_its_longest_sequence_over_one_level(frame):
     assert rows["quick", "bptt"]["allocator_less_exact"] == -10
 
 
-def test_the_table_has_units_and_a_dash_for_what_is_missing(frame):
-    quick, memory = sorted(three_ways.tables(frame), key=lambda table: table.name, reverse=True)
+def test_the_table_has_units_and_a_dash_for_what_is_missing(results):
+    quick, memory = sorted(three_ways.tables(results), key=lambda table: table.name, reverse=True)
     assert (quick.name, memory.name) == ("quick-laptop-three-ways", "memory-laptop-three-ways")
     assert memory.head[3:7] == ["exact (B)", "allocator (B)", "process (B)", "allocator less exact (B)"]
     assert [[entry.text for entry in row] for row in memory.rows] == [
@@ -65,11 +66,11 @@ def test_the_table_has_units_and_a_dash_for_what_is_missing(frame):
 def test_the_process_says_nothing_of_tensors_on_a_device(store):
     measures = measured(1000.0, 1024.0, 5000.0) | {"peak_cuda_allocated_bytes": measure(1024.0, "byte")}
     put(store, run_spec("bptt lif digits"), measures=measures)
-    (row,) = [row for _, row in three_ways.three_ways(store.frame()).iterrows()]
+    (row,) = [row for _, row in three_ways.three_ways(Results(store.folder)).iterrows()]
     assert row["peak_allocator_bytes"] == 1024 and math.isnan(row["peak_process_bytes"])
 
 
 def test_runs_without_an_exact_count_have_no_table(store):
-    assert three_ways.tables(store.frame()) == []
+    assert three_ways.tables(Results(store.folder)) == []
     put(store, run_spec("bptt lif digits"), measures={"peak_process_bytes": measure(5.0, "byte")})
-    assert three_ways.tables(store.frame()) == []
+    assert three_ways.tables(Results(store.folder)) == []

@@ -69,7 +69,7 @@ def test_two_folders_merge_by_copying_one_over_the_other(tmp_path):
     shutil.copytree(tmp_path / "there", tmp_path / "here", dirs_exist_ok=True)
     merged = plan(load_suite(suite).expand("tiny"), store)
     assert [p.recorded for p in merged] == ["ok"] * 8 and to_run(merged, "none") == []
-    assert len(store.frame()) == 8
+    assert len(store.records()) == 8
 
 
 @pytest.mark.parametrize(("where", "begun"), [((), ["server", "suite"]), (("--cluster", "local:1"), ["suite"])])

@@ -7,7 +7,9 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import signal
+import sys
 import tempfile
+import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -48,6 +50,21 @@ def _signals_ignored() -> Iterator[None]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+@contextmanager
+def _without_main_script() -> Iterator[None]:
+    """A process that is started in here does not run the caller's script.
+
+    multiprocessing has a child import the module `__main__` of its parent, for functions that are defined there. A pass
+    needs none of it, and a script that runs a suite outside `if __name__ == "__main__"` would run it again.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")  # has no file, so that there is nothing to import
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def start_fork_server() -> None:
@@ -155,7 +172,8 @@ class LocalEngine(Engine):
             )
             start_fork_server()
             try:
-                process.start()
+                with _without_main_script():
+                    process.start()
                 break
             except (EOFError, ConnectionError):  # the server ended just now
                 if attempt == SERVER_STARTS:

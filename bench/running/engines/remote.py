@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 from throughtime import __version__
 from throughtime.datasets.files.fetch import DATA, sources
 from throughtime.errors import UsageError
-from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION, write_whole
+from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION, WEIGHTS
 from throughtime.records.pass_result import PassResult, pass_file
 from throughtime.records.record import Failure, Status
 from throughtime.running.assembly import read_result
@@ -34,9 +34,10 @@ from throughtime.running.engines.local import MACHINE_LOCK
 from throughtime.running.engines.supervisor import Supervisor
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES, Pass
+from throughtime.whole_files import write_whole
 
 JOB = "job.json"
-GROWING = (CHECKPOINT, CURVE, POSITION)
+GROWING = (CHECKPOINT, CURVE, POSITION, WEIGHTS)
 """What a training pass goes on from, and leaves for the next attempt."""
 LOG_BYTES = 2**20
 """Of a pass's log, the end that is kept."""

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from throughtime.errors import UsageError, first_line
-from throughtime.records.files import POSITION, write_whole
+from throughtime.records.files import POSITION
 from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Status
 from throughtime.running.assembly import read_result
@@ -35,6 +35,7 @@ from throughtime.running.engines.slurm_file import load_settings, require_slurm
 from throughtime.running.engines.supervisor import GRACE_SECONDS
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
+from throughtime.whole_files import write_whole
 
 FOLDER = ".slurm"
 STOP, BEGUN, OVER = "stop", "begun", "over"

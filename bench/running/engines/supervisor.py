@@ -9,12 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from throughtime.records.files import DISK_FULL, write_whole
+from throughtime.records.files import DISK_FULL
 from throughtime.records.pass_result import PassResult, pass_file
 from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Failure, Status
 from throughtime.running.limits import Limits, resident_bytes
 from throughtime.spec import Pass
+from throughtime.whole_files import write_whole
 
 GRACE_SECONDS = 10.0
 """Time between the signal that asks a child to stop and the one that ends it and its descendants."""

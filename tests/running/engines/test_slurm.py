@@ -11,10 +11,10 @@ import pytest
 
 from tests.sweeps import GATED_RULE, Sweep, alive, counting, made_here, meanwhile, wait_for
 from throughtime.errors import UsageError
-from throughtime.records.files import write_whole
 from throughtime.running.assembly import read_result
 from throughtime.running.engines.base import PassJob
 from throughtime.running.limits import Limits
+from throughtime.whole_files import write_whole
 
 submitit = pytest.importorskip("submitit", reason="the extra [cluster] is not installed")
 

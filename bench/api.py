@@ -1,0 +1,132 @@
+"""The Python face: a suite run from a script or a notebook, and its results as frames and figures."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.records.store import DEFAULT_RESULTS, Store
+from throughtime.registry import load_plugin
+from throughtime.spec import Rerun, Scale
+
+if TYPE_CHECKING:
+    from throughtime.reports.drawing import Drawn
+
+
+def run(
+    suite: str | Path,
+    scale: Scale = "laptop",
+    results: str | Path = DEFAULT_RESULTS,
+    *,
+    only: str | Sequence[str] = (),
+    rerun: Rerun = "none",
+    jobs: int | None = None,
+    plugins: Sequence[str | Path] = (),
+    quiet: bool = False,
+) -> Results:
+    """Run a suite on this machine, as `throughtime run` does; a run that has its record is not run again.
+
+    Each pass runs in a process of its own, which does not run the caller's script: no `__main__` guard is needed.
+
+    Args:
+        suite: the name of a suite, or the path of its YAML.
+        scale: `tiny` (seconds a run), `laptop` or `paper`.
+        results: the results folder.
+        only: one or several runs, each by its id, its label, or the label of its cell; none: all.
+        rerun: records to make again: `none`, `failed`, `stale` (made by other code or data) or `all`.
+        jobs: training passes at a time; None: one a core.
+        plugins: Python files that register components.
+        quiet: print no progress to stderr.
+
+    Returns:
+        All current runs of the suite at this scale in the folder, failed ones included.
+
+    Raises:
+        UsageError: the suite is wrong, data are missing, or a component is not in a file that a plugin names.
+    """
+    from throughtime.running.engines.local import LocalEngine, start_fork_server
+    from throughtime.running.plan import prepare_data
+    from throughtime.running.progress import PlainProgress
+    from throughtime.running.sweep import Sweep
+
+    start_fork_server()
+    files = [str(Path(plugin).resolve()) for plugin in plugins]
+    for file in files:
+        load_plugin(file)
+    sweep = Sweep(suite, scale, Store(results), [only] if isinstance(only, str) else only, rerun)
+    prepare_data(sweep.chosen)
+    if sweep.chosen:
+        progress = PlainProgress(io.StringIO() if quiet else sys.stderr)
+        engine = LocalEngine(files, sweep.limits, jobs or sweep.jobs, progress.show)
+        try:
+            sweep.run(engine, sweep.command(files), progress)
+        finally:
+            progress.end()
+    return Results.load(results, [sweep.planned[0].spec.suite]).select(scale=scale)
+
+
+def table(results: Results | str | Path = DEFAULT_RESULTS, measure: str = "metric") -> pd.DataFrame:
+    """One row a cell for one measure: mean, t interval, number of replicates, failures by status, notes.
+
+    Args:
+        results: results, or their folder.
+        measure: a measure's name, such as `wall_time`; `metric` is the metric of each dataset's task.
+
+    Raises:
+        UsageError: the folder has no runs, or no run has such a measure.
+    """
+    from throughtime.reports.cells import summarise
+
+    return summarise(_loaded(results).frame, measure)
+
+
+def figure(results: Results | str | Path = DEFAULT_RESULTS, out: str | Path | None = None) -> dict[str, Drawn]:
+    """Draw all figures that the results have data for.
+
+    Args:
+        results: results, or their folder.
+        out: a folder to write each figure into, as PDF, SVG, PNG and CSV; None: nothing is written.
+
+    Returns:
+        By name (`quick-tiny-curves`): the matplotlib figure, the numbers in it as a frame, title and caption. A
+        notebook shows one that is the last expression of a cell.
+
+    Raises:
+        UsageError: the folder has no runs.
+    """
+    from throughtime.reports.drawing import Drawn, save
+    from throughtime.reports.report import draw_figures
+
+    drawn = {name: shown for name, shown in draw_figures(_loaded(results)).items() if isinstance(shown, Drawn)}
+    for name, shown in drawn.items() if out is not None else ():
+        save(shown.figure, shown.data, Path(str(out)), name)
+    return drawn
+
+
+def check(*names: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:
+    """Check the facts that must be true of components, as `throughtime check` does: one row a component and fact.
+
+    Args:
+        *names: components; none: all that are registered, which takes minutes.
+        plugins: Python files that register components.
+
+    Raises:
+        UsageError: there is no component of that name.
+    """
+    from throughtime.checks.run import check as check_components
+    from throughtime.checks.run import components
+
+    for plugin in plugins:
+        load_plugin(plugin)
+    components(names)
+    return pd.DataFrame([finding.row() for finding in check_components(names)])
+
+
+def _loaded(results: Results | str | Path) -> Results:
+    return results if isinstance(results, Results) else Results.load(results)

@@ -1,0 +1,60 @@
+"""The trained weights of a run, beside its record: written by its training pass, loaded again as a network."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from throughtime.errors import UsageError, first_line
+from throughtime.harness.build import build
+from throughtime.networks.base import Network
+from throughtime.records.files import WEIGHTS
+from throughtime.records.results import Results
+from throughtime.whole_files import write_whole
+
+Which = Literal["final", "best_validation"]
+"""The weights after the last epoch, or after the epoch that was best on the validation split."""
+
+
+def write_weights(folder: Path, final: Mapping[str, Tensor], best_validation: Mapping[str, Tensor]) -> None:
+    """Write two state dicts of a network into the folder of a run, on the CPU, as `weights.pt`.
+
+    The file is a dict with the keys of `Which`; `torch.load(path, weights_only=True)` reads it.
+    """
+    contents = {
+        which: {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+        for which, weights in (("final", final), ("best_validation", best_validation))
+    }
+    buffer = io.BytesIO()
+    torch.save(contents, buffer)
+    write_whole(folder / WEIGHTS, buffer.getvalue())
+
+
+def load_network(results: Results | str | Path, run: str, weights: Which = "final") -> Network:
+    """The network of a finished run with its trained weights, on the CPU.
+
+    Args:
+        results: the results, or their folder.
+        run: the run's id, or its label.
+        weights: `final` or `best_validation`.
+
+    Raises:
+        UsageError: there is no such run, its weights were not kept, or they do not fit the network that its components
+            build now.
+    """
+    results = results if isinstance(results, Results) else Results.load(results)
+    path = results.run_folder(run) / WEIGHTS
+    if not path.exists():
+        raise UsageError(f'the weights of "{run}" were not kept', str(path), "say `keep_weights: true` in the suite")
+    spec = results.record(run).spec.model_copy(update={"device": "cpu"})
+    network = build(spec).network
+    try:
+        network.load_state_dict(torch.load(path, weights_only=True)[weights])
+    except (RuntimeError, KeyError) as error:
+        raise UsageError(f"the weights do not fit the network: {first_line(error)}", str(path)) from error
+    return network

@@ -1,0 +1,76 @@
+"""A sweep: a suite at one scale, planned against a results folder, and the runs of it that are to be made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from throughtime.errors import UsageError, suggestion
+from throughtime.records.record import Record
+from throughtime.records.store import Store
+from throughtime.running.engines.base import Engine
+from throughtime.running.limits import Limits
+from throughtime.running.plan import Planned, plan, to_run
+from throughtime.running.progress import Progress
+from throughtime.running.runner import Runner
+from throughtime.spec import Rerun, Scale
+from throughtime.suites.suite import load_suite
+
+
+class Sweep:
+    """The runs of a suite at one scale.
+
+    Args:
+        suite: the name of a suite, or the path of its YAML.
+        scale: one of its scales.
+        store: where records go, and where those of earlier sweeps are.
+        only: runs, each by its id, its label, or the label of its cell; none: all.
+        rerun: records to make again.
+
+    Attributes:
+        planned: all runs of the suite.
+        asked: those that `only` leaves.
+        chosen: those that have no record yet, or one that is to be made again.
+        limits: those that the suite sets for each pass.
+        jobs: training passes that this machine has cores for.
+
+    Raises:
+        UsageError: the suite is wrong, a cell cannot be built, or no run has a name of `only`.
+    """
+
+    def __init__(
+        self, suite: str | Path, scale: Scale, store: Store, only: Sequence[str] = (), rerun: Rerun = "none"
+    ) -> None:
+        loaded = load_suite(suite)
+        self.suite, self.scale, self.store = suite, scale, store
+        self.planned = plan(loaded.expand(scale), store)
+        names = {p.id: _names(p) for p in self.planned}
+        known = set().union(*names.values())
+        for name in only:
+            if name not in known:
+                hint = suggestion(name, (p.spec.label for p in self.planned))
+                raise UsageError(f'no run "{name}" in {suite}', hint=hint)
+        self.asked = [p for p in self.planned if not only or not names[p.id].isdisjoint(only)]
+        self.chosen: list[Planned] = to_run(self.asked, rerun)
+        settings = loaded.settings[scale]
+        self.limits = Limits(settings.timeout, settings.memory_limit)
+        self.jobs = max(1, (os.cpu_count() or 1) // self.planned[0].spec.threads)
+
+    def command(self, plugins: Sequence[str] = (), sources: Sequence[str] = ()) -> list[str]:
+        """The words of the command that runs this sweep; records hold it, narrowed to their run."""
+        words = ["throughtime", "run", str(self.suite), "--scale", self.scale, "--results", str(self.store.folder)]
+        words += [word for path in plugins for word in ("--plugin", path)]
+        return words + [word for path in sources for word in ("--source", path)]
+
+    def run(self, engine: Engine, command: Sequence[str], progress: Progress) -> list[Record]:
+        """Make the chosen runs, and close the engine; return their records in the order in which they ended."""
+        with closing(engine):
+            return Runner(self.store, command, engine, progress).run(self.planned, self.chosen)
+
+
+def _names(planned: Planned) -> set[str]:
+    """What `only` may call a run: its id, its label, the label of its cell."""
+    label = planned.spec.label
+    return {planned.id, label, label.rpartition(" #")[0]}

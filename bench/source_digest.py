@@ -1,0 +1,110 @@
+"""Digests of source code, which change when the code does, and not with a comment.
+
+A digest is taken over the syntax trees of modules. Comments, docstrings and layout have no part in it. It is the same
+in every version of Python that has the same syntax tree.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from throughtime.errors import UsageError
+
+
+class Source(NamedTuple):
+    """What a digest takes from one file."""
+
+    tree: str
+    """The syntax tree as text."""
+    imports: frozenset[str]
+    """Names of modules that it may import: of `from a import b` both `a` and `a.b`."""
+
+
+def source_digest(module: str, beside: Iterable[str] = (), followed: Iterable[str] = ()) -> str:
+    """12 hexadecimal digits for the code of modules and of what they import, recursively.
+
+    Files are read once a process; later edits are not seen. Nothing is imported but parent packages.
+
+    Args:
+        module: the module's name, which itself has no part in the digest: that of a plugin holds the path of its file.
+        beside: names of further modules.
+        followed: packages whose modules count where one of these modules imports them, except for type checkers.
+
+    Raises:
+        UsageError: a module has no source file, so that nothing would tell one state of it from another.
+    """
+    waiting = [module, *beside]
+    for name in waiting:
+        if _source_file(name) is None:
+            raise UsageError(
+                f"{name} has no source file", hint="put it into a file of its own, and name that as a plugin"
+            )
+    packages = tuple(followed)
+    trees: dict[str, str] = {}
+    while waiting:
+        name = waiting.pop()
+        path = None if name in trees else _source_file(name)
+        if path is None:
+            continue
+        source = _read(path, name)
+        trees[name] = source.tree
+        waiting += (m for m in source.imports if any(m == top or m.startswith(f"{top}.") for top in packages))
+    own = trees.pop(module)
+    text = "\n".join([own, *(f"{name} {tree}" for name, tree in sorted(trees.items()))])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _source_file(module: str) -> Path | None:
+    """The .py file of a module; None if the name is no module, or one without a source."""
+    package = module.rpartition(".")[0]
+    around = _source_file(package) if package else None
+    if around is not None and around.name != "__init__.py":
+        return None  # a name inside a module; asking for its spec would import that module
+    try:
+        spec = getattr(sys.modules.get(module), "__spec__", None) or importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+@functools.cache
+def _read(path: Path, module: str) -> Source:
+    """Read once a process: a file that changes later is not the code that was imported."""
+    tree = ast.parse(path.read_bytes(), str(path))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return Source(_text(tree), frozenset(_imports(tree, package)))
+
+
+def _text(node: Any) -> str:
+    """A syntax tree as text that the Python version leaves alone: what is empty is not named (`ast.dump` differs)."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
+        return f"{type(node).__name__}({', '.join(f'{name}={_text(value)}' for name, value in fields)})"
+    if isinstance(node, list):
+        return f"[{', '.join(_text(item) for item in node if not _is_comment(item))}]"
+    return repr(node)
+
+
+def _is_comment(node: ast.AST) -> bool:
+    """A text that stands alone does nothing: a docstring, of a module, class, function or field."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _imports(node: ast.AST, package: str) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+        yield base
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+    else:
+        typing_only = isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+        for child in node.orelse if typing_only else ast.iter_child_nodes(node):
+            yield from _imports(child, package)

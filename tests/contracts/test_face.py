@@ -1,0 +1,138 @@
+"""The Python face: light to import, run from a plain script, weights loaded again as a network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import throughtime as tt
+from throughtime.errors import UsageError
+from throughtime.harness.seeds import stream
+from throughtime.records.store import Store
+from throughtime.running.plan import by_cell, plan, to_run
+from throughtime.suites.suite import load_suite
+
+SUITE = """
+suite: mine
+summary: One run for tests of the Python face.
+rules: [fptt]
+neurons: [lif]
+networks: [{{name: recurrent, hidden: [6]}}]
+datasets: [{{name: digits, steps: 8}}]
+passes: [{passes}]
+keep_weights: {keep}
+training: {{epochs: 3, batch: 128, learning_rate: 0.01}}
+scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
+"""
+SCRIPT = """
+import throughtime as tt
+
+print("the script runs", flush=True)
+results = tt.run("mine.yaml", scale="tiny", results="runs", quiet=True)
+print(results.frame["status"].tolist())
+"""
+
+
+def write_suite(folder: Path, keep: str = "true", passes: str = "train") -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(SUITE.format(keep=keep, passes=passes))
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with a script without a `__main__` guard that ran a suite, and what the script printed."""
+    folder = tmp_path_factory.mktemp("face")
+    write_suite(folder)
+    (folder / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=300)
+    return folder, done
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, throughtime; print({'torch', 'pandas', 'numpy', 'matplotlib'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_every_public_name_is_there_and_no_other():
+    for name in tt.__all__:
+        assert getattr(tt, name) is not None and name in dir(tt)
+    with pytest.raises(AttributeError, match="no attribute 'lod'"):
+        tt.lod  # noqa: B018
+
+
+def test_a_script_without_a_guard_runs_once(finished):
+    _, done = finished
+    assert done.stdout.splitlines() == ["the script runs", "['ok']"], done.stderr
+
+
+def test_a_component_of_the_script_itself_is_refused(tmp_path):
+    write_suite(tmp_path)
+    own = "from throughtime.algorithms.bptt import BPTT\n@tt.algorithm('own')\nclass Own(BPTT):\n    pass\n"
+    (tmp_path / "mine.yaml").write_text((tmp_path / "mine.yaml").read_text().replace("[fptt]", "[own]"))
+    (tmp_path / "script.py").write_text(SCRIPT.replace("tt\n", f"tt\n{own}", 1))
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert "UsageError: __main__ has no source file" in done.stderr
+    assert "put it into a file of its own, and name that as a plugin" in done.stderr
+    assert "the script runs" in done.stdout and not (tmp_path / "runs").exists()
+
+
+def test_the_network_of_a_run_reproduces_its_metrics(finished):
+    folder, _ = finished
+    results = tt.load(folder / "runs")
+    record = results.record("fptt lif digits #0")
+    dataset = tt.build_dataset("digits", steps=8)
+    seed = stream(record.spec.seed, "evaluation", record.spec.replicate)
+    found = {
+        which: tt.evaluate(tt.load_network(results, record.id, which), dataset, "test", seed).metric
+        for which in ("final", "best_validation")
+    }
+    assert found["final"] == record.measures["accuracy"].value
+    assert found["best_validation"] == record.measures["accuracy_best_validation"].value
+    weights = torch.load(results.run_folder(record.id) / "weights.pt", weights_only=True)
+    assert weights.keys() == {"final", "best_validation"}
+
+
+def test_frames_and_figures_of_a_folder(finished, tmp_path):
+    folder, _ = finished
+    row = tt.table(folder / "runs").iloc[0]
+    assert (row["rule"], row["measure"], row["n"]) == ("fptt", "accuracy", 1)
+    drawn = tt.figure(folder / "runs", out=tmp_path)
+    assert list(drawn) == ["mine-tiny-curves"] and (tmp_path / "mine-tiny-curves.svg").exists()
+    assert drawn["mine-tiny-curves"]._repr_png_().startswith(b"\x89PNG")
+
+
+def test_keeping_weights_changes_no_id_and_a_record_without_them_is_made_again(finished, tmp_path):
+    folder, _ = finished
+    (kept,) = load_suite(write_suite(tmp_path)).expand("tiny")
+    (plain,) = load_suite(write_suite(tmp_path, keep="false")).expand("tiny")
+    assert kept.keep_weights and not plain.keep_weights and kept.id({}) == plain.id({})
+    store = Store(folder / "runs")
+    assert [planned.recorded for planned in plan([kept, plain], store)] == ["ok", "ok"]
+    weights = next(store.folder.glob("mine/*/weights.pt"))
+    content = weights.read_bytes()
+    weights.unlink()
+    try:
+        without = plan([kept, plain], store)
+        assert [planned.recorded for planned in without] == [None, "ok"]
+        assert to_run(without, "none") == without[:1]
+        assert [cell.fate for cell in by_cell(without)] == ["run again: its weights were not kept", "done"]
+        with pytest.raises(UsageError, match="were not kept"):
+            tt.load_network(folder / "runs", kept.label)
+    finally:
+        weights.write_bytes(content)
+
+
+def test_keeping_weights_needs_a_training(tmp_path):
+    with pytest.raises(UsageError, match=r'mine.yaml:9:15: "keep_weights" needs the pass "train"'):
+        load_suite(write_suite(tmp_path, passes="bytes"))
+
+
+def test_check_gives_a_row_a_fact():
+    found = tt.check("tbptt")
+    assert set(found["verdict"]) <= {"holds", "does not apply"} and len(found) > 3
