@@ -1,7 +1,30 @@
-"""Datasets: one family a file; `base.py` has the contract, `task.py` losses and metrics."""
+"""Datasets: one family a file. The contract, defined in `base.py`, `batch.py` and `task.py`, is exported here, on first
+use: the modules that find and fetch files need no torch.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 if __name__ != "throughtime.datasets":
     raise ImportError(
         "this folder is throughtime.datasets, not a package called `datasets`: "
         "run from another folder, or take the checkout off sys.path"
     )
+
+if TYPE_CHECKING:
+    from throughtime.datasets.base import Dataset, Split
+    from throughtime.datasets.batch import Batch
+    from throughtime.datasets.task import Classification, Meter, Metric, Regression, Task
+
+__all__ = ["Batch", "Classification", "Dataset", "Meter", "Metric", "Regression", "Split", "Task"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from throughtime.datasets.base import Dataset, Split
+    from throughtime.datasets.batch import Batch
+    from throughtime.datasets.task import Classification, Meter, Metric, Regression, Task
+
+    exports = (Batch, Classification, Dataset, Meter, Metric, Regression, Split, Task)
+    globals().update(zip(__all__, exports, strict=True))
+    return globals()[name]

@@ -1,1 +1,7 @@
-"""Neuron types: one a file; `base.py` has the contract, `surrogate.py` the surrogate gradients."""
+"""Neuron types: one a file; `surrogate.py` has the surrogate gradients. The contract, defined in `base.py`, is exported
+here.
+"""
+
+from throughtime.neurons.base import Derivative, InputJacobian, Neuron, Partials
+
+__all__ = ["Derivative", "InputJacobian", "Neuron", "Partials"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 import torch
 
 import throughtime as tt
+from throughtime import source_digest
 from throughtime.errors import UsageError
 from throughtime.harness.seeds import stream
+from throughtime.records.code_digest import module_digest
 from throughtime.records.store import Store
 from throughtime.running.plan import by_cell, plan, to_run
 from throughtime.suites.suite import load_suite
@@ -64,6 +67,36 @@ def test_every_public_name_is_there_and_no_other():
         assert getattr(tt, name) is not None and name in dir(tt)
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         tt.lod  # noqa: B018
+
+
+@pytest.mark.parametrize("room", ["algorithms", "datasets", "networks", "neurons"])
+def test_packages_export_their_contract(room):
+    package = importlib.import_module(f"throughtime.{room}")
+    assert len(package.__all__) >= 4
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError):
+        package.no_such_name  # noqa: B018
+
+
+def test_finding_files_needs_no_torch():
+    code = "import sys, throughtime.datasets.files.fetch; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_rule_that_imports_the_contract_depends_on_no_other_rule(tmp_path, monkeypatch):
+    seen = []
+    read = source_digest._read
+    monkeypatch.setattr(source_digest, "_read", lambda path, name: seen.append(name) or read(path, name))
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, line in (("own_rule", "algorithms import LearningRule"), ("own_dataset", "datasets import Dataset")):
+        (tmp_path / f"{name}.py").write_text(f"from throughtime.{line}\n")
+        module_digest(name)
+    assert {"throughtime.algorithms.base", "throughtime.datasets.base"} <= set(seen)
+    assert {"throughtime.algorithms.bptt", "throughtime.algorithms.tbptt", "throughtime.datasets.digits"}.isdisjoint(
+        seen
+    )
 
 
 def test_a_script_without_a_guard_runs_once(finished):

@@ -102,7 +102,9 @@ def test_the_wheel_holds_what_is_read_at_run_time(files):
     recipes = {f"throughtime/reports/{path.parent.name}/suite.yaml" for path in CHECKOUT.glob("reports/*/suite.yaml")}
     published = {f"throughtime/published/{path.name}" for path in (CHECKOUT / "results" / "published").glob("*.csv")}
     assert suites and recipes and published
-    assert {"throughtime/reports/page.html", *suites, *recipes, *published} <= set(map(str, files))
+    assert {"throughtime/py.typed", "throughtime/reports/page.html", *suites, *recipes, *published} <= set(
+        map(str, files)
+    )
     assert any(path.name == "LICENSE" for path in files)
 
 
