@@ -21,10 +21,10 @@ from throughtime.checks.tiny import (
     seeded,
     sequence,
 )
-from throughtime.checks.window import differences, one_step_error, stepped
+from throughtime.checks.window import by_layers, differences, one_step_error, stepped
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import Network
-from throughtime.numerics.trees import mapped
+from throughtime.numerics.trees import mapped, tensors
 from throughtime.registry import Component
 
 TASK = Classification(CLASSES)
@@ -65,6 +65,26 @@ def one_step_is_step(component: Component) -> Found:
     if not found:
         raise DoesNotApplyError("it takes them by windows")
     return worst(found, "no neuron")
+
+
+def layers_are_the_step(component: Component) -> Found:
+    """A step computed from `layers` and `readouts` against `forward`, over a sequence."""
+
+    def find(network: Network) -> float:
+        if not network.described:
+            raise DoesNotApplyError("it does not describe itself by layers and readouts")
+        with seeded(11):
+            state = network.initial_state(BATCH)
+        errors = []
+        with torch.no_grad():
+            for x_t in sequence()[0]:
+                expected, after = network(x_t, state)
+                found, as_described = by_layers(network, x_t, state)
+                errors.append(error(tensors((found, as_described)), tensors((expected, after))))
+                state = after
+        return largest(errors)
+
+    return worst(((name, find(net)) for name, net in nets(component)), "no neuron")
 
 
 def two_windows(component: Component) -> Found:
@@ -140,6 +160,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
     return (
         Fact("a window = its steps, with gradients", 1e-12, window_is_steps),
         Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),
+        Fact("a step by its layers = its step", 1e-12, layers_are_the_step),
         Fact("two windows = one", 1e-12, two_windows),
         Fact("same seed, same weights", 0, same_seed),
         Fact("another seed, other weights", 0, other_seed),

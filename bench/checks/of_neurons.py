@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def walk(neuron: Neuron) -> list[tuple[Tensor, Any, Tensor, Any]]:
 
 
 def well_formed(component: Component) -> Found:
-    """Every field of the state is [batch, size], finite and of the dtype asked for; v is there, and z, what is sent."""
+    """Every field of the state is [batch, *shape], finite and of the right dtype; v is there, and z, the output."""
     faults = []
     steps = walk(neuron_of(component))
     for state, z in [(steps[0][1], None), *((after, z) for _, _, z, after in steps)]:
@@ -103,6 +104,30 @@ def elementwise(component: Component) -> Found:
             others = [k for k in range(SIZE) if k != j]
             errors.append(error([s[:, others] for s in other], [s[:, others] for s in after]))
     return Found(largest(errors))
+
+
+def shaped_is_flat(component: Component) -> Found:
+    """A layer of shape (2, 3) against one of size 6, from the same random numbers."""
+    layers, like, found = [], torch.zeros(1, dtype=torch.float64), []
+    for shape in (6, (2, 3)):
+        with seeded(3):
+            layers.append(made(component, shape).double())
+    states = []
+    for layer in layers:
+        with seeded(5):
+            states.append(layer.initial_state(BATCH, like))
+    generator = torch.Generator().manual_seed(5)
+    for step in range(WALK):
+        for name, flat, shaped in zip(states[0]._fields, *states, strict=True):
+            same = error([shaped.flatten(1)], [flat]) if shaped.shape == (BATCH, 2, 3) else math.inf
+            found.append((f"{name} after {step} steps", same))
+        current = 2 * torch.randn(BATCH, layers[0].currents * 6, dtype=torch.float64, generator=generator)
+        with torch.no_grad():
+            states = [
+                layer(current.view(BATCH, -1, *layer.shape[1:]), state)[1]
+                for layer, state in zip(layers, states, strict=True)
+            ]
+    return worst(found, "no step")
 
 
 def partials_are_derivatives(component: Component) -> Found:
@@ -203,6 +228,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("a step is a pure function", 0, pure),
         Fact("samples do not mix", 1e-12, samples_apart),
         Fact("neurons do not mix, as claimed", 0, elementwise),
+        Fact("a layer of shape (2, 3) = one of size 6", 1e-12, shaped_is_flat),
         Fact("claimed partials = autograd", 1e-12, partials_are_derivatives),
         Fact("kernel = its steps, with gradients", 1e-12, kernel_is_steps),
         Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),

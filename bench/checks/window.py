@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from throughtime.checks.tiny import Gradients, error, largest
-from throughtime.networks.base import Network, Window
+from throughtime.networks.base import Network, Step, Window
+from throughtime.networks.layer import INPUT, RecurrentState
 from throughtime.numerics.trees import detached, tensors
 
 
@@ -21,6 +23,27 @@ def stepped(network: Network, x: Tensor, state: object) -> Window:
         shown.append(step)
     spikes = zip(*(step.spikes for step in shown), strict=True)
     return Window(torch.stack([step.output for step in shown]), tuple(map(torch.stack, spikes)), state)
+
+
+def by_layers(network: Network, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
+    """One step computed from `layers` and `readouts` alone: x [batch, inputs]."""
+    sent = {layer.name: before.z for layer, before in zip(network.layers, state.layers, strict=True)}
+    states: dict[str, Any] = {}
+    for layer, before in zip(network.layers, state.layers, strict=True):
+        currents = []
+        for synapse in layer.synapses.values():
+            I = synapse.module(x if synapse.reads == INPUT else sent[synapse.reads])
+            currents.append(I if synapse.norm is None else synapse.norm(I, state.t))
+        sent[layer.name], states[layer.name] = layer.neuron(torch.stack(currents).sum(0), before)
+    befores = [state.y] if isinstance(state.y, Tensor) else [state.y[readout.name] for readout in network.readouts]
+    y: Any = {
+        readout.name: readout(readout.drive(getattr(states[readout.layer], readout.reads), state.t), y_before)
+        for readout, y_before in zip(network.readouts, befores, strict=True)
+    }
+    if isinstance(state.y, Tensor):
+        (y,) = y.values()
+    spikes = tuple(sent[layer.name] for layer in network.layers)
+    return Step(y, spikes), RecurrentState(tuple(states.values()), y, state.t + 1)
 
 
 def differences(found: Window, expected: Window, by: Sequence[Tensor] = ()) -> Iterator[tuple[str, float]]:
@@ -56,5 +79,5 @@ def _parts(window: Window) -> tuple[list[Tensor], ...]:
 
 def _gradient(shown: list[Tensor], by: Sequence[Tensor]) -> Gradients:
     generator = torch.Generator().manual_seed(9)
-    E = sum((s * torch.randn(s.shape, dtype=s.dtype, generator=generator)).sum() for s in shown)
+    E = torch.stack([(s * torch.randn(s.shape, dtype=s.dtype, generator=generator)).sum() for s in shown]).sum()
     return list(torch.autograd.grad(E, by, retain_graph=True, allow_unused=True, materialize_grads=True))

@@ -4,9 +4,12 @@ from torch import Tensor
 
 from throughtime import algorithm
 from throughtime.algorithms.base import Claims, LearningRule
+from throughtime.algorithms.credit import Credit
+from throughtime.networks.base import Network
+from throughtime.networks.products import backward_products
 
 
-@algorithm("sltt")
+@algorithm("sltt", title="SLTT", colour="tab:brown")
 class SLTT(LearningRule):
     """Spatial learning through time: each step's gradient on its own, one update a sequence (Meng et al. 2023)."""
 
@@ -14,6 +17,9 @@ class SLTT(LearningRule):
 
     def window(self, steps: int) -> int:
         return 1
+
+    def credit(self, network: Network, batch: int, steps: int) -> Credit:
+        return Credit(backward_products(network, self.windows(steps), batch, self.losses), "each step backward")
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Tensor:
         loss = self.window_loss(x, target, "end")

@@ -329,7 +329,7 @@ class OwnSurrogate(Neuron):
     """LIF whose spikes are not made by the package's function."""
 
     def initial_state(self, batch, like):
-        return LIFState(*(like.new_zeros(batch, self.size) for _ in range(2)))
+        return LIFState(*(like.new_zeros(batch, *self.shape) for _ in range(2)))
 
     def forward(self, current, state):
         v = 0.9 * state.v + 0.1 * current - 0.1 * state.z

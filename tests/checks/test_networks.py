@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 from tests.checks.test_checks import Twin, assert_found_out, few_neurons, names_of_facts, title
 from throughtime.networks.base import Step, Window
+from throughtime.networks.layer import INPUT, Synapse
 from throughtime.networks.recurrent import Recurrent
 from throughtime.numerics.trees import detached
 
@@ -35,6 +38,31 @@ class ScalesSingleSteps(Net):
             step = taken.step
             taken.step = lambda x: step(x) * (1 + 1e-9)
         return taken
+
+
+# --- layers as data
+
+
+class SaysAnotherLeak(Net):
+    def __init__(self, inputs, outputs, neuron, *, hidden=(5,)) -> None:
+        super().__init__(inputs, outputs, neuron, hidden=hidden)
+        said = copy.copy(self.readout)
+        said.decay *= 1 - 1e-9
+        self.readouts = (said,)
+
+    def read(self, last, y, t):
+        return self.readout(self.readout.drive(getattr(last, self.readout.reads), t), y)
+
+    described = True
+
+
+class SaysAnotherSource(Net):
+    """Its second synapse reads z of the step before, but is said to read the network's input."""
+
+    def __init__(self, inputs, outputs, neuron, *, hidden=(5,)) -> None:
+        super().__init__(inputs, outputs, neuron, hidden=(inputs,))
+        (layer,) = self.layers
+        layer.synapses = {**layer.synapses, "recurrent": Synapse(layer.recurrent, INPUT, layer.recurrent_norm)}
 
 
 # --- a window and its steps
@@ -197,6 +225,8 @@ TWINS = [
     Twin(WINDOW, ShowsOtherSpikes, Net),
     Twin(WINDOW, HandsBackAnOlderState, Net),
     Twin("a single step = its step, with gradients", ScalesSingleSteps, Net),
+    Twin("a step by its layers = its step", SaysAnotherLeak, Net),
+    Twin("a step by its layers = its step", SaysAnotherSource, Net),
     Twin(TWO, ForgetsBetweenWindows, Net),
     Twin(TWO, ForgetsItsOutput, Net),
     Twin(TWO, DoesNotCountItsSteps, CountsItsSteps),

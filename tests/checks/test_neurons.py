@@ -58,7 +58,7 @@ class StateWithoutZ(NamedTuple):
 
 class HasNoZ(Soft):
     def initial_state(self, batch, like):
-        return StateWithoutZ(like.new_zeros(batch, self.size))
+        return StateWithoutZ(like.new_zeros(batch, *self.shape))
 
     def forward(self, current, state):
         v = 0.9 * state.v + 0.1 * current
@@ -73,6 +73,11 @@ class StartsInAnotherType(Soft):
 class StartsWithoutBatch(Soft):
     def initial_state(self, batch, like):
         return LIFState(like.new_zeros(self.size), like.new_zeros(self.size))
+
+
+class StartsFlat(Soft):
+    def initial_state(self, batch, like):
+        return LIFState(like.new_zeros(batch, self.size), like.new_zeros(batch, self.size))
 
 
 class SendsWhatItDoesNotKeep(Soft):
@@ -291,6 +296,7 @@ STATE, PURE, SMOOTH = (
     "gradient of the smooth net = differences",
 )
 APART, MIX, PARTIALS = "samples do not mix", "neurons do not mix, as claimed", "claimed partials = autograd"
+SHAPE = "a layer of shape (2, 3) = one of size 6"
 KERNEL, SINGLE = "kernel = its steps, with gradients", "a single step = its step, with gradients"
 TWINS = [
     Twin(STATE, moving("IsNoNumber", lambda v: v / v.detach().clamp(max=0.2).sub(0.2)), Soft),
@@ -313,6 +319,8 @@ TWINS = [
     Twin(MIX, MixesOneWay, Soft),
     Twin(MIX, moving("SeesItsNeighbour", lambda v: v + 0.01 * v.roll(1, 1)), Soft),
     Twin(MIX, SeesAll, Soft),
+    Twin(SHAPE, moving("ScalesByTheFirstDimension", lambda v: v * (1 + 1e-9 * v.shape[1])), Soft),
+    Twin(SHAPE, StartsFlat, Soft),
     Twin(PARTIALS, PartialWithoutScale, LIF),
     Twin(PARTIALS, PartialOfTheResetBesides, LIF),
     Twin(PARTIALS, PartialOfAdaptationTurned, ALIF),

@@ -54,7 +54,7 @@ class StepNeuron(Neuron):
     elementwise: ClassVar[bool] = True
 
     def initial_state(self, batch: int, like: Tensor) -> StepState:
-        return StepState(*(like.new_zeros(batch, self.size) for _ in range(2)))
+        return StepState(*(like.new_zeros(batch, *self.shape) for _ in range(2)))
 
     def forward(self, current: Tensor, state: StepState) -> tuple[Tensor, StepState]:
         z = (current > 0.5).to(current.dtype)

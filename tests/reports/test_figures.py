@@ -8,12 +8,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from tests.synthetic_records import costs, measure, peaks, put, results, run_spec
+from throughtime.algorithms.bptt import BPTT
+from throughtime.neurons.lif import LIF
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
+from throughtime.registry import algorithm, neuron
 from throughtime.reports.drawing import rule_styles, save
 from throughtime.reports.figures import learning_curves, memory_against_steps, tradeoff
+from throughtime.reports.tables import render
 
 
 def test_curves_hold_every_epoch_of_every_run(grid):
@@ -146,6 +151,27 @@ def test_a_rule_keeps_its_colour_whoever_else_is_drawn():
     assert rule_styles(["fptt"])["fptt"] == rule_styles(["bptt", "own", "fptt", "eprop"])["fptt"]
     many = rule_styles([f"rule {i}" for i in range(20)])
     assert len(set(many.values())) == len(many) == 24
+
+
+def test_a_plugin_has_its_title_and_colour_in_figures_and_tables(store, isolated_registries):
+    @algorithm("mine", order=0, title="My own rule", colour="tab:red")
+    class Mine(BPTT):
+        """A rule."""
+
+    @neuron("cell", title="Our cell")
+    class Cell(LIF):
+        """A neuron."""
+
+    for rule in ("mine", "bptt", "a_rule"):
+        put(store, run_spec(f"{rule} cell digits"), measures={**results("accuracy", 0.5, 0.1), **costs(0.1, 2.0**20)})
+    found = Results(store.folder)
+    drawn = tradeoff(found, "quick", "laptop")
+    legends = [[text.get_text().strip() for text in legend.get_texts()] for legend in drawn.figure.legends]
+    assert legends == [["bptt", "My own rule", "a_rule"], ["Our cell"]]
+    assert rule_styles(["mine"])["mine"].colour == to_rgb("tab:red")
+    printed, data = render(found), render(found, form="csv")
+    assert printed.index("bptt") < printed.index("My own rule") < printed.index("a_rule") and "Our cell" in printed
+    assert "mine" in data and "My own rule" not in data, "data has the labels of the suite"
 
 
 def test_labels_that_look_like_markup_are_drawn_as_they_are(store, tmp_path):

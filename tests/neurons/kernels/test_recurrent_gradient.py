@@ -24,7 +24,7 @@ class Own(Neuron):
         self.gain = nn.Parameter(torch.linspace(0.5, 1.5, size))
 
     def initial_state(self, batch, like):
-        return LIFState(like.new_zeros(batch, self.size), like.new_zeros(batch, self.size))
+        return LIFState(like.new_zeros(batch, *self.shape), like.new_zeros(batch, self.size))
 
     def forward(self, current, state):
         v = 0.8 * state.v + self.gain * current - 0.3 * state.z
