@@ -119,8 +119,9 @@ def shaped_is_flat(component: Component) -> Found:
     generator = torch.Generator().manual_seed(5)
     for step in range(WALK):
         for name, flat, shaped in zip(states[0]._fields, *states, strict=True):
-            same = error([shaped.flatten(1)], [flat]) if shaped.shape == (BATCH, 2, 3) else math.inf
-            found.append((f"{name} after {step} steps", same))
+            if shaped.shape != (BATCH, 2, 3):
+                return Found(math.inf, f"{name} is {list(shaped.shape)} after {step} steps")
+            found.append((f"{name} after {step} steps", error([shaped.flatten(1)], [flat])))
         current = 2 * torch.randn(BATCH, layers[0].currents * 6, dtype=torch.float64, generator=generator)
         with torch.no_grad():
             states = [
