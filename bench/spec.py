@@ -85,6 +85,12 @@ class Training(Strict):
     """Epochs after which the rule's gradient is compared with BPTT's, at most `epochs`; 0: before training."""
 
 
+def cell_label(rule: str, neuron: str, network: str, dataset: str) -> str:
+    """Return the display name of a cell, such as `fptt ltc digits`; the network appears unless it is `recurrent`."""
+    wired = "" if network == "recurrent" else f" {network}"
+    return f"{rule} {neuron}{wired} {dataset}"
+
+
 class RunSpec(Strict):
     """One run: a cell (rule x neuron x network x dataset) at one scale, and the number of the replicate."""
 
@@ -112,9 +118,7 @@ class RunSpec(Strict):
     @property
     def label(self) -> str:
         """Display name such as `fptt ltc digits #0`; the network appears unless it is `recurrent`."""
-        rule, neuron, network, dataset = self.cell
-        wired = "" if network == "recurrent" else f" {network}"
-        return f"{rule} {neuron}{wired} {dataset} #{self.replicate}"
+        return f"{cell_label(*self.cell)} #{self.replicate}"
 
     def id(self, code: dict[str, str]) -> str:
         """Run id: 12 hexadecimal digits of the SHA-256 of the spec and the digests of the components' code."""

@@ -11,7 +11,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -66,12 +66,12 @@ class AedatReader:
         return np.load(io.BytesIO(answer), allow_pickle=False)
 
 
-def _send(stream: BinaryIO, whole: bool, content: bytes) -> None:
+def _send(stream: IO[bytes], whole: bool, content: bytes) -> None:
     stream.write(LENGTH.pack(whole, len(content)) + content)
     stream.flush()
 
 
-def _receive(stream: BinaryIO) -> tuple[bool, bytes]:
+def _receive(stream: IO[bytes]) -> tuple[bool, bytes]:
     head = stream.read(LENGTH.size)
     if len(head) < LENGTH.size:
         raise EOFError

@@ -33,6 +33,7 @@ from throughtime.reports.cells import (
     runs_of,
     summarise,
 )
+from throughtime.reports.planned import is_excluded, planned_cells
 from throughtime.reports.quantities import INTERVAL, quantity, shown_in_unit, significant
 from throughtime.reports.tables import NOT_RUN, Footnotes, Table, csv, latex, markdown
 
@@ -148,11 +149,14 @@ def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
         replicates = ", ".join(f"#{r}" for r in of_cell["replicate"])
         which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset} {replicates}"
         told.append((anchor(key[: len(KEYS)]), status, which, one_line(reason) or "no reason recorded"))
+    planned = planned_cells(runs)
     for (suite, scale), group in groups(runs, ["suite", "scale"]):
         there = {key for key, _ in groups(group, ["dataset", "network", "neuron", "rule"])}
         lines = dict.fromkeys(key[:3] for key in there)
         wanted = {(*line, rule) for line, rule in itertools.product(lines, dict.fromkeys(group["rule"]))}
         for dataset, network, neuron, rule in sorted(wanted - there, key=_reading_order):
+            if is_excluded(planned, suite, scale, (rule, neuron, network, dataset)):
+                continue
             which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset}"
             told.append(("", "not run", which, NOT_RUN))
     return told

@@ -27,6 +27,7 @@ from throughtime.reports.cells import (
     slug,
     summarise,
 )
+from throughtime.reports.planned import Planned, is_excluded, planned_cells
 from throughtime.reports.quantities import INTERVAL, quantity
 from throughtime.spec import MEASURED_ONCE
 from throughtime.whole_files import write_whole
@@ -52,6 +53,7 @@ ACTIVITY = (
     "synaptic_operations.effective_acs",
 )
 NOT_RUN = "no record of this cell in the results folder"
+EXCLUDED = "the suite does not have this cell"
 
 
 class Entry(NamedTuple):
@@ -107,14 +109,14 @@ def render(results: Results, measure: str = "metric", form: str = "text") -> str
     Raises:
         UsageError: there is no such measure.
     """
-    summary = summarise(results.frame, measure)
+    planned, summary = planned_cells(results.frame), summarise(results.frame, measure)
     if form == "csv":
         return _csv(summary)
     if form == "json":
         return summary.to_json(orient="records", force_ascii=False, indent=2)
-    write = {"text": text, "markdown": markdown, "latex": latex}[form]
+    write, title = {"text": text, "markdown": markdown, "latex": latex}[form], quantity(measure).title
     return "\n".join(
-        write(wide(f"{slug(of)}-{scale}-{measure}", f"{quantity(measure).title}: {of}, {scale}", rows)).rstrip() + "\n"
+        write(wide(f"{slug(of)}-{scale}-{measure}", f"{title}: {of}, {scale}", rows, planned)).rstrip() + "\n"
         for (of, scale), rows in groups(summary, ["suite", "scale"])
     ).rstrip()
 
@@ -132,9 +134,10 @@ def tables(results: Results) -> list[Table]:
         ("cost", "Time and memory", cost),
         ("activity", "Activity", activity),
     )
+    planned = planned_cells(runs)
     parts = {(of, name): part for name, _, summary in kinds for of, part in groups(summary, ["suite", "scale"])}
     return [
-        wide(f"{slug(suite)}-{scale}-{name}", f"{title}: {suite}, {scale}", parts[(suite, scale), name])
+        wide(f"{slug(suite)}-{scale}-{name}", f"{title}: {suite}, {scale}", parts[(suite, scale), name], planned)
         for (suite, scale), _ in groups(cost, ["suite", "scale"])
         for name, title, _ in kinds
         # Without a value the table of the final epoch already says why.
@@ -154,7 +157,7 @@ def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
     return found
 
 
-def wide(name: str, title: str, summary: pd.DataFrame) -> Table:
+def wide(name: str, title: str, summary: pd.DataFrame, planned: Planned) -> Table:
     """Lay one suite's summary out: rows are dataset x neuron (x measure), columns are rules."""
     everything, absent = summary, []
     ended_ok = summary["runs"] > summary[[f"n_{status}" for status in FAILED]].sum(axis=1)
@@ -168,13 +171,18 @@ def wide(name: str, title: str, summary: pd.DataFrame) -> Table:
             summary = summary[summary["measure"] != measure]
     notes, rules = Footnotes(), sorted(set(summary["rule"]), key=rule_rank)
     rows = []
-    for (measure, dataset, network, neuron), of_row in groups(summary, ["measure", "dataset", "network", "neuron"]):
+    row_keys = ["suite", "scale", "measure", "dataset", "network", "neuron"]
+    for (suite, scale, measure, dataset, network, neuron), of_row in groups(summary, row_keys):
         cells = {row["rule"]: row for _, row in of_row.iterrows()}
         label = quantity(measure, of_row["unit"].iloc[0]).label
         line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), label)]
         for rule in rules:
-            known = rule in cells
-            line.append(entry(cells[rule], notes) if known else Entry("not run", notes.mark(NOT_RUN)))
+            if rule in cells:
+                line.append(entry(cells[rule], notes))
+            elif is_excluded(planned, suite, scale, (rule, neuron, network, dataset)):
+                line.append(Entry("—", notes.mark(EXCLUDED)))
+            else:
+                line.append(Entry("not run", notes.mark(NOT_RUN)))
         rows.append(line)
     head = ["dataset", "neuron", "measure", *(one_line(rule_title(rule)) for rule in rules)]
     letters = [(letter, note) for note, letter in notes.items()]

@@ -20,7 +20,7 @@ from throughtime.errors import UsageError
 from throughtime.records.record import Record, Status
 from throughtime.running.engines.base import PassJob
 from throughtime.running.plan import Planned
-from throughtime.spec import Pass
+from throughtime.spec import Pass, Scale
 
 
 class _Event(pydantic.BaseModel):
@@ -35,6 +35,8 @@ class Began(_Event):
 
     event: Literal["began"] = "began"
     command: list[str]
+    scale: Scale | None = None
+    """Of the suite; None: an older journal."""
     host: str
     pid: int
     """Of the runner."""
@@ -132,6 +134,7 @@ class Journal:
         ids = {p.id for p in chosen}
         began = Began(
             command=list(command),
+            scale=suite[0].spec.scale,
             host=socket.gethostname(),
             pid=os.getpid(),
             process_started=psutil.Process().create_time(),

@@ -18,23 +18,23 @@ from throughtime.suites.units import duration
 if TYPE_CHECKING:
     from rich.console import Console
 
-HANDS = 4
-"""Passes at work that are shown; a cluster has hundreds."""
+SHOWN_AT_ONCE = 4
+"""Running passes that are shown; a cluster has hundreds."""
 
 
 class Progress(ABC):
-    """Told by the runner of what happens; shows it."""
+    """Shows the user what the runner does; the runner calls these methods."""
 
     def begin(self, specs: Sequence[RunSpec]) -> None:
-        """These runs will be made."""
+        """Begin a sweep of these runs."""
         self.total, self.done, self.made, self.start = len(specs), 0, 0, time.monotonic()
 
     @abstractmethod
     def running(self, in_hand: Sequence[PassJob]) -> None:
-        """These passes are at work now; called a few times a second at most."""
+        """Show the passes that run now; called a few times a second at most."""
 
     def finished(self, record: Record) -> None:
-        """A run has its record."""
+        """Show that a run has its record."""
         self.done += 1
         self.made += record.status != "skipped"
         self.show(f"[{self.done}/{self.total}] {describe(record)}")
@@ -44,11 +44,11 @@ class Progress(ABC):
         """Print a line that stays."""
 
     def end(self) -> None:
-        """No more will come."""
+        """End the display."""
 
 
 class PlainProgress(Progress):
-    """A line a run, and one when a pass starts: for logs and pipes."""
+    """Prints a line for each run, and one when a pass starts: for logs and pipes."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -69,7 +69,7 @@ class PlainProgress(Progress):
 
 
 class TerminalProgress(Progress):
-    """Runs done, the passes in hand with their epoch, time left."""
+    """Shows on one line the number of runs done, the running passes with their epochs, and the time left."""
 
     def __init__(self, console: Console) -> None:
         from rich.status import Status
@@ -82,8 +82,8 @@ class TerminalProgress(Progress):
         self._status.start()
 
     def running(self, in_hand: Sequence[PassJob]) -> None:
-        hands = "   ".join(_hand(work) for work in in_hand[:HANDS])
-        hands += f"   and {len(in_hand) - HANDS} more" if len(in_hand) > HANDS else ""
+        hands = "   ".join(_hand(work) for work in in_hand[:SHOWN_AT_ONCE])
+        hands += f"   and {len(in_hand) - SHOWN_AT_ONCE} more" if len(in_hand) > SHOWN_AT_ONCE else ""
         self._status.update(f"{self.done}/{self.total} runs   {hands}   {self._left()}")
 
     def show(self, line: str) -> None:
@@ -100,11 +100,11 @@ class TerminalProgress(Progress):
 
 @contextmanager
 def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
-    """While a dataset's arrays are made in here, show on a terminal how many are, and the time left; elsewhere nothing.
+    """Show on a terminal how many arrays of a dataset have been prepared in this context, and the time left.
 
     Args:
         dataset: its name.
-        quiet: show nothing there, either.
+        quiet: show nothing, as where there is no terminal.
     """
     if quiet or not sys.stderr.isatty():
         yield

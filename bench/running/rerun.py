@@ -1,4 +1,4 @@
-"""One record made again, and what comes out otherwise."""
+"""Repeat the run of a record, and list the differences."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ NOISY = (
     "energy",
     *(name for kind in PASSES.values() if kind.exclusive for name in (*(kind.headline or ())[:1], *kind.others)),
 )
-"""Beginnings of the names of measures that no two runs share: times, the process's peak, the machine's rates."""
+"""Beginnings of the names of measures in which any two runs differ: times, the process's peak, the machine's rates."""
 
 
 class Difference(NamedTuple):
-    """Something that the two records do not share."""
+    """A difference between two records."""
 
     what: str
     before: str
     now: str
     counts: bool
-    """False where no two runs are expected to agree."""
+    """False where two runs are not expected to agree."""
 
 
 def find_record(name: str, store: Store) -> Stored:
-    """A record by its path, that of its folder, or its id in the store.
+    """Find a record by its path, by its folder, or by its id in the store.
 
     Raises:
         UsageError: there is none, or it is broken.
@@ -53,20 +53,20 @@ def find_record(name: str, store: Store) -> Stored:
 
 
 def rerun(stored: Stored, folder: Path, plugins: Sequence[str], progress: Progress) -> tuple[Stored, list[Difference]]:
-    """Make the passes of a record again, in a results folder of its own, and compare.
+    """Repeat the passes of a record in a results folder of their own, and compare.
 
     Args:
         stored: the record, with its folder.
         folder: an empty results folder.
         plugins: files that the run needs.
-        progress: told of what happens.
+        progress: shows what happens.
 
     Raises:
-        UsageError: a component is not registered any more, or its data are not here.
+        UsageError: a component is no longer registered, or its data are not on this machine.
     """
     record, store = stored.record, Store(folder)
     (planned,) = plan([record.spec], store)
-    planned = planned._replace(passes=[name for name in record.spec.passes if _made(record, name)])
+    planned = planned._replace(passes=[name for name in record.spec.passes if _has_pass(record, name)])
     prepare_data([planned])
     command = ["throughtime", "rerun", str(stored.folder)]
     engine = LocalEngine(plugins, Limits(), 1, progress.show)
@@ -76,7 +76,7 @@ def rerun(stored: Stored, folder: Path, plugins: Sequence[str], progress: Progre
 
 
 def differences(before: Stored, now: Stored) -> Iterator[Difference]:
-    """What two records of one spec do not share: code, libraries, status, measures, learning curve."""
+    """Yield the differences of two records of one spec: code, libraries, status, measures, learning curve."""
     a, b = before.record, now.record
     code = code_of(b.spec)
     for what in code:
@@ -102,7 +102,7 @@ def differences(before: Stored, now: Stored) -> Iterator[Difference]:
 
 
 def _curves(before: list[dict[str, float]], now: list[dict[str, float]]) -> Iterator[Difference]:
-    """The first place where the learning curves part."""
+    """Yield the first difference between the learning curves."""
     if len(before) != len(now):
         yield Difference("learning curve", f"{len(before)} rows", f"{len(now)} rows", True)
     for one, other in zip(before, now, strict=False):
@@ -113,8 +113,8 @@ def _curves(before: list[dict[str, float]], now: list[dict[str, float]]) -> Iter
                 return
 
 
-def _made(record: Record, name: Pass) -> bool:
-    """Whether a record was made with a pass: another replicate may have made it."""
+def _has_pass(record: Record, name: Pass) -> bool:
+    """Return whether a run made a pass itself: another replicate may have made it for the cell."""
     headline = PASSES[name].headline
     measure = record.measures.get(headline[0]) if headline else None
     return measure is None or measure.missing != ELSEWHERE

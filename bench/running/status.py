@@ -81,7 +81,7 @@ def status(store: Store, suite: str | None = None) -> list[Status]:
 def _of(store: Store, suite: str) -> Status:
     folder = store.folder / suite
     began, events, broken = read_journal(folder / JOURNAL)
-    labels = {run: label for run, label, _ in began.runs}
+    labels: dict[str, str] = {run: label for run, label, _ in began.runs}
     state = {run: before for run, _, before in began.runs}
     reasons: dict[str, str] = {}
     lacking = dict(began.failed_passes)
@@ -106,7 +106,7 @@ def _of(store: Store, suite: str) -> Status:
     result.failed = [
         {"label": labels.get(run, run), "status": now, "reason": reasons.get(run, "before this sweep")}
         for run, now in state.items()
-        if now not in (None, "ok", "skipped")
+        if now is not None and now not in ("ok", "skipped")
     ]
     result.incomplete = [
         {"label": labels.get(run, run), "passes": ", ".join(passes)}

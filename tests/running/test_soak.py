@@ -1,7 +1,11 @@
-"""A soak: 200 short runs with a random kill every second end with the records of an undisturbed sweep."""
+"""A soak: 200 short runs with a random kill every second end with the records of an undisturbed sweep.
+
+Children of all passes are killed, the server that they start from, and the runner.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -34,7 +38,7 @@ neurons: [lif, alif]
 networks: [{name: recurrent, hidden: [6], readout: membrane, readout_tau: 0}]
 datasets: [{name: digits, steps: 8}]
 replicates: 20
-passes: [train]
+passes: [train, memory, bytes]
 training: {epochs: 3, batch: 64}
 scales: {tiny: {}, laptop: {}, paper: {}}
 """
@@ -60,9 +64,10 @@ def test_two_hundred_runs_under_fire_end_as_if_undisturbed(tmp_path):
     assert before.keys() == now.keys() and len(now) == 200
     told = [(label, d) for label in before for d in differences(before[label], now[label]) if d.counts]
     assert told == []
+    assert not [label for label, stored in now.items() if stored.record.failed_passes]
     continued = sum(stored.record.continued > 0 for stored in now.values())
     print(f"{dict(hits)}, {continued} runs continued from a checkpoint")
-    assert continued and hits["a child killed"] and hits["the runner killed"]
+    assert continued and hits["a child killed"] and hits["the runner killed"] and hits["the server killed"]
 
 
 def hit(process: subprocess.Popen, dice: random.Random) -> str:
@@ -78,6 +83,10 @@ def hit(process: subprocess.Popen, dice: random.Random) -> str:
     if chance < 0.12:
         process.send_signal(dice.choice([signal.SIGINT, signal.SIGTERM]))
         return "the runner asked to stop"
+    if chance < 0.16:
+        for server in servers(process.pid):
+            server.kill()
+        return "the server killed"
     victim, how = dice.choice(children), dice.choice([signal.SIGKILL, signal.SIGTERM])
     try:
         victim.send_signal(how)
@@ -99,6 +108,16 @@ def workers(runner: int) -> list[psutil.Process]:
                 found.append(process)
         except (ProcessLookupError, psutil.NoSuchProcess):
             continue
+    return found
+
+
+def servers(runner: int) -> list[psutil.Process]:
+    """The fork server of a runner."""
+    found = []
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(runner).children():
+            if any("multiprocessing.forkserver" in word for word in process.cmdline()):
+                found.append(process)
     return found
 
 

@@ -1,7 +1,7 @@
-"""Passes on the workers of a Dask cluster, each on one thread of one of them.
+"""Passes on the workers of a Dask cluster, each on one thread of a worker.
 
-What goes over the network is a `Job` and bytes of files, there and back. Dask has a pass done elsewhere when its worker
-dies; what the pass had not sent back by then is lost.
+A `Job` and bytes of files go over the network in both directions. When a worker dies, Dask runs its pass on another
+one; what the pass had not sent back by then is lost.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ from throughtime import __version__
 from throughtime.errors import UsageError, first_line
 from throughtime.records.files import POSITION
 from throughtime.running.engines.base import Engine, PassJob
-from throughtime.running.engines.remote import Files, Job, Jobs, kept, make_pass, settle, show, take
+from throughtime.running.engines.remote import Files, Job, Jobs, make_pass, saved, settle, show, take
 from throughtime.running.engines.supervisor import GRACE_SECONDS
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
 
 AHEAD = 2
-"""Passes that are submitted for each thread there is: one at work, and one so that it need not wait for the runner."""
+"""Passes submitted for each thread of the cluster: one that runs, and one so that the thread need not wait."""
 LOOK_SECONDS = 1.0
-"""Between two looks at which workers there are."""
+"""Time between two looks at the list of workers."""
 ALONE_SECONDS = 30.0
-"""Without any worker, before the user is told."""
+"""Time without any worker before the user is told."""
 FETCH_SECONDS = 60.0
-"""For what a pass left; Dask may have to make the pass again if its worker died just now."""
+"""Time to fetch the files of a pass; Dask may have to run it again if its worker died just now."""
 TELL_SECONDS = 2.0
-"""Between two words from a training at work."""
+"""Time between two reports of a training's position."""
 CONNECT_SECONDS = 10.0
-KEPT_HERE = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runner\n"
-"""What a worker of this machine does first."""
+IGNORE_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the runner\n"
+"""Code that a worker of this machine runs first."""
 
 
 class Submitted(NamedTuple):
-    """A pass in the cluster's hands."""
+    """A pass that was submitted to the cluster."""
 
-    work: PassJob
+    request: PassJob
     future: Any
     host: str | None
     """Where a measuring pass should go."""
 
 
 class DaskEngine(Engine):
-    """Has a Dask cluster make passes.
+    """Runs passes on a Dask cluster.
 
     Args:
         cluster: address of a scheduler, `tcp://host:8786`; or `local:N`: N workers of this machine, started now.
@@ -92,7 +92,7 @@ class DaskEngine(Engine):
                 where=self._address,
                 hint="start one with `dask scheduler`, and workers with `dask worker ADDRESS`",
             ) from error
-        self._client.subscribe_topic(self._topic, self._told)
+        self._client.subscribe_topic(self._topic, self._show_position)
 
     @property
     def _topic(self) -> str:
@@ -102,26 +102,26 @@ class DaskEngine(Engine):
         self._look()
         return len(self._hosts()) if exclusive else AHEAD * sum(self._threads.values())
 
-    def start(self, work: PassJob) -> None:
+    def start(self, job: PassJob) -> None:
         import dask
 
         host, where = None, {}
-        if PASSES[work.name].exclusive:
+        if PASSES[job.name].exclusive:
             taken = Counter(submitted.host for submitted in self._submitted.values())
             host = min(self._hosts(), key=lambda each: taken[each], default=None)
             if host:
                 on_it = [address for address in self._threads if _host(address) == host]
                 where = {"workers": on_it, "allow_other_workers": True}
-        key = f"{work.name}-{work.planned.id}-{self._sweep}-{uuid.uuid4().hex[:8]}"
-        job, files = self._jobs.of(work), kept(work.name, work.folder)
+        key = f"{job.name}-{job.planned.id}-{self._sweep}-{uuid.uuid4().hex[:8]}"
+        message, files = self._jobs.of(job), saved(job.name, job.folder)
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):  # a checkpoint goes along
-            future = self._client.submit(on_worker, job, files, key, self._topic, key=key, pure=False, **where)
-        self._submitted[key] = Submitted(work, future, host)
+            future = self._client.submit(on_worker, message, files, key, self._topic, key=key, pure=False, **where)
+        self._submitted[key] = Submitted(job, future, host)
         future.add_done_callback(lambda _: self._over.put(key))
 
     @property
     def at_work(self) -> list[PassJob]:
-        return [submitted.work for submitted in self._submitted.values()]
+        return [submitted.request for submitted in self._submitted.values()]
 
     def wait(self, seconds: float) -> list[PassJob]:
         self._look()
@@ -130,7 +130,7 @@ class DaskEngine(Engine):
             key = self._over.get(timeout=seconds)
             while key not in self._submitted or self._end(key):
                 if key in self._submitted:
-                    over.append(self._submitted.pop(key).work)
+                    over.append(self._submitted.pop(key).request)
                 key = self._over.get_nowait()
         except queue.Empty:
             pass
@@ -148,9 +148,9 @@ class DaskEngine(Engine):
                         continue
                     if key not in self._submitted:
                         continue
-                    work, future, _ = self._submitted.pop(key)
+                    job, future, _ = self._submitted.pop(key)
                     if future.status == "finished":
-                        take(work.name, future.result(timeout=FETCH_SECONDS), work.folder)
+                        take(job.name, future.result(timeout=FETCH_SECONDS), job.folder)
         except OSError:  # the scheduler is gone, and with it what was at work
             return
         finally:
@@ -168,7 +168,7 @@ class DaskEngine(Engine):
         return list(dict.fromkeys(_host(address) for address in self._threads))
 
     def _look(self) -> None:
-        """See which workers there are; tell of it if there are none for long."""
+        """Update the list of workers; tell the user if there has been none for long."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
@@ -186,7 +186,7 @@ class DaskEngine(Engine):
             self._alone_since = float("inf")
 
     def _end(self, key: str) -> bool:
-        """Put what a pass left into its run's folder; False if it is not over after all.
+        """Write the files of a pass into its run's folder; return False if it has not ended after all.
 
         Raises:
             UsageError: the scheduler is gone, or a worker cannot make passes.
@@ -194,18 +194,18 @@ class DaskEngine(Engine):
         from distributed import KilledWorker
         from distributed import TimeoutError as NotYetError  # before Python 3.11 not the built-in one
 
-        work, future, _ = self._submitted[key]
+        job, future, _ = self._submitted[key]
         if future.status in ("cancelled", "lost"):
             raise self._gone()
         try:
-            take(work.name, future.result(timeout=FETCH_SECONDS), work.folder)
+            take(job.name, future.result(timeout=FETCH_SECONDS), job.folder)
         except NotYetError:
             self._over.put(key)
             return False
         except KilledWorker as error:
             last = _host(error.last_worker.address)
             died = f"{error.allowed_failures + 1} workers died in it, the last on {last}"
-            settle(work.folder, work.name, "killed", died)
+            settle(job.folder, job.name, "killed", died)
         except Exception as error:
             if future.status != "error":
                 raise
@@ -217,11 +217,11 @@ class DaskEngine(Engine):
         return True
 
     def _other_versions(self) -> str:
-        """Of each worker without this version of throughtime, what it has."""
+        """Return the workers that have another version of throughtime, and that version."""
         found = self._client.run(version, "throughtime", on_error="return")
         other = {_host(address): has for address, has in found.items() if has != version("throughtime")}
-        told = (f"{host} has {has if isinstance(has, str) else 'no throughtime'}" for host, has in other.items())
-        return f"each worker needs throughtime {__version__}: {', '.join(told)}" if other else ""
+        found_on = (f"{host} has {has if isinstance(has, str) else 'no throughtime'}" for host, has in other.items())
+        return f"each worker needs throughtime {__version__}: {', '.join(found_on)}" if other else ""
 
     def _gone(self) -> UsageError:
         return UsageError(
@@ -230,11 +230,11 @@ class DaskEngine(Engine):
             hint="what was finished is kept; the same command goes on from here",
         )
 
-    def _told(self, event: tuple[float, dict[str, Any]]) -> None:
-        """A training at work says where it is."""
-        told = event[1]
-        if submitted := self._submitted.get(told["key"]):
-            show(submitted.work.folder, told["position"])
+    def _show_position(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Show the position that a training has reported."""
+        report = event[1]
+        if submitted := self._submitted.get(report["key"]):
+            show(submitted.request.folder, report["position"])
 
 
 def _host(address: str) -> str:
@@ -245,7 +245,11 @@ def _local_cluster(workers: int) -> Any:
     import distributed
 
     return distributed.LocalCluster(
-        n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0", preload=[KEPT_HERE]
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address="127.0.0.1:0",
+        preload=[IGNORE_INTERRUPTS],
     )
 
 
@@ -256,12 +260,12 @@ _stopped: set[str] = set()
 
 
 def stop_on_worker(topic: str) -> None:
-    """Have the passes of a sweep stop on this worker, and those that are still to come."""
+    """Stop the passes of a sweep on this worker, and those that are still to come."""
     _stopped.add(topic)
 
 
 def on_worker(job: Job, files: Files, key: str, topic: str) -> Files:
-    """Make a pass. It is stopped when the runner asks for that, gives it up or is gone, or the worker closes."""
+    """Run a pass. It is stopped when the runner asks for it, cancels it or is gone, or when the worker closes."""
     from distributed import Status, get_worker
 
     worker = get_worker()

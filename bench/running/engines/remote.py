@@ -1,8 +1,8 @@
-"""One pass of a run, made where there is nothing of the sweep but this package: what is sent, done and sent back.
+"""One pass of a run, on a machine that has nothing of the sweep but this package.
 
-A pass is sent as a `Job`, values as JSON has them, with the files it goes on from. Whoever works on it makes it in a
-child process of its own, in a folder that holds just that, and what the child leaves there is what goes back. The
-child loads nothing that is pickled, and ends with whoever started it, however that ends.
+A pass is sent as a `Job` of JSON values, together with the files it goes on from. The receiver runs it in a child
+process, in a folder of its own, and sends the files that the child leaves there back. The child loads nothing that is
+pickled, and ends with the process that started it, however that ends.
 """
 
 from __future__ import annotations
@@ -38,36 +38,36 @@ from throughtime.whole_files import write_whole
 
 JOB = "job.json"
 GROWING = (CHECKPOINT, CURVE, POSITION, WEIGHTS)
-"""What a training pass goes on from, and leaves for the next attempt."""
+"""Files from which a training pass goes on, and which it leaves for the next attempt."""
 LOG_BYTES = 2**20
-"""Of a pass's log, the end that is kept."""
+"""Length of the end of a log that is sent back."""
 POLL_SECONDS = 0.25
 SET_HERE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
-"""Variables that speed and memory depend on, and that Dask sets for its workers: a child has those of the runner."""
+"""Variables on which speed and memory depend, and which Dask sets for its workers: a child gets those of the runner."""
 
 Files = dict[str, bytes]
 
 
 class Job(TypedDict):
-    """All that a pass is made from, as JSON has it."""
+    """Everything that a pass needs, as JSON values."""
 
     version: str
-    """Of throughtime."""
+    """Version of throughtime."""
     name: Pass
     spec: dict[str, Any]
     code: dict[str, str]
-    """Digests, as planned: other code makes no pass."""
+    """Digests of the planned code: a machine with other code refuses the pass."""
     plugins: list[tuple[str, str]]
-    """File name and source text of each."""
+    """File name and source text of each plugin."""
     limits: tuple[float | None, int | None]
     data: list[str]
-    """Folders of the runner to look for datasets in, before those that are named where the pass is made."""
+    """Folders of the runner in which to look for datasets, before those that are named on the other machine."""
     environment: dict[str, str | None]
-    """None: not set."""
+    """Values of `SET_HERE`; None: not set."""
 
 
 class Jobs:
-    """Makes the jobs of a sweep.
+    """Creates the jobs of a sweep.
 
     Args:
         plugins: files that a pass loads before anything else; read now.
@@ -84,13 +84,13 @@ class Jobs:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"a plugin cannot be sent: {error}") from error
 
-    def of(self, work: PassJob) -> Job:
-        """The job of one pass."""
+    def of(self, request: PassJob) -> Job:
+        """Return the job of one pass."""
         return Job(
             version=__version__,
-            name=work.name,
-            spec=work.planned.spec.model_dump(mode="json"),
-            code=work.planned.code,
+            name=request.name,
+            spec=request.planned.spec.model_dump(mode="json"),
+            code=request.planned.code,
             plugins=self._plugins,
             limits=(self._limits.timeout, self._limits.memory),
             data=[str(folder.resolve()) for folder in sources()],
@@ -98,21 +98,21 @@ class Jobs:
         )
 
 
-# --- files, there and back
+# --- files, sent and received
 
 
-def kept(name: Pass, folder: Path) -> Files:
-    """Of a run's folder, what a training goes on from; nothing for other passes, or where there is no checkpoint."""
+def saved(name: Pass, folder: Path) -> Files:
+    """Return the files from which a training goes on; none for other passes, or where there is no checkpoint."""
     return _read(folder, GROWING) if name == "train" and (folder / CHECKPOINT).exists() else {}
 
 
 def left(name: Pass, folder: Path) -> Files:
-    """What a pass has left in the folder it was made in."""
+    """Return the files that a pass has left in its folder."""
     return _read(folder, (*GROWING, LOG, pass_file(folder, name).name))
 
 
 def lay_out(folder: Path, job: Job, files: Files) -> None:
-    """Make the folder that a pass is made in."""
+    """Prepare the folder in which a pass runs."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
@@ -120,9 +120,9 @@ def lay_out(folder: Path, job: Job, files: Files) -> None:
 
 
 def take(name: Pass, files: Files, folder: Path) -> None:
-    """Put what a pass has left into the run's folder, its result last: with that it is over.
+    """Write the files that a pass has left into the run's folder, its result last: it ends the pass.
 
-    A training's files take the place of those that were there; other passes of the run may have ended before.
+    The files of a training replace those that were there; other passes of the run may have ended before.
 
     Raises:
         OSError: the folder cannot be written.
@@ -141,13 +141,13 @@ def take(name: Pass, files: Files, folder: Path) -> None:
 
 
 def show(folder: Path, position: str) -> None:
-    """Say in the run's folder where a training is; for whoever looks, and nothing is lost without."""
+    """Write the position of a training into the run's folder, for `status`; nothing else depends on it."""
     with suppress(OSError):
         write_whole(folder / POSITION, position, lasting=False)
 
 
 def settle(folder: Path, name: Pass, status: Status, reason: str) -> None:
-    """Write down how a pass ended that nobody was left to tell of."""
+    """Write the result of a pass whose process could not write one."""
     result = PassResult(status=status, failure=Failure(reason=reason))
     write_whole(pass_file(folder, name), result.model_dump_json())
 
@@ -163,21 +163,21 @@ def _read(folder: Path, names: Sequence[str]) -> Files:
     return files
 
 
-# --- where the pass is made
+# --- the machine that runs the pass
 
 
 def make_pass(
     job: Job, files: Files, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None
 ) -> Files:
-    """Make a pass in a folder that is gone afterwards; return what it left.
+    """Run a pass in a temporary folder; return the files that it left.
 
-    However the child ends, that is a result. Asked to stop, a training leaves its checkpoint, and no pass a result.
+    However the child ends, there is a result, unless the pass was asked to stop; then a training leaves a checkpoint.
 
     Args:
-        job: what to do.
-        files: what it goes on from.
-        stopping: asked several times a second.
-        tell: shown the folder as often.
+        job: the pass.
+        files: from which it goes on.
+        stopping: returns whether to stop; called several times a second.
+        tell: called with the folder as often.
     """
     name = job["name"]
     try:
@@ -186,13 +186,13 @@ def make_pass(
             lay_out(folder, job, files)
             attend(folder, stopping, tell)
             return left(name, folder)
-    except OSError as error:  # no space, no processes: the fault of this machine, told in this pass's record
+    except OSError as error:  # no space, no processes: the fault of this machine, which the record then names
         failure = Failure(reason=f"on {socket.gethostname()}: {type(error).__name__}: {error}")
         return {f"{name}.json": PassResult(status="error", failure=failure).model_dump_json().encode()}
 
 
 def attend(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None) -> None:
-    """Make the pass that is laid out in a folder, in a child process, and see to its limits and its end.
+    """Run the pass that a folder was prepared for in a child process, and supervise it.
 
     Raises:
         OSError: the folder cannot be written, or no process started.
@@ -252,7 +252,7 @@ def _environment(job: Job) -> dict[str, str]:
 
 @contextmanager
 def _machine_for(name: Pass, stopping: Callable[[], bool]) -> Iterator[None]:
-    """The machine, for a measuring pass; among those of a user one at a time."""
+    """Hold the machine for a measuring pass: those of a user run one at a time."""
     lock = FileLock(MACHINE_LOCK)
     while PASSES[name].exclusive and not stopping():
         try:
@@ -270,7 +270,7 @@ def _machine_for(name: Pass, stopping: Callable[[], bool]) -> Iterator[None]:
 
 
 def main(folder: Path) -> None:
-    """The child: make the pass that is laid out in a folder. Ends when its standard input does: its parent is gone."""
+    """Run the pass that a folder was prepared for. The process ends with its standard input: its parent is gone."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a batch system's warning is for the parent, who then asks to stop
     job: Job = json.loads((folder / JOB).read_text(encoding="utf-8"))
@@ -280,9 +280,9 @@ def main(folder: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         (place / file).write_text(source, encoding="utf-8")
         plugins.append(str(place / file))
-    from throughtime.passes.child import main as make
+    from throughtime.passes.child import main as run
 
-    make(job["name"], job["spec"], job["code"], folder, plugins)
+    run(job["name"], job["spec"], job["code"], folder, plugins)
 
 
 def _end_with_parent() -> None:

@@ -1,12 +1,12 @@
 """Passes as jobs of a Slurm cluster, submitted with submitit.
 
     <results>/<suite>/.work/.slurm/<sweep>/
-        <id>-<pass>/   what a pass is made from, and what it leaves; `begun` and `over` tell of the job
+        <id>-<pass>/   files that a pass needs, and those that it leaves; `begun` and `over` hold the state of the job
         submitit/      the jobs' scripts, logs, and the pickles that submitit writes and its jobs read
 
 The results folder is shared with the nodes. This side reads JSON of its own and asks Slurm for states; it never has
-submitit load the pickled result of a job. A job ends when its folder goes, so that what a killed runner left in the
-queue stops with the next sweep.
+submitit load the pickled result of a job. A job ends when its folder is removed, so that jobs that a killed runner left
+in the queue stop with the next sweep.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Status
 from throughtime.running.assembly import read_result
 from throughtime.running.engines.base import Engine, PassJob
-from throughtime.running.engines.remote import JOB, Jobs, attend, kept, lay_out, left, settle, show, take
+from throughtime.running.engines.remote import JOB, Jobs, attend, lay_out, left, saved, settle, show, take
 from throughtime.running.engines.slurm_file import load_settings, require_slurm
 from throughtime.running.engines.supervisor import GRACE_SECONDS
 from throughtime.running.limits import Limits
@@ -39,14 +39,14 @@ from throughtime.whole_files import write_whole
 
 FOLDER = ".slurm"
 STOP, BEGUN, OVER = "stop", "begun", "over"
-"""Files in a job's folder: to be stopped; it is at work; it is over, and how."""
+"""Files in a job's folder: it is to stop; it has begun; it has ended, and how."""
 WARNED_SECONDS = 90
-"""Before a job's time is up Slurm warns it; a training keeps a checkpoint then."""
+"""Time before its end at which Slurm warns a job; a training then writes a checkpoint."""
 LOOK_SECONDS = 0.5
 ASK_SECONDS = 30.0
-"""Between two questions to Slurm for the states of all jobs; files tell of those that end well."""
+"""Time between two requests to Slurm for the states of all jobs; files show the ends of those that end well."""
 AGAIN = 2
-"""How often a pass is submitted again that lost its node."""
+"""How often a pass that lost its node is submitted again."""
 LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
 ENDED: dict[str, Status] = {
     "TIMEOUT": "timeout",
@@ -58,24 +58,24 @@ ENDED: dict[str, Status] = {
     "COMPLETED": "error",
     "FINISHED": "error",
 }
-"""States in which a job has ended, and what a pass is called that left no result in it. Two of them are those of
+"""States in which a job has ended, and the status of a pass that left no result in it. Two of them are those of
 submitit's processes on this machine."""
 
 
 @dataclass
 class Submitted:
-    """A pass in Slurm's hands."""
+    """A pass that was submitted to Slurm, or is about to be."""
 
-    work: PassJob
+    request: PassJob
     folder: Path
     job: Any = None
-    """submitit's; None: not submitted yet."""
+    """The job of submitit; None: not submitted yet."""
     lost: list[str] = field(default_factory=list)
     """States in which its jobs lost their nodes."""
 
 
 class SlurmEngine(Engine):
-    """Has Slurm make passes, each in a job of its own.
+    """Runs passes on a Slurm cluster, each in a job of its own.
 
     Args:
         config: path of the YAML file with the cluster's settings.
@@ -104,18 +104,18 @@ class SlurmEngine(Engine):
     def width(self, exclusive: bool) -> int:
         return self._settings.array_parallelism
 
-    def start(self, work: PassJob) -> None:
+    def start(self, job: PassJob) -> None:
         if self._folder is None:
-            shutil.rmtree(work.folder.parent / FOLDER, ignore_errors=True)  # of a runner that was killed
-            self._folder = (work.folder.parent / FOLDER / self._sweep).resolve()
-        folder = self._folder / f"{work.planned.id}-{work.name}"
+            shutil.rmtree(job.folder.parent / FOLDER, ignore_errors=True)  # of a runner that was killed
+            self._folder = (job.folder.parent / FOLDER / self._sweep).resolve()
+        folder = self._folder / f"{job.planned.id}-{job.name}"
         shutil.rmtree(folder, ignore_errors=True)
-        lay_out(folder, self._jobs.of(work), kept(work.name, work.folder))
-        self._submitted.append(Submitted(work, folder))
+        lay_out(folder, self._jobs.of(job), saved(job.name, job.folder))
+        self._submitted.append(Submitted(job, folder))
 
     @property
     def at_work(self) -> list[PassJob]:
-        return [submitted.work for submitted in self._submitted]
+        return [submitted.request for submitted in self._submitted]
 
     def wait(self, seconds: float) -> list[PassJob]:
         self._submit()
@@ -126,7 +126,7 @@ class SlurmEngine(Engine):
                 break
             time.sleep(min(LOOK_SECONDS, left_seconds))
         self._submitted = [submitted for submitted in self._submitted if submitted not in over]
-        return [submitted.work for submitted in over]
+        return [submitted.request for submitted in over]
 
     def stop(self) -> None:
         begun = [submitted for submitted in self._submitted if (submitted.folder / BEGUN).exists()]
@@ -141,7 +141,7 @@ class SlurmEngine(Engine):
         finally:
             self._cancel([one for one in begun if not self._has_left(one)])
             for one in begun:
-                take(one.work.name, left(one.work.name, one.folder), one.work.folder)
+                take(one.request.name, left(one.request.name, one.folder), one.request.folder)
             self._submitted.clear()
 
     def close(self) -> None:
@@ -151,14 +151,14 @@ class SlurmEngine(Engine):
     # --- to Slurm
 
     def _submit(self) -> None:
-        """Hand over what was started since the last time: one array of measuring passes, one of the others.
+        """Submit the passes started since the last call: one array of measuring passes, one of the others.
 
         Raises:
             UsageError: Slurm does not take it.
         """
         new = [submitted for submitted in self._submitted if submitted.job is None]
         for exclusive in (True, False):
-            those = [one for one in new if PASSES[one.work.name].exclusive is exclusive]
+            those = [one for one in new if PASSES[one.request.name].exclusive is exclusive]
             if not those:
                 continue
             executor = self._executor(those[0], exclusive)
@@ -166,14 +166,14 @@ class SlurmEngine(Engine):
                 with executor.batch():
                     jobs = [executor.submit(make_pass_in, str(one.folder), self._settings.time) for one in those]
             except Exception as error:  # submitit has several kinds, and lets through those of subprocess
-                raise UsageError(f"Slurm does not take a job: {_said(error)}", where=self._config) from error
+                raise UsageError(f"Slurm does not take a job: {_sbatch_error(error)}", where=self._config) from error
             for one, job in zip(those, jobs, strict=True):
                 one.job = job
 
     def _executor(self, one: Submitted, exclusive: bool) -> Any:
         import submitit
 
-        given, spec = self._settings, one.work.planned.spec
+        given, spec = self._settings, one.request.planned.spec
         executor = submitit.AutoExecutor(folder=one.folder.parent / "submitit", cluster=given.cluster)
         shared = {
             "name": f"throughtime-{spec.suite}",
@@ -206,14 +206,14 @@ class SlurmEngine(Engine):
     # --- how a job ended
 
     def _ended(self, one: Submitted) -> bool:
-        """Whether a pass is over; then what it left is in its run's folder. One that lost its node begins again."""
+        """Return whether a pass has ended, with its files in its run's folder. One that lost its node begins again."""
         if one.job is None:
             return False
         state = self._state(one)
         if not self._has_left(one):
             if POSITION in _names(one.folder):
                 with suppress(OSError):
-                    show(one.work.folder, (one.folder / POSITION).read_text(encoding="utf-8"))
+                    show(one.request.folder, (one.folder / POSITION).read_text(encoding="utf-8"))
             if state in LOST:
                 return self._lost(one, state)
             if state not in ENDED:
@@ -234,11 +234,11 @@ class SlurmEngine(Engine):
         return self._finish(one)
 
     def _has_left(self, one: Submitted) -> bool:
-        """Whether the job has done what it had to; a process of this machine must be gone too."""
+        """Return whether the job has finished its work; a process of this machine must be gone too."""
         return OVER in _names(one.folder) and (self._settings.cluster == "slurm" or one.job.done())
 
     def _state(self, one: Submitted) -> str:
-        """The job's state, for which Slurm is asked now and then, for all jobs at once."""
+        """Return the job's state; Slurm is asked now and then, for all jobs at once."""
         now = time.monotonic()
         if self._settings.cluster == "local":
             return one.job.state
@@ -248,46 +248,51 @@ class SlurmEngine(Engine):
         return one.job.watcher.get_state(one.job.job_id, mode="cache").partition(" ")[0]  # `CANCELLED by 1000`
 
     def _lost(self, one: Submitted, state: str) -> bool:
-        """Have it done again, from its checkpoint if there is one; not for ever."""
+        """Submit the pass again, from its checkpoint if there is one, up to `AGAIN` times."""
         one.lost.append(state)
         if len(one.lost) > AGAIN:
             told = ", ".join(one.lost)
             return self._finish(one, "killed", f"{len(one.lost)} jobs lost their node in it ({told})")
         before, one.folder = one.folder, one.folder.with_name(f"{one.folder.name}-{len(one.lost)}")
-        lay_out(one.folder, self._jobs.of(one.work), kept(one.work.name, before))
+        lay_out(one.folder, self._jobs.of(one.request), saved(one.request.name, before))
         shutil.rmtree(before, ignore_errors=True)  # should its node be back, what is still at work there ends
-        self._tell(f"{one.work.planned.spec.label}: {one.work.name} pass lost its node ({state}), submitted again")
+        self._tell(
+            f"{one.request.planned.spec.label}: {one.request.name} pass lost its node ({state}), submitted again"
+        )
         one.job = None
         return False
 
     def _finish(self, one: Submitted, status: Status | None = None, reason: str = "") -> bool:
-        """Put what it left into the run's folder, and how it ended if that is known from here alone."""
-        take(one.work.name, left(one.work.name, one.folder), one.work.folder)
+        """Write the files of a pass into its run's folder, and its status if only this side knows that."""
+        take(one.request.name, left(one.request.name, one.folder), one.request.folder)
         if status:
-            settle(one.work.folder, one.work.name, status, reason)
+            settle(one.request.folder, one.request.name, status, reason)
         shutil.rmtree(one.folder, ignore_errors=True)
         return True
 
 
-def _said(error: Exception) -> str:
-    """What sbatch said: submitit's messages begin with the command."""
+def _sbatch_error(error: Exception) -> str:
+    """Return the error line of sbatch: submitit's messages begin with the command."""
     lines = [line.strip() for line in str(error).splitlines() if "error" in line.lower()]
     return lines[-1] if lines else first_line(error)
 
 
 def _was_killed(one: Submitted) -> bool:
-    return pass_file(one.folder, one.work.name).exists() and read_result(one.folder, one.work.name).status == "killed"
+    return (
+        pass_file(one.folder, one.request.name).exists()
+        and read_result(one.folder, one.request.name).status == "killed"
+    )
 
 
 def _end_of_log(one: Submitted) -> str:
-    """The last line that the job wrote to its error output."""
+    """Return the last line that the job wrote to its error output."""
     with suppress(OSError, IndexError):
         return one.job.paths.stderr.read_text(encoding="utf-8", errors="replace").splitlines()[-1]
     return "it wrote no log"
 
 
 def _names(folder: Path) -> set[str]:
-    """What lies in a folder. Listing it, not asking for a file, has a network's file system look at the server."""
+    """Return the names in a folder: unlike a look at one file, a listing makes a network file system ask its server."""
     try:
         return {path.name for path in folder.iterdir()}
     except OSError:
@@ -298,11 +303,11 @@ def _names(folder: Path) -> set[str]:
 
 
 def make_pass_in(folder: str, seconds: float) -> None:
-    """The job: make the pass that is laid out in a folder, and say there that it is over.
+    """Run, in the job, the pass that a folder was prepared for, and write there that it has ended.
 
     Args:
         folder: shared with the runner.
-        seconds: that Slurm gives the job; warned before they are up, a training keeps a checkpoint.
+        seconds: that Slurm gives the job; warned before they are over, a training writes a checkpoint.
     """
     place, began = Path(folder), time.monotonic()
     cut: str | None = None

@@ -1,4 +1,4 @@
-"""What `--cluster-config` may say of a Slurm cluster, and whether there is one."""
+"""The settings of a Slurm cluster in the file of `--cluster-config`, and a check that Slurm is here."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from throughtime.suites.strict_yaml import checked, load
 
 
 class SlurmFile(Strict):
-    """What `--cluster-config` may say."""
+    """Settings in the file of `--cluster-config`."""
 
     cluster: Literal["slurm", "local"] = "slurm"
-    """local: processes of this machine that submitit starts in Slurm's place, to find faults of a set-up with."""
+    """local: submitit starts processes of this machine in place of Slurm's jobs, to test a set-up."""
     time: Annotated[Timeout, Field(ge=300)]
-    """Of a job, which makes one pass: seconds, or `15m`, `2h`. 5 minutes at least, for Slurm may warn a job of its end
-    two and a half minutes before."""
+    """Time of a job, which runs one pass: seconds, or `15m`, `2h`. 5 minutes at least, because Slurm may warn a job two
+    and a half minutes before its end."""
     partition: str | None = None
     account: str | None = None
     cpus: PositiveInt | None = None
-    """Of a job; left out: as many as the suite has threads."""
+    """Processors of a job; left out: as many as the suite has threads."""
     gpus: NonNegativeInt | None = None
     memory: Size | None = None
-    """Of a job, `4GiB`."""
+    """Memory of a job, `4GiB`."""
     array_parallelism: PositiveInt = 100
-    """Jobs in Slurm's hands at a time, waiting or running; they are submitted as job arrays."""
+    """Jobs that wait or run at a time; they are submitted as job arrays."""
     exclusive: bool = False
     """Whether measuring passes have a node to themselves."""
     setup: list[str] = Field([])
-    """Lines of shell before a job: `module load ...`."""
+    """Shell lines that run before a job: `module load ...`."""
     extra: dict[str, str | int | float | bool] = Field({})
     """Other options of sbatch, by their long names."""
 
@@ -50,12 +50,12 @@ def load_settings(path: str | Path) -> SlurmFile:
 
 
 def require_slurm() -> None:
-    """UsageError where jobs cannot be submitted from here, or nobody can be asked how they ended."""
+    """Raise UsageError where jobs cannot be submitted, or sacct cannot say how they ended."""
     if shutil.which("sbatch") is None:
         raise UsageError(
             "there is no Slurm here: no sbatch", where="--cluster slurm", hint="run it on a machine that submits jobs"
         )
     asked = subprocess.run(["sacct", "-n", "-o", "JobID"], capture_output=True, text=True)
     if asked.returncode:
-        said = next(iter(asked.stderr.splitlines()), f"exit code {asked.returncode}")
-        raise UsageError(f"sacct, which tells how jobs ended, does not work here: {said}", where="--cluster slurm")
+        message = next(iter(asked.stderr.splitlines()), f"exit code {asked.returncode}")
+        raise UsageError(f"sacct, which tells how jobs ended, does not work here: {message}", where="--cluster slurm")

@@ -13,7 +13,7 @@ from throughtime.errors import UsageError
 from throughtime.running.assembly import read_result
 from throughtime.running.engines import remote
 from throughtime.running.engines.base import PassJob
-from throughtime.running.engines.remote import Jobs, kept, lay_out, left, make_pass, take
+from throughtime.running.engines.remote import Jobs, lay_out, left, make_pass, saved, take
 from throughtime.running.limits import Limits
 
 
@@ -50,10 +50,10 @@ def test_only_the_end_of_a_long_log_comes_back_and_only_a_training_goes_on_from_
     (tmp_path / "log").write_bytes(b"a" * 10 + b"b" * remote.LOG_BYTES)
     (tmp_path / "curve.jsonl").write_bytes(b"{}\n")
     assert left("train", tmp_path) == {"log": b"b" * remote.LOG_BYTES, "curve.jsonl": b"{}\n"}
-    assert kept("train", tmp_path) == {}
+    assert saved("train", tmp_path) == {}
     (tmp_path / "checkpoint.pt").write_bytes(b"half way")
-    assert kept("train", tmp_path) == {"curve.jsonl": b"{}\n", "checkpoint.pt": b"half way"}
-    assert kept("bytes", tmp_path) == {}
+    assert saved("train", tmp_path) == {"curve.jsonl": b"{}\n", "checkpoint.pt": b"half way"}
+    assert saved("bytes", tmp_path) == {}
 
 
 def test_a_worker_without_space_says_so_in_the_record(job, tmp_path, monkeypatch):
