@@ -14,7 +14,7 @@ from throughtime.datasets.idx import read_idx, write_idx
 from throughtime.datasets.mnist_family import SequentialMNIST
 from throughtime.datasets.mnist_files import NAMES, fashion_files, made_images, mnist_files
 from throughtime.errors import UsageError
-from throughtime.registry import DATASETS
+from throughtime.registry import DATASETS, NETWORKS, NEURONS
 
 SPLITS = ("train", "validation", "test")
 FAMILY = (
@@ -243,3 +243,34 @@ def test_fashion_mnist(real_source):  # noqa: F811
     assert [dataset.size(split) for split in SPLITS] == [55_000, 5_000, 10_000]
     assert dataset.arrays.target.long().bincount().tolist() == [7000] * 10
     assert dataset.arrays.target[:10].tolist() == [9, 0, 0, 3, 0, 2, 7, 2, 5, 5]
+
+
+# --- an image that stays is one step in memory
+
+
+def shown(steps: int):
+    """A batch of 5 made images of 7x7 pixels, shown for some steps."""
+    return next(
+        DATASETS["mnist"]
+        .factory(steps=steps)
+        .standing_in(made_images, side=7, validation_images=10)
+        .batches("train", 5)
+    )
+
+
+@pytest.mark.parametrize("steps", [1, 4, 50])
+def test_bytes_of_a_batch_do_not_grow_with_the_steps_that_its_images_are_shown(steps):
+    batch = shown(steps)
+    assert batch.x.shape == (steps, 5, 49) and batch.nbytes == 5 * 49 * 4 + 5 * 8
+    for same in (batch.to("cpu"), batch.window(0, 3), batch.with_inputs_copied(), batch.first(5)):
+        assert same.nbytes == batch.nbytes and torch.equal(same.x, batch.x[: same.steps])
+    assert batch.to("cpu").x.data_ptr() == batch.x.data_ptr() != batch.with_inputs_copied().x.data_ptr()
+    assert batch.to("meta").x.untyped_storage().nbytes() == 5 * 49 * 4
+
+
+def test_a_network_computes_the_same_of_a_shown_image_and_of_its_copies():
+    batch = shown(6)
+    network = NETWORKS["recurrent"].factory(49, 10, NEURONS["lif"].factory, hidden=[8])
+    outputs = network.unroll(batch.x, network.initial_state(5)).outputs
+    copies = network.unroll(batch.x.contiguous(), network.initial_state(5)).outputs
+    assert torch.equal(outputs, copies) and outputs.std() > 0

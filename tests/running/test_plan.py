@@ -289,3 +289,18 @@ def test_shipped_suites_are_possible_and_cut_sequences_at_scale_tiny_too(name, s
     for rule, dataset in ((s.rule, s.dataset) for s in load_suite(name).expand("tiny")):
         assert rule.options.get("window", 1) < dataset.options.get("steps", 28)
         assert rule.options.get("parts") != 1
+
+
+def test_a_machine_without_a_gpu_plans_runs_on_one_and_makes_none(specs, store, monkeypatch):
+    """Cells are built on the processor: a submit node has no GPU, and no CUDA context beside what is measured."""
+    import torch
+
+    from throughtime.harness.build import build
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    on_gpu = [spec.model_copy(update={"device": "cuda"}) for spec in specs("bptt, eprop", "lif, rnn")]
+    planned = plan(on_gpu, store)
+    assert {p.spec.device for p in planned} == {"cuda"} and len(planned) == 12
+    assert {p.spec.rule.name for p in planned if p.unsupported} == {"eprop"}, "the rule was asked"
+    with pytest.raises(UsageError, match="device cuda: not run here"):
+        build(on_gpu[0])
