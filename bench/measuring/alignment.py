@@ -134,7 +134,7 @@ def curve_keys(found: dict[str, Alignment]) -> dict[str, float | None]:
     }
 
 
-def measures(found: dict[str, Alignment], epoch: int, sequences: int) -> dict[str, Measure]:
+def alignment_measures(found: dict[str, Alignment], epoch: int, sequences: int) -> dict[str, Measure]:
     """What the record takes, under the keys of the curve: the alignment after `epoch`, on that many sequences."""
     told = {
         "cosine": "cosine between the rule's mean update, weights held, and BPTT's gradient of the losses it reports",

@@ -1,14 +1,15 @@
-"""Peak of what PyTorch's allocator hands out: a second witness beside the exact count, and without its dispatch mode.
+"""Peak of the memory that PyTorch's allocator hands out: an independent check of the exact count.
 
-On the processor by the memory events of `torch.profiler`, of every allocation and release; on a CUDA device by the
-caching allocator's own statistics. Against the exact count it sees more: tensors that kernels make inside themselves,
-the 8 bytes of a number that autograd keeps, what Python makes past the dispatcher. It sees no memory that a library
-takes past the allocator, such as the packing buffers of matrix products, and no rounding by the C library.
+On the CPU it comes from the memory events of `torch.profiler`, one for each allocation and release; on a CUDA device
+from the statistics of the caching allocator. In contrast to the exact count it includes temporaries inside kernels, the
+8 bytes of a Python number that autograd saves, and storages allocated without the dispatcher. It does not include
+memory that a library allocates by itself, such as packing buffers of matrix products, or rounding by the C library.
 """
 
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
 
@@ -23,23 +24,24 @@ from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
 
 BATCHES = 2
-"""As in the memory pass, over the same level."""
+"""Number of batches, as in the memory pass."""
 NAME = "peak_allocator_bytes"
 OVER = f"over its level with model and input in memory, while it trains on {BATCHES} batches"
 METHOD = f"peak of what the processor's allocator handed out, by torch.profiler, {OVER}"
 AT_ONCE, MOST = 3000, 1_000_000
-"""Operations after which the profiler's events are read, and within one window at most: each costs some 2 kB."""
+"""Operations after which the profiler's events are read, and largest number in one window; each costs about 2 kB."""
 
 
 class HandedOut:
-    """Bytes that the processor's allocator has handed out and not got back since a `with` block began.
+    """Context manager that counts the bytes allocated inside the block and not yet released, on the CPU.
 
-    The profiler remembers what it saw handed out while it was off and on again, so that reading its events now and then
-    loses nothing, as long as nothing is allocated meanwhile. Of memory from before the block it sees no release.
+    The profiler recognises its allocations after it was stopped and started again, so reading its events from time to
+    time loses nothing, provided that nothing is allocated in between. Releases of memory from before the block do not
+    count.
 
     Attributes:
-        current: as of the last reading.
-        peak: the largest value of all moments read.
+        current: bytes at the last reading.
+        peak: largest number of bytes after any event.
     """
 
     def __enter__(self) -> HandedOut:
@@ -48,7 +50,7 @@ class HandedOut:
         return self
 
     def read(self) -> None:
-        """Take the events so far, and let the profiler forget them."""
+        """Process the events so far, and free their memory."""
         self._stop()
         self._start()
 
@@ -61,21 +63,24 @@ class HandedOut:
 
     def _stop(self) -> None:
         self._profiler.stop()
-        for event in self._profiler.profiler.kineto_results.events():
+        profiler: Any = self._profiler.profiler  # the events have no public type
+        for event in profiler.kineto_results.events():
             if event.name() == "[memory]":
                 self.current += event.nbytes()
                 self.peak = max(self.peak, self.current)
 
 
-def measures(spec: RunSpec, built: Built, batch: Batch, operations: int) -> dict[str, Measure]:
-    """The peak over the level with model and input in memory, while a fresh rule trains on two batches.
+def allocator_measures(spec: RunSpec, built: Built, batch: Batch, operations: int) -> dict[str, Measure]:
+    """Measure the peak over the level with model and input in memory, while a fresh rule trains on two batches.
 
     Args:
-        built: fresh: nothing of it was trained.
-        operations: of one batch, as the exact count found them.
+        spec: the run.
+        built: untrained components.
+        batch: the batch to train on.
+        operations: number of operations in one batch, from the exact count.
 
     Raises:
-        DivergedError: the loss is no finite number.
+        DivergedError: the loss is infinite or NaN.
     """
     if spec.device == "cuda":
         with CudaPeak() as device:
@@ -83,19 +88,19 @@ def measures(spec: RunSpec, built: Built, batch: Batch, operations: int) -> dict
         return {NAME: Measure(value=device.allocated, unit="byte", method=f"max_memory_allocated {OVER}")}
     a_window = max(1, operations // len(built.rule.windows(batch.steps)))
     if a_window > MOST:
-        return missing(f"{a_window} operations in a window, more than {MOST}: their events would not fit into memory")
-    with operations_alone(), HandedOut() as handed_out:  # as the exact count, which it stands beside
+        return missing_measure(f"{a_window} operations in a window, more than {MOST}: too many events for memory")
+    with operations_alone(), HandedOut() as handed_out:  # as in the exact count, for comparison
         _train(spec, built, batch, handed_out, max(1, AT_ONCE // a_window))
     return {NAME: Measure(value=handed_out.peak, unit="byte", method=METHOD)}
 
 
-def missing(reason: str) -> dict[str, Measure]:
-    """For the record, where there is none."""
+def missing_measure(reason: str) -> dict[str, Measure]:
+    """Return the measure without a value, and the reason."""
     return {NAME: Measure(value=None, unit="byte", method=METHOD, missing=reason)}
 
 
 def _train(spec: RunSpec, built: Built, batch: Batch, handed_out: HandedOut | None = None, at_once: int = 1) -> None:
-    """Learn the batch twice; read what was handed out before each `at_once`-th window."""
+    """Learn the batch twice; read the allocator's events before each `at_once`-th window."""
     seen = 0
 
     def deliver(window: Batch) -> Batch:
@@ -107,5 +112,5 @@ def _train(spec: RunSpec, built: Built, batch: Batch, handed_out: HandedOut | No
 
     update = started(spec, built, built.dataset.steps, Clock())
     for _ in range(BATCHES):
-        gc.collect()  # what waits in a reference cycle for the collector is not held by the program
+        gc.collect()  # reference cycles that wait for the collector are not part of the program's memory
         learn_finite(built, batch, update, deliver)

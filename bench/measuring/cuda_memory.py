@@ -8,17 +8,15 @@ import torch
 
 
 class CudaPeak:
-    """What the device's memory grows by in a `with` block, over its level as the block begins.
+    """Context manager that measures the growth of a CUDA device's memory inside the block.
 
-    Exact for what PyTorch asks for: sizes are rounded up to 512 bytes, and scratch that libraries take past the
-    allocator, the driver's context included, is not seen. Blocks that were freed before are given back first, or growth
-    could hide in them.
+    PyTorch rounds sizes up to 512 bytes. Memory that libraries allocate by themselves, and the driver's context, do not
+    count. Cached free blocks are released at the start, because growth could otherwise reuse them.
 
     Attributes:
-        level: bytes of the device's living tensors as the block begins.
-        allocated: peak of the bytes of living tensors, less the level; there when the block is over.
-        reserved: peak of what the allocator holds of the device, freed blocks that it keeps included, less what it
-            held as the block began.
+        level: bytes of live tensors at the start of the block.
+        allocated: peak bytes of live tensors minus the level, after the block.
+        reserved: peak bytes that the allocator holds, cached free blocks included, minus those at the start.
     """
 
     def __enter__(self) -> CudaPeak:

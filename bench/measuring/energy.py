@@ -1,11 +1,11 @@
-"""Energy that the processor took, where the kernel counts it.
+"""Energy of the processor, by the kernel's counters.
 
 Linux counts the energy of each processor package in `/sys/class/powercap` (RAPL, on Intel and AMD). Most containers and
-virtual machines do not show it, and where it is shown only root may read it, unless the machine's owner says otherwise.
+virtual machines have no such counters, and elsewhere only root may read them by default.
 
-Known error: a package counts all that runs on it, other processes and idling too, and no memory chips, graphics card
-or power supply. Counters are brought up to date about once a millisecond. They start again from zero at their range
-(some minutes to an hour at full load), which is told once: a block must be shorter than that.
+Known errors: a counter includes other processes and idle power of the package, and excludes memory, graphics card and
+power supply. Its value is updated about once a millisecond. It wraps around after some minutes to an hour at full load;
+the difference of two readings allows for one wrap, so a block must be shorter than that.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from types import TracebackType
 from throughtime.records.record import Measure
 
 POWERCAP = Path("/sys/class/powercap")
-_METHOD = "RAPL counters of all processor packages, whatever ran on them"
+_METHOD = "RAPL counters of all processor packages, other processes included"
 
 
 class Energy:
-    """Counts the energy of a `with` block.
+    """Context manager that measures the energy of the block.
 
         with Energy() as energy:
             evaluate(network, dataset, "test")
         print(energy.joules, energy.missing)
 
     Attributes:
-        joules: after the block, what the processor packages took during it; None where nothing counts it.
-        missing: why not; None where something does.
+        joules: energy of the processor packages during the block; None without counters.
+        missing: the reason why `joules` is None; None otherwise.
     """
 
     def __init__(self) -> None:
@@ -57,16 +57,16 @@ class Energy:
             self.joules = sum((after[p] - before) % ranges[p] for p, before in self._before.items()) / 1e6
             self.missing = None
         except (OSError, KeyError, ValueError) as gone:
-            self.missing = f"a counter was there before the block and not after it: {gone}"
+            self.missing = f"a counter disappeared during the block: {gone}"
 
     def measure(self, times: int = 1, unit: str = "joule") -> Measure:
-        """The energy of the block as a measure; of one of `times` equal parts if that is given with its unit."""
+        """Return the block's energy, divided by `times`, as a measure in `unit`."""
         value = None if self.joules is None else self.joules / times
         return Measure(value=value, unit=unit, method=_METHOD, missing=self.missing)
 
 
 def _counters() -> dict[Path, int]:
-    """Microjoules of each processor package; its parts (`intel-rapl:0:0`) and the whole board (`psys`) left out."""
+    """Read the microjoules of each processor package, not of its parts (`intel-rapl:0:0`) or the board (`psys`)."""
     packages = [p for p in POWERCAP.glob("intel-rapl:*") if p.name.count(":") == 1]
     packages = [p for p in packages if (p / "name").read_text().startswith("package")]
     return {package: int((package / "energy_uj").read_text()) for package in packages}

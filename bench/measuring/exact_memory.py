@@ -1,4 +1,4 @@
-"""Exact bytes of live tensors while a rule learns one batch: the peak, and who owns what at that moment."""
+"""Exact bytes of live tensors while a rule learns one batch: the peak, and its bytes by owner."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ WHAT = {
     "parameters": "the network's parameters and buffers",
     "gradients": "what hangs on .grad",
     "optimiser": "the optimiser's state",
-    "rule": "what the rule keeps on itself, what it learns included",
-    "graph": "everything else: activations, what autograd keeps, temporaries",
+    "rule": "attributes of the rule, its own parameters included",
+    "graph": "everything else: activations, tensors saved by autograd, temporaries",
 }
 
 
 class NotRepeatableError(Exception):
-    """Two batches did not do the same operations: no moment of one is that moment of the other."""
+    """Two batches executed different operations, so the moment of the peak cannot be identified in the second."""
 
 
 class ExactMemory(NamedTuple):
     """Bytes at the peak of one batch."""
 
     owned: dict[str, int]
-    """By owner, with the input in memory as a whole; the sum is the peak."""
+    """Bytes by owner with the whole input in memory; the sum is the peak."""
     streamed: int
-    """The peak if each window's input is there only while the rule has it."""
+    """Peak if each window of the input is in memory only while the rule uses it."""
     operations: int
-    """Of the batch, forward and backward."""
+    """Operations of the batch, forward and backward."""
 
     @property
     def peak(self) -> int:
@@ -52,14 +52,14 @@ class ExactMemory(NamedTuple):
 
 
 def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
-    """Learn a batch four times and count: once to warm up (the optimiser makes its state at its first step), once to
-    find the operation of the peak, once to look there at who owns what, once with the input streamed.
+    """Learn a batch four times: to warm up (the optimiser allocates its state at the first step), to find the operation
+    of the peak, to determine the owners at that operation, and with streamed input.
 
-    Storages that are there before (parameters, input) are counted by themselves, all others from birth to death by
-    `LiveBytes`. The number belongs to the program: it is the same in two runs and on two machines.
+    Storages from before (parameters, input) are counted separately; `LiveBytes` counts all others. The number is a
+    property of the program: it is the same in two runs and on two machines.
 
     Raises:
-        NotRepeatableError: the rule does other operations in the second batch than in the third.
+        NotRepeatableError: the second and the third batch execute different operations.
     """
     live = LiveBytes()
     with live:
@@ -80,7 +80,7 @@ def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
     parameters = nbytes([*built.network.parameters(), *built.network.buffers()])
     owned = {"input": batch.nbytes, "parameters": parameters} | owned
     if live.uncounted:
-        raise NotRepeatableError(f"{live.uncounted} operations made memory that no storage shows")
+        raise NotRepeatableError(f"{live.uncounted} operations allocated memory of unknown size")
     by_owner = {owner: owned.get(owner, 0) for owner in OWNERS}
     return ExactMemory(by_owner, parameters + nbytes(batch.target) + streamed, operations)
 
@@ -92,7 +92,7 @@ def _learn(
     update: Updater,
     deliver: Callable[[Batch], Batch] = lambda window: window,
 ) -> tuple[int, int]:
-    """Learn the batch; the peak, and after which operation it was reached."""
+    """Learn the batch; return the peak and the number of the operation that reached it."""
     gc.collect()
     live.reset_peak()
     learn_batch(rule, batch, update, deliver)
@@ -100,12 +100,12 @@ def _learn(
 
 
 def _by_owner(alive: dict[int, int], built: Built, update: Updater) -> dict[str, int]:
-    """Bytes of the living storages, each with the first of its owners; what has none belongs to the graph."""
+    """Sum the bytes of live storages by their first owner; those without an owner belong to the graph."""
     parameters = [*built.network.parameters(), *built.rule.parameters()]
     claims: dict[str, Iterator[Tensor]] = {
         "gradients": (p.grad for p in parameters if p.grad is not None),
         "optimiser": _tensors(update.optimiser.state, set()),
-        # Its parameters by name: they may lie in a module, which is not entered.
+        # Its parameters explicitly: they may be in a module, and `_tensors` does not enter modules.
         "rule": itertools.chain(built.rule.parameters(), _tensors(vars(built.rule), {id(built.network), id(update)})),
     }
     left, owned = dict(alive), {}
@@ -115,7 +115,7 @@ def _by_owner(alive: dict[int, int], built: Built, update: Updater) -> dict[str,
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
-    """Every tensor that can be reached from a value through containers and attributes; modules are not entered."""
+    """Yield every tensor that is reachable through containers and attributes, except those in modules."""
     if id(value) in seen or isinstance(value, nn.Module | type | FunctionType | MethodType):
         return
     seen.add(id(value))
@@ -131,8 +131,8 @@ def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:
         yield from _tensors(vars(value), seen)
 
 
-def measures(memory: ExactMemory | None, missing: str | None = None) -> dict[str, Measure]:
-    """For the record; without a memory, the reason why there is none."""
+def live_byte_measures(memory: ExactMemory | None, missing: str | None = None) -> dict[str, Measure]:
+    """Convert the result to measures; without a result, `missing` is the reason."""
 
     def measure(value: int | None, method: str) -> Measure:
         return Measure(value=value, unit="byte", method=method, missing=missing)

@@ -108,7 +108,7 @@ def forward_operations(network: Network, batch: int, steps: int) -> Operations:
     return Operations(forward_products(network, [steps], batch), [], "dense products forward")
 
 
-def measures(
+def floor_measures(
     rule: LearningRule, network: Network, training: Training, batch: int, steps: int, wall_time: float
 ) -> dict[str, Measure]:
     """The machine's rates at the sizes of the run, its floor, and its time as a multiple of that.

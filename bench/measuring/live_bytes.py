@@ -1,18 +1,18 @@
 """Bytes of live tensors, counted storage by storage from birth to death.
 
-Every operation is seen, forward and backward: a storage that comes out of one and was not known is born there, one
-first met as an argument existed before and is not counted. A weak reference tells its death. So the number belongs to
-the program, not to the machine: bytes asked for, without the allocator's rounding or the freed blocks it keeps.
+A dispatch mode observes every operation, forward and backward. An unknown storage in a result was allocated there; one
+that first appears as an argument existed before and does not count. A weak reference reports its release. The count is
+a property of the program, not of the machine: requested bytes, without rounding or cached blocks of the allocator.
 
-Not seen: scratch inside a kernel; memory made past the dispatcher (numpy arrays, Python objects, the storages of
-`copy.deepcopy`, `torch.load`, `torch.frombuffer`, `torch.from_dlpack`); the 0-dimensional tensor autograd makes of the
-number in `x * 2.0` and saves, 8 bytes. An array under `torch.from_numpy` is counted from then on, each time anew. Code
-under `torch.compile` is counted as PyTorch runs it here: uncompiled; `torch.cond` and its like raise an error.
+The count does not include: temporaries inside a kernel; memory allocated without the dispatcher (numpy arrays, Python
+objects, the storages of `copy.deepcopy`, `torch.load`, `torch.frombuffer`, `torch.from_dlpack`); the 0-dimensional
+tensor of 8 bytes that autograd saves for the number in `x * 2.0`. An array under `torch.from_numpy` counts from that
+call on, at each call again. Code under `torch.compile` runs uncompiled here; `torch.cond` and the like raise an error.
 
-Changed by being watched: under any dispatch mode autograd adds gradients that meet out of place, even where it would
-add in place. If that is the moment of the peak, the peak is larger by one such gradient.
+The dispatch mode changes one thing: autograd then sums gradients out of place where it would otherwise sum in place.
+If that happens at the peak, the peak is larger by one gradient.
 
-Deterministic as far as nothing waits for the garbage collector: a tensor in a reference cycle lives until that runs.
+The count is deterministic unless a tensor waits for the garbage collector in a reference cycle.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ import torch
 from torch import Tensor, UntypedStorage
 from torch.utils._python_dispatch import TorchDispatchMode
 
-# torch.tensor, as_tensor and from_numpy fill a storage unseen and then hand it to this operation.
+# torch.tensor, as_tensor and from_numpy fill a storage without the dispatcher and then pass it to this operation.
 _LIFT_FRESH = torch.ops.aten.lift_fresh.default
 
-# copy.deepcopy and torch.load fill a storage unseen and then give it to a tensor by one of these; but so may a storage
-# that existed before be given.
+# copy.deepcopy and torch.load fill a storage without the dispatcher and pass it to one of these operations; but the
+# argument may also be a storage that existed before.
 _SET_STORAGE = (torch.ops.aten.set_.source_Storage, torch.ops.aten.set_.source_Storage_storage_offset)
 
-# A sparse tensor has no storage but those of its parts.
+# The storages of a sparse tensor are those of its components.
 _SPARSE_PARTS = {
     torch.sparse_coo: ("_indices", "_values"),
     torch.sparse_csr: ("crow_indices", "col_indices", "values"),
@@ -43,7 +43,7 @@ _SPARSE_PARTS = {
 
 
 class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of the storages born in a `with` block, as long as they live.
+    """Context manager that counts the bytes of live storages which were allocated inside the block.
 
         with LiveBytes() as live:
             loss = model(x).sum()
@@ -51,18 +51,20 @@ class LiveBytes(TorchDispatchMode):
             loss.backward()
         print(live.peak)
 
-    Deaths after the block still lower `current`; a second block with the same object goes on from there. It makes no
-    tensor and keeps none alive. It costs some microseconds an operation: time nothing under it.
+    Releases after the block still decrease `current`; a second block with the same object continues the count. The
+    mode allocates no tensors and keeps none alive. It costs some microseconds an operation, so code inside the block
+    should not be timed.
 
     Attributes:
-        current: bytes of the storages born under the mode and alive now. A view adds nothing to what it views; growth
-            in place is counted when an operation does it, or else when one next meets the storage.
-        peak: largest value of `current` since the beginning or the last `reset_peak`.
-        peak_at: the operation after which `current` was that large, counted since then, from 1; 0: before the first.
-        look: what is called after operation `look_at` since then, within the operation and unseen by the mode.
-        uncounted: how often there was memory that may belong to the count and could not be counted: a result that shows
-            no storage (mkldnn, strided nested tensors), a storage of unknown age given to a tensor (`copy.deepcopy`,
-            `torch.load`). Where it is not 0, `current` and `peak` may be too small.
+        current: bytes of live storages that were allocated under the mode. A view adds nothing; growth in place counts
+            when an operation causes it, or at the next operation with the storage.
+        peak: largest value of `current` since the start or the last `reset_peak`.
+        peak_at: number of the operation, from 1 since the start or `reset_peak`, after which `current` was largest; 0:
+            before the first operation.
+        look: function that is called after operation `look_at`, inside that operation and not observed by the mode.
+        uncounted: number of cases in which memory may belong to the count but its size is unknown: a result without a
+            storage (mkldnn, strided nested tensors), or a storage of unknown origin (`copy.deepcopy`, `torch.load`). If
+            it is not 0, `current` and `peak` may be too small.
     """
 
     def __init__(self) -> None:
@@ -73,16 +75,16 @@ class LiveBytes(TorchDispatchMode):
         self._known: dict[int, _Known] = {}
 
     def reset_peak(self) -> None:
-        """Start the peak and the count of operations again, from what is alive now."""
+        """Restart the peak and the count of operations from the current state."""
         self.peak, self.operations, self.peak_at = self.current, 0, 0
 
     def alive(self) -> dict[int, int]:
-        """Bytes of each storage born under the mode and alive now, by the id of its Python object."""
+        """Return the bytes of each live storage allocated under the mode, by the id of its Python object."""
         return {key: known.nbytes for key, known in self._known.items() if known.born}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         if any(hasattr(kind, "__tensor_flatten__") for kind in types):
-            return NotImplemented  # a wrapper of tensors: it unpacks itself, and the operations on them come here
+            return NotImplemented  # a wrapper of tensors unwraps itself, and its operations come here
         kwargs = kwargs or {}
         if func in _SET_STORAGE and id(args[1]) not in self._known:
             self.uncounted += 1
@@ -98,20 +100,20 @@ class LiveBytes(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # if True, the first operation would import the compiler: a second, and much memory
+        return False  # True would import the compiler at the first operation, which takes a second and much memory
 
     def _meet(self, values: Any, *, born: bool) -> None:
-        """Count what in the arguments or the result of an operation is new and `born`, and what has grown."""
+        """Count storages in arguments or result of an operation that are new and `born` there, and growth of others."""
         for storage in _storages(values):
             if storage is None:
                 self.uncounted += born
                 continue
-            # A storage keeps one Python object until it dies, and `_forget` is called while that goes. So its id names
-            # the storage, and has left the dictionary before another object can have it.
+            # A storage has one Python object for its whole life, and `_forget` runs when that object is released. So
+            # its id identifies the storage, and leaves the dictionary before another object can have the same id.
             known = self._known.get(id(storage))
             if known is None:
                 known = self._known[id(storage)] = _Known(storage, self._forget)
-                # Meta and fake tensors have sizes, but no memory.
+                # Meta and fake tensors have a size but no memory.
                 known.key, known.nbytes, known.born = id(storage), 0, born and storage.device.type != "meta"
             if known.born:
                 nbytes = storage.nbytes()
@@ -123,14 +125,17 @@ class LiveBytes(TorchDispatchMode):
         self.current -= known.nbytes
 
 
-class _Known(weakref.ref):
-    """A storage met before; `nbytes` is its part in `current`."""
+class _Known(weakref.ref[UntypedStorage]):
+    """Weak reference to a known storage; `nbytes` is its share of `current`."""
 
     __slots__ = ("born", "key", "nbytes")
+    born: bool
+    key: int
+    nbytes: int
 
 
 def _storages(values: Any) -> Iterator[UntypedStorage | None]:
-    """Every storage in the arguments or the result of an operation, None for a tensor that shows none."""
+    """Yield every storage in the arguments or the result of an operation; None for a tensor without a storage."""
     if isinstance(values, Tensor):
         if values.layout in _SPARSE_PARTS:
             for part in _SPARSE_PARTS[values.layout]:

@@ -1,4 +1,4 @@
-"""What the process grows by while a rule trains, and, where it trains on a CUDA device, that device's memory."""
+"""Growth of the process's memory, and of a CUDA device's memory, while a rule trains."""
 
 from __future__ import annotations
 
@@ -21,27 +21,30 @@ from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
 
 BATCHES = 2
-"""The second one has all that lasts from batch to batch beside it, such as the optimiser's state."""
+"""The second batch is learnt beside everything that persists between batches, such as the optimiser's state."""
 WHEN = f"with model and input batch loaded, while it trains on {BATCHES} batches"
 
 
-def measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPeak | None = None) -> dict[str, Measure]:
-    """Growth of the process's peak over its level with model and input in memory; of the device's likewise.
+def growth_measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPeak | None = None) -> dict[str, Measure]:
+    """Measure the peak of the process, and of the device, over the level with model and input in memory.
 
     Args:
-        process: what watches the process; None: the best that works here.
+        spec: the run.
+        built: its components; the measurement trains them.
+        process: measures the process's peak; None: the most exact method that this system supports.
 
     Raises:
-        DivergedError: the loss is no finite number.
+        DivergedError: the loss is infinite or NaN.
     """
     batch = one_batch(spec, built)
     _warm_up(spec, batch)
     process_memory.give_back_freed()
     device = CudaPeak() if spec.device == "cuda" else None
-    with ExitStack() as watching:
+    process = process or process_memory.process_peak()
+    with ExitStack() as measuring:
         if device:
-            watching.enter_context(device)
-        process = watching.enter_context(process or process_memory.process_peak())
+            measuring.enter_context(device)
+        measuring.enter_context(process)
         update = started(spec, built, built.dataset.steps, Clock())
         for _ in range(BATCHES):
             learn_finite(built, batch, update)
@@ -64,7 +67,7 @@ def measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPeak | No
 
 
 def _warm_up(spec: RunSpec, batch: Batch) -> None:
-    """Train a twin on little and throw it away: code and library buffers that any training touches do not count."""
+    """Train a copy on little data, so that code and library buffers that every training loads do not count."""
     twin = build(spec)
     steps = enough_steps(twin.rule, batch.steps)
     few = mapped(Tensor.contiguous, batch.first(2).window(0, steps))
@@ -72,7 +75,8 @@ def _warm_up(spec: RunSpec, batch: Batch) -> None:
 
 
 def enough_steps(rule: LearningRule, steps: int) -> int:
-    """Return the fewest steps for which the rule takes the same code path. Loops are loaded when they are first called,
-    and with the first the compiler: which are depends on whether windows are one step, SHORT, or longer."""
+    """Return the fewest steps for which the rule takes the same code path. Compiled loops are loaded at their first
+    call, and the first one loads the compiler; which loops run depends on whether a window has 1, SHORT or more steps.
+    """
     longest = min(SHORT, rule.window(steps))
     return next((few for few in range(SHORT, steps) if rule.window(few) >= longest), steps)

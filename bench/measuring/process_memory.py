@@ -1,10 +1,11 @@
-"""Peak resident memory of this process: by the kernel's own high-water mark, or by sampling where there is none.
+"""Peak resident memory of this process: the kernel's high-water mark, or samples on systems without one.
 
-`VmHWM` after a reset through `/proc/self/clear_refs`, in a fresh process. Not `ru_maxrss`: it cannot be reset, and
-a child starts with its parent's. Granularity: one page; what the allocator keeps after a free still counts.
+On Linux it is `VmHWM` after a reset through `/proc/self/clear_refs`, in a fresh process. `ru_maxrss` does not serve: it
+cannot be reset, and a child process inherits its parent's value. The resolution is one page, and memory that the
+allocator keeps after a free still counts.
 
-Where the kernel has no such mark (macOS), a thread reads the resident size every few milliseconds: what comes and goes
-between two samples is not seen, so that the peak is, if anything, too low.
+On systems without that mark (macOS) a thread reads the resident size every few milliseconds. It misses memory that is
+allocated and freed between two samples, so the peak may be too low.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ import psutil
 INTERVAL = 0.005
 """Seconds between two samples."""
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Of glibc's malloc.h: free bytes at the heap's end above which they are given back, and how many blocks may be mapped
-by themselves."""
+"""Parameters in glibc's malloc.h: the free bytes at the end of the heap above which malloc returns them to the kernel,
+and the number of blocks that may have a mapping of their own."""
 
 
 class KernelPeak:
-    """What the process grows by in a `with` block, by VmHWM; OSError at its start where the kernel does not offer it.
+    """Context manager that measures the process's growth by VmHWM; raises OSError where the kernel does not support it.
 
     Attributes:
-        level: resident bytes as the block begins.
-        growth: largest resident size within it, less the level; there when the block is over.
-        method: how the growth was got, in a few words.
+        level: resident bytes at the start of the block.
+        growth: largest resident size inside the block minus the level, after the block.
+        method: description of the measurement for the record.
     """
 
     method = "VmHWM after a reset, over VmRSS"
@@ -45,10 +46,10 @@ class KernelPeak:
 
 
 class SampledPeak:
-    """The same by sampling the resident size in a thread; `method` tells how often it could.
+    """The same measurement by a thread that samples the resident size; `method` gives the number of samples.
 
-    A sample costs some 20 µs, and waits for the interpreter's lock: while Python code runs the gaps are longer than
-    `interval`, and within one call of a kernel that holds the lock there is none. The longest gap is in `method`.
+    A sample costs about 20 µs and needs the interpreter's lock: gaps exceed `interval` while Python code runs, and a
+    kernel that holds the lock is not sampled. The longest gap is in `method`.
 
     Args:
         interval: seconds between two samples.
@@ -99,10 +100,10 @@ def process_peak() -> KernelPeak | SampledPeak:
 
 
 def give_back_freed() -> None:
-    """Collect garbage and hand freed pages back to the kernel, so that a later peak is not hidden in them.
+    """Collect garbage and return freed pages to the kernel, so that a later peak does not reuse them.
 
-    By glibc's `malloc_trim` or macOS's `malloc_zone_pressure_relief`; with another C library the level is higher, and
-    the growth an underestimate.
+    It calls glibc's `malloc_trim` or macOS's `malloc_zone_pressure_relief`. With another C library the level is higher
+    and the growth an underestimate.
     """
     gc.collect()
     library = ctypes.CDLL(None)
@@ -113,12 +114,12 @@ def give_back_freed() -> None:
 
 
 def keep_freed() -> bool:
-    """Have the C library keep what is freed from now on, for this process to use again; whether it does.
+    """Make the C library keep freed memory for reuse by this process; return whether it supports that.
 
-    glibc gives back what is free at the end of its heap, and large blocks, which it maps by themselves (above 128 KiB
-    at first, above 32 MiB at most). Taken again they are zeroed by the kernel page by page as they are touched, and a
-    training takes and frees the same blocks in every batch. Nothing where there is no glibc. The process holds on to
-    its peak until it ends.
+    By default glibc returns the free end of its heap to the kernel, and large blocks (above a threshold between 128 KiB
+    and 32 MiB), which have mappings of their own. When they are allocated again the kernel zeroes each page at its
+    first access, and training allocates and frees the same blocks in every batch. Only glibc has these settings. With
+    them the process keeps its peak memory until it ends.
     """
     library = ctypes.CDLL(None)
     if not hasattr(library, "mallopt"):

@@ -1,4 +1,4 @@
-"""Time of a thing done again and again: warmed up, and looked at whether it was; every sample is kept."""
+"""Wall time of a repeated call, with a warm-up and a test whether the warm-up was long enough; all samples are kept."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from throughtime.harness.clock import Clock
 
 WARM_UP = 2
 REPEATS = (5, 20)
-"""At least, at most; between them as many as fit into SECONDS."""
+"""Least and largest number of repeats; in between, as many as take SECONDS."""
 SECONDS = 1.0
 ROUNDS = 3
-"""Rounds of repeats that are taken while they still get faster."""
+"""Largest number of rounds; another round follows while the repeats still get faster."""
 LEVEL, FALL = 0.01, 0.02
-"""A round still gets faster if it falls by the test of `falling` at this level, and from the median of its first half
-to that of its second by this share."""
+"""A round still gets faster if `falling` is at most LEVEL and the median of its second half is smaller than that of its
+first half by the share FALL."""
 CONTENDED, TICKS = 0.05, 0.03
-"""Share of one core, and seconds (three ticks of the kernel's clock), that others may use meanwhile before a
-measurement counts as contended."""
+"""Share of one core, and seconds (three ticks of the kernel's clock), that other processes may use before a measurement
+counts as contended."""
 
 
 class OtherLoad:
-    """Seconds of processor time that other processes used since this was made; user and system time of all cores."""
+    """Processor time that other processes used since construction: user and system time of all cores in seconds."""
 
     def __init__(self) -> None:
         self._start = self._busy()
 
     def seconds(self) -> float:
-        """May be slightly negative: the kernel counts in ticks of 10 ms."""
+        """Return the time; it may be slightly negative, because the kernel counts in ticks of 10 ms."""
         return self._busy() - self._start
 
     @staticmethod
@@ -44,7 +44,7 @@ class OtherLoad:
 
 
 class Spread(NamedTuple):
-    """The middle of some samples: median and quartiles, interpolated between samples."""
+    """Median and quartiles of samples, by linear interpolation."""
 
     median: float
     low: float
@@ -52,36 +52,35 @@ class Spread(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Repeats of one thing, in seconds."""
+    """Times of the repeats in seconds."""
 
     samples: list[float]
-    """Of the last round, in order."""
+    """Times of the last round, in order."""
     median: float
     low: float
     """Lower quartile."""
     high: float
     """Upper quartile."""
     warm_up: list[float]
-    """What was done before, in order: the fixed warm-up, then rounds that still got faster."""
+    """Earlier times, in order: the fixed warm-up, then rounds that still got faster."""
     drift: float
-    """p of `falling` for the samples."""
+    """Value p of `falling` for the samples."""
     still_warming: bool
-    """Whether even the last round got faster from its first repeat to its last: its samples are, if anything, too
-    long."""
+    """Whether even the last round still got faster; its samples may then be too long."""
     phases: dict[str, list[float]]
-    """Seconds of each repeat in each phase of the clock; together, but for a microsecond, the sample."""
+    """Seconds of each repeat in each phase of the clock; their sum is the sample, up to a microsecond."""
     contended: bool
     """Whether other processes used the machine during the last round."""
 
 
 class Others:
-    """Watches from its making on whether other processes use the machine."""
+    """Measures from construction on whether other processes use the machine."""
 
     def __init__(self) -> None:
         self._load, self._begun = OtherLoad(), time.perf_counter()
 
     def contended(self) -> bool:
-        """Whether they used more than CONTENDED of a core so far."""
+        """Return whether they used more than the share CONTENDED of a core so far."""
         return self._load.seconds() > max(CONTENDED * (time.perf_counter() - self._begun), TICKS)
 
 
@@ -94,24 +93,24 @@ def timed(
     seconds: float = SECONDS,
     rounds: int = ROUNDS,
 ) -> Timing:
-    """Do it `warm_up` times, then in rounds until a round no longer gets faster, and time each.
+    """Time a call: `warm_up` calls, then rounds of calls until a round no longer gets faster.
 
-    How often this errs, by simulation (`tests/measuring/test_timing.py` repeats it): of independent noise, normal or
-    heavy-tailed, 1 % of rounds look like warming up, and in no run of 20 000 did all three rounds. Of noise that lasts
-    for several repeats, such as load of others that comes and goes, up to 17 % of rounds of 20 do, and 0.13 % of runs.
-    A false alarm costs another round and changes no number. Load of others that ends within a round may look like
-    warming up, too; load that begins does not, and shows as spread.
+    False alarms, by simulation (`tests/measuring/test_timing.py` repeats it): with independent noise, normal or
+    heavy-tailed, the test takes 1 % of rounds for warming up, and in 20 000 runs it never took all three rounds for it.
+    With noise that is correlated over several repeats, such as intermittent load of other processes, it takes up to
+    17 % of rounds of 20 and 0.13 % of runs. A false alarm costs another round and changes no number. Load that ends
+    within a round may look like warming up, too; load that begins does not, and increases the spread.
 
-    What it finds: with noise of 2 %, a fall of 20 % that fades over five repeats is found by all rounds of 20 and by a
-    third of rounds of 5, in which only an unbroken fall counts. A fall of less than 2 % in a round is let pass.
+    Power: with noise of 2 %, a decrease of 20 % that fades over five repeats is detected in all rounds of 20 and in a
+    third of rounds of 5, where only a monotonic decrease is significant. A decrease of less than 2 % is accepted.
 
     Args:
-        once: what is timed; it returns when all its work is done (a device is synchronised).
-        clock: what `once` books its phases on. Time in none of them is booked as `learn`.
-        warm_up: times it is done before the first round.
-        repeats: least, 2 or more, and most in a round.
-        seconds: as many repeats as fit into it, between the two.
-        rounds: at most.
+        once: the call to time; it returns when its computation is complete (a device is synchronised).
+        clock: records the phases of `once`. Time outside all phases counts as `learn`.
+        warm_up: calls before the first round.
+        repeats: least (2 or more) and largest number of calls in a round.
+        seconds: length of a round between these two bounds.
+        rounds: largest number of rounds.
     """
     before = [_sample(once, clock)[0] for _ in range(warm_up)]
     least, most = repeats
@@ -140,17 +139,18 @@ def timed(
 
 
 def still_warming(samples: Sequence[float]) -> bool:
-    """Whether the samples fall from first to last: surely, and by enough to matter."""
+    """Return whether the samples decrease from first to last significantly and by more than FALL."""
     half = len(samples) // 2
     first, second = statistics.median(samples[:half]), statistics.median(samples[-half:])
     return falling(samples) <= LEVEL and first > (1 + FALL) * second
 
 
 def falling(samples: Sequence[float]) -> float:
-    """How often independent samples of one distribution have, by chance, at least as many pairs that fall.
+    """Return the probability that independent, identically distributed samples have at least as many falling pairs.
 
-    The test of Mann (1945) and Kendall, one-sided, by the exact distribution of the number of inversions of a random
-    permutation. Ranks alone count, so that a single outlier weighs no more than any sample. Equal samples do not fall.
+    It is the one-sided test of Mann (1945) and Kendall, by the exact distribution of the number of inversions of a
+    random permutation. It depends on ranks alone, so a single outlier has no more weight than any sample. A pair of
+    equal samples does not fall.
     """
     pairs = sum(earlier > later for earlier, later in itertools.combinations(samples, 2))
     inversions = np.ones(1)
@@ -160,13 +160,13 @@ def falling(samples: Sequence[float]) -> float:
 
 
 def spread(samples: Sequence[float]) -> Spread:
-    """Median and quartiles."""
+    """Return median and quartiles."""
     low, median, high = np.quantile(samples, (0.25, 0.5, 0.75)).tolist()
     return Spread(median, low, high)
 
 
 def _sample(once: Callable[[], object], clock: Clock) -> tuple[float, dict[str, float]]:
-    """Seconds of doing it once, and what of them each phase took."""
+    """Call once; return the seconds in total and in each phase."""
     before = dict(clock.phases)
     start = time.perf_counter()
     with clock.phase("learn"):

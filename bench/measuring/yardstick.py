@@ -1,4 +1,4 @@
-"""What this machine can do: its rate of float32 matrix products and of moving bytes, at the sizes that a run needs."""
+"""Rates of this machine: float32 matrix products and memory bandwidth, at the sizes that a run needs."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from throughtime.records.provenance import machine
 from throughtime.whole_files import write_whole
 
 SECONDS, COPYING = 0.5, 0.1
-"""For all sizes together, and what of it is for the copy."""
+"""Time for all sizes together, and the part of it for the copy, in seconds."""
 REPEATS = 1000
-"""At most, of one size."""
+"""Largest number of repeats of one size."""
 LARGEST_PRODUCT, LARGEST_OPERANDS = 2**26, 2**20
-"""Flops for each thread, and numbers: above either a product is measured at a smaller size, whose rate is no lower."""
+"""Flops for each thread, and operands. A larger product is measured at a smaller size, whose rate is not lower."""
 LARGEST_STREAM, COPIED = 2**26, 2**25
-"""Bytes: of the largest array that is read and written in place, and of each of the two that are copied."""
+"""Bytes of the largest array that is read and written in place, and of each of the two arrays of the copy."""
 METHOD = 1
-"""Counts up when what is measured changes: older files are then measured again."""
+"""Version of the measurement: files with another version are measured again."""
 
 
 class Rate(NamedTuple):
-    """Repeats of one measurement, a second."""
+    """Rate of one measurement, a second."""
 
     best: float
-    """The fastest repeat: what other load and interrupts disturb least, and the one a lower bound of time needs."""
+    """Rate of the fastest repeat, which other load and interrupts disturb least, as a lower bound of time needs."""
     median: float
     low: float
     """Lower quartile."""
@@ -46,27 +46,26 @@ class Rate(NamedTuple):
 
 
 class Yardstick(NamedTuple):
-    """Rates of this machine, with this process's number of threads."""
+    """Rates of this machine with the number of threads of this process."""
 
     products: dict[Product, Rate]
-    """Flops a second, of the fastest of three layouts: both operands as they are, or one of them transposed."""
+    """Flops a second of the fastest of three layouts: no operand or one of them transposed."""
     streams: dict[int, Rate]
-    """Bytes a second that go through an array of so many bytes, read and written in place; it stays in the caches if
-    it fits."""
+    """Bytes a second, by size of the array that is read and written in place; a small array stays in the caches."""
     copy: Rate
-    """Bytes a second, read and written, of a copy between two arrays beyond the caches."""
+    """Bytes a second, read and written, of a copy between two arrays that are larger than the caches."""
     threads: int
     contended: bool
-    """Whether other processes used the machine meanwhile: the medians may be too low, and with several threads, of
-    which each waits for all in every product, the best as well."""
+    """Whether other processes used the machine: the medians may then be too low, and with several threads, which wait
+    for each other in every product, also the best."""
 
 
 def yardstick(products: Iterable[Product], streams: Iterable[int]) -> Yardstick:
-    """The rates at these sizes: from the user's cache, or measured in half a second and kept there.
+    """Return the rates at these sizes, from the user's cache or by a measurement of half a second.
 
-    A file in the folder `yardstick` of the cache (THROUGHTIME_CACHE, or the system's own place) for each machine, CPU,
-    version of torch, number of threads and set of sizes. One that cannot be read is made anew. What was measured while
-    others used the machine is not kept, and a cache that cannot be written costs half a second each time.
+    The folder `yardstick` of the cache (THROUGHTIME_CACHE, or the system's default) has a file for each machine, CPU,
+    version of torch, number of threads and set of sizes. An unreadable file is replaced. A measurement beside other
+    load is not cached, and without a writable cache each call measures.
     """
     products, streams = sorted(set(products)), sorted(set(streams))
     key = _key(products, streams)
@@ -84,11 +83,10 @@ def yardstick(products: Iterable[Product], streams: Iterable[int]) -> Yardstick:
 
 
 def measure(products: Sequence[Product], streams: Sequence[int]) -> Yardstick:
-    """Measure now, with the threads that torch is set to.
+    """Measure the rates with torch's current number of threads.
 
-    Each size gets an equal part of what the copy left of SECONDS; when it is over, the size goes with what it has, one
-    repeat at least. A product is one call of torch.mm (torch.bmm for several): the cost of a call is in the rate of
-    small ones.
+    Each size gets an equal part of the time that the copy left of SECONDS, and at least one repeat. A product is one
+    call of torch.mm (torch.bmm for several), so the rate of small products includes the cost of a call.
     """
     others, begun = Others(), time.perf_counter()
     copy = _rate(_copy_calls(), begun + COPYING)
@@ -101,7 +99,7 @@ def measure(products: Sequence[Product], streams: Sequence[int]) -> Yardstick:
 
 
 Calls = Callable[[], tuple[int, list[Callable[[], object]]]]
-"""Makes the operands; returns the work of a call, and calls that do the same work in different ways."""
+"""Allocates the operands; returns the flops or bytes of a call, and calls that do the same in different ways."""
 
 
 def _product_calls(product: Product) -> Calls:
@@ -140,7 +138,7 @@ def _copy_calls() -> Calls:
 
 
 def reduced(product: Product, threads: int) -> Product:
-    """The product, or one in its place that is quick to measure: fewer copies, then the longest side halved."""
+    """Return the product, or a smaller one that is quick to measure: fewer copies, then the longest side halved."""
     while product.flops > LARGEST_PRODUCT * threads or product.operands > LARGEST_OPERANDS:
         longest = "copies" if product.copies > 1 else max(("m", "k", "n"), key=lambda side: getattr(product, side))
         product = product._replace(**{longest: getattr(product, longest) // 2})
@@ -195,11 +193,14 @@ def _key(products: Sequence[Product], streams: Sequence[int]) -> dict[str, Any]:
 
 
 def _read(path: Path, key: dict[str, Any]) -> list[Rate] | None:
-    """The rates of a file; None if it is not there, or is not what was written."""
+    """Read the rates of a file; None if it does not exist or is damaged."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        rates = [Rate(*map(float, rate[:-1]), int(rate[-1])) for rate in kept["rates"]]
-        whole = kept["key"] == key and len(rates) == len(key["products"]) + len(key["streams"]) + 1
+        cached = json.loads(path.read_text(encoding="utf-8"))
+        rates = [
+            Rate(float(best), float(median), float(low), float(high), int(n))
+            for best, median, low, high, n in cached["rates"]
+        ]
+        whole = cached["key"] == key and len(rates) == len(key["products"]) + len(key["streams"]) + 1
     except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
     return rates if whole and all(0 < number < math.inf for rate in rates for number in rate) else None

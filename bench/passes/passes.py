@@ -1,4 +1,4 @@
-"""The four passes of a run, each in a process of its own because each would disturb the others."""
+"""The four passes of a run. Each has a process of its own, because it would disturb the measurements of the others."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from throughtime.spec import Pass, RunSpec
 
 
 def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[], bool] = never) -> PassResult:
-    """Train and test, in a folder from which another process can go on.
+    """Train and test. Another process can resume training from the checkpoint in the folder.
 
     Raises:
-        StoppedError: `stopping` was true.
+        StoppedError: `stopping` returned true.
     """
     with Energy() as energy:
         trainer = Trainer(spec, built, folder, stopping)
@@ -39,7 +39,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
     if spec.keep_weights:
         write_weights(folder, built.network.state_dict(), trainer.best_weights)
     if trained.continued:
-        energy.joules, energy.missing = None, "training was continued: what went before is not counted"
+        energy.joules, energy.missing = None, "training was resumed: energy before the checkpoint is not counted"
     task = built.dataset.task
     measures = {
         **metric_measures(trained, task, built.dataset.size("test")),
@@ -87,13 +87,13 @@ def metric_measures(trained: Trained, task: Task, sequences: int) -> dict[str, M
             missing = None if value is not None else f"the meter computed {evaluation.metrics[metric.name]}"
             measures[metric.name + name] = Measure(value=value, unit=metric.unit, method=method, missing=missing)
     if (chance := task.metric.chance) is not None:
-        method = "the metric of a network that has learnt nothing"
+        method = "the metric of an untrained network"
         measures["chance"] = Measure(value=chance, unit=task.metric.unit, method=method)
     return measures
 
 
 def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
-    """Time training on one batch again and again, warmed up, with the machine to itself; then what it could cost."""
+    """Time training on one batch repeatedly, after a warm-up and with the machine to itself; compute the floor."""
     clock = Clock()
     batch, update = one_batch(spec, built), started(spec, built, built.dataset.steps, clock)
     timing = timed(lambda: learn_finite(built, batch, update), clock)
@@ -122,24 +122,26 @@ def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     measures["compile_time"] = Measure(
         value=None, unit="second", method="before the warm-up", missing="nothing is compiled"
     )
-    measures |= floor.measures(built.rule, built.network, spec.training, sequences, steps, median)
+    measures |= floor.floor_measures(built.rule, built.network, spec.training, sequences, steps, median)
     return PassResult(measures=measures, contended=timing.contended)
 
 
 def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
-    """What process and device grow by while it trains on two batches."""
-    return PassResult(measures=process_growth.measures(spec, built))
+    """Measure the growth of process and device memory while the rule trains on two batches."""
+    return PassResult(measures=process_growth.growth_measures(spec, built))
 
 
 def bytes_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
-    """Count the exact bytes of live tensors while it trains on a batch, by owner; then ask the allocator."""
+    """Count the exact bytes of live tensors on a batch, by owner; then measure the allocator's peak."""
     batch = one_batch(spec, built)
     try:
         memory = exact_memory.exact_memory(spec, built, batch)
     except exact_memory.NotRepeatableError as error:
-        return PassResult(measures=exact_memory.measures(None, str(error)) | allocator.missing(str(error)))
-    handed_out = allocator.measures(spec, build(spec), batch, memory.operations)
-    return PassResult(measures=exact_memory.measures(memory) | handed_out)
+        return PassResult(
+            measures=exact_memory.live_byte_measures(None, str(error)) | allocator.missing_measure(str(error))
+        )
+    handed_out = allocator.allocator_measures(spec, build(spec), batch, memory.operations)
+    return PassResult(measures=exact_memory.live_byte_measures(memory) | handed_out)
 
 
 MEASURING: dict[Pass, Callable[[RunSpec, Built, Path], PassResult]] = {
@@ -150,15 +152,15 @@ MEASURING: dict[Pass, Callable[[RunSpec, Built, Path], PassResult]] = {
 
 
 def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], bool] = never) -> PassResult:
-    """Build what the spec names and run one pass on it.
+    """Build the components of a spec and run one pass.
 
     Raises:
-        StoppedError: it is a training, and `stopping` was true.
+        StoppedError: the pass is `train`, and `stopping` returned true.
     """
     torch.set_num_threads(spec.threads)
-    # Surrogates underflow far from the threshold, and arithmetic on denormals is ten times slower.
+    # Surrogates underflow far from the threshold, and arithmetic with denormals is ten times slower.
     flushed = torch.set_flush_denormal(True)
-    # Page faults take up to a quarter of a training; but what is kept would be in a process's peak and hide its growth.
+    # Page faults take up to a quarter of training time; but memory that the process keeps would hide its later growth.
     kept = name in ("train", "time") and process_memory.keep_freed()
     built = build(spec)
     result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)

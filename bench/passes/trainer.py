@@ -25,7 +25,7 @@ from throughtime.harness.batches import Evaluation, cuda_devices, evaluate, fini
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
-from throughtime.measuring.alignment import alignment_in_training, curve_keys, measures
+from throughtime.measuring.alignment import alignment_in_training, alignment_measures, curve_keys
 from throughtime.passes.checkpoint import packed, restore, state_of, unpacked
 from throughtime.records.files import CHECKPOINT, CURVE, POSITION
 from throughtime.records.provenance import versions
@@ -242,7 +242,7 @@ class Trainer:
                 found = alignment_in_training(spec, built)
             row |= curve_keys(found)
             sequences = min(spec.training.batch, built.dataset.size("validation"))
-            self.aligned.update(measures(found, epoch, sequences))
+            self.aligned.update(alignment_measures(found, epoch, sequences))
         row["seconds"] = self._seconds()
         with self._curve.open("a", encoding="utf-8") as curve:
             curve.write(json.dumps(row) + "\n")

@@ -17,7 +17,7 @@ from throughtime.harness.clock import Clock
 from throughtime.harness.device import name_of, on_device, require, synchronise
 from throughtime.harness.one_batch import one_batch
 from throughtime.measuring import floor, process_growth
-from throughtime.measuring.allocator import measures as handed_out
+from throughtime.measuring.allocator import allocator_measures as handed_out
 from throughtime.measuring.cuda_memory import CudaPeak
 from throughtime.measuring.exact_memory import exact_memory
 from throughtime.numerics.trees import tensors
@@ -128,14 +128,14 @@ def test_growth_of_a_device_is_over_its_level_after_the_cache_is_given_back(monk
 def test_the_memory_pass_of_a_device_tells_of_it_beside_the_process(monkeypatch):
     Statistics(monkeypatch)
     monkeypatch.setattr(process_growth, "build", lambda run: build(on(run, "cpu")))
-    found = process_growth.measures(on(spec(), "cuda"), build(spec()))
+    found = process_growth.growth_measures(on(spec(), "cuda"), build(spec()))
     assert found["peak_cuda_allocated_bytes"].value == 0 and found["level_cuda_bytes"].value == 1000
     assert {m.unit for m in found.values()} == {"byte"} and found["peak_process_bytes"].value is not None
 
 
 def test_the_floor_of_the_processor_is_not_that_of_a_device():
     built = build(spec())
-    found = floor.measures(built.rule, built.network.to("meta"), spec().training, 100, 8, 1.0)
+    found = floor.floor_measures(built.rule, built.network.to("meta"), spec().training, 100, 8, 1.0)
     assert {m.missing for m in found.values()} == {"the yardstick measures the processor, and this ran on meta"}
     assert {"floor_time", "time_over_floor", "matmul_rate", "copy_bandwidth"} == set(found)
 

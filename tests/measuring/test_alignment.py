@@ -25,8 +25,8 @@ from throughtime.measuring.alignment import (
     Alignment,
     alignment,
     alignment_in_training,
+    alignment_measures,
     curve_keys,
-    measures,
     parameter_groups,
 )
 from throughtime.networks.recurrent import Recurrent
@@ -301,7 +301,7 @@ def test_no_number_without_a_reason(rule, reason):
     found = aligned(rule())
     assert found == {group: Alignment(None, None, reason) for group in ("all", "hidden", *PARTS)}
     assert set(curve_keys(found).values()) == {None}
-    assert {m.missing for m in measures(found, 1, 5).values()} == {reason}
+    assert {m.missing for m in alignment_measures(found, 1, 5).values()} == {reason}
 
 
 def test_a_readout_of_zeros_sends_nothing_back():
@@ -529,9 +529,9 @@ def test_keys_of_the_curve_and_measures_of_the_record():
         "alignment_norm_ratio.all": 2.0,
         "alignment_norm_ratio.readout": None,
     }
-    told = measures(found, 5, 32)
+    told = alignment_measures(found, 5, 32)
     assert {name: m.value for name, m in told.items()} == curve_keys(found)
     assert {m.unit for m in told.values()} == {"1"}
     assert told["alignment_cosine.readout"].missing == "BPTT's gradient is zero"
     assert "weights after epoch 5, first 32 validation sequences" in told["alignment_norm_ratio.all"].method
-    assert "before training" in measures(found, 0, 32)["alignment_cosine.all"].method
+    assert "before training" in alignment_measures(found, 0, 32)["alignment_cosine.all"].method

@@ -9,7 +9,7 @@ from tests.measuring.test_exact_memory import BATCH, FLOAT, Hoarding, spec
 from throughtime.harness.build import build
 from throughtime.harness.one_batch import one_batch
 from throughtime.measuring import allocator, live_bytes
-from throughtime.measuring.allocator import HandedOut, measures
+from throughtime.measuring.allocator import HandedOut, allocator_measures
 from throughtime.measuring.exact_memory import exact_memory
 from throughtime.passes import passes
 
@@ -41,7 +41,7 @@ def both(run, **changed) -> tuple[int, int]:
     built = build(run)
     batch = one_batch(run, built)
     memory = exact_memory(run, built, batch)
-    (handed_out,) = measures(run, build(run), batch, memory.operations).values()
+    (handed_out,) = allocator_measures(run, build(run), batch, memory.operations).values()
     return memory.peak - memory.owned["input"] - memory.owned["parameters"], int(handed_out.value)
 
 
@@ -86,7 +86,7 @@ def test_a_window_too_long_for_the_profiler_has_a_reason(monkeypatch):
     monkeypatch.setattr(allocator, "MOST", 50)
     run = spec("bptt", steps=12)
     built = build(run)
-    (measure,) = measures(run, built, one_batch(run, built), 600).values()
+    (measure,) = allocator_measures(run, built, one_batch(run, built), 600).values()
     assert measure.value is None and measure.missing.startswith("600 operations in a window, more than 50")
 
 

@@ -15,7 +15,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.harness.build import build
 from throughtime.harness.one_batch import one_batch
-from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, measures
+from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, live_byte_measures
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.spec import RunSpec, Training
 
@@ -67,7 +67,7 @@ def test_what_is_owned_is_known_by_hand_and_sums_to_the_peak(rule):
     assert memory.owned["input"] == FLOAT * (steps * BATCH * INPUTS + BATCH)
     assert memory.owned["gradients"] <= FLOAT * learnt
     assert tuple(memory.owned) == OWNERS and sum(memory.owned.values()) == memory.peak
-    shown = measures(memory)
+    shown = live_byte_measures(memory)
     assert sum(shown[f"peak_live_bytes.{owner}"].value for owner in OWNERS) == shown["peak_live_bytes"].value
     without = shown["peak_live_bytes_without_input"].value
     assert without == memory.peak - memory.owned["input"]
@@ -187,7 +187,7 @@ class Hoarding(BPTT):
 def test_a_rule_that_is_larger_at_each_batch_has_no_exact_peak():
     with pytest.raises(NotRepeatableError, match="bytes at operation"):
         counted(spec("bptt"), Hoarding())
-    shown = measures(None, "the reason")
+    shown = live_byte_measures(None, "the reason")
     assert all(measure.value is None and measure.missing == "the reason" for measure in shown.values())
 
 

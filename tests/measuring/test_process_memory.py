@@ -112,7 +112,7 @@ def test_sampling_agrees_with_the_kernel_on_the_training_of_a_rule():
 import torch
 from tests.harness.test_training import component, spec
 from throughtime.harness.build import build
-from throughtime.measuring.process_growth import measures
+from throughtime.measuring.process_growth import growth_measures
 from throughtime.registry import NETWORKS
 
 torch.set_num_threads(1)
@@ -128,7 +128,7 @@ class Both(SampledPeak):
     def __exit__(self, *error):
         super().__exit__(*error)
         both.__exit__(*error)
-sampled = measures(run, build(run), Both())["peak_process_bytes"].value
+sampled = growth_measures(run, build(run), Both())["peak_process_bytes"].value
 print(json.dumps([both.growth, sampled]))
 """)
     assert by_kernel > 20 * MIB
@@ -175,12 +175,12 @@ import torch
 from tests.measuring.test_exact_memory import spec
 from tests.harness.test_training import component
 from throughtime.harness.build import build
-from throughtime.measuring.process_growth import measures
+from throughtime.measuring.process_growth import growth_measures
 from throughtime.registry import NEURONS
 
 torch.set_num_threads(1)
 run = spec("eprop", steps=3, hidden=64).model_copy(update={"neuron": component(NEURONS, "ltc")})
-process = measures(run, build(run))["peak_process_bytes"].value
+process = growth_measures(run, build(run))["peak_process_bytes"].value
 print(json.dumps(process))
 """
     plain = in_a_process_of_its_own(program)

@@ -28,7 +28,7 @@ def test_wall_time_is_the_median_batch_by_sequence_and_by_step(monkeypatch, tmp_
     clock = itertools.count(0.0, 2.0)
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     given = []
-    monkeypatch.setattr(floor, "measures", lambda *what: given.append(what[2:]) or {})
+    monkeypatch.setattr(floor, "floor_measures", lambda *what: given.append(what[2:]) or {})
     run = spec()
     result = passes.time_pass(run, build(run), tmp_path)
     measures = result.measures
