@@ -31,6 +31,8 @@ class Claims(NamedTuple):
     gradient: Literal["exact", "truncated", "approximate"]
     memory: Literal["O(1)", "O(K)", "O(T)"]
     """Growth of training memory with the sequence length T, the input itself left out; K is the rule's window."""
+    sets_weights: bool = False
+    """Whether `end_epoch` sets the weights, to a running mean for instance; all else moves them by `update` alone."""
 
 
 class Observation(NamedTuple):

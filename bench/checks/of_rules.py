@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import gc
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -12,6 +12,17 @@ from torch import Tensor
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
 from throughtime.checks.of_continuing import continued
+from throughtime.checks.of_gradient import (
+    Rule,
+    distance_to_bptt,
+    misalignment,
+    misreported,
+    outside_windows,
+    readout_error,
+    spread_of_weights,
+    turned_around,
+)
+from throughtime.checks.of_memory import lets_go, memory_growth, memory_slope
 from throughtime.checks.tiny import (
     BATCH,
     CLASSES,
@@ -19,9 +30,10 @@ from throughtime.checks.tiny import (
     Gradients,
     Listening,
     Recorder,
+    asked,
     backprop,
     error,
-    gradient,
+    largest,
     learn,
     made,
     seeded,
@@ -33,31 +45,35 @@ from throughtime.checks.tiny import (
 from throughtime.checks.window import stepped
 from throughtime.datasets.task import Classification
 from throughtime.errors import first_line
-from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent
-from throughtime.numerics.trees import detached, tensors
+from throughtime.numerics.trees import tensors
 from throughtime.registry import Component
 
 NO_NEURON = "it supports no registered neuron"
 TASK = Classification(CLASSES)
 
 
-def on_each_neuron(find: Callable[[Callable[[], LearningRule], Recurrent], float]) -> Callable[[Component], Found]:
-    """The worst over all neurons that the rule supports; `find` gets a maker of fresh rules and a network."""
+def on_each_neuron(find: Callable[[Rule, Recurrent], float | Found]) -> Callable[[Component], Found]:
+    """Return a fact's function that finds the worst value over all neurons that the rule supports.
+
+    Args:
+        find: gets a maker of fresh rules and a network; returns the value, with a note or without.
+    """
 
     def over_neurons(component: Component) -> Found:
         def rule() -> LearningRule:
             return made(component)
 
-        def with_name(name: str, network: Recurrent) -> float:
+        def of_neuron(name: str, network: Recurrent) -> tuple[str, float]:
             try:
-                return find(rule, network)
+                found = find(rule, network)
             except DoesNotApplyError:
                 raise
             except Exception as error:
                 raise RuntimeError(f"on {name}: {type(error).__name__}: {first_line(error)}") from error
+            return (f"{name}, {found.note}", found.value) if isinstance(found, Found) else (name, found)
 
-        return worst(((name, with_name(name, network)) for name, network in supporting(rule())), NO_NEURON)
+        return worst((of_neuron(name, network) for name, network in supporting(rule())), NO_NEURON)
 
     return over_neurons
 
@@ -76,30 +92,35 @@ def windows_fit(component: Component) -> Found:
     return Found(len(bad), f"T = {', '.join(map(str, bad))}" if bad else "T = 1, 2, 7, 12, 100")
 
 
-def reaches_parameters(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+def reaches_parameters(rule: Rule, network: Recurrent) -> float:
     """Parameters that BPTT reaches and the rule does not."""
     total = learn(rule(), network, *sequence()).total()
     exact = backprop(network, *sequence(), TASK, "every")
     return sum(float(b.abs().max()) > 0 and not float(g.abs().max()) > 0 for g, b in zip(total, exact, strict=True))
 
 
-def repeats(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+def repeats(rule: Rule, network: Recurrent) -> float:
     twin = copy.deepcopy(network)  # a rule may move weights by itself, which is another fact's to find
     first, again = (learn(rule(), net, *sequence()) for net in (network, twin))
     return error([*first.total()], [*again.total()])
 
 
 def looks_ahead(component: Component) -> Found:
-    """Change what lies behind a cut between two windows: nothing that came before may change with it."""
+    """Change inputs, and targets where there is one a step, behind a cut between two windows: nothing that came before
+    may change with them."""
     steps = 3 * STEPS  # more than any rule takes at once that does not take all
     if made(component).window(steps) == steps:
         raise DoesNotApplyError("it takes the whole sequence at once")
 
-    def before_cut(rule: LearningRule, network: Recurrent, behind: float) -> Gradients:
-        (x, target), task = sequence(steps), Listening()
+    def before_cut(rule: LearningRule, network: Recurrent, per_step: bool, changed: bool) -> Gradients:
+        task, x = Listening(per_step), sequence(steps)[0]
+        target = asked("classes at steps", steps)[1] if per_step else sequence()[1]
         lengths = rule.windows(steps)
         cut = sum(lengths[: (len(lengths) + 1) // 2])
-        x[cut:] *= behind
+        if changed:
+            x[cut:] *= -3.0
+            if per_step:
+                target[cut:] = (target[cut:] + 1) % CLASSES
         with seeded(11):
             rule.start(network, task, steps)
             recorder = Recorder(network, 0.0, rule.parameters())
@@ -110,16 +131,22 @@ def looks_ahead(component: Component) -> Found:
         pending = [torch.zeros(()) if p.grad is None else p.grad for p in recorder.parameters]
         return [*reported, *seen, *(g for gradients in recorder.gradients for g in gradients), *pending]
 
-    def find(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-        one = [part.clone() for part in before_cut(rule(), network, 1.0)]
+    def difference(rule: Rule, network: Recurrent, per_step: bool) -> float:
+        if rule().supports(network, Listening(per_step), steps) is not None:
+            return 0.0
+        one = [part.clone() for part in before_cut(rule(), network, per_step, changed=False)]
         network.zero_grad()
-        other = before_cut(rule(), network, -3.0)
-        return error(one, other) if len(one) == len(other) else float("inf")
+        other = before_cut(rule(), network, per_step, changed=True)
+        network.zero_grad()
+        return error(one, other) if len(one) == len(other) else math.inf
+
+    def find(rule: Rule, network: Recurrent) -> float:
+        return largest(difference(rule, network, per_step) for per_step in (False, True))
 
     return on_each_neuron(find)(component)
 
 
-def leaves_the_batch(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+def leaves_the_batch(rule: Rule, network: Recurrent) -> float:
     """What windows are views of belongs to the harness."""
     x, target = sequence()
     started = rule()
@@ -129,7 +156,7 @@ def leaves_the_batch(rule: Callable[[], LearningRule], network: Recurrent) -> fl
     return error([x, target], [*sequence()])
 
 
-def reports(make: Callable[[], LearningRule], network: Recurrent) -> float:
+def reports(make: Rule, network: Recurrent) -> float:
     """Count faults in what the rule reports of its windows, and keeps of them. The harness adds the losses up, so a
     graph would live as long; and a loss must be one of outputs that the network has in that window, by plain steps."""
     (x, target), rule, task = sequence(), make(), Listening()
@@ -162,70 +189,11 @@ def _runs_within(y: Tensor, outputs: Tensor) -> bool:
     return any(error([steps], [outputs[t : t + n]]) < 1e-9 for t in range(len(outputs) - n + 1))
 
 
-def distance_to_bptt(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Of the loss at the end or at every step, whichever the rule minimises; after another batch."""
-    x, target = sequence()
-    total = learn(rule(), network, x, target, after=sequence(STEPS, 17)).total()
-    return min(error(total, backprop(network, x, target, TASK, loss_at)) for loss_at in ("end", "every"))
-
-
-def outside_windows(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """How much of the gradient is no combination of the windows' gradients, each with the state before held constant.
-
-    Any weights for the losses of single steps are allowed. After another batch."""
-    x, target = sequence()
-    total = torch.cat([g.flatten() for g in learn(rule(), network, x, target, after=sequence(STEPS, 17)).total()])
-    with seeded(11):
-        state = network.initial_state(BATCH)
-    spanning = []
-    for part in x.split(rule().windows(len(x))):
-        for x_t in part:
-            step, state = network(x_t, state)
-            spanning.append(torch.cat([g.flatten() for g in gradient(TASK.loss(step.output, target), network)]))
-        state = detached(state)
-    basis = torch.stack(spanning, 1)
-    weights = torch.linalg.lstsq(basis, total[:, None], driver="gelsd").solution
-    return float((basis @ weights - total[:, None]).norm() / total.norm())
-
-
-def misalignment(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """1 − cosine to BPTT's gradient, of the loss that the rule is nearer to; without the readout, where no time is.
-
-    Of the parameter where it is largest. But feedback drawn at random has directions on both sides of a right angle,
-    at 1: of a rule that draws when it starts it is the mean over draws, of all parameters together. What is turned
-    around lies near 2.
-    """
-    x, target = sequence()
-
-    def cosines(seed: int, together: bool) -> Tensor:
-        """Of both losses and of each parameter, [2, parameters]."""
-        total = learn(rule(), network, x, target, after=sequence(STEPS, 17), start_seed=seed).total()
-        names = [name for name, p in network.named_parameters() if p.requires_grad]
-        inside = [k for k, name in enumerate(names) if not name.startswith("readout")]
-        if not inside:
-            raise DoesNotApplyError("it trains the readout alone")
-
-        def parts(gradients: Gradients) -> Gradients:
-            each = [gradients[k].flatten() for k in inside]
-            return [torch.cat(each)] if together else each
-
-        exact = [parts(backprop(network, x, target, TASK, loss_at)) for loss_at in ("end", "every")]
-        found = parts(total)
-        return torch.stack(
-            [torch.stack([torch.cosine_similarity(a, b, dim=0) for a, b in zip(found, e, strict=True)]) for e in exact]
-        )
-
-    each = cosines(11, together=False)
-    if not torch.equal(each, cosines(12, together=False)):
-        each = torch.stack([cosines(seed, together=True) for seed in range(11, 19)]).mean(0)
-    return 1 - float(each.min(1).values.max())
-
-
 def one_time_step(component: Component) -> Found:
     """With one step there is no time to drop credit in; an approximate rule must still be exact at the readout."""
     approximate = made(component).claims.gradient == "approximate"
 
-    def find(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+    def find(rule: Rule, network: Recurrent) -> float:
         x, target = sequence(1)
         total = learn(rule(), network, x, target, after=sequence(1, 17)).total()
         exact = backprop(network, x, target, TASK, "end")
@@ -238,84 +206,69 @@ def one_time_step(component: Component) -> Found:
     return Found(value, f"readout only; {note}" if approximate else note)
 
 
-def weights_move_by_updates(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    before = [p.detach().clone() for p in network.parameters()]
-    learn(rule(), network, *sequence())
-    return error([*network.parameters()], before)
+def weights_move_by_updates(rule: Rule, network: Recurrent) -> float:
+    """How far weights move outside of updates, over two batches and the end of an epoch, while updates move them.
+
+    A rule that claims to set weights at an epoch's end may do so there.
+    """
+    watching = Watching(network, 0.1)
+    learning = rule()
+    with seeded(11):
+        learning.start(network, TASK, STEPS)
+    watching.own = learning.parameters()
+    for seed in (7, 17):
+        show(learning, *sequence(STEPS, seed), watching)
+        watching.look()
+    learning.end_epoch()
+    if not learning.claims.sets_weights:
+        watching.look()
+    return watching.moved
 
 
-def leaves_no_gradient(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+class Watching(Recorder):
+    """A recorder that notices weights that have moved since its last update."""
+
+    def __init__(self, network: Recurrent, rate: float) -> None:
+        super().__init__(network, rate)
+        self.watched, self.moved = list(network.parameters()), 0.0
+        self.before = [p.detach().clone() for p in self.watched]
+
+    def look(self) -> None:
+        self.moved = largest((self.moved, error(self.watched, self.before)))
+        self.before = [p.detach().clone() for p in self.watched]
+
+    def __call__(self) -> None:
+        self.look()
+        super().__call__()
+        self.before = [p.detach().clone() for p in self.watched]
+
+
+def leaves_no_gradient(rule: Rule, network: Recurrent) -> float:
     recorder = learn(rule(), network, *sequence())
     left = sum(p.grad is not None for p in (*network.parameters(), *recorder.own))
     return left if recorder.gradients else float("inf")
 
 
-def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Bytes a step, the largest between three lengths; none so short that two blocks of e-prop's would not fill it."""
-    lengths = (50, 65, 80)
-    if rule().claims.memory == "O(K)" and len({rule().window(steps) for steps in lengths}) > 1:
-        raise DoesNotApplyError("its window grows with T")
-    return max(_slopes(rule, network, lengths))
-
-
-def memory_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Bytes a step between the two longer of three lengths, over those between the two shorter."""
-    short, long = _slopes(rule, network, (20, 40, 80))
-    return long / short if short else 1.0 if long <= 0 else float("inf")
-
-
-def _slopes(rule: Callable[[], LearningRule], network: Recurrent, lengths: tuple[int, ...]) -> list[float]:
-    peaks = [_live(rule(), network, steps)[0] for steps in lengths]
-    return [(b - a) / (n - m) for a, b, m, n in zip(peaks, peaks[1:], lengths, lengths[1:], strict=False)]
-
-
-def lets_go(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    return max(abs(_live(rule(), network, steps)[1]) for steps in (10, 20))
-
-
-def _live(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int, int]:
-    """Exact bytes of tensors over one batch: the peak without the batch, and what is left at its end, when the harness
-    has let go of the batch too, over what was there before."""
-    with LiveBytes() as live, seeded(11):
-        rule.start(network, TASK, steps)
-        update = Forgetful(network, 0.0, rule.parameters())
-        before = live.current
-        x, target = sequence(steps)
-        batch = live.current - before
-        live.reset_peak()
-        rule.begin(BATCH, update)
-        for t, part in windows(rule, x, target):
-            rule.learn(part.x, part.target, t)
-        peak = live.peak - batch
-        rule.end()
-        del x, part, target
-        if live.current != before:
-            gc.collect()  # what waits for the collector will go
-        left = live.current - before
-    return peak, left
-
-
-class Forgetful(Recorder):
-    """A recorder that keeps nothing: it must not grow itself."""
-
-    def __call__(self) -> None:
-        for p in (*self.parameters, *self.own):
-            p.grad = None
-
-
 OF_GRADIENT = {
-    "exact": Fact("claims exact: gradient = BPTT's", 1e-10, on_each_neuron(distance_to_bptt)),
-    "truncated": Fact("claims truncated: gradient within its windows' own", 1e-10, on_each_neuron(outside_windows)),
-    "approximate": Fact("claims approximate: 1 − cosine to BPTT's", 1.5, on_each_neuron(misalignment)),
+    "exact": (Fact("claims exact: gradient = BPTT's", 1e-10, on_each_neuron(distance_to_bptt)),),
+    "truncated": (
+        Fact("claims truncated: gradient within its windows' own", 1e-10, on_each_neuron(outside_windows)),
+        Fact("claims truncated: largest weight of a window over smallest", 100, on_each_neuron(spread_of_weights)),
+    ),
+    "approximate": (
+        Fact("claims approximate: 1 − cosine to BPTT's", 1.5, on_each_neuron(misalignment)),
+        Fact("claims approximate: drawn gradients do not oppose BPTT's", 0, on_each_neuron(turned_around)),
+        Fact("claims approximate: gradient of the readout = BPTT's", 1e-10, on_each_neuron(readout_error)),
+    ),
 }
 OF_MEMORY = {
-    "O(1)": Fact("claims O(1): exact bytes a step of T", 0, on_each_neuron(memory_slope)),
-    "O(K)": Fact("claims O(K): exact bytes a step of T", 0, on_each_neuron(memory_slope)),
-    "O(T)": Fact("claims O(T): exact bytes a step, long T over short", 1.1, on_each_neuron(memory_growth)),
+    "O(1)": (Fact("claims O(1): exact bytes a step of T", 0, on_each_neuron(memory_slope)),),
+    "O(K)": (Fact("claims O(K): exact bytes a step of T", 0, on_each_neuron(memory_slope)),),
+    "O(T)": (Fact("claims O(T): exact bytes a step, long T over short", 1.1, on_each_neuron(memory_growth)),),
 }
 
 
-def _claimed(facts: Mapping[str, Fact], claim: str) -> Fact:
+def _claimed(facts: Mapping[str, tuple[Fact, ...]], claim: str) -> tuple[Fact, ...]:
     if claim not in facts:
         raise ValueError(f'it claims "{claim}"; there is: {", ".join(facts)}')
     return facts[claim]
@@ -331,11 +284,12 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("sees nothing of later windows", 0, looks_ahead),
         Fact("leaves the batch as it was", 0, on_each_neuron(leaves_the_batch)),
         Fact("reports losses of its network's outputs, without a graph", 0, on_each_neuron(reports)),
-        _claimed(OF_GRADIENT, claims.gradient),
+        Fact("reported losses average to what it minimises", 1e-10, on_each_neuron(misreported)),
+        *_claimed(OF_GRADIENT, claims.gradient),
         Fact("one step = BPTT", 1e-10, one_time_step),
         Fact("weights move by updates alone", 0, on_each_neuron(weights_move_by_updates)),
         Fact("the last update leaves no gradient", 0, on_each_neuron(leaves_no_gradient)),
         Fact("stopped and continued: the same weights", 0, on_each_neuron(continued)),
-        _claimed(OF_MEMORY, claims.memory),
+        *_claimed(OF_MEMORY, claims.memory),
         Fact("exact bytes after a sequence as before", 0, on_each_neuron(lets_go)),
     )

@@ -95,8 +95,8 @@ def asked(kind: str, steps: int = STEPS) -> tuple[Task, Tensor]:
 class Listening(Classification):
     """Classification of a tiny batch that records which outputs its loss is computed of."""
 
-    def __init__(self) -> None:
-        super().__init__(CLASSES)
+    def __init__(self, per_step: bool = False) -> None:
+        super().__init__(CLASSES, per_step)
         self.outputs: list[Tensor] = []
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
@@ -141,6 +141,7 @@ def learn(
     rate: float = 0.0,
     after: tuple[Tensor, Tensor] | None = None,
     start_seed: int = 11,
+    seed: int = 11,
 ) -> Any:
     """Let the rule see one batch, window by window, as the harness does; return what it updated with, a Recorder.
 
@@ -151,20 +152,23 @@ def learn(
         rate: of the Recorder.
         after: a batch that the rule sees before, while the weights stand still: nothing of it may be left.
         start_seed: of the random numbers that the rule draws when it starts.
+        seed: of those that the network and the rule draw while it learns.
     """
     with seeded(start_seed):
         rule.start(network, task or Classification(CLASSES), len(x))
     if after is not None:
         show(rule, *after, Recorder(network, 0.0, rule.parameters()))
     update = update or Recorder(network, rate, rule.parameters())  # now: `start` may hold parameters fixed
-    show(rule, x.clone(), target.clone(), update)
+    show(rule, x.clone(), target.clone(), update, seed)
     return update
 
 
-def show(rule: LearningRule, x: Tensor, target: Tensor, update: Callable[[], None]) -> list[Tensor | None]:
+def show(
+    rule: LearningRule, x: Tensor, target: Tensor, update: Callable[[], None], seed: int = 11
+) -> list[Tensor | None]:
     """Show a started rule one batch, window by window; return the losses that it reports. The random numbers are those
     that `backprop` starts with."""
-    with seeded(11):
+    with seeded(seed):
         rule.begin(x.shape[1], update)
         losses = [rule.learn(part.x, part.target, t) for t, part in windows(rule, x, target)]
         rule.end()
@@ -187,9 +191,9 @@ def supporting(rule: LearningRule, steps: int = STEPS, **options: Any) -> Iterat
             yield neuron.name, network
 
 
-def backprop(network: Network, x: Tensor, target: Tensor, task: Task, loss_at: LossAt) -> Gradients:
+def backprop(network: Network, x: Tensor, target: Tensor, task: Task, loss_at: LossAt, seed: int = 11) -> Gradients:
     """The gradient of the whole sequence by autograd over plain steps, not over the network's `unroll`."""
-    with seeded(11):
+    with seeded(seed):
         state, losses = network.initial_state(x.shape[1]), []
     for t, x_t in enumerate(x):
         step, state = network(x_t, state)

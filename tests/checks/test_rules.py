@@ -8,7 +8,7 @@ import random
 import pytest
 import torch
 
-from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_neurons, names_of_facts, title
+from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_neurons, title
 from throughtime.algorithms.base import Claims, LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
@@ -503,14 +503,6 @@ TWINS = [
 @pytest.mark.parametrize("twin", TWINS, ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
     assert_found_out("algorithms", twin, monkeypatch)
-
-
-def test_every_fact_has_a_twin():
-    facts = names_of_facts("algorithms", BPTT, TruncatedBPTT, Online, EProp)
-    claims = {(rule.claims.gradient, rule.claims.memory) for rule in (BPTT, TruncatedBPTT, Online, EProp)}
-    assert {g for g, _ in claims} == {"exact", "truncated", "approximate"}
-    assert {m for _, m in claims} == {"O(1)", "O(K)", "O(T)"}
-    assert facts == {twin.fact for twin in TWINS}
 
 
 class SaysT(Online):

@@ -1,0 +1,259 @@
+"""What a learning rule claims of its gradient, and the losses that it reports, held against autograd."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from throughtime.algorithms.base import LearningRule, LossAt
+from throughtime.checks.fact import DoesNotApplyError, Found
+from throughtime.checks.tiny import (
+    BATCH,
+    CLASSES,
+    STEPS,
+    Gradients,
+    Recorder,
+    backprop,
+    error,
+    gradient,
+    learn,
+    seeded,
+    sequence,
+    show,
+    windows,
+)
+from throughtime.datasets.task import Classification
+from throughtime.networks.recurrent import Recurrent
+from throughtime.numerics.trees import detached
+
+TASK = Classification(CLASSES)
+LOSSES: tuple[LossAt, ...] = ("end", "every")
+Rule = Callable[[], LearningRule]
+"""Makes a fresh rule."""
+
+
+def total_gradient(rule: LearningRule, network: Recurrent, start_seed: int = 11) -> Gradients:
+    """The sum of a sequence's updates, after the rule has learned another batch."""
+    return learn(rule, network, *sequence(), after=sequence(STEPS, 17), start_seed=start_seed).total()
+
+
+def distance_to_bptt(rule: Rule, network: Recurrent) -> float:
+    """Error of the gradient, for the loss at the end or at every step, whichever the rule minimises."""
+    total = total_gradient(rule(), network)
+    return min(error(total, backprop(network, *sequence(), TASK, loss_at)) for loss_at in LOSSES)
+
+
+# --- rules that hold the state before each window constant
+
+
+class WindowLoss(NamedTuple):
+    """One window's loss, with the state before it held constant."""
+
+    value: float
+    gradient: Gradients
+
+
+def window_losses(rule: LearningRule, network: Recurrent, loss_at: LossAt) -> Iterator[WindowLoss]:
+    """Each window's loss after its last step, or the mean over its steps; by autograd over plain steps."""
+    x, target = sequence()
+    with seeded(11):
+        state = network.initial_state(BATCH)
+    for part in x.split(rule.windows(len(x))):
+        losses, state = [], detached(state)
+        for x_t in part:
+            step, state = network(x_t, state)
+            losses.append(TASK.loss(step.output, target))
+        E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
+        yield WindowLoss(float(E.detach()), gradient(E, network))
+
+
+class Weighing(NamedTuple):
+    """The weights w_p ≥ 0 with which the windows' gradients G_p come nearest to a rule's gradient g."""
+
+    weights: np.ndarray
+    residual: float
+    """‖Σ_p w_p G_p − g‖ / ‖g‖."""
+    losses: np.ndarray
+    """Losses of the windows, unweighted."""
+
+
+def weighing(rule: Rule, network: Recurrent) -> Weighing:
+    """For losses after each window's last step or averaged over its steps, whichever comes nearer."""
+    g = flat(total_gradient(rule(), network))
+    size = float(g.norm())
+    if not 0 < size < math.inf:
+        raise ValueError(f"the norm of its gradient is {size}")
+    found = []
+    for loss_at in LOSSES:
+        each = list(window_losses(rule(), network, loss_at))
+        weights, residual = nnls(torch.stack([flat(G) for _, G in each], 1).numpy(), g.numpy())
+        found.append(Weighing(weights, residual / size, np.array([value for value, _ in each])))
+    return min(found, key=lambda w: w.residual)
+
+
+def outside_windows(rule: Rule, network: Recurrent) -> float:
+    """The part of the gradient that is no sum of its windows' gradients with one non-negative weight each."""
+    return weighing(rule, network).residual
+
+
+def spread_of_weights(rule: Rule, network: Recurrent) -> float:
+    """The largest weight of a window over the smallest; windows that are left out, with weight 0, do not count."""
+    weights = weighing(rule, network).weights
+    counted = weights[weights > 1e-12 * weights.max()]
+    return float(counted.max() / counted.min())
+
+
+# --- rules that approximate
+
+
+def misalignment(rule: Rule, network: Recurrent) -> Found:
+    """1 − cosine to BPTT's gradient, for the loss that the rule is nearer to; the ratio of the norms is the note.
+
+    The value is that of the parameter where it is largest; the readout is left out, for it carries no credit through
+    time. Feedback drawn at random has directions on both sides of a right angle, at 1: for a rule that draws when it
+    starts, the cosine is that of all parameters together, averaged over draws.
+
+    Raises:
+        DoesNotApplyError: the rule trains the readout alone, or draws random numbers while it learns.
+    """
+    if draws_while_learning(rule(), network):
+        raise DoesNotApplyError("it draws random numbers while it learns: its mean is judged")
+    exact = [inside(network, backprop(network, *sequence(), TASK, loss_at)) for loss_at in LOSSES]
+
+    def cosines(found: Gradients) -> Tensor:
+        """For both losses and each tensor, [2, tensors]."""
+        expected = exact if len(found) > 1 else [[flat(e)] for e in exact]
+        return torch.stack([torch.stack([*map(cosine, found, e)]) for e in expected])
+
+    first, other = (inside(network, total_gradient(rule(), network, seed)) for seed in (11, 12))
+    if all(map(torch.equal, first, other)):
+        each = cosines(first)
+    else:
+        drawn = (inside(network, total_gradient(rule(), network, seed)) for seed in range(11, 19))
+        each = torch.stack([cosines([flat(g)]) for g in drawn]).mean(0)
+    of_loss, nearer = each.min(1).values.max(0)
+    ratio = float(flat(first).norm() / flat(exact[int(nearer)]).norm())
+    return Found(1 - float(of_loss), f"norm {ratio:.2g} of BPTT's")
+
+
+COPIES, REPEATS = 256, 8
+
+
+def turned_around(rule: Rule, network: Recurrent) -> Found:
+    """How surely the mean gradient of a rule that draws while it learns points away from BPTT's: −(c̄ + 3 e).
+
+    c = ⟨g, G⟩ / ⟨G, G⟩ is the length of the rule's gradient g along BPTT's, G; c̄ its mean over repetitions, each with
+    many copies of the sequences in one batch, and e the standard error. The readout is left out.
+
+    Raises:
+        DoesNotApplyError: the rule trains the readout alone, or draws nothing while it learns.
+    """
+    if not draws_while_learning(rule(), network):
+        raise DoesNotApplyError("it draws no random numbers while it learns")
+    x, target = sequence()
+    x, target = x.repeat(1, COPIES, 1), target.repeat(COPIES)
+    found = []
+    for seed in range(REPEATS):
+        g = flat(inside(network, learn(rule(), network, x, target, seed=seed).total()))
+        exact = [flat(inside(network, backprop(network, x, target, TASK, loss_at, seed))) for loss_at in LOSSES]
+        found.append(torch.stack([g @ G / (G @ G) for G in exact]))
+    c = torch.stack(found)
+    mean, e = c.mean(0), c.std(0) / REPEATS**0.5
+    nearer = int((mean + 3 * e).argmax())
+    return Found(-float(mean[nearer] + 3 * e[nearer]), f"{float(mean[nearer]):.2f} ± {float(e[nearer]):.2f} of BPTT's")
+
+
+def draws_while_learning(rule: LearningRule, network: Recurrent) -> bool:
+    """Whether a batch takes more of torch's random numbers than the network's initial state."""
+    x, target = sequence()
+    with seeded(11):
+        network.initial_state(BATCH)
+        expected = torch.get_rng_state()
+        rule.start(network, TASK, STEPS)
+    with seeded(11):
+        rule.begin(BATCH, Recorder(network, 0.0, rule.parameters()))
+        for t, part in windows(rule, x, target):
+            rule.learn(part.x, part.target, t)
+        rule.end()
+        return not torch.equal(torch.get_rng_state(), expected)
+
+
+def readout_error(rule: Rule, network: Recurrent) -> float:
+    """Error of the readout's gradient: linear in what it reads, it has no spike to approximate.
+
+    Expected is BPTT's, or the mean of the windows' gradients where the rule cuts the readout's memory between windows;
+    for the loss at the end or at every step.
+    """
+    if draws_while_learning(rule(), network):
+        raise DoesNotApplyError("it draws random numbers while it learns")
+    held = [k for k, name in enumerate(trained(network)) if name.startswith("readout")]
+    if not held:
+        raise DoesNotApplyError("no readout is trained")
+    total = total_gradient(rule(), network)
+    expected = [backprop(network, *sequence(), TASK, loss_at) for loss_at in LOSSES]
+    for loss_at in LOSSES:
+        each = [G for _, G in window_losses(rule(), network, loss_at)]
+        expected.append([torch.stack(g).mean(0) for g in zip(*each, strict=True)])
+    return min(error([total[k] for k in held], [one[k] for k in held]) for one in expected)
+
+
+# --- losses
+
+
+def misreported(rule: Rule, network: Recurrent) -> float:
+    """Error of the mean of the reported losses, which is what the learning curve shows.
+
+    Expected is the loss after the last step, the mean over all steps, or the mean over the windows' losses, each
+    weighted as in the gradient or not; whichever the rule minimises.
+    """
+    with seeded(11):
+        started = rule()
+        started.start(network, TASK, STEPS)
+    losses = show(started, *sequence(), Recorder(network, 0.0, started.parameters()))
+    reported = [float(loss) for loss in losses if loss is not None]
+    steps = step_losses(network)
+    expected = [steps[-1], sum(steps) / STEPS]
+    if rule().claims.gradient == "truncated":
+        weights, _, of_windows = weighing(rule, network)
+        expected += [float(of_windows.mean()), float((weights * of_windows).mean())]
+    mean = sum(reported) / len(reported)
+    return min(abs(mean / one - 1) for one in expected)
+
+
+@torch.no_grad()
+def step_losses(network: Recurrent) -> list[float]:
+    """The loss of each step's output."""
+    x, target = sequence()
+    with seeded(11):
+        state, losses = network.initial_state(BATCH), []
+    for x_t in x:
+        step, state = network(x_t, state)
+        losses.append(float(TASK.loss(step.output, target)))
+    return losses
+
+
+def cosine(a: Tensor, b: Tensor) -> Tensor:
+    return torch.cosine_similarity(a.flatten(), b.flatten(), 0)
+
+
+def flat(gradients: Sequence[Tensor]) -> Tensor:
+    return torch.cat([g.flatten() for g in gradients])
+
+
+def trained(network: Recurrent) -> list[str]:
+    """Names of the trainable parameters, in the network's order."""
+    return [name for name, p in network.named_parameters() if p.requires_grad]
+
+
+def inside(network: Recurrent, gradients: Gradients) -> Gradients:
+    """The gradients without those of the readout."""
+    kept = [g for name, g in zip(trained(network), gradients, strict=True) if not name.startswith("readout")]
+    if not kept:
+        raise DoesNotApplyError("it trains the readout alone")
+    return kept

@@ -1,0 +1,116 @@
+"""What a learning rule claims of its memory: exact bytes of tensors, and of NumPy arrays, that one batch takes."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.checks.fact import DoesNotApplyError
+from throughtime.checks.tiny import BATCH, CLASSES, Recorder, seeded, sequence, windows
+from throughtime.datasets.task import Classification
+from throughtime.measuring.live_bytes import LiveBytes
+from throughtime.networks.recurrent import Recurrent
+from throughtime.numerics.loops import operations_alone
+
+TASK = Classification(CLASSES)
+LENGTHS = (50, 65, 200)
+"""None is so short that two blocks of e-prop's would not fill it."""
+
+
+def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+    """Bytes a step, the largest between several lengths; of tensors at their peak, of arrays at the last step."""
+    if rule().claims.memory == "O(K)" and len({rule().window(steps) for steps in LENGTHS}) > 1:
+        raise DoesNotApplyError("its window grows with T")
+    short, long = (array_bytes(rule(), network, steps)[0] for steps in LENGTHS[:2])
+    return max(*_slopes(rule, network, LENGTHS), (long - short) / (LENGTHS[1] - LENGTHS[0]))
+
+
+def memory_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+    """Bytes a step between the two longer of three lengths, over those between the two shorter."""
+    short, long = _slopes(rule, network, (20, 40, 80))
+    return long / short if short else 1.0 if long <= 0 else float("inf")
+
+
+def lets_go(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+    """Bytes of tensors and arrays that are left after a batch."""
+    of_tensors = max(abs(tensor_bytes(rule(), network, steps)[1]) for steps in (10, 20))
+    return max(of_tensors, array_bytes(rule(), network, 10)[1])
+
+
+def _slopes(rule: Callable[[], LearningRule], network: Recurrent, lengths: tuple[int, ...]) -> list[float]:
+    peaks = [tensor_bytes(rule(), network, steps)[0] for steps in lengths]
+    return [(b - a) / (n - m) for a, b, m, n in zip(peaks, peaks[1:], lengths, lengths[1:], strict=False)]
+
+
+def tensor_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int, int]:
+    """Exact bytes of tensors over one batch.
+
+    Returns:
+        The peak without the batch, and the bytes left at its end over those before, when the harness has let go of the
+        batch too.
+    """
+    with LiveBytes() as live, seeded(11):
+        rule.start(network, TASK, steps)
+        update = Forgetful(network, 0.0, rule.parameters())
+        before = live.current
+        x, target = sequence(steps)
+        batch = live.current - before
+        live.reset_peak()
+        rule.begin(BATCH, update)
+        for t, part in windows(rule, x, target):
+            rule.learn(part.x, part.target, t)
+        peak = live.peak - batch
+        rule.end()
+        del x, part, target
+        if live.current != before:
+            gc.collect()  # what waits for the collector will go
+        left = live.current - before
+    return peak, left
+
+
+def array_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int, int]:
+    """Bytes of the NumPy arrays made during one batch and alive after its last step, and after the batch."""
+    with seeded(11), operations_alone():
+        rule.start(network, TASK, steps)
+        update = Forgetful(network, 0.0, rule.parameters())
+        x, target = sequence(steps)
+        with traced_arrays() as alive:
+            rule.begin(BATCH, update)
+            for t, part in windows(rule, x, target):
+                rule.learn(part.x, part.target, t)
+            at_end = alive()
+            rule.end()
+            gc.collect()
+            return at_end, alive()
+
+
+@contextmanager
+def traced_arrays() -> Iterator[Callable[[], int]]:
+    """Yield a function that returns the bytes of the NumPy arrays made in the context that are alive."""
+    only = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
+    was_tracing = tracemalloc.is_tracing()
+    if not was_tracing:
+        tracemalloc.start()
+
+    def alive() -> int:
+        return sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces([only]).traces)
+
+    before = alive()
+    try:
+        yield lambda: alive() - before
+    finally:
+        if not was_tracing:
+            tracemalloc.stop()
+
+
+class Forgetful(Recorder):
+    """A recorder that keeps nothing: it must not grow itself."""
+
+    def __call__(self) -> None:
+        for p in (*self.parameters, *self.own):
+            p.grad = None
