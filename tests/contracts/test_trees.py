@@ -107,7 +107,7 @@ def test_exact_bytes_count_every_part_of_the_target(dataset):
 @pytest.mark.parametrize("dataset", METRICS)
 def test_the_memory_pass_warms_up_on_two_sequences(dataset):
     run = spec("tbptt", dataset, {"window": 5})
-    found = process_growth.measures(run, build(run))
+    found = process_growth.growth_measures(run, build(run))
     inputs = 88 if dataset == "chords" else 4
     assert found["peak_process_bytes"].value >= 0 and found["input_bytes"].value == 12 * 16 * inputs * 4
 
