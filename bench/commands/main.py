@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +21,9 @@ from throughtime.commands.data import data_app
 from throughtime.commands.terminal import NONE, JsonOption, PluginOption, ResultsOption, load_plugins, print_rows
 from throughtime.errors import UsageError
 from throughtime.records.store import DEFAULT_RESULTS
+
+if TYPE_CHECKING:
+    from throughtime.records.results import Results
 
 app = typer.Typer(
     help="Benchmark and reproduction suite for learning rules of spiking networks.",
@@ -78,6 +82,16 @@ def _rule_row(rule: Any) -> dict[str, str]:
     }
 
 
+def _loaded(folder: Path, suites: Sequence[str]) -> Results:
+    """Load results, and name the records that cannot be read on the standard error stream."""
+    from throughtime.records.results import Results
+
+    results = Results.load(folder, suites)
+    for line in results.broken:
+        print(f"broken: {line}", file=sys.stderr)
+    return results
+
+
 @app.command()
 def table(
     suite: Annotated[str | None, typer.Argument(help="One suite; all that were run if left out.")] = None,
@@ -90,11 +104,10 @@ def table(
     as_json: JsonOption = False,
 ) -> None:
     """Print the table rules x neurons x datasets, from records."""
-    from throughtime.records.results import Results
     from throughtime.reports.tables import render
 
     load_plugins(plugin)
-    print(render(Results.load(results, [suite] if suite else ()), measure, "json" if as_json else form))
+    print(render(_loaded(results, [suite] if suite else ()), measure, "json" if as_json else form))
 
 
 @app.command()
@@ -105,11 +118,10 @@ def figure(
     plugin: PluginOption = NONE,
 ) -> None:
     """Draw the figures as PDF, SVG and PNG with their data as CSV, from records; a paper's own among them."""
-    from throughtime.records.results import Results
     from throughtime.reports.report import write_figures
 
     load_plugins(plugin)
-    for drawn in write_figures(Results.load(results, suite or ()), out):
+    for drawn in write_figures(_loaded(results, suite or ()), out):
         print(f"{out / drawn.name}.{{pdf,svg,png,csv}}" if drawn.svg else f"{drawn.title}: {' '.join(drawn.caption)}")
 
 
@@ -121,11 +133,10 @@ def report(
     plugin: PluginOption = NONE,
 ) -> None:
     """Write the HTML page, the tables and the figures, from records."""
-    from throughtime.records.results import Results
     from throughtime.reports.report import write_report
 
     load_plugins(plugin)
-    print(f"report: {write_report(Results.load(results, suite or ()), out).resolve()}")
+    print(f"report: {write_report(_loaded(results, suite or ()), out).resolve()}")
 
 
 @app.command()

@@ -139,4 +139,5 @@ def _refusal(text: bytes, error: pydantic.ValidationError, path: Path) -> UsageE
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         return UsageError(f"not a record of schema {SCHEMA}", where=str(path))
     first = error.errors()[0]
-    return UsageError(f"not a record: {'.'.join(map(str, first['loc']))}: {first['msg']}", where=str(path))
+    place = ".".join(map(str, first["loc"]))  # none where the text is not JSON for pydantic, which nests less deeply
+    return UsageError(f"not a record: {place and f'{place}: '}{first['msg']}", where=str(path))

@@ -325,3 +325,13 @@ def test_a_disk_that_takes_no_more_is_one_line_and_spares_what_is_finished():
     assert (folder / "record.json").read_bytes() == before
     assert main(words) == 0
     assert [stored.record.status for stored in Store("runs").records()] == ["ok", "ok"]
+
+
+def test_records_that_cannot_be_read_are_named_beside_the_table(tmp_path, capsys):
+    grid_store(tmp_path / "runs")
+    path = sorted((tmp_path / "runs").glob("quick/*/record.json"))[0]
+    path.write_text("[" * 100_000)
+    assert main(["table", "quick", "--results", str(tmp_path / "runs")]) == 0
+    printed = capsys.readouterr()
+    assert "Suite quick, scale laptop: " in printed.out
+    assert printed.err == f"broken: {path}: nested too deeply\n"
