@@ -24,6 +24,9 @@ class StepBatchNorm(nn.Module):
         steps: time steps with statistics of their own.
     """
 
+    running_mean: Tensor
+    running_var: Tensor
+
     def __init__(self, features: int, steps: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.full((features,), 0.1))

@@ -1,4 +1,4 @@
-"""What rules with eligibility traces have in common: traces, a learning signal, and where their product lands."""
+"""The base of rules with eligibility traces: traces times a learning signal are the gradient of each parameter."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from throughtime.neurons.base import Neuron, Partials
 from throughtime.numerics.trees import Tree
 
 BLOCK = 25
-"""Steps that are taken before traces are multiplied with signals. Half as many would take a fifth more time, for what a
-block does but once; twice as many would cost twice the numbers kept of each step, and spare little."""
+"""Steps between two products of traces and signals. Half as many take a fifth more time, since a block has costs of its
+own; twice as many keep twice the numbers of each step and save little."""
 
 
 class EligibilityRule(LearningRule):
@@ -54,8 +54,8 @@ class EligibilityRule(LearningRule):
 
     @abstractmethod
     def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        """Partial derivatives of one step; None if there are none to be had. Several steps may come behind each other
-        in place of the batch."""
+        """Partial derivatives of one step; None if the neuron has none. Several steps may come one after the other in
+        the batch dimension."""
 
     def window(self, steps: int) -> int:
         return max(self.windows(steps))
@@ -104,7 +104,7 @@ class EligibilityRule(LearningRule):
         return self.network.readouts[0]
 
     def untraced(self, network: Network, partials: Partials) -> list[str]:
-        """Parameters the neurons learn themselves and the partial derivatives do not have."""
+        """Parameters that the neurons learn and that the partial derivatives lack."""
         own = network.layers[0].neuron.named_parameters()
         return [
             name for name, p in own if p.requires_grad and not {name, name.rpartition(".")[0]} & {*partials.inflows}
@@ -138,7 +138,7 @@ class EligibilityRule(LearningRule):
         return loss
 
     def _gather(self, x: Tensor, target: Tree, end: int) -> Tensor | None:
-        """Take the steps before `end` and sum up what they have to say; their loss, if they have one."""
+        """Take the steps before `end` and add their share to the sums; their loss, if they have one."""
         layer, readout = self.layer, self.readout
         κ, (currents, states) = readout.decay or 0.0, trajectory(layer, x.flatten(2), self.state.layers[0])
         o = getattr(states, readout.reads)[1:]
@@ -167,11 +167,11 @@ class EligibilityRule(LearningRule):
         return loss
 
     def signals(self, z: Tensor) -> list[Signal]:
-        """A hook at each block: what else traces are multiplied with; z [steps, batch, size] of its steps."""
+        """Further signals of a block, a hook for rules; z [steps, batch, size] of its steps."""
         return []
 
     def _land(self) -> None:
-        """Add what has been summed up to the parameters' gradients."""
+        """Add the sums to the gradients of the parameters."""
         for name, gradient in self.sums.items():
             self.land(name, gradient)
         self.sums.clear()
@@ -189,7 +189,7 @@ class EligibilityRule(LearningRule):
         del self.traces, self.sums, self.of_W_out, self.of_b_out, self.o_filtered
 
     def land(self, name: str, gradient: Tensor) -> None:
-        """Add the gradient of one inflow, [currents, size, fan-in], to the parameters it belongs to."""
+        """Add the gradient by one input, [currents, size, fan-in], to the parameters that it belongs to."""
         neuron, pair = self.layer.neuron, self.layer.recurrent_pair()
         rows = gradient.flatten(0, 1)
         if name == "current" and pair is not None:
@@ -212,7 +212,7 @@ class EligibilityRule(LearningRule):
 
 
 def filtered(partials: Partials, reads: str, κ: float) -> Partials:
-    """With ē, what the readout has gathered of its neuron, as one more variable: ē_t = κ ē_{t−1} + (1 − κ) o_t."""
+    """With ē, the trace filtered by the readout, as one more variable: ē_t = κ ē_{t−1} + (1 − κ) o_t."""
     return Partials(
         {**partials.from_previous, ("ē", "ē"): κ}, {**partials.within_step, ("ē", reads): 1 - κ}, partials.inflows
     )

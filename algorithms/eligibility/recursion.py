@@ -1,4 +1,4 @@
-"""The recursion of eligibility traces over a block of steps: its coefficients are numbers of a neuron and a sample."""
+"""The recursion of eligibility traces over a block of steps; its coefficients belong to a neuron and a sample."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from throughtime.neurons.base import Derivative, Partials
 from throughtime.neurons.kernels.kernel import number_or_tensor
 
 Derivatives = dict[tuple[str, str], Derivative]
-"""By two variables. A tensor is [steps, batch, size], or [steps, batch, 1] where it is the same for all neurons; what
-is the same at all steps and in all samples is a number, or a tensor of at most one dimension."""
+"""Derivatives by two variables. A tensor is [steps, batch, size], or [steps, batch, 1] where it is the same for all
+neurons; a derivative that is the same at all steps and in all samples is a number or a tensor of at most one
+dimension."""
 
 
 class Flow(NamedTuple):
-    """An inflow over a block of steps."""
+    """An input of the step (the current, a map, a parameter) over a block of steps."""
 
     reads: Tensor
     """[steps, batch, fan-in]."""
@@ -29,7 +30,7 @@ class Flow(NamedTuple):
         return max((f.shape[2] for f in self.by_input.values() if isinstance(f, Tensor) and f.dim() == 4), default=1)
 
     def coefficients(self, λ: Mapping[str, Tensor]) -> Tensor | None:
-        """c^t = Σ_s (∂s_t/∂I_t) λ_s^t, [ends, steps, batch, currents · size]; None if it reaches none of these."""
+        """c^t = Σ_s (∂s_t/∂I_t) λ_s^t, [ends, steps, batch, currents · size]; None if it reaches none of them."""
         c: Tensor | None = None
         for s, f in self.by_input.items():
             if s in λ:
@@ -44,19 +45,19 @@ class Recursion:
         ε̃_s^t = Σ_r J_sr^t ε̃_r^{t−1} + (∂s_t/∂I_t) p^t,      J_sr^t = Σ_q (∂s_t/∂q_{t−1}) N_qr^{t−1}
         ε_o^t = Σ_r N_or^t ε̃_r^t,                            N_or = δ_or + Σ_q (∂o_t/∂q_t) N_qr
 
-    ε̃ is a trace before its variable takes from others of the same step; N is what they take in all. Step 0 is the last
-    of the block before.
+    ε̃ is a trace before the contributions of other variables of the same step; N sums these contributions. Step 0 is the
+    last one of the block before.
 
     Args:
-        partials: of all steps, one behind the other in place of the batch: [steps · batch, ...].
+        partials: of all steps, the steps one after the other in the batch dimension: [steps · batch, ...].
         p: [steps, batch, fan-in], 1 in the last column.
-        wanted: variables whose traces are asked for. What none of them takes from is left out.
+        wanted: variables whose traces are requested. Variables on which no requested trace depends are dropped.
         N_0: N of step 0; empty if there was none.
 
     Attributes:
-        own: variables whose traces differ between neurons.
-        shared: those whose traces all neurons share.
-        lasting: of the own ones those that the next step takes from, latest first.
+        per_neuron: variables whose traces differ between neurons.
+        shared: variables whose traces are the same for all neurons.
+        carried: variables in `per_neuron` that the next step reads, latest first.
         N_last: N of the last step, as far as the next block needs it.
     """
 
@@ -73,27 +74,27 @@ class Recursion:
             if inflow.presynaptic is not None:
                 reads = torch.cat((self._over_steps(inflow.presynaptic), one), 2)
             self.flows[name] = Flow(reads, {s: self._over_steps(f) for s, f in inflow.by_input.items() if s in needed})
-        made = dict.fromkeys([*(s for s, _ in before), *(s for flow in self.flows.values() for s in flow.by_input)])
+        computed = dict.fromkeys([*(s for s, _ in before), *(s for flow in self.flows.values() for s in flow.by_input)])
 
-        self.N: Derivatives = {(s, s): 1.0 for s in made}
+        self.N: Derivatives = {(s, s): 1.0 for s in computed}
         for (o, q), f in partials.within_step.items():
             if o in needed:
                 _add_product(self.N, {(o, q): self._over_steps(f)}, self.N)
-        asked = {q for _, q in before}
-        lasting_N = {pair: f for pair, f in self.N.items() if pair[0] in asked}
+        read = {q for _, q in before}
+        carried_N = {pair: f for pair, f in self.N.items() if pair[0] in read}
         self.N_last = {
-            pair: self._spread(f)[-1:].clone() if isinstance(f, Tensor) else f for pair, f in lasting_N.items()
+            pair: self._spread(f)[-1:].clone() if isinstance(f, Tensor) else f for pair, f in carried_N.items()
         }
         self.J: Derivatives = {}
-        _add_product(self.J, before, {pair: self._of_steps_before(f, N_0.get(pair)) for pair, f in lasting_N.items()})
+        _add_product(self.J, before, {pair: self._of_steps_before(f, N_0.get(pair)) for pair, f in carried_N.items()})
 
-        own = {s for (s, _), f in self.J.items() if _differs(f)}
-        own |= {s for flow in self.flows.values() for s, f in flow.by_input.items() if _differs(f)}
-        while more := {s for s, r in self.J if r in own} - own:
-            own |= more
-        self.own = [s for s in made if s in own]
-        self.shared = [s for s in made if s not in own]
-        self.lasting = [r for r in reversed(self.own) if r in {past for _, past in self.J}]
+        per_neuron = {s for (s, _), f in self.J.items() if _differs(f)}
+        per_neuron |= {s for flow in self.flows.values() for s, f in flow.by_input.items() if _differs(f)}
+        while more := {s for s, r in self.J if r in per_neuron} - per_neuron:
+            per_neuron |= more
+        self.per_neuron = [s for s in computed if s in per_neuron]
+        self.shared = [s for s in computed if s not in per_neuron]
+        self.carried = [r for r in reversed(self.per_neuron) if r in {past for _, past in self.J}]
 
     def _over_steps(self, factor: Derivative) -> Any:
         if not isinstance(factor, Tensor):
@@ -105,7 +106,7 @@ class Recursion:
         return factor.expand(self.steps * self.batch, *factor.shape[1:]).unflatten(0, (self.steps, self.batch))
 
     def _of_steps_before(self, N: Derivative, N_0: Derivative | None) -> Derivative:
-        """N of step 0, which older weights may have made, and of the steps of the block but the last."""
+        """N of step 0, which may come from older weights, and of the steps of the block without the last."""
         if N_0 is None:
             N_0 = N  # before the first block every trace is 0, and any N will do
         if isinstance(N, float) and N == N_0:
@@ -126,8 +127,8 @@ class Recursion:
         return found
 
     def trace_shared(self, flow: Flow, kept: dict[str, Tensor]) -> dict[str, Tensor]:
-        """ε̃ of an inflow for the shared variables that it reaches, [1 + steps, batch, fan-in], step by step from what
-        is kept of step 0; what is kept moves on to the last step."""
+        """ε̃ of an input for the shared variables that it reaches, [1 + steps, batch, fan-in], step by step from `kept`,
+        the trace of step 0, which is replaced by that of the last step."""
         ε: dict[str, Tensor] = {}
         for s in self.shared:
             if flow.by_input.keys() & {s, *self.origins(s)}:
@@ -145,10 +146,10 @@ class Recursion:
         return ε
 
     def pass_back(self, λ: Mapping[str, Tensor]) -> None:
-        """λ_r^t += Σ_s J_sr^{t+1} λ_s^{t+1}; λ of each variable [ends, 1 + steps, batch, size]. From s whose traces are
-        shared nothing goes back: their traces are known at each step."""
-        passing = [(s, r, f) for (s, r), f in self.J.items() if s in self.own]
-        each = [(λ[s].unbind(1), self._each(f), λ[r].unbind(1)) for s, r, f in passing if r in self.own]
+        """λ_r^t += Σ_s J_sr^{t+1} λ_s^{t+1}; λ of each variable [ends, 1 + steps, batch, size]. Variables s with shared
+        traces are left out of the sum: their traces are known at each step."""
+        passing = [(s, r, f) for (s, r), f in self.J.items() if s in self.per_neuron]
+        each = [(λ[s].unbind(1), self._each(f), λ[r].unbind(1)) for s, r, f in passing if r in self.per_neuron]
         for t in reversed(range(self.steps)):
             for λ_s, J_sr, λ_r in each:
                 add(λ_r[t], J_sr[t], λ_s[t + 1])
@@ -157,7 +158,7 @@ class Recursion:
                 add(λ[r][:, :-1], f, λ[s][:, 1:])
 
     def _each(self, factor: Derivative) -> Sequence[Derivative]:
-        """Of each step."""
+        """The derivative of each step."""
         return factor.unbind(0) if over_time(factor) else [factor] * self.steps
 
 
@@ -176,7 +177,7 @@ def _add_product(total: Derivatives, a: Derivatives, b: Derivatives) -> None:
 
 
 def over_time(factor: Derivative) -> bool:
-    """Whether it is given for each step, [steps, batch, ...]."""
+    """Whether there is one for each step, [steps, batch, ...]."""
     return isinstance(factor, Tensor) and factor.dim() > 2
 
 

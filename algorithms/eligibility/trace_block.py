@@ -1,4 +1,4 @@
-"""Eligibility traces of several steps at once: what stays within a neuron is summed up before it meets a synapse."""
+"""Eligibility traces of several steps at once: terms within a neuron are summed before the product with a synapse."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from throughtime.neurons.base import Partials
 
 
 class Signal(NamedTuple):
-    """What the traces of one variable are multiplied with, and where the sums go."""
+    """A factor of the traces of one variable, and the sums of the products."""
 
     o: str
     L: Tensor
     """[n, batch, size], or what broadcasts to it; of the last n steps of the block."""
     sums: dict[str, Tensor]
-    """Σ_t Σ_batch L^t ε_o^t is added to these, by inflow: [currents, size, fan-in]."""
+    """Σ_t Σ_batch L^t ε_o^t is added to these, by input: [currents, size, fan-in]."""
 
 
 class TraceBlock:
@@ -34,12 +34,12 @@ class TraceBlock:
         λ_r^t = N_or^t L^t + Σ_s J_sr^{t+1} λ_s^{t+1},       step 0: where the block before ended
 
     λ and c are numbers of a neuron, and Σ c p over all steps and samples is one product. A trace at the end of the
-    block is such a sum too, for each sample, with a signal of 1 to ε̃ there. A variable whose trace all neurons share is
-    traced step by step instead, and read like p. What no wanted variable takes from has no trace.
+    block is such a sum too, for each sample, with a signal of 1 to ε̃ there. A trace that all neurons share is computed
+    step by step instead, and read like p. Variables on which no requested trace depends have none.
 
     Time of a block: for each signal a product of [size, steps · batch] and [steps · batch, fan-in], once for p and once
-    for each shared variable; for each variable whose trace differs between neurons and is asked for by the next step,
-    one of [size, steps] and [steps, fan-in] a sample, and the trace read and written once. Memory: these traces, and
+    for each shared variable; for each variable whose trace differs between neurons and is read by the next step, one of
+    [size, steps] and [steps, fan-in] a sample, and the trace read and written once. Memory: these traces, and
     some numbers for each step of the block, sample and neuron.
 
     Args:
@@ -50,30 +50,30 @@ class TraceBlock:
     def __init__(self, size: int, wanted: Collection[str]) -> None:
         self.size, self.wanted = size, wanted
         self.kept: dict[str, dict[str, Tensor]] = {}
-        """ε̃ at the end of the last block, by inflow and variable: [batch, currents, size, fan-in]; of a shared variable
+        """ε̃ at the end of the last block, by input and variable: [batch, currents, size, fan-in]; of a shared variable
         [batch, fan-in]."""
         self.N: Derivatives = {}
-        """Of the last step of the last block."""
+        """N of the last step of the last block."""
 
     def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
         """One block of steps.
 
         Args:
-            partials: of all steps, one behind the other in place of the batch: [steps · batch, ...].
+            partials: of all steps, the steps one after the other in the batch dimension: [steps · batch, ...].
             p: [steps, batch, fan-in], 1 in the last column.
-            signals: what is to be summed up.
-            goes_on: whether there is another block.
+            signals: factors of the traces, and the sums of the products.
+            goes_on: whether another block follows.
         """
         recursion = Recursion(partials, p, self.wanted, self.N)
         self.N = recursion.N_last
-        carried = recursion.lasting if goes_on else []
+        carried = recursion.carried if goes_on else []
         λ = self._adjoint(recursion, p, signals, carried)
         for name, flow in recursion.flows.items():
             kept, shape = self.kept.setdefault(name, {}), (flow.currents, self.size, flow.reads.shape[2])
             for s in carried:
                 if s not in kept:
                     kept[s] = p.new_zeros(p.shape[1], *shape)
-            c = flow.coefficients({s: λ[s] for s in recursion.own})
+            c = flow.coefficients({s: λ[s] for s in recursion.per_neuron})
             terms = [] if c is None else [(c, flow.reads)]
             terms += [(λ[s], trace) for s, trace in recursion.trace_shared(flow, kept).items()]
             for m, (_, _, sums) in enumerate(signals):
@@ -81,7 +81,7 @@ class TraceBlock:
                     sums[name] = p.new_zeros(shape)
                 for c, reads in terms:
                     sums[name].flatten(0, 1).addmm_(c[m].flatten(0, 1).t(), reads.flatten(0, 1))
-                for s in recursion.lasting:
+                for s in recursion.carried:
                     if s in kept:
                         sums[name] += torch.einsum("bj,bkji->kji", λ[s][m, 0], kept[s])
             taken_on: dict[str, Tensor] = {}
@@ -106,7 +106,7 @@ class TraceBlock:
     ) -> dict[str, Tensor]:
         """λ by variable, [ends, 1 + steps, batch, size]: of the signals, then of the carried traces."""
         shape = (len(signals) + len(carried), 1 + len(p), p.shape[1], self.size)
-        λ = {s: p.new_zeros(shape) for s in (*recursion.own, *recursion.shared)}
+        λ = {s: p.new_zeros(shape) for s in (*recursion.per_neuron, *recursion.shared)}
         for m, (o, L, _) in enumerate(signals):
             for r, λ_r in λ.items():
                 if (o, r) in recursion.N:

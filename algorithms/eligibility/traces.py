@@ -1,4 +1,4 @@
-"""Eligibility traces of one layer: how each synapse has moved its neuron's state, carried forward in time."""
+"""Eligibility traces of one layer: derivatives of a neuron's state by its synapses, carried forward in time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch import Tensor
 from throughtime.neurons.base import Derivative, Partials
 
 Trace = dict[str, Tensor]
-"""ε of one inflow, by variable s: [batch, currents, size, fan-in]; 1 in place of size where all neurons share it."""
+"""ε of one input, by variable s: [batch, currents, size, fan-in]; 1 in place of size where all neurons share it."""
 
 
 class Traces:
-    """ε of all that flows into a layer: its synapses, and the maps and parameters its neurons learn themselves.
+    """ε of all inputs of a layer: its synapses, and the maps and parameters that its neurons learn.
 
         ε_s^t = Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (∂s_t/∂I_t) p^t + Σ_q (∂s_t/∂q_t) ε_q^t
 
-    p is what the inflow reads: of the current (x_t, z_{t−1}, 1), of a map its input and 1, of a parameter 1. Time and
-    memory: batch × currents × size × fan-in numbers for each variable whose trace differs between neurons.
+    p is the presynaptic activity: (x_t, z_{t−1}, 1) for the current, a map's input and 1 for a map, 1 for a parameter.
+    Time and memory: batch × currents × size × fan-in numbers for each variable whose trace differs between neurons.
 
     Args:
-        wanted: variables whose traces are asked for.
+        wanted: variables whose traces are requested.
     """
 
     def __init__(self, wanted: Collection[str]) -> None:
@@ -30,7 +30,7 @@ class Traces:
         self.kept: dict[str, Trace] = {}
 
     def advance(self, partials: Partials, p: Tensor) -> dict[str, Trace]:
-        """One step; p [batch, fan-in]. Returns ε^t of each inflow, for the wanted variables and those kept."""
+        """Take one step; p [batch, fan-in]. Return ε^t of each input, for the wanted variables and those kept."""
         past = {r for _, r in partials.from_previous}
         asked = past.union(self.wanted)
         for s, q in reversed(partials.within_step):
@@ -56,7 +56,7 @@ class Traces:
 
 
 def _add(sums: Trace, name: str, factor: Derivative, trace: Tensor) -> None:
-    """Add to the named sum a factor of each neuron times a trace of each of its synapses."""
+    """Add to the named sum the product of a derivative of each neuron and a trace of each of its synapses."""
     each = torch.as_tensor(factor, dtype=trace.dtype, device=trace.device)
     if each.dim() == 2:  # [batch, size]; one of [batch, currents, size] and one of [size] fit as they are
         each = each[:, None]

@@ -85,7 +85,7 @@ class SMNIST(nn.Module):
         layer, readout = self.net.layers[0], self.net.readout
         self.linears = (layer.inward, layer.recurrent, layer.neuron.membrane_gate, layer.neuron.adaptation_gate)
         self.κ_M, self.κ_A = layer.neuron.membrane_slope, layer.neuron.adaptation_slope
-        self.norms = (layer.inward_norm, layer.recurrent_norm, self.net.readout_norm)
+        self.norms = (layer.inward_norm, layer.recurrent_norm, readout.norm)
         self.read, self.read_gate, self.κ_o = readout.linear, readout.gate, readout.slope
         self.size, self.dtype = layer.neuron.size, question.batch.x.dtype
 
