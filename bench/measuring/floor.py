@@ -3,23 +3,23 @@
 The floor contains, for one batch of sequences:
 
 - every linear map of the network (synapses, gates and other maps of the neurons, readouts) once a step, forward;
-- for rules that go backward, within each of their windows, the gradient by each map's weight, and by those of its inputs
-  that depend on trained parameters (neither x nor the state at the window's beginning does); the map of a readout with a
-  constant leak counts only for the steps that have a loss;
+- for rules that go backward, within each of their windows, the gradient by each map's weight, and by those of its
+  inputs that depend on trained parameters (neither x nor the state at the window's beginning does); the map of a
+  readout with a constant leak counts only for the steps that have a loss;
 - for e-prop and diagonal_rtrl their traces, read and written once a step; for rtrl the product J M of each sample;
 - for each update the optimiser's arrays, read and written once, the gradient once more for the norm that clips it, and
   the two copies of the weights that FPTT keeps.
 
 A rule states its own share (`LearningRule.credit`). Products have the shapes that suit a machine best: all steps of a
 window at once wherever no step waits for another. They are dense: products with zeros count, also where the input is
-spikes, most of which are zero. Products and arrays are counted one after the other, each at the fastest rate measured at
-its size.
+spikes, most of which are zero. Products and arrays are counted one after the other, each at the fastest rate measured
+at its size.
 
 The floor contains none of the following, so that no run reaches it: elementwise operations (the neuron's equations,
-surrogates, batch normalisation, the loss), activations that are stored and read again, the derivatives of diagonal_rtrl
-and rtrl, calls of the framework other than the products' own, loading of data. It is the floor of the equations as they
-are written, step by step: a program that skips the zeros among spikes, or computes the traces of several steps in one
-product, may take less time.
+surrogates, batch normalisation, the loss), activations that are stored and read again, the derivatives of
+diagonal_rtrl and rtrl, calls of the framework other than the products' own, loading of data. It is the floor of the
+equations as they are written, step by step: a program that skips the zeros among spikes, or computes the traces of
+several steps in one product, may take less time.
 """
 
 from __future__ import annotations
