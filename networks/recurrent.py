@@ -50,6 +50,8 @@ class Recurrent(Network):
             its own up to this many steps.
     """
 
+    layers: Sequence[RecurrentLayer]
+
     def __init__(
         self,
         inputs: Shape,

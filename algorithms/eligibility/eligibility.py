@@ -150,6 +150,7 @@ class EligibilityRule(LearningRule):
 
         before, after = (type(states)(*(s[part].flatten(0, 1) for s in states)) for part in (slice(-1), slice(1, None)))
         partials = self.partials(layer.neuron, currents.flatten(0, 1), before, after)
+        assert partials is not None, "`supports` has refused such a neuron"
         if κ:
             partials = filtered(partials, readout.reads, κ)
         signals, loss = self.signals(states.z[1:]), None

@@ -91,7 +91,7 @@ class EProp(EligibilityRule):
             self.B = nn.Parameter(drawn / W_out.shape[1] ** 0.5, self.feedback == "adaptive")
 
     def parameters(self) -> Sequence[nn.Parameter]:
-        return (self.B,) if self.feedback == "adaptive" else ()
+        return (self.B,) if self.feedback == "adaptive" and isinstance(self.B, nn.Parameter) else ()
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
@@ -112,7 +112,7 @@ class EProp(EligibilityRule):
             for name, e in self.e_sum.items():
                 self.land(name, 2 * self.rate_cost * excess[:, None] * e / self.steps)
             self.e_sum.clear()
-        if self.feedback == "adaptive":
+        if self.feedback == "adaptive" and W_out.grad is not None:
             self.B.grad = W_out.grad.clone()
         self.update()
         if self.feedback == "adaptive":

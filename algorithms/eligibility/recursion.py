@@ -159,7 +159,9 @@ class Recursion:
 
     def _each(self, factor: Derivative) -> Sequence[Derivative]:
         """The derivative of each step."""
-        return factor.unbind(0) if over_time(factor) else [factor] * self.steps
+        if isinstance(factor, Tensor) and over_time(factor):
+            return factor.unbind(0)
+        return [factor] * self.steps
 
 
 def add(total: Tensor, factor: Derivative, x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -47,7 +47,7 @@ class TraceBlock:
         wanted: variables that there are signals for.
     """
 
-    def __init__(self, size: int, wanted: Collection[str]) -> None:
+    def __init__(self, size: int, wanted: Sequence[str]) -> None:
         self.size, self.wanted = size, wanted
         self.kept: dict[str, dict[str, Tensor]] = {}
         """ε̃ at the end of the last block, by input and variable: [batch, currents, size, fan-in]; of a shared variable
@@ -111,7 +111,7 @@ class TraceBlock:
             for r, λ_r in λ.items():
                 if (o, r) in recursion.N:
                     N = recursion.N[o, r]
-                    add(λ_r[m, -len(L) :], N[-len(L) :] if over_time(N) else N, L)
+                    add(λ_r[m, -len(L) :], N[-len(L) :] if isinstance(N, Tensor) and over_time(N) else N, L)
         for m, s in enumerate(carried, len(signals)):
             λ[s][m, -1] = 1
         recursion.pass_back(λ)

@@ -33,7 +33,7 @@ class Traces:
         """Take one step; p [batch, fan-in]. Return ε^t of each input, for the wanted variables and those kept."""
         past = {r for _, r in partials.from_previous}
         asked = past.union(self.wanted)
-        for s, q in reversed(partials.within_step):
+        for s, q in reversed(list(partials.within_step)):
             if s in asked:
                 asked.add(q)
         ε: dict[str, Trace] = {}

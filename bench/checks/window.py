@@ -69,7 +69,7 @@ def one_step_error(network: Network, x: Tensor, state: object) -> float | None:
         y = taken.step(x_t)
         taken.gradient(δy)
         expected = torch.autograd.grad(step.output, same, δy, allow_unused=True, materialize_grads=True)
-        errors += [error([y], [step.output]), error([p.grad for p in learnt], expected)]
+        errors += [error([y], [step.output]), error([p.grad for p in learnt if p.grad is not None], expected)]
     return largest(errors)
 
 

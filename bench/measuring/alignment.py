@@ -209,7 +209,7 @@ def _gradient_of_rule(
         return value
 
     watched = copy.copy(task)
-    watched.loss = loss
+    setattr(watched, "loss", loss)  # of this object alone
     steps = batch.steps
     torch.manual_seed(seed)
     rule.start(network, watched, steps)
@@ -241,9 +241,9 @@ def _gradient_of_rule(
         asked.clear()
         t += window
         with torch.no_grad():
-            for p, value in held:  # adaptive feedback decays the weights by itself
-                if not torch.equal(p, value):
-                    p.copy_(value)
+            for parameter, value in held:  # adaptive feedback decays the weights by itself
+                if not torch.equal(parameter, value):
+                    parameter.copy_(value)
     rule.end()
     if not updates:
         raise NoAlignmentError("the rule made no update in a sequence")
