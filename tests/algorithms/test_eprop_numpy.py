@@ -213,7 +213,7 @@ def errors(
         rule.start(net, kind, STEPS)
     with mock.patch("throughtime.algorithms.eligibility.eligibility.BLOCK", 4):  # 10 steps are blocks of 2, 4 and 4
         learnt = show(rule, torch.tensor(x), torch.tensor(target), record)
-    losses = [window.loss for window in learnt if window.loss is not None]
+    losses = [loss for loss in learnt if loss is not None]
     found = record.gradients
     B = rule.B.detach().numpy()
     assert np.allclose(B, net.readout.linear.weight.detach()) == (feedback == "symmetric")
