@@ -45,7 +45,7 @@ NO_GRADIENT = "no value: one of the two gradients is zero or not finite, or they
 ACROSS = 4
 """Neurons beside one another."""
 NO_SPREAD = 1e-6
-"""Of a mean: a smaller half width of its interval is rounding."""
+"""Relative to the mean: a smaller half width of an interval is rounding."""
 
 
 @styled

@@ -20,7 +20,7 @@ from throughtime.spec import MEASURED_ONCE, SCALES
 
 FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "ok")
 NO_VALUE = "no value: "
-"""What the part of a note begins with that says why a measure is missing."""
+"""Prefix of the part of a note that gives the reason why a measure is missing."""
 COLUMNS = [
     *KEYS,
     *["measure", "unit", "mean", "low", "high", "n", "runs"],
@@ -192,7 +192,7 @@ def _notes(runs: pd.DataFrame, measure: str, values: pd.Series) -> list[str]:
 
 
 def left_out(cell: pd.DataFrame) -> str:
-    """How many superseded runs of a cell do not count, and why; empty if there are none."""
+    """A sentence on the superseded runs of a cell, which do not count; empty if there are none."""
     n = int(cell["superseded"].iloc[0])
     return f"{n} older run{'s' * (n > 1)} left out: repeated since, or of other code, settings or versions" * (n > 0)
 

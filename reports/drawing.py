@@ -1,4 +1,4 @@
-"""What all figures share: colours, panels, axes, the frame of title, legend and notes, and saving.
+"""Parts that all figures share: colours, panels, axes, the frame of title, legend and notes, and saving.
 
 Figures are made without pyplot, whose list of open figures and choice of a window system are global state.
 """
@@ -49,7 +49,7 @@ LEFT, NOTE_LINE, LEGEND_LINE = 0.12, 0.155, 0.19
 
 
 class Style(NamedTuple):
-    """How a line is drawn."""
+    """The style of a line."""
 
     colour: tuple[float, float, float]
     dash: str

@@ -185,11 +185,15 @@ def memory_against_steps(results: Results) -> Drawn | None:
             if not exact or i == len(rows) - 1:
                 panel.set_xlabel("T, time steps")
     suites = ", ".join(sorted(set(data["suite"]), key=natural))
-    told = [way for way in [*exact[:1], PROCESS] if data[way].notna().any()]
+    described = [way for way in [*exact[:1], PROCESS] if data[way].notna().any()]
     notes = [
         _heading(suites, ", ".join(dict.fromkeys(data["scale"])), "one point a run"),
-        *[f"{p.title[0].upper()}{p.title[1:]}: {p.protocol}." for p in map(quantity, told)],
-        *(["Dotted: the process's peak, beside the exact bytes with the input excluded."] if len(told) > 1 else []),
+        *[f"{p.title[0].upper()}{p.title[1:]}: {p.protocol}." for p in map(quantity, described)],
+        *(
+            ["Dotted: the process's peak, beside the exact bytes with the input excluded."]
+            if len(described) > 1
+            else []
+        ),
         "Slopes, in bytes a step, are in the table of memory a time step.",
     ]
     title = "Peak memory against the length of the sequence"
@@ -247,7 +251,7 @@ def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float) -
 
 
 def cells_left_out(runs: pd.DataFrame, data: pd.DataFrame, what: str = "figure") -> list[str]:
-    """Which cells the figure lacks."""
+    """A sentence on the cells that the figure lacks; none if it has all."""
     shown = set(data[KEYS].itertuples(index=False, name=None))
     names = [
         f"{rule} {neuron_label(neuron, network)} {dataset} ({', '.join(dict.fromkeys(of_cell['status']))})"

@@ -1,4 +1,4 @@
-"""How cost grows with a size: bytes a time step, and exponents in T, B, H and L, from cells alike in all else."""
+"""Growth of cost with size: bytes a time step, and exponents in T, B, H and L, from cells alike in all else."""
 
 from __future__ import annotations
 
@@ -199,12 +199,12 @@ def _slope_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
         exact, process = found.get("peak_live_bytes_without_input"), found.get(PROCESS)
         texts.append("—" if exact is None or process is None else _difference(process["slope"], exact["slope"]))
         lines.append([Entry(text) for text in texts])
-    told = [quantity(measure) for measure in (next(iter(WAYS)), PROCESS) if measure in set(rows["measure"])]
+    described = [quantity(measure) for measure in (next(iter(WAYS)), PROCESS) if measure in set(rows["measure"])]
     caption = [
         f"Suite {suite}, scale {scale}: bytes of peak memory a time step, all but T the same.",
         "Least squares; in brackets the smallest and largest slope between neighbouring T, where they differ: without "
         "brackets the growth is exactly linear. T: first to last (how many).",
-        *[f"{of.title[0].upper()}{of.title[1:]}: {of.protocol}." for of in told],
+        *[f"{of.title[0].upper()}{of.title[1:]}: {of.protocol}." for of in described],
         "Process less exact: the slope of the process's peak, which the input is not in, less that of the exact bytes "
         "with the input excluded; the error of measuring by the process.",
     ]

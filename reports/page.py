@@ -1,4 +1,4 @@
-"""The page: everything that was found, in one HTML file that needs nothing beside it."""
+"""The page: all results in one HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SORTED_BY = ("wall_time", "peak_live_bytes", "peak_process_bytes", "firing_rate"
 """Measures with a column of the sortable table, besides the metric."""
 LOG_LINES = 200
 LOG_BYTES = 64 * 1024
-"""What is read of a log at most: its end."""
+"""Largest part of a log that is read: its end."""
 
 
 class Figure(NamedTuple):
@@ -68,7 +68,7 @@ def render(results: Results, tables: Sequence[Table], figures: Sequence[Figure])
     Args:
         results: the runs to show.
         tables: shown first, in their order.
-        figures: with their SVG and CSV; one without an SVG is told of.
+        figures: with their SVG and CSV; for one without an SVG the caption gives the reason.
     """
     runs = runs_of(results)
     records = [results.record(run) for run in runs["id"]]
@@ -143,12 +143,12 @@ def _statuses(row: pd.Series) -> dict[str, int]:
 
 def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     """(anchor, status, which runs, reason) of all that failed, was skipped, or has no record beside its neighbours."""
-    told = []
+    found = []
     for key, of_cell in groups(runs[runs["status"] != "ok"], [*KEYS, "status", "reason"]):
         suite, scale, dataset, network, neuron, rule, status, reason = key
         replicates = ", ".join(f"#{r}" for r in of_cell["replicate"])
         which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset} {replicates}"
-        told.append((anchor(key[: len(KEYS)]), status, which, one_line(reason) or "no reason recorded"))
+        found.append((anchor(key[: len(KEYS)]), status, which, one_line(reason) or "no reason recorded"))
     planned = planned_cells(runs)
     for (suite, scale), group in groups(runs, ["suite", "scale"]):
         there = {key for key, _ in groups(group, ["dataset", "network", "neuron", "rule"])}
@@ -158,8 +158,8 @@ def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
             if is_excluded(planned, suite, scale, (rule, neuron, network, dataset)):
                 continue
             which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset}"
-            told.append(("", "not run", which, NOT_RUN))
-    return told
+            found.append(("", "not run", which, NOT_RUN))
+    return found
 
 
 def _reading_order(cell: tuple[str, ...]) -> list[Any]:
@@ -168,7 +168,7 @@ def _reading_order(cell: tuple[str, ...]) -> list[Any]:
 
 
 def cell_sections(runs: pd.DataFrame, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """What the template needs of each cell: its runs with their logs."""
+    """The section of each cell, for the template: its runs with their logs."""
     sections = []
     for key, of_cell in groups(runs, KEYS):
         suite, scale, dataset, network, neuron, rule = key

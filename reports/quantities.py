@@ -1,4 +1,4 @@
-"""How each measure is shown: its title, unit, digits, and the protocol behind the number."""
+"""Presentation of each measure: its title, unit, digits, and the protocol behind the number."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Quantity(NamedTuple):
     decimals: int | None
     """Digits after the point; None: three significant digits."""
     protocol: str
-    """What was measured, and when."""
+    """The protocol of measurement."""
 
     @property
     def label(self) -> str:
@@ -83,12 +83,12 @@ QUANTITIES = {
 }
 
 UNITS = {"fraction": ("%", 100, 1), "byte": ("MiB", 1 / MIB, None), "1": ("", 1, None)}
-"""How a value of a unit is shown: unit, factor, decimals; one of another unit is shown as it was recorded."""
+"""Presentation of a value by its unit: unit, factor, decimals; one of another unit is shown as it was recorded."""
 
 
 def quantity(measure: str, unit: str = "") -> Quantity:
-    """How to show a measure. A part of one (`firing_rate.layer1`) is shown like the whole; one that is not known here
-    goes by the unit in its record."""
+    """Return the presentation of a measure. A part of one (`firing_rate.layer1`) is shown like the whole; one that is
+    not listed here is shown by the unit in its record."""
     if measure in QUANTITIES:
         return QUANTITIES[measure]
     whole, _, part = measure.partition(".")

@@ -95,7 +95,7 @@ class Table:
     notes: list[tuple[str, str]]
     """Letter and text."""
     long: pd.DataFrame
-    """What it was made from: one row a cell and measure."""
+    """The numbers behind the table: one row a cell and measure."""
 
 
 def render(results: Results, measure: str = "metric", form: str = "text") -> str:
@@ -210,23 +210,23 @@ def _count(summary: pd.DataFrame) -> str:
     cells = summary.drop_duplicates(KEYS)
     counts = {status: int(cells[f"n_{status}"].sum()) for status in FAILED}
     runs = int(cells["runs"].sum())
-    told = [f"{runs - sum(counts.values())} ok", *[f"{n} {status}" for status, n in counts.items() if n]]
+    counted = [f"{runs - sum(counts.values())} ok", *[f"{n} {status}" for status, n in counts.items() if n]]
     first = cells.iloc[0]
-    return f"Suite {first['suite']}, scale {first['scale']}: {runs} run{'s' * (runs > 1)}, {', '.join(told)}."
+    return f"Suite {first['suite']}, scale {first['scale']}: {runs} run{'s' * (runs > 1)}, {', '.join(counted)}."
 
 
 def _protocol(summary: pd.DataFrame) -> list[str]:
-    """What was measured and how the interval was made."""
+    """Sentences on the protocol of each measure and on the interval."""
     titles: dict[str, list[str]] = {}
     for (measure, unit, protocol), _ in groups(summary, ["measure", "unit", "protocol"]):
         titles.setdefault(protocol, []).append(quantity(measure, unit).title)
-    told = [f"{', '.join(dict.fromkeys(names))}: {protocol}." for protocol, names in titles.items()]
-    told = [sentence[0].upper() + sentence[1:] for sentence in told]
+    sentences = [f"{', '.join(dict.fromkeys(names))}: {protocol}." for protocol, names in titles.items()]
+    sentences = [sentence[0].upper() + sentence[1:] for sentence in sentences]
     seeds = summary.loc[[not m.startswith(MEASURED_ONCE) for m in summary["measure"]], "n"]
     if seeds.any():
         n = "–".join(map(str, dict.fromkeys((seeds[seeds > 0].min(), seeds.max()))))
-        told.append(f"Mean ± half width of the {INTERVAL}, n = {n} replicates; one replicate has no interval.")
-    return [*told, "A run that failed enters no mean; it is counted by its status."]
+        sentences.append(f"Mean ± half width of the {INTERVAL}, n = {n} replicates; one replicate has no interval.")
+    return [*sentences, "A run that failed enters no mean; it is counted by its status."]
 
 
 def text(table: Table) -> str:

@@ -11,7 +11,7 @@ from throughtime.reports.tables import Entry, Table
 
 EXACT, ALLOCATOR, PROCESS = "exact", "peak_allocator_bytes", "peak_process_bytes"
 ON_DEVICE = "peak_cuda_allocated_bytes"
-"""Of a run that has it the tensors are on a device, and the process's memory says nothing of them."""
+"""A run with this measure has its tensors on a device; the memory of its process does not include them."""
 WAYS = {EXACT: "exact", ALLOCATOR: "allocator", PROCESS: "process"}
 OF_EXACT = ("peak_live_bytes", "peak_live_bytes.input", "peak_live_bytes.parameters")
 CELL = ["suite", "scale", "dataset", "steps", "batch", "network", "neuron", "rule"]

@@ -151,7 +151,7 @@ def check(
     from throughtime.checks.run import check, components
 
     load_plugins(plugin)
-    components(names or ())  # a wrong name is told before anything runs
+    components(names or ())  # a wrong name is refused before anything runs
     findings = list(check(names or ()))
     verdicts = Counter(finding.verdict for finding in findings)
     if as_json:
@@ -164,7 +164,7 @@ def check(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command, by default that of this process; return its exit code. Wrong use is told in a line or two."""
+    """Run a command, by default that of this process; return its exit code. Wrong use is reported in a line or two."""
     try:
         app(arguments, standalone_mode=True)
     except SystemExit as end:

@@ -25,7 +25,7 @@ def parse_json(text: str | bytes) -> tuple[Any, str | None]:
 
 
 def read_position(folder: Path) -> dict[str, float] | None:
-    """What a training pass last wrote of where it is: epoch, epochs, update, sequences, seconds; None: nothing yet."""
+    """Read the position of a training pass: epoch, epochs, update, sequences, seconds; None: not written yet."""
     try:
         found, _ = parse_json((folder / POSITION).read_bytes())
     except OSError:

@@ -1,4 +1,4 @@
-"""What one pass of a run leaves behind, until the record is made of all of them."""
+"""The result of one pass of a run, in a file of its own until the record is assembled from all passes."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from throughtime.spec import Pass
 
 
 class PassResult(pydantic.BaseModel):
-    """What a pass leaves for the runner: written by the child as `<pass>.json`, whole or not at all."""
+    """The result of a pass: the child writes it as `<pass>.json`, whole or not at all, and the runner reads it."""
 
     status: Status = "ok"
     failure: Failure | None = None
     void: str | None = None
-    """Why nothing can be recorded of it, and the sweep must end: its code is no longer what was planned."""
+    """Why the result cannot be recorded and the sweep must end: the code has changed since the run was planned."""
     measures: dict[str, Measure] = {}
     metric: str | None = None
     phases: dict[str, float] = {}
     seconds: float = 0.0
     """Wall time of the pass, from the start of its process to the end of its work."""
     machine: dict[str, Any] = {}
-    """Where it ran."""
+    """The machine that ran the pass."""
     versions: dict[str, str] = {}
-    """What it ran with."""
+    """Versions of Python and of the libraries."""
     continued: int = 0
-    """How often a training was stopped or killed and went on from its checkpoint."""
+    """Number of times that the training was stopped or killed and went on from its checkpoint."""
     contended: bool | None = None
     dataset_sha256: str | None = None
     remark: str | None = None
-    """What the rule has tables say beside these numbers."""
+    """A remark of the rule that tables show beside these numbers."""
 
 
 def pass_file(folder: Path, name: Pass) -> Path:
-    """Where a pass leaves its result."""
+    """Path of the result of a pass."""
     return folder / f"{name}.json"

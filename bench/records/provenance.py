@@ -1,4 +1,4 @@
-"""Where a number came from: the machine, the versions, the state of the code."""
+"""Provenance of a record: the machine, the versions, the state of the code."""
 
 from __future__ import annotations
 

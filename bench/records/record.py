@@ -30,7 +30,7 @@ class Measure(pydantic.BaseModel):
     unit: str
     """`fraction`, `second`, `byte`, `spikes per neuron and step`, ...; `1` for a pure number."""
     method: str
-    """How it was got, in a few words."""
+    """The method of measurement, in a few words."""
     samples: list[float] = []
     """The raw values behind `value`, where there are several."""
     missing: str | None = None
@@ -46,22 +46,22 @@ class Measure(pydantic.BaseModel):
 
 
 class Failure(pydantic.BaseModel):
-    """What went wrong, or why the run was skipped."""
+    """The error that ended a run, or the reason why it was skipped."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
     reason: str
     """One line."""
     where: str | None = None
-    """What was reached last: `epoch 3, update 120`, or the pass."""
+    """The last position: `epoch 3, update 120`, or the pass."""
     exit_code: int | None = None
-    """Of the child; negative: the signal that ended it."""
+    """Exit code of the child; a negative one is the signal that ended it."""
     log_tail: list[str] = []
     """The last lines of the child's log."""
 
 
 class Record(pydantic.BaseModel):
-    """Everything known of one run; see `docs/records.md`."""
+    """The record of one run; see `docs/records.md`."""
 
     model_config = pydantic.ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -72,7 +72,7 @@ class Record(pydantic.BaseModel):
     status: Status
     measures: dict[str, Measure] = {}
     metric: str | None = None
-    """Which of the measures is the task's metric; null where nothing was trained."""
+    """Name of the measure that is the task's metric; null where nothing was trained."""
     failure: Failure | None = None
     phases: dict[str, float] = {}
     """Seconds of the training pass: load, learn, update, evaluate."""
@@ -88,9 +88,9 @@ class Record(pydantic.BaseModel):
     seconds: float = 0.0
     """Wall time of all passes together, each from the start of its process."""
     remark: str | None = None
-    """What tables must say beside these numbers: an approximation that the rule makes on this network."""
+    """A remark that tables must show beside these numbers: an approximation that the rule makes on this network."""
     continued: int = 0
-    """How often its training was stopped or killed and went on from a checkpoint; changes no other number but times."""
+    """Number of times that training was stopped or killed and went on from a checkpoint; it changes times alone."""
     contended: bool | None = None
     """Whether another process used the machine during the timing pass; null: no timing pass."""
     failed_passes: dict[Pass, str] = {}
@@ -132,7 +132,7 @@ def parse_record(text: bytes, path: Path) -> Record:
 
 
 def _refusal(text: bytes, error: pydantic.ValidationError, path: Path) -> UsageError:
-    """Why a text is no record."""
+    """The error for a text that is not a record."""
     data, wrong = parse_json(text)
     if wrong:
         return UsageError(wrong, where=str(path))

@@ -50,7 +50,8 @@ class Results:
             `<kind>_name` holds the registered name; `hidden` is a tuple of layer sizes, or None; `configuration` is
             `configuration_digest`; `contended` is False too where nothing was timed; `superseded` is the number of
             older runs of the row's cell that are not in the frame.
-        broken: record files, and curves as they are asked for, that cannot be read to the end, each with the reason.
+        broken: record files that cannot be read, and curves that cannot be read to their end, each with the reason; a
+            curve is read at its first use.
 
     Raises:
         UsageError: the folder is a file.
@@ -112,6 +113,7 @@ class Results:
         for column, value in (("suite", suite), ("scale", scale)):
             if value is not None:
                 chosen.frame = chosen.frame[chosen.frame[column] == value].reset_index(drop=True)
+        chosen._texts = {run: self._texts[run] for run in chosen.frame["id"]}
         return chosen
 
     def record(self, run: str) -> Record:

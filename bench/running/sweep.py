@@ -1,4 +1,4 @@
-"""A sweep: a suite at one scale, planned against a results folder, and the runs of it that are to be made."""
+"""A sweep: a suite at one scale, planned against a results folder, and the runs of it that remain to be made."""
 
 from __future__ import annotations
 
