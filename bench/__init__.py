@@ -15,13 +15,14 @@ To import this module loads neither torch nor pandas; a name that needs them loa
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from throughtime.registry import algorithm, dataset, network, neuron
 
 if TYPE_CHECKING:
     from throughtime.api import check, figure, run, table
+    from throughtime.comparing.compare import compare_frame as compare
     from throughtime.harness.batches import evaluate
     from throughtime.harness.by_name import build_dataset, build_network, build_rule, neuron_type
     from throughtime.harness.learner import Learner
@@ -39,6 +40,7 @@ __all__ = [
     "build_network",
     "build_rule",
     "check",
+    "compare",
     "dataset",
     "evaluate",
     "figure",
@@ -52,24 +54,28 @@ __all__ = [
 ]
 
 _PLACES = {
-    **dict.fromkeys(("check", "figure", "run", "table"), "api"),
-    **dict.fromkeys(("build_dataset", "build_network", "build_rule", "neuron_type"), "harness.by_name"),
-    "Learner": "harness.learner",
-    "Results": "records.results",
-    "evaluate": "harness.batches",
-    "load_network": "harness.weights",
+    "Learner": "harness.learner:Learner",
+    "Results": "records.results:Results",
+    "build_dataset": "harness.by_name:build_dataset",
+    "build_network": "harness.by_name:build_network",
+    "build_rule": "harness.by_name:build_rule",
+    "check": "api:check",
+    "compare": "comparing.compare:compare_frame",
+    "evaluate": "harness.batches:evaluate",
+    "figure": "api:figure",
+    "load": "records.results:Results.load",
+    "load_network": "harness.weights:load_network",
+    "neuron_type": "harness.by_name:neuron_type",
+    "run": "api:run",
+    "table": "api:table",
 }
-"""Module of each name that is imported when it is first used."""
+"""Module and attribute of each name that is imported when it is first used."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "load":
-        value = __getattr__("Results").load
-    elif name in _PLACES:
-        value = getattr(importlib.import_module(f"throughtime.{_PLACES[name]}"), name)
-    else:
+    if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value
+    globals()[name] = value = pkgutil.resolve_name(f"{__name__}.{_PLACES[name]}")
     return value
 
 

@@ -122,7 +122,7 @@ def test_the_network_of_a_run_reproduces_its_metrics(finished):
     dataset = tt.build_dataset("digits", steps=8)
     seed = stream(record.spec.seed, "evaluation", record.spec.replicate)
     found = {
-        which: tt.evaluate(tt.load_network(results, record.id, which), dataset, "test", seed).metric
+        which: tt.evaluate(tt.load_network(results, record.id, which), dataset, "test", seed).metrics["accuracy"]
         for which in ("final", "best_validation")
     }
     assert found["final"] == record.measures["accuracy"].value
