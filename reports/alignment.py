@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -205,7 +205,8 @@ def _summaries(
     for key, _ in groups(fine[fine["group"].isin(names)], [*KEYS, "group"]):
         for measure in MEASURES:
             for place in places:
-                yield measure, key[-1], place, by[(measure, key[-1], *key[:-1])]
+                found = (measure, key[-1], *key[:-1])
+                yield measure, key[-1], place, by[found]
 
 
 def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str, pd.DataFrame]) -> pd.Series:
@@ -267,7 +268,7 @@ def _means(points: pd.DataFrame) -> pd.DataFrame:
     """One row a cell, epoch and group: mean, smallest and largest over the ok replicates, and how many there are."""
     rows = []
     for key, of in groups(points[points["status"] == "ok"], [*KEYS, "epoch", "group"]):
-        row = dict(zip([*KEYS, "epoch", "group"], key, strict=True))
+        row: dict[str, Any] = dict(zip([*KEYS, "epoch", "group"], key, strict=True))
         for measure in MEASURES:
             values = of[measure]
             row |= {f"{measure}.mean": values.mean(), f"{measure}.low": values.min(), f"{measure}.high": values.max()}
@@ -302,7 +303,13 @@ def _pairs_of_panels(data: pd.DataFrame) -> tuple[Figure, dict[tuple[str, ...], 
 
 
 def _draw_mean(panel: Axes, line: pd.DataFrame, measure: str, style: Style) -> None:
-    drawn = {"color": style.colour, "linestyle": style.dash, "linewidth": 1.6, "marker": "o", "markersize": 3.5}
+    drawn: dict[str, Any] = {
+        "color": style.colour,
+        "linestyle": style.dash,
+        "linewidth": 1.6,
+        "marker": "o",
+        "markersize": 3.5,
+    }
     panel.plot(line["epoch"], line[f"{measure}.mean"], **drawn)
     ends = line[f"{measure}.low"], line[f"{measure}.high"]
     panel.fill_between(line["epoch"], *ends, color=style.colour, alpha=0.15, linewidth=0)

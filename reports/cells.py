@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
 import pandas as pd
@@ -36,9 +36,10 @@ def runs_of(results: Results, suite: str | None = None, scale: str | None = None
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows in reading order: names by their numbers, scales from tiny to paper, rules and neurons in order."""
-    ranks = {"scale": SCALES.index, "rule": rule_rank, "neuron": neuron_rank}
-    by = [*KEYS, "replicate"] if "replicate" in frame else list(KEYS)
-    order = sorted(range(len(frame)), key=lambda i: [ranks.get(k, natural)(frame[k].iloc[i]) for k in by])
+    ranks: dict[str, Callable[[Any], Any]] = {"scale": SCALES.index, "rule": rule_rank, "neuron": neuron_rank}
+    by = [*KEYS, "replicate"] if "replicate" in frame else KEYS
+    columns = [list(map(ranks.get(key, natural), frame[key])) for key in by]
+    order = sorted(range(len(frame)), key=lambda i: [column[i] for column in columns])
     return frame.iloc[order].reset_index(drop=True)
 
 
@@ -92,7 +93,8 @@ def slug(text: str) -> str:
 
 def groups(frame: pd.DataFrame, by: list[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
     """`groupby` that keeps the order of the rows and always gives a tuple as key."""
-    return [(key, group) for key, group in frame.groupby(by, sort=False)] if len(frame) else []
+    found: Any = frame.groupby(by, sort=False) if len(frame) else ()  # pandas types a key as any hashable
+    return list(found)
 
 
 def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
@@ -115,7 +117,7 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
     if runs.empty:
         return pd.DataFrame(columns=COLUMNS)
     if measure not in QUANTITIES and f"unit.{measure}" not in runs:
-        known = [*QUANTITIES, *(c.removeprefix("unit.") for c in runs if c.startswith("unit."))]
+        known = [*QUANTITIES, *(c.removeprefix("unit.") for c in map(str, runs) if c.startswith("unit."))]
         raise UsageError(f'no measure "{measure}" in the records', hint=suggestion(measure, dict.fromkeys(known)))
     rows = []
     for _, of_dataset in groups(runs, ["suite", "scale", "dataset"]):
@@ -137,7 +139,7 @@ def _metric_of(runs: pd.DataFrame, measure: str) -> str:
     named = runs.sort_values(["started", "id"])["metric"].dropna()
     if len(named):
         return measure.replace("metric", named.iloc[-1])
-    recorded = headlines(column.removeprefix("unit.") for column in runs if runs[column].notna().any())
+    recorded = headlines(column.removeprefix("unit.") for column in map(str, runs) if runs[column].notna().any())
     return measure.replace("metric", recorded[0]) if recorded else measure
 
 

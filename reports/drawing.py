@@ -21,10 +21,10 @@ from throughtime.whole_files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
+    from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
 
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "throughtime",  # else the ids in the SVG differ at every build
     "pdf.fonttype": 42,
     "text.parse_math": False,  # labels are the user's: a dollar is a dollar
@@ -97,7 +97,7 @@ def styled(draw: Callable[..., Drawn | None]) -> Callable[..., Drawn | None]:
         import matplotlib
         import seaborn
 
-        style = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("paper")}
+        style: dict[Any, Any] = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("paper")}
         with matplotlib.rc_context({**style, **SETTINGS}):
             return draw(*arguments)
 
@@ -188,7 +188,7 @@ def finish(
         )
 
 
-def scale_axis(axis: Axis, values: pd.Series, ratio: float) -> None:
+def scale_axis(axis: XAxis | YAxis, values: pd.Series, ratio: float) -> None:
     """Logarithmic if the values are positive and their range is wider than `ratio`; tick labels are plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -283,7 +283,12 @@ def _draw_growth(panel: Axes, here: pd.DataFrame, way: str, ways: list[str], sty
             line = runs.groupby("steps")[measure].mean().dropna() / MIB
             line = line[line > 0] if measure != way else line  # a small process may not have grown: no logarithm
             if measure == way:
-                style = {"linestyle": styles[rule].dash, "linewidth": 1.6, "marker": "o", "markersize": 3}
+                style: dict[str, Any] = {
+                    "linestyle": styles[rule].dash,
+                    "linewidth": 1.6,
+                    "marker": "o",
+                    "markersize": 3,
+                }
             else:
                 style = {"linestyle": ":", "linewidth": 1.0, "alpha": 0.7, "zorder": 1}
             panel.plot(line.index, line, color=styles[rule].colour, **style)

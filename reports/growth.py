@@ -109,8 +109,8 @@ def tables(results: Results) -> list[Table]:
     """For each suite and scale that vary a size: slopes and exponents; a suite that varies none has no table."""
     slope, exponent = slopes(results), exponents(results)
     return [
-        *[_slope_table(*key, rows) for key, rows in groups(slope, ["suite", "scale"])],
-        *[_exponent_table(*key, rows) for key, rows in groups(exponent, ["suite", "scale"])],
+        *[_slope_table(suite, scale, rows) for (suite, scale), rows in groups(slope, ["suite", "scale"])],
+        *[_exponent_table(suite, scale, rows) for (suite, scale), rows in groups(exponent, ["suite", "scale"])],
     ]
 
 
@@ -176,7 +176,8 @@ def _points(alike: pd.DataFrame, measure: str, size: str) -> list[tuple[int, Fra
 def _slope(points: list[tuple[int, Fraction]]) -> Fraction:
     """Least squares, exactly."""
     t, y = (sum(column, Fraction(0)) / len(points) for column in zip(*points, strict=True))
-    return sum((x - t) * (v - y) for x, v in points) / sum((x - t) ** 2 for x, _ in points)
+    covariance = sum(((x - t) * (v - y) for x, v in points), Fraction(0))
+    return covariance / sum(((x - t) ** 2 for x, _ in points), Fraction(0))
 
 
 def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -232,8 +233,8 @@ def _difference(process: float, exact: float) -> str:
 
 def _exponent_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     notes, lines = Footnotes(), []
-    of_measure = [(m, *key, cells) for m in COSTS for key, cells in groups(rows[rows["measure"] == m], CELL)]
-    for measure, dataset, network, neuron, rule, of_cell in of_measure:
+    of_measure = [(m, of) for m in COSTS for of in groups(rows[rows["measure"] == m], CELL)]
+    for measure, ((dataset, network, neuron, rule), of_cell) in of_measure:
         by_size = {size: of_cell[of_cell["size"] == size] for size in SIZES}
         # Two sets of one name differ in what the other sizes were, which the footnotes tell.
         for i in range(max(map(len, by_size.values()))):

@@ -149,7 +149,7 @@ def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
     """The measures of those names; those of layers where there are several, for one alone has the rate of all."""
     found: list[str] = []
     for name in names:
-        there = sorted((c for c in runs if c.startswith(name)), key=natural)
+        there = sorted((c for c in map(str, runs) if c.startswith(name)), key=natural)
         if name == LAYERS:
             found += there if len(there) > 1 else []
         elif there or not name.startswith("peak_cuda_"):
@@ -173,12 +173,12 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: Planned) -> Tabl
     rows = []
     row_keys = ["suite", "scale", "measure", "dataset", "network", "neuron"]
     for (suite, scale, measure, dataset, network, neuron), of_row in groups(summary, row_keys):
-        cells = {row["rule"]: row for _, row in of_row.iterrows()}
+        of_rule = {row["rule"]: row for _, row in of_row.iterrows()}
         label = quantity(measure, of_row["unit"].iloc[0]).label
         line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), label)]
         for rule in rules:
-            if rule in cells:
-                line.append(entry(cells[rule], notes))
+            if rule in of_rule:
+                line.append(entry(of_rule[rule], notes))
             elif is_excluded(planned, suite, scale, (rule, neuron, network, dataset)):
                 line.append(Entry("—", notes.mark(EXCLUDED)))
             else:
@@ -196,8 +196,8 @@ def entry(row: pd.Series, notes: Footnotes) -> Entry:
     # What has a pass of its own is measured once a cell and does not depend on how training ended.
     alone = row["measure"].startswith(MEASURED_ONCE)
     if row["n"]:
-        ends = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
-        shown = quantity(row["measure"], row["unit"]).show_interval(Interval(row["mean"], *ends, row["n"]))
+        low, high = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
+        shown = quantity(row["measure"], row["unit"]).show_interval(Interval(row["mean"], low, high, row["n"]))
         parts.append(shown if alone and row["n"] == 1 else f"{shown} (n={row['n']})")
     counts = {status: row[f"n_{status}"] for status in FAILED if row[f"n_{status}"]}
     if counts != {"skipped": row["runs"]} and not (alone and row["n"]):

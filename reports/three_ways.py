@@ -48,7 +48,7 @@ def three_ways(results: Results) -> pd.DataFrame:
 
 def tables(results: Results) -> list[Table]:
     """One table for each suite and scale whose runs were measured in more than one way."""
-    return [_table(*key, rows) for key, rows in groups(three_ways(results), ["suite", "scale"])]
+    return [_table(suite, scale, rows) for (suite, scale), rows in groups(three_ways(results), ["suite", "scale"])]
 
 
 def _table(suite: str, scale: str, rows: pd.DataFrame) -> Table:

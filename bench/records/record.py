@@ -15,7 +15,7 @@ from throughtime.records.files import parse_json
 from throughtime.spec import Pass, RunSpec
 from throughtime.whole_files import write_whole
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 
 Status = Literal["ok", "diverged", "oom", "timeout", "killed", "error", "skipped"]
 

@@ -34,7 +34,7 @@ def draw(results: Results, scale: str) -> Drawn | None:
         scale: of the runs to draw.
     """
     runs = runs_of(results, "fptt", scale)
-    curves = [_curve(run, results.curve(run["id"])) for run in runs.to_dict("records")]
+    curves = [_curve(run, results.curve(run["id"])) for _, run in runs.iterrows()]
     if not any(map(len, curves)):
         return None
     data = pd.concat([curve for curve in curves if len(curve)], ignore_index=True)
@@ -52,7 +52,7 @@ def draw(results: Results, scale: str) -> Drawn | None:
         here = data[data["rule"] == rule]
         for (source, _, status), line in groups(here, ["source", "run", "status"]):
             style = pale[rule] if source == "published" else styles[rule]._replace(dash="-", width=1.1)
-            drawn = {"color": style.colour, "alpha": style.alpha}
+            drawn: dict[str, Any] = {"color": style.colour, "alpha": style.alpha}
             panel.plot(line["iteration"], line["mse"], linestyle=style.dash, linewidth=style.width, **drawn)
             if status != "ok":
                 last = line[np.isfinite(line["mse"])].tail(1)
@@ -90,7 +90,7 @@ def _values(values: Iterable[Any]) -> str:
     return " or ".join(map(str, dict.fromkeys(values)))
 
 
-def _curve(run: dict[str, Any], rows: list[dict[str, Any]]) -> pd.DataFrame:
+def _curve(run: pd.Series, rows: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "source": "ours",
