@@ -38,7 +38,7 @@ neurons: [lif, alif]
 networks: [{name: recurrent, hidden: [6], readout: membrane, readout_tau: 0}]
 datasets: [{name: digits, steps: 8}]
 replicates: 20
-passes: [train, memory, bytes]
+passes: [train, bytes]
 training: {epochs: 3, batch: 64}
 scales: {tiny: {}, laptop: {}, paper: {}}
 """
