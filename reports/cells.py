@@ -126,6 +126,8 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
         kind = quantity(name, units.iloc[0] if len(units) else "")
         if name != measure:
             kind = kind._replace(protocol=quantity(measure).protocol)
+        elif name in task_metrics(_recorded(of_dataset)):
+            kind = kind._replace(protocol=quantity("metric").protocol)
         rows += [_row(key, of_cell, name, kind) for key, of_cell in groups(of_dataset, KEYS)]
     return ordered(pd.DataFrame(rows, columns=COLUMNS))
 
@@ -139,12 +141,18 @@ def _metric_of(runs: pd.DataFrame, measure: str) -> str:
     named = runs.sort_values(["started", "id"])["metric"].dropna()
     if len(named):
         return measure.replace("metric", named.iloc[-1])
-    recorded = headlines(column.removeprefix("unit.") for column in map(str, runs) if runs[column].notna().any())
+    recorded = task_metrics(_recorded(runs))
     return measure.replace("metric", recorded[0]) if recorded else measure
 
 
-def headlines(measures: Iterable[str]) -> list[str]:
-    """Return the task's metrics among the names of some measures: those that have a second protocol."""
+def _recorded(runs: pd.DataFrame) -> list[str]:
+    """Names of the measures that some of the runs have, be it with a value or with the reason why not."""
+    return [c.removeprefix("unit.") for c in map(str, runs) if c.startswith("unit.") and runs[c].notna().any()]
+
+
+def task_metrics(measures: Iterable[str]) -> list[str]:
+    """Return the task's metrics among the names of some measures, which have both protocols; the headline metric comes
+    first."""
     best = "_best_validation"
     return [name.removesuffix(best) for name in dict.fromkeys(measures) if name.endswith(best)]
 

@@ -23,7 +23,6 @@ from throughtime.reports.cells import (
     KEYS,
     anchor,
     groups,
-    headlines,
     left_out,
     natural,
     neuron_label,
@@ -32,6 +31,7 @@ from throughtime.reports.cells import (
     rule_rank,
     runs_of,
     summarise,
+    task_metrics,
 )
 from throughtime.reports.planned import is_excluded, planned_cells
 from throughtime.reports.quantities import INTERVAL, quantity, shown_in_unit, significant
@@ -189,7 +189,7 @@ def cell_sections(runs: pd.DataFrame, records: Sequence[Record]) -> list[dict[st
 
 def _result(record: Record) -> str:
     """The run's metric, for its headline."""
-    names = [record.metric] if record.metric else headlines(record.measures)
+    names = [record.metric] if record.metric else task_metrics(record.measures)
     found = [(name, record.measures[name]) for name in names if name in record.measures]
     return "; ".join(f"{name} {shown_in_unit(m.value, m.unit)}" for name, m in found if m.value is not None)
 

@@ -52,10 +52,6 @@ _BYTES = f"exact bytes, counted by storage while it trains on a batch, {_ALONE}"
 _OPERATIONS = ("thousands a sequence", "operations a sequence", 1e-3, None, _FINAL)
 
 QUANTITIES = {
-    "accuracy": Quantity("accuracy", "%", "fraction", 100, 1, _FINAL),
-    "mse": Quantity("MSE", "", "1", 1, None, _FINAL),
-    "accuracy_best_validation": Quantity("accuracy", "%", "fraction", 100, 1, _BEST),
-    "mse_best_validation": Quantity("MSE", "", "1", 1, None, _BEST),
     "metric": Quantity("metric", "", "", 1, None, _FINAL),
     "metric_best_validation": Quantity("metric", "", "", 1, None, _BEST),
     "loss": Quantity("training loss", "", "1", 1, None, "mean over the final epoch"),

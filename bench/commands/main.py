@@ -95,7 +95,7 @@ def _loaded(folder: Path, suites: Sequence[str]) -> Results:
 @app.command()
 def table(
     suite: Annotated[str | None, typer.Argument(help="One suite; all that were run if left out.")] = None,
-    measure: Annotated[str, typer.Option(help="A measure's name; `metric`: accuracy or mse.")] = "metric",
+    measure: Annotated[str, typer.Option(help="A measure's name; `metric`: the task's headline.")] = "metric",
     form: Annotated[
         Literal["text", "markdown", "latex", "csv"], typer.Option("--format", help="Of the output.")
     ] = "text",
