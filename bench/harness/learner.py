@@ -14,6 +14,7 @@ from throughtime.harness.batches import learn_batch
 from throughtime.harness.updater import clip as clip_norm
 from throughtime.networks.base import Network
 from throughtime.numerics.flat import Flat
+from throughtime.numerics.trees import Tree
 
 
 class Learner:
@@ -54,7 +55,7 @@ class Learner:
         """
         return list(self._flat.weights)
 
-    def learn(self, x: Tensor, target: Tensor, optimiser: Optimizer) -> Tensor:
+    def learn(self, x: Tree, target: Tree, optimiser: Optimizer) -> Tensor:
         """Learn one batch of sequences.
 
         Args:
@@ -70,9 +71,10 @@ class Learner:
         Raises:
             ValueError: x has another number of steps.
         """
-        if len(x) != self.steps:
-            raise ValueError(f"x has {len(x)} steps; the learner was made for {self.steps}")
-        return learn_batch(self.rule, Batch(x, target), lambda: self._update(optimiser))
+        batch = Batch(x, target, self.task.per_step)
+        if batch.steps != self.steps:
+            raise ValueError(f"x has {batch.steps} steps; the learner was made for {self.steps}")
+        return learn_batch(self.rule, batch, lambda: self._update(optimiser))
 
     def _update(self, optimiser: Optimizer) -> None:
         """Clip, step, clear the gradients. The parameters and the flat tensors share the gradients' memory."""

@@ -58,7 +58,7 @@ def test_weights_and_losses_are_those_of_the_harness_bit_for_bit(rule, name, opt
     torch.manual_seed(stream(3, "noise", 0))
     learner = tt.Learner(network, tt.build_rule(rule, **RULES[rule]), dataset.task, steps=8, clip=1.0)
     own = optimiser(learner.parameters())
-    losses = [float(learner.learn(x, target, own)) for x, target in batches(dataset)]
+    losses = [float(learner.learn(batch.x, batch.target, own)) for batch in batches(dataset)]
 
     assert losses == expected
     for key, value in of_harness.network.state_dict().items():
@@ -76,6 +76,20 @@ def test_a_loop_of_ones_own_learns_which_input_is_on(optimiser):
     x = torch.nn.functional.one_hot(target, 2).float().expand(6, 20, 2)
     losses = [float(learner.learn(x, target, own)) for _ in range(60)]
     assert losses[-1] < 0.3 < losses[0]
+
+
+def test_a_task_with_a_target_at_each_step_has_its_window_of_targets():
+    """One step a window: with labels at the last of three steps alone, the loss of the first two windows is 0."""
+    torch.manual_seed(0)
+    network = tt.build_network("recurrent", 2, 2, hidden=[4])
+    task = Classification(2, per_step=True)
+    learner = tt.Learner(network, tt.build_rule("tbptt", window=1), task, steps=3)
+    target = torch.tensor([[-1, -1], [-1, -1], [0, 1]])
+    x = torch.ones(3, 2, 2)
+    last = network.unroll(x, network.initial_state(2)).outputs[-1]
+    expected = Classification(2).loss(last, target[-1]) / 3
+    loss = learner.learn(x, target, torch.optim.SGD(learner.parameters(), lr=0.0))
+    torch.testing.assert_close(loss, expected.detach())
 
 
 def test_an_optimiser_over_parameters_of_the_network_steps_these_alone():
