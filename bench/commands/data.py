@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -25,7 +25,7 @@ NO_OVERLAP = "no sequence is in both"
 
 @data_app.command("ls")
 def list_data(source: SourceOption = NONE, as_json: JsonOption = False) -> None:
-    """List the datasets with licence and whether their files are here."""
+    """List the datasets with their licences and the folders of their files."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.registry import DATASETS
 
@@ -34,7 +34,7 @@ def list_data(source: SourceOption = NONE, as_json: JsonOption = False) -> None:
         [
             {
                 "name": name,
-                "licence": DATASETS[name].factory.licence,
+                "licence": _class(name).licence,
                 "files": _whereabouts(name),
                 "summary": DATASETS[name].summary,
             }
@@ -46,7 +46,7 @@ def list_data(source: SourceOption = NONE, as_json: JsonOption = False) -> None:
 
 @data_app.command("fetch")
 def fetch_data(name: str, source: SourceOption = NONE, option: OptionOption = NO_OPTIONS) -> None:
-    """Bring a dataset's files into reach, verify them, and prepare them for use."""
+    """Find or download a dataset's files, verify them, and prepare them for use."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.running.progress import preparing
 
@@ -87,7 +87,7 @@ def verify_data(
         }
         for presence in found
     ]
-    if name is not None and not rows and DATASETS[name].factory.origin == "generated":
+    if name is not None and not rows and _class(name).origin == "generated":
         raise UsageError(f"{name} has no files of its own", hint="its data: generated")
     wrong = any(presence.problem or (name is not None and not presence.path) for presence in found)
     if name is not None and not wrong:
@@ -118,16 +118,15 @@ def show_data(
     option: OptionOption = NO_OPTIONS,
     tiny: Annotated[bool, typer.Option("--tiny", help="Its tiny variant, which needs no files.")] = False,
 ) -> None:
-    """Draw a training sequence and how often each class, or value, is asked for in each split."""
+    """Draw a training sequence and the distribution of the targets in each split."""
     from throughtime.commands.data_figure import draw
     from throughtime.datasets.files.fetch import add_source
-    from throughtime.registry import DATASETS
     from throughtime.running.progress import preparing
 
     add_source(*source)
     if tiny and option:
         raise UsageError("--option would do nothing with --tiny")
-    dataset = DATASETS[name].factory.tiny() if tiny else _built(name, option)
+    dataset = _class(name).tiny() if tiny else _built(name, option)
     path = out or Path(f"{name}.png")
     if path.suffix != ".png":
         raise UsageError("a PNG is written", where=str(path), hint=f"did you mean {path.with_suffix('.png')}?")
@@ -139,23 +138,31 @@ def show_data(
     )
 
 
+def _class(name: str) -> type[Dataset]:
+    """Return the class of a registered dataset."""
+    from throughtime.registry import DATASETS
+
+    return cast("type[Dataset]", DATASETS[name].factory)
+
+
 def _built(name: str, options: list[str]) -> Dataset:
-    """The dataset with these options, each written `name=value`, the value as in JSON or, if it is none, as text."""
+    """Build a dataset with options of the form `name=value`; a value that is not JSON is a string."""
     import pydantic
 
     from throughtime.registry import DATASETS
 
-    component, given = DATASETS[name], {}
+    component = DATASETS[name]
+    values: dict[str, Any] = {}
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
             raise UsageError("an option is NAME=VALUE", where=f"--option {option}")
         try:
-            given[key] = json.loads(value)
+            values[key] = json.loads(value)
         except ValueError:
-            given[key] = value
+            values[key] = value
     try:
-        return component.factory(**component.checked(given))
+        return component.factory(**component.checked(values))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = f"--option {'.'.join(map(str, first['loc'][:1]))}"
@@ -166,21 +173,20 @@ def _built(name: str, options: list[str]) -> Dataset:
 
 
 def _files(name: str) -> tuple[Any, ...]:
-    """The files that a dataset reads by default."""
+    """Return the files that a dataset reads with default options."""
     from throughtime.registry import DATASETS
 
     component = DATASETS[name]
-    return component.factory(**component.checked({})).needed() if component.factory.files else ()
+    return component.factory(**component.checked({})).needed() if _class(name).files else ()
 
 
 def _whereabouts(name: str) -> str:
-    """Where a dataset's files are, unchecked, or what it has in place of files."""
+    """Return the folder of a dataset's files, without verification, or the origin of a dataset without files."""
     from throughtime.datasets.files.fetch import report
-    from throughtime.registry import DATASETS
 
     files = _files(name)
     if not files:
-        return DATASETS[name].factory.origin
+        return _class(name).origin
     here = [presence.path for presence in report(files) if presence.path]
     if len(here) == len(files):
         return f"here: {', '.join(dict.fromkeys(str(path.parent) for path in here))}"

@@ -1,9 +1,9 @@
-"""What a learning rule keeps on itself, as plain values that a file can hold, and back into a fresh rule.
+"""Serialisation of a learning rule's attributes to plain values, and restoring them in a fresh rule.
 
-A rule keeps what it likes on itself, so its attributes are walked: whoever writes a rule does nothing for it. Each
-object gets a number when it is met first, so that two names of one thing stay two names of one thing, and what the rule
-refers to but does not own (network, task, update) is kept as its name. Tensors are put back storage by storage, into
-the memory that the fresh rule has for them: a view stays a view, and what the optimiser steps is what the rule learns.
+A rule may have any attributes, so this module walks through them, and an author of a rule writes no code for it. Each
+object gets a number at its first occurrence, so that two references to one object stay references to one object.
+Objects that the rule refers to but does not own (network, task, update) are saved as names. Tensors are restored by
+storage, into the memory of the fresh rule's tensors: a view stays a view, and the optimiser updates the same memory.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.errors import first_line
 
 Node = Any
-"""A plain value: a number, a text, None, or a dict of such values and tensors."""
+"""A plain value: a number, a string, None, or a dict of such values and tensors."""
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device, torch.Size)
 FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial, type)
 SEQUENCES: dict[str, type] = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "deque": deque}
 MAPPINGS: dict[str, type] = {"dict": dict, "OrderedDict": OrderedDict, "Counter": Counter, "defaultdict": defaultdict}
 FACTORIES: dict[str, type] = {made.__name__: made for made in (int, float, list, dict, set, tuple, str)}
-"""What a defaultdict may fill itself with."""
+"""Default factories that a defaultdict may have."""
 SHAPELESS = (object, ABC, Generic, Protocol)
-"""Bases that put nothing into their instances."""
+"""Base classes without instance attributes."""
 
 
 class CannotKeepError(Exception):
-    """Something on a rule that no checkpoint can hold; the message names the attribute."""
+    """A rule has an attribute that a checkpoint cannot contain; the message names it."""
 
 
 class Outside:
-    """What a rule may refer to and does not own, by name: its network with all parts, its task, its update."""
+    """Objects that a rule may refer to and does not own, by name: network with all parts, task, update."""
 
     def __init__(self, rule: LearningRule, network: nn.Module, update: Callable[[], None]) -> None:
         self.tensors = dict((*network.named_parameters(), *network.named_buffers()))
@@ -54,7 +54,7 @@ class Outside:
         self.packages = {cls.__module__.partition(".")[0] for cls in type(rule).__mro__ if cls not in SHAPELESS}
 
     def class_named(self, name: str) -> type | None:
-        """The class `module:Name`, if it is there: a named tuple, or one of the packages that the rule comes from."""
+        """Return the class `module:Name` if it exists and is a named tuple or belongs to the rule's packages."""
         module, _, path = name.partition(":")
         found: Any = sys.modules.get(module)
         for part in path.split("."):
@@ -62,21 +62,21 @@ class Outside:
         return found if isinstance(found, type) and (_is_named_tuple(found) or self._own(found)) else None
 
     def _own(self, cls: type) -> bool:
-        """Whether all that an instance holds lies in its attributes, and no code but the rule's is behind it."""
+        """Return whether instances have no state but attributes, and all base classes belong to the rule's packages."""
         bases = [base for base in cls.__mro__ if base not in SHAPELESS]
         return all(
             base.__module__.partition(".")[0] in self.packages and not base.__dict__.get("__slots__") for base in bases
         )
 
 
-def kept(rule: LearningRule, network: nn.Module, update: Callable[[], None]) -> Node:
-    """All that a started rule keeps on itself, between two batches. Functions are left out.
+def saved_attributes(rule: LearningRule, network: nn.Module, update: Callable[[], None]) -> Node:
+    """Return the attributes of a started rule, between two batches, without functions.
 
-    The tensors in it are the rule's own, not copies. Time and memory: of what is kept.
+    The tensors are the rule's own, not copies. Time and memory are proportional to the size of the attributes.
 
     Raises:
-        CannotKeepError: an attribute holds something else than numbers, texts, tensors without a graph, numpy arrays,
-            torch's generators, modules and optimisers, containers of them, and objects of the rule's own package.
+        CannotKeepError: an attribute is not a number, string, tensor without a graph, numpy array, torch generator,
+            module, optimiser, a container of these, or an object of the rule's own package.
     """
     keeper = _Keeper(Outside(rule, network, update))
     keeper.numbers[id(rule)] = 0
@@ -84,15 +84,15 @@ def kept(rule: LearningRule, network: nn.Module, update: Callable[[], None]) -> 
     return {"learnt": learnt, "attributes": keeper.attributes(rule, "")}
 
 
-def put_back(node: Node, rule: LearningRule, network: nn.Module, update: Callable[[], None]) -> None:
-    """Give a rule that was just started what `kept` took from another one, whose network had the same parts.
+def restore_attributes(node: Node, rule: LearningRule, network: nn.Module, update: Callable[[], None]) -> None:
+    """Restore the attributes that `saved_attributes` returned in a rule that was just started on an equal network.
 
     Raises:
-        Exception: of any kind, where the node is not what `kept` made of such a rule; the rule is then half filled.
+        Exception: of any type, if the node belongs to another rule; the rule is then restored in part.
     """
     restorer = _Restorer(Outside(rule, network, update))
     restorer.made[0] = rule
-    # What the optimiser holds first: the same tensors may have other names on the rule.
+    # The optimiser's parameters first: the rule may refer to the same tensors by other attributes.
     restorer.restore(node["learnt"], list(rule.parameters()))
     restorer.fill(rule, node["attributes"])
 
@@ -104,7 +104,7 @@ class _Keeper:
         self.outside = outside
         self.numbers: dict[int, int] = {}
         self._alive: list[Any] = []
-        """What has a number: an id names nothing else as long as it lives."""
+        """Objects with a number, kept alive so that their ids stay unique."""
 
     def attributes(self, value: Any, where: str) -> dict[str, Node]:
         return {name: self.keep(item, f"{where}.{name}".lstrip(".")) for name, item in vars(value).items()}
@@ -123,18 +123,19 @@ class _Keeper:
         return {"number": number, **self._content(value, where)}
 
     def _content(self, value: Any, where: str) -> dict[str, Node]:
-        kind = type(value).__name__
+        cls = type(value)
+        kind = cls.__name__
         if isinstance(value, Tensor):
             return self._tensor(value, where)
-        if SEQUENCES.get(kind) is type(value):
+        if SEQUENCES.get(kind) is cls:
             items = [self.keep(item, f"{where}[{n}]") for n, item in enumerate(value)]
             return {"kind": kind, "items": items, "longest": value.maxlen if kind == "deque" else None}
-        if MAPPINGS.get(kind) is type(value):
+        if MAPPINGS.get(kind) is cls:
             filled = value.default_factory if kind == "defaultdict" else None
             if filled is not None and FACTORIES.get(filled.__name__) is not filled:
                 raise _cannot(where, value, f"it fills itself with {filled.__name__}")
-            items = [[self.keep(k, f"a key of {where}"), self.keep(v, f"{where}[{k!r}]")] for k, v in value.items()]
-            return {"kind": kind, "items": items, "filled": filled and filled.__name__}
+            pairs = [[self.keep(k, f"a key of {where}"), self.keep(v, f"{where}[{k!r}]")] for k, v in value.items()]
+            return {"kind": kind, "items": pairs, "filled": filled and filled.__name__}
         if isinstance(value, np.ndarray | np.generic):
             try:
                 numbers = torch.tensor(value)
@@ -147,19 +148,17 @@ class _Keeper:
             state = self.keep(value.state_dict(), f"{where}.state_dict()")
             gradients = self.keep([p.grad for p in _parameters(value)], f"{where}.parameters()")
             return {"kind": "stateful", "state": state, "gradients": gradients}
-        name = f"{type(value).__module__}:{type(value).__qualname__}"
-        if self.outside.class_named(name) is not type(value):
-            raise _cannot(
-                where, value, "no number, tensor or container, nor of a class of a module that the rule is from"
-            )
-        if _is_named_tuple(type(value)):
+        name = f"{cls.__module__}:{cls.__qualname__}"
+        if self.outside.class_named(name) is not cls:
+            raise _cannot(where, value, "not a number, tensor or container, and not of a class in the rule's package")
+        if _is_named_tuple(cls):
             items = [self.keep(item, f"{where}.{field}") for field, item in zip(value._fields, value, strict=True)]
             return {"kind": "named tuple", "class": name, "items": items}
         return {"kind": "object", "class": name, "attributes": self.attributes(value, where)}
 
     def _tensor(self, value: Tensor, where: str) -> dict[str, Node]:
         if value.grad_fn is not None:
-            raise _cannot(where, value, "a graph hangs on it: keep it detached")
+            raise _cannot(where, value, "it has a graph: detach it")
         if type(value) not in (Tensor, nn.Parameter) or value.layout is not torch.strided:
             raise _cannot(where, value, "not a plain tensor")
         node = {
@@ -184,13 +183,13 @@ class _Restorer:
         self.outside = outside
         self.made: dict[int, Any] = {}
         self._used = set(outside.name_of)
-        """Ids of what must not be filled: others', and what has been filled already."""
+        """Ids of objects that must not be filled: those of others, and those that are filled already."""
         self._places: dict[int, UntypedStorage] = {}
-        """Where a storage of the file has gone, by its address."""
+        """New storage of each storage in the file, by address."""
         self._taken = set(outside.tensor_of)
 
     def fill(self, target: Any, nodes: dict[str, Node]) -> None:
-        """Give an object these attributes and no others; functions stay what they are."""
+        """Replace the attributes of an object by these; functions stay unchanged."""
         attributes = vars(target)
         for name in attributes.keys() - nodes.keys():
             del attributes[name]
@@ -208,7 +207,7 @@ class _Restorer:
             return self.made[node["number"]]
         if kind == "function":
             if not isinstance(fresh, FUNCTIONS):
-                raise TypeError("a function in a container cannot be had again")
+                raise TypeError("a function in a container cannot be restored")
             return fresh
         value = self._content(kind, node, fresh)
         self.made[node["number"]] = value
@@ -229,8 +228,8 @@ class _Restorer:
             return generator.set_state(node["state"])
         if kind == "stateful":
             if not isinstance(fresh, nn.Module | torch.optim.Optimizer):
-                raise TypeError("modules and optimisers of a rule must be made in `start`")
-            # Into the tensors that it has, which may have other names on the rule.
+                raise TypeError("modules and optimisers of a rule must be created in `start`")
+            # Into its existing tensors, to which the rule may also refer by other attributes.
             fresh.load_state_dict(self.restore(node["state"], fresh.state_dict()))
             for parameter, gradient in zip(_parameters(fresh), self.restore(node["gradients"], None), strict=True):
                 parameter.grad = gradient
@@ -249,9 +248,10 @@ class _Restorer:
             items = [self.restore(item, old) for item, old in zip_longest(nodes, before[: len(nodes)])]
             if cls is not None:
                 return cls(items)
-            return tuple.__new__(self.outside.class_named(node["class"]), items)
-        made = cls() if cls is list else deque(maxlen=node["longest"])
-        self.made[node["number"]] = value = fresh if self._free(fresh, cls) else made  # now: it may hold itself
+            named: Any = self.outside.class_named(node["class"])
+            return tuple.__new__(named, items)
+        made: list[Any] | deque[Any] = [] if cls is list else deque(maxlen=node["longest"])
+        self.made[node["number"]] = value = fresh if self._free(fresh, cls) else made  # first: an item may refer to it
         items = [self.restore(item, old) for item, old in zip_longest(nodes, before[: len(nodes)])]
         value.clear()
         value.extend(items)
@@ -287,7 +287,7 @@ class _Restorer:
         return tensor
 
     def _place(self, storage: UntypedStorage, fresh: Any) -> UntypedStorage:
-        """Where the numbers of a storage of the file go: into the fresh tensor's, if it fits and is no one else's."""
+        """Return the new storage for one of the file: that of the fresh tensor, if it fits and is not in use."""
         if storage._cdata not in self._places:
             place = storage
             if isinstance(fresh, Tensor) and fresh.layout is torch.strided:
@@ -300,7 +300,7 @@ class _Restorer:
         return self._places[storage._cdata]
 
     def _free(self, fresh: Any, cls: type) -> bool:
-        """Whether the fresh value is of this very class and can be filled; it then counts as filled."""
+        """Return whether the fresh value has this class and can be filled; it then counts as filled."""
         free = type(fresh) is cls and id(fresh) not in self._used
         if free:
             self._used.add(id(fresh))
@@ -312,7 +312,7 @@ def _kind(node: Node) -> str | None:
 
 
 def _parameters(value: nn.Module | torch.optim.Optimizer) -> list[nn.Parameter]:
-    """Of a module; those of an optimiser belong to someone else."""
+    """Return the parameters of a module; those of an optimiser belong to another object."""
     return list(value.parameters()) if isinstance(value, nn.Module) else []
 
 
@@ -321,7 +321,7 @@ def _storage(tensor: Tensor) -> UntypedStorage:
 
 
 def _same_memory(a: Tensor, b: Tensor) -> bool:
-    """Whether both are the same numbers in the same places."""
+    """Return whether both tensors are the same view of the same memory."""
 
     def place(t: Tensor) -> tuple[Any, ...]:
         return _storage(t)._cdata, t.dtype, t.size(), t.stride(), t.storage_offset()
@@ -334,4 +334,4 @@ def _is_named_tuple(cls: type) -> bool:
 
 
 def _cannot(where: str, value: Any, why: str) -> CannotKeepError:
-    return CannotKeepError(f"`{where}` of the rule ({type(value).__name__}) cannot be kept: {why}")
+    return CannotKeepError(f"`{where}` of the rule ({type(value).__name__}) cannot be saved: {why}")

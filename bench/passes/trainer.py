@@ -1,4 +1,4 @@
-"""The training loop: data, windows, epochs, validation, best weights, alignment, curve. It can be stopped anywhere."""
+"""The training loop: data, windows, epochs, validation, best weights, alignment, curve, checkpoints."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from throughtime.spec import RunSpec
 from throughtime.whole_files import write_whole
 
 CHECKPOINT_SECONDS = 60.0
-"""Between two checkpoints: what a kill can cost."""
+"""Seconds between two checkpoints, which is the training time that a kill can lose."""
 POSITION_SECONDS = 1.0
-"""Between two looks of others at where it is."""
+"""Seconds between two updates of the position file."""
 
 TAKEN = {"epoch", "iteration", "updates", "sequences", "train_loss", "firing_rate", "seconds"} | {
     *("chance", "loss", "training_time", "energy"),
 }
-"""Names in curve and record that no rule may use for what it observes of itself."""
+"""Names in curve and record that a rule's own observations may not have."""
 
 
 class Trained(NamedTuple):
@@ -55,23 +55,23 @@ class Trained(NamedTuple):
     loss: float
     """Mean of the rule's losses over the last epoch."""
     observations: dict[str, Observation]
-    """What the rule measured of itself over the last epoch."""
+    """Observations of the rule over the last epoch."""
     aligned: dict[str, Measure]
-    """The gradient's alignment to BPTT's, the last time it was measured; empty if never."""
+    """Latest alignment of the gradient with BPTT's; empty if it was not measured."""
     phases: dict[str, float]
     """Seconds: load, learn (without update), update, evaluate, align, checkpoint."""
     seconds: float
-    """Wall time, of all processes that had a part in it, as far as their work counts."""
+    """Wall time of all processes of this training, up to the checkpoints that were resumed."""
     continued: int
-    """How often another process went on with it."""
+    """Number of times that another process resumed the training."""
 
 
 @dataclass
 class Reached:
-    """How far training has come, in plain values."""
+    """Position of the training, in plain values."""
 
     epoch: int = 1
-    """In work; one more than there are once all are over."""
+    """Current epoch; one more than the number of epochs after the last."""
     seen: int = 0
     """Batches of that epoch drawn from the data."""
     losses: list[float] = field(default_factory=list)
@@ -89,15 +89,15 @@ class Reached:
 
 
 def never() -> bool:
-    """Nobody asks for a stop."""
+    """Return False: training is never stopped."""
     return False
 
 
 def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
-    """What the rule measured of itself in the epoch that is over.
+    """Return the rule's observations of the epoch that has ended.
 
     Raises:
-        ValueError: it uses the name of something that is measured here.
+        ValueError: an observation has the name of a measure of the harness.
     """
     seen = rule.end_epoch()
     measured = ("validation", *(metric.name for metric in task.metrics))
@@ -107,18 +107,18 @@ def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
 
 
 class Trainer:
-    """Trains what a spec names, in a folder that another process may take over from any point on.
+    """Trains what a spec names, in a folder from which another process can resume it at any point.
 
-    `curve.jsonl` grows by a row an epoch, `position.json` tells about once a second where training is, and
-    `checkpoint.pt` is written once a minute and when training is asked to stop. Where one is there it is gone on from:
-    weights, curve and measures are then bit for bit those of a training that nothing ever stopped, times apart. One
-    that cannot be used, or not be written, is told of in the log and stops nothing.
+    `curve.jsonl` gets a row after each epoch, `position.json` contains the position and is updated about once a second,
+    and `checkpoint.pt` is written once a minute and on a request to stop. Training resumes from an existing checkpoint:
+    weights, curve and measures are then bit for bit those of an uninterrupted training, except times. If a checkpoint
+    cannot be read or written, the log says so and training continues.
 
     Args:
         spec: the run.
         built: what it names, nothing of it started.
         folder: of the run.
-        stopping: asked after each batch and each evaluation; once it is true, training stops.
+        stopping: called after each batch and each evaluation; training stops once it returns true.
     """
 
     def __init__(self, spec: RunSpec, built: Built, folder: Path, stopping: Callable[[], bool] = never) -> None:
@@ -129,7 +129,7 @@ class Trainer:
         self._curve = folder / CURVE
         for name in (CHECKPOINT, POSITION):
             for scratch in folder.glob(f".{name}.*.tmp"):
-                scratch.unlink()  # of a process that was killed as it wrote
+                scratch.unlink()  # left by a process that was killed while it wrote
         self._start(built)
         path = folder / CHECKPOINT
         if path.exists():
@@ -137,7 +137,7 @@ class Trainer:
                 self._go_on(unpacked(path.read_bytes()))
             except Exception as error:  # a foreign file may break anything that is made of it
                 why = f"{type(error).__name__}: {first_line(error)}"
-                print(f"{CHECKPOINT} cannot be gone on from, training begins anew: {why}", flush=True)
+                print(f"{CHECKPOINT} cannot be resumed, training starts again: {why}", flush=True)
                 self._start(build(spec))
         if not self.reached.continued:
             self._curve.write_text("", encoding="utf-8")
@@ -157,7 +157,7 @@ class Trainer:
 
         Raises:
             DivergedError: the loss became infinite or NaN; the message says where.
-            StoppedError: `stopping` was true; there is a checkpoint, unless the message says otherwise.
+            StoppedError: `stopping` returned true; there is a checkpoint unless the message says otherwise.
         """
         at = self.reached
         try:
@@ -165,7 +165,7 @@ class Trainer:
                 self._end_of_epoch(0, None)
                 self._pause()
             while at.epoch <= self.spec.training.epochs:
-                self._tell_position()  # short epochs too leave a trace of where they were killed
+                self._tell_position()  # here too, because short epochs may be killed before `_pause` writes it
                 self._epoch()
                 self._pause()
             return self._tested()
@@ -174,7 +174,7 @@ class Trainer:
             raise
 
     def _epoch(self) -> None:
-        """What is left of the epoch in work, and what comes at its end."""
+        """Train the rest of the current epoch, then evaluate."""
         dataset, _, rule = self.built
         at = self.reached
         for batch in self._batches():
@@ -291,16 +291,16 @@ class Trainer:
             raise StoppedError(f"stopped at {self._place()}{'' if written else ', no checkpoint could be written'}")
 
     def _keep(self) -> bool:
-        """Write a checkpoint; if that cannot be done tell so, the first time, and go on."""
+        """Write a checkpoint and return whether that succeeded; the first failure is printed."""
         try:
             contents = packed(self._contents())
             with self._curve.open("rb+") as curve:
-                os.fsync(curve.fileno())  # no checkpoint knows of a row that a crash of the machine can lose
+                os.fsync(curve.fileno())  # rows that a checkpoint counts must survive a crash of the machine
             write_whole(self.folder / CHECKPOINT, contents)
-        # No memory, no space, a rule that keeps an open file: training is not to end with it.
+        # Out of memory, a full disk, or a rule with an open file must not end the training.
         except Exception as error:
             if not self._told_of_failure:
-                print(f"no checkpoint, training goes on: {first_line(error)}", flush=True)
+                print(f"no checkpoint, training continues: {first_line(error)}", flush=True)
             self._told_of_failure = True
             return False
         return True
@@ -319,11 +319,11 @@ class Trainer:
         }
 
     def _made_from(self) -> dict[str, Any]:
-        """What the folder's name does not say, and the numbers depend on: data and libraries."""
+        """Return what determines the numbers and is not part of the run's id: data and library versions."""
         return {"data": self.built.dataset.sha256(), "versions": versions()}
 
     def _go_on(self, contents: dict[str, Any]) -> None:
-        """Be where the training was that wrote this; the curve loses what came after."""
+        """Restore the training from a checkpoint, and remove later rows of the curve."""
         if contents["made_from"] != self._made_from():
             raise ValueError("the data or a library changed since")
         reached = Reached(**contents["reached"])

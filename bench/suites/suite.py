@@ -248,7 +248,8 @@ class _Scaled:
                 kind, other = next((kind, b) for kind, a, b in zip(KINDS, twin, labels, strict=True) if a != b)
                 what = f"the cells {' x '.join(twin)} and {' x '.join(labels)} have the same options and training"
                 self._refuse(what, self.choices[kind][other][1])
-            cells.append(Cell(*(spec for spec, _ in parts), training=trained))
+            rule, neuron, network, dataset = (spec for spec, _ in parts)
+            cells.append(Cell(rule, neuron, network, dataset, trained))
         return cells
 
     def _training(self, overrides: tuple[int, ...]) -> Training:

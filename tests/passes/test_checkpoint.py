@@ -124,7 +124,7 @@ def test_stops_of_any_number_at_any_place(stops, tmp_path):
     result = passes.train_pass(run, build(run), tmp_path)
     assert whole.measures.items() <= result.measures.items()
     assert result.continued == len(stops)
-    assert (result.measures["energy"].value, "continued" in result.measures["energy"].missing) == (None, True)
+    assert (result.measures["energy"].value, "resumed" in result.measures["energy"].missing) == (None, True)
 
 
 def test_it_tells_where_it_stopped(tmp_path):

@@ -75,7 +75,7 @@ def test_a_damaged_or_foreign_file_is_told_of_and_training_begins_anew(how, tmp_
     (tmp_path / CHECKPOINT).write_bytes(DAMAGED[how](good, tmp_path))
     result = passes.train_pass(run, build(run), tmp_path)
     said = capsys.readouterr().out.splitlines()
-    assert len(said) == 1 and said[0].startswith("checkpoint.pt cannot be gone on from, training begins anew: ")
+    assert len(said) == 1 and said[0].startswith("checkpoint.pt cannot be resumed, training starts again: ")
     assert whole.measures.items() <= result.measures.items()
     assert result.continued == 0 and len(read_curve(tmp_path)) == 2
     assert not (tmp_path / "ran").exists()
@@ -86,12 +86,12 @@ def test_so_is_the_checkpoint_of_another_run_and_one_whose_curve_is_gone(tmp_pat
     whole, _ = uninterrupted(run, tmp_path / "whole")
     stop(spec(wiring={"hidden": [7]}), tmp_path, 5)
     assert whole.curve == train(run, tmp_path).curve
-    assert "begins anew: RuntimeError: Error(s) in loading state_dict" in capsys.readouterr().out
+    assert "starts again: RuntimeError: Error(s) in loading state_dict" in capsys.readouterr().out
     (tmp_path / CHECKPOINT).unlink()
     stop(run, tmp_path, 5)
     (tmp_path / "curve.jsonl").write_text('{"epoch": 1')
     assert whole.curve == train(run, tmp_path).curve
-    assert "begins anew: ValueError: the learning curve has lost some of its 1 rows" in capsys.readouterr().out
+    assert "starts again: ValueError: the learning curve has lost some of its 1 rows" in capsys.readouterr().out
 
 
 def test_no_byte_of_a_checkpoint_can_change_unseen():
@@ -124,7 +124,7 @@ def test_a_full_disk_is_told_of_once_and_ends_nothing(tmp_path, monkeypatch, cap
     monkeypatch.setattr(trainer, "write_whole", full)
     monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", 0.0)
     assert whole.differs(train(run, tmp_path)) == []
-    assert capsys.readouterr().out == "no checkpoint, training goes on: [Errno 28] No space left on device\n"
+    assert capsys.readouterr().out == "no checkpoint, training continues: [Errno 28] No space left on device\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.jsonl", "whole"]
     assert stop(run, tmp_path, 2) == "stopped at epoch 1, update 12, no checkpoint could be written"
 
@@ -142,5 +142,5 @@ def test_a_rule_that_cannot_be_kept_is_told_of_once_and_trains(tmp_path, monkeyp
     assert whole.differs(train(spec("bptt"), tmp_path, rule=rule)) == []
     rule.log.close()
     said = capsys.readouterr().out
-    assert said.startswith("no checkpoint, training goes on: `log` of the rule (TextIOWrapper) cannot be kept")
+    assert said.startswith("no checkpoint, training continues: `log` of the rule (TextIOWrapper) cannot be saved")
     assert said.count("\n") == 1 and not (tmp_path / CHECKPOINT).exists()

@@ -21,7 +21,7 @@ from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.passes.checkpoint import packed, unpacked
-from throughtime.passes.rule_state import CannotKeepError, kept, put_back
+from throughtime.passes.rule_state import CannotKeepError, restore_attributes, saved_attributes
 
 
 class Pair(NamedTuple):
@@ -68,8 +68,8 @@ def started(**attributes: Any) -> BPTT:
 
 def through_a_file(old: BPTT, new: BPTT) -> BPTT:
     """The fresh rule, with what the old one kept."""
-    node = unpacked(packed({"rule": kept(old, old.network, update)}))["rule"]
-    put_back(node, new, new.network, update)
+    node = unpacked(packed({"rule": saved_attributes(old, old.network, update)}))["rule"]
+    restore_attributes(node, new, new.network, update)
     return new
 
 
@@ -295,14 +295,14 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_kept_is_refused_by_its_name(what):
     rule = started(it={"deep": [0, REFUSED[what]]})
-    with pytest.raises(CannotKeepError, match=r"^`it\['deep'\]\[1\]` of the rule \(\w+\) cannot be kept: \w+"):
-        kept(rule, rule.network, update)
+    with pytest.raises(CannotKeepError, match=r"^`it\['deep'\]\[1\]` of the rule \(\w+\) cannot be saved: \w+"):
+        saved_attributes(rule, rule.network, update)
 
 
 def test_a_file_cannot_ask_for_any_class_it_likes():
     """Classes of the rule's own packages alone, and no constructor is called."""
     rule = started(it=Helper([1]))
-    node = kept(rule, rule.network, update)
+    node = saved_attributes(rule, rule.network, update)
     node["attributes"]["it"]["class"] = "subprocess:Popen"
     with pytest.raises(TypeError, match="no class subprocess:Popen"):
-        put_back(node, started(), rule.network, update)
+        restore_attributes(node, started(), rule.network, update)

@@ -331,4 +331,4 @@ def test_a_checkpoint_of_other_data_or_libraries_is_not_gone_on_from(tmp_path, m
     stop(spec(), tmp_path, 2)
     monkeypatch.setattr(trainer, "versions", lambda: {"torch": "0.1"})
     train(spec(), tmp_path)
-    assert "training begins anew: ValueError: the data or a library changed since" in capsys.readouterr().out
+    assert "training starts again: ValueError: the data or a library changed since" in capsys.readouterr().out
