@@ -50,6 +50,7 @@ def test_the_shortest_suite_has_all_defaults(suite):
         "seed": 0,
         "threads": 1,
         "device": "cpu",
+        "keep_weights": False,
     }
 
 
