@@ -13,6 +13,7 @@ import torch
 from tests.harness.test_training import component
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
+from throughtime.datasets.mnist_files import made_images
 from throughtime.harness.build import build
 from throughtime.harness.one_batch import one_batch
 from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, live_byte_measures
@@ -197,3 +198,19 @@ def test_a_table_in_an_object_that_can_be_called_belongs_to_the_rule():
     digits = component(DATASETS, "digits", steps=8)
     with_table, without = (counted(run.model_copy(update={"dataset": digits})).owned["rule"] for run in (table, plain))
     assert with_table - without >= 10 * 4 * 10 * FLOAT
+
+
+@pytest.mark.parametrize("rule", ["bptt", "fptt"])
+def test_the_input_of_a_shown_image_has_the_bytes_of_one_step(rule):
+    def owned(steps: int) -> tuple[int, int]:
+        run = spec(rule, steps=8)
+        images = DATASETS["mnist"].factory(steps=steps).standing_in(made_images, side=7, validation_images=10)
+        built = build(run)._replace(dataset=images)
+        batch = next(images.batches("train", BATCH))
+        network = NETWORKS["recurrent"].factory(49, 10, NEURONS["lif"].factory, hidden=[4])
+        memory = exact_memory(run, built._replace(network=network), batch)
+        return memory.owned["input"], memory.peak
+
+    (input_4, peak_4), (input_40, peak_40) = owned(4), owned(40)
+    assert input_4 == input_40 == BATCH * (49 * FLOAT + 8)
+    assert peak_40 > input_40 and peak_4 > input_4
