@@ -14,9 +14,7 @@ from torch import Tensor
 from throughtime.algorithms.base import LearningRule, LossAt
 from throughtime.checks.fact import DoesNotApplyError, Found
 from throughtime.checks.tiny import (
-    BATCH,
     CLASSES,
-    STEPS,
     Gradients,
     Recorder,
     backprop,
@@ -40,7 +38,7 @@ Rule = Callable[[], LearningRule]
 
 def total_gradient(rule: LearningRule, network: Recurrent, start_seed: int = 11) -> Gradients:
     """The sum of a sequence's updates, after the rule has learned another batch."""
-    return learn(rule, network, *sequence(), after=sequence(STEPS, 17), start_seed=start_seed).total()
+    return learn(rule, network, *sequence(), after=sequence(seed=17), start_seed=start_seed).total()
 
 
 def distance_to_bptt(rule: Rule, network: Recurrent) -> float:
@@ -63,7 +61,7 @@ def window_losses(rule: LearningRule, network: Recurrent, loss_at: LossAt) -> It
     """Each window's loss after its last step, or the mean over its steps; by autograd over plain steps."""
     x, target = sequence()
     with seeded(11):
-        state = network.initial_state(BATCH)
+        state = network.initial_state(len(target))
     for part in x.split(rule.windows(len(x))):
         losses, state = [], detached(state)
         for x_t in part:
@@ -173,11 +171,11 @@ def draws_while_learning(rule: LearningRule, network: Recurrent) -> bool:
     """Whether a batch takes more of torch's random numbers than the network's initial state."""
     x, target = sequence()
     with seeded(11):
-        network.initial_state(BATCH)
+        network.initial_state(len(target))
         expected = torch.get_rng_state()
-        rule.start(network, TASK, STEPS)
+        rule.start(network, TASK, len(x))
     with seeded(11):
-        rule.begin(BATCH, Recorder(network, 0.0, rule.parameters()))
+        rule.begin(len(target), Recorder(network, 0.0, rule.parameters()))
         for t, part in windows(rule, x, target):
             rule.learn(part.x, part.target, t)
         rule.end()
@@ -212,13 +210,13 @@ def misreported(rule: Rule, network: Recurrent) -> float:
     Expected is the loss after the last step, the mean over all steps, or the mean over the windows' losses, each
     weighted as in the gradient or not; whichever the rule minimises.
     """
+    started = rule()
     with seeded(11):
-        started = rule()
-        started.start(network, TASK, STEPS)
+        started.start(network, TASK, len(sequence()[0]))
     losses = show(started, *sequence(), Recorder(network, 0.0, started.parameters()))
     reported = [float(loss) for loss in losses if loss is not None]
     steps = step_losses(network)
-    expected = [steps[-1], sum(steps) / STEPS]
+    expected = [steps[-1], sum(steps) / len(steps)]
     if rule().claims.gradient == "truncated":
         weights, _, of_windows = weighing(rule, network)
         expected += [float(of_windows.mean()), float((weights * of_windows).mean())]
@@ -231,7 +229,7 @@ def step_losses(network: Recurrent) -> list[float]:
     """The loss of each step's output."""
     x, target = sequence()
     with seeded(11):
-        state, losses = network.initial_state(BATCH), []
+        state, losses = network.initial_state(len(target)), []
     for x_t in x:
         step, state = network(x_t, state)
         losses.append(float(TASK.loss(step.output, target)))

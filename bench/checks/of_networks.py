@@ -11,7 +11,6 @@ from throughtime.checks.tiny import (
     BATCH,
     CLASSES,
     INPUTS,
-    SIZE,
     STEPS,
     all_neurons,
     backprop,
@@ -20,6 +19,7 @@ from throughtime.checks.tiny import (
     made,
     seeded,
     sequence,
+    units,
 )
 from throughtime.checks.window import by_layers, differences, one_step_error, stepped
 from throughtime.datasets.task import Classification
@@ -32,7 +32,7 @@ TASK = Classification(CLASSES)
 
 def nets(component: Component, seed: int = 3) -> list[tuple[str, Network]]:
     """A small net of each neuron; with the network's own sizes if it has no option `hidden`."""
-    options = {"hidden": [SIZE]} if "hidden" in component.options.model_fields else {}
+    options = {"hidden": [units()]} if "hidden" in component.options.model_fields else {}
     found = []
     for neuron in all_neurons():
         with seeded(seed):
@@ -48,7 +48,7 @@ def _window_error(network: Network) -> float:
     """Outputs, spikes, last state and gradients of one window against those of its steps."""
     x, _ = sequence()
     with seeded(11):
-        state = network.initial_state(BATCH)
+        state = network.initial_state(len(sequence()[1]))
     learnt = [p for p in network.parameters() if p.requires_grad]
     found = differences(network.unroll(x, state), stepped(network, x, state), learnt)
     return largest(value for _, value in found)
@@ -59,7 +59,7 @@ def one_step_is_step(component: Component) -> Found:
     found = []
     for name, network in nets(component):
         with seeded(11):
-            error = one_step_error(network, sequence()[0], network.initial_state(BATCH))
+            error = one_step_error(network, sequence()[0], network.initial_state(len(sequence()[1])))
         if error is not None:
             found.append((name, error))
     if not found:
@@ -74,7 +74,7 @@ def layers_are_the_step(component: Component) -> Found:
         if not network.described:
             raise DoesNotApplyError("it does not describe itself by layers and readouts")
         with seeded(11):
-            state = network.initial_state(BATCH)
+            state = network.initial_state(len(sequence()[1]))
         errors = []
         with torch.no_grad():
             for x_t in sequence()[0]:

@@ -177,7 +177,7 @@ def kernel_is_steps(component: Component) -> Found:
     for readout, steps in itertools.product(("spikes", "membrane"), (len(x), 1)):
         network = recurrent(component, readout=readout)
         with seeded(11):
-            state = network.initial_state(BATCH)
+            state = network.initial_state(len(sequence()[1]))
         state = stepped(network, sequence(seed=8)[0], state).state  # an initial state may be the same everywhere
         state = mapped(lambda s: s.detach().requires_grad_(), state)
         expected = stepped(network, x[:steps], state)
@@ -196,7 +196,7 @@ def one_step_is_step(component: Component) -> Found:
     for readout in ("spikes", "membrane"):
         network = recurrent(component, readout=readout)
         with seeded(11):
-            error = one_step_error(network, sequence()[0], network.initial_state(BATCH))
+            error = one_step_error(network, sequence()[0], network.initial_state(len(sequence()[1])))
         if error is None:
             raise DoesNotApplyError("it has none")
         found.append((f"{readout} read", error))

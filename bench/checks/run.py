@@ -9,6 +9,7 @@ import torch
 
 from throughtime.checks import identities, of_datasets, of_networks, of_neurons, of_rules
 from throughtime.checks.fact import Fact, Finding, put
+from throughtime.checks.full import facts as full_facts
 from throughtime.errors import UsageError, suggestion
 from throughtime.registry import REGISTRIES, Component, load_plugin
 
@@ -34,19 +35,24 @@ def components(names: Sequence[str]) -> list[Component]:
     return [component for component in everything if not names or component.name in names]
 
 
-def check(names: Sequence[str] = ()) -> Iterator[Finding]:
-    """Put every fact to the named components, or to all; findings come as they are found. One thread."""
+def check(names: Sequence[str] = (), full: bool = False) -> Iterator[Finding]:
+    """Evaluate every fact of the named components, or of all, on one thread; yield results as they are found.
+
+    Args:
+        names: components; all if empty.
+        full: evaluate the facts of `full.py` too: minutes a component.
+    """
     chosen = components(names)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for component in chosen:
-            yield from _findings(component)
+            yield from _findings(component, full)
     finally:
         torch.set_num_threads(threads)
 
 
-def _findings(component: Component) -> Iterator[Finding]:
+def _findings(component: Component, full: bool) -> Iterator[Finding]:
     def not_to_be_had(reason: Exception) -> Fact:
         def find(_: Component) -> None:
             raise reason
@@ -54,7 +60,7 @@ def _findings(component: Component) -> Iterator[Finding]:
         return Fact("can be built with its defaults", 0, find)
 
     try:
-        facts = FACTS[component.kind](component)
+        facts = FACTS[component.kind](component) + (full_facts(component) if full else ())
     except Exception as error:  # it cannot be built at all
         facts = (not_to_be_had(error),)
     for fact in facts:

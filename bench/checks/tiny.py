@@ -6,7 +6,8 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,37 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import NEURONS, Component
 
 STEPS, BATCH, INPUTS, SIZE, CLASSES = 12, 5, 3, 5, 4
+
+
+class Size(NamedTuple):
+    """Sizes of the networks and sequences that facts are found with."""
+
+    steps: int
+    batch: int
+    units: int
+
+
+LARGE = Size(steps=40, batch=70, units=96)
+"""Beyond the sizes at which windows, batches and layers take other paths through compiled loops and products."""
+TINY = Size(STEPS, BATCH, SIZE)
+_size: ContextVar[Size] = ContextVar("size", default=TINY)
+
+
+@contextmanager
+def sized(size: Size) -> Iterator[None]:
+    """Let `recurrent` and `sequence` have this size in the context."""
+    token = _size.set(size)
+    try:
+        yield
+    finally:
+        _size.reset(token)
+
+
+def units() -> int:
+    """Return the number of neurons of a layer."""
+    return _size.get().units
+
+
 Gradients = list[Tensor]
 """One tensor for each trainable parameter of a network, in its order."""
 
@@ -48,7 +80,7 @@ def recurrent(neuron: Component | Callable[[int], Any], **options: Any) -> Recur
     """A recurrent net in float64, the same weights at every call."""
     factory = (lambda size: made(neuron, size)) if isinstance(neuron, Component) else neuron
     with seeded(3):
-        return Recurrent(INPUTS, CLASSES, factory, hidden=[SIZE], **options).double()
+        return Recurrent(INPUTS, CLASSES, factory, hidden=[units()], **options).double()
 
 
 def all_neurons() -> list[Component]:
@@ -64,11 +96,12 @@ def _can_be_built(neuron: Component) -> bool:
     return True
 
 
-def sequence(steps: int = STEPS, seed: int = 7) -> tuple[Tensor, Tensor]:
-    """x [steps, BATCH, INPUTS], strong enough that neurons spike, and classes [BATCH]."""
+def sequence(steps: int | None = None, seed: int = 7) -> tuple[Tensor, Tensor]:
+    """x [steps, batch, INPUTS], strong enough that neurons spike, and classes [batch]."""
+    size = _size.get()
     generator = torch.Generator().manual_seed(seed)
-    x = 2 * torch.randn(steps, BATCH, INPUTS, dtype=torch.float64, generator=generator)
-    return x, torch.randint(CLASSES, (BATCH,), generator=generator)
+    x = 2 * torch.randn(steps or size.steps, size.batch, INPUTS, dtype=torch.float64, generator=generator)
+    return x, torch.randint(CLASSES, (size.batch,), generator=generator)
 
 
 ASKED: tuple[tuple[LossAt, str], ...] = (

@@ -142,6 +142,9 @@ def report(
 @app.command()
 def check(
     names: Annotated[list[str] | None, typer.Argument(help="Components; all that are registered if left out.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Larger sizes, other options and real data, too; minutes a component.")
+    ] = False,
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
@@ -152,7 +155,7 @@ def check(
 
     load_plugins(plugin)
     components(names or ())  # a wrong name is refused before anything runs
-    findings = list(check(names or ()))
+    findings = list(check(names or (), full))
     verdicts = Counter(finding.verdict for finding in findings)
     if as_json:
         print(json.dumps([finding.row() for finding in findings]))

@@ -1,0 +1,150 @@
+"""Facts of `throughtime check --full`: larger sizes, evaluation mode, options that are not defaults, real data."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Literal
+
+import torch
+
+from throughtime.checks import of_datasets, of_networks, of_neurons, of_rules
+from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
+from throughtime.checks.tiny import CLASSES, INPUTS, LARGE, SIZE, error, made, seeded, sequence, sized
+from throughtime.checks.window import stepped
+from throughtime.datasets.files.fetch import report
+from throughtime.datasets.overlap import overlap
+from throughtime.networks.base import Network
+from throughtime.neurons.lif import LIF
+from throughtime.registry import Component
+
+SIZE_CHANGES = {
+    "algorithms": ("claims exact", "claims truncated", "claims approximate: gradient", "reported losses"),
+    "neurons": ("kernel", "a single step"),
+    "networks": ("a window", "a single step", "a step by its layers"),
+}
+"""Beginnings of the names of the facts that are evaluated at `LARGE` sizes. How good an approximation is depends on the
+size, and is not among them."""
+OPTIONS_CHANGE = SIZE_CHANGES | {
+    "neurons": ("kernel", "a single step", "claimed partials", "gradient of the smooth net"),
+    "algorithms": ("windows", "same seed", "sees", "leaves", "reports", "the last update", "stopped and continued"),
+}
+"""The same for other options. Of rules it is what the contract asks: a regulariser or a decay of weights is part of
+their gradient by design, and identities hold it."""
+ARGUMENTS: dict[str, tuple[Any, ...]] = {"algorithms": (), "neurons": (SIZE,), "networks": (INPUTS, CLASSES, LIF)}
+"""Positional arguments with which a component of each kind is built."""
+
+
+def facts(component: Component) -> tuple[Fact, ...]:
+    """Return the facts that `--full` adds for a component."""
+    if component.kind == "datasets":
+        return of_real_data(component)
+    of_kind = {"algorithms": of_rules.facts, "neurons": of_neurons.facts, "networks": of_networks.facts}[component.kind]
+
+    def chosen(which: Component, names: dict[str, tuple[str, ...]]) -> list[Fact]:
+        return [fact for fact in of_kind(which) if fact.name.startswith(names[component.kind])]
+
+    found = [at_large(fact) for fact in chosen(component, SIZE_CHANGES)]
+    if component.kind == "networks":
+        found.append(Fact("evaluation after training: a window = its steps", 1e-12, evaluation_is_steps))
+    for name, value in variants(component):
+        found += with_option(component, name, value, lambda which: chosen(which, OPTIONS_CHANGE))
+    return tuple(found)
+
+
+def at_large(fact: Fact) -> Fact:
+    """Return the fact at `LARGE` sizes."""
+
+    def find(component: Component) -> Found:
+        with sized(LARGE):
+            return fact.find(component)
+
+    return Fact(f"{LARGE.units} units, {LARGE.steps} steps, batch {LARGE.batch}: {fact.name}", fact.bound, find)
+
+
+def with_option(component: Component, name: str, value: Any, chosen: Callable[[Component], list[Fact]]) -> list[Fact]:
+    """Return the facts of a component with one option that is not its default; none if it refuses the value."""
+    varied = dataclasses.replace(component, factory=partial(component.factory, **{name: value}))
+    try:
+        made(varied, *ARGUMENTS[component.kind])
+    except ValueError:  # an option that needs another
+        return []
+    of_varied = chosen(varied)
+    # A value may lie where numbers cancel: 1 − σ(20) of asrnn's logistic decay has 8 digits less than its terms.
+    return [
+        Fact(f"{name} {value}: {fact.name}", fact.bound and max(fact.bound, 1e-9), partial(_on, varied, fact))
+        for fact in of_varied
+    ]
+
+
+def _on(varied: Component, fact: Fact, component: Component) -> Found:
+    return fact.find(varied)
+
+
+def variants(component: Component) -> Iterator[tuple[str, Any]]:
+    """Yield each option that has a few values, with each value that is not its default."""
+    for name, field in component.options.model_fields.items():
+        if not field.is_required():
+            yield from ((name, value) for value in choices(field.annotation) if value != field.default)
+
+
+def choices(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of a Literal or bool, also in a union with None; nothing for any other type."""
+    if annotation is bool:
+        return (False, True)
+    if typing.get_origin(annotation) is Literal:
+        return typing.get_args(annotation)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return tuple(value for each in typing.get_args(annotation) for value in choices(each))
+    return ()
+
+
+def evaluation_is_steps(component: Component) -> Found:
+    """A window in evaluation mode against its steps, after training has moved running statistics."""
+
+    def find(network: Network) -> float:
+        x, target = sequence()
+        with torch.no_grad(), seeded(11):
+            state = network.initial_state(len(target))
+            for seed in (8, 9):
+                network.unroll(sequence(seed=seed)[0], state)
+            network.eval()
+            window, steps = network.unroll(x, state), stepped(network, x, state)
+        return error([window.outputs, *window.spikes], [steps.outputs, *steps.spikes])
+
+    with sized(LARGE):
+        return worst(((name, find(net)) for name, net in of_networks.nets(component)), "no neuron")
+
+
+# --- datasets as they are, not their tiny variants
+
+
+def of_real_data(component: Component) -> tuple[Fact, ...]:
+    def real(fact: Fact) -> Fact:
+        return Fact(f"real data: {fact.name}", fact.bound, lambda component: fact.find(_as_it_is(component)))
+
+    named = {"sequences and targets are well formed", "splits are as large as they say", "digest of the raw data"}
+    return (
+        *(real(fact) for fact in of_datasets.facts(component) if fact.name in named),
+        Fact("real data: no sequence is in two splits", 0, real_splits_are_disjoint),
+    )
+
+
+def _as_it_is(component: Component) -> Component:
+    """Return the component with its default data in place of the tiny variant.
+
+    Raises:
+        DoesNotApplyError: its files are not here, or an option has no default.
+    """
+    dataset = made(component)
+    if component.factory.files and not all(presence.path for presence in report(dataset.needed())):
+        raise DoesNotApplyError("its files are not here")
+    return dataclasses.replace(component, factory=type("Real", (), {"tiny": staticmethod(lambda: dataset)}))
+
+
+def real_splits_are_disjoint(component: Component) -> Found:
+    shared = overlap(of_datasets.tiny(_as_it_is(component)))
+    return Found(sum(shared.values()), ", ".join(f"{n} in {a} and {b}" for (a, b), n in shared.items() if n))
