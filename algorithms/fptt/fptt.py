@@ -197,7 +197,8 @@ class FPTT(LearningRule):
 
     def _gradient_from(self, before: Any, x: Tree, target: Tree) -> list[Tensor]:
         """∇l_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
-        going_on, self.state = self.state, before
+        going_on = self.state
+        self.state: Any = before
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         loss = self._loss(self.advance(x).outputs, target)
         self.state = going_on
