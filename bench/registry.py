@@ -13,7 +13,6 @@ import importlib.util
 import inspect
 import json
 import pkgutil
-import re
 import sys
 import types
 import typing
@@ -27,6 +26,7 @@ from typing import Any, TypeVar
 
 import pydantic
 
+from throughtime.display import Display, declared
 from throughtime.errors import UsageError, first_line, suggestion
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
@@ -43,12 +43,7 @@ class Component:
     factory: Callable[..., Any]
     origin: str
     """`throughtime`, the top-level package of an entry point, or the path of a plugin."""
-    order: int | None = None
-    """Position in tables and figures; components without one come last, sorted by name."""
-    title: str = ""
-    """Display name in tables and figures."""
-    colour: str | None = None
-    """Colour of its lines in figures, in matplotlib's notation; None: the next colour of the palette."""
+    display: Display
 
     @property
     def place(self) -> str:
@@ -128,7 +123,7 @@ class Registry:
         """
 
         def file_it(factory: Factory) -> Factory:
-            component = Component(self.kind, name, factory, _origin(factory), order, title or name, colour)
+            component = Component(self.kind, name, factory, _origin(factory), Display(name, order, title, colour))
             other = self._components.get(name)
             if other is not None and other.factory is not factory:
                 raise UsageError(
@@ -168,13 +163,16 @@ class Registry:
         finally:
             self._components, self._loaded = components, loaded
 
-    def labelled(self, label: str) -> Component | None:
-        """The component with the longest name that a label of a suite begins with, as `tbptt K=10` with `tbptt`; signs
-        and capitals do not count. None if there is none."""
-        self._load()
-        plain = _plain(label)
-        named = [name for name in self._components if plain.startswith(_plain(name))]
-        return self._components[max(named, key=len)] if named else None
+    def displays(self) -> dict[str, Display]:
+        """Order, title and colour of all components, by name; imports none of the package's."""
+        if not self._loaded and not entry_points(group=f"throughtime.{self.kind}"):
+            package = importlib.util.find_spec(f"throughtime.{self.kind}")
+            folders = package.submodule_search_locations if package else None
+            found = [d for folder in folders or () for d in declared(Path(folder), self.kind.removesuffix("s"))]
+        else:
+            self._load()
+            found = []
+        return {display.name: display for display in (*found, *(c.display for c in self._components.values()))}
 
     def _load(self) -> None:
         if self._loaded:
@@ -200,10 +198,6 @@ algorithm = ALGORITHMS.register
 neuron = NEURONS.register
 network = NETWORKS.register
 dataset = DATASETS.register
-
-
-def _plain(label: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", label.lower())
 
 
 def or_default(value: Any, default: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
+from throughtime.display import Display
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.record import Status
 from throughtime.records.results import KEYS, Results
@@ -38,7 +39,10 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows in reading order: names by their numbers, scales from tiny to paper, rules and neurons in order."""
     ranks: dict[str, Callable[[Any], Any]] = {"scale": SCALES.index, "rule": rule_rank, "neuron": neuron_rank}
     by = [*KEYS, "replicate"] if "replicate" in frame else KEYS
-    columns = [list(map(ranks.get(key, natural), frame[key])) for key in by]
+    columns = []
+    for key in by:
+        rank = {value: ranks.get(key, natural)(value) for value in set(frame[key])}
+        columns.append([rank[value] for value in frame[key]])
     order = sorted(range(len(frame)), key=lambda i: [column[i] for column in columns])
     return frame.iloc[order].reset_index(drop=True)
 
@@ -60,8 +64,7 @@ def neuron_rank(label: str) -> tuple[float, list[tuple[int, int, str]]]:
 
 
 def _rank(label: str, registry: Registry) -> tuple[float, list[tuple[int, int, str]]]:
-    component = registry.labelled(label)
-    order = None if component is None else component.order
+    order = _display(label, registry).order
     return math.inf if order is None else order, natural(label)
 
 
@@ -77,8 +80,20 @@ def neuron_label(neuron: str, network: str) -> str:
 
 
 def _title(label: str, registry: Registry) -> str:
-    component = registry.labelled(label)
-    return component.title if component is not None and component.name == label else label
+    display = _display(label, registry)
+    return display.title if display.title is not None and display.name == label else label
+
+
+def _display(label: str, registry: Registry) -> Display:
+    """Display of the component with the longest name that a suite's label begins with, as `tbptt K=10` with `tbptt`.
+    Signs and capitals do not count; a label that begins with no name has a display of its own."""
+    displays = registry.displays()
+    named = [name for name in displays if _plain(label).startswith(_plain(name))]
+    return displays[max(named, key=len)] if named else Display(label)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def anchor(key: Iterable[str]) -> str:

@@ -111,7 +111,8 @@ def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
     from matplotlib.colors import to_rgb
 
     palette = seaborn.color_palette("colorblind")
-    coloured = {name: ALGORITHMS[name].colour for name in sorted(ALGORITHMS.names(), key=rule_rank)}
+    displays = ALGORITHMS.displays()
+    coloured = {name: displays[name].colour for name in sorted(displays, key=rule_rank)}
     places = [to_rgb(colour) for colour in coloured.values() if colour is not None]
     own = [rule for rule, colour in coloured.items() if colour is not None]
     others = sorted(set(rules) - set(own), key=rule_rank)

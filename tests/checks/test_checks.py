@@ -28,6 +28,7 @@ from throughtime.commands.main import main
 from throughtime.datasets.arrays import ArrayDataset, Arrays
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Regression
+from throughtime.display import Display
 from throughtime.errors import UsageError
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
@@ -98,7 +99,7 @@ def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 # --- findings
 
 
-ANY = Component("algorithms", "any", BPTT, "tests")
+ANY = Component("algorithms", "any", BPTT, "tests", Display("any"))
 
 
 def of(find: Callable[[Component], Found]) -> Finding:
