@@ -144,12 +144,12 @@ def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> lis
     if not len(times["base"]) == len(times["new"]) == len(turns["new"]):
         return [status]
     gate = rules.match(METRIC, pair.new.spec)
-    row = _timed(pair, gate if gate and gate.compare == "ratio_to_bptt" else LEAST, times["base"], times["new"])
+    row = timed_row(pair, gate if gate and gate.compare == "ratio_to_bptt" else LEAST, times["base"], times["new"])
     passes = f"; {busy} of {2 * row.n_new} passes met load of other processes" if busy else ""
     return [status, replace(row, reason=row.reason + passes)]
 
 
-def _timed(pair: Pair, gate: Gate, base: Sequence[float], new: Sequence[float]) -> Row:
+def timed_row(pair: Pair, gate: Gate, base: Sequence[float], new: Sequence[float]) -> Row:
     """The row of one cell: the ratio of its times, round by round."""
     interval = mean_interval([math.log(b / a) for a, b in zip(base, new, strict=True)])
     assert interval.low is not None and interval.high is not None

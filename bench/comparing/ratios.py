@@ -56,8 +56,9 @@ def _ratio(cell: Cell, bptt: Cell | None, metric: str) -> Ratio | None:
     if bptt is None or not reference or min(reference) <= 0:
         return None
     value = mean(list(cell.values(metric).values())) / mean(reference)
-    logs = ([math.log(sample) for sample in each.samples(metric)] for each in (cell, bptt))
-    return Ratio(value, *logs, any(r.contended for each in (cell, bptt) for r in each.records.values()))
+    of_cell, of_bptt = ([math.log(sample) for sample in each.samples(metric)] for each in (cell, bptt))
+    contended = any(record.contended for each in (cell, bptt) for record in each.records.values())
+    return Ratio(value, of_cell, of_bptt, contended)
 
 
 def _interval(base: Ratio, new: Ratio) -> tuple[float | None, float | None]:

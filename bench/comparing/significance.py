@@ -7,6 +7,7 @@ n = 3, 0.029 for n = 4, 0.0079 for n = 5.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import statistics
@@ -17,7 +18,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import ndtri, stdtrit
 
-EXACT = 200_000
+EXACT = 50_000
 """Largest number of arrangements that are enumerated; beyond it a fixed random sample of that many is drawn."""
 MOST = 1000
 """Replicates a side up to which `replicates_to_decide` looks."""
@@ -88,11 +89,16 @@ def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
 
 def _exact_p(pooled: np.ndarray, n: int) -> float:
     """`permutation_p` over all arrangements; the first n of `pooled` are the base."""
-    chosen = np.array(list(itertools.combinations(range(len(pooled)), n)))
-    sums = pooled[chosen].sum(1)
+    sums = pooled[_arrangements(len(pooled), n)].sum(1)
     near = 1e-12 * np.abs(pooled).sum()  # sums of the same values in another order are equal
     tails = [(sums <= sums[0] + near).mean(), (sums >= sums[0] - near).mean()]
     return float(min(1.0, 2 * min(tails)))
+
+
+@functools.cache
+def _arrangements(total: int, n: int) -> np.ndarray:
+    """All choices of n places among `total`, a row each; the first is 0 ... n − 1."""
+    return np.array(list(itertools.combinations(range(total), n)))
 
 
 def smallest_p(n_base: int, n_new: int) -> float:

@@ -1,0 +1,146 @@
+"""`throughtime compare` and `throughtime baseline update`: what they print and how they exit."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.comparing.test_cells import record
+from tests.synthetic_records import measure, put, run_spec
+from throughtime.commands.main import app, main
+from throughtime.comparing import interleaved
+from throughtime.comparing.cells import Cell, Pair
+from throughtime.records.store import Store
+from throughtime.suites.strict_yaml import Document
+
+SUITE = """suite: tried
+summary: One run.
+rules: [bptt]
+neurons: [lif]
+networks: [{name: recurrent, hidden: [4]}]
+datasets: [{name: digits, steps: 8}]
+replicates: 2
+passes: [train, bytes]
+training: {epochs: 1, batch: 512}
+scales: {tiny: {}, laptop: {replicates: 3, passes: [train]}, paper: {}}
+"""
+
+
+def results(folder, loss, bytes_=8.0, **fields):
+    spec = run_spec("bptt lif digits")
+    put(
+        Store(folder), spec, measures={"loss": measure(loss, "1"), "peak_live_bytes": measure(bytes_, "byte")}, **fields
+    )
+    return str(folder)
+
+
+@pytest.fixture
+def sides(tmp_path):
+    """A base, and new results with more bytes."""
+    return results(tmp_path / "base", 8.0), results(tmp_path / "new", 9.0)
+
+
+def test_exit_codes(sides, tmp_path, capsys):
+    base, new = sides
+    assert main(["compare", base, base]) == 0 and "passed (exit code 0)" in capsys.readouterr().out
+    assert main(["compare", base, new]) == 1 and "regressed (exit code 1): 1 worse" in capsys.readouterr().out
+    assert main(["compare", base, new, "--scale", "tiny"]) == 2
+    gates = tmp_path / "gates.yaml"
+    gates.write_text("gates: [{metric: lost, compare: exact, better: lower, fail: true, why: x}]")
+    capsys.readouterr()
+    assert main(["compare", base, new, "--gates", str(gates)]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.splitlines() == [
+        f'error: {gates}:1:9: the gate on "lost" matched nothing',
+        "  no cell has such a metric, or a gate before this one takes them all",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["{0}"], "two result sets are compared, not 1"),
+        (["{0}", "{1}", "{1}"], "two result sets are compared, not 3"),
+        (["{0}", "{1}", "--rounds", "3"], "--rounds: does nothing without --interleaved"),
+        (["{0}", "{1}", "--plugin", "x.py"], "--plugin: does nothing without --interleaved"),
+        (["{0}", "{1}", "--interleaved", "HEAD"], "--interleaved: one suite is timed"),
+        (["quick", "--interleaved", "no-such-revision"], "the revision cannot be exported: fatal: not a valid object"),
+        (["quik", "--interleaved", "HEAD"], 'no suite "quik"\n  did you mean "quick"?'),
+    ],
+)
+def test_wrong_use(sides, capsys, words, said):
+    assert main(["compare", *(word.format(*sides) for word in words)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_the_format_and_the_file_are_chosen(sides, tmp_path, capsys):
+    base, new = sides
+    assert main(["compare", base, new, "--format", "json"]) == 1
+    assert json.loads(capsys.readouterr().out)["counts"] == {"worse": 1, "same": 2}
+    out = tmp_path / "deep" / "comment.md"
+    assert main(["compare", base, new, "--format", "markdown", "--out", str(out)]) == 1
+    assert capsys.readouterr().out == f"{out}: regressed (exit code 1): 1 worse, 2 same\n"
+    assert out.read_text().startswith("<!-- throughtime compare -->\n")
+
+
+def test_a_baseline_is_made_compared_and_renewed(tmp_path, capsys):
+    suite, folder = tmp_path / "tried.yaml", tmp_path / "baselines"
+    suite.write_text(SUITE)
+    words = ["baseline", "update", str(suite), "--baselines", str(folder), "--why"]
+    made = CliRunner().invoke(app, [*words, "a first one"])
+    assert made.exit_code == 0 and "2 runs, no baseline before" in made.stdout, made.output
+    baseline = folder / "tried-tiny.jsonl"
+    assert len(baseline.read_text().splitlines()) == 2
+
+    changed = [json.loads(line) for line in baseline.read_text().splitlines()]
+    changed[0]["measures"]["peak_live_bytes"]["value"] -= 4
+    baseline.write_text("".join(json.dumps(line) + "\n" for line in changed))
+    kept = tmp_path / "results"
+    again = CliRunner().invoke(app, [*words, "bytes moved", "--results", str(kept)])
+    assert again.exit_code == 0 and "regressed (exit code 1): 1 worse" in again.stdout, again.output
+    assert main(["compare", str(baseline), str(kept)]) == 0, "renewed, and the results were kept"
+    log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert [entry["why"] for entry in log] == ["a first one", "bytes moved"] and log[1]["changes"]["worse"] == 1
+    capsys.readouterr()
+    assert main([*words, " "]) == 2 and "without a reason" in capsys.readouterr().err
+
+
+def test_the_suite_to_time_has_the_timing_pass_alone():
+    plain = interleaved.timed_alone(Document("tried.yaml", SUITE))
+    assert plain["passes"] == ["time"] and "replicates" not in plain
+    assert plain["scales"] == {"tiny": {}, "laptop": {}, "paper": {}} and plain["rules"] == ["bptt"]
+
+
+@pytest.mark.parametrize(
+    "base, new, verdict, severity",
+    [
+        # Load that triples both versions in the second round leaves their ratio.
+        ([1.0, 3.0, 1.0], [1.01, 3.0, 1.0], "same", ""),
+        ([1.0, 3.0, 1.0], [1.2, 3.63, 1.21], "worse", "warn"),
+        ([1.0, 3.0, 1.0], [0.8, 2.4, 0.81], "better", ""),
+        ([1.0, 3.0, 1.0], [0.5, 6.0, 1.4], "unclear", ""),
+    ],
+)
+def test_times_in_turns_are_judged_by_their_ratio(base, new, verdict, severity):
+    spec = run_spec("bptt lif digits")
+    pair = Pair(Cell(spec, {0: record(spec)}), Cell(spec, {0: record(spec)}))
+    row = interleaved.timed_row(pair, interleaved.LEAST, base, new)
+    assert (row.verdict, row.severity) == (verdict, severity)
+    mean = math.prod(b / a for a, b in zip(base, new, strict=True)) ** (1 / 3)
+    assert row.difference == pytest.approx(mean - 1) and row.low < row.difference < row.high
+    assert row.n_new == 3 and row.new / row.base == pytest.approx(mean)
+
+
+@pytest.mark.slow
+def test_a_revision_against_itself_is_the_same(tmp_path):
+    suite = tmp_path / "tried.yaml"
+    suite.write_text(SUITE)
+    comparison = interleaved.compare_interleaved("HEAD", str(suite), "tiny", 4)
+    rows = {row.metric: row for row in comparison.rows}
+    assert rows["wall_time"].n_base == rows["wall_time"].n_new == 4 and rows["status"].verdict == "same"
+    assert abs(rows["wall_time"].difference) < 0.5, "noise of this machine"
+    commits = {record.code["commit"] for record in comparison.base.records}
+    assert commits == {None}, "the revision ran from a folder of its own, which is no checkout"

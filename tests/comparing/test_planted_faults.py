@@ -1,0 +1,129 @@
+"""Faults planted one at a time: each is caught with the right word, and clean reruns are not.
+
+Each run is `throughtime run` in a process of its own, with a plugin that plants the fault in all processes of the
+sweep, compared under the gates of `make gate` with a baseline of the clean code.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from throughtime.comparing.baselines import write_baseline
+from throughtime.comparing.compare import Comparison, compare_results
+from throughtime.comparing.sides import load_side
+from throughtime.records.results import Results
+
+ROOT = Path(__file__).parents[2]
+FAULTS = Path(__file__).parent / "faults"
+CUBA = ROOT / "docs/examples/cuba.py"
+GATES = ROOT / "results/baselines/gates.yaml"
+SUITE = """suite: planted
+summary: One cell for each place where a fault can be planted.
+rules: [bptt, {{name: fptt, parts: 3}}, eprop]
+neurons: [{{name: lif, tau: 2}}, cuba]
+networks: [{{name: recurrent, hidden: [6]}}]
+datasets: [{{name: digits, steps: 8}}]
+exclude: [{{rule: [fptt, eprop], neuron: cuba}}]
+seed: {seed}
+threads: {threads}
+passes: [train, bytes]
+training: {{epochs: 2, batch: 256, learning_rate: 1e-2, alignment: [1]}}
+scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
+"""
+CELLS = {"bptt lif digits", "fptt lif digits", "eprop lif digits", "bptt cuba digits"}
+
+
+def ran(folder: Path, *plugins: Path, neuron: Path = CUBA, seed: int = 0, threads: int = 1) -> Path:
+    """The results of the suite."""
+    suite, results = folder / "planted.yaml", folder / "results"
+    suite.write_text(SUITE.format(seed=seed, threads=threads))
+    words = ["run", suite, "--scale", "tiny", "--results", results]
+    words += [word for plugin in (neuron, *plugins) for word in ("--plugin", plugin)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-m", "throughtime", *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode in (0, 1), done.stderr
+    return results
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory) -> Path:
+    """Written from a clean run, as `baseline update` does."""
+    folder = tmp_path_factory.mktemp("clean")
+    results = Results.load(ran(folder))
+    assert set(results.frame["status"]) == {"ok"} and (results.frame["firing_rate"] > 0.01).all(), "alive"
+    write_baseline(folder / "planted-tiny.jsonl", load_side(results).records)
+    return folder / "planted-tiny.jsonl"
+
+
+def found(comparison: Comparison) -> dict[str, set[str]]:
+    """Cells that fail, by verdict."""
+    rows = [row for row in comparison.rows if row.severity == "fail"]
+    return {row.verdict: {other.label for other in rows if other.verdict == row.verdict} for row in rows}
+
+
+def metrics(comparison: Comparison) -> set[str]:
+    return {row.metric for row in comparison.rows if row.severity == "fail"}
+
+
+def test_a_wrong_sign_in_fptts_lambda(baseline, tmp_path):
+    comparison = compare_results(baseline, ran(tmp_path, FAULTS / "wrong_sign.py"), GATES)
+    assert found(comparison) == {"worse": {"fptt lif digits"}} and comparison.exit_code == 1
+    assert "loss" in metrics(comparison)
+
+
+def test_a_graph_that_eprop_keeps(baseline, tmp_path):
+    comparison = compare_results(baseline, ran(tmp_path, FAULTS / "kept_graph.py"), GATES)
+    assert found(comparison) == {"worse": {"eprop lif digits"}} and metrics(comparison) == {"peak_live_bytes"}
+
+
+def test_a_lost_epoch(baseline, tmp_path):
+    comparison = compare_results(baseline, ran(tmp_path, FAULTS / "lost_epoch.py"), GATES)
+    assert found(comparison) == {"worse": CELLS} and "loss" in metrics(comparison)
+
+
+def test_a_seed_that_changed_in_the_code(baseline, tmp_path):
+    comparison = compare_results(baseline, ran(tmp_path, FAULTS / "changed_seed.py"), GATES)
+    assert found(comparison)["worse"] == CELLS and comparison.exit_code == 1
+
+
+def test_a_seed_that_changed_in_the_suite(baseline, tmp_path):
+    comparison = compare_results(baseline, ran(tmp_path, seed=1), GATES)
+    assert found(comparison) == {} and comparison.exit_code == 2
+    rows = [row for row in comparison.rows if row.verdict == "not comparable" and row.gate]
+    assert {row.label for row in rows} == CELLS and {row.reason for row in rows} == {"seed: 0 → 1"}
+
+
+def test_a_surrogate_that_is_5_percent_wider(baseline, tmp_path):
+    right = "spike(v / self.threshold - 1, "
+    text = CUBA.read_text()
+    assert right in text
+    (tmp_path / "cuba.py").write_text(text.replace(right, "spike((v / self.threshold - 1) / 1.05, "))
+    comparison = compare_results(baseline, ran(tmp_path, neuron=tmp_path / "cuba.py"), GATES)
+    assert found(comparison) == {"worse": {"bptt cuba digits"}} and "loss" in metrics(comparison)
+    assert "neuron cuba" in comparison.changed
+
+
+def test_a_dropped_last_batch(baseline, tmp_path):
+    comparison = compare_results(baseline, ran(tmp_path, FAULTS / "dropped_batch.py"), GATES)
+    assert found(comparison) == {"worse": CELLS} and "loss" in metrics(comparison)
+
+
+def test_a_rule_that_now_fails(baseline, tmp_path):
+    comparison = compare_results(baseline, ran(tmp_path, FAULTS / "failing_rule.py"), GATES)
+    assert found(comparison) == {"newly failing": {"fptt lif digits"}} and comparison.exit_code == 1
+    assert "no gradient today" in comparison.rows[0].reason
+
+
+@pytest.mark.parametrize(
+    "plugins, threads", [([], 1), ([], 2), ([FAULTS / "another_day.py"], 1)], ids=["process", "threads", "day"]
+)
+def test_a_clean_rerun_is_no_fault(baseline, tmp_path, plugins, threads):
+    comparison = compare_results(baseline, ran(tmp_path, *plugins, threads=threads), GATES)
+    assert found(comparison) == {} and comparison.exit_code == 0
+    assert set(comparison.counts) == {"same"} and comparison.changed == {}
