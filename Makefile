@@ -1,13 +1,14 @@
 # make: set up, run the suites quick and memory (12 minutes), write the report.   make test: set up, pass the tests.
 # make fptt: the adding-task figure of the paper, about half an hour on two cores.
 # make check: every fact of every rule, neuron, network and dataset.
+# make gate: every rule on every neuron at tiny scale, compared with the committed baseline; a few minutes on two cores.
 # make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: all run test check peers fptt lint types clean
+.PHONY: all run test check gate peers fptt lint types clean
 
 all: run
 
@@ -19,6 +20,11 @@ test: $(READY)
 
 check: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/throughtime check
+
+# A failed run is for the comparison to judge, not for make.
+gate: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/throughtime run gate --scale tiny || test $$? -eq 1
+	$(BIN)/throughtime compare results/baselines/gate-tiny.jsonl results/runs
 
 peers: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'
