@@ -39,7 +39,7 @@ exclude: [{{rule: [fptt, eprop], neuron: cuba}}]
 seed: {seed}
 threads: {threads}
 passes: [train, bytes]
-training: {{epochs: 2, batch: 256, learning_rate: 1e-2, alignment: [1]}}
+training: {{epochs: 3, batch: 128, learning_rate: 3e-2, alignment: [2]}}
 scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
 """
 CELLS = {"bptt lif digits", "fptt lif digits", "eprop lif digits", "bptt cuba digits"}
