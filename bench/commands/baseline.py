@@ -39,7 +39,7 @@ def update(
 ) -> None:
     """Run a suite, write its baseline, print what changed, and log who renewed it and why."""
     from throughtime.comparing import baselines as files
-    from throughtime.comparing.compare import compare, gates_beside
+    from throughtime.comparing.compare import compare_sides, gates_beside
     from throughtime.comparing.sides import Side
     from throughtime.comparing.text import text
     from throughtime.records.results import Results
@@ -56,7 +56,7 @@ def update(
     path = files.baseline_path(records[0].spec.suite, scale, baselines or files.BASELINES)
     before = files.read_baseline(path) if path.exists() else []
     files.write_baseline(path, records)
-    comparison = compare(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
+    comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
     files.log_renewal(path, why, dict(comparison.counts))
     print(text(comparison) if before else f"{len(records)} runs, no baseline before")
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")

@@ -75,7 +75,7 @@ class Comparison:
         ]
 
 
-def compare(base: Side, new: Side, gates: Gates) -> Comparison:
+def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:
     """Compare two sides, cell by cell and metric by metric.
 
     Time: one permutation test for each metric and cell under a gate `test`; all else is linear in the records.
@@ -130,7 +130,7 @@ def compare_results(
         held = {(record.spec.suite, record.spec.scale) for record in one.records}
         other = other._replace(records=[r for r in other.records if (r.spec.suite, r.spec.scale) in held])
     rules = Gates.load(gates) if gates or not one.is_baseline else gates_beside(Path(one.name))
-    comparison = compare(one.of(suites, scale), other.of(suites, scale), rules)
+    comparison = compare_sides(one.of(suites, scale), other.of(suites, scale), rules)
     rules.refuse_unmatched()
     return comparison
 
@@ -141,9 +141,7 @@ def gates_beside(baseline: Path) -> Gates:
     return Gates.load(beside if beside.exists() else None)
 
 
-def compare_frame(
-    base: str | Path | Results, new: str | Path | Results, gates: str | Path | None = None
-) -> pd.DataFrame:
+def compare(base: str | Path | Results, new: str | Path | Results, gates: str | Path | None = None) -> pd.DataFrame:
     """The verdicts of a comparison as a DataFrame: `tt.compare`.
 
     Args:

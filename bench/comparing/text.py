@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 
 from rich.console import Console
 from rich.table import Table
@@ -10,9 +12,13 @@ from rich.table import Table
 from throughtime.comparing.compare import Comparison
 from throughtime.comparing.wording import Line, by_metric, headline, line_of, provenance, remarks, sections, unchanged
 
+WIDTH = 160
+"""Characters a line where the output is no terminal."""
 
-def text(comparison: Comparison, width: int = 160) -> str:
-    """The same sections as the Markdown, never shortened; `width` in characters."""
+
+def text(comparison: Comparison) -> str:
+    """The same sections as the Markdown, never shortened, as wide as the terminal."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
     console = Console(file=io.StringIO(), width=width)
     for title, rows in sections(comparison).items():
         table = Table(*Line._fields, box=None, pad_edge=False, title=f"{title} ({len(rows)})", title_justify="left")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.comparing.test_cells import record
 from tests.synthetic_records import measure, run_spec
-from throughtime.comparing.compare import REGRESSED, compare
+from throughtime.comparing.compare import REGRESSED, compare_sides
 from throughtime.comparing.gates import Gates
 from throughtime.comparing.sides import Side
 from throughtime.records.record import Measure, Record
@@ -42,7 +42,7 @@ def alarms(reruns: int, gates: Gates) -> float:
     found = 0
     for _ in range(reruns):
         base, new = (Side(name, sweep(random), []) for name in ("base", "new"))
-        found += compare(base, new, gates).exit_code == REGRESSED
+        found += compare_sides(base, new, gates).exit_code == REGRESSED
     return found / reruns
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.comparing.test_cells import record
 from tests.synthetic_records import HOSTILE, measure, run_spec
-from throughtime.comparing.compare import Comparison, compare
+from throughtime.comparing.compare import Comparison, compare_sides
 from throughtime.comparing.formats import FORMS, as_json
 from throughtime.comparing.gates import Gates
 from throughtime.comparing.markdown import MOST_CHARACTERS, TAG, markdown
@@ -43,7 +43,9 @@ def compared(folder, rules: list[str], hostile: str = "") -> Comparison:
             new.append(record(spec, measures=more, **{**made_by, "versions": {"torch": "2.5"}}))
         elif i != 1:
             new.append(record(spec, measures=measures, **made_by))
-    return compare(Side("before.jsonl", base, []), Side("runs", new, ["x/record.json: cut short"]), Gates.load(path))
+    return compare_sides(
+        Side("before.jsonl", base, []), Side("runs", new, ["x/record.json: cut short"]), Gates.load(path)
+    )
 
 
 @pytest.fixture
@@ -118,5 +120,5 @@ def test_a_comparison_without_changes_is_short(tmp_path):
     side = Side(
         "runs", [record(spec, measures={"peak_live_bytes": measure(1.0, "byte"), "loss": measure(1.0, "1")})], []
     )
-    text = markdown(compare(side, side, Gates.load(path)))
+    text = markdown(compare_sides(side, side, Gates.load(path)))
     assert "### throughtime: passed (exit code 0): 3 same" in text and "####" not in text

@@ -6,7 +6,7 @@ import pytest
 
 from tests.synthetic_records import measure, put, run_spec
 from throughtime.comparing.baselines import LOG, log_renewal, read_baseline, write_baseline
-from throughtime.comparing.compare import compare_frame, compare_results
+from throughtime.comparing.compare import compare, compare_results
 from throughtime.comparing.sides import load_side
 from throughtime.errors import UsageError
 from throughtime.records.record import Failure, Measure
@@ -43,7 +43,7 @@ def test_a_folder_has_the_newest_version_and_any_other_by_name(versions):
 
 
 def test_versions_in_one_folder_are_compared(versions):
-    frame = compare_frame(f"{versions}@rule=aaa", f"{versions}@rule=bbb")
+    frame = compare(f"{versions}@rule=aaa", f"{versions}@rule=bbb")
     (row,) = frame[frame["metric"] == "loss"].itertuples()
     assert (row.base, row.new, row.n_base, row.verdict) == (1.5, 2.5, 2, "unclear")
     assert frame.attrs == {"exit_code": 0}

@@ -6,7 +6,7 @@ import pytest
 
 from tests.comparing.test_cells import changed, record
 from tests.synthetic_records import measure, run_spec
-from throughtime.comparing.compare import compare
+from throughtime.comparing.compare import compare_sides
 from throughtime.comparing.gates import Gates
 from throughtime.comparing.sides import Side
 from throughtime.records.record import Measure
@@ -24,7 +24,7 @@ def judged(tmp_path):
     def compared(base, new, *gates):
         path = tmp_path / "gates.yaml"
         path.write_text(f"gates: [{', '.join(gates)}]")
-        return compare(Side("base", base, []), Side("new", new, []), Gates.load(path))
+        return compare_sides(Side("base", base, []), Side("new", new, []), Gates.load(path))
 
     return compared
 
