@@ -22,7 +22,7 @@ from throughtime.registry import algorithm, dataset, network, neuron
 
 if TYPE_CHECKING:
     from throughtime.api import check, figure, run, table
-    from throughtime.comparing.compare import compare_frame as compare
+    from throughtime.comparing.compare import compare
     from throughtime.harness.batches import evaluate
     from throughtime.harness.by_name import build_dataset, build_network, build_rule, neuron_type
     from throughtime.harness.learner import Learner
@@ -60,7 +60,7 @@ _PLACES = {
     "build_network": "harness.by_name:build_network",
     "build_rule": "harness.by_name:build_rule",
     "check": "api:check",
-    "compare": "comparing.compare:compare_frame",
+    "compare": "comparing.compare:compare",
     "evaluate": "harness.batches:evaluate",
     "figure": "api:figure",
     "load": "records.results:Results.load",
