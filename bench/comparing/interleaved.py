@@ -1,8 +1,8 @@
 """Two versions of the code timed in turns: load that comes and goes meets both, so their ratio stays.
 
-Each version runs in an environment of its own: the revision is exported from git and installed into a temporary folder
-that stands before all other packages; the code of now is taken as it is. In each round both make the timing pass of
-every cell of the suite, in fresh processes; the order of the two versions alternates from round to round.
+Each version runs in an environment of its own: the revision is checked out and installed into a temporary folder that
+stands before all other packages; the code of now is taken as it is. In each round both make the timing pass of every
+cell of the suite, in fresh processes; the order of the two versions alternates from round to round.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -101,13 +100,12 @@ def installed(revision: str, folder: Path) -> dict[str, str]:
     option = f"--interleaved {revision}"
     if git_state()["commit"] is None:
         raise UsageError("throughtime does not run from a git checkout here", option)
-    archive, source, site = folder / "source.zip", folder / "source", folder / "site"
-    command = ["git", "-C", str(CHECKOUT), "archive", "--format=zip", "--output", str(archive), revision]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise UsageError(f"the revision cannot be exported: {_last_line(done)}", option)
-    with zipfile.ZipFile(archive) as exported:
-        exported.extractall(source)
+    source, site = folder / "source", folder / "site"
+    commit = _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    if commit.returncode:
+        raise UsageError(f'git knows no revision "{revision}"', "--interleaved")
+    _git("clone", "--quiet", "--shared", "--no-checkout", str(CHECKOUT), str(source)).check_returncode()
+    _git("-C", str(source), "checkout", "--quiet", commit.stdout.strip()).check_returncode()
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
     done = subprocess.run([*command, "--target", str(site), str(source)], capture_output=True, text=True)
     if done.returncode:
@@ -125,6 +123,10 @@ def _timed_once(environment: dict[str, str], words: list[str], results: Path, si
     if done.returncode not in (0, 1) or read.frame.empty:
         raise UsageError(f"the {side} version cannot run the suite: {_last_line(done)}")
     return [read.record(run) for run in read.frame["id"]]
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True)
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:
