@@ -12,6 +12,7 @@ from throughtime.checks.full import choices, facts
 from throughtime.checks.run import FACTS
 from throughtime.commands.main import main
 from throughtime.datasets.digits import Digits
+from throughtime.display import Display
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import Component
 
@@ -68,7 +69,7 @@ class FastInEvaluation(Recurrent):
 
 
 def test_a_network_that_is_wrong_in_evaluation():
-    component = Component("networks", "twin", FastInEvaluation, "tests")
+    component = Component("networks", "twin", FastInEvaluation, "tests", Display("twin"))
     found = {fact.name: put(fact, component).verdict for fact in facts(component)}
     assert found.pop("evaluation after training: a window = its steps") == "fails"
     assert set(found.values()) <= {"holds", "does not apply"}
