@@ -40,6 +40,8 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {"algorithms": (), "neurons": (SIZE,), "
 
 def facts(component: Component) -> tuple[Fact, ...]:
     """Return the facts that `--full` adds for a component."""
+    if component.kind == "harness":
+        return ()
     if component.kind == "datasets":
         return of_real_data(component)
     of_kind = {"algorithms": of_rules.facts, "neurons": of_neurons.facts, "networks": of_networks.facts}[component.kind]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import torch
 
-from throughtime.checks import identities, of_datasets, of_networks, of_neurons, of_rules
+from throughtime.checks import identities, of_datasets, of_harness, of_networks, of_neurons, of_rules
 from throughtime.checks.fact import Fact, Finding, put
 from throughtime.checks.full import facts as full_facts
+from throughtime.display import Display
 from throughtime.errors import UsageError, suggestion
+from throughtime.harness.batches import learn_batch
 from throughtime.registry import REGISTRIES, Component, load_plugin
 
 FACTS: dict[str, Callable[[Component], tuple[Fact, ...]]] = {
@@ -18,7 +20,10 @@ FACTS: dict[str, Callable[[Component], tuple[Fact, ...]]] = {
     "neurons": of_neurons.facts,
     "networks": of_networks.facts,
     "datasets": of_datasets.facts,
+    "harness": of_harness.facts,
 }
+HARNESS = Component("harness", "harness", learn_batch, "throughtime", Display("harness"))
+"""The training loop, which is no component of a registry and has facts of its own."""
 
 
 def components(names: Sequence[str]) -> list[Component]:
@@ -27,7 +32,7 @@ def components(names: Sequence[str]) -> list[Component]:
     Raises:
         UsageError: no kind has a name.
     """
-    everything = [registry[name] for registry in REGISTRIES.values() for name in registry.names()]
+    everything = [*(registry[name] for registry in REGISTRIES.values() for name in registry.names()), HARNESS]
     known = {component.name for component in everything}
     for name in names:
         if name not in known:

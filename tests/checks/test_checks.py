@@ -61,7 +61,7 @@ class Twin(NamedTuple):
 
 def fact_of(kind: str, factory: Callable[..., Any], fact: str, name: str = "twin") -> Finding:
     """Put one fact to what a factory builds."""
-    component = Component(kind, name, factory, "tests")
+    component = Component(kind, name, factory, "tests", Display(name))
     (chosen,) = [each for each in FACTS[kind](component) if each.name == fact]
     return put(chosen, component)
 
@@ -86,7 +86,11 @@ def title(twin: Twin) -> str:
 
 
 def names_of_facts(kind: str, *factories: Callable[..., Any], name: str = "twin") -> set[str]:
-    return {fact.name for factory in factories for fact in FACTS[kind](Component(kind, name, factory, "tests"))}
+    return {
+        fact.name
+        for factory in factories
+        for fact in FACTS[kind](Component(kind, name, factory, "tests", Display(name)))
+    }
 
 
 def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -514,7 +518,7 @@ def test_assert_sound_of_a_misspelt_name():
 def test_every_kind_that_has_a_name_is_checked():
     register("neurons", LIF, "bptt")
     assert [component.kind for component in components(["bptt"])] == ["algorithms", "neurons"]
-    assert len(components([])) == sum(len(registry.names()) for registry in REGISTRIES.values())
+    assert len(components([])) == sum(len(registry.names()) for registry in REGISTRIES.values()) + 1, "the harness"
 
 
 def test_threads_are_as_before_a_check():

@@ -24,7 +24,7 @@ def neurons(monkeypatch):
 
 def failed(kind, factory):
     """Names of the facts that fail, of those of every check and of those that --full adds."""
-    component = Component(kind, "twin", factory, "tests")
+    component = Component(kind, "twin", factory, "tests", Display("twin"))
     return [
         {fact.name for fact in some if put(fact, component).verdict == "fails"}
         for some in (FACTS[kind](component), facts(component))

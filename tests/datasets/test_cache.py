@@ -10,7 +10,9 @@ import pytest
 
 from throughtime import source_digest
 from throughtime.datasets.files import cache
+from throughtime.datasets.prepared import PreparedDataset
 from throughtime.errors import UsageError
+from throughtime.registry import DATASETS
 
 
 def test_built_once_for_a_key(tmp_path):
@@ -142,3 +144,46 @@ def test_digest_of_code_changes_with_the_code_alone(tmp_path, monkeypatch):
     )
     assert same == first
     assert digest_of("def f(x):\n    return x + 2\n", tmp_path, monkeypatch) != first
+
+
+# --- options in the key of prepared arrays
+
+OUTSIDE = {
+    "path": "the raw data's digest is that of its files",
+    "part": "names the files, whose digest is in the key",
+    "train": "a split is cut when it is used",
+    "validation": "likewise",
+    "test": "likewise",
+    "permutation": "pixels are permuted when a batch is gathered",
+    "form": "spikes are made when a batch is gathered",
+}
+"""Options that do not shape prepared arrays, or are in their key otherwise; and why."""
+
+
+def from_files():
+    for name in DATASETS.names():
+        component = DATASETS[name]
+        if isinstance(component.factory, type) and issubclass(component.factory, PreparedDataset):
+            required = {o: "x" for o, field in component.options.model_fields.items() if field.is_required()}
+            yield component, component.factory(**required)
+
+
+def test_every_option_of_a_dataset_is_in_the_key_of_its_arrays():
+    """Or images of one file would be shown for as many steps as the first run asked for."""
+    left_out = {}
+    for component, dataset in from_files():
+        shown_when_used = {"steps"} if component.name in ("mnist", "fashion_mnist") else set()  # an expanded view
+        keyed = {*dataset.parameters(), *OUTSIDE, *shown_when_used}
+        if component.name in ("npz", "ts"):
+            keyed |= {*component.factory(path="x", label_at="end").parameters()}
+        if missing := {*component.options.model_fields} - keyed:
+            left_out[component.name] = missing
+    assert left_out == {}
+
+
+def test_arrays_of_other_options_lie_in_other_folders(monkeypatch, tmp_path):
+    keys = []
+    monkeypatch.setattr(cache, "prepared", lambda top, name, key, make: keys.append(key) or tmp_path)
+    for steps in (50, 100):
+        DATASETS["fsdd"].factory(steps=steps).built([], "0" * 64, "fsdd")
+    assert [key["parameters"]["steps"] for key in keys] == [50, 100] and keys[0] != keys[1]

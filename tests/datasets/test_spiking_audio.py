@@ -67,6 +67,18 @@ def test_official_splits_of_ssc():
     assert [dataset.size(split) for split in SPLITS] == [140, 35, 35]
 
 
+def test_the_splits_of_ssc_are_its_files_of_that_name():
+    names = [file.name for file in SpeechCommands.files]
+    assert [name.partition(".")[0] for name in names] == ["ssc_train", "ssc_valid", "ssc_test"]
+    file_of_each = np.array([0, 1, 2, 2, 0])
+    found = SpeechCommands().splits(file_of_each, np.zeros(5))
+    assert {split: rows.tolist() for split, rows in found.items()} == {
+        "train": [0, 4],
+        "validation": [1],
+        "test": [2, 3],
+    }
+
+
 @pytest.mark.parametrize("packed", ["h5", "h5.gz", "h5.zip"])
 def test_files_packed_or_not_are_the_same_data(packed, source, monkeypatch, tmp_path):
     unchecked = [fetch.DataFile(f.dataset, f.folder, f.name, None, None, also=f.also) for f in HeidelbergDigits.files]

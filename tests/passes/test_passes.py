@@ -90,3 +90,22 @@ def test_a_loss_that_is_no_number_ends_a_measuring_pass(tmp_path):
 def test_what_warms_up_has_windows_as_long_as_loops_ask_for(rule, steps, enough):
     assert enough_steps(rule, steps) == enough
     assert min(SHORT, rule.window(enough)) == min(SHORT, rule.window(steps))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_pass_runs_on_the_threads_of_its_spec_and_flushes_denormals(threads, monkeypatch, tmp_path):
+    """Seen from inside: what the record says of them must be so."""
+    seen = []
+
+    def look(run, built, folder, stopping):
+        seen.append((torch.get_num_threads(), float(torch.tensor([1e-39]) * 0.5)))
+        return PassResult()
+
+    monkeypatch.setattr(passes, "train_pass", look)
+    before = torch.get_num_threads()
+    try:
+        result = passes.run_pass("train", spec().model_copy(update={"threads": threads}), tmp_path)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [(threads, 0.0)]
+    assert result.machine["threads"] == threads and result.machine["denormals_flushed"] is True

@@ -1,0 +1,123 @@
+"""Facts of the harness itself: updates, and the loss of a batch, against PyTorch and numbers by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.algorithms.base import Claims, LearningRule
+from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.tiny import error, sequence
+from throughtime.datasets.batch import Batch
+from throughtime.datasets.task import Classification
+from throughtime.harness.batches import learn_batch
+from throughtime.harness.clock import Clock
+from throughtime.harness.seeds import stream
+from throughtime.harness.updater import Updater
+from throughtime.networks.base import Network
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.rnn import RNN
+from throughtime.numerics.flat import flatten
+from throughtime.registry import Component
+from throughtime.spec import Training
+
+UPDATES, RATE = 7, 0.01
+TORCHS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "adam": torch.optim.Adam,
+    "adamax": torch.optim.Adamax,
+    "sgd": torch.optim.SGD,
+}
+"""PyTorch's own optimisers, built with no option but the learning rate."""
+
+
+def weights(flat: bool) -> list[nn.Parameter]:
+    """Three parameters in float64, next to each other in memory or each on its own."""
+    generator = torch.Generator().manual_seed(3)
+    shapes = ((4, 3), (4,), (2, 4))
+    drawn = [nn.Parameter(torch.randn(shape, dtype=torch.float64, generator=generator)) for shape in shapes]
+    if flat:
+        flatten(drawn)
+    return drawn
+
+
+def gradients(size: float) -> Iterator[list[Tensor]]:
+    """Gradients of a few updates, about `size` large; one parameter's are 100 times smaller than the others'."""
+    generator = torch.Generator().manual_seed(4)
+    for _ in range(UPDATES):
+        drawn = [size * torch.randn(p.shape, dtype=torch.float64, generator=generator) for p in weights(False)]
+        drawn[1] /= 100
+        yield drawn
+
+
+def updates_are_torchs(component: Component) -> Found:
+    """Weights after each of a few updates against `clip_grad_norm_` and `torch.optim`, where gradients are above and
+    below the largest norm, and where nothing is clipped."""
+    found = []
+    for name in TORCHS:
+        for clip, size in ((None, 1.0), (1.0, 10.0), (1.0, 1e-3)):
+            for flat in (True, False):
+                ours, theirs = weights(flat), weights(False)
+                update = Updater(ours, Training(optimiser=name, learning_rate=RATE, clip=clip), Clock())
+                optimiser = TORCHS[name](theirs, lr=RATE)
+                for drawn in gradients(size):
+                    for p, q, g in zip(ours, theirs, drawn, strict=True):
+                        p.grad, q.grad = g.clone(), g.clone()
+                    if clip is not None:
+                        nn.utils.clip_grad_norm_(theirs, clip)
+                    update()
+                    optimiser.step()
+                    case = f"{name}, clip {clip}, gradients of {size:g}{', flat' if flat else ''}"
+                    found.append((case, error([*ours], [*theirs])))
+    return worst(found, "no optimiser")
+
+
+class Reports(LearningRule):
+    """Reports the given losses, one a window of one step; learns nothing."""
+
+    claims = Claims(gradient="approximate", memory="O(1)")
+
+    def __init__(self, *losses: float | None) -> None:
+        self.losses = losses
+
+    def window(self, steps: int) -> int:
+        return 1
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        self.update = update
+
+    def learn(self, x: Tensor, target: Tensor, t: int) -> Tensor | None:
+        loss = self.losses[t]
+        return None if loss is None else torch.tensor(loss, dtype=torch.float64)
+
+
+def loss_of_a_batch(component: Component) -> Found:
+    """The mean over the windows that report a loss: of 1, 2, 6 it is 3, and of 1, none, 6 it is 3.5."""
+    x, target = sequence(3)
+    found = []
+    for losses, mean in (((1.0, 2.0, 6.0), 3.0), ((1.0, None, 6.0), 3.5)):
+        rule = Reports(*losses)
+        rule.start(network(), Classification(4), len(x))
+        found.append((f"losses {losses}", abs(float(learn_batch(rule, Batch(x, target), lambda: None)) - mean)))
+    return worst(found, "no losses")
+
+
+def network() -> Network:
+    return Recurrent(3, 4, RNN, hidden=[2])
+
+
+def streams_differ(component: Component) -> Found:
+    """Pairs of (seed, purpose, replicate) that share a stream of random numbers."""
+    purposes = ("weights", "data order", "noise", "evaluation")
+    drawn = [stream(base, purpose, n) for base in (0, 1) for purpose in purposes for n in range(3)]
+    return Found(len(drawn) - len(set(drawn)), f"{len(drawn)} streams")
+
+
+def facts(component: Component) -> tuple[Fact, ...]:
+    """What must hold of the harness."""
+    return (
+        Fact("updates = torch's clip_grad_norm_ and optimisers", 1e-12, updates_are_torchs),
+        Fact("the loss of a batch is the mean over its windows", 0, loss_of_a_batch),
+        Fact("each purpose and replicate has its own random numbers", 0, streams_differ),
+    )

@@ -1,0 +1,93 @@
+"""Faults of the harness, one each: the fact of `check harness` that must find it does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from throughtime.checks.fact import put
+from throughtime.checks.of_harness import facts
+from throughtime.checks.run import HARNESS
+from throughtime.commands.main import main
+from throughtime.harness import batches, seeds, updater
+from throughtime.numerics import adamax
+
+UPDATES, LOSS, STREAMS = [fact.name for fact in facts(HARNESS)]
+
+
+def clip_each_alone(gradients, largest):
+    for g in gradients:
+        g.mul_(min(1.0, largest / (float(g.norm()) + 1e-6)))
+
+
+def clip_up(gradients, largest):
+    norm = float(torch.stack([g.norm() for g in gradients]).norm())
+    for g in gradients:
+        g.mul_(largest / (norm + 1e-6))
+
+
+def clip_without_1e_6(gradients, largest):
+    norm = float(torch.stack([g.norm() for g in gradients]).norm())
+    for g in gradients:
+        g.mul_(min(1.0, largest / norm))
+
+
+right_step = adamax.Adamax.step
+
+
+def bias_correction_off_by_one(self, closure=None):
+    fresh = not self.state
+    right_step(self, closure)
+    for state in self.state.values() if fresh else ():
+        state["step"] += 1
+
+
+right_loss = batches.learn_batch
+
+
+def summed(rule, batch, update):
+    return right_loss(rule, batch, update) * len(rule.windows(batch.steps))
+
+
+def mean_over_all_windows(rule, batch, update):
+    reported = sum(loss is not None for loss in rule.losses)
+    return right_loss(rule, batch, update) * reported / len(rule.losses)
+
+
+@pytest.mark.parametrize(
+    "fact, path, broken",
+    [
+        (UPDATES, "throughtime.harness.updater.clip", clip_each_alone),
+        (UPDATES, "throughtime.harness.updater.clip", clip_up),
+        (UPDATES, "throughtime.harness.updater.clip", clip_without_1e_6),
+        (UPDATES, "throughtime.numerics.adamax.Adamax.step", bias_correction_off_by_one),
+        (LOSS, "throughtime.checks.of_harness.learn_batch", summed),
+        (LOSS, "throughtime.checks.of_harness.learn_batch", mean_over_all_windows),
+        (STREAMS, "throughtime.checks.of_harness.stream", lambda base, purpose, n: seeds.stream(base, purpose, 0)),
+        (STREAMS, "throughtime.checks.of_harness.stream", lambda base, purpose, n: seeds.stream(base, "weights", n)),
+    ],
+)
+def test_the_fact_finds_the_fault(fact, path, broken, monkeypatch):
+    (chosen,) = [each for each in facts(HARNESS) if each.name == fact]
+    assert put(chosen, HARNESS).verdict == "holds"
+    monkeypatch.setattr(path, broken)
+    found = put(chosen, HARNESS)
+    assert found.verdict == "fails" and found.value is not None, found
+
+
+def test_clipping_is_torchs_on_tensors_of_any_kind():
+    """The operations that take the compiled loop's place, on gradients that no loop may take."""
+    ours = [torch.full((3, 2), 4.0, dtype=torch.float64).t()]
+    theirs = torch.nn.Parameter(torch.zeros(2, 3, dtype=torch.float64))
+    theirs.grad = ours[0].clone()
+    torch.nn.utils.clip_grad_norm_([theirs], 1.5)
+    updater.clip(ours, 1.5)
+    assert float((ours[0] - theirs.grad).abs().max()) < 1e-12
+
+
+def test_the_command_checks_the_harness_by_name(capsys):
+    assert main(["check", "harness", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["fact"] for row in rows] == [UPDATES, LOSS, STREAMS]
