@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from throughtime.checks import identities, of_datasets, of_harness, of_networks, of_neurons, of_rules
+from throughtime.checks import identities, of_datasets, of_harness, of_networks, of_neurons, of_rules, reference
 from throughtime.checks.fact import Fact, Finding, put
 from throughtime.checks.full import facts as full_facts
 from throughtime.display import Display
@@ -65,7 +65,7 @@ def _findings(component: Component, full: bool) -> Iterator[Finding]:
         return Fact("can be built with its defaults", 0, find)
 
     try:
-        facts = FACTS[component.kind](component) + (full_facts(component) if full else ())
+        facts = FACTS[component.kind](component) + reference.of(component) + (full_facts(component) if full else ())
     except Exception as error:  # it cannot be built at all
         facts = (not_to_be_had(error),)
     for fact in facts:

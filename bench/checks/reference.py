@@ -1,0 +1,141 @@
+"""Defaults and initial distributions of the package's components, with their sources, and the facts that hold them.
+
+A default is part of what a name means: a table that says `alif` must be of the same neuron next year.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.tiny import made, seeded
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.lif import LIF
+from throughtime.registry import Component
+
+
+class Defaults(NamedTuple):
+    """Values of all options of a component, and where they come from."""
+
+    source: str
+    options: dict[str, Any]
+
+
+BELLEC = "Bellec et al. 2020, and their tutorials' scaling"
+YIN_2021 = "Yin, Corradi and Bohte 2021, released code"
+YIN_2023 = "Yin, Corradi and Bohte 2023, fptt_mnist/snn_models_LIF4_save4.py"
+OURS = "our choice"
+TRACES = {"loss_at": "end", "update_every": None}
+FPTT = {"parts": None, "form": "code", "alpha": None, "beta": None, "rho": None, "adopt_mean": None, "weights": "ramp"}
+DEFAULTS: dict[tuple[str, str], Defaults] = {
+    ("algorithms", "bptt"): Defaults(OURS, {"loss_at": "end"}),
+    ("algorithms", "rtrl"): Defaults(OURS, {"loss_at": "end"}),
+    ("algorithms", "tbptt"): Defaults(OURS, {"window": 10, "loss_at": "end", "weights": "equal"}),
+    ("algorithms", "diagonal_rtrl"): Defaults(OURS, TRACES),
+    ("algorithms", "eprop"): Defaults(
+        BELLEC,
+        TRACES | {"feedback": "symmetric", "feedback_decay": None, "rate_cost": None, "rate_target": None},
+    ),
+    ("algorithms", "fptt"): Defaults(
+        "Kag and Saligrama 2021; Yin, Corradi and Bohte 2023",
+        FPTT | {"last_part": True, "auxiliary": "off", "auxiliary_uniform_epochs": None},
+    ),
+    ("neurons", "lif"): Defaults(BELLEC, {"tau": 20.0, "tau_max": None, "threshold": 0.1, "surrogate": "triangle"}),
+    ("neurons", "alif"): Defaults(
+        BELLEC,
+        {"tau": 20.0, "tau_max": None, "tau_adaptation": 200.0, "threshold": 0.1, "beta": 1.8, "surrogate": "triangle"},
+    ),
+    ("neurons", "asrnn"): Defaults(
+        YIN_2021,
+        {"decay": "exponential", "tau_mean": 20.0, "tau_sd": 5.0, "tau_adaptation_mean": 200.0}
+        | {"tau_adaptation_sd": 25.0, "b0": 0.01, "beta": 1.8, "resistance": 1.0, "reset_gradient": True}
+        | {"surrogate": "wide_multi_gaussian"},
+    ),
+    ("neurons", "ltc"): Defaults(
+        YIN_2023,
+        {"gate_input": "concatenated", "adaptation": "gated", "b0": 0.1, "beta": None, "slope": "fixed", "tau": None}
+        | {"tau_max": None, "reset_gradient": True, "initial": "zero", "surrogate": "multi_gaussian"},
+    ),
+    ("networks", "recurrent"): Defaults(
+        OURS,
+        {"hidden": (64,), "readout": "spikes", "readout_leak": "constant", "readout_tau": None, "weights": "separate"}
+        | {"recurrent_bias": False, "norm_steps": None},
+    ),
+}
+
+
+class Draw(NamedTuple):
+    """The distribution of a parameter; `sd` of its shape."""
+
+    uniform: bool
+    mean: float
+    sd: Callable[[Tensor], float]
+
+
+UNIFORM_FAN_IN = Draw(True, 0.0, lambda w: 1 / math.sqrt(3 * w.shape[1]))
+GLOROT_NORMAL = Draw(False, 0.0, lambda w: math.sqrt(2 / (w.shape[0] + w.shape[1])))
+SYNAPSES = {"inward.weight": UNIFORM_FAN_IN, "recurrent.weight": UNIFORM_FAN_IN, "readout.linear.weight": GLOROT_NORMAL}
+GATES = ("membrane_gate.weight", "adaptation_gate.weight")
+
+
+def normal(mean: float, sd: float) -> Draw:
+    return Draw(False, mean, lambda w: sd)
+
+
+DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
+    ("networks", "recurrent"): SYNAPSES,
+    ("neurons", "asrnn"): {"tau": normal(20.0, 5.0), "tau_adaptation": normal(200.0, 25.0)},
+    ("neurons", "asrnn_adding"): {"tau": normal(2.0, 1.0), "tau_adaptation": normal(4.0, 1.0)},
+    ("neurons", "ltc"): dict.fromkeys(GATES, UNIFORM_FAN_IN),
+    ("neurons", "ltc_smnist"): dict.fromkeys(GATES, GLOROT_NORMAL),
+}
+"""Endings of parameters' names, with what they are drawn from: PyTorch's U(±1/√fan-in), Glorot's normal rule, or a
+normal distribution of the source that the component's docstring names."""
+
+SIZE = 400
+
+
+def defaults_are_the_sources(component: Component) -> Found:
+    """Options whose default is another than in `DEFAULTS`, or that it does not have."""
+    source, expected = DEFAULTS[component.kind, component.name]
+    found = {name: field.default for name, field in component.options.model_fields.items()}
+    off = [name for name in found.keys() | expected.keys() if found.get(name, ...) != expected.get(name, ...)]
+    return Found(len(off), ", ".join(sorted(off)) or source)
+
+
+def draws_are_the_sources(component: Component) -> Found:
+    """How many standard errors mean and spread lie off, the most of any parameter; infinite where a uniform
+    distribution is a normal one, or the other way round."""
+    with seeded(3):
+        if component.kind == "neurons":
+            module: nn.Module = made(component, SIZE)
+        else:
+            module = Recurrent(300, 100, LIF, hidden=[SIZE]) if component.factory is Recurrent else made(component)
+    found = []
+    for ending, draw in DRAWS[component.kind, component.name].items():
+        for name, p in module.named_parameters():
+            if name.endswith(ending):
+                found.append((name, off_by(p.detach(), draw)))
+    return worst(found, "no parameter of that name")
+
+
+def off_by(w: Tensor, draw: Draw) -> float:
+    sd, n = draw.sd(w), w.numel()
+    is_uniform = float((w - draw.mean).abs().max()) <= math.sqrt(3) * sd * (1 + 1e-6)
+    if is_uniform != draw.uniform:
+        return math.inf
+    return max(abs(float(w.std()) / sd - 1) * math.sqrt(2 * n), abs(float(w.mean()) - draw.mean) / sd * math.sqrt(n))
+
+
+def of(component: Component) -> tuple[Fact, ...]:
+    """The facts of a component of the package; none for others."""
+    key = (component.kind, component.name)
+    if component.origin != "throughtime":
+        return ()
+    defaults = Fact("defaults are those of the table of sources", 0, defaults_are_the_sources)
+    draws = Fact("parameters are drawn as the table of sources says", 5, draws_are_the_sources)
+    return (*((defaults,) if key in DEFAULTS else ()), *((draws,) if key in DRAWS else ()))
