@@ -73,14 +73,12 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
     for key, pair in panels.items():
         here, mean = (of[(of[["dataset", "network", "neuron"]] == list(key)).all(axis=1)] for of in (data, means))
         for measure, panel in pair.items():
-            if panel.get_subplotspec().is_first_col():
-                panel.set_ylabel(AXES[measure])
             for (rule,), line in groups(mean, ["rule"]):
                 _draw_mean(panel, line.sort_values("epoch"), measure, styles[rule])
             for (rule, _), line in groups(here[here["status"] != "ok"], ["rule", "replicate"]):
                 _draw_failed(panel, line, measure, styles[rule])
             panel.axhline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-            panel.xaxis.get_major_locator().set_params(integer=True)
+            panel.locator_params(axis="x", integer=True)
         pair[COSINE].set_title(f"{key[0]} · {neuron_label(key[2], key[1])}")
         pair[COSINE].tick_params(labelbottom=False)
         pair[NORM_RATIO].set_xlabel("epoch")
@@ -113,28 +111,15 @@ def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None
     cells = groups(means, ["dataset", "network", "neuron"])
     styles = rule_styles(results.frame["rule"])
     beside = 1 if len(cells) <= 3 else 2
-    figure, axes = grid(2 * len(cells), columns=2 * beside)
-    heights = []
+    heights = [_height(here) for _, here in cells]
+    rows = [max(heights[start : start + beside]) for start in range(0, len(cells), beside)]
+    figure, axes = grid(2 * len(cells), columns=2 * beside, height_ratios=rows)
     for i, ((dataset, network, neuron), here) in enumerate(cells):
-        names = [name for name in dict.fromkeys(here["group"]) if name != ALL or HIDDEN not in set(here["group"])]
-        rules = sorted(set(here["rule"]), key=rule_rank)
-        heights.append(0.55 + len(names) * max(0.26, 0.09 * len(rules) + 0.08))
         for panel, measure in zip(axes[2 * i : 2 * i + 2], MEASURES, strict=True):
-            for (rule, group), dots in groups(here[here["group"].isin(names)], ["rule", "group"]):
-                y = names.index(group) + 0.72 * ((rules.index(rule) + 0.5) / len(rules) - 0.5)
-                _draw_dots(panel, y, dots.set_index("place"), measure, styles[rule])
-            panel.axvline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-            panel.set_ylim(len(names) - 0.5, -0.5)
-            panel.set_yticks(range(len(names)), names if measure == COSINE else [])
-            for between in np.arange(0.5, len(names) - 1):
-                panel.axhline(between, color="0.9", linewidth=0.8, zorder=0)
-            panel.grid(axis="y", visible=False)
+            _draw_groups(panel, here, measure, styles)
             panel.set_title(f"{dataset} · {neuron_label(neuron, network)}" if measure == COSINE else "")
-            panel.set_xlabel(AXES[measure])
     for column, measure in enumerate(MEASURES):
         _alike(axes[column::2], "x", measure, pd.concat([means[f"{measure}.low"], means[f"{measure}.high"]]))
-    rows = [max(heights[start : start + beside]) for start in range(0, len(cells), beside)]
-    axes[0].get_gridspec().set_height_ratios(rows)
     figure.set_size_inches(figure.get_size_inches()[0] + 0.8, sum(rows))
     several = (means["place"] == "first").any()
     notes = [
@@ -295,6 +280,8 @@ def _pairs_of_panels(data: pd.DataFrame) -> tuple[Figure, dict[tuple[str, ...], 
     panels = {}
     for i, cells in enumerate(lines):
         rows = [axes[(2 * i + k) * columns : (2 * i + k + 1) * columns] for k in (0, 1)]
+        for measure, row in zip(MEASURES, rows, strict=True):
+            row[0].set_ylabel(AXES[measure])
         for j, key in enumerate(cells):
             panels[key] = {measure: row[j] for measure, row in zip(MEASURES, rows, strict=True)}
         for left_over in (*rows[0][len(cells) :], *rows[1][len(cells) :]):
@@ -321,6 +308,32 @@ def _draw_failed(panel: Axes, line: pd.DataFrame, measure: str, style: Style) ->
     panel.plot(last["epoch"], last[measure], color=style.colour, marker="x", markersize=7)
 
 
+def _group_names(means: pd.DataFrame) -> list[str]:
+    """Return the groups of parameters to draw: `all` only where the readout is not a group of its own."""
+    return [name for name in dict.fromkeys(means["group"]) if name != ALL or HIDDEN not in set(means["group"])]
+
+
+def _height(means: pd.DataFrame) -> float:
+    """Return the height in inches of a panel that shows these groups and rules."""
+    return 0.55 + len(_group_names(means)) * max(0.26, 0.09 * means["rule"].nunique() + 0.08)
+
+
+def _draw_groups(panel: Axes, means: pd.DataFrame, measure: str, styles: dict[str, Style]) -> None:
+    """Draw one measure of a neuron: a row for each group of parameters, and in it a line of dots for each rule."""
+    names = _group_names(means)
+    rules = sorted(set(means["rule"]), key=rule_rank)
+    for (rule, group), dots in groups(means[means["group"].isin(names)], ["rule", "group"]):
+        y = names.index(group) + 0.72 * ((rules.index(rule) + 0.5) / len(rules) - 0.5)
+        _draw_dots(panel, y, dots.set_index("place"), measure, styles[rule])
+    panel.axvline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+    panel.set_ylim(len(names) - 0.5, -0.5)
+    panel.set_yticks(range(len(names)), names if measure == COSINE else [])
+    for between in np.arange(0.5, len(names) - 1):
+        panel.axhline(between, color="0.9", linewidth=0.8, zorder=0)
+    panel.grid(axis="y", visible=False)
+    panel.set_xlabel(AXES[measure])
+
+
 def _draw_dots(panel: Axes, y: float, dots: pd.DataFrame, measure: str, style: Style) -> None:
     """One rule in one group: from its first epoch to its last."""
     mean, last = dots[f"{measure}.mean"], dots.loc["last"]
@@ -345,7 +358,7 @@ def _alike(panels: list[Axes], along: Literal["x", "y"], measure: str, values: p
             axis = panel.yaxis if along == "y" else panel.xaxis
             scale_axis(axis, values, ratio=2)
             if 2 < most / least < 10:
-                axis.get_major_locator().set_params(subs=(1, 2, 3, 5, 7))
+                panel.locator_params(axis=along, subs=(1, 2, 3, 5, 7))
             margin = (most / least) ** 0.07
             limits = (least / margin, most * margin) if most > 2 * least else (0, 1.1 * most)
         panel.set(**{f"{along}lim": limits})

@@ -11,7 +11,7 @@ import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
 
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "throughtime",  # else the ids in the SVG differ at every build
     "pdf.fonttype": 42,
@@ -89,17 +91,17 @@ def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> list[Pa
     return paths
 
 
-def styled(draw: Callable[..., Drawn | None]) -> Callable[..., Drawn | None]:
-    """Draw with our settings and leave the caller's as they were."""
+def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorator: draw with this package's matplotlib settings, and restore the caller's afterwards."""
 
     @functools.wraps(draw)
-    def with_settings(*arguments: Any) -> Drawn | None:
+    def with_settings(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
         import matplotlib
         import seaborn
 
         style: dict[Any, Any] = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("paper")}
         with matplotlib.rc_context({**style, **SETTINGS}):
-            return draw(*arguments)
+            return draw(*arguments, **named)
 
     return with_settings
 

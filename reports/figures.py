@@ -76,7 +76,7 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
             scale_axis(panel.yaxis, data.loc[data["dataset"] == dataset, "validation"], ratio=20)
         if here["chance"].notna().any():
             panel.axhline(here["chance"].max() * shown.factor, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.locator_params(axis="x", integer=True)
     for dataset in metrics:
         alike = [p for p, (key, _) in zip(panels, cells, strict=True) if key[0] == dataset and p.lines]
         ends = [end for panel in alike for end in panel.get_ylim()]

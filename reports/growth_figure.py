@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,7 +126,7 @@ def _put_exponents(panel: Axes, here: pd.DataFrame, factor: float, styles: dict[
     low, high = np.log(panel.get_ylim())
     steps = LABEL * np.arange(len(last))
     heights = (np.log(last["value"] * factor) - low) / (high - low) - steps
-    places = isotonic_regression(heights).x + steps if len(last) else []
+    places: Iterable[float] = isotonic_regression(heights).x + steps if len(last) else []
     for place, (_, row) in zip(places, last.iterrows(), strict=True):
         text, colour = two_decimals(row["exponent"]), styles[row["rule"]].colour
         panel.text(1.02, place, text, color=colour, fontsize=8, va="center", transform=panel.transAxes)

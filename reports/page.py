@@ -106,7 +106,7 @@ def long_rows(runs: pd.DataFrame, notes: Footnotes) -> list[tuple[str, str, list
     metric = summarise(runs)
     costs = [summarise(runs, measure) for measure in SORTED_BY]
     rows = []
-    for i, row in metric.iterrows():
+    for i, (_, row) in enumerate(metric.iterrows()):
         kind = quantity(row["measure"], row["unit"])
         labels = [
             f"{row['suite']}, {row['scale']}",
@@ -119,7 +119,7 @@ def long_rows(runs: pd.DataFrame, notes: Footnotes) -> list[tuple[str, str, list
         ends = "" if pd.isna(row["low"]) else f"{kind.show(row['low'])} to {kind.show(row['high'])}"
         values.append(Value(ends or ("none (n=1)" if row["n"] else "—"), "" if not ends else row["high"] - row["low"]))
         values.append(Value(f"{row['n']} of {row['runs']}", row["n"]))
-        values += [_value(cost.loc[i], notes) for cost in costs]
+        values += [_value(cost.iloc[i], notes) for cost in costs]
         counts = _statuses(row)
         values.append(Value(", ".join(f"{n} {status}" for status, n in counts.items()), " ".join(counts)))
         rows.append(

@@ -18,7 +18,7 @@ Planned = dict[tuple[str, str], set[str]]
 
 def planned_cells(runs: pd.DataFrame) -> Planned:
     """Return the cells of the suites in a frame of runs, as far as their last sweeps were at the scale of the runs."""
-    planned = {}
+    planned: Planned = {}
     for (suite, scale), part in groups(runs, ["suite", "scale"]):
         try:
             began = read_journal(Path(part["folder"].iloc[0]).parent / JOURNAL).began

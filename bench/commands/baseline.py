@@ -57,6 +57,6 @@ def update(
     before = files.read_baseline(path) if path.exists() else []
     files.write_baseline(path, records)
     comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
-    files.log_renewal(path, why, dict(comparison.counts))
+    files.log_renewal(path, why, comparison.counts)
     print(text(comparison) if before else f"{len(records)} runs, no baseline before")
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")

@@ -55,7 +55,8 @@ def compare(
             raise UsageError(f"two result sets are compared, not {len(sides)}", hint="throughtime compare BASE NEW")
         if plugin or rounds:
             raise UsageError("does nothing without --interleaved", "--plugin" if plugin else "--rounds")
-        comparison = compare_results(*sides, gates, suite or (), scale)
+        base, new = sides
+        comparison = compare_results(base, new, gates, suite or (), scale)
     written = FORMS[form](comparison)
     if out is None:
         print(written)

@@ -29,7 +29,7 @@ def draw(name: str, dataset: Dataset) -> Figure:
     x, target = batch.x[:, 0].numpy(), batch.target[:, 0] if per_step else batch.target[0]
     shown = "" if per_step else f", target {_as_text(target)}"
     figure = Figure(figsize=(9, 6.5), dpi=120, layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=[3, 2])
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[3, 2])[:, 0]
     above.suptitle(
         f"{name}: a training sequence of {dataset.steps} steps x {dataset.inputs} inputs{shown}", fontsize=11
     )
@@ -111,7 +111,7 @@ def _targets(ax: Axes, by_split: dict[Split, Tensor], dataset: Dataset) -> None:
             place = np.arange(len(count)) + 0.27 * (i - 1)
             ax.bar(place, (count / count.sum()).numpy(), width=0.25, label=f"{split} ({int(count.sum())})")
         ax.set_xlabel("class")
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="x", integer=True)
         ax.set_ylabel("share of what is asked")
     else:
         for split, values in by_split.items():

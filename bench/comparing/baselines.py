@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pydantic
 
+from throughtime.comparing.rows import Verdict
 from throughtime.errors import UsageError
 from throughtime.records.provenance import git_state, versions
 from throughtime.records.record import SCHEMA, Measure, Record
@@ -74,7 +75,7 @@ def write_baseline(path: Path, records: Sequence[Record]) -> None:
     write_whole(path, text)
 
 
-def log_renewal(path: Path, why: str, changes: dict[str, int]) -> None:
+def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
     """Append to the log beside a baseline: who renewed it, when, with which versions, and why.
 
     Args:

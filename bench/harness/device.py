@@ -45,5 +45,5 @@ def on_device(dataset: Dataset, device: Device) -> Dataset:
         for each in dataset.batches(split, batch, generator):
             yield each.to(device)
 
-    moving.batches = batches
+    vars(moving)["batches"] = batches  # an attribute of the instance hides the method of its class
     return moving

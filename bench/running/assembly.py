@@ -43,7 +43,7 @@ def assemble(planned: Planned, folder: Path, command: Sequence[str], started: fl
     """
     spec, passes = planned.spec, planned.passes
     results = {name: read_result(folder, name) for name in passes}
-    judged = ["train"] if "train" in results else passes
+    judged: Sequence[Pass] = ["train"] if "train" in results else passes
     failed = next((name for name in judged if results[name].status != "ok"), None)
     measures: dict[str, Measure] = {}
     for name in spec.passes:

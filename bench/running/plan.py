@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from throughtime.errors import UsageError, first_line
 from throughtime.records.code_digest import code_of, components_of
@@ -17,6 +17,9 @@ from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
 from throughtime.registry import KINDS, Component, raised_at
 from throughtime.spec import PASSES, Pass, Rerun, RunSpec
+
+if TYPE_CHECKING:
+    from throughtime.datasets.base import Dataset
 
 NO_WEIGHTS = "its weights were not kept"
 """Why an ok record does not count where a suite has `keep_weights`."""
@@ -103,7 +106,7 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
                 code,
                 passes,
                 support.lacking(spec, content),
-                recorded=record and record.status,
+                recorded=record.status if record else None,
                 reason=NO_WEIGHTS if without_weights else record.reason if record else "",
                 stale=stale,
                 lacks=_lacks(record, passes) if record and not stale else (),
@@ -171,7 +174,7 @@ def _sha256(dataset: str, options: str) -> str | None:
     """Return the SHA-256 of a dataset's raw data; None if they are not on this machine, or there are none."""
     from throughtime.datasets.files.fetch import find
 
-    factory = KINDS["dataset"][dataset].factory
+    factory = cast("type[Dataset]", KINDS["dataset"][dataset].factory)  # the registry does not know its class
     if not all(find(file) for file in factory.files):
         return None
     try:
