@@ -31,7 +31,7 @@ def markdown(comparison: Comparison, most: int = MOST_CHARACTERS) -> str:
         most: characters.
 
     The steps: everything; improvements, unclear and incomparable rows as counts; no reasons; cells listed by verdict
-    and metric; the number of cells by verdict and metric.
+    and metric; the number of cells by verdict and metric, a line each.
     """
     for shorten in (_full, _regressions_alone, _without_reasons, _lists, _numbers):
         text = "\n\n".join([TAG, f"### throughtime: {headline(comparison)}", *shorten(comparison)]) + "\n"
@@ -46,19 +46,20 @@ def _full(comparison: Comparison) -> list[str]:
 
 
 def _regressions_alone(comparison: Comparison) -> list[str]:
-    parts = [
-        _section(title, rows, _table if title == "Regressions" else lambda those: f"{by_metric(those)}.")
-        for title, rows in sections(comparison).items()
-    ]
+    parts = _counted_but(comparison, _table)
     return [*parts, _cut("rows without regressions are counted only"), *_rerun(comparison), *_footer(comparison)]
 
 
 def _without_reasons(comparison: Comparison) -> list[str]:
-    parts = [
-        _section(title, rows, _short_table if title == "Regressions" else lambda those: f"{by_metric(those)}.")
+    return [*_counted_but(comparison, _short_table), _cut("reasons and intervals are left out")]
+
+
+def _counted_but(comparison: Comparison, table: Callable[[Sequence[Row]], str]) -> list[str]:
+    """A table of the regressions, and counts of all other sections."""
+    return [
+        _section(title, rows, table if title == "Regressions" else lambda those: f"{_escaped(by_metric(those))}.")
         for title, rows in sections(comparison).items()
     ]
-    return [*parts, _cut("reasons and intervals are left out")]
 
 
 def _lists(comparison: Comparison) -> list[str]:

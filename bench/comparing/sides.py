@@ -33,11 +33,8 @@ class Side(NamedTuple):
 
     def of(self, suites: Sequence[str] = (), scale: str | None = None) -> Side:
         """The records of some suites, of one scale, or both."""
-        kept = [
-            r
-            for r in self.records
-            if r.spec.suite in (suites or (r.spec.suite,)) and r.spec.scale == (scale or r.spec.scale)
-        ]
+        specs = ((record, record.spec) for record in self.records)
+        kept = [r for r, spec in specs if (not suites or spec.suite in suites) and scale in (None, spec.scale)]
         return self._replace(records=kept)
 
 
@@ -57,7 +54,7 @@ def load_side(where: str | Path | Results) -> Side:
     text = str(where)
     if text.endswith(".jsonl"):
         return Side(text, read_baseline(Path(text)), [])
-    folder, at, version = text.partition("@")
+    folder, at, version = (text, "", "") if Path(text).is_dir() else text.partition("@")
     if not Path(folder).is_dir():
         raise UsageError("no such results folder or baseline", where=folder, hint="a baseline's name ends with .jsonl")
     if not at:
