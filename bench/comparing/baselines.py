@@ -109,6 +109,7 @@ def _line(record: Record) -> str:
         update={"measures": measures, "failure": failure, "phases": {}, "command": "", "seconds": 0.0}
     )
     plain = json.loads(compact.model_dump_json(by_alias=True, exclude_defaults=True))
+    plain["spec"] = record.spec.model_dump(mode="json")  # in full: a default may change in the code
     return json.dumps({"schema": SCHEMA, **plain}, ensure_ascii=False, separators=(",", ":"))
 
 

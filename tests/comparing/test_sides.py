@@ -88,7 +88,8 @@ def test_a_baseline_holds_what_a_comparison_reads(versions, tmp_path):
     assert second.spec.replicate == 1
     assert first.measures["wall_time"].samples == [1.0, 2.0, 3.0] and set(first.measures) == {"loss", "wall_time"}
     assert first.failure == Failure(reason="no")
-    assert len(path.read_text().splitlines()) == 2
+    lines = path.read_text().splitlines()
+    assert len(lines) == 2 and '"optimiser":"adam"' in lines[0], "defaults of today are written out"
     comparison = compare_results(path, versions)
     assert comparison.counts["same"] and comparison.exit_code == 0
 
