@@ -45,6 +45,7 @@ class ALIF(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    alpha: Tensor
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ class LIF(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    alpha: Tensor
 
     def __init__(
         self,

@@ -56,6 +56,9 @@ class LTC(Neuron):
         surrogate: gradient of the spike.
     """
 
+    membrane_slope: nn.Parameter | None
+    adaptation_slope: nn.Parameter | None
+
     def __init__(
         self,
         shape: Shape,
@@ -83,7 +86,7 @@ class LTC(Neuron):
             with torch.no_grad():
                 self.membrane_gate.bias.copy_(torch.log((1 - α) / α))
         self.adaptation_gate = nn.Linear(reads, self.size) if adaptation != "off" else None
-        if adaptation == "unused":
+        if self.adaptation_gate is not None and not self.adaptive:
             self.adaptation_gate.requires_grad_(False)
         for name in ("membrane_slope", "adaptation_slope"):
             trained = slope == "trained" and (self.adaptive or name == "membrane_slope")

@@ -216,8 +216,8 @@ def _gradient_of_rule(
     own = list(rule.parameters())
     if learnt:
         with torch.no_grad():
-            for p, value in zip(own, learnt, strict=True):
-                p.copy_(value)
+            for p, trained in zip(own, learnt, strict=True):
+                p.copy_(trained)
     held = [(p, p.detach().clone()) for p in (*network.parameters(), *own)]
     sums = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     updates = 0

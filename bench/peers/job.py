@@ -17,6 +17,8 @@ from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.networks.presets import adding_snn, smnist_srnn
 from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.alif import ALIF
+from throughtime.neurons.lif import LIF
 from throughtime.peers.workload import Workload
 from throughtime.registry import NEURONS
 from throughtime.spec import Training
@@ -41,6 +43,16 @@ class Job(Protocol):
         ...
 
 
+class LIFConstants(NamedTuple):
+    """Constants of a layer of LIF or ALIF neurons, in the letters of their docstrings."""
+
+    size: int
+    α: float
+    θ: float
+    adaptation: tuple[float, float] | None
+    """ρ and β of ALIF; None for LIF."""
+
+
 class Question(NamedTuple):
     """Input of every implementation: a network with its weights, a batch, task and training settings."""
 
@@ -59,6 +71,13 @@ class Question(NamedTuple):
             network=copy.deepcopy(self.network).to(dtype),
             batch=Batch(self.batch.x.to(dtype), target.to(dtype) if target.is_floating_point() else target),
         )
+
+    def lif(self) -> LIFConstants:
+        """Return the constants of the layer's neurons in a workload of LIF or ALIF."""
+        neuron = self.network.layers[0].neuron
+        assert isinstance(neuron, LIF | ALIF)
+        adaptation = (neuron.rho, neuron.beta) if isinstance(neuron, ALIF) else None
+        return LIFConstants(neuron.size, neuron.alpha.item(), neuron.threshold, adaptation)
 
     def determined(self, answer: dict[str, Tensor]) -> dict[str, Tensor]:
         """Remove biases that batch normalisation cancels: their gradient is rounding error, which Adamax amplifies."""

@@ -49,7 +49,7 @@ class UORO(LearningRule):
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.θ = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        self.θ: dict[str, Tensor] = {name: p for name, p in network.named_parameters() if p.requires_grad}
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
@@ -76,7 +76,7 @@ class UORO(LearningRule):
 
         def of_sample(s: Tensor, x_t: Tensor, ν: Tensor, δ: Tensor) -> tuple[Tensor, ...]:
             """∂ℓ/∂s_{t−1}, ∂ℓ/∂θ and νᵀ ∂s_t/∂θ."""
-            (_, y), pulled = vjp(lambda θ, s: advance(θ, s, x_t), self.θ, s)
+            (_, y), pulled = vjp(lambda θ, s: advance(θ, s, x_t), self.θ, s)[:2]
             of_loss, by_s = pulled((torch.zeros_like(s), δ))
             of_state, _ = pulled((ν, torch.zeros_like(y)))
             return by_s, *(torch.cat([g[name].flatten() for name in self.θ]) for g in (of_loss, of_state))

@@ -1,10 +1,11 @@
 """FPTT in the form of the paper's released code: plain PyTorch, tensor by tensor and, in one place, sample by sample.
 
-R(W) is a term of the loss, summed over the parameters, and goes through autograd; clip, optimiser and running averages
-visit each tensor; the table of the auxiliary loss is filled by a loop over the samples of the batch at every step.
-Equations and constants are those of our `fptt`, `ltc_smnist` and `ltc_adding`; the weights come from our network.
+R(W) is a term of the loss, summed over the parameters, and goes through autograd; clipping, optimiser and running
+averages process one tensor after the other; a loop over the samples of the batch fills the table of the auxiliary loss
+at every step. Equations and constants are those of our `fptt`, `ltc_smnist` and `ltc_adding`; the weights come from our
+network.
 
-One thing of theirs is left out: a total of R over the sequence, kept with its graph, that only grew in memory.
+It omits one thing of the released code: a sum of R over the sequence, never used, whose graph grows with every step.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from throughtime.networks.readout import GatedReadout
+from throughtime.neurons.ltc import LTC
 from throughtime.peers.job import CLASSES, Question
 
 State = tuple[Tensor, ...]
@@ -26,12 +29,12 @@ class MultiGaussian(torch.autograd.Function):
     """H(x), whose gradient is γ [(1+η) g(x; 0, l) − η g(x; l, s·l) − η g(x; −l, s·l)]."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return (x > 0).to(x.dtype)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         γ, l, s, η = 0.5, 0.3, 6.0, 0.15
 
@@ -53,16 +56,17 @@ class AuthorsForm:
 
     @abstractmethod
     def once(self) -> None:
-        """The sequence."""
+        """Train on the sequence."""
 
     def update(self, loss: Tensor) -> None:
-        """A step on the loss of a part and R, then the running averages."""
-        α, β = self.α, self.β
+        """Take a step on the loss of a part plus R, then update the running averages."""
+        α, β, max_norm = self.α, self.β, self.question.training.clip
+        assert max_norm is not None
         for name, w in self.W.items():
             loss = loss - torch.sum(w * self.λ[name]) + 0.5 * α * torch.sum((w - self.mean[name]) ** 2)
         self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.W.values(), self.question.training.clip)
+        nn.utils.clip_grad_norm_(self.W.values(), max_norm)
         self.optimiser.step()
         with torch.no_grad():
             for name, w in self.W.items():
@@ -77,17 +81,19 @@ class AuthorsForm:
 
 
 class SMNIST(nn.Module):
-    """The S-MNIST network, a step; its parameters are those of a network of ours, which it takes over."""
+    """One step of the S-MNIST network, with the parameters of our network."""
 
     def __init__(self, question: Question) -> None:
         super().__init__()
         self.net, self.steps = question.network, question.work.steps
-        layer, readout = self.net.layers[0], self.net.readout
-        self.linears = (layer.inward, layer.recurrent, layer.neuron.membrane_gate, layer.neuron.adaptation_gate)
-        self.κ_M, self.κ_A = layer.neuron.membrane_slope, layer.neuron.adaptation_slope
+        layer, readout = self.net.layers[0], self.net.readouts[0]
+        neuron = layer.neuron
+        assert isinstance(neuron, LTC) and neuron.adaptation_gate is not None and isinstance(readout, GatedReadout)
+        self.linears = (layer.inward, layer.recurrent, neuron.membrane_gate, neuron.adaptation_gate)
+        self.κ_M, self.κ_A = neuron.membrane_slope, neuron.adaptation_slope
         self.norms = (layer.inward_norm, layer.recurrent_norm, readout.norm)
         self.read, self.read_gate, self.κ_o = readout.linear, readout.gate, readout.slope
-        self.size, self.dtype = layer.neuron.size, question.batch.x.dtype
+        self.size, self.dtype = neuron.size, question.batch.x.dtype
 
     def initial_state(self, batch: int) -> State:
         u = torch.rand(batch, self.size, dtype=self.dtype)
@@ -111,11 +117,12 @@ class SMNIST(nn.Module):
 
     def _norm(self, which: int, x: Tensor, t: int) -> Tensor:
         norm = self.norms[which]
+        assert norm is not None
         return F.batch_norm(x, norm.running_mean[t], norm.running_var[t], norm.weight, norm.bias, self.training)
 
 
 class FPTTOfSMNIST(AuthorsForm):
-    """An update at every step, with the auxiliary loss."""
+    """FPTT with an update at every step and the auxiliary loss."""
 
     def __init__(self, question: Question) -> None:
         self.model = SMNIST(question)
@@ -135,10 +142,11 @@ class FPTTOfSMNIST(AuthorsForm):
 
     @torch.no_grad()
     def _fill(self, log_p: Tensor, y: Tensor, p: int) -> None:
-        """Q[class, p] ← the distribution of the class's first sample in the batch that is taken for another."""
-        prob, filled = torch.exp(log_p), set()
+        """Set Q[class, p] to the distribution of the class's first misclassified sample in the batch."""
+        prob = torch.exp(log_p)
+        filled: set[int] = set()
         for i in range(len(y)):
-            c = y[i].item()
+            c = int(y[i])
             if c not in filled and prob[i].argmax().item() != c:
                 self.Q[c, p] = prob[i]
                 filled.add(c)
@@ -147,17 +155,19 @@ class FPTTOfSMNIST(AuthorsForm):
 
 
 class FPTTOfAdding(AuthorsForm):
-    """K parts, an update after each but the last, which is not looked at."""
+    """FPTT with K parts and an update after each but the last, on which it does not train."""
 
     def __init__(self, question: Question) -> None:
-        layer = question.network.layers[0]
-        self.gate, self.unused = layer.neuron.membrane_gate, layer.neuron.adaptation_gate
-        self.read = question.network.readout.linear
-        self.joint = nn.Linear(question.work.inputs + layer.neuron.size, layer.neuron.size)
+        layer, neuron = question.network.layers[0], question.network.layers[0].neuron
+        assert isinstance(neuron, LTC) and neuron.adaptation_gate is not None and question.work.parts is not None
+        self.parts = question.work.parts
+        self.gate, self.unused = neuron.membrane_gate, neuron.adaptation_gate
+        self.read = question.network.readouts[0].linear
+        self.joint = nn.Linear(question.work.inputs + neuron.size, neuron.size)
         with torch.no_grad():
             self.joint.weight = nn.Parameter(torch.cat((layer.inward.weight, layer.recurrent.weight), 1))
             self.joint.bias = nn.Parameter(layer.inward.bias.clone())
-        modules = {
+        modules: dict[str, nn.Module] = {
             "joint": self.joint,
             "layers.0.neuron.membrane_gate": self.gate,
             "unused": self.unused.requires_grad_(True),
@@ -168,14 +178,14 @@ class FPTTOfAdding(AuthorsForm):
 
     def once(self) -> None:
         x, y, _ = self.question.batch
-        K, length = self.work.parts, len(x) // self.work.parts
+        K, length = self.parts, len(x) // self.parts
         u = s = b = torch.zeros(self.work.batch, self.gate.out_features, dtype=x.dtype)
         for p in range(K - 1):
             u, s, b = u.detach(), s.detach(), b.detach()
             for x_t in x[p * length : (p + 1) * length]:
                 I = self.joint(torch.cat((x_t, s), 1))
                 a = torch.sigmoid(self.gate(torch.cat((I, u), 1)))
-                torch.sigmoid(self.unused(torch.cat((I, b), 1)))  # made and not used, as there
+                torch.sigmoid(self.unused(torch.cat((I, b), 1)))  # not used, as in the released code
                 u = u + a * (I - u)
                 s = MultiGaussian.apply(u - 0.5)
                 u = (1 - s) * u

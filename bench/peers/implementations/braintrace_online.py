@@ -7,7 +7,7 @@ backward pass through one step. Without its κ filter, and with symmetric feedba
 
 is our e-prop behind a readout without memory. pp_prop keeps e as a product of a trace of the input and one of the
 neuron, ε_x^t = λ_x ε_x^{t−1} + x^t and ε_f^t = λ_f D^t ε_f^{t−1} + (1 − λ_f) D_f^t. With λ_x = α and λ_f = 0 that is
-no approximation for LIF, whose D is α and whose D_f is 1 − α; of ALIF it leaves the adaptation out.
+no approximation for LIF, whose D is α and whose D_f is 1 − α; for ALIF it drops the credit through the adaptation.
 """
 
 from __future__ import annotations
@@ -28,19 +28,17 @@ from throughtime.peers.job import Question
 
 
 class Neurons(brainstate.nn.Module):
-    """The layer, one step; synapses are one map of [x ; z ; 1], much as in the library's own cells.
+    """One step of the layer; its synapses are one map of [x ; z ; 1], much as in the library's own cells.
 
-    The bias is a synapse with an input of 1, for pp_prop gives a bias of its own no trace. The readout is not part of
-    the step: a map that no state depends on gets no gradient from the library's learner.
+    The bias is a synapse with an input of 1, because pp_prop has no trace for a separate bias. The readout is not part
+    of the step: the library's learner computes no gradient of a map on which no state depends.
     """
 
     def __init__(self, question: Question) -> None:
         super().__init__()
         weights = {name: jnp.asarray(p.detach().numpy()) for name, p in question.network.named_parameters()}
-        neuron = question.network.layers[0].neuron
-        self.size, self.dtype = neuron.size, weights["readout.linear.bias"].dtype
-        self.α, self.θ = neuron.alpha.item(), neuron.threshold
-        self.adaptation = (neuron.rho, neuron.beta) if question.work.neuron == "alif" else None
+        self.size, self.α, self.θ, self.adaptation = question.lif()
+        self.dtype = weights["readout.linear.bias"].dtype
         W, R, c = (weights[f"layers.0.{name}"] for name in ("inward.weight", "recurrent.weight", "inward.bias"))
         self.synapses = brainstate.ParamState(jnp.concatenate([W, R, c[:, None]], 1).T)
         self.readout = brainstate.ParamState(
@@ -79,7 +77,7 @@ class Neurons(brainstate.nn.Module):
 
 
 class Online:
-    """A batch by the library's own sequence driver, then a step of Adam."""
+    """The gradient of a batch by the library's own loop over the sequence, then a step of Adam."""
 
     def __init__(self, question: Question, algorithm: str) -> None:
         jax.config.update("jax_enable_x64", question.batch.x.dtype == torch.float64)

@@ -29,13 +29,13 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
 
 
 def no_moments(W: Any) -> Any:
-    """Of Adam, before its first step: m, u and the number of steps."""
+    """Return the state of Adam before its first step: m, u and the number of steps."""
     zeros = jax.tree.map(jnp.zeros_like, W)
     return zeros, zeros, jnp.zeros((), jax.tree.leaves(W)[0].dtype)
 
 
 def adam(W: Any, gradient: Any, moments: Any, learning_rate: float) -> tuple[Any, Any]:
-    """One step, as PyTorch's: new weights and moments."""
+    """Return the weights and moments after one step of Adam, as in PyTorch."""
     m, u, n = moments
     n = n + 1
     m = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, m, gradient)
@@ -48,19 +48,19 @@ def adam(W: Any, gradient: Any, moments: Any, learning_rate: float) -> tuple[Any
 
 
 class Scan:
-    """LIF or ALIF as their docstrings have them."""
+    """LIF or ALIF by the equations in their docstrings."""
 
     def __init__(self, question: Question) -> None:
-        self.does, neuron = question.work.does, question.network.layers[0].neuron
-        self.α, self.θ = neuron.alpha.item(), neuron.threshold
-        self.ρ, self.β = (neuron.rho, neuron.beta) if question.work.neuron == "alif" else (0.0, 0.0)
+        self.does = question.work.does
+        _, self.α, self.θ, adaptation = question.lif()
+        self.ρ, self.β = adaptation or (0.0, 0.0)
         self.learning_rate = question.training.learning_rate
         jax.config.update("jax_enable_x64", question.batch.x.dtype == torch.float64)
         self.x, self.target = jnp.asarray(question.batch.x.numpy()), jnp.asarray(question.batch.target.numpy())
         self.W = {name: jnp.asarray(p.detach().numpy()) for name, p in question.network.named_parameters()}
         self.moments = no_moments(self.W)
         self.step, self.outputs_of = jax.jit(self._step), jax.jit(self._outputs)
-        # What a backward pass needs is among the results of vjp: it must be computed.
+        # The results of vjp include all that the backward pass needs, so XLA cannot drop its computation.
         self.forward = jax.jit(lambda W, x, target: jax.vjp(lambda W: self._loss(W, x, target), W))
 
     def _outputs(self, W: Weights, x: jax.Array) -> jax.Array:

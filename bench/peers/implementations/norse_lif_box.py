@@ -2,8 +2,8 @@
 
     v_t = α v⁺_{t−1} + (1 − α) I_t,      z_t = H(v_t − 1),      v⁺_t = reset(v_t)
 
-It resets in the step of the spike, and what is taken off decays with v: taking off 1/α makes it our LIF in units of θ.
-norse's `LIFRecurrent` is another neuron: v is put to 0, and a spike reaches v two steps later.
+It resets in the step of the spike, and the subtracted voltage decays with v: subtracting 1/α makes it our LIF in units
+of θ. norse's `LIFRecurrent` is another neuron: it resets v to 0, and a spike reaches v two steps later.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from throughtime.peers.job import Question
 
 
 class LIFBox(Unrolled):
-    """Its triangle of height 0.3 as surrogate; the spike is held constant in the reset."""
+    """The layer with norse's triangle of height 0.3 as surrogate; the spike is held constant in the reset."""
 
     def __init__(self, question: Question) -> None:
         super().__init__(question)
-        lif = question.network.layers[0].neuron
-        α, self.θ = lif.alpha.item(), lif.threshold
-        self.recurrent = nn.Linear(lif.size, lif.size, bias=False)
+        size, α, self.θ, _ = question.lif()
+        self.recurrent = nn.Linear(size, size, bias=False)
         dtype = question.batch.x.dtype
         self.p = LIFBoxParameters(
             tau_mem_inv=torch.tensor(1 - α, dtype=dtype),
@@ -37,7 +36,7 @@ class LIFBox(Unrolled):
     def scale(self) -> float:
         return 1 / self.θ
 
-    def recurrent_weight(self) -> nn.Parameter:
+    def recurrent_weight(self) -> Tensor:
         return self.recurrent.weight
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,17 +14,15 @@ class PlainLoop(Unrolled):
 
     def __init__(self, question: Question) -> None:
         super().__init__(question)
-        neuron = question.network.layers[0].neuron
-        self.recurrent = nn.Linear(neuron.size, neuron.size, bias=False)
-        self.α, self.θ = neuron.alpha.item(), neuron.threshold
-        self.adaptation = (neuron.rho, neuron.beta) if question.work.neuron == "alif" else None
+        size, self.α, self.θ, self.adaptation = question.lif()
+        self.recurrent = nn.Linear(size, size, bias=False)
 
-    def recurrent_weight(self) -> nn.Parameter:
+    def recurrent_weight(self) -> Tensor:
         return self.recurrent.weight
 
     def forward(self, x: Tensor) -> Tensor:
-        α, θ, spikes = self.α, self.θ, []
-        drive = self.inward(x)
+        α, θ = self.α, self.θ
+        drive, spikes = self.inward(x), []
         v = a = z = torch.zeros_like(drive[0])
         A: Tensor | float = θ
         for drive_t in drive.unbind(0):

@@ -2,7 +2,7 @@
 
     U_t = β U_{t−1} + I′_t + V S_{t−1} − R_t,      R_t = H(U_{t−1} − 1),      S_t = H(U_t − 1)
 
-With U = v/θ, β = α, I′ = (1 − α)(W x + c)/θ and V = (1 − α) R/θ it is our LIF, and R_t is held constant there as here.
+With U = v/θ, β = α, I′ = (1 − α)(W x + c)/θ and V = (1 − α) R/θ it is our LIF; both hold R_t constant in the gradient.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from throughtime.peers.job import Question
 
 
 class RLeaky(Unrolled):
-    """The neuron's own recurrence, without the bias that it would draw."""
+    """The neuron with its own recurrent map, but without the bias of that map."""
 
     def __init__(self, question: Question) -> None:
         super().__init__(question)
-        lif = question.network.layers[0].neuron
-        self.g = (1 - lif.alpha.item()) / lif.threshold
-        self.rleaky = snntorch.RLeaky(
-            beta=lif.alpha.item(), threshold=1.0, linear_features=lif.size, spike_grad=Triangle.apply
-        )
-        self.rleaky.recurrent = nn.Linear(lif.size, lif.size, bias=False)
+        size, α, θ, _ = question.lif()
+        self.g = (1 - α) / θ
+        self.rleaky = snntorch.RLeaky(beta=α, threshold=1.0, linear_features=size, spike_grad=Triangle.apply)
+        self.rleaky.recurrent = nn.Linear(size, size, bias=False)
 
     def scale(self) -> float:
         return self.g
 
-    def recurrent_weight(self) -> nn.Parameter:
+    def recurrent_weight(self) -> Tensor:
         return self.rleaky.recurrent.weight
 
     def forward(self, x: Tensor) -> Tensor:

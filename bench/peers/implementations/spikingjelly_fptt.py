@@ -1,7 +1,7 @@
-"""spikingjelly: `fptt_online_training`, FPTT as the paper prints it, with a second forward and backward pass a step.
+"""spikingjelly: `fptt_online_training`, FPTT as printed in the paper, with a second forward and backward pass a step.
 
 Its regulariser is a mean over each tensor where ours, and the paper's, is a sum; its second pass starts from the state
-after the first. Before the first update there is no regulariser: that update must be ours. It has no auxiliary loss.
+after the first. The regulariser is 0 before the first update, so that update must equal ours. It has no auxiliary loss.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from throughtime.peers.job import Question
 
 
 class Stateful(base.MemoryModule):
-    """The S-MNIST network with its state in itself."""
+    """The S-MNIST network as a module that stores its own state."""
 
     def __init__(self, question: Question) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Stateful(base.MemoryModule):
 
 
 class FPTT:
-    """Its function, with our loss weights and a clip before each of its steps."""
+    """`fptt_online_training` with our loss weights and clipping before each of its steps."""
 
     def __init__(self, question: Question) -> None:
         self.work, training = question.work, question.training
@@ -45,8 +45,11 @@ class FPTT:
         self.network, self.model = question.network, Stateful(question)
         weights = [*self.network.parameters()]
 
+        max_norm = training.clip
+        assert max_norm is not None
+
         def clip(*_: object) -> None:
-            nn.utils.clip_grad_norm_(weights, training.clip)
+            nn.utils.clip_grad_norm_(weights, max_norm)
 
         self.optimiser = torch.optim.Adamax(weights, lr=training.learning_rate)
         self.optimiser.register_step_pre_hook(clip)

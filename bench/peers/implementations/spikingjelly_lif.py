@@ -2,11 +2,13 @@
 
     H_t = V_{t−1} + (X_t − V_{t−1})/τ,      S_t = H(H_t − 1),      V_t = H_t − S_t
 
-1/τ = 1 − α. Like norse's it resets in the step of the spike; 1/α in place of 1 makes it our LIF in units of θ, and is
-all that is changed. Its recurrent container is not used: it indexes the sequence at each step, O(T²) backward.
+1/τ = 1 − α. Like norse's it resets in the step of the spike. A reset by 1/α in place of 1 is the only change; it makes
+it our LIF in units of θ. Its recurrent container is not used: it indexes the sequence at each step, O(T²) backward.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from spikingjelly.activation_based import functional, neuron
@@ -17,13 +19,17 @@ from throughtime.peers.job import Question
 
 
 class Node(neuron.LIFNode):
-    """Its step, with the reset that is ours."""
+    """`LIFNode` with the reset of our LIF: each spike subtracts `reset_by` from V."""
 
-    def single_step_functional_forward(self, inputs, states, **options):
+    reset_by: float
+
+    def single_step_functional_forward(
+        self, inputs: tuple[Tensor], states: tuple[Tensor, ...], **options: Any
+    ) -> tuple[tuple[Tensor], tuple[Tensor, ...]]:
         (x,), (v, *others) = inputs, states
         v = v + (x - v) / self.tau
         z = self.surrogate_function(v - self.v_threshold)
-        v = v - z.detach() * self.taken_off
+        v = v - z.detach() * self.reset_by
         return (z,), (v, *others)
 
 
@@ -32,18 +38,17 @@ class LIFLoop(Unrolled):
 
     def __init__(self, question: Question) -> None:
         super().__init__(question)
-        lif = question.network.layers[0].neuron
-        α, self.θ = lif.alpha.item(), lif.threshold
-        self.recurrent = nn.Linear(lif.size, lif.size, bias=False)
+        size, α, self.θ, _ = question.lif()
+        self.recurrent = nn.Linear(size, size, bias=False)
         self.node = Node(
             tau=1 / (1 - α), v_threshold=1.0, v_reset=None, surrogate_function=Triangle.apply, detach_reset=True
         )
-        self.node.taken_off = 1 / α
+        self.node.reset_by = 1 / α
 
     def scale(self) -> float:
         return 1 / self.θ
 
-    def recurrent_weight(self) -> nn.Parameter:
+    def recurrent_weight(self) -> Tensor:
         return self.recurrent.weight
 
     def forward(self, x: Tensor) -> Tensor:

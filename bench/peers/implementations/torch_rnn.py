@@ -1,4 +1,4 @@
-"""torch.nn.RNN: a layer of tanh units in one call. It does not spike; it shows what a fused loop costs."""
+"""torch.nn.RNN: a layer of tanh units in one call. It does not spike; it shows the cost of a fused loop."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class RNN(Unrolled):
         layer = question.network.layers[0]
         self.rnn = nn.RNN(layer.inward.in_features, layer.inward.out_features)
 
-    def matched(self) -> dict[str, tuple[nn.Parameter, float]]:
-        return {}  # as PyTorch draws them
+    def matched(self) -> dict[str, tuple[Tensor, float]]:
+        return {}  # PyTorch's own initial weights
 
-    def recurrent_weight(self) -> nn.Parameter:
-        return self.rnn.weight_hh_l0
+    def recurrent_weight(self) -> Tensor:
+        return self.rnn.get_parameter("weight_hh_l0")
 
     def forward(self, x: Tensor) -> Tensor:
         return self.readout(self.rnn(x)[0])

@@ -1,8 +1,9 @@
-"""A PyTorch model that unrolls over all steps, and what is done with it; each library gives the model."""
+"""A PyTorch model that unrolls over all steps, and the computations with it; each library supplies the model."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +17,12 @@ class Unrolled(nn.Module):
     """W x of all steps in one product, a loop over the steps, a linear readout of all spikes in one product.
 
     Args:
-        question: says how wide everything is; its weights are copied later, through `matched`.
+        question: defines the sizes; `UnrolledJob` copies its weights through `matched`.
     """
 
     def __init__(self, question: Question) -> None:
         super().__init__()
-        layer, readout = question.network.layers[0], question.network.readout.linear
+        layer, readout = question.network.layers[0], question.network.readouts[0].linear
         self.inward = nn.Linear(layer.inward.in_features, layer.inward.out_features)
         self.readout = nn.Linear(readout.in_features, readout.out_features)
 
@@ -30,15 +31,15 @@ class Unrolled(nn.Module):
         """x [steps, batch, inputs] -> outputs [steps, batch, outputs]."""
 
     @abstractmethod
-    def recurrent_weight(self) -> nn.Parameter:
-        """R."""
+    def recurrent_weight(self) -> Tensor:
+        """Return the parameter that holds R."""
 
     def scale(self) -> float:
-        """What its synapses are of ours: a library may count voltages in another unit."""
+        """Return the ratio of its synaptic weights to ours: a library may have another unit of voltage."""
         return 1.0
 
-    def matched(self) -> dict[str, tuple[nn.Parameter, float]]:
-        """By our names: its parameters, and what they are of ours."""
+    def matched(self) -> dict[str, tuple[Tensor, float]]:
+        """Return, by our names, its parameters and their ratio to ours."""
         return {
             "layers.0.inward.weight": (self.inward.weight, self.scale()),
             "layers.0.inward.bias": (self.inward.bias, self.scale()),
@@ -81,6 +82,7 @@ class UnrolledJob:
         if self.does != "evaluate":
             self.loss().backward()
             for name, (parameter, scale) in self.model.matched().items():
+                assert parameter.grad is not None
                 found[name] = parameter.grad * scale
         return found
 
@@ -96,11 +98,11 @@ class Triangle(torch.autograd.Function):
     """H(x), whose gradient is 0.3 max(0, 1 − |x|)."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return (x > 0).to(x.dtype)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         return gradient * (0.3 * torch.relu(1 - x.abs()))
