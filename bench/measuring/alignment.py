@@ -1,4 +1,4 @@
-"""Gradient alignment: direction and length of a rule's gradient beside those of BPTT's, at the same weights."""
+"""Gradient alignment: direction and norm of a rule's gradient relative to BPTT's, at the same weights."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from throughtime.registry import ALGORITHMS
 from throughtime.spec import RunSpec
 
 ALL, HIDDEN = "all", "hidden"
-"""The groups of all parameters, and of all but the readout's: its gradient needs no credit through time, and is often
-so long that `all` says little of the others."""
+"""The groups of all parameters, and of all but the readout's: the gradient of a readout needs no credit through time,
+and its norm is often so large that it dominates `all`."""
 SAME_OUTPUT, SAME_SAMPLES = 1e-3, 0.75
-"""Two outputs are one where they differ by less than this, relative, in at least this share of the samples: products
-of another shape round differently, and a spike that flips takes its sample elsewhere."""
+"""Two outputs are the same if their relative difference is at most SAME_OUTPUT in the share SAME_SAMPLES of the samples
+or more: products of another shape round differently, and a sample in which rounding flips a spike diverges."""
 
 
 class Alignment(NamedTuple):
-    """The rule's gradient beside BPTT's, for one group of parameters."""
+    """The rule's gradient relative to BPTT's, for one group of parameters."""
 
     cosine: float | None
     norm_ratio: float | None
-    """‖the rule's‖ / ‖BPTT's‖."""
+    """Norm of the rule's gradient divided by that of BPTT's."""
     missing: str | None = None
-    """Why there is neither; None where there are both."""
+    """The reason why both numbers are missing; None if both exist."""
 
 
-class Asked(NamedTuple):
-    """One loss that a rule has its task compute."""
+class LossCall(NamedTuple):
+    """One call of the task's loss by a rule."""
 
     outputs: Tree
     """[n, outputs], without a graph."""
@@ -51,16 +51,17 @@ class Asked(NamedTuple):
 
 
 class NoAlignmentError(Exception):
-    """A gradient that cannot be had, and why."""
+    """A gradient cannot be computed; the message is the reason."""
 
 
-class Seen(NamedTuple):
-    """What a rule did with one window of the sequence."""
+class LearntWindow(NamedTuple):
+    """The losses of a rule in one window of the sequence."""
 
     begin: int
     steps: int
     reported: Tensor | None
-    asked: list[Asked]
+    """The loss that the rule returned."""
+    calls: list[LossCall]
 
 
 def alignment(
@@ -73,52 +74,54 @@ def alignment(
 ) -> dict[str, Alignment]:
     """Compare a rule's gradient with BPTT's on one batch, at the network's weights, for each group of parameters.
 
-        g       = (1/U) Σ_u g_u                       g_u: gradient at the rule's update u of U, while the weights stand
+        g       = (1/U) Σ_u g_u                       g_u: gradient at the rule's update u of U, at constant weights
         E       = (1/n) Σ_p c_p l_p(W),  c_p = L_p / l_p held constant       L_p: the n losses that the rule reports
         cosine  = ⟨g, ∇E⟩ / (‖g‖ ‖∇E‖),      norm ratio = ‖g‖ / ‖∇E‖
 
-    l_p is the task's loss that the rule asked for in window p: of the output after its last step, or of all its steps.
-    So E is the loss of the learning curve, and ∇E its gradient by autograd over the whole sequence, nothing cut: ∇l_T
-    for rules with the loss at the end, that of the mean over steps for `every`, and for truncated BPTT and FPTT that of
-    the mean of their weighted window losses. What is compared is the credit and not the choice of a loss; a rule that
-    drops nothing has 1 and 1. What a rule adds to the gradient of its task's loss is in g and not in ∇E: e-prop's rate
-    regularisation, FPTT's auxiliary loss (whose value is in L_p, and so scales c_p). FPTT's R adds nothing: W̄ = W and
-    λ = 0 when a rule starts, and while the weights stand ∇R of the form `code` stays 0. That of the form `paper` does
-    so up to the second part of a sequence; from the third on it holds shares of earlier parts' gradients. Clipping
-    comes after g.
+    l_p is the task's loss that the rule computed in window p, for the output after its last step or for all its steps.
+    So E is the loss of the learning curve, and ∇E its gradient by autograd over the whole sequence without truncation:
+    ∇l_T for rules with the loss at the end, the gradient of the mean over steps for `every`, and for truncated BPTT and
+    FPTT that of the mean of their weighted window losses. The comparison thus concerns the credit and not the choice of
+    a loss; a rule that drops no credit has cosine 1 and norm ratio 1.
 
-    Leaves no trace: the network is copied, and random numbers are the caller's again. Time and memory: one batch of
-    BPTT and one of the rule, one after the other.
+    Terms that a rule adds to the gradient of its task's loss are in g and not in ∇E: e-prop's rate regularisation, and
+    FPTT's auxiliary loss (whose value is in L_p, and so scales c_p). FPTT's R adds nothing: W̄ = W and λ = 0 when a rule
+    starts, and at constant weights ∇R of the form `code` stays 0. ∇R of the form `paper` is 0 up to the second part of
+    a sequence; from the third on it contains shares of earlier parts' gradients. Clipping comes after g.
+
+    The function copies the network and restores the state of the random number generators. Time and memory: one batch
+    of BPTT and one of the rule, one after the other.
 
     Args:
-        rule: a fresh one, not yet started: a rule in training has running means that belong to its own updates.
-        network: whose weights are meant.
-        task: of the batch.
+        rule: a new rule that was not started: a rule in training has running means that belong to its own updates.
+        network: the network at whose weights the gradients are taken.
+        task: task of the batch.
         batch: x [steps, batch, inputs] and target.
-        seed: of what is drawn: by the rule as it starts (feedback weights), and then the initial states, which are the
+        seed: seed of the rule's own weights at its start (feedback weights), and of the initial states, which are the
             same for both gradients.
-        learnt: what the rule in training has learnt itself; put in the place of what the fresh one started with.
+        learnt: values of the rule's own parameters, for example from a rule in training; empty: their initial values.
 
     Returns:
-        By group, in the order of `parameter_groups`.
+        The alignment of each group, in the order of `parameter_groups`.
     """
     groups = parameter_groups(network)
-    with _random_numbers_kept(network), torch.enable_grad():
+    with _random_state_restored(network), torch.enable_grad():
         try:
-            of_rule, seen = _gradient_of_rule(rule, copy.deepcopy(network).train(), task, batch, seed, learnt)
-            of_bptt = _gradient_of_bptt(copy.deepcopy(network).train(), task, batch, seed, seen)
+            of_rule, windows = _gradient_of_rule(rule, copy.deepcopy(network).train(), task, batch, seed, learnt)
+            of_bptt = _gradient_of_bptt(copy.deepcopy(network).train(), task, batch, seed, windows)
         except NoAlignmentError as reason:
             return {group: Alignment(None, None, str(reason)) for group in groups}
     return {group: _compared(names, of_rule, of_bptt) for group, names in groups.items()}
 
 
 def alignment_in_training(spec: RunSpec, built: Built) -> dict[str, Alignment]:
-    """`alignment` of a run as it stands, whose rule was started: on the first batch of the validation split.
+    """Compute the `alignment` of a run during training, on the first batch of the validation split.
 
-    The fresh rule draws what the run's own drew when it started, and takes over what that has learnt since.
+    It uses a new rule with the same random draws as the run's rule had at its start, and with the current values of
+    that rule's own parameters.
     """
     dataset, network, rule = built
-    with _random_numbers_kept(network):
+    with _random_state_restored(network):
         fresh = ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
         batch = next(iter(dataset.batches("validation", spec.training.batch)))
     seed = stream(spec.seed, "noise", spec.replicate)
@@ -126,7 +129,7 @@ def alignment_in_training(spec: RunSpec, built: Built) -> dict[str, Alignment]:
 
 
 def curve_keys(found: dict[str, Alignment]) -> dict[str, float | None]:
-    """What a row of the learning curve takes: `alignment_cosine.<group>` and `alignment_norm_ratio.<group>`."""
+    """Return the entries of a row of the learning curve: `alignment_cosine.<group>`, `alignment_norm_ratio.<group>`."""
     return {
         f"alignment_{name}.{group}": getattr(of_group, name)
         for name in ("cosine", "norm_ratio")
@@ -135,10 +138,11 @@ def curve_keys(found: dict[str, Alignment]) -> dict[str, float | None]:
 
 
 def alignment_measures(found: dict[str, Alignment], epoch: int, sequences: int) -> dict[str, Measure]:
-    """What the record takes, under the keys of the curve: the alignment after `epoch`, on that many sequences."""
-    told = {
-        "cosine": "cosine between the rule's mean update, weights held, and BPTT's gradient of the losses it reports",
-        "norm_ratio": "norm of the rule's mean update, weights held, over BPTT's gradient of the losses it reports",
+    """Return the measures for the record, under the keys of the curve: the alignment after `epoch`, on that many
+    sequences."""
+    methods = {
+        "cosine": "cosine between the rule's mean gradient at constant weights and BPTT's gradient of the same losses",
+        "norm_ratio": "norm of the rule's mean gradient at constant weights over that of BPTT's for the same losses",
     }
     when = "before training" if epoch == 0 else f"weights after epoch {epoch}"
     return {
@@ -148,18 +152,18 @@ def alignment_measures(found: dict[str, Alignment], epoch: int, sequences: int) 
             method=f"{method}; unclipped, {when}, first {sequences} validation sequences",
             missing=of_group.missing,
         )
-        for name, method in told.items()
+        for name, method in methods.items()
         for group, of_group in found.items()
     }
 
 
 def parameter_groups(network: nn.Module) -> dict[str, list[str]]:
-    """Names of the trainable parameters by the part of the network they belong to, biases with their weights.
+    """Group the names of the trainable parameters by the part of the network they belong to, biases with their weights.
 
     The parts of a network that describes itself are its synapses (`layer1.inward`), the neurons of its layers
-    (`layer1.neuron`), norms (`layer1.inward_norm`) and readouts, by their names. A parameter that is in none of these,
-    as all of another network, is in the part of its module: `blocks.0.conv.weight` in `block1.conv`. Before the parts
-    come `all` and, where there is a readout and more, `hidden`.
+    (`layer1.neuron`), norms (`layer1.inward_norm`) and readouts, by their names. Any other parameter, and every
+    parameter of a network that does not describe itself, belongs to the part of its module: `blocks.0.conv.weight` to
+    `block1.conv`. The groups `all` and, if the network has a readout and other parameters, `hidden` precede the parts.
     """
     names = [name for name, parameter in network.named_parameters() if parameter.requires_grad]
     described, readouts = _described_parts(network)
@@ -172,7 +176,7 @@ def parameter_groups(network: nn.Module) -> dict[str, list[str]]:
 
 
 def _described_parts(network: nn.Module) -> tuple[dict[nn.Parameter, str], set[str]]:
-    """The part of each parameter that belongs to a layer or a readout, and which parts are readouts."""
+    """Return the part of each parameter that belongs to a layer or a readout, and the parts that are readouts."""
     if not isinstance(network, Network) or not network.described:
         return {}, {"readout"}
     modules: dict[str, nn.Module] = {}
@@ -188,7 +192,7 @@ def _described_parts(network: nn.Module) -> tuple[dict[nn.Parameter, str], set[s
 
 
 def _part_of(name: str) -> str:
-    """The part of a parameter: its module at the top, or in a numbered list of modules its module there."""
+    """Return the part of a parameter: its top-level module, or its module within a numbered list of modules."""
     modules = name.split(".")[:-1] or [name]
     numbered = next((place for place in (0, 1) if len(modules) > place and modules[place].isdecimal()), None)
     if numbered is None:
@@ -199,26 +203,26 @@ def _part_of(name: str) -> str:
 
 def _gradient_of_rule(
     rule: LearningRule, network: Network, task: Task, batch: Batch, seed: int, learnt: Sequence[nn.Parameter]
-) -> tuple[dict[str, Tensor], list[Seen]]:
-    """Its mean over the rule's updates, by parameter; and what the rule did."""
-    asked: list[Asked] = []
+) -> tuple[dict[str, Tensor], list[LearntWindow]]:
+    """Return the mean gradient over the rule's updates, by parameter, and the losses of each window."""
+    calls: list[LossCall] = []
 
     def loss(outputs: Tree, target: Tree) -> Tensor:
         value = task.loss(outputs, target)
-        asked.append(Asked(mapped(lambda y: y.detach().clone(), outputs), target, value.detach()))
+        calls.append(LossCall(mapped(lambda y: y.detach().clone(), outputs), target, value.detach()))
         return value
 
-    watched = copy.copy(task)
-    vars(watched)["loss"] = loss  # shadows the method, in this copy alone
+    recording = copy.copy(task)
+    vars(recording)["loss"] = loss  # shadows the method, in this copy alone
     steps = batch.steps
     torch.manual_seed(seed)
-    rule.start(network, watched, steps)
+    rule.start(network, recording, steps)
     own = list(rule.parameters())
     if learnt:
         with torch.no_grad():
             for p, trained in zip(own, learnt, strict=True):
                 p.copy_(trained)
-    held = [(p, p.detach().clone()) for p in (*network.parameters(), *own)]
+    constant = [(p, p.detach().clone()) for p in (*network.parameters(), *own)]
     sums = {name: torch.zeros_like(p) for name, p in network.named_parameters()}
     updates = 0
 
@@ -229,45 +233,47 @@ def _gradient_of_rule(
         for name, p in network.named_parameters():
             if p.grad is not None:
                 sums[name] += p.grad
-        for p, _ in held:
+        for p, _ in constant:
             p.grad = None
 
     torch.manual_seed(seed)
     rule.begin(batch.sequences, update)
-    seen, t = [], 0
+    windows, t = [], 0
     for window in rule.windows(steps):
         reported = rule.learn(*batch.window(t, window)[:2], t)
-        seen.append(Seen(t, window, reported, list(asked)))
-        asked.clear()
+        windows.append(LearntWindow(t, window, reported, list(calls)))
+        calls.clear()
         t += window
         with torch.no_grad():
-            for parameter, value in held:  # adaptive feedback decays the weights by itself
+            for parameter, value in constant:  # adaptive feedback decays the weights itself
                 if not torch.equal(parameter, value):
                     parameter.copy_(value)
     rule.end()
     if not updates:
         raise NoAlignmentError("the rule made no update in a sequence")
-    return {name: total / updates for name, total in sums.items()}, seen
+    return {name: total / updates for name, total in sums.items()}, windows
 
 
-def _gradient_of_bptt(network: Network, task: Task, batch: Batch, seed: int, seen: list[Seen]) -> dict[str, Tensor]:
-    """∇E by autograd over the whole sequence, by parameter."""
+def _gradient_of_bptt(
+    network: Network, task: Task, batch: Batch, seed: int, windows: list[LearntWindow]
+) -> dict[str, Tensor]:
+    """Return ∇E by autograd over the whole sequence, by parameter."""
     torch.manual_seed(seed)
     outputs = entries(network.unroll(batch.x, network.initial_state(batch.sequences)).outputs)
     terms = []
-    for begin, steps, reported, asked in seen:
+    for begin, steps, reported, calls in windows:
         if reported is None:
             continue
-        value = torch.stack([one.loss for one in asked]).sum() if asked else reported
-        if not asked or not bool((value != 0) | (reported == 0)):
-            raise NoAlignmentError("the rule reports a loss that it did not ask its task for")
+        value = torch.stack([call.loss for call in calls]).sum() if calls else reported
+        if not calls or not bool((value != 0) | (reported == 0)):
+            raise NoAlignmentError("the rule reports a loss that it did not compute by Task.loss")
         if not (bool(reported.isfinite()) and bool(value.isfinite())):
             raise NoAlignmentError("the rule's loss is not a finite number")
-        there = [_found(outputs[begin : begin + steps], one.outputs) for one in asked]
+        there = [_with_graph(outputs[begin : begin + steps], call.outputs) for call in calls]
         if any(y is None for y in there):
-            raise NoAlignmentError("the rule asked its task about something else than its windows' outputs")
+            raise NoAlignmentError("the rule called Task.loss with something else than the outputs of its windows")
         c = reported / value if value != 0 else reported
-        terms.append(c * sum(task.loss(y, one.target) for y, one in zip(there, asked, strict=True)))
+        terms.append(c * sum(task.loss(y, call.target) for y, call in zip(there, calls, strict=True)))
     if not terms:
         raise NoAlignmentError("the rule reports no loss")
     named = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -276,8 +282,8 @@ def _gradient_of_bptt(network: Network, task: Task, batch: Batch, seed: int, see
     return dict(zip(named, gradients, strict=True))
 
 
-def _found(steps: list[Tree], outputs: Tree) -> Tree | None:
-    """Return with its graph the output that the rule asked about: that of one of a window's steps, or of all."""
+def _with_graph(steps: list[Tree], outputs: Tree) -> Tree | None:
+    """Return the output with its graph that equals `outputs`: that of one step of a window, or of all its steps."""
     for candidate in (*reversed(steps), joined(steps)):
         if [y.shape for y in tensors(candidate)] == [y.shape for y in tensors(outputs)]:
             with torch.no_grad():
@@ -300,12 +306,12 @@ def _compared(names: list[str], of_rule: dict[str, Tensor], of_bptt: dict[str, T
         if length == 0:
             return Alignment(None, None, f"{whose} gradient is zero")
     cosine = float(g / lengths[0] @ (e / lengths[1]))
-    return Alignment(max(-1.0, min(1.0, cosine)), lengths[0] / lengths[1])  # rounding may take it past 1
+    return Alignment(max(-1.0, min(1.0, cosine)), lengths[0] / lengths[1])  # rounding may exceed 1
 
 
 @contextmanager
-def _random_numbers_kept(network: nn.Module) -> Iterator[None]:
-    """What is drawn in here changes nothing outside."""
+def _random_state_restored(network: nn.Module) -> Iterator[None]:
+    """Restore the state of the random number generators at the end of the block."""
     devices = {p.device.index for p in network.parameters() if p.is_cuda}
     with torch.random.fork_rng(devices=devices):
         yield

@@ -289,8 +289,8 @@ class NaN(Odd):
 @pytest.mark.parametrize(
     ("rule", "reason"),
     [
-        (Averages, "the rule asked its task about something else than its windows' outputs"),
-        (OwnLoss, "the rule reports a loss that it did not ask its task for"),
+        (Averages, "the rule called Task.loss with something else than the outputs of its windows"),
+        (OwnLoss, "the rule reports a loss that it did not compute by Task.loss"),
         (NoUpdate, "the rule made no update in a sequence"),
         (NoLoss, "the rule reports no loss"),
         (Infinite, "the rule's loss is not a finite number"),
@@ -331,7 +331,10 @@ def test_a_loss_of_zero_weighs_nothing():
     net.readout.linear.weight.data.zero_()
     net.readout.linear.bias.data.zero_()
     batch = Batch(x, x.new_zeros(BATCH, CLASSES))
-    for rule, reason in ((Odd(), "both gradients are zero"), (OneMore(), "a loss that it did not ask its task for")):
+    for rule, reason in (
+        (Odd(), "both gradients are zero"),
+        (OneMore(), "a loss that it did not compute by Task.loss"),
+    ):
         found = alignment(rule, net, Regression(chance=1.0), batch)
         assert all(of.missing.endswith(reason) for of in found.values())
 
