@@ -142,7 +142,7 @@ def _as_it_is(component: Component) -> Component:
         DoesNotApplyError: its files are not here, or an option has no default.
     """
     dataset = made(component)
-    if component.factory.files and not all(presence.path for presence in report(dataset.needed())):
+    if dataset.files and not all(presence.path for presence in report(dataset.needed())):
         raise DoesNotApplyError("its files are not here")
     return dataclasses.replace(component, factory=type("Real", (), {"tiny": staticmethod(lambda: dataset)}))
 

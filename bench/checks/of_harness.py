@@ -21,10 +21,10 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.rnn import RNN
 from throughtime.numerics.flat import flatten
 from throughtime.registry import Component
-from throughtime.spec import Training
+from throughtime.spec import OptimiserName, Training
 
 UPDATES, RATE = 7, 0.01
-TORCHS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+TORCHS: dict[OptimiserName, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
     "adamax": torch.optim.Adamax,
     "sgd": torch.optim.SGD,
@@ -79,7 +79,7 @@ class Reports(LearningRule):
     claims = Claims(gradient="approximate", memory="O(1)")
 
     def __init__(self, *losses: float | None) -> None:
-        self.losses = losses
+        self.reports = losses
 
     def window(self, steps: int) -> int:
         return 1
@@ -88,7 +88,7 @@ class Reports(LearningRule):
         self.update = update
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Tensor | None:
-        loss = self.losses[t]
+        loss = self.reports[t]
         return None if loss is None else torch.tensor(loss, dtype=torch.float64)
 
 

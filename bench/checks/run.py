@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from throughtime.checks import identities, of_datasets, of_harness, of_networks, of_neurons, of_rules, reference
-from throughtime.checks.fact import Fact, Finding, put
+from throughtime.checks.fact import Fact, Finding, Found, put
 from throughtime.checks.full import facts as full_facts
 from throughtime.display import Display
 from throughtime.errors import UsageError, suggestion
@@ -59,7 +59,7 @@ def check(names: Sequence[str] = (), full: bool = False) -> Iterator[Finding]:
 
 def _findings(component: Component, full: bool) -> Iterator[Finding]:
     def not_to_be_had(reason: Exception) -> Fact:
-        def find(_: Component) -> None:
+        def find(_: Component) -> Found:
             raise reason
 
         return Fact("can be built with its defaults", 0, find)

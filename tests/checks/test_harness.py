@@ -52,8 +52,8 @@ def summed(rule, batch, update):
 
 
 def mean_over_all_windows(rule, batch, update):
-    reported = sum(loss is not None for loss in rule.losses)
-    return right_loss(rule, batch, update) * reported / len(rule.losses)
+    reported = sum(loss is not None for loss in rule.reports)
+    return right_loss(rule, batch, update) * reported / len(rule.reports)
 
 
 @pytest.mark.parametrize(
