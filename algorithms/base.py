@@ -26,11 +26,12 @@ THERE_AND_BACK = "dense products forward and backward"
 
 
 class Claims(NamedTuple):
-    """What a rule says of itself, and checks may hold against it."""
+    """Properties that a rule claims and that checks measure."""
 
     gradient: Literal["exact", "truncated", "approximate"]
-    memory: Literal["O(1)", "O(K)", "O(T)"]
-    """Growth of training memory with the sequence length T, the input itself left out; K is the rule's window."""
+    memory: Literal["O(1)", "O(window)", "O(T)"]
+    """Growth of training memory with the sequence length T, without the input itself; O(window): memory grows with the
+    length of the rule's longest window, and not with T where that length is fixed."""
     sets_weights: bool = False
     """Whether `end_epoch` sets the weights, to a running mean for instance; all else moves them by `update` alone."""
 

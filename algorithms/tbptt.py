@@ -22,8 +22,8 @@ class TruncatedBPTT(LearningRule):
 
         ΔW = −η ∂l_p / ∂W,     window p = steps pK ... (p+1)K − 1, the state before it held constant
 
-    Drops all credit that crosses a cut. Equals BPTT when K ≥ T. Time O(T), as BPTT; memory O(K). Source: Williams and
-    Peng 1990; with `weights: ramp` and FPTT's windows it is the loop of FPTT without its regulariser.
+    It drops all credit that crosses a cut, and equals BPTT when K ≥ T. Time O(T), as BPTT; memory O(K). With
+    `weights: ramp` and the windows of FPTT it is FPTT without its regulariser. Source: Williams and Peng 1990.
 
     Args:
         window: K, in steps.
@@ -31,7 +31,7 @@ class TruncatedBPTT(LearningRule):
         weights: `equal`, or `ramp`: window p of P weighs (p+1)/P, so that early guesses count less.
     """
 
-    claims = Claims(gradient="truncated", memory="O(K)")
+    claims = Claims(gradient="truncated", memory="O(window)")
 
     def __init__(
         self,

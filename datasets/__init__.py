@@ -1,5 +1,5 @@
-"""Datasets: one family a file. The contract, defined in `base.py`, `batch.py` and `task.py`, is exported here, on first
-use: the modules that find and fetch files need no torch.
+"""Datasets: each file holds one family. The package exports the contract of `base.py`, `batch.py` and `task.py`; it
+imports these at first use, because the modules that find and fetch files do not need torch.
 """
 
 from typing import TYPE_CHECKING, Any

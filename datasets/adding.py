@@ -1,4 +1,4 @@
-"""The adding task: remember two marked numbers over a long sequence, and give their sum."""
+"""The adding task: a network remembers two marked numbers of a long sequence and predicts their sum."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ class Adding(Generated):
         i ~ U{0 ... floor(T/2) - 1},   j ~ U{ceil(T/2) ... T - 1}
         y = v_i + v_j               target [batch, 1]
 
-    One marker lies in each half; with odd T the step in the middle is never marked. Always answering the mean, 1, costs
-    the variance of the sum of two U(0, 1): 2/12 = 1/6, which is the level of a network that remembers neither.
+    One marker lies in each half; with odd T the step in the middle is never marked. A network that remembers neither
+    number and predicts the mean, 1, has an error of 1/6, the variance of the sum of two U(0, 1).
 
-    How training and held-out sequences are drawn: see `Generated`.
+    `Generated` describes how training and held-out sequences are drawn.
 
     Args:
         steps: T, at least 2; 200, 500 and 1000 in the paper.
-        sequences: training sequences an epoch. The paper's one iteration is a batch of 128, so an epoch is 10.
-        held_out: sequences of validation, and as many of test.
+        sequences: training sequences in an epoch. An iteration in the paper is a batch of 128, so that an epoch is 10
+            iterations.
+        held_out: number of validation sequences, and of test sequences.
 
     Source: Hochreiter and Schmidhuber, Neural Computation 9 (1997), experiment 4, in the form of Yin, Corradi and
-    Bohte, Nature Machine Intelligence 5 (2023), whose evaluation draws a fresh batch each time.
+    Bohte, Nature Machine Intelligence 5 (2023), where each evaluation draws a fresh batch.
     """
 
     inputs = 2

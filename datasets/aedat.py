@@ -1,7 +1,7 @@
-"""AEDAT4 recordings, decoded in a process of their own.
+"""Decoding of AEDAT4 recordings in a separate process.
 
-The decoder is a native library. On a damaged file it raises, panics, or ends the process that it runs in. In a process
-that may end, each of these becomes an error that names the file.
+The decoder is a native library. On a damaged file it raises an exception, panics, or ends its process. In a separate
+process, each of these becomes an error that names the file.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 from throughtime.errors import UsageError, first_line
 
 LENGTH = struct.Struct("<?Q")
-"""Before each message: whether it is the result of a success, and its number of bytes."""
+"""Header of each message: whether decoding succeeded, and the number of bytes of the message."""
 
 
 class AedatReader:
-    """Decodes recordings, one after the other, in one process; it starts with the first, and again after a crash.
+    """Decodes recordings one after the other in one process, which starts with the first one and again after a crash.
 
-    A context manager: at its exit the process ends.
+    It is a context manager; the process ends at its exit.
     """
 
     def __init__(self) -> None:
@@ -35,18 +35,18 @@ class AedatReader:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            self._process.communicate()  # the end of its input ends it
+            self._process.communicate()  # closes its input, which ends the process
             self._process = None
 
     def events(self, content: bytes, where: str) -> np.ndarray:
         """Return the events of a recording: a structured array with t in microseconds, x, y and the polarity.
 
         Args:
-            content: of the file.
-            where: its place, for messages.
+            content: the bytes of the file.
+            where: the path of the file, for error messages.
 
         Raises:
-            UsageError: the file is not AEDAT4, or damaged.
+            UsageError: the file is not an AEDAT4 file or is damaged.
         """
         if self._process is None:
             words = [sys.executable, "-m", __name__]
@@ -83,7 +83,7 @@ def _receive(stream: IO[bytes]) -> tuple[bool, bytes]:
 
 
 def main() -> None:
-    """Decode what comes on the standard input until it ends, and write events or an error to the standard output."""
+    """Decode the files on the standard input until it ends; write events or an error to the standard output."""
     from tonic.io import read_aedat4
 
     while True:
@@ -93,11 +93,11 @@ def main() -> None:
             return
         out = io.BytesIO()
         try:
-            with tempfile.NamedTemporaryFile(suffix=".aedat4") as file:  # the decoder reads nothing but files
+            with tempfile.NamedTemporaryFile(suffix=".aedat4") as file:  # the decoder only reads files
                 file.write(content)
                 file.flush()
                 np.save(out, read_aedat4(file.name))
-        except BaseException as error:  # a panic of the decoder is no Exception
+        except BaseException as error:  # a panic of the decoder is not an Exception
             _send(sys.stdout.buffer, False, (first_line(error) or type(error).__name__).encode())
         else:
             _send(sys.stdout.buffer, True, out.getvalue())

@@ -1,4 +1,4 @@
-"""Datasets that are held in memory: batches by index, and splits in which every class keeps its share."""
+"""Datasets in memory: batches by index, and stratified splits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,40 +16,40 @@ from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import Batch
 
 BLOCK = 2**20
-"""Numbers of a batch that are written at a time, in float32 about what the cache of a processor's core holds."""
+"""Numbers of a batch that are written at a time; in float32 they fit about into the cache of a processor core."""
 
 
 class Arrays(NamedTuple):
-    """A whole dataset: all sequences, and which of them make up each split."""
+    """A whole dataset: all sequences, and the positions of the sequences of each split."""
 
     x: Tensor
-    """[sequences, steps, inputs], as compact as the data allow (uint8 for pixels), or what `expanded` makes that of."""
+    """[sequences, steps, inputs] in a compact type (uint8 for pixels), or rows that `expanded` turns into that."""
     target: Tensor
-    """[sequences] of whole numbers or [sequences, outputs] float32; [sequences, steps] or [sequences, steps, outputs]
-    where there is one a step."""
+    """[sequences] integers or [sequences, outputs] float32; for one target per step [sequences, steps] or [sequences,
+    steps, outputs]."""
     splits: Mapping[Split, Tensor]
-    """Positions of a split's sequences in `x`, int64, in the order of the split."""
+    """For each split the positions of its sequences in `x`, int64, in the order of the split."""
     sha256: str | None
-    """SHA-256 of the raw data, in an order that the dataset's docstring states."""
+    """SHA-256 of the raw data, in the order that the docstring of the dataset states."""
 
 
 class ArrayDataset(Dataset):
-    """Base of the datasets that fit into memory. A subclass says what `load` returns, and its shapes and task.
+    """Base of the datasets that fit into memory. A subclass implements `load` and sets its shapes and task.
 
-    `x` is stored one sequence after the other, and turned to time-major and to float32 a batch at a time. Stored
-    time-major it would cost 25 times as much: a batch in random order then reads one number here and there from each
-    step instead of whole sequences (784 steps, 128 sequences: 1.6 ms against 0.06 ms).
+    `x` is stored sequence by sequence; each batch is converted to time-major order and float32. Storage in time-major
+    order would take 25 times as long: a batch in random order would then read scattered numbers of each step instead of
+    whole sequences (784 steps, 128 sequences: 1.6 ms against 0.06 ms).
     """
 
-    unit: ClassVar[float] = 1.0
+    unit: float = 1.0
     """A batch holds `Arrays.x / unit`: 255 for pixels of 8 bits."""
 
     limit: Mapping[Split, int | None] = MappingProxyType({})
-    """Use only the first so many sequences of a split; no entry or None: all of them."""
+    """Number of sequences of a split to use, from its start; no entry or None: all of them."""
 
     @abstractmethod
     def load(self) -> Arrays:
-        """Read or make the data; called once, at the first use."""
+        """Read or create the data; called once, at the first use."""
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -73,10 +73,10 @@ class ArrayDataset(Dataset):
             yield Batch(self._time_major(chosen), rows if rows.is_floating_point() else rows.long(), per_step)
 
     def _time_major(self, chosen: Tensor) -> Tensor:
-        """Sequences as a batch has them, [steps, chosen, inputs] float32.
+        """Return the chosen sequences in the layout of a batch, [steps, chosen, inputs] float32.
 
-        A few at a time, so that what is gathered of them is still in the processor's cache when it is converted. In
-        memory of its own, one block a step; where `expanded` repeats one step as a view, so does the batch.
+        Only a few sequences are gathered at a time, so that they are still in the processor's cache when they are
+        converted. The result has its own memory; where `expanded` repeats one step as a view, so does the result.
         """
         x = self.arrays.x
         one = self.expanded(x[:1])
@@ -91,7 +91,7 @@ class ArrayDataset(Dataset):
         return out.expand(shown, -1, -1)
 
     def expanded(self, rows: Tensor) -> Tensor:
-        """Turn what is stored of some sequences into [sequences, steps, inputs]; may be a view of `rows`."""
+        """Expand stored rows to [sequences, steps, inputs]; the result may be a view of `rows`."""
         return rows
 
     def sha256(self) -> str | None:
@@ -99,14 +99,14 @@ class ArrayDataset(Dataset):
 
 
 def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return a random order of the samples in which every stretch has each class in its share of the whole.
+    """Return a random order of the samples in which every contiguous part has the class frequencies of the whole.
 
-    Splits are cut from it one after the other, and the first N of a split are again a fair sample: a class with share
-    p has within 2 of p N members in any stretch of N.
+    Consecutive parts of this order become the splits, and the first N samples of a split are again stratified: any N
+    consecutive samples hold p N ± 2 members of a class with share p.
 
     Args:
         labels: [samples], the class of each sample.
-        seed: of a `RandomState`, whose stream NumPy promises to keep for ever; a `Generator`'s may change.
+        seed: seed of a `RandomState`, whose stream NumPy guarantees to keep; that of a `Generator` may change.
 
     Returns:
         [samples] int64, a permutation of the positions.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import torch
 
@@ -14,60 +15,71 @@ from throughtime.datasets.task import Task
 
 Split = Literal["train", "validation", "test"]
 
+T = TypeVar("T")
+
+
+def computed(attribute: Callable[[Any], T]) -> T:
+    """Decorator: let a subclass compute an attribute of `Dataset` once, at its first access.
+
+    Type checkers see an attribute of the type that the function returns, as `Dataset` declares it, and no property.
+    """
+    return cast(T, cached_property(attribute))
+
 
 class Dataset(ABC):
     """A source of sequences with a fixed train / validation / test split.
 
     A dataset is registered with `@dataset("name")`; its options are the keyword-only parameters of its constructor.
-    Building one must be cheap: data are read or made at the first call of `batches`, `size` or `sha256`.
+    Construction must be cheap: data are read or created at the first call of `batches`, `size` or `sha256`. A subclass
+    sets the attributes below in its class or its constructor, or computes them with `computed`.
     """
 
     inputs: int
-    """Numbers a time step."""
+    """Number of inputs in a time step."""
     steps: int
-    """T, time steps a sequence."""
+    """T, time steps in a sequence."""
     outputs: int
     """Width of the readout: classes, or dimensions of the target."""
     task: Task
     layout: tuple[int, ...] | None = None
-    """How the inputs of a step make a picture, (channels, rows, columns); None: they make none."""
+    """Shape of the inputs of a step as an image, (channels, rows, columns); None: the inputs are not an image."""
     evaluation_batch: int = 256
-    """Sequences evaluated at once; less where sequences are large. Evaluation unrolls a part of their steps at a
-    time."""
+    """Sequences that are evaluated at once; fewer where sequences are large. Evaluation unrolls a part of their steps
+    at a time."""
 
-    licence: ClassVar[str] = "unknown"
-    files: ClassVar[tuple[DataFile, ...]] = ()
-    """What must be found or downloaded; a dataset that has any implements `prepare`."""
+    licence: str = "unknown"
+    files: tuple[DataFile, ...] = ()
+    """Files that must be found or downloaded; a dataset with files implements `prepare`."""
     origin: ClassVar[str] = "unknown"
-    """Of one that has none, where its data come from: `generated`, `comes with scikit-learn`."""
+    """Source of the data of a dataset without files: `generated`, `comes with scikit-learn`."""
 
     @classmethod
     @abstractmethod
     def tiny(cls) -> Dataset:
-        """A variant that is ready in seconds without a network: what tests and contract checks use."""
+        """Return a variant for tests and contract checks, which is ready in seconds without network access."""
 
     def needed(self) -> tuple[DataFile, ...]:
-        """Which files this one reads, where its options, or what is here, decide."""
+        """Return the files that this dataset reads, which may depend on its options and on the files present."""
         return self.files
 
     def prepare(self) -> None:
-        """Bring the raw data into reach and verify them; UsageError if that cannot be."""
+        """Find or download the raw data and verify them; UsageError if that fails."""
 
     @abstractmethod
     def size(self, split: Split) -> int:
-        """Sequences in a split; for generated data, the number drawn an epoch."""
+        """Return the number of sequences in a split; for generated data, the number drawn in an epoch."""
 
     @abstractmethod
     def batches(self, split: Split, batch: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         """Yield the split once, in batches of at most `batch` sequences.
 
         Args:
-            split: which part.
-            batch: sequences a batch; the last one of the split may be smaller.
-            generator: where the order (or, for generated training data, the data) comes from; `None` keeps the
+            split: the split.
+            batch: sequences in a batch; the last batch of the split may be smaller.
+            generator: source of the random order (or, for generated training data, of the data); `None` keeps the
                 order of the split. Validation and test sequences are the same at every call.
         """
 
     @abstractmethod
     def sha256(self) -> str | None:
-        """SHA-256 of the raw data; `None` for generated data, whose source is the code and its options."""
+        """Return the SHA-256 of the raw data; `None` for generated data, which code and options determine."""

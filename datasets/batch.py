@@ -1,4 +1,4 @@
-"""A batch of sequences with their targets, and the only place that slices either."""
+"""A batch of sequences with their targets; all slicing of either happens here."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from torch import Tensor
 from throughtime.numerics.trees import Tree, mapped, nbytes, tensors
 
 PARTS = (Tensor, list)
-"""The parts of a target that have a row a sequence, or a row a step: a list has one entry a row."""
+"""Types of the parts of a target with one row per sequence or per step; a list has one entry per row."""
 
 
 class Batch(NamedTuple):
     """Sequences and their targets.
 
     Inputs and targets may be trees (`numerics/trees.py`). In a target, tuples and dicts hold parts, and a list holds
-    one entry a sequence, such as boxes of another number for each.
+    one entry per sequence, such as boxes whose number differs between sequences.
     """
 
     x: Tree
-    """[steps, batch, inputs], float32; it may be an expanded view, where all steps are the same."""
+    """[steps, batch, inputs], float32; an expanded view where all steps are the same."""
     target: Tree
-    """One a sequence: [batch] int64 for classification, [batch, outputs] float32 for regression, or a list. Or one a
-    step: [steps, batch] int64, −1 where a step has no label; [steps, batch, outputs] float32, NaN where it has none; or
-    a list of a list a step."""
+    """One target per sequence: [batch] int64 for classification, [batch, outputs] float32 for regression, or a list.
+    One target per step: [steps, batch] int64, −1 where a step has no label; [steps, batch, outputs] float32, NaN where
+    it has none; or a list with a list for each step."""
     per_step: bool = False
-    """Whether the target is one a step, as the dataset's task has it."""
+    """Whether there is one target per step, as in `Task.per_step`."""
 
     @property
     def steps(self) -> int:
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the storages behind inputs and targets, each once."""
+        """Bytes of the storages behind inputs and targets, each counted once."""
         return nbytes((self.x, self.target))
 
     def window(self, t: int, steps: int) -> Batch:
@@ -64,7 +64,7 @@ class Batch(NamedTuple):
         return self._only(chosen)
 
     def _only(self, which: slice | Tensor) -> Batch:
-        """Return some of the sequences: views where a slice says which."""
+        """Return some of the sequences: views for a slice, copies for positions."""
 
         def of_rows(part: Any, dimension: int) -> Any:
             if isinstance(part, list):
@@ -81,7 +81,7 @@ class Batch(NamedTuple):
         )
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the batch on a device. Inputs that are expanded along the steps stay so: one step is moved."""
+        """Return the batch on a device. Inputs that are expanded along the steps stay expanded: one step is moved."""
 
         def moved(part: Tensor) -> Tensor:
             return _along_steps(part, part[:1].to(device)) if _expanded(part) else part.to(device)
@@ -89,8 +89,7 @@ class Batch(NamedTuple):
         return self._replace(x=mapped(moved, self.x), target=mapped(lambda part: part.to(device), self.target))
 
     def with_inputs_copied(self) -> Batch:
-        """Return the batch with inputs in memory of their own; of inputs expanded along the steps, one step is
-        copied."""
+        """Return the batch with copied inputs; where inputs are expanded along the steps, one step is copied."""
 
         def copied(part: Tensor) -> Tensor:
             return _along_steps(part, part[:1].clone()) if _expanded(part) else part.clone()
@@ -102,9 +101,9 @@ def target_rows(target: Tree, steps: int, per_step: bool) -> Tree:
     """Return a target row for each step and sequence of a window, in the order of `numerics.trees.rows`.
 
     Args:
-        target: of the window, as in `Batch`.
-        steps: k, steps of the window.
-        per_step: whether there is a target at each step; else each step has that of its sequence.
+        target: the target of the window, as in `Batch`.
+        steps: k, the number of steps of the window.
+        per_step: whether there is a target at each step; otherwise each step has the target of its sequence.
     """
 
     def every(part: Tensor | list) -> Tensor | list:
@@ -116,7 +115,7 @@ def target_rows(target: Tree, steps: int, per_step: bool) -> Tree:
 
 
 def _expanded(x: Tensor) -> bool:
-    """Whether all steps of x [steps, batch, ...] lie in the memory of one."""
+    """Whether all steps of x [steps, batch, ...] share the memory of one step."""
     return x.stride(0) == 0 and len(x) > 1
 
 

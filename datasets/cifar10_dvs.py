@@ -1,4 +1,4 @@
-"""CIFAR10-DVS: CIFAR-10's images, moved before an event camera."""
+"""CIFAR10-DVS: moving CIFAR-10 images, recorded by an event camera."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import PositiveInt
 from throughtime.datasets.aedat import AedatReader
 from throughtime.datasets.arrays import stratified_order
 from throughtime.datasets.base import Split
-from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, made_events
+from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, synthetic_events
 from throughtime.datasets.frames import By, Sensor
 from throughtime.errors import UsageError
 from throughtime.registry import dataset
@@ -38,14 +38,14 @@ CIFAR = (
 
 @dataset("cifar10dvs")
 class Cifar10DVS(EventRecordings):
-    """CIFAR10-DVS: 10 000 images of ten classes, moved on a screen before an event camera of 128x128 pixels.
+    """CIFAR10-DVS: 10 000 images of ten classes that move on a screen, recorded by an event camera of 128x128 pixels.
 
-    What x_t holds, and the options: see `EventRecordings`. There is no official split: here a tenth of the recordings
-    is the test set, another the validation split, the rest train, by a fixed seed and with every class in its share.
+    `EventRecordings` describes x_t and the options. There is no official split: a stratified tenth of the recordings is
+    the test split, another tenth the validation split, and the rest the training split, by a fixed seed.
 
-    The files are tonic's, in AEDAT4.
+    The files are those of tonic, in AEDAT4.
 
-    Source: Li, Liu, Ji, Li and Shi, Frontiers in Neuroscience 11:309 (2017); the form of the files, tonic.
+    Source: Li, Liu, Ji, Li and Shi, Frontiers in Neuroscience 11:309 (2017); file format: tonic.
     """
 
     licence = "CC BY 4.0 (unverified)"
@@ -69,8 +69,8 @@ class Cifar10DVS(EventRecordings):
 
     @classmethod
     def tiny(cls) -> Cifar10DVS:
-        """40 made recordings in tonic's format, in 5 frames of 8x8."""
-        return cls(steps=5, pool=16).standing_in(made_cifar)
+        """Return 40 synthetic recordings in the format of tonic, in 5 frames of 8x8."""
+        return cls(steps=5, pool=16).with_synthetic_files(synthetic_cifar)
 
     def label(self, recording: Recording) -> int:
         name = recording.name.split("/")[0]
@@ -82,7 +82,7 @@ class Cifar10DVS(EventRecordings):
         self._reader = None
 
     def events(self, content: bytes, where: str) -> np.ndarray:
-        # One process decodes all recordings of a build; a single recording gets one of its own.
+        # One process decodes all recordings of a build; a single recording starts a process of its own.
         with nullcontext(self._reader) if self._reader else AedatReader() as reader:
             read = reader.events(content, where)
         names = read.dtype.names
@@ -100,10 +100,10 @@ class Cifar10DVS(EventRecordings):
 
 
 def aedat4_bytes(events: np.ndarray, sensor: Sensor) -> bytes:
-    """Return the content of the AEDAT4 file, not compressed, that holds these events in one packet.
+    """Return the content of an uncompressed AEDAT4 file with these events in one packet.
 
-    After a line that names the version come size-prefixed FlatBuffers: a header whose one field is a description in
-    XML, and a packet whose one field is a vector of events (t 8 bytes, x 2, y 2, p 1, padding 3).
+    A line with the version precedes size-prefixed FlatBuffers: a header, whose only field is a description in XML, and
+    a packet, whose only field is a vector of events (t 8 bytes, x 2, y 2, p 1, padding 3).
     """
     size = "".join(f'<attr key="size{axis}" type="int">{n}</attr>' for axis, n in zip("XY", sensor, strict=True))
     xml = (
@@ -111,7 +111,7 @@ def aedat4_bytes(events: np.ndarray, sensor: Sensor) -> bytes:
         '<attr key="compression" type="string">NONE</attr><attr key="typeIdentifier" type="string">EVTS</attr>'
         f'<node name="info" path="/outInfo/0/info/">{size}</node></node></node></dv>'
     ).encode()
-    # Offset of the table, file identifier, the table's layout, the table: where that is, and where its field is.
+    # Offset of the table, file identifier, layout of the table, and the table: offsets of its layout and of its field.
     header = struct.pack("<I4sHHHHH2xiII", 20, b"IOHE", 10, 8, 0, 0, 4, 12, 4, len(xml)) + xml + b"\0"
     header += bytes(-len(header) % 4)
     rows = np.zeros(len(events), np.dtype([("t", "<i8"), ("x", "<i2"), ("y", "<i2"), ("p", "?"), ("", "V3")]))
@@ -122,8 +122,8 @@ def aedat4_bytes(events: np.ndarray, sensor: Sensor) -> bytes:
     return b"#!AER-DAT4.0\r\n" + struct.pack("<I", len(header)) + header + struct.pack("<II", 0, len(packet)) + packet
 
 
-def made_cifar(folder: Path) -> list[Path]:
-    """Write the archive, of an archive a class, with 40 made recordings; return its path."""
+def synthetic_cifar(folder: Path) -> list[Path]:
+    """Write the archive, which holds one archive per class, with 40 synthetic recordings; return its path."""
     random = np.random.RandomState(0)
     path = folder / CIFAR[0].name
     with zipfile.ZipFile(path, "w") as out:
@@ -131,7 +131,7 @@ def made_cifar(folder: Path) -> list[Path]:
             content = io.BytesIO()
             with zipfile.ZipFile(content, "w") as inner:
                 for i in range(4):
-                    events = made_events(random, 4 * label, Cifar10DVS.sensor)
+                    events = synthetic_events(random, 4 * label, Cifar10DVS.sensor)
                     inner.writestr(f"{name}/cifar10_{name}_{i}.aedat4", aedat4_bytes(events, Cifar10DVS.sensor))
             out.writestr(f"{name}.zip", content.getvalue())
     return [path]

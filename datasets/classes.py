@@ -1,4 +1,4 @@
-"""Checks that readers of labelled files share."""
+"""The check of class labels that readers of labelled files share."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from throughtime.errors import UsageError
 
 
 def checked_labels(labels: np.ndarray, classes: int, where: str) -> np.ndarray:
-    """Return the labels as they are.
+    """Return the labels unchanged.
 
     Raises:
-        UsageError: there is none, or one is not among 0 ... classes - 1.
+        UsageError: there is no label, or a label is not among 0 ... classes - 1.
     """
     if labels.size == 0:
-        raise UsageError("no sample in it", where=where)
+        raise UsageError("the file has no sample", where=where)
     if labels.min() < 0 or labels.max() >= classes:
         wrong = labels[(labels < 0) | (labels >= classes)][0]
-        raise UsageError(f"label {wrong}, where labels are 0 ... {classes - 1}", where=where)
+        raise UsageError(f"label {wrong} is not among 0 ... {classes - 1}", where=where)
     return labels

@@ -1,4 +1,4 @@
-"""Handwritten digits of 8x8 pixels: real data that come with scikit-learn, for runs of seconds without a network."""
+"""Handwritten digits of 8x8 pixels: real data that come with scikit-learn, for short runs without network access."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from throughtime.registry import dataset
 
 @dataset("digits")
 class Digits(ArrayDataset):
-    """Real 8x8 handwritten digits, 1797 of them, read pixel by pixel or row by row.
+    """1797 handwritten digits of 8x8 pixels, pixel by pixel or row by row.
 
     x_t = p_t / 16, where p_t in 0 ... 16 is the t-th pixel in row order (64 steps of 1 input), or the t-th row from the
     top (8 steps of 8 inputs). The target is the digit, 10 classes.
 
-    The split is fixed, and the same for both forms: `stratified_order` with seed 1797 cut into 1257 train, 180
-    validation and 360 test samples (70, 10 and 20 %). The SHA-256 is of the pixels (uint8, sample by sample, in row
-    order), followed by the labels (uint8), both in scikit-learn's order.
+    The split is fixed, and the same for both forms: `stratified_order` with seed 1797 is cut into 1257 training, 180
+    validation and 360 test samples (70, 10 and 20 %). The SHA-256 covers the pixels (uint8, sample by sample, in row
+    order), followed by the labels (uint8), both in the order of scikit-learn.
 
     Args:
-        steps: 64, a pixel a step, or 8, a row a step.
+        steps: 64, one pixel per step, or 8, one row per step.
 
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository (1998), the
-    test part, as `sklearn.datasets.load_digits` has it.
+    test part, as in `sklearn.datasets.load_digits`.
     """
 
     licence = "CC BY 4.0"
@@ -44,7 +44,7 @@ class Digits(ArrayDataset):
 
     @classmethod
     def tiny(cls) -> Digits:
-        """60 of the real samples (36, 10 and 14), a row a step."""
+        """Return 60 of the real samples (36, 10 and 14), one row per step."""
         digits = cls(steps=8)
         digits.limit = {"train": 36, "validation": 10, "test": 14}
         return digits
@@ -62,6 +62,7 @@ class Digits(ArrayDataset):
 
 
 def _file_of_scikit_learn() -> Path:
-    """What `load_digits` reads; to import it for that would take each run a second."""
+    """Return the file that `load_digits` reads; an import of scikit-learn would take each run a second."""
     package = importlib.util.find_spec("sklearn")
+    assert package is not None and package.submodule_search_locations, "scikit-learn is a dependency"
     return Path(package.submodule_search_locations[0]) / "datasets" / "data" / "digits.csv.gz"

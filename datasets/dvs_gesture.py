@@ -1,4 +1,4 @@
-"""DVS128 Gesture: gestures before an event camera."""
+"""DVS128 Gesture: gestures, recorded by an event camera."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from throughtime.datasets.base import Split
-from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, made_events
+from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, synthetic_events
 from throughtime.datasets.frames import By, Sensor
 from throughtime.errors import UsageError, first_line
 from throughtime.registry import dataset
@@ -39,15 +39,16 @@ GESTURE = tuple(
 
 @dataset("dvsgesture")
 class Gesture(EventRecordings):
-    """DVS128 Gesture: 11 gestures of 29 people before an event camera of 128x128 pixels.
+    """DVS128 Gesture: 11 gestures of 29 people, recorded by an event camera of 128x128 pixels.
 
-    What x_t holds, and the options: see `EventRecordings`. The defaults are those of the paper's shallow network, 20
-    frames of equally many events, averaged over 4x4 pixels: 2048 inputs. Nobody is in two splits: test is the official
-    list, people 24 to 29, validation people 20 to 23 of the official training list, train the others.
+    `EventRecordings` describes x_t and the options. The defaults are those of the paper's shallow network: 20 frames
+    with equally many events, averaged over 4x4 pixels, so 2048 inputs. No person is in two splits: the test split is
+    the official list, people 24 to 29; the validation split is people 20 to 23 of the official training list, and the
+    training split the others.
 
-    The files are tonic's: recordings cut into their gestures, with times in milliseconds.
+    The files are those of tonic: recordings cut into gestures, with times in milliseconds.
 
-    Source: Amir et al., CVPR (2017) 7243; the form of the files, tonic.
+    Source: Amir et al., CVPR (2017) 7243; file format: tonic.
     """
 
     licence = "CC BY 4.0 (unverified)"
@@ -68,8 +69,8 @@ class Gesture(EventRecordings):
 
     @classmethod
     def tiny(cls) -> Gesture:
-        """44 made recordings of four people in tonic's format, in 5 frames of 8x8."""
-        return cls(steps=5, pool=16).standing_in(made_gestures)
+        """Return 44 synthetic recordings of four people in the format of tonic, in 5 frames of 8x8."""
+        return cls(steps=5, pool=16).with_synthetic_files(synthetic_gestures)
 
     def label(self, recording: Recording) -> int:
         number = Path(recording.name).stem
@@ -78,10 +79,10 @@ class Gesture(EventRecordings):
     def events(self, content: bytes, where: str) -> np.ndarray:
         try:
             rows = np.load(io.BytesIO(content), allow_pickle=False)
-        except Exception as error:  # a damaged header is parsed as Python, and raises what that raises
+        except Exception as error:  # a damaged header is parsed as Python, which may raise any error
             raise UsageError(f"not an array file, or truncated: {first_line(error)}", where=where) from error
         if rows.ndim != 2 or rows.shape[1] != 4:
-            raise UsageError(f"an array of shape {list(rows.shape)}, where [events, 4] is expected", where=where)
+            raise UsageError(f"the array has shape {list(rows.shape)}; expected [events, 4]", where=where)
         events = np.empty(len(rows), EVENT)
         for field, column in zip(("x", "y", "p", "t"), rows.T, strict=True):
             events[field] = column
@@ -93,7 +94,9 @@ class Gesture(EventRecordings):
         official = np.array([recording.file for recording in recordings])
         wrong = np.flatnonzero((official == 1) != (person >= 24))
         if len(wrong):
-            raise UsageError(f"{recordings[wrong[0]].name} lies in the wrong one of the official lists, 1-23 and 24-29")
+            raise UsageError(
+                f"{recordings[wrong[0]].name} is in the wrong official list: people 1-23 train, 24-29 test"
+            )
         held = (person >= 20) & (person < 24)
         return {
             "train": np.flatnonzero(~held & (person < 20)),
@@ -103,21 +106,21 @@ class Gesture(EventRecordings):
 
 
 def gesture_bytes(events: np.ndarray) -> bytes:
-    """Return the content of the file, in tonic's form, that holds these events; times are cut to milliseconds."""
+    """Return the content of a file with these events in the format of tonic; times are truncated to milliseconds."""
     content = io.BytesIO()
     columns = [events["x"], events["y"], events["p"], events["t"] // 1000]
     np.save(content, np.stack([column.astype(np.int32) for column in columns], axis=1))
     return content.getvalue()
 
 
-def made_gestures(folder: Path) -> list[Path]:
+def synthetic_gestures(folder: Path) -> list[Path]:
     random = np.random.RandomState(0)
     paths = [folder / file.name for file in GESTURE]
     for path, part, people in zip(paths, ("Train", "Test"), ((1, 2, 20), (24,)), strict=True):
         with tarfile.open(path, "w:gz", compresslevel=1) as out:
             for person in people:
                 for label in range(11):
-                    content = gesture_bytes(made_events(random, 4 * label, Gesture.sensor))
+                    content = gesture_bytes(synthetic_events(random, 4 * label, Gesture.sensor))
                     member = tarfile.TarInfo(f"ibmGesture{part}/user{person:02}_led/{label}.npy")
                     member.size = len(content)
                     out.addfile(member, io.BytesIO(content))

@@ -1,4 +1,4 @@
-"""QTDB: electrocardiograms as events, with a label at every step."""
+"""QTDB: electrocardiograms as events, with a label at each step."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from throughtime.registry import dataset
 REPOSITORY = "https://github.com/byin-cwi/Efficient-spiking-networks"
 RAW = "https://raw.githubusercontent.com/byin-cwi/Efficient-spiking-networks/HEAD"
 CHANNELS, CLASSES = 4, 6
-# The share of the most frequent training class among the test steps that have a label, at full length.
+# Fraction of the labelled test steps in the most frequent training class, at full length.
 ALWAYS_TP = {"masked": 0.336, "class 0": 0.301}
 
 
@@ -35,27 +35,28 @@ FILES = (
 
 @dataset("qtdb")
 class Ecg(PreparedDataset):
-    """QTDB: 618 + 141 stretches of electrocardiograms, 1301 steps of 4 event channels, with one of 6 labels a step.
+    """QTDB: 618 + 141 segments of electrocardiograms, 1301 steps of 4 event channels, with one of 6 labels per step.
 
-    x_t in {-1, 0, 1}^4: the two leads' changes up and down (one channel has a few -1). The target is one a step: the
-    wave or the stretch between waves, P, PQ, QR, RS, ST, TP as 0 ... 5.
+    x_t in {-1, 0, 1}^4 marks changes of the two leads up and down (one channel has a few -1). The target of each step
+    is the wave or the interval between waves: P, PQ, QR, RS, ST, TP as 0 ... 5.
 
-    8 % of the training steps and 10 % of the test steps carry no label. They are -1, nothing is asked there. The
-    authors of the files take the largest of six zeros, which is class 0, for their label.
+    8 % of the training steps and 10 % of the test steps have no label; their target is -1 and they do not count. The
+    authors of the files label them with class 0, the argmax of six zeros.
 
-    Validation is the last tenth of the training file, 62 sequences, one stretch: neighbours in the file are from the
-    same recording (their rates of events differ by a quarter of what those of random pairs do), and a random cut would
-    put halves of one heart's recording into both. Whether train and test share people the source does not say.
+    The validation split is the last tenth of the training file, 62 consecutive sequences: neighbours in the file come
+    from the same recording (their event rates differ by a quarter of the difference of random pairs), and a random
+    split would put parts of one person's recording into both splits. The source does not state whether the training and
+    the test split share people.
 
     Args:
-        unlabelled: `masked`, or `class 0` as the authors have it.
-        steps: T, the first so many; 1301 is all.
+        unlabelled: target of steps without a label: `masked`, or `class 0` as in the authors' code.
+        steps: T, the number of steps from the start of each sequence; 1301 is the whole sequence.
 
     Raises:
-        UsageError: at the first use: a file is missing, is not what it should be, or holds NaN.
+        UsageError: at the first use, if a file is missing, has the wrong content, or holds NaN.
 
     Source: Laguna, Mark, Goldberger and Moody, Computers in Cardiology 24 (1997) 673; as events, Yin, Corradi and
-    Bohte, Nature Machine Intelligence 3 (2021), whose files these are.
+    Bohte, Nature Machine Intelligence 3 (2021), who published the files.
     """
 
     licence = "ODC-By (unverified)"
@@ -75,8 +76,8 @@ class Ecg(PreparedDataset):
 
     @classmethod
     def tiny(cls) -> Ecg:
-        """30 + 8 made sequences of 24 steps, in the same format."""
-        return cls(steps=24).standing_in(made_ecg, length=24)
+        """Return 30 + 8 synthetic sequences of 24 steps in the same format."""
+        return cls(steps=24).with_synthetic_files(synthetic_ecg, length=24)
 
     def parameters(self) -> Mapping[str, Any]:
         return {"unlabelled": self.unlabelled, "steps": self.steps}
@@ -94,18 +95,18 @@ class Ecg(PreparedDataset):
         )
 
     def _read(self, path: Path) -> tuple[np.ndarray, np.ndarray]:
-        """x [sequences, steps, 4] and labels [sequences, steps], both int8."""
+        """Return x [sequences, steps, 4] and labels [sequences, steps], both int8."""
         import scipy.io
 
         try:
             content = scipy.io.loadmat(path, variable_names=["x", "y"])
             x, y = content["x"], content["y"]
         except KeyError as error:
-            raise UsageError(f"no variable {error} in it", where=str(path)) from error
-        except Exception as error:  # scipy raises what it stumbles over: zlib.error, TypeError, ValueError ...
+            raise UsageError(f"the file has no variable {error}", where=str(path)) from error
+        except Exception as error:  # scipy raises zlib.error, TypeError, ValueError and others
             raise UsageError(f"not a MATLAB 5 file, or truncated: {first_line(error)}", where=str(path)) from error
         if x.shape != (len(x), self.length, CHANNELS) or y.shape != (len(x), self.length, CLASSES):
-            raise UsageError(f"x is {list(x.shape)} and y {list(y.shape)}", where=str(path))
+            raise UsageError(f"x has shape {list(x.shape)} and y {list(y.shape)}", where=str(path))
         if not np.isfinite(x).all():
             raise UsageError(f"NaN in sequence {np.argwhere(~np.isfinite(x))[0, 0]}", where=str(path))
         if (y.sum(2) > 1).any() or y.max(initial=0) > 1:
@@ -116,8 +117,8 @@ class Ecg(PreparedDataset):
         return x[:, : self.steps].astype(np.int8), label[:, : self.steps]
 
 
-def made_ecg(folder: Path) -> list[Path]:
-    """Write the two files with made sequences, of as many steps as `Ecg.tiny` has; return their paths."""
+def synthetic_ecg(folder: Path) -> list[Path]:
+    """Write the two files with synthetic sequences of 24 steps, as in `Ecg.tiny`; return their paths."""
     import scipy.io
 
     random = np.random.RandomState(0)
@@ -128,6 +129,6 @@ def made_ecg(folder: Path) -> list[Path]:
         y[:, :2] = 0  # unlabelled
         x = (random.random_sample((n, 24, CHANNELS)) < 0.3).astype(np.int16)
         scipy.io.savemat(path, {"x": x, "y": y}, do_compression=True)
-        with path.open("r+b") as file:  # in place of the date: the same files at any time
+        with path.open("r+b") as file:  # replaces the date, so that the files are always the same
             file.write(b"MATLAB 5.0 MAT-file".ljust(116))
     return paths

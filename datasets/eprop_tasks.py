@@ -1,4 +1,4 @@
-"""Two tasks that e-prop was introduced with: accumulation of evidence, and generation of a pattern."""
+"""Two tasks from the paper on e-prop: evidence accumulation and pattern generation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import torch
 from pydantic import AfterValidator, Field, PositiveInt
 from torch import Tensor
 
+from throughtime.datasets.base import computed
 from throughtime.datasets.generated import Generated
 from throughtime.datasets.spike_trains import poisson
-from throughtime.datasets.task import Classification, Regression
+from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.registry import dataset
 
 
@@ -24,28 +25,28 @@ def _odd(n: int) -> int:
 
 @dataset("evidence_accumulation")
 class EvidenceAccumulation(Generated):
-    """On which side were more cues, left or right? Asked after a long delay, a class a step, 2 classes.
+    """Decide after a long delay which side had more cues, left or right: a class per step, 2 classes.
 
-    A mouse runs along a corridor, sees cues on either side, and must turn to the side of more of them. Four groups of
+    A mouse runs along a corridor, sees cues on both sides, and must turn to the side with more cues. Four groups of
     neurons send Poisson spikes, in steps of 1 ms:
 
         left, right    40 Hz during a cue on that side: cue k lasts from (gap + cue) k + gap for `cue` steps
         recall         40 Hz in the last `recall` steps
         background     10 Hz at any time
 
-    The side of most cues is drawn first, each cue then lies there with probability 0.7; the target is the side of the
-    majority (0 left, 1 right), in the steps of recall; before, it is −1: nothing is asked.
+    A side is drawn first, and each cue lies on it with probability 0.7; the target in the recall steps is the side of
+    the majority (0 left, 1 right). Earlier steps have no label, −1.
 
     T = cues (gap + cue) + delay + recall, 2250 with the defaults, which are those of the authors' published code.
 
     Args:
-        cues: an odd number.
-        cue: steps of each.
-        gap: steps before each.
+        cues: number of cues, odd.
+        cue: steps of each cue.
+        gap: steps before each cue.
         delay: steps between the last cue and recall.
         recall: steps of recall.
-        group: neurons a group; there are 4 inputs each.
-        sequences, held_out: as of `Generated`. An iteration of the authors' is a batch of 64.
+        group: neurons in each of the 4 groups.
+        sequences, held_out: as in `Generated`. An iteration of the authors' code is a batch of 64.
 
     Source: Bellec et al., Nature Communications 11:3625 (2020), figure 3; Morcos and Harvey, Nature Neuroscience 19
     (2016), for the mice.
@@ -72,7 +73,7 @@ class EvidenceAccumulation(Generated):
 
     @classmethod
     def tiny(cls) -> EvidenceAccumulation:
-        """3 cues of 5 steps, 33 steps in all; 36 training sequences an epoch, 10 of validation and of test."""
+        """Return 3 cues of 5 steps, 33 steps in total; 36 training, 10 validation and 10 test sequences."""
         return cls(cues=3, cue=5, gap=2, delay=8, recall=4, group=5, sequences=36, held_out=10)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -92,25 +93,25 @@ class EvidenceAccumulation(Generated):
 
 @dataset("pattern_generation")
 class PatternGeneration(Generated):
-    """Say a curve by heart: a network gets the same spikes each time and must give a sum of sines, a target a step.
+    """Reproduce a sum of sines from input spikes that are always the same: a target at each step.
 
         y_k(t) = Σ_i a_i sin(2π t / P_i + φ_i) / max_t |...|      P = 1000, 500, 333, 200 steps of 1 ms
         a_i ~ U(0.5, 2),   φ_i ~ U(0, 2π)
 
-    The input is frozen noise: Poisson spikes of 50 Hz, drawn once, by `pattern`, as the curves are. Always answering
-    the mean costs the variance of the curves.
+    The input is frozen noise: Poisson spikes at 50 Hz, drawn once from the seed `pattern`, as are the curves. A
+    constant prediction of the mean has an error equal to the variance of the curves.
 
-    In the authors' form all sequences are one, which is then also what is tested: nothing is generalised. With `drop`
-    each sequence lacks some of the spikes, others in every split; with a value above 0, validation and test tell
-    whether the curve survives that.
+    In the authors' form there is a single sequence, which is also the test sequence, so that generalisation is not
+    tested. With `drop` above 0, each sequence lacks some of the spikes, different ones in every split; validation and
+    test then measure whether the curves are robust to missing spikes.
 
     Args:
         steps: T.
-        inputs: neurons that send the frozen spikes.
-        outputs: curves.
+        inputs: number of neurons that send the frozen spikes.
+        outputs: number of curves.
         pattern: seed of spikes and curves.
-        drop: the probability with which a spike is missing.
-        sequences, held_out: as of `Generated`.
+        drop: probability that a spike is missing.
+        sequences, held_out: as in `Generated`.
 
     Source: Bellec et al., Nature Communications 11:3625 (2020), whose published code has one curve and 100 inputs.
     """
@@ -131,16 +132,16 @@ class PatternGeneration(Generated):
 
     @classmethod
     def tiny(cls) -> PatternGeneration:
-        """40 steps, 20 inputs of which a fifth of the spikes is missing, two curves; 36, 10 and 10 sequences."""
+        """Return two curves, and 40 steps of 20 inputs without a fifth of their spikes; 36, 10 and 10 sequences."""
         return cls(steps=40, inputs=20, outputs=2, drop=0.2, sequences=36, held_out=10)
 
-    @cached_property
-    def task(self) -> Regression:
+    @computed
+    def task(self) -> Task:
         return Regression(chance=float(self.pattern[1].var(0, unbiased=False).mean()), per_step=True)
 
     @cached_property
     def pattern(self) -> tuple[Tensor, Tensor]:
-        """The frozen spikes [steps, inputs] and the curves [steps, outputs]."""
+        """Frozen spikes [steps, inputs] and curves [steps, outputs]."""
         generator = torch.Generator().manual_seed(self.seed)
         spikes = poisson(torch.full((self.steps, 1), 50.0), self.inputs, generator)
         period = torch.tensor([1000.0, 500.0, 333.0, 200.0])

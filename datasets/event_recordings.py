@@ -1,4 +1,4 @@
-"""What datasets of event cameras share: recordings in archives or folders, turned to frames once."""
+"""Base of datasets of event cameras: recordings in archives or folders, converted once to frames."""
 
 from __future__ import annotations
 
@@ -24,45 +24,45 @@ EVENT = np.dtype([("x", np.int16), ("y", np.int16), ("t", np.int64), ("p", np.in
 def archive_file(
     dataset: str, folder: str, name: str, url: str, md5: str, inside: str, page: str, unpacked: str
 ) -> fetch.DataFile:
-    """An archive of recordings of which the MD5 is known, but not that of its content.
+    """Return an archive of recordings with a known MD5 of the archive but no known digest of its content.
 
     Args:
-        unpacked: the name of the folder that it is unpacked to, which will do as well.
-        dataset, folder, name, inside, page: as of `DataFile`.
-        url, md5: as of `Origin`.
+        unpacked: name of the folder with the unpacked archive, which is accepted in its place.
+        dataset, folder, name, inside, page: as in `DataFile`.
+        url, md5: as in `Origin`.
     """
     origin = fetch.Origin([url], f"md5:{md5}")
     return fetch.DataFile(dataset, folder, name, None, lambda: origin, inside, (unpacked,), page)
 
 
 class Recording(NamedTuple):
-    """One recording's place."""
+    """The position of a recording."""
 
     file: int
-    """Number of the file that it lies in."""
+    """Number of the file that holds it."""
     name: str
-    """Its parts that match the pattern."""
+    """The parts of its path that match the pattern."""
 
 
 class EventRecordings(PreparedDataset):
     """Base of the datasets of event cameras.
 
-    x_t holds, for each polarity and each block of pool x pool pixels, how many events fell there in frame t: their mean
-    a pixel (`counts`), or whether there was one (`spikes`). Inputs are in the order polarity, row, column. Counts are
-    kept as 8 bits, or 16 where one is larger than 255, spikes as one bit.
+    x_t holds, for each polarity and each block of pool x pool pixels, the number of events in frame t, averaged over
+    the pixels of the block (`counts`), or whether there was an event (`spikes`). The order of the inputs is polarity,
+    row, column. Counts are stored in 8 bits, or 16 where a count exceeds 255, and spikes in one bit.
 
     Args:
-        steps: T, frames a recording.
-        by: `time` or `count`: what frames of one recording share; see `frames.to_frames`.
-        pool: side of the blocks.
-        values: what an input holds.
+        steps: T, frames per recording.
+        by: `time` or `count`: frames of equal duration or with equally many events; see `frames.to_frames`.
+        pool: side of the blocks, in pixels.
+        values: `counts` or `spikes`.
     """
 
-    readers = (archive.__name__, frames.__name__)
-    libraries = ("tonic",)
+    readers: ClassVar[tuple[str, ...]] = (archive.__name__, frames.__name__)
+    libraries: ClassVar[tuple[str, ...]] = ("tonic",)
     sensor: ClassVar[frames.Sensor]
     pattern: ClassVar[str]
-    """Which members of an archive are recordings."""
+    """Pattern of the members of an archive that are recordings."""
 
     def __init__(self, steps: int, by: frames.By, pool: int, values: Literal["counts", "spikes"]) -> None:
         self.steps, self.by, self.pool, self.values = steps, by, pool, values
@@ -74,15 +74,15 @@ class EventRecordings(PreparedDataset):
 
     @abstractmethod
     def label(self, recording: Recording) -> int:
-        """Its class; -1 if there is none."""
+        """Return the class of a recording; -1 if it has none."""
 
     @abstractmethod
     def events(self, content: bytes, where: str) -> np.ndarray:
-        """The events in a recording's file, of type EVENT; UsageError if it is no such file."""
+        """Return the events in the file of a recording, of type EVENT; UsageError if the file is invalid."""
 
     @abstractmethod
     def splits(self, recordings: Sequence[Recording], labels: np.ndarray) -> Mapping[Split, np.ndarray]:
-        """Positions of each split's recordings."""
+        """Return the positions of the recordings of each split."""
 
     def parameters(self) -> Mapping[str, Any]:
         return {"steps": self.steps, "by": self.by, "pool": self.pool, "values": self.values}
@@ -110,8 +110,8 @@ class EventRecordings(PreparedDataset):
         return rows if self.values == "counts" else torch.from_numpy(cache.unpacked(rows.numpy(), self.inputs))
 
 
-def made_events(random: np.random.RandomState, label: int, sensor: frames.Sensor, count: int = 200) -> np.ndarray:
-    """Events in order of time, within 0.1 s, on a vertical line whose place is the label's."""
+def synthetic_events(random: np.random.RandomState, label: int, sensor: frames.Sensor, count: int = 200) -> np.ndarray:
+    """Return events in the order of time, within 0.1 s, on a vertical line whose position encodes the label."""
     events = np.empty(count, EVENT)
     events["t"] = np.sort(random.randint(0, 100_000, count))
     events["x"] = (2 + 3 * label + random.randint(0, 2, count)) % sensor.width

@@ -1,6 +1,6 @@
 """Events of a sensor, summed into frames.
 
-Events are structured arrays with fields x, y (pixels), t (microseconds) and p (polarity, 0 or 1), as tonic has them.
+Events are structured arrays with fields x, y (pixels), t (microseconds) and p (polarity, 0 or 1), as in tonic.
 """
 
 from __future__ import annotations
@@ -22,16 +22,15 @@ class Sensor(NamedTuple):
 
 
 def to_frames(events: np.ndarray, sensor: Sensor, steps: int, by: By, pool: int = 1) -> np.ndarray:
-    """Count events in T frames of one recording, the polarities apart.
+    """Count events in T frames of one recording, separately for each polarity.
 
     Args:
-        events: in order of time; see `checked`.
+        events: in the order of time; see `checked`.
         sensor: width and height; `pool` divides both.
         steps: T.
-        by: `time`: frames last equally long, a T-th of the time from the first event to the last; `count`: they hold
-            equally many events, a T-th of all. What is left over at the end (less than T microseconds, or T events) is
-            left out.
-        pool: count over blocks of pool x pool pixels.
+        by: `time`: each frame lasts a T-th of the time from the first event to the last; `count`: each frame holds a
+            T-th of the events. The remainder at the end (less than T microseconds, or T events) is dropped.
+        pool: side of the blocks of pixels over which events are counted.
 
     Returns:
         [steps, 2, height / pool, width / pool] int16, as tonic's `ToFrame` counts.
@@ -47,25 +46,25 @@ def to_frames(events: np.ndarray, sensor: Sensor, steps: int, by: By, pool: int 
 
 
 def checked(events: np.ndarray, sensor: Sensor, steps: int, where: str) -> np.ndarray:
-    """Return the events as they are.
+    """Return the events unchanged.
 
     Raises:
-        UsageError: there are too few for T frames, or in too short a time; one lies outside of the sensor or before the
-            one that precedes it.
+        UsageError: there are too few events for T frames, or they span too short a time; an event lies outside the
+            sensor, or is earlier than the one before it.
     """
     if len(events) < steps:
-        raise UsageError(f"{len(events)} events do not make {steps} frames", where=where)
+        raise UsageError(f"{len(events)} events are too few for {steps} frames", where=where)
     for field, bound in (("x", sensor.width), ("y", sensor.height), ("p", 2)):
         values = events[field].astype(np.int64)
         wrong = np.flatnonzero((values < 0) | (values >= bound))
         if len(wrong):
-            what = f"event {wrong[0]} has {field} = {values[wrong[0]]}, outside of 0 ... {bound - 1}"
+            what = f"event {wrong[0]} has {field} = {values[wrong[0]]}, outside 0 ... {bound - 1}"
             raise UsageError(what, where=where)
     t = events["t"].astype(np.int64)
     back = np.flatnonzero(np.diff(t) < 0)
     if len(back):
-        what = f"events out of order: number {back[0] + 1} is earlier than the one before it"
+        what = f"events out of order: event {back[0] + 1} is earlier than the one before it"
         raise UsageError(what, where=where)
     if t[-1] - t[0] < steps:
-        raise UsageError(f"all events within {t[-1] - t[0]} µs, too short for {steps} frames", where=where)
+        raise UsageError(f"all events lie within {t[-1] - t[0]} µs, too short for {steps} frames", where=where)
     return events

@@ -1,4 +1,4 @@
-"""Datasets that are drawn, not read: training sequences fresh each time, held-out ones always the same."""
+"""Generated datasets: new training sequences in each epoch, and fixed held-out sequences."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import Batch
 from throughtime.numerics.trees import Tree, mapped
 
-# Large and odd, so that no one who counts seeds 0, 1, 2, ... for training draws the test set by accident.
+# Large seeds, so that training with seeds 0, 1, 2, ... never draws the test set by accident.
 SEEDS: dict[Split, int] = {"train": 3_021_937_827, "validation": 3_021_938_161, "test": 3_021_938_495}
 
 
 class Generated(Dataset):
-    """Base of the tasks that are made of random numbers. A subclass says how in `draw`.
+    """Base of the tasks that are generated from random numbers. A subclass implements `draw`.
 
-    Training sequences are drawn fresh, batch by batch, from the generator given (without one: the same each time). The
-    validation and the test sequences are fixed, each by a seed of its own. There are no raw data, so no SHA-256.
+    Training sequences are drawn batch by batch from the generator passed to `batches` (without a generator they are the
+    same each time). Validation and test sequences are fixed, each by its own seed. There are no raw data and hence no
+    SHA-256.
 
     Args:
-        sequences: training sequences an epoch.
-        held_out: sequences of validation, and as many of test.
+        sequences: training sequences in an epoch.
+        held_out: number of validation sequences, and of test sequences.
     """
 
     licence = "none needed: generated"
@@ -35,7 +36,7 @@ class Generated(Dataset):
 
     @abstractmethod
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tree, Tree]:
-        """Return x [steps, n, inputs], which may be as compact as bool, and the target as a `Batch` has it."""
+        """Return x [steps, n, inputs], in a type as compact as bool, and the target as in `Batch`."""
 
     def size(self, split: Split) -> int:
         return self.sequences if split == "train" else self.held_out
@@ -46,7 +47,7 @@ class Generated(Dataset):
             for start in range(0, self.sequences, batch):
                 yield _in_float32(self._drawn(min(batch, self.sequences - start), generator or fixed))
             return
-        # Drawn whole, so that the sequences do not depend on the size of a batch.
+        # All sequences are drawn at once, so that they do not depend on the batch size.
         whole = self._drawn(self.held_out, fixed)
         order = torch.arange(self.held_out)
         if generator is not None:
@@ -58,10 +59,10 @@ class Generated(Dataset):
         return None
 
     def _drawn(self, n: int, generator: torch.Generator) -> Batch:
-        """Draw n sequences, with inputs as compact as `draw` returns them."""
+        """Draw n sequences, with the compact inputs that `draw` returns."""
         return Batch(*self.draw(n, generator), self.task.per_step)
 
 
 def _in_float32(batch: Batch) -> Batch:
-    """Return the batch as it is learnt; the caller keeps no reference to the compact inputs."""
+    """Return the batch with inputs in float32; the caller keeps no reference to the compact inputs."""
     return batch._replace(x=mapped(Tensor.float, batch.x))

@@ -10,18 +10,18 @@ import numpy as np
 
 from throughtime.errors import UsageError
 
-UNSIGNED_BYTE = 0x08  # the one type that the MNIST family uses
+UNSIGNED_BYTE = 0x08  # the only type in the MNIST family
 
 
 def read_idx(content: bytes, path: Path) -> np.ndarray:
     """Return the array in the content of an IDX file of unsigned bytes, without copying it.
 
     Args:
-        content: the file's bytes, unpacked.
-        path: the file, for the message.
+        content: the uncompressed bytes of the file.
+        path: the file, for error messages.
 
     Raises:
-        UsageError: it is not such a file, or holds fewer or more bytes than its header says.
+        UsageError: it is not an IDX file of unsigned bytes, or its length does not match its header.
     """
     if content[:3] != bytes([0, 0, UNSIGNED_BYTE])[: len(content)]:
         raise UsageError("not an IDX file of unsigned bytes", where=str(path))
@@ -33,10 +33,10 @@ def read_idx(content: bytes, path: Path) -> np.ndarray:
     if len(content) < expected:
         raise UsageError(f"truncated: {len(content)} of {expected} bytes", where=str(path))
     if len(content) > expected:
-        raise UsageError(f"{len(content)} bytes where its header says {expected}", where=str(path))
+        raise UsageError(f"{len(content)} bytes, but its header declares {expected}", where=str(path))
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
 def write_idx(array: np.ndarray) -> bytes:
-    """Return the content of the IDX file that holds `array`, of type uint8."""
+    """Return the content of an IDX file with `array`, of type uint8."""
     return struct.pack(f">BBBB{array.ndim}I", 0, 0, UNSIGNED_BYTE, array.ndim, *array.shape) + array.tobytes()

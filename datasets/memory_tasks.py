@@ -1,4 +1,4 @@
-"""Tasks of pure memory: copy a sequence after a delay; XOR of two cues with a delay between them."""
+"""Memory tasks: copy a sequence after a delay; XOR of two cues with a delay between them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from throughtime.registry import dataset
 
 @dataset("copy")
 class Copy(Generated):
-    """Repeat L symbols after a delay of D steps: a class a step, asked in the last L of T = 2 L + D steps.
+    """Repeat L symbols after a delay of D steps: a class per step, in the last L of T = 2 L + D steps.
 
         x_t = one-hot of s_t                 t < L,        s_t ~ U{0 ... S − 1}
         x_t = 0                              L ≤ t < L + D
-        x_t = the cue channel alone, 1       L + D ≤ t     target s_{t − L − D}; before, −1: nothing is asked
+        x_t = one-hot of the cue channel     L + D ≤ t     target s_{t − L − D}; earlier steps have no label, −1
 
-    S + 1 inputs, S classes. Whoever remembers nothing is right in 1/S of the steps.
+    There are S + 1 inputs and S classes. The accuracy without memory is 1/S.
 
     Args:
-        length: L.
-        delay: D.
+        length: L, in steps.
+        delay: D, in steps.
         symbols: S.
-        sequences, held_out: as of `Generated`.
+        sequences, held_out: as in `Generated`.
 
     Source: Hochreiter and Schmidhuber, Neural Computation 9 (1997); in this form, with a cue, Graves, Wayne and
     Danihelka, arXiv:1410.5401 (2014).
@@ -50,7 +50,7 @@ class Copy(Generated):
 
     @classmethod
     def tiny(cls) -> Copy:
-        """6 symbols and a delay of 3: 15 steps; 36 training sequences an epoch, 10 of validation and of test."""
+        """Return 6 symbols and a delay of 3, so 15 steps; 36 training, 10 validation and 10 test sequences."""
         return cls(length=6, delay=3, sequences=36, held_out=10)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -66,24 +66,24 @@ class Copy(Generated):
 
 @dataset("delayed_xor")
 class DelayedXor(Generated):
-    """XOR of two cues with a long delay between them; one class a sequence, 2 classes.
+    """XOR of two cues with a long delay between them: one class per sequence, 2 classes.
 
-    Four groups of neurons send Poisson spikes: two are the cue's values 0 and 1, one tells that the answer is due, one
-    is noise throughout. T = 2 cue + delay + answer steps of 1 ms: the first cue, the delay, the second cue, the answer.
+    Four groups of neurons send Poisson spikes: two groups encode the values 0 and 1 of a cue, one marks the answer
+    period, and one is noise. T = 2 cue + delay + answer steps of 1 ms: first cue, delay, second cue, answer.
 
-        rate of group c during a cue of value c: 40 Hz; of the third while the answer is due: 40 Hz;
-        of the fourth at any time: 10 Hz; of all else: 0
+        rate of group c during a cue of value c: 40 Hz; of the third in the answer period: 40 Hz;
+        of the fourth in all steps: 10 Hz; otherwise 0
 
-    Neither cue alone tells anything of the class: who forgets the first is right half of the time.
+    A single cue carries no information on the class: the accuracy without memory of the first cue is one half.
 
     Args:
         cue: steps of a cue.
-        delay: steps between the two.
-        answer: steps at the end.
-        group: neurons a group; there are 4 inputs each.
-        sequences, held_out: as of `Generated`.
+        delay: steps between the cues.
+        answer: steps of the answer period.
+        group: neurons in each of the 4 groups.
+        sequences, held_out: as in `Generated`.
 
-    Source: the task, an old one, in the spike code of Bellec et al., Nature Communications 11:3625 (2020).
+    Source: a classical task, with the spike code of Bellec et al., Nature Communications 11:3625 (2020).
     """
 
     outputs = 2
@@ -105,7 +105,7 @@ class DelayedXor(Generated):
 
     @classmethod
     def tiny(cls) -> DelayedXor:
-        """24 steps of 4 x 5 neurons; 36 training sequences an epoch, 10 of validation and of test."""
+        """Return 24 steps of 4 x 5 neurons; 36 training, 10 validation and 10 test sequences."""
         return cls(cue=8, delay=4, answer=4, group=5, sequences=36, held_out=10)
 
     def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,8 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from throughtime.datasets.mnist_files import Images, fashion_files, made_images, mnist_files
+from throughtime.datasets.base import computed
+from throughtime.datasets.mnist_files import Images, fashion_files, mnist_files, synthetic_images
 from throughtime.registry import dataset
 
 Train = Annotated[int, Field(ge=1, le=55_000)] | None
@@ -33,14 +34,14 @@ class SequentialMNIST(Images):
     files = mnist_files("smnist")
     inputs = 1
 
-    @property
+    @computed
     def steps(self) -> int:
         return self.side**2
 
     @classmethod
     def tiny(cls) -> SequentialMNIST:
-        """Not the real images: made ones of 7x7 pixels (see `made_images`), through the same reader."""
-        return cls().standing_in(made_images, side=7, validation_images=10)
+        """Not the real images: made ones of 7x7 pixels (see `synthetic_images`), through the same reader."""
+        return cls().with_synthetic_files(synthetic_images, side=7, validation_images=10)
 
     def expanded(self, rows: Tensor) -> Tensor:
         return rows.unsqueeze(2)
@@ -91,11 +92,11 @@ class RowMNIST(SequentialMNIST):
 
     files = mnist_files("rmnist")
 
-    @property
+    @computed
     def steps(self) -> int:
         return self.side
 
-    @property
+    @computed
     def inputs(self) -> int:
         return self.side
 
@@ -122,22 +123,22 @@ class StaticMNIST(SequentialMNIST):
         super().__init__(train=train, validation=validation, test=test)
         self.shown = steps
 
-    @property
+    @computed
     def steps(self) -> int:
         return self.shown
 
-    @property
+    @computed
     def inputs(self) -> int:
         return self.side**2
 
-    @property
+    @computed
     def layout(self) -> tuple[int, int, int]:
         return (1, self.side, self.side)
 
     @classmethod
     def tiny(cls) -> SequentialMNIST:
         """Made images of 7x7 pixels, shown for 4 steps."""
-        return cls(steps=4).standing_in(made_images, side=7, validation_images=10)
+        return cls(steps=4).with_synthetic_files(synthetic_images, side=7, validation_images=10)
 
     def expanded(self, rows: Tensor) -> Tensor:
         return rows.unsqueeze(1).expand(-1, self.steps, -1)

@@ -117,7 +117,7 @@ class Images(PreparedDataset):
         )
 
 
-def made_images(folder: Path, side: int = 7) -> list[Path]:
+def synthetic_images(folder: Path, side: int = 7) -> list[Path]:
     """Write the four files with 50 + 14 images that have no meaning beyond the label; return their paths.
 
     Label c is a stroke, one bright row or column, at a place that c gives, on dark noise.

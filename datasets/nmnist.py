@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import PositiveInt
 
 from throughtime.datasets.base import Split
-from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, made_events
+from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, synthetic_events
 from throughtime.datasets.files import fetch
 from throughtime.datasets.frames import By, Sensor
 from throughtime.datasets.prepared import held_out
@@ -92,7 +92,7 @@ class NeuromorphicMNIST(EventRecordings):
     @classmethod
     def tiny(cls) -> NeuromorphicMNIST:
         """30 + 10 made recordings in N-MNIST's format, in 5 frames of 17x17."""
-        return cls(steps=5, pool=2).standing_in(made_nmnist)
+        return cls(steps=5, pool=2).with_synthetic_files(synthetic_nmnist)
 
     def needed(self) -> tuple[fetch.DataFile, ...]:
         here = all(fetch.find(file) for file in self.files)
@@ -124,12 +124,12 @@ def nmnist_bytes(events: np.ndarray) -> bytes:
     return np.stack([x, y, high, (t >> 8) & 0xFF, t & 0xFF], axis=1).astype(np.uint8).tobytes()
 
 
-def made_nmnist(folder: Path) -> list[Path]:
+def synthetic_nmnist(folder: Path) -> list[Path]:
     random = np.random.RandomState(0)
     paths = [folder / file.name for file in NMNIST]
     for path, part, count in zip(paths, ("Train", "Test"), (30, 10), strict=True):
         with zipfile.ZipFile(path, "w") as out:
             for i in range(count):
-                content = nmnist_bytes(made_events(random, i % 10, NeuromorphicMNIST.sensor))
+                content = nmnist_bytes(synthetic_events(random, i % 10, NeuromorphicMNIST.sensor))
                 out.writestr(f"{part}/{i % 10}/{i + 1:05}.bin", content)
     return paths

@@ -48,7 +48,7 @@ class NpzFolder(OwnSequences):
     @classmethod
     def tiny(cls) -> NpzFolder:
         """24 + 8 made sequences of 5 to 9 steps, with a class a step."""
-        return cls(path="made").standing_in(made_folder)
+        return cls(path="made").with_synthetic_files(made_folder)
 
     def raw(self) -> tuple[Sequence[Path], str]:
         if not self.path.is_dir():

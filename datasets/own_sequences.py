@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 
-from throughtime.datasets.base import Split
+from throughtime.datasets.base import Split, computed
 from throughtime.datasets.files import fetch
 from throughtime.datasets.files.remember import remembered
 from throughtime.datasets.prepared import SPLITS, PreparedDataset, combined, held_out, save
@@ -104,15 +103,15 @@ class OwnSequences(PreparedDataset):
             _check_classes(target, {split: target[index] for split, index in splits.items()}, parts)
         save(folder, target, splits, _padded(x, steps, 0))
 
-    @property
+    @computed
     def steps(self) -> int:
         return self.arrays.x.shape[1]
 
-    @property
+    @computed
     def inputs(self) -> int:
         return self.arrays.x.shape[2]
 
-    @cached_property
+    @computed
     def task(self) -> Task:
         """Classification of whole numbers, regression of others; chance is what the most frequent class, or the mean,
         of the training targets would have in training."""
@@ -125,7 +124,7 @@ class OwnSequences(PreparedDataset):
         mean = torch.nanmean(train, 0)
         return Regression(chance=float(torch.nanmean((train - mean).square())), per_step=per_step)
 
-    @property
+    @computed
     def outputs(self) -> int:
         target = self.arrays.target
         return target.shape[-1] if target.is_floating_point() else int(target.max()) + 1
@@ -140,13 +139,13 @@ def _check(part: Sequences, like: Sequences) -> None:
         shape = f"[{', '.join(map(str, ('sequences', *y.shape)))}]"
         what = f"y is {y.dtype} {shape}: whole numbers are classes, [sequences] or [sequences, steps]"
         raise UsageError(what, like.where, "real numbers are [sequences, outputs] or [sequences, steps, outputs]")
-    shape = (like.x[0].shape[1:], like.y[0].shape[-1:] if like.y[0].dtype.kind == "f" else (), like.y[0].ndim)
+    first = (like.x[0].shape[1:], like.y[0].shape[-1:] if like.y[0].dtype.kind == "f" else (), like.y[0].ndim)
     for i, (x, y) in enumerate(zip(part.x, part.y, strict=True)):
         where = f"{part.where}: sequence {i}"
         if x.ndim != 2 or not len(x):
             raise UsageError(f"x is {list(x.shape)}, where [steps, inputs] is expected", where=where)
         found = (x.shape[1:], y.shape[-1:] if y.dtype.kind == "f" else (), y.ndim)
-        if found != shape or y.dtype.kind != like.y[0].dtype.kind:
+        if found != first or y.dtype.kind != like.y[0].dtype.kind:
             raise UsageError(
                 f"x {list(x.shape)} and y {list(y.shape)} {y.dtype} are not like the first of train", where
             )

@@ -41,7 +41,7 @@ class PreparedDataset(ArrayDataset):
     make: Callable[[Path], Sequence[Path]] | None = None
     """Of a stand-in, what writes its files."""
 
-    def standing_in(
+    def with_synthetic_files(
         self, make: Callable[[Path], Sequence[Path]], licence: str = "none needed: generated", **sizes: Any
     ) -> Self:
         """Let small files that `make` writes stand in for the real ones: for tests and contract checks.

@@ -13,10 +13,10 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from throughtime.datasets.base import Split
+from throughtime.datasets.base import Split, computed
 from throughtime.datasets.classes import checked_labels
 from throughtime.datasets.files import archive, cache, fetch
-from throughtime.datasets.prepared import PreparedDataset, save
+from throughtime.datasets.prepared import SPLITS, PreparedDataset, save
 from throughtime.datasets.task import Classification
 from throughtime.errors import UsageError, first_line
 from throughtime.registry import dataset
@@ -68,7 +68,7 @@ class SpikingWords(PreparedDataset):
         self.steps, self.bin_ms, self.values = steps, bin_ms, values
         self.task = Classification(self.outputs)
 
-    @property
+    @computed
     def inputs(self) -> int:
         return self.units
 
@@ -81,14 +81,14 @@ class SpikingWords(PreparedDataset):
 
     def build(self, paths: Sequence[Path], folder: Path) -> None:
         raw = folder / "raw.h5"  # unpacked for as long as it is read
-        part, speaker, label = [], [], []
+        parts, speakers, labels = [], [], []
         for i, path in enumerate(paths):
             with _opened(archive.unpack(path, raw), path) as file:
                 count = len(file["labels"])
-                label.append(checked_labels(file["labels"][:].astype(int), self.outputs, str(path)))
-                speaker.append(file["extra/speaker"][:].astype(int))
-                part.append(np.full(count, i))
-        label, part, speaker = np.concatenate(label), np.concatenate(part), np.concatenate(speaker)
+                labels.append(checked_labels(file["labels"][:].astype(int), self.outputs, str(path)))
+                speakers.append(file["extra/speaker"][:].astype(int))
+                parts.append(np.full(count, i))
+        label = np.concatenate(labels)
 
         def rows() -> Iterator[tuple[int, np.ndarray]]:
             position = 0
@@ -101,7 +101,7 @@ class SpikingWords(PreparedDataset):
 
         cache.write_rows(folder / "x.npy", len(label), rows(), bits=self.values == "spikes")
         raw.unlink(missing_ok=True)
-        save(folder, label.astype(np.uint8), self.splits(part, speaker))
+        save(folder, label.astype(np.uint8), self.splits(np.concatenate(parts), np.concatenate(speakers)))
 
     def binned(self, times: np.ndarray, units: np.ndarray, where: str) -> np.ndarray:
         """Count spikes, at `times` in seconds, in the bins of each channel: [steps, units] int16.
@@ -146,7 +146,7 @@ class HeidelbergDigits(SpikingWords):
     @classmethod
     def tiny(cls) -> HeidelbergDigits:
         """80 + 20 made recordings of 70 channels, in the same format, in 10 bins."""
-        return cls(steps=10, bin_ms=10.0).standing_in(lambda folder: made_words(cls, folder), units=70)
+        return cls(steps=10, bin_ms=10.0).with_synthetic_files(lambda folder: synthetic_words(cls, folder), units=70)
 
     def splits(self, part: np.ndarray, speaker: np.ndarray) -> Mapping[Split, np.ndarray]:
         own = part == 0
@@ -181,13 +181,13 @@ class SpeechCommands(SpikingWords):
     @classmethod
     def tiny(cls) -> SpeechCommands:
         """140 + 35 + 35 made recordings of 70 channels, in the same format, in 10 bins."""
-        return cls(steps=10, bin_ms=10.0).standing_in(lambda folder: made_words(cls, folder), units=70)
+        return cls(steps=10, bin_ms=10.0).with_synthetic_files(lambda folder: synthetic_words(cls, folder), units=70)
 
     def splits(self, part: np.ndarray, speaker: np.ndarray) -> Mapping[Split, np.ndarray]:
-        return {split: np.flatnonzero(part == i) for i, split in enumerate(("train", "validation", "test"))}
+        return {split: np.flatnonzero(part == i) for i, split in enumerate(SPLITS)}
 
 
-def made_words(kind: type[SpikingWords], folder: Path) -> list[Path]:
+def synthetic_words(kind: type[SpikingWords], folder: Path) -> list[Path]:
     """Write the files of a dataset with recordings of 0.1 s, in 70 channels; return their paths.
 
     Each class is said by four speakers in the first file and by one in the others.

@@ -99,7 +99,7 @@ class SpokenDigits(PreparedDataset):
     @classmethod
     def tiny(cls) -> SpokenDigits:
         """40 of the real recordings, four of each digit (20 test ones, 2 for validation), in 30 steps of 8 bands."""
-        return cls(steps=30, bands=8).standing_in(lambda folder: [SAMPLE], licence=cls.licence)
+        return cls(steps=30, bands=8).with_synthetic_files(lambda folder: [SAMPLE], licence=cls.licence)
 
     def parameters(self) -> Mapping[str, Any]:
         return {"steps": self.steps, "bands": self.bands, "delta": self.delta, "split": self.split}

@@ -43,7 +43,7 @@ class TimeSeriesArchive(OwnSequences):
     @classmethod
     def tiny(cls) -> TimeSeriesArchive:
         """24 + 8 made series of two dimensions and 5 to 9 steps, in two classes."""
-        return cls(path="made").standing_in(made_problem)
+        return cls(path="made").with_synthetic_files(made_problem)
 
     def raw(self) -> tuple[Sequence[Path], str]:
         found = sorted(self.path.glob("*_TRAIN.ts")) if self.path.is_dir() else [self.path]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast, overload
 
 import torch
 
@@ -18,20 +19,28 @@ class Adamax(torch.optim.Adamax):
     and options are PyTorch's. Source: Kingma and Ba 2015, algorithm 2.
     """
 
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         learnt = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        if not all(p in self.state and runs_compiled(p, p.grad) for p, _ in learnt):
-            super().step(closure)  # the first time it makes the state
-            return
+        if closure is not None or not all(p in self.state and runs_compiled(p, p.grad) for p, _ in learnt):
+            return super().step(closure)  # the first step creates the state
         for p, group in learnt:
             state, (β1, β2) = self.state[p], group["betas"]
             state["step"] += 1
             η = group["lr"] / (1 - β1 ** state["step"].item())
             flat = (tensor.flatten() for tensor in (p, p.grad, state["exp_avg"], state["exp_inf"]))
             adamax_step(*flat, η, β1, β2, group["eps"])
+        return None
 
-    step.hooked = True  # PyTorch would wrap it for its profiler and for hooks, which costs as much as the pass itself
+    # PyTorch looks for this attribute, and otherwise wraps the step for its profiler and for hooks, which takes as much
+    # time as the pass itself. A function declares no attributes, hence the cast.
+    cast(Any, step).hooked = True
 
 
 @compiled

@@ -51,9 +51,15 @@ class Flat:
         self._runs = _neighbours(self.parameters)
         """Of each of `weights`, which parameters are in it, in the order in which they lie."""
         self.weights: list[Tensor] = [
-            self.parameters[run[0]] if len(run) == 1 else _joined([self.parameters[n].detach() for n in run])
+            self.parameters[run[0]] if len(run) == 1 else self._block([self.parameters[n].detach() for n in run])
             for run in self._runs
         ]
+
+    @staticmethod
+    def _block(neighbours: Sequence[Tensor]) -> Tensor:
+        block = _joined(neighbours)
+        assert block is not None, "a run holds neighbours in memory"
+        return block
 
     @torch.no_grad()
     def gradients(self) -> list[Tensor]:
@@ -62,10 +68,11 @@ class Flat:
         found = []
         for run in self._runs:
             of_run = [self.parameters[n] for n in run]
+            gradients: list[Tensor] = []
             for p in of_run:
                 if p.grad is None:
                     p.grad = torch.zeros_like(p)
-            gradients = [p.grad for p in of_run]
+                gradients.append(p.grad)
             flat = gradients[0] if len(run) == 1 else _laid_out_before(gradients)
             if flat is None:
                 flat = _joined(gradients)

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-NAMES = {np.float32: "sgemm_", np.float64: "dgemm_"}
+from throughtime.numerics.loops import callable_in_loops
+
+NAMES: dict[type[np.floating], str] = {np.float32: "sgemm_", np.float64: "dgemm_"}
 """C ← α A B + β C in the BLAS that PyTorch came with, and its threads; everything is handed over by its address."""
 
 
@@ -49,7 +51,7 @@ def _registered() -> Callable[..., None]:
     from numba import types
     from numba.extending import overload
 
-    def product_of(number: type) -> Callable[..., None]:
+    def product_of(number: type[np.floating]) -> Callable[..., None]:
         symbol = f"throughtime_{NAMES[number]}"
         llvmlite.binding.add_symbol(symbol, ctypes.cast(getattr(_library(), NAMES[number]), ctypes.c_void_p).value)
         call = types.ExternalFunction(symbol, types.void(*[types.uintp] * 13))
@@ -82,6 +84,4 @@ def _registered() -> Callable[..., None]:
     return gemm
 
 
-# As a loop that others call: what they get in its place, and the function whose code counts in their keys.
-gemm.jitted = lambda threaded: _registered()
-gemm.__wrapped__ = _registered
+callable_in_loops(gemm, _registered)

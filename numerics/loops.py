@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -28,22 +29,22 @@ IN_MEMORY = (
     "NUMBA_CACHE_DIR names another folder"
 )
 
-_alone: ContextVar[bool] = ContextVar("operations alone", default=False)
+_disabled: ContextVar[bool] = ContextVar("compiled loops disabled", default=False)
 
 
 @contextmanager
-def operations_alone() -> Iterator[None]:
-    """In here no loop runs: what stands beside what was watched must do the same operations."""
-    token = _alone.set(True)
+def without_compiled_loops() -> Iterator[None]:
+    """Disable compiled loops, so that an uninstrumented run executes the tensor operations of an instrumented one."""
+    token = _disabled.set(True)
     try:
         yield
     finally:
-        _alone.reset(token)
+        _disabled.reset(token)
 
 
-def watched() -> bool:
-    """Whether somebody looks at the operations, and must find those that were written down."""
-    return _alone.get() or torch._C._len_torch_dispatch_stack() > 0
+def is_instrumented() -> bool:
+    """Whether compiled loops are disabled, or a dispatch mode observes the tensor operations."""
+    return _disabled.get() or torch._C._len_torch_dispatch_stack() > 0
 
 
 def runs_compiled(*tensors: Tensor, graph_is_ours: bool = False) -> bool:
@@ -51,7 +52,7 @@ def runs_compiled(*tensors: Tensor, graph_is_ours: bool = False) -> bool:
     or `graph_is_ours`: the caller makes it; and nobody watches the operations or maps over them, who would not see it.
     """
     dtype = tensors[0].dtype
-    if dtype not in _NUMBER or watched():
+    if dtype not in _NUMBER or is_instrumented():
         return False
     graph = torch.is_grad_enabled() and not graph_is_ours
     for t in tensors:
@@ -71,7 +72,16 @@ def prange(length: int) -> range:
     return range(length)
 
 
-def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
+class CompiledLoop(Protocol):
+    """A function of tensors and numbers that runs a loop, and that other loops may call."""
+
+    jitted: Callable[[bool], Callable[..., Any]]
+    """Returns the compiled function that takes arrays; the argument is whether it runs on several threads."""
+
+    def __call__(self, *arguments: Any) -> Any: ...
+
+
+def compiled(loop: Callable[..., Any]) -> CompiledLoop:
     """The loop as a function of tensors, without a graph, and numbers, which are taken in the tensors' precision.
 
     It is compiled when it is first called on a machine, and kept on disk where it can be; the compiler is loaded then,
@@ -100,11 +110,25 @@ def compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
     def call(*arguments: Any) -> Any:
         return jitted(_has_threads())(*_for_loops(arguments))
 
-    call.jitted = jitted
-    return call
+    with_attribute = cast(CompiledLoop, call)  # a function declares no attributes
+    with_attribute.jitted = jitted
+    return with_attribute
 
 
-def bound(loop: Callable[..., Any], *arguments: Tensor | float) -> Callable[[], Any]:
+def callable_in_loops(function: Callable[..., Any], overloaded: Callable[[], Callable[..., Any]]) -> None:
+    """Let compiled loops call a function that the compiler cannot read.
+
+    Args:
+        function: the function that a loop names.
+        overloaded: registers the compiled form of `function` and returns what the compiler takes in its place. Its code
+            counts in the keys of the loops.
+    """
+    attributes = cast(Any, function)  # a function declares no attributes
+    attributes.jitted = lambda threaded: overloaded()
+    attributes.__wrapped__ = overloaded
+
+
+def bound(loop: CompiledLoop, *arguments: Tensor | float) -> Callable[[], Any]:
     """The compiled loop with all its arguments, to be called again and again: on the tensors' memory as it is then."""
     given = _for_loops(arguments)
 
@@ -156,10 +180,9 @@ def _shares_threads() -> bool:
     """Whether the compiler finds the OpenMP that PyTorch runs on: the threads of two would wait for each other's cores,
     and loops run on one thread instead."""
     try:
-        found = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
-        from numba.np.ufunc import omppool  # noqa: F401
-
-        if not _is_pytorchs(found):
+        address = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
+        importlib.import_module("numba.np.ufunc.omppool")
+        if address is None or not _is_pytorchs(address):
             return False
     except (AttributeError, ImportError, OSError):
         return False
@@ -186,8 +209,8 @@ def _with_its_callees(loop: Callable[..., Any], threaded: bool, key: str) -> Cal
     compiler stores machine code under the qualified name."""
     import numba
 
-    callees = {name: loop.__globals__.get(name) for name in loop.__code__.co_names}
-    names = {name: callee.jitted(threaded) for name, callee in callees.items() if hasattr(callee, "jitted")}
+    callees = {name: getattr(loop.__globals__.get(name), "jitted", None) for name in loop.__code__.co_names}
+    names = {name: jitted(threaded) for name, jitted in callees.items() if jitted is not None}
     whole = FunctionType(
         loop.__code__, {**loop.__globals__, "prange": numba.prange, **names}, loop.__name__, None, loop.__closure__
     )

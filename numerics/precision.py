@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from throughtime.numerics.loops import watched
+from throughtime.numerics.loops import is_instrumented
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -56,7 +56,7 @@ def _addmm(c: Tensor, a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Ten
 
 
 def _plain_linear(x: Tensor, W: Tensor, c: Tensor | None) -> Tensor:
-    if W.shape[1] == 1 and c is not None and not watched():
+    if W.shape[1] == 1 and c is not None and not is_instrumented():
         return torch.addcmul(c, x, W.t())  # one input: nothing is summed, and a product takes twice the time
     return F.linear(x, W, c)
 

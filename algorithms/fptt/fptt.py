@@ -55,7 +55,7 @@ class FPTT(LearningRule):
         auxiliary_uniform_epochs: epochs in which the auxiliary distribution is uniform; null: 0.
     """
 
-    claims = Claims(gradient="truncated", memory="O(K)", sets_weights=True)
+    claims = Claims(gradient="truncated", memory="O(window)", sets_weights=True)
 
     def __init__(
         self,

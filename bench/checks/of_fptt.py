@@ -32,7 +32,7 @@ from throughtime.checks.tiny import (
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
-from throughtime.numerics.loops import operations_alone
+from throughtime.numerics.loops import without_compiled_loops
 from throughtime.numerics.trees import detached
 from throughtime.registry import ALGORITHMS, Component
 
@@ -66,7 +66,7 @@ def first_step(component: Component) -> Found:
     found = []
     for name, network in supporting(made(component)):
         found.append((f"{name}, code", error(gradients("code", network), gradients("none", network))))
-        with operations_alone():  # the paper's form goes through each step twice, which single steps cannot
+        with without_compiled_loops():  # the paper's form goes through each step twice, which single steps cannot
             found.append((f"{name}, paper", error(gradients("paper", network), gradients("none", network))))
     return worst(found, "no neuron")
 
@@ -77,7 +77,7 @@ def both_ways(identity: Callable[..., Found]) -> Callable[..., Found]:
     @functools.wraps(identity)
     def held(*arguments: Any) -> Found:
         compiled = identity(*arguments)
-        with operations_alone():
+        with without_compiled_loops():
             operations = identity(*arguments)
         return max(compiled, operations, key=lambda found: math.inf if math.isnan(found.value) else found.value)
 

@@ -15,7 +15,7 @@ from throughtime.checks.tiny import BATCH, CLASSES, Recorder, seeded, sequence, 
 from throughtime.datasets.task import Classification
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent
-from throughtime.numerics.loops import operations_alone
+from throughtime.numerics.loops import without_compiled_loops
 
 TASK = Classification(CLASSES)
 LENGTHS = (50, 65, 200)
@@ -24,7 +24,7 @@ LENGTHS = (50, 65, 200)
 
 def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     """Bytes a step, the largest between several lengths; of tensors at their peak, of arrays at the last step."""
-    if rule().claims.memory == "O(K)" and len({rule().window(steps) for steps in LENGTHS}) > 1:
+    if rule().claims.memory == "O(window)" and len({rule().window(steps) for steps in LENGTHS}) > 1:
         raise DoesNotApplyError("its window grows with T")
     short, long = (array_bytes(rule(), network, steps)[0] for steps in LENGTHS[:2])
     return max(*_slopes(rule, network, LENGTHS), (long - short) / (LENGTHS[1] - LENGTHS[0]))
@@ -75,7 +75,7 @@ def tensor_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[in
 
 def array_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int, int]:
     """Bytes of the NumPy arrays made during one batch and alive after its last step, and after the batch."""
-    with seeded(11), operations_alone():
+    with seeded(11), without_compiled_loops():
         rule.start(network, TASK, steps)
         update = Forgetful(network, 0.0, rule.parameters())
         x, target = sequence(steps)

@@ -263,7 +263,7 @@ OF_GRADIENT = {
 }
 OF_MEMORY = {
     "O(1)": (Fact("claims O(1): exact bytes a step of T", 0, on_each_neuron(memory_slope)),),
-    "O(K)": (Fact("claims O(K): exact bytes a step of T", 0, on_each_neuron(memory_slope)),),
+    "O(window)": (Fact("claims O(window): exact bytes a step of T", 0, on_each_neuron(memory_slope)),),
     "O(T)": (Fact("claims O(T): exact bytes a step, long T over short", 1.1, on_each_neuron(memory_growth)),),
 }
 

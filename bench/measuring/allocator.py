@@ -19,7 +19,7 @@ from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
 from throughtime.harness.one_batch import learn_finite
 from throughtime.measuring.cuda_memory import CudaPeak
-from throughtime.numerics.loops import operations_alone
+from throughtime.numerics.loops import without_compiled_loops
 from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
 
@@ -89,7 +89,7 @@ def allocator_measures(spec: RunSpec, built: Built, batch: Batch, operations: in
     a_window = max(1, operations // len(built.rule.windows(batch.steps)))
     if a_window > MOST:
         return missing_measure(f"{a_window} operations in a window, more than {MOST}: too many events for memory")
-    with operations_alone(), HandedOut() as handed_out:  # as in the exact count, for comparison
+    with without_compiled_loops(), HandedOut() as handed_out:  # as in the exact count, for comparison
         _train(spec, built, batch, handed_out, max(1, AT_ONCE // a_window))
     return {NAME: Measure(value=handed_out.peak, unit="byte", method=METHOD)}
 

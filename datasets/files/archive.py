@@ -19,12 +19,18 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import Protocol
 
 from throughtime.errors import UsageError, first_line
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 CHUNK = 1 << 20
+
+
+class Readable(Protocol):
+    """A binary stream that is read from its start to its end."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
 
 
 def members(path: Path, pattern: str) -> list[str]:
@@ -48,7 +54,7 @@ def read(path: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
     """
     for name, stream in _streams(path):
         if key := _key(name, pattern):
-            with _told(path):
+            with _as_usage_error(path):
                 content = stream.read()
             yield key, content
 
@@ -65,13 +71,13 @@ def digest(path: Path, pattern: str) -> str:
 
 
 @contextmanager
-def single(path: Path) -> Iterator[IO[bytes]]:
+def single(path: Path) -> Iterator[Readable]:
     """Open a file, unpacking it if it is gzipped or a zip archive of one member.
 
     Raises:
         UsageError: it cannot be read, is truncated or damaged, or is an archive of several.
     """
-    with _told(path), path.open("rb") as raw:
+    with _as_usage_error(path), path.open("rb") as raw:
         # By its first bytes rather than its name: browsers unpack a download and leave the `.gz`.
         start = raw.read(4)
         raw.seek(0)
@@ -121,7 +127,7 @@ def _names(path: Path) -> Iterator[str]:
     if path.is_dir():
         yield from (name for name, _ in _folder(path))
         return
-    with _told(path):
+    with _as_usage_error(path):
         if path.name.endswith(TARS):
             with tarfile.open(path) as archive:
                 names = [member.name for member in archive if member.isfile()]
@@ -140,27 +146,27 @@ def _zip_names(archive: zipfile.ZipFile, path: Path) -> Iterator[str]:
             yield name
 
 
-def _streams(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _streams(path: Path) -> Iterator[tuple[str, Readable]]:
     """Name and open content of all members."""
     if path.is_dir():
         for name, file in _folder(path):
-            with _told(file), file.open("rb") as stream:
+            with _as_usage_error(file), file.open("rb") as stream:
                 yield name, stream
         return
-    with _told(path):
+    with _as_usage_error(path):
         if path.name.endswith(TARS):
             with tarfile.open(path) as archive:
                 for member in archive:
-                    stream = archive.extractfile(member) if member.isfile() else None
-                    if stream is not None:
+                    content = archive.extractfile(member) if member.isfile() else None
+                    if content is not None:
                         _safe([member.name], path)
-                        yield member.name, stream
+                        yield member.name, content
         else:
             with zipfile.ZipFile(path) as archive:
                 yield from _zip_streams(archive, path)
 
 
-def _zip_streams(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, Any]]:
+def _zip_streams(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, Readable]]:
     for name in _safe([name for name in archive.namelist() if not name.endswith("/")], path):
         if name.endswith(".zip"):
             with _nested(archive, name) as inner:
@@ -198,7 +204,7 @@ def _safe(names: Sequence[str], path: Path) -> Sequence[str]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _as_usage_error(path: Path) -> Iterator[None]:
     """Turn what readers raise into one line that names the file."""
     try:
         yield

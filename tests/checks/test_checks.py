@@ -295,7 +295,7 @@ def test_a_rule_that_cannot_say_what_it_supports():
     "claims, note",
     [
         (Claims("online", "O(1)"), 'ValueError: it claims "online"; there is: exact, truncated, approximate'),
-        (Claims("exact", "O(n)"), 'ValueError: it claims "O(n)"; there is: O(1), O(K), O(T)'),
+        (Claims("exact", "O(n)"), 'ValueError: it claims "O(n)"; there is: O(1), O(window), O(T)'),
     ],
 )
 def test_a_rule_that_claims_what_nobody_knows(claims, note):

@@ -267,7 +267,7 @@ class CountsWithAnIterator(Scaled):
 
 
 class SaysExact(TruncatedBPTT):
-    claims = Claims(gradient="exact", memory="O(K)")
+    claims = Claims(gradient="exact", memory="O(window)")
 
 
 class Ascends(Spoilt):
@@ -491,7 +491,7 @@ TWINS = [
     Twin(ONE_STEP, LeavesItsFilter, EProp),
     Twin("claims O(1): exact bytes a step of T", KeepsOutputs, Online),
     Twin("claims O(1): exact bytes a step of T", KeepsTheGraph, Online),
-    Twin("claims O(K): exact bytes a step of T", KeepsOutputsOfWindows, TruncatedBPTT),
+    Twin("claims O(window): exact bytes a step of T", KeepsOutputsOfWindows, TruncatedBPTT),
     Twin("claims O(T): exact bytes a step, long T over short", EachStepWithEach, BPTT),
     Twin("exact bytes after a sequence as before", KeepsItsState, BPTT),
     Twin("exact bytes after a sequence as before", KeepsTheBatch, BPTT),

@@ -290,7 +290,7 @@ def test_every_fact_has_a_twin():
     facts = names_of_facts("algorithms", BPTT, TruncatedBPTT, Online, EProp)
     claims = {(rule.claims.gradient, rule.claims.memory) for rule in (BPTT, TruncatedBPTT, Online, EProp)}
     assert {g for g, _ in claims} == {"exact", "truncated", "approximate"}
-    assert {m for _, m in claims} == {"O(1)", "O(K)", "O(T)"}
+    assert {m for _, m in claims} == {"O(1)", "O(window)", "O(T)"}
     assert facts == {twin.fact for twin in (*TWINS, *CONTRACT)} | {DRAWN}
 
 

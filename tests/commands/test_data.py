@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from throughtime.commands.main import main
 from throughtime.datasets.files import cache, fetch
-from throughtime.datasets.mnist_files import made_images
+from throughtime.datasets.mnist_files import synthetic_images
 from throughtime.datasets.npz_folder import made_folder
 from throughtime.errors import UsageError
 from throughtime.registry import DATASETS
@@ -50,11 +50,11 @@ def test_ls_names_all_with_licence_and_whereabouts(data, tmp_path):
     assert code == 0 and set(rows) == set(DATASETS.names())
     assert rows["adding"]["files"] == "generated" and rows["npz"]["files"] == "files of the user's"
     assert rows["shd"]["files"] == "not here: `throughtime data fetch shd`"
-    made_images(tmp_path)
+    synthetic_images(tmp_path)
     (tmp_path / "t10k-images-idx3-ubyte.gz").unlink()
     rows = {row["name"]: row for row in json.loads(data("ls", "--json", "--source", tmp_path)[1])}
     assert rows["rmnist"]["files"] == "3 of 4 here: `throughtime data fetch rmnist`"
-    made_images(tmp_path)
+    synthetic_images(tmp_path)
     rows = {row["name"]: row for row in json.loads(data("ls", "--json", "--source", tmp_path)[1])}
     assert rows["rmnist"]["files"] == f"here: {tmp_path}"
 
@@ -91,7 +91,7 @@ def test_offline_it_is_said_what_is_missing_where_it_was_looked_for_and_how_to_g
 
 
 def test_verify_finds_what_was_altered_and_what_is_missing(data, tmp_path):
-    made_images(tmp_path)
+    synthetic_images(tmp_path)
     code, out, _ = data("verify", "--source", tmp_path, "--json")
     rows = {row["file"]: row for row in json.loads(out)}
     assert code == 1

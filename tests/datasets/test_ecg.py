@@ -7,7 +7,7 @@ import scipy.io
 import torch
 
 from tests.real_data import real, real_source  # noqa: F401
-from throughtime.datasets.ecg import FILES, Ecg, made_ecg
+from throughtime.datasets.ecg import FILES, Ecg, synthetic_ecg
 from throughtime.errors import UsageError
 from throughtime.registry import DATASETS
 
@@ -34,7 +34,9 @@ def three(change=None):
 
 
 def test_targets_are_one_a_step_and_none_where_there_is_no_label():
-    masked, first = (Ecg(unlabelled=how, steps=3).standing_in(three(), length=3) for how in ("masked", "class 0"))
+    masked, first = (
+        Ecg(unlabelled=how, steps=3).with_synthetic_files(three(), length=3) for how in ("masked", "class 0")
+    )
     (x, target, _), (_, authors, _) = (next(dataset.batches("test", 9)) for dataset in (masked, first))
     assert x.shape == (3, 4, 4) and x[:, 0].tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [-1, 0, 0, 0]]
     assert target.tolist() == [[2] * 4, [-1] * 4, [5] * 4]
@@ -42,7 +44,7 @@ def test_targets_are_one_a_step_and_none_where_there_is_no_label():
 
 
 def test_validation_is_the_end_of_the_training_file():
-    dataset = Ecg(steps=2).standing_in(three(), length=3)
+    dataset = Ecg(steps=2).with_synthetic_files(three(), length=3)
     assert [dataset.arrays.splits[split].tolist() for split in SPLITS] == [
         list(range(18)),
         [18, 19],
@@ -65,24 +67,26 @@ def two_labels(content):
     [
         (with_nan, "NaN in sequence 3"),
         (two_labels, "more than one label at a step of sequence 1"),
-        (lambda content: content.pop("y"), "no variable 'y' in it"),
+        (lambda content: content.pop("y"), "the file has no variable 'y'"),
         (lambda content: content.update(x=content["x"][:, :2]), r"x is \[20, 2, 4\] and y \[20, 3, 6\]"),
     ],
 )
 def test_files_that_are_not_right(change, problem):
     with pytest.raises(UsageError, match=rf"QTDB_train\.mat: {problem}"):
-        Ecg(steps=3).standing_in(three(change), length=3).size("train")
+        Ecg(steps=3).with_synthetic_files(three(change), length=3).size("train")
 
 
 @pytest.mark.parametrize("length", [0, 100, 300])
 def test_truncated(length):
     def make(folder):
-        paths = made_ecg(folder)
+        paths = synthetic_ecg(folder)
         paths[1].write_bytes(paths[1].read_bytes()[:length])
         return paths
 
-    with pytest.raises(UsageError, match=r"QTDB_test\.mat: (not a MATLAB 5 file, or truncated|no variable)"):
-        Ecg(steps=24).standing_in(make, length=24).size("train")
+    with pytest.raises(
+        UsageError, match=r"QTDB_test\.mat: (not a MATLAB 5 file, or truncated|the file has no variable)"
+    ):
+        Ecg(steps=24).with_synthetic_files(make, length=24).size("train")
 
 
 def test_options():

@@ -15,12 +15,12 @@ import torch
 from tests.real_data import real, real_source  # noqa: F401
 from throughtime.datasets import frames
 from throughtime.datasets.aedat import AedatReader
-from throughtime.datasets.cifar10_dvs import CIFAR, Cifar10DVS, aedat4_bytes, made_cifar
-from throughtime.datasets.dvs_gesture import GESTURE, Gesture, gesture_bytes, made_gestures
-from throughtime.datasets.event_recordings import EVENT, made_events
+from throughtime.datasets.cifar10_dvs import CIFAR, Cifar10DVS, aedat4_bytes, synthetic_cifar
+from throughtime.datasets.dvs_gesture import GESTURE, Gesture, gesture_bytes, synthetic_gestures
+from throughtime.datasets.event_recordings import EVENT, synthetic_events
 from throughtime.datasets.files import fetch
 from throughtime.datasets.frames import Sensor
-from throughtime.datasets.nmnist import NMNIST, NMNIST_1100, NeuromorphicMNIST, made_nmnist, nmnist_bytes
+from throughtime.datasets.nmnist import NMNIST, NMNIST_1100, NeuromorphicMNIST, nmnist_bytes, synthetic_nmnist
 from throughtime.errors import UsageError
 from throughtime.registry import DATASETS
 
@@ -58,7 +58,7 @@ def test_frames_by_count_by_hand():
 @pytest.mark.parametrize("by", ["time", "count"])
 def test_pooling_sums_blocks(by):
     sensor, random = Sensor(8, 4), np.random.RandomState(0)
-    made = made_events(random, 1, sensor, count=500)
+    made = synthetic_events(random, 1, sensor, count=500)
     fine = frames.to_frames(made, sensor, 5, by)
     blocks = fine.reshape(5, 2, 2, 2, 4, 2).sum((3, 5))
     assert (frames.to_frames(made, sensor, 5, by, pool=2) == blocks).all()
@@ -73,12 +73,12 @@ def test_events_are_not_changed():
 @pytest.mark.parametrize(
     "wrong, problem",
     [
-        (events((0, 0, 0, 0)), "1 events do not make 3 frames"),
-        (FOUR[[0, 2, 1, 3]], "events out of order: number 2 is earlier than the one before it"),
-        (events((0, 0, 0, 0), (5, 4, 0, 0), (9, 0, 0, 0)), r"event 1 has x = 4, outside of 0 \.\.\. 3"),
-        (events((0, 0, 0, 0), (5, 0, 0, 0), (9, 0, -1, 0)), r"event 2 has y = -1, outside of 0 \.\.\. 3"),
-        (events((0, 0, 0, 2), (5, 0, 0, 0), (9, 0, 0, 0)), r"event 0 has p = 2, outside of 0 \.\.\. 1"),
-        (events((7, 0, 0, 0), (7, 0, 0, 0), (9, 0, 0, 0)), "all events within 2 µs, too short for 3 frames"),
+        (events((0, 0, 0, 0)), "1 events are too few for 3 frames"),
+        (FOUR[[0, 2, 1, 3]], "events out of order: event 2 is earlier than the one before it"),
+        (events((0, 0, 0, 0), (5, 4, 0, 0), (9, 0, 0, 0)), r"event 1 has x = 4, outside 0 \.\.\. 3"),
+        (events((0, 0, 0, 0), (5, 0, 0, 0), (9, 0, -1, 0)), r"event 2 has y = -1, outside 0 \.\.\. 3"),
+        (events((0, 0, 0, 2), (5, 0, 0, 0), (9, 0, 0, 0)), r"event 0 has p = 2, outside 0 \.\.\. 1"),
+        (events((7, 0, 0, 0), (7, 0, 0, 0), (9, 0, 0, 0)), "all events lie within 2 µs, too short for 3 frames"),
     ],
 )
 def test_events_that_are_not_right(wrong, problem):
@@ -90,16 +90,16 @@ def test_events_that_are_not_right(wrong, problem):
 # --- the three datasets, on made recordings
 
 KINDS = {
-    "nmnist": (NeuromorphicMNIST, NMNIST, made_nmnist, nmnist_bytes),
-    "dvsgesture": (Gesture, GESTURE, made_gestures, gesture_bytes),
-    "cifar10dvs": (Cifar10DVS, CIFAR, made_cifar, lambda made: aedat4_bytes(made, Cifar10DVS.sensor)),
+    "nmnist": (NeuromorphicMNIST, NMNIST, synthetic_nmnist, nmnist_bytes),
+    "dvsgesture": (Gesture, GESTURE, synthetic_gestures, gesture_bytes),
+    "cifar10dvs": (Cifar10DVS, CIFAR, synthetic_cifar, lambda made: aedat4_bytes(made, Cifar10DVS.sensor)),
 }
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_events_there_and_back(name):
     kind, _, _, written = KINDS[name]
-    made = made_events(np.random.RandomState(1), 2, kind.sensor)
+    made = synthetic_events(np.random.RandomState(1), 2, kind.sensor)
     made["t"] = made["t"] // 1000 * 1000  # the gestures' files hold milliseconds
     read = kind().events(written(made), "here")
     assert all((read[field] == made[field]).all() for field in EVENT.names)
@@ -109,8 +109,8 @@ def test_events_there_and_back(name):
 @pytest.mark.parametrize("values", ["counts", "spikes"])
 def test_frames_come_out_as_they_go_in(name, values):
     kind, _, make, _ = KINDS[name]
-    dataset = kind(steps=4, pool=2, values=values).standing_in(make)
-    counts = kind(steps=4, pool=2).standing_in(make)
+    dataset = kind(steps=4, pool=2, values=values).with_synthetic_files(make)
+    counts = kind(steps=4, pool=2).with_synthetic_files(make)
     x, whole = (next(each.batches("test", 100)).x for each in (dataset, counts))
     assert torch.equal(x, whole if values == "counts" else (whole > 0).float())
     assert x.shape[2] == 2 * (kind.sensor.width // 2) * (kind.sensor.height // 2)
@@ -122,18 +122,18 @@ def test_counts_above_255_are_kept(tmp_path):
     many = events(*((t, 3, 3, 1) for t in range(1000)), (1000, 0, 0, 0))
 
     def make(folder):
-        paths = made_nmnist(folder)
+        paths = synthetic_nmnist(folder)
         with zipfile.ZipFile(paths[0], "a") as out:
             out.writestr("Train/3/99999.bin", nmnist_bytes(many))
         return paths
 
-    dataset = NeuromorphicMNIST(steps=1).standing_in(make)
+    dataset = NeuromorphicMNIST(steps=1).with_synthetic_files(make)
     assert dataset.arrays.x.dtype == torch.int16
     assert max(float(batch.x.max()) for split in SPLITS for batch in dataset.batches(split, 50)) == 1000
 
 
 def test_nobody_is_in_two_splits_of_the_gestures():
-    dataset = Gesture(steps=2, pool=16).standing_in(made_gestures)
+    dataset = Gesture(steps=2, pool=16).with_synthetic_files(synthetic_gestures)
     # People 1, 2 and 20 in the first archive, 24 in the second, 11 gestures each, in the order of their names.
     assert [dataset.arrays.splits[split].tolist() for split in SPLITS] == [
         list(range(22)),
@@ -195,12 +195,12 @@ FAR = events(*((1000 * t, 3, 100 if t == 4 else 3, 0) for t in range(9)))
     "name, content, problem",
     [
         ("nmnist", b"1234567", r"00077\.bin: truncated: 7 bytes, and an event has 5"),
-        ("nmnist", b"", r"00077\.bin: 0 events do not make 5 frames"),
+        ("nmnist", b"", r"00077\.bin: 0 events are too few for 5 frames"),
         ("nmnist", nmnist_bytes(BACK), r"00077\.bin: events out of order: number 1"),
-        ("nmnist", nmnist_bytes(FAR), r"00077\.bin: event 4 has y = 100, outside of 0 \.\.\. 33"),
+        ("nmnist", nmnist_bytes(FAR), r"00077\.bin: event 4 has y = 100, outside 0 \.\.\. 33"),
         ("dvsgesture", b"not numpy", r"\.npy: not an array file, or truncated"),
         ("dvsgesture", gesture_bytes(FOUR)[:-8], r"\.npy: not an array file, or truncated"),
-        ("dvsgesture", gesture_bytes(OUTSIDE), r"\.npy: event 4 has y = 130, outside of 0 \.\.\. 127"),
+        ("dvsgesture", gesture_bytes(OUTSIDE), r"\.npy: event 4 has y = 130, outside 0 \.\.\. 127"),
         ("dvsgesture", gesture_bytes(BACK), r"\.npy: events out of order"),
         ("cifar10dvs", b"not aedat", r"\.aedat4: not an AEDAT4 file, or truncated"),
         ("cifar10dvs", aedat4_bytes(FOUR, Sensor(128, 128))[:-9], r"\.aedat4: not an AEDAT4 file, or truncated"),
@@ -216,7 +216,7 @@ def test_broken_recordings(name, content, problem, source, monkeypatch, tmp_path
 
 def test_whatever_the_decoder_of_aedat_does_is_an_error_and_the_next_file_is_read():
     """Seeds 56 and 80 make the decoder abort its process, others make it panic, which is no Exception."""
-    whole = aedat4_bytes(made_events(np.random.RandomState(0), 0, Cifar10DVS.sensor), Cifar10DVS.sensor)
+    whole = aedat4_bytes(synthetic_events(np.random.RandomState(0), 0, Cifar10DVS.sensor), Cifar10DVS.sensor)
     told = []
     with AedatReader() as reader:
         for seed in (*range(20), 56, 80):
@@ -238,7 +238,7 @@ def test_sound_archives_are_taken(name, source, monkeypatch):
     kind = archive_with(name, source, monkeypatch, None)
     dataset = kind(steps=5, pool=2)
     assert torch.equal(next(dataset.batches("test", 9)).x, next(kind(steps=5, pool=2).batches("test", 9)).x)
-    standing = kind(steps=5, pool=2).standing_in(KINDS[name][2])
+    standing = kind(steps=5, pool=2).with_synthetic_files(KINDS[name][2])
     assert torch.equal(next(dataset.batches("test", 9)).x, next(standing.batches("test", 9)).x)
     assert dataset.sha256() == standing.sha256()
 
@@ -247,11 +247,11 @@ def test_label_and_list_that_are_none(source, monkeypatch):
     kind = archive_with("nmnist", source, monkeypatch, None)
     with zipfile.ZipFile(source / "train.zip", "a") as out:
         out.writestr("Train/x/00001.bin", nmnist_bytes(FOUR))
-    with pytest.raises(UsageError, match=r"label -1, where labels are 0 \.\.\. 9"):
+    with pytest.raises(UsageError, match=r"label -1 is not among 0 \.\.\. 9"):
         kind(steps=2).prepare()
     kind = archive_with("dvsgesture", source, monkeypatch, None)
     shutil.copy(source / "ibmGestureTrain.tar.gz", source / "ibmGestureTest.tar.gz")
-    with pytest.raises(UsageError, match="lies in the wrong one of the official lists"):
+    with pytest.raises(UsageError, match="is in the wrong official list"):
         kind(steps=2).prepare()
 
 
@@ -270,7 +270,7 @@ def test_people_that_are_not_there_leave_a_split_empty(source, monkeypatch):
 
 
 def test_archive_that_is_not_the_official_one(source):
-    made_nmnist(source)
+    synthetic_nmnist(source)
     with pytest.raises(
         UsageError, match=r"train\.zip: wrong checksum: MD5 .* instead of 20959b8e626244a1b502305a9e6e2031"
     ):
@@ -332,7 +332,7 @@ def test_real_gestures_in_tonics_form(tmp_path):
                         out.addfile(member, io.BytesIO(content))
         return paths
 
-    dataset = Gesture().standing_in(make)
+    dataset = Gesture().with_synthetic_files(make)
     x, target, _ = next(dataset.batches("train", 2))
     assert x.shape == (20, 2, 2048) and target.tolist() == [0, 1]
     per_frame = 16 * x.sum(2)  # counts are means over 16 pixels

@@ -12,7 +12,7 @@ from tests.real_data import real, real_source  # noqa: F401
 from throughtime.datasets.files import archive, fetch
 from throughtime.datasets.idx import read_idx, write_idx
 from throughtime.datasets.mnist_family import SequentialMNIST
-from throughtime.datasets.mnist_files import NAMES, fashion_files, made_images, mnist_files
+from throughtime.datasets.mnist_files import NAMES, fashion_files, mnist_files, synthetic_images
 from throughtime.errors import UsageError
 from throughtime.registry import DATASETS, NETWORKS, NEURONS
 
@@ -46,7 +46,7 @@ def test_idx_by_hand():
         (bytes([0, 0, 8]), "truncated: 3 bytes"),
         (bytes([0, 0, 8, 2, 0, 0, 0, 2, 0]), "truncated: 9 bytes"),
         (bytes([0, 0, 8, 1, 0, 0, 0, 2, 1]), "truncated: 9 of 10 bytes"),
-        (bytes([0, 0, 8, 1, 0, 0, 0, 2, 1, 2, 3]), "11 bytes where its header says 10"),
+        (bytes([0, 0, 8, 1, 0, 0, 0, 2, 1, 2, 3]), "11 bytes, but its header declares 10"),
         (bytes([0, 0, 13, 1, 0, 0, 0, 1, 0, 0, 0, 0]), "not an IDX file of unsigned bytes"),
         (b"<!DOCTYPE html>", "not an IDX file of unsigned bytes"),
     ],
@@ -110,7 +110,7 @@ def test_permutation_is_fixed_by_its_seed():
 def source(tmp_path, monkeypatch):
     """A source with the four made files, and a cache; MNIST's checksums are those of these files."""
     (tmp_path / "MNIST").mkdir()
-    paths = made_images(tmp_path / "MNIST")
+    paths = synthetic_images(tmp_path / "MNIST")
     monkeypatch.setenv(fetch.DATA, str(tmp_path))
     monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
     monkeypatch.setattr(SequentialMNIST, "side", 7)
@@ -148,10 +148,10 @@ def with_label_ten(labels):
 @pytest.mark.parametrize(
     "which, change, problem",
     [
-        (1, with_label_ten, "label 10, where labels are 0 ... 9"),
+        (1, with_label_ten, "label 10 is not among 0 ... 9"),
         (1, lambda labels: labels[:-1], r"49 labels for images of shape \[50, 7, 7\]"),
         (2, lambda images: images[:, :6], r"14 labels for images of shape \[14, 6, 7\]"),
-        (3, lambda labels: labels[:0], "no sample in it"),
+        (3, lambda labels: labels[:0], "the file has no sample"),
     ],
 )
 def test_files_that_do_not_fit(source, tmp_path, which, change, problem):
@@ -179,7 +179,7 @@ def test_origins_are_known(files):
 def test_files_that_are_not_mnist(tmp_path, monkeypatch):
     monkeypatch.setenv(fetch.DATA, str(tmp_path))
     monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
-    made_images(tmp_path)
+    synthetic_images(tmp_path)
     with pytest.raises(UsageError, match=r"train-images-idx3-ubyte\.gz: wrong checksum"):
         SequentialMNIST().size("train")
 
@@ -253,7 +253,7 @@ def shown(steps: int):
     return next(
         DATASETS["mnist"]
         .factory(steps=steps)
-        .standing_in(made_images, side=7, validation_images=10)
+        .with_synthetic_files(synthetic_images, side=7, validation_images=10)
         .batches("train", 5)
     )
 

@@ -11,7 +11,7 @@ import torch
 
 from tests.real_data import real
 from throughtime.datasets.files import cache, fetch
-from throughtime.datasets.spiking_audio import HeidelbergDigits, SpeechCommands, made_words, write_words
+from throughtime.datasets.spiking_audio import HeidelbergDigits, SpeechCommands, synthetic_words, write_words
 from throughtime.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
@@ -50,7 +50,7 @@ def test_what_is_written_is_read(values, tmp_path):
             write_words(path, made, np.arange(8), speaker=np.arange(8) // 2)
         return paths
 
-    dataset = HeidelbergDigits(steps=2, bin_ms=4.0, values=values).standing_in(make, units=70)
+    dataset = HeidelbergDigits(steps=2, bin_ms=4.0, values=values).with_synthetic_files(make, units=70)
     assert [dataset.arrays.splits[split].tolist() for split in SPLITS] == [
         [0, 1, 2, 3],
         [4, 5, 6, 7],  # what speakers 2 and 3 said
@@ -84,7 +84,7 @@ def test_files_packed_or_not_are_the_same_data(packed, source, monkeypatch, tmp_
     unchecked = [fetch.DataFile(f.dataset, f.folder, f.name, None, None, also=f.also) for f in HeidelbergDigits.files]
     monkeypatch.setattr(HeidelbergDigits, "files", tuple(unchecked))
     monkeypatch.setattr(HeidelbergDigits, "units", 70)
-    for path in made_words(HeidelbergDigits, tmp_path):
+    for path in synthetic_words(HeidelbergDigits, tmp_path):
         to = source / path.name.replace("h5", packed)
         if packed == "h5.zip":
             with zipfile.ZipFile(to, "w") as out:
@@ -112,7 +112,7 @@ def set_first(name, value):
 @pytest.mark.parametrize(
     "change, problem",
     [
-        (set_first("labels", 20), r"label 20, where labels are 0 \.\.\. 19"),
+        (set_first("labels", 20), r"label 20 is not among 0 \.\.\. 19"),
         (set_first("spikes/units", np.array([70] * 20, np.uint16)), "recording 0: a spike of channel 70, of 70"),
         (set_first("spikes/times", np.array([-1] * 20, np.float16)), "recording 0: spikes without a time"),
         (set_first("spikes/times", np.array([np.nan] * 20, np.float16)), "recording 0: spikes without a time"),
@@ -123,11 +123,11 @@ def set_first(name, value):
 )
 def test_broken_hdf5(change, problem, source, monkeypatch):
     def make(folder):
-        paths = made_words(HeidelbergDigits, folder)
+        paths = synthetic_words(HeidelbergDigits, folder)
         broken(paths[0], change)
         return paths
 
-    dataset = HeidelbergDigits(steps=4).standing_in(make, units=70)
+    dataset = HeidelbergDigits(steps=4).with_synthetic_files(make, units=70)
     if problem is None:  # nothing was broken
         assert dataset.size("test") == 20
     else:
@@ -138,7 +138,7 @@ def test_broken_hdf5(change, problem, source, monkeypatch):
 def test_no_hdf5_and_half_of_one(tmp_path):
     def make(content):
         def make(folder):
-            paths = made_words(HeidelbergDigits, folder)
+            paths = synthetic_words(HeidelbergDigits, folder)
             paths[1].write_bytes(content(paths[1].read_bytes()))
             return paths
 
@@ -146,7 +146,7 @@ def test_no_hdf5_and_half_of_one(tmp_path):
 
     for content in (lambda whole: b"<!DOCTYPE html>", lambda whole: whole[: len(whole) // 2]):
         with pytest.raises(UsageError, match=r"shd_test\.h5: not an HDF5 file, or truncated"):
-            HeidelbergDigits(steps=4).standing_in(make(content), units=70).size("train")
+            HeidelbergDigits(steps=4).with_synthetic_files(make(content), units=70).size("train")
 
 
 def test_urls_and_checksums_are_tonics():
@@ -167,7 +167,7 @@ def test_urls_and_checksums_are_tonics():
 def test_real_spikes_of_a_cochlea_model():
     """60 real recordings in the same layout, with 70 channels and 10 classes."""
     path = real("fsdd/fsdd_shd60_ch70.h5")
-    dataset = HeidelbergDigits(steps=100, bin_ms=10.0, values="counts").standing_in(
+    dataset = HeidelbergDigits(steps=100, bin_ms=10.0, values="counts").with_synthetic_files(
         lambda folder: [path, path], units=70
     )
     assert [dataset.size(split) for split in SPLITS] == [40, 20, 60]
@@ -178,7 +178,7 @@ def test_real_spikes_of_a_cochlea_model():
 
 
 def test_damaged_files_are_named_whatever_the_library_raises_and_leave_nothing_in_the_cache(tmp_path):
-    dataset, paths = HeidelbergDigits.tiny(), made_words(HeidelbergDigits, tmp_path)
+    dataset, paths = HeidelbergDigits.tiny(), synthetic_words(HeidelbergDigits, tmp_path)
     whole, damaged = paths[0].read_bytes(), 0
     for seed in range(60):
         dice, content = random.Random(seed), bytearray(whole)
@@ -195,7 +195,7 @@ def test_damaged_files_are_named_whatever_the_library_raises_and_leave_nothing_i
 
 
 def test_a_group_in_place_of_an_array_is_named(tmp_path):
-    dataset, paths = HeidelbergDigits.tiny(), made_words(HeidelbergDigits, tmp_path)
+    dataset, paths = HeidelbergDigits.tiny(), synthetic_words(HeidelbergDigits, tmp_path)
     with h5py.File(paths[0], "a") as file:
         del file["labels"]
         file.create_group("labels")

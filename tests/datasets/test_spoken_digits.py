@@ -119,7 +119,7 @@ def test_silence_follows_a_short_recording_and_a_long_one_is_cut():
 # --- fsdd
 
 
-def made_recordings(folder):
+def synthetic_recordings(folder):
     """Write an archive of 120 short tones in the form of the real one; return its path."""
     random = np.random.RandomState(0)
     path = folder / FILES[0].name
@@ -134,8 +134,8 @@ def made_recordings(folder):
 
 
 def test_frames_are_kept_to_a_third_of_a_decibel_and_spikes_are_of_them():
-    frames = SpokenDigits(steps=8, bands=8).standing_in(made_recordings)
-    spikes = SpokenDigits(steps=8, bands=8, form="spikes", delta=0.2).standing_in(made_recordings)
+    frames = SpokenDigits(steps=8, bands=8).with_synthetic_files(synthetic_recordings)
+    spikes = SpokenDigits(steps=8, bands=8, form="spikes", delta=0.2).with_synthetic_files(synthetic_recordings)
     assert frames.arrays.x.dtype == torch.uint8 and spikes.arrays.x.shape == (120, 8, 2)
     x, z = (next(each.batches("test", 60)).x for each in (frames, spikes))
     assert z.shape == (8, 60, 16) and set(z.unique().tolist()) == {0, 1}
@@ -147,7 +147,8 @@ def test_frames_are_kept_to_a_third_of_a_decibel_and_spikes_are_of_them():
 
 def test_splits_of_fsdd():
     official, speakers = (
-        SpokenDigits(steps=2, bands=4, split=split).standing_in(made_recordings) for split in ("official", "speakers")
+        SpokenDigits(steps=2, bands=4, split=split).with_synthetic_files(synthetic_recordings)
+        for split in ("official", "speakers")
     )
     # 10 digits, 6 speakers, recordings 4 (a test one) and 5.
     assert [official.size(split) for split in SPLITS] == [54, 6, 60]
@@ -171,7 +172,7 @@ def test_splits_of_fsdd():
     ],
 )
 def test_archive_with_a_wrong_recording(name, content, problem, source, monkeypatch):
-    (path,) = made_recordings(source)
+    (path,) = synthetic_recordings(source)
     with zipfile.ZipFile(path, "a") as out:
         out.writestr(name, content)
     (file,) = SpokenDigits.files
@@ -183,7 +184,7 @@ def test_archive_with_a_wrong_recording(name, content, problem, source, monkeypa
 
 
 def test_archive_that_is_not_fsdd(source):
-    made_recordings(source)
+    synthetic_recordings(source)
     with pytest.raises(UsageError, match=r"fsdd_recordings\.zip: wrong checksum"):
         SpokenDigits().prepare()
 

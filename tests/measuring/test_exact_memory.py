@@ -13,7 +13,7 @@ import torch
 from tests.harness.test_training import component
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
-from throughtime.datasets.mnist_files import made_images
+from throughtime.datasets.mnist_files import synthetic_images
 from throughtime.harness.build import build
 from throughtime.harness.one_batch import one_batch
 from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, live_byte_measures
@@ -204,7 +204,9 @@ def test_a_table_in_an_object_that_can_be_called_belongs_to_the_rule():
 def test_the_input_of_a_shown_image_has_the_bytes_of_one_step(rule):
     def owned(steps: int) -> tuple[int, int]:
         run = spec(rule, steps=8)
-        images = DATASETS["mnist"].factory(steps=steps).standing_in(made_images, side=7, validation_images=10)
+        images = (
+            DATASETS["mnist"].factory(steps=steps).with_synthetic_files(synthetic_images, side=7, validation_images=10)
+        )
         built = build(run)._replace(dataset=images)
         batch = next(images.batches("train", BATCH))
         network = NETWORKS["recurrent"].factory(49, 10, NEURONS["lif"].factory, hidden=[4])

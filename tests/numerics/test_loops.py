@@ -86,7 +86,7 @@ def test_what_runs_compiled():
 
 
 def test_where_operations_are_to_be_alone_no_loop_runs():
-    with module.operations_alone():
+    with module.without_compiled_loops():
         assert not runs_compiled(torch.zeros(4))
     assert runs_compiled(torch.zeros(4))
 

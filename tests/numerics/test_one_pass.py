@@ -13,7 +13,7 @@ from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicReg
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.numerics import adamax
 from throughtime.numerics.adamax import Adamax
-from throughtime.numerics.loops import operations_alone
+from throughtime.numerics.loops import without_compiled_loops
 
 F64 = torch.float64
 
@@ -100,7 +100,7 @@ def with_auxiliary(epoch: int) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_the_auxiliary_loss_in_one_pass_is_its_operations(epoch):
-    with operations_alone():
+    with without_compiled_loops():
         plain = with_auxiliary(epoch)
     torch.testing.assert_close(with_auxiliary(epoch), plain, rtol=1e-12, atol=1e-14)
     assert plain[-1][:4, 1].any() and not plain[-1][4].any() and not plain[-1][:, 0].any()

@@ -22,7 +22,7 @@ from throughtime.neurons.kernels.ltc import Gate, LTCKernel
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import SURROGATES
-from throughtime.numerics.loops import operations_alone
+from throughtime.numerics.loops import without_compiled_loops
 from throughtime.numerics.spike_product import add_weight_gradient
 
 NEURONS = ("lif", "alif", "asrnn", "ltc")
@@ -344,7 +344,7 @@ def test_a_fault_is_found(whose, broken, options, found, not_found):
 
 @pytest.mark.parametrize(("neuron", "options"), [each for each in OPTIONS if each[0] == "ltc"], ids=words)
 def test_the_operations_where_no_loop_runs(neuron, options):
-    with operations_alone():
+    with without_compiled_loops():
         test_every_option(neuron, options)
 
 

@@ -26,7 +26,7 @@ from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import SURROGATES, smoothed
 from throughtime.numerics import gemm as blas
 from throughtime.numerics.flat import Flat, flatten
-from throughtime.numerics.loops import operations_alone
+from throughtime.numerics.loops import without_compiled_loops
 from throughtime.numerics.precision import in_precision
 from throughtime.spec import Training
 
@@ -294,7 +294,7 @@ def test_where_its_loops_cannot_run_there_are_no_single_steps(monkeypatch):
     assert taken(scaled) is None
     assert taken(in_precision(network("ltc").float(), "bfloat16")) is None
     assert taken(network("ltc").half()) is None
-    with operations_alone():
+    with without_compiled_loops():
         assert taken(network("ltc")) is None
     with smoothed():
         assert taken(network("ltc")) is None
