@@ -22,6 +22,7 @@ from throughtime.harness import batches
 from throughtime.harness.batches import evaluate, learn_batch
 from throughtime.harness.build import Built
 from throughtime.networks.base import Network, Window
+from throughtime.passes.passes import train_pass
 from throughtime.passes.trainer import Trained, Trainer
 
 S2 = 56 / 3
@@ -156,6 +157,31 @@ def test_the_best_epoch_is_that_of_the_largest_metric_where_higher_is_better(tmp
     outcome = trained(tmp_path / "run", 0.0, -1.0, 1.0, task=Gain())
     assert outcome.best_epoch == 2
     assert (outcome.best.metrics["gain"], outcome.final.metrics["gain"]) == (pytest.approx(-4 * S2), 0.0)
+
+
+class Positive(Sum):
+    """As `Sum`, with one neuron that spikes where w x > 1.5: for none of the inputs at w = −1, for 2 and 3 at w = 1."""
+
+    spiking = True
+
+    def unroll(self, x: Tensor, state: State) -> Window:
+        return super().unroll(x, state)._replace(spikes=((self.w * x > 1.5).float(),))
+
+
+def test_a_record_has_metric_and_firing_rate_of_the_last_epoch_and_not_of_the_best(tmp_path):
+    """w = 0, −1, 1, as above: the second epoch is the best on validation."""
+    run = spec(epochs=3, batch=3, optimiser="sgd", learning_rate=1.0, clip=None)
+    built = Built(Three(), Positive(), Script(0.0, -1.0, 1.0))
+    result = train_pass(run, built, tmp_path)
+    names = ("mse", "mse_best_validation", "firing_rate", "firing_rate.layer1", "activation_sparsity")
+    assert result.metric == "mse"
+    assert {name: result.measures[name].value for name in names} == {
+        "mse": 0.0,
+        "mse_best_validation": pytest.approx(4 * S2),
+        "firing_rate": pytest.approx(2 / 3),
+        "firing_rate.layer1": pytest.approx(2 / 3),
+        "activation_sparsity": pytest.approx(1 / 3),
+    }
 
 
 def test_of_equal_epochs_the_first_is_the_best(tmp_path):
