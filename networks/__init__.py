@@ -1,5 +1,5 @@
-"""Networks: how neurons are wired and read out. The contract, defined in `base.py`, `layer.py` and `readout.py`, is
-exported here.
+"""Networks: synapses and readouts around neurons. This package exports the contract from `base.py`, `layer.py` and
+`readout.py`.
 """
 
 from throughtime.networks.base import Network, Step, Stepper, Window

@@ -1,4 +1,4 @@
-"""The network contract: its layers as data, one step, and a window of steps."""
+"""The network contract: layers as data, one step, and a window of steps."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class Step(NamedTuple):
     """Output and spikes of one time step."""
 
     output: Tree
-    """[batch, outputs]; of a network with several readouts a dict of such tensors, by the readouts' names."""
+    """[batch, outputs]; for a network with several readouts a dict of such tensors, by the readouts' names."""
     spikes: tuple[Tensor, ...]
-    """[batch, *shape] of each layer."""
+    """[batch, *shape] for each layer."""
 
 
 class Window(NamedTuple):
     """Outputs, spikes and last state of a window of time steps."""
 
     outputs: Tree
-    """[steps, batch, outputs]; of a network with several readouts a dict of such tensors, by the readouts' names."""
+    """[steps, batch, outputs]; for a network with several readouts a dict of such tensors, by the readouts' names."""
     spikes: tuple[Tensor, ...]
-    """[steps, batch, *shape] of each layer."""
+    """[steps, batch, *shape] for each layer."""
     state: Any
     """State after the last step."""
 
@@ -42,14 +42,14 @@ class Window(NamedTuple):
 
 
 class Stepper(Protocol):
-    """Steps whose state before is held constant, and their gradients, without a graph."""
+    """Single steps and their gradients without a graph; each step takes the previous state as a constant."""
 
     def step(self, x: Tensor) -> Tensor:
-        """The output [batch, outputs] of the next step's x [batch, inputs]."""
+        """Take the next step with x [batch, inputs]; return its output [batch, outputs]."""
         ...
 
     def gradient(self, δy: Tensor) -> None:
-        """Add to `.grad` of the trained parameters, from the gradient δy by the last step's output."""
+        """Add the gradient of the last step to `.grad` of the trained parameters; δy is the gradient of its output."""
         ...
 
 
@@ -60,14 +60,14 @@ class Network(nn.Module):
     from a shape to a layer of neurons) and keyword-only options.
 
     Attributes:
-        layers: in the order in which a step computes them; empty if the network does not describe itself.
-        readouts: likewise.
+        layers: the layers, in the order in which a step computes them; empty if the network does not describe itself.
+        readouts: the readouts, likewise.
     """
 
     spiking: bool = True
-    """Whether its layers send spikes; those of ordinary recurrent cells have no firing rate."""
+    """Whether its layers spike; ordinary recurrent cells do not, and have no firing rate."""
     mixes_samples: bool = False
-    """Whether one sample's state depends on the others of its batch, as under batch normalisation."""
+    """Whether the state of a sample depends on other samples of its batch, as with batch normalisation."""
 
     layers: Sequence[Layer]
     readouts: Sequence[Readout]
@@ -78,28 +78,29 @@ class Network(nn.Module):
 
     @property
     def described(self) -> bool:
-        """Whether `layers` and `readouts` define all that a step does, and the state is a `RecurrentState`. Rules and
-        measures that need to know the structure then use them; a check holds them to `forward`."""
+        """Whether `layers` and `readouts` define the step completely, and the state is a `RecurrentState`. Rules and
+        measures that depend on the structure use them; `throughtime check` compares them with `forward`."""
         return len(self.layers) > 0 and all(isinstance(layer, Layer) for layer in self.layers)
 
     @abstractmethod
     def initial_state(self, batch: int) -> Any:
-        """State before the first step: nested tuples and dicts of tensors [batch, ...] and integers (a count of
-        steps)."""
+        """Return the state before the first step: nested tuples and dicts of tensors [batch, ...] and integers (a
+        number of steps)."""
 
     @abstractmethod
     def forward(self, x: Tensor, state: Any) -> tuple[Step, Any]:
-        """One step: x [batch, *inputs]."""
+        """Compute one step from x [batch, *inputs] and the previous state."""
 
     @abstractmethod
     def unroll(self, x: Tensor, state: Any) -> Window:
-        """A window, x [steps, batch, *inputs]: the same numbers as `forward` step by step, faster."""
+        """Compute a window from x [steps, batch, *inputs]: the same numbers as `forward` for each step, but faster."""
 
     def stepper(self, state: Any, gradients: Mapping[Tensor, Tensor]) -> Stepper | None:
-        """Its steps from this state on, for a rule that lets no gradient pass from one step to the next; None where
-        `unroll` must take them.
+        """Return single steps from this state on, for a rule that propagates no gradient from one step to the previous
+        one; None if the network supports only `unroll`.
 
         Args:
-            gradients: of each trained parameter, the memory for its gradient.
+            state: state before the first step.
+            gradients: memory for the gradient of each trained parameter.
         """
         return None

@@ -1,4 +1,4 @@
-"""Batch normalisation with statistics of their own for each time step."""
+"""Batch normalisation with separate statistics for each time step."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class StepBatchNorm(nn.Module):
 
         x̂_t = w (x_t − mean_t) / √(var_t + ε) + c,      ε = EPSILON
 
-    w and c are shared by all steps; mean_t and var_t are those of the batch in training (where running ones follow
-    with MOMENTUM) and the running ones in evaluation. Steps beyond the last share its statistics. Samples of a
-    batch are not independent, and a batch of one cannot be trained on. Source: Yin, Corradi and Bohte 2023, as
+    All steps share w and c. In training, mean_t and var_t are those of the batch, and update the running statistics
+    with MOMENTUM; in evaluation they are the running ones. Steps beyond the last share its statistics. Samples of a
+    batch are not independent, and a batch of one sample cannot be trained on. Source: Yin, Corradi and Bohte 2023, as
     released (S-MNIST; w starts at 0.1).
 
     Args:
-        features: width.
-        steps: time steps with statistics of their own.
+        features: number of features.
+        steps: number of time steps with separate statistics.
     """
 
     running_mean: Tensor
@@ -35,10 +35,10 @@ class StepBatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(steps, features))
 
     def forward(self, x: Tensor, t: int) -> Tensor:
-        """Step t: x [batch, features]."""
+        """Normalise x [batch, features] of step t."""
         return F.batch_norm(x, *self.running(t), self.weight, self.bias, self.training, MOMENTUM, EPSILON)
 
     def running(self, t: int) -> tuple[Tensor, Tensor]:
-        """Running mean and variance of step t."""
+        """Return running mean and variance of step t."""
         t = min(t, self.running_mean.shape[0] - 1)
         return self.running_mean[t], self.running_var[t]

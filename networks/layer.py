@@ -1,4 +1,4 @@
-"""Layers as data: synapses and what they read, norms, gates, neurons; and the layer of `recurrent`."""
+"""Layers as data: synapses and their sources, norms, gates, neurons; and the layer of the network `recurrent`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from throughtime.neurons.base import Neuron
 from throughtime.numerics.precision import products_of
 
 INPUT = "input"
-"""The name under which synapses read the input of the network."""
+"""Name of the network's input as the source of a synapse."""
 
 
 class Synapse(NamedTuple):
-    """One map into the neurons of a layer."""
+    """A map from its source to the neurons of a layer."""
 
     module: nn.Module
-    """From what it reads to a current, [batch, currents · shape[0], ...]."""
+    """Maps its source to a current, [batch, currents · shape[0], ...]."""
     reads: str
-    """`INPUT`, or the name of a layer whose z it reads: of the same step if that layer comes before its own in
-    `Network.layers`, else of the step before."""
+    """Its source: `INPUT`, or the name of a layer whose z it reads: z of the same step if that layer precedes its own
+    in `Network.layers`, else z of the previous step."""
     norm: StepBatchNorm | None = None
-    """Applied to its current, with the statistics of the time step."""
+    """Normalisation of its current, with the statistics of the time step."""
 
 
 def gates_of(neuron: Neuron) -> dict[str, nn.Linear]:
-    """The linear maps that neurons evaluate in each step and train, by their name in the neuron."""
+    """Return the trained linear maps that the neurons evaluate in each step, by their name in the neuron."""
     return {
         name: module
         for name, module in neuron.named_modules()
@@ -40,9 +40,9 @@ class Layer:
     """A layer of a network: its neurons receive the sum of its synapses' currents.
 
     Args:
-        name: unique in the network.
+        name: unique name in the network.
         neuron: its neurons.
-        synapses: by name.
+        synapses: its synapses, by name.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Layer:
 
     @property
     def gates(self) -> dict[str, nn.Linear]:
-        """Maps of the current and the state that its neurons evaluate in each step and train, by name."""
+        """Trained maps of current and state that its neurons evaluate in each step, by name."""
         return gates_of(self.neuron)
 
     def recurrent_pair(self) -> tuple[nn.Linear, nn.Linear] | None:
-        """W and R where I_t = W x_t + c + R z_{t−1} is all that reaches the neurons, x the network's input and z their
-        own spikes; None where the layer has other synapses, or norms."""
+        """Return W and R if the current is I_t = W x_t + c + R z_{t−1}, with the network's input x and the layer's own
+        spikes z; None if the layer has other synapses, or norms."""
         maps = {s.reads: s.module for s in self.synapses.values() if s.norm is None}
         W, R = maps.get(INPUT), maps.get(self.name)
         if len(self.synapses) == 2 and isinstance(W, nn.Linear) and isinstance(R, nn.Linear):
@@ -68,15 +68,15 @@ class Layer:
 
 
 class RecurrentLayer(nn.Module, Layer):
-    """I_t = W x_t + c + R z_{t−1}, then the neuron's step; a norm of its own for each product if `norm_steps` is given.
+    """Layer with I_t = W x_t + c + R z_{t−1}; with `norm_steps` each of the two products has its own normalisation.
 
     Args:
-        name: of the layer.
+        name: name of the layer.
         inward: W and c.
         recurrent: R, with or without a bias.
-        neuron: its neurons, in a vector.
-        reads: what W reads, `INPUT` or the name of a layer.
-        norm_steps: time steps with statistics of their own; None: no norms.
+        neuron: its neurons, a vector.
+        reads: source of W, `INPUT` or the name of a layer.
+        norm_steps: number of time steps with separate statistics; None: no norms.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class RecurrentLayer(nn.Module, Layer):
         }
 
     def current(self, drive: Tensor, z: Tensor, t: int) -> Tensor:
-        """I_t from W x_t + c and z_{t−1}."""
+        """Compute I_t from W x_t + c and z_{t−1}."""
         if self.inward_norm is None or self.recurrent_norm is None:
             R, c = self.recurrent.weight.t(), self.recurrent.bias
             return products_of(self.recurrent).addmm(drive if c is None else drive + c, z, R)
@@ -106,6 +106,6 @@ class RecurrentState(NamedTuple):
     layers: tuple[Any, ...]
     """States of the layers' neurons, in order."""
     y: Any
-    """[batch, outputs] of the readout; of several readouts a dict, by their names."""
+    """Output of the readout, [batch, outputs]; with several readouts a dict of outputs, by their names."""
     t: int
     """Number of steps so far."""

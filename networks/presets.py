@@ -20,11 +20,12 @@ def adding_snn(
 ) -> Recurrent:
     """The spiking network of the adding task: one linear map on [x_t ; z_{t−1}], a linear readout of the membrane.
 
-    With 2 inputs and 1 output: 82 689 parameters of `ltc_adding` neurons, of which 32 896 learn nothing, or 17 153 of
-    `asrnn_adding`. The readout's bias starts at 0, theirs at what PyTorch draws. Source: fptt_AddTask/add_task_snn.py.
+    With 2 inputs and 1 output it has 82 689 parameters with `ltc_adding` neurons, of which 32 896 are not trained, and
+    17 153 with `asrnn_adding`. The readout's bias starts at 0, in the released code at PyTorch's random value. Source:
+    fptt_AddTask/add_task_snn.py.
 
     Args:
-        hidden: neurons of each layer.
+        hidden: number of neurons of each layer.
     """
     return Recurrent(inputs, outputs, neuron, hidden=hidden, readout="membrane", readout_tau=0.0, weights="joint")
 
@@ -35,11 +36,11 @@ def adding_rnn(
 ) -> Recurrent:
     """The network of the adding task for `lstm` and `rnn`: torch.nn.LSTM or RNN, a linear readout of h.
 
-    With 2 inputs and 1 output: 67 713 parameters of `lstm` cells, 17 025 of `rnn`. The readout's bias starts at 0,
-    theirs at what PyTorch draws. Source: fptt_AddTask/add_task_nn.py and add_task_rnn.py.
+    With 2 inputs and 1 output it has 67 713 parameters with `lstm` cells, 17 025 with `rnn`. The readout's bias starts
+    at 0, in the released code at PyTorch's random value. Source: fptt_AddTask/add_task_nn.py and add_task_rnn.py.
 
     Args:
-        hidden: cells of each layer.
+        hidden: number of cells of each layer.
     """
     return Recurrent(
         inputs,
@@ -64,13 +65,13 @@ def smnist_srnn(
 ) -> Recurrent:
     """The network of sequential MNIST: currents batch-normalised at each step, a gated leaky readout of spikes.
 
-    With 1 input, 10 outputs and `ltc_smnist` neurons: 332 787 parameters; with 128 or 512 neurons 84 595 or
-    1 320 691. Source: fptt_mnist/snn_models_LIF4_save4.py (there R's bias starts at what PyTorch draws, here at 0;
-    batch normalisation takes it out again).
+    With 1 input, 10 outputs and `ltc_smnist` neurons it has 332 787 parameters; with 128 or 512 neurons 84 595 or
+    1 320 691. Source: fptt_mnist/snn_models_LIF4_save4.py (R's bias starts at 0, there at PyTorch's random value; batch
+    normalisation cancels it).
 
     Args:
-        hidden: neurons of each layer.
-        steps: time steps with statistics of their own.
+        hidden: number of neurons of each layer.
+        steps: number of time steps with separate statistics.
     """
     return Recurrent(
         inputs,

@@ -1,4 +1,4 @@
-"""Matrix products of a network's linear maps: how many of each shape its equations need, forward and backward."""
+"""Matrix products of a network's linear maps: the number of products of each shape, forward and backward."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from throughtime.networks.readout import Readout
 
 
 class Product(NamedTuple):
-    """[m, k] x [k, n], or a batch of so many of them."""
+    """The product of an [m, k] and a [k, n] matrix, or a batch of `copies` such products."""
 
     m: int
     k: int
@@ -23,38 +23,38 @@ class Product(NamedTuple):
 
     @property
     def flops(self) -> int:
-        """A multiplication and an addition count as two."""
+        """Floating-point operations; a multiplication and an addition count as two."""
         return 2 * self.m * self.k * self.n * self.copies
 
     @property
     def operands(self) -> int:
-        """Numbers read and written."""
+        """Numbers that it reads and writes."""
         return (self.m * self.k + self.k * self.n + self.m * self.n) * self.copies
 
 
 class Map(NamedTuple):
-    """A linear map as the network's equations use it, once a step, in windows of steps."""
+    """A linear map that the network's equations use once in each step of a window."""
 
     reads: int
-    """Numbers of its input."""
+    """Width of its input."""
     makes: int
-    """Numbers of its output."""
+    """Width of its output."""
     at_once: bool
-    """Whether one product can take all steps of a window: no step waits for the result of an earlier one."""
+    """Whether one product can compute all steps of a window: no step depends on the result of an earlier one."""
     first: int = 0
-    """Numbers of its input that depend on trained parameters, in the first step of a window."""
+    """Width of the part of its input that depends on trained parameters, in the first step of a window."""
     later: int = 0
-    """The same in a later step."""
+    """The same for a later step."""
     at_loss: bool = False
-    """Whether its gradient can come from the steps that have a loss alone; else every step of a window has one."""
+    """Whether only the steps with a loss contribute to its gradient; else every step of a window does."""
 
 
 def maps_of(network: Network) -> list[Map]:
-    """The linear maps of a network that are trained.
+    """Return the trained linear maps of a network.
 
-    The maps of a network that does not describe itself are those of its modules; neither their inputs nor the steps
-    whose gradients reach them are known, so no gradient by an input is counted, and gradients by weights as of the
-    steps that have a loss.
+    The maps of a network that does not describe itself are its nn.Linear modules. Their inputs, and the steps whose
+    gradients reach them, are unknown, so gradients of inputs do not count, and gradients of weights count for the steps
+    with a loss.
     """
     if not network.described:
         linear = (m for m in network.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad)
@@ -83,7 +83,7 @@ def _maps_of_layer(layer: Layer, layers: Sequence[Layer]) -> Iterator[Map]:
 
 
 def _sources(name: str, layers: Sequence[Layer]) -> set[str]:
-    """The layers whose spikes reach this one, in any number of steps, itself included."""
+    """Return the layers whose spikes reach this one in any number of steps, itself included."""
     reads = {layer.name: {synapse.reads for synapse in layer.synapses.values()} - {INPUT} for layer in layers}
     found = {name}
     while more := set().union(*(reads[source] for source in found)) - found:
@@ -93,14 +93,14 @@ def _sources(name: str, layers: Sequence[Layer]) -> set[str]:
 
 def _maps_of_readout(readout: Readout) -> Iterator[Map]:
     size, outputs = readout.linear.in_features, readout.linear.out_features
-    # Behind a constant leak the gradient of a loss is the same at every step but for a factor.
+    # With a constant leak the gradients of a loss at different steps differ only by a factor.
     yield Map(size, outputs, at_once=True, first=size, later=size, at_loss=readout.decay is not None)
     if readout.gate is not None:
         yield Map(2 * outputs, outputs, at_once=False, first=outputs, later=2 * outputs)
 
 
 def over_windows(windows: Sequence[int], needed: Callable[[int], Counter[Product]]) -> Counter[Product]:
-    """The products of all windows together, from those of a window of k steps."""
+    """Return the sum of the products of all windows; `needed` returns those of a window of k steps."""
     total: Counter[Product] = Counter()
     for k, times in Counter(windows).items():
         total.update({product: times * count for product, count in needed(k).items()})
@@ -108,7 +108,7 @@ def over_windows(windows: Sequence[int], needed: Callable[[int], Counter[Product
 
 
 def forward_products(network: Network, windows: Sequence[int], batch: int) -> Counter[Product]:
-    """The products of the steps of these windows, forward."""
+    """Return the products of the forward pass of these windows."""
     maps = maps_of(network)
 
     def needed(k: int) -> Counter[Product]:
@@ -124,10 +124,13 @@ def forward_products(network: Network, windows: Sequence[int], batch: int) -> Co
 def backward_products(
     network: Network, windows: Sequence[int], batch: int, losses: Callable[[int], int]
 ) -> Counter[Product]:
-    """The products of the gradients of these windows, the state before each held constant.
+    """Return the products of the gradients of these windows; the state before each window is constant.
 
     Args:
-        losses: from the length of a window to the number of its steps that have a loss.
+        network: the network.
+        windows: lengths of the windows in steps.
+        batch: number of sequences.
+        losses: number of steps with a loss, as a function of the length of a window.
     """
     maps = maps_of(network)
 
@@ -135,7 +138,7 @@ def backward_products(
         found: Counter[Product] = Counter()
         for m in maps:
             graded = losses(k) if m.at_loss else k
-            found[Product(m.makes, graded * batch, m.reads)] += 1  # by the weight: one, of all steps
+            found[Product(m.makes, graded * batch, m.reads)] += 1  # gradient of the weight: one product for all steps
             if m.at_once:
                 found[Product(graded * batch, m.makes, m.later)] += 1 if m.later else 0
             else:

@@ -14,19 +14,19 @@ from throughtime.networks.batch_norm import StepBatchNorm
 class Readout(nn.Module):
     """A linear map of a layer's spikes or membranes, d_t = W o_t + c, then a leaky integration over time.
 
-    W is drawn by Glorot's normal rule, c = 0.
+    W is initialised by Glorot's normal rule, c by 0.
 
     Args:
-        size: neurons of the layer.
+        size: number of neurons of the layer.
         outputs: width of the output.
         reads: `z` or `v`, the field of the neurons' State that it reads.
         layer: name of the layer that it reads.
-        name: key of its output where a network has several readouts.
-        norm: applied to d_t, with the statistics of the time step.
+        name: key of its output in a network with several readouts.
+        norm: normalisation of d_t, with the statistics of the time step.
 
     Attributes:
-        decay: κ of a constant leak; None where the leak is computed at each step.
-        gate: the map that computes the leak; None where it is constant.
+        decay: κ of a constant leak; None if the leak is computed at each step.
+        gate: map that computes the leak; None if the leak is constant.
     """
 
     decay: float | None
@@ -50,16 +50,16 @@ class Readout(nn.Module):
         self.norm = norm
 
     def drive(self, o: Tensor, t: int) -> Tensor:
-        """d_t [batch, outputs] of step t, normalised if there is a norm."""
+        """Compute d_t [batch, outputs] of step t, normalised if the readout has a norm."""
         d = self.linear(o)
         return d if self.norm is None else self.norm(d, t)
 
     @abstractmethod
     def forward(self, d: Tensor, y: Tensor) -> Tensor:
-        """One step: d_t and y_{t−1} [batch, outputs] -> y_t."""
+        """Compute y_t from d_t and y_{t−1}, all [batch, outputs]."""
 
     def unroll(self, d: Tensor, y: Tensor) -> Tensor:
-        """A window: d [steps, batch, outputs] and the y before it -> y [steps, batch, outputs]."""
+        """Compute y [steps, batch, outputs] of a window from d [steps, batch, outputs] and the y before it."""
         ys = []
         for d_t in d.unbind(0):
             y = self(d_t, y)
@@ -72,8 +72,8 @@ class LeakyReadout(Readout):
 
         y_t = κ y_{t−1} + (1 − κ) d_t,      y_0 = 0
 
-    o = z with κ = exp(−1/τ): the leaky integrator of Bellec et al. 2020, equation 11, scaled as in their tutorials.
-    o = v with κ = 0: the linear membrane readout of the adding task of Yin, Corradi and Bohte 2023.
+    With o = z and κ = exp(−1/τ) it is the leaky integrator of Bellec et al. 2020, equation 11, scaled as in their
+    tutorials; with o = v and κ = 0 the linear membrane readout of the adding task of Yin, Corradi and Bohte 2023.
 
     Args:
         decay: κ.
@@ -95,13 +95,13 @@ class LeakyReadout(Readout):
 
 
 class GatedReadout(Readout):
-    """Readout whose leak is computed at each step, for each output.
+    """Readout that computes the leak of each output at each step.
 
         λ_t = σ(κ₃ (W_τ [d_t ; y_{t−1}] + b_τ))
         y_t = y_{t−1} + λ_t (d_t − y_{t−1}),       y_0 = 0
 
-    W_τ is drawn by Glorot's normal rule, b_τ = 0; the slope κ₃ is learnt, from 1. Source: Yin, Corradi and Bohte 2023,
-    as released (S-MNIST).
+    Initial values: W_τ by Glorot's normal rule, b_τ = 0; the slope κ₃ is trained and starts at 1. Source: Yin,
+    Corradi and Bohte 2023, as released (S-MNIST).
     """
 
     decay: None

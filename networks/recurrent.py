@@ -26,28 +26,29 @@ from throughtime.registry import network, or_default, refuse_unused
 
 @network("recurrent")
 class Recurrent(Network):
-    """Fully recurrent layers, one after the other, and a readout of the last.
+    """Fully recurrent layers in series, and a readout of the last.
 
         I^l_t = W^l z^{l−1}_t + c^l + R^l z^l_{t−1},      z^0 = x
 
-    An input of several dimensions is read as a vector. With outputs by name there is a readout for each, and the output
-    of a step is a dict.
+    An input with several dimensions is flattened to a vector. With outputs by name the network has a readout for each,
+    and the output of a step is a dict.
 
     Args:
         inputs: shape of the input of a time step.
         outputs: shape of the output, one dimension; or such shapes by name.
-        neuron: makes a layer of neurons from its shape.
-        hidden: neurons of each layer.
-        readout: what readouts read, spikes or membranes of the last layer.
+        neuron: function from a shape to a layer of neurons.
+        hidden: number of neurons of each layer.
+        readout: input of the readouts, spikes or membranes of the last layer.
         readout_leak: `constant`, or `gated`: computed at each step.
         readout_tau: time constant of the constant leak in steps, κ = exp(−1/τ); 0: no memory, y_t = W o_t + c; null:
             20.
-        weights: how W and R are drawn. `separate`: each U(±1/√fan-in) of its own; `joint`: both U(±1/√(fan-in + size)),
-            as one linear map on [x ; z] would be (the authors' adding task); `hidden`: all U(±1/√size), as in
-            torch.nn.RNN and LSTM; `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (their S-MNIST).
-        recurrent_bias: whether R has a bias of its own.
-        norm_steps: if given, W z + c, R z and the readout's drive are batch-normalised, each step with statistics of
-            its own up to this many steps.
+        weights: initial distribution of W and R. `separate`: U(±1/√fan-in) for each; `joint`: U(±1/√(fan-in + size))
+            for both, the distribution of one linear map on [x ; z] (the authors' adding task); `hidden`: U(±1/√size)
+            for all, as in torch.nn.RNN and LSTM; `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (the
+            authors' S-MNIST).
+        recurrent_bias: whether R has a bias.
+        norm_steps: number of time steps with separate statistics, for batch normalisation of W z + c, R z and the
+            readout's drive; null: no normalisation.
     """
 
     layers: Sequence[RecurrentLayer]
@@ -70,7 +71,8 @@ class Recurrent(Network):
         refuse_unused("readout_leak: constant", readout_leak == "constant", readout_tau=readout_tau)
         readout_tau = or_default(readout_tau, 20.0)
         self.mixes_samples = norm_steps is not None
-        # Synapses are drawn before what neurons draw, so that nets of all neurons start from the same synapses.
+        # The synapses' random numbers precede those of the neurons, so that networks of all neurons start from the same
+        # synapses.
         with torch.random.fork_rng(devices=[]):
             currents = neuron(hidden[0]).currents
         fan_ins = [math.prod(shape_of(inputs)), *hidden[:-1]]
@@ -101,7 +103,7 @@ class Recurrent(Network):
             RecurrentLayer(name, W, R, neuron(size), below, norm_steps)
             for name, W, R, size, below in zip(names, inward, recurrent, hidden, [INPUT, *names[:-1]], strict=True)
         )
-        # A ModuleList, so that its parameters are the network's; it has all that is asked of a sequence but the base.
+        # A ModuleList registers its parameters with the network; it has the methods of a Sequence, but not the base.
         self.layers = cast("Sequence[RecurrentLayer]", layers)
         self.spiking = self.layers[0].neuron.spiking
         self.readouts = tuple(heads.values())
@@ -109,7 +111,7 @@ class Recurrent(Network):
 
     @property
     def described(self) -> bool:
-        # A subclass may take its steps in any other way.
+        # A subclass may compute its steps differently.
         return all(getattr(type(self), name) is getattr(Recurrent, name) for name in ("forward", "read", "unroll"))
 
     def initial_state(self, batch: int) -> RecurrentState:
@@ -130,7 +132,7 @@ class Recurrent(Network):
         return Step(y, tuple(spikes)), RecurrentState(tuple(states), y, state.t + 1)
 
     def read(self, last: Any, y: Any, t: int) -> Any:
-        """y_t from the state of the last layer and y_{t−1}."""
+        """Compute y_t from the state of the last layer and y_{t−1}."""
         before = self._split(y)
         return self._joined(
             [
@@ -151,7 +153,7 @@ class Recurrent(Network):
             _read(readout, window, y_before, state.t)
             for readout, y_before in zip(self.readouts, self._split(state.y), strict=True)
         ]
-        # A copy: a view would keep the outputs of the whole window alive with the state.
+        # Copy: with a view, the state would keep the outputs of the whole window alive.
         y = self._joined([y[-1].clone() for y in ys])
         return Window(self._joined(ys), tuple(spikes), RecurrentState(tuple(last), y, state.t + len(x)))
 
@@ -165,11 +167,11 @@ class Recurrent(Network):
         return stepper(self.layers, self.readouts[0], state, gradients)
 
     def _split(self, y: Any) -> list[Tensor]:
-        """Outputs of all readouts."""
+        """Return the outputs of all readouts as a list."""
         return [y] if isinstance(y, Tensor) else [y[readout.name] for readout in self.readouts]
 
     def _joined(self, ys: list[Tensor]) -> Any:
-        """The output of the one readout, or those of several by name."""
+        """Return the output of the only readout, or a dict of the outputs by name."""
         if isinstance(self.readout, Readout):
             return ys[0]
         return {readout.name: y for readout, y in zip(self.readouts, ys, strict=True)}
@@ -178,11 +180,15 @@ class Recurrent(Network):
 def _unrolled(
     layer: RecurrentLayer, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool
 ) -> LayerWindow:
-    """The window of a layer that begins at step t; the input product of all its steps is taken at once.
+    """Compute the window of a layer from step t on; one product maps the inputs of all its steps.
 
     Args:
-        bytes_of_x: x as bytes, if it is spikes.
-        reads_v: whether a readout reads membranes.
+        layer: the layer.
+        x: input, [steps, batch, inputs].
+        bytes_of_x: x as bytes, if it consists of spikes.
+        state: state before step t.
+        t: number of the first step.
+        reads_v: whether a readout reads the membranes.
     """
     window = layer_window(layer, x, bytes_of_x, state, t, reads_v)
     if window is not None:
@@ -193,7 +199,7 @@ def _unrolled(
     if layer.inward_norm is None:
         R_t = products.operand(layer.recurrent.weight.detach()).t()
         drive = with_recurrent_gradient(drive, layer.recurrent, sent)
-    # Not x[t]: its backward pass would fill a whole window each step.
+    # unbind, because the backward pass of x[t] fills a whole window in each step.
     for step, drive_t in enumerate(drive.unbind(0)):
         if layer.inward_norm is None:
             sent.append(state.z.detach())
@@ -207,7 +213,7 @@ def _unrolled(
 
 
 def _read(readout: Readout, window: LayerWindow, y: Tensor, t: int) -> Tensor:
-    """y of all steps of a window that begins at step t."""
+    """Compute y of all steps of a window from step t on."""
     o, bytes_of_o = (window.z, window.bytes_of_z) if readout.reads == "z" else (window.v, None)
     assert o is not None
     ys = readout_window(readout, o, bytes_of_o, y, t)
@@ -220,7 +226,7 @@ def _read(readout: Readout, window: LayerWindow, y: Tensor, t: int) -> Tensor:
 
 
 def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:
-    """Draw W, c, R (and R's bias) anew; `separate` is what nn.Linear has done already."""
+    """Initialise W, c, R and R's bias; for `separate` the initial values of nn.Linear stay."""
     if how == "orthogonal":
         nn.init.xavier_normal_(W.weight)
         nn.init.orthogonal_(R.weight)

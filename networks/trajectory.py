@@ -1,4 +1,4 @@
-"""A window of one layer with the states of all its steps: for rules that use them, such as those of eligibility."""
+"""A window of one layer with the states of all its steps, for rules such as those with eligibility traces."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class Trajectory(NamedTuple):
     """Currents and states of a layer's neurons, without a graph."""
 
     currents: Tensor
-    """I of each step, [steps, batch, currents · size]."""
+    """I_t of each step, [steps, batch, currents · size]."""
     states: Any
-    """Before the first step and after each, [1 + steps, batch, size]."""
+    """State before the first step and after each step, [1 + steps, batch, size]."""
 
 
 @torch.no_grad()
 def trajectory(layer: Layer, x: Tensor, state: Any) -> Trajectory:
-    """I_t = W x_t + c + R z_{t−1} and the neurons' steps, by their kernel if it gives its states.
+    """Compute I_t = W x_t + c + R z_{t−1} and the neurons' steps, by their kernel if it provides its states.
 
     Args:
-        layer: one with a `recurrent_pair`.
-        x: [steps, batch, inputs]; the input product of all steps is taken at once.
-        state: before the first.
+        layer: layer with a `recurrent_pair`.
+        x: input, [steps, batch, inputs]; one product maps the inputs of all steps.
+        state: state before the first step.
     """
     pair, neuron, kind = layer.recurrent_pair(), layer.neuron, kernel_of(layer.neuron)
-    assert pair is not None, "the caller has looked"
+    assert pair is not None, "the caller must check it"
     W, R = pair
     currents = W(x)
     if R.bias is not None:
