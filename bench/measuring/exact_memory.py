@@ -25,7 +25,7 @@ OWNERS = ("input", "parameters", "gradients", "optimiser", "rule", "graph")
 WHAT = {
     "input": "the batch, all its steps, and its targets",
     "parameters": "the network's parameters and buffers",
-    "gradients": "what hangs on .grad",
+    "gradients": "the tensors in .grad",
     "optimiser": "the optimiser's state",
     "rule": "attributes of the rule, its own parameters included",
     "graph": "everything else: activations, tensors saved by autograd, temporaries",

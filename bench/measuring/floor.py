@@ -2,24 +2,26 @@
 
 The floor contains, for one batch of sequences:
 
-- every linear map of the network (synapses, gates and other maps of the neurons, readouts) once a step, forward;
-- for rules that go backward, within each of their windows, the gradient by each map's weight, and by those of its
-  inputs that depend on trained parameters (neither x nor the state at the window's beginning does); the map of a
-  readout with a constant leak counts only for the steps that have a loss;
-- for e-prop and diagonal_rtrl their traces, read and written once a step; for rtrl the product J M of each sample;
-- for each update the optimiser's arrays, read and written once, the gradient once more for the norm that clips it, and
-  the two copies of the weights that FPTT keeps.
+- the forward product of every linear map of the network (synapses, gates and other maps of the neurons, readouts) in
+  each step;
+- for rules with a backward pass, within each of their windows, the gradients of each map's weight and of those of its
+  inputs that depend on trained parameters (x and the state at the start of the window do not); the map of a readout
+  with a constant leak counts only for the steps with a loss;
+- for e-prop and diagonal_rtrl one read and one write of their traces in each step; for rtrl the product J M of each
+  sample;
+- for each update one read and one write of the optimiser's arrays, one more read of the gradient for the norm that
+  clips it, and FPTT's two copies of the weights.
 
-A rule states its own share (`LearningRule.credit`). Products have the shapes that suit a machine best: all steps of a
-window at once wherever no step waits for another. They are dense: products with zeros count, also where the input is
-spikes, most of which are zero. Products and arrays are counted one after the other, each at the fastest rate measured
-at its size.
+Each rule defines its own part (`LearningRule.credit`). Products have the most efficient shapes: one product for all
+steps of a window wherever no step depends on another. They are dense: products with zeros count, even if the input
+consists of spikes, most of which are zero. The floor is the sum over products and arrays, each at the fastest rate
+measured at its size.
 
-The floor contains none of the following, so that no run reaches it: elementwise operations (the neuron's equations,
-surrogates, batch normalisation, the loss), activations that are stored and read again, the derivatives of
-diagonal_rtrl and rtrl, calls of the framework other than the products' own, loading of data. It is the floor of the
-equations as they are written, step by step: a program that skips the zeros among spikes, or computes the traces of
-several steps in one product, may take less time.
+The floor excludes the following, so no run reaches it: elementwise operations (the neuron's equations, surrogates,
+batch normalisation, the loss), storing and reading activations, the derivatives of diagonal_rtrl and rtrl, calls of the
+framework other than those of the products, and loading of data. It is the floor of the equations as written, step by
+step: a program that skips the zeros of spikes, or computes the traces of several steps in one product, may take less
+time.
 """
 
 from __future__ import annotations
@@ -42,10 +44,10 @@ FLOAT = torch.float32.itemsize
 
 
 class Stream(NamedTuple):
-    """Arrays that a batch reads and writes repeatedly."""
+    """Arrays that a rule reads and writes repeatedly during a batch."""
 
     array: int
-    """Bytes of them all."""
+    """Total bytes of the arrays."""
     moved: int
     """Bytes read and written for one batch of sequences."""
 
@@ -57,7 +59,7 @@ class Operations(NamedTuple):
     """Number of products of each shape."""
     streams: list[Stream]
     contains: str
-    """A few words on what is counted."""
+    """Short description of the counted operations."""
 
     @property
     def flops(self) -> int:
@@ -69,27 +71,30 @@ class Operations(NamedTuple):
         return sum(stream.moved for stream in self.streams)
 
     def seconds(self, rates: Yardstick) -> float:
-        """At the fastest rates seen."""
+        """Return the time at the fastest measured rates."""
         of_products = sum(n * p.flops / rates.products[p].best for p, n in self.products.items())
         return of_products + sum(s.moved / rates.streams[s.array].best for s in self.streams)
 
 
 def operations(rule: LearningRule, network: Network, training: Training, batch: int, steps: int) -> Operations:
-    """The operations of the rule on this network for one batch; changes neither, and draws no random numbers.
+    """Return the operations of the rule on this network for one batch, without changes to either or random numbers.
 
-    The rule's share is what its `credit` says. Of a network that does not describe itself the maps are known, but not
-    their inputs (see `maps_of`).
+    The rule's `credit` defines its part. For a network that does not describe itself the maps are known, but not their
+    inputs (see `maps_of`).
 
     Args:
-        batch: sequences.
-        steps: of each.
+        rule: the rule.
+        network: the network.
+        training: settings of the optimiser.
+        batch: number of sequences.
+        steps: time steps of a sequence.
     """
     forward = forward_products(network, rule.windows(steps), batch)
     if not forward:
         return Operations(Counter(), [], "")
     credit = rule.credit(network, batch, steps)
     if credit is None:
-        credit = Credit(Counter(), "dense products forward: of this rule no more is known")
+        credit = Credit(Counter(), "dense products forward; this rule states no credit")
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     optimiser = OPTIMISERS[training.optimiser]
     moved = optimiser.moved + (0 if training.clip is None else 1)
@@ -105,25 +110,30 @@ def operations(rule: LearningRule, network: Network, training: Training, batch: 
 
 
 def forward_operations(network: Network, batch: int, steps: int) -> Operations:
-    """The operations of the steps forward alone."""
+    """Return the operations of the forward pass alone."""
     return Operations(forward_products(network, [steps], batch), [], "dense products forward")
 
 
 def floor_measures(
     rule: LearningRule, network: Network, training: Training, batch: int, steps: int, wall_time: float
 ) -> dict[str, Measure]:
-    """The machine's rates at the sizes of the run, its floor, and its time as a multiple of that.
+    """Measure the machine's rates at the sizes of the run, and compute its floor and its time relative to the floor.
 
     Args:
-        wall_time: seconds a sequence, measured.
+        rule: the rule.
+        network: the network.
+        training: settings of the optimiser.
+        batch: number of sequences.
+        steps: time steps of a sequence.
+        wall_time: measured seconds a sequence.
     """
     units = {"floor_time": "second a sequence", "time_over_floor": "1", "matmul_rate": "flop a second"}
     device = next(network.parameters()).device.type
     if device != "cpu":
-        why = f"the yardstick measures the processor, and this ran on {device}"
+        why = f"the yardstick measures the processor, but the run used {device}"
         return _missing(units | {"copy_bandwidth": "byte a second"}, why)
     if training.precision != "float32":
-        why = f"the yardstick measures products of float32, and this took them in {training.precision}"
+        why = f"the yardstick measures products of float32, but the run used {training.precision}"
         return _missing(units | {"copy_bandwidth": "byte a second"}, why)
     needed = operations(rule, network, training, batch, steps)
     rates = yardstick(needed.products, [stream.array for stream in needed.streams])
@@ -137,26 +147,24 @@ def floor_measures(
         )
     }
     if not needed.products:
-        return copied | _missing(
-            units, "no nn.Linear that learns was found in this network: its products are not known"
-        )
+        return copied | _missing(units, "the network has no trained nn.Linear, so its products are unknown")
     if rates.contended and rates.threads > 1:
-        # One thread has undisturbed repeats among many; several that wait for each other have none, and a floor from
-        # rates that are too low lies too high.
+        # With one thread some of many repeats are undisturbed. With several, which wait for each other, possibly
+        # none: the rates are then too low and the floor too high.
         why = f"other processes used the machine while the rates of {rates.threads} threads were measured"
         return copied | _missing(units, why)
     floor = needed.seconds(rates) / batch
     at_median = sum(n * p.flops / rates.products[p].median for p, n in needed.products.items())
     contains = (
         f"{needed.contains}: {needed.flops / batch / 1e6:.3g} Mflop a sequence; {needed.moved / batch / 1e6:.3g} MB "
-        f"moved besides; at the best rates measured here{busy}"
+        f"moved outside products; at the best rates of this machine{busy}"
     )
     found = {
         "floor_time": (floor, contains),
         "time_over_floor": (wall_time / floor, "wall_time / floor_time"),
         "matmul_rate": (
             needed.flops / at_median,
-            f"float32 products at the {len(needed.products)} sizes of the floor, weighed as there, medians{busy}",
+            f"medians of float32 products at the floor's {len(needed.products)} sizes, weighted as in the floor{busy}",
         ),
     }
     return copied | {

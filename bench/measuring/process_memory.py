@@ -90,7 +90,7 @@ class SampledPeak:
 
 
 def process_peak() -> KernelPeak | SampledPeak:
-    """The better of the two that works here."""
+    """Return the more exact of the two methods that this system supports."""
     try:
         with KernelPeak() as peak:
             pass

@@ -36,7 +36,7 @@ class Rate(NamedTuple):
     """Rate of one measurement, a second."""
 
     best: float
-    """Rate of the fastest repeat, which other load and interrupts disturb least, as a lower bound of time needs."""
+    """Rate of the fastest repeat, which other load and interrupts disturb least; for a lower bound of the time."""
     median: float
     low: float
     """Lower quartile."""
@@ -85,7 +85,7 @@ def yardstick(products: Iterable[Product], streams: Iterable[int]) -> Yardstick:
 def measure(products: Sequence[Product], streams: Sequence[int]) -> Yardstick:
     """Measure the rates with torch's current number of threads.
 
-    Each size gets an equal part of the time that the copy left of SECONDS, and at least one repeat. A product is one
+    The sizes share the rest of SECONDS after the copy equally; each has at least one repeat. A product is one
     call of torch.mm (torch.bmm for several), so the rate of small products includes the cost of a call.
     """
     others, begun = Others(), time.perf_counter()

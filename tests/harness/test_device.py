@@ -136,7 +136,7 @@ def test_the_memory_pass_of_a_device_tells_of_it_beside_the_process(monkeypatch)
 def test_the_floor_of_the_processor_is_not_that_of_a_device():
     built = build(spec())
     found = floor.floor_measures(built.rule, built.network.to("meta"), spec().training, 100, 8, 1.0)
-    assert {m.missing for m in found.values()} == {"the yardstick measures the processor, and this ran on meta"}
+    assert {m.missing for m in found.values()} == {"the yardstick measures the processor, but the run used meta"}
     assert {"floor_time", "time_over_floor", "matmul_rate", "copy_bandwidth"} == set(found)
 
 

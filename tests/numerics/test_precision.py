@@ -195,5 +195,5 @@ def test_the_floor_of_float32_is_not_that_of_bfloat16():
     built = build(run)
     found = floor.floor_measures(built.rule, built.network, run.training, 100, 8, 1.0)
     assert {m.missing for m in found.values()} == {
-        "the yardstick measures products of float32, and this took them in bfloat16"
+        "the yardstick measures products of float32, but the run used bfloat16"
     }
