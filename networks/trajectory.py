@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from throughtime.networks.layer import Layer
-from throughtime.neurons.kernels.kernel import Kernel, kernel_of
+from throughtime.neurons.kernels.generated import kernel_of
+from throughtime.neurons.kernels.kernel import Kernel
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct
@@ -48,8 +49,8 @@ def trajectory(layer: Layer, x: Tensor, state: Any) -> Trajectory:
 
     Z = currents.new_empty(1 + len(x), *state.z.shape)
     Z[0] = state.z
-    kernel = kind(neuron, currents.clone(), keep=True, reads_v=True)
-    kernel.begin(state)
+    kernel = kind(neuron, currents.clone(), keep=True, shows=state._fields)
+    kernel.begin(state, Z[1:])
     kernel.take_steps(product, state.z, Z[1:])
     product.add(currents.flatten(0, 1), Z[:-1].flatten(0, 1))
     after = kernel.states(Z[1:])._replace(z=None)

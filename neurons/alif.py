@@ -8,8 +8,8 @@ from typing import ClassVar, NamedTuple
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from throughtime.neurons.base import InputJacobian, Neuron, Partials, Shape
-from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
+from throughtime.neurons.base import Neuron, Shape
+from throughtime.neurons.surrogate import SurrogateName, constant, spike
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
 
@@ -67,19 +67,8 @@ class ALIF(Neuron):
         zeros = like.new_zeros(batch, *self.shape)
         return ALIFState(v=zeros, a=zeros, z=zeros)
 
-    def forward(self, current: Tensor, state: ALIFState) -> tuple[Tensor, ALIFState]:
+    def step(self, I: Tensor, s: ALIFState) -> ALIFState:
         α, ρ, θ, β = self.alpha, self.rho, self.threshold, self.beta
-        v = α * state.v + (1 - α) * current - stop_gradient(state.z) * θ
-        a = ρ * state.a + (1 - ρ) * state.z
-        A = θ + β * a
-        z = spike((v - A) / θ, self.surrogate)
-        return z, ALIFState(v, a, z)
-
-    def partials(self, current: Tensor, state: ALIFState, next_state: ALIFState) -> Partials:
-        α, ρ, θ, β = self.alpha, self.rho, self.threshold, self.beta
-        ψ = SURROGATES[self.surrogate].h((next_state.v - β * next_state.a).sub_(θ).mul_(1 / θ)).mul_(1 / θ)
-        return Partials(
-            from_previous={("v", "v"): α, ("a", "a"): ρ, ("a", "z"): 1 - ρ},
-            within_step={("z", "v"): ψ, ("z", "a"): -β * ψ},
-            inflows={"current": InputJacobian({"v": 1 - α})},
-        )
+        v = s.v + (1 - α) * (I - s.v) - constant(s.z) * θ
+        a = s.z + ρ * (s.a - s.z)
+        return ALIFState(v, a, z=spike((v - β * a - θ) / θ, self.surrogate))

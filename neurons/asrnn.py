@@ -8,8 +8,9 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
-from throughtime.neurons.base import Derivative, InputJacobian, Neuron, Partials, Shape
-from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
+from throughtime.neurons.base import Neuron, Shape
+from throughtime.neurons.surrogate import SurrogateName, constant, spike
+from throughtime.numerics.equations.operations import exp, σ
 from throughtime.registry import neuron
 
 
@@ -75,37 +76,13 @@ class ASRNN(Neuron):
         zeros = like.new_zeros(batch, *self.shape)
         return ASRNNState(v=zeros, b=zeros, z=zeros)
 
-    def forward(self, current: Tensor, state: ASRNNState) -> tuple[Tensor, ASRNNState]:
-        α, ρ = self.kept(self.tau), self.kept(self.tau_adaptation)
-        b = ρ * state.b + (1 - ρ) * state.z
+    def step(self, I: Tensor, s: ASRNNState) -> ASRNNState:
+        α, ρ = self.decay_of(self.tau), self.decay_of(self.tau_adaptation)
+        b = s.z + ρ * (s.b - s.z)
         θ = self.b0 + self.beta * b
-        z_reset = state.z if self.reset_gradient else stop_gradient(state.z)
-        v = α * state.v + (1 - α) * self.resistance * current - θ * z_reset
-        z = spike(v - θ, self.surrogate)
-        return z, ASRNNState(v, b, z)
+        v = s.v + (1 - α) * (self.resistance * I - s.v) - θ * (s.z if self.reset_gradient else constant(s.z))
+        return ASRNNState(v, b, z=spike(v - θ, self.surrogate))
 
-    def kept(self, τ: Tensor) -> Tensor:
-        """What a time constant keeps from step to step."""
-        return torch.exp(-1 / τ) if self.decay == "exponential" else torch.sigmoid(τ)
-
-    def kept_by_tau(self, τ: Tensor) -> Tensor:
-        """Its derivative by τ."""
-        kept = self.kept(τ)
-        return kept / τ.square() if self.decay == "exponential" else kept * (1 - kept)
-
-    def partials(self, current: Tensor, state: ASRNNState, next_state: ASRNNState) -> Partials:
-        α, ρ, β, R_m = self.kept(self.tau), self.kept(self.tau_adaptation), self.beta, self.resistance
-        θ = self.b0 + β * next_state.b
-        ψ = SURROGATES[self.surrogate].h(next_state.v - θ)
-        before: dict[tuple[str, str], Derivative] = {("b", "b"): ρ, ("b", "z"): 1 - ρ, ("v", "v"): α}
-        if self.reset_gradient:
-            before["v", "z"] = -θ
-        return Partials(
-            before,
-            within_step={("v", "b"): -β * state.z, ("z", "v"): ψ, ("z", "b"): -β * ψ},
-            inflows={
-                "current": InputJacobian({"v": (1 - α) * R_m}),
-                "tau": InputJacobian({"v": (state.v - R_m * current) * self.kept_by_tau(self.tau)}),
-                "tau_adaptation": InputJacobian({"b": (state.b - state.z) * self.kept_by_tau(self.tau_adaptation)}),
-            },
-        )
+    def decay_of(self, τ: Tensor) -> Tensor:
+        """The share of a value that is left after a step, of a time constant."""
+        return exp(-1 / τ) if self.decay == "exponential" else σ(τ)

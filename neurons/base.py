@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
+
+from throughtime.neurons.equations import equations_of, evaluated
 
 Shape = int | tuple[int, ...]
 """Sizes of an array's dimensions; a whole number stands for one dimension."""
@@ -38,7 +41,7 @@ class Partials(NamedTuple):
 
     They follow the neuron's equations line by line: each variable is computed from variables of the step before, from
     inputs of the step, and from variables of the same step. The variables are those of the State, and any between them
-    that the equations name. A value that the step holds constant (`stop_gradient`) has no entry.
+    that the equations name. A value that the step holds constant (`constant`) has no entry.
     """
 
     from_previous: Mapping[tuple[str, str], Derivative]
@@ -81,11 +84,58 @@ class Neuron(nn.Module):
     def initial_state(self, batch: int, like: Tensor) -> Any:
         """State before the first step, [batch, *shape], in the dtype and on the device of `like`."""
 
-    @abstractmethod
+    def step(self, I: Any, s: Any) -> Any:
+        """One step, written once: the state after it from the currents I and the state s before.
+
+        It is made of straight-line equations: +, −, ×, /, σ, tanh, exp and `constant` of `numerics.equations` and the
+        spike of `neurons.surrogate`, between I, fields of s and attributes of the neuron that are numbers, [*shape]
+        or []. Then the compiled loops, their adjoints, single steps and `partials` follow from it. Options that are no
+        numbers may decide which equations there are.
+
+        Args:
+            I: [batch, *shape]; of several currents a tuple of those.
+            s: the state before, its fields by their names.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither step nor forward")
+
+    @property
+    def has_equations(self) -> bool:
+        """Whether the neuron's step is `step`, and not a `forward` of its own."""
+        return type(self).forward is Neuron.forward and type(self).step is not Neuron.step
+
     def forward(self, current: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """One step: from I_t [batch, currents · shape[0], ...] to z_t [batch, *shape] and the next state."""
+        """One step: from I_t [batch, currents · shape[0], ...] to z_t [batch, *shape] and the next state. A neuron
+        whose step is no such equations overrides this with arbitrary PyTorch."""
+        after = self.step(current if self.currents == 1 else current.chunk(self.currents, 1), state)
+        return after.z, after
 
     def partials(self, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        """Partial derivatives of the step from `state` under `current` to `next_state`; None if they are not derived
-        (the rule diagonal_rtrl then takes them by automatic differentiation)."""
-        return None
+        """Partial derivatives of the step from `state` under `current` to `next_state`; None for a neuron that has no
+        equations (the rule diagonal_rtrl then takes them by automatic differentiation)."""
+        equations = equations_of(self)
+        if equations is None:
+            return None
+        known = {**equations.known(current, state), **equations.values_of(self)}
+        known |= {e: getattr(next_state, field) for field, e in equations.after.items() if e.op != "input"}
+        value = evaluated(equations.jacobian, known)
+        fields = equations.fields_in_order()
+        currents = [f"I {n}" for n in range(self.currents)]
+        inflows: dict[str, dict[str, Derivative]] = {"current": {}}
+        for s in fields:
+            if any((s, I) in value for I in currents):
+                by_current = [value.get((s, I), 0.0) for I in currents]
+                inflows["current"][s] = by_current[0] if self.currents == 1 else _stacked(by_current, state.z)
+            for name in equations.learnt:
+                if (s, name) in value:
+                    inflows.setdefault(name, {})[s] = value[s, name]
+        return Partials(
+            {(s, r): value[s, f"{r} before"] for s in fields for r in fields if (s, f"{r} before") in value},
+            {(s, q): value[s, f"{q} after"] for s in fields for q in fields if (s, f"{q} after") in value},
+            {name: InputJacobian(by_input) for name, by_input in inflows.items()},
+        )
+
+
+def _stacked(by_current: Sequence[Derivative], like: Tensor) -> Tensor:
+    """Derivatives by several currents as [batch, currents, size]."""
+    each = [torch.as_tensor(d, dtype=like.dtype, device=like.device).expand_as(like) for d in by_current]
+    return torch.stack(each, 1)

@@ -7,8 +7,8 @@ from typing import ClassVar, NamedTuple
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from throughtime.neurons.base import InputJacobian, Neuron, Partials, Shape
-from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
+from throughtime.neurons.base import Neuron, Shape
+from throughtime.neurons.surrogate import SurrogateName, constant, spike
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
 
@@ -59,15 +59,7 @@ class LIF(Neuron):
         zeros = like.new_zeros(batch, *self.shape)
         return LIFState(v=zeros, z=zeros)
 
-    def forward(self, current: Tensor, state: LIFState) -> tuple[Tensor, LIFState]:
+    def step(self, I: Tensor, s: LIFState) -> LIFState:
         α, θ = self.alpha, self.threshold
-        v = α * state.v + (1 - α) * current - stop_gradient(state.z) * θ
-        z = spike((v - θ) / θ, self.surrogate)
-        return z, LIFState(v, z)
-
-    def partials(self, current: Tensor, state: LIFState, next_state: LIFState) -> Partials:
-        α, θ, h = self.alpha, self.threshold, SURROGATES[self.surrogate].h
-        ψ = h((next_state.v - θ).mul_(1 / θ)).mul_(1 / θ)
-        return Partials(
-            from_previous={("v", "v"): α}, within_step={("z", "v"): ψ}, inflows={"current": InputJacobian({"v": 1 - α})}
-        )
+        v = s.v + (1 - α) * (I - s.v) - constant(s.z) * θ
+        return LIFState(v, z=spike((v - θ) / θ, self.surrogate))

@@ -9,7 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Derivative, InputJacobian, Neuron, Partials, Shape
-from throughtime.neurons.surrogate import SURROGATES, SurrogateName, spike, stop_gradient
+from throughtime.neurons.surrogate import SURROGATES, SurrogateName, constant, spike
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron, or_default, refuse_unused
 
@@ -108,7 +108,7 @@ class LTC(Neuron):
             θ = self.b0 + self.beta * b
         v = torch.lerp(state.v, current, a)
         z = spike(v - θ, self.surrogate)
-        return z, LTCState((1 - (z if self.reset_gradient else stop_gradient(z))) * v, b, z)
+        return z, LTCState((1 - (z if self.reset_gradient else constant(z))) * v, b, z)
 
     def _gate_input(self, current: Tensor, state: Tensor) -> Tensor:
         I, s = current.flatten(1), state.flatten(1)

@@ -11,14 +11,17 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from torch import Tensor
 
+from throughtime.numerics.equations.expression import ZERO, Expression
+from throughtime.numerics.equations.operations import OPERATIONS, Operation
 from throughtime.numerics.exp2 import exp2
 from throughtime.numerics.loops import compiled, prange, runs_compiled
 
+Value = TypeVar("Value", Tensor, Expression)
 SurrogateName = Literal["multi_gaussian", "wide_multi_gaussian", "triangle", "fast_sigmoid", "arctan"]
 
 
@@ -171,7 +174,7 @@ _smoothed: ContextVar[bool] = ContextVar("smoothed", default=False)
 
 @contextmanager
 def smoothed() -> Iterator[None]:
-    """In here every spike is its surrogate's smooth function, and `stop_gradient` stops nothing."""
+    """In here every spike is its surrogate's smooth function, and `constant` stops nothing."""
     token = _smoothed.set(True)
     try:
         yield
@@ -202,13 +205,28 @@ class _Spike(torch.autograd.Function):
         return grad[0] * ctx.h(x), None
 
 
-def spike(x: Tensor, surrogate: SurrogateName) -> Tensor:
+def spike(x: Value, surrogate: SurrogateName) -> Value:
     """H(x), with H(0) = 0, in the dtype of x; its gradient is the named surrogate's h(x)."""
+    if isinstance(x, Expression):
+        return Expression("spike", (x,), name=surrogate)
     if _smoothed.get():
         return SURROGATES[surrogate].smooth(x)
     return _Spike.apply(x, SURROGATES[surrogate].h)
 
 
-def stop_gradient(z: Tensor) -> Tensor:
+def constant(z: Value) -> Value:
     """z, held constant: what a neuron leaves out of its gradient on purpose, such as the reset."""
+    if isinstance(z, Expression):
+        return Expression("constant", (z,))
     return z if _smoothed.get() else z.detach()
+
+
+def _no_derivative(y: Expression, x: Expression) -> tuple[Expression]:
+    return (ZERO,)
+
+
+OPERATIONS["spike"] = Operation(
+    spike, "one if {0} > zero else zero", lambda y, x: (Expression("slope", (x,), name=y.name),)
+)
+OPERATIONS["slope"] = Operation(lambda x, surrogate: SURROGATES[surrogate].h(x), "", _no_derivative)
+OPERATIONS["constant"] = Operation(constant, "{0}", _no_derivative)

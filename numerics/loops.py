@@ -128,26 +128,36 @@ def callable_in_loops(function: Callable[..., Any], overloaded: Callable[[], Cal
     attributes.__wrapped__ = overloaded
 
 
-def bound(loop: CompiledLoop, *arguments: Tensor | float) -> Callable[[], Any]:
-    """The compiled loop with all its arguments, to be called again and again: on the tensors' memory as it is then."""
+def bound(loop: CompiledLoop, *arguments: Any) -> Callable[..., Any]:
+    """The compiled loop with its last arguments, to be called again and again with the first: on the tensors' memory as
+    it is then."""
     given = _for_loops(arguments)
 
-    def call() -> Any:
-        return loop.jitted(_has_threads())(*given)
+    def call(*first: int) -> Any:
+        return loop.jitted(_has_threads())(*first, *given)
 
     return call
 
 
 def _for_loops(arguments: tuple[Any, ...]) -> list[Any]:
-    number = _NUMBER[next(a.dtype for a in arguments if isinstance(a, Tensor) and a.dtype in _NUMBER)]
-    return [
-        (a.detach().numpy() if a.requires_grad else a.numpy())
-        if isinstance(a, Tensor)
-        else number(a)
-        if isinstance(a, float)
-        else a
-        for a in arguments
-    ]
+    number = _NUMBER[next(a.dtype for a in _leaves(arguments) if isinstance(a, Tensor) and a.dtype in _NUMBER)]
+
+    def given(a: Any) -> Any:
+        if isinstance(a, tuple):
+            return tuple(map(given, a))
+        if isinstance(a, Tensor):
+            return a.detach().numpy() if a.requires_grad else a.numpy()
+        return number(a) if isinstance(a, float) else a
+
+    return list(map(given, arguments))
+
+
+def _leaves(arguments: tuple[Any, ...]) -> Iterator[Any]:
+    for a in arguments:
+        if isinstance(a, tuple):
+            yield from _leaves(a)
+        else:
+            yield a
 
 
 _NUMBER = {torch.float32: np.float32, torch.float64: np.float64}

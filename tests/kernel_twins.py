@@ -14,7 +14,6 @@ from torch import Tensor
 from throughtime.networks.base import Window
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.recurrent import Recurrent, RecurrentState
-from throughtime.neurons.kernels.kernel import KERNELS
 from throughtime.numerics.trees import mapped
 from throughtime.registry import NEURONS
 
@@ -59,7 +58,8 @@ def before(net: Recurrent, batch: int = 4) -> RecurrentState:
 def plain_steps(net: Recurrent) -> Iterator[None]:
     """In here `unroll` goes through the neurons' and the readout's `forward` step by step, and is all that there is."""
     with (
-        mock.patch.dict(KERNELS, clear=True),
+        mock.patch("throughtime.networks.kernels.window.kernel_of", return_value=None),
+        mock.patch("throughtime.networks.trajectory.kernel_of", return_value=None),
         mock.patch("throughtime.networks.recurrent.readout_window", return_value=None),
         mock.patch("throughtime.networks.recurrent.stepper", return_value=None),
     ):

@@ -16,7 +16,7 @@ from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, large
 from throughtime.checks.window import differences, one_step_error, stepped
 from throughtime.datasets.task import Classification
 from throughtime.neurons.base import Derivative, Neuron, Partials
-from throughtime.neurons.kernels.kernel import kernel_of
+from throughtime.neurons.kernels.generated import kernel_of
 from throughtime.numerics.trees import mapped, tensors
 from throughtime.registry import Component
 

@@ -30,8 +30,7 @@ class Cuba(Neuron):
     def initial_state(self, batch: int, like: Tensor) -> CubaState:
         return CubaState(*(like.new_zeros(batch, *self.shape) for _ in range(3)))
 
-    def forward(self, current: Tensor, state: CubaState) -> tuple[Tensor, CubaState]:
-        i = self.gamma * state.i + current
-        v = self.alpha * state.v + (1 - self.alpha) * i - self.threshold * state.z
-        z = spike(v / self.threshold - 1, "multi_gaussian")
-        return z, CubaState(i, v, z)
+    def step(self, I: Tensor, s: CubaState) -> CubaState:
+        i = self.gamma * s.i + I
+        v = self.alpha * s.v + (1 - self.alpha) * i - self.threshold * s.z
+        return CubaState(i, v, z=spike(v / self.threshold - 1, "multi_gaussian"))

@@ -16,7 +16,8 @@ from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
 from throughtime.networks.kernels import one_step_loops
 from throughtime.networks.layer import RecurrentLayer, RecurrentState
 from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
-from throughtime.neurons.kernels.one_step import Gradients, InTurns, NeuronOneStep, single_step_of
+from throughtime.neurons.kernels.generated_step import single_step_of
+from throughtime.neurons.kernels.one_step import Gradients, InTurns, NeuronOneStep
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.gemm import has_gemm
 from throughtime.numerics.loops import bound, runs_compiled

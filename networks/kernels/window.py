@@ -11,7 +11,8 @@ from torch.autograd.function import once_differentiable
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.kernels.spike_linear import as_bytes
 from throughtime.networks.layer import RecurrentLayer
-from throughtime.neurons.kernels.kernel import Kernel, kernel_of
+from throughtime.neurons.kernels.generated import kernel_of
+from throughtime.neurons.kernels.kernel import Kernel
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
@@ -108,8 +109,8 @@ class _LayerWindow(torch.autograd.Function):
         norms = None
         if normed:
             norms = tuple(NormWindow(norm, made.t, D) for norm in (layer.inward_norm, layer.recurrent_norm))
-        kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
-        kernel.begin(before)
+        kernel = made.kernel(layer.neuron, I, made.keep, ("v",) if made.reads_v else ())
+        kernel.begin(before, Z)
         product = SpikeProduct(R, products_of(layer.recurrent), len(x))
         if norms is None:
             kernel.take_steps(product, before.z, Z)
@@ -156,7 +157,7 @@ class _LayerWindow(torch.autograd.Function):
             δv[-1] = after.v if δv[-1] is None else δv[-1] + after.v
         _, need_x, _, need_W, need_c, need_R, need_c_R, *need_more = ctx.needs_input_grad
         need_state = any(need_more[-len(made.state._fields) :])
-        kernel.begin_back(after, Z, need_state)
+        kernel.begin_back(after, Z, need_state, δI)
         δD = δP = δI  # of W x_t + c, and of R z_{t−1}
         if norms is not None:
             δD, δP = torch.empty_like(δI), torch.empty_like(δI)

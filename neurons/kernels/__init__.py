@@ -1,5 +1,5 @@
-"""Fast windows and single steps of the neurons; importing the package registers them."""
+"""Fast windows and single steps of the neurons; importing the package registers those that are written by hand."""
 
-from throughtime.neurons.kernels import alif, asrnn, asrnn_one_step, lif, lif_one_step, ltc, ltc_one_step
+from throughtime.neurons.kernels import ltc, ltc_one_step
 
-__all__ = ["alif", "asrnn", "asrnn_one_step", "lif", "lif_one_step", "ltc", "ltc_one_step"]
+__all__ = ["ltc", "ltc_one_step"]

@@ -1,16 +1,15 @@
-"""A neuron's step and its adjoint written out on buffers: the fast path of a window, without autograd's graph."""
+"""A neuron's window on buffers: the fast path, without autograd's graph."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Derivative, Neuron
-from throughtime.neurons.surrogate import SURROGATES, SurrogateName
 from throughtime.numerics.spike_product import SpikeProduct
 
 AnyKernel = TypeVar("AnyKernel", bound="Kernel")
@@ -22,23 +21,24 @@ class Kernel(ABC):
         forward     for t = 0 ... T−1:     step(t):  I_t, z_{t−1}  ->  z_t;  what is kept may take the place of I_t
         backward    for t = T−1 ... 0:     back(t):  δz_t, δv_t    ->  δI_t takes the place of δz_t
 
-    δs is ∂E/∂s; what reaches step t from t + 1 inside the neuron the kernel carries itself. A neuron gets a kernel by
-    `kernel_for`; one without goes step by step through autograd. All tensors are [batch, size], those
-    of a window [steps, batch, size]. One object serves one window; the way back may be gone twice.
+    δs is ∂E/∂s; the kernel itself carries the gradient that reaches step t from t + 1 inside the neuron. A neuron with
+    equations has the `GeneratedKernel`; `kernel_for` registers one that is written by hand. All tensors are
+    [batch, size], those of a window [steps, batch, size]. One object serves one window; backward may run twice.
 
     Args:
         neuron: whose step it is.
         I: the window's slots; the currents come into them one by one.
         keep: whether there will be a way back, or `states` will be asked for.
-        reads_v: whether `membranes` will be asked for.
+        shows: fields of the state whose windows will be asked for, by `membranes` (v) or `states` (all).
     """
 
-    def __init__(self, neuron: Neuron, I: Tensor, keep: bool, reads_v: bool) -> None:
-        self.neuron, self.I, self.keep, self.reads_v = neuron, I, keep, reads_v
+    def __init__(self, neuron: Neuron, I: Tensor, keep: bool, shows: Collection[str]) -> None:
+        self.neuron, self.I, self.keep, self.shows = neuron, I, keep, shows
+        self.reads_v = "v" in shows
 
     @abstractmethod
-    def begin(self, state: Any) -> None:
-        """The state before step 0."""
+    def begin(self, state: Any, Z: Tensor) -> None:
+        """The state before step 0, and the window that the spikes will be written into."""
 
     @abstractmethod
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
@@ -84,9 +84,9 @@ class Kernel(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def begin_back(self, δ: Any, z: Tensor, to_state: bool) -> None:
-        """δ of the state after the last step, whose v and z come with that step's; all spikes, as bytes; and whether δ
-        of the state before step 0 will be asked for."""
+    def begin_back(self, δ: Any, z: Tensor, to_state: bool, δZ: Tensor) -> None:
+        """δ of the state after the last step, whose v and z come with that step's; all spikes, as bytes; whether δ of
+        the state before step 0 will be asked for; and the window of which `back` gets δz_t step by step."""
 
     @abstractmethod
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
@@ -101,44 +101,12 @@ class Kernel(ABC):
         return {}
 
 
-class Backward:
-    """Something elementwise that each step needs on the way back, made for several steps at once: few calls, and
-    scratch that stays in the caches whatever T is.
-
-    Args:
-        make: from the first step and the one after the last to [steps, batch, size].
-        like: the window.
-    """
-
-    def __init__(self, make: Callable[[int, int], Tensor], like: Tensor) -> None:
-        self.make, self.at_once = make, max(1, 2**16 // like[0].numel())
-        self.begin, self.made = len(like), ()
-
-    def __getitem__(self, t: int) -> Tensor:
-        if t < self.begin:
-            self.begin, self.made = max(0, t + 1 - self.at_once), ()  # the old ones give their memory to the new
-            self.made = self.make(self.begin, t + 1).unbind(0)
-        return self.made[t - self.begin]
-
-
-def surrogate_factors(surrogate: SurrogateName, y: Tensor, θ: float, scale: Derivative) -> Backward:
-    """scale h((y_t − θ) / θ) of all steps of y."""
-    # Nothing here refers to the kernel, which keeps the result: a circle would be freed by the garbage collector alone.
-    h = SURROGATES[surrogate].h
-    return Backward(lambda begin, end: h((y[begin:end] - θ).div_(θ)).mul_(scale), y)
-
-
 def slots(like: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Memory for something of each step, like a window: the window and its steps. Where nothing is to be kept two steps
     take turns in it: a step never writes over the one before, which it reads."""
     window = torch.empty_like(like if keep else like[:2])
     steps = window.unbind(0)
     return window, steps if keep else tuple(steps[t % len(steps)] for t in range(len(like)))
-
-
-def add_product(sums: Tensor, factor: Derivative, x: Tensor) -> Tensor:
-    """sums ← sums + factor x, whether the factor is a number or a tensor."""
-    return sums.addcmul_(x, factor) if isinstance(factor, Tensor) else sums.add_(x, alpha=factor)
 
 
 def number_or_tensor(constant: Derivative) -> Derivative:
@@ -161,8 +129,3 @@ def kernel_for(neuron: type[Neuron]) -> Callable[[type[AnyKernel]], type[AnyKern
         return kernel
 
     return register
-
-
-def kernel_of(neuron: Neuron) -> type[Kernel] | None:
-    """The kernel registered for exactly this class: a subclass may override the step, and registers its own."""
-    return KERNELS.get(type(neuron))

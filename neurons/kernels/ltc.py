@@ -120,7 +120,7 @@ class LTCKernel(Kernel):
 
     neuron: LTC
 
-    def begin(self, state: LTCState) -> None:
+    def begin(self, state: LTCState, Z: Tensor) -> None:
         neuron, I, keep = self.neuron, self.I, self.keep
         self.before = state
         self.gate_a = Gate(neuron.membrane_gate, neuron.membrane_slope, I, keep)
@@ -176,7 +176,7 @@ class LTCKernel(Kernel):
     def states(self, z: Tensor) -> LTCState:
         return LTCState(self.V, self.before.b.expand_as(z) if self.gate_ρ is None else self.B, z)
 
-    def begin_back(self, δ: LTCState, z: Tensor, to_state: bool) -> None:
+    def begin_back(self, δ: LTCState, z: Tensor, to_state: bool, δZ: Tensor) -> None:
         self.z, self.to_state = z.unbind(0), to_state
         self.δz, self.δv, self.δb = self.before.v.new_zeros(3, *self.before.v.shape).unbind(0)
         self.δb_end = δ.b

@@ -85,8 +85,3 @@ def single_step_for(neuron: type[Neuron]) -> Callable[[type[AnyStep]], type[AnyS
         return single_step
 
     return register
-
-
-def single_step_of(neuron: Neuron) -> type[NeuronOneStep] | None:
-    """The single steps registered for exactly this class."""
-    return SINGLE_STEPS.get(type(neuron))

@@ -32,9 +32,8 @@ from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
 from throughtime.networks.base import Network
-from throughtime.neurons.kernels.kernel import kernel_of
-from throughtime.neurons.kernels.lif import LIFKernel
-from throughtime.neurons.kernels.lif_one_step import LIFOneStep
+from throughtime.neurons.kernels.generated import GeneratedKernel, kernel_of
+from throughtime.neurons.kernels.generated_step import GeneratedOneStep
 from throughtime.numerics.flat import flatten
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 from throughtime.spec import Training
@@ -68,8 +67,8 @@ def steps_of(neuron: str, fast: bool) -> Work:
 
     def by_kernel() -> None:
         I, Z = currents.clone(), torch.empty_like(currents)
-        kernel = kernel_of(cell)(cell, I, True, False)
-        kernel.begin(state)
+        kernel = kernel_of(cell)(cell, I, True, ())
+        kernel.begin(state, Z)
         z = state.z
         for t, (I_t, z_t) in enumerate(zip(I.unbind(0), Z.unbind(0), strict=True)):
             kernel.step(t, I_t, z, z_t)
@@ -192,9 +191,9 @@ def test_a_kernel_that_got_slow_is_found(monkeypatch):
 
         monkeypatch.setattr(whose, method, slow)
 
-    slowed(LIFKernel, "step", 0.002)
-    slowed(LIFKernel, "run", 0.2)  # many steps at once
-    slowed(LIFOneStep, "step", 0.002)
+    slowed(GeneratedKernel, "step", 0.002)
+    slowed(GeneratedKernel, "run", 0.2)  # many steps at once
+    slowed(GeneratedOneStep, "step", 0.002)
     for name in ("lif step", "lif forward", "lif bptt", "lif fptt"):
         with pytest.raises(AssertionError, match=f"{name}: .* times as fast"):
             guard(name, ratio_of(WORKS[name]))

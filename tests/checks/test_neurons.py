@@ -12,20 +12,20 @@ from torch import Tensor, nn
 
 from tests.checks.test_checks import Twin, assert_found_out, fact_of, names_of_facts, title
 from throughtime.neurons.alif import ALIF
+from throughtime.neurons.kernels.generated import GeneratedKernel
+from throughtime.neurons.kernels.generated_step import GeneratedOneStep
 from throughtime.neurons.kernels.kernel import kernel_for
-from throughtime.neurons.kernels.lif import LIFKernel
-from throughtime.neurons.kernels.lif_one_step import LIFOneStep
 from throughtime.neurons.kernels.one_step import single_step_for
 from throughtime.neurons.lif import LIF, LIFState
 from throughtime.neurons.ltc import LTC
-from throughtime.neurons.surrogate import spike, stop_gradient
+from throughtime.neurons.surrogate import constant, spike
 
 
 class Soft(LIF):
     """LIF by hand, without partial derivatives: sound, and what several twins start from."""
 
     def forward(self, current, state):
-        v = self.moved(0.9 * state.v + 0.1 * current - 0.1 * stop_gradient(state.z))
+        v = self.moved(0.9 * state.v + 0.1 * current - 0.1 * constant(state.z))
         z = self.sent(v)
         return z, LIFState(v, z)
 
@@ -219,41 +219,39 @@ class SendsNoGradient(Soft):
 # --- kernels
 
 
-class TurnsTheReset(LIFKernel):
+class TurnsTheReset(GeneratedKernel):
+    def begin(self, state, Z):
+        super().begin(state, Z)
+        self.compiled = False
+
     def step(self, t, I, z_before, z):
         super().step(t, I, -z_before, z)
 
 
-class ForgetsWhatReadsMembranes(LIFKernel):
+class ForgetsWhatReadsMembranes(GeneratedKernel):
     def back(self, t, δz, δv):
         super().back(t, δz, δv if t + 1 == len(self.I) else None)
 
 
-class ForgetsTheFirst(LIFKernel):
+class ForgetsTheFirst(GeneratedKernel):
     def state_gradient(self):
         δ = super().state_gradient()
         return δ._replace(v=torch.zeros_like(δ.v))
 
 
-class ForgetsItsPastWithoutGradients(LIFKernel):
-    def begin(self, state):
-        super().begin(state if self.keep else state._replace(v=torch.zeros_like(state.v)))
+class ForgetsItsPastWithoutGradients(GeneratedKernel):
+    def begin(self, state, Z):
+        super().begin(state if self.keep else state._replace(v=torch.zeros_like(state.v)), Z)
 
 
-class CannotDoOneStep(LIFKernel):
+class CannotDoOneStep(GeneratedKernel):
     def membranes(self):
         return super().membranes() if len(self.I) > 1 else super().membranes() + 1
 
 
-class ForgetsTheGain(LIFKernel):
-    """LIF's kernel under a neuron that scales its current."""
-
-    def step(self, t, I, z_before, z):
-        super().step(t, I.mul_(self.neuron.gain.detach()), z_before, z)
-
-    def back(self, t, δz, δv):
-        super().back(t, δz, δv)
-        δz.mul_(self.neuron.gain.detach())
+class ForgetsTheGain(GeneratedKernel):
+    def parameter_gradients(self):
+        return {}
 
 
 class LearnsItsGain(LIF):
@@ -261,30 +259,30 @@ class LearnsItsGain(LIF):
         super().__init__(size)
         self.gain = nn.Parameter(torch.linspace(0.8, 1.2, size))
 
-    def forward(self, current, state):
-        return super().forward(self.gain * current, state)
+    def step(self, I, s):
+        return super().step(self.gain * I, s)
 
 
-class ForgetsThatMembranesAreRead(LIFOneStep):
+class ForgetsThatMembranesAreRead(GeneratedOneStep):
     def gradient(self, now):
         self.δv.zero_()
         super().gradient(now)
 
 
-class SingleStepsOfAnotherThreshold(LIFOneStep):
+class SingleStepsOfAnotherThreshold(GeneratedOneStep):
     def __init__(self, neuron, *more):
         neuron = copy.copy(neuron)
         neuron.threshold *= 1.01
         super().__init__(neuron, *more)
 
 
-def with_single_steps(broken: type[LIFOneStep]) -> type[LIF]:
+def with_single_steps(broken: type[GeneratedOneStep]) -> type[LIF]:
     twin = type(broken.__name__, (LIF,), {})
     single_step_for(twin)(broken)
     return twin
 
 
-def with_kernel(broken: type[LIFKernel], neuron: type[LIF] = LIF) -> type[LIF]:
+def with_kernel(broken: type[GeneratedKernel], neuron: type[LIF] = LIF) -> type[LIF]:
     twin = type(broken.__name__, (neuron,), {})
     kernel_for(twin)(broken)
     return twin
@@ -357,6 +355,5 @@ def test_a_layer_that_says_that_it_mixes_is_believed():
 
 @pytest.mark.parametrize("fact", [KERNEL, SINGLE])
 def test_a_kernel_is_not_asked_of_a_neuron_without_one(fact):
-    for neuron in (Soft, LearnsItsGain):
-        found = fact_of("neurons", neuron, fact)
-        assert (found.verdict, found.note) == ("does not apply", "it has none")
+    found = fact_of("neurons", Soft, fact)
+    assert (found.verdict, found.note) == ("does not apply", "it has none")

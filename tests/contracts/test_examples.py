@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,13 +17,14 @@ from throughtime.commands.main import main
 from throughtime.datasets.task import Classification
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.base import Neuron
 from throughtime.numerics.trees import detached
 from throughtime.records.store import Store
 from throughtime.registry import ALGORITHMS, NEURONS, load_plugin
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLES = CHECKOUT / "docs" / "examples"
-NAMES = ("sltt", "cuba", "fast_cuba", "recall")
+NAMES = ("sltt", "cuba", "recall")
 PLUGINS = [EXAMPLES / f"{name}.py" for name in NAMES]
 CELLS = [f"{rule} {neuron} recall #0" for neuron in ("lif", "cuba") for rule in ("bptt", "sltt")]
 
@@ -81,42 +83,44 @@ def test_sltt_is_autograd_with_the_state_cut_at_each_step():
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
 
 
+def cuba_by_autograd(shape: int) -> Neuron:
+    """The neuron of cuba.py as one that writes `forward` itself."""
+
+    def forward(self: Neuron, current: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
+        after = self.step(current, state)
+        return after.z, after
+
+    return type("ByAutograd", (NEURONS["cuba"].factory,), {"forward": forward})(shape)
+
+
 @pytest.mark.parametrize("options", [{"readout": "spikes"}, {"readout": "membrane", "recurrent_bias": True}])
-def test_fast_cuba_is_cuba(options):
-    fast, cuba = (recurrent(NEURONS[name], **options) for name in ("fast_cuba", "cuba"))
+def test_cuba_in_loops_is_cuba_by_autograd(options):
+    fast, plain = (recurrent(neuron, **options) for neuron in (NEURONS["cuba"].factory, cuba_by_autograd))
     x, _ = sequence(40)
     for first, second in ((slice(40), slice(0)), (slice(15), slice(15, 40))):
         windows = []
-        for net in (fast, cuba):
+        for net in (fast, plain):
             begun = net.unroll(x[first], net.initial_state(BATCH))
             windows.append(net.unroll(x[second], begun.state) if len(x[second]) else begun)
         assert 0 < float(windows[0].spikes[0].detach().mean()) < 1
-        of_fast, of_cuba = (
-            gradient(window.outputs.square().sum(), net) for window, net in zip(windows, (fast, cuba), strict=True)
+        a, b = (
+            gradient(window.outputs.square().sum(), net) for window, net in zip(windows, (fast, plain), strict=True)
         )
-        assert error([windows[0].outputs, *of_fast], [windows[1].outputs, *of_cuba]) < 1e-12
+        assert error([windows[0].outputs, *a], [windows[1].outputs, *b]) < 1e-12
 
 
-def test_fast_cuba_keeps_what_extending_says():
-    size, kept = 64, {}
-    for name in ("fast_cuba", "cuba"):
-        net = Recurrent(3, 4, NEURONS[name].factory, hidden=[size])
+def test_cuba_keeps_what_extending_says():
+    size, kept = 64, []
+    for neuron in (NEURONS["cuba"].factory, cuba_by_autograd):
+        net = Recurrent(3, 4, neuron, hidden=[size])
         x, state, bytes_at = torch.randn(20, BATCH, 3), net.initial_state(BATCH), []
         for steps in (10, 10, 20):
             with LiveBytes() as live:
                 last = net.unroll(x[:steps], state).state
                 bytes_at.append(live.current)
             del last
-        kept[name] = (bytes_at[2] - bytes_at[1]) / 10 / BATCH / size
-    assert kept == {"fast_cuba": 5, "cuba": 12}
-
-
-def test_extending_shows_the_kernel_as_it_is():
-    text = (CHECKOUT / "docs" / "extending.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    (shown,) = (block for block in blocks if block.startswith("@kernel_for(FastCuba)"))
-    file = (EXAMPLES / "fast_cuba.py").read_text(encoding="utf-8")
-    assert shown in file
+        kept.append((bytes_at[2] - bytes_at[1]) / 10 / BATCH / size)
+    assert kept == [5, 12]
 
 
 def test_the_rule_is_a_short_file():

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from throughtime.neurons.surrogate import SURROGATES, smoothed, spike, stop_gradient
+from throughtime.neurons.surrogate import SURROGATES, constant, smoothed, spike
 from throughtime.numerics.loops import without_compiled_loops
 
 F64 = torch.float64
@@ -106,10 +106,10 @@ def test_smoothed_spikes_are_the_smooth_function_in_value_and_gradient(name):
 
 def test_stop_gradient_stops_it_but_not_in_smoothed():
     x = torch.ones(2, requires_grad=True)
-    assert torch.equal(stop_gradient(x), x) and not stop_gradient(x).requires_grad
+    assert torch.equal(constant(x), x) and not constant(x).requires_grad
     with smoothed():
-        assert stop_gradient(x).requires_grad
-    assert not stop_gradient(x).requires_grad
+        assert constant(x).requires_grad
+    assert not constant(x).requires_grad
 
 
 def test_smoothed_ends_with_an_error_inside_it():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 
 import pytest
@@ -11,7 +10,7 @@ import torch
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
-from throughtime.neurons.kernels import alif, lif
+from throughtime.neurons.kernels.generated import GeneratedKernel
 from throughtime.neurons.lif import LIF
 from throughtime.numerics import spike_product
 from throughtime.numerics.precision import BFLOAT16, FLOAT32
@@ -121,39 +120,46 @@ def assert_windows_are_their_steps(neuron, readout):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
 
 
-RUNS = {LIF: (lif, "lif_steps"), ALIF: (alif, "alif_steps")}
-
-
-@pytest.mark.parametrize(("neuron", "readout"), [*itertools.product(RUNS, ("spikes", "membrane"))])
+@pytest.mark.parametrize(("neuron", "readout"), [*itertools.product((LIF, ALIF), ("spikes", "membrane"))])
 def test_windows_of_wide_layers_are_their_steps(calls, monkeypatch, neuron, readout):
-    (module, name), taken = RUNS[neuron], []
-    loop = getattr(module, name)
+    taken = []
 
-    def watched(*arguments):
-        taken.append(loop(*arguments) - arguments[-1])
-        return taken[-1] + arguments[-1]
+    def watched(kernel, t, *more, run=GeneratedKernel.run):
+        taken.append(run(kernel, t, *more) - t)
+        return taken[-1] + t
 
-    monkeypatch.setattr(module, name, watched)
+    monkeypatch.setattr(GeneratedKernel, "run", watched)
     assert_windows_are_their_steps(neuron, readout)
     assert sum(taken) > 40 and 0 in taken and "add_outer: taken" in calls, "some steps had few spikes, some many"
 
 
-@pytest.mark.parametrize(
-    ("name", "fault"),
-    [("rows", lambda rows: rows.flip(0)), ("z", lambda z: z.flip(0)), ("θ", lambda θ: 1.01 * θ), ("α", torch.sqrt)],
-)
-@pytest.mark.parametrize("neuron", RUNS)
-def test_a_run_of_something_else_is_found(monkeypatch, neuron, name, fault):
+def other_rows(memory, rows):
+    return memory, rows.flip(0)
+
+
+def other_spikes(memory, rows):
+    currents, Z, *more = memory
+    return (currents, Z.flip(0), *more), rows
+
+
+def other_constants(memory, rows):
+    *more, constants = memory
+    return (*more, tuple(1.01 * c for c in constants)), rows
+
+
+@pytest.mark.parametrize("fault", [other_rows, other_spikes, other_constants])
+@pytest.mark.parametrize("neuron", [LIF, ALIF])
+def test_a_run_of_something_else_is_found(monkeypatch, neuron, fault):
     """The comparison above, on broken twins."""
-    module, loop_name = RUNS[neuron]
-    loop = getattr(module, loop_name)
 
-    def faulty(*given):
-        named = inspect.signature(loop).bind(*given)
-        named.arguments[name] = fault(named.arguments[name])
-        return loop(*named.args)
+    def faulty(kernel, t, z_before, Z, rows, run=GeneratedKernel.run):
+        sound = kernel.memory
+        kernel.memory, rows = fault(sound, rows)
+        after = run(kernel, t, z_before, Z, rows)
+        kernel.memory = sound
+        return after
 
-    monkeypatch.setattr(module, loop_name, faulty)
+    monkeypatch.setattr(GeneratedKernel, "run", faulty)
     with pytest.raises(AssertionError):
         assert_windows_are_their_steps(neuron, "spikes")
 

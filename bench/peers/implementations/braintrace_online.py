@@ -66,7 +66,7 @@ class Neurons(brainstate.nn.Module):
         # Before the first step v = 0 < θ: no spikes.
         z = self.spikes()
         current = braintrace.matmul(jnp.concatenate([x, z, jnp.ones_like(x[:, :1])], 1), self.synapses.value)
-        self.v.value = α * self.v.value + (1 - α) * current - jax.lax.stop_gradient(z) * θ
+        self.v.value = α * self.v.value + (1 - α) * current - jax.lax.constant(z) * θ
         if self.adaptation is not None:
             ρ, _ = self.adaptation
             self.a.value = ρ * self.a.value + (1 - ρ) * z

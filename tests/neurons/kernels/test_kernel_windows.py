@@ -16,9 +16,8 @@ from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
-from throughtime.neurons.kernels.alif import ALIFKernel
-from throughtime.neurons.kernels.kernel import KERNELS, kernel_for, kernel_of
-from throughtime.neurons.kernels.lif import LIFKernel
+from throughtime.neurons.kernels.generated import GeneratedKernel, kernel_of
+from throughtime.neurons.kernels.kernel import KERNELS, kernel_for
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.lstm import LSTM
 from throughtime.neurons.surrogate import smoothed
@@ -37,7 +36,7 @@ class WithoutAKernel(LIF):
 
 
 class LearnsItsDecay(LIF):
-    """LIF's step, with a parameter that LIF's kernel knows nothing of."""
+    """LIF's step, with a parameter."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
@@ -50,24 +49,30 @@ class OwnKernel(WithoutAKernel):
     """Another step, with a kernel of its own."""
 
 
+class KernelOfLIF(GeneratedKernel):
+    """It knows nothing of what the neuron changes."""
+
+    def __init__(self, neuron, *more):
+        super().__init__(LIF(neuron.shape).double(), *more)
+
+
 def test_a_kernel_is_for_the_class_that_has_it(monkeypatch):
     monkeypatch.setitem(KERNELS, OwnKernel, None)
-    kernel_for(OwnKernel)(LIFKernel)
-    assert kernel_of(LIF(3)) is LIFKernel
-    assert kernel_of(ALIF(3)) is ALIFKernel
-    assert kernel_of(OwnKernel(3)) is LIFKernel
-    for neuron in (WithoutAKernel(3), LearnsItsDecay(3), LSTM(3)):
+    kernel_for(OwnKernel)(KernelOfLIF)
+    assert kernel_of(LIF(3)) is kernel_of(ALIF(3)) is kernel_of(LearnsItsDecay(3)) is GeneratedKernel
+    assert kernel_of(OwnKernel(3)) is KernelOfLIF
+    for neuron in (WithoutAKernel(3), LSTM(3)):
         assert kernel_of(neuron) is None
 
 
 @pytest.mark.parametrize("kind", [WithoutAKernel, LearnsItsDecay])
-def test_a_subclass_goes_step_by_step(kind):
+def test_a_subclass_has_its_own_step(kind):
     torch.manual_seed(1)
     net = Recurrent(3, 6, kind, hidden=[7]).double()
     x, state = inputs(), before(net)
     plain = by_steps(net, x, state)
     assert differing(shown(net, x, state), plain) == []
-    with mock.patch.dict(KERNELS, {kind: LIFKernel}):
+    with mock.patch.dict(KERNELS, {kind: KernelOfLIF}):
         assert differing(shown(net, x, state), plain) != []
 
 
@@ -165,13 +170,12 @@ def test_norms_go_back_in_the_mode_they_came_in(training):
     assert all(map(torch.equal, *found))
 
 
-class OtherWithoutGradients(LIFKernel):
-    def begin(self, state):
-        super().begin(state)
-        self.v = state.v if self.keep else 0.9 * state.v
+class OtherWithoutGradients(GeneratedKernel):
+    def begin(self, state, Z):
+        super().begin(state if self.keep else state._replace(v=0.9 * state.v), Z)
 
 
-class UsesItsWindowUp(LIFKernel):
+class UsesItsWindowUp(GeneratedKernel):
     def back(self, t, δz, δv):
         super().back(t, δz, δv)
         self.I[t].zero_()
@@ -270,22 +274,24 @@ def test_nothing_is_left_of_a_window_when_its_graph_is_gone(neuron, options, wit
         assert left(network(neuron, **options), back) == (0, 0)
 
 
-class HandsOutItsOwn(ALIFKernel):
+class HandsOutItsOwn(GeneratedKernel):
     """A result that its own graph refers to."""
 
     def end(self, z):
-        return super().end(z)._replace(a=self.a)
+        after = super().end(z)
+        self.last = after.a
+        return after
 
 
-class GoesInACircle(ALIFKernel):
-    def begin_back(self, δ, z, to_state):
-        super().begin_back(δ, z, to_state)
+class GoesInACircle(GeneratedKernel):
+    def begin_back(self, *given):
+        super().begin_back(*given)
         self.circle = self.begin_back
 
 
-class LeavesItsScratch(ALIFKernel):
-    def begin(self, state):
-        super().begin(state)
+class LeavesItsScratch(GeneratedKernel):
+    def begin(self, state, Z):
+        super().begin(state, Z)
         self.scratch = []
 
     def back(self, t, δz, δv):

@@ -14,10 +14,8 @@ from throughtime.networks.kernels.readout_loops import gated_leak_adjoint, leak,
 from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.asrnn import ASRNN
-from throughtime.neurons.kernels.alif import ALIFKernel
-from throughtime.neurons.kernels.asrnn import ASRNNKernel
+from throughtime.neurons.kernels.generated import GeneratedKernel, loops_of
 from throughtime.neurons.kernels.kernel import KERNELS, Kernel
-from throughtime.neurons.kernels.lif import LIFKernel
 from throughtime.neurons.kernels.ltc import Gate, LTCKernel
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.ltc import LTC
@@ -135,14 +133,20 @@ def test_frozen_parameters(neuron, options, frozen):
 # --- faults: what must be found different, and what must not
 
 
-class TurnsTheReset(LIFKernel):
+class OnTensors(GeneratedKernel):
+    def begin(self, state, Z):
+        super().begin(state, Z)
+        self.compiled = False
+
+
+class TurnsTheReset(OnTensors):
     def step(self, t, I, z_before, z):
         super().step(t, I, -z_before, z)
 
 
-class SpikesAStepLate(LIFKernel):
-    def begin(self, state):
-        super().begin(state)
+class SpikesAStepLate(GeneratedKernel):
+    def begin(self, state, Z):
+        super().begin(state, Z)
         self.late = state.z
 
     def step(self, t, I, z_before, z):
@@ -151,37 +155,37 @@ class SpikesAStepLate(LIFKernel):
         z.copy_(now)
 
 
-class ShowsOlderMembranes(LIFKernel):
+class ShowsOlderMembranes(GeneratedKernel):
     def membranes(self):
         return super().membranes().roll(1, 0)
 
 
-class EndsAStepEarly(ALIFKernel):
+class EndsAStepEarly(GeneratedKernel):
     def step(self, t, I, z_before, z):
-        self.older = self.a.clone()
+        self.older = self.fields["a"][(t - 1) % 2].clone()
         super().step(t, I, z_before, z)
 
     def end(self, z):
         return super().end(z)._replace(a=self.older)
 
 
-class ForgetsWhatAdaptationLeads(ALIFKernel):
+class ForgetsWhatAdaptationLeads(GeneratedKernel):
     def back(self, t, δz, δv):
         super().back(t, δz, δv)
-        self.δa.zero_()
+        self.carried["a"].zero_()
 
 
-class ForgetsTheLastAdaptation(ALIFKernel):
-    def begin_back(self, δ, z, to_state):
-        super().begin_back(δ._replace(a=None), z, to_state)
+class ForgetsTheLastAdaptation(GeneratedKernel):
+    def begin_back(self, δ, *more):
+        super().begin_back(δ._replace(a=None), *more)
 
 
-class ForgetsWhatReadsMembranes(ALIFKernel):
+class ForgetsWhatReadsMembranes(GeneratedKernel):
     def back(self, t, δz, δv):
         super().back(t, δz, None)
 
 
-class ForgetsTheFirst(ALIFKernel):
+class ForgetsTheFirst(GeneratedKernel):
     field = "v"
 
     def state_gradient(self):
@@ -193,13 +197,14 @@ class ForgetsTheFirstSpikes(ForgetsTheFirst):
     field = "z"
 
 
-class AlwaysLearnsFromTheReset(ASRNNKernel):
-    def begin_back(self, δ, z, to_state):
+class AlwaysLearnsFromTheReset(GeneratedKernel):
+    def begin_back(self, *given):
         self.neuron.reset_gradient = True
-        super().begin_back(δ, z, to_state)
+        self.loops = loops_of(self.neuron)
+        super().begin_back(*given)
 
 
-class ForgetsTheTimeConstant(ASRNNKernel):
+class ForgetsTheTimeConstant(GeneratedKernel):
     def parameter_gradients(self):
         return {"tau": super().parameter_gradients()["tau"]}
 
@@ -210,8 +215,8 @@ class ForgetsTheSlope(LTCKernel):
 
 
 class ForgetsTheLastIfTheFirstIsConstant(LTCKernel):
-    def begin_back(self, δ, z, to_state):
-        super().begin_back(δ if to_state else δ._replace(b=None), z, to_state)
+    def begin_back(self, δ, z, to_state, δZ):
+        super().begin_back(δ if to_state else δ._replace(b=None), z, to_state, δZ)
 
 
 def states_a_step_late(gate, name, I, s_first, s, of_gate=Gate.gradients):
@@ -365,6 +370,6 @@ def test_a_kernel_that_does_not_show_its_states_is_not_asked():
     net = network("lif")
     layer, state = net.layers[0], before(net).layers[0]
     expected = trajectory(layer, inputs(), state)
-    silent = mock.patch.object(LIFKernel, "states", Kernel.states)
-    with silent, mock.patch.object(LIFKernel, "step", side_effect=AssertionError):
+    silent = mock.patch.object(GeneratedKernel, "states", Kernel.states)
+    with silent, mock.patch.object(GeneratedKernel, "step", side_effect=AssertionError):
         torch.testing.assert_close(trajectory(layer, inputs(), state), expected)

@@ -1,0 +1,262 @@
+"""The loops of a neuron's step: forward and backward through a window, and a single step with its gradient.
+
+A value of level SAMPLE is an array [batch, size], one a neuron [size]. The state before a step lies in the window of
+the step before it, and for the first step apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from throughtime.neurons.equations import Equations
+from throughtime.neurons.surrogate import h_of_row
+from throughtime.numerics.equations.adjoint import adjoint
+from throughtime.numerics.equations.emit import TAB, Body, Store, indented, loop_from
+from throughtime.numerics.equations.expression import ONE, ZERO, Expression, Level, ancestors
+from throughtime.numerics.equations.keep import Item, fewest
+from throughtime.numerics.loops import CompiledLoop
+from throughtime.numerics.spike_product import FEW_IN_A_RUN, add_rows_of_sample, nonzero, room_for_spiking
+
+
+def gradient_at(field: str) -> Expression:
+    """δ of a field of the state, from the steps after it."""
+    return Expression("input", name=f"δ{field}", level=Level.SAMPLE)
+
+
+READ = Expression("input", name="δ of what reads z", level=Level.SAMPLE)
+"""δz_t from synapses and readouts."""
+
+
+@dataclass(frozen=True, eq=False)
+class StepLoops:
+    """What a neuron's window keeps, and its loops; made once for the equations of a neuron."""
+
+    equations: Equations
+
+    @cached_property
+    def moving(self) -> list[str]:
+        """Fields of the state other than z that a step changes."""
+        e = self.equations
+        return [field for field in e.after if field != "z" and e.after[field] is not e.before[field]]
+
+    @cached_property
+    def carried(self) -> list[str]:
+        """Fields whose gradient goes from a step to the step before inside the neuron."""
+        e = self.equations
+        sends_inside = adjoint(dict.fromkeys(e.after.values(), ONE), [e.before["z"]])
+        return [f for f in e.after if f != "z" or sends_inside]
+
+    @cached_property
+    def backward(self) -> dict[Expression, Expression]:
+        """Gradients by currents, state before and what is learnt, from those of the state after."""
+        e = self.equations
+        seeds = {e.after["z"]: READ}
+        for field in self.carried:
+            seeds[e.after[field]] = seeds.get(e.after[field], ZERO) + gradient_at(field)
+        return adjoint(seeds, [*e.currents, *e.before.values(), *(e.constants[name] for name in e.learnt)])
+
+    @cached_property
+    def kept(self) -> list[Item]:
+        """The fewest values of each step from which its gradients follow, besides the spikes."""
+        e = self.equations
+        states = [(e.after[field], e.before[field]) for field in self.moving]
+        free = [e.after["z"], e.before["z"], READ, *map(gradient_at, self.carried)]
+        free += [e.before[field] for field in e.after if field not in self.moving]
+        return fewest([*self.backward.values()], [*states, e.currents], free)
+
+    @cached_property
+    def kept_fields(self) -> list[str]:
+        """Fields of the state that are kept of all steps."""
+        return [f for f in self.moving if any(self.equations.after[f] in item for item in self.kept)]
+
+    @cached_property
+    def kept_values(self) -> list[Expression]:
+        """Other values that are kept."""
+        states = {self.equations.after[f] for f in self.moving}
+        return [item[0] for item in self.kept if item[0] not in states and item[0] not in self.equations.currents]
+
+    @cached_property
+    def keeps_current(self) -> bool:
+        """Whether the currents are kept; several of them are one memory."""
+        return any(I in item for item in self.kept for I in self.equations.currents)
+
+    @cached_property
+    def in_place_of_current(self) -> Expression | None:
+        """The value of the next step that takes the memory of the currents, which are not kept."""
+        if len(self.equations.currents) > 1 or self.keeps_current:
+            return None
+        fields = [self.equations.after[f] for f in self.kept_fields]
+        return next(iter([*fields, *self.kept_values]), None)
+
+    # --- forward
+
+    def _constants(self) -> tuple[list[str], dict[Expression, str]]:
+        lines, names = [], {}
+        for k, (name, e) in enumerate(self.equations.constants.items()):
+            lines.append(f"c_{name} = constants[{k}]" if e.level == Level.NEURON else f"c_{name} = constants[{k}][()]")
+            names[e] = f"c_{name}[i]" if e.level == Level.NEURON else f"c_{name}"
+        return lines, names
+
+    def _currents(self) -> dict[Expression, str]:
+        return {I: f"I_t[n, i + {k} * size]" if k else "I_t[n, i]" for k, I in enumerate(self.equations.currents)}
+
+    def _forward(self, kept: bool) -> tuple[list[str], Body]:
+        """Statements ahead of the loops of step t, and the loops."""
+        e, in_place = self.equations, self.in_place_of_current if kept else None
+        loads = self._constants()[1] | self._currents()
+        ahead = ["I_t = I[t]", "Z_t = Z[t]"]
+        stores: list[Store] = []
+        fields = list(e.after)
+        for k, f in enumerate(self.moving):
+            window = "I" if e.after[f] is in_place else f"fields[{k}]"
+            ahead += [f"w_{f} = {window}", f"s_{f} = I_t" if window == "I" else f"s_{f} = w_{f}[t % len(w_{f})]"]
+            ahead.append(f"p_{f} = before[{fields.index(f)}] if t == 0 else w_{f}[(t - 1) % len(w_{f})]")
+            stores.append((e.after[f], f"s_{f}[n, i] = {{}}"))
+        ahead.append(f"p_z = before[{fields.index('z')}] if t == 0 else Z[t - 1]")
+        ahead += [f"p_{f} = before[{k}]" for k, f in enumerate(fields) if f != "z" and f not in self.moving]
+        loads |= {e.before[f]: f"p_{f}[n, i]" for f in fields}
+        stores.append((e.after["z"], "Z_t[n, i] = {}"))
+        for k, value in enumerate(self.kept_values if kept else ()):
+            if value is in_place:
+                stores.append((value, "I_t[n, i] = {}"))
+            else:
+                ahead += [f"w_{k} = kept[{k}]", f"k_{k} = w_{k}[t % len(w_{k})]"]
+                stores.append((value, f"k_{k}[n, i] = {{}}"))
+        return ahead, Body(loads, stores)
+
+    @cached_property
+    def forward(self) -> CompiledLoop:
+        """(t, I, Z, fields, kept, before, constants): step t of a window."""
+        return self._step("forward", kept=True)
+
+    @cached_property
+    def single(self) -> CompiledLoop:
+        """The same for a step of its own, of which nothing is kept beside the state."""
+        return self._step("single", kept=False)
+
+    def _step(self, name: str, kept: bool) -> CompiledLoop:
+        ahead, body = self._forward(kept)
+        return loop_from(
+            name,
+            "t, I, Z, fields, kept, before, constants",
+            (*HEAD, *self._constants()[0], *ahead, *body.over_samples()),
+            (),
+        )
+
+    @cached_property
+    def run(self) -> CompiledLoop:
+        """(t, I, Z, fields, kept, before, constants, rows): steps from t on, each with the rows of `rows` added to its
+        currents whose neurons sent a spike, as long as these are few; the step that is next."""
+        ahead, body = self._forward(kept=True)
+        lines = [*HEAD, *self._constants()[0], *body.before]
+        z = f"before[{list(self.equations.after).index('z')}] if t == 0 else Z[t - 1]"
+        lines += [f"p_z = {z}", "spiking = room_for_spiking(p_z)", "sent = nonzero(p_z)"]
+        lines += [f"while t < len(I) and sent <= {FEW_IN_A_RUN} * batch * size:", *indented(ahead), f"{TAB}sent = 0"]
+        lines += [f"{TAB}for n in prange(batch):"]
+        inner = ["add_rows_of_sample(I_t[n], p_z[n], rows, spiking[n])", "for i in range(size):"]
+        sent = body.names[self.equations.after["z"]]
+        lines += indented([*inner, *indented([*body.inner, f"sent += {sent} > zero"])], 2)
+        lines += [f"{TAB}t += 1", "return t"]
+        functions = (add_rows_of_sample, nonzero, room_for_spiking)
+        return loop_from("run", "t, I, Z, fields, kept, before, constants, rows", tuple(lines), functions)
+
+    # --- backward
+
+    @cached_property
+    def windows(self) -> list[tuple[Expression, Expression | None]]:
+        """What the adjoint reads: a value of step t and, of a field of the state, the same before it. First come the
+        fields that are kept, then z, then currents and other values; last, fields that no step changes."""
+        e = self.equations
+        fields = [(e.after[f], e.before[f]) for f in (*self.kept_fields, "z")]
+        current = [(e.currents[0], None)] if self.keeps_current else []
+        still = [(e.before[f], None) for f in e.after if f != "z" and f not in self.moving]
+        return [*fields, *current, *((value, None) for value in self.kept_values), *still]
+
+    @cached_property
+    def adjoint(self) -> CompiledLoop:
+        """(t, read, before, δ, carried, learnt, constants, surrogates): gradients of step t of a window. δ is that of
+        what reads z, in whose place a single current's is put, and that of several currents; `carried` goes from the
+        step after to the step before in place; to `learnt` is added."""
+        e = self.equations
+        ahead, loads = self._constants()
+        ahead += ["δZ_t = δ[0][t]", "δI_t = δZ_t" if len(e.currents) == 1 else "δI_t = δ[1][t]"]
+        for k, (value, prior) in enumerate(self.windows):
+            ahead.append(f"r_{k} = read[{k}][t % len(read[{k}])]")
+            loads[value] = f"r_{k}[n, i]"
+            if prior is not None:
+                ahead.append(f"q_{k} = before[{k}][(t - 1) % len(before[{k}])]")
+                loads[prior] = f"q_{k}[n, i]"
+            elif value is e.currents[0]:
+                loads |= {I: text.replace("I_t", f"r_{k}") for I, text in self._currents().items()}
+        ahead += [f"δ_{f} = carried[{k}]" for k, f in enumerate(self.carried)]
+        loads |= {gradient_at(f): f"δ_{f}[n, i]" for f in self.carried} | {READ: "δZ_t[n, i]"}
+        stores = [
+            (self.backward.get(I, ZERO), text.replace("I_t", "δI_t") + " = {}") for I, text in self._currents().items()
+        ]
+        for f in self.carried:
+            δ = self.backward.get(e.before[f], ZERO)
+            if δ is not gradient_at(f):
+                stores.append((δ, f"δ_{f}[n, i] = {{}}"))
+        ahead += self._learnt(self.backward, stores, "+=")
+        of_rows, calls = _rows(slopes_of(self.backward))
+        body = Body(loads, stores, calls)
+        head = ("like = δ[0]", "number = like.dtype.type", "batch, size = like.shape[1:]")
+        arguments = "t, read, before, δ, carried, learnt, constants, surrogates"
+        return loop_from("adjoint", arguments, (*head, *ahead, *of_rows, *body.over_samples()), (h_of_row,))
+
+    @cached_property
+    def single_backward(self) -> dict[Expression, Expression]:
+        """Gradients by currents and what is learnt from those of z and v, the state before held constant."""
+        e = self.equations
+        seeds = {e.after["z"]: READ}
+        seeds[e.after["v"]] = seeds.get(e.after["v"], ZERO) + gradient_at("v")
+        return adjoint(seeds, [*e.currents, *(e.constants[name] for name in e.learnt)])
+
+    @cached_property
+    def single_adjoint(self) -> CompiledLoop:
+        """(I, before, now, δ, learnt, constants, surrogates): the gradient of a single step; δ is that of z, of v and
+        of the currents, and `learnt` is written."""
+        e = self.equations
+        ahead, loads = self._constants()
+        ahead += ["I_t = I", "δZ_t = δ[0]", "δ_v = δ[1]", "δI_t = δ[2]"]
+        loads |= self._currents() | {READ: "δZ_t[n, i]", gradient_at("v"): "δ_v[n, i]"}
+        for k, f in enumerate(e.after):
+            ahead += [f"p_{f} = before[{k}]", f"s_{f} = now[{k}]"]
+            loads |= {e.after[f]: f"s_{f}[n, i]", e.before[f]: f"p_{f}[n, i]"}
+        δ = self.single_backward
+        stores = self._gradients_by_current(δ)
+        ahead += self._learnt(δ, stores, "=")
+        of_rows, calls = _rows(slopes_of(δ))
+        body = Body(loads, stores, calls)
+        head = ("like = δ[0]", "number = like.dtype.type", "batch, size = like.shape")
+        arguments = "I, before, now, δ, learnt, constants, surrogates"
+        return loop_from("single_adjoint", arguments, (*head, *ahead, *of_rows, *body.over_samples()), (h_of_row,))
+
+    def _gradients_by_current(self, gradients: Mapping[Expression, Expression]) -> list[Store]:
+        places = {I: text.replace("I_t", "δI_t") for I, text in self._currents().items()}
+        return [(gradients.get(I, ZERO), f"{place} = {{}}") for I, place in places.items()]
+
+    def _learnt(self, gradients: Mapping[Expression, Expression], stores: list[Store], how: str) -> list[str]:
+        """Statements ahead of the loops for the gradients of what is learnt, whose stores are added."""
+        ahead = []
+        for k, name in enumerate(self.equations.learnt):
+            e = self.equations.constants[name]
+            ahead.append(f"g_{name} = learnt[{k}]")
+            stores.append((gradients[e], f"g_{name}[{'i' if e.level == Level.NEURON else '()'}] {how} {{}}"))
+        return ahead
+
+
+HEAD = ("like = I", "number = like.dtype.type", "batch, size = Z.shape[1:]")
+
+
+def slopes_of(gradients: Mapping[Expression, Expression]) -> list[Expression]:
+    """Slopes of surrogates that gradients are made of; a loop gets `surrogates`, two constants of each in turn."""
+    return [e for e in ancestors(gradients.values()) if e.op == "slope"]
+
+
+def _rows(slopes: Sequence[Expression]) -> tuple[list[str], dict[Expression, str]]:
+    """Statements ahead of the loops, and the calls that make the slopes of a row."""
+    ahead = [f"which_{k}, of_{k} = surrogates[{2 * k}], surrogates[{2 * k + 1}]" for k in range(len(slopes))]
+    return ahead, {e: f"h_of_row(which_{k}, of_{k}, {{0}}, {{1}})" for k, e in enumerate(slopes)}

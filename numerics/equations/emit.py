@@ -1,0 +1,176 @@
+"""Expressions as a loop over the neurons of each sample, compiled.
+
+What is a number or one a neuron is computed once ahead of the samples, sums over samples after them, in parts, so that
+they are rounded alike for any number of threads. A surrogate's slope is a function of a whole row: of each sample a
+first loop makes its operand, the function is called, and the loop over all the rest reads it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from throughtime.numerics.equations.adjoint import SUM
+from throughtime.numerics.equations.expression import Expression, Level, ancestors
+from throughtime.numerics.equations.operations import LOG2_E, OPERATIONS
+from throughtime.numerics.exp2 import exp2
+from throughtime.numerics.loops import CompiledLoop, compiled, prange
+from throughtime.numerics.reductions import PART, add_rows_up, parts_of
+
+Store = tuple[Expression, str]
+"""An expression, and the statement that stores it, with {} in its place."""
+
+TAB = "    "
+
+
+def indented(lines: Sequence[str], tabs: int = 1) -> list[str]:
+    """The lines further to the right."""
+    return [TAB * tabs + line for line in lines]
+
+
+class Body:
+    """The statements of a loop, in four parts.
+
+    Args:
+        loads: how inputs are read, by expression: of level SAMPLE at [n, i], of level NEURON at [i].
+        stores: what is computed, and where it goes.
+        rows: calls of functions of rows, by expression: a statement with {0} for the operand's row and {1} for the
+            result's.
+    """
+
+    def __init__(
+        self, loads: Mapping[Expression, str], stores: Sequence[Store], rows: Mapping[Expression, str] | None = None
+    ) -> None:
+        self.names = dict(loads)
+        self.stores, rows = stores, rows or {}
+        order = ancestors((e for e, _ in stores), loads)
+        after = set[Expression]()
+        for e in order:
+            if e.op == SUM or after.intersection(e.args):
+                after.add(e)
+        self.sums = [e for e in order if e.op == SUM and e.args[0].level == Level.SAMPLE]
+        of_level = {level: [e for e in order if e.level == level and e not in after] for level in Level}
+        self.before = self._numbers(of_level[Level.NUMBER]) + self._neurons(of_level[Level.NEURON])
+        slopes = [e for e in order if e in rows]
+        self.rows = [self._row(slope, rows[slope]) for slope in slopes]
+        """For each function of rows, the loop that makes its operand, and the call."""
+        self.names |= {slope: f"row_{k}[i]" for k, slope in enumerate(slopes)}
+        results = [e for e, _ in stores if e.level == Level.SAMPLE] + [s.args[0] for s in self.sums]
+        self.inner = self._statements(results) + self._read_first(results, loads)
+        self.inner += self._stored(Level.SAMPLE)
+        self.of_samples = {s: self.names[s.args[0]] for s in self.sums}
+        for k, s in enumerate(self.sums):
+            self.names[s] = f"sum_{k}[i]" if s.level == Level.NEURON else f"sum_{k}"
+        self.after = [e for e in order if e in after and e not in self.sums]
+
+    def _text(self, e: Expression, names: Mapping[Expression, str]) -> str:
+        if e.op == "number":
+            return f"number({e.value!r})"
+        return OPERATIONS[e.op].in_loop.format(*(names[a] for a in e.args))
+
+    def _numbers(self, order: Sequence[Expression]) -> list[str]:
+        return ["zero, one, two, log2_e = number(0), number(1), number(2), number(LOG2_E)", *self._assigned(order)]
+
+    def _neurons(self, order: Sequence[Expression]) -> list[str]:
+        if not order:
+            return []
+        lines, ahead = ["for i in range(size):"], []
+        for e in order:
+            text = self._text(e, self.names)
+            self.names[e] = f"e{len(self.names)}[i]"
+            ahead.append(f"{self.names[e][:-3]} = np.empty(size, like.dtype)")
+            lines.append(f"{TAB}{self.names[e]} = {text}")
+        return ahead + lines
+
+    def _statements(self, results: Sequence[Expression]) -> list[str]:
+        return self._assigned(ancestors(results, self.names))
+
+    def _read_first(self, results: Sequence[Expression], loads: Mapping[Expression, str]) -> list[str]:
+        """Results that are inputs are read before anything is stored, which may take their memory."""
+        lines: list[str] = []
+        for e in dict.fromkeys(e for e in results if e in loads and e.level == Level.SAMPLE):
+            lines.append(f"read_{len(lines)} = {loads[e]}")
+            self.names[e] = f"read_{len(lines) - 1}"
+        return lines
+
+    def _row(self, slope: Expression, call: str) -> list[str]:
+        names = dict(self.names)
+        lines = self._statements(slope.args)
+        lines.append(f"x[i] = {self.names[slope.args[0]]}")
+        self.names = names
+        return ["for i in range(size):", *indented(lines), call]
+
+    def over_samples(self) -> list[str]:
+        """The loop over all samples, in parts that threads share, with what goes before and after it."""
+        lines = list(self.before)
+        part = [f"row_{k} = np.empty(size, like.dtype)" for k in range(len(self.rows))]
+        part += ["x = np.empty(size, like.dtype)"] if self.rows else []
+        inner, ends = list(self.inner), []
+        lines.append("parts = parts_of(batch)")
+        for k, s in enumerate(self.sums):
+            if s.level == Level.NEURON:
+                lines.append(f"parts_{k} = np.zeros((parts, size), like.dtype)")
+                part.append(f"part_{k} = parts_{k}[part]")
+                inner.append(f"part_{k}[i] += {self.of_samples[s]}")
+            else:
+                lines.append(f"parts_{k} = np.zeros((parts, 1), like.dtype)")
+                part.append(f"part_{k} = zero")
+                inner.append(f"part_{k} += {self.of_samples[s]}")
+                ends.append(f"parts_{k}[part, 0] = part_{k}")
+        lines += ["for part in prange(parts):", *indented(part)]
+        lines.append(f"{TAB}for n in range(part * PART, min(batch, (part + 1) * PART)):")
+        for k, row in enumerate(self.rows):
+            lines += indented([line.format("x", f"row_{k}") for line in row], 2)
+        lines += [f"{TAB * 2}for i in range(size):", *indented(inner, 3), *indented(ends)]
+        return lines + self._after()
+
+    def _after(self) -> list[str]:
+        lines = []
+        for k, s in enumerate(self.sums):
+            if s.level == Level.NEURON:
+                lines += [f"sum_{k} = np.empty(size, like.dtype)", f"add_rows_up(parts_{k}, sum_{k})"]
+            else:
+                lines += [f"sum_{k} = parts_{k}.sum()"]
+        neurons = [e for e in self.after if e.level == Level.NEURON]
+        body = self._assigned(neurons) + self._stored(Level.NEURON)
+        over_neurons = [e for e in self.after if e.op == SUM]
+        for e in over_neurons:
+            self.names[e] = f"e{len(self.names)}"
+            lines.append(f"{self.names[e]} = zero")
+            body.append(f"{self.names[e]} += {self.names[e.args[0]]}")
+        lines += ["for i in range(size):", *indented(body)] if body else []
+        numbers = [e for e in self.after if e.level == Level.NUMBER and e.op != SUM]
+        return lines + self._assigned(numbers) + self._stored(Level.NUMBER)
+
+    def _assigned(self, order: Sequence[Expression]) -> list[str]:
+        lines = []
+        for e in order:
+            text = self._text(e, self.names)
+            self.names[e] = f"e{len(self.names)}"
+            lines.append(f"{self.names[e]} = {text}")
+        return lines
+
+    def _stored(self, level: Level) -> list[str]:
+        return [text.format(self.names[e]) for e, text in self.stores if e.level == level]
+
+
+@functools.cache
+def loop_from(name: str, arguments: str, lines: tuple[str, ...], functions: tuple[CompiledLoop, ...]) -> CompiledLoop:
+    """A compiled loop of these statements.
+
+    Args:
+        name: for people.
+        arguments: as they stand in its head.
+        functions: compiled loops that it calls, besides those of this module.
+    """
+    source = "\n".join([f"def loop({arguments}):", *indented(lines)]) + "\n"
+    called = {function.__name__: function for function in (exp2, parts_of, add_rows_up, *functions)}
+    namespace = {"np": np, "prange": prange, "PART": PART, "LOG2_E": LOG2_E, "__name__": __name__, **called}
+    # As if it stood in this file: machine code on disk lies beside the file of a function, and is named after it.
+    exec(compile(source, __file__, "exec"), namespace)
+    loop = namespace["loop"]
+    loop.__name__ = loop.__qualname__ = f"{name}_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    return compiled(loop)
