@@ -25,7 +25,7 @@ class UORO(LearningRule):
 
         s̃_t = ρ₀ (∂s_t/∂s_{t−1}) s̃_{t−1} + ρ₁ ν,     θ̃_t = θ̃_{t−1} / ρ₀ + νᵀ (∂s_t/∂θ) / ρ₁,     E[s̃_t θ̃_t] = M_t
         ρ₀² = ‖θ̃_{t−1}‖ / ‖(∂s_t/∂s_{t−1}) s̃_{t−1}‖,     ρ₁² = ‖νᵀ ∂s_t/∂θ‖ / ‖ν‖,     ν_i = ±1
-        dE/dθ ≈ Σ_t (∂ℓ_t/∂s_{t−1} · s̃_{t−1}) θ̃_{t−1} + ∂ℓ_t/∂θ
+        dE/dθ ≈ Σ_t (∂l_t/∂s_{t−1} · s̃_{t−1}) θ̃_{t−1} + ∂l_t/∂θ
 
     s is the whole state of the network, of each sample. The gradient is noise around BPTT's, which is its mean: the
     mean of n sequences comes nearer with √n. Memory O(1) in T: batch × parameters. Time: as many backward passes a
@@ -33,7 +33,7 @@ class UORO(LearningRule):
     1; norms a sample.
 
     Args:
-        loss_at: `end`: E = ℓ_T; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T; `every`: the mean over all steps.
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")
@@ -75,15 +75,15 @@ class UORO(LearningRule):
             return torch.cat([part[0] for part in tensors(after)]), shown.output[0]
 
         def of_sample(s: Tensor, x_t: Tensor, ν: Tensor, δ: Tensor) -> tuple[Tensor, ...]:
-            """∂ℓ/∂s_{t−1}, ∂ℓ/∂θ and νᵀ ∂s_t/∂θ."""
+            """∂l/∂s_{t−1}, ∂l/∂θ and νᵀ ∂s_t/∂θ."""
             (_, y), pulled = vjp(lambda θ, s: advance(θ, s, x_t), self.θ, s)[:2]
             of_loss, by_s = pulled((torch.zeros_like(s), δ))
             of_state, _ = pulled((ν, torch.zeros_like(y)))
             return by_s, *(torch.cat([g[name].flatten() for name in self.θ]) for g in (of_loss, of_state))
 
         ν = torch.randint(2, s.shape).to(s) * 2 - 1  # drawn on the processor: the same numbers on every device
-        ℓ_s, ℓ_θ, νθ = vmap(of_sample)(s, x[0], ν, δ)
-        self._accumulate(((ℓ_s * self.s̃).sum(1, keepdim=True) * self.θ̃ + ℓ_θ).sum(0))
+        l_s, l_θ, νθ = vmap(of_sample)(s, x[0], ν, δ)
+        self._accumulate(((l_s * self.s̃).sum(1, keepdim=True) * self.θ̃ + l_θ).sum(0))
 
         by_s = vmap(jacrev(lambda s, x_t: advance(self.θ, s, x_t)[0]))(s, x[0])
         moved = torch.einsum("bij,bj->bi", by_s, self.s̃)
