@@ -1,10 +1,10 @@
-"""Everything at one scale: the suites that ship with throughtime, one after the other, then the report.
+"""Run all suites of the package at one scale, one after the other, then write the report.
 
-    python run_all.py                        all of them, laptop scale
-    python run_all.py quick memory           these
+    python run_all.py                        all suites, laptop scale
+    python run_all.py quick memory           two suites
     python run_all.py --scale paper
 
-A run that has its record is not run again, so the same command goes on where it stopped.
+Recorded runs are skipped, so the same command continues an interrupted sweep.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import argparse
 import sys
 from pathlib import Path
 
-# This folder holds `datasets/`, `networks/`, ...: on the path they would shadow packages of those names.
+# On the path, the folders `datasets/`, `networks/`, ... would shadow packages of those names.
 HERE = Path(__file__).resolve().parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != HERE]
 
 
 def main() -> int:
-    """Run each suite, then write the report; return the worst exit code. Wrong use and Ctrl-C end it at once."""
+    """Run each suite, then write the report; return the highest exit code. Usage errors and Ctrl-C end it at once."""
     from throughtime.commands.main import main as throughtime
     from throughtime.suites.suite import suite_names
 
     parser = argparse.ArgumentParser(description="Run suites and write the report.")
-    parser.add_argument("suites", nargs="*", help="names or YAML files; all shipped ones if left out")
+    parser.add_argument("suites", nargs="*", help="names or YAML files; default: all suites of the package")
     parser.add_argument("--scale", default="laptop", help="tiny, laptop or paper")
     parser.add_argument("--results", default="results/runs", help="folder of results")
     parser.add_argument("--out", default="reports/out", help="folder of the report")

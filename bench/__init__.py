@@ -10,7 +10,7 @@ a decorator, from inside the package or from any file named with `--plugin`:
 
     from throughtime import algorithm, dataset, network, neuron
 
-To import this module loads neither torch nor pandas; a name that needs them loads them when it is first used.
+Importing this module loads neither torch nor pandas; a name that needs them loads them at its first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m throughtime`."""
+"""Entry point of `python -m throughtime`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The Python face: a suite run from a script or a notebook, and its results as frames and figures."""
+"""Python interface: run a suite from a script or a notebook, and get its results as frames and figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(
     plugins: Sequence[str | Path] = (),
     quiet: bool = False,
 ) -> Results:
-    """Run a suite on this machine, as `throughtime run` does; a run that has its record is not run again.
+    """Run a suite on this machine, as `throughtime run` does; runs that already have a record are skipped.
 
     Each pass runs in a process of its own, which does not run the caller's script: no `__main__` guard is needed.
 
@@ -38,9 +38,9 @@ def run(
         suite: the name of a suite, or the path of its YAML.
         scale: `tiny` (seconds a run), `laptop` or `paper`.
         results: the results folder.
-        only: one or several runs, each by its id, its label, or the label of its cell; none: all.
-        rerun: records to make again: `none`, `failed`, `stale` (made by other code or data) or `all`.
-        jobs: training passes at a time; None: one a core.
+        only: runs to select, each by its id, its label, or the label of its cell; empty: all.
+        rerun: runs to repeat: `none`, `failed`, `stale` (recorded with other code or data) or `all`.
+        jobs: number of concurrent training passes; None: one per core.
         plugins: Python files that register components.
         quiet: print no progress to stderr.
 
@@ -72,7 +72,7 @@ def run(
 
 
 def table(results: Results | str | Path = DEFAULT_RESULTS, measure: str = "metric") -> pd.DataFrame:
-    """One row a cell for one measure: mean, t interval, number of replicates, failures by status, notes.
+    """Summarise one measure: a row per cell with mean, t interval, replicates, failures by status and notes.
 
     Args:
         results: results, or their folder.
@@ -91,11 +91,11 @@ def figure(results: Results | str | Path = DEFAULT_RESULTS, out: str | Path | No
 
     Args:
         results: results, or their folder.
-        out: a folder to write each figure into, as PDF, SVG, PNG and CSV; None: nothing is written.
+        out: folder for each figure as PDF, SVG, PNG and CSV; None: no file is written.
 
     Returns:
-        By name (`quick-tiny-curves`): the matplotlib figure, the numbers in it as a frame, title and caption. A
-        notebook shows one that is the last expression of a cell.
+        For each name (`quick-tiny-curves`) the matplotlib figure, its numbers as a frame, title and caption. A notebook
+        displays a figure that is the last expression of a cell.
 
     Raises:
         UsageError: the folder has no runs.
@@ -110,14 +110,14 @@ def figure(results: Results | str | Path = DEFAULT_RESULTS, out: str | Path | No
 
 
 def check(*names: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:
-    """Check the facts that must be true of components, as `throughtime check` does: one row a component and fact.
+    """Run the contract checks of components, as `throughtime check` does: one row per component and fact.
 
     Args:
-        *names: components; none: all that are registered, which takes minutes.
+        *names: components; empty: all registered components, which takes minutes.
         plugins: Python files that register components.
 
     Raises:
-        UsageError: there is no component of that name.
+        UsageError: no component has that name.
     """
     from throughtime.checks.run import check as check_components
     from throughtime.checks.run import components

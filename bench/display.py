@@ -1,7 +1,7 @@
 """How tables and figures show a component: its order, title and colour.
 
-A report is made from records alone. It reads what a component declares from the source of its decorator, because to
-import the component would import torch.
+Reports need only records. They read the declarations from the source of a component's decorator, because importing the
+component would import torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Display(NamedTuple):
 
 @functools.cache
 def declared(folder: Path, decorator: str) -> tuple[Display, ...]:
-    """The displays that decorators `@decorator("name", ...)` in the Python files below a folder declare as literals."""
+    """Return the displays that `@decorator("name", ...)` declares with literals in the Python files below a folder."""
     found = []
     for path in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_bytes(), str(path))):

@@ -1,4 +1,4 @@
-"""Exceptions of the package, and the two lines in which a usage error is printed: fault, place, suggestion."""
+"""Exceptions of the package. A usage error prints as two lines: place and fault, then a suggestion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UsageError(Exception):
-    """The user's input is invalid; the command line prints the error and exits with code 2.
+    """Invalid input by the user; the command line prints the error and exits with code 2.
 
     Args:
         what: the fault, a clause without a full stop.

@@ -110,7 +110,7 @@ class Registry:
     def register(
         self, name: str, *, order: int | None = None, title: str | None = None, colour: str | None = None
     ) -> Callable[[Factory], Factory]:
-        """Decorator that registers a class or function under `name`.
+        """Return a decorator that registers a class or function under `name`.
 
         Args:
             name: of the component in suites and on the command line.
@@ -122,7 +122,7 @@ class Registry:
             UsageError: another component has the name; the message gives the place of both.
         """
 
-        def file_it(factory: Factory) -> Factory:
+        def add(factory: Factory) -> Factory:
             component = Component(self.kind, name, factory, _origin(factory), Display(name, order, title, colour))
             other = self._components.get(name)
             if other is not None and other.factory is not factory:
@@ -133,7 +133,7 @@ class Registry:
             self._components[name] = component
             return factory
 
-        return file_it
+        return add
 
     def names(self) -> list[str]:
         """Sorted names of all components."""
@@ -164,7 +164,7 @@ class Registry:
             self._components, self._loaded = components, loaded
 
     def displays(self) -> dict[str, Display]:
-        """Order, title and colour of all components, by name; imports none of the package's."""
+        """Return order, title and colour of all components by name, without importing those of the package."""
         if not self._loaded and not entry_points(group=f"throughtime.{self.kind}"):
             package = importlib.util.find_spec(f"throughtime.{self.kind}")
             folders = package.submodule_search_locations if package else None
@@ -296,7 +296,7 @@ def _origin(factory: Callable[..., Any]) -> str:
 
 
 def raised_at(error: BaseException, *paths: str | Path) -> str | None:
-    """`file:line` of the deepest frame of an error's traceback in one of these files; None if there is none."""
+    """Return `file:line` of the deepest frame of a traceback in one of these files; None if there is none."""
     place = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else None
     files, trace = {str(path) for path in paths}, error.__traceback__
     while trace is not None:

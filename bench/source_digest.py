@@ -1,7 +1,7 @@
-"""Digests of source code, which change when the code does, and not with a comment.
+"""Digests of source code that change with the code and not with its comments.
 
-A digest is taken over the syntax trees of modules. Comments, docstrings and layout have no part in it. It is the same
-in every version of Python that has the same syntax tree.
+A digest covers the syntax trees of modules, without comments, docstrings and layout. Versions of Python that parse the
+code into the same syntax tree give the same digest.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from throughtime.errors import UsageError
 
 
 class Source(NamedTuple):
-    """What a digest takes from one file."""
+    """The parts of a file that a digest needs."""
 
     tree: str
     """The syntax tree as text."""
     imports: frozenset[str]
-    """Names of modules that it may import: of `from a import b` both `a` and `a.b`."""
+    """Names of modules that it may import: both `a` and `a.b` for `from a import b`."""
 
 
 def source_digest(module: str, beside: Iterable[str] = (), followed: Iterable[str] = ()) -> str:
-    """12 hexadecimal digits for the code of modules and of what they import, recursively.
+    """Return 12 hexadecimal digits for the code of modules and of their imports, recursively.
 
-    Files are read once a process; later edits are not seen. Nothing is imported but parent packages.
+    Files are read once per process; later edits are not seen. Only parent packages are imported.
 
     Args:
-        module: the module's name, which itself has no part in the digest: that of a plugin holds the path of its file.
+        module: the module's name. The name is not part of the digest, because a plugin's contains the path of its file.
         beside: names of further modules.
-        followed: packages whose modules count where one of these modules imports them, except for type checkers.
+        followed: packages whose modules are included when imported, except under TYPE_CHECKING.
 
     Raises:
-        UsageError: a module has no source file, so that nothing would tell one state of it from another.
+        UsageError: a module has no source file, so that a change of its code could not be detected.
     """
     waiting = [module, *beside]
     for name in waiting:
         if _source_file(name) is None:
             raise UsageError(
-                f"{name} has no source file", hint="put it into a file of its own, and name that as a plugin"
+                f"{name} has no source file", hint="move it into a file of its own, and pass that file as a plugin"
             )
     packages = tuple(followed)
     trees: dict[str, str] = {}
@@ -62,7 +62,7 @@ def source_digest(module: str, beside: Iterable[str] = (), followed: Iterable[st
 
 
 def _source_file(module: str) -> Path | None:
-    """The .py file of a module; None if the name is no module, or one without a source."""
+    """Return the .py file of a module; None if the name is not a module, or the module has no source file."""
     package = module.rpartition(".")[0]
     around = _source_file(package) if package else None
     if around is not None and around.name != "__init__.py":
@@ -76,14 +76,14 @@ def _source_file(module: str) -> Path | None:
 
 @functools.cache
 def _read(path: Path, module: str) -> Source:
-    """Read once a process: a file that changes later is not the code that was imported."""
+    """Parse a file, once per process: a file that changes later is not the code that was imported."""
     tree = ast.parse(path.read_bytes(), str(path))
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     return Source(_text(tree), frozenset(_imports(tree, package)))
 
 
 def _text(node: Any) -> str:
-    """A syntax tree as text that the Python version leaves alone: what is empty is not named (`ast.dump` differs)."""
+    """Return a syntax tree as text, the same in all Python versions: unlike `ast.dump`, it omits empty fields."""
     if isinstance(node, ast.AST):
         fields = ((name, value) for name, value in ast.iter_fields(node) if value is not None and value != [])
         return f"{type(node).__name__}({', '.join(f'{name}={_text(value)}' for name, value in fields)})"
@@ -93,7 +93,7 @@ def _text(node: Any) -> str:
 
 
 def _is_comment(node: ast.AST) -> bool:
-    """A text that stands alone does nothing: a docstring, of a module, class, function or field."""
+    """Return whether a node is a string statement: the docstring of a module, class, function or field."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 

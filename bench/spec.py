@@ -16,10 +16,10 @@ class PassKind(NamedTuple):
     """Properties of a pass."""
 
     exclusive: bool
-    """Whether the pass runs alone on the machine, by a lock that all runners of a user share."""
+    """Whether the pass runs alone on the machine, under a lock that all runners of a user share."""
     headline: tuple[str, str] | None = None
-    """Name and unit of the first measure, for a pass that runs once a cell, on the first replicate (records of other
-    replicates say why they lack it). None: every replicate runs the pass."""
+    """Name and unit of the first measure, for a pass that runs once per cell, on the first replicate (records of other
+    replicates give a reason instead). None: every replicate runs the pass."""
     others: tuple[str, ...] = ()
     """Prefixes of the names of its further measures that do not begin with the name of the first."""
 
@@ -40,7 +40,7 @@ PASSES: dict[Pass, PassKind] = {
 }
 """Passes in the order of their measures in a record."""
 MEASURED_ONCE = tuple(name for kind in PASSES.values() for name in (*(kind.headline or ())[:1], *kind.others))
-"""Prefixes of the names of all measures that are taken once a cell."""
+"""Prefixes of the names of all measures that are taken once per cell."""
 Scale = Literal["tiny", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
 Device = Literal["cpu", "cuda"]
@@ -69,9 +69,9 @@ class Training(Strict):
     """Training settings; the same for every rule unless overrides of the suite change them."""
 
     epochs: PositiveInt = 10
-    """Passes over the training split; generated data are drawn anew in each epoch."""
+    """Passes over the training split; generated data are drawn again in each epoch."""
     batch: PositiveInt = 64
-    """Sequences a batch."""
+    """Sequences per batch."""
     optimiser: OptimiserName = "adam"
     learning_rate: PositiveFloat = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
@@ -108,7 +108,7 @@ class RunSpec(Strict):
     threads: PositiveInt = 1
     device: Device = "cpu"
     keep_weights: bool = False
-    """Whether the trained weights are written beside the record. They change no number, so the id leaves this out."""
+    """Whether the trained weights are written beside the record. The id does not depend on it: no number changes."""
 
     @property
     def cell(self) -> tuple[str, str, str, str]:

@@ -1,4 +1,4 @@
-"""Writing a file whole: a reader sees the old file, the new one, or none."""
+"""Atomic writes of files: a reader sees the old file, the new one, or none."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ def write_whole(path: Path, content: str | bytes, lasting: bool = True) -> None:
     """Write a file in one step: to a temporary file beside it, flushed to disk, then renamed.
 
     Args:
-        path: its folder is made if it does not exist.
-        content: text is written as UTF-8.
-        lasting: whether the content must be on disk before the file gets its name. False is faster, and right for a
-            file that may be lost when the machine crashes.
+        path: the file; its folder is created if it does not exist.
+        content: bytes, or text to write as UTF-8.
+        lasting: whether to flush the content to disk before the rename. False is faster, for files that may be lost
+            when the machine crashes.
 
     Raises:
-        OSError: the file cannot be written; the old one is still there.
+        OSError: the file cannot be written; the old one is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")

@@ -1,4 +1,4 @@
-"""Gradient alignment: how near each rule's gradient is to BPTT's, over training and in each group of parameters."""
+"""Figures and table of gradient alignment with BPTT, over training and by group of parameters."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ if TYPE_CHECKING:
 
 COSINE, NORM_RATIO = "alignment_cosine", "alignment_norm_ratio"
 MEASURES = {COSINE: "cosine", NORM_RATIO: "norm ratio"}
-"""Beginnings of the keys in curve and record, a group behind them (`alignment_cosine.readout`), and their titles."""
+"""Prefixes of the keys in curve and record, followed by a group (`alignment_cosine.readout`), and their titles."""
 AXES = {COSINE: "cosine to BPTT", NORM_RATIO: "norm over BPTT's"}
 HIDDEN, ALL = "hidden", "all"
 NOT_MEASURED = "Not drawn: no run compared its gradient with BPTT's (`alignment` of the training settings)."
 MEANING = (
-    "Cosine and ratio of norms between the mean update of the rule, weights held, and BPTT's gradient of the losses "
-    "that the rule reports, nothing cut"
+    "Cosine and ratio of norms between the rule's mean update, at constant weights, and BPTT's gradient of the losses "
+    "that the rule reports, without truncation"
 )
 PARAMETERS = "all but the readout's"
 NO_GRADIENT = "no value: one of the two gradients is zero or not finite, or they cannot be compared"
 ACROSS = 4
-"""Neurons beside one another."""
+"""Number of neurons in a row of panels."""
 NO_SPREAD = 1e-6
-"""Relative to the mean: a smaller half width of an interval is rounding."""
+"""Half widths of an interval below this fraction of the mean are rounding errors."""
 
 
 @styled
 def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn | None:
-    """Cosine and norm ratio against epochs, of all parameters but the readout's: two panels a neuron, a line a rule.
+    """Draw cosine and norm ratio against epochs, for all parameters but the readout's: two panels per neuron.
 
-    The line is the mean over the replicates that ended ok, the band reaches from the smallest to the largest; a
-    replicate that failed is a thin line that ends in a cross.
+    Lines are means over the `ok` replicates of a rule, bands reach from the smallest to the largest; a failed replicate
+    is a thin line that ends in a cross.
 
     Args:
         results: all runs, so that a rule has the same colour in every figure.
@@ -86,7 +86,7 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
         _alike([pair[measure] for pair in panels.values()], "y", measure, data[measure])
     notes = [
         f"Suite {suite}, scale {scale}, {count_range(means['n'])} a line.",
-        f"{MEANING}. Parameters: {PARAMETERS if HIDDEN in set(data['group']) else 'all'}. Dashed: 1, nothing dropped.",
+        f"{MEANING}. Parameters: {PARAMETERS if HIDDEN in set(data['group']) else 'all'}. Dashed: 1, BPTT.",
         "Line: mean over the replicates that ended ok. "
         + ("Band: smallest to largest. " if means["n"].max() > 1 else "No band: one replicate has no spread. ")
         + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
@@ -98,8 +98,8 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
 
 @styled
 def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None:
-    """Cosine and norm ratio in each group of parameters: a row a neuron, filled at the last epoch measured, hollow at
-    the first.
+    """Draw cosine and norm ratio in each group of parameters: a row per neuron, filled markers for the last measured
+    epoch, hollow ones for the first.
 
     Args and Returns are those of `alignment_over_training`.
     """
@@ -124,7 +124,7 @@ def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None
     several = (means["place"] == "first").any()
     notes = [
         f"Suite {suite}, scale {scale}, {count_range(means['n'])} a point.",
-        f"{MEANING}. Dashed: 1, nothing dropped.",
+        f"{MEANING}. Dashed: 1, BPTT.",
         f"Filled: {_epochs(means, 'last')}, with a bar from the smallest to the largest replicate. "
         + (f"Hollow: {_epochs(means, 'first')}. " if several else "")
         + f"Points: means over the replicates that ended ok. Hidden: {PARAMETERS}.",
@@ -137,7 +137,7 @@ def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None
 
 
 def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
-    """Cosine and norm ratio at the first and the last epoch measured: a row a rule, neuron and group of parameters.
+    """Tabulate cosine and norm ratio at the first and last measured epochs, by rule, neuron and parameter group.
 
     Args are those of `alignment_over_training`.
 
@@ -164,10 +164,10 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     head = [f"{title}, {when[place]}" for title in MEASURES.values() for place in places]
     caption = [
         f"Suite {suite}, scale {scale}.",
-        f"{MEANING}; 1 and 1: nothing dropped. Hidden: {PARAMETERS}.",
+        f"{MEANING}; 1 and 1: equal gradients. Hidden: {PARAMETERS}.",
         f"Mean ± half width of the {INTERVAL}, {count_range(long.loc[long['n'] > 0, 'n'])} replicates; one replicate "
         "has no interval.",
-        "A run that failed enters no mean; it is counted by its status.",
+        "Failed runs are in no mean; they are counted by status.",
         *cells_left_out(runs, fine, "table"),
     ]
     letters = [(letter, note) for note, letter in notes.items()]
@@ -179,7 +179,7 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
 def _summaries(
     runs: pd.DataFrame, fine: pd.DataFrame, places: dict[str, pd.DataFrame]
 ) -> Iterator[tuple[str, str, str, pd.Series]]:
-    """The row of `summarise` for each cell, group, measure and end of training, in the order of the table."""
+    """Yield the row of `summarise` for each cell, group, measure and epoch, in the order of the table."""
     names = [group for group in dict.fromkeys(fine["group"]) if f"unit.{COSINE}.{group}" in runs]
     by = {
         (measure, group, *row[KEYS]): row
@@ -195,7 +195,7 @@ def _summaries(
 
 
 def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str, pd.DataFrame]) -> pd.Series:
-    """A row of the long form: that of the record, or, for the first epoch, its mean over the curves."""
+    """Return a row of the long form: from the records or, for the first epoch, from the learning curves."""
     points = places[place]
     here = points[(points[KEYS] == row[KEYS]).all(axis=1) & (points["group"] == group)]
     more = {"group": group, "epoch": int(here["epoch"].iloc[0]), "place": place}
@@ -208,7 +208,7 @@ def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str,
             "low": nothing if interval is None or interval.low is None else interval.low,
             "high": nothing if interval is None or interval.high is None else interval.high,
             "n": len(values),
-            # Its reasons are those of the last epoch: a curve has none.
+            # The reasons belong to the last epoch, because curves contain none.
             "note": "; ".join(
                 [
                     *(note for note in row["note"].split("; ") if note and not note.startswith("no value")),
@@ -220,7 +220,7 @@ def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str,
 
 
 def _rounded(row: pd.Series) -> pd.Series:
-    """For print: 0.99996 is 1.00, as 1 is, and not 1.000; and what float32 leaves of no spread is none."""
+    """Round for print: 0.99996 becomes 1.00, not 1.000, and spread from float32 rounding becomes 0."""
     mean = float(f"{row['mean']:.3g}")
     half = (row["high"] - row["low"]) / 2
     half = 0.0 if half < NO_SPREAD * abs(mean) else half
@@ -230,7 +230,7 @@ def _rounded(row: pd.Series) -> pd.Series:
 
 
 def _of(results: Results, suite: str, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The runs of one suite and scale, and one row for each epoch and group of parameters that they measured."""
+    """Return the runs of a suite and scale, and a row for each run, measured epoch and group of parameters."""
     runs = runs_of(results, suite, scale)
     rows = []
     for run in runs.to_dict("records"):
@@ -250,7 +250,7 @@ def _of(results: Results, suite: str, scale: str) -> tuple[pd.DataFrame, pd.Data
 
 
 def _means(points: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell, epoch and group: mean, smallest and largest over the ok replicates, and how many there are."""
+    """Return a row for each cell, epoch and group: mean, smallest and largest over the `ok` replicates, and n."""
     rows = []
     for key, of in groups(points[points["status"] == "ok"], [*KEYS, "epoch", "group"]):
         row: dict[str, Any] = dict(zip([*KEYS, "epoch", "group"], key, strict=True))
@@ -263,14 +263,14 @@ def _means(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ends(means: pd.DataFrame) -> pd.DataFrame:
-    """The first and the last epoch of each cell; of one epoch alone, the last."""
+    """Return the rows of the first and the last epoch of each cell; a single epoch counts as the last."""
     first, last = (means.groupby(KEYS)["epoch"].transform(end) for end in ("min", "max"))
     ends = means.assign(place=np.where(means["epoch"] == last, "last", "first"))
     return ends[(means["epoch"] == last) | (means["epoch"] == first)].reset_index(drop=True)
 
 
 def _pairs_of_panels(data: pd.DataFrame) -> tuple[Figure, dict[tuple[str, ...], dict[str, Axes]]]:
-    """For each dataset and neuron a panel of each measure, one below the other; datasets below one another."""
+    """Return, for each dataset and neuron, a panel for each measure, one below the other."""
     lines = []
     for _, of_dataset in groups(data, ["dataset"]):
         cells = [key for key, _ in groups(of_dataset, ["dataset", "network", "neuron"])]
@@ -335,7 +335,7 @@ def _draw_groups(panel: Axes, means: pd.DataFrame, measure: str, styles: dict[st
 
 
 def _draw_dots(panel: Axes, y: float, dots: pd.DataFrame, measure: str, style: Style) -> None:
-    """One rule in one group: from its first epoch to its last."""
+    """Draw one rule in one group of parameters: a dot for the first and for the last epoch."""
     mean, last = dots[f"{measure}.mean"], dots.loc["last"]
     if "first" in dots.index:
         panel.plot(mean[["first", "last"]], [y, y], color=style.colour, linewidth=0.7, alpha=0.6)
@@ -345,7 +345,7 @@ def _draw_dots(panel: Axes, y: float, dots: pd.DataFrame, measure: str, style: S
 
 
 def _alike(panels: list[Axes], along: Literal["x", "y"], measure: str, values: pd.Series) -> None:
-    """One scale for all panels of a measure, with 1 on it: cosines from 0 or below, ratios by their logarithm."""
+    """Set one scale, which contains 1, for all panels of a measure: linear for cosines, logarithmic for ratios."""
     values = pd.concat([values[np.isfinite(values)], pd.Series([1.0])])
     least, most = values.min(), values.max()
     for panel in panels:
@@ -365,7 +365,7 @@ def _alike(panels: list[Axes], along: Literal["x", "y"], measure: str, values: p
 
 
 def _epochs(means: pd.DataFrame, place: str) -> str:
-    """`epoch 15`, `before training`, or what there is where cells differ."""
+    """Format the epoch as `epoch 15` or `before training`, or as a range where cells differ."""
     epochs = sorted(set(means.loc[means["place"] == place, "epoch"]))
     if epochs == [0]:
         return "before training"

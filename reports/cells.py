@@ -1,4 +1,4 @@
-"""From runs to cells: which runs count, in which order cells stand, and one row a cell for a measure."""
+"""Summaries of runs by cell: selection and order of the runs, and a row for each cell and measure."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ COLUMNS = [
 
 
 def runs_of(results: Results, suite: str | None = None, scale: str | None = None) -> pd.DataFrame:
-    """The runs of a suite and a scale, or of all, in reading order; see `ordered`."""
+    """Return the runs of a suite and a scale, or all runs, in reading order; see `ordered`."""
     return ordered(results.select(suite, scale).frame)
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows in reading order: names by their numbers, scales from tiny to paper, rules and neurons in order."""
+    """Sort rows in reading order: scales from tiny to paper, rules and neurons by rank, names by their numbers."""
     ranks: dict[str, Callable[[Any], Any]] = {"scale": SCALES.index, "rule": rule_rank, "neuron": neuron_rank}
     by = [*KEYS, "replicate"] if "replicate" in frame else KEYS
     columns = []
@@ -48,18 +48,18 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def natural(label: Any) -> list[tuple[int, int, str]]:
-    """Sort key that puts K=5 before K=10."""
+    """Return a sort key that puts K=5 before K=10."""
     parts = re.findall(r"\d+|\D+", str(label))
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part.lower()) for part in parts]
 
 
 def rule_rank(label: str) -> tuple[float, list[tuple[int, int, str]]]:
-    """Sort key of a rule: `tbptt K=10` has the order of `tbptt`."""
+    """Return the sort key of a rule: `tbptt K=10` has the order of `tbptt`."""
     return _rank(label, ALGORITHMS)
 
 
 def neuron_rank(label: str) -> tuple[float, list[tuple[int, int, str]]]:
-    """Sort key of a neuron."""
+    """Return the sort key of a neuron."""
     return _rank(label, NEURONS)
 
 
@@ -69,12 +69,12 @@ def _rank(label: str, registry: Registry) -> tuple[float, list[tuple[int, int, s
 
 
 def rule_title(label: str) -> str:
-    """A rule's name in tables and figures: the title it was registered with, or the suite's own label."""
+    """Return a rule's name in tables and figures: its registered title, or the label in the suite."""
     return _title(label, ALGORITHMS)
 
 
 def neuron_label(neuron: str, network: str) -> str:
-    """A neuron's name in tables and figures; the network is named when it is not the plain `recurrent`."""
+    """Return a neuron's name in tables and figures, with the network unless it is `recurrent`."""
     title = _title(neuron, NEURONS)
     return title if network == "recurrent" else f"{title}, {network}"
 
@@ -85,8 +85,8 @@ def _title(label: str, registry: Registry) -> str:
 
 
 def _display(label: str, registry: Registry) -> Display:
-    """Display of the component with the longest name that a suite's label begins with, as `tbptt K=10` with `tbptt`.
-    Signs and capitals do not count; a label that begins with no name has a display of its own."""
+    """Return the display of the component with the longest name that is a prefix of the label, as `tbptt` of
+    `tbptt K=10`. Punctuation and case do not matter; without such a component, return a display of the label."""
     displays = registry.displays()
     named = [name for name in displays if _plain(label).startswith(_plain(name))]
     return displays[max(named, key=len)] if named else Display(label)
@@ -97,26 +97,26 @@ def _plain(text: str) -> str:
 
 
 def anchor(key: Iterable[str]) -> str:
-    """The name of a cell's section, from its `KEYS`."""
+    """Return the name of a cell's section of the page, from its `KEYS`."""
     return "cell-" + hashlib.sha256("\x1f".join(key).encode()).hexdigest()[:10]
 
 
 def slug(text: str) -> str:
-    """Text as part of a file name."""
+    """Convert text to a part of a file name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip(".-") or "unnamed"
 
 
 def groups(frame: pd.DataFrame, by: list[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
-    """`groupby` that keeps the order of the rows and always gives a tuple as key."""
+    """Group a frame in the order of its rows; keys are always tuples."""
     found: Any = frame.groupby(by, sort=False) if len(frame) else ()  # pandas types a key as any hashable
     return list(found)
 
 
 def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
-    """One row a cell for one measure, in long form and in reading order.
+    """Summarise one measure: a row for each cell, in long form and in reading order.
 
-    Only runs that ended `ok` count; measures from a pass of their own (wall time, peak memory) count for runs that
-    failed, too. A failed run is counted in `n_<status>` and explained in `note`, and never enters a mean.
+    Only `ok` runs count; measures of measuring passes (wall time, peak memory) count also for failed runs. A failed run
+    is counted in `n_<status>` and explained in `note`, and is never part of a mean.
 
     Args:
         runs: rows of `Results.frame`.
@@ -124,10 +124,10 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
 
     Returns:
         The columns `COLUMNS`: values in the record's unit, `low` and `high` the t interval (NaN where n < 2),
-        `runs` the number of replicates, `note` why something is missing.
+        `runs` the number of replicates, `note` the reasons of missing values.
 
     Raises:
-        UsageError: no run has a measure of that name.
+        UsageError: no run has that measure.
     """
     if runs.empty:
         return pd.DataFrame(columns=COLUMNS)
@@ -148,8 +148,8 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
 
 
 def _metric_of(runs: pd.DataFrame, measure: str) -> str:
-    """Return the measure that `metric...` stands for: as the newest record has it that names one, or else (older
-    records name none) the one that they have in both protocols, be it with a value or with the reason why not.
+    """Return the measure that `metric...` stands for: the metric that the newest record names, or else (older records
+    name none) the measure that they have in both protocols.
     """
     if measure not in ("metric", "metric_best_validation"):
         return measure
@@ -161,13 +161,12 @@ def _metric_of(runs: pd.DataFrame, measure: str) -> str:
 
 
 def _recorded(runs: pd.DataFrame) -> list[str]:
-    """Names of the measures that some of the runs have, be it with a value or with the reason why not."""
+    """Return the names of the measures that are recorded in some of the runs, with a value or a reason."""
     return [c.removeprefix("unit.") for c in map(str, runs) if c.startswith("unit.") and runs[c].notna().any()]
 
 
 def task_metrics(measures: Iterable[str]) -> list[str]:
-    """Return the task's metrics among the names of some measures, which have both protocols; the headline metric comes
-    first."""
+    """Return the task's metrics among measures, the headline metric first: those that have both protocols."""
     best = "_best_validation"
     return [name.removesuffix(best) for name in dict.fromkeys(measures) if name.endswith(best)]
 
@@ -197,31 +196,31 @@ def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity)
 
 
 def _notes(runs: pd.DataFrame, measure: str, values: pd.Series) -> list[str]:
-    """Everything a reader must know to take the row for what it is."""
+    """Return the notes of a row: remarks, failures, reasons of missing values, contention, superseded runs."""
     notes = [one_line(remark) for remark in dict.fromkeys(runs["remark"].dropna())]
     for status in FAILED:
         reasons = runs.loc[runs["status"] == status, "reason"]
         notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in dict.fromkeys(reasons)]
     without = runs[~runs.index.isin(values.index) & (runs["status"] == "ok")]
-    # A pass of its own is measured once a cell: that the other replicates lack it is the protocol, not a gap.
+    # By protocol, measuring passes run once per cell: the other replicates lack no value.
     if len(without) and not (len(values) and measure.startswith(MEASURED_ONCE)):
         reasons = without.get(f"missing.{measure}", pd.Series(index=without.index, dtype=object))
         if measure.startswith(MEASURED_ONCE) and reasons.notna().any():
-            reasons = reasons.dropna()  # that the first replicate alone has a reason is the protocol too
+            reasons = reasons.dropna()  # by protocol, only the first replicate has a reason
         notes += [f"{NO_VALUE}{one_line(r)}" for r in dict.fromkeys(reasons.fillna("not in the record"))]
     if measure.startswith("wall_time") and runs.loc[values.index, "contended"].any():
-        notes.append("the machine was busy with something else while this was timed")
+        notes.append("the machine was busy during this timing")
     if older := left_out(runs):
         notes.append(older)
     return notes
 
 
 def left_out(cell: pd.DataFrame) -> str:
-    """A sentence on the superseded runs of a cell, which do not count; empty if there are none."""
+    """Return a sentence on the superseded runs of a cell, which do not count; empty if there are none."""
     n = int(cell["superseded"].iloc[0])
     return f"{n} older run{'s' * (n > 1)} left out: repeated since, or of other code, settings or versions" * (n > 0)
 
 
 def one_line(text: Any) -> str:
-    """Text without line breaks and control characters, as a table cell needs it."""
+    """Return text without line breaks and control characters, for a table cell."""
     return " ".join("".join(c if c.isprintable() or c.isspace() else "\ufffd" for c in str(text)).split())

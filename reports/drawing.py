@@ -1,4 +1,4 @@
-"""Parts that all figures share: colours, panels, axes, the frame of title, legend and notes, and saving.
+"""Common parts of all figures: colours, panels, axes, title, legend and notes, and saving.
 
 Figures are made without pyplot, whose list of open figures and choice of a window system are global state.
 """
@@ -40,14 +40,14 @@ METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None},
     "png": {"Software": None},
 }
-"""Endings, and what is left out of the file: a date would make every build a new one."""
+"""File formats, with metadata to omit: with a date no two builds would be equal."""
 PALETTE = (3, 9, 5, 7, 0, 1, 2, 4)
-"""Of seaborn's colour-blind palette, without the two that are too pale on white; the last four, which the package's own
-rules have, come up when the others are used."""
+"""Indices into seaborn's colour-blind palette, without two that are too pale on white. The package's own rules have the
+last four."""
 DASHES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*<>"
 LEFT, NOTE_LINE, LEGEND_LINE = 0.12, 0.155, 0.19
-"""Inches: the margin, and the height of a line of notes and of a legend."""
+"""Margin, height of a line of notes and height of a line of a legend, in inches."""
 
 
 class Style(NamedTuple):
@@ -60,7 +60,7 @@ class Style(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A figure, the numbers in it, and what it shows in words."""
+    """A figure with its data, title and caption."""
 
     figure: Figure
     data: pd.DataFrame
@@ -68,14 +68,14 @@ class Drawn(NamedTuple):
     caption: list[str]
 
     def _repr_png_(self) -> bytes:
-        """The figure, as a notebook shows it."""
+        """Return the figure as PNG, for notebooks."""
         content = io.BytesIO()
         self.figure.savefig(content, format="png", dpi=100)
         return content.getvalue()
 
 
 def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> list[Path]:
-    """Write `name` as PDF, SVG and PNG, and the plotted numbers as CSV; each file whole or not at all."""
+    """Write a figure as PDF, SVG and PNG, and its data as CSV; each file atomically. Return the paths."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,8 +107,8 @@ def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
 
 
 def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
-    """A colour a rule, the same in every figure of one store; rules that are registered with a colour have it in any
-    store."""
+    """Return the line style of each rule, the same in all figures of a store. A registered colour is the same in all
+    stores."""
     import seaborn
     from matplotlib.colors import to_rgb
 
@@ -119,7 +119,7 @@ def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
     own = [rule for rule, colour in coloured.items() if colour is not None]
     others = sorted(set(rules) - set(own), key=rule_rank)
     places += [palette[PALETTE[i % len(PALETTE)]] for i in range(len(others))]
-    # Rules that compute the same gradient lie on one another: dashes let the lower line through, in grey print too.
+    # The curves of rules with the same gradient coincide: dashes let the lower line show through, in grey print too.
     return {
         rule: Style(colour, DASHES[(i + i // len(PALETTE)) % len(DASHES)])
         for i, (rule, colour) in enumerate(zip([*own, *others], places, strict=True))
@@ -127,17 +127,17 @@ def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
 
 
 def neuron_markers(neurons: Iterable[str]) -> dict[str, str]:
-    """A marker a neuron."""
+    """Return a marker for each neuron."""
     return {n: MARKERS[i % len(MARKERS)] for i, n in enumerate(sorted(set(neurons), key=neuron_rank))}
 
 
 def grid(panels: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
-    """A figure with that many panels, row by row, and none left over."""
+    """Return a figure and its panels, row by row; `shared` are keyword arguments of `Figure.subplots`."""
     from matplotlib.figure import Figure
 
     columns = min(columns, panels)
     rows = math.ceil(panels / columns)
-    # One column alone is drawn wider, so that title and legend have room.
+    # A single column is wider, so that title and legend fit.
     figure = Figure(figsize=(max(6.4, 3.1 * columns), 2.5 * rows + (0.5 if columns == 1 else 0)))
     axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel().tolist()
     for left_over in axes[panels:]:
@@ -148,7 +148,7 @@ def grid(panels: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
 def finish(
     figure: Figure, title: str, notes: Sequence[str], rules: dict[str, Style], markers: dict[str, str] | None = None
 ) -> None:
-    """Put the title, the notes and one legend for all panels above them; the figure grows by what they need."""
+    """Place title, notes and one legend for all panels above the panels; the figure grows accordingly."""
     from matplotlib.lines import Line2D
 
     width, height = figure.get_size_inches()
@@ -163,7 +163,7 @@ def finish(
             [Line2D([], [], color="0.35", marker=m, ls="", ms=5.5, label=_legend(n)) for n, m in markers.items()]
         )
     lines = [line for note in notes for line in textwrap.wrap(one_line(note), int(width * 16))]
-    # Everything above the panels is placed in inches from the top, and the figure grows by as much.
+    # Positions above the panels are in inches from the top.
     places, top = [], 0.46 + NOTE_LINE * len(lines)
     for handles in legends:
         longest = max(len(str(handle.get_label())) for handle in handles)
@@ -192,13 +192,13 @@ def finish(
 
 
 def scale_axis(axis: XAxis | YAxis, values: pd.Series, ratio: float) -> None:
-    """Logarithmic if the values are positive and their range is wider than `ratio`; tick labels are plain numbers."""
+    """Make an axis logarithmic, with plain numbers as labels, if all values are positive and max / min > `ratio`."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low, high = values.min(), values.max()
     if not (low > 0 and high / low > ratio):
         return
-    # Few decades leave few powers of ten to label.
+    # A range of few decades has few powers of ten to label.
     subs = (1, 2, 5) if high / low < 300 else (1,)
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_locator(LogLocator(subs=subs))
@@ -207,5 +207,5 @@ def scale_axis(axis: XAxis | YAxis, values: pd.Series, ratio: float) -> None:
 
 
 def _legend(label: str) -> str:
-    # A legend leaves out what begins with an underscore.
+    # matplotlib omits labels that begin with an underscore from legends.
     return f" {one_line(label)}" if label.startswith("_") else one_line(label)

@@ -1,4 +1,4 @@
-"""Figures: learning curves, what a metric costs, and memory against the length of the sequence."""
+"""Figures: learning curves, metric against cost, and memory against the length of the sequence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NO_STEPS = (
 
 @styled
 def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
-    """The metric on the validation split against epochs: a panel a dataset and neuron, a line a rule.
+    """Draw the validation metric against epochs: a panel for each dataset and neuron, a line for each rule.
 
     The line is the mean over the replicates that ended ok, with the band of its t interval; a replicate that
     failed is a thin line that ends in a cross.
@@ -88,7 +88,7 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
         + (
             f"Band: {INTERVAL}, cut where it leaves the panel. "
             if data["low"].notna().any()
-            else "No band: one replicate says nothing of it. "
+            else "No band: one replicate has no interval. "
         )
         + ("Dashed: chance. " if data["chance"].notna().any() else "")
         + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
@@ -100,7 +100,7 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
 
 @styled
 def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
-    """The metric against peak memory and against wall time: a row a dataset, a colour a rule, a marker a neuron.
+    """Draw the metric against peak memory and wall time: rows are datasets, colours rules, markers neurons.
 
     Args and Returns are those of `learning_curves`; None if no cell has a metric and a cost.
     """
@@ -133,7 +133,7 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
                     markeredgecolor="white",
                     markeredgewidth=0.6,
                     elinewidth=1.2,
-                    alpha=0.75,  # rules that cost and reach the same lie on one another
+                    alpha=0.75,  # points of rules with equal cost and metric coincide
                 )
             if x.isna().all():
                 panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
@@ -157,11 +157,11 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
 
 @styled
 def memory_against_steps(results: Results) -> Drawn | None:
-    """Peak memory against T, the number of time steps, wherever a store has several T with all else the same.
+    """Draw peak memory against T, the number of time steps, for runs that differ only in T.
 
-    A row a neuron (and network, dataset, batch), a line a rule; of exact bytes a panel each for the input on the
-    device, excluded, and streamed, with the process's peak, which the input is not in, beside the second. Records
-    without exact bytes: one panel a neuron, of the process's peak. None if nothing was measured at two T.
+    Rows are neurons (with network, dataset and batch), lines are rules. The three panels of a row show exact bytes with
+    the input on the device, excluded, and streamed; the second also shows the process's peak, which excludes the input.
+    Without exact bytes, a row has one panel, of the process's peak. Returns None if no run was measured at two T.
     """
     measures = [*WAYS, PROCESS]
     data = series(results, "T", measures)
@@ -203,7 +203,7 @@ def memory_against_steps(results: Results) -> Drawn | None:
 
 
 def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
-    """One row a run and epoch; `mean`, `low`, `high`, `n` over the ok replicates of that epoch, in each of them."""
+    """Return a row for each run and epoch, with `mean`, `low`, `high`, `n` over the ok replicates of that epoch."""
     named = [*KEYS, "replicate", "status"]
     rows = [
         {
@@ -225,9 +225,9 @@ def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd
     intervals = pd.DataFrame(means, columns=[*columns, "mean", "low", "high", "n"]).astype(
         {"epoch": data["epoch"].dtype, "mean": float, "low": float, "high": float, "n": float}
     )
-    # Joined on the status too, so that a failed replicate stands beside no mean.
+    # Joined also on the status, so that a failed replicate gets no mean.
     data = data.merge(intervals, how="left", on=columns)
-    # Of a dataset's runs any may lack the chance level: a run that failed has no measures.
+    # Failed runs lack the chance level: take it from the other runs of the dataset.
     data["chance"] = data.groupby("dataset")["chance"].transform("max")
     return data
 
@@ -251,7 +251,7 @@ def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float) -
 
 
 def cells_left_out(runs: pd.DataFrame, data: pd.DataFrame, what: str = "figure") -> list[str]:
-    """A sentence on the cells that the figure lacks; none if it has all."""
+    """Return a sentence that names the cells without data in the figure; an empty list if there are none."""
     shown = set(data[KEYS].itertuples(index=False, name=None))
     names = [
         f"{rule} {neuron_label(neuron, network)} {dataset} ({', '.join(dict.fromkeys(of_cell['status']))})"
@@ -267,7 +267,7 @@ def _heading(suite: str, scale: str, what: str) -> str:
 
 
 def count_range(n: pd.Series) -> str:
-    """`n = 3`, or `n = 1–3`."""
+    """Format numbers of replicates as `n = 3` or `n = 1–3`."""
     return f"n = {'–'.join(f'{k:.0f}' for k in dict.fromkeys((n.min(), n.max())))}" if n.notna().any() else "n = 0"
 
 
@@ -276,12 +276,12 @@ def used_styles(styles: dict[str, Style], rules: Iterable[str]) -> dict[str, Sty
 
 
 def _draw_growth(panel: Axes, here: pd.DataFrame, way: str, ways: list[str], styles: dict[str, Style]) -> None:
-    """One measure of the runs of a neuron; where exact bytes exclude the input, the process's peak too."""
+    """Draw one measure of the runs of a neuron; with exact bytes without input also the process's peak."""
     companions = [PROCESS] if way == "peak_live_bytes_without_input" else []
     for (rule, _), runs in sorted(groups(here, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
         for measure in [way, *companions]:
             line = runs.groupby("steps")[measure].mean().dropna() / MIB
-            line = line[line > 0] if measure != way else line  # a small process may not have grown: no logarithm
+            line = line[line > 0] if measure != way else line  # a process that did not grow has no logarithm
             if measure == way:
                 style: dict[str, Any] = {
                     "linestyle": styles[rule].dash,
@@ -292,7 +292,7 @@ def _draw_growth(panel: Axes, here: pd.DataFrame, way: str, ways: list[str], sty
             else:
                 style = {"linestyle": ":", "linewidth": 1.0, "alpha": 0.7, "zorder": 1}
             panel.plot(line.index, line, color=styles[rule].colour, **style)
-    # Of all panels of the row alike; only lines of exact bytes decide.
+    # The scale is the same in all panels of the row; only exact bytes determine it.
     values = here[ways].stack()
     if values.max() > 8 * values.min() > 0:
         scale_axis(panel.xaxis, here["steps"], ratio=1.5)

@@ -1,4 +1,4 @@
-"""Growth of cost with size: bytes a time step, and exponents in T, B, H and L, from cells alike in all else."""
+"""Growth of cost with size: bytes per time step, and exponents in T, B, H and L, all other settings equal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WAYS = {
     "peak_live_bytes_without_input": "input excluded",
     "peak_live_bytes_streamed": "input streamed",
 }
-"""The exact peak, in three ways as to where the input is."""
+"""Measures of the exact peak, which differ in where the input is."""
 PROCESS = "peak_process_bytes"
 COSTS = ("wall_time", "peak_live_bytes")
 SIZES = {"T": "time steps", "B": "sequences a batch", "H": "neurons a layer", "L": "layers"}
@@ -34,15 +34,15 @@ CELL = ["dataset", "network", "neuron", "rule"]
 
 
 def slopes(results: Results) -> pd.DataFrame:
-    """Bytes a time step, wherever a store has cells alike in all but the dataset's `steps`.
+    """Compute bytes per time step for each set of cells that differ only in the dataset's `steps`.
 
     Args:
         results: of any suites.
 
     Returns:
-        One row a set of such cells and measure (`WAYS`, `PROCESS`): `slope` by least squares; `low` and `high`, the
-        smallest and largest slope between neighbouring T, equal where the growth is exactly linear; `lengths`, the
-        number of T, from `first` to `last`; what names the set (`NAMES`, with the dataset's plain name).
+        A row for each set and measure (`WAYS`, `PROCESS`): `slope` by least squares; `low` and `high`, the smallest and
+        largest slope between neighbouring T, equal where the growth is exactly linear; `lengths`, the number of T, from
+        `first` to `last`; the columns `NAMES`, with the dataset's registered name.
     """
     data = series(results, "T", [*WAYS, PROCESS])
     rows = []
@@ -65,18 +65,18 @@ def slopes(results: Results) -> pd.DataFrame:
 
 
 def exponents(results: Results) -> pd.DataFrame:
-    """Exponents of `COSTS` in each of `SIZES`, wherever a suite has cells alike in all but that size.
+    """Compute exponents of `COSTS` in each of `SIZES` for each set of cells that differ only in that size.
 
-    A suite that varies T alone and measures no time is left to `slopes`.
+    A suite that varies only T and measures no time is covered by `slopes`.
 
     Args:
         results: of any suites.
 
     Returns:
-        One row a set of such cells, size and measure: `exponent`, the slope of log(value) against log(size) by least
-        squares; `error`, its standard error from the scatter of the points (NaN for two); `n`, the number of sizes;
-        `sizes` and `at`: which, and what the others were; `contended`: whether a time was measured on a busy
-        machine; what names the set, with the plain names of dataset and network.
+        A row for each set, size and measure: `exponent`, the slope of log(value) against log(size) by least squares;
+        `error`, its standard error from the scatter of the points (NaN for two); `n`, the number of sizes; `sizes`,
+        the sizes, and `at`, the values of the other sizes; `contended`: whether a time was measured on a busy machine;
+        the names of the set, with the registered names of dataset and network.
     """
     names = ["suite", "scale", *CELL, "series"]
     rows = []
@@ -106,7 +106,7 @@ def exponents(results: Results) -> pd.DataFrame:
 
 
 def tables(results: Results) -> list[Table]:
-    """For each suite and scale that vary a size: slopes and exponents; a suite that varies none has no table."""
+    """Return the tables of slopes and exponents for each suite and scale that varies a size."""
     slope, exponent = slopes(results), exponents(results)
     return [
         *[_slope_table(suite, scale, rows) for (suite, scale), rows in groups(slope, ["suite", "scale"])],
@@ -115,11 +115,11 @@ def tables(results: Results) -> list[Table]:
 
 
 def series(results: Results, size: str, measures: Iterable[str]) -> pd.DataFrame:
-    """Runs that have one of the measures and of whose kind there are several sizes.
+    """Select the runs that have one of the measures and belong to a series with several sizes.
 
     Returns:
-        The frame's rows with `series`, the same for runs alike in all but the size; a column each of `SIZES`; `dataset`
-        and `kind`, the plain names of dataset and network; every measure as a column.
+        The rows of the frame with `series`, a digest that is equal for runs that differ only in the size; a column for
+        each of `SIZES`; `dataset` and `kind`, the registered names of dataset and network; a column for each measure.
     """
     measures = list(measures)
     columns = ["suite", "scale", "network", "neuron", "rule", "dataset", "batch", "steps", "replicate", "id"]
@@ -141,10 +141,10 @@ def series(results: Results, size: str, measures: Iterable[str]) -> pd.DataFrame
 
 
 def _alike(record: Record, size: str) -> str:
-    """A digest of all that a run's cost may depend on but for that size, and of the suite it is of."""
+    """Return a digest of the suite and of all settings that may affect cost, except for one size."""
     spec = record.spec
     dataset, network, batch = dict(spec.dataset.options), dict(spec.network.options), spec.training.batch
-    # The labels of what varies tell the sizes apart, so that they cannot count.
+    # Labels of components that vary contain the size, so the digest leaves them out.
     label = spec.network.label
     if size == "T":
         dataset.pop("steps", None)
@@ -160,13 +160,13 @@ def _alike(record: Record, size: str) -> str:
 
 
 def _layers(spec: RunSpec) -> tuple[float, float]:
-    """Neurons a layer, and layers; NaN where layers differ in size."""
+    """Return neurons per layer and number of layers; NaN where layers differ in size."""
     hidden = spec.network.options.get("hidden", ())
     return (hidden[0], len(hidden)) if len(set(hidden)) == 1 else (math.nan, math.nan)
 
 
 def _points(alike: pd.DataFrame, measure: str, size: str) -> list[tuple[int, Fraction]]:
-    """Size and mean value, smallest size first; fractions, so that equal slopes are equal and zero is zero."""
+    """Return sizes with mean values, in ascending order, as fractions, so that slopes are exact."""
     known = alike[alike[measure].notna()]
     return [
         (int(x), sum(map(Fraction, of_size), Fraction(0)) / len(of_size)) for x, of_size in known.groupby(size)[measure]
@@ -174,14 +174,14 @@ def _points(alike: pd.DataFrame, measure: str, size: str) -> list[tuple[int, Fra
 
 
 def _slope(points: list[tuple[int, Fraction]]) -> Fraction:
-    """Least squares, exactly."""
+    """Return the slope by least squares, computed exactly."""
     t, y = (sum(column, Fraction(0)) / len(points) for column in zip(*points, strict=True))
     covariance = sum(((x - t) * (v - y) for x, v in points), Fraction(0))
     return covariance / sum(((x - t) ** 2 for x, _ in points), Fraction(0))
 
 
 def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
-    """Slope by least squares and its standard error."""
+    """Return the slope by least squares and its standard error."""
     x, y = x - x.mean(), y - y.mean()
     slope = float(x @ y / (x @ x))
     free = len(x) - 2
@@ -222,7 +222,7 @@ def _shown(row: pd.Series | None) -> str:
 
 
 def _bytes(value: float) -> str:
-    """`10,372`; a fraction of a byte only where it is not whole."""
+    """Format bytes as `10,372`, with decimals only for small numbers that are not whole."""
     return f"{value:,.0f}" if value == round(value) or abs(value) >= 100 else f"{value:.3g}"
 
 
@@ -236,7 +236,7 @@ def _exponent_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     of_measure = [(m, of) for m in COSTS for of in groups(rows[rows["measure"] == m], CELL)]
     for measure, ((dataset, network, neuron, rule), of_cell) in of_measure:
         by_size = {size: of_cell[of_cell["size"] == size] for size in SIZES}
-        # Two sets of one name differ in what the other sizes were, which the footnotes tell.
+        # Sets of the same name differ in the other sizes, which the footnotes state.
         for i in range(max(map(len, by_size.values()))):
             labels = [dataset, neuron_label(neuron, network), rule_title(rule), quantity(measure).title]
             entries = [_exponent(of.iloc[i], notes) if i < len(of) else Entry("—") for of in by_size.values()]
@@ -258,10 +258,10 @@ def _exponent_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
 def _exponent(row: pd.Series, notes: Footnotes) -> Entry:
     error = "" if math.isnan(row["error"]) else f" ± {row['error']:.2f}"
     note = f"{row['size']} {row['sizes']} at {row['at']}"
-    note += "; the machine was busy with something else while some were timed" if row["contended"] else ""
+    note += "; the machine was busy during some timings" if row["contended"] else ""
     return Entry(f"{two_decimals(row['exponent'])}{error}", notes.mark(note))
 
 
 def two_decimals(exponent: float) -> str:
-    """`0.50`, and never `-0.00`."""
+    """Format an exponent as `0.50`, never as `-0.00`."""
     return f"{round(exponent, 2) + 0.0:.2f}"

@@ -1,4 +1,4 @@
-"""The figure of growth: time and exact memory against T, B, H and L, each with the power of the size that fits it."""
+"""The figure of growth: time and exact memory against T, B, H and L, each with its fitted power law."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LABEL = 0.075
-"""Height of an exponent at a line, as a part of the panel's."""
+"""Height of the label of an exponent, as a fraction of the panel's height."""
 WHAT = {"wall_time": "of a sequence", **WAYS}
 MEANING = (
     "Points: measured. Line, and number at its end: the power of the size that fits best, by least squares of the "
@@ -30,9 +30,9 @@ HOLLOW = " Hollow: timed on a busy machine."
 
 
 def growth_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]:
-    """Wall time and exact peak memory against each size that a suite varies: a figure a neuron.
+    """Draw wall time and exact peak memory against each size that a suite varies, in a figure for each neuron.
 
-    A row a cost, a column a size, a colour a rule; both axes are logarithmic. The line is the fitted power.
+    Rows are costs, columns are sizes, colours are rules; both axes are logarithmic. Lines are fitted power laws.
 
     Args:
         results: all runs, so that a rule has the same colour in every figure.
@@ -40,8 +40,8 @@ def growth_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
         scale: one of its scales.
 
     Returns:
-        The figures by what tells them apart: the neuron, and dataset and network where there are several. Of a suite
-        that has no exponents (`exponents`) there are none.
+        The figures by name: the neuron, with dataset and network where there are several. Empty for a suite without
+        `exponents`.
     """
     chosen = results.select(suite, scale)
     fitted = exponents(chosen)
@@ -55,7 +55,7 @@ def growth_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
 
 
 def _points(results: Results, fitted: pd.DataFrame) -> pd.DataFrame:
-    """One row a series, cost and size: `number`, how large the size is; `value`, a mean; and the series' exponent."""
+    """Return a row for each point of a series: the size as `number`, the mean cost as `value`, and the exponent."""
     names = ["suite", "scale", *CELL, "series", "size", "measure"]
     found = []
     for size in dict.fromkeys(fitted["size"]):
@@ -121,7 +121,7 @@ def _draw_powers(panel: Axes, here: pd.DataFrame, factor: float, styles: dict[st
 
 
 def _put_exponents(panel: Axes, here: pd.DataFrame, factor: float, styles: dict[str, Style]) -> None:
-    """Each beside the last point of its series, moved as little as lets none lie on another."""
+    """Label the last point of each series with its exponent, shifted as little as possible to avoid overlaps."""
     last = here[here["number"] == here.groupby("series")["number"].transform("max")].sort_values("value")
     low, high = np.log(panel.get_ylim())
     steps = LABEL * np.arange(len(last))

@@ -1,4 +1,4 @@
-"""The page: all results in one HTML file that needs no other file."""
+"""The HTML page of a report: all results in one self-contained file."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ SORTED_BY = ("wall_time", "peak_live_bytes", "peak_process_bytes", "firing_rate"
 """Measures with a column of the sortable table, besides the metric."""
 LOG_LINES = 200
 LOG_BYTES = 64 * 1024
-"""Largest part of a log that is read: its end."""
+"""Number of bytes that are read from the end of a log."""
 
 
 class Figure(NamedTuple):
-    """A figure as the page needs it; without an SVG, `caption` says why it is not there."""
+    """A figure for the page; without an SVG, `caption` gives the reason."""
 
     name: str
     title: str
@@ -55,7 +55,7 @@ class Figure(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A cell of the sortable table: what is shown, what it is sorted by (nothing: last), letter of its note."""
+    """A cell of the sortable table: text, sort key (empty: last), letter of its note."""
 
     text: str
     sort: str | float = ""
@@ -63,12 +63,12 @@ class Value(NamedTuple):
 
 
 def render(results: Results, tables: Sequence[Table], figures: Sequence[Figure]) -> str:
-    """The whole page as a string.
+    """Render the page as a string.
 
     Args:
         results: the runs to show.
-        tables: shown first, in their order.
-        figures: with their SVG and CSV; for one without an SVG the caption gives the reason.
+        tables: tables to show first, in this order.
+        figures: figures with their SVG and CSV.
     """
     runs = runs_of(results)
     records = [results.record(run) for run in runs["id"]]
@@ -102,7 +102,7 @@ def render(results: Results, tables: Sequence[Table], figures: Sequence[Figure])
 
 
 def long_rows(runs: pd.DataFrame, notes: Footnotes) -> list[tuple[str, str, list[Value]]]:
-    """One row a cell: its anchor, the class of its status, and the values of the sortable table."""
+    """Return a row for each cell: its anchor, its status as CSS class, and the values of the sortable table."""
     metric = summarise(runs)
     costs = [summarise(runs, measure) for measure in SORTED_BY]
     rows = []
@@ -142,7 +142,7 @@ def _statuses(row: pd.Series) -> dict[str, int]:
 
 
 def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
-    """(anchor, status, which runs, reason) of all that failed, was skipped, or has no record beside its neighbours."""
+    """Return (anchor, status, runs, reason) for all failed and skipped runs and for cells without a record."""
     found = []
     for key, of_cell in groups(runs[runs["status"] != "ok"], [*KEYS, "status", "reason"]):
         suite, scale, dataset, network, neuron, rule, status, reason = key
@@ -168,7 +168,7 @@ def _reading_order(cell: tuple[str, ...]) -> list[Any]:
 
 
 def cell_sections(runs: pd.DataFrame, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The section of each cell, for the template: its runs with their logs."""
+    """Return the section of each cell for the template: its runs with their logs."""
     sections = []
     for key, of_cell in groups(runs, KEYS):
         suite, scale, dataset, network, neuron, rule = key
@@ -188,34 +188,34 @@ def cell_sections(runs: pd.DataFrame, records: Sequence[Record]) -> list[dict[st
 
 
 def _result(record: Record) -> str:
-    """The run's metric, for its headline."""
+    """Format the run's metric for its headline."""
     names = [record.metric] if record.metric else task_metrics(record.measures)
     found = [(name, record.measures[name]) for name in names if name in record.measures]
     return "; ".join(f"{name} {shown_in_unit(m.value, m.unit)}" for name, m in found if m.value is not None)
 
 
 def tail(path: Path, lines: int = LOG_LINES, limit: int = LOG_BYTES) -> tuple[str, str]:
-    """The end of a log and a word on what was left out; a log of gigabytes is not read, only its last bytes."""
+    """Return the end of a log, and a note if lines were omitted; only the last `limit` bytes are read."""
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - limit))
             text = file.read(limit).decode("utf-8", errors="replace")
     except FileNotFoundError:
-        return "", "no log was kept"
+        return "", "there is no log"
     except OSError as error:
         return "", f"the log could not be read: {error.strerror}"
-    # Colours of a terminal, and progress bars that overwrite themselves, are noise on a page.
+    # Remove terminal colours, and split progress bars that overwrite themselves into lines.
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n").replace("\r", "\n")
-    kept = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text).splitlines()
-    cut = size > limit or len(kept) > lines
-    if size > limit and len(kept) > 1:
-        kept = kept[1:]  # begins in the middle of a line
-    return "\n".join(kept[-lines:]), f"the last {min(lines, len(kept))} lines of {size:,} byte" if cut else ""
+    shown = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text).splitlines()
+    cut = size > limit or len(shown) > lines
+    if size > limit and len(shown) > 1:
+        shown = shown[1:]  # begins in the middle of a line
+    return "\n".join(shown[-lines:]), f"the last {min(lines, len(shown))} lines of {size:,} byte" if cut else ""
 
 
 def merged(mappings: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """One line a key: the value all agree on, the range of numbers, or the different values."""
+    """Return a line for each key: the common value, the range of numbers, or the different values."""
     values: dict[str, list[Any]] = {}
     for mapping in mappings:
         for key, value in mapping.items():
@@ -233,7 +233,7 @@ def _merged(several: list[Any]) -> str:
 
 
 def inline(svg: str, prefix: str) -> str:
-    """An SVG file as part of a page: ids made unique by the prefix, without prolog, metadata and comments."""
+    """Convert an SVG file to a part of a page: ids get the prefix; prolog, metadata and comments are removed."""
     svg = svg[svg.index("<svg") :] if svg else ""
     svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
@@ -241,5 +241,5 @@ def inline(svg: str, prefix: str) -> str:
 
 
 def download(content: str, kind: str) -> str:
-    """A `data:` address, so that the page carries its numbers along."""
+    """Return a `data:` URL of a download, so that the page contains its data."""
     return f"data:text/{kind};charset=utf-8;base64,{base64.b64encode(content.encode()).decode()}"

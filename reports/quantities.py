@@ -13,7 +13,7 @@ MIB = 2**20
 
 
 class Quantity(NamedTuple):
-    """Shown value = recorded value x `factor`, in `unit`."""
+    """Presentation of a measure: shown value = recorded value x `factor`, in `unit`."""
 
     title: str
     unit: str
@@ -27,28 +27,28 @@ class Quantity(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Title and unit, for a table row or an axis."""
+        """Title with unit, for a table row or an axis."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
     def show(self, value: float, digits: int = 3) -> str:
-        """The value in `unit`, without the unit."""
+        """Format a recorded value in `unit`, without the unit."""
         shown = value * self.factor
         return significant(shown, digits) if self.decimals is None else f"{shown:.{self.decimals}f}"
 
     def show_interval(self, interval: Interval) -> str:
-        """`93.2 ± 1.1`; `93.2` where there is no interval."""
+        """Format an interval as `93.2 ± 1.1`, or `93.2` for a single value."""
         mean = self.show(interval.mean)
         return mean if interval.half is None else f"{mean} ± {self.show(interval.half, digits=2)}"
 
 
 _FINAL = "test split, weights of the final epoch"
 _BEST = "test split, weights of the epoch that was best on the validation split"
-_ALONE = "in a pass of its own, on the first replicate of a cell"
+_ALONE = "in a separate pass, on the first replicate of a cell"
 _TIME = f"median over repeats after a warm-up, {_ALONE}"
-_PEAK = f"growth of the process's peak while it trains, model and input batch not counted, {_ALONE}"
-_HANDED_OUT = f"what PyTorch's allocator handed out while it trains, model and input batch not counted, {_ALONE}"
-_CUDA = f"of the device, over its level with model and input batch, {_ALONE}"
-_BYTES = f"exact bytes, counted by storage while it trains on a batch, {_ALONE}"
+_PEAK = f"growth of the process's peak during training, model and input batch not counted, {_ALONE}"
+_ALLOCATED = f"memory allocated by PyTorch's allocator during training, model and input batch not counted, {_ALONE}"
+_CUDA = f"memory of the device above its level with model and input batch, {_ALONE}"
+_BYTES = f"exact bytes, counted by storage during training on a batch, {_ALONE}"
 _OPERATIONS = ("thousands a sequence", "operations a sequence", 1e-3, None, _FINAL)
 
 QUANTITIES = {
@@ -70,7 +70,7 @@ QUANTITIES = {
     "synaptic_operations.effective_macs": Quantity("synaptic operations, effective MACs", *_OPERATIONS),
     "synaptic_operations.effective_acs": Quantity("synaptic operations, effective ACs", *_OPERATIONS),
     "peak_process_bytes": Quantity("peak memory", "MiB", "byte", 1 / MIB, None, _PEAK),
-    "peak_allocator_bytes": Quantity("peak of the allocator", "MiB", "byte", 1 / MIB, None, _HANDED_OUT),
+    "peak_allocator_bytes": Quantity("peak of the allocator", "MiB", "byte", 1 / MIB, None, _ALLOCATED),
     "peak_cuda_allocated_bytes": Quantity("peak of CUDA memory, allocated", "MiB", "byte", 1 / MIB, None, _CUDA),
     "peak_cuda_reserved_bytes": Quantity("peak of CUDA memory, reserved", "MiB", "byte", 1 / MIB, None, _CUDA),
     "peak_live_bytes": Quantity("peak of live tensors", "MiB", "byte", 1 / MIB, None, _BYTES),
@@ -79,12 +79,12 @@ QUANTITIES = {
 }
 
 UNITS = {"fraction": ("%", 100, 1), "byte": ("MiB", 1 / MIB, None), "1": ("", 1, None)}
-"""Presentation of a value by its unit: unit, factor, decimals; one of another unit is shown as it was recorded."""
+"""Unit, factor and decimals by recorded unit; values in other units are shown as recorded."""
 
 
 def quantity(measure: str, unit: str = "") -> Quantity:
-    """Return the presentation of a measure. A part of one (`firing_rate.layer1`) is shown like the whole; one that is
-    not listed here is shown by the unit in its record."""
+    """Return the presentation of a measure. A part of a measure (`firing_rate.layer1`) is shown like the whole; other
+    measures are shown by their recorded unit."""
     if measure in QUANTITIES:
         return QUANTITIES[measure]
     whole, _, part = measure.partition(".")
@@ -97,7 +97,7 @@ def quantity(measure: str, unit: str = "") -> Quantity:
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """At least `digits` significant digits, no exponent from 1e-4 to 1e6: 0.0500, 12.3, 1235, 1.20e-05."""
+    """Format with at least `digits` significant digits, without exponent from 1e-4 to 1e6: 0.0500, 1235, 1.20e-05."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     size = abs(value)
@@ -107,7 +107,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def shown_in_unit(value: float, unit: str) -> str:
-    """A recorded value in a unit that reads well; exact bytes stay beside their MiB."""
+    """Format a recorded value in a readable unit; bytes are given exactly and in MiB."""
     if unit == "byte":
         return f"{significant(value / MIB)} MiB ({value:,.0f} byte)"
     if unit == "fraction":

@@ -1,4 +1,4 @@
-"""The report: tables, figures and the page of a results folder, made from its records and nothing else."""
+"""The report of a results folder: tables, figures and an HTML page, from its records alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_report(results: Results, out: Path) -> Path:
 
     Args:
         results: the runs to report.
-        out: made if it is not there; files of an earlier report are replaced one by one, each whole.
+        out: output folder, created if necessary; files of an earlier report are replaced atomically.
 
     Returns:
         The path of the page.
@@ -40,20 +40,19 @@ def write_report(results: Results, out: Path) -> Path:
         write_table(table, out / "tables")
     drawn = write_figures(results, out / "figures")
     for run in results.frame["id"]:
-        results.curve(run)  # a damaged curve is then among the broken files, whether it is drawn or not
+        results.curve(run)  # lists a damaged curve in `broken` even if no figure needs it
     path = out / "report.html"
     write_whole(path, render(results, written, drawn))
     return path
 
 
 def write_figures(results: Results, folder: Path) -> list[Figure]:
-    """Draw all figures of the results and write each as PDF, SVG, PNG and CSV; one that cannot be drawn says why."""
+    """Draw all figures and write each as PDF, SVG, PNG and CSV; a figure without data gets a reason instead."""
     return [_written(name, drawn, folder) for name, drawn in draw_figures(results).items()]
 
 
 def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
-    """All figures that the results have data for, by name; a figure that every suite has is there with the reason if
-    it cannot be drawn."""
+    """Draw all figures for which the results have data, by name; standard figures without data are `NotDrawn`."""
     found: dict[str, Drawn | NotDrawn] = {}
     for suite, scale in _suites(results):
         start, where = f"{slug(suite)}-{scale}", f"{suite}, {scale}"
@@ -63,7 +62,7 @@ def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
         found[f"{start}-tradeoff"] = cost or NotDrawn(f"Result against cost, {where}", figures.NO_COST)
         for name, draw in (("alignment", alignment_over_training), ("alignment-groups", alignment_by_group)):
             aligned = draw(results, suite, scale)
-            if aligned is not None:  # a suite that measures no alignment has no place for it
+            if aligned is not None:  # most suites measure no alignment
                 found[f"{start}-{name}"] = aligned
         for name, grown in growth_figures(results, suite, scale).items():
             found[f"{start}-growth-{name}"] = grown
@@ -76,12 +75,12 @@ def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
 
 
 def _suites(results: Results) -> list[tuple[str, ...]]:
-    """Each suite and scale of the results, in reading order."""
+    """Return each suite and scale of the results, in reading order."""
     return [key for key, _ in groups(runs_of(results), ["suite", "scale"])]
 
 
 def _written(name: str, drawn: Drawn | NotDrawn, folder: Path) -> Figure:
-    """Write a figure, and return it as the page needs it."""
+    """Write the files of a figure, and return it for the page."""
     if isinstance(drawn, NotDrawn):
         return Figure(name, drawn.title, [drawn.reason])
     paths = {path.suffix: path for path in save(drawn.figure, drawn.data, folder, name)}

@@ -33,7 +33,7 @@ from throughtime.spec import MEASURED_ONCE
 from throughtime.whole_files import write_whole
 
 LAYERS = "firing_rate."
-"""The rates of single layers begin with it."""
+"""Prefix of the firing rates of single layers."""
 COST = (
     "wall_time",
     "compile_time",
@@ -63,14 +63,14 @@ class Entry(NamedTuple):
     mark: str = ""
     """Letter of its footnote."""
     anchor: str = ""
-    """Section of the page it speaks of."""
+    """Section of the page to link to."""
 
 
 class Footnotes(dict[str, str]):
-    """Note -> letter; the same note twice has the same letter."""
+    """Letters by note; equal notes have the same letter."""
 
     def mark(self, note: str) -> str:
-        """The letter of a note: a ... z, aa, ab, ...; none for no note."""
+        """Return the letter of a note: a ... z, aa, ab, ...; empty for an empty note."""
         if note and note not in self:
             letters, rest = "", len(self) + 1
             while rest:
@@ -82,24 +82,24 @@ class Footnotes(dict[str, str]):
 
 @dataclass(frozen=True)
 class Table:
-    """A table in wide layout with everything a reader needs to take it for what it is."""
+    """A table in wide layout, with caption, footnotes and data."""
 
     name: str
     """File name without ending."""
     title: str
     caption: list[str]
-    """Sentences: suite, scale, protocol, n, interval, what failed."""
+    """Sentences on suite, scale, protocol, n, interval and failures."""
     head: list[str]
     rows: list[list[Entry]]
-    """Empty where no run has the measure; the caption then says why."""
+    """Empty if no run has the measure; the caption then gives the reason."""
     notes: list[tuple[str, str]]
     """Letter and text."""
     long: pd.DataFrame
-    """The numbers behind the table: one row a cell and measure."""
+    """Data of the table: a row for each cell and measure."""
 
 
 def render(results: Results, measure: str = "metric", form: str = "text") -> str:
-    """The tables of one measure as one text.
+    """Return the tables of one measure as one text.
 
     Args:
         results: of any suites.
@@ -122,7 +122,7 @@ def render(results: Results, measure: str = "metric", form: str = "text") -> str
 
 
 def tables(results: Results) -> list[Table]:
-    """For each suite and scale: the metric by both protocols, what it costs, and how active the networks are."""
+    """Return the tables of each suite and scale: the metric by both protocols, cost, and activity."""
     runs = results.frame
     cost, activity = (
         pd.concat([summarise(runs, name) for name in _there(runs, names)], ignore_index=True)
@@ -140,13 +140,13 @@ def tables(results: Results) -> list[Table]:
         wide(f"{slug(suite)}-{scale}-{name}", f"{title}: {suite}, {scale}", parts[(suite, scale), name], planned)
         for (suite, scale), _ in groups(cost, ["suite", "scale"])
         for name, title, _ in kinds
-        # Without a value the table of the final epoch already says why.
+        # The table of the final epoch already gives the reason of missing values.
         if name != "best-validation" or parts[(suite, scale), name]["n"].any()
     ]
 
 
 def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
-    """The measures of those names; those of layers where there are several, for one alone has the rate of all."""
+    """Return the recorded measures with these names; rates of layers only for several layers."""
     found: list[str] = []
     for name in names:
         there = sorted((c for c in map(str, runs) if c.startswith(name)), key=natural)
@@ -158,11 +158,11 @@ def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
 
 
 def wide(name: str, title: str, summary: pd.DataFrame, planned: Planned) -> Table:
-    """Lay one suite's summary out: rows are dataset x neuron (x measure), columns are rules."""
+    """Lay out the summary of one suite: rows are dataset x neuron (x measure), columns are rules."""
     everything, absent = summary, []
     ended_ok = summary["runs"] > summary[[f"n_{status}" for status in FAILED]].sum(axis=1)
     for (measure,), cells in groups(summary, ["measure"]):
-        # Runs that ended well without it: the suite does not measure it. A row of dashes would say less.
+        # If `ok` runs lack the measure, the suite does not measure it: a sentence says more than a row of dashes.
         if not cells["n"].any() and ended_ok[cells.index].any():
             parts = (part for note in cells["note"] for part in note.split("; ") if part.startswith(NO_VALUE))
             reasons = "; ".join(part.removeprefix(NO_VALUE) for part in dict.fromkeys(parts))
@@ -191,9 +191,9 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: Planned) -> Tabl
 
 
 def entry(row: pd.Series, notes: Footnotes) -> Entry:
-    """One summary row in print: mean ± half width (n), failures by status, or a dash; a letter for a note."""
+    """Format a summary row: mean ± half width (n), failures by status, or a dash; a letter for a note."""
     parts = []
-    # What has a pass of its own is measured once a cell and does not depend on how training ended.
+    # Measuring passes run once per cell and do not depend on the status of training.
     alone = row["measure"].startswith(MEASURED_ONCE)
     if row["n"]:
         low, high = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
@@ -206,7 +206,7 @@ def entry(row: pd.Series, notes: Footnotes) -> Entry:
 
 
 def _count(summary: pd.DataFrame) -> str:
-    """`Suite quick, scale laptop: 30 runs, 27 ok, 2 diverged, 1 skipped.`"""
+    """Return a sentence such as `Suite quick, scale laptop: 30 runs, 27 ok, 2 diverged, 1 skipped.`"""
     cells = summary.drop_duplicates(KEYS)
     counts = {status: int(cells[f"n_{status}"].sum()) for status in FAILED}
     runs = int(cells["runs"].sum())
@@ -216,7 +216,7 @@ def _count(summary: pd.DataFrame) -> str:
 
 
 def _protocol(summary: pd.DataFrame) -> list[str]:
-    """Sentences on the protocol of each measure and on the interval."""
+    """Return sentences on the protocol of each measure and on the interval."""
     titles: dict[str, list[str]] = {}
     for (measure, unit, protocol), _ in groups(summary, ["measure", "unit", "protocol"]):
         titles.setdefault(protocol, []).append(quantity(measure, unit).title)
@@ -226,11 +226,11 @@ def _protocol(summary: pd.DataFrame) -> list[str]:
     if seeds.any():
         n = "–".join(map(str, dict.fromkeys((seeds[seeds > 0].min(), seeds.max()))))
         sentences.append(f"Mean ± half width of the {INTERVAL}, n = {n} replicates; one replicate has no interval.")
-    return [*sentences, "A run that failed enters no mean; it is counted by its status."]
+    return [*sentences, "Failed runs are in no mean; they are counted by status."]
 
 
 def text(table: Table) -> str:
-    """Aligned plain text."""
+    """Format a table as aligned plain text."""
     grid = [table.head, *[[_marked(e, "{text} [{mark}]") for e in row] for row in table.rows]]
     widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
     grid.insert(1, ["-" * width for width in widths])
@@ -240,7 +240,7 @@ def text(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """GitHub's Markdown."""
+    """Format a table as GitHub Markdown."""
     grid = [
         [_markdown(name) for name in table.head],
         ["---"] * len(table.head),
@@ -253,7 +253,7 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A `table` environment; needs booktabs, and T1 fonts for accents in labels."""
+    """Format a table as a LaTeX `table` environment, which needs booktabs, and T1 fonts for accents in labels."""
     lines = ["% needs \\usepackage{booktabs}", r"\begin{table}", r"\centering"]
     lines.append(rf"\caption{{{_latex(' '.join([table.title + '.', *table.caption]))}}}")
     lines += [rf"\label{{tab:{table.name}}}", r"\medskip"]
@@ -269,12 +269,12 @@ def latex(table: Table) -> str:
 
 
 def csv(table: Table) -> str:
-    """The long form, unrounded, in the units of the records."""
+    """Format the data of a table as CSV, in long form, unrounded, in the units of the records."""
     return _csv(table.long)
 
 
 def write_table(table: Table, folder: Path) -> list[Path]:
-    """Write the table in its four forms."""
+    """Write a table as text, Markdown, LaTeX and CSV; return the paths."""
     forms = {"txt": text(table), "md": markdown(table), "tex": latex(table), "csv": csv(table)}
     paths = []
     for ending, content in forms.items():
@@ -310,7 +310,7 @@ _GREEK = (
 
 
 def _latex(plain: str) -> str:
-    """Escaped text: Greek letters become maths; what pdfLaTeX cannot set becomes its Unicode name."""
+    """Escape text for LaTeX: Greek letters become maths; letters unknown to pdfLaTeX become their Unicode names."""
     return "".join(_LATEX.get(c) or (c if c.isascii() else _latex_letter(c)) for c in plain)
 
 

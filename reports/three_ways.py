@@ -1,4 +1,4 @@
-"""Three ways to measure the memory of one run, side by side: exact count, allocator, process."""
+"""Comparison of three methods to measure the memory of a run: exact count, allocator, process."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from throughtime.reports.tables import Entry, Table
 
 EXACT, ALLOCATOR, PROCESS = "exact", "peak_allocator_bytes", "peak_process_bytes"
 ON_DEVICE = "peak_cuda_allocated_bytes"
-"""A run with this measure has its tensors on a device; the memory of its process does not include them."""
+"""Measure of runs whose tensors are on a GPU, and so not in the memory of the process."""
 WAYS = {EXACT: "exact", ALLOCATOR: "allocator", PROCESS: "process"}
 OF_EXACT = ("peak_live_bytes", "peak_live_bytes.input", "peak_live_bytes.parameters")
 CELL = ["suite", "scale", "dataset", "steps", "batch", "network", "neuron", "rule"]
 
 
 def three_ways(results: Results) -> pd.DataFrame:
-    """Each cell's peak over the level with model and input in memory, in three ways, at its longest sequence.
+    """Compare three measurements of each cell's peak above model and input, at its longest sequence.
 
     Args:
         results: of any suites.
 
     Returns:
-        One row a cell that has the exact count and one of the others: what names it (`CELL`, with the dataset's plain
-        name), `exact` (the exact peak less input and parameters), the other two, each over the exact one
-        (`<way>_over_exact`), and `allocator_less_exact`; bytes. NaN where a way has no value.
+        A row for each cell that has the exact count and one of the others: `CELL`, with the dataset's registered name;
+        `exact` (the exact peak less input and parameters); the other two, their ratios to it (`<way>_over_exact`), and
+        `allocator_less_exact`; in bytes. NaN where a value is missing.
     """
     columns = [*CELL, *WAYS, f"{ALLOCATOR}_over_exact", f"{PROCESS}_over_exact", "allocator_less_exact"]
     data = runs_of(results).reindex(columns=[*CELL, "dataset_name", *OF_EXACT, ALLOCATOR, PROCESS, ON_DEVICE])
@@ -47,7 +47,7 @@ def three_ways(results: Results) -> pd.DataFrame:
 
 
 def tables(results: Results) -> list[Table]:
-    """One table for each suite and scale whose runs were measured in more than one way."""
+    """Return a table for each suite and scale whose runs were measured by more than one method."""
     return [_table(suite, scale, rows) for (suite, scale), rows in groups(three_ways(results), ["suite", "scale"])]
 
 
@@ -68,10 +68,10 @@ def _table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     caption = [
         f"Suite {suite}, scale {scale}: the peak of memory while a rule trains, over the level with model and input in "
         "memory, in three ways; each cell at its longest sequence.",
-        "Exact: live tensors counted by storage, less input and parameters. Allocator: what PyTorch's allocator handed "
-        "out, by its own events. Process: growth of the process's peak.",
-        "Allocator less exact: 8 bytes for each number that autograd keeps, and what kernels allocate inside "
-        "themselves; negative where autograd adds gradients in place, which the exact count's mode prevents. Process "
+        "Exact: live tensors counted by storage, less input and parameters. Allocator: memory allocated by PyTorch's "
+        "allocator, from its own events. Process: growth of the process's peak.",
+        "Allocator less exact: 8 bytes for each number that autograd saves, and internal memory of kernels; "
+        "negative where autograd adds gradients in place, which the exact count's mode prevents. Process "
         "less allocator: Python's and autograd's objects, pages that the C library keeps, and the kernel's rounding.",
     ]
     name, title = f"{slug(suite)}-{scale}-three-ways", f"Three ways to measure one run: {suite}, {scale}"
@@ -83,5 +83,5 @@ def _bytes(value: float) -> str:
 
 
 def _ratio(value: float) -> str:
-    """Five digits near 1, where the difference is what counts; else three."""
+    """Format a ratio with five digits near 1, where its difference from 1 matters, and else with three."""
     return "—" if pd.isna(value) else significant(value, 5 if abs(value - 1) < 0.01 else 3)

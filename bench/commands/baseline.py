@@ -19,20 +19,20 @@ baseline_app = typer.Typer(help="Committed baselines: results that CI compares n
 
 @baseline_app.callback()
 def baseline() -> None:
-    """Keeps `update` a command of its own: typer merges a single command into the application otherwise."""
+    """Keep `update` a subcommand: typer would merge a single command into the application."""
 
 
 @baseline_app.command()
 def update(
     suite: SuiteArgument,
-    why: Annotated[str, typer.Option(help="The reason; it goes into the log.", metavar="TEXT")],
+    why: Annotated[str, typer.Option(help="The reason, for the log.", metavar="TEXT")],
     scale: Annotated[Scale, typer.Option(help="Scale of the suite.")] = "tiny",
     baselines: Annotated[
-        Path | None, typer.Option(help="Folder of baselines; results/baselines if left out.", metavar="DIR")
+        Path | None, typer.Option(help="Folder of baselines; default: results/baselines.", metavar="DIR")
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="Results to take, and to make what they lack; left out: all is run anew.", metavar="DIR"),
+        typer.Option(help="Results to use; missing runs are added. Default: run everything again.", metavar="DIR"),
     ] = None,
     plugin: PluginOption = NONE,
     source: SourceOption = NONE,

@@ -21,25 +21,27 @@ SidesArgument = Annotated[
 ]
 GatesOption = Annotated[
     Path | None,
-    typer.Option(help="YAML of gates; left out: gates.yaml beside BASE, or throughtime's own.", metavar="FILE"),
+    typer.Option(help="YAML of gates; default: gates.yaml beside BASE, or the gates of the package.", metavar="FILE"),
 ]
-FormOption = Annotated[Literal["text", "markdown", "json", "html"], typer.Option("--format", help="Of the output.")]
+FormOption = Annotated[Literal["text", "markdown", "json", "html"], typer.Option("--format", help="Output format.")]
 
 
 def compare(
     sides: SidesArgument,
     gates: GatesOption = None,
     suite: Annotated[list[str] | None, typer.Option(help="Only this suite; repeatable.", metavar="NAME")] = None,
-    scale: Annotated[Scale | None, typer.Option(help="Only this scale; with --interleaved, tiny if left out.")] = None,
+    scale: Annotated[Scale | None, typer.Option(help="Only this scale; with --interleaved, default tiny.")] = None,
     form: FormOption = "text",
-    out: Annotated[Path | None, typer.Option(help="File to write in place of the terminal.", metavar="FILE")] = None,
-    interleaved: Annotated[
-        str | None, typer.Option(help="Time a git revision and the code of now in turns.", metavar="REV")
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file instead of the terminal.", metavar="FILE")
     ] = None,
-    rounds: Annotated[int | None, typer.Option(min=2, help="With --interleaved: turns of each; 5 if left out.")] = None,
+    interleaved: Annotated[
+        str | None, typer.Option(help="Time a git revision and the working tree in alternation.", metavar="REV")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(min=2, help="With --interleaved: number of rounds; default 5.")] = None,
     plugin: PluginOption = NONE,
 ) -> None:
-    """Compare two result sets; exits with 0 (passed), 1 (regressed) or 2 (not comparable, or wrong use)."""
+    """Compare two result sets; exits with 0 (passed), 1 (regressed) or 2 (not comparable, or usage error)."""
     from throughtime.comparing.compare import compare_results
     from throughtime.comparing.formats import FORMS
     from throughtime.comparing.interleaved import compare_interleaved
@@ -48,13 +50,13 @@ def compare(
 
     if interleaved is not None:
         if len(sides) != 1 or suite:
-            raise UsageError("one suite is timed", "--interleaved", "throughtime compare --interleaved REV SUITE")
+            raise UsageError("takes exactly one suite", "--interleaved", "throughtime compare --interleaved REV SUITE")
         comparison = compare_interleaved(interleaved, sides[0], scale or "tiny", rounds or 5, plugin, gates)
     else:
         if len(sides) != 2:
-            raise UsageError(f"two result sets are compared, not {len(sides)}", hint="throughtime compare BASE NEW")
+            raise UsageError(f"compare takes two result sets, not {len(sides)}", hint="throughtime compare BASE NEW")
         if plugin or rounds:
-            raise UsageError("does nothing without --interleaved", "--plugin" if plugin else "--rounds")
+            raise UsageError("has no effect without --interleaved", "--plugin" if plugin else "--rounds")
         base, new = sides
         comparison = compare_results(base, new, gates, suite or (), scale)
     written = FORMS[form](comparison)

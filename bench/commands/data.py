@@ -1,4 +1,4 @@
-"""The commands of `throughtime data`: which datasets there are, getting their files, checking and looking at them."""
+"""The commands of `throughtime data`: list datasets, fetch and verify their files, and draw them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from throughtime.errors import UsageError
 if TYPE_CHECKING:
     from throughtime.datasets.base import Dataset
 
-data_app = typer.Typer(help="Datasets: getting their files, checking them, looking at them.", no_args_is_help=True)
+data_app = typer.Typer(help="Datasets: list, fetch, verify and draw them.", no_args_is_help=True)
 OptionOption = Annotated[
     list[str],
     typer.Option("--option", help="An option of the dataset, as in a suite; repeatable.", metavar="NAME=VALUE"),
@@ -61,13 +61,13 @@ def fetch_data(name: str, source: SourceOption = NONE, option: OptionOption = NO
 
 @data_app.command("verify")
 def verify_data(
-    name: Annotated[str | None, typer.Argument(help="A dataset; the files of all if left out.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A dataset; default: the files of all.")] = None,
     source: SourceOption = NONE,
     option: OptionOption = NO_OPTIONS,
     as_json: JsonOption = False,
 ) -> None:
-    """Read all files that are here and compare their checksums; of a named dataset, count the sequences that are in two
-    splits as well. Exits with 1 if a file is not what it should be, or a sequence is in two splits.
+    """Verify the checksums of all files that are present; for a named dataset, count sequences that two splits share.
+    Exits with 1 if a file is damaged, or a sequence is in two splits.
     """
     from throughtime.datasets.files.fetch import add_source, report
     from throughtime.registry import DATASETS
@@ -88,7 +88,7 @@ def verify_data(
         for presence in found
     ]
     if name is not None and not rows and _class(name).origin == "generated":
-        raise UsageError(f"{name} has no files of its own", hint="its data: generated")
+        raise UsageError(f"{name} has no files of its own", hint="its data are generated")
     wrong = any(presence.problem or (name is not None and not presence.path) for presence in found)
     if name is not None and not wrong:
         shared = _shared(name, option)
@@ -100,7 +100,7 @@ def verify_data(
 
 
 def _shared(name: str, option: list[str]) -> dict[str, str]:
-    """What each pair of splits has in common, in words."""
+    """Return for each pair of splits a text that gives the number of sequences they share."""
     from throughtime.datasets.overlap import overlap
     from throughtime.running.progress import preparing
 
@@ -113,10 +113,10 @@ def _shared(name: str, option: list[str]) -> dict[str, str]:
 @data_app.command("show")
 def show_data(
     name: str,
-    out: Annotated[Path | None, typer.Option(help="PNG to write; NAME.png if left out.", metavar="FILE")] = None,
+    out: Annotated[Path | None, typer.Option(help="PNG to write; default: NAME.png.", metavar="FILE")] = None,
     source: SourceOption = NONE,
     option: OptionOption = NO_OPTIONS,
-    tiny: Annotated[bool, typer.Option("--tiny", help="Its tiny variant, which needs no files.")] = False,
+    tiny: Annotated[bool, typer.Option("--tiny", help="Draw the tiny variant, which needs no files.")] = False,
 ) -> None:
     """Draw a training sequence and the distribution of the targets in each split."""
     from throughtime.commands.data_figure import draw
@@ -125,11 +125,11 @@ def show_data(
 
     add_source(*source)
     if tiny and option:
-        raise UsageError("--option would do nothing with --tiny")
+        raise UsageError("--option has no effect with --tiny")
     dataset = _class(name).tiny() if tiny else _built(name, option)
     path = out or Path(f"{name}.png")
     if path.suffix != ".png":
-        raise UsageError("a PNG is written", where=str(path), hint=f"did you mean {path.with_suffix('.png')}?")
+        raise UsageError("the output format is PNG", where=str(path), hint=f"did you mean {path.with_suffix('.png')}?")
     with preparing(name):
         figure = draw(name, dataset)
     figure.savefig(path)
@@ -156,7 +156,7 @@ def _built(name: str, options: list[str]) -> Dataset:
     for option in options:
         key, equals, value = option.partition("=")
         if not equals:
-            raise UsageError("an option is NAME=VALUE", where=f"--option {option}")
+            raise UsageError("an option has the form NAME=VALUE", where=f"--option {option}")
         try:
             values[key] = json.loads(value)
         except ValueError:

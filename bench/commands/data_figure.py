@@ -1,4 +1,4 @@
-"""A picture of a dataset: one sequence, and how often what is asked for in each split."""
+"""A figure of a dataset: one training sequence, and the distribution of the targets in each split."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-FRAMES = 8  # shown of a sequence of pictures
+FRAMES = 8  # number of frames drawn of a sequence of images
 TRACES = 8  # inputs that are drawn as lines; more are drawn as an image
 
 
@@ -42,7 +42,7 @@ def draw(name: str, dataset: Dataset) -> Figure:
 
 
 def targets(dataset: Dataset, split: Split) -> Tensor:
-    """All that is asked in a split, without the steps at which nothing is: [n] classes or [n, outputs] numbers."""
+    """Return the targets of a split, without unlabelled steps: [n] classes or [n, outputs] numbers."""
     if isinstance(dataset, ArrayDataset):
         every = dataset.arrays.target.index_select(0, dataset.arrays.splits[split])
     else:
@@ -59,9 +59,9 @@ def _as_text(target: Tensor) -> str:
     )
 
 
-def _over_time(figure: SubFigure, x: np.ndarray, asked: Tensor | None, dataset: Dataset) -> None:
-    """The inputs against time, as lines or as an image, and under them what is asked at each step."""
-    rows = 1 if asked is None else 2
+def _over_time(figure: SubFigure, x: np.ndarray, target: Tensor | None, dataset: Dataset) -> None:
+    """Plot the inputs against time, as lines or as an image, and below them the target of each step."""
+    rows = 1 if target is None else 2
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=[4, 1][:rows])[:, 0]
     if x.shape[1] <= TRACES:
         span = float(x.max() - x.min()) or 1.0
@@ -71,11 +71,11 @@ def _over_time(figure: SubFigure, x: np.ndarray, asked: Tensor | None, dataset: 
     else:
         axes[0].imshow(x.T, aspect="auto", origin="lower", cmap="Greys", interpolation="none")
         axes[0].set_ylabel("input")
-    if asked is not None and asked.is_floating_point():
-        axes[1].plot(asked.numpy(), linewidth=1)
+    if target is not None and target.is_floating_point():
+        axes[1].plot(target.numpy(), linewidth=1)
         axes[1].set_ylabel("target")
-    elif asked is not None:
-        shown = np.ma.masked_less(asked.numpy()[None, :], 0)
+    elif target is not None:
+        shown = np.ma.masked_less(target.numpy()[None, :], 0)
         axes[1].imshow(
             shown, aspect="auto", cmap="tab10", interpolation="none", vmin=0, vmax=max(9, dataset.outputs - 1)
         )
@@ -85,10 +85,10 @@ def _over_time(figure: SubFigure, x: np.ndarray, asked: Tensor | None, dataset: 
 
 
 def _pictures(figure: SubFigure, x: np.ndarray) -> None:
-    """Some of the pictures of a sequence: one channel in grey, two polarities red and blue."""
+    """Draw some frames of a sequence: one channel in grey, two polarities in red and blue."""
     chosen = np.unique(np.linspace(0, len(x) - 1, FRAMES).round().astype(int))
     if (x == x[0]).all():
-        chosen = chosen[:1]  # an image that stays
+        chosen = chosen[:1]  # a constant image
     top = float(x[chosen].max()) or 1.0
     rows = 2 if len(chosen) == FRAMES else 1
     for ax, t in zip(figure.subplots(rows, len(chosen) // rows, squeeze=False).flat, chosen, strict=True):
@@ -104,7 +104,7 @@ def _pictures(figure: SubFigure, x: np.ndarray) -> None:
 
 
 def _targets(ax: Axes, by_split: dict[Split, Tensor], dataset: Dataset) -> None:
-    """Bars of the share of each class, or the distribution of the numbers asked for."""
+    """Draw the share of each class as bars, or the distribution of numeric targets as a histogram."""
     if isinstance(dataset.task, Classification):
         for i, (split, labels) in enumerate(by_split.items()):
             count = torch.bincount(labels, minlength=dataset.outputs)
@@ -112,10 +112,10 @@ def _targets(ax: Axes, by_split: dict[Split, Tensor], dataset: Dataset) -> None:
             ax.bar(place, (count / count.sum()).numpy(), width=0.25, label=f"{split} ({int(count.sum())})")
         ax.set_xlabel("class")
         ax.locator_params(axis="x", integer=True)
-        ax.set_ylabel("share of what is asked")
+        ax.set_ylabel("share of the labels")
     else:
         for split, values in by_split.items():
             ax.hist(values.flatten().numpy(), bins=40, density=True, histtype="step", label=f"{split} ({len(values)})")
         ax.set_xlabel("target")
         ax.set_ylabel("density")
-    ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))  # above, clear of the bars
+    ax.legend(frameon=False, fontsize=8, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))  # above the bars

@@ -1,6 +1,6 @@
-"""The command line. Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""The command line. Commands import heavy modules inside their functions, so that `--help` answers at once.
 
-Exit codes: 0 fine; 1 a run failed, or something could not be written; 2 wrong use.
+Exit codes: 0 success; 1 a run or a check failed, or a file could not be written; 2 usage error.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def list_components(
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is registered: name, one line, origin; `ls algorithms`: what each rule claims, and its page."""
+    """List registered components: name, summary, origin; `ls algorithms` shows each rule's claims and its page."""
     from throughtime.errors import suggestion
     from throughtime.registry import REGISTRIES
     from throughtime.suites.suite import suite_names, suite_summary
@@ -70,7 +70,7 @@ def list_components(
 
 
 def _rule_row(rule: Any) -> dict[str, str]:
-    """A rule's row of `ls algorithms`; — stands for what it does not claim, and for the page of one from elsewhere."""
+    """Return a rule's row of `ls algorithms`; — marks a missing claim, and the page of a rule from another package."""
     claims = getattr(rule.factory, "claims", None)
     return {
         "kind": rule.kind,
@@ -83,7 +83,7 @@ def _rule_row(rule: Any) -> dict[str, str]:
 
 
 def _loaded(folder: Path, suites: Sequence[str]) -> Results:
-    """Load results, and name the records that cannot be read on the standard error stream."""
+    """Load results, and print the records that cannot be read to stderr."""
     from throughtime.records.results import Results
 
     results = Results.load(folder, suites)
@@ -94,10 +94,12 @@ def _loaded(folder: Path, suites: Sequence[str]) -> Results:
 
 @app.command()
 def table(
-    suite: Annotated[str | None, typer.Argument(help="One suite; all that were run if left out.")] = None,
-    measure: Annotated[str, typer.Option(help="A measure's name; `metric`: the task's headline.")] = "metric",
+    suite: Annotated[str | None, typer.Argument(help="One suite; default: all in the results.")] = None,
+    measure: Annotated[
+        str, typer.Option(help="A measure's name; `metric`: the headline metric of the task.")
+    ] = "metric",
     form: Annotated[
-        Literal["text", "markdown", "latex", "csv"], typer.Option("--format", help="Of the output.")
+        Literal["text", "markdown", "latex", "csv"], typer.Option("--format", help="Output format.")
     ] = "text",
     results: ResultsOption = DEFAULT_RESULTS,
     plugin: PluginOption = NONE,
@@ -112,12 +114,12 @@ def table(
 
 @app.command()
 def figure(
-    suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
+    suite: Annotated[list[str] | None, typer.Argument(help="Suites; default: all in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out/figures"),
     plugin: PluginOption = NONE,
 ) -> None:
-    """Draw the figures as PDF, SVG and PNG with their data as CSV, from records; a paper's own among them."""
+    """Draw the figures from records, as PDF, SVG and PNG with their data as CSV."""
     from throughtime.reports.report import write_figures
 
     load_plugins(plugin)
@@ -127,7 +129,7 @@ def figure(
 
 @app.command()
 def report(
-    suite: Annotated[list[str] | None, typer.Argument(help="Suites; all that were run if left out.")] = None,
+    suite: Annotated[list[str] | None, typer.Argument(help="Suites; default: all in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out"),
     plugin: PluginOption = NONE,
@@ -141,20 +143,20 @@ def report(
 
 @app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Components; all that are registered if left out.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Components; default: all registered ones.")] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="Larger sizes, other options and real data, too; minutes a component.")
+        bool, typer.Option("--full", help="Also larger sizes, other options and real data; minutes per component.")
     ] = False,
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold components to the facts that must be true of them; exits with 1 if one is not."""
+    """Run the contract checks of components; exits with 1 if one fails."""
     from collections import Counter
 
     from throughtime.checks.run import check, components
 
     load_plugins(plugin)
-    components(names or ())  # a wrong name is refused before anything runs
+    components(names or ())  # an unknown name is refused before any check runs
     findings = list(check(names or (), full))
     verdicts = Counter(finding.verdict for finding in findings)
     if as_json:
@@ -167,7 +169,7 @@ def check(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command, by default that of this process; return its exit code. Wrong use is reported in a line or two."""
+    """Run the command of the arguments, by default those of this process, and return its exit code."""
     try:
         app(arguments, standalone_mode=True)
     except SystemExit as end:

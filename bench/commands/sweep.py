@@ -1,4 +1,4 @@
-"""The commands that make results: `plan`, `run`, `status`, `rerun`."""
+"""The commands that run suites and show their progress: `plan`, `run`, `status`, `rerun`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def plan(
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """Print what `run` would do: the runs, what is skipped and why, what is there already."""
+    """Print what `run` would do: runs to make, runs to skip with the reason, and runs already recorded."""
     from throughtime.running.plan import by_cell, to_run
     from throughtime.suites.suite import load_suite
 
@@ -76,20 +76,20 @@ def run(
     suite: SuiteArgument,
     scale: ScaleOption = "laptop",
     results: ResultsOption = DEFAULT_RESULTS,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Training passes at a time; default: one a core.")] = None,
-    rerun: Annotated[Rerun, typer.Option(help="Records to make again; stale: made by other code or data.")] = "none",
+    jobs: Annotated[int | None, typer.Option(min=1, help="Concurrent training passes; default: one per core.")] = None,
+    rerun: Annotated[Rerun, typer.Option(help="Runs to repeat; stale: recorded with other code or data.")] = "none",
     only: Annotated[
         list[str] | None, typer.Option(help="A run's label or id, or a cell's label; repeatable.", metavar="RUN")
     ] = None,
     timeout: Annotated[
-        float | None, typer.Option(parser=units.seconds, help="Of each pass of a run: 90s, 15m, 2h.", metavar="TIME")
+        float | None, typer.Option(parser=units.seconds, help="Time limit of each pass: 90s, 15m, 2h.", metavar="TIME")
     ] = None,
     memory_limit: Annotated[
-        int | None, typer.Option(parser=units.size, help="Of each pass of a run: 2GiB, 1500MB.", metavar="SIZE")
+        int | None, typer.Option(parser=units.size, help="Memory limit of each pass: 2GiB, 1500MB.", metavar="SIZE")
     ] = None,
     cluster: Annotated[
         str | None,
-        typer.Option(help="Other machines: tcp://HOST:8786 (a Dask scheduler), local:N, slurm.", metavar="WHERE"),
+        typer.Option(help="Run on a cluster: tcp://HOST:8786 (a Dask scheduler), local:N, slurm.", metavar="WHERE"),
     ] = None,
     cluster_config: Annotated[
         Path | None, typer.Option(help="YAML with the settings of `--cluster slurm`.", metavar="FILE")
@@ -98,7 +98,7 @@ def run(
     source: SourceOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a suite. A run that has its record is not run again; exits with 1 while any run asked for has failed."""
+    """Run a suite. Recorded runs are skipped; exits with 1 if any selected run has failed."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.running.engines.local import start_fork_server
     from throughtime.running.plan import prepare_data
@@ -107,13 +107,13 @@ def run(
     from throughtime.running.sweep import Sweep
 
     if jobs and cluster:
-        raise UsageError(
-            "only for processes of this machine", "--jobs", "a cluster makes as many passes as it has room for"
-        )
+        raise UsageError("has no effect on a cluster", "--jobs", "a cluster runs as many passes as it has room for")
     if cluster_config and cluster != "slurm":
-        raise UsageError("only Slurm has a configuration", "--cluster-config", "say --cluster slurm with it")
+        raise UsageError("only Slurm has a configuration", "--cluster-config", "add --cluster slurm")
     if cluster == "slurm" and not cluster_config:
-        raise UsageError("how long may a job take?", "--cluster slurm", "say so in a YAML file: --cluster-config FILE")
+        raise UsageError(
+            "needs a configuration with the time limit of a job", "--cluster slurm", "add --cluster-config FILE"
+        )
     add_source(*source)
     if not cluster:
         start_fork_server()  # both import torch
@@ -121,7 +121,7 @@ def run(
     sweep = Sweep(suite, scale, Store(results), only or (), rerun)
     prepare_data(sweep.chosen, partial(preparing, quiet=as_json))
     if not as_json:
-        _tell_of_the_rest(sweep.asked, sweep.chosen, results)
+        _print_not_repeated(sweep.asked, sweep.chosen, results)
     progress = _progress(as_json)
     plugins = [str(path.resolve()) for path in plugin]
     command = sweep.command(plugins, [str(path.resolve()) for path in source])
@@ -133,7 +133,7 @@ def run(
                 engine = _engine(cluster, cluster_config, plugins, allowed, jobs or sweep.jobs, progress.show)
                 records = sweep.run(engine, command, progress)
     except AskedToStop as stop:
-        print("interrupted: finished runs are kept; the same command goes on from here", file=sys.stderr)
+        print("interrupted: finished runs are recorded; repeat the command to continue", file=sys.stderr)
         raise typer.Exit(128 + stop.signum) from None
     finally:
         progress.end()
@@ -148,11 +148,11 @@ def run(
 
 
 def status(
-    suite: Annotated[str | None, typer.Argument(help="One suite; all that were run if left out.")] = None,
+    suite: Annotated[str | None, typer.Argument(help="One suite; default: all in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what the last sweep of a suite is at, from the files alone: done, running, waiting, failed, time left."""
+    """Show the progress of a suite's last sweep, from its files: done, running, waiting, failed, time left."""
     from throughtime.running.status import lines
     from throughtime.running.status import status as status_of
 
@@ -170,7 +170,7 @@ def rerun(
     source: SourceOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """Make one record again, keep it nowhere, and print what differs; exits with 1 if anything does that should not."""
+    """Repeat one recorded run without saving it, and print the differences; exits with 1 if one counts."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.running.rerun import find_record
     from throughtime.running.rerun import rerun as rerun_of
@@ -191,7 +191,7 @@ def rerun(
     print_rows([difference._asdict() for difference in differences], as_json)
     counting = sum(difference.counts for difference in differences)
     if not as_json:
-        print(f"{counting} differences" if counting else "the same, but for what no two runs share")
+        print(f"{counting} differences" if counting else "the same, except for values that vary between any two runs")
     if counting:
         raise typer.Exit(1)
 
@@ -202,20 +202,20 @@ def _planned(suite: Any, scale: Scale, store: Store) -> list[Planned]:
     return plan(suite.expand(scale), store)
 
 
-def _tell_of_the_rest(asked: list[Planned], chosen: list[Planned], results: Path) -> None:
-    """Of the runs asked for that are left as they are, what the user may want to know."""
+def _print_not_repeated(asked: list[Planned], chosen: list[Planned], results: Path) -> None:
+    """Print how many of the selected runs are not repeated although they are stale, failed or incomplete."""
     ids = {p.id for p in chosen}
     left = [p for p in asked if p.id not in ids]
     notes = []
     if stale := [p for p in left if p.stale]:
         causes = ", ".join(dict.fromkeys(str(p.stale) for p in stale))
-        notes.append(f"{len(stale)} are stale ({causes}), `--rerun stale` makes them again")
+        notes.append(f"{len(stale)} are stale ({causes}), `--rerun stale` repeats them")
     if failed := sum(p.recorded not in ("ok", "skipped") for p in left):
-        notes.append(f"{failed} failed, `--rerun failed` tries them again")
+        notes.append(f"{failed} failed, `--rerun failed` repeats them")
     if lacking := sum(bool(p.lacks) for p in left):
-        notes.append(f"{lacking} lack a measuring pass, `--rerun failed` makes it")
+        notes.append(f"{lacking} lack a measuring pass, `--rerun failed` runs it")
     if not chosen:
-        notes.insert(0, f"nothing to do: each of the {len(asked)} runs has its record in {results}")
+        notes.insert(0, f"nothing to do: all {len(asked)} runs are recorded in {results}")
     if notes:
         print("; ".join(notes))
 
@@ -228,7 +228,7 @@ def _engine(
     jobs: int,
     tell: Callable[[str], None],
 ) -> Engine:
-    """What makes the passes: processes of this machine, Dask's workers, or Slurm's jobs."""
+    """Return the engine that runs the passes: local processes, Dask workers or Slurm jobs."""
     if cluster is None:
         from throughtime.running.engines.local import LocalEngine
 
@@ -239,7 +239,7 @@ def _engine(
         return DaskEngine(cluster, plugins, allowed, tell)
     from throughtime.running.engines.slurm import SlurmEngine
 
-    assert config is not None  # as `run` has seen to
+    assert config is not None  # `run` has checked it
     return SlurmEngine(config, plugins, allowed, tell)
 
 

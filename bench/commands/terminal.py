@@ -1,4 +1,4 @@
-"""What the commands share: options that several have, and tables on the terminal."""
+"""Options that several commands share, and tables on the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PluginOption = Annotated[
     typer.Option("--plugin", help="Python file that registers components; repeatable.", metavar="FILE"),
 ]
 SourceOption = Annotated[
-    list[Path], typer.Option("--source", help="Folder to look for datasets in; repeatable.", metavar="DIR")
+    list[Path], typer.Option("--source", help="Folder to search for datasets; repeatable.", metavar="DIR")
 ]
 ResultsOption = Annotated[Path, typer.Option(help="Folder of results.", metavar="DIR")]
 NONE: list[Path] = []
@@ -33,7 +33,7 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    width = None if sys.stdout.isatty() else 160  # a pipe has no width of its own
+    width = None if sys.stdout.isatty() else 160  # a pipe has no width
     Console(width=width).print(table, markup=False, highlight=False)
 
 

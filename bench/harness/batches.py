@@ -1,6 +1,6 @@
-"""What training and measuring share: a batch learnt window by window, a split evaluated.
+"""Training on one batch, window by window, and evaluation of a split; training and measuring passes share both.
 
-The harness owns the data, the windows, the optimiser and the clock; the rule owns the credit.
+The harness owns data, windows, optimiser and clock; the rule owns credit assignment.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class Evaluation(NamedTuple):
 
 
 def finite(value: float | None) -> float | None:
-    """The value if it is one, else None, as JSON has it."""
+    """Return a finite value, or None in place of NaN and infinities, which JSON lacks."""
     return value if value is not None and math.isfinite(value) else None
 
 
 def started(spec: RunSpec, built: Built, steps: int, clock: Clock) -> Updater:
-    """Make the rule ready for sequences of `steps`; return what it updates with: the network and what it learns itself.
+    """Start the rule for sequences of `steps`; return the updater of the network's and the rule's own parameters.
 
-    What is drawn from here on (initial states, feedback weights) comes from the `noise` stream of the replicate.
+    Later random numbers (initial states, feedback weights) come from the `noise` stream of the replicate.
     """
     dataset, network, rule = built
     torch.manual_seed(stream(spec.seed, "noise", spec.replicate))
@@ -60,16 +60,16 @@ def learn_batch(
     update: Callable[[], None],
     deliver: Callable[[Batch], Batch] = lambda window: window,
 ) -> Tensor:
-    """Let a started rule learn one batch of sequences, window by window; return the mean of its losses.
+    """Train on one batch of sequences with a started rule, window by window; return the mean of its losses.
 
     Args:
         rule: a started rule.
         batch: the sequences.
-        update: called by the rule to update.
-        deliver: makes of a window of the batch what the rule gets: the window, or a copy where input is streamed.
+        update: the function that the rule calls to update.
+        deliver: maps a window of the batch to the input of the rule: itself, or a copy where input is streamed.
 
     Raises:
-        ValueError: the rule minimised nothing in the whole sequence.
+        ValueError: the rule returned no loss in the whole sequence.
     """
     rule.begin(batch.sequences, update)
     total = tensors(batch.x)[0].new_zeros(())  # a running sum: a list would grow with T, through no fault of a rule
@@ -82,25 +82,25 @@ def learn_batch(
             count += 1
     rule.end()
     if not count:
-        raise ValueError("the rule minimised nothing in a whole sequence")
+        raise ValueError("the rule returned no loss in a whole sequence")
     return total / count
 
 
 def cuda_devices(network: nn.Module) -> list[int]:
-    """The CUDA devices that a network lies on, whose random numbers a training uses."""
+    """Return the indices of the CUDA devices of a network, whose random numbers training uses."""
     return sorted({parameter.device.index for parameter in network.parameters() if parameter.is_cuda})
 
 
 @torch.no_grad()
 def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) -> Evaluation:
-    """Compute the task's metrics and the mean firing rate over a whole split: of the output after the last step or,
-    where the task is `per_step`, over all labelled steps.
+    """Compute the task's metrics and the mean firing rate over a whole split. The metrics use the output after the last
+    step or, where the task is `per_step`, the outputs at all labelled steps.
 
-    Random initial states are drawn from `seed`, and the caller's random numbers left as they were: the same weights
-    have the same metrics at any time. The network is in eval mode meanwhile, and then in the mode that it was in.
+    Random initial states come from `seed`, and the caller's random state is unchanged, so that equal weights have equal
+    metrics. The network is evaluated in eval mode, and its mode is restored.
 
     Raises:
-        DivergedError: an output is no finite number; the class it would be counted as means nothing.
+        DivergedError: an output is not finite, so that no class can be read from it.
         ValueError: the meter computes other metrics than the task names.
     """
     task, training = dataset.task, network.training
@@ -128,7 +128,7 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
 
 
 def _unrolled(network: Network, batch: Batch) -> Iterator[tuple[Batch, Window, bool]]:
-    """Yield each window of a batch, what the network makes of it, and whether it is the last."""
+    """Yield each window of a batch, the network's result for it, and whether it is the last window."""
     state = network.initial_state(batch.sequences)
     for t in range(0, batch.steps, EVALUATION_WINDOW):
         part = batch.window(t, EVALUATION_WINDOW)

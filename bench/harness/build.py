@@ -1,4 +1,4 @@
-"""From a spec to the things it names."""
+"""Dataset, network and rule built from the spec of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from throughtime.spec import RunSpec
 
 
 class Built(NamedTuple):
-    """What a run works on."""
+    """Components of a run."""
 
     dataset: Dataset
     network: Network
@@ -29,11 +29,11 @@ class Built(NamedTuple):
 def build(spec: RunSpec) -> Built:
     """Build dataset, network and rule of a run on its device.
 
-    Weights are drawn on the processor and then moved, so that a run starts from the same weights on every device, and
-    lie next to each other there.
+    Weights are drawn on the CPU and then moved, so that a run starts from the same weights on every device. They are
+    contiguous in memory.
 
     Raises:
-        UsageError: the spec's device is not here.
+        UsageError: this machine does not have the device of the spec.
     """
     require(spec.device)
     dataset = DATASETS[spec.dataset.name].factory(**spec.dataset.options)
@@ -45,8 +45,7 @@ def build(spec: RunSpec) -> Built:
 
 
 def build_network(spec: RunSpec, inputs: int, outputs: int) -> Network:
-    """Build the network of a run on the processor, in float32, for so many inputs and outputs; its weights come from
-    the `weights` stream of the run's replicate."""
+    """Build the network of a run on the CPU, in float32; its weights come from the replicate's `weights` stream."""
     torch.manual_seed(stream(spec.seed, "weights", spec.replicate))
     return NETWORKS[spec.network.name].factory(
         inputs,

@@ -1,4 +1,4 @@
-"""Datasets, networks and rules by their registered names, for one's own code."""
+"""Datasets, networks and rules built by their registered names, for users' own scripts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS, Regist
 
 
 def build_rule(name: str, **options: Any) -> LearningRule:
-    """A learning rule by its registered name; `options` are those that a suite may give it.
+    """Build a learning rule by its registered name, with the same options as in a suite.
 
     Raises:
-        UsageError: there is no rule or option of that name, or a value is wrong.
+        UsageError: no rule or option has that name, or a value is invalid.
     """
     return ALGORITHMS[name].factory(**_checked(ALGORITHMS, name, options))
 
 
 def build_dataset(name: str, **options: Any) -> Dataset:
-    """A dataset by its registered name. It reads or makes its data when they are first needed.
+    """Build a dataset by its registered name. It loads or generates its data at their first use.
 
     Raises:
         UsageError: as in `build_rule`.
@@ -36,7 +36,7 @@ def build_dataset(name: str, **options: Any) -> Dataset:
 
 
 def neuron_type(name: str, **options: Any) -> Callable[..., Neuron]:
-    """What makes layers of a registered neuron with these options: the argument `neuron` of `build_network`.
+    """Return the constructor of a registered neuron with these options: the argument `neuron` of `build_network`.
 
     Raises:
         UsageError: as in `build_rule`.
@@ -47,16 +47,16 @@ def neuron_type(name: str, **options: Any) -> Callable[..., Neuron]:
 def build_network(
     name: str, inputs: int, outputs: int, neuron: str | Callable[..., Neuron] = "lif", **options: Any
 ) -> Network:
-    """A network by its registered name, its weights drawn from torch's global random numbers.
+    """Build a network by its registered name; its weights are drawn from torch's global random generator.
 
-    The weights lie next to each other in memory, so that an update of all of them is one operation.
+    The weights are contiguous in memory, so that an update of all of them is one operation.
 
     Args:
-        name: of the network, such as `recurrent`.
-        inputs: numbers a time step.
+        name: the name of the network, such as `recurrent`.
+        inputs: number of inputs per time step.
         outputs: width of the readout.
-        neuron: the name of a neuron, or what `neuron_type` returns for a neuron with other options.
-        **options: those that a suite may give the network.
+        neuron: the name of a neuron, or the result of `neuron_type` for a neuron with options.
+        **options: the network's options, as in a suite.
 
     Raises:
         UsageError: as in `build_rule`.
@@ -68,7 +68,7 @@ def build_network(
 
 
 def _checked(registry: Registry, name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of a component with its defaults, checked as those of a suite are."""
+    """Return the options of a component with its defaults, validated as in a suite."""
     component = registry[name]
     try:
         return component.checked(options)

@@ -1,4 +1,4 @@
-"""Where the time of a run goes."""
+"""Wall time of a run by phase."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from throughtime.harness.device import synchronise
 
 
 class Clock:
-    """Seconds spent in named phases; an inner phase's time is taken out of the outer one's.
+    """Seconds spent in named phases; the time of a nested phase is not counted in the outer phase.
 
-    A phase begins and ends when the device has done all that was asked of it, so that its work is booked where it was
-    asked for. On a device that waiting costs time itself: work of two phases no longer overlaps.
+    A phase synchronises with the device at its beginning and its end, so that device time counts for the phase that
+    launched the work. On a GPU this costs time: the work of two phases no longer overlaps.
     """
 
     def __init__(self) -> None:

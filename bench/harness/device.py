@@ -1,7 +1,7 @@
-"""The device of a run: whether it is there, batches on it, and waiting for it.
+"""The device of a run: availability, batches on the device, synchronisation.
 
-A device computes beside the program: a call returns before its work is done. So whoever takes a time or a peak waits
-for it first.
+A GPU computes asynchronously: a call returns before its work is done. Code that measures time or peak memory therefore
+synchronises first.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from throughtime.spec import Device
 
 
 def require(device: Device) -> None:
-    """UsageError where this machine, or this build of PyTorch, has no such device."""
+    """Raise UsageError if this machine, or this build of PyTorch, does not have the device."""
     if device == "cuda" and not torch.cuda.is_available():
         why = "PyTorch is built without CUDA" if torch.version.cuda is None else "PyTorch finds no CUDA device"
-        raise UsageError(f"device cuda: not run here, {why}", hint="say `device: cpu`")
+        raise UsageError(f"device cuda: not available, {why}", hint="set `device: cpu`")
 
 
 def synchronise() -> None:
-    """Wait until what was asked of the device is done; at once where this process uses none."""
+    """Wait until all work on the GPU is done; return immediately if this process uses none."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
 def name_of(device: Device) -> str:
-    """What a record calls it: `cpu`, or the GPU's name."""
+    """Return the device's name in records: `cpu`, or the model of the GPU."""
     return torch.cuda.get_device_name() if device == "cuda" else device
 
 
 def on_device(dataset: Dataset, device: Device) -> Dataset:
-    """The dataset, its batches on the device; the move is a part of getting the next one."""
+    """Return the dataset with its batches on the device; the copy takes place as each batch is drawn."""
     if device == "cpu":
         return dataset
     moving = copy.copy(dataset)

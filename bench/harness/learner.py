@@ -1,4 +1,4 @@
-"""A learning rule in a training loop of one's own."""
+"""A learning rule for users' own training loops."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Learner:
         for x, target in batches:
             loss = learner.learn(x, target, optimiser)
 
-    The rule decides when to update: BPTT once a batch, FPTT once a part of the sequence. The numbers are those that a
-    suite gets with the same network, rule, batches and optimiser, bit for bit.
+    The rule decides when to update: BPTT once per batch, FPTT once per part of the sequence. The results are bit for
+    bit those of a suite with the same network, rule, batches and optimiser.
 
     Args:
-        network: one that the rule supports.
-        rule: not used by another learner.
-        task: the loss; `Classification(10)`, or that of a dataset.
+        network: a network that the rule supports.
+        rule: a learning rule that no other learner uses.
+        task: the task, which defines the loss: `Classification(10)`, or the task of a dataset.
         steps: T, the number of time steps of each sequence.
-        clip: the largest norm of the whole gradient at an update; None: no clipping.
+        clip: upper bound of the norm of the whole gradient at an update; None: no clipping.
 
     Raises:
-        UsageError: the rule cannot train this network on this task; the reason is given.
+        UsageError: the rule cannot train this network on this task; the message gives the reason.
     """
 
     def __init__(self, network: Network, rule: LearningRule, task: Task, steps: int, clip: float | None = None) -> None:
@@ -47,37 +47,37 @@ class Learner:
         self._flat = Flat([*(p for p in network.parameters() if p.requires_grad), *rule.parameters()])
 
     def parameters(self) -> list[Tensor]:
-        """The weights of the network, and of the rule itself (learnt feedback weights), for an optimiser.
+        """Return the parameters of the network and of the rule itself (learnt feedback weights), for an optimiser.
 
-        Parameters that lie next to each other in memory are one flat tensor, as in a suite's runs: an update is then
-        few operations. An optimiser over `network.parameters()`, in groups for example, works too; its updates are the
-        same up to rounding.
+        Parameters that are contiguous in memory are returned as one flat tensor, as in the runs of a suite, so that an
+        update takes few operations. An optimiser over `network.parameters()`, for example with parameter groups, works
+        too; its updates are the same up to rounding.
         """
         return list(self._flat.weights)
 
     def learn(self, x: Tree, target: Tree, optimiser: Optimizer) -> Tensor:
-        """Learn one batch of sequences.
+        """Train on one batch of sequences.
 
         Args:
             x: [steps, batch, inputs].
-            target: as the task has it: [batch] classes or [batch, outputs] numbers; with `steps` in front where the
-                task has a target at each step.
-            optimiser: any torch optimiser that takes no closure, over `parameters()`, or over some of the
+            target: [batch] classes or [batch, outputs] numbers; with a leading dimension `steps` where the task has a
+                target at each step.
+            optimiser: any torch optimiser that needs no closure, over `parameters()`, or over some of the
                 network's own.
 
         Returns:
             The mean loss over the rule's windows, a scalar without a graph.
 
         Raises:
-            ValueError: x has another number of steps.
+            ValueError: x has a different number of steps.
         """
         batch = Batch(x, target, self.task.per_step)
         if batch.steps != self.steps:
-            raise ValueError(f"x has {batch.steps} steps; the learner was made for {self.steps}")
+            raise ValueError(f"x has {batch.steps} steps; the learner expects {self.steps}")
         return learn_batch(self.rule, batch, lambda: self._update(optimiser))
 
     def _update(self, optimiser: Optimizer) -> None:
-        """Clip, step, clear the gradients. The parameters and the flat tensors share the gradients' memory."""
+        """Clip, step and clear the gradients, whose memory the parameters and the flat tensors share."""
         flat, gradients = self._flat, self._flat.gradients()
         if self.clip is not None:
             clip_norm(gradients, self.clip)

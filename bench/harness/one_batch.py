@@ -1,4 +1,4 @@
-"""What the measuring passes train on: the first batch of the run's training data, again and again."""
+"""The batch on which the measuring passes train repeatedly: the first of the run's training data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from throughtime.spec import RunSpec
 
 
 def one_batch(spec: RunSpec, built: Built) -> Batch:
-    """The first batch that training of this replicate would see."""
+    """Return the first training batch of this replicate."""
     order = torch.Generator().manual_seed(stream(spec.seed, "data order", spec.replicate))
     return next(built.dataset.batches("train", spec.training.batch, order))
 
@@ -24,7 +24,7 @@ def one_batch(spec: RunSpec, built: Built) -> Batch:
 def learn_finite(
     built: Built, batch: Batch, update: Updater, deliver: Callable[[Batch], Batch] = lambda window: window
 ) -> None:
-    """Learn it as `learn_batch` does; DivergedError where the loss is no finite number: its cost would mean nothing."""
+    """Call `learn_batch`; raise DivergedError if the loss is not finite, because its cost would mean nothing."""
     loss = learn_batch(built.rule, batch, update, deliver)
     if not torch.isfinite(loss):
         raise DivergedError(f"loss is {float(loss)} at update {update.count}")

@@ -1,4 +1,4 @@
-"""The optimisers: how each is built, and the numbers that an update keeps and moves."""
+"""The optimisers: constructors, and the values per parameter that an update stores and moves."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Optimiser(NamedTuple):
     """One optimiser."""
 
     build: Callable[[Sequence[Tensor], float], torch.optim.Optimizer]
-    """From the parameters and the learning rate."""
+    """Constructor, called with parameters and learning rate."""
     kept: int
-    """Numbers that exist for each parameter: weight, gradient, moments."""
+    """Values stored for each parameter: weight, gradient, moments."""
     moved: int
-    """Numbers that an update reads or writes for each parameter."""
+    """Values that an update reads or writes for each parameter."""
 
 
 OPTIMISERS: dict[OptimiserName, Optimiser] = {
@@ -28,4 +28,4 @@ OPTIMISERS: dict[OptimiserName, Optimiser] = {
     "adamax": Optimiser(lambda W, lr: Adamax(W, lr=lr, foreach=False), kept=4, moved=7),
     "sgd": Optimiser(lambda W, lr: torch.optim.SGD(W, lr=lr, foreach=True), kept=2, moved=3),
 }
-"""By the names that a spec may give, which a test compares with these: reading a suite does not import torch."""
+"""Optimisers by name. `spec.OptimiserName` repeats the names, so that reading a suite does not import torch."""

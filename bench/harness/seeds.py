@@ -1,4 +1,4 @@
-"""One stream of random numbers a purpose, so that rules share weights and data order within a replicate."""
+"""A random stream for each purpose, so that rules share weights and data order within a replicate."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 
 
 def stream(base: int, purpose: str, replicate: int) -> int:
-    """A 63-bit seed from (base, purpose, replicate); purposes are `weights`, `data order`, `noise`
-    (in training) and `evaluation`.
+    """Return a 63-bit seed derived from base seed, purpose and replicate.
 
-    Neither rule nor neuron enters: runs of one replicate start from the same weights wherever the shapes agree and see
-    the same batches, which makes differences between rules paired.
+    Purposes are `weights`, `data order`, `noise` (during training) and `evaluation`. The seed depends on neither rule
+    nor neuron: runs of one replicate start from the same weights if the shapes agree, and train on the same batches, so
+    that differences between rules are paired.
     """
     digest = hashlib.sha256(f"{base}/{purpose}/{replicate}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

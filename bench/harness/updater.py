@@ -1,4 +1,4 @@
-"""An update: clip, optimiser step, schedule of the learning rate."""
+"""The update of the parameters: clipping, optimiser step, learning rate schedule."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from throughtime.spec import Training
 
 
 class Updater:
-    """What a rule calls to update: clip, optimiser step, gradients cleared. Counts updates, schedules the rate.
+    """Callable with which a rule updates: it clips, steps the optimiser, clears the gradients and counts the update.
 
-    Of parameters that lie next to each other the optimiser steps one flat tensor. A parameter without a gradient is
-    stepped with a gradient of 0.
+    Parameters that are contiguous in memory are updated as one flat tensor. A parameter without a gradient is updated
+    with a gradient of 0.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], training: Training, clock: Clock) -> None:
@@ -44,11 +44,11 @@ class Updater:
                 w.grad = None
             for p in self.parameters:
                 p.grad = None
-            increment_version(self.parameters)  # else a backward pass through a graph of before would not be refused
+            increment_version(self.parameters)  # so that autograd refuses a backward pass through an older graph
             self.count += 1
 
     def end_epoch(self, epoch: int) -> None:
-        """Set the learning rate of the next epoch; `epoch` counts those that are over."""
+        """Set the learning rate of the next epoch; `epoch` is the number of completed epochs."""
         if self.cosine_epochs:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.rate * (1 + math.cos(math.pi * epoch / self.cosine_epochs)) / 2
@@ -56,7 +56,7 @@ class Updater:
 
 @torch.no_grad()
 def clip(gradients: Sequence[Tensor], largest: float) -> None:
-    """g ← g min(1, c / (‖g‖ + 10⁻⁶)), with c the largest norm and ‖g‖ that of them all: torch's clip_grad_norm_."""
+    """g ← g min(1, c / (‖g‖ + 10⁻⁶)), with ‖g‖ the norm of all gradients, c its bound; as torch's clip_grad_norm_."""
     if gradients[0].numel() and runs_compiled(*gradients):
         norm_of_all = math.sqrt(sum(sum_of_squares(g.flatten()) for g in gradients))
         factor = largest / (norm_of_all + 1e-6)

@@ -1,4 +1,4 @@
-"""The trained weights of a run, beside its record: written by its training pass, loaded again as a network."""
+"""The trained weights of a run: the training pass writes them beside the record; `load_network` reads them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Which = Literal["final", "best_validation"]
 
 
 def write_weights(folder: Path, final: Mapping[str, Tensor], best_validation: Mapping[str, Tensor]) -> None:
-    """Write two state dicts of a network into the folder of a run, on the CPU, as `weights.pt`.
+    """Write two state dicts of a network, as CPU tensors, to `weights.pt` in the folder of a run.
 
     The file is a dict with the keys of `Which`; `torch.load(path, weights_only=True)` reads it.
     """
@@ -36,7 +36,7 @@ def write_weights(folder: Path, final: Mapping[str, Tensor], best_validation: Ma
 
 
 def load_network(results: Results | str | Path, run: str, weights: Which = "final") -> Network:
-    """The network of a finished run with its trained weights, on the CPU.
+    """Return the network of a finished run with its trained weights, on the CPU.
 
     Args:
         results: the results, or their folder.
@@ -44,13 +44,13 @@ def load_network(results: Results | str | Path, run: str, weights: Which = "fina
         weights: `final` or `best_validation`.
 
     Raises:
-        UsageError: there is no such run, its weights were not kept, or they do not fit the network that its components
-            build now.
+        UsageError: there is no such run, its weights were not saved, or they do not fit the network that the present
+            code of its components builds.
     """
     results = results if isinstance(results, Results) else Results.load(results)
     path = results.run_folder(run) / WEIGHTS
     if not path.exists():
-        raise UsageError(f'the weights of "{run}" were not kept', str(path), "say `keep_weights: true` in the suite")
+        raise UsageError(f'the weights of "{run}" were not saved', str(path), "set `keep_weights: true` in the suite")
     spec = results.record(run).spec.model_copy(update={"device": "cpu"})
     network = build(spec).network
     try:

@@ -1,1 +1,1 @@
-"""What happens inside the fresh process of a pass."""
+"""Code that runs in the process of a pass: child, passes, training, checkpoints."""

@@ -31,20 +31,20 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, plugins: list[str]) -> None:
-    """Run one pass and write `<pass>.json`, whatever it raises; a process that is killed or asked to stop writes none.
+    """Run one pass and write `<pass>.json`, also after an exception; a killed or stopped process writes no result.
 
-    Asked to stop by SIGTERM, a training pass writes a checkpoint first; the others have nothing to go on from.
+    On SIGTERM, a training pass writes a checkpoint first; other passes have no checkpoints.
 
     Args:
-        name: which pass.
-        spec: the RunSpec, as JSON would hold it.
+        name: the name of the pass.
+        spec: the RunSpec as plain data.
         code: the digests of the components when the run was planned.
-        folder: of the run.
-        plugins: files to load first.
+        folder: the folder of the run.
+        plugins: plugin files to load first.
     """
     start = time.perf_counter()
     stop = threading.Event()
-    with suppress(PermissionError):  # it leads a group already
+    with suppress(PermissionError):  # it already leads a group
         os.setsid()  # a group of its own: the terminal's Ctrl-C is for the runner, and one kill reaches grandchildren
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, (lambda *_: stop.set()) if name == "train" else signal.SIG_DFL)
@@ -62,7 +62,7 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
     except StoppedError as stopped:
         print(stopped, flush=True)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)  # so that whoever waits sees what ended it
+        os.kill(os.getpid(), signal.SIGTERM)  # so that the exit status shows the signal
         raise
     except Exception as error:
         traceback.print_exc()
@@ -84,24 +84,24 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
 
 
 def _summary(name: Pass, result: PassResult) -> str:
-    """The last lines of a pass in the log: its measures, how it ended, and its duration."""
+    """Return the last lines of a pass in the log: its measures, status and duration."""
     shown = (f"{key} {m.missing or f'{m.value:.6g} {m.unit}'}" for key, m in result.measures.items())
     return "\n".join([*shown, f"{name} pass: {result.status} after {result.seconds:.1f} s"])
 
 
 def _leave_if_full(error: Exception) -> None:
-    """Exit without a result if the disk is full: that is no fault of the run, which goes on once there is room."""
+    """Exit without a result if the disk is full: the run is not at fault, and resumes once there is space."""
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         sys.stdout.flush()
         os._exit(DISK_FULL[error.errno])
 
 
 def _other_code(run: RunSpec, code: dict[str, str]) -> str | None:
-    """Return why the code here is not what was planned; None: it is."""
+    """Return the reason why the code differs from the plan, or None."""
     try:
         return None if code_of(run) == code else "the code changed while the sweep ran"
     except UsageError as error:
-        return f"the code here is not what was planned: {error.what}"
+        return f"the code differs from the plan: {error.what}"
 
 
 def status_of(error: Exception) -> Status:
@@ -122,7 +122,7 @@ def _log_to(path: Path) -> None:
 
 
 def _die_with_parent() -> None:
-    """End this process and its descendants when the parent is killed: nobody else would."""
+    """End this process and its descendants when the parent is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -177,7 +177,7 @@ class _Keeper:
 
 
 class _Restorer:
-    """Turns nodes into values, in the place of what a fresh rule has under the same name wherever that fits."""
+    """Turns nodes into values, in place of the fresh rule's value of the same name where that fits."""
 
     def __init__(self, outside: Outside) -> None:
         self.outside = outside

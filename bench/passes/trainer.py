@@ -68,23 +68,23 @@ class Trained(NamedTuple):
 
 @dataclass
 class Reached:
-    """Position of the training, in plain values."""
+    """Position of training, in plain values."""
 
     epoch: int = 1
     """Current epoch; one more than the number of epochs after the last."""
     seen: int = 0
     """Batches of that epoch drawn from the data."""
     losses: list[float] = field(default_factory=list)
-    """Of that epoch."""
+    """Losses of that epoch."""
     loss: float = math.nan
-    """Mean over the epoch before."""
+    """Mean loss of the previous epoch."""
     iteration: int = 0
     sequences: int = 0
     best: float = -math.inf
-    """Largest metric on the validation split, or smallest, with its sign turned."""
+    """Best headline metric on the validation split; negated if lower is better."""
     best_epoch: int = 0
     rows: int = 0
-    """Of the learning curve."""
+    """Rows of the learning curve."""
     continued: int = 0
 
 
@@ -107,7 +107,7 @@ def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
 
 
 class Trainer:
-    """Trains what a spec names, in a folder from which another process can resume it at any point.
+    """Trains the components of a spec; another process can resume training from the run's folder.
 
     `curve.jsonl` gets a row after each epoch, `position.json` contains the position and is updated about once a second,
     and `checkpoint.pt` is written once a minute and on a request to stop. Training resumes from an existing checkpoint:
@@ -116,16 +116,16 @@ class Trainer:
 
     Args:
         spec: the run.
-        built: what it names, nothing of it started.
-        folder: of the run.
+        built: its components; the rule has not been started.
+        folder: the folder of the run.
         stopping: called after each batch and each evaluation; training stops once it returns true.
     """
 
     def __init__(self, spec: RunSpec, built: Built, folder: Path, stopping: Callable[[], bool] = never) -> None:
         self.spec, self.folder, self.stopping = spec, folder, stopping
         self._began = time.perf_counter()
-        self._kept_at, self._placed_at = time.monotonic(), -math.inf
-        self._told_of_failure = False
+        self._saved_at, self._position_at = time.monotonic(), -math.inf
+        self._failure_printed = False
         self._curve = folder / CURVE
         for name in (CHECKPOINT, POSITION):
             for scratch in folder.glob(f".{name}.*.tmp"):
@@ -134,8 +134,8 @@ class Trainer:
         path = folder / CHECKPOINT
         if path.exists():
             try:
-                self._go_on(unpacked(path.read_bytes()))
-            except Exception as error:  # a foreign file may break anything that is made of it
+                self._resume(unpacked(path.read_bytes()))
+            except Exception as error:  # a file from elsewhere may raise any exception
                 why = f"{type(error).__name__}: {first_line(error)}"
                 print(f"{CHECKPOINT} cannot be resumed, training starts again: {why}", flush=True)
                 self._start(build(spec))
@@ -153,10 +153,10 @@ class Trainer:
         self.best_weights: dict[str, Tensor] = copy.deepcopy(built.network.state_dict())
 
     def train(self) -> Trained:
-        """Train for the spec's epochs; test with the weights best on validation and with the last, which stay.
+        """Train for the spec's epochs; test with the weights best on validation and with the last, which are retained.
 
         Raises:
-            DivergedError: the loss became infinite or NaN; the message says where.
+            DivergedError: the loss became infinite or NaN; the message gives the position.
             StoppedError: `stopping` returned true; there is a checkpoint unless the message says otherwise.
         """
         at = self.reached
@@ -165,12 +165,12 @@ class Trainer:
                 self._end_of_epoch(0, None)
                 self._pause()
             while at.epoch <= self.spec.training.epochs:
-                self._tell_position()  # here too, because short epochs may be killed before `_pause` writes it
+                self._write_position()  # here too, because short epochs may be killed before `_pause` writes it
                 self._epoch()
                 self._pause()
             return self._tested()
         except Exception:
-            self._tell_position()
+            self._write_position()
             raise
 
     def _epoch(self) -> None:
@@ -199,10 +199,10 @@ class Trainer:
         self._order_of_epoch = self.order.get_state()
 
     def _batches(self) -> Iterator[Batch]:
-        """Those of the epoch that have not been learnt yet.
+        """Yield the remaining batches of the epoch.
 
-        None is kept while the next is loaded: it gets the memory of the last, where two would take turns, and a
-        large one be mapped anew, page by page, which takes longer than to fill it.
+        No reference to a batch remains while the next one is loaded, so that the next one reuses its memory. Mapping
+        new pages for a large batch takes longer than filling it.
         """
         dataset, network, _ = self.built
         with self.clock.phase("load"):
@@ -217,13 +217,13 @@ class Trainer:
             if batch is None:
                 return
             self.reached.seen += 1
-            # What is left of an epoch may be one sample, which has no spread to be normalised by.
+            # The last batch may be a single sample, which batch normalisation cannot normalise.
             if not (network.mixes_samples and batch.sequences == 1):
                 yield batch
             del batch
 
     def _end_of_epoch(self, epoch: int, loss: float | None) -> Evaluation:
-        """Evaluate on validation, compare gradients where asked to, and tell of it all in a row of the curve."""
+        """Evaluate on the validation split, measure alignment if due, and write a row of the curve."""
         spec, built, at = self.spec, self.built, self.reached
         with self.clock.phase("evaluate"):
             validation = self._evaluated("validation")
@@ -262,8 +262,8 @@ class Trainer:
             network.load_state_dict(self.best_weights)
             best = self._evaluated("test")
             network.load_state_dict(last_weights)
-        told = at.loss, self.observations, self.aligned, dict(self.clock.phases), self._seconds(), at.continued
-        return Trained(final, best, at.best_epoch, *told)
+        rest = at.loss, self.observations, self.aligned, dict(self.clock.phases), self._seconds(), at.continued
+        return Trained(final, best, at.best_epoch, *rest)
 
     def _evaluated(self, split: Split) -> Evaluation:
         seed = stream(self.spec.seed, "evaluation", self.spec.replicate)
@@ -275,22 +275,22 @@ class Trainer:
     def _place(self) -> str:
         return f"epoch {min(self.reached.epoch, self.spec.training.epochs)}, update {self.update.count}"
 
-    # --- stopped and gone on with
+    # --- stopping and resuming
 
     def _pause(self) -> None:
-        """Between two pieces of work: keep a checkpoint and tell of the position if it is time to; stop if asked to."""
+        """Write checkpoint and position if they are due; stop if `stopping` returns true."""
         stop, now, written = self.stopping(), time.monotonic(), True
-        if stop or now - self._placed_at >= POSITION_SECONDS:
-            self._tell_position()
-            self._placed_at = now
-        if stop or now - self._kept_at >= CHECKPOINT_SECONDS:
+        if stop or now - self._position_at >= POSITION_SECONDS:
+            self._write_position()
+            self._position_at = now
+        if stop or now - self._saved_at >= CHECKPOINT_SECONDS:
             with self.clock.phase("checkpoint"):
-                written = self._keep()
-            self._kept_at = time.monotonic()
+                written = self._save()
+            self._saved_at = time.monotonic()
         if stop:
             raise StoppedError(f"stopped at {self._place()}{'' if written else ', no checkpoint could be written'}")
 
-    def _keep(self) -> bool:
+    def _save(self) -> bool:
         """Write a checkpoint and return whether that succeeded; the first failure is printed."""
         try:
             contents = packed(self._contents())
@@ -299,9 +299,9 @@ class Trainer:
             write_whole(self.folder / CHECKPOINT, contents)
         # Out of memory, a full disk, or a rule with an open file must not end the training.
         except Exception as error:
-            if not self._told_of_failure:
+            if not self._failure_printed:
                 print(f"no checkpoint, training continues: {first_line(error)}", flush=True)
-            self._told_of_failure = True
+            self._failure_printed = True
             return False
         return True
 
@@ -322,7 +322,7 @@ class Trainer:
         """Return what determines the numbers and is not part of the run's id: data and library versions."""
         return {"data": self.built.dataset.sha256(), "versions": versions()}
 
-    def _go_on(self, contents: dict[str, Any]) -> None:
+    def _resume(self, contents: dict[str, Any]) -> None:
         """Restore the training from a checkpoint, and remove later rows of the curve."""
         if contents["made_from"] != self._made_from():
             raise ValueError("the data or a library changed since")
@@ -338,12 +338,12 @@ class Trainer:
         self._order_of_epoch = contents["order_of_epoch"]
         self.order.set_state(self._order_of_epoch)
         self.best_weights = contents["best_weights"]
-        self.observations = {name: Observation(*told) for name, told in contents["observations"].items()}
-        self.aligned = {name: Measure.model_validate(told) for name, told in contents["aligned"].items()}
+        self.observations = {name: Observation(*saved) for name, saved in contents["observations"].items()}
+        self.aligned = {name: Measure.model_validate(saved) for name, saved in contents["aligned"].items()}
         self.clock.phases.update(contents["phases"])
         self._seconds_before = contents["seconds"]
 
-    def _tell_position(self) -> None:
+    def _write_position(self) -> None:
         at, epochs = self.reached, self.spec.training.epochs
         position = {
             "epoch": min(at.epoch, epochs),

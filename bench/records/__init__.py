@@ -1,1 +1,1 @@
-"""Records: one JSON file a run, where it came from, and statistics over replicates."""
+"""Records: one JSON file per run with its provenance, results folders, and statistics over replicates."""

@@ -1,4 +1,4 @@
-"""Digests of the code behind a run, so that the run's id changes when that code does, and not with a comment."""
+"""Digests of a run's code, so that its id changes with the code and not with comments."""
 
 from __future__ import annotations
 
@@ -22,34 +22,33 @@ FOLLOWED = tuple(
         "passes",
     )
 )
-"""Packages whose code decides or measures numbers; the rest of the project names, moves and stores them."""
+"""Packages whose code determines or measures numbers; the others only plan, store and report them."""
 
 
 def code_of(spec: RunSpec) -> dict[str, str]:
-    """Digests of the code of a run's rule, neuron, network, dataset and harness, as it is on disk.
+    """Return digests of the code of a run's rule, neuron, network, dataset and harness, as it is on disk.
 
-    Files are read once a process; later edits are not seen.
+    Files are read once per process; later edits are not seen.
     """
     code = {kind: code_digest(component.factory) for kind, component in components_of(spec).items()}
     return code | {"harness": module_digest("throughtime.passes.passes")}
 
 
 def components_of(spec: RunSpec) -> dict[str, Component]:
-    """Rule, neuron, network and dataset of a run."""
+    """Return rule, neuron, network and dataset of a run, by kind."""
     return {kind: registry[getattr(spec, kind).name] for kind, registry in KINDS.items()}
 
 
 def code_digest(factory: Callable[..., Any]) -> str:
-    """12 hexadecimal digits for the code of a component: its module and what that imports, recursively.
+    """Return 12 hexadecimal digits for the code of a component: its module and its imports, recursively.
 
-    Followed are the folders of components, and the package of an installed plugin; a plugin file stands for itself.
+    Imports count from `FOLLOWED` and from the package of an installed plugin.
     """
     return module_digest(factory.__module__)
 
 
 def module_digest(name: str) -> str:
-    """12 hexadecimal digits for the code of a module and of what it imports from `FOLLOWED`, or from its own package,
-    recursively.
+    """Return 12 hexadecimal digits for the code of a module and its imports from `FOLLOWED` or its own package.
 
     Raises:
         UsageError: the module has no source file.

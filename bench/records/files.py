@@ -1,4 +1,4 @@
-"""The files of a run's folder."""
+"""The files in the folder of a run."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ CURVE, LOG, CHECKPOINT, POSITION, WEIGHTS = "curve.jsonl", "log", "checkpoint.pt
 
 
 DISK_FULL = {errno.ENOSPC: 71, errno.EDQUOT: 72, errno.EFBIG: 73}
-"""Errors of a disk with no room, and the exit codes by which a child tells of them."""
+"""`errno` of a full disk or an exhausted quota, and the exit code with which a child reports it."""
 
 
 def parse_json(text: str | bytes) -> tuple[Any, str | None]:
-    """Parse JSON; return what it holds, or None and the reason why it cannot be read."""
+    """Parse JSON; return the value and None, or None and the reason why it cannot be read."""
     try:
         return json.loads(text), None
     except RecursionError:
         return None, "nested too deeply"
     except ValueError as error:
-        return None, f"not a whole JSON file ({error})"
+        return None, f"not a complete JSON file ({error})"
 
 
 def read_position(folder: Path) -> dict[str, float] | None:

@@ -1,4 +1,4 @@
-"""The result of one pass of a run, in a file of its own until the record is assembled from all passes."""
+"""The result of one pass of a run: a file from which, with those of the other passes, the record is assembled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from throughtime.spec import Pass
 
 
 class PassResult(pydantic.BaseModel):
-    """The result of a pass: the child writes it as `<pass>.json`, whole or not at all, and the runner reads it."""
+    """The result of a pass: the child writes `<pass>.json` atomically, and the runner reads it."""
 
     status: Status = "ok"
     failure: Failure | None = None
@@ -28,13 +28,13 @@ class PassResult(pydantic.BaseModel):
     versions: dict[str, str] = {}
     """Versions of Python and of the libraries."""
     continued: int = 0
-    """Number of times that the training was stopped or killed and went on from its checkpoint."""
+    """Number of times that training resumed from its checkpoint."""
     contended: bool | None = None
     dataset_sha256: str | None = None
     remark: str | None = None
-    """A remark of the rule that tables show beside these numbers."""
+    """The rule's remark, which tables show beside these numbers."""
 
 
 def pass_file(folder: Path, name: Pass) -> Path:
-    """Path of the result of a pass."""
+    """Return the path of the result of a pass."""
     return folder / f"{name}.json"

@@ -21,8 +21,8 @@ def machine(
     device: str = "cpu",
     freed_memory_kept: bool | None = None,
 ) -> dict[str, Any]:
-    """Processor, cores, memory, system; how many threads a run was given, the device that did its work, and whether it
-    flushed denormals to zero and kept freed memory for itself."""
+    """Describe the machine of a run: processor, cores, memory, system, threads and device of the run, and whether it
+    flushed denormals to zero and kept freed memory."""
     return {
         "processor": _processor(),
         "cores": psutil.cpu_count(),
@@ -36,7 +36,7 @@ def machine(
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that numbers depend on."""
+    """Return the versions of Python and of the packages on which numbers depend."""
     found = {"python": platform.python_version()}
     for name in RECORDED_VERSIONS:
         try:
@@ -48,10 +48,12 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit of the checkout that throughtime runs from, and whether it was changed; nulls when it is no checkout."""
+    """Return the commit of the checkout of throughtime and whether it was changed; nulls outside a checkout."""
     here = Path(__file__).parent
     try:
-        _git(here, "ls-files", "--error-unmatch", Path(__file__).name)  # else it is someone's checkout around a venv
+        _git(
+            here, "ls-files", "--error-unmatch", Path(__file__).name
+        )  # fails in another checkout that contains the environment
         commit = _git(here, "rev-parse", "HEAD")
         return {
             "commit": commit,

@@ -1,5 +1,5 @@
-"""The record: one JSON file a run. Units stand in the names or beside the values, raw samples are kept, a value that
-could not be had is null with a reason. Nothing is ever turned into 0.
+"""The record: one JSON file per run. Each value has a unit, raw samples are included, and a value that could not be
+measured is null with a reason, never 0.
 """
 
 from __future__ import annotations
@@ -86,37 +86,37 @@ class Record(pydantic.BaseModel):
     started: str = ""
     """UTC, ISO 8601."""
     seconds: float = 0.0
-    """Wall time of all passes together, each from the start of its process."""
+    """Sum of the wall times of all passes, each from the start of its process."""
     remark: str | None = None
-    """A remark that tables must show beside these numbers: an approximation that the rule makes on this network."""
+    """A remark that tables show beside these numbers: an approximation that the rule makes on this network."""
     continued: int = 0
-    """Number of times that training was stopped or killed and went on from a checkpoint; it changes times alone."""
+    """Number of times that training resumed from a checkpoint; it affects only times."""
     contended: bool | None = None
     """Whether another process used the machine during the timing pass; null: no timing pass."""
     failed_passes: dict[Pass, str] = {}
-    """Status and reason of each measuring pass that did not end well: its measures are missing, whatever `status`
-    says. `--rerun failed` makes just these passes of an `ok` record again."""
+    """Status and reason of each measuring pass that failed: its measures are missing, even if `status` is `ok`.
+    `--rerun failed` repeats only these passes of an `ok` record."""
 
     @property
     def reason(self) -> str:
-        """The failure's one line, or nothing."""
+        """The reason of the failure in one line; empty without a failure."""
         return self.failure.reason if self.failure else ""
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Write `record.json` into the run's folder, whole or not at all."""
+    """Write `record.json` into the run's folder atomically."""
     path = folder / "record.json"
     write_whole(path, record.model_dump_json(indent=2, by_alias=True) + "\n")
     return path
 
 
 def read_record(path: Path) -> Record:
-    """Read a record; UsageError if the file is not one (cut short, another schema) or cannot be read."""
+    """Read a record; raise UsageError if the file cannot be read or is not a record (truncated, another schema)."""
     return parse_record(read_text_of(path), path)
 
 
 def read_text_of(path: Path) -> bytes:
-    """The text of a record's file; UsageError if it cannot be read."""
+    """Return the contents of a record's file; raise UsageError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -124,7 +124,7 @@ def read_text_of(path: Path) -> bytes:
 
 
 def parse_record(text: bytes, path: Path) -> Record:
-    """The record that a text holds; UsageError, which names the path, if the text is not a record."""
+    """Parse the text of a record; raise UsageError, with the path, if it is not a record."""
     try:
         return Record.model_validate_json(text)
     except pydantic.ValidationError as error:
@@ -132,7 +132,7 @@ def parse_record(text: bytes, path: Path) -> Record:
 
 
 def _refusal(text: bytes, error: pydantic.ValidationError, path: Path) -> UsageError:
-    """The error for a text that is not a record."""
+    """Return the error for a text that is not a record."""
     data, wrong = parse_json(text)
     if wrong:
         return UsageError(wrong, where=str(path))

@@ -1,4 +1,4 @@
-"""The results of a folder, read once: a row for each run, and its record and learning curve behind it."""
+"""The results of a folder, read once: a frame with a row per run, its records and its learning curves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from throughtime.records.record import Record
 from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of, parse_curve
 
 KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
-"""Columns that identify a cell: its runs differ in the replicate alone."""
+"""Columns that identify a cell: its runs differ only in the replicate."""
 COLUMNS = [
     *("id", "label", "suite", "scale", "rule", "neuron", "network", "dataset"),
     *("rule_name", "neuron_name", "network_name", "dataset_name", "configuration", "metric"),
@@ -30,17 +30,17 @@ COLUMNS = [
 class Results:
     """The current runs of a results folder.
 
-    A changed suite or changed code gives a run a new id, and its older record stays in the folder. To count both would
-    show a replicate twice, or mix in one mean the results of different code. Current are, of each cell, the runs with
-    the configuration of its newest run, and of each replicate the newest of these.
+    A changed suite or changed code gives a run a new id, and its older record stays in the folder. Counting both would
+    show a replicate twice, or average results of different code. The current runs of a cell are those with the
+    configuration of its newest run; if a replicate has several, the newest.
 
-    Each record file is read once. Memory: the rows and the text of the files, about 15 kB a run; `record` parses the
+    Each record file is read once. Memory: the rows and the text of the files, about 15 kB per run; `record` parses the
     text again, because a parsed record takes four times as much.
 
     Args:
-        folder: a results folder; one that does not exist has no runs.
-        suites: names of the suites to read; none: all.
-        keep: whether a record counts; the current runs are chosen among those. None: all records count.
+        folder: a results folder; a missing folder has no runs.
+        suites: names of the suites to read; empty: all.
+        keep: predicate on records, applied before the current runs are chosen. None: all records.
 
     Attributes:
         folder: the results folder.
@@ -48,10 +48,9 @@ class Results:
             each measure in the unit of the records (missing values are NaN), with `unit.<measure>` and, where a value
             is missing, `missing.<measure>`: the reason. The columns rule, neuron, network and dataset hold labels;
             `<kind>_name` holds the registered name; `hidden` is a tuple of layer sizes, or None; `configuration` is
-            `configuration_digest`; `contended` is False too where nothing was timed; `superseded` is the number of
+            `configuration_digest`; `contended` is False also where nothing was timed; `superseded` is the number of
             older runs of the row's cell that are not in the frame.
-        broken: record files that cannot be read, and curves that cannot be read to their end, each with the reason; a
-            curve is read at its first use.
+        broken: record files and curves that are damaged, each with the reason; a curve is read at its first use.
 
     Raises:
         UsageError: the folder is a file.
@@ -83,7 +82,7 @@ class Results:
 
     @classmethod
     def load(cls, folder: str | Path = DEFAULT_RESULTS, suites: Sequence[str] = ()) -> Results:
-        """Read a folder that must have runs.
+        """Read a folder that must contain runs.
 
         Raises:
             UsageError: the folder has no records, or none of one of the suites.
@@ -108,7 +107,7 @@ class Results:
         return {path.parent.parent.name for path in self.folder.glob("*/*/record.json")}
 
     def select(self, suite: str | None = None, scale: str | None = None) -> Results:
-        """The same results with the runs of one suite, one scale, or both alone; nothing is read again."""
+        """Return only the runs of one suite, one scale, or both; no file is read again."""
         chosen = copy.copy(self)
         for column, value in (("suite", suite), ("scale", scale)):
             if value is not None:
@@ -117,20 +116,20 @@ class Results:
         return chosen
 
     def record(self, run: str) -> Record:
-        """The record of a run.
+        """Return the record of a run.
 
         Args:
-            run: the run's id, or its label where one run alone has it.
+            run: the run's id, or its label if no other run has it.
 
         Raises:
-            UsageError: no run, or more than one, is called so.
+            UsageError: no run, or more than one, has that id or label.
         """
         return Record.model_validate_json(self._texts[self.id_of(run)])
 
     def curve(self, run: str) -> list[dict[str, Any]]:
-        """The learning curve of a run: one row an epoch, up to the first line that is cut short or damaged.
+        """Return the learning curve of a run: one row per epoch, up to the first truncated or damaged line.
 
-        `run` is that of `record`. The file is read at the first call; damage to it is then listed in `broken`.
+        For `run` see `record`. The file is read at the first call; damage is then listed in `broken`.
         """
         run_id = self.id_of(run)
         if run_id not in self._curves:
@@ -140,25 +139,25 @@ class Results:
         return self._curves[run_id]
 
     def run_folder(self, run: str) -> Path:
-        """The folder of a run, with its record, curve and log. `run` is that of `record`."""
+        """Return the folder of a run, with its record, curve and log; for `run` see `record`."""
         (folder,) = self.frame.loc[self.frame["id"] == self.id_of(run), "folder"]
         return Path(folder)
 
     def id_of(self, run: str) -> str:
-        """The id of a run that is called by its id or its label; see `record`."""
+        """Return the id of a run from its id or its label; see `record`."""
         if run in self._texts:
             return run
         ids = self.frame.loc[self.frame["label"] == run, "id"]
         if len(ids) > 1:
-            raise UsageError(f'{len(ids)} runs are called "{run}"', hint=f"give an id: {', '.join(ids)}")
+            raise UsageError(f'{len(ids)} runs have the label "{run}"', hint=f"give an id: {', '.join(ids)}")
         if ids.empty:
             raise UsageError(f'no run "{run}" in {self.folder}', hint=suggestion(run, self.frame["label"]))
         return str(ids.iloc[0])
 
 
 def configuration_digest(record: Record) -> str:
-    """12 hexadecimal digits for what all replicates of a cell must share so that a mean over them is of one kind: the
-    spec except for replicate, passes and `keep_weights`, the code of the components, the versions of the libraries.
+    """Return 12 hexadecimal digits for the configuration that replicates must share to be averaged: the spec without
+    replicate, passes and `keep_weights`, the code of the components, and the versions of the libraries.
     """
     spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes", "keep_weights"})
     # A commit that changed no component gives the same runs.
@@ -168,7 +167,7 @@ def configuration_digest(record: Record) -> str:
 
 
 def _current(frame: pd.DataFrame) -> pd.DataFrame:
-    """The current runs among all records, in the order of the rows; see `Results`."""
+    """Return the current runs among all records, in the order of the rows; see `Results`."""
     by_age = frame.sort_values(["started", "id"])
     cells = by_age.groupby(KEYS)["id"].transform("size")
     newest = by_age.groupby(KEYS)["configuration"].transform("last")

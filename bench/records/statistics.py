@@ -1,4 +1,4 @@
-"""Means and their intervals, with what they cannot say."""
+"""Means over replicates and their confidence intervals."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from scipy.special import stdtrit
 
 
 class Interval(NamedTuple):
-    """A mean and where it may lie."""
+    """A mean with its confidence interval."""
 
     mean: float
     low: float | None
-    """Lower end; None where one value gives no spread."""
+    """Lower end; None for a single value."""
     high: float | None
     n: int
 
     @property
     def half(self) -> float | None:
-        """Half the width: what stands behind the ±."""
+        """Half the width of the interval, as in mean ± half; None for a single value."""
         return None if self.low is None or self.high is None else (self.high - self.low) / 2
 
 
 def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     """Student's t interval of the mean: mean ± t(level, n - 1) s / sqrt(n), s with n - 1 in the denominator.
 
-    Its limits. It takes the *means* to be normally distributed and the values to be independent draws
-    (seeds). Few seeds make it wide: with n = 3 the factor is 4.30 / sqrt(3) = 2.48 standard deviations, with
-    n = 2 it is 8.98. It speaks of the mean over seeds, not of the next run. For a skewed measure (an error
-    near 0, an accuracy near 1, one run in three that fails to learn) it is too short on the long side, and an
-    end may lie outside what is possible: an accuracy above 1 is shown as it is, because cutting it off would
-    make the interval look better than it is. Runs that failed are not among the values, so a rule that
-    diverges half the time must be read with its count of failures.
+    Limitations: the interval assumes that the *mean* is normally distributed and that the values are independent
+    (seeds). With few seeds it is wide: the half width is 4.30 / sqrt(3) = 2.48 standard deviations for n = 3, and 8.98
+    for n = 2. It describes the mean over seeds, not the next run. For a skewed measure (an error near 0, an accuracy
+    near 1, one run in three that fails to learn) it is too short on the side of the tail, and an end may lie outside
+    the possible range: an accuracy above 1 is not clipped, because clipping would make the interval look better than it
+    is. Failed runs are not among the values, so the mean of a rule that often diverges must be read with its number
+    of failures.
 
     Args:
-        values: one number a replicate.
-        level: how often such an interval covers the mean, between 0 and 1.
+        values: one number per replicate.
+        level: coverage probability, between 0 and 1.
 
     Returns:
-        The mean, the ends and n; with n = 1 the ends are None, for one value says nothing of the spread.
+        The mean, the ends and n; for n = 1 the ends are None.
 
     Raises:
         ValueError: no values, a value that is not finite, or a level outside (0, 1).
@@ -49,7 +49,7 @@ def mean_interval(values: Iterable[float], level: float = 0.95) -> Interval:
     if not numbers:
         raise ValueError("the mean of no values")
     if not all(map(math.isfinite, numbers)):
-        raise ValueError(f"not all finite: {numbers}; leave failed runs out and count them")
+        raise ValueError(f"not all values are finite: {numbers}; exclude failed runs and count them")
     if not 0 < level < 1:
         raise ValueError(f"level {level} is not between 0 and 1")
     n = len(numbers)

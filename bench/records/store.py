@@ -1,4 +1,4 @@
-"""Results on disk: `<results>/<suite>/<id>/{record.json, curve.jsonl, log}`."""
+"""Results on disk, as `<results>/<suite>/<id>/{record.json, curve.jsonl, log}`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from throughtime.records.record import Record, parse_record, read_record, read_t
 
 DEFAULT_RESULTS = Path("results/runs")
 WORK = ".work"
-"""Folder in a suite's, with what has no record yet."""
+"""Subfolder of a suite's folder for runs without a record."""
 FAILED = "failed"
-"""Folder in the folder of an `ok` run, with the last attempt to make it again that failed."""
+"""Subfolder of the folder of an `ok` run for the last failed repetition."""
 JOURNAL = "journal.jsonl"
-"""File in a suite's folder: what the last sweep did."""
+"""File in a suite's folder: the events of the last sweep."""
 
 
 class Stored(NamedTuple):
-    """A record and the folder it lies in, with its curve and log beside it."""
+    """A record and its folder, which also contains curve and log."""
 
     record: Record
     folder: Path
@@ -34,7 +34,7 @@ class Store:
     """One results folder.
 
     Attributes:
-        broken: files that claim to be records and are not, with the reason; filled by `records` and `read`.
+        broken: record files that cannot be read, with the reason; filled by `records` and `read`.
 
     Raises:
         UsageError: the folder is a file.
@@ -45,21 +45,22 @@ class Store:
         self.broken: list[str] = []
         for place in (self.folder, *self.folder.parents):
             if place.exists() and not place.is_dir():
-                raise UsageError("the results folder is a file", where=str(place), hint="give a folder to --results")
+                raise UsageError("the results folder is a file", where=str(place), hint="--results needs a folder")
 
     def run_folder(self, suite: str, run_id: str) -> Path:
-        """Where a run lies that has its record."""
+        """Return the folder of a run with a record."""
         return self.folder / suite / run_id
 
     def work_folder(self, suite: str, run_id: str) -> Path:
-        """Where a run grows until it has its record."""
+        """Return the folder of a run without a record."""
         return self.folder / suite / WORK / run_id
 
     def publish(self, suite: str, run_id: str) -> Path:
-        """Move a run that has its record from its work folder to its place, and return that.
+        """Move a run that has a record from its work folder to its run folder, and return the new folder.
 
-        A run that lay there before goes, unless it is `ok` and the new one is not: then the failed attempt is put into
-        the folder `failed` of the old run. After a kill half way the next call goes on: one of the two is always whole.
+        An earlier run in the run folder is deleted, unless it is `ok` and the new one is not: the new one then becomes
+        the subfolder `failed` of the old one. If the process is killed midway, the next call completes the move; one of
+        the two runs is intact at any time.
         """
         grown, place = self.work_folder(suite, run_id), self.run_folder(suite, run_id)
         old = grown.with_name(f"{run_id}.old")
@@ -74,15 +75,14 @@ class Store:
         return place
 
     def records(self, suite: str | None = None) -> list[Stored]:
-        """All whole records, of one suite or of all, in order of suite, cell and replicate."""
+        """Return all intact records of one suite, or of all, in order of suite, cell and replicate."""
         with gc_paused():
             return sorted((stored for stored, _ in self.read(suite)), key=order_of)
 
     def read(self, suite: str | None = None) -> Iterator[tuple[Stored, bytes]]:
-        """Each whole record, of one suite or of all, and the text of its file; in no order that means anything.
+        """Yield each intact record of one suite, or of all, with the text of its file, in no particular order.
 
-        One at a time, because a parsed record takes much more memory than its text. Files that are not records are
-        listed in `broken`.
+        A parsed record takes much more memory than its text. Files that are not records are listed in `broken`.
         """
         self.broken = []
         folders = "*" if suite is None else glob.escape(suite)
@@ -97,32 +97,31 @@ class Store:
 def _is_ok(folder: Path) -> bool:
     try:
         return read_record(folder / "record.json").status == "ok"
-    except UsageError:  # there is none, or it is broken
+    except UsageError:  # no record, or a damaged one
         return False
 
 
 def order_of(stored: Stored) -> tuple[Any, ...]:
-    """Sort key of a record: its suite, cell, replicate and id."""
+    """Return the sort key of a record: suite, cell, replicate and id."""
     spec = stored.record.spec
     return spec.suite, spec.cell, spec.replicate, stored.record.id
 
 
 def validation_metric(row: dict[str, Any], metric: str | None) -> float | None:
-    """Return a metric on the validation split from a row of a learning curve. Older curves call the headline metric
-    `validation`, without its name."""
+    """Return a metric on the validation split from a row of a learning curve. In older curves the headline metric
+    is named `validation`."""
     return row.get(f"validation.{metric}", row.get("validation"))
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
-    """Read the learning curve beside a record: one row an epoch, up to the first line that is cut short or damaged."""
+    """Read the learning curve in a run's folder: a row per epoch, up to the first truncated or damaged line."""
     return parse_curve(folder)[0]
 
 
 def parse_curve(folder: Path) -> tuple[list[dict[str, Any]], str | None]:
-    """Read the learning curve beside a record, and say why it is not read to its end, with the place; None if it is
-    whole.
+    """Read the learning curve in a run's folder; return its rows, and the place and kind of the first damage, or None.
 
-    A last line that is cut short is no damage: the process was killed while it wrote.
+    A truncated last line is not damage: the process was killed while writing.
     """
     path = folder / CURVE
     if not path.exists():
@@ -138,9 +137,9 @@ def parse_curve(folder: Path) -> tuple[list[dict[str, Any]], str | None]:
 
 
 def _wrong_row(row: Any) -> str | None:
-    """Why a line is no row of a curve: each value is a number, or null for one that could not be had."""
+    """Return the reason why a line is not a row of a curve (a dict of numbers or nulls, with an epoch), or None."""
     if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
-        return "no row of a curve, which begins with its epoch"
+        return 'not a row of a curve: "epoch" is missing or not an integer'
     for name, value in row.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             return f'"{name}" is {json.dumps(value)[:40]}, not a number'

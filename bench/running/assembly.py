@@ -17,7 +17,7 @@ from throughtime.running.plan import Planned
 from throughtime.spec import PASSES, Pass, RunSpec
 
 ELSEWHERE = "measured once a cell, on its first replicate"
-"""The reason why a run lacks a measure that another replicate has."""
+"""Reason why a run lacks a measure that another replicate has."""
 LOG_TAIL_LINES, LOG_TAIL_BYTES = 20, 20_000
 
 
@@ -27,7 +27,7 @@ def read_result(folder: Path, name: Pass) -> PassResult:
 
 
 def was_ok(folder: Path, name: Pass) -> bool:
-    """Return whether a pass has left an `ok` result with the installed library versions, and need not be repeated."""
+    """Return whether a pass has an `ok` result with the installed library versions, and need not be repeated."""
     try:
         result = read_result(folder, name)
     except (OSError, ValueError):  # none, or damaged
@@ -68,12 +68,12 @@ def assemble(planned: Planned, folder: Path, command: Sequence[str], started: fl
 
 
 def completed(record: Record, folder: Path, names: Sequence[Pass]) -> Record:
-    """Return an `ok` record with the results of measuring passes that were made again because they had failed.
+    """Return an `ok` record with the results of repeated measuring passes.
 
     Args:
-        record: of the run.
-        folder: with the new result files.
-        names: of the passes.
+        record: the record of the run.
+        folder: the folder with the new result files.
+        names: the names of the passes.
     """
     results = {name: read_result(folder, name) for name in names}
     measures = dict(record.measures)
@@ -90,7 +90,7 @@ def completed(record: Record, folder: Path, names: Sequence[Pass]) -> Record:
 
 
 def failed_passes(results: Mapping[Pass, PassResult]) -> dict[Pass, str]:
-    """Return status and reason of each measuring pass that did not end well."""
+    """Return status and reason of each measuring pass that failed."""
     failed = {name: result for name, result in results.items() if name != "train" and result.status != "ok"}
     return {name: f"{one.status}: {one.failure.reason if one.failure else ''}" for name, one in failed.items()}
 
@@ -112,7 +112,7 @@ def command_for(command: Sequence[str], spec: RunSpec) -> str:
 
 
 def _provenance(planned: Planned, command: Sequence[str], started: float) -> dict[str, Any]:
-    """Return the fields of a record that say where it comes from, however the run ended."""
+    """Return the fields of a record that describe its provenance, for any status."""
     spec = planned.spec
     return {
         "id": planned.id,
@@ -125,7 +125,7 @@ def _provenance(planned: Planned, command: Sequence[str], started: float) -> dic
 
 
 def measures_of(name: Pass, result: PassResult | None) -> dict[str, Measure]:
-    """Return the measures of a pass, or a placeholder with the reason where the pass gave none for this run."""
+    """Return the measures of a pass, or a placeholder with the reason if it has no result for this run."""
     if result is None:
         reason = ELSEWHERE
     elif result.status != "ok":
@@ -140,7 +140,7 @@ def measures_of(name: Pass, result: PassResult | None) -> dict[str, Measure]:
 
 
 def failure_of(result: PassResult, name: Pass, folder: Path) -> Failure:
-    """Return why a pass failed, with the position it had reached and the end of the log."""
+    """Return the failure of a pass, with the position that it reached and the end of the log."""
     where = f"{name} pass"
     if name == "train":
         at = read_position(folder)

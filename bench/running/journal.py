@@ -1,4 +1,4 @@
-"""The journal of a sweep: one line for each event, from which `status` tells how far the sweep has come.
+"""The journal of a sweep: one line for each event, from which `status` computes its progress.
 
 No result depends on it: a record says which run is finished, and a journal that cannot be written ends no sweep.
 """
@@ -36,16 +36,16 @@ class Began(_Event):
     event: Literal["began"] = "began"
     command: list[str]
     scale: Scale | None = None
-    """Of the suite; None: an older journal."""
+    """Scale of the suite; None: an older journal."""
     host: str
     pid: int
-    """Of the runner."""
+    """Process id of the runner."""
     process_started: float
-    """When that process started: another process may have its number later."""
+    """Start time of that process: a later process may have the same id."""
     runs: list[tuple[str, str, Status | None]]
-    """Id and label of each run of the suite, and the status of its record if the run is not made again."""
+    """Id and label of each run of the suite, and the status of its record if the run is not repeated."""
     failed_passes: dict[str, list[Pass]] = {}
-    """Of each `ok` record that is not made again and lacks measuring passes: its id, and these passes."""
+    """Failed measuring passes of each `ok` record that is not repeated, by id."""
 
 
 class Started(_Event):
@@ -94,11 +94,11 @@ class JournalLines(NamedTuple):
     events: list[Event]
     """The events after the first."""
     broken: list[str]
-    """Place of each line that is no event, and the reason."""
+    """Place of each line that is not an event, and the reason."""
 
 
 def read_journal(path: Path) -> JournalLines:
-    """Read a journal. A last line without its end is being written, and is left out.
+    """Read a journal. An incomplete last line is still being written, and is ignored.
 
     Raises:
         UsageError: its first line does not begin a sweep.

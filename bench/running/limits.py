@@ -17,7 +17,7 @@ class Limits(NamedTuple):
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process and of its descendants, bytes; 0 if the process is gone."""
+    """Return the resident memory of a process and of its descendants, bytes; 0 if the process has ended."""
     total = 0
     try:
         process = psutil.Process(pid)

@@ -1,4 +1,4 @@
-"""The plan: each run with its id, whether its rule supports it, and the record that the store has already."""
+"""The plan of a sweep: each run with its id, the rule's support for it, and its present record."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from throughtime.spec import PASSES, Pass, Rerun, RunSpec
 if TYPE_CHECKING:
     from throughtime.datasets.base import Dataset
 
-NO_WEIGHTS = "its weights were not kept"
-"""Why an ok record does not count where a suite has `keep_weights`."""
+NO_WEIGHTS = "its weights were not saved"
+"""Reason why an `ok` record does not count in a suite with `keep_weights`."""
 
 
 class Planned(NamedTuple):
-    """A run, and what is known about it before it starts."""
+    """A run with its id, passes and present record."""
 
     spec: RunSpec
     id: str
@@ -35,22 +35,22 @@ class Planned(NamedTuple):
     passes: list[Pass]
     """The passes of this run: measuring passes only on the first replicate of a cell that trains."""
     unsupported: str | None
-    """Why its rule does not support it; None: it does."""
+    """Reason why its rule does not support it; None: the rule does."""
     recorded: Status | None
-    """The status in its record; None: it has none, or one that lacks the weights that the suite wants kept."""
+    """Status of its record; None: no record, or one without the weights that `keep_weights` requires."""
     reason: str = ""
-    """Why it has that status, if it is not `ok`; or why its record does not count."""
+    """Reason of a status other than `ok`, or reason why its record does not count."""
     stale: str | None = None
-    """What changed since that record was made, code or data; None: nothing."""
+    """Change of code or data since the record was written; None: no change."""
     lacks: tuple[Pass, ...] = ()
-    """Passes to make because its record is `ok` but for measuring passes that failed: these, or all where they would
-    not fit to the others, for the libraries changed since."""
+    """Passes to repeat because measuring passes of an `ok` record failed: these, or all if library versions changed
+    since."""
     completes: bool = False
-    """Whether `passes` are some that the record there lacks, and not all of the run's."""
+    """Whether `passes` are only those that the record lacks."""
 
 
 class CellPlan(NamedTuple):
-    """Runs of one cell that have the same fate, for a line on the terminal."""
+    """Runs of one cell with the same plan, shown as one line on the terminal."""
 
     label: str
     """The runs' label without the replicate."""
@@ -60,18 +60,18 @@ class CellPlan(NamedTuple):
     `failed before: <reason>`."""
 
     def row(self) -> dict[str, str | int]:
-        """One row of a table."""
+        """Return a row of a table."""
         return {"cell": self.label, "runs": self.runs, "plan": self.fate}
 
 
 def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
-    """Return for each run, in the order given, what is known of it. No device but the processor is needed.
+    """Plan each run, in the order of `specs`. Needs no device but the CPU.
 
-    A run is known by the record under its id, or else by the newest record of the same spec, which is then stale: it
-    was made by other code.
+    The record of a run is that with its id, or else the newest one of the same spec, which is then stale: it was made
+    by other code.
 
     Raises:
-        UsageError: a component of a cell cannot be built, or its rule cannot be asked; the cell is named.
+        UsageError: a component of a cell cannot be built, or `supports` of its rule fails; the message names the cell.
     """
     known = {suite: _Known(store, suite) for suite in {spec.suite for spec in specs}}
     support = _Support()
@@ -98,7 +98,7 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
         record, stale = known[spec.suite].of(spec, run, code)
         without_weights = record is not None and not stale and _without_weights(spec, record, store)
         if without_weights:
-            record = None  # it is made again, whatever `rerun` says
+            record = None  # the run is repeated for any value of `rerun`
         planned.append(
             Planned(
                 spec,
@@ -116,16 +116,16 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
 
 
 def _without_weights(spec: RunSpec, record: Record, store: Store) -> bool:
-    """Whether a run whose weights are to be kept has an ok record without them."""
+    """Return whether a run with `keep_weights` has an `ok` record without weights."""
     weights = store.run_folder(record.spec.suite, record.id) / WEIGHTS
     return spec.keep_weights and record.status == "ok" and not weights.exists()
 
 
 def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
-    """Return the runs that have no record yet, and those whose record the user wants made again.
+    """Return the runs without a record and those that `rerun` selects.
 
-    A stale record counts as one only if its run was ok: other code may well do what failed or was not supported. Of a
-    run that is ok but for some measuring passes, `failed` makes just these.
+    A stale record counts only if its run was `ok`, because the changed code may succeed. For a run that is `ok` except
+    for some measuring passes, `failed` selects only these passes.
     """
     failed = ("diverged", "oom", "timeout", "killed", "error")
     chosen = []
@@ -152,7 +152,7 @@ class _Known:
         self._by_spec = {record.spec.id({}): record for record in records}
 
     def of(self, spec: RunSpec, run: str, code: dict[str, str]) -> tuple[Record | None, str | None]:
-        """Return the record of a run, and what changed since it was made."""
+        """Return the record of a run, and the change of code or data since."""
         if record := self._by_id.get(run):
             return record, _data_changed(record)
         if record := self._by_spec.get(spec.id({})) if self._by_spec else None:
@@ -163,7 +163,7 @@ class _Known:
 
 
 def _lacks(record: Record, passes: list[Pass]) -> tuple[Pass, ...]:
-    """Return the passes to make so that an `ok` record lacks no measure."""
+    """Return the passes to repeat so that an `ok` record has all measures."""
     if record.status != "ok" or not record.failed_passes:
         return ()
     return tuple(record.failed_passes if record.versions == versions() else passes)
@@ -171,10 +171,10 @@ def _lacks(record: Record, passes: list[Pass]) -> tuple[Pass, ...]:
 
 @functools.cache
 def _sha256(dataset: str, options: str) -> str | None:
-    """Return the SHA-256 of a dataset's raw data; None if they are not on this machine, or there are none."""
+    """Return the SHA-256 of a dataset's raw data; None if it has none, or they are not on this machine."""
     from throughtime.datasets.files.fetch import find
 
-    factory = cast("type[Dataset]", KINDS["dataset"][dataset].factory)  # the registry does not know its class
+    factory = cast("type[Dataset]", KINDS["dataset"][dataset].factory)  # a dataset registers its class
     if not all(find(file) for file in factory.files):
         return None
     try:
@@ -194,14 +194,14 @@ def _data_changed(record: Record) -> str | None:
 def prepare_data(
     planned: Iterable[Planned], shown: Callable[[str], AbstractContextManager[object]] = nullcontext
 ) -> None:
-    """Prepare each dataset of these runs once; a run that will be skipped needs none.
+    """Prepare the dataset of each run that will not be skipped, once.
 
     Args:
         planned: the runs.
-        shown: returns, for a dataset's name, the context in which it is prepared.
+        shown: returns the context manager around the preparation, from the name of the dataset.
 
     Raises:
-        UsageError: data are missing and cannot be had, or are not what they should be.
+        UsageError: data are missing and cannot be downloaded, or are damaged.
     """
     needed = {p.spec.dataset.model_dump_json(exclude={"label"}): p.spec.dataset for p in planned if not p.unsupported}
     for dataset in needed.values():
@@ -212,11 +212,11 @@ def prepare_data(
         except UsageError:
             raise
         except Exception as error:
-            raise _refusal(f"the data of {dataset.name} cannot be had", error, component) from error
+            raise _refusal(f"the data of {dataset.name} cannot be prepared", error, component) from error
 
 
 def by_cell(planned: Iterable[Planned]) -> list[CellPlan]:
-    """Return one line for each cell and fate, in the order of the runs."""
+    """Return a line for each cell and plan, in the order of the runs."""
     counts = Counter((p.spec.label.rpartition(" #")[0], _fate(p)) for p in planned)
     return [CellPlan(label, runs, fate) for (label, fate), runs in counts.items()]
 
@@ -236,10 +236,9 @@ def _fate(planned: Planned) -> str:
 
 
 class _Support:
-    """Asks the rules of cells whether they support them.
+    """Calls `supports` of the rule of each cell.
 
-    Datasets, rules and networks are built once each, on the processor, and shared by the cells that have them: only
-    the answer differs from cell to cell.
+    Each dataset, rule and network is built once, on the CPU, and shared by all cells that contain it.
     """
 
     def __init__(self) -> None:
@@ -247,14 +246,14 @@ class _Support:
         self._answers: dict[tuple[Any, ...], str | None] = {}
 
     def lacking(self, spec: RunSpec, content: tuple[str, ...]) -> str | None:
-        """Return why the rule of a cell does not support its network, task or length of sequence; None: it does.
+        """Return the reason why the rule of a cell does not support its network, task or sequence length, or None.
 
         Args:
             spec: a run of the cell.
-            content: of each kind, the component and its options.
+            content: the components with their options, as JSON, in the order of `KINDS`.
 
         Raises:
-            UsageError: a component cannot be built, or the rule cannot be asked; the cell is named.
+            UsageError: a component cannot be built, or `supports` fails; the message names the cell.
         """
         key = content, spec.training.precision, spec.training.batch == 1
         if key not in self._answers:
@@ -290,13 +289,12 @@ class _Support:
 
 
 def _refusal(what: str, error: Exception, *components: Component) -> UsageError:
-    """Return the refusal for an exception of a component: its first line, and the line of the component's file that it
-    came from."""
+    """Return a UsageError for an exception of a component: its first line, and its place in the component's file."""
     place = raised_at(error, *(component.place.rpartition(":")[0] for component in components))
     if isinstance(error, UsageError):
         return UsageError(f"{what}: {error.what}", error.where or place, error.hint)
     line = first_line(error)
-    # With a ValueError a component says that options do not go together; of others the type says something too.
+    # A component raises ValueError for options that contradict each other; of other exceptions the type matters too.
     if not line or not isinstance(error, ValueError):
         line = f"{type(error).__name__}: {line}".removesuffix(": ")
     return UsageError(f"{what}: {line}", place)

@@ -23,7 +23,7 @@ NOISY = (
     "energy",
     *(name for kind in PASSES.values() if kind.exclusive for name in (*(kind.headline or ())[:1], *kind.others)),
 )
-"""Beginnings of the names of measures in which any two runs differ: times, the process's peak, the machine's rates."""
+"""Prefixes of the names of measures in which any two runs differ: times, the process's peak, the machine's rates."""
 
 
 class Difference(NamedTuple):
@@ -53,7 +53,7 @@ def find_record(name: str, store: Store) -> Stored:
 
 
 def rerun(stored: Stored, folder: Path, plugins: Sequence[str], progress: Progress) -> tuple[Stored, list[Difference]]:
-    """Repeat the passes of a record in a results folder of their own, and compare.
+    """Repeat the passes of a record in a separate results folder, and compare.
 
     Args:
         stored: the record, with its folder.
@@ -114,7 +114,7 @@ def _curves(before: list[dict[str, float]], now: list[dict[str, float]]) -> Iter
 
 
 def _has_pass(record: Record, name: Pass) -> bool:
-    """Return whether a run made a pass itself: another replicate may have made it for the cell."""
+    """Return whether a run has results of a pass: another replicate may have run it for the cell."""
     headline = PASSES[name].headline
     measure = record.measures.get(headline[0]) if headline else None
     return measure is None or measure.missing != ELSEWHERE

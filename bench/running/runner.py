@@ -30,9 +30,9 @@ from throughtime.spec import PASSES, Pass
 
 POLL_SECONDS = 0.5
 CONTINUED: tuple[Status, ...] = ("timeout", "oom", "killed")
-"""States after which a training goes on from its checkpoint; an error or a divergence would only come again."""
+"""States after which training resumes from its checkpoint; an error or a divergence would only recur."""
 REPEATS = 2
-"""How often a measuring pass that was killed from outside is made again."""
+"""Number of times that a measuring pass that was killed from outside is repeated."""
 
 
 class Runner:
@@ -81,7 +81,7 @@ class Runner:
         return self._records
 
     def _folder_lock(self, folder: Path) -> FileLock:
-        """Lock the suite's folder: two runners would take each other's files away."""
+        """Lock the suite's folder: two runners would remove each other's files."""
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
         try:
@@ -91,7 +91,7 @@ class Runner:
         return lock
 
     def _todo(self, planned: Planned) -> list[PassJob]:
-        """Return the passes that a run still lacks; without any, or unsupported by its rule, it gets its record now."""
+        """Return the passes that a run lacks; a run without any, or unsupported by its rule, gets its record now."""
         suite = planned.spec.suite
         folder = self.store.work_folder(suite, planned.id)
         if (folder / "record.json").exists():  # the last runner was killed between writing it and moving it
@@ -112,7 +112,7 @@ class Runner:
         return todo
 
     def _copy_checkpoint(self, before: Path, folder: Path) -> None:
-        """Copy the files that an interrupted training goes on from; the old record stays until there is a new one."""
+        """Copy the files from which interrupted training resumes; the old record remains until there is a new one."""
         if not (before / CHECKPOINT).exists():
             return
         copying = folder.with_name(f"{folder.name}.taking")  # half a copy must not pass for a whole one
@@ -145,7 +145,7 @@ class Runner:
         self.progress.running(self.engine.at_work)
 
     def _is_repeated(self, job: PassJob) -> bool:
-        """Return whether a pass is made again: a measuring pass that was killed, up to `REPEATS` times."""
+        """Return whether a pass is repeated: a measuring pass that was killed, up to `REPEATS` times."""
         measures = PASSES[job.name].headline is not None
         if not measures or read_result(job.folder, job.name).status != "killed":
             return False
@@ -154,19 +154,19 @@ class Runner:
             return False
         self._kills[attempt] += 1
         self._journal.over(job)
-        self.progress.show(f"{job.planned.spec.label}: {job.name} pass was killed, and is made again")
+        self.progress.show(f"{job.planned.spec.label}: {job.name} pass was killed, and is repeated")
         return True
 
     def _over(self, job: PassJob) -> None:
-        """Note that a pass has left its result; with the last one the run gets its record.
+        """Register the result of a pass; after the last one the run gets its record.
 
         Raises:
-            UsageError: the code is no longer what was planned.
+            UsageError: the code changed since the run was planned.
         """
         planned = job.planned
         if void := read_result(job.folder, job.name).void:
             pass_file(job.folder, job.name).unlink()
-            raise UsageError(void, hint="what was finished is kept; run it again to go on with the code of now")
+            raise UsageError(void, hint="finished runs are recorded; repeat the command to continue with the new code")
         self._pending[planned.id].remove(job.name)
         self._journal.over(job)
         if self._pending[planned.id]:
@@ -178,7 +178,7 @@ class Runner:
             self._publish(assemble(planned, job.folder, self.command, started))
 
     def _publish(self, record: Record) -> None:
-        """Write the record, and move the run to its place without the files that served only to make it."""
+        """Write the record, and move the run to its final folder without temporary files."""
         folder = self.store.work_folder(record.spec.suite, record.id)
         write_record(record, folder)
         for name in PASSES:
@@ -190,7 +190,7 @@ class Runner:
         self._announce(record)
 
     def _complete(self, planned: Planned, folder: Path) -> None:
-        """Put the results of measuring passes that were made again into the record that lacks them."""
+        """Add the results of repeated measuring passes to the record that lacks them."""
         place = self.store.run_folder(planned.spec.suite, planned.id)
         record = completed(read_record(place / "record.json"), folder, planned.passes)
         with (place / LOG).open("ab") as log:

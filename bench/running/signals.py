@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals of a batch system end a command in the same raise_on_signals way."""
+"""Ctrl-C and the signals of a batch system raise the same exception in a command."""
 
 from __future__ import annotations
 

@@ -38,19 +38,19 @@ class Status:
     runner: str
     """Its runner: `process 123 on host`, or how the sweep ended."""
     alive: bool | None
-    """Whether that process runs; None: not known, for it is on another machine."""
+    """Whether that process runs; None: unknown, because it is on another machine."""
     done: int = 0
     skipped: int = 0
     waiting: int = 0
     failed: list[dict[str, str]] = field(default_factory=list)
     """Label, status and reason of each run that failed."""
     incomplete: list[dict[str, str]] = field(default_factory=list)
-    """Label and failed measuring passes of each run that is `ok` but for them."""
+    """Label and failed measuring passes of each `ok` run that has some."""
     running: list[Running] = field(default_factory=list)
     seconds_left: float | None = None
-    """Runs left, times the mean duration of those of this sweep; None: not known yet, or nothing is left."""
+    """Runs left, times the mean duration of those of this sweep; None: unknown, or no run is left."""
     broken: list[str] = field(default_factory=list)
-    """Place of each line of the journal that is no event, and the reason."""
+    """Place of each line of the journal that is not an event, and the reason."""
 
 
 def status(store: Store, suite: str | None = None) -> list[Status]:
@@ -145,7 +145,7 @@ def _runner(began: Began, how: str | None, alive: bool | None) -> str:
     if how:
         return how
     who = f"process {began.pid} on {began.host}"
-    return f"{who} is gone: the same command goes on from here" if alive is False else who
+    return f"{who} has ended: the same command continues the sweep" if alive is False else who
 
 
 def lines(status: Status) -> list[str]:

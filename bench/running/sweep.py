@@ -1,4 +1,4 @@
-"""A sweep: a suite at one scale, planned against a results folder, and the runs of it that remain to be made."""
+"""A sweep: the runs of a suite at one scale, planned against a results folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Sweep:
     Attributes:
         planned: all runs of the suite.
         asked: those that `only` leaves.
-        chosen: those that have no record yet, or one that is to be made again.
+        chosen: those of them without a record, or with one that `rerun` selects.
         limits: those that the suite sets for each pass.
         jobs: training passes that this machine has cores for.
 
@@ -59,18 +59,18 @@ class Sweep:
         self.jobs = max(1, (os.cpu_count() or 1) // self.planned[0].spec.threads)
 
     def command(self, plugins: Sequence[str] = (), sources: Sequence[str] = ()) -> list[str]:
-        """The words of the command that runs this sweep; records hold it, narrowed to their run."""
+        """Return the arguments of the command that runs this sweep; records contain it, restricted to their run."""
         words = ["throughtime", "run", str(self.suite), "--scale", self.scale, "--results", str(self.store.folder)]
         words += [word for path in plugins for word in ("--plugin", path)]
         return words + [word for path in sources for word in ("--source", path)]
 
     def run(self, engine: Engine, command: Sequence[str], progress: Progress) -> list[Record]:
-        """Make the chosen runs, and close the engine; return their records in the order in which they ended."""
+        """Run the chosen runs, and close the engine; return their records in the order of completion."""
         with closing(engine):
             return Runner(self.store, command, engine, progress).run(self.planned, self.chosen)
 
 
 def _names(planned: Planned) -> set[str]:
-    """What `only` may call a run: its id, its label, the label of its cell."""
+    """Return the names by which `only` selects a run: its id, its label, the label of its cell."""
     label = planned.spec.label
     return {planned.id, label, label.rpartition(" #")[0]}

@@ -1,4 +1,4 @@
-"""The adding-task figure: our runs of the suite `fptt`, the authors' own curves behind them."""
+"""Figure of the adding task: the runs of the suite `fptt`, in front of the curves published by the authors."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ PUBLISHED = {
     "snn_v2_fptt_mem_200": "fptt-authors",
     "snn_bptt_mem_200": "bptt",
 }
-"""The authors' LTC files, and the rule of ours that each is drawn with."""
+"""Published LTC curves, and the rule of the suite that each belongs to."""
 PUBLISHED_STEPS = 200
 TRIVIAL = 1 / 6
-"""Error of always answering with the mean: the variance of a sum of two uniform numbers."""
+"""Error of a constant answer, the mean: the variance of a sum of two uniform numbers."""
 
 
 @styled
 def draw(results: Results, scale: str) -> Drawn | None:
-    """Mean squared error against training iteration: a panel a rule, a line a run. None if no run left a curve.
+    """Draw mean squared error against training iteration: a panel per rule, a line per run. None without a curve.
 
     Args:
         results: of any suites; only the runs of `fptt` are drawn.
-        scale: of the runs to draw.
+        scale: the scale of the runs to draw.
     """
     runs = runs_of(results, "fptt", scale)
     curves = [_curve(run, results.curve(run["id"])) for _, run in runs.iterrows()]
@@ -73,7 +73,7 @@ def draw(results: Results, scale: str) -> Drawn | None:
     notes = [
         f"Suite fptt, scale {scale}, batch {batch}. Thin: one of our runs, validation split, after each epoch"
         + (", ending in a cross if it failed. " if len(failed) else ". ")
-        + f"Dashed: always answering with the mean, {TRIVIAL:.3f}.",
+        + f"Dashed: the mean as a constant answer, {TRIVIAL:.3f}.",
     ]
     if behind:
         notes.append("Pale: the authors' own curves (FPTT twice, BPTT once), fresh sequences, means of 10 iterations.")
@@ -86,7 +86,7 @@ def draw(results: Results, scale: str) -> Drawn | None:
 
 
 def _values(values: Iterable[Any]) -> str:
-    """The value that all runs share, or all there are."""
+    """Format the value that all runs share, or all values."""
     return " or ".join(map(str, dict.fromkeys(values)))
 
 
@@ -104,7 +104,7 @@ def _curve(run: pd.Series, rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _published(rules: list[str], last: int) -> list[pd.DataFrame]:
-    """The authors' curves for some of the rules, up to an iteration, in the same columns."""
+    """Return the published curves of these rules, up to an iteration, in the columns of `_curve`."""
     with resources.files("throughtime.published").joinpath("adding_200.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file)
     table = table[table["iteration"] <= last]

@@ -228,7 +228,7 @@ def test_plugin_that_is_not_there(refused):
 def test_results_folder_that_is_a_file(command, refused):
     Path("taken").write_text("")
     said = refused(*command, "--results", "taken")
-    assert said == "taken: the results folder is a file\n  give a folder to --results"
+    assert said == "taken: the results folder is a file\n  --results needs a folder"
 
 
 def test_unknown_run(refused):

@@ -60,11 +60,11 @@ def test_exit_codes(sides, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["{0}"], "two result sets are compared, not 1"),
-        (["{0}", "{1}", "{1}"], "two result sets are compared, not 3"),
-        (["{0}", "{1}", "--rounds", "3"], "--rounds: does nothing without --interleaved"),
-        (["{0}", "{1}", "--plugin", "x.py"], "--plugin: does nothing without --interleaved"),
-        (["{0}", "{1}", "--interleaved", "HEAD"], "--interleaved: one suite is timed"),
+        (["{0}"], "compare takes two result sets, not 1"),
+        (["{0}", "{1}", "{1}"], "compare takes two result sets, not 3"),
+        (["{0}", "{1}", "--rounds", "3"], "--rounds: has no effect without --interleaved"),
+        (["{0}", "{1}", "--plugin", "x.py"], "--plugin: has no effect without --interleaved"),
+        (["{0}", "{1}", "--interleaved", "HEAD"], "--interleaved: takes exactly one suite"),
         (["quick", "--interleaved", "no-such-revision"], 'git knows no revision "no-such-revision"'),
         (["quik", "--interleaved", "HEAD"], 'no suite "quik"\n  did you mean "quick"?'),
     ],

@@ -103,7 +103,7 @@ def test_verify_finds_what_was_altered_and_what_is_missing(data, tmp_path):
     assert data("verify")[0] == 0  # nothing is here, and so nothing is wrong
     assert data("verify", "qtdb")[0] == 1  # asked for by name, it is
     code, _, err = data("verify", "adding")
-    assert code == 2 and err == "error: adding has no files of its own\n  its data: generated\n"
+    assert code == 2 and err == "error: adding has no files of its own\n  its data are generated\n"
 
 
 def test_verify_counts_sequences_that_are_in_two_splits(data, tmp_path):
@@ -151,11 +151,11 @@ def test_show_with_options(data, tmp_path):
             "--option delya: copy: Extra inputs are not permitted\n  there is: length",
         ),
         (("show", "copy", "--option", "delay=x"), "--option delay: copy: Input should be a valid integer"),
-        (("show", "copy", "--option", "delay"), "--option delay: an option is NAME=VALUE"),
+        (("show", "copy", "--option", "delay"), "--option delay: an option has the form NAME=VALUE"),
         (("show", "npz"), "--option path: npz: Field required\n  there is: path"),
         (("show", "fsdd", "--option", "delta=0.1"), "fsdd: delta would do nothing without form: spikes"),
-        (("show", "copy", "--tiny", "--option", "delay=5"), "--option would do nothing with --tiny"),
-        (("show", "copy", "--tiny", "--out", "a.pdf"), "a.pdf: a PNG is written\n  did you mean a.png?"),
+        (("show", "copy", "--tiny", "--option", "delay=5"), "--option has no effect with --tiny"),
+        (("show", "copy", "--tiny", "--out", "a.pdf"), "a.pdf: the output format is PNG\n  did you mean a.png?"),
         (("fetch", "npz", "--option", "path=nowhere"), "nowhere: no such folder"),
     ],
 )

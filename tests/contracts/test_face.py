@@ -111,7 +111,7 @@ def test_a_component_of_the_script_itself_is_refused(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT.replace("tt\n", f"tt\n{own}", 1))
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert "UsageError: __main__ has no source file" in done.stderr
-    assert "put it into a file of its own, and name that as a plugin" in done.stderr
+    assert "move it into a file of its own, and pass that file as a plugin" in done.stderr
     assert "the script runs" in done.stdout and not (tmp_path / "runs").exists()
 
 
@@ -154,8 +154,8 @@ def test_keeping_weights_changes_no_id_and_a_record_without_them_is_made_again(f
         without = plan([kept, plain], store)
         assert [planned.recorded for planned in without] == [None, "ok"]
         assert to_run(without, "none") == without[:1]
-        assert [cell.fate for cell in by_cell(without)] == ["run again: its weights were not kept", "done"]
-        with pytest.raises(UsageError, match="were not kept"):
+        assert [cell.fate for cell in by_cell(without)] == ["run again: its weights were not saved", "done"]
+        with pytest.raises(UsageError, match="were not saved"):
             tt.load_network(folder / "runs", kept.label)
     finally:
         weights.write_bytes(content)

@@ -40,12 +40,12 @@ def on(run, device):
 
 @no_cuda
 def test_a_device_that_is_not_here_is_refused_before_anything_runs(tmp_path):
-    with pytest.raises(UsageError, match=r"device cuda: not run here, PyTorch .*\n  say `device: cpu`"):
+    with pytest.raises(UsageError, match=r"device cuda: not available, PyTorch .*\n  set `device: cpu`"):
         build(on(spec(), "cuda"))
     store = Store(tmp_path)
     planned = plan([on(spec(), "cuda")], store)  # a machine that submits to a cluster needs no GPU
     engine, progress = LocalEngine([], Limits(), 1, print), PlainProgress(io.StringIO())
-    with pytest.raises(UsageError, match="device cuda: not run here"):
+    with pytest.raises(UsageError, match="device cuda: not available"):
         Runner(store, ["throughtime"], engine, progress).run(planned, planned)
     assert store.records() == []
 

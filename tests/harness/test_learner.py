@@ -123,5 +123,5 @@ def test_wrong_use_is_named():
     with pytest.raises(UsageError, match="layer"):
         tt.Learner(network, tt.build_rule("eprop"), Classification(2), steps=3)
     learner = tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3)
-    with pytest.raises(ValueError, match="x has 4 steps; the learner was made for 3"):
+    with pytest.raises(ValueError, match="x has 4 steps; the learner expects 3"):
         learner.learn(torch.ones(4, 1, 2), torch.tensor([0]), torch.optim.SGD(learner.parameters(), lr=0.1))

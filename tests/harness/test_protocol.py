@@ -209,7 +209,7 @@ def test_a_loss_of_nothing_is_refused():
     rule = Nothing()
     rule.start(Sum(), Regression(1.0), 2)
     (batch,) = Three().batches("train", 3)
-    with pytest.raises(ValueError, match="minimised nothing"):
+    with pytest.raises(ValueError, match="returned no loss"):
         learn_batch(rule, batch, lambda: None)
 
 

@@ -221,6 +221,6 @@ def test_what_is_left_out_is_missed(what, tmp_path, monkeypatch):
     run = RUNS[name]
     whole, _ = uninterrupted(run, tmp_path / "whole")
     stop(run, tmp_path, ask)
-    go_on = Trainer._go_on
-    monkeypatch.setattr(Trainer, "_go_on", lambda self, contents: (go_on(self, contents), leave_out(self)))
+    go_on = Trainer._resume
+    monkeypatch.setattr(Trainer, "_resume", lambda self, contents: (go_on(self, contents), leave_out(self)))
     assert whole.differs(train(run, tmp_path)) != []

@@ -81,7 +81,7 @@ def test_zero_is_a_value():
 def test_a_record_cut_short_is_refused(tmp_path, end):
     path = write_record(record(), tmp_path)
     path.write_text(path.read_text()[:end])
-    with pytest.raises(UsageError, match="not a whole JSON file") as caught:
+    with pytest.raises(UsageError, match="not a complete JSON file") as caught:
         read_record(path)
     assert caught.value.where == str(path)
 
@@ -110,7 +110,7 @@ def test_a_list_bad_bytes_and_no_file_are_refused(tmp_path):
     with pytest.raises(UsageError, match="not a record of schema 1"):
         read_record(path)
     path.write_bytes(b'{"a": "\xff"}')
-    with pytest.raises(UsageError, match="not a whole JSON file"):
+    with pytest.raises(UsageError, match="not a complete JSON file"):
         read_record(path)
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_record(tmp_path / "none.json")
@@ -187,7 +187,7 @@ def test_the_store_lists_whole_records_and_names_the_broken_ones(tmp_path):
         (run, tmp_path / suite / run) for run, suite in (("c" * 12, "other"), ("a" * 12, "quick"), ("b" * 12, "quick"))
     ]
     assert len(store.broken) == 1
-    assert store.broken[0].startswith(f"{broken}: not a whole JSON file")
+    assert store.broken[0].startswith(f"{broken}: not a complete JSON file")
     assert [s.record.id for s in store.records("other")] == ["c" * 12]
     assert store.broken == []
 
@@ -196,7 +196,7 @@ def test_a_store_that_is_not_there_is_empty_and_one_that_is_a_file_is_refused(tm
     assert Store(tmp_path / "none").records() == []
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UsageError, match="file: the results folder is a file\n  give a folder to --results"):
+        with pytest.raises(UsageError, match="file: the results folder is a file\n  --results needs a folder"):
             Store(place)
 
 
@@ -222,10 +222,10 @@ def test_a_curve_ends_where_it_was_cut(tmp_path):
         ('{"epoch": 2, "validation": "0.5"}', '"validation" is "0.5", not a number'),
         ('{"epoch": 2, "validation": [0.5]}', '"validation" is [0.5], not a number'),
         ('{"epoch": 2, "validation": true}', '"validation" is true, not a number'),
-        ('{"epoch": "2"}', "no row of a curve, which begins with its epoch"),
-        ("[2]", "no row of a curve, which begins with its epoch"),
+        ('{"epoch": "2"}', 'not a row of a curve: "epoch" is missing or not an integer'),
+        ("[2]", 'not a row of a curve: "epoch" is missing or not an integer'),
         ("[" * 100_000, "nested too deeply"),
-        ('{"epoch', "not a whole JSON file"),
+        ('{"epoch', "not a complete JSON file"),
     ],
 )
 def test_a_damaged_curve_is_read_up_to_the_damage_which_is_named(tmp_path, damaged, why):

@@ -76,7 +76,7 @@ def test_an_unknown_or_ambiguous_run_is_wrong_use(store):
     for suite in ("quick", "slow"):
         put(store, run_spec("bptt lif digits", suite=suite))
     results = Results.load(store.folder)
-    with pytest.raises(UsageError, match=r'2 runs are called "bptt lif digits #0"'):
+    with pytest.raises(UsageError, match=r'2 runs have the label "bptt lif digits #0"'):
         results.record("bptt lif digits #0")
     with pytest.raises(UsageError, match=r'no run "bptt lif digit #0" in .*\n.*did you mean "bptt lif digits #0"'):
         results.curve("bptt lif digit #0")

@@ -129,7 +129,7 @@ def test_a_run_shows_its_command_seed_phases_and_the_end_of_its_log(page):
     assert "throughtime run quick --scale laptop --only 'bptt lif digits #0' --rerun all" in text
     assert "learn 50.0 s" in text and "7, replicate 0, 1 thread" in text
     assert "the last 200 lines" in text and text.count("a line of the log") == 200
-    assert "exit code -9" in text and "no log was kept" in text
+    assert "exit code -9" in text and "there is no log" in text
 
 
 def test_the_table_can_be_sorted(page, html):

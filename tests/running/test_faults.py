@@ -121,7 +121,7 @@ def test_a_measuring_pass_that_is_killed_is_made_again(tmp_path):
     record = sweep.run()["once"].record
     assert record.status == "ok" and record.failed_passes == {}
     assert record.measures["wall_time"].value is not None
-    assert "once lif digits #0: time pass was killed, and is made again" in sweep.out.read_text()
+    assert "once lif digits #0: time pass was killed, and is repeated" in sweep.out.read_text()
 
 
 def test_an_ok_record_that_lacks_a_pass_says_so_and_rerun_failed_makes_just_that(tmp_path, monkeypatch):

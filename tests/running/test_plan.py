@@ -274,7 +274,9 @@ def test_data_that_cannot_be_had_are_told(specs, store, plugin):
     )
     with pytest.raises(UsageError, match=r"^away: gone$"):
         prepare_data(plan(specs(datasets="away"), store))
-    with pytest.raises(UsageError, match=rf"plugged\.py:{line + 8}: the data of bad cannot be had: FileNotFoundError"):
+    with pytest.raises(
+        UsageError, match=rf"plugged\.py:{line + 8}: the data of bad cannot be prepared: FileNotFoundError"
+    ):
         prepare_data(plan(specs(datasets="bad"), store))
 
 
@@ -302,5 +304,5 @@ def test_a_machine_without_a_gpu_plans_runs_on_one_and_makes_none(specs, store, 
     planned = plan(on_gpu, store)
     assert {p.spec.device for p in planned} == {"cuda"} and len(planned) == 12
     assert {p.spec.rule.name for p in planned if p.unsupported} == {"eprop"}, "the rule was asked"
-    with pytest.raises(UsageError, match="device cuda: not run here"):
+    with pytest.raises(UsageError, match="device cuda: not available"):
         build(on_gpu[0])

@@ -326,8 +326,8 @@ def test_the_command_line_says_why_a_second_run_does_nothing(tmp_path):
     assert first.returncode == 1, first.stderr
     second = subprocess.run(words, capture_output=True, text=True, timeout=120)
     assert second.returncode == 1, "a failure does not go away by not being tried again"
-    assert "nothing to do: each of the 2 runs has its record" in second.stdout
-    assert "1 failed, `--rerun failed` tries them again" in second.stdout
+    assert "nothing to do: all 2 runs are recorded" in second.stdout
+    assert "1 failed, `--rerun failed` repeats them" in second.stdout
     alone = subprocess.run(
         [*words, "--only", "bptt lif digits #0", "--rerun", "all", "--json"],
         capture_output=True,

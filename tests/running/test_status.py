@@ -82,7 +82,7 @@ def test_a_runner_that_is_gone_has_nothing_running(store):
     journal(store, started("a"), process_started=1.0)  # the process number belongs to another process now
     (found,) = status(store)
     assert found.alive is False and found.running == [] and found.waiting == 2
-    assert found.runner.endswith("is gone: the same command goes on from here")
+    assert found.runner.endswith("has ended: the same command continues the sweep")
 
 
 def test_a_runner_on_another_machine_is_believed(store):

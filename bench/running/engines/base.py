@@ -1,4 +1,4 @@
-"""The contract between the runner and whatever runs passes for it."""
+"""The contract between the runner and an engine, which runs passes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PassJob(NamedTuple):
     planned: Planned
     name: Pass
     folder: Path
-    """Where the run's files grow: curve, log, checkpoint, and `<pass>.json` once the pass has ended."""
+    """Folder of the run's files: curve, log, checkpoint, and `<pass>.json` once the pass has ended."""
 
 
 class Engine(ABC):
@@ -50,4 +50,4 @@ class Engine(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Release what the engine holds; no pass will be started any more."""
+        """Release the engine's resources; no pass is started afterwards."""

@@ -29,9 +29,9 @@ from throughtime.spec import PASSES
 AHEAD = 2
 """Passes submitted for each thread of the cluster: one that runs, and one so that the thread need not wait."""
 LOOK_SECONDS = 1.0
-"""Time between two looks at the list of workers."""
+"""Time between two updates of the list of workers."""
 ALONE_SECONDS = 30.0
-"""Time without any worker before the user is told."""
+"""Time without any worker before a message to the user."""
 FETCH_SECONDS = 60.0
 """Time to fetch the files of a pass; Dask may have to run it again if its worker died just now."""
 TELL_SECONDS = 2.0
@@ -47,7 +47,7 @@ class Submitted(NamedTuple):
     request: PassJob
     future: Any
     host: str | None
-    """Where a measuring pass should go."""
+    """Preferred worker of a measuring pass."""
 
 
 class DaskEngine(Engine):
@@ -72,7 +72,7 @@ class DaskEngine(Engine):
             raise UsageError(
                 f'"{cluster}" is no cluster', "--cluster", "tcp://HOST:PORT of a scheduler, local:N or slurm"
             )
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what is wrong is told once, from here
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # this module reports errors once itself
         self._jobs, self._tell = Jobs(plugins, limits), tell
         self._sweep = uuid.uuid4().hex[:8]
         self._submitted: dict[str, Submitted] = {}
@@ -151,7 +151,7 @@ class DaskEngine(Engine):
                     job, future, _ = self._submitted.pop(key)
                     if future.status == "finished":
                         take(job.name, future.result(timeout=FETCH_SECONDS), job.folder)
-        except OSError:  # the scheduler is gone, and with it what was at work
+        except OSError:  # the scheduler has ended, and with it the running passes
             return
         finally:
             futures = [submitted.future for submitted in self._submitted.values()]
@@ -189,7 +189,7 @@ class DaskEngine(Engine):
         """Write the files of a pass into its run's folder; return False if it has not ended after all.
 
         Raises:
-            UsageError: the scheduler is gone, or a worker cannot make passes.
+            UsageError: the scheduler has ended, or a worker cannot run passes.
         """
         from distributed import KilledWorker
         from distributed import TimeoutError as NotYetError  # before Python 3.11 not the built-in one
@@ -227,7 +227,7 @@ class DaskEngine(Engine):
         return UsageError(
             "the Dask scheduler is gone",
             where=self._address,
-            hint="what was finished is kept; the same command goes on from here",
+            hint="finished runs are recorded; repeat the command to continue",
         )
 
     def _show_position(self, event: tuple[float, dict[str, Any]]) -> None:
@@ -260,12 +260,12 @@ _stopped: set[str] = set()
 
 
 def stop_on_worker(topic: str) -> None:
-    """Stop the passes of a sweep on this worker, and those that are still to come."""
+    """Stop the present and future passes of a sweep on this worker."""
     _stopped.add(topic)
 
 
 def on_worker(job: Job, files: Files, key: str, topic: str) -> Files:
-    """Run a pass. It is stopped when the runner asks for it, cancels it or is gone, or when the worker closes."""
+    """Run a pass. It stops when the runner stops or cancels it or ends, or when the worker closes."""
     from distributed import Status, get_worker
 
     worker = get_worker()

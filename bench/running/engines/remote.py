@@ -38,7 +38,7 @@ from throughtime.whole_files import write_whole
 
 JOB = "job.json"
 GROWING = (CHECKPOINT, CURVE, POSITION, WEIGHTS)
-"""Files from which a training pass goes on, and which it leaves for the next attempt."""
+"""Files from which a training pass resumes, and which it leaves for the next attempt."""
 LOG_BYTES = 2**20
 """Length of the end of a log that is sent back."""
 POLL_SECONDS = 0.25
@@ -102,7 +102,7 @@ class Jobs:
 
 
 def saved(name: Pass, folder: Path) -> Files:
-    """Return the files from which a training goes on; none for other passes, or where there is no checkpoint."""
+    """Return the files from which training resumes; empty for other passes, or without a checkpoint."""
     return _read(folder, GROWING) if name == "train" and (folder / CHECKPOINT).exists() else {}
 
 
@@ -171,11 +171,11 @@ def make_pass(
 ) -> Files:
     """Run a pass in a temporary folder; return the files that it left.
 
-    However the child ends, there is a result, unless the pass was asked to stop; then a training leaves a checkpoint.
+    Every end of the child gives a result, unless the pass was stopped; a stopped training pass leaves a checkpoint.
 
     Args:
         job: the pass.
-        files: from which it goes on.
+        files: the files from which it resumes.
         stopping: returns whether to stop; called several times a second.
         tell: called with the folder as often.
     """
@@ -270,7 +270,7 @@ def _machine_for(name: Pass, stopping: Callable[[], bool]) -> Iterator[None]:
 
 
 def main(folder: Path) -> None:
-    """Run the pass that a folder was prepared for. The process ends with its standard input: its parent is gone."""
+    """Run the pass of a prepared folder. The process ends when its standard input closes: its parent has ended."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a batch system's warning is for the parent, who then asks to stop
     job: Job = json.loads((folder / JOB).read_text(encoding="utf-8"))

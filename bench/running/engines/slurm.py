@@ -189,7 +189,7 @@ class SlurmEngine(Engine):
             "slurm_setup": given.setup or None,
             "slurm_exclusive": True if given.exclusive and exclusive else None,
             "slurm_signal_delay_s": WARNED_SECONDS,
-            # What lost its node is submitted again from here; Slurm doing so too would make it twice.
+            # This engine resubmits jobs that lost their node; if Slurm did so, too, they would run twice.
             "slurm_additional_parameters": {"no-requeue": True, **given.extra},
         }
         executor.update_parameters(**{name: value for name, value in {**shared, **slurm}.items() if value is not None})
@@ -234,11 +234,11 @@ class SlurmEngine(Engine):
         return self._finish(one)
 
     def _has_left(self, one: Submitted) -> bool:
-        """Return whether the job has finished its work; a process of this machine must be gone too."""
+        """Return whether the job has finished; a process on this machine must have ended, too."""
         return OVER in _names(one.folder) and (self._settings.cluster == "slurm" or one.job.done())
 
     def _state(self, one: Submitted) -> str:
-        """Return the job's state; Slurm is asked now and then, for all jobs at once."""
+        """Return the job's state; Slurm is queried at intervals, for all jobs at once."""
         now = time.monotonic()
         if self._settings.cluster == "local":
             return one.job.state
@@ -255,7 +255,7 @@ class SlurmEngine(Engine):
             return self._finish(one, "killed", f"{len(one.lost)} jobs lost their node in it ({told})")
         before, one.folder = one.folder, one.folder.with_name(f"{one.folder.name}-{len(one.lost)}")
         lay_out(one.folder, self._jobs.of(one.request), saved(one.request.name, before))
-        shutil.rmtree(before, ignore_errors=True)  # should its node be back, what is still at work there ends
+        shutil.rmtree(before, ignore_errors=True)  # if its node returns, the job that still runs there ends
         self._tell(
             f"{one.request.planned.spec.label}: {one.request.name} pass lost its node ({state}), submitted again"
         )

@@ -186,9 +186,9 @@ def ended(words: list[str]):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--cluster", "local:2", "--jobs", "2"], "--jobs: only for processes of this machine"),
+        (["--cluster", "local:2", "--jobs", "2"], "--jobs: has no effect on a cluster"),
         (["--cluster-config", "slurm.yaml"], "--cluster-config: only Slurm has a configuration"),
-        (["--cluster", "slurm"], "--cluster slurm: how long may a job take?"),
+        (["--cluster", "slurm"], "--cluster slurm: needs a configuration with the time limit of a job"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(words, said, capsys):
