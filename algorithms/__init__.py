@@ -1,4 +1,4 @@
-"""Learning rules: one a file. The contract, defined in `base.py`, is exported here."""
+"""Learning rules: each file or folder holds one. The package exports the contract of `base.py`."""
 
 from throughtime.algorithms.base import Claims, LearningRule, LossAt, Observation
 from throughtime.algorithms.credit import Credit

@@ -1,4 +1,4 @@
-"""The contract of a learning rule, and the loss of one window that several rules share."""
+"""The contract of a learning rule, and the loss of a window, which several rules share."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from throughtime.numerics.flat import Flat
 from throughtime.numerics.trees import Tree, detached, last, mapped, rows, tensors
 
 LossAt = Literal["end", "every"]
-"""Where the loss of a target that is one a sequence is taken: at the last step, or at every step and averaged. A task
-that asks at every step has its loss at every step."""
+"""Steps with a loss where there is one target per sequence: the last step, or every step, averaged. A task with a
+target at every step has a loss at every step."""
 
 
 THERE_AND_BACK = "dense products forward and backward"
@@ -33,11 +33,11 @@ class Claims(NamedTuple):
     """Growth of training memory with the sequence length T, without the input itself; O(window): memory grows with the
     length of the rule's longest window, and not with T where that length is fixed."""
     sets_weights: bool = False
-    """Whether `end_epoch` sets the weights, to a running mean for instance; all else moves them by `update` alone."""
+    """Whether `end_epoch` sets the weights, for instance to a running mean; otherwise only `update` changes them."""
 
 
 class Observation(NamedTuple):
-    """Something a rule measured of itself over an epoch; it goes into the learning curve and the record."""
+    """A quantity that a rule measures over an epoch, for the learning curve and the record."""
 
     value: float
     unit: str
@@ -49,51 +49,50 @@ class LearningRule(ABC):
 
     The harness owns the sequence and the optimiser. It calls `start` once; for each batch of sequences `begin`, then
     `learn` with one window after the other, then `end`; after each pass over the training data, `end_epoch`. The rule
-    adds to the parameters' `.grad` and calls `update`, which clips, steps the optimiser and clears the gradients. What
-    a rule keeps between windows it keeps on itself. What is there between two batches goes into checkpoints: a fresh
-    rule, started, is given it in another process, and must learn on as this one would have (`docs/extending.md`).
+    adds to the parameters' `.grad` and calls `update`, which clips, steps the optimiser and clears the gradients. A
+    rule stores its state in its own attributes. The attributes between two batches go into checkpoints: a new rule in
+    another process, after `start`, receives them and must continue exactly as this one (`docs/extending.md`).
 
     A rule is registered with `@algorithm("name")`; its options are the keyword-only parameters of its constructor.
     """
 
     claims: ClassVar[Claims]
     state: Any
-    """The network's state, without a graph, after the steps so far; None between sequences."""
+    """State of the network after the steps so far, without a graph; None between sequences."""
     stepper: Stepper | None = None
-    """Takes the steps of a sequence in place of `advance`, where the rule asked for `single_steps`."""
+    """Takes the steps of a sequence in place of `advance`, if the rule called `single_steps`."""
 
     loss_at: LossAt = "end"
-    """An option of most rules."""
+    """Steps with a loss, an option of most rules."""
 
     @abstractmethod
     def window(self, steps: int) -> int:
-        """Time steps the rule wants at once, 1 ... steps, for sequences of `steps`: its longest window."""
+        """Return the length of the longest window, 1 ... steps, for sequences of `steps`."""
 
     def windows(self, steps: int) -> list[int]:
-        """Lengths of all windows of a sequence, in order: each as long as the longest, the last with what is left."""
+        """Return the lengths of all windows of a sequence, in order; only the last may be shorter."""
         longest = self.window(steps)
         return [min(longest, steps - t) for t in range(0, steps, longest)]
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
-        """Why the rule cannot train this network on this task with sequences of `steps`; None if it can."""
+        """Return why the rule cannot train this network on this task with sequences of `steps`; None if it can."""
         return None
 
     def remark(self, network: Network) -> str | None:
-        """What tables must say beside this rule's numbers on this network: an approximation it makes there, and not
-        everywhere; None if nothing."""
+        """Return a remark for tables on an approximation that the rule makes on this network only; None without one."""
         return None
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit | None:
-        """The products and the memory traffic of the rule's credit assignment for one batch: the floor of a run's time
-        counts them. None if they are not known: the floor then has the steps forward and one update.
+        """Return the products and the memory traffic of credit assignment for one batch, which the time floor counts;
+        None if unknown: the floor then counts the forward steps and one update.
 
-        By default the claims decide: an exact gradient with memory O(T) goes backward through each window. A rule that
-        is derived from another and does less than it overrides this, too.
+        The default follows from the claims: an exact gradient with memory O(T) runs backward through each window. A
+        rule that is derived from another and does less work must override this method, too.
 
         Args:
-            network: one that the rule supports; it need not be started.
-            batch: sequences.
-            steps: of each.
+            network: a network that the rule supports; `start` need not have been called.
+            batch: number of sequences.
+            steps: steps of each sequence.
         """
         if self.claims.gradient == "exact" and self.claims.memory == "O(T)":
             products = backward_products(network, self.windows(steps), batch, self.losses)
@@ -101,20 +100,20 @@ class LearningRule(ABC):
         return None
 
     def losses(self, k: int) -> int:
-        """Steps with a loss in a window of k steps."""
+        """Return the number of steps with a loss in a window of k steps."""
         every = self.loss_at == "every" or (hasattr(self, "task") and self.task.per_step)
         return k if every else 1
 
     def parameters(self) -> Sequence[nn.Parameter]:
-        """What the rule itself learns, after `start`: the optimiser steps it together with the network's."""
+        """Return the rule's own parameters, after `start`; the optimiser steps them with those of the network."""
         return ()
 
     def start(self, network: Network, task: Task, steps: int) -> None:
-        """Before the first batch: what is to be trained. A rule that keeps something for the whole training adds it."""
+        """Prepare for training, before the first batch. Rules with state for the whole training extend this method."""
         self.network, self.task, self.steps = network, task, steps
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
-        """A new batch of sequences: state is zeroed. A rule with traces of its own adds them here."""
+        """Start a new batch of sequences and reset the state. Rules with traces extend this method."""
         self.update = update
         self.state = self.network.initial_state(batch)
 
@@ -124,39 +123,39 @@ class LearningRule(ABC):
 
         Args:
             x: the steps t ... t + k − 1, [k, batch, inputs].
-            target: as in `Batch`: that of the sequence or, where the task is `per_step`, those of the window's steps.
-            t: the window's first step.
+            target: as in `Batch`: the target of the sequence or, if the task is `per_step`, of the steps of the window.
+            t: first step of the window.
 
         Returns:
-            The loss that was minimised, regularisers left out: a scalar without a graph; None if there was none.
+            The loss of the window without regularisers, a scalar without a graph; None if the window has no loss.
         """
 
     def end(self) -> None:
-        """The sequence is over: let go of what was kept for it."""
+        """End the sequence and release its state."""
         self.state, self.stepper = None, None
 
     def end_epoch(self) -> dict[str, Observation]:
-        """The training data have been seen once more; returns what the rule measured of itself, by name."""
+        """End a pass over the training data; return the rule's measurements of the epoch, by name."""
         return {}
 
     def advance(self, x: Tree) -> Window:
-        """Unroll the network over x from the kept state, cut off from what came before; advance the kept state.
+        """Unroll the network over x from the current state, detached from earlier steps; advance the state.
 
-        The window comes without its spikes: held while the gradient goes back they would take as much memory as what
-        it needs.
+        The returned window has no spikes: their memory would be held through the backward pass and would be as large as
+        what that needs.
         """
         window = self.network.unroll(x, self.state)._replace(spikes=())
         self.state = detached(window.state)
         return window
 
     def single_steps(self) -> Stepper | None:
-        """From the kept state on; for a rule whose windows are one step each, in `begin`. None where the network takes
-        such windows as any others."""
+        """Return a stepper from the current state, for `begin` of a rule whose windows have one step; None if the
+        network has no stepper."""
         learnt = [p for p in self.network.parameters() if p.requires_grad]
         return self.network.stepper(self.state, Flat(learnt).places())
 
     def window_gradient(self, x: Tree, loss_of: Callable[[Tree], Tensor]) -> tuple[Tree, Tensor]:
-        """Go on over x, and add to `.grad` the gradient of the loss that is made of the outputs [k, batch, outputs].
+        """Advance over x, and add the gradient of a loss of the outputs [k, batch, outputs] to `.grad`.
 
         Returns:
             The outputs of the last step, and the loss, without a graph.
@@ -172,7 +171,7 @@ class LearningRule(ABC):
         return y.detach(), loss.detach()
 
     def window_loss(self, x: Tree, target: Tree, loss_at: LossAt) -> Tensor:
-        """`advance` over a window; return the loss of its outputs, with its graph."""
+        """Advance over a window; return the loss of its outputs, with its graph."""
         return self.loss_of(self.advance(x).outputs, target, loss_at)
 
     def loss_of(self, outputs: Tree, target: Tree, loss_at: LossAt) -> Tensor:
@@ -183,12 +182,12 @@ class LearningRule(ABC):
 
 
 def loss_over_steps(task: Task, outputs: Tree, target: Tree) -> Tensor:
-    """Return l, the mean loss over the steps of a window; outputs are [k, batch, outputs], `target` is the window's."""
+    """Return l, the mean loss over the steps of a window, of outputs [k, batch, outputs] and the window's target."""
     return task.loss(rows(outputs), target_rows(target, len(tensors(outputs)[0]), task.per_step))
 
 
 def output_error(task: Task, y: Tree, target: Tree) -> tuple[Tensor, Tree]:
-    """Return l of `loss_over_steps` and δ = ∂l/∂y of the outputs y [k, batch, outputs], without a graph."""
+    """Return l of `loss_over_steps` and δ = ∂l/∂y for outputs y [k, batch, outputs], without a graph."""
     with torch.enable_grad():
         y = mapped(lambda part: part.detach().requires_grad_(), y)
         loss = loss_over_steps(task, y, target)

@@ -15,11 +15,11 @@ class BPTT(LearningRule):
 
         ΔW = −η ∂E / ∂W,     E = l_T  or  (1/T) Σ_t l_t
 
-    The reference the other rules are measured against: with the surrogate in place of the spike's derivative, nothing
-    is dropped. Time O(T) a sequence; memory O(T), every step's activations are kept. Source: Werbos 1990.
+    The reference for the other rules: with the surrogate in place of the spike's derivative, no term is dropped. Time
+    O(T) per sequence; memory O(T) for the activations of all steps. Source: Werbos 1990.
 
     Args:
-        loss_at: `end`: E = l_T; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
     """
 
     claims = Claims(gradient="exact", memory="O(T)")

@@ -1,4 +1,4 @@
-"""The cost of credit: what a rule computes for a batch besides the steps forward."""
+"""The cost of credit assignment: the work of a rule on a batch besides the forward steps."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from throughtime.networks.products import Product
 
 
 class Credit(NamedTuple):
-    """Matrix products and memory traffic of a rule for one batch of sequences, its steps forward left out."""
+    """Matrix products and memory traffic of a rule for one batch of sequences, without the forward steps."""
 
     products: Counter[Product]
     """Number of products of each shape."""
     contains: str
-    """A few words on what is counted."""
+    """A short description of the counted work."""
     updates: int = 1
-    """Calls of `update`."""
+    """Number of calls of `update`."""
     traces: int = 0
-    """Bytes of the traces that are read and written once a step."""
+    """Bytes of the traces, which each step reads and writes once."""
     copies: int = 0
-    """Copies of the trained parameters that the rule keeps, and reads and writes in an update."""
+    """Number of copies of the trained parameters that each update reads and writes."""

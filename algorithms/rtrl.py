@@ -18,23 +18,23 @@ from throughtime.numerics.trees import Tree, mapped, tensors
 from throughtime.registry import algorithm
 
 LARGEST = 1_000_000
-"""State variables × parameters a sample, above which the rule declines."""
+"""Largest number of state variables × parameters per sample that the rule supports."""
 
 
 @algorithm("rtrl")
 class RTRL(LearningRule):
-    """Real-time recurrent learning: how every parameter moves every state variable, carried forward in time.
+    """Real-time recurrent learning: the derivative of each state variable by each parameter, carried forward in time.
 
         M^t = (∂s_t/∂s_{t−1}) M^{t−1} + ∂s_t/∂θ,      M^0 = 0
         dE/dθ = Σ_t (∂E/∂y_t) ((∂y_t/∂s_{t−1}) M^{t−1} + ∂y_t/∂θ),      E = l_T  or  (1/T) Σ_t l_t
 
-    s is the whole state of the network, all layers and the readout. Nothing is dropped: the gradient is BPTT's, known
-    at every step and not only at the end. The online truth that other rules are measured against, for tiny networks.
-    One update a sequence. With S state variables and P parameters, memory O(1) in T, batch × S × P numbers; time
-    O(batch × S² × P) a step. Source: Williams and Zipser 1989.
+    s is the whole state of the network, of all layers and the readout. No term is dropped: the gradient equals that of
+    BPTT and is known at every step. The online reference for other rules, for small networks. There is one update per
+    sequence. With S state variables and P parameters, memory is O(1) in T, batch × S × P numbers; time is
+    O(batch × S² × P) per step. Source: Williams and Zipser 1989.
 
     Args:
-        loss_at: `end`: E = l_T; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
     """
 
     claims = Claims(gradient="exact", memory="O(1)")
@@ -52,7 +52,7 @@ class RTRL(LearningRule):
         P = sum(p.numel() for p in network.parameters() if p.requires_grad)
         if S * P > LARGEST:
             return (
-                f"{S} state variables x {P} parameters are more than {LARGEST} numbers a sample; a rule for tiny nets"
+                f"{S} state variables x {P} parameters exceed {LARGEST} numbers per sample; rtrl is for small networks"
             )
         return None
 
@@ -76,7 +76,7 @@ class RTRL(LearningRule):
         template = mapped(lambda s: s[:1], self.state)
 
         def step(θ: dict[str, Tensor], s: Tensor, x_t: Tensor) -> Tensor:
-            """Return the state of one sample after the step and, behind it, its outputs."""
+            """Return the state of one sample after the step, concatenated with its outputs."""
             parts = iter(s.split([part.shape[1] for part in tensors(template)]))
             state = mapped(lambda _: next(parts)[None], template)
             shown, after = functional_call(self.network, θ, (x_t[None], state))
@@ -88,7 +88,7 @@ class RTRL(LearningRule):
         if self.M is not None:
             D = D + by_s @ self.M
         S = s.shape[1]
-        self.M = D[:, :S].clone()  # a view would keep the rows of the output alive too
+        self.M = D[:, :S].clone()  # a view would also keep the rows of the output in memory
         shown, self.state = self.network(x[0], self.state)
 
         last, every = t + 1 == self.steps, self.loss_at == "every" or self.task.per_step

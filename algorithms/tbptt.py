@@ -27,8 +27,8 @@ class TruncatedBPTT(LearningRule):
 
     Args:
         window: K, in steps.
-        loss_at: `end`: at the window's last step; `every`: mean over its steps.
-        weights: `equal`, or `ramp`: window p of P weighs (p+1)/P, so that early guesses count less.
+        loss_at: `end`: loss at the last step of the window; `every`: mean over its steps.
+        weights: weights of the losses: `equal`, or `ramp`: (p+1)/P for window p of P, so that early windows count less.
     """
 
     claims = Claims(gradient="truncated", memory="O(window)")
@@ -63,5 +63,5 @@ class TruncatedBPTT(LearningRule):
 
 
 def ramp(t: int, K: int, steps: int) -> float:
-    """(p+1)/P for the window p that begins at step t, of P windows of K steps."""
+    """Return (p+1)/P for the window p that begins at step t, of P windows of K steps."""
     return (t // K + 1) / -(-steps // K)

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST shown to a network: pixel by pixel, permuted, row by row, or as an image that stays."""
+"""MNIST and Fashion-MNIST as sequences: pixel by pixel, permuted, row by row, or as a static image."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ Test = Annotated[int, Field(ge=1, le=10_000)] | None
 class SequentialMNIST(Images):
     """MNIST, 60 000 + 10 000 digits of 28x28 pixels, as 784 steps of one pixel.
 
-    x_t = p_t / 255, p_t the t-th pixel in row order, 0 ... 255; no other normalisation. The target is the digit,
-    10 classes. Splits and options: see `Images`.
+    x_t = p_t / 255, where p_t in 0 ... 255 is the t-th pixel in row order. The target is the digit, 10 classes.
+    `Images` describes splits and options.
 
     Source: LeCun, Bottou, Bengio and Haffner, Proceedings of the IEEE 86 (1998); as a sequence, Le, Jaitly and Hinton,
     arXiv:1504.00941 (2015).
@@ -40,7 +40,7 @@ class SequentialMNIST(Images):
 
     @classmethod
     def tiny(cls) -> SequentialMNIST:
-        """Not the real images: made ones of 7x7 pixels (see `synthetic_images`), through the same reader."""
+        """Return synthetic images of 7x7 pixels, from files that the same reader reads (see `synthetic_images`)."""
         return cls().with_synthetic_files(synthetic_images, side=7, validation_images=10)
 
     def expanded(self, rows: Tensor) -> Tensor:
@@ -49,14 +49,14 @@ class SequentialMNIST(Images):
 
 @dataset("psmnist")
 class PermutedMNIST(SequentialMNIST):
-    """Permuted sequential MNIST: the 784 pixels of `smnist` in another order, the same for all images.
+    """Permuted sequential MNIST: the 784 pixels of `smnist` in a random order, the same for all images.
 
-    x_t = p_π(t) / 255, where π is `RandomState(permutation).permutation(784)`, which NumPy promises to keep for ever.
-    The authors of the paper draw another one in each run, unseeded; here it is an option, so a record has it.
+    x_t = p_π(t) / 255, where π is `RandomState(permutation).permutation(784)`, a stream that NumPy guarantees to keep.
+    The authors of the paper draw an unseeded permutation in each run; here the seed is an option and part of a record.
 
     Args:
         permutation: seed of π.
-        train, validation, test: as of `Images`.
+        train, validation, test: as in `Images`.
 
     Source: Le, Jaitly and Hinton, arXiv:1504.00941 (2015).
     """
@@ -76,7 +76,7 @@ class PermutedMNIST(SequentialMNIST):
 
     @cached_property
     def order(self) -> Tensor:
-        """π, [steps]: which pixel comes when."""
+        """π, [steps]: the pixel at each step."""
         return torch.from_numpy(np.random.RandomState(self.permutation).permutation(self.steps))
 
     def expanded(self, rows: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class PermutedMNIST(SequentialMNIST):
 class RowMNIST(SequentialMNIST):
     """MNIST row by row: 28 steps of 28 pixels, from the top.
 
-    x_t = (p_t,1 ... p_t,28) / 255. Splits and options: see `Images`.
+    x_t = (p_t,1 ... p_t,28) / 255. `Images` describes splits and options.
     """
 
     files = mnist_files("rmnist")
@@ -112,7 +112,7 @@ class StaticMNIST(SequentialMNIST):
 
     Args:
         steps: T; 20 in the model of the paper's authors.
-        train, validation, test: as of `Images`.
+        train, validation, test: as in `Images`.
     """
 
     files = mnist_files("mnist")
@@ -137,7 +137,7 @@ class StaticMNIST(SequentialMNIST):
 
     @classmethod
     def tiny(cls) -> SequentialMNIST:
-        """Made images of 7x7 pixels, shown for 4 steps."""
+        """Return synthetic images of 7x7 pixels, shown for 4 steps."""
         return cls(steps=4).with_synthetic_files(synthetic_images, side=7, validation_images=10)
 
     def expanded(self, rows: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class StaticMNIST(SequentialMNIST):
 class SequentialFashion(SequentialMNIST):
     """Fashion-MNIST, 60 000 + 10 000 pictures of clothes in 10 classes, as 784 steps of one pixel.
 
-    All else as in `smnist`. Source: Xiao, Rasul and Vollgraf, arXiv:1708.07747 (2017).
+    Everything else is as in `smnist`. Source: Xiao, Rasul and Vollgraf, arXiv:1708.07747 (2017).
     """
 
     licence = "MIT"
@@ -157,7 +157,7 @@ class SequentialFashion(SequentialMNIST):
 
 @dataset("psfashion_mnist")
 class PermutedFashion(PermutedMNIST):
-    """Fashion-MNIST pixel by pixel in another order, the same for all images: see `psmnist`."""
+    """Fashion-MNIST pixel by pixel in a random order, the same for all images: see `psmnist`."""
 
     licence = "MIT"
     files = fashion_files("psfashion_mnist")

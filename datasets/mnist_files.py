@@ -1,6 +1,6 @@
-"""MNIST and Fashion-MNIST, 60 000 + 10 000 images of 28x28 pixels: their files, their reader, their splits.
+"""MNIST and Fashion-MNIST, 60 000 + 10 000 images of 28x28 pixels: files, reader and splits.
 
-How the images are shown to a network is in `mnist_family.py`.
+`mnist_family.py` turns the images into sequences.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ FASHION_SHA256 = (
 
 
 def mnist_files(dataset: str) -> tuple[fetch.DataFile, ...]:
-    """The four files of MNIST, for a dataset of that name."""
+    """Return the four files of MNIST for the named dataset."""
     page = "https://yann.lecun.com/exdb/mnist"
     return _files(dataset, "MNIST", MNIST_SHA256, page)
 
 
 def fashion_files(dataset: str) -> tuple[fetch.DataFile, ...]:
-    """The four files of Fashion-MNIST, for a dataset of that name."""
+    """Return the four files of Fashion-MNIST for the named dataset."""
     return _files(dataset, "FashionMNIST", FASHION_SHA256, "https://github.com/zalandoresearch/fashion-mnist")
 
 
@@ -68,20 +68,20 @@ def _origin(kind: str, name: str) -> fetch.Origin:
 
 
 class Images(PreparedDataset):
-    """Base of what shows these images: MNIST's unless a subclass names other `files`.
+    """Base of the datasets of these images.
 
-    Validation is 5000 of the 60 000 training images, train the other 55 000, test the 10 000 of its own. The order is
-    `stratified_order` with seed 60000 (validation comes first) for the former and with seed 10000 for the test set,
-    whose second half is, in MNIST, known to be harder than its first: N of them are then a fair sample. Pixels are kept
-    as 8 bits, 55 MB, which all datasets and processes share.
+    The 60 000 training images are split into 5000 for validation and 55 000 for training, in `stratified_order` with
+    seed 60000 (validation comes first); the test split is the 10 000 test images in `stratified_order` with seed 10000.
+    In MNIST the second half of the test images is harder than the first; in this order the first N are a fair sample.
+    Pixels are stored in 8 bits, 55 MB, which all datasets and processes share.
 
     Args:
-        train: use only the first N of the training images; None: all 55 000.
-        validation: likewise of the 5000.
-        test: likewise of the 10 000.
+        train: number of training images to use; None: all 55 000.
+        validation: number of validation images to use; None: all 5000.
+        test: number of test images to use; None: all 10 000.
 
     Raises:
-        UsageError: at the first use, if a file is missing and cannot be downloaded, or is not what it should be.
+        UsageError: at the first use, if a file is missing and cannot be downloaded, or has the wrong content.
     """
 
     readers = (idx.__name__, archive.__name__)
@@ -118,9 +118,9 @@ class Images(PreparedDataset):
 
 
 def synthetic_images(folder: Path, side: int = 7) -> list[Path]:
-    """Write the four files with 50 + 14 images that have no meaning beyond the label; return their paths.
+    """Write the four files with 50 + 14 synthetic images; return their paths.
 
-    Label c is a stroke, one bright row or column, at a place that c gives, on dark noise.
+    An image of class c is one bright row or column, whose position depends on c, on dark noise.
     """
     random = np.random.RandomState(0)
     contents = []

@@ -1,4 +1,4 @@
-"""N-MNIST: MNIST's digits, recorded by an event camera."""
+"""N-MNIST: the digits of MNIST, recorded by an event camera."""
 
 from __future__ import annotations
 
@@ -58,15 +58,16 @@ NMNIST_1100 = (
 
 @dataset("nmnist")
 class NeuromorphicMNIST(EventRecordings):
-    """N-MNIST: 60 000 + 10 000 of MNIST's digits, as an event camera of 34x34 pixels saw them while it moved.
+    """N-MNIST: 60 000 + 10 000 digits of MNIST, recorded by a moving event camera of 34x34 pixels.
 
-    What x_t holds, and the options not named here: see `EventRecordings`. A recording lasts about 0.3 s, three saccades
-    of 0.1 s. The target is the digit, 10 classes. Validation is a tenth of the training recordings, by a fixed seed and
-    with every class in its share.
+    `EventRecordings` describes x_t and the other options. A recording lasts about 0.3 s, three saccades of 0.1 s. The
+    target is the digit, 10 classes. The validation split is a stratified tenth of the training recordings, by a fixed
+    seed.
 
     Args:
-        part: `full`: the official set; `1100`: its first 1000 and 100 recordings, in `nmnist_1100.zip` (with 100 tests,
-            an accuracy of 90 % is known to 6 points); null: the full set if it is here, else that part if it is.
+        part: `full`: the official set; `1100`: its first 1000 and 100 recordings, in `nmnist_1100.zip` (100 test
+            recordings determine an accuracy of 90 % to ± 6 points); null: the full set if its files are present, else
+            the part if its file is.
 
     Source: Orchard, Jayawant, Cohen and Thakor, Frontiers in Neuroscience 9:437 (2015).
     """
@@ -91,7 +92,7 @@ class NeuromorphicMNIST(EventRecordings):
 
     @classmethod
     def tiny(cls) -> NeuromorphicMNIST:
-        """30 + 10 made recordings in N-MNIST's format, in 5 frames of 17x17."""
+        """Return 30 + 10 synthetic recordings in the format of N-MNIST, in 5 frames of 17x17."""
         return cls(steps=5, pool=2).with_synthetic_files(synthetic_nmnist)
 
     def needed(self) -> tuple[fetch.DataFile, ...]:
@@ -107,7 +108,9 @@ class NeuromorphicMNIST(EventRecordings):
         from tonic.io import read_mnist_file
 
         if len(content) % 5:
-            raise UsageError(f"truncated: {len(content)} bytes, and an event has 5", where=where)
+            raise UsageError(
+                f"truncated: {len(content)} bytes, which is no multiple of the 5 bytes of an event", where=where
+            )
         return read_mnist_file(io.BytesIO(content), EVENT, is_stream=True)
 
     def splits(self, recordings: Sequence[Recording], labels: np.ndarray) -> Mapping[Split, np.ndarray]:
@@ -118,7 +121,7 @@ class NeuromorphicMNIST(EventRecordings):
 
 
 def nmnist_bytes(events: np.ndarray) -> bytes:
-    """Return the content of the N-MNIST file that holds these events, times up to 2^23 µs."""
+    """Return the content of an N-MNIST file with these events, times up to 2^23 µs."""
     x, y, t, p = (events[field].astype(np.uint32) for field in ("x", "y", "t", "p"))
     high = (p << 7) | (t >> 16)
     return np.stack([x, y, high, (t >> 8) & 0xFF, t & 0xFF], axis=1).astype(np.uint8).tobytes()

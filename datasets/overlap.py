@@ -1,4 +1,4 @@
-"""Sequences that are in two splits of a dataset, found by their hashes."""
+"""Detection of sequences that are in two splits of a dataset, by their hashes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from throughtime.datasets.prepared import SPLITS
 def overlap(dataset: Dataset) -> dict[tuple[Split, Split], int]:
     """Count the sequences that two splits have in common, for each pair of splits.
 
-    Sequences are the same if all their numbers are; targets do not count. Time is that of reading every sequence once,
-    memory 16 bytes a sequence.
+    Sequences are equal if all their inputs are; targets are not compared. Every sequence is read once; memory is 16
+    bytes per sequence.
     """
     hashes = {split: set(_hashes(dataset, split)) for split in SPLITS}
     return {(one, other): len(hashes[one] & hashes[other]) for one, other in combinations(SPLITS, 2)}
 
 
 def _hashes(dataset: Dataset, split: Split) -> Iterator[bytes]:
-    if isinstance(dataset, ArrayDataset):  # as stored: a bit or a byte where a batch has four bytes
+    if isinstance(dataset, ArrayDataset):  # in storage an input takes a bit or a byte, in a batch four bytes
         yield from (_hash(dataset.arrays.x[i]) for i in dataset.arrays.splits[split].tolist())
         return
     for batch in dataset.batches(split, 64):

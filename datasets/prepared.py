@@ -1,4 +1,4 @@
-"""Datasets made of files: found or downloaded, checked, prepared once in the cache, and fed from mapped memory."""
+"""Datasets from files, which are found or downloaded, checked, and prepared once as memory-mapped arrays."""
 
 from __future__ import annotations
 
@@ -26,69 +26,70 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class PreparedDataset(ArrayDataset):
-    """Base of the datasets that read files. A subclass says which, and how arrays are made of them.
+    """Base of the datasets that read files. A subclass sets `files` and converts them to arrays in `build`.
 
-    Nothing is kept in memory but pages of the prepared files, which the processes of a machine share; a batch is
-    gathered, unpacked and turned to time-major when it is asked for. The SHA-256 is that of the content of the file or,
-    where there are several, of the lines `<SHA-256>  <name>` of all in the order of `files`.
+    Memory holds only pages of the prepared files, which the processes of a machine share; each batch is gathered,
+    unpacked and converted to time-major order when it is yielded. The SHA-256 is that of the content of the file or,
+    for several files, of the lines `<SHA-256>  <name>` in the order of `files`.
     """
 
     readers: ClassVar[tuple[str, ...]] = ()
-    """Modules whose code shapes the arrays, besides those of the class and of its bases."""
+    """Modules whose code shapes the arrays, besides those of the class and its bases."""
     libraries: ClassVar[tuple[str, ...]] = ()
-    """Packages from elsewhere that do: with another version the arrays are made anew."""
+    """Third-party packages that shape the arrays: a new version rebuilds them."""
 
-    make: Callable[[Path], Sequence[Path]] | None = None
-    """Of a stand-in, what writes its files."""
+    write_files: Callable[[Path], Sequence[Path]] | None = None
+    """Writes the synthetic files; None: the dataset reads the real files."""
 
     def with_synthetic_files(
-        self, make: Callable[[Path], Sequence[Path]], licence: str = "none needed: generated", **sizes: Any
+        self, write_files: Callable[[Path], Sequence[Path]], licence: str = "none needed: generated", **sizes: Any
     ) -> Self:
-        """Let small files that `make` writes stand in for the real ones: for tests and contract checks.
+        """Read small synthetic files in place of the real ones, for tests and contract checks; return the dataset.
 
-        They are written in the real format to a temporary folder, and read back from there: so the reader of the real
-        data is what is tested, and neither network nor cache is used.
+        The files are written in the real format to a temporary folder and read from there, so that tests cover the
+        reader of the real data without network or cache.
 
         Args:
-            make: writes the files into the folder given; returns their paths, in the order of the real ones.
-            licence: of what it writes.
-            **sizes: attributes of this dataset that are smaller, too.
+            write_files: writes the files into a folder and returns their paths, in the order of the real files.
+            licence: licence of the synthetic files.
+            **sizes: values of other attributes of this dataset.
         """
-        self.make, self.files, self.licence = make, (), licence
+        self.write_files, self.files, self.licence = write_files, (), licence
         for name, size in sizes.items():
             setattr(self, name, size)
         return self
 
     def parameters(self) -> Mapping[str, Any]:
-        """The options that shape the arrays."""
+        """Return the options that shape the arrays."""
         return {}
 
     @abstractmethod
     def build(self, paths: Sequence[Path], folder: Path) -> None:
-        """Make arrays of the files `needed`, and `save` them into the empty folder given."""
+        """Convert the files that `needed` returns to arrays, and `save` these into an empty folder."""
 
     def raw(self) -> tuple[Sequence[Path], str]:
-        """The files, checked, and a name for what is made of them."""
+        """Return the checked files, and a name for the folder of prepared arrays."""
         files = self.needed()
         return [fetch.obtained(file) for file in files], files[0].folder
 
     def digest(self, paths: Sequence[Path]) -> str:
-        """SHA-256 of the raw data."""
-        known, files = (fetch.content_sha256, type(self).files) if self.make else (fetch.content_digest, self.needed())
-        return combined({file.name: known(file, path) for file, path in zip(files, paths, strict=True)})
+        """Return the SHA-256 of the raw data."""
+        synthetic = self.write_files is not None
+        files, digest = (type(self).files, fetch.content_sha256) if synthetic else (self.needed(), fetch.content_digest)
+        return combined({file.name: digest(file, path) for file, path in zip(files, paths, strict=True)})
 
     def prepare(self) -> None:
-        if self.make is None:
+        if self.write_files is None:
             self._folder_and_digest()
 
     def load(self) -> Arrays:
-        if self.make is None:
+        if self.write_files is None:
             return mapped(*self._folder_and_digest())
         with tempfile.TemporaryDirectory(prefix="throughtime-") as name:
             raw, ready = Path(name, "raw"), Path(name, "ready")
             raw.mkdir()
             ready.mkdir()
-            paths = self.make(raw)
+            paths = self.write_files(raw)
             self.build(paths, ready)
             return mapped(ready, self.digest(paths), in_memory=True)
 
@@ -98,7 +99,7 @@ class PreparedDataset(ArrayDataset):
         return self.built(paths, digest, name), digest
 
     def built(self, paths: Sequence[Path], digest: str, name: str) -> Path:
-        """The folder in the cache with the arrays that were made of these files, made now if nobody has."""
+        """Return the folder in the cache with the arrays from these files; build it if it does not exist."""
         modules = [kind.__module__ for kind in type(self).__mro__ if issubclass(kind, PreparedDataset)]
         key = {
             "raw": digest,
@@ -110,27 +111,27 @@ class PreparedDataset(ArrayDataset):
 
 
 def combined(digests: Mapping[str, str]) -> str:
-    """One digest of several files, given by name; of one, its own."""
+    """Combine the digests of files, by name, into one; the digest of a single file is returned unchanged."""
     if len(digests) == 1:
         return next(iter(digests.values()))
     return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in digests.items()).encode()).hexdigest()
 
 
 def save(folder: Path, target: np.ndarray, splits: Mapping[Split, np.ndarray], x: np.ndarray | None = None) -> None:
-    """Write what `mapped` reads.
+    """Write the arrays that `mapped` reads.
 
     Args:
-        folder: where `x.npy` lies, or is written now.
-        target: one row a sequence, as in `Arrays`.
-        splits: positions of each split's sequences, in its order.
-        x: if it is not there yet.
+        folder: the folder of `x.npy`.
+        target: one row per sequence, as in `Arrays`.
+        splits: positions of the sequences of each split, in the order of the split.
+        x: the inputs; None: `x.npy` exists already.
 
     Raises:
         UsageError: a split has no sequence.
     """
     for split in SPLITS:
         if len(splits[split]) == 0:
-            raise UsageError(f"no sequence is left for the {split} split", hint="the data are too few to be split")
+            raise UsageError(f"no sequence is left for the {split} split", hint="there are too few sequences to split")
         np.save(folder / f"{split}.npy", splits[split].astype(np.int64))
     np.save(folder / "target.npy", target)
     if x is not None:
@@ -138,28 +139,28 @@ def save(folder: Path, target: np.ndarray, splits: Mapping[Split, np.ndarray], x
 
 
 def mapped(folder: Path, digest: str, in_memory: bool = False) -> Arrays:
-    """The arrays that `save` wrote.
+    """Return the arrays that `save` wrote.
 
     Args:
-        folder: of prepared arrays.
+        folder: folder of prepared arrays.
         digest: SHA-256 of the raw data.
-        in_memory: read them whole, since the folder is about to go.
+        in_memory: read the arrays into memory, because the folder is about to be removed.
     """
 
     def array(name: str) -> torch.Tensor:
-        # Copy on write: nobody writes, but PyTorch warns of memory that it may not write to.
+        # Copy on write: nothing writes to it, but PyTorch warns about read-only memory.
         return torch.from_numpy(np.load(folder / f"{name}.npy", mmap_mode=None if in_memory else "c"))
 
     return Arrays(array("x"), array("target"), {split: array(split) for split in SPLITS}, digest)
 
 
 def held_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cut a share of the samples off, every class in its share; return the positions of the rest, and of those.
+    """Split off a stratified share of the samples; return the positions of the rest and of that share.
 
     Args:
-        labels: [samples], the class of each.
-        share: between 0 and 1; at least one sample is cut off.
-        seed: as of `stratified_order`, whose start is cut off.
+        labels: [samples], the class of each sample.
+        share: between 0 and 1; at least one sample is split off.
+        seed: seed of `stratified_order`, whose first samples are split off.
     """
     order = stratified_order(labels, seed)
     count = max(1, round(share * len(labels)))

@@ -1,4 +1,4 @@
-"""Spiking Heidelberg Digits and Spiking Speech Commands: spoken words as spikes of a cochlea model, in time bins."""
+"""Spiking Heidelberg Digits and Spiking Speech Commands: spoken words as spikes of a cochlea model in time bins."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from throughtime.registry import dataset
 
 PAGE = "https://zenkelab.org/datasets"
 READ = ("labels", "extra/speaker", "spikes/times", "spikes/units")
-"""Arrays of a file that are read."""
+"""Arrays that are read from a file."""
 LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
-"""Exceptions of h5py for a part that cannot be read or has another type than it should."""
+"""Exceptions of h5py for data that cannot be read or have the wrong type."""
 
 
 def _files(name: str, md5: Mapping[str, str]) -> tuple[fetch.DataFile, ...]:
@@ -39,19 +39,20 @@ def _files(name: str, md5: Mapping[str, str]) -> tuple[fetch.DataFile, ...]:
 
 
 class SpikingWords(PreparedDataset):
-    """Base of the two: 700 channels of a cochlea model, T bins from the beginning of a recording on.
+    """Base of both datasets: 700 channels of a cochlea model, T bins from the start of a recording.
 
-    x_t holds how many spikes each channel sent in bin t (`counts`), or whether it sent one (`spikes`, kept as one bit).
-    Spikes after the last bin are left out.
+    x_t holds the number of spikes of each channel in bin t (`counts`), or whether there was a spike (`spikes`, stored
+    in one bit). Spikes after the last bin are dropped.
 
     Args:
-        steps: T. With the defaults, 250 bins of 4 ms, the first second, as in the published code of Yin, Corradi and
+        steps: T. The defaults are 250 bins of 4 ms, the first second, as in the published code of Yin, Corradi and
             Bohte (2021).
-        bin_ms: what a bin lasts, in milliseconds.
-        values: what an input holds.
+        bin_ms: duration of a bin, in milliseconds.
+        values: `counts` or `spikes`.
 
     Raises:
-        UsageError: at the first use: a file is missing, is not what it should be, or holds a spike of no channel.
+        UsageError: at the first use, if a file is missing, has the wrong content, or holds a spike of an invalid
+            channel.
     """
 
     readers = (archive.__name__,)
@@ -74,13 +75,13 @@ class SpikingWords(PreparedDataset):
 
     @abstractmethod
     def splits(self, part: np.ndarray, speaker: np.ndarray) -> Mapping[Split, np.ndarray]:
-        """Positions of each split's recordings, by the number of the file and of the speaker."""
+        """Return the positions of the recordings of each split, from file and speaker numbers [recordings]."""
 
     def parameters(self) -> Mapping[str, Any]:
         return {"steps": self.steps, "bin_ms": self.bin_ms, "values": self.values}
 
     def build(self, paths: Sequence[Path], folder: Path) -> None:
-        raw = folder / "raw.h5"  # unpacked for as long as it is read
+        raw = folder / "raw.h5"  # exists only while it is read
         parts, speakers, labels = [], [], []
         for i, path in enumerate(paths):
             with _opened(archive.unpack(path, raw), path) as file:
@@ -107,14 +108,14 @@ class SpikingWords(PreparedDataset):
         """Count spikes, at `times` in seconds, in the bins of each channel: [steps, units] int16.
 
         Raises:
-            UsageError: a time or a channel is none.
+            UsageError: a time or a channel is invalid.
         """
         from tonic.transforms import ToFrame
 
         if len(times) != len(units) or not np.isfinite(times).all() or (times < 0).any():
-            raise UsageError("spikes without a time", where=where)
+            raise UsageError("spikes without a valid time", where=where)
         if len(units) and units.max() >= self.units:
-            raise UsageError(f"a spike of channel {units.max()}, of {self.units}", where=where)
+            raise UsageError(f"a spike of channel {units.max()}, but there are {self.units} channels", where=where)
         spikes = np.zeros(len(times), np.dtype([("t", np.int64), ("x", np.int32), ("p", np.int8)]))
         spikes["t"], spikes["x"] = np.rint(times.astype(float) * 1e6), units
         spikes.sort(order="t", kind="stable")
@@ -132,9 +133,9 @@ class SpikingWords(PreparedDataset):
 class HeidelbergDigits(SpikingWords):
     """Spiking Heidelberg Digits: 8156 + 2264 spoken digits, German and English, as spikes of 700 channels.
 
-    What x_t holds, and the options: see `SpikingWords`. The target is the word, 20 classes. Validation is what the two
-    of the ten training speakers with the highest numbers said, so that nobody is in both, as two of the test speakers
-    are in neither.
+    `SpikingWords` describes x_t and the options. The target is the word, 20 classes. The validation split holds the
+    recordings of the two training speakers, out of ten, with the highest numbers: no speaker is in both splits, just as
+    two of the test speakers are in neither.
 
     Source: Cramer, Stradmann, Schemmel and Zenke, IEEE Transactions on Neural Networks and Learning Systems 33 (2022).
     """
@@ -145,7 +146,7 @@ class HeidelbergDigits(SpikingWords):
 
     @classmethod
     def tiny(cls) -> HeidelbergDigits:
-        """80 + 20 made recordings of 70 channels, in the same format, in 10 bins."""
+        """Return 80 + 20 synthetic recordings of 70 channels in the same format, in 10 bins."""
         return cls(steps=10, bin_ms=10.0).with_synthetic_files(lambda folder: synthetic_words(cls, folder), units=70)
 
     def splits(self, part: np.ndarray, speaker: np.ndarray) -> Mapping[Split, np.ndarray]:
@@ -162,7 +163,7 @@ class HeidelbergDigits(SpikingWords):
 class SpeechCommands(SpikingWords):
     """Spiking Speech Commands: 75 466 + 9981 + 20 382 spoken words as spikes of 700 channels; the official split.
 
-    What x_t holds, and the options: see `SpikingWords`. The target is the word, 35 classes.
+    `SpikingWords` describes x_t and the options. The target is the word, 35 classes.
 
     Source: Cramer, Stradmann, Schemmel and Zenke, IEEE Transactions on Neural Networks and Learning Systems 33 (2022).
     """
@@ -180,7 +181,7 @@ class SpeechCommands(SpikingWords):
 
     @classmethod
     def tiny(cls) -> SpeechCommands:
-        """140 + 35 + 35 made recordings of 70 channels, in the same format, in 10 bins."""
+        """Return 140 + 35 + 35 synthetic recordings of 70 channels in the same format, in 10 bins."""
         return cls(steps=10, bin_ms=10.0).with_synthetic_files(lambda folder: synthetic_words(cls, folder), units=70)
 
     def splits(self, part: np.ndarray, speaker: np.ndarray) -> Mapping[Split, np.ndarray]:
@@ -188,9 +189,9 @@ class SpeechCommands(SpikingWords):
 
 
 def synthetic_words(kind: type[SpikingWords], folder: Path) -> list[Path]:
-    """Write the files of a dataset with recordings of 0.1 s, in 70 channels; return their paths.
+    """Write the files of a dataset with synthetic recordings of 0.1 s, in 70 channels; return their paths.
 
-    Each class is said by four speakers in the first file and by one in the others.
+    Each class has recordings of four speakers in the first file and of one speaker in the others.
     """
     random = np.random.RandomState(0)
     paths = [folder / file.also[0] for file in kind.files]
@@ -204,13 +205,13 @@ def synthetic_words(kind: type[SpikingWords], folder: Path) -> list[Path]:
 def write_words(
     path: Path, spikes: Sequence[tuple[np.ndarray, np.ndarray]], label: np.ndarray, speaker: np.ndarray
 ) -> None:
-    """Write a file in the form of the two datasets.
+    """Write a file in the format of both datasets.
 
     Args:
-        path: of the file.
-        spikes: of each recording the times in seconds and the channels.
-        label: [recordings], the class of each.
-        speaker: [recordings], the number of who spoke.
+        path: path of the file.
+        spikes: times in seconds and channels of the spikes, for each recording.
+        label: [recordings], the class of each recording.
+        speaker: [recordings], the number of its speaker.
     """
     import h5py
 
@@ -224,10 +225,10 @@ def write_words(
 
 @contextmanager
 def _opened(file: Path, path: Path) -> Iterator[Any]:
-    """Open an HDF5 file, which came from `path`, and check that it has the arrays that are read.
+    """Open an HDF5 file, unpacked from `path`, and check that it has the arrays in `READ`.
 
     Raises:
-        UsageError: it is no such file, or damaged: also where that shows only as the caller reads.
+        UsageError: it is not an HDF5 file, or is damaged, which may only appear while the caller reads.
     """
     import h5py
 
@@ -239,10 +240,10 @@ def _opened(file: Path, path: Path) -> Iterator[Any]:
         with opened:
             for name in READ:
                 if not isinstance(found := opened.get(name), h5py.Dataset):
-                    what = f'no "{name}" in it' if found is None else f'"{name}" in it is no array'
+                    what = f'the file has no "{name}"' if found is None else f'"{name}" is not an array'
                     raise UsageError(what, where=str(path))
             if len({len(opened[name]) for name in READ}) > 1:
-                raise UsageError("labels, speakers and spikes of different numbers of recordings", where=str(path))
+                raise UsageError("labels, speakers and spikes differ in the number of recordings", where=str(path))
             yield opened
     except LIBRARY_ERRORS as error:
         raise UsageError(f"damaged: {first_line(error)}", where=str(path)) from error

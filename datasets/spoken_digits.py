@@ -22,9 +22,9 @@ from throughtime.datasets.task import Classification
 from throughtime.errors import UsageError
 from throughtime.registry import dataset, or_default, refuse_unused
 
-RATE = 8000  # samples a second
-WINDOW, HOP, FFT = 200, 80, 256  # samples: frames of 25 ms, one each 10 ms
-FLOOR = 80.0  # dB below full scale that count as silence
+RATE = 8000  # samples per second
+WINDOW, HOP, FFT = 200, 80, 256  # in samples: frames of 25 ms every 10 ms
+FLOOR = 80.0  # dB below full scale; lower powers count as silence
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 SAMPLE = Path(__file__).parent / "samples" / "fsdd_40.zip"
 PATTERN, NAME = "recordings/*.wav", re.compile(r"recordings/(\d)_([a-z]+)_(\d+)\.wav")
@@ -49,30 +49,30 @@ FILES = (
 class SpokenDigits(PreparedDataset):
     """Free Spoken Digit Dataset, 3000 recordings of ten digits by six speakers, as log-mel frames or as spikes.
 
-    `frames`: x_t in [0, 1], `bands` numbers a step of 10 ms, the power in mel bands of the 25 ms around it,
+    `frames`: x_t in [0, 1]^bands for each step of 10 ms is the power in mel bands of a frame of 25 ms,
 
         x_t = clip(1 + 10 log10(P_t / P_0) / 80, 0, 1)
 
-    with P_0 the power of a sine of full scale: 0 is 80 dB below it, and what is beyond the end of a recording. Kept as
-    8 bits, a third of a decibel each. Nothing is normalised by what was measured on the data.
+    where P_0 is the power of a full-scale sine: 0 stands for 80 dB below it, and for steps after the end of a
+    recording. x_t is stored in 8 bits, a third of a decibel each. No statistic of the data enters the normalisation.
 
-    `spikes`: these frames through `send_on_delta`, 2 `bands` channels of zeros and ones.
+    `spikes`: these frames encoded by `send_on_delta`, 2 `bands` channels of zeros and ones.
 
     The recordings last 0.1 to 2.3 s. The target is the digit, 10 classes.
 
     Args:
-        steps: T; a longer recording is cut, a shorter one followed by silence.
-        bands: mel bands from 0 to 4000 Hz.
-        form: what a step holds.
-        delta: of the spikes, in the unit of x, so that 0.1 is 8 dB; null: 0.1.
-        split: `official`: recordings 0 ... 4 of each digit and speaker are the test set (300), and a tenth of the
-            others, by a fixed seed and with each digit and speaker in its share, is the validation split (270).
-            `speakers`: nobody is in two splits; yweweler is the test set, theo validation (500 each).
+        steps: T; a longer recording is truncated, a shorter one is padded with silence.
+        bands: number of mel bands from 0 to 4000 Hz.
+        form: `frames` or `spikes`.
+        delta: δ of `send_on_delta`, in the units of x, so that 0.1 is 8 dB; null: 0.1.
+        split: `official`: recordings 0 ... 4 of each digit and speaker are the test split (300), and a tenth of the
+            others, stratified by digit and speaker with a fixed seed, is the validation split (270).
+            `speakers`: no speaker is in two splits; yweweler is the test split, theo the validation split (500 each).
 
     Raises:
-        UsageError: at the first use: a file is missing, is no wav file of 8 kHz, mono and 16 bit, or is cut off.
+        UsageError: at the first use, if a file is missing or truncated, or is not a wav file of 8 kHz, mono, 16 bit.
 
-    Source: Jackson et al., Free Spoken Digit Dataset (2018), doi:10.5281/zenodo.1342401; the files are v1.0.10's.
+    Source: Jackson et al., Free Spoken Digit Dataset (2018), doi:10.5281/zenodo.1342401, v1.0.10.
     """
 
     licence = "CC BY-SA 4.0"
@@ -98,7 +98,7 @@ class SpokenDigits(PreparedDataset):
 
     @classmethod
     def tiny(cls) -> SpokenDigits:
-        """40 of the real recordings, four of each digit (20 test ones, 2 for validation), in 30 steps of 8 bands."""
+        """Return 40 real recordings, four of each digit (20 for test, 2 for validation), in 30 steps of 8 bands."""
         return cls(steps=30, bands=8).with_synthetic_files(lambda folder: [SAMPLE], licence=cls.licence)
 
     def parameters(self) -> Mapping[str, Any]:
@@ -139,7 +139,7 @@ def samples(content: bytes, where: str) -> np.ndarray:
     """Return the samples of a wav file, [samples] float32 in [-1, 1).
 
     Raises:
-        UsageError: it is no wav file, of another kind than 8 kHz mono 16 bit, cut off, or silent from end to end.
+        UsageError: it is not a wav file, is not 8 kHz mono 16 bit, is truncated, or has no sample.
     """
     try:
         with wave.open(io.BytesIO(content)) as file:
@@ -148,7 +148,7 @@ def samples(content: bytes, where: str) -> np.ndarray:
     except (wave.Error, EOFError) as error:
         raise UsageError(f"not a wav file: {error or 'it ends in its header'}", where=where) from error
     if kind != (RATE, 1, 16):
-        what = "a wav file of {} Hz, {} channels, {} bit, where 8000 Hz, 1 channel, 16 bit are expected".format(*kind)
+        what = "the wav file has {} Hz, {} channels, {} bit; expected 8000 Hz, 1 channel, 16 bit".format(*kind)
         raise UsageError(what, where=where)
     if len(data) < 2 * expected or not expected:
         raise UsageError(f"truncated: {len(data) // 2} of {expected} samples", where=where)
@@ -159,13 +159,15 @@ def log_mel(sound: np.ndarray, bands: int, steps: int) -> np.ndarray:
     """Return x of `SpokenDigits`, [steps, bands] float32 in [0, 1]."""
     import librosa
 
-    # No further than is asked for; the tail of a recording that fills no frame is left out.
+    # Samples after the last step are not read; the tail of a recording that fills no frame is dropped.
     length = min(max(len(sound), WINDOW), FFT + (steps - 1) * HOP)
     sound = np.pad(sound[:length], (0, max(0, FFT - length)))
     power = librosa.feature.melspectrogram(
         y=sound, sr=RATE, n_fft=FFT, win_length=WINDOW, hop_length=HOP, center=False, n_mels=bands, norm=None
     )
-    full = (0.5 * 0.5 * WINDOW) ** 2  # half the sum of a Hann window: what a sine of full scale has at its frequency
+    full = (
+        0.5 * 0.5 * WINDOW
+    ) ** 2  # half the sum of a Hann window is the spectrum of a full-scale sine at its frequency
     x = np.zeros((steps, bands), np.float32)
     found = np.clip(1 + 10 * np.log10(np.maximum(power.T / full, 1e-12)) / FLOOR, 0, 1)[:steps]
     x[: len(found)] = found
@@ -173,9 +175,9 @@ def log_mel(sound: np.ndarray, bands: int, steps: int) -> np.ndarray:
 
 
 def _parts(name: str, path: Path) -> tuple[int, int, int]:
-    """Digit, number of the speaker, and index, from a file's name."""
+    """Return the digit, the number of the speaker, and the index, from the name of a file."""
     match = NAME.fullmatch(name)
     if not match or match[2] not in SPEAKERS:
         hint = f"names are digit_speaker_index.wav, by {', '.join(SPEAKERS)}"
-        raise UsageError(f"{name} is no recording of this dataset", str(path), hint)
+        raise UsageError(f"{name} is not a recording of this dataset", str(path), hint)
     return int(match[1]), SPEAKERS.index(match[2]), int(match[3])

@@ -1,4 +1,4 @@
-"""Tasks: the loss that rules minimise, and the metrics that tables show."""
+"""Tasks: the loss that rules minimise and the metrics that tables show."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from throughtime.numerics.trees import Tree
 
 
 class Metric(NamedTuple):
-    """A number that says how well a network does a task."""
+    """A measure of the performance of a network on a task."""
 
     name: str
-    """Name of the measure in records and tables."""
+    """Name of the metric in records and tables."""
     unit: str
     """`fraction`, or `1` for a pure number."""
     higher_is_better: bool
     chance: float | None = None
-    """The value of a network that has learnt nothing but the targets' mean or frequency; None: not known."""
+    """Value for a prediction of the mean target or of the most frequent class; None: unknown."""
 
 
 class Meter(Protocol):
@@ -34,33 +34,33 @@ class Meter(Protocol):
         ...
 
     def compute(self) -> dict[str, float]:
-        """Return each metric by name, over all rows since the meter was made; NaN where there is none."""
+        """Return each metric by name, over all rows since the meter was created; NaN without rows."""
         ...
 
 
 class Task(ABC):
     """Loss and metrics of one kind of target.
 
-    A target is one a sequence, and counts after the last step; or, of a task that is `per_step`, one a step, and then
-    rows may have no label: unlabelled steps, and padding. Outputs and targets may be trees, see `Batch`.
+    There is one target per sequence, which counts after the last step; or, if the task is `per_step`, one per step, and
+    then rows may lack a label: unlabelled steps and padding. Outputs and targets may be trees, see `Batch`.
     """
 
     metric: Metric
-    """The headline metric, by which weights are chosen."""
+    """The headline metric, which selects weights."""
     further: tuple[Metric, ...] = ()
-    """Other metrics that are recorded beside it."""
+    """Further recorded metrics."""
     per_step: bool = False
     """Whether there is a target at every step."""
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The headline metric and the others."""
+        """The headline metric and the further ones."""
         return (self.metric, *self.further)
 
     @abstractmethod
     def loss(self, outputs: Tree, target: Tree) -> Tensor:
-        """Return the mean loss over n rows, a scalar. A row without a label counts as 0, so that the losses of single
-        steps add up to that of the whole.
+        """Return the mean loss over n rows, a scalar. A row without a label has loss 0 and counts in n, so that the
+        losses of single steps add up to the loss of the sequence.
 
         Args:
             outputs: a tensor [n, outputs], or a tree of tensors [n, ...].
@@ -69,16 +69,16 @@ class Task(ABC):
 
     @abstractmethod
     def meter(self) -> Meter:
-        """Return a fresh meter, whose `compute` has an entry for each of `metrics`."""
+        """Return a new meter, whose `compute` has an entry for each of `metrics`."""
 
 
 class MeanMeter:
     """Meter of one metric that is a mean over rows.
 
     Args:
-        name: of the metric.
-        score: of outputs and target [n, ...], the value of each row, [n].
-        labelled: of a target, a mask [n] of the rows that carry a label.
+        name: name of the metric.
+        score: maps outputs and target [n, ...] to the value of each row, [n].
+        labelled: maps a target to the mask [n] of the rows that carry a label.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class MeanMeter:
 
 
 class Classification(Task):
-    """One class of `classes`: cross-entropy on logits, accuracy. `target` is int64 [n], −1 where there is no label.
+    """Classification: cross-entropy of logits, accuracy. `target` is int64 [n], −1 where there is no label.
 
     Args:
         classes: number of classes.
         per_step: whether there is a target at every step.
-        chance: the accuracy of a network that has learnt nothing; None: 1 / classes.
+        chance: accuracy of an untrained network; None: 1 / classes.
     """
 
     def __init__(self, classes: int, per_step: bool = False, chance: float | None = None) -> None:
@@ -110,7 +110,7 @@ class Classification(Task):
         self.metric = Metric("accuracy", "fraction", True, 1 / classes if chance is None else chance)
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
-        log_p = F.log_softmax(outputs.t(), 0).t()  # down columns: along short rows it takes four times as long
+        log_p = F.log_softmax(outputs.t(), 0).t()  # over columns: over short rows it takes four times as long
         if not self.per_step:
             return F.nll_loss(log_p, target)
         return F.nll_loss(log_p, target, ignore_index=-1, reduction="sum") / len(target)
@@ -128,10 +128,10 @@ class Classification(Task):
 
 
 class Regression(Task):
-    """One vector: mean squared error. `target` is float [n, outputs], NaN where there is no label.
+    """Regression of a vector: mean squared error. `target` is float [n, outputs], NaN where there is no label.
 
     Args:
-        chance: the error of always predicting the mean, i.e. the variance of the target.
+        chance: error of a constant prediction of the mean, i.e. the variance of the target.
         per_step: whether there is a target at every step.
     """
 

@@ -1,4 +1,4 @@
-"""The least that eligibility traces cost: the numbers that a step must read and write."""
+"""A lower bound of the cost of eligibility traces: the numbers that a step must read and write."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ PartialsOf = Callable[[Neuron, torch.Tensor, Any, Any], Partials | None]
 
 @torch.no_grad()
 def carried_numbers(partials_of: PartialsOf, layer: Layer, readout: Readout, also_wanted: Sequence[str]) -> int:
-    """Numbers a sample that traces carry from step to step, counted on one sample.
+    """Return how many numbers per sample the traces carry from step to step, counted on one sample.
 
-    The ε that count are those of the variables that a step reads from the one before, or of those that it computes from
-    them, whichever are fewer: the others follow from these. All ē count, if the readout has a memory.
+    The count includes the ε of the variables that a step reads from the previous one, or of those that it computes from
+    them, whichever are fewer, since the others follow from these. It includes all ē if the readout has a memory.
 
     Args:
-        partials_of: a rule's partial derivatives of one step.
-        layer: one with a `recurrent_pair`.
-        also_wanted: variables that the rule needs traces of besides the one that the readout reads.
+        partials_of: returns the partial derivatives of one step for a rule.
+        layer: a layer with a `recurrent_pair`.
+        readout: the readout of the layer.
+        also_wanted: variables whose traces the rule needs besides that of the variable that the readout reads.
     """
     pair, neuron = layer.recurrent_pair(), layer.neuron
     if pair is None:
@@ -39,7 +40,7 @@ def carried_numbers(partials_of: PartialsOf, layer: Layer, readout: Readout, als
     if partials is None:
         return 0
     traces, p = Traces((readout.reads, *also_wanted)), current.new_zeros(1, W.in_features + neuron.size + 1)
-    for _ in range(len(partials.from_previous) + 1):  # a trace may start to differ from 0 steps after another
+    for _ in range(len(partials.from_previous) + 1):  # a trace may become non-zero some steps after another
         ε = traces.advance(partials, p)
     read, computed = {r for _, r in partials.from_previous}, {s for s, _ in partials.from_previous}
     numbers = 0

@@ -1,4 +1,4 @@
-"""Diagonal real-time recurrent learning: e-prop for any neuron, its derivatives taken automatically."""
+"""Diagonal real-time recurrent learning: e-prop for any neuron, by automatic differentiation."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from throughtime.registry import algorithm
 
 @algorithm("diagonal_rtrl")
 class DiagonalRTRL(EligibilityRule):
-    """Real-time recurrent learning that keeps the block-diagonal of the state Jacobian: one block a neuron.
+    """Real-time recurrent learning with the block diagonal of the state Jacobian: one block per neuron.
 
         ε_j^t  = J_jj^t ε_j^{t−1} + (∂s_j^t/∂I_j^t) p^t,       J_jj = ∂s_j^t / ∂s_j^{t−1},  s_j all state of neuron j
         dE/dW_ji = Σ_t L_j^t ē_ji^t                            L and ē as in e-prop, B = the readout's weights
 
-    The blocks come from the neuron's own step by automatic differentiation, so that a neuron nobody has derived
-    anything for gets an online rule; where the derivatives of e-prop are there, the two are equal. Drops what goes
-    through other neurons: their spikes, and, where one neuron's state depends on another's (LTC), what lies off the
-    diagonal. Memory O(1) in T: a trace a synapse, sample and state variable. Time: e-prop's, and a backward pass of the
-    neuron's step for each of its state variables; for neurons that are not `elementwise` the step is taken on `size`
-    copies, each with one neuron's own inputs as variables. Source: Menick et al. 2021 (the SnAp family), here with
-    everything but the neuron's own step cut; Bellec et al. 2020.
+    The blocks come from the neuron's step by automatic differentiation, so that neurons without `partials` have an
+    online rule; where a neuron has `partials`, the gradient equals that of e-prop. The rule drops all credit through
+    other neurons: their spikes and, where the state of a neuron depends on that of another (LTC), the off-diagonal
+    blocks. Memory is O(1) in T: a trace for each synapse, sample and state variable. Time is that of e-prop, plus a
+    backward pass of the neuron's step for each of its state variables; neurons that are not `elementwise` step on
+    `size` copies of the layer, in each of which only the inputs of one neuron are variables. Source: Menick et al. 2021
+    (the SnAp family), here only with the neuron's own step; Bellec et al. 2020.
 
     Args:
-        loss_at: `end`: E = l_T, the learning signal comes once; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
     """
 
@@ -51,7 +51,7 @@ class DiagonalRTRL(EligibilityRule):
             if m.out_features != neuron.size
         ]
         if strange:
-            return f"not one a neuron, nor one for all: {', '.join(strange)}"
+            return f"parameters must have one value per neuron or one for all neurons: {', '.join(strange)}"
         state = network.initial_state(1).layers[0]
         try:
             self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
@@ -65,11 +65,11 @@ class DiagonalRTRL(EligibilityRule):
         own = torch.eye(size, dtype=torch.bool, device=current.device)[:, None]
 
         def spread(leaf: Tensor) -> Tensor:
-            """[batch, size] -> [copies · batch, size]; in copy j neuron j's number is a variable, others constants."""
+            """[batch, size] -> [copies · batch, size]; in copy j only the value of neuron j is a variable."""
             return leaf if copies == 1 else torch.where(own, leaf, leaf.detach()).flatten(0, 1)
 
         def of_own(s: Tensor) -> Tensor:
-            """[copies · batch, size] -> [batch, size]: of neuron j what copy j says."""
+            """[copies · batch, size] -> [batch, size]: the value of neuron j from copy j."""
             return s if copies == 1 else s.unflatten(0, (size, -1)).diagonal(dim1=0, dim2=2)
 
         def leaf(value: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ class DiagonalRTRL(EligibilityRule):
                 hook.remove()
 
         if idle := sorted(shifts.keys() - read.keys()):
-            raise ValueError(f"{', '.join(idle)} is not called in a step: what its weights do cannot be traced")
+            raise ValueError(f"{', '.join(idle)} is not called in a step, so its weights have no trace")
         leaves = [*past.values(), *currents, *parameters.values(), *shifts.values()]
         before: dict[tuple[str, str], Tensor] = {}
         onto: dict[str, dict[str, Tensor]] = {name: {} for name in ("current", *parameters, *shifts)}
@@ -118,17 +118,17 @@ class DiagonalRTRL(EligibilityRule):
 
 
 def _own_parameters(neuron: Neuron) -> dict[str, nn.Parameter]:
-    """What a neuron learns itself apart from its linear maps."""
+    """Return the trained parameters of a neuron except those of its linear maps."""
     maps = gates_of(neuron)
     return {name: p for name, p in neuron.named_parameters() if p.requires_grad and name.rpartition(".")[0] not in maps}
 
 
 def _shifted(name: str, shift: Tensor, read: dict[str, Tensor], batch: int) -> Any:
-    """A hook that adds a variable to a map's output and notes what the map reads."""
+    """Return a forward hook that adds a variable to the output of a map and records its input."""
 
     def hook(module: nn.Module, arguments: tuple[Tensor], output: Tensor) -> Tensor:
         if name in read:
-            raise ValueError(f"{name} is used twice in one step: its traces cannot be told apart")
+            raise ValueError(f"{name} is used twice in one step, so its traces are ambiguous")
         read[name] = arguments[0][:batch].detach()
         return output + shift
 

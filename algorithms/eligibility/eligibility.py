@@ -1,4 +1,4 @@
-"""The base of rules with eligibility traces: traces times a learning signal are the gradient of each parameter."""
+"""Base of rules with eligibility traces: the gradient of a parameter is its trace times a learning signal."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from throughtime.neurons.base import Neuron, Partials
 from throughtime.numerics.trees import Tree
 
 BLOCK = 25
-"""Steps between two products of traces and signals. Half as many take a fifth more time, since a block has costs of its
-own; twice as many keep twice the numbers of each step and save little."""
+"""Steps in a block. Half as many take a fifth more time, since a block has a fixed cost; twice as many need twice the
+memory for the numbers of each step and save little time."""
 
 
 class EligibilityRule(LearningRule):
-    """A trace of each synapse times a learning signal of each neuron, for one recurrent layer; no graph in time.
+    """A trace of each synapse times a learning signal of each neuron, for one recurrent layer, without a graph in time.
 
-        e^t    = ε_o^t                           o: what the readout reads, z or v; ε as in `traces.py`
-        ē^t    = κ ē^{t−1} + (1 − κ) e^t         the readout's own filter
+        e^t    = ε_o^t                           o: the variable that the readout reads, z or v; ε as in `traces.py`
+        ē^t    = κ ē^{t−1} + (1 − κ) e^t         filter of the readout
         L_j^t  = Σ_k B_kj ∂l_t/∂y_k^t
         dE/dW_ji = Σ_t L_j^t ē_ji^t,      E = l_T  or  (1/T) Σ_t l_t
 
-    A window is a block of up to `BLOCK` steps, and the sum over these is taken at once (`trace_block.py`).
+    A window is a block of up to `BLOCK` steps, over which the sum is computed at once (`trace_block.py`).
 
     Args:
-        loss_at: `end`: E = l_T, the learning signal comes once; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
     """
 
@@ -48,35 +48,37 @@ class EligibilityRule(LearningRule):
 
     def __init__(self, *, loss_at: LossAt = "end", update_every: PositiveInt | None = None) -> None:
         if update_every and loss_at == "end":
-            raise ValueError("update_every needs loss_at: every; a loss at the end gives nothing to update with before")
+            raise ValueError(
+                "update_every needs loss_at: every; with a loss at the end there is no gradient before the end"
+            )
         self.loss_at, self.update_every = loss_at, update_every
         self.also_wanted: tuple[str, ...] = ()
 
     @abstractmethod
     def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        """Partial derivatives of one step; None if the neuron has none. Several steps may come one after the other in
-        the batch dimension."""
+        """Return the partial derivatives of one step; None if the neuron has none. The batch dimension may hold several
+        steps one after the other."""
 
     def window(self, steps: int) -> int:
         return max(self.windows(steps))
 
     def windows(self, steps: int) -> list[int]:
-        """Blocks from one update to the next, the first with what is left: so memory is the same for any T of two
-        blocks or more."""
+        """Return the lengths of the blocks; between two updates only the first may be shorter, so that memory is the
+        same for any T of two blocks or more."""
         every = self.update_every or steps
         between = [min(every, steps - t) for t in range(0, steps, every)]
         return [k for length in between for k in (length % BLOCK, *[BLOCK] * (length // BLOCK)) if k]
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if not network.described or len(network.layers) != 1:
-            return "eligibility traces as written here train one recurrent layer"
+            return "eligibility traces are implemented for one recurrent layer"
         if network.mixes_samples:
             return "batch normalisation makes a sample's state depend on the other samples"
         layer = network.layers[0]
         if layer.recurrent_pair() is None or len(layer.neuron.shape) != 1:
-            return "eligibility traces as written here train one recurrent layer, W x + R z into a vector of neurons"
+            return "eligibility traces are implemented for one recurrent layer, W x + R z into a vector of neurons"
         if len(network.readouts) != 1:
-            return "eligibility traces as written here have one readout"
+            return "eligibility traces are implemented for one readout"
         if network.readouts[0].decay is None:
             return "the readout's leak is computed at each step: no filter of constant κ carries the traces through it"
         return None
@@ -95,16 +97,16 @@ class EligibilityRule(LearningRule):
 
     @property
     def layer(self) -> Layer:
-        """The layer that is trained."""
+        """The trained layer."""
         return self.network.layers[0]
 
     @property
     def readout(self) -> Readout:
-        """Its readout."""
+        """The readout of the trained layer."""
         return self.network.readouts[0]
 
     def untraced(self, network: Network, partials: Partials) -> list[str]:
-        """Parameters that the neurons learn and that the partial derivatives lack."""
+        """Return the trained parameters of the neurons for which there are no partial derivatives."""
         own = network.layers[0].neuron.named_parameters()
         return [
             name for name, p in own if p.requires_grad and not {name, name.rpartition(".")[0]} & {*partials.inflows}
@@ -138,7 +140,7 @@ class EligibilityRule(LearningRule):
         return loss
 
     def _gather(self, x: Tensor, target: Tree, end: int) -> Tensor | None:
-        """Take the steps before `end` and add their share to the sums; their loss, if they have one."""
+        """Take the steps before `end` and add their contribution to the sums; return their loss, if they have one."""
         layer, readout = self.layer, self.readout
         κ, (currents, states) = readout.decay or 0.0, trajectory(layer, x.flatten(2), self.state.layers[0])
         o = getattr(states, readout.reads)[1:]
@@ -150,7 +152,7 @@ class EligibilityRule(LearningRule):
 
         before, after = (type(states)(*(s[part].flatten(0, 1) for s in states)) for part in (slice(-1), slice(1, None)))
         partials = self.partials(layer.neuron, currents.flatten(0, 1), before, after)
-        assert partials is not None, "`supports` has refused such a neuron"
+        assert partials is not None, "`supports` rejects such a neuron"
         if κ:
             partials = filtered(partials, readout.reads, κ)
         signals, loss = self.signals(states.z[1:]), None
@@ -159,7 +161,9 @@ class EligibilityRule(LearningRule):
             loss, δ = output_error(self.task, y[-k:], target)
             if self.every:
                 δ *= k / self.steps
-                loss *= k / self.steps * len(self.windows(self.steps))  # their mean is that over the steps
+                loss *= (
+                    k / self.steps * len(self.windows(self.steps))
+                )  # so that the mean over windows is the mean over steps
             signals.append(Signal(self.traces.wanted[0], δ @ self.B, self.sums))
             self.of_W_out.addmm_(δ.flatten(0, 1).t(), o_filtered[-k:].flatten(0, 1))
             self.of_b_out.addmv_(δ.sum(1).t(), δ.new_tensor([1 - κ ** (s + 1) for s in range(end - k, end)]))
@@ -168,7 +172,7 @@ class EligibilityRule(LearningRule):
         return loss
 
     def signals(self, z: Tensor) -> list[Signal]:
-        """Further signals of a block, a hook for rules; z [steps, batch, size] of its steps."""
+        """Return further signals of a block with spikes z [steps, batch, size]; a hook for subclasses."""
         return []
 
     def _land(self) -> None:
@@ -182,7 +186,7 @@ class EligibilityRule(LearningRule):
         self.of_b_out.zero_()
 
     def step(self, t: int) -> None:
-        """Update with the gradients gathered so far."""
+        """Update with the accumulated gradients."""
         self.update()
 
     def end(self) -> None:
@@ -190,7 +194,7 @@ class EligibilityRule(LearningRule):
         del self.traces, self.sums, self.of_W_out, self.of_b_out, self.o_filtered
 
     def land(self, name: str, gradient: Tensor) -> None:
-        """Add the gradient by one input, [currents, size, fan-in], to the parameters that it belongs to."""
+        """Add the gradient by one input, [currents, size, fan-in], to the parameters of that input."""
         neuron, pair = self.layer.neuron, self.layer.recurrent_pair()
         rows = gradient.flatten(0, 1)
         if name == "current" and pair is not None:
@@ -213,7 +217,7 @@ class EligibilityRule(LearningRule):
 
 
 def filtered(partials: Partials, reads: str, κ: float) -> Partials:
-    """With ē, the trace filtered by the readout, as one more variable: ē_t = κ ē_{t−1} + (1 − κ) o_t."""
+    """Return the partial derivatives with an additional variable, the filtered trace ē_t = κ ē_{t−1} + (1 − κ) o_t."""
     return Partials(
         {**partials.from_previous, ("ē", "ē"): κ}, {**partials.within_step, ("ē", reads): 1 - κ}, partials.inflows
     )

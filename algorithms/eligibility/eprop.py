@@ -20,7 +20,7 @@ from throughtime.registry import algorithm, or_default, refuse_unused
 
 @algorithm("eprop", order=3, colour="#cc78bc")
 class EProp(EligibilityRule):
-    """e-prop: every synapse carries an eligibility trace forward, a learning signal turns it into a weight change.
+    """e-prop: each synapse carries an eligibility trace forward; the gradient is its product with a learning signal.
 
         ε_s^t  = Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (∂s_t/∂I_t) p^t + Σ_q (∂s_t/∂q_t) ε_q^t,    p = (x_t, z_{t−1}, 1)
         ē^t    = κ ē^{t−1} + (1 − κ) e^t,       e^t = ε_z^t   (a membrane readout: ε_v^t)
@@ -28,23 +28,24 @@ class EProp(EligibilityRule):
         dE/dW_ji = Σ_t L_j^t ē_ji^t + ∂E_reg/∂W_ji
         E_reg  = c Σ_j (f̄_j − f*)²,             ∂E_reg/∂W_ji = 2 c (f̄_j − f*) mean_{t, batch} ε_z,ji^t
 
-    The partial derivatives are the neuron's own, derived by hand. Drops what reaches the loss through spikes sent over
-    synapses, later in time; with one step (T = 1), symmetric feedback and no rate cost it equals BPTT. Where the state
-    of one neuron depends on another's (LTC) it keeps the diagonal of the state Jacobian, and tables say so. What the
-    neuron learns itself (τ, gates) has traces too. No graph is kept: memory O(1) in T, but a trace a synapse and
-    sample, batch × size × (inputs + size + 1) numbers for ē and for each ε that differs between neurons (LIF: ε_v does
-    not). Time O(batch × size × (inputs + size)) a step. Source: Bellec et al. 2020, equations 1, 4 and 21-28, and
-    their code for the adaptive feedback and the rate regularisation.
+    The partial derivatives are those of `Neuron.partials`. The rule drops credit that reaches the loss later through
+    spikes to other neurons; with one step (T = 1), symmetric feedback and no rate cost it equals BPTT. Where the state
+    of a neuron depends on that of another (LTC), the rule keeps the diagonal of the state Jacobian, as tables remark.
+    Trained parameters of the neuron (τ, gates) have traces as well. There is no graph in time: memory is O(1) in T,
+    with batch × size × (inputs + size + 1) numbers for ē and for each ε that differs between neurons (ε_v of LIF does
+    not). Time is O(batch × size × (inputs + size)) per step. Source: Bellec et al. 2020, equations 1, 4 and 21-28, and their
+    code for adaptive feedback and rate regularisation.
 
     Args:
-        loss_at: `end`: E = l_T, the learning signal comes once; `every`: the mean over all steps.
+        loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
-        feedback: B: `symmetric`: the readout's weights; `random`: fixed, N(0, 1)/√size; `adaptive`: drawn like that,
-            then trained with the readout's own gradient, both decaying, so that B tends to W (Kolen and Pollack).
-        feedback_decay: of adaptive feedback: the share that B and the readout's weights lose at each update; null:
-            0.01. B's gradient, the readout's own once more, counts where gradients are clipped.
+        feedback: B: `symmetric`: the weights of the readout; `random`: fixed, N(0, 1)/√size; `adaptive`: initialised
+            like `random`, then trained with the gradient of the readout; weight decay on both makes B converge to W
+            (Kolen and Pollack).
+        feedback_decay: fraction by which B and the readout's weights decay at each update of adaptive feedback; null:
+            0.01. The gradient of B, a copy of the readout's, counts in the norm for clipping.
         rate_cost: c of the firing-rate regularisation; null: none.
-        rate_target: f*, spikes a neuron and step; null: 0.01. f̄ is the mean over the batch and the steps so far.
+        rate_target: f*, spikes per neuron and step; null: 0.01. f̄ is the mean over the batch and the steps so far.
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")
@@ -76,9 +77,9 @@ class EProp(EligibilityRule):
         name = type(neuron).__name__
         partials = self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
         if partials is None:
-            return f"{name} gives no partial derivatives (diagonal_rtrl takes them by automatic differentiation)"
+            return f"{name} has no partial derivatives (diagonal_rtrl takes them by automatic differentiation)"
         if untraced := self.untraced(network, partials):
-            return f"{name} gives no partial derivatives by what it learns itself ({', '.join(untraced)})"
+            return f"{name} has no partial derivatives by its own parameters ({', '.join(untraced)})"
         if self.rate_cost and not neuron.spiking:
             return f"{name} does not spike: it has no firing rate to regularise"
         return None

@@ -1,4 +1,4 @@
-"""The recursion of eligibility traces over a block of steps; its coefficients belong to a neuron and a sample."""
+"""The recursion of eligibility traces over a block of steps, whose coefficients depend only on neuron and sample."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from throughtime.neurons.base import Derivative, Partials
 from throughtime.neurons.kernels.kernel import number_or_tensor
 
 Derivatives = dict[tuple[str, str], Derivative]
-"""Derivatives by two variables. A tensor is [steps, batch, size], or [steps, batch, 1] where it is the same for all
-neurons; a derivative that is the same at all steps and in all samples is a number or a tensor of at most one
+"""Derivatives, by pairs of variables. A tensor is [steps, batch, size], or [steps, batch, 1] where it is the same for
+all neurons; a derivative that is the same at all steps and in all samples is a number or a tensor of at most one
 dimension."""
 
 
@@ -23,14 +23,14 @@ class Flow(NamedTuple):
     reads: Tensor
     """[steps, batch, fan-in]."""
     by_input: dict[str, Derivative]
-    """As in `Derivatives`; by several currents a neuron [steps, batch, currents, size]."""
+    """As in `Derivatives`; for several currents per neuron [steps, batch, currents, size]."""
 
     @property
     def currents(self) -> int:
         return max((f.shape[2] for f in self.by_input.values() if isinstance(f, Tensor) and f.dim() == 4), default=1)
 
     def coefficients(self, λ: Mapping[str, Tensor]) -> Tensor | None:
-        """c^t = Σ_s (∂s_t/∂I_t) λ_s^t, [ends, steps, batch, currents · size]; None if it reaches none of them."""
+        """Return c^t = Σ_s (∂s_t/∂I_t) λ_s^t, [ends, steps, batch, currents · size]; None if no derivative has a λ."""
         c: Tensor | None = None
         for s, f in self.by_input.items():
             if s in λ:
@@ -40,25 +40,25 @@ class Flow(NamedTuple):
 
 
 class Recursion:
-    """How the traces of one step follow from those of the step before, over a block of steps.
+    """The map from the traces of one step to those of the next, over a block of steps.
 
         ε̃_s^t = Σ_r J_sr^t ε̃_r^{t−1} + (∂s_t/∂I_t) p^t,      J_sr^t = Σ_q (∂s_t/∂q_{t−1}) N_qr^{t−1}
         ε_o^t = Σ_r N_or^t ε̃_r^t,                            N_or = δ_or + Σ_q (∂o_t/∂q_t) N_qr
 
     ε̃ is a trace before the contributions of other variables of the same step; N sums these contributions. Step 0 is the
-    last one of the block before.
+    last step of the previous block.
 
     Args:
-        partials: of all steps, the steps one after the other in the batch dimension: [steps · batch, ...].
+        partials: partial derivatives of all steps, concatenated in the batch dimension: [steps · batch, ...].
         p: [steps, batch, fan-in], 1 in the last column.
         wanted: variables whose traces are requested. Variables on which no requested trace depends are dropped.
-        N_0: N of step 0; empty if there was none.
+        N_0: N of step 0; empty for the first block.
 
     Attributes:
         per_neuron: variables whose traces differ between neurons.
         shared: variables whose traces are the same for all neurons.
         carried: variables in `per_neuron` that the next step reads, latest first.
-        N_last: N of the last step, as far as the next block needs it.
+        N_last: N of the last step, for the pairs of variables that the next block needs.
     """
 
     def __init__(self, partials: Partials, p: Tensor, wanted: Collection[str], N_0: Derivatives) -> None:
@@ -102,11 +102,11 @@ class Recursion:
         if factor.dim() < 2:
             return number_or_tensor(factor)
         if factor.dim() == 3 and factor.shape[1] == 1:
-            factor = factor[:, 0]  # of one current a neuron
+            factor = factor[:, 0]  # one current per neuron
         return factor.expand(self.steps * self.batch, *factor.shape[1:]).unflatten(0, (self.steps, self.batch))
 
     def _of_steps_before(self, N: Derivative, N_0: Derivative | None) -> Derivative:
-        """N of step 0, which may come from older weights, and of the steps of the block without the last."""
+        """Return N of step 0, which may come from older weights, and of all steps of the block but the last."""
         if N_0 is None:
             N_0 = N  # before the first block every trace is 0, and any N will do
         if isinstance(N, float) and N == N_0:
@@ -114,21 +114,21 @@ class Recursion:
         return torch.cat((self._spread(N_0)[:1], self._spread(N)[:-1]))
 
     def _spread(self, factor: Derivative) -> Tensor:
-        """[steps, batch, size], or 1 in place of size."""
+        """Expand a derivative to [steps, batch, size or 1]."""
         like = self.flows["current"].reads
         each = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
         return each.expand(self.steps, self.batch, each.shape[-1] if each.dim() else 1)
 
     def origins(self, s: str) -> set[str]:
-        """The variables whose traces at step 0 are in that of s at the end of the block."""
+        """Return the variables whose traces at step 0 contribute to the trace of s at the end of the block."""
         found: set[str] = set()
         while more := {r for of, r in self.J if of == s or of in found} - found:
             found |= more
         return found
 
     def trace_shared(self, flow: Flow, kept: dict[str, Tensor]) -> dict[str, Tensor]:
-        """ε̃ of an input for the shared variables that it reaches, [1 + steps, batch, fan-in], step by step from `kept`,
-        the trace of step 0, which is replaced by that of the last step."""
+        """Return ε̃ of an input for the shared variables that it reaches, [1 + steps, batch, fan-in], step by step from
+        `kept`, the trace of step 0; the trace of the last step replaces it."""
         ε: dict[str, Tensor] = {}
         for s in self.shared:
             if flow.by_input.keys() & {s, *self.origins(s)}:
@@ -158,7 +158,7 @@ class Recursion:
                 add(λ[r][:, :-1], f, λ[s][:, 1:])
 
     def _each(self, factor: Derivative) -> Sequence[Derivative]:
-        """The derivative of each step."""
+        """Return the derivative of each step."""
         if isinstance(factor, Tensor) and over_time(factor):
             return factor.unbind(0)
         return [factor] * self.steps
@@ -179,10 +179,10 @@ def _add_product(total: Derivatives, a: Derivatives, b: Derivatives) -> None:
 
 
 def over_time(factor: Derivative) -> bool:
-    """Whether there is one for each step, [steps, batch, ...]."""
+    """Whether the derivative differs between steps: [steps, batch, ...]."""
     return isinstance(factor, Tensor) and factor.dim() > 2
 
 
 def _differs(factor: Derivative) -> bool:
-    """Whether it differs between neurons."""
+    """Whether the derivative differs between neurons."""
     return isinstance(factor, Tensor) and factor.dim() > 0 and (factor.dim() == 4 or factor.shape[-1] > 1)

@@ -1,4 +1,4 @@
-"""Eligibility traces of several steps at once: terms within a neuron are summed before the product with a synapse."""
+"""Eligibility traces of several steps at once: sums over the terms of a neuron precede the products with its inputs."""
 
 from __future__ import annotations
 
@@ -13,55 +13,56 @@ from throughtime.neurons.base import Partials
 
 
 class Signal(NamedTuple):
-    """A factor of the traces of one variable, and the sums of the products."""
+    """A factor of the traces of one variable, and the sums of their products."""
 
     o: str
+    """The variable."""
     L: Tensor
-    """[n, batch, size], or what broadcasts to it; of the last n steps of the block."""
+    """The factor in the last n steps of the block, of a shape that broadcasts to [n, batch, size]."""
     sums: dict[str, Tensor]
-    """Σ_t Σ_batch L^t ε_o^t is added to these, by input: [currents, size, fan-in]."""
+    """Accumulates Σ_t Σ_batch L^t ε_o^t, by input: [currents, size, fan-in]."""
 
 
 class TraceBlock:
-    """The traces of `traces.py` in blocks of steps: the same numbers but for rounding, and a fraction of the work.
+    """The traces of `traces.py` in blocks of steps: equal to rounding, with a fraction of the work.
 
         ε̃_s^t = Σ_r J_sr^t ε̃_r^{t−1} + (∂s_t/∂I_t) p^t,      ε_o^t = Σ_r N_or^t ε̃_r^t        (`recursion.py`)
 
-    J, N and ∂s/∂I belong to a sample and a neuron, p to a sample and what a synapse reads. So, with λ going backward
-    through the block,
+    J, N and ∂s/∂I depend on sample and neuron, p on sample and presynaptic input. With λ from a backward pass through
+    the block,
 
         Σ_t L^t ε_o^t = Σ_t c^t p^t + λ^0 ε̃^0,               c^t = Σ_s (∂s_t/∂I_t) λ_s^t
-        λ_r^t = N_or^t L^t + Σ_s J_sr^{t+1} λ_s^{t+1},       step 0: where the block before ended
+        λ_r^t = N_or^t L^t + Σ_s J_sr^{t+1} λ_s^{t+1},       step 0: the end of the previous block
 
-    λ and c are numbers of a neuron, and Σ c p over all steps and samples is one product. A trace at the end of the
-    block is such a sum too, for each sample, with a signal of 1 to ε̃ there. A trace that all neurons share is computed
-    step by step instead, and read like p. Variables on which no requested trace depends have none.
+    λ and c have one value per neuron, and Σ c p over all steps and samples is one product. A trace at the end of the
+    block is also such a sum, for each sample, with a signal of 1 to ε̃ there. A trace that all neurons share is computed
+    step by step instead and takes the place of p. Variables on which no requested trace depends have no trace.
 
     Time of a block: for each signal a product of [size, steps · batch] and [steps · batch, fan-in], once for p and once
-    for each shared variable; for each variable whose trace differs between neurons and is read by the next step, one of
-    [size, steps] and [steps, fan-in] a sample, and the trace read and written once. Memory: these traces, and
-    some numbers for each step of the block, sample and neuron.
+    for each shared variable; for each variable whose trace differs between neurons and is read by the next step, a
+    product of [size, steps] and [steps, fan-in] per sample, and one read and write of the trace. Memory: these traces,
+    and some numbers for each step of the block, sample and neuron.
 
     Args:
-        size: neurons.
-        wanted: variables that there are signals for.
+        size: number of neurons.
+        wanted: variables with signals.
     """
 
     def __init__(self, size: int, wanted: Sequence[str]) -> None:
         self.size, self.wanted = size, wanted
         self.kept: dict[str, dict[str, Tensor]] = {}
-        """ε̃ at the end of the last block, by input and variable: [batch, currents, size, fan-in]; of a shared variable
+        """ε̃ at the end of the last block, by input and variable: [batch, currents, size, fan-in]; for a shared variable
         [batch, fan-in]."""
         self.N: Derivatives = {}
         """N of the last step of the last block."""
 
     def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
-        """One block of steps.
+        """Process a block of steps.
 
         Args:
-            partials: of all steps, the steps one after the other in the batch dimension: [steps · batch, ...].
+            partials: partial derivatives of all steps, concatenated in the batch dimension: [steps · batch, ...].
             p: [steps, batch, fan-in], 1 in the last column.
-            signals: factors of the traces, and the sums of the products.
+            signals: factors of the traces, and the sums of their products.
             goes_on: whether another block follows.
         """
         recursion = Recursion(partials, p, self.wanted, self.N)
@@ -84,11 +85,11 @@ class TraceBlock:
                 for s in recursion.carried:
                     if s in kept:
                         sums[name] += torch.einsum("bj,bkji->kji", λ[s][m, 0], kept[s])
-            taken_on: dict[str, Tensor] = {}
+            advanced: dict[str, Tensor] = {}
             for m, s in enumerate(carried, len(signals)):
                 origins = [r for r in carried if r in recursion.origins(s)]
-                asked_later = any(s in recursion.origins(r) for r in carried if r not in (s, *taken_on))
-                trace = torch.empty_like(kept[s]) if asked_later else kept[s]
+                read_later = any(s in recursion.origins(r) for r in carried if r not in (s, *advanced))
+                trace = torch.empty_like(kept[s]) if read_later else kept[s]
                 if s in origins:
                     torch.mul(kept[s], λ[s][m, 0][:, None, :, None], out=trace)
                 else:
@@ -98,13 +99,13 @@ class TraceBlock:
                         trace.addcmul_(kept[r], λ[r][m, 0][:, None, :, None])
                 for c, reads in terms:
                     trace.flatten(1, 2).baddbmm_(c[m].permute(1, 2, 0), reads.transpose(0, 1))
-                taken_on[s] = trace
-            kept.update(taken_on)
+                advanced[s] = trace
+            kept.update(advanced)
 
     def _adjoint(
         self, recursion: Recursion, p: Tensor, signals: Sequence[Signal], carried: Sequence[str]
     ) -> dict[str, Tensor]:
-        """λ by variable, [ends, 1 + steps, batch, size]: of the signals, then of the carried traces."""
+        """Return λ by variable, [ends, 1 + steps, batch, size]; the ends are the signals, then the carried traces."""
         shape = (len(signals) + len(carried), 1 + len(p), p.shape[1], self.size)
         λ = {s: p.new_zeros(shape) for s in (*recursion.per_neuron, *recursion.shared)}
         for m, (o, L, _) in enumerate(signals):

@@ -1,4 +1,4 @@
-"""Eligibility traces of one layer: derivatives of a neuron's state by its synapses, carried forward in time."""
+"""Eligibility traces of one layer: derivatives of the state of a neuron by its synapses, carried forward in time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from torch import Tensor
 from throughtime.neurons.base import Derivative, Partials
 
 Trace = dict[str, Tensor]
-"""ε of one input, by variable s: [batch, currents, size, fan-in]; 1 in place of size where all neurons share it."""
+"""ε of one input, by variable s: [batch, currents, size, fan-in]; size is 1 where all neurons share a trace."""
 
 
 class Traces:
-    """ε of all inputs of a layer: its synapses, and the maps and parameters that its neurons learn.
+    """ε of all inputs of a layer: its synapses, and the trained maps and parameters of its neurons.
 
         ε_s^t = Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (∂s_t/∂I_t) p^t + Σ_q (∂s_t/∂q_t) ε_q^t
 
-    p is the presynaptic activity: (x_t, z_{t−1}, 1) for the current, a map's input and 1 for a map, 1 for a parameter.
+    p is the presynaptic activity: (x_t, z_{t−1}, 1) for the current, the input of a map and 1 for a map, 1 for a
+    parameter.
     Time and memory: batch × currents × size × fan-in numbers for each variable whose trace differs between neurons.
 
     Args:
@@ -30,12 +31,12 @@ class Traces:
         self.kept: dict[str, Trace] = {}
 
     def advance(self, partials: Partials, p: Tensor) -> dict[str, Trace]:
-        """Take one step; p [batch, fan-in]. Return ε^t of each input, for the wanted variables and those kept."""
+        """Take one step with p [batch, fan-in]; return ε^t of each input, at least for the wanted variables."""
         past = {r for _, r in partials.from_previous}
-        asked = past.union(self.wanted)
+        needed = past.union(self.wanted)
         for s, q in reversed(list(partials.within_step)):
-            if s in asked:
-                asked.add(q)
+            if s in needed:
+                needed.add(q)
         ε: dict[str, Trace] = {}
         for name, inflow in partials.inflows.items():
             one = p.new_ones(len(p), 1)
@@ -49,7 +50,7 @@ class Traces:
             for s, factor in inflow.by_input.items():
                 _add(new, s, factor, reads[:, None, None])
             for (s, q), factor in partials.within_step.items():
-                if s in asked and q in new:
+                if s in needed and q in new:
                     _add(new, s, factor, new[q])
         self.kept = {name: {r: trace[r] for r in past if r in trace} for name, trace in ε.items()}
         return ε
@@ -58,7 +59,7 @@ class Traces:
 def _add(sums: Trace, name: str, factor: Derivative, trace: Tensor) -> None:
     """Add to the named sum the product of a derivative of each neuron and a trace of each of its synapses."""
     each = torch.as_tensor(factor, dtype=trace.dtype, device=trace.device)
-    if each.dim() == 2:  # [batch, size]; one of [batch, currents, size] and one of [size] fit as they are
+    if each.dim() == 2:  # [batch, size]; the shapes [batch, currents, size] and [size] broadcast without it
         each = each[:, None]
     each = each[..., None]
     sums[name] = torch.addcmul(sums[name], each, trace) if name in sums else each * trace

@@ -1,4 +1,4 @@
-"""FPTT's auxiliary ("oracle") loss: early outputs are asked for what is known of the class so far."""
+"""FPTT's auxiliary ("oracle") loss: the target of an early output is a class distribution of that part."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from throughtime.numerics.loops import compiled, runs_compiled
 
 
 class AuxiliaryLoss:
-    """Cross-entropy to a table of class distributions, one for each class and part of the sequence.
+    """Cross-entropy with a table of class distributions, one for each class and part of the sequence.
 
         L_aux = mean over batch and classes of −q log p,     q = Q[y, part], or 1/C in the first epochs
 
-    Q starts at 0 and keeps, for class y and part, the network's output distribution of the first sample of that class
-    in the last batch in which the network got one wrong. The mean over classes, too, makes L_aux a C-th of a
-    cross-entropy. All this is the authors' released code; the same table without a loop over samples.
+    Q starts at 0. Q[y, part] is the output distribution of the network for the first misclassified sample of class y in
+    the last batch that has one. The mean over classes makes L_aux a C-th of a cross-entropy, as in the authors'
+    released code; this implementation has no loop over samples.
 
     Args:
         classes: C.
-        parts: parts of a sequence.
-        uniform_epochs: epochs in which q is 1/C.
-        like: dtype and device.
+        parts: number of parts of a sequence.
+        uniform_epochs: number of first epochs in which q is 1/C.
+        like: tensor with the dtype and device of Q.
     """
 
     def __init__(self, classes: int, parts: int, uniform_epochs: int, like: Tensor) -> None:
@@ -34,43 +34,44 @@ class AuxiliaryLoss:
         self.Q = like.new_zeros(classes, parts, classes)
 
     def beside(self, w: float, y: Tensor, target: Tensor, part: int, epoch: int) -> Tensor:
-        """w l + (1 − w) L_aux, l the cross-entropy, of one part from logits y [batch, C] and classes [batch].
+        """Return w l + (1 − w) L_aux of one part, where l is the cross-entropy, for logits y [batch, C] and classes
+        [batch].
 
         Raises:
-            IndexError: a target is none of the C classes.
+            IndexError: a target is not one of the C classes.
         """
         if runs_compiled(y, self.Q, graph_is_ours=True):
             return _Beside.apply(self, w, y, target, part, epoch)
         return torch.lerp(self(y, target, part, epoch), F.cross_entropy(y, target), w)
 
     def beside_and_gradient(self, w: float, y: Tensor, target: Tensor, part: int, epoch: int) -> tuple[Tensor, Tensor]:
-        """The same and its gradient by y, without a graph, where compiled loops run."""
+        """Return the value of `beside` and its gradient by y, without a graph, by a compiled loop."""
         loss, δy = y.new_empty(()), torch.empty_like(y)
         cross_entropies(y, target, self.Q, part, w, epoch < self.uniform_epochs, loss, δy)
         return loss, δy
 
     def __call__(self, y: Tensor, target: Tensor, part: int, epoch: int) -> Tensor:
-        """L_aux alone."""
-        log_p = F.log_softmax(y.t(), 0)  # [C, batch]: four times as fast as along rows of ten
+        """Return L_aux."""
+        log_p = F.log_softmax(y.t(), 0)  # [C, batch]: four times as fast as over rows of ten
         if epoch < self.uniform_epochs:
             return log_p.mean() / -self.classes
         q = self.Q[:, part].t().index_select(1, target)
         return torch.dot(q.flatten(), log_p.flatten()) / -y.numel()
 
     def learn(self, y: Tensor, target: Tensor, part: int) -> None:
-        """Q[y, part] ← the output distribution of the first sample of class y that is taken for another."""
+        """Set Q[y, part] to the output distribution of the first misclassified sample of class y."""
         if runs_compiled(y, self.Q):
             keep_first_wrong(y, target, self.Q, part)
             return
         batch, q = len(y), self.Q[:, part].t()
-        column = torch.arange(batch + self.classes, device=y.device)  # the samples, and what Q has of each class
+        column = torch.arange(batch + self.classes, device=y.device)  # indices of the samples, then of the rows of Q
         wrong = torch.where(y.argmax(1) == target, len(column), column[:batch])
         first = column[batch:].scatter_reduce(0, target, wrong, "amin")
         q.copy_(torch.cat((F.softmax(y.t(), 0), q), 1).index_select(1, first))
 
 
 class _Beside(torch.autograd.Function):
-    """`AuxiliaryLoss.beside`; its gradient is made on the way forward."""
+    """`AuxiliaryLoss.beside`, whose forward pass also computes the gradient."""
 
     @staticmethod
     def forward(ctx: Any, table: AuxiliaryLoss, w: float, y: Tensor, target: Tensor, part: int, epoch: int) -> Tensor:
@@ -92,7 +93,7 @@ def cross_entropies(y: Any, target: Any, Q: Any, part: int, w: float, uniform: b
     E = 0.0
     for b in range(batch):
         if not 0 <= target[b] < C:
-            raise IndexError("a target is no class")
+            raise IndexError("a target is not a class")
         largest = y[b].max()
         sum = sum_r = 0.0
         for c in range(C):

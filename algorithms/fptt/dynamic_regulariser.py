@@ -1,4 +1,4 @@
-"""FPTT's dynamic regulariser, in the form of the authors' code and in that of the paper."""
+"""FPTT's dynamic regulariser, in the form of the authors' code and in the form of the paper."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from throughtime.numerics.loops import compiled, prange, runs_compiled
 
 
 class DynamicRegulariser(ABC):
-    """Holds weights W near a running mean W̄ that the gradients shift; R(W) enters the loss of every update.
+    """Penalises the distance of weights W from a running mean W̄ that gradients shift; each update has R(W) in its loss.
 
-    Memory: two copies of the weights, W̄ and λ or ∇l. Time: a few elementwise operations on each weight an update.
+    Memory: two copies of the weights, W̄ and λ or ∇l. Time: a few elementwise operations per weight and update.
 
     Args:
-        W: the parameters, or flat tensors of many. W̄ starts at W.
-        alpha: α, its strength.
+        W: the parameters, or flat tensors of several parameters. W̄ starts at W.
+        alpha: α, the strength.
     """
 
     needs_gradient_after_update: bool
@@ -30,11 +30,11 @@ class DynamicRegulariser(ABC):
 
     @abstractmethod
     def gradient(self) -> list[Tensor]:
-        """∂R/∂W at the present weights."""
+        """Return ∂R/∂W at the current weights."""
 
     @torch.no_grad()
     def add_gradient(self, gradients: Sequence[Tensor]) -> tuple[Tensor | float, Tensor | float]:
-        """Add ∂R/∂W to the gradient of the loss; return ‖∂R/∂W‖² and what that gradient's square was."""
+        """Add ∂R/∂W to the gradient of the loss; return ‖∂R/∂W‖² and the squared norm of the gradient before it."""
         of_R = self.gradient()
         squares = sum(torch.dot(g.flatten(), g.flatten()) for g in of_R)
         before = sum(torch.dot(g.flatten(), g.flatten()) for g in gradients)
@@ -44,10 +44,10 @@ class DynamicRegulariser(ABC):
 
     @abstractmethod
     def advance(self, after_update: Sequence[Tensor]) -> None:
-        """The optimiser has stepped: follow the weights.
+        """Update the running mean after a step of the optimiser.
 
         Args:
-            after_update: ∇l_t at the new weights, where `needs_gradient_after_update`; else nothing.
+            after_update: ∇l_t at the new weights, if `needs_gradient_after_update`; else empty.
         """
 
     @torch.no_grad()
@@ -58,13 +58,13 @@ class DynamicRegulariser(ABC):
 
 
 class CodeForm(DynamicRegulariser):
-    """The arithmetic of the released code of Kag and Saligrama 2021 and of Yin, Corradi and Bohte 2023.
+    """The regulariser in the released code of Kag and Saligrama 2021 and of Yin, Corradi and Bohte 2023.
 
         R(W) = (α/2) ‖W − W̄‖² + (ρ − 1) ⟨W, λ⟩
         λ ← λ − α (W − W̄),                            after the optimiser's step; λ_0 = 0
         W̄ ← (1−β) W̄ + β W − (β/α) λ                   with the new λ
 
-    At β = 1/2 the old mean cancels: W̄ = W − λ/(2α), with the λ of before.
+    At β = 1/2 the old mean cancels: W̄ = W − λ/(2α), with the old λ.
     """
 
     needs_gradient_after_update = False
@@ -103,7 +103,7 @@ class CodeForm(DynamicRegulariser):
 
 @compiled
 def add_gradient_of_code_form(g: Any, W: Any, mean: Any, λ: Any, α: float, ρ: float) -> tuple[float, float]:
-    """`CodeForm.add_gradient` in one pass."""
+    """Compute `CodeForm.add_gradient` in one pass."""
     of_R = before = 0 * α
     for i in prange(len(g)):
         r = α * (W[i] - mean[i]) - (1 - ρ) * λ[i]
@@ -115,14 +115,14 @@ def add_gradient_of_code_form(g: Any, W: Any, mean: Any, λ: Any, α: float, ρ:
 
 @compiled
 def advance_code_form(W: Any, mean: Any, λ: Any, α: float, β: float) -> None:
-    """`CodeForm.advance` in one pass."""
+    """Compute `CodeForm.advance` in one pass."""
     for i in prange(len(W)):
         λ[i] -= α * (W[i] - mean[i])
         mean[i] += β * (W[i] - mean[i]) - β / α * λ[i]
 
 
 class PaperForm(DynamicRegulariser):
-    """The printed equations, with the gradient at the new weights taken by a second backward pass.
+    """The regulariser in the papers, with the gradient at the new weights from a second backward pass.
 
         R_t(W) = (α/2) ‖W − W̄_t − ∇l_{t−1}(W_t) / (2α)‖²
         W̄_{t+1} = (W̄_t + W_{t+1}) / 2 − ∇l_t(W_{t+1}) / (2α)

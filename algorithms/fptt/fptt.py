@@ -26,7 +26,7 @@ from throughtime.registry import algorithm, or_default, refuse_unused
 
 @algorithm("fptt", order=2, colour="#029e73")
 class FPTT(LearningRule):
-    """Forward propagation through time: an update at each of K parts, held near a running mean of the weights.
+    """Forward propagation through time: an update at each of K parts, with a pull to a running mean of the weights.
 
         dynamic loss of part p    w_p l_p(W) + (1 − w_p) L_aux(W) + R(W),     w_p = (p+1)/K
         `code`     ∇R = α (W − W̄) − (1 − ρ) λ
@@ -36,23 +36,24 @@ class FPTT(LearningRule):
         `none`     R = 0: truncated BPTT with the same windows and weights
         at the end of an epoch       W ← W̄
 
-    The state at the start of a part is held constant, so credit runs back T/K steps at most; what reaches further is
-    left to R. At K = T a part is one step, at K = 1 the gradient of `none` is BPTT's. Time O(T) and K updates a
-    sequence (`paper`: twice that); memory O(T/K), and two more copies of the weights. Records `regulariser_ratio`,
-    ‖∇R‖ over ‖∇l‖. Source: Kag and Saligrama 2021; Yin, Corradi and Bohte 2023; forms in `dynamic_regulariser.py`.
+    The state at the start of a part is held constant, so that credit reaches back at most T/K steps; R accounts for
+    longer dependencies. At K = T a part is one step; at K = 1 the gradient of `none` equals that of BPTT. Time is O(T)
+    with K updates per sequence (`paper`: twice that); memory is O(T/K), the length of a window, and two further copies
+    of the weights. The rule records `regulariser_ratio`, ‖∇R‖ over ‖∇l‖. Source: Kag and Saligrama 2021; Yin, Corradi
+    and Bohte 2023; `dynamic_regulariser.py` has the forms.
 
     Args:
-        parts: K, from 1 to T, windows that differ by a step at most; null: K = T.
-        form: of the regulariser. Options of another form are refused.
+        parts: K, from 1 to T; the lengths of the parts differ by at most one step; null: K = T.
+        form: form of the regulariser. Options of another form are errors.
         alpha: α, strength of the regulariser; null: 0.1.
-        beta: β of the code form, how fast the mean follows. At 0.5 the old mean cancels: W̄ = W − λ/(2α), λ the one
-            before the update. null: 0.5.
-        rho: ρ of the code form; null: 0, as in everything that was published.
-        adopt_mean: whether W ← W̄ at the end of an epoch; null: yes, where there is a W̄.
-        weights: w_p: `ramp`, (p+1)/K; `authors`, the p + 1/K of their adding-task script.
-        last_part: whether the last part is trained on; the authors' adding-task loop stops one part short of the end.
+        beta: β of the code form, the rate at which the mean follows the weights. At 0.5 the old mean cancels:
+            W̄ = W − λ/(2α), with λ before the update. null: 0.5.
+        rho: ρ of the code form; null: 0, as in all publications.
+        adopt_mean: whether W ← W̄ at the end of an epoch; null: yes, if there is a W̄.
+        weights: w_p: `ramp`, (p+1)/K; `authors`, p + 1/K as in the authors' script for the adding task.
+        last_part: whether the last part is trained; the authors' loop for the adding task omits it.
         auxiliary: L_aux, for classification: `off`; `authors`, as in `auxiliary_loss.py`.
-        auxiliary_uniform_epochs: epochs in which the auxiliary distribution is uniform; null: 0.
+        auxiliary_uniform_epochs: number of first epochs in which the auxiliary distribution is uniform; null: 0.
     """
 
     claims = Claims(gradient="truncated", memory="O(window)", sets_weights=True)
@@ -72,7 +73,7 @@ class FPTT(LearningRule):
         auxiliary_uniform_epochs: NonNegativeInt | None = None,
     ) -> None:
         if auxiliary != "off" and weights != "ramp":
-            raise ValueError("the auxiliary loss weighs 1 − (p+1)/K: it needs weights: ramp")
+            raise ValueError("the auxiliary loss has weight 1 − (p+1)/K: it needs weights: ramp")
         refuse_unused("form: code", form == "code", beta=beta, rho=rho)
         refuse_unused("a regulariser", form != "none", alpha=alpha, adopt_mean=adopt_mean)
         refuse_unused("auxiliary: authors", auxiliary == "authors", auxiliary_uniform_epochs=auxiliary_uniform_epochs)
@@ -92,9 +93,11 @@ class FPTT(LearningRule):
         if self.parts and self.parts > steps:
             return f"{steps} steps cannot be cut into {self.parts} parts"
         if not self.last_part and len(self.windows(steps)) == 1:
-            return "the one part is the last: nothing would be trained on"
+            return "the only part is the last one, so nothing would be trained"
         if self.auxiliary != "off" and (task.per_step or not isinstance(task, Classification)):
-            return "the auxiliary loss is a distribution over the classes of a sequence: it needs one class a sequence"
+            return (
+                "the auxiliary loss is a distribution over the classes of a sequence: it needs one class per sequence"
+            )
         return None
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
@@ -165,7 +168,7 @@ class FPTT(LearningRule):
         return {"regulariser_ratio": Observation(of_R / of_loss, "1", method)}
 
     def _gradient(self, x: Tree, target: Tree) -> tuple[Tree, Tensor]:
-        """`window_gradient` of w_p l_p + (1 − w_p) L_aux; of a single step without a graph of the loss either."""
+        """Compute `window_gradient` of w_p l_p + (1 − w_p) L_aux; single steps with L_aux need no graph of the loss."""
         w = self._weight()
         if self.stepper is None or self.auxiliary_loss is None or w == 1:
             return self.window_gradient(x, lambda outputs: self._loss(outputs, target))
@@ -175,12 +178,12 @@ class FPTT(LearningRule):
         return y, loss
 
     def _weight(self) -> float:
-        """w_p."""
+        """Return w_p."""
         p, K = self.part, min(self.parts or self.steps, self.steps)
         return (p + 1) / K if self.weights == "ramp" else p + 1 / K
 
     def _loss(self, outputs: Tree, target: Tree) -> Tensor:
-        """w_p l_p + (1 − w_p) L_aux of the part's outputs [k, batch, outputs]."""
+        """Return w_p l_p + (1 − w_p) L_aux of the outputs of a part, [k, batch, outputs]."""
         w = self._weight()
         if self.auxiliary_loss is not None and w < 1:
             return self.auxiliary_loss.beside(w, last(outputs), target, self.part, self.epoch)
@@ -188,7 +191,7 @@ class FPTT(LearningRule):
 
     @torch.no_grad()
     def _add_gradient_of(self, regulariser: DynamicRegulariser) -> None:
-        """Add ∇R to ∇l, and both squared norms to the epoch's sums."""
+        """Add ∇R to ∇l, and both squared norms to the sums of the epoch."""
         of_update = regulariser.add_gradient(self.flat.gradients())
         self.squares = [square + number_or_tensor(more) for square, more in zip(self.squares, of_update, strict=True)]
 
@@ -196,14 +199,14 @@ class FPTT(LearningRule):
         return [number_or_tensor(self.W[0].new_zeros(())) for _ in range(2)]
 
     def _gradient_from(self, before: Any, x: Tree, target: Tree) -> list[Tensor]:
-        """∇l_p at the new weights, from the state the part began with; the sequence goes on from the first pass."""
-        going_on = self.state
+        """Return ∇l_p at the new weights, from the state at the start of the part; keep the current state."""
+        current = self.state
         self.state: Any = before
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         loss = self._loss(self.advance(x).outputs, target)
-        self.state = going_on
+        self.state = current
         gradient = torch.autograd.grad(loss, self.flat.parameters, allow_unused=True, materialize_grads=True)
         with torch.no_grad():
             for buffer, before_it in zip(self.network.buffers(), buffers, strict=True):
-                buffer.copy_(before_it)  # running statistics have seen this part already
+                buffer.copy_(before_it)  # the first pass has already updated the running statistics
         return self.flat.laid_out(gradient)

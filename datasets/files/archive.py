@@ -1,7 +1,7 @@
-"""Reading zip and tar archives and folders alike, without unpacking them to disk; and single files, packed or not.
+"""Readers of zip archives, tar archives and folders, without unpacking to disk; and of single files, packed or not.
 
-Members are asked for by a pattern of path parts, such as `Train/*/*.bin`, which is held against as many last parts of
-each name. So the same data are found under whatever folder an archive, or its owner, has put them.
+A pattern of path parts, such as `Train/*/*.bin`, selects members by as many last parts of their names, so that the same
+data are found below any folder.
 """
 
 from __future__ import annotations
@@ -34,20 +34,21 @@ class Readable(Protocol):
 
 
 def members(path: Path, pattern: str) -> list[str]:
-    """The members that match, sorted, each named by its last parts; archives inside the archive are looked into.
+    """Return the members that match, sorted, each named by its last parts; includes members of nested archives.
 
     Args:
-        path: a zip or tar archive, or a folder, whose own name counts as the first part of its members' names.
-        pattern: path parts, `*` standing for anything within a part.
+        path: a zip or tar archive, or a folder, whose own name counts as the first part of the names of its members.
+        pattern: path parts, in which `*` matches any characters within a part.
 
     Raises:
-        UsageError: it is no archive, or a broken one; a name leads out of it; none matches, or one does twice.
+        UsageError: it is not an archive, or is damaged; a name leads out of it; no member matches, or two have the same
+            name.
     """
     return _listed([key for name in _names(path) if (key := _key(name, pattern))], path, pattern)
 
 
 def read(path: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each member that `members` lists, in the order that is cheap for the archive.
+    """Yield name and content of each member that `members` lists, in the order of storage.
 
     Raises:
         UsageError: a member is truncated or damaged.
@@ -60,9 +61,9 @@ def read(path: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
 
 
 def digest(path: Path, pattern: str) -> str:
-    """SHA-256 of lines `<SHA-256 of the content>  <name>`, one for each member in the order of `members`.
+    """Return the SHA-256 of the lines `<SHA-256 of the content>  <name>` of the members, in the order of `members`.
 
-    So it depends on the data and not on how, or whether, they were packed.
+    The digest depends on the data, and not on whether and how they are packed.
     """
     found = [(name, hashlib.sha256(content).hexdigest()) for name, content in read(path, pattern)]
     digests = dict(found)
@@ -72,13 +73,13 @@ def digest(path: Path, pattern: str) -> str:
 
 @contextmanager
 def single(path: Path) -> Iterator[Readable]:
-    """Open a file, unpacking it if it is gzipped or a zip archive of one member.
+    """Open a file, and decompress it if it is gzipped or a zip archive with one member.
 
     Raises:
-        UsageError: it cannot be read, is truncated or damaged, or is an archive of several.
+        UsageError: it cannot be read, is truncated or damaged, or is an archive of several files.
     """
     with _as_usage_error(path), path.open("rb") as raw:
-        # By its first bytes rather than its name: browsers unpack a download and leave the `.gz`.
+        # The first bytes decide, not the name: browsers decompress a download and keep the suffix `.gz`.
         start = raw.read(4)
         raw.seek(0)
         if start[:2] == b"\x1f\x8b":
@@ -88,7 +89,7 @@ def single(path: Path) -> Iterator[Readable]:
             with zipfile.ZipFile(raw) as archive:
                 names = [name for name in archive.namelist() if not name.endswith("/")]
                 if len(names) != 1:
-                    raise UsageError(f"an archive of {len(names)} files where one is expected", where=str(path))
+                    raise UsageError(f"an archive of {len(names)} files; expected one", where=str(path))
                 with archive.open(names[0]) as stream:
                     yield stream
         else:
@@ -96,7 +97,7 @@ def single(path: Path) -> Iterator[Readable]:
 
 
 def unpack(path: Path, to: Path) -> Path:
-    """Write the content of a packed file to `to`; return where it is, which for one that is not packed is `path`."""
+    """Write the content of a packed file to `to` and return `to`; return `path` if the file is not packed."""
     with path.open("rb") as raw:
         packed = raw.read(4)
     if packed[:2] != b"\x1f\x8b" and packed != b"PK\x03\x04":
@@ -107,7 +108,7 @@ def unpack(path: Path, to: Path) -> Path:
 
 
 def _key(name: str, pattern: str) -> str:
-    """The last parts of a name if they match the pattern, else nothing."""
+    """Return the last parts of a name if they match the pattern, else an empty string."""
     parts, wanted = PurePosixPath(name).parts, pattern.split("/")
     last = parts[-len(wanted) :]
     matches = len(last) == len(wanted) and all(map(fnmatchcase, last, wanted))
@@ -147,7 +148,7 @@ def _zip_names(archive: zipfile.ZipFile, path: Path) -> Iterator[str]:
 
 
 def _streams(path: Path) -> Iterator[tuple[str, Readable]]:
-    """Name and open content of all members."""
+    """Yield the name and the opened content of each member."""
     if path.is_dir():
         for name, file in _folder(path):
             with _as_usage_error(file), file.open("rb") as stream:
@@ -178,7 +179,7 @@ def _zip_streams(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, Re
 
 @contextmanager
 def _nested(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipFile]:
-    # On disk and not in memory: those of CIFAR10-DVS hold hundreds of megabytes each.
+    # On disk and not in memory: the nested archives of CIFAR10-DVS hold hundreds of megabytes each.
     with TemporaryFile() as copy:
         with archive.open(name) as stream:
             shutil.copyfileobj(stream, copy, CHUNK)
@@ -187,30 +188,32 @@ def _nested(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipFile]:
 
 
 def _folder(path: Path) -> list[tuple[str, Path]]:
-    """Name and place of all files below a folder, sorted; archives in it are left shut."""
+    """Return the names and paths of all files below a folder, sorted; archives among them are not opened."""
     files = sorted(file for file in path.rglob("*") if file.is_file())
     return [(file.relative_to(path.parent).as_posix(), file) for file in files]
 
 
 def _safe(names: Sequence[str], path: Path) -> Sequence[str]:
-    """The names, unless one leads out of the archive: whoever made it meant no good, and nothing of it is read."""
+    """Return the names unchanged; UsageError if one leads out of the archive, which may be malicious."""
     for name in names:
         parts = name.replace("\\", "/").split("/")
         if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0]:
             raise UsageError(
-                f"a member leads out of the archive: {name}", where=str(path), hint="it is not to be trusted"
+                f"a member leads out of the archive: {name}",
+                where=str(path),
+                hint="the archive may be malicious and is not read",
             )
     return names
 
 
 @contextmanager
 def _as_usage_error(path: Path) -> Iterator[None]:
-    """Turn what readers raise into one line that names the file."""
+    """Convert exceptions of readers into a UsageError that names the file."""
     try:
         yield
     except EOFError as error:
-        raise UsageError("truncated: the packed stream has no end", where=str(path)) from error
-    except (NotImplementedError, RuntimeError) as error:  # of zip: a method or a password that it does not have
+        raise UsageError("truncated: the compressed stream has no end", where=str(path)) from error
+    except (NotImplementedError, RuntimeError) as error:  # zip: an unsupported method, or a password
         raise UsageError(f"an archive that cannot be read: {first_line(error)}", where=str(path)) from error
     except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
         raise UsageError(f"damaged or truncated archive: {first_line(error)}", where=str(path)) from error

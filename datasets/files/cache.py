@@ -1,9 +1,9 @@
-"""Prepared arrays on disk: made once from raw data, options and code, then mapped into memory by all who use them.
+"""Prepared arrays on disk: built once from raw data, options and code, and then mapped into memory by all processes.
 
-    <cache>/prepared/<name>-<key>/  x.npy, target.npy, an index a split, about.json
+    <cache>/prepared/<name>-<key>/  x.npy, target.npy, an index for each split, key.json
 
-The key is of what the arrays depend on: the raw data, the options that shape them, and the code that makes them. So
-nothing in the cache is ever out of date; what is not used any more may be removed by hand at any time.
+The key covers everything on which the arrays depend: the raw data, the options that shape them, and the code that
+builds them. The cache is therefore never out of date, and any folder may be removed by hand at any time.
 """
 
 from __future__ import annotations
@@ -22,33 +22,33 @@ import numpy as np
 
 from throughtime.errors import UsageError
 
-_tell: ContextVar[Callable[[int, int], None]] = ContextVar("tell", default=lambda done, count: None)
+_report: ContextVar[Callable[[int, int], None]] = ContextVar("report", default=lambda done, count: None)
 
 
 @contextmanager
-def on_progress(tell: Callable[[int, int], None]) -> Iterator[None]:
-    """Context manager: `write_rows` calls `tell(done, count)` after each array that it writes inside the block."""
-    token = _tell.set(tell)
+def on_progress(report: Callable[[int, int], None]) -> Iterator[None]:
+    """Context manager: `write_rows` calls `report(done, count)` after each array that it writes inside the block."""
+    token = _report.set(report)
     try:
         yield
     finally:
-        _tell.reset(token)
+        _report.reset(token)
 
 
 def prepared(cache: Path, name: str, key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-    """Return the folder that `build` filled for this key, calling it if nobody has.
+    """Return the folder that `build` filled for this key; call `build` if the folder does not exist.
 
-    Of processes that ask at once one builds and the others wait. It builds into a folder of its own that gets its name
-    when all is written: what is seen is whole, and a build that fails leaves nothing.
+    One of several concurrent processes builds and the others wait. The build writes to a temporary folder, which is
+    renamed when it is complete, so that a failed build leaves nothing behind.
 
     Args:
-        cache: the cache's folder.
-        name: for people who look into it.
-        key: what the content depends on, as JSON can hold it.
-        build: writes the files into the empty folder given.
+        cache: folder of the cache.
+        name: readable part of the folder's name.
+        key: everything on which the content depends, as JSON values.
+        build: writes the files into an empty folder.
 
     Raises:
-        UsageError: the cache cannot be written; whatever `build` raises.
+        UsageError: the cache cannot be written. Exceptions of `build` are passed on.
     """
     import filelock
 
@@ -67,13 +67,13 @@ def prepared(cache: Path, name: str, key: Mapping[str, Any], build: Callable[[Pa
         ) from error
     with held:
         if not place.is_dir():  # it may have been built while this process waited
-            for left in place.parent.glob(f".{place.name}-*"):  # by a build that was killed: who builds holds the lock
+            for left in place.parent.glob(f".{place.name}-*"):  # from a killed build: a running one holds the lock
                 shutil.rmtree(left, ignore_errors=True)
             folder = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}-"))
             try:
                 build(folder)
                 (folder / "key.json").write_text(json.dumps(key, sort_keys=True, indent=1))
-                folder.chmod(0o755)  # mkdtemp's are for its owner alone; a cache may be shared
+                folder.chmod(0o755)  # mkdtemp gives access to the owner alone, but a cache may be shared
                 folder.rename(place)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -83,17 +83,17 @@ def prepared(cache: Path, name: str, key: Mapping[str, Any], build: Callable[[Pa
 def write_rows(path: Path, count: int, rows: Iterable[tuple[int, np.ndarray]], bits: bool = False) -> None:
     """Write arrays of one shape, one after the other, into a file that can be mapped: [count, *shape].
 
-    Whole numbers are stored in 8 bits until one does not fit, and in 16 from then on; zeros and ones in one bit if
-    `bits`, eight along the last dimension to a byte; real numbers in 32 bits.
+    Integers are stored in 8 bits until a value does not fit, and in more bits from then on; with `bits`, eight values
+    along the last dimension are packed into a byte; floating-point numbers are stored in 32 bits.
 
     Args:
-        path: of the `.npy` file.
-        count: how many there are.
-        rows: the position of each, and the array.
+        path: path of the `.npy` file.
+        count: number of arrays.
+        rows: the position and the array of each row.
         bits: store only whether a number is above zero.
     """
     out: np.memmap | None = None
-    tell = _tell.get()
+    report = _report.get()
     for done, (position, row) in enumerate(rows, 1):
         row = np.packbits(row > 0, axis=-1) if bits else row
         kind = _compact(row)
@@ -102,7 +102,7 @@ def write_rows(path: Path, count: int, rows: Iterable[tuple[int, np.ndarray]], b
         elif np.promote_types(out.dtype, kind) != out.dtype:
             out = _widened(out, path, np.promote_types(out.dtype, kind))
         out[position] = row
-        tell(done, count)
+        report(done, count)
     if out is not None:
         out.flush()
 
@@ -113,7 +113,7 @@ def unpacked(rows: np.ndarray, width: int) -> np.ndarray:
 
 
 def _compact(row: np.ndarray) -> np.dtype:
-    """The smallest of the types that are used to store it."""
+    """Return the smallest of the storage types that holds a row."""
     if row.dtype.kind == "f":
         return np.dtype(np.float32)
     low, high = (int(row.min()), int(row.max())) if row.size else (0, 0)
@@ -124,7 +124,7 @@ def _compact(row: np.ndarray) -> np.dtype:
 
 
 def _widened(old: np.memmap, path: Path, kind: np.dtype) -> np.memmap:
-    """The same file with more bits a number."""
+    """Rewrite the file with a wider type."""
     wide = path.with_name(f"wide-{path.name}")
     out = np.lib.format.open_memmap(wide, "w+", kind, old.shape)
     out[:] = old

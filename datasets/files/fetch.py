@@ -1,9 +1,9 @@
-"""Where a dataset's files come from: a folder the user names, the cache, or the official mirrors; always checked.
+"""Files of datasets, from folders of the user, the cache, or the official mirrors; their content is always checked.
 
-A file is looked for in the folders that `--source` and the environment variable THROUGHTIME_DATA name, then in the
-cache (the system's own place for one, or THROUGHTIME_CACHE), and is downloaded to the cache if it is in neither. What
-is found first is used; if its content is not what it should be, that is an error, and no other place is tried: a file
-that the user named is never quietly replaced. Nothing here imports torch.
+A file is searched for in the folders that `--source` and the environment variable THROUGHTIME_DATA name, then in the
+cache (the system's folder for caches, or THROUGHTIME_CACHE), and is downloaded to the cache if it is in neither. The
+first match is used; wrong content is an error and the search stops there, so that a file of the user is never silently
+replaced. This module does not import torch.
 """
 
 from __future__ import annotations
@@ -23,55 +23,54 @@ DATA, CACHE = "THROUGHTIME_DATA", "THROUGHTIME_CACHE"
 
 
 class Origin(NamedTuple):
-    """Where a file can be downloaded."""
+    """The addresses of a download, and its checksum."""
 
     urls: list[str]
     """Mirrors, tried in this order."""
     checksum: str | None
-    """Of the file as downloaded, written `md5:...` or `sha256:...`; None: nothing is known of it."""
+    """Checksum of the downloaded file, as `md5:...` or `sha256:...`; None: unknown."""
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file that a dataset is made of."""
+    """A file of a dataset."""
 
     dataset: str
     """The dataset's name in the registry."""
     folder: str
-    """Where it lies in the cache, and may lie in a source."""
+    """Its folder in the cache, and possibly in a source."""
     name: str
-    """As downloaded; where it ends in `.gz` the unpacked file will do as well."""
+    """Name of the downloaded file; if it ends in `.gz`, the unpacked file is accepted as well."""
     sha256: str | None
-    """SHA-256 of the content, in hexadecimal: of the unpacked file, or of what is in it (`archive.digest`). None: only
-    the checksum of the file as downloaded is known."""
+    """SHA-256 of the content, in hexadecimal: of the unpacked file, or of its members (`archive.digest`). None: only
+    the checksum of the downloaded file is known."""
     origin: Callable[[], Origin] | None
-    """Asked only when the file must be downloaded: the answer may take an import of seconds. None: it cannot be."""
+    """Called only for a download, because it may import a slow library. None: the file cannot be downloaded."""
     inside: str | None = None
-    """Which members of it count, if it is an archive or a folder: a pattern as in `archive.members`."""
+    """Pattern of the relevant members of an archive or a folder, as in `archive.members`."""
     also: tuple[str, ...] = ()
-    """Other names under which the same content will do: a folder it was unpacked to."""
+    """Other accepted names of the same content, such as a folder with the unpacked archive."""
     page: str = ""
-    """Where a person finds it."""
+    """Web page of the file, for error messages."""
 
 
 class Presence(NamedTuple):
-    """Whether a file is here, and in order: a line of `throughtime data ls` and `verify`."""
+    """Whether a file is present and valid: a line of `throughtime data ls` and `verify`."""
 
     file: DataFile
     path: Path | None
     """None: neither in a source nor in the cache."""
     problem: str | None
-    """What is wrong with it; None where nothing is, or nothing was checked."""
+    """The fault of the file; None if it has none or was not checked."""
 
 
 def add_source(*folders: str | Path) -> None:
-    """Look for data in these folders first, in this order.
+    """Search for data in these folders first, in this order.
 
-    They are put before those of THROUGHTIME_DATA, in the environment, because the processes that runs are made in
-    inherit that and nothing else.
+    The folders are prepended to THROUGHTIME_DATA in the environment, which the processes of runs inherit.
 
     Raises:
-        UsageError: there is no such folder.
+        UsageError: a folder does not exist.
     """
     for folder in folders:
         if not Path(folder).is_dir():
@@ -81,23 +80,25 @@ def add_source(*folders: str | Path) -> None:
 
 
 def sources() -> list[Path]:
-    """The folders that the user named, first to last."""
+    """Return the folders that the user named, in order."""
     return [Path(folder).expanduser() for folder in os.environ.get(DATA, "").split(os.pathsep) if folder]
 
 
 def cache() -> Path:
-    """The folder that downloads go to. It need not exist."""
+    """Return the folder of downloads, which may not exist yet."""
     import pooch
 
     return Path(os.environ.get(CACHE) or pooch.os_cache("throughtime")).expanduser()
 
 
 def find(file: DataFile) -> Path | None:
-    """Return the file's path in the sources or the cache, unchecked; None if it is in neither.
+    """Return the path of a file in the sources or the cache, unchecked; None if it is in neither.
 
-    In a folder D named MNIST it may lie in D/MNIST/raw (as torchvision keeps it), D/MNIST, D/raw or D.
+    In a folder D, a file of MNIST may be in D/MNIST/raw (as in torchvision), D/MNIST, D/raw or D.
     """
-    names = dict.fromkeys([file.name.removesuffix(".gz"), file.name, *file.also])  # unpacked first: it is read faster
+    names = dict.fromkeys(
+        [file.name.removesuffix(".gz"), file.name, *file.also]
+    )  # the unpacked file first, which is faster to read
     for folder in [*sources(), cache()]:
         for place in (f"{file.folder}/raw", file.folder, "raw", "."):
             for name in names:
@@ -108,19 +109,19 @@ def find(file: DataFile) -> Path | None:
 
 
 def obtain(file: DataFile) -> Path:
-    """Return the file's path, unchecked, downloading it if it is not here.
+    """Return the path of a file, unchecked; download it if it is not found.
 
     Raises:
-        UsageError: it is not here and cannot be downloaded.
+        UsageError: it is not found and cannot be downloaded.
     """
     return find(file) or fetch(file)
 
 
 def obtained(file: DataFile) -> Path:
-    """Return the file's path, its content checked; what was checked once is not read again while it stays the same.
+    """Return the path of a file with checked content; a checked file is not read again while it is unchanged.
 
     Raises:
-        UsageError: it is not here and cannot be downloaded, or is not what it should be.
+        UsageError: it is not found and cannot be downloaded, or has the wrong content.
     """
     path = obtain(file)
     content_digest(file, path)
@@ -128,22 +129,24 @@ def obtained(file: DataFile) -> Path:
 
 
 def fetch(file: DataFile) -> Path:
-    """Return the file's path in the cache, downloading it unless it is there with the right checksum.
+    """Return the path of a file in the cache; download it unless it is there with the right checksum.
 
     Raises:
-        UsageError: no mirror gave a file with that checksum, or the cache cannot be written.
+        UsageError: no mirror returned a file with that checksum, or the cache cannot be written.
     """
     import filelock
     import pooch
 
-    pooch.get_logger().setLevel("WARNING")  # it tells of each attempt; here one error tells of all
+    pooch.get_logger().setLevel("WARNING")  # it logs each attempt; here one error reports them all
     urls, checksum = file.origin() if file.origin else Origin([], None)
     folder = cache() / file.folder
     reasons = [] if urls else ["there is no address to download it from"]
     for url in urls:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / f"{file.name}.lock"):  # two at once would write into one partial file
+            with filelock.FileLock(
+                folder / f"{file.name}.lock"
+            ):  # concurrent processes would write to one partial file
                 return Path(pooch.retrieve(url, checksum, file.name, folder, downloader=downloader()))
         except (OSError, ValueError) as error:
             reasons.append(_reason(error))
@@ -157,18 +160,18 @@ def fetch(file: DataFile) -> Path:
 
 
 def downloader() -> Any:
-    """What pooch downloads with."""
+    """Return the downloader for pooch."""
     return download.Resumable()
 
 
 def content_digest(file: DataFile, path: Path, again: bool = False) -> str:
-    """Return the SHA-256 of a file's content, having checked it against what is known of it.
+    """Check the content of a file against its known checksum, and return its SHA-256.
 
     Args:
-        again: read it even if it is known and has not changed since, by size and time.
+        again: read the file even if its digest is cached and its size and modification time are unchanged.
 
     Raises:
-        UsageError: it is not what it should be, or cannot be read; nothing of it is used then.
+        UsageError: the content is wrong or cannot be read.
     """
     found = remembered(path, file.inside or "file", lambda: content_sha256(file, path), cache() / "digests", again)
     if file.sha256 is not None:
@@ -181,7 +184,7 @@ def content_digest(file: DataFile, path: Path, again: bool = False) -> str:
 
 
 def content_sha256(file: DataFile, path: Path) -> str:
-    """SHA-256 of what is in a file, in the form that `DataFile.sha256` has; UsageError if it cannot be read."""
+    """Return the SHA-256 of the content of a file, as in `DataFile.sha256`; UsageError if it cannot be read."""
     if file.inside:
         return archive.digest(path, file.inside)
     digest = hashlib.sha256()
@@ -192,7 +195,7 @@ def content_sha256(file: DataFile, path: Path) -> str:
 
 
 def file_digest(path: Path, kind: str) -> str:
-    """Digest of the bytes of a file as it lies there, in hexadecimal; `kind` as `hashlib` names it."""
+    """Return the digest of the bytes of a file, in hexadecimal; `kind` is a name of `hashlib`."""
     digest = hashlib.new(kind, usedforsecurity=False)
     with path.open("rb") as stream:
         while chunk := stream.read(archive.CHUNK):
@@ -201,7 +204,7 @@ def file_digest(path: Path, kind: str) -> str:
 
 
 def report(files: Iterable[DataFile], check: bool = False) -> list[Presence]:
-    """Say of each file whether it is here and, if `check`, whether its content is right. Downloads nothing."""
+    """Return whether each file is present and, if `check`, whether its content is right; download nothing."""
     lines = []
     for file in files:
         path, problem = find(file), None
@@ -225,9 +228,9 @@ def _compare(file: DataFile, path: Path, kind: str, found: str, expected: str) -
 
 
 def _reason(error: Exception) -> str:
-    """A few words for what the downloader raised; its own are a paragraph."""
+    """Return a short form of an exception of the downloader, whose message is a paragraph."""
     if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return "the mirror's file has a wrong checksum"
+        return "the file of the mirror has a wrong checksum"
     if isinstance(error, PermissionError):  # pooch's has no strerror
         return f"the cache cannot be written, {CACHE} names another"
     if isinstance(error, OSError) and error.strerror:

@@ -1,4 +1,4 @@
-"""Digests of files, remembered while a file stays as it was: large ones are read once and not at every start."""
+"""A cache of file digests, so that large files are read once and not at every start."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from throughtime.whole_files import write_whole
 
 
 def remembered(path: Path, kind: str, compute: Callable[[], str], folder: Path, again: bool = False) -> str:
-    """Return `compute()`, or what it gave when the file or folder had the same place, sizes and times of change.
+    """Return `compute()`, or its earlier result for the same path, sizes and modification times.
 
     Args:
-        path: what the digest is of.
-        kind: which digest of it.
-        folder: where to remember; one that cannot be written remembers nothing.
-        again: compute it in any case.
+        path: file or folder of the digest.
+        kind: name of the digest.
+        folder: folder of the cache; without write access, nothing is cached.
+        again: compute the digest in any case.
     """
     state = [str(path.resolve()), kind, _state(path)]
     note = folder / f"{hashlib.sha256(json.dumps(state[:2]).encode()).hexdigest()[:16]}.json"
     if not again:
-        # What another process, or an older version, has left unreadable is computed anew.
+        # A digest whose note is unreadable, for instance from an older version, is computed again.
         with contextlib.suppress(OSError, ValueError, KeyError):
             known = json.loads(note.read_text())
             if known["state"] == state:
@@ -38,6 +38,6 @@ def _state(path: Path) -> str:
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
     for file in files:
-        found = file.stat()
-        digest.update(f"{file.relative_to(path)} {found.st_size} {found.st_mtime_ns}\n".encode())
+        status = file.stat()
+        digest.update(f"{file.relative_to(path)} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

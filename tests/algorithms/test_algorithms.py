@@ -170,7 +170,7 @@ def test_fptt_cuts_a_sequence_into_any_number_of_parts(parts, windows):
 
 
 def test_auxiliary_loss_refuses_regression_and_the_authors_weights():
-    assert "needs one class a sequence" in FPTT(auxiliary="authors").supports(network(), Regression(chance=1.0), 10)
+    assert "needs one class per sequence" in FPTT(auxiliary="authors").supports(network(), Regression(chance=1.0), 10)
     with pytest.raises(ValueError, match="needs weights: ramp"):
         FPTT(auxiliary="authors", weights="authors")
 
@@ -226,7 +226,7 @@ def test_eprop_keeps_one_trace_for_all_lif_neurons_and_one_each_where_it_must():
 
 
 class Bare(Neuron):
-    """A neuron that gives no partial derivatives."""
+    """A neuron that has no partial derivatives."""
 
     def initial_state(self, batch, like):
         return NEURONS["lif"].factory(self.size).initial_state(batch, like)
@@ -254,14 +254,14 @@ class Odd(Shifted):
 @pytest.mark.parametrize(
     ("rule", "net", "reason"),
     [
-        (EProp(), lambda: recurrent(Bare), "gives no partial derivatives (diagonal_rtrl"),
+        (EProp(), lambda: recurrent(Bare), "has no partial derivatives (diagonal_rtrl"),
         (EProp(), lambda: recurrent(Shifted), "by what it learns itself (shift)"),
-        (EProp(rate_cost=1.0), lambda: network("lstm"), "gives no partial derivatives"),
+        (EProp(rate_cost=1.0), lambda: network("lstm"), "has no partial derivatives"),
         (DiagonalRTRL(), lambda: recurrent(Odd), "pairs [5, 5]"),
         (EProp(), lambda: network(norm_steps=3), "batch normalisation"),
         (DiagonalRTRL(), lambda: network(readout_leak="gated"), "the readout's leak"),
         (RTRL(), lambda: network(norm_steps=3), "batch normalisation"),
-        (RTRL(), lambda: Recurrent(3, 4, NEURONS["lif"].factory, hidden=[100]), "a rule for tiny nets"),
+        (RTRL(), lambda: Recurrent(3, 4, NEURONS["lif"].factory, hidden=[100]), "rtrl is for small networks"),
         (EProp(), lambda: Recurrent(3, 4, partial(NEURONS["lif"].factory), hidden=[3, 3]), "one recurrent layer"),
         (EProp(), lambda: network("ltc"), None),
         (DiagonalRTRL(), lambda: network("lstm"), None),

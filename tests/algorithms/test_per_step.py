@@ -67,7 +67,7 @@ def test_fptt_without_its_regulariser_is_truncated_bptt_here_too():
 
 def test_the_auxiliary_loss_wants_one_class_a_sequence():
     rule = FPTT(auxiliary="authors")
-    assert "one class a sequence" in rule.supports(recurrent(LTC), Classification(CLASSES, per_step=True), STEPS)
+    assert "one class per sequence" in rule.supports(recurrent(LTC), Classification(CLASSES, per_step=True), STEPS)
     assert rule.supports(recurrent(LTC), Classification(CLASSES), STEPS) is None
 
 

@@ -166,7 +166,7 @@ def test_plan_says_what_will_run_and_what_cannot(capsys, tmp_path):
     rows = json.loads(printed(capsys, "plan", str(suite), "--scale", "tiny", "--json"))
     skipped = {row["label"]: row["unsupported"] for row in rows if row["unsupported"]}
     assert skipped.keys() == {"eprop lstm digits #0", "eprop lstm digits #1"}
-    reason = "LSTM gives no partial derivatives"
+    reason = "LSTM has no partial derivatives"
     assert all(why.startswith(reason) for why in skipped.values())
 
     lines = printed(capsys, "plan", str(suite), "--scale", "tiny").splitlines()

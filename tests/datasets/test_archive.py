@@ -142,7 +142,7 @@ def test_single_file_packed_or_not(name, tmp_path):
 
 def test_archive_of_several_where_one_is_expected(tmp_path):
     with (
-        pytest.raises(UsageError, match="an archive of 3 files where one is expected"),
+        pytest.raises(UsageError, match="an archive of 3 files; expected one"),
         archive.single(zipped(tmp_path / "a.zip")),
     ):
         pass

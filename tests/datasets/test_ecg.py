@@ -68,7 +68,7 @@ def two_labels(content):
         (with_nan, "NaN in sequence 3"),
         (two_labels, "more than one label at a step of sequence 1"),
         (lambda content: content.pop("y"), "the file has no variable 'y'"),
-        (lambda content: content.update(x=content["x"][:, :2]), r"x is \[20, 2, 4\] and y \[20, 3, 6\]"),
+        (lambda content: content.update(x=content["x"][:, :2]), r"x has shape \[20, 2, 4\] and y \[20, 3, 6\]"),
     ],
 )
 def test_files_that_are_not_right(change, problem):

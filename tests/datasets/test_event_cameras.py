@@ -194,9 +194,9 @@ FAR = events(*((1000 * t, 3, 100 if t == 4 else 3, 0) for t in range(9)))
 @pytest.mark.parametrize(
     "name, content, problem",
     [
-        ("nmnist", b"1234567", r"00077\.bin: truncated: 7 bytes, and an event has 5"),
+        ("nmnist", b"1234567", r"00077\.bin: truncated: 7 bytes, which is no multiple of the 5 bytes of an event"),
         ("nmnist", b"", r"00077\.bin: 0 events are too few for 5 frames"),
-        ("nmnist", nmnist_bytes(BACK), r"00077\.bin: events out of order: number 1"),
+        ("nmnist", nmnist_bytes(BACK), r"00077\.bin: events out of order: event 1"),
         ("nmnist", nmnist_bytes(FAR), r"00077\.bin: event 4 has y = 100, outside 0 \.\.\. 33"),
         ("dvsgesture", b"not numpy", r"\.npy: not an array file, or truncated"),
         ("dvsgesture", gesture_bytes(FOUR)[:-8], r"\.npy: not an array file, or truncated"),

@@ -133,7 +133,7 @@ def test_download_falls_back_to_the_next_mirror_and_is_kept(file, served):
 
 def test_download_with_another_content_is_refused(file, served):
     make(served["https://two.invalid/spikes.gz"], CONTENT[:-1])
-    with pytest.raises(UsageError, match=r"\(HTTP 404, the mirror's file has a wrong checksum\)"):
+    with pytest.raises(UsageError, match=r"\(HTTP 404, the file of the mirror has a wrong checksum\)"):
         fetch.obtain(file)
     assert fetch.find(file) is None
 

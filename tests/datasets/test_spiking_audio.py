@@ -113,11 +113,14 @@ def set_first(name, value):
     "change, problem",
     [
         (set_first("labels", 20), r"label 20 is not among 0 \.\.\. 19"),
-        (set_first("spikes/units", np.array([70] * 20, np.uint16)), "recording 0: a spike of channel 70, of 70"),
-        (set_first("spikes/times", np.array([-1] * 20, np.float16)), "recording 0: spikes without a time"),
-        (set_first("spikes/times", np.array([np.nan] * 20, np.float16)), "recording 0: spikes without a time"),
-        (set_first("spikes/times", np.array([0.1], np.float16)), "recording 0: spikes without a time"),
-        (lambda file: file.pop("extra/speaker"), 'no "extra/speaker" in it'),
+        (
+            set_first("spikes/units", np.array([70] * 20, np.uint16)),
+            "recording 0: a spike of channel 70, but there are 70 channels",
+        ),
+        (set_first("spikes/times", np.array([-1] * 20, np.float16)), "recording 0: spikes without a valid time"),
+        (set_first("spikes/times", np.array([np.nan] * 20, np.float16)), "recording 0: spikes without a valid time"),
+        (set_first("spikes/times", np.array([0.1], np.float16)), "recording 0: spikes without a valid time"),
+        (lambda file: file.pop("extra/speaker"), 'the file has no "extra/speaker"'),
         (lambda file: file["labels"] and None, None),
     ],
 )
@@ -199,5 +202,5 @@ def test_a_group_in_place_of_an_array_is_named(tmp_path):
     with h5py.File(paths[0], "a") as file:
         del file["labels"]
         file.create_group("labels")
-    with pytest.raises(UsageError, match=r'\.h5: "labels" in it is no array'):
+    with pytest.raises(UsageError, match=r'\.h5: "labels" is not an array'):
         dataset.build(paths, tmp_path)

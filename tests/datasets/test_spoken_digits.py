@@ -88,8 +88,8 @@ SOUND = np.full(800, 1000, "<i2")
         (wav(SOUND)[:30], "not a wav file"),
         (wav(SOUND)[:-2], "truncated: 799 of 800 samples"),
         (wav(SOUND[:0]), "truncated: 0 of 0 samples"),
-        (wav(SOUND, rate=16_000), "a wav file of 16000 Hz, 1 channels, 16 bit, where 8000 Hz"),
-        (wav(SOUND, channels=2), "a wav file of 8000 Hz, 2 channels"),
+        (wav(SOUND, rate=16_000), "the wav file has 16000 Hz, 1 channels, 16 bit; expected 8000 Hz"),
+        (wav(SOUND, channels=2), "the wav file has 8000 Hz, 2 channels"),
     ],
 )
 def test_wav_that_is_not_right(content, problem):
@@ -165,9 +165,9 @@ def test_splits_of_fsdd():
 @pytest.mark.parametrize(
     "name, content, problem",
     [
-        ("recordings/3_anna_1.wav", wav(SOUND), r"3_anna_1\.wav is no recording of this dataset"),
-        ("recordings/hello.wav", wav(SOUND), r"hello\.wav is no recording of this dataset"),
-        ("recordings/3_theo_7.wav", wav(SOUND, rate=44_100), r"3_theo_7\.wav: a wav file of 44100 Hz"),
+        ("recordings/3_anna_1.wav", wav(SOUND), r"3_anna_1\.wav is not a recording of this dataset"),
+        ("recordings/hello.wav", wav(SOUND), r"hello\.wav is not a recording of this dataset"),
+        ("recordings/3_theo_7.wav", wav(SOUND, rate=44_100), r"3_theo_7\.wav: the wav file has 44100 Hz"),
         ("recordings/../3_theo_7.wav", wav(SOUND), "leads out of the archive"),
     ],
 )
