@@ -1,1 +1,1 @@
-"""Compiled loops, matrix products, flat parameter blocks and Adamax; imports nothing of ours."""
+"""Compiled loops, matrix products, flat parameter blocks and Adamax; independent of the other packages."""

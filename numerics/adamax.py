@@ -11,12 +11,12 @@ from throughtime.numerics.loops import compiled, prange, runs_compiled
 
 
 class Adamax(torch.optim.Adamax):
-    """PyTorch's Adamax, its step taken in one pass where a compiled loop may run, and by PyTorch elsewhere.
+    """PyTorch's Adamax, with a step in one pass where compiled loops may run, and PyTorch's step elsewhere.
 
         m ← g + β₁ (m − g),     u ← max(β₂ u, |g| + ε),     W ← W − η / (1 − β₁ᵗ) m / u
 
-    PyTorch's own makes about ten passes; on weights that exceed the caches the update is mostly memory traffic. State
-    and options are PyTorch's. Source: Kingma and Ba 2015, algorithm 2.
+    PyTorch's step makes about ten passes; on weights that exceed the caches the update is mostly memory traffic. State
+    and options are those of PyTorch. Source: Kingma and Ba 2015, algorithm 2.
     """
 
     @overload
@@ -45,7 +45,7 @@ class Adamax(torch.optim.Adamax):
 
 @compiled
 def adamax_step(W: Any, g: Any, m: Any, u: Any, η: float, β1: float, β2: float, ε: float) -> None:
-    """The equations of `Adamax`, η already over 1 − β₁ᵗ."""
+    """Compute the equations of `Adamax`; η is already divided by 1 − β₁ᵗ."""
     for i in prange(len(W)):
         m_i = g[i] + β1 * (m[i] - g[i])
         u_i = max(β2 * u[i], abs(g[i]) + ε)

@@ -1,4 +1,4 @@
-"""2ˣ and σ for compiled loops: the compiler has none that takes several numbers at once."""
+"""2ˣ and σ for compiled loops, in vector instructions, which the compiler's own functions do not use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from throughtime.numerics.loops import callable_in_loops, compiled
 
 
 class _Precision(NamedTuple):
-    """How numbers of a precision lie in memory, and the terms that ln(2)ⁿ rⁿ / n!, |r| ≤ ½, needs to reach it."""
+    """Memory layout of numbers, and the number of terms of Σ ln(2)ⁿ rⁿ / n!, |r| ≤ ½, that reaches rounding."""
 
     number: type
     whole: type
@@ -27,19 +27,19 @@ FLOAT64 = _Precision(np.float64, np.int64, 52, 1023, 13)
 
 
 def exp2(x: float) -> float:
-    """2ˣ; compiled, in vector instructions and to rounding. Below the normal numbers it is 0, above them infinite."""
+    """Return 2ˣ, correct to rounding; compiled, 0 below the normal numbers and infinite above them."""
     return 2.0**x
 
 
 def in_precision(of: _Precision) -> Callable[[Any], Any]:
-    """2ˣ = 2ᵏ 2ʳ, k whole and |r| ≤ ½: a polynomial in r, and k written into the bits of the exponent."""
+    """Return 2ˣ = 2ᵏ 2ʳ for a precision, with integer k and |r| ≤ ½: a polynomial in r, and k in the exponent bits."""
     number, whole = of.number, of.whole
     c = tuple(number(math.log(2) ** n / math.factorial(n)) for n in reversed(range(of.terms)))
     bias, bits = whole(of.bias), whole(of.fraction_bits)
-    lowest, highest = number(-of.bias), number(of.bias + 1)  # whose bits are those of 0 and of infinity
+    lowest, highest = number(-of.bias), number(of.bias + 1)  # whose results have the bits of 0 and of infinity
 
-    def power(x):  # as it stands in `_registered`: the compiler compares signatures
-        x = lowest if x < lowest else highest if x > highest else x  # of no number, no number
+    def power(x):  # the parameter name of `_registered`: the compiler compares signatures
+        x = lowest if x < lowest else highest if x > highest else x  # NaN stays NaN
         k = np.rint(x)
         r, sum = x - k, c[0]
         for c_n in c[1:]:
@@ -66,17 +66,17 @@ PER_E = -math.log2(math.e)
 
 
 def base_two(κ: Any) -> Any:
-    """κ₂ = −κ log₂ e, with which σ(κ g) = 1 / (1 + 2^(κ₂ g))."""
+    """Return κ₂ = −κ log₂ e, so that σ(κ g) = 1 / (1 + 2^(κ₂ g))."""
     return PER_E * κ
 
 
 @compiled
 def base_two_of(κ: Any) -> float:
-    """The same of an array without dimensions."""
+    """Return κ₂ for a zero-dimensional array κ."""
     return κ.dtype.type(PER_E) * κ[()]
 
 
 @compiled
 def sigmoid(g: float, κ2: float, one: float) -> float:
-    """σ(κ g) of κ₂ = `base_two(κ)`; `one` is 1 in the precision of g."""
+    """Return σ(κ g) for κ₂ = `base_two(κ)`; `one` is 1 in the precision of g."""
     return one / (one + exp2(κ2 * g))

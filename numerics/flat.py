@@ -1,8 +1,8 @@
-"""Parameters that lie next to each other in memory: what is done to all of them is done to one tensor.
+"""Parameters that are adjacent in memory, so that one operation on a flat tensor updates them all.
 
-An update touches each weight a few times and does little with it; over the dozens of small tensors of a network most of
-its time goes into calls. `flatten` lays them out in one block, where each stays the parameter it was. A network that
-was never flattened is trained alike, tensor by tensor: `Flat` finds out which it is.
+An update does few operations on each weight; over the dozens of small tensors of a network, calls take most of its
+time. `flatten` moves parameters into one block of memory without replacing them. `Flat` detects adjacent parameters; a
+network that was not flattened trains equally, tensor by tensor.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 LINE = 64
-"""Bytes that a processor fetches at once."""
+"""Bytes of a cache line."""
 
 
 @torch.no_grad()
 def flatten(parameters: Sequence[nn.Parameter]) -> None:
     """Move parameters into one block of memory for each dtype and device; each becomes a view of its part.
 
-    As with `network.to(device)`, what else was made of their old memory, by `detach()` say, is theirs no longer.
-    Parameters that share memory, or fill a part of one only, stay where they are.
+    As after `network.to(device)`, earlier views of the parameters, for instance from `detach()`, keep the old memory.
+    Parameters that share a storage, or fill only a part of one, are not moved.
     """
     sharing = Counter(p.untyped_storage()._cdata for p in parameters)
     blocks = defaultdict(list)
@@ -33,7 +33,9 @@ def flatten(parameters: Sequence[nn.Parameter]) -> None:
         if sharing[storage._cdata] == 1 and 0 < p.nbytes == storage.nbytes() and p.is_contiguous():
             blocks[p.dtype, p.device].append(p)
     for block in blocks.values():
-        block.sort(key=lambda p: p.nbytes % LINE != 0)  # whole lines first, so that large matrices begin with one
+        block.sort(
+            key=lambda p: p.nbytes % LINE != 0
+        )  # multiples of a cache line first, so that large matrices are aligned
         for p, part in zip(block, _unflatten_dense_tensors(_flatten_dense_tensors(block), block), strict=True):
             p.data = part
 
@@ -42,14 +44,14 @@ class Flat:
     """Parameters and their gradients in as few tensors as the parameters' memory allows.
 
     Attributes:
-        parameters: one by one.
-        weights: the same numbers: one flat tensor of those that lie next to each other, every other parameter itself.
+        parameters: the parameters.
+        weights: the same memory: one flat tensor for adjacent parameters, and every other parameter itself.
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
         self.parameters = list(parameters)
         self._runs = _neighbours(self.parameters)
-        """Of each of `weights`, which parameters are in it, in the order in which they lie."""
+        """For each of `weights` the positions of its parameters, in memory order."""
         self.weights: list[Tensor] = [
             self.parameters[run[0]] if len(run) == 1 else self._block([self.parameters[n].detach() for n in run])
             for run in self._runs
@@ -63,8 +65,8 @@ class Flat:
 
     @torch.no_grad()
     def gradients(self) -> list[Tensor]:
-        """One for each of `weights`: what hangs on `.grad` of its parameters. Where that lay apart, it is laid out
-        first; a parameter that has no gradient gets one of 0."""
+        """Return one tensor for each of `weights`, with the `.grad` of its parameters. Gradients that are not adjacent
+        are copied into one block first; a parameter without a gradient gets one of 0."""
         found = []
         for run in self._runs:
             of_run = [self.parameters[n] for n in run]
@@ -84,7 +86,7 @@ class Flat:
         return found
 
     def places(self) -> dict[Tensor, Tensor]:
-        """Room for a gradient of each parameter, laid out as `gradients` wants them."""
+        """Return empty memory for the gradient of each parameter, in the layout of `gradients`."""
         places: dict[Tensor, Tensor] = {}
         for run in self._runs:
             of_run = [self.parameters[n].detach() for n in run]
@@ -93,14 +95,14 @@ class Flat:
         return places
 
     def laid_out(self, values: Sequence[Tensor]) -> list[Tensor]:
-        """One tensor for each of `weights`, made of one for each parameter."""
+        """Concatenate values, one tensor for each parameter, to one tensor for each of `weights`."""
         return [
             values[run[0]] if len(run) == 1 else _flatten_dense_tensors([values[n] for n in run]) for run in self._runs
         ]
 
 
 def _side_by_side(tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-    """A flat copy, and its parts. The first part knows it and the others, so that neither is looked for again."""
+    """Return a flat copy and its parts. The first part refers to the copy and the other parts, for a fast lookup."""
     flat = _flatten_dense_tensors(tensors)
     first, *others = parts = list(_unflatten_dense_tensors(flat, tensors))
     first.laid_out = flat, others
@@ -108,26 +110,26 @@ def _side_by_side(tensors: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
 
 
 def _laid_out_before(tensors: Sequence[Tensor]) -> Tensor | None:
-    """The flat tensor that `_side_by_side` made of just these; None if it did not."""
+    """Return the flat tensor of which `_side_by_side` returned exactly these parts; None if there is none."""
     flat, others = getattr(tensors[0], "laid_out", (None, ()))
     return flat if len(others) + 1 == len(tensors) and all(map(operator.is_, tensors[1:], others)) else None
 
 
 def _joined(tensors: Sequence[Tensor]) -> Tensor | None:
-    """The flat tensor of which these are the parts, one after the other; None where they lie apart."""
+    """Return the flat tensor of which these are consecutive parts; None if they are not adjacent."""
     begins = [tensor.data_ptr() for tensor in tensors]
     ends = [begin + tensor.nbytes for begin, tensor in zip(begins, tensors, strict=True)]
     if begins[1:] != ends[:-1] or not all(map(Tensor.is_contiguous, tensors)):
         return None
     storage = tensors[0].untyped_storage()
     if ends[-1] > storage.data_ptr() + storage.nbytes():
-        return None  # of several storages, neighbours by chance
+        return None  # adjacent by chance, in several storages
     return tensors[0].as_strided(((ends[-1] - begins[0]) // tensors[0].itemsize,), (1,))
 
 
 def _neighbours(parameters: Sequence[nn.Parameter]) -> list[list[int]]:
-    """Which of them lie next to each other. The order depends on no address: that of the first of each storage, and
-    within a storage that in memory."""
+    """Return runs of adjacent parameters. Their order is independent of addresses: storages in the order of their first
+    parameter, and within a storage the memory order."""
     storages = [p.untyped_storage()._cdata for p in parameters]
     runs: list[list[int]] = []
     for n in sorted(range(len(storages)), key=lambda n: (storages.index(storages[n]), parameters[n].storage_offset())):

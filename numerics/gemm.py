@@ -1,4 +1,4 @@
-"""PyTorch's own product of matrices for compiled loops: what lies between products needs no calls of its own."""
+"""PyTorch's matrix product for compiled loops, so that one loop holds products and the operations between them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import torch
 from throughtime.numerics.loops import callable_in_loops
 
 NAMES: dict[type[np.floating], str] = {np.float32: "sgemm_", np.float64: "dgemm_"}
-"""C ← α A B + β C in the BLAS that PyTorch came with, and its threads; everything is handed over by its address."""
+"""C ← α A B + β C in the BLAS that PyTorch comes with, on its threads; all arguments are addresses."""
 
 
 def gemm(a: Any, a_turned: bool, b: Any, b_turned: bool, more: int, c: Any) -> None:
-    """c ← a b + more c, a or b transposed first where it is `turned`; numbers of a row lie next to each other.
+    """c ← a b + more c, with a or b transposed first if it is `turned`; the numbers of a row are adjacent in memory.
 
-    Where nothing is compiled it is NumPy's.
+    Outside compiled loops, NumPy computes the product.
     """
     c *= more
     c += (a.T if a_turned else a) @ (b.T if b_turned else b)
@@ -28,7 +28,7 @@ def gemm(a: Any, a_turned: bool, b: Any, b_turned: bool, more: int, c: Any) -> N
 
 @functools.cache
 def has_gemm() -> bool:
-    """Whether PyTorch's product can be called; it cannot where its BLAS was built in under another name."""
+    """Whether PyTorch's product can be called, which depends on the symbol names of its BLAS."""
     return _library() is not None
 
 
@@ -58,7 +58,7 @@ def _registered() -> Callable[..., None]:
 
         @numba.njit
         def with_numbers(turned, n, αβ, a, b, c):
-            # Columns first, there: to BLAS these are the transposed matrices, and cᵀ = bᵀ aᵀ.
+            # BLAS stores columns first: it sees the transposed matrices, and cᵀ = bᵀ aᵀ.
             letters, α = turned.ctypes.data, αβ.ctypes.data
             M, wide = n.ctypes.data, n.itemsize
             N, K, lda, ldb, ldc = M + wide, M + 2 * wide, M + 3 * wide, M + 4 * wide, M + 5 * wide
@@ -69,12 +69,12 @@ def _registered() -> Callable[..., None]:
             rows, columns = c.shape
             inner = a.shape[0] if a_turned else a.shape[1]
             turned = np.array([84 if b_turned else 78, 84 if a_turned else 78], np.uint8)  # T and N
-            # 64 bits, of which a BLAS with whole numbers of 32 reads the lower.
+            # 64 bits, of which a BLAS with 32-bit integers reads the lower half.
             size = c.itemsize
             n = np.array(
                 [columns, rows, inner, b.strides[0] // size, a.strides[0] // size, c.strides[0] // size], np.int64
             )
-            # In a function of its own: memory whose address alone is used would be freed before it is read.
+            # In a separate function: memory of which only the address is used would be freed before it is read.
             with_numbers(turned, n, np.array([1, more], number), a, b, c)
 
         return product

@@ -1,8 +1,8 @@
-"""The key under which the machine code of a compiled loop lies on disk.
+"""The key of the machine code of a compiled loop on disk.
 
-The compiler looks at the bytecode of one function alone: neither at the functions it calls nor at the constants it
-reads. The key here covers both, however deep, as they are in memory; so a file that is edited after its import cannot
-put the code of before under the key of after.
+The compiler's own key covers the bytecode of one function, but neither the functions that it calls nor the constants
+that it reads. This key covers both, at any depth, as they are in memory; a file that is edited after its import cannot
+store old code under the key of the new code.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 
 
 def key_of(function: Callable[..., Any], *how: object) -> str:
-    """16 hexadecimal digits for a function, all that it reaches by name, and how it is compiled.
+    """Return 16 hexadecimal digits for a function, everything that it reaches by name, and the compiler's options.
 
-    Followed are functions, compiled loops and constants among its global names and in its closure. Modules, classes
-    and what is an attribute of them are not: loops call others by global names.
+    The key covers functions, compiled loops and constants among the global names of the function and in its closure. It
+    does not cover modules, classes and their attributes: loops call others by global names.
 
     Args:
         function: the function.
-        how: options of the compiler; their representations count.
+        how: options of the compiler, by their representations.
     """
     digest = hashlib.sha256(repr(how).encode())
     for text in _texts(function, set()):
@@ -46,7 +46,7 @@ def _texts(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
 
 
 def _of_code(code: CodeType, names: list[str]) -> Iterator[str]:
-    """Bytecode, names and constants, those of nested functions too; `names` gets the names."""
+    """Yield bytecode, names and constants, including those of nested functions; append the names to `names`."""
     names += (name for name in code.co_names if name not in names)
     yield f"{code.co_code.hex()} {code.co_names} {code.co_varnames}"
     for constant in code.co_consts:

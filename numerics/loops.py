@@ -1,7 +1,7 @@
-"""Loops over numbers, compiled for the processor: what would be many operations is one pass over memory.
+"""Compiled loops over numbers, which replace several tensor operations by one pass over memory.
 
-A loop is written as a plain function of arrays and numbers, beside the tensor operations that do the same elsewhere
-(on a GPU, in another dtype, where operations are watched) and that a test holds it to.
+A loop is a plain function of arrays and numbers. Equivalent tensor operations serve elsewhere (on a GPU, in another
+dtype, or where a mode observes the operations), and a test compares the two.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor
 from throughtime.numerics.loop_key import key_of
 
 IN_MEMORY = (
-    "no folder for compiled code can be written: each process compiles its loops anew, in memory; "
+    "no folder for compiled code is writable: each process compiles its loops again, in memory; "
     "NUMBA_CACHE_DIR names another folder"
 )
 
@@ -48,8 +48,10 @@ def is_instrumented() -> bool:
 
 
 def runs_compiled(*tensors: Tensor, graph_is_ours: bool = False) -> bool:
-    """Whether a compiled loop may take these: dense, on the processor, all float32 or all float64, asked for no graph,
-    or `graph_is_ours`: the caller makes it; and nobody watches the operations or maps over them, who would not see it.
+    """Whether a compiled loop may take these tensors.
+
+    They must be contiguous, on the CPU, all float32 or all float64, and require no graph, unless `graph_is_ours`: the
+    caller builds it. No mode may observe the operations and no functorch transform may wrap the tensors.
     """
     dtype = tensors[0].dtype
     if dtype not in _NUMBER or is_instrumented():
@@ -68,7 +70,7 @@ def runs_compiled(*tensors: Tensor, graph_is_ours: bool = False) -> bool:
 
 
 def prange(length: int) -> range:
-    """What a loop goes through in any order; compiled, PyTorch's threads share it."""
+    """A range whose iterations may run in any order; compiled, PyTorch's threads share them."""
     return range(length)
 
 
@@ -82,27 +84,27 @@ class CompiledLoop(Protocol):
 
 
 def compiled(loop: Callable[..., Any]) -> CompiledLoop:
-    """The loop as a function of tensors, without a graph, and numbers, which are taken in the tensors' precision.
+    """Return the loop as a function of tensors, without a graph, and of numbers in the precision of the tensors.
 
-    It is compiled when it is first called on a machine, and kept on disk where it can be; the compiler is loaded then,
-    too, for it takes half a second. A loop may call others by their global names. Traps: a whole number in a loop makes
-    float64 of the float32 that it meets; what threads add up, in a `prange`, is rounded otherwise for another number of
-    them; and of an array that gets its name in a tuple, `a, b = c[0], d[0]`, the compiler forgets that it is part of
-    another: a `prange` that only writes into it is left out.
+    It is compiled at its first call on a machine and stored on disk if possible; the compiler, whose import takes half
+    a second, is imported then. A loop may call others by their global names. Traps: an integer converts a float32 that
+    it is combined with to float64; sums of threads in a `prange` are rounded differently for another number of threads;
+    and if an array is bound in a tuple assignment, `a, b = c[0], d[0]`, the compiler loses the alias, and drops a
+    `prange` that only writes to it.
     """
 
     @functools.cache
     def jitted(threaded: bool) -> Callable[..., Any]:
         import numba
 
-        # NumPy's rule for a division by zero, no error: to check for it would keep the loop from vector instructions.
+        # NumPy's rule for a division by zero instead of an error: the check would prevent vector instructions.
         fast = {"reassoc", "contract", "arcp"}
         share = {"parallel": _ONLY_PRANGE} if threaded and "prange" in loop.__code__.co_names else {}
         whole = _with_its_callees(loop, threaded, key_of(loop, threaded, sorted(fast), share))
         options = {"nogil": True, "fastmath": fast, "error_model": "numpy", **share}
         try:
             return numba.njit(whole, cache=True, **options)
-        except RuntimeError:  # neither beside the package nor in the user's cache may a file be written
+        except RuntimeError:  # neither the folder of the package nor the user's cache is writable
             warnings.warn(IN_MEMORY, RuntimeWarning, stacklevel=1)
             return numba.njit(whole, **options)
 
@@ -129,12 +131,12 @@ def callable_in_loops(function: Callable[..., Any], overloaded: Callable[[], Cal
 
 
 def bound(loop: CompiledLoop, *arguments: Any) -> Callable[..., Any]:
-    """The compiled loop with its last arguments, to be called again and again with the first: on the tensors' memory as
-    it is then."""
-    given = _for_loops(arguments)
+    """Bind a compiled loop to its last arguments; the result takes the first ones, and each call uses the current
+    content of the tensors' memory."""
+    converted = _for_loops(arguments)
 
     def call(*first: int) -> Any:
-        return loop.jitted(_has_threads())(*first, *given)
+        return loop.jitted(_has_threads())(*first, *converted)
 
     return call
 
@@ -169,11 +171,11 @@ _ONLY_PRANGE = {
 
 
 _set = threading.local()
-"""`threads`: how many the compiler was told, which it keeps for each Python thread."""
+"""`threads`: the number of threads that was last set in the compiler, which stores it for each Python thread."""
 
 
 def _has_threads() -> bool:
-    """Whether loops run on several threads, as many as PyTorch's operations: then they are set."""
+    """Whether loops run on several threads; if so, set their number to that of PyTorch's operations."""
     threads = torch.get_num_threads()
     if threads == 1 or not _shares_threads():
         return False
@@ -187,8 +189,8 @@ def _has_threads() -> bool:
 
 @functools.cache
 def _shares_threads() -> bool:
-    """Whether the compiler finds the OpenMP that PyTorch runs on: the threads of two would wait for each other's cores,
-    and loops run on one thread instead."""
+    """Whether the compiler uses the OpenMP library of PyTorch. With two libraries the threads would compete for cores,
+    so that loops then run on one thread."""
     try:
         address = ctypes.cast(ctypes.CDLL(None).GOMP_parallel, ctypes.c_void_p).value
         importlib.import_module("numba.np.ufunc.omppool")
@@ -203,7 +205,7 @@ def _shares_threads() -> bool:
 
 
 def _is_pytorchs(address: int) -> bool:
-    """Whether a function of an OpenMP is in the one that came with PyTorch, if one did."""
+    """Whether the address of an OpenMP function lies in the library that comes with PyTorch, if there is one."""
     own = str(Path(torch.__file__).parent)
     libraries = []
     with Path("/proc/self/maps").open() as mapped:
@@ -215,8 +217,8 @@ def _is_pytorchs(address: int) -> bool:
 
 
 def _with_its_callees(loop: Callable[..., Any], threaded: bool, key: str) -> Callable[..., Any]:
-    """The loop, with the compiled loops that it calls in place of their wrappers, and with a name that holds `key`: the
-    compiler stores machine code under the qualified name."""
+    """Return the loop with its callees' wrappers replaced by the compiled loops, and with `key` in its qualified name,
+    under which the compiler stores machine code."""
     import numba
 
     callees = {name: getattr(loop.__globals__.get(name), "jitted", None) for name in loop.__code__.co_names}

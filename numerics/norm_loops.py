@@ -1,7 +1,7 @@
-"""Batch normalisation of one step, in loops, and its adjoint; `networks/batch_norm.py` has the equations.
+"""Compiled loops for batch normalisation of one step and its adjoint; `networks/batch_norm.py` has the equations.
 
-x and y are [batch, features], running statistics [steps, features], everything else [features]. Samples are taken in
-the parts of `sums.py`.
+x and y are [batch, features], running statistics [steps, features], all other arrays [features]. Samples are processed
+in the parts of `reductions.py`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def normalise(
     y: Any,
     adds: bool,
 ) -> None:
-    """y ← w (x − mean) / √(var + ε) + c, or y += where it `adds`; `rstd` is 1 / √(var + ε). The running statistics are
-    those of step t, or of the last that has its own."""
+    """y ← w (x − mean) / √(var + ε) + c, or y += if `adds`; `rstd` is 1 / √(var + ε). The running statistics are those
+    of step t, or of the last step that has them."""
     batch, features = x.shape
     running_mean = running_means[min(t, len(running_means) - 1)]
     running_var = running_vars[min(t, len(running_vars) - 1)]
@@ -55,7 +55,7 @@ def normalise(
 
 @compiled
 def mean_and_squares(x: Any, found: Any) -> None:
-    """Of some samples: their mean, and Σ (x − mean)²."""
+    """Compute the mean and Σ (x − mean)² of some samples."""
     samples, features = x.shape
     m, s = np.zeros(features, x.dtype), np.zeros(features, x.dtype)
     for n in range(samples):
@@ -71,8 +71,8 @@ def mean_and_squares(x: Any, found: Any) -> None:
 
 @compiled
 def together(of_parts: Any, batch: int, mean: Any, squares: Any) -> None:
-    """The same of all samples: Σ (x − mean)² is that of each part and n (its mean − mean)². Source: Chan, Golub and
-    LeVeque 1983."""
+    """Combine the parts: Σ (x − mean)² of all samples sums that of each part and n (mean of part − mean)². Source:
+    Chan, Golub and LeVeque 1983."""
     parts, _, features = of_parts.shape
     mean[:] = 0
     squares[:] = 0
@@ -122,7 +122,7 @@ def normalise_adjoint(x: Any, w: Any, mean: Any, rstd: Any, δy: Any, training: 
 
 @compiled
 def by_scale_and_shift(x: Any, mean: Any, rstd: Any, δy: Any, found: Any) -> None:
-    """Of some samples: Σ δy x̂ and Σ δy."""
+    """Compute Σ δy x̂ and Σ δy of some samples."""
     samples, features = x.shape
     by_w, by_c = np.zeros(features, x.dtype), np.zeros(features, x.dtype)
     for n in range(samples):

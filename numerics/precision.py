@@ -1,12 +1,13 @@
-"""Mixed precision: matrix products of bfloat16 operands, everything else as it was.
+"""Mixed precision: matrix products of bfloat16 operands, and all other operations in float32.
 
-A linear map, an nn.Linear of the network, is told once how its products are taken, by the harness as it builds a run:
+The harness sets the precision of the products of each nn.Linear of the network when it builds a run:
 
     y = W x + c,      W and x rounded to bfloat16, the sum taken in float32, rounded to bfloat16 once, and added to c
 
-and likewise of the products of its backward pass, δx = Wᵀ δy and δW = δy xᵀ. Weights, states, thresholds, surrogates,
-gradients and the optimiser stay float32, and so does what no map is: sums over steps, norms, the traces of e-prop.
-Spikes are exact in bfloat16. It has 8 bits where float32 has 24: operands are off by 2⁻⁹ of themselves at most.
+and likewise for the products of the backward pass, δx = Wᵀ δy and δW = δy xᵀ. Weights, states, thresholds, surrogates,
+gradients and the optimiser stay in float32, as do all operations outside linear maps: sums over steps, norms, and the
+traces of e-prop. Spikes are exact in bfloat16. bfloat16 has 8 significant bits and float32 24: the relative rounding
+error of operands is at most 2⁻⁹.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class Products(NamedTuple):
-    """The products of a map, for code that writes them out; in float32 they are PyTorch's own functions, but for maps
-    of one input."""
+    """The products of a map, for code without nn.Linear; in float32 they are PyTorch's functions, except for maps with
+    one input."""
 
     operand: Callable[[Tensor], Tensor]
-    """What a product reads of a tensor; of weights taken once a window, for each step would do it again."""
+    """Converts a tensor to an operand; for weights once per window, to avoid a conversion at each step."""
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor]
     """x, W, c  ->  W x + c, in the dtype of x."""
     matmul: Callable[..., Tensor]
@@ -57,38 +58,38 @@ def _addmm(c: Tensor, a: Tensor, b: Tensor, *, out: Tensor | None = None) -> Ten
 
 def _plain_linear(x: Tensor, W: Tensor, c: Tensor | None) -> Tensor:
     if W.shape[1] == 1 and c is not None and not is_instrumented():
-        return torch.addcmul(c, x, W.t())  # one input: nothing is summed, and a product takes twice the time
+        return torch.addcmul(c, x, W.t())  # one input: there is no sum, and a matrix product takes twice the time
     return F.linear(x, W, c)
 
 
 FLOAT32 = Products(lambda x: x, _plain_linear, torch.matmul, torch.addmm)
-"""As they are, whatever the dtype."""
+"""Products in the dtype of the operands."""
 BFLOAT16 = Products(_rounded, _linear, _matmul, _addmm)
 
 
 class BFloat16Linear(nn.Linear):
-    """An nn.Linear whose products have operands in bfloat16."""
+    """An nn.Linear whose products have bfloat16 operands."""
 
     def forward(self, x: Tensor) -> Tensor:
         return _linear(x, self.weight, self.bias)
 
 
 def products_of(map: nn.Linear) -> Products:
-    """How a map's products are taken."""
+    """Return the products of a map."""
     return BFLOAT16 if isinstance(map, BFloat16Linear) else FLOAT32
 
 
 def in_precision(network: Any, precision: Precision) -> Any:
-    """The network itself, whose maps from now on take their products so; its parameters stay the same tensors.
+    """Set the precision of the products of a network's maps; return the network, with the same parameters.
 
     Raises:
-        ValueError: it has no nn.Linear to tell. Other modules, subclasses of nn.Linear among them, multiply by
-            themselves and are left as they are.
+        ValueError: the network has no nn.Linear. Other modules, including subclasses of nn.Linear, compute their own
+            products and are unchanged.
     """
     if precision == "bfloat16":
         maps = [module for module in network.modules() if type(module) is nn.Linear]
         if not maps:
-            raise ValueError("precision bfloat16: the network has no nn.Linear, whose products it is about")
+            raise ValueError("precision bfloat16: the network has no nn.Linear, whose products it would change")
         for map in maps:
             map.__class__ = BFloat16Linear
     return network

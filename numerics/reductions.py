@@ -1,4 +1,4 @@
-"""Sums in loops that threads share as they share others: what another thread has written comes slowly."""
+"""Sums in compiled loops, partitioned over threads like other loops, since data of another thread are slow to read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from throughtime.numerics.loops import compiled, prange
 
 PART = 64
-"""Samples that one thread takes together; what is summed up over them is rounded alike for any number of threads."""
+"""Samples in a part, which one thread processes; sums over parts are rounded equally for any number of threads."""
 
 
 @compiled
 def parts_of(samples: int) -> int:
-    """How many parts they are, the last with what is left."""
+    """Return the number of parts; the last one may be smaller."""
     return (samples + PART - 1) // PART
 
 
@@ -31,7 +31,7 @@ def sum_of_rows(x: Any, sum: Any) -> None:
 
 @compiled
 def add_rows_up(x: Any, sum: Any) -> None:
-    """The same, one row after the other."""
+    """sum ← Σ_n x[n], row by row on one thread."""
     rows, features = x.shape
     found = np.zeros(features, x.dtype)
     for n in range(rows):
@@ -42,7 +42,7 @@ def add_rows_up(x: Any, sum: Any) -> None:
 
 @compiled
 def sum_of_squares(x: Any) -> float:
-    """Σ x² of a flat array."""
+    """Return Σ x² of a flat array."""
     sum = x[0] - x[0]
     for i in prange(len(x)):
         sum += x[i] * x[i]
@@ -51,6 +51,6 @@ def sum_of_squares(x: Any) -> float:
 
 @compiled
 def scale(x: Any, factor: float) -> None:
-    """x ← factor x of a flat array."""
+    """x ← factor x for a flat array."""
     for i in prange(len(x)):
         x[i] *= factor

@@ -1,9 +1,9 @@
-"""Products with spikes that leave out the zeros: of each sample the rows of the weights whose neurons spiked are added.
+"""Sparse products with spikes: for each sample, the sum of the rows of the weights of the neurons that spiked.
 
-Where a neuron spikes in one step of ten, a dense product multiplies nine numbers of ten by zero. Adding rows instead
-takes the time of the spikes that there are: with 512 neurons of which 5 % spike a third of the dense product's, with
-15 % two thirds, and above FEW the dense product is taken; these are of a processor with AVX-512, others multiply more
-slowly and gain more. Both give the same numbers to rounding.
+If a neuron spikes in one step of ten, a dense product multiplies nine numbers of ten by zero. The time of the sparse
+product grows with the number of spikes: with 512 neurons it is a third of that of the dense product if 5 % spike, and
+two thirds for 15 %; above `FEW` the dense product is used. These are timings on a processor with AVX-512; others
+multiply more slowly and gain more. Both products agree to rounding.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from throughtime.numerics.loops import compiled, prange, runs_compiled
 from throughtime.numerics.precision import FLOAT32, Products
 
 FEW = 0.15
-"""Share of spikes up to which rows are added."""
+"""Largest fraction of spikes for the sparse product."""
 FEW_IN_A_RUN = 0.25
-"""The same where a neuron's compiled loop adds them, which saves the calls of its step too."""
+"""The same inside the compiled loop of a neuron, which also saves the calls of a step."""
 PAUSE = 8
-"""Steps that are dense, unasked, from one with too many spikes on: activity seldom changes from step to step."""
+"""Steps with the dense product, without a count, after too many spikes: activity seldom changes between steps."""
 SHORT = 4
-"""Steps of a window below which the copy of the weights, rows where they have columns, takes longer than it saves."""
+"""Steps of a window below which the transposed copy of the weights takes longer than it saves."""
 NARROW = 96
-"""Numbers in a row below which finding out who spiked takes longer than the dense product."""
+"""Numbers in a row below which the search for spikes takes longer than the dense product."""
 CHUNK = 32
-"""Steps of a window whose spikes are numbers again at once, for a dense product."""
+"""Steps of a window whose spikes are converted at once from bytes to numbers, for a dense product."""
 
 
 class SpikeProduct:
     """sums ← sums + z Rᵀ, step after step, z [batch, inputs] mostly zeros.
 
     Args:
-        R: [outputs, inputs]; a copy is made of it, rows where it has columns.
-        products: how dense products are taken; rows are added in the dtype of R alone.
-        steps: of the window.
+        R: [outputs, inputs]; the product uses a transposed copy.
+        products: the dense products; the sparse product has the dtype of R.
+        steps: number of steps of the window.
     """
 
     def __init__(self, R: Tensor, products: Products, steps: int) -> None:
         self.products, self.R_t = products, products.operand(R).t()
         self.rows = self.R_t.contiguous() if steps >= SHORT and _adds_rows(R, products) else None
         self.pause = 0
-        """Dense steps to come."""
+        """Number of further steps with the dense product."""
 
     def add(self, sums: Tensor, z: Tensor) -> Tensor:
-        """Add to sums [batch, outputs], in place."""
+        """Add z Rᵀ to sums [batch, outputs], in place."""
         if self.rows is not None and not self.pause:
             if add_rows(sums, z, self.rows, FEW):
                 return sums
@@ -57,8 +57,8 @@ class SpikeProduct:
 
 
 def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor, products: Products) -> Tensor:
-    """total ← total + Σ_t δ_tᵀ z_t [outputs, inputs] of δ [steps, batch, outputs] and spikes as bytes [steps, batch,
-    inputs]."""
+    """total ← total + Σ_t δ_tᵀ z_t [outputs, inputs], for δ [steps, batch, outputs] and spikes z as bytes [steps,
+    batch, inputs]."""
     if _adds_rows(total, products):
         rows = total.new_zeros(torch.get_num_threads(), total.shape[1], total.shape[0])
         if add_outer(rows, δ.flatten(0, 1), z.flatten(0, 1), FEW):
@@ -70,13 +70,13 @@ def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor, products: Products
 
 
 def _adds_rows(weights: Tensor, products: Products) -> bool:
-    """Whether rows are added for weights [outputs, inputs]: if they are taken as they are stored, and wide enough."""
+    """Whether the sparse product serves weights [outputs, inputs]: float32 products and wide enough rows."""
     return products is FLOAT32 and len(weights) >= NARROW and runs_compiled(weights)
 
 
 @compiled
 def add_rows(sums: Any, z: Any, rows: Any, few: float) -> bool:
-    """sums[b] += Σ_i z[b, i] rows[i]; False, with nothing done, where more than `few` of z are not zero."""
+    """sums[b] += Σ_i z[b, i] rows[i]; return False, without a change, if more than `few` of z are non-zero."""
     if nonzero(z) > few * z.size:
         return False
     spiking = room_for_spiking(z)
@@ -87,7 +87,7 @@ def add_rows(sums: Any, z: Any, rows: Any, few: float) -> bool:
 
 @compiled
 def nonzero(z: Any) -> int:
-    """How many of z [batch, inputs] are not zero."""
+    """Return the number of non-zero entries of z [batch, inputs]."""
     n = 0
     for b in prange(len(z)):
         for i in range(z.shape[1]):
@@ -97,14 +97,14 @@ def nonzero(z: Any) -> int:
 
 @compiled
 def room_for_spiking(z: Any) -> Any:
-    """For each sample, who spikes; one place more, for an index is written before it is known whether it counts, which
-    needs no branch."""
+    """Return memory for the indices of the spikes of each sample, with one extra place: a loop without branches writes
+    each index before it knows whether the neuron spiked."""
     return np.empty((len(z), z.shape[1] + 1), np.int32)
 
 
 @compiled
 def find_spiking(z: Any, spiking: Any) -> int:
-    """Write down who spikes in one sample; how many."""
+    """Write the indices of the spikes of one sample; return their number."""
     n = 0
     for i in range(len(z)):
         spiking[n] = i
@@ -132,8 +132,8 @@ def add_rows_of_sample(sums: Any, z: Any, rows: Any, spiking: Any) -> None:
 
 @compiled
 def add_outer(rows: Any, δ: Any, z: Any, few: float) -> bool:
-    """Σ_p rows[p, i] += Σ_n z[n, i] δ[n], each part p of so many samples; False, with nothing done, where more than
-    `few` of z are not zero."""
+    """Σ_p rows[p, i] += Σ_n z[n, i] δ[n], with the samples divided into parts p; return False, without a change, if
+    more than `few` of z are non-zero."""
     samples, inputs = z.shape
     parts, _, outputs = rows.shape
     if nonzero(z) > few * z.size:

@@ -1,4 +1,4 @@
-"""Trees: tensors in nested tuples, NamedTuples, lists and dicts, as states, inputs, outputs and targets are."""
+"""Trees: tensors in nested tuples, NamedTuples, lists and dicts, for states, inputs, outputs and targets."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 Tree = Any
-"""A tensor, or a tuple, NamedTuple, list or dict of trees. A number or None in it stays as it is."""
+"""A tensor, or a tuple, NamedTuple, list or dict of trees. A number or None in a tree is left unchanged."""
 
 
 def mapped(function: Callable[..., Any], tree: Tree, leaves: type | tuple[type, ...] = Tensor) -> Any:
-    """Replace each leaf of a tree by what the function returns for it, in the order of `tensors`.
+    """Return a tree with the function applied to each leaf, in the order of `tensors`.
 
     Args:
-        function: of one leaf.
-        tree: the tree, which stays as it is.
-        leaves: the types that are not entered.
+        function: maps a leaf to its replacement.
+        tree: the tree, which is not modified.
+        leaves: the types of leaves.
     """
     if isinstance(tree, leaves):
         return function(tree)
@@ -38,23 +38,23 @@ def tensors(tree: Tree) -> list[Tensor]:
 
 
 def detached(tree: Tree) -> Any:
-    """Return the same tree cut off from the graph that made it."""
+    """Return the tree with detached tensors."""
     return mapped(Tensor.detach, tree)
 
 
 def last(tree: Tree) -> Any:
-    """Return the last entry of each tensor: of what has the steps in front, the last step."""
+    """Return the last entry of each tensor along the first dimension, such as the last step."""
     return mapped(lambda tensor: tensor[-1], tree)
 
 
 def rows(tree: Tree) -> Any:
-    """Merge the first two dimensions of each tensor: of [steps, batch, ...], a row for each step and sequence."""
+    """Merge the first two dimensions of each tensor: [steps, batch, ...] to one row for each step and sequence."""
     return mapped(lambda tensor: tensor.flatten(0, 1), tree)
 
 
 def entries(tree: Tree) -> list[Any]:
-    """Return a tree for each entry of the first dimension. The gradient of them all takes time O(entries), where that
-    of as many indexed tensors takes O(entries²)."""
+    """Return a tree for each entry of the first dimension. The gradient takes time O(entries), while that of indexed
+    tensors takes O(entries²)."""
     parts = [tensor.unbind(0) for tensor in tensors(tree)]
     found = []
     for of_entry in zip(*parts, strict=True):
@@ -70,7 +70,7 @@ def joined(trees: list[Any]) -> Any:
 
 
 def nbytes(tree: Tree) -> int:
-    """Return the bytes of the storages behind the tensors of a tree, each once: an expanded view counts as what it
-    is a view of."""
+    """Return the bytes of the storages behind the tensors of a tree, each counted once: an expanded view counts as its
+    base."""
     storages = {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors(tree))}
     return sum(storage.nbytes() for storage in storages.values())

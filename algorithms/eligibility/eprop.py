@@ -33,8 +33,8 @@ class EProp(EligibilityRule):
     of a neuron depends on that of another (LTC), the rule keeps the diagonal of the state Jacobian, as tables remark.
     Trained parameters of the neuron (τ, gates) have traces as well. There is no graph in time: memory is O(1) in T,
     with batch × size × (inputs + size + 1) numbers for ē and for each ε that differs between neurons (ε_v of LIF does
-    not). Time is O(batch × size × (inputs + size)) per step. Source: Bellec et al. 2020, equations 1, 4 and 21-28, and their
-    code for adaptive feedback and rate regularisation.
+    not). Time is O(batch × size × (inputs + size)) per step. Source: Bellec et al. 2020, equations 1, 4 and 21-28, and
+    their code for adaptive feedback and rate regularisation.
 
     Args:
         loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.

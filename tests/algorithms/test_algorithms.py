@@ -255,7 +255,7 @@ class Odd(Shifted):
     ("rule", "net", "reason"),
     [
         (EProp(), lambda: recurrent(Bare), "has no partial derivatives (diagonal_rtrl"),
-        (EProp(), lambda: recurrent(Shifted), "by what it learns itself (shift)"),
+        (EProp(), lambda: recurrent(Shifted), "by its own parameters (shift)"),
         (EProp(rate_cost=1.0), lambda: network("lstm"), "has no partial derivatives"),
         (DiagonalRTRL(), lambda: recurrent(Odd), "pairs [5, 5]"),
         (EProp(), lambda: network(norm_steps=3), "batch normalisation"),
@@ -330,7 +330,7 @@ def test_options_that_would_do_nothing_are_refused(make, said):
 
 
 def test_fptt_that_would_train_on_nothing_is_refused():
-    assert "nothing would be trained on" in FPTT(parts=1, last_part=False).supports(network(), TASK, 10)
+    assert "nothing would be trained" in FPTT(parts=1, last_part=False).supports(network(), TASK, 10)
     assert FPTT(parts=2, last_part=False).supports(network(), TASK, 10) is None
 
 

@@ -96,7 +96,7 @@ def test_where_nothing_can_be_kept_loops_run_all_the_same(monkeypatch):
 
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
     again, y = compiled(twice.__wrapped__), torch.zeros(2, dtype=F64)
-    with pytest.warns(RuntimeWarning, match="no folder for compiled code can be written: .* in memory"):
+    with pytest.warns(RuntimeWarning, match="no folder for compiled code is writable: .* in memory"):
         again(torch.tensor([1.0, 2], dtype=F64), y)
     assert y.tolist() == [2, 4]
     assert not again.jitted(False).stats.cache_path
