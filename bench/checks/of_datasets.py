@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -19,8 +20,15 @@ BATCH = 7
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
+class WithTiny(Protocol):
+    """The registry types factories as functions; those of datasets are classes with this method."""
+
+    def tiny(self) -> Dataset: ...
+
+
 def tiny(component: Component) -> Dataset:
-    return component.factory.tiny()
+    """Return the tiny variant of a dataset."""
+    return cast("WithTiny", component.factory).tiny()
 
 
 def drawn(dataset: Dataset, split: Split, seed: int | None = 1, batch: int = BATCH) -> list[Batch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -50,8 +50,8 @@ def without_regulariser(component: Component) -> Found:
             other = {"name": "bptt"}
         name = other.pop("name")
         pairs = same_updates(
-            lambda parts=parts: made(component, parts=parts, form="none"),
-            lambda name=name, other=other: ALGORITHMS[name].factory(**other),
+            functools.partial(made, component, parts=parts, form="none"),
+            functools.partial(ALGORITHMS[name].factory, **other),
         )
         found += [(f"{neuron}, K = {parts or 'T'}", value) for neuron, value in pairs]
     return worst(found, "no neuron")
@@ -195,7 +195,8 @@ def _parts(network: Recurrent, x: Tensor, target: Tensor) -> Iterator[Callable[[
     T, K = len(x), 4
     for p in range(K):
         part = x[p * T // K : (p + 1) * T // K]
-        begun, ends = state, []
+        begun: Any = state
+        ends: list[Any] = []
 
         def loss(part: Tensor = part, begun: Any = begun, p: int = p, ends: list[Any] = ends) -> Tensor:
             at = begun
@@ -208,7 +209,7 @@ def _parts(network: Recurrent, x: Tensor, target: Tensor) -> Iterator[Callable[[
         state = ends[0]
 
 
-def _descend(W: list[Tensor], E: Tensor) -> None:
+def _descend(W: Sequence[Tensor], E: Tensor) -> None:
     gradients = torch.autograd.grad(E, W, allow_unused=True, materialize_grads=True)
     with torch.no_grad():
         for w, g in zip(W, gradients, strict=True):

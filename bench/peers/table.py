@@ -76,7 +76,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
 
 def markdown(outcome: Outcome) -> str:
     """Return as Markdown: tables of times and bytes, a summary, implementations without a row, and the workloads."""
-    parts = ["# Beside other libraries", ""]
+    parts = ["# Comparison with other libraries", ""]
     for title, wanted in (("Time", False), ("Stored for the backward pass", True)):
         lines = shown([row for row in outcome.rows if (row.unit == "byte") is wanted])
         if lines:
@@ -121,7 +121,7 @@ def figure(rows: Sequence[Row]) -> Drawn | None:
     ]
     used = {KINDS[kind]: style for kind, style in styles.items() if kind in set(data["kind"])}
     finish(drawn, "Time or memory relative to ours", notes, used)
-    return Drawn(drawn, data.drop(columns="versions"), "Beside other libraries", notes)
+    return Drawn(drawn, data.drop(columns="versions"), "Comparison with other libraries", notes)
 
 
 def write(outcome: Outcome, folder: Path) -> list[Path]:

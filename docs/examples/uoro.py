@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -68,7 +68,7 @@ class UORO(LearningRule):
             loss, (δ,) = output_error(self.task, step.output[None], target)
             δ = δ if self.loss_at == "end" and not self.task.per_step else δ / self.steps
 
-        def advance(θ: Mapping[str, Tensor], s: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
+        def advance(θ: dict[str, Tensor], s: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
             """One sample's next state and output."""
             parts = iter(s.split(widths))
             shown, after = functional_call(self.network, θ, (x_t[None], mapped(lambda _: next(parts)[None], template)))
