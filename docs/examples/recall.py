@@ -11,7 +11,7 @@ from throughtime.datasets.task import Classification
 
 @dataset("recall")
 class Recall(ArrayDataset):
-    """Which of two symbols was shown in the first step? Noise on a third input afterwards."""
+    """Recall of the first step's symbol, one of two, after steps of noise on a third input."""
 
     inputs, outputs, task = 3, 2, Classification(2)
     origin, licence = "generated", "none needed"

@@ -27,10 +27,10 @@ class UORO(LearningRule):
         ρ₀² = ‖θ̃_{t−1}‖ / ‖(∂s_t/∂s_{t−1}) s̃_{t−1}‖,     ρ₁² = ‖νᵀ ∂s_t/∂θ‖ / ‖ν‖,     ν_i = ±1
         dE/dθ ≈ Σ_t (∂l_t/∂s_{t−1} · s̃_{t−1}) θ̃_{t−1} + ∂l_t/∂θ
 
-    s is the whole state of the network, of each sample. The gradient is noise around BPTT's, which is its mean: the
-    mean of n sequences comes nearer with √n. Memory O(1) in T: batch × parameters. Time: as many backward passes a
-    step as state variables, for spikes have no derivative in forward mode. Source: Tallec and Ollivier 2017, algorithm
-    1; norms a sample.
+    s is the whole state of the network, for each sample. The gradient is a random estimate whose mean is BPTT's; the
+    error of a mean over n sequences decreases with √n. Memory O(1) in T: batch × parameters. Time: as many backward
+    passes a step as state variables, because spikes have no derivative in forward mode. Source: Tallec and Ollivier
+    2017, algorithm 1, with norms for each sample.
 
     Args:
         loss_at: `end`: E = l_T; `every`: the mean over all steps.
@@ -69,13 +69,13 @@ class UORO(LearningRule):
             δ = δ if self.loss_at == "end" and not self.task.per_step else δ / self.steps
 
         def advance(θ: dict[str, Tensor], s: Tensor, x_t: Tensor) -> tuple[Tensor, Tensor]:
-            """One sample's next state and output."""
+            """Compute the next state and output of one sample."""
             parts = iter(s.split(widths))
             shown, after = functional_call(self.network, θ, (x_t[None], mapped(lambda _: next(parts)[None], template)))
             return torch.cat([part[0] for part in tensors(after)]), shown.output[0]
 
         def of_sample(s: Tensor, x_t: Tensor, ν: Tensor, δ: Tensor) -> tuple[Tensor, ...]:
-            """∂l/∂s_{t−1}, ∂l/∂θ and νᵀ ∂s_t/∂θ."""
+            """Compute ∂l/∂s_{t−1}, ∂l/∂θ and νᵀ ∂s_t/∂θ."""
             (_, y), pulled = vjp(lambda θ, s: advance(θ, s, x_t), self.θ, s)[:2]
             of_loss, by_s = pulled((torch.zeros_like(s), δ))
             of_state, _ = pulled((ν, torch.zeros_like(y)))
@@ -104,6 +104,6 @@ class UORO(LearningRule):
 
 
 def balance(by_parameters: Tensor, by_state: Tensor) -> Tensor:
-    """ρ of each sample: with it both sides of the product are equally long, and its variance is least."""
+    """Return ρ of each sample, with which both sides of the product have equal norms and its variance is smallest."""
     norms = [side.norm(dim=1, keepdim=True) for side in (by_parameters, by_state)]
     return (norms[0] / (norms[1] + TINY)).sqrt() + TINY
