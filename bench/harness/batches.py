@@ -69,8 +69,12 @@ def learn_batch(
         deliver: maps a window of the batch to the input of the rule: itself, or a copy where input is streamed.
 
     Raises:
-        ValueError: the rule returned no loss in the whole sequence.
+        ValueError: the rule returned no loss in the whole sequence; or the batch has a target per sequence and the
+            task one per step, or the other way round.
     """
+    if batch.per_step != rule.task.per_step:
+        kinds = ("per sequence", "per step")
+        raise ValueError(f"the batch has a target {kinds[batch.per_step]}, the task one {kinds[rule.task.per_step]}")
     rule.begin(batch.sequences, update)
     total = tensors(batch.x)[0].new_zeros(())  # a running sum: a list would grow with T, through no fault of a rule
     count = t = 0

@@ -10,9 +10,11 @@ import torch
 
 from throughtime.algorithms.base import Observation
 from throughtime.algorithms.bptt import BPTT
+from throughtime.datasets.batch import Batch
 from throughtime.datasets.digits import Digits
+from throughtime.datasets.task import Classification
 from throughtime.errors import DivergedError
-from throughtime.harness.batches import evaluate
+from throughtime.harness.batches import evaluate, learn_batch
 from throughtime.harness.build import build
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
@@ -188,3 +190,14 @@ def test_an_observation_that_is_no_number_is_missing_and_costs_nothing(tmp_path,
     result = passes.train_pass(spec(), build(spec()), tmp_path)
     assert (result.measures["odd"].value, result.measures["odd"].missing) == (None, "the rule observed nan")
     assert '"odd": null' in (tmp_path / "curve.jsonl").read_text()
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_a_batch_whose_targets_are_not_the_tasks_kind_is_refused(per_step):
+    batch = Batch(torch.zeros(3, 2, 1), torch.zeros((3, 2) if per_step else 2, dtype=torch.int64), per_step)
+    network = NETWORKS["recurrent"].factory(1, 2, NEURONS["lif"].factory, hidden=[2])
+    rule = BPTT()
+    rule.start(network, Classification(2, per_step=not per_step), 3)
+    kinds = ("sequence", "step") if not per_step else ("step", "sequence")
+    with pytest.raises(ValueError, match="the batch has a target per {}, the task one per {}".format(*kinds)):
+        learn_batch(rule, batch, lambda: None)

@@ -231,7 +231,7 @@ def trained(net, rule, task, windows, monkeypatch, batches=2):
     for n in range(batches):
         shape = ((steps, 8) if task.per_step else (8,)) + (() if classes else (6,))
         target = torch.randint(6, shape, generator=generator) if classes else torch.rand(shape, dtype=torch.float64)
-        learn_batch(rule, Batch(inputs(steps, 8) + n, target), update)
+        learn_batch(rule, Batch(inputs(steps, 8) + n, target, task.per_step), update)
     rule.end_epoch()
     monkeypatch.undo()
     return dict(net.named_parameters()), [each is not None for each in used]
