@@ -21,9 +21,11 @@ from throughtime.datasets.task import Metric, Regression
 from throughtime.harness import batches
 from throughtime.harness.batches import evaluate, learn_batch
 from throughtime.harness.build import Built
+from throughtime.measuring import energy
 from throughtime.networks.base import Network, Window
 from throughtime.passes.passes import train_pass
 from throughtime.passes.trainer import Trained, Trainer
+from throughtime.records.store import read_curve
 
 S2 = 56 / 3
 
@@ -182,6 +184,40 @@ def test_a_record_has_metric_and_firing_rate_of_the_last_epoch_and_not_of_the_be
         "firing_rate.layer1": pytest.approx(2 / 3),
         "activation_sparsity": pytest.approx(1 / 3),
     }
+
+
+def test_a_curve_has_the_firing_rate_of_the_validation_split(tmp_path):
+    """Without input on the validation split nothing spikes there; on the test split two of three sequences do."""
+
+    class Silent(Three):
+        def batches(self, split: str, batch: int, generator: torch.Generator | None = None) -> Any:
+            for each in super().batches(split, batch, generator):
+                yield each._replace(x=torch.zeros_like(each.x)) if split == "validation" else each
+
+    run = spec(epochs=2, batch=3, optimiser="sgd", learning_rate=1.0, clip=None)
+    outcome = Trainer(run, Built(Silent(), Positive(), Script(1.0, 1.0)), tmp_path).train()
+    assert [row["firing_rate"] for row in read_curve(tmp_path)] == [0.0, 0.0]
+    assert outcome.final.firing_rate == pytest.approx(2 / 3)
+
+
+def test_the_energy_of_training_is_counted_once(tmp_path, monkeypatch):
+    """The counter of the only package rises by 2 J a batch; there are three epochs of one batch."""
+    package = tmp_path / "intel-rapl:0"
+    package.mkdir()
+    for name, text in (("name", "package-0"), ("max_energy_range_uj", "1000000000"), ("energy_uj", "5000000")):
+        (package / name).write_text(text)
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+
+    class Heating(Script):
+        def begin(self, batch, update):
+            super().begin(batch, update)
+            joules = int((package / "energy_uj").read_text()) + 2_000_000
+            (package / "energy_uj").write_text(str(joules))
+
+    run = spec(epochs=3, batch=3, optimiser="sgd", learning_rate=1.0, clip=None)
+    (tmp_path / "run").mkdir()
+    result = train_pass(run, Built(Three(), Positive(), Heating(0.0, 0.0, 0.0)), tmp_path / "run")
+    assert result.measures["energy"].value == pytest.approx(6.0)
 
 
 def test_of_equal_epochs_the_first_is_the_best(tmp_path):

@@ -137,6 +137,30 @@ def test_memory_of_rules_that_learn_in_blocks_does_not_grow_from_two_blocks_on(r
     assert slopes([50, 54, 81], lambda steps: counted(spec(rule, steps))) == ([0, 0], [0, 0])
 
 
+class Known(TruncatedBPTT):
+    """Learns nothing: at its last step, all gradients are there beside 10 000 numbers, which are the peak."""
+
+    def learn(self, x, target, t):
+        if t + len(x) == self.steps:
+            for p in self.network.parameters():
+                p.grad = torch.zeros_like(p)
+            largest = torch.zeros(10_000)
+            del largest
+            self.update()
+        return torch.zeros(())
+
+
+def test_gradients_and_streamed_bytes_are_known_by_hand():
+    steps, hidden = 8, 4
+    memory = counted(spec("tbptt", steps, hidden, window=2), Known(window=2))
+    learnt = hidden * INPUTS + hidden + hidden * hidden + hidden + 1
+    assert memory.owned["gradients"] == FLOAT * learnt
+    assert memory.owned["graph"] == FLOAT * (10_000 + 2), "and the loss of the window before, and the sum of losses"
+    # Streamed, two of the eight steps of the input are in memory, and all else that was.
+    assert memory.streamed == memory.peak - FLOAT * BATCH * INPUTS * (steps - 2)
+    assert memory.owned["parameters"] == FLOAT * (learnt + 1) < memory.streamed
+
+
 class Leaky(TruncatedBPTT):
     """Keeps each step's output until the next sequence."""
 

@@ -15,7 +15,8 @@ from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.errors import DivergedError
 from throughtime.harness.build import build
 from throughtime.measuring import floor, process_memory
-from throughtime.measuring.process_growth import enough_steps
+from throughtime.measuring.process_growth import enough_steps, growth_measures
+from throughtime.measuring.timing import Timing, spread
 from throughtime.numerics.spike_product import SHORT
 from throughtime.passes import passes
 from throughtime.records.pass_result import PassResult
@@ -53,6 +54,51 @@ def test_memory_grows_by_what_the_rule_keeps(tmp_path):
     assert kept + 3 * weights < measures["peak_process_bytes"].value < 6 * kept + 5 * weights
     assert measures["level_process_bytes"].value > 6 * kept + 5 * weights
     assert measures["input_bytes"].value == 8 * 100 * 8 * 4
+
+
+class Grown:
+    """The size of a process that takes 1000 bytes, and 100 more for each batch that a rule begins."""
+
+    method = "counted by hand"
+
+    def __init__(self, begun: list[int]) -> None:
+        self.begun = begun
+
+    def size(self) -> int:
+        return 1000 + 100 * len(self.begun)
+
+    def __enter__(self) -> Grown:
+        self.level = self.size()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.growth = self.size() - self.level
+
+
+def test_the_level_is_that_before_the_first_batch_and_the_growth_that_over_two():
+    run, begun = spec(), []
+    built = build(run)
+    begin = built.rule.begin
+    built.rule.begin = lambda batch, update: (begun.append(batch), begin(batch, update))
+    found = growth_measures(run, built, Grown(begun))
+    assert found["level_process_bytes"].value == 1000
+    assert found["peak_process_bytes"].value == 2 * 100
+
+
+def test_a_phase_takes_the_median_of_its_repeats(monkeypatch, tmp_path):
+    """In seconds a batch of 100 sequences of 8 steps; smallest, mean and largest are other numbers."""
+    monkeypatch.setattr(floor, "floor_measures", lambda *what: {})
+    phases = {"learn": [3.0, 1.0, 8.0, 2.0, 9.0], "update": [0.5, 0.1, 0.7, 0.2, 0.9]}
+    samples = [3.5, 1.1, 8.7, 2.2, 9.9]
+    timing = Timing(samples, *spread(samples), [], 1.0, False, phases, False)
+    monkeypatch.setattr(passes, "timed", lambda once, clock: timing)
+    run = spec()
+    measures = passes.time_pass(run, build(run), tmp_path).measures
+    assert measures["wall_time.learn"].value == pytest.approx(3.0 / 100)
+    assert measures["wall_time.update"].value == pytest.approx(0.5 / 100)
+    assert measures["wall_time"].value == pytest.approx(3.5 / 100)
+    assert measures["wall_time_low"].value == pytest.approx(2.2 / 100)
+    assert measures["wall_time_high"].value == pytest.approx(8.7 / 100)
 
 
 @pytest.mark.parametrize(("name", "keeps"), {"train": True, "time": True, "memory": False, "bytes": False}.items())

@@ -49,6 +49,17 @@ def test_growth_that_is_not_linear_shows_its_range(store):
     assert [entry.text for entry in table.rows[0]][-5:] == ["—", "—", "—", "15 (0 to 30)", "—"]
 
 
+def test_a_slope_goes_through_the_mean_of_each_length(store):
+    """The points are (10, 200), (20, 400) and (40, 600): Σ (t − t̄)(y − ȳ) = 6000, Σ (t − t̄)² = 1400/3."""
+    for T, values in ((10, (100, 300)), (20, (400,)), (40, (500, 600, 700))):
+        for replicate, value in enumerate(values):
+            spec = run_spec(f"bptt lif adding-{T}", replicate, suite="memory", steps=T)
+            put(store, spec, measures={"peak_live_bytes": measure(value, "byte")})
+    row = growth.slopes(Results(store.folder)).iloc[0]
+    assert row["slope"] == pytest.approx(90 / 7)
+    assert (row["low"], row["high"], row["lengths"], row["first"], row["last"]) == (10, 20, 3, 10, 40)
+
+
 def test_the_table_of_slopes_gives_the_three_ways_and_the_error_of_the_process_peak(lengths):
     (table,) = growth.tables(lengths)
     assert table.name == "memory-laptop-slopes"

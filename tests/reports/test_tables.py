@@ -69,6 +69,15 @@ def test_failures_are_counted_and_enter_no_mean(grid):
     assert row["note"] == f"diverged: {DIVERGED}"
 
 
+def test_the_last_epoch_and_the_one_best_on_validation_are_tables_of_their_own(store):
+    for replicate in range(2):
+        given = {"accuracy": measure(0.8, "fraction"), "accuracy_best_validation": measure(0.6, "fraction")}
+        put(store, run_spec("bptt lif digits", replicate), measures=given, metric="accuracy")
+    found = Results(store.folder)
+    assert printed(found, "digits | lif") == ["80.0 ± 0.0 (n=2)"]
+    assert printed(found, "digits | lif", "quick-laptop-best-validation") == ["60.0 ± 0.0 (n=2)"]
+
+
 def test_a_failed_run_that_left_a_number_is_still_not_counted(store):
     for replicate, status in enumerate(("ok", "diverged")):
         value = {"accuracy": measure(0.8 if status == "ok" else 0.0, "fraction")}
