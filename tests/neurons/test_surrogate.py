@@ -7,7 +7,10 @@ import math
 import pytest
 import torch
 
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.lif import LIF
 from throughtime.neurons.surrogate import SURROGATES, constant, smoothed, spike
+from throughtime.numerics.flat import Flat
 from throughtime.numerics.loops import without_compiled_loops
 
 F64 = torch.float64
@@ -126,3 +129,27 @@ def test_loops_are_the_operations_far_away_too(name):
         plain = SURROGATES[name].h(x)
     torch.testing.assert_close(fast, plain, rtol=1e-14, atol=1e-16, equal_nan=True)
     assert fast[[0, -2]].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("one_step", [False, True], ids=["window", "single steps"])
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_steps_have_the_gradient_of_the_surrogate(name, one_step):
+    """By hand: one neuron with v = (1 − α) w x, x = 1, and an output y = z, so that dy/dw = h(v/θ − 1) (1 − α)/θ."""
+    α, θ, w = math.exp(-1 / 2), 0.5, 1.5
+    net = Recurrent(1, 1, lambda size: LIF(size, tau=2.0, threshold=θ, surrogate=name), hidden=[1], readout_tau=0.0)
+    net.double()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.zero_()
+        net.layers[0].inward.weight.fill_(w)
+        net.readout.linear.weight.fill_(1.0)
+    x, state, weight = torch.ones(1, 1, 1, dtype=F64), net.initial_state(1), net.layers[0].inward.weight
+    if one_step:
+        taken = net.stepper(state, Flat([*net.parameters()]).places())
+        assert taken is not None
+        taken.step(x[0])
+        taken.gradient(torch.ones(1, 1, dtype=F64))
+    else:
+        net.unroll(x, state).outputs.sum().backward()
+    (expected,) = h(name, (1 - α) * w / θ - 1)
+    assert float(weight.grad) == pytest.approx(expected * (1 - α) / θ, rel=1e-6)
