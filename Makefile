@@ -34,7 +34,7 @@ peers: $(READY)
 fptt: $(READY)
 	$(BIN)/throughtime run fptt && $(BIN)/throughtime figure fptt
 
-lint: $(READY)
+lint: types
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .
 
 # mypy takes no map from packages to folders: links lay the package out as it is installed.

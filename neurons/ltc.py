@@ -102,7 +102,7 @@ class LTC(Neuron):
     def forward(self, current: Tensor, state: LTCState) -> tuple[Tensor, LTCState]:
         a = self._gate(self.membrane_gate, self.membrane_slope, self._gate_input(current, state.v)).view_as(state.v)
         b, θ = state.b, self.b0
-        if self.adaptive:
+        if self.adaptive and self.adaptation_gate is not None:
             ρ = self._gate(self.adaptation_gate, self.adaptation_slope, self._gate_input(current, state.b))
             b = torch.lerp(state.z, state.b, ρ.view_as(state.b))
             θ = self.b0 + self.beta * b

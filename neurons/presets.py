@@ -52,7 +52,8 @@ def ltc_smnist(shape: Shape) -> LTC:
     512 neurons: 84 595, 332 787 and 1 320 691. Source: fptt_mnist/snn_models_LIF4_save4.py.
     """
     layer = LTC(shape, b0=0.1, beta=1.8, slope="trained", initial="random")
-    for gate in (layer.membrane_gate, layer.adaptation_gate):
-        nn.init.xavier_normal_(gate.weight)
-        nn.init.zeros_(gate.bias)
+    for gate in layer.children():
+        if isinstance(gate, nn.Linear):
+            nn.init.xavier_normal_(gate.weight)
+            nn.init.zeros_(gate.bias)
     return layer

@@ -74,7 +74,7 @@ class Gate(Strict):
     """Which direction is an improvement. `neither`: the base is the reference, and any departure from it is worse."""
     when: When = When()
     """Cells that the gate is for; left out: all."""
-    same: list[str] = Field([])
+    same: list[str] = Field(default=[])
     """What must be equal on both sides for the comparison to mean anything: `machine`, `torch`, ..."""
     alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
     """For `test`: chance of any false rejection in the family of all tests; null: 0.01."""

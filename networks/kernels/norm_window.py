@@ -34,12 +34,14 @@ class NormWindow:
 
     def step(self, x: Tensor, y: Tensor, adds: bool) -> None:
         """Of the next step, [batch, features], into y or, where it `adds`, added to what is there."""
-        t, norm, learnt, how = len(self.kept), self.norm, (self.weight, self.bias), (self.training, MOMENTUM, EPSILON)
+        t, norm, learnt, trains = len(self.kept), self.norm, (self.weight, self.bias), self.training
         if self.compiled:
             mean, rstd, running = self.mean[t], self.rstd[t], (norm.running_mean, norm.running_var, self.first + t)
-            normalise(x, *learnt, *running, MOMENTUM, EPSILON, self.training, mean, rstd, y, adds)
+            normalise(x, *learnt, *running, MOMENTUM, EPSILON, trains, mean, rstd, y, adds)
         else:
-            normed, mean, rstd = torch.native_batch_norm(x, *learnt, *norm.running(self.first + t), *how)
+            normed, mean, rstd = torch.native_batch_norm(
+                x, *learnt, *norm.running(self.first + t), trains, MOMENTUM, EPSILON
+            )
             torch.add(y, normed, out=y) if adds else y.copy_(normed)
         self.kept.append((x, mean, rstd))
 

@@ -108,7 +108,9 @@ class _Layer(InTurns):
         super().__init__()
         batch, (W, c), (R, c_R) = len(x), _map(layer.inward), _map(layer.recurrent)
         I, D, P, δD, δP = x.new_empty(5, batch, len(W)).unbind(0)
-        self.neurons = single_step_of(layer.neuron)(layer.neuron, I, state, gradients, reads_v)
+        single_step = single_step_of(layer.neuron)
+        assert single_step is not None  # `stepper` looks first
+        self.neurons = single_step(layer.neuron, I, state, gradients, reads_v)
         norms, normed = (layer.inward_norm, layer.recurrent_norm), layer.inward_norm is not None
         of_norms = [_norm(norm, D) for norm in norms]
         if not normed:
@@ -146,7 +148,9 @@ class _Readout(InTurns):
         gated, δy_before = isinstance(readout, GatedReadout), torch.empty_like(y)
         of_gate = y.new_empty(1, batch, 2 * outputs)
         decay = 0.0 if gated else readout.decay
-        W_τ, b_τ, κ = (*_map(readout.gate), readout.slope) if gated else (W, c, y.new_ones(()))
+        W_τ, b_τ, κ = W, c, y.new_ones(())
+        if isinstance(readout, GatedReadout):
+            W_τ, b_τ, κ = *_map(readout.gate), readout.slope
         of_norm, statistics = _norm(norm, D[0]), y.new_empty(2, outputs)
         if norm is None:
             d, δD = D, δd

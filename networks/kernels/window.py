@@ -78,7 +78,7 @@ class _Made(NamedTuple):
     parameters: tuple[str, ...]
     """Names of the neuron's own."""
     norm_parameters: int
-    state: type
+    state: type[Any]
     t: int
     keep: bool
     reads_v: bool
@@ -108,7 +108,7 @@ class _LayerWindow(torch.autograd.Function):
         Z = torch.empty_like(D)
         norms = None
         if normed:
-            norms = tuple(NormWindow(norm, made.t, D) for norm in (layer.inward_norm, layer.recurrent_norm))
+            norms = tuple(NormWindow(norm, made.t, D) for norm in (layer.inward_norm, layer.recurrent_norm) if norm)
         kernel = made.kernel(layer.neuron, I, made.keep, ("v",) if made.reads_v else ())
         kernel.begin(before, Z)
         product = SpikeProduct(R, products_of(layer.recurrent), len(x))

@@ -90,7 +90,7 @@ class GeneratedKernel(Kernel):
         places += [window[t % len(window)] for window in self.values]
         results = [self.equations.after[f] for f in (*self.loops.moving, "z")] + self.loops.kept_values
         for place, value in zip(places, evaluate(results, known), strict=True):
-            place.copy_(value)
+            place[...] = value
 
     def run(self, t: int, z_before: Tensor, Z: Tensor, rows: Tensor) -> int:
         if not (self.compiled and runs_compiled(rows, self.I)):
@@ -163,9 +163,9 @@ class GeneratedKernel(Kernel):
         wanted = [x for x in (*places, *learnt) if x in backward]
         found = dict(zip(wanted, evaluate([backward[x] for x in wanted], known), strict=True))
         for x, place in places.items():
-            place.copy_(found.get(x, self.zero))
+            place[...] = found.get(x, self.zero)
         for x, total in learnt.items():
-            total += found[x].reshape(total.shape)
+            total += torch.as_tensor(found[x]).reshape(total.shape)
 
     def state_gradient(self) -> Any:
         still = {"z": torch.zeros_like(self.before.z)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -36,7 +37,7 @@ class GeneratedOneStep(NeuronOneStep):
             self.add_turn(step, bound(loops.single_adjoint, *gradient))
 
 
-def single_step_of(neuron: Neuron) -> type[NeuronOneStep] | None:
+def single_step_of(neuron: Neuron) -> Callable[..., NeuronOneStep] | None:
     """The single steps registered for exactly this class, else those that follow from the neuron's equations, if it has
     any."""
     registered = SINGLE_STEPS.get(type(neuron))

@@ -78,7 +78,7 @@ class Gate:
             if δs is not None:
                 self.products.addmm(δs, δg, self.W_s, out=δs)
 
-    def gradients(self, name: str, I: Tensor, s_first: Tensor, s: Tensor) -> dict[str, Tensor]:
+    def gradients(self, name: str, I: Tensor, s_first: Tensor, s: Tensor) -> dict[str, Tensor | None]:
         """By W, b and κ, by their names in the neuron; from all currents, s before the window and s of all steps."""
         products, δG = self.products, self.δG.flatten(0, 1)
         by_W = torch.empty_like(self.W, dtype=δG.dtype)
@@ -125,7 +125,7 @@ class LTCKernel(Kernel):
         self.before = state
         self.gate_a = Gate(neuron.membrane_gate, neuron.membrane_slope, I, keep)
         self.gate_ρ = None
-        if neuron.adaptive:
+        if neuron.adaptive and neuron.adaptation_gate is not None:
             self.gate_ρ = Gate(neuron.adaptation_gate, neuron.adaptation_slope, I, keep)
             self.B, self.b = slots(I, keep)
         self.V, self.v = slots(I, keep or self.reads_v)

@@ -34,7 +34,9 @@ class LTCOneStep(NeuronOneStep):
 
     def __init__(self, neuron: LTC, I: Tensor, state: LTCState, gradients: Gradients, reads_v: bool) -> None:
         super().__init__(I, state)
-        gate_a, gate_ρ = neuron.membrane_gate, neuron.adaptation_gate if neuron.adaptive else neuron.membrane_gate
+        gate_a = gate_ρ = neuron.membrane_gate
+        if neuron.adaptive and neuron.adaptation_gate is not None:
+            gate_ρ = neuron.adaptation_gate
         one = I.new_ones(())
         κ_a, κ_ρ = (one if κ is None else κ for κ in (neuron.membrane_slope, neuron.adaptation_slope))
         g_a, δg_a, g_ρ, δg_ρ = I.new_empty(4, *I.shape).unbind(0)

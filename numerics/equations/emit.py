@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -167,8 +168,16 @@ def loop_from(name: str, arguments: str, lines: tuple[str, ...], functions: tupl
         functions: compiled loops that it calls, besides those of this module.
     """
     source = "\n".join([f"def loop({arguments}):", *indented(lines)]) + "\n"
-    called = {function.__name__: function for function in (exp2, parts_of, add_rows_up, *functions)}
-    namespace = {"np": np, "prange": prange, "PART": PART, "LOG2_E": LOG2_E, "__name__": __name__, **called}
+    callees: tuple[Any, ...] = (exp2, parts_of, add_rows_up, *functions)
+    called = {function.__name__: function for function in callees}
+    namespace: dict[str, Any] = {
+        "np": np,
+        "prange": prange,
+        "PART": PART,
+        "LOG2_E": LOG2_E,
+        "__name__": __name__,
+        **called,
+    }
     # As if it stood in this file: machine code on disk lies beside the file of a function, and is named after it.
     exec(compile(source, __file__, "exec"), namespace)
     loop = namespace["loop"]
