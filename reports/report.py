@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from throughtime.records.results import Results
 from throughtime.reports import figures, growth, three_ways
-from throughtime.reports.alignment import alignment_by_group, alignment_over_training, alignment_table
+from throughtime.reports.alignment_figure import alignment_by_group, alignment_over_training
+from throughtime.reports.alignment_table import alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
 from throughtime.reports.drawing import Drawn, save
 from throughtime.reports.growth_figure import growth_figures

@@ -185,8 +185,8 @@ def draws_while_learning(rule: LearningRule, network: Recurrent) -> bool:
 def readout_error(rule: Rule, network: Recurrent) -> float:
     """Error of the readout's gradient: linear in what it reads, it has no spike to approximate.
 
-    Expected is BPTT's, or the mean of the windows' gradients where the rule cuts the readout's memory between windows;
-    for the loss at the end or at every step.
+    The expected value is the one of BPTT or, where the rule cuts the readout's memory between windows, the mean of the
+    windows' gradients; for the loss at the end or at every step.
     """
     if draws_while_learning(rule(), network):
         raise DoesNotApplyError("it draws random numbers while it learns")

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from throughtime.checks.fact import Fact, Found, worst
 from throughtime.checks.tiny import made, seeded
-from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.registry import Component
 
@@ -114,7 +113,7 @@ def draws_are_the_sources(component: Component) -> Found:
         if component.kind == "neurons":
             module: nn.Module = made(component, SIZE)
         else:
-            module = Recurrent(300, 100, LIF, hidden=[SIZE]) if component.factory is Recurrent else made(component)
+            module = made(component, 300, 100, LIF, hidden=[SIZE])
     found = []
     for ending, draw in DRAWS[component.kind, component.name].items():
         for name, p in module.named_parameters():

@@ -19,7 +19,8 @@ from throughtime.harness.weights import write_weights
 from throughtime.measuring import activity, allocator, exact_memory, floor, process_growth, process_memory
 from throughtime.measuring.energy import Energy
 from throughtime.measuring.timing import timed
-from throughtime.passes.trainer import Trained, Trainer, never
+from throughtime.passes.trained import Trained
+from throughtime.passes.trainer import Trainer, never
 from throughtime.records.pass_result import PassResult
 from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Measure

@@ -27,7 +27,7 @@ class UORO(LearningRule):
         ρ₀² = ‖θ̃_{t−1}‖ / ‖(∂s_t/∂s_{t−1}) s̃_{t−1}‖,     ρ₁² = ‖νᵀ ∂s_t/∂θ‖ / ‖ν‖,     ν_i = ±1
         dE/dθ ≈ Σ_t (∂l_t/∂s_{t−1} · s̃_{t−1}) θ̃_{t−1} + ∂l_t/∂θ
 
-    s is the whole state of the network, for each sample. The gradient is a random estimate whose mean is BPTT's; the
+    s is the whole state of the network, for each sample. The gradient is a random estimate, and BPTT's is its mean; the
     error of a mean over n sequences decreases with √n. Memory O(1) in T: batch × parameters. Time: as many backward
     passes a step as state variables, because spikes have no derivative in forward mode. Source: Tallec and Ollivier
     2017, algorithm 1, with norms for each sample.

@@ -24,7 +24,8 @@ from throughtime.harness.build import Built
 from throughtime.measuring import energy
 from throughtime.networks.base import Network, Window
 from throughtime.passes.passes import train_pass
-from throughtime.passes.trainer import Trained, Trainer
+from throughtime.passes.trained import Trained
+from throughtime.passes.trainer import Trainer
 from throughtime.records.store import read_curve
 
 S2 = 56 / 3

@@ -11,7 +11,8 @@ from tests.synthetic_records import measure, put, results, run_spec
 from throughtime.records.record import Failure, Measure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
-from throughtime.reports.alignment import alignment_by_group, alignment_over_training, alignment_table
+from throughtime.reports.alignment_figure import alignment_by_group, alignment_over_training
+from throughtime.reports.alignment_table import alignment_table
 from throughtime.reports.drawing import save
 from throughtime.reports.tables import csv, latex, markdown, text
 

@@ -174,7 +174,7 @@ def test_the_same_seed_gives_the_same_numbers_and_rules_share_weights_and_data(t
             assert {k: v for k, v in before.items() if k != "seconds"} == {
                 k: v for k, v in after.items() if k != "seconds"
             }
-    # Windows of all 8 steps: truncated BPTT is BPTT, run by another rule from the same weights on the same batches.
+    # Windows of all 8 steps: truncated BPTT equals BPTT, run by another rule from the same weights on the same batches.
     assert [row["train_loss"] for row in curves["bptt"]] == [row["train_loss"] for row in curves["tbptt"]]
 
 

@@ -1,0 +1,55 @@
+"""Progress and outcome of a training run."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from throughtime.algorithms.base import Observation
+from throughtime.harness.batches import Evaluation
+from throughtime.records.record import Measure
+
+
+class Trained(NamedTuple):
+    """The outcome of a training run."""
+
+    final: Evaluation
+    """Test split, weights of the last epoch."""
+    best: Evaluation
+    """Test split, weights of the epoch that was best on the validation split."""
+    best_epoch: int
+    loss: float
+    """Mean of the rule's losses over the last epoch."""
+    observations: dict[str, Observation]
+    """Observations of the rule over the last epoch."""
+    aligned: dict[str, Measure]
+    """Latest alignment of the gradient with BPTT's; empty if it was not measured."""
+    phases: dict[str, float]
+    """Seconds: load, learn (without update), update, evaluate, align, checkpoint."""
+    seconds: float
+    """Wall time of all processes of this training, up to the checkpoints that were resumed."""
+    continued: int
+    """Number of times that another process resumed the training."""
+
+
+@dataclass
+class Reached:
+    """Position of training, in plain values."""
+
+    epoch: int = 1
+    """Current epoch; one more than the number of epochs after the last."""
+    seen: int = 0
+    """Batches of that epoch drawn from the data."""
+    losses: list[float] = field(default_factory=list)
+    """Losses of that epoch."""
+    loss: float = math.nan
+    """Mean loss of the previous epoch."""
+    iteration: int = 0
+    sequences: int = 0
+    best: float = -math.inf
+    """Best headline metric on the validation split; negated if lower is better."""
+    best_epoch: int = 0
+    rows: int = 0
+    """Rows of the learning curve."""
+    continued: int = 0

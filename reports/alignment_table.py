@@ -1,0 +1,157 @@
+"""Gradient alignment with BPTT: the measured points of runs, and their table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.records.statistics import mean_interval
+from throughtime.reports.cells import (
+    KEYS,
+    groups,
+    neuron_label,
+    one_line,
+    rule_title,
+    runs_of,
+    slug,
+    summarise,
+)
+from throughtime.reports.figures import cells_left_out, count_range
+from throughtime.reports.quantities import INTERVAL, LEVEL
+from throughtime.reports.tables import Entry, Footnotes, Table, entry
+
+COSINE, NORM_RATIO = "alignment_cosine", "alignment_norm_ratio"
+MEASURES = {COSINE: "cosine", NORM_RATIO: "norm ratio"}
+"""Prefixes of the keys in curve and record, followed by a group (`alignment_cosine.readout`), and their titles."""
+HIDDEN, ALL = "hidden", "all"
+MEANING = (
+    "Cosine and ratio of norms between the rule's mean update, at constant weights, and BPTT's gradient of the losses "
+    "that the rule reports, without truncation"
+)
+PARAMETERS = "all but the readout's"
+NO_GRADIENT = "no value: one of the two gradients is zero or not finite, or they cannot be compared"
+NO_SPREAD = 1e-6
+"""Half widths of an interval below this fraction of the mean are rounding errors."""
+
+
+def alignment_points(results: Results, suite: str, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the runs of a suite and scale, and a row for each run, measured epoch and group of parameters."""
+    runs = runs_of(results, suite, scale)
+    rows = []
+    for run in runs.to_dict("records"):
+        for point in results.curve(run["id"]):
+            names = [key.partition(".")[2] for key in point if key.startswith(f"{COSINE}.")]
+            rows += [
+                {
+                    **{name: run[name] for name in [*KEYS, "replicate", "status"]},
+                    "epoch": point["epoch"],
+                    "group": group,
+                    "headline": HIDDEN if HIDDEN in names else ALL,
+                    **{measure: point.get(f"{measure}.{group}") for measure in MEASURES},
+                }
+                for group in names
+            ]
+    return runs, pd.DataFrame(rows).astype(dict.fromkeys(MEASURES, float)) if rows else pd.DataFrame()
+
+
+def epochs_of(means: pd.DataFrame, place: str) -> str:
+    """Format the epoch as `epoch 15` or `before training`, or as a range where cells differ."""
+    epochs = sorted(set(means.loc[means["place"] == place, "epoch"]))
+    if epochs == [0]:
+        return "before training"
+    return f"epoch {epochs[0]:g}" if len(epochs) == 1 else f"{place} epoch ({epochs[0]:g}–{epochs[-1]:g})"
+
+
+def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
+    """Tabulate cosine and norm ratio at the first and last measured epochs, by rule, neuron and parameter group.
+
+    Args are those of `alignment_over_training`.
+
+    Returns:
+        The table, or None if no run that ended ok measured it.
+    """
+    runs, points = alignment_points(results, suite, scale)
+    fine = points[points["status"] == "ok"] if len(points) else points
+    if fine.empty:
+        return None
+    first, last = (fine.groupby(KEYS)["epoch"].transform(end) for end in ("min", "max"))
+    places = {"first": fine[fine["epoch"] == first], "last": fine[fine["epoch"] == last]}
+    if (first == last).all():
+        del places["first"]
+    rows = [_row(row, measure, group, place, places) for measure, group, place, row in _summaries(runs, fine, places)]
+    long = pd.DataFrame(rows)
+
+    notes, lines = Footnotes(), []
+    for key, of_cell in groups(long, ["dataset", "network", "neuron", "rule", "group"]):
+        dataset, network, neuron, rule, group = key
+        line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), rule_title(rule), group)]
+        lines.append(line + [entry(_rounded(row), notes) for _, row in of_cell.iterrows()])
+    when = {place: epochs_of(long, place) for place in places}
+    head = [f"{title}, {when[place]}" for title in MEASURES.values() for place in places]
+    caption = [
+        f"Suite {suite}, scale {scale}.",
+        f"{MEANING}; 1 and 1: equal gradients. Hidden: {PARAMETERS}.",
+        f"Mean ± half width of the {INTERVAL}, {count_range(long.loc[long['n'] > 0, 'n'])} replicates; one replicate "
+        "has no interval.",
+        "Failed runs are in no mean; they are counted by status.",
+        *cells_left_out(runs, fine, "table"),
+    ]
+    letters = [(letter, note) for note, letter in notes.items()]
+    title = f"Gradient alignment: {suite}, {scale}"
+    head = ["dataset", "neuron", "rule", "parameters", *head]
+    return Table(f"{slug(suite)}-{scale}-alignment", title, caption, head, lines, letters, long)
+
+
+def _summaries(
+    runs: pd.DataFrame, fine: pd.DataFrame, places: dict[str, pd.DataFrame]
+) -> Iterator[tuple[str, str, str, pd.Series]]:
+    """Yield the row of `summarise` for each cell, group, measure and epoch, in the order of the table."""
+    names = [group for group in dict.fromkeys(fine["group"]) if f"unit.{COSINE}.{group}" in runs]
+    by = {
+        (measure, group, *row[KEYS]): row
+        for measure in MEASURES
+        for group in names
+        for _, row in summarise(runs, f"{measure}.{group}").iterrows()
+    }
+    for key, _ in groups(fine[fine["group"].isin(names)], [*KEYS, "group"]):
+        for measure in MEASURES:
+            for place in places:
+                found = (measure, key[-1], *key[:-1])
+                yield measure, key[-1], place, by[found]
+
+
+def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str, pd.DataFrame]) -> pd.Series:
+    """Return a row of the long form: from the records or, for the first epoch, from the learning curves."""
+    points = places[place]
+    here = points[(points[KEYS] == row[KEYS]).all(axis=1) & (points["group"] == group)]
+    more = {"group": group, "epoch": int(here["epoch"].iloc[0]), "place": place}
+    if place == "first":
+        values = here[measure].dropna()
+        interval = mean_interval(values, LEVEL) if len(values) else None
+        nothing = float("nan")
+        more |= {
+            "mean": interval.mean if interval else nothing,
+            "low": nothing if interval is None or interval.low is None else interval.low,
+            "high": nothing if interval is None or interval.high is None else interval.high,
+            "n": len(values),
+            # The reasons belong to the last epoch, because curves contain none.
+            "note": "; ".join(
+                [
+                    *(note for note in row["note"].split("; ") if note and not note.startswith("no value")),
+                    *([NO_GRADIENT] if len(values) < len(here) else []),
+                ]
+            ),
+        }
+    return pd.concat([row.drop(list(more), errors="ignore"), pd.Series(more)])
+
+
+def _rounded(row: pd.Series) -> pd.Series:
+    """Round for print: 0.99996 becomes 1.00, not 1.000, and spread from float32 rounding becomes 0."""
+    mean = float(f"{row['mean']:.3g}")
+    half = (row["high"] - row["low"]) / 2
+    half = 0.0 if half < NO_SPREAD * abs(mean) else half
+    return pd.concat(
+        [row.drop(["mean", "low", "high"]), pd.Series({"mean": mean, "low": mean - half, "high": mean + half})]
+    )
