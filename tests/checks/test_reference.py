@@ -86,8 +86,7 @@ def test_feedback_is_drawn_with_the_spread_of_its_docstring():
     assert float(B.abs().max()) > 3 / 400**0.5, "normal, not uniform"
 
 
-def test_a_readout_that_is_drawn_wider_is_found(monkeypatch):
-    monkeypatch.setattr("throughtime.checks.reference.Recurrent", WiderReadout)
+def test_a_readout_that_is_drawn_wider_is_found():
     component = dataclasses.replace(REGISTRIES["networks"]["recurrent"], factory=WiderReadout)
     found = put(of(component)[-1], component)
     assert found.verdict == "fails" and "readout" in found.note
