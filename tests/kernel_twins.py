@@ -1,4 +1,4 @@
-"""A window of a network, by its neurons' kernel and by their plain steps: all that it shows, and all its gradients."""
+"""A window of a network by the kernel of its neurons and by their plain steps: all results and all gradients."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def before(net: Recurrent, batch: int = 4) -> RecurrentState:
 
 @contextmanager
 def plain_steps(net: Recurrent) -> Iterator[None]:
-    """In here `unroll` goes through the neurons' and the readout's `forward` step by step, and is all that there is."""
+    """Context in which `unroll` calls `forward` of the neurons and the readout step by step, without kernels."""
     with (
         mock.patch("throughtime.networks.kernels.window.kernel_of", return_value=None),
         mock.patch("throughtime.networks.trajectory.kernel_of", return_value=None),
@@ -72,7 +72,7 @@ def shown(
     """All that windows of the network show, cut at some steps, by name: outputs, spikes, last state and running
     statistics; and `A by B`, the gradient of a random sum of A, and of all of them, by each B that goes in.
 
-    Every gradient but the first goes back through the same graph again. If the input and the state before are
+    Every gradient but the first runs backward through the same graph again. If the input and the state before are
     `constant`, the gradient of all is the only one.
     """
     net = copy.deepcopy(net)
@@ -107,7 +107,7 @@ def shown(
 
 
 def by_steps(net: Recurrent, x: Tensor, state: RecurrentState) -> dict[str, Tensor]:
-    """What `shown` says where `unroll` is the network's own `forward`, step after step, all of it through autograd."""
+    """Return the results of `shown` where `unroll` calls the network's `forward` at each step, under autograd."""
 
     def unrolled(net: Recurrent, x: Tensor, state: RecurrentState) -> Window:
         steps = []
@@ -129,7 +129,7 @@ def named(which: str, state: RecurrentState) -> dict[str, Tensor]:
 
 
 def differing(fast: dict[str, Tensor], plain: dict[str, Tensor]) -> list[str]:
-    """Names under which two windows show different things, by more than rounding.
+    """Return the names of the results in which two windows differ by more than rounding.
 
     Rounding is taken relative to the largest number of its own, or, of what cancels out (the gradient of a bias ahead
     of a norm), a thousandth of that to the largest of all.
@@ -144,7 +144,7 @@ def differing(fast: dict[str, Tensor], plain: dict[str, Tensor]) -> list[str]:
 
 
 def assert_same(net: Recurrent, x: Tensor, state: RecurrentState, cuts: tuple[int, ...] = ()) -> None:
-    """The kernel and the plain steps show the same; and the neurons of each layer spike, or nothing were compared."""
+    """Assert that kernel and plain steps have the same results, and that the neurons of each layer spike."""
     for constant in (False, True):
         with plain_steps(net):
             plain = shown(net, x, state, cuts, constant)

@@ -1,4 +1,4 @@
-"""Real files, for tests that want some: the folder that THROUGHTIME_DATA names, if it does."""
+"""Real files for tests: the folder that THROUGHTIME_DATA names, if it is set."""
 
 from __future__ import annotations
 

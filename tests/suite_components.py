@@ -1,4 +1,4 @@
-"""Components that do nothing, and a suite of six lines to change: what the tests of suites work on."""
+"""Components without function and a suite of six lines, for the tests of suites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of engines share: a sweep of a few tiny runs in this process, and waiting for something to happen."""
+"""Helpers for tests of engines: a sweep of a few tiny runs in this process, and waiting for a condition."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def made_here(base: Path) -> list[Stored]:
 
 
 def counting(before: list[Stored], now: list[Stored]) -> list[str]:
-    """What two lists of records differ in, times and the like apart."""
+    """Return the differences between two lists of records, apart from times and the like."""
     assert [s.record.label for s in before] == [s.record.label for s in now]
     found = [d for one, other in zip(before, now, strict=True) for d in differences(one, other)]
     return [f"{d.what}: {d.before} -> {d.now}" for d in found if d.counts]

@@ -43,7 +43,7 @@ def measure(value: float | None, unit: str, missing: str | None = None, samples:
 
 
 def costs(seconds: float | None, peak: float | None, why: str = ELSEWHERE) -> dict[str, Measure]:
-    """What the timing and memory passes leave; None: missing, with the reason."""
+    """Return the measures of the timing and memory passes; None: missing, with the reason."""
     each = "second a sequence"
     time = measure(None, each, why) if seconds is None else measure(seconds, each, samples=(seconds, 1.1 * seconds))
     return {
@@ -53,7 +53,7 @@ def costs(seconds: float | None, peak: float | None, why: str = ELSEWHERE) -> di
 
 
 def results(metric: str, value: float, chance: float, unit: str | None = None) -> dict[str, Measure]:
-    """What the training pass leaves."""
+    """Return the measures of the training pass."""
     unit = unit or ("fraction" if metric == "accuracy" else "1")
     return {
         metric: measure(value, unit),
@@ -98,7 +98,7 @@ def put(store: Store, spec: RunSpec, status: str = "ok", log: str | None = "", *
 
 
 def peaks(whole: float, streamed: float, given: float, process: float | None = None) -> dict[str, Measure]:
-    """What the bytes pass leaves, and perhaps the memory pass; `given` is the input in `whole`."""
+    """Return the measures of the bytes pass, and perhaps the memory pass; `given` is the input in `whole`."""
     measures = {"peak_live_bytes": whole, "peak_live_bytes_without_input": whole - given}
     measures |= {"peak_live_bytes_streamed": streamed}
     measures |= {"peak_process_bytes": process} if process is not None else {}

@@ -82,7 +82,7 @@ def eprop_in_loops(
     update_every: int = STEPS,
     scaling: str = "ours",
 ) -> tuple[list[dict[str, np.ndarray]], float, dict[str, float]]:
-    """Gradients of each update by parameter name, the loss, and what happened on the way (see `happened`)."""
+    """Return the gradients of each update by parameter name, the loss, and statistics of the loops (see `happened`)."""
     weights = {name: p.detach().numpy() for name, p in net.named_parameters()}
     W, c, R = (weights[f"layers.0.{name}"] for name in ("inward.weight", "inward.bias", "recurrent.weight"))
     W_out, b = weights["readout.linear.weight"], weights["readout.linear.bias"]
@@ -200,8 +200,8 @@ def errors(
     scaling: str = "ours",
     **options,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """Of each parameter, and of the loss: the largest difference relative to the largest number, over all updates;
-    and what the loops have seen."""
+    """Return the largest error of each gradient and of the loss, relative to the largest entry over all updates, and
+    statistics of the loops."""
     net = network(neuron, readout_tau=readout_tau, readout=readout, **options)
     x, target = data(task)
     rule = EProp(
@@ -282,7 +282,7 @@ def test_updates_in_between_split_the_gradient_and_go_on_with_the_traces(neuron)
 
 
 def test_the_net_spikes_adapts_and_uses_its_recurrence():
-    """What makes the comparison one: without spikes, or with a β ε_a lost in ε_v, it would hold for any rule."""
+    """The comparison needs spikes, and a β ε_a that is not negligible beside ε_v: else it would hold for any rule."""
     for neuron, options in itertools.product(["lif", "alif"], [{}, {"tau_max": 60.0}]):
         seen = errors(neuron, **options)[1]
         assert 0.1 < seen["spikes"] < 0.6

@@ -1,4 +1,4 @@
-"""What a rule remarks on, and what it measures of itself, is in the record and beside the numbers in every table."""
+"""A rule's remarks and its own measures are in the record and beside the numbers in every table."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What products in bfloat16 cost and save. Run by name: python tests/benchmarks/bfloat16.py
+"""Error and speed of products in bfloat16. Run by name: python tests/benchmarks/bfloat16.py
 
 For each neuron and size, over ten draws of weights, input U(0, 2) and targets (batch 64, loss at the last step):
 
     gradient      ‖g − g'‖ / ‖g‖ of BPTT's whole gradient, g in float32, g' with bfloat16: median and largest
     cosine        between the two: median and smallest
-    spikes        share of all neurons and steps whose spike is another: median
+    spikes        share of all neurons and steps whose spike differs: median
     time          of forward and backward, bfloat16 over float32: ratio of the medians of 20 each, taken in turn
 
 float32's own error, beside float64, is printed too. One thread.
@@ -35,7 +35,7 @@ DRAWS, BATCH, CLASSES = 10, 64, 10
 
 
 def gradient(network: Recurrent, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Of all parameters, one behind the other; and the spikes."""
+    """Return the gradient of all parameters as one vector, and the spikes."""
     shown = network.unroll(x, network.initial_state(BATCH))
     E = F.cross_entropy(shown.outputs[-1], y)
     found = torch.autograd.grad(E, [*network.parameters()], allow_unused=True, materialize_grads=True)
@@ -43,12 +43,12 @@ def gradient(network: Recurrent, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def difference(a: Tensor, b: Tensor) -> float:
-    """Of the length of a."""
+    """Return ‖a − b‖ / ‖a‖."""
     return float((a - b).norm() / a.norm())
 
 
 def main() -> None:
-    """Measure and print a row a neuron and size."""
+    """Measure and print one row per neuron and size."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     keep_freed()

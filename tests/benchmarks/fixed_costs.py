@@ -1,4 +1,4 @@
-"""What a run costs besides its training. Run by name: python tests/benchmarks/fixed_costs.py
+"""Time of a run apart from its training. Run by name: python tests/benchmarks/fixed_costs.py
 
     --help, status    seconds of the whole command
     first batch       seconds from `throughtime run` to the first batch that its rule is given
@@ -54,7 +54,7 @@ THROUGHTIME = (sys.executable, "-m", "throughtime")
 
 
 def main() -> None:
-    """Measure and print a row each."""
+    """Measure and print one row per quantity."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3, help="of the long ones; the short ones five times as often")
     parser.add_argument("--sequences", type=int, default=12_800, help="of an epoch of the run of a minute")
@@ -88,13 +88,13 @@ def main() -> None:
 
 
 def row(what: str, seconds: list[float]) -> None:
-    """Print what was found."""
+    """Print the results."""
     middle = statistics.median(seconds)
     print(f"{what:12} {middle:7.2f} s   {min(seconds):.2f} to {max(seconds):.2f}   n = {len(seconds)}", flush=True)
 
 
 def seconds_of(*command: str) -> float:
-    """Wall time of a command that must succeed."""
+    """Return the wall time of a command that must succeed."""
     start = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""What a training gains when the C library keeps freed memory. Run by name: python tests/benchmarks/kept_memory.py
+"""Speed of training when the C library keeps freed memory. Run by name: python tests/benchmarks/kept_memory.py
 
 For each training, fresh processes alternate between the C library as it is and `keep_freed()`; in each
 
@@ -37,7 +37,7 @@ SECONDS, WARM_UP = 4.0, 2
 
 
 def main() -> None:
-    """Measure and print a row a training and process, and a row of ratios a training."""
+    """Measure and print one row per training and process, and one row of ratios per training."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=5, help="of each kind")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
@@ -58,12 +58,12 @@ def main() -> None:
 
 
 def row(name: str, kind: str, values: Sequence[float]) -> None:
-    """Print what one process found."""
+    """Print one row of results."""
     print(f"{name:46} {kind:9} {' '.join(f'{value:11.1f}' for value in values)}", flush=True)
 
 
 def measured(name: str, kept: bool) -> list[float]:
-    """Train in this process; milliseconds and page faults of a batch, MiB of the peak."""
+    """Train in this process; return milliseconds and page faults per batch, and the peak in MiB."""
     os.environ["OMP_NUM_THREADS"] = "1"
     import torch
 

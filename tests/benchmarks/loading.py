@@ -1,4 +1,4 @@
-"""How much of a training step is loading?
+"""Share of a training step that loading takes.
 
     python tests/benchmarks/loading.py [--source DIR] [--batch N] [NAME ...]         a name with options: nmnist:pool=2
 
@@ -44,7 +44,7 @@ NEURONS, STEPS, ROUNDS = 128, 100, 20
 
 
 def main() -> None:
-    """Measure and print a row a dataset."""
+    """Measure and print one row per dataset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--source", action="append", default=[])
@@ -98,14 +98,14 @@ def row(name: str, dataset: Dataset, size: int) -> None:
 
 
 def timed(do: Callable[[], Any]) -> tuple[Any, float]:
-    """What comes of it, and the milliseconds it took."""
+    """Return the result of a call, and the milliseconds that it took."""
     started = time.perf_counter()
     result = do()
     return result, 1000 * (time.perf_counter() - started)
 
 
 def learner(dataset: Dataset) -> Callable[[Batch], None]:
-    """What learns the last steps of a batch, where most tasks ask."""
+    """Return a function that learns the last steps of a batch, where most tasks have their targets."""
     steps = min(STEPS, dataset.steps)
     network = Recurrent(dataset.inputs, dataset.outputs, LIF, hidden=[NEURONS])
     rule = BPTT()
@@ -131,7 +131,7 @@ def update(network: torch.nn.Module) -> Callable[[], None]:
 
 
 def drop_from_page_cache(path: Path) -> None:
-    """Have the kernel forget what it keeps of a file, so that the next look reads the disk."""
+    """Drop the cached pages of a file, so that the next access reads the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

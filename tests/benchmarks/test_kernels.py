@@ -1,11 +1,11 @@
-"""How much faster are kernels than their plain twins? Run by name: pytest -m slow tests/benchmarks/test_kernels.py
+"""Speed of kernels relative to their plain twins. Run by name: pytest -m slow tests/benchmarks/test_kernels.py
 
 Each work is done by both in turns, in one process on one thread, with denormals flushed as in a run. The guarded number
 is the least time of the twin over the least of the kernel (`ratio` of the benchmark's extra information), in processor
 time, for that a busy machine disturbs less; it may not fall below what `lowest_ratios.yaml` says.
 
-    step       the neuron's steps of a window, with what the way back needs; the twin: `forward`
-    forward    `unroll` of the network, with what the way back needs
+    step       the neuron's steps of a window, with what backward needs; the twin: `forward`
+    forward    `unroll` of the network, with what backward needs
     backward   the same, and the gradients of a sum of its outputs
     bptt       a batch learnt, with the update
     fptt       some windows of one step, an update after each; the twin's parameters do not lie in one block either
@@ -137,7 +137,7 @@ WORKS["ltc fptt, S-MNIST"] = partial(rule_of, "fptt", "ltc_smnist", "smnist_srnn
 
 
 def ratio_of(work: Callable[[bool], Work], benchmark=None) -> float:
-    """The least time of the plain twin over that of the fast one; they take turns."""
+    """Return the least time of the plain twin over that of the fast one; their runs alternate."""
     seconds: dict[bool, list[float]] = {True: [], False: []}
     works = {fast: work(fast) for fast in (True, False)}
 

@@ -1,4 +1,4 @@
-"""How long the runner's bookkeeping takes at scale. Run by name: pytest tests/benchmarks/test_scale.py
+"""Time of the runner's bookkeeping at scale. Run by name: pytest tests/benchmarks/test_scale.py
 
 Measured on 2 cores: 100 000 runs expand in 1.2 s (loading the suite's YAML, 12 000 cells at three scales, takes 1.6 s
 more), 20 000 records load into a DataFrame in 6 s.

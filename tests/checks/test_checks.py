@@ -1,4 +1,4 @@
-"""What `throughtime check` says: of findings, of sound components that a plugin may hold, and on the command line.
+"""`throughtime check`: its findings, sound components of plugins, and its command line.
 
 The broken twins, one or more for each fact, are in the other `test_checks_*.py`.
 """
@@ -56,11 +56,11 @@ class Twin(NamedTuple):
     raises: bool = False
     """Whether the fact finds an exception and no number."""
     patches: tuple[tuple[str, Any], ...] = ()
-    """What is broken besides, by its path."""
+    """Further objects to replace by broken ones, by their paths."""
 
 
 def fact_of(kind: str, factory: Callable[..., Any], fact: str, name: str = "twin") -> Finding:
-    """Put one fact to what a factory builds."""
+    """Test one fact on the component that a factory builds."""
     component = Component(kind, name, factory, "tests", Display(name))
     (chosen,) = [each for each in FACTS[kind](component) if each.name == fact]
     return put(chosen, component)
@@ -185,7 +185,7 @@ def register(kind: str, factory: Callable[..., Any], name: str = "mine") -> None
 
 
 def verdicts(*names: str) -> Counter[str]:
-    """How often which verdict; no fact fails."""
+    """Return the number of facts by verdict; no fact fails."""
     findings = list(check(names))
     failed = [finding for finding in findings if finding.verdict == "fails"]
     assert not failed, failed
@@ -390,10 +390,10 @@ def test_a_network_without_the_option_hidden(monkeypatch):
 
 
 class Delay(ArrayDataset):
-    """What was shown first? A target in real numbers, and a task that is not the package's."""
+    """A task of a plugin: the target is the first input, in real numbers."""
 
     class Task(Regression):
-        """Tells an error as its root."""
+        """Regression whose score is the root of the mean squared error."""
 
         def score(self, outputs, target):
             return super().score(outputs, target).sqrt()

@@ -54,7 +54,7 @@ class CutsBeforeTheEnd(TruncatedBPTT):
 
 
 class ForgetsM(RTRL):
-    """What parameters did before the present step is lost."""
+    """The influence of parameters before the present step is lost."""
 
     def learn(self, x, target, t):
         self.M = None
@@ -96,7 +96,7 @@ class ResetFlows(EligibilityRule):
 
 
 class TracesDecay(EligibilityRule):
-    """What a trace keeps of itself is a tenth too little."""
+    """The decay factor of each trace is a tenth too small."""
 
     def partials(self, neuron, current, state, next_state):
         partials = super().partials(neuron, current, state, next_state)
@@ -148,7 +148,7 @@ class UpdatesOnce(EligibilityRule):
 
 
 class StartsAnewAtUpdates(EligibilityRule):
-    """At an update the traces go."""
+    """Traces are set to zero at an update."""
 
     def step(self, t):
         super().step(t)
@@ -156,7 +156,7 @@ class StartsAnewAtUpdates(EligibilityRule):
 
 
 class DropsWhatIsGathered(EligibilityRule):
-    """The last update is there, but with nothing in it."""
+    """The last update has a gradient of zero."""
 
     def step(self, t):
         if t + 1 == self.steps:
@@ -165,7 +165,7 @@ class DropsWhatIsGathered(EligibilityRule):
 
 
 class WithoutAdaptation(EligibilityRule):
-    """What a variable takes from another one of the same step is left out, where it adapts."""
+    """The partial derivative of one variable by another of the same step is left out, where the neuron adapts."""
 
     def partials(self, neuron, current, state, next_state):
         partials = super().partials(neuron, current, state, next_state)
@@ -331,12 +331,12 @@ def compiled_without_alpha(g, W, mean, λ, α, ρ):
 
 
 def compiled_with_lambda_turned(g, W, mean, λ, α, ρ):
-    """That of `LambdaTurned`."""
+    """The compiled pass of `LambdaTurned`."""
     return add_gradient_of_code_form(g, W, mean, -λ, α, ρ)
 
 
 def compiled_with_new_mean(W, mean, λ, α, β):
-    """That of `LambdaWithNewMean`."""
+    """The compiled pass of `LambdaWithNewMean`."""
     mean.lerp_(W, β).sub_(λ, alpha=β / α)
     λ.sub_(W - mean, alpha=α)
 

@@ -130,14 +130,14 @@ class MixesOneWay(Soft):
 
 
 class SeesAll(Soft):
-    """What the whole layer sends lowers each potential."""
+    """The mean of all spikes of the layer lowers each potential."""
 
     def forward(self, current, state):
         return super().forward(current - state.z.mean(1, keepdim=True), state)
 
 
 class SaysSo(SeesAll):
-    """And so it says that its neurons are not apart."""
+    """The same neuron, declared as one whose neurons are not independent."""
 
     elementwise: ClassVar[bool] = False
 

@@ -60,7 +60,7 @@ class LongWindow(BPTT):
 
 
 class DropsTheRest(TruncatedBPTT):
-    """What does not fill a window is never shown."""
+    """Steps that do not fill a window are dropped."""
 
     def windows(self, steps):
         return [self.window(steps)] * (steps // self.window(steps))
@@ -125,7 +125,7 @@ class TouchesTheTarget(BPTT):
 
 
 class ReportsAGraph(TruncatedBPTT):
-    """The harness adds losses up: with their graphs, it keeps them all."""
+    """The harness adds losses up: losses with graphs keep every graph alive."""
 
     def learn(self, x, target, t):
         loss = self.window_loss(x, target, "end")
@@ -358,7 +358,7 @@ class HalvesIt(Spoilt):
 
 
 class LeavesItsFilter(EProp):
-    """What the readout has filtered goes on from the last batch."""
+    """The filtered output of the readout continues from the last batch."""
 
     left = None
 

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it prints, its exit codes, and wrong use told in one or two lines."""
+"""The command line as a user meets it: its output, its exit codes, and errors of use in one or two lines."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def isolated(monkeypatch, tmp_path, isolated_registries):
 
 @pytest.fixture
 def refused(capsys):
-    """Run a command that is wrong use; return what it says, which is one line or two."""
+    """Run a command with an error of use; return its message of one or two lines."""
 
     def run(*arguments: object) -> str:
         code = main([*map(str, arguments)])
@@ -55,14 +55,14 @@ def refused(capsys):
 
 
 def told(stderr: str) -> str:
-    """What an error says after `error: `."""
+    """Return the message of an error after `error: `."""
     assert stderr.startswith("error: ") and "Traceback" not in stderr
     assert len(stderr.splitlines()) <= 2, stderr
     return stderr.removeprefix("error: ").rstrip("\n")
 
 
 def printed(capsys, *arguments: object) -> str:
-    """What a command that succeeds prints."""
+    """Return the output of a command, which must succeed."""
     assert main([*map(str, arguments)]) == 0
     return capsys.readouterr().out
 

@@ -168,7 +168,7 @@ def test_wrong_use(arguments, said, data):
 
 
 class Terminal(io.StringIO):
-    """Standard error as a terminal shows it, and whether it is one."""
+    """Standard error that is, or is not, a terminal."""
 
     def __init__(self, terminal: bool = True) -> None:
         super().__init__()
@@ -180,7 +180,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def shown(monkeypatch):
-    """What a command writes to standard error, which is a terminal or is not."""
+    """Return the text that a command writes to standard error, which is or is not a terminal."""
     for name, value in (("TERM", "xterm"), ("COLUMNS", "100"), ("NO_COLOR", "1")):
         monkeypatch.setenv(name, value)
 

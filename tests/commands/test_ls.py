@@ -1,4 +1,4 @@
-"""`throughtime ls algorithms`: what it says of rules; and the pages that it and the documentation promise."""
+"""`throughtime ls algorithms`: its columns, and the pages that it and the documentation refer to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be compared: folders, baselines, versions in one folder; and what is refused."""
+"""The two sides of a comparison: folders, baselines, versions in one folder; and refused pairs."""
 
 from __future__ import annotations
 

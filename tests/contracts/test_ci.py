@@ -1,4 +1,4 @@
-"""What CI runs: the gate covers every rule and neuron, and the comment on a pull request is replaced."""
+"""Workflows of CI: the gate covers every rule and neuron, and the comment on a pull request is replaced."""
 
 from __future__ import annotations
 

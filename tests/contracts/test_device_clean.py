@@ -2,7 +2,7 @@
 
 On PyTorch's device `meta` tensors have a shape and no numbers. A batch is learnt with all of the network on it, under a
 mode that lets no operation meet tensors of two devices: what makes a tensor of its own on the processor and lets it
-meet the others is found, forward and backward. What this cannot show: that a device has a kernel, what numbers come
+meet the others is found, forward and backward. These tests cannot show that a device has a kernel, what numbers come
 out, and code that asks for the value of a number (the table of FPTT's auxiliary loss, optimisers, what is measured).
 """
 

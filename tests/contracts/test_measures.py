@@ -23,7 +23,7 @@ from throughtime.suites.suite import suite_names
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "measuring.md").read_text(encoding="utf-8")
 ON_CUDA = {"peak_cuda_allocated_bytes", "peak_cuda_reserved_bytes", "level_cuda_bytes"}
-"""What only a run on a CUDA device has."""
+"""Measures that only a run on a CUDA device has."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What an installed user gets: one import name, every file that is read at run time, and nothing else."""
+"""Contents of the installed package: one import name, every file that is read at run time, and nothing else."""
 
 from __future__ import annotations
 

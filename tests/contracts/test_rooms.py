@@ -36,7 +36,7 @@ def imported(source: str) -> set[str]:
 
 
 def upward(room: str, source: str) -> set[str]:
-    """What a module of `room` imports from rooms that do not stand before its own."""
+    """Return the rooms that a module of `room` imports although they do not stand before its own."""
     others = (imported(source) & LEVEL.keys()) - {room}
     return {other for other in others if LEVEL[other] >= LEVEL[room] and not (LEVEL[other] == LEVEL[room] == 0)}
 

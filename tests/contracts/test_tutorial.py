@@ -1,4 +1,4 @@
-"""What the documents show of the Python face runs as it stands: the notebook, and the section of the README."""
+"""Examples of the Python interface in the documents run unchanged: the notebook, and the section of the README."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Zip and tar archives, folders and packed files: the same members and digests, and what is said of broken ones."""
+"""Zip and tar archives, folders and packed files: the same members and digests, and messages about broken ones."""
 
 import gzip
 import hashlib

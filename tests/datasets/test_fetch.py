@@ -1,4 +1,4 @@
-"""Where files come from, and what is said when one is missing, truncated or altered. No test uses the network."""
+"""Sources of files, and messages about missing, truncated or altered ones. No test uses the network."""
 
 import dataclasses
 import gzip

@@ -1,4 +1,4 @@
-"""Tasks that are drawn: what is shown, when, and what is asked, recomputed from what they say of themselves."""
+"""Generated tasks: inputs and targets, recomputed from the definitions in their docstrings."""
 
 import math
 
@@ -103,7 +103,7 @@ def test_evidence_is_the_side_of_more_cues():
     assert (target[:-15] == -1).all() and (target[-15:] == majority).all()
     assert left[250:].sum() == right[250:].sum() == recall[:-15].sum() == 0
     assert recall[-15:].mean() == pytest.approx(0.04, abs=0.004) and noise.mean() == pytest.approx(0.01, abs=0.001)
-    # Of two cues of a sequence, the same side with probability 0.7² + 0.3² = 0.58.
+    # Two cues of a sequence are on the same side with probability 0.7² + 0.3² = 0.58.
     agree = torch.stack([(votes[0] == votes[k]).float().mean() for k in range(1, 5)]).mean()
     assert agree == pytest.approx(0.58, abs=0.06)
 

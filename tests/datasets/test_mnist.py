@@ -1,4 +1,4 @@
-"""IDX files, and the datasets made of MNIST's and Fashion-MNIST's."""
+"""IDX files, and the datasets built from MNIST and Fashion-MNIST."""
 
 import gzip
 from pathlib import Path
@@ -102,7 +102,7 @@ def test_permutation_is_fixed_by_its_seed():
     one, same, other = (DATASETS["psmnist"].factory(permutation=seed) for seed in (0, 0, 1))
     assert torch.equal(one.order, same.order) and not torch.equal(one.order, other.order)
     assert sorted(one.order.tolist()) == list(range(784))
-    # What a record's seed stands for must never change.
+    # The permutation of a seed in a record must never change.
     assert one.order[:5].tolist() == [693, 85, 647, 392, 765]
 
 

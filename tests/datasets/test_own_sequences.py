@@ -1,4 +1,4 @@
-"""Sequences of the user's own: folders of npz files and ts files, padded, split, and what is said of broken ones."""
+"""Sequences of the user's own: folders of npz files and ts files, padded, split, and messages about broken ones."""
 
 import math
 import shutil

@@ -1,4 +1,4 @@
-"""The device of a run: refused where it is not, batches moved to it, waited for, its memory read. And on a real one."""
+"""The device of a run: refusal of a missing one, transfer of batches, waiting, memory; and runs on a real one."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def test_the_best_epoch_is_that_of_the_largest_metric_where_higher_is_better(tmp
 
 
 class Positive(Sum):
-    """As `Sum`, with one neuron that spikes where w x > 1.5: for none of the inputs at w = −1, for 2 and 3 at w = 1."""
+    """`Sum` with one neuron that spikes where w x > 1.5: for no input at w = −1, for 2 and 3 at w = 1."""
 
     spiking = True
 

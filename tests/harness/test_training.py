@@ -47,7 +47,7 @@ def spec(rule="bptt", replicate=0, **training) -> RunSpec:
 
 @pytest.fixture
 def trained(tmp_path):
-    """Train a run; what came of it, and its learning curve."""
+    """Train a run; return its outcome and its learning curve."""
     return lambda run: (Trainer(run, build(run), tmp_path).train(), read_curve(tmp_path))
 
 

@@ -318,7 +318,7 @@ def test_nothing_is_changed(training):
 
 
 class Plugin(Network):
-    """What a plugin may be: `maps`, a function of x [batch, 2] that gives an output and spikes, at each step."""
+    """A network of a plugin: `maps`, a function of x [batch, 2], returns the output and the spikes of each step."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()

@@ -226,7 +226,7 @@ def test_a_plugin_that_sums_over_steps_in_its_own_way():
     assert all(of == ONES for of in numbers(aligned(StepByStep())).values())
 
 
-# What cannot be compared says why
+# Rules that cannot be compared give the reason
 
 
 class Odd(LearningRule):

@@ -1,4 +1,4 @@
-"""What the allocator hands out: worked by hand, and beside the exact count of the same run for every rule."""
+"""Bytes of the allocator: worked by hand, and compared with the exact count of the same run for every rule."""
 
 from __future__ import annotations
 

@@ -92,14 +92,14 @@ def step_of_lif(batch: int, hidden: int) -> float:
 def test_memory_of_bptt_grows_by_what_a_step_of_lif_leaves(readout, tau):
     """By hand, of tensors [batch, size] (a unit), [batch, 1] and smaller ones, per step, when most is alive.
 
-    Kept for the way back: v, which took the place of I = W x + c + R z: 1 unit; z as bytes, for the gradients of R and
-    of a readout of spikes: a quarter. Not kept: z in float32, which nobody refers to once the window has been unrolled.
+    Saved for backward: v, which took the place of I = W x + c + R z: 1 unit; z as bytes, for the gradients of R
+    and of a readout of spikes: a quarter. Not saved: z in float32, which nobody refers to after `unroll`.
 
-    On the way back the readout leaves the gradient of what it read, v or z: 1 unit; that of the currents takes another,
+    In backward the readout leaves the gradient of what it read, v or z: 1 unit; that of the currents takes another,
     for autograd's gradients are not to be written over: 3.25 units. Forward it is less: v, z and the bytes, 2.25.
 
     The outputs, which the window holds: [batch, 1], with a leak in the stack of all steps. What they were made of is
-    gone, for neither a linear map nor a leak by a number keeps its result; so is their gradient, once it went back.
+    gone, for neither a linear map nor a leak by a number keeps its result; so is their gradient after its use.
 
     Factors of the surrogate are made for 2**16 numbers at once, here 64 steps: what they take does not grow.
     """
@@ -112,7 +112,7 @@ def test_memory_of_bptt_grows_by_what_a_step_of_lif_leaves(readout, tau):
 
 
 def test_the_slope_that_the_documentation_names():
-    """That of the suite `memory`."""
+    """The README names the slope of the suite `memory`."""
     text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     assert f"{step_of_lif(32, 64):,.0f} bytes (LIF)".replace(",", " ") in text
 

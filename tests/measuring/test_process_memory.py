@@ -25,7 +25,7 @@ linux = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="n
 
 
 def in_a_process_of_its_own(program: str, **environment: str):
-    """What a program prints as JSON: what the tests before left in the allocator would hide its growth."""
+    """Run a program in a fresh process, since earlier tests leave memory in the allocator; return its JSON output."""
     start = "import json, time\nfrom throughtime.measuring.process_memory import *\n"
     root = Path(__file__).parents[2]
     command = [sys.executable, "-c", start + program]

@@ -16,7 +16,7 @@ from throughtime.measuring.timing import falling, still_warming, timed
 
 
 class FakeTime:
-    """A clock that moves only when told."""
+    """A clock that moves only when a test advances it."""
 
     now = 0.0
     others = 0.0
@@ -157,7 +157,7 @@ def test_one_outlier_at_the_start_is_no_drift():
 
 
 def lasting_noise(random: np.random.Generator, n: int) -> np.ndarray:
-    """Of 5 %, each sample correlated by 0.8 with the one before: the worst that `timed` tells of."""
+    """Noise of 5 %, each sample correlated by 0.8 with the one before: the worst case in the docstring of `timed`."""
     noise, level = [], random.normal()
     for _ in range(n):
         level = 0.8 * level + 0.6 * random.normal()
@@ -183,7 +183,7 @@ def test_how_often_a_flat_round_looks_like_warming_up(noise, n, most):
 
 @pytest.mark.parametrize(("n", "least", "most"), [(5, 0.25, 0.42), (20, 0.98, 1)])
 def test_how_often_a_fall_is_found(n, least, most):
-    """One of 20 % that fades over five repeats, in noise of 2 %."""
+    """A drift of 20 % that fades over five repeats, in noise of 2 %."""
     random, rounds = np.random.default_rng(n), 500
     found = sum(
         still_warming(((1 + 0.2 * np.exp(-np.arange(n) / 5)) * np.exp(0.02 * random.normal(size=n))).tolist())

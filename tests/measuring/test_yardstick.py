@@ -1,4 +1,4 @@
-"""The machine's rates: what is measured, in what time, and when the cache is believed."""
+"""The machine's rates: their measurement, its duration, and the validity of the cache."""
 
 from __future__ import annotations
 

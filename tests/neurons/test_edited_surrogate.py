@@ -1,4 +1,4 @@
-"""An edit of a surrogate's compiled loop, three calls below the loops of single steps, changes what is learnt.
+"""An edit of a surrogate's compiled loop, three calls below the loops of single steps, changes the trained weights.
 
 The package is copied into a temporary folder, edited there, and imported by fresh processes that share their machine
 code on disk. Before the key of that code covered all that a loop calls, the loss was the same to the last bit after
@@ -43,7 +43,7 @@ def package(tmp_path):
 
 
 def loss(package: Path) -> float:
-    """That of the second batch which FPTT with an update at each step learns on LTC, in a process of its own."""
+    """Return the loss of the second batch of FPTT with an update at each step on LTC, in a fresh process."""
     environment = {**os.environ, "PYTHONPATH": str(package.parent), "NUMBA_CACHE_DIR": str(package.parent / "compiled")}
     command = [sys.executable, "-c", LOSS]
     result = subprocess.run(command, cwd=package.parent, env=environment, capture_output=True, text=True, timeout=600)

@@ -1,4 +1,4 @@
-"""What follows from a neuron's equations: loops that are its plain steps, and refusals that name the line."""
+"""Loops derived from a neuron's equations: they equal its plain steps, and refusals name the line."""
 
 from __future__ import annotations
 

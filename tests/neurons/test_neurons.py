@@ -450,7 +450,7 @@ SMOOTH = [*((name, {}) for name in SPIKING), *(claim for claim in CLAIMS if clai
 
 
 def three_steps(neuron: Neuron, currents: Tensor, start: Any, parameters: dict[str, Tensor]) -> Tensor:
-    """What v and z were in all, each number with a weight of its own."""
+    """Return a weighted sum of v and z over three steps, each number with a weight of its own."""
     seen, state = [], start
     for current in currents:
         _, state = functional_call(neuron, parameters, (current, state))

@@ -1,4 +1,4 @@
-"""Parameters next to each other in memory: what `Flat` finds, gradients in one piece, the same training either way."""
+"""Parameters in one block of memory: detection by `Flat`, gradients in one block, the same training either way."""
 
 from __future__ import annotations
 

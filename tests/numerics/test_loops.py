@@ -1,4 +1,4 @@
-"""Compiled loops: what runs, what does not, and what is kept on disk."""
+"""Compiled loops: supported code, unsupported code, and the cache on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done in one compiled pass is what the operations of PyTorch do."""
+"""Compiled passes have the same results as the operations of PyTorch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Products in bfloat16: rounded by hand, beside float32, in every rule; and float32 is what it was."""
+"""Products in bfloat16: rounded by hand, beside float32, in every rule; and float32 is unchanged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rounded_by_hand(x):
 
 
 def whole_numbers(*shape):
-    """Of ten bits, two too many for bfloat16; sums of eight products of such are exact in float32."""
+    """Return random integers of ten bits, two too many for bfloat16; sums of eight products are exact in float32."""
     return torch.randint(-1023, 1024, shape).float()
 
 

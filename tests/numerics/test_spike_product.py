@@ -25,7 +25,7 @@ def spikes(*shape: int, rate: float) -> torch.Tensor:
 
 @pytest.fixture
 def calls(monkeypatch) -> list[str]:
-    """What was compiled and called, in order, and whether it took the work."""
+    """The list of compiled loops that were called, in order, each with whether it did the product."""
     found = []
 
     def watched(name):

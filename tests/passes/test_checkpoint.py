@@ -43,7 +43,7 @@ def spec(rule="fptt", neuron="lif", network="recurrent", data=ADDING, options=No
 
 
 class Outcome(NamedTuple):
-    """What must not depend on stops; times are left out."""
+    """Results that must not depend on stops; times are left out."""
 
     weights: dict[str, torch.Tensor]
     curve: list[dict[str, float]]
@@ -66,7 +66,7 @@ def train(run: RunSpec, folder: Path, stopping: Callable[[], bool] = lambda: Fal
 
 
 def stop(run: RunSpec, folder: Path, ask: int, rule=None) -> str:
-    """Train until it asks for the nth time, and stop there; what it says."""
+    """Train until the nth check for a stop, and stop there; return the message."""
     asks = itertools.count(1)
     with pytest.raises(StoppedError) as stopped:
         train(run, folder, lambda: next(asks) == ask, rule)
@@ -74,7 +74,7 @@ def stop(run: RunSpec, folder: Path, ask: int, rule=None) -> str:
 
 
 def uninterrupted(run: RunSpec, folder: Path) -> tuple[Outcome, int]:
-    """And how often it can be stopped."""
+    """Train without a stop; return the outcome and the number of checks for a stop."""
     folder.mkdir()
     asks = itertools.count()
     outcome = train(run, folder, lambda: next(asks) < 0)

@@ -1,4 +1,4 @@
-"""A checkpoint that cannot be used, or not be written, is told of and stops nothing; nothing in it is run."""
+"""A checkpoint that cannot be read or written is reported and stops nothing; no code in it is run."""
 
 from __future__ import annotations
 

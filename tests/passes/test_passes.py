@@ -1,4 +1,4 @@
-"""The timing and memory passes: what their numbers are made of."""
+"""The timing and memory passes: the composition of their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rule keeps comes back in a fresh one: the same values, and the same things under several names."""
+"""The state of a rule is restored in a fresh one: the same values, and shared objects stay shared."""
 
 from __future__ import annotations
 

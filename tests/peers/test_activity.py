@@ -33,7 +33,7 @@ def neurobench() -> Any:
 
 
 class Sent(nn.Identity):
-    """What a layer sends passes through here, for `neurobench` to see."""
+    """Identity on the spikes of a layer, on which `neurobench` places its hooks."""
 
 
 class Hookable(nn.Module):
@@ -57,7 +57,7 @@ class Hookable(nn.Module):
 
 
 def theirs(model: nn.Module, x: Tensor, batch: int) -> dict[str, float]:
-    """What `neurobench` reports of x [steps, sequences, inputs], under our names."""
+    """Return the measures of `neurobench` for x [steps, sequences, inputs], under our names."""
     from neurobench.benchmarks import Benchmark
     from neurobench.metrics.workload import ActivationSparsity, ActivationSparsityByLayer, SynapticOperations
     from neurobench.models import TorchModel

@@ -1,4 +1,4 @@
-"""`throughtime peers`: what is compared, what gets a row, and what the numbers of a row are."""
+"""`throughtime peers`: its comparisons, its rows, and the numbers of a row."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def compared(work: Workload, name: str) -> dict:
 
 
 def in_this_process(order: dict) -> dict:
-    """As a fresh process would answer; the floor is given, for the yardstick takes half a second."""
+    """Answer in place of a fresh process; the floor is a constant, since the yardstick takes half a second."""
     if order["do"] == "floor":
         return {"floor": 1e-6, "contended": False}
     try:

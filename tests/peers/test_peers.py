@@ -1,7 +1,7 @@
 """Neurons, surrogates and FPTT against other libraries, each where it is installed; nothing here is needed elsewhere.
 
-What maps is compared to rounding in float64; what does not is said where it would be looked for, and pinned where it
-can be, so that a change on either side is seen.
+Equations that map onto each other are compared to rounding in float64; those that do not are described in place, and
+pinned where they can be, so that a change on either side fails a test.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def ours(neuron: nn.Module, I: Tensor) -> tuple[Tensor, list[Any]]:
 
 
 def gradient(z: Tensor, *wrt: Tensor) -> tuple[Tensor, ...]:
-    """Of an arbitrary weighing of all spikes."""
+    """Return the gradient of a randomly weighted sum of all spikes."""
     weighing = torch.randn(z.shape, dtype=F64, generator=torch.Generator().manual_seed(2))
     return torch.autograd.grad((weighing * z).sum(), wrt)
 

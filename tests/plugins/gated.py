@@ -1,4 +1,4 @@
-"""A rule that waits in its second epoch for as long as a file is there, so that tests can do things meanwhile."""
+"""A rule that waits in its second epoch for as long as a file is there, so that tests can act meanwhile."""
 
 import os
 import time

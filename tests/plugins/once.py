@@ -1,4 +1,4 @@
-"""A rule that goes wrong the first time it is run, in the way it is told, and is well the next time."""
+"""A rule with a chosen fault in its first run and none in the next."""
 
 import os
 import signal

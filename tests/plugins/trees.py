@@ -185,7 +185,7 @@ class TwoTargets(Generated):
 
 
 class HeadsState(NamedTuple):
-    """Of the neurons, and the filtered spikes that both heads read."""
+    """State of the neurons, and the filtered spikes that both heads read."""
 
     neurons: Any
     trace: Tensor

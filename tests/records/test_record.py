@@ -1,4 +1,4 @@
-"""Records and the store: what is written is read again, and what is broken is said to be."""
+"""Records and the store: written records are read again, and broken ones are reported."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""One reading of a results folder: which runs are current, and what is known of each."""
+"""One reading of a results folder: which runs are current, and the data of each."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ RATE, OPERATIONS = "spikes per neuron and step", "operations a sequence"
 
 
 def active(rates: list[float] | None):
-    """What the training pass leaves of activity; None: cells that do not spike, in one layer."""
+    """Return the activity measures of the training pass; None: cells that do not spike, in one layer."""
     why = None if rates else "these cells do not spike"
     found = {f"firing_rate.layer{i}": measure(rate, RATE) for i, rate in enumerate(rates or (), 1)}
     return {

@@ -1,4 +1,4 @@
-"""Figures: the numbers in them are the numbers given, and each is written in every form."""
+"""Figures: they show the numbers of their input, and each is written in every form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figure of the recipe `fptt`: what it says of a run is what the run was."""
+"""The figure of the recipe `fptt`: its labels agree with the run."""
 
 from __future__ import annotations
 

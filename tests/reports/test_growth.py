@@ -1,4 +1,4 @@
-"""Slopes and exponents: made-up records of known growth give it back."""
+"""Slopes and exponents: estimates from made-up records of known growth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figure of growth: its points are the numbers given, its lines the powers that made them."""
+"""The figure of growth: its points are those of the records, its lines the power laws behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables: literal cells, gaps that stay gaps, and the four forms they are written in."""
+"""Tables: literal cells, gaps that stay gaps, and the four output formats."""
 
 from __future__ import annotations
 

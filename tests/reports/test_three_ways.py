@@ -1,4 +1,4 @@
-"""Three ways to measure one run: made-up records give back the numbers that they were made of."""
+"""Three ways to measure one run: the tables of made-up records show the numbers of the records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INPUT, PARAMETERS = 3000, 500
 
 
 def measured(exact: float, allocator: float | None, process: float | None):
-    """What the passes leave of a run whose exact peak is `exact` over the level with input and parameters."""
+    """Return the measures of a run whose exact peak is `exact` over the level with input and parameters."""
     found = {
         "peak_live_bytes": measure(exact + INPUT + PARAMETERS, "byte"),
         "peak_live_bytes.input": measure(INPUT, "byte"),

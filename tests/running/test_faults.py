@@ -1,4 +1,4 @@
-"""Faults, injected: what the user sees, what is on disk after, and that the next run completes the sweep."""
+"""Injected faults: the output, the files afterwards, and the completion of the sweep by the next run."""
 
 from __future__ import annotations
 
@@ -310,7 +310,7 @@ def wait_for(look, seconds: float = 60) -> None:
 
 
 def test_a_signal_to_the_whole_group_leaves_trainings_their_checkpoints(tmp_path):
-    """As a terminal that closes, `timeout` and batch systems send it."""
+    """Closing terminals, `timeout` and batch systems signal the whole process group."""
     sweep = Sweep(tmp_path, "hangs")
     sweep.mark.touch()
     suite = sweep.suite.read_text().replace("epochs: 2", "epochs: 2000")

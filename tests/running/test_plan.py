@@ -1,4 +1,4 @@
-"""The plan: what is known of runs before they start, and what is refused then rather than in the middle of a sweep."""
+"""The plan: facts about runs before they start, and refusals before the start of a sweep, not in its middle."""
 
 from contextlib import contextmanager
 
@@ -131,7 +131,7 @@ def test_the_plan_says_run_of_what_is_run_and_of_nothing_else(specs, store, stat
     assert (cell.fate == "run") == bool(to_run(planned, "none"))
 
 
-# What is stale
+# Stale records
 
 
 def of_other_code(planned, store, changed, status="ok", started="2026-01-01T00:00:00+00:00", **more):
@@ -200,7 +200,7 @@ def test_a_record_of_other_data_is_stale(specs, store):
     assert to_run(planned, "stale") == [planned[0], planned[2]]
 
 
-# What a component raises
+# Exceptions of components
 
 
 def test_what_a_constructor_raises_names_the_cell_and_the_line(specs, store, plugin):

@@ -1,4 +1,4 @@
-"""`rerun`: one record made again; what differs is told, and only what should not differ counts."""
+"""`rerun`: one record is computed again; all differences are printed, and only unexpected ones count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`status`: what a sweep is at, told from its files alone."""
+"""`status`: the progress of a sweep, read from its files alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strict YAML: what words mean, what is refused, and where things stand."""
+"""Strict YAML: types of words, refused constructs, and source positions."""
 
 import json
 import math

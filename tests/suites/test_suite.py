@@ -23,7 +23,7 @@ def labels(suite, scale="laptop"):
     return [run.label for run in suite.expand(scale)]
 
 
-# What a suite means
+# Meaning of a suite
 
 
 def test_the_shortest_suite_has_all_defaults(suite):

@@ -1,4 +1,4 @@
-"""What is wrong in a suite is told with file, line, column and the nearest right thing."""
+"""Errors in a suite are reported with file, line, column and the nearest valid name."""
 
 import pytest
 

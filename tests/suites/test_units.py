@@ -1,4 +1,4 @@
-"""Limits: how they are written, and what counts as memory."""
+"""Limits: their notation, and the units of memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Of a window by a kernel, beside its numbers: who gets one, what it keeps and for how long, and what it refuses."""
+"""Windows by kernels, apart from their numbers: networks that get one, memory and its lifetime, and refusals."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_bytes_kept_for_a_step(neuron, of_neuron, options, slots):
 
 @pytest.fixture
 def without_collecting() -> Iterator[None]:
-    """What is in a circle of references stays."""
+    """Disable the garbage collector, so that reference cycles stay."""
     gc.collect()
     gc.disable()
     yield
@@ -255,7 +255,7 @@ def without_collecting() -> Iterator[None]:
 
 
 def left(net: Recurrent, back: int) -> tuple[int, int]:
-    """Bytes that so many ways back leave while the graph is there, and that a window leaves after it."""
+    """Return the bytes that so many backward passes leave while the graph exists, and those left after it is freed."""
     x, state = inputs(), before(net)
     with LiveBytes() as live:
         y = net.unroll(x, state).state.y
@@ -309,7 +309,7 @@ def test_what_is_left_is_found(broken, without_collecting, monkeypatch):
 
 @pytest.mark.parametrize("options", [{}, {"norm_steps": 12, "recurrent_bias": True}], ids=["plain", "norms"])
 def test_one_sample_and_one_step_change_no_parameter(options):
-    """What products are added to is never the bias itself."""
+    """Products are never accumulated in the bias itself."""
     net = network("ltc", **options).eval()
     state_before = copy.deepcopy(net.state_dict())
     net.unroll(inputs(1, 1), before(net, 1))

@@ -1,4 +1,4 @@
-"""Single steps and their gradients are what windows of one step and autograd make, for every option and layer."""
+"""Single steps and their gradients equal those of windows of one step under autograd, for every option and layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Neurons without a kernel: the gradient of recurrent weights in few products is what autograd says of single steps."""
+"""Neurons without a kernel: the gradient of recurrent weights in few products equals autograd's over single steps."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_kernels_plain_twin_is_autograds_too(neuron):
 
 
 class Late:
-    """What is sent, one step later."""
+    """The sent values, delayed by one step."""
 
     def __init__(self, sent: list[torch.Tensor]) -> None:
         self.sent = sent

@@ -42,7 +42,7 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    """What `--jobs 1` finds."""
+    """Records of the same sweep with `--jobs 1`."""
     return made_here(tmp_path_factory.getbasetemp())
 
 

@@ -1,4 +1,4 @@
-"""One pass where there is nothing of the sweep: what is sent and sent back, and that its child ends with its parent."""
+"""One pass on a machine without files of the sweep: its messages, and a child that ends with its parent."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Passes as jobs of Slurm: with processes of this machine in its place, and with its commands replaced by scripts that
-say what a test wants. `tests/slurm/run.sh` runs a suite through a real one."""
+"""Passes as jobs of Slurm: with processes of this machine in its place, and with its commands replaced by scripts
+whose answers a test sets. `tests/slurm/run.sh` runs a suite through a real one."""
 
 from __future__ import annotations
 
