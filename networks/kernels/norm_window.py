@@ -1,4 +1,4 @@
-"""Batch normalisation of a window's steps, written out: one operation a step forward and one backward."""
+"""Batch normalisation of a window's steps with an explicit gradient: one operation per step in each direction."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from throughtime.numerics.norm_loops import normalise, normalise_adjoint
 
 
 class NormWindow:
-    """A StepBatchNorm from step `first` of the sequence on: what its `forward` and autograd compute.
+    """The forward and backward pass of a StepBatchNorm over a window that begins at step `first` of the sequence.
 
-    Kept: the statistics of each step, and the input, which the caller must leave as it is.
+    The object stores the statistics and the input of each step; the caller must not modify the input.
 
     Args:
         like: the window, [steps, batch, features].
@@ -25,7 +25,7 @@ class NormWindow:
         self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
         running = (norm.running_mean, norm.running_var)
         self.reads = () if self.training else running
-        """Besides what it learns, on the way back."""
+        """Tensors that the backward pass reads besides the parameters."""
         self.compiled = runs_compiled(like, self.weight, self.bias, *running)
         if self.compiled:
             self.mean, self.rstd = (
@@ -33,7 +33,7 @@ class NormWindow:
             )
 
     def step(self, x: Tensor, y: Tensor, adds: bool) -> None:
-        """Of the next step, [batch, features], into y or, where it `adds`, added to what is there."""
+        """Normalise x of the next step, [batch, features], and write the result to y, or add it to y if `adds`."""
         t, norm, learnt, trains = len(self.kept), self.norm, (self.weight, self.bias), self.training
         if self.compiled:
             mean, rstd, running = self.mean[t], self.rstd[t], (norm.running_mean, norm.running_var, self.first + t)
@@ -49,7 +49,7 @@ class NormWindow:
         self.δw, self.δc = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
 
     def back(self, t: int, δy: Tensor, δx: Tensor) -> None:
-        """δx of the window's step t."""
+        """Write δx of the window's step t, and add its contributions to δw and δc."""
         x, *statistics = self.kept[t]
         if self.compiled:
             normalise_adjoint(x, self.weight, *statistics, δy, self.training, δx, self.δw, self.δc)

@@ -1,7 +1,7 @@
 """A recurrent network's step from a state that is held constant, and its gradient in closed form.
 
-A rule that updates at every step asks for nothing else. What it does a step is written out here in few loops on memory
-that is there for all steps: no graph, nothing kept, and hardly a call between the products.
+Rules that update at every step need no more than this. A step and its gradient are a few compiled loops on buffers that
+all steps share: there is no graph, no stored history, and little overhead between the products.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from throughtime.numerics.loops import bound, runs_compiled
 
 
 class RecurrentStepper:
-    """The same numbers as `unroll` over windows of one step, each cut off from the state before, and their gradients.
+    """Steps of a network with the results of `unroll` over windows of one step, each detached from the previous state.
 
-    Time and memory: one step's; memory depends on no number of steps.
+    Time and memory are those of one step; memory does not depend on the number of steps.
 
     Args:
-        layers, readout: of the network, in training or not.
-        state: before the first step.
-        gradients: of each parameter, the memory for its gradient.
+        layers, readout: the modules of the network, in training or evaluation mode.
+        state: the state before the first step.
+        gradients: for each parameter, the memory for its gradient.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class RecurrentStepper:
         self.readout = _Readout(readout, self.t, self.layers[-1].neurons, state.y, places)
 
     def step(self, x: Tensor) -> Tensor:
-        """y_t [batch, outputs] of x_t [batch, inputs]."""
+        """Return y_t [batch, outputs] for x_t [batch, inputs]."""
         self.now = 1 - self.now
         self.x.copy_(x)
         for layer in self.layers:
@@ -63,7 +63,7 @@ class RecurrentStepper:
         return self.readout.y[self.now][0].clone()
 
     def gradient(self, δy: Tensor) -> None:
-        """Of that step: hang on `.grad` what δy makes of every parameter that is learnt."""
+        """Write the gradient of the last step, from δy, to `.grad` of each trained parameter."""
         self.readout.δy[0].copy_(δy)
         self.readout.gradient(self.now)
         for layer in reversed(self.layers):
@@ -75,16 +75,16 @@ class RecurrentStepper:
 def stepper(
     layers: Sequence[RecurrentLayer], readout: Readout, state: RecurrentState, gradients: Mapping[Tensor, Tensor]
 ) -> RecurrentStepper | None:
-    """`Recurrent.stepper`: None where its loops may not run or a neuron has none."""
+    """Return the stepper of `Recurrent.stepper`; None if compiled loops cannot run or a neuron has none."""
     network = nn.ModuleList([*layers, readout])
     others = [readout, *(m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm)))]
     normed = any(isinstance(m, StepBatchNorm) for m in others)
     if (
         not all(single_step_of(layer.neuron) for layer in layers)
         or any(type(m) not in (nn.Linear, StepBatchNorm, GatedReadout, LeakyReadout) for m in others)
-        or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some in two places
+        or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some are shared
         or is_smoothed()
-        or (normed and readout.training and len(state.y) == 1)  # the norm itself says what is wrong
+        or (normed and readout.training and len(state.y) == 1)  # the norm raises the error
         or not has_gemm()
         or not runs_compiled(state.y, *network.parameters(), *network.buffers(), graph_is_ours=True)
     ):
@@ -93,7 +93,7 @@ def stepper(
 
 
 class _Layer(InTurns):
-    """A layer's synapses, and its neurons."""
+    """The synapses and the neurons of a layer."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class _Layer(InTurns):
         batch, (W, c), (R, c_R) = len(x), _map(layer.inward), _map(layer.recurrent)
         I, D, P, δD, δP = x.new_empty(5, batch, len(W)).unbind(0)
         single_step = single_step_of(layer.neuron)
-        assert single_step is not None  # `stepper` looks first
+        assert single_step is not None  # `stepper` has checked this
         self.neurons = single_step(layer.neuron, I, state, gradients, reads_v)
         norms, normed = (layer.inward_norm, layer.recurrent_norm), layer.inward_norm is not None
         of_norms = [_norm(norm, D) for norm in norms]
@@ -137,7 +137,7 @@ class _Layer(InTurns):
 
 
 class _Readout(InTurns):
-    """What is read of the last layer, y, and from δy what it is sent."""
+    """The step of the readout, y_t from o_t, and its gradient, δo_t from δy_t."""
 
     def __init__(self, readout: Readout, t: Tensor, neurons: NeuronOneStep, y: Tensor, gradients: Gradients) -> None:
         super().__init__()
@@ -169,12 +169,12 @@ class _Readout(InTurns):
 
 
 def _map(linear: nn.Linear) -> tuple[Tensor, Tensor]:
-    """W and c, empty where there is none."""
+    """Return W and c; c is empty if the map has no bias."""
     return linear.weight, linear.weight.new_empty(0) if linear.bias is None else linear.bias
 
 
 def _norm(norm: StepBatchNorm | None, like: Tensor) -> tuple[Tensor, ...]:
-    """Its w and c and running statistics; empty where there is none."""
+    """Return w, c and the running statistics of a norm; empty tensors if there is no norm."""
     if norm is None:
         return (like.new_empty(0),) * 2 + (like.new_empty(0, 0),) * 2
     return norm.weight, norm.bias, norm.running_mean, norm.running_var

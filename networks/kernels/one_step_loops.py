@@ -1,7 +1,8 @@
-"""What lies around the neurons in a step: synapses and norms before them, the readout behind; and their gradients where
-the state before is held constant. Arrays are [batch, ...], those of a readout [1, batch, ...]; what is not there, such
-as a bias, is empty. D and P are what goes into norms, d what comes out of the readout's; without norms δD and δP are
-δI, and d is D."""
+"""Loops of a step for synapses, norms and readout, and their gradients with the previous state held constant.
+
+Arrays are [batch, ...], those of a readout [1, batch, ...]; an absent array, such as a bias, is empty. D and P are the
+inputs of the norms, d is the output of the readout's norm; without norms δD and δP are δI, and d is D.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def currents(
     P: Any,
     I: Any,
 ) -> None:
-    """I_t = D_t + P_t, D_t = W x_t + c and P_t = R z_{t−1} + c_R, each through its norm if there are any."""
+    """I_t = D_t + P_t, D_t = W x_t + c and P_t = R z_{t−1} + c_R, each through its norm if the layer has norms."""
     affine(x, W, c, D)
     affine(z_before, R, c_R, P)
     if normed:
@@ -101,7 +102,7 @@ def currents_gradient(
     to_x: bool,
     δx: Any,
 ) -> None:
-    """What is learnt from δI_t; and δx_t, where it is asked for."""
+    """Compute the gradients of the parameters from δI_t, and δx_t if `to_x`."""
     if normed:
         δw_D[:], δc_D[:], δw_P[:], δc_P[:] = 0, 0, 0, 0
         of_D = statistics[0]
@@ -142,7 +143,7 @@ def read(
     y_before: Any,
     y: Any,
 ) -> None:
-    """y_t from what is read, o_t; with a norm d_t is what comes out of it."""
+    """Compute y_t from o_t, the variable that the readout reads; d_t is the output of the norm if there is one."""
     affine(o, W, c, D[0])
     if normed:
         normalise(
@@ -196,7 +197,7 @@ def read_gradient(
     δκ: Any,
     δo: Any,
 ) -> None:
-    """δo_t, and what is learnt from δy_t."""
+    """Compute δo_t and the gradients of the parameters from δy_t."""
     if gated:
         δκ[()] = gated_leak_adjoint(of_gate, g, λ, W_τ, κ[()], δy, δd, δy_before, δg, δW_τ, δb_τ)
     else:

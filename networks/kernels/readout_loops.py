@@ -1,7 +1,7 @@
-"""What follows a readout's products in a window, a loop each and its adjoint: norm, constant leak, gated leak.
+"""Loops of a readout over a window and their adjoints: norm, constant leak, gated leak.
 
-d and y are [steps, batch, outputs]: few numbers, whose operations would be mostly calls. The same as tensor operations:
-`StepBatchNorm`, `LeakyReadout` and `GatedReadout`, step by step.
+d and y are [steps, batch, outputs], so small that the overhead of tensor operations would dominate. `StepBatchNorm`,
+`LeakyReadout` and `GatedReadout` compute the same with tensor operations, step by step.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def normalise(
 
 @compiled
 def normalise_adjoint(x: Any, w: Any, mean: Any, rstd: Any, δy: Any, training: bool, δx: Any, δw: Any, δc: Any) -> None:
-    """δx_t of all steps; to δw and δc is added."""
+    """Compute δx_t of all steps, and add the gradients of w and c to δw and δc."""
     for t in range(len(x)):
         normalise_step_adjoint(x[t], w, mean[t], rstd[t], δy[t], training, δx[t], δw, δc)
 
@@ -95,7 +95,7 @@ def gated_leak_adjoint(
     x: Any, g: Any, λ: Any, W: Any, κ: float, δy: Any, δd: Any, δy_before: Any, δg: Any, δW: Any, δb: Any
 ) -> float:
     """δg_t = κ₃ λ_t (1 − λ_t) (d_t − y_{t−1}) δy_t;     δd_t = λ_t δy_t and δy_{t−1} += (1 − λ_t) δy_t, and W_τᵀ δg_t
-    to both;     δW_τ = Σ δg_t x_tᵀ,     δb_τ = Σ δg_t. Returned is δκ₃ = Σ δg_t · g_t / κ₃."""
+    to both;     δW_τ = Σ δg_t x_tᵀ,     δb_τ = Σ δg_t. The result is δκ₃ = Σ δg_t · g_t / κ₃."""
     steps, batch, outputs = λ.shape
     for n in prange(batch):
         back = δy_before[n]  # from step t + 1

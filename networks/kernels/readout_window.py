@@ -19,16 +19,17 @@ from throughtime.numerics.spike_product import SHORT, add_weight_gradient
 
 
 def readout_window(readout: Readout, o: Tensor, bytes_of_o: Tensor | None, y: Tensor, t: int) -> Tensor | None:
-    """y of all steps [steps, batch, outputs], as `readout` computes it step by step; None where no loop of
-    `readout_loops.py` may run.
+    """Return y of all steps [steps, batch, outputs], equal to that of `readout` step by step; None if no loop of
+    `readout_loops.py` can run.
 
-    Kept: o, or its bytes if there are any; with a norm what goes into it; with a gated leak four numbers an output.
+    Memory for the backward pass: o, or its bytes if given; with a norm its input; with a gated leak four numbers per
+    output.
 
     Args:
-        o: what is read, [steps, batch, size].
-        bytes_of_o: the same, of spikes.
-        y: before the first step.
-        t: the step of the sequence that the window begins with.
+        o: the variable that the readout reads, [steps, batch, size].
+        bytes_of_o: o as bytes, if o are spikes.
+        y: y before the first step.
+        t: index of the first step of the window in the sequence.
     """
     gate: tuple[Tensor, ...] = ()
     norm = readout.norm
@@ -37,7 +38,7 @@ def readout_window(readout: Readout, o: Tensor, bytes_of_o: Tensor | None, y: Te
     elif type(readout) is not LeakyReadout:
         return None
     if norm is not None and norm.training and o.shape[1] == 1:
-        return None  # the norm itself says what is wrong
+        return None  # the norm raises the error
     of_norm = () if norm is None else (norm.weight, norm.bias)
     learnt = (readout.linear.weight, readout.linear.bias, *of_norm, *gate)
     if not runs_compiled(o, y, *learnt, graph_is_ours=True):
@@ -46,7 +47,7 @@ def readout_window(readout: Readout, o: Tensor, bytes_of_o: Tensor | None, y: Te
 
 
 class _Made(NamedTuple):
-    """Of what a window is made, apart from tensors."""
+    """Arguments of a window that are not tensors."""
 
     readout: Readout
     norm: StepBatchNorm | None

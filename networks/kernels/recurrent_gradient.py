@@ -1,4 +1,4 @@
-"""The gradient of recurrent weights, taken once a window: what neurons without a kernel get of the fast path."""
+"""The gradient of recurrent weights, computed once per window, for neurons without a kernel."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch.autograd.function import once_differentiable
 from throughtime.numerics.precision import Products, products_of
 
 CHUNK = 32
-"""Steps that one product takes."""
+"""Number of steps in one product."""
 
 
 def with_recurrent_gradient(drive: Tensor, recurrent: nn.Linear, sent: list[Tensor]) -> Tensor:
-    """The drive [steps, batch, currents · size], with R's bias if it has one; its gradient also makes R's.
+    """Return the drive [steps, batch, currents · size] plus the bias of R, if any; its backward also computes δR.
 
-    ∂E/∂R = Σ_t δI_t z_{t−1}ᵀ needs what arrives at the drive, δI_t, and what is sent. So a caller that adds R z_{t−1}
-    with R held constant, and gathers z_{t−1} of each step, without a graph, in `sent`, has R's gradient in few products
-    where autograd takes one a step, which are slow.
+    ∂E/∂R = Σ_t δI_t z_{t−1}ᵀ requires the gradient of the drive, δI_t, and the outputs z_{t−1}. The caller adds
+    R z_{t−1} with R held constant and appends the detached z_{t−1} of each step to `sent`. The gradient of R is then a
+    few large products, where autograd computes a small one per step, which is slow.
     """
     drive = drive if recurrent.bias is None else drive + recurrent.bias
     return _WithRecurrentGradient.apply(drive, recurrent.weight, products_of(recurrent), sent)

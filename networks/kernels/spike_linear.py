@@ -1,4 +1,4 @@
-"""A linear map of spikes that keeps them as bytes for its backward pass."""
+"""A linear map of spikes that stores them as bytes for its backward pass."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
 
 
 def spike_linear(linear: nn.Linear, z: Tensor, bytes_of_z: Tensor) -> Tensor:
-    """W z_t + c of a window, z [steps, batch, inputs] of zeros and ones, and the same as bytes: what `linear` gives.
+    """Return `linear(z)` for a window z [steps, batch, inputs] of zeros and ones; `bytes_of_z` is z as bytes.
 
-    Kept: the bytes, not z itself. Time: nn.Linear's, and a pass over the bytes that converts them.
+    The graph stores the bytes, not z. Time is that of nn.Linear plus a pass that converts the bytes.
     """
     return _SpikeLinear.apply(products_of(linear), z, bytes_of_z, linear.weight, linear.bias)
 
@@ -39,12 +39,12 @@ class _SpikeLinear(torch.autograd.Function):
 
 
 def product_with_spikes(products: Products, z: Tensor, W: Tensor, c: Tensor) -> Tensor:
-    """W z_t + c of a window, without a graph; never in the memory of c, as an expanded view of one sample would be."""
+    """Return W z_t + c of a window, without a graph, in new memory: never a view of c, even for one sample."""
     d = c.new_empty(*z.shape[:2], len(c)).copy_(c)
     SpikeProduct(W, products, len(z)).add(d.flatten(0, 1), z.flatten(0, 1))
     return d
 
 
 def as_bytes(z: Tensor) -> Tensor:
-    """Zeros and ones in a byte each; int8, for PyTorch converts uint8 and bool ten times more slowly."""
+    """Return zeros and ones as int8, since PyTorch converts uint8 and bool ten times more slowly."""
     return z.to(torch.int8)

@@ -1,4 +1,4 @@
-"""A window of one recurrent layer as one operation: its neurons' kernel between the synapses' products."""
+"""A window of one recurrent layer as one operation: the products of the synapses and the kernel of the neurons."""
 
 from __future__ import annotations
 
@@ -19,33 +19,35 @@ from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
 
 
 class LayerWindow(NamedTuple):
-    """What a layer shows in a window."""
+    """Results of a layer for a window."""
 
     z: Tensor
     """[steps, batch, size]."""
     bytes_of_z: Tensor | None
-    """The same without a graph, where they are spikes and a gradient will be asked for."""
+    """z as bytes without a graph, if z are spikes and a gradient is needed."""
     v: Tensor | None
-    """Membranes, where they were asked for."""
+    """Membrane potentials, if requested."""
     state: Any
-    """After the last step."""
+    """State after the last step."""
 
 
 def layer_window(
     layer: RecurrentLayer, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool
 ) -> LayerWindow | None:
-    """I_t = W x_t + c + R z_{t−1}, each product through its norm if it has one, and the neurons' steps by their kernel;
-    None where they have none that applies.
+    """Run I_t = W x_t + c + R z_{t−1}, each product through its norm if it has one, and the kernel of the neurons.
 
-    Forward: one product for all W x, one a step for R z. Backward: one a step for δI R, one each for the gradients by W
-    and R. Kept: what the kernel keeps, a byte a spike, and x, or its bytes if there are any; with norms also what they
-    are given.
+    The forward pass takes one product for all W x and one per step for R z; the backward pass takes one per step for
+    δI R and one each for the gradients by W and R. Memory for the backward pass: that of the kernel, a byte per spike,
+    and x, or its bytes if given; with norms also their inputs.
 
     Args:
         x: [steps, batch, inputs].
-        bytes_of_x: the same, of spikes.
-        t: the step of the sequence that the window begins with.
-        reads_v: whether membranes are wanted.
+        bytes_of_x: x as bytes, if x are spikes.
+        t: index of the first step of the window in the sequence.
+        reads_v: whether to return membrane potentials.
+
+    Returns:
+        The results of the window; None if the neurons have no kernel that applies.
     """
     kind = kernel_of(layer.neuron)
     if kind is None or is_smoothed():
@@ -62,7 +64,7 @@ def layer_window(
 
 
 def _named(module: nn.Module, prefix: str = "") -> dict[str, nn.Parameter]:
-    """What `named_parameters` gives, in a tenth of the time: it is asked for at every window."""
+    """Return `named_parameters` as a dictionary in a tenth of the time, since every window needs it."""
     found = {prefix + name: p for name, p in module._parameters.items() if p is not None}
     for name, part in module._modules.items():
         if part is not None:
@@ -71,12 +73,12 @@ def _named(module: nn.Module, prefix: str = "") -> dict[str, nn.Parameter]:
 
 
 class _Made(NamedTuple):
-    """Of what a window is made, apart from tensors."""
+    """Arguments of a window that are not tensors."""
 
     layer: RecurrentLayer
     kernel: type[Kernel]
     parameters: tuple[str, ...]
-    """Names of the neuron's own."""
+    """Names of the parameters of the neurons."""
     norm_parameters: int
     state: type[Any]
     t: int
@@ -85,7 +87,7 @@ class _Made(NamedTuple):
 
 
 class _LayerWindow(torch.autograd.Function):
-    """Arguments: a _Made; x and its bytes; W, c, R and its bias; the norms' parameters, the neuron's; its state before.
+    """Arguments: a _Made; x and its bytes; W, c, R and its bias; the parameters of norms and neurons; the state before.
     Results: z and its bytes, v, the state after."""
 
     @staticmethod
@@ -103,7 +105,7 @@ class _LayerWindow(torch.autograd.Function):
         layer, normed = made.layer, made.norm_parameters > 0
         before = made.state(*more[made.norm_parameters + len(made.parameters) :])
         D = products_of(layer.inward).linear(x, W, c if c_R is None or normed else c + c_R)
-        # What goes into a norm is kept as it is.
+        # Norms need their inputs unchanged in the backward pass.
         I = torch.empty_like(D) if normed else D
         Z = torch.empty_like(D)
         norms = None
@@ -122,7 +124,7 @@ class _LayerWindow(torch.autograd.Function):
                 norms[1].step(product.add(P_t, z), I_t, adds=True)
                 kernel.step(t, I_t, z, z_t)
                 z = z_t
-        # Not the kernel's own tensor: a result that its graph refers to would never be freed.
+        # Detached: a result to which its own graph refers would never be freed.
         v = kernel.membranes().detach() if made.reads_v else None
         after = kernel.end(Z[-1])
         bytes_of_z = None
@@ -131,7 +133,7 @@ class _LayerWindow(torch.autograd.Function):
             ctx.made, ctx.kernel, ctx.norms, ctx.x_is_bytes = made, kernel, norms, bytes_of_x is not None
             ctx.set_materialize_grads(False)
             ctx.mark_non_differentiable(bytes_of_z)
-            # The kernel reads what the neuron learns, the norms what they learn: saved to be seen if it is changed.
+            # Kernel and norms read their parameters directly; saving them makes autograd detect changes in place.
             read = more if norms is None else (*more, *norms[0].reads, *norms[1].reads)
             ctx.save_for_backward(x if bytes_of_x is None else bytes_of_x, W, R, before.z, bytes_of_z, *read)
         return Z, bytes_of_z, v, *after
@@ -142,7 +144,7 @@ class _LayerWindow(torch.autograd.Function):
         ctx: Any, δZ: Tensor | None, _bytes: None, δV: Tensor | None, *δafter: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         made: _Made = ctx.made
-        # Copies: what the way back makes is to go with it, not to stay with the graph.
+        # Copies, so that buffers of the backward pass are freed with it and not with the graph.
         kernel: Kernel = _copied(ctx.kernel)
         norms: tuple[NormWindow, ...] | None = ctx.norms and tuple(map(_copied, ctx.norms))
         x, W, R, z_before, Z, *_read = ctx.saved_tensors
@@ -166,7 +168,7 @@ class _LayerWindow(torch.autograd.Function):
         later, R_once = None, of_R.operand(R)
         for t, δz in reversed([*enumerate(δI.unbind(0))]):
             if later is not None:
-                of_R.addmm(δz, later, R_once, out=δz)  # what reads z_t in the next step
+                of_R.addmm(δz, later, R_once, out=δz)  # through R z_t of the next step
             kernel.back(t, δz, δv[t])
             later = δz
             if norms is not None:
@@ -197,7 +199,7 @@ class _LayerWindow(torch.autograd.Function):
 
 
 def _copied(made: Any) -> Any:
-    """`copy.copy`, without the time that it takes to find out how."""
+    """Return a shallow copy, without the overhead of `copy.copy`."""
     copied = object.__new__(type(made))
     copied.__dict__.update(made.__dict__)
     return copied
