@@ -1,4 +1,4 @@
-"""Learning rules worked by hand, what they refuse and say, and every fact of `throughtime check` for all of them."""
+"""Learning rules worked by hand, their refusals and messages, and every fact of `throughtime check` for all of them."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_auxiliary_loss_refuses_regression_and_the_authors_weights():
         FPTT(auxiliary="authors", weights="authors")
 
 
-# e-prop and what is like it
+# e-prop and rules like it
 
 
 def test_eprop_with_random_feedback_differs_inside_and_agrees_at_the_readout():

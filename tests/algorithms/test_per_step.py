@@ -1,4 +1,4 @@
-"""Tasks that ask at every step: targets of the window, rows that ask nothing, and the metric over the others."""
+"""Tasks with a target at every step: targets of the window, steps without a target, and the metric over the others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_window_that_asks_nothing_has_a_loss_of_zero():
 
 @pytest.mark.parametrize("kind", ["classes at steps", "values at steps"])
 def test_padding_scales_the_gradient_and_changes_nothing_else(kind):
-    """Four steps more in which nothing is asked: the mean is over T + 4 steps in place of T."""
+    """With four more steps without a target the mean is over T + 4 steps in place of T."""
     (task, target), (x, _) = asked(kind), sequence()
     network = recurrent(LTC)
     nothing = torch.full_like(target[:4], -1 if kind == "classes at steps" else math.nan)
@@ -111,7 +111,7 @@ def test_the_metric_is_over_the_steps_that_ask_something():
 
 
 def test_the_gradient_is_autograds_of_the_masked_mean():
-    """By hand: the sum of cross-entropies where something is asked, over steps x batch."""
+    """The loss by hand: the sum of cross-entropies at the steps with a target, over steps x batch."""
     (task, target), (x, _) = asked("classes at steps"), sequence()
     network = recurrent(LTC)
     outputs = network.unroll(x, network.initial_state(BATCH)).outputs

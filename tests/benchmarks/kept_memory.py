@@ -6,8 +6,8 @@ For each training, fresh processes alternate between the C library as it is and 
     faults         pages that the kernel handed out, a batch
     peak MiB       largest resident size of the process, all of torch in it
 
-and at the end the ratios of the medians over processes, kept by not kept. One thread. Processor time moves less with
-what else the machine does than wall time.
+and at the end the ratios of the medians over processes, kept by not kept. One thread. Processor time depends less
+on other load of the machine than wall time.
 """
 
 from __future__ import annotations

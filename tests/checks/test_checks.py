@@ -42,7 +42,7 @@ BROKEN = CHECKOUT / "tests" / "plugins" / "broken_rules.py"
 
 pytestmark = pytest.mark.usefixtures("isolated_registries")
 
-# --- what the other files hold twins with
+# --- helpers of the other files: twins and their facts
 
 
 class Twin(NamedTuple):
@@ -70,7 +70,7 @@ sound_finding = cache(fact_of)
 
 
 def assert_found_out(kind: str, twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fact fails for the twin, and holds for what it is a twin of."""
+    """Assert that the fact fails for the twin, and holds for the sound component."""
     sound = sound_finding(kind, twin.sound, twin.fact, twin.name)
     assert sound.verdict == "holds", sound
     for path, broken in twin.patches:
@@ -313,7 +313,7 @@ def test_a_rule_that_cannot_be_built():
 
 
 class Quiet(LIF):
-    """With this input it never reaches its threshold."""
+    """LIF that never reaches its threshold with this input."""
 
     def __init__(self, size: int) -> None:
         super().__init__(size, threshold=2.0)
@@ -343,7 +343,7 @@ class OwnSurrogate(Neuron):
 
 
 class Demanding(LIF):
-    """It has an option without a default."""
+    """LIF with an option that has no default."""
 
     def __init__(self, size: int, *, tau: float) -> None:
         super().__init__(size, tau=tau)

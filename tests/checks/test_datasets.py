@@ -15,7 +15,7 @@ from throughtime.datasets.task import Classification, Regression
 
 
 class Toy(ArrayDataset):
-    """A number, a class, in 3 steps; with the digest of raw data. Sound, and what the twins start from."""
+    """A number, a class, in 3 steps; with the digest of raw data. Sound; base of the twins."""
 
     inputs, outputs, steps, task = 1, 4, 3, Classification(4)
     splits = torch.arange(60).split([30, 15, 15])
@@ -125,7 +125,7 @@ class EndOfTrainIsValidation(Toy):
     splits = (torch.arange(30), torch.arange(29, 44), torch.arange(45, 60))
 
 
-# --- what is random, and what is not
+# --- random and fixed parts
 
 
 class Unseeded(Toy):
@@ -186,7 +186,7 @@ class SeedsTorch(Toy):
 
 
 class HeldOutIsDrawn(SmallAdding):
-    """By the generator: another test set each epoch."""
+    """The generator draws another test set each epoch."""
 
     def batches(self, split, batch, generator=None):
         if split == "test" and generator is not None:
@@ -196,7 +196,7 @@ class HeldOutIsDrawn(SmallAdding):
 
 
 class HeldOutGoesOn(SmallAdding):
-    """Each look at the test sequences is at new ones."""
+    """Each pass over the test split draws new sequences."""
 
     looks = 0
 

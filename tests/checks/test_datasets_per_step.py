@@ -11,7 +11,7 @@ from throughtime.datasets.task import Classification, Regression
 
 
 class Stepwise(Toy):
-    """A class at every step but the first, where nothing is asked."""
+    """A class at every step but the first, which has no target."""
 
     task = Classification(4, per_step=True)
 

@@ -140,7 +140,7 @@ class ForgetsTheBias(EligibilityRule):
 
 
 class UpdatesOnce(EligibilityRule):
-    """Whatever it is asked for."""
+    """One update per sequence, whatever the option."""
 
     def step(self, t):
         if t + 1 == self.steps:
@@ -206,7 +206,7 @@ class RateTwice(EProp):
 
 
 class RateOfTheLastStep(EProp):
-    """f̄ is what the last step fires."""
+    """f̄ is the firing rate of the last step."""
 
     def signals(self, z):
         signals = super().signals(z)
@@ -216,7 +216,7 @@ class RateOfTheLastStep(EProp):
 
 
 class FeedbackIsDrawnAnew(EProp):
-    """At each batch."""
+    """Random feedback is drawn anew at each batch."""
 
     def begin(self, batch, update):
         super().begin(batch, update)
@@ -225,7 +225,7 @@ class FeedbackIsDrawnAnew(EProp):
 
 
 class FeedbackIsSymmetric(EProp):
-    """Whatever it is asked for."""
+    """Symmetric feedback, whatever the option."""
 
     def begin(self, batch, update):
         super().begin(batch, update)
@@ -358,7 +358,7 @@ class MeanWithOldLambda(CodeForm):
 
 
 class LambdaWithNewMean(CodeForm):
-    """W̄ goes first, and λ follows it."""
+    """W̄ is updated before λ, which uses the new W̄."""
 
     @torch.no_grad()
     def advance(self, after_update):
@@ -405,7 +405,7 @@ class GradientAtOldWeights(FPTT):
 
 
 class SecondPassMovesTheState(FPTT):
-    """The sequence goes on from the second forward pass."""
+    """The sequence continues from the state of the second forward pass."""
 
     def _gradient_from(self, before, x, target):
         gradients = super()._gradient_from(before, x, target)
@@ -440,7 +440,7 @@ class EpochIsNotCounted(FPTT):
 
 
 class TableBeforePart(FPTT):
-    """The table is asked for the part before."""
+    """The table is updated for the part before."""
 
     def start(self, network, task, steps):
         super().start(network, task, steps)

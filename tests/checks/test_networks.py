@@ -22,7 +22,7 @@ def neurons(monkeypatch):
 
 
 class Net(Recurrent):
-    """A small recurrent net: sound, and what the twins start from."""
+    """A small recurrent net: sound; base of the twins."""
 
     def __init__(self, inputs, outputs, neuron, *, hidden=(5,)) -> None:
         super().__init__(inputs, outputs, neuron, hidden=hidden)
@@ -57,7 +57,7 @@ class SaysAnotherLeak(Net):
 
 
 class SaysAnotherSource(Net):
-    """Its second synapse reads z of the step before, but is said to read the network's input."""
+    """Its second synapse reads z of the step before, but declares that it reads the network's input."""
 
     def __init__(self, inputs, outputs, neuron, *, hidden=(5,)) -> None:
         super().__init__(inputs, outputs, neuron, hidden=(inputs,))
@@ -182,7 +182,7 @@ class TakesTheMeanOut(Net):
 
 
 class NormalisesAndSaysNothing(Recurrent):
-    """Batch normalisation, in training; in evaluation it goes by what it has seen."""
+    """Batch normalisation, in training; in evaluation it uses its running statistics."""
 
     def __init__(self, inputs, outputs, neuron, *, hidden=(5,)) -> None:
         super().__init__(inputs, outputs, neuron, hidden=hidden, norm_steps=12)
@@ -198,7 +198,7 @@ class Normalises(Recurrent):
 
 
 class CutsItsRecurrence(Net):
-    """No credit through what neurons send each other; in the window and in its steps alike."""
+    """No gradient through the recurrent input of neurons; in the window and in its steps alike."""
 
     def forward(self, x, state):
         layer = self.layers[0]

@@ -22,7 +22,7 @@ from throughtime.neurons.surrogate import constant, spike
 
 
 class Soft(LIF):
-    """LIF by hand, without partial derivatives: sound, and what several twins start from."""
+    """LIF by hand, without partial derivatives: sound; base of several twins."""
 
     def forward(self, current, state):
         v = self.moved(0.9 * state.v + 0.1 * current - 0.1 * constant(state.z))

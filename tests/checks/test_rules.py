@@ -21,7 +21,7 @@ def neurons(monkeypatch):
 
 
 class Online(TruncatedBPTT):
-    """Each step on its own: sound, and what several twins start from."""
+    """A window per step: sound; base of several twins."""
 
     claims = Claims(gradient="truncated", memory="O(1)")
 
@@ -93,7 +93,7 @@ class Unseeded(Spoilt):
 
 
 class PeeksAtTheWhole(Online):
-    """A window is a view; what it is a view of is the whole sequence."""
+    """The rule reads the whole sequence through `_base` of the window."""
 
     def learn(self, x, target, t):
         return super().learn(x * x._base.abs().mean(), target, t)
@@ -105,7 +105,7 @@ class PeeksForItsReport(Online):
 
 
 class PeeksIntoTheStorage(Online):
-    """The storage of a view, without `_base`."""
+    """The rule reads the sequence through the storage of the window, without `_base`."""
 
     def learn(self, x, target, t):
         after = x.new_empty(0).set_(x.untyped_storage())[x.storage_offset() :]
@@ -150,7 +150,7 @@ class ReportsALossOfZeros(BPTT):
 
 
 class ReportsALossOfOtherSteps(BPTT):
-    """The outputs of a window that was shown backwards."""
+    """The loss belongs to the reversed window."""
 
     def learn(self, x, target, t):
         return super().learn(x.flip(0), target, t)
@@ -213,7 +213,7 @@ class NeverUpdates(BPTT):
         super().begin(batch, lambda: None)
 
 
-# --- what is kept elsewhere than on the rule
+# --- state kept elsewhere than on the rule
 
 
 class Scaled(BPTT):
@@ -263,7 +263,7 @@ class CountsWithAnIterator(Scaled):
         return next(self.seen)
 
 
-# --- what is claimed of the gradient
+# --- claims about the gradient
 
 
 class SaysExact(TruncatedBPTT):
@@ -371,7 +371,7 @@ class LeavesItsFilter(EProp):
         super().end()
 
 
-# --- what is claimed of memory
+# --- claims about memory
 
 
 class OutputsKept(LearningRule):

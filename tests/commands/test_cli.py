@@ -34,7 +34,7 @@ scales: {tiny: {}, laptop: {}, paper: {}}
 
 @pytest.fixture(autouse=True)
 def isolated(monkeypatch, tmp_path, isolated_registries):
-    """An empty working folder, and no data but what a test makes."""
+    """An empty working folder, without data except those that a test creates."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(fetch.DATA, "")
     monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
@@ -297,7 +297,7 @@ def test_unknown_measure(refused):
     assert second == '  did you mean "accuracy"?'
 
 
-# --- what goes wrong outside
+# --- faults outside the package
 
 
 FULL_DISK = """

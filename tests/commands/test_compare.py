@@ -1,4 +1,4 @@
-"""`throughtime compare` and `throughtime baseline update`: what they print and how they exit."""
+"""`throughtime compare` and `throughtime baseline update`: their output and exit codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cells are matched by what they are."""
+"""Cells are matched by their components and options."""
 
 from __future__ import annotations
 

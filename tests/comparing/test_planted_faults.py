@@ -46,7 +46,7 @@ CELLS = {"bptt lif digits", "fptt lif digits", "eprop lif digits", "bptt cuba di
 
 
 def ran(folder: Path, *faults: Path, neuron: Path = CUBA, seed: int = 0, threads: int = 1) -> Path:
-    """The results of the suite; what a fault changes, it changes in the processes of the passes alone."""
+    """Return the results of the suite; a fault acts in the processes of the passes alone."""
     suite, results = folder / "planted.yaml", folder / "results"
     suite.write_text(SUITE.format(seed=seed, threads=threads))
     plugins = [str(path) for path in (neuron, *faults)]

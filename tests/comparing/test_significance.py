@@ -87,7 +87,7 @@ def test_replicates_that_could_decide():
 
 
 def coverage(n: int, spread: float, repeats: int, interval=difference) -> float:
-    """How often the interval of a difference of normal samples holds the true one; spreads 1 and `spread`."""
+    """Return how often the interval of a difference of normal samples has the true one; spreads 1 and `spread`."""
     random = np.random.default_rng(n)
     hits = 0
     for _ in range(repeats):
@@ -97,7 +97,7 @@ def coverage(n: int, spread: float, repeats: int, interval=difference) -> float:
 
 
 def false_alarms(m: int, n: int, repeats: int, correct=holm) -> float:
-    """How often any of m cells is called worse where base and new are draws of one distribution."""
+    """Return how often any of m cells is called worse where base and new are draws of one distribution."""
     random, α = np.random.default_rng(m), 0.01
     alarms = 0
     for _ in range(repeats):
@@ -108,7 +108,7 @@ def false_alarms(m: int, n: int, repeats: int, correct=holm) -> float:
 
 
 def power(drop: float, spread: float, n: int, m: int, repeats: int) -> float:
-    """How often a drop is found in one of m cells, the others unchanged: significant, and above one point."""
+    """Return how often a drop in one of m cells is found (significant, above one point), the others unchanged."""
     random = np.random.default_rng(n)
     found = 0
     for _ in range(repeats):

@@ -1,4 +1,4 @@
-"""Each of the nine words, on records made by hand; and what follows for the exit code."""
+"""Each of the nine verdicts, on records made by hand, and the exit code."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Rules, neurons and networks on another device than the processor, without one.
 
 On PyTorch's device `meta` tensors have a shape and no numbers. A batch is learnt with all of the network on it, under a
-mode that lets no operation meet tensors of two devices: what makes a tensor of its own on the processor and lets it
-meet the others is found, forward and backward. These tests cannot show that a device has a kernel, what numbers come
-out, and code that asks for the value of a number (the table of FPTT's auxiliary loss, optimisers, what is measured).
+mode that refuses operations on tensors of two devices: it finds code that creates a tensor on the processor and
+combines it with the others, forward and backward. It tests neither that a device has a kernel, nor
+numbers, nor code that reads the value of a number (the table of FPTT's auxiliary loss, optimisers, measurements).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ READOUTS = {
 class OneDevice(TorchDispatchMode):
     """Refuses an operation on tensors of two devices, numbers of no dimension excepted, as CUDA does.
 
-    What the device `meta` lets pass by itself: products, indexing and more take what lies elsewhere. A copy from one
-    device to another is meant so.
+    The device `meta` by itself accepts operands on other devices in products, indexing and more. Copies from one
+    device to another are allowed.
     """
 
     COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)

@@ -1,4 +1,4 @@
-"""The examples do what the README says of them: they plan, run, and are as short as it promises."""
+"""The examples keep the promises of the README: they plan, run, and are as short as it states."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_every_fact_of_the_examples_holds(name):
 
 
 def test_every_fact_of_uoro_holds(monkeypatch):
-    """On one neuron: it takes as many backward passes a step as there are state variables."""
+    """The facts are tested on one neuron: UORO takes as many backward passes a step as there are state variables."""
     few_neurons(monkeypatch, "lif")
     assert_sound("uoro", plugins=[EXAMPLES / "uoro.py"])
 

@@ -48,7 +48,7 @@ def write_suite(folder: Path, keep: str = "true", passes: str = "train") -> Path
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A folder with a script without a `__main__` guard that ran a suite, and what the script printed."""
+    """A folder with a script without a `__main__` guard that ran a suite, and the output of the script."""
     folder = tmp_path_factory.mktemp("face")
     write_suite(folder)
     (folder / "script.py").write_text(SCRIPT)

@@ -1,4 +1,4 @@
-"""Identifiers are what Python reads: it folds ϑ into θ, ϱ into ρ and ℓ into l (NFKC), so that two names become one."""
+"""Identifiers have their NFKC form: Python folds ϑ into θ, ϱ into ρ and ℓ into l, so that two names become one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every measure of a run: it is in docs/measuring.md, has its unit everywhere, and what the page names exists."""
+"""Every measure of a run: it is in docs/measuring.md, has its unit everywhere, and every name on the page exists."""
 
 from __future__ import annotations
 

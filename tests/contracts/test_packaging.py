@@ -32,7 +32,7 @@ def succeeded(*words: object, **options) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> Path:
-    """Built from a copy without what git ignores, so that the leftovers of an earlier build do not count."""
+    """Distributions built from a copy without files that git ignores, such as the leftovers of an earlier build."""
     copy = tmp_path_factory.mktemp("copy")
     listed = succeeded("git", "ls-files", "-co", "--exclude-standard", "-z", cwd=CHECKOUT)
     for name in filter(None, listed.split("\0")):

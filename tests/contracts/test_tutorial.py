@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 def run_script(code: str, folder: Path) -> str:
-    """Run code as a plain script in a fresh process; return what it printed."""
+    """Run code as a plain script in a fresh process; return its output."""
     (folder / "script.py").write_text(code, encoding="utf-8")
     done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr

@@ -169,7 +169,7 @@ def from_files():
 
 
 def test_every_option_of_a_dataset_is_in_the_key_of_its_arrays():
-    """Or images of one file would be shown for as many steps as the first run asked for."""
+    """Otherwise images of one file would be shown for as many steps as in the first run."""
     left_out = {}
     for component, dataset in from_files():
         shown_when_used = {"steps"} if component.name in ("mnist", "fashion_mnist") else set()  # an expanded view

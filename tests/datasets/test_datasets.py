@@ -25,7 +25,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 
 def whole(dataset: Dataset, split: str, batch: int = 7, generator: torch.Generator | None = None):
-    """All of a split: x [steps, sequences, inputs] and target."""
+    """Return all of a split: x [steps, sequences, inputs] and target."""
     batches = list(dataset.batches(split, batch, generator))
     targets = torch.cat([b.target for b in batches], dim=int(dataset.task.per_step))
     return torch.cat([b.x for b in batches], dim=1), targets
@@ -72,7 +72,7 @@ def tiny(request) -> Dataset:
 
 
 def asked(dataset: Dataset, target: torch.Tensor) -> torch.Tensor:
-    """The targets without the steps at which nothing is asked."""
+    """Return the targets of the steps that have one."""
     if not dataset.task.per_step:
         return target
     return target[~target.isnan().any(-1)] if target.is_floating_point() else target[target >= 0]

@@ -162,7 +162,7 @@ def source(tmp_path, monkeypatch):
 
 
 def archive_with(kind_name, source, monkeypatch, content):
-    """Write a dataset's made archives, the content of one recording replaced; their checksums are not asked for."""
+    """Write a dataset's made archives, the content of one recording replaced; checksums are not tested."""
     kind, files, make, _ = KINDS[kind_name]
     unchecked = tuple(fetch.DataFile(f.dataset, f.folder, f.name, None, None, f.inside, f.also) for f in files)
     monkeypatch.setattr(kind, "files", unchecked)

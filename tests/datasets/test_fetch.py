@@ -30,7 +30,7 @@ def unpacked(path: Path) -> bytes:
 
 @pytest.fixture(autouse=True)
 def isolated(monkeypatch, tmp_path):
-    """No folder of the user's, an empty cache, and a downloader that only records what it was asked for."""
+    """No folder of the user's, an empty cache, and a downloader that only records the requested addresses."""
     monkeypatch.setenv(fetch.DATA, "")
     monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
     asked = []
@@ -48,7 +48,7 @@ def isolated(monkeypatch, tmp_path):
 
 @pytest.fixture
 def served(monkeypatch, tmp_path):
-    """Two mirrors, of which the second has the file; a dict from URL to what is served."""
+    """Two mirrors, of which the second has the file; a dict from URL to content."""
     pages = {"https://two.invalid/spikes.gz": make(tmp_path / "served" / "spikes.gz")}
 
     def downloader():

@@ -141,7 +141,7 @@ def test_the_floor_of_the_processor_is_not_that_of_a_device():
 
 
 def test_what_is_drawn_for_a_device_is_drawn_on_the_processor():
-    """So that a run starts from the same initial states and feedback everywhere: the same stream, advanced as far."""
+    """A run starts from the same initial states and feedback on every device: the same stream, advanced as far."""
     neuron = NEURONS["ltc_smnist"].factory(5)
     built = build(spec("eprop"))
     rule = ALGORITHMS["eprop"].factory(feedback="random")

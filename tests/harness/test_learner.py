@@ -67,7 +67,7 @@ def test_weights_and_losses_are_those_of_the_harness_bit_for_bit(rule, name, opt
 
 @pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
 def test_a_loop_of_ones_own_learns_which_input_is_on(optimiser):
-    """Two classes, told apart by which of two inputs is on: the loss falls far below log 2 = 0.69."""
+    """Two classes, marked by which of two inputs is on: the loss falls far below log 2 = 0.69."""
     torch.manual_seed(0)
     network = tt.build_network("recurrent", 2, 2, neuron=tt.neuron_type("lif", tau=5.0), hidden=[16])
     learner = tt.Learner(network, tt.build_rule("fptt", parts=2), Classification(2), steps=6)

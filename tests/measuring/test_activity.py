@@ -1,4 +1,4 @@
-"""Operations and rates counted by hand; what cannot be counted is null; batch and window change no number."""
+"""Operations and rates counted by hand; uncountable ones are null; batch and window change no number."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def random_ltc() -> tuple[Recurrent, Tensor]:
 
 
 def test_against_counting_one_by_one():
-    """The same by stepping, one sequence and step at a time, from the equations of the network."""
+    """Return the same measures by stepping, one sequence and step at a time, from the equations of the network."""
     network, x = random_ltc()
     dense = macs = acs = spikes = 0
 
@@ -424,7 +424,7 @@ def test_what_cannot_be_counted_is_null(kind, reason):
 
 
 def test_lstm_of_torch_is_counted_or_null():
-    """Which of both depends on the kernel torch takes; never too few."""
+    """The kernel that torch takes decides which; the count is never too low."""
     dense = measure(Plugin("nn.LSTM").double(), Given([[[0.5, 1.0]]]))["synaptic_operations.dense"]
     assert dense.value == 32 or "has a weight" in dense.missing
     dense = measure(Plugin("nn.LSTM"), Float32([[[0.5, 1.0]]]))["synaptic_operations.dense"]

@@ -230,7 +230,7 @@ def test_a_plugin_that_sums_over_steps_in_its_own_way():
 
 
 class Odd(LearningRule):
-    """One window; `loss` says what is reported and done."""
+    """A rule of one window; `loss` selects its reported loss and its behaviour."""
 
     claims = Claims("approximate", "O(T)")
 

@@ -1,4 +1,4 @@
-"""The floor: products and bytes counted by hand on tiny networks, and never more than what a run really does."""
+"""The floor: products and bytes counted by hand on tiny networks, and never above the work of a run."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ WIRINGS = {
 @pytest.mark.parametrize("of", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("wiring", WIRINGS.values(), ids=WIRINGS)
 def test_never_more_than_the_products_that_are_run(of, wiring):
-    """Whatever the neuron; and the floor leaves network and random numbers alone."""
+    """The bound holds for every neuron; the floor leaves network and random numbers unchanged."""
     for neuron in ("lif", "alif", "asrnn", "ltc", "ltc_adding", "ltc_smnist", "lstm", "rnn"):
         on = network(neuron, **wiring)
         if of.supports(on, Classification(OUTPUTS), STEPS):

@@ -168,7 +168,7 @@ def test_freed_memory_is_given_back_by_what_the_system_has(monkeypatch):
 def test_most_of_what_the_process_takes_beyond_its_tensors_is_kept_by_the_c_library():
     """A measurement, by name: what else a fresh process touches was once 2 MB more, in the first run of a checkout.
 
-    e-prop on LTC, whose traces are blocks of 0.5 to 1 MB. Where glibc is told to map each block by itself, and so
+    e-prop on LTC, whose traces are blocks of 0.5 to 1 MB. Where glibc maps each block by itself, and so
     to give it back at once, the process grows by its tensors and little more."""
     program = """
 import torch

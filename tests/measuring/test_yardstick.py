@@ -27,7 +27,7 @@ def quiet(monkeypatch, tmp_path):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """How often the machine was measured; the rates are made up, and differ each time."""
+    """The list of measurements of the machine; the rates are made up, and differ each time."""
     times = []
 
     def measure(products, streams):
@@ -40,7 +40,7 @@ def measured(monkeypatch):
 
 
 def looks_every(monkeypatch, seconds: float) -> itertools.count:
-    """A clock that moves by so much at each look."""
+    """Install a clock that advances by so many seconds at each reading."""
     clock = itertools.count(0.0, seconds)
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(clock))
     return clock

@@ -184,7 +184,7 @@ def test_cells_that_windows_cannot_take_have_partials_but_no_kernel(kind):
         assert torch.equal(by_current[:, 0], -by_current[:, 1]) and by_current.shape == (3, 2, 4)
 
 
-# --- what is refused
+# --- refusals
 
 
 class Refused(LIF):

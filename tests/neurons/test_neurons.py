@@ -400,7 +400,7 @@ def test_claimed_partials_compose_to_the_diagonal_of_autograds_jacobian(name, op
 
 
 def _source(neuron: Neuron, parameter: str) -> str | None:
-    """Under which name a parameter is to be found among the inflows; None if it learns nothing."""
+    """Return the name of a parameter among the inflows; None if it is not trained."""
     if not neuron.get_parameter(parameter).requires_grad:
         return None
     owner = parameter.rpartition(".")[0]

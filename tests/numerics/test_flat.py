@@ -35,7 +35,7 @@ def flat_net() -> nn.Sequential:
 
 
 def apart(network: nn.Module) -> bool:
-    """Whether each parameter has memory of its own."""
+    """Return whether each parameter has memory of its own."""
     return len({p.untyped_storage()._cdata for p in network.parameters()}) == len([*network.parameters()])
 
 

@@ -179,7 +179,7 @@ def test_a_kill_loses_what_came_after_the_last_checkpoint_alone(tmp_path, monkey
     assert result.continued == 1 and result.phases["checkpoint"] > 0
 
 
-# --- broken twins: what if something were left out
+# --- broken twins: checkpoints with one part left out
 
 
 def forget_the_rule(broken: Trainer) -> None:

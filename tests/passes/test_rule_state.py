@@ -67,7 +67,7 @@ def started(**attributes: Any) -> BPTT:
 
 
 def through_a_file(old: BPTT, new: BPTT) -> BPTT:
-    """The fresh rule, with what the old one kept."""
+    """Return the fresh rule with the state of the old one."""
     node = unpacked(packed({"rule": saved_attributes(old, old.network, update)}))["rule"]
     restore_attributes(node, new, new.network, update)
     return new

@@ -235,7 +235,7 @@ def test_their_sums_are_rounded_to_float32(neurobench):
 
 
 def test_without_calls_they_see_nothing(neurobench):
-    """Why the test steps the network itself: `Recurrent` uses R and the readout's W without calling their layers."""
+    """The test steps the network itself, since `Recurrent` uses R and the readout's W without calling their layers."""
     network = Recurrent(INPUTS, 2, StepNeuron, hidden=(5,)).double()
 
     class Unrolled(nn.Module):

@@ -33,7 +33,7 @@ def isolated(monkeypatch, tmp_path):
 
 
 def compared(work: Workload, name: str) -> dict:
-    """How far an implementation's answer is from ours, in this process."""
+    """Return the difference of an implementation's answer from ours, computed in this process."""
     return child.answer({"do": "compare", "work": work._asdict(), "implementation": name, "threads": 1})
 
 
@@ -116,7 +116,7 @@ def test_pp_prop_of_adaptive_neurons_is_another_gradient_as_its_note_says():
 
 
 def test_every_neuron_of_every_work_spikes():
-    """Else gradients agree whatever the reset and the recurrence are."""
+    """Without spikes gradients agree whatever the reset and the recurrence are."""
     for each in WORKLOADS.values():
         asked = question(each._replace(steps=min(each.steps, 100), batch=16))
         with torch.no_grad():

@@ -496,7 +496,7 @@ def spikingjellys_fptt(width: int, stateful: bool) -> Trail:
 
 
 class Reading(NamedTuple):
-    """Where the two read the paper differently."""
+    """The points at which the two read the paper differently."""
 
     square: str
     """‖W − W̄ − ∇l/2α‖²: `sum` over the entries of a tensor, or their `mean`."""
@@ -554,7 +554,7 @@ def test_fptt_of_the_paper_is_spikingjellys_where_they_read_it_alike(jelly):
 def test_fptt_of_the_paper_differs_from_spikingjellys_in_three_readings_and_nothing_else(jelly):
     """A net with state, tensors of several entries, two sequences; and each reading alone makes a difference.
 
-    Paper: the regulariser is a squared norm, ∇l_t belongs to step t, and nothing is said of the end of a sequence.
+    Paper: the regulariser is a squared norm, ∇l_t belongs to step t, and the end of a sequence is not specified.
     """
     a, b = (fptt(3, stateful=True) for fptt in (our_fptt, spikingjellys_fptt))
     assert difference(a, fptt_as_read(OURS, 3, stateful=True)) < 1e-12

@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing else, says what is missing, and trusts no text."""
+"""The report: a self-contained page that lists missing runs and escapes all text."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_a_network_is_built_once_and_each_run_has_its_id(specs, store, monkeypat
 
 
 def test_cells_of_many_rules_and_datasets_share_few_networks(specs, store, monkeypatch):
-    """240 cells, of two neurons and of datasets with 2 inputs: two networks; and each rule is asked about each cell."""
+    """240 cells of two neurons and of datasets with 2 inputs share two networks; `supports` is called for each cell."""
     from throughtime.algorithms.fptt import FPTT
     from throughtime.harness import build
 
@@ -294,7 +294,7 @@ def test_shipped_suites_are_possible_and_cut_sequences_at_scale_tiny_too(name, s
 
 
 def test_a_machine_without_a_gpu_plans_runs_on_one_and_makes_none(specs, store, monkeypatch):
-    """Cells are built on the processor: a submit node has no GPU, and no CUDA context beside what is measured."""
+    """Cells are built on the processor: a submit node has no GPU, and no CUDA context may run beside a measurement."""
     import torch
 
     from throughtime.harness.build import build

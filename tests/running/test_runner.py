@@ -62,7 +62,7 @@ def runner(
 
 
 def run(folder: Path, suite: Path, rerun="none", jobs: int = 2, limits: Limits = NONE):
-    """Run a suite in this process; return its records by rule and what was printed."""
+    """Run a suite in this process; return its records by rule and the output."""
     store = Store(folder / "results")
     planned = plan(load_suite(suite).expand("tiny"), store)
     with (folder / "out").open("w") as stream:
@@ -295,7 +295,7 @@ def test_a_killed_runner_takes_its_children_with_it(tmp_path):
 
 
 def _wait_for(look, wanted, seconds: float = 60):
-    """Look until the truth of it (or its length) is what is wanted; return what was seen."""
+    """Poll until the result (or its length) is the wanted one; return the result."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         seen = look()

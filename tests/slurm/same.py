@@ -1,4 +1,4 @@
-"""Two results folders hold the same runs with the same numbers, times apart; exits with 1 and says what differs."""
+"""Two results folders hold the same runs with the same numbers, times apart; exits with 1 and prints differences."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class OwnKernel(WithoutAKernel):
 
 
 class KernelOfLIF(GeneratedKernel):
-    """It knows nothing of what the neuron changes."""
+    """The kernel of LIF, without the changes of the neuron."""
 
     def __init__(self, neuron, *more):
         super().__init__(LIF(neuron.shape).double(), *more)

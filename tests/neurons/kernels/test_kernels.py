@@ -130,7 +130,7 @@ def test_frozen_parameters(neuron, options, frozen):
     assert_same(net, inputs(), before(net))
 
 
-# --- faults: what must be found different, and what must not
+# --- faults: differences that must be found, and those that must not
 
 
 class OnTensors(GeneratedKernel):

@@ -34,7 +34,7 @@ def sweep_of(tmp_path, isolated_registries):
 
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
-    """A folder of commands that do nothing; `states` in it is what sacct says."""
+    """A folder of commands that do nothing; `states` in it is the output of sacct."""
     from throughtime.running.engines import slurm
 
     here = tmp_path / "commands"
