@@ -1,4 +1,4 @@
-"""One thread: two on a busy machine can be a hundred times slower. And the stores that tests of reports share."""
+"""Tests run on one thread: two on a busy machine can be a hundred times slower. Reports' tests share stores."""
 
 import os
 import sys

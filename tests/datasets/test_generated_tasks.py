@@ -1,4 +1,4 @@
-"""Generated tasks: inputs and targets, recomputed from the definitions in their docstrings."""
+"""Generated tasks: inputs, their timing, and targets, recomputed in the tests."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Exact bytes of training: numbers by hand, the same each time, and how they grow with the number of steps."""
+"""Exact bytes of training: numbers by hand, repeatability, and growth with the number of steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The process's peak: seen when it is there, gone after a reset, and by sampling where the kernel keeps none."""
+"""The peak of the process: detection, reset, and sampling where the kernel keeps none."""
 
 from __future__ import annotations
 

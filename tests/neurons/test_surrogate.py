@@ -1,4 +1,4 @@
-"""Surrogate gradients: published values, the smooth functions they are derivatives of, and what `smoothed` does."""
+"""Surrogate gradients: published values, the smooth functions they are derivatives of, and `smoothed`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Side by side, in any order, on several folders: the records are the same."""
+"""Runs side by side, in any order, on several folders have the same records."""
 
 from __future__ import annotations
 
