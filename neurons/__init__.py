@@ -1,6 +1,4 @@
-"""Neuron types: one a file; `surrogate.py` has the surrogate gradients. The contract, defined in `base.py`, is exported
-here.
-"""
+"""Neuron types, one per file, and surrogate gradients (`surrogate.py`). The contract of `base.py` is exported here."""
 
 from throughtime.neurons.base import Derivative, InputJacobian, Neuron, Partials
 

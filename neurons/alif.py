@@ -31,13 +31,13 @@ class ALIF(Neuron):
         z_t = H((v_t − A_t) / θ),                A_t = θ + β a_t
 
     The gradient does not flow through the reset; it does flow through z_{t−1} into a_t. Cost: 8 elementwise
-    operations a step; state 3 × size numbers. Source: Bellec et al. 2020, equations 6-10, in the scaling of their
+    operations per step; state 3 × size numbers. Source: Bellec et al. 2020, equations 6-10, in the scaling of their
     tutorials (1 − α on the input, 1 − ρ on the spike; dt = 1, no refractory period).
 
     Args:
         shape: neurons, their number or their arrangement.
         tau: membrane time constant τ, in steps.
-        tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
+        tau_max: if not null, τ is spaced logarithmically over the neurons from `tau` to `tau_max`.
         tau_adaptation: adaptation time constant τ_a, in steps.
         threshold: θ at rest, in the unit of the current.
         beta: β, how far one spike raises the threshold.

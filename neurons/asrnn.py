@@ -32,16 +32,17 @@ class ASRNN(Neuron):
         z_t = H(v_t − θ_t)
         α = exp(−1/τ), ρ = exp(−1/τ_a)    or    α = σ(τ), ρ = σ(τ_a)
 
-    τ and τ_a are learnt, one of each a neuron, from normal draws; nothing keeps them positive, here as in the source,
-    and of `exponential` ones only positive ones decay. The gradient flows through the reset. Cost: about 12
-    elementwise operations a step; state 3 × size numbers. Source: Yin, Corradi and Bohte 2021, as released; the
-    defaults are those of its S-MNIST (there v and z start at one random number in (0, b_0), b at b_0; here all at 0).
+    Each neuron has a trained τ and τ_a with normally distributed initial values. As in the source, they are not
+    constrained to be positive; an `exponential` decay is below 1 only for τ > 0. The gradient flows through the reset.
+    Cost: about 12 elementwise operations per step; state 3 × size numbers. Source: Yin, Corradi and Bohte 2021, as
+    released. The defaults are those of its S-MNIST, except for the initial state: there v and z are one random number
+    in (0, b_0) and b is b_0; here all are 0.
 
     Args:
         shape: neurons, their number or their arrangement.
-        decay: how τ becomes a decay: `exponential`, τ in steps, or `logistic`.
-        tau_mean, tau_sd: mean and standard deviation of τ's draw.
-        tau_adaptation_mean, tau_adaptation_sd: of τ_a's draw.
+        decay: the decay as a function of τ: `exponential`, τ in steps, or `logistic`.
+        tau_mean, tau_sd: mean and standard deviation of the initial τ.
+        tau_adaptation_mean, tau_adaptation_sd: mean and standard deviation of the initial τ_a.
         b0: b_0, threshold at rest.
         beta: β, how far full adaptation raises the threshold.
         resistance: R_m.
@@ -84,5 +85,5 @@ class ASRNN(Neuron):
         return ASRNNState(v, b, z=spike(v - θ, self.surrogate))
 
     def decay_of(self, τ: Tensor) -> Tensor:
-        """The share of a value that is left after a step, of a time constant."""
+        """Return the factor by which a value decays per step, for a time constant τ."""
         return exp(-1 / τ) if self.decay == "exponential" else σ(τ)

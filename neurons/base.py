@@ -17,18 +17,18 @@ Shape = int | tuple[int, ...]
 
 
 def shape_of(shape: Shape) -> tuple[int, ...]:
-    """The shape as a tuple."""
+    """Return the shape as a tuple."""
     return (shape,) if isinstance(shape, int) else tuple(shape)
 
 
 Derivative = float | Tensor
 """A partial derivative: a number, or a tensor that broadcasts to [batch, size]. A derivative that is the same for all
-neurons is a number or has a last dimension of 1: eligibility traces then need one number where they would need one a
-neuron. A derivative by one of several currents a neuron is [batch, currents, size]."""
+neurons is a number or has a last dimension of 1: eligibility traces then need one number instead of one per
+neuron. A derivative by several currents per neuron is [batch, currents, size]."""
 
 
 class InputJacobian(NamedTuple):
-    """Derivatives of the state by one input of the step: the current, or a map or parameter that the neuron learns."""
+    """Derivatives of the state by one input of the step: the current, or a trained map or parameter of the neuron."""
 
     by_input: Mapping[str, Derivative]
     """s: ∂s_t / ∂(current, output of the map, parameter)."""
@@ -37,11 +37,11 @@ class InputJacobian(NamedTuple):
 
 
 class Partials(NamedTuple):
-    """The partial derivatives of one step that are not zero, each neuron's on itself.
+    """The non-zero partial derivatives of one step of each neuron by its own state and inputs.
 
     They follow the neuron's equations line by line: each variable is computed from variables of the step before, from
-    inputs of the step, and from variables of the same step. The variables are those of the State, and any between them
-    that the equations name. A value that the step holds constant (`constant`) has no entry.
+    inputs of the step, and from variables of the same step. The variables are the fields of the State and any
+    intermediate ones that the equations name. A value that the step holds constant (`constant`) has no entry.
     """
 
     from_previous: Mapping[tuple[str, str], Derivative]
@@ -49,7 +49,7 @@ class Partials(NamedTuple):
     within_step: Mapping[tuple[str, str], Derivative]
     """(s, q): ∂s_t / ∂q_t; an entry comes after all those of its q."""
     inflows: Mapping[str, InputJacobian]
-    """`current`, and the name of each map (nn.Linear) and parameter that the neuron learns."""
+    """By `current` and by the name of each trained map (nn.Linear) and parameter of the neuron."""
 
 
 class Neuron(nn.Module):
@@ -57,23 +57,24 @@ class Neuron(nn.Module):
 
     A neuron is registered with `@neuron("name")`; it takes a shape, which is a number of neurons or a tuple of
     dimensions, and keyword-only options. Its State is a NamedTuple of [batch, *shape] tensors with the fields `v`
-    (membrane after the step, which membrane readouts read) and `z` (spikes; the output of a cell that does not spike).
+    (membrane potential after the step, which membrane readouts read) and `z` (spikes; the output of a cell that does
+    not spike).
 
-    Rules that follow each neuron on its own can train a parameter of shape [size] (one a neuron) or [] (one for all),
-    and an nn.Linear with `size` outputs, one a neuron; `size` is the number of neurons.
+    Rules with per-neuron derivatives can train a parameter of shape [size] (one per neuron) or [] (one for all), and
+    an nn.Linear with `size` outputs, one per neuron; `size` is the number of neurons.
 
     Args:
         shape: dimensions of the layer, or its number of neurons.
     """
 
     currents: ClassVar[int] = 1
-    """Currents a neuron: `forward` takes [batch, currents · shape[0], ...], all first currents first."""
+    """Number of currents per neuron; `forward` takes [batch, currents · shape[0], ...], grouped by current."""
     spiking: ClassVar[bool] = True
     """Whether z is 0 or 1; False for the cells of ordinary recurrent networks, which have no firing rate."""
     elementwise: ClassVar[bool] = False
     """Whether a neuron's step depends on no other neuron of its layer. If so, e-prop drops only the credit that goes
-    through other neurons, and derivatives are cheap to take; else rules that follow single neurons use the diagonal of
-    the step's Jacobian."""
+    through other neurons, and derivatives are cheap; otherwise rules with per-neuron derivatives use the diagonal of
+    the Jacobian of the step."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -82,36 +83,36 @@ class Neuron(nn.Module):
 
     @abstractmethod
     def initial_state(self, batch: int, like: Tensor) -> Any:
-        """State before the first step, [batch, *shape], in the dtype and on the device of `like`."""
+        """Return the state before the first step, [batch, *shape], with the dtype and device of `like`."""
 
     def step(self, I: Any, s: Any) -> Any:
-        """One step, written once: the state after it from the currents I and the state s before.
+        """Return the next state, from the currents I and the state s.
 
-        It is made of straight-line equations: +, −, ×, /, σ, tanh, exp and `constant` of `numerics.equations` and the
-        spike of `neurons.surrogate`, between I, fields of s and attributes of the neuron that are numbers, [*shape]
-        or []. Then the compiled loops, their adjoints, single steps and `partials` follow from it. Options that are no
-        numbers may decide which equations there are.
+        The method is a sequence of straight-line equations: +, −, ×, /, σ, tanh, exp and `constant` of
+        `numerics.equations` and the spike of `neurons.surrogate`, applied to I, fields of s and attributes of the
+        neuron that are numbers or tensors of shape [*shape] or []. The compiled loops, their adjoints, single steps and
+        `partials` are derived from it. Options that are not numbers may select between equations.
 
         Args:
-            I: [batch, *shape]; of several currents a tuple of those.
-            s: the state before, its fields by their names.
+            I: [batch, *shape]; a tuple of such tensors if the neuron has several currents.
+            s: the previous state, with its fields as attributes.
         """
         raise NotImplementedError(f"{type(self).__name__} has neither step nor forward")
 
     @property
     def has_equations(self) -> bool:
-        """Whether the neuron's step is `step`, and not a `forward` of its own."""
+        """Whether the neuron defines `step` and does not override `forward`."""
         return type(self).forward is Neuron.forward and type(self).step is not Neuron.step
 
     def forward(self, current: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """One step: from I_t [batch, currents · shape[0], ...] to z_t [batch, *shape] and the next state. A neuron
-        whose step is no such equations overrides this with arbitrary PyTorch."""
+        """Return z_t [batch, *shape] and the next state, from I_t [batch, currents · shape[0], ...]. A neuron whose
+        step does not have the form of `step` overrides this method with arbitrary PyTorch code."""
         after = self.step(current if self.currents == 1 else current.chunk(self.currents, 1), state)
         return after.z, after
 
     def partials(self, current: Tensor, state: Any, next_state: Any) -> Partials | None:
-        """Partial derivatives of the step from `state` under `current` to `next_state`; None for a neuron that has no
-        equations (the rule diagonal_rtrl then takes them by automatic differentiation)."""
+        """Return the partial derivatives of the step from `state` with `current` to `next_state`; None for a neuron
+        without equations (the rule diagonal_rtrl then uses automatic differentiation)."""
         equations = equations_of(self)
         if equations is None:
             return None
@@ -136,6 +137,6 @@ class Neuron(nn.Module):
 
 
 def _stacked(by_current: Sequence[Derivative], like: Tensor) -> Tensor:
-    """Derivatives by several currents as [batch, currents, size]."""
+    """Return derivatives by several currents as [batch, currents, size]."""
     each = [torch.as_tensor(d, dtype=like.dtype, device=like.device).expand_as(like) for d in by_current]
     return torch.stack(each, 1)

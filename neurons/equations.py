@@ -1,4 +1,4 @@
-"""A neuron's step as equations: traced from `Neuron.step`, and the partial derivatives that follow from it."""
+"""The equations of a neuron's step, traced from `Neuron.step`, and its partial derivatives."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ class Equations:
     before: Mapping[str, Expression]
     """State before the step, by field."""
     after: Mapping[str, Expression]
-    """State after the step, by field; `z` is what is sent."""
+    """State after the step, by field; `z` is the output."""
     constants: Mapping[str, Expression]
     """Numbers and tensors of the neuron that the step reads, by attribute."""
     learnt: tuple[str, ...]
-    """Those of the constants that are parameters."""
+    """Names of the constants that are trained parameters."""
 
     def fields_in_order(self) -> list[str]:
-        """Names of the fields, each after those of the same step that it is made of."""
+        """Return the names of the fields, each after those of the same step on which it depends."""
         place = {e: n for n, e in enumerate(ancestors(self.after.values()))}
         return sorted(self.after, key=lambda field: place[self.after[field]])
 
     def known(self, current: Tensor, state: Any) -> dict[Expression, Value]:
-        """Values of currents and of the state before the step."""
+        """Return the values of the currents and of the state before the step."""
         parts = (current,) if len(self.currents) == 1 else current.chunk(len(self.currents), 1)
         of_state = {e: getattr(state, field) for field, e in self.before.items()}
         return {**dict(zip(self.currents, parts, strict=True)), **of_state}
 
     def values_of(self, neuron: nn.Module) -> dict[Expression, Value]:
-        """Values of the constants, without a graph."""
+        """Return the values of the constants, without a graph."""
         values = {e: getattr(neuron, name) for name, e in self.constants.items()}
         return {e: value.detach() if isinstance(value, Tensor) else value for e, value in values.items()}
 
     @cached_property
     def jacobian(self) -> dict[tuple[str, str], Expression]:
-        """Derivatives of each field s of the next state that are not zero, with what it is made of held constant: by a
-        field r of the state before (s, "r before"), by another one q of the next state (s, "q after"), by a current
-        (s, "I 0") and by what is learnt (s, name)."""
+        """The non-zero partial derivatives of each field s of the next state: by a field r of the previous state
+        (s, "r before"), by another field q of the next state (s, "q after"), by a current (s, "I 0") and by a trained
+        parameter (s, name)."""
         found: dict[tuple[str, str], Expression] = {}
         for s, result in self.after.items():
             inside = {*ancestors(result.args)}
@@ -64,7 +64,7 @@ class Equations:
 
 
 class _State:
-    """Stands for a state: each attribute is an input."""
+    """A symbolic state, whose attributes are inputs."""
 
     def __getattr__(self, field: str) -> Expression:
         return Expression("input", name=f"{field} before", level=Level.SAMPLE)
@@ -77,8 +77,8 @@ _known: weakref.WeakKeyDictionary[nn.Module, dict[object, Equations | None]] = w
 
 
 def equations_of(neuron: Any) -> Equations | None:
-    """The equations of a neuron's `step`; None where it writes `forward` itself, or where its step is refused, which a
-    warning says with the line. They are traced once for each set of the neuron's options."""
+    """Return the equations of a neuron's `step`; None if it overrides `forward`, or, with a warning that states the
+    line, if its step cannot be compiled. Each combination of the neuron's options is traced once."""
     options = tuple((name, value) for name, value in vars(neuron).items() if isinstance(value, int | str | None))
     known = _known.setdefault(neuron, {})
     if options not in known:
@@ -96,16 +96,16 @@ def _traced(neuron: Any) -> Equations | None:
 
 
 def trace(neuron: Any) -> Equations:
-    """The equations of a neuron's step.
+    """Trace the equations of a neuron's step.
 
-    Tensors and floating-point numbers among its attributes are inputs; everything else is as it is.
+    Tensors and floating-point numbers among its attributes become inputs; other attributes have their usual values.
 
     Raises:
         RefusedError: the step cannot be compiled.
     """
     inputs = dict(_constants(neuron))
     probe = object.__new__(type(neuron))
-    probe.__dict__.update({**vars(neuron), **inputs})  # attributes of the instance come before those of nn.Module
+    probe.__dict__.update({**vars(neuron), **inputs})  # instance attributes have priority over those of nn.Module
     currents = tuple(Expression("input", name=f"I {n}", level=Level.SAMPLE) for n in range(neuron.currents))
     after = traced(type(neuron).step, probe, currents[0] if len(currents) == 1 else currents, _State())
     results: dict[str, Expression] = after._asdict()
@@ -128,7 +128,7 @@ def _place(neuron: Any) -> tuple[str, int]:
 
 
 def _constants(neuron: Any) -> Iterable[tuple[str, Expression]]:
-    """Inputs that stand for numbers and tensors of the neuron, of which those that the step reads are its constants."""
+    """Return an input for each number and tensor of the neuron; those that the step reads are its constants."""
     for name, value in (*vars(neuron).items(), *neuron._buffers.items(), *neuron._parameters.items()):
         if isinstance(value, float) or (isinstance(value, Tensor) and value.numel() == 1):
             yield name, Expression("input", name=name, level=Level.NUMBER)
@@ -137,5 +137,5 @@ def _constants(neuron: Any) -> Iterable[tuple[str, Expression]]:
 
 
 def evaluated(results: Mapping[Any, Expression], known: Mapping[Expression, Value]) -> dict[Any, Value]:
-    """Values of expressions, by the same keys."""
+    """Return the values of expressions, with the same keys."""
     return dict(zip(results, evaluate(results.values(), known), strict=True))

@@ -27,14 +27,14 @@ class LIF(Neuron):
         v_t = α v_{t−1} + (1 − α) I_t − z_{t−1} θ        α = exp(−1/τ)
         z_t = H((v_t − θ) / θ)
 
-    The gradient does not flow through the reset. Cost: 4 elementwise operations a step; state 2 × size numbers.
-    Source: Bellec et al. 2020, equations 6-8, in the scaling of their tutorials, where the input is weighed by 1 − α
+    The gradient does not flow through the reset. Cost: 4 elementwise operations per step; state 2 × size numbers.
+    Source: Bellec et al. 2020, equations 6-8, in the scaling of their tutorials, where the input is weighted by 1 − α
     (dt = 1, no refractory period).
 
     Args:
         shape: neurons, their number or their arrangement.
         tau: membrane time constant τ, in steps.
-        tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
+        tau_max: if not null, τ is spaced logarithmically over the neurons from `tau` to `tau_max`.
         threshold: θ, in the unit of the current.
         surrogate: gradient of the spike.
     """

@@ -26,10 +26,10 @@ class LSTM(Neuron):
         c_t = σ(F_t) c_{t−1} + σ(I_t) tanh(G_t)
         h_t = σ(O_t) tanh(c_t)
 
-    It does not spike: h is both what it sends and what a membrane readout reads, v_t = z_t = h_t. With a bias on the
-    recurrent weights a layer is torch.nn.LSTM. Cost: about 9 elementwise operations a step; state 3 × size numbers.
-    Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000; the order of the currents is
-    torch.nn.LSTM's.
+    The cell does not spike: its output and the variable of membrane readouts are both h, v_t = z_t = h_t. With a bias
+    on the recurrent weights a layer equals torch.nn.LSTM. Cost: about 9 elementwise operations per step; state 3 × size
+    numbers. Source: Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000; the order of the
+    currents is torch.nn.LSTM's.
 
     Args:
         shape: cells, their number or their arrangement.

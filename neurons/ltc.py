@@ -26,33 +26,34 @@ class LTCState(NamedTuple):
 class LTC(Neuron):
     """Spiking neuron whose time constants are computed anew at each step from the current and the state.
 
-        a_t = σ(κ₁ (W_M [I_t ; v_{t−1}] + b_M))          fraction of the gap to I_t closed in this step
-        ρ_t = σ(κ₂ (W_A [I_t ; b_{t−1}] + b_A))          what adaptation keeps
+        a_t = σ(κ₁ (W_M [I_t ; v_{t−1}] + b_M))          update rate of the membrane
+        ρ_t = σ(κ₂ (W_A [I_t ; b_{t−1}] + b_A))          decay of the adaptation
         b_t = ρ_t b_{t−1} + (1 − ρ_t) z_{t−1}
         θ_t = b_0 + β b_t
         ṽ_t = v_{t−1} + a_t (I_t − v_{t−1})
         z_t = H(ṽ_t − θ_t)
         v_t = (1 − z_t) ṽ_t                              reset to 0; the gradient flows through z_t
 
-    The gates see all neurons of the layer, so a neuron's state depends on the others' states: `partials` has the
-    diagonal of the step's Jacobian only. Cost: two products with [2 size, size] matrices a step and about 20
-    elementwise operations; state 3 × size numbers. Source: Yin, Corradi and Bohte 2023, as released (dense layers;
+    The gates read all neurons of the layer, so the state of a neuron depends on those of the others; `partials` has
+    only the diagonal of the Jacobian of the step. Cost per step: two products with [2 size, size] matrices and about
+    20 elementwise operations; state 3 × size numbers. Source: Yin, Corradi and Bohte 2023, as released (dense layers;
     their convolutional ones sum the gates' inputs).
 
     Args:
         shape: neurons, their number or their arrangement.
-        gate_input: of W_M: `concatenated`, [I_t ; v_{t−1}], W_M is [size, 2 size]; `summed`, I_t + v_{t−1}, W_M is
-            [size, size]. Of W_A likewise.
-        adaptation: `gated`, as above; `off`: b = 0, θ = b_0, no gate W_A; `unused`: off, but W_A is there and learns
-            nothing, as in the authors' adding task.
+        gate_input: input of W_M: `concatenated`: [I_t ; v_{t−1}], W_M is [size, 2 size]; `summed`: I_t + v_{t−1}, W_M
+            is [size, size]. The input of W_A has the same form.
+        adaptation: `gated`, as above; `off`: b = 0, θ = b_0, no gate W_A; `unused`: off, but W_A exists without
+            a gradient, as in the authors' adding task.
         b0: b_0, threshold at rest.
         beta: β, how far full adaptation raises the threshold; null: 1.8.
-        slope: κ₁ and κ₂: `fixed` at 1, or `trained`, from 1.
-        tau: if given, membrane time constants to start from, in steps: b_M with σ(b_M) = 1 − exp(−1/τ). Else b_M is
-            drawn like W_M, and a_t starts near 1/2: a memory of a step or two.
-        tau_max: if given, τ differs between neurons: evenly spaced in its logarithm from `tau` to `tau_max`.
+        slope: κ₁ and κ₂: `fixed` at 1, or `trained` with initial value 1.
+        tau: initial membrane time constant in steps, by σ(b_M) = 1 − exp(−1/τ); null: b_M is drawn like W_M, and a_t
+            is initially near 1/2, a memory of one or two steps.
+        tau_max: if not null, τ is spaced logarithmically over the neurons from `tau` to `tau_max`.
         reset_gradient: whether the gradient flows through z_t into v_t.
-        initial: state before a sequence: `zero`; `random`, the authors': v from U(0, 1), also at test, and b = b_0.
+        initial: state before a sequence: `zero`; `random`, as the authors: v from U(0, 1), also in evaluation, and
+            b = b_0.
         surrogate: gradient of the spike.
     """
 
@@ -119,7 +120,7 @@ class LTC(Neuron):
         return torch.sigmoid(gate(q) if slope is None else slope * gate(q))
 
     def partials(self, current: Tensor, state: LTCState, next_state: LTCState) -> Partials:
-        """The diagonal: of W_M and W_A, what neuron j's own current and state do to its own gates."""
+        """Return the diagonal, with the derivatives of each gate only by the current and state of its own neuron."""
         β, z = self.beta, next_state.z
         inflows: dict[str, InputJacobian] = {}
         on_current: dict[str, Derivative] = {}
@@ -150,8 +151,8 @@ class LTC(Neuron):
     def _gate_partials(
         self, name: str, current: Tensor, state: Tensor, s: str, reach: Tensor, inflows: dict[str, InputJacobian]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of a gate σ(κ g) that moves s by `reach` where it opens: its value, and what its own neuron's current and
-        state do to s through it. Adds the inflows of the gate's map and slope."""
+        """Return the value of a gate o = σ(κ g) with ∂s/∂o = `reach`, and the derivatives of s through it by the
+        current and state of its neuron. Adds the inflows of the gate's map and slope."""
         gate, κ = getattr(self, f"{name}_gate"), getattr(self, f"{name}_slope")
         q = self._gate_input(current, state)
         g = gate(q)

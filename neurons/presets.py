@@ -14,8 +14,9 @@ from throughtime.registry import neuron
 def ltc_adding(shape: Shape) -> LTC:
     """The LTC neuron of the adding task: threshold fixed at 0.5, the adaptation gate there but unused.
 
-    Gates as PyTorch draws them, slopes fixed at 1, all state from 0. 4 size² + 2 size parameters, half of them in the
-    unused gate: 65 792 for 128 neurons, of which 32 896 learn nothing. With `adding_snn`: 82 689.
+    The gates have PyTorch's default initialisation, slopes are fixed at 1, and the initial state is 0. There are
+    4 size² + 2 size parameters, half of them in the unused gate: 65 792 for 128 neurons, of which 32 896 have no
+    gradient. With `adding_snn`: 82 689.
     Source: fptt_AddTask/snn_models_LIF4.py and add_task_snn.py.
     """
     return LTC(shape, adaptation="unused", b0=0.5)
@@ -25,10 +26,10 @@ def ltc_adding(shape: Shape) -> LTC:
 def asrnn_adding(shape: Shape) -> ASRNN:
     """The ASRNN of the adding task: logistic decays, τ from N(2, 1) and τ_a from N(4, 1).
 
-    2 size parameters; with `adding_snn`, 128 neurons: 17 153. Source: what is commented out in
+    2 size parameters; with `adding_snn`, 128 neurons: 17 153. Source: the code in comments of
     fptt_AddTask/add_task_snn.py, with the constants of the module it imports, snn_models_LIF4.py: b_0 = 0.1 (not the
-    0.01 of 2021), R_m = 3, β = 1.8, and the narrow surrogate. Whether the published curves were made with just these
-    is not known.
+    0.01 of 2021), R_m = 3, β = 1.8, and the narrow surrogate. It is unknown whether the published
+    curves use exactly these.
     """
     return ASRNN(
         shape,
@@ -48,8 +49,8 @@ def asrnn_adding(shape: Shape) -> ASRNN:
 def ltc_smnist(shape: Shape) -> LTC:
     """The LTC neuron of S-MNIST: adaptive, with learnt slopes of its gates, from a random membrane potential.
 
-    Gates by Glorot's normal rule, their biases 0. 4 size² + 2 size + 2 parameters; with `smnist_srnn`, 128, 256 and
-    512 neurons: 84 595, 332 787 and 1 320 691. Source: fptt_mnist/snn_models_LIF4_save4.py.
+    The gates have Glorot normal weights and biases of 0. 4 size² + 2 size + 2 parameters; with `smnist_srnn`, 128, 256
+    and 512 neurons: 84 595, 332 787 and 1 320 691. Source: fptt_mnist/snn_models_LIF4_save4.py.
     """
     layer = LTC(shape, b0=0.1, beta=1.8, slope="trained", initial="random")
     for gate in layer.children():

@@ -22,9 +22,9 @@ class RNNState(NamedTuple):
 class RNN(Neuron):
     """Cell without a memory of its own, of the plain recurrent network: h_t = tanh(I_t).
 
-    It does not spike: h is both what it sends and what a membrane readout reads, v_t = z_t = h_t. With a bias on the
-    recurrent weights a layer is torch.nn.RNN. Cost: one elementwise operation a step; state 2 × size numbers. Source:
-    Elman 1990.
+    The cell does not spike: its output and the variable of membrane readouts are both h, v_t = z_t = h_t. With a bias
+    on the recurrent weights a layer equals torch.nn.RNN. Cost: one elementwise operation per step; state 2 × size
+    numbers. Source: Elman 1990.
 
     Args:
         shape: cells, their number or their arrangement.

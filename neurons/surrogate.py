@@ -1,8 +1,8 @@
-"""Surrogate gradients: the spike is a step, its backward pass multiplies by a smooth h(x) instead of the delta.
+"""Surrogate gradients: the spike is a step function; its backward pass uses a smooth h(x) instead of the delta.
 
-Each surrogate comes with the smooth function whose derivative it is. In `smoothed()` spikes are that function and
-nothing is held constant, so that the gradient of a network is a true one and can be compared with differences. The
-surrogates that neurons have by default are one pass over memory where compiled loops may run.
+Each surrogate comes with the smooth function whose derivative it is. Within `smoothed()` spikes are that function and
+nothing is held constant, so that the gradient of a network is exact and can be compared with finite differences. The
+default surrogates of the neurons take one pass over memory where compiled loops can run.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ SurrogateName = Literal["multi_gaussian", "wide_multi_gaussian", "triangle", "fa
 
 
 ROW = 4096
-"""Numbers that one thread takes at once."""
+"""Number of elements that a thread processes at once."""
 
 
 class Surrogate(NamedTuple):
-    """h(x), and S(x) with S′ = h."""
+    """A surrogate gradient h(x), and its antiderivative S(x), S′ = h."""
 
     h: Callable[[Tensor], Tensor]
     smooth: Callable[[Tensor], Tensor]
     in_loops: tuple[int, tuple[float, ...]]
-    """Which of `h_of_row` it is, and its constants there."""
+    """Index of the surrogate in `h_of_row`, and its constants."""
 
 
 def multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
@@ -50,7 +50,7 @@ def multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
         multi_gaussian_of_each(x, h, l, narrow, wide, of_narrow, of_wide)
         return h
 
-    # 2 to the power: on a processor several times faster than exp, most of all where the result is nearly 0.
+    # On CPUs exp2 is several times faster than exp, most of all where the result is nearly 0.
     def g(x: Tensor, exponent: float, factor: float) -> Tensor:
         return x.square().mul_(exponent).exp2_().mul_(factor)
 
@@ -58,7 +58,7 @@ def multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
 
 
 def _gaussians(l: float) -> tuple[float, ...]:
-    """l; of x² in the exponents of 2, narrow and wide; and what the powers are multiplied by."""
+    """Return l, the coefficients of x² in the exponents of 2, narrow and wide, and the factors of the powers."""
     γ, s, η = 0.5, 6.0, 0.15
     narrow, wide = ((-math.log2(math.e) / (2 * ς**2), γ / (ς * math.sqrt(2 * math.pi))) for ς in (l, s * l))
     return l, narrow[0], wide[0], (1 + η) * narrow[1], η * wide[1]
@@ -68,7 +68,7 @@ def _gaussians(l: float) -> tuple[float, ...]:
 def multi_gaussian_of_each(
     x: Any, h: Any, l: float, narrow: float, wide: float, of_narrow: float, of_wide: float
 ) -> None:
-    """The same, h ← h(x)."""
+    """h ← h(x) of multi_gaussian for each element of an array."""
     x = x.ravel()
     h = h.ravel()
     for part in prange((len(x) + ROW - 1) // ROW):
@@ -78,7 +78,7 @@ def multi_gaussian_of_each(
 
 @compiled
 def multi_gaussian_row(x: Any, h: Any, l: float, narrow: float, wide: float, of_narrow: float, of_wide: float) -> None:
-    """The same of a few; a function of one number would be called for each, in place of vector instructions."""
+    """h ← h(x) of multi_gaussian for a row. A function of a single number would prevent vector instructions."""
     for i in range(len(x)):
         left, right = x[i] + l, x[i] - l
         sides = exp2(wide * left * left) + exp2(wide * right * right)
@@ -102,7 +102,7 @@ def triangle(x: Tensor) -> Tensor:
 
 @compiled
 def triangle_of_each(x: Any, h: Any, γ: float) -> None:
-    """The same, h ← h(x)."""
+    """h ← h(x) of triangle for each element of an array."""
     x = x.ravel()
     h = h.ravel()
     for part in prange((len(x) + ROW - 1) // ROW):
@@ -111,7 +111,7 @@ def triangle_of_each(x: Any, h: Any, γ: float) -> None:
 
 @compiled
 def triangle_row(x: Any, h: Any, γ: float) -> None:
-    """The same of a few."""
+    """h ← h(x) of triangle for a row."""
     zero = γ - γ  # in the precision of γ
     for i in range(len(x)):
         h[i] = max(γ - γ * abs(x[i]), zero)
@@ -142,7 +142,7 @@ def _smooth_arctan(x: Tensor) -> Tensor:
 
 @compiled
 def h_of_row(which: int, of: Any, x: Any, h: Any) -> None:
-    """h ← h(x) of a row of numbers, by the surrogate `which` with its constants `of`, for loops to call."""
+    """h ← h(x) of a row of numbers, for the surrogate of index `which` with constants `of`; compiled loops call it."""
     if which == 0:
         multi_gaussian_row(x, h, of[0], of[1], of[2], of[3], of[4])
     elif which == 1:
@@ -174,7 +174,7 @@ _smoothed: ContextVar[bool] = ContextVar("smoothed", default=False)
 
 @contextmanager
 def smoothed() -> Iterator[None]:
-    """In here every spike is its surrogate's smooth function, and `constant` stops nothing."""
+    """Context in which every spike is the smooth function of its surrogate, and `constant` is the identity."""
     token = _smoothed.set(True)
     try:
         yield
@@ -183,7 +183,7 @@ def smoothed() -> Iterator[None]:
 
 
 def is_smoothed() -> bool:
-    """Whether `smoothed` is on."""
+    """Return whether a `smoothed` context is active."""
     return _smoothed.get()
 
 
@@ -206,7 +206,7 @@ class _Spike(torch.autograd.Function):
 
 
 def spike(x: Value, surrogate: SurrogateName) -> Value:
-    """H(x), with H(0) = 0, in the dtype of x; its gradient is the named surrogate's h(x)."""
+    """Return H(x), with H(0) = 0, in the dtype of x; its gradient is h(x) of the named surrogate."""
     if isinstance(x, Expression):
         return Expression("spike", (x,), name=surrogate)
     if _smoothed.get():
@@ -215,7 +215,7 @@ def spike(x: Value, surrogate: SurrogateName) -> Value:
 
 
 def constant(z: Value) -> Value:
-    """z, held constant: what a neuron leaves out of its gradient on purpose, such as the reset."""
+    """Return z, held constant: a term that a neuron excludes from its gradient, such as the reset."""
     if isinstance(z, Expression):
         return Expression("constant", (z,))
     return z if _smoothed.get() else z.detach()

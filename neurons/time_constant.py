@@ -1,4 +1,4 @@
-"""Decay factors from time constants, one for all neurons of a layer or spread over them."""
+"""Decay factors from time constants, one for all neurons of a layer or one per neuron."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from throughtime.neurons.base import Shape, shape_of
 
 
 def decay(shape: Shape, tau: float, tau_max: float | None) -> Tensor:
-    """exp(−1/τ), τ in steps: [1] for one τ, else [*shape] with τ evenly spaced in its logarithm from tau to tau_max."""
+    """Return exp(−1/τ), τ in steps: [1] for one τ, else [*shape] with τ spaced logarithmically from tau to tau_max."""
     if tau_max is None:
         return torch.tensor([math.exp(-1 / tau)])
     shape = shape_of(shape)

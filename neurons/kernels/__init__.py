@@ -1,4 +1,4 @@
-"""Fast windows and single steps of the neurons; importing the package registers those that are written by hand."""
+"""Fast windows and single steps of the neurons; importing the package registers the hand-written ones."""
 
 from throughtime.neurons.kernels import ltc, ltc_one_step
 

@@ -1,4 +1,4 @@
-"""The kernel that follows from a neuron's equations: its window and its gradient, in compiled loops or on tensors."""
+"""The kernel derived from a neuron's equations: its window and its gradient, in compiled loops or on tensors."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _loops: weakref.WeakKeyDictionary[Equations, StepLoops] = weakref.WeakKeyDiction
 
 
 def loops_of(neuron: Neuron) -> StepLoops | None:
-    """The loops of a neuron's equations; None where it has none, and for cells that send no spikes, which windows keep
-    as bytes, that have several currents, or that are no row."""
+    """Return the loops of a neuron's equations. The result is None for a neuron without equations, without spikes
+    (windows store z as bytes), with several currents, or with a shape of several dimensions."""
     equations = equations_of(neuron) if neuron.spiking and neuron.currents == 1 == len(neuron.shape) else None
     if equations is None:
         return None
@@ -33,7 +33,7 @@ def loops_of(neuron: Neuron) -> StepLoops | None:
 
 
 def constants_of(equations: Equations, neuron: Neuron, like: Tensor) -> tuple[Tensor, ...]:
-    """The constants of a step as loops read them: numbers as arrays without dimensions."""
+    """Return the constants of a step in the form that loops read: numbers as arrays without dimensions."""
     found = []
     for e, value in equations.values_of(neuron).items():
         each = value if isinstance(value, Tensor) else like.new_tensor(value)
@@ -42,10 +42,10 @@ def constants_of(equations: Equations, neuron: Neuron, like: Tensor) -> tuple[Te
 
 
 def surrogates_of(slopes: Sequence[Expression], like: Tensor) -> tuple[int | Tensor, ...]:
-    """For each slope, which surrogate it is of, and the surrogate's constants."""
+    """Return for each slope the index of its surrogate and the surrogate's constants."""
     found: list[int | Tensor] = []
     for slope in slopes:
-        which, constants = SURROGATES[cast(SurrogateName, slope.name)].in_loops  # as `spike` was given it
+        which, constants = SURROGATES[cast(SurrogateName, slope.name)].in_loops  # the argument of `spike`
         found += [which, like.new_tensor(constants)]
     return tuple(found)
 
@@ -53,8 +53,8 @@ def surrogates_of(slopes: Sequence[Expression], like: Tensor) -> tuple[int | Ten
 class GeneratedKernel(Kernel):
     """One window of a neuron that has equations.
 
-    Kept of each step are the fewest values from which its gradients follow (`StepLoops.kept`), a byte for a spike
-    apart. Where loops may not run, and where operations are counted, the same expressions are evaluated on tensors.
+    Besides a byte per spike, each step stores the smallest set of values from which its gradients can be computed
+    (`StepLoops.kept`). If loops cannot run, or operations are counted, the same expressions are evaluated on tensors.
     """
 
     def begin(self, state: Any, Z: Tensor) -> None:
@@ -74,7 +74,7 @@ class GeneratedKernel(Kernel):
         return field in self.shows or (self.keep and field in self.loops.kept_fields)
 
     def _window(self, value: Expression, kept: bool) -> Tensor:
-        """Memory for a value of each step; where it is not kept two steps take turns."""
+        """Return memory for a value of each step, or for two alternating steps if it is not stored."""
         if value is self.loops.in_place_of_current:
             return self.I
         shape = self.before.z.shape
@@ -98,7 +98,7 @@ class GeneratedKernel(Kernel):
         return bound(self.loops.run, *self.memory, rows)(t)
 
     def _state(self, t: int, z: Tensor) -> Any:
-        """The state after step t."""
+        """Return the state after step t."""
         moving = {f: window[t % len(window)] for f, window in self.fields.items()}
         return self.before._replace(**moving, z=z)
 
@@ -176,7 +176,7 @@ class GeneratedKernel(Kernel):
 
 
 def kernel_of(neuron: Neuron) -> type[Kernel] | None:
-    """The kernel registered for exactly this class, else the one that follows from the neuron's equations, if it has
-    any."""
+    """Return the kernel registered for exactly this class, or else the one derived from the neuron's equations; None
+    if there is neither."""
     registered = KERNELS.get(type(neuron))
     return registered or (None if loops_of(neuron) is None else GeneratedKernel)

@@ -1,4 +1,4 @@
-"""The single step that follows from a neuron's equations, and its gradient."""
+"""The single step derived from a neuron's equations, and its gradient."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from throughtime.numerics.loops import bound
 
 
 class GeneratedOneStep(NeuronOneStep):
-    """A layer of neurons that have equations."""
+    """Single steps of a layer of neurons that have equations."""
 
     def __init__(self, neuron: Neuron, I: Tensor, state: Any, gradients: Gradients, reads_v: bool) -> None:
         super().__init__(I, state)
@@ -38,7 +38,7 @@ class GeneratedOneStep(NeuronOneStep):
 
 
 def single_step_of(neuron: Neuron) -> Callable[..., NeuronOneStep] | None:
-    """The single steps registered for exactly this class, else those that follow from the neuron's equations, if it has
-    any."""
+    """Return the single steps registered for exactly this class, or else those derived from the neuron's equations;
+    None if there is neither."""
     registered = SINGLE_STEPS.get(type(neuron))
     return registered or (None if loops_of(neuron) is None else GeneratedOneStep)

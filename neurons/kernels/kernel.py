@@ -1,4 +1,4 @@
-"""A neuron's window on buffers: the fast path, without autograd's graph."""
+"""The interface of kernels, which compute a window of a neuron on buffers, without autograd's graph."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ AnyKernel = TypeVar("AnyKernel", bound="Kernel")
 
 
 class Kernel(ABC):
-    """One window of one layer: what `forward` and autograd compute, to rounding, in fewer operations and less memory.
+    """One window of one layer, equal to `forward` and autograd up to rounding, with fewer operations and less memory.
 
-        forward     for t = 0 ... T−1:     step(t):  I_t, z_{t−1}  ->  z_t;  what is kept may take the place of I_t
-        backward    for t = T−1 ... 0:     back(t):  δz_t, δv_t    ->  δI_t takes the place of δz_t
+        forward     for t = 0 ... T−1:     step(t):  I_t, z_{t−1}  ->  z_t;  stored values may overwrite I_t
+        backward    for t = T−1 ... 0:     back(t):  δz_t, δv_t    ->  δI_t overwrites δz_t
 
     δs is ∂E/∂s; the kernel itself carries the gradient that reaches step t from t + 1 inside the neuron. A neuron with
-    equations has the `GeneratedKernel`; `kernel_for` registers one that is written by hand. All tensors are
-    [batch, size], those of a window [steps, batch, size]. One object serves one window; backward may run twice.
+    equations has the `GeneratedKernel`; `kernel_for` registers a hand-written kernel. All tensors are [batch, size],
+    those of a window [steps, batch, size]. An object is used for one window; backward may run twice.
 
     Args:
-        neuron: whose step it is.
-        I: the window's slots; the currents come into them one by one.
-        keep: whether there will be a way back, or `states` will be asked for.
-        shows: fields of the state whose windows will be asked for, by `membranes` (v) or `states` (all).
+        neuron: the layer of neurons.
+        I: memory for the currents of the window, which is filled step by step.
+        keep: whether the backward pass or `states` will be called.
+        shows: fields of the state that `membranes` (v) or `states` (all) will return for all steps.
     """
 
     def __init__(self, neuron: Neuron, I: Tensor, keep: bool, shows: Collection[str]) -> None:
@@ -38,23 +38,23 @@ class Kernel(ABC):
 
     @abstractmethod
     def begin(self, state: Any, Z: Tensor) -> None:
-        """The state before step 0, and the window that the spikes will be written into."""
+        """Begin the window, from the state before step 0; `Z` is the memory for the spikes of all steps."""
 
     @abstractmethod
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
-        """From I_t and z_{t−1} write z_t into `z`; I is slot t."""
+        """Compute z_t from I_t and z_{t−1} and write it to `z`; `I` is row t of the window."""
 
     def run(self, t: int, z_before: Tensor, Z: Tensor, rows: Tensor) -> int:
-        """Where the neuron has a compiled loop for it: take steps from t on, each from I_t and what the spikes z_{t−1}
-        add to it, rows of `rows`, as long as they are few. All z are written into `Z`.
+        """Take steps from t on in a compiled loop, if the neuron has one. A step adds the row of `rows` of each neuron
+        that spiked at t − 1 to I_t; the loop ends when spikes are no longer sparse. All z are written to `Z`.
 
         Returns:
-            The step that is next; t where nothing was done.
+            The next step; t if no step was taken.
         """
         return t
 
     def take_steps(self, product: SpikeProduct, z_before: Tensor, Z: Tensor) -> None:
-        """All steps of the window, I_t ← I_t + R z_{t−1} before each; `Z` is filled with the spikes."""
+        """Take all steps of the window, with I_t ← I_t + R z_{t−1} before each; the spikes are written to `Z`."""
         t, z, I_steps, Z_steps = 0, z_before, self.I.unbind(0), Z.unbind(0)
         while t < len(Z):
             if product.rows is not None and not product.pause:
@@ -67,51 +67,57 @@ class Kernel(ABC):
 
     @abstractmethod
     def end(self, z: Tensor) -> Any:
-        """The state after the last step, whose spikes are z, in memory of its own."""
+        """Return the state after the last step, whose spikes are z, in separate memory."""
 
     def own(self, s: Tensor) -> Tensor:
-        """Something of the last step in memory of its own, for the window's would live as long as the state; where the
-        window is that step it is its own."""
+        """Return s of the last step in separate memory, since a view would keep the whole window alive; a window of one
+        step needs no copy."""
         return s.detach() if self.I.shape[0] == 1 else s.clone()
 
     @abstractmethod
     def membranes(self) -> Tensor:
-        """v of all steps, after the last one; asked for where `reads_v`."""
+        """Return v of all steps; called after the last step if `reads_v`."""
 
     def states(self, z: Tensor) -> Any:
-        """The states after all steps, [steps, batch, size], whose spikes are z; asked for in place of the way back,
-        where `keep` and `reads_v`. Where a kernel does not have this, whoever needs it takes the neuron's own steps."""
+        """Return the states after all steps, [steps, batch, size], whose spikes are z; called instead of the backward
+        pass if `keep` and `reads_v`. If a kernel does not implement it, the caller uses the neuron's `forward`."""
         raise NotImplementedError
 
     @abstractmethod
     def begin_back(self, δ: Any, z: Tensor, to_state: bool, δZ: Tensor) -> None:
-        """δ of the state after the last step, whose v and z come with that step's; all spikes, as bytes; whether δ of
-        the state before step 0 will be asked for; and the window of which `back` gets δz_t step by step."""
+        """Begin the backward pass.
+
+        Args:
+            δ: gradient of the state after the last step; its v and z are in δv and δz of that step.
+            z: all spikes, as bytes.
+            to_state: whether `state_gradient` will be called.
+            δZ: the window whose rows δz_t `back` receives step by step.
+        """
 
     @abstractmethod
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
-        """From δz_t and δv_t, of all that reads them outside of the neuron, make δI_t in the memory of δz."""
+        """Compute δI_t in the memory of δz, from δz_t and δv_t, which come from all readers outside the neuron."""
 
     @abstractmethod
     def state_gradient(self) -> Any:
-        """δ of the state before step 0, without what z sends through synapses."""
+        """Return the gradient of the state before step 0, without the contribution of z through synapses."""
 
     def parameter_gradients(self) -> dict[str, Tensor | None]:
-        """Of what the neuron learns itself, by name."""
+        """Return the gradients of the neuron's parameters, by name."""
         return {}
 
 
 def slots(like: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Memory for something of each step, like a window: the window and its steps. Where nothing is to be kept two steps
-    take turns in it: a step never writes over the one before, which it reads."""
+    """Return memory for a value of each step, and the memory of each single step. Without `keep` the steps alternate
+    between two rows, since a step reads the value of the step before it."""
     window = torch.empty_like(like if keep else like[:2])
     steps = window.unbind(0)
     return window, steps if keep else tuple(steps[t % len(steps)] for t in range(len(like)))
 
 
 def number_or_tensor(constant: Derivative) -> Derivative:
-    """A constant of one element as a number, which operations take along; on other devices than the processor asking
-    for it would mean waiting, and it stays a tensor."""
+    """Return a constant of one element as a number, which is cheaper in operations. On devices other than the CPU it
+    stays a tensor, since reading it would synchronise."""
     if not isinstance(constant, Tensor):
         return constant
     return constant.item() if constant.numel() == 1 and constant.device.type == "cpu" else constant

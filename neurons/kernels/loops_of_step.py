@@ -1,7 +1,7 @@
 """The loops of a neuron's step: forward and backward through a window, and a single step with its gradient.
 
-A value of level SAMPLE is an array [batch, size], one a neuron [size]. The state before a step lies in the window of
-the step before it, and for the first step apart.
+A value of level SAMPLE is an array [batch, size], one of level NEURON [size]. The state before a step is the row of the
+previous step in the windows; the state before the first step is a separate argument.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from throughtime.numerics.spike_product import FEW_IN_A_RUN, add_rows_of_sample,
 
 
 def gradient_at(field: str) -> Expression:
-    """δ of a field of the state, from the steps after it."""
+    """Return the symbol of δ of a field of the state, from later steps."""
     return Expression("input", name=f"δ{field}", level=Level.SAMPLE)
 
 
@@ -31,26 +31,26 @@ READ = Expression("input", name="δ of what reads z", level=Level.SAMPLE)
 
 @dataclass(frozen=True, eq=False)
 class StepLoops:
-    """What a neuron's window keeps, and its loops; made once for the equations of a neuron."""
+    """The loops of a neuron, and the values that a window stores; built once for the equations of a neuron."""
 
     equations: Equations
 
     @cached_property
     def moving(self) -> list[str]:
-        """Fields of the state other than z that a step changes."""
+        """The fields of the state other than z that a step changes."""
         e = self.equations
         return [field for field in e.after if field != "z" and e.after[field] is not e.before[field]]
 
     @cached_property
     def carried(self) -> list[str]:
-        """Fields whose gradient goes from a step to the step before inside the neuron."""
+        """The fields whose gradient passes from a step to the previous one inside the neuron."""
         e = self.equations
         sends_inside = adjoint(dict.fromkeys(e.after.values(), ONE), [e.before["z"]])
         return [f for f in e.after if f != "z" or sends_inside]
 
     @cached_property
     def backward(self) -> dict[Expression, Expression]:
-        """Gradients by currents, state before and what is learnt, from those of the state after."""
+        """The gradients by currents, previous state and parameters, from those of the next state."""
         e = self.equations
         seeds = {e.after["z"]: READ}
         for field in self.carried:
@@ -59,7 +59,7 @@ class StepLoops:
 
     @cached_property
     def kept(self) -> list[Item]:
-        """The fewest values of each step from which its gradients follow, besides the spikes."""
+        """The smallest set of values per step, besides the spikes, from which its gradients can be computed."""
         e = self.equations
         states = [(e.after[field], e.before[field]) for field in self.moving]
         free = [e.after["z"], e.before["z"], READ, *map(gradient_at, self.carried)]
@@ -68,23 +68,23 @@ class StepLoops:
 
     @cached_property
     def kept_fields(self) -> list[str]:
-        """Fields of the state that are kept of all steps."""
+        """The fields of the state that are stored for all steps."""
         return [f for f in self.moving if any(self.equations.after[f] in item for item in self.kept)]
 
     @cached_property
     def kept_values(self) -> list[Expression]:
-        """Other values that are kept."""
+        """The other values that are stored."""
         states = {self.equations.after[f] for f in self.moving}
         return [item[0] for item in self.kept if item[0] not in states and item[0] not in self.equations.currents]
 
     @cached_property
     def keeps_current(self) -> bool:
-        """Whether the currents are kept; several of them are one memory."""
+        """Whether the currents are stored; several currents share one array."""
         return any(I in item for item in self.kept for I in self.equations.currents)
 
     @cached_property
     def in_place_of_current(self) -> Expression | None:
-        """The value of the next step that takes the memory of the currents, which are not kept."""
+        """The stored value that overwrites a single current; None if there is none or the current itself is stored."""
         if len(self.equations.currents) > 1 or self.keeps_current:
             return None
         fields = [self.equations.after[f] for f in self.kept_fields]
@@ -103,7 +103,7 @@ class StepLoops:
         return {I: f"I_t[n, i + {k} * size]" if k else "I_t[n, i]" for k, I in enumerate(self.equations.currents)}
 
     def _forward(self, kept: bool) -> tuple[list[str], Body]:
-        """Statements ahead of the loops of step t, and the loops."""
+        """Return the statements before the loops of step t, and the loops."""
         e, in_place = self.equations, self.in_place_of_current if kept else None
         loads = self._constants()[1] | self._currents()
         ahead = ["I_t = I[t]", "Z_t = Z[t]"]
@@ -128,12 +128,12 @@ class StepLoops:
 
     @cached_property
     def forward(self) -> CompiledLoop:
-        """(t, I, Z, fields, kept, before, constants): step t of a window."""
+        """The loop of step t of a window, with arguments (t, I, Z, fields, kept, before, constants)."""
         return self._step("forward", kept=True)
 
     @cached_property
     def single(self) -> CompiledLoop:
-        """The same for a step of its own, of which nothing is kept beside the state."""
+        """The loop of a single step, with the arguments of `forward`; it stores only the state."""
         return self._step("single", kept=False)
 
     def _step(self, name: str, kept: bool) -> CompiledLoop:
@@ -147,8 +147,9 @@ class StepLoops:
 
     @cached_property
     def run(self) -> CompiledLoop:
-        """(t, I, Z, fields, kept, before, constants, rows): steps from t on, each with the rows of `rows` added to its
-        currents whose neurons sent a spike, as long as these are few; the step that is next."""
+        """The loop of steps from t on, with arguments (t, I, Z, fields, kept, before, constants, rows). Each step adds
+        the row of `rows` of each neuron that spiked to its currents; the loop ends when spikes are no longer sparse,
+        and returns the next step."""
         ahead, body = self._forward(kept=True)
         lines = [*HEAD, *self._constants()[0], *body.before]
         z = f"before[{list(self.equations.after).index('z')}] if t == 0 else Z[t - 1]"
@@ -166,8 +167,8 @@ class StepLoops:
 
     @cached_property
     def windows(self) -> list[tuple[Expression, Expression | None]]:
-        """What the adjoint reads: a value of step t and, of a field of the state, the same before it. First come the
-        fields that are kept, then z, then currents and other values; last, fields that no step changes."""
+        """The values that the adjoint reads: a value of step t, and for a field of the state also its value before the
+        step. The order is: stored fields, z, currents, other stored values, fields that no step changes."""
         e = self.equations
         fields = [(e.after[f], e.before[f]) for f in (*self.kept_fields, "z")]
         current = [(e.currents[0], None)] if self.keeps_current else []
@@ -176,9 +177,10 @@ class StepLoops:
 
     @cached_property
     def adjoint(self) -> CompiledLoop:
-        """(t, read, before, δ, carried, learnt, constants, surrogates): gradients of step t of a window. δ is that of
-        what reads z, in whose place a single current's is put, and that of several currents; `carried` goes from the
-        step after to the step before in place; to `learnt` is added."""
+        """The loop of the gradients of step t of a window, with arguments (t, read, before, δ, carried, learnt,
+        constants, surrogates). δ holds δz from outside the neuron, which the gradient of a single current overwrites,
+        and the gradient of several currents. `carried`, the gradient of the state, is updated in place; gradients of
+        parameters are added to `learnt`."""
         e = self.equations
         ahead, loads = self._constants()
         ahead += ["δZ_t = δ[0][t]", "δI_t = δZ_t" if len(e.currents) == 1 else "δI_t = δ[1][t]"]
@@ -208,7 +210,7 @@ class StepLoops:
 
     @cached_property
     def single_backward(self) -> dict[Expression, Expression]:
-        """Gradients by currents and what is learnt from those of z and v, the state before held constant."""
+        """The gradients by currents and parameters from those of z and v, with the previous state held constant."""
         e = self.equations
         seeds = {e.after["z"]: READ}
         seeds[e.after["v"]] = seeds.get(e.after["v"], ZERO) + gradient_at("v")
@@ -216,8 +218,8 @@ class StepLoops:
 
     @cached_property
     def single_adjoint(self) -> CompiledLoop:
-        """(I, before, now, δ, learnt, constants, surrogates): the gradient of a single step; δ is that of z, of v and
-        of the currents, and `learnt` is written."""
+        """The loop of the gradient of a single step, with arguments (I, before, now, δ, learnt, constants, surrogates).
+        δ holds the gradients of z, of v and of the currents; gradients of parameters are written to `learnt`."""
         e = self.equations
         ahead, loads = self._constants()
         ahead += ["I_t = I", "δZ_t = δ[0]", "δ_v = δ[1]", "δI_t = δ[2]"]
@@ -239,7 +241,7 @@ class StepLoops:
         return [(gradients.get(I, ZERO), f"{place} = {{}}") for I, place in places.items()]
 
     def _learnt(self, gradients: Mapping[Expression, Expression], stores: list[Store], how: str) -> list[str]:
-        """Statements ahead of the loops for the gradients of what is learnt, whose stores are added."""
+        """Return the statements before the loops for the gradients of parameters, and append their stores."""
         ahead = []
         for k, name in enumerate(self.equations.learnt):
             e = self.equations.constants[name]
@@ -252,11 +254,11 @@ HEAD = ("like = I", "number = like.dtype.type", "batch, size = Z.shape[1:]")
 
 
 def slopes_of(gradients: Mapping[Expression, Expression]) -> list[Expression]:
-    """Slopes of surrogates that gradients are made of; a loop gets `surrogates`, two constants of each in turn."""
+    """Return the slopes of surrogates in the gradients; the argument `surrogates` of a loop has two items for each."""
     return [e for e in ancestors(gradients.values()) if e.op == "slope"]
 
 
 def _rows(slopes: Sequence[Expression]) -> tuple[list[str], dict[Expression, str]]:
-    """Statements ahead of the loops, and the calls that make the slopes of a row."""
+    """Return the statements before the loops, and the calls that compute the slopes of a row."""
     ahead = [f"which_{k}, of_{k} = surrogates[{2 * k}], surrogates[{2 * k + 1}]" for k in range(len(slopes))]
     return ahead, {e: f"h_of_row(which_{k}, of_{k}, {{0}}, {{1}})" for k, e in enumerate(slopes)}

@@ -20,13 +20,13 @@ class Gate:
 
         δg_t = κ o_t (1 − o_t) δo_t;     [δI_t ; δs_{t−1}] += Wᵀ δg_t;     δκ = Σ_t o_t (1 − o_t) δo_t g_t
 
-    The gradients by W and b are products and a sum over all steps at once, after the last. Kept: g.
+    The gradients by W and b are products and a sum over all steps at once, after the last. The object stores g.
 
     Args:
         map: W and b.
         κ: the slope; None: 1.
-        window: as it is, one step after the other.
-        keep: whether there will be a way back.
+        window: a tensor with the shape of the window, [steps, batch, size].
+        keep: whether the backward pass will be called.
     """
 
     def __init__(self, map: nn.Linear, κ: Tensor | None, window: Tensor, keep: bool) -> None:
@@ -43,14 +43,14 @@ class Gate:
         self.compiled = self.products is FLOAT32 and has_gemm() and runs_compiled(window, self.W, self.b)
 
     def goes_in(self, t: int, I: Tensor, s: Tensor) -> Tensor:
-        """g_t from I_t and s_{t−1}."""
+        """Return g_t from I_t and s_{t−1}."""
         if self.summed:
             return self.products.addmm(self.b, I + s, self.W_I_t, out=self.g[t])
         g = self.products.addmm(self.b, I, self.W_I_t, out=self.g[t])
         return self.products.addmm(g, s, self.W_s_t, out=g)
 
     def o(self, t: int) -> Tensor:
-        """o_t."""
+        """Return o_t."""
         return torch.sigmoid(self.g[t] * self.κ)
 
     def begin_back(self) -> None:
@@ -59,14 +59,14 @@ class Gate:
         self.δκ: float | Tensor = 0.0
 
     def opened(self, t: int, o: Tensor, δo: Tensor) -> None:
-        """Make δg_t, and δκ's part of step t."""
+        """Compute δg_t, and add the contribution of step t to δκ."""
         by_slope = torch.addcmul(o, o, o, value=-1).mul_(δo)
         if self.learns_κ:
             self.δκ = self.δκ + torch.dot(by_slope.view(-1), self.g[t].view(-1))
         torch.mul(by_slope, self.κ, out=self.δg[t])
 
     def back(self, t: int, δI: Tensor, δs: Tensor | None) -> None:
-        """Add to δI_t, and δs_{t−1} if it is asked for, what comes from δg_t."""
+        """Add the contribution of δg_t to δI_t and, if given, to δs_{t−1}."""
         δg = self.δg[t]
         if self.summed:
             δq = self.products.matmul(δg, self.W)
@@ -79,7 +79,7 @@ class Gate:
                 self.products.addmm(δs, δg, self.W_s, out=δs)
 
     def gradients(self, name: str, I: Tensor, s_first: Tensor, s: Tensor) -> dict[str, Tensor | None]:
-        """By W, b and κ, by their names in the neuron; from all currents, s before the window and s of all steps."""
+        """Return the gradients of W, b and κ by their names in the neuron; s_first is s before the window."""
         products, δG = self.products, self.δG.flatten(0, 1)
         by_W = torch.empty_like(self.W, dtype=δG.dtype)
         δκ = torch.as_tensor(self.δκ, dtype=δG.dtype) if self.learns_κ else None
@@ -88,7 +88,7 @@ class Gate:
             ltc_loops.gate_gradients(δG, I.flatten(0, 1), s_first, s.flatten(0, 1), by_W, by_b)
             del self.δG, self.δg
             return {f"{name}_gate.weight": by_W, f"{name}_gate.bias": by_b, f"{name}_slope": δκ}
-        by_I, by_s = by_W[:, : I.shape[2]], by_W[:, -I.shape[2] :]  # the same where their sum was read
+        by_I, by_s = by_W[:, : I.shape[2]], by_W[:, -I.shape[2] :]  # the same if the gate reads their sum
         products.matmul(δG.t(), I.flatten(0, 1), out=by_I)
         if self.summed:
             products.addmm(by_s, self.δg[0].t(), s_first, out=by_s)
@@ -107,15 +107,15 @@ class LTCKernel(Kernel):
         δz_t += (1 − ρ_{t+1}) δb_{t+1} − ṽ_t δv_t         the reset's part only where its gradient flows
         δx_t  = h(x_t) δz_t
         δṽ_t  = (1 − z_t) δv_t + δx_t
-        δb_t  = −β δx_t + what comes back from step t + 1
+        δb_t  = −β δx_t + the δb_t of step t + 1
         δa_t  = δṽ_t (I_t − v_{t−1}),                     δρ_t = δb_t (b_{t−1} − z_{t−1})
         δI_t  = a_t δṽ_t                                  and through both gates
         δv_{t−1} = (1 − a_t) δṽ_t                         and through gate a
         δb_{t−1} = ρ_t δb_t                               and through gate ρ
 
-    Kept: I, v and what goes into gate a; with adaptation b and what goes into gate ρ. Time: two products a gate forward
-    and two backward, one each for its weights; and what is elementwise, a pass forward and three backward where loops
-    are compiled, else about 40 operations a step.
+    The kernel stores I, v and g of gate a; with adaptation also b and g of gate ρ. Time: per gate and step two products
+    forward and two backward, and one product per window for each part of its weights. The elementwise work is one pass
+    forward and three backward in compiled loops, otherwise about 40 operations per step.
     """
 
     neuron: LTC
@@ -153,17 +153,17 @@ class LTCKernel(Kernel):
         torch.addcmul(ṽ, ṽ, z, value=-1, out=v)
 
     def _past(self, t: int) -> tuple[Tensor, Tensor]:
-        """v_{t−1} and b_{t−1}."""
+        """Return v_{t−1} and b_{t−1}."""
         if t == 0:
             return self.before.v, self.before.b
         return self.v[t - 1], self._adaptation(t - 1)
 
     def _adaptation(self, t: int) -> Tensor:
-        """b_t."""
+        """Return b_t."""
         return self.before.b if self.gate_ρ is None else self.b[t]
 
     def _sent_before(self, t: int) -> Tensor:
-        """z_{t−1}, as a number or a byte each."""
+        """Return z_{t−1}, as numbers or bytes."""
         return self.before.z if t == 0 else self.z[t - 1]
 
     def end(self, z: Tensor) -> LTCState:
@@ -213,7 +213,7 @@ class LTCKernel(Kernel):
         neuron, gate_a, gate_ρ = self.neuron, self.gate_a, self.gate_ρ
         I, z, (v_before, b_before), b = self.I[t], self.z[t], self._past(t), self._adaptation(t)
         β = 0.0 if gate_ρ is None else neuron.beta
-        # What is elementwise: δI_t in the memory of δz_t, the state's δ in theirs, δg_t of both gates.
+        # Elementwise work: δI_t overwrites δz_t, the δ of the state are updated in place; and δg_t of both gates.
         a = gate_a.o(t)
         ṽ = torch.lerp(v_before, I, a)
         h = SURROGATES[neuron.surrogate].h((ṽ - neuron.b0).sub_(b, alpha=β))

@@ -1,8 +1,8 @@
-"""The LTC neuron's step and its adjoint, a function each; `ltc_kernel.py` has the same as tensor operations.
+"""Loops of the LTC neuron's step and its adjoint; `ltc.py` has the same as tensor operations.
 
-Arrays are [batch, size]; z may be bytes. g is what goes into a gate σ(κ g), κ its slope, which steps take as
-an array without dimensions, κ₂ `base_two(κ)`, W and b its
-map: [size, 2 size] of [I_t ; s_{t−1}], or [size, size] of I_t + s_{t−1}.
+Arrays are [batch, size]; z may be bytes. g is the argument of a gate σ(κ g) and κ its slope, in steps an array without
+dimensions; κ₂ is `base_two(κ)`. W and b are the map of the gate: W is [size, 2 size] for [I_t ; s_{t−1}], or
+[size, size] for I_t + s_{t−1}.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from throughtime.numerics.reductions import sum_of_rows
 
 @compiled
 def membrane_step(I: Any, W_a: Any, b_a: Any, κ_a: Any, g_a: Any, v_before: Any, z: Any, v: Any, b0: float) -> None:
-    """What goes into gate a, z_t and v_t where there is no adaptation, θ = b_0."""
+    """Compute g of gate a, z_t and v_t without adaptation, θ = b_0."""
     gate(I, v_before, W_a, b_a, v, g_a)
     κ2_a, zero, one = base_two_of(κ_a), I.dtype.type(0), I.dtype.type(1)
     for n in prange(len(I)):
@@ -49,7 +49,7 @@ def adaptive_step(
     β: float,
     b0: float,
 ) -> None:
-    """What goes into both gates, z_t, v_t and b_t."""
+    """Compute g of both gates, z_t, v_t and b_t."""
     gate(I, v_before, W_a, b_a, v, g_a)
     gate(I, b_before, W_ρ, b_ρ, b, g_ρ)
     κ2_a, κ2_ρ, zero, one = base_two_of(κ_a), base_two_of(κ_ρ), I.dtype.type(0), I.dtype.type(1)
@@ -67,7 +67,7 @@ def adaptive_step(
 
 @compiled
 def gate(I: Any, s: Any, W: Any, b: Any, room: Any, g: Any) -> None:
-    """g_t from I_t and s_{t−1}; what is in `room` is lost."""
+    """Compute g_t from I_t and s_{t−1}; `room` is scratch memory."""
     size = I.shape[1]
     for n in prange(len(I)):
         for i in range(size):
@@ -108,8 +108,8 @@ def membrane_adjoint(
     resets: float,
     to_past: bool,
 ) -> float:
-    """From δz_t and δv_t make δI_t and, if it is asked for, δv_{t−1} in their memory, and δg_t; `resets`: 1 where the
-    reset's gradient flows, else 0. h is lost. What step t adds to δκ is returned."""
+    """Compute δg_t, overwrite δz_t by δI_t and δv_t by δv_{t−1}, and return the contribution of step t to δκ. `resets`
+    is 1 if the gradient of the reset flows, else 0. h is overwritten."""
     one = I.dtype.type(1)
     δκ_a = I.dtype.type(0)
     for n in prange(len(I)):
@@ -152,8 +152,8 @@ def adaptive_adjoint(
     resets: float,
     to_past: bool,
 ) -> tuple[float, float]:
-    """As `membrane_adjoint`; from δb_t δb_{t−1} in its memory; in `δz_before`, from what step t + 1 has of z_t inside
-    the neuron, that of z_{t−1}."""
+    """The adjoint with adaptation. In addition to `membrane_adjoint` it overwrites δb_t by δb_{t−1}, and `δz_before`,
+    the gradient of z_t from step t + 1 inside the neuron, by that of z_{t−1}."""
     one = I.dtype.type(1)
     δκ_a, δκ_ρ = I.dtype.type(0), I.dtype.type(0)
     for n in prange(len(I)):
@@ -178,7 +178,7 @@ def adaptive_adjoint(
 
 @compiled
 def gate_adjoint(W: Any, δg: Any, room: Any, δI: Any, δs: Any, to_past: bool) -> None:
-    """[δI_t ; δs_{t−1}] += Wᵀ δg_t, the second if it is asked for; what is in `room` is lost."""
+    """[δI_t ; δs_{t−1}] += Wᵀ δg_t; δs_{t−1} is needed only if `to_past`. `room` is scratch memory."""
     size = δI.shape[1]
     if W.shape[1] == size:
         gemm(δg, False, W, False, 0, room)
@@ -194,10 +194,10 @@ def gate_adjoint(W: Any, δg: Any, room: Any, δI: Any, δs: Any, to_past: bool)
 
 @compiled
 def gate_gradients(δg: Any, I: Any, s_first: Any, s: Any, δW: Any, δb: Any) -> None:
-    """δW = Σ_t δg_t [I_t ; s_{t−1}]ᵀ, or of their sum, and δb = Σ_t δg_t. Arrays are [steps · batch, size]; s_first,
-    [batch, size], is s before all steps."""
+    """δW = Σ_t δg_t [I_t ; s_{t−1}]ᵀ, or Σ_t δg_t (I_t + s_{t−1})ᵀ, and δb = Σ_t δg_t. Arrays are
+    [steps · batch, size]; s_first, [batch, size], is s before all steps."""
     size, batch = I.shape[1], len(s_first)
-    by_s = δW[:, δW.shape[1] - size :]  # where their sum was read, that is δW
+    by_s = δW[:, δW.shape[1] - size :]  # all of δW if the gate reads their sum
     gemm(δg, True, I, False, 0, δW[:, :size])
     gemm(δg[:batch], True, s_first, False, δW.shape[1] == size, by_s)
     if len(δg) > batch:

@@ -1,13 +1,13 @@
 """The LTC neuron's step from a state that is held constant, and its gradient in closed form.
 
-With δz_t and δv_t from all that reads z_t and v_t, and nothing else that reads the state:
+δz_t and δv_t come from all readers of z_t and v_t; nothing else reads the state:
 
     δx_t = h(x_t) (δz_t − ṽ_t δv_t)                      the reset's part only where its gradient flows
     δṽ_t = δx_t + (1 − z_t) δv_t,                        δb_t = −β δx_t
     δg_a = κ_a a (1 − a) (I_t − v_{t−1}) δṽ_t,           δg_ρ = κ_ρ ρ (1 − ρ) (b_{t−1} − z_{t−1}) δb_t
     δI_t = a δṽ_t, and through both gates
 
-The step's equations are in `ltc.py`, names of loops in `ltc_loops.py`. Arrays are [batch, size]; slopes have no
+The step's equations are in `ltc.py`, names as in `ltc_loops.py`. Arrays are [batch, size]; slopes have no
 dimension.
 """
 
@@ -30,7 +30,7 @@ from throughtime.numerics.reductions import PART, parts_of
 
 @single_step_for(LTC)
 class LTCOneStep(NeuronOneStep):
-    """A layer of LTC neurons."""
+    """Single steps of a layer of LTC neurons."""
 
     def __init__(self, neuron: LTC, I: Tensor, state: LTCState, gradients: Gradients, reads_v: bool) -> None:
         super().__init__(I, state)
@@ -92,7 +92,7 @@ def gradient(
     δb_ρ: Any,
     δκ_ρ: Any,
 ) -> None:
-    """δI_t, and what is learnt from the step; where it is not `adaptive` nothing is said of gate ρ."""
+    """Compute δI_t and the gradients of the parameters; those of gate ρ only if `adaptive`."""
     batch, size = I.shape
     parts = parts_of(batch)
     slope_a, slope_ρ, δκ = κ_a[()], κ_ρ[()], np.zeros((2, parts), I.dtype)
@@ -151,7 +151,7 @@ def membrane_gradient(
     δI: Any,
     δg: Any,
 ) -> float:
-    """Of some samples: δx_t, δI_t without the gates, δg_a; h is room. Their δκ_a is returned."""
+    """Compute δx_t, δI_t without the gates and δg_a for some samples, and return their δκ_a; h is scratch memory."""
     samples, size = I.shape
     one = I.dtype.type(1)
     κ2 = I.dtype.type(PER_E) * κ
@@ -183,7 +183,7 @@ def membrane_gradient(
 
 @compiled
 def adaptation_gradient(g: Any, κ: float, b_before: Any, z_before: Any, β: float, δx: Any, δg: Any) -> float:
-    """Of some samples: δg_ρ; their δκ_ρ is returned."""
+    """Compute δg_ρ for some samples, and return their δκ_ρ."""
     samples, size = g.shape
     one = g.dtype.type(1)
     κ2 = g.dtype.type(PER_E) * κ

@@ -1,4 +1,4 @@
-"""A neuron's step from a state that is held constant, and its gradient, in memory that is there for all steps."""
+"""A neuron's step from a state that is held constant, and its gradient, on buffers that all steps share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AnyStep = TypeVar("AnyStep", bound="NeuronOneStep")
 
 
 class Gradients:
-    """Where the gradients of parameters go; what is not learnt has a place too, which nobody reads."""
+    """The memory for the gradients of parameters; a fixed parameter has a dummy buffer."""
 
     def __init__(self, places: Mapping[Tensor, Tensor]) -> None:
         self.places = places
@@ -24,39 +24,38 @@ class Gradients:
 
 
 class InTurns:
-    """A step, and the gradient of that step, as loops that are bound for turn 0 and for turn 1."""
+    """A step and its gradient as compiled loops on double-buffered state, bound once for each of the two buffers."""
 
     def __init__(self) -> None:
         self._bound: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
 
     def add_turn(self, step: Callable[[], Any], gradient: Callable[[], Any]) -> None:
-        """First those of turn 0."""
+        """Add the bound loops of the next buffer, first those of buffer 0."""
         self._bound.append((step, gradient))
 
     def step(self, now: int) -> None:
-        """From the state before, and from what the step reads, the state now."""
+        """Compute the state in buffer `now` from the previous state and the inputs of the step."""
         self._bound[now][0]()
 
     def gradient(self, now: int) -> None:
-        """From the gradients of what the step made, those of what it read and of what is learnt."""
+        """Compute the gradients of the inputs and parameters of the step from those of its results."""
         self._bound[now][1]()
 
 
 class NeuronOneStep(InTurns):
-    """One layer's step and the gradient of what reads z_t and v_t, a loop each.
+    """The step of one layer, and its gradient from δz_t and δv_t, a loop each.
 
-    A state has two slots that take turns: in turn `now`, 0 or 1, a step reads slot 1 − now and writes slot now, and the
-    gradient of that step reads both. The first turn is 0. A neuron gets single steps by
-    `single_step_for`.
+    The state has two buffers, 0 and 1: a step reads buffer 1 − now and writes buffer `now`, and the gradient of the
+    step reads both. The first step writes buffer 0. `single_step_for` registers the single steps of a neuron.
 
     Args:
-        I: where currents are found, [batch, currents · size].
-        state: before the first step.
+        I: the memory of the currents, [batch, currents · size].
+        state: the state before the first step.
 
     Attributes:
-        v, z: the slots, [batch, size] each.
-        δz, δv: what reads them leaves there, 0 where nothing does.
-        δI: where the gradient is found.
+        v, z: the two buffers of each, [batch, size].
+        δz, δv: memory for the gradients from the readers of z_t and v_t; 0 if there are none.
+        δI: memory for the gradient of the currents.
     """
 
     def __init__(self, I: Tensor, state: Any) -> None:
@@ -68,13 +67,13 @@ class NeuronOneStep(InTurns):
         self.δI = torch.empty_like(I)
 
     def turns(self) -> Iterator[tuple[Any, Any]]:
-        """Of both turns: the state that is written, and the one before it."""
+        """Yield the state that a step writes and the previous state, for each of the two buffers."""
         yield self._turns[0], self._turns[1]
         yield self._turns[1], self._turns[0]
 
 
 SINGLE_STEPS: dict[type[Neuron], type[NeuronOneStep]] = {}
-"""The single steps of each neuron class that has them."""
+"""The registered single steps, by neuron class."""
 
 
 def single_step_for(neuron: type[Neuron]) -> Callable[[type[AnyStep]], type[AnyStep]]:
