@@ -18,26 +18,26 @@ from throughtime.registry import dataset
 
 @dataset("npz")
 class NpzFolder(OwnSequences):
-    """Sequences of your own, in a folder with `train.npz`, `test.npz` and, if you like, `validation.npz`.
+    """A user's own sequences, in a folder with `train.npz`, `test.npz` and, if you like, `validation.npz`.
 
-    Each holds
+    Each file contains
 
         x        [sequences, steps, inputs], numbers
-        y        what is asked: whole numbers [sequences] (a class) or [sequences, steps] (a class a step, -1 where
-                 nothing is asked); or real numbers [sequences, outputs] or [sequences, steps, outputs] (NaN likewise)
-        length   [sequences], if they differ: how many of the steps are the sequence's; what follows is padding
+        y        targets: integers [sequences] (one class) or [sequences, steps] (a class per step; -1: no label);
+                 or real numbers [sequences, outputs] or [sequences, steps, outputs] (NaN: no label)
+        length   [sequences], if lengths differ: the number of valid steps of each sequence; padding follows them
 
-    Instead of `train.npz` there may be a folder `train` with a file a sequence, x [steps, inputs] and y without the
-    first dimension, in the order of their names. How shorter sequences are padded, and how a validation split is made
-    where there is none: see `OwnSequences`.
+    Instead of `train.npz` there may be a folder `train` with a file for each sequence, x [steps, inputs] and y without
+    the first dimension, in the order of the file names. `OwnSequences` describes the padding of shorter sequences and
+    the default validation split.
 
     Args:
         path: the folder.
-        label_at: where a label that is one a sequence counts: `last`, the sequence's own last step; `end`, the last
-            step of the longest sequence, after the padding; null: `last`.
+        label_at: the step at which a label for the whole sequence counts: `last`, the sequence's own last step; `end`,
+            the last step of the longest sequence, after the padding; null: `last`.
 
     Raises:
-        UsageError: at the first use: something is missing, does not fit together, or is NaN.
+        UsageError: at the first use: an array is missing, has a wrong shape, or contains NaN.
     """
 
     readers = (own_sequences.__name__,)
@@ -47,7 +47,7 @@ class NpzFolder(OwnSequences):
 
     @classmethod
     def tiny(cls) -> NpzFolder:
-        """24 + 8 made sequences of 5 to 9 steps, with a class a step."""
+        """Return the dataset with 24 + 8 generated sequences of 5 to 9 steps, with a class per step."""
         return cls(path="made").with_synthetic_files(made_folder)
 
     def raw(self) -> tuple[Sequence[Path], str]:
@@ -72,7 +72,7 @@ class NpzFolder(OwnSequences):
 
 
 def made_folder(folder: Path) -> list[Path]:
-    """Write `train.npz` and `test.npz` with made sequences; return their paths."""
+    """Write `train.npz` and `test.npz` with generated sequences; return their paths."""
     random = np.random.RandomState(0)
     for name, n in (("train", 24), ("test", 8)):
         length = random.randint(5, 10, n)
@@ -82,7 +82,7 @@ def made_folder(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path, split: Split) -> list[Path]:
-    """The one file of a split, or those in its folder."""
+    """Return the file of a split, or the files in its folder."""
     one, many = folder / f"{split}.npz", sorted((folder / split).glob("*.npz"))
     if one.is_file() and many:
         raise UsageError(f"both {split}.npz and a folder {split}", where=str(folder))
@@ -92,7 +92,7 @@ def _files(folder: Path, split: Split) -> list[Path]:
 
 
 def _many(path: Path) -> Sequences:
-    """The sequences of a file that holds many."""
+    """Read the sequences of a file that contains many."""
     arrays = _arrays(path)
     x, y = arrays["x"], _asked(arrays["y"])
     if x.ndim != 3 or len(y) != len(x):
@@ -111,10 +111,10 @@ def _many(path: Path) -> Sequences:
 
 def _arrays(path: Path) -> Mapping[str, Any]:
     try:
-        # Opened here and not by NumPy, which leaves a broken one open.
+        # This function opens the file, because NumPy leaves a damaged one open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except Exception as error:  # of the zip archive, its compression, or a header, which is parsed as Python
+    except Exception as error:  # errors of the zip archive, its compression, or a header, which NumPy parses as Python
         raise UsageError(f"not an npz file of numbers, or truncated: {first_line(error)}", where=str(path)) from error
     for name in ("x", "y"):
         if name not in arrays:

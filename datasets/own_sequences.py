@@ -1,4 +1,4 @@
-"""Sequences of the user's own, from files: padded to one length, labelled, and split."""
+"""A user's own sequences, from files: padding to one length, labels, and splits."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.errors import UsageError
 
 LabelAt = Literal["last", "end"]
-"""Where a label that is one a sequence counts: at the sequence's own last step, or at the end of the padding."""
+"""Step at which a label for a whole sequence counts: the sequence's own last step, or the end of the padding."""
 
 
 class Sequences(NamedTuple):
     """The sequences of one file."""
 
     x: list[np.ndarray]
-    """[steps, inputs] each; they may differ in length."""
+    """Arrays [steps, inputs], which may differ in length."""
     y: list[np.ndarray]
-    """Of each, a class [] or a class a step [steps], of whole numbers; or numbers, [outputs] or [steps, outputs], in
-    float32."""
+    """Target of each sequence: a class [] or a class per step [steps], integers; or numbers, [outputs] or
+    [steps, outputs], in float32."""
     where: str
-    """For messages."""
+    """File or files, for messages."""
 
 
 class OwnSequences(PreparedDataset):
-    """Base of the datasets whose files, and with them shapes and task, are the user's.
+    """Base class of datasets whose files, and therefore shapes and task, are the user's.
 
-    Shorter sequences are padded with zeros at the end, and padding has no label. A label that is one a sequence counts
-    at the sequence's own last step, so that the target becomes one a step where lengths differ. Without a validation
-    split a tenth of train becomes one, by a fixed seed, every class in its share. The SHA-256 is that of the lines
-    `<SHA-256>  <name>` of the files.
+    Shorter sequences are padded with zeros at the end, and padding has no label. A label for a whole sequence counts at
+    the sequence's own last step, so that there is a target per step where lengths differ. Without a validation split a
+    tenth of train becomes one, by a fixed seed, stratified where each sequence has a class. The SHA-256 is that of the
+    lines `<SHA-256>  <name>` of the files.
 
     Args:
-        path: of the files.
-        label_at: `last`: a label that is one a sequence counts at the sequence's own last step; `end`: after the
-            padding, at the last step of the longest sequence; null: `last`.
+        path: path of the files.
+        label_at: `last`: a label for a whole sequence counts at the sequence's own last step; `end`: after the padding,
+            at the last step of the longest sequence; null: `last`.
     """
 
     licence = "the user's"
@@ -59,7 +59,7 @@ class OwnSequences(PreparedDataset):
 
     @abstractmethod
     def parts(self, paths: Sequence[Path]) -> dict[Split, Sequences]:
-        """Read train, test and, if there is one, validation."""
+        """Read the splits train, test and, if it exists, validation."""
 
     def digest(self, paths: Sequence[Path]) -> str:
         notes, top = fetch.cache() / "digests", Path(os.path.commonpath([path.parent for path in paths]))
@@ -113,8 +113,8 @@ class OwnSequences(PreparedDataset):
 
     @computed
     def task(self) -> Task:
-        """Classification of whole numbers, regression of others; chance is what the most frequent class, or the mean,
-        of the training targets would have in training."""
+        """Classification for integer targets, regression for others. Chance is the metric, on the training split, of
+        always predicting the most frequent class, or the mean, of the training targets."""
         train = self.arrays.target[self.arrays.splits["train"]]
         per_step = train.ndim == (3 if train.is_floating_point() else 2)
         if not train.is_floating_point():
@@ -131,7 +131,7 @@ class OwnSequences(PreparedDataset):
 
 
 def _check(part: Sequences, like: Sequences) -> None:
-    """Raise UsageError unless the sequences fit together, and with those of `like`, and are numbers throughout."""
+    """Raise UsageError unless all sequences have inputs and targets like those of `like`, with finite numbers."""
     if not part.x:
         raise UsageError("no sequence in it", where=part.where)
     y = like.y[0]
@@ -160,7 +160,7 @@ def _check(part: Sequences, like: Sequences) -> None:
 
 
 def _check_classes(target: np.ndarray, by_split: Mapping[Split, np.ndarray], parts: Mapping[Split, Sequences]) -> None:
-    """Raise UsageError if a class is negative, or is never seen in training."""
+    """Raise UsageError if a class is negative, or above all classes of the training split."""
     if target.min() < -1:
         raise UsageError(
             f"class {target.min()}: they begin at 0, and -1 is where nothing is asked", parts["train"].where

@@ -1,4 +1,4 @@
-"""Any problem of the UEA and UCR archives of time series, from its `.ts` files."""
+"""Problems of the UEA and UCR archives of time series, from their `.ts` files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from throughtime.registry import dataset
 class TimeSeriesArchive(OwnSequences):
     """A problem of the UEA, UCR or TSER archives: a folder with NAME_TRAIN.ts and NAME_TEST.ts.
 
-    x_t holds the series' dimensions at step t, as they are in the file: nothing is scaled. The target is the class, in
-    the order in which the header lists them, or one number where the header says `@targetlabel true`. Shorter series
-    are padded with zeros, and a tenth of train is the validation split: see `OwnSequences`.
+    x_t contains the dimensions of the series at step t, without scaling. The target is the index of the class in the
+    header's list of classes, or a number if the header has `@targetlabel true`. Shorter series are padded with zeros,
+    and a tenth of train is the validation split: see `OwnSequences`.
 
     Args:
-        path: the folder, or the TRAIN file in it where it holds several problems.
-        label_at: where the class or number counts: `last`, the series' own last step; `end`, the last step of the
-            longest series, after the padding; null: `last`.
+        path: the folder, or the TRAIN file in it if the folder contains several problems.
+        label_at: step at which the class or number counts: `last`, the series' own last step; `end`, the last step of
+            the longest series, after the padding; null: `last`.
 
     Raises:
         UsageError: at the first use: a file is missing, a line does not fit the header, or a value is missing.
@@ -42,7 +42,7 @@ class TimeSeriesArchive(OwnSequences):
 
     @classmethod
     def tiny(cls) -> TimeSeriesArchive:
-        """24 + 8 made series of two dimensions and 5 to 9 steps, in two classes."""
+        """Return the dataset with 24 + 8 generated series of two dimensions and 5 to 9 steps, in two classes."""
         return cls(path="made").with_synthetic_files(made_problem)
 
     def raw(self) -> tuple[Sequence[Path], str]:
@@ -66,12 +66,12 @@ class TimeSeriesArchive(OwnSequences):
 def read_ts(path: Path) -> Sequences:
     """Read a `.ts` file.
 
-    It has a header of lines `@key value ...`, and after `@data` a line a series: the dimensions, separated by colons,
-    each with its values, separated by commas; and last the class, or the number. Lines that begin with # or % are
-    comments, and so is what follows a # that stands alone in the header.
+    The file has a header of lines `@key value ...`, and after `@data` a line for each series: its dimensions, separated
+    by colons, each with its values, separated by commas, and finally the class or the number. Lines that begin with #
+    or % are comments, and in the header also the text after a # between spaces.
 
     Raises:
-        UsageError: a line does not fit; file and line are named.
+        UsageError: a line is invalid; the message names file and line.
     """
     header: dict[str, list[str]] = {}
     x, y, begun = [], [], False
@@ -102,7 +102,7 @@ def read_ts(path: Path) -> Sequences:
 
 
 def _series(line: str, header: dict[str, list[str]], where: str) -> tuple[np.ndarray, np.ndarray]:
-    """One series, [steps, dimensions] float32, and what is asked of it."""
+    """Return one series, [steps, dimensions] float32, and its target."""
     *dimensions, last = line.split(":")
     classified, numbered = _said(header, "classlabel"), _said(header, "targetlabel")
     if not classified and not numbered:
@@ -130,17 +130,17 @@ def _series(line: str, header: dict[str, list[str]], where: str) -> tuple[np.nda
 
 
 def _uncommented(line: str) -> str:
-    """Return a header line without a comment at its end; a # that is part of a word, such as a class, begins none."""
+    """Return a header line without a comment at its end; a # within a word, such as a class, begins no comment."""
     return re.split(r"\s#\s", line, maxsplit=1)[0].rstrip()
 
 
 def _said(header: dict[str, list[str]], key: str) -> bool:
-    """Whether a line of the header says that something is so."""
+    """Return whether the header has the value true for a key."""
     return [value.lower() for value in header.get(key, [])[:1]] == ["true"]
 
 
 def made_problem(folder: Path) -> list[Path]:
-    """Write the two files of a made problem; return their paths."""
+    """Write the two files of a generated problem; return their paths."""
     random = np.random.RandomState(0)
     paths = [folder / "Made_TRAIN.ts", folder / "Made_TEST.ts"]
     for path, n in zip(paths, (24, 8), strict=True):

@@ -21,7 +21,7 @@ class CubaState(NamedTuple):
 class Cuba(Neuron):
     """Current-based LIF neuron: i_t = γ i_{t−1} + I_t,  v_t = α v_{t−1} + (1 − α) i_t − θ z_{t−1}."""
 
-    elementwise: ClassVar[bool] = True  # no neuron's step depends on another's: checked, and online rules are faster
+    elementwise: ClassVar[bool] = True  # a step depends on no other neuron: online rules are faster; a check tests it
 
     def __init__(self, shape: Shape, *, gamma: float = 0.5, alpha: float = 0.9, threshold: float = 0.1) -> None:
         super().__init__(shape)

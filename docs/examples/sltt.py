@@ -11,7 +11,7 @@ from throughtime.networks.products import backward_products
 
 @algorithm("sltt", title="SLTT", colour="tab:brown")
 class SLTT(LearningRule):
-    """Spatial learning through time: the gradient within each step, one update a sequence (Meng et al. 2023)."""
+    """Spatial learning through time: the gradient within each step, one update per sequence (Meng et al. 2023)."""
 
     claims = Claims(gradient="truncated", memory="O(1)")
 

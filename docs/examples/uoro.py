@@ -16,7 +16,7 @@ from throughtime.networks.base import Network
 from throughtime.numerics.trees import mapped, tensors
 
 TINY = 1e-7
-"""Keeps both scales finite where one side of the product is 0."""
+"""Constant that keeps both scales finite where one side of the product is 0."""
 
 
 @algorithm("uoro")
@@ -29,7 +29,7 @@ class UORO(LearningRule):
 
     s is the whole state of the network, for each sample. The gradient is a random estimate, and BPTT's is its mean; the
     error of a mean over n sequences decreases with √n. Memory O(1) in T: batch × parameters. Time: as many backward
-    passes a step as state variables, because spikes have no derivative in forward mode. Source: Tallec and Ollivier
+    passes per step as state variables, because spikes have no derivative in forward mode. Source: Tallec and Ollivier
     2017, algorithm 1, with norms for each sample.
 
     Args:
