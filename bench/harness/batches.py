@@ -25,14 +25,14 @@ from throughtime.numerics.trees import tensors
 from throughtime.spec import RunSpec
 
 EVALUATION_WINDOW = 100
-"""Steps unrolled at once when no gradient is needed: bounds the memory of evaluation whatever T is."""
+"""Number of steps unrolled at once without a gradient, so that the memory of evaluation does not grow with T."""
 
 
 class Evaluation(NamedTuple):
     """Metrics and firing rate over one split."""
 
     metrics: dict[str, float]
-    """Of the task, by name; the headline metric comes first."""
+    """Metrics of the task by name, beginning with the headline metric."""
     firing_rate: float | None
     """Spikes per neuron and step, over all layers; None where nothing spikes."""
 
@@ -66,7 +66,7 @@ def learn_batch(
         rule: a started rule.
         batch: the sequences.
         update: the function that the rule calls to update.
-        deliver: maps a window of the batch to the input of the rule: itself, or a copy where input is streamed.
+        deliver: maps a window of the batch to the input of the rule: the window, or a copy where input is streamed.
 
     Raises:
         ValueError: the rule returned no loss in the whole sequence; or the batch has a target per sequence and the
@@ -76,7 +76,7 @@ def learn_batch(
         kinds = ("per sequence", "per step")
         raise ValueError(f"the batch has a target {kinds[batch.per_step]}, the task one {kinds[rule.task.per_step]}")
     rule.begin(batch.sequences, update)
-    total = tensors(batch.x)[0].new_zeros(())  # a running sum: a list would grow with T, through no fault of a rule
+    total = tensors(batch.x)[0].new_zeros(())  # a sum, because a list would grow with T
     count = t = 0
     for steps in rule.windows(batch.steps):
         loss = rule.learn(*deliver(batch.window(t, steps))[:2], t)

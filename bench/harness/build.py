@@ -1,4 +1,4 @@
-"""Dataset, network and rule built from the spec of a run."""
+"""Construction of dataset, network and rule from the spec of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets, networks and rules built by their registered names, for users' own scripts."""
+"""Construction of datasets, networks and rules by their registered names, for users' own scripts."""
 
 from __future__ import annotations
 

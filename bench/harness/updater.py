@@ -56,7 +56,7 @@ class Updater:
 
 @torch.no_grad()
 def clip(gradients: Sequence[Tensor], largest: float) -> None:
-    """g ← g min(1, c / (‖g‖ + 10⁻⁶)), with ‖g‖ the norm of all gradients, c its bound; as torch's clip_grad_norm_."""
+    """Compute g ← g min(1, c / (‖g‖ + 10⁻⁶)), with norm ‖g‖ of all gradients and bound c, as clip_grad_norm_."""
     if gradients[0].numel() and runs_compiled(*gradients):
         norm_of_all = math.sqrt(sum(sum_of_squares(g.flatten()) for g in gradients))
         factor = largest / (norm_of_all + 1e-6)

@@ -18,7 +18,7 @@ from throughtime.records.results import Results
 from throughtime.whole_files import write_whole
 
 Which = Literal["final", "best_validation"]
-"""The weights after the last epoch, or after the epoch that was best on the validation split."""
+"""Which weights: those after the last epoch, or after the epoch that was best on the validation split."""
 
 
 def write_weights(folder: Path, final: Mapping[str, Tensor], best_validation: Mapping[str, Tensor]) -> None:

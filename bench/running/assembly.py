@@ -30,7 +30,7 @@ def was_ok(folder: Path, name: Pass) -> bool:
     """Return whether a pass has an `ok` result with the installed library versions, and need not be repeated."""
     try:
         result = read_result(folder, name)
-    except (OSError, ValueError):  # none, or damaged
+    except (OSError, ValueError):  # no result, or a damaged one
         return False
     return result.status == "ok" and result.versions == versions()
 
@@ -157,5 +157,5 @@ def _tail(log: Path) -> list[str]:
         start = max(0, file.seek(0, os.SEEK_END) - LOG_TAIL_BYTES)
         file.seek(start)
         lines = file.read().decode("utf-8", errors="replace").splitlines()
-    whole = lines[1:] if start and len(lines) > 1 else lines  # the first one is cut
+    whole = lines[1:] if start and len(lines) > 1 else lines  # the first one is incomplete
     return whole[-LOG_TAIL_LINES:]

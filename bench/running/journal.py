@@ -31,7 +31,7 @@ class _Event(pydantic.BaseModel):
 
 
 class Began(_Event):
-    """The sweep begins; always the first line."""
+    """Beginning of a sweep; always the first line."""
 
     event: Literal["began"] = "began"
     command: list[str]
@@ -49,7 +49,7 @@ class Began(_Event):
 
 
 class Started(_Event):
-    """A pass starts."""
+    """Start of a pass."""
 
     event: Literal["started"] = "started"
     id: str
@@ -58,7 +58,7 @@ class Started(_Event):
 
 
 class Over(_Event):
-    """A pass has ended."""
+    """End of a pass."""
 
     event: Literal["over"] = "over"
     id: str
@@ -66,7 +66,7 @@ class Over(_Event):
 
 
 class Finished(_Event):
-    """A run has its record."""
+    """Completion of a run, which has its record."""
 
     event: Literal["finished"] = "finished"
     id: str
@@ -77,7 +77,7 @@ class Finished(_Event):
 
 
 class Ended(_Event):
-    """The runner leaves."""
+    """End of the runner."""
 
     event: Literal["ended"] = "ended"
     how: str
@@ -88,13 +88,13 @@ _EVENT: pydantic.TypeAdapter[Event] = pydantic.TypeAdapter(Annotated[Event, pyda
 
 
 class JournalLines(NamedTuple):
-    """A journal as it was read."""
+    """Content of a journal file."""
 
     began: Began
     events: list[Event]
     """The events after the first."""
     broken: list[str]
-    """Place of each line that is not an event, and the reason."""
+    """Position of each line that is not an event, and the reason."""
 
 
 def read_journal(path: Path) -> JournalLines:
@@ -120,13 +120,13 @@ def read_journal(path: Path) -> JournalLines:
 
 
 class Journal:
-    """Writes the journal of the sweep that begins now, over that of the last one.
+    """Writes the journal of the present sweep, and overwrites that of the last one.
 
     Args:
-        path: of the file.
-        command: the words that started the sweep.
-        suite: all runs of it.
-        chosen: those that will be made.
+        path: path of the journal.
+        command: arguments of the command that started the sweep.
+        suite: all runs of the suite.
+        chosen: the runs to execute.
     """
 
     def __init__(self, path: Path, command: Sequence[str], suite: Sequence[Planned], chosen: Sequence[Planned]) -> None:
@@ -144,20 +144,20 @@ class Journal:
         self._write(began, "w")
 
     def started(self, work: PassJob) -> None:
-        """A pass starts."""
+        """Write that a pass starts."""
         self._write(Started(id=work.planned.id, name=work.name, epochs=work.planned.spec.training.epochs))
 
     def over(self, work: PassJob) -> None:
-        """A pass has ended."""
+        """Write that a pass has ended."""
         self._write(Over(id=work.planned.id, name=work.name))
 
     def finished(self, record: Record) -> None:
-        """A run has its record."""
+        """Write that a run has its record."""
         failed = list(record.failed_passes)
         self._write(Finished(id=record.id, status=record.status, reason=record.reason, failed_passes=failed))
 
     def ended(self, how: str) -> None:
-        """The runner leaves."""
+        """Write how the runner ended."""
         self._write(Ended(how=how))
 
     def _write(self, event: Event, mode: Literal["w", "a"] = "a") -> None:

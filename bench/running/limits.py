@@ -13,7 +13,7 @@ class Limits(NamedTuple):
     timeout: float | None = None
     """Seconds of wall time."""
     memory: int | None = None
-    """Bytes of resident memory of the pass's process and its descendants; a page that they share counts in each."""
+    """Bytes of resident memory of the pass's process and its descendants; a shared page counts once for each."""
 
 
 def resident_bytes(pid: int) -> int:
@@ -27,6 +27,6 @@ def resident_bytes(pid: int) -> int:
     for member in family:
         try:
             total += member.memory_info().rss
-        except psutil.NoSuchProcess:  # it ended since
+        except psutil.NoSuchProcess:  # it has ended since
             continue
     return total

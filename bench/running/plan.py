@@ -67,8 +67,8 @@ class CellPlan(NamedTuple):
 def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
     """Plan each run, in the order of `specs`. Needs no device but the CPU.
 
-    The record of a run is that with its id, or else the newest one of the same spec, which is then stale: it was made
-    by other code.
+    The record of a run is that with its id or, without one, the newest record of the same spec, which is then stale: it
+    is the result of other code.
 
     Raises:
         UsageError: a component of a cell cannot be built, or `supports` of its rule fails; the message names the cell.
@@ -76,7 +76,7 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
     known = {suite: _Known(store, suite) for suite in {spec.suite for spec in specs}}
     support = _Support()
     codes: dict[tuple[str, ...], dict[str, str]] = {}
-    contents: dict[tuple[int, ...], tuple[str, ...]] = {}  # by the parts' identity: replicates share them
+    contents: dict[tuple[int, ...], tuple[str, ...]] = {}  # by the identity of the components, which replicates share
     measured: set[tuple[str, str, str, str]] = set()
     planned = []
     for spec in specs:

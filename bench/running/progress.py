@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SHOWN_AT_ONCE = 4
-"""Running passes that are shown; a cluster has hundreds."""
+"""Largest number of running passes on display; a cluster has hundreds."""
 
 
 class Progress(ABC):
@@ -31,7 +31,7 @@ class Progress(ABC):
 
     @abstractmethod
     def running(self, in_hand: Sequence[PassJob]) -> None:
-        """Show the passes that run now; called a few times a second at most."""
+        """Show the passes that run now. The runner calls this a few times a second at most."""
 
     def finished(self, record: Record) -> None:
         """Show that a run has its record."""
@@ -41,7 +41,7 @@ class Progress(ABC):
 
     @abstractmethod
     def show(self, line: str) -> None:
-        """Print a line that stays."""
+        """Print a permanent line."""
 
     def end(self) -> None:
         """End the display."""
@@ -103,8 +103,8 @@ def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
     """Show on a terminal how many arrays of a dataset have been prepared in this context, and the time left.
 
     Args:
-        dataset: its name.
-        quiet: show nothing, as where there is no terminal.
+        dataset: name of the dataset.
+        quiet: show nothing, for example without a terminal.
     """
     if quiet or not sys.stderr.isatty():
         yield
@@ -120,7 +120,7 @@ def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
 
     def show(done: int, count: int) -> None:
         bar.update(task, completed=done, total=count)
-        bar.start()  # not before: most datasets are there already
+        bar.start()  # only now, because most datasets are already prepared
 
     try:
         with on_progress(show):

@@ -40,7 +40,7 @@ def find_record(name: str, store: Store) -> Stored:
     """Find a record by its path, by its folder, or by its id in the store.
 
     Raises:
-        UsageError: there is none, or it is broken.
+        UsageError: there is no such record, or it is damaged.
     """
     for path in (Path(name), Path(name) / "record.json"):
         if path.is_file():
@@ -59,7 +59,7 @@ def rerun(stored: Stored, folder: Path, plugins: Sequence[str], progress: Progre
         stored: the record, with its folder.
         folder: an empty results folder.
         plugins: files that the run needs.
-        progress: shows what happens.
+        progress: shows the progress of the passes.
 
     Raises:
         UsageError: a component is no longer registered, or its data are not on this machine.

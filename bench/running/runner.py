@@ -1,8 +1,8 @@
 """The runner: decides which pass runs when, and writes a run's record when its last pass has ended.
 
-Measuring passes come first, once a cell (on its first replicate), then training passes, several at a time; an engine
-runs them. Until a run has its record it grows in the suite's `.work` folder, where each pass leaves a result file, so
-that an interrupted sweep repeats no finished pass, and a training goes on from its checkpoint.
+Measuring passes come first, once per cell (on its first replicate), then training passes, several at a time; an engine
+runs them. The files of a run without a record are in the suite's `.work` folder, where each pass writes a result file.
+An interrupted sweep therefore repeats no finished pass, and training resumes from its checkpoint.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ POLL_SECONDS = 0.5
 CONTINUED: tuple[Status, ...] = ("timeout", "oom", "killed")
 """States after which training resumes from its checkpoint; an error or a divergence would only recur."""
 REPEATS = 2
-"""Number of times that a measuring pass that was killed from outside is repeated."""
+"""Largest number of repetitions of a measuring pass that was killed from outside."""
 
 
 class Runner:
     """Runs planned runs and writes their records into a store.
 
     Args:
-        store: where records go.
-        command: the words that start this sweep; each record's own command is made from them.
+        store: the destination of the records.
+        command: arguments of the command that starts this sweep, from which each record's own command is derived.
         engine: runs the passes.
-        progress: shows what happens.
+        progress: shows the progress of the runs.
     """
 
     def __init__(self, store: Store, command: Sequence[str], engine: Engine, progress: Progress) -> None:
@@ -55,8 +55,8 @@ class Runner:
 
         Raises:
             UsageError: another runner works on the suite.
-            KeyboardInterrupt: after the running passes have been ended. Finished runs have their records, finished
-                passes their files, trainings a checkpoint.
+            KeyboardInterrupt: raised after the running passes have been stopped. Finished runs have their records,
+                finished passes their files, and trainings a checkpoint.
         """
         self._records: list[Record] = []
         self._pending = {p.id: list(p.passes) for p in chosen}
@@ -64,7 +64,7 @@ class Runner:
         with ExitStack() as stack:
             folder = self.store.folder / suite[0].spec.suite
             stack.callback(self._folder_lock(folder).release)
-            for left in sorted((folder / WORK).glob("*/record.json")):  # of a runner killed before it moved them
+            for left in sorted((folder / WORK).glob("*/record.json")):  # left by a runner that was killed
                 if left.parent.name not in self._pending:
                     self.store.publish(folder.name, left.parent.name)
             stack.callback(self.engine.close)
@@ -94,7 +94,7 @@ class Runner:
         """Return the passes that a run lacks; a run without any, or unsupported by its rule, gets its record now."""
         suite = planned.spec.suite
         folder = self.store.work_folder(suite, planned.id)
-        if (folder / "record.json").exists():  # the last runner was killed between writing it and moving it
+        if (folder / "record.json").exists():  # the last runner was killed before it moved the record
             record = read_record(folder / "record.json")
             self.store.publish(suite, planned.id)
             self._announce(record)
@@ -115,7 +115,7 @@ class Runner:
         """Copy the files from which interrupted training resumes; the old record remains until there is a new one."""
         if not (before / CHECKPOINT).exists():
             return
-        copying = folder.with_name(f"{folder.name}.taking")  # half a copy must not pass for a whole one
+        copying = folder.with_name(f"{folder.name}.taking")  # an incomplete copy must not appear complete
         shutil.rmtree(copying, ignore_errors=True)
         copying.mkdir(parents=True)
         for name in (CURVE, LOG, CHECKPOINT):
@@ -124,7 +124,7 @@ class Runner:
         copying.rename(folder)
 
     def _drain(self, jobs: Sequence[PassJob], exclusive: bool) -> None:
-        """Run all the passes, as many at a time as the engine takes."""
+        """Run all passes, as many at a time as the engine accepts."""
         waiting = deque(jobs)
         while waiting or self.engine.at_work:
             while waiting and len(self.engine.at_work) < self.engine.width(exclusive):

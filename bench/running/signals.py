@@ -1,4 +1,4 @@
-"""Ctrl-C and the signals of a batch system raise the same exception in a command."""
+"""Conversion of Ctrl-C and the signals of a batch system to the same exception."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class AskedToStop(KeyboardInterrupt):
-    """A signal asks this process to stop."""
+    """Exception for a signal that requests this process to stop."""
 
     def __init__(self, signum: int) -> None:
         self.signum = signum
@@ -25,9 +25,9 @@ def raise_on_signals() -> Iterator[None]:
 
     before = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        with suppress(AttributeError, ValueError):  # another system; not the main thread
+        with suppress(AttributeError, ValueError):  # on another system, or outside the main thread
             signum = getattr(signal, name)
-            if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup stays nohup
+            if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup remains effective
                 before[signum] = signal.signal(signum, ask)
     try:
         yield

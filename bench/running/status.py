@@ -1,4 +1,4 @@
-"""The state of a sweep, from its files alone: for another terminal, while the sweep runs or after it."""
+"""The state of a sweep, computed from its files alone, during the sweep or after it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Running:
     name: str
     seconds: float
     epoch: int | None
-    """The epoch that training is in; None: not a training pass, or its position cannot be read from here."""
+    """The present epoch of training; None: not a training pass, or its position is not readable here."""
     epochs: int
 
 
@@ -36,7 +36,7 @@ class Status:
 
     suite: str
     runner: str
-    """Its runner: `process 123 on host`, or how the sweep ended."""
+    """The runner: `process 123 on host`, or how the sweep ended."""
     alive: bool | None
     """Whether that process runs; None: unknown, because it is on another machine."""
     done: int = 0
@@ -48,18 +48,18 @@ class Status:
     """Label and failed measuring passes of each `ok` run that has some."""
     running: list[Running] = field(default_factory=list)
     seconds_left: float | None = None
-    """Runs left, times the mean duration of those of this sweep; None: unknown, or no run is left."""
+    """Number of remaining runs times the mean duration of this sweep's runs; None: unknown, or no run remains."""
     broken: list[str] = field(default_factory=list)
-    """Place of each line of the journal that is not an event, and the reason."""
+    """Position of each line of the journal that is not an event, and the reason."""
 
 
 def status(store: Store, suite: str | None = None) -> list[Status]:
     """Return the state of the last sweep of a suite, or of each suite in the store.
 
-    Of several journals, one that cannot be read is a row that says so; the others are shown.
+    If one of several journals cannot be read, its row contains the error, and the others are shown.
 
     Raises:
-        UsageError: there is none, or none that can be read.
+        UsageError: there is no journal, or no readable one.
     """
     names = [suite] if suite else sorted(path.parent.name for path in store.folder.glob(f"*/{JOURNAL}"))
     found, unreadable = [], []

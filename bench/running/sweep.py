@@ -25,19 +25,19 @@ class Sweep:
     Args:
         suite: the name of a suite, or the path of its YAML.
         scale: one of its scales.
-        store: where records go, and where those of earlier sweeps are.
-        only: runs, each by its id, its label, or the label of its cell; none: all.
-        rerun: records to make again.
+        store: the destination of the records, which contains those of earlier sweeps.
+        only: runs, each by its id, its label, or the label of its cell; empty: all runs.
+        rerun: records whose runs are repeated.
 
     Attributes:
         planned: all runs of the suite.
-        asked: those that `only` leaves.
+        asked: the runs that `only` selects.
         chosen: those of them without a record, or with one that `rerun` selects.
-        limits: those that the suite sets for each pass.
-        jobs: training passes that this machine has cores for.
+        limits: the limits that the suite sets for each pass.
+        jobs: number of training passes for which this machine has cores.
 
     Raises:
-        UsageError: the suite is wrong, a cell cannot be built, or no run has a name of `only`.
+        UsageError: the suite is invalid, a cell cannot be built, or no run has a name of `only`.
     """
 
     def __init__(

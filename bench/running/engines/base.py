@@ -22,22 +22,22 @@ class PassJob(NamedTuple):
 class Engine(ABC):
     """Runs passes, several at a time.
 
-    A pass that has ended has left its `<pass>.json` in its folder, however it ended. An engine takes care that a
-    measuring pass has its machine to itself among the measuring passes of a user.
+    A pass that has ended has left its `<pass>.json` in its folder, however it ended. An engine ensures that only one
+    measuring pass of a user runs on a machine at a time.
     """
 
     @abstractmethod
     def width(self, exclusive: bool) -> int:
-        """Return how many passes may run at a time: measuring passes that need a machine each, or others."""
+        """Return how many passes may run at a time: measuring passes, which need a machine each, or others."""
 
     @abstractmethod
     def start(self, job: PassJob) -> None:
-        """Start a pass and return at once, unless another runner's measuring pass must end first."""
+        """Start a pass and return immediately, unless another runner's measuring pass must end first."""
 
     @property
     @abstractmethod
     def at_work(self) -> list[PassJob]:
-        """Passes that were started and that `wait` has not returned yet."""
+        """Started passes that `wait` has not returned yet."""
 
     @abstractmethod
     def wait(self, seconds: float) -> list[PassJob]:
@@ -45,8 +45,8 @@ class Engine(ABC):
 
     @abstractmethod
     def stop(self) -> None:
-        """End all passes and wait for their ends. Training passes get a moment to write a checkpoint; a
-        KeyboardInterrupt meanwhile cuts that short."""
+        """End all passes and wait until they have ended. Training passes get a short time to write a checkpoint; a
+        KeyboardInterrupt ends this time."""
 
     @abstractmethod
     def close(self) -> None:

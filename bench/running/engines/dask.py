@@ -1,7 +1,7 @@
 """Passes on the workers of a Dask cluster, each on one thread of a worker.
 
-A `Job` and bytes of files go over the network in both directions. When a worker dies, Dask runs its pass on another
-one; what the pass had not sent back by then is lost.
+The network transports a `Job` to a worker, and bytes of files in both directions. When a worker dies, Dask runs its
+pass on another one; the files that the pass had not sent back are lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
 
 AHEAD = 2
-"""Passes submitted for each thread of the cluster: one that runs, and one so that the thread need not wait."""
+"""Passes submitted for each thread of the cluster: one that runs, and one that follows without delay."""
 LOOK_SECONDS = 1.0
 """Time between two updates of the list of workers."""
 ALONE_SECONDS = 30.0
@@ -54,9 +54,9 @@ class DaskEngine(Engine):
     """Runs passes on a Dask cluster.
 
     Args:
-        cluster: address of a scheduler, `tcp://host:8786`; or `local:N`: N workers of this machine, started now.
-        plugins: files that a pass loads before anything else; their text is sent.
-        limits: of each pass.
+        cluster: address of a scheduler, `tcp://host:8786`; or `local:N`: N workers that are started on this machine.
+        plugins: files that a pass loads first; the job contains their text.
+        limits: limits of each pass.
         tell: shows a line to the user.
 
     Raises:
@@ -72,7 +72,7 @@ class DaskEngine(Engine):
             raise UsageError(
                 f'"{cluster}" is no cluster', "--cluster", "tcp://HOST:PORT of a scheduler, local:N or slurm"
             )
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # this module reports errors once itself
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # this module reports errors itself
         self._jobs, self._tell = Jobs(plugins, limits), tell
         self._sweep = uuid.uuid4().hex[:8]
         self._submitted: dict[str, Submitted] = {}
@@ -114,7 +114,7 @@ class DaskEngine(Engine):
                 where = {"workers": on_it, "allow_other_workers": True}
         key = f"{job.name}-{job.planned.id}-{self._sweep}-{uuid.uuid4().hex[:8]}"
         message, files = self._jobs.of(job), saved(job.name, job.folder)
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):  # a checkpoint goes along
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1TiB"}):  # may contain a checkpoint
             future = self._client.submit(on_worker, message, files, key, self._topic, key=key, pure=False, **where)
         self._submitted[key] = Submitted(job, future, host)
         future.add_done_callback(lambda _: self._over.put(key))
@@ -168,7 +168,7 @@ class DaskEngine(Engine):
         return list(dict.fromkeys(_host(address) for address in self._threads))
 
     def _look(self) -> None:
-        """Update the list of workers; tell the user if there has been none for long."""
+        """Update the list of workers; tell the user if there has been no worker for ALONE_SECONDS."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
@@ -186,13 +186,13 @@ class DaskEngine(Engine):
             self._alone_since = float("inf")
 
     def _end(self, key: str) -> bool:
-        """Write the files of a pass into its run's folder; return False if it has not ended after all.
+        """Write the files of a pass into its run's folder; return False if the pass has not ended.
 
         Raises:
             UsageError: the scheduler has ended, or a worker cannot run passes.
         """
         from distributed import KilledWorker
-        from distributed import TimeoutError as NotYetError  # before Python 3.11 not the built-in one
+        from distributed import TimeoutError as NotYetError  # before Python 3.11 this is not the built-in TimeoutError
 
         job, future, _ = self._submitted[key]
         if future.status in ("cancelled", "lost"):
@@ -256,7 +256,7 @@ def _local_cluster(workers: int) -> Any:
 # --- on the worker
 
 _stopped: set[str] = set()
-"""Sweeps whose passes are to stop."""
+"""Sweeps whose passes must stop."""
 
 
 def stop_on_worker(topic: str) -> None:
@@ -265,7 +265,7 @@ def stop_on_worker(topic: str) -> None:
 
 
 def on_worker(job: Job, files: Files, key: str, topic: str) -> Files:
-    """Run a pass. It stops when the runner stops or cancels it or ends, or when the worker closes."""
+    """Run a pass. It stops when the runner stops it, cancels it or ends, or when the worker closes."""
     from distributed import Status, get_worker
 
     worker = get_worker()

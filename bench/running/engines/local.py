@@ -1,4 +1,4 @@
-"""Passes in fresh processes of this machine."""
+"""Execution of passes in fresh processes of this machine."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from throughtime.spec import PASSES
 
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
 PRELOADED = ("throughtime.passes.child", "torch._dynamo", "numba")
-"""Modules that the fork server imports once. The last two would cost each child a second: a first optimiser imports
-dynamo, a first compiled loop numba."""
+"""Modules that the fork server imports once. The last two would take each child a second: the first optimiser imports
+dynamo, and the first compiled loop imports numba."""
 SERVER_STARTS = 3
-"""How many servers may end while one pass is started, before the sweep ends too."""
+"""Number of servers that may end during the start of one pass before the sweep ends, too."""
 
 
 @contextmanager
 def _signals_ignored() -> Iterator[None]:
     """Let a process that starts in this context ignore the signals that end a runner.
 
-    The fork server is in the runner's process group, and a terminal or a batch system signals the whole group: without
-    the server nobody could wait for the children, and none would get to write its checkpoint.
+    The fork server is in the runner's process group, and a terminal or a batch system signals the whole group. Without
+    the server no process could wait for the children, and no child could write its checkpoint.
     """
     before = {}
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with suppress(ValueError):  # not the main thread
+        with suppress(ValueError):  # outside the main thread
             before[signum] = signal.signal(signum, signal.SIG_IGN)
     try:
         yield
@@ -54,13 +54,13 @@ def _signals_ignored() -> Iterator[None]:
 
 @contextmanager
 def _without_main_script() -> Iterator[None]:
-    """A process that is started in here does not run the caller's script.
+    """Prevent a process that starts in this context from running the caller's script.
 
-    multiprocessing has a child import the module `__main__` of its parent, for functions that are defined there. A pass
-    needs none of it, and a script that runs a suite outside `if __name__ == "__main__"` would run it again.
+    In multiprocessing, a child imports the module `__main__` of its parent, for functions that it defines. A pass needs
+    no such function, and a script that runs a suite outside `if __name__ == "__main__"` would run it again.
     """
     main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")  # has no file, so that there is nothing to import
+    sys.modules["__main__"] = types.ModuleType("__main__")  # without a file, a child imports nothing
     try:
         yield
     finally:
@@ -68,9 +68,9 @@ def _without_main_script() -> Iterator[None]:
 
 
 def start_fork_server() -> None:
-    """Start the fork server, which imports what children need while the caller does something else.
+    """Start the fork server, which imports the modules for children while the caller continues.
 
-    Children get the environment of now. Where a server runs already this does nothing; one that was killed is replaced.
+    Children have the environment of this moment. A running server is left alone; one that was killed is replaced.
     """
     multiprocessing.forkserver.set_forkserver_preload(list(PRELOADED))
     with _signals_ignored():
@@ -78,11 +78,11 @@ def start_fork_server() -> None:
 
 
 def _servers() -> list[psutil.Process]:
-    """Fork servers of this process that run."""
+    """Return the running fork servers of this process."""
     found = []
     for process in psutil.Process().children():
         with suppress(psutil.Error):
-            if any("multiprocessing.forkserver" in word for word in process.cmdline()):  # a zombie has none
+            if any("multiprocessing.forkserver" in word for word in process.cmdline()):  # a zombie has no command line
                 found.append(process)
     return found
 
@@ -92,7 +92,7 @@ def _send_resident_bytes(sender: Connection) -> None:
 
 
 class Child(NamedTuple):
-    """A process and the pass it runs."""
+    """A process and the pass that it runs."""
 
     job: PassJob
     process: BaseProcess
@@ -100,19 +100,19 @@ class Child(NamedTuple):
 
 
 class LocalEngine(Engine):
-    """Starts each pass from a fork server that has imported torch and run nothing.
+    """Starts each pass from a fork server that has imported torch and executed nothing else.
 
-    Measuring passes run one at a time, under a lock that all runners of this user on this machine share. Where the
-    server is killed, its children end with it, and the next pass starts from a new one.
+    Measuring passes run one at a time, under a lock that all runners of this user on this machine share. If the server
+    is killed, its children end with it, and the next pass starts from a new server.
 
     Args:
-        plugins: files that children load before anything else.
-        limits: of each pass.
-        jobs: training passes at a time.
+        plugins: files that children load first.
+        limits: limits of each pass.
+        jobs: number of simultaneous training passes.
         tell: shows a line to the user.
 
     Raises:
-        UsageError: the limit of memory is below what a child holds that has only started.
+        UsageError: the memory limit is below the memory of a child directly after its start.
     """
 
     def __init__(self, plugins: Sequence[str], limits: Limits, jobs: int, tell: Callable[[str], None]) -> None:
@@ -125,7 +125,7 @@ class LocalEngine(Engine):
         self._machine = FileLock(MACHINE_LOCK)
 
     def _check_memory(self, limit: int) -> None:
-        """Refuse a limit that a child exceeds before it has built anything."""
+        """Raise UsageError for a limit that a child exceeds before it has built any component."""
         receiver, sender = self._processes.Pipe(duplex=False)
         child = self._processes.Process(target=_send_resident_bytes, args=(sender,), daemon=True)
         child.start()
@@ -152,7 +152,7 @@ class LocalEngine(Engine):
         threads = job.planned.spec.threads
 
         def exit_code() -> int | None:
-            # `multiprocessing` says 255 of a child whose server has ended: nobody knows how the child did.
+            # `multiprocessing` reports 255 for a child whose server has ended, because its exit code is unknown.
             code = process.exitcode
             return -signal.SIGKILL if code == 255 and servers.isdisjoint(_servers()) else code
 
@@ -160,7 +160,7 @@ class LocalEngine(Engine):
         self._children.append(Child(job, process, supervisor))
 
     def _started(self, job: PassJob) -> BaseProcess:
-        """Start the process of a pass, from a new server if the old one ended just now."""
+        """Start the process of a pass, from a new server if the old one has ended."""
         from throughtime.passes.child import main
 
         spec, code = job.planned.spec, job.planned.code
@@ -175,7 +175,7 @@ class LocalEngine(Engine):
                 with _without_main_script():
                     process.start()
                 break
-            except (EOFError, ConnectionError):  # the server ended just now
+            except (EOFError, ConnectionError):  # the server has ended
                 if attempt == SERVER_STARTS:
                     raise
         return process
@@ -215,7 +215,7 @@ class LocalEngine(Engine):
             self._machine.release()
 
     def _take_machine(self) -> None:
-        """Take the machine for a measuring pass, once no other runner of this user measures."""
+        """Wait until no other runner of this user measures, and lock the machine for a measuring pass."""
         try:
             self._machine.acquire(timeout=0)
         except Timeout:

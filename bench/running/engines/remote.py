@@ -1,8 +1,8 @@
-"""One pass of a run, on a machine that has nothing of the sweep but this package.
+"""Execution of one pass on another machine, which needs only this package.
 
-A pass is sent as a `Job` of JSON values, together with the files it goes on from. The receiver runs it in a child
-process, in a folder of its own, and sends the files that the child leaves there back. The child loads nothing that is
-pickled, and ends with the process that started it, however that ends.
+A pass is sent as a `Job` of JSON values, together with the files from which it resumes. The receiver runs it in a child
+process, in a folder of its own, and returns the files that the child leaves there. The child loads no pickled data, and
+ends with the process that started it, however that process ends.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ JOB = "job.json"
 GROWING = (CHECKPOINT, CURVE, POSITION, WEIGHTS)
 """Files from which a training pass resumes, and which it leaves for the next attempt."""
 LOG_BYTES = 2**20
-"""Length of the end of a log that is sent back."""
+"""Length of the end of a log that the receiver returns."""
 POLL_SECONDS = 0.25
 SET_HERE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
-"""Variables on which speed and memory depend, and which Dask sets for its workers: a child gets those of the runner."""
+"""Variables on which speed and memory depend, and which Dask sets for its workers: a child has those of the runner."""
 
 Files = dict[str, bytes]
 
 
 class Job(TypedDict):
-    """Everything that a pass needs, as JSON values."""
+    """Description of a pass, as JSON values."""
 
     version: str
     """Version of throughtime."""
@@ -61,7 +61,7 @@ class Job(TypedDict):
     """File name and source text of each plugin."""
     limits: tuple[float | None, int | None]
     data: list[str]
-    """Folders of the runner in which to look for datasets, before those that are named on the other machine."""
+    """Folders of the runner to search for datasets, before those that the other machine names."""
     environment: dict[str, str | None]
     """Values of `SET_HERE`; None: not set."""
 
@@ -70,8 +70,8 @@ class Jobs:
     """Creates the jobs of a sweep.
 
     Args:
-        plugins: files that a pass loads before anything else; read now.
-        limits: of each pass.
+        plugins: files that a pass loads first; the constructor reads them.
+        limits: limits of each pass.
 
     Raises:
         UsageError: a plugin cannot be read.
@@ -98,7 +98,7 @@ class Jobs:
         )
 
 
-# --- files, sent and received
+# --- files: sending and receiving
 
 
 def saved(name: Pass, folder: Path) -> Files:
@@ -120,9 +120,9 @@ def lay_out(folder: Path, job: Job, files: Files) -> None:
 
 
 def take(name: Pass, files: Files, folder: Path) -> None:
-    """Write the files that a pass has left into the run's folder, its result last: it ends the pass.
+    """Write the files that a pass has left into the run's folder; its result, which ends the pass, is the last.
 
-    The files of a training replace those that were there; other passes of the run may have ended before.
+    The files of a training pass replace earlier ones; other passes of the run may already have ended.
 
     Raises:
         OSError: the folder cannot be written.
@@ -176,8 +176,8 @@ def make_pass(
     Args:
         job: the pass.
         files: the files from which it resumes.
-        stopping: returns whether to stop; called several times a second.
-        tell: called with the folder as often.
+        stopping: function that returns whether to stop; it is called several times a second.
+        tell: function that is called with the folder, equally often.
     """
     name = job["name"]
     try:
@@ -186,13 +186,13 @@ def make_pass(
             lay_out(folder, job, files)
             attend(folder, stopping, tell)
             return left(name, folder)
-    except OSError as error:  # no space, no processes: the fault of this machine, which the record then names
+    except OSError as error:  # no space or no processes: a fault of this machine, which the record names
         failure = Failure(reason=f"on {socket.gethostname()}: {type(error).__name__}: {error}")
         return {f"{name}.json": PassResult(status="error", failure=failure).model_dump_json().encode()}
 
 
 def attend(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None) -> None:
-    """Run the pass that a folder was prepared for in a child process, and supervise it.
+    """Run the pass of a prepared folder in a child process, and supervise it.
 
     Raises:
         OSError: the folder cannot be written, or no process started.
@@ -252,7 +252,7 @@ def _environment(job: Job) -> dict[str, str]:
 
 @contextmanager
 def _machine_for(name: Pass, stopping: Callable[[], bool]) -> Iterator[None]:
-    """Hold the machine for a measuring pass: those of a user run one at a time."""
+    """Lock the machine for a measuring pass, so that those of a user run one at a time."""
     lock = FileLock(MACHINE_LOCK)
     while PASSES[name].exclusive and not stopping():
         try:
@@ -272,11 +272,11 @@ def _machine_for(name: Pass, stopping: Callable[[], bool]) -> Iterator[None]:
 def main(folder: Path) -> None:
     """Run the pass of a prepared folder. The process ends when its standard input closes: its parent has ended."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # a batch system's warning is for the parent, who then asks to stop
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # the warning of a batch system is for the parent
     job: Job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     plugins = []
     for number, (file, source) in enumerate(job["plugins"]):
-        place = folder / "plugins" / str(number)  # two may have one file name
+        place = folder / "plugins" / str(number)  # two plugins may have the same file name
         place.mkdir(parents=True, exist_ok=True)
         (place / file).write_text(source, encoding="utf-8")
         plugins.append(str(place / file))

@@ -1,11 +1,11 @@
 """Passes as jobs of a Slurm cluster, submitted with submitit.
 
     <results>/<suite>/.work/.slurm/<sweep>/
-        <id>-<pass>/   files that a pass needs, and those that it leaves; `begun` and `over` hold the state of the job
+        <id>-<pass>/   input and output files of a pass; `begun` and `over` contain the state of the job
         submitit/      the jobs' scripts, logs, and the pickles that submitit writes and its jobs read
 
-The results folder is shared with the nodes. This side reads JSON of its own and asks Slurm for states; it never has
-submitit load the pickled result of a job. A job ends when its folder is removed, so that jobs that a killed runner left
+The results folder is shared with the nodes. The runner reads its own JSON files and queries Slurm for states; submitit
+never loads the pickled result of a job. A job ends when its folder is removed, so that jobs that a killed runner left
 in the queue stop with the next sweep.
 """
 
@@ -39,14 +39,14 @@ from throughtime.whole_files import write_whole
 
 FOLDER = ".slurm"
 STOP, BEGUN, OVER = "stop", "begun", "over"
-"""Files in a job's folder: it is to stop; it has begun; it has ended, and how."""
+"""Files in a job's folder, which state that it must stop, that it has begun, and how it has ended."""
 WARNED_SECONDS = 90
 """Time before its end at which Slurm warns a job; a training then writes a checkpoint."""
 LOOK_SECONDS = 0.5
 ASK_SECONDS = 30.0
-"""Time between two requests to Slurm for the states of all jobs; files show the ends of those that end well."""
+"""Time between two queries of the states of all jobs; files show the end of jobs without a failure."""
 AGAIN = 2
-"""How often a pass that lost its node is submitted again."""
+"""Largest number of resubmissions of a pass that lost its node."""
 LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
 ENDED: dict[str, Status] = {
     "TIMEOUT": "timeout",
@@ -58,18 +58,18 @@ ENDED: dict[str, Status] = {
     "COMPLETED": "error",
     "FINISHED": "error",
 }
-"""States in which a job has ended, and the status of a pass that left no result in it. Two of them are those of
+"""States in which a job has ended, and the status of a pass without a result in each state. Two of them are those of
 submitit's processes on this machine."""
 
 
 @dataclass
 class Submitted:
-    """A pass that was submitted to Slurm, or is about to be."""
+    """A pass that was submitted to Slurm, or will be."""
 
     request: PassJob
     folder: Path
     job: Any = None
-    """The job of submitit; None: not submitted yet."""
+    """Job of submitit; None: not submitted yet."""
     lost: list[str] = field(default_factory=list)
     """States in which its jobs lost their nodes."""
 
@@ -79,12 +79,12 @@ class SlurmEngine(Engine):
 
     Args:
         config: path of the YAML file with the cluster's settings.
-        plugins: files that a pass loads before anything else; their text is sent.
-        limits: of each pass.
+        plugins: files that a pass loads first; the job contains their text.
+        limits: limits of each pass.
         tell: shows a line to the user.
 
     Raises:
-        UsageError: submitit or Slurm is not here, the file is wrong, or a plugin cannot be read.
+        UsageError: submitit or Slurm is not installed, the file is invalid, or a plugin cannot be read.
     """
 
     def __init__(self, config: str | Path, plugins: Sequence[str], limits: Limits, tell: Callable[[str], None]) -> None:
@@ -106,7 +106,7 @@ class SlurmEngine(Engine):
 
     def start(self, job: PassJob) -> None:
         if self._folder is None:
-            shutil.rmtree(job.folder.parent / FOLDER, ignore_errors=True)  # of a runner that was killed
+            shutil.rmtree(job.folder.parent / FOLDER, ignore_errors=True)  # remains of a runner that was killed
             self._folder = (job.folder.parent / FOLDER / self._sweep).resolve()
         folder = self._folder / f"{job.planned.id}-{job.name}"
         shutil.rmtree(folder, ignore_errors=True)
@@ -148,13 +148,13 @@ class SlurmEngine(Engine):
         if self._folder is not None:
             shutil.rmtree(self._folder.parent, ignore_errors=True)
 
-    # --- to Slurm
+    # --- submission
 
     def _submit(self) -> None:
         """Submit the passes started since the last call: one array of measuring passes, one of the others.
 
         Raises:
-            UsageError: Slurm does not take it.
+            UsageError: Slurm rejects the submission.
         """
         new = [submitted for submitted in self._submitted if submitted.job is None]
         for exclusive in (True, False):
@@ -165,7 +165,7 @@ class SlurmEngine(Engine):
             try:
                 with executor.batch():
                     jobs = [executor.submit(make_pass_in, str(one.folder), self._settings.time) for one in those]
-            except Exception as error:  # submitit has several kinds, and lets through those of subprocess
+            except Exception as error:  # submitit has several classes of errors, and passes on those of subprocess
                 raise UsageError(f"Slurm does not take a job: {_sbatch_error(error)}", where=self._config) from error
             for one, job in zip(those, jobs, strict=True):
                 one.job = job
@@ -198,15 +198,15 @@ class SlurmEngine(Engine):
     def _cancel(self, those: list[Submitted]) -> None:
         for one in those:
             if one.job is not None:
-                with suppress(OSError, subprocess.CalledProcessError):  # it has just ended
+                with suppress(OSError, subprocess.CalledProcessError):  # the job has just ended
                     one.job.cancel(check=True)
                 while self._settings.cluster == "local" and not one.job.done():
                     time.sleep(LOOK_SECONDS)
 
-    # --- how a job ended
+    # --- end of a job
 
     def _ended(self, one: Submitted) -> bool:
-        """Return whether a pass has ended, with its files in its run's folder. One that lost its node begins again."""
+        """Return whether a pass has ended, with its files in its run's folder. Resubmit a pass whose node was lost."""
         if one.job is None:
             return False
         state = self._state(one)
@@ -224,7 +224,7 @@ class SlurmEngine(Engine):
             return self._lost(one, "PREEMPTED")
         if how == "time":
             return self._finish(one, "timeout", f"not done in the {self._settings.time:g} s that Slurm gives a job")
-        if _was_killed(one):  # by Slurm, perhaps, which then says why
+        if _was_killed(one):  # possibly by Slurm, whose state gives the reason
             if state in LOST:
                 return self._lost(one, state)
             if state not in ENDED:
@@ -255,7 +255,7 @@ class SlurmEngine(Engine):
             return self._finish(one, "killed", f"{len(one.lost)} jobs lost their node in it ({told})")
         before, one.folder = one.folder, one.folder.with_name(f"{one.folder.name}-{len(one.lost)}")
         lay_out(one.folder, self._jobs.of(one.request), saved(one.request.name, before))
-        shutil.rmtree(before, ignore_errors=True)  # if its node returns, the job that still runs there ends
+        shutil.rmtree(before, ignore_errors=True)  # if the node returns, the job on it ends
         self._tell(
             f"{one.request.planned.spec.label}: {one.request.name} pass lost its node ({state}), submitted again"
         )
@@ -263,7 +263,7 @@ class SlurmEngine(Engine):
         return False
 
     def _finish(self, one: Submitted, status: Status | None = None, reason: str = "") -> bool:
-        """Write the files of a pass into its run's folder, and its status if only this side knows that."""
+        """Write the files of a pass into its run's folder, and its status if the pass wrote none."""
         take(one.request.name, left(one.request.name, one.folder), one.request.folder)
         if status:
             settle(one.request.folder, one.request.name, status, reason)
@@ -299,15 +299,15 @@ def _names(folder: Path) -> set[str]:
         return set()
 
 
-# --- in the job
+# --- inside the job
 
 
 def make_pass_in(folder: str, seconds: float) -> None:
-    """Run, in the job, the pass that a folder was prepared for, and write there that it has ended.
+    """Run, in the job, the pass of a prepared folder, and write there that it has ended.
 
     Args:
-        folder: shared with the runner.
-        seconds: that Slurm gives the job; warned before they are over, a training writes a checkpoint.
+        folder: folder of the job, shared with the runner.
+        seconds: time limit of the job; Slurm warns before its end, and a training then writes a checkpoint.
     """
     place, began = Path(folder), time.monotonic()
     cut: str | None = None
@@ -322,10 +322,10 @@ def make_pass_in(folder: str, seconds: float) -> None:
 
     if stopping():
         return
-    signal.signal(signal.SIGUSR2, warned)  # in place of submitit's own answer, which ends this process
+    signal.signal(signal.SIGUSR2, warned)  # replaces submitit's handler, which ends this process
     (place / BEGUN).touch()
     attend(place, stopping)
     if place.exists():
         name = json.loads((place / JOB).read_text(encoding="utf-8"))["name"]
-        whole = pass_file(place, name).exists()  # it was done when the warning came
+        whole = pass_file(place, name).exists()  # the pass had ended when the warning came
         write_whole(place / OVER, json.dumps({"cut": None if whole else cut}))

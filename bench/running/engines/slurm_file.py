@@ -1,4 +1,4 @@
-"""The settings of a Slurm cluster in the file of `--cluster-config`, and a check that Slurm is here."""
+"""The settings of a Slurm cluster in the file of `--cluster-config`, and a check that Slurm is available."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class SlurmFile(Strict):
     """Settings in the file of `--cluster-config`."""
 
     cluster: Literal["slurm", "local"] = "slurm"
-    """local: submitit starts processes of this machine in place of Slurm's jobs, to test a set-up."""
+    """local: submitit starts processes on this machine instead of Slurm jobs, to test a configuration."""
     time: Annotated[Timeout, Field(ge=300)]
-    """Time of a job, which runs one pass: seconds, or `15m`, `2h`. 5 minutes at least, because Slurm may warn a job two
-    and a half minutes before its end."""
+    """Time limit of a job, which runs one pass: seconds, or `15m`, `2h`. It is at least 5 minutes, because Slurm may
+    warn a job two and a half minutes before its end."""
     partition: str | None = None
     account: str | None = None
     cpus: PositiveInt | None = None
-    """Processors of a job; left out: as many as the suite has threads."""
+    """Processors of a job; by default as many as the suite has threads."""
     gpus: NonNegativeInt | None = None
     memory: Size | None = None
     """Memory of a job, `4GiB`."""
     array_parallelism: PositiveInt = 100
-    """Jobs that wait or run at a time; they are submitted as job arrays."""
+    """Largest number of waiting and running jobs, which are submitted as job arrays."""
     exclusive: bool = False
     """Whether measuring passes have a node to themselves."""
     setup: list[str] = Field([])
@@ -44,13 +44,13 @@ def load_settings(path: str | Path) -> SlurmFile:
     """Read `--cluster-config`.
 
     Raises:
-        UsageError: something in it is wrong; `where` is `file:line:column`.
+        UsageError: a setting is invalid; `where` is `file:line:column`.
     """
     return checked(load(str(path)), SlurmFile)
 
 
 def require_slurm() -> None:
-    """Raise UsageError where jobs cannot be submitted, or sacct cannot say how they ended."""
+    """Raise UsageError if jobs cannot be submitted, or sacct does not report how they ended."""
     if shutil.which("sbatch") is None:
         raise UsageError(
             "there is no Slurm here: no sbatch", where="--cluster slurm", hint="run it on a machine that submits jobs"

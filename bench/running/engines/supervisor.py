@@ -18,21 +18,21 @@ from throughtime.spec import Pass
 from throughtime.whole_files import write_whole
 
 GRACE_SECONDS = 10.0
-"""Time between the signal that asks a child to stop and the one that ends it and its descendants."""
+"""Time between the signal that requests a child to stop and the signal that ends it and its descendants."""
 KERNEL_COUNTERS = Path("/proc/vmstat")
 
 
 class Supervisor:
-    """Watches over the child that runs one pass, in a process group of its own.
+    """Supervises the child that runs one pass, in a process group of its own.
 
     Args:
-        pid: of the child; also of its group, once the child has made one.
-        exit_code: returns the child's exit code as `multiprocessing` has it (negative: the signal that ended it), or
-            None while the child runs.
-        name: of the pass.
-        threads: that the pass was given.
-        folder: where the child leaves its result.
-        limits: of the pass.
+        pid: process id of the child, and of its group, once the child has created one.
+        exit_code: returns the child's exit code as in `multiprocessing` (negative: the signal that ended it), or None
+            while the child runs.
+        name: name of the pass.
+        threads: number of threads of the pass.
+        folder: folder of the child's result.
+        limits: limits of the pass.
     """
 
     def __init__(
@@ -50,26 +50,26 @@ class Supervisor:
         if self._exit_code() is None:
             self._enforce_limits()
             return False
-        self.kill()  # its descendants may have survived it
+        self.kill()  # its descendants may still run
         return True
 
     def ask_to_stop(self) -> None:
-        """Ask the child to write a checkpoint and end; it is killed if it still runs GRACE_SECONDS later."""
+        """Request the child to write a checkpoint and end; it is killed if it still runs GRACE_SECONDS later."""
         if self._end_at == float("inf"):
             self._end_at = time.monotonic() + GRACE_SECONDS
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the child and its descendants, now."""
+        """End the child and its descendants immediately."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        if self._exit_code() is None:  # not yet the leader of a group
+        if self._exit_code() is None:  # the child is not yet the leader of a group
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
     def settle(self) -> None:
-        """Write a result that says how the child ended, if it has ended without leaving one.
+        """Write a result with the reason of the child's end, if it has ended without a result.
 
         Raises:
             OSError: the disk is full, or the result cannot be written.
