@@ -1,4 +1,4 @@
-"""What a fact is, and what is found when it is put to a component."""
+"""Facts, and the results of evaluating them on components."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from throughtime.registry import Component
 
 
 class Found(NamedTuple):
-    """What one look at a component gave."""
+    """The value of a fact for a component."""
 
     value: float
-    """Largest error, count of faults, bytes a step: small is good."""
+    """Largest error, number of faults, or bytes a step; smaller is better."""
     note: str = ""
 
 
 class DoesNotApplyError(Exception):
-    """The fact says nothing about this component, for the reason given."""
+    """The fact does not apply to the component; the message is the reason."""
 
 
 class Fact(NamedTuple):
-    """Something that must hold of a component."""
+    """A property that must hold of a component."""
 
     name: str
     bound: float
@@ -33,7 +33,7 @@ class Fact(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One row of the outcome: a fact put to a component."""
+    """The result of evaluating a fact on a component: one row of the output."""
 
     kind: str
     component: str
@@ -44,12 +44,12 @@ class Finding(NamedTuple):
     note: str
 
     def row(self) -> dict[str, Any]:
-        """As written to JSON; a value that is not finite, which JSON cannot keep, is null and told in the note."""
+        """Return the row for JSON, which cannot store a value that is not finite: it is null, and the note names it."""
         finite = self.value is None or math.isfinite(self.value)
         return {**self._asdict(), "value": self.value if finite else None}
 
     def shown(self) -> dict[str, str]:
-        """As printed."""
+        """Return the row for the printed table."""
         value = "—" if self.value is None else f"{self.value:.2g}"
         return {
             "component": self.component,
@@ -62,7 +62,7 @@ class Finding(NamedTuple):
 
 
 def put(fact: Fact, component: Component) -> Finding:
-    """Put a fact to a component."""
+    """Evaluate a fact on a component."""
 
     def finding(value: float | None, verdict: Literal["holds", "fails", "does not apply"], note: str) -> Finding:
         return Finding(component.kind, component.name, fact.name, value, fact.bound, verdict, note)
@@ -71,7 +71,7 @@ def put(fact: Fact, component: Component) -> Finding:
         value, note = fact.find(component)
     except DoesNotApplyError as reason:
         return finding(None, "does not apply", str(reason))
-    except Exception as error:  # a component may raise anything, and that is a finding
+    except Exception as error:  # a component may raise any error; the fact then fails
         return finding(None, "fails", f"{type(error).__name__}: {first_line(error)}")
     if not math.isfinite(value):
         return finding(value, "fails", f"the value found is {value}; {note}".removesuffix("; "))
@@ -79,10 +79,10 @@ def put(fact: Fact, component: Component) -> Finding:
 
 
 def worst(found: Iterable[tuple[str, float]], nothing: str) -> Found:
-    """The largest of named values (NaN counts as larger than any), its name as the note.
+    """Return the largest of named values (NaN counts as larger than any), with its name as the note.
 
     Raises:
-        DoesNotApplyError: there are none; `nothing` says why.
+        DoesNotApplyError: there are no values; `nothing` is the reason.
     """
     values = list(found)
     if not values:

@@ -1,4 +1,4 @@
-"""Facts of `throughtime check --full`: larger sizes, evaluation mode, options that are not defaults, real data."""
+"""Facts of `throughtime check --full`: larger sizes, evaluation mode, options other than defaults, real data."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SIZE_CHANGES = {
     "neurons": ("kernel", "a single step"),
     "networks": ("a window", "a single step", "a step by its layers"),
 }
-"""Beginnings of the names of the facts that are evaluated at `LARGE` sizes. How good an approximation is depends on the
-size, and is not among them."""
+"""Beginnings of the names of the facts that are evaluated at `LARGE` sizes. The quality of an approximation depends on
+the size and is not among them."""
 OPTIONS_CHANGE = SIZE_CHANGES | {
     "neurons": ("kernel", "a single step", "claimed partials", "gradient of the smooth net"),
     "algorithms": ("windows", "same seed", "sees", "leaves", "reports", "the last update", "stopped and continued"),
 }
-"""The same for other options. Of rules it is what the contract asks: a regulariser or a decay of weights is part of
-their gradient by design, and identities hold it."""
+"""The same for other values of options. Rules are tested against the contract alone: a regulariser or a weight decay is
+part of their gradient by design, and identities test it."""
 ARGUMENTS: dict[str, tuple[Any, ...]] = {"algorithms": (), "neurons": (SIZE,), "networks": (INPUTS, CLASSES, LIF)}
 """Positional arguments with which a component of each kind is built."""
 
@@ -68,14 +68,14 @@ def at_large(fact: Fact) -> Fact:
 
 
 def with_option(component: Component, name: str, value: Any, chosen: Callable[[Component], list[Fact]]) -> list[Fact]:
-    """Return the facts of a component with one option that is not its default; none if it refuses the value."""
+    """Return the facts of a component with one option other than its default; none if it refuses the value."""
     varied = dataclasses.replace(component, factory=partial(component.factory, **{name: value}))
     try:
         made(varied, *ARGUMENTS[component.kind])
     except ValueError:  # an option that needs another
         return []
     of_varied = chosen(varied)
-    # A value may lie where numbers cancel: 1 − σ(20) of asrnn's logistic decay has 8 digits less than its terms.
+    # A value may cause cancellation: 1 − σ(20) in asrnn's logistic decay has 8 digits less than its terms.
     return [
         Fact(f"{name} {value}: {fact.name}", fact.bound and max(fact.bound, 1e-9), partial(_on, varied, fact))
         for fact in of_varied
@@ -87,7 +87,7 @@ def _on(varied: Component, fact: Fact, component: Component) -> Found:
 
 
 def variants(component: Component) -> Iterator[tuple[str, Any]]:
-    """Yield each option that has a few values, with each value that is not its default."""
+    """Yield each option that has a few values, with each value other than its default."""
     for name, field in component.options.model_fields.items():
         if not field.is_required():
             yield from ((name, value) for value in choices(field.annotation) if value != field.default)
@@ -105,7 +105,7 @@ def choices(annotation: Any) -> tuple[Any, ...]:
 
 
 def evaluation_is_steps(component: Component) -> Found:
-    """A window in evaluation mode against its steps, after training has moved running statistics."""
+    """Return the error of a window in evaluation mode against its steps, after training has moved the statistics."""
 
     def find(network: Network) -> float:
         x, target = sequence()
@@ -121,7 +121,7 @@ def evaluation_is_steps(component: Component) -> Found:
         return worst(((name, find(net)) for name, net in of_networks.nets(component)), "no neuron")
 
 
-# --- datasets as they are, not their tiny variants
+# --- datasets with their default data instead of the tiny variants
 
 
 def of_real_data(component: Component) -> tuple[Fact, ...]:
@@ -139,7 +139,7 @@ def _as_it_is(component: Component) -> Component:
     """Return the component with its default data in place of the tiny variant.
 
     Raises:
-        DoesNotApplyError: its files are not here, or an option has no default.
+        DoesNotApplyError: its files are missing, or an option has no default.
     """
     dataset = made(component)
     if dataset.files and not all(presence.path for presence in report(dataset.needed())):

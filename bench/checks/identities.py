@@ -1,4 +1,4 @@
-"""Identities that hold of single rules: between two rules, or between a rule and its equation written out."""
+"""Identities of single rules: between two rules, or between a rule and its written-out equation."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ BY_RULE: dict[str, tuple[Fact, ...]] = {
 
 
 def of(rule: str) -> tuple[Fact, ...]:
-    """The identities of the rule of this name; none for a rule that is not in the package."""
+    """Return the identities of the rule of this name; none for a rule that is not in the package."""
     return BY_RULE.get(rule, ())

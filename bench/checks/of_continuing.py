@@ -1,4 +1,4 @@
-"""Whether a rule that was stopped goes on as if nothing had been."""
+"""Continuation of a stopped rule from a checkpoint."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from throughtime.spec import Training
 
 
 def continued(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Two batches with an epoch's end between them; after the first a checkpoint, from which a fresh rule and network
-    learn the second as well. How far the weights then lie apart."""
+    """Return the difference of the weights after two batches between an uninterrupted rule and a fresh rule and network
+    that continue from a checkpoint after the first batch; an epoch ends between the batches."""
     anew, one, other = copy.deepcopy(network), Batch(*sequence()), Batch(*sequence(STEPS, 17))
 
     def start(rule: LearningRule, network: Recurrent) -> Updater:
         rule.start(network, Classification(CLASSES), STEPS)
         trainable = [p for p in network.parameters() if p.requires_grad]
-        # Not clipped: all gradients would have one length, whatever the rule remembers.
+        # Clipping would give all gradients one length, whatever state the rule has.
         return Updater([*trainable, *rule.parameters()], Training(clip=None), Clock())
 
     def go_on(rule: LearningRule, update: Updater) -> None:

@@ -1,4 +1,4 @@
-"""Facts of datasets, found on their tiny variants: ready in seconds, without a network."""
+"""Facts of datasets, evaluated on their tiny variants in seconds and without a network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 class WithTiny(Protocol):
-    """The registry types factories as functions; those of datasets are classes with this method."""
+    """A dataset class with this method; the registry types all factories as functions."""
 
     def tiny(self) -> Dataset: ...
 
@@ -37,7 +37,8 @@ def drawn(dataset: Dataset, split: Split, seed: int | None = 1, batch: int = BAT
 
 
 def well_formed(component: Component) -> Found:
-    """x is [steps, batch, inputs], float32 and finite; targets are what the task takes, at once or step by step."""
+    """Count faults: x must be [steps, batch, inputs], float32 and finite, and targets must fit the task, one for each
+    sequence or step."""
     dataset, faults = tiny(component), []
     for split in SPLITS:
         for batch in drawn(dataset, split):
@@ -58,7 +59,7 @@ def well_formed(component: Component) -> Found:
 
 
 def _fits(dataset: Dataset, batch: Batch) -> bool:
-    """Whether a batch's target is one of the dataset's task, and has any label."""
+    """Return whether a batch's target fits the dataset's task and has any label."""
     task, target = dataset.task, batch.target
     leading = (dataset.steps, batch.sequences) if task.per_step else (batch.sequences,)
     if isinstance(task, Classification):
@@ -72,27 +73,27 @@ def _fits(dataset: Dataset, batch: Batch) -> bool:
             return False
         labels = target[~target.isnan()] if task.per_step else target
         return target.shape == (*leading, dataset.outputs) and bool(labels.isfinite().all()) and labels.numel() > 0
-    # A task of one's own: nothing is known of its targets but how many there are.
+    # A user's task: only the number of its targets is known.
     found: list[tuple[int, ...]] = []
     mapped(lambda part: found.append(_leading(part, len(leading))), target, PARTS)
     return set(found) == {leading}
 
 
 def _leading(part: Tensor | list, dimensions: int) -> tuple[int, ...]:
-    """The first dimensions of a target's part: a list has an entry a sequence, or a list of these a step."""
+    """Return the first dimensions of a target's part: a list has an entry per sequence, or a list of these per step."""
     if isinstance(part, Tensor):
         return tuple(part.shape[:dimensions])
     return (len(part),) if dimensions == 1 else (len(part), *{len(of_step) for of_step in part})
 
 
 def _described(target: Tree) -> str:
-    """Shapes, types and ranges of a target's tensors."""
+    """Return shapes, types and ranges of a target's tensors."""
     each = tensors(target)
     return ", ".join(f"{list(t.shape)} {t.dtype}, {t.min():g} ... {t.max():g}" if t.numel() else "empty" for t in each)
 
 
 def sizes(component: Component) -> Found:
-    """A split has as many sequences as it says."""
+    """Count sequences by which the sizes of splits are wrong, and empty splits."""
     dataset = tiny(component)
     off = {split: abs(sum(b.sequences for b in drawn(dataset, split)) - dataset.size(split)) for split in SPLITS}
     empty = [split for split in SPLITS if dataset.size(split) == 0]
@@ -100,7 +101,7 @@ def sizes(component: Component) -> Found:
 
 
 def repeats(component: Component) -> Found:
-    """The same seed gives the same batches, and so does none, of a fresh dataset too."""
+    """Count splits that differ between two datasets with the same seed, or with no generator."""
     one, other, moved = tiny(component), tiny(component), []
     for split in SPLITS:
         for seed, said in ((1, ""), (None, " without a generator")):
@@ -110,13 +111,13 @@ def repeats(component: Component) -> Found:
 
 
 def shuffles(component: Component) -> Found:
-    """Whether training sequences come in the same order with another seed."""
+    """Return 1 if training sequences have the same order with another seed, else 0."""
     dataset = tiny(component)
     return Found(float(_same(drawn(dataset, "train", 1), drawn(dataset, "train", 2))))
 
 
 def keeps_pairs(component: Component) -> Found:
-    """Splits whose sequences are the same with another seed, or none, but with other targets."""
+    """Count seeds and splits with the same sequences as without a generator, but with other targets."""
     dataset, torn = tiny(component), []
     for split in SPLITS:
         in_order = drawn(dataset, split, None)
@@ -128,7 +129,7 @@ def keeps_pairs(component: Component) -> Found:
 
 
 def random_numbers(component: Component) -> Found:
-    """Whether torch's own random numbers are the same afterwards, whatever they were before: it has seeded them."""
+    """Return 1 if torch's random numbers afterwards do not depend on the seed before: the dataset then seeds torch."""
     after = []
     for seed in (1, 2):
         with seeded(seed):
@@ -140,7 +141,7 @@ def random_numbers(component: Component) -> Found:
 
 
 def held_out_fixed(component: Component) -> Found:
-    """Validation and test sequences do not depend on generator and batch size, nor on what was drawn before."""
+    """Count validation and test splits that depend on generator, batch size or earlier random numbers."""
     dataset, moved = tiny(component), []
     for split in ("validation", "test"):
         first = drawn(dataset, split, None)
@@ -152,7 +153,7 @@ def held_out_fixed(component: Component) -> Found:
 
 
 def disjoint(component: Component) -> Found:
-    """Sequences that are in two splits, value by value."""
+    """Count sequences that are in two splits, by comparison of all values."""
     dataset = tiny(component)
     bags = {split: set(_bag(drawn(dataset, split))) for split in SPLITS}
     shared = {f"{one} and {other}": len(bags[one] & bags[other]) for one, other in combinations(SPLITS, 2)}
@@ -160,7 +161,7 @@ def disjoint(component: Component) -> Found:
 
 
 def digest(component: Component) -> Found:
-    """SHA-256 of the raw data, the same at two looks, where there are raw data."""
+    """Return 1 if the SHA-256 of the raw data differs between two calls or is malformed, else 0."""
     one, other = tiny(component).sha256(), tiny(component).sha256()
     if one is None and other is None:
         raise DoesNotApplyError("generated: its source is its code")
@@ -168,17 +169,17 @@ def digest(component: Component) -> Found:
 
 
 def _same(one: list[Batch], other: list[Batch]) -> bool:
-    """Byte by byte: NaN, which marks what has no label, is not equal to itself."""
+    """Return whether batches are equal byte by byte: NaN, which marks missing labels, is not equal to itself."""
     return list(map(_bytes, one)) == list(map(_bytes, other))
 
 
 def _bag(batches: list[Batch]) -> list[bytes]:
-    """The sequences without their order."""
+    """Return the sequences without their order."""
     return sorted(_bytes(sequence.x) for batch in batches for sequence in batch.each())
 
 
 def _pairs(batches: list[Batch]) -> list[bytes]:
-    """The sequences without their order, each with its target."""
+    """Return the sequences without their order, each with its target."""
     return sorted(_bytes(sequence) for batch in batches for sequence in batch.each())
 
 
@@ -187,7 +188,7 @@ def _bytes(tree: Tree) -> bytes:
 
 
 def facts(component: Component) -> tuple[Fact, ...]:
-    """What must hold of a dataset."""
+    """Return the facts of a dataset."""
     return (
         Fact("sequences and targets are well formed", 0, well_formed),
         Fact("splits are as large as they say", 0, sizes),

@@ -38,7 +38,7 @@ READOUTS: tuple[dict[str, Any], ...] = ({}, {"readout_tau": 0.0}, {"readout": "m
 
 
 def elementwise(rule: Any, **options: Any) -> Iterator[tuple[str, Recurrent]]:
-    """Nets of the supported neurons that depend on no other neuron's state."""
+    """Yield networks of the supported neurons that depend on no other neuron's state."""
     for name, network in supporting(rule, STEPS, **options):
         if network.layers[0].neuron.elementwise:
             yield name, network
@@ -47,11 +47,11 @@ def elementwise(rule: Any, **options: Any) -> Iterator[tuple[str, Recurrent]]:
 def cut(
     network: Recurrent, x: Tensor, task: Task, target: Tensor, B: Tensor | None = None
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Losses and spikes of each step, every spike cut on its way to another neuron.
+    """Return losses and spikes of each step, with no gradient through spikes between neurons.
 
     Args:
-        network, x, task, target: of whom, on what.
-        B: what takes the error from the output back to the neurons, if not the readout's weights.
+        network, x, task, target: the network, its input, and the loss.
+        B: feedback weights from the outputs to the neurons; None: the readout's weights.
     """
     layer, readout = network.layers[0], network.readouts[0]
     with seeded(11):
@@ -72,7 +72,7 @@ def is_autograd_with_cut_spikes(component: Component) -> Found:
     for options in READOUTS:
         for loss_at, kind in ASKED:
             (task, target), (x, _) = asked(kind, STEPS), sequence(STEPS)
-            # A trace that one batch leaves to the next shows with any readout.
+            # One readout suffices to detect a trace that remains from the batch before.
             before = None if options else (sequence(STEPS, 17)[0], target)
             rule = made(component, loss_at=loss_at)
             for name, network in elementwise(rule, **options):
@@ -94,7 +94,8 @@ def one_step_is_bptt(component: Component) -> Found:
 
 
 def factorises_bptt(component: Component) -> Found:
-    """Σ_t dE/dz_j^t e_ji^t = dE/dW_ji with nothing cut (Bellec et al. 2020, equation 1): z_j^t as it is sent out."""
+    """Return the error of Σ_t dE/dz_j^t e_ji^t = dE/dW_ji with nothing cut (Bellec et al. 2020, equation 1); z_j^t is
+    the spike that is sent."""
     x, target = sequence(STEPS)
     found = []
     for name, network in elementwise(made(component)):
@@ -111,7 +112,7 @@ def factorises_bptt(component: Component) -> Found:
                 p = torch.cat((x_t, arriving, x.new_ones(BATCH, 1)), 1)
                 partials = made(component).partials(layer.neuron, current.detach(), state, after)
                 e.append(traces.advance(partials, p)["current"]["z"])
-            state, arriving = after, after.z.clone()  # what is sent, apart from what stays inside
+            state, arriving = after, after.z.clone()  # the spike that is sent, apart from the one in the state
             sent.append(arriving)
             y = readout(readout.linear(arriving), y)
             losses.append(TASK.loss(y, target))
@@ -125,7 +126,7 @@ def factorises_bptt(component: Component) -> Found:
 
 
 def rate_regularisation(component: Component) -> Found:
-    """With a rate cost, what is added to the gradient is autograd's of c Σ_j (f̄_j − f*)², spikes cut."""
+    """Return the error of the gradient that a rate cost adds: autograd's of c Σ_j (f̄_j − f*)², spikes cut."""
     c, target_rate, found = 3.0, 0.2, []
     x, target = sequence(STEPS)
     plain, regularised = made(component), made(component, rate_cost=c, rate_target=target_rate)
@@ -139,7 +140,7 @@ def rate_regularisation(component: Component) -> Found:
 
 
 def updates_in_between(component: Component) -> Found:
-    """Updates every k steps: the same gradient in parts, while the weights stand still."""
+    """Return the error of the sum of updates every k steps against a single update, with constant weights."""
     x, target = sequence(STEPS)
     found = []
     for name, network in supporting(made(component), STEPS):
@@ -152,7 +153,7 @@ def updates_in_between(component: Component) -> Found:
 
 
 def random_feedback(component: Component) -> Found:
-    """Feedback is drawn at the start and left so: autograd's gradient with B in the backward pass of the readout."""
+    """Return the error against autograd's gradient with B in the readout's backward pass; B is drawn at the start."""
     x, target = sequence(STEPS)
     found = []
     for name, network in elementwise(made(component, feedback="random")):
@@ -165,7 +166,7 @@ def random_feedback(component: Component) -> Found:
 
 
 def _at_start(rule: LearningRule, look: Callable[[Any], Tensor]) -> list[Tensor]:
-    """Where what is seen each time the rule has started will be found."""
+    """Return a list to which each start of the rule appends the tensor that `look` returns."""
     seen: list[Tensor] = []
     start = rule.start
 
@@ -178,7 +179,7 @@ def _at_start(rule: LearningRule, look: Callable[[Any], Tensor]) -> list[Tensor]
 
 
 def adaptive_feedback(component: Component) -> Found:
-    """Kolen-Pollack: equal steps and decay d shrink B − W_out by 1 − d at each update, whatever is learnt."""
+    """Return the error of Kolen-Pollack feedback: equal steps and decay d shrink B − W_out by 1 − d at each update."""
     d, rate, updates = 0.1, 0.05, 10
     rule, network = (
         made(component, feedback="adaptive", feedback_decay=d, loss_at="every", update_every=3),
@@ -201,7 +202,7 @@ def adaptive_feedback(component: Component) -> Found:
 
 
 def is_eprop(component: Component) -> Found:
-    """The same gradient as e-prop with hand-derived partials, on every neuron that has them, diagonal ones too."""
+    """Return the error against e-prop with hand-derived partials, on every neuron that has them, diagonal ones too."""
     x, target = sequence(STEPS)
     found = []
     for options in READOUTS:

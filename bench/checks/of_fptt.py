@@ -41,7 +41,8 @@ TASK = Classification(CLASSES)
 
 
 def without_regulariser(component: Component) -> Found:
-    """Form `none` = truncated BPTT of the same windows and weights, and with one part = BPTT; weights move."""
+    """Return the error of form `none` against truncated BPTT with the same windows and weights, and against BPTT with
+    one part, while weights move."""
     found = []
     for parts in (1, 4, STEPS, None):
         K = made(component, parts=parts, form="none").window(STEPS)
@@ -58,7 +59,7 @@ def without_regulariser(component: Component) -> Found:
 
 
 def first_step(component: Component) -> Found:
-    """At the first update of a training W = W̄ and λ = 0: the regulariser adds nothing, in both forms."""
+    """Return the error of the first update against form `none`: with W = W̄ and λ = 0 the regulariser adds nothing."""
 
     def gradients(form: str, network: Recurrent) -> Gradients:
         return learn(made(component, form=form), network, *sequence()).gradients[0]
@@ -66,13 +67,13 @@ def first_step(component: Component) -> Found:
     found = []
     for name, network in supporting(made(component)):
         found.append((f"{name}, code", error(gradients("code", network), gradients("none", network))))
-        with without_compiled_loops():  # the paper's form goes through each step twice, which single steps cannot
+        with without_compiled_loops():  # the paper's form computes each step twice, which single steps cannot
             found.append((f"{name}, paper", error(gradients("paper", network), gradients("none", network))))
     return worst(found, "no neuron")
 
 
 def both_ways(identity: Callable[..., Found]) -> Callable[..., Found]:
-    """An identity of what is compiled, and of the operations in its place; the worse of the two."""
+    """Return an identity of both the compiled pass and the tensor operations in its place; its value is the larger."""
 
     @functools.wraps(identity)
     def held(*arguments: Any) -> Found:
@@ -86,7 +87,7 @@ def both_ways(identity: Callable[..., Found]) -> Callable[..., Found]:
 
 @both_ways
 def small_alpha(component: Component) -> Found:
-    """R's gradient is of the size α η: a hundredth of α makes it a hundredth. At β = 1/2, W̄ would be W at first."""
+    """Return the error of R's gradient, which is proportional to α, at α/100; at β = 1/2, W̄ would equal W at first."""
     x, target = sequence()
 
     def of_R(alpha: float) -> Tensor:
@@ -98,7 +99,7 @@ def small_alpha(component: Component) -> Found:
 
 
 def trained(component: Component, **options: Any) -> tuple[Any, Recurrent, list[dict[str, list[Tensor]]]]:
-    """A rule after a sequence with moving weights, its net, and before each update λ and W."""
+    """Return a rule after a sequence with moving weights, its network, and λ and W before each update."""
     x, target = sequence()
     rule, network = made(component, alpha=α, **options), recurrent(ALIF)
     history: list[dict[str, list[Tensor]]] = []
@@ -117,7 +118,7 @@ def trained(component: Component, **options: Any) -> tuple[Any, Recurrent, list[
 
 @both_ways
 def mean_forgets(component: Component) -> Found:
-    """At β = 1/2: W̄ = W − λ/(2α), with the λ of before the update."""
+    """Return the error of W̄ = W − λ/(2α) at β = 1/2, with λ before the update."""
     rule, network, history = trained(component, beta=0.5)
     expected = [w.detach() - λ / (2 * α) for w, λ in zip(network.parameters(), history[-1]["λ"], strict=True)]
     return Found(error(rule.regulariser.mean, expected))
@@ -125,7 +126,7 @@ def mean_forgets(component: Component) -> Found:
 
 @both_ways
 def second_order_filter(component: Component) -> Found:
-    """At β = 1/2: λ_{t+1} = λ_t − λ_{t−1}/2 − α (W_{t+1} − W_t): a damped filter of recent weight changes."""
+    """Return the error of λ_{t+1} = λ_t − λ_{t−1}/2 − α (W_{t+1} − W_t), a damped filter, at β = 1/2."""
     _, _, history = trained(component, beta=0.5)
     found = []
     for t in range(2, len(history) - 1):
@@ -137,7 +138,7 @@ def second_order_filter(component: Component) -> Found:
 
 
 def adopts_mean(component: Component) -> Found:
-    """At the end of an epoch W ← W̄, in both forms."""
+    """Return the error of W ← W̄ at the end of an epoch, in both forms."""
     found = []
     for form in ("code", "paper"):
         rule, network, _ = trained(component, form=form)
@@ -149,8 +150,8 @@ def adopts_mean(component: Component) -> Found:
 
 @both_ways
 def written_out(component: Component, form: str) -> Found:
-    """The rule's weights after a sequence = those of the printed dynamic loss, differentiated as it stands."""
-    x, target = sequence(STEPS - 1)  # 4 parts are not all of one length
+    """Return the error of the rule's weights after a sequence against autograd of the published dynamic loss."""
+    x, target = sequence(STEPS - 1)  # 4 parts of unequal length
     found = []
     rule = made(component, form=form)
     for (name, network), (_, twin) in zip(supporting(rule), supporting(rule), strict=True):
@@ -162,7 +163,7 @@ def written_out(component: Component, form: str) -> Found:
 
 
 def _by_code(network: Recurrent, x: Tensor, target: Tensor, β: float = 0.3, ρ: float = 0.25) -> None:
-    """Plain gradient steps on w l + (ρ − 1) ⟨W, λ⟩ + (α/2) ‖W − W̄‖²."""
+    """Take plain gradient steps on w l + (ρ − 1) ⟨W, λ⟩ + (α/2) ‖W − W̄‖²."""
     W = [p for p in network.parameters() if p.requires_grad]
     mean, λ = [w.detach().clone() for w in W], [torch.zeros_like(w) for w in W]
     for loss in _parts(network, x, target):
@@ -174,7 +175,7 @@ def _by_code(network: Recurrent, x: Tensor, target: Tensor, β: float = 0.3, ρ:
 
 
 def _by_paper(network: Recurrent, x: Tensor, target: Tensor) -> None:
-    """Plain gradient steps on w l + (α/2) ‖W − W̄ − ∇l/(2α)‖²."""
+    """Take plain gradient steps on w l + (α/2) ‖W − W̄ − ∇l/(2α)‖²."""
     W = [p for p in network.parameters() if p.requires_grad]
     mean, last = [w.detach().clone() for w in W], [torch.zeros_like(w) for w in W]
     for loss in _parts(network, x, target):
@@ -186,9 +187,9 @@ def _by_paper(network: Recurrent, x: Tensor, target: Tensor) -> None:
 
 
 def _parts(network: Recurrent, x: Tensor, target: Tensor) -> Iterator[Callable[[], Tensor]]:
-    """For each of 4 parts: its weighted loss, at the weights of the moment it is called.
+    """Yield, for each of 4 parts, a function that returns its weighted loss at the current weights.
 
-    The sequence goes on from the state that the first call, at the weights of before the update, has made.
+    The next part starts from the final state of the first call, which uses the weights before the update.
     """
     with seeded(11):
         state = network.initial_state(x.shape[1])
@@ -217,7 +218,7 @@ def _descend(W: Sequence[Tensor], E: Tensor) -> None:
 
 
 def auxiliary_table(component: Component) -> Found:
-    """The table without a loop over samples = the authors' scan of each batch, sample by sample."""
+    """Return the error of the table without a loop over samples against the authors' scan of each batch."""
     parts, batch = 3, 9
     generator = torch.Generator().manual_seed(13)
     table, scanned = AuxiliaryLoss(CLASSES, parts, 0, torch.zeros((), dtype=torch.float64)), Scan()
@@ -232,7 +233,7 @@ def auxiliary_table(component: Component) -> Found:
 
 
 class Scan:
-    """The auxiliary table as the authors fill it: a loop over the samples of a batch."""
+    """The authors' auxiliary table: a loop over the samples of a batch."""
 
     def __init__(self) -> None:
         self.Q: dict[tuple[int, int], Tensor] = {}
@@ -251,7 +252,8 @@ class Scan:
 
 
 def auxiliary_in_the_loss(component: Component) -> Found:
-    """The gradient of each part is autograd's of w l + (1 − w) L_aux: uniform in the first epochs, then the table's."""
+    """Return the error of each part's gradient against autograd's of w l + (1 − w) L_aux, where L_aux is uniform in the
+    first epochs, then of the table."""
     (x, target), parts, found = sequence(), 3, []
     network, scanned = recurrent(ALIF), Scan()
     rule = made(component, parts=parts, form="none", auxiliary="authors", auxiliary_uniform_epochs=1)

@@ -1,4 +1,4 @@
-"""What a learning rule claims of its gradient, and the losses that it reports, held against autograd."""
+"""Claims of a learning rule on its gradient, and its reported losses, against autograd."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ from throughtime.numerics.trees import detached
 TASK = Classification(CLASSES)
 LOSSES: tuple[LossAt, ...] = ("end", "every")
 Rule = Callable[[], LearningRule]
-"""Makes a fresh rule."""
+"""A function that returns a fresh rule."""
 
 
 def total_gradient(rule: LearningRule, network: Recurrent, start_seed: int = 11) -> Gradients:
-    """The sum of a sequence's updates, after the rule has learned another batch."""
+    """Return the sum of a sequence's updates, after the rule has learned another batch."""
     return learn(rule, network, *sequence(), after=sequence(seed=17), start_seed=start_seed).total()
 
 
 def distance_to_bptt(rule: Rule, network: Recurrent) -> float:
-    """Error of the gradient, for the loss at the end or at every step, whichever the rule minimises."""
+    """Return the error of the gradient, for the loss at the end or at every step, whichever the rule minimises."""
     total = total_gradient(rule(), network)
     return min(error(total, backprop(network, *sequence(), TASK, loss_at)) for loss_at in LOSSES)
 
 
-# --- rules that hold the state before each window constant
+# --- rules with a constant state before each window
 
 
 class WindowLoss(NamedTuple):
-    """One window's loss, with the state before it held constant."""
+    """One window's loss, with a constant state before the window."""
 
     value: float
     gradient: Gradients
 
 
 def window_losses(rule: LearningRule, network: Recurrent, loss_at: LossAt) -> Iterator[WindowLoss]:
-    """Each window's loss after its last step, or the mean over its steps; by autograd over plain steps."""
+    """Yield each window's loss after its last step, or the mean over its steps, computed with plain steps."""
     x, target = sequence()
     with seeded(11):
         state = network.initial_state(len(target))
@@ -72,7 +72,7 @@ def window_losses(rule: LearningRule, network: Recurrent, loss_at: LossAt) -> It
 
 
 class Weighing(NamedTuple):
-    """The weights w_p ≥ 0 with which the windows' gradients G_p come nearest to a rule's gradient g."""
+    """The weights w_p ≥ 0 of the windows' gradients G_p that minimise ‖Σ_p w_p G_p − g‖, with g a rule's gradient."""
 
     weights: np.ndarray
     residual: float
@@ -82,7 +82,7 @@ class Weighing(NamedTuple):
 
 
 def weighing(rule: Rule, network: Recurrent) -> Weighing:
-    """For losses after each window's last step or averaged over its steps, whichever comes nearer."""
+    """Return the better weighing of two: losses after each window's last step, or averaged over its steps."""
     g = flat(total_gradient(rule(), network))
     size = float(g.norm())
     if not 0 < size < math.inf:
@@ -96,12 +96,12 @@ def weighing(rule: Rule, network: Recurrent) -> Weighing:
 
 
 def outside_windows(rule: Rule, network: Recurrent) -> float:
-    """The part of the gradient that is no sum of its windows' gradients with one non-negative weight each."""
+    """Return the part of the gradient that is no sum of its windows' gradients with one non-negative weight each."""
     return weighing(rule, network).residual
 
 
 def spread_of_weights(rule: Rule, network: Recurrent) -> float:
-    """The largest weight of a window over the smallest; windows that are left out, with weight 0, do not count."""
+    """Return the largest weight of a window over the smallest; windows with weight 0 do not count."""
     weights = weighing(rule, network).weights
     counted = weights[weights > 1e-12 * weights.max()]
     return float(counted.max() / counted.min())
@@ -111,11 +111,11 @@ def spread_of_weights(rule: Rule, network: Recurrent) -> float:
 
 
 def misalignment(rule: Rule, network: Recurrent) -> Found:
-    """1 − cosine to BPTT's gradient, for the loss that the rule is nearer to; the ratio of the norms is the note.
+    """Return 1 − cosine to BPTT's gradient, for the loss that gives the smaller value; the note is the ratio of norms.
 
-    The value is that of the parameter where it is largest; the readout is left out, for it carries no credit through
-    time. Feedback drawn at random has directions on both sides of a right angle, at 1: for a rule that draws when it
-    starts, the cosine is that of all parameters together, averaged over draws.
+    The value is the largest of all parameters; the readout is left out, because it assigns no credit through time.
+    Random feedback has directions on both sides of a right angle (value 1): for a rule that draws when it starts, the
+    cosine is that of all parameters together, averaged over draws.
 
     Raises:
         DoesNotApplyError: the rule trains the readout alone, or draws random numbers while it learns.
@@ -125,7 +125,7 @@ def misalignment(rule: Rule, network: Recurrent) -> Found:
     exact = [inside(network, backprop(network, *sequence(), TASK, loss_at)) for loss_at in LOSSES]
 
     def cosines(found: Gradients) -> Tensor:
-        """For both losses and each tensor, [2, tensors]."""
+        """Return the cosines for both losses and each tensor, [2, tensors]."""
         expected = exact if len(found) > 1 else [[flat(e)] for e in exact]
         return torch.stack([torch.stack([*map(cosine, found, e)]) for e in expected])
 
@@ -144,7 +144,7 @@ COPIES, REPEATS = 256, 8
 
 
 def turned_around(rule: Rule, network: Recurrent) -> Found:
-    """How surely the mean gradient of a rule that draws while it learns points away from BPTT's: −(c̄ + 3 e).
+    """Return −(c̄ + 3 e), which is positive if the mean gradient of a rule that draws while it learns opposes BPTT's.
 
     c = ⟨g, G⟩ / ⟨G, G⟩ is the length of the rule's gradient g along BPTT's, G; c̄ its mean over repetitions, each with
     many copies of the sequences in one batch, and e the standard error. The readout is left out.
@@ -168,7 +168,7 @@ def turned_around(rule: Rule, network: Recurrent) -> Found:
 
 
 def draws_while_learning(rule: LearningRule, network: Recurrent) -> bool:
-    """Whether a batch takes more of torch's random numbers than the network's initial state."""
+    """Return whether a batch draws more of torch's random numbers than the network's initial state does."""
     x, target = sequence()
     with seeded(11):
         network.initial_state(len(target))
@@ -183,7 +183,7 @@ def draws_while_learning(rule: LearningRule, network: Recurrent) -> bool:
 
 
 def readout_error(rule: Rule, network: Recurrent) -> float:
-    """Error of the readout's gradient: linear in what it reads, it has no spike to approximate.
+    """Return the error of the readout's gradient: the readout is linear, with no spike to approximate.
 
     The expected value is the one of BPTT or, where the rule cuts the readout's memory between windows, the mean of the
     windows' gradients; for the loss at the end or at every step.
@@ -205,10 +205,10 @@ def readout_error(rule: Rule, network: Recurrent) -> float:
 
 
 def misreported(rule: Rule, network: Recurrent) -> float:
-    """Error of the mean of the reported losses, which is what the learning curve shows.
+    """Return the error of the mean of the reported losses, which the learning curve shows.
 
-    Expected is the loss after the last step, the mean over all steps, or the mean over the windows' losses, each
-    weighted as in the gradient or not; whichever the rule minimises.
+    The expected value is the loss after the last step, the mean over all steps, or the mean over the windows' losses,
+    each weighted as in the gradient or not; whichever the rule minimises.
     """
     started = rule()
     with seeded(11):
@@ -226,7 +226,7 @@ def misreported(rule: Rule, network: Recurrent) -> float:
 
 @torch.no_grad()
 def step_losses(network: Recurrent) -> list[float]:
-    """The loss of each step's output."""
+    """Return the loss of each step's output."""
     x, target = sequence()
     with seeded(11):
         state, losses = network.initial_state(len(target)), []
@@ -245,12 +245,12 @@ def flat(gradients: Sequence[Tensor]) -> Tensor:
 
 
 def trained(network: Recurrent) -> list[str]:
-    """Names of the trainable parameters, in the network's order."""
+    """Return the names of the trainable parameters, in the network's order."""
     return [name for name, p in network.named_parameters() if p.requires_grad]
 
 
 def inside(network: Recurrent, gradients: Gradients) -> Gradients:
-    """The gradients without those of the readout."""
+    """Return the gradients without those of the readout."""
     kept = [g for name, g in zip(trained(network), gradients, strict=True) if not name.startswith("readout")]
     if not kept:
         raise DoesNotApplyError("it trains the readout alone")

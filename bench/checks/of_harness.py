@@ -1,4 +1,4 @@
-"""Facts of the harness itself: updates, and the loss of a batch, against PyTorch and numbers by hand."""
+"""Facts of the harness: updates, and the loss of a batch, against PyTorch and values worked by hand."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ TORCHS: dict[OptimiserName, Callable[..., torch.optim.Optimizer]] = {
     "adamax": torch.optim.Adamax,
     "sgd": torch.optim.SGD,
 }
-"""PyTorch's own optimisers, built with no option but the learning rate."""
+"""PyTorch's optimisers, with no option but the learning rate."""
 
 
 def weights(flat: bool) -> list[nn.Parameter]:
-    """Three parameters in float64, next to each other in memory or each on its own."""
+    """Return three parameters in float64, in one block of memory or each in its own."""
     generator = torch.Generator().manual_seed(3)
     shapes = ((4, 3), (4,), (2, 4))
     drawn = [nn.Parameter(torch.randn(shape, dtype=torch.float64, generator=generator)) for shape in shapes]
@@ -43,7 +43,7 @@ def weights(flat: bool) -> list[nn.Parameter]:
 
 
 def gradients(size: float) -> Iterator[list[Tensor]]:
-    """Gradients of a few updates, about `size` large; one parameter's are 100 times smaller than the others'."""
+    """Yield gradients of a few updates, about `size` large; one parameter's are 100 times smaller than the others'."""
     generator = torch.Generator().manual_seed(4)
     for _ in range(UPDATES):
         drawn = [size * torch.randn(p.shape, dtype=torch.float64, generator=generator) for p in weights(False)]
@@ -52,8 +52,8 @@ def gradients(size: float) -> Iterator[list[Tensor]]:
 
 
 def updates_are_torchs(component: Component) -> Found:
-    """Weights after each of a few updates against `clip_grad_norm_` and `torch.optim`, where gradients are above and
-    below the largest norm, and where nothing is clipped."""
+    """Return the error of the weights after each of a few updates against `clip_grad_norm_` and `torch.optim`, for
+    gradients above and below the largest norm, and without clipping."""
     found = []
     for name in TORCHS:
         for clip, size in ((None, 1.0), (1.0, 10.0), (1.0, 1e-3)):
@@ -74,7 +74,7 @@ def updates_are_torchs(component: Component) -> Found:
 
 
 class Reports(LearningRule):
-    """Reports the given losses, one a window of one step; learns nothing."""
+    """A rule that reports the given losses, one a window of one step, and learns nothing."""
 
     claims = Claims(gradient="approximate", memory="O(1)")
 
@@ -93,7 +93,7 @@ class Reports(LearningRule):
 
 
 def loss_of_a_batch(component: Component) -> Found:
-    """The mean over the windows that report a loss: of 1, 2, 6 it is 3, and of 1, none, 6 it is 3.5."""
+    """Return the error of the mean over windows that report a loss: 3 for 1, 2, 6, and 3.5 for 1, none, 6."""
     x, target = sequence(3)
     found = []
     for losses, mean in (((1.0, 2.0, 6.0), 3.0), ((1.0, None, 6.0), 3.5)):
@@ -108,14 +108,14 @@ def network() -> Network:
 
 
 def streams_differ(component: Component) -> Found:
-    """Pairs of (seed, purpose, replicate) that share a stream of random numbers."""
+    """Count triples (seed, purpose, replicate) that share a stream of random numbers with another."""
     purposes = ("weights", "data order", "noise", "evaluation")
     drawn = [stream(base, purpose, n) for base in (0, 1) for purpose in purposes for n in range(3)]
     return Found(len(drawn) - len(set(drawn)), f"{len(drawn)} streams")
 
 
 def facts(component: Component) -> tuple[Fact, ...]:
-    """What must hold of the harness."""
+    """Return the facts of the harness."""
     return (
         Fact("updates = torch's clip_grad_norm_ and optimisers", 1e-12, updates_are_torchs),
         Fact("the loss of a batch is the mean over its windows", 0, loss_of_a_batch),

@@ -1,4 +1,4 @@
-"""What a learning rule claims of its memory: exact bytes of tensors, and of NumPy arrays, that one batch takes."""
+"""Claims of a learning rule on its memory: exact bytes of tensors and of NumPy arrays during one batch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from throughtime.numerics.loops import without_compiled_loops
 
 TASK = Classification(CLASSES)
 LENGTHS = (50, 65, 200)
-"""None is so short that two blocks of e-prop's would not fill it."""
+"""Lengths of sequences; each is at least two blocks of e-prop long."""
 
 
 def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Bytes a step, the largest between several lengths; of tensors at their peak, of arrays at the last step."""
+    """Return the largest slope in bytes a step between several lengths, of tensors at their peak and of arrays at the
+    last step."""
     if rule().claims.memory == "O(window)" and len({rule().window(steps) for steps in LENGTHS}) > 1:
         raise DoesNotApplyError("its window grows with T")
     short, long = (array_bytes(rule(), network, steps)[0] for steps in LENGTHS[:2])
@@ -31,13 +32,13 @@ def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:
 
 
 def memory_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Bytes a step between the two longer of three lengths, over those between the two shorter."""
+    """Return the slope in bytes a step between the two longer of three lengths, over that between the two shorter."""
     short, long = _slopes(rule, network, (20, 40, 80))
     return long / short if short else 1.0 if long <= 0 else float("inf")
 
 
 def lets_go(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Bytes of tensors and arrays that are left after a batch."""
+    """Return the bytes of tensors and arrays that are left after a batch."""
     of_tensors = max(abs(tensor_bytes(rule(), network, steps)[1]) for steps in (10, 20))
     return max(of_tensors, array_bytes(rule(), network, 10)[1])
 
@@ -48,11 +49,10 @@ def _slopes(rule: Callable[[], LearningRule], network: Recurrent, lengths: tuple
 
 
 def tensor_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int, int]:
-    """Exact bytes of tensors over one batch.
+    """Count exact bytes of tensors over one batch.
 
     Returns:
-        The peak without the batch, and the bytes left at its end over those before, when the harness has let go of the
-        batch too.
+        The peak without the batch, and the bytes at the end minus those before, after the batch is released too.
     """
     with LiveBytes() as live, seeded(11):
         rule.start(network, TASK, steps)
@@ -68,13 +68,13 @@ def tensor_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[in
         rule.end()
         del x, part, target
         if live.current != before:
-            gc.collect()  # what waits for the collector will go
+            gc.collect()  # frees tensors in reference cycles
         left = live.current - before
     return peak, left
 
 
 def array_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int, int]:
-    """Bytes of the NumPy arrays made during one batch and alive after its last step, and after the batch."""
+    """Return the bytes of NumPy arrays that one batch allocates, alive after its last step and after the batch."""
     with seeded(11), without_compiled_loops():
         rule.start(network, TASK, steps)
         update = Forgetful(network, 0.0, rule.parameters())
@@ -91,7 +91,7 @@ def array_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int
 
 @contextmanager
 def traced_arrays() -> Iterator[Callable[[], int]]:
-    """Yield a function that returns the bytes of the NumPy arrays made in the context that are alive."""
+    """Yield a function that returns the bytes of the live NumPy arrays that were allocated in the context."""
     only = tracemalloc.DomainFilter(inclusive=True, domain=np.lib.tracemalloc_domain)
     was_tracing = tracemalloc.is_tracing()
     if not was_tracing:
@@ -109,7 +109,7 @@ def traced_arrays() -> Iterator[Callable[[], int]]:
 
 
 class Forgetful(Recorder):
-    """A recorder that keeps nothing: it must not grow itself."""
+    """A recorder that stores nothing, so that its own memory does not grow."""
 
     def __call__(self) -> None:
         for p in (*self.parameters, *self.own):

@@ -1,4 +1,4 @@
-"""Facts of networks: the fast window against plain steps, and what reaches the parameters."""
+"""Facts of networks: the fast window against plain steps, and gradients of all parameters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TASK = Classification(CLASSES)
 
 
 def nets(component: Component, seed: int = 3) -> list[tuple[str, Network]]:
-    """A small net of each neuron; with the network's own sizes if it has no option `hidden`."""
+    """Return a small network of each neuron, with the network's own sizes if it has no option `hidden`."""
     options = {"hidden": [units()]} if "hidden" in component.options.model_fields else {}
     found = []
     for neuron in all_neurons():
@@ -45,7 +45,7 @@ def window_is_steps(component: Component) -> Found:
 
 
 def _window_error(network: Network) -> float:
-    """Outputs, spikes, last state and gradients of one window against those of its steps."""
+    """Return the error of outputs, spikes, last state and gradients of one window against those of its steps."""
     x, _ = sequence()
     with seeded(11):
         state = network.initial_state(len(sequence()[1]))
@@ -55,7 +55,7 @@ def _window_error(network: Network) -> float:
 
 
 def one_step_is_step(component: Component) -> Found:
-    """Of every neuron with which the network takes single steps in a way of its own."""
+    """Return the error of the network's own single steps, over every neuron for which it has them."""
     found = []
     for name, network in nets(component):
         with seeded(11):
@@ -68,7 +68,7 @@ def one_step_is_step(component: Component) -> Found:
 
 
 def layers_are_the_step(component: Component) -> Found:
-    """A step computed from `layers` and `readouts` against `forward`, over a sequence."""
+    """Return the error of steps computed from `layers` and `readouts` against `forward`, over a sequence."""
 
     def find(network: Network) -> float:
         if not network.described:
@@ -101,7 +101,7 @@ def two_windows(component: Component) -> Found:
 
 
 def weights(network: Network) -> list[Tensor]:
-    """All that is drawn: parameters, and buffers too."""
+    """Return all tensors that may be drawn at random: parameters and buffers."""
     return [tensor.double() for tensor in network.state_dict().values()]
 
 
@@ -111,7 +111,7 @@ def same_seed(component: Component) -> Found:
 
 
 def other_seed(component: Component) -> Found:
-    """Nets whose weights are the same with another seed: replicates would be one run, repeated."""
+    """Count networks with the same weights for another seed: their replicates would be the same run."""
     pairs = zip(nets(component), nets(component, seed=4), strict=True)
     return worst(
         ((name, float(error(weights(one), weights(two)) == 0)) for (name, one), (_, two) in pairs), "no neuron"
@@ -119,9 +119,9 @@ def other_seed(component: Component) -> Found:
 
 
 def samples_apart(component: Component) -> Found:
-    """Whether a sample alone gives what it gives in its batch; in training too, unless the network says that they mix.
+    """Return the difference between a sample alone and in its batch; in training too, unless the network mixes samples.
 
-    In training it is two: there a norm refuses one, which would be no number.
+    In training the part has two samples, because a norm refuses a single one.
     """
 
     def find(network: Network) -> float:
@@ -141,7 +141,7 @@ def samples_apart(component: Component) -> Found:
 
 
 def learns(component: Component) -> Found:
-    """Parameters that BPTT reaches with no neuron at all; with one that stays silent nothing is read."""
+    """Count parameters that get no gradient in BPTT with any neuron; one silent neuron is no fault."""
     reached: dict[str, bool] = {}
     for _, network in nets(component):
         names = [name for name, p in network.named_parameters() if p.requires_grad]
@@ -156,7 +156,7 @@ def smooth_gradient(component: Component) -> Found:
 
 
 def facts(component: Component) -> tuple[Fact, ...]:
-    """What must hold of a network."""
+    """Return the facts of a network."""
     return (
         Fact("a window = its steps, with gradients", 1e-12, window_is_steps),
         Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),

@@ -1,4 +1,4 @@
-"""Facts of neurons: what the contract asks of a step; its claimed derivatives and its kernel against autograd."""
+"""Facts of neurons: the contract of a step; its claimed derivatives and its kernel against autograd."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def neuron_of(component: Component) -> Neuron:
 
 
 def walk(neuron: Neuron) -> list[tuple[Tensor, Any, Tensor, Any]]:
-    """(current, state, z, next state) of each step under random currents strong enough to make it spike."""
+    """Return (current, state, z, next state) of each step under random currents strong enough for spikes."""
     like, steps = torch.zeros(1, dtype=torch.float64), []
     with seeded(5), torch.no_grad():
         state = neuron.initial_state(BATCH, like)
@@ -43,7 +43,8 @@ def walk(neuron: Neuron) -> list[tuple[Tensor, Any, Tensor, Any]]:
 
 
 def well_formed(component: Component) -> Found:
-    """Every field of the state is [batch, *shape], finite and of the right dtype; v is there, and z, the output."""
+    """Count faults: every field of the state must be [batch, *shape], finite and of the right dtype, with v and z among
+    the fields, and z must be the output."""
     faults = []
     steps = walk(neuron_of(component))
     for state, z in [(steps[0][1], None), *((after, z) for _, _, z, after in steps)]:
@@ -67,7 +68,7 @@ def spikes_are_spikes(component: Component) -> Found:
 
 
 def pure(component: Component) -> Found:
-    """The same current and state give the same numbers again, and are themselves left as they were."""
+    """Return the error of a repeated step with the same current and state, which the step must not change."""
     neuron, errors = neuron_of(component), []
     for current, state, _, _ in walk(neuron):
         copies = [current.clone(), *(s.clone() for s in state)]
@@ -79,7 +80,7 @@ def pure(component: Component) -> Found:
 
 
 def samples_apart(component: Component) -> Found:
-    """A sample alone gives what it gives in its batch."""
+    """Return the difference between a sample alone and in its batch."""
     neuron, errors = neuron_of(component), []
     for current, state, _, after in walk(neuron):
         with torch.no_grad():
@@ -89,7 +90,7 @@ def samples_apart(component: Component) -> Found:
 
 
 def elementwise(component: Component) -> Found:
-    """What a change of one neuron's inputs does to the others, where it says that its step depends on no other."""
+    """Return the effect of a change of one neuron's inputs on the other neurons, where the neuron claims none."""
     neuron = neuron_of(component)
     if not neuron.elementwise:
         raise DoesNotApplyError("it says that neurons depend on each other")
@@ -107,7 +108,7 @@ def elementwise(component: Component) -> Found:
 
 
 def shaped_is_flat(component: Component) -> Found:
-    """A layer of shape (2, 3) against one of size 6, from the same random numbers."""
+    """Return the error of a layer of shape (2, 3) against one of size 6, from the same random numbers."""
     layers, like, found = [], torch.zeros(1, dtype=torch.float64), []
     for shape in (6, (2, 3)):
         with seeded(3):
@@ -132,7 +133,8 @@ def shaped_is_flat(component: Component) -> Found:
 
 
 def partials_are_derivatives(component: Component) -> Found:
-    """The claimed partials, composed to derivatives by the state before, against automatic ones (their diagonal)."""
+    """Return the error of the claimed partials, composed to derivatives with respect to the state before, against the
+    diagonal of the automatic ones."""
     neuron = neuron_of(component)
     automatic, found = DiagonalRTRL(), []
     for current, state, _, after in walk(neuron):
@@ -150,7 +152,7 @@ def partials_are_derivatives(component: Component) -> Found:
 
 
 def composed(partials: Partials, fields: list[str]) -> dict[tuple[str, str], Tensor]:
-    """Total derivatives of each field by each field of the step before and by each inflow."""
+    """Return total derivatives of each field with respect to each field of the step before and each inflow."""
     total: dict[tuple[str, str], Derivative] = {}
     for source in (*fields, *partials.inflows):
         line: dict[str, Derivative] = {s: factor for (s, r), factor in partials.from_previous.items() if r == source}
@@ -164,13 +166,13 @@ def composed(partials: Partials, fields: list[str]) -> dict[tuple[str, str], Ten
 
 
 def squeezed(factor: Derivative) -> Derivative:
-    """[batch, 1, size] -> [batch, size], for a neuron with one current."""
+    """Reshape [batch, 1, size] to [batch, size], for a neuron with one current."""
     return factor[:, 0] if isinstance(factor, Tensor) and factor.dim() == 3 else factor
 
 
 def kernel_is_steps(component: Component) -> Found:
-    """Windows by the kernel, of all steps and of one, against plain steps: what they show, with and without gradients,
-    and the gradients by parameters, input and the state before."""
+    """Return the error of the kernel's windows, of all steps and of one, against plain steps: their outputs with and
+    without gradients, and the gradients with respect to parameters, input and initial state."""
     if kernel_of(neuron_of(component)) is None:
         raise DoesNotApplyError("it has none")
     x, found = sequence()[0].requires_grad_(), []
@@ -191,7 +193,7 @@ def kernel_is_steps(component: Component) -> Found:
 
 
 def one_step_is_step(component: Component) -> Found:
-    """Single steps in the neuron's own way, whether spikes are read or membranes."""
+    """Return the error of the neuron's own single steps, for readouts of spikes and of membranes."""
     found = []
     for readout in ("spikes", "membrane"):
         network = recurrent(component, readout=readout)
@@ -208,21 +210,21 @@ def smooth_gradient(component: Component) -> Found:
 
 
 def learns(component: Component) -> Found:
-    """Parameters of the neuron, and of the synapses that feed it, that BPTT does not reach."""
+    """Count parameters of the neuron, and of its input synapses, without a gradient in BPTT."""
     network = recurrent(component)
     names = [name for name, p in network.named_parameters() if p.requires_grad]
     gradients = backprop(network, *sequence(), Classification(CLASSES), "every")
     dead = [
         name
         for name, g in zip(names, gradients, strict=True)
-        # What reads spikes learns nothing where none are sent.
+        # Weights that read spikes have no gradient where there are no spikes.
         if name.startswith(("layers.0.neuron", "layers.0.inward")) and not float(g.abs().max()) > 0
     ]
     return Found(len(dead), ", ".join(dead))
 
 
 def facts(component: Component) -> tuple[Fact, ...]:
-    """What must hold of a neuron."""
+    """Return the facts of a neuron."""
     return (
         Fact("state is [batch, size] and finite", 0, well_formed),
         Fact("spikes are 0 or 1", 0, spikes_are_spikes),

@@ -1,4 +1,4 @@
-"""Facts of learning rules: what the contract asks, and what each rule claims of itself."""
+"""Facts of learning rules: the contract, and each rule's claims."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def on_each_neuron(find: Callable[[Rule, Recurrent], float | Found]) -> Callable
     """Return a fact's function that finds the worst value over all neurons that the rule supports.
 
     Args:
-        find: gets a maker of fresh rules and a network; returns the value, with a note or without.
+        find: takes a function that returns a fresh rule, and a network; returns the value, with a note or without.
     """
 
     def over_neurons(component: Component) -> Found:
@@ -79,7 +79,7 @@ def on_each_neuron(find: Callable[[Rule, Recurrent], float | Found]) -> Callable
 
 
 def windows_fit(component: Component) -> Found:
-    """The longest lies between 1 step and all; they are as long as it at most, one at least, and fill the sequence."""
+    """Count lengths T with wrong windows: all have 1 step or more, the longest `window(T)` steps, and their sum is T."""
 
     def fit(rule: LearningRule, steps: int) -> bool:
         longest = rule.window(steps)
@@ -93,22 +93,22 @@ def windows_fit(component: Component) -> Found:
 
 
 def reaches_parameters(rule: Rule, network: Recurrent) -> float:
-    """Parameters that BPTT reaches and the rule does not."""
+    """Count parameters with a gradient in BPTT but none in the rule."""
     total = learn(rule(), network, *sequence()).total()
     exact = backprop(network, *sequence(), TASK, "every")
     return sum(float(b.abs().max()) > 0 and not float(g.abs().max()) > 0 for g, b in zip(total, exact, strict=True))
 
 
 def repeats(rule: Rule, network: Recurrent) -> float:
-    twin = copy.deepcopy(network)  # a rule may move weights by itself, which is another fact's to find
+    twin = copy.deepcopy(network)  # a rule may move weights itself, which another fact detects
     first, again = (learn(rule(), net, *sequence()) for net in (network, twin))
     return error([*first.total()], [*again.total()])
 
 
 def looks_ahead(component: Component) -> Found:
-    """Change inputs, and targets where there is one a step, behind a cut between two windows: nothing that came before
-    may change with them."""
-    steps = 3 * STEPS  # more than any rule takes at once that does not take all
+    """Return the change of losses, outputs, state and gradients before a cut between two windows, when inputs (and
+    targets per step) change after it."""
+    steps = 3 * STEPS  # longer than the window of any rule whose window is not the whole sequence
     if made(component).window(steps) == steps:
         raise DoesNotApplyError("it takes the whole sequence at once")
 
@@ -147,7 +147,7 @@ def looks_ahead(component: Component) -> Found:
 
 
 def leaves_the_batch(rule: Rule, network: Recurrent) -> float:
-    """What windows are views of belongs to the harness."""
+    """Return the change of the batch, which belongs to the harness; windows are views of it."""
     x, target = sequence()
     started = rule()
     with seeded(11):
@@ -157,8 +157,8 @@ def leaves_the_batch(rule: Rule, network: Recurrent) -> float:
 
 
 def reports(make: Rule, network: Recurrent) -> float:
-    """Count faults in what the rule reports of its windows, and keeps of them. The harness adds the losses up, so a
-    graph would live as long; and a loss must be one of outputs that the network has in that window, by plain steps."""
+    """Count faults in the losses of windows that the rule reports, and in its state. The harness sums the losses, so
+    graphs would stay alive; a loss must be that of the network's outputs in the window, by plain steps."""
     (x, target), rule, task = sequence(), make(), Listening()
     with seeded(11):
         rule.start(network, task, len(x))
@@ -182,7 +182,7 @@ def reports(make: Rule, network: Recurrent) -> float:
 
 
 def _runs_within(y: Tensor, outputs: Tensor) -> bool:
-    """Whether the rows y [n · batch, classes] are outputs [steps, batch, classes] of n steps, one after the other."""
+    """Return whether the rows y [n · batch, classes] are outputs [steps, batch, classes] of n consecutive steps."""
     if y.dim() != 2 or len(y) % BATCH:
         return False
     n, steps = len(y) // BATCH, y.unflatten(0, (-1, BATCH))
@@ -190,7 +190,7 @@ def _runs_within(y: Tensor, outputs: Tensor) -> bool:
 
 
 def one_time_step(component: Component) -> Found:
-    """With one step there is no time to drop credit in; an approximate rule must still be exact at the readout."""
+    """Return the error against BPTT with one step, where no credit is dropped; approximate rules: of the readout."""
     approximate = made(component).claims.gradient == "approximate"
 
     def find(rule: Rule, network: Recurrent) -> float:
@@ -207,9 +207,9 @@ def one_time_step(component: Component) -> Found:
 
 
 def weights_move_by_updates(rule: Rule, network: Recurrent) -> float:
-    """How far weights move outside of updates, over two batches and the end of an epoch, while updates move them.
+    """Return the change of the weights outside of updates, over two batches and the end of an epoch.
 
-    A rule that claims to set weights at an epoch's end may do so there.
+    A rule with `sets_weights` may change them at the end of an epoch.
     """
     watching = Watching(network, 0.1)
     learning = rule()
@@ -226,7 +226,7 @@ def weights_move_by_updates(rule: Rule, network: Recurrent) -> float:
 
 
 class Watching(Recorder):
-    """A recorder that notices weights that have moved since its last update."""
+    """A recorder that measures the change of the weights since its last update."""
 
     def __init__(self, network: Recurrent, rate: float) -> None:
         super().__init__(network, rate)
@@ -275,7 +275,7 @@ def _claimed(facts: Mapping[str, tuple[Fact, ...]], claim: str) -> tuple[Fact, .
 
 
 def facts(component: Component) -> tuple[Fact, ...]:
-    """What must hold of a rule, by what it claims."""
+    """Return the facts of a rule, according to its claims."""
     claims = made(component).claims
     return (
         Fact("windows lie between 1 step and all", 0, windows_fit),

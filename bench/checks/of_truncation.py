@@ -14,7 +14,7 @@ LOSSES = ("end", "every")
 
 
 def is_bptt(**options: object) -> Callable[[Component], Found]:
-    """The rule's gradient is that of the whole sequence, for both losses and all kinds of task."""
+    """Return a fact's function: the error against the gradient of the whole sequence, for both losses and all tasks."""
 
     def find(component: Component) -> Found:
         found = []
@@ -31,7 +31,7 @@ def is_bptt(**options: object) -> Callable[[Component], Found]:
 
 
 def loss_of_a_window(component: Component) -> Found:
-    """With the loss at every step, an update of window p is the gradient of the mean of its steps' losses."""
+    """Return the error of the first update with the loss at every step against the gradient of its steps' mean loss."""
     K, found = 5, []
     x, target = sequence()
     rule = made(component, window=K, loss_at="every")
@@ -45,7 +45,7 @@ def loss_of_a_window(component: Component) -> Found:
 
 
 def same_updates(one: Callable[[], LearningRule], other: Callable[[], LearningRule]) -> list[tuple[str, float]]:
-    """Each neuron's largest difference between the gradients of all updates of two rules, while weights move."""
+    """Return the difference of the gradients of each update between two rules, per neuron, while weights move."""
     found = []
     x, target = sequence()
     pairs = zip(supporting(one()), supporting(other()), strict=True)

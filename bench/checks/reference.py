@@ -1,6 +1,6 @@
-"""Defaults and initial distributions of the package's components, with their sources, and the facts that hold them.
+"""Defaults and initial distributions of the package's components, with their sources, and the facts that test them.
 
-A default is part of what a name means: a table that says `alif` must be of the same neuron next year.
+A default is part of the meaning of a name: results of `alif` must be of the same neuron next year.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from throughtime.registry import Component
 
 
 class Defaults(NamedTuple):
-    """Values of all options of a component, and where they come from."""
+    """Default values of all options of a component, and their source."""
 
     source: str
     options: dict[str, Any]
@@ -68,7 +68,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
 
 
 class Draw(NamedTuple):
-    """The distribution of a parameter; `sd` of its shape."""
+    """The distribution of a parameter; `sd` is a function of its shape."""
 
     uniform: bool
     mean: float
@@ -92,14 +92,14 @@ DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
     ("neurons", "ltc"): dict.fromkeys(GATES, UNIFORM_FAN_IN),
     ("neurons", "ltc_smnist"): dict.fromkeys(GATES, GLOROT_NORMAL),
 }
-"""Endings of parameters' names, with what they are drawn from: PyTorch's U(±1/√fan-in), Glorot's normal rule, or a
-normal distribution of the source that the component's docstring names."""
+"""Endings of parameters' names, with their distributions: PyTorch's U(±1/√fan-in), Glorot's normal rule, or a normal
+distribution of the source that the component's docstring names."""
 
 SIZE = 400
 
 
 def defaults_are_the_sources(component: Component) -> Found:
-    """Options whose default is another than in `DEFAULTS`, or that it does not have."""
+    """Count options whose defaults differ from `DEFAULTS`, or that only one of the two has."""
     source, expected = DEFAULTS[component.kind, component.name]
     found = {name: field.default for name, field in component.options.model_fields.items()}
     off = [name for name in found.keys() | expected.keys() if found.get(name, ...) != expected.get(name, ...)]
@@ -107,8 +107,8 @@ def defaults_are_the_sources(component: Component) -> Found:
 
 
 def draws_are_the_sources(component: Component) -> Found:
-    """How many standard errors mean and spread lie off, the most of any parameter; infinite where a uniform
-    distribution is a normal one, or the other way round."""
+    """Return the largest deviation of mean and spread of a parameter, in standard errors; infinite where a distribution
+    is uniform instead of normal, or normal instead of uniform."""
     with seeded(3):
         if component.kind == "neurons":
             module: nn.Module = made(component, SIZE)
@@ -131,7 +131,7 @@ def off_by(w: Tensor, draw: Draw) -> float:
 
 
 def of(component: Component) -> tuple[Fact, ...]:
-    """The facts of a component of the package; none for others."""
+    """Return the facts of a component of the package; none for others."""
     key = (component.kind, component.name)
     if component.origin != "throughtime":
         return ()

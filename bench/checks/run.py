@@ -1,4 +1,4 @@
-"""Run the facts of what is registered."""
+"""Evaluation of the facts of registered components."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ FACTS: dict[str, Callable[[Component], tuple[Fact, ...]]] = {
     "harness": of_harness.facts,
 }
 HARNESS = Component("harness", "harness", learn_batch, "throughtime", Display("harness"))
-"""The training loop, which is no component of a registry and has facts of its own."""
+"""The training loop, which has facts but is no component of a registry."""
 
 
 def components(names: Sequence[str]) -> list[Component]:
-    """Those of these names, of every kind that has it; all that are registered if none is named.
+    """Return the components with these names, of every kind; all registered components if there are no names.
 
     Raises:
-        UsageError: no kind has a name.
+        UsageError: no kind has a component of a name.
     """
     everything = [*(registry[name] for registry in REGISTRIES.values() for name in registry.names()), HARNESS]
     known = {component.name for component in everything}
@@ -41,11 +41,11 @@ def components(names: Sequence[str]) -> list[Component]:
 
 
 def check(names: Sequence[str] = (), full: bool = False) -> Iterator[Finding]:
-    """Evaluate every fact of the named components, or of all, on one thread; yield results as they are found.
+    """Evaluate every fact of the named components, or of all, on one thread; yield each result when it is ready.
 
     Args:
-        names: components; all if empty.
-        full: evaluate the facts of `full.py` too: minutes a component.
+        names: names of components; all if empty.
+        full: evaluate the facts of `full.py` too, which takes minutes a component.
     """
     chosen = components(names)
     threads = torch.get_num_threads()
@@ -73,10 +73,10 @@ def _findings(component: Component, full: bool) -> Iterator[Finding]:
 
 
 def assert_sound(*names: str, plugins: Sequence[str | Path] = ()) -> None:
-    """For a test of one line: every fact of the named components holds.
+    """Assert that every fact of the named components holds.
 
     Raises:
-        AssertionError: one line for each fact that does not.
+        AssertionError: a fact does not hold; the message has one line for each.
         UsageError: a name is not registered, or a plugin cannot be loaded.
     """
     for plugin in plugins:
@@ -87,6 +87,6 @@ def assert_sound(*names: str, plugins: Sequence[str | Path] = ()) -> None:
 
 
 def told(finding: Finding) -> str:
-    """A finding in one line."""
+    """Return a finding as one line."""
     value = "error" if finding.value is None else f"{finding.value:.3g}"
     return f"{finding.component}: {finding.fact}: {value} (bound {finding.bound}) {finding.note}".rstrip()

@@ -14,16 +14,16 @@ STEPS, H = 6, 1e-5
 
 
 def smooth_error(network: Network) -> float:
-    """Largest relative error of autograd's derivative along one random direction for each parameter.
+    """Return the largest relative error of autograd's derivative along one random direction for each parameter.
 
-    With each spike replaced by the function whose derivative is its surrogate, and nothing held constant, the
-    gradient is a true one: central differences of the loss must agree with it.
+    Each spike is replaced by the function whose derivative is its surrogate, and nothing is held constant, so the
+    gradient is a true derivative: central differences of the loss must agree with it.
 
     Raises:
-        DoesNotApplyError: spikes stay 0 and 1, so they are made by other means than `neurons.surrogate.spike`.
+        DoesNotApplyError: spikes stay 0 and 1, so another function than `neurons.surrogate.spike` computes them.
     """
     (x, target), task = sequence(STEPS), Classification(CLASSES)
-    # The same initial state each time, and no running statistics that move.
+    # A network that mixes samples is in evaluation mode, where running statistics are constant.
     network.train(not network.mixes_samples)
 
     def E() -> torch.Tensor:

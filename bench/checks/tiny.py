@@ -1,4 +1,4 @@
-"""Tiny networks, sequences and a recording stand-in for the harness: what facts are found with."""
+"""Tiny networks, sequences, and a recording substitute for the harness, with which facts are evaluated."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEPS, BATCH, INPUTS, SIZE, CLASSES = 12, 5, 3, 5, 4
 
 
 class Size(NamedTuple):
-    """Sizes of the networks and sequences that facts are found with."""
+    """Sizes of the networks and sequences with which facts are evaluated."""
 
     steps: int
     batch: int
@@ -32,14 +32,14 @@ class Size(NamedTuple):
 
 
 LARGE = Size(steps=40, batch=70, units=96)
-"""Beyond the sizes at which windows, batches and layers take other paths through compiled loops and products."""
+"""Sizes large enough that compiled loops and products take other code paths than at tiny sizes."""
 TINY = Size(STEPS, BATCH, SIZE)
 _size: ContextVar[Size] = ContextVar("size", default=TINY)
 
 
 @contextmanager
 def sized(size: Size) -> Iterator[None]:
-    """Let `recurrent` and `sequence` have this size in the context."""
+    """Set the size of `recurrent` and `sequence` in the context."""
     token = _size.set(size)
     try:
         yield
@@ -53,12 +53,12 @@ def units() -> int:
 
 
 Gradients = list[Tensor]
-"""One tensor for each trainable parameter of a network, in its order."""
+"""One tensor for each trainable parameter of a network, in the network's order."""
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random numbers from this seed in here, and the caller's undisturbed."""
+    """Draw random numbers from this seed in the context; the caller's generator stays unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
@@ -77,14 +77,14 @@ def made(component: Component, *arguments: Any, **options: Any) -> Any:
 
 
 def recurrent(neuron: Component | Callable[[int], Any], **options: Any) -> Recurrent:
-    """A recurrent net in float64, the same weights at every call."""
+    """Return a recurrent network in float64, with the same weights at every call."""
     factory: Callable[..., Neuron] = (lambda size: made(neuron, size)) if isinstance(neuron, Component) else neuron
     with seeded(3):
         return Recurrent(INPUTS, CLASSES, factory, hidden=[units()], **options).double()
 
 
 def all_neurons() -> list[Component]:
-    """Every registered neuron that can be built with its defaults; of the others their own rows tell."""
+    """Return every registered neuron that can be built with its defaults; the rows of the others name the reason."""
     return [NEURONS[name] for name in NEURONS.names() if _can_be_built(NEURONS[name])]
 
 
@@ -97,7 +97,7 @@ def _can_be_built(neuron: Component) -> bool:
 
 
 def sequence(steps: int | None = None, seed: int = 7) -> tuple[Tensor, Tensor]:
-    """x [steps, batch, INPUTS], strong enough that neurons spike, and classes [batch]."""
+    """Return x [steps, batch, INPUTS], strong enough that neurons spike, and classes [batch]."""
     size = _size.get()
     generator = torch.Generator().manual_seed(seed)
     x = 2 * torch.randn(steps or size.steps, size.batch, INPUTS, dtype=torch.float64, generator=generator)
@@ -112,11 +112,11 @@ ASKED: tuple[tuple[LossAt, str], ...] = (
     ("every", "classes at steps"),
     ("every", "values at steps"),
 )
-"""Where a loss is taken, and the kinds of task. What asks at steps has its loss at every step, whatever is said."""
+"""Pairs of `loss_at` and kind of task. A task with targets at steps has its loss at every step with any `loss_at`."""
 
 
 def asked(kind: str, steps: int = STEPS) -> tuple[Task, Tensor]:
-    """A task of one of the kinds of `ASKED`, and targets for a tiny batch; at some steps nothing is asked."""
+    """Return a task of one of the kinds in `ASKED`, and targets for a tiny batch; some steps have no target."""
     if kind == "classification":
         return Classification(CLASSES), sequence(1)[1]
     generator = torch.Generator().manual_seed(8)
@@ -129,7 +129,7 @@ def asked(kind: str, steps: int = STEPS) -> tuple[Task, Tensor]:
 
 
 class Listening(Classification):
-    """Classification of a tiny batch that records which outputs its loss is computed of."""
+    """Classification of a tiny batch that records the outputs of which its loss is computed."""
 
     def __init__(self, per_step: bool = False) -> None:
         super().__init__(CLASSES, per_step)
@@ -141,12 +141,12 @@ class Listening(Classification):
 
 
 class Recorder:
-    """Stands in for the harness's update: keeps each gradient, then takes a plain gradient step.
+    """A substitute for the harness's update that records each gradient, then takes a plain gradient step.
 
     Args:
-        network: what is trained.
-        rate: of the gradient step.
-        own: what the rule learns itself: it is stepped and cleared with the rest, but not kept.
+        network: the network to train.
+        rate: the learning rate of the gradient step.
+        own: the rule's own parameters: they are updated and cleared with the rest, but their gradients not recorded.
     """
 
     def __init__(self, network: nn.Module, rate: float = 0.0, own: Sequence[nn.Parameter] = ()) -> None:
@@ -163,7 +163,7 @@ class Recorder:
             p.grad = None
 
     def total(self) -> Gradients:
-        """The sum of all updates' gradients."""
+        """Return the sum of all updates' gradients."""
         return [torch.stack(each).sum(0) for each in zip(*self.gradients, strict=True)]
 
 
@@ -179,22 +179,22 @@ def learn(
     start_seed: int = 11,
     seed: int = 11,
 ) -> Any:
-    """Let the rule see one batch, window by window, as the harness does; return what it updated with, a Recorder.
+    """Train a rule on one batch, window by window, as the harness does; return the update, a Recorder by default.
 
     Args:
-        rule, network, x, target: who learns what; the rule gets copies of the batch.
+        rule, network, x, target: the rule, the network that it trains, and the batch, of which the rule gets copies.
         task: classification if left out.
-        update: what the rule is to update with, in place of a Recorder.
-        rate: of the Recorder.
-        after: a batch that the rule sees before, while the weights stand still: nothing of it may be left.
-        start_seed: of the random numbers that the rule draws when it starts.
-        seed: of those that the network and the rule draw while it learns.
+        update: the function that updates, in place of a Recorder.
+        rate: the learning rate of the Recorder.
+        after: a batch that the rule learns before, with constant weights; no state of it may remain.
+        start_seed: the seed of the random numbers that the rule draws when it starts.
+        seed: the seed of the random numbers that the network and the rule draw during learning.
     """
     with seeded(start_seed):
         rule.start(network, task or Classification(CLASSES), len(x))
     if after is not None:
         show(rule, *after, Recorder(network, 0.0, rule.parameters()))
-    update = update or Recorder(network, rate, rule.parameters())  # now: `start` may hold parameters fixed
+    update = update or Recorder(network, rate, rule.parameters())  # before `start`, which may freeze parameters
     show(rule, x.clone(), target.clone(), update, seed)
     return update
 
@@ -202,8 +202,8 @@ def learn(
 def show(
     rule: LearningRule, x: Tensor, target: Tensor, update: Callable[[], None], seed: int = 11
 ) -> list[Tensor | None]:
-    """Show a started rule one batch, window by window; return the losses that it reports. The random numbers are those
-    that `backprop` starts with."""
+    """Train a started rule on one batch, window by window; return the losses that it reports. The random numbers are
+    those with which `backprop` starts."""
     with seeded(seed):
         rule.begin(x.shape[1], update)
         losses = [rule.learn(part.x, part.target, t) for t, part in windows(rule, x, target)]
@@ -212,7 +212,7 @@ def show(
 
 
 def windows(rule: LearningRule, x: Tensor, target: Tensor) -> Iterator[tuple[int, Batch]]:
-    """Yield where each window of a started rule begins, and its steps: views, as those of the harness are."""
+    """Yield the first step of each window of a started rule, and the window: views of the batch, as in the harness."""
     batch, t = Batch(x, target, rule.task.per_step), 0
     for steps in rule.windows(len(x)):
         yield t, batch.window(t, steps)
@@ -220,7 +220,7 @@ def windows(rule: LearningRule, x: Tensor, target: Tensor) -> Iterator[tuple[int
 
 
 def supporting(rule: LearningRule, steps: int = STEPS, **options: Any) -> Iterator[tuple[str, Recurrent]]:
-    """Each neuron's name and a net of it that the rule can train."""
+    """Yield the name and a network of each neuron that the rule supports."""
     for neuron in all_neurons():
         network = recurrent(neuron, **options)
         if rule.supports(network, Classification(CLASSES), steps) is None:
@@ -228,7 +228,7 @@ def supporting(rule: LearningRule, steps: int = STEPS, **options: Any) -> Iterat
 
 
 def backprop(network: Network, x: Tensor, target: Tensor, task: Task, loss_at: LossAt, seed: int = 11) -> Gradients:
-    """The gradient of the whole sequence by autograd over plain steps, not over the network's `unroll`."""
+    """Return the gradient of the whole sequence by autograd over plain steps, not over the network's `unroll`."""
     with seeded(seed):
         state, losses = network.initial_state(x.shape[1]), []
     for t, x_t in enumerate(x):
@@ -239,14 +239,14 @@ def backprop(network: Network, x: Tensor, target: Tensor, task: Task, loss_at: L
 
 
 def gradient(E: Tensor, network: Network) -> Gradients:
-    """∂E/∂θ for each trainable parameter, zeros where there is none; the graph stays."""
+    """Return ∂E/∂θ for each trainable parameter, zeros for parameters without a gradient; the graph is retained."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     return list(torch.autograd.grad(E, parameters, retain_graph=True, allow_unused=True, materialize_grads=True))
 
 
 @torch.no_grad()
 def error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
-    """Largest difference, relative to the largest number expected; NaN if there is one, inf if a shape differs."""
+    """Return the largest difference over the largest expected number; NaN if there is one, inf if a shape differs."""
     pairs = list(zip(found, expected, strict=True))
     if any(a.shape != b.shape for a, b in pairs):
         return math.inf
@@ -256,6 +256,6 @@ def error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
 
 
 def largest(values: Iterable[float]) -> float:
-    """The largest; NaN if there is one, which `max` may pass over; 0 of none."""
+    """Return the largest value; NaN if there is one, which `max` may ignore; 0 for no values."""
     values = list(values)
     return math.nan if any(map(math.isnan, values)) else max(values, default=0.0)

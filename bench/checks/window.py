@@ -16,7 +16,7 @@ from throughtime.numerics.trees import detached, tensors
 
 
 def stepped(network: Network, x: Tensor, state: object) -> Window:
-    """What the network's `forward` shows, step after step: what its `unroll` must show."""
+    """Return the window of the network's `forward`, step by step, which `unroll` must reproduce."""
     shown = []
     for x_t in x:
         step, state = network(x_t, state)
@@ -26,7 +26,7 @@ def stepped(network: Network, x: Tensor, state: object) -> Window:
 
 
 def by_layers(network: Network, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
-    """One step computed from `layers` and `readouts` alone: x [batch, inputs]."""
+    """Compute one step from `layers` and `readouts` alone, with x [batch, inputs]."""
     sent = {layer.name: before.z for layer, before in zip(network.layers, state.layers, strict=True)}
     states: dict[str, Any] = {}
     for layer, before in zip(network.layers, state.layers, strict=True):
@@ -47,7 +47,8 @@ def by_layers(network: Network, x: Tensor, state: RecurrentState) -> tuple[Step,
 
 
 def differences(found: Window, expected: Window, by: Sequence[Tensor] = ()) -> Iterator[tuple[str, float]]:
-    """Errors of outputs, spikes and last state, and of the gradient of a random sum of each by these tensors."""
+    """Yield the errors of outputs, spikes and last state, and of the gradients of random sums of each with respect to
+    the tensors `by`."""
     for name, one, other in zip(("outputs", "spikes", "last state"), _parts(found), _parts(expected), strict=True):
         yield name, error(one, other)
         if by:
@@ -55,8 +56,8 @@ def differences(found: Window, expected: Window, by: Sequence[Tensor] = ()) -> I
 
 
 def one_step_error(network: Network, x: Tensor, state: object) -> float | None:
-    """The largest error of outputs and gradients where the network takes single steps in a way of its own, against its
-    plain steps and autograd; None where it has none."""
+    """Return the largest error of outputs and gradients of the network's own single steps against its plain steps and
+    autograd; None for a network without them."""
     plain = copy.deepcopy(network)
     learnt, same = ([p for p in each.parameters() if p.requires_grad] for each in (network, plain))
     taken = network.stepper(state, {p: torch.empty_like(p) for p in learnt})
