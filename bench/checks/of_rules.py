@@ -79,7 +79,7 @@ def on_each_neuron(find: Callable[[Rule, Recurrent], float | Found]) -> Callable
 
 
 def windows_fit(component: Component) -> Found:
-    """Count lengths T with wrong windows: all have 1 step or more, the longest `window(T)` steps, and their sum is T."""
+    """Count lengths T with wrong windows: the longest has `window(T)` ≤ T steps, each at least 1, and the sum is T."""
 
     def fit(rule: LearningRule, steps: int) -> bool:
         longest = rule.window(steps)

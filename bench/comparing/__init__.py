@@ -1,1 +1,1 @@
-"""Two sets of results compared cell by cell, gates on the outcome, and committed baselines."""
+"""Comparison of two sets of results cell by cell, gates on the outcome, and committed baselines."""

@@ -1,4 +1,4 @@
-"""Baselines: the records of one suite at one scale in one committed file, a line a run, and a log of its renewals."""
+"""Baselines: the records of one suite at one scale in one committed file, one line per run, and a log of renewals."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from throughtime.whole_files import write_whole
 BASELINES = Path("results/baselines")
 LOG = "log.jsonl"
 MOST_BYTES = 5_000_000
-"""All baselines of a folder together: they are committed, and git keeps every renewal."""
+"""Largest size of all baselines of a folder: they are committed, and git stores every renewal."""
 VARYING = ("training_time", "energy")
-"""Measures of a training pass that no two runs share and no gate can hold to anything."""
+"""Measures of a training pass that differ between any two runs, so that no gate can apply to them."""
 
 
 def baseline_path(suite: str, scale: Scale, folder: Path = BASELINES) -> Path:
-    """`<folder>/<suite>-<scale>.jsonl`."""
+    """Return `<folder>/<suite>-<scale>.jsonl`."""
     return folder / f"{suite}-{scale}.jsonl"
 
 
 def read_baseline(path: Path) -> list[Record]:
-    """The records of a baseline.
+    """Read the records of a baseline.
 
     Raises:
-        UsageError: there is no such file, or a line of it is no record; the line is named.
+        UsageError: there is no such file, or a line of it is no record; the message names the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -60,7 +60,7 @@ def read_baseline(path: Path) -> list[Record]:
 def write_baseline(path: Path, records: Sequence[Record]) -> None:
     """Write the records of one suite at one scale, compact, sorted by cell and replicate, whole or not at all.
 
-    Kept are the spec, the status, digests, versions, machine, and the measures that have a value, without the
+    The file has the spec, the status, digests, versions, machine, and the measures that have a value, without the
     descriptions of how they were measured.
 
     Raises:
@@ -76,12 +76,12 @@ def write_baseline(path: Path, records: Sequence[Record]) -> None:
 
 
 def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
-    """Append to the log beside a baseline: who renewed it, when, with which versions, and why.
+    """Append an entry to the log beside a baseline: author, date, versions and reason of the renewal.
 
     Args:
-        path: of the baseline.
-        why: the reason, in the words of whoever renewed it.
-        changes: how many rows of the comparison with the baseline before had which verdict.
+        path: path of the baseline.
+        why: the author's reason.
+        changes: number of rows by verdict in the comparison with the previous baseline.
     """
     entry = {
         "baseline": path.name,
@@ -98,7 +98,7 @@ def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
 
 
 def _line(record: Record) -> str:
-    """A record on one line, without what a comparison does not read."""
+    """Return a record on one line, without the fields that a comparison does not read."""
     measures = {
         name: Measure(value=measure.value, unit=measure.unit, method="", samples=measure.samples)
         for name, measure in record.measures.items()
@@ -114,7 +114,7 @@ def _line(record: Record) -> str:
 
 
 def _user() -> str:
-    """The name in git's configuration, or the login name."""
+    """Return the name in git's configuration, or the login name."""
     try:
         done = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, timeout=10)
         return done.stdout.strip() or getpass.getuser()

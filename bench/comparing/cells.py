@@ -1,4 +1,4 @@
-"""Cells of two result sets, matched by what they are: rule, neuron, network, dataset, their options, and the scale."""
+"""Cells of two result sets, and their matching by rule, neuron, network, dataset, options and scale."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from throughtime.spec import MEASURED_ONCE, RunSpec
 
 @dataclass
 class Cell:
-    """The runs of one cell: they differ in the replicate alone."""
+    """The runs of one cell, which differ in the replicate alone."""
 
     spec: RunSpec
-    """Of the first replicate."""
+    """The spec of the first replicate."""
     records: dict[int, Record] = field(default_factory=dict)
-    """By replicate."""
+    """Records by replicate."""
 
     @property
     def label(self) -> str:
-        """`fptt ltc digits`: a run's label without the replicate."""
+        """Return a run's label without the replicate: `fptt ltc digits`."""
         return self.spec.label.rpartition(" #")[0]
 
     def metrics(self) -> list[str]:
-        """Names of all measures that have a value in some run."""
+        """Return the names of all measures that have a value in some run."""
         measures = (record.measures for record in self.records.values())
         return list(
             dict.fromkeys(name for each in measures for name, measure in each.items() if measure.value is not None)
         )
 
     def values(self, metric: str) -> dict[int, float]:
-        """The values of a measure, by replicate.
+        """Return the values of a measure by replicate.
 
-        Runs that did not end `ok` have none, except for measures that are taken in a pass of their own.
+        Runs that did not end `ok` have none, except for measures with a pass of their own.
         """
         once = metric.startswith(MEASURED_ONCE)
         return {
@@ -48,17 +48,17 @@ class Cell:
         }
 
     def samples(self, metric: str) -> list[float]:
-        """The raw repeats behind a measure of the first replicate that has any."""
+        """Return the raw repeats of a measure, of the first replicate that has any."""
         measures = (record.measures.get(metric) for record in self.records.values())
         return next((measure.samples for measure in measures if measure and measure.samples), [])
 
     def unit(self, metric: str) -> str:
-        """The unit of a measure; empty if no run has it."""
+        """Return the unit of a measure; empty if no run has it."""
         measures = (record.measures.get(metric) for record in self.records.values())
         return next((measure.unit for measure in measures if measure), "")
 
     def missing(self, metric: str) -> str:
-        """Why no run has a value."""
+        """Return the reason for which no run has a value."""
         measures = (record.measures.get(metric) for record in self.records.values())
         return next(
             (measure.missing for measure in measures if measure and measure.missing), "it is not in the records"
@@ -83,10 +83,9 @@ class Pair(NamedTuple):
     new: Cell
 
     def conflicts(self) -> list[Conflict]:
-        """Settings by which the results of the two sides cannot be expected to agree.
+        """Return the settings because of which the results of the two sides need not agree.
 
-        An option that only one side has is not among them: a component got it, or lost it, and its effect is a change
-        of the code like any other.
+        An option that only one side has is not among them: its effect is a change of the code like any other.
         """
         one, other = settings(self.base.spec), settings(self.new.spec)
         found = [Conflict(key, one[key], other[key]) for key in one if key in other and one[key] != other[key]]
@@ -96,13 +95,13 @@ class Pair(NamedTuple):
         return found
 
     def changed(self) -> dict[str, tuple[str, str]]:
-        """Digests of code and versions of libraries that differ, by name: the component's, `harness`, `torch`, ..."""
+        """Return digests of code and versions of libraries that differ, by name: a kind, `harness`, `torch`, ..."""
         one, other = _versions(self.base), _versions(self.new)
         return {name: (one[name], other[name]) for name in one if name in other and one[name] != other[name]}
 
 
 class Matching(NamedTuple):
-    """The cells of two sides."""
+    """Matched and unmatched cells of two sides."""
 
     pairs: list[Pair]
     lost: list[Cell]
@@ -112,7 +111,7 @@ class Matching(NamedTuple):
 
 
 def settings(spec: RunSpec) -> dict[str, Any]:
-    """What decides a run's numbers, flat: `rule`, `rule.parts`, `training.epochs`, `seed`, `device`."""
+    """Return the settings that determine a run's results, flat: `rule`, `rule.parts`, `training.epochs`, `seed`, ..."""
     flat: dict[str, Any] = {}
     for kind in KINDS:
         component = getattr(spec, kind)
@@ -123,7 +122,7 @@ def settings(spec: RunSpec) -> dict[str, Any]:
 
 
 def cells_of(records: Iterable[Record]) -> list[Cell]:
-    """Records grouped into cells, in the order of the records."""
+    """Group records into cells, in the order of the records."""
     cells: dict[tuple[str, ...], Cell] = {}
     for record in records:
         spec = record.spec
@@ -135,8 +134,8 @@ def cells_of(records: Iterable[Record]) -> list[Cell]:
 def matched(base: Sequence[Cell], new: Sequence[Cell]) -> Matching:
     """Match the cells of two sides.
 
-    Cells with equal settings come first, of the same suite before others; what is left is matched by scale, components
-    and labels, so that a cell whose settings were changed is found and its conflicts are named.
+    Cells with equal settings are matched first, of the same suite before others; the remaining cells are matched by
+    scale, components and labels, so that the conflicts of a cell with changed settings are reported.
     """
     pairs: list[Pair] = []
     lost, left = list(base), list(new)
@@ -152,13 +151,13 @@ def matched(base: Sequence[Cell], new: Sequence[Cell]) -> Matching:
 
 
 def bptt_of(cell: Cell, cells: Iterable[Cell]) -> Cell | None:
-    """The cell of BPTT to which a cell's costs are set in relation: the same neuron, network, dataset and suite."""
+    """Return the cell of BPTT with the same neuron, network, dataset and suite, the reference of a cell's costs."""
     among = [other for other in cells if other.spec.rule.name == "bptt" and _around(other.spec) == _around(cell.spec)]
     return min(among, key=lambda other: other.spec.rule.label != "bptt", default=None)
 
 
 def _keys() -> Iterator[Callable[[Cell], Hashable]]:
-    """By what cells are matched, from the strictest to the loosest."""
+    """Yield the keys by which cells are matched, from the strictest to the loosest."""
 
     def exact(cell: Cell) -> Hashable:
         flat = {key: value for key, value in settings(cell.spec).items() if key != "seed"}

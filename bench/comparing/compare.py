@@ -1,4 +1,4 @@
-"""Two result sets compared: a verdict for each metric of each cell, and the exit code that follows from the gates."""
+"""Comparison of two result sets: a verdict for each metric of each cell, and the exit code according to the gates."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ class Comparison:
     base: Side
     new: Side
     rows: list[Row]
-    """In order of the verdict, as in `VERDICTS`, then of the cells."""
+    """Rows in the order of `VERDICTS`, then of the cells."""
     changed: dict[str, tuple[str, str]]
-    """Components, harness and libraries with another version: name, and digest or version on each side."""
+    """Components, harness and libraries with different versions: name, and digest or version on each side."""
     ungated: list[str]
-    """Metrics that no gate is for."""
+    """Metrics without a gate."""
 
     @property
     def counts(self) -> dict[Verdict, int]:
-        """How many rows that a gate or the runs' status judged have which verdict."""
+        """Return the number of rows by verdict, among the rows judged by a gate or by the runs' status."""
         found = Counter(row.verdict for row in self.rows if row.judged)
         return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
 
     @property
     def exit_code(self) -> int:
-        """0: passed. 1: a row fails. 2: nothing fails, but a row under a gate, or all of them, cannot be compared."""
+        """Return 0: passed; 1: a row fails; 2: none fails, but a row under a gate, or every row, cannot be compared."""
         if any(row.severity == "fail" for row in self.rows):
             return REGRESSED
         gated = any(row.verdict == "not comparable" and row.judged for row in self.rows)
@@ -53,13 +53,13 @@ class Comparison:
         return NOT_COMPARABLE if gated or not both else PASSED
 
     def frame(self) -> pd.DataFrame:
-        """One row a metric and cell; columns: the fields of `Row`."""
+        """Return a DataFrame with one row per metric and cell; the columns are the fields of `Row`."""
         import pandas as pd
 
         return pd.DataFrame([asdict(row) for row in self.rows], columns=list(Row.__dataclass_fields__))
 
     def rerun(self) -> list[str]:
-        """Commands that run the cells again that got worse, fail or are lost, one for each suite and scale."""
+        """Return commands that rerun the cells that got worse, fail or are lost, one for each suite and scale."""
         cells: dict[tuple[str, str], dict[str, None]] = {}
         for row in self.rows:
             if row.severity:
@@ -78,7 +78,7 @@ class Comparison:
 def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:
     """Compare two sides, cell by cell and metric by metric.
 
-    Time: one permutation test for each metric and cell under a gate `test`; all else is linear in the records.
+    Time: one permutation test for each metric and cell under a gate `test`; the rest is linear in the records.
     """
     base_cells, new_cells = cells_of(base.records), cells_of(new.records)
     rows: list[Row] = []
@@ -115,12 +115,12 @@ def compare_results(
     """Compare two results folders, baselines or versions; see `load_side`.
 
     Args:
-        base: what to compare with.
-        new: what to judge. If `base` is a baseline, only its suites and scales are.
+        base: the reference.
+        new: the results to judge. If `base` is a baseline, only its suites and scales are judged.
         gates: a gates file, each gate of which must match something; None: `gates_beside` a baseline, else the gates
             that ship with throughtime.
-        suites: only these.
-        scale: only this one.
+        suites: names of the suites to compare; all if empty.
+        scale: the scale to compare; None: all.
 
     Raises:
         UsageError: a side has nothing to compare, or the gates file is wrong.
@@ -136,13 +136,13 @@ def compare_results(
 
 
 def gates_beside(baseline: Path) -> Gates:
-    """The file `gates.yaml` in the folder of a baseline; throughtime's own gates if there is none."""
+    """Read the file `gates.yaml` in the folder of a baseline; throughtime's own gates if there is none."""
     beside = baseline.parent / GATES_FILE
     return Gates.load(beside if beside.exists() else None)
 
 
 def compare(base: str | Path | Results, new: str | Path | Results, gates: str | Path | None = None) -> pd.DataFrame:
-    """The verdicts of a comparison as a DataFrame: `tt.compare`.
+    """Return the verdicts of a comparison as a DataFrame: `tt.compare`.
 
     Args:
         base: a results folder, a baseline file, `folder@rule=3f2a`, or `Results`.
@@ -163,5 +163,5 @@ def compare(base: str | Path | Results, new: str | Path | Results, gates: str | 
 
 
 def in_order(rows: Iterable[Row]) -> list[Row]:
-    """Rows by verdict, what fails before what warns; else as they were."""
+    """Sort rows by verdict, failures before warnings; the sort is stable."""
     return sorted(rows, key=lambda row: (VERDICTS.index(row.verdict), ("fail", "warn", "").index(row.severity)))

@@ -16,7 +16,7 @@ Form = Literal["text", "markdown", "json", "html"]
 
 
 def as_json(comparison: Comparison) -> str:
-    """An object; `rows` has an object for each row, with the fields of `Row`."""
+    """Return a JSON object; `rows` has an object for each row, with the fields of `Row`."""
     return json.dumps(
         {
             "exit_code": comparison.exit_code,

@@ -1,4 +1,4 @@
-"""`gates.yaml`: for each metric, how two values are compared and how large a change warns or fails."""
+"""Gates (`gates.yaml`): for each metric, the way to compare two values and the changes that warn or fail."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ SAME = ("machine", *MACHINE, "threads", "python", *RECORDED_VERSIONS)
 """Values that a gate may require to be equal on both sides."""
 Severity = Literal["fail", "warn", ""]
 ALPHA = 0.01
-"""Default chance of any false rejection in the family of all tests of a comparison."""
+"""Default family-wise error rate of all tests of a comparison."""
 
 
 class Amount(NamedTuple):
-    """How large a change may be."""
+    """The largest change that a gate allows."""
 
     value: float
     relative: bool
-    """Whether `value` is a share of the base's absolute value, and not in the metric's unit."""
+    """Whether `value` is a share of the base's absolute value instead of an amount in the metric's unit."""
 
     def of(self, base: float) -> float:
-        """The amount in the metric's unit."""
+        """Return the amount in the metric's unit."""
         return self.value * abs(base) if self.relative else self.value
 
     def __str__(self) -> str:
@@ -41,10 +41,10 @@ class Amount(NamedTuple):
 
 
 def amount(written: Any) -> Any:
-    """`0.03` is an amount in the metric's unit, `5 %` a share of the base; `true` stands for any change.
+    """Parse a threshold: `0.03` is an amount in the metric's unit, `5 %` a share of the base, `true` any change.
 
     Raises:
-        ValueError: anything else.
+        ValueError: it is none of these.
     """
     if written is None or written is True or isinstance(written, Amount):
         return written
@@ -65,19 +65,19 @@ Threshold = Annotated[Any, BeforeValidator(amount)]
 
 
 class Gate(Strict):
-    """One rule. A metric of a cell is compared by the first gate that matches it."""
+    """A rule of comparison; the first gate that matches a metric of a cell applies."""
 
     metric: str = Field(min_length=1)
     """A measure's name, or a pattern such as `peak_live_bytes*`."""
     compare: Literal["exact", "tolerance", "test", "ratio_to_bptt"]
     better: Literal["lower", "higher", "neither"]
-    """Which direction is an improvement. `neither`: the base is the reference, and any departure from it is worse."""
+    """The direction of improvement; `neither`: the base is the reference, and any departure from it is worse."""
     when: When = When()
-    """Cells that the gate is for; left out: all."""
+    """Cells to which the gate applies; all if left out."""
     same: list[str] = Field(default=[])
-    """What must be equal on both sides for the comparison to mean anything: `machine`, `torch`, ..."""
+    """Properties that must be equal on both sides for a valid comparison: `machine`, `torch`, ..."""
     alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """For `test`: chance of any false rejection in the family of all tests; null: 0.01."""
+    """Family-wise error rate of all tests, for `test`; null: 0.01."""
     warn: Threshold = None
     fail: Threshold = None
     why: str = Field(min_length=1)
@@ -101,17 +101,17 @@ class Gate(Strict):
 
     @property
     def level(self) -> float:
-        """α of a test."""
+        """Return α of a test."""
         return ALPHA if self.alpha is None else self.alpha
 
     @property
     def minimum(self) -> Amount:
-        """The smallest change that counts; anything for `exact`."""
+        """Return the smallest change that counts; any change for `exact`."""
         given = [threshold for threshold in (self.warn, self.fail) if isinstance(threshold, Amount)]
         return min(given, default=Amount(0.0, False))
 
     def matches(self, metric: str, spec: RunSpec) -> bool:
-        """Whether this gate is for a metric of a cell; BPTT has no ratio to itself."""
+        """Return whether this gate applies to a metric of a cell; BPTT has no ratio to itself."""
         if self.compare == "ratio_to_bptt" and spec.rule.name == "bptt":
             return False
         labels = dict(zip(("rule", "neuron", "network", "dataset"), spec.cell, strict=True))
@@ -119,15 +119,15 @@ class Gate(Strict):
         return fnmatchcase(metric, self.metric) and all(among is None or label in among for among, label in wanted)
 
     def improves(self, change: float) -> bool:
-        """Whether a change, new minus base, is an improvement."""
+        """Return whether a change, new minus base, is an improvement."""
         return self.better == ("lower" if change < 0 else "higher")
 
     def severity(self, change: float, base: float) -> Severity:
-        """What a change in the wrong direction amounts to.
+        """Return the severity of a change in the wrong direction.
 
         Args:
             change: its absolute size, in the metric's unit.
-            base: the value it started from.
+            base: the base's value.
         """
         levels: tuple[tuple[Severity, Any], ...] = (("fail", self.fail), ("warn", self.warn))
         for severity, threshold in levels:
@@ -137,7 +137,7 @@ class Gate(Strict):
 
 
 class GatesFile(Strict):
-    """The whole file."""
+    """The contents of a gates file."""
 
     gates: list[Gate] = Field(min_length=1)
 
@@ -147,8 +147,8 @@ class Gates:
 
     Attributes:
         gates: the rules.
-        places: where each stands, `file:line:column`.
-        may_be_idle: whether a gate may match nothing, as those of throughtime may, which are for any results.
+        places: the position of each, `file:line:column`.
+        may_be_idle: whether a gate may match nothing, as with throughtime's own gates, which apply to any results.
     """
 
     def __init__(self, gates: list[Gate], places: list[str], may_be_idle: bool = False) -> None:
@@ -160,7 +160,7 @@ class Gates:
         """Read a gates file; None: the one that ships with throughtime.
 
         Raises:
-            UsageError: there is none, or anything in it is wrong; `where` is `file:line:column`.
+            UsageError: there is no such file, or an entry is wrong; `where` is `file:line:column`.
         """
         shipped = resources.files("throughtime.comparing").joinpath("gates.yaml")
         document = load(shipped if path is None else str(path))
@@ -173,7 +173,7 @@ class Gates:
         return cls(gates, [document.position(("gates", i)) for i in range(len(gates))], may_be_idle=path is None)
 
     def match(self, metric: str, spec: RunSpec) -> Gate | None:
-        """The first gate for a metric of a cell."""
+        """Return the first gate that matches a metric of a cell."""
         for i, gate in enumerate(self.gates):
             if gate.matches(metric, spec):
                 self._matched.add(i)
@@ -181,10 +181,10 @@ class Gates:
         return None
 
     def refuse_unmatched(self) -> None:
-        """Call after all metrics were matched.
+        """Refuse gates that matched nothing; to be called after all metrics were matched.
 
         Raises:
-            UsageError: a gate matched nothing, so that it would hold nothing to account.
+            UsageError: a gate matched nothing and would have no effect.
         """
         for i, gate in enumerate(self.gates):
             if i not in self._matched and not self.may_be_idle:

@@ -1,8 +1,8 @@
-"""Two versions of the code timed in turns: load that comes and goes meets both, so their ratio stays.
+"""Interleaved timing of two versions of the code: a varying load affects both, so their ratio is stable.
 
-Each version runs in an environment of its own: the revision is checked out and installed into a temporary folder that
-stands before all other packages; the code of now is taken as it is. In each round both make the timing pass of every
-cell of the suite, in fresh processes; the order of the two versions alternates from round to round.
+Each version runs in its own environment: the revision is checked out and installed into a temporary folder that
+precedes all other packages on the path; the current code runs unchanged. In each round both make the timing pass of
+every cell of the suite, in fresh processes; the order of the two versions alternates from round to round.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ METRIC = "wall_time"
 LEAST = Gate(
     metric=METRIC, compare="ratio_to_bptt", better="lower", warn=Amount(0.05, True), why="timed in turns on one machine"
 )
-"""What counts where no gate is on wall time: a change of the ratio by more than 5 %."""
+"""The gate on wall time if the gates file has none: a change of the ratio by more than 5 % counts."""
 
 
 def compare_interleaved(
     revision: str, suite: str, scale: Scale, rounds: int, plugins: Sequence[Path] = (), gates: Path | None = None
 ) -> Comparison:
-    """Time a revision (base) and the code of now (new) in turns, and compare cell by cell.
+    """Time a revision (base) and the current code (new) alternately, and compare cell by cell.
 
     The verdict is on the ratio new / base of each round's medians: their geometric mean and its t interval over the
     rounds. A cell is better or worse if the ratio differs from 1 by more than the gate on wall time allows, and the
@@ -52,14 +52,14 @@ def compare_interleaved(
 
     Args:
         revision: any name of a commit that git knows.
-        suite: its name or file; of each cell the first replicate is timed.
-        scale: of the suite.
+        suite: its name or file; the first replicate of each cell is timed.
+        scale: scale of the suite.
         rounds: passes of each version, 2 or more.
         plugins: files that the suite needs; both versions load them.
         gates: a gates file; its gates on `wall_time` apply.
 
     Raises:
-        UsageError: there is no such revision or suite, or a version cannot run it; the end of what it printed is shown.
+        UsageError: there is no such revision or suite, or a version cannot run it; the message ends with its output.
     """
     rules = Gates.load(gates)
     with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
@@ -82,7 +82,7 @@ def compare_interleaved(
 
 
 def timed_alone(document: Document) -> dict[str, Any]:
-    """A suite with the timing pass of the first replicate alone, as plain data."""
+    """Return a suite with the timing pass of the first replicate alone, as plain data."""
     scales = {name: dict(settings) for name, settings in document.data["scales"].items()}
     plain = {**document.data, "scales": scales}
     for settings in (plain, *scales.values()):
@@ -92,7 +92,7 @@ def timed_alone(document: Document) -> dict[str, Any]:
 
 
 def installed(revision: str, folder: Path) -> dict[str, str]:
-    """The environment variables of a process that imports a revision of the checkout that this code runs from.
+    """Return the environment variables of a process that imports a revision of the checkout that this code runs from.
 
     Raises:
         UsageError: this is no checkout, there is no such revision, or it cannot be installed.
@@ -116,7 +116,7 @@ def installed(revision: str, folder: Path) -> dict[str, str]:
 
 
 def _timed_once(environment: dict[str, str], words: list[str], results: Path, side: str) -> list[Record]:
-    """The records of one run of the timing passes in one version; failed cells have records too."""
+    """Run the timing passes of one version once and return the records; failed cells have records too."""
     command = [sys.executable, "-m", "throughtime", *words]
     done = subprocess.run(command, env=environment, cwd=results.parent, capture_output=True, text=True)
     read = Results(results)
@@ -135,7 +135,7 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> list[Row]:
-    """How a cell's runs ended and, where both versions have all its times, their ratio."""
+    """Return the row of a cell's status and, if both versions have all its times, the row of their ratio."""
     status = of_status(pair)
     times: dict[str, list[float]] = {}
     busy = 0
@@ -152,7 +152,7 @@ def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> lis
 
 
 def timed_row(pair: Pair, gate: Gate, base: Sequence[float], new: Sequence[float]) -> Row:
-    """The row of one cell: the ratio of its times, round by round."""
+    """Return the row of one cell: the ratio of its times, round by round."""
     interval = mean_interval([math.log(b / a) for a, b in zip(base, new, strict=True)])
     assert interval.low is not None and interval.high is not None
     change, low, high = (math.expm1(value) for value in (interval.mean, interval.low, interval.high))

@@ -18,17 +18,17 @@ from throughtime.comparing.wording import (
 )
 
 TAG = "<!-- throughtime compare -->"
-"""First line of the text: by it a bot finds its comment again and replaces it."""
+"""First line of the text, by which a bot finds its comment and replaces it."""
 MOST_CHARACTERS = 60_000
-"""GitHub takes 65 536."""
+"""Largest length of the text; GitHub's limit is 65 536."""
 
 
 def markdown(comparison: Comparison, most: int = MOST_CHARACTERS) -> str:
-    """The report, shortened in steps until it fits; verdicts are in it at every step.
+    """Return the report, shortened in steps until it fits; every step has the verdicts.
 
     Args:
-        comparison: its rows may be any number.
-        most: characters.
+        comparison: a comparison with any number of rows.
+        most: largest number of characters.
 
     The steps: everything; improvements, unclear and incomparable rows as counts; no reasons; cells listed by verdict
     and metric; the number of cells by verdict and metric, a line each.
@@ -55,7 +55,7 @@ def _without_reasons(comparison: Comparison) -> list[str]:
 
 
 def _counted_but(comparison: Comparison, table: Callable[[Sequence[Row]], str]) -> list[str]:
-    """A table of the regressions, and counts of all other sections."""
+    """Return a table of the regressions, and counts of all other sections."""
     return [
         _section(title, rows, table if title == "Regressions" else lambda those: f"{_escaped(by_metric(those))}.")
         for title, rows in sections(comparison).items()
@@ -116,7 +116,7 @@ def _cut(what: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text as a table cell of Markdown takes it: one line, no bar, no HTML, no emphasis."""
+    """Escape text for a table cell of Markdown: one line, no bar, no HTML, no emphasis."""
     for special in "\\`*_[]|<>":
         text = text.replace(special, f"\\{special}")
     return " ".join(text.split())

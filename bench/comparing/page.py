@@ -14,7 +14,7 @@ NUMBERS = ("base", "new", "difference", "n")
 
 
 def html(comparison: Comparison) -> str:
-    """The page: the same sections as the Markdown, never shortened."""
+    """Return the page, with the same sections as the Markdown, never shortened."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(
         resources.files("throughtime.comparing").joinpath("page.html").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Costs in relation to BPTT's in the same sweep: those of two sweeps compare even where their times do not."""
+"""Ratios of costs to BPTT's in the same sweep, which two sweeps can compare even if their times differ."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from throughtime.comparing.significance import difference
 
 
 class Ratio(NamedTuple):
-    """The cost of a cell over BPTT's."""
+    """The ratio of a cell's cost to BPTT's."""
 
     value: float
     cell: list[float]
     """Logarithms of the repeats behind the cell's cost; empty where none were recorded."""
     bptt: list[float]
-    """The same of BPTT's."""
+    """The same for BPTT's cost."""
     contended: bool
-    """Whether other processes used the machine meanwhile."""
+    """Whether other processes used the machine during the measurement."""
 
 
 def of_ratio(pair: Pair, metric: str, gate: Gate, base_bptt: Cell | None, new_bptt: Cell | None) -> Row:
-    """The relative change of the ratio.
+    """Return the row of the relative change of the ratio.
 
-    Where repeats of both cells were recorded, there is an interval, Welch's on logarithms, and a change must exceed it
+    If repeats of both cells were recorded, the row has Welch's interval of the logarithms, and a change must exceed it
     as well. It covers the spread of repeats in one process, not that between processes.
     """
     base, new = _ratio(pair.base, base_bptt, metric), _ratio(pair.new, new_bptt, metric)
@@ -51,7 +51,7 @@ def of_ratio(pair: Pair, metric: str, gate: Gate, base_bptt: Cell | None, new_bp
 
 
 def _ratio(cell: Cell, bptt: Cell | None, metric: str) -> Ratio | None:
-    """None where BPTT's cost is not there, or is 0."""
+    """Return the ratio; None if BPTT's cost is missing or 0."""
     reference = list(bptt.values(metric).values()) if bptt else []
     if bptt is None or not reference or min(reference) <= 0:
         return None
@@ -62,7 +62,7 @@ def _ratio(cell: Cell, bptt: Cell | None, metric: str) -> Ratio | None:
 
 
 def _interval(base: Ratio, new: Ratio) -> tuple[float | None, float | None]:
-    """95 % interval of the relative change of a ratio."""
+    """Return the 95 % interval of the relative change of a ratio."""
     if min(map(len, (base.cell, base.bptt, new.cell, new.bptt))) < 2:
         return None, None
     changes = difference(base.cell, new.cell), difference(base.bptt, new.bptt)

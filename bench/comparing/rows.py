@@ -1,4 +1,4 @@
-"""The rows of a comparison: one metric of one cell, base against new, and the nine words for the outcome."""
+"""Rows of a comparison, each for one metric of one cell, and the nine verdicts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from throughtime.comparing.cells import Cell
 from throughtime.comparing.gates import Gate, Severity
 
 STATUS = "status"
-"""In place of a metric: how the runs of a cell ended."""
+"""Name in place of a metric for the status of a cell's runs."""
 Verdict = Literal["better", "worse", "same", "unclear", "new", "lost", "newly failing", "fixed", "not comparable"]
 VERDICTS: tuple[Verdict, ...] = (
     *("newly failing", "lost", "worse", "not comparable", "unclear"),
     *("better", "fixed", "new", "same"),
 )
-"""In the order in which reports show them."""
+"""Verdicts in the order in which reports show them."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Row:
     network: str
     dataset: str
     label: str
-    """Of the cell, as `throughtime run --only` takes it."""
+    """Label of the cell, in the form of `throughtime run --only`."""
     metric: str
-    """Or `STATUS`."""
+    """Name of a metric, or `STATUS`."""
     verdict: Verdict
     severity: Severity = ""
     """Whether the verdict fails the comparison or warns; a verdict without a gate does neither."""
@@ -49,7 +49,7 @@ class Row:
     n_new: int = 0
     unit: str = ""
     p: float | None = None
-    """Of the permutation test, adjusted by Holm's method."""
+    """p of the permutation test, adjusted by Holm's method."""
     gate: str = ""
     """The gate's pattern of metrics; empty without a gate."""
     compare: str = ""
@@ -61,27 +61,27 @@ class Row:
 
     @property
     def judged(self) -> bool:
-        """Whether a gate, or how its runs ended, gave the verdict; without one, equality alone was looked at."""
+        """Return whether the verdict is that of a gate or of the runs' status; otherwise it states equality alone."""
         return bool(self.gate) or self.metric == STATUS
 
 
 def row_of(cell: Cell, metric: str, verdict: Verdict, **fields: Any) -> Row:
-    """A row with the names of a cell."""
+    """Return a row with the names of a cell."""
     spec = cell.spec
     rule, neuron, network, dataset = spec.cell
     return Row(spec.suite, spec.scale, rule, neuron, network, dataset, cell.label, metric, verdict, **fields)
 
 
 def by_gate(gate: Gate | None) -> dict[str, str]:
-    """The fields of a row that name its gate."""
+    """Return the fields of a row that name its gate."""
     return {"gate": gate.metric, "compare": gate.compare, "why": gate.why} if gate else {}
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean; that of equal values is their value to the last bit."""
+    """Return the mean; for equal values it is exactly their value."""
     return values[0] if len(set(values)) == 1 else math.fsum(values) / len(values)
 
 
 def shown(value: float) -> str:
-    """A value in a sentence or a table: whole numbers in full, others with six digits."""
+    """Format a value for a sentence or a table: whole numbers in full, others with six digits."""
     return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"

@@ -13,26 +13,26 @@ from throughtime.records.results import Results
 from throughtime.records.store import Store
 
 CODE = ("rule", "neuron", "network", "dataset", "harness", "commit")
-"""Entries of a record's `code` by which a side may be chosen."""
+"""Entries of a record's `code` by which records may be selected."""
 
 
 class Side(NamedTuple):
-    """Records to compare."""
+    """The records of one side."""
 
     name: str
-    """The folder or file that they come from, as it was given."""
+    """The folder or file of the records, as the caller wrote it."""
     records: list[Record]
     """The current run of each replicate of each cell."""
     broken: list[str]
-    """Files that should be records and are not, with the reason."""
+    """Files that cannot be read as records, with the reason."""
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the records come from a baseline file."""
+        """Return whether the records come from a baseline file."""
         return self.name.endswith(".jsonl")
 
     def of(self, suites: Sequence[str] = (), scale: str | None = None) -> Side:
-        """The records of some suites, of one scale, or both."""
+        """Select the records of some suites, of one scale, or both."""
         specs = ((record, record.spec) for record in self.records)
         kept = [r for r, spec in specs if (not suites or spec.suite in suites) and scale in (None, spec.scale)]
         return self._replace(records=kept)
@@ -42,12 +42,12 @@ def load_side(where: str | Path | Results) -> Side:
     """Read one side.
 
     Args:
-        where: a results folder, a baseline file (`.jsonl`), or results that were read already. A folder may name a
-            version of the code after `@`: `results/runs@rule=3f2a`, `results/runs@commit=1440204,torch=2.4.0` takes the
-            records whose digest, commit or version begins like that.
+        where: a results folder, a baseline file (`.jsonl`), or loaded results. A folder may have a version of the code
+            after `@`: `results/runs@rule=3f2a` or `results/runs@commit=1440204,torch=2.4.0` selects the records whose
+            digest, commit or version begins with these characters.
 
     Raises:
-        UsageError: there is nothing to compare there.
+        UsageError: there are no records to compare.
     """
     if isinstance(where, Results):
         return _of_results(where, str(where.folder))
@@ -71,7 +71,7 @@ def _of_results(results: Results, name: str) -> Side:
 
 
 def _version(text: str, where: str) -> list[tuple[str, str]]:
-    """`rule=3f2a,torch=2.4.0` as pairs."""
+    """Parse `rule=3f2a,torch=2.4.0` into pairs."""
     pairs = [part.partition("=") for part in text.split(",")]
     if not all(name and equals and value for name, equals, value in pairs):
         raise UsageError("a version is NAME=VALUE", where, "for example @rule=3f2a9c or @commit=1440204,torch=2.4.0")
@@ -87,7 +87,7 @@ def _versions(record: Record) -> dict[str, Any]:
 
 
 def _known(folder: str, names: Sequence[str]) -> str:
-    """Which versions the records of a folder have."""
+    """Return the versions of the records of a folder."""
     found = [_versions(stored.record) for stored in Store(folder).records()]
     values = {name: sorted({str(versions.get(name)) for versions in found}) for name in names}
     return "; ".join(f"{name}: {', '.join(among)}" for name, among in values.items())

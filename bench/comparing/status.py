@@ -1,4 +1,4 @@
-"""The verdict on how the runs of a cell ended."""
+"""Verdicts on the status of a cell's runs."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ WHOLE = ("ok", "skipped")
 
 
 def of_lost(cell: Cell) -> Row:
-    """The row of a cell that the new results do not have."""
+    """Return the row of a cell that the new results do not have."""
     reason = "no such cell in the new results"
     return row_of(cell, STATUS, "lost", severity="fail", n_base=len(cell.records), reason=reason)
 
 
 def of_new(cell: Cell) -> Row:
-    """The row of a cell that the base does not have."""
+    """Return the row of a cell that the base does not have."""
     return row_of(cell, STATUS, "new", n_new=len(cell.records), reason=_failures(cell, list(cell.records)))
 
 
 def of_status(pair: Pair) -> Row:
-    """One row a cell: *newly failing*, *fixed*, *lost* and *new* where runs differ in how they ended, else *same*.
+    """Return the status row of a cell: *newly failing*, *fixed*, *lost*, *new* if the status differs, or *same*.
 
-    A run that fails where the base's did not, and a run that the new results do not have, fail the comparison whatever
-    the gates: nothing else about them could be compared.
+    A run that fails although the base's did not, and a run that the new results do not have, fail the comparison with
+    any gates, because nothing else about them can be compared.
     """
     base, new = pair
     counts = {"n_base": len(base.records), "n_new": len(new.records)}
@@ -50,7 +50,7 @@ def of_status(pair: Pair) -> Row:
 
 
 def _failures(cell: Cell, replicates: list[int]) -> str:
-    """How runs failed, each kind once."""
+    """Return the kinds of failure of the runs, each once."""
     records = [cell.records[replicate] for replicate in replicates]
     return "; ".join(dict.fromkeys(_how(record) for record in records if record.status not in WHOLE))
 

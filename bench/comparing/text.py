@@ -1,4 +1,4 @@
-"""A comparison as plain text, for the terminal."""
+"""Comparisons as plain text for the terminal."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from throughtime.comparing.compare import Comparison
 from throughtime.comparing.wording import Line, by_metric, headline, line_of, provenance, remarks, sections, unchanged
 
 WIDTH = 160
-"""Characters a line where the output is no terminal."""
+"""Characters per line if the output is no terminal."""
 
 
 def text(comparison: Comparison) -> str:
-    """The same sections as the Markdown, never shortened, as wide as the terminal."""
+    """Return the same sections as the Markdown, never shortened, as wide as the terminal."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
     console = Console(file=io.StringIO(), width=width)
     for title, rows in sections(comparison).items():

@@ -1,4 +1,4 @@
-"""The verdict on one metric of one cell, by the gate that matches it."""
+"""Verdicts on one metric of one cell, by the gate that matches it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Undecided:
 
 
 def of_presence(pair: Pair, metric: str, gate: Gate | None) -> Row | None:
-    """The row of a metric that one side lacks; None where both have it, or where the runs of a side failed, which the
-    row `status` says."""
+    """Return the row of a metric that one side lacks; None if both have it, or if the runs of a side failed, which the
+    row `status` reports."""
     if all(cell.values(metric) for cell in pair):
         return None
     gone = bool(pair.base.values(metric))
@@ -52,12 +52,12 @@ def of_presence(pair: Pair, metric: str, gate: Gate | None) -> Row | None:
 
 
 def compared(pair: Pair, metric: str, gate: Gate | None, base: Sequence[Cell], new: Sequence[Cell]) -> Row | Undecided:
-    """The row of a metric that both sides have.
+    """Return the row of a metric that both sides have.
 
     Args:
-        pair: both cells have values.
+        pair: two cells that both have values.
         metric: a measure's name.
-        gate: how to compare; None: only equality is recognised.
+        gate: the gate that applies; None: only equality is recognised.
         base: all cells of that side, for ratios to BPTT.
         new: the same.
     """
@@ -73,13 +73,13 @@ def compared(pair: Pair, metric: str, gate: Gate | None, base: Sequence[Cell], n
 
 
 def decided(family: Sequence[Undecided]) -> list[Row]:
-    """The rows of all tests of a comparison, their p values adjusted together by Holm's method."""
+    """Return the rows of all tests of a comparison, with p values adjusted together by Holm's method."""
     adjusted = holm([each.p for each in family])
     return [_decide(each, p, len(family)) for each, p in zip(family, adjusted, strict=True)]
 
 
 def _row(pair: Pair, metric: str, gate: Gate | None, verdict: Verdict, **fields: Any) -> Row:
-    """A row with the means of all replicates, their difference and its interval; `fields` come on top."""
+    """Return a row with the means of all replicates, their difference and its interval; `fields` override them."""
     base, new = (list(cell.values(metric).values()) for cell in pair)
     return row_of(
         pair.new, metric, verdict, **{**_numbers(base, new), "unit": pair.new.unit(metric), **by_gate(gate), **fields}
@@ -93,7 +93,7 @@ def _numbers(base: list[float], new: list[float]) -> dict[str, Any]:
 
 
 def _obstacle(pair: Pair, metric: str, gate: Gate | None) -> str:
-    """Why the two sides cannot be compared on this metric; empty if they can."""
+    """Return the reason for which the two sides cannot be compared on this metric; empty if they can."""
     conflicts = [conflict for conflict in pair.conflicts() if _matters(conflict, metric, gate)]
     wanted = list(gate.same) if gate else []
     if metric.startswith(NOISY) and (gate is None or gate.compare != "ratio_to_bptt"):
@@ -106,7 +106,7 @@ def _obstacle(pair: Pair, metric: str, gate: Gate | None) -> str:
 
 
 def _matters(conflict: Conflict, metric: str, gate: Gate | None) -> bool:
-    """Another seed changes no cost, and groups of replicates are tested whatever their seeds."""
+    """Return whether a conflict affects a metric: a seed changes no cost, and `test` compares groups of any seeds."""
     return conflict.key != "seed" or not (metric.startswith(MEASURED_ONCE) or (gate and gate.compare == "test"))
 
 
@@ -116,7 +116,7 @@ def _place(cell: Cell) -> dict[str, object]:
 
 
 def _by_replicate(pair: Pair, metric: str, gate: Gate) -> Row:
-    """`exact` and `tolerance`: each replicate against the same replicate; the one that moved furthest decides."""
+    """Return the row of `exact` or `tolerance`: each replicate against its counterpart; the largest change decides."""
     base, new = pair.base.values(metric), pair.new.values(metric)
     common = sorted(base.keys() & new.keys())
     if not common:
@@ -137,7 +137,7 @@ def _by_replicate(pair: Pair, metric: str, gate: Gate) -> Row:
 
 
 def _test(pair: Pair, metric: str, gate: Gate) -> Row | Undecided:
-    """A test of two groups of replicates. Equal runs need none: they are no part of the family."""
+    """Return a test of two groups of replicates; equal runs need no test and are no part of the family."""
     base, new = pair.base.values(metric), pair.new.values(metric)
     if base == new:
         return _row(pair, metric, gate, "same")
@@ -146,12 +146,12 @@ def _test(pair: Pair, metric: str, gate: Gate) -> Row | Undecided:
 
 
 def _decide(each: Undecided, p: float, family: int) -> Row:
-    """Minimum effect and significance; too few replicates to reach it are *unclear*, never *same*.
+    """Decide a test by minimum effect and significance; too few replicates give *unclear*, never *same*.
 
     Args:
         each: the row and its values.
-        p: adjusted.
-        family: tests in the family; the first one must reach α / family.
+        p: the adjusted p value.
+        family: number of tests in the family; the first one must reach α / family.
     """
     gate, row = each.gate, replace(each.row, p=p)
     assert row.difference is not None and row.base is not None

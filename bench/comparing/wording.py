@@ -1,4 +1,4 @@
-"""The words and numbers of a comparison, shared by all formats."""
+"""Texts and numbers of a comparison, shared by all formats."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SECTIONS: dict[str, tuple[Verdict, ...]] = {
     "Improvements": ("better", "fixed"),
     "New": ("new",),
 }
-"""Verdicts that are shown row by row, in this order; *same* is only counted. Of metrics without a gate the names alone
-are listed."""
+"""Verdicts that are shown row by row, in this order; *same* is only counted. Metrics without a gate are listed by name
+alone."""
 
 
 class Line(NamedTuple):
@@ -37,20 +37,20 @@ class Line(NamedTuple):
 
 
 def headline(comparison: Comparison) -> str:
-    """`regressed (exit code 1): 2 worse, 1 lost, 57 same`."""
+    """Return the headline: `regressed (exit code 1): 2 worse, 1 lost, 57 same`."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in comparison.counts.items())
     return f"{OUTCOME[comparison.exit_code]} (exit code {comparison.exit_code}): {counts or 'nothing to compare'}"
 
 
 def sections(comparison: Comparison) -> dict[str, list[Row]]:
-    """The rows to show, by title; sections without rows are left out."""
+    """Return the rows to show, by title; sections without rows are left out."""
     rows = [row for row in comparison.rows if row.judged]
     found = {title: [row for row in rows if row.verdict in verdicts] for title, verdicts in SECTIONS.items()}
     return {title: among for title, among in found.items() if among}
 
 
 def line_of(row: Row) -> Line:
-    """A row as text; `—` stands for a number that there is not."""
+    """Return a row as text; `—` stands for a missing number."""
     verdict = f"{row.verdict} (warning)" if row.severity == "warn" else row.verdict
     cell = f"{row.suite}, {row.scale}: {row.label}"
     base, new = ("—" if value is None else shown(value) for value in (row.base, row.new))
@@ -77,17 +77,17 @@ def _difference(row: Row) -> str:
 
 
 def unchanged(comparison: Comparison) -> list[Row]:
-    """The judged rows whose verdict is *same*."""
+    """Return the judged rows whose verdict is *same*."""
     return [row for row in comparison.rows if row.verdict == "same" and row.judged]
 
 
 def by_metric(rows: Iterable[Row]) -> str:
-    """`loss 12, peak_live_bytes 12`: rows a metric."""
+    """Return the number of rows by metric: `loss 12, peak_live_bytes 12`."""
     return ", ".join(f"{metric} {count}" for metric, count in Counter(row.metric for row in rows).items())
 
 
 def remarks(comparison: Comparison) -> Iterator[str]:
-    """What else a reader must know: other code and libraries, metrics without a gate, broken files, rerun commands."""
+    """Yield remarks: different code and libraries, metrics without a gate, broken files, rerun commands."""
     shown_rows = (row for rows in sections(comparison).values() for row in rows if row.gate)
     for gate, compare, why in dict.fromkeys((row.gate, row.compare, row.why) for row in shown_rows):
         yield f"Gate on {gate} ({compare}): {why}."
@@ -102,7 +102,7 @@ def remarks(comparison: Comparison) -> Iterator[str]:
 
 
 def provenance(side: Side) -> str:
-    """Where the records of a side come from: name, dates, commits, machines, main versions."""
+    """Return the provenance of a side's records: name, dates, commits, machines, main versions."""
 
     def each(values: Iterable[object]) -> str:
         return ", ".join(sorted({str(value) for value in values if value is not None})) or "unknown"
