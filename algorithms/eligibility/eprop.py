@@ -30,7 +30,7 @@ class EProp(EligibilityRule):
 
     The partial derivatives are those of `Neuron.partials`. The rule drops credit that reaches the loss later through
     spikes to other neurons; with one step (T = 1), symmetric feedback and no rate cost it equals BPTT. Where the state
-    of a neuron depends on that of another (LTC), the rule keeps the diagonal of the state Jacobian, as tables remark.
+    of a neuron depends on that of another (LTC), the rule keeps the diagonal of the state Jacobian, as tables state.
     Trained parameters of the neuron (τ, gates) have traces as well. There is no graph in time: memory is O(1) in T,
     with batch × size × (inputs + size + 1) numbers for ē and for each ε that differs between neurons (ε_v of LIF does
     not). Time is O(batch × size × (inputs + size)) per step. Source: Bellec et al. 2020, equations 1, 4 and 21-28, and

@@ -23,7 +23,7 @@ class Flow(NamedTuple):
     reads: Tensor
     """[steps, batch, fan-in]."""
     by_input: dict[str, Derivative]
-    """As in `Derivatives`; for several currents per neuron [steps, batch, currents, size]."""
+    """Derivatives by the input, shaped as `Derivatives`, or [steps, batch, currents, size] for several currents."""
 
     @property
     def currents(self) -> int:

@@ -8,8 +8,8 @@ from throughtime.numerics.equations.expression import ZERO, Expression, ancestor
 from throughtime.numerics.equations.operations import OPERATIONS
 
 SUM = "Σ"
-"""The sum of [batch, size] over the batch, to one a neuron or to one number: the gradient of a value that samples or
-neurons share is the sum over them."""
+"""The sum of [batch, size] over the batch, to one value per neuron or one number: the gradient of a value that samples
+or neurons share is the sum over them."""
 
 
 def adjoint(
@@ -18,16 +18,16 @@ def adjoint(
     stops: Iterable[Expression] = (),
     sums: bool = True,
 ) -> dict[Expression, Expression]:
-    """δx = Σ_y δy ∂y/∂x for each x of `wrt` on which a seed depends.
+    """Return δx = Σ_y δy ∂y/∂x for each x of `wrt` on which a seed depends.
 
         for y in reverse order:  δa += δy ∂y/∂a  for each operand a of y
 
     Args:
         seeds: δy of results, by y.
-        wrt: expressions; most often inputs.
-        stops: expressions behind which nothing is looked for.
-        sums: whether gradients of what neurons or samples share are summed up; else they are partial derivatives, one a
-            sample and neuron.
+        wrt: expressions, usually inputs.
+        stops: expressions at which the sweep ends.
+        sums: whether gradients of values that neurons or samples share are summed; otherwise they are partial
+            derivatives per sample and neuron.
     """
     wrt = list(wrt)
     order = ancestors(seeds, stops)

@@ -1,8 +1,8 @@
 """Expressions as a loop over the neurons of each sample, compiled.
 
-What is a number or one a neuron is computed once ahead of the samples, sums over samples after them, in parts, so that
-they are rounded alike for any number of threads. A surrogate's slope is a function of a whole row: of each sample a
-first loop makes its operand, the function is called, and the loop over all the rest reads it.
+Numbers and per-neuron values are computed once before the loop over samples. Sums over samples are computed after it,
+in parts, so that their rounding does not depend on the number of threads. A surrogate's slope is a function of a whole
+row: for each sample a first loop computes its operand, the function is called, and the main loop reads its result.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TAB = "    "
 
 
 def indented(lines: Sequence[str], tabs: int = 1) -> list[str]:
-    """The lines further to the right."""
+    """Return the lines with additional indentation."""
     return [TAB * tabs + line for line in lines]
 
 
@@ -36,10 +36,10 @@ class Body:
     """The statements of a loop, in four parts.
 
     Args:
-        loads: how inputs are read, by expression: of level SAMPLE at [n, i], of level NEURON at [i].
-        stores: what is computed, and where it goes.
-        rows: calls of functions of rows, by expression: a statement with {0} for the operand's row and {1} for the
-            result's.
+        loads: text that reads each input, by expression: at [n, i] for level SAMPLE, at [i] for level NEURON.
+        stores: the expressions to compute, and the statements that store them.
+        rows: calls of functions of rows, by expression: a statement with {0} for the row of the operand and {1} for
+            that of the result.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Body:
         self.before = self._numbers(of_level[Level.NUMBER]) + self._neurons(of_level[Level.NEURON])
         slopes = [e for e in order if e in rows]
         self.rows = [self._row(slope, rows[slope]) for slope in slopes]
-        """For each function of rows, the loop that makes its operand, and the call."""
+        """For each function of rows, the loop that computes its operand, and the call."""
         self.names |= {slope: f"row_{k}[i]" for k, slope in enumerate(slopes)}
         results = [e for e, _ in stores if e.level == Level.SAMPLE] + [s.args[0] for s in self.sums]
         self.inner = self._statements(results) + self._read_first(results, loads)
@@ -90,7 +90,7 @@ class Body:
         return self._assigned(ancestors(results, self.names))
 
     def _read_first(self, results: Sequence[Expression], loads: Mapping[Expression, str]) -> list[str]:
-        """Results that are inputs are read before anything is stored, which may take their memory."""
+        """Return statements that read the results that are inputs, before a store can overwrite their memory."""
         lines: list[str] = []
         for e in dict.fromkeys(e for e in results if e in loads and e.level == Level.SAMPLE):
             lines.append(f"read_{len(lines)} = {loads[e]}")
@@ -105,7 +105,7 @@ class Body:
         return ["for i in range(size):", *indented(lines), call]
 
     def over_samples(self) -> list[str]:
-        """The loop over all samples, in parts that threads share, with what goes before and after it."""
+        """Return the loop over all samples, in parts for threads, with the statements before and after it."""
         lines = list(self.before)
         part = [f"row_{k} = np.empty(size, like.dtype)" for k in range(len(self.rows))]
         part += ["x = np.empty(size, like.dtype)"] if self.rows else []
@@ -160,11 +160,11 @@ class Body:
 
 @functools.cache
 def loop_from(name: str, arguments: str, lines: tuple[str, ...], functions: tuple[CompiledLoop, ...]) -> CompiledLoop:
-    """A compiled loop of these statements.
+    """Return a compiled loop of the statements.
 
     Args:
-        name: for people.
-        arguments: as they stand in its head.
+        name: a readable name.
+        arguments: the text of its parameter list.
         functions: compiled loops that it calls, besides those of this module.
     """
     source = "\n".join([f"def loop({arguments}):", *indented(lines)]) + "\n"
@@ -178,7 +178,7 @@ def loop_from(name: str, arguments: str, lines: tuple[str, ...], functions: tupl
         "__name__": __name__,
         **called,
     }
-    # As if it stood in this file: machine code on disk lies beside the file of a function, and is named after it.
+    # This file is given as the source, since the cache on disk stores machine code beside the file of a function.
     exec(compile(source, __file__, "exec"), namespace)
     loop = namespace["loop"]
     loop.__name__ = loop.__qualname__ = f"{name}_{hashlib.sha256(source.encode()).hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""Expressions on tensors: what runs on every device and in every dtype, and shows its operations to who counts them."""
+"""Evaluation of expressions on tensors, on every device and in every dtype, with operations that can be counted."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Value = float | Tensor
 
 
 def evaluate(results: Iterable[Expression], known: Mapping[Expression, Value]) -> list[Value]:
-    """The values of the results; each intermediate one is freed after its last use.
+    """Return the values of the results; each intermediate value is freed after its last use.
 
     Args:
-        known: inputs, and whatever else is known already. [batch, size], [size] or numbers, by level.
+        known: values of inputs and of other known expressions: [batch, size], [size] or numbers, by level.
     """
     results = list(results)
     order = ancestors(results, known)

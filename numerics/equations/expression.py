@@ -1,4 +1,4 @@
-"""Symbols that record what is computed with them."""
+"""Symbols that record the operations on them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Result = TypeVar("Result")
 
 
 class Level(IntEnum):
-    """How many numbers a value is."""
+    """The number of values: one, one per neuron, or one per sample and neuron."""
 
     NUMBER = 0
     NEURON = 1
-    """One a neuron, [size]."""
+    """One per neuron, [size]."""
     SAMPLE = 2
-    """One a sample and neuron, [batch, size]."""
+    """One per sample and neuron, [batch, size]."""
 
 
 class RefusedError(Exception):
-    """The step cannot be compiled: what is wrong, and the line of the step where it is."""
+    """Error for a step that cannot be compiled, with the reason and the line in the step."""
 
     def __init__(self, what: str, filename: str = "", line: int = 0) -> None:
         super().__init__(f"{filename}:{line}: {what}" if filename else what)
@@ -35,14 +35,14 @@ class RefusedError(Exception):
 class Expression:
     """A value of a step: an input (`op` is "input"), a number ("number"), or an operation on other values.
 
-    Equal expressions are one object, so that what is written twice is computed once.
+    Equal expressions are one object, so that a repeated expression is computed once.
 
     Attributes:
         op: the operation's name in the table of operations.
         args: its operands.
-        name: name of an input, or what else the operation needs to know.
-        value: of a number.
-        level: how many numbers it is.
+        name: name of an input, or an additional argument of the operation.
+        value: value of a number.
+        level: its `Level`.
     """
 
     __slots__ = ("__weakref__", "args", "level", "name", "op", "value")
@@ -125,7 +125,7 @@ class Expression:
 
 
 def number(value: float) -> Expression:
-    """A number that is the same for all neurons of all layers."""
+    """Return a number as an expression; it is the same for all neurons of all layers."""
     return Expression("number", value=float(value))
 
 
@@ -133,7 +133,7 @@ ZERO, ONE, MINUS_ONE = number(0), number(1), number(-1)
 
 
 def as_expression(value: Any) -> Expression:
-    """The expression itself, or a number as one; refused is anything else."""
+    """Return the expression itself, or a number as an expression; refuse any other value."""
     if isinstance(value, Expression):
         return value
     if isinstance(value, int | float):
@@ -142,7 +142,7 @@ def as_expression(value: Any) -> Expression:
 
 
 def add(a: Expression, b: Expression) -> Expression:
-    """a + b."""
+    """Return a + b."""
     if a is ZERO:
         return b
     if b is ZERO:
@@ -153,7 +153,7 @@ def add(a: Expression, b: Expression) -> Expression:
 
 
 def subtract(a: Expression, b: Expression) -> Expression:
-    """a − b; −b is 0 − b."""
+    """Return a − b; −b is 0 − b."""
     if b is ZERO:
         return a
     if b.op == "-" and b.args[0] is ZERO:
@@ -162,7 +162,7 @@ def subtract(a: Expression, b: Expression) -> Expression:
 
 
 def multiply(a: Expression, b: Expression) -> Expression:
-    """a b."""
+    """Return a b."""
     if a is ZERO or b is ZERO:
         return ZERO
     if a is ONE:
@@ -180,13 +180,13 @@ def multiply(a: Expression, b: Expression) -> Expression:
 
 
 def divide(a: Expression, b: Expression) -> Expression:
-    """a / b."""
+    """Return a / b."""
     return a if b is ONE or a is ZERO else Expression("/", (a, b))
 
 
 def ancestors(results: Iterable[Expression], known: Iterable[Expression] = ()) -> list[Expression]:
-    """All expressions that the results are made of, each after its operands; `known` ones are where it ends, and are
-    left out."""
+    """Return all expressions on which the results depend, each after its operands. The search ends at `known` ones,
+    which are excluded."""
     order: list[Expression] = []
     seen = set(known)
 
@@ -203,10 +203,10 @@ def ancestors(results: Iterable[Expression], known: Iterable[Expression] = ()) -
 
 
 def traced(step: Callable[..., Result], *arguments: Any) -> Result:
-    """What the step returns for symbols.
+    """Return the results of the step on symbols.
 
     Raises:
-        RefusedError: it does something that no loop can; with the line of the step.
+        RefusedError: the step contains an operation that loops do not support; the error has its line.
     """
     try:
         return step(*arguments)
@@ -217,7 +217,7 @@ def traced(step: Callable[..., Result], *arguments: Any) -> Result:
 
 
 def _lines(error: Exception, own: str) -> Iterator[tuple[str, int]]:
-    """Lines on the way to an error that are neither PyTorch's nor the compiler's."""
+    """Return the lines of an error's traceback that are in neither PyTorch nor the compiler."""
     libraries = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
     for frame, line in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_filename == own or not frame.f_code.co_filename.startswith(libraries):

@@ -1,4 +1,4 @@
-"""Which values of the forward pass are kept for the adjoint: as few as can be, the rest is computed again."""
+"""Selection of the forward values to store for the adjoint: as few as possible; the others are recomputed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Collection, Iterable, Sequence
 from throughtime.numerics.equations.expression import Expression, Level, ancestors
 
 TRIED = 20_000
-"""Sets of values that are looked at; beyond them the fewest inputs that suffice are kept."""
+"""Maximum number of sets of one size to examine; beyond it the result is a minimal set of inputs."""
 
 Item = tuple[Expression, ...]
-"""Values that are kept together: a state after the step and before it are one memory."""
+"""Values that share memory, such as the state after a step and before it."""
 
 
 def fewest(results: Collection[Expression], inputs: Sequence[Item], free: Iterable[Expression]) -> list[Item]:
-    """The fewest items from which, with the free ones, all results can be computed.
+    """Return the smallest set of items from which, with the free ones, all results can be computed.
 
     Args:
         results: expressions of the adjoint.
-        inputs: items that together suffice; among sets of one size earlier ones are preferred.
-        free: expressions that are there anyway.
+        inputs: items that suffice together; among sets of equal size, earlier items are preferred.
+        free: expressions that are stored in any case.
     """
     free = set(free)
     enough = list(inputs)
@@ -42,7 +42,7 @@ def fewest(results: Collection[Expression], inputs: Sequence[Item], free: Iterab
 
 
 def _joins(e: Expression, free: Collection[Expression]) -> bool:
-    """Whether an expression is made of two values: one that is made of one can be computed from it instead."""
+    """Return whether an expression combines two values; one of a single value can be computed from that value."""
     return e.level == Level.SAMPLE and len({a for a in e.args if a.level == Level.SAMPLE} - {*free}) > 1
 
 

@@ -1,4 +1,4 @@
-"""The operations of a step: on tensors, in a loop, and their derivatives, a line each."""
+"""The table of operations: on tensors, in a loop, and their derivatives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Operation(NamedTuple):
 
 
 def _of(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
-    """A function of tensors for numbers too."""
+    """Return a version of a function of tensors that also accepts numbers."""
 
     def each(x: torch.Tensor | float) -> torch.Tensor | float:
         return function(x) if isinstance(x, torch.Tensor) else float(function(torch.tensor(x, dtype=torch.float64)))
@@ -53,7 +53,7 @@ def σ(x: Value) -> Value:
 
 
 def tanh(x: Value) -> Value:
-    """The hyperbolic tangent. In loops it is 1 − 2 / (1 + exp(2x)), off by one rounding of 1."""
+    """The hyperbolic tangent. In loops it is 1 − 2 / (1 + exp(2x)), with an error of one rounding of 1."""
     return _apply("tanh", x)
 
 
