@@ -21,7 +21,7 @@ Differences from the package `neurobench` (2.3.0; tests/peers/test_activity.py c
 - The package decides between AC and MAC for a whole call of a layer: one value other than −1, 0, 1 in a batch turns all
   its operations into MACs, so its numbers depend on the batch size. This module decides for each row, a step of one
   sequence: the package's numbers at batch size 1. The sum of MACs and ACs does not depend on the batch size.
-- The package sums in float32, which rounds above 2²⁴ operations a call. The sums here are exact.
+- The package sums in float32, which rounds above 2²⁴ operations per call. The sums here are exact.
 - The package's sparsity is the mean of the batches' sparsities, weighted by their numbers of sequences: the same number
   if all sequences have the same length, as here.
 - The package observes calls of layers, and misses a weight that is used without a call of its layer.
@@ -132,7 +132,7 @@ class SynapticOperations(TorchDispatchMode):
     """Context manager that counts the synaptic operations of a network inside the block.
 
     The block must not contain a backward pass, and weights must not change from the first block on. The mode costs some
-    microseconds an operation, so code inside the block should not be timed.
+    microseconds per operation, so code inside the block should not be timed.
 
     Attributes:
         of: `dense`, `effective_macs` and `effective_acs` of each weight, by its name in the network.

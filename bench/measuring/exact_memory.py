@@ -55,7 +55,7 @@ def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
     """Learn a batch four times: to warm up (the optimiser allocates its state at the first step), to find the operation
     of the peak, to determine the owners at that operation, and with streamed input.
 
-    Storages from before (parameters, input) are counted separately; `LiveBytes` counts all others. The number is a
+    Earlier storages (parameters, input) are counted separately; `LiveBytes` counts all others. The number is a
     property of the program: it is the same in two runs and on two machines.
 
     Raises:

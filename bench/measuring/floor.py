@@ -125,7 +125,7 @@ def floor_measures(
         training: settings of the optimiser.
         batch: number of sequences.
         steps: time steps of a sequence.
-        wall_time: measured seconds a sequence.
+        wall_time: measured seconds per sequence.
     """
     units = {"floor_time": "second a sequence", "time_over_floor": "1", "matmul_rate": "flop a second"}
     device = next(network.parameters()).device.type
@@ -149,8 +149,8 @@ def floor_measures(
     if not needed.products:
         return copied | _missing(units, "the network has no trained nn.Linear, so its products are unknown")
     if rates.contended and rates.threads > 1:
-        # With one thread some of many repeats are undisturbed. With several, which wait for each other, possibly
-        # none: the rates are then too low and the floor too high.
+        # With one thread some of many repeats are undisturbed. With several threads, which wait for each other,
+        # possibly no repeat is: the rates are then too low and the floor is too high.
         why = f"other processes used the machine while the rates of {rates.threads} threads were measured"
         return copied | _missing(units, why)
     floor = needed.seconds(rates) / batch

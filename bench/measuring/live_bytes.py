@@ -1,4 +1,4 @@
-"""Bytes of live tensors, counted storage by storage from birth to death.
+"""Bytes of live tensors, counted for each storage from its allocation to its release.
 
 A dispatch mode observes every operation, forward and backward. An unknown storage in a result was allocated there; one
 that first appears as an argument existed before and does not count. A weak reference reports its release. The count is
@@ -52,8 +52,8 @@ class LiveBytes(TorchDispatchMode):
         print(live.peak)
 
     Releases after the block still decrease `current`; a second block with the same object continues the count. The
-    mode allocates no tensors and keeps none alive. It costs some microseconds an operation, so code inside the block
-    should not be timed.
+    mode allocates no tensors and keeps none alive. It costs some microseconds per operation, so code inside the
+    block should not be timed.
 
     Attributes:
         current: bytes of live storages that were allocated under the mode. A view adds nothing; growth in place counts

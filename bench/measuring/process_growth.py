@@ -21,7 +21,7 @@ from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
 
 BATCHES = 2
-"""The second batch is learnt beside everything that persists between batches, such as the optimiser's state."""
+"""Number of batches. The optimiser's state and other persistent memory exist from the first batch on."""
 WHEN = f"with model and input batch loaded, while it trains on {BATCHES} batches"
 
 

@@ -33,7 +33,7 @@ METHOD = 1
 
 
 class Rate(NamedTuple):
-    """Rate of one measurement, a second."""
+    """Rate of one measurement, per second."""
 
     best: float
     """Rate of the fastest repeat, which other load and interrupts disturb least; for a lower bound of the time."""
@@ -49,11 +49,11 @@ class Yardstick(NamedTuple):
     """Rates of this machine with the number of threads of this process."""
 
     products: dict[Product, Rate]
-    """Flops a second of the fastest of three layouts: no operand or one of them transposed."""
+    """Flops per second of the fastest of three layouts: no operand or one of them transposed."""
     streams: dict[int, Rate]
-    """Bytes a second, by size of the array that is read and written in place; a small array stays in the caches."""
+    """Bytes per second, by size of the array that is read and written in place; a small array stays in the caches."""
     copy: Rate
-    """Bytes a second, read and written, of a copy between two arrays that are larger than the caches."""
+    """Bytes per second, read and written, of a copy between two arrays that are larger than the caches."""
     threads: int
     contended: bool
     """Whether other processes used the machine: the medians may then be too low, and with several threads, which wait
@@ -77,7 +77,7 @@ def yardstick(products: Iterable[Product], streams: Iterable[int]) -> Yardstick:
     measured = measure(products, streams)
     if not measured.contended:
         rates = [*measured.products.values(), *measured.streams.values(), measured.copy]
-        with contextlib.suppress(OSError):  # a run must not fail because of it
+        with contextlib.suppress(OSError):  # a run must not fail because of the cache
             write_whole(path, json.dumps({"key": key, "rates": rates}) + "\n")
     return measured
 
@@ -99,7 +99,7 @@ def measure(products: Sequence[Product], streams: Sequence[int]) -> Yardstick:
 
 
 Calls = Callable[[], tuple[int, list[Callable[[], object]]]]
-"""Allocates the operands; returns the flops or bytes of a call, and calls that do the same in different ways."""
+"""Function that allocates the operands; returns the flops or bytes of a call, and equivalent calls."""
 
 
 def _product_calls(product: Product) -> Calls:

@@ -114,7 +114,7 @@ def question(work: Workload) -> Question:
         else:
             neuron = partial(NEURONS[work.neuron].factory, surrogate="triangle")
             network = Recurrent(work.inputs, CLASSES, neuron, hidden=[work.hidden], readout_tau=0.0)
-            # So small that the network does not learn the random targets: else activity and cost would change.
+            # This rate is too small to learn the random targets, which would change activity and cost.
             training = Training(learning_rate=1e-9, clip=None)
     x = work.drive * torch.randn(work.timed_steps or work.steps, work.batch, work.inputs)
     return Question(work, network, Batch(x, target), task, training).to(torch.float64)

@@ -1,4 +1,4 @@
-"""Runs the comparison: order of the measurements, a fresh process for each, and the rows of the result."""
+"""Execution of the comparison: order of the measurements, a fresh process for each, and the rows of the result."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Outcome(NamedTuple):
     left_out: list[LeftOut]
 
     def and_then(self, other: Outcome) -> Outcome:
-        """Return the rows of both, these first."""
+        """Return the rows of both outcomes, beginning with those of this one."""
         return Outcome([*self.rows, *other.rows], [*self.left_out, *other.left_out])
 
 
@@ -98,10 +98,10 @@ def side_by_side(
     Args:
         work: the workload.
         names: implementations besides ours; empty: all.
-        threads: of each implementation.
-        rounds: fresh processes for each implementation.
-        ask: executes an order in a fresh process.
-        tell: prints a line of progress.
+        threads: number of threads of each implementation.
+        rounds: number of fresh processes for each implementation.
+        ask: function that executes an order in a fresh process.
+        tell: function that prints a line of progress.
     """
 
     def order(do: str, name: str) -> Answer:
@@ -124,7 +124,7 @@ def side_by_side(
     timings: dict[str, list[Answer]] = defaultdict(list)
     floors: list[Answer] = []
     stored = work.does == "stored"
-    for _ in range(1 if stored else rounds):  # bytes are the same each time
+    for _ in range(1 if stored else rounds):  # bytes are the same in each round
         if not stored:
             floors.append(order("floor", "ours"))
         for name in apart:
@@ -137,7 +137,7 @@ def side_by_side(
 
 
 def _disagreement(peer: Peer, answer: Answer) -> str | None:
-    """Return why an answer differs from ours; None if it agrees."""
+    """Return the reason why an answer differs from ours; None if it agrees."""
     allowed = TOLERANCE[peer.precision]
     if "failed" in answer:
         return f"failed: {answer['failed']}"

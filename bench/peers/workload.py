@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from throughtime.errors import UsageError, suggestion
 
 Does = Literal["train", "forward", "evaluate", "stored", "eprop", "fptt", "adding"]
-"""What one measurement executes:
+"""Computation of one measurement:
 
 - train: BPTT on a batch: forward, cross-entropy at every step, backward, one step of Adam;
 - forward: the forward pass with a graph; evaluate: the forward pass without a graph;
@@ -35,9 +35,9 @@ class Workload(NamedTuple):
     hidden: int
     batch: int
     timed_steps: int | None = None
-    """For fptt: steps from the start of a sequence that one measurement executes; the time is reported a step."""
+    """Only for fptt: number of first steps of a sequence in one measurement; the time is reported per step."""
     parts: int | None = None
-    """For adding: K, the number of parts."""
+    """Only for adding: K, the number of parts."""
     drive: float = 1.0
     """Factor of the input, which is drawn from N(0, 1): it sets how active the neurons are."""
 
@@ -88,7 +88,7 @@ class Peer(NamedTuple):
     """`library`: a library of spiking networks, run eagerly; `plain`: PyTorch code of this project; `other`: compiled,
     or a network without spikes."""
     module: str
-    """A module of throughtime.peers.implementations; its `build`, or the function after a colon, makes the job."""
+    """A module of throughtime.peers.implementations; its `build`, or the function after a colon, returns the job."""
     does: tuple[Does, ...]
     neurons: tuple[str, ...]
     needs: tuple[str, ...] = ()
@@ -150,7 +150,7 @@ def entrants(work: Workload, names: Sequence[str]) -> list[str]:
 
 
 def missing(peer: Peer) -> str | None:
-    """Return which requirement is not installed; None if all are."""
+    """Return the name of a requirement that is not installed; None if all are installed."""
     for distribution in peer.needs:
         try:
             version(distribution)

@@ -206,7 +206,7 @@ class SlurmEngine(Engine):
     # --- end of a job
 
     def _ended(self, one: Submitted) -> bool:
-        """Return whether a pass has ended, with its files in its run's folder. Resubmit a pass whose node was lost."""
+        """Return whether a pass has ended, with its files in its run's folder; resubmit it if its node was lost."""
         if one.job is None:
             return False
         state = self._state(one)
