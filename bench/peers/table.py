@@ -75,7 +75,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
 
 
 def markdown(outcome: Outcome) -> str:
-    """Return the outcome as Markdown: tables of times and bytes, a summary, implementations without a row, workloads."""
+    """Return Markdown with tables of times and bytes, a summary, implementations without a row, and the workloads."""
     parts = ["# Comparison with other libraries", ""]
     for title, wanted in (("Time", False), ("Stored for the backward pass", True)):
         lines = shown([row for row in outcome.rows if (row.unit == "byte") is wanted])
