@@ -16,7 +16,7 @@ run: $(READY)
 	$(BIN)/python run_all.py quick memory
 
 test: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --benchmark-disable
 
 check: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/throughtime check
