@@ -89,7 +89,7 @@ def read_ts(path: Path) -> Sequences:
             y.append(label)
         elif _uncommented(line).lower() == "@data":
             begun = True
-            if _said(header, "timestamps"):
+            if _is_true(header, "timestamps"):
                 raise UsageError("series with time stamps are not read", where=where)
         elif line.startswith("@"):
             key, *values = _uncommented(line)[1:].split() or [""]
@@ -104,7 +104,7 @@ def read_ts(path: Path) -> Sequences:
 def _series(line: str, header: dict[str, list[str]], where: str) -> tuple[np.ndarray, np.ndarray]:
     """Return one series, [steps, dimensions] float32, and its target."""
     *dimensions, last = line.split(":")
-    classified, numbered = _said(header, "classlabel"), _said(header, "targetlabel")
+    classified, numbered = _is_true(header, "classlabel"), _is_true(header, "targetlabel")
     if not classified and not numbered:
         raise UsageError("neither @classLabel nor @targetlabel in the header: nothing is asked", where=where)
     try:
@@ -134,7 +134,7 @@ def _uncommented(line: str) -> str:
     return re.split(r"\s#\s", line, maxsplit=1)[0].rstrip()
 
 
-def _said(header: dict[str, list[str]], key: str) -> bool:
+def _is_true(header: dict[str, list[str]], key: str) -> bool:
     """Return whether the header has the value true for a key."""
     return [value.lower() for value in header.get(key, [])[:1]] == ["true"]
 

@@ -10,7 +10,7 @@ from throughtime.errors import first_line
 from throughtime.registry import Component
 
 
-class Found(NamedTuple):
+class Observed(NamedTuple):
     """The value of a fact for a component."""
 
     value: float
@@ -28,11 +28,11 @@ class Fact(NamedTuple):
     name: str
     bound: float
     """Largest value at which it holds."""
-    find: Callable[[Component], Found]
+    find: Callable[[Component], Observed]
     """Raises DoesNotApplyError; any other error means that the fact does not hold."""
 
 
-class Finding(NamedTuple):
+class CheckResult(NamedTuple):
     """The result of evaluating a fact on a component: one row of the output."""
 
     kind: str
@@ -61,11 +61,11 @@ class Finding(NamedTuple):
         }
 
 
-def put(fact: Fact, component: Component) -> Finding:
+def evaluate(fact: Fact, component: Component) -> CheckResult:
     """Evaluate a fact on a component."""
 
-    def finding(value: float | None, verdict: Literal["holds", "fails", "does not apply"], note: str) -> Finding:
-        return Finding(component.kind, component.name, fact.name, value, fact.bound, verdict, note)
+    def finding(value: float | None, verdict: Literal["holds", "fails", "does not apply"], note: str) -> CheckResult:
+        return CheckResult(component.kind, component.name, fact.name, value, fact.bound, verdict, note)
 
     try:
         value, note = fact.find(component)
@@ -78,7 +78,7 @@ def put(fact: Fact, component: Component) -> Finding:
     return finding(value, "holds" if value <= fact.bound else "fails", note)
 
 
-def worst(found: Iterable[tuple[str, float]], nothing: str) -> Found:
+def worst(found: Iterable[tuple[str, float]], nothing: str) -> Observed:
     """Return the largest of named values (NaN counts as larger than any), with its name as the note.
 
     Raises:
@@ -89,5 +89,5 @@ def worst(found: Iterable[tuple[str, float]], nothing: str) -> Found:
         raise DoesNotApplyError(nothing)
     name, value = max(values, key=lambda pair: math.inf if math.isnan(pair[1]) else pair[1])
     if len(values) == 1:
-        return Found(value, name)
-    return Found(value, f"{name}, the worst of {len(values)}" if value else f"all of {len(values)}")
+        return Observed(value, name)
+    return Observed(value, f"{name}, the worst of {len(values)}" if value else f"all of {len(values)}")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 
 from throughtime.checks import of_datasets, of_networks, of_neurons, of_rules
-from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
+from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.tiny import CLASSES, INPUTS, LARGE, SIZE, error, made, seeded, sequence, sized
 from throughtime.checks.window import stepped
 from throughtime.datasets.files.fetch import report
@@ -60,7 +60,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
 def at_large(fact: Fact) -> Fact:
     """Return the fact at `LARGE` sizes."""
 
-    def find(component: Component) -> Found:
+    def find(component: Component) -> Observed:
         with sized(LARGE):
             return fact.find(component)
 
@@ -82,7 +82,7 @@ def with_option(component: Component, name: str, value: Any, chosen: Callable[[C
     ]
 
 
-def _on(varied: Component, fact: Fact, component: Component) -> Found:
+def _on(varied: Component, fact: Fact, component: Component) -> Observed:
     return fact.find(varied)
 
 
@@ -104,7 +104,7 @@ def choices(annotation: Any) -> tuple[Any, ...]:
     return ()
 
 
-def evaluation_is_steps(component: Component) -> Found:
+def evaluation_is_steps(component: Component) -> Observed:
     """Return the error of a window in evaluation mode against its steps, after training has moved the statistics."""
 
     def find(network: Network) -> float:
@@ -147,6 +147,6 @@ def _as_it_is(component: Component) -> Component:
     return dataclasses.replace(component, factory=type("Real", (), {"tiny": staticmethod(lambda: dataset)}))
 
 
-def real_splits_are_disjoint(component: Component) -> Found:
+def real_splits_are_disjoint(component: Component) -> Observed:
     shared = overlap(of_datasets.tiny(_as_it_is(component)))
-    return Found(sum(shared.values()), ", ".join(f"{n} in {a} and {b}" for (a, b), n in shared.items() if n))
+    return Observed(sum(shared.values()), ", ".join(f"{n} in {a} and {b}" for (a, b), n in shared.items() if n))

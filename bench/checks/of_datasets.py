@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from throughtime.checks.fact import DoesNotApplyError, Fact, Found
+from throughtime.checks.fact import DoesNotApplyError, Fact, Observed
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import PARTS, Batch
@@ -36,7 +36,7 @@ def drawn(dataset: Dataset, split: Split, seed: int | None = 1, batch: int = BAT
     return list(dataset.batches(split, batch, generator))
 
 
-def well_formed(component: Component) -> Found:
+def well_formed(component: Component) -> Observed:
     """Count faults: x must be [steps, batch, inputs], float32 and finite, and targets must fit the task, one for each
     sequence or step."""
     dataset, faults = tiny(component), []
@@ -55,7 +55,7 @@ def well_formed(component: Component) -> Found:
                 faults.append("batch and task differ in whether there is a target at every step")
             elif not _fits(dataset, batch):
                 faults.append(f"target is {_described(batch.target)}")
-    return Found(len(faults), "; ".join(dict.fromkeys(faults)))
+    return Observed(len(faults), "; ".join(dict.fromkeys(faults)))
 
 
 def _fits(dataset: Dataset, batch: Batch) -> bool:
@@ -92,31 +92,31 @@ def _described(target: Tree) -> str:
     return ", ".join(f"{list(t.shape)} {t.dtype}, {t.min():g} ... {t.max():g}" if t.numel() else "empty" for t in each)
 
 
-def sizes(component: Component) -> Found:
+def sizes(component: Component) -> Observed:
     """Count sequences by which the sizes of splits are wrong, and empty splits."""
     dataset = tiny(component)
     off = {split: abs(sum(b.sequences for b in drawn(dataset, split)) - dataset.size(split)) for split in SPLITS}
     empty = [split for split in SPLITS if dataset.size(split) == 0]
-    return Found(sum(off.values()) + len(empty), ", ".join(f"{split} {dataset.size(split)}" for split in SPLITS))
+    return Observed(sum(off.values()) + len(empty), ", ".join(f"{split} {dataset.size(split)}" for split in SPLITS))
 
 
-def repeats(component: Component) -> Found:
+def repeats(component: Component) -> Observed:
     """Count splits that differ between two datasets with the same seed, or with no generator."""
     one, other, moved = tiny(component), tiny(component), []
     for split in SPLITS:
         for seed, said in ((1, ""), (None, " without a generator")):
             if not _same(drawn(one, split, seed), drawn(other, split, seed)):
                 moved.append(split + said)
-    return Found(len(moved), ", ".join(moved))
+    return Observed(len(moved), ", ".join(moved))
 
 
-def shuffles(component: Component) -> Found:
+def shuffles(component: Component) -> Observed:
     """Return 1 if training sequences have the same order with another seed, else 0."""
     dataset = tiny(component)
-    return Found(float(_same(drawn(dataset, "train", 1), drawn(dataset, "train", 2))))
+    return Observed(float(_same(drawn(dataset, "train", 1), drawn(dataset, "train", 2))))
 
 
-def keeps_pairs(component: Component) -> Found:
+def keeps_pairs(component: Component) -> Observed:
     """Count seeds and splits with the same sequences as without a generator, but with other targets."""
     dataset, torn = tiny(component), []
     for split in SPLITS:
@@ -125,10 +125,10 @@ def keeps_pairs(component: Component) -> Found:
             batches = drawn(dataset, split, seed)
             if _bag(batches) == _bag(in_order) and _pairs(batches) != _pairs(in_order):
                 torn.append(f"{split}, seed {seed}")
-    return Found(len(torn), "; ".join(torn))
+    return Observed(len(torn), "; ".join(torn))
 
 
-def random_numbers(component: Component) -> Found:
+def random_numbers(component: Component) -> Observed:
     """Return 1 if torch's random numbers afterwards do not depend on the seed before: the dataset then seeds torch."""
     after = []
     for seed in (1, 2):
@@ -137,10 +137,10 @@ def random_numbers(component: Component) -> Found:
             for split in SPLITS:
                 drawn(dataset, split)
             after.append(torch.rand(4))
-    return Found(float(torch.equal(*after)))
+    return Observed(float(torch.equal(*after)))
 
 
-def held_out_fixed(component: Component) -> Found:
+def held_out_fixed(component: Component) -> Observed:
     """Count validation and test splits that depend on generator, batch size or earlier random numbers."""
     dataset, moved = tiny(component), []
     for split in ("validation", "test"):
@@ -149,23 +149,23 @@ def held_out_fixed(component: Component) -> Found:
         others = drawn(dataset, split, 2), drawn(dataset, split, None, batch=3)
         if not _same(first, drawn(dataset, split, None)) or any(_bag(first) != _bag(other) for other in others):
             moved.append(split)
-    return Found(len(moved), ", ".join(moved))
+    return Observed(len(moved), ", ".join(moved))
 
 
-def disjoint(component: Component) -> Found:
+def disjoint(component: Component) -> Observed:
     """Count sequences that are in two splits, by comparison of all values."""
     dataset = tiny(component)
     bags = {split: set(_bag(drawn(dataset, split))) for split in SPLITS}
     shared = {f"{one} and {other}": len(bags[one] & bags[other]) for one, other in combinations(SPLITS, 2)}
-    return Found(sum(shared.values()), ", ".join(f"{n} in {both}" for both, n in shared.items() if n))
+    return Observed(sum(shared.values()), ", ".join(f"{n} in {both}" for both, n in shared.items() if n))
 
 
-def digest(component: Component) -> Found:
+def digest(component: Component) -> Observed:
     """Return 1 if the SHA-256 of the raw data differs between two calls or is malformed, else 0."""
     one, other = tiny(component).sha256(), tiny(component).sha256()
     if one is None and other is None:
         raise DoesNotApplyError("generated: its source is its code")
-    return Found(float(one != other or len(str(one)) != 64), str(one)[:12])
+    return Observed(float(one != other or len(str(one)) != 64), str(one)[:12])
 
 
 def _same(one: list[Batch], other: list[Batch]) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.eligibility.traces import Traces
-from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.tiny import (
     ASKED,
     BATCH,
@@ -67,7 +67,7 @@ def cut(
     return losses, spikes
 
 
-def is_autograd_with_cut_spikes(component: Component) -> Found:
+def is_autograd_with_cut_spikes(component: Component) -> Observed:
     found = []
     for options in READOUTS:
         for loss_at, kind in ASKED:
@@ -83,7 +83,7 @@ def is_autograd_with_cut_spikes(component: Component) -> Found:
     return worst(found, "no neuron")
 
 
-def one_step_is_bptt(component: Component) -> Found:
+def one_step_is_bptt(component: Component) -> Observed:
     x, target = sequence(1)
     rule = made(component)
     nets = elementwise(rule)
@@ -93,7 +93,7 @@ def one_step_is_bptt(component: Component) -> Found:
     )
 
 
-def factorises_bptt(component: Component) -> Found:
+def factorises_bptt(component: Component) -> Observed:
     """Return the error of Σ_t dE/dz_j^t e_ji^t = dE/dW_ji with nothing cut (Bellec et al. 2020, equation 1); z_j^t is
     the spike that is sent."""
     x, target = sequence(STEPS)
@@ -125,7 +125,7 @@ def factorises_bptt(component: Component) -> Found:
     return worst(found, "no neuron")
 
 
-def rate_regularisation(component: Component) -> Found:
+def rate_regularisation(component: Component) -> Observed:
     """Return the error of the gradient that a rate cost adds: autograd's of c Σ_j (f̄_j − f*)², spikes cut."""
     c, target_rate, found = 3.0, 0.2, []
     x, target = sequence(STEPS)
@@ -139,7 +139,7 @@ def rate_regularisation(component: Component) -> Found:
     return worst(found, "no neuron")
 
 
-def updates_in_between(component: Component) -> Found:
+def updates_in_between(component: Component) -> Observed:
     """Return the error of the sum of updates every k steps against a single update, with constant weights."""
     x, target = sequence(STEPS)
     found = []
@@ -152,7 +152,7 @@ def updates_in_between(component: Component) -> Found:
     return worst(found, "no neuron")
 
 
-def random_feedback(component: Component) -> Found:
+def random_feedback(component: Component) -> Observed:
     """Return the error against autograd's gradient with B in the readout's backward pass; B is drawn at the start."""
     x, target = sequence(STEPS)
     found = []
@@ -178,7 +178,7 @@ def _at_start(rule: LearningRule, look: Callable[[Any], Tensor]) -> list[Tensor]
     return seen
 
 
-def adaptive_feedback(component: Component) -> Found:
+def adaptive_feedback(component: Component) -> Observed:
     """Return the error of Kolen-Pollack feedback: equal steps and decay d shrink B − W_out by 1 − d at each update."""
     d, rate, updates = 0.1, 0.05, 10
     rule, network = (
@@ -198,10 +198,10 @@ def adaptive_feedback(component: Component) -> Found:
     apart = _at_start(rule, lambda rule: (rule.B - W).detach().clone())
     learn(rule, network, x, target, update=update)
     expected = apart[0] * (1 - d) ** updates
-    return Found(error([(rule.B - W).detach()], [expected]), f"{updates} updates")
+    return Observed(error([(rule.B - W).detach()], [expected]), f"{updates} updates")
 
 
-def is_eprop(component: Component) -> Found:
+def is_eprop(component: Component) -> Observed:
     """Return the error against e-prop with hand-derived partials, on every neuron that has them, diagonal ones too."""
     x, target = sequence(STEPS)
     found = []
@@ -213,7 +213,7 @@ def is_eprop(component: Component) -> Found:
     return worst(found, "no neuron")
 
 
-def _facts(*own: tuple[str, float, Callable[[Component], Found]]) -> tuple[Fact, ...]:
+def _facts(*own: tuple[str, float, Callable[[Component], Observed]]) -> tuple[Fact, ...]:
     shared = (
         ("= autograd with spikes between neurons cut", 1e-10, is_autograd_with_cut_spikes),
         ("Σ dE/dz · eligibility = BPTT, nothing cut", 1e-10, factorises_bptt),

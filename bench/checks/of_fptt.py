@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
-from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.of_truncation import same_updates
 from throughtime.checks.tiny import (
     CLASSES,
@@ -40,7 +40,7 @@ TASK = Classification(CLASSES)
 α, RATE = 0.2, 0.1
 
 
-def without_regulariser(component: Component) -> Found:
+def without_regulariser(component: Component) -> Observed:
     """Return the error of form `none` against truncated BPTT with the same windows and weights, and against BPTT with
     one part, while weights move."""
     found = []
@@ -58,7 +58,7 @@ def without_regulariser(component: Component) -> Found:
     return worst(found, "no neuron")
 
 
-def first_step(component: Component) -> Found:
+def first_step(component: Component) -> Observed:
     """Return the error of the first update against form `none`: with W = W̄ and λ = 0 the regulariser adds nothing."""
 
     def gradients(form: str, network: Recurrent) -> Gradients:
@@ -72,11 +72,11 @@ def first_step(component: Component) -> Found:
     return worst(found, "no neuron")
 
 
-def both_ways(identity: Callable[..., Found]) -> Callable[..., Found]:
+def both_ways(identity: Callable[..., Observed]) -> Callable[..., Observed]:
     """Return an identity of both the compiled pass and the tensor operations in its place; its value is the larger."""
 
     @functools.wraps(identity)
-    def held(*arguments: Any) -> Found:
+    def held(*arguments: Any) -> Observed:
         compiled = identity(*arguments)
         with without_compiled_loops():
             operations = identity(*arguments)
@@ -86,7 +86,7 @@ def both_ways(identity: Callable[..., Found]) -> Callable[..., Found]:
 
 
 @both_ways
-def small_alpha(component: Component) -> Found:
+def small_alpha(component: Component) -> Observed:
     """Return the error of R's gradient, which is proportional to α, at α/100; at β = 1/2, W̄ would equal W at first."""
     x, target = sequence()
 
@@ -95,7 +95,7 @@ def small_alpha(component: Component) -> Found:
         with_R, without = (learn(rule, recurrent(ALIF), x, target, rate=RATE).gradients[1] for rule in rules)
         return torch.cat([(a - b).flatten() for a, b in zip(with_R, without, strict=True)])
 
-    return Found(error([of_R(1e-3) * 100], [of_R(1e-1)]))
+    return Observed(error([of_R(1e-3) * 100], [of_R(1e-1)]))
 
 
 def trained(component: Component, **options: Any) -> tuple[Any, Recurrent, list[dict[str, list[Tensor]]]]:
@@ -117,15 +117,15 @@ def trained(component: Component, **options: Any) -> tuple[Any, Recurrent, list[
 
 
 @both_ways
-def mean_forgets(component: Component) -> Found:
+def mean_forgets(component: Component) -> Observed:
     """Return the error of W̄ = W − λ/(2α) at β = 1/2, with λ before the update."""
     rule, network, history = trained(component, beta=0.5)
     expected = [w.detach() - λ / (2 * α) for w, λ in zip(network.parameters(), history[-1]["λ"], strict=True)]
-    return Found(error(rule.regulariser.mean, expected))
+    return Observed(error(rule.regulariser.mean, expected))
 
 
 @both_ways
-def second_order_filter(component: Component) -> Found:
+def second_order_filter(component: Component) -> Observed:
     """Return the error of λ_{t+1} = λ_t − λ_{t−1}/2 − α (W_{t+1} − W_t), a damped filter, at β = 1/2."""
     _, _, history = trained(component, beta=0.5)
     found = []
@@ -137,7 +137,7 @@ def second_order_filter(component: Component) -> Found:
     return worst(found, "too few updates")
 
 
-def adopts_mean(component: Component) -> Found:
+def adopts_mean(component: Component) -> Observed:
     """Return the error of W ← W̄ at the end of an epoch, in both forms."""
     found = []
     for form in ("code", "paper"):
@@ -149,7 +149,7 @@ def adopts_mean(component: Component) -> Found:
 
 
 @both_ways
-def written_out(component: Component, form: str) -> Found:
+def written_out(component: Component, form: str) -> Observed:
     """Return the error of the rule's weights after a sequence against autograd of the published dynamic loss."""
     x, target = sequence(STEPS - 1)  # 4 parts of unequal length
     found = []
@@ -217,7 +217,7 @@ def _descend(W: Sequence[Tensor], E: Tensor) -> None:
             w.sub_(g, alpha=RATE)
 
 
-def auxiliary_table(component: Component) -> Found:
+def auxiliary_table(component: Component) -> Observed:
     """Return the error of the table without a loop over samples against the authors' scan of each batch."""
     parts, batch = 3, 9
     generator = torch.Generator().manual_seed(13)
@@ -251,7 +251,7 @@ class Scan:
                 seen.add(c)
 
 
-def auxiliary_in_the_loss(component: Component) -> Found:
+def auxiliary_in_the_loss(component: Component) -> Observed:
     """Return the error of each part's gradient against autograd's of w l + (1 − w) L_aux, where L_aux is uniform in the
     first epochs, then of the table."""
     (x, target), parts, found = sequence(), 3, []
@@ -259,7 +259,7 @@ def auxiliary_in_the_loss(component: Component) -> Found:
     rule = made(component, parts=parts, form="none", auxiliary="authors", auxiliary_uniform_epochs=1)
     with seeded(11):
         rule.start(network, TASK, STEPS)
-    for told in ("a uniform epoch", "the table of that epoch"):
+    for when in ("a uniform epoch", "the table of that epoch"):
         recorder = Recorder(network)
         show(rule, x, target, recorder)
         rule.end_epoch()
@@ -270,9 +270,9 @@ def auxiliary_in_the_loss(component: Component) -> Found:
                 step, state = network(x_t, state)
             y, w, state = step.output, (p + 1) / parts, detached(state)
             uniform = -F.log_softmax(y, 1).mean() / CLASSES
-            L_aux = uniform if told == "a uniform epoch" else scanned.loss(y, target, p)
+            L_aux = uniform if when == "a uniform epoch" else scanned.loss(y, target, p)
             expected = gradient(w * TASK.loss(y, target) + (1 - w) * L_aux, network)
-            found.append((f"{told}, part {p}", error(recorder.gradients[p], expected)))
+            found.append((f"{when}, part {p}", error(recorder.gradients[p], expected)))
             scanned.learn(y, target, p)
     return worst(found, "no part")
 

@@ -12,7 +12,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule, LossAt
-from throughtime.checks.fact import DoesNotApplyError, Found
+from throughtime.checks.fact import DoesNotApplyError, Observed
 from throughtime.checks.tiny import (
     CLASSES,
     Gradients,
@@ -110,7 +110,7 @@ def spread_of_weights(rule: Rule, network: Recurrent) -> float:
 # --- rules that approximate
 
 
-def misalignment(rule: Rule, network: Recurrent) -> Found:
+def misalignment(rule: Rule, network: Recurrent) -> Observed:
     """Return 1 − cosine to BPTT's gradient, for the loss that gives the smaller value; the note is the ratio of norms.
 
     The value is the largest of all parameters; the readout is left out, because it assigns no credit through time.
@@ -137,13 +137,13 @@ def misalignment(rule: Rule, network: Recurrent) -> Found:
         each = torch.stack([cosines([flat(g)]) for g in drawn]).mean(0)
     of_loss, nearer = each.min(1).values.max(0)
     ratio = float(flat(first).norm() / flat(exact[int(nearer)]).norm())
-    return Found(1 - float(of_loss), f"norm {ratio:.2g} of BPTT's")
+    return Observed(1 - float(of_loss), f"norm {ratio:.2g} of BPTT's")
 
 
 COPIES, REPEATS = 256, 8
 
 
-def turned_around(rule: Rule, network: Recurrent) -> Found:
+def turned_around(rule: Rule, network: Recurrent) -> Observed:
     """Return −(c̄ + 3 e), which is positive if the mean gradient of a rule that draws while it learns opposes BPTT's.
 
     c = ⟨g, G⟩ / ⟨G, G⟩ is the length of the rule's gradient g along BPTT's, G; c̄ its mean over repetitions, each with
@@ -164,7 +164,9 @@ def turned_around(rule: Rule, network: Recurrent) -> Found:
     c = torch.stack(found)
     mean, e = c.mean(0), c.std(0) / REPEATS**0.5
     nearer = int((mean + 3 * e).argmax())
-    return Found(-float(mean[nearer] + 3 * e[nearer]), f"{float(mean[nearer]):.2f} ± {float(e[nearer]):.2f} of BPTT's")
+    return Observed(
+        -float(mean[nearer] + 3 * e[nearer]), f"{float(mean[nearer]):.2f} ± {float(e[nearer]):.2f} of BPTT's"
+    )
 
 
 def draws_while_learning(rule: LearningRule, network: Recurrent) -> bool:

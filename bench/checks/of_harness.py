@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.algorithms.base import Claims, LearningRule
-from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.tiny import error, sequence
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Classification
@@ -51,7 +51,7 @@ def gradients(size: float) -> Iterator[list[Tensor]]:
         yield drawn
 
 
-def updates_are_torchs(component: Component) -> Found:
+def updates_are_torchs(component: Component) -> Observed:
     """Return the error of the weights after each of a few updates against `clip_grad_norm_` and `torch.optim`, for
     gradients above and below the largest norm, and without clipping."""
     found = []
@@ -92,7 +92,7 @@ class Reports(LearningRule):
         return None if loss is None else torch.tensor(loss, dtype=torch.float64)
 
 
-def loss_of_a_batch(component: Component) -> Found:
+def loss_of_a_batch(component: Component) -> Observed:
     """Return the error of the mean over windows that report a loss: 3 for 1, 2, 6, and 3.5 for 1, none, 6."""
     x, target = sequence(3)
     found = []
@@ -107,11 +107,11 @@ def network() -> Network:
     return Recurrent(3, 4, RNN, hidden=[2])
 
 
-def streams_differ(component: Component) -> Found:
+def streams_differ(component: Component) -> Observed:
     """Count triples (seed, purpose, replicate) that share a stream of random numbers with another."""
     purposes = ("weights", "data order", "noise", "evaluation")
     drawn = [stream(base, purpose, n) for base in (0, 1) for purpose in purposes for n in range(3)]
-    return Found(len(drawn) - len(set(drawn)), f"{len(drawn)} streams")
+    return Observed(len(drawn) - len(set(drawn)), f"{len(drawn)} streams")
 
 
 def facts(component: Component) -> tuple[Fact, ...]:

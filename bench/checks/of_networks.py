@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
+from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import (
     BATCH,
@@ -40,7 +40,7 @@ def nets(component: Component, seed: int = 3) -> list[tuple[str, Network]]:
     return found
 
 
-def window_is_steps(component: Component) -> Found:
+def window_is_steps(component: Component) -> Observed:
     return worst(((name, _window_error(net)) for name, net in nets(component)), "no neuron")
 
 
@@ -54,7 +54,7 @@ def _window_error(network: Network) -> float:
     return largest(value for _, value in found)
 
 
-def one_step_is_step(component: Component) -> Found:
+def one_step_is_step(component: Component) -> Observed:
     """Return the error of the network's own single steps, over every neuron for which it has them."""
     found = []
     for name, network in nets(component):
@@ -67,7 +67,7 @@ def one_step_is_step(component: Component) -> Found:
     return worst(found, "no neuron")
 
 
-def layers_are_the_step(component: Component) -> Found:
+def layers_are_the_step(component: Component) -> Observed:
     """Return the error of steps computed from `layers` and `readouts` against `forward`, over a sequence."""
 
     def find(network: Network) -> float:
@@ -87,7 +87,7 @@ def layers_are_the_step(component: Component) -> Found:
     return worst(((name, find(net)) for name, net in nets(component)), "no neuron")
 
 
-def two_windows(component: Component) -> Found:
+def two_windows(component: Component) -> Observed:
     def find(network: Network) -> float:
         x, _ = sequence()
         with seeded(11):
@@ -105,12 +105,12 @@ def weights(network: Network) -> list[Tensor]:
     return [tensor.double() for tensor in network.state_dict().values()]
 
 
-def same_seed(component: Component) -> Found:
+def same_seed(component: Component) -> Observed:
     pairs = zip(nets(component), nets(component), strict=True)
     return worst(((name, error(weights(one), weights(two))) for (name, one), (_, two) in pairs), "no neuron")
 
 
-def other_seed(component: Component) -> Found:
+def other_seed(component: Component) -> Observed:
     """Count networks with the same weights for another seed: their replicates would be the same run."""
     pairs = zip(nets(component), nets(component, seed=4), strict=True)
     return worst(
@@ -118,7 +118,7 @@ def other_seed(component: Component) -> Found:
     )
 
 
-def samples_apart(component: Component) -> Found:
+def samples_apart(component: Component) -> Observed:
     """Return the difference between a sample alone and in its batch; in training too, unless the network mixes samples.
 
     In training the part has two samples, because a norm refuses a single one.
@@ -140,7 +140,7 @@ def samples_apart(component: Component) -> Found:
     return worst(((name, find(net)) for name, net in nets(component)), "no neuron")
 
 
-def learns(component: Component) -> Found:
+def learns(component: Component) -> Observed:
     """Count parameters that get no gradient in BPTT with any neuron; one silent neuron is no fault."""
     reached: dict[str, bool] = {}
     for _, network in nets(component):
@@ -148,10 +148,10 @@ def learns(component: Component) -> Found:
         for name, g in zip(names, backprop(network, *sequence(STEPS), TASK, "every"), strict=True):
             reached[name] = reached.get(name, False) or float(g.abs().max()) > 0
     dead = [name for name, is_reached in reached.items() if not is_reached]
-    return Found(len(dead), ", ".join(dead))
+    return Observed(len(dead), ", ".join(dead))
 
 
-def smooth_gradient(component: Component) -> Found:
+def smooth_gradient(component: Component) -> Observed:
     return worst(((name, smooth_error(net)) for name, net in nets(component)), "no neuron")
 
 

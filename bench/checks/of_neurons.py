@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
-from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
+from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
 from throughtime.checks.window import differences, one_step_error, stepped
@@ -42,7 +42,7 @@ def walk(neuron: Neuron) -> list[tuple[Tensor, Any, Tensor, Any]]:
     return steps
 
 
-def well_formed(component: Component) -> Found:
+def well_formed(component: Component) -> Observed:
     """Count faults: every field of the state must be [batch, *shape], finite and of the right dtype, with v and z among
     the fields, and z must be the output."""
     faults = []
@@ -55,19 +55,19 @@ def well_formed(component: Component) -> Found:
         faults += [f"{name} is not finite" for name, s in named.items() if not s.isfinite().all()]
         if z is not None and "z" in named and not torch.equal(z, named["z"]):
             faults.append("the spikes are not the state's z")
-    return Found(len(faults), "; ".join(dict.fromkeys(faults)) or f"{WALK} steps")
+    return Observed(len(faults), "; ".join(dict.fromkeys(faults)) or f"{WALK} steps")
 
 
-def spikes_are_spikes(component: Component) -> Found:
+def spikes_are_spikes(component: Component) -> Observed:
     neuron = neuron_of(component)
     if not neuron.spiking:
         raise DoesNotApplyError("a cell that does not spike")
     spikes = torch.stack([z for _, _, z, _ in walk(neuron)])
     off = float(torch.minimum(spikes.abs(), (spikes - 1).abs()).max())
-    return Found(off, f"{100 * float(spikes.mean()):.0f} % of steps with a spike")
+    return Observed(off, f"{100 * float(spikes.mean()):.0f} % of steps with a spike")
 
 
-def pure(component: Component) -> Found:
+def pure(component: Component) -> Observed:
     """Return the error of a repeated step with the same current and state, which the step must not change."""
     neuron, errors = neuron_of(component), []
     for current, state, _, _ in walk(neuron):
@@ -76,20 +76,20 @@ def pure(component: Component) -> Found:
             _, one = neuron(current, state)
             _, again = neuron(current, state)
         errors.append(error([*one, current, *state], [*again, *copies]))
-    return Found(largest(errors))
+    return Observed(largest(errors))
 
 
-def samples_apart(component: Component) -> Found:
+def samples_apart(component: Component) -> Observed:
     """Return the difference between a sample alone and in its batch."""
     neuron, errors = neuron_of(component), []
     for current, state, _, after in walk(neuron):
         with torch.no_grad():
             _, alone = neuron(current[:1], type(state)(*(s[:1] for s in state)))
         errors.append(error([*alone], [s[:1] for s in after]))
-    return Found(largest(errors))
+    return Observed(largest(errors))
 
 
-def elementwise(component: Component) -> Found:
+def elementwise(component: Component) -> Observed:
     """Return the effect of a change of one neuron's inputs on the other neurons, where the neuron claims none."""
     neuron = neuron_of(component)
     if not neuron.elementwise:
@@ -104,10 +104,10 @@ def elementwise(component: Component) -> Found:
                 _, other = neuron(moved, at)
             others = [k for k in range(SIZE) if k != j]
             errors.append(error([s[:, others] for s in other], [s[:, others] for s in after]))
-    return Found(largest(errors))
+    return Observed(largest(errors))
 
 
-def shaped_is_flat(component: Component) -> Found:
+def shaped_is_flat(component: Component) -> Observed:
     """Return the error of a layer of shape (2, 3) against one of size 6, from the same random numbers."""
     layers, like, found = [], torch.zeros(1, dtype=torch.float64), []
     for shape in (6, (2, 3)):
@@ -121,7 +121,7 @@ def shaped_is_flat(component: Component) -> Found:
     for step in range(WALK):
         for name, flat, shaped in zip(states[0]._fields, *states, strict=True):
             if shaped.shape != (BATCH, 2, 3):
-                return Found(math.inf, f"{name} is {list(shaped.shape)} after {step} steps")
+                return Observed(math.inf, f"{name} is {list(shaped.shape)} after {step} steps")
             found.append((f"{name} after {step} steps", error([shaped.flatten(1)], [flat])))
         current = 2 * torch.randn(BATCH, layers[0].currents * 6, dtype=torch.float64, generator=generator)
         with torch.no_grad():
@@ -132,7 +132,7 @@ def shaped_is_flat(component: Component) -> Found:
     return worst(found, "no step")
 
 
-def partials_are_derivatives(component: Component) -> Found:
+def partials_are_derivatives(component: Component) -> Observed:
     """Return the error of the claimed partials, composed to derivatives with respect to the state before, against the
     diagonal of the automatic ones."""
     neuron = neuron_of(component)
@@ -170,7 +170,7 @@ def squeezed(factor: Derivative) -> Derivative:
     return factor[:, 0] if isinstance(factor, Tensor) and factor.dim() == 3 else factor
 
 
-def kernel_is_steps(component: Component) -> Found:
+def kernel_is_steps(component: Component) -> Observed:
     """Return the error of the kernel's windows, of all steps and of one, against plain steps: their outputs with and
     without gradients, and the gradients with respect to parameters, input and initial state."""
     if kernel_of(neuron_of(component)) is None:
@@ -192,7 +192,7 @@ def kernel_is_steps(component: Component) -> Found:
     return worst(found, "no step")
 
 
-def one_step_is_step(component: Component) -> Found:
+def one_step_is_step(component: Component) -> Observed:
     """Return the error of the neuron's own single steps, for readouts of spikes and of membranes."""
     found = []
     for readout in ("spikes", "membrane"):
@@ -205,11 +205,11 @@ def one_step_is_step(component: Component) -> Found:
     return worst(found, "no step")
 
 
-def smooth_gradient(component: Component) -> Found:
-    return Found(smooth_error(recurrent(component)))
+def smooth_gradient(component: Component) -> Observed:
+    return Observed(smooth_error(recurrent(component)))
 
 
-def learns(component: Component) -> Found:
+def learns(component: Component) -> Observed:
     """Count parameters of the neuron, and of its input synapses, without a gradient in BPTT."""
     network = recurrent(component)
     names = [name for name, p in network.named_parameters() if p.requires_grad]
@@ -220,7 +220,7 @@ def learns(component: Component) -> Found:
         # Weights that read spikes have no gradient where there are no spikes.
         if name.startswith(("layers.0.neuron", "layers.0.inward")) and not float(g.abs().max()) > 0
     ]
-    return Found(len(dead), ", ".join(dead))
+    return Observed(len(dead), ", ".join(dead))
 
 
 def facts(component: Component) -> tuple[Fact, ...]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.checks.fact import DoesNotApplyError, Fact, Found, worst
+from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.of_continuing import continued
 from throughtime.checks.of_gradient import (
     Rule,
@@ -53,14 +53,14 @@ NO_NEURON = "it supports no registered neuron"
 TASK = Classification(CLASSES)
 
 
-def on_each_neuron(find: Callable[[Rule, Recurrent], float | Found]) -> Callable[[Component], Found]:
+def on_each_neuron(find: Callable[[Rule, Recurrent], float | Observed]) -> Callable[[Component], Observed]:
     """Return a fact's function that finds the worst value over all neurons that the rule supports.
 
     Args:
         find: takes a function that returns a fresh rule, and a network; returns the value, with a note or without.
     """
 
-    def over_neurons(component: Component) -> Found:
+    def over_neurons(component: Component) -> Observed:
         def rule() -> LearningRule:
             return made(component)
 
@@ -71,14 +71,14 @@ def on_each_neuron(find: Callable[[Rule, Recurrent], float | Found]) -> Callable
                 raise
             except Exception as error:
                 raise RuntimeError(f"on {name}: {type(error).__name__}: {first_line(error)}") from error
-            return (f"{name}, {found.note}", found.value) if isinstance(found, Found) else (name, found)
+            return (f"{name}, {found.note}", found.value) if isinstance(found, Observed) else (name, found)
 
         return worst((of_neuron(name, network) for name, network in supporting(rule())), NO_NEURON)
 
     return over_neurons
 
 
-def windows_fit(component: Component) -> Found:
+def windows_fit(component: Component) -> Observed:
     """Count lengths T with wrong windows: the longest has `window(T)` ≤ T steps, each at least 1, and the sum is T."""
 
     def fit(rule: LearningRule, steps: int) -> bool:
@@ -89,7 +89,7 @@ def windows_fit(component: Component) -> Found:
         return min(each, default=0) > 0 and max(each) == longest and sum(each) == steps
 
     bad = [steps for steps in (1, 2, 7, 12, 100) if not fit(made(component), steps)]
-    return Found(len(bad), f"T = {', '.join(map(str, bad))}" if bad else "T = 1, 2, 7, 12, 100")
+    return Observed(len(bad), f"T = {', '.join(map(str, bad))}" if bad else "T = 1, 2, 7, 12, 100")
 
 
 def reaches_parameters(rule: Rule, network: Recurrent) -> float:
@@ -105,7 +105,7 @@ def repeats(rule: Rule, network: Recurrent) -> float:
     return error([*first.total()], [*again.total()])
 
 
-def looks_ahead(component: Component) -> Found:
+def looks_ahead(component: Component) -> Observed:
     """Return the change of losses, outputs, state and gradients before a cut between two windows, when inputs (and
     targets per step) change after it."""
     steps = 3 * STEPS  # longer than the window of any rule whose window is not the whole sequence
@@ -189,7 +189,7 @@ def _runs_within(y: Tensor, outputs: Tensor) -> bool:
     return any(error([steps], [outputs[t : t + n]]) < 1e-9 for t in range(len(outputs) - n + 1))
 
 
-def one_time_step(component: Component) -> Found:
+def one_time_step(component: Component) -> Observed:
     """Return the error against BPTT with one step, where no credit is dropped; approximate rules: of the readout."""
     approximate = made(component).claims.gradient == "approximate"
 
@@ -203,7 +203,7 @@ def one_time_step(component: Component) -> Found:
 
     each = ((name, find(lambda: made(component), net)) for name, net in supporting(made(component), steps=1))
     value, note = worst(each, NO_NEURON)
-    return Found(value, f"readout only; {note}" if approximate else note)
+    return Observed(value, f"readout only; {note}" if approximate else note)
 
 
 def weights_move_by_updates(rule: Rule, network: Recurrent) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.tiny import ASKED, CLASSES, STEPS, asked, backprop, error, learn, made, sequence, supporting
 from throughtime.datasets.task import Classification
 from throughtime.registry import Component
@@ -13,10 +13,10 @@ from throughtime.registry import Component
 LOSSES = ("end", "every")
 
 
-def is_bptt(**options: object) -> Callable[[Component], Found]:
+def is_bptt(**options: object) -> Callable[[Component], Observed]:
     """Return a fact's function: the error against the gradient of the whole sequence, for both losses and all tasks."""
 
-    def find(component: Component) -> Found:
+    def find(component: Component) -> Observed:
         found = []
         for loss_at, kind in ASKED:
             task, target = asked(kind)
@@ -30,7 +30,7 @@ def is_bptt(**options: object) -> Callable[[Component], Found]:
     return find
 
 
-def loss_of_a_window(component: Component) -> Found:
+def loss_of_a_window(component: Component) -> Observed:
     """Return the error of the first update with the loss at every step against the gradient of its steps' mean loss."""
     K, found = 5, []
     x, target = sequence()

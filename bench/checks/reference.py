@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from throughtime.checks.fact import Fact, Found, worst
+from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.tiny import made, seeded
 from throughtime.neurons.lif import LIF
 from throughtime.registry import Component
@@ -98,15 +98,15 @@ distribution of the source that the component's docstring names."""
 SIZE = 400
 
 
-def defaults_are_the_sources(component: Component) -> Found:
+def defaults_are_the_sources(component: Component) -> Observed:
     """Count options whose defaults differ from `DEFAULTS`, or that only one of the two has."""
     source, expected = DEFAULTS[component.kind, component.name]
     found = {name: field.default for name, field in component.options.model_fields.items()}
     off = [name for name in found.keys() | expected.keys() if found.get(name, ...) != expected.get(name, ...)]
-    return Found(len(off), ", ".join(sorted(off)) or source)
+    return Observed(len(off), ", ".join(sorted(off)) or source)
 
 
-def draws_are_the_sources(component: Component) -> Found:
+def draws_are_the_sources(component: Component) -> Observed:
     """Return the largest deviation of mean and spread of a parameter, in standard errors; infinite where a distribution
     is uniform instead of normal, or normal instead of uniform."""
     with seeded(3):

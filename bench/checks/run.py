@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from throughtime.checks import identities, of_datasets, of_harness, of_networks, of_neurons, of_rules, reference
-from throughtime.checks.fact import Fact, Finding, Found, put
+from throughtime.checks.fact import CheckResult, Fact, Observed, evaluate
 from throughtime.checks.full import facts as full_facts
 from throughtime.display import Display
 from throughtime.errors import UsageError, suggestion
@@ -40,7 +40,7 @@ def components(names: Sequence[str]) -> list[Component]:
     return [component for component in everything if not names or component.name in names]
 
 
-def check(names: Sequence[str] = (), full: bool = False) -> Iterator[Finding]:
+def check(names: Sequence[str] = (), full: bool = False) -> Iterator[CheckResult]:
     """Evaluate every fact of the named components, or of all, on one thread; yield each result when it is ready.
 
     Args:
@@ -57,9 +57,9 @@ def check(names: Sequence[str] = (), full: bool = False) -> Iterator[Finding]:
         torch.set_num_threads(threads)
 
 
-def _findings(component: Component, full: bool) -> Iterator[Finding]:
+def _findings(component: Component, full: bool) -> Iterator[CheckResult]:
     def not_to_be_had(reason: Exception) -> Fact:
-        def find(_: Component) -> Found:
+        def find(_: Component) -> Observed:
             raise reason
 
         return Fact("can be built with its defaults", 0, find)
@@ -69,7 +69,7 @@ def _findings(component: Component, full: bool) -> Iterator[Finding]:
     except Exception as error:  # it cannot be built at all
         facts = (not_to_be_had(error),)
     for fact in facts:
-        yield put(fact, component)
+        yield evaluate(fact, component)
 
 
 def assert_sound(*names: str, plugins: Sequence[str | Path] = ()) -> None:
@@ -83,10 +83,10 @@ def assert_sound(*names: str, plugins: Sequence[str | Path] = ()) -> None:
         load_plugin(plugin)
     failed = [finding for finding in check(names) if finding.verdict == "fails"]
     if failed:
-        raise AssertionError("\n".join(told(finding) for finding in failed))
+        raise AssertionError("\n".join(as_text(finding) for finding in failed))
 
 
-def told(finding: Finding) -> str:
+def as_text(finding: CheckResult) -> str:
     """Return a finding as one line."""
     value = "error" if finding.value is None else f"{finding.value:.3g}"
     return f"{finding.component}: {finding.fact}: {value} (bound {finding.bound}) {finding.note}".rstrip()

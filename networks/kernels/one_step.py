@@ -17,7 +17,7 @@ from throughtime.networks.kernels import one_step_loops
 from throughtime.networks.layer import RecurrentLayer, RecurrentState
 from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
 from throughtime.neurons.kernels.generated_step import single_step_of
-from throughtime.neurons.kernels.one_step import Gradients, InTurns, NeuronOneStep
+from throughtime.neurons.kernels.one_step import DoubleBuffered, Gradients, NeuronOneStep
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.gemm import has_gemm
 from throughtime.numerics.loops import bound, runs_compiled
@@ -92,7 +92,7 @@ def stepper(
     return RecurrentStepper(layers, readout, state, gradients)
 
 
-class _Layer(InTurns):
+class _Layer(DoubleBuffered):
     """The synapses and the neurons of a layer."""
 
     def __init__(
@@ -122,7 +122,7 @@ class _Layer(InTurns):
             z_before, x_now = self.neurons.z[1 - now], x if below is None else below.z[now]
             norms_of_both = (normed, *of_norms[0], *of_norms[1], MOMENTUM, EPSILON, training, statistics)
             read = (x_now, z_before, W, normed, of_norms[0][0], of_norms[1][0], training, statistics, D, P)
-            self.add_turn(
+            self.add_buffer(
                 bound(one_step_loops.currents, t, x_now, z_before, W, c, R, c_R, *norms_of_both, D, P, I),
                 bound(one_step_loops.currents_gradient, *read, self.neurons.δI, δD, δP, *δ, below is not None, δx),
             )
@@ -136,7 +136,7 @@ class _Layer(InTurns):
         super().gradient(now)
 
 
-class _Readout(InTurns):
+class _Readout(DoubleBuffered):
     """The step of the readout, y_t from o_t, and its gradient, δo_t from δy_t."""
 
     def __init__(self, readout: Readout, t: Tensor, neurons: NeuronOneStep, y: Tensor, gradients: Gradients) -> None:
@@ -162,7 +162,7 @@ class _Readout(InTurns):
             gate = (gated, decay, W_τ, b_τ, κ, of_gate, g, λ)
             of_o = (o, W, norm is not None, of_norm[0], training, statistics, D)
             of_y = (gated, decay, W_τ, κ, of_gate, g, λ, self.δy, δy_before, δg, δd, δD)
-            self.add_turn(
+            self.add_buffer(
                 bound(one_step_loops.read, t, o, W, c, *normed, D, d, *gate, self.y[1 - now][0], self.y[now]),
                 bound(one_step_loops.read_gradient, *of_o, *of_y, *δ, δo),
             )

@@ -34,7 +34,7 @@ class GeneratedOneStep(NeuronOneStep):
             z = now.z[None]
             step = bound(loops.single, 0, I[None], z, (*fields, z), (z,), tuple(before), constants)
             gradient = (I, tuple(before), tuple(now), δ, (*learnt, self.δI), constants, (*surrogates, 0))
-            self.add_turn(step, bound(loops.single_adjoint, *gradient))
+            self.add_buffer(step, bound(loops.single_adjoint, *gradient))
 
 
 def single_step_of(neuron: Neuron) -> Callable[..., NeuronOneStep] | None:

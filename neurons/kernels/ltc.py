@@ -42,7 +42,7 @@ class Gate:
         self.G, self.g = slots(window, keep)
         self.compiled = self.products is FLOAT32 and has_gemm() and runs_compiled(window, self.W, self.b)
 
-    def goes_in(self, t: int, I: Tensor, s: Tensor) -> Tensor:
+    def preactivation(self, t: int, I: Tensor, s: Tensor) -> Tensor:
         """Return g_t from I_t and s_{t−1}."""
         if self.summed:
             return self.products.addmm(self.b, I + s, self.W_I_t, out=self.g[t])
@@ -58,7 +58,7 @@ class Gate:
         self.δg = self.δG.unbind(0)
         self.δκ: float | Tensor = 0.0
 
-    def opened(self, t: int, o: Tensor, δo: Tensor) -> None:
+    def gate_gradient(self, t: int, o: Tensor, δo: Tensor) -> None:
         """Compute δg_t, and add the contribution of step t to δκ."""
         by_slope = torch.addcmul(o, o, o, value=-1).mul_(δo)
         if self.learns_κ:
@@ -144,10 +144,10 @@ class LTCKernel(Kernel):
                 of_ρ, before = (gate_ρ.W, gate_ρ.b, gate_ρ.slope, gate_ρ.g[t]), (v_before, b_before, z_before)
                 ltc_loops.adaptive_step(I, *of_a, *of_ρ, *before, z, v, self.b[t], neuron.beta, neuron.b0)
             return
-        gate_a.goes_in(t, I, v_before)
+        gate_a.preactivation(t, I, v_before)
         ṽ = x = torch.lerp(v_before, I, gate_a.o(t))
         if gate_ρ is not None:
-            gate_ρ.goes_in(t, I, b_before)
+            gate_ρ.preactivation(t, I, b_before)
             x = ṽ - neuron.beta * torch.lerp(z_before, b_before, gate_ρ.o(t), out=self.b[t])
         torch.gt(x, neuron.b0, out=z)
         torch.addcmul(ṽ, ṽ, z, value=-1, out=v)
@@ -221,10 +221,10 @@ class LTCKernel(Kernel):
             δz.add_(self.δz)
         δx = δz.addcmul_(ṽ, self.δv, value=-float(neuron.reset_gradient)).mul_(h)
         δṽ = torch.addcmul(self.δv, self.δv, z.to(δx.dtype), value=-1).add_(δx)
-        gate_a.opened(t, a, (I - v_before).mul_(δṽ))
+        gate_a.gate_gradient(t, a, (I - v_before).mul_(δṽ))
         if gate_ρ is not None:
             ρ, δb = gate_ρ.o(t), torch.sub(self.δb, δx, alpha=β)
-            gate_ρ.opened(t, ρ, (b_before - self._sent_before(t)).mul_(δb))
+            gate_ρ.gate_gradient(t, ρ, (b_before - self._sent_before(t)).mul_(δb))
             torch.mul(δb, ρ, out=self.δb)
             torch.sub(δb, self.δb, out=self.δz)
         torch.mul(a, δṽ, out=δz)

@@ -54,7 +54,7 @@ class LTCOneStep(NeuronOneStep):
                 step = bound(membrane_step, I, *maps[:4], before.v, now.z, now.v, neuron.b0)
             states = (*before, now.b, now.z)
             δ = (self.δz, self.δv, self.δI, δg_a, δg_ρ, *of_a, *of_ρ)
-            self.add_turn(step, bound(gradient, I, *maps, *states, neuron.adaptive, *how, *δ))
+            self.add_buffer(step, bound(gradient, I, *maps, *states, neuron.adaptive, *how, *δ))
 
 
 @compiled

@@ -23,13 +23,13 @@ class Gradients:
         return self.places[parameter] if parameter in self.places else torch.empty_like(parameter)
 
 
-class InTurns:
+class DoubleBuffered:
     """A step and its gradient as compiled loops on double-buffered state, bound once for each of the two buffers."""
 
     def __init__(self) -> None:
         self._bound: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
 
-    def add_turn(self, step: Callable[[], Any], gradient: Callable[[], Any]) -> None:
+    def add_buffer(self, step: Callable[[], Any], gradient: Callable[[], Any]) -> None:
         """Add the bound loops of the next buffer, first those of buffer 0."""
         self._bound.append((step, gradient))
 
@@ -42,7 +42,7 @@ class InTurns:
         self._bound[now][1]()
 
 
-class NeuronOneStep(InTurns):
+class NeuronOneStep(DoubleBuffered):
     """The step of one layer, and its gradient from δz_t and δv_t, a loop each.
 
     The state has two buffers, 0 and 1: a step reads buffer 1 − now and writes buffer `now`, and the gradient of the

@@ -22,7 +22,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks import assert_sound, tiny
-from throughtime.checks.fact import DoesNotApplyError, Fact, Finding, Found, put, worst
+from throughtime.checks.fact import CheckResult, DoesNotApplyError, Fact, Observed, evaluate, worst
 from throughtime.checks.run import FACTS, check, components
 from throughtime.commands.main import main
 from throughtime.datasets.arrays import ArrayDataset, Arrays
@@ -59,11 +59,11 @@ class Twin(NamedTuple):
     """Further objects to replace by broken ones, by their paths."""
 
 
-def fact_of(kind: str, factory: Callable[..., Any], fact: str, name: str = "twin") -> Finding:
+def fact_of(kind: str, factory: Callable[..., Any], fact: str, name: str = "twin") -> CheckResult:
     """Test one fact on the component that a factory builds."""
     component = Component(kind, name, factory, "tests", Display(name))
     (chosen,) = [each for each in FACTS[kind](component) if each.name == fact]
-    return put(chosen, component)
+    return evaluate(chosen, component)
 
 
 sound_finding = cache(fact_of)
@@ -106,12 +106,12 @@ def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 ANY = Component("algorithms", "any", BPTT, "tests", Display("any"))
 
 
-def of(find: Callable[[Component], Found]) -> Finding:
-    return put(Fact("it is so", 0.5, find), ANY)
+def of(find: Callable[[Component], Observed]) -> CheckResult:
+    return evaluate(Fact("it is so", 0.5, find), ANY)
 
 
-def raising(error: Exception) -> Callable[[Component], Found]:
-    def find(_: Component) -> Found:
+def raising(error: Exception) -> Callable[[Component], Observed]:
+    def find(_: Component) -> Observed:
         raise error
 
     return find
@@ -119,12 +119,14 @@ def raising(error: Exception) -> Callable[[Component], Found]:
 
 @pytest.mark.parametrize("value, verdict", [(0.5, "holds"), (0, "holds"), (0.51, "fails")])
 def test_a_fact_holds_up_to_its_bound(value, verdict):
-    assert of(lambda _: Found(value, "why")) == Finding("algorithms", "any", "it is so", value, 0.5, verdict, "why")
+    assert of(lambda _: Observed(value, "why")) == CheckResult(
+        "algorithms", "any", "it is so", value, 0.5, verdict, "why"
+    )
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_fails_and_is_null_in_json(value):
-    found = of(lambda _: Found(value))
+    found = of(lambda _: Observed(value))
     assert (found.verdict, found.note) == ("fails", f"the value found is {value}")
     assert json.loads(json.dumps(found.row(), allow_nan=False))["value"] is None
     assert found.shown()["found"] == str(value)

@@ -7,7 +7,7 @@ import torch
 
 from tests.checks.test_checks import few_neurons
 from throughtime.algorithms.bptt import BPTT
-from throughtime.checks.fact import put
+from throughtime.checks.fact import evaluate
 from throughtime.checks.full import choices, facts
 from throughtime.checks.run import FACTS
 from throughtime.commands.main import main
@@ -26,7 +26,7 @@ def failed(kind, factory):
     """Names of the facts that fail, of those of every check and of those that --full adds."""
     component = Component(kind, "twin", factory, "tests", Display("twin"))
     return [
-        {fact.name for fact in some if put(fact, component).verdict == "fails"}
+        {fact.name for fact in some if evaluate(fact, component).verdict == "fails"}
         for some in (FACTS[kind](component), facts(component))
     ]
 
@@ -70,7 +70,7 @@ class FastInEvaluation(Recurrent):
 
 def test_a_network_that_is_wrong_in_evaluation():
     component = Component("networks", "twin", FastInEvaluation, "tests", Display("twin"))
-    found = {fact.name: put(fact, component).verdict for fact in facts(component)}
+    found = {fact.name: evaluate(fact, component).verdict for fact in facts(component)}
     assert found.pop("evaluation after training: a window = its steps") == "fails"
     assert set(found.values()) <= {"holds", "does not apply"}
 

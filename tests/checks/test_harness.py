@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from throughtime.checks.fact import put
+from throughtime.checks.fact import evaluate
 from throughtime.checks.of_harness import facts
 from throughtime.checks.run import HARNESS
 from throughtime.commands.main import main
@@ -71,9 +71,9 @@ def mean_over_all_windows(rule, batch, update):
 )
 def test_the_fact_finds_the_fault(fact, path, broken, monkeypatch):
     (chosen,) = [each for each in facts(HARNESS) if each.name == fact]
-    assert put(chosen, HARNESS).verdict == "holds"
+    assert evaluate(chosen, HARNESS).verdict == "holds"
     monkeypatch.setattr(path, broken)
-    found = put(chosen, HARNESS)
+    found = evaluate(chosen, HARNESS)
     assert found.verdict == "fails" and found.value is not None, found
 
 

@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from throughtime.algorithms.eligibility.eprop import EProp
-from throughtime.checks.fact import put
+from throughtime.checks.fact import evaluate
 from throughtime.checks.reference import DEFAULTS, DRAWS, of
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.task import Classification
@@ -36,7 +36,7 @@ def test_every_component_with_options_of_its_own_is_in_the_table():
 @pytest.mark.parametrize("component", [c for c in PACKAGE if of(c)], ids=lambda c: c.name)
 def test_the_package_is_as_the_table_says(component):
     for fact in of(component):
-        assert put(fact, component).verdict == "holds", put(fact, component)
+        assert evaluate(fact, component).verdict == "holds", evaluate(fact, component)
 
 
 class OtherBeta(ALIF):
@@ -74,7 +74,7 @@ class OtherSpread(ASRNN):
 def test_a_component_that_is_changed_is_found(key, broken, k):
     component = REGISTRIES[key[0]][key[1]]
     changed = dataclasses.replace(component, factory=broken)
-    assert put(of(component)[k], changed).verdict == "fails"
+    assert evaluate(of(component)[k], changed).verdict == "fails"
 
 
 def test_feedback_is_drawn_with_the_spread_of_its_docstring():
@@ -88,6 +88,6 @@ def test_feedback_is_drawn_with_the_spread_of_its_docstring():
 
 def test_a_readout_that_is_drawn_wider_is_found():
     component = dataclasses.replace(REGISTRIES["networks"]["recurrent"], factory=WiderReadout)
-    found = put(of(component)[-1], component)
+    found = evaluate(of(component)[-1], component)
     assert found.verdict == "fails" and "readout" in found.note
     assert set(DRAWS) >= {("networks", "recurrent")}

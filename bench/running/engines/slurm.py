@@ -251,8 +251,8 @@ class SlurmEngine(Engine):
         """Submit the pass again, from its checkpoint if there is one, up to `AGAIN` times."""
         one.lost.append(state)
         if len(one.lost) > AGAIN:
-            told = ", ".join(one.lost)
-            return self._finish(one, "killed", f"{len(one.lost)} jobs lost their node in it ({told})")
+            lost = ", ".join(one.lost)
+            return self._finish(one, "killed", f"{len(one.lost)} jobs lost their node in it ({lost})")
         before, one.folder = one.folder, one.folder.with_name(f"{one.folder.name}-{len(one.lost)}")
         lay_out(one.folder, self._jobs.of(one.request), saved(one.request.name, before))
         shutil.rmtree(before, ignore_errors=True)  # if the node returns, the job on it ends
