@@ -81,6 +81,6 @@ def test_the_server_of_this_machine_imports_while_the_suite_is_read(monkeypatch,
         raise UsageError("enough")
 
     monkeypatch.setattr("throughtime.running.engines.local.start_fork_server", lambda: order.append("server"))
-    monkeypatch.setattr("throughtime.suites.suite.load_suite", read)
+    monkeypatch.setattr("throughtime.running.sweep.load_suite", read)
     assert main(["run", "quick", *where]) == 2
     assert order == begun
