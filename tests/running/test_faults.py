@@ -232,7 +232,7 @@ def test_sigterm_to_the_runner_ends_it_as_ctrl_c_does(tmp_path):
         process.terminate()
         printed = process.communicate(timeout=30)[1]
     assert process.returncode == 128 + signal.SIGTERM
-    assert "interrupted: finished runs are kept" in printed
+    assert "interrupted: finished runs are recorded" in printed
 
 
 def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path):

@@ -277,7 +277,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
         process.send_signal(signal.SIGINT)
         printed = process.communicate(timeout=30)[1]
     assert process.returncode == 130
-    assert "interrupted: finished runs are kept" in printed and "Traceback" not in printed
+    assert "interrupted: finished runs are recorded" in printed and "Traceback" not in printed
     assert [s.record.spec.rule.name for s in Store(results).records()] == ["bptt"]
     assert not _children_of(tmp_path), "a child outlived the runner"
 

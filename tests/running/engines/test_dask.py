@@ -214,7 +214,7 @@ def test_ctrl_c_ends_what_is_at_work_on_workers_of_this_machine(sweep_of):
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
         printed = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "interrupted: finished runs are kept" in printed and "Traceback" not in printed
+    assert "interrupted: finished runs are recorded" in printed and "Traceback" not in printed
     assert not any(map(alive, sweep.begun()))
     kept = list((sweep.folder / "results" / "far" / ".work").glob("*/checkpoint.pt"))
     assert len(kept) == 2
