@@ -55,9 +55,10 @@ def costs(seconds: float | None, peak: float | None, why: str = ELSEWHERE) -> di
 def results(metric: str, value: float, chance: float, unit: str | None = None) -> dict[str, Measure]:
     """Return the measures of the training pass."""
     unit = unit or ("fraction" if metric == "accuracy" else "1")
+    scored = measure(value, unit).model_copy(update={"better": "higher" if unit == "fraction" else "lower"})
     return {
-        metric: measure(value, unit),
-        f"{metric}_best_validation": measure(value, unit),
+        metric: scored,
+        f"{metric}_best_validation": scored,
         "chance": measure(chance, unit),
         "loss": measure(0.25, "1"),
         "firing_rate": measure(0.0625, "spikes per neuron and step"),

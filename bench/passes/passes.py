@@ -86,7 +86,13 @@ def metric_measures(trained: Trained, task: Task, sequences: int) -> dict[str, M
         for name, evaluation, method in (("", trained.final, final), ("_best_validation", trained.best, best)):
             value = finite(evaluation.metrics[metric.name])
             missing = None if value is not None else f"the meter computed {evaluation.metrics[metric.name]}"
-            measures[metric.name + name] = Measure(value=value, unit=metric.unit, method=method, missing=missing)
+            measures[metric.name + name] = Measure(
+                value=value,
+                unit=metric.unit,
+                method=method,
+                missing=missing,
+                better="higher" if metric.higher_is_better else "lower",
+            )
     if (chance := task.metric.chance) is not None:
         method = "the metric of an untrained network"
         measures["chance"] = Measure(value=chance, unit=task.metric.unit, method=method)

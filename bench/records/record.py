@@ -35,6 +35,8 @@ class Measure(pydantic.BaseModel):
     """The raw values behind `value`, where there are several."""
     missing: str | None = None
     """Why there is no value; set exactly when `value` is null."""
+    better: Literal["higher", "lower"] | None = None
+    """Direction of improvement of a task's metric; null for other measures and in records of older versions."""
 
     @pydantic.model_validator(mode="after")
     def _value_or_reason(self) -> Measure:

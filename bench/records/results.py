@@ -45,11 +45,12 @@ class Results:
     Attributes:
         folder: the results folder.
         frame: one row for each current run, in order of suite, cell and replicate. Columns: `COLUMNS`, then one for
-            each measure in the unit of the records (missing values are NaN), with `unit.<measure>` and, where a value
-            is missing, `missing.<measure>`: the reason. The columns rule, neuron, network and dataset hold labels;
-            `<kind>_name` holds the registered name; `hidden` is a tuple of layer sizes, or None; `configuration` is
-            `configuration_digest`; `contended` is False also where nothing was timed; `superseded` is the number of
-            older runs of the row's cell that are not in the frame.
+            each measure in the unit of the records (missing values are NaN), with `unit.<measure>`, for metrics
+            `better.<measure>` (`higher` or `lower`) and, where a value is missing, `missing.<measure>`: the reason.
+            The columns rule, neuron, network and dataset hold labels; `<kind>_name` holds the registered name;
+            `hidden` is a tuple of layer sizes, or None; `configuration` is `configuration_digest`; `contended` is False
+            also where nothing was timed; `superseded` is the number of older runs of the row's cell that are not in
+            the frame.
         broken: record files and curves that are damaged, each with the reason; a curve is read at its first use.
 
     Raises:
@@ -209,6 +210,8 @@ def _row(stored: Stored) -> dict[str, Any]:
     for name, measure in record.measures.items():
         row[name] = float("nan") if measure.value is None else measure.value
         row[f"unit.{name}"] = measure.unit
+        if measure.better:
+            row[f"better.{name}"] = measure.better
         if measure.missing:
             row[f"missing.{name}"] = measure.missing
     return row
