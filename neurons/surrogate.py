@@ -22,7 +22,9 @@ from throughtime.numerics.exp2 import exp2
 from throughtime.numerics.loops import compiled, prange, runs_compiled
 
 Value = TypeVar("Value", Tensor, Expression)
-SurrogateName = Literal["multi_gaussian", "wide_multi_gaussian", "triangle", "fast_sigmoid", "arctan"]
+SurrogateName = Literal[
+    "multi_gaussian", "wide_multi_gaussian", "double_gaussian", "triangle", "fast_sigmoid", "exponential", "arctan"
+]
 
 
 ROW = 4096
@@ -91,6 +93,23 @@ def _smooth_multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
     return γ * ((1 + η) * Φ(x / l) - η * (Φ((x - l) / (s * l)) + Φ((x + l) / (s * l))))
 
 
+def double_gaussian(x: Tensor) -> Tensor:
+    """h(x) = γ [(1+η) g(x; 0, l) − 2η g(x; 0, s·l)], γ = 0.5, s = 6, η = 0.15, l = 0.5.
+
+    Both normal densities are centred, unlike those of multi_gaussian. Source: Higuchi et al. 2024, released code
+    (snn/functional/autograd.py, StepDoubleGaussianGrad).
+    """
+    _, narrow, wide, of_narrow, of_wide = _gaussians(0.5)
+    square = x.square()
+    return of_narrow * (narrow * square).exp2_() - 2 * of_wide * (wide * square).exp2_()
+
+
+def _smooth_double_gaussian(x: Tensor) -> Tensor:
+    γ, l, s, η = 0.5, 0.5, 6.0, 0.15
+    Φ = torch.special.ndtr
+    return γ * ((1 + η) * Φ(x / l) - 2 * η * Φ(x / (s * l)))
+
+
 def triangle(x: Tensor) -> Tensor:
     """h(x) = γ max(0, 1 − |x|), γ = 0.3. Source: Bellec et al. 2020, Methods."""
     if runs_compiled(x):
@@ -131,6 +150,20 @@ def _smooth_fast_sigmoid(x: Tensor) -> Tensor:
     return x / (1 + 25 * x.abs())
 
 
+def exponential(x: Tensor) -> Tensor:
+    """h(x) = (c α / 2) exp(−α |x|), α = 5, c = 0.4.
+
+    Source: Shrestha and Orchard 2018 (SLAYER); the constants are those of Baronig et al. 2025 (SE-adlif,
+    models/helpers.py and models/alif.py).
+    """
+    return torch.exp(-5 * x.abs())  # c α / 2 = 1
+
+
+def _smooth_exponential(x: Tensor) -> Tensor:
+    left, right = x.clamp(max=0), x.clamp(min=0)  # each exponent is at most 0
+    return torch.where(x > 0, 0.4 - 0.2 * torch.exp(-5 * right), 0.2 * torch.exp(5 * left))
+
+
 def arctan(x: Tensor) -> Tensor:
     """h(x) = (α/2) / (1 + (π α x / 2)²), α = 2. Source: Fang et al. 2021."""
     return 1 / (1 + (math.pi * x).square())
@@ -151,6 +184,9 @@ def h_of_row(which: int, of: Any, x: Any, h: Any) -> None:
         for i in range(len(x)):
             slope = of[0] + of[1] * abs(x[i])
             h[i] = of[0] / (slope * slope)
+    elif which == 4:
+        for i in range(len(x)):
+            h[i] = exp2(of[0] * abs(x[i]))
     else:
         for i in range(len(x)):
             h[i] = of[0] / (of[0] + (of[1] * x[i]) * (of[1] * x[i]))
@@ -163,8 +199,10 @@ SURROGATES: dict[SurrogateName, Surrogate] = {
         lambda x: _smooth_multi_gaussian(x, 0.5),
         (0, _gaussians(0.5)),
     ),
+    "double_gaussian": Surrogate(double_gaussian, _smooth_double_gaussian, (0, (0.0, *_gaussians(0.5)[1:]))),
     "triangle": Surrogate(triangle, _smooth_triangle, (1, (0.3,))),
     "fast_sigmoid": Surrogate(fast_sigmoid, _smooth_fast_sigmoid, (2, (1.0, 25.0))),
+    "exponential": Surrogate(exponential, _smooth_exponential, (4, (-5 * math.log2(math.e),))),
     "arctan": Surrogate(arctan, _smooth_arctan, (3, (1.0, math.pi))),
 }
 assert set(SURROGATES) == set(get_args(SurrogateName))

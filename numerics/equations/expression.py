@@ -97,7 +97,9 @@ class Expression:
         raise RefusedError("a branch on a value of the step")
 
     def __float__(self) -> NoReturn:
-        raise RefusedError("a function that is not of the step compiler; it knows σ, tanh, exp, constant and the spike")
+        raise RefusedError(
+            "a function that is not of the step compiler; it knows those of numerics.equations.operations"
+        )
 
     def __matmul__(self, other: Any) -> NoReturn:
         raise RefusedError("a product of matrices inside the step")
@@ -121,7 +123,9 @@ class Expression:
         name = getattr(function, "__name__", str(function))
         if any(type(a) is torch.Tensor for a in args):
             raise RefusedError(f"`{name}` with a tensor that is no attribute of the neuron")
-        raise RefusedError(f"`{name}` of PyTorch; a step has +, −, ×, /, σ, tanh, exp, constant and the spike")
+        raise RefusedError(
+            f"`{name}` of PyTorch; a step has +, −, ×, / and the functions of numerics.equations.operations"
+        )
 
 
 def number(value: float) -> Expression:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from throughtime.numerics.equations.expression import ONE, Expression
+from throughtime.numerics.equations.expression import ONE, ZERO, Expression
 
 Value = TypeVar("Value", Expression, torch.Tensor, float)
 
@@ -41,6 +41,11 @@ OPERATIONS: dict[str, Operation] = {
     "σ": Operation(_of(torch.sigmoid), "one / (one + exp2(-log2_e * {0}))", lambda y, a: (y - y * y,)),
     "tanh": Operation(_of(torch.tanh), "one - two / (one + exp2(two * log2_e * {0}))", lambda y, a: (1 - y * y,)),
     "exp": Operation(_of(torch.exp), "exp2(log2_e * {0})", lambda y, a: (y,)),
+    "sqrt": Operation(_of(torch.sqrt), "np.sqrt({0})", lambda y, a: (0.5 / y,)),
+    "sin": Operation(_of(torch.sin), "np.sin({0})", lambda y, a: (cos(a),)),
+    "cos": Operation(_of(torch.cos), "np.cos({0})", lambda y, a: (-sin(a),)),
+    "abs": Operation(_of(torch.abs), "abs({0})", lambda y, a: (Expression("sign", (a,)),)),
+    "sign": Operation(_of(torch.sign), "np.sign({0})", lambda y, a: (ZERO,)),
 }
 """By name. A module may add an operation; one whose text is empty is a function of rows, see `emit.py`."""
 
@@ -60,6 +65,26 @@ def tanh(x: Value) -> Value:
 def exp(x: Value) -> Value:
     """The exponential."""
     return _apply("exp", x)
+
+
+def sqrt(x: Value) -> Value:
+    """The square root."""
+    return _apply("sqrt", x)
+
+
+def sin(x: Value) -> Value:
+    """The sine."""
+    return _apply("sin", x)
+
+
+def cos(x: Value) -> Value:
+    """The cosine."""
+    return _apply("cos", x)
+
+
+def absolute(x: Value) -> Value:
+    """|x|; its derivative at 0 is 0."""
+    return _apply("abs", x)
 
 
 def _apply(op: str, x: Any) -> Any:

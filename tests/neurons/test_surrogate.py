@@ -52,6 +52,10 @@ def test_the_others_by_hand():
     assert h("triangle", 0, 0.5, -0.5, 1, 3) == pytest.approx([0.3, 0.15, 0.15, 0, 0])
     assert h("fast_sigmoid", 0, 0.04, -0.12) == pytest.approx([1, 1 / 4, 1 / 16])
     assert h("arctan", 0, 1 / math.pi, -2 / math.pi) == pytest.approx([1, 1 / 2, 1 / 5])
+    # exp(−5 |x|);  (1.15 exp(−2 x²) − 0.05 exp(−x²/18)) / √(2π), the densities of standard deviation 1/2 and 3 by 1/2
+    assert h("exponential", 0, 0.2, -0.4) == pytest.approx([1, math.exp(-1), math.exp(-2)])
+    expected = [(1.15 * math.exp(-2 * x**2) - 0.05 * math.exp(-(x**2) / 18)) / math.sqrt(2 * math.pi) for x in (0, -1)]
+    assert h("double_gaussian", 0, -1) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,13 +70,15 @@ def test_a_surrogate_is_the_derivative_of_its_smooth_function(name):
 @pytest.mark.parametrize(
     ("name", "expected"),
     # γ (1 + η − 2 η) = 0.5 · 0.85, of any width;  γ · 1, the triangle's area;  2 ∫₀^∞ dx/(1 + 25 x)² = 2/25;
-    # [atan(π x)/π] = 1
+    # [atan(π x)/π] = 1;  2 ∫₀^∞ exp(−5 x) dx = 2/5;  γ (1 + η − 2 η) again
     [
         ("multi_gaussian", 0.425),
         ("wide_multi_gaussian", 0.425),
         ("triangle", 0.3),
         ("fast_sigmoid", 0.08),
         ("arctan", 1.0),
+        ("exponential", 0.4),
+        ("double_gaussian", 0.425),
     ],
 )
 def test_integrals(name, expected):
