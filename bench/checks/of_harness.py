@@ -1,4 +1,4 @@
-"""Facts of the harness: updates, and the loss of a batch, against PyTorch and values worked by hand."""
+"""Facts of the harness: updates, the loss of a batch, streams of random numbers; `of_protocol.py` has the others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from throughtime.algorithms.base import Claims, LearningRule
+from throughtime.checks.by_hand import Reports
 from throughtime.checks.fact import Fact, Observed, worst
+from throughtime.checks.of_protocol import facts as facts_of_protocol
 from throughtime.checks.tiny import error, sequence
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Classification
@@ -73,25 +74,6 @@ def updates_are_torchs(component: Component) -> Observed:
     return worst(found, "no optimiser")
 
 
-class Reports(LearningRule):
-    """A rule that reports the given losses, one a window of one step, and learns nothing."""
-
-    claims = Claims(gradient="approximate", memory="O(1)")
-
-    def __init__(self, *losses: float | None) -> None:
-        self.reports = losses
-
-    def window(self, steps: int) -> int:
-        return 1
-
-    def begin(self, batch: int, update: Callable[[], None]) -> None:
-        self.update = update
-
-    def learn(self, x: Tensor, target: Tensor, t: int) -> Tensor | None:
-        loss = self.reports[t]
-        return None if loss is None else torch.tensor(loss, dtype=torch.float64)
-
-
 def loss_of_a_batch(component: Component) -> Observed:
     """Return the error of the mean over windows that report a loss: 3 for 1, 2, 6, and 3.5 for 1, none, 6."""
     x, target = sequence(3)
@@ -120,4 +102,5 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("updates = torch's clip_grad_norm_ and optimisers", 1e-12, updates_are_torchs),
         Fact("the loss of a batch is the mean over its windows", 0, loss_of_a_batch),
         Fact("each purpose and replicate has its own random numbers", 0, streams_differ),
+        *facts_of_protocol(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,9 +13,11 @@ from throughtime.checks.of_harness import facts
 from throughtime.checks.run import HARNESS
 from throughtime.commands.main import main
 from throughtime.harness import batches, seeds, updater
+from throughtime.measuring import activity
 from throughtime.numerics import adamax
+from throughtime.passes.trainer import Trainer
 
-UPDATES, LOSS, STREAMS = [fact.name for fact in facts(HARNESS)]
+UPDATES, LOSS, STREAMS, TESTED, RECORDED, MODE, WINDOWS, ORDERS, USED, OWN = [fact.name for fact in facts(HARNESS)]
 
 
 def clip_each_alone(gradients, largest):
@@ -56,6 +59,35 @@ def mean_over_all_windows(rule, batch, update):
     return right_loss(rule, batch, update) * reported / len(rule.reports)
 
 
+right_evaluation, right_batches = batches.evaluate, Trainer._batches
+
+
+def on_validation(network, dataset, split, seed=0):
+    return right_evaluation(network, dataset, "validation", seed)
+
+
+def left_in_eval_mode(network, dataset, split, seed=0):
+    found = right_evaluation(network, dataset, split, seed)
+    network.eval()
+    return found
+
+
+def without_state(network, batch):
+    state = network.initial_state(batch.sequences)
+    for t in range(0, batch.steps, batches.EVALUATION_WINDOW):
+        part = batch.window(t, batches.EVALUATION_WINDOW)
+        yield part, network.unroll(part.x, state), t + batches.EVALUATION_WINDOW >= batch.steps
+
+
+def measured_on_validation(network, dataset):
+    return activity.measure(network, dataset, "validation")
+
+
+def same_order(self):
+    self.order.set_state(torch.Generator().manual_seed(seeds.stream(5, "data order", self.spec.replicate)).get_state())
+    return right_batches(self)
+
+
 @pytest.mark.parametrize(
     "fact, path, broken",
     [
@@ -67,6 +99,17 @@ def mean_over_all_windows(rule, batch, update):
         (LOSS, "throughtime.checks.of_harness.learn_batch", mean_over_all_windows),
         (STREAMS, "throughtime.checks.of_harness.stream", lambda base, purpose, n: seeds.stream(base, purpose, 0)),
         (STREAMS, "throughtime.checks.of_harness.stream", lambda base, purpose, n: seeds.stream(base, "weights", n)),
+        (TESTED, "throughtime.passes.trainer.evaluate", on_validation),
+        (TESTED, "throughtime.passes.trainer.copy", SimpleNamespace(deepcopy=lambda weights: weights)),
+        (RECORDED, "throughtime.passes.passes.activity", SimpleNamespace(measure=measured_on_validation)),
+        (RECORDED, "throughtime.passes.trainer.evaluate", on_validation),
+        (MODE, "throughtime.checks.of_protocol.evaluate", left_in_eval_mode),
+        (MODE, "throughtime.checks.by_hand.Sum.eval", lambda network: network),
+        (WINDOWS, "throughtime.harness.batches._unrolled", without_state),
+        (ORDERS, "throughtime.passes.trainer.Trainer._batches", same_order),
+        (USED, "throughtime.harness.build.stream", lambda base, purpose, n: seeds.stream(base, "data order", n)),
+        (USED, "throughtime.passes.trainer.stream", lambda base, purpose, n: seeds.stream(base, purpose, 0)),
+        (OWN, "throughtime.harness.batches.Updater", lambda parameters, *rest: updater.Updater(parameters[:1], *rest)),
     ],
 )
 def test_the_fact_finds_the_fault(fact, path, broken, monkeypatch):
@@ -90,4 +133,4 @@ def test_clipping_is_torchs_on_tensors_of_any_kind():
 def test_the_command_checks_the_harness_by_name(capsys):
     assert main(["check", "harness", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["fact"] for row in rows] == [UPDATES, LOSS, STREAMS]
+    assert [row["fact"] for row in rows] == [fact.name for fact in facts(HARNESS)]
