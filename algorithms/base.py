@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.datasets.batch import target_rows
 from throughtime.datasets.task import Task
@@ -57,6 +58,8 @@ class LearningRule(ABC):
     """
 
     claims: ClassVar[Claims]
+    cost: ClassVar[Cost | None] = None
+    """Leading terms of time and memory, which checks measure; None if the rule does not state them."""
     state: Any
     """State of the network after the steps so far, without a graph; None between sequences."""
     stepper: Stepper | None = None
@@ -98,6 +101,25 @@ class LearningRule(ABC):
             products = backward_products(network, self.windows(steps), batch, self.losses)
             return Credit(products, f"{THERE_AND_BACK}, as the rule claims")
         return None
+
+    def coordinates(self) -> Coordinates | None:
+        """Return the rule's position in the family of rules, which follows from its class and options; None if it does
+        not state one."""
+        return None
+
+    def sizes(self, network: Network, batch: int, steps: int) -> dict[str, int]:
+        """Return the values of the symbols in `cost`: batch B, steps T, longest window L, state variables S and trained
+        parameters P of the network. A rule whose cost depends on more extends this method.
+
+        Args:
+            network: a network that the rule supports; `start` need not have been called.
+            batch: number of sequences.
+            steps: steps of each sequence.
+        """
+        with torch.random.fork_rng(devices=[]):
+            S = sum(s.shape[1:].numel() for s in tensors(network.initial_state(1)))
+        P = sum(p.numel() for p in network.parameters() if p.requires_grad)
+        return {"B": batch, "T": steps, "L": self.window(steps), "S": S, "P": P}
 
     def losses(self, k: int) -> int:
         """Return the number of steps with a loss in a window of k steps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from throughtime.algorithms.base import Claims, LearningRule, LossAt
+from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.numerics.trees import Tree
 from throughtime.registry import algorithm
 
@@ -23,9 +24,13 @@ class BPTT(LearningRule):
     """
 
     claims = Claims(gradient="exact", memory="O(T)")
+    cost = Cost(time="B T P", memory="B L S + P")
 
     def __init__(self, *, loss_at: LossAt = "end") -> None:
         self.loss_at = loss_at
+
+    def coordinates(self) -> Coordinates:
+        return Coordinates("none", "J", "all", "exact", "none", "end")
 
     def window(self, steps: int) -> int:
         return steps

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.func import functional_call, jacrev, vmap
 
 from throughtime.algorithms.base import Claims, LearningRule, LossAt, output_error
+from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -38,9 +39,13 @@ class RTRL(LearningRule):
     """
 
     claims = Claims(gradient="exact", memory="O(1)")
+    cost = Cost(time="B T S² P", memory="B S P")
 
     def __init__(self, *, loss_at: LossAt = "end") -> None:
         self.loss_at = loss_at
+
+    def coordinates(self) -> Coordinates:
+        return Coordinates("full", "J", "all", "instantaneous", "none", "end")
 
     def window(self, steps: int) -> int:
         return 1

@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, LossAt
+from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.networks.base import Network
 from throughtime.networks.products import backward_products
@@ -32,6 +33,7 @@ class TruncatedBPTT(LearningRule):
     """
 
     claims = Claims(gradient="truncated", memory="O(window)")
+    cost = Cost(time="B T P", memory="B L S + P")
 
     def __init__(
         self,
@@ -41,6 +43,9 @@ class TruncatedBPTT(LearningRule):
         weights: Literal["equal", "ramp"] = "equal",
     ) -> None:
         self.K, self.loss_at, self.weights = window, loss_at, weights
+
+    def coordinates(self) -> Coordinates:
+        return Coordinates("none", "J in a window", "all", "exact", "none", "window")
 
     def window(self, steps: int) -> int:
         return min(self.K, steps)

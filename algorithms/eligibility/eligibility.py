@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule, LossAt, output_error
+from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.eligibility.cost import carried_numbers
 from throughtime.algorithms.eligibility.trace_block import Signal, TraceBlock
@@ -44,6 +45,7 @@ class EligibilityRule(LearningRule):
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
     """
 
+    cost = Cost(time="B T P", memory="B P + B L S")
     state: RecurrentState
 
     def __init__(self, *, loss_at: LossAt = "end", update_every: PositiveInt | None = None) -> None:
@@ -58,6 +60,9 @@ class EligibilityRule(LearningRule):
     def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
         """Return the partial derivatives of one step; None if the neuron has none. The batch dimension may hold several
         steps one after the other."""
+
+    def coordinates(self) -> Coordinates:
+        return Coordinates("block", "diag D", "own neuron", "instantaneous", "κ", self.update_every or "end")
 
     def window(self, steps: int) -> int:
         return max(self.windows(steps))

@@ -10,12 +10,21 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from throughtime.algorithms.base import Claims, LossAt
+from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.eligibility import EligibilityRule
 from throughtime.algorithms.eligibility.trace_block import Signal
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.registry import algorithm, or_default, refuse_unused
+
+Feedback = Literal["symmetric", "random", "adaptive"]
+SIGNALS: dict[Feedback, Literal["instantaneous", "random", "adaptive"]] = {
+    "symmetric": "instantaneous",
+    "random": "random",
+    "adaptive": "adaptive",
+}
+"""The coordinate `signal` of each option of `feedback`."""
 
 
 @algorithm("eprop", order=3, colour="#cc78bc")
@@ -55,7 +64,7 @@ class EProp(EligibilityRule):
         *,
         loss_at: LossAt = "end",
         update_every: PositiveInt | None = None,
-        feedback: Literal["symmetric", "random", "adaptive"] = "symmetric",
+        feedback: Feedback = "symmetric",
         feedback_decay: Annotated[float, Field(ge=0, lt=1)] | None = None,
         rate_cost: PositiveFloat | None = None,
         rate_target: NonNegativeFloat | None = None,
@@ -66,6 +75,9 @@ class EProp(EligibilityRule):
         self.feedback, self.feedback_decay = feedback, or_default(feedback_decay, 0.01)
         self.rate_cost, self.rate_target = rate_cost, or_default(rate_target, 0.01)
         self.also_wanted = ("z",) if rate_cost else ()
+
+    def coordinates(self) -> Coordinates:
+        return super().coordinates()._replace(signal=SIGNALS[self.feedback])
 
     def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
         return neuron.partials(current, state, next_state)

@@ -11,6 +11,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, Observation
+from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
@@ -57,6 +58,7 @@ class FPTT(LearningRule):
     """
 
     claims = Claims(gradient="truncated", memory="O(window)", sets_weights=True)
+    cost = Cost(time="B T P", memory="B L S + P")
 
     def __init__(
         self,
@@ -81,6 +83,9 @@ class FPTT(LearningRule):
         self.beta, self.rho, self.adopt_mean = or_default(beta, 0.5), or_default(rho, 0.0), or_default(adopt_mean, True)
         self.weights, self.last_part = weights, last_part
         self.auxiliary, self.auxiliary_uniform_epochs = auxiliary, or_default(auxiliary_uniform_epochs, 0)
+
+    def coordinates(self) -> Coordinates:
+        return Coordinates("none", "J in a window", "all", "exact", "none", "window")
 
     def window(self, steps: int) -> int:
         return -(-steps // min(self.parts or steps, steps))

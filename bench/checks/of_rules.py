@@ -12,6 +12,7 @@ from torch import Tensor
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.of_continuing import continued
+from throughtime.checks.of_cost import is_off_its_formulas, misses_its_schedule
 from throughtime.checks.of_gradient import (
     Rule,
     distance_to_bptt,
@@ -292,4 +293,6 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("stopped and continued: the same weights", 0, on_each_neuron(continued)),
         *_claimed(OF_MEMORY, claims.memory),
         Fact("exact bytes after a sequence as before", 0, on_each_neuron(lets_go)),
+        Fact("updates as often as its schedule says", 0, misses_its_schedule),
+        Fact("bytes and products grow as its cost says", 0.15, is_off_its_formulas),
     )

@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,6 +24,7 @@ from throughtime.records.store import DEFAULT_RESULTS
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
+    from throughtime.registry import Component
 
 app = typer.Typer(
     help="Benchmark and reproduction suite for learning rules of spiking networks.",
@@ -43,7 +44,8 @@ def list_components(
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """List registered components: name, summary, origin; `ls algorithms` shows each rule's claims and its page."""
+    """List registered components: name, summary, origin; `ls algorithms` shows each rule's claims, page, coordinates
+    and cost."""
     from throughtime.errors import suggestion
     from throughtime.registry import REGISTRIES
     from throughtime.suites.suite import suite_names, suite_summary
@@ -54,7 +56,7 @@ def list_components(
         raise UsageError(f'no kind "{kind}"', hint=suggestion(kind, kinds))
     if kind == "algorithms":
         registry = REGISTRIES[kind]
-        return print_rows([_rule_row(registry[name]) for name in registry.names()], as_json)
+        return _print_rules([registry[name] for name in registry.names()], as_json)
     rows = [
         {"kind": k, "name": name, "summary": registry[name].summary, "origin": registry[name].origin}
         for k, registry in REGISTRIES.items()
@@ -69,7 +71,29 @@ def list_components(
     print_rows(rows, as_json)
 
 
-def _rule_row(rule: Any) -> dict[str, str]:
+def _print_rules(rules: Sequence[Component], as_json: bool) -> None:
+    """Print the rules' claims and pages, then their coordinates and costs; as JSON, one row for each rule."""
+    if as_json:
+        return print_rows([_rule_row(rule) | _rule_coordinates(rule) for rule in rules], as_json)
+    print_rows([_rule_row(rule) for rule in rules], as_json)
+    print()
+    print_rows([{"rule": rule.name, **_rule_coordinates(rule)} for rule in rules], as_json)
+
+
+def _rule_coordinates(rule: Component) -> dict[str, str]:
+    """Return a rule's coordinates and cost formulas; — marks those that it does not state."""
+    from throughtime.algorithms.coordinates import Coordinates, Cost
+
+    try:
+        coordinates = rule.factory().coordinates()
+    except Exception:  # an option has no default, or the factory is not that of a rule
+        coordinates = None
+    cost = getattr(rule.factory, "cost", None)
+    shown = coordinates.shown() if coordinates else dict.fromkeys(Coordinates._fields, "—")
+    return shown | {f"{name}_cost": str(getattr(cost, name, "—")) for name in Cost._fields}
+
+
+def _rule_row(rule: Component) -> dict[str, str]:
     """Return a rule's row of `ls algorithms`; — marks a missing claim, and the page of a rule from another package."""
     claims = getattr(rule.factory, "claims", None)
     return {

@@ -325,6 +325,23 @@ class SaysTruncated(BPTT):
         return super().learn(halves[-1], target, t)
 
 
+class SaysItUpdatesOnce(Online):
+    def coordinates(self):
+        return super().coordinates()._replace(schedule="end")
+
+
+class SaysMemoryWithoutT(BPTT):
+    cost = BPTT.cost._replace(memory="B S + P")
+
+
+class SaysATermTooMany(BPTT):
+    cost = BPTT.cost._replace(memory="B L S + P + B S P")
+
+
+class SaysTooMuchTime(BPTT):
+    cost = BPTT.cost._replace(time="B T P²")
+
+
 class TurnsOneAround(EProp):
     """The traces' gradient has the wrong sign."""
 
@@ -441,6 +458,7 @@ class KeepsSomethingOfEachBatch(BPTT):
 
 CONTINUED = "stopped and continued: the same weights"
 EXACT, TRUNCATED = "claims exact: gradient = BPTT's", "claims truncated: gradient within its windows' own"
+SCHEDULE, COST = "updates as often as its schedule says", "bytes and products grow as its cost says"
 APPROXIMATE, ONE_STEP = "claims approximate: 1 − cosine to BPTT's", "one step = BPTT"
 REPORTS = "reports losses of its network's outputs, without a graph"
 TWINS = [
@@ -497,6 +515,10 @@ TWINS = [
     Twin("exact bytes after a sequence as before", KeepsTheBatch, BPTT),
     Twin("exact bytes after a sequence as before", KeepsSomethingOfEachBatch, BPTT),
     Twin("exact bytes after a sequence as before", AddsAfterTheUpdate, BPTT),
+    Twin(SCHEDULE, SaysItUpdatesOnce, Online),
+    Twin(COST, SaysMemoryWithoutT, BPTT),
+    Twin(COST, SaysATermTooMany, BPTT),
+    Twin(COST, SaysTooMuchTime, BPTT),
 ]
 
 

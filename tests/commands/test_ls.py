@@ -15,7 +15,9 @@ from throughtime.registry import ALGORITHMS
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / "docs"
 SLTT = DOCS / "examples" / "sltt.py"
-KEYS = ["kind", "name", "gradient", "memory", "summary", "page"]
+CLAIMS = ["kind", "name", "gradient", "memory", "summary", "page"]
+COORDINATES = ["trace", "recursion", "scope", "signal", "filter", "schedule", "time_cost", "memory_cost"]
+KEYS = CLAIMS + COORDINATES
 IN_THE_PACKAGE = [name for name in ALGORITHMS.names() if ALGORITHMS[name].origin == "throughtime"]
 
 pytestmark = pytest.mark.usefixtures("isolated_registries")
@@ -34,7 +36,7 @@ def test_rules_are_listed_with_their_claims_and_pages(capsys):
     assert list(rows) == ALGORITHMS.names()
     for name, row in rows.items():
         claims = ALGORITHMS[name].factory.claims
-        assert row == {
+        assert {key: row[key] for key in CLAIMS} == {
             "kind": "algorithms",
             "name": name,
             "gradient": claims.gradient,
@@ -47,11 +49,40 @@ def test_rules_are_listed_with_their_claims_and_pages(capsys):
 def test_the_table_has_the_columns_of_the_json(capsys):
     assert main(["ls", "algorithms"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == KEYS
+    assert head.split() == CLAIMS
     shown = [line.split() for line in lines if line.startswith("algorithms")]
     claims = {name: ALGORITHMS[name].factory.claims for name in ALGORITHMS.names()}
     assert [words[1:4] for words in shown] == [[name, c.gradient, c.memory] for name, c in claims.items()]
     assert [words[-1] for words in shown] == [f"docs/rules/{name}.md" for name in claims]
+
+
+def test_rules_are_listed_with_their_coordinates_and_costs(capsys):
+    rows = listed(capsys)
+    assert [rows["eprop"][key] for key in COORDINATES] == [
+        *("block", "diag D", "own neuron", "instantaneous", "κ", "end of sequence"),
+        *("B T P", "B P + B L S"),
+    ]
+    assert [rows["tbptt"][key] for key in ("recursion", "schedule")] == ["J in a window", "each window"]
+    assert "—" not in {row[key] for row in rows.values() for key in COORDINATES}
+
+
+def test_the_page_of_all_rules_has_the_coordinates(capsys):
+    page = (DOCS / "rules" / "README.md").read_text(encoding="utf-8")
+    for name, row in listed(capsys).items():
+        assert f"| {name} | " + " | ".join(row[key] for key in COORDINATES) + " |" in page
+
+
+def test_coordinates_follow_from_the_options():
+    eprop = ALGORITHMS["eprop"].factory(feedback="random", loss_at="every", update_every=4).coordinates()
+    assert (eprop.signal, eprop.shown()["schedule"]) == ("random", "each 4 steps")
+
+
+def test_coordinates_are_the_second_table(capsys):
+    assert main(["ls", "algorithms"]) == 0
+    _, second = capsys.readouterr().out.split("\n\n")
+    head, *lines = second.splitlines()
+    assert head.split() == ["rule", *COORDINATES]
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == ALGORITHMS.names()
 
 
 def test_a_rule_from_elsewhere_has_no_page(capsys):
@@ -80,7 +111,7 @@ def test_a_rule_without_claims_is_listed_all_the_same(capsys, tmp_path):
     plugin.write_text(NO_CLAIMS)
     rows = listed(capsys, "--plugin", plugin)
     for name in ("mute", "odd", "made"):
-        assert [rows[name][key] for key in ("gradient", "memory", "page")] == ["—", "—", "—"]
+        assert {rows[name][key] for key in ("gradient", "memory", "page", *COORDINATES)} == {"—"}
     assert rows["made"]["summary"] == "A function that builds a rule."
     assert main(["ls", "algorithms", "--plugin", str(plugin)]) == 0
     assert re.search(r"^algorithms +mute +— +— ", capsys.readouterr().out, re.MULTILINE)
