@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.records.statistics import mean_interval
 from throughtime.reports.cells import (
     KEYS,
     groups,
@@ -19,8 +18,8 @@ from throughtime.reports.cells import (
     summarise,
 )
 from throughtime.reports.figures import cells_left_out, count_range
-from throughtime.reports.quantities import INTERVAL, LEVEL
-from throughtime.reports.tables import Entry, Footnotes, Table, entry
+from throughtime.reports.quantities import replicate_interval
+from throughtime.reports.tables import REPLICATES, Entry, Footnotes, Table, entry
 
 COSINE, NORM_RATIO = "alignment_cosine", "alignment_norm_ratio"
 MEASURES = {COSINE: "cosine", NORM_RATIO: "norm ratio"}
@@ -32,8 +31,6 @@ MEANING = (
 )
 PARAMETERS = "all but the readout's"
 NO_GRADIENT = "no value: one of the two gradients is zero or not finite, or they cannot be compared"
-NO_SPREAD = 1e-6
-"""Half widths of an interval below this fraction of the mean are rounding errors."""
 
 
 def alignment_points(results: Results, suite: str, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -93,8 +90,7 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     caption = [
         f"Suite {suite}, scale {scale}.",
         f"{MEANING}; 1 and 1: equal gradients. Hidden: {PARAMETERS}.",
-        f"Mean ± half width of the {INTERVAL}, {count_range(long.loc[long['n'] > 0, 'n'])} replicates; one replicate "
-        "has no interval.",
+        f"Mean of {count_range(long.loc[long['n'] > 0, 'n'])} replicates. {REPLICATES}",
         "Failed runs are in no mean; they are counted by status.",
         *cells_left_out(runs, fine, "table"),
     ]
@@ -129,13 +125,14 @@ def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str,
     more = {"group": group, "epoch": int(here["epoch"].iloc[0]), "place": place}
     if place == "first":
         values = here[measure].dropna()
-        interval = mean_interval(values, LEVEL) if len(values) else None
+        interval = replicate_interval(values, measure, row["unit"]) if len(values) else None
         nothing = float("nan")
         more |= {
             "mean": interval.mean if interval else nothing,
             "low": nothing if interval is None or interval.low is None else interval.low,
             "high": nothing if interval is None or interval.high is None else interval.high,
             "n": len(values),
+            "values": tuple(values),
             # The reasons belong to the last epoch, because curves contain none.
             "note": "; ".join(
                 [
@@ -148,10 +145,13 @@ def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str,
 
 
 def _rounded(row: pd.Series) -> pd.Series:
-    """Round for print: 0.99996 becomes 1.00, not 1.000, and spread from float32 rounding becomes 0."""
-    mean = float(f"{row['mean']:.3g}")
-    half = (row["high"] - row["low"]) / 2
-    half = 0.0 if half < NO_SPREAD * abs(mean) else half
+    """Round for print: 0.99996 becomes 1.00 and not 1.000."""
+    mean, low, high = (float(f"{row[end]:.3g}") for end in ("mean", "low", "high"))
     return pd.concat(
-        [row.drop(["mean", "low", "high"]), pd.Series({"mean": mean, "low": mean - half, "high": mean + half})]
+        [
+            row.drop(["mean", "low", "high", "values"]),
+            pd.Series(
+                {"mean": mean, "low": low, "high": high, "values": tuple(float(f"{v:.3g}") for v in row["values"])}
+            ),
+        ]
     )

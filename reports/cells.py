@@ -14,9 +14,8 @@ from throughtime.display import Display
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.record import Status
 from throughtime.records.results import KEYS, Results
-from throughtime.records.statistics import mean_interval
 from throughtime.registry import ALGORITHMS, NEURONS, Registry
-from throughtime.reports.quantities import LEVEL, QUANTITIES, Quantity, quantity
+from throughtime.reports.quantities import LEVEL, PROTOCOLS, QUANTITIES, Quantity, quantity, replicate_interval
 from throughtime.spec import MEASURED_ONCE, SCALES
 
 FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "ok")
@@ -24,7 +23,7 @@ NO_VALUE = "no value: "
 """Prefix of the part of a note that gives the reason why a measure is missing."""
 COLUMNS = [
     *KEYS,
-    *["measure", "unit", "mean", "low", "high", "n", "runs"],
+    *["measure", "unit", "mean", "low", "high", "n", "values", "runs"],
     *[f"n_{status}" for status in FAILED],
     *["note", "protocol", "level"],
 ]
@@ -120,11 +119,12 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
 
     Args:
         runs: rows of `Results.frame`.
-        measure: a measure's name; `metric` (or `metric_best_validation`) is the headline metric of the dataset's task.
+        measure: a measure's name; `metric` is the headline metric of the dataset's task, `metric_best_validation`,
+            `metric_validation` and `metric_best_test` the same by the other protocols.
 
     Returns:
-        The columns `COLUMNS`: values in the record's unit, `low` and `high` the t interval (NaN where n < 2),
-        `runs` the number of replicates, `note` the reasons of missing values.
+        The columns `COLUMNS`: numbers in the record's unit, `low` and `high` the interval (NaN where n < 5), `values`
+        those of the single replicates, `runs` the number of replicates, `note` the reasons of missing values.
 
     Raises:
         UsageError: no run has that measure.
@@ -151,7 +151,7 @@ def _metric_of(runs: pd.DataFrame, measure: str) -> str:
     """Return the measure that `metric...` stands for: the metric that the newest record names, or else (older records
     name none) the measure that they have in both protocols.
     """
-    if measure not in ("metric", "metric_best_validation"):
+    if measure not in ("metric", *(f"metric{end}" for end in PROTOCOLS)):
         return measure
     named = runs.sort_values(["started", "id"])["metric"].dropna()
     if len(named):
@@ -177,7 +177,7 @@ def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity)
     if not measure.startswith(MEASURED_ONCE):
         values = values[runs["status"] == "ok"]
     values = values.dropna()
-    interval = mean_interval(values, LEVEL) if len(values) else None
+    interval = replicate_interval(values, measure, kind.recorded) if len(values) else None
     nothing = float("nan")
     return {
         **dict(zip(KEYS, key, strict=True)),
@@ -187,6 +187,7 @@ def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity)
         "low": nothing if interval is None or interval.low is None else interval.low,
         "high": nothing if interval is None or interval.high is None else interval.high,
         "n": len(values),
+        "values": tuple(values),
         "runs": len(runs),
         **{f"n_{status}": int(counts.get(status, 0)) for status in FAILED},
         "note": "; ".join(_notes(runs, measure, values)),

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.records.statistics import mean_interval
 from throughtime.records.store import validation_metric
 from throughtime.reports.cells import KEYS, groups, natural, neuron_label, rule_rank, runs_of, summarise
 from throughtime.reports.drawing import (
@@ -23,7 +22,7 @@ from throughtime.reports.drawing import (
     styled,
 )
 from throughtime.reports.growth import PROCESS, WAYS, series
-from throughtime.reports.quantities import INTERVAL, LEVEL, MIB, quantity
+from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, MIB, quantity, replicate_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +39,7 @@ NO_STEPS = (
 def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
     """Draw the validation metric against epochs: a panel for each dataset and neuron, a line for each rule.
 
-    The line is the mean over the replicates that ended ok, with the band of its t interval; a replicate that
+    The line is the mean over the replicates that ended ok, with the band of its interval; a replicate that
     failed is a thin line that ends in a cross.
 
     Args:
@@ -88,7 +87,7 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
         + (
             f"Band: {INTERVAL}, cut where it leaves the panel. "
             if data["low"].notna().any()
-            else "No band: one replicate has no interval. "
+            else f"No band: there are fewer than {INTERVAL_FROM} replicates. "
         )
         + ("Dashed: chance. " if data["chance"].notna().any() else "")
         + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
@@ -221,7 +220,11 @@ def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd
     data = pd.DataFrame(rows).astype({"chance": float, "validation": float})
     fine = data[(data["status"] == "ok") & np.isfinite(data["validation"])]
     columns = [*KEYS, "epoch", "status"]
-    means = [(*key, *mean_interval(of["validation"], LEVEL)) for key, of in groups(fine, columns)]
+    units = {row["dataset"]: row["unit"] for _, row in summarise(runs).iterrows()}
+    means = [
+        (*key, *replicate_interval(of["validation"], of["metric"].iloc[0], units[of["dataset"].iloc[0]]))
+        for key, of in groups(fine, columns)
+    ]
     intervals = pd.DataFrame(means, columns=[*columns, "mean", "low", "high", "n"]).astype(
         {"epoch": data["epoch"].dtype, "mean": float, "low": float, "high": float, "n": float}
     )
@@ -239,7 +242,7 @@ def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float) -
         mean["epoch"], mean["mean"] * factor, color=style.colour, linestyle=style.dash, linewidth=1.6, marker=marker
     )
     ends = (mean["low"] * factor, mean["high"] * factor)
-    # The lines set the panel's limits: with two replicates the band is 25 times as wide as their distance.
+    # The lines set the limits of the panel: the band of a few replicates is much wider than their distance.
     panel.margins(y=0.1)
     limits = panel.dataLim.frozen()
     panel.fill_between(mean["epoch"], *ends, color=style.colour, alpha=0.15, linewidth=0)

@@ -117,7 +117,9 @@ def long_rows(runs: pd.DataFrame, notes: Footnotes) -> list[tuple[str, str, list
         values = [Value(one_line(label), one_line(label)) for label in (*labels, kind.label)]
         values.append(_value(row, notes))
         ends = "" if pd.isna(row["low"]) else f"{kind.show(row['low'])} to {kind.show(row['high'])}"
-        values.append(Value(ends or ("none (n=1)" if row["n"] else "—"), "" if not ends else row["high"] - row["low"]))
+        values.append(
+            Value(ends or (f"none (n={row['n']})" if row["n"] else "—"), "" if not ends else row["high"] - row["low"])
+        )
         values.append(Value(f"{row['n']} of {row['runs']}", row["n"]))
         values += [_value(cost.iloc[i], notes) for cost in costs]
         counts = _statuses(row)

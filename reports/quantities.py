@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from throughtime.records.statistics import Interval
+from throughtime.records.statistics import Interval, Scale, in_range, mean_interval
 
 LEVEL = 0.95
 INTERVAL = f"{100 * LEVEL:.0f} % Student t interval"
+INTERVAL_FROM = 5
+"""Smallest number of replicates with an interval; of fewer, the single values say more."""
 MIB = 2**20
 
 
@@ -35,14 +38,22 @@ class Quantity(NamedTuple):
         shown = value * self.factor
         return significant(shown, digits) if self.decimals is None else f"{shown:.{self.decimals}f}"
 
-    def show_interval(self, interval: Interval) -> str:
-        """Format an interval as `93.2 ± 1.1`, or `93.2` for a single value."""
+    def show_replicates(self, interval: Interval, values: Sequence[float]) -> str:
+        """Format the mean of some replicates: `93.2 [91.9, 94.1] (n=5)` with an interval, `93.2 (92.8, 93.6)` with the
+        single values, `93.2 (n=2)` for values that agree in all digits shown."""
         mean = self.show(interval.mean)
-        return mean if interval.half is None else f"{mean} ± {self.show(interval.half, digits=2)}"
+        if interval.low is not None and interval.high is not None:
+            return f"{mean} [{self.show(interval.low)}, {self.show(interval.high)}] (n={interval.n})"
+        singles = [self.show(value) for value in values]
+        return f"{mean} (n={interval.n})" if set(singles) == {mean} else f"{mean} ({', '.join(singles)})"
 
 
 _FINAL = "test split, weights of the final epoch"
 _BEST = "test split, weights of the epoch that was best on the validation split"
+_VALIDATION = "validation split, weights of the epoch that was best on it"
+_AUTHORS = "test split, best epoch on the test split itself: the authors' protocol of many papers, too good by chance"
+PROTOCOLS = {"_best_validation": _BEST, "_validation": _VALIDATION, "_best_test": _AUTHORS}
+"""Ends of the names of a metric's measures, and their protocols; without an end: the final epoch."""
 _ALONE = "in a separate pass, on the first replicate of a cell"
 _TIME = f"median over repeats after a warm-up, {_ALONE}"
 _PEAK = f"growth of the process's peak during training, model and input batch not counted, {_ALONE}"
@@ -53,7 +64,7 @@ _OPERATIONS = ("thousands a sequence", "operations a sequence", 1e-3, None, _FIN
 
 QUANTITIES = {
     "metric": Quantity("metric", "", "", 1, None, _FINAL),
-    "metric_best_validation": Quantity("metric", "", "", 1, None, _BEST),
+    **{f"metric{end}": Quantity("metric", "", "", 1, None, protocol) for end, protocol in PROTOCOLS.items()},
     "loss": Quantity("training loss", "", "1", 1, None, "mean over the final epoch"),
     "firing_rate": Quantity("firing rate", "spikes a neuron and step", "spikes per neuron and step", 1, None, _FINAL),
     "regulariser_ratio": Quantity("‖∇R‖ / ‖∇l‖", "", "1", 1, None, "root mean squares over the final epoch"),
@@ -91,9 +102,41 @@ def quantity(measure: str, unit: str = "") -> Quantity:
     if whole in QUANTITIES:
         shown = f": {part}" if not part.startswith("layer") else f" of layer {part.removeprefix('layer')}"
         return QUANTITIES[whole]._replace(title=f"{QUANTITIES[whole].title}{shown}")
-    title = measure.removesuffix("_best_validation")
+    title = without_protocol(measure)
     shown, factor, decimals = UNITS.get(unit, (unit, 1, None))
-    return Quantity(title, shown, unit, factor, decimals, "as recorded" if title == measure else _BEST)
+    return Quantity(title, shown, unit, factor, decimals, PROTOCOLS.get(measure.removeprefix(title), "as recorded"))
+
+
+def without_protocol(measure: str) -> str:
+    """Return the name of a metric without the end that names its protocol."""
+    end = next((end for end in PROTOCOLS if measure.endswith(end)), "")
+    return measure.removesuffix(end)
+
+
+SCALES: dict[str, Scale] = {
+    **dict.fromkeys(("fraction", "spikes per neuron and step", "wall_time_drift"), "logit"),
+    **dict.fromkeys(("byte", "joule", "second", "second a sequence", "second a sequence and step"), "log"),
+    **dict.fromkeys(("operations a sequence", "byte a second", "flop a second", "time_over_floor"), "log"),
+    **dict.fromkeys(("mse", "loss", "regulariser_ratio", "alignment_norm_ratio"), "log"),
+    "alignment_cosine": "atanh",
+}
+"""Scale of the interval, by name of a measure without its part and protocol, or by recorded unit; others: identity."""
+
+
+def replicate_interval(values: Iterable[float], measure: str, unit: str) -> Interval:
+    """Return the mean over replicates, with its interval on the scale of the measure from `INTERVAL_FROM` values on.
+
+    Args:
+        values: one number per replicate, not empty.
+        measure: name of the measure.
+        unit: its unit in the records.
+    """
+    numbers = list(values)
+    name = without_protocol(measure.partition(".")[0])
+    scale = SCALES.get(name, SCALES.get(unit, "identity"))
+    # A process may shrink, and rounding gives a cosine of 1 + 1e-8.
+    interval = mean_interval(numbers, LEVEL, scale if in_range(numbers, scale) else "identity")
+    return interval if len(numbers) >= INTERVAL_FROM else interval._replace(low=None, high=None)
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -28,7 +28,7 @@ from throughtime.reports.cells import (
     summarise,
 )
 from throughtime.reports.planned import Planned, is_excluded, planned_cells
-from throughtime.reports.quantities import INTERVAL, quantity
+from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
 from throughtime.spec import MEASURED_ONCE
 from throughtime.whole_files import write_whole
 
@@ -51,6 +51,9 @@ ACTIVITY = (
     "synaptic_operations.dense",
     "synaptic_operations.effective_macs",
     "synaptic_operations.effective_acs",
+)
+REPLICATES = (
+    f"In brackets: {INTERVAL}; in parentheses: the single values, of fewer than {INTERVAL_FROM} replicates that differ."
 )
 NOT_RUN = "no record of this cell in the results folder"
 EXCLUDED = "the suite does not have this cell"
@@ -191,14 +194,15 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: Planned) -> Tabl
 
 
 def entry(row: pd.Series, notes: Footnotes) -> Entry:
-    """Format a summary row: mean ± half width (n), failures by status, or a dash; a letter for a note."""
+    """Format a summary row: mean with interval or single values, failures by status, or a dash; a letter for a note."""
     parts = []
     # Measuring passes run once per cell and do not depend on the status of training.
     alone = row["measure"].startswith(MEASURED_ONCE)
     if row["n"]:
         low, high = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
-        shown = quantity(row["measure"], row["unit"]).show_interval(Interval(row["mean"], low, high, row["n"]))
-        parts.append(shown if alone and row["n"] == 1 else f"{shown} (n={row['n']})")
+        kind = quantity(row["measure"], row["unit"])
+        shown = kind.show_replicates(Interval(row["mean"], low, high, row["n"]), row["values"])
+        parts.append(kind.show(row["mean"]) if alone and row["n"] == 1 else shown)
     counts = {status: row[f"n_{status}"] for status in FAILED if row[f"n_{status}"]}
     if counts != {"skipped": row["runs"]} and not (alone and row["n"]):
         parts += [f"{count}/{row['runs']} {status}" for status, count in counts.items()]
@@ -225,7 +229,7 @@ def _protocol(summary: pd.DataFrame) -> list[str]:
     seeds = summary.loc[[not m.startswith(MEASURED_ONCE) for m in summary["measure"]], "n"]
     if seeds.any():
         n = "–".join(map(str, dict.fromkeys((seeds[seeds > 0].min(), seeds.max()))))
-        sentences.append(f"Mean ± half width of the {INTERVAL}, n = {n} replicates; one replicate has no interval.")
+        sentences.append(f"Mean of n = {n} replicates. {REPLICATES}")
     return [*sentences, "Failed runs are in no mean; they are counted by status."]
 
 
@@ -284,6 +288,8 @@ def write_table(table: Table, folder: Path) -> list[Path]:
 
 
 def _csv(summary: pd.DataFrame) -> str:
+    if "values" in summary:
+        summary = summary.assign(values=[" ".join(f"{value!r}" for value in values) for values in summary["values"]])
     return summary.to_csv(index=False, lineterminator="\n")
 
 

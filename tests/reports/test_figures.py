@@ -33,7 +33,7 @@ def test_curves_hold_every_epoch_of_every_run(grid):
     one = data.query("rule == 'bptt' and neuron == 'lif' and dataset == 'digits' and epoch == 4")
     assert list(one["validation"]) == pytest.approx([0.89, 0.90, 0.91])
     assert list(one["mean"]) == pytest.approx([0.9] * 3)
-    assert list(one["high"] - one["low"]) == pytest.approx([2 * 0.024841] * 3, abs=1e-5)
+    assert one["low"].isna().all(), "fewer than five replicates have no interval"
 
 
 def test_a_failed_replicate_is_in_the_figure_and_not_in_the_mean(grid):

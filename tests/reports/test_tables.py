@@ -26,6 +26,7 @@ from tests.synthetic_records import (
 from throughtime.errors import UsageError
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
+from throughtime.records.statistics import mean_interval
 from throughtime.records.store import Store
 from throughtime.reports.cells import summarise
 from throughtime.reports.quantities import shown_in_unit, significant
@@ -46,22 +47,35 @@ def printed(results: Results, name: str, table_name: str = "quick-laptop-metric"
     return [entry.text for entry in row[3:]]
 
 
-def test_a_row_of_accuracy_is_percent_with_half_width_and_n(grid):
-    # replicates 0.89, 0.90, 0.91: s = 0.01, half width 0.0248
+def test_a_row_of_accuracy_is_percent_with_its_replicates(grid):
     assert printed(grid, "digits | lif") == [
-        "90.0 ± 2.5 (n=3)",
-        "87.0 ± 2.5 (n=3)",
+        "90.0 (89.0, 90.0, 91.0)",
+        "87.0 (86.0, 87.0, 88.0)",
         "83.0 (n=1)",
-        "81.0 ± 2.5 (n=3)",
+        "81.0 (80.0, 81.0, 82.0)",
     ]
 
 
+def test_five_replicates_have_an_interval_inside_the_possible_range(store):
+    # s = 0.01581, half width 2.7764 s / sqrt(5) / 0.09 = 0.21813 around logit(0.9) = 2.19722
+    for replicate, value in enumerate((0.88, 0.89, 0.90, 0.91, 0.92)):
+        put(store, run_spec("bptt lif digits", replicate), measures=results("accuracy", value, 0.1))
+        put(
+            store, run_spec("fptt lif digits", replicate), measures=results("accuracy", 1 - 0.3 * (replicate == 0), 0.1)
+        )
+    found = Results(store.folder)
+    assert printed(found, "digits | lif")[0] == "90.0 [87.9, 91.8] (n=5)"
+    row = cell(found, "fptt lif digits")
+    assert (row["mean"], row["high"] < 1) == (pytest.approx(0.94), True)
+    assert mean_interval(row["values"]).high > 1, "the plain t interval leaves the range"
+
+
 def test_mse_has_three_significant_digits(grid):
-    assert printed(grid, "adding | lif")[0] == "0.00500 ± 0.0012 (n=3)"
+    assert printed(grid, "adding | lif")[0] == "0.00500 (0.00550, 0.00500, 0.00450)"
 
 
 def test_failures_are_counted_and_enter_no_mean(grid):
-    assert printed(grid, "digits | ltc")[0] == "90.5 ± 6.4 (n=2), 1/3 diverged"
+    assert printed(grid, "digits | ltc")[0] == "90.5 (90.0, 91.0), 1/3 diverged"
     assert printed(grid, "adding | ltc")[0] == "3/3 diverged"
     row = cell(grid, "bptt ltc adding")
     assert (row["n"], row["runs"], row["n_diverged"]) == (0, 3, 3)
@@ -74,8 +88,8 @@ def test_the_last_epoch_and_the_one_best_on_validation_are_tables_of_their_own(s
         given = {"accuracy": measure(0.8, "fraction"), "accuracy_best_validation": measure(0.6, "fraction")}
         put(store, run_spec("bptt lif digits", replicate), measures=given, metric="accuracy")
     found = Results(store.folder)
-    assert printed(found, "digits | lif") == ["80.0 ± 0.0 (n=2)"]
-    assert printed(found, "digits | lif", "quick-laptop-best-validation") == ["60.0 ± 0.0 (n=2)"]
+    assert printed(found, "digits | lif") == ["80.0 (n=2)"]
+    assert printed(found, "digits | lif", "quick-laptop-best-validation") == ["60.0 (n=2)"]
 
 
 def test_a_failed_run_that_left_a_number_is_still_not_counted(store):
@@ -165,9 +179,9 @@ def test_a_metric_of_another_name_is_shown_by_its_unit(store):
     put(store, run_spec("fptt lif digits"), "diverged", failure=Failure(reason=DIVERGED))
     put(store, run_spec("bptt lif words"), measures=results("loss_bits", 12.0, 30.0, "bit"), metric="loss_bits")
     grid = Results(store.folder)
-    assert printed(grid, "digits | lif | f1 (%)") == ["75.0 ± 63.5 (n=2)", "1/1 diverged"]
+    assert printed(grid, "digits | lif | f1 (%)") == ["75.0 (70.0, 80.0)", "1/1 diverged"]
     assert printed(grid, "words | lif | loss_bits (bit)")[0] == "12.0 (n=1)"
-    assert printed(grid, "digits | lif | f1 (%)", "quick-laptop-best-validation")[0] == "75.0 ± 63.5 (n=2)"
+    assert printed(grid, "digits | lif | f1 (%)", "quick-laptop-best-validation")[0] == "75.0 (70.0, 80.0)"
     metric, best, *_ = tables(grid)
     assert "F1, loss_bits: test split, weights of the final epoch." in metric.caption
     assert any("f1, loss_bits: test split, weights of the epoch that was best" in s.lower() for s in best.caption)
@@ -208,7 +222,7 @@ def test_every_form_tells_suite_scale_protocol_n_and_interval(grid):
             "Suite quick, scale laptop: 67 runs, 57 ok, 4 diverged, 6 skipped.",
             "epoch that was best on the validation split",
             "95 % Student t interval",
-            "n = 1–3 replicates",
+            "Mean of n = 1–3 replicates",
         ):
             assert needed in plain
 
@@ -238,9 +252,10 @@ def test_two_networks_are_two_rows(store):
 
 def test_csv_gives_back_every_number(grid):
     for table in tables(grid):
-        back = pd.read_csv(io.StringIO(csv(table)), dtype={"note": str, "unit": str})
+        back = pd.read_csv(io.StringIO(csv(table)), dtype=dict.fromkeys(("note", "unit", "values"), str))
         # An empty note reads back as NaN, as an empty number does.
-        back = back.fillna({"note": "", "unit": ""})
+        back = back.fillna({"note": "", "unit": "", "values": ""})
+        back["values"] = [tuple(map(float, str(values).split())) for values in back["values"]]
         pd.testing.assert_frame_equal(back, table.long.reset_index(drop=True), check_dtype=False, rtol=0, atol=0)
 
 
@@ -285,8 +300,8 @@ def test_one_measure_in_every_form(tmp_path):
     store = grid_store(tmp_path)
     everything = Results.load(store.folder)
     quick, memory = everything.select("quick"), everything.select("memory")
-    assert "90.0 ± 2.5 (n=3)" in render(quick)
-    assert "| 0.0625 ± 0 (n=3) |" in render(quick, "firing_rate", "markdown")
+    assert "90.0 (89.0, 90.0, 91.0)" in render(quick)
+    assert "| 0.0625 (n=3) |" in render(quick, "firing_rate", "markdown")
     assert render(everything, "metric", "latex").count(r"\begin{table}") == 2
     assert len(render(memory, "peak_process_bytes", "csv").splitlines()) == 1 + 6
     rows = json.loads(render(quick, "metric", "json"))
