@@ -48,11 +48,11 @@ def in_range(values: Iterable[float], scale: Scale) -> bool:
 def mean_interval(values: Iterable[float], level: float = 0.95, scale: Scale = "identity") -> Interval:
     """Compute Student's t interval of the mean on a scale g: g(m) ± g'(m) t(level, n - 1) s / sqrt(n).
 
-    The ends are transformed back by the inverse of g. m is the mean and s the standard deviation with n - 1 in the denominator. On the identity this is the usual t
-    interval. On the other scales the ends stay inside the range of the values: log for numbers above 0 (errors, times,
-    bytes), logit for fractions, atanh for cosines. With the logit it is the interval of proportions in surveys (Korn
-    and Graubard, Analysis of Health Surveys, 1999, section 5.2). Values at an end of the range, such as an accuracy of
-    1, are allowed. If all values are equal, the interval has no width.
+    The ends are transformed back by the inverse of g. m is the mean and s the standard deviation with n - 1 in the
+    denominator. On the identity this is the usual t interval. On the other scales the ends stay inside the range of the
+    values: log for numbers above 0 (errors, times, bytes), logit for fractions, atanh for cosines. With the logit it is
+    the interval of proportions in surveys (Korn and Graubard, Analysis of Health Surveys, 1999, section 5.2). Values at
+    an end of the range, such as an accuracy of 1, are allowed. If all values are equal, the interval has no width.
 
     Limitations: the interval assumes that the mean is normally distributed and that the values are independent (seeds).
     With few seeds it is wide: t / sqrt(n) is 1.24 for n = 5, 2.48 for n = 3 and 8.98 for n = 2. It describes the mean
