@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
 from typing import Any
@@ -19,8 +20,9 @@ import numpy as np
 def key_of(function: Callable[..., Any], *how: object) -> str:
     """Return 16 hexadecimal digits for a function, everything that it reaches by name, and the compiler's options.
 
-    The key covers functions, compiled loops and constants among the global names of the function and in its closure. It
-    does not cover modules, classes and their attributes: loops call others by global names.
+    The key covers functions, compiled loops and constants among the global names of the function and in its closure,
+    and the fields of NamedTuples that annotate its parameters, since machine code reads a field by its position. It
+    does not cover modules, other classes and their attributes: loops call others by global names.
 
     Args:
         function: the function.
@@ -43,6 +45,18 @@ def _texts(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
     enclosed = (cell.cell_contents for cell in plain.__closure__ or ())
     for value in (*(plain.__globals__[name] for name in names if name in plain.__globals__), *enclosed):
         yield from _of_value(value, seen)
+    for annotation in plain.__annotations__.values():
+        yield from _of_fields(annotation, plain.__globals__)
+
+
+def _of_fields(annotation: Any, names: dict[str, Any]) -> Iterator[str]:
+    """Yield the fields of the NamedTuple that an annotation names, and the same for the NamedTuples among them."""
+    text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
+    kind = annotation if text is None else names.get(text)
+    if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
+        yield f"{kind.__qualname__} {kind._fields}"
+        for of_field in kind.__annotations__.values():
+            yield from _of_fields(of_field, vars(sys.modules[kind.__module__]))
 
 
 def _of_code(code: CodeType, names: list[str]) -> Iterator[str]:

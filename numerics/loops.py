@@ -74,10 +74,24 @@ def prange(length: int) -> range:
     return range(length)
 
 
+class Dispatcher(Protocol):
+    """The compiler's form of a loop: it selects the machine code for the types of its arguments."""
+
+    def __call__(self, *arguments: Any) -> Any: ...
+
+    def typeof_pyval(self, value: Any) -> Any:
+        """Return the compiler's type of an argument."""
+        ...
+
+    def compile(self, signature: tuple[Any, ...]) -> Callable[..., Any]:
+        """Return the entry point of the machine code for these types."""
+        ...
+
+
 class CompiledLoop(Protocol):
     """A function of tensors and numbers that runs a loop, and that other loops may call."""
 
-    jitted: Callable[[bool], Callable[..., Any]]
+    jitted: Callable[[bool], Dispatcher]
     """Returns the compiled function that takes arrays; the argument is whether it runs on several threads."""
 
     def __call__(self, *arguments: Any) -> Any: ...
@@ -87,14 +101,16 @@ def compiled(loop: Callable[..., Any]) -> CompiledLoop:
     """Return the loop as a function of tensors, without a graph, and of numbers in the precision of the tensors.
 
     It is compiled at its first call on a machine and stored on disk if possible; the compiler, whose import takes half
-    a second, is imported then. A loop may call others by their global names. Traps: an integer converts a float32 that
+    a second, is imported then. A loop may call others by their global names. Arguments may be NamedTuples of tensors
+    and numbers; the parameter is annotated with the class, whose fields are part of the key on disk. Traps: an integer
+    converts a float32 that
     it is combined with to float64; sums of threads in a `prange` are rounded differently for another number of threads;
     and if an array is bound in a tuple assignment, `a, b = c[0], d[0]`, the compiler loses the alias, and drops a
     `prange` that only writes to it.
     """
 
     @functools.cache
-    def jitted(threaded: bool) -> Callable[..., Any]:
+    def jitted(threaded: bool) -> Dispatcher:
         import numba
 
         # NumPy's rule for a division by zero instead of an error: the check would prevent vector instructions.
@@ -132,11 +148,22 @@ def callable_in_loops(function: Callable[..., Any], overloaded: Callable[[], Cal
 
 def bound(loop: CompiledLoop, *arguments: Any) -> Callable[..., Any]:
     """Bind a compiled loop to its last arguments; the result takes the first ones, and each call uses the current
-    content of the tensors' memory."""
+    content of the tensors' memory.
+
+    A call enters the machine code directly. The dispatcher of the compiler would first determine the types of all
+    arguments, which takes two to eight times as long as the call of a short loop.
+    """
     converted = _for_loops(arguments)
+    entry_points: dict[bool, Callable[..., Any]] = {}
 
     def call(*first: int) -> Any:
-        return loop.jitted(_has_threads())(*first, *converted)
+        threaded = _has_threads()
+        entry_point = entry_points.get(threaded)
+        if entry_point is None:
+            dispatcher = loop.jitted(threaded)
+            signature = tuple(map(dispatcher.typeof_pyval, (*first, *converted)))
+            entry_point = entry_points[threaded] = dispatcher.compile(signature)
+        return entry_point(*first, *converted)
 
     return call
 
@@ -144,14 +171,15 @@ def bound(loop: CompiledLoop, *arguments: Any) -> Callable[..., Any]:
 def _for_loops(arguments: tuple[Any, ...]) -> list[Any]:
     number = _NUMBER[next(a.dtype for a in _leaves(arguments) if isinstance(a, Tensor) and a.dtype in _NUMBER)]
 
-    def given(a: Any) -> Any:
+    def converted(a: Any) -> Any:
         if isinstance(a, tuple):
-            return tuple(map(given, a))
+            parts = map(converted, a)
+            return type(a)(*parts) if hasattr(a, "_fields") else tuple(parts)
         if isinstance(a, Tensor):
             return a.detach().numpy() if a.requires_grad else a.numpy()
         return number(a) if isinstance(a, float) else a
 
-    return list(map(given, arguments))
+    return list(map(converted, arguments))
 
 
 def _leaves(arguments: tuple[Any, ...]) -> Iterator[Any]:

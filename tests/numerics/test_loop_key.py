@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -104,3 +105,28 @@ def test_the_key_follows_what_a_closure_holds():
 def test_functions_that_call_each_other_have_a_key(monkeypatch):
     monkeypatch.setitem(globals(), "inner", outer)
     assert len(key_of(outer)) == 16
+
+
+class Inner(NamedTuple):
+    x: Any
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Inner
+
+
+def reads_fields(pair: Pair):
+    return pair.a - pair.b.x
+
+
+@pytest.mark.parametrize(
+    "name, fields",
+    [("Pair", [("b", Inner), ("a", Any)]), ("Inner", [("w", Any), ("x", Any)])],
+    ids=["another order", "another field of a field"],
+)
+def test_the_key_follows_the_fields_of_named_tuples(name, fields, monkeypatch):
+    before = key_of(reads_fields)
+    assert key_of(reads_fields) == before
+    monkeypatch.setitem(globals(), name, NamedTuple(name, fields))
+    assert key_of(reads_fields) != before

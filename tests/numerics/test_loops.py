@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import pytest
 import torch
 
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.numerics import loops as module
-from throughtime.numerics.loops import compiled, runs_compiled
+from throughtime.numerics.loops import bound, compiled, runs_compiled
 from throughtime.numerics.spike_product import add_rows
 
 F64 = torch.float64
@@ -55,6 +57,30 @@ def test_floats_have_the_precision_of_the_tensors():
         x = torch.zeros(2, dtype=dtype)
         add(x, 0.1)
         assert torch.equal(x, torch.full((2,), 0.1, dtype=dtype))
+
+
+class Line(NamedTuple):
+    slope: Any
+    """[size]."""
+    shift: float
+
+
+@compiled
+def along(n, line: Line, x, y):
+    for i in range(n):
+        y[i] = line.slope[i] * x[i] + line.shift
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_a_bound_loop_reads_what_its_memory_has_at_each_call(dtype):
+    """Its arguments are prepared once, numbers in NamedTuples too."""
+    slope, x, y = torch.tensor([1, 2, 3], dtype=dtype), torch.ones(3, dtype=dtype), torch.zeros(3, dtype=dtype)
+    call = bound(along, Line(slope, 0.1), x, y)
+    call(2)
+    assert y.tolist() == [*(slope + 0.1).tolist()[:2], 0]
+    x.fill_(2)
+    call(3)
+    assert torch.equal(y, 2 * slope + 0.1)
 
 
 @pytest.mark.parametrize(
