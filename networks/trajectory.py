@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.networks.layer import Layer
 from throughtime.neurons.kernels.generated import kernel_of
@@ -19,40 +20,66 @@ class Trajectory(NamedTuple):
     """Currents and states of a layer's neurons, without a graph."""
 
     currents: Tensor
-    """I_t of each step, [steps, batch, currents · size]."""
+    """I_t of each step, [steps, batch, currents · shape[0], ...]."""
     states: Any
-    """State before the first step and after each step, [1 + steps, batch, size]."""
+    """State before the first step and after each step, [1 + steps, batch, *shape]."""
 
 
 @torch.no_grad()
-def trajectory(layer: Layer, x: Tensor, state: Any) -> Trajectory:
-    """Compute I_t = W x_t + c + R z_{t−1} and the neurons' steps, by their kernel if it provides its states.
+def trajectory(layer: Layer, reads: Mapping[str, Tensor], state: Any) -> Trajectory:
+    """Compute the currents of a layer and its neurons' steps, by their kernel if it provides its states.
 
     Args:
-        layer: layer with a `recurrent_pair`.
-        x: input, [steps, batch, inputs]; one product maps the inputs of all steps.
+        layer: layer without norms, with a synapse that reads the input or an earlier layer.
+        reads: by source, what the synapses read in the same step, [steps, batch, ...]. A synapse without an entry reads
+            the layer's own spikes of the step before.
         state: state before the first step.
     """
-    pair, neuron, kind = layer.recurrent_pair(), layer.neuron, kernel_of(layer.neuron)
-    assert pair is not None, "the caller must check it"
-    W, R = pair
-    currents = W(x)
-    if R.bias is not None:
+    feeding = [(s.module, reads[s.reads]) for s in layer.synapses.values() if s.reads in reads]
+    own = [s.module for s in layer.synapses.values() if s.reads not in reads]
+    currents = at_each_step(*feeding[0])
+    for module, x in feeding[1:]:
+        currents = currents + at_each_step(module, x)
+    R = own[0] if len(own) == 1 and isinstance(own[0], nn.Linear) else None
+    if R is not None and R.bias is not None:
         currents += R.bias
-    product = SpikeProduct(R.weight, products_of(R), len(x))
-    if kind is None or kind.states is Kernel.states or is_smoothed():
-        states = [state]
-        for I in currents.unbind(0):
-            _, state = neuron(product.add(I, state.z), state)
-            states.append(state)
-        return Trajectory(currents, type(state)(*map(torch.stack, zip(*states, strict=True))))
+    product = None if R is None else SpikeProduct(R.weight, products_of(R), len(currents))
+    neuron, kind = layer.neuron, kernel_of(layer.neuron)
+    if kind is None or kind.states is Kernel.states or is_smoothed() or len(neuron.shape) > 1 or (own and not product):
+        return _by_steps(layer, currents, [] if product else own, product, state)
 
-    Z = currents.new_empty(1 + len(x), *state.z.shape)
+    Z = currents.new_empty(1 + len(currents), *state.z.shape)
     Z[0] = state.z
     kernel = kind(neuron, currents.clone(), keep=True, shows=state._fields)
     kernel.begin(state, Z[1:])
-    kernel.take_steps(product, state.z, Z[1:])
-    product.add(currents.flatten(0, 1), Z[:-1].flatten(0, 1))
+    if product is None:
+        for t, I in enumerate(kernel.I.unbind(0)):
+            kernel.step(t, I, Z[t], Z[t + 1])
+    else:
+        kernel.take_steps(product, state.z, Z[1:])
+        product.add(currents.flatten(0, 1), Z[:-1].flatten(0, 1))
     after = kernel.states(Z[1:])._replace(z=None)
     both = (Z if s is None else torch.cat((first[None], s)) for first, s in zip(state, after, strict=True))
     return Trajectory(currents, type(state)(*both))
+
+
+def _by_steps(
+    layer: Layer, currents: Tensor, own: list[nn.Module], product: SpikeProduct | None, state: Any
+) -> Trajectory:
+    """Take the steps by the neurons' `forward`, with z_{t−1} through `product` or through the modules in `own`."""
+    states = [state]
+    for I in currents.unbind(0):
+        if product is not None:
+            product.add(I, state.z)
+        for module in own:
+            I += module(state.z)
+        _, state = layer.neuron(I, state)
+        states.append(state)
+    return Trajectory(currents, type(state)(*map(torch.stack, zip(*states, strict=True))))
+
+
+def at_each_step(module: nn.Module, x: Tensor) -> Tensor:
+    """Return the output of a synapse's module for x [steps, batch, ...]; a linear map reads a vector at each step."""
+    if isinstance(module, nn.Linear):
+        return module(x.flatten(2))
+    return module(x.flatten(0, 1)).unflatten(0, x.shape[:2])

@@ -6,17 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from throughtime.algorithms.eligibility.traces import Trace, Traces
 from throughtime.networks.layer import Layer
-from throughtime.networks.readout import Readout
 from throughtime.neurons.base import Neuron, Partials
 
 PartialsOf = Callable[[Neuron, torch.Tensor, Any, Any], Partials | None]
 
 
 @torch.no_grad()
-def carried_numbers(partials_of: PartialsOf, layer: Layer, readout: Readout, also_wanted: Sequence[str]) -> int:
+def carried_numbers(
+    partials_of: PartialsOf, layer: Layer, reads: str, filters: bool, also_wanted: Sequence[str]
+) -> int:
     """Return how many numbers per sample the traces carry from step to step, counted on one sample.
 
     The count includes the ε of the variables that a step reads from the previous one, or of those that it computes from
@@ -24,30 +26,28 @@ def carried_numbers(partials_of: PartialsOf, layer: Layer, readout: Readout, als
 
     Args:
         partials_of: returns the partial derivatives of one step for a rule.
-        layer: a layer with a `recurrent_pair`.
-        readout: the readout of the layer.
-        also_wanted: variables whose traces the rule needs besides that of the variable that the readout reads.
+        layer: a layer whose synapses are linear maps.
+        reads: the variable whose trace meets the learning signal.
+        filters: whether the readout has a memory, which filters this trace.
+        also_wanted: further variables whose traces the rule needs.
     """
-    pair, neuron = layer.recurrent_pair(), layer.neuron
-    if pair is None:
-        return 0
-    W, _ = pair
+    neuron, maps = layer.neuron, [s.module for s in layer.synapses.values() if isinstance(s.module, nn.Linear)]
     with torch.random.fork_rng(devices=[]):
-        state = neuron.initial_state(1, readout.linear.weight)
-    current = state.z.new_zeros(1, W.out_features)
+        state = neuron.initial_state(1, maps[0].weight)
+    current = state.z.new_zeros(1, maps[0].out_features)
     _, after = neuron(current, state)
     partials = partials_of(neuron, current, state, after)
     if partials is None:
         return 0
-    traces, p = Traces((readout.reads, *also_wanted)), current.new_zeros(1, W.in_features + neuron.size + 1)
+    traces, p = Traces((reads, *also_wanted)), current.new_zeros(1, sum(map.in_features for map in maps) + 1)
     for _ in range(len(partials.from_previous) + 1):  # a trace may become non-zero some steps after another
         ε = traces.advance(partials, p)
     read, computed = {r for _, r in partials.from_previous}, {s for s, _ in partials.from_previous}
     numbers = 0
     for trace in ε.values():
         numbers += min(_numbers(trace, read), _numbers(trace, computed))
-        if readout.decay:
-            numbers += _numbers(trace, {readout.reads})
+        if filters:
+            numbers += _numbers(trace, {reads})
     return numbers
 
 

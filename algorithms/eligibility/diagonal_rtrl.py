@@ -42,7 +42,12 @@ class DiagonalRTRL(EligibilityRule):
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):
             return reason
-        neuron = network.layers[0].neuron
+        pairs = zip(network.layers, network.initial_state(1).layers, strict=True)
+        reasons = (self._untraceable(layer.neuron, state) for layer, state in pairs)
+        return next((reason for reason in reasons if reason), None)
+
+    def _untraceable(self, neuron: Neuron, state: Any) -> str | None:
+        """Return why the parameters of these neurons cannot have traces; None if they can."""
         shapes = {name: tuple(p.shape) for name, p in _own_parameters(neuron).items()}
         strange = [f"{name} {list(shape)}" for name, shape in shapes.items() if shape not in ((), (neuron.size,))]
         strange += [
@@ -52,7 +57,6 @@ class DiagonalRTRL(EligibilityRule):
         ]
         if strange:
             return f"parameters must have one value per neuron or one for all neurons: {', '.join(strange)}"
-        state = network.initial_state(1).layers[0]
         try:
             self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
         except ValueError as reason:

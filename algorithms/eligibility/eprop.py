@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from throughtime.algorithms.base import Claims, LossAt
 from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.eligibility import EligibilityRule
+from throughtime.algorithms.eligibility.layer_block import LayerBlock
 from throughtime.algorithms.eligibility.trace_block import Signal
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -85,15 +86,15 @@ class EProp(EligibilityRule):
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):
             return reason
-        neuron, state = network.layers[0].neuron, network.initial_state(1).layers[0]
-        name = type(neuron).__name__
-        partials = self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
-        if partials is None:
-            return f"{name} has no partial derivatives (diagonal_rtrl takes them by automatic differentiation)"
-        if untraced := self.untraced(network, partials):
-            return f"{name} has no partial derivatives by its own parameters ({', '.join(untraced)})"
-        if self.rate_cost and not neuron.spiking:
-            return f"{name} does not spike: it has no firing rate to regularise"
+        for layer, state in zip(network.layers, network.initial_state(1).layers, strict=True):
+            neuron, name = layer.neuron, type(layer.neuron).__name__
+            partials = self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
+            if partials is None:
+                return f"{name} has no partial derivatives (diagonal_rtrl takes them by automatic differentiation)"
+            if untraced := self.untraced(neuron, partials):
+                return f"{name} has no partial derivatives by its own parameters ({', '.join(untraced)})"
+            if self.rate_cost and not neuron.spiking:
+                return f"{name} does not spike: it has no firing rate to regularise"
         return None
 
     def start(self, network: Network, task: Task, steps: int) -> None:
@@ -109,22 +110,25 @@ class EProp(EligibilityRule):
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         if self.rate_cost:
-            self.spikes = self.state.layers[0].z.new_zeros(self.layer.neuron.size)
-            self.e_sum: dict[str, Tensor] = {}
+            layers, states = self.network.layers, self.state.layers
+            self.spikes = {layer.name: s.z.new_zeros(s.z.shape[1:]) for layer, s in zip(layers, states, strict=True)}
+            self.e_sums: dict[str, dict[str, Tensor]] = {layer.name: {} for layer in layers}
 
-    def signals(self, z: Tensor) -> list[Signal]:
+    def signals(self, block: LayerBlock) -> list[Signal]:
         if not self.rate_cost:
             return []
-        self.spikes += z.mean(1).sum(0)
-        return [Signal("z", z.new_full((len(z), 1, 1), 1 / z.shape[1]), self.e_sum)]
+        name, z = block.layer.name, block.states.z[1:]
+        self.spikes[name] += z.mean(1).sum(0)
+        return [Signal("z", z.new_full((len(z), 1, 1), 1 / z.shape[1]), self.e_sums[name])]
 
     def step(self, t: int) -> None:
         W_out = self.readout.linear.weight
         if self.rate_cost:
-            excess = self.spikes / (t + 1) - self.rate_target
-            for name, e in self.e_sum.items():
-                self.land(name, 2 * self.rate_cost * excess[:, None] * e / self.steps)
-            self.e_sum.clear()
+            for layer in self.network.layers:
+                excess, e_sum = self.spikes[layer.name] / (t + 1) - self.rate_target, self.e_sums[layer.name]
+                for name, e in e_sum.items():
+                    self.land(layer, name, 2 * self.rate_cost * excess[:, None] * e / self.steps)
+                e_sum.clear()
         if self.feedback == "adaptive" and W_out.grad is not None:
             self.B.grad = W_out.grad.clone()
         self.update()
@@ -135,4 +139,4 @@ class EProp(EligibilityRule):
     def end(self) -> None:
         super().end()
         if self.rate_cost:
-            del self.spikes, self.e_sum
+            del self.spikes, self.e_sums

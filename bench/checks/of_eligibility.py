@@ -11,6 +11,7 @@ from torch import Tensor
 from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.eligibility.traces import Traces
 from throughtime.checks.fact import Fact, Observed, worst
+from throughtime.checks.of_layers import LAYERS
 from throughtime.checks.tiny import (
     ASKED,
     BATCH,
@@ -220,7 +221,7 @@ def _facts(*own: tuple[str, float, Callable[[Component], Observed]]) -> tuple[Fa
         ("one step = BPTT, all parameters", 1e-10, one_step_is_bptt),
         ("updates every k steps add up to one", 1e-10, updates_in_between),
     )
-    return tuple(Fact(*fact) for fact in (*shared, *own))
+    return (*(Fact(*fact) for fact in (*shared, *own)), *LAYERS)
 
 
 EPROP = _facts(

@@ -77,10 +77,10 @@ def made(component: Component, *arguments: Any, **options: Any) -> Any:
 
 
 def recurrent(neuron: Component | Callable[[int], Any], **options: Any) -> Recurrent:
-    """Return a recurrent network in float64, with the same weights at every call."""
+    """Return a recurrent network in float64, with the same weights at every call; one layer by default."""
     factory: Callable[..., Neuron] = (lambda size: made(neuron, size)) if isinstance(neuron, Component) else neuron
     with seeded(3):
-        return Recurrent(INPUTS, CLASSES, factory, hidden=[units()], **options).double()
+        return Recurrent(INPUTS, CLASSES, factory, **{"hidden": [units()], **options}).double()
 
 
 def all_neurons() -> list[Component]:

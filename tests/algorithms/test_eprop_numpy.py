@@ -211,7 +211,7 @@ def errors(
     record = Recorder(net)
     with seeded(11):
         rule.start(net, kind, STEPS)
-    with mock.patch("throughtime.algorithms.eligibility.eligibility.BLOCK", 4):  # 10 steps are blocks of 2, 4 and 4
+    with mock.patch("throughtime.algorithms.eligibility.blocks.BLOCK", 4):  # 10 steps are blocks of 2, 4 and 4
         learnt = show(rule, torch.tensor(x), torch.tensor(target), record)
     losses = [loss for loss in learnt if loss is not None]
     found = record.gradients

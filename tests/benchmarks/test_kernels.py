@@ -107,7 +107,7 @@ def rule_of(
     if fast:
         return lambda: learn_batch(rule, batch, update)
     twin = (
-        partial(mock.patch, "throughtime.algorithms.eligibility.eligibility.BLOCK", 1)
+        partial(mock.patch, "throughtime.algorithms.eligibility.blocks.BLOCK", 1)
         if name == "eprop"
         else partial(plain_steps, net)
     )

@@ -15,6 +15,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eligibility import EligibilityRule, filtered
 from throughtime.algorithms.eligibility.eprop import EProp
+from throughtime.algorithms.eligibility.layer_block import StepGradient
 from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm, add_gradient_of_code_form
 from throughtime.algorithms.fptt.fptt import FPTT
@@ -133,10 +134,10 @@ class TracesGoOn(EligibilityRule):
 
 
 class ForgetsTheBias(EligibilityRule):
-    def land(self, name, gradient):
+    def land(self, layer, name, gradient):
         if name == "current":
             gradient[:, :, -1] = 0
-        super().land(name, gradient)
+        super().land(layer, name, gradient)
 
 
 class UpdatesOnce(EligibilityRule):
@@ -152,7 +153,8 @@ class StartsAnewAtUpdates(EligibilityRule):
 
     def step(self, t):
         super().step(t)
-        self.traces.kept.clear()
+        for traces in self.traces.values():
+            traces.kept.clear()
 
 
 class DropsWhatIsGathered(EligibilityRule):
@@ -178,6 +180,11 @@ def filter_without_scale(partials, reads, κ):
     """ē_t = κ ē_{t−1} + o_t."""
     scaled = filtered(partials, reads, κ)
     return scaled._replace(within_step={**scaled.within_step, ("ē", reads): 1.0})
+
+
+def passes_the_signal_on(block, field, δ):
+    """The learning signal of a layer in place of the gradient of its currents: without the surrogate."""
+    return StepGradient(δ, {})
 
 
 CUT, SUM = "= autograd with spikes between neurons cut", "Σ dE/dz · eligibility = BPTT, nothing cut"
@@ -208,10 +215,10 @@ class RateTwice(EProp):
 class RateOfTheLastStep(EProp):
     """f̄ is the firing rate of the last step."""
 
-    def signals(self, z):
-        signals = super().signals(z)
+    def signals(self, block):
+        signals = super().signals(block)
         if self.rate_cost:
-            self.spikes = z[-1].mean(0)
+            self.spikes[block.layer.name] = block.states.z[-1].mean(0)
         return signals
 
 
@@ -267,6 +274,17 @@ OF_TRACES += [
     Twin(SUM, type("WithoutAdaptation", (WithoutAdaptation, EProp), {}), EProp, "eprop"),
     Twin(
         "= e-prop where both apply", type("TracesDecay", (TracesDecay, DiagonalRTRL), {}), DiagonalRTRL, "diagonal_rtrl"
+    ),
+    *(
+        Twin(
+            fact,
+            rule,
+            rule,
+            name,
+            patches=((f"{ALGORITHMS}.eligibility.eligibility.step_gradient", passes_the_signal_on),),
+        )
+        for name, rule in (("eprop", EProp), ("diagonal_rtrl", DiagonalRTRL))
+        for fact in ("two layers: = equations with a trace per synapse", "two layers, one step: = BPTT")
     ),
     Twin("rate regularisation = autograd's", RateTwice, EProp, "eprop"),
     Twin("rate regularisation = autograd's", RateOfTheLastStep, EProp, "eprop"),

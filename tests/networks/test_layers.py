@@ -96,12 +96,17 @@ def test_eligibility_rules_train_it_as_they_train_recurrent(rule):
 
 def test_eligibility_rules_refuse_what_they_could_not_follow():
     said = EProp().supports(Undescribed(), TASK, 12)
-    assert said is not None and "one recurrent layer" in said
-    feedforward = Plain()
-    feedforward.layers = [Layer("cells", feedforward.cells, {"feed": Synapse(feedforward.W, INPUT)})]
-    assert "W x + R z" in EProp().supports(feedforward, TASK, 12)
+    assert said is not None and "does not describe its layers" in said
+    for synapses, reason in (
+        ({"feed": Synapse(nn.Flatten(), INPUT)}, "linear maps into a vector"),
+        ({"feed": Synapse(nn.Linear(3, 5), INPUT), "feedback": Synapse(nn.Linear(5, 5), "above")}, "above of the step"),
+        ({"back": Synapse(nn.Linear(5, 5), "cells")}, "neither the input nor an earlier layer"),
+    ):
+        other = Plain()
+        other.layers = [Layer("cells", other.cells, synapses)]
+        assert reason in EProp().supports(other, TASK, 12)
     heads = Recurrent(INPUTS, {"a": 2, "b": 3}, LIF, hidden=[SIZE])
-    assert "one readout" in EProp().supports(heads, TASK, 12)
+    assert "one readout, of the last layer" in EProp().supports(heads, TASK, 12)
 
 
 @pytest.mark.parametrize("rule", [BPTT(), TruncatedBPTT(window=4), FPTT(), EProp()])

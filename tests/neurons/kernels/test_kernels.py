@@ -11,6 +11,7 @@ import torch
 from tests.kernel_twins import assert_same, before, differing, inputs, network, plain_steps, shown
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.kernels.readout_loops import gated_leak_adjoint, leak, leak_adjoint, normalise_adjoint
+from throughtime.networks.layer import INPUT
 from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.asrnn import ASRNN
@@ -359,9 +360,9 @@ def test_the_operations_where_no_loop_runs(neuron, options):
 def test_a_trajectory_by_the_kernel_is_that_of_plain_steps(neuron, recurrent_bias, steps):
     net = network(neuron, recurrent_bias=recurrent_bias)
     layer, state = net.layers[0], before(net).layers[0]
-    fast = trajectory(layer, inputs(steps), state)
+    fast = trajectory(layer, {INPUT: inputs(steps)}, state)
     with plain_steps(net):
-        plain = trajectory(layer, inputs(steps), state)
+        plain = trajectory(layer, {INPUT: inputs(steps)}, state)
     torch.testing.assert_close(fast, plain)
     assert 0 < fast.states.z[1:].mean() < 1
 
@@ -369,7 +370,7 @@ def test_a_trajectory_by_the_kernel_is_that_of_plain_steps(neuron, recurrent_bia
 def test_a_kernel_that_does_not_show_its_states_is_not_asked():
     net = network("lif")
     layer, state = net.layers[0], before(net).layers[0]
-    expected = trajectory(layer, inputs(), state)
+    expected = trajectory(layer, {INPUT: inputs()}, state)
     silent = mock.patch.object(GeneratedKernel, "states", Kernel.states)
     with silent, mock.patch.object(GeneratedKernel, "step", side_effect=AssertionError):
-        torch.testing.assert_close(trajectory(layer, inputs(), state), expected)
+        torch.testing.assert_close(trajectory(layer, {INPUT: inputs()}, state), expected)
