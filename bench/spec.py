@@ -7,7 +7,7 @@ import json
 from typing import Any, Literal, NamedTuple
 
 import pydantic
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 Pass = Literal["train", "time", "memory", "bytes"]
 
@@ -44,7 +44,7 @@ MEASURED_ONCE = tuple(name for kind in PASSES.values() for name in (*(kind.headl
 Scale = Literal["tiny", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
 Device = Literal["cpu", "cuda"]
-OptimiserName = Literal["adam", "adamax", "sgd"]
+OptimiserName = Literal["adam", "adamw", "adamax", "sgd"]
 """`harness/optimisers.py` builds them."""
 Rerun = Literal["none", "failed", "stale", "all"]
 """Records that `run` replaces."""
@@ -70,10 +70,17 @@ class Training(Strict):
 
     epochs: PositiveInt = 10
     """Passes over the training split; generated data are drawn again in each epoch."""
+    patience: PositiveInt | None = None
+    """Early stopping: training ends after so many epochs without a better headline metric on the validation split;
+    null: all epochs."""
     batch: PositiveInt = 64
     """Sequences per batch."""
     optimiser: OptimiserName = "adam"
+    """PyTorch's optimiser, with its default options except the following two."""
     learning_rate: PositiveFloat = 1e-3
+    """Step size of the optimiser, at the first epoch."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Decoupled weight decay for `adamw`; factor of an L2 penalty in the gradient for the other optimisers."""
     schedule: Literal["constant", "cosine"] = "constant"
     """Learning rate over the epochs: constant, or half a cosine that reaches 0 after the last epoch."""
     clip: PositiveFloat | None = 1.0

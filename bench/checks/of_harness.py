@@ -27,10 +27,11 @@ from throughtime.spec import OptimiserName, Training
 UPDATES, RATE = 7, 0.01
 TORCHS: dict[OptimiserName, Callable[..., torch.optim.Optimizer]] = {
     "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
     "adamax": torch.optim.Adamax,
     "sgd": torch.optim.SGD,
 }
-"""PyTorch's optimisers, with no option but the learning rate."""
+"""PyTorch's optimisers, with no options but learning rate and weight decay."""
 
 
 def weights(flat: bool) -> list[nn.Parameter]:
@@ -57,11 +58,12 @@ def updates_are_torchs(component: Component) -> Observed:
     gradients above and below the largest norm, and without clipping."""
     found = []
     for name in TORCHS:
-        for clip, size in ((None, 1.0), (1.0, 10.0), (1.0, 1e-3)):
+        for clip, size, decay in ((None, 1.0, 0.0), (1.0, 10.0, 0.1), (1.0, 1e-3, 0.0)):
             for flat in (True, False):
                 ours, theirs = weights(flat), weights(False)
-                update = Updater(ours, Training(optimiser=name, learning_rate=RATE, clip=clip), Clock())
-                optimiser = TORCHS[name](theirs, lr=RATE)
+                training = Training(optimiser=name, learning_rate=RATE, weight_decay=decay, clip=clip)
+                update = Updater(ours, training, Clock())
+                optimiser = TORCHS[name](theirs, lr=RATE, weight_decay=decay)
                 for drawn in gradients(size):
                     for p, q, g in zip(ours, theirs, drawn, strict=True):
                         p.grad, q.grad = g.clone(), g.clone()
@@ -69,7 +71,7 @@ def updates_are_torchs(component: Component) -> Observed:
                         nn.utils.clip_grad_norm_(theirs, clip)
                     update()
                     optimiser.step()
-                    case = f"{name}, clip {clip}, gradients of {size:g}{', flat' if flat else ''}"
+                    case = f"{name}, clip {clip}, weight decay {decay}, gradients of {size:g}{', flat' if flat else ''}"
                     found.append((case, error([*ours], [*theirs])))
     return worst(found, "no optimiser")
 

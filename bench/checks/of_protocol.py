@@ -67,14 +67,16 @@ def tested_weights(component: Component) -> Observed:
 
 
 def recorded_numbers(component: Component) -> Observed:
-    """Return the error of the metric and the firing rate in a record, which are those of the test split with the last
-    weights, and in a curve, which are those of the validation split with the weights of each epoch."""
+    """Return the error of the metric by each protocol and of the firing rate in a record, and of the metric on both
+    splits and the firing rate on the validation split in a curve."""
     with run_folder() as folder:
         result = train_pass(spec(len(WEIGHTS)), Built(Sequences(), Sum(), Script(*WEIGHTS)), folder)
         rows = [json.loads(line) for line in (folder / CURVE).read_text(encoding="utf-8").splitlines()]
-    expected = {"mse": 0.0, "mse_best_validation": 4 * S, "firing_rate": 2 / 3, "firing_rate.layer1": 2 / 3}
+    expected = {"mse": 0.0, "mse_best_validation": 4 * S, "mse_validation": 0.0, "mse_best_test": 0.0}
+    expected |= {"epochs_trained": 3, "firing_rate": 2 / 3, "firing_rate.layer1": 2 / 3}
     found = [(f"record, {name}", relative(value_of(result.measures[name]), x)) for name, x in expected.items()]
-    for key, each in (("validation.mse", (S, 0.0, 4 * S)), ("firing_rate", (0.0, 2 / 3, 0.0)), ("epoch", (1, 2, 3))):
+    curve = {"validation.mse": (S, 0.0, 4 * S), "test.mse": (S, 4 * S, 0.0), "firing_rate": (0.0, 2 / 3, 0.0)}
+    for key, each in (curve | {"epoch": (1, 2, 3)}).items():
         found += [(f"curve, {key}", relative(row[key], x)) for row, x in zip(rows, each, strict=True)]
     return worst(found, "nothing was recorded")
 

@@ -15,8 +15,8 @@ from throughtime.spec import OptimiserName
 class Optimiser(NamedTuple):
     """One optimiser."""
 
-    build: Callable[[Sequence[Tensor], float], torch.optim.Optimizer]
-    """Constructor, called with parameters and learning rate."""
+    build: Callable[[Sequence[Tensor], float, float], torch.optim.Optimizer]
+    """Constructor, called with parameters, learning rate and weight decay."""
     kept: int
     """Values stored for each parameter: weight, gradient, moments."""
     moved: int
@@ -24,8 +24,9 @@ class Optimiser(NamedTuple):
 
 
 OPTIMISERS: dict[OptimiserName, Optimiser] = {
-    "adam": Optimiser(lambda W, lr: torch.optim.Adam(W, lr=lr, fused=True), kept=4, moved=7),
-    "adamax": Optimiser(lambda W, lr: Adamax(W, lr=lr, foreach=False), kept=4, moved=7),
-    "sgd": Optimiser(lambda W, lr: torch.optim.SGD(W, lr=lr, foreach=True), kept=2, moved=3),
+    "adam": Optimiser(lambda W, lr, λ: torch.optim.Adam(W, lr, weight_decay=λ, fused=True), kept=4, moved=7),
+    "adamw": Optimiser(lambda W, lr, λ: torch.optim.AdamW(W, lr, weight_decay=λ, fused=True), kept=4, moved=7),
+    "adamax": Optimiser(lambda W, lr, λ: Adamax(W, lr, weight_decay=λ, foreach=False), kept=4, moved=7),
+    "sgd": Optimiser(lambda W, lr, λ: torch.optim.SGD(W, lr, weight_decay=λ, foreach=True), kept=2, moved=3),
 }
 """Optimisers by name. `spec.OptimiserName` repeats the names, so that reading a suite does not import torch."""

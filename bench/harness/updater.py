@@ -30,7 +30,7 @@ class Updater:
         weights, lr = self.flat.weights, training.learning_rate
         self.rate = lr
         self.cosine_epochs = training.epochs if training.schedule == "cosine" else None
-        self.optimiser = OPTIMISERS[training.optimiser].build(weights, lr)
+        self.optimiser = OPTIMISERS[training.optimiser].build(weights, lr, training.weight_decay)
 
     def __call__(self) -> None:
         with self.clock.phase("update"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from throughtime.passes.trainer import Trainer, never
 from throughtime.records.pass_result import PassResult
 from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Measure
-from throughtime.spec import Pass, RunSpec
+from throughtime.spec import Pass, RunSpec, Training
 
 
 def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[], bool] = never) -> PassResult:
@@ -44,6 +45,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
     task = built.dataset.task
     measures = {
         **metric_measures(trained, task, built.dataset.size("test")),
+        "epochs_trained": _epochs_trained(trained, spec.training),
         "loss": Measure(value=trained.loss, unit="1", method="mean of the rule's losses over the last epoch"),
         "firing_rate": Measure(
             value=trained.final.firing_rate,
@@ -70,29 +72,42 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
     )
 
 
+def _epochs_trained(trained: Trained, training: Training) -> Measure:
+    """Return the number of epochs, with the reason if training stopped early."""
+    early = f", stopped: none of the last {training.patience} was the best on the validation split"
+    method = f"of {training.epochs}{early if trained.epochs < training.epochs else ''}"
+    return Measure(value=trained.epochs, unit="epoch", method=method)
+
+
 def metric_measures(trained: Trained, task: Task, sequences: int) -> dict[str, Measure]:
-    """Return the task's metrics on the test split, for weights of the last epoch and of the best on validation; and
-    the chance level of the headline metric, where it is known.
+    """Return the task's metrics by each protocol, and the chance level of the headline metric, where it is known.
+
+    The protocols: test split with the weights of the last epoch, and with those of the epoch best on validation; that
+    epoch's value on validation; and the best value on the test split, which is the protocol of many papers' authors.
 
     Args:
         trained: the outcome of training.
         task: whose metrics they are.
         sequences: in the test split.
     """
-    final = f"test split ({sequences} sequences), weights of the last epoch"
-    best = f"test split, weights of epoch {trained.best_epoch}, the best on the validation split"
+    on_test = f"test split ({sequences} sequences)"
+    best = f"weights of epoch {trained.best_epoch}, the best on the validation split"
+    authors = f"best on the test split itself, in epoch {trained.best_test_epoch}: the authors' protocol"
+    protocols = {
+        "": (trained.final.metrics, f"{on_test}, weights of the last epoch"),
+        "_best_validation": (trained.best.metrics, f"test split, {best}"),
+        "_validation": (trained.validation, f"validation split, {best}"),
+        "_best_test": (trained.best_test, f"{on_test}, {authors}"),
+    }
     measures = {}
     for metric in task.metrics:
-        for name, evaluation, method in (("", trained.final, final), ("_best_validation", trained.best, best)):
-            value = finite(evaluation.metrics[metric.name])
-            missing = None if value is not None else f"the meter computed {evaluation.metrics[metric.name]}"
-            measures[metric.name + name] = Measure(
-                value=value,
-                unit=metric.unit,
-                method=method,
-                missing=missing,
-                better="higher" if metric.higher_is_better else "lower",
-            )
+        for end, (values, method) in protocols.items():
+            computed = values.get(
+                metric.name, math.nan
+            )  # no epoch is the best if the headline metric is never a number
+            value = finite(computed)
+            missing = None if value is not None else f"the meter computed {computed}"
+            measures[metric.name + end] = Measure(value=value, unit=metric.unit, method=method, missing=missing)
     if (chance := task.metric.chance) is not None:
         method = "the metric of an untrained network"
         measures["chance"] = Measure(value=chance, unit=task.metric.unit, method=method)

@@ -19,6 +19,13 @@ class Trained(NamedTuple):
     best: Evaluation
     """Test split, weights of the epoch that was best on the validation split."""
     best_epoch: int
+    validation: dict[str, float]
+    """Metrics on the validation split in that epoch."""
+    best_test: dict[str, float]
+    """Metrics on the test split in the epoch that was best on the test split itself."""
+    best_test_epoch: int
+    epochs: int
+    """Epochs of training, fewer than those of the spec where training stopped early."""
     loss: float
     """Mean of the rule's losses over the last epoch."""
     observations: dict[str, Observation]
@@ -50,6 +57,13 @@ class Reached:
     best: float = -math.inf
     """Best headline metric on the validation split; negated if lower is better."""
     best_epoch: int = 0
+    validation: dict[str, float] = field(default_factory=dict)
+    """Metrics on the validation split in that epoch."""
+    best_test_score: float = -math.inf
+    """Best headline metric on the test split; negated if lower is better. It chooses no weights."""
+    best_test_epoch: int = 0
+    best_test: dict[str, float] = field(default_factory=dict)
+    """Metrics on the test split in that epoch."""
     rows: int = 0
     """Rows of the learning curve."""
     continued: int = 0

@@ -57,7 +57,7 @@ def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
         ValueError: an observation has the name of a measure of the harness.
     """
     seen = rule.end_epoch()
-    measured = ("validation", *(metric.name for metric in task.metrics))
+    measured = ("validation", "test", *(metric.name for metric in task.metrics))
     if taken := sorted(name for name in seen if name in TAKEN or name.startswith(measured)):
         raise ValueError(f"the rule observes {', '.join(taken)}: the harness measures that itself")
     return seen
@@ -65,6 +65,9 @@ def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
 
 class Trainer:
     """Trains the components of a spec; another process can resume training from the run's folder.
+
+    After each epoch the network is evaluated on the validation split, which chooses the best weights and stops training
+    early, and on the test split, which chooses nothing: its best value is the result by the protocol of many papers.
 
     `curve.jsonl` gets a row after each epoch, `position.json` contains the position and is updated about once a second,
     and `checkpoint.pt` is written once a minute and on a request to stop. Training resumes from an existing checkpoint:
@@ -110,7 +113,7 @@ class Trainer:
         self.best_weights: dict[str, Tensor] = copy.deepcopy(built.network.state_dict())
 
     def train(self) -> Trained:
-        """Train for the spec's epochs; test with the weights best on validation and with the last, which are retained.
+        """Train; test with the weights best on validation and with the last, which are retained.
 
         Raises:
             DivergedError: the loss became infinite or NaN; the message gives the position.
@@ -121,7 +124,7 @@ class Trainer:
             if 0 in self.spec.training.alignment and not at.rows:
                 self._end_of_epoch(0, None)
                 self._pause()
-            while at.epoch <= self.spec.training.epochs:
+            while not self._is_complete():
                 self._write_position()  # here too, because short epochs may be killed before `_pause` writes it
                 self._epoch()
                 self._pause()
@@ -129,6 +132,12 @@ class Trainer:
         except Exception:
             self._write_position()
             raise
+
+    def _is_complete(self) -> bool:
+        """Return whether all epochs are trained, or the last `patience` epochs were not the best on validation."""
+        training, trained = self.spec.training, self.reached.epoch - 1
+        stalled = training.patience is not None and trained - self.reached.best_epoch >= training.patience
+        return trained >= training.epochs or stalled
 
     def _epoch(self) -> None:
         """Train the rest of the current epoch, then evaluate."""
@@ -147,11 +156,13 @@ class Trainer:
         self.observations = observed(rule, dataset.task)
         self.update.end_epoch(at.epoch)
         at.loss = sum(at.losses) / len(at.losses)
-        headline = dataset.task.metric
-        value = self._end_of_epoch(at.epoch, at.loss).metrics[headline.name] * (1 if headline.higher_is_better else -1)
-        if value > at.best:
-            at.best, at.best_epoch = value, at.epoch
+        headline, (validation, test) = dataset.task.metric, self._end_of_epoch(at.epoch, at.loss)
+        sign = 1 if headline.higher_is_better else -1
+        if (score := sign * validation.metrics[headline.name]) > at.best:
+            at.best, at.best_epoch, at.validation = score, at.epoch, validation.metrics
             self.best_weights = copy.deepcopy(self.built.network.state_dict())
+        if (score := sign * test.metrics[headline.name]) > at.best_test_score:
+            at.best_test_score, at.best_test_epoch, at.best_test = score, at.epoch, test.metrics
         at.epoch, at.seen, at.losses = at.epoch + 1, 0, []
         self._order_of_epoch = self.order.get_state()
 
@@ -179,11 +190,11 @@ class Trainer:
                 yield batch
             del batch
 
-    def _end_of_epoch(self, epoch: int, loss: float | None) -> Evaluation:
-        """Evaluate on the validation split, measure alignment if due, and write a row of the curve."""
+    def _end_of_epoch(self, epoch: int, loss: float | None) -> tuple[Evaluation, Evaluation]:
+        """Evaluate on the validation and test splits, measure alignment if due, and write a row of the curve."""
         spec, built, at = self.spec, self.built, self.reached
         with self.clock.phase("evaluate"):
-            validation = self._evaluated("validation")
+            validation, test = self._evaluated("validation"), self._evaluated("test")
         row = {
             "epoch": epoch,
             "iteration": at.iteration,
@@ -191,6 +202,7 @@ class Trainer:
             "sequences": at.sequences,
             "train_loss": loss,
             **{f"validation.{name}": finite(value) for name, value in validation.metrics.items()},
+            **{f"test.{name}": finite(value) for name, value in test.metrics.items()},
             "firing_rate": validation.firing_rate,
             **{name: finite(observation.value) for name, observation in self.observations.items()},
         }
@@ -207,7 +219,7 @@ class Trainer:
         numbers = "".join(f"  {name} {row[name]:.4g}" for name in shown if row[name] is not None)
         print(f"epoch {epoch}/{spec.training.epochs}{numbers}  {row['seconds']:.1f} s", flush=True)
         at.rows += 1
-        return validation
+        return validation, test
 
     def _tested(self) -> Trained:
         network, at = self.built.network, self.reached
@@ -219,8 +231,21 @@ class Trainer:
             network.load_state_dict(self.best_weights)
             best = self._evaluated("test")
             network.load_state_dict(last_weights)
-        rest = at.loss, self.observations, self.aligned, dict(self.clock.phases), self._seconds(), at.continued
-        return Trained(final, best, at.best_epoch, *rest)
+        return Trained(
+            final=final,
+            best=best,
+            best_epoch=at.best_epoch,
+            validation=at.validation,
+            best_test=at.best_test,
+            best_test_epoch=at.best_test_epoch,
+            epochs=at.epoch - 1,
+            loss=at.loss,
+            observations=self.observations,
+            aligned=self.aligned,
+            phases=dict(self.clock.phases),
+            seconds=self._seconds(),
+            continued=at.continued,
+        )
 
     def _evaluated(self, split: Split) -> Evaluation:
         seed = stream(self.spec.seed, "evaluation", self.spec.replicate)

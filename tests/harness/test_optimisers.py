@@ -18,7 +18,7 @@ def test_a_spec_knows_the_same_names():
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_numbers_kept_are_weight_gradient_and_moments(name):
     W = torch.nn.Parameter(torch.ones(100))
-    optimiser = OPTIMISERS[name].build([W], 0.1)
+    optimiser = OPTIMISERS[name].build([W], 0.1, 0.0)
     W.grad = torch.ones(100)
     optimiser.step()
     moments = sum(value.numel() == 100 for value in optimiser.state[W].values() if isinstance(value, torch.Tensor))

@@ -12,11 +12,37 @@ from throughtime.measuring import energy
 from throughtime.passes.passes import train_pass
 from throughtime.passes.trained import Trained
 from throughtime.passes.trainer import Trainer
+from throughtime.records.store import read_curve
 
 
 def trained(folder, *weights: float, network: Sum | None = None) -> Trained:
     """Train a network through a list of weights, one an epoch."""
     return Trainer(spec(len(weights)), Built(Sequences(), network or Sum(), Script(*weights)), folder).train()
+
+
+def test_a_record_has_the_metric_by_each_protocol(tmp_path):
+    """w = 0, −1, 1, 2: the errors on validation are 1, 0, 4 and 9 of S, on test 1, 4, 0 and 1."""
+    S = mean_square(2)
+    result = train_pass(spec(4), Built(Sequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
+    expected = {"mse": S, "mse_best_validation": 4 * S, "mse_validation": 0.0, "mse_best_test": 0.0}
+    assert {name: result.measures[name].value for name in expected} == pytest.approx(expected)
+    assert "epoch 2" in result.measures["mse_validation"].method
+    method = result.measures["mse_best_test"].method
+    assert "epoch 3" in method and "the authors' protocol" in method
+    assert [row["test.mse"] for row in read_curve(tmp_path)] == pytest.approx([S, 4 * S, 0.0, S])
+
+
+@pytest.mark.parametrize("patience, epochs", [(1, 3), (2, 4), (None, 4)])
+def test_training_stops_early_without_a_better_epoch_on_validation(tmp_path, patience, epochs):
+    """The second of four epochs is the best on validation."""
+    run = spec(4)
+    run = run.model_copy(update={"training": run.training.model_copy(update={"patience": patience})})
+    result = train_pass(run, Built(Sequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
+    trained = result.measures["epochs_trained"]
+    assert (trained.value, len(read_curve(tmp_path))) == (epochs, epochs)
+    assert ("stopped: none of the last 1 was" in trained.method) == (patience == 1)
+    error = {3: 0.0, 4: mean_square(2)}[epochs]
+    assert result.measures["mse"].value == pytest.approx(error), "result of the last epoch trained"
 
 
 def test_each_split_has_its_own_targets():
