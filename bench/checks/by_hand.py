@@ -6,7 +6,7 @@ s, and the errors are
 
     (w − 1)² S on the test split,     (w + 1)² S on the validation split,     S = mean of s² = 14 T² / 3
 
-`Script` sets w to given numbers, one an epoch.
+`Script` sets w to given numbers, one in each batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from throughtime.algorithms.base import Claims, LearningRule
+from throughtime.algorithms.base import Claims, LearningRule, Observation
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Metric, Regression
@@ -86,7 +86,7 @@ class State(NamedTuple):
 
 
 class Sum(Network):
-    """y_t = w Σ x, and a neuron that spikes where w x_t > 1.5.
+    """y_t = w Σ x, and two layers of one neuron each: the first spikes where w x_t > 1.5, the second where w x_t > 2.5.
 
     Args:
         w: the initial weight.
@@ -103,18 +103,18 @@ class Sum(Network):
 
     def forward(self, x: Tensor, state: State) -> tuple[Step, State]:
         window = self.unroll(x[None], state)
-        return Step(window.outputs[0], (window.spikes[0][0],)), window.state
+        return Step(window.outputs[0], tuple(z[0] for z in window.spikes)), window.state
 
     def unroll(self, x: Tensor, state: State) -> Window:
         sums = torch.cat((state.s[None], x)).cumsum(0)[1:]
         y = self.w * sums + (self.in_training if self.training else 0.0)
-        return Window(y, ((self.w * x > 1.5).to(x.dtype),), State(sums[-1]))
+        return Window(y, tuple((self.w * x > θ).to(x.dtype) for θ in (1.5, 2.5)), State(sums[-1]))
 
 
 class Script(LearningRule):
     """A rule that sets w to the next of the given numbers at each update, by SGD with a rate of 1. It learns nothing.
 
-    Its windows have one step, and its loss in step t is t.
+    Its windows have one step, and its loss in each step is the number to which it sets w.
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")
@@ -127,14 +127,15 @@ class Script(LearningRule):
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Tensor:
         w: Any = self.network.w
+        loss = self.weights[0]
         if t + 1 == self.steps:
             w.grad = w.detach() - self.weights.pop(0)
             self.update()
-        return torch.tensor(float(t))
+        return torch.tensor(loss)
 
 
 class WithOwnWeight(Script):
-    """The same with a trained parameter b of its own, whose gradient is 1 in each step."""
+    """The same with a trained parameter b of its own, whose gradient is 1 at each update. It observes b."""
 
     def start(self, network: Network, task: Any, steps: int) -> None:
         super().start(network, task, steps)
@@ -146,6 +147,9 @@ class WithOwnWeight(Script):
     def learn(self, x: Tensor, target: Tensor, t: int) -> Tensor:
         self.b.grad = torch.ones(1)
         return super().learn(x, target, t)
+
+    def end_epoch(self) -> dict[str, Observation]:
+        return {"b": Observation(self.b.item(), "1", "after the last update")}
 
 
 class Reports(LearningRule):
@@ -167,20 +171,24 @@ class Reports(LearningRule):
         return None if loss is None else torch.tensor(loss, dtype=torch.float64)
 
 
-def spec(epochs: int, replicate: int = 0, batch: int = 3) -> RunSpec:
-    """Return the spec of a training by `Script`, with one update an epoch if a batch holds all sequences."""
+def spec(epochs: int, replicate: int = 0, batch: int = 3, **training: Any) -> RunSpec:
+    """Return the spec of a training by `Script`, with one update an epoch if a batch holds all sequences.
+
+    Its components have options other than their defaults; those that build a run from them are tested, too.
+    """
 
     def named(name: str, **options: Any) -> ComponentSpec:
         return ComponentSpec(name=name, options=options, label=name)
 
+    settings = {"optimiser": "sgd", "learning_rate": 1.0, "clip": None} | training
     return RunSpec(
         suite="by hand",
         scale="tiny",
-        rule=named("bptt"),
-        neuron=named("lif"),
+        rule=named("tbptt", window=3),
+        neuron=named("lif", tau=7.0),
         network=named("recurrent", hidden=[6]),
-        dataset=named("digits"),
-        training=Training(epochs=epochs, batch=batch, optimiser="sgd", learning_rate=1.0, clip=None),
+        dataset=named("digits", steps=8),
+        training=Training(epochs=epochs, batch=batch, **settings),
         passes=["train"],
         replicate=replicate,
         seed=5,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,13 @@ from throughtime.checks.by_hand import Gain, Script, Sequences, Sum, WithOwnWeig
 from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.task import Regression
+from throughtime.errors import DivergedError
 from throughtime.harness.batches import EVALUATION_WINDOW, evaluate, started
-from throughtime.harness.build import Built, build_network
+from throughtime.harness.build import Built, build, build_network
 from throughtime.harness.clock import Clock
+from throughtime.harness.one_batch import one_batch
 from throughtime.harness.seeds import stream
+from throughtime.numerics.precision import BFloat16Linear
 from throughtime.passes.passes import train_pass
 from throughtime.passes.trained import Trained
 from throughtime.passes.trainer import Trainer
@@ -30,6 +35,8 @@ from throughtime.registry import NETWORKS, NEURONS, Component
 S = mean_square(2)
 WEIGHTS = 0.0, -1.0, 1.0
 """w in three epochs: the errors are 1, 0 and 4 S on the validation split, and 1, 4 and 0 S on the test split."""
+RATES = {"firing_rate.layer1": 2 / 3, "firing_rate.layer2": 1 / 3}
+"""Firing rates at w = 1 on the test split, and at w = −1 on the validation split; else nothing spikes."""
 
 
 @contextlib.contextmanager
@@ -67,18 +74,29 @@ def tested_weights(component: Component) -> Observed:
 
 
 def recorded_numbers(component: Component) -> Observed:
-    """Return the error of the metric by each protocol and of the firing rate in a record, and of the metric on both
-    splits and the firing rate on the validation split in a curve."""
+    """Return the error of a record and a curve of three epochs of two batches, with w as in `WEIGHTS` after each.
+
+    The record has the metric by each protocol, and the firing rate of the test split with the last weights; the curve
+    has the metric on both splits and the firing rate of the validation split with the weights of each epoch. A loss is
+    the mean over the batches of its epoch.
+    """
+    script = Script(2.0, 0.0, 3.0, -1.0, 4.0, 1.0)
     with run_folder() as folder:
-        result = train_pass(spec(len(WEIGHTS)), Built(Sequences(), Sum(), Script(*WEIGHTS)), folder)
-        rows = [json.loads(line) for line in (folder / CURVE).read_text(encoding="utf-8").splitlines()]
+        result = train_pass(spec(len(WEIGHTS), batch=2), Built(Sequences(), Sum(), script), folder)
+        rows = rows_of(folder)
     expected = {"mse": 0.0, "mse_best_validation": 4 * S, "mse_validation": 0.0, "mse_best_test": 0.0}
-    expected |= {"epochs_trained": 3, "firing_rate": 2 / 3, "firing_rate.layer1": 2 / 3}
+    expected |= {"epochs_trained": 3, "loss": 2.5, "firing_rate": 1 / 2, **RATES}
     found = [(f"record, {name}", relative(value_of(result.measures[name]), x)) for name, x in expected.items()]
-    curve = {"validation.mse": (S, 0.0, 4 * S), "test.mse": (S, 4 * S, 0.0), "firing_rate": (0.0, 2 / 3, 0.0)}
-    for key, each in (curve | {"epoch": (1, 2, 3)}).items():
+    columns = {"validation.mse": (S, 0.0, 4 * S), "test.mse": (S, 4 * S, 0.0), "firing_rate": (0.0, 1 / 2, 0.0)}
+    columns |= {"epoch": (1, 2, 3), "train_loss": (1.0, 1.0, 2.5)}
+    columns |= {"iteration": (2, 4, 6), "updates": (2, 4, 6), "sequences": (3, 6, 9)}
+    for key, each in columns.items():
         found += [(f"curve, {key}", relative(row[key], x)) for row, x in zip(rows, each, strict=True)]
     return worst(found, "nothing was recorded")
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / CURVE).read_text(encoding="utf-8").splitlines()]
 
 
 def value_of(measure: Any) -> float:
@@ -87,8 +105,11 @@ def value_of(measure: Any) -> float:
 
 def evaluation_mode(component: Component) -> Observed:
     """Return the error of an evaluation whose outputs differ by 100 in train mode; 1 if it leaves another mode than it
-    found, also after an exception."""
-    found = []
+    found, also after an exception, or other random numbers."""
+    with seeded(0):
+        before = torch.get_rng_state()
+        evaluate(Sum(noise=1.0), Sequences(), "test")
+        found = [("random numbers", float(not torch.equal(before, torch.get_rng_state())))]
     for training in (True, False):
         network = Sum(in_training=100.0).train(training)
         found.append(("value", relative(evaluate(network, Sequences(), "test").metrics["mse"], S / 4)))
@@ -103,12 +124,12 @@ def evaluation_mode(component: Component) -> Observed:
 
 def windows_of_evaluation(component: Component) -> Observed:
     """Return the error of an evaluation over several windows and batches."""
-    data = Sequences(steps=2 * EVALUATION_WINDOW + 1)
     found = []
-    for batch in (1, 2, 3):
+    for steps, batch in ((EVALUATION_WINDOW, 3), *((2 * EVALUATION_WINDOW + 1, batch) for batch in (1, 2, 3))):
+        data = Sequences(steps=steps)
         data.evaluation_batch = batch
         mse = evaluate(Sum(), data, "test").metrics["mse"]
-        found.append((f"batches of {batch}", relative(mse, mean_square(data.steps) / 4)))
+        found.append((f"{steps} steps, batches of {batch}", relative(mse, mean_square(steps) / 4)))
     return worst(found, "no batch")
 
 
@@ -128,12 +149,12 @@ def orders(component: Component) -> Observed:
 
 def streams_are_used(component: Component) -> Observed:
     """Count random numbers that do not come from the stream of their purpose and replicate: initial weights, those of
-    training, and those of an evaluation."""
+    training, those of an evaluation, and the order from which the measured batch is taken."""
     wrong = []
     for replicate in (0, 1):
         run = spec(1, replicate)
         with seeded(stream(5, "weights", replicate)):
-            expected = NETWORKS["recurrent"].factory(3, 4, NEURONS["lif"].factory, hidden=[6])
+            expected = NETWORKS["recurrent"].factory(3, 4, partial(NEURONS["lif"].factory, tau=7.0), hidden=[6])
         with seeded(0):
             built = build_network(run, 3, 4)
         pairs = zip(built.parameters(), expected.parameters(), strict=True)
@@ -145,11 +166,16 @@ def streams_are_used(component: Component) -> Observed:
             wrong += [f"noise of replicate {replicate}"] * (not torch.equal(drawn, torch.rand(1)))
         with seeded(stream(5, "evaluation", replicate)):
             s = torch.rand(3, 1)
+        data = Sequences(n=20)
+        one_batch(run, Built(data, Sum(), Script()))
+        order = torch.Generator().manual_seed(stream(5, "data order", replicate))
+        first = (torch.randperm(20, generator=order) + 1.0).tolist()
+        wrong += [f"measured batch of replicate {replicate}"] * (data.orders != [first])
         # The sum starts at s, so that the output at w = 1 differs from the target by s.
         outcome = trained(1.0, network=Sum(noise=1.0), replicate=replicate)
         differs = relative(outcome.final.metrics["mse"], float(s.double().square().mean())) > 1e-5
         wrong += [f"evaluation of replicate {replicate}"] * differs
-    return Observed(len(wrong), ", ".join(wrong) or "6 streams")
+    return Observed(len(wrong), ", ".join(wrong) or "8 streams")
 
 
 def own_parameters(component: Component) -> Observed:
@@ -160,14 +186,73 @@ def own_parameters(component: Component) -> Observed:
     return worst([("w", relative(network.w.item(), 1.0)), ("b", relative(rule.b.item(), -2.0))], "no parameter")
 
 
+def schedules(component: Component) -> Observed:
+    """Return the error of a parameter whose gradient is always 1, after each epoch of SGD with each schedule: it moves
+    by the learning rate, which is 0.8 or, in epoch k = 0 ... 3, 0.8 (1 + cos(π k / 4)) / 2."""
+    cosine = [0.8 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
+    found = []
+    for schedule, rates in (("constant", [0.8] * 4), ("cosine", cosine)):
+        run = spec(4, learning_rate=0.8, schedule=schedule)
+        with run_folder() as folder:
+            Trainer(run, Built(Sequences(), Sum(), WithOwnWeight(*[0.0] * 4)), folder).train()
+            moved = [row["b"] for row in rows_of(folder)]
+        found += [(schedule, relative(b, -sum(rates[: k + 1]))) for k, b in enumerate(moved)]
+    return worst(found, "no schedule")
+
+
+def divergence(component: Component) -> Observed:
+    """Count losses that are no numbers and do not end the training at their update."""
+    faults = []
+    for loss in (math.inf, -math.inf, math.nan):
+        try:
+            trained(0.0, loss)
+            faults.append(f"{loss} goes on")
+        except DivergedError as error:
+            faults += [] if str(error) == f"loss is {loss} at epoch 2, update 2" else [str(error)]
+    return Observed(len(faults), ", ".join(faults) or "∞, −∞, NaN")
+
+
+def single_samples(component: Component) -> Observed:
+    """Return the error of the number of trained sequences, where the last batch of an epoch has one sequence: it counts
+    unless the network's samples depend on each other."""
+    found = []
+    for mixes, sequences in ((False, 6), (True, 4)):
+        network = Sum()
+        network.mixes_samples = mixes
+        with run_folder() as folder:
+            Trainer(spec(2, batch=2), Built(Sequences(), network, Script(*range(4))), folder).train()
+            found.append((f"samples {'mix' * mixes}", relative(rows_of(folder)[-1]["sequences"], sequences)))
+    return worst(found, "no network")
+
+
+def options_of_a_run(component: Component) -> Observed:
+    """Count parts of a run that are not built with the options of its spec."""
+    with seeded(0):
+        dataset, network, rule = build(spec(1, precision="bfloat16"))
+    neuron: Any = network.layers[0].neuron
+    differ = {
+        "rule": getattr(rule, "K", None) != 3,
+        "neuron": abs(float(neuron.alpha) - math.exp(-1 / 7)) > 1e-6,
+        "network": neuron.size != 6,
+        "dataset": dataset.steps != 8,
+        "precision": not any(isinstance(module, BFloat16Linear) for module in network.modules()),
+    }
+    wrong = [name for name, differs in differ.items() if differs]
+    return Observed(len(wrong), ", ".join(wrong) or f"{len(differ)} parts")
+
+
 def facts() -> tuple[Fact, ...]:
     """Return the facts of the protocol."""
     return (
         Fact("tested are the last weights and those of the best epoch on validation", 1e-12, tested_weights),
-        Fact("record: test split, last weights; curve: validation split", 1e-6, recorded_numbers),
-        Fact("evaluation is in eval mode and restores the mode", 1e-12, evaluation_mode),
+        Fact("record: test split, last weights; curve: validation split, each epoch", 1e-6, recorded_numbers),
+        Fact("evaluation is in eval mode and restores mode and random numbers", 1e-12, evaluation_mode),
         Fact("evaluation carries the state over windows and counts each sequence", 1e-12, windows_of_evaluation),
         Fact("each epoch has an order of its own, shared by the rules of a replicate", 0, orders),
         Fact("weights, noise and evaluation are drawn from their streams", 0, streams_are_used),
         Fact("updates step the parameters of the network and of the rule", 1e-12, own_parameters),
+        Fact("the learning rate follows its schedule", 1e-6, schedules),
+        Fact("a loss that is no number ends training as diverged", 0, divergence),
+        Fact("a single sample is no batch where samples mix", 0, single_samples),
+        Fact("a run is built with the options of its spec", 0, options_of_a_run),
     )

@@ -40,24 +40,25 @@ def components(names: Sequence[str]) -> list[Component]:
     return [component for component in everything if not names or component.name in names]
 
 
-def check(names: Sequence[str] = (), full: bool = False) -> Iterator[CheckResult]:
+def check(names: Sequence[str] = (), full: bool = False, only: str = "") -> Iterator[CheckResult]:
     """Evaluate every fact of the named components, or of all, on one thread; yield each result when it is ready.
 
     Args:
         names: names of components; all if empty.
         full: evaluate the facts of `full.py` too, which takes minutes a component.
+        only: text that the name of a fact contains; all facts if empty.
     """
     chosen = components(names)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for component in chosen:
-            yield from _findings(component, full)
+            yield from (evaluate(fact, component) for fact in _facts(component, full) if only in fact.name)
     finally:
         torch.set_num_threads(threads)
 
 
-def _findings(component: Component, full: bool) -> Iterator[CheckResult]:
+def _facts(component: Component, full: bool) -> tuple[Fact, ...]:
     def not_to_be_had(reason: Exception) -> Fact:
         def find(_: Component) -> Observed:
             raise reason
@@ -65,11 +66,9 @@ def _findings(component: Component, full: bool) -> Iterator[CheckResult]:
         return Fact("can be built with its defaults", 0, find)
 
     try:
-        facts = FACTS[component.kind](component) + reference.of(component) + (full_facts(component) if full else ())
+        return FACTS[component.kind](component) + reference.of(component) + (full_facts(component) if full else ())
     except Exception as error:  # it cannot be built at all
-        facts = (not_to_be_had(error),)
-    for fact in facts:
-        yield evaluate(fact, component)
+        return (not_to_be_had(error),)
 
 
 def assert_sound(*names: str, plugins: Sequence[str | Path] = ()) -> None:

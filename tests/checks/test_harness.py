@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,8 @@ from throughtime.measuring import activity
 from throughtime.numerics import adamax
 from throughtime.passes.trainer import Trainer
 
-UPDATES, LOSS, STREAMS, TESTED, RECORDED, MODE, WINDOWS, ORDERS, USED, OWN = [fact.name for fact in facts(HARNESS)]
+UPDATES, LOSS, STREAMS, TESTED, RECORDED, MODE, WINDOWS, ORDERS, USED, OWN, *REST = [f.name for f in facts(HARNESS)]
+RATES, DIVERGED, SINGLE, OPTIONS = REST
 
 
 def clip_each_alone(gradients, largest):
@@ -88,6 +90,18 @@ def same_order(self):
     return right_batches(self)
 
 
+def with_single_samples(self):
+    self.built.network.mixes_samples = False
+    return right_batches(self)
+
+
+right_end = updater.Updater.end_epoch
+
+
+def an_epoch_late(self, epoch):
+    right_end(self, epoch - 1)
+
+
 @pytest.mark.parametrize(
     "fact, path, broken",
     [
@@ -110,6 +124,10 @@ def same_order(self):
         (USED, "throughtime.harness.build.stream", lambda base, purpose, n: seeds.stream(base, "data order", n)),
         (USED, "throughtime.passes.trainer.stream", lambda base, purpose, n: seeds.stream(base, purpose, 0)),
         (OWN, "throughtime.harness.batches.Updater", lambda parameters, *rest: updater.Updater(parameters[:1], *rest)),
+        (RATES, "throughtime.harness.updater.Updater.end_epoch", an_epoch_late),
+        (DIVERGED, "throughtime.passes.trainer.math", SimpleNamespace(inf=math.inf, isfinite=lambda x: x == x)),
+        (SINGLE, "throughtime.passes.trainer.Trainer._batches", with_single_samples),
+        (OPTIONS, "throughtime.harness.build.in_precision", lambda network, precision: network),
     ],
 )
 def test_the_fact_finds_the_fault(fact, path, broken, monkeypatch):
