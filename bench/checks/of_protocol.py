@@ -35,6 +35,7 @@ from throughtime.registry import NETWORKS, NEURONS, Component
 S = mean_square(2)
 WEIGHTS = 0.0, -1.0, 1.0
 """w in three epochs: the errors are 1, 0 and 4 S on the validation split, and 1, 4 and 0 S on the test split."""
+PROTOCOLS = ("mse", "mse_best_validation", "mse_validation", "mse_best_test")
 RATES = {"firing_rate.layer1": 2 / 3, "firing_rate.layer2": 1 / 3}
 """Firing rates at w = 1 on the test split, and at w = −1 on the validation split; else nothing spikes."""
 
@@ -84,9 +85,10 @@ def recorded_numbers(component: Component) -> Observed:
     with run_folder() as folder:
         result = train_pass(spec(len(WEIGHTS), batch=2), Built(Sequences(), Sum(), script), folder)
         rows = rows_of(folder)
-    expected = {"mse": 0.0, "mse_best_validation": 4 * S, "mse_validation": 0.0, "mse_best_test": 0.0}
+    expected = dict(zip(PROTOCOLS, (0.0, 4 * S, 0.0, 0.0), strict=True))
     expected |= {"epochs_trained": 3, "loss": 2.5, "firing_rate": 1 / 2, **RATES}
     found = [(f"record, {name}", relative(value_of(result.measures[name]), x)) for name, x in expected.items()]
+    found += [(f"{name} is better if lower", float(result.measures[name].better != "lower")) for name in PROTOCOLS]
     columns = {"validation.mse": (S, 0.0, 4 * S), "test.mse": (S, 4 * S, 0.0), "firing_rate": (0.0, 1 / 2, 0.0)}
     columns |= {"epoch": (1, 2, 3), "train_loss": (1.0, 1.0, 2.5)}
     columns |= {"iteration": (2, 4, 6), "updates": (2, 4, 6), "sequences": (3, 6, 9)}

@@ -102,12 +102,17 @@ def metric_measures(trained: Trained, task: Task, sequences: int) -> dict[str, M
     measures = {}
     for metric in task.metrics:
         for end, (values, method) in protocols.items():
-            computed = values.get(
-                metric.name, math.nan
-            )  # no epoch is the best if the headline metric is never a number
+            # No epoch is the best if the headline metric is never a number.
+            computed = values.get(metric.name, math.nan)
             value = finite(computed)
             missing = None if value is not None else f"the meter computed {computed}"
-            measures[metric.name + end] = Measure(value=value, unit=metric.unit, method=method, missing=missing)
+            measures[metric.name + end] = Measure(
+                value=value,
+                unit=metric.unit,
+                method=method,
+                missing=missing,
+                better="higher" if metric.higher_is_better else "lower",
+            )
     if (chance := task.metric.chance) is not None:
         method = "the metric of an untrained network"
         measures["chance"] = Measure(value=chance, unit=task.metric.unit, method=method)
