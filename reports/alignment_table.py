@@ -19,7 +19,8 @@ from throughtime.reports.cells import (
 )
 from throughtime.reports.figures import cells_left_out, count_range
 from throughtime.reports.quantities import replicate_interval
-from throughtime.reports.tables import REPLICATES, Entry, Footnotes, Table, entry
+from throughtime.reports.table import REPLICATES, Entry, Footnotes, Table
+from throughtime.reports.tables import entry
 
 COSINE, NORM_RATIO = "alignment_cosine", "alignment_norm_ratio"
 MEASURES = {COSINE: "cosine", NORM_RATIO: "norm ratio"}
@@ -90,14 +91,15 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     caption = [
         f"Suite {suite}, scale {scale}.",
         f"{MEANING}; 1 and 1: equal gradients. Hidden: {PARAMETERS}.",
-        f"Mean of {count_range(long.loc[long['n'] > 0, 'n'])} replicates. {REPLICATES}",
+        f"Mean of {count_range(long.loc[long['n'] > 0, 'n'])} replicates.",
+        REPLICATES,
         "Failed runs are in no mean; they are counted by status.",
         *cells_left_out(runs, fine, "table"),
     ]
     letters = [(letter, note) for note, letter in notes.items()]
     title = f"Gradient alignment: {suite}, {scale}"
     head = ["dataset", "neuron", "rule", "parameters", *head]
-    return Table(f"{slug(suite)}-{scale}-alignment", title, caption, head, lines, letters, long)
+    return Table(f"{slug(suite)}-{scale}-alignment", title, caption, head, lines, letters, long, labels=4)
 
 
 def _summaries(
@@ -129,6 +131,7 @@ def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str,
         nothing = float("nan")
         more |= {
             "mean": interval.mean if interval else nothing,
+            "sd": float(values.std()),
             "low": nothing if interval is None or interval.low is None else interval.low,
             "high": nothing if interval is None or interval.high is None else interval.high,
             "n": len(values),

@@ -15,6 +15,7 @@ from throughtime.errors import UsageError, suggestion
 from throughtime.records.record import Status
 from throughtime.records.results import KEYS, Results
 from throughtime.registry import ALGORITHMS, NEURONS, Registry
+from throughtime.reports.best import direction
 from throughtime.reports.quantities import LEVEL, PROTOCOLS, QUANTITIES, Quantity, quantity, replicate_interval
 from throughtime.spec import MEASURED_ONCE, SCALES
 
@@ -23,7 +24,7 @@ NO_VALUE = "no value: "
 """Prefix of the part of a note that gives the reason why a measure is missing."""
 COLUMNS = [
     *KEYS,
-    *["measure", "unit", "mean", "low", "high", "n", "values", "runs"],
+    *["measure", "unit", "better", "mean", "sd", "low", "high", "n", "values", "runs"],
     *[f"n_{status}" for status in FAILED],
     *["note", "protocol", "level"],
 ]
@@ -123,8 +124,9 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
             `metric_validation` and `metric_best_test` the same by the other protocols.
 
     Returns:
-        The columns `COLUMNS`: numbers in the record's unit, `low` and `high` the interval (NaN where n < 5), `values`
-        those of the single replicates, `runs` the number of replicates, `note` the reasons of missing values.
+        The columns `COLUMNS`: numbers in the record's unit, `better` the direction of improvement (`higher`, `lower` or
+        empty), `sd` the standard deviation (n - 1; NaN where n < 2), `low` and `high` the interval (NaN where n < 5),
+        `values` those of the single replicates, `runs` the number of replicates, `note` the reasons of missing values.
 
     Raises:
         UsageError: no run has that measure.
@@ -143,7 +145,8 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
             kind = kind._replace(protocol=quantity(measure).protocol)
         elif name in task_metrics(_recorded(of_dataset)):
             kind = kind._replace(protocol=quantity("metric").protocol)
-        rows += [_row(key, of_cell, name, kind) for key, of_cell in groups(of_dataset, KEYS)]
+        better = direction(name, of_dataset.get(f"better.{name}", pd.Series(dtype=object)))
+        rows += [_row(key, of_cell, name, kind) | {"better": better} for key, of_cell in groups(of_dataset, KEYS)]
     return ordered(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -176,7 +179,7 @@ def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity)
     values = runs[measure] if measure in runs else pd.Series(float("nan"), index=runs.index)
     if not measure.startswith(MEASURED_ONCE):
         values = values[runs["status"] == "ok"]
-    values = values.dropna()
+    values = values.dropna().astype(float)
     interval = replicate_interval(values, measure, kind.recorded) if len(values) else None
     nothing = float("nan")
     return {
@@ -184,6 +187,7 @@ def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity)
         "measure": measure,
         "unit": kind.recorded,
         "mean": interval.mean if interval else nothing,
+        "sd": float(values.std()),
         "low": nothing if interval is None or interval.low is None else interval.low,
         "high": nothing if interval is None or interval.high is None else interval.high,
         "n": len(values),

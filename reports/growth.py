@@ -17,7 +17,7 @@ from throughtime.records.record import Record
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, neuron_label, one_line, rule_title, runs_of, slug
 from throughtime.reports.quantities import quantity
-from throughtime.reports.tables import Entry, Footnotes, Table
+from throughtime.reports.table import Entry, Footnotes, Table
 from throughtime.spec import RunSpec
 
 WAYS = {
@@ -209,9 +209,8 @@ def _slope_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
         "Process less exact: the slope of the process's peak, which the input is not in, less that of the exact bytes "
         "with the input excluded; the error of measuring by the process.",
     ]
-    return Table(
-        f"{slug(suite)}-{scale}-slopes", f"Memory a time step: {suite}, {scale}", caption, head, lines, [], rows
-    )
+    name, title = f"{slug(suite)}-{scale}-slopes", f"Memory a time step: {suite}, {scale}"
+    return Table(name, title, caption, head, lines, [], rows, labels=4)
 
 
 def _shown(row: pd.Series | None) -> str:
@@ -252,7 +251,7 @@ def _exponent_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     head = ["dataset", "neuron", "rule", "measure", *SIZES]
     letters = [(letter, note) for note, letter in notes.items()]
     title = f"Exponents of cost: {suite}, {scale}"
-    return Table(f"{slug(suite)}-{scale}-exponents", title, caption, head, lines, letters, rows)
+    return Table(f"{slug(suite)}-{scale}-exponents", title, caption, head, lines, letters, rows, labels=4)
 
 
 def _exponent(row: pd.Series, notes: Footnotes) -> Entry:

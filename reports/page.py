@@ -33,9 +33,12 @@ from throughtime.reports.cells import (
     summarise,
     task_metrics,
 )
+from throughtime.reports.formats import csv, markdown
+from throughtime.reports.latex import latex
 from throughtime.reports.planned import is_excluded, planned_cells
 from throughtime.reports.quantities import INTERVAL, quantity, shown_in_unit, significant
-from throughtime.reports.tables import NOT_RUN, Footnotes, Table, csv, latex, markdown
+from throughtime.reports.table import Footnotes, Table
+from throughtime.reports.tables import NOT_RUN
 
 SORTED_BY = ("wall_time", "peak_live_bytes", "peak_process_bytes", "firing_rate")
 """Measures with a column of the sortable table, besides the metric."""

@@ -11,10 +11,13 @@ from throughtime.reports.alignment_figure import alignment_by_group, alignment_o
 from throughtime.reports.alignment_table import alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
 from throughtime.reports.drawing import Drawn, save
+from throughtime.reports.formats import write_table
 from throughtime.reports.growth_figure import growth_figures
 from throughtime.reports.page import Figure, render
 from throughtime.reports.recipes import draw_recipe, recipes
-from throughtime.reports.tables import tables, write_table
+from throughtime.reports.rule_comparison import rule_table
+from throughtime.reports.table import Table
+from throughtime.reports.tables import tables
 from throughtime.whole_files import write_whole
 
 
@@ -35,8 +38,7 @@ def write_report(results: Results, out: Path) -> Path:
     Returns:
         The path of the page.
     """
-    aligned = [table for key in _suites(results) if (table := alignment_table(results, *key)) is not None]
-    written = [*tables(results), *aligned, *growth.tables(results), *three_ways.tables(results)]
+    written = all_tables(results)
     for table in written:
         write_table(table, out / "tables")
     drawn = write_figures(results, out / "figures")
@@ -45,6 +47,13 @@ def write_report(results: Results, out: Path) -> Path:
     path = out / "report.html"
     write_whole(path, render(results, written, drawn))
     return path
+
+
+def all_tables(results: Results) -> list[Table]:
+    """Return all tables for which the results have data."""
+    of_suites = [tabulate(results, *key) for tabulate in (rule_table, alignment_table) for key in _suites(results)]
+    found = [table for table in of_suites if table is not None]
+    return [*tables(results), *found, *growth.tables(results), *three_ways.tables(results)]
 
 
 def write_figures(results: Results, folder: Path) -> list[Figure]:

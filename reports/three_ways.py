@@ -7,7 +7,7 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, neuron_label, one_line, rule_title, runs_of, slug
 from throughtime.reports.quantities import significant
-from throughtime.reports.tables import Entry, Table
+from throughtime.reports.table import Entry, Table
 
 EXACT, ALLOCATOR, PROCESS = "exact", "peak_allocator_bytes", "peak_process_bytes"
 ON_DEVICE = "peak_cuda_allocated_bytes"

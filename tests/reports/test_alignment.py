@@ -14,7 +14,8 @@ from throughtime.records.store import Store
 from throughtime.reports.alignment_figure import alignment_by_group, alignment_over_training
 from throughtime.reports.alignment_table import alignment_table
 from throughtime.reports.drawing import save
-from throughtime.reports.tables import csv, latex, markdown, text
+from throughtime.reports.formats import csv, markdown, text
+from throughtime.reports.latex import latex
 
 WHY = "BPTT's gradient is zero"
 EPOCHS = (0, 1, 4)

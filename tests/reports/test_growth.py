@@ -10,7 +10,7 @@ import pytest
 from tests.synthetic_records import costs, measure, peaks, put, run_spec, sweep
 from throughtime.records.results import Results
 from throughtime.reports import growth
-from throughtime.reports.tables import csv, markdown, text
+from throughtime.reports.formats import csv, markdown, text
 
 INPUT = 256
 

@@ -7,9 +7,10 @@ import pytest
 from tests.synthetic_records import put, results, run_spec
 from throughtime.records.results import Results
 from throughtime.records.store import JOURNAL
+from throughtime.reports.formats import text
 from throughtime.reports.page import failures
 from throughtime.reports.planned import planned_cells
-from throughtime.reports.tables import EXCLUDED, NOT_RUN, tables, text
+from throughtime.reports.tables import EXCLUDED, NOT_RUN, tables
 from throughtime.running.journal import Began
 
 CELLS = ["bptt lif digits", "eprop lif digits", "bptt lstm digits"]

@@ -29,8 +29,11 @@ from throughtime.records.results import Results
 from throughtime.records.statistics import mean_interval
 from throughtime.records.store import Store
 from throughtime.reports.cells import summarise
+from throughtime.reports.formats import csv, markdown, text, write_table
+from throughtime.reports.latex import latex
 from throughtime.reports.quantities import shown_in_unit, significant
-from throughtime.reports.tables import csv, latex, markdown, render, tables, text, write_table
+from throughtime.reports.rule_comparison import mean_ranks, paired_differences, rule_table
+from throughtime.reports.tables import render, tables
 
 
 def cell(results: Results, name: str, measure_name: str = "metric") -> pd.Series:
@@ -252,9 +255,10 @@ def test_two_networks_are_two_rows(store):
 
 def test_csv_gives_back_every_number(grid):
     for table in tables(grid):
-        back = pd.read_csv(io.StringIO(csv(table)), dtype=dict.fromkeys(("note", "unit", "values"), str))
+        texts = ("note", "unit", "better", "values")
+        back = pd.read_csv(io.StringIO(csv(table)), dtype=dict.fromkeys(texts, str))
         # An empty note reads back as NaN, as an empty number does.
-        back = back.fillna({"note": "", "unit": "", "values": ""})
+        back = back.fillna(dict.fromkeys(texts, ""))
         back["values"] = [tuple(map(float, str(values).split())) for values in back["values"]]
         pd.testing.assert_frame_equal(back, table.long.reset_index(drop=True), check_dtype=False, rtol=0, atol=0)
 
@@ -270,7 +274,7 @@ def test_latex_escapes_what_users_write(store):
     assert r"50\%\_rule \& co" in written
     assert r"\textless{}i\textgreater{}\$x\$ $\beta$" in written
     assert r"\$of\_it \textbackslash{} \{a\} \textasciitilde{} \textasciicircum{} \#1" in written
-    assert r"50.0 (n=1)" in written and r"\toprule" in written
+    assert r" & 50.0" in written and "n = 1 replicates" in written and r"\toprule" in written
 
 
 def test_markdown_keeps_its_columns_whatever_users_write(store):
@@ -280,14 +284,82 @@ def test_markdown_keeps_its_columns_whatever_users_write(store):
     assert {line.replace(r"\|", "").count("|") for line in rows} == {6}
 
 
+def comparison_store(store: Store) -> Results:
+    """Three rules, five replicates: b is better than a on every replicate, c varies around a."""
+    for replicate in range(5):
+        for rule, value in (("a", 0.5), ("b", 0.6), ("c", 0.5 + (-1) ** replicate * 0.2)):
+            spec = run_spec((rule, "lif", "digits"), replicate)
+            put(store, spec, measures=results("accuracy", value + 0.01 * replicate, 0.1))
+    return Results(store.folder)
+
+
+def test_the_best_rule_and_those_not_distinguished_from_it_are_bold(store):
+    (row,) = tables(comparison_store(store))[0].rows
+    # b and a: 0.62 and 0.52, sd 0.0158; c: mean 0.56, sd 0.22, so that its difference from b may be 0
+    assert [entry.best for entry in row[3:]] == [False, True, True]
+    written = latex(tables(Results(store.folder))[0])
+    assert r"52.0 \pm 1.6 & \bfseries 62.0 \pm 1.6 & \bfseries 56.0 \pm 22.0" in written
+    assert r"**62.0 \[60.0, 63.9\] (n=5)**" in markdown(tables(Results(store.folder))[0])
+
+
+def test_less_is_better_for_an_error_and_without_a_direction_nothing_is_bold(store):
+    for rule, value in (("a", 0.5), ("b", 0.6)):
+        measures = results("mse", value, 0.1) | {"score": measure(value, "1")}
+        put(store, run_spec((rule, "lif", "adding")), measures=measures)
+    found = Results(store.folder)
+    assert [entry.best for entry in tables(found)[0].rows[0][3:]] == [True, False]
+    assert "**" not in render(found, "score", "markdown").partition("| --- |")[2]
+
+
+def test_csv_has_the_standard_deviation_and_the_single_values(grid):
+    row = cell(grid, "bptt lif digits")
+    assert row["values"] == (0.89, 0.9, 0.91) and row["sd"] == pytest.approx(0.01)
+    assert row["better"] == "higher" and cell(grid, "bptt lif adding")["better"] == "lower"
+
+
+def test_rule_against_rule_is_paired_over_replicates(store):
+    found = comparison_store(store)
+    pairs = paired_differences(found, "quick", "laptop").set_index(["rule", "other"])
+    assert pairs.loc[("b", "a"), "difference"] == pytest.approx(0.1) and pairs.loc[("b", "a"), "n"] == 5
+    assert pairs["verdict"].to_dict() == {
+        **{("a", "b"): "worse", ("b", "a"): "better", ("a", "c"): "undecided"},
+        **{("c", "a"): "undecided", ("b", "c"): "undecided", ("c", "b"): "undecided"},
+    }
+    # Unpaired, the spread over replicates hides the same difference.
+    put(store, run_spec(("b", "lif", "digits"), 9), measures=results("accuracy", 0.0, 0.1))
+    again = paired_differences(Results(store.folder), "quick", "laptop").set_index(["rule", "other"])
+    assert again.loc[("b", "a"), "n"] == 5, "a replicate that only one rule has is in no pair"
+
+
+def test_mean_ranks_count_the_datasets_that_every_rule_has(grid):
+    ranks, blocks = mean_ranks(grid, "quick", "laptop")
+    # lif and ltc on digits, lif on adding: bptt ltc adding has no value, eprop has none on lstm
+    assert blocks == 3 and ranks.to_dict() == {"bptt": 1.0, "tbptt": 2.0, "fptt": 3.0, "eprop": 4.0}
+    table = rule_table(grid, "quick", "laptop")
+    assert [row[1].text for row in table.rows] == ["1.00", "2.00", "3.00", "4.00"]
+    assert rule_table(grid, "memory", "laptop") is None
+
+
+def test_a_wide_table_is_split_and_repeats_its_labels(store):
+    for i in range(16):
+        put(store, run_spec((f"rule-of-some-length-{i}", "lif", "digits")), measures=results("accuracy", 0.5, 0.1))
+    written = latex(tables(Results(store.folder))[0])
+    # Labels take 133 of a page's 498 points, a rule of 22 letters takes 107: three rules in each part.
+    assert written.count(r"\begin{table*}") == 6 and written.count("{dataset}") == 6
+    assert written.count("continued") == 5 and "rule-{}of-{}some-{}length-{}15" in written
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_compiles(store, grid, tmp_path):
-    inputs = "\n".join(latex(table) for table in (hostile_table(store), *tables(grid)))
-    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
+    inputs = "\n\\clearpage\n".join(latex(table) for table in (hostile_table(store), *tables(grid)))
+    packages = r"\usepackage[T1]{fontenc}\usepackage{array, booktabs, siunitx}"
+    packages += r"\usepackage[textwidth=6.9in]{geometry}"
+    document = rf"\documentclass[twocolumn]{{article}}{packages}\begin{{document}}{inputs}\end{{document}}"
     (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
     assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout, "no table is wider than its column or page"
 
 
 def test_four_files_a_table(grid, tmp_path):
@@ -302,7 +374,7 @@ def test_one_measure_in_every_form(tmp_path):
     quick, memory = everything.select("quick"), everything.select("memory")
     assert "90.0 (89.0, 90.0, 91.0)" in render(quick)
     assert "| 0.0625 (n=3) |" in render(quick, "firing_rate", "markdown")
-    assert render(everything, "metric", "latex").count(r"\begin{table}") == 2
+    assert render(everything, "metric", "latex").count(r"\caption{metric: ") == 2
     assert len(render(memory, "peak_process_bytes", "csv").splitlines()) == 1 + 6
     rows = json.loads(render(quick, "metric", "json"))
     (alone,) = (row for row in rows if (row["rule"], row["neuron"], row["dataset"]) == ("fptt", "lif", "digits"))

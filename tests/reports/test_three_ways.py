@@ -9,7 +9,7 @@ import pytest
 from tests.synthetic_records import measure, put, run_spec
 from throughtime.records.results import Results
 from throughtime.reports import three_ways
-from throughtime.reports.tables import csv, text
+from throughtime.reports.formats import csv, text
 
 INPUT, PARAMETERS = 3000, 500
 
