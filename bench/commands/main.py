@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from throughtime.commands import compare as compare_cli
+from throughtime.commands import ls as ls_cli
 from throughtime.commands import peers as peers_cli
 from throughtime.commands import sweep as sweep_cli
 from throughtime.commands.baseline import baseline_app
@@ -24,86 +25,35 @@ from throughtime.records.store import DEFAULT_RESULTS
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
-    from throughtime.registry import Component
 
 app = typer.Typer(
-    help="Benchmark and reproduction suite for learning rules of spiking networks.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from throughtime import __version__
+
+        print(f"throughtime {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def throughtime(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Benchmark and reproduction suite for learning rules of spiking networks."""
+
+
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(data_app, name="data")
+app.command("ls")(ls_cli.list_components)
 for command in (sweep_cli.plan, sweep_cli.run, sweep_cli.status, sweep_cli.rerun, compare_cli.compare, peers_cli.peers):
     app.command()(command)
-
-
-@app.command("ls")
-def list_components(
-    kind: Annotated[str | None, typer.Argument(help="algorithms, neurons, networks, datasets or suites.")] = None,
-    plugin: PluginOption = NONE,
-    as_json: JsonOption = False,
-) -> None:
-    """List registered components: name, summary, origin; `ls algorithms` shows each rule's claims, page, coordinates
-    and cost."""
-    from throughtime.errors import suggestion
-    from throughtime.registry import REGISTRIES
-    from throughtime.suites.suite import suite_names, suite_summary
-
-    load_plugins(plugin)
-    kinds = [*REGISTRIES, "suites"]
-    if kind is not None and kind not in kinds:
-        raise UsageError(f'no kind "{kind}"', hint=suggestion(kind, kinds))
-    if kind == "algorithms":
-        registry = REGISTRIES[kind]
-        return _print_rules([registry[name] for name in registry.names()], as_json)
-    rows = [
-        {"kind": k, "name": name, "summary": registry[name].summary, "origin": registry[name].origin}
-        for k, registry in REGISTRIES.items()
-        for name in registry.names()
-        if kind in (None, k)
-    ]
-    if kind in (None, "suites"):
-        rows += [
-            {"kind": "suites", "name": name, "summary": suite_summary(name), "origin": "throughtime"}
-            for name in suite_names()
-        ]
-    print_rows(rows, as_json)
-
-
-def _print_rules(rules: Sequence[Component], as_json: bool) -> None:
-    """Print the rules' claims and pages, then their coordinates and costs; as JSON, one row for each rule."""
-    if as_json:
-        return print_rows([_rule_row(rule) | _rule_coordinates(rule) for rule in rules], as_json)
-    print_rows([_rule_row(rule) for rule in rules], as_json)
-    print()
-    print_rows([{"rule": rule.name, **_rule_coordinates(rule)} for rule in rules], as_json)
-
-
-def _rule_coordinates(rule: Component) -> dict[str, str]:
-    """Return a rule's coordinates and cost formulas; — marks those that it does not state."""
-    from throughtime.algorithms.coordinates import Coordinates, Cost
-
-    try:
-        coordinates = rule.factory().coordinates()
-    except Exception:  # an option has no default, or the factory is not that of a rule
-        coordinates = None
-    cost = getattr(rule.factory, "cost", None)
-    shown = coordinates.shown() if coordinates else dict.fromkeys(Coordinates._fields, "—")
-    return shown | {f"{name}_cost": str(getattr(cost, name, "—")) for name in Cost._fields}
-
-
-def _rule_row(rule: Component) -> dict[str, str]:
-    """Return a rule's row of `ls algorithms`; — marks a missing claim, and the page of a rule from another package."""
-    claims = getattr(rule.factory, "claims", None)
-    return {
-        "kind": rule.kind,
-        "name": rule.name,
-        "gradient": str(getattr(claims, "gradient", "—")),
-        "memory": str(getattr(claims, "memory", "—")),
-        "summary": rule.summary,
-        "page": f"docs/rules/{rule.name}.md" if rule.origin == "throughtime" else "—",
-    }
 
 
 def _loaded(folder: Path, suites: Sequence[str]) -> Results:

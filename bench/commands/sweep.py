@@ -35,7 +35,18 @@ if TYPE_CHECKING:
     from throughtime.running.plan import Planned
     from throughtime.running.progress import Progress
 
-SuiteArgument = Annotated[str, typer.Argument(help="Name of a suite, or path of a suite's YAML.", metavar="SUITE")]
+
+def suites_to_run(incomplete: str) -> list[str]:
+    """Complete the name of a suite on the shell."""
+    from throughtime.suites.suite import suite_names
+
+    return [name for name in suite_names() if name.startswith(incomplete)]
+
+
+SuiteArgument = Annotated[
+    str,
+    typer.Argument(help="Name of a suite, or path of a suite's YAML.", metavar="SUITE", autocompletion=suites_to_run),
+]
 ScaleOption = Annotated[Scale, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
 
 

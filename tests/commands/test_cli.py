@@ -103,7 +103,7 @@ def test_help_names_the_commands_and_imports_nothing_heavy():
 def test_python_m_hands_the_exit_code_on():
     ended = python("-m", "throughtime", "ls", "nurons")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert told(ended.stderr) == 'no kind "nurons"\n  did you mean "neurons"?'
+    assert told(ended.stderr) == 'no kind, component or suite "nurons"\n  did you mean "neurons"?'
 
 
 @pytest.mark.parametrize("arguments", [["plan"], ["plan", "quick", "--scale", "huge"], ["plan", "--huge"], ["lss"]])

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import throughtime
 from throughtime.checks.run import FACTS, components
-from throughtime.commands.main import main
-from throughtime.registry import ALGORITHMS
+from throughtime.commands.main import app, main
+from throughtime.options import options_of
+from throughtime.registry import ALGORITHMS, REGISTRIES
 
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / "docs"
@@ -121,6 +123,85 @@ def test_a_rule_without_claims_is_listed_all_the_same(capsys, tmp_path):
 def test_other_kinds_are_listed_with_their_origin(kind, capsys):
     assert main(["ls", kind, "--json"]) == 0
     assert {tuple(row) for row in json.loads(capsys.readouterr().out)} == {("kind", "name", "summary", "origin")}
+
+
+@pytest.mark.parametrize("word, kind", [("rules", "algorithms"), ("rule", "algorithms"), ("neuron", "neurons")])
+def test_a_kind_has_the_names_that_a_user_may_write(word, kind, capsys):
+    assert main(["ls", word, "--json"]) == 0
+    assert {row["kind"] for row in json.loads(capsys.readouterr().out)} == {kind}
+
+
+OPTIONS = """\
+from typing import Annotated, Literal
+from pydantic import Field, PositiveInt
+from throughtime import neuron
+class Base:
+    '''Base.
+
+    Args:
+        size: not an option.
+        tau: time constant,
+            in steps.
+    '''
+@neuron("described")
+class Described(Base):
+    '''A neuron.
+
+    Args:
+        mode: `end` or `every`.
+        bounds: see the source: all of it.
+
+    Raises:
+        ValueError: never.
+    '''
+    def __init__(self, size, *, tau: PositiveInt, mode: Literal["end", "every"] = "end",
+                 bounds: Annotated[list[float], Field(min_length=1)] | None = None, plain: bool = True):
+        pass
+"""
+
+
+def test_a_component_is_listed_with_its_options(capsys, tmp_path):
+    plugin = tmp_path / "described.py"
+    plugin.write_text(OPTIONS)
+    assert main(["ls", "described", "--plugin", str(plugin), "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["summary"], found["place"]) == ("neurons", "A neuron.", f"{plugin}:12")
+    assert [tuple(option.values()) for option in found["options"]] == [
+        ("tau", "int > 0", "required", "time constant, in steps."),
+        ("mode", '"end" | "every"', '"end"', "`end` or `every`."),
+        ("bounds", "list of float | null", "null", "see the source: all of it."),
+        ("plain", "bool", "true", ""),
+    ]
+    assert main(["ls", "described", "--plugin", str(plugin)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "described (neurons): A neuron." and lines[3].split() == ["name", "type", "default", "meaning"]
+
+
+@pytest.mark.parametrize("kind", REGISTRIES)
+def test_every_option_of_the_package_has_a_type_and_a_meaning(kind):
+    components = [REGISTRIES[kind][name] for name in REGISTRIES[kind].names()]
+    options = [(c.name, option) for c in components if c.origin == "throughtime" for option in options_of(c)]
+    assert len(options) > 5
+    assert [f"{name}: {o.name}" for name, o in options if not o.meaning or "any" in o.type.split()] == []
+
+
+def test_a_suite_is_listed_with_its_size_at_each_scale(capsys):
+    assert main(["ls", "quick", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert [row["scale"] for row in found["options"]] == ["tiny", "laptop", "paper"]
+    assert all(row["runs"] > row["cells"] > 1 for row in found["options"])
+
+
+def test_version_and_completion(capsys, monkeypatch):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"throughtime {throughtime.__version__}\n"
+    monkeypatch.setenv("_THROUGHTIME_COMPLETE", "complete_bash")
+    for words, expected in (("throughtime ls lt", "ltc"), ("throughtime run qui", "quick")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", "2")
+        with pytest.raises(SystemExit):
+            app(prog_name="throughtime")
+        assert expected in capsys.readouterr().out.split()
 
 
 @pytest.mark.parametrize("name", IN_THE_PACKAGE)

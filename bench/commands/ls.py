@@ -1,0 +1,157 @@
+"""The command `throughtime ls`: registered components and suites, and the options of one of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from throughtime.commands.terminal import NONE, JsonOption, PluginOption, load_plugins, print_rows
+from throughtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from throughtime.registry import Component
+
+KIND_NAMES = {
+    **dict.fromkeys(("algorithms", "algorithm", "rules", "rule"), "algorithms"),
+    **{name: f"{kind}s" for kind in ("neuron", "network", "dataset", "suite") for name in (kind, f"{kind}s")},
+}
+"""Kinds by the words that a user may write for them."""
+
+
+def names_to_list(incomplete: str) -> list[str]:
+    """Complete a kind or a name on the shell."""
+    return [name for name in (*KIND_NAMES, *_names()) if name.startswith(incomplete)]
+
+
+def list_components(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A kind (rules, neurons, networks, datasets, suites), or the name of a component or suite.",
+            metavar="NAME",
+            autocompletion=names_to_list,
+        ),
+    ] = None,
+    plugin: PluginOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """List components and suites; `ls rules` shows each rule's claims, page, coordinates and cost, `ls ltc` the options
+    of one component with types and defaults."""
+    from throughtime.errors import suggestion
+    from throughtime.registry import REGISTRIES
+    from throughtime.suites.suite import suite_names
+
+    load_plugins(plugin)
+    if name is None:
+        return print_rows([*_component_rows(list(REGISTRIES)), *_suite_rows()], as_json)
+    kind = KIND_NAMES.get(name)
+    if kind == "algorithms":
+        registry = REGISTRIES[kind]
+        return _print_rules([registry[rule] for rule in registry.names()], as_json)
+    if kind is not None:
+        return print_rows(_suite_rows() if kind == "suites" else _component_rows([kind]), as_json)
+    found = [registry[name] for registry in REGISTRIES.values() if name in registry.names()]
+    if not found and name not in suite_names():
+        raise UsageError(f'no kind, component or suite "{name}"', hint=suggestion(name, [*KIND_NAMES, *_names()]))
+    described = [_component(component) for component in found]
+    described += [_suite(name)] if name in suite_names() else []
+    if as_json:
+        return print(json.dumps(described))
+    for number, one in enumerate(described):
+        print("\n" * (number > 0) + f"{one['name']} ({one['kind']}): {one['summary']}\n{one['place']}\n")
+        print_rows(one["options"] or [{"options": "none"}], False)
+
+
+def _names() -> list[str]:
+    """Return the names of all components and suites."""
+    from throughtime.registry import REGISTRIES
+    from throughtime.suites.suite import suite_names
+
+    return [*(name for registry in REGISTRIES.values() for name in registry.names()), *suite_names()]
+
+
+def _component_rows(kinds: Sequence[str]) -> list[dict[str, Any]]:
+    from throughtime.registry import REGISTRIES
+
+    return [
+        {"kind": kind, "name": name, "summary": REGISTRIES[kind][name].summary, "origin": REGISTRIES[kind][name].origin}
+        for kind in kinds
+        for name in REGISTRIES[kind].names()
+    ]
+
+
+def _suite_rows() -> list[dict[str, Any]]:
+    from throughtime.suites.suite import suite_names, suite_summary
+
+    return [
+        {"kind": "suites", "name": name, "summary": suite_summary(name), "origin": "throughtime"}
+        for name in suite_names()
+    ]
+
+
+def _component(component: Component) -> dict[str, Any]:
+    """Return a component with its options."""
+    from throughtime.options import options_of
+
+    return {
+        "kind": component.kind,
+        "name": component.name,
+        "summary": component.summary,
+        "place": component.place,
+        "options": [option._asdict() for option in options_of(component)],
+    }
+
+
+def _suite(name: str) -> dict[str, Any]:
+    """Return a suite with the number of its cells and runs at each scale in the place of options."""
+    from throughtime.spec import SCALES
+    from throughtime.suites.suite import load_suite, suite_document
+
+    suite = load_suite(name)
+    return {
+        "kind": "suites",
+        "name": name,
+        "summary": suite.summary,
+        "place": suite_document(name).name,
+        "options": [
+            {"scale": scale, "cells": len(suite.cells[scale]), "runs": len(suite.expand(scale))} for scale in SCALES
+        ],
+    }
+
+
+def _print_rules(rules: Sequence[Component], as_json: bool) -> None:
+    """Print the rules' claims and pages, then their coordinates and costs; as JSON, one row for each rule."""
+    if as_json:
+        return print_rows([_rule_row(rule) | _rule_coordinates(rule) for rule in rules], as_json)
+    print_rows([_rule_row(rule) for rule in rules], as_json)
+    print()
+    print_rows([{"rule": rule.name, **_rule_coordinates(rule)} for rule in rules], as_json)
+
+
+def _rule_coordinates(rule: Component) -> dict[str, str]:
+    """Return a rule's coordinates and cost formulas; — marks those that it does not state."""
+    from throughtime.algorithms.coordinates import Coordinates, Cost
+
+    try:
+        coordinates = rule.factory().coordinates()
+    except Exception:  # an option has no default, or the factory is not that of a rule
+        coordinates = None
+    cost = getattr(rule.factory, "cost", None)
+    shown = coordinates.shown() if coordinates else dict.fromkeys(Coordinates._fields, "—")
+    return shown | {f"{name}_cost": str(getattr(cost, name, "—")) for name in Cost._fields}
+
+
+def _rule_row(rule: Component) -> dict[str, str]:
+    """Return a rule's row of `ls algorithms`; — marks a missing claim, and the page of a rule from another package."""
+    claims = getattr(rule.factory, "claims", None)
+    return {
+        "kind": rule.kind,
+        "name": rule.name,
+        "gradient": str(getattr(claims, "gradient", "—")),
+        "memory": str(getattr(claims, "memory", "—")),
+        "summary": rule.summary,
+        "page": f"docs/rules/{rule.name}.md" if rule.origin == "throughtime" else "—",
+    }
