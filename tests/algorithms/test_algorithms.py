@@ -1,4 +1,4 @@
-"""Learning rules worked by hand, their refusals and messages, and every fact of `throughtime check` for all of them."""
+"""Learning rules worked by hand, their refusals and messages. `throughtime check` holds their facts, a step of CI."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT, ramp
-from throughtime.checks import assert_sound
 from throughtime.checks.tiny import BATCH, CLASSES, INPUTS, SIZE, STEPS, Recorder, learn, recurrent, sequence, show
 from throughtime.datasets.task import Classification, Regression
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
-from throughtime.registry import ALGORITHMS, NEURONS
+from throughtime.registry import NEURONS
 
 F64 = torch.float64
 TASK = Classification(CLASSES)
@@ -28,11 +27,6 @@ TASK = Classification(CLASSES)
 
 def network(neuron: str = "lif", **options) -> Recurrent:
     return recurrent(NEURONS[neuron], **options)
-
-
-@pytest.mark.parametrize("name", ALGORITHMS.names())
-def test_every_fact_of_every_rule_holds(name):
-    assert_sound(name)
 
 
 # Truncated BPTT
