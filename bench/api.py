@@ -38,7 +38,8 @@ def run(
         suite: the name of a suite, or the path of its YAML.
         scale: `tiny` (seconds a run), `laptop` or `paper`.
         results: the results folder.
-        only: runs to select, each by its id, its label, or the label of its cell; empty: all.
+        only: runs to select, each by its id, its label, the label of its cell, or a pattern of these such as `fptt *`;
+            empty: all.
         rerun: runs to repeat: `none`, `failed`, `stale` (recorded with other code or data) or `all`.
         jobs: number of concurrent training passes; None: one per core.
         plugins: Python files that register components.
@@ -60,8 +61,8 @@ def run(
     for file in files:
         load_plugin(file)
     sweep = Sweep(suite, scale, Store(results), [only] if isinstance(only, str) else only, rerun)
-    prepare_data(sweep.chosen)
-    if sweep.chosen:
+    prepare_data(sweep.due)
+    if sweep.due:
         progress = PlainProgress(io.StringIO() if quiet else sys.stderr)
         engine = LocalEngine(files, sweep.limits, jobs or sweep.jobs, progress.show)
         try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 
 class UsageError(Exception):
@@ -17,11 +18,69 @@ class UsageError(Exception):
 
     def __init__(self, what: str, where: str | None = None, hint: str | None = None) -> None:
         self.what, self.where, self.hint = what, where, hint
+        self.errors: Sequence[UsageError] = (self,)
         super().__init__(what)
 
     def __str__(self) -> str:
         first = f"{self.where}: {self.what}" if self.where else self.what
         return f"{first}\n  {self.hint}" if self.hint else first
+
+
+class GroupedUsageError(UsageError):
+    """Several faults of one input. Fault, place and hint are those of the first.
+
+    Args:
+        errors: the faults, at least one.
+
+    Attributes:
+        errors: the same.
+    """
+
+    def __init__(self, errors: Sequence[UsageError]) -> None:
+        super().__init__(errors[0].what, errors[0].where, errors[0].hint)
+        self.errors = errors
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.errors))
+
+
+class Faults:
+    """Collects usage errors of one input, so that a user sees all of them at once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, UsageError] = {}
+
+    def add(self, error: UsageError) -> None:
+        """Add an error; equal ones count once."""
+        for one in error.errors:
+            self._found.setdefault(str(one), one)
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Context manager that adds a UsageError raised inside."""
+        try:
+            yield
+        except UsageError as error:
+            self.add(error)
+
+    def add_other_places(self, faults: Faults) -> None:
+        """Add the errors of `faults` at other places than those found so far, such as those of another scale."""
+        places = {error.where for error in self._found.values()}
+        self._found |= {text: error for text, error in faults._found.items() if error.where not in places}
+
+    def together(self) -> GroupedUsageError:
+        """Return the errors as one, in the order of their places; there must be at least one."""
+        return GroupedUsageError(sorted(self._found.values(), key=_line_and_column))
+
+    def raise_all(self) -> None:
+        """Raise the errors together, if there are any."""
+        if self._found:
+            raise self.together()
+
+
+def _line_and_column(error: UsageError) -> tuple[int, ...]:
+    """Return line and column of an error whose place has the form `file:line:column`."""
+    return tuple(int(part) for part in (error.where or "").split(":")[-2:] if part.isdecimal())
 
 
 def first_line(error: BaseException) -> str:

@@ -53,7 +53,9 @@ Rerun = Literal["none", "failed", "stale", "all"]
 class Strict(pydantic.BaseModel):
     """Frozen model without unknown keys, silent conversion ('1e-3' is not a number) or infinities (JSON has none)."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class ComponentSpec(Strict):

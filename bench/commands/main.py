@@ -149,7 +149,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for one in error.errors:
+            print(f"error: {one}", file=sys.stderr)
         return 2
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -47,6 +47,15 @@ SuiteArgument = Annotated[
     str,
     typer.Argument(help="Name of a suite, or path of a suite's YAML.", metavar="SUITE", autocompletion=suites_to_run),
 ]
+ChangesOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="Change a setting, such as training.learning_rate=1e-2 or fptt.alpha=0.5; repeatable.",
+        metavar="NAME=VALUE",
+    ),
+]
+NO_CHANGES: list[str] = []
 ScaleOption = Annotated[Scale, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
 
 
@@ -54,15 +63,16 @@ def plan(
     suite: SuiteArgument,
     scale: ScaleOption = "laptop",
     results: ResultsOption = DEFAULT_RESULTS,
+    changes: ChangesOption = NO_CHANGES,
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
     """Print what `run` would do: runs to make, runs to skip with the reason, and runs already recorded."""
-    from throughtime.running.plan import by_cell, to_run
+    from throughtime.running.plan import by_cell, plan, to_run
     from throughtime.suites.suite import load_suite
 
     load_plugins(plugin)
-    planned = _planned(load_suite(suite), scale, Store(results))
+    planned = plan(load_suite(suite, scale, changes).expand(scale), Store(results))
     if as_json:
         rows = [
             {
@@ -90,8 +100,10 @@ def run(
     jobs: Annotated[int | None, typer.Option(min=1, help="Concurrent training passes; default: one per core.")] = None,
     rerun: Annotated[Rerun, typer.Option(help="Runs to repeat; stale: recorded with other code or data.")] = "none",
     only: Annotated[
-        list[str] | None, typer.Option(help="A run's label or id, or a cell's label; repeatable.", metavar="RUN")
+        list[str] | None,
+        typer.Option(help="Label or id of a run or a cell, or a pattern such as 'fptt *'; repeatable.", metavar="RUN"),
     ] = None,
+    changes: ChangesOption = NO_CHANGES,
     timeout: Annotated[
         float | None, typer.Option(parser=units.seconds, help="Time limit of each pass: 90s, 15m, 2h.", metavar="TIME")
     ] = None,
@@ -129,10 +141,10 @@ def run(
     if not cluster:
         start_fork_server()  # both import torch
     load_plugins(plugin)
-    sweep = Sweep(suite, scale, Store(results), only or (), rerun)
-    prepare_data(sweep.chosen, partial(preparing, quiet=as_json))
+    sweep = Sweep(suite, scale, Store(results), only or (), rerun, changes)
+    prepare_data(sweep.due, partial(preparing, quiet=as_json))
     if not as_json:
-        _print_not_repeated(sweep.asked, sweep.chosen, results)
+        _print_not_repeated(sweep.selected, sweep.due, results)
     progress = _progress(as_json)
     plugins = [str(path.resolve()) for path in plugin]
     command = sweep.command(plugins, [str(path.resolve()) for path in source])
@@ -140,7 +152,7 @@ def run(
     records: list[Record] = []
     try:
         with raise_on_signals():
-            if sweep.chosen:
+            if sweep.due:
                 engine = _engine(cluster, cluster_config, plugins, allowed, jobs or sweep.jobs, progress.show)
                 records = sweep.run(engine, command, progress)
     except AskedToStop as stop:
@@ -150,10 +162,10 @@ def run(
         progress.end()
     if as_json:
         print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
-    ended = {p.id: p.recorded for p in sweep.asked} | {record.id: record.status for record in records}
+    ended = {p.id: p.recorded for p in sweep.selected} | {record.id: record.status for record in records}
     made = {record.id for record in records}
-    lacking = any(p.lacks for p in sweep.asked if p.id not in made)
-    incomplete = lacking or any(record.failed_passes for record in records)
+    incomplete = any(p.missing_passes for p in sweep.selected if p.id not in made)
+    incomplete = incomplete or any(record.failed_passes for record in records)
     if incomplete or not {"ok", "skipped"}.issuperset(ended.values()):
         raise typer.Exit(1)
 
@@ -207,26 +219,20 @@ def rerun(
         raise typer.Exit(1)
 
 
-def _planned(suite: Any, scale: Scale, store: Store) -> list[Planned]:
-    from throughtime.running.plan import plan
-
-    return plan(suite.expand(scale), store)
-
-
-def _print_not_repeated(asked: list[Planned], chosen: list[Planned], results: Path) -> None:
+def _print_not_repeated(selected: list[Planned], due: list[Planned], results: Path) -> None:
     """Print how many of the selected runs are not repeated although they are stale, failed or incomplete."""
-    ids = {p.id for p in chosen}
-    left = [p for p in asked if p.id not in ids]
+    ids = {p.id for p in due}
+    left = [p for p in selected if p.id not in ids]
     notes = []
     if stale := [p for p in left if p.stale]:
         causes = ", ".join(dict.fromkeys(str(p.stale) for p in stale))
         notes.append(f"{len(stale)} are stale ({causes}), `--rerun stale` repeats them")
     if failed := sum(p.recorded not in ("ok", "skipped") for p in left):
         notes.append(f"{failed} failed, `--rerun failed` repeats them")
-    if lacking := sum(bool(p.lacks) for p in left):
-        notes.append(f"{lacking} lack a measuring pass, `--rerun failed` runs it")
-    if not chosen:
-        notes.insert(0, f"nothing to do: all {len(asked)} runs are recorded in {results}")
+    if incomplete := sum(bool(p.missing_passes) for p in left):
+        notes.append(f"{incomplete} lack a measuring pass, `--rerun failed` runs it")
+    if not due:
+        notes.insert(0, f"nothing to do: all {len(selected)} runs are recorded in {results}")
     if notes:
         print("; ".join(notes))
 

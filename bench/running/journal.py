@@ -126,12 +126,12 @@ class Journal:
         path: path of the journal.
         command: arguments of the command that started the sweep.
         suite: all runs of the suite.
-        chosen: the runs to execute.
+        due: the runs to execute.
     """
 
-    def __init__(self, path: Path, command: Sequence[str], suite: Sequence[Planned], chosen: Sequence[Planned]) -> None:
+    def __init__(self, path: Path, command: Sequence[str], suite: Sequence[Planned], due: Sequence[Planned]) -> None:
         self.path = path
-        ids = {p.id for p in chosen}
+        ids = {p.id for p in due}
         began = Began(
             command=list(command),
             scale=suite[0].spec.scale,
@@ -139,7 +139,7 @@ class Journal:
             pid=os.getpid(),
             process_started=psutil.Process().create_time(),
             runs=[(p.id, p.spec.label, None if p.id in ids else p.recorded) for p in suite],
-            failed_passes={p.id: list(p.lacks) for p in suite if p.lacks and p.id not in ids},
+            failed_passes={p.id: list(p.missing_passes) for p in suite if p.missing_passes and p.id not in ids},
         )
         self._write(began, "w")
 

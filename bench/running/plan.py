@@ -42,11 +42,11 @@ class Planned(NamedTuple):
     """Reason of a status other than `ok`, or reason why its record does not count."""
     stale: str | None = None
     """Change of code or data since the record was written; None: no change."""
-    lacks: tuple[Pass, ...] = ()
+    missing_passes: tuple[Pass, ...] = ()
     """Passes to repeat because measuring passes of an `ok` record failed: these, or all if library versions changed
     since."""
     completes: bool = False
-    """Whether `passes` are only those that the record lacks."""
+    """Whether `passes` are only the missing ones."""
 
 
 class CellPlan(NamedTuple):
@@ -105,11 +105,11 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
                 run,
                 code,
                 passes,
-                support.lacking(spec, content),
+                support.unsupported(spec, content),
                 recorded=record.status if record else None,
                 reason=NO_WEIGHTS if without_weights else record.reason if record else "",
                 stale=stale,
-                lacks=_lacks(record, passes) if record and not stale else (),
+                missing_passes=_missing_passes(record, passes) if record and not stale else (),
             )
         )
     return planned
@@ -128,7 +128,7 @@ def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
     for some measuring passes, `failed` selects only these passes.
     """
     failed = ("diverged", "oom", "timeout", "killed", "error")
-    chosen = []
+    due = []
     for p in planned:
         if (
             p.recorded is None
@@ -137,10 +137,10 @@ def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
             or (rerun == "failed" and p.recorded in failed)
             or (rerun == "stale" and p.stale)
         ):
-            chosen.append(p)
-        elif rerun == "failed" and p.lacks:
-            chosen.append(p._replace(passes=list(p.lacks), completes="train" not in p.lacks))
-    return chosen
+            due.append(p)
+        elif rerun == "failed" and p.missing_passes:
+            due.append(p._replace(passes=list(p.missing_passes), completes="train" not in p.missing_passes))
+    return due
 
 
 class _Known:
@@ -162,7 +162,7 @@ class _Known:
         return None, None
 
 
-def _lacks(record: Record, passes: list[Pass]) -> tuple[Pass, ...]:
+def _missing_passes(record: Record, passes: list[Pass]) -> tuple[Pass, ...]:
     """Return the passes to repeat so that an `ok` record has all measures."""
     if record.status != "ok" or not record.failed_passes:
         return ()
@@ -227,7 +227,7 @@ def _fate(planned: Planned) -> str:
         return f"skip: {planned.unsupported}" if planned.unsupported else again
     if planned.stale:
         return f"stale: {planned.stale}"
-    if planned.lacks:
+    if planned.missing_passes:
         return "done but for a measuring pass that failed"
     if planned.recorded == "ok":
         return "done"
@@ -245,7 +245,7 @@ class _Support:
         self._built: dict[tuple[Any, ...], Any] = {}
         self._answers: dict[tuple[Any, ...], str | None] = {}
 
-    def lacking(self, spec: RunSpec, content: tuple[str, ...]) -> str | None:
+    def unsupported(self, spec: RunSpec, content: tuple[str, ...]) -> str | None:
         """Return the reason why the rule of a cell does not support its network, task or sequence length, or None.
 
         Args:

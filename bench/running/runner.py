@@ -50,8 +50,8 @@ class Runner:
         self._started: dict[str, float] = {}
         self._kills: Counter[tuple[str, Pass]] = Counter()
 
-    def run(self, suite: Sequence[Planned], chosen: Sequence[Planned]) -> list[Record]:
-        """Run the chosen runs of one suite; return their records in the order in which they ended.
+    def run(self, suite: Sequence[Planned], due: Sequence[Planned]) -> list[Record]:
+        """Run the due runs of one suite; return their records in the order in which they ended.
 
         Raises:
             UsageError: another runner works on the suite.
@@ -59,8 +59,8 @@ class Runner:
                 finished passes their files, and trainings a checkpoint.
         """
         self._records: list[Record] = []
-        self._pending = {p.id: list(p.passes) for p in chosen}
-        self.progress.begin([p.spec for p in chosen])
+        self._pending = {p.id: list(p.passes) for p in due}
+        self.progress.begin([p.spec for p in due])
         with ExitStack() as stack:
             folder = self.store.folder / suite[0].spec.suite
             stack.callback(self._folder_lock(folder).release)
@@ -68,8 +68,8 @@ class Runner:
                 if left.parent.name not in self._pending:
                     self.store.publish(folder.name, left.parent.name)
             stack.callback(self.engine.close)
-            self._journal = Journal(folder / JOURNAL, self.command, suite, chosen)
-            todo = [job for p in chosen for job in self._todo(p)]
+            self._journal = Journal(folder / JOURNAL, self.command, suite, due)
+            todo = [job for p in due for job in self._todo(p)]
             try:
                 for exclusive in (True, False):
                     self._drain([job for job in todo if PASSES[job.name].exclusive is exclusive], exclusive)

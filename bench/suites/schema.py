@@ -34,43 +34,62 @@ class When(Strict):
     """Pattern of cells by label; a kind without labels matches all components."""
 
     rule: Labels | None = None
+    """Labels of rules: one or a list."""
     neuron: Labels | None = None
+    """Labels of neurons."""
     network: Labels | None = None
+    """Labels of networks."""
     dataset: Labels | None = None
+    """Labels of datasets."""
 
 
 class Include(Strict):
     """An additional cell. A string is a label from the suite's list or else a component's name, without options."""
 
     rule: NameOrEntry
+    """The learning rule."""
     neuron: NameOrEntry
+    """The neuron."""
     network: NameOrEntry | None = None
-    """Default: the suite's network, if it has only one."""
+    """The network. Default: the suite's network, if it has only one."""
     dataset: NameOrEntry
+    """The dataset."""
 
 
 class Override(Strict):
     """Training settings and component options for the cells that `when` matches."""
 
     when: When = When()
-    """Default: every cell."""
+    """Pattern of cells. Default: every cell."""
     training: Training | None = None
+    """Training settings; others keep their values."""
     rule: dict[str, Any] = Field({})
+    """Options of the rule; others keep their values."""
     neuron: dict[str, Any] = Field({})
+    """Options of the neuron."""
     network: dict[str, Any] = Field({})
+    """Options of the network."""
     dataset: dict[str, Any] = Field({})
+    """Options of the dataset."""
 
 
 class Settings(Strict):
     """Settings of a suite; each of its scales may change them."""
 
     rules: Entries = Field([])
+    """Learning rules, each a name, or `{name, label, ...}` with options."""
     neurons: Entries = Field([])
+    """Neurons, in the same form."""
     networks: Entries = Field([Entry(name="recurrent")])
+    """Networks, in the same form."""
     datasets: Entries = Field([])
+    """Datasets, in the same form."""
     replicates: PositiveInt = 1
+    """Runs of each cell, with different weights and orders of the data."""
     seed: NonNegativeInt = 0
+    """Base seed, from which all random streams of all replicates are derived."""
     threads: PositiveInt = 1
+    """Threads of each pass."""
     device: Device = "cpu"
     """Device of network and batches; `cuda` without a CUDA device is an error before the first run starts."""
     timeout: Timeout | None = None
@@ -78,28 +97,39 @@ class Settings(Strict):
     memory_limit: Size | None = None
     """Limit of each pass's resident memory such as `2GiB`; null: none."""
     passes: list[Pass] = Field(list(PASSES), min_length=1)
+    """Passes of a run: `train`, `time`, `memory` (peak of the process), `bytes` (exact bytes of live tensors)."""
     keep_weights: bool = False
     """Whether the trained weights of each run are written beside its record; needs the pass `train`."""
     training: Training = Training()
+    """Training settings of all cells."""
     exclude: list[When] = Field([])
+    """Patterns of cells that are left out."""
     include: list[Include] = Field([])
+    """Additional cells."""
     overrides: list[Override] = Field([])
+    """Changes of single cells; a later one takes precedence."""
 
 
 class Scales(Strict):
-    """Changes at each scale. All three are required, so that none is forgotten; `{}` changes nothing."""
+    """Changes of the settings at each scale; a scale that is left out changes nothing."""
 
-    tiny: Settings
-    laptop: Settings
-    paper: Settings
+    tiny: Settings = Settings()
+    """Sizes for tests: seconds a run."""
+    laptop: Settings = Settings()
+    """Sizes for two cores: minutes to hours."""
+    paper: Settings = Settings()
+    """The authors' sizes."""
 
 
 class SuiteFile(Settings):
     """A suite file."""
 
     suite: str = Field(pattern="^[a-z0-9_-]+$")
-    summary: str = Field(min_length=1)
+    """Name of the suite, and of its folder of results."""
+    summary: str = ""
+    """One line for `throughtime ls`."""
     rules: Entries
     neurons: Entries
     datasets: Entries
-    scales: Scales
+    scales: Scales = Scales()
+    """Changes at the scales `tiny`, `laptop` and `paper`."""

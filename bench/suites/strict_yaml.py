@@ -24,7 +24,7 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from throughtime.errors import UsageError, suggestion
+from throughtime.errors import Faults, GroupedUsageError, UsageError, suggestion
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -46,8 +46,9 @@ _CORE = {  # YAML 1.2, section 10.3.2; the order matters: the first that fits
 class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
     """Composes a tree of nodes, each with its tag by the core schema and its position."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, name: str) -> None:
         Reader.__init__(self, text)
+        self.name = name
         Scanner.__init__(self)
         Parser.__init__(self)
         Composer.__init__(self)
@@ -70,18 +71,43 @@ class Document:
         self.name = name
         self._plain: dict[Node, Any] = {}
         self._open: set[Node] = set()
-        try:
-            self._root = self._compose(text)
-            self.data = self._value(self._root)
-        except yaml.MarkedYAMLError as error:
-            what = f"{error.context}: {error.problem}" if error.context else str(error.problem)
-            raise UsageError(f"not YAML: {what}", where=self._at(error.problem_mark)) from error
-        except ReaderError as error:
-            before = text[: error.position]
-            where = f"{name}:{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"
-            raise UsageError(f"not YAML: {error.reason}", where=where) from error
-        except RecursionError as error:
-            raise UsageError("nested too deeply", where=name) from error
+        self._root = self._compose(text, name)
+        self.data = self._plain_data()
+
+    def set(self, path: Key, text: str, origin: str) -> None:
+        """Set the value at `path`, whose missing parts are created, to that of a YAML text.
+
+        Args:
+            path: path of the value; the number of items of a list appends to it.
+            text: the YAML of the value.
+            origin: the place of this value in errors, such as an option of the command line.
+
+        Raises:
+            UsageError: the text is not strict YAML, or a part of the path is no mapping or list.
+        """
+        parent, mark = self._root, yaml.Mark(origin, 0, 0, 0, None, 0)
+        for part, after in zip(path, (*path[1:], None), strict=True):
+            entry = self._entry(parent, part)
+            child: Node
+            if after is None:
+                child = self._compose(text, origin)
+            elif entry is not None and isinstance(entry[1], MappingNode | SequenceNode):
+                parent = entry[1]
+                continue
+            elif isinstance(after, int):
+                child = SequenceNode(_TAG + "seq", [], mark, mark)
+            else:
+                child = MappingNode(_TAG + "map", [], mark, mark)
+            if isinstance(parent, MappingNode):
+                kept = [(key, value) for key, value in parent.value if key.value != part]
+                parent.value = [*kept, (ScalarNode(_TAG + "str", str(part), mark, mark), child)]
+            elif isinstance(parent, SequenceNode):
+                parent.value = [*parent.value, child]
+            else:
+                raise UsageError("the file is no mapping", where=self._at(parent.start_mark))
+            parent = child
+        self._plain.clear()
+        self.data = self._plain_data()
 
     def position(self, path: Key, *, of_key: bool = False) -> str:
         """Return `file:line:column`, counted from 1, of the value at `path` or of its key.
@@ -113,22 +139,38 @@ class Document:
         return None
 
     def _at(self, mark: Any) -> str:
-        return f"{self.name}:{mark.line + 1}:{mark.column + 1}"
+        return f"{mark.name}:{mark.line + 1}:{mark.column + 1}" if mark.name == self.name else mark.name
 
     def _refuse(self, what: str, node: Node, hint: str | None = None) -> NoReturn:
         raise UsageError(what, where=self._at(node.start_mark), hint=hint)
 
-    def _compose(self, text: str) -> Node:
-        composer = _Composer(text)
-        root = composer.get_node() if composer.check_node() else None
+    def _compose(self, text: str, name: str) -> Node:
+        try:
+            composer = _Composer(text, name)
+            root = composer.get_node() if composer.check_node() else None
+            if root is not None and composer.check_node():
+                where = self._at(composer.peek_event().start_mark)
+                raise UsageError("a second document starts here; a file has one document", where=where)
+        except yaml.MarkedYAMLError as error:
+            what = f"{error.context}: {error.problem}" if error.context else str(error.problem)
+            raise UsageError(f"not YAML: {what}", where=self._at(error.problem_mark)) from error
+        except ReaderError as error:
+            before = text[: error.position]
+            where = f"{name}:{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"
+            raise UsageError(f"not YAML: {error.reason}", where=where) from error
+        except RecursionError as error:
+            raise UsageError("nested too deeply", where=name) from error
         if root is None:
-            raise UsageError("the file is empty", where=f"{self.name}:1:1")
-        if root.tag == _TAG + "null":
-            self._refuse("the file is empty", root)
-        if composer.check_node():
-            where = self._at(composer.peek_event().start_mark)
-            raise UsageError("a second document starts here; a file has one document", where=where)
+            raise UsageError("the file is empty", where=f"{name}:1:1" if name == self.name else name)
         return root
+
+    def _plain_data(self) -> Any:
+        if self._root.tag == _TAG + "null":
+            self._refuse("the file is empty", self._root)
+        try:
+            return self._value(self._root)
+        except RecursionError as error:
+            raise UsageError("nested too deeply", where=self.name) from error
 
     def _value(self, node: Node) -> Any:
         if node in self._open:
@@ -201,7 +243,11 @@ def load(path: str | Traversable) -> Document:
 
 
 def checked(document: Document, model: type[Model]) -> Model:
-    """Validate the document by `model`; UsageError at the position of the first fault."""
+    """Validate the document by `model`.
+
+    Raises:
+        GroupedUsageError: all faults, each with its position.
+    """
     try:
         return model.model_validate(document.data)
     except pydantic.ValidationError as error:
@@ -229,8 +275,8 @@ def refusal(
     model: type[pydantic.BaseModel],
     place: Callable[[Key], Key] = lambda loc: loc,
     of: str = "",
-) -> UsageError:
-    """Convert the first fault of a validation to a UsageError with its position in the file.
+) -> GroupedUsageError:
+    """Convert the faults of a validation to usage errors with their positions in the file.
 
     Args:
         error: exception of `model.model_validate`.
@@ -240,28 +286,37 @@ def refusal(
         of: subject of the message, such as the name of a component.
     """
     of = f"{of}: " if of else ""
-    faults = error.errors(include_url=False)
-    for fault in faults:  # a misspelt key comes first: the correct key is then missing, too
-        *inside, key = fault["loc"] or ("",)
-        if fault["type"] == "extra_forbidden":
-            where = document.position(place(fault["loc"]), of_key=True)
-            hint = suggestion(str(key), _fields(model, inside))
-            return UsageError(f'{of}unknown key "{key}"', where=where, hint=hint)
+    faults, found = error.errors(include_url=False), Faults()
+    misspelt = [fault for fault in faults if fault["type"] == "extra_forbidden"]
+    hints = [suggestion(str(fault["loc"][-1]), _fields(model, fault["loc"][:-1])) for fault in misspelt]
+    for fault, hint in zip(misspelt, hints, strict=True):
+        where = document.position(place(fault["loc"]), of_key=True)
+        found.add(UsageError(f'{of}unknown key "{fault["loc"][-1]}"', where, hint))
+    # A misspelt key makes the correct one missing, too.
+    missing = [f for f in faults if f["type"] == "missing" and f'did you mean "{f["loc"][-1]}"?' not in hints]
+    for fault in missing:
+        found.add(UsageError(f'{of}"{fault["loc"][-1]}" is missing', document.position(place(fault["loc"]))))
+    wrong: dict[Key, list[Any]] = {}
+    for fault in faults:
+        if fault["type"] not in ("extra_forbidden", "missing"):
+            wrong.setdefault(document.nearest(place(fault["loc"])), []).append(fault)
+    for path, alike in wrong.items():  # the branches of a union have a fault each
+        found.add(UsageError(of + _wrong_value(alike, path), document.position(path)))
+    return found.together()
+
+
+def _wrong_value(faults: list[Any], path: Key) -> str:
+    """Return the fault of a value of the wrong type or out of bounds, from the faults of the branches of its type."""
     loc, value = faults[0]["loc"], faults[0]["input"]
-    path = document.nearest(place(loc))
-    if faults[0]["type"] == "missing":
-        return UsageError(f'{of}"{loc[-1]}" is missing', where=document.position(path))
-    same = [fault for fault in faults if document.nearest(place(fault["loc"])) == path]  # branches of a union
-    expected = dict.fromkeys(_IN_YAML_TERMS.get(f["type"]) or re.sub(r"^\w+ should", "should", f["msg"]) for f in same)
-    either = " or ".join(expected).replace(" or should be", " or")
     subject = _subject(path if loc and loc[0] in path else loc[:1])  # a default is not in the file
-    what = f"{subject} {either}, not {_shown(value)}"
     if faults[0]["type"] == "value_error":  # the component's own message
-        what = f"{subject}: {faults[0]['ctx']['error']}"
-    return UsageError(of + what, where=document.position(path))
+        return f"{subject}: {faults[0]['ctx']['error']}"
+    terms = (_IN_YAML_TERMS.get(f["type"]) or re.sub(r"^\w+ should", "should", f["msg"]) for f in faults)
+    expected = dict.fromkeys(terms)
+    return f"{subject} {' or '.join(expected).replace(' or should be', ' or')}, not {_shown(value)}"
 
 
-def _fields(model: type[pydantic.BaseModel], inside: list[str | int]) -> Mapping[str, Any]:
+def _fields(model: type[pydantic.BaseModel], inside: Key) -> Mapping[str, Any]:
     """Return the fields of the model at a location inside another model."""
     for part in inside:
         if isinstance(part, str) and part in model.model_fields:

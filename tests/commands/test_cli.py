@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.synthetic_records import grid_store
+from tests.synthetic_records import grid_store, run_spec
 from throughtime.commands.main import main
 from throughtime.datasets.files import fetch
 from throughtime.datasets.mnist_files import NAMES as MNIST
+from throughtime.errors import UsageError
 from throughtime.records.store import Store
+from throughtime.running.plan import Planned
+from throughtime.running.sweep import select
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 PLUGINS = {name: EXAMPLES / f"{name}.py" for name in ("sltt", "cuba", "recall")}
@@ -234,6 +237,43 @@ def test_results_folder_that_is_a_file(command, refused):
 def test_unknown_run(refused):
     said = refused("run", suite_file(), "--scale", "tiny", "--only", "bptt liff adding #0")
     assert said == 'no run "bptt liff adding #0" in small.yaml\n  did you mean "bptt lif adding #0"?'
+
+
+def test_changes_of_a_suite_are_planned_and_wrong_ones_refused(capsys, refused):
+    suite = suite_file()
+    rows = json.loads(printed(capsys, "plan", suite, "--scale", "tiny", "--set", "replicates=3", "--json"))
+    assert [row["label"] for row in rows] == [f"bptt lif adding #{i}" for i in range(3)]
+    assert refused("plan", suite, "--set", "replicates=0") == (
+        '--set replicates=0: "replicates" should be greater than 0, not 0'
+    )
+
+
+def test_several_faults_of_a_suite_have_a_line_each(capsys):
+    path = suite_file(("replicates: 2", "replicates: 0"), ("epochs: 1", "epochs: none"))
+    assert main(["run", str(path)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f'error: {path}:7:13: "replicates" should be greater than 0, not 0',
+        f'error: {path}:9:20: "epochs" should be a whole number, not "none"',
+    ]
+
+
+@pytest.mark.parametrize(
+    "only, labels",
+    [
+        ([], {"fptt lif digits #0", "fptt lif digits #1", "bptt ltc adding #0"}),
+        (["fptt *"], {"fptt lif digits #0", "fptt lif digits #1"}),
+        (["* #0"], {"fptt lif digits #0", "bptt ltc adding #0"}),
+        (["fptt lif digits", "bptt*"], {"fptt lif digits #0", "fptt lif digits #1", "bptt ltc adding #0"}),
+        (["fptt lif digits #1"], {"fptt lif digits #1"}),
+    ],
+)
+def test_runs_are_selected_by_names_and_patterns(only, labels):
+    specs = [run_spec("fptt lif digits"), run_spec("fptt lif digits", 1), run_spec("bptt ltc adding")]
+    planned = [Planned(spec, spec.id({}), {}, ["train"], None, None) for spec in specs]
+    assert {p.spec.label for p in select(planned, only, "quick")} == labels
+    assert [p.id for p in select(planned, [planned[1].id], "quick")] == [planned[1].id]
+    with pytest.raises(UsageError, match='no run "fptt ltc \\*" in quick'):
+        select(planned, [*only, "fptt ltc *"], "quick")
 
 
 def test_unknown_dataset(refused):

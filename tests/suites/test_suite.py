@@ -37,9 +37,11 @@ def test_the_shortest_suite_has_all_defaults(suite):
         "dataset": {"name": "digits", "options": {"steps": 64}, "label": "digits"},
         "training": {
             "epochs": 10,
+            "patience": None,
             "batch": 64,
             "optimiser": "adam",
             "learning_rate": 1e-3,
+            "weight_decay": 0.0,
             "schedule": "constant",
             "clip": 1.0,
             "precision": "float32",
@@ -217,3 +219,50 @@ def test_shipped_suites_are_found_by_name(tmp_path, monkeypatch):
         load_suite("quikc")
     with pytest.raises(UsageError, match=r"^quick\.yml: the file cannot be read"):
         load_suite("quick.yml")
+
+
+# A suite without its optional keys, and changes from outside its file
+
+
+def test_a_suite_needs_neither_summary_nor_scales(tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text("suite: s\nrules: [bptt]\nneurons: [lif]\ndatasets: [digits]\nscales: {paper: {replicates: 3}}\n")
+    found = load_suite(path)
+    assert found.summary == ""
+    assert [len(found.expand(scale)) for scale in ("tiny", "laptop", "paper")] == [1, 1, 3]
+    path.write_text("suite: s\nrules: [bptt]\nneurons: [lif]\ndatasets: [digits]\n")
+    assert len(load_suite(path).expand("laptop")) == 1
+
+
+OVERRIDDEN = {
+    3: "rules: [tbptt, fptt]",
+    6: "scales: {tiny: {training: {epochs: 1}, overrides: [{rule: {}, training: {epochs: 2}}]}}",
+    7: "overrides: [{when: {rule: tbptt}, rule: {window: 5}, training: {epochs: 3}}]",
+}
+
+
+@pytest.mark.parametrize(
+    "change, value",
+    [
+        ("training.epochs=7", lambda run: run.training.epochs == 7),
+        ("training.learning_rate=1e-2", lambda run: run.training.learning_rate == 0.01),
+        ("dataset.steps=8", lambda run: run.dataset.options["steps"] == 8),
+        ("fptt.alpha=0.5", lambda run: run.rule.name != "fptt" or run.rule.options["alpha"] == 0.5),
+        ("tbptt.window=9", lambda run: run.rule.name != "tbptt" or run.rule.options["window"] == 9),
+        ("replicates=2", lambda run: run.replicate in (0, 1)),
+        ("passes=[train]", lambda run: run.passes == ["train"]),
+        ("rules=[bptt]", lambda run: run.rule.name == "bptt"),
+    ],
+)
+def test_a_change_takes_precedence_over_everything_in_the_file(change, value, tmp_path):
+    loader(tmp_path)(OVERRIDDEN if not change.startswith("rules") else {})
+    runs = load_suite(tmp_path / "s.yaml", "tiny", [change]).expand("tiny")
+    assert runs and all(map(value, runs))
+
+
+def test_changes_are_applied_in_order_and_to_one_scale(suite, tmp_path):
+    suite()
+    changed = load_suite(tmp_path / "s.yaml", "tiny", ["training.epochs=2", "training.epochs=3", "lif.tau=5"])
+    assert {run.training.epochs for run in changed.expand("tiny")} == {3}
+    assert {run.training.epochs for run in changed.expand("laptop")} == {10}
+    assert {run.neuron.options["tau"] for run in changed.expand("tiny") if run.neuron.name == "lif"} == {5.0}

@@ -96,7 +96,6 @@ WRONG = {
         'the rule "tbptt" comes twice',
         "tell one apart with `label:`",
     ),
-    "missing scale": ({6: "scales: {tiny: {}, laptop: {}}"}, "6:9", '"paper" is missing', None),
     "unknown scale": (
         {6: "scales: {tiny: {}, laptop: {}, paper: {}, laptp: {}}"},
         "6:43",
@@ -263,3 +262,54 @@ def test_an_empty_file_is_refused(tmp_path):
 def test_an_unknown_scale_is_refused(suite):
     with pytest.raises(UsageError, match='no scale "papre"\n  did you mean "paper"'):
         suite().expand("papre")
+
+
+def test_all_faults_of_a_file_are_reported_by_their_places(suite, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        suite({3: "rules: [bppt, {name: fptt, part: 3}]", 7: "replicates: 0", 8: "trainign: {epochs: 3}"})
+    path = tmp_path / "s.yaml"
+    assert str(caught.value).splitlines() == [
+        f'{path}:3:9: no "bppt" among the algorithms',
+        '  did you mean "bptt"?',
+        f'{path}:3:28: fptt: unknown key "part"',
+        '  did you mean "parts"?',
+        f'{path}:7:13: "replicates" should be greater than 0, not 0',
+        f'{path}:8:1: unknown key "trainign"',
+        '  did you mean "training"?',
+    ]
+
+
+def test_faults_of_patterns_and_overrides_are_reported_together(suite, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        suite({7: "exclude: [{rule: fpt}, {neuron: lfi}]", 8: "overrides: [{when: {dataset: digit}}]"})
+    places = [error.where.removeprefix(str(tmp_path / "s.yaml")) for error in caught.value.errors]
+    assert places == [":7:18", ":7:33", ":8:30"]
+    with pytest.raises(UsageError) as caught:
+        suite({7: "overrides:", 8: "  - rule: {alpha: 1}", 9: "  - {when: {rule: fptt}, rule: {parts: 0}}"})
+    assert [error.where.partition("s.yaml")[2] for error in caught.value.errors] == [":8:12", ":9:40"]
+
+
+@pytest.mark.parametrize(
+    "change, what, hint",
+    [
+        ("training.learning_rate", "a change has the form NAME=VALUE", None),
+        ("training.learning_rate=", "a change has the form NAME=VALUE", None),
+        ("training.learning_rate=fast", '"learning_rate" should be a number, not "fast"', None),
+        ('training.learning_rate="1e-2"', '"learning_rate" should be a number, not "1e-2"', None),
+        ("training.learnign_rate=1", 'unknown key "learnign_rate"', 'did you mean "learning_rate"?'),
+        ("trainign.epochs=1", 'no setting "trainign.epochs" in the suite', 'did you mean "training.epochs"?'),
+        ("fptt.part=3", 'fptt: unknown key "part"', 'did you mean "parts"?'),
+        ("replicate=3", 'no setting "replicate" in the suite', 'did you mean "replicates"?'),
+        (
+            "replicates={",
+            "not YAML: while parsing a flow node: expected the node content, but found '<stream end>'",
+            None,
+        ),
+    ],
+)
+def test_a_wrong_change_is_reported_like_the_file(change, what, hint, suite, tmp_path):
+    suite()
+    with pytest.raises(UsageError) as caught:
+        load_suite(tmp_path / "s.yaml", "tiny", [change])
+    assert (caught.value.what, caught.value.where) == (what, f"--set {change}")
+    assert hint is None or caught.value.hint == hint

@@ -1,0 +1,61 @@
+"""Changes of a suite from outside its file, such as `--set training.learning_rate=1e-2`.
+
+A change has the form `NAME=VALUE`; the value is YAML, checked like that of the file. NAME is one of
+
+    training.learning_rate      a training setting of all cells
+    rule.alpha                  an option of all rules; likewise neuron, network, dataset
+    fptt.alpha                  an option of the component with this label
+    replicates                  a key of the suite
+
+Changes take precedence over the suite, its scale and all overrides.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from throughtime.errors import UsageError, suggestion
+from throughtime.registry import KINDS
+from throughtime.spec import Scale
+from throughtime.suites.schema import Settings
+from throughtime.suites.strict_yaml import Document, Key
+
+
+def apply_change(document: Document, scale: Scale, change: str) -> None:
+    """Apply a change to the document of a suite, at one scale.
+
+    Raises:
+        UsageError: the change has another form, its value is not YAML, or the suite has no such name.
+    """
+    name, equals, text = change.partition("=")
+    origin = f"--set {change}"
+    if not equals or not text.strip():
+        raise UsageError("a change has the form NAME=VALUE", origin, "for example training.learning_rate=1e-2")
+    head, dot, option = name.partition(".")
+    path: Key = ("scales", scale)
+    if not dot and name in Settings.model_fields:
+        return document.set((*path, name), text, origin)
+    labels = dict(_labels(document.data, scale))
+    if not dot or not (head == "training" or head in KINDS or head in labels):
+        known = [*Settings.model_fields, *(f"{head}.{option}" for head in ("training", *KINDS, *labels) if dot)]
+        raise UsageError(f'no setting "{name}" in the suite', origin, suggestion(name, known))
+    overrides = ((document.data.get("scales") or {}).get(scale) or {}).get("overrides") or []
+    path = (*path, "overrides", len(overrides))
+    if head in labels:
+        document.set((*path, "when", labels[head]), json.dumps(head), origin)
+        head = labels[head]
+    document.set((*path, head, option), text, origin)
+
+
+def _labels(data: Any, scale: Scale) -> Iterator[tuple[str, str]]:
+    """Yield label and kind of each component in the lists of a suite at a scale; invalid parts are left out."""
+    changed = data.get("scales", {}).get(scale) if isinstance(data, dict) else None
+    for section in (data, changed):
+        for kind in KINDS:
+            entries = section.get(f"{kind}s") if isinstance(section, dict) else None
+            for entry in entries if isinstance(entries, list) else ():
+                label = entry.get("label") or entry.get("name") if isinstance(entry, dict) else entry
+                if isinstance(label, str):
+                    yield label, kind
