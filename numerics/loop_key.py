@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
@@ -50,13 +51,13 @@ def _texts(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
 
 
 def _of_fields(annotation: Any, names: dict[str, Any]) -> Iterator[str]:
-    """Yield the fields of the NamedTuple that an annotation names, and the same for the NamedTuples among them."""
+    """Yield the fields of the NamedTuples that an annotation names, and the same for the NamedTuples among them."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
-    kind = annotation if text is None else names.get(text)
-    if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        yield f"{kind.__qualname__} {kind._fields}"
-        for of_field in kind.__annotations__.values():
-            yield from _of_fields(of_field, vars(sys.modules[kind.__module__]))
+    for kind in [annotation] if text is None else map(names.get, re.findall(r"\w+", text)):
+        if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
+            yield f"{kind.__qualname__} {kind._fields}"
+            for of_field in kind.__annotations__.values():
+                yield from _of_fields(of_field, vars(sys.modules[kind.__module__]))
 
 
 def _of_code(code: CodeType, names: list[str]) -> Iterator[str]:

@@ -1,12 +1,11 @@
 """Compiled loops for batch normalisation of one step and its adjoint; `networks/batch_norm.py` has the equations.
 
-x and y are [batch, features], running statistics [steps, features], all other arrays [features]. Samples are processed
-in the parts of `reductions.py`.
+Samples are processed in the parts of `reductions.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,32 +13,44 @@ from throughtime.numerics.loops import compiled, prange
 from throughtime.numerics.reductions import PART, add_rows_up, parts_of
 
 
+class Norm(NamedTuple):
+    """A normalisation, and the statistics of the steps of a window."""
+
+    w: Any
+    """[features]."""
+    c: Any
+    """[features]."""
+    running_mean: Any
+    """[steps of the sequence, features]; later steps share the last row."""
+    running_var: Any
+    """The same shape."""
+    momentum: float
+    ε: float
+    training: bool
+    """Whether the statistics are those of the batch, which update the running ones."""
+    mean: Any
+    """[steps of the window, features]."""
+    rstd: Any
+    """1 / √(var + ε), [steps of the window, features]."""
+
+
 @compiled
-def normalise(
-    x: Any,
-    w: Any,
-    c: Any,
-    running_means: Any,
-    running_vars: Any,
-    t: int,
-    momentum: float,
-    ε: float,
-    training: bool,
-    mean: Any,
-    rstd: Any,
-    y: Any,
-    adds: bool,
-) -> None:
-    """y ← w (x − mean) / √(var + ε) + c, or y += if `adds`; `rstd` is 1 / √(var + ε). The running statistics are those
-    of step t, or of the last step that has them."""
-    batch, features = x.shape
-    running_mean = running_means[min(t, len(running_means) - 1)]
-    running_var = running_vars[min(t, len(running_vars) - 1)]
+def normalise(t: int, first: int, x: Any, norm: Norm, y: Any, adds: bool) -> None:
+    """y_t ← w (x_t − mean) / √(var + ε) + c, or y_t += if `adds`, for step t of a window that begins at step `first` of
+    the sequence; x and y are [steps, batch, features]."""
+    batch, features = x.shape[1:]
+    x_t = x[t]
+    y_t = y[t]
+    mean = norm.mean[t]
+    rstd = norm.rstd[t]
+    running_mean = norm.running_mean[min(first + t, len(norm.running_mean) - 1)]
+    running_var = norm.running_var[min(first + t, len(norm.running_var) - 1)]
+    momentum, ε = norm.momentum, norm.ε
     parts = parts_of(batch)
-    if training:
+    if norm.training:
         of_parts = np.empty((parts, 2, features), x.dtype)
         for part in prange(parts):
-            mean_and_squares(x[part * PART : (part + 1) * PART], of_parts[part])
+            mean_and_squares(x_t[part * PART : (part + 1) * PART], of_parts[part])
         squares = np.empty(features, x.dtype)
         together(of_parts, batch, mean, squares)
         for i in range(features):
@@ -49,8 +60,10 @@ def normalise(
     else:
         for i in range(features):
             mean[i], rstd[i] = running_mean[i], 1 / np.sqrt(running_var[i] + ε)
+    w = norm.w
+    c = norm.c
     for part in prange(parts):
-        scaled(x[part * PART : (part + 1) * PART], mean, rstd, w, c, y[part * PART : (part + 1) * PART], adds)
+        scaled(x_t[part * PART : (part + 1) * PART], mean, rstd, w, c, y_t[part * PART : (part + 1) * PART], adds)
 
 
 @compiled
@@ -98,26 +111,34 @@ def scaled(x: Any, mean: Any, rstd: Any, w: Any, c: Any, y: Any, adds: bool) -> 
 
 
 @compiled
-def normalise_adjoint(x: Any, w: Any, mean: Any, rstd: Any, δy: Any, training: bool, δx: Any, δw: Any, δc: Any) -> None:
-    """δx = w / √(var + ε) (δy − mean(δy) − x̂ mean(δy x̂)), the means over the batch and only in training;
-    δw += Σ δy x̂ and δc += Σ δy."""
-    batch, features = x.shape
+def normalise_adjoint(t: int, x: Any, norm: Norm, δy: Any, δx: Any, δw: Any, δc: Any) -> None:
+    """δx_t = w / √(var + ε) (δy_t − mean(δy_t) − x̂_t mean(δy_t x̂_t)), the means over the batch and only in training;
+    δw = Σ δy x̂ and δc = Σ δy over all steps. Steps are taken from the last of a window, which begins the sums, to the
+    first."""
+    batch, features = x.shape[1:]
+    x_t = x[t]
+    δy_t = δy[t]
+    δx_t = δx[t]
+    mean = norm.mean[t]
+    rstd = norm.rstd[t]
+    w = norm.w
     parts = parts_of(batch)
     of_parts = np.empty((parts, 2, features), x.dtype)
     for part in prange(parts):
         first, last = part * PART, (part + 1) * PART
-        by_scale_and_shift(x[first:last], mean, rstd, δy[first:last], of_parts[part])
+        by_scale_and_shift(x_t[first:last], mean, rstd, δy_t[first:last], of_parts[part])
     by_w, by_c = np.empty(features, x.dtype), np.empty(features, x.dtype)
     add_rows_up(of_parts[:, 0], by_w)
     add_rows_up(of_parts[:, 1], by_c)
+    begins = t == len(x) - 1
     for i in range(features):
-        δw[i] += by_w[i]
-        δc[i] += by_c[i]
-        by_w[i] = by_w[i] / batch if training else 0
-        by_c[i] = by_c[i] / batch if training else 0
+        δw[i] = by_w[i] if begins else δw[i] + by_w[i]
+        δc[i] = by_c[i] if begins else δc[i] + by_c[i]
+        by_w[i] = by_w[i] / batch if norm.training else 0
+        by_c[i] = by_c[i] / batch if norm.training else 0
     for part in prange(parts):
         first, last = part * PART, (part + 1) * PART
-        turned(x[first:last], mean, rstd, w, δy[first:last], by_w, by_c, δx[first:last])
+        adjoint_of_scaled(x_t[first:last], mean, rstd, w, δy_t[first:last], (by_w, by_c), δx_t[first:last])
 
 
 @compiled
@@ -135,9 +156,11 @@ def by_scale_and_shift(x: Any, mean: Any, rstd: Any, δy: Any, found: Any) -> No
 
 
 @compiled
-def turned(x: Any, mean: Any, rstd: Any, w: Any, δy: Any, by_w: Any, by_c: Any, δx: Any) -> None:
-    """δx ← w rstd (δy − by_c − x̂ by_w)."""
+def adjoint_of_scaled(x: Any, mean: Any, rstd: Any, w: Any, δy: Any, means: Any, δx: Any) -> None:
+    """δx ← w rstd (δy − by_c − x̂ by_w); `means` are by_w and by_c."""
     samples, features = x.shape
+    by_w = means[0]
+    by_c = means[1]
     for n in range(samples):
         for i in range(features):
             x̂ = (x[n, i] - mean[i]) * rstd[i]

@@ -1,7 +1,8 @@
 """A recurrent network's step from a state that is held constant, and its gradient in closed form.
 
-Rules that update at every step need no more than this. A step and its gradient are a few compiled loops on buffers that
-all steps share: there is no graph, no stored history, and little overhead between the products.
+Rules that update at every step need no more than this. A step is a window of one step in memory that all steps share:
+the products, and the loops of norms, neurons and readout, prepared once. There is no graph, no stored history, and
+little overhead between the products.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
-from throughtime.networks.kernels import one_step_loops
+from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.kernels import readout_loops
+from throughtime.networks.kernels.norm_window import NormWindow
+from throughtime.networks.kernels.readout_loops import Gradients as ReadoutGradients
+from throughtime.networks.kernels.readout_window import has_loops, leak_of, parameters_of
 from throughtime.networks.layer import RecurrentLayer, RecurrentState
-from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
+from throughtime.networks.readout import Readout
 from throughtime.neurons.kernels.generated_step import single_step_of
-from throughtime.neurons.kernels.one_step import DoubleBuffered, Gradients, NeuronOneStep
+from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep
 from throughtime.neurons.surrogate import is_smoothed
-from throughtime.numerics.gemm import has_gemm
 from throughtime.numerics.loops import bound, runs_compiled
+from throughtime.numerics.reductions import sum_of_rows
 
 
 class RecurrentStepper:
@@ -42,30 +46,28 @@ class RecurrentStepper:
         gradients: Mapping[Tensor, Tensor],
     ) -> None:
         places = Gradients(gradients)
-        self.gradients, self.now = gradients, 1
-        self.t = torch.tensor([state.t])
+        self.gradients, self.now, self.t = gradients, 1, state.t
         self.x = state.y.new_empty(len(state.y), layers[0].inward.in_features)
         self.layers: list[_Layer] = []
         for layer, before in zip(layers, state.layers, strict=True):
             below = self.layers[-1].neurons if self.layers else None
             reads_v = layer is layers[-1] and readout.reads == "v"
-            self.layers.append(_Layer(layer, self.t, self.x, below, before, places, reads_v))
-        self.readout = _Readout(readout, self.t, self.layers[-1].neurons, state.y, places)
+            self.layers.append(_Layer(layer, self.x, below, before, places, reads_v))
+        self.readout = _Readout(readout, self.layers[-1].neurons, state.y, places)
 
     def step(self, x: Tensor) -> Tensor:
         """Return y_t [batch, outputs] for x_t [batch, inputs]."""
         self.now = 1 - self.now
         self.x.copy_(x)
         for layer in self.layers:
-            layer.step(self.now)
-        self.readout.step(self.now)
+            layer.step(self.now, self.t)
+        y = self.readout.step(self.now, self.t)
         self.t += 1
-        return self.readout.y[self.now][0].clone()
+        return y.clone()
 
     def gradient(self, δy: Tensor) -> None:
         """Write the gradient of the last step, from δy, to `.grad` of each trained parameter."""
-        self.readout.δy[0].copy_(δy)
-        self.readout.gradient(self.now)
+        self.readout.gradient(self.now, δy)
         for layer in reversed(self.layers):
             layer.gradient(self.now)
         for parameter, gradient in self.gradients.items():
@@ -81,100 +83,131 @@ def stepper(
     normed = any(isinstance(m, StepBatchNorm) for m in others)
     if (
         not all(single_step_of(layer.neuron) for layer in layers)
-        or any(type(m) not in (nn.Linear, StepBatchNorm, GatedReadout, LeakyReadout) for m in others)
+        or not has_loops(readout)
+        or any(type(m) not in (nn.Linear, StepBatchNorm) for m in others[1:])
         or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some are shared
         or is_smoothed()
         or (normed and readout.training and len(state.y) == 1)  # the norm raises the error
-        or not has_gemm()
         or not runs_compiled(state.y, *network.parameters(), *network.buffers(), graph_is_ours=True)
     ):
         return None
     return RecurrentStepper(layers, readout, state, gradients)
 
 
-class _Layer(DoubleBuffered):
-    """The synapses and the neurons of a layer."""
+class _Map:
+    """The product of a linear map, d = W x + c, and its gradients, in fixed memory.
+
+    Args:
+        map: W and c.
+        d, δd: memory for its output and the gradient of its output, [batch, outputs].
+        gradients: memory for the gradients of W and c.
+    """
+
+    def __init__(self, map: nn.Linear, d: Tensor, δd: Tensor, gradients: Gradients) -> None:
+        self.W, self.d, self.δd = map.weight.detach(), d, δd
+        self.W_t, self.δd_t, self.δW = self.W.t(), δd.t(), gradients.of(map.weight)
+        self.c = None if map.bias is None else map.bias.detach()
+        self.sum = None if map.bias is None else bound(sum_of_rows, δd, gradients.of(map.bias))
+
+    def write(self, x: Tensor) -> None:
+        """d = W x + c."""
+        if self.c is None:
+            torch.mm(x, self.W_t, out=self.d)
+        else:
+            torch.addmm(self.c, x, self.W_t, out=self.d)
+
+    def add(self, x: Tensor) -> None:
+        """d += W x + c."""
+        torch.addmm(self.d, x, self.W_t, out=self.d)
+        if self.c is not None:
+            self.d += self.c
+
+    def gradient(self, x: Tensor) -> None:
+        """δW = Σ δd xᵀ and δc = Σ δd over the batch."""
+        torch.mm(self.δd_t, x, out=self.δW)
+        if self.sum is not None:
+            self.sum()
+
+
+class _Layer:
+    """The synapses and the neurons of a layer: I_t = D_t + P_t, D_t = W x_t + c and P_t = R z_{t−1} + c_R, each through
+    its norm if the layer has norms."""
 
     def __init__(
         self,
         layer: RecurrentLayer,
-        t: Tensor,
         x: Tensor,
         below: NeuronOneStep | None,
         state: Any,
         gradients: Gradients,
         reads_v: bool,
     ) -> None:
-        super().__init__()
-        batch, (W, c), (R, c_R) = len(x), _map(layer.inward), _map(layer.recurrent)
-        I, D, P, δD, δP = x.new_empty(5, batch, len(W)).unbind(0)
+        self.x, self.below = x, below
+        I = x.new_empty(len(x), layer.inward.out_features)
         single_step = single_step_of(layer.neuron)
         assert single_step is not None  # `stepper` has checked this
         self.neurons = single_step(layer.neuron, I, state, gradients, reads_v)
-        norms, normed = (layer.inward_norm, layer.recurrent_norm), layer.inward_norm is not None
-        of_norms = [_norm(norm, D) for norm in norms]
-        if not normed:
-            δD = δP = self.neurons.δI
-        statistics, training = x.new_empty(2, 2, len(W)), layer.training
-        δ = [gradients.of(p) for p in (W, c, R, c_R, *of_norms[0][:2], *of_norms[1][:2])]
-        δx = self.neurons.δz if below is None else below.δz
-        for now in (0, 1):
-            z_before, x_now = self.neurons.z[1 - now], x if below is None else below.z[now]
-            norms_of_both = (normed, *of_norms[0], *of_norms[1], MOMENTUM, EPSILON, training, statistics)
-            read = (x_now, z_before, W, normed, of_norms[0][0], of_norms[1][0], training, statistics, D, P)
-            self.add_buffer(
-                bound(one_step_loops.currents, t, x_now, z_before, W, c, R, c_R, *norms_of_both, D, P, I),
-                bound(one_step_loops.currents_gradient, *read, self.neurons.δI, δD, δP, *δ, below is not None, δx),
-            )
+        D, P, δD, δP = I, I, self.neurons.δI, self.neurons.δI
+        self.norms: list[NormWindow] = []
+        if layer.inward_norm is not None and layer.recurrent_norm is not None:
+            D, P, δD, δP = torch.empty(4, *I.shape, dtype=I.dtype).unbind(0)
+            each = (layer.inward_norm, D, δD), (layer.recurrent_norm, P, δP)
+            for adds, (norm, d, δd) in enumerate(each):
+                self.norms.append(NormWindow(norm, d[None], I[None], adds=bool(adds)))
+                of_norm = gradients.of(norm.weight), gradients.of(norm.bias)
+                self.norms[-1].begin_back(self.neurons.δI[None], δd[None], *of_norm)
+        self.inward, self.recurrent = _Map(layer.inward, D, δD, gradients), _Map(layer.recurrent, P, δP, gradients)
 
-    def step(self, now: int) -> None:
-        super().step(now)
+    def step(self, now: int, t: int) -> None:
+        """Compute the state in buffer `now`; t is the index of the step in the sequence."""
+        z_before = self.neurons.z[1 - now]
+        self.inward.write(self._input(now))
+        if self.norms:
+            self.recurrent.write(z_before)
+        else:
+            self.recurrent.add(z_before)
+        for norm in self.norms:
+            norm.step(0, t)
         self.neurons.step(now)
 
+    def _input(self, now: int) -> Tensor:
+        return self.x if self.below is None else self.below.z[now]
+
     def gradient(self, now: int) -> None:
+        """Compute the gradients of the parameters, and of the layer below, from those of z_t and v_t."""
         self.neurons.gradient(now)
-        super().gradient(now)
+        for norm in self.norms:
+            norm.back(0)
+        self.inward.gradient(self._input(now))
+        self.recurrent.gradient(self.neurons.z[1 - now])
+        if self.below is not None:
+            torch.mm(self.inward.δd, self.inward.W, out=self.below.δz)
 
 
-class _Readout(DoubleBuffered):
+class _Readout:
     """The step of the readout, y_t from o_t, and its gradient, δo_t from δy_t."""
 
-    def __init__(self, readout: Readout, t: Tensor, neurons: NeuronOneStep, y: Tensor, gradients: Gradients) -> None:
-        super().__init__()
-        norm, training = readout.norm, readout.training
-        (W, c), (batch, outputs) = _map(readout.linear), y.shape
-        self.y = torch.stack((torch.empty_like(y), y))[:, None].unbind(0)
-        self.δy, D, d, g, λ, δg, δd, δD = y.new_empty(8, 1, batch, outputs).unbind(0)
-        gated, δy_before = isinstance(readout, GatedReadout), torch.empty_like(y)
-        of_gate = y.new_empty(1, batch, 2 * outputs)
-        decay = 0.0 if gated else readout.decay
-        W_τ, b_τ, κ = W, c, y.new_ones(())
-        if isinstance(readout, GatedReadout):
-            W_τ, b_τ, κ = *_map(readout.gate), readout.slope
-        of_norm, statistics = _norm(norm, D[0]), y.new_empty(2, outputs)
-        if norm is None:
-            d, δD = D, δd
-        δ = [gradients.of(p) for p in (W, c, *of_norm[:2], W_τ, b_τ, κ)]
-        δo = neurons.δv if readout.reads == "v" else neurons.δz
-        for now in (0, 1):
-            o = getattr(neurons, readout.reads)[now]
-            normed = (norm is not None, *of_norm, MOMENTUM, EPSILON, training, statistics)
-            gate = (gated, decay, W_τ, b_τ, κ, of_gate, g, λ)
-            of_o = (o, W, norm is not None, of_norm[0], training, statistics, D)
-            of_y = (gated, decay, W_τ, κ, of_gate, g, λ, self.δy, δy_before, δg, δd, δD)
-            self.add_buffer(
-                bound(one_step_loops.read, t, o, W, c, *normed, D, d, *gate, self.y[1 - now][0], self.y[now]),
-                bound(one_step_loops.read_gradient, *of_o, *of_y, *δ, δo),
-            )
+    def __init__(self, readout: Readout, neurons: NeuronOneStep, y: Tensor, gradients: Gradients) -> None:
+        D, d, δy, δD = y.new_empty(4, 1, *y.shape).unbind(0)
+        leak = leak_of(readout, D)
+        d = D if leak.norm is None else d
+        self.map = _Map(readout.linear, D[0], δD[0], gradients)
+        self.o, self.δo = (neurons.z, neurons.δz) if readout.reads == "z" else (neurons.v, neurons.δv)
+        self.y = torch.stack((torch.empty_like(y), y)).unbind(0)
+        self.δy = δy[0]
+        δ = ReadoutGradients(*(None if p is None else gradients.of(p) for p in parameters_of(readout)))
+        self.read = [bound(readout_loops.read, D, *leak, self.y[1 - now], d, self.y[now][None]) for now in (0, 1)]
+        self.adjoint = bound(readout_loops.read_adjoint, D, *leak, δy, δ, δD, torch.empty_like(y))
 
+    def step(self, now: int, t: int) -> Tensor:
+        """Return y_t, in buffer `now`."""
+        self.map.write(self.o[now])
+        self.read[now](t)
+        return self.y[now]
 
-def _map(linear: nn.Linear) -> tuple[Tensor, Tensor]:
-    """Return W and c; c is empty if the map has no bias."""
-    return linear.weight, linear.weight.new_empty(0) if linear.bias is None else linear.bias
-
-
-def _norm(norm: StepBatchNorm | None, like: Tensor) -> tuple[Tensor, ...]:
-    """Return w, c and the running statistics of a norm; empty tensors if there is no norm."""
-    if norm is None:
-        return (like.new_empty(0),) * 2 + (like.new_empty(0, 0),) * 2
-    return norm.weight, norm.bias, norm.running_mean, norm.running_var
+    def gradient(self, now: int, δy: Tensor) -> None:
+        """Compute δo_t and the gradients of the parameters."""
+        self.δy.copy_(δy)
+        self.adjoint()
+        self.map.gradient(self.o[now])
+        torch.mm(self.map.δd, self.map.W, out=self.δo)

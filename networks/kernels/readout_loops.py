@@ -1,50 +1,77 @@
-"""Loops of a readout over a window and their adjoints: norm, constant leak, gated leak.
+"""Loops of a readout over a window of steps, and their adjoints: norm, then constant or gated leak.
 
-d and y are [steps, batch, outputs], so small that the overhead of tensor operations would dominate. `StepBatchNorm`,
+D, d and y are [steps, batch, outputs], so small that the overhead of tensor operations would dominate. `StepBatchNorm`,
 `LeakyReadout` and `GatedReadout` compute the same with tensor operations, step by step.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from throughtime.numerics.exp2 import sigmoid
+import numpy as np
+
+from throughtime.numerics.exp2 import base_two_of, sigmoid
 from throughtime.numerics.loops import compiled, prange
-from throughtime.numerics.norm_loops import normalise as normalise_step
-from throughtime.numerics.norm_loops import normalise_adjoint as normalise_step_adjoint
+from throughtime.numerics.norm_loops import Norm, normalise, normalise_adjoint
+
+
+class Gate(NamedTuple):
+    """The map that computes a leak, and its values in a window, which the adjoint reads."""
+
+    W: Any
+    """W_τ, [outputs, 2 outputs]."""
+    b: Any
+    """b_τ, [outputs]."""
+    κ: Any
+    """The slope κ₃, an array without dimensions."""
+    x: Any
+    """[d_t ; y_{t−1}], [steps, batch, 2 outputs]."""
+    g: Any
+    """W_τ x_t + b_τ, [steps, batch, outputs]."""
+    λ: Any
+    """σ(κ₃ g_t), [steps, batch, outputs]."""
+
+
+class Gradients(NamedTuple):
+    """Memory for the gradients of the parameters; None if the readout has no norm, or no gate."""
+
+    w: Any
+    c: Any
+    W: Any
+    b: Any
+    κ: Any
 
 
 @compiled
-def normalise(
-    x: Any,
-    w: Any,
-    c: Any,
-    running_mean: Any,
-    running_var: Any,
-    first: int,
-    momentum: float,
-    ε: float,
-    training: bool,
-    mean: Any,
-    rstd: Any,
-    y: Any,
+def read(first: int, D: Any, norm: Norm | None, decay: float, gate: Gate | None, y_before: Any, d: Any, y: Any) -> None:
+    """Compute y from D_t = W o_t + c, for a window that begins at step `first` of the sequence. d is memory for the
+    output of the norm, or D if there is no norm; `decay` is κ of a leak without a gate."""
+    if norm is not None:
+        for t in range(len(D)):
+            normalise(t, first, D, norm, d, False)
+    if gate is not None:
+        gated_leak(d, y_before, gate, y)
+    else:
+        constant_leak(d, y_before, decay, y)
+
+
+@compiled
+def read_adjoint(
+    D: Any, norm: Norm | None, decay: float, gate: Gate | None, δy: Any, δ: Gradients, δD: Any, δy_before: Any
 ) -> None:
-    """y_t = w (x_t − mean_t) / √(var_t + ε) + c from step `first` of the sequence on."""
-    for t in range(len(x)):
-        normalise_step(
-            x[t], w, c, running_mean, running_var, first + t, momentum, ε, training, mean[t], rstd[t], y[t], False
-        )
+    """Compute δD, the gradients of the parameters, and that of y before the window, from δy."""
+    δd = δD if norm is None else np.empty_like(δD)
+    if gate is not None:
+        gated_leak_adjoint(gate, δy, δ, δd, δy_before)
+    else:
+        constant_leak_adjoint(δy, decay, δd, δy_before)
+    if norm is not None:
+        for t in range(len(D) - 1, -1, -1):
+            normalise_adjoint(t, D, norm, δd, δD, δ.w, δ.c)
 
 
 @compiled
-def normalise_adjoint(x: Any, w: Any, mean: Any, rstd: Any, δy: Any, training: bool, δx: Any, δw: Any, δc: Any) -> None:
-    """Compute δx_t of all steps, and add the gradients of w and c to δw and δc."""
-    for t in range(len(x)):
-        normalise_step_adjoint(x[t], w, mean[t], rstd[t], δy[t], training, δx[t], δw, δc)
-
-
-@compiled
-def leak(d: Any, y_before: Any, κ: float, y: Any) -> None:
+def constant_leak(d: Any, y_before: Any, κ: float, y: Any) -> None:
     """y_t = κ y_{t−1} + (1 − κ) d_t."""
     steps, batch, outputs = d.shape
     for n in prange(batch):
@@ -55,7 +82,7 @@ def leak(d: Any, y_before: Any, κ: float, y: Any) -> None:
 
 
 @compiled
-def leak_adjoint(δy: Any, κ: float, δd: Any, δy_before: Any) -> None:
+def constant_leak_adjoint(δy: Any, κ: float, δd: Any, δy_before: Any) -> None:
     """δd_t = (1 − κ) δy_t,     δy_{t−1} += κ δy_t."""
     steps, batch, outputs = δy.shape
     for n in prange(batch):
@@ -69,11 +96,15 @@ def leak_adjoint(δy: Any, κ: float, δd: Any, δy_before: Any) -> None:
 
 
 @compiled
-def gated_leak(d: Any, y_before: Any, W: Any, b: Any, κ2: float, x: Any, g: Any, λ: Any, y: Any) -> None:
-    """λ_t = σ(κ₃ g_t), g_t = W_τ x_t + b_τ, x_t = [d_t ; y_{t−1}];     y_t = y_{t−1} + λ_t (d_t − y_{t−1}).
-    `κ2` is `base_two(κ₃)`."""
+def gated_leak(d: Any, y_before: Any, gate: Gate, y: Any) -> None:
+    """λ_t = σ(κ₃ g_t), g_t = W_τ x_t + b_τ, x_t = [d_t ; y_{t−1}];     y_t = y_{t−1} + λ_t (d_t − y_{t−1})."""
     steps, batch, outputs = d.shape
-    one = d.dtype.type(1)
+    W = gate.W
+    b = gate.b
+    x = gate.x
+    g = gate.g
+    λ = gate.λ
+    κ2, one = base_two_of(gate.κ), d.dtype.type(1)
     for n in prange(batch):
         for t in range(steps):
             x_n = x[t, n]
@@ -91,25 +122,31 @@ def gated_leak(d: Any, y_before: Any, W: Any, b: Any, κ2: float, x: Any, g: Any
 
 
 @compiled
-def gated_leak_adjoint(
-    x: Any, g: Any, λ: Any, W: Any, κ: float, δy: Any, δd: Any, δy_before: Any, δg: Any, δW: Any, δb: Any
-) -> float:
+def gated_leak_adjoint(gate: Gate, δy: Any, δ: Gradients, δd: Any, δy_before: Any) -> None:
     """δg_t = κ₃ λ_t (1 − λ_t) (d_t − y_{t−1}) δy_t;     δd_t = λ_t δy_t and δy_{t−1} += (1 − λ_t) δy_t, and W_τᵀ δg_t
-    to both;     δW_τ = Σ δg_t x_tᵀ,     δb_τ = Σ δg_t. The result is δκ₃ = Σ δg_t · g_t / κ₃."""
-    steps, batch, outputs = λ.shape
+    to both;     δW_τ = Σ δg_t x_tᵀ,     δb_τ = Σ δg_t,     δκ₃ = Σ δg_t · g_t / κ₃."""
+    steps, batch, outputs = δy.shape
+    W = gate.W
+    x = gate.x
+    g = gate.g
+    λ = gate.λ
+    κ = gate.κ[()]
+    δg = np.empty_like(δy)
     for n in prange(batch):
         back = δy_before[n]  # from step t + 1
         back[:] = 0
         for t in range(steps - 1, -1, -1):
             for o in range(outputs):
-                λ_o, δ = λ[t, n, o], δy[t, n, o] + back[o]
-                δd[t, n, o] = λ_o * δ
-                δg[t, n, o] = κ * (λ_o - λ_o * λ_o) * (x[t, n, o] - x[t, n, outputs + o]) * δ
-                back[o] = δ - λ_o * δ
+                λ_o, δy_o = λ[t, n, o], δy[t, n, o] + back[o]
+                δd[t, n, o] = λ_o * δy_o
+                δg[t, n, o] = κ * (λ_o - λ_o * λ_o) * (x[t, n, o] - x[t, n, outputs + o]) * δy_o
+                back[o] = δy_o - λ_o * δy_o
             for o in range(outputs):
                 for i in range(outputs):
                     δd[t, n, i] += W[o, i] * δg[t, n, o]
                     back[i] += W[o, outputs + i] * δg[t, n, o]
+    δW = δ.W
+    δb = δ.b
     δκ = κ - κ
     δW[:] = 0
     δb[:] = 0
@@ -120,4 +157,4 @@ def gated_leak_adjoint(
                 δb[o] += δg[t, n, o]
                 for i in range(2 * outputs):
                     δW[o, i] += δg[t, n, o] * x[t, n, i]
-    return δκ / κ
+    δ.κ[()] = δκ / κ

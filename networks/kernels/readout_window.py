@@ -8,19 +8,54 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from throughtime.networks.batch_norm import EPSILON, MOMENTUM, StepBatchNorm
 from throughtime.networks.kernels import readout_loops
+from throughtime.networks.kernels.norm_window import norm_of
+from throughtime.networks.kernels.readout_loops import Gate, Gradients
 from throughtime.networks.kernels.spike_linear import product_with_spikes
 from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
-from throughtime.numerics.exp2 import base_two
 from throughtime.numerics.loops import runs_compiled
+from throughtime.numerics.norm_loops import Norm
 from throughtime.numerics.precision import FLOAT32, products_of
 from throughtime.numerics.spike_product import SHORT, add_weight_gradient
 
 
+class Leak(NamedTuple):
+    """The norm and the leak of a readout, with memory for a window, in the form that `readout_loops` reads."""
+
+    norm: Norm | None
+    decay: float
+    gate: Gate | None
+
+
+def leak_of(readout: Readout, D: Tensor) -> Leak:
+    """Return norm and leak of a readout, for a window D [steps, batch, outputs]."""
+    norm, gate = None if readout.norm is None else norm_of(readout.norm, D), None
+    if isinstance(readout, GatedReadout):
+        W, b, κ = readout.gate.weight.detach(), readout.gate.bias.detach(), readout.slope.detach()
+        gate = Gate(W, b, κ, D.new_empty(*D.shape[:2], 2 * D.shape[2]), torch.empty_like(D), torch.empty_like(D))
+    return Leak(norm, readout.decay or 0.0, gate)
+
+
+def parameters_of(readout: Readout) -> Gradients:
+    """Return the parameters of norm and leak."""
+    norm: tuple[Tensor | None, ...] = (None,) * 2
+    gate: tuple[Tensor | None, ...] = (None,) * 3
+    if readout.norm is not None:
+        norm = readout.norm.weight, readout.norm.bias
+    if isinstance(readout, GatedReadout):
+        gate = readout.gate.weight, readout.gate.bias, readout.slope
+    return Gradients(*norm, *gate)
+
+
+def has_loops(readout: Readout) -> bool:
+    """Whether the loops compute this readout. Its products may be rounded, but not those of its gate."""
+    gated = type(readout) is GatedReadout and products_of(readout.gate) is FLOAT32
+    return gated or type(readout) is LeakyReadout
+
+
 def readout_window(readout: Readout, o: Tensor, bytes_of_o: Tensor | None, y: Tensor, t: int) -> Tensor | None:
-    """Return y of all steps [steps, batch, outputs], equal to that of `readout` step by step; None if no loop of
-    `readout_loops.py` can run.
+    """Return y of all steps [steps, batch, outputs], equal to that of `readout` step by step; None if the loops of
+    `readout_loops.py` cannot run.
 
     Memory for the backward pass: o, or its bytes if given; with a norm its input; with a gated leak four numbers per
     output.
@@ -31,36 +66,23 @@ def readout_window(readout: Readout, o: Tensor, bytes_of_o: Tensor | None, y: Te
         y: y before the first step.
         t: index of the first step of the window in the sequence.
     """
-    gate: tuple[Tensor, ...] = ()
     norm = readout.norm
-    if type(readout) is GatedReadout and products_of(readout.gate) is FLOAT32:
-        gate = (readout.gate.weight, readout.gate.bias, readout.slope)
-    elif type(readout) is not LeakyReadout:
-        return None
-    if norm is not None and norm.training and o.shape[1] == 1:
-        return None  # the norm raises the error
-    of_norm = () if norm is None else (norm.weight, norm.bias)
-    learnt = (readout.linear.weight, readout.linear.bias, *of_norm, *gate)
+    if not has_loops(readout) or (norm is not None and norm.training and o.shape[1] == 1):
+        return None  # a norm in training refuses a single sample with an error
+    learnt = (readout.linear.weight, readout.linear.bias, *(p for p in parameters_of(readout) if p is not None))
     if not runs_compiled(o, y, *learnt, graph_is_ours=True):
         return None
-    return _ReadoutWindow.apply(_Made(readout, norm, t), o, bytes_of_o, y, *learnt)
-
-
-class _Made(NamedTuple):
-    """Arguments of a window that are not tensors."""
-
-    readout: Readout
-    norm: StepBatchNorm | None
-    t: int
+    return _ReadoutWindow.apply(readout, t, o, bytes_of_o, y, *learnt)
 
 
 class _ReadoutWindow(torch.autograd.Function):
-    """Arguments: a _Made; o and its bytes; y before; W and c; the norm's w and c; the gate's W_τ, b_τ and κ₃."""
+    """Arguments: the readout; t; o and its bytes; y before; W and c; the parameters of norm and leak."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        made: _Made,
+        readout: Readout,
+        t: int,
         o: Tensor,
         bytes_of_o: Tensor | None,
         y_before: Tensor,
@@ -68,61 +90,35 @@ class _ReadoutWindow(torch.autograd.Function):
         c: Tensor,
         *more: Tensor,
     ) -> Tensor:
-        readout, norm, first = made
         products = products_of(readout.linear)
         spikes = bytes_of_o is not None and len(o) >= SHORT
-        d = D = product_with_spikes(products, o, W, c) if spikes else products.linear(o, W, c)
-        kept: list[Tensor] = []
-        if norm is not None:
-            d, (mean, rstd) = torch.empty_like(D), D.new_empty(2, len(D), len(c)).unbind(0)
-            running = (norm.running_mean, norm.running_var)
-            readout_loops.normalise(D, *more[:2], *running, first, MOMENTUM, EPSILON, norm.training, mean, rstd, d)
-            kept += [more[0], D, mean, rstd]
-        if isinstance(readout, LeakyReadout):
+        D = product_with_spikes(products, o, W, c) if spikes else products.linear(o, W, c)
+        leak = leak_of(readout, D)
+        d = D if leak.norm is None else torch.empty_like(D)
+        if leak.gate is None and not leak.decay and leak.norm is None:
             y = d
-            if readout.decay:
-                y = torch.empty_like(d)
-                readout_loops.leak(d, y_before, readout.decay, y)
         else:
-            W_τ, b_τ, κ = more[-3:]
-            g, λ, y = torch.empty_like(d), torch.empty_like(d), torch.empty_like(d)
-            x = d.new_empty(*d.shape[:2], 2 * d.shape[2])
-            readout_loops.gated_leak(d, y_before, W_τ, b_τ, base_two(κ.item()), x, g, λ, y)
-            kept += [W_τ, κ, x, g, λ]
-        ctx.made, ctx.training, ctx.o_is_bytes = made, norm is not None and norm.training, spikes
-        ctx.save_for_backward(bytes_of_o if spikes else o, W, *kept)
+            y = torch.empty_like(d)
+            readout_loops.read(t, D, *leak, y_before, d, y)
+        ctx.readout, ctx.leak, ctx.o_is_bytes = readout, leak, spikes
+        # The adjoint reads its parameters directly; saving them makes autograd detect changes in place.
+        ctx.save_for_backward(bytes_of_o if spikes else o, W, *([] if leak.norm is None else [D]), *more)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, δy: Tensor) -> tuple[Tensor | None, ...]:
-        made: _Made = ctx.made
+        leak: Leak = ctx.leak
         o, W, *kept = ctx.saved_tensors
-        products, gradients = products_of(made.readout.linear), []
-        δy = δd = δy.contiguous()
-        δy_before = torch.zeros_like(δy[0])
-        if not isinstance(made.readout, LeakyReadout):
-            W_τ, κ, x, g, λ = kept[-5:]
-            δd, δg, δW_τ, δb_τ = (
-                torch.empty_like(g),
-                torch.empty_like(g),
-                torch.empty_like(W_τ),
-                W_τ.new_empty(len(W_τ)),
-            )
-            δκ = readout_loops.gated_leak_adjoint(x, g, λ, W_τ, κ.item(), δy, δd, δy_before, δg, δW_τ, δb_τ)
-            gradients = [δW_τ, δb_τ, W_τ.new_tensor(δκ)]
-        elif made.readout.decay:
-            δd = torch.empty_like(δy)
-            readout_loops.leak_adjoint(δy, made.readout.decay, δd, δy_before)
-        δD = δd
-        if made.norm is not None:
-            w, D, mean, rstd = kept[:4]
-            δD, δw, δc = torch.empty_like(δd), torch.zeros_like(w), torch.zeros_like(w)
-            readout_loops.normalise_adjoint(D, w, mean, rstd, δd, ctx.training, δD, δw, δc)
-            gradients = [δw, δc, *gradients]
-        δo = products.matmul(δD, W) if ctx.needs_input_grad[1] else None
+        products = products_of(ctx.readout.linear)
+        δy = δy.contiguous()
+        δy_before, δD = torch.empty_like(δy[0]), torch.empty_like(δy)
+        D = δD if leak.norm is None else kept[0]
+        δ = Gradients(*(p if p is None else torch.empty_like(p.detach()) for p in parameters_of(ctx.readout)))
+        readout_loops.read_adjoint(D, *leak, δy, δ, δD, δy_before)
+        δo = products.matmul(δD, W) if ctx.needs_input_grad[2] else None
         if ctx.o_is_bytes:
             δW = add_weight_gradient(torch.zeros_like(W), δD, o, products)
         else:
             δW = products.matmul(δD.flatten(0, 1).t(), o.flatten(0, 1))
-        return None, δo, None, δy_before, δW, δD.sum((0, 1)), *gradients
+        return None, None, δo, None, δy_before, δW, δD.sum((0, 1)), *(p for p in δ if p is not None)

@@ -108,22 +108,28 @@ class _LayerWindow(torch.autograd.Function):
         # Norms need their inputs unchanged in the backward pass.
         I = torch.empty_like(D) if normed else D
         Z = torch.empty_like(D)
-        norms = None
-        if normed:
-            norms = tuple(NormWindow(norm, made.t, D) for norm in (layer.inward_norm, layer.recurrent_norm) if norm)
+        norms: tuple[NormWindow, ...] = ()
+        if layer.inward_norm is not None and layer.recurrent_norm is not None:
+            P = torch.zeros_like(D) if c_R is None else c_R.expand_as(D).clone()
+            norms = (
+                NormWindow(layer.inward_norm, D, I, adds=False),
+                NormWindow(layer.recurrent_norm, P, I, adds=True),
+            )
         kernel = made.kernel(layer.neuron, I, made.keep, ("v",) if made.reads_v else ())
         kernel.begin(before, Z)
         product = SpikeProduct(R, products_of(layer.recurrent), len(x))
-        if norms is None:
+        if not norms:
             kernel.take_steps(product, before.z, Z)
         else:
             z = before.z
-            for t, (D_t, I_t, z_t) in enumerate(zip(D.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
-                P_t = torch.zeros_like(D_t) if c_R is None else torch.empty_like(D_t).copy_(c_R)
-                norms[0].step(D_t, I_t, adds=False)
-                norms[1].step(product.add(P_t, z), I_t, adds=True)
+            for t, (P_t, I_t, z_t) in enumerate(zip(P.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
+                product.add(P_t, z)
+                for norm in norms:
+                    norm.step(t, made.t)
                 kernel.step(t, I_t, z, z_t)
                 z = z_t
+            for norm in norms:
+                norm.end()
         # Detached: a result to which its own graph refers would never be freed.
         v = kernel.membranes().detach() if made.reads_v else None
         after = kernel.end(Z[-1])
@@ -134,7 +140,7 @@ class _LayerWindow(torch.autograd.Function):
             ctx.set_materialize_grads(False)
             ctx.mark_non_differentiable(bytes_of_z)
             # Kernel and norms read their parameters directly; saving them makes autograd detect changes in place.
-            read = more if norms is None else (*more, *norms[0].reads, *norms[1].reads)
+            read = (*more, *(tensor for norm in norms for tensor in norm.reads))
             ctx.save_for_backward(x if bytes_of_x is None else bytes_of_x, W, R, before.z, bytes_of_z, *read)
         return Z, bytes_of_z, v, *after
 
@@ -146,7 +152,7 @@ class _LayerWindow(torch.autograd.Function):
         made: _Made = ctx.made
         # Copies, so that buffers of the backward pass are freed with it and not with the graph.
         kernel: Kernel = _copied(ctx.kernel)
-        norms: tuple[NormWindow, ...] | None = ctx.norms and tuple(map(_copied, ctx.norms))
+        norms: tuple[NormWindow, ...] = tuple(map(_copied, ctx.norms))
         x, W, R, z_before, Z, *_read = ctx.saved_tensors
         after = made.state(*δafter)
         of_W, of_R = products_of(made.layer.inward), products_of(made.layer.recurrent)
@@ -161,20 +167,18 @@ class _LayerWindow(torch.autograd.Function):
         need_state = any(need_more[-len(made.state._fields) :])
         kernel.begin_back(after, Z, need_state, δI)
         δD = δP = δI  # of W x_t + c, and of R z_{t−1}
-        if norms is not None:
+        if norms:
             δD, δP = torch.empty_like(δI), torch.empty_like(δI)
-            for norm in norms:
-                norm.begin_back()
+            for norm, δ in zip(norms, (δD, δP), strict=True):
+                norm.begin_back(δI, δ)
         later, R_once = None, of_R.operand(R)
-        for t, δz in reversed([*enumerate(δI.unbind(0))]):
+        for t, (δz, δP_t) in reversed([*enumerate(zip(δI.unbind(0), δP.unbind(0), strict=True))]):
             if later is not None:
                 of_R.addmm(δz, later, R_once, out=δz)  # through R z_t of the next step
             kernel.back(t, δz, δv[t])
-            later = δz
-            if norms is not None:
-                norms[0].back(t, δz, δD[t])
-                norms[1].back(t, δz, δP[t])
-                later = δP[t]
+            for norm in norms:
+                norm.back(t)
+            later = δP_t
         δbefore = (None,) * len(made.state._fields)
         if need_state:
             δbefore = kernel.state_gradient()
@@ -194,7 +198,7 @@ class _LayerWindow(torch.autograd.Function):
         δc = δD.sum((0, 1)) if need_c else None
         δc_R = δP.sum((0, 1)) if need_c_R else None
         of_neuron = kernel.parameter_gradients()
-        of_norms = () if norms is None else (g for norm in norms for g in (norm.δw, norm.δc))
+        of_norms = (g for norm in norms for g in (norm.δw, norm.δc))
         return None, δx, None, δW, δc, δR, δc_R, *of_norms, *(of_neuron.get(n) for n in made.parameters), *δbefore
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+import throughtime.numerics.loops
 from throughtime.numerics.loop_key import key_of
 
 HEAD = "from throughtime.numerics.loops import compiled\n"
@@ -27,14 +29,14 @@ RUN = """
 import torch
 from top import top
 from other import other
-from throughtime.networks.kernels.one_step_loops import currents
+from throughtime.networks.kernels.readout_loops import read
 from throughtime.numerics.loop_key import key_of
 
 x, y = torch.ones(1), torch.zeros(1)
 other(x, y)
 top(x, y)
 hits = [sum(loop.jitted(False).stats.cache_hits.values()) for loop in (top, other)]
-print(float(y), *hits, key_of(currents))
+print(float(y), *hits, key_of(read))
 """
 
 
@@ -116,7 +118,7 @@ class Pair(NamedTuple):
     b: Inner
 
 
-def reads_fields(pair: Pair):
+def reads_fields(pair: Pair | None):
     return pair.a - pair.b.x
 
 
@@ -130,3 +132,28 @@ def test_the_key_follows_the_fields_of_named_tuples(name, fields, monkeypatch):
     assert key_of(reads_fields) == before
     monkeypatch.setitem(globals(), name, NamedTuple(name, fields))
     assert key_of(reads_fields) != before
+
+
+OF_ARRAYS = {"shape", "size", "dtype", "ndim", "T", "strides", "itemsize", "ctypes", "sum", "view", "ravel"}
+
+
+def unannotated(source: str) -> list[str]:
+    """Return the fields that compiled loops of a module read of parameters without a class as annotation."""
+    found = []
+    for loop in ast.walk(ast.parse(source)):
+        if isinstance(loop, ast.FunctionDef) and "compiled" in map(ast.unparse, loop.decorator_list):
+            plain = {p.arg for p in loop.args.args if p.annotation is None or ast.unparse(p.annotation) == "Any"}
+            reads = (node for node in ast.walk(loop) if isinstance(node, ast.Attribute))
+            found += [f"{loop.name}: {ast.unparse(n)}" for n in reads if ast.unparse(n.value) in plain]
+    return [each for each in found if each.rpartition(".")[2] not in OF_ARRAYS]
+
+
+def test_parameters_whose_fields_loops_read_are_annotated():
+    """Otherwise the key on disk would not follow the order of the fields."""
+    root = Path(throughtime.numerics.loops.__file__).parent.parent
+    files = [
+        path for room in ("numerics", "neurons", "networks", "algorithms") for path in root.glob(f"{room}/**/*.py")
+    ]
+    assert len(files) > 40
+    assert [each for path in files for each in unannotated(path.read_text())] == []
+    assert unannotated("@compiled\ndef f(x: Any, m: Any, n: Map):\n    x[m.first] = n.last\n") == ["f: m.first"]

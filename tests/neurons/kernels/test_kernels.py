@@ -10,7 +10,7 @@ import torch
 
 from tests.kernel_twins import assert_same, before, differing, inputs, network, plain_steps, shown
 from throughtime.networks.kernels.norm_window import NormWindow
-from throughtime.networks.kernels.readout_loops import gated_leak_adjoint, leak, leak_adjoint, normalise_adjoint
+from throughtime.networks.kernels.readout_loops import read, read_adjoint
 from throughtime.networks.layer import INPUT
 from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.alif import ALIF
@@ -228,35 +228,36 @@ def spikes_a_step_late(total, δ, z, products):
     return add_weight_gradient(total, δ, z.roll(1, 0), products)
 
 
-def norm_that_forgets_its_bias(norm, t, δy, δx, back=NormWindow.back):
-    back(norm, t, δy, δx)
+def norm_that_forgets_its_bias(norm, t, back=NormWindow.back):
+    back(norm, t)
     norm.δc.zero_()
 
 
-def norm_that_starts_again(window, norm, first, like, begin=NormWindow.__init__):
-    begin(window, norm, 0, like)
+def norm_that_starts_again(norm, t, first, step=NormWindow.step):
+    step(norm, t, 0)
 
 
-def leak_of_the_first_alone(d, y_before, κ, y):
-    leak(d, y_before, κ, y)
+def leak_of_the_first_alone(*given):
+    read(*given)
+    *_, d, y = given
     y[1:] = d[1:]
 
 
-def leak_that_forgets(δy, κ, δd, δy_before):
-    leak_adjoint(δy, κ, δd, δy_before)
-    torch.mul(δy, 1 - κ, out=δd)
+def leak_that_forgets(D, norm, κ, gate, δy, δ, δD, δy_before):
+    read_adjoint(D, norm, κ, gate, δy, δ, δD, δy_before)
+    torch.mul(δy, 1 - κ, out=δD)
 
 
-def gate_held_constant(x, g, λ, W, κ, *δ):
-    return gated_leak_adjoint(x, g, λ, torch.zeros_like(W), κ, *δ)
+def gate_held_constant(D, norm, κ, gate, *δ):
+    read_adjoint(D, norm, κ, gate._replace(W=torch.zeros_like(gate.W)), *δ)
 
 
-def slope_left_out(x, g, λ, W, κ, *δ):
-    return gated_leak_adjoint(x, g, λ, W, 1.0, *δ)
+def slope_left_out(D, norm, κ, gate, *δ):
+    read_adjoint(D, norm, κ, gate._replace(κ=torch.ones_like(gate.κ)), *δ)
 
 
-def norm_held_constant(x, w, mean, rstd, δy, training, *δ):
-    normalise_adjoint(x, w, mean, rstd, δy, False, *δ)
+def norm_held_constant(D, norm, *more):
+    read_adjoint(D, norm._replace(training=False), *more)
 
 
 WINDOW = "throughtime.networks.kernels.window"
@@ -310,18 +311,18 @@ FAULTS = [
         ["all by layers.0.inward_norm.weight", "all by readout.norm.bias"],
     ),
     (
-        f"{WINDOW}.NormWindow.__init__",
+        f"{WINDOW}.NormWindow.step",
         norm_that_starts_again,
         {"norm_steps": 12, "neuron": "alif", "cuts": (7,)},
         ["layers.0.inward_norm.running_mean", "layers.0.recurrent_norm.running_var"],
         ["readout.norm.running_mean"],
     ),
-    (f"{LOOPS}.leak", leak_of_the_first_alone, {}, ["outputs", "last y"], ["spikes 0"]),
-    (f"{LOOPS}.leak_adjoint", leak_that_forgets, {}, ["outputs by x"], ["outputs", "outputs by first y"]),
-    (f"{LOOPS}.gated_leak_adjoint", gate_held_constant, GATED, ["outputs by first y"], ["outputs"]),
-    (f"{LOOPS}.gated_leak_adjoint", slope_left_out, GATED, ["all by readout.gate.weight"], ["outputs"]),
+    (f"{LOOPS}.read", leak_of_the_first_alone, {}, ["outputs", "last y"], ["spikes 0"]),
+    (f"{LOOPS}.read_adjoint", leak_that_forgets, {}, ["outputs by x"], ["outputs", "outputs by first y"]),
+    (f"{LOOPS}.read_adjoint", gate_held_constant, GATED, ["outputs by first y"], ["outputs"]),
+    (f"{LOOPS}.read_adjoint", slope_left_out, GATED, ["all by readout.gate.weight"], ["outputs"]),
     (
-        f"{LOOPS}.normalise_adjoint",
+        f"{LOOPS}.read_adjoint",
         norm_held_constant,
         {"norm_steps": 12},
         ["all by readout.linear.weight"],
