@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -30,7 +31,7 @@ class Claims(NamedTuple):
     """Properties that a rule claims and that checks measure."""
 
     gradient: Literal["exact", "truncated", "approximate"]
-    memory: Literal["O(1)", "O(window)", "O(T)"]
+    memory: Literal["O(1)", "O(window)", "O(√T)", "O(T)"]
     """Growth of training memory with the sequence length T, without the input itself; O(window): memory grows with the
     length of the rule's longest window, and not with T where that length is fixed."""
     sets_weights: bool = False
@@ -76,6 +77,12 @@ class LearningRule(ABC):
         """Return the lengths of all windows of a sequence, in order; only the last may be shorter."""
         longest = self.window(steps)
         return [min(longest, steps - t) for t in range(0, steps, longest)]
+
+    def spans(self, steps: int) -> list[range]:
+        """Return the steps whose graph a gradient passes through, for each gradient; the state before them is constant.
+        They are the windows, unless the rule computes steps again."""
+        ends = list(accumulate(self.windows(steps)))
+        return [range(end - k, end) for k, end in zip(self.windows(steps), ends, strict=True)]
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         """Return why the rule cannot train this network on this task with sequences of `steps`; None if it can."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 from throughtime.checks.fact import Fact
 from throughtime.checks.of_eligibility import DIAGONAL_RTRL, EPROP
 from throughtime.checks.of_fptt import FPTT
-from throughtime.checks.of_truncation import BPTT, RTRL, TBPTT
+from throughtime.checks.of_signs import SIGNS
+from throughtime.checks.of_truncation import BPTT, CHECKPOINTED, ROLLING, RTRL, TBPTT
 
 BY_RULE: dict[str, tuple[Fact, ...]] = {
     "bptt": BPTT,
     "tbptt": TBPTT,
+    "rolling_tbptt": ROLLING,
+    "checkpointed_bptt": CHECKPOINTED,
     "rtrl": RTRL,
+    "uoro": SIGNS,
+    "kf_rtrl": SIGNS,
     "fptt": FPTT,
     "eprop": EPROP,
     "diagonal_rtrl": DIAGONAL_RTRL,

@@ -58,14 +58,16 @@ class WindowLoss(NamedTuple):
 
 
 def window_losses(rule: LearningRule, network: Recurrent, loss_at: LossAt) -> Iterator[WindowLoss]:
-    """Yield each window's loss after its last step, or the mean over its steps, computed with plain steps."""
+    """Yield the loss of each of the rule's spans after its last step, or the mean over its steps, by plain steps."""
     x, target = sequence()
     with seeded(11):
-        state = network.initial_state(len(target))
-    for part in x.split(rule.windows(len(x))):
-        losses, state = [], detached(state)
-        for x_t in part:
-            step, state = network(x_t, state)
+        before = [network.initial_state(len(target))]
+    for x_t in x:
+        before.append(detached(network(x_t, before[-1])[1]))
+    for span in rule.spans(len(x)):
+        losses, state = [], before[span.start]
+        for t in span:
+            step, state = network(x[t], state)
             losses.append(TASK.loss(step.output, target))
         E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
         yield WindowLoss(float(E.detach()), gradient(E, network))

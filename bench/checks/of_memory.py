@@ -37,6 +37,13 @@ def memory_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float
     return long / short if short else 1.0 if long <= 0 else float("inf")
 
 
+def root_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+    """Return the growth of the bytes with √T between the two longer of four lengths, over that between the two shorter;
+    1 for a straight line. All lengths are squares, so that √T is a whole number of steps."""
+    at = [tensor_bytes(rule(), network, steps)[0] for steps in (64, 100, 256, 324)]
+    return (at[3] - at[2]) / (at[1] - at[0])
+
+
 def lets_go(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     """Return the bytes of tensors and arrays that are left after a batch."""
     of_tensors = max(abs(tensor_bytes(rule(), network, steps)[1]) for steps in (10, 20))

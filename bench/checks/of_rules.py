@@ -23,7 +23,7 @@ from throughtime.checks.of_gradient import (
     spread_of_weights,
     turned_around,
 )
-from throughtime.checks.of_memory import lets_go, memory_growth, memory_slope
+from throughtime.checks.of_memory import lets_go, memory_growth, memory_slope, root_growth
 from throughtime.checks.tiny import (
     BATCH,
     CLASSES,
@@ -262,9 +262,11 @@ OF_GRADIENT = {
         Fact("claims approximate: gradient of the readout = BPTT's", 1e-10, on_each_neuron(readout_error)),
     ),
 }
+ROOT = "claims O(√T): exact bytes for each of √T steps, long T over short"
 OF_MEMORY = {
     "O(1)": (Fact("claims O(1): exact bytes a step of T", 0, on_each_neuron(memory_slope)),),
     "O(window)": (Fact("claims O(window): exact bytes a step of T", 0, on_each_neuron(memory_slope)),),
+    "O(√T)": (Fact(ROOT, 1.1, on_each_neuron(root_growth)),),
     "O(T)": (Fact("claims O(T): exact bytes a step, long T over short", 1.1, on_each_neuron(memory_growth)),),
 }
 

@@ -1,14 +1,31 @@
-"""Identities of BPTT, truncated BPTT and RTRL."""
+"""Identities of BPTT, of its checkpointed, truncated and rolling forms, and of RTRL."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+
+import torch
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.tiny import ASKED, CLASSES, STEPS, asked, backprop, error, learn, made, sequence, supporting
+from throughtime.checks.tiny import (
+    ASKED,
+    CLASSES,
+    STEPS,
+    asked,
+    backprop,
+    error,
+    gradient,
+    learn,
+    made,
+    seeded,
+    sequence,
+    supporting,
+)
 from throughtime.datasets.task import Classification
-from throughtime.registry import Component
+from throughtime.numerics.trees import detached
+from throughtime.registry import ALGORITHMS, Component
 
 LOSSES = ("end", "every")
 
@@ -58,9 +75,64 @@ def same_updates(one: Callable[[], LearningRule], other: Callable[[], LearningRu
     return found
 
 
+def sums_to_bptt(component: Component) -> Observed:
+    """Return the error of the sum of the updates with window ≥ T against T times BPTT's gradient of the mean loss, for
+    all tasks, with constant weights."""
+    found = []
+    for loss_at, kind in ASKED:
+        if loss_at == "every":
+            (task, target), rule = asked(kind), made(component, window=STEPS + 5)
+            for name, network in supporting(rule):
+                total = learn(rule, network, sequence()[0], target, task, after=(sequence(seed=17)[0], target)).total()
+                exact = backprop(network, sequence()[0], target, task, "every")
+                found.append((f"{name}, {kind}", error(total, [STEPS * g for g in exact])))
+    return worst(found, "no neuron")
+
+
+def last_steps_of_each(component: Component) -> Observed:
+    """Return the error of each update with a window of 3 steps against autograd of its step's loss through the steps of
+    the window, while weights move: the window is computed again from a state that older weights produced."""
+    L, rate, found = 3, 0.05, []
+    x, target = sequence()
+    task = Classification(CLASSES)
+    for name, network in supporting(made(component, window=L)):
+        twin = copy.deepcopy(network)
+        updates = learn(made(component, window=L), network, x, target, rate=rate).gradients
+        with seeded(11):
+            states = [twin.initial_state(x.shape[1])]
+        for t, update in enumerate(updates):
+            first = max(0, t + 1 - L)
+            state = states[first]
+            for x_t in x[first : t + 1]:
+                step, state = twin(x_t, state)
+            expected = gradient(task.loss(step.output, target), twin)
+            found.append((f"{name}, step {t}", error(update, expected)))
+            states.append(detached(state))
+            with torch.no_grad():
+                for p, g in zip((p for p in twin.parameters() if p.requires_grad), expected, strict=True):
+                    p.sub_(g, alpha=rate)
+        if len(updates) != STEPS:
+            found.append((f"{name}: {len(updates)} updates", float("inf")))
+    return worst(found, "no neuron")
+
+
+def one_step_is_tbptt(component: Component) -> Observed:
+    """Return the difference of each update with window 1 from that of truncated BPTT with windows of one step."""
+    tbptt = ALGORITHMS["tbptt"]
+    return worst(
+        same_updates(lambda: made(component, window=1), lambda: made(tbptt, window=1, loss_at="every")), "no neuron"
+    )
+
+
 BPTT = (Fact("= autograd of the unrolled loss", 1e-10, is_bptt()),)
 TBPTT = (
     Fact("window ≥ T: = BPTT", 1e-10, is_bptt(window=STEPS + 5)),
     Fact("loss at every step: its window's mean", 1e-10, loss_of_a_window),
 )
+ROLLING = (
+    Fact("window ≥ T: updates add up to BPTT", 1e-10, sums_to_bptt),
+    Fact("each update = autograd through the last L steps", 1e-10, last_steps_of_each),
+    Fact("window 1: = truncated BPTT, window 1", 1e-10, one_step_is_tbptt),
+)
+CHECKPOINTED = (Fact("= BPTT, to rounding", 1e-13, is_bptt()),)
 RTRL = (Fact("= BPTT, both losses", 1e-10, is_bptt()),)

@@ -33,6 +33,10 @@ FPTT = {"parts": None, "form": "code", "alpha": None, "beta": None, "rho": None,
 DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("algorithms", "bptt"): Defaults(OURS, {"loss_at": "end"}),
     ("algorithms", "rtrl"): Defaults(OURS, {"loss_at": "end"}),
+    ("algorithms", "rolling_tbptt"): Defaults(OURS, {"window": 10}),
+    ("algorithms", "checkpointed_bptt"): Defaults(OURS, {"loss_at": "end"}),
+    ("algorithms", "uoro"): Defaults(OURS, {"loss_at": "end", "draws": 1}),
+    ("algorithms", "kf_rtrl"): Defaults(OURS, {"loss_at": "end", "draws": 1}),
     ("algorithms", "tbptt"): Defaults(OURS, {"window": 10, "loss_at": "end", "weights": "equal"}),
     ("algorithms", "diagonal_rtrl"): Defaults(OURS, TRACES),
     ("algorithms", "eprop"): Defaults(

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from tests.checks.test_checks import Twin, assert_found_out, few_neurons, title
+from tests.checks.test_forward import TWINS as OF_FORWARD
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eligibility import EligibilityRule, filtered
@@ -552,7 +553,7 @@ def test_the_identity_finds_the_fault(twin, monkeypatch):
 
 def test_every_identity_has_a_twin():
     identities = {(name, fact.name) for name in BY_RULE for fact in of(name)}
-    assert identities == {(twin.name, twin.fact) for twin in TWINS}
+    assert identities == {(twin.name, twin.fact) for twin in (*TWINS, *OF_FORWARD)}
 
 
 def test_rules_of_others_have_no_identities():

@@ -7,7 +7,6 @@ directions and change a size.
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import pytest
 import torch
@@ -25,9 +24,7 @@ from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.rnn import RNN
 from throughtime.numerics.trees import tensors
-from throughtime.registry import ALGORITHMS, load_plugin
-
-UORO = Path(__file__).parents[2] / "docs" / "examples" / "uoro.py"
+from throughtime.registry import ALGORITHMS
 
 
 @pytest.fixture(autouse=True)
@@ -240,7 +237,6 @@ def test_the_fact_finds_the_fault(twin, monkeypatch):
 
 @pytest.fixture
 def uoro(isolated_registries):
-    load_plugin(UORO)
     return ALGORITHMS["uoro"].factory
 
 
@@ -276,7 +272,7 @@ def test_the_mean_of_uoro_over_all_draws_is_bptts_gradient(uoro, monkeypatch):
     target, task = torch.zeros(copies, dtype=torch.int64), Classification(2)
     signs = torch.tensor(list(itertools.product((0, 1), repeat=2 * states))).split(states, 1)
     drawn = iter(())
-    monkeypatch.setattr(torch, "randint", lambda high, size: next(drawn))
+    monkeypatch.setattr(torch, "randint", lambda high, size: next(drawn).view(size))
     for loss_at in ("end", "every"):
         drawn = iter((*signs, signs[0]))
         found = learn(uoro(loss_at=loss_at), network, x, target, task).total()

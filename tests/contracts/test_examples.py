@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.checks.test_checks import few_neurons
 from throughtime.checks import assert_sound
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, error, gradient, learn, recurrent, sequence
 from throughtime.commands.main import main
@@ -63,12 +62,6 @@ def test_the_suite_runs(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_fact_of_the_examples_holds(name):
     assert_sound(name)
-
-
-def test_every_fact_of_uoro_holds(monkeypatch):
-    """The facts are tested on one neuron: UORO takes as many backward passes a step as there are state variables."""
-    few_neurons(monkeypatch, "lif")
-    assert_sound("uoro", plugins=[EXAMPLES / "uoro.py"])
 
 
 def test_sltt_is_autograd_with_the_state_cut_at_each_step():

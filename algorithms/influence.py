@@ -1,0 +1,100 @@
+"""Base of rules that carry the influence of the parameters on the state forward, for any network."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from throughtime.algorithms.base import LearningRule, LossAt, output_error
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network
+from throughtime.numerics.trees import Tree, mapped, tensors
+
+
+class InfluenceRule(LearningRule):
+    """Carries the influence M of the parameters θ on the state s of the network forward, or an estimate of it.
+
+        M_t = (∂s_t/∂s_{t−1}) M_{t−1} + ∂s_t/∂θ,      M_0 = 0
+        dE/dθ = Σ_t (∂l_t/∂s_{t−1}) M_{t−1} + ∂l_t/∂θ,      E = l_T  or  (1/T) Σ_t l_t
+
+    s is the whole state of the network, of all layers and the readout, for each sample. A window is one step, and there
+    is one update per sequence.
+
+    Args:
+        loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
+    """
+
+    state: Any
+
+    def __init__(self, *, loss_at: LossAt = "end") -> None:
+        self.loss_at = loss_at
+
+    @abstractmethod
+    def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
+        """Advance the influence over a step from `state`; return the gradient of the step's loss, by parameters' names.
+
+        Args:
+            x: the input of the step, [batch, *inputs].
+            after: the state after the step.
+            δ: gradient of E by the output of the step, [batch, outputs]; None if the step has no loss.
+        """
+
+    def window(self, steps: int) -> int:
+        return 1
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if network.mixes_samples:
+            return "batch normalisation makes a sample's state depend on the other samples"
+        return None
+
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        self.θ = {name: p for name, p in network.named_parameters() if p.requires_grad}
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        self.template = mapped(lambda s: s[:1], self.state)
+
+    def step(self, θ: dict[str, Tensor], s: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the state [S] and the output [outputs] of one sample after a step with parameters θ, from the state s
+        [S] and the input x [*inputs]."""
+        parts = iter(s.split([part.numel() for part in tensors(self.template)]))
+        state = mapped(lambda part: next(parts).view_as(part), self.template)
+        shown, after = functional_call(self.network, θ, (x[None], state))
+        return flat(after)[0], flat(shown.output)[0]
+
+    @torch.no_grad()
+    def learn(self, x: Tensor, target: Tree, t: int) -> Tensor | None:
+        loss, δ = None, None
+        shown, after = self.network(x[0], self.state)
+        last, every = t + 1 == self.steps, self.loss_at == "every" or self.task.per_step
+        if last or every:
+            loss, δ_of = output_error(self.task, mapped(lambda y: y[None], shown.output), target)
+            δ = flat(mapped(lambda part: part[0], δ_of))
+            δ = δ / self.steps if every else δ
+        for name, gradient in self.carry(x[0], after, δ).items():
+            if (p := self.θ.get(name)) is not None:
+                p.grad = gradient.clone() if p.grad is None else p.grad.add_(gradient)
+        self.state = after
+        if last:
+            self.update()
+        return loss
+
+    def end(self) -> None:
+        super().end()
+        del self.template
+
+    def by_name(self, gradient: Tensor) -> dict[str, Tensor]:
+        """Return a gradient by all parameters, [P], as one of the shape of each parameter, by name."""
+        each = gradient.split([p.numel() for p in self.θ.values()])
+        return {name: g.view_as(p) for (name, p), g in zip(self.θ.items(), each, strict=True)}
+
+
+def flat(tree: Any) -> Tensor:
+    """Return the tensors [batch, ...] of a tree side by side, [batch, numbers]."""
+    return torch.cat([part.flatten(1) for part in tensors(tree)], 1)

@@ -1,0 +1,124 @@
+"""Kronecker-factored real-time recurrent learning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import jacrev, vmap
+
+from throughtime.algorithms.base import THERE_AND_BACK, Claims
+from throughtime.algorithms.coordinates import Coordinates, Cost
+from throughtime.algorithms.credit import Credit
+from throughtime.algorithms.influence import flat
+from throughtime.algorithms.random_signs import RandomSigns, balance
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network
+from throughtime.networks.products import Product, backward_products
+from throughtime.registry import algorithm
+
+
+@algorithm("kf_rtrl")
+class KFRTRL(RandomSigns):
+    """Kronecker-factored real-time recurrent learning: the influence of W and R as a product A ⊗ B, with random signs.
+
+        p_t = (x_t, z_{t−1}, 1),     D_t = ∂s_t/∂I_t,     ∂s_t/∂(W, R, c) = p_t ⊗ D_t
+        A_t = ν₀ ρ₀ A_{t−1} + ν₁ ρ₁ p_t,     B_t = (ν₀/ρ₀) J_t B_{t−1} + (ν₁/ρ₁) D_t,     E[A_t ⊗ B_t] = M_t
+        ρ₀² = ‖J_t B_{t−1}‖ / ‖A_{t−1}‖,     ρ₁² = ‖D_t‖ / ‖p_t‖,     J_t = ∂s_t/∂s_{t−1}
+        ν₀, ν₁ = ±1,     A_0 = B_0 = 0
+        dE/d(W, R, c) ≈ Σ_t ((∂l_t/∂s_{t−1}) B_{t−1}) ⊗ A_{t−1} + (∂l_t/∂I_t) ⊗ p_t
+
+    s is the state of the layer and the output of the readout. The gradient is a random estimate whose mean is BPTT's
+    gradient, with less variance than that of UORO; the gradient of the readout is exact. Norms and signs are those of
+    each sample. One layer, W x + R z into neurons without parameters of their own. With S state variables, N neurons
+    and r draws, memory is O(1) in T, r × batch × S × (N + S) numbers; time is O(r × batch × S² × N) per step. Source:
+    Mujika, Meier and Steger 2018, algorithm 1.
+
+    Args:
+        loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
+        draws: r, the number of independent estimates, of which the gradient is the mean.
+    """
+
+    claims = Claims(gradient="approximate", memory="O(1)")
+    cost = Cost(time="D B T S² N", memory="D B S²")
+
+    def coordinates(self) -> Coordinates:
+        return Coordinates("Kronecker", "J", "all", "instantaneous", "κ", "end")
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if reason := super().supports(network, task, steps):
+            return reason
+        if not network.described or len(network.layers) != 1 or len(network.readouts) != 1:
+            return "the Kronecker product is that of one recurrent layer with one readout"
+        layer, readout = network.layers[0], network.readouts[0]
+        pair = layer.recurrent_pair()
+        if pair is None or pair[0].bias is None or len(layer.neuron.shape) != 1:
+            return "the Kronecker product is that of one recurrent layer, W x + c + R z into a vector of neurons"
+        if own := [name for name, p in layer.neuron.named_parameters() if p.requires_grad]:
+            return f"parameters of the neurons have no Kronecker product: {', '.join(own)}"
+        if readout.decay is None:
+            return "the readout's leak is computed at each step: its gradient has no filter of constant κ"
+        return None
+
+    def sizes(self, network: Network, batch: int, steps: int) -> dict[str, int]:
+        return super().sizes(network, batch, steps) | {"N": network.layers[0].neuron.size}
+
+    def credit(self, network: Network, batch: int, steps: int) -> Credit:
+        S, layer = self.sizes(network, batch, steps)["S"], network.layers[0]
+        currents = layer.neuron.currents * layer.neuron.size
+        products = backward_products(network, [1] * steps, batch, self.losses)
+        products += Counter({Product(S, S, currents, copies=self.draws * batch): steps - 1})
+        return Credit(+products, f"{THERE_AND_BACK} in each step, and J B of each sample and draw")
+
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        pair = network.layers[0].recurrent_pair()
+        assert pair is not None, "`supports` rejects such a layer"
+        (self.W, self.R), self.readout = pair, network.readouts[0]
+        self.names = {p: name for name, p in network.named_parameters()}
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        like = flat(self.state)
+        self.A = like.new_zeros(self.draws, batch, self.W.in_features + self.R.in_features + 1)
+        self.B = like.new_zeros(self.draws, *like.shape, self.W.out_features)
+        self.o_filtered = like.new_zeros(batch, self.R.in_features + 1)
+
+    def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
+        s, layer = flat(self.state), self.state.layers[0]
+        one = s.new_ones(len(s), 1)
+        p = torch.cat((x.flatten(1), layer.z, one), 1)
+        o = torch.cat((getattr(after.layers[0], self.readout.reads), one), 1)
+        self.o_filtered = torch.lerp(o, self.o_filtered, self.readout.decay)
+        S, name = s.shape[1], self.names[self.W.bias]
+
+        def step(c: Tensor, s: Tensor, x: Tensor) -> Tensor:
+            return torch.cat(self.step({name: c}, s, x))
+
+        by_I, by_s = vmap(jacrev(step, argnums=(0, 1)), in_dims=(None, 0, 0))(self.W.bias, s, x)
+        gradients: dict[str, Tensor] = {}
+        if δ is not None:
+            l_I, l_s = (torch.einsum("bo,bok->bk", δ, by[:, S:]) for by in (by_I, by_s))
+            through_time = torch.einsum("bs,rbsk,rbf->kf", l_s, self.B, self.A) / self.draws
+            gradients = self._by_name(through_time + l_I.t() @ p, δ.t() @ self.o_filtered)
+        D, JB = by_I[:, :S].expand_as(self.B), by_s[:, :S] @ self.B
+        ν0, ν1 = self.signs(2, self.draws, len(s)).to(s)
+        ρ0, ρ1 = balance(JB, self.A), balance(D, p.expand_as(self.A))
+        self.A = (ν0 * ρ0)[..., None] * self.A + (ν1 * ρ1)[..., None] * p
+        self.B = (ν0 / ρ0)[..., None, None] * JB + (ν1 / ρ1)[..., None, None] * D
+        return gradients
+
+    def _by_name(self, of_current: Tensor, of_drive: Tensor) -> dict[str, Tensor]:
+        """Return the gradients of the maps from those by W, R and c, [currents, fan-in], and by the readout."""
+        of_W, of_R, of_c = of_current.split((self.W.in_features, self.R.in_features, 1), 1)
+        of_W_out, of_c_out = of_drive.split((self.R.in_features, 1), 1)
+        each = [(self.W, of_W, of_c), (self.R, of_R, of_c), (self.readout.linear, of_W_out, of_c_out)]
+        gradients = {self.names[map.weight]: of_weight for map, of_weight, _ in each}
+        return gradients | {self.names[map.bias]: of_bias[:, 0] for map, _, of_bias in each if map.bias is not None}
+
+    def end(self) -> None:
+        super().end()
+        del self.A, self.B, self.o_filtered

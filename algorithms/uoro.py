@@ -1,0 +1,91 @@
+"""Unbiased online recurrent optimisation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import vjp, vmap
+
+from throughtime.algorithms.base import THERE_AND_BACK, Claims
+from throughtime.algorithms.coordinates import Coordinates, Cost
+from throughtime.algorithms.credit import Credit
+from throughtime.algorithms.influence import flat
+from throughtime.algorithms.random_signs import RandomSigns, balance
+from throughtime.networks.base import Network
+from throughtime.networks.products import backward_products
+from throughtime.registry import algorithm
+
+
+@algorithm("uoro")
+class UORO(RandomSigns):
+    """Unbiased online recurrent optimisation: the influence as a product of two vectors, with random signs.
+
+        s̃_t = ρ₀ (∂s_t/∂s_{t−1}) s̃_{t−1} + ρ₁ ν,     θ̃_t = θ̃_{t−1} / ρ₀ + νᵀ (∂s_t/∂θ) / ρ₁,     E[s̃_t θ̃_t] = M_t
+        ρ₀² = ‖θ̃_{t−1}‖ / ‖(∂s_t/∂s_{t−1}) s̃_{t−1}‖,     ρ₁² = ‖νᵀ ∂s_t/∂θ‖ / ‖ν‖,     ν_i = ±1,     s̃_0 = 0, θ̃_0 = 0
+        dE/dθ ≈ Σ_t (∂l_t/∂s_{t−1} · s̃_{t−1}) θ̃_{t−1} + ∂l_t/∂θ
+
+    The gradient is a random estimate whose mean is BPTT's gradient, for any network. Norms and signs are those of each
+    sample. Spikes have no derivative in forward mode, so that (∂s_t/∂s_{t−1}) s̃_{t−1} is the derivative of a backward
+    pass. With P parameters and r draws, memory is O(1) in T, r × batch × P numbers; time is O(r × batch × P) per step,
+    that of a few backward passes. Source: Tallec and Ollivier 2017, algorithm 1, with norms of each sample.
+
+    Args:
+        loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
+        draws: r, the number of independent estimates, of which the gradient is the mean.
+    """
+
+    claims = Claims(gradient="approximate", memory="O(1)")
+    cost = Cost(time="D B T P", memory="D B P")
+
+    def coordinates(self) -> Coordinates:
+        return Coordinates("rank one", "J", "all", "instantaneous", "none", "end")
+
+    def credit(self, network: Network, batch: int, steps: int) -> Credit:
+        of_a_pass = backward_products(network, [1] * steps, batch, self.losses)
+        products = Counter({product: (1 + 2 * self.draws) * count for product, count in of_a_pass.items()})
+        numbers = self.draws * batch * self.sizes(network, batch, steps)["P"]
+        like = next(network.parameters())
+        contains = f"{THERE_AND_BACK} in each step, once and twice for each draw"
+        return Credit(products, contains, traces=numbers * like.itemsize)
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        like = flat(self.state)
+        self.s̃ = like.new_zeros(self.draws, *like.shape)
+        self.θ̃ = like.new_zeros(self.draws, batch, sum(p.numel() for p in self.θ.values()))
+
+    def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
+        s, gradient = flat(self.state), {}
+        if δ is not None:
+            l_s, l_θ = vmap(self._of_loss)(s, x, δ)
+            through_time = ((self.s̃ * l_s).sum(2, keepdim=True) * self.θ̃).mean(0)
+            gradient = self.by_name((through_time + l_θ).sum(0))
+        ν = self.signs(*self.s̃.shape).to(s)
+        νI, Js̃ = vmap(self._of_state, in_dims=(0, 0, 1, 1), out_dims=1)(s, x, ν, self.s̃)
+        ρ0, ρ1 = (ρ[..., None] for ρ in (balance(self.θ̃, Js̃), balance(νI, ν)))
+        self.s̃ = ρ0 * Js̃ + ρ1 * ν
+        self.θ̃ = self.θ̃ / ρ0 + νI / ρ1
+        return gradient
+
+    def _of_loss(self, s: Tensor, x: Tensor, δ: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ∂l/∂s_{t−1} [S] and ∂l/∂θ [P] of one sample."""
+        (after, _), pull, *_ = vjp(lambda θ, s: self.step(θ, s, x), self.θ, s)
+        l_θ, l_s = pull((torch.zeros_like(after), δ))
+        return l_s, self._joined(l_θ)
+
+    def _of_state(self, s: Tensor, x: Tensor, ν: Tensor, s̃: Tensor) -> tuple[Tensor, Tensor]:
+        """Return νᵀ ∂s_t/∂θ [draws, P] and (∂s_t/∂s_{t−1}) s̃ [draws, S] of one sample, for ν and s̃ [draws, S]."""
+        after, pull, *_ = vjp(lambda θ, s: self.step(θ, s, x)[0], self.θ, s)
+        _, push, *_ = vjp(lambda u: pull(u)[1], torch.zeros_like(after))
+        return vmap(lambda ν: self._joined(pull(ν)[0]))(ν), vmap(lambda s̃: push(s̃)[0])(s̃)
+
+    def _joined(self, of_θ: dict[str, Tensor]) -> Tensor:
+        return torch.cat([of_θ[name].flatten() for name in self.θ])
+
+    def end(self) -> None:
+        super().end()
+        del self.s̃, self.θ̃
