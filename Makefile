@@ -2,13 +2,14 @@
 # make fptt: the adding-task figure of the paper, about half an hour on two cores.
 # make check: every fact of every rule, neuron, network and dataset.
 # make gate: every rule on every neuron at tiny scale, compared with the committed baseline; a few minutes on two cores.
+# make docs: the site, into build/site; all links are checked.
 # make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: all run test check gate peers fptt lint types clean
+.PHONY: all run test check gate docs peers fptt lint types clean
 
 all: run
 
@@ -25,6 +26,10 @@ check: $(READY)
 gate: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/throughtime run gate --scale tiny || test $$? -eq 1
 	$(BIN)/throughtime compare results/baselines/gate-tiny.jsonl results/runs
+
+docs: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 peers: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'

@@ -53,7 +53,7 @@ def test_the_workflow_does_what_ci_run_does():
     assert job["strategy"]["matrix"]["python"] == ["3.10", "3.13"]
     assert ".ci/run" in [step.get("run") for step in job["steps"]]
     targets = re.findall(r"^make (\w+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
-    assert targets == ["lint", "test", "check", "gate"]
+    assert targets == ["lint", "test", "check", "gate", "docs"]
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^lint: types$", makefile, re.MULTILINE)
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)

@@ -1,0 +1,120 @@
+"""Pages of the site that are generated from the code: options of components, keys of a suite file, surrogates."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pydantic
+from markdown.extensions import toc
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+from throughtime.neurons.surrogate import SURROGATES
+from throughtime.options import options_of, type_text
+from throughtime.registry import REGISTRIES, Component
+from throughtime.spec import Training
+from throughtime.suites.schema import Entry, Include, Override, SuiteFile, When
+
+KINDS = {"rules": "algorithms", "neurons": "neurons", "networks": "networks", "datasets": "datasets"}
+"""Page of each kind of component, and the name of its registry."""
+MODELS = {
+    "Keys of a suite": SuiteFile,
+    "A component in a list": Entry,
+    "training": Training,
+    "Patterns of cells": When,
+    "include": Include,
+    "overrides": Override,
+}
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """List a page for each registered rule and for each paper; a strict build refuses a page that does not exist."""
+    listed = {"Learning rules": [f"rules/{name}.md" for name in _own("algorithms")]}
+    listed["Papers"] = sorted(
+        f"papers/{page.name}" for page in Path(config.docs_dir, "papers").glob("*.md") if page.stem != "index"
+    )
+    for section in config.nav or ():
+        for title, pages in section.items():
+            if title in listed:
+                pages += listed[title]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the generated pages."""
+    pages = {page: _components(page, kind) for page, kind in KINDS.items()}
+    pages |= {"suite": _suite(), "surrogates": _surrogates()}
+    for page, text in pages.items():
+        files.append(File.generated(config, f"reference/{page}.md", content=text))
+    return files
+
+
+def _own(kind: str) -> list[str]:
+    """Return the names of the package's components of a kind."""
+    registry = REGISTRIES[kind]
+    return [name for name in registry.names() if registry[name].origin == "throughtime"]
+
+
+def _components(page: str, kind: str) -> str:
+    parts = [f"# {page.capitalize()}", "Options are those of a suite file; `throughtime ls NAME` prints the same."]
+    for name in _own(kind):
+        parts += _component(REGISTRIES[kind][name])
+    return "\n\n".join(parts) + "\n"
+
+
+def _component(component: Component) -> Iterator[str]:
+    yield f"## {component.name}"
+    # Indented paragraphs of a docstring are equations, which Markdown shows as code.
+    yield inspect.cleandoc(component.factory.__doc__ or "").partition("\nArgs:\n")[0]
+    options = options_of(component)
+    yield _table(("option", "type", "default", "meaning"), [(f"`{o.name}`", *o[1:]) for o in options])
+
+
+def _suite() -> str:
+    text = ["# Suite files", (inspect.getdoc(inspect.getmodule(SuiteFile)) or "").partition("\n")[0]]
+    for title, model in MODELS.items():
+        text += [f"## {title}", inspect.getdoc(model) or "", _fields(model)]
+    return "\n\n".join(text) + "\n"
+
+
+def _fields(model: type[pydantic.BaseModel]) -> str:
+    schema = model.model_json_schema()
+    rows = []
+    for name, field in model.model_fields.items():
+        nested = _nested(field.annotation)
+        described = schema["properties"][name]
+        default = "required" if field.is_required() else f"`{json.dumps(described.get('default'))}`"
+        shown = (f"[{MODELS[nested]}]({_anchor(MODELS[nested])})", "") if nested else (type_text(described), default)
+        rows.append((f"`{name}`", *shown, field.description or ""))
+    return _table(("key", "type", "default", "meaning"), rows)
+
+
+def _nested(annotation: object) -> type[pydantic.BaseModel] | None:
+    """Return the model in the annotation of a key, as it is, in a list or optional, if a section describes it."""
+    parts = (annotation, *typing.get_args(annotation))
+    inner = [part for outer in parts for part in (outer, *typing.get_args(outer))]
+    return next((part for part in inner if isinstance(part, type) and part in MODELS), None)
+
+
+def _anchor(title: str) -> str:
+    return f"#{toc.slugify(title, '-')}"
+
+
+def _surrogates() -> str:
+    text = ["# Surrogates", "The derivative of a spike, H(x) with x the membrane potential over its threshold."]
+    for name, surrogate in SURROGATES.items():
+        h = getattr(surrogate.h, "func", surrogate.h)  # a surrogate may fix arguments of another one's function
+        text += [f"## {name}", inspect.getdoc(h) or ""]
+    return "\n\n".join(text) + "\n"
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    if not rows:
+        return "No options."
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [header, ["---"] * len(header), *escaped]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
