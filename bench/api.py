@@ -106,7 +106,7 @@ def figure(results: Results | str | Path = DEFAULT_RESULTS, out: str | Path | No
 
     drawn = {name: shown for name, shown in draw_figures(_loaded(results)).items() if isinstance(shown, Drawn)}
     for name, shown in drawn.items() if out is not None else ():
-        save(shown.figure, shown.data, Path(str(out)), name)
+        save(shown, Path(str(out)), name)
     return drawn
 
 

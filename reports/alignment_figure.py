@@ -72,8 +72,9 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
         pair[COSINE].set_title(f"{key[0]} · {neuron_label(key[2], key[1])}")
         pair[COSINE].tick_params(labelbottom=False)
         pair[NORM_RATIO].set_xlabel("epoch")
+    trained = data[data["epoch"] > 0] if (data["epoch"] > 0).any() else data
     for measure in MEASURES:
-        _alike([pair[measure] for pair in panels.values()], "y", measure, data[measure])
+        _alike([pair[measure] for pair in panels.values()], "y", measure, trained[measure])
     notes = [
         f"Suite {suite}, scale {scale}, {count_range(means['n'])} a line.",
         f"{MEANING}. Parameters: {PARAMETERS if HIDDEN in set(data['group']) else 'all'}. Dashed: 1, BPTT.",

@@ -73,6 +73,11 @@ def rule_title(label: str) -> str:
     return _title(label, ALGORITHMS)
 
 
+def rule_family(label: str) -> str:
+    """Return the registered rule of which a label names a variant, `tbptt` for `tbptt K=10`, or else the label."""
+    return _display(label, ALGORITHMS).name
+
+
 def neuron_label(neuron: str, network: str) -> str:
     """Return a neuron's name in tables and figures, with the network unless it is `recurrent`."""
     title = _title(neuron, NEURONS)

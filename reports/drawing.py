@@ -5,18 +5,20 @@ Figures are made without pyplot, whose list of open figures and choice of a wind
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import io
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import pandas as pd
 
 from throughtime.registry import ALGORITHMS
-from throughtime.reports.cells import neuron_rank, one_line, rule_rank, rule_title
+from throughtime.reports.cells import neuron_rank, one_line, rule_family, rule_rank, rule_title
 from throughtime.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+Colour = tuple[float, float, float]
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "throughtime",  # else the ids in the SVG differ at every build
     "pdf.fonttype": 42,
@@ -35,6 +38,17 @@ SETTINGS: dict[Any, Any] = {
     "grid.color": "0.9",
     "legend.frameon": False,
 }
+Look = Literal["screen", "paper"]
+"""`screen`: title and notes inside the figure. `paper`: one or two columns wide, 8 points, title and caption in a text
+file beside the figure."""
+PAPER: dict[Any, Any] = {
+    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize"), 8),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 8),
+    **{"axes.linewidth": 0.6, "grid.linewidth": 0.5, "lines.markersize": 4},
+}
+COLUMN_WIDTH, PAGE_WIDTH = 3.3, 6.9
+"""Widths of a figure for a paper, in inches."""
+_LOOK: contextvars.ContextVar[Look] = contextvars.ContextVar("look", default="screen")
 METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None},
     "svg": {"Date": None},
@@ -53,7 +67,7 @@ LEFT, NOTE_LINE, LEGEND_LINE = 0.12, 0.155, 0.19
 class Style(NamedTuple):
     """The style of a line."""
 
-    colour: tuple[float, float, float]
+    colour: Colour
     dash: str
     width: float = 1.6
     alpha: float = 1
@@ -74,20 +88,36 @@ class Drawn(NamedTuple):
         return content.getvalue()
 
 
-def save(figure: Figure, data: pd.DataFrame, folder: Path, name: str) -> list[Path]:
-    """Write a figure as PDF, SVG and PNG, and its data as CSV; each file atomically. Return the paths."""
+@contextlib.contextmanager
+def looking(look: Look) -> Iterator[None]:
+    """Context manager: figures are drawn and saved for a screen or for a paper."""
+    token = _LOOK.set(look)
+    try:
+        yield
+    finally:
+        _LOOK.reset(token)
+
+
+def save(drawn: Drawn, folder: Path, name: str) -> list[Path]:
+    """Write a figure as PDF, SVG and PNG, its data as CSV and, for a paper, title and caption as text; each file
+    atomically. Return the paths."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
+    paper = _LOOK.get() == "paper"
     paths = []
     for ending, metadata in METADATA.items():
         content = io.BytesIO()
         with matplotlib.rc_context(SETTINGS):
-            figure.savefig(content, format=ending, metadata=metadata, dpi=160)
+            drawn.figure.savefig(content, format=ending, metadata=metadata, dpi=300 if paper else 160)
         paths.append(folder / f"{name}.{ending}")
         write_whole(paths[-1], content.getvalue())
-    paths.append(folder / f"{name}.csv")
-    write_whole(paths[-1], data.to_csv(index=False, lineterminator="\n"))
+    texts = {"csv": drawn.data.to_csv(index=False, lineterminator="\n")}
+    if paper:
+        texts["txt"] = "\n".join([f"{drawn.title}.", *drawn.caption]) + "\n"
+    for ending, text in texts.items():
+        paths.append(folder / f"{name}.{ending}")
+        write_whole(paths[-1], text)
     return paths
 
 
@@ -100,30 +130,53 @@ def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         import seaborn
 
         style: dict[Any, Any] = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("paper")}
-        with matplotlib.rc_context({**style, **SETTINGS}):
+        with matplotlib.rc_context({**style, **SETTINGS, **(PAPER if _LOOK.get() == "paper" else {})}):
             return draw(*arguments, **named)
 
     return with_settings
 
 
 def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
-    """Return the line style of each rule, the same in all figures of a store. A registered colour is the same in all
-    stores."""
+    """Return the line style of each rule, the same in all figures of a store.
+
+    A registered colour is the same in all stores. Variants of a registered rule have shades of its colour, from light
+    to dark in natural order, so that a numeric option reads as an ordered palette.
+    """
     import seaborn
     from matplotlib.colors import to_rgb
 
-    palette = seaborn.color_palette("colorblind")
+    rules, palette = set(rules), seaborn.color_palette("colorblind")
     displays = ALGORITHMS.displays()
     coloured = {name: displays[name].colour for name in sorted(displays, key=rule_rank)}
-    places = [to_rgb(colour) for colour in coloured.values() if colour is not None]
-    own = [rule for rule, colour in coloured.items() if colour is not None]
-    others = sorted(set(rules) - set(own), key=rule_rank)
-    places += [palette[PALETTE[i % len(PALETTE)]] for i in range(len(others))]
+    colours = {name: to_rgb(colour) for name, colour in coloured.items() if colour is not None}
+    families = sorted({rule_family(rule) for rule in rules} - set(colours), key=rule_rank)
+    colours |= {family: palette[PALETTE[i % len(PALETTE)]] for i, family in enumerate(families)}
+    for family, colour in list(colours.items()):
+        variants = sorted({rule for rule in rules if rule_family(rule) == family} - {family}, key=rule_rank)
+        colours |= dict(zip(variants, _shades(colour, len(variants), family in rules), strict=True))
     # The curves of rules with the same gradient coincide: dashes let the lower line show through, in grey print too.
     return {
         rule: Style(colour, DASHES[(i + i // len(PALETTE)) % len(DASHES)])
-        for i, (rule, colour) in enumerate(zip([*own, *others], places, strict=True))
+        for i, (rule, colour) in enumerate(colours.items())
     }
+
+
+def _shades(colour: Colour, n: int, taken: bool) -> list[Colour]:
+    """Return n shades of a colour, from light to dark, without the colour itself if it is taken."""
+    if n == 1 and not taken:
+        return [colour]
+    places = [
+        -0.55 + 1.0 * i / max(1, n - 1 + taken) for i in range(n + taken)
+    ]  # below 0: share of white; above: black
+    if taken:
+        places.remove(min(places, key=abs))
+    return [_mixed(colour, place) for place in places]
+
+
+def _mixed(colour: Colour, share: float) -> Colour:
+    end = 1.0 if share < 0 else 0.0
+    red, green, blue = (part + abs(share) * (end - part) for part in colour)
+    return red, green, blue
 
 
 def neuron_markers(neurons: Iterable[str]) -> dict[str, str]:
@@ -137,8 +190,11 @@ def grid(panels: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
 
     columns = min(columns, panels)
     rows = math.ceil(panels / columns)
-    # A single column is wider, so that title and legend fit.
-    figure = Figure(figsize=(max(6.4, 3.1 * columns), 2.5 * rows + (0.5 if columns == 1 else 0)))
+    if _LOOK.get() == "paper":
+        size = (COLUMN_WIDTH, 2.1 * rows) if columns == 1 else (PAGE_WIDTH, (2.1 if columns == 2 else 1.75) * rows)
+    else:  # a single column is wider, so that title and legend fit
+        size = (max(6.4, 3.1 * columns), 2.5 * rows + (0.5 if columns == 1 else 0))
+    figure = Figure(figsize=size)
     axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel().tolist()
     for left_over in axes[panels:]:
         left_over.remove()
@@ -148,23 +204,31 @@ def grid(panels: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
 def finish(
     figure: Figure, title: str, notes: Sequence[str], rules: dict[str, Style], markers: dict[str, str] | None = None
 ) -> None:
-    """Place title, notes and one legend for all panels above the panels; the figure grows accordingly."""
+    """Place one legend for all panels above the panels and, except for a paper, title and notes above it; the figure
+    grows accordingly."""
     from matplotlib.lines import Line2D
 
+    paper = _LOOK.get() == "paper"
     width, height = figure.get_size_inches()
-    legends = [
-        [
-            Line2D([], [], color=s.colour, ls=s.dash, lw=s.width + 0.6, alpha=s.alpha, label=_legend(rule_title(rule)))
-            for rule, s in rules.items()
-        ]
-    ]
+    if paper:
+        width = COLUMN_WIDTH if width <= COLUMN_WIDTH else PAGE_WIDTH
+    legends: list[list[Line2D]] = []
+    if rules:
+        legends.append(
+            [
+                Line2D(
+                    [], [], color=s.colour, ls=s.dash, lw=s.width + 0.6, alpha=s.alpha, label=_legend(rule_title(rule))
+                )
+                for rule, s in rules.items()
+            ]
+        )
     if markers:
         legends.append(
             [Line2D([], [], color="0.35", marker=m, ls="", ms=5.5, label=_legend(n)) for n, m in markers.items()]
         )
     lines = [line for note in notes for line in textwrap.wrap(one_line(note), int(width * 16))]
     # Positions above the panels are in inches from the top.
-    places, top = [], 0.46 + NOTE_LINE * len(lines)
+    places, top = [], 0.06 if paper else 0.46 + NOTE_LINE * len(lines)
     for handles in legends:
         longest = max(len(str(handle.get_label())) for handle in handles)
         columns = max(1, min(len(handles), int((width - 2 * LEFT) / (0.075 * longest + 0.6))))
@@ -173,16 +237,17 @@ def finish(
     total = height + top
     figure.set_size_inches(width, total)
     figure.set_layout_engine("constrained", rect=(0.005, 0.005, 0.99, 0.99 - top / total), h_pad=0.08, w_pad=0.06)
-    figure.text(LEFT / width, 1 - 0.1 / total, title, va="top", fontsize=12, fontweight="bold")
-    body = "\n".join(lines)
-    figure.text(LEFT / width, 1 - 0.36 / total, body, va="top", fontsize=8, color="0.3", linespacing=1.35)
+    if not paper:
+        figure.text(LEFT / width, 1 - 0.1 / total, title, va="top", fontsize=12, fontweight="bold")
+        body = "\n".join(lines)
+        figure.text(LEFT / width, 1 - 0.36 / total, body, va="top", fontsize=8, color="0.3", linespacing=1.35)
     for handles, columns, place in places:
         figure.legend(
             handles=handles,
             loc="upper left",
             bbox_to_anchor=(LEFT / width, 1 - place / total),
             ncols=columns,
-            fontsize=9,
+            fontsize=8 if paper else 9,
             borderpad=0,
             borderaxespad=0,
             labelspacing=0.25,
@@ -204,6 +269,11 @@ def scale_axis(axis: XAxis | YAxis, values: pd.Series, ratio: float) -> None:
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def scaled(label: str, axis: XAxis | YAxis) -> str:
+    """Return the label of an axis with its scale, such as `peak memory (MiB), log scale`."""
+    return f"{label}, {axis.get_scale()} scale"
 
 
 def _legend(label: str) -> str:

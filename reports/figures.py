@@ -1,4 +1,4 @@
-"""Figures: learning curves, metric against cost, and memory against the length of the sequence."""
+"""Figures: learning curves, and memory against the length of the sequence."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from throughtime.reports.drawing import (
     Style,
     finish,
     grid,
-    neuron_markers,
     rule_styles,
     scale_axis,
+    scaled,
     styled,
 )
 from throughtime.reports.growth import PROCESS, WAYS, series
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NO_CURVE = "Not drawn: no run left a learning curve."
-NO_COST = "Not drawn: no cell has both a metric and a peak memory or a wall time."
 NO_STEPS = (
     "Not drawn: no peak memory was measured at two lengths of the sequence (option `steps` of the dataset) with all "
     "else the same."
@@ -39,8 +38,9 @@ NO_STEPS = (
 def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
     """Draw the validation metric against epochs: a panel for each dataset and neuron, a line for each rule.
 
-    The line is the mean over the replicates that ended ok, with the band of its interval; a replicate that
-    failed is a thin line that ends in a cross.
+    The line is the mean over the replicates that ended ok, with the band of its interval; of fewer than
+    `INTERVAL_FROM` replicates each is a thin line. A replicate that failed is a thin line that ends in a cross. The
+    epochs after training began set the range of the vertical axis: an untrained network may be far from it.
 
     Args:
         results: all runs, so that a rule has the same colour in every figure.
@@ -72,22 +72,23 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
         for (rule,), lines in groups(here, ["rule"]):
             _draw_curve(panel, lines, styles[rule], shown.factor)
         if shown.recorded != "fraction":
-            scale_axis(panel.yaxis, data.loc[data["dataset"] == dataset, "validation"], ratio=20)
+            trained = (data["dataset"] == dataset) & (data["epoch"] > 0) & np.isfinite(data["validation"])
+            scale_axis(panel.yaxis, data.loc[trained, "validation"] * shown.factor, ratio=20)
         if here["chance"].notna().any():
             panel.axhline(here["chance"].max() * shown.factor, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
         panel.locator_params(axis="x", integer=True)
-    for dataset in metrics:
-        alike = [p for p, (key, _) in zip(panels, cells, strict=True) if key[0] == dataset and p.lines]
-        ends = [end for panel in alike for end in panel.get_ylim()]
-        for panel in alike:
-            panel.set_ylim(min(ends), max(ends))
+    for dataset, (name, unit) in metrics.items():
+        here = data[(data["dataset"] == dataset) & (data["epoch"] > 0)]
+        for panel in [p for p, (key, _) in zip(panels, cells, strict=True) if key[0] == dataset and p.lines]:
+            _limits(panel, pd.concat([here["validation"], here["chance"]]) * quantity(name, unit).factor)
     notes = [
-        _heading(suite, scale, f"{count_range(data['n'])} a line"),
+        heading(suite, scale, f"{count_range(data['n'])} a line"),
         "Line: mean over the replicates that ended ok, validation split. "
         + (
             f"Band: {INTERVAL}, cut where it leaves the panel. "
             if data["low"].notna().any()
-            else f"No band: there are fewer than {INTERVAL_FROM} replicates. "
+            else f"No band: there are fewer than {INTERVAL_FROM} replicates"
+            + (", each a thin line. " if data["n"].max() > 1 else ". ")
         )
         + ("Dashed: chance. " if data["chance"].notna().any() else "")
         + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
@@ -95,63 +96,6 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
     ]
     finish(figure, "Learning curves", notes, used_styles(styles, data["rule"]))
     return Drawn(figure, data.drop(columns="chance"), "Learning curves", notes)
-
-
-@styled
-def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
-    """Draw the metric against peak memory and wall time: rows are datasets, colours rules, markers neurons.
-
-    Args and Returns are those of `learning_curves`; None if no cell has a metric and a cost.
-    """
-    runs = runs_of(results, suite, scale)
-    costs = ["peak_process_bytes", "wall_time"]
-    data = summarise(runs)[[*KEYS, "measure", "unit", "mean", "low", "high", "n", "protocol"]]
-    for cost in costs:
-        data[cost] = summarise(runs, cost)["mean"]
-    data = data[data["mean"].notna() & data[costs].notna().any(axis=1)].reset_index(drop=True)
-    if data.empty:
-        return None
-    styles = rule_styles(results.frame["rule"])
-    labels = [neuron_label(*pair) for pair in data[["neuron", "network"]].itertuples(index=False)]
-    markers = neuron_markers(labels)
-    datasets = groups(data.assign(neuron_label=labels), ["dataset"])
-    figure, panels = grid(2 * len(datasets), columns=2, sharey="row")
-    for row, ((dataset,), cells) in enumerate(datasets):
-        shown = quantity(*cells[["measure", "unit"]].iloc[0])
-        for panel, cost in zip(panels[2 * row : 2 * row + 2], costs, strict=True):
-            x = cells[cost] * quantity(cost).factor
-            for at, (_, cell) in zip(x, cells.iterrows(), strict=True):
-                ends = [[cell["mean"] - cell["low"]], [cell["high"] - cell["mean"]]]
-                panel.errorbar(
-                    at,
-                    cell["mean"] * shown.factor,
-                    yerr=None if pd.isna(cell["low"]) else np.array(ends) * shown.factor,
-                    color=styles[cell["rule"]].colour,
-                    marker=markers[cell["neuron_label"]],
-                    markersize=7,
-                    markeredgecolor="white",
-                    markeredgewidth=0.6,
-                    elinewidth=1.2,
-                    alpha=0.75,  # points of rules with equal cost and metric coincide
-                )
-            if x.isna().all():
-                panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
-            panel.margins(x=0.1)
-            scale_axis(panel.xaxis, x, ratio=5)
-            panel.set_xlabel(quantity(cost).label)
-            panel.set_title(dataset if cost == costs[0] else "")
-        panels[2 * row].set_ylabel(shown.label)
-        if shown.recorded != "fraction":
-            scale_axis(panels[2 * row].yaxis, cells["mean"], ratio=20)
-    notes = [
-        _heading(suite, scale, f"{count_range(data['n'])} a point"),
-        f"Vertical: {data['protocol'].iloc[0]}; bars: {INTERVAL}. Horizontal: one run a cell.",
-        *cells_left_out(runs, data),
-    ]
-    title = "Result against cost"
-    solid = {rule: style._replace(dash="-") for rule, style in used_styles(styles, data["rule"]).items()}
-    finish(figure, title, notes, solid, markers)
-    return Drawn(figure, data.drop(columns="protocol"), title, notes)
 
 
 @styled
@@ -180,13 +124,13 @@ def memory_against_steps(results: Results) -> Drawn | None:
             _draw_growth(panel, here, way, ways, styles)
             panel.set_title(f"{name} · {WAYS[way] if exact else where}")
             if k == 0:
-                panel.set_ylabel(f"{where}\nMiB" if exact else "MiB")
+                panel.set_ylabel(f"{where}\n{scaled('MiB', panel.yaxis)}" if exact else scaled("MiB", panel.yaxis))
             if not exact or i == len(rows) - 1:
-                panel.set_xlabel("T, time steps")
+                panel.set_xlabel(scaled("T, time steps", panel.xaxis))
     suites = ", ".join(sorted(set(data["suite"]), key=natural))
     described = [way for way in [*exact[:1], PROCESS] if data[way].notna().any()]
     notes = [
-        _heading(suites, ", ".join(dict.fromkeys(data["scale"])), "one point a run"),
+        heading(suites, ", ".join(dict.fromkeys(data["scale"])), "one point a run"),
         *[f"{p.title[0].upper()}{p.title[1:]}: {p.protocol}." for p in map(quantity, described)],
         *(
             ["Dotted: the process's peak, beside the exact bytes with the input excluded."]
@@ -236,21 +180,35 @@ def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd
 
 
 def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float) -> None:
-    mean = lines[lines["n"].notna()].drop_duplicates("epoch").sort_values("epoch")
-    marker = "." if mean["epoch"].nunique() <= 15 else ""
-    panel.plot(
-        mean["epoch"], mean["mean"] * factor, color=style.colour, linestyle=style.dash, linewidth=1.6, marker=marker
-    )
-    ends = (mean["low"] * factor, mean["high"] * factor)
-    # The lines set the limits of the panel: the band of a few replicates is much wider than their distance.
-    panel.margins(y=0.1)
-    limits = panel.dataLim.frozen()
-    panel.fill_between(mean["epoch"], *ends, color=style.colour, alpha=0.15, linewidth=0)
-    panel.dataLim.set(limits)
+    """Draw one rule: the mean with its band, or thin single replicates; a failed replicate ends in a cross."""
+    # An epoch without a value interrupts the line.
+    mean = lines.sort_values("n").drop_duplicates("epoch").set_index("epoch").sort_index()
+    marker = "." if mean["n"].notna().sum() <= 15 else ""
+    drawn: dict[str, Any] = {"color": style.colour, "linestyle": style.dash, "linewidth": 1.6, "marker": marker}
+    panel.plot(mean.index, mean["mean"] * factor, **drawn)
+    if mean["low"].notna().any():
+        ends = (mean["low"] * factor, mean["high"] * factor)
+        panel.fill_between(mean.index, *ends, color=style.colour, alpha=0.15, linewidth=0)
+    fine = lines[lines["status"] == "ok"]
+    for _, single in groups(fine if mean["low"].isna().all() and mean["n"].max() > 1 else fine[:0], ["replicate"]):
+        panel.plot(single["epoch"], single["validation"] * factor, color=style.colour, linewidth=0.6, alpha=0.6)
     for _, failed in groups(lines[lines["status"] != "ok"], ["replicate"]):
         panel.plot(failed["epoch"], failed["validation"] * factor, color=style.colour, linewidth=0.8, alpha=0.8)
         last = failed[failed["validation"].notna()].tail(1)
         panel.plot(last["epoch"], last["validation"] * factor, color=style.colour, marker="x", markersize=7)
+
+
+def _limits(panel: Axes, values: pd.Series) -> None:
+    """Set the vertical range to that of some values with a margin, in the scale of the axis."""
+    finite = values[np.isfinite(values)]
+    if finite.empty:
+        return
+    low, high = finite.min(), finite.max()
+    if panel.get_yscale() == "log":
+        margin = (high / low) ** 0.08
+        panel.set_ylim(low / margin, high * margin)
+    elif high > low:
+        panel.set_ylim(low - 0.08 * (high - low), high + 0.08 * (high - low))
 
 
 def cells_left_out(runs: pd.DataFrame, data: pd.DataFrame, what: str = "figure") -> list[str]:
@@ -265,7 +223,8 @@ def cells_left_out(runs: pd.DataFrame, data: pd.DataFrame, what: str = "figure")
     return [f"Not in the {what}: {', '.join(names[:8])}{more}."] if names else []
 
 
-def _heading(suite: str, scale: str, what: str) -> str:
+def heading(suite: str, scale: str, what: str) -> str:
+    """Return the first sentence of a caption: suite, scale, and what a line or point is."""
     return f"Suite {suite}, scale {scale}, {what}."
 
 
@@ -283,8 +242,8 @@ def _draw_growth(panel: Axes, here: pd.DataFrame, way: str, ways: list[str], sty
     companions = [PROCESS] if way == "peak_live_bytes_without_input" else []
     for (rule, _), runs in sorted(groups(here, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
         for measure in [way, *companions]:
-            line = runs.groupby("steps")[measure].mean().dropna() / MIB
-            line = line[line > 0] if measure != way else line  # a process that did not grow has no logarithm
+            line = runs.groupby("steps")[measure].mean() / MIB  # a length without a value interrupts the line
+            line = line.where(line > 0) if measure != way else line  # a process that did not grow has no logarithm
             if measure == way:
                 style: dict[str, Any] = {
                     "linestyle": styles[rule].dash,

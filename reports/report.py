@@ -10,14 +10,16 @@ from throughtime.reports import figures, growth, three_ways
 from throughtime.reports.alignment_figure import alignment_by_group, alignment_over_training
 from throughtime.reports.alignment_table import alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
-from throughtime.reports.drawing import Drawn, save
+from throughtime.reports.drawing import Drawn, Look, looking, save
 from throughtime.reports.formats import write_table
 from throughtime.reports.growth_figure import growth_figures
+from throughtime.reports.option_figure import option_figures
 from throughtime.reports.page import Figure, render
 from throughtime.reports.recipes import draw_recipe, recipes
 from throughtime.reports.rule_comparison import rule_table
 from throughtime.reports.table import Table
 from throughtime.reports.tables import tables
+from throughtime.reports.tradeoff import NO_COST, tradeoff
 from throughtime.whole_files import write_whole
 
 
@@ -56,9 +58,16 @@ def all_tables(results: Results) -> list[Table]:
     return [*tables(results), *found, *growth.tables(results), *three_ways.tables(results)]
 
 
-def write_figures(results: Results, folder: Path) -> list[Figure]:
-    """Draw all figures and write each as PDF, SVG, PNG and CSV; a figure without data gets a reason instead."""
-    return [_written(name, drawn, folder) for name, drawn in draw_figures(results).items()]
+def write_figures(results: Results, folder: Path, look: Look = "screen") -> list[Figure]:
+    """Draw all figures and write each as PDF, SVG, PNG and CSV; a figure without data gets a reason instead.
+
+    Args:
+        results: the runs to draw.
+        folder: output folder, created if necessary.
+        look: `screen`, or `paper`: 3.3 or 6.9 inches wide, 8 points, with title and caption in a text file.
+    """
+    with looking(look):
+        return [_written(name, drawn, folder) for name, drawn in draw_figures(results).items()]
 
 
 def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
@@ -68,8 +77,10 @@ def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
         start, where = f"{slug(suite)}-{scale}", f"{suite}, {scale}"
         curves = figures.learning_curves(results, suite, scale)
         found[f"{start}-curves"] = curves or NotDrawn(f"Learning curves, {where}", figures.NO_CURVE)
-        cost = figures.tradeoff(results, suite, scale)
-        found[f"{start}-tradeoff"] = cost or NotDrawn(f"Result against cost, {where}", figures.NO_COST)
+        cost = tradeoff(results, suite, scale)
+        found[f"{start}-tradeoff"] = cost or NotDrawn(f"Result against cost, {where}", NO_COST)
+        for name, against in option_figures(results, suite, scale).items():
+            found[f"{start}-option-{name}"] = against
         for name, draw in (("alignment", alignment_over_training), ("alignment-groups", alignment_by_group)):
             aligned = draw(results, suite, scale)
             if aligned is not None:  # most suites measure no alignment
@@ -93,6 +104,6 @@ def _written(name: str, drawn: Drawn | NotDrawn, folder: Path) -> Figure:
     """Write the files of a figure, and return it for the page."""
     if isinstance(drawn, NotDrawn):
         return Figure(name, drawn.title, [drawn.reason])
-    paths = {path.suffix: path for path in save(drawn.figure, drawn.data, folder, name)}
+    paths = {path.suffix: path for path in save(drawn, folder, name)}
     svg, numbers = (paths[suffix].read_text(encoding="utf-8") for suffix in (".svg", ".csv"))
     return Figure(name, drawn.title, drawn.caption, svg, numbers)

@@ -16,10 +16,19 @@ import typer
 from throughtime.commands import compare as compare_cli
 from throughtime.commands import ls as ls_cli
 from throughtime.commands import peers as peers_cli
+from throughtime.commands import show as show_cli
 from throughtime.commands import sweep as sweep_cli
 from throughtime.commands.baseline import baseline_app
 from throughtime.commands.data import data_app
-from throughtime.commands.terminal import NONE, JsonOption, PluginOption, ResultsOption, load_plugins, print_rows
+from throughtime.commands.terminal import (
+    NONE,
+    JsonOption,
+    PluginOption,
+    ResultsOption,
+    StyleOption,
+    load_plugins,
+    print_rows,
+)
 from throughtime.errors import UsageError
 from throughtime.records.store import DEFAULT_RESULTS
 
@@ -52,7 +61,8 @@ def throughtime(
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(data_app, name="data")
 app.command("ls")(ls_cli.list_components)
-for command in (sweep_cli.plan, sweep_cli.run, sweep_cli.status, sweep_cli.rerun, compare_cli.compare, peers_cli.peers):
+of_sweeps = (sweep_cli.plan, sweep_cli.run, sweep_cli.status, sweep_cli.rerun)
+for command in (*of_sweeps, compare_cli.compare, peers_cli.peers, show_cli.show):
     app.command()(command)
 
 
@@ -91,13 +101,14 @@ def figure(
     suite: Annotated[list[str] | None, typer.Argument(help="Suites; default: all in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out/figures"),
+    style: StyleOption = "screen",
     plugin: PluginOption = NONE,
 ) -> None:
-    """Draw the figures from records, as PDF, SVG and PNG with their data as CSV."""
+    """Draw the figures from records, as PDF, SVG and PNG with their data as CSV and, for a paper, the caption."""
     from throughtime.reports.report import write_figures
 
     load_plugins(plugin)
-    for drawn in write_figures(_loaded(results, suite or ()), out):
+    for drawn in write_figures(_loaded(results, suite or ()), out, style):
         print(f"{out / drawn.name}.{{pdf,svg,png,csv}}" if drawn.svg else f"{drawn.title}: {' '.join(drawn.caption)}")
 
 

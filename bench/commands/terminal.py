@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,6 +18,12 @@ SourceOption = Annotated[
     list[Path], typer.Option("--source", help="Folder to search for datasets; repeatable.", metavar="DIR")
 ]
 ResultsOption = Annotated[Path, typer.Option(help="Folder of results.", metavar="DIR")]
+StyleOption = Annotated[
+    Literal["screen", "paper"],
+    typer.Option(
+        help="screen: title and notes in the figure; paper: 3.3 or 6.9 inches wide, 8 points, caption as text."
+    ),
+]
 NONE: list[Path] = []
 
 

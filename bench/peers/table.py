@@ -131,4 +131,4 @@ def write(outcome: Outcome, folder: Path) -> list[Path]:
     write_whole(paths[0], markdown(outcome))
     write_whole(paths[1], json.dumps([row._asdict() for row in outcome.rows], indent=1) + "\n")
     drawn = figure(outcome.rows)
-    return paths + (save(drawn.figure, drawn.data, folder, "peers") if drawn else [])
+    return paths + (save(drawn, folder, "peers") if drawn else [])

@@ -259,11 +259,11 @@ def test_older_runs_of_other_settings_do_not_count(store):
 def test_saved_in_every_form(aligned, tmp_path):
     for draw in (alignment_over_training, alignment_by_group):
         drawn = draw(aligned, "quick", "laptop")
-        paths = save(drawn.figure, drawn.data, tmp_path, draw.__name__)
+        paths = save(drawn, tmp_path, draw.__name__)
         assert [path.suffix for path in paths] == [".pdf", ".svg", ".png", ".csv"]
         again = draw(aligned, "quick", "laptop")
         assert [p.read_bytes() for p in paths] == [
-            p.read_bytes() for p in save(again.figure, again.data, tmp_path / "again", draw.__name__)
+            p.read_bytes() for p in save(again, tmp_path / "again", draw.__name__)
         ]
     table = alignment_table(aligned, "quick", "laptop")
     for form in (text, markdown, latex, csv):

@@ -17,8 +17,9 @@ from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.registry import algorithm, neuron
 from throughtime.reports.drawing import rule_styles, save
-from throughtime.reports.figures import learning_curves, memory_against_steps, tradeoff
+from throughtime.reports.figures import learning_curves, memory_against_steps
 from throughtime.reports.tables import render
+from throughtime.reports.tradeoff import tradeoff
 
 
 def test_curves_hold_every_epoch_of_every_run(grid):
@@ -57,7 +58,7 @@ def test_curves_of_failed_runs_alone_are_drawn_without_a_mean(store, tmp_path):
     put(store, run_spec("bptt lif digits"), "diverged", failure=Failure(reason="nan"), curve=[0.2, math.inf])
     drawn = learning_curves(Results(store.folder), "quick", "laptop")
     assert drawn.data["mean"].isna().all() and "n = 0 a line" in drawn.caption[0]
-    save(drawn.figure, drawn.data, tmp_path / "out", "failed")
+    save(drawn, tmp_path / "out", "failed")
 
 
 def test_tradeoff_holds_the_means_and_costs_of_the_table(grid):
@@ -109,7 +110,7 @@ def test_a_process_that_did_not_grow_is_no_error_on_a_logarithmic_axis(store, tm
         spec = run_spec(f"bptt lif adding-{T}", suite="memory", steps=T)
         put(store, spec, measures=peaks(2000.0 * T, 2000.0 * T, 100.0 * T, 0.0))
     drawn = memory_against_steps(Results(store.folder))
-    save(drawn.figure, drawn.data, tmp_path / "out", "memory")
+    save(drawn, tmp_path / "out", "memory")
 
 
 def test_memory_at_two_lengths_of_different_networks_is_no_slope(store):
@@ -129,7 +130,7 @@ def test_no_figure_where_there_is_nothing_to_draw(store):
 
 def test_saved_in_three_formats_with_the_data_beside(grid, tmp_path):
     drawn = memory_against_steps(grid)
-    paths = save(drawn.figure, drawn.data, tmp_path / "new", "memory")
+    paths = save(drawn, tmp_path / "new", "memory")
     starts = {".pdf": b"%PDF", ".svg": b"<?xml", ".png": b"\x89PNG"}
     assert [path.suffix for path in paths] == [*starts, ".csv"]
     for path in paths[:3]:
@@ -142,7 +143,7 @@ def test_the_same_records_give_the_same_bytes(grid, tmp_path):
     files = []
     for folder in (tmp_path / "one", tmp_path / "two"):
         drawn = memory_against_steps(grid)
-        files.append([path.read_bytes() for path in save(drawn.figure, drawn.data, folder, "memory")])
+        files.append([path.read_bytes() for path in save(drawn, folder, "memory")])
     assert files[0] == files[1]
     assert b"CreationDate" not in files[0][0] and b"dc:date" not in files[0][1]
 
@@ -180,7 +181,7 @@ def test_labels_that_look_like_markup_are_drawn_as_they_are(store, tmp_path):
         put(store, spec, measures={**results("accuracy", 0.5, 0.1), **costs(0.1, 2.0**20)}, curve=[0.2, 0.5])
     for draw in (learning_curves, tradeoff):
         drawn = draw(Results(store.folder), "quick", "laptop")
-        save(drawn.figure, drawn.data, tmp_path / "out", draw.__name__)
+        save(drawn, tmp_path / "out", draw.__name__)
         assert [t.get_text().strip() for legend in drawn.figure.legends[:1] for t in legend.get_texts()] == [
             "_own_$",
             "a$b$\\frac{",

@@ -55,7 +55,7 @@ def test_published_curves_stand_behind_the_rules_that_they_are_of(store, tmp_pat
     assert drawn.title == "Adding task, T = 200: 128 ltc neurons"
     assert [len(panel.lines) for panel in drawn.figure.axes] == [3, 2, 4]  # ours, published, the dashed one
     assert drawn.figure.axes[0].get_yscale() == "log"
-    save(drawn.figure, drawn.data, tmp_path / "out", "fptt")
+    save(drawn, tmp_path / "out", "fptt")
 
 
 def test_at_another_length_nothing_is_said_of_the_published(store):
@@ -82,7 +82,7 @@ def test_a_run_that_failed_ends_in_a_cross_and_says_why(store, tmp_path):
     assert crosses(drawn) == [("fptt", 20, 0.3)]
     assert "fptt ltc adding #0: diverged, loss is nan." in drawn.caption
     assert "ending in a cross" in drawn.caption[0]
-    save(drawn.figure, drawn.data, tmp_path / "out", "fptt")
+    save(drawn, tmp_path / "out", "fptt")
 
 
 def test_older_runs_and_other_suites_are_left_alone(store):

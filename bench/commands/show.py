@@ -1,0 +1,38 @@
+"""The command that shows a trained network: `show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from throughtime.commands.terminal import NONE, PluginOption, ResultsOption, SourceOption, StyleOption, load_plugins
+from throughtime.records.store import DEFAULT_RESULTS
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="A run's id, or its label such as `fptt ltc digits #0`.", metavar="RUN")],
+    sequence: Annotated[int, typer.Option(min=0, help="Number of the test sequence.")] = 0,
+    weights: Annotated[
+        Literal["final", "best_validation"], typer.Option(help="Weights of the last epoch, or best on validation.")
+    ] = "final",
+    results: ResultsOption = DEFAULT_RESULTS,
+    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out/figures"),
+    style: StyleOption = "screen",
+    plugin: PluginOption = NONE,
+    source: SourceOption = NONE,
+) -> None:
+    """Draw spikes, membranes and time constants of a trained network; needs a suite with `keep_weights: true`."""
+    from throughtime.datasets.files.fetch import add_source
+    from throughtime.records.results import Results
+    from throughtime.reports.cells import slug
+    from throughtime.reports.drawing import looking, save
+    from throughtime.reports.trained_network import draw_network
+
+    load_plugins(plugin)
+    add_source(*source)
+    found = Results.load(results)
+    with looking(style):
+        paths = save(draw_network(found, run, sequence, weights), out, f"network-{slug(found.record(run).label)}")
+    print(*paths, sep="\n")

@@ -1,0 +1,141 @@
+"""The figure of the result against memory and time, with its Pareto front."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, summarise
+from throughtime.reports.drawing import (
+    Drawn,
+    Style,
+    finish,
+    grid,
+    neuron_markers,
+    rule_styles,
+    scale_axis,
+    scaled,
+    styled,
+)
+from throughtime.reports.figures import cells_left_out, count_range, heading, used_styles
+from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NO_COST = "Not drawn: no cell has both a metric and a peak memory or a wall time."
+COSTS = ("peak_process_bytes", "wall_time")
+
+
+@styled
+def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
+    """Draw the metric against peak memory and wall time: rows are datasets, colours rules, markers neurons.
+
+    Args and Returns are those of `learning_curves`; None if no cell has a metric and a cost.
+    """
+    data = _points(results, suite, scale)
+    if data.empty:
+        return None
+    styles = rule_styles(results.frame["rule"])
+    markers = neuron_markers(data["neuron_label"])
+    datasets = groups(data, ["dataset"])
+    figure, panels = grid(2 * len(datasets), columns=2, sharey="row")
+    for row, ((dataset,), cells) in enumerate(datasets):
+        shown = quantity(*cells[["measure", "unit"]].iloc[0])
+        for panel, cost in zip(panels[2 * row : 2 * row + 2], COSTS, strict=True):
+            _draw(panel, cells, cost, styles, markers)
+            panel.set_title(dataset if cost == COSTS[0] else "")
+        panels[2 * row].set_ylabel(shown.label)
+        if shown.recorded != "fraction":
+            scale_axis(panels[2 * row].yaxis, cells["mean"], ratio=20)
+    runs = runs_of(results, suite, scale)
+    few = data["n"].min() < INTERVAL_FROM
+    fronts = "" if data[[f"front.{cost}" for cost in COSTS]].sum().sum() == 0 else " Grey steps: the Pareto front."
+    notes = [
+        heading(suite, scale, f"{count_range(data['n'])} a point"),
+        f"Vertical: {data['protocol'].iloc[0]}; bars: {INTERVAL}"
+        + (f", of fewer than {INTERVAL_FROM} replicates from the smallest to the largest. " if few else ". ")
+        + f"Horizontal: one run a cell; bars of wall time: quartiles of the timed batches.{fronts}",
+        *cells_left_out(runs, data),
+    ]
+    title = "Result against cost"
+    solid = {rule: style._replace(dash="-") for rule, style in used_styles(styles, data["rule"]).items()}
+    finish(figure, title, notes, solid, markers)
+    return Drawn(figure, data.drop(columns=["protocol", "neuron_label", "values"]), title, notes)
+
+
+def _points(results: Results, suite: str, scale: str) -> pd.DataFrame:
+    """Return a row for each cell with a metric and a cost; `front.<cost>`: whether it is on the Pareto front of its
+    dataset; `wall_time.low` and `wall_time.high`: quartiles of the timed batches."""
+    runs = runs_of(results, suite, scale)
+    data = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values", "protocol"]]
+    for cost in COSTS:
+        data[cost] = summarise(runs, cost)["mean"]
+    data = data[data["mean"].notna() & data[list(COSTS)].notna().any(axis=1)].reset_index(drop=True)
+    timed = runs[runs["wall_time"].notna()].set_index(KEYS)["id"].to_dict() if "wall_time" in runs else {}
+    ends = [_quartiles(results, timed.get(tuple(row))) for row in data[KEYS].itertuples(index=False)]
+    data[["wall_time.low", "wall_time.high"]] = np.array(ends, dtype=float).reshape(-1, 2)
+    data["neuron_label"] = [neuron_label(*pair) for pair in data[["neuron", "network"]].itertuples(index=False)]
+    for cost in COSTS:
+        data[f"front.{cost}"] = False
+        for _, cells in groups(data, ["dataset"]):
+            data.loc[pareto_front(cells, cost), f"front.{cost}"] = True
+    return data
+
+
+def _quartiles(results: Results, run: str | None) -> tuple[float, float]:
+    samples = results.record(run).measures["wall_time"].samples if run is not None else []
+    low, high = np.quantile(samples, [0.25, 0.75]) if len(samples) > 1 else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def pareto_front(cells: pd.DataFrame, cost: str) -> pd.Index:
+    """Return the index of the cells that no other cell beats in both the metric and the cost, by rising cost.
+
+    Args:
+        cells: rows with `mean`, its direction `better`, and the cost.
+        cost: the column of the cost, of which less is better.
+    """
+    known = cells[cells[cost].notna()]
+    if known.empty or not known["better"].iloc[0]:
+        return known.index[:0]
+    sign = 1 if known["better"].iloc[0] == "higher" else -1
+    gain = sign * known["mean"]
+    order = known.assign(gain=gain).sort_values([cost, "gain"], ascending=[True, False])
+    before = order["gain"].cummax().shift(fill_value=-np.inf)
+    return order.index[order["gain"] > before]
+
+
+def _draw(panel: Axes, cells: pd.DataFrame, cost: str, styles: dict[str, Style], markers: dict[str, str]) -> None:
+    """Draw one cost of a dataset: the front, and a point with its bars for each cell."""
+    factor, of_metric = quantity(cost).factor, quantity(*cells[["measure", "unit"]].iloc[0]).factor
+    front = cells[cells[f"front.{cost}"]].sort_values(cost)
+    if len(front) > 1:
+        panel.step(front[cost] * factor, front["mean"] * of_metric, where="post", color="0.55", linewidth=1, zorder=1)
+    for _, cell in cells[cells[cost].notna()].iterrows():
+        low, high = (cell["low"], cell["high"]) if pd.notna(cell["low"]) else (min(cell["values"]), max(cell["values"]))
+        bars: dict[str, Any] = {"yerr": np.array([[cell["mean"] - low], [high - cell["mean"]]]) * of_metric}
+        if cost == "wall_time" and pd.notna(cell["wall_time.low"]):
+            ends = [[cell[cost] - cell["wall_time.low"]], [cell["wall_time.high"] - cell[cost]]]
+            bars["xerr"] = np.maximum(0, ends) * factor
+        panel.errorbar(
+            cell[cost] * factor,
+            cell["mean"] * of_metric,
+            **bars,
+            color=styles[cell["rule"]].colour,
+            marker=markers[cell["neuron_label"]],
+            markersize=6,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            elinewidth=1.0,
+            alpha=0.75,  # points of rules with equal cost and metric coincide
+        )
+    x = cells[cost] * factor
+    if x.isna().all():
+        panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
+    panel.margins(x=0.1)
+    scale_axis(panel.xaxis, x, ratio=5)
+    panel.set_xlabel(scaled(quantity(cost).label, panel.xaxis))

@@ -1,0 +1,175 @@
+"""The figure of a trained network: spikes, membranes and time constants on a sequence of the test split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from throughtime.errors import UsageError
+from throughtime.harness.build import build
+from throughtime.harness.weights import Which, load_network
+from throughtime.networks.base import Network
+from throughtime.records.results import Results
+from throughtime.reports.cells import neuron_label, rule_title
+from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, scaled, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from throughtime.datasets.base import Dataset
+
+MEMBRANES = 5
+"""Number of membranes that are drawn."""
+POINTS = 16
+"""Number of time steps at which the leak of a membrane is computed."""
+COLUMNS = ["layer", "what", "step", "neuron", "value"]
+
+
+class Layer(NamedTuple):
+    """What a layer did on one sequence."""
+
+    name: str
+    spikes: np.ndarray | None
+    """[steps, neurons]; None for cells that do not spike."""
+    v: np.ndarray
+    """Membranes, [steps, neurons]."""
+    time_constants: np.ndarray
+    """Effective time constant of each neuron, in steps; NaN where the membrane does not decay."""
+
+
+@styled
+def draw_network(results: Results, run: str, sequence: int = 0, weights: Which = "final") -> Drawn:
+    """Draw a trained network: for each layer the spikes and some membranes on a test sequence, and time constants.
+
+    The effective time constant of a neuron is −1 / ln λ; λ is the median, over steps of the sequence, of ∂v_t/∂v_{t−1}
+    with the spikes of the previous step held constant: exp(−1/τ) for LIF.
+
+    Args:
+        results: results with the run, whose suite sets `keep_weights: true`.
+        run: the run's id, or its label.
+        sequence: number of the sequence in the test split.
+        weights: `final` or `best_validation`.
+
+    Raises:
+        UsageError: there is no such run or sequence, its weights were not saved, or the network has no layers with
+            membranes.
+    """
+    record = results.record(run)
+    network = load_network(results, run, weights)
+    x = _sequence(build(record.spec.model_copy(update={"device": "cpu"})).dataset, sequence)
+    layers = trace(network, x)
+    if not layers:
+        raise UsageError("the network does not describe its layers, or they have no membranes", where=record.label)
+    colour = rule_styles([record.spec.rule.label])[record.spec.rule.label].colour
+    figure, panels = grid(3 * len(layers), columns=3)
+    for row, layer in enumerate(layers):
+        _draw_layer(panels[3 * row : 3 * row + 3], layer, colour)
+    spec = record.spec
+    neuron = neuron_label(spec.neuron.label, spec.network.label)
+    title = f"{rule_title(spec.rule.label)}, {neuron}, {spec.dataset.label}: a trained network"
+    which = "last epoch" if weights == "final" else "epoch best on validation"
+    notes = [
+        f"Suite {spec.suite}, scale {spec.scale}, replicate {spec.replicate}, weights of the {which}; test sequence "
+        f"{sequence}, {len(x)} steps.",
+        f"Membranes: {MEMBRANES} neurons, evenly spaced. Time constant: −1 / ln of the median of the derivative of a "
+        "membrane by its previous value, with spikes held constant.",
+    ]
+    finish(figure, title, notes, {})
+    return Drawn(figure, _frame(layers), title, notes)
+
+
+def trace(network: Network, x: Tensor) -> list[Layer]:
+    """Step through a sequence x [steps, *inputs]; return what each layer did, or nothing for layers without membranes.
+
+    Memory: the states of all steps.
+    """
+    network.eval()
+    states, spikes = [network.initial_state(1)], []
+    with torch.no_grad():
+        for x_t in x:
+            step, state = network(x_t.unsqueeze(0), states[-1])
+            states.append(state)
+            spikes.append(step.spikes)
+    found = []
+    for number, layer in enumerate(network.layers if network.described else ()):
+        mine = [state.layers[number] for state in states]
+        if not isinstance(getattr(mine[0], "v", None), Tensor):
+            continue
+        v = torch.stack([s.v.flatten() for s in mine[1:]]).numpy()
+        z = torch.stack([each[number].flatten() for each in spikes]).numpy() if layer.neuron.spiking else None
+        leaks = [
+            _leak(network, x, states, number, int(t)) for t in np.unique(np.linspace(0, len(x) - 1, POINTS, dtype=int))
+        ]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            τ = -1 / np.log(np.median(leaks, axis=0))
+        found.append(Layer(layer.name, z, v, np.where(np.isfinite(τ) & (τ > 0), τ, np.nan)))
+    return found
+
+
+def _leak(network: Network, x: Tensor, states: list[Any], number: int, t: int) -> np.ndarray:
+    """Return ∂v_t/∂v_{t−1} of each neuron of a layer, the diagonal of the Jacobian of the step."""
+    state = states[t]
+    layer = state.layers[number]
+
+    def next_v(v: Tensor) -> Tensor:
+        layers = tuple(layer._replace(v=v.view_as(layer.v)) if i == number else s for i, s in enumerate(state.layers))
+        return network(x[t].unsqueeze(0), state._replace(layers=layers))[1].layers[number].v.flatten()
+
+    jacobian = torch.autograd.functional.jacobian(next_v, layer.v.flatten())
+    return jacobian.diagonal().numpy()
+
+
+def _sequence(dataset: Dataset, number: int) -> Tensor:
+    """Return a sequence of the test split, [steps, *inputs]."""
+    seen = 0
+    for batch in dataset.batches("test", 64):
+        n = batch.x.shape[1]
+        if number < seen + n:
+            return batch.x[:, number - seen]
+        seen += n
+    raise UsageError(f"the test split has {seen} sequences, numbered from 0", where=f"sequence {number}")
+
+
+def _draw_layer(panels: list[Axes], layer: Layer, colour: tuple[float, float, float]) -> None:
+    raster, membranes, histogram = panels
+    if layer.spikes is None:
+        raster.text(0.5, 0.5, "these cells do not spike", ha="center", transform=raster.transAxes, color="0.4")
+    else:
+        steps, neurons = np.nonzero(layer.spikes)
+        raster.scatter(steps, neurons, s=min(8, 400 / layer.v.shape[1]), marker="|", color=colour, linewidths=0.8)
+        raster.set(xlim=(-0.5, len(layer.v) - 0.5), ylim=(-0.5, layer.v.shape[1] - 0.5))
+        raster.set_title(f"{layer.name}: {layer.spikes.mean():.3g} spikes a neuron and step")
+    raster.set(xlabel="time step", ylabel="neuron")
+    for i, neuron in enumerate(_chosen(layer)):
+        membranes.plot(layer.v[:, neuron], color=colour, alpha=1 - 0.15 * i, linewidth=1)
+    membranes.set(xlabel="time step", ylabel="membrane v")
+    membranes.set_title(f"{layer.name}: membranes")
+    known = layer.time_constants[np.isfinite(layer.time_constants)]
+    if len(known):
+        low, high = known.min(), known.max()
+        bins = np.geomspace(low * 0.9, high * 1.1, 24)
+        histogram.hist(known, bins=bins.tolist(), color=colour)
+        scale_axis(histogram.xaxis, pd.Series(known), ratio=1.5)
+    else:
+        histogram.text(0.5, 0.5, "no membrane decays", ha="center", transform=histogram.transAxes, color="0.4")
+    histogram.set(xlabel=scaled("time constant (steps)", histogram.xaxis), ylabel="neurons")
+    histogram.set_title(f"{layer.name}: {len(known)} of {layer.v.shape[1]} neurons")
+
+
+def _chosen(layer: Layer) -> list[int]:
+    return np.unique(np.linspace(0, layer.v.shape[1] - 1, MEMBRANES, dtype=int)).tolist()
+
+
+def _frame(layers: list[Layer]) -> pd.DataFrame:
+    """Return the drawn numbers: each spike, the drawn membranes at each step, and each time constant."""
+    rows: list[tuple[Any, ...]] = []
+    for layer in layers:
+        if layer.spikes is not None:
+            rows += [(layer.name, "spike", t, neuron, 1.0) for t, neuron in zip(*np.nonzero(layer.spikes), strict=True)]
+        rows += [(layer.name, "membrane", t, i, v[i]) for i in _chosen(layer) for t, v in enumerate(layer.v)]
+        rows += [(layer.name, "time constant", None, i, τ) for i, τ in enumerate(layer.time_constants)]
+    return pd.DataFrame(rows, columns=COLUMNS)
