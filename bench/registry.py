@@ -100,7 +100,10 @@ class Component:
 
 
 class Registry:
-    """Components of one kind (`algorithms`, `neurons`, `networks` or `datasets`) by name."""
+    """Components of one kind (`algorithms`, `neurons`, `networks` or `datasets`) by name.
+
+    The registration of a class that has a class method `on_registration` calls it.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -131,6 +134,8 @@ class Registry:
                     hint=f"first at {other.place}, again at {component.place}",
                 )
             self._components[name] = component
+            if on_registration := getattr(factory, "on_registration", None):
+                on_registration()
             return factory
 
         return add

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.networks.layer import Layer
-from throughtime.neurons.kernels.generated import kernel_of
-from throughtime.neurons.kernels.kernel import Kernel
+from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct
@@ -27,7 +26,7 @@ class Trajectory(NamedTuple):
 
 @torch.no_grad()
 def trajectory(layer: Layer, reads: Mapping[str, Tensor], state: Any) -> Trajectory:
-    """Compute the currents of a layer and its neurons' steps, by their kernel if it provides its states.
+    """Compute the currents of a layer and its neurons' steps, by their kernel if they have one.
 
     Args:
         layer: layer without norms, with a synapse that reads the input or an earlier layer.
@@ -43,9 +42,11 @@ def trajectory(layer: Layer, reads: Mapping[str, Tensor], state: Any) -> Traject
     R = own[0] if len(own) == 1 and isinstance(own[0], nn.Linear) else None
     if R is not None and R.bias is not None:
         currents += R.bias
-    product = None if R is None else SpikeProduct(R.weight, products_of(R), len(currents))
+    product = (
+        None if R is None else SpikeProduct(R.weight, products_of(R), len(currents) if layer.neuron.spiking else 1)
+    )
     neuron, kind = layer.neuron, kernel_of(layer.neuron)
-    if kind is None or kind.states is Kernel.states or is_smoothed() or len(neuron.shape) > 1 or (own and not product):
+    if kind is None or is_smoothed() or (own and not product):
         return _by_steps(layer, currents, [] if product else own, product, state)
 
     Z = currents.new_empty(1 + len(currents), *state.z.shape)

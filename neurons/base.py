@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from throughtime.neurons.equations import equations_of, evaluated
+from throughtime.neurons.equations import DERIVATIVES, equations_of, evaluated, report_refusal
+from throughtime.neurons.gate import Gate, is_dense
 
 Shape = int | tuple[int, ...]
 """Sizes of an array's dimensions; a whole number stands for one dimension."""
@@ -52,6 +54,10 @@ class Partials(NamedTuple):
     """By `current` and by the name of each trained map (nn.Linear) and parameter of the neuron."""
 
 
+def _no_step(self: nn.Module, *inputs: Any) -> NoReturn:
+    raise NotImplementedError(f"{type(self).__name__} has neither step nor forward")
+
+
 class Neuron(nn.Module):
     """A layer of neurons without its synapses; dt = 1 step.
 
@@ -76,28 +82,36 @@ class Neuron(nn.Module):
     through other neurons, and derivatives are cheap; otherwise rules with per-neuron derivatives use the diagonal of
     the Jacobian of the step."""
 
+    gates: dict[str, Gate]
+    """The neuron's gates, by their names in the step; none by default."""
+
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape_of(shape)
         self.size = math.prod(self.shape)
+        self.gates = {}
+
+    @classmethod
+    def on_registration(cls) -> None:
+        """Trace the step with the default options; a step that cannot be compiled is reported with its line."""
+        report_refusal(cls)
 
     @abstractmethod
     def initial_state(self, batch: int, like: Tensor) -> Any:
         """Return the state before the first step, [batch, *shape], with the dtype and device of `like`."""
 
-    def step(self, I: Any, s: Any) -> Any:
-        """Return the next state, from the currents I and the state s.
+    step: Callable[..., Any] = _no_step
+    """`step(I, s)`, or `step(I, s, g)` for a neuron with gates: return the next state.
 
-        The method is a sequence of straight-line equations: +, −, ×, /, σ, tanh, exp and `constant` of
-        `numerics.equations` and the spike of `neurons.surrogate`, applied to I, fields of s and attributes of the
-        neuron that are numbers or tensors of shape [*shape] or []. The compiled loops, their adjoints, single steps and
-        `partials` are derived from it. Options that are not numbers may select between equations.
+    The method is a sequence of straight-line equations: +, −, ×, /, σ, tanh, exp and `constant` of
+    `numerics.equations` and the spike of `neurons.surrogate`, applied to I, fields of s, outputs of gates and
+    attributes of the neuron that are numbers or tensors of shape [*shape] or []. The compiled loops, their adjoints,
+    single steps and `partials` are derived from it. Options that are not numbers may select between equations.
 
-        Args:
-            I: [batch, *shape]; a tuple of such tensors if the neuron has several currents.
-            s: the previous state, with its fields as attributes.
-        """
-        raise NotImplementedError(f"{type(self).__name__} has neither step nor forward")
+        I    the current, [batch, *shape]; a tuple of such tensors if the neuron has several currents
+        s    the previous state, with its fields as attributes
+        g    the outputs of the gates, [batch, *shape], by their names as attributes
+    """
 
     @property
     def has_equations(self) -> bool:
@@ -107,36 +121,51 @@ class Neuron(nn.Module):
     def forward(self, current: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Return z_t [batch, *shape] and the next state, from I_t [batch, currents · shape[0], ...]. A neuron whose
         step does not have the form of `step` overrides this method with arbitrary PyTorch code."""
-        after = self.step(current if self.currents == 1 else current.chunk(self.currents, 1), state)
+        I = current if self.currents == 1 else current.chunk(self.currents, 1)
+        outputs = {name: gate.output(self, current, state) for name, gate in self.gates.items()}
+        after = self.step(I, state, SimpleNamespace(**outputs)) if outputs else self.step(I, state)
         return after.z, after
 
     def partials(self, current: Tensor, state: Any, next_state: Any) -> Partials | None:
         """Return the partial derivatives of the step from `state` with `current` to `next_state`; None for a neuron
-        without equations (the rule diagonal_rtrl then uses automatic differentiation)."""
+        without equations, or with gates that are not dense (the rule diagonal_rtrl then uses automatic
+        differentiation). The derivatives of a gate are those by the current and state of its own neuron."""
         equations = equations_of(self)
-        if equations is None:
+        if equations is None or not all(is_dense(getattr(self, gate.map)) for gate in self.gates.values()):
             return None
-        known = {**equations.known(current, state), **equations.values_of(self)}
+        known = {**equations.known(self, current, state), **equations.values_of(self)}
         known |= {e: getattr(next_state, field) for field, e in equations.after.items() if e.op != "input"}
         value = evaluated(equations.jacobian, known)
-        fields = equations.fields_in_order()
-        currents = [f"I {n}" for n in range(self.currents)]
-        inflows: dict[str, dict[str, Derivative]] = {"current": {}}
-        for s in fields:
-            if any((s, I) in value for I in currents):
-                by_current = [value.get((s, I), 0.0) for I in currents]
-                inflows["current"][s] = by_current[0] if self.currents == 1 else _stacked(by_current, state.z)
-            for name in equations.learnt:
-                if (s, name) in value:
-                    inflows.setdefault(name, {})[s] = value[s, name]
-        return Partials(
-            {(s, r): value[s, f"{r} before"] for s in fields for r in fields if (s, f"{r} before") in value},
-            {(s, q): value[s, f"{q} after"] for s in fields for q in fields if (s, f"{q} after") in value},
-            {name: InputJacobian(by_input) for name, by_input in inflows.items()},
-        )
+        by: dict[str, dict[tuple[str, str], Derivative]] = {kind: {} for kind in DERIVATIVES}
+        for (s, kind, name), derivative in value.items():
+            by[kind][s, name] = derivative
+        before, currents, inflows = by["before"], by["current"], dict[str, InputJacobian]()
+        for gate in self.gates.values():
+            by_gate = {s: derivative for (s, map), derivative in by["gate"].items() if map == gate.map}
+            inflows[gate.map] = InputJacobian(by_gate, presynaptic=gate.input(current, state))
+            W = getattr(self, gate.map).weight.detach()
+            for s, by_g in by_gate.items():
+                _add(before, (s, gate.reads), by_g * W[:, -self.size :].diagonal())
+                for n in range(self.currents):
+                    _add(currents, (s, f"{n}"), by_g * W[:, n * self.size : (n + 1) * self.size].diagonal())
+        for name in equations.learnt:
+            inflows[name] = InputJacobian(
+                {s: derivative for (s, p), derivative in by["parameter"].items() if p == name}
+            )
+        return Partials(before, by["after"], {"current": InputJacobian(self._joined(currents, state.z)), **inflows})
+
+    def _joined(self, currents: Mapping[tuple[str, str], Derivative], like: Tensor) -> dict[str, Derivative]:
+        """Return the derivatives by the current of each variable; by several currents as [batch, currents, size]."""
+        if self.currents == 1:
+            return {s: derivative for (s, _), derivative in currents.items()}
+        found: dict[str, Derivative] = {}
+        for s in dict.fromkeys(s for s, _ in currents):
+            each = (currents.get((s, f"{n}"), 0.0) for n in range(self.currents))
+            found[s] = torch.stack(
+                [torch.as_tensor(d, dtype=like.dtype, device=like.device).expand_as(like) for d in each], 1
+            )
+        return found
 
 
-def _stacked(by_current: Sequence[Derivative], like: Tensor) -> Tensor:
-    """Return derivatives by several currents as [batch, currents, size]."""
-    each = [torch.as_tensor(d, dtype=like.dtype, device=like.device).expand_as(like) for d in by_current]
-    return torch.stack(each, 1)
+def _add(total: dict[tuple[str, str], Derivative], pair: tuple[str, str], more: Derivative) -> None:
+    total[pair] = total[pair] + more if pair in total else more

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Neuron
+from throughtime.numerics.equations.operations import tanh, σ
 from throughtime.registry import neuron
 
 
@@ -43,8 +43,8 @@ class LSTM(Neuron):
         zeros = like.new_zeros(batch, *self.shape)
         return LSTMState(c=zeros, v=zeros, z=zeros)
 
-    def forward(self, current: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        I, F, G, O = current.chunk(4, 1)
-        c = torch.sigmoid(F) * state.c + torch.sigmoid(I) * torch.tanh(G)
-        h = torch.sigmoid(O) * torch.tanh(c)
-        return h, LSTMState(c, v=h, z=h)
+    def step(self, currents: tuple[Tensor, ...], s: LSTMState) -> LSTMState:
+        I, F, G, O = currents
+        c = σ(F) * s.c + σ(I) * tanh(G)
+        h = σ(O) * tanh(c)
+        return LSTMState(c, v=h, z=h)

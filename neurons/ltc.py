@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor, nn
 
-from throughtime.neurons.base import Derivative, InputJacobian, Neuron, Partials, Shape
-from throughtime.neurons.surrogate import SURROGATES, SurrogateName, constant, spike
+from throughtime.neurons.base import Neuron, Shape
+from throughtime.neurons.gate import Gate, dense
+from throughtime.neurons.surrogate import SurrogateName, constant, spike
 from throughtime.neurons.time_constant import decay
+from throughtime.numerics.equations.operations import σ
 from throughtime.registry import neuron, or_default, refuse_unused
 
 
@@ -63,6 +66,7 @@ class LTC(Neuron):
     def __init__(
         self,
         shape: Shape,
+        gate_map: Callable[[tuple[int, ...], tuple[int, ...]], nn.Module] = dense,
         *,
         gate_input: Literal["concatenated", "summed"] = "concatenated",
         adaptation: Literal["gated", "off", "unused"] = "gated",
@@ -78,16 +82,21 @@ class LTC(Neuron):
         super().__init__(shape)
         refuse_unused("adaptation: gated", adaptation == "gated", beta=beta)
         refuse_unused("tau", tau is not None, tau_max=tau_max)
-        self.gate_input, self.b0, self.beta, self.surrogate = gate_input, b0, or_default(beta, 1.8), surrogate
+        self.b0, self.beta, self.surrogate = b0, or_default(beta, 1.8), surrogate
         self.adaptive, self.reset_gradient, self.initial = adaptation == "gated", reset_gradient, initial
-        reads = 2 * self.size if gate_input == "concatenated" else self.size
-        self.membrane_gate = nn.Linear(reads, self.size)
+        summed = gate_input == "summed"
+        reads = self.shape if summed else (2 * self.shape[0], *self.shape[1:])
+        self.gates = {"a": Gate("membrane_gate", reads="v", summed=summed)}
+        self.membrane_gate = gate_map(reads, self.shape)
         if tau is not None:
-            α = decay(self.size, tau, tau_max)
+            bias = cast("Tensor", self.membrane_gate.bias)
+            α = decay(bias.numel(), tau, tau_max)
             with torch.no_grad():
-                self.membrane_gate.bias.copy_(torch.log((1 - α) / α))
-        self.adaptation_gate = nn.Linear(reads, self.size) if adaptation != "off" else None
-        if self.adaptation_gate is not None and not self.adaptive:
+                bias.copy_(torch.log((1 - α) / α))
+        self.adaptation_gate = None if adaptation == "off" else gate_map(reads, self.shape)
+        if self.adaptive:
+            self.gates["ρ"] = Gate("adaptation_gate", reads="b", summed=summed)
+        elif self.adaptation_gate is not None:
             self.adaptation_gate.requires_grad_(False)
         for name in ("membrane_slope", "adaptation_slope"):
             trained = slope == "trained" and (self.adaptive or name == "membrane_slope")
@@ -100,67 +109,14 @@ class LTC(Neuron):
         drawn = torch.rand(zeros.shape, dtype=zeros.dtype).to(zeros.device)  # the same numbers on every device
         return LTCState(v=drawn, b=zeros + self.b0, z=zeros)
 
-    def forward(self, current: Tensor, state: LTCState) -> tuple[Tensor, LTCState]:
-        a = self._gate(self.membrane_gate, self.membrane_slope, self._gate_input(current, state.v)).view_as(state.v)
-        b, θ = state.b, self.b0
-        if self.adaptive and self.adaptation_gate is not None:
-            ρ = self._gate(self.adaptation_gate, self.adaptation_slope, self._gate_input(current, state.b))
-            b = torch.lerp(state.z, state.b, ρ.view_as(state.b))
-            θ = self.b0 + self.beta * b
-        v = torch.lerp(state.v, current, a)
-        z = spike(v - θ, self.surrogate)
-        return z, LTCState((1 - (z if self.reset_gradient else constant(z))) * v, b, z)
-
-    def _gate_input(self, current: Tensor, state: Tensor) -> Tensor:
-        I, s = current.flatten(1), state.flatten(1)
-        return torch.cat((I, s), 1) if self.gate_input == "concatenated" else I + s
-
-    @staticmethod
-    def _gate(gate: nn.Linear, slope: Tensor | None, q: Tensor) -> Tensor:
-        return torch.sigmoid(gate(q) if slope is None else slope * gate(q))
-
-    def partials(self, current: Tensor, state: LTCState, next_state: LTCState) -> Partials:
-        """Return the diagonal, with the derivatives of each gate only by the current and state of its own neuron."""
-        β, z = self.beta, next_state.z
-        inflows: dict[str, InputJacobian] = {}
-        on_current: dict[str, Derivative] = {}
-        before: dict[tuple[str, str], Derivative] = {}
-        gap = current - state.v
-        a, by_current, by_state = self._gate_partials("membrane", current, state.v, "ṽ", gap, inflows)
-        on_current["ṽ"] = a + by_current
-        before["ṽ", "v"] = 1 - a + by_state
-        ṽ, θ, now = torch.lerp(state.v, current, a), self.b0, {}
-        if not self.adaptive:
-            before["b", "b"] = 1.0
-        else:
-            fall = state.b - state.z
-            ρ, by_current, by_state = self._gate_partials("adaptation", current, state.b, "b", fall, inflows)
-            on_current["b"] = by_current
-            before["b", "b"] = ρ + by_state
-            before["b", "z"] = 1 - ρ
-            θ = self.b0 + β * next_state.b
-        ψ = SURROGATES[self.surrogate].h(ṽ - θ)
-        now["z", "ṽ"] = ψ
+    def step(self, I: Tensor, s: LTCState, g: Any) -> LTCState:
+        a = σ(or_default(self.membrane_slope, 1.0) * g.a)
+        b, θ = s.b, self.b0
         if self.adaptive:
-            now["z", "b"] = -β * ψ
-        now["v", "ṽ"] = 1 - z
-        if self.reset_gradient:
-            now["v", "z"] = -ṽ
-        return Partials(before, now, {"current": InputJacobian(on_current), **inflows})
-
-    def _gate_partials(
-        self, name: str, current: Tensor, state: Tensor, s: str, reach: Tensor, inflows: dict[str, InputJacobian]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the value of a gate o = σ(κ g) with ∂s/∂o = `reach`, and the derivatives of s through it by the
-        current and state of its neuron. Adds the inflows of the gate's map and slope."""
-        gate, κ = getattr(self, f"{name}_gate"), getattr(self, f"{name}_slope")
-        q = self._gate_input(current, state)
-        g = gate(q)
-        value = torch.sigmoid(g if κ is None else κ * g)
-        by_slope = reach * value * (1 - value)
-        by_g = by_slope if κ is None else by_slope * κ
-        inflows[f"{name}_gate"] = InputJacobian({s: by_g}, presynaptic=q)
-        if κ is not None:
-            inflows[f"{name}_slope"] = InputJacobian({s: by_slope * g})
-        W_I, W_s = gate.weight[:, : self.size].diagonal(), gate.weight[:, -self.size :].diagonal()
-        return value, by_g * W_I, by_g * W_s
+            ρ = σ(or_default(self.adaptation_slope, 1.0) * g.ρ)
+            b = s.z + ρ * (s.b - s.z)
+            θ = self.b0 + self.beta * b
+        ṽ = s.v + a * (I - s.v)
+        z = spike(ṽ - θ, self.surrogate)
+        v = (1 - (z if self.reset_gradient else constant(z))) * ṽ
+        return LTCState(v, b, z)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, NamedTuple
 
-import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Neuron
+from throughtime.numerics.equations.operations import tanh
 from throughtime.registry import neuron
 
 
@@ -37,6 +37,6 @@ class RNN(Neuron):
         zeros = like.new_zeros(batch, *self.shape)
         return RNNState(v=zeros, z=zeros)
 
-    def forward(self, current: Tensor, state: RNNState) -> tuple[Tensor, RNNState]:
-        h = torch.tanh(current)
-        return h, RNNState(v=h, z=h)
+    def step(self, I: Tensor, s: RNNState) -> RNNState:
+        h = tanh(I)
+        return RNNState(v=h, z=h)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from throughtime.numerics.loops import compiled, prange
 
@@ -54,3 +55,11 @@ def scale(x: Any, factor: float) -> None:
     """x ← factor x for a flat array."""
     for i in prange(len(x)):
         x[i] *= factor
+
+
+def number_or_tensor(constant: float | Tensor) -> float | Tensor:
+    """Return a constant of one element as a number, which is cheaper in operations. On devices other than the CPU it
+    stays a tensor, since reading it would synchronise."""
+    if not isinstance(constant, Tensor):
+        return constant
+    return constant.item() if constant.numel() == 1 and constant.device.type == "cpu" else constant

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Derivative, Partials
-from throughtime.neurons.kernels.kernel import number_or_tensor
+from throughtime.numerics.reductions import number_or_tensor
 
 Derivatives = dict[tuple[str, str], Derivative]
 """Derivatives, by pairs of variables. A tensor is [steps, batch, size], or [steps, batch, 1] where it is the same for

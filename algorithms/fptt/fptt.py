@@ -19,8 +19,8 @@ from throughtime.datasets.task import Classification, Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import backward_products, forward_products
 from throughtime.neurons.base import Derivative
-from throughtime.neurons.kernels.kernel import number_or_tensor
 from throughtime.numerics.flat import Flat
+from throughtime.numerics.reductions import number_or_tensor
 from throughtime.numerics.trees import Tree, last
 from throughtime.registry import algorithm, or_default, refuse_unused
 

@@ -13,10 +13,10 @@ from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
-from throughtime.checks.window import differences, one_step_error, stepped
+from throughtime.checks.window import differences, one_step_error, stepped, two_windows
 from throughtime.datasets.task import Classification
 from throughtime.neurons.base import Derivative, Neuron, Partials
-from throughtime.neurons.kernels.generated import kernel_of
+from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.numerics.trees import mapped, tensors
 from throughtime.registry import Component
 
@@ -171,23 +171,24 @@ def squeezed(factor: Derivative) -> Derivative:
 
 
 def kernel_is_steps(component: Component) -> Observed:
-    """Return the error of the kernel's windows, of all steps and of one, against plain steps: their outputs with and
-    without gradients, and the gradients with respect to parameters, input and initial state."""
+    """Return the error of two windows by the kernel, with the state carried from the first to the second, against plain
+    steps: their outputs with and without gradients, and the gradients with respect to parameters, input and initial
+    state. The first window has one step, or several."""
     if kernel_of(neuron_of(component)) is None:
         raise DoesNotApplyError("it has none")
     x, found = sequence()[0].requires_grad_(), []
-    for readout, steps in itertools.product(("spikes", "membrane"), (len(x), 1)):
+    for readout, first in itertools.product(("spikes", "membrane"), (1, len(x) // 2)):
         network = recurrent(component, readout=readout)
         with seeded(11):
             state = network.initial_state(len(sequence()[1]))
         state = stepped(network, sequence(seed=8)[0], state).state  # an initial state may be the same everywhere
         state = mapped(lambda s: s.detach().requires_grad_(), state)
-        expected = stepped(network, x[:steps], state)
+        expected = stepped(network, x, state)
         by = [*(p for p in network.parameters() if p.requires_grad), x, *tensors(state)]
-        case = f"{readout} read, {steps} {'steps' if steps > 1 else 'step'}"
-        found += [(f"{n}, {case}", e) for n, e in differences(network.unroll(x[:steps], state), expected, by)]
+        case = f"{readout} read, windows of {first} and {len(x) - first}"
+        found += [(f"{n}, {case}", e) for n, e in differences(two_windows(network, x, state, first), expected, by)]
         with torch.no_grad():
-            without = network.unroll(x[:steps], state)
+            without = two_windows(network, x, state, first)
         found += [(f"{n} without gradients, {case}", e) for n, e in differences(without, expected)]
     return worst(found, "no step")
 

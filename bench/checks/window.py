@@ -25,6 +25,14 @@ def stepped(network: Network, x: Tensor, state: object) -> Window:
     return Window(torch.stack([step.output for step in shown]), tuple(map(torch.stack, spikes)), state)
 
 
+def two_windows(network: Network, x: Tensor, state: object, first: int) -> Window:
+    """Return the steps of two windows of `unroll`, the first of them of so many steps."""
+    one = network.unroll(x[:first], state)
+    other = network.unroll(x[first:], one.state)
+    spikes = tuple(torch.cat(both) for both in zip(one.spikes, other.spikes, strict=True))
+    return Window(torch.cat((one.outputs, other.outputs)), spikes, other.state)
+
+
 def by_layers(network: Network, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
     """Compute one step from `layers` and `readouts` alone, with x [batch, inputs]."""
     sent = {layer.name: before.z for layer, before in zip(network.layers, state.layers, strict=True)}

@@ -20,8 +20,7 @@ from throughtime.networks.kernels.readout_loops import Gradients as ReadoutGradi
 from throughtime.networks.kernels.readout_window import has_loops, leak_of, parameters_of
 from throughtime.networks.layer import RecurrentLayer, RecurrentState
 from throughtime.networks.readout import Readout
-from throughtime.neurons.kernels.generated_step import single_step_of
-from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep
+from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep, single_step_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.loops import bound, runs_compiled
 from throughtime.numerics.reductions import sum_of_rows
@@ -51,8 +50,7 @@ class RecurrentStepper:
         self.layers: list[_Layer] = []
         for layer, before in zip(layers, state.layers, strict=True):
             below = self.layers[-1].neurons if self.layers else None
-            reads_v = layer is layers[-1] and readout.reads == "v"
-            self.layers.append(_Layer(layer, self.x, below, before, places, reads_v))
+            self.layers.append(_Layer(layer, self.x, below, before, places))
         self.readout = _Readout(readout, self.layers[-1].neurons, state.y, places)
 
     def step(self, x: Tensor) -> Tensor:
@@ -134,19 +132,13 @@ class _Layer:
     its norm if the layer has norms."""
 
     def __init__(
-        self,
-        layer: RecurrentLayer,
-        x: Tensor,
-        below: NeuronOneStep | None,
-        state: Any,
-        gradients: Gradients,
-        reads_v: bool,
+        self, layer: RecurrentLayer, x: Tensor, below: NeuronOneStep | None, state: Any, gradients: Gradients
     ) -> None:
         self.x, self.below = x, below
         I = x.new_empty(len(x), layer.inward.out_features)
         single_step = single_step_of(layer.neuron)
         assert single_step is not None  # `stepper` has checked this
-        self.neurons = single_step(layer.neuron, I, state, gradients, reads_v)
+        self.neurons = single_step(layer.neuron, I, state, gradients)
         D, P, δD, δP = I, I, self.neurons.δI, self.neurons.δI
         self.norms: list[NormWindow] = []
         if layer.inward_norm is not None and layer.recurrent_norm is not None:

@@ -11,8 +11,7 @@ from torch.autograd.function import once_differentiable
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.kernels.spike_linear import as_bytes
 from throughtime.networks.layer import RecurrentLayer
-from throughtime.neurons.kernels.generated import kernel_of
-from throughtime.neurons.kernels.kernel import Kernel
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of, loops_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
@@ -37,8 +36,8 @@ def layer_window(
     """Run I_t = W x_t + c + R z_{t−1}, each product through its norm if it has one, and the kernel of the neurons.
 
     The forward pass takes one product for all W x and one per step for R z; the backward pass takes one per step for
-    δI R and one each for the gradients by W and R. Memory for the backward pass: that of the kernel, a byte per spike,
-    and x, or its bytes if given; with norms also their inputs.
+    δI R and one each for the gradients by W and R. Memory for the backward pass: that of the kernel, z (a byte per
+    spike), and x, or its bytes if given; with norms also their inputs.
 
     Args:
         x: [steps, batch, inputs].
@@ -49,18 +48,19 @@ def layer_window(
     Returns:
         The results of the window; None if the neurons have no kernel that applies.
     """
-    kind = kernel_of(layer.neuron)
-    if kind is None or is_smoothed():
+    kind, loops = kernel_of(layer.neuron), loops_of(layer.neuron)
+    if kind is None or loops is None or is_smoothed():
         return None
+    v_is_z = "v" in loops.copies
     of_neuron = _named(layer.neuron)
     norms = (layer.inward_norm, layer.recurrent_norm)
     of_norms = [p for norm in norms if norm is not None for p in (norm.weight, norm.bias)]
     W, R = layer.inward, layer.recurrent
     learnt = (W.weight, W.bias, R.weight, R.bias, *of_norms, *of_neuron.values())
     keep = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (x, *learnt, *state))
-    made = _Made(layer, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v)
+    made = _Made(layer, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v and not v_is_z)
     z, bytes_of_z, v, *after = _LayerWindow.apply(made, x, bytes_of_x, *learnt, *state)
-    return LayerWindow(z, bytes_of_z, v, type(state)(*after))
+    return LayerWindow(z, bytes_of_z, z if v_is_z else v, type(state)(*after))
 
 
 def _named(module: nn.Module, prefix: str = "") -> dict[str, nn.Parameter]:
@@ -102,12 +102,12 @@ class _LayerWindow(torch.autograd.Function):
         c_R: Tensor | None,
         *more: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        layer, normed = made.layer, made.norm_parameters > 0
+        layer, normed, spiking = made.layer, made.norm_parameters > 0, made.layer.neuron.spiking
         before = made.state(*more[made.norm_parameters + len(made.parameters) :])
         D = products_of(layer.inward).linear(x, W, c if c_R is None or normed else c + c_R)
         # Norms need their inputs unchanged in the backward pass.
         I = torch.empty_like(D) if normed else D
-        Z = torch.empty_like(D)
+        Z = D.new_empty(*D.shape[:2], layer.neuron.size)
         norms: tuple[NormWindow, ...] = ()
         if layer.inward_norm is not None and layer.recurrent_norm is not None:
             P = torch.zeros_like(D) if c_R is None else c_R.expand_as(D).clone()
@@ -117,7 +117,8 @@ class _LayerWindow(torch.autograd.Function):
             )
         kernel = made.kernel(layer.neuron, I, made.keep, ("v",) if made.reads_v else ())
         kernel.begin(before, Z)
-        product = SpikeProduct(R, products_of(layer.recurrent), len(x))
+        # Only spikes are worth a search for the few that are not zero.
+        product = SpikeProduct(R, products_of(layer.recurrent), len(x) if spiking else 1)
         if not norms:
             kernel.take_steps(product, before.z, Z)
         else:
@@ -135,13 +136,15 @@ class _LayerWindow(torch.autograd.Function):
         after = kernel.end(Z[-1])
         bytes_of_z = None
         if made.keep:
-            bytes_of_z = as_bytes(Z)
+            bytes_of_z = as_bytes(Z) if spiking else None
             ctx.made, ctx.kernel, ctx.norms, ctx.x_is_bytes = made, kernel, norms, bytes_of_x is not None
             ctx.set_materialize_grads(False)
-            ctx.mark_non_differentiable(bytes_of_z)
+            if bytes_of_z is not None:
+                ctx.mark_non_differentiable(bytes_of_z)
             # Kernel and norms read their parameters directly; saving them makes autograd detect changes in place.
             read = (*more, *(tensor for norm in norms for tensor in norm.reads))
-            ctx.save_for_backward(x if bytes_of_x is None else bytes_of_x, W, R, before.z, bytes_of_z, *read)
+            stored_x, stored_z = x if bytes_of_x is None else bytes_of_x, Z if bytes_of_z is None else bytes_of_z
+            ctx.save_for_backward(stored_x, W, R, before.z, stored_z, *read)
         return Z, bytes_of_z, v, *after
 
     @staticmethod
@@ -157,25 +160,26 @@ class _LayerWindow(torch.autograd.Function):
         after = made.state(*δafter)
         of_W, of_R = products_of(made.layer.inward), products_of(made.layer.recurrent)
 
-        δI = torch.zeros_like(kernel.I) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
+        δz = W.new_zeros(Z.shape) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
+        δI = δz if made.layer.neuron.currents == 1 else W.new_empty(*Z.shape[:2], len(W))  # one replaces the other
         δv = [None] * len(δI) if δV is None else list(δV.unbind(0))
         if after.z is not None:
-            δI[-1] += after.z
+            δz[-1] += after.z
         if after.v is not None:
             δv[-1] = after.v if δv[-1] is None else δv[-1] + after.v
         _, need_x, _, need_W, need_c, need_R, need_c_R, *need_more = ctx.needs_input_grad
         need_state = any(need_more[-len(made.state._fields) :])
-        kernel.begin_back(after, Z, need_state, δI)
+        kernel.begin_back(after, Z, need_state, δz, δI)
         δD = δP = δI  # of W x_t + c, and of R z_{t−1}
         if norms:
             δD, δP = torch.empty_like(δI), torch.empty_like(δI)
             for norm, δ in zip(norms, (δD, δP), strict=True):
                 norm.begin_back(δI, δ)
         later, R_once = None, of_R.operand(R)
-        for t, (δz, δP_t) in reversed([*enumerate(zip(δI.unbind(0), δP.unbind(0), strict=True))]):
+        for t, (δz_t, δP_t) in reversed([*enumerate(zip(δz.unbind(0), δP.unbind(0), strict=True))]):
             if later is not None:
-                of_R.addmm(δz, later, R_once, out=δz)  # through R z_t of the next step
-            kernel.back(t, δz, δv[t])
+                of_R.addmm(δz_t, later, R_once, out=δz_t)  # through R z_t of the next step
+            kernel.back(t, δz_t, δv[t])
             for norm in norms:
                 norm.back(t)
             later = δP_t
@@ -193,8 +197,10 @@ class _LayerWindow(torch.autograd.Function):
                 δW = of_W.matmul(δD.flatten(0, 1).t(), x.flatten(0, 1))
         if need_R:
             δR = of_R.matmul(δP[0].t(), z_before)
-            if len(δP) > 1:
+            if len(δP) > 1 and made.layer.neuron.spiking:
                 add_weight_gradient(δR, δP[1:], Z[:-1], of_R)
+            elif len(δP) > 1:
+                of_R.addmm(δR, δP[1:].flatten(0, 1).t(), Z[:-1].flatten(0, 1), out=δR)
         δc = δD.sum((0, 1)) if need_c else None
         δc_R = δP.sum((0, 1)) if need_c_R else None
         of_neuron = kernel.parameter_gradients()

@@ -1,29 +1,70 @@
-"""The interface of kernels, which compute a window of a neuron on buffers, without autograd's graph."""
+"""The kernel of a neuron with equations: a window and its gradient, in compiled loops or on tensors."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
-from typing import Any, TypeVar
+import weakref
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from throughtime.neurons.base import Derivative, Neuron
+from throughtime.neurons.base import Neuron
+from throughtime.neurons.equations import Equations, equations_of
+from throughtime.neurons.gate import is_dense
+from throughtime.neurons.kernels.gate_products import GateProducts
+from throughtime.neurons.kernels.loops import READ, StepLoops, gradient_at
+from throughtime.neurons.surrogate import SURROGATES, SurrogateName
+from throughtime.numerics.equations.evaluate import Value, evaluate
+from throughtime.numerics.equations.expression import Expression, Level
+from throughtime.numerics.loops import bound, runs_compiled
 from throughtime.numerics.spike_product import SpikeProduct
 
-AnyKernel = TypeVar("AnyKernel", bound="Kernel")
+_loops: weakref.WeakKeyDictionary[Equations, StepLoops] = weakref.WeakKeyDictionary()
 
 
-class Kernel(ABC):
+def loops_of(neuron: Neuron) -> StepLoops | None:
+    """Return the loops of a neuron's equations. The result is None for a neuron without equations, with a gate that is
+    not dense, or with a shape of several dimensions."""
+    equations = equations_of(neuron) if len(neuron.shape) == 1 else None
+    if equations is None or not all(is_dense(getattr(neuron, gate.map)) for gate in equations.gates.values()):
+        return None
+    if equations not in _loops:
+        _loops[equations] = StepLoops(equations)
+    return _loops[equations]
+
+
+def constants_of(equations: Equations, neuron: Neuron, like: Tensor) -> tuple[Tensor, ...]:
+    """Return the constants of a step in the form that loops read: numbers as arrays without dimensions."""
+    found = []
+    for e, value in equations.values_of(neuron).items():
+        each = value if isinstance(value, Tensor) else like.new_tensor(value)
+        found.append(each.reshape(() if e.level == Level.NUMBER else -1))
+    return tuple(found)
+
+
+def surrogates_of(slopes: Sequence[Expression], like: Tensor) -> tuple[int | Tensor, ...]:
+    """Return for each slope the index of its surrogate and the surrogate's constants."""
+    found: list[int | Tensor] = []
+    for slope in slopes:
+        which, constants = SURROGATES[cast(SurrogateName, slope.name)].in_loops  # the argument of `spike`
+        found += [which, like.new_tensor(constants)]
+    return tuple(found)
+
+
+class Kernel:
     """One window of one layer, equal to `forward` and autograd up to rounding, with fewer operations and less memory.
 
         forward     for t = 0 ... T−1:     step(t):  I_t, z_{t−1}  ->  z_t;  stored values may overwrite I_t
-        backward    for t = T−1 ... 0:     back(t):  δz_t, δv_t    ->  δI_t overwrites δz_t
+        backward    for t = T−1 ... 0:     back(t):  δz_t, δv_t    ->  δI_t
 
-    δs is ∂E/∂s; the kernel itself carries the gradient that reaches step t from t + 1 inside the neuron. A neuron with
-    equations has the `GeneratedKernel`; `kernel_for` registers a hand-written kernel. All tensors are [batch, size],
-    those of a window [steps, batch, size]. An object is used for one window; backward may run twice.
+    δs is ∂E/∂s; the kernel itself carries the gradient that reaches step t from t + 1 inside the neuron. All tensors
+    are [batch, size], currents [batch, currents · size], those of a window [steps, batch, ...]. An object is used for
+    one window; backward may run twice.
+
+    Each step stores z_t and the smallest set of values from which its gradients can be computed (`StepLoops.kept`). If
+    loops cannot run, or operations are counted, the same expressions are evaluated on tensors. The products of gates
+    are PyTorch's in both cases.
 
     Args:
         neuron: the layer of neurons.
@@ -33,28 +74,75 @@ class Kernel(ABC):
     """
 
     def __init__(self, neuron: Neuron, I: Tensor, keep: bool, shows: Collection[str]) -> None:
-        self.neuron, self.I, self.keep, self.shows = neuron, I, keep, shows
-        self.reads_v = "v" in shows
+        loops = loops_of(neuron)
+        assert loops is not None
+        self.neuron, self.keep, self.shows = neuron, keep, shows
+        self.I: Tensor = I
+        self.steps = len(I)
+        self.loops, self.equations = loops, loops.equations
 
-    @abstractmethod
+    # --- forward
+
     def begin(self, state: Any, Z: Tensor) -> None:
-        """Begin the window, from the state before step 0; `Z` is the memory for the spikes of all steps."""
+        """Begin the window, from the state before step 0; `Z` is the memory for z of all steps."""
+        self.before, loops = state, self.loops
+        self.fields = {f: Z if f in loops.copies else self._window(self.equations.after[f], f) for f in loops.moving}
+        self.windows = {**self.fields, "z": Z}
+        self.gates = [self._gate(g) for g in self.equations.gates]
+        self.values = [self._window(value) for value in loops.kept_values]
+        tensors = [c for c in self.equations.values_of(self.neuron).values() if isinstance(c, Tensor)]
+        self.compiled = runs_compiled(self.I, *state, *tensors)
+        if self.compiled:
+            self.constants = constants_of(self.equations, self.neuron, self.I)
+            values = (*(gate.G for gate in self.gates), *self.values, Z)
+            memory = (self.I, Z, (*self.fields.values(), Z), values, tuple(state), self.constants)
+            self.forward, self.memory = bound(loops.forward, *memory), memory
 
-    @abstractmethod
+    def _window(self, value: Expression, field: str | None = None) -> Tensor:
+        """Return memory for a value of each step, or for two alternating steps if it is not stored."""
+        if value is self.loops.in_place_of_current:
+            return self.I
+        kept = self.keep if field is None else field in self.shows or (self.keep and field in self.loops.kept_fields)
+        return self.I.new_empty(self.steps if kept else min(2, self.steps), *self.before.z.shape)
+
+    def _gate(self, g: Expression) -> GateProducts:
+        gate, kept = self.equations.gates[g], self.keep and g in self.loops.kept_gates
+        shape = (self.steps if kept else 1, *self.before.z.shape)
+        return GateProducts(gate, getattr(self.neuron, gate.map), self.I, shape)
+
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
         """Compute z_t from I_t and z_{t−1} and write it to `z`; `I` is row t of the window."""
+        for gate in self.gates:
+            field = gate.gate.reads
+            window = self.windows.get(field) if t else None
+            gate.step(t, I, getattr(self.before, field) if window is None else window[(t - 1) % len(window)])
+        if self.compiled:
+            self.forward(t)
+            return
+        before = self.before if t == 0 else self._state(t - 1, z_before)
+        known: dict[Expression, Value] = {e: getattr(before, f) for f, e in self.equations.before.items()}
+        known |= dict(zip(self.equations.currents, I.chunk(len(self.equations.currents), 1), strict=True))
+        known |= {g: gate.g[t % len(gate.g)] for g, gate in self._gates()}
+        known |= self.equations.values_of(self.neuron)
+        places = [*(self.fields[f][t % len(self.fields[f])] for f in self.loops.moving), z]
+        places += [window[t % len(window)] for window in self.values]
+        results = [self.equations.after[f] for f in (*self.loops.moving, "z")] + self.loops.kept_values
+        for place, value in zip(places, evaluate(results, known), strict=True):
+            place[...] = value
 
     def run(self, t: int, z_before: Tensor, Z: Tensor, rows: Tensor) -> int:
-        """Take steps from t on in a compiled loop, if the neuron has one. A step adds the row of `rows` of each neuron
-        that spiked at t − 1 to I_t; the loop ends when spikes are no longer sparse. All z are written to `Z`.
+        """Take steps from t on in a compiled loop. A step adds the row of `rows` of each neuron that spiked at t − 1 to
+        I_t; the loop ends when spikes are no longer sparse. All z are written to `Z`.
 
         Returns:
             The next step; t if no step was taken.
         """
-        return t
+        if self.gates or not (self.compiled and runs_compiled(rows, self.I)):
+            return t
+        return bound(self.loops.run, *self.memory, rows)(t)
 
     def take_steps(self, product: SpikeProduct, z_before: Tensor, Z: Tensor) -> None:
-        """Take all steps of the window, with I_t ← I_t + R z_{t−1} before each; the spikes are written to `Z`."""
+        """Take all steps of the window, with I_t ← I_t + R z_{t−1} before each; all z are written to `Z`."""
         t, z, I_steps, Z_steps = 0, z_before, self.I.unbind(0), Z.unbind(0)
         while t < len(Z):
             if product.rows is not None and not product.pause:
@@ -65,73 +153,137 @@ class Kernel(ABC):
             self.step(t, product.add(I_steps[t], z), z, Z_steps[t])
             t, z = t + 1, Z_steps[t]
 
-    @abstractmethod
+    def _state(self, t: int, z: Tensor) -> Any:
+        """Return the state after step t."""
+        moving = {f: window[t % len(window)] for f, window in self.fields.items()}
+        return self.before._replace(**moving, z=z)
+
     def end(self, z: Tensor) -> Any:
-        """Return the state after the last step, whose spikes are z, in separate memory."""
+        """Return the state after the last step, whose output is z, in separate memory."""
+        if self.compiled:
+            del self.forward, self.memory
+        after = self._state(self.steps - 1, z)
+        owned = type(after)(*map(self.own, after))
+        # What refers to the results would never be freed with them.
+        del self.windows
+        kept = self.loops.kept_fields if self.keep else ()
+        self.fields = {f: w for f, w in self.fields.items() if f in kept and f not in self.loops.copies}
+        if not (self.loops.keeps_current or self.loops.in_place_of_current is not None):
+            del self.I
+        return owned
 
     def own(self, s: Tensor) -> Tensor:
         """Return s of the last step in separate memory, since a view would keep the whole window alive; a window of one
         step needs no copy."""
-        return s.detach() if self.I.shape[0] == 1 else s.clone()
+        return s.detach() if self.steps == 1 else s.clone()
 
-    @abstractmethod
     def membranes(self) -> Tensor:
-        """Return v of all steps; called after the last step if `reads_v`."""
+        """Return v of all steps; called after the last step if v is shown."""
+        return self.fields["v"]
 
     def states(self, z: Tensor) -> Any:
-        """Return the states after all steps, [steps, batch, size], whose spikes are z; called instead of the backward
-        pass if `keep` and `reads_v`. If a kernel does not implement it, the caller uses the neuron's `forward`."""
-        raise NotImplementedError
+        """Return the states after all steps, [steps, batch, size], whose outputs are z; called in place of the backward
+        pass."""
+        still = {f: s.expand_as(z) for f, s in self.before._asdict().items() if f not in self.fields}
+        return self.before._replace(**{**still, **self.fields, "z": z})
 
-    @abstractmethod
-    def begin_back(self, δ: Any, z: Tensor, to_state: bool, δZ: Tensor) -> None:
+    # --- backward
+
+    def begin_back(self, δ: Any, z: Tensor, to_state: bool, δZ: Tensor, δI: Tensor) -> None:
         """Begin the backward pass.
 
         Args:
             δ: gradient of the state after the last step; its v and z are in δv and δz of that step.
-            z: all spikes, as bytes.
+            z: all z, as bytes if they are spikes.
             to_state: whether `state_gradient` will be called.
             δZ: the window whose rows δz_t `back` receives step by step.
+            δI: memory for the gradient of the currents; that of δZ if the neuron has a single current.
         """
+        given = δ._replace(v=None, z=None)._asdict()
+        self.z, self.to_state, self.δI = z, to_state, δI
+        self.carried = {
+            f: torch.zeros_like(self.before.z) if given[f] is None else given[f].clone() for f in self.loops.carried
+        }
+        self.learnt = {
+            name: torch.zeros_like(getattr(self.neuron, name), requires_grad=False) for name in self.equations.learnt
+        }
+        self.δg = [torch.empty_like(gate.G) for gate in self.gates]
+        kept = [z if f in self.loops.copies else self.fields[f] for f in self.loops.kept_fields]
+        others = [self.I] if self.loops.keeps_current else []
+        others += [gate.G for g, gate in self._gates() if g in self.loops.kept_gates]
+        still = [getattr(self.before, f)[None] for f in self.before._fields if f != "z" and f not in self.loops.moving]
+        self.read, self.prior = [*kept, z, *others, *self.values, *still], [*kept, z]
+        self.first = [getattr(self.before, f)[None] for f in (*self.loops.kept_fields, "z")]
+        if self.compiled:
+            slopes = surrogates_of(self.loops.slopes, δZ)
+            constants = dict(zip(self.equations.constants, self.constants, strict=True))
+            learnt = tuple(total.reshape(constants[name].shape) for name, total in self.learnt.items())
+            of_window = (δZ, δI, *self.δg)
+            more = (of_window, (*self.carried.values(), δZ), (*learnt, δZ), self.constants, (*slopes, 0))
+            read = tuple(self.read)
+            self.adjoint = bound(self.loops.adjoint, read, tuple(self.prior), *more)
+            self.first_adjoint = bound(self.loops.adjoint, read, tuple(self.first), *more)
 
-    @abstractmethod
+    def _gates(self) -> Iterator[tuple[Expression, GateProducts]]:
+        return zip(self.equations.gates, self.gates, strict=True)
+
     def back(self, t: int, δz: Tensor, δv: Tensor | None) -> None:
-        """Compute δI_t in the memory of δz, from δz_t and δv_t, which come from all readers outside the neuron."""
+        """Compute δI_t from δz_t, row t of the window, and δv_t; both come from all readers outside the neuron."""
+        if δv is not None:
+            self.carried["v"] += δv
+        if self.compiled:
+            (self.adjoint if t else self.first_adjoint)(t)
+        else:
+            self._back_on_tensors(t, δz)
+        for gate, δg in zip(self.gates, self.δg, strict=True):
+            gate.back(δg[t], self.δI[t], self.carried[gate.gate.reads] if t or self.to_state else None)
 
-    @abstractmethod
+    def _back_on_tensors(self, t: int, δz: Tensor) -> None:
+        known = {gradient_at(f): δ.clone() for f, δ in self.carried.items()} | self.equations.values_of(self.neuron)
+        known[READ] = δz.clone()
+        prior = self.prior if t else self.first
+        for k, (value, before) in enumerate(self.loops.windows):
+            row = self.read[k][t % len(self.read[k])].to(δz.dtype)  # spikes are bytes
+            if value is self.equations.currents[0]:
+                known |= zip(self.equations.currents, row.chunk(len(self.equations.currents), 1), strict=True)
+            else:
+                known[value] = row
+            if before is not None:
+                known[before] = prior[k][(t - 1) % len(prior[k])].to(δz.dtype)
+        e, backward = self.equations, self.loops.backward
+        places = dict(zip(e.currents, self.δI[t].chunk(len(e.currents), 1), strict=True))
+        places |= {g: δg[t] for g, δg in zip(e.gates, self.δg, strict=True)}
+        places |= {e.before[f]: δ for f, δ in self.carried.items()}
+        learnt = {e.constants[name]: δ for name, δ in self.learnt.items()}
+        wanted = [x for x in (*places, *learnt) if x in backward]
+        found = dict(zip(wanted, evaluate([backward[x] for x in wanted], known), strict=True))
+        for x, place in places.items():
+            place[...] = found.get(x, 0.0)
+        for x, total in learnt.items():
+            total += torch.as_tensor(found.get(x, 0.0)).reshape(total.shape)
+
     def state_gradient(self) -> Any:
         """Return the gradient of the state before step 0, without the contribution of z through synapses."""
+        still = {"z": torch.zeros_like(self.before.z)}
+        return self.before._replace(**{**still, **self.carried})
 
     def parameter_gradients(self) -> dict[str, Tensor | None]:
         """Return the gradients of the neuron's parameters, by name."""
-        return {}
+        found: dict[str, Tensor | None] = {**self.learnt}
+        for gate, δg in zip(self.gates, self.δg, strict=True):
+            map, field = getattr(self.neuron, gate.gate.map), gate.gate.reads
+            s_first = getattr(self.before, field)
+            if field == "z" or field in self.loops.copies:
+                s = self.z.to(s_first.dtype)
+            else:
+                s = self.fields[field] if field in self.fields else s_first.expand_as(self.z)
+            δW = torch.empty_like(map.weight, requires_grad=False)
+            δb = None if map.bias is None else torch.empty_like(map.bias, requires_grad=False)
+            gate.weight_gradients(δg, self.I, s_first, s, δW, δb)
+            found |= {f"{gate.gate.map}.weight": δW, f"{gate.gate.map}.bias": δb}
+        return found
 
 
-def slots(like: Tensor, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return memory for a value of each step, and the memory of each single step. Without `keep` the steps alternate
-    between two rows, since a step reads the value of the step before it."""
-    window = torch.empty_like(like if keep else like[:2])
-    steps = window.unbind(0)
-    return window, steps if keep else tuple(steps[t % len(steps)] for t in range(len(like)))
-
-
-def number_or_tensor(constant: Derivative) -> Derivative:
-    """Return a constant of one element as a number, which is cheaper in operations. On devices other than the CPU it
-    stays a tensor, since reading it would synchronise."""
-    if not isinstance(constant, Tensor):
-        return constant
-    return constant.item() if constant.numel() == 1 and constant.device.type == "cpu" else constant
-
-
-KERNELS: dict[type[Neuron], type[Kernel]] = {}
-"""The kernel of each neuron class that has one."""
-
-
-def kernel_for(neuron: type[Neuron]) -> Callable[[type[AnyKernel]], type[AnyKernel]]:
-    """Register the decorated class as the kernel of this neuron class."""
-
-    def register(kernel: type[AnyKernel]) -> type[AnyKernel]:
-        KERNELS[neuron] = kernel
-        return kernel
-
-    return register
+def kernel_of(neuron: Neuron) -> type[Kernel] | None:
+    """Return the kernel of a neuron; None if its loops cannot be derived (`loops_of`)."""
+    return None if loops_of(neuron) is None else Kernel

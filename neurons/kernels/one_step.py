@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Neuron
-
-AnyStep = TypeVar("AnyStep", bound="NeuronOneStep")
+from throughtime.neurons.kernels.gate_products import GateProducts
+from throughtime.neurons.kernels.kernel import constants_of, loops_of, surrogates_of
+from throughtime.numerics.loops import bound
 
 
 class Gradients:
@@ -23,34 +24,18 @@ class Gradients:
         return self.places[parameter] if parameter in self.places else torch.empty_like(parameter)
 
 
-class DoubleBuffered:
-    """A step and its gradient as compiled loops on double-buffered state, bound once for each of the two buffers."""
-
-    def __init__(self) -> None:
-        self._bound: list[tuple[Callable[[], Any], Callable[[], Any]]] = []
-
-    def add_buffer(self, step: Callable[[], Any], gradient: Callable[[], Any]) -> None:
-        """Add the bound loops of the next buffer, first those of buffer 0."""
-        self._bound.append((step, gradient))
-
-    def step(self, now: int) -> None:
-        """Compute the state in buffer `now` from the previous state and the inputs of the step."""
-        self._bound[now][0]()
-
-    def gradient(self, now: int) -> None:
-        """Compute the gradients of the inputs and parameters of the step from those of its results."""
-        self._bound[now][1]()
-
-
-class NeuronOneStep(DoubleBuffered):
-    """The step of one layer, and its gradient from δz_t and δv_t, a loop each.
+class NeuronOneStep:
+    """The step of one layer of neurons with equations, and its gradient from δz_t and δv_t.
 
     The state has two buffers, 0 and 1: a step reads buffer 1 − now and writes buffer `now`, and the gradient of the
-    step reads both. The first step writes buffer 0. `single_step_for` registers the single steps of a neuron.
+    step reads both. The first step writes buffer 0. Each direction is a compiled loop, prepared once for each buffer,
+    and the products of the gates.
 
     Args:
+        neuron: the layer of neurons.
         I: the memory of the currents, [batch, currents · size].
         state: the state before the first step.
+        gradients: the memory for the gradients of the neuron's parameters.
 
     Attributes:
         v, z: the two buffers of each, [batch, size].
@@ -58,29 +43,62 @@ class NeuronOneStep(DoubleBuffered):
         δI: memory for the gradient of the currents.
     """
 
-    def __init__(self, I: Tensor, state: Any) -> None:
-        super().__init__()
+    def __init__(self, neuron: Neuron, I: Tensor, state: Any, gradients: Gradients) -> None:
+        loops = loops_of(neuron)
+        assert loops is not None
+        self.I, self.loops = I, loops
         slots = [torch.stack((torch.empty_like(s), s)).unbind(0) for s in state]
-        self._turns = [type(state)(*of_turn) for of_turn in zip(*slots, strict=True)]
-        self.v, self.z = ([getattr(turn, name) for turn in self._turns] for name in ("v", "z"))
+        self.states = [type(state)(*buffers) for buffers in zip(*slots, strict=True)]
+        self.v, self.z = ([getattr(s, name) for s in self.states] for name in ("v", "z"))
         self.δz, self.δv = torch.zeros_like(state.z), torch.zeros_like(state.v)
         self.δI = torch.empty_like(I)
+        self.gates: list[GateProducts] = []
+        self.of_weights: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        """For each gate δg, and the memory for δW and δb."""
+        for gate in loops.equations.gates.values():
+            map = getattr(neuron, gate.map)
+            self.gates.append(GateProducts(gate, map, I, (1, *state.z.shape)))
+            δb = None if map.bias is None else gradients.of(map.bias)
+            self.of_weights.append((torch.empty_like(state.z), gradients.of(map.weight), δb))
+        constants = constants_of(loops.equations, neuron, I)
+        learnt = tuple(
+            gradients.of(getattr(neuron, name)).reshape(c.shape)
+            for name, c in zip(loops.equations.constants, constants, strict=True)
+            if name in loops.equations.learnt
+        )
+        self._steps, self._gradients = zip(*(self._bound(now, constants, learnt) for now in (0, 1)), strict=True)
 
-    def turns(self) -> Iterator[tuple[Any, Any]]:
-        """Yield the state that a step writes and the previous state, for each of the two buffers."""
-        yield self._turns[0], self._turns[1]
-        yield self._turns[1], self._turns[0]
+    def _bound(
+        self, now: int, constants: tuple[Tensor, ...], learnt: tuple[Tensor, ...]
+    ) -> tuple[Callable[[], Any], Callable[[], Any]]:
+        """Return the loops of a step that writes buffer `now`, and of its gradient."""
+        loops, I, after, before = self.loops, self.I, self.states[now], self.states[1 - now]
+        for f in before._fields:
+            if f not in loops.moving and f != "z":
+                getattr(after, f).copy_(getattr(before, f))
+        fields, z = tuple(getattr(after, f)[None] for f in loops.moving), after.z[None]
+        outputs = tuple(gate.G for gate in self.gates)
+        step = bound(loops.single, 0, I[None], z, (*fields, z), (*outputs, z), tuple(before), constants)
+        δ = (self.δz, self.δv, self.δI, *(δg for δg, _, _ in self.of_weights))
+        read = (I, (*(g[0] for g in outputs), I), tuple(before), tuple(after))
+        surrogates = (*surrogates_of(loops.single_slopes, I), 0)
+        return step, bound(loops.single_adjoint, *read, δ, (*learnt, self.δI), constants, surrogates)
+
+    def step(self, now: int) -> None:
+        """Compute the state in buffer `now` from the previous state and the currents."""
+        for gate in self.gates:
+            gate.step(0, self.I, getattr(self.states[1 - now], gate.gate.reads))
+        self._steps[now]()
+
+    def gradient(self, now: int) -> None:
+        """Compute the gradients of the currents and parameters of the step from those of its results."""
+        self._gradients[now]()
+        for gate, (δg, δW, δb) in zip(self.gates, self.of_weights, strict=True):
+            s = getattr(self.states[1 - now], gate.gate.reads)
+            gate.back(δg, self.δI, None)
+            gate.weight_gradients(δg[None], self.I[None], s, s[None], δW, δb)
 
 
-SINGLE_STEPS: dict[type[Neuron], type[NeuronOneStep]] = {}
-"""The registered single steps, by neuron class."""
-
-
-def single_step_for(neuron: type[Neuron]) -> Callable[[type[AnyStep]], type[AnyStep]]:
-    """Register the decorated class as the single steps of this neuron class."""
-
-    def register(single_step: type[AnyStep]) -> type[AnyStep]:
-        SINGLE_STEPS[neuron] = single_step
-        return single_step
-
-    return register
+def single_step_of(neuron: Neuron) -> type[NeuronOneStep] | None:
+    """Return the single steps of a neuron; None if its loops cannot be derived."""
+    return None if loops_of(neuron) is None else NeuronOneStep

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,16 @@ from throughtime.numerics.exp2 import exp2
 from throughtime.numerics.loops import CompiledLoop, compiled, prange
 from throughtime.numerics.reductions import PART, add_rows_up, parts_of
 
-Store = tuple[Expression, str]
-"""An expression, and the statement that stores it, with {} in its place."""
+
+class Store(NamedTuple):
+    """An expression to compute, and the statement that stores it."""
+
+    value: Expression
+    statement: str
+    """With {} in the place of the value."""
+    place: Level
+    """Where the statement is executed: once, for each neuron, or for each sample and neuron."""
+
 
 TAB = "    "
 
@@ -47,7 +55,7 @@ class Body:
     ) -> None:
         self.names = dict(loads)
         self.stores, rows = stores, rows or {}
-        order = ancestors((e for e, _ in stores), loads)
+        order = ancestors((store.value for store in stores), loads)
         after = set[Expression]()
         for e in order:
             if e.op == SUM or after.intersection(e.args):
@@ -59,7 +67,7 @@ class Body:
         self.rows = [self._row(slope, rows[slope]) for slope in slopes]
         """For each function of rows, the loop that computes its operand, and the call."""
         self.names |= {slope: f"row_{k}[i]" for k, slope in enumerate(slopes)}
-        results = [e for e, _ in stores if e.level == Level.SAMPLE] + [s.args[0] for s in self.sums]
+        results = [e for e, *_ in stores if e.level == Level.SAMPLE] + [s.args[0] for s in self.sums]
         self.inner = self._statements(results) + self._read_first(results, loads)
         self.inner += self._stored(Level.SAMPLE)
         self.of_samples = {s: self.names[s.args[0]] for s in self.sums}
@@ -155,7 +163,7 @@ class Body:
         return lines
 
     def _stored(self, level: Level) -> list[str]:
-        return [text.format(self.names[e]) for e, text in self.stores if e.level == level]
+        return [text.format(self.names[e]) for e, text, place in self.stores if place == level]
 
 
 @functools.cache

@@ -32,8 +32,8 @@ from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
 from throughtime.networks.base import Network
-from throughtime.neurons.kernels.generated import GeneratedKernel, kernel_of
-from throughtime.neurons.kernels.generated_step import GeneratedOneStep
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of
+from throughtime.neurons.kernels.one_step import NeuronOneStep
 from throughtime.numerics.flat import flatten
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 from throughtime.spec import Training
@@ -191,9 +191,9 @@ def test_a_kernel_that_got_slow_is_found(monkeypatch):
 
         monkeypatch.setattr(whose, method, slow)
 
-    slowed(GeneratedKernel, "step", 0.002)
-    slowed(GeneratedKernel, "run", 0.2)  # many steps at once
-    slowed(GeneratedOneStep, "step", 0.002)
+    slowed(Kernel, "step", 0.002)
+    slowed(Kernel, "run", 0.2)  # many steps at once
+    slowed(NeuronOneStep, "step", 0.002)
     for name in ("lif step", "lif forward", "lif bptt", "lif fptt"):
         with pytest.raises(AssertionError, match=f"{name}: .* times as fast"):
             guard(name, ratio_of(WORKS[name]))

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from tests.checks.test_checks import Twin, assert_found_out, fact_of, names_of_facts, title
 from throughtime.neurons.alif import ALIF
-from throughtime.neurons.kernels.generated import GeneratedKernel
-from throughtime.neurons.kernels.generated_step import GeneratedOneStep
-from throughtime.neurons.kernels.kernel import kernel_for
-from throughtime.neurons.kernels.one_step import single_step_for
+from throughtime.neurons.base import Neuron
+from throughtime.neurons.kernels.kernel import Kernel
+from throughtime.neurons.kernels.one_step import NeuronOneStep
 from throughtime.neurons.lif import LIF, LIFState
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import constant, spike
@@ -219,7 +218,7 @@ class SendsNoGradient(Soft):
 # --- kernels
 
 
-class TurnsTheReset(GeneratedKernel):
+class TurnsTheReset(Kernel):
     def begin(self, state, Z):
         super().begin(state, Z)
         self.compiled = False
@@ -228,28 +227,28 @@ class TurnsTheReset(GeneratedKernel):
         super().step(t, I, -z_before, z)
 
 
-class ForgetsWhatReadsMembranes(GeneratedKernel):
+class ForgetsWhatReadsMembranes(Kernel):
     def back(self, t, δz, δv):
         super().back(t, δz, δv if t + 1 == len(self.I) else None)
 
 
-class ForgetsTheFirst(GeneratedKernel):
+class ForgetsTheFirst(Kernel):
     def state_gradient(self):
         δ = super().state_gradient()
         return δ._replace(v=torch.zeros_like(δ.v))
 
 
-class ForgetsItsPastWithoutGradients(GeneratedKernel):
+class ForgetsItsPastWithoutGradients(Kernel):
     def begin(self, state, Z):
         super().begin(state if self.keep else state._replace(v=torch.zeros_like(state.v)), Z)
 
 
-class CannotDoOneStep(GeneratedKernel):
+class CannotDoOneStep(Kernel):
     def membranes(self):
         return super().membranes() if len(self.I) > 1 else super().membranes() + 1
 
 
-class ForgetsTheGain(GeneratedKernel):
+class ForgetsTheGain(Kernel):
     def parameter_gradients(self):
         return {}
 
@@ -263,29 +262,25 @@ class LearnsItsGain(LIF):
         return super().step(self.gain * I, s)
 
 
-class ForgetsThatMembranesAreRead(GeneratedOneStep):
+class ForgetsThatMembranesAreRead(NeuronOneStep):
     def gradient(self, now):
         self.δv.zero_()
         super().gradient(now)
 
 
-class SingleStepsOfAnotherThreshold(GeneratedOneStep):
+class SingleStepsOfAnotherThreshold(NeuronOneStep):
     def __init__(self, neuron, *more):
         neuron = copy.copy(neuron)
         neuron.threshold *= 1.01
         super().__init__(neuron, *more)
 
 
-def with_single_steps(broken: type[GeneratedOneStep]) -> type[LIF]:
-    twin = type(broken.__name__, (LIF,), {})
-    single_step_for(twin)(broken)
-    return twin
+def with_single_steps(broken: type[NeuronOneStep]) -> Twin:
+    return Twin(SINGLE, LIF, LIF, patches=(("throughtime.neurons.kernels.one_step.NeuronOneStep", broken),))
 
 
-def with_kernel(broken: type[GeneratedKernel], neuron: type[LIF] = LIF) -> type[LIF]:
-    twin = type(broken.__name__, (neuron,), {})
-    kernel_for(twin)(broken)
-    return twin
+def with_kernel(broken: type[Kernel], neuron: type[Neuron] = LIF) -> Twin:
+    return Twin(KERNEL, neuron, neuron, patches=(("throughtime.neurons.kernels.kernel.Kernel", broken),))
 
 
 STATE, PURE, SMOOTH = (
@@ -323,14 +318,14 @@ TWINS = [
     Twin(PARTIALS, PartialOfTheResetBesides, LIF),
     Twin(PARTIALS, PartialOfAdaptationTurned, ALIF),
     Twin(PARTIALS, PartialOfAGateLeftOut, LTC),
-    Twin(KERNEL, with_kernel(TurnsTheReset), LIF),
-    Twin(KERNEL, with_kernel(ForgetsWhatReadsMembranes), LIF),
-    Twin(KERNEL, with_kernel(ForgetsTheFirst), LIF),
-    Twin(KERNEL, with_kernel(ForgetsItsPastWithoutGradients), LIF),
-    Twin(KERNEL, with_kernel(CannotDoOneStep), LIF),
-    Twin(KERNEL, with_kernel(ForgetsTheGain, LearnsItsGain), LIF),
-    Twin(SINGLE, with_single_steps(ForgetsThatMembranesAreRead), LIF),
-    Twin(SINGLE, with_single_steps(SingleStepsOfAnotherThreshold), LIF),
+    with_kernel(TurnsTheReset),
+    with_kernel(ForgetsWhatReadsMembranes),
+    with_kernel(ForgetsTheFirst),
+    with_kernel(ForgetsItsPastWithoutGradients),
+    with_kernel(CannotDoOneStep),
+    with_kernel(ForgetsTheGain, LearnsItsGain),
+    with_single_steps(ForgetsThatMembranesAreRead),
+    with_single_steps(SingleStepsOfAnotherThreshold),
     Twin(SMOOTH, Detaches, Soft),
     Twin(SMOOTH, TwiceTheSurrogate, Soft),
     Twin(SMOOTH, SurrogateOfAnotherPlace, Soft),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from functools import partial
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -16,13 +17,14 @@ from tests.numerics.equations.test_adjoint import FAULTS, MADE
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.equations import equations_of, trace
-from throughtime.neurons.kernels.generated import GeneratedKernel, kernel_of, loops_of
-from throughtime.neurons.kernels.kernel import KERNELS
-from throughtime.neurons.lif import LIF
+from throughtime.neurons.gate import Gate
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of, loops_of
+from throughtime.neurons.lif import LIF, LIFState
 from throughtime.neurons.surrogate import constant, spike
 from throughtime.numerics.equations.expression import RefusedError
-from throughtime.numerics.equations.operations import OPERATIONS, tanh
+from throughtime.numerics.equations.operations import OPERATIONS, tanh, σ
 from throughtime.numerics.loops import without_compiled_loops
+from throughtime.registry import NEURONS
 
 
 class State(NamedTuple):
@@ -67,7 +69,7 @@ def network_of(seed: int) -> Recurrent:
 @pytest.mark.parametrize("seed", range(12))
 def test_windows_of_drawn_neurons_on_tensors_are_their_steps(seed):
     net = network_of(seed)
-    assert kernel_of(net.layers[0].neuron) is GeneratedKernel
+    assert kernel_of(net.layers[0].neuron) is Kernel
     with without_compiled_loops():
         assert_same(net, inputs(), before(net))
 
@@ -98,7 +100,7 @@ def test_what_is_read_and_written_in_one_place_is_read_first():
         assert_same(net, inputs(), before(net))
 
 
-class StaleState(GeneratedKernel):
+class StaleState(Kernel):
     """Its adjoint reads the state of the step before."""
 
     def begin_back(self, *given):
@@ -122,7 +124,7 @@ def test_a_stale_state_is_found():
     net = network_of(4)
     x, state = inputs(), before(net)
     plain = by_steps(net, x, state)
-    with without_compiled_loops(), mock.patch.dict(KERNELS, {Drawn: StaleState}):
+    with without_compiled_loops(), mock.patch("throughtime.neurons.kernels.kernel.Kernel", StaleState):
         found = differing(shown(net, x, state), plain)
     assert "outputs" not in found and "outputs by x" in found
 
@@ -159,29 +161,78 @@ class NamedState(NamedTuple):
 def test_names_of_fields_and_attributes_are_free():
     torch.manual_seed(1)
     net = Recurrent(3, 6, Named, hidden=[7]).double()
-    assert kernel_of(net.layers[0].neuron) is GeneratedKernel
+    assert kernel_of(net.layers[0].neuron) is Kernel
     assert_same(net, inputs(), before(net))
 
 
 class SendsNumbers(LIF):
+    """Its output, and so the gradient of R, is no spike; the adjoint reads it."""
+
     spiking = False
+
+    def step(self, I, s):
+        after = super().step(I, s)
+        return after._replace(v=after.v * after.z, z=tanh(3 * after.v))
 
 
 class HasTwoCurrents(LIF):
     currents = 2
 
     def step(self, I, s):
-        return super().step(I[0] - I[1], s)
+        return super().step(I[0] - 0.5 * I[1] * I[1], s)
 
 
-@pytest.mark.parametrize("kind", [SendsNumbers, HasTwoCurrents])
-def test_cells_that_windows_cannot_take_have_partials_but_no_kernel(kind):
-    neuron = kind(4)
-    assert kernel_of(neuron) is None and equations_of(neuron) is not None
-    current, state = torch.randn(3, 4 * neuron.currents), neuron.initial_state(3, torch.zeros(1))
+class SendsItsMembrane(LIF):
+    """v is z, and the next step reads it as v."""
+
+    spiking = False
+
+    def step(self, I, s):
+        v = tanh(0.5 * s.v + I)
+        return LIFState(v, z=v)
+
+
+class HasGates(LIF):
+    """Its gates read the output, a field that is a copy of it, and a field that never changes."""
+
+    spiking = False
+
+    def __init__(self, size: int, currents: int) -> None:
+        super().__init__(size)
+        self.currents = currents
+        self.of_z, self.of_v, self.of_w = (nn.Linear((1 + currents) * size, size, bias) for bias in (True, False, True))
+        self.gates = {"z": Gate("of_z", reads="z"), "v": Gate("of_v", reads="v"), "w": Gate("of_w", reads="w")}
+
+    def initial_state(self, batch, like):
+        return State(*like.new_zeros(3, batch, *self.shape))
+
+    def step(self, I, s, g):
+        v = σ(g.z) * tanh(g.v) + s.w * σ(g.w) + 0.1 * s.z
+        return State(v, s.w, z=v)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [SendsNumbers, HasTwoCurrents, SendsItsMembrane, partial(HasGates, currents=1), partial(HasGates, currents=2)],
+    ids=["numbers", "two currents", "one value", "gates", "gates of two currents"],
+)
+def test_outputs_of_any_kind_several_currents_and_gates(kind):
+    torch.manual_seed(1)
+    net = Recurrent(3, 6, kind, hidden=[7], readout="membrane").double()
+    neuron, x, state = net.layers[0].neuron, inputs(), before(net)
+    assert kernel_of(neuron) is Kernel
+    plain = by_steps(net, x, state)
+    assert differing(shown(net, x, state), plain) == []
+    with without_compiled_loops():
+        assert differing(shown(net, x, state), plain) == []
+
+
+def test_partial_derivatives_by_several_currents():
+    neuron = HasTwoCurrents(4)
+    current, state = torch.randn(3, 8), neuron.initial_state(3, torch.zeros(1))
     by_current = neuron.partials(current, state, neuron(current, state)[1]).inflows["current"].by_input["v"]
-    if kind is HasTwoCurrents:
-        assert torch.equal(by_current[:, 0], -by_current[:, 1]) and by_current.shape == (3, 2, 4)
+    assert by_current.shape == (3, 2, 4)
+    torch.testing.assert_close(by_current[:, 1], -current[:, 4:] * by_current[:, 0])
 
 
 # --- refusals
@@ -245,6 +296,16 @@ def test_what_cannot_be_compiled_is_refused_with_its_line(what, message):
     assert (refused.value.filename, refused.value.line) == (code.co_filename, code.co_firstlineno + 1)
 
 
+class HasAGate(LIF):
+    def __init__(self, size, reads, in_step):
+        super().__init__(size)
+        self.map, self.in_step = nn.Linear(2 * size, size), in_step
+        self.gates = {"a": Gate("map", reads)}
+
+    def step(self, I, s, g):
+        return super().step(getattr(g, self.in_step) if self.in_step else I, s)
+
+
 class ReadsNoField(LIF):
     def step(self, I, s):
         return super().step(I + s.q, s)
@@ -273,11 +334,52 @@ class HasNoV(LIF):
         (Unpacks, "not unpacked"),
         (Constant, "v depends on no current"),
         (HasNoV, "has no v"),
+        (partial(HasAGate, reads="q", in_step="a"), "a gate reads no field of the state: q"),
+        (partial(HasAGate, reads="v", in_step=""), "does not read g a"),
+        (partial(HasAGate, reads="v", in_step="b"), "has no attribute 'b'"),
     ],
 )
 def test_a_state_is_read_by_its_fields_and_whole(kind, message):
     with pytest.raises(RefusedError, match=message):
         trace(kind(3))
+
+
+def test_registration_reports_a_step_that_cannot_be_compiled():
+    class Clamped(LIF):
+        def step(self, I, s):
+            return super().step(I.clamp(max=2), s)
+
+    line = Clamped.step.__code__.co_firstlineno + 1
+    before_it = torch.get_rng_state()
+    with (
+        NEURONS.isolated(),
+        pytest.warns(RuntimeWarning, match="the step of Clamped is not compiled.*`.clamp`") as found,
+    ):
+        NEURONS.register("clamped")(Clamped)
+    assert [(w.filename, w.lineno) for w in found] == [(__file__, line)]
+    assert equations_of(Clamped(3)) is None, "without a second warning"
+    assert torch.equal(torch.get_rng_state(), before_it)
+
+
+def test_registration_traces_only_what_it_can():
+    class NeedsAnOption(LIF):
+        def __init__(self, shape, *, gain):
+            super().__init__(shape)
+
+        def step(self, I, s):
+            return super().step(I.abs(), s)
+
+    class UsesALaterName(LIF):
+        def step(self, I, s):
+            return super().step(later(I), s)  # noqa: F821
+
+    class RunsByAutograd(LIF):
+        def forward(self, current, state):
+            return super().forward(current.abs(), state)
+
+    with NEURONS.isolated():
+        for kind in (NeedsAnOption, UsesALaterName, RunsByAutograd):
+            NEURONS.register(kind.__name__)(kind)
 
 
 def test_a_neuron_that_is_refused_says_so_once_and_runs_by_autograd():

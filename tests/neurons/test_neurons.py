@@ -438,10 +438,25 @@ def test_elementwise_is_what_the_off_diagonal_of_autograds_jacobian_says(name):
     assert neuron.elementwise == (not mixes)
 
 
-@pytest.mark.parametrize("name", [name for name in NEURONS.names() if not NEURONS[name].factory(1).spiking])
-def test_cells_that_do_not_spike_claim_no_partials(name):
-    neuron, current, state = example(name)
-    assert neuron.partials(current, state, neuron(current, state)[1]) is None
+def test_partials_of_rnn_and_lstm_by_hand():
+    neuron, current, state = example("rnn")
+    h, after = neuron(current, state)
+    partials = neuron.partials(current, state, after)
+    assert not partials.from_previous and not partials.within_step
+    torch.testing.assert_close(partials.inflows["current"].by_input, dict.fromkeys("vz", 1 - h * h))
+
+    neuron, current, state = example("lstm")
+    _, after = neuron(current, state)
+    partials = neuron.partials(current, state, after)
+    I, F, G, O = current.chunk(4, 1)
+    i, f, g, o, tanh_c = I.sigmoid(), F.sigmoid(), G.tanh(), O.sigmoid(), after.c.tanh()
+    zero, by_c = torch.zeros_like(I), o * (1 - tanh_c**2)
+    by_current = (i * (1 - i) * g, f * (1 - f) * state.c, i * (1 - g**2), zero)
+    torch.testing.assert_close(dict(partials.from_previous), {("c", "c"): f})
+    torch.testing.assert_close(dict(partials.within_step), {("v", "c"): by_c, ("z", "c"): by_c})
+    by_input = partials.inflows["current"].by_input
+    torch.testing.assert_close(by_input["c"], torch.stack(by_current, 1))
+    torch.testing.assert_close(by_input["z"], torch.stack((zero, zero, zero, o * (1 - o) * tanh_c), 1))
 
 
 # In `smoothed()` gradients are true ones.

@@ -10,7 +10,7 @@ import torch
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
-from throughtime.neurons.kernels.generated import GeneratedKernel
+from throughtime.neurons.kernels.kernel import Kernel
 from throughtime.neurons.lif import LIF
 from throughtime.numerics import spike_product
 from throughtime.numerics.precision import BFLOAT16, FLOAT32
@@ -124,11 +124,11 @@ def assert_windows_are_their_steps(neuron, readout):
 def test_windows_of_wide_layers_are_their_steps(calls, monkeypatch, neuron, readout):
     taken = []
 
-    def watched(kernel, t, *more, run=GeneratedKernel.run):
+    def watched(kernel, t, *more, run=Kernel.run):
         taken.append(run(kernel, t, *more) - t)
         return taken[-1] + t
 
-    monkeypatch.setattr(GeneratedKernel, "run", watched)
+    monkeypatch.setattr(Kernel, "run", watched)
     assert_windows_are_their_steps(neuron, readout)
     assert sum(taken) > 40 and 0 in taken and "add_outer: taken" in calls, "some steps had few spikes, some many"
 
@@ -152,14 +152,14 @@ def other_constants(memory, rows):
 def test_a_run_of_something_else_is_found(monkeypatch, neuron, fault):
     """The comparison above, on broken twins."""
 
-    def faulty(kernel, t, z_before, Z, rows, run=GeneratedKernel.run):
+    def faulty(kernel, t, z_before, Z, rows, run=Kernel.run):
         sound = kernel.memory
         kernel.memory, rows = fault(sound, rows)
         after = run(kernel, t, z_before, Z, rows)
         kernel.memory = sound
         return after
 
-    monkeypatch.setattr(GeneratedKernel, "run", faulty)
+    monkeypatch.setattr(Kernel, "run", faulty)
     with pytest.raises(AssertionError):
         assert_windows_are_their_steps(neuron, "spikes")
 

@@ -11,19 +11,16 @@ import pytest
 import torch
 from torch import nn
 
-from tests.kernel_twins import before, by_steps, differing, inputs, network, plain_steps, shown
+from tests.kernel_twins import NEURON_NAMES, before, by_steps, differing, inputs, network, plain_steps, shown
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
-from throughtime.neurons.kernels.generated import GeneratedKernel, kernel_of
-from throughtime.neurons.kernels.kernel import KERNELS, kernel_for
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of, loops_of
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.lstm import LSTM
+from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import smoothed
-
-NEURONS = ("lif", "alif", "asrnn", "ltc")
-
 
 # --- who gets one
 
@@ -45,24 +42,53 @@ class LearnsItsDecay(LIF):
         self.alpha = nn.Parameter(α)
 
 
-class OwnKernel(WithoutAKernel):
-    """Another step, with a kernel of its own."""
-
-
-class KernelOfLIF(GeneratedKernel):
+class KernelOfLIF(Kernel):
     """The kernel of LIF, without the changes of the neuron."""
 
     def __init__(self, neuron, *more):
         super().__init__(LIF(neuron.shape).double(), *more)
 
 
-def test_a_kernel_is_for_the_class_that_has_it(monkeypatch):
-    monkeypatch.setitem(KERNELS, OwnKernel, None)
-    kernel_for(OwnKernel)(KernelOfLIF)
-    assert kernel_of(LIF(3)) is kernel_of(ALIF(3)) is kernel_of(LearnsItsDecay(3)) is GeneratedKernel
-    assert kernel_of(OwnKernel(3)) is KernelOfLIF
-    for neuron in (WithoutAKernel(3), LSTM(3)):
+def test_neurons_with_equations_have_a_kernel():
+    for neuron in (LIF(3), ALIF(3), LearnsItsDecay(3), LSTM(3), LTC(3)):
+        assert kernel_of(neuron) is Kernel
+    assert kernel_of(WithoutAKernel(3)) is None
+    assert kernel_of(LIF((2, 3))) is None
+
+
+class Doubled(nn.Linear):
+    """A map that is not its weights alone."""
+
+    def forward(self, q):
+        return 2 * super().forward(q)
+
+
+def convolution(inputs, outputs):
+    return nn.Conv1d(inputs[0], outputs[0], 3, padding=1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "gate_map"), [(6, lambda inputs, outputs: Doubled(inputs[0], outputs[0])), ((2, 3), convolution)]
+)
+def test_gates_of_other_maps_run_by_autograd(shape, gate_map):
+    """A gate of the sum of its inputs is one of the concatenated inputs, with equal weights."""
+    torch.manual_seed(1)
+    neurons = {how: LTC(shape, gate_map, gate_input=how).double() for how in ("concatenated", "summed")}
+    for name in ("membrane_gate", "adaptation_gate"):
+        joined, summed = (getattr(neuron, name) for neuron in neurons.values())
+        with torch.no_grad():
+            joined.weight.copy_(torch.cat((summed.weight, summed.weight), 1))
+            joined.bias.copy_(summed.bias)
+    I = torch.randn(3, *neurons["summed"].shape, dtype=torch.float64)
+    found = []
+    for neuron in neurons.values():
         assert kernel_of(neuron) is None
+        state = neuron.initial_state(3, I)
+        assert neuron.partials(I, state, state) is None
+        for _ in range(3):
+            _, state = neuron(I, state)
+        found.append([*state, *torch.autograd.grad(state.v.square().sum(), neuron.membrane_gate.bias)])
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("kind", [WithoutAKernel, LearnsItsDecay])
@@ -72,7 +98,8 @@ def test_a_subclass_has_its_own_step(kind):
     x, state = inputs(), before(net)
     plain = by_steps(net, x, state)
     assert differing(shown(net, x, state), plain) == []
-    with mock.patch.dict(KERNELS, {kind: KernelOfLIF}):
+    of_lif = {"kernel_of": lambda neuron: KernelOfLIF, "loops_of": lambda neuron: loops_of(LIF(7))}
+    with mock.patch.multiple("throughtime.networks.kernels.window", **of_lif):
         assert differing(shown(net, x, state), plain) != []
 
 
@@ -101,7 +128,7 @@ def gradients(net: Recurrent, E: torch.Tensor, **options) -> tuple[torch.Tensor,
     return torch.autograd.grad(E, list(net.parameters()), allow_unused=True, materialize_grads=True, **options)
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", NEURON_NAMES)
 def test_without_gradients_the_numbers_are_the_same(neuron):
     for options in ({"hidden": [7, 5]}, {"readout": "membrane"}, {"norm_steps": 12}):
         net = network(neuron, **options)
@@ -117,7 +144,7 @@ def test_without_gradients_the_numbers_are_the_same(neuron):
             assert all(map(torch.equal, window.state.layers[0], learning.state.layers[0]))
 
 
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", NEURON_NAMES)
 def test_a_graph_can_be_gone_back_twice_if_it_is_retained(neuron):
     net = network(neuron, hidden=[7, 5])
     E = net.unroll(inputs(), before(net)).outputs.square().sum()
@@ -170,12 +197,12 @@ def test_norms_go_back_in_the_mode_they_came_in(training):
     assert all(map(torch.equal, *found))
 
 
-class OtherWithoutGradients(GeneratedKernel):
+class OtherWithoutGradients(Kernel):
     def begin(self, state, Z):
         super().begin(state if self.keep else state._replace(v=0.9 * state.v), Z)
 
 
-class UsesItsWindowUp(GeneratedKernel):
+class UsesItsWindowUp(Kernel):
     def back(self, t, δz, δv):
         super().back(t, δz, δv)
         self.I[t].zero_()
@@ -197,7 +224,7 @@ class ReadsTheModeAnew(NormWindow):
 )
 def test_a_fault_is_found(whose, broken, test, monkeypatch):
     if whose == "lif":
-        monkeypatch.setitem(KERNELS, LIF, broken)
+        monkeypatch.setattr("throughtime.neurons.kernels.kernel.Kernel", broken)
     else:
         monkeypatch.setattr("throughtime.networks.kernels.window.NormWindow", broken)
     with pytest.raises(AssertionError):
@@ -216,6 +243,9 @@ SLOTS = [
     ("ltc", {}, {}, 5),  # I, v, b, and g of both gates
     ("ltc", {"slope": "trained"}, {}, 5),
     ("ltc", {"adaptation": "off"}, {"readout": "membrane"}, 3),  # I, v, g
+    ("rnn", {}, {}, 1),  # z
+    ("rnn", {}, {"readout": "membrane"}, 1),
+    ("lstm", {}, {}, 6),  # four currents, c, z
     ("lif", {}, {"norm_steps": 30}, 3),  # v, and W x + c and R z before their norms
 ]
 
@@ -235,7 +265,7 @@ def test_bytes_kept_for_a_step(neuron, of_neuron, options, slots):
 
     x, state = torch.randn(30, batch, 3), net.initial_state(batch)
     kept(1)
-    of_a_step = batch * size * (4 * slots + 1)
+    of_a_step = batch * size * (4 * slots + net.spiking)
     of_readout = 0
     if "norm_steps" in options:
         of_a_step += 2 * 2 * 4 * size  # mean and deviation of both norms
@@ -268,13 +298,13 @@ def left(net: Recurrent, back: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("options", [{"hidden": [7, 5]}, {"readout": "membrane"}, {"norm_steps": 12}])
-@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("neuron", NEURON_NAMES)
 def test_nothing_is_left_of_a_window_when_its_graph_is_gone(neuron, options, without_collecting):
     for back in (0, 1, 2):
         assert left(network(neuron, **options), back) == (0, 0)
 
 
-class HandsOutItsOwn(GeneratedKernel):
+class HandsOutItsOwn(Kernel):
     """A result that its own graph refers to."""
 
     def end(self, z):
@@ -283,13 +313,13 @@ class HandsOutItsOwn(GeneratedKernel):
         return after
 
 
-class GoesInACircle(GeneratedKernel):
+class GoesInACircle(Kernel):
     def begin_back(self, *given):
         super().begin_back(*given)
         self.circle = self.begin_back
 
 
-class LeavesItsScratch(GeneratedKernel):
+class LeavesItsScratch(Kernel):
     def begin(self, state, Z):
         super().begin(state, Z)
         self.scratch = []
@@ -301,7 +331,7 @@ class LeavesItsScratch(GeneratedKernel):
 
 @pytest.mark.parametrize("broken", [HandsOutItsOwn, GoesInACircle, LeavesItsScratch])
 def test_what_is_left_is_found(broken, without_collecting, monkeypatch):
-    monkeypatch.setitem(KERNELS, ALIF, broken)
+    monkeypatch.setattr("throughtime.neurons.kernels.kernel.Kernel", broken)
     with_graph, after = left(network("alif"), 1)
     assert (with_graph > 0) == (broken is not HandsOutItsOwn)
     assert (after > 0) == (broken is not LeavesItsScratch)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from unittest import mock
 
 import pytest
 import torch
 from torch import nn
 
-from tests.kernel_twins import before, differing, inputs, network
+from tests.kernel_twins import OPTIONS, before, differing, inputs, network
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.datasets.base import Batch
@@ -20,35 +19,21 @@ from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
 from throughtime.networks.kernels import one_step
 from throughtime.networks.recurrent import Recurrent
-from throughtime.neurons.kernels.ltc_one_step import LTCOneStep
-from throughtime.neurons.kernels.one_step import SINGLE_STEPS
+from throughtime.neurons.kernels.one_step import NeuronOneStep
 from throughtime.neurons.ltc import LTC
-from throughtime.neurons.surrogate import SURROGATES, smoothed
+from throughtime.neurons.surrogate import smoothed
 from throughtime.numerics.flat import Flat, flatten
 from throughtime.numerics.loops import without_compiled_loops
 from throughtime.numerics.precision import in_precision
 from throughtime.spec import Training
 
-OPTIONS = [
-    *((neuron, {"surrogate": surrogate}) for neuron in ("lif", "alif", "asrnn", "ltc") for surrogate in SURROGATES),
-    *((neuron, {"tau": 2.0, "tau_max": 30.0, "threshold": 0.7}) for neuron in ("lif", "alif")),
-    ("alif", {"tau_adaptation": 3.0, "beta": 0.4}),
-    *(
-        ("asrnn", {"decay": decay, "reset_gradient": reset, "resistance": 1.5, "tau_adaptation_mean": mean})
-        for (decay, mean), reset in itertools.product((("exponential", 200.0), ("logistic", 1.0)), (True, False))
-    ),
-    *(
-        ("ltc", dict(zip(("gate_input", "adaptation", "slope", "reset_gradient"), each, strict=True)))
-        for each in itertools.product(
-            ("concatenated", "summed"), ("gated", "off", "unused"), ("fixed", "trained"), (True, False)
-        )
-    ),
-]
 OF_NEURON = {
     "lif": {"tau": 3.0, "surrogate": "wide_multi_gaussian"},
     "alif": {"tau": 3.0, "surrogate": "wide_multi_gaussian"},
     "asrnn": {"tau_mean": 3.0, "tau_sd": 1.0},
     "ltc": {"slope": "trained"},
+    "lstm": {},
+    "rnn": {},
 }
 """Under which something reaches all layers."""
 NETWORKS = [
@@ -134,29 +119,29 @@ def test_many_samples_and_neurons(neuron):
 # --- faults
 
 
-class StaysInItsSlot(LTCOneStep):
+class StaysInItsSlot(NeuronOneStep):
     def step(self, now):
         super().step(0)
 
 
-class GoesBackThroughTheStepBefore(LTCOneStep):
+class GoesBackThroughTheStepBefore(NeuronOneStep):
     def gradient(self, now):
         super().gradient(1 - now)
 
 
-class ForgetsWhatReadsMembranes(LTCOneStep):
+class ForgetsWhatReadsMembranes(NeuronOneStep):
     def gradient(self, now):
         self.δv.zero_()
         super().gradient(now)
 
 
-class HandsOnTwice(LTCOneStep):
+class HandsOnTwice(NeuronOneStep):
     def gradient(self, now):
         super().gradient(now)
         self.δI *= 2
 
 
-class LearnsAnothersSurrogate(LTCOneStep):
+class LearnsAnothersSurrogate(NeuronOneStep):
     def __init__(self, neuron, *more):
         neuron.surrogate = "arctan"
         super().__init__(neuron, *more)
@@ -175,7 +160,7 @@ class LearnsAnothersSurrogate(LTCOneStep):
 def test_a_fault_of_the_neuron_is_found(broken, found, not_found):
     net = network("ltc", readout="membrane")
     expected = steps_of(net, False)
-    with mock.patch.dict(SINGLE_STEPS, {LTC: broken}):
+    with mock.patch("throughtime.neurons.kernels.one_step.NeuronOneStep", broken):
         differs = differing(steps_of(net, True), expected)
     assert found in differs and not_found not in differs
 
@@ -268,7 +253,10 @@ def test_longer_windows_and_those_gone_through_twice_are_windows(rule, monkeypat
 
 
 class OtherLTC(LTC):
-    """May differ in anything."""
+    """Another step, which is not compiled."""
+
+    def forward(self, current, state):
+        return super().forward(2 * current, state)
 
 
 class ReadsTwice(Recurrent):
@@ -282,7 +270,7 @@ def taken(net, batch=4):
 
 def test_where_its_loops_cannot_run_there_are_no_single_steps():
     assert taken(network("ltc")) is not None
-    assert taken(network("rnn")) is None
+    assert taken(network("lstm")) is not None
     assert taken(Recurrent(3, 6, OtherLTC, hidden=[7])) is None
     assert taken(ReadsTwice(3, 6, LTC, hidden=[7])) is None
     tied = network("ltc")

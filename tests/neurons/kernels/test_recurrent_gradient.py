@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from tests.kernel_twins import before, by_steps, differing, inputs, network, plain_steps, shown
+from tests.kernel_twins import NEURON_NAMES, before, by_steps, differing, inputs, network, plain_steps, shown
 from throughtime.networks.kernels.recurrent_gradient import CHUNK, with_recurrent_gradient
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.lif import LIFState
+from throughtime.neurons.lstm import LSTM
 from throughtime.neurons.surrogate import spike
 
 STEPS = CHUNK + 5
@@ -32,9 +33,14 @@ class Own(Neuron):
         return z, LIFState(v, z)
 
 
+class OwnLSTM(LSTM):
+    """LSTM with a step that is not compiled."""
+
+    def forward(self, current, state):
+        return super().forward(current.clamp(-9, 9), state)
+
+
 def net_of(neuron, options) -> Recurrent:
-    if isinstance(neuron, str):
-        return network(neuron, **options)
     torch.manual_seed(1)
     return Recurrent(3, 6, neuron, **{"hidden": [7], **options}).double()
 
@@ -42,8 +48,8 @@ def net_of(neuron, options) -> Recurrent:
 @pytest.mark.parametrize(
     ("neuron", "options"),
     [
-        *((neuron, options) for neuron in ("lstm", "rnn", Own) for options in ({}, {"recurrent_bias": True})),
-        ("rnn", {"hidden": [7, 5], "readout": "membrane"}),
+        *((neuron, options) for neuron in (OwnLSTM, Own) for options in ({}, {"recurrent_bias": True})),
+        (OwnLSTM, {"hidden": [7, 5], "readout": "membrane"}),
         (Own, {"hidden": [7, 5], "norm_steps": STEPS}),
     ],
 )
@@ -55,7 +61,7 @@ def test_it_is_autograds(neuron, options):
         assert differing(shown(net, x, state), by_steps(net, x, state)) == []
 
 
-@pytest.mark.parametrize("neuron", ["lif", "alif", "asrnn", "ltc"])
+@pytest.mark.parametrize("neuron", NEURON_NAMES)
 def test_a_kernels_plain_twin_is_autograds_too(neuron):
     net = network(neuron, hidden=[7, 5], recurrent_bias=True)
     x, state = inputs(STEPS), before(net)
@@ -83,7 +89,7 @@ class Late:
     ids=["R learns nothing", "W learns nothing", "what is sent comes late"],
 )
 def test_a_fault_is_found(broken, found, not_found, monkeypatch):
-    net = network("rnn")
+    net = net_of(Own, {})
     x, state = inputs(), before(net)
     plain = by_steps(net, x, state)
     monkeypatch.setattr("throughtime.networks.recurrent.with_recurrent_gradient", broken)

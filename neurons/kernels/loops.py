@@ -6,7 +6,8 @@ previous step in the windows; the state before the first step is a separate argu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -42,10 +43,15 @@ class StepLoops:
         return [field for field in e.after if field != "z" and e.after[field] is not e.before[field]]
 
     @cached_property
+    def copies(self) -> list[str]:
+        """The fields of the state that equal z."""
+        return [field for field in self.moving if self.equations.after[field] is self.equations.after["z"]]
+
+    @cached_property
     def carried(self) -> list[str]:
         """The fields whose gradient passes from a step to the previous one inside the neuron."""
         e = self.equations
-        sends_inside = adjoint(dict.fromkeys(e.after.values(), ONE), [e.before["z"]])
+        sends_inside = adjoint(dict.fromkeys(e.after.values(), ONE), [e.before["z"]]) or "z" in self._read_by_gates
         return [f for f in e.after if f != "z" or sends_inside]
 
     @cached_property
@@ -55,16 +61,34 @@ class StepLoops:
         seeds = {e.after["z"]: READ}
         for field in self.carried:
             seeds[e.after[field]] = seeds.get(e.after[field], ZERO) + gradient_at(field)
-        return adjoint(seeds, [*e.currents, *e.before.values(), *(e.constants[name] for name in e.learnt)])
+        return adjoint(seeds, [*e.currents, *e.gates, *e.before.values(), *(e.constants[name] for name in e.learnt)])
+
+    @property
+    def _read_by_gates(self) -> list[str]:
+        return [gate.reads for gate in self.equations.gates.values()]
+
+    @cached_property
+    def slopes(self) -> list[Expression]:
+        """The slopes of surrogates in `backward`; the argument `surrogates` of a loop has two items for each."""
+        return slopes_of(self.backward.values())
+
+    @cached_property
+    def single_slopes(self) -> list[Expression]:
+        """The slopes in `single_backward`."""
+        return slopes_of(self.single_backward.values())
 
     @cached_property
     def kept(self) -> list[Item]:
-        """The smallest set of values per step, besides the spikes, from which its gradients can be computed."""
+        """The smallest set of values per step, besides z, from which its gradients can be computed. It includes the
+        inputs of gates, for the gradients of their weights."""
         e = self.equations
-        states = [(e.after[field], e.before[field]) for field in self.moving]
-        free = [e.after["z"], e.before["z"], READ, *map(gradient_at, self.carried)]
+        states = {field: (e.after[field], e.before[field]) for field in self.moving}
+        of_gates = [item for field, item in states.items() if field in self._read_by_gates]
+        of_gates += [e.currents] if e.gates else []
+        free = [e.after["z"], e.before["z"], READ, *map(gradient_at, self.carried), *itertools.chain(*of_gates)]
         free += [e.before[field] for field in e.after if field not in self.moving]
-        return fewest([*self.backward.values()], [*states, e.currents], free)
+        items = [item for item in (*states.values(), e.currents, *((g,) for g in e.gates)) if item not in of_gates]
+        return of_gates + fewest([*self.backward.values()], items, free)
 
     @cached_property
     def kept_fields(self) -> list[str]:
@@ -72,10 +96,16 @@ class StepLoops:
         return [f for f in self.moving if any(self.equations.after[f] in item for item in self.kept)]
 
     @cached_property
+    def kept_gates(self) -> list[Expression]:
+        """The gates whose outputs are stored."""
+        return [g for g in self.equations.gates if (g,) in self.kept]
+
+    @cached_property
     def kept_values(self) -> list[Expression]:
         """The other values that are stored."""
-        states = {self.equations.after[f] for f in self.moving}
-        return [item[0] for item in self.kept if item[0] not in states and item[0] not in self.equations.currents]
+        e = self.equations
+        others = {*e.currents, *e.gates, *(e.after[f] for f in self.moving)}
+        return [item[0] for item in self.kept if item[0] not in others]
 
     @cached_property
     def keeps_current(self) -> bool:
@@ -87,7 +117,7 @@ class StepLoops:
         """The stored value that overwrites a single current; None if there is none or the current itself is stored."""
         if len(self.equations.currents) > 1 or self.keeps_current:
             return None
-        fields = [self.equations.after[f] for f in self.kept_fields]
+        fields = [self.equations.after[f] for f in self.kept_fields if f not in self.copies]
         return next(iter([*fields, *self.kept_values]), None)
 
     # --- forward
@@ -102,33 +132,41 @@ class StepLoops:
     def _currents(self) -> dict[Expression, str]:
         return {I: f"I_t[n, i + {k} * size]" if k else "I_t[n, i]" for k, I in enumerate(self.equations.currents)}
 
+    def _gates(self) -> tuple[list[str], dict[Expression, str]]:
+        gates = [*self.equations.gates]
+        ahead = [f"g_{k} = values[{k}][t % len(values[{k}])]" for k in range(len(gates))]
+        return ahead, {g: f"g_{k}[n, i]" for k, g in enumerate(gates)}
+
     def _forward(self, kept: bool) -> tuple[list[str], Body]:
         """Return the statements before the loops of step t, and the loops."""
         e, in_place = self.equations, self.in_place_of_current if kept else None
-        loads = self._constants()[1] | self._currents()
-        ahead = ["I_t = I[t]", "Z_t = Z[t]"]
+        ahead, of_gates = self._gates()
+        loads = self._constants()[1] | self._currents() | of_gates
+        ahead += ["I_t = I[t]", "Z_t = Z[t]"]
         stores: list[Store] = []
         fields = list(e.after)
         for k, f in enumerate(self.moving):
             window = "I" if e.after[f] is in_place else f"fields[{k}]"
             ahead += [f"w_{f} = {window}", f"s_{f} = I_t" if window == "I" else f"s_{f} = w_{f}[t % len(w_{f})]"]
             ahead.append(f"p_{f} = before[{fields.index(f)}] if t == 0 else w_{f}[(t - 1) % len(w_{f})]")
-            stores.append((e.after[f], f"s_{f}[n, i] = {{}}"))
+            if not (kept and f in self.copies):  # in a window their memory is that of z
+                stores.append(Store(e.after[f], f"s_{f}[n, i] = {{}}", Level.SAMPLE))
         ahead.append(f"p_z = before[{fields.index('z')}] if t == 0 else Z[t - 1]")
         ahead += [f"p_{f} = before[{k}]" for k, f in enumerate(fields) if f != "z" and f not in self.moving]
         loads |= {e.before[f]: f"p_{f}[n, i]" for f in fields}
-        stores.append((e.after["z"], "Z_t[n, i] = {}"))
-        for k, value in enumerate(self.kept_values if kept else ()):
+        stores.append(Store(e.after["z"], "Z_t[n, i] = {}", Level.SAMPLE))
+        for k, value in enumerate(self.kept_values if kept else (), len(e.gates)):
             if value is in_place:
-                stores.append((value, "I_t[n, i] = {}"))
+                stores.append(Store(value, "I_t[n, i] = {}", Level.SAMPLE))
             else:
-                ahead += [f"w_{k} = kept[{k}]", f"k_{k} = w_{k}[t % len(w_{k})]"]
-                stores.append((value, f"k_{k}[n, i] = {{}}"))
+                ahead += [f"w_{k} = values[{k}]", f"k_{k} = w_{k}[t % len(w_{k})]"]
+                stores.append(Store(value, f"k_{k}[n, i] = {{}}", Level.SAMPLE))
         return ahead, Body(loads, stores)
 
     @cached_property
     def forward(self) -> CompiledLoop:
-        """The loop of step t of a window, with arguments (t, I, Z, fields, kept, before, constants)."""
+        """The loop of step t of a window, with arguments (t, I, Z, fields, values, before, constants); `values` are the
+        outputs of the gates, which it reads, and the `kept_values`, which it writes."""
         return self._step("forward", kept=True)
 
     @cached_property
@@ -140,16 +178,16 @@ class StepLoops:
         ahead, body = self._forward(kept)
         return loop_from(
             name,
-            "t, I, Z, fields, kept, before, constants",
+            "t, I, Z, fields, values, before, constants",
             (*HEAD, *self._constants()[0], *ahead, *body.over_samples()),
             (),
         )
 
     @cached_property
     def run(self) -> CompiledLoop:
-        """The loop of steps from t on, with arguments (t, I, Z, fields, kept, before, constants, rows). Each step adds
-        the row of `rows` of each neuron that spiked to its currents; the loop ends when spikes are no longer sparse,
-        and returns the next step."""
+        """The loop of steps from t on, with arguments (t, I, Z, fields, values, before, constants, rows), for neurons
+        without gates. Each step adds the row of `rows` of each neuron that spiked to its currents; the loop ends when
+        spikes are no longer sparse, and returns the next step."""
         ahead, body = self._forward(kept=True)
         lines = [*HEAD, *self._constants()[0], *body.before]
         z = f"before[{list(self.equations.after).index('z')}] if t == 0 else Z[t - 1]"
@@ -161,29 +199,30 @@ class StepLoops:
         lines += indented([*inner, *indented([*body.inner, f"sent += {sent} > zero"])], 2)
         lines += [f"{TAB}t += 1", "return t"]
         functions = (add_rows_of_sample, nonzero, room_for_spiking)
-        return loop_from("run", "t, I, Z, fields, kept, before, constants, rows", tuple(lines), functions)
+        return loop_from("run", "t, I, Z, fields, values, before, constants, rows", tuple(lines), functions)
 
     # --- backward
 
     @cached_property
     def windows(self) -> list[tuple[Expression, Expression | None]]:
         """The values that the adjoint reads: a value of step t, and for a field of the state also its value before the
-        step. The order is: stored fields, z, currents, other stored values, fields that no step changes."""
+        step. The order is: stored fields, z, currents, outputs of gates, other stored values, fields that no step
+        changes."""
         e = self.equations
         fields = [(e.after[f], e.before[f]) for f in (*self.kept_fields, "z")]
         current = [(e.currents[0], None)] if self.keeps_current else []
         still = [(e.before[f], None) for f in e.after if f != "z" and f not in self.moving]
-        return [*fields, *current, *((value, None) for value in self.kept_values), *still]
+        return [*fields, *current, *((value, None) for value in (*self.kept_gates, *self.kept_values)), *still]
 
     @cached_property
     def adjoint(self) -> CompiledLoop:
         """The loop of the gradients of step t of a window, with arguments (t, read, before, δ, carried, learnt,
-        constants, surrogates). δ holds δz from outside the neuron, which the gradient of a single current overwrites,
-        and the gradient of several currents. `carried`, the gradient of the state, is updated in place; gradients of
-        parameters are added to `learnt`."""
+        constants, surrogates). δ holds δz from outside the neuron, the gradient of the currents, which is the same
+        memory for a single current, and that of the outputs of each gate. `carried`, the gradient of the state, is
+        updated in place; gradients of parameters are added to `learnt`."""
         e = self.equations
         ahead, loads = self._constants()
-        ahead += ["δZ_t = δ[0][t]", "δI_t = δZ_t" if len(e.currents) == 1 else "δI_t = δ[1][t]"]
+        ahead += ["δZ_t = δ[0][t]", "δI_t = δ[1][t]", *(f"δg_{k} = δ[{k + 2}][t]" for k in range(len(e.gates)))]
         for k, (value, prior) in enumerate(self.windows):
             ahead.append(f"r_{k} = read[{k}][t % len(read[{k}])]")
             loads[value] = f"r_{k}[n, i]"
@@ -194,51 +233,53 @@ class StepLoops:
                 loads |= {I: text.replace("I_t", f"r_{k}") for I, text in self._currents().items()}
         ahead += [f"δ_{f} = carried[{k}]" for k, f in enumerate(self.carried)]
         loads |= {gradient_at(f): f"δ_{f}[n, i]" for f in self.carried} | {READ: "δZ_t[n, i]"}
-        stores = [
-            (self.backward.get(I, ZERO), text.replace("I_t", "δI_t") + " = {}") for I, text in self._currents().items()
-        ]
+        stores = self._gradients_by_inputs(self.backward)
         for f in self.carried:
             δ = self.backward.get(e.before[f], ZERO)
             if δ is not gradient_at(f):
-                stores.append((δ, f"δ_{f}[n, i] = {{}}"))
+                stores.append(Store(δ, f"δ_{f}[n, i] = {{}}", Level.SAMPLE))
         ahead += self._learnt(self.backward, stores, "+=")
-        of_rows, calls = _rows(slopes_of(self.backward))
-        body = Body(loads, stores, calls)
-        head = ("like = δ[0]", "number = like.dtype.type", "batch, size = like.shape[1:]")
         arguments = "t, read, before, δ, carried, learnt, constants, surrogates"
-        return loop_from("adjoint", arguments, (*head, *ahead, *of_rows, *body.over_samples()), (h_of_row,))
+        return self._backward("adjoint", arguments, ahead, Body(loads, stores, calls_of(self.slopes)))
 
     @cached_property
     def single_backward(self) -> dict[Expression, Expression]:
-        """The gradients by currents and parameters from those of z and v, with the previous state held constant."""
+        """The gradients by currents, gates and parameters from those of z and v, with the previous state held
+        constant."""
         e = self.equations
         seeds = {e.after["z"]: READ}
         seeds[e.after["v"]] = seeds.get(e.after["v"], ZERO) + gradient_at("v")
-        return adjoint(seeds, [*e.currents, *(e.constants[name] for name in e.learnt)])
+        return adjoint(seeds, [*e.currents, *e.gates, *(e.constants[name] for name in e.learnt)])
 
     @cached_property
     def single_adjoint(self) -> CompiledLoop:
-        """The loop of the gradient of a single step, with arguments (I, before, now, δ, learnt, constants, surrogates).
-        δ holds the gradients of z, of v and of the currents; gradients of parameters are written to `learnt`."""
+        """The loop of the gradient of a single step, with arguments (I, values, before, now, δ, learnt, constants,
+        surrogates). `values` are the outputs of the gates. δ holds the gradients of z, of v, of the currents and of the
+        outputs of each gate; gradients of parameters are written to `learnt`."""
         e = self.equations
         ahead, loads = self._constants()
         ahead += ["I_t = I", "δZ_t = δ[0]", "δ_v = δ[1]", "δI_t = δ[2]"]
         loads |= self._currents() | {READ: "δZ_t[n, i]", gradient_at("v"): "δ_v[n, i]"}
+        for k, g in enumerate(e.gates):
+            ahead += [f"g_{k} = values[{k}]", f"δg_{k} = δ[{k + 3}]"]
+            loads[g] = f"g_{k}[n, i]"
         for k, f in enumerate(e.after):
             ahead += [f"p_{f} = before[{k}]", f"s_{f} = now[{k}]"]
             loads |= {e.after[f]: f"s_{f}[n, i]", e.before[f]: f"p_{f}[n, i]"}
-        δ = self.single_backward
-        stores = self._gradients_by_current(δ)
-        ahead += self._learnt(δ, stores, "=")
-        of_rows, calls = _rows(slopes_of(δ))
-        body = Body(loads, stores, calls)
-        head = ("like = δ[0]", "number = like.dtype.type", "batch, size = like.shape")
-        arguments = "I, before, now, δ, learnt, constants, surrogates"
-        return loop_from("single_adjoint", arguments, (*head, *ahead, *of_rows, *body.over_samples()), (h_of_row,))
+        stores = self._gradients_by_inputs(self.single_backward)
+        ahead += self._learnt(self.single_backward, stores, "=")
+        arguments = "I, values, before, now, δ, learnt, constants, surrogates"
+        return self._backward("single_adjoint", arguments, ahead, Body(loads, stores, calls_of(self.single_slopes)))
 
-    def _gradients_by_current(self, gradients: Mapping[Expression, Expression]) -> list[Store]:
+    def _backward(self, name: str, arguments: str, ahead: Sequence[str], body: Body) -> CompiledLoop:
+        head = ("like = δ[0]", "number = like.dtype.type", "batch, size = like.shape[-2:]")
+        return loop_from(name, arguments, (*head, *ahead, *body.over_samples()), (h_of_row,))
+
+    def _gradients_by_inputs(self, gradients: Mapping[Expression, Expression]) -> list[Store]:
+        """Return the stores of the gradients by currents and gates."""
         places = {I: text.replace("I_t", "δI_t") for I, text in self._currents().items()}
-        return [(gradients.get(I, ZERO), f"{place} = {{}}") for I, place in places.items()]
+        places |= {g: f"δg_{k}[n, i]" for k, g in enumerate(self.equations.gates)}
+        return [Store(gradients.get(x, ZERO), f"{place} = {{}}", Level.SAMPLE) for x, place in places.items()]
 
     def _learnt(self, gradients: Mapping[Expression, Expression], stores: list[Store], how: str) -> list[str]:
         """Return the statements before the loops for the gradients of parameters, and append their stores."""
@@ -246,19 +287,19 @@ class StepLoops:
         for k, name in enumerate(self.equations.learnt):
             e = self.equations.constants[name]
             ahead.append(f"g_{name} = learnt[{k}]")
-            stores.append((gradients[e], f"g_{name}[{'i' if e.level == Level.NEURON else '()'}] {how} {{}}"))
+            place = f"g_{name}[{'i' if e.level == Level.NEURON else '()'}]"
+            stores.append(Store(gradients.get(e, ZERO), f"{place} {how} {{}}", e.level))
         return ahead
 
 
 HEAD = ("like = I", "number = like.dtype.type", "batch, size = Z.shape[1:]")
 
 
-def slopes_of(gradients: Mapping[Expression, Expression]) -> list[Expression]:
-    """Return the slopes of surrogates in the gradients; the argument `surrogates` of a loop has two items for each."""
-    return [e for e in ancestors(gradients.values()) if e.op == "slope"]
+def slopes_of(gradients: Iterable[Expression]) -> list[Expression]:
+    """Return the slopes of surrogates in the gradients."""
+    return [e for e in ancestors(gradients) if e.op == "slope"]
 
 
-def _rows(slopes: Sequence[Expression]) -> tuple[list[str], dict[Expression, str]]:
-    """Return the statements before the loops, and the calls that compute the slopes of a row."""
-    ahead = [f"which_{k}, of_{k} = surrogates[{2 * k}], surrogates[{2 * k + 1}]" for k in range(len(slopes))]
-    return ahead, {e: f"h_of_row(which_{k}, of_{k}, {{0}}, {{1}})" for k, e in enumerate(slopes)}
+def calls_of(slopes: Sequence[Expression]) -> dict[Expression, str]:
+    """Return the calls that compute the slopes of a row."""
+    return {e: f"h_of_row(surrogates[{2 * k}], surrogates[{2 * k + 1}], {{0}}, {{1}})" for k, e in enumerate(slopes)}
