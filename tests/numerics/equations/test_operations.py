@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.neurons.base import Neuron
-from throughtime.neurons.kernels.generated import GeneratedKernel, kernel_of
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import spike
 from throughtime.numerics.equations import operations
 from throughtime.numerics.equations.adjoint import adjoint
@@ -66,9 +66,9 @@ class Uses(Neuron):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_compiled_loops_compute_the_function(name):
     neuron = Uses(4, name)
-    assert kernel_of(neuron) is GeneratedKernel
+    assert kernel_of(neuron) is Kernel
     I = torch.randn(1, 3, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    kernel, Z = GeneratedKernel(neuron, I.clone(), True, ("v",)), torch.empty(1, 3, 4, dtype=torch.float64)
+    kernel, Z = Kernel(neuron, I.clone(), True, ("v",)), torch.empty(1, 3, 4, dtype=torch.float64)
     kernel.begin(neuron.initial_state(3, I), Z)
     assert kernel.compiled
     kernel.step(0, kernel.I[0], Z[0], Z[0])
