@@ -59,7 +59,7 @@ class LearningRule(ABC):
     """
 
     claims: ClassVar[Claims]
-    cost: ClassVar[Cost | None] = None
+    cost: Cost | None = None
     """Leading terms of time and memory, which checks measure; None if the rule does not state them."""
     state: Any
     """State of the network after the steps so far, without a graph; None between sequences."""

@@ -10,9 +10,9 @@ from torch import nn
 
 from throughtime.algorithms.eligibility.traces import Trace, Traces
 from throughtime.networks.layer import Layer
-from throughtime.neurons.base import Neuron, Partials
+from throughtime.neurons.base import Partials
 
-PartialsOf = Callable[[Neuron, torch.Tensor, Any, Any], Partials | None]
+PartialsOf = Callable[[torch.Tensor, Any, Any], Partials | None]
 
 
 @torch.no_grad()
@@ -25,7 +25,7 @@ def carried_numbers(
     them, whichever are fewer, since the others follow from these. It includes all ē if the readout has a memory.
 
     Args:
-        partials_of: returns the partial derivatives of one step for a rule.
+        partials_of: returns the partial derivatives of a step from the current, the state and the next state.
         layer: a layer whose synapses are linear maps.
         reads: the variable whose trace meets the learning signal.
         filters: whether the readout has a memory, which filters this trace.
@@ -36,7 +36,7 @@ def carried_numbers(
         state = neuron.initial_state(1, maps[0].weight)
     current = state.z.new_zeros(1, maps[0].out_features)
     _, after = neuron(current, state)
-    partials = partials_of(neuron, current, state, after)
+    partials = partials_of(current, state, after)
     if partials is None:
         return 0
     traces, p = Traces((reads, *also_wanted)), current.new_zeros(1, sum(map.in_features for map in maps) + 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate, below
 from throughtime.algorithms.eligibility.cost import carried_numbers
 from throughtime.algorithms.eligibility.layer_block import LayerBlock, step_gradient
-from throughtime.algorithms.eligibility.trace_block import Signal, TraceBlock
+from throughtime.algorithms.eligibility.trace_block import BlockTraces, Signal, TraceBlock
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer
@@ -50,6 +51,14 @@ class EligibilityRule(BlockRule):
         """Return the partial derivatives of one step; None if the neuron has none. The batch dimension may hold several
         steps one after the other."""
 
+    def layer_partials(self, layer: Layer, current: Tensor, state: Any, next_state: Any) -> Partials | None:
+        """Return the partial derivatives of a layer's step that the traces follow; those of its neurons by default."""
+        return self.partials(layer.neuron, current, state, next_state)
+
+    def traces_of(self, layer: Layer, wanted: Sequence[str]) -> BlockTraces:
+        """Return the traces of a layer's synapses at the start of a sequence, for signals of the wanted variables."""
+        return TraceBlock(layer.neuron.size, wanted)
+
     def coordinates(self) -> Coordinates:
         return Coordinates("block", "diag D", "own neuron", "instantaneous", "κ", self.update_every or "end")
 
@@ -67,7 +76,7 @@ class EligibilityRule(BlockRule):
         for layer in network.layers:
             reads = readout.reads if layer.name == readout.layer else "z"
             filters = readout.decay is not None and readout.decay > 0
-            numbers += carried_numbers(self.partials, layer, reads, filters, self.also_wanted)
+            numbers += carried_numbers(partial(self.layer_partials, layer), layer, reads, filters, self.also_wanted)
         return credit._replace(
             contains="dense products forward, traces read and written each step",
             traces=numbers * batch * readout.linear.weight.itemsize,
@@ -89,20 +98,20 @@ class EligibilityRule(BlockRule):
         super().begin(batch, update)
         layers, filters = self.network.layers, bool(self.readout.decay)
         self.traces = {
-            layer.name: TraceBlock(layer.neuron.size, ("ē" if filters else self.sends(layer), *self.also_wanted))
+            layer.name: self.traces_of(layer, ("ē" if filters else self.sends(layer), *self.also_wanted))
             for layer in layers
         }
         self.sums: dict[str, dict[str, Tensor]] = {layer.name: {} for layer in layers}
 
     def gather(self, block: LayerBlock, L: Tensor | None, goes_on: bool) -> Tensor | None:
         layer, κ = block.layer, self.readout.decay or 0.0
-        partials = self.partials(layer.neuron, block.currents.flatten(0, 1), block.before(), block.after())
+        partials = self.layer_partials(layer, block.currents.flatten(0, 1), block.before(), block.after())
         assert partials is not None, "`supports` rejects such a neuron"
         if κ:
             partials = filtered(partials, self.sends(layer), κ)
         signals, traces = self.signals(block), self.traces[layer.name]
         if L is not None:
-            signals.append(Signal(traces.wanted[0], L, self.sums[layer.name]))
+            signals.append(Signal("ē" if κ else self.sends(layer), L, self.sums[layer.name]))
         one = block.currents.new_ones(*block.currents.shape[:2], 1)
         p = torch.cat((*(source.flatten(2) for source in block.sources.values()), one), 2)
         traces.gather(partials, p, signals, goes_on)

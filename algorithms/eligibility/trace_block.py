@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +21,14 @@ class Signal(NamedTuple):
     """The factor in the last n steps of the block, of a shape that broadcasts to [n, batch, size]."""
     sums: dict[str, Tensor]
     """Accumulates Σ_t Σ_batch L^t ε_o^t, by input: [currents, size, fan-in]."""
+
+
+class BlockTraces(Protocol):
+    """Traces of a layer's synapses that are carried from block to block."""
+
+    def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
+        """Process a block of steps: see `TraceBlock.gather`."""
+        ...
 
 
 class TraceBlock:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from throughtime.checks.fact import Fact
 from throughtime.checks.of_eligibility import DIAGONAL_RTRL, EPROP
 from throughtime.checks.of_fptt import FPTT
+from throughtime.checks.of_scope import OSTL, SNAP_N
 from throughtime.checks.of_signs import SIGNS
 from throughtime.checks.of_truncation import BPTT, CHECKPOINTED, ROLLING, RTRL, TBPTT
 
@@ -14,6 +15,8 @@ BY_RULE: dict[str, tuple[Fact, ...]] = {
     "rolling_tbptt": ROLLING,
     "checkpointed_bptt": CHECKPOINTED,
     "rtrl": RTRL,
+    "snap_n": SNAP_N,
+    "ostl": OSTL,
     "uoro": SIGNS,
     "kf_rtrl": SIGNS,
     "fptt": FPTT,

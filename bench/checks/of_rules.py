@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
+from throughtime.checks import of_scope
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.of_continuing import continued
 from throughtime.checks.of_cost import is_off_its_formulas, misses_its_schedule
@@ -297,4 +298,5 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("exact bytes after a sequence as before", 0, on_each_neuron(lets_go)),
         Fact("updates as often as its schedule says", 0, misses_its_schedule),
         Fact("bytes and products grow as its cost says", 0.15, is_off_its_formulas),
+        *of_scope.facts(made(component).coordinates()),
     )

@@ -10,7 +10,10 @@ from throughtime.algorithms.base import Claims
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.kf_rtrl import KFRTRL
+from throughtime.algorithms.ostl import OSTL
 from throughtime.algorithms.rolling_tbptt import RollingTBPTT
+from throughtime.algorithms.snap1 import SnAp1
+from throughtime.algorithms.snap_n import SnApN
 from throughtime.algorithms.uoro import UORO
 from throughtime.checks.tiny import error, learn, recurrent, sequence
 from throughtime.neurons.lif import LIF
@@ -83,6 +86,47 @@ class RollsOneStepMore(RollingTBPTT):
         super().__init__(window=window + 1)
 
 
+class DropsTheAutapse(SnAp1):
+    def layer_partials(self, layer, current, state, next_state):
+        return self.partials(layer.neuron, current, state, next_state)
+
+
+class TurnsTheAutapse(SnAp1):
+    def layer_partials(self, layer, current, state, next_state):
+        partials = super().layer_partials(layer, current, state, next_state)
+        own = self.partials(layer.neuron, current, state, next_state).from_previous
+        turned = {pair: 2 * own.get(pair, 0.0) - factor for pair, factor in partials.from_previous.items()}
+        return partials._replace(from_previous=turned | {("v", "v"): own["v", "v"] * 0.99})
+
+
+class ReachesOneStepLess(SnApN):
+    def __init__(self, *, n=2, **options):
+        super().__init__(n=max(1, n - 1), **options)
+
+
+class ReachesOneStepMore(SnApN):
+    def __init__(self, *, n=2, **options):
+        super().__init__(n=n + 1, **options)
+
+
+class StaysInTheNeuron(OSTL):
+    def reach(self, layer):
+        return torch.eye(layer.neuron.size, dtype=torch.bool) if self.with_H else None
+
+
+class SignalsOfTheStepBefore(OSTL):
+    """The lower layers get the learning signal of another step."""
+
+    def gather(self, block, L, goes_on):
+        δI = super().gather(block, L, goes_on)
+        return None if δI is None else δI.roll(1, 0)
+
+
+class KeepsH(OSTL):
+    def __init__(self, *, with_H=True, **options):
+        super().__init__(**options)
+
+
 SIGNS, ROOT = "mean over all signs = BPTT", "claims O(√T): exact bytes for each of √T steps, long T over short"
 SUM, EACH, ONE = (
     "window ≥ T: updates add up to BPTT",
@@ -99,10 +143,24 @@ TWINS = [
     Twin(EACH, RollsOneStepLess, RollingTBPTT, "rolling_tbptt"),
     Twin(EACH, RollsOneStepMore, RollingTBPTT, "rolling_tbptt"),
     Twin(ONE, RollsOneStepMore, RollingTBPTT, "rolling_tbptt"),
+    Twin("n = 1: = snap1", ReachesOneStepMore, SnApN, "snap_n"),
+    Twin("a ring, n its neurons: = BPTT; n − 1: not", ReachesOneStepLess, SnApN, "snap_n"),
+    Twin("a ring, n its neurons: = BPTT; n − 1: not", ReachesOneStepMore, SnApN, "snap_n"),
+    Twin("without H, two layers: = diagonal_rtrl", KeepsH, OSTL, "ostl"),
 ]
 
 
-@pytest.mark.parametrize("twin", [*TWINS, Twin(ROOT, SaysRoot, CheckpointedBPTT)], ids=title)
+OF_CLAIMS = [
+    Twin(ROOT, SaysRoot, CheckpointedBPTT),
+    Twin("diag(R) = 0: = diagonal_rtrl; R as drawn: not", DropsTheAutapse, SnAp1),
+    Twin("diag(R) = 0: = diagonal_rtrl; R as drawn: not", TurnsTheAutapse, SnAp1),
+    Twin("dense R: = BPTT; a ring: not", ReachesOneStepLess, SnApN),
+    Twin("one layer: = BPTT; two layers: not", StaysInTheNeuron, OSTL),
+    Twin("two layers: = autograd inside each layer", SignalsOfTheStepBefore, OSTL),
+]
+
+
+@pytest.mark.parametrize("twin", [*TWINS, *OF_CLAIMS], ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
     assert_found_out("algorithms", twin, monkeypatch)
 

@@ -18,6 +18,7 @@ from throughtime.algorithms.base import output_error
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.ostl import OSTL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.tiny import INPUTS, backprop, error, learn, seeded
 from throughtime.datasets.task import Classification
@@ -209,6 +210,24 @@ LOSSES, AHEAD = "reported losses average to what it minimises", "sees nothing of
 DRAWN = "claims approximate: drawn gradients do not oppose BPTT's"
 READOUT = "claims approximate: gradient of the readout = BPTT's"
 O1, AFTERWARDS = "claims O(1): exact bytes a step of T", "exact bytes after a sequence as before"
+
+
+class ForgetsBetweenBlocks(EProp):
+    """Traces start anew with each block: a sequence of one block does not show it."""
+
+    def learn(self, x, target, t):
+        for layer in self.network.layers:
+            self.traces[layer.name] = self.traces_of(layer, self.traces[layer.name].wanted)
+        return super().learn(x, target, t)
+
+
+class SaysItsOwnNeuronAlone(OSTL):
+    """Its gradient is that of BPTT with any R."""
+
+    def coordinates(self):
+        return super().coordinates()._replace(scope="own neuron")
+
+
 TWINS = [
     Twin(TRUNCATED, AscendsLater, Weighted),
     Twin(WEIGHTS, IsAMillionTimesTooLargeLater, WeighsTheEndMore),
@@ -224,6 +243,8 @@ TWINS = [
     Twin(AFTERWARDS, LeavesArraysBehind, BPTT),
     Twin(READOUT, ForgetsToDivideByT, Every),
     Twin(READOUT, HasATraceOfTheStepBefore, EProp),
+    Twin("R = 0: = BPTT; R as drawn: not", ForgetsBetweenBlocks, EProp),
+    Twin("R = 0: = BPTT; R as drawn: not", SaysItsOwnNeuronAlone, EProp),
 ]
 
 

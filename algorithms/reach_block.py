@@ -1,0 +1,144 @@
+"""The influence of each synapse on the neurons that it reaches, carried forward step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.algorithms.eligibility.trace_block import Signal
+from throughtime.networks.layer import Layer
+from throughtime.neurons.base import Derivative, InputJacobian, Partials
+
+Influence = dict[str, Tensor]
+"""M by variable s: ∂s_k/∂W_ji for each neuron k that neuron j reaches, [batch, size, K, currents, fan-in]."""
+
+
+class ReachBlock:
+    """The influence of the synapses of neuron j on the state of the neurons k in its reach, with all paths among them.
+
+        M_s^t[k, ji] = Σ_r (∂s_t/∂r_{t−1})_k M_r^{t−1}[k, ji] + Σ_q (∂s_t/∂q_t)_k M_q^t[k, ji]
+                       + (∂s_t/∂I_t)_k (Σ_{l in reach of j} R_kl M_z^{t−1}[l, ji] + δ_kj p_i^t)
+
+    Time: batch × size × K² × fan-in per step, for K neurons in the largest reach. Memory: batch × size × K × fan-in
+    numbers for each variable that the next step reads.
+
+    Args:
+        layer: a layer of neurons that depend on each other through synapses alone; all synapses are linear maps.
+        reach: whether neuron j reaches neuron k, [size, size] by j and k; true on the diagonal.
+    """
+
+    def __init__(self, layer: Layer, reach: Tensor) -> None:
+        self.size = layer.neuron.size
+        self.R = own_weights(layer)
+        # The neurons of each reach, that of the synapse first; rows of fewer than K neurons end in any others.
+        first = reach.to(torch.uint8) + torch.eye(self.size, dtype=torch.uint8, device=reach.device)
+        K = int(reach.sum(1).max())
+        self.neurons = first.argsort(dim=1, descending=True, stable=True)[:, :K]
+        self.within = reach.gather(1, self.neurons)
+        self.kept: dict[str, Influence] = {}
+
+    def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
+        """Process a block of steps; the arguments are those of `TraceBlock.gather`."""
+        steps, batch = p.shape[:2]
+        N = self.neurons
+        among = [(R[N[:, :, None], N[:, None, :]] * (self.within[:, :, None] & self.within[:, None])) for R in self.R]
+        past = {r for _, r in partials.from_previous} | {"z"}
+
+        def at(factor: Derivative, t: int) -> Derivative:
+            """Return the derivative at step t for the neurons of each reach, to multiply with an influence."""
+            factor = of_step(factor, t, steps)
+            if not isinstance(factor, Tensor) or factor.dim() == 0:
+                return factor
+            return factor.expand(*factor.shape[:-1], self.size)[..., N, None, None]
+
+        for name, inflow in partials.inflows.items():
+            kept, reads = self.kept.get(name, {}), presynaptic(name, inflow, p)
+            for t in range(steps):
+                new: Influence = {}
+                for (s, r), factor in partials.from_previous.items():
+                    if r in kept:
+                        add(new, s, at(factor, t) * kept[r])
+                if "z" in kept:
+                    from_z = [torch.einsum("jkl,bjlcf->bjkcf", R, kept["z"]) for R in among]
+                    for s, factor in partials.inflows["current"].by_input.items():
+                        for c, arriving in enumerate(from_z):
+                            add(new, s, at(of_current(factor, c), t) * arriving)
+                for s, factor in inflow.by_input.items():
+                    own = immediate(of_step(factor, t, steps), reads[t], self.size)  # k = j
+                    if s not in new:
+                        new[s] = own.new_zeros(batch, self.size, N.shape[1], *own.shape[2:])
+                    new[s][:, :, 0] += own
+                for (s, q), factor in partials.within_step.items():
+                    if q in new:
+                        add(new, s, at(factor, t) * new[q])
+                self._sum(name, new, t - steps, signals)
+                kept = {s: M for s, M in new.items() if s in past}
+            self.kept[name] = kept if goes_on else {}
+
+    def _sum(self, name: str, M: Influence, t: int, signals: Sequence[Signal]) -> None:
+        """Add Σ_batch Σ_k L_k M_o[k] of a step to the sums of each signal; t counts from the end of the block."""
+        for o, L, sums in signals:
+            if o not in M or -t > len(L):
+                continue
+            at_reach = L[t].expand(len(M[o]), self.size)[:, self.neurons] * self.within
+            found = torch.einsum("bjk,bjkcf->cjf", at_reach, M[o])
+            sums[name] = sums[name] + found if name in sums else found
+
+
+def own_weights(layer: Layer) -> Tensor:
+    """Return R of the synapses from a layer to itself, one matrix for each current: [currents, size, size]."""
+    neuron, shape = layer.neuron, (layer.neuron.currents, layer.neuron.size)
+    maps = [(s.reads, s.module.weight.detach()) for s in layer.synapses.values() if isinstance(s.module, nn.Linear)]
+    total = maps[0][1].new_zeros(*shape, neuron.size)
+    for reads, weight in maps:
+        if reads == layer.name:
+            total += weight.unflatten(0, shape)
+    return total
+
+
+def within_steps(R: Tensor, n: int) -> Tensor:
+    """Return whether the current of neuron j influences neuron k within n steps, itself included, [size, size] by j and
+    k, for recurrent weights R [currents, size, size]."""
+    connected = (R != 0).any(0).float()
+    reached = torch.eye(len(connected), device=R.device)
+    for _ in range(n - 1):
+        further = ((reached + connected @ reached) > 0).float()
+        if further.equal(reached):
+            break
+        reached = further
+    return reached.t() > 0
+
+
+def presynaptic(name: str, inflow: InputJacobian, p: Tensor) -> Tensor:
+    """Return what an input of the step reads, [steps, batch, fan-in]; 1 for a parameter."""
+    if name == "current":
+        return p
+    one = p[..., -1:]
+    return one if inflow.presynaptic is None else torch.cat((inflow.presynaptic.unflatten(0, p.shape[:2]), one), 2)
+
+
+def of_step(factor: Derivative, t: int, steps: int) -> Derivative:
+    """Return a derivative at step t, from that of all steps one after the other in the batch dimension."""
+    if not isinstance(factor, Tensor) or factor.dim() < 2 or len(factor) == 1:
+        return factor
+    return factor.unflatten(0, (steps, -1))[t]
+
+
+def of_current(factor: Derivative, c: int) -> Derivative:
+    """Return the derivative by current c of each neuron."""
+    return factor[:, c] if isinstance(factor, Tensor) and factor.dim() == 3 else factor
+
+
+def immediate(factor: Derivative, reads: Tensor, size: int) -> Tensor:
+    """Return (∂s_t/∂I_t)_j p_i, [batch, size, currents, fan-in]."""
+    f = torch.as_tensor(factor, dtype=reads.dtype, device=reads.device)
+    f = f.transpose(1, 2) if f.dim() == 3 else f.expand(len(reads), size)[..., None]
+    return f[..., None] * reads[:, None, None]
+
+
+def add(sums: Influence, name: str, M: Any) -> None:
+    """Add to the named sum."""
+    sums[name] = sums[name].add_(M) if name in sums else M
