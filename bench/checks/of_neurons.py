@@ -15,6 +15,7 @@ from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
 from throughtime.checks.window import differences, one_step_error, stepped, two_windows
 from throughtime.datasets.task import Classification
+from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Derivative, Neuron, Partials
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.numerics.trees import mapped, tensors
@@ -31,11 +32,20 @@ def neuron_of(component: Component) -> Neuron:
 
 def walk(neuron: Neuron) -> list[tuple[Tensor, Any, Tensor, Any]]:
     """Return (current, state, z, next state) of each step under random currents strong enough for spikes."""
+    for doublings in range(10):
+        steps = walk_under(neuron, 2.0 ** (1 + doublings))
+        if not neuron.spiking or any(z.any() for _, _, z, _ in steps):
+            break
+    return steps
+
+
+def walk_under(neuron: Neuron, strength: float) -> list[tuple[Tensor, Any, Tensor, Any]]:
+    """Return the steps of `walk` under normally distributed currents of standard deviation `strength`."""
     like, steps = torch.zeros(1, dtype=torch.float64), []
     with seeded(5), torch.no_grad():
         state = neuron.initial_state(BATCH, like)
         for _ in range(WALK):
-            current = 2 * torch.randn(BATCH, neuron.currents * SIZE, dtype=torch.float64)
+            current = strength * torch.randn(BATCH, neuron.currents * SIZE, dtype=torch.float64)
             z, after = neuron(current, state)
             steps.append((current, state, z, after))
             state = after
@@ -170,15 +180,29 @@ def squeezed(factor: Derivative) -> Derivative:
     return factor[:, 0] if isinstance(factor, Tensor) and factor.dim() == 3 else factor
 
 
+def strong_enough(network: Recurrent) -> Tensor:
+    """Return the input sequence, doubled as often as the neurons need to spike, at most ten times."""
+    x = sequence()[0]
+    with seeded(11), torch.no_grad():
+        state = network.initial_state(x.shape[1])
+    for _ in range(10):
+        with torch.no_grad():
+            if not network.spiking or stepped(network, x, state).spikes[0].any():
+                break
+        x = 2 * x
+    return x
+
+
 def kernel_is_steps(component: Component) -> Observed:
     """Return the error of two windows by the kernel, with the state carried from the first to the second, against plain
     steps: their outputs with and without gradients, and the gradients with respect to parameters, input and initial
     state. The first window has one step, or several."""
     if kernel_of(neuron_of(component)) is None:
         raise DoesNotApplyError("it has none")
-    x, found = sequence()[0].requires_grad_(), []
-    for readout, first in itertools.product(("spikes", "membrane"), (1, len(x) // 2)):
+    found = []
+    for readout, first in itertools.product(("spikes", "membrane"), (1, len(sequence()[0]) // 2)):
         network = recurrent(component, readout=readout)
+        x = strong_enough(network).requires_grad_()
         with seeded(11):
             state = network.initial_state(len(sequence()[1]))
         state = stepped(network, sequence(seed=8)[0], state).state  # an initial state may be the same everywhere
@@ -199,7 +223,7 @@ def one_step_is_step(component: Component) -> Observed:
     for readout in ("spikes", "membrane"):
         network = recurrent(component, readout=readout)
         with seeded(11):
-            error = one_step_error(network, sequence()[0], network.initial_state(len(sequence()[1])))
+            error = one_step_error(network, strong_enough(network), network.initial_state(len(sequence()[1])))
         if error is None:
             raise DoesNotApplyError("it has none")
         found.append((f"{readout} read", error))
@@ -214,7 +238,7 @@ def learns(component: Component) -> Observed:
     """Count parameters of the neuron, and of its input synapses, without a gradient in BPTT."""
     network = recurrent(component)
     names = [name for name, p in network.named_parameters() if p.requires_grad]
-    gradients = backprop(network, *sequence(), Classification(CLASSES), "every")
+    gradients = backprop(network, strong_enough(network), sequence()[1], Classification(CLASSES), "every")
     dead = [
         name
         for name, g in zip(names, gradients, strict=True)

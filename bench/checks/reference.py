@@ -27,7 +27,10 @@ class Defaults(NamedTuple):
 BELLEC = "Bellec et al. 2020, and their tutorials' scaling"
 YIN_2021 = "Yin, Corradi and Bohte 2021, released code"
 YIN_2023 = "Yin, Corradi and Bohte 2023, fptt_mnist/snn_models_LIF4_save4.py"
+HIGUCHI = "Higuchi et al. 2024, AdaptiveAILab/brf-neurons, snn/modules/rf.py"
 OURS = "our choice"
+RF = {"omega_min": 5.0, "omega_max": 10.0, "damping_min": 0.0, "damping_max": 3.0, "dt": 0.01, "threshold": 1.0}
+RF |= {"surrogate": "double_gaussian"}
 TRACES = {"loss_at": "end", "update_every": None}
 FPTT = {"parts": None, "form": "code", "alpha": None, "beta": None, "rho": None, "adopt_mean": None, "weights": "ramp"}
 DEFAULTS: dict[tuple[str, str], Defaults] = {
@@ -66,6 +69,37 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         {"gate_input": "concatenated", "adaptation": "gated", "b0": 0.1, "beta": None, "slope": "fixed", "tau": None}
         | {"tau_max": None, "reset_gradient": True, "initial": "zero", "surrogate": "multi_gaussian"},
     ),
+    ("neurons", "cuba"): Defaults(
+        "Zenke and Vogels 2021: 10 ms, 5 ms and 1, at 1 ms a step",
+        {"tau": 10.0, "tau_max": None, "tau_synapse": 5.0, "threshold": 1.0, "reset": "zero"}
+        | {"surrogate": "fast_sigmoid"},
+    ),
+    ("neurons", "plif"): Defaults(
+        "fangwei123456/spikingjelly, ParametricLIFNode; detach_reset as in the logs of Fang et al. 2021",
+        {"tau": 2.0, "threshold": 1.0, "reset_gradient": False, "surrogate": "arctan"},
+    ),
+    ("neurons", "izhikevich"): Defaults(
+        "Izhikevich 2003, regular spiking; gain and width are our choice",
+        {"a": 0.02, "b": 0.2, "c": -65.0, "d": 8.0, "gain": 10.0, "width": 30.0, "surrogate": "arctan"},
+    ),
+    ("neurons", "glif"): Defaults(
+        "fangwei123456/spikingjelly, GatedLIFNode, with T = 4 in its linear leak",
+        {"parameters": "neuron", "decay": 0.25, "leak": 0.0625, "conductance": 0.5, "reset": 0.5, "threshold": 0.5}
+        | {"surrogate": "arctan"},
+    ),
+    ("neurons", "adlif"): Defaults(
+        "IGITUGraz/SE-adlif, config/experiment/SHD_SE_adLIF.yaml and models/alif.py",
+        {"tau_min": 5.0, "tau_max": 25.0, "tau_adaptation_min": 60.0, "tau_adaptation_max": 300.0, "strength": 120.0}
+        | {"threshold": 1.0, "surrogate": "exponential"},
+    ),
+    ("neurons", "rf"): Defaults(HIGUCHI, RF),
+    ("neurons", "brf"): Defaults(HIGUCHI, RF | {"refractory_decay": 0.9}),
+    ("neurons", "ssnu"): Defaults("IBM/ostl, OSTL_Tutorial_JSB_stripped.ipynb", {"decay": 0.4, "bias": 1.0}),
+    ("neurons", "leaky_tanh"): Defaults("murray-lab/rflo-learning, RFLO_Example.ipynb: τ = 10", {"alpha": 0.1}),
+    ("neurons", "lru"): Defaults(
+        "NicolasZucchet/Online-learning-LR-dependencies, online_lru/rec.py",
+        {"r_min": 0.0, "r_max": 1.0, "phase_max": 2 * math.pi},
+    ),
     ("networks", "recurrent"): Defaults(
         OURS,
         {"hidden": (64,), "readout": "spikes", "readout_leak": "constant", "readout_tau": None, "weights": "separate"}
@@ -92,15 +126,22 @@ def normal(mean: float, sd: float) -> Draw:
     return Draw(False, mean, lambda w: sd)
 
 
+def uniform(low: float, high: float) -> Draw:
+    return Draw(True, (low + high) / 2, lambda w: (high - low) / math.sqrt(12))
+
+
 DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
     ("networks", "recurrent"): SYNAPSES,
     ("neurons", "asrnn"): {"tau": normal(20.0, 5.0), "tau_adaptation": normal(200.0, 25.0)},
     ("neurons", "asrnn_adding"): {"tau": normal(2.0, 1.0), "tau_adaptation": normal(4.0, 1.0)},
+    ("neurons", "glif"): {name: uniform(-0.1, 0.1) for name in ("alpha", "beta", "gamma")},
+    ("neurons", "rf"): {"omega": uniform(5.0, 10.0), "damping": uniform(0.0, 3.0)},
+    ("neurons", "brf"): {"omega": uniform(5.0, 10.0), "damping": uniform(0.0, 3.0)},
     ("neurons", "ltc"): dict.fromkeys(GATES, UNIFORM_FAN_IN),
     ("neurons", "ltc_smnist"): dict.fromkeys(GATES, GLOROT_NORMAL),
 }
 """Endings of parameters' names, with their distributions: PyTorch's U(±1/√fan-in), Glorot's normal rule, or a normal
-distribution of the source that the component's docstring names."""
+or uniform distribution of the source that the component's docstring names."""
 
 SIZE = 400
 

@@ -27,25 +27,25 @@ from throughtime.suites.suite import load_suite
 
 ROOT = Path(__file__).parents[2]
 FAULTS = Path(__file__).parent / "faults"
-CUBA = ROOT / "docs/examples/cuba.py"
+ALPHA_SYNAPSE = ROOT / "docs/examples/alpha_synapse.py"
 GATES = ROOT / "results/baselines/gates.yaml"
 SUITE = """suite: planted
 summary: One cell for each place where a fault can be planted.
 rules: [bptt, {{name: fptt, parts: 3}}, eprop]
-neurons: [{{name: lif, tau: 2}}, cuba]
+neurons: [{{name: lif, tau: 2}}, alpha_synapse]
 networks: [{{name: recurrent, hidden: [6]}}]
 datasets: [{{name: digits, steps: 8}}]
-exclude: [{{rule: [fptt, eprop], neuron: cuba}}]
+exclude: [{{rule: [fptt, eprop], neuron: alpha_synapse}}]
 seed: {seed}
 threads: {threads}
 passes: [train, bytes]
 training: {{epochs: 3, batch: 128, learning_rate: 3e-2, alignment: [2]}}
 scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
 """
-CELLS = {"bptt lif digits", "fptt lif digits", "eprop lif digits", "bptt cuba digits"}
+CELLS = {"bptt lif digits", "fptt lif digits", "eprop lif digits", "bptt alpha_synapse digits"}
 
 
-def ran(folder: Path, *faults: Path, neuron: Path = CUBA, seed: int = 0, threads: int = 1) -> Path:
+def ran(folder: Path, *faults: Path, neuron: Path = ALPHA_SYNAPSE, seed: int = 0, threads: int = 1) -> Path:
     """Return the results of the suite; a fault acts in the processes of the passes alone."""
     suite, results = folder / "planted.yaml", folder / "results"
     suite.write_text(SUITE.format(seed=seed, threads=threads))
@@ -109,12 +109,12 @@ def test_a_seed_that_changed_in_the_suite(baseline, tmp_path):
 
 def test_a_surrogate_that_is_5_percent_wider(baseline, tmp_path):
     right = "spike(v / self.threshold - 1, "
-    text = CUBA.read_text()
+    text = ALPHA_SYNAPSE.read_text()
     assert right in text
-    (tmp_path / "cuba.py").write_text(text.replace(right, "spike((v / self.threshold - 1) / 1.05, "))
-    comparison = compare_results(baseline, ran(tmp_path, neuron=tmp_path / "cuba.py"), GATES)
-    assert found(comparison) == {"worse": {"bptt cuba digits"}} and "loss" in metrics(comparison)
-    assert "neuron cuba" in comparison.changed
+    (tmp_path / "alpha_synapse.py").write_text(text.replace(right, "spike((v / self.threshold - 1) / 1.05, "))
+    comparison = compare_results(baseline, ran(tmp_path, neuron=tmp_path / "alpha_synapse.py"), GATES)
+    assert found(comparison) == {"worse": {"bptt alpha_synapse digits"}} and "loss" in metrics(comparison)
+    assert "neuron alpha_synapse" in comparison.changed
 
 
 def test_a_dropped_last_batch(baseline, tmp_path):
@@ -136,7 +136,7 @@ def test_a_clean_rerun_is_no_fault(baseline, tmp_path, threads, plugins):
 def test_a_clean_rerun_from_the_command_line_is_no_fault(baseline, tmp_path):
     suite, results = tmp_path / "planted.yaml", tmp_path / "results"
     suite.write_text(SUITE.format(seed=0, threads=1))
-    words = ["run", suite, "--scale", "tiny", "--results", results, "--plugin", CUBA]
+    words = ["run", suite, "--scale", "tiny", "--results", results, "--plugin", ALPHA_SYNAPSE]
     subprocess.run(
         [sys.executable, "-m", "throughtime", *map(str, words)], check=True, capture_output=True, timeout=300
     )

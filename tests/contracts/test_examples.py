@@ -23,9 +23,9 @@ from throughtime.registry import ALGORITHMS, NEURONS, load_plugin
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLES = CHECKOUT / "docs" / "examples"
-NAMES = ("sltt", "cuba", "recall")
+NAMES = ("sltt", "alpha_synapse", "recall")
 PLUGINS = [EXAMPLES / f"{name}.py" for name in NAMES]
-CELLS = [f"{rule} {neuron} recall #0" for neuron in ("lif", "cuba") for rule in ("bptt", "sltt")]
+CELLS = [f"{rule} {neuron} recall #0" for neuron in ("lif", "alpha_synapse") for rule in ("bptt", "sltt")]
 
 
 @pytest.fixture(autouse=True)
@@ -76,19 +76,21 @@ def test_sltt_is_autograd_with_the_state_cut_at_each_step():
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
 
 
-def cuba_by_autograd(shape: int) -> Neuron:
-    """The neuron of cuba.py as one that writes `forward` itself."""
+def alpha_synapse_by_autograd(shape: int) -> Neuron:
+    """The neuron of alpha_synapse.py as one that writes `forward` itself."""
 
     def forward(self: Neuron, current: torch.Tensor, state: Any) -> tuple[torch.Tensor, Any]:
         after = self.step(current, state)
         return after.z, after
 
-    return type("ByAutograd", (NEURONS["cuba"].factory,), {"forward": forward})(shape)
+    return type("ByAutograd", (NEURONS["alpha_synapse"].factory,), {"forward": forward})(shape)
 
 
 @pytest.mark.parametrize("options", [{"readout": "spikes"}, {"readout": "membrane", "recurrent_bias": True}])
-def test_cuba_in_loops_is_cuba_by_autograd(options):
-    fast, plain = (recurrent(neuron, **options) for neuron in (NEURONS["cuba"].factory, cuba_by_autograd))
+def test_alpha_synapse_in_loops_is_alpha_synapse_by_autograd(options):
+    fast, plain = (
+        recurrent(neuron, **options) for neuron in (NEURONS["alpha_synapse"].factory, alpha_synapse_by_autograd)
+    )
     x, _ = sequence(40)
     for first, second in ((slice(40), slice(0)), (slice(15), slice(15, 40))):
         windows = []
@@ -102,9 +104,9 @@ def test_cuba_in_loops_is_cuba_by_autograd(options):
         assert error([windows[0].outputs, *a], [windows[1].outputs, *b]) < 1e-12
 
 
-def test_cuba_keeps_what_extending_says():
+def test_alpha_synapse_keeps_what_extending_says():
     size, kept = 64, []
-    for neuron in (NEURONS["cuba"].factory, cuba_by_autograd):
+    for neuron in (NEURONS["alpha_synapse"].factory, alpha_synapse_by_autograd):
         net = Recurrent(3, 4, neuron, hidden=[size])
         x, state, bytes_at = torch.randn(20, BATCH, 3), net.initial_state(BATCH), []
         for steps in (10, 10, 20):
