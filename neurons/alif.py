@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from throughtime.neurons.base import Neuron, Shape
+from throughtime.neurons.refractory import refractory
 from throughtime.neurons.surrogate import SurrogateName, constant, spike
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
@@ -22,6 +23,15 @@ class ALIFState(NamedTuple):
     z: Tensor
 
 
+class RefractoryALIFState(NamedTuple):
+    """ALIFState, and the steps that remain of the refractory period."""
+
+    v: Tensor
+    a: Tensor
+    z: Tensor
+    r: Tensor
+
+
 @neuron("alif", order=1)
 class ALIF(Neuron):
     """Adaptive LIF neuron: each spike raises its own threshold for a while.
@@ -30,9 +40,11 @@ class ALIF(Neuron):
         a_t = ρ a_{t−1} + (1 − ρ) z_{t−1}                ρ = exp(−1/τ_a)
         z_t = H((v_t − A_t) / θ),                A_t = θ + β a_t
 
-    The gradient does not flow through the reset; it does flow through z_{t−1} into a_t. Cost: 8 elementwise
-    operations per step; state 3 × size numbers. Source: Bellec et al. 2020, equations 6-10, in the scaling of their
-    tutorials (1 − α on the input, 1 − ρ on the spike; dt = 1, no refractory period).
+    With `input_gain: unit` the input I_t has no factor 1 − α. The gradient does not flow through the reset; it does
+    flow through z_{t−1} into a_t. Cost: 8 elementwise operations per step; state 3 × size numbers, 4 with a refractory
+    period. Source: Bellec et al. 2020, equations 6-10; the defaults are those of their tutorials (1 − α on the input,
+    1 − ρ on the spike; dt = 1, no refractory period). NEST adds z_{t−1} to a without the factor 1 − ρ, which is this
+    equation with β / (1 − ρ).
 
     Args:
         shape: neurons, their number or their arrangement.
@@ -41,6 +53,8 @@ class ALIF(Neuron):
         tau_adaptation: adaptation time constant τ_a, in steps.
         threshold: θ at rest, in the unit of the current.
         beta: β, how far one spike raises the threshold.
+        input_gain: factor of the input: `leak`, 1 − α, or `unit`, 1.
+        refractory: refractory period n in steps: no spikes in the n − 1 steps after a spike (`refractory.py`).
         surrogate: gradient of the spike.
     """
 
@@ -56,19 +70,27 @@ class ALIF(Neuron):
         tau_adaptation: PositiveFloat = 200.0,
         threshold: PositiveFloat = 0.1,
         beta: NonNegativeFloat = 1.8,
+        input_gain: Literal["leak", "unit"] = "leak",
+        refractory: NonNegativeInt = 0,
         surrogate: SurrogateName = "triangle",
     ) -> None:
         super().__init__(shape)
         self.register_buffer("alpha", decay(self.shape, tau, tau_max))
         self.rho = math.exp(-1 / tau_adaptation)
         self.threshold, self.beta, self.surrogate = threshold, beta, surrogate
+        self.input_gain, self.refractory = input_gain, refractory
 
-    def initial_state(self, batch: int, like: Tensor) -> ALIFState:
+    def initial_state(self, batch: int, like: Tensor) -> ALIFState | RefractoryALIFState:
         zeros = like.new_zeros(batch, *self.shape)
-        return ALIFState(v=zeros, a=zeros, z=zeros)
+        state = ALIFState(v=zeros, a=zeros, z=zeros)
+        return RefractoryALIFState(*state, r=zeros) if self.refractory else state
 
-    def step(self, I: Tensor, s: ALIFState) -> ALIFState:
+    def step(self, I: Tensor, s: Any) -> ALIFState | RefractoryALIFState:
         α, ρ, θ, β = self.alpha, self.rho, self.threshold, self.beta
-        v = s.v + (1 - α) * (I - s.v) - constant(s.z) * θ
+        v = s.v + (1 - α) * (I - s.v) if self.input_gain == "leak" else α * s.v + I
+        v = v - constant(s.z) * θ
         a = s.z + ρ * (s.a - s.z)
-        return ALIFState(v, a, z=spike((v - β * a - θ) / θ, self.surrogate))
+        z = spike((v - β * a - θ) / θ, self.surrogate)
+        return (
+            RefractoryALIFState(v, a, *refractory(z, s.r, self.refractory)) if self.refractory else ALIFState(v, a, z)
+        )

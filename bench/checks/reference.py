@@ -53,10 +53,15 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         "Kag and Saligrama 2021; Yin, Corradi and Bohte 2023",
         FPTT | {"last_part": True, "auxiliary": "off", "auxiliary_uniform_epochs": None},
     ),
-    ("neurons", "lif"): Defaults(BELLEC, {"tau": 20.0, "tau_max": None, "threshold": 0.1, "surrogate": "triangle"}),
+    ("neurons", "lif"): Defaults(
+        BELLEC,
+        {"tau": 20.0, "tau_max": None, "threshold": 0.1, "input_gain": "leak", "reset": "subtract", "refractory": 0}
+        | {"surrogate": "triangle"},
+    ),
     ("neurons", "alif"): Defaults(
         BELLEC,
-        {"tau": 20.0, "tau_max": None, "tau_adaptation": 200.0, "threshold": 0.1, "beta": 1.8, "surrogate": "triangle"},
+        {"tau": 20.0, "tau_max": None, "tau_adaptation": 200.0, "threshold": 0.1, "beta": 1.8}
+        | {"input_gain": "leak", "refractory": 0, "surrogate": "triangle"},
     ),
     ("neurons", "asrnn"): Defaults(
         YIN_2021,

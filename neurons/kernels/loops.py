@@ -85,10 +85,11 @@ class StepLoops:
         states = {field: (e.after[field], e.before[field]) for field in self.moving}
         of_gates = [item for field, item in states.items() if field in self._read_by_gates]
         of_gates += [e.currents] if e.gates else []
-        free = [e.after["z"], e.before["z"], READ, *map(gradient_at, self.carried), *itertools.chain(*of_gates)]
+        free = [e.after["z"], e.before["z"], *itertools.chain(*of_gates)]
         free += [e.before[field] for field in e.after if field not in self.moving]
         items = [item for item in (*states.values(), e.currents, *((g,) for g in e.gates)) if item not in of_gates]
-        return of_gates + fewest([*self.backward.values()], items, free)
+        gradients = [READ, *map(gradient_at, self.carried)]
+        return of_gates + fewest([*self.backward.values()], items, free, gradients)
 
     @cached_property
     def kept_fields(self) -> list[str]:

@@ -15,22 +15,30 @@ Item = tuple[Expression, ...]
 """Values that share memory, such as the state after a step and before it."""
 
 
-def fewest(results: Collection[Expression], inputs: Sequence[Item], free: Iterable[Expression]) -> list[Item]:
-    """Return the smallest set of items from which, with the free ones, all results can be computed.
+def fewest(
+    results: Collection[Expression],
+    inputs: Sequence[Item],
+    free: Iterable[Expression],
+    backward: Iterable[Expression] = (),
+) -> list[Item]:
+    """Return the smallest set of items from which, with the free ones and `backward`, all results can be computed.
 
     Args:
         results: expressions of the adjoint.
         inputs: items that suffice together; among sets of equal size, earlier items are preferred.
         free: expressions that are stored in any case.
+        backward: expressions that only the backward pass knows: no stored value depends on them.
     """
-    free = set(free)
+    backward = set(backward)
+    free = {*free, *backward}
     enough = list(inputs)
     for item in reversed(inputs):
         fewer = [other for other in enough if other is not item]
         if _suffices(results, {*free, *itertools.chain(*fewer)}):
             enough = fewer
     known = {e for item in inputs for e in item}
-    joins = [(e,) for e in ancestors(results, free) if e not in known and _joins(e, free)]
+    forward = [e for e in ancestors(results, free) if not backward.intersection(ancestors([e]))]
+    joins = [(e,) for e in forward if e not in known and _joins(e, free)]
     candidates = [*inputs, *joins]
     for size in range(len(enough)):
         if math.comb(len(candidates), size) > TRIED:
@@ -42,7 +50,10 @@ def fewest(results: Collection[Expression], inputs: Sequence[Item], free: Iterab
 
 
 def _joins(e: Expression, free: Collection[Expression]) -> bool:
-    """Return whether an expression combines two values; one of a single value can be computed from that value."""
+    """Return whether an expression combines two values; one of a single value can be computed from that value. Slopes
+    of surrogates are functions of rows, which the forward loop does not have."""
+    if any(a.op == "slope" for a in ancestors([e])):
+        return False
     return e.level == Level.SAMPLE and len({a for a in e.args if a.level == Level.SAMPLE} - {*free}) > 1
 
 

@@ -1,0 +1,71 @@
+"""Options of lif and alif: refractory period, gain of the input, reset; each in every form of the neuron."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import partial
+
+import pytest
+import torch
+
+from throughtime.checks import of_neurons
+from throughtime.neurons.alif import ALIF
+from throughtime.neurons.kernels.generated import GeneratedKernel, kernel_of
+from throughtime.neurons.lif import LIF
+from throughtime.registry import NEURONS
+
+OPTIONS = [
+    ("lif", {"refractory": 3, "reset": "zero", "tau": 2.0}),
+    ("alif", {"refractory": 3, "input_gain": "unit", "tau": 2.0}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=[name for name, _ in OPTIONS])
+def test_windows_single_steps_and_partials_are_autograd(name, options):
+    neuron = NEURONS[name]
+    varied = dataclasses.replace(neuron, factory=partial(neuron.factory, **options))
+    assert kernel_of(varied.factory(4)) is GeneratedKernel
+    for fact in (of_neurons.kernel_is_steps, of_neurons.one_step_is_step, of_neurons.partials_are_derivatives):
+        assert fact(varied).value < 1e-12
+    assert of_neurons.smooth_gradient(varied).value < 1e-6
+
+
+def walked(neuron: torch.nn.Module, currents: list[float]) -> tuple[torch.Tensor, list]:
+    """The currents, and the states after each step."""
+    I = torch.tensor(currents, dtype=torch.float64, requires_grad=True)
+    state, states = neuron.initial_state(1, I), []
+    for t in range(len(currents)):
+        _, state = neuron(I[t].reshape(1, 1), state)
+        states.append(state)
+    return I, states
+
+
+@pytest.mark.parametrize("kind", [LIF, ALIF])
+@pytest.mark.parametrize(("period", "expected"), [(0, [1] * 7), (1, [1] * 7), (3, [1, 0, 0, 1, 0, 0, 1])])
+def test_no_spikes_in_the_refractory_period(kind, period, expected):
+    _, states = walked(kind(1, refractory=period).double(), [1000.0] * 7)
+    assert [float(s.z.detach()) for s in states] == expected
+
+
+def test_a_suppressed_spike_has_no_gradient():
+    neuron = LIF(1, refractory=2, surrogate="arctan").double()
+    I, (first, second, third) = walked(neuron, [1000.0, 0.1, 0.1])
+    assert float(first.r) == 2 and float(second.r) == 1 and float(third.r.detach()) == 2
+    assert not torch.autograd.grad(second.z.sum(), I, retain_graph=True)[0].any()
+    assert torch.autograd.grad(first.z.sum(), I, retain_graph=True)[0][0] > 0
+
+
+@pytest.mark.parametrize("kind", [LIF, ALIF])
+def test_an_input_gain_of_one(kind):
+    """Two subthreshold steps: v₂ = α I₁ + I₂."""
+    neuron = kind(1, input_gain="unit", threshold=10.0).double()
+    _, (_, state) = walked(neuron, [0.3, 0.2])
+    assert float(state.v.detach()) == pytest.approx(float(neuron.alpha) * 0.3 + 0.2)
+
+
+def test_reset_to_zero():
+    """v₁ = 0.2439 is above θ; v₂ = (1 − α) 0.3 then, without a gradient from the first current."""
+    I, (_, state) = walked(LIF(1, reset="zero").double(), [5.0, 0.3])
+    α = float(LIF(1).alpha)
+    assert float(state.v.detach()) == pytest.approx((1 - α) * 0.3)
+    assert torch.autograd.grad(state.v.sum(), I)[0].tolist() == pytest.approx([0, 1 - α])
