@@ -44,7 +44,7 @@ MEASURED_ONCE = tuple(name for kind in PASSES.values() for name in (*(kind.headl
 Scale = Literal["tiny", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
 Device = Literal["cpu", "cuda"]
-OptimiserName = Literal["adam", "adamw", "adamax", "sgd"]
+OptimiserName = Literal["adam", "adam_tensorflow", "adamw", "adamax", "sgd"]
 """`harness/optimisers.py` builds them."""
 Rerun = Literal["none", "failed", "stale", "all"]
 """Records that `run` replaces."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from throughtime.numerics.adam_tensorflow import TensorFlowAdam
 from throughtime.numerics.adamax import Adamax
 from throughtime.spec import OptimiserName
 
@@ -25,6 +26,7 @@ class Optimiser(NamedTuple):
 
 OPTIMISERS: dict[OptimiserName, Optimiser] = {
     "adam": Optimiser(lambda W, lr, λ: torch.optim.Adam(W, lr, weight_decay=λ, fused=True), kept=4, moved=7),
+    "adam_tensorflow": Optimiser(lambda W, lr, λ: TensorFlowAdam(W, lr, weight_decay=λ, fused=True), kept=4, moved=7),
     "adamw": Optimiser(lambda W, lr, λ: torch.optim.AdamW(W, lr, weight_decay=λ, fused=True), kept=4, moved=7),
     "adamax": Optimiser(lambda W, lr, λ: Adamax(W, lr, weight_decay=λ, foreach=False), kept=4, moved=7),
     "sgd": Optimiser(lambda W, lr, λ: torch.optim.SGD(W, lr, weight_decay=λ, foreach=True), kept=2, moved=3),

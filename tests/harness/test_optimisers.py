@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import get_args
 
 import pytest
@@ -25,3 +26,35 @@ def test_numbers_kept_are_weight_gradient_and_moments(name):
     assert OPTIMISERS[name].kept == 2 + moments
     assert OPTIMISERS[name].moved == 3 + 2 * moments, "weight and moments are read and written, the gradient is read"
     assert float(W.detach().max()) < 1
+
+
+def test_adam_of_tensorflow_adds_epsilon_outside_the_bias_correction():
+    """The equations on numbers, with gradients as small as ε; PyTorch's form differs there."""
+    η, β1, β2, ε = 0.1, 0.9, 0.999, 1e-8
+    W, theirs = (torch.nn.Parameter(torch.ones(1, dtype=torch.float64)) for _ in range(2))
+    ours, torchs = OPTIMISERS["adam_tensorflow"].build([W], η, 0.0), torch.optim.Adam([theirs], η)
+    w, m, v = 1.0, 0.0, 0.0
+    for t, g in enumerate((3e-8, -1e-8, 2e-8, 5e-9), 1):
+        m, v = β1 * m + (1 - β1) * g, β2 * v + (1 - β2) * g * g
+        w -= η * (1 - β2**t) ** 0.5 / (1 - β1**t) * m / (v**0.5 + ε)
+        for p, optimiser in ((W, ours), (theirs, torchs)):
+            p.grad = torch.full((1,), g, dtype=torch.float64)
+            optimiser.step()
+        assert float(W.detach()) == pytest.approx(w, rel=1e-12)
+    assert abs(float(theirs.detach()) - w) > 0.01
+
+
+def test_adam_of_tensorflow_continues_from_its_state():
+    W = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimiser = OPTIMISERS["adam_tensorflow"].build([W], 0.1, 0.0)
+    continued, other = None, None
+    for step in range(6):
+        if step == 3:
+            other = torch.nn.Parameter(W.detach().clone())
+            continued = OPTIMISERS["adam_tensorflow"].build([other], 0.1, 0.0)
+            continued.load_state_dict(copy.deepcopy(optimiser.state_dict()))
+        for p, each in ((W, optimiser), (other, continued)):
+            if each is not None:
+                p.grad = torch.full((1,), 1e-8, dtype=torch.float64)
+                each.step()
+    assert torch.equal(W, other)
