@@ -13,11 +13,13 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.adlif import AdLIF
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.brf import BRF
 from throughtime.neurons.cuba import Cuba
 from throughtime.neurons.glif import GLIF
+from throughtime.neurons.gru import GRU
 from throughtime.neurons.izhikevich import Izhikevich
 from throughtime.neurons.leaky_tanh import LeakyTanh
 from throughtime.neurons.lru import LRU
@@ -275,3 +277,26 @@ def test_adlif_draws_are_uniform_over_the_ranges():
     for value in (neuron.tau, neuron.tau_adaptation, neuron.a, neuron.b):
         u = torch.sigmoid(value.detach())
         assert float(u.mean()) == pytest.approx(0.5, abs=0.01) and float(u.std()) == pytest.approx(12**-0.5, abs=0.01)
+
+
+def test_a_layer_of_gru_is_pytorchs():
+    """Without the two blocks that torch.nn.GRU lacks; h₀ = 0, and the output is h."""
+    torch.manual_seed(0)
+    size, inputs = 4, 3
+    theirs = torch.nn.GRU(inputs, size).double()
+    ours = Recurrent(inputs, 2, GRU, hidden=[size]).double()
+    W, R = ours.layers[0].inward, ours.layers[0].recurrent
+    W_ih, W_hh, b_ih, b_hh = (p.detach() for p in theirs.parameters())
+    none = torch.zeros(size, inputs), torch.zeros(size, size)
+    with torch.no_grad():
+        W.weight.copy_(torch.cat((W_ih, none[0])))
+        R.weight.copy_(torch.cat((W_hh[: 2 * size], none[1], W_hh[2 * size :])))
+        W.bias.copy_(torch.cat((b_ih[: 2 * size] + b_hh[: 2 * size], b_ih[2 * size :], b_hh[2 * size :])))
+    x = torch.randn(7, 5, inputs, dtype=torch.float64)
+    h, _ = theirs(x)
+    found = ours.unroll(x, ours.initial_state(5)).spikes[0]
+    torch.testing.assert_close(found, h)
+    found.square().sum().backward()
+    h.square().sum().backward()
+    torch.testing.assert_close(W.weight.grad[: 3 * size], theirs.weight_ih_l0.grad)
+    torch.testing.assert_close(R.weight.grad[3 * size :], theirs.weight_hh_l0.grad[2 * size :])

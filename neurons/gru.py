@@ -1,0 +1,49 @@
+"""Gated recurrent unit."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from throughtime.neurons.base import Neuron
+from throughtime.numerics.equations.operations import tanh, σ
+from throughtime.registry import neuron
+
+
+class GRUState(NamedTuple):
+    """h twice, as v and as z, [batch, size]."""
+
+    v: Tensor
+    z: Tensor
+
+
+@neuron("gru")
+class GRU(Neuron):
+    """GRU cell, of four currents R, U, N, M.
+
+        n_t = tanh(N_t + σ(R_t) M_t)
+        h_t = (1 − σ(U_t)) n_t + σ(U_t) h_{t−1}
+
+    The cell does not spike: z_t = v_t = h_t. Each current is a sum W x_t + c + R h_{t−1} of the layer. A layer equals
+    torch.nn.GRU, with the bias b_hn in c, where N has no recurrent weights and M no weights of the input; the layer
+    trains these two blocks, too, a third more weights. Cost: about 10 elementwise operations per step; state 2 × size
+    numbers. Source: Cho et al. 2014, with the reset gate after the product, as in cuDNN and torch.nn.GRU.
+
+    Args:
+        shape: cells, their number or their arrangement.
+    """
+
+    currents: ClassVar[int] = 4
+    spiking: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = True
+
+    def initial_state(self, batch: int, like: Tensor) -> GRUState:
+        zeros = like.new_zeros(batch, *self.shape)
+        return GRUState(v=zeros, z=zeros)
+
+    def step(self, I: tuple[Tensor, Tensor, Tensor, Tensor], s: GRUState) -> GRUState:
+        R, U, N, M = I
+        n, u = tanh(N + σ(R) * M), σ(U)
+        h = (1 - u) * n + u * s.v
+        return GRUState(v=h, z=h)
