@@ -77,17 +77,20 @@ class TraceBlock:
         self.N = recursion.N_last
         carried = recursion.carried if goes_on else []
         λ = self._adjoint(recursion, p, signals, carried)
-        for name, flow in recursion.flows.items():
+        for name, flow in recursion.flows.items():  # before the others, so that the first block has the peak of all
             kept, shape = self.kept.setdefault(name, {}), (flow.currents, self.size, flow.reads.shape[2])
             for s in carried:
                 if s not in kept:
                     kept[s] = p.new_zeros(p.shape[1], *shape)
+            for _, _, sums in signals:
+                if name not in sums:
+                    sums[name] = p.new_zeros(shape)
+        for name, flow in recursion.flows.items():
+            kept = self.kept[name]
             c = flow.coefficients({s: λ[s] for s in recursion.per_neuron})
             terms = [] if c is None else [(c, flow.reads)]
             terms += [(λ[s], trace) for s, trace in recursion.trace_shared(flow, kept).items()]
             for m, (_, _, sums) in enumerate(signals):
-                if name not in sums:
-                    sums[name] = p.new_zeros(shape)
                 for c, reads in terms:
                     sums[name].flatten(0, 1).addmm_(c[m].flatten(0, 1).t(), reads.flatten(0, 1))
                 for s in recursion.carried:

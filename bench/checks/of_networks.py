@@ -12,11 +12,11 @@ from throughtime.checks.tiny import (
     CLASSES,
     INPUTS,
     STEPS,
-    all_neurons,
     backprop,
     error,
     largest,
     made,
+    representatives,
     seeded,
     sequence,
     units,
@@ -31,10 +31,10 @@ TASK = Classification(CLASSES)
 
 
 def nets(component: Component, seed: int = 3) -> list[tuple[str, Network]]:
-    """Return a small network of each neuron, with the network's own sizes if it has no option `hidden`."""
+    """Return a small network of each representative neuron, of the network's own sizes if it has no option `hidden`."""
     options = {"hidden": [units()]} if "hidden" in component.options.model_fields else {}
     found = []
-    for neuron in all_neurons():
+    for neuron in representatives():
         with seeded(seed):
             found.append((neuron.name, made(component, INPUTS, CLASSES, neuron.factory, **options).double()))
     return found

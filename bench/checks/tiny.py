@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -94,6 +95,41 @@ def _can_be_built(neuron: Component) -> bool:
     except Exception:
         return False
     return True
+
+
+def representatives() -> list[Component]:
+    """Return the neurons on which rules are tested: those of other origins, and of the package's own one for each
+    structure, if it is active under the tiny input.
+
+    A rule sees of a neuron with equations its kernel, its single steps and its partial derivatives, which the neuron's
+    own facts compare with autograd; of two neurons of the same structure it cannot tell which is which. A neuron that
+    does not spike would satisfy every identity.
+    """
+    found: dict[object, Component] = {}
+    for component in sorted(all_neurons(), key=lambda c: (c.display.order is None, c.display.order, c.name)):
+        if component.origin != "throughtime":
+            found[component.name] = component
+        elif _is_active(component.factory):
+            found.setdefault(_structure(component), component)
+    return sorted(found.values(), key=lambda component: component.name)
+
+
+def _structure(component: Component) -> object:
+    """Return what distinguishes neurons with equations for a rule; the name of a neuron without equations."""
+    with seeded(3):
+        neuron: Neuron = made(component, SIZE)
+    if not neuron.has_equations:
+        return component.name
+    state = neuron.initial_state(1, torch.zeros(1))
+    shapes = sorted(tuple(p.shape) for p in neuron.parameters())
+    return len(state), neuron.spiking, neuron.elementwise, neuron.currents, tuple(shapes)
+
+
+@functools.cache
+def _is_active(factory: Callable[..., Neuron]) -> bool:
+    network, (x, _) = recurrent(lambda size: factory(size)), sequence()
+    with torch.no_grad(), seeded(11):
+        return not network.spiking or bool(network.unroll(x, network.initial_state(x.shape[1])).spikes[0].any())
 
 
 def sequence(steps: int | None = None, seed: int = 7) -> tuple[Tensor, Tensor]:
@@ -220,8 +256,8 @@ def windows(rule: LearningRule, x: Tensor, target: Tensor) -> Iterator[tuple[int
 
 
 def supporting(rule: LearningRule, steps: int = STEPS, **options: Any) -> Iterator[tuple[str, Recurrent]]:
-    """Yield the name and a network of each neuron that the rule supports."""
-    for neuron in all_neurons():
+    """Yield the name and a network of each of the `representatives` that the rule supports."""
+    for neuron in representatives():
         network = recurrent(neuron, **options)
         if rule.supports(network, Classification(CLASSES), steps) is None:
             yield neuron.name, network

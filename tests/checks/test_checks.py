@@ -94,10 +94,10 @@ def names_of_facts(kind: str, *factories: Callable[..., Any], name: str = "twin"
 
 
 def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Facts that go through all neurons see these alone; for speed."""
+    """Facts that go through several neurons see these alone; for speed."""
     chosen = [NEURONS[name] for name in names]
     for module in ("tiny", "of_networks"):
-        monkeypatch.setattr(f"throughtime.checks.{module}.all_neurons", lambda: chosen)
+        monkeypatch.setattr(f"throughtime.checks.{module}.representatives", lambda: chosen)
 
 
 # --- findings
