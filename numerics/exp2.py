@@ -65,14 +65,9 @@ callable_in_loops(exp2, _registered)
 PER_E = -math.log2(math.e)
 
 
-def base_two(κ: Any) -> Any:
-    """Return κ₂ = −κ log₂ e, so that σ(κ g) = 1 / (1 + 2^(κ₂ g))."""
-    return PER_E * κ
-
-
 @compiled
-def base_two_of(κ: Any) -> float:
-    """Return κ₂ for a zero-dimensional array κ."""
+def base_two(κ: Any) -> float:
+    """Return κ₂ = −κ log₂ e, so that σ(κ g) = 1 / (1 + 2^(κ₂ g)), for an array κ without dimensions."""
     return κ.dtype.type(PER_E) * κ[()]
 
 

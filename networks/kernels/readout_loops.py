@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from throughtime.numerics.exp2 import base_two_of, sigmoid
+from throughtime.numerics.exp2 import base_two, sigmoid
 from throughtime.numerics.loops import compiled, prange
 from throughtime.numerics.norm_loops import Norm, normalise, normalise_adjoint
 
@@ -104,7 +104,7 @@ def gated_leak(d: Any, y_before: Any, gate: Gate, y: Any) -> None:
     x = gate.x
     g = gate.g
     λ = gate.λ
-    κ2, one = base_two_of(gate.κ), d.dtype.type(1)
+    κ2, one = base_two(gate.κ), d.dtype.type(1)
     for n in prange(batch):
         for t in range(steps):
             x_n = x[t, n]
