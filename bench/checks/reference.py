@@ -6,10 +6,12 @@ A default is part of the meaning of a name: results of `alif` must be of the sam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.tiny import made, seeded
@@ -22,6 +24,8 @@ class Defaults(NamedTuple):
 
     source: str
     options: dict[str, Any]
+    null: Mapping[str, Any] = MappingProxyType({})
+    """The values that null stands for, by an attribute of the component that is built with the defaults."""
 
 
 BELLEC = "Bellec et al. 2020, and their tutorials' scaling"
@@ -48,10 +52,12 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("algorithms", "eprop"): Defaults(
         BELLEC,
         TRACES | {"feedback": "symmetric", "feedback_decay": None, "rate_cost": None, "rate_target": None},
+        {"feedback_decay": 0.01, "rate_target": 0.01},
     ),
     ("algorithms", "fptt"): Defaults(
         "Kag and Saligrama 2021; Yin, Corradi and Bohte 2023",
         FPTT | {"last_part": True, "auxiliary": "off", "auxiliary_uniform_epochs": None},
+        {"alpha": 0.1, "beta": 0.5, "rho": 0.0, "adopt_mean": True, "auxiliary_uniform_epochs": 0},
     ),
     ("neurons", "lif"): Defaults(
         BELLEC,
@@ -73,6 +79,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         YIN_2023,
         {"gate_input": "concatenated", "adaptation": "gated", "b0": 0.1, "beta": None, "slope": "fixed", "tau": None}
         | {"tau_max": None, "reset_gradient": True, "initial": "zero", "surrogate": "multi_gaussian"},
+        {"beta": 1.8},
     ),
     ("neurons", "cuba"): Defaults(
         "Zenke and Vogels 2021: 10 ms, 5 ms and 1, at 1 ms a step",
@@ -109,6 +116,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         OURS,
         {"hidden": (64,), "readout": "spikes", "readout_leak": "constant", "readout_tau": None, "weights": "separate"}
         | {"recurrent_bias": False, "norm_steps": None},
+        {"readout.decay": math.exp(-1 / 20)},
     ),
 }
 
@@ -123,7 +131,9 @@ class Draw(NamedTuple):
 
 UNIFORM_FAN_IN = Draw(True, 0.0, lambda w: 1 / math.sqrt(3 * w.shape[1]))
 GLOROT_NORMAL = Draw(False, 0.0, lambda w: math.sqrt(2 / (w.shape[0] + w.shape[1])))
-SYNAPSES = {"inward.weight": UNIFORM_FAN_IN, "recurrent.weight": UNIFORM_FAN_IN, "readout.linear.weight": GLOROT_NORMAL}
+ZERO = Draw(False, 0.0, lambda w: 0.0)
+SYNAPSES = {"inward.weight": UNIFORM_FAN_IN, "recurrent.weight": UNIFORM_FAN_IN}
+READOUT = {"readout.linear.weight": GLOROT_NORMAL, "readout.linear.bias": ZERO}
 GATES = ("membrane_gate.weight", "adaptation_gate.weight")
 
 
@@ -136,7 +146,7 @@ def uniform(low: float, high: float) -> Draw:
 
 
 DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
-    ("networks", "recurrent"): SYNAPSES,
+    ("networks", "recurrent"): SYNAPSES | READOUT,
     ("neurons", "asrnn"): {"tau": normal(20.0, 5.0), "tau_adaptation": normal(200.0, 25.0)},
     ("neurons", "asrnn_adding"): {"tau": normal(2.0, 1.0), "tau_adaptation": normal(4.0, 1.0)},
     ("neurons", "glif"): {name: uniform(-0.1, 0.1) for name in ("alpha", "beta", "gamma")},
@@ -152,21 +162,19 @@ SIZE = 400
 
 
 def defaults_are_the_sources(component: Component) -> Observed:
-    """Count options whose defaults differ from `DEFAULTS`, or that only one of the two has."""
-    source, expected = DEFAULTS[component.kind, component.name]
+    """Count options whose defaults differ from `DEFAULTS`, or that only one of the two has, and values of null."""
+    source, expected, null = DEFAULTS[component.kind, component.name]
     found = {name: field.default for name, field in component.options.model_fields.items()}
     off = [name for name in found.keys() | expected.keys() if found.get(name, ...) != expected.get(name, ...)]
+    built = _built(component, hidden=[5]) if null else None
+    off += [name for name, value in null.items() if attrgetter(name)(built) != value]
     return Observed(len(off), ", ".join(sorted(off)) or source)
 
 
 def draws_are_the_sources(component: Component) -> Observed:
     """Return the largest deviation of mean and spread of a parameter, in standard errors; infinite where a distribution
     is uniform instead of normal, or normal instead of uniform."""
-    with seeded(3):
-        if component.kind == "neurons":
-            module: nn.Module = made(component, SIZE)
-        else:
-            module = made(component, 300, 100, LIF, hidden=[SIZE])
+    module = _built(component, hidden=[SIZE])
     found = []
     for ending, draw in DRAWS[component.kind, component.name].items():
         for name, p in module.named_parameters():
@@ -175,8 +183,18 @@ def draws_are_the_sources(component: Component) -> Observed:
     return worst(found, "no parameter of that name")
 
 
+def _built(component: Component, hidden: list[int]) -> Any:
+    """Return the component with its defaults; a layer of neurons has `hidden[0]` of them."""
+    with seeded(3):
+        if component.kind == "networks":
+            return made(component, 300, 100, LIF, hidden=hidden)
+        return made(component, *hidden) if component.kind == "neurons" else made(component)
+
+
 def off_by(w: Tensor, draw: Draw) -> float:
     sd, n = draw.sd(w), w.numel()
+    if sd == 0:
+        return float((w - draw.mean).abs().max()) and math.inf
     is_uniform = float((w - draw.mean).abs().max()) <= math.sqrt(3) * sd * (1 + 1e-6)
     if is_uniform != draw.uniform:
         return math.inf

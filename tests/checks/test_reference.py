@@ -46,6 +46,18 @@ class OtherBeta(ALIF):
         super().__init__(shape, beta=beta)
 
 
+class OtherDecay(EProp):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.feedback_decay = 0.02
+
+
+class BiasedReadout(Recurrent):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        nn.init.ones_(self.readout.linear.bias)
+
+
 class WiderReadout(Recurrent):
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
@@ -67,6 +79,8 @@ class OtherSpread(ASRNN):
     "key, broken, k",
     [
         (("neurons", "alif"), OtherBeta, 0),
+        (("algorithms", "eprop"), OtherDecay, 0),
+        (("networks", "recurrent"), BiasedReadout, -1),
         (("neurons", "ltc"), UniformGlorot, -1),
         (("neurons", "asrnn"), OtherSpread, -1),
     ],
