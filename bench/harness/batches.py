@@ -34,7 +34,8 @@ class Evaluation(NamedTuple):
     metrics: dict[str, float]
     """Metrics of the task by name, beginning with the headline metric."""
     firing_rate: float | None
-    """Spikes per neuron and step, over all layers; None where nothing spikes."""
+    """Spikes per neuron and step, over all layers; None for cells that do not spike, and for a network that returns no
+    spikes of its layers."""
 
 
 def finite(value: float | None) -> float | None:
@@ -128,7 +129,8 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
     metrics, names = meter.compute(), [metric.name for metric in task.metrics]
     if set(metrics) != set(names):
         raise ValueError(f"the meter computes {', '.join(metrics)}; the task names {', '.join(names)}")
-    return Evaluation({name: metrics[name] for name in names}, spikes / neuron_steps if network.spiking else None)
+    rate = spikes / neuron_steps if network.spiking and neuron_steps else None
+    return Evaluation({name: metrics[name] for name in names}, rate)
 
 
 def _unrolled(network: Network, batch: Batch) -> Iterator[tuple[Batch, Window, bool]]:

@@ -61,6 +61,8 @@ _PRODUCTS = {
     _ATEN.addmv: (1, 2),
 }
 
+NO_SPIKES, NO_LAYERS = "these cells do not spike", "the network returns no outputs of its layers"
+"""Reasons of missing values."""
 _KINDS = {
     "dense": "pairs of an input and a weight of a map, including zeros, without biases",
     "effective_macs": "pairs of an input and a weight, neither 0, in steps whose input has a value other than -1, 0, 1",
@@ -109,14 +111,15 @@ def measure(network: Network, dataset: Dataset, split: Split = "test") -> dict[s
             value=active[number] / sent[number] if spiking else None,
             unit="spikes per neuron and step",
             method=f"mean over {where}",
-            missing=None if spiking else "these cells do not spike",
+            missing=None if spiking else NO_SPIKES,
         )
         for number, (name, spiking) in layers.items()
     }
     measures["activation_sparsity"] = Measure(
-        value=1 - active.total() / sent.total(),
+        value=1 - active.total() / sent.total() if sent else None,
         unit="fraction",
         method=f"fraction of zeros in the layers' outputs, over {where} and all layers; NeuroBench's",
+        missing=None if sent else NO_LAYERS,
     )
     for kind, definition in _KINDS.items():
         measures[f"synaptic_operations.{kind}"] = Measure(

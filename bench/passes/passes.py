@@ -20,6 +20,7 @@ from throughtime.harness.weights import write_weights
 from throughtime.measuring import activity, allocator, exact_memory, floor, process_growth, process_memory
 from throughtime.measuring.energy import Energy
 from throughtime.measuring.timing import timed
+from throughtime.networks.base import Network
 from throughtime.passes.trained import Trained
 from throughtime.passes.trainer import Trainer, never
 from throughtime.records.pass_result import PassResult
@@ -51,7 +52,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
             value=trained.final.firing_rate,
             unit="spikes per neuron and step",
             method="mean over the test split and all layers, weights of the last epoch",
-            missing="these cells do not spike" if trained.final.firing_rate is None else None,
+            missing=None if trained.final.firing_rate is not None else _no_rate(built.network),
         ),
         "training_time": Measure(
             value=trained.seconds, unit="second", method="whole training pass; other runs may share the machine"
@@ -70,6 +71,11 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
         phases=trained.phases,
         continued=trained.continued,
     )
+
+
+def _no_rate(network: Network) -> str:
+    """Return the reason why a network has no firing rate."""
+    return activity.NO_LAYERS if network.spiking else activity.NO_SPIKES
 
 
 def _epochs_trained(trained: Trained, training: Training) -> Measure:

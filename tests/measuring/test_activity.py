@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from throughtime.checks.by_hand import Script, Sequences, Sum, spec
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
 from throughtime.harness.batches import evaluate
+from throughtime.harness.build import Built
 from throughtime.measuring import activity
 from throughtime.measuring.activity import SynapticOperations, measure
 from throughtime.networks.base import Network, Step, Window
@@ -22,6 +24,7 @@ from throughtime.neurons.lstm import LSTM
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.presets import ltc_smnist
 from throughtime.numerics.flat import flatten
+from throughtime.passes.passes import train_pass
 
 F64 = torch.float64
 
@@ -162,6 +165,18 @@ def test_measures_of_two_neurons():
     measured = measure(network, Given(x))["synaptic_operations.dense"]
     assert measured.unit == "operations a sequence"
     assert "the test split (2 sequences of 3 steps)" in measured.method
+
+
+def test_a_network_that_returns_no_spikes_has_no_rate(tmp_path):
+    class Closed(Sum):
+        def unroll(self, x, state):
+            return super().unroll(x, state)._replace(spikes=())
+
+    result = train_pass(spec(1), Built(Sequences(), Closed(), Script(1.0)), tmp_path)
+    for name in ("firing_rate", "activation_sparsity"):
+        assert result.measures[name].value is None
+        assert result.measures[name].missing == "the network returns no outputs of its layers"
+    assert "firing_rate.layer1" not in result.measures
 
 
 def test_a_rate_for_each_layer():
