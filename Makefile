@@ -1,6 +1,7 @@
 # make: set up, run the suites quick and memory (12 minutes), write the report.   make test: set up, pass the tests.
 # make fptt: the adding-task figure of the paper, about half an hour on two cores.
 # make check: every fact of every rule, neuron, network and dataset.
+# make mutants: plants the faults listed in tests/mutants, one at a time, in a copy; a check or a test must notice each.
 # make gate: every rule on every neuron at tiny scale, compared with the committed baseline; a few minutes on two cores.
 # make docs: the site, into build/site; all links are checked.
 # make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
@@ -9,7 +10,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: all run test check gate docs peers fptt lint types clean
+.PHONY: all run test check mutants gate docs peers fptt lint types clean
 
 all: run
 
@@ -21,6 +22,9 @@ test: $(READY)
 
 check: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/throughtime check
+
+mutants: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py
 
 # A failed run is for the comparison to judge, not for make.
 gate: $(READY)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import math
 import tempfile
@@ -19,7 +20,7 @@ from throughtime.checks.by_hand import Gain, Script, Sequences, Sum, WithOwnWeig
 from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.task import Regression
-from throughtime.errors import DivergedError
+from throughtime.errors import DivergedError, StoppedError
 from throughtime.harness.batches import EVALUATION_WINDOW, evaluate, started
 from throughtime.harness.build import Built, build, build_network
 from throughtime.harness.clock import Clock
@@ -167,15 +168,17 @@ def streams_are_used(component: Component) -> Observed:
         with seeded(stream(5, "noise", replicate)):
             wrong += [f"noise of replicate {replicate}"] * (not torch.equal(drawn, torch.rand(1)))
         with seeded(stream(5, "evaluation", replicate)):
-            s = torch.rand(3, 1)
+            s_0 = torch.rand(3, 1)
         data = Sequences(n=20)
         one_batch(run, Built(data, Sum(), Script()))
         order = torch.Generator().manual_seed(stream(5, "data order", replicate))
         first = (torch.randperm(20, generator=order) + 1.0).tolist()
         wrong += [f"measured batch of replicate {replicate}"] * (data.orders != [first])
-        # The sum starts at s, so that the output at w = 1 differs from the target by s.
-        outcome = trained(1.0, network=Sum(noise=1.0), replicate=replicate)
-        differs = relative(outcome.final.metrics["mse"], float(s.double().square().mean())) > 1e-5
+        network = Sum(noise=1.0)
+        outcome = trained(1.0, network=network, replicate=replicate)
+        s = 2 * torch.arange(1.0, 4)[:, None]
+        expected_mse = float((network.w.detach() * (s_0 + s) - s).double().square().mean())
+        differs = relative(outcome.final.metrics["mse"], expected_mse) > 1e-5
         wrong += [f"evaluation of replicate {replicate}"] * differs
     return Observed(len(wrong), ", ".join(wrong) or "8 streams")
 
@@ -227,6 +230,38 @@ def single_samples(component: Component) -> Observed:
     return worst(found, "no network")
 
 
+def resumed(component: Component) -> Observed:
+    """Count places at which a training that stops there, and is resumed from its checkpoint, differs from one without a
+    stop in its curve, its metrics or its weights. The network draws random numbers, and the optimiser has a state."""
+    run = spec(2, batch=2, optimiser="adam", learning_rate=0.1)
+
+    def training(folder: Path, stops: int | None = None) -> list[Any]:
+        """Train to the end, or up to the given check for a stop; return all numbers."""
+        built, asked = Built(Sequences(n=5), Sum(noise=1.0), Script(*range(6))), itertools.count(1)
+        outcome = Trainer(run, built, folder, lambda: next(asked) == stops).train()
+        rows = [{key: value for key, value in row.items() if key != "seconds"} for row in rows_of(folder)]
+        return [
+            rows,
+            outcome.final,
+            outcome.best,
+            outcome.best_epoch,
+            outcome.loss,
+            built.network.w.item(),
+            next(asked),
+        ]
+
+    with run_folder() as folder:
+        *whole, checks = training(folder)
+    differ = []
+    for stops in range(1, checks):
+        with run_folder() as folder:
+            with contextlib.suppress(StoppedError):
+                training(folder, stops)
+            if training(folder)[:-1] != whole:
+                differ.append(str(stops))
+    return Observed(len(differ), f"stop {', '.join(differ)}" if differ else f"{checks - 1} places")
+
+
 def options_of_a_run(component: Component) -> Observed:
     """Count parts of a run that are not built with the options of its spec."""
     with seeded(0):
@@ -257,4 +292,5 @@ def facts() -> tuple[Fact, ...]:
         Fact("a loss that is no number ends training as diverged", 0, divergence),
         Fact("a single sample is no batch where samples mix", 0, single_samples),
         Fact("a run is built with the options of its spec", 0, options_of_a_run),
+        Fact("a training that is stopped and resumed is the one without a stop", 0, resumed),
     )

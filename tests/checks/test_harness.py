@@ -19,7 +19,7 @@ from throughtime.numerics import adamax
 from throughtime.passes.trainer import Trainer
 
 UPDATES, LOSS, STREAMS, TESTED, RECORDED, MODE, WINDOWS, ORDERS, USED, OWN, *REST = [f.name for f in facts(HARNESS)]
-RATES, DIVERGED, SINGLE, OPTIONS = REST
+RATES, DIVERGED, SINGLE, OPTIONS, RESUMED = REST
 
 
 def clip_each_alone(gradients, largest):
@@ -128,6 +128,7 @@ def an_epoch_late(self, epoch):
         (DIVERGED, "throughtime.passes.trainer.math", SimpleNamespace(inf=math.inf, isfinite=lambda x: x == x)),
         (SINGLE, "throughtime.passes.trainer.Trainer._batches", with_single_samples),
         (OPTIONS, "throughtime.harness.build.in_precision", lambda network, precision: network),
+        (RESUMED, "torch.set_rng_state", lambda state: None),
     ],
 )
 def test_the_fact_finds_the_fault(fact, path, broken, monkeypatch):
