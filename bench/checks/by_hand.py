@@ -86,7 +86,7 @@ class State(NamedTuple):
 
 
 class Sum(Network):
-    """y_t = w Σ x, and two layers of one neuron each: the first spikes where w x_t > 1.5, the second where w x_t > 2.5.
+    """y_t = w Σ x, and two layers of one neuron each: the first spikes where w x_t > 0.8, the second where w x_t > 1.2.
 
     Args:
         w: the initial weight.
@@ -108,7 +108,7 @@ class Sum(Network):
     def unroll(self, x: Tensor, state: State) -> Window:
         sums = torch.cat((state.s[None], x)).cumsum(0)[1:]
         y = self.w * sums + (self.in_training if self.training else 0.0)
-        return Window(y, tuple((self.w * x > θ).to(x.dtype) for θ in (1.5, 2.5)), State(sums[-1]))
+        return Window(y, tuple((self.w * x > θ).to(x.dtype) for θ in (0.8, 1.2)), State(sums[-1]))
 
 
 class Script(LearningRule):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from throughtime.checks.by_hand import Reports
 from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.of_protocol import facts as facts_of_protocol
-from throughtime.checks.tiny import error, sequence
+from throughtime.checks.tiny import error, largest, sequence
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Classification
 from throughtime.harness.batches import learn_batch
@@ -21,6 +23,7 @@ from throughtime.networks.base import Network
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.rnn import RNN
 from throughtime.numerics.flat import flatten
+from throughtime.numerics.loops import without_compiled_loops
 from throughtime.registry import Component
 from throughtime.spec import OptimiserName, Training
 
@@ -54,26 +57,34 @@ def gradients(size: float) -> Iterator[list[Tensor]]:
 
 
 def updates_are_torchs(component: Component) -> Observed:
-    """Return the error of the weights after each of a few updates against `clip_grad_norm_` and `torch.optim`, for
-    gradients above and below the largest norm, and without clipping."""
+    """Return the error of a few updates against `clip_grad_norm_` and `torch.optim`, for gradients above and below the
+    largest norm and without clipping, by compiled loops and by tensor operations."""
     found = []
-    for name in TORCHS:
-        for clip, size, decay in ((None, 1.0, 0.0), (1.0, 10.0, 0.1), (1.0, 1e-3, 0.0)):
-            for flat in (True, False):
-                ours, theirs = weights(flat), weights(False)
-                training = Training(optimiser=name, learning_rate=RATE, weight_decay=decay, clip=clip)
-                update = Updater(ours, training, Clock())
-                optimiser = TORCHS[name](theirs, lr=RATE, weight_decay=decay)
-                for drawn in gradients(size):
-                    for p, q, g in zip(ours, theirs, drawn, strict=True):
-                        p.grad, q.grad = g.clone(), g.clone()
-                    if clip is not None:
-                        nn.utils.clip_grad_norm_(theirs, clip)
-                    update()
-                    optimiser.step()
-                    case = f"{name}, clip {clip}, weight decay {decay}, gradients of {size:g}{', flat' if flat else ''}"
-                    found.append((case, error([*ours], [*theirs])))
+    settings = ((None, 1.0, 0.0), (1.0, 10.0, 0.1), (1.0, 1e-3, 0.0))
+    for name, (clip, size, decay), flat in itertools.product(TORCHS, settings, (True, False)):
+        training = Training(optimiser=name, learning_rate=RATE, weight_decay=decay, clip=clip)
+        case = f"{name}, clip {clip}, weight decay {decay}, gradients of {size:g}{', flat' * flat}"
+        found.append((case, error_of_updates(training, size, flat)))
+        with without_compiled_loops():
+            found.append((f"{case}, tensor operations", error_of_updates(training, size, flat)))
     return worst(found, "no optimiser")
+
+
+def error_of_updates(training: Training, size: float, flat: bool) -> float:
+    """Return the largest error of the weights after each update; infinity if an update leaves a gradient."""
+    ours, theirs = weights(flat), weights(False)
+    update = Updater(ours, training, Clock())
+    optimiser = TORCHS[training.optimiser](theirs, lr=RATE, weight_decay=training.weight_decay)
+    errors = []
+    for drawn in gradients(size):
+        for p, q, g in zip(ours, theirs, drawn, strict=True):
+            p.grad, q.grad = g.clone(), g.clone()
+        if training.clip is not None:
+            nn.utils.clip_grad_norm_(theirs, training.clip)
+        update()
+        optimiser.step()
+        errors.append(math.inf if any(p.grad is not None for p in ours) else error([*ours], [*theirs]))
+    return largest(errors)
 
 
 def loss_of_a_batch(component: Component) -> Observed:

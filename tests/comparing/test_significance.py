@@ -36,6 +36,7 @@ def test_equal_sums_in_another_order_are_ties():
     # 0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 differ in the last bit.
     base, new = [0.1, 0.2, 0.3], [0.3, 0.2, 0.1]
     assert permutation_p(base, new) == 1.0
+    assert permutation_p([0.1, 0.2, 0.4], [0.1, 0.2, 0.3]) == permutation_p([1, 2, 4], [1, 2, 3])
 
 
 @pytest.mark.parametrize("n, m", [(3, 3), (5, 5), (4, 7)])

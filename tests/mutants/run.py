@@ -1,0 +1,234 @@
+"""Plants the faults of this folder one at a time, and prints those that neither a check nor a test notices.
+
+    python tests/mutants/run.py [--jobs N] [WORD ...]
+
+Each fault is applied to a copy of the checkout under build/mutants, never in place, and judged in a process that is
+forked from this one, which has imported the libraries. The checks and tests run on the sound copy first: one that fails
+there would notice anything. Exit code 0: each fault was noticed; 1: one survived; 2: the sound copy fails, or a fault
+does not apply.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import contextlib
+import importlib
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from mutants import ROOT, Mutant, read, words_of
+
+COPIES = ROOT / "build" / "mutants"
+LIBRARIES = (
+    *("torch", "torch._dynamo", "torch.func", "torch.profiler", "numba", "pandas", "scipy.stats", "scipy.optimize"),
+    *("pydantic", "typer", "pytest", "_pytest.assertion.rewrite", "rich.console", "jinja2", "psutil", "h5py", "yaml"),
+)
+"""Imported once, before the processes are forked."""
+SECONDS = 600
+"""Time after which a fault counts as noticed: a loop without end is a failure, too."""
+
+
+class Job(NamedTuple):
+    """What to run in a copy: with a fault, or one noticer on the sound copy."""
+
+    mutant: Mutant | None
+    noticed_by: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return str(self.mutant) if self.mutant else f"sound: {self.noticed_by[0]}"
+
+
+class Copy:
+    """A copy of the checkout, laid out as the installed package, with room for one fault at a time."""
+
+    def __init__(self, number: int) -> None:
+        self.root, self.site = COPIES / str(number) / "checkout", COPIES / str(number) / "site"
+        shutil.rmtree(self.root.parent, ignore_errors=True)
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        for name in subprocess.run(listed, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0"):
+            if name and (ROOT / name).exists():
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, self.root / name)  # with its time, by which compiled code is known
+        compileall.compile_dir(self.root, quiet=2)
+        package = self.site / "throughtime"
+        package.mkdir(parents=True)
+        for part in (self.root / "bench").iterdir():
+            (package / part.name).symlink_to(part)
+        for name in ("algorithms", "datasets", "networks", "neurons", "numerics", "reports", "results/published"):
+            (package / Path(name).name).symlink_to(self.root / name)
+
+    @contextlib.contextmanager
+    def with_fault(self, mutant: Mutant | None) -> Iterator[None]:
+        """Plant a fault in the copy for the duration of the block."""
+        if mutant is None:
+            yield
+            return
+        path = self.root / mutant.file
+        sound, times = path.read_text(encoding="utf-8"), path.stat()
+        path.write_text(mutant.applied(sound), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(sound, encoding="utf-8")
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def judge(copy: Copy, job: Job, answer: Connection) -> None:
+    """Send the name of the first fact or test that fails in a copy, or None. Runs in a process of its own."""
+    os.setpgid(0, 0)
+    os.chdir(copy.root)
+    os.environ |= {"PYTHONPATH": f"{copy.site}:{copy.root}", "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    os.environ |= {"NUMBA_CACHE_DIR": str(COPIES / "compiled"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    sys.dont_write_bytecode = True
+    sys.path[:0] = [str(copy.site), str(copy.root)]
+    with (copy.root.parent / "log").open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    failed = None
+    try:
+        failed = next(filter(None, map(first_failure, job.noticed_by)), None)
+    except BaseException as error:  # also SystemExit: the package cannot be imported, or a test ends the process
+        failed = f"{type(error).__name__}: {error}".splitlines()[0]
+    answer.send(failed)
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def first_failure(noticer: str) -> str | None:
+    """Return the first fact that does not hold, or the first test that fails; None if there is none."""
+    is_check, arguments, only = words_of(noticer)
+    if is_check:
+        from throughtime.checks.run import as_text, check
+
+        each = None
+        for each in check(arguments, only=only):
+            if each.verdict == "fails":
+                return as_text(each)
+        return None if each else f"{noticer}: there is no such fact"
+    import pytest
+
+    seen = FirstFailure()
+    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *arguments, "-k", only], plugins=[seen])
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and seen.name is None:
+        return f"{noticer}: pytest ends with {pytest.ExitCode(code).name}"
+    return seen.name
+
+
+class FirstFailure:
+    """Plugin of pytest that remembers the first failure."""
+
+    name: str | None = None
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed and self.name is None:
+            self.name = report.nodeid
+
+    def pytest_collectreport(self, report: Any) -> None:
+        self.pytest_runtest_logreport(report)
+
+
+class Running(NamedTuple):
+    """A job under way."""
+
+    job: Job
+    copy: Copy
+    process: Any
+    answer: Connection
+    planted: contextlib.ExitStack
+    since: float
+
+
+def outcomes(jobs: Sequence[Job], copies: Sequence[Copy]) -> Iterator[tuple[Job, str | None, float]]:
+    """Run the jobs, one at a time in each copy; yield each with the failure it led to and its seconds."""
+    fork, waiting, free, running = multiprocessing.get_context("fork"), list(jobs)[::-1], list(copies), list[Running]()
+    try:
+        while waiting or running:
+            while waiting and free:
+                job, copy, planted = waiting.pop(), free.pop(), contextlib.ExitStack()
+                planted.enter_context(copy.with_fault(job.mutant))
+                answer, theirs = fork.Pipe(duplex=False)
+                process = fork.Process(target=judge, args=(copy, job, theirs))
+                process.start()
+                theirs.close()
+                running.append(Running(job, copy, process, answer, planted, time.monotonic()))
+            wait([each.answer for each in running], timeout=1)
+            for each in list(running):
+                seconds = time.monotonic() - each.since
+                if each.answer.poll():
+                    try:
+                        failed = each.answer.recv()
+                    except EOFError:  # it crashed
+                        each.process.join()
+                        failed = f"the process ended with exit code {each.process.exitcode}"
+                elif seconds > SECONDS:
+                    failed = f"not done after {SECONDS} s"
+                else:
+                    continue
+                running.remove(each)
+                end(each)
+                free.append(each.copy)
+                yield each.job, failed, seconds
+    finally:
+        for each in running:
+            end(each)
+
+
+def end(each: Running) -> None:
+    """End the process of a job, with the processes that it started, and restore its copy."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(each.process.pid, signal.SIGKILL)
+    each.process.join()
+    each.answer.close()
+    each.planted.close()
+
+
+def warm_up() -> None:
+    """Import the libraries, and what the compiler of loops imports at its first call."""
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    importlib.import_module("numba").njit(lambda: 0)()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Plant faults and print those that nothing notices.")
+    parser.add_argument("words", nargs="*", help="only faults whose list, file or description has one of these words")
+    parser.add_argument("--jobs", type=int, default=2, help="number of faults that are judged at once")
+    options = parser.parse_args(arguments)
+    chosen = read(words=options.words)
+    try:
+        for mutant in chosen:
+            mutant.applied((ROOT / mutant.file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        print(error)
+        return 2
+    warm_up()
+    copies = [Copy(number) for number in range(options.jobs)]
+    survivors, began = [], time.monotonic()
+    sound = [Job(None, (noticer,)) for noticer in dict.fromkeys(n for m in chosen for n in m.noticed_by)]
+    for job, failed, seconds in outcomes(sound, copies):
+        print(f"{seconds:5.1f} s  {job}{f': FAILS: {failed}' if failed else ''}", flush=True)
+        if failed:
+            return 2
+    for job, failed, seconds in outcomes([Job(mutant, mutant.noticed_by) for mutant in chosen], copies):
+        print(f"{seconds:5.1f} s  {'noticed' if failed else 'SURVIVED'}  {job}\n          {failed or ''}", flush=True)
+        survivors += [] if failed else [job]
+    print(f"{len(chosen)} faults, {len(survivors)} survived, {(time.monotonic() - began) / 60:.1f} minutes")
+    for job in survivors:
+        print(f"survived: {job}")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
