@@ -54,21 +54,22 @@ def run(
     from throughtime.running.engines.local import LocalEngine, start_fork_server
     from throughtime.running.plan import prepare_data
     from throughtime.running.progress import PlainProgress
-    from throughtime.running.sweep import Sweep
+    from throughtime.running.sweep import Request, sweeps
 
     start_fork_server()
     files = [str(Path(plugin).resolve()) for plugin in plugins]
     for file in files:
         load_plugin(file)
-    sweep = Sweep(suite, scale, Store(results), [only] if isinstance(only, str) else only, rerun)
-    prepare_data(sweep.due)
-    if sweep.due:
-        progress = PlainProgress(io.StringIO() if quiet else sys.stderr)
-        engine = LocalEngine(files, sweep.limits, jobs or sweep.jobs, progress.show)
-        try:
-            sweep.run(engine, sweep.command(files), progress)
-        finally:
-            progress.end()
+    request = Request(suite, scale, Store(results), [only] if isinstance(only, str) else only, rerun)
+    for sweep in sweeps(request):
+        prepare_data(sweep.due)
+        if sweep.due:
+            progress = PlainProgress(io.StringIO() if quiet else sys.stderr)
+            engine = LocalEngine(files, sweep.limits, jobs or sweep.jobs, progress.show)
+            try:
+                sweep.run(engine, request.command(files), progress)
+            finally:
+                progress.end()
     return Results.load(results, [sweep.planned[0].spec.suite]).select(scale=scale)
 
 

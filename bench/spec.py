@@ -100,6 +100,34 @@ def cell_label(rule: str, neuron: str, network: str, dataset: str) -> str:
     return f"{rule} {neuron}{wired} {dataset}"
 
 
+class TrialResult(Strict):
+    """Result of one trial of a tuning."""
+
+    values: dict[str, Any]
+    """Values of the options, by their names in the suite's `tune`."""
+    validation: float | None
+    """Mean over the replicates of the headline metric on the validation split, in the best epoch of each; null: a
+    replicate failed."""
+
+
+class Tuning(Strict):
+    """How the values of some options of a run were chosen."""
+
+    metric: str
+    """The headline metric."""
+    seed: NonNegativeInt
+    """Base seed of the trials."""
+    replicates: PositiveInt
+    """Runs of each trial."""
+    trials: list[TrialResult]
+    chosen: NonNegativeInt
+    """Index of the trial whose values the run has."""
+
+
+NOT_IN_ID = {"keep_weights", "trial", "tuning"}
+"""Fields of a spec on which no number of its run depends."""
+
+
 class RunSpec(Strict):
     """One run: a cell (rule x neuron x network x dataset) at one scale, and the number of the replicate."""
 
@@ -118,6 +146,10 @@ class RunSpec(Strict):
     device: Device = "cpu"
     keep_weights: bool = False
     """Whether the trained weights are written beside the record. The id does not depend on it: no number changes."""
+    trial: dict[str, Any] = {}
+    """Values of the options under trial, in a run of a tuning; `rule`, `training`, ... contain them, too."""
+    tuning: Tuning | None = None
+    """The tuning that chose values of this run; null: none."""
 
     @property
     def cell(self) -> tuple[str, str, str, str]:
@@ -131,6 +163,6 @@ class RunSpec(Strict):
 
     def id(self, code: dict[str, str]) -> str:
         """Run id: 12 hexadecimal digits of the SHA-256 of the spec and the digests of the components' code."""
-        spec = self.model_dump(mode="json", exclude={"keep_weights"})
+        spec = self.model_dump(mode="json", exclude=NOT_IN_ID)
         text = json.dumps({"spec": spec, "code": code}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -20,6 +20,7 @@ from throughtime.reports.rule_comparison import rule_table
 from throughtime.reports.table import Table
 from throughtime.reports.tables import tables
 from throughtime.reports.tradeoff import NO_COST, tradeoff
+from throughtime.reports.tuning_figure import tuning_figure
 from throughtime.whole_files import write_whole
 
 
@@ -40,7 +41,7 @@ def write_report(results: Results, out: Path) -> Path:
     Returns:
         The path of the page.
     """
-    written = all_tables(results)
+    written = [table for table in all_tables(results) if table.rows]  # a suite that measures costs alone has no metric
     for table in written:
         write_table(table, out / "tables")
     drawn = write_figures(results, out / "figures")
@@ -87,6 +88,8 @@ def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
                 found[f"{start}-{name}"] = aligned
         for name, grown in growth_figures(results, suite, scale).items():
             found[f"{start}-growth-{name}"] = grown
+        if (tuned := tuning_figure(results, suite, scale)) is not None:  # the trials of a tuning
+            found[f"{start}-tuning"] = tuned
         if suite in recipes():
             drawn = draw_recipe(suite, results, scale)
             found[start] = drawn or NotDrawn(f"The paper's figure, {where}", figures.NO_CURVE)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from throughtime.commands.sweep import SuiteArgument, run
-from throughtime.commands.terminal import NONE, PluginOption, SourceOption
+from throughtime.commands.run import run
+from throughtime.commands.terminal import NONE, PluginOption, SourceOption, SuiteArgument
 from throughtime.errors import UsageError
 from throughtime.spec import Scale
 

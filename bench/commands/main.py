@@ -17,6 +17,7 @@ from throughtime.commands import compare as compare_cli
 from throughtime.commands import export as export_cli
 from throughtime.commands import ls as ls_cli
 from throughtime.commands import peers as peers_cli
+from throughtime.commands import run as run_cli
 from throughtime.commands import show as show_cli
 from throughtime.commands import sweep as sweep_cli
 from throughtime.commands.baseline import baseline_app
@@ -62,7 +63,7 @@ def throughtime(
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(data_app, name="data")
 app.command("ls")(ls_cli.list_components)
-of_sweeps = (sweep_cli.plan, sweep_cli.run, sweep_cli.status, sweep_cli.rerun)
+of_sweeps = (sweep_cli.plan, run_cli.run, sweep_cli.status, sweep_cli.rerun)
 for command in (*of_sweeps, compare_cli.compare, peers_cli.peers, show_cli.show, export_cli.export):
     app.command()(command)
 

@@ -1,4 +1,4 @@
-"""The commands that run suites and show their progress: `plan`, `run`, `status`, `rerun`."""
+"""The commands around a sweep: `plan`, `status`, `rerun`."""
 
 from __future__ import annotations
 
@@ -7,56 +7,29 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from throughtime.commands.terminal import (
+    NO_CHANGES,
     NONE,
+    ChangesOption,
     JsonOption,
     PluginOption,
     ResultsOption,
+    ScaleOption,
     SourceOption,
+    SuiteArgument,
     load_plugins,
     print_rows,
 )
-from throughtime.errors import UsageError
 from throughtime.records.store import DEFAULT_RESULTS, Store
-from throughtime.running import limits
-from throughtime.spec import Rerun, Scale
-from throughtime.suites import units
 
 if TYPE_CHECKING:
-    from throughtime.records.record import Record
-    from throughtime.running.engines.base import Engine
     from throughtime.running.plan import Planned
     from throughtime.running.progress import Progress
-
-
-def suites_to_run(incomplete: str) -> list[str]:
-    """Complete the name of a suite on the shell."""
-    from throughtime.suites.suite import suite_names
-
-    return [name for name in suite_names() if name.startswith(incomplete)]
-
-
-SuiteArgument = Annotated[
-    str,
-    typer.Argument(help="Name of a suite, or path of a suite's YAML.", metavar="SUITE", autocompletion=suites_to_run),
-]
-ChangesOption = Annotated[
-    list[str],
-    typer.Option(
-        "--set",
-        help="Change a setting, such as training.learning_rate=1e-2 or fptt.alpha=0.5; repeatable.",
-        metavar="NAME=VALUE",
-    ),
-]
-NO_CHANGES: list[str] = []
-ScaleOption = Annotated[Scale, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
 
 
 def plan(
@@ -68,11 +41,15 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Print what `run` would do: runs to make, runs to skip with the reason, and runs already recorded."""
-    from throughtime.running.plan import by_cell, plan, to_run
-    from throughtime.suites.suite import load_suite
+    from throughtime.running.plan import by_cell, to_run
+    from throughtime.running.sweep import Request, sweeps
 
     load_plugins(plugin)
-    planned = plan(load_suite(suite, scale, changes).expand(scale), Store(results))
+    planned: list[Planned] = []
+    cells_left = 0
+    for sweep in sweeps(Request(suite, scale, Store(results), changes=changes)):
+        planned += sweep.planned
+        cells_left = sweep.cells_left
     if as_json:
         rows = [
             {
@@ -91,83 +68,8 @@ def plan(
         "have their record" if p.id not in made else "will be skipped" if p.unsupported else "will run" for p in planned
     )
     print(f"{len(planned)} runs: " + ", ".join(f"{count} {what}" for what, count in fates.items()))
-
-
-def run(
-    suite: SuiteArgument,
-    scale: ScaleOption = "laptop",
-    results: ResultsOption = DEFAULT_RESULTS,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Concurrent training passes; default: one per core.")] = None,
-    rerun: Annotated[Rerun, typer.Option(help="Runs to repeat; stale: recorded with other code or data.")] = "none",
-    only: Annotated[
-        list[str] | None,
-        typer.Option(help="Label or id of a run or a cell, or a pattern such as 'fptt *'; repeatable.", metavar="RUN"),
-    ] = None,
-    changes: ChangesOption = NO_CHANGES,
-    timeout: Annotated[
-        float | None, typer.Option(parser=units.seconds, help="Time limit of each pass: 90s, 15m, 2h.", metavar="TIME")
-    ] = None,
-    memory_limit: Annotated[
-        int | None, typer.Option(parser=units.size, help="Memory limit of each pass: 2GiB, 1500MB.", metavar="SIZE")
-    ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(help="Run on a cluster: tcp://HOST:8786 (a Dask scheduler), local:N, slurm.", metavar="WHERE"),
-    ] = None,
-    cluster_config: Annotated[
-        Path | None, typer.Option(help="YAML with the settings of `--cluster slurm`.", metavar="FILE")
-    ] = None,
-    plugin: PluginOption = NONE,
-    source: SourceOption = NONE,
-    as_json: JsonOption = False,
-) -> None:
-    """Run a suite. Recorded runs are skipped; exits with 1 if any selected run has failed."""
-    from throughtime.datasets.files.fetch import add_source
-    from throughtime.running.engines.local import start_fork_server
-    from throughtime.running.plan import prepare_data
-    from throughtime.running.progress import preparing
-    from throughtime.running.signals import AskedToStop, raise_on_signals
-    from throughtime.running.sweep import Sweep
-
-    if jobs and cluster:
-        raise UsageError("has no effect on a cluster", "--jobs", "a cluster runs as many passes as it has room for")
-    if cluster_config and cluster != "slurm":
-        raise UsageError("only Slurm has a configuration", "--cluster-config", "add --cluster slurm")
-    if cluster == "slurm" and not cluster_config:
-        raise UsageError(
-            "needs a configuration with the time limit of a job", "--cluster slurm", "add --cluster-config FILE"
-        )
-    add_source(*source)
-    if not cluster:
-        start_fork_server()  # both import torch
-    load_plugins(plugin)
-    sweep = Sweep(suite, scale, Store(results), only or (), rerun, changes)
-    prepare_data(sweep.due, partial(preparing, quiet=as_json))
-    if not as_json:
-        _print_not_repeated(sweep.selected, sweep.due, results)
-    progress = _progress(as_json)
-    plugins = [str(path.resolve()) for path in plugin]
-    command = sweep.command(plugins, [str(path.resolve()) for path in source])
-    allowed = limits.Limits(timeout or sweep.limits.timeout, memory_limit or sweep.limits.memory)
-    records: list[Record] = []
-    try:
-        with raise_on_signals():
-            if sweep.due:
-                engine = _engine(cluster, cluster_config, plugins, allowed, jobs or sweep.jobs, progress.show)
-                records = sweep.run(engine, command, progress)
-    except AskedToStop as stop:
-        print("interrupted: finished runs are recorded; repeat the command to continue", file=sys.stderr)
-        raise typer.Exit(128 + stop.signum) from None
-    finally:
-        progress.end()
-    if as_json:
-        print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
-    ended = {p.id: p.recorded for p in sweep.selected} | {record.id: record.status for record in records}
-    made = {record.id for record in records}
-    incomplete = any(p.missing_passes for p in sweep.selected if p.id not in made)
-    incomplete = incomplete or any(record.failed_passes for record in records)
-    if incomplete or not {"ok", "skipped"}.issuperset(ended.values()):
-        raise typer.Exit(1)
+    if cells_left:
+        print(f"after the trials, {cells_left} more cells with the best values")
 
 
 def status(
@@ -202,7 +104,7 @@ def rerun(
     add_source(*source)
     load_plugins(plugin)
     stored = find_record(record, Store(results))
-    progress = _progress(as_json)
+    progress = progress_for(as_json)
     try:
         with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, raise_on_signals():
             plugins = [str(path.resolve()) for path in plugin]
@@ -219,48 +121,8 @@ def rerun(
         raise typer.Exit(1)
 
 
-def _print_not_repeated(selected: list[Planned], due: list[Planned], results: Path) -> None:
-    """Print how many of the selected runs are not repeated although they are stale, failed or incomplete."""
-    ids = {p.id for p in due}
-    left = [p for p in selected if p.id not in ids]
-    notes = []
-    if stale := [p for p in left if p.stale]:
-        causes = ", ".join(dict.fromkeys(str(p.stale) for p in stale))
-        notes.append(f"{len(stale)} are stale ({causes}), `--rerun stale` repeats them")
-    if failed := sum(p.recorded not in ("ok", "skipped") for p in left):
-        notes.append(f"{failed} failed, `--rerun failed` repeats them")
-    if incomplete := sum(bool(p.missing_passes) for p in left):
-        notes.append(f"{incomplete} lack a measuring pass, `--rerun failed` runs it")
-    if not due:
-        notes.insert(0, f"nothing to do: all {len(selected)} runs are recorded in {results}")
-    if notes:
-        print("; ".join(notes))
-
-
-def _engine(
-    cluster: str | None,
-    config: Path | None,
-    plugins: list[str],
-    allowed: limits.Limits,
-    jobs: int,
-    tell: Callable[[str], None],
-) -> Engine:
-    """Return the engine that runs the passes: local processes, Dask workers or Slurm jobs."""
-    if cluster is None:
-        from throughtime.running.engines.local import LocalEngine
-
-        return LocalEngine(plugins, allowed, jobs, tell)
-    if cluster != "slurm":
-        from throughtime.running.engines.dask import DaskEngine
-
-        return DaskEngine(cluster, plugins, allowed, tell)
-    from throughtime.running.engines.slurm import SlurmEngine
-
-    assert config is not None  # `run` has checked it
-    return SlurmEngine(config, plugins, allowed, tell)
-
-
-def _progress(quiet: bool) -> Progress:
+def progress_for(quiet: bool) -> Progress:
+    """Return a live display on a terminal, and lines elsewhere."""
     from throughtime.running.progress import PlainProgress, TerminalProgress
 
     if sys.stderr.isatty() and not quiet:

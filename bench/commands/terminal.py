@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from throughtime.spec import Scale
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 PluginOption = Annotated[
     list[Path],
@@ -25,6 +27,29 @@ StyleOption = Annotated[
     ),
 ]
 NONE: list[Path] = []
+
+
+def suites_to_run(incomplete: str) -> list[str]:
+    """Complete the name of a suite on the shell."""
+    from throughtime.suites.suite import suite_names
+
+    return [name for name in suite_names() if name.startswith(incomplete)]
+
+
+SuiteArgument = Annotated[
+    str,
+    typer.Argument(help="Name of a suite, or path of a suite's YAML.", metavar="SUITE", autocompletion=suites_to_run),
+]
+ChangesOption = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="Change a setting, such as training.learning_rate=1e-2 or fptt.alpha=0.5; repeatable.",
+        metavar="NAME=VALUE",
+    ),
+]
+NO_CHANGES: list[str] = []
+ScaleOption = Annotated[Scale, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -15,6 +15,7 @@ from throughtime.errors import UsageError, suggestion
 from throughtime.gc_paused import gc_paused
 from throughtime.records.record import Record
 from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of, parse_curve
+from throughtime.spec import NOT_IN_ID
 
 KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
 """Columns that identify a cell: its runs differ only in the replicate."""
@@ -158,9 +159,9 @@ class Results:
 
 def configuration_digest(record: Record) -> str:
     """Return 12 hexadecimal digits for the configuration that replicates must share to be averaged: the spec without
-    replicate, passes and `keep_weights`, the code of the components, and the versions of the libraries.
+    replicate, passes and `NOT_IN_ID`, the code of the components, and the versions of the libraries.
     """
-    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes", "keep_weights"})
+    spec = record.spec.model_dump(mode="json", exclude={"replicate", "passes", *NOT_IN_ID})
     # A commit that changed no component gives the same runs.
     code = {name: digest for name, digest in record.code.items() if name not in ("commit", "changed")}
     text = json.dumps([spec, code, record.versions], sort_keys=True, default=str)

@@ -1,4 +1,4 @@
-"""Progress: a live line on a terminal, plain lines elsewhere."""
+"""Progress: a live bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -69,28 +69,32 @@ class PlainProgress(Progress):
 
 
 class TerminalProgress(Progress):
-    """Shows on one line the number of runs done, the running passes with their epochs, and the time left."""
+    """Shows a bar of the runs with the elapsed time and the time left, and the running passes with their epochs."""
 
     def __init__(self, console: Console) -> None:
-        from rich.status import Status
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
 
         self._console = console
-        self._status = Status("starting", console=console)
+        columns = BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+        self._bar = Bar(*columns, console=console, transient=True)
 
     def begin(self, specs: Sequence[RunSpec]) -> None:
         super().begin(specs)
-        self._status.start()
+        self._task = self._bar.add_task("", total=self.total)
+        self._bar.start()
 
     def running(self, in_hand: Sequence[PassJob]) -> None:
         hands = "   ".join(_hand(work) for work in in_hand[:SHOWN_AT_ONCE])
         hands += f"   and {len(in_hand) - SHOWN_AT_ONCE} more" if len(in_hand) > SHOWN_AT_ONCE else ""
-        self._status.update(f"{self.done}/{self.total} runs   {hands}   {self._left()}")
+        shown = f"{self._left()}   {hands}".replace("[", "\\[")  # a label is no markup
+        self._bar.update(self._task, completed=self.done, description=shown)
 
     def show(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False)
 
     def end(self) -> None:
-        self._status.stop()
+        self._bar.stop()
 
     def _left(self) -> str:
         if not self.made:

@@ -1,12 +1,14 @@
-"""A sweep: the runs of a suite at one scale, planned against a results folder."""
+"""Sweeps: the runs of a suite at one scale, planned against a results folder; first the trials of its tuning."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.record import Record
@@ -16,62 +18,106 @@ from throughtime.running.limits import Limits
 from throughtime.running.plan import Planned, plan, to_run
 from throughtime.running.progress import Progress
 from throughtime.running.runner import Runner
-from throughtime.spec import Rerun, Scale
-from throughtime.suites.suite import load_suite
+from throughtime.running.tuning import after_tuning, trial_runs
+from throughtime.spec import Rerun, Scale, cell_label
+from throughtime.suites.suite import Suite, load_suite
 
 
-class Sweep:
-    """The runs of a suite at one scale.
+class Request(NamedTuple):
+    """The runs that a user wants."""
 
-    Args:
-        suite: the name of a suite, or the path of its YAML.
-        scale: one of its scales.
-        store: the destination of the records, which contains those of earlier sweeps.
-        only: runs, each by its id, its label, the label of its cell, or a pattern of these such as `fptt *`; empty:
-            all runs.
-        rerun: records whose runs are repeated.
-        changes: changes of the suite, in the form `name=value` of `suites/changes.py`.
-
-    Attributes:
-        planned: all runs of the suite.
-        selected: the runs that `only` selects.
-        due: those of them without a record, or with one that `rerun` selects.
-        limits: the limits that the suite sets for each pass.
-        jobs: number of training passes for which this machine has cores.
-
-    Raises:
-        UsageError: the suite is invalid, a cell cannot be built, or no run has a name of `only`.
-    """
-
-    def __init__(
-        self,
-        suite: str | Path,
-        scale: Scale,
-        store: Store,
-        only: Sequence[str] = (),
-        rerun: Rerun = "none",
-        changes: Sequence[str] = (),
-    ) -> None:
-        loaded = load_suite(suite, scale, changes)
-        self.suite, self.scale, self.store, self.changes = suite, scale, store, changes
-        self.planned = plan(loaded.expand(scale), store)
-        self.selected = select(self.planned, only, suite)
-        self.due: list[Planned] = to_run(self.selected, rerun)
-        settings = loaded.settings[scale]
-        self.limits = Limits(settings.timeout, settings.memory_limit)
-        self.jobs = max(1, (os.cpu_count() or 1) // self.planned[0].spec.threads)
+    suite: str | Path
+    """The name of a suite, or the path of its YAML."""
+    scale: Scale
+    store: Store
+    """The destination of the records, which contains those of earlier sweeps."""
+    only: Sequence[str] = ()
+    """Runs, each by its id, its label, the label of its cell, or a pattern of these such as `fptt *`; empty: all."""
+    rerun: Rerun = "none"
+    """Records whose runs are repeated."""
+    changes: Sequence[str] = ()
+    """Changes of the suite, in the form `name=value` of `suites/changes.py`."""
 
     def command(self, plugins: Sequence[str] = (), sources: Sequence[str] = ()) -> list[str]:
-        """Return the arguments of the command that runs this sweep; records contain it, restricted to their run."""
+        """Return the arguments of the command that runs these sweeps; records contain it, restricted to their run."""
         words = ["throughtime", "run", str(self.suite), "--scale", self.scale, "--results", str(self.store.folder)]
         words += [word for change in self.changes for word in ("--set", change)]
         words += [word for path in plugins for word in ("--plugin", path)]
         return words + [word for path in sources for word in ("--source", path)]
 
+
+class Sweep:
+    """Runs that a runner executes together.
+
+    Args:
+        request: what the user wants.
+        suite: the suite that it names.
+        planned: all runs of the suite, or all runs of its trials.
+        selected: those that the request selects.
+        due: those of them without a record, or with one that is to be replaced.
+
+    Attributes:
+        cells_left: number of cells whose runs are not planned yet, because trials of their tuning are to run.
+        limits: the limits that the suite sets for each pass.
+        jobs: number of training passes for which this machine has cores.
+    """
+
+    def __init__(
+        self, request: Request, suite: Suite, planned: list[Planned], selected: list[Planned], due: list[Planned]
+    ) -> None:
+        self.request, self.planned, self.selected, self.due = request, planned, selected, due
+        self.cells_left = 0
+        settings = suite.settings[request.scale]
+        self.limits = Limits(settings.timeout, settings.memory_limit)
+        self.jobs = max(1, (os.cpu_count() or 1) // settings.threads)
+
+    def unfinished(self, records: Sequence[Record]) -> list[str]:
+        """Return the labels of the selected runs that failed or lack a measuring pass, after these have run.
+
+        A trial of a tuning may diverge, or exceed a limit: it is then not the best.
+        """
+        fine = {"ok", "skipped"} | ({"diverged", "oom", "timeout"} if self.planned[0].spec.trial else set())
+        state = {p.id: (p.recorded, bool(p.missing_passes)) for p in self.selected}
+        state |= {record.id: (record.status, bool(record.failed_passes)) for record in records}
+        labels = {p.id: p.spec.label for p in self.selected}
+        return [labels[run] for run, (status, incomplete) in state.items() if status not in fine or incomplete]
+
     def run(self, engine: Engine, command: Sequence[str], progress: Progress) -> list[Record]:
         """Run the due runs, and close the engine; return their records in the order of completion."""
         with closing(engine):
-            return Runner(self.store, command, engine, progress).run(self.planned, self.due)
+            return Runner(self.request.store, command, engine, progress).run(self.planned, self.due)
+
+
+def sweeps(request: Request) -> Iterator[Sweep]:
+    """Yield the sweeps of a suite. The due runs of one must have run before the next is taken.
+
+    A suite without a tuning has one sweep. Otherwise the first one consists of the trials of the cells that are
+    selected, and the second of the runs with the best values.
+
+    Raises:
+        UsageError: the suite is invalid, a cell cannot be built, or no run has a name of `only`.
+    """
+    suite = load_suite(request.suite, request.scale, request.changes)
+    if not suite.trials[request.scale]:
+        planned = plan(suite.expand(request.scale), request.store)
+        selected = select(planned, request.only, request.suite)
+        yield Sweep(request, suite, planned, selected, to_run(selected, request.rerun))
+        return
+    trials = plan(trial_runs(suite, request.scale), request.store)
+    named = matching(trials, request.only)
+    of_cells = [p for p in trials if p in named or not request.only or _names_its_cell(p, request.only)]
+    due = to_run(named, request.rerun)
+    due += to_run([p for p in of_cells if p not in named], "none")
+    sweep = Sweep(request, suite, trials, of_cells, due)
+    sweep.cells_left = len(suite.cells[request.scale])
+    yield sweep
+    planned, cells_left = after_tuning(suite, request.scale, request.store)
+    if planned:
+        # A name may select trials alone.
+        selected = matching(planned, request.only) if named else select(planned, request.only, request.suite)
+        sweep = Sweep(request, suite, planned, selected, to_run(selected, request.rerun))
+        sweep.cells_left = cells_left
+        yield sweep
 
 
 def select(planned: Sequence[Planned], only: Sequence[str], suite: str | Path) -> list[Planned]:
@@ -80,16 +126,21 @@ def select(planned: Sequence[Planned], only: Sequence[str], suite: str | Path) -
     Raises:
         UsageError: a name or pattern selects no run.
     """
+    for wanted in only:
+        if not matching(planned, [wanted]):
+            hint = suggestion(wanted, (p.spec.label for p in planned))
+            raise UsageError(f'no run "{wanted}" in {suite}', hint=hint)
+    return matching(planned, only)
+
+
+def matching(planned: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
+    """Return the runs that at least one name or pattern selects; all runs without any."""
     names = {p.id: _names(p) for p in planned}
     found: set[str] = set()
     for wanted in only:
         # Exact names first: a label may contain the special characters of patterns.
         exact = {run for run, known in names.items() if wanted in known}
-        fitting = exact or {run for run, known in names.items() if fnmatch.filter(known, wanted)}
-        if not fitting:
-            hint = suggestion(wanted, (p.spec.label for p in planned))
-            raise UsageError(f'no run "{wanted}" in {suite}', hint=hint)
-        found |= fitting
+        found |= exact or {run for run, known in names.items() if fnmatch.filter(known, wanted)}
     return [p for p in planned if not only or p.id in found]
 
 
@@ -97,3 +148,11 @@ def _names(planned: Planned) -> set[str]:
     """Return the names by which `only` selects a run: its id, its label, the label of its cell."""
     label = planned.spec.label
     return {planned.id, label, label.rpartition(" #")[0]}
+
+
+def _names_its_cell(trial: Planned, only: Sequence[str]) -> bool:
+    """Return whether a name or pattern selects runs of the cell for which a trial is run."""
+    rule, *rest = trial.spec.cell
+    cell = cell_label(rule.partition(" ")[0], *rest)  # the values under trial follow the rule's own label, one word
+    wanted = [re.sub(r" #(\d+|\*)$", "", one) for one in only]
+    return cell in wanted or any(fnmatch.fnmatchcase(cell, one) for one in wanted)

@@ -5,29 +5,18 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import pydantic
 
 from throughtime.errors import Faults, UsageError
 from throughtime.registry import KINDS
 from throughtime.spec import ComponentSpec, Scale, Training
-from throughtime.suites.schema import Entry, Settings, SuiteFile, When
+from throughtime.suites.cell import Cell, Labels
+from throughtime.suites.schema import Entry, Override, Settings, SuiteFile, When
 from throughtime.suites.strict_yaml import Document, Key, refusal
-
-Labels = tuple[str, str, str, str]
-"""Key of a cell: the labels of its rule, neuron, network and dataset."""
-
-
-class Cell(NamedTuple):
-    """Components and training of a cell; its replicates share them."""
-
-    rule: ComponentSpec
-    neuron: ComponentSpec
-    network: ComponentSpec
-    dataset: ComponentSpec
-    training: Training
+from throughtime.suites.trials import trials_of
 
 
 class ScaledSuite:
@@ -45,8 +34,9 @@ class ScaledSuite:
                 "overrides": [*file.overrides, *own.overrides],
             }
         )
-        if self.settings.keep_weights and "train" not in self.settings.passes:
-            self._refuse('"keep_weights" needs the pass "train"', self.paths["keep_weights"])
+        for key in ("keep_weights", "tune"):
+            if getattr(self.settings, key) and "train" not in self.settings.passes:
+                self.refuse(f'"{key}" needs the pass "train"', self.paths[key])
         self.override_paths: list[Key] = [("overrides", i) for i in range(len(file.overrides))]
         self.override_paths += [("scales", scale, "overrides", i) for i in range(len(own.overrides))]
         self.trainings: list[tuple[Training, Key]] = [
@@ -60,10 +50,16 @@ class ScaledSuite:
         """Label -> entry and its path in the file, for each kind of component."""
         labelled = self._labelled()
         if not labelled:
-            self._refuse(f'every cell is excluded at the scale "{scale}"', self.paths["exclude"])
+            self.refuse(f'every cell is excluded at the scale "{scale}"', self.paths["exclude"])
+        self.overrides: list[Override] = list(self.settings.overrides)
+        self.applied: dict[Labels, tuple[int, ...]] = {}
+        """Indices of the overrides of each cell."""
+        self._built: dict[Any, Any] = {}
         self.cells = self._cells(labelled)
+        self.trials = trials_of(self) if self.settings.tune and self.cells else {}
+        """Trials of the tuning of each cell."""
 
-    def _refuse(self, what: str, path: Key, hint: str | None = None) -> NoReturn:
+    def refuse(self, what: str, path: Key, hint: str | None = None) -> NoReturn:
         raise UsageError(what, self.document.position(path), hint)
 
     def _listed(self, kind: str) -> dict[str, tuple[Entry, Key]]:
@@ -72,7 +68,7 @@ class ScaledSuite:
             path = (*self.paths[f"{kind}s"], i)
             with self.faults.collected():
                 if entry.shown in found:
-                    self._refuse(f'the {kind} "{entry.shown}" comes twice', path, "tell one apart with `label:`")
+                    self.refuse(f'the {kind} "{entry.shown}" comes twice', path, "tell one apart with `label:`")
                 found[entry.shown] = entry, path
         return found
 
@@ -84,7 +80,7 @@ class ScaledSuite:
         for i, when in enumerate(self.settings.exclude):
             path = (*self.paths["exclude"], i)
             if not when.model_fields_set:
-                self._refuse(f"this excludes everything; name at least one of {', '.join(KINDS)}", path)
+                self.refuse(f"this excludes everything; name at least one of {', '.join(KINDS)}", path)
             hit = _matching(when, matrix)
             self.matched[path] = when, bool(hit)
             for labels in hit:
@@ -94,11 +90,11 @@ class ScaledSuite:
             path = (*self.paths["include"], i)
             with self.faults.collected():
                 if include.network is None and len(networks) > 1:
-                    self._refuse('"network" is missing', path, f"the suite has several: {', '.join(networks)}")
+                    self.refuse('"network" is missing', path, f"the suite has several: {', '.join(networks)}")
                 parts = ((kind, getattr(include, kind)) for kind in KINDS)
                 included: Any = tuple(self._included(kind, e, (*path, kind)) if e else networks[0] for kind, e in parts)
                 if included in cells:
-                    self._refuse(f"the cell {' x '.join(included)} comes twice", path)
+                    self.refuse(f"the cell {' x '.join(included)} comes twice", path)
                 cells[included] = None
         return list(cells)
 
@@ -107,63 +103,64 @@ class ScaledSuite:
         known = self.choices[kind].setdefault(entry.shown, (entry, path))
         plain = entry.label is None and not entry.model_extra
         if not plain and component_of(self.document, kind, entry, path) != component_of(self.document, kind, *known):
-            self._refuse(f'the {kind} "{entry.shown}" has other options', path, "tell this one apart with `label:`")
+            self.refuse(f'the {kind} "{entry.shown}" has other options', path, "tell this one apart with `label:`")
         return entry.shown
 
-    def _cells(self, labelled: list[Labels]) -> list[Cell]:
+    def _cells(self, labelled: list[Labels]) -> dict[Labels, Cell]:
         """Return components and training of each cell after its overrides; cells share equal parts."""
-        overrides = self.settings.overrides
-        applied: dict[Labels, tuple[int, ...]] = dict.fromkeys(labelled, ())
-        for i, override in enumerate(overrides):
+        for i, override in enumerate(self.settings.overrides):
             hit = _matching(override.when, labelled)
             path: Key = (*self.override_paths[i], "when")
             self.matched[path] = override.when, bool(hit)
             for labels in hit:
-                applied[labels] += (i,)
-
-        @functools.cache
-        def component(kind: str, label: str, those: tuple[int, ...]) -> tuple[ComponentSpec, str]:
-            changes = [(getattr(overrides[i], kind), (*self.override_paths[i], kind)) for i in those]
-            spec = component_of(self.document, kind, *self.choices[kind][label], changes)
-            return spec, json.dumps([spec.name, spec.options], sort_keys=True)
-
-        @functools.cache
-        def training(those: tuple[int, ...]) -> tuple[Training, str]:
-            spec = self._training(those)
-            return spec, spec.model_dump_json()
-
-        @functools.cache
-        def changing(those: tuple[int, ...]) -> list[tuple[int, ...]]:
-            return [tuple(i for i in those if getattr(overrides[i], kind)) for kind in (*KINDS, "training")]
-
-        cells: list[Cell] = []
+                self.applied[labels] = (*self.applied.get(labels, ()), i)
+        cells: dict[Labels, Cell] = {}
         first: dict[tuple[str, ...], Labels] = {}
-        for labels, those in applied.items():
+        for labels in labelled:
             with self.faults.collected():
-                *of, of_training = changing(those)
-                parts, (trained, contents) = [*map(component, KINDS, labels, of)], training(of_training)
-                twin = first.setdefault((*(content for _, content in parts), contents), labels)
+                cell, contents = self.cell(labels, self.applied.get(labels, ()))
+                twin = first.setdefault(contents, labels)
                 if twin is not labels:
                     kind, other = next((kind, b) for kind, a, b in zip(KINDS, twin, labels, strict=True) if a != b)
                     what = f"the cells {' x '.join(twin)} and {' x '.join(labels)} have the same options and training"
-                    self._refuse(what, self.choices[kind][other][1])
-                rule, neuron, network, dataset = (spec for spec, _ in parts)
-                cells.append(Cell(rule, neuron, network, dataset, trained))
+                    self.refuse(what, self.choices[kind][other][1])
+                cells[labels] = cell
         return cells
 
-    def _training(self, overrides: tuple[int, ...]) -> Training:
+    def cell(self, labels: Labels, overrides: tuple[int, ...]) -> tuple[Cell, tuple[str, ...]]:
+        """Return a cell with some of the overrides, by their indices, and the contents of its parts as JSON."""
+        parts = []
+        for kind, label in zip(KINDS, labels, strict=True):
+            those = tuple(i for i in overrides if getattr(self.overrides[i], kind))
+            parts.append(self._once((kind, label, those), functools.partial(self._component, kind, label, those)))
+        those = tuple(i for i in overrides if self.overrides[i].training)
+        trained, contents = self._once(("training", those), functools.partial(self._training, those))
+        rule, neuron, network, dataset = (spec for spec, _ in parts)
+        return Cell(rule, neuron, network, dataset, trained), (*(content for _, content in parts), contents)
+
+    def _once(self, key: Any, build: Callable[[], Any]) -> Any:
+        if key not in self._built:
+            self._built[key] = build()
+        return self._built[key]
+
+    def _component(self, kind: str, label: str, overrides: tuple[int, ...]) -> tuple[ComponentSpec, str]:
+        changes = [(getattr(self.overrides[i], kind), (*self.override_paths[i], kind)) for i in overrides]
+        spec = component_of(self.document, kind, *self.choices[kind][label], changes)
+        return spec, json.dumps([spec.name, spec.options], sort_keys=True)
+
+    def _training(self, overrides: tuple[int, ...]) -> tuple[Training, str]:
         """Merge the training settings of suite, scale and these overrides, in this order, and check the result."""
         settings = list(self.trainings)
         for i in overrides:
-            if (training := self.settings.overrides[i].training) is not None:
+            if (training := self.overrides[i].training) is not None:
                 settings.append((training, (*self.override_paths[i], "training")))
         merged = _merged([training for training, _ in settings])
         for i, epoch in enumerate(merged.alignment):
             if epoch > merged.epochs:
                 path = [path for training, path in settings if "alignment" in training.model_fields_set][-1]
                 what = f'"alignment" has epoch {epoch}; at the scale "{self.scale}" the last epoch is {merged.epochs}'
-                self._refuse(what, (*path, "alignment", i))
-        return merged
+                self.refuse(what, (*path, "alignment", i))
+        return merged, merged.model_dump_json()
 
 
 def component_of(

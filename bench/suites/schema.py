@@ -73,6 +73,22 @@ class Override(Strict):
     """Options of the dataset."""
 
 
+class Tune(Strict):
+    """Search for the values of some options before the runs.
+
+    Each cell tries the same number of combinations of values, in runs with seeds of their own. Its runs then have the
+    combination whose best epoch is the best on the validation split; the record lists all trials.
+    """
+
+    options: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(min_length=1)
+    """Values to try, by option: `training.NAME`, `rule.NAME` (likewise neuron, network, dataset), or `LABEL.NAME` for
+    the component with that label."""
+    trials: PositiveInt | None = None
+    """Combinations tried for each cell, drawn at random from all; null: all of the cell with the fewest."""
+    replicates: PositiveInt = 1
+    """Runs of each trial; their mean counts."""
+
+
 class Settings(Strict):
     """Settings of a suite; each of its scales may change them."""
 
@@ -102,6 +118,8 @@ class Settings(Strict):
     """Whether the trained weights of each run are written beside its record; needs the pass `train`."""
     training: Training = Training()
     """Training settings of all cells."""
+    tune: Tune | None = None
+    """Search for the values of options, on the validation split; needs the pass `train`. null: none."""
     exclude: list[When] = Field([])
     """Patterns of cells that are left out."""
     include: list[Include] = Field([])

@@ -3,7 +3,8 @@
 A suite is a YAML file. Its cells are the product of its lists, without those of `exclude`, and with those of `include`.
 `overrides` change single cells; a later override takes precedence. A scale may change any key: its lists replace those
 of the suite, its `training` is merged, its `overrides` are applied last. All three scales are checked on loading, and
-all faults of a file are reported together.
+all faults of a file are reported together. With `tune`, values of some options are chosen on the validation split
+before the runs (`running/tuning.py`).
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import pydantic
 from throughtime.errors import Faults, UsageError, suggestion
 from throughtime.gc_paused import gc_paused
 from throughtime.registry import KINDS
-from throughtime.spec import PASSES, SCALES, Pass, RunSpec, Scale
+from throughtime.spec import PASSES, SCALES, Pass, RunSpec, Scale, Tuning
+from throughtime.suites.cell import Cell
 from throughtime.suites.changes import apply_change
-from throughtime.suites.scaled import Cell, ScaledSuite, component_of
+from throughtime.suites.scaled import ScaledSuite, component_of
 from throughtime.suites.schema import Entry, NameOrEntry, Settings, SuiteFile
 from throughtime.suites.strict_yaml import Document, Key, checked, load
+from throughtime.suites.trials import Trial
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -40,29 +43,55 @@ class Suite:
     summary: str
     settings: dict[Scale, Settings]
     cells: dict[Scale, list[Cell]]
+    trials: dict[Scale, list[list[Trial]]]
+    """The trials of each cell, in the order of the cells; empty without a tuning."""
 
     def expand(self, scale: Scale) -> list[RunSpec]:
         """Return all runs, by dataset, network, neuron, rule (in file order), replicate; included cells last."""
         if scale not in self.cells:
             raise UsageError(f'no scale "{scale}"', hint=suggestion(scale, SCALES))
+        with gc_paused():
+            return [run for cell in self.cells[scale] for run in self.runs_of(scale, cell)]
+
+    def runs_of(self, scale: Scale, cell: Cell, tuning: Tuning | None = None) -> list[RunSpec]:
+        """Return the runs of a cell: its replicates."""
         settings = self.settings[scale]
         passes: list[Pass] = [name for name in PASSES if name in settings.passes]
-        with gc_paused():
-            return [
-                RunSpec.model_construct(  # its parts are valid, and validating up to 100 000 runs again takes long
-                    suite=self.name,
-                    scale=scale,
-                    **cell._asdict(),
-                    passes=passes,
-                    replicate=replicate,
-                    seed=settings.seed,
-                    threads=settings.threads,
-                    device=settings.device,
-                    keep_weights=settings.keep_weights,
-                )
-                for cell in self.cells[scale]
-                for replicate in range(settings.replicates)
-            ]
+        return [
+            RunSpec.model_construct(  # its parts are valid, and validating up to 100 000 runs again takes long
+                suite=self.name,
+                scale=scale,
+                **cell._asdict(),
+                passes=passes,
+                replicate=replicate,
+                seed=settings.seed,
+                threads=settings.threads,
+                device=settings.device,
+                keep_weights=settings.keep_weights,
+                tuning=tuning,
+            )
+            for replicate in range(settings.replicates)
+        ]
+
+    def runs_of_trial(self, scale: Scale, trial: Trial) -> list[RunSpec]:
+        """Return the runs of a trial: they train only, from seeds of their own, in the suite `<name>-tune`."""
+        settings, tune = self.settings[scale], self.settings[scale].tune
+        assert tune is not None
+        rule = trial.cell.rule.model_copy(update={"label": trial.label})
+        return [
+            RunSpec(
+                suite=f"{self.name}-tune",
+                scale=scale,
+                **trial.cell._replace(rule=rule)._asdict(),
+                passes=["train"],
+                replicate=replicate,
+                seed=settings.seed + 1,
+                threads=settings.threads,
+                device=settings.device,
+                trial=trial.values,
+            )
+            for replicate in range(tune.replicates)
+        ]
 
 
 def suite_names() -> list[str]:
@@ -111,7 +140,13 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
     _check_patterns(document, list(scaled.values()), faults)
     faults.raise_all()
     settings: dict[Scale, Settings] = {scale: s.settings for scale, s in scaled.items()}
-    return Suite(file.suite, file.summary, settings, {scale: s.cells for scale, s in scaled.items()})
+    return Suite(
+        file.suite,
+        file.summary,
+        settings,
+        cells={scale: [*s.cells.values()] for scale, s in scaled.items()},
+        trials={scale: [*s.trials.values()] for scale, s in scaled.items()},
+    )
 
 
 def suite_document(name_or_path: str | Path) -> Document:

@@ -159,6 +159,7 @@ def test_files_beside_the_page(written):
     wanted = {f"figures/{name}.{ending}" for name in figures for ending in ("pdf", "svg", "png", "csv")}
     wanted |= {f"tables/{name}.{ending}" for name in tables for ending in ("txt", "md", "tex", "csv")}
     assert wanted | {"report.html"} <= names
+    assert not any(name.startswith("tables/memory-laptop-metric") for name in names), "it would have no row"
     assert not any(name.endswith(".tmp") for name in names)
     for name in names:
         if name.endswith(".csv"):

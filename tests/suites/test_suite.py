@@ -53,6 +53,8 @@ def test_the_shortest_suite_has_all_defaults(suite):
         "threads": 1,
         "device": "cpu",
         "keep_weights": False,
+        "trial": {},
+        "tuning": None,
     }
 
 

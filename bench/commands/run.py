@@ -1,0 +1,207 @@
+"""The command `throughtime run`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from throughtime.commands.sweep import progress_for
+from throughtime.commands.terminal import (
+    NO_CHANGES,
+    NONE,
+    ChangesOption,
+    JsonOption,
+    PluginOption,
+    ResultsOption,
+    ScaleOption,
+    SourceOption,
+    SuiteArgument,
+    load_plugins,
+)
+from throughtime.errors import UsageError
+from throughtime.records.store import DEFAULT_RESULTS, Store
+from throughtime.running import limits
+from throughtime.spec import Rerun
+from throughtime.suites import units
+
+if TYPE_CHECKING:
+    from throughtime.records.record import Record
+    from throughtime.running.engines.base import Engine
+    from throughtime.running.plan import Planned
+    from throughtime.running.sweep import Request, Sweep
+
+
+class Place(NamedTuple):
+    """Where and within which limits the passes run."""
+
+    cluster: str | None
+    cluster_config: Path | None
+    jobs: int | None
+    timeout: float | None
+    memory_limit: int | None
+    plugins: list[str]
+
+    def check(self) -> None:
+        """Raise UsageError for options that exclude or need each other."""
+        if self.jobs and self.cluster:
+            raise UsageError("has no effect on a cluster", "--jobs", "a cluster runs as many passes as it has room for")
+        if self.cluster_config and self.cluster != "slurm":
+            raise UsageError("only Slurm has a configuration", "--cluster-config", "add --cluster slurm")
+        if self.cluster == "slurm" and not self.cluster_config:
+            raise UsageError(
+                "needs a configuration with the time limit of a job", "--cluster slurm", "add --cluster-config FILE"
+            )
+
+    def engine(self, sweep: Sweep, tell: Callable[[str], None]) -> Engine:
+        """Return the engine that runs the passes: local processes, Dask workers or Slurm jobs."""
+        allowed = limits.Limits(self.timeout or sweep.limits.timeout, self.memory_limit or sweep.limits.memory)
+        if self.cluster is None:
+            from throughtime.running.engines.local import LocalEngine
+
+            return LocalEngine(self.plugins, allowed, self.jobs or sweep.jobs, tell)
+        if self.cluster != "slurm":
+            from throughtime.running.engines.dask import DaskEngine
+
+            return DaskEngine(self.cluster, self.plugins, allowed, tell)
+        from throughtime.running.engines.slurm import SlurmEngine
+
+        assert self.cluster_config is not None  # `check` has refused this
+        return SlurmEngine(self.cluster_config, self.plugins, allowed, tell)
+
+
+def run(
+    suite: SuiteArgument,
+    scale: ScaleOption = "laptop",
+    results: ResultsOption = DEFAULT_RESULTS,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Concurrent training passes; default: one per core.")] = None,
+    rerun: Annotated[Rerun, typer.Option(help="Runs to repeat; stale: recorded with other code or data.")] = "none",
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Label or id of a run or a cell, or a pattern such as 'fptt *'; repeatable.", metavar="RUN"),
+    ] = None,
+    changes: ChangesOption = NO_CHANGES,
+    timeout: Annotated[
+        float | None, typer.Option(parser=units.seconds, help="Time limit of each pass: 90s, 15m, 2h.", metavar="TIME")
+    ] = None,
+    memory_limit: Annotated[
+        int | None, typer.Option(parser=units.size, help="Memory limit of each pass: 2GiB, 1500MB.", metavar="SIZE")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="Run on a cluster: tcp://HOST:8786 (a Dask scheduler), local:N, slurm.", metavar="WHERE"),
+    ] = None,
+    cluster_config: Annotated[
+        Path | None, typer.Option(help="YAML with the settings of `--cluster slurm`.", metavar="FILE")
+    ] = None,
+    plugin: PluginOption = NONE,
+    source: SourceOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a suite. Recorded runs are skipped; exits with 1 if any selected run has failed."""
+    from throughtime.datasets.files.fetch import add_source
+    from throughtime.running.engines.local import start_fork_server
+    from throughtime.running.sweep import Request, sweeps
+
+    plugins = [str(path.resolve()) for path in plugin]
+    place = Place(cluster, cluster_config, jobs, timeout, memory_limit, plugins)
+    place.check()
+    add_source(*source)
+    if not cluster:
+        start_fork_server()  # both import torch
+    load_plugins(plugin)
+    request = Request(suite, scale, Store(results), only or (), rerun, changes)
+    command = request.command(plugins, [str(path.resolve()) for path in source])
+    start, records, failed = time.monotonic(), [], 0
+    for sweep in sweeps(request):
+        made = _run(sweep, place, command, as_json)
+        records += made
+        failed = len(sweep.unfinished(made))
+    if as_json:
+        print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
+    else:
+        print(closing_line(request, sweep, failed, time.monotonic() - start), file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _run(sweep: Sweep, place: Place, command: Sequence[str], quiet: bool) -> list[Record]:
+    """Run the due runs of a sweep; return their records."""
+    from throughtime.running.plan import prepare_data
+    from throughtime.running.progress import preparing
+    from throughtime.running.signals import AskedToStop, raise_on_signals
+
+    prepare_data(sweep.due, partial(preparing, quiet=quiet))
+    if not quiet:
+        _print_not_repeated(sweep.selected, sweep.due, sweep.request.store.folder)
+    if not sweep.due:
+        return []
+    progress = progress_for(quiet)
+    try:
+        with raise_on_signals():
+            return sweep.run(place.engine(sweep, progress.show), command, progress)
+    except AskedToStop as stop:
+        print("interrupted: finished runs are recorded; repeat the command to continue", file=sys.stderr)
+        raise typer.Exit(128 + stop.signum) from None
+    finally:
+        progress.end()
+
+
+def closing_line(request: Request, sweep: Sweep, failed: int, seconds: float) -> str:
+    """Return the last line of a sweep: how many runs are recorded, and the next command."""
+    suite, results = sweep.planned[0].spec.suite, request.store.folder
+    where = [] if results == DEFAULT_RESULTS else ["--results", str(results)]
+    next_command = shlex.join(["throughtime", "report", suite, *where])
+    took = units.duration(seconds)
+    if failed:
+        why = shlex.join(["throughtime", "status", suite, *where])
+        return f"{failed} of {len(sweep.selected)} runs failed or are incomplete, {took}; `{why}` shows the reasons"
+    return f"{len(sweep.selected)} runs are recorded, {took}; next: `{next_command}`"
+
+
+def _print_not_repeated(selected: list[Planned], due: list[Planned], results: Path) -> None:
+    """Print how many of the selected runs are not repeated although they are stale, failed or incomplete."""
+    ids = {p.id for p in due}
+    left = [p for p in selected if p.id not in ids]
+    notes = []
+    if stale := [p for p in left if p.stale]:
+        causes = ", ".join(dict.fromkeys(str(p.stale) for p in stale))
+        notes.append(f"{len(stale)} are stale ({causes}), `--rerun stale` repeats them")
+    if failed := sum(p.recorded not in ("ok", "skipped") for p in left):
+        notes.append(f"{failed} failed, `--rerun failed` repeats them")
+    if incomplete := sum(bool(p.missing_passes) for p in left):
+        notes.append(f"{incomplete} lack a measuring pass, `--rerun failed` runs it")
+    if not due:
+        notes.insert(0, f"nothing to do: all {len(selected)} runs are recorded in {results}")
+    if notes:
+        print("; ".join(notes))
+
+
+def _engine(
+    cluster: str | None,
+    config: Path | None,
+    plugins: list[str],
+    allowed: limits.Limits,
+    jobs: int,
+    tell: Callable[[str], None],
+) -> Engine:
+    """Return the engine that runs the passes: local processes, Dask workers or Slurm jobs."""
+    if cluster is None:
+        from throughtime.running.engines.local import LocalEngine
+
+        return LocalEngine(plugins, allowed, jobs, tell)
+    if cluster != "slurm":
+        from throughtime.running.engines.dask import DaskEngine
+
+        return DaskEngine(cluster, plugins, allowed, tell)
+    from throughtime.running.engines.slurm import SlurmEngine
+
+    assert config is not None  # `run` has checked it
+    return SlurmEngine(config, plugins, allowed, tell)

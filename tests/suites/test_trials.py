@@ -1,0 +1,96 @@
+"""The trials of a suite's tuning: an equal number for each cell, and errors with their places."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.suite_components import loader, registered_alone
+from throughtime.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def components():
+    with registered_alone():
+        yield
+
+
+@pytest.fixture
+def suite(tmp_path):
+    return loader(tmp_path)
+
+
+RULES = {3: "rules: [bptt, {name: fptt, label: ours}]"}
+
+
+def trials(found, scale="laptop"):
+    """Values of all trials, by the labels of rule and neuron."""
+    return {
+        (cell.rule.label, cell.neuron.label): [trial.values for trial in each]
+        for cell, each in zip(found.cells[scale], found.trials[scale], strict=True)
+    }
+
+
+def test_each_cell_tries_all_values_of_its_options(suite):
+    tune = "tune: {options: {training.learning_rate: [1e-3, 1e-2], lif.tau: [5.0, 10.0]}, trials: 2}"
+    by_cell = trials(suite({7: tune}))
+    assert by_cell["bptt", "ltc"] == [{"training.learning_rate": 1e-3}, {"training.learning_rate": 1e-2}]
+    of_lif = by_cell["bptt", "lif"]
+    assert len(of_lif) == 2, "an equal budget, though lif has four combinations"
+    assert all(values.keys() == {"training.learning_rate", "lif.tau"} for values in of_lif)
+    assert by_cell["fptt", "lif"] == of_lif, "rules try the same values"
+
+
+def test_the_budget_is_that_of_the_cell_with_the_fewest_combinations(suite):
+    found = suite({**RULES, 7: "tune: {options: {training.epochs: [1, 2, 3], ours.alpha: [0.1, 0.5]}}"})
+    assert {len(each) for each in trials(found).values()} == {3}
+    assert {len(each) for each in trials(found, "tiny").values()} == {3}
+    assert suite().trials["laptop"] == []
+
+
+def test_the_runs_of_a_trial_have_its_values_a_label_and_seeds_of_their_own(suite):
+    found = suite(
+        {**RULES, 7: "tune: {options: {training.epochs: [2], ours.alpha: [0.5]}, replicates: 2}", 8: "seed: 4"}
+    )
+    (trial,) = found.trials["laptop"][1]
+    first, second = found.runs_of_trial("laptop", trial)
+    assert (first.suite, first.label) == ("quick-tune", "ours epochs=2 alpha=0.5 lif digits #0")
+    assert (first.rule.options["alpha"], first.training.epochs, first.passes) == (0.5, 2, ["train"])
+    assert (first.seed, second.seed, second.replicate) == (5, 5, 1)
+    assert first.trial == {"training.epochs": 2, "ours.alpha": 0.5}
+    assert {run.seed for run in found.expand("laptop")} == {4}, "the runs have fresh seeds"
+
+
+def test_an_id_does_not_depend_on_how_its_values_were_chosen(suite):
+    found = suite({7: "tune: {options: {training.epochs: [10, 11]}}"})
+    (run, *_) = found.runs_of("laptop", found.trials["laptop"][0][0].cell)
+    assert run.id({}) == found.expand("laptop")[0].id({}), "ten epochs are the default"
+
+
+WRONG = {
+    "option": ("{options: {training.epohcs: [1]}}", "7:36", 'unknown key "epohcs"'),
+    "name": ("{options: {rules.alpha: [1]}}", "7:31", 'no option "rules.alpha" in the suite'),
+    "no part": ("{options: {fptt: [1]}}", "7:24", 'no option "fptt" in the suite'),
+    "value": ("{options: {training.epochs: [1, 0]}}", "7:39", '"epochs" should be greater than 0, not 0'),
+    "component's value": ("{options: {fptt.alpha: [1, -1]}}", "7:34", 'fptt: "alpha" should be greater than 0, not -1'),
+    "component's option": ("{options: {bptt.alpha: [1]}}", "7:31", 'bptt: unknown key "alpha"'),
+    "budget": (
+        "{options: {training.epochs: [1, 2]}, trials: 3}",
+        "7:52",
+        "the cell bptt x lif x recurrent x digits has 2 combinations, fewer than 3 trials",
+    ),
+    "nothing": ("{options: {}}", "7:17", None),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_tuning_is_refused_with_its_place(case, suite, tmp_path):
+    text, where, what = WRONG[case]
+    with pytest.raises(UsageError) as caught:
+        suite({7: f"tune: {text}"})
+    assert caught.value.where == f"{tmp_path / 's.yaml'}:{where}"
+    assert what is None or caught.value.what == what
+
+
+def test_a_tuning_needs_training(suite):
+    with pytest.raises(UsageError, match='"tune" needs the pass "train"'):
+        suite({7: "tune: {options: {training.epochs: [1]}}", 8: "passes: [memory]"})
