@@ -143,8 +143,13 @@ class LearningRule(ABC):
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         """Start a new batch of sequences and reset the state. Rules with traces extend this method."""
-        self.update = update
+        self.apply_update = update
         self.state = self.network.initial_state(batch)
+
+    def update(self) -> None:
+        """Update the parameters with their gradients; weights that the network holds at 0 stay there."""
+        self.network.clear_held(lambda parameter: parameter.grad)
+        self.apply_update()
 
     @abstractmethod
     def learn(self, x: Tree, target: Tree, t: int) -> Tensor | None:

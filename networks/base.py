@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
@@ -94,6 +94,13 @@ class Network(nn.Module):
     @abstractmethod
     def unroll(self, x: Tensor, state: Any) -> Window:
         """Compute a window from x [steps, batch, *inputs]: the same numbers as `forward` for each step, but faster."""
+
+    def clear_held(self, gradient_of: Callable[[nn.Parameter], Tensor | None]) -> None:
+        """Set the gradients of weights that the network holds at 0 to 0; rules call it before each update.
+
+        Args:
+            gradient_of: returns the gradient of a parameter; None if it has none.
+        """
 
     def stepper(self, state: Any, gradients: Mapping[Tensor, Tensor]) -> Stepper | None:
         """Return single steps from this state on, for a rule that propagates no gradient from one step to the previous

@@ -47,6 +47,7 @@ class Recurrent(Network):
             for all, as in torch.nn.RNN and LSTM; `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (the
             authors' S-MNIST).
         recurrent_bias: whether R has a bias.
+        self_connections: whether neurons have recurrent weights to themselves; if not, R's diagonal stays 0.
         norm_steps: number of time steps with separate statistics, for batch normalisation of W z + c, R z and the
             readout's drive; null: no normalisation.
     """
@@ -65,6 +66,7 @@ class Recurrent(Network):
         readout_tau: NonNegativeFloat | None = None,
         weights: Literal["separate", "joint", "hidden", "orthogonal"] = "separate",
         recurrent_bias: bool = False,
+        self_connections: bool = True,
         norm_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__()
@@ -78,8 +80,11 @@ class Recurrent(Network):
         fan_ins = [math.prod(shape_of(inputs)), *hidden[:-1]]
         inward = [nn.Linear(fan_in, currents * size) for fan_in, size in zip(fan_ins, hidden, strict=True)]
         recurrent = [nn.Linear(size, currents * size, bias=recurrent_bias) for size in hidden]
+        self.self_connections = self_connections
         for W, R in zip(inward, recurrent, strict=True):
             _draw(W, R, weights)
+            if not self_connections:
+                to_themselves(R.weight.detach()).zero_()
         names = [f"layer{n}" for n in range(1, len(hidden) + 1)]
         reads: Literal["z", "v"] = "z" if readout == "spikes" else "v"
         κ = math.exp(-1 / readout_tau) if readout_tau else 0.0
@@ -166,6 +171,12 @@ class Recurrent(Network):
             return None
         return stepper(self.layers, self.readouts[0], state, gradients)
 
+    def clear_held(self, gradient_of: Callable[[nn.Parameter], Tensor | None]) -> None:
+        for layer in self.layers if not self.self_connections else ():
+            gradient = gradient_of(layer.recurrent.weight)
+            if gradient is not None:
+                to_themselves(gradient).zero_()
+
     def _split(self, y: Any) -> list[Tensor]:
         """Return the outputs of all readouts as a list."""
         return [y] if isinstance(y, Tensor) else [y[readout.name] for readout in self.readouts]
@@ -223,6 +234,11 @@ def _read(readout: Readout, window: LayerWindow, y: Tensor, t: int) -> Tensor:
     if readout.norm is not None:
         d = torch.stack([readout.norm(d_t, t + step) for step, d_t in enumerate(d.unbind(0))])
     return readout.unroll(d, y)
+
+
+def to_themselves(R: Tensor) -> Tensor:
+    """Return a view of the weights of neurons to themselves, [currents, size]."""
+    return R.unflatten(0, (-1, R.shape[1])).diagonal(dim1=1, dim2=2)
 
 
 def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:

@@ -115,7 +115,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("networks", "recurrent"): Defaults(
         OURS,
         {"hidden": (64,), "readout": "spikes", "readout_leak": "constant", "readout_tau": None, "weights": "separate"}
-        | {"recurrent_bias": False, "norm_steps": None},
+        | {"recurrent_bias": False, "self_connections": True, "norm_steps": None},
         {"readout.decay": math.exp(-1 / 20)},
     ),
 }
