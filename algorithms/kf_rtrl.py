@@ -60,7 +60,7 @@ class KFRTRL(RandomSigns):
         if own := [name for name, p in layer.neuron.named_parameters() if p.requires_grad]:
             return f"parameters of the neurons have no Kronecker product: {', '.join(own)}"
         if readout.decay is None:
-            return "the readout's leak is computed at each step: its gradient has no filter of constant κ"
+            return "the readout is no leaky integrator with a constant leak κ, which could filter its gradient"
         return None
 
     def sizes(self, network: Network, batch: int, steps: int) -> dict[str, int]:

@@ -106,6 +106,7 @@ class RecurrentState(NamedTuple):
     layers: tuple[Any, ...]
     """States of the layers' neurons, in order."""
     y: Any
-    """Output of the readout, [batch, outputs]; with several readouts a dict of outputs, by their names."""
+    """State of the readout, which is its output [batch, outputs] unless the readout needs more; with several readouts a
+    dict of states, by their names."""
     t: int
     """Number of steps so far."""

@@ -25,8 +25,8 @@ class Readout(nn.Module):
         norm: normalisation of d_t, with the statistics of the time step.
 
     Attributes:
-        decay: κ of a constant leak; None if the leak is computed at each step.
-        gate: map that computes the leak; None if the leak is constant.
+        decay: κ, if the readout is a leaky integrator with a constant leak; else None.
+        gate: map that computes the leak at each step; None if there is none.
     """
 
     decay: float | None
@@ -54,9 +54,17 @@ class Readout(nn.Module):
         d = self.linear(o)
         return d if self.norm is None else self.norm(d, t)
 
+    def initial_state(self, batch: int) -> Tensor:
+        """Return the state before the first step: the output y, [batch, outputs], unless a subclass needs more."""
+        return self.linear.weight.new_zeros(batch, self.linear.out_features)
+
+    def output(self, y: Tensor) -> Tensor:
+        """Return the outputs [..., batch, outputs] that a state, or the states of several steps, contains."""
+        return y
+
     @abstractmethod
     def forward(self, d: Tensor, y: Tensor) -> Tensor:
-        """Compute y_t from d_t and y_{t−1}, all [batch, outputs]."""
+        """Compute the state y_t from d_t and y_{t−1}, all [batch, outputs]."""
 
     def unroll(self, d: Tensor, y: Tensor) -> Tensor:
         """Compute y [steps, batch, outputs] of a window from d [steps, batch, outputs] and the y before it."""
@@ -117,3 +125,37 @@ class GatedReadout(Readout):
     def forward(self, d: Tensor, y: Tensor) -> Tensor:
         λ = torch.sigmoid(self.slope * self.gate(torch.cat((d, y), 1)))
         return torch.lerp(y, d, λ)
+
+
+class MaxReadout(Readout):
+    """Maximum over time of a readout with a constant leak.
+
+        u_t = κ u_{t−1} + (1 − κ) d_t,      u_0 = 0
+        y_t = max(y_{t−1}, u_t),            y_0 = −∞
+
+    With a loss at the last step each output learns from the step of its maximum alone. The state holds y and u,
+    [batch, 2, outputs]. Source: Cramer et al. 2022, the maximum-over-time loss of the Heidelberg spiking datasets.
+
+    Args:
+        leak: κ.
+        options: `layer`, `name` and `norm` of `Readout`.
+    """
+
+    decay: None
+    gate: None
+
+    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], leak: float, **options: Any) -> None:
+        super().__init__(size, outputs, reads, **options)
+        self.decay, self.gate, self.leak = None, None, leak
+
+    def initial_state(self, batch: int) -> Tensor:
+        u = super().initial_state(batch)
+        return torch.stack((torch.full_like(u, -torch.inf), u), 1)
+
+    def output(self, y: Tensor) -> Tensor:
+        return y.select(-2, 0)
+
+    def forward(self, d: Tensor, y: Tensor) -> Tensor:
+        largest, u = y.unbind(1)
+        u = torch.lerp(d, u, self.leak)
+        return torch.stack((torch.maximum(largest, u), u), 1)

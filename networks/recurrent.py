@@ -18,7 +18,7 @@ from throughtime.networks.kernels.recurrent_gradient import with_recurrent_gradi
 from throughtime.networks.kernels.spike_linear import spike_linear
 from throughtime.networks.kernels.window import LayerWindow, layer_window
 from throughtime.networks.layer import INPUT, RecurrentLayer, RecurrentState
-from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
+from throughtime.networks.readout import GatedReadout, LeakyReadout, MaxReadout, Readout
 from throughtime.neurons.base import Neuron, Shape, shape_of
 from throughtime.numerics.precision import products_of
 from throughtime.registry import network, or_default, refuse_unused
@@ -42,6 +42,7 @@ class Recurrent(Network):
         readout_leak: `constant`, or `gated`: computed at each step.
         readout_tau: time constant of the constant leak in steps, κ = exp(−1/τ); 0: no memory, y_t = W o_t + c; null:
             20.
+        readout_max: whether the output is the maximum over the steps so far, of a readout with a constant leak.
         weights: initial distribution of W and R. `separate`: U(±1/√fan-in) for each; `joint`: U(±1/√(fan-in + size))
             for both, the distribution of one linear map on [x ; z] (the authors' adding task); `hidden`: U(±1/√size)
             for all, as in torch.nn.RNN and LSTM; `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (the
@@ -64,13 +65,15 @@ class Recurrent(Network):
         readout: Literal["spikes", "membrane"] = "spikes",
         readout_leak: Literal["constant", "gated"] = "constant",
         readout_tau: NonNegativeFloat | None = None,
+        readout_max: bool = False,
         weights: Literal["separate", "joint", "hidden", "orthogonal"] = "separate",
         recurrent_bias: bool = False,
         self_connections: bool = True,
         norm_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__()
-        refuse_unused("readout_leak: constant", readout_leak == "constant", readout_tau=readout_tau)
+        only_constant = {"readout_tau": readout_tau, "readout_max": readout_max or None}
+        refuse_unused("readout_leak: constant", readout_leak == "constant", **only_constant)
         readout_tau = or_default(readout_tau, 20.0)
         self.mixes_samples = norm_steps is not None
         # The synapses' random numbers precede those of the neurons, so that networks of all neurons start from the same
@@ -98,7 +101,7 @@ class Recurrent(Network):
             }
             if readout_leak == "gated":
                 return GatedReadout(hidden[-1], width, reads, **options)
-            return LeakyReadout(hidden[-1], width, reads, κ, **options)
+            return (MaxReadout if readout_max else LeakyReadout)(hidden[-1], width, reads, κ, **options)
 
         if isinstance(outputs, Mapping):
             heads = {name: readout_of(name, shape) for name, shape in outputs.items()}
@@ -123,7 +126,7 @@ class Recurrent(Network):
         like = self.readouts[0].linear.weight
         return RecurrentState(
             layers=tuple(layer.neuron.initial_state(batch, like) for layer in self.layers),
-            y=self._joined([like.new_zeros(batch, readout.linear.out_features) for readout in self.readouts]),
+            y=self._joined([readout.initial_state(batch) for readout in self.readouts]),
             t=0,
         )
 
@@ -134,10 +137,10 @@ class Recurrent(Network):
             spikes.append(z)
             states.append(layer_state)
         y = self.read(states[-1], state.y, state.t)
-        return Step(y, tuple(spikes)), RecurrentState(tuple(states), y, state.t + 1)
+        return Step(self._outputs(self._split(y)), tuple(spikes)), RecurrentState(tuple(states), y, state.t + 1)
 
     def read(self, last: Any, y: Any, t: int) -> Any:
-        """Compute y_t from the state of the last layer and y_{t−1}."""
+        """Compute the readouts' state y_t from the state of the last layer and y_{t−1}."""
         before = self._split(y)
         return self._joined(
             [
@@ -160,7 +163,7 @@ class Recurrent(Network):
         ]
         # Copy: with a view, the state would keep the outputs of the whole window alive.
         y = self._joined([y[-1].clone() for y in ys])
-        return Window(self._joined(ys), tuple(spikes), RecurrentState(tuple(last), y, state.t + len(x)))
+        return Window(self._outputs(ys), tuple(spikes), RecurrentState(tuple(last), y, state.t + len(x)))
 
     def stepper(self, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> Stepper | None:
         if (
@@ -177,12 +180,16 @@ class Recurrent(Network):
             if gradient is not None:
                 to_themselves(gradient).zero_()
 
+    def _outputs(self, ys: list[Tensor]) -> Any:
+        """Return the outputs that the states of the readouts contain."""
+        return self._joined([readout.output(y) for readout, y in zip(self.readouts, ys, strict=True)])
+
     def _split(self, y: Any) -> list[Tensor]:
-        """Return the outputs of all readouts as a list."""
+        """Return the states of all readouts as a list."""
         return [y] if isinstance(y, Tensor) else [y[readout.name] for readout in self.readouts]
 
     def _joined(self, ys: list[Tensor]) -> Any:
-        """Return the output of the only readout, or a dict of the outputs by name."""
+        """Return the value of the only readout, or a dict of the values by name."""
         if isinstance(self.readout, Readout):
             return ys[0]
         return {readout.name: y for readout, y in zip(self.readouts, ys, strict=True)}

@@ -76,7 +76,7 @@ class BlockRule(LearningRule):
         if len(network.readouts) != 1 or network.readouts[0].layer != network.layers[-1].name:
             return "learning signals come from one readout, of the last layer"
         if network.readouts[0].decay is None:
-            return "the readout's leak is computed at each step: no filter of constant κ carries the traces through it"
+            return "the readout is no leaky integrator with a constant leak κ, which could filter the traces"
         return None
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:

@@ -48,10 +48,11 @@ def by_layers(network: Network, x: Tensor, state: RecurrentState) -> tuple[Step,
         readout.name: readout(readout.drive(getattr(states[readout.layer], readout.reads), state.t), y_before)
         for readout, y_before in zip(network.readouts, befores, strict=True)
     }
+    output: Any = {readout.name: readout.output(y[readout.name]) for readout in network.readouts}
     if isinstance(state.y, Tensor):
-        (y,) = y.values()
+        (y,), (output,) = y.values(), output.values()
     spikes = tuple(sent[layer.name] for layer in network.layers)
-    return Step(y, spikes), RecurrentState(tuple(states.values()), y, state.t + 1)
+    return Step(output, spikes), RecurrentState(tuple(states.values()), y, state.t + 1)
 
 
 def differences(found: Window, expected: Window, by: Sequence[Tensor] = ()) -> Iterator[tuple[str, float]]:
