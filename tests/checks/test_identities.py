@@ -80,7 +80,7 @@ OF_BPTT = [
         RTRL,
         RTRL,
         "rtrl",
-        patches=((f"{ALGORITHMS}.rtrl.functional_call", without_direct_part),),
+        patches=((f"{ALGORITHMS}.influence.functional_call", without_direct_part),),
     ),
 ]
 
