@@ -22,8 +22,8 @@ class SnApN(ReachingRule):
         reach_n(j) = {k: (Σ_{m<n} A^m)_kj > 0},      A_kl = 1 where R_kl ≠ 0
         dE/dW_ji = Σ_t Σ_k L_k^t M̄_o^t[k, ji],      M̄ = κ M̄ + (1 − κ) M_o, the filter of the readout
 
-    The rule is for sparse R (`recurrent_density` of the network `recurrent`): with dense R, n = 2 reaches every neuron,
-    and the gradient of one layer is that of BPTT; n = 1 is `snap1`. Entries of M out of reach are dropped. With K
+    The rule is for sparse R (`density` of the network `recurrent`): with dense R, n = 2 reaches every neuron, and the
+    gradient of one layer is that of BPTT; n = 1 is `snap1`. Entries of M out of reach are dropped. With K
     neurons in the largest reach, memory is O(1) in T, batch × size × K × fan-in numbers for each variable of the
     neurons; time is O(batch × size × K² × fan-in) per step. Source: Menick et al. 2021, section 3.
 

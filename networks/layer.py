@@ -77,13 +77,24 @@ class RecurrentLayer(nn.Module, Layer):
         neuron: its neurons, a vector.
         reads: source of W, `INPUT` or the name of a layer.
         norm_steps: number of time steps with separate statistics; None: no norms.
+        exists: mask of the synapses in R that exist; None: all.
     """
 
+    recurrent_exists: Tensor | None
+
     def __init__(
-        self, name: str, inward: nn.Linear, recurrent: nn.Linear, neuron: Neuron, reads: str, norm_steps: int | None
+        self,
+        name: str,
+        inward: nn.Linear,
+        recurrent: nn.Linear,
+        neuron: Neuron,
+        reads: str,
+        norm_steps: int | None,
+        exists: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.name, self.inward, self.recurrent, self.neuron = name, inward, recurrent, neuron
+        self.register_buffer("recurrent_exists", exists)
         width = inward.out_features
         self.inward_norm = StepBatchNorm(width, norm_steps) if norm_steps else None
         self.recurrent_norm = StepBatchNorm(width, norm_steps) if norm_steps else None

@@ -48,6 +48,8 @@ class Recurrent(Network):
             for all, as in torch.nn.RNN and LSTM; `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (the
             authors' S-MNIST).
         recurrent_bias: whether R has a bias.
+        density: fraction of the recurrent synapses between neurons that exist, drawn for each layer. The others stay 0;
+            those that exist are drawn larger by 1/√density, so that the sum has the same variance.
         self_connections: whether neurons have recurrent weights to themselves; if not, R's diagonal stays 0.
         norm_steps: number of time steps with separate statistics, for batch normalisation of W z + c, R z and the
             readout's drive; null: no normalisation.
@@ -68,6 +70,7 @@ class Recurrent(Network):
         readout_max: bool = False,
         weights: Literal["separate", "joint", "hidden", "orthogonal"] = "separate",
         recurrent_bias: bool = False,
+        density: Annotated[float, Field(gt=0, le=1)] = 1.0,
         self_connections: bool = True,
         norm_steps: PositiveInt | None = None,
     ) -> None:
@@ -83,9 +86,10 @@ class Recurrent(Network):
         fan_ins = [math.prod(shape_of(inputs)), *hidden[:-1]]
         inward = [nn.Linear(fan_in, currents * size) for fan_in, size in zip(fan_ins, hidden, strict=True)]
         recurrent = [nn.Linear(size, currents * size, bias=recurrent_bias) for size in hidden]
-        self.self_connections = self_connections
+        self.self_connections, exist = self_connections, list[Tensor | None]()
         for W, R in zip(inward, recurrent, strict=True):
             _draw(W, R, weights)
+            exist.append(_thinned(R, density) if density < 1 else None)
             if not self_connections:
                 to_themselves(R.weight.detach()).zero_()
         names = [f"layer{n}" for n in range(1, len(hidden) + 1)]
@@ -108,8 +112,10 @@ class Recurrent(Network):
         else:
             heads = {"readout": readout_of("readout", outputs)}
         layers = nn.ModuleList(
-            RecurrentLayer(name, W, R, neuron(size), below, norm_steps)
-            for name, W, R, size, below in zip(names, inward, recurrent, hidden, [INPUT, *names[:-1]], strict=True)
+            RecurrentLayer(name, W, R, neuron(size), below, norm_steps, exists)
+            for name, W, R, size, below, exists in zip(
+                names, inward, recurrent, hidden, [INPUT, *names[:-1]], exist, strict=True
+            )
         )
         # A ModuleList registers its parameters with the network; it has the methods of a Sequence, but not the base.
         self.layers = cast("Sequence[RecurrentLayer]", layers)
@@ -175,10 +181,12 @@ class Recurrent(Network):
         return stepper(self.layers, self.readouts[0], state, gradients)
 
     def clear_held(self, gradient_of: Callable[[nn.Parameter], Tensor | None]) -> None:
-        for layer in self.layers if not self.self_connections else ():
+        for layer in self.layers:
             gradient = gradient_of(layer.recurrent.weight)
-            if gradient is not None:
+            if gradient is not None and not self.self_connections:
                 to_themselves(gradient).zero_()
+            if gradient is not None and layer.recurrent_exists is not None:
+                gradient.mul_(layer.recurrent_exists)
 
     def _outputs(self, ys: list[Tensor]) -> Any:
         """Return the outputs that the states of the readouts contain."""
@@ -261,3 +269,13 @@ def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:
         for parameter in (W.weight, W.bias, R.weight, R.bias):
             if parameter is not None:
                 nn.init.uniform_(parameter, -bound, bound)
+
+
+@torch.no_grad()
+def _thinned(R: nn.Linear, density: float) -> Tensor:
+    """Draw which recurrent synapses exist, and set the others to 0; return the mask, of the shape of R's weight. A
+    neuron has a synapse for all of its currents or for none."""
+    size = R.in_features
+    mask = (torch.rand(size, size) < density).repeat(R.out_features // size, 1)
+    R.weight.mul_(mask / math.sqrt(density))
+    return mask

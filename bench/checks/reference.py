@@ -115,7 +115,13 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("networks", "recurrent"): Defaults(
         OURS,
         {"hidden": (64,), "readout": "spikes", "readout_leak": "constant", "readout_tau": None, "readout_max": False}
-        | {"weights": "separate", "recurrent_bias": False, "self_connections": True, "norm_steps": None},
+        | {
+            "weights": "separate",
+            "recurrent_bias": False,
+            "density": 1.0,
+            "self_connections": True,
+            "norm_steps": None,
+        },
         {"readout.decay": math.exp(-1 / 20)},
     ),
 }
