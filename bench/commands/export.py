@@ -1,4 +1,4 @@
-"""The command `throughtime export`."""
+"""The commands of `throughtime export`: results for other tools, and a trained network for other libraries."""
 
 from __future__ import annotations
 
@@ -10,8 +10,49 @@ import typer
 from throughtime.commands.terminal import NONE, PluginOption, ResultsOption, load_plugins
 from throughtime.records.store import DEFAULT_RESULTS
 
+export_app = typer.Typer(help="Results for other tools: parquet, TensorBoard, W&B, NIR.", no_args_is_help=True)
+SuitesArgument = Annotated[list[str] | None, typer.Argument(help="Suites; default: all in the results.")]
+OutOption = Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR", file_okay=False)]
 
-def export(
+
+@export_app.command()
+def parquet(
+    suite: SuitesArgument = None, results: ResultsOption = DEFAULT_RESULTS, out: OutOption = Path("export")
+) -> None:
+    """Write runs.parquet and curves.parquet: a row for each run, and for each epoch of its learning curve."""
+    from throughtime.records.exports import to_parquet
+    from throughtime.records.results import Results
+
+    for path in to_parquet(Results.load(results, suite or ()), out):
+        print(path)
+
+
+@export_app.command()
+def tensorboard(
+    suite: SuitesArgument = None, results: ResultsOption = DEFAULT_RESULTS, out: OutOption = Path("export/tensorboard")
+) -> None:
+    """Write TensorBoard logs of curves, options and measures; needs the package tensorboard."""
+    from throughtime.records.exports import to_tensorboard
+    from throughtime.records.results import Results
+
+    written = to_tensorboard(Results.load(results, suite or ()), out)
+    print(f"{len(written)} runs; next: `tensorboard --logdir {out}`")
+
+
+@export_app.command("wandb")
+def weights_and_biases(
+    suite: SuitesArgument = None, results: ResultsOption = DEFAULT_RESULTS, out: OutOption = Path("export")
+) -> None:
+    """Write offline runs of Weights & Biases, without network; needs the package wandb."""
+    from throughtime.records.exports import to_wandb
+    from throughtime.records.results import Results
+
+    written = to_wandb(Results.load(results, suite or ()), out)
+    print(f"{len(written)} runs; next: `wandb sync {out / 'wandb'}/offline-run-*`")
+
+
+@export_app.command("nir")
+def network(
     run: Annotated[str, typer.Argument(help="Id or label of a run whose weights were saved.", metavar="RUN")],
     file: Annotated[Path, typer.Argument(help="The NIR file to write (.nir).", dir_okay=False)],
     dt: Annotated[float, typer.Option(help="Length of a step, in seconds.")] = 1e-3,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from throughtime.commands import compare as compare_cli
-from throughtime.commands import export as export_cli
 from throughtime.commands import ls as ls_cli
 from throughtime.commands import peers as peers_cli
 from throughtime.commands import run as run_cli
@@ -22,6 +21,7 @@ from throughtime.commands import show as show_cli
 from throughtime.commands import sweep as sweep_cli
 from throughtime.commands.baseline import baseline_app
 from throughtime.commands.data import data_app
+from throughtime.commands.export import export_app
 from throughtime.commands.terminal import (
     NONE,
     JsonOption,
@@ -62,9 +62,10 @@ def throughtime(
 
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(data_app, name="data")
+app.add_typer(export_app, name="export")
 app.command("ls")(ls_cli.list_components)
 of_sweeps = (sweep_cli.plan, run_cli.run, sweep_cli.status, sweep_cli.rerun)
-for command in (*of_sweeps, compare_cli.compare, peers_cli.peers, show_cli.show, export_cli.export):
+for command in (*of_sweeps, compare_cli.compare, peers_cli.peers, show_cli.show):
     app.command()(command)
 
 

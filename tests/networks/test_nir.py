@@ -182,7 +182,7 @@ def test_the_command_writes_the_network_of_a_run(tmp_path, capsys):
     folder = ["--results", str(tmp_path / "runs")]
     assert main(["run", str(suite), "--scale", "tiny", *folder]) == 0
     capsys.readouterr()
-    assert main(["export", "bptt lif digits #0", str(tmp_path / "net.nir"), *folder]) == 0
+    assert main(["export", "nir", "bptt lif digits #0", str(tmp_path / "net.nir"), *folder]) == 0
     assert "layer1 (LIF)" in capsys.readouterr().out
     assert nir.read(tmp_path / "net.nir").nodes["layer1"].tau == pytest.approx(2e-3 * np.ones(4))
-    assert main(["export", "no such run", str(tmp_path / "net.nir"), *folder]) == 2
+    assert main(["export", "nir", "no such run", str(tmp_path / "net.nir"), *folder]) == 2
