@@ -11,7 +11,7 @@ import functools
 import importlib
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -93,6 +93,8 @@ class CompiledLoop(Protocol):
 
     jitted: Callable[[bool], Dispatcher]
     """Returns the compiled function that takes arrays; the argument is whether it runs on several threads."""
+    entry_points: dict[Hashable, Callable[..., Any]]
+    """Machine code by the kinds of its arguments, see `_entry_point`."""
 
     def __call__(self, *arguments: Any) -> Any: ...
 
@@ -126,11 +128,12 @@ def compiled(loop: Callable[..., Any]) -> CompiledLoop:
 
     @functools.wraps(loop)
     def call(*arguments: Any) -> Any:
-        return jitted(_has_threads())(*_for_loops(arguments))
+        converted = _for_loops(arguments)
+        return _entry_point(with_attributes, converted)(*converted)
 
-    with_attribute = cast(CompiledLoop, call)  # a function declares no attributes
-    with_attribute.jitted = jitted
-    return with_attribute
+    with_attributes = cast(CompiledLoop, call)  # a function declares no attributes
+    with_attributes.jitted, with_attributes.entry_points = jitted, {}
+    return with_attributes
 
 
 def callable_in_loops(function: Callable[..., Any], overloaded: Callable[[], Callable[..., Any]]) -> None:
@@ -150,8 +153,7 @@ def bound(loop: CompiledLoop, *arguments: Any) -> Callable[..., Any]:
     """Bind a compiled loop to its last arguments; the result takes the first ones, and each call uses the current
     content of the tensors' memory.
 
-    A call enters the machine code directly. The dispatcher of the compiler would first determine the types of all
-    arguments, which takes two to eight times as long as the call of a short loop.
+    The first call determines the types of the arguments; each call enters the machine code directly.
     """
     converted = _for_loops(arguments)
     entry_points: dict[bool, Callable[..., Any]] = {}
@@ -160,12 +162,32 @@ def bound(loop: CompiledLoop, *arguments: Any) -> Callable[..., Any]:
         threaded = _has_threads()
         entry_point = entry_points.get(threaded)
         if entry_point is None:
-            dispatcher = loop.jitted(threaded)
-            signature = tuple(map(dispatcher.typeof_pyval, (*first, *converted)))
-            entry_point = entry_points[threaded] = dispatcher.compile(signature)
+            entry_point = entry_points[threaded] = _entry_point(loop, [*first, *converted])
         return entry_point(*first, *converted)
 
     return call
+
+
+def _entry_point(loop: CompiledLoop, arguments: list[Any]) -> Callable[..., Any]:
+    """Return the machine code for arguments of these kinds.
+
+    The dispatcher of the compiler would find it, too, but takes 10 µs for each array in a NamedTuple.
+    """
+    threaded = _has_threads()
+    kinds = (threaded, *map(_kind, arguments))
+    entry_point = loop.entry_points.get(kinds)
+    if entry_point is None:
+        dispatcher = loop.jitted(threaded)
+        entry_point = dispatcher.compile(tuple(map(dispatcher.typeof_pyval, arguments)))
+        loop.entry_points[kinds] = entry_point
+    return entry_point
+
+
+def _kind(a: Any) -> Hashable:
+    """Return all that the machine code for an argument depends on."""
+    if isinstance(a, np.ndarray):
+        return a.dtype, a.ndim, a.flags.c_contiguous, a.flags.f_contiguous
+    return (type(a), *map(_kind, a)) if isinstance(a, tuple) else type(a)
 
 
 def _for_loops(arguments: tuple[Any, ...]) -> list[Any]:
