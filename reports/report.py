@@ -15,7 +15,7 @@ from throughtime.reports.formats import write_table
 from throughtime.reports.growth_figure import growth_figures
 from throughtime.reports.option_figure import option_figures
 from throughtime.reports.page import Figure, render
-from throughtime.reports.recipes import draw_recipe, recipes
+from throughtime.reports.papers import draw_paper, has_figure
 from throughtime.reports.rule_comparison import rule_table
 from throughtime.reports.table import Table
 from throughtime.reports.tables import tables
@@ -90,8 +90,8 @@ def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
             found[f"{start}-growth-{name}"] = grown
         if (tuned := tuning_figure(results, suite, scale)) is not None:  # the trials of a tuning
             found[f"{start}-tuning"] = tuned
-        if suite in recipes():
-            drawn = draw_recipe(suite, results, scale)
+        if has_figure(suite):
+            drawn = draw_paper(suite, results, scale)
             found[start] = drawn or NotDrawn(f"The paper's figure, {where}", figures.NO_CURVE)
     memory = figures.memory_against_steps(results)
     found["memory-against-steps"] = memory or NotDrawn("Memory against time steps", figures.NO_STEPS)

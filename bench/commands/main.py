@@ -15,6 +15,7 @@ import typer
 
 from throughtime.commands import compare as compare_cli
 from throughtime.commands import ls as ls_cli
+from throughtime.commands import papers as papers_cli
 from throughtime.commands import peers as peers_cli
 from throughtime.commands import run as run_cli
 from throughtime.commands import show as show_cli
@@ -65,7 +66,8 @@ app.add_typer(data_app, name="data")
 app.add_typer(export_app, name="export")
 app.command("ls")(ls_cli.list_components)
 of_sweeps = (sweep_cli.plan, run_cli.run, sweep_cli.status, sweep_cli.rerun)
-for command in (*of_sweeps, compare_cli.compare, peers_cli.peers, show_cli.show):
+of_papers = (papers_cli.papers, papers_cli.verdicts, papers_cli.reproduce)
+for command in (*of_sweeps, *of_papers, compare_cli.compare, peers_cli.peers, show_cli.show):
     app.command()(command)
 
 

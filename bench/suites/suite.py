@@ -100,10 +100,10 @@ def suite_names() -> list[str]:
 
 
 def _shipped() -> dict[str, Traversable]:
-    suites = resources.files("throughtime.suites").iterdir()
-    recipes = resources.files("throughtime.reports").iterdir()
-    found = {file.name.removesuffix(".yaml"): file for file in suites if file.name.endswith(".yaml")}
-    return found | {recipe.name: file for recipe in recipes if (file := recipe / "suite.yaml").is_file()}
+    papers = [paper / "suites" for paper in resources.files("throughtime.reports").iterdir() if paper.is_dir()]
+    folders = [resources.files("throughtime.suites"), *(folder for folder in papers if folder.is_dir())]
+    files = (file for folder in folders for file in folder.iterdir())
+    return {file.name.removesuffix(".yaml"): file for file in files if file.name.endswith(".yaml")}
 
 
 def suite_summary(name: str) -> str:

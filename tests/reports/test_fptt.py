@@ -1,4 +1,4 @@
-"""The figure of the recipe `fptt`: its labels agree with the run."""
+"""The figure of the paper `fptt`: its labels agree with the run."""
 
 from __future__ import annotations
 

@@ -1,0 +1,69 @@
+"""Commands on papers: `papers`, `verdicts` and `reproduce`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from throughtime.commands.run import run
+from throughtime.commands.terminal import JsonOption, ResultsOption, ScaleOption, print_rows
+from throughtime.records.store import DEFAULT_RESULTS
+
+OUT = Path("reports/out/papers")
+
+
+def papers(as_json: JsonOption = False) -> None:
+    """List the papers: suites, number of targets, address."""
+    from throughtime.reports.papers import load_paper
+    from throughtime.reports.papers import papers as names
+
+    rows = []
+    for paper in map(load_paper, names()):
+        suites = ", ".join(paper.suites) or "—"
+        rows.append(
+            {"name": paper.name, "suites": suites, "targets": len(paper.file.targets)}
+            | {"title": paper.file.title, "link": paper.link}
+        )
+    print_rows(rows, as_json)
+
+
+def verdicts(
+    paper: Annotated[str | None, typer.Argument(help="Name of a paper; default: all.", metavar="PAPER")] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare published values and claims with results; runs nothing but exact targets, which take seconds."""
+    from throughtime.records.results import Results
+    from throughtime.reports.papers import judge, load_paper
+    from throughtime.reports.papers import papers as names
+
+    found = Results(results)
+    rows = []
+    for name in [paper] if paper else names():
+        rows += [{"paper": name, **row._asdict()} for row in judge(load_paper(name), found)]
+    shown = ("paper", "item", "published", "ours", "n", "scale", "verdict", "reason")
+    print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
+
+
+def reproduce(
+    paper: Annotated[str, typer.Argument(help="Name of a paper.", metavar="PAPER")],
+    scale: ScaleOption = "laptop",
+    results: ResultsOption = DEFAULT_RESULTS,
+    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = OUT,
+) -> None:
+    """Run what is missing of a paper, and write its verdicts, figure and page; exits with 1 if a run fails."""
+    from throughtime.records.results import Results
+    from throughtime.reports.paper_page import write_paper
+    from throughtime.reports.papers import load_paper
+
+    loaded, failed = load_paper(paper), False
+    for suite in loaded.suites:
+        try:
+            run(suite, scale=scale, results=results)
+        except typer.Exit as exit_of_run:
+            failed = failed or exit_of_run.exit_code != 0
+    print(write_paper(loaded, Results(results), scale, out))
+    if failed:
+        raise typer.Exit(1)

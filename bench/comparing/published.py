@@ -1,0 +1,178 @@
+"""Verdicts of a paper: each published value and claim beside ours, with a word and a reason.
+
+A target is a published number: of a cell of a suite, which runs reproduce, or one that a short computation gives
+exactly. A claim is a statement of the paper that a function judges from results.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, NamedTuple
+
+import pydantic
+from pydantic import Field, NonNegativeFloat
+
+from throughtime.records.results import Results
+from throughtime.records.statistics import mean_interval
+from throughtime.spec import Scale, Strict
+
+Word = Literal[
+    "reproduced",
+    "within interval",
+    "not reproduced",
+    "supported",
+    "not supported",
+    "unclear",
+    "not run here",
+]
+FEWEST = 3
+"""Smallest n whose interval can decide `within interval`."""
+
+
+class CellOf(Strict):
+    """The cell whose runs reproduce a target, by the labels of its suite."""
+
+    suite: str
+    rule: str
+    neuron: str
+    dataset: str
+    network: str = "recurrent"
+    measure: str
+    scale: Scale
+
+
+class Target(Strict):
+    """A published value and where ours comes from: `cell` or `exact`."""
+
+    item: str = Field(min_length=1)
+    """What the number is, and in which figure or table."""
+    published: float
+    """The published value."""
+    spread: NonNegativeFloat | None = None
+    """Its published standard deviation."""
+    tolerance: NonNegativeFloat
+    """Largest difference, absolute, at which our mean counts as reproduced."""
+    source: str = Field(min_length=1)
+    """Where the value was published or how it was derived."""
+    cell: CellOf | None = None
+    """The runs that reproduce it."""
+    exact: str | None = None
+    """Name of the function of the paper's `exact.py` that computes it."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_origin(self) -> Target:
+        if (self.cell is None) == (self.exact is None):
+            raise ValueError("a target has either a cell or exact")
+        return self
+
+
+class PaperFile(Strict):
+    """The file `targets.yaml` of a paper."""
+
+    title: str
+    """Authors, year and title."""
+    doi: str | None = None
+    """Digital object identifier, without the address."""
+    url: str | None = None
+    """Address, for a paper without a DOI."""
+    targets: list[Target] = Field([])
+
+
+class Answer(NamedTuple):
+    """The answer of a claim's function."""
+
+    word: Literal["supported", "not supported", "unclear", "not run here"]
+    ours: str
+    """The numbers that decide."""
+    reason: str
+    n: int | None = None
+    scale: str = ""
+
+
+class Row(NamedTuple):
+    """A verdict."""
+
+    item: str
+    kind: Literal["target", "exact", "claim"]
+    published: str
+    ours: str
+    n: int | None
+    interval: str
+    scale: str
+    verdict: Word
+    reason: str
+    command: str
+
+
+def judge_exact(target: Target, value: float, command: str) -> Row:
+    """Compare a computed number with a target."""
+    off = abs(value - target.published)
+    word: Word = "reproduced" if off <= target.tolerance else "not reproduced"
+    reason = f"differs by {off:.2g}, tolerance {target.tolerance:g}"
+    return Row(target.item, "exact", f"{target.published:.10g}", f"{value:.10g}", None, "", "", word, reason, command)
+
+
+def judge_runs(target: Target, results: Results) -> Row:
+    """Compare the runs of a cell with a target.
+
+    The verdict is `reproduced` if the mean lies within the tolerance; otherwise `within interval` if n is at least
+    `FEWEST` and the 95 % t interval of our mean, widened by the published spread, contains the published value.
+    """
+    cell = target.cell
+    assert cell is not None
+    command = f"throughtime run {cell.suite} --scale {cell.scale}"
+    published = f"{target.published:g}" + ("" if target.spread is None else f" ± {target.spread:g}")
+
+    def row(ours: str, n: int | None, interval: str, word: Word, reason: str) -> Row:
+        return Row(target.item, "target", published, ours, n, interval, cell.scale, word, reason, command)
+
+    runs = results.frame
+    for column in ("suite", "scale", "rule", "neuron", "dataset", "network"):
+        runs = runs[runs[column] == getattr(cell, column)]
+    values = runs[cell.measure].dropna() if cell.measure in runs else runs.iloc[:0]
+    if not len(values):
+        failed = ", ".join(sorted(set(runs["status"]) - {"ok"}))
+        return row("", len(runs) or None, "", "not run here", f"runs failed: {failed}" if failed else "no run")
+    mean, low, high, n = mean_interval(values)
+    interval = "" if low is None or high is None else f"[{low:.3g}, {high:.3g}]"
+    off = abs(mean - target.published)
+    reach = math.inf if low is None or high is None else (high - low) / 2 + (target.spread or 0)
+    if off <= target.tolerance:
+        return row(f"{mean:.4g}", n, interval, "reproduced", f"differs by {off:.2g}, tolerance {target.tolerance:g}")
+    if n >= FEWEST and off <= reach:
+        return row(
+            f"{mean:.4g}", n, interval, "within interval", f"differs by {off:.2g}, interval and spread {reach:.2g}"
+        )
+    if n < FEWEST:
+        return row(f"{mean:.4g}", n, interval, "not reproduced", f"differs by {off:.2g}; n = {n} decides little")
+    return row(f"{mean:.4g}", n, interval, "not reproduced", f"differs by {off:.2g}, more than {reach:.2g}")
+
+
+def verdicts(
+    name: str,
+    file: PaperFile,
+    exact: Mapping[str, Callable[[], float]],
+    claims: Iterable[Callable[[Results], Answer]],
+    results: Results,
+) -> list[Row]:
+    """Judge all targets and claims of a paper; results are only read.
+
+    Args:
+        name: the paper's name, for the command of exact targets.
+        file: its targets.
+        exact: the functions that compute exact targets, by name; each takes seconds.
+        claims: functions that answer a claim; the first line of a docstring is its text.
+        results: the results to judge by.
+    """
+    rows = []
+    for target in file.targets:
+        if target.exact is not None:
+            rows.append(judge_exact(target, exact[target.exact](), f"throughtime verdicts {name}"))
+        else:
+            rows.append(judge_runs(target, results))
+    for claim in claims:
+        text = (claim.__doc__ or claim.__name__).strip().splitlines()[0].removesuffix(".")
+        word, ours, reason, n, scale = claim(results)
+        rows.append(Row(text, "claim", "", ours, n, "", scale, word, reason, f"throughtime verdicts {name}"))
+    return rows

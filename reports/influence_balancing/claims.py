@@ -1,0 +1,39 @@
+"""Claims on influence balancing, judged by descent in closed form, which equals that of the package's rules."""
+
+from __future__ import annotations
+
+from throughtime.comparing.published import Answer
+from throughtime.records.results import Results
+from throughtime.reports.influence_balancing.system import OPTIMUM, START, UPDATES, Rule, descend, turning_window
+
+SHORT, LONG = (1, 5, 10, 19, 30, 40), (41, 45, 60, 100, 200)
+
+
+def truncated_bptt(results: Results) -> Answer:
+    """Truncated BPTT leaves the optimum if windows are shorter than 41 steps, and approaches it otherwise."""
+    return _all_or_none("tbptt")
+
+
+def rtrl(results: Results) -> Answer:
+    """RTRL converges to θ = −1/6 with an update at every step."""
+    θ = descend(1, "rtrl")[-1]
+    word = "supported" if abs(θ - OPTIMUM) < 1e-6 else "not supported"
+    return Answer(word, f"θ = {θ:.7f}", f"after {UPDATES} updates")
+
+
+def fptt(results: Results) -> Answer:
+    """FPTT's regulariser does not change the sign: it leaves the optimum for the same windows (our prediction)."""
+    return _all_or_none("fptt")
+
+
+def _all_or_none(rule: Rule) -> Answer:
+    """Judge whether the windows of `SHORT` end further from the optimum than θ_0, and those of `LONG` nearer."""
+    distance = {K: abs(descend(K, rule)[-1] - OPTIMUM) for K in (*SHORT, *LONG)}
+    first = abs(START - OPTIMUM)
+    wrong = [K for K in SHORT if distance[K] <= first] + [K for K in LONG if distance[K] >= first]
+    ours = ", ".join(f"K = {K}: {distance[K]:.3g}" for K in (1, 40, 41, 100))
+    reason = f"|θ + 1/6| after {UPDATES} updates, {first:.3g} before; the derivative turns at K = {turning_window()}"
+    return Answer("not supported" if wrong else "supported", ours, reason)
+
+
+CLAIMS = (truncated_bptt, rtrl, fptt)

@@ -1,0 +1,44 @@
+"""Figure of influence balancing: loss against updates for rules and windows, in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.influence_balancing.system import RATE, UPDATES, Rule, descend, losses
+
+LINES: dict[str, tuple[Rule, int]] = {
+    "rtrl, K = 1": ("rtrl", 1),
+    "tbptt, K = 1": ("tbptt", 1),
+    "tbptt, K = 10": ("tbptt", 10),
+    "tbptt, K = 40": ("tbptt", 40),
+    "tbptt, K = 41": ("tbptt", 41),
+    "tbptt, K = 100": ("tbptt", 100),
+    "fptt, K = 10": ("fptt", 10),
+    "fptt, K = 100": ("fptt", 100),
+}
+
+
+@styled
+def draw(results: Results, scale: str) -> Drawn | None:
+    """Draw the loss after 500 steps with the θ of each update; the results are not needed."""
+    parts = []
+    for label, (rule, K) in LINES.items():
+        path = descend(K, rule)
+        parts.append(pd.DataFrame({"line": label, "update": np.arange(len(path)), "loss": losses(path)}))
+    data = pd.concat(parts, ignore_index=True)
+    data = data[(data["loss"] < 1e6) & (data["update"] % 10 == 0)]
+    figure, (panel,) = grid(1, columns=1)
+    styles = rule_styles(LINES)
+    for label in LINES:
+        line = data[data["line"] == label]
+        panel.plot(line["update"], line["loss"], color=styles[label].colour, linestyle=styles[label].dash, label=label)
+    panel.set(xlabel="update", ylabel="loss after 500 steps", xlim=(0, UPDATES))
+    scale_axis(panel.yaxis, data["loss"], ratio=5)
+    panel.set_ylim(1e-6, 1e4)
+    title = "Influence balancing: loss under rules and windows"
+    notes = [f"Gradient descent with step size {RATE:g}, in closed form; K steps between updates. FPTT: α = β = 1/2."]
+    finish(figure, title, notes, {label: styles[label] for label in LINES})
+    return Drawn(figure, data, title, notes)

@@ -1,0 +1,86 @@
+"""Papers: a folder of `reports/` for each one, with published values, claims, suites and figures.
+
+targets.yaml    title, DOI and published values (`comparing/published.py`)
+exact.py        functions that compute exact targets, by the names in targets.yaml (optional)
+claims.py       `CLAIMS`, functions from Results to an Answer (optional)
+figures.py      `draw(results, scale)`, the paper's figure (optional)
+suites/*.yaml   suites; `throughtime run` knows them by name (optional)
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib import resources
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
+
+from throughtime.comparing.published import PaperFile, Row, verdicts
+from throughtime.errors import UsageError, suggestion
+from throughtime.records.results import Results
+from throughtime.reports.drawing import Drawn
+from throughtime.suites.strict_yaml import checked, load
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
+
+class Paper(NamedTuple):
+    """A paper's file, and the names of its suites."""
+
+    name: str
+    file: PaperFile
+    suites: tuple[str, ...]
+
+    @property
+    def link(self) -> str:
+        """The address of the paper; empty if unknown."""
+        return f"https://doi.org/{self.file.doi}" if self.file.doi else self.file.url or ""
+
+
+def papers() -> list[str]:
+    """Return the names of the papers."""
+    return sorted(f.name for f in resources.files("throughtime.reports").iterdir() if (f / "targets.yaml").is_file())
+
+
+def load_paper(name: str) -> Paper:
+    """Read a paper's folder.
+
+    Raises:
+        UsageError: there is no such paper, or its file is invalid, or a function that it names does not exist.
+    """
+    if name not in papers():
+        raise UsageError(f'no paper "{name}"', hint=suggestion(name, papers()))
+    folder = resources.files("throughtime.reports") / name
+    document = load(folder / "targets.yaml")
+    file = checked(document, PaperFile)
+    module = _module(folder, "exact")
+    for number, target in enumerate(file.targets):
+        if target.exact is not None and not hasattr(module, target.exact):
+            where = document.position(("targets", number, "exact"))
+            raise UsageError(f'exact.py has no function "{target.exact}"', where)
+    folder = folder / "suites"
+    suites = [f.name.removesuffix(".yaml") for f in folder.iterdir()] if folder.is_dir() else []
+    return Paper(name, file, tuple(sorted(suites)))
+
+
+def judge(paper: Paper, results: Results) -> list[Row]:
+    """Return the verdicts of a paper from results."""
+    folder = resources.files("throughtime.reports") / paper.name
+    exact, claims = _module(folder, "exact"), _module(folder, "claims")
+    return verdicts(paper.name, paper.file, vars(exact) if exact else {}, claims.CLAIMS if claims else (), results)
+
+
+def has_figure(name: str) -> bool:
+    """Return whether a paper draws a figure."""
+    return name in papers() and (resources.files("throughtime.reports") / name / "figures.py").is_file()
+
+
+def draw_paper(name: str, results: Results, scale: str) -> Drawn | None:
+    """Draw the figure of a paper from results at one scale; None without the necessary data."""
+    return importlib.import_module(f"throughtime.reports.{name}.figures").draw(results, scale)
+
+
+def _module(folder: Traversable, name: str) -> ModuleType | None:
+    if not (folder / f"{name}.py").is_file():
+        return None
+    return importlib.import_module(f"throughtime.reports.{folder.name}.{name}")

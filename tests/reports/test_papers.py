@@ -1,0 +1,99 @@
+"""Papers: targets and claims get verdicts from records and from computations, and a wrong value is found."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import throughtime as tt
+from throughtime.commands.main import main
+from throughtime.comparing.published import PaperFile, Target, judge_exact, judge_runs
+from throughtime.records.results import Results
+from throughtime.reports.influence_balancing import exact
+from throughtime.reports.influence_balancing.system import descend, train
+from throughtime.reports.papers import judge, load_paper, papers
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The cell bptt lif digits of the suite quick at tiny scale."""
+    return tt.run("quick", scale="tiny", only="bptt lif digits #0", results=tmp_path_factory.mktemp("runs"))
+
+
+def target(published: float, **changes) -> Target:
+    cell = {"suite": "quick", "rule": "bptt", "neuron": "lif", "dataset": "digits", "measure": "accuracy"}
+    return Target(
+        item="accuracy", published=published, tolerance=1e-9, source="here", cell={**cell, "scale": "tiny", **changes}
+    )
+
+
+def test_every_exact_target_is_reproduced():
+    rows = [row for name in papers() for row in judge(load_paper(name), Results("nothing here")) if row.kind == "exact"]
+    assert len(rows) >= 8
+    assert {row.verdict for row in rows} == {"reproduced"}
+
+
+def test_a_wrong_published_value_is_not_reproduced():
+    file = load_paper("influence_balancing").file
+    for number, right in enumerate(file.targets):
+        wrong = right.model_copy(update={"published": right.published + 2 * right.tolerance + 1e-6})
+        assert judge_exact(wrong, vars(exact)[right.exact](), "").verdict == "not reproduced", number
+
+
+def test_claims_of_influence_balancing_hold():
+    rows = judge(load_paper("influence_balancing"), Results("nothing here"))
+    assert {row.verdict for row in rows if row.kind == "claim"} == {"supported"}
+
+
+@pytest.mark.parametrize("rule", ["tbptt", "fptt"])
+def test_the_closed_form_is_the_rule_of_the_package(rule):
+    """Windows of 5 steps, 12 updates, float64."""
+    options = {"window": 5} if rule == "tbptt" else {"parts": 12, "alpha": 0.5, "beta": 0.5}
+    assert np.allclose(train(tt.build_rule(rule, **options), 5, 12), descend(5, rule, 12), rtol=0, atol=1e-13)
+
+
+def test_runs_are_judged_by_tolerance_and_n(ran):
+    ours = float(ran.frame["accuracy"][0])
+    assert judge_runs(target(ours), ran).verdict == "reproduced"
+    off = judge_runs(target(ours + 0.1), ran)
+    assert (off.verdict, off.n) == ("not reproduced", 1)
+    assert "n = 1" in off.reason
+    for changes in ({"rule": "fptt"}, {"scale": "paper"}, {"measure": "mse"}):
+        assert judge_runs(target(ours, **changes), ran).verdict == "not run here"
+
+
+def test_an_interval_that_reaches_the_published_value(ran):
+    more = Results(ran.folder)
+    more.frame = more.frame.loc[[0, 0, 0]].reset_index(drop=True)
+    more.frame["accuracy"] = [0.4, 0.5, 0.6]  # 0.5 ± 0.248
+    assert judge_runs(target(0.7), more).verdict == "within interval"
+    assert judge_runs(target(0.76), more).verdict == "not reproduced"
+
+
+def test_a_claim_without_runs_is_not_run_here():
+    rows = judge(load_paper("fptt"), Results("nothing here"))
+    assert {row.verdict for row in rows} == {"not run here"}
+
+
+def test_a_target_has_one_origin():
+    with pytest.raises(ValueError, match="either a cell or exact"):
+        PaperFile(title="t", targets=[Target(item="a", published=1, tolerance=0, source="s")])
+
+
+def test_reproduce_writes_the_page(tmp_path, capsys):
+    command = ["reproduce", "influence_balancing", "--results", str(tmp_path / "runs"), "--out", str(tmp_path)]
+    assert main(command) == 0
+    page = (tmp_path / "influence_balancing" / "index.html").read_text("utf-8")
+    assert page.count('class="verdict">reproduced') == 8
+    assert page.count("<svg") == 1
+    capsys.readouterr()
+    assert main(["verdicts", "influence_balancing", "--results", str(tmp_path / "runs"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["verdict"] for row in rows} == {"reproduced", "supported"}
+
+
+def test_an_unknown_paper_is_a_usage_error(capsys):
+    assert main(["verdicts", "influence"]) == 2
+    assert "influence_balancing" in capsys.readouterr().err
