@@ -163,13 +163,13 @@ def test_plan_says_what_will_run_and_what_cannot(capsys, tmp_path):
 
     suite = tmp_path / "online.yaml"
     suite.write_text(
-        "suite: online\nsummary: s\nrules: [rtrl, eprop]\nneurons: [lif, lstm]\ndatasets: [{name: digits, steps: 8}]\n"
+        "suite: online\nsummary: s\nrules: [rtrl, {name: eprop, rate_cost: 1.0}]\nneurons: [lif, lstm]\ndatasets: [{name: digits, steps: 8}]\n"
         "networks: [{name: recurrent, hidden: [4]}]\nreplicates: 2\nscales: {tiny: {}, laptop: {}, paper: {}}\n"
     )
     rows = json.loads(printed(capsys, "plan", str(suite), "--scale", "tiny", "--json"))
     skipped = {row["label"]: row["unsupported"] for row in rows if row["unsupported"]}
     assert skipped.keys() == {"eprop lstm digits #0", "eprop lstm digits #1"}
-    reason = "LSTM has no partial derivatives"
+    reason = "LSTM does not spike"
     assert all(why.startswith(reason) for why in skipped.values())
 
     lines = printed(capsys, "plan", str(suite), "--scale", "tiny").splitlines()

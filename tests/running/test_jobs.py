@@ -76,7 +76,7 @@ def test_two_folders_merge_by_copying_one_over_the_other(tmp_path):
 def test_the_server_of_this_machine_imports_while_the_suite_is_read(monkeypatch, where, begun):
     order = []
 
-    def read(suite):
+    def read(suite, scale, changes):
         order.append("suite")
         raise UsageError("enough")
 
