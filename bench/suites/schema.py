@@ -14,7 +14,9 @@ class Entry(Strict, extra="allow"):
     """A component in a list: its name, options, and a label (one word) that distinguishes entries of one name."""
 
     name: str
+    """Registered name, see `throughtime ls`."""
     label: Annotated[str, Field(pattern=r"^\S+$")] | None = None
+    """Name in tables and patterns, one word. Default: `name`."""
 
     @property
     def shown(self) -> str:
@@ -147,7 +149,10 @@ class SuiteFile(Settings):
     summary: str = ""
     """One line for `throughtime ls`."""
     rules: Entries
+    """Learning rules, each a name, or `{name, label, ...}` with options."""
     neurons: Entries
+    """Neurons, in the same form."""
     datasets: Entries
+    """Datasets, in the same form."""
     scales: Scales = Scales()
     """Changes at the scales `tiny`, `laptop` and `paper`."""

@@ -17,18 +17,21 @@ from throughtime.neurons.surrogate import SURROGATES
 from throughtime.options import options_of, type_text
 from throughtime.registry import REGISTRIES, Component
 from throughtime.spec import Training
-from throughtime.suites.schema import Entry, Include, Override, SuiteFile, When
+from throughtime.suites.schema import Entry, Include, Override, Scales, SuiteFile, Tune, When
 
 KINDS = {"rules": "algorithms", "neurons": "neurons", "networks": "networks", "datasets": "datasets"}
 """Page of each kind of component, and the name of its registry."""
-MODELS = {
-    "Keys of a suite": SuiteFile,
-    "A component in a list": Entry,
-    "training": Training,
-    "Patterns of cells": When,
-    "include": Include,
-    "overrides": Override,
+MODELS: dict[type[pydantic.BaseModel], str] = {
+    SuiteFile: "Keys of a suite",
+    Entry: "A component in a list",
+    Training: "training",
+    Tune: "tune",
+    When: "Patterns of cells",
+    Include: "include",
+    Override: "overrides",
+    Scales: "scales",
 }
+"""Sections of the page on suite files."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -76,7 +79,7 @@ def _component(component: Component) -> Iterator[str]:
 
 def _suite() -> str:
     text = ["# Suite files", (inspect.getdoc(inspect.getmodule(SuiteFile)) or "").partition("\n")[0]]
-    for title, model in MODELS.items():
+    for model, title in MODELS.items():
         text += [f"## {title}", inspect.getdoc(model) or "", _fields(model)]
     return "\n\n".join(text) + "\n"
 
@@ -115,6 +118,6 @@ def _surrogates() -> str:
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     if not rows:
         return "No options."
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
     lines = [header, ["---"] * len(header), *escaped]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -163,7 +163,8 @@ def test_plan_says_what_will_run_and_what_cannot(capsys, tmp_path):
 
     suite = tmp_path / "online.yaml"
     suite.write_text(
-        "suite: online\nsummary: s\nrules: [rtrl, {name: eprop, rate_cost: 1.0}]\nneurons: [lif, lstm]\ndatasets: [{name: digits, steps: 8}]\n"
+        "suite: online\nsummary: s\nrules: [rtrl, {name: eprop, rate_cost: 1.0}]\nneurons: [lif, lstm]\n"
+        "datasets: [{name: digits, steps: 8}]\n"
         "networks: [{name: recurrent, hidden: [4]}]\nreplicates: 2\nscales: {tiny: {}, laptop: {}, paper: {}}\n"
     )
     rows = json.loads(printed(capsys, "plan", str(suite), "--scale", "tiny", "--json"))

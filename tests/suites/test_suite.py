@@ -4,7 +4,8 @@ import pytest
 
 from tests.suite_components import BASE, loader, registered_alone
 from throughtime.errors import UsageError
-from throughtime.spec import RunSpec
+from throughtime.spec import RunSpec, Training
+from throughtime.suites.schema import Entry, Include, Override, Scales, SuiteFile, Tune, When
 from throughtime.suites.suite import load_suite, suite_names, suite_summary
 
 
@@ -268,3 +269,8 @@ def test_changes_are_applied_in_order_and_to_one_scale(suite, tmp_path):
     assert {run.training.epochs for run in changed.expand("tiny")} == {3}
     assert {run.training.epochs for run in changed.expand("laptop")} == {10}
     assert {run.neuron.options["tau"] for run in changed.expand("tiny") if run.neuron.name == "lif"} == {5.0}
+
+
+@pytest.mark.parametrize("model", [SuiteFile, Entry, Training, Tune, When, Include, Override, Scales])
+def test_every_key_of_a_suite_has_a_description(model):
+    assert [name for name, field in model.model_fields.items() if not field.description] == []
