@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.eligibility.recursion import Derivatives, Recursion, add, over_time
+from throughtime.algorithms.eligibility.recursion import Derivatives, Flow, Recursion, add, over_time
 from throughtime.neurons.base import Partials
 
 
@@ -77,19 +77,15 @@ class TraceBlock:
         self.N = recursion.N_last
         carried = recursion.carried if goes_on else []
         λ = self._adjoint(recursion, p, signals, carried)
-        for name, flow in recursion.flows.items():  # before the others, so that the first block has the peak of all
-            kept, shape = self.kept.setdefault(name, {}), (flow.currents, self.size, flow.reads.shape[2])
-            for s in carried:
-                if s not in kept:
-                    kept[s] = p.new_zeros(p.shape[1], *shape)
-            for _, _, sums in signals:
-                if name not in sums:
-                    sums[name] = p.new_zeros(shape)
+        if goes_on:  # allocate for all inputs at once, so that the first of several blocks has the peak of all
+            for name, flow in recursion.flows.items():
+                self._allocate(name, flow, p, signals, carried)
         for name, flow in recursion.flows.items():
-            kept = self.kept[name]
+            kept = self.kept.setdefault(name, {})
             c = flow.coefficients({s: λ[s] for s in recursion.per_neuron})
             terms = [] if c is None else [(c, flow.reads)]
             terms += [(λ[s], trace) for s, trace in recursion.trace_shared(flow, kept).items()]
+            self._allocate(name, flow, p, signals, carried)
             for m, (_, _, sums) in enumerate(signals):
                 for c, reads in terms:
                     sums[name].flatten(0, 1).addmm_(c[m].flatten(0, 1).t(), reads.flatten(0, 1))
@@ -112,6 +108,16 @@ class TraceBlock:
                     trace.flatten(1, 2).baddbmm_(c[m].permute(1, 2, 0), reads.transpose(0, 1))
                 advanced[s] = trace
             kept.update(advanced)
+
+    def _allocate(self, name: str, flow: Flow, p: Tensor, signals: Sequence[Signal], carried: Sequence[str]) -> None:
+        """Allocate the traces and sums of an input that do not exist yet, as zeros."""
+        kept, shape = self.kept.setdefault(name, {}), (flow.currents, self.size, flow.reads.shape[2])
+        for s in carried:
+            if s not in kept:
+                kept[s] = p.new_zeros(p.shape[1], *shape)
+        for _, _, sums in signals:
+            if name not in sums:
+                sums[name] = p.new_zeros(shape)
 
     def _adjoint(
         self, recursion: Recursion, p: Tensor, signals: Sequence[Signal], carried: Sequence[str]
