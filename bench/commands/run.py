@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from throughtime.records.record import Record
     from throughtime.running.engines.base import Engine
     from throughtime.running.plan import Planned
-    from throughtime.running.sweep import Request, Sweep
+    from throughtime.running.sweep import Sweep
 
 
 class Place(NamedTuple):
@@ -119,15 +119,18 @@ def run(
     load_plugins(plugin)
     request = Request(suite, scale, Store(results), only or (), rerun, changes)
     command = request.command(plugins, [str(path.resolve()) for path in source])
-    start, records, failed = time.monotonic(), [], 0
+    start = time.monotonic()
+    records: list[Record] = []
+    failed: dict[str, int] = {}
     for sweep in sweeps(request):
         made = _run(sweep, place, command, as_json)
         records += made
-        failed = len(sweep.unfinished(made))
+        if unfinished := sweep.unfinished(made):
+            failed[sweep.planned[0].spec.suite] = len(unfinished)
     if as_json:
         print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
     else:
-        print(closing_line(request, sweep, failed, time.monotonic() - start), file=sys.stderr)
+        print(closing_line(sweep, failed, time.monotonic() - start), file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
@@ -154,16 +157,22 @@ def _run(sweep: Sweep, place: Place, command: Sequence[str], quiet: bool) -> lis
         progress.end()
 
 
-def closing_line(request: Request, sweep: Sweep, failed: int, seconds: float) -> str:
-    """Return the last line of a sweep: how many runs are recorded, and the next command."""
-    suite, results = sweep.planned[0].spec.suite, request.store.folder
+def closing_line(sweep: Sweep, failed: Mapping[str, int], seconds: float) -> str:
+    """Return the last line of a command: how many runs are recorded or failed, and the next command.
+
+    Args:
+        sweep: the last sweep.
+        failed: number of failed or incomplete runs by suite, for suites with some.
+        seconds: wall time.
+    """
+    results, took = sweep.request.store.folder, units.duration(seconds)
     where = [] if results == DEFAULT_RESULTS else ["--results", str(results)]
-    next_command = shlex.join(["throughtime", "report", suite, *where])
-    took = units.duration(seconds)
-    if failed:
+    for suite, count in failed.items():
         why = shlex.join(["throughtime", "status", suite, *where])
-        return f"{failed} of {len(sweep.selected)} runs failed or are incomplete, {took}; `{why}` shows the reasons"
-    return f"{len(sweep.selected)} runs are recorded, {took}; next: `{next_command}`"
+        return f"{count} of the runs of {suite} failed or are incomplete, {took}; next: `{why}` shows the reasons"
+    suite, count = sweep.planned[0].spec.suite, len(sweep.selected)
+    report = shlex.join(["throughtime", "report", suite, *where])
+    return f"{count} run{'s are' if count != 1 else ' is'} recorded, {took}; next: `{report}`"
 
 
 def _print_not_repeated(selected: list[Planned], due: list[Planned], results: Path) -> None:

@@ -124,7 +124,8 @@ def _without_weights(spec: RunSpec, record: Record, store: Store) -> bool:
 def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
     """Return the runs without a record and those that `rerun` selects.
 
-    A stale record counts only if its run was `ok`, because the changed code may succeed. For a run that is `ok` except
+    A stale record counts only if its run was `ok`, because the changed code may succeed; so may a run that was skipped
+    and no longer is. For a run that is `ok` except
     for some measuring passes, `failed` selects only these passes.
     """
     failed = ("diverged", "oom", "timeout", "killed", "error")
@@ -133,6 +134,7 @@ def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
         if (
             p.recorded is None
             or (p.stale and p.recorded != "ok")
+            or (p.recorded == "skipped" and not p.unsupported)
             or rerun == "all"
             or (rerun == "failed" and p.recorded in failed)
             or (rerun == "stale" and p.stale)

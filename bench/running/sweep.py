@@ -98,7 +98,7 @@ def sweeps(request: Request) -> Iterator[Sweep]:
         UsageError: the suite is invalid, a cell cannot be built, or no run has a name of `only`.
     """
     suite = load_suite(request.suite, request.scale, request.changes)
-    if not suite.trials[request.scale]:
+    if not suite.trials.get(request.scale):
         planned = plan(suite.expand(request.scale), request.store)
         selected = select(planned, request.only, request.suite)
         yield Sweep(request, suite, planned, selected, to_run(selected, request.rerun))
@@ -108,11 +108,12 @@ def sweeps(request: Request) -> Iterator[Sweep]:
     of_cells = [p for p in trials if p in named or not request.only or _names_its_cell(p, request.only)]
     due = to_run(named, request.rerun)
     due += to_run([p for p in of_cells if p not in named], "none")
-    sweep = Sweep(request, suite, trials, of_cells, due)
-    sweep.cells_left = len(suite.cells[request.scale])
-    yield sweep
+    if of_cells:
+        sweep = Sweep(request, suite, trials, of_cells, due)
+        sweep.cells_left = len(suite.cells[request.scale])
+        yield sweep
     planned, cells_left = after_tuning(suite, request.scale, request.store)
-    if planned:
+    if planned or not of_cells:
         # A name may select trials alone.
         selected = matching(planned, request.only) if named else select(planned, request.only, request.suite)
         sweep = Sweep(request, suite, planned, selected, to_run(selected, request.rerun))

@@ -7,7 +7,8 @@ A change has the form `NAME=VALUE`; the value is YAML, checked like that of the 
     fptt.alpha                  an option of the component with this label
     replicates                  a key of the suite
 
-Changes take precedence over the suite, its scale and all overrides.
+Changes take precedence over the suite, its scale and all overrides, but not over the values that its `tune` chooses:
+`tune=null` does without the tuning.
 """
 
 from __future__ import annotations

@@ -72,20 +72,25 @@ def _trial(
 
 def _grid(tune: Tune, labels: Labels, scaled: ScaledSuite) -> list[dict[str, int]]:
     """Return all combinations of a cell: the index of the value of each option that concerns it."""
-    names = []
-    for name in tune.options:
-        head = name.partition(".")[0]
-        if head in ("training", *KINDS) or head in labels:
-            names.append(name)
+    of_cell = dict(zip(KINDS, labels, strict=True))
+    heads = {name: name.partition(".")[0] for name in tune.options}
+    names = [
+        name for name, head in heads.items() if head in ("training", *KINDS) or of_cell[_kind_of(scaled, head)] == head
+    ]
     points = itertools.product(*(range(len(tune.options[name])) for name in names))
     return [dict(zip(names, point, strict=True)) for point in points]
+
+
+def _kind_of(scaled: ScaledSuite, head: str) -> str:
+    """Return the kind that the first part of an option's name denotes, itself or by a label; empty if there is none."""
+    return next((kind for kind, choices in scaled.choices.items() if head == kind or head in choices), "")
 
 
 def _override(scaled: ScaledSuite, name: str, value: Any, path: Key) -> int:
     """Add an override that sets an option to a value; return its index."""
     head, _, option = name.partition(".")
-    kinds = [kind for kind, choices in scaled.choices.items() if head == kind or head in choices]
-    if not option or not (kinds or head == "training"):
+    kind = _kind_of(scaled, head)
+    if not option or not (kind or head == "training"):
         hint = "write training.NAME, rule.NAME (likewise neuron, network, dataset) or LABEL.NAME"
         scaled.refuse(f'no option "{name}" in the suite', path[:-1], hint)
     if head == "training":
@@ -94,7 +99,7 @@ def _override(scaled: ScaledSuite, name: str, value: Any, path: Key) -> int:
         except pydantic.ValidationError as error:
             raise refusal(error, scaled.document, Training, lambda loc: path) from error
     else:
-        change = Override.model_validate({kinds[0]: {option: value}})
+        change = Override.model_validate({kind: {option: value}})
     scaled.overrides.append(change)
     scaled.override_paths.append(path)
     return len(scaled.overrides) - 1

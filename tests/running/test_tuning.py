@@ -10,12 +10,13 @@ from rich.console import Console
 import throughtime as tt
 from tests.synthetic_records import measure, put
 from throughtime.commands.main import main
+from throughtime.errors import UsageError
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.tuning_figure import tuning_figure
 from throughtime.running.engines.base import PassJob
-from throughtime.running.plan import plan
+from throughtime.running.plan import plan, to_run
 from throughtime.running.progress import TerminalProgress
 from throughtime.running.sweep import Request, sweeps
 from throughtime.running.tuning import NO_TRIAL, after_tuning, trial_runs
@@ -99,6 +100,24 @@ def test_names_select_trials_and_runs(store, suite):
     assert due(label, rerun="all") == [[label], []]
 
 
+def test_a_name_that_selects_nothing_is_refused(store, suite):
+    request = Request(store.folder / "tuned.yaml", "tiny", store, only=["fptt *"])
+    with pytest.raises(UsageError, match='no run "fptt \\*"'):
+        list(sweeps(request))
+    record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2])
+    with pytest.raises(UsageError, match='no run "fptt \\*"'):
+        list(sweeps(request))
+
+
+def test_a_run_that_was_skipped_for_its_trials_is_due_once_they_succeed(store, suite):
+    record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2], failing=(0, 1, 2))
+    (run, *_) = after_tuning(suite, "tiny", store).planned
+    put(store, run.spec, "skipped", id=run.id, failure=Failure(reason=NO_TRIAL))
+    assert run.id not in {p.id for p in to_run(after_tuning(suite, "tiny", store).planned, "none")}
+    record_trials(store, suite, [0.1, 0.2, 0.3, 0.3, 0.1, 0.2])
+    assert run.id in {p.id for p in to_run(after_tuning(suite, "tiny", store).planned, "none")}
+
+
 def test_a_diverged_trial_is_no_failure_of_the_sweep(store, suite):
     record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2], failing=(1,))
     trials, runs = sweeps(Request(store.folder / "tuned.yaml", "tiny", store))
@@ -123,7 +142,7 @@ def test_trials_and_runs_are_made_one_after_the_other(tmp_path, capsys, monkeypa
     changes = ["--set", "tune={options: {training.learning_rate: [1e-3, 1e-1]}}", "--set", "replicates=1"]
     assert main([*words, *changes]) == 0
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("1 runs are recorded") and f"throughtime report tuned --results {tmp_path}" in last
+    assert last.startswith("1 run is recorded") and f"throughtime report tuned --results {tmp_path}" in last
     results = tt.load(tmp_path / "runs")
     assert sorted(results.frame["suite"]) == ["tuned", "tuned-tune", "tuned-tune"]
     (run,) = results.frame.loc[results.frame["suite"] == "tuned", "id"]
