@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from pydantic import PositiveInt
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule, LossAt, output_error
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.eligibility.layer_block import LayerBlock, layer_blocks, source_gradient
+from throughtime.algorithms.eligibility.layer_block import ALL, LayerBlock, Steps, layer_blocks, source_gradient
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import INPUT, Layer, RecurrentState, Synapse
@@ -129,7 +129,9 @@ class BlockRule(LearningRule):
         o_filtered = readout.unroll(o, self.o_filtered)
         self.o_filtered = o_filtered[-1].clone()
 
-        loss, signals = None, {}
+        loss: Tensor | None = None
+        signals: dict[str, Tensor] = {}
+        at: Steps = ALL
         k = len(x) if self.every else int(end == self.steps)
         if k:
             loss, δ = output_error(self.task, y[-k:], target)
@@ -138,27 +140,50 @@ class BlockRule(LearningRule):
                 loss *= (
                     k / self.steps * len(self.windows(self.steps))
                 )  # so that the mean over windows is the mean over steps
-            signals[readout.layer] = self.signal(blocks[-1], δ)
-            self.of_W_out.addmm_(δ.flatten(0, 1).t(), o_filtered[-k:].flatten(0, 1))
-            self.of_b_out.addmv_(δ.sum(1).t(), δ.new_tensor([1 - κ ** (s + 1) for s in range(end - k, end)]))
+            at, δ = self.chosen(δ, end)
+            signals = self.signals_of(blocks, δ, at, target) if len(δ) else {}
+            filter_of_1 = 1 - κ ** torch.arange(end - len(x) + 1, end + 1, dtype=δ.dtype, device=δ.device)
+            self.of_W_out.addmm_(δ.flatten(0, 1).t(), o_filtered[at].flatten(0, 1))
+            self.of_b_out.addmv_(δ.sum(1).t(), filter_of_1[at])
         for block in reversed(blocks):
             L = signals.pop(block.layer.name, None)
-            δI = self.gather(block, L, goes_on=end < self.steps)
+            δI = self.gather(block, L, at, goes_on=end < self.steps)
             if δI is not None:
-                _pass_down(block, δI, signals)
+                _pass_down(block, δI, at, signals)
         return loss
 
+    def chosen(self, δ: Tensor, end: int) -> tuple[Steps, Tensor]:
+        """Return the steps of a block from which the rule learns, and their δ; here all steps with a loss.
+
+        Args:
+            δ: gradient of the outputs of the last k steps, [k, batch, outputs].
+            end: number of steps of the sequence up to the end of the block.
+        """
+        return slice(-len(δ), None), δ
+
+    def signals_of(self, blocks: Sequence[LayerBlock], δ: Tensor, at: Steps, target: Tree) -> dict[str, Tensor]:
+        """Return the learning signals that do not come from another layer, by layer: here that of the last layer.
+
+        Args:
+            blocks: the blocks of all layers.
+            δ: gradient of the outputs of the chosen steps, [n, batch, outputs].
+            at: the chosen steps.
+            target: target of the sequence, or of the steps of the block.
+        """
+        return {self.readout.layer: self.signal(blocks[-1], δ)}
+
     def signal(self, block: LayerBlock, δ: Tensor) -> Tensor:
-        """Return L of the last layer, [k, batch, *shape], from δ = ∂l/∂y of the block's last k steps."""
+        """Return L of the last layer, [n, batch, *shape], from δ = ∂l/∂y of the chosen steps, [n, batch, outputs]."""
         return (δ @ self.B).unflatten(2, block.layer.neuron.shape)
 
     @abstractmethod
-    def gather(self, block: LayerBlock, L: Tensor | None, goes_on: bool) -> Tensor | None:
+    def gather(self, block: LayerBlock, L: Tensor | None, at: Steps, goes_on: bool) -> Tensor | None:
         """Add the contribution of a layer's block to the sums of its parameters.
 
         Args:
             block: the block of the layer.
-            L: learning signal of the last k steps, [k, batch, *shape]; None if the block has none.
+            L: learning signal of the chosen steps, [n, batch, *shape]; None if the block has none.
+            at: the chosen steps.
             goes_on: whether another block follows.
 
         Returns:
@@ -186,11 +211,11 @@ def below(layer: Layer) -> Iterable[Synapse]:
     return (s for s in layer.synapses.values() if s.reads not in (INPUT, layer.name))
 
 
-def _pass_down(block: LayerBlock, δI: Tensor, signals: dict[str, Tensor]) -> None:
+def _pass_down(block: LayerBlock, δI: Tensor, at: Steps, signals: dict[str, Tensor]) -> None:
     """Add (∂I_m/∂z_l)ᵀ δI_m to the signal of each layer l that this layer m reads in the same step."""
     for name, synapse in block.layer.synapses.items():
         if synapse.reads not in (INPUT, block.layer.name):
-            δz = source_gradient(synapse.module, block.sources[name][-len(δI) :], δI)
+            δz = source_gradient(synapse.module, block.sources[name][at], δI)
             signals[synapse.reads] = δz + signals[synapse.reads] if synapse.reads in signals else δz
 
 

@@ -16,11 +16,12 @@ from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate, below
 from throughtime.algorithms.eligibility.cost import carried_numbers
-from throughtime.algorithms.eligibility.layer_block import LayerBlock, step_gradient
+from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps, step_gradient
 from throughtime.algorithms.eligibility.trace_block import BlockTraces, Signal, TraceBlock
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer
+from throughtime.networks.readout import Readout
 from throughtime.neurons.base import Neuron, Partials
 
 
@@ -75,19 +76,25 @@ class EligibilityRule(BlockRule):
         credit, readout, numbers = super().credit(network, batch, steps), network.readouts[0], 0
         for layer in network.layers:
             reads = readout.reads if layer.name == readout.layer else "z"
-            filters = readout.decay is not None and readout.decay > 0
+            filters = self.filter_of(readout) > 0
             numbers += carried_numbers(partial(self.layer_partials, layer), layer, reads, filters, self.also_wanted)
         return credit._replace(
             contains="dense products forward, traces read and written each step",
             traces=numbers * batch * readout.linear.weight.itemsize,
         )
 
-    def untraced(self, neuron: Neuron, partials: Partials) -> list[str]:
-        """Return the trained parameters of the neurons for which there are no partial derivatives."""
-        own = neuron.named_parameters()
-        return [
-            name for name, p in own if p.requires_grad and not {name, name.rpartition(".")[0]} & {*partials.inflows}
-        ]
+    def untraceable(self, network: Network) -> str | None:
+        """Return which neurons have no partial derivatives, or none by a trained parameter of theirs; None if all
+        have."""
+        for layer, state in zip(network.layers, network.initial_state(1).layers, strict=True):
+            neuron, name = layer.neuron, type(layer.neuron).__name__
+            partials = self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
+            if partials is None:
+                return f"{name} has no partial derivatives (diagonal_rtrl takes them by automatic differentiation)"
+            traced, own = {*partials.inflows}, dict(neuron.named_parameters())
+            if untraced := [n for n, p in own.items() if p.requires_grad and not {n, n.rpartition(".")[0]} & traced]:
+                return f"{name} has no partial derivatives by its own parameters ({', '.join(untraced)})"
+        return None
 
     def remark(self, network: Network) -> str | None:
         if all(layer.neuron.elementwise for layer in network.layers):
@@ -96,15 +103,14 @@ class EligibilityRule(BlockRule):
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        layers, filters = self.network.layers, bool(self.readout.decay)
+        layers, κ = self.network.layers, self.filter_of(self.readout)
         self.traces = {
-            layer.name: self.traces_of(layer, ("ē" if filters else self.sends(layer), *self.also_wanted))
-            for layer in layers
+            layer.name: self.traces_of(layer, ("ē" if κ else self.sends(layer), *self.also_wanted)) for layer in layers
         }
         self.sums: dict[str, dict[str, Tensor]] = {layer.name: {} for layer in layers}
 
-    def gather(self, block: LayerBlock, L: Tensor | None, goes_on: bool) -> Tensor | None:
-        layer, κ = block.layer, self.readout.decay or 0.0
+    def gather(self, block: LayerBlock, L: Tensor | None, at: Steps, goes_on: bool) -> Tensor | None:
+        layer, κ = block.layer, self.filter_of(self.readout)
         partials = self.layer_partials(layer, block.currents.flatten(0, 1), block.before(), block.after())
         assert partials is not None, "`supports` rejects such a neuron"
         if κ:
@@ -115,9 +121,17 @@ class EligibilityRule(BlockRule):
         one = block.currents.new_ones(*block.currents.shape[:2], 1)
         p = torch.cat((*(source.flatten(2) for source in block.sources.values()), one), 2)
         traces.gather(partials, p, signals, goes_on)
-        if L is None or not any(below(layer)):
+        if L is None or not self.passes_down(layer):
             return None
-        return step_gradient(block, self.sends(layer), L).current
+        return step_gradient(block, self.sends(layer), L, at).current
+
+    def filter_of(self, readout: Readout) -> float:
+        """Return κ, the decay of the filter that the traces pass; 0: none."""
+        return readout.decay or 0.0
+
+    def passes_down(self, layer: Layer) -> bool:
+        """Return whether the layer gives learning signals to others."""
+        return any(below(layer))
 
     def signals(self, block: LayerBlock) -> list[Signal]:
         """Return further signals of a layer's block; a hook for subclasses."""

@@ -86,15 +86,11 @@ class EProp(EligibilityRule):
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):
             return reason
-        for layer, state in zip(network.layers, network.initial_state(1).layers, strict=True):
-            neuron, name = layer.neuron, type(layer.neuron).__name__
-            partials = self.partials(neuron, state.z.repeat(1, neuron.currents), state, state)
-            if partials is None:
-                return f"{name} has no partial derivatives (diagonal_rtrl takes them by automatic differentiation)"
-            if untraced := self.untraced(neuron, partials):
-                return f"{name} has no partial derivatives by its own parameters ({', '.join(untraced)})"
-            if self.rate_cost and not neuron.spiking:
-                return f"{name} does not spike: it has no firing rate to regularise"
+        if reason := self.untraceable(network):
+            return reason
+        silent = [type(layer.neuron).__name__ for layer in network.layers if not layer.neuron.spiking]
+        if self.rate_cost and silent:
+            return f"{silent[0]} does not spike: it has no firing rate to regularise"
         return None
 
     def start(self, network: Network, task: Task, steps: int) -> None:

@@ -10,6 +10,14 @@ from torch import Tensor, nn
 
 from throughtime.networks.layer import INPUT, Layer
 from throughtime.networks.trajectory import at_each_step, trajectory
+from throughtime.neurons.base import Neuron
+from throughtime.neurons.kernels.one_step import Gradients, single_step_of
+from throughtime.neurons.surrogate import is_smoothed
+from throughtime.numerics.loops import runs_compiled
+
+Steps = slice | Tensor
+"""A choice of steps of a block: the last ones, or their numbers, ascending."""
+ALL = slice(None)
 
 
 class LayerBlock(NamedTuple):
@@ -24,9 +32,9 @@ class LayerBlock(NamedTuple):
     states: Any
     """State before the first step and after each step, [1 + steps, batch, *shape]."""
 
-    def before(self, n: int = 0) -> Any:
-        """Return the states before the last n steps (0: all), [n · batch, *shape]."""
-        return type(self.states)(*(s[-n - 1 if n else 0 : -1].flatten(0, 1) for s in self.states))
+    def before(self, at: Steps = ALL) -> Any:
+        """Return the states before the n chosen steps, [n · batch, *shape]."""
+        return type(self.states)(*(s[:-1][at].flatten(0, 1) for s in self.states))
 
     def after(self) -> Any:
         """Return the states after the steps, [steps · batch, *shape]."""
@@ -54,26 +62,41 @@ class StepGradient(NamedTuple):
     current: Tensor
     """δI_t, [n, batch, currents · shape[0], ...]."""
     parameters: dict[str, Tensor]
-    """Gradients of the neurons' trained parameters, by name."""
+    """Gradients of the neurons' trained parameters, by name, summed over steps and samples."""
 
 
-@torch.enable_grad()
-def step_gradient(block: LayerBlock, field: str, δ: Tensor) -> StepGradient:
-    """Return the vector-Jacobian product of the neurons' steps, by automatic differentiation, all steps at once.
+def step_gradient(block: LayerBlock, field: str, δ: Tensor, at: Steps = ALL) -> StepGradient:
+    """Return the vector-Jacobian product of the neurons' steps, all steps at once as one batch: by the compiled single
+    step of the neuron, or else by automatic differentiation.
 
     Args:
         block: the layer's block.
-        field: a field of the neurons' state.
-        δ: gradient of this field after the last n steps, [n, batch, *shape].
+        field: `z` or `v`.
+        δ: gradient of this field after each of the steps, [n, batch, *shape].
+        at: the n steps in the block.
     """
-    neuron, n = block.layer.neuron, len(δ)
-    current = block.currents[-n:].flatten(0, 1).detach().requires_grad_()
-    _, after = neuron(current, block.before(n))
+    neuron, current, before = block.layer.neuron, block.currents[at].flatten(0, 1), block.before(at)
     learnt = {name: p for name, p in neuron.named_parameters() if p.requires_grad}
-    by_current, *by_learnt = torch.autograd.grad(
-        getattr(after, field), [current, *learnt.values()], δ.flatten(0, 1), allow_unused=True, materialize_grads=True
-    )
-    return StepGradient(by_current.unflatten(0, δ.shape[:2]), dict(zip(learnt, by_learnt, strict=True)))
+    single_step = single_step_of(neuron)
+    tensors = (current, *before, *neuron.parameters(), *neuron.buffers())
+    if single_step is None or is_smoothed() or not runs_compiled(*tensors, graph_is_ours=True):
+        by_current, *by_learnt = _by_autograd(neuron, current, before, field, δ.flatten(0, 1), [*learnt.values()])
+        return StepGradient(by_current.unflatten(0, δ.shape[:2]), dict(zip(learnt, by_learnt, strict=True)))
+    places = {p: torch.empty_like(p) for p in learnt.values()}
+    step = single_step(neuron, current, before, Gradients(places))
+    step.step(0)
+    (step.δv if field == "v" else step.δz).copy_(δ.flatten(0, 1))
+    step.gradient(0)
+    return StepGradient(step.δI.unflatten(0, δ.shape[:2]), {name: places[p] for name, p in learnt.items()})
+
+
+@torch.enable_grad()
+def _by_autograd(
+    neuron: Neuron, current: Tensor, before: Any, field: str, δ: Tensor, learnt: list[nn.Parameter]
+) -> tuple[Tensor, ...]:
+    current = current.detach().requires_grad_()
+    _, after = neuron(current, before)
+    return torch.autograd.grad(getattr(after, field), [current, *learnt], δ, allow_unused=True, materialize_grads=True)
 
 
 def source_gradient(module: nn.Module, source: Tensor, δI: Tensor) -> Tensor:

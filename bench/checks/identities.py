@@ -5,6 +5,7 @@ from __future__ import annotations
 from throughtime.checks.fact import Fact
 from throughtime.checks.of_eligibility import DIAGONAL_RTRL, EPROP
 from throughtime.checks.of_fptt import FPTT
+from throughtime.checks.of_presynaptic import OTTT, PP_PROP, PRESYNAPTIC_TRACE, S_TLLR, SLTT
 from throughtime.checks.of_scope import OSTL, SNAP_N
 from throughtime.checks.of_signs import SIGNS
 from throughtime.checks.of_truncation import BPTT, CHECKPOINTED, ROLLING, RTRL, TBPTT
@@ -22,6 +23,11 @@ BY_RULE: dict[str, tuple[Fact, ...]] = {
     "fptt": FPTT,
     "eprop": EPROP,
     "diagonal_rtrl": DIAGONAL_RTRL,
+    "presynaptic_trace": PRESYNAPTIC_TRACE,
+    "sltt": SLTT,
+    "ottt": OTTT,
+    "s_tllr": S_TLLR,
+    "pp_prop": PP_PROP,
 }
 
 

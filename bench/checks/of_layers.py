@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.eligibility.traces import Traces
 from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.of_gradient import trained
@@ -21,6 +22,37 @@ STEPS = 30
 TASK = Classification(CLASSES)
 HIDDEN = [6, 5]
 READOUTS: tuple[dict[str, Any], ...] = ({}, {"readout": "membrane", "readout_tau": 0.0})
+
+
+def layered(rule: LearningRule, **options: Any) -> Iterator[tuple[str, Recurrent]]:
+    """Yield a network of two layers of each supported neuron, with input weights large enough that both layers spike.
+
+    Raises:
+        ValueError: no weights do that.
+    """
+    for name, network in supporting(rule, STEPS, hidden=HIDDEN, **options):
+        for _ in range(20):
+            if is_alive(network):
+                break
+            with torch.no_grad():
+                for layer in network.layers:
+                    layer.inward.weight.mul_(1.5)
+        require_life(name, network)
+        yield name, network
+
+
+def require_life(name: str, network: Recurrent) -> None:
+    """Raise ValueError if a layer of a spiking network does not spike: every identity holds for zeros."""
+    if not is_alive(network):
+        raise ValueError(f"{name}: the network is dead")
+
+
+def is_alive(network: Recurrent) -> bool:
+    """Return whether the neurons of each layer spike at 5 to 95 % of the steps, or are no neurons that spike."""
+    x, _ = sequence(STEPS)
+    with torch.no_grad(), seeded(11):
+        spikes = network.unroll(x, network.initial_state(x.shape[1])).spikes
+    return not network.spiking or all(0.05 < float(z.mean()) < 0.95 for z in spikes)
 
 
 class LayerStep(NamedTuple):
@@ -52,7 +84,7 @@ def steps_with_signals(network: Recurrent, x: Tensor, target: Tensor) -> Iterato
         d = readout.linear(sent[-1])
         y = readout(d, y).detach().requires_grad_()
         (δ,) = torch.autograd.grad(TASK.loss(y, target) / len(x), y)
-        L = torch.autograd.grad(d, sent, δ)
+        L = torch.autograd.grad(d, sent, δ, retain_graph=True)
         yield [LayerStep(*parts, signal) for parts, signal in zip(taken, L, strict=True)]
         states, y = [type(after)(*(s.detach() for s in after)) for _, _, after, _ in taken], y.detach()
 
@@ -78,21 +110,30 @@ def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> Gra
 def through_layers(component: Component) -> Observed:
     """Return the error against the written-out equations on two layers, with spike and membrane readouts."""
     x, target = sequence(STEPS)
-    found = []
+    found: list[tuple[str, float]] = []
     for options in READOUTS:
         rule = made(component, loss_at="every")
-        for name, network in supporting(rule, STEPS, hidden=HIDDEN, **options):
+        for name, network in layered(rule, **options):
             total = learn(rule, network, x, target, after=sequence(STEPS, 17)).total()
-            named = dict(zip(trained(network), total, strict=True))
-            of_layers = [
-                torch.cat([named[f"layers.{n}.{synapse}.weight"] for synapse in ("inward", "recurrent")], 1)
-                for n in range(len(HIDDEN))
-            ]
             expected = written_out(rule, network, x, target)
-            found += [(f"{name}, layer {n + 1}", error([of_layers[n]], [expected[n]])) for n in range(len(HIDDEN))]
-            if not all(float(e.abs().max()) > 0 for e in expected):
-                found.append((f"{name}: a layer without a gradient", float("inf")))
+            found += of_each_layer(name, network, total, expected)
     return worst(found, "no neuron")
+
+
+def of_each_layer(name: str, network: Recurrent, total: Gradients, expected: Gradients) -> Iterator[tuple[str, float]]:
+    """Yield the errors of W and R of each layer, infinite for a layer whose expected gradient is 0.
+
+    Args:
+        name: of the network.
+        network: the network.
+        total: gradients of all its parameters.
+        expected: gradients of W and R of each layer, side by side and with or without that of the bias.
+    """
+    named = dict(zip(trained(network), total, strict=True))
+    for n, e in enumerate(expected):
+        parts = [named[f"layers.{n}.{part}"] for part in ("inward.weight", "recurrent.weight", "inward.bias")]
+        found = torch.cat((*parts[:2], parts[2][:, None]), 1)[:, : e.shape[1]]
+        yield f"{name}, layer {n + 1}", error([found], [e]) if float(e.abs().max()) > 0 else float("inf")
 
 
 def one_step_of_layers(component: Component) -> Observed:

@@ -18,8 +18,8 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.numerics.loops import without_compiled_loops
 
 TASK = Classification(CLASSES)
-LENGTHS = (50, 65, 200)
-"""Lengths of sequences; each is at least two blocks of e-prop long."""
+LENGTHS = (75, 90, 200)
+"""Lengths of sequences; each has at least three blocks of e-prop: a first one, one between others, and a last one."""
 
 
 def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:

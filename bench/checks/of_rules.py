@@ -160,8 +160,11 @@ def leaves_the_batch(rule: Rule, network: Recurrent) -> float:
 
 def reports(make: Rule, network: Recurrent) -> float:
     """Count faults in the losses of windows that the rule reports, and in its state. The harness sums the losses, so
-    graphs would stay alive; a loss must be that of the network's outputs in the window, by plain steps."""
+    graphs would stay alive; a loss must be that of the network's outputs in the window, by plain steps. A rule with a
+    local signal also has losses of the outputs of layers."""
     (x, target), rule, task = sequence(), make(), Listening()
+    coordinates = rule.coordinates()
+    has_local_losses = coordinates is not None and coordinates.signal == "local"
     with seeded(11):
         rule.start(network, task, len(x))
     with seeded(11), torch.no_grad():
@@ -173,7 +176,8 @@ def reports(make: Rule, network: Recurrent) -> float:
             task.outputs.clear()
             loss = rule.learn(part.x, part.target, t)
             shown = expected[t : t + part.steps]
-            faults += sum(not _runs_within(y, shown) for y in task.outputs)
+            others = sum(not _runs_within(y, shown) for y in task.outputs)
+            faults += others == len(task.outputs) > 0 if has_local_losses else others
             faults += sum(s.requires_grad for s in tensors(getattr(rule, "state", None)))
             if loss is not None:
                 faults += not task.outputs

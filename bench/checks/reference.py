@@ -33,9 +33,19 @@ YIN_2021 = "Yin, Corradi and Bohte 2021, released code"
 YIN_2023 = "Yin, Corradi and Bohte 2023, fptt_mnist/snn_models_LIF4_save4.py"
 HIGUCHI = "Higuchi et al. 2024, AdaptiveAILab/brf-neurons, snn/modules/rf.py"
 OURS = "our choice"
-RF = {"omega_min": 5.0, "omega_max": 10.0, "damping_min": 0.0, "damping_max": 3.0, "dt": 0.01, "threshold": 1.0}
+RF: dict[str, Any] = {
+    "omega_min": 5.0,
+    "omega_max": 10.0,
+    "damping_min": 0.0,
+    "damping_max": 3.0,
+    "dt": 0.01,
+    "threshold": 1.0,
+}
 RF |= {"surrogate": "double_gaussian"}
 TRACES = {"loss_at": "end", "update_every": None}
+EACH_STEP: dict[str, Any] = {"loss_at": "every", "update_every": None}
+PRESYNAPTIC = EACH_STEP | {"decay": None}
+SAMPLED: dict[str, Any] = {"sampled_steps": None, "unbiased": False}
 FPTT = {"parts": None, "form": "code", "alpha": None, "beta": None, "rho": None, "adopt_mean": None, "weights": "ramp"}
 DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("algorithms", "bptt"): Defaults(OURS, {"loss_at": "end"}),
@@ -54,6 +64,14 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         TRACES | {"feedback": "symmetric", "feedback_decay": None, "rate_cost": None, "rate_target": None},
         {"feedback_decay": 0.01, "rate_target": 0.01},
     ),
+    ("algorithms", "presynaptic_trace"): Defaults(OURS, PRESYNAPTIC | SAMPLED),
+    ("algorithms", "sltt"): Defaults("Meng et al. 2023", EACH_STEP | SAMPLED),
+    ("algorithms", "ottt"): Defaults("Xiao et al. 2022, OTTT_A", PRESYNAPTIC),
+    ("algorithms", "s_tllr"): Defaults(
+        "Apolinario and Roy 2025, released code, DVS-Gesture",
+        EACH_STEP | {"decay": 0.75, "post_decay": 0.2, "causal": 1.0, "noncausal": -1.0},
+    ),
+    ("algorithms", "pp_prop"): Defaults(OURS, EACH_STEP | {"decay": 0.9}),
     ("algorithms", "fptt"): Defaults(
         "Kag and Saligrama 2021; Yin, Corradi and Bohte 2023",
         FPTT | {"last_part": True, "auxiliary": "off", "auxiliary_uniform_epochs": None},

@@ -37,7 +37,7 @@ from throughtime.neurons.rnn import RNN
 from throughtime.registry import NEURONS, REGISTRIES, Component
 
 CHECKOUT = Path(__file__).parents[2]
-EXAMPLES = [CHECKOUT / "docs" / "examples" / f"{name}.py" for name in ("sltt", "alpha_synapse", "recall")]
+EXAMPLES = [CHECKOUT / "docs" / "examples" / f"{name}.py" for name in ("summed_tbptt", "alpha_synapse", "recall")]
 BROKEN = CHECKOUT / "tests" / "plugins" / "broken_rules.py"
 
 pytestmark = pytest.mark.usefixtures("isolated_registries")
@@ -201,7 +201,7 @@ def told(*names: str) -> dict[str, tuple[str, str]]:
 
 def test_the_examples_are_sound(monkeypatch):
     few_neurons(monkeypatch, "lif", "ltc_smnist")
-    assert_sound("sltt", "alpha_synapse", "recall", plugins=EXAMPLES)
+    assert_sound("summed_tbptt", "alpha_synapse", "recall", plugins=EXAMPLES)
 
 
 class RandomFeedback(EProp):

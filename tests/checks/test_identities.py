@@ -20,6 +20,7 @@ from throughtime.algorithms.eligibility.layer_block import StepGradient
 from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm, add_gradient_of_code_form
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.presynaptic_trace import OTTT, SLTT, STLLR, PPProp, PresynapticTrace
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.identities import BY_RULE, of
@@ -183,7 +184,7 @@ def filter_without_scale(partials, reads, κ):
     return scaled._replace(within_step={**scaled.within_step, ("ē", reads): 1.0})
 
 
-def passes_the_signal_on(block, field, δ):
+def passes_the_signal_on(block, field, δ, at):
     """The learning signal of a layer in place of the gradient of its currents: without the surrogate."""
     return StepGradient(δ, {})
 
@@ -293,6 +294,92 @@ OF_TRACES += [
     Twin("random feedback = autograd with B for W", FeedbackIsSymmetric, EProp, "eprop"),
     Twin("adaptive feedback: B − W shrinks by 1 − d", DecaysFeedbackAlone, EProp, "eprop"),
     Twin("adaptive feedback: B − W shrinks by 1 − d", FeedbackStays, EProp, "eprop"),
+]
+
+# --- presynaptic traces
+
+
+class TracesEndAtBlocks(PresynapticTrace):
+    """Traces start from zero in each block of steps."""
+
+    def factors(self, block):
+        self.filters[block.layer.name].last.clear()
+        return super().factors(block)
+
+
+class BiasHasNoTrace(PresynapticTrace):
+    """The input of the bias is 1, not its trace."""
+
+    def factors(self, block):
+        found = super().factors(block)
+        return found._replace(one=torch.ones_like(found.one))
+
+
+class SignalPassesTheLeak(PresynapticTrace):
+    """∂y_t/∂o_t without 1 − κ."""
+
+    def signal(self, block, δ):
+        return super().signal(block, δ) / (1 - (self.readout.decay or 0.0))
+
+
+class NeverScales(PresynapticTrace):
+    """Samples of steps are not multiplied by T/k."""
+
+    def chosen(self, δ, end):
+        self.unbiased = False
+        return super().chosen(δ, end)
+
+
+class LearnsFromTheStepAfter(PresynapticTrace):
+    """The steps are those after the drawn ones."""
+
+    def chosen(self, δ, end):
+        at, δ = super().chosen(δ, end)
+        return (at + 1).clamp(max=len(δ) - 1) if self.sampled_steps else at, δ
+
+
+class PostsynapticTraceOfNow(STLLR):
+    """The trace of a neuron has the present step, too."""
+
+    def factors(self, block):
+        found = super().factors(block)
+        return found._replace(postsynaptic=torch.cat((found.postsynaptic[1:], self.b[block.layer.name][None])))
+
+
+class AveragesWithoutShare(PPProp):
+    """∂s/∂I without 1 − α_p."""
+
+    def factors(self, block):
+        found = super().factors(block)
+        return found._replace(postsynaptic=found.postsynaptic / (1 - self.decay))
+
+
+WITHIN, ON_LIF = "λ = 0: = autograd within each step", "λ = α on LIF: = e-prop; without R: = BPTT"
+SAMPLES, WRITTEN = "mean over all samples of steps = all steps", "two layers: = the written-out traces"
+NAMED = {"presynaptic_trace": PresynapticTrace, "sltt": SLTT, "ottt": OTTT, "s_tllr": STLLR, "pp_prop": PPProp}
+
+
+def trace_twins(fact: str, mixin: type[PresynapticTrace], *names: str) -> list[Twin]:
+    bases = [(mixin,) if issubclass(mixin, NAMED[name]) else (mixin, NAMED[name]) for name in names]
+    return [
+        Twin(fact, type(mixin.__name__, each, {}), NAMED[name], name) for each, name in zip(bases, names, strict=True)
+    ]
+
+
+WITHIN_PATH = f"{ALGORITHMS}.presynaptic_trace.presynaptic_trace.step_gradient"
+OF_PRESYNAPTIC = [
+    *(
+        Twin(WITHIN, NAMED[name], NAMED[name], name, patches=((WITHIN_PATH, passes_the_signal_on),))
+        for name in ("presynaptic_trace", "sltt", "ottt", "pp_prop")
+    ),
+    *trace_twins(ON_LIF, TracesEndAtBlocks, "presynaptic_trace", "ottt", "s_tllr"),
+    *trace_twins(ON_LIF, BiasHasNoTrace, "presynaptic_trace", "ottt", "s_tllr"),
+    *trace_twins(SAMPLES, NeverScales, "presynaptic_trace", "sltt"),
+    *trace_twins(SAMPLES, LearnsFromTheStepAfter, "presynaptic_trace", "sltt"),
+    *trace_twins(WRITTEN, TracesEndAtBlocks, "presynaptic_trace", "ottt", "s_tllr", "pp_prop"),
+    *trace_twins(WRITTEN, SignalPassesTheLeak, "presynaptic_trace", "ottt", "s_tllr", "pp_prop"),
+    *trace_twins(WRITTEN, PostsynapticTraceOfNow, "s_tllr"),
+    *trace_twins(WRITTEN, AveragesWithoutShare, "pp_prop"),
 ]
 
 # --- FPTT
@@ -543,7 +630,7 @@ OF_FPTT = [
     fptt_twin(WEIGHED, TableBeforePart),
     fptt_twin(WEIGHED, FPTT, (f"{ALGORITHMS}.fptt.fptt.AuxiliaryLoss", AuxiliaryTwice)),
 ]
-TWINS = [*OF_BPTT, *OF_TRACES, *OF_FPTT]
+TWINS = [*OF_BPTT, *OF_TRACES, *OF_PRESYNAPTIC, *OF_FPTT]
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=title)
@@ -557,4 +644,4 @@ def test_every_identity_has_a_twin():
 
 
 def test_rules_of_others_have_no_identities():
-    assert of("sltt") == ()
+    assert of("summed_tbptt") == ()

@@ -20,7 +20,7 @@ from throughtime.running.plan import Planned
 from throughtime.running.sweep import select
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
-PLUGINS = {name: EXAMPLES / f"{name}.py" for name in ("sltt", "alpha_synapse", "recall")}
+PLUGINS = {name: EXAMPLES / f"{name}.py" for name in ("summed_tbptt", "alpha_synapse", "recall")}
 SUITE = """\
 suite: small
 summary: One cell.
@@ -149,7 +149,7 @@ def test_ls_of_one_kind(kind, capsys):
 def test_ls_shows_a_plugins_components_with_its_path(capsys):
     rows = json.loads(printed(capsys, "ls", *with_plugins(), "--json"))
     found = {row["name"]: (row["kind"], row["origin"]) for row in rows if row["origin"] != "throughtime"}
-    kinds = {"sltt": "algorithms", "alpha_synapse": "neurons", "recall": "datasets"}
+    kinds = {"summed_tbptt": "algorithms", "alpha_synapse": "neurons", "recall": "datasets"}
     assert found == {name: (kind, str(PLUGINS[name])) for name, kind in kinds.items()}
 
 

@@ -16,7 +16,7 @@ from throughtime.registry import ALGORITHMS, REGISTRIES
 
 CHECKOUT = Path(__file__).parents[2]
 DOCS = CHECKOUT / "docs"
-SLTT = DOCS / "examples" / "sltt.py"
+SUMMED = DOCS / "examples" / "summed_tbptt.py"
 CLAIMS = ["kind", "name", "gradient", "memory", "summary", "page"]
 COORDINATES = ["trace", "recursion", "scope", "signal", "filter", "schedule", "time_cost", "memory_cost"]
 KEYS = CLAIMS + COORDINATES
@@ -88,8 +88,8 @@ def test_coordinates_are_the_second_table(capsys):
 
 
 def test_a_rule_from_elsewhere_has_no_page(capsys):
-    row = listed(capsys, "--plugin", SLTT)["sltt"]
-    assert (row["gradient"], row["memory"], row["page"]) == ("truncated", "O(1)", "—")
+    row = listed(capsys, "--plugin", SUMMED)["summed_tbptt"]
+    assert (row["gradient"], row["memory"], row["page"]) == ("truncated", "O(window)", "—")
 
 
 NO_CLAIMS = """\

@@ -23,9 +23,9 @@ from throughtime.registry import ALGORITHMS, NEURONS, load_plugin
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLES = CHECKOUT / "docs" / "examples"
-NAMES = ("sltt", "alpha_synapse", "recall")
+NAMES = ("summed_tbptt", "alpha_synapse", "recall")
 PLUGINS = [EXAMPLES / f"{name}.py" for name in NAMES]
-CELLS = [f"{rule} {neuron} recall #0" for neuron in ("lif", "alpha_synapse") for rule in ("bptt", "sltt")]
+CELLS = [f"{rule} {neuron} recall #0" for neuron in ("lif", "alpha_synapse") for rule in ("bptt", "summed_tbptt")]
 
 
 @pytest.fixture(autouse=True)
@@ -64,14 +64,15 @@ def test_every_fact_of_the_examples_holds(name):
     assert_sound(name)
 
 
-def test_sltt_is_autograd_with_the_state_cut_at_each_step():
+def test_summed_tbptt_is_autograd_with_the_state_cut_between_windows():
     net, (x, target) = recurrent(NEURONS["lif"]), sequence()
     state, losses = net.initial_state(BATCH), []
-    for x_t in x:
-        step, state = net(x_t, detached(state))
-        losses.append(Classification(CLASSES).loss(step.output, target))
-    expected = torch.autograd.grad(sum(losses) / STEPS, list(net.parameters()))
-    (found,) = learn(ALGORITHMS["sltt"].factory(), net, x, target).gradients
+    for t, x_t in enumerate(x):
+        step, state = net(x_t, detached(state) if t % 5 == 0 else state)
+        if t in (4, 9, STEPS - 1):
+            losses.append(Classification(CLASSES).loss(step.output, target))
+    expected = torch.autograd.grad(sum(losses) / 3, list(net.parameters()))
+    (found,) = learn(ALGORITHMS["summed_tbptt"].factory(), net, x, target).gradients
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
 
@@ -119,12 +120,12 @@ def test_alpha_synapse_keeps_what_extending_says():
 
 
 def test_the_rule_is_a_short_file():
-    assert len((EXAMPLES / "sltt.py").read_text(encoding="utf-8").splitlines()) <= 30
+    assert len((EXAMPLES / "summed_tbptt.py").read_text(encoding="utf-8").splitlines()) <= 30
 
 
 def test_the_readme_shows_the_rule_as_it_is():
     readme = (CHECKOUT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
-    (shown,) = (block for block in blocks if '@algorithm("sltt"' in block)
-    rule = (EXAMPLES / "sltt.py").read_text(encoding="utf-8")
+    (shown,) = (block for block in blocks if '@algorithm("summed_tbptt"' in block)
+    rule = (EXAMPLES / "summed_tbptt.py").read_text(encoding="utf-8")
     assert shown == rule[rule.index("from ") :]

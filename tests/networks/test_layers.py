@@ -204,18 +204,27 @@ def test_two_heads():
 
 
 def test_the_credit_that_a_rule_from_elsewhere_states(isolated_registries):
-    """SLTT goes backward through each step alone: six steps of five sequences, W 3 -> 4, R 4 -> 4, readout 4 -> 2."""
-    load_plugin(CHECKOUT / "docs" / "examples" / "sltt.py")
-    rule, net = ALGORITHMS["sltt"].factory(), Recurrent(3, 2, LIF, hidden=[4])
+    """Backward through windows of five steps and of one: five sequences, W 3 -> 4, R 4 -> 4, readout 4 -> 2."""
+    load_plugin(CHECKOUT / "docs" / "examples" / "summed_tbptt.py")
+    rule, net = ALGORITHMS["summed_tbptt"].factory(), Recurrent(3, 2, LIF, hidden=[4])
     assert rule.credit(net, 5, 6).products == {
-        Product(4, 5, 3): 6,
-        Product(4, 5, 4): 6,
-        Product(2, 5, 4): 6,
-        Product(5, 2, 4): 6,
+        Product(4, 25, 3): 1,
+        Product(4, 5, 3): 1,
+        Product(4, 25, 4): 1,
+        Product(4, 5, 4): 1,
+        Product(5, 4, 4): 4,  # δI R at the steps of the first window but one
+        Product(2, 5, 4): 2,
+        Product(5, 2, 4): 2,
     }
     needed = floor.operations(rule, net, Training(clip=None), 5, 6)
     assert needed.products - rule.credit(net, 5, 6).products == Counter(
-        {Product(5, 3, 4): 6, Product(5, 4, 4): 6, Product(5, 4, 2): 6}
+        {
+            Product(25, 3, 4): 1,
+            Product(5, 3, 4): 1,
+            Product(5, 4, 4): 6,
+            Product(25, 4, 2): 1,
+            Product(5, 4, 2): 1,
+        }
     )
     assert needed.streams[0].moved == 7 * 4 * 42, "one update of 42 parameters"
-    assert needed.contains == "each step backward"
+    assert needed.contains == "each window backward"

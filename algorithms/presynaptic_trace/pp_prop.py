@@ -1,0 +1,97 @@
+"""pp-prop: a presynaptic and a postsynaptic trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from throughtime.algorithms.base import LossAt
+from throughtime.algorithms.coordinates import Coordinates
+from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps
+from throughtime.algorithms.eligibility.traces import Traces
+from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, Factors, PresynapticTrace, Term
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network
+from throughtime.neurons.base import Derivative, InputJacobian, Partials
+from throughtime.registry import algorithm
+
+
+@algorithm("pp_prop", title="pp-prop")
+class PPProp(PresynapticTrace):
+    """The eligibility trace of a synapse as a product of two filtered traces, one of its input and one of its neuron.
+
+        ε_x^t = α_p ε_x^{t−1} + p^t
+        ε_s^t = α_p Σ_r (∂s_t/∂r_{t−1}) ε_r^{t−1} + (1 − α_p) ∂s_t/∂I_t + Σ_q (∂s_t/∂q_t) ε_q^t
+        dE/dW_ji = Σ_t L_j^t ε_o,j^t ε_x,i^t,          L as in `presynaptic_trace`
+
+    s runs over the variables of a neuron, o is the one that the readout or the layers above read. The product stands
+    for e-prop's trace, a sum of products; α_p = 0 gives SLTT, and values near 1 average over more steps. The source has
+    a rank r in place of the decay, α_p = (r − 1)/(r + 1). Memory O(1) in T: a number per sample and source of a
+    synapse, and one per sample, neuron and variable. Time per step: a product of the size of the layer, and one for the
+    signal of the layer below. Source: Wang et al. 2026, pp-prop; ES-D-RTRL in their code.
+
+    Args:
+        decay: α_p; 0.9 is rank 19.
+        loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
+        update_every: steps between updates; null: one update, at the end of the sequence.
+    """
+
+    decay: float
+
+    def __init__(
+        self, *, decay: Decay = 0.9, loss_at: LossAt = "every", update_every: PositiveInt | None = None
+    ) -> None:
+        super().__init__(decay=decay, loss_at=loss_at, update_every=update_every)
+
+    def coordinates(self) -> Coordinates:
+        recursion = "none" if self.decay == 0 else "diag D"
+        return super().coordinates()._replace(trace="rank one", recursion=recursion)
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if reason := super().supports(network, task, steps):
+            return reason
+        for layer, state in zip(network.layers, network.initial_state(1).layers, strict=True):
+            if layer.neuron.currents > 1:
+                return f"{type(layer.neuron).__name__} has several currents, a trace of each would be needed"
+            if layer.neuron.partials(state.z, state, state) is None:
+                return f"{type(layer.neuron).__name__} has no partial derivatives"
+        return None
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        self.of_neurons = {layer.name: Traces((self.sends(layer),)) for layer in self.network.layers}
+
+    def factors(self, block: LayerBlock) -> Factors:
+        layer, (steps, batch) = block.layer, block.currents.shape[:2]
+        partials = layer.neuron.partials(block.currents.flatten(0, 1), block.before(), block.after())
+        assert partials is not None, "`supports` rejects such a neuron"
+        one, ε = block.currents.new_ones(batch, 1), torch.empty_like(block.states.z[1:])
+        for t, ε_t in enumerate(ε.unbind(0)):
+            traces = self.of_neurons[layer.name].advance(self._averaged(partials, t, steps), one)["current"]
+            ε_t.copy_(traces[self.sends(layer)][:, 0, :, 0])
+        return super().factors(block)._replace(postsynaptic=ε)
+
+    def _averaged(self, partials: Partials, t: int, steps: int) -> Partials:
+        """Return the partial derivatives of step t by state and current, times α_p and 1 − α_p."""
+
+        def of_step(factor: Derivative) -> Derivative:
+            if isinstance(factor, Tensor) and factor.dim() > 1:
+                return factor if len(factor) == 1 else factor.unflatten(0, (steps, -1))[t]
+            return factor
+
+        α_p = self.decay
+        from_previous = {pair: α_p * of_step(f) for pair, f in partials.from_previous.items()}
+        within_step = {pair: of_step(f) for pair, f in partials.within_step.items()}
+        by_current = {s: (1 - α_p) * of_step(f) for s, f in partials.inflows["current"].by_input.items()}
+        return Partials(from_previous, within_step, {"current": InputJacobian(by_current)})
+
+    def terms(self, block: LayerBlock, factors: Factors, L: Tensor, δI: Tensor, at: Steps) -> Iterator[Term]:
+        assert factors.postsynaptic is not None
+        yield from super().terms(block, factors, L, L * factors.postsynaptic[at], at)
+
+    def end(self) -> None:
+        super().end()
+        del self.of_neurons

@@ -1,0 +1,195 @@
+"""Learning with presynaptic traces: the gradient within each step, with filtered inputs of the synapses."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from throughtime.algorithms.base import Claims, LossAt
+from throughtime.algorithms.coordinates import Coordinates, Cost
+from throughtime.algorithms.credit import Credit
+from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate
+from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps, step_gradient
+from throughtime.algorithms.presynaptic_trace.filters import Filter, membrane_decay
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network
+from throughtime.networks.products import Product
+from throughtime.networks.trajectory import at_each_step
+from throughtime.registry import algorithm
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Factors(NamedTuple):
+    """Traces of a layer's synapses over a block of steps."""
+
+    presynaptic: Mapping[str, Tensor]
+    """â of each synapse, by name: [steps, batch, ...]."""
+    one: Tensor
+    """The same of the constant input of the biases, [steps]."""
+    postsynaptic: Tensor | None = None
+    """A trace of each neuron, for rules that have one: [steps, batch, size]."""
+
+
+class Term(NamedTuple):
+    """A part of a layer's gradient: Σ_t c^t a^t."""
+
+    c: Tensor
+    """A factor of each neuron, [n, batch, currents · shape[0], ...]."""
+    presynaptic: Mapping[str, Tensor]
+    """a, by synapse: [n, batch, ...]."""
+    one: Tensor
+    """a of the biases, [n]."""
+
+
+@algorithm("presynaptic_trace")
+class PresynapticTrace(BlockRule):
+    """A trace of the input of each synapse; the learning signal and all derivatives are those of one step.
+
+        â^t = λ â^{t−1} + p^t,                 p = (x_t, z_{t−1}, 1)
+        L^t = (1 − κ) Wᵀ_out ∂l_t/∂y_t         the last layer; others by the layers above them at the same step
+        δI^t = (∂o_t/∂I_t)ᵀ L^t                the state before the step is a constant
+        dE/dW = Σ_t δI^t â^t,                  E = (1/T) Σ_t l_t  or  l_T
+
+    λ replaces the neuron's recursion: the rule drops the reset, the neuron's other state variables and all credit
+    through other neurons at later steps. With λ = 0 it is SLTT; with λ the leak α of the membrane it is OTTT, which for
+    LIF and a readout without a leak equals e-prop. The readout learns by its exact gradient, trained parameters of the
+    neurons by their gradient within the step. The synapses may be any modules that are linear in their weights, such as
+    convolutions: the rule takes their vector-Jacobian product at â. Memory O(1) in T: a number per sample and source of
+    a synapse, and some for each step of a block. Time: per step a product of the size of the layer for δI â, and one
+    for the signal of the layer below. Sources: Xiao et al. 2022, section 4; Meng et al. 2023, section 4.
+
+    Args:
+        decay: λ; null: the leak α of each layer's membrane, which must be the same number for all its neurons.
+        loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
+        update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
+        sampled_steps: k; the rule learns from k steps, drawn for each batch of sequences; null: from all.
+        unbiased: whether the gradient of k sampled steps is multiplied by T/k, so that its mean is that of all steps.
+    """
+
+    claims = Claims(gradient="approximate", memory="O(1)")
+    cost = Cost(time="B T P", memory="B L S + P")
+
+    def __init__(
+        self,
+        *,
+        decay: Decay | None = None,
+        loss_at: LossAt = "every",
+        update_every: PositiveInt | None = None,
+        sampled_steps: PositiveInt | None = None,
+        unbiased: bool = False,
+    ) -> None:
+        super().__init__(loss_at=loss_at, update_every=update_every)
+        if sampled_steps and loss_at == "end":
+            raise ValueError("sampled_steps needs loss_at: every; the loss of the last step is one of them seldom")
+        if unbiased and not sampled_steps:
+            raise ValueError("unbiased would do nothing without sampled_steps")
+        self.decay, self.sampled_steps, self.unbiased = decay, sampled_steps, unbiased
+
+    def coordinates(self) -> Coordinates:
+        recursion, scope = ("none", "none") if self.decay == 0 else ("scalar", "own neuron")
+        return Coordinates("presynaptic", recursion, scope, "instantaneous", "none", self.update_every or "end")
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if reason := super().supports(network, task, steps):
+            return reason
+        if self.decay is None:
+            for layer in network.layers:
+                if membrane_decay(layer.neuron) is None:
+                    name = type(layer.neuron).__name__
+                    return f"the membranes of {name} have no leak in common: decay must be a number"
+        return None
+
+    def credit(self, network: Network, batch: int, steps: int) -> Credit:
+        credit, learnt, reads = super().credit(network, batch, steps), self.losses(steps), 0
+        if self.sampled_steps:
+            learnt = min(learnt, self.sampled_steps)
+        products: Counter[Product] = Counter()
+        for layer in network.layers:
+            for synapse in layer.synapses.values():
+                if isinstance(W := synapse.module, nn.Linear):
+                    products[Product(W.out_features, batch, W.in_features)] += learnt
+                    reads += W.in_features
+        itemsize = network.readouts[0].linear.weight.itemsize
+        return credit._replace(
+            products=credit.products + products,
+            contains="dense products forward, learning signals, and a product of signal and trace each step",
+            traces=0 if self.decay == 0 else batch * reads * itemsize,
+        )
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        self.filters = {layer.name: Filter(self.decay_of(layer.neuron)) for layer in self.network.layers}
+        if self.sampled_steps:
+            self.sampled = torch.zeros(self.steps, dtype=torch.bool)
+            self.sampled[self.drawn_steps(self.sampled_steps)] = True
+
+    def drawn_steps(self, k: int) -> Tensor:
+        """Draw the k steps from which the rule learns, without repetition."""
+        return torch.randperm(self.steps)[:k]  # on the CPU: the same on every device
+
+    def decay_of(self, neuron: Any) -> float:
+        """Return λ of a layer of these neurons."""
+        λ = membrane_decay(neuron) if self.decay is None else self.decay
+        assert λ is not None, "`supports` rejects such a neuron"
+        return λ
+
+    def chosen(self, δ: Tensor, end: int) -> tuple[Steps, Tensor]:
+        if not self.sampled_steps:
+            return super().chosen(δ, end)
+        at = self.sampled[end - len(δ) : end].nonzero()[:, 0].to(δ.device)
+        return at, δ[at] * (self.steps / min(self.sampled_steps, self.steps) if self.unbiased else 1.0)
+
+    def signal(self, block: LayerBlock, δ: Tensor) -> Tensor:
+        return super().signal(block, δ) * (1 - (self.readout.decay or 0.0))
+
+    def gather(self, block: LayerBlock, L: Tensor | None, at: Steps, goes_on: bool) -> Tensor | None:
+        factors = self.factors(block)
+        if L is None:
+            return None
+        within = step_gradient(block, self.sends(block.layer), L, at)
+        for c, presynaptic, one in self.terms(block, factors, L, within.current, at):
+            for name, synapse in block.layer.synapses.items():
+                add_map_gradient(synapse.module, c, presynaptic[name], one)
+        own = dict(block.layer.neuron.named_parameters())
+        for name, gradient in within.parameters.items():
+            accumulate(own[name], gradient)
+        return within.current
+
+    def factors(self, block: LayerBlock) -> Factors:
+        """Advance the traces of a layer over a block of steps; return them."""
+        return Factors(*self.filters[block.layer.name].advance(block.sources))
+
+    def terms(self, block: LayerBlock, factors: Factors, L: Tensor, δI: Tensor, at: Steps) -> Iterator[Term]:
+        """Yield the parts of a layer's gradient, from its learning signal and its gradient by the currents, both of the
+        chosen steps [n, batch, ...]."""
+        yield Term(δI, {name: a[at] for name, a in factors.presynaptic.items()}, factors.one[at])
+
+    def end(self) -> None:
+        super().end()
+        del self.filters
+
+
+def add_map_gradient(module: nn.Module, c: Tensor, a: Tensor, one: Tensor) -> None:
+    """Add Σ_t c^t a^t to the gradients of a synapse's parameters, with the input `one` [n] of its bias.
+
+    A module f that is affine in its input and linear in its parameters has this gradient at the input a / one, from the
+    gradient one · c of its output: one · f(a / one) = A a + one · b.
+    """
+    if isinstance(module, nn.Linear):
+        accumulate(module.weight, c.flatten(0, 1).t() @ a.flatten(2).flatten(0, 1))
+        if module.bias is not None:
+            accumulate(module.bias, one @ c.sum(1))
+        return
+    learnt = [p for p in module.parameters() if p.requires_grad]
+    if learnt:
+        with torch.enable_grad():
+            I = at_each_step(module, a / one.view(-1, *[1] * (a.dim() - 1)))
+            gradients = torch.autograd.grad(I, learnt, c * one.view(-1, *[1] * (c.dim() - 1)))
+        for p, gradient in zip(learnt, gradients, strict=True):
+            accumulate(p, gradient)

@@ -1,0 +1,40 @@
+"""SLTT: spatial learning through time."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+
+from throughtime.algorithms.base import LossAt
+from throughtime.algorithms.presynaptic_trace.presynaptic_trace import PresynapticTrace
+from throughtime.registry import algorithm
+
+
+@algorithm("sltt", title="SLTT")
+class SLTT(PresynapticTrace):
+    """Spatial learning through time: the gradient within each step, without any trace.
+
+        dE/dW = Σ_t δI^t p^t,       δI^t = (∂o_t/∂I_t)ᵀ L^t,       L as in `presynaptic_trace`,       λ = 0
+
+    It drops all credit through the states of neurons. SLTT-k learns from k steps of each sequence, drawn at random, in
+    k/T of the time of the backward part; as in the source its gradient is not divided by the fraction k/T, unless
+    `unbiased`. Memory O(1) in T: no trace, some numbers for each step of a block. Time: the products of a step forward
+    and backward. Source: Meng et al. 2023, section 4 and algorithm 1.
+
+    Args:
+        loss_at: `every`: E is the mean over all steps; `end`: only the last step has a gradient.
+        update_every: steps between updates; null: one update, at the end of the sequence.
+        sampled_steps: k of SLTT-k; null: all steps.
+        unbiased: whether the gradient of SLTT-k is multiplied by T/k.
+    """
+
+    def __init__(
+        self,
+        *,
+        loss_at: LossAt = "every",
+        update_every: PositiveInt | None = None,
+        sampled_steps: PositiveInt | None = None,
+        unbiased: bool = False,
+    ) -> None:
+        super().__init__(
+            decay=0.0, loss_at=loss_at, update_every=update_every, sampled_steps=sampled_steps, unbiased=unbiased
+        )
