@@ -59,8 +59,8 @@ class LiveBytes(TorchDispatchMode):
         current: bytes of live storages that were allocated under the mode. A view adds nothing; growth in place counts
             when an operation causes it, or at the next operation with the storage.
         peak: largest value of `current` since the start or the last `reset_peak`.
-        peak_at: number of the operation, from 1 since the start or `reset_peak`, after which `current` was largest; 0:
-            before the first operation.
+        peak_at: number of the first operation after which `current` was largest, from 1 since the start or
+            `reset_peak`; 0: before the first operation.
         look: function that is called after operation `look_at`, inside that operation and not observed by the mode.
         uncounted: number of cases in which memory may belong to the count but its size is unknown: a result without a
             storage (mkldnn, strided nested tensors), or a storage of unknown origin (`copy.deepcopy`, `torch.load`). If

@@ -85,6 +85,14 @@ def test_a_temporary_raises_the_peak_only():
     assert total == 200
 
 
+def test_of_equal_peaks_the_first_counts():
+    with LiveBytes() as live:
+        a = torch.ones(4)
+        del a
+        b = torch.ones(4)
+    assert (live.current, live.peak, live.peak_at) == (16, 16, 1), b
+
+
 def test_two_layers_forward_and_backward():
     net = nn.Sequential(nn.Linear(5, 6), nn.Sigmoid(), nn.Linear(6, 3), nn.Sigmoid())
     x = torch.ones(4, 5)
