@@ -31,6 +31,7 @@ def test_ids_suites_and_labels_do_not_matter():
     spec = run_spec("fptt lif digits")
     other = changed(spec, "rule", "fptt K=5").model_copy(update={"suite": "nightly"})
     assert pair(spec, other).conflicts() == []
+    assert [str(c) for c in pair(spec, other.model_copy(update={"seed": 8})).conflicts()] == ["seed: 7 → 8"]
 
 
 def test_the_same_suite_comes_first():
