@@ -186,6 +186,14 @@ def test_ratios_to_bptt(judged, new, verdict, severity):
     assert [r.verdict for r in judged(base, busy, TIME).rows if r.metric == "wall_time" and r.gate] == [expected]
 
 
+def test_the_change_of_a_ratio_is_relative(judged):
+    """FPTT takes 4 and then 4.8 times as long as BPTT: 20 % more."""
+    base = [timed("bptt", 1.0, 1.01, 0.99), timed("fptt", 4.0, 4.04, 3.96)]
+    found = judged(base, [timed("bptt", 1.0, 1.01, 0.99), timed("fptt", 4.8, 4.84, 4.76)], TIME)
+    (row,) = [r for r in found.rows if r.metric == "wall_time" and r.gate]
+    assert (row.verdict, row.severity, row.difference) == ("worse", "warn", pytest.approx(0.2))
+
+
 def test_a_ratio_needs_bptt(judged):
     found = judged([timed("fptt", 1.0, 1.0)], [timed("fptt", 1.0, 1.0)], TIME)
     assert verdicts(found, "wall_time") == [("not comparable", "")] and found.exit_code == 2

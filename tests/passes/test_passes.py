@@ -14,7 +14,7 @@ from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.errors import DivergedError
 from throughtime.harness.build import build
-from throughtime.measuring import floor, process_memory
+from throughtime.measuring import floor, process_growth, process_memory
 from throughtime.measuring.process_growth import enough_steps, growth_measures
 from throughtime.measuring.timing import Timing, spread
 from throughtime.numerics.spike_product import SHORT
@@ -75,14 +75,22 @@ class Grown:
         self.growth = self.size() - self.level
 
 
-def test_the_level_is_that_before_the_first_batch_and_the_growth_that_over_two():
-    run, begun = spec(), []
-    built = build(run)
+def test_the_level_is_that_before_the_first_batch_and_the_growth_that_over_two(monkeypatch):
+    """A copy that is trained on two sequences before the measurement loads the code."""
+    run, begun, learnt = spec(), [], []
+    built, learn = build(run), process_growth.learn_finite
+    monkeypatch.setattr(
+        process_growth,
+        "learn_finite",
+        lambda own, batch, update: (learnt.append((own is built, batch.sequences)), learn(own, batch, update)),
+    )
     begin = built.rule.begin
     built.rule.begin = lambda batch, update: (begun.append(batch), begin(batch, update))
     found = growth_measures(run, built, Grown(begun))
     assert found["level_process_bytes"].value == 1000
     assert found["peak_process_bytes"].value == 2 * 100
+    assert found["input_bytes"].value == 8 * 100 * 8 * 4, "8 steps of 100 sequences of 8 inputs, without targets"
+    assert learnt == [(False, 2), (True, 100), (True, 100)]
 
 
 def test_a_phase_takes_the_median_of_its_repeats(monkeypatch, tmp_path):
