@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from throughtime.commands.run import run
-from throughtime.commands.terminal import JsonOption, ResultsOption, ScaleOption, print_rows
+from throughtime.commands.terminal import NONE, JsonOption, ResultsOption, ScaleOption, SourceOption, print_rows
 from throughtime.records.store import DEFAULT_RESULTS
 
 OUT = Path("reports/out/papers")
@@ -32,13 +32,16 @@ def papers(as_json: JsonOption = False) -> None:
 def verdicts(
     paper: Annotated[str | None, typer.Argument(help="Name of a paper; default: all.", metavar="PAPER")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
+    source: SourceOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
     """Compare published values and claims with results; runs nothing but exact targets, which take seconds."""
+    from throughtime.datasets.files.fetch import add_source
     from throughtime.records.results import Results
     from throughtime.reports.papers import judge, load_paper
     from throughtime.reports.papers import papers as names
 
+    add_source(*source)
     found = Results(results)
     rows = []
     for name in [paper] if paper else names():
@@ -52,16 +55,19 @@ def reproduce(
     scale: ScaleOption = "laptop",
     results: ResultsOption = DEFAULT_RESULTS,
     out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = OUT,
+    source: SourceOption = NONE,
 ) -> None:
     """Run what is missing of a paper, and write its verdicts, figure and page; exits with 1 if a run fails."""
+    from throughtime.datasets.files.fetch import add_source
     from throughtime.records.results import Results
     from throughtime.reports.paper_page import write_paper
     from throughtime.reports.papers import load_paper
 
+    add_source(*source)
     loaded, failed = load_paper(paper), False
     for suite in loaded.suites:
         try:
-            run(suite, scale=scale, results=results)
+            run(suite, scale=scale, results=results, source=source)
         except typer.Exit as exit_of_run:
             failed = failed or exit_of_run.exit_code != 0
     print(write_paper(loaded, Results(results), scale, out))

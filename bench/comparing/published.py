@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import pydantic
 from pydantic import Field, NonNegativeFloat
 
+from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
 from throughtime.records.statistics import mean_interval
 from throughtime.spec import Scale, Strict
@@ -105,12 +106,17 @@ class Row(NamedTuple):
     command: str
 
 
-def judge_exact(target: Target, value: float, command: str) -> Row:
-    """Compare a computed number with a target."""
+def judge_exact(target: Target, compute: Callable[[], float], command: str) -> Row:
+    """Compare a computed number with a target; without the data that it needs, the target was not run here."""
+    published = f"{target.published:.10g}"
+    try:
+        value = compute()
+    except UsageError as error:
+        return Row(target.item, "exact", published, "", None, "", "", "not run here", first_line(error), command)
     off = abs(value - target.published)
     word: Word = "reproduced" if off <= target.tolerance else "not reproduced"
     reason = f"differs by {off:.2g}, tolerance {target.tolerance:g}"
-    return Row(target.item, "exact", f"{target.published:.10g}", f"{value:.10g}", None, "", "", word, reason, command)
+    return Row(target.item, "exact", published, f"{value:.10g}", None, "", "", word, reason, command)
 
 
 def judge_runs(target: Target, results: Results) -> Row:
@@ -168,7 +174,7 @@ def verdicts(
     rows = []
     for target in file.targets:
         if target.exact is not None:
-            rows.append(judge_exact(target, exact[target.exact](), f"throughtime verdicts {name}"))
+            rows.append(judge_exact(target, exact[target.exact], f"throughtime verdicts {name}"))
         else:
             rows.append(judge_runs(target, results))
     for claim in claims:

@@ -100,7 +100,9 @@ def test_the_wheel_holds_every_module(files):
 def test_the_wheel_holds_what_is_read_at_run_time(files):
     suites = {f"throughtime/suites/{path.name}" for path in (CHECKOUT / "bench" / "suites").glob("*.yaml")}
     papers = {f"throughtime/{path.relative_to(CHECKOUT)}" for path in CHECKOUT.glob("reports/**/*.yaml")}
-    published = {f"throughtime/published/{path.name}" for path in (CHECKOUT / "results" / "published").glob("*.csv")}
+    published = {
+        f"throughtime/published/{path.name}" for path in (CHECKOUT / "results" / "published").glob("*.[cn][sp][vz]")
+    }
     assert suites and papers and published
     assert {"throughtime/py.typed", "throughtime/reports/page.html", *suites, *papers, *published} <= set(
         map(str, files)
