@@ -95,7 +95,7 @@ class Network(nn.Module):
     def unroll(self, x: Tensor, state: Any) -> Window:
         """Compute a window from x [steps, batch, *inputs]: the same numbers as `forward` for each step, but faster."""
 
-    def clear_held(self, gradient_of: Callable[[nn.Parameter], Tensor | None]) -> None:
+    def clear_held(self, gradient_of: Callable[[Tensor], Tensor | None]) -> None:
         """Set the gradients of weights that the network holds at 0 to 0; rules call it before each update.
 
         Args:

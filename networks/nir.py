@@ -13,7 +13,7 @@ all others those of the same step. A network that NIR cannot describe is refused
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -123,8 +123,14 @@ def from_nir(graph: nir.NIRGraph, dt: float = 1e-3, scheme: Scheme = "exponentia
     inputs, sizes = maps[0].weight.shape[1], [node.weight.shape[0] for node in maps]
     layers = [_layer_of(name, node, dt, scheme, nir) for name, node in cells]
     built = iter([layers[0], *layers])  # `Recurrent` first asks one layer for its number of currents
-    options = {"hidden": sizes, "readout_tau": 0.0, "recurrent_bias": True}
-    network = Recurrent(inputs, linear.weight.shape[0], lambda shape: next(built)[0], **options)
+    network = Recurrent(
+        inputs,
+        linear.weight.shape[0],
+        lambda shape: next(built)[0],
+        hidden=sizes,
+        readout_tau=0.0,
+        recurrent_bias=True,
+    )
     network.readouts[0].decay = κ
     with torch.no_grad():
         for layer, node, (name, _), (_, scale) in zip(network.layers, maps, cells, layers, strict=True):
@@ -157,7 +163,7 @@ def _linear(module: nn.Linear) -> Any:
 
 
 def _neurons(layer: Layer, dt: float, scheme: Scheme) -> Any:
-    nir, neuron = imported(), layer.neuron
+    nir, neuron = imported(), cast(Any, layer.neuron)  # the attributes of its class, which is tested first
     name, one = type(neuron).__name__, np.ones(neuron.shape)
     if type(neuron) not in (LIF, Cuba, PLIF):
         raise UsageError(f"NIR has no node for {name}; it has lif, cuba and plif")

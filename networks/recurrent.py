@@ -180,7 +180,7 @@ class Recurrent(Network):
             return None
         return stepper(self.layers, self.readouts[0], state, gradients)
 
-    def clear_held(self, gradient_of: Callable[[nn.Parameter], Tensor | None]) -> None:
+    def clear_held(self, gradient_of: Callable[[Tensor], Tensor | None]) -> None:
         for layer in self.layers:
             gradient = gradient_of(layer.recurrent.weight)
             if gradient is not None and not self.self_connections:

@@ -211,7 +211,8 @@ class FPTT(LearningRule):
         loss = self._loss(self.advance(x).outputs, target)
         self.state = current
         gradient = torch.autograd.grad(loss, self.flat.parameters, allow_unused=True, materialize_grads=True)
-        self.network.clear_held(dict(zip(self.flat.parameters, gradient, strict=True)).get)
+        by_parameter: dict[Tensor, Tensor] = dict(zip(self.flat.parameters, gradient, strict=True))
+        self.network.clear_held(by_parameter.get)
         with torch.no_grad():
             for buffer, before_it in zip(self.network.buffers(), buffers, strict=True):
                 buffer.copy_(before_it)  # the first pass has already updated the running statistics

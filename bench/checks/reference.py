@@ -33,15 +33,8 @@ YIN_2021 = "Yin, Corradi and Bohte 2021, released code"
 YIN_2023 = "Yin, Corradi and Bohte 2023, fptt_mnist/snn_models_LIF4_save4.py"
 HIGUCHI = "Higuchi et al. 2024, AdaptiveAILab/brf-neurons, snn/modules/rf.py"
 OURS = "our choice"
-RF: dict[str, Any] = {
-    "omega_min": 5.0,
-    "omega_max": 10.0,
-    "damping_min": 0.0,
-    "damping_max": 3.0,
-    "dt": 0.01,
-    "threshold": 1.0,
-}
-RF |= {"surrogate": "double_gaussian"}
+RANGES = {"omega_min": 5.0, "omega_max": 10.0, "damping_min": 0.0, "damping_max": 3.0}
+RF = {**RANGES, "dt": 0.01, "threshold": 1.0, "surrogate": "double_gaussian"}
 TRACES = {"loss_at": "end", "update_every": None}
 EACH_STEP: dict[str, Any] = {"loss_at": "every", "update_every": None}
 PRESYNAPTIC = EACH_STEP | {"decay": None}

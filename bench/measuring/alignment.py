@@ -279,7 +279,8 @@ def _gradient_of_bptt(
     named = {name: p for name, p in network.named_parameters() if p.requires_grad}
     E = torch.stack(terms).mean()
     gradients = torch.autograd.grad(E, list(named.values()), allow_unused=True, materialize_grads=True)
-    network.clear_held(dict(zip(named.values(), gradients, strict=True)).get)
+    by_parameter: dict[Tensor, Tensor] = dict(zip(named.values(), gradients, strict=True))
+    network.clear_held(by_parameter.get)
     return dict(zip(named, gradients, strict=True))
 
 

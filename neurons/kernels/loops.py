@@ -82,7 +82,7 @@ class StepLoops:
         """The smallest set of values per step, besides z, from which its gradients can be computed. It includes the
         inputs of gates, for the gradients of their weights."""
         e = self.equations
-        states = {field: (e.after[field], e.before[field]) for field in self.moving}
+        states: dict[str, Item] = {field: (e.after[field], e.before[field]) for field in self.moving}
         of_gates = [item for field, item in states.items() if field in self._read_by_gates]
         of_gates += [e.currents] if e.gates else []
         free = [e.after["z"], e.before["z"], *itertools.chain(*of_gates)]
