@@ -8,7 +8,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, neuron_label, runs_of, summarise
-from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
 from throughtime.reports.figures import used_styles
 from throughtime.reports.quantities import quantity
 
@@ -44,7 +44,7 @@ def tuning_figure(results: Results, suite: str, scale: str) -> Drawn | None:
             panel.set_title(f"{dataset} · {neuron_label(neuron, network)}")
             panel.set_xlabel(option.rpartition(".")[2])
             for (rule,), points in groups(of_cell[of_cell["option"] == option], ["rule"]):
-                _draw(panel, points, styles[rule].colour, shown.factor)
+                _draw(panel, points, styles[rule], shown.factor)
         panels[row * len(options)].set_ylabel(f"validation {shown.label}")
     notes = [
         f"Suite {suite}, scale {scale}: {data['trial'].nunique()} trials.",
@@ -71,11 +71,11 @@ def trials(results: Results, suite: str, scale: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _draw(panel: Axes, points: pd.DataFrame, colour: str, factor: float) -> None:
+def _draw(panel: Axes, points: pd.DataFrame, style: Style, factor: float) -> None:
     numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in points["value"])
     points = points.assign(x=points["value"].astype(float) if numeric else points["value"].map(str))
     best = points.loc[(points["mean"] * points["sign"]).groupby(points["x"]).idxmax()]
-    panel.plot(points["x"], points["mean"] * factor, "o", color=colour, markersize=4, alpha=0.5, linestyle="none")
-    panel.plot(best["x"], best["mean"] * factor, color=colour, linewidth=1.4)
+    panel.plot(points["x"], points["mean"] * factor, "o", color=style.colour, markersize=4, alpha=0.5, linestyle="none")
+    panel.plot(best["x"], best["mean"] * factor, color=style.colour, linewidth=1.4)
     if numeric:
         scale_axis(panel.xaxis, points["x"], ratio=5)

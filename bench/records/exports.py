@@ -84,9 +84,16 @@ def to_wandb(results: Results, folder: Path) -> list[Path]:
     )
     folder.mkdir(parents=True, exist_ok=True)
     for record in _records(results):
-        names = {"project": record.spec.suite, "group": record.label.rpartition(" #")[0], "name": record.label}
         config = record.spec.model_dump(mode="json") | {"command": record.command, "status": record.status}
-        with wandb.init(dir=str(folder), id=record.id, config=config, settings=settings, **names) as run:
+        with wandb.init(
+            dir=str(folder),
+            project=record.spec.suite,
+            group=record.label.rpartition(" #")[0],
+            name=record.label,
+            id=record.id,
+            config=config,
+            settings=settings,
+        ) as run:
             for row in results.curve(record.id):
                 run.log(_scalars(row), step=row["iteration"])
             run.summary.update(_measures(record))

@@ -65,13 +65,13 @@ class Override(Strict):
     """Pattern of cells. Default: every cell."""
     training: Training | None = None
     """Training settings; others keep their values."""
-    rule: dict[str, Any] = Field({})
+    rule: dict[str, Any] = Field(default={})
     """Options of the rule; others keep their values."""
-    neuron: dict[str, Any] = Field({})
+    neuron: dict[str, Any] = Field(default={})
     """Options of the neuron."""
-    network: dict[str, Any] = Field({})
+    network: dict[str, Any] = Field(default={})
     """Options of the network."""
-    dataset: dict[str, Any] = Field({})
+    dataset: dict[str, Any] = Field(default={})
     """Options of the dataset."""
 
 
@@ -94,13 +94,13 @@ class Tune(Strict):
 class Settings(Strict):
     """Settings of a suite; each of its scales may change them."""
 
-    rules: Entries = Field([])
+    rules: Entries = Field(default=[])
     """Learning rules, each a name, or `{name, label, ...}` with options."""
-    neurons: Entries = Field([])
+    neurons: Entries = Field(default=[])
     """Neurons, in the same form."""
-    networks: Entries = Field([Entry(name="recurrent")])
+    networks: Entries = Field(default=[Entry(name="recurrent")])
     """Networks, in the same form."""
-    datasets: Entries = Field([])
+    datasets: Entries = Field(default=[])
     """Datasets, in the same form."""
     replicates: PositiveInt = 1
     """Runs of each cell, with different weights and orders of the data."""
@@ -114,7 +114,7 @@ class Settings(Strict):
     """Time limit of each pass of a run in seconds, or `15m`, `2h`; null: none."""
     memory_limit: Size | None = None
     """Limit of each pass's resident memory such as `2GiB`; null: none."""
-    passes: list[Pass] = Field(list(PASSES), min_length=1)
+    passes: list[Pass] = Field(default=list(PASSES), min_length=1)
     """Passes of a run: `train`, `time`, `memory` (peak of the process), `bytes` (exact bytes of live tensors)."""
     keep_weights: bool = False
     """Whether the trained weights of each run are written beside its record; needs the pass `train`."""
@@ -122,11 +122,11 @@ class Settings(Strict):
     """Training settings of all cells."""
     tune: Tune | None = None
     """Search for the values of options, on the validation split; needs the pass `train`. null: none."""
-    exclude: list[When] = Field([])
+    exclude: list[When] = Field(default=[])
     """Patterns of cells that are left out."""
-    include: list[Include] = Field([])
+    include: list[Include] = Field(default=[])
     """Additional cells."""
-    overrides: list[Override] = Field([])
+    overrides: list[Override] = Field(default=[])
     """Changes of single cells; a later one takes precedence."""
 
 
