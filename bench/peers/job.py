@@ -13,6 +13,7 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.snap1 import SnAp1
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.networks.presets import adding_snn, smnist_srnn
@@ -91,6 +92,8 @@ class Question(NamedTuple):
         work = self.work
         if work.does == "eprop":
             return EProp(loss_at="every")
+        if work.does == "snap1":
+            return SnAp1(loss_at="every")
         if work.does == "fptt":
             return FPTT(alpha=0.1, auxiliary="authors")
         if work.does == "adding":

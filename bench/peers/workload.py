@@ -9,13 +9,14 @@ from typing import Literal, NamedTuple
 
 from throughtime.errors import UsageError, suggestion
 
-Does = Literal["train", "forward", "evaluate", "stored", "eprop", "fptt", "adding"]
+Does = Literal["train", "forward", "evaluate", "stored", "eprop", "snap1", "fptt", "adding"]
 """Computation of one measurement:
 
 - train: BPTT on a batch: forward, cross-entropy at every step, backward, one step of Adam;
 - forward: the forward pass with a graph; evaluate: the forward pass without a graph;
 - stored: the exact bytes that the forward pass leaves alive for the backward pass, instead of a time;
 - eprop: e-prop on a batch with the loss of `train`, one step of Adam;
+- snap1: the same by SnAp-1;
 - fptt: the first steps of FPTT on a sequence, each with an update: auxiliary loss, regulariser, clipping, Adamax;
 - adding: FPTT on parts of the sequence, a clipped step of Adam after each part but the last.
 """
@@ -72,6 +73,8 @@ WORKLOADS = {
         Workload("stored-lif-h128-t800", "stored", "lif", 800, 40, 128, 64),
         Workload("eprop-lif-h128-t100", "eprop", "lif", 100, 40, 128, 64),
         Workload("eprop-alif-h128-t100", "eprop", "alif", 100, 40, 128, 64),
+        Workload("snap1-lif-h128-t100", "snap1", "lif", 100, 40, 128, 64),
+        Workload("snap1-alif-h128-t100", "snap1", "alif", 100, 40, 128, 64),
         Workload("fptt-smnist-b128", "fptt", "ltc_smnist", 784, 1, 256, 128, timed_steps=28),
         Workload("fptt-smnist-b512", "fptt", "ltc_smnist", 784, 1, 256, 512, timed_steps=28),
         # With inputs of the task's size hardly any neuron spikes, and the comparison would not cover the reset.
@@ -118,6 +121,7 @@ PEERS = {
         ("braintrace", "jax"),
         no_pair={"alif": "another gradient: leaves out what adaptation remembers"},
     ),
+    "braintrace-snap1": Peer("other", "braintrace_online:snap1", ("snap1",), ("lif", "alif"), ("braintrace", "jax")),
     "authors-form": Peer("plain", "authors_form", ("fptt", "adding"), ("ltc_smnist", "ltc_adding")),
     "spikingjelly-fptt": Peer(
         "library",

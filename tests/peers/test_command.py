@@ -98,6 +98,8 @@ def test_a_fault_in_the_authors_form_is_seen(fault):
         ("braintrace-eprop", TINY._replace(does="eprop")),
         ("braintrace-eprop", TINY._replace(does="eprop", neuron="alif")),
         ("braintrace-pp-prop", TINY._replace(does="eprop")),
+        ("braintrace-snap1", TINY._replace(does="snap1")),
+        ("braintrace-snap1", TINY._replace(does="snap1", neuron="alif")),
         ("spikingjelly-fptt", LTC),
     ],
 )

@@ -1,4 +1,4 @@
-"""braintrace (JAX): `EProp` and `pp_prop` on our LIF and ALIF, the whole batch under one `jit`.
+"""braintrace (JAX): `EProp`, `pp_prop` and `OSTLRecurrent` on our LIF and ALIF, the whole batch under one `jit`.
 
 EProp carries a trace of each synapse by the diagonal of the step's Jacobian, D, and takes the learning signal by a
 backward pass through one step. Without its κ filter, and with symmetric feedback:
@@ -8,6 +8,7 @@ backward pass through one step. Without its κ filter, and with symmetric feedba
 is our e-prop behind a readout without memory. pp_prop keeps e as a product of a trace of the input and one of the
 neuron, ε_x^t = λ_x ε_x^{t−1} + x^t and ε_f^t = λ_f D^t ε_f^{t−1} + (1 − λ_f) D_f^t. With λ_x = α and λ_f = 0 that is
 no approximation for LIF, whose D is α and whose D_f is 1 − α; for ALIF it drops the credit through the adaptation.
+OSTLRecurrent has the block diagonal of the whole Jacobian, with the synapse of a neuron on itself: our SnAp-1.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Neurons(brainstate.nn.Module):
         # Before the first step v = 0 < θ: no spikes.
         z = self.spikes()
         current = braintrace.matmul(jnp.concatenate([x, z, jnp.ones_like(x[:, :1])], 1), self.synapses.value)
-        self.v.value = α * self.v.value + (1 - α) * current - jax.lax.constant(z) * θ
+        self.v.value = α * self.v.value + (1 - α) * current - jax.lax.stop_gradient(z) * θ
         if self.adaptation is not None:
             ρ, _ = self.adaptation
             self.a.value = ρ * self.a.value + (1 - ρ) * z
@@ -130,4 +131,4 @@ class Online:
         return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
 
 
-eprop, pp_prop = partial(Online, algorithm="eprop"), partial(Online, algorithm="pp_prop")
+eprop, pp_prop, snap1 = (partial(Online, algorithm=name) for name in ("eprop", "pp_prop", "ostl_recurrent"))

@@ -70,7 +70,7 @@ class Scan:
 
         def step(state: tuple[jax.Array, ...], drive_t: jax.Array) -> tuple[tuple[jax.Array, ...], jax.Array]:
             v, a, z = state
-            v = α * v + (1 - α) * (drive_t + z @ R) - jax.lax.constant(z) * θ
+            v = α * v + (1 - α) * (drive_t + z @ R) - jax.lax.stop_gradient(z) * θ
             if β:
                 a = ρ * a + (1 - ρ) * z
             z = spike((v - θ - β * a) / θ)
