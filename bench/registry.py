@@ -226,6 +226,20 @@ def refuse_unused(needs: str, met: bool, **options: Any) -> None:
         raise ValueError(f"{', '.join(unused)} would do nothing without {needs}")
 
 
+def refuse_reversed(low: str, low_value: float, high: str, high_value: float) -> None:
+    """Refuse the bounds of a range if the lower one exceeds the upper one.
+
+    Args:
+        low, low_value: name and value of the option for the lower bound.
+        high, high_value: the same for the upper bound.
+
+    Raises:
+        ValueError: they are reversed; the message is one line for the author of the suite.
+    """
+    if low_value > high_value:
+        raise ValueError(f"{low} is {low_value:g}; it must not exceed {high}, {high_value:g}")
+
+
 @contextmanager
 def isolated(*, empty: bool = False) -> Iterator[None]:
     """Context manager: `Registry.isolated` for all registries; plugins loaded inside can be loaded again afterwards."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.surrogate import SurrogateName, constant, spike
 from throughtime.numerics.equations.operations import exp, σ
-from throughtime.registry import neuron
+from throughtime.registry import neuron, refuse_reversed
 
 
 class AdLIFState(NamedTuple):
@@ -62,6 +62,8 @@ class AdLIF(Neuron):
         surrogate: SurrogateName = "exponential",
     ) -> None:
         super().__init__(shape)
+        refuse_reversed("tau_min", tau_min, "tau_max", tau_max)
+        refuse_reversed("tau_adaptation_min", tau_adaptation_min, "tau_adaptation_max", tau_adaptation_max)
         self.tau_min, self.tau_range = tau_min, tau_max - tau_min
         self.tau_adaptation_min, self.tau_adaptation_range = tau_adaptation_min, tau_adaptation_max - tau_adaptation_min
         self.strength, self.threshold, self.surrogate = strength, threshold, surrogate

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.surrogate import SurrogateName, spike
 from throughtime.numerics.equations.operations import absolute, sqrt
-from throughtime.registry import neuron
+from throughtime.registry import neuron, refuse_reversed
 
 
 class BRFState(NamedTuple):
@@ -63,6 +63,8 @@ class BRF(Neuron):
         surrogate: SurrogateName = "double_gaussian",
     ) -> None:
         super().__init__(shape)
+        refuse_reversed("omega_min", omega_min, "omega_max", omega_max)
+        refuse_reversed("damping_min", damping_min, "damping_max", damping_max)
         if dt * omega_max >= 1:
             raise ValueError(f"dt · omega_max is {dt * omega_max:g}; the square root in p(ω) needs less than 1")
         self.omega = nn.Parameter(omega_min + (omega_max - omega_min) * torch.rand(self.shape))

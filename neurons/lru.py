@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.numerics.equations.operations import cos, exp, sin
-from throughtime.registry import neuron
+from throughtime.registry import neuron, refuse_reversed
 
 
 class LRUState(NamedTuple):
@@ -55,8 +55,7 @@ class LRU(Neuron):
         phase_max: PositiveFloat = 2 * math.pi,
     ) -> None:
         super().__init__(shape)
-        if r_min >= r_max:
-            raise ValueError(f"r_min is {r_min:g}; it must be below r_max, {r_max:g}")
+        refuse_reversed("r_min", r_min, "r_max", r_max)
         ν = -0.5 * torch.log((r_min**2 + (r_max**2 - r_min**2) * torch.rand(self.shape)).clamp(1e-6, 1 - 1e-6))
         self.nu = nn.Parameter(ν.log())
         self.phase = nn.Parameter((phase_max * torch.rand(self.shape)).clamp(min=1e-6).log())

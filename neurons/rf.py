@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.surrogate import SurrogateName, spike
 from throughtime.numerics.equations.operations import absolute
-from throughtime.registry import neuron
+from throughtime.registry import neuron, refuse_reversed
 
 
 class RFState(NamedTuple):
@@ -59,6 +59,8 @@ class RF(Neuron):
         surrogate: SurrogateName = "double_gaussian",
     ) -> None:
         super().__init__(shape)
+        refuse_reversed("omega_min", omega_min, "omega_max", omega_max)
+        refuse_reversed("damping_min", damping_min, "damping_max", damping_max)
         self.omega = nn.Parameter(omega_min + (omega_max - omega_min) * torch.rand(self.shape))
         self.damping = nn.Parameter(damping_min + (damping_max - damping_min) * torch.rand(self.shape))
         self.dt, self.threshold, self.surrogate = dt, threshold, surrogate
