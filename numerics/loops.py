@@ -11,7 +11,7 @@ import functools
 import importlib
 import threading
 import warnings
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -93,7 +93,7 @@ class CompiledLoop(Protocol):
 
     jitted: Callable[[bool], Dispatcher]
     """Returns the compiled function that takes arrays; the argument is whether it runs on several threads."""
-    entry_points: dict[Hashable, Callable[..., Any]]
+    entry_points: dict[object, Callable[..., Any]]
     """Machine code by the kinds of its arguments, see `_entry_point`."""
 
     def __call__(self, *arguments: Any) -> Any: ...
@@ -183,7 +183,7 @@ def _entry_point(loop: CompiledLoop, arguments: list[Any]) -> Callable[..., Any]
     return entry_point
 
 
-def _kind(a: Any) -> Hashable:
+def _kind(a: Any) -> object:
     """Return all that the machine code for an argument depends on."""
     if isinstance(a, np.ndarray):
         return a.dtype, a.ndim, a.flags.c_contiguous, a.flags.f_contiguous
