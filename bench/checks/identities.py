@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from throughtime.checks.fact import Fact
 from throughtime.checks.of_eligibility import DIAGONAL_RTRL, EPROP
+from throughtime.checks.of_feedback import DECOLLE, RFLO
 from throughtime.checks.of_fptt import FPTT
 from throughtime.checks.of_presynaptic import OTTT, PP_PROP, PRESYNAPTIC_TRACE, S_TLLR, SLTT
 from throughtime.checks.of_scope import OSTL, SNAP_N
@@ -28,6 +29,8 @@ BY_RULE: dict[str, tuple[Fact, ...]] = {
     "ottt": OTTT,
     "s_tllr": S_TLLR,
     "pp_prop": PP_PROP,
+    "rflo": RFLO,
+    "decolle": DECOLLE,
 }
 
 

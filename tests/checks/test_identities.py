@@ -13,6 +13,7 @@ from torch.func import functional_call
 from tests.checks.test_checks import Twin, assert_found_out, few_neurons, title
 from tests.checks.test_forward import TWINS as OF_FORWARD
 from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.decolle import DECOLLE
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eligibility import EligibilityRule, filtered
 from throughtime.algorithms.eligibility.eprop import EProp
@@ -21,6 +22,7 @@ from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm, add_gradient_of_code_form
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.presynaptic_trace import OTTT, SLTT, STLLR, PPProp, PresynapticTrace
+from throughtime.algorithms.rflo import RFLO
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.identities import BY_RULE, of
@@ -382,6 +384,48 @@ OF_PRESYNAPTIC = [
     *trace_twins(WRITTEN, AveragesWithoutShare, "pp_prop"),
 ]
 
+# --- random feedback and local losses
+
+
+class LeaksTwice(RFLO):
+    """Traces decay twice as fast."""
+
+    def partials(self, neuron, current, state, next_state):
+        partials = super().partials(neuron, current, state, next_state)
+        return partials._replace(from_previous={pair: f * f for pair, f in partials.from_previous.items()})
+
+
+class SignalIsHalf(RFLO):
+    def signal(self, block, δ):
+        return super().signal(block, δ) / 2
+
+
+class SignalsPass(DECOLLE):
+    """A layer gives a learning signal to the layer below, too."""
+
+    def passes_down(self, layer):
+        return EligibilityRule.passes_down(self, layer)
+
+
+class LearnsFromTheFirstStep(DECOLLE):
+    def chosen(self, δ, end):
+        return slice(0, len(δ)), δ * (self.steps / (self.steps - self.burn_in))
+
+
+class KnowsTheReadout(FeedbackIsSymmetric, RFLO):
+    """B is the readout's weights."""
+
+
+LOCAL = "two layers: = autograd of the local losses"
+OF_FEEDBACK = [
+    Twin("leaky rate unit: = the trace of the source", LeaksTwice, RFLO, "rflo"),
+    Twin("leaky rate unit: = the trace of the source", KnowsTheReadout, RFLO, "rflo"),
+    Twin("B = the readout's weights: = e-prop", SignalIsHalf, RFLO, "rflo"),
+    Twin("B = the readout's weights: = e-prop", KnowsTheReadout, RFLO, "rflo"),
+    Twin(LOCAL, SignalsPass, DECOLLE, "decolle"),
+    Twin(LOCAL, LearnsFromTheFirstStep, DECOLLE, "decolle"),
+]
+
 # --- FPTT
 
 
@@ -630,7 +674,7 @@ OF_FPTT = [
     fptt_twin(WEIGHED, TableBeforePart),
     fptt_twin(WEIGHED, FPTT, (f"{ALGORITHMS}.fptt.fptt.AuxiliaryLoss", AuxiliaryTwice)),
 ]
-TWINS = [*OF_BPTT, *OF_TRACES, *OF_PRESYNAPTIC, *OF_FPTT]
+TWINS = [*OF_BPTT, *OF_TRACES, *OF_PRESYNAPTIC, *OF_FEEDBACK, *OF_FPTT]
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=title)

@@ -29,15 +29,13 @@ RULES = {
     **{f"fptt, {form}": ("fptt", {"form": form, "parts": 2}) for form in ("code", "paper", "none")},
     **{f"eprop, {feedback}": ("eprop", {"feedback": feedback}) for feedback in ("random", "adaptive")},
     "eprop, rates": ("eprop", {"rate_cost": 1.0, "loss_at": "every", "update_every": 2}),
-    **{name: (name, {}) for name in ("sltt", "s_tllr", "pp_prop")},
+    **{name: (name, {}) for name in ("sltt", "s_tllr", "pp_prop", "rflo", "decolle")},
     **{name: (name, {"decay": 0.5}) for name in ("presynaptic_trace", "ottt")},  # α would be read from the neuron
     "sltt, two steps": ("sltt", {"sampled_steps": 2, "update_every": 3}),
 }
 ELEMENTWISE = ("lif", "alif", "asrnn")
-SUPPORTED = {
-    "s_tllr": ELEMENTWISE,
-    "pp_prop": (*ELEMENTWISE, "ltc", "ltc_smnist"),
-}
+DERIVED = (*ELEMENTWISE, "ltc", "ltc_smnist")
+SUPPORTED = {"s_tllr": ELEMENTWISE, "pp_prop": DERIVED, "rflo": DERIVED, "decolle": DERIVED}
 """Neurons that some rules are tried with; the others are tried with all."""
 READOUTS = {
     "membrane": {"readout": "membrane", "readout_tau": 0.0},
@@ -132,8 +130,8 @@ def test_every_rule_and_neuron():
 
 def test_every_readout():
     declined = {"eprop": ["gated", "normalised"], "rtrl": ["normalised"]}
-    declined |= dict.fromkeys(("diagonal_rtrl", "sltt", "pp_prop"), declined["eprop"])
-    for rule in ("bptt", "fptt, code", "eprop", "diagonal_rtrl", "rtrl", "sltt", "pp_prop"):
+    declined |= dict.fromkeys(("diagonal_rtrl", "sltt", "pp_prop", "decolle"), declined["eprop"])
+    for rule in ("bptt", "fptt, code", "eprop", "diagonal_rtrl", "rtrl", "sltt", "pp_prop", "decolle"):
         reasons = {readout: learn(make_rule(rule), **options) for readout, options in READOUTS.items()}
         assert [readout for readout, reason in reasons.items() if reason] == declined.get(rule, []), (rule, reasons)
 

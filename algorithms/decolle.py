@@ -1,0 +1,106 @@
+"""DECOLLE: deep continuous local learning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from throughtime.algorithms.base import Claims, output_error
+from throughtime.algorithms.coordinates import Coordinates, Cost
+from throughtime.algorithms.credit import Credit
+from throughtime.algorithms.eligibility.eligibility import EligibilityRule
+from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps
+from throughtime.datasets.task import Task
+from throughtime.networks.base import Network
+from throughtime.networks.layer import Layer
+from throughtime.networks.products import Product
+from throughtime.networks.readout import Readout
+from throughtime.neurons.base import Neuron, Partials
+from throughtime.numerics.trees import Tree
+from throughtime.registry import algorithm
+
+
+@algorithm("decolle", title="DECOLLE")
+class DECOLLE(EligibilityRule):
+    """Deep continuous local learning: each layer minimises the loss of a fixed random readout of its own spikes.
+
+        y_l^t = G_l z_l^t,       L_l^t = G_lᵀ ∂l(y_l^t)/∂y_l^t,       dE_l/dW_ji = Σ_t L_j^t e_ji^t
+        e^t = ε_z^t, the trace of the neuron's own variables (`traces.py`),       E_l = (1/T) Σ_t l(y_l^t)
+
+    G is drawn from N(0, 1)/√size and stays. For neurons that filter their input, ε_v is the filtered input P of the
+    source and e = ψ P. No signal passes from a layer to another, and none comes from the readout of the network, which
+    learns by the exact gradient of its own loss. The rule drops credit through other neurons and deeper layers, and
+    the reset, unless the neuron gives it a gradient. Memory O(1) in T: a number per sample and source of a synapse for
+    each variable that filters the input in the same way for all neurons, else one per synapse. Time per step: a product
+    of the size of the layer, and two of its readout. Source: Kaiser, Mostafa and Neftci 2020, who let a network settle
+    for 60 steps before it learns.
+
+    Args:
+        update_every: steps between updates, 1 in the source; null: one update, at the end of the sequence.
+        burn_in: steps at the start of a sequence from which the rule does not learn.
+    """
+
+    claims = Claims(gradient="approximate", memory="O(1)")
+    cost = Cost(time="B T P", memory="B L S")  # on LIF, whose trace all neurons share
+
+    def __init__(self, *, update_every: PositiveInt | None = None, burn_in: NonNegativeInt = 0) -> None:
+        super().__init__(loss_at="every", update_every=update_every)
+        self.burn_in = burn_in
+
+    def coordinates(self) -> Coordinates:
+        return super().coordinates()._replace(signal="local", filter="none")
+
+    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
+        return neuron.partials(current, state, next_state)
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if reason := super().supports(network, task, steps):
+            return reason
+        if self.burn_in >= steps:
+            return f"burn_in leaves none of {steps} steps"
+        return self.untraceable(network)
+
+    def credit(self, network: Network, batch: int, steps: int) -> Credit:
+        credit, outputs = super().credit(network, batch, steps), network.readouts[0].linear.out_features
+        learnt = steps - self.burn_in
+        products = Counter({Product(outputs, batch, network.readouts[0].linear.in_features): learnt})  # δW_out
+        for layer in network.layers:
+            size = layer.neuron.size
+            products += Counter({Product(batch, size, outputs): learnt, Product(batch, outputs, size): learnt})
+        return credit._replace(products=products)
+
+    def sends(self, layer: Layer) -> str:
+        return "z"
+
+    def filter_of(self, readout: Readout) -> float:
+        return 0.0
+
+    def passes_down(self, layer: Layer) -> bool:
+        return False
+
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        like, sizes = self.readout.linear.weight, {layer.name: layer.neuron.size for layer in network.layers}
+        drawn = {name: torch.randn(len(like), size, dtype=like.dtype) / size**0.5 for name, size in sizes.items()}
+        self.G = {name: G.to(like.device) for name, G in drawn.items()}  # the same numbers on every device
+
+    def chosen(self, δ: Tensor, end: int) -> tuple[Steps, Tensor]:
+        n = min(len(δ), max(0, end - self.burn_in))
+        return slice(len(δ) - n, len(δ)), δ[len(δ) - n :] * (self.steps / (self.steps - self.burn_in))
+
+    def signals_of(self, blocks: Sequence[LayerBlock], δ: Tensor, at: Steps, target: Tree) -> dict[str, Tensor]:
+        share, found = len(blocks[0].currents) / (self.steps - self.burn_in), {}
+        for block in blocks:
+            G = self.G[block.layer.name]
+            _, δ_l = output_error(self.task, block.states.z[1:] @ G.t(), target)
+            found[block.layer.name] = (share * δ_l[at]) @ G
+        return found
+
+    def step(self, t: int) -> None:
+        if t >= self.burn_in:
+            self.update()
