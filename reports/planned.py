@@ -1,4 +1,4 @@
-"""The cells of a suite, from the journal of its last sweep: reports do not call an excluded cell missing."""
+"""The cells of a suite, from the journal of its sweeps: reports do not call an excluded cell missing."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ Planned = dict[tuple[str, str], set[str]]
 
 
 def planned_cells(runs: pd.DataFrame) -> Planned:
-    """Return the cells of the suites in a frame of runs, for suites whose last sweep was at the same scale."""
+    """Return the cells of the suites in a frame of runs, for suites and scales of which a sweep left its journal."""
     planned: Planned = {}
     for (suite, scale), part in groups(runs, ["suite", "scale"]):
         try:
             began = read_journal(Path(part["folder"].iloc[0]).parent / JOURNAL).began
         except (OSError, UsageError):  # results copied from another machine may lack a journal
             continue
-        if began.scale == scale:
-            planned[suite, scale] = {label.rpartition(" #")[0] for _, label, _ in began.runs}
+        cells: dict[str, list[str]] = {**began.other_scales, **({began.scale: began.cells()} if began.scale else {})}
+        if scale in cells:
+            planned[suite, scale] = set(cells[scale])
     return planned
 
 

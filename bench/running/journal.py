@@ -46,6 +46,12 @@ class Began(_Event):
     """Id and label of each run of the suite, and the status of its record if the run is not repeated."""
     failed_passes: dict[str, list[Pass]] = {}
     """Failed measuring passes of each `ok` record that is not repeated, by id."""
+    other_scales: dict[Scale, list[str]] = {}
+    """Labels of the suite's cells at other scales, from the sweeps before: reports know them, too."""
+
+    def cells(self) -> list[str]:
+        """Return the labels of the suite's cells at this scale."""
+        return list(dict.fromkeys(label.rpartition(" #")[0] for _, label, _ in self.runs))
 
 
 class Started(_Event):
@@ -132,6 +138,10 @@ class Journal:
     def __init__(self, path: Path, command: Sequence[str], suite: Sequence[Planned], due: Sequence[Planned]) -> None:
         self.path = path
         ids = {p.id for p in due}
+        others: dict[Scale, list[str]] = {}
+        with suppress(OSError, UsageError):  # the first sweep, or a damaged journal
+            before = read_journal(path).began
+            others = before.other_scales | ({before.scale: before.cells()} if before.scale else {})
         began = Began(
             command=list(command),
             scale=suite[0].spec.scale,
@@ -140,6 +150,7 @@ class Journal:
             process_started=psutil.Process().create_time(),
             runs=[(p.id, p.spec.label, None if p.id in ids else p.recorded) for p in suite],
             failed_passes={p.id: list(p.missing_passes) for p in suite if p.missing_passes and p.id not in ids},
+            other_scales={scale: cells for scale, cells in others.items() if scale != suite[0].spec.scale},
         )
         self._write(began, "w")
 

@@ -30,7 +30,7 @@ class Progress(ABC):
         self.total, self.done, self.made, self.start = len(specs), 0, 0, time.monotonic()
 
     @abstractmethod
-    def running(self, in_hand: Sequence[PassJob]) -> None:
+    def running(self, jobs: Sequence[PassJob]) -> None:
         """Show the passes that run now. The runner calls this a few times a second at most."""
 
     def finished(self, record: Record) -> None:
@@ -57,8 +57,8 @@ class PlainProgress(Progress):
         super().begin(specs)
         self._shown: set[tuple[str, Pass]] = set()
 
-    def running(self, in_hand: Sequence[PassJob]) -> None:
-        for planned, name, _ in in_hand:
+    def running(self, jobs: Sequence[PassJob]) -> None:
+        for planned, name, _ in jobs:
             label = planned.spec.label
             if (label, name) not in self._shown:
                 self._shown.add((label, name))
@@ -84,11 +84,11 @@ class TerminalProgress(Progress):
         self._task = self._bar.add_task("", total=self.total)
         self._bar.start()
 
-    def running(self, in_hand: Sequence[PassJob]) -> None:
-        hands = "   ".join(_hand(work) for work in in_hand[:SHOWN_AT_ONCE])
-        hands += f"   and {len(in_hand) - SHOWN_AT_ONCE} more" if len(in_hand) > SHOWN_AT_ONCE else ""
-        shown = f"{self._left()}   {hands}".replace("[", "\\[")  # a label is no markup
-        self._bar.update(self._task, completed=self.done, description=shown)
+    def running(self, jobs: Sequence[PassJob]) -> None:
+        shown = "   ".join(_shown(job) for job in jobs[:SHOWN_AT_ONCE])
+        shown += f"   and {len(jobs) - SHOWN_AT_ONCE} more" if len(jobs) > SHOWN_AT_ONCE else ""
+        description = f"{self._left()}   {shown}".replace("[", "\\[")  # a label is no markup
+        self._bar.update(self._task, completed=self.done, description=description)
 
     def show(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False)
@@ -149,8 +149,8 @@ def describe(record: Record) -> str:
     return f"ok  {record.label}  {'  '.join(shown)}  {record.seconds:.1f} s"
 
 
-def _hand(work: PassJob) -> str:
-    planned, name, folder = work
+def _shown(job: PassJob) -> str:
+    planned, name, folder = job
     if name != "train":
         return f"{planned.spec.label}: {name}"
     at = read_position(folder)

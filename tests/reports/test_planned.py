@@ -11,7 +11,8 @@ from throughtime.reports.formats import text
 from throughtime.reports.page import failures
 from throughtime.reports.planned import planned_cells
 from throughtime.reports.tables import EXCLUDED, NOT_RUN, tables
-from throughtime.running.journal import Began
+from throughtime.running.journal import Began, Journal
+from throughtime.running.plan import Planned
 
 CELLS = ["bptt lif digits", "eprop lif digits", "bptt lstm digits"]
 
@@ -59,3 +60,14 @@ def test_a_journal_that_is_broken_or_missing_says_nothing(runs, store):
     assert planned_cells(runs.frame) == {}
     (store.folder / "quick" / JOURNAL).unlink()
     assert planned_cells(runs.frame) == {}
+
+
+def test_a_sweep_at_another_scale_leaves_the_cells_of_the_one_before(runs, store):
+    other = [Planned(run_spec("bptt lif digits", scale="tiny"), "5", {}, ["train"], None, None)]
+    path = store.folder / "quick" / JOURNAL
+    for _ in range(2):
+        Journal(path, ["throughtime"], other, other)
+        assert planned_cells(runs.frame) == {("quick", "laptop"): set(CELLS)}
+    began(store, "tiny", CELLS)  # a journal without the older sweep
+    Journal(path, ["throughtime"], [other[0]._replace(spec=run_spec(CELLS[0]))], [])
+    assert planned_cells(runs.frame) == {("quick", "laptop"): {CELLS[0]}}
