@@ -11,8 +11,9 @@ import functools
 import io
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import pandas as pd
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Colour = tuple[float, float, float]
+Choices = Mapping[str, Mapping[str, Mapping[str, Mapping[int, float]]]]
+"""By title of the panel, name of the quantity and name in the legend: its value for each drawn x."""
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "throughtime",  # else the ids in the SVG differ at every build
     "pdf.fonttype": 42,
@@ -80,6 +83,8 @@ class Drawn(NamedTuple):
     data: pd.DataFrame
     title: str
     caption: list[str]
+    choices: Choices = MappingProxyType({})
+    """Other quantities for the horizontal axis, which the page offers."""
 
     def _repr_png_(self) -> bytes:
         """Return the figure as PNG, for notebooks."""
@@ -119,6 +124,16 @@ def save(drawn: Drawn, folder: Path, name: str) -> list[Path]:
         paths.append(folder / f"{name}.{ending}")
         write_whole(paths[-1], text)
     return paths
+
+
+def static_image(figure: Figure) -> bytes:
+    """Return a figure as WebP without loss, for the page."""
+    import matplotlib
+
+    content = io.BytesIO()
+    with matplotlib.rc_context(SETTINGS):
+        figure.savefig(content, format="webp", dpi=110, pil_kwargs={"lossless": True, "method": 4})
+    return content.getvalue()
 
 
 def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

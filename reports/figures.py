@@ -10,8 +10,9 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.records.store import validation_metric
-from throughtime.reports.cells import KEYS, groups, natural, neuron_label, rule_rank, runs_of, summarise
+from throughtime.reports.cells import KEYS, groups, natural, neuron_label, rule_rank, rule_title, runs_of, summarise
 from throughtime.reports.drawing import (
+    Choices,
     Drawn,
     Style,
     finish,
@@ -27,6 +28,8 @@ from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, MIB, quantit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+PROGRESS = {"iteration": "iterations", "sequences": "sequences", "seconds": "seconds of training"}
+"""Columns of learning curves that may take the place of the epoch, and their titles."""
 NO_CURVE = "Not drawn: no run left a learning curve."
 NO_STEPS = (
     "Not drawn: no peak memory was measured at two lengths of the sequence (option `steps` of the dataset) with all "
@@ -95,7 +98,7 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
         *cells_left_out(runs, data),
     ]
     finish(figure, "Learning curves", notes, used_styles(styles, data["rule"]))
-    return Drawn(figure, data.drop(columns="chance"), "Learning curves", notes)
+    return Drawn(figure, data.drop(columns="chance"), "Learning curves", notes, _choices(data))
 
 
 @styled
@@ -155,13 +158,14 @@ def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd
             "epoch": point["epoch"],
             "validation": validation_metric(point, metrics[run["dataset"]]),
             "chance": run.get("chance"),
+            **{name: point.get(name) for name in PROGRESS},
         }
         for run in runs.to_dict("records")
         for point in results.curve(run["id"])
     ]
     if not rows:
         return pd.DataFrame()
-    data = pd.DataFrame(rows).astype({"chance": float, "validation": float})
+    data = pd.DataFrame(rows).astype(dict.fromkeys(("chance", "validation", *PROGRESS), float))
     fine = data[(data["status"] == "ok") & np.isfinite(data["validation"])]
     columns = [*KEYS, "epoch", "status"]
     units = {row["dataset"]: row["unit"] for _, row in summarise(runs).iterrows()}
@@ -177,6 +181,17 @@ def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd
     # Failed runs lack the chance level: take it from the other runs of the dataset.
     data["chance"] = data.groupby("dataset")["chance"].transform("max")
     return data
+
+
+def _choices(data: pd.DataFrame) -> Choices:
+    """Return, for each panel, quantity and rule, its mean over the replicates at each epoch."""
+    choices: dict[str, dict[str, dict[str, dict[int, float]]]] = {}
+    for (dataset, network, neuron, rule), lines in groups(data, ["dataset", "network", "neuron", "rule"]):
+        panel = choices.setdefault(f"{dataset} · {neuron_label(neuron, network)}", {})
+        for name, title in PROGRESS.items():
+            means = lines.groupby("epoch")[name].mean().dropna()
+            panel.setdefault(title, {})[rule_title(rule)] = {int(at): float(value) for at, value in means.items()}
+    return choices
 
 
 def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float) -> None:

@@ -10,11 +10,12 @@ from throughtime.reports import figures, growth, three_ways
 from throughtime.reports.alignment_figure import alignment_by_group, alignment_over_training
 from throughtime.reports.alignment_table import alignment_table
 from throughtime.reports.cells import groups, runs_of, slug
-from throughtime.reports.drawing import Drawn, Look, looking, save
+from throughtime.reports.drawing import Drawn, Look, looking, save, static_image
 from throughtime.reports.formats import write_table
 from throughtime.reports.growth_figure import growth_figures
 from throughtime.reports.option_figure import option_figures
-from throughtime.reports.page import Figure, render
+from throughtime.reports.page.interactive import described
+from throughtime.reports.page.render import Figure, render
 from throughtime.reports.papers import draw_paper, has_figure
 from throughtime.reports.rule_comparison import rule_table
 from throughtime.reports.table import Table
@@ -48,7 +49,7 @@ def write_report(results: Results, out: Path) -> Path:
     for run in results.frame["id"]:
         results.curve(run)  # lists a damaged curve in `broken` even if no figure needs it
     path = out / "report.html"
-    write_whole(path, render(results, written, drawn))
+    write_whole(path, render(results, written, drawn, out))
     return path
 
 
@@ -108,5 +109,8 @@ def _written(name: str, drawn: Drawn | NotDrawn, folder: Path) -> Figure:
     if isinstance(drawn, NotDrawn):
         return Figure(name, drawn.title, [drawn.reason])
     paths = {path.suffix: path for path in save(drawn, folder, name)}
-    svg, numbers = (paths[suffix].read_text(encoding="utf-8") for suffix in (".svg", ".csv"))
-    return Figure(name, drawn.title, drawn.caption, svg, numbers)
+    numbers = paths[".csv"].read_text(encoding="utf-8")
+    panels = described(drawn.figure)
+    for panel in panels["panels"]:
+        panel["choices"] = drawn.choices.get(panel["title"], {})
+    return Figure(name, drawn.title, drawn.caption, static_image(drawn.figure), numbers, panels)

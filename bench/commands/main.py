@@ -114,7 +114,7 @@ def figure(
 
     load_plugins(plugin)
     for drawn in write_figures(_loaded(results, suite or ()), out, style):
-        print(f"{out / drawn.name}.{{pdf,svg,png,csv}}" if drawn.svg else f"{drawn.title}: {' '.join(drawn.caption)}")
+        print(f"{out / drawn.name}.{{pdf,svg,png,csv}}" if drawn.image else f"{drawn.title}: {' '.join(drawn.caption)}")
 
 
 @app.command()

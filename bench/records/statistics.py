@@ -84,7 +84,7 @@ def mean_interval(values: Iterable[float], level: float = 0.95, scale: Scale = "
     mean = math.fsum(numbers) / n
     if n == 1:
         return Interval(mean, None, None, 1)
-    if len(set(numbers)) == 1:
+    if len(set(numbers)) == 1 or mean in _TRANSFORMS[scale].ends:  # at an end by rounding: the values hardly differ
         return Interval(mean, mean, mean, n)
     deviation = math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / (n - 1))
     half = float(stdtrit(n - 1, (1 + level) / 2)) * deviation / math.sqrt(n)

@@ -104,9 +104,8 @@ def test_the_wheel_holds_what_is_read_at_run_time(files):
         f"throughtime/published/{path.name}" for path in (CHECKOUT / "results" / "published").glob("*.[cn][sp][vz]")
     }
     assert suites and papers and published
-    assert {"throughtime/py.typed", "throughtime/reports/page.html", *suites, *papers, *published} <= set(
-        map(str, files)
-    )
+    page = {f"throughtime/reports/page/{name}" for name in ("page.html", "page.css", "page.js", "plotly-basic.min.js")}
+    assert {"throughtime/py.typed", *page, *suites, *papers, *published} <= set(map(str, files))
     assert any(path.name == "LICENSE" for path in files)
 
 

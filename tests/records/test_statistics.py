@@ -86,3 +86,9 @@ def test_what_is_no_measurement_is_refused(values):
 def test_level_is_a_probability(level):
     with pytest.raises(ValueError, match="level"):
         mean_interval([1, 2], level)
+
+
+def test_values_whose_mean_rounds_to_the_end_of_their_range_have_an_interval_without_width():
+    below = math.nextafter(1, 0)
+    assert mean_interval([1.0, below, 1.0, 1.0, 1.0], scale="atanh") == (1.0, 1.0, 1.0, 5)
+    assert mean_interval([1.0, below, 1.0, 1.0, 1.0], scale="logit") == (1.0, 1.0, 1.0, 5)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import json
 import re
 import subprocess
 import sys
@@ -18,10 +20,10 @@ from throughtime.errors import UsageError
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
-from throughtime.reports.page import inline, merged, tail
+from throughtime.reports.page.runs import merged, tail
 from throughtime.reports.report import write_report
 
-VOID = {"meta", "link", "br", "path", "use", "rect"}
+VOID = {"meta", "link", "br", "img"}
 
 
 class Page(HTMLParser):
@@ -87,6 +89,17 @@ def page(html):
     return Page(html)
 
 
+def unpacked(html: str) -> dict:
+    """The data of the script."""
+    packed = re.search(r'id="data">([^<]*)</script>', html)
+    return json.loads(gzip.decompress(base64.b64decode(packed.group(1))))
+
+
+@pytest.fixture(scope="module")
+def data(html):
+    return unpacked(html)
+
+
 def test_well_formed_and_every_id_once(page):
     ids = page.values("id")
     assert len(ids) == len(set(ids)) > 30
@@ -98,21 +111,24 @@ def test_nothing_is_fetched_from_elsewhere(page, html):
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", html)
 
 
-def test_every_link_has_its_anchor(page):
+def test_every_link_has_its_anchor(page, data):
     wanted = {address[1:] for address in page.values("href") if address.startswith("#")}
-    assert wanted - set(page.values("id")) == set()
-    assert sum(address.startswith("#cell-") for address in page.values("href")) > 100
+    cells = {name.removeprefix("run=") for name in wanted if name.startswith("run=")}
+    assert {name for name in wanted if "=" not in name} - set(page.values("id")) == set()
+    assert cells - {row["id"] for row in data["table"]["rows"]} == set() and len(cells) > 20
 
 
-def test_hostile_text_stays_text(page, html):
-    assert {tag for tag, _ in page.tags}.isdisjoint({"img", "b", "i", "iframe", "object"})
-    assert sum(tag == "script" for tag, _ in page.tags) == 1
+def test_hostile_text_stays_text(page, html, data):
+    assert {tag for tag, _ in page.tags}.isdisjoint({"b", "i", "iframe", "object"})
+    assert {attrs["class"] for tag, attrs in page.tags if tag == "img"} == {"static"}
+    assert sum(tag == "script" for tag, _ in page.tags) == 3
     assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert "{{ 7 * 7 }}" in "".join(page.text) and "\x1b" not in html and "\x00" not in html
+    assert "\x1b" not in json.dumps(data, ensure_ascii=False)
 
 
-def test_what_is_missing_says_why(page):
-    text = "".join(page.text)
+def test_what_is_missing_says_why(page, data):
+    text = "".join(page.text) + json.dumps(data, ensure_ascii=False)
     for reason in (
         SKIPPED,
         DIVERGED,
@@ -124,24 +140,66 @@ def test_what_is_missing_says_why(page):
     assert "broken/record.json" in text and "1 file could not be read" in text
 
 
-def test_a_run_shows_its_command_seed_phases_and_the_end_of_its_log(page):
-    text = "".join(page.text)
-    assert "throughtime run quick --scale laptop --only 'bptt lif digits #0' --rerun all" in text
-    assert "learn 50.0 s" in text and "7, replicate 0, 1 thread" in text
-    assert "the last 200 lines" in text and text.count("a line of the log") == 200
-    assert "exit code -9" in text and "there is no log" in text
+def test_a_run_shows_its_command_seed_phases_curve_folder_and_the_end_of_its_log(data, written):
+    (run,) = (run for run in data["runs"] if "'bptt lif digits #0'" in run["command"])
+    assert run["command"] == "throughtime run quick --scale laptop --only 'bptt lif digits #0' --rerun all"
+    facts = dict(run["facts"])
+    assert "learn 50.0 s" in facts["phases of training"] and facts["seed"] == "7, replicate 0, 1 thread"
+    assert (written.parent / run["link"] / "record.json").is_file(), "the link is relative to the page"
+    assert run["curve"]["epoch"] == [1, 2, 3, 4] and run["curve"]["validation"][-1] == pytest.approx(0.89)
+    (hostile,) = (run for run in data["runs"] if run["reason"] == HOSTILE)
+    assert "the last 200 lines" in hostile["log_note"] and hostile["log"].count("a line of the log") == 200
+    assert dict(hostile["facts"])["exit code"] == "-9"
+    assert any(run["log_note"] == "there is no log" for run in data["runs"])
 
 
-def test_the_table_can_be_sorted(page, html):
-    table = next(attrs for tag, attrs in page.tags if tag == "table" and attrs.get("class") == "sortable")
-    assert table
-    sortable = html[html.index('<table class="sortable">') :]
-    first_row = sortable[sortable.index("<tbody>") : sortable.index("</tr>", sortable.index("<tbody>"))]
-    assert sortable[: sortable.index("</thead>")].count("<th ") == first_row.count("<td"), "a heading a column"
-    assert "wall time (ms a sequence)" in sortable and "peak of live tensors (MiB)" in sortable
-    assert "aria-sort" in html and "addEventListener" in html
-    numbers = [attrs["data-sort"] for tag, attrs in page.tags if tag == "td" and "data-sort" in attrs]
-    assert "0.0625" in numbers and "" in numbers
+def test_a_row_has_its_numbers_its_best_rules_and_the_runs_behind_them(data):
+    rows = {tuple(row["labels"][2:5]): row for row in data["table"]["rows"]}
+    row = rows["digits", "lif", "bptt"]
+    assert row["values"]["metric"] == ["90.0 (89.0, 90.0, 91.0)", 90.0, True, ""]
+    assert row["values"]["wall_time"][:3] == ["4.00", 4.0, False]
+    assert row["labels"][5:] == ["accuracy (%) ↑", "3 ok"] and not row["failed"]
+    assert [data["runs"][i]["command"].count("bptt lif digits") for i in row["runs"]] == [1, 1, 1]
+    assert rows["adding", "lif", "bptt"]["labels"][5] == "mse ↓"
+    missing = rows["digits", "lif", "tbptt"]["values"]["peak_process_bytes"]
+    assert missing[1] is None and NO_PEAK in missing[3]
+    titles = {column["id"]: column["title"] for column in data["table"]["columns"]}
+    assert titles["wall_time"] == "wall time (ms a sequence) ↓" and titles["metric"] == "result"
+    shown = [column["id"] for column in data["table"]["columns"] if column["shown"]]
+    assert "peak_process_bytes" in shown and "loss" not in shown and "loss" in titles
+
+
+def test_the_summary_comes_first_and_names_the_best_of_each_dataset(page, html):
+    text = "".join("".join(page.text).split())
+    assert html.index('id="summary"') < html.index('id="table"') < html.index('id="suite-')
+    assert "digitsbpttlstmaccuracy(%)↑92.0(91.0,92.0,93.0)" in text
+    assert "addingbpttlstmmse↓" in text
+
+
+def test_suites_stand_in_the_order_of_their_first_run(tmp_path):
+    store = Store(tmp_path / "runs")
+    for suite, day in (("early", 3), ("a_later", 5), ("middle", 4)):
+        spec = run_spec("bptt lif digits", suite=suite)
+        put(store, spec, measures=results("accuracy", 0.5, 0.1), started=f"2026-01-0{day}T00:00:00+00:00")
+    html = write_report(Results.load(store.folder), tmp_path / "out").read_text(encoding="utf-8")
+    ids = [name for name in Page(html).values("id") if name.startswith("suite-") and not name.endswith("-title")]
+    assert ids == ["suite-early-laptop", "suite-middle-laptop", "suite-a_later-laptop"]
+    assert [row["labels"][0] for row in unpacked(html)["table"]["rows"]] == ["early", "middle", "a_later"]
+
+
+def test_figures_are_described_for_plotly(data):
+    curves = data["figures"]["quick-laptop-curves"]
+    panel = next(panel for panel in curves["panels"] if panel["title"] == "digits · lif")
+    mean = next(trace for trace in panel["traces"] if trace["name"] == "bptt")
+    # Half, 0.8, 0.95 and all of the way from chance, 10 %, to 90 %.
+    assert mean["x"] == [1, 2, 3, 4] and mean["y"] == pytest.approx([50, 74, 86, 90])
+    assert panel["choices"]["seconds of training"]["bptt"] == {"1": 15, "2": 30, "3": 45, "4": 60}
+    assert [level["at"] for level in panel["levels"]] == [10] and panel["y"]["label"] == "validation accuracy (%)"
+    memory = data["figures"]["memory-against-steps"]
+    names = {trace["name"] for panel in memory["panels"] for trace in panel["traces"]}
+    assert names == {"bptt", "fptt"} and memory["panels"][0]["x"]["label"].startswith("T, time steps")
+    symbols = data["figures"]["quick-laptop-tradeoff"]["symbols"]
+    assert symbols["circle"] == "lif"
 
 
 def test_the_page_carries_its_numbers(page, written):
@@ -181,9 +239,10 @@ def test_runs_left_out_and_a_metric_of_another_name_are_told_of(tmp_path):
         measures = results("f1", 0.25 + 0.5 * replicate, 0.1, "fraction")
         spec = run_spec("bptt lif digits", replicate)
         put(store, spec, measures=measures, metric="f1", code=code, started=started)
-    text = "".join(Page(write_report(Results.load(store.folder), tmp_path / "out").read_text(encoding="utf-8")).text)
+    html = write_report(Results.load(store.folder), tmp_path / "out").read_text(encoding="utf-8")
+    text = "".join(Page(html).text) + json.dumps(unpacked(html))
     assert "1 older run left out: repeated since, or of other code, settings or versions." in text
-    assert "f1 75.00 %" in text and "f1 (%)" in text and "25.00 %" not in text
+    assert '"75.0", 75.0' in text and "f1 (%)" in text and '"25.0"' not in text
 
 
 def test_one_suite_of_several(tmp_path):
@@ -222,11 +281,6 @@ def test_a_huge_log_is_read_from_its_end(tmp_path):
 def test_machines_and_versions_are_merged():
     runs = [{"processor": "a", "rate": 1.5, "gpu": None}, {"processor": "b", "rate": 2.5, "gpu": None}]
     assert merged(runs) == [("processor", "a; b"), ("rate", "1.5 to 2.5"), ("gpu", "null")]
-
-
-def test_ids_of_inlined_figures_are_their_own():
-    svg = '<?xml?><!-- x --><svg><metadata>d</metadata><g id="a"/><use xlink:href="#a"/><g clip-path="url(#b)"/></svg>'
-    assert inline(svg, "f1") == '<svg><g id="f1-a"/><use xlink:href="#f1-a"/><g clip-path="url(#f1-b)"/></svg>'
 
 
 def test_a_report_needs_no_torch(tmp_path):

@@ -8,7 +8,7 @@ from tests.synthetic_records import put, results, run_spec
 from throughtime.records.results import Results
 from throughtime.records.store import JOURNAL
 from throughtime.reports.formats import text
-from throughtime.reports.page import failures
+from throughtime.reports.page.runs import failures
 from throughtime.reports.planned import planned_cells
 from throughtime.reports.tables import EXCLUDED, NOT_RUN, tables
 from throughtime.running.journal import Began, Journal

@@ -1,0 +1,140 @@
+"""The page: results, figures and tables in one file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jinja2
+from markupsafe import Markup
+
+from throughtime.records.results import Results
+from throughtime.reports.cells import groups, runs_of, slug
+from throughtime.reports.formats import csv, markdown
+from throughtime.reports.latex import latex
+from throughtime.reports.page.runs import failures, merged, run_data
+from throughtime.reports.page.summary import best_of, costs_of
+from throughtime.reports.page.table import table_data
+from throughtime.reports.quantities import INTERVAL, quantity
+from throughtime.reports.table import Table
+
+PLOTLY = "plotly-basic.min.js"
+
+
+class Figure(NamedTuple):
+    """A figure for the page; without an image, `caption` gives the reason."""
+
+    name: str
+    title: str
+    caption: Sequence[str]
+    image: bytes = b""
+    """WebP."""
+    csv: str = ""
+    panels: Mapping[str, Any] = MappingProxyType({})
+    """`interactive.described`."""
+
+
+class Section(NamedTuple):
+    """A part of the page: a suite at a scale, or what concerns several."""
+
+    id: str
+    title: str
+    lines: list[str]
+    """Counts and dates."""
+    tables: list[Table]
+    figures: list[Figure]
+
+
+def render(results: Results, tables: Sequence[Table], figures: Sequence[Figure], out: Path) -> str:
+    """Render the page as a string.
+
+    Args:
+        results: the runs to show.
+        tables: their tables; those without rows are left out.
+        figures: their figures.
+        out: folder of the page.
+    """
+    runs = runs_of(results)
+    sections = _sections(results, [table for table in tables if table.rows], figures)
+    costs = costs_of(results)
+    records = [results.record(run) for run in runs["id"]]
+    data = {
+        "table": table_data(runs, _suites(results)),
+        "runs": [run_data(results, run, out) for run in runs["id"]],
+        "figures": {figure.name: figure.panels for figure in figures if figure.panels},
+    }
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals.update(download=download, image=image, forms=_forms, source=_source)
+    return environment.from_string(_source("page.html")).render(
+        title=", ".join(f"{suite} ({scale})" for suite, scale in _suites(results)),
+        statuses=runs["status"].value_counts().to_dict(),
+        newest=max(record.started for record in records),
+        best=[(suite, scale, best_of(results, suite, scale, costs)) for suite, scale in _suites(results)],
+        costs=[quantity(cost).label for cost in costs],
+        sections=sections,
+        failures=failures(runs),
+        broken=sorted(results.broken),
+        machines=merged(record.machine for record in records),
+        versions=merged(record.versions for record in records),
+        interval=INTERVAL,
+        data=packed(json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str).encode()),
+        plotly=packed(_source(PLOTLY).encode()),
+    )
+
+
+def _suites(results: Results) -> list[tuple[str, ...]]:
+    """Return each suite and scale, in the order in which they were first run."""
+    first = {key: of["started"].min() for key, of in groups(runs_of(results), ["suite", "scale"])}
+    return sorted(first, key=lambda key: first[key])
+
+
+def _sections(results: Results, tables: Sequence[Table], figures: Sequence[Figure]) -> list[Section]:
+    """Return a section for each suite, and one for the figures and tables that concern several."""
+    sections, placed = [], set()
+    runs = runs_of(results)
+    for suite, scale in _suites(results):
+        of_suite = runs[(runs["suite"] == suite) & (runs["scale"] == scale)]
+        start = f"{slug(suite)}-{scale}"
+        mine = [one for one in (*tables, *figures) if one.name == start or one.name.startswith(f"{start}-")]
+        placed |= {one.name for one in mine}
+        counts = ", ".join(f"{n} {status}" for status, n in of_suite["status"].value_counts().items())
+        started = sorted(filter(None, of_suite["started"]))
+        dates = f", started from {started[0]} to {started[-1]}" if started else ""
+        lines = [f"{len(of_suite)} run{'s' * (len(of_suite) > 1)}: {counts}{dates}."]
+        mine_tables = [table for table in tables if table in mine]
+        drawn = [figure for figure in figures if figure in mine]
+        sections.append(Section(f"suite-{start}", f"{suite}, scale {scale}", lines, mine_tables, drawn))
+    rest = ([table for table in tables if table.name not in placed], [f for f in figures if f.name not in placed])
+    return [*sections, *([Section("all-suites", "All suites", [], *rest)] if any(rest) else [])]
+
+
+def _forms(table: Table) -> dict[str, str]:
+    return {"csv": csv(table), "tex": latex(table), "md": markdown(table)}
+
+
+def _source(name: str) -> Markup:
+    """Return a file of this folder, which the page contains as it is."""
+    return Markup(files("throughtime.reports.page").joinpath(name).read_text(encoding="utf-8"))
+
+
+def packed(content: bytes) -> str:
+    """Compress content for an element of the page; its script unpacks it."""
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+
+
+def download(content: str, kind: str) -> str:
+    """Return a `data:` URL of a download, so that the page contains its data."""
+    return f"data:text/{kind};charset=utf-8;base64,{base64.b64encode(content.encode()).decode()}"
+
+
+def image(content: bytes) -> str:
+    """Return a `data:` URL of a WebP image."""
+    return f"data:image/webp;base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,162 @@
+"""Runs on the page: facts, measures, curve, command and log of each, and the list of those that failed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from throughtime.records.files import LOG
+from throughtime.records.record import Measure, Record
+from throughtime.records.results import Results
+from throughtime.reports.cells import KEYS, anchor, groups, natural, neuron_label, neuron_rank, one_line, rule_rank
+from throughtime.reports.planned import is_excluded, planned_cells
+from throughtime.reports.quantities import shown_in_unit, significant
+from throughtime.reports.tables import NOT_RUN
+
+LOG_LINES = 200
+LOG_BYTES = 64 * 1024
+"""Number of bytes that are read from the end of a log."""
+
+
+def run_data(results: Results, run: str, out: Path) -> dict[str, Any]:
+    """Return what the page shows of a run, in plain values.
+
+    Args:
+        results: results with the run.
+        run: its id.
+        out: folder of the page, to which the link to the run's folder is relative.
+    """
+    record, folder = results.record(run), results.run_folder(run)
+    text, note = tail(folder / LOG)
+    failure = record.failure
+    return {
+        "id": record.id,
+        "replicate": record.spec.replicate,
+        "status": record.status,
+        "reason": record.reason,
+        "command": record.command,
+        "folder": str(folder),
+        "link": Path(os.path.relpath(folder, out)).as_posix() + "/",
+        "facts": _facts(record),
+        "measures": [[name, _shown(measure), measure.method] for name, measure in record.measures.items()],
+        "log": text or ("\n".join(failure.log_tail) if failure else ""),
+        "log_note": note,
+        "curve": _curve(results.curve(run)),
+    }
+
+
+def _facts(record: Record) -> list[tuple[str, str]]:
+    """Return name and text of the properties of a run."""
+    spec, failure = record.spec, record.failure
+    facts = [("failure", one_line(failure.reason))] if failure else []
+    if failure and failure.where:
+        facts.append(("reached", failure.where))
+    if failure and failure.exit_code is not None:
+        facts.append(("exit code", str(failure.exit_code)))
+    facts += [(f"failed pass: {name}", why) for name, why in record.failed_passes.items()]
+    facts += [
+        ("started", f"{record.started or 'no date'}, {significant(record.seconds)} s in all"),
+        ("seed", f"{spec.seed}, replicate {spec.replicate}, {spec.threads} thread{'s' * (spec.threads > 1)}"),
+        ("training", ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in spec.training)),
+    ]
+    for kind, component in (("rule", spec.rule), ("neuron", spec.neuron), ("network", spec.network)):
+        facts.append((kind, _component(component.name, component.options)))
+    facts.append(("dataset", _component(spec.dataset.name, spec.dataset.options)))
+    facts.append(("data", f"SHA-256 {record.dataset_sha256}" if record.dataset_sha256 else "generated, or not read"))
+    facts += [("remark", record.remark)] if record.remark else []
+    busy = {None: "no timing pass", True: "yes: times may be too long", False: "no"}[record.contended]
+    facts.append(("machine busy", busy))
+    facts += [(f"code: {name}", "unknown" if value is None else str(value)) for name, value in record.code.items()]
+    if record.phases:
+        phases = ", ".join(f"{name} {significant(seconds)} s" for name, seconds in record.phases.items())
+        facts.append(("phases of training", phases))
+    return facts
+
+
+def _component(name: str, options: Mapping[str, Any]) -> str:
+    return ", ".join([name, *(f"{option} {value}" for option, value in options.items())])
+
+
+def _shown(measure: Measure) -> str:
+    return f"missing: {measure.missing}" if measure.value is None else shown_in_unit(measure.value, measure.unit)
+
+
+def _curve(rows: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+    """Return the columns of a learning curve with five digits; null where a value is missing or not finite."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [_rounded(row.get(name)) for row in rows] for name in names}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None or not abs(value) < float("inf") else float(f"{value:.5g}")
+
+
+def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Return (anchor, status, runs, reason) for all failed and skipped runs and for cells without a record."""
+    found = []
+    for key, of_cell in groups(runs[runs["status"] != "ok"], [*KEYS, "status", "reason"]):
+        suite, scale, dataset, network, neuron, rule, status, reason = key
+        replicates = ", ".join(f"#{r}" for r in of_cell["replicate"])
+        which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset} {replicates}"
+        found.append((anchor(key[: len(KEYS)]), status, which, one_line(reason) or "no reason recorded"))
+    planned = planned_cells(runs)
+    for (suite, scale), group in groups(runs, ["suite", "scale"]):
+        there = {key for key, _ in groups(group, ["dataset", "network", "neuron", "rule"])}
+        lines = dict.fromkeys(key[:3] for key in there)
+        wanted = {(*line, rule) for line, rule in itertools.product(lines, dict.fromkeys(group["rule"]))}
+        for dataset, network, neuron, rule in sorted(wanted - there, key=_reading_order):
+            if is_excluded(planned, suite, scale, (rule, neuron, network, dataset)):
+                continue
+            which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset}"
+            found.append(("", "not run", which, NOT_RUN))
+    return found
+
+
+def _reading_order(cell: tuple[str, ...]) -> list[Any]:
+    dataset, network, neuron, rule = cell
+    return [natural(dataset), natural(network), neuron_rank(neuron), rule_rank(rule)]
+
+
+def tail(path: Path, lines: int = LOG_LINES, limit: int = LOG_BYTES) -> tuple[str, str]:
+    """Return the end of a log, and a note if lines were omitted; only the last `limit` bytes are read."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            text = file.read(limit).decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return "", "there is no log"
+    except OSError as error:
+        return "", f"the log could not be read: {error.strerror}"
+    # Remove terminal colours, and split progress bars that overwrite themselves into lines.
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n").replace("\r", "\n")
+    shown = "".join(c if c.isprintable() or c in "\n\t" else "\ufffd" for c in text).splitlines()
+    cut = size > limit or len(shown) > lines
+    if size > limit and len(shown) > 1:
+        shown = shown[1:]  # begins in the middle of a line
+    return "\n".join(shown[-lines:]), f"the last {min(lines, len(shown))} lines of {size:,} byte" if cut else ""
+
+
+def merged(mappings: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return a line for each key: the common value, the range of numbers, or the different values."""
+    values: dict[str, list[Any]] = {}
+    for mapping in mappings:
+        for key, value in mapping.items():
+            if value not in values.setdefault(key, []):
+                values[key].append(value)
+    return [(key, _merged(several)) for key, several in values.items()]
+
+
+def _merged(several: list[Any]) -> str:
+    numbers = [v for v in several if isinstance(v, int | float) and not isinstance(v, bool)]
+    if len(numbers) == len(several) > 1:
+        return f"{min(numbers):g} to {max(numbers):g}"
+    texts = [v if isinstance(v, str) else json.dumps(v, default=str, ensure_ascii=False) for v in several]
+    return "; ".join([*texts[:6], *([f"and {len(texts) - 6} more"] if len(texts) > 6 else [])])

@@ -1,0 +1,102 @@
+"""Data of the page's interactive table: a row for each cell, a column for each label and each measure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from throughtime.records.statistics import Interval
+from throughtime.reports.best import best_rules
+from throughtime.reports.cells import (
+    KEYS,
+    anchor,
+    groups,
+    left_out,
+    natural,
+    neuron_label,
+    one_line,
+    rule_title,
+    summarise,
+)
+from throughtime.reports.page.summary import ARROWS
+from throughtime.reports.quantities import quantity
+
+SHOWN = ("metric", "wall_time", "peak_live_bytes", "peak_process_bytes", "firing_rate")
+"""Measures whose columns are visible at first."""
+FURTHER = ("metric_best_validation", "metric_validation", "metric_best_test")
+LABELS = {name: name for name in ("suite", "scale", "dataset", "neuron", "rule")} | {
+    "measured": "metric",
+    "status": "runs",
+}
+"""Columns of text and their titles; `measured` is the name of the metric, with the direction of improvement."""
+ROW = ["suite", "scale", "dataset", "network", "neuron"]
+"""Cells with the same values are compared with each other: the best is bold."""
+
+
+def table_data(runs: pd.DataFrame, suites: list[tuple[str, ...]]) -> dict[str, Any]:
+    """Return columns and rows for the script of the page, in the order of the suites (and their scales).
+
+    A column has an id, a title, the direction of improvement and whether it is visible at first. A row has its anchor,
+    its labels, the indices of its runs, and by column `[text, number, best, note]`; a missing value has no number.
+    """
+    names = [*SHOWN[:1], *FURTHER, *SHOWN[1:], *_others(runs)]
+    summaries = {name: summary for name in dict.fromkeys(names) if (summary := summarise(runs, name))["n"].any()}
+    columns = [{"id": name, "title": title, "shown": name != "scale", "text": True} for name, title in LABELS.items()]
+    columns += [_column(name, summary) for name, summary in summaries.items()]
+    values = {name: _values(summary) for name, summary in summaries.items()}
+    rows = []
+    for (key, of_cell), (_, metric) in zip(groups(runs, KEYS), summarise(runs).iterrows(), strict=True):
+        suite, scale, dataset, network, neuron, rule = key
+        kind = quantity(metric["measure"], metric["unit"])
+        measured = f"{kind.label} {ARROWS[metric['better']]}".strip() if metric["n"] else ""
+        statuses = of_cell["status"].value_counts().to_dict()
+        labels = [suite, scale, dataset, neuron_label(neuron, network), rule_title(rule), measured]
+        rows.append(
+            {
+                "id": anchor(key),
+                "suite": suites.index((suite, scale)),
+                "labels": [*map(one_line, labels), ", ".join(f"{n} {status}" for status, n in statuses.items())],
+                "failed": set(statuses) != {"ok"},
+                "values": {name: of[key] for name, of in values.items() if key in of},
+                "runs": of_cell.index.tolist(),
+                "note": f"{older}." if (older := left_out(of_cell)) else "",
+            }
+        )
+    return {"columns": columns, "rows": sorted(rows, key=lambda row: row["suite"])}
+
+
+def _others(runs: pd.DataFrame) -> list[str]:
+    """Return the other recorded measures, but not the parts of one for layers or groups of parameters."""
+    recorded = [str(column).removeprefix("unit.") for column in runs if str(column).startswith("unit.")]
+    tasks = {f"{metric}{end.removeprefix('metric')}" for metric in runs["metric"].dropna() for end in ("", *FURTHER)}
+    return sorted((n for n in recorded if "." not in n and n not in tasks and n != "chance"), key=natural)
+
+
+def _column(name: str, summary: pd.DataFrame) -> dict[str, Any]:
+    first = summary[summary["n"] > 0].iloc[0]
+    directions = set(summary["better"])
+    kind = quantity(name if name.startswith("metric") else first["measure"], first["unit"])
+    titles = {"metric": "result", "metric_best_validation": "result, epoch best on validation"}
+    titles |= {"metric_validation": "result on validation", "metric_best_test": "result, epoch best on test"}
+    arrow = f" {ARROWS[directions.pop()]}" if len(directions) == 1 else ""
+    title = titles.get(name) or f"{kind.label}{arrow}"
+    return {"id": name, "title": title, "shown": name in SHOWN, "text": False}
+
+
+def _values(summary: pd.DataFrame) -> dict[tuple[str, ...], list[Any]]:
+    """Return `[text, number, best, note]` by the key of the cell."""
+    best: set[tuple[str, ...]] = set()
+    for key, row in groups(summary, ROW):
+        best |= {(*key, rule) for rule in best_rules(row)}
+    found = {}
+    for _, row in summary.iterrows():
+        key = tuple(row[KEYS])
+        kind, n = quantity(row["measure"], row["unit"]), int(row["n"])
+        if not n:
+            found[key] = ["—", None, False, row["note"]]
+            continue
+        ends = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
+        text = kind.show_replicates(Interval(row["mean"], *ends, n), row["values"]) if n > 1 else kind.show(row["mean"])
+        found[key] = [text, float(f"{row['mean'] * kind.factor:.6g}"), key in best, row["note"]]
+    return found

@@ -1,0 +1,218 @@
+"""The page in a browser: no request, no error, filters, order, columns, links, figures, runs, print, accessibility."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.synthetic_records import costs, grid_store, measure, put, results, run_spec
+from throughtime.records.results import Results
+from throughtime.records.store import Store
+from throughtime.reports.report import write_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if CHROMIUM is None:
+    pytest.skip("there is no Chromium on this machine", allow_module_level=True)
+HOSTILE = "<img src=x onerror=alert(1)>"
+READY = "html[data-ready]"
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory) -> Path:
+    """The report of the grid, with one cell whose labels are markup."""
+    folder = tmp_path_factory.mktemp("results")
+    store = grid_store(folder)
+    hostile = run_spec((HOSTILE, "lif", "digits"))
+    put(store, hostile, measures={**results("accuracy", 0.2, 0.1), **costs(0.1, 2.0**20)}, curve=[0.1, 0.2])
+    return write_report(Results.load(folder), folder / "out")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, report) -> Iterator[Any]:
+    """Open the report at a state of its address; at the end nothing was requested and nothing went wrong."""
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    wrong: list[str] = []
+
+    def open_page(state: str = "", **media: str) -> Any:
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: None if local(request.url) else wrong.append(request.url))
+        page.emulate_media(**media)
+        page.goto(report.as_uri() + state)
+        page.wait_for_selector(READY)
+        return page
+
+    def local(url: str) -> bool:
+        return url.startswith(("data:", "blob:")) or url.partition("#")[0] == report.as_uri()
+
+    yield open_page
+    context.close()
+    assert wrong == []
+
+
+def column(page: Any, title: str) -> list[str]:
+    """The texts of a column of the table."""
+    titles = page.locator("#results thead th button").all_inner_texts()
+    return page.locator(f"#results tbody td:nth-child({titles.index(title) + 1})").all_inner_texts()
+
+
+def test_filters_take_text_and_ranges_and_stand_in_the_address(opened):
+    page = opened()
+    assert page.inner_text("#count") == "30 of 30 cells"
+    page.get_by_label("Filter rule", exact=True).fill("fptt")
+    page.get_by_label("Filter dataset", exact=True).fill("digits")
+    assert set(column(page, "rule")) == {"fptt"} and set(column(page, "dataset")) == {"digits"}
+    page.get_by_label("Filter result", exact=True).fill("84..90")
+    assert column(page, "neuron") == ["ltc", "lstm"]
+    again = opened(page.url[page.url.index("#") :])
+    assert column(again, "neuron") == ["ltc", "lstm"]
+    assert again.get_by_label("Filter result", exact=True).input_value() == "84..90"
+    page.click("#reset")
+    assert page.inner_text("#count") == "30 of 30 cells" and "#" not in page.url
+
+
+def test_a_click_on_a_heading_sorts_and_missing_values_stay_last(opened):
+    page = opened("#table&dataset=digits&neuron=lif")
+    heading = page.get_by_role("button", name="peak memory (MiB) ↓")
+    heading.click()
+    assert column(page, "peak memory (MiB) ↓") == ["1.00", "5.00", "10.0", "40.0", "—"]
+    heading.click()
+    assert column(page, "peak memory (MiB) ↓") == ["40.0", "10.0", "5.00", "1.00", "—"]
+    assert page.locator("#results th[aria-sort=descending]").count() == 1
+    assert "sort=-peak_process_bytes" in page.url
+    assert column(opened(page.url[page.url.index("#") :]), "rule")[0] == "bptt"
+
+
+def test_columns_can_be_picked_and_the_heading_stays_in_view(opened):
+    page = opened()
+    page.click("#columns summary")
+    page.get_by_label("training loss").check()
+    page.get_by_label("firing rate (spikes a neuron and step)", exact=True).uncheck()
+    titles = page.locator("#results thead th button").all_inner_texts()
+    assert "training loss" in titles and not any("firing" in title for title in titles)
+    page.evaluate("document.querySelector('.tall').scrollTop = 400")
+    places = "(at) => document.querySelector(at).getBoundingClientRect().top"
+    assert page.evaluate(places, "#results thead th") == pytest.approx(page.evaluate(places, ".tall"), abs=2)
+
+
+def test_the_best_is_bold(opened):
+    page = opened("#table&dataset=digits&neuron=lif&sort=-metric")
+    assert page.locator("#results tbody tr:first-child td strong").first.inner_text() == "90.0 (89.0, 90.0, 91.0)"
+    assert page.locator("#results tbody tr:last-child td strong").count() == 0 or HOSTILE in page.inner_text("#results")
+
+
+def test_a_click_on_a_rule_shows_its_runs_and_a_link_opens_them(opened):
+    page = opened("#table&dataset=digits&neuron=lif&rule=bptt")
+    page.locator("#results tbody button", has_text="bptt").first.click()
+    dialog = page.locator("#cell")
+    assert "throughtime run quick --scale laptop --only 'bptt lif digits #0' --rerun all" in dialog.inner_text()
+    assert dialog.locator("a").first.get_attribute("href").startswith("../quick/")
+    dialog.locator(".plot .scatterlayer .trace").first.wait_for()
+    assert dialog.locator(".scatterlayer .trace").count() == 3, "a curve for each replicate"
+    again = opened(page.url[page.url.index("#") :])
+    assert again.locator("#cell h2").inner_text() == dialog.locator("h2").inner_text() == "bptt · lif · digits"
+    dialog.get_by_role("button", name="Close").click()
+    page.wait_for_function("!location.hash.includes('run=') && location.hash.includes('rule=bptt')")
+
+
+def drawn(page: Any, name: str) -> Any:
+    figure = page.locator(f"#figure-{name}")
+    figure.scroll_into_view_if_needed()
+    figure.locator(".scatterlayer .trace").first.wait_for()
+    return figure
+
+
+def test_a_figure_has_hover_hidden_series_log_axes_and_a_choice_of_x(opened):
+    page = opened()
+    figure = drawn(page, "quick-laptop-curves")
+    assert not figure.locator("img.static").is_visible()
+    point = figure.locator(".points path").first.bounding_box()
+    page.mouse.move(point["x"] - 30, point["y"] - 30)
+    page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2, steps=5)
+    page.wait_for_selector(".hoverlayer .hovertext")
+    plot = "document.querySelector('#figure-quick-laptop-curves .plot')"
+    figure.get_by_label("Horizontal: ").select_option("seconds of training")
+    page.wait_for_function(f"{plot}.layout.xaxis.title.text === 'seconds of training'")
+    assert page.evaluate(f"{plot}.data.find((trace) => trace.name === 'bptt').x") == [15, 30, 45, 60]
+    figure.get_by_label("log y axis").check()
+    page.wait_for_function(f"{plot}.layout.yaxis.type === 'log'")
+    assert HOSTILE in figure.locator(".legend").text_content(), "a label is text"
+    figure.locator(".legendtoggle").first.click()
+    page.wait_for_function(f"{plot}.data.some((trace) => trace.visible === 'legendonly')")
+
+
+def test_figures_are_dark_in_the_dark_and_narrow_on_a_phone(browser, report, opened):
+    page = opened(color_scheme="dark")
+    figure = drawn(page, "quick-laptop-tradeoff")
+    assert figure.locator(".main-svg").first.evaluate("(e) => e.style.background") == "rgb(20, 24, 29)"
+    phone = browser.new_context(viewport={"width": 390, "height": 800}).new_page()
+    phone.goto(report.as_uri())
+    phone.wait_for_selector(READY)
+    drawn(phone, "quick-laptop-curves")
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390
+    panels = phone.locator("#figure-quick-laptop-curves .nsewdrag")
+    assert min(panels.nth(i).bounding_box()["width"] for i in range(panels.count())) > 200
+    phone.context.close()
+
+
+def test_without_javascript_and_in_print_there_are_images(browser, report, opened):
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    images = page.locator("figure img.static")
+    assert images.count() == 3 and all(images.nth(i).is_visible() for i in range(3))
+    assert page.locator("noscript").count() == 1 and page.locator("table.wide").first.is_visible()
+    context.close()
+    printed = opened()
+    drawn(printed, "quick-laptop-curves")
+    printed.emulate_media(media="print")
+    assert printed.locator("#figure-quick-laptop-curves img.static").is_visible()
+    assert not printed.locator("#results").is_visible() and not printed.locator("nav").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(opened, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page = opened("#table&dataset=digits&neuron=lif", color_scheme=scheme)
+    for name in ("quick-laptop-curves", "memory-against-steps"):
+        drawn(page, name)
+    page.click("#columns summary")
+    assert [rule["id"] for rule in axe.Axe().run(page).response["violations"]] == []
+    page.locator("#results tbody button").first.click()
+    page.locator("#cell .scatterlayer .trace").first.wait_for()
+    assert [rule["id"] for rule in axe.Axe().run(page).response["violations"]] == []
+
+
+@pytest.mark.slow
+def test_two_thousand_runs_open_within_three_seconds(browser, tmp_path):
+    store = Store(tmp_path / "runs")
+    for i in range(2000):
+        spec = run_spec((f"rule{i // 5 % 10}", f"neuron{i // 50 % 5}", f"data-{i // 250}"), i % 5)
+        further = {f"extra_{k}": measure(i + 0.123 * k, "1") for k in range(25)}
+        measures = {**results("accuracy", 0.5 + i / 5000, 0.1), **costs(0.01, 2.0**20), **further}
+        put(store, spec, measures=measures, metric="accuracy", curve=[0.1] * 20, log="a line of a log\n" * 40)
+    path = write_report(Results.load(store.folder), tmp_path / "out")
+    assert path.stat().st_size < 6e6
+    page = browser.new_page()
+    began = time.perf_counter()
+    page.goto(path.as_uri())
+    page.wait_for_selector(READY)
+    assert page.inner_text("#count") == "400 of 400 cells"
+    assert time.perf_counter() - began < 3
+    page.close()
