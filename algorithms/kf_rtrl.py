@@ -78,7 +78,7 @@ class KFRTRL(RandomSigns):
         pair = network.layers[0].recurrent_pair()
         assert pair is not None, "`supports` rejects such a layer"
         (self.W, self.R), self.readout = pair, network.readouts[0]
-        self.names = {p: name for name, p in network.named_parameters()}
+        self.names: dict[Tensor, str] = {p: name for name, p in network.named_parameters()}
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
@@ -92,7 +92,7 @@ class KFRTRL(RandomSigns):
         one = s.new_ones(len(s), 1)
         p = torch.cat((x.flatten(1), layer.z, one), 1)
         o = torch.cat((getattr(after.layers[0], self.readout.reads), one), 1)
-        self.o_filtered = torch.lerp(o, self.o_filtered, self.readout.decay)
+        self.o_filtered = torch.lerp(o, self.o_filtered, self.readout.decay or 0.0)
         S, name = s.shape[1], self.names[self.W.bias]
 
         def step(c: Tensor, s: Tensor, x: Tensor) -> Tensor:

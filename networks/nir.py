@@ -171,8 +171,8 @@ def _neurons(layer: Layer, dt: float, scheme: Scheme) -> Any:
         raise UsageError(f"NIR's neurons reset to a value; {name} subtracts its threshold", hint="reset: zero")
     if getattr(neuron, "refractory", 0):
         raise UsageError(f"NIR has no refractory period; {name} has one of {neuron.refractory} steps")
-    α = 1 - torch.sigmoid(neuron.w.detach().double()) if isinstance(neuron, PLIF) else neuron.alpha
-    α = _array(α, neuron.shape)
+    decay: Tensor = 1 - torch.sigmoid(neuron.w.detach().double()) if isinstance(neuron, PLIF) else neuron.alpha
+    α = _array(decay, neuron.shape)
     of_membrane = {"v_leak": 0 * one, "v_reset": 0 * one, "v_threshold": _array(neuron.threshold, neuron.shape)}
     if isinstance(neuron, Cuba):
         τ, τ_s = _tau(α, dt, scheme), _tau(_array(neuron.gamma, neuron.shape), dt, scheme)

@@ -187,7 +187,10 @@ def _kind(a: Any) -> object:
     """Return all that the machine code for an argument depends on."""
     if isinstance(a, np.ndarray):
         return a.dtype, a.ndim, a.flags.c_contiguous, a.flags.f_contiguous
-    return (type(a), *map(_kind, a)) if isinstance(a, tuple) else type(a)
+    if isinstance(a, tuple):
+        return (type(a), *map(_kind, a))
+    kind: type[Any] = type(a)
+    return kind
 
 
 def _for_loops(arguments: tuple[Any, ...]) -> list[Any]:

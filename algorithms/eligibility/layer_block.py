@@ -82,7 +82,7 @@ def step_gradient(block: LayerBlock, field: str, δ: Tensor, at: Steps = ALL) ->
     if single_step is None or is_smoothed() or not runs_compiled(*tensors, graph_is_ours=True):
         by_current, *by_learnt = _by_autograd(neuron, current, before, field, δ.flatten(0, 1), [*learnt.values()])
         return StepGradient(by_current.unflatten(0, δ.shape[:2]), dict(zip(learnt, by_learnt, strict=True)))
-    places = {p: torch.empty_like(p) for p in learnt.values()}
+    places: dict[Tensor, Tensor] = {p: torch.empty_like(p) for p in learnt.values()}
     step = single_step(neuron, current, before, Gradients(places))
     step.step(0)
     (step.δv if field == "v" else step.δz).copy_(δ.flatten(0, 1))

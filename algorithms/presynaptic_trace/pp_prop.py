@@ -47,8 +47,8 @@ class PPProp(PresynapticTrace):
         super().__init__(decay=decay, loss_at=loss_at, update_every=update_every)
 
     def coordinates(self) -> Coordinates:
-        recursion = "none" if self.decay == 0 else "diag D"
-        return super().coordinates()._replace(trace="rank one", recursion=recursion)
+        here = super().coordinates()._replace(trace="rank one")
+        return here if self.decay == 0 else here._replace(recursion="diag D")
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):

@@ -181,7 +181,7 @@ def spec(epochs: int, replicate: int = 0, batch: int = 3, **training: Any) -> Ru
     def named(name: str, **options: Any) -> ComponentSpec:
         return ComponentSpec(name=name, options=options, label=name)
 
-    settings = {"optimiser": "sgd", "learning_rate": 1.0, "clip": None} | training
+    settings: dict[str, Any] = {"optimiser": "sgd", "learning_rate": 1.0, "clip": None} | training
     return RunSpec(
         suite="by hand",
         scale="tiny",

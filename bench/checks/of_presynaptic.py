@@ -160,8 +160,8 @@ def mean_of_samples(component: Component) -> Observed:
 
 def is_written_out(component: Component) -> Observed:
     """Return the error against the rule's equations, with a sum over steps, neurons and inputs, on two layers."""
-    rule, found = made(component), []
-    x, target = sequence(STEPS)
+    rule, x, target = made(component), *sequence(STEPS)
+    found: list[tuple[str, float]] = []
     for options in ({}, NO_LEAK[1]):
         for name, network in layered(rule, **options):
             if network.layers[0].neuron.elementwise and network.layers[0].neuron.currents == 1:
@@ -179,7 +179,7 @@ def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> Gra
     sums: list[Any] = [0.0 for _ in layers]
     for taken in steps_with_signals(network, x, target):
         for n, step in enumerate(taken):
-            L = (1 - readout.decay) * step.L
+            L = (1 - (readout.decay or 0.0)) * step.L
             o = getattr(step.after, sends[n])
             (ψ,) = torch.autograd.grad(o, step.current, torch.ones_like(o), retain_graph=True)
             a[n] = λ[n] * a[n] + step.p

@@ -18,15 +18,10 @@ from throughtime.records.results import Results
 from throughtime.records.statistics import mean_interval
 from throughtime.spec import Scale, Strict
 
-Word = Literal[
-    "reproduced",
-    "within interval",
-    "not reproduced",
-    "supported",
-    "not supported",
-    "unclear",
-    "not run here",
-]
+Word = Literal["supported", "not supported", "unclear", "not run here"]
+"""Verdict of a claim."""
+Match = Literal["reproduced", "within interval", "not reproduced", "not run here"]
+"""Verdict of a target."""
 FEWEST = 3
 """Smallest n whose interval can decide `within interval`."""
 
@@ -83,7 +78,7 @@ class PaperFile(Strict):
 class Answer(NamedTuple):
     """The answer of a claim's function."""
 
-    word: Literal["supported", "not supported", "unclear", "not run here"]
+    word: Word
     ours: str
     """The numbers that decide."""
     reason: str
@@ -101,7 +96,7 @@ class Row(NamedTuple):
     n: int | None
     interval: str
     scale: str
-    verdict: Word
+    verdict: Word | Match
     reason: str
     command: str
 
@@ -114,7 +109,7 @@ def judge_exact(target: Target, compute: Callable[[], float], command: str) -> R
     except UsageError as error:
         return Row(target.item, "exact", published, "", None, "", "", "not run here", first_line(error), command)
     off = abs(value - target.published)
-    word: Word = "reproduced" if off <= target.tolerance else "not reproduced"
+    word: Match = "reproduced" if off <= target.tolerance else "not reproduced"
     reason = f"differs by {off:.2g}, tolerance {target.tolerance:g}"
     return Row(target.item, "exact", published, f"{value:.10g}", None, "", "", word, reason, command)
 
@@ -130,7 +125,7 @@ def judge_runs(target: Target, results: Results) -> Row:
     command = f"throughtime run {cell.suite} --scale {cell.scale}"
     published = f"{target.published:g}" + ("" if target.spread is None else f" ± {target.spread:g}")
 
-    def row(ours: str, n: int | None, interval: str, word: Word, reason: str) -> Row:
+    def row(ours: str, n: int | None, interval: str, word: Match, reason: str) -> Row:
         return Row(target.item, "target", published, ours, n, interval, cell.scale, word, reason, command)
 
     runs = results.frame

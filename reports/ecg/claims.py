@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from throughtime.comparing.published import Answer
+from throughtime.comparing.published import Answer, Word
 from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
 from throughtime.reports.ecg import exact
@@ -20,7 +20,7 @@ def adaptive(results: Results) -> Answer:
         return Answer("not run here", "", first_line(error))
     ours = ", ".join(f"{setting}: {value:.1f} %" for setting, value in accuracy.items())
     without, with_adaptation, _ = accuracy.values()
-    word = "supported" if with_adaptation > without - 1 else "not supported"
+    word: Word = "supported" if with_adaptation > without - 1 else "not supported"
     return Answer(word, ours, "the published weights give the published accuracy only with adaptation switched off")
 
 

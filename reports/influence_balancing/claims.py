@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from throughtime.comparing.published import Answer
+from throughtime.comparing.published import Answer, Word
 from throughtime.records.results import Results
 from throughtime.reports.influence_balancing.system import OPTIMUM, START, UPDATES, Rule, descend, turning_window
 
@@ -17,7 +17,7 @@ def truncated_bptt(results: Results) -> Answer:
 def rtrl(results: Results) -> Answer:
     """RTRL converges to θ = −1/6 with an update at every step."""
     θ = descend(1, "rtrl")[-1]
-    word = "supported" if abs(θ - OPTIMUM) < 1e-6 else "not supported"
+    word: Word = "supported" if abs(θ - OPTIMUM) < 1e-6 else "not supported"
     return Answer(word, f"θ = {θ:.7f}", f"after {UPDATES} updates")
 
 

@@ -85,8 +85,7 @@ class LinearSystem(Network):
     def __init__(self) -> None:
         super().__init__()
         self.θ = nn.Parameter(torch.tensor(START, dtype=torch.float64))
-        self.register_buffer("At", torch.tensor(A).t().contiguous())
-        self.register_buffer("σ", torch.tensor(σ))
+        self.At, self.σ = torch.tensor(A).t().contiguous(), torch.tensor(σ)
 
     def initial_state(self, batch: int) -> tuple[Tensor]:
         return (torch.ones(batch, UNITS, dtype=torch.float64),)
