@@ -165,7 +165,7 @@ class Reports(LearningRule):
         return 1
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
-        self.update = update
+        self.apply_update = update
 
     def learn(self, x: Tensor, target: Tensor, t: int) -> Tensor | None:
         loss = self.reports[t]

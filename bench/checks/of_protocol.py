@@ -246,7 +246,7 @@ def resumed(component: Component) -> Observed:
             outcome.best,
             outcome.best_epoch,
             outcome.loss,
-            built.network.w.item(),
+            next(built.network.parameters()).item(),
             next(asked),
         ]
 

@@ -179,7 +179,7 @@ class FPTTOfAdding(AuthorsForm):
     def once(self) -> None:
         x, y, _ = self.question.batch
         K, length = self.parts, len(x) // self.parts
-        u = s = b = torch.zeros(self.work.batch, self.gate.out_features, dtype=x.dtype)
+        u = s = b = x.new_zeros(self.work.batch, len(self.joint.weight))
         for p in range(K - 1):
             u, s, b = u.detach(), s.detach(), b.detach()
             for x_t in x[p * length : (p + 1) * length]:
