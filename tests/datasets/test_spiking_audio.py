@@ -31,7 +31,7 @@ def source(tmp_path, monkeypatch):
 
 def test_bins_by_hand():
     dataset = HeidelbergDigits(steps=3, bin_ms=4.0)
-    times, units = np.array([0.0, 0.0039, 0.004, 0.0081, 0.0119, 0.012]), np.array([0, 0, 5, 699, 5, 1])
+    times, units = np.array([0.0, 0.00396, 0.004, 0.0081, 0.0119, 0.012]), np.array([0, 0, 5, 699, 5, 1])
     found = dataset.binned(times[::-1], units[::-1], "")  # in any order
     assert found.shape == (3, 700) and found.sum() == 5  # the last spike is beyond the last bin
     assert (found[0, 0], found[1, 5], found[2, 699], found[2, 5]) == (2, 1, 1, 1)
