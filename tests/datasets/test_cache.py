@@ -181,9 +181,10 @@ def test_every_option_of_a_dataset_is_in_the_key_of_its_arrays():
     assert left_out == {}
 
 
-def test_arrays_of_other_options_lie_in_other_folders(monkeypatch, tmp_path):
+def test_arrays_of_other_options_or_data_lie_in_other_folders(monkeypatch, tmp_path):
     keys = []
     monkeypatch.setattr(cache, "prepared", lambda top, name, key, make: keys.append(key) or tmp_path)
-    for steps in (50, 100):
-        DATASETS["fsdd"].factory(steps=steps).built([], "0" * 64, "fsdd")
-    assert [key["parameters"]["steps"] for key in keys] == [50, 100] and keys[0] != keys[1]
+    for steps, digest in ((50, "0"), (100, "0"), (100, "1")):
+        DATASETS["fsdd"].factory(steps=steps).built([], 64 * digest, "fsdd")
+    assert [key["parameters"]["steps"] for key in keys] == [50, 100, 100]
+    assert keys[0] != keys[1] != keys[2], "other options, other raw data"
