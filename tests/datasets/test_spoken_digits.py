@@ -162,6 +162,14 @@ def test_splits_of_fsdd():
     assert (official.arrays.splits["test"] % 2 == 0).all()
 
 
+def test_validation_of_fsdd_is_stratified_by_digit_and_speaker():
+    """50 recordings of each digit and speaker, 5 of them for test, and a tenth of the other 45: 4.5 ± 2."""
+    of = np.array([(digit, speaker, i) for digit in range(10) for speaker in range(6) for i in range(50)])
+    validation = of[SpokenDigits()._splits(of)["validation"]]
+    _, counts = np.unique(validation[:, :2], axis=0, return_counts=True)
+    assert len(counts) == 60 and counts.sum() == 270 and counts.min() >= 3 and counts.max() <= 6
+
+
 @pytest.mark.parametrize(
     "name, content, problem",
     [
