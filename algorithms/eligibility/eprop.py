@@ -55,7 +55,9 @@ class EProp(EligibilityRule):
         feedback_decay: fraction by which B and the readout's weights decay at each update of adaptive feedback; null:
             0.01. The gradient of B, a copy of the readout's, counts in the norm for clipping.
         rate_cost: c of the firing-rate regularisation; null: none.
-        rate_target: f*, spikes per neuron and step; null: 0.01. f̄ is the mean over the batch and the steps so far.
+        rate_target: f*, spikes per neuron and step; null: 0.01.
+        rate_mean: f̄: `sequence`: the mean over the batch and the steps so far, at the update; `running`: that at each
+            step, ∂E_reg/∂W_ji = 2 c mean_{t, batch} (f̄_j^t − f*) ε_z,ji^t, known online; null: `sequence`.
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")
@@ -69,12 +71,14 @@ class EProp(EligibilityRule):
         feedback_decay: Annotated[float, Field(ge=0, lt=1)] | None = None,
         rate_cost: PositiveFloat | None = None,
         rate_target: NonNegativeFloat | None = None,
+        rate_mean: Literal["sequence", "running"] | None = None,
     ) -> None:
         super().__init__(loss_at=loss_at, update_every=update_every)
         refuse_unused("feedback: adaptive", feedback == "adaptive", feedback_decay=feedback_decay)
-        refuse_unused("rate_cost", rate_cost is not None, rate_target=rate_target)
+        refuse_unused("rate_cost", rate_cost is not None, rate_target=rate_target, rate_mean=rate_mean)
         self.feedback, self.feedback_decay = feedback, or_default(feedback_decay, 0.01)
         self.rate_cost, self.rate_target = rate_cost, or_default(rate_target, 0.01)
+        self.rate_mean = or_default(rate_mean, "sequence")
         self.also_wanted = ("z",) if rate_cost else ()
 
     def coordinates(self) -> Coordinates:
@@ -114,6 +118,13 @@ class EProp(EligibilityRule):
         if not self.rate_cost:
             return []
         name, z = block.layer.name, block.states.z[1:]
+        if self.rate_mean == "running":
+            so_far = self.spikes[name] + z.mean(1).cumsum(0)
+            self.spikes[name] = so_far[-1].clone()
+            t = torch.arange(self.state.t - len(z) + 1, self.state.t + 1, dtype=z.dtype, device=z.device)
+            excess = so_far / t[:, None] - self.rate_target
+            L = excess * (self.rate_cost * 2 / (self.steps * z.shape[1]))
+            return [Signal("z", L[:, None], self.sums[name])]
         self.spikes[name] += z.mean(1).sum(0)
         return [Signal("z", z.new_full((len(z), 1, 1), 1 / z.shape[1]), self.e_sums[name])]
 

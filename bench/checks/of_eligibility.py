@@ -127,16 +127,22 @@ def factorises_bptt(component: Component) -> Observed:
 
 
 def rate_regularisation(component: Component) -> Observed:
-    """Return the error of the gradient that a rate cost adds: autograd's of c Σ_j (f̄_j − f*)², spikes cut."""
+    """Return the error of the gradient that a rate cost adds: autograd's of c Σ_j (f̄_j − f*)², spikes cut, where f̄ is
+    the mean over the sequence, or the running mean, which is constant in the gradient of z^t."""
     c, target_rate, found = 3.0, 0.2, []
     x, target = sequence(STEPS)
-    plain, regularised = made(component), made(component, rate_cost=c, rate_target=target_rate)
-    for name, network in elementwise(regularised):
-        with_cost, without = (learn(rule, network, x, target).total() for rule in (regularised, plain))
-        _, spikes = cut(network, x, TASK, target)
-        E = c * (torch.stack(spikes).mean((0, 1)) - target_rate).square().sum()
-        added: Gradients = [a - b for a, b in zip(with_cost, without, strict=True)]
-        found.append((name, error(added, gradient(E, network))))
+    plain = made(component)
+    for mean in ("sequence", "running"):
+        regularised = made(component, rate_cost=c, rate_target=target_rate, rate_mean=mean)
+        for name, network in elementwise(regularised):
+            with_cost, without = (learn(rule, network, x, target).total() for rule in (regularised, plain))
+            z = torch.stack(cut(network, x, TASK, target)[1]).mean(1)
+            E = c * (z.mean(0) - target_rate).square().sum()
+            if mean == "running":
+                running = z.detach().cumsum(0) / torch.arange(1, STEPS + 1)[:, None]
+                E = (2 * c * (running - target_rate) * z).sum() / STEPS
+            added: Gradients = [a - b for a, b in zip(with_cost, without, strict=True)]
+            found.append((f"{name}, {mean} mean", error(added, gradient(E, network))))
     return worst(found, "no neuron")
 
 

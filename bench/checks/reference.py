@@ -54,8 +54,9 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("algorithms", "diagonal_rtrl"): Defaults(OURS, TRACES),
     ("algorithms", "eprop"): Defaults(
         BELLEC,
-        TRACES | {"feedback": "symmetric", "feedback_decay": None, "rate_cost": None, "rate_target": None},
-        {"feedback_decay": 0.01, "rate_target": 0.01},
+        TRACES
+        | {"feedback": "symmetric", "feedback_decay": None, "rate_cost": None, "rate_target": None, "rate_mean": None},
+        {"feedback_decay": 0.01, "rate_target": 0.01, "rate_mean": "sequence"},
     ),
     ("algorithms", "presynaptic_trace"): Defaults(OURS, PRESYNAPTIC | SAMPLED),
     ("algorithms", "sltt"): Defaults("Meng et al. 2023", EACH_STEP | SAMPLED),

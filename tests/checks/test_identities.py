@@ -226,6 +226,15 @@ class RateOfTheLastStep(EProp):
         return signals
 
 
+class RunningMeanOfTheBlock(EProp):
+    """The running mean starts anew in each block of steps."""
+
+    def signals(self, block):
+        if self.rate_cost and self.rate_mean == "running":
+            self.spikes[block.layer.name].zero_()
+        return super().signals(block)
+
+
 class FeedbackIsDrawnAnew(EProp):
     """Random feedback is drawn anew at each batch."""
 
@@ -292,6 +301,7 @@ OF_TRACES += [
     ),
     Twin("rate regularisation = autograd's", RateTwice, EProp, "eprop"),
     Twin("rate regularisation = autograd's", RateOfTheLastStep, EProp, "eprop"),
+    Twin("rate regularisation = autograd's", RunningMeanOfTheBlock, EProp, "eprop"),
     Twin("random feedback = autograd with B for W", FeedbackIsDrawnAnew, EProp, "eprop"),
     Twin("random feedback = autograd with B for W", FeedbackIsSymmetric, EProp, "eprop"),
     Twin("adaptive feedback: B − W shrinks by 1 − d", DecaysFeedbackAlone, EProp, "eprop"),
