@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from throughtime.algorithms.base import Observation
+from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.kf_rtrl import KFRTRL
+from throughtime.algorithms.ostl import OSTL
 from throughtime.algorithms.rtrl import RTRL
+from throughtime.algorithms.snap_n import SnApN
 from throughtime.algorithms.tbptt import TruncatedBPTT, ramp
+from throughtime.algorithms.uoro import UORO
 from throughtime.checks.tiny import BATCH, CLASSES, INPUTS, SIZE, STEPS, Recorder, learn, recurrent, sequence, show
 from throughtime.datasets.task import Classification, Regression
 from throughtime.networks.recurrent import Recurrent
@@ -215,7 +221,7 @@ def test_eprop_keeps_one_trace_for_all_lif_neurons_and_one_each_where_it_must():
         rule.begin(BATCH, Recorder(net))
         for t in range(3):
             rule.learn(x[t : t + 1], target, t)
-        kept = rule.traces.kept["current"]
+        kept = rule.traces["layer1"].kept["current"]
         assert {s: tuple(kept[s].shape[1:]) for s in shapes} == shapes
 
 
@@ -250,13 +256,21 @@ class Odd(Shifted):
     [
         (EProp(), lambda: recurrent(Bare), "has no partial derivatives (diagonal_rtrl"),
         (EProp(), lambda: recurrent(Shifted), "by its own parameters (shift)"),
-        (EProp(rate_cost=1.0), lambda: network("lstm"), "has no partial derivatives"),
+        (EProp(rate_cost=1.0), lambda: network("lstm"), "LSTM does not spike"),
         (DiagonalRTRL(), lambda: recurrent(Odd), "pairs [5, 5]"),
         (EProp(), lambda: network(norm_steps=3), "batch normalisation"),
-        (DiagonalRTRL(), lambda: network(readout_leak="gated"), "the readout's leak"),
+        (DiagonalRTRL(), lambda: network(readout_leak="gated"), "no leaky integrator with a constant leak"),
         (RTRL(), lambda: network(norm_steps=3), "batch normalisation"),
         (RTRL(), lambda: Recurrent(3, 4, NEURONS["lif"].factory, hidden=[100]), "rtrl is for small networks"),
-        (EProp(), lambda: Recurrent(3, 4, partial(NEURONS["lif"].factory), hidden=[3, 3]), "one recurrent layer"),
+        (EProp(), lambda: Recurrent(3, 4, partial(NEURONS["lif"].factory), hidden=[3, 3]), None),
+        (KFRTRL(), lambda: Recurrent(3, 4, NEURONS["lif"].factory, hidden=[3, 3]), "one recurrent layer"),
+        (KFRTRL(), lambda: network("ltc"), "membrane_gate.weight"),
+        (KFRTRL(), lambda: network(readout_leak="gated"), "no leaky integrator with a constant leak"),
+        (UORO(), lambda: network(norm_steps=3), "batch normalisation"),
+        (CheckpointedBPTT(), lambda: network(norm_steps=3), "batch normalisation"),
+        (SnApN(), lambda: network("ltc"), "the neurons of layer1 depend on each other"),
+        (OSTL(), lambda: network("ltc"), "the neurons of layer1 depend on each other"),
+        (OSTL(with_H=False), lambda: network("ltc"), None),
         (EProp(), lambda: network("ltc"), None),
         (DiagonalRTRL(), lambda: network("lstm"), None),
         (RTRL(), lambda: Recurrent(3, 4, NEURONS["lif"].factory, hidden=[3, 3]), None),
@@ -334,14 +348,16 @@ def test_eprop_refuses_a_network_that_takes_steps_of_its_own():
             return super().forward(10 * x, state)
 
     net = Louder(INPUTS, CLASSES, NEURONS["lif"].factory, hidden=[SIZE])
-    assert "one recurrent layer" in EProp().supports(net, TASK, STEPS)
+    assert "does not describe its layers" in EProp().supports(net, TASK, STEPS)
 
 
 def test_diagonal_rtrl_refuses_a_map_that_is_not_called():
     class PastTheMap(NEURONS["ltc"].factory):
-        @staticmethod
-        def _gate(gate, slope, q):
-            return torch.sigmoid(torch.nn.functional.linear(q, gate.weight, gate.bias))
+        def forward(self, current, state):
+            maps = {name: (getattr(self, gate.map), gate.input(current, state)) for name, gate in self.gates.items()}
+            outputs = {name: torch.nn.functional.linear(q, W.weight, W.bias) for name, (W, q) in maps.items()}
+            after = self.step(current, state, SimpleNamespace(**outputs))
+            return after.z, after
 
     said = DiagonalRTRL().supports(recurrent(PastTheMap), TASK, STEPS)
     assert "membrane_gate is not called in a step" in said
