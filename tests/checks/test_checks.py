@@ -34,7 +34,7 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.lif import LIF, LIFState
 from throughtime.neurons.rnn import RNN
-from throughtime.registry import NEURONS, REGISTRIES, Component
+from throughtime.registry import NEURONS, REGISTRIES, Component, load_plugin
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLES = [CHECKOUT / "docs" / "examples" / f"{name}.py" for name in ("summed_tbptt", "alpha_synapse", "recall")]
@@ -547,3 +547,12 @@ def test_truncated_rule_of_the_package_with_options(monkeypatch):
     few_neurons(monkeypatch, "lif")
     register("algorithms", lambda *, window=3: TruncatedBPTT(window=window, loss_at="every"))
     assert verdicts("mine")["holds"] == 15
+
+
+def test_rules_are_tested_on_one_active_neuron_of_each_structure(isolated_registries):
+    """cuba and izhikevich have alif's structure; adlif, rf and brf are silent under the tiny input."""
+    names = {component.name for component in tiny.representatives()}
+    assert {"lif", "alif", "asrnn", "plif", "glif", "ltc", "ltc_smnist", "lstm", "gru", "lru", "ssnu"} <= names
+    assert not names & {"cuba", "izhikevich", "adlif", "rf", "brf"}
+    load_plugin(EXAMPLES[1])
+    assert {component.name for component in tiny.representatives()} == names | {"alpha_synapse"}
