@@ -20,10 +20,10 @@ from throughtime.networks.kernels.readout_loops import Gradients as ReadoutGradi
 from throughtime.networks.kernels.readout_window import has_loops, leak_of, parameters_of
 from throughtime.networks.layer import RecurrentLayer, RecurrentState
 from throughtime.networks.readout import Readout
+from throughtime.neurons.kernels.map_step import MapStep
 from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep, single_step_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.loops import bound, runs_compiled
-from throughtime.numerics.reductions import sum_of_rows
 
 
 class RecurrentStepper:
@@ -92,39 +92,9 @@ def stepper(
     return RecurrentStepper(layers, readout, state, gradients)
 
 
-class _Map:
-    """The product of a linear map, d = W x + c, and its gradients, in fixed memory.
-
-    Args:
-        map: W and c.
-        d, δd: memory for its output and the gradient of its output, [batch, outputs].
-        gradients: memory for the gradients of W and c.
-    """
-
-    def __init__(self, map: nn.Linear, d: Tensor, δd: Tensor, gradients: Gradients) -> None:
-        self.W, self.d, self.δd = map.weight.detach(), d, δd
-        self.W_t, self.δd_t, self.δW = self.W.t(), δd.t(), gradients.of(map.weight)
-        self.c = None if map.bias is None else map.bias.detach()
-        self.sum = None if map.bias is None else bound(sum_of_rows, δd, gradients.of(map.bias))
-
-    def write(self, x: Tensor) -> None:
-        """d = W x + c."""
-        if self.c is None:
-            torch.mm(x, self.W_t, out=self.d)
-        else:
-            torch.addmm(self.c, x, self.W_t, out=self.d)
-
-    def add(self, x: Tensor) -> None:
-        """d += W x + c."""
-        torch.addmm(self.d, x, self.W_t, out=self.d)
-        if self.c is not None:
-            self.d += self.c
-
-    def gradient(self, x: Tensor) -> None:
-        """δW = Σ δd xᵀ and δc = Σ δd over the batch."""
-        torch.mm(self.δd_t, x, out=self.δW)
-        if self.sum is not None:
-            self.sum()
+def _map_step(map: nn.Linear, d: Tensor, δd: Tensor, gradients: Gradients) -> MapStep:
+    c, δc = (None, None) if map.bias is None else (map.bias.detach(), gradients.of(map.bias))
+    return MapStep(map.weight.detach(), c, d, δd, gradients.of(map.weight), δc)
 
 
 class _Layer:
@@ -148,7 +118,8 @@ class _Layer:
                 self.norms.append(NormWindow(norm, d[None], I[None], adds=bool(adds)))
                 of_norm = gradients.of(norm.weight), gradients.of(norm.bias)
                 self.norms[-1].begin_back(self.neurons.δI[None], δd[None], *of_norm)
-        self.inward, self.recurrent = _Map(layer.inward, D, δD, gradients), _Map(layer.recurrent, P, δP, gradients)
+        self.inward = _map_step(layer.inward, D, δD, gradients)
+        self.recurrent = _map_step(layer.recurrent, P, δP, gradients)
 
     def step(self, now: int, t: int) -> None:
         """Compute the state in buffer `now`; t is the index of the step in the sequence."""
@@ -173,7 +144,7 @@ class _Layer:
         self.inward.gradient(self._input(now))
         self.recurrent.gradient(self.neurons.z[1 - now])
         if self.below is not None:
-            torch.mm(self.inward.δd, self.inward.W, out=self.below.δz)
+            self.inward.write_input_gradient(self.below.δz)
 
 
 class _Readout:
@@ -183,7 +154,7 @@ class _Readout:
         D, d, δy, δD = y.new_empty(4, 1, *y.shape).unbind(0)
         leak = leak_of(readout, D)
         d = D if leak.norm is None else d
-        self.map = _Map(readout.linear, D[0], δD[0], gradients)
+        self.map = _map_step(readout.linear, D[0], δD[0], gradients)
         self.o, self.δo = (neurons.z, neurons.δz) if readout.reads == "z" else (neurons.v, neurons.δv)
         self.y = torch.stack((torch.empty_like(y), y)).unbind(0)
         self.δy = δy[0]
@@ -202,4 +173,4 @@ class _Readout:
         self.δy.copy_(δy)
         self.adjoint()
         self.map.gradient(self.o[now])
-        torch.mm(self.map.δd, self.map.W, out=self.δo)
+        self.map.write_input_gradient(self.δo)

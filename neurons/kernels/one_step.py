@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron
-from throughtime.neurons.kernels.gate_products import GateProducts
+from throughtime.neurons.gate import Gate
 from throughtime.neurons.kernels.kernel import constants_of, loops_of, surrogates_of
+from throughtime.neurons.kernels.map_step import MapStep
 from throughtime.numerics.loops import bound
 
 
@@ -22,6 +23,38 @@ class Gradients:
 
     def of(self, parameter: Tensor) -> Tensor:
         return self.places[parameter] if parameter in self.places else torch.empty_like(parameter)
+
+
+class _GateStep:
+    """The products of a gate, g_t = W_I I_t + W_s s_{t−1} + b or W (I_t + s_{t−1}) + b, in memory of one step."""
+
+    def __init__(self, gate: Gate, map: nn.Linear, I: Tensor, like: Tensor, gradients: Gradients) -> None:
+        self.reads, self.summed, self.I = gate.reads, gate.summed, I
+        self.g, self.δg = torch.empty_like(like), torch.empty_like(like)
+        W, δW, b, δb = map.weight.detach(), gradients.of(map.weight), None, None
+        if map.bias is not None:
+            b, δb = map.bias.detach(), gradients.of(map.bias)
+        n = I.shape[1]
+        self.of_current = MapStep(W[:, :n], b, self.g, self.δg, δW[:, :n], δb)
+        if not gate.summed:
+            self.of_state = MapStep(W[:, n:], None, self.g, self.δg, δW[:, n:], None)
+
+    def step(self, s: Tensor) -> None:
+        """Compute g_t from the currents and s_{t−1}."""
+        if self.summed:
+            self.of_current.write(self.I + s)
+        else:
+            self.of_current.write(self.I)
+            self.of_state.add(s)
+
+    def gradient(self, s: Tensor, δI: Tensor) -> None:
+        """Compute the gradients of the map, and add the contribution of δg_t to δI_t."""
+        self.of_current.add_input_gradient(δI)
+        if self.summed:
+            self.of_current.gradient(self.I + s)
+        else:
+            self.of_current.gradient(self.I)
+            self.of_state.gradient(s)
 
 
 class NeuronOneStep:
@@ -52,14 +85,9 @@ class NeuronOneStep:
         self.v, self.z = ([getattr(s, name) for s in self.states] for name in ("v", "z"))
         self.δz, self.δv = torch.zeros_like(state.z), torch.zeros_like(state.v)
         self.δI = torch.empty_like(I)
-        self.gates: list[GateProducts] = []
-        self.of_weights: list[tuple[Tensor, Tensor, Tensor | None]] = []
-        """For each gate δg, and the memory for δW and δb."""
-        for gate in loops.equations.gates.values():
-            map = getattr(neuron, gate.map)
-            self.gates.append(GateProducts(gate, map, I, (1, *state.z.shape)))
-            δb = None if map.bias is None else gradients.of(map.bias)
-            self.of_weights.append((torch.empty_like(state.z), gradients.of(map.weight), δb))
+        self.gates = [
+            _GateStep(gate, getattr(neuron, gate.map), I, state.z, gradients) for gate in loops.equations.gates.values()
+        ]
         constants = constants_of(loops.equations, neuron, I)
         learnt = tuple(
             gradients.of(getattr(neuron, name)).reshape(c.shape)
@@ -77,9 +105,9 @@ class NeuronOneStep:
             if f not in loops.moving and f != "z":
                 getattr(after, f).copy_(getattr(before, f))
         fields, z = tuple(getattr(after, f)[None] for f in loops.moving), after.z[None]
-        outputs = tuple(gate.G for gate in self.gates)
+        outputs = tuple(gate.g[None] for gate in self.gates)
         step = bound(loops.single, 0, I[None], z, (*fields, z), (*outputs, z), tuple(before), constants)
-        δ = (self.δz, self.δv, self.δI, *(δg for δg, _, _ in self.of_weights))
+        δ = (self.δz, self.δv, self.δI, *(gate.δg for gate in self.gates))
         read = (I, (*(g[0] for g in outputs), I), tuple(before), tuple(after))
         surrogates = (*surrogates_of(loops.single_slopes, I), 0)
         return step, bound(loops.single_adjoint, *read, δ, (*learnt, self.δI), constants, surrogates)
@@ -87,16 +115,14 @@ class NeuronOneStep:
     def step(self, now: int) -> None:
         """Compute the state in buffer `now` from the previous state and the currents."""
         for gate in self.gates:
-            gate.step(0, self.I, getattr(self.states[1 - now], gate.gate.reads))
+            gate.step(getattr(self.states[1 - now], gate.reads))
         self._steps[now]()
 
     def gradient(self, now: int) -> None:
         """Compute the gradients of the currents and parameters of the step from those of its results."""
         self._gradients[now]()
-        for gate, (δg, δW, δb) in zip(self.gates, self.of_weights, strict=True):
-            s = getattr(self.states[1 - now], gate.gate.reads)
-            gate.back(δg, self.δI, None)
-            gate.weight_gradients(δg[None], self.I[None], s, s[None], δW, δb)
+        for gate in self.gates:
+            gate.gradient(getattr(self.states[1 - now], gate.reads), self.δI)
 
 
 def single_step_of(neuron: Neuron) -> type[NeuronOneStep] | None:
