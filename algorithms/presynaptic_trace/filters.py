@@ -52,7 +52,7 @@ def membrane_decay(neuron: Neuron) -> float | None:
     like = next(chain(neuron.parameters(), neuron.buffers()), torch.zeros(())).detach()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         state = neuron.initial_state(2, like)
-        partials = neuron.partials(state.z.repeat(1, neuron.currents), state, state)
+        partials = neuron.partials(torch.cat([state.z] * neuron.currents, 1), state, state)
     α = None if partials is None else partials.from_previous.get(("v", "v"))
     if isinstance(α, Tensor):
         return α.item() if α.numel() == 1 else None

@@ -54,6 +54,8 @@ class PPProp(PresynapticTrace):
         if reason := super().supports(network, task, steps):
             return reason
         for layer, state in zip(network.layers, network.initial_state(1).layers, strict=True):
+            if len(layer.neuron.shape) > 1:
+                return f"{layer.name}: the trace of each neuron is implemented for a vector of neurons"
             if layer.neuron.currents > 1:
                 return f"{type(layer.neuron).__name__} has several currents, a trace of each would be needed"
             if layer.neuron.partials(state.z, state, state) is None:
