@@ -117,8 +117,8 @@ class StaysInTheNeuron(OSTL):
 class SignalsOfTheStepBefore(OSTL):
     """The lower layers get the learning signal of another step."""
 
-    def gather(self, block, L, goes_on):
-        δI = super().gather(block, L, goes_on)
+    def gather(self, *arguments, **options):
+        δI = super().gather(*arguments, **options)
         return None if δI is None else δI.roll(1, 0)
 
 
