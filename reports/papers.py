@@ -58,9 +58,13 @@ def load_paper(name: str) -> Paper:
         if target.exact is not None and not hasattr(module, target.exact):
             where = document.position(("targets", number, "exact"))
             raise UsageError(f'exact.py has no function "{target.exact}"', where)
-    folder = folder / "suites"
-    suites = [f.name.removesuffix(".yaml") for f in folder.iterdir()] if folder.is_dir() else []
-    return Paper(name, file, tuple(sorted(suites)))
+    return Paper(name, file, suites_of(name))
+
+
+def suites_of(name: str) -> tuple[str, ...]:
+    """Return the names of the suites of a paper, without importing its functions."""
+    folder = resources.files("throughtime.reports") / name / "suites"
+    return tuple(sorted(f.name.removesuffix(".yaml") for f in folder.iterdir())) if folder.is_dir() else ()
 
 
 def judge(paper: Paper, results: Results) -> list[Row]:

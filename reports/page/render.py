@@ -19,7 +19,7 @@ from throughtime.reports.cells import groups, runs_of, slug
 from throughtime.reports.formats import csv, markdown
 from throughtime.reports.latex import latex
 from throughtime.reports.page.runs import failures, merged, run_data
-from throughtime.reports.page.summary import best_of, costs_of
+from throughtime.reports.page.summary import best_of, costs_of, judged_papers
 from throughtime.reports.page.table import table_data
 from throughtime.reports.quantities import INTERVAL, quantity
 from throughtime.reports.table import Table
@@ -79,6 +79,7 @@ def render(results: Results, tables: Sequence[Table], figures: Sequence[Figure],
         newest=max(record.started for record in records),
         best=[(suite, scale, best_of(results, suite, scale, costs)) for suite, scale in _suites(results)],
         costs=[quantity(cost).label for cost in costs],
+        papers=judged_papers(results),
         sections=sections,
         failures=failures(runs),
         broken=sorted(results.broken),

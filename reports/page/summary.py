@@ -1,4 +1,4 @@
-"""The summary at the top of the page: for each dataset the best rule, its result, memory and time."""
+"""The summary at the top of the page: the best rule of each dataset, and the verdicts on papers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from throughtime.comparing.published import Row
 from throughtime.records.results import Results
 from throughtime.records.statistics import Interval
 from throughtime.reports.best import best_rules
 from throughtime.reports.cells import FAILED, KEYS, anchor, groups, neuron_label, rule_title, runs_of, summarise
+from throughtime.reports.papers import judge, load_paper, papers, suites_of
 from throughtime.reports.quantities import quantity
 
 COSTS = ("peak_live_bytes", "peak_process_bytes", "wall_time")
@@ -33,6 +35,27 @@ class Best(NamedTuple):
     failed: str
     """Number of runs of the dataset that failed, of all; empty if none."""
     anchor: str
+
+
+class Judged(NamedTuple):
+    """A paper and the verdicts on what its runs decide."""
+
+    title: str
+    link: str
+    rows: list[Row]
+
+
+def judged_papers(results: Results) -> list[Judged]:
+    """Return the verdicts on the papers of which a suite is in the results. Targets that no run decides are left out:
+    `throughtime verdicts` computes them."""
+    found = []
+    for name in papers():
+        if set(suites_of(name)) & set(results.frame["suite"]):
+            paper = load_paper(name)
+            targets = [target for target in paper.file.targets if target.exact is None]
+            of_runs = paper._replace(file=paper.file.model_copy(update={"targets": targets}))
+            found.append(Judged(paper.file.title, paper.link, judge(of_runs, results)))
+    return found
 
 
 def costs_of(results: Results) -> list[str]:

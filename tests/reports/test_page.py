@@ -20,7 +20,9 @@ from throughtime.errors import UsageError
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
+from throughtime.reports.page.render import render
 from throughtime.reports.page.runs import merged, tail
+from throughtime.reports.papers import load_paper, papers
 from throughtime.reports.report import write_report
 
 VOID = {"meta", "link", "br", "img"}
@@ -174,6 +176,17 @@ def test_the_summary_comes_first_and_names_the_best_of_each_dataset(page, html):
     assert html.index('id="summary"') < html.index('id="table"') < html.index('id="suite-')
     assert "digitsbpttlstmaccuracy(%)↑92.0(91.0,92.0,93.0)" in text
     assert "addingbpttlstmmse↓" in text
+
+
+def test_verdicts_on_a_paper_stand_in_the_summary_when_its_suite_was_run(tmp_path, page):
+    paper = next(paper for paper in map(load_paper, papers()) if paper.suites)
+    store = Store(tmp_path / "runs")
+    put(store, run_spec("bptt lif adding", suite=paper.suites[0]), measures=results("mse", 0.1, 0.167), metric="mse")
+    html = render(Results.load(store.folder), [], [], tmp_path)
+    text = "".join(Page(html).text)
+    assert f"Verdicts: {paper.file.title}" in text and "not run here" in text
+    assert html.index("Verdicts: ") < html.index('id="table"')
+    assert "Verdicts: " not in "".join(page.text)
 
 
 def test_suites_stand_in_the_order_of_their_first_run(tmp_path):
