@@ -239,8 +239,8 @@ class Kernel:
             gate.back(δg[t], self.δI[t], self.carried[gate.gate.reads] if t or self.to_state else None)
 
     def _back_on_tensors(self, t: int, δz: Tensor) -> None:
-        known = {gradient_at(f): δ.clone() for f, δ in self.carried.items()} | self.equations.values_of(self.neuron)
-        known[READ] = δz.clone()
+        known = {gradient_at(f): δ for f, δ in self.carried.items()} | self.equations.values_of(self.neuron)
+        known[READ] = δz
         prior = self.prior if t else self.first
         for k, (value, before) in enumerate(self.loops.windows):
             row = self.read[k][t % len(self.read[k])].to(δz.dtype)  # spikes are bytes
@@ -256,7 +256,13 @@ class Kernel:
         places |= {e.before[f]: δ for f, δ in self.carried.items()}
         learnt = {e.constants[name]: δ for name, δ in self.learnt.items()}
         wanted = [x for x in (*places, *learnt) if x in backward]
-        found = dict(zip(wanted, evaluate([backward[x] for x in wanted], known), strict=True))
+        results = evaluate([backward[x] for x in wanted], known)
+        # A result that is one of the gradients read may lie in a place that is written before its own.
+        copies = (
+            torch.clone(r) if isinstance(r, Tensor) and backward[x] in known else r
+            for x, r in zip(wanted, results, strict=True)
+        )
+        found = dict(zip(wanted, copies, strict=True))
         for x, place in places.items():
             place[...] = found.get(x, 0.0)
         for x, total in learnt.items():
