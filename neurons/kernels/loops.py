@@ -157,11 +157,9 @@ class StepLoops:
         loads |= {e.before[f]: f"p_{f}[n, i]" for f in fields}
         stores.append(Store(e.after["z"], "Z_t[n, i] = {}", Level.SAMPLE))
         for k, value in enumerate(self.kept_values if kept else (), len(e.gates)):
-            if value is in_place:
-                stores.append(Store(value, "I_t[n, i] = {}", Level.SAMPLE))
-            else:
-                ahead += [f"w_{k} = values[{k}]", f"k_{k} = w_{k}[t % len(w_{k})]"]
-                stores.append(Store(value, f"k_{k}[n, i] = {{}}", Level.SAMPLE))
+            place = "I_t" if value is in_place else f"values[{k}][t % len(values[{k}])]"
+            ahead.append(f"k_{k} = {place}")
+            stores.append(Store(value, f"k_{k}[n, i] = {{}}", Level.SAMPLE))
         return ahead, Body(loads, stores)
 
     @cached_property
@@ -223,7 +221,10 @@ class StepLoops:
         updated in place; gradients of parameters are added to `learnt`."""
         e = self.equations
         ahead, loads = self._constants()
-        ahead += ["δZ_t = δ[0][t]", "δI_t = δ[1][t]", *(f"δg_{k} = δ[{k + 2}][t]" for k in range(len(e.gates)))]
+        # Two names of one memory would prevent vector instructions.
+        δz = "δI_t" if len(e.currents) == 1 else "δZ_t"
+        ahead += [f"{δz} = δ[0][t]", *(["δI_t = δ[1][t]"] if δz == "δZ_t" else [])]
+        ahead += [f"δg_{k} = δ[{k + 2}][t]" for k in range(len(e.gates))]
         for k, (value, prior) in enumerate(self.windows):
             ahead.append(f"r_{k} = read[{k}][t % len(read[{k}])]")
             loads[value] = f"r_{k}[n, i]"
@@ -233,7 +234,7 @@ class StepLoops:
             elif value is e.currents[0]:
                 loads |= {I: text.replace("I_t", f"r_{k}") for I, text in self._currents().items()}
         ahead += [f"δ_{f} = carried[{k}]" for k, f in enumerate(self.carried)]
-        loads |= {gradient_at(f): f"δ_{f}[n, i]" for f in self.carried} | {READ: "δZ_t[n, i]"}
+        loads |= {gradient_at(f): f"δ_{f}[n, i]" for f in self.carried} | {READ: f"{δz}[n, i]"}
         stores = self._gradients_by_inputs(self.backward)
         for f in self.carried:
             δ = self.backward.get(e.before[f], ZERO)

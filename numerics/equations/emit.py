@@ -2,7 +2,8 @@
 
 Numbers and per-neuron values are computed once before the loop over samples. Sums over samples are computed after it,
 in parts, so that their rounding does not depend on the number of threads. A surrogate's slope is a function of a whole
-row: for each sample a first loop computes its operand, the function is called, and the main loop reads its result.
+row of numbers: for some samples at a time, a first loop computes its operand, the function is called, and the main loop
+reads its result.
 """
 
 from __future__ import annotations
@@ -33,11 +34,17 @@ class Store(NamedTuple):
 
 
 TAB = "    "
+BLOCK = 4096
+"""Numbers in a row of which a function is computed at once."""
 
 
 def indented(lines: Sequence[str], tabs: int = 1) -> list[str]:
     """Return the lines with additional indentation."""
     return [TAB * tabs + line for line in lines]
+
+
+OVER_BLOCK = ("for n in range(begin, last):", f"{TAB}m = n - begin", f"{TAB}for i in range(size):")
+"""The loops over the samples of a block; m is the index of a sample in it."""
 
 
 class Body:
@@ -66,10 +73,18 @@ class Body:
         slopes = [e for e in order if e in rows]
         self.rows = [self._row(slope, rows[slope]) for slope in slopes]
         """For each function of rows, the loop that computes its operand, and the call."""
-        self.names |= {slope: f"row_{k}[i]" for k, slope in enumerate(slopes)}
+        self.names |= {slope: f"row_{k}[m, i]" for k, slope in enumerate(slopes)}
         results = [e for e, *_ in stores if e.level == Level.SAMPLE] + [s.args[0] for s in self.sums]
         self.inner = self._statements(results) + self._read_first(results, loads)
-        self.inner += self._stored(Level.SAMPLE)
+        read = {*loads.values()}
+        samples = [
+            (text.format(self.names[e]), text.partition(" = ")[0]) for e, text, place in stores if place == Level.SAMPLE
+        ]
+        self.late = [place for _, place in samples if place in read]
+        """The places that the loop also reads. Their values go through buffers: a loop that writes what it reads is
+        not compiled to vector instructions."""
+        buffers = {place: f"late_{k}[m, i]" for k, place in enumerate(self.late)}
+        self.inner += [text.replace(place, buffers.get(place, place), 1) for text, place in samples]
         self.of_samples = {s: self.names[s.args[0]] for s in self.sums}
         for k, s in enumerate(self.sums):
             self.names[s] = f"sum_{k}[i]" if s.level == Level.NEURON else f"sum_{k}"
@@ -108,17 +123,18 @@ class Body:
     def _row(self, slope: Expression, call: str) -> list[str]:
         names = dict(self.names)
         lines = self._statements(slope.args)
-        lines.append(f"x[i] = {self.names[slope.args[0]]}")
+        lines.append(f"x[m, i] = {self.names[slope.args[0]]}")
         self.names = names
-        return ["for i in range(size):", *indented(lines), call]
+        return [*OVER_BLOCK, *indented(lines, 2), call]
 
     def over_samples(self) -> list[str]:
         """Return the loop over all samples, in parts for threads, with the statements before and after it."""
         lines = list(self.before)
-        part = [f"row_{k} = np.empty(size, like.dtype)" for k in range(len(self.rows))]
-        part += ["x = np.empty(size, like.dtype)"] if self.rows else []
+        part = [f"row_{k} = np.empty((block, size), like.dtype)" for k in range(len(self.rows))]
+        part += ["x = np.empty((block, size), like.dtype)"] if self.rows else []
+        part += [f"late_{k} = np.empty((block, size), like.dtype)" for k in range(len(self.late))]
         inner, ends = list(self.inner), []
-        lines.append("parts = parts_of(batch)")
+        lines += ["parts = parts_of(batch)", "block = max(1, BLOCK // size)"]
         for k, s in enumerate(self.sums):
             if s.level == Level.NEURON:
                 lines.append(f"parts_{k} = np.zeros((parts, size), like.dtype)")
@@ -130,10 +146,16 @@ class Body:
                 inner.append(f"part_{k} += {self.of_samples[s]}")
                 ends.append(f"parts_{k}[part, 0] = part_{k}")
         lines += ["for part in prange(parts):", *indented(part)]
-        lines.append(f"{TAB}for n in range(part * PART, min(batch, (part + 1) * PART)):")
+        lines += [f"{TAB}end = min(batch, (part + 1) * PART)", f"{TAB}for begin in range(part * PART, end, block):"]
+        lines.append(f"{TAB * 2}last = min(end, begin + block)")
         for k, row in enumerate(self.rows):
-            lines += indented([line.format("x", f"row_{k}") for line in row], 2)
-        lines += [f"{TAB * 2}for i in range(size):", *indented(inner, 3), *indented(ends)]
+            numbers = "[: last - begin].ravel()"
+            lines += indented([line.format(f"x{numbers}", f"row_{k}{numbers}") for line in row], 2)
+        lines += [*indented(OVER_BLOCK, 2), *indented(inner, 4)]
+        if self.late:
+            copies = [f"{place} = late_{k}[m, i]" for k, place in enumerate(self.late)]
+            lines += [*indented(OVER_BLOCK, 2), *indented(copies, 4)]
+        lines += indented(ends)
         return lines + self._after()
 
     def _after(self) -> list[str]:
@@ -182,6 +204,7 @@ def loop_from(name: str, arguments: str, lines: tuple[str, ...], functions: tupl
         "np": np,
         "prange": prange,
         "PART": PART,
+        "BLOCK": BLOCK,
         "LOG2_E": LOG2_E,
         "__name__": __name__,
         **called,
