@@ -134,7 +134,7 @@ def test_all_panels_of_a_measure_have_one_scale_with_one_on_it(aligned):
 
 
 def test_cosines_below_zero_are_on_the_panel(store):
-    put_aligned(store, "eprop lif digits", 0, {0: numbers(-0.7, 0.01), 2: numbers(0.1, 90.0)})
+    put_aligned(store, "eprop lif digits", 0, {1: numbers(-0.7, 0.01), 2: numbers(0.1, 90.0)})
     drawn = alignment_over_training(Results(store.folder), "quick", "laptop")
     cosine, ratio = drawn.figure.axes
     assert cosine.get_ylim()[0] < -0.7
