@@ -32,7 +32,7 @@ def described(figure: Figure) -> dict[str, Any]:
     """
     names = _legend_names(figure)
     panels = [_panel(axes, names) for axes in figure.axes]
-    markers = [legend.legend_handles for legend in figure.legends[1:]]
+    markers: list[Any] = [legend.legend_handles for legend in figure.legends[1:]]
     symbols = {SYMBOLS[m.get_marker()]: m.get_label().strip() for handles in markers for m in handles}
     return {"panels": panels, "columns": max((panel["columns"] for panel in panels), default=1), "symbols": symbols}
 
@@ -105,21 +105,21 @@ def _collections(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> Iterato
 
     for part in axes.collections:
         if isinstance(part, LineCollection):
-            for segment, colour in zip(part.get_segments(), _repeated(part.get_colors(), part), strict=False):
+            for segment, colour in zip(part.get_segments(), _repeated(part.get_color(), part), strict=False):
                 xy = np.asarray(segment)
                 drawn = {"x": _numbers(xy[:, 0]), "y": _numbers(xy[:, 1]), "width": 1, "dash": "solid", "bar": True}
                 yield {**_named(colour, "-", names), **drawn}
         elif isinstance(part, PathCollection):
             offsets = np.asarray(part.get_offsets(), dtype=float)
-            edges = _repeated(part.get_edgecolors(), part)
+            edges = _repeated(part.get_edgecolor(), part)
             for colour in dict.fromkeys(map(_hex, edges)):
                 mine = np.array([_hex(edge) == colour for edge in edges])
                 x, y = offsets[mine[: len(offsets)] if len(mine) > 1 else slice(None)].T
                 yield {**_named(colour, "-", names), "x": _numbers(x), "y": _numbers(y), "symbol": "circle", "size": 6}
         elif isinstance(part, PolyCollection):
             for path in part.get_paths():
-                x, y = path.vertices[:-1].T
-                colour = part.get_facecolor()[0]
+                x, y = np.asarray(path.vertices, dtype=float)[:-1].T
+                colour = np.asarray(part.get_facecolor())[0]
                 band = {"x": _numbers(x), "y": _numbers(y), "fill": True, "opacity": float(colour[3])}
                 yield {**_named(colour[:3], "-", names), **band}
 
@@ -133,9 +133,9 @@ def _level(axes: Axes, line: Line2D) -> dict[str, Any] | None:
     """Return a line across the whole panel, such as chance."""
     if line.get_transform() == axes.transData:
         return None
-    x, y = list(line.get_xdata()), list(line.get_ydata())
+    x, y = (np.asarray(data, dtype=float).tolist() for data in (line.get_xdata(), line.get_ydata()))
     along = "y" if y[0] == y[-1] and x == [0, 1] else "x"
-    return {"along": along, "at": float((y if along == "y" else x)[0]), "dashed": line.get_linestyle() != "-"}
+    return {"along": along, "at": (y if along == "y" else x)[0], "dashed": line.get_linestyle() != "-"}
 
 
 def _named(colour: Any, dash: str, names: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
