@@ -85,13 +85,17 @@ def is_autograd_with_cut_spikes(component: Component) -> Observed:
 
 
 def one_step_is_bptt(component: Component) -> Observed:
+    """Return the error against BPTT with one step: of all parameters or, where a gate reads the currents of other
+    neurons, of the neurons' own."""
     x, target = sequence(1)
-    rule = made(component)
-    nets = elementwise(rule)
-    return worst(
-        ((n, error(learn(rule, net, x, target).total(), backprop(net, x, target, TASK, "end"))) for n, net in nets),
-        "no neuron",
-    )
+    found = []
+    for name, network in supporting(made(component), steps=1):
+        names = [name for name, p in network.named_parameters() if p.requires_grad]
+        held = [k for k, of in enumerate(names) if network.layers[0].neuron.elementwise or ".neuron." in of]
+        total = learn(made(component), network, x, target).total()
+        exact = backprop(network, x, target, TASK, "end")
+        found.append((name, error([total[k] for k in held], [exact[k] for k in held])))
+    return worst(found, "no neuron")
 
 
 def factorises_bptt(component: Component) -> Observed:
