@@ -20,7 +20,7 @@ class RFLO(EProp):
     where o = h, the trace is p_ji^t = (1 − α) p_ji^{t−1} + α tanh'(I_j^t) x_i^t; other neurons have e-prop's traces of
     all their variables, and a readout with a leak filters them. The rule drops credit through other neurons, and knows
     no weights of the readout. The readout learns by its exact gradient. With B the weights of the readout it is e-prop.
-    Memory is O(1) in T and time O(batch × size × fan-in) per step, as for e-prop. Source: Murray 2019, equation 3, in
+    Memory is O(1) in T and time O(batch × size × fan-in) per step, as for e-prop. Source: Murray 2019, in
     discrete time as in RFLO_Example.ipynb, but with the input of the same step.
 
     Args:

@@ -190,7 +190,9 @@ def _choices(data: pd.DataFrame) -> Choices:
         panel = choices.setdefault(f"{dataset} · {neuron_label(neuron, network)}", {})
         for name, title in PROGRESS.items():
             means = lines.groupby("epoch")[name].mean().dropna()
-            panel.setdefault(title, {})[rule_title(rule)] = {int(at): float(value) for at, value in means.items()}
+            panel.setdefault(title, {})[rule_title(rule)] = dict(
+                zip(map(int, means.index), map(float, means), strict=True)
+            )
     return choices
 
 

@@ -24,7 +24,9 @@ def planned_cells(runs: pd.DataFrame) -> Planned:
             began = read_journal(Path(part["folder"].iloc[0]).parent / JOURNAL).began
         except (OSError, UsageError):  # results copied from another machine may lack a journal
             continue
-        cells: dict[str, list[str]] = {**began.other_scales, **({began.scale: began.cells()} if began.scale else {})}
+        cells: dict[str, list[str]] = {str(name): labels for name, labels in began.other_scales.items()}
+        if began.scale:
+            cells[began.scale] = began.cells()
         if scale in cells:
             planned[suite, scale] = set(cells[scale])
     return planned

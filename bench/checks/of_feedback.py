@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ def is_written_out(component: Component) -> Observed:
     network = recurrent(NEURONS["leaky_tanh"], readout_tau=0.0)
     rule = made(component)
     found = total(rule, network)
-    α, B = network.layers[0].neuron.alpha, rule.B
+    α, B = cast(Tensor, network.layers[0].neuron.alpha), rule.B
     x, target = sequence(STEPS)
     layer, readout = network.layers[0], network.readouts[0]
     h, p, sums = x.new_zeros(len(target), layer.neuron.size), torch.zeros(()), torch.zeros(())

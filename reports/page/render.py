@@ -104,7 +104,8 @@ def _sections(results: Results, tables: Sequence[Table], figures: Sequence[Figur
     for suite, scale in _suites(results):
         of_suite = runs[(runs["suite"] == suite) & (runs["scale"] == scale)]
         start = f"{slug(suite)}-{scale}"
-        mine = [one for one in (*tables, *figures) if one.name == start or one.name.startswith(f"{start}-")]
+        named: list[Table | Figure] = [*tables, *figures]
+        mine = [one for one in named if one.name == start or one.name.startswith(f"{start}-")]
         placed |= {one.name for one in mine}
         counts = ", ".join(f"{n} {status}" for status, n in of_suite["status"].value_counts().items())
         started = sorted(filter(None, of_suite["started"]))

@@ -78,9 +78,8 @@ def best_of(results: Results, suite: str, scale: str, costs: list[str]) -> list[
         others = [rule_title(rule) for rule in alike["rule"] if rule in best_rules(alike) - {best["rule"]}]
         kind = quantity(best["measure"], best["unit"])
         failed = int(cells[[f"n_{status}" for status in FAILED if status != "skipped"]].sum().sum())
-        interval = Interval(
-            best["mean"], *(None if pd.isna(best[end]) else best[end] for end in ("low", "high")), best["n"]
-        )
+        low, high = (None if pd.isna(best[end]) else float(best[end]) for end in ("low", "high"))
+        interval = Interval(float(best["mean"]), low, high, int(best["n"]))
         found.append(
             Best(
                 dataset=dataset,

@@ -87,16 +87,18 @@ def _column(name: str, summary: pd.DataFrame) -> dict[str, Any]:
 def _values(summary: pd.DataFrame) -> dict[tuple[str, ...], list[Any]]:
     """Return `[text, number, best, note]` by the key of the cell."""
     best: set[tuple[str, ...]] = set()
-    for key, row in groups(summary, ROW):
-        best |= {(*key, rule) for rule in best_rules(row)}
-    found = {}
-    for _, row in summary.iterrows():
-        key = tuple(row[KEYS])
+    for key, cells in groups(summary, ROW):
+        best |= {(*key, rule) for rule in best_rules(cells)}
+    found: dict[tuple[str, ...], list[Any]] = {}
+    for _, of_cell in summary.iterrows():
+        row: dict[str, Any] = {str(name): value for name, value in of_cell.items()}
+        key = tuple(row[name] for name in KEYS)
         kind, n = quantity(row["measure"], row["unit"]), int(row["n"])
         if not n:
             found[key] = ["—", None, False, row["note"]]
             continue
-        ends = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
-        text = kind.show_replicates(Interval(row["mean"], *ends, n), row["values"]) if n > 1 else kind.show(row["mean"])
+        low, high = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
+        interval = Interval(row["mean"], low, high, n)
+        text = kind.show_replicates(interval, row["values"]) if n > 1 else kind.show(row["mean"])
         found[key] = [text, float(f"{row['mean'] * kind.factor:.6g}"), key in best, row["note"]]
     return found
