@@ -160,7 +160,8 @@ def exponential(x: Tensor) -> Tensor:
 
 
 def _smooth_exponential(x: Tensor) -> Tensor:
-    left, right = x.clamp(max=0), x.clamp(min=0)  # each exponent is at most 0
+    zero = torch.zeros_like(x)
+    left, right = torch.where(x > 0, zero, x), torch.where(x > 0, x, zero)  # each exponent is at most 0
     return torch.where(x > 0, 0.4 - 0.2 * torch.exp(-5 * right), 0.2 * torch.exp(5 * left))
 
 

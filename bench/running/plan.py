@@ -224,7 +224,7 @@ def by_cell(planned: Iterable[Planned]) -> list[CellPlan]:
 
 
 def _fate(planned: Planned) -> str:
-    if planned.recorded is None:
+    if planned.recorded is None or (planned.recorded == "skipped" and not planned.unsupported):
         again = f"run again: {planned.reason}" if planned.reason else "run"
         return f"skip: {planned.unsupported}" if planned.unsupported else again
     if planned.stale:

@@ -32,7 +32,9 @@ def failed(kind, factory):
 
 
 class ForgetsAfter32Steps(BPTT):
-    """Credit reaches back 32 steps at most."""
+    """Credit reaches back 32 steps at most, which its memory would show if it stated a cost."""
+
+    cost = None
 
     def learn(self, x, target, t):
         if len(x) > 32 and len(target) > 5:

@@ -345,8 +345,8 @@ class SaysTooMuchTime(BPTT):
 class TurnsOneAround(EProp):
     """The traces' gradient has the wrong sign."""
 
-    def land(self, name, gradient):
-        super().land(name, -gradient)
+    def land(self, layer, name, gradient):
+        super().land(layer, name, -gradient)
 
 
 class TurnsBiasesAround(EProp):
@@ -364,8 +364,8 @@ class TurnsDrawnFeedbackAround(TurnsOneAround):
 
 
 class IsNoNumber(EProp):
-    def land(self, name, gradient):
-        super().land(name, gradient * torch.nan)
+    def land(self, layer, name, gradient):
+        super().land(layer, name, gradient * torch.nan)
 
 
 class HalvesIt(Spoilt):

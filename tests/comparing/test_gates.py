@@ -22,7 +22,12 @@ def loaded(folder, text):
     [
         ("gats: []", "1:1", 'unknown key "gats"', 'did you mean "gates"?'),
         ("gates: []", "1:8", "at least one item", None),
-        ("gates: [{metric: loss, compar: exact}]", "1:24", 'unknown key "compar"', 'did you mean "compare"?'),
+        (
+            "gates: [{metric: loss, better: lower, why: a, compar: exact}]",
+            "1:47",
+            'unknown key "compar"',
+            'did you mean "compare"?',
+        ),
         (f"gates: [{GATE}, {{metric: loss}}]", None, '"compare" is missing', None),
         (GATE.replace("tolerance", "toleranse"), "1:33", "'exact', 'tolerance', 'test' or 'ratio_to_bptt'", None),
         (GATE.replace("5 %", "five"), "1:65", "'five' is no amount; for example 0.03, 5 %", None),

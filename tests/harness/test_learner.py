@@ -121,8 +121,8 @@ def test_wrong_use_is_named():
         tt.build_rule("fptt", prats=5)
     with pytest.raises(UsageError, match="recurrent: hidden"):
         tt.build_network("recurrent", 2, 2, hidden="64")
-    network = tt.build_network("recurrent", 2, 2, hidden=[4, 4])
-    with pytest.raises(UsageError, match="layer"):
+    network = tt.build_network("recurrent", 2, 2, hidden=[4], readout_leak="gated")
+    with pytest.raises(UsageError, match="leak"):
         tt.Learner(network, tt.build_rule("eprop"), Classification(2), steps=3)
     learner = tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3)
     with pytest.raises(ValueError, match="x has 4 steps; the learner expects 3"):

@@ -116,7 +116,7 @@ def test_the_plan_says_what_is_there_and_what_cannot_be(specs, store):
     assert [tuple(cell.row().values()) for cell in by_cell(planned)] == [
         ("bptt lif adding", 1, "done"),
         ("bptt lif adding", 1, "failed before: no room"),
-        ("bptt lif adding", 1, "skip: no room"),
+        ("bptt lif adding", 1, "run again: no room"),  # the rule supports the cell now
         ("fptt lif adding", 3, f"skip: {why}"),
     ]
 
@@ -300,9 +300,9 @@ def test_a_machine_without_a_gpu_plans_runs_on_one_and_makes_none(specs, store, 
     from throughtime.harness.build import build
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    on_gpu = [spec.model_copy(update={"device": "cuda"}) for spec in specs("bptt, eprop", "lif, rnn")]
+    on_gpu = [spec.model_copy(update={"device": "cuda"}) for spec in specs("bptt, s_tllr", "lif, ltc")]
     planned = plan(on_gpu, store)
     assert {p.spec.device for p in planned} == {"cuda"} and len(planned) == 12
-    assert {p.spec.rule.name for p in planned if p.unsupported} == {"eprop"}, "the rule was asked"
+    assert {p.spec.rule.name for p in planned if p.unsupported} == {"s_tllr"}, "the rule was asked"
     with pytest.raises(UsageError, match="device cuda: not available"):
         build(on_gpu[0])

@@ -44,7 +44,7 @@ WRONG = {
     "choice": (
         {7: "training: {optimiser: adm}"},
         "7:23",
-        "\"optimiser\" should be 'adam', 'adamw', 'adamax' or 'sgd', not \"adm\"",
+        "\"optimiser\" should be 'adam', 'adam_tensorflow', 'adamw', 'adamax' or 'sgd', not \"adm\"",
         None,
     ),
     "precision": (
