@@ -101,6 +101,13 @@ def test_large_products_are_measured_smaller(product, threads, smaller):
     assert reduced(product, threads) == smaller
 
 
+def test_a_rate_is_that_of_the_work_of_the_smaller_product(monkeypatch):
+    looks_every(monkeypatch, 0.01)
+    large = Product(50176, 1, 512)
+    found = measure([large], [])
+    assert found.products[large].best == pytest.approx(reduced(large, torch.get_num_threads()).flops / 0.01)
+
+
 def test_a_real_measurement_is_in_order():
     for rate in measure(PRODUCTS, STREAMS).products.values():
         assert 0 < rate.low <= rate.median <= rate.high <= rate.best

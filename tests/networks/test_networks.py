@@ -19,6 +19,14 @@ from throughtime.registry import NEURONS
 F64 = torch.float64
 
 
+@pytest.mark.parametrize("readout", [{"readout": "spikes"}, {"readout": "membrane", "readout_tau": 0.0}])
+def test_a_state_holds_no_memory_of_its_window(readout):
+    """The output of the last step is no view of the outputs of all steps."""
+    net = network(hidden=[4], **readout)
+    state = net.unroll(torch.ones(50, 5, 3, dtype=F64), net.initial_state(5)).state
+    assert state.y.untyped_storage().nbytes() == state.y.nbytes
+
+
 def network(neuron: str = "lif", **options) -> Recurrent:
     torch.manual_seed(1)
     return Recurrent(3, 2, NEURONS[neuron].factory, **options).double()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from tests.kernel_twins import assert_same, before, by_steps, differing, inputs, shown
 from tests.numerics.equations.test_adjoint import FAULTS, MADE
 from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.asrnn import ASRNN
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.equations import equations_of, trace
 from throughtime.neurons.gate import Gate
@@ -403,4 +404,8 @@ def test_an_option_that_changes_changes_the_equations():
     neuron.threshold = 0.2
     assert equations_of(neuron) is first, "a number is read when a loop runs"
     neuron.surrogate = "arctan"
+    assert equations_of(neuron) is not first
+    neuron = ASRNN(3)
+    first = equations_of(neuron)
+    neuron.reset_gradient = False
     assert equations_of(neuron) is not first

@@ -87,6 +87,12 @@ def test_what_shares_memory_or_fills_a_part_of_one_stays():
     assert [w.numel() for w in Flat([*made.parameters(), one, two]).weights] == [14, 3, 6, 4, 4]
 
 
+def test_neighbours_of_different_dtypes_are_not_joined():
+    memory = torch.zeros(32, dtype=torch.uint8)
+    parameters = [nn.Parameter(memory[:16].view(torch.float32)), nn.Parameter(memory[16:].view(torch.float64))]
+    assert [(w.numel(), w.dtype) for w in Flat(parameters).weights] == [(4, torch.float32), (2, torch.float64)]
+
+
 def test_neighbours_by_chance_are_not_joined():
     """Two storages in one piece of memory that is neither's."""
     memory = bytearray(32)

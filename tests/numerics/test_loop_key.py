@@ -71,8 +71,12 @@ def edit(path: Path, old: str, new: str) -> None:
 LEVEL, TABLE, FIGURES = 1.5, np.arange(3.0), (1, 2.0, "x")
 
 
+def innermost(x):
+    return x + 1.0
+
+
 def inner(x):
-    return x + LEVEL + TABLE[0]
+    return innermost(x) + LEVEL + TABLE[0]
 
 
 def outer(x):
@@ -88,13 +92,25 @@ def twin(x):
 
 @pytest.mark.parametrize(
     "name, value",
-    [("LEVEL", 1.25), ("TABLE", np.array([0, 1, 2.5])), ("FIGURES", (1, 3.0, "x")), ("inner", twin)],
+    [
+        ("LEVEL", 1.25),
+        ("TABLE", np.array([0, 1, 2.5])),
+        ("FIGURES", (1, 3.0, "x")),
+        ("inner", twin),
+        ("innermost", abs),
+    ],
 )
 def test_the_key_follows_all_that_is_reached_by_name(name, value, monkeypatch):
     before = key_of(outer)
     assert key_of(outer) == before != key_of(outer, "an option of the compiler")
     monkeypatch.setitem(globals(), name, value)
     assert key_of(outer) != before
+
+
+def test_the_key_follows_the_constants_of_a_function():
+    one, other = (eval(f"lambda x: x + {c}") for c in (1.0, 2.0))
+    assert one.__code__.co_code == other.__code__.co_code
+    assert key_of(one) != key_of(other)
 
 
 def test_the_key_follows_what_a_closure_holds():
