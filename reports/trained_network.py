@@ -30,7 +30,7 @@ COLUMNS = ["layer", "what", "step", "neuron", "value"]
 
 
 class Layer(NamedTuple):
-    """What a layer did on one sequence."""
+    """Activity of a layer on one sequence."""
 
     name: str
     spikes: np.ndarray | None

@@ -21,7 +21,7 @@ ALL = slice(None)
 
 
 class LayerBlock(NamedTuple):
-    """What a layer read and computed in a block of steps, without a graph."""
+    """Inputs and states of a layer in a block of steps, without a graph."""
 
     layer: Layer
     sources: Mapping[str, Tensor]

@@ -41,7 +41,7 @@ SECONDS = 600
 
 
 class Job(NamedTuple):
-    """What to run in a copy: with a fault, or one noticer on the sound copy."""
+    """A run in a copy: with a fault, or of one noticer on the sound copy."""
 
     mutant: Mutant | None
     noticed_by: tuple[str, ...]
