@@ -39,8 +39,9 @@ def memory_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float
 
 def root_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     """Return the growth of the bytes with √T between the two longer of four lengths, over that between the two shorter;
-    1 for a straight line. All lengths are squares, so that √T is a whole number of steps."""
-    at = [tensor_bytes(rule(), network, steps)[0] for steps in (64, 100, 256, 324)]
+    1 for a straight line. All lengths are squares, so that √T is a whole number of steps; they are so long that the
+    peak lies at the same moment for all of them, since the larger of two straight lines has a kink."""
+    at = [tensor_bytes(rule(), network, steps)[0] for steps in (196, 256, 324, 400)]
     return (at[3] - at[2]) / (at[1] - at[0])
 
 
