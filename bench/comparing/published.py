@@ -6,7 +6,6 @@ exactly. A claim is a statement of the paper that a function judges from results
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, NamedTuple
 
@@ -131,23 +130,22 @@ def judge_runs(target: Target, results: Results) -> Row:
     runs = results.frame
     for column in ("suite", "scale", "rule", "neuron", "dataset", "network"):
         runs = runs[runs[column] == getattr(cell, column)]
-    values = runs[cell.measure].dropna() if cell.measure in runs else runs.iloc[:0]
+    values = runs.loc[runs["status"] == "ok", cell.measure].dropna() if cell.measure in runs else runs.iloc[:0]
     if not len(values):
         failed = ", ".join(sorted(set(runs["status"]) - {"ok"}))
         return row("", len(runs) or None, "", "not run here", f"runs failed: {failed}" if failed else "no run")
     mean, low, high, n = mean_interval(values)
     interval = "" if low is None or high is None else f"[{low:.3g}, {high:.3g}]"
     off = abs(mean - target.published)
-    reach = math.inf if low is None or high is None else (high - low) / 2 + (target.spread or 0)
+    word: Match = "not reproduced"
     if off <= target.tolerance:
-        return row(f"{mean:.4g}", n, interval, "reproduced", f"differs by {off:.2g}, tolerance {target.tolerance:g}")
-    if n >= FEWEST and off <= reach:
-        return row(
-            f"{mean:.4g}", n, interval, "within interval", f"differs by {off:.2g}, interval and spread {reach:.2g}"
-        )
-    if n < FEWEST:
-        return row(f"{mean:.4g}", n, interval, "not reproduced", f"differs by {off:.2g}; n = {n} decides little")
-    return row(f"{mean:.4g}", n, interval, "not reproduced", f"differs by {off:.2g}, more than {reach:.2g}")
+        word, why = "reproduced", f"tolerance {target.tolerance:g}"
+    elif low is None or high is None or n < FEWEST:
+        why = f"n = {n} decides little"
+    else:
+        reach = (high - low) / 2 + (target.spread or 0)
+        word, why = ("within interval" if off <= reach else word), f"interval and spread {reach:.2g}"
+    return row(f"{mean:.4g}", n, interval, word, f"differs by {off:.2g}, {why}")
 
 
 def verdicts(

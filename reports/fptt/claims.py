@@ -32,7 +32,8 @@ def _judge(results: Results, holds: Callable[[dict[str, list[float]]], bool], *r
     """Judge a condition on the test errors of rules, at the largest scale at which all of them ran."""
     for scale in ("paper", "laptop"):
         runs = results.select("fptt", scale).frame
-        # A run that diverged has not solved the task.
+        # A run that diverged has not solved the task; one that failed otherwise says nothing.
+        runs = runs[runs["status"].isin(("ok", "diverged"))]
         mse = {r: [float(np.nan_to_num(v, nan=np.inf)) for v in runs[runs["rule"] == r].get("mse", ())] for r in rules}
         n = min(map(len, mse.values()))
         if n:

@@ -72,6 +72,13 @@ def test_runs_are_judged_by_tolerance_and_n(ran):
         assert judge_runs(target(ours, **changes), ran).verdict == "not run here"
 
 
+def test_a_failed_run_that_left_a_number_does_not_count(ran):
+    failed = Results(ran.folder)
+    failed.frame["status"] = "diverged"
+    row = judge_runs(target(float(ran.frame["accuracy"][0])), failed)
+    assert (row.verdict, row.reason) == ("not run here", "runs failed: diverged")
+
+
 def test_an_interval_that_reaches_the_published_value(ran):
     more = Results(ran.folder)
     more.frame = more.frame.loc[[0, 0, 0]].reset_index(drop=True)
