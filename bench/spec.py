@@ -46,6 +46,8 @@ SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
 Device = Literal["cpu", "cuda"]
 OptimiserName = Literal["adam", "adam_tensorflow", "adamw", "adamax", "sgd"]
 """`harness/optimisers.py` builds them."""
+ScheduleName = Literal["constant", "cosine", "linear", "multistep", "step"]
+"""`harness/schedules.py` builds them."""
 Rerun = Literal["none", "failed", "stale", "all"]
 """Records that `run` replaces."""
 
@@ -77,14 +79,26 @@ class Training(Strict):
     null: all epochs."""
     batch: PositiveInt = 64
     """Sequences per batch."""
+    drop_last: bool = False
+    """Whether an epoch leaves out its last batch if that has fewer than `batch` sequences."""
     optimiser: OptimiserName = "adam"
     """PyTorch's optimiser, with its default options except the following two."""
     learning_rate: PositiveFloat = 1e-3
     """Step size of the optimiser, at the first epoch."""
     weight_decay: NonNegativeFloat = 0.0
     """Decoupled weight decay for `adamw`; factor of an L2 penalty in the gradient for the other optimisers."""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """Learning rate over the epochs: constant, or half a cosine that reaches 0 after the last epoch."""
+    schedule: ScheduleName = "constant"
+    """Learning rate over the epochs: `constant`; `cosine`: η (1 + cos(π k / P)) / 2 after k epochs; `linear`: to 0
+    after the last epoch; `multistep`: times `factor` after each of the `milestones`; `step`: times `factor` after every
+    `step_size` epochs. As CosineAnnealingLR, LinearLR, MultiStepLR and StepLR of PyTorch."""
+    period: PositiveInt | None = None
+    """P of the cosine in epochs; with fewer epochs than P it ends above 0, with more it rises again; null: `epochs`."""
+    milestones: list[PositiveInt] = []
+    """Numbers of epochs, in increasing order, for `multistep`."""
+    step_size: PositiveInt | None = None
+    """Number of epochs for `step`."""
+    factor: PositiveFloat | None = None
+    """Factor of the learning rate for `multistep` and `step`; null: 0.1."""
     clip: PositiveFloat | None = 1.0
     """Upper bound of the gradient's norm at an update; null: no clipping."""
     precision: Literal["float32", "bfloat16"] = "float32"

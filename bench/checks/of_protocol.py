@@ -193,15 +193,24 @@ def own_parameters(component: Component) -> Observed:
 
 def schedules(component: Component) -> Observed:
     """Return the error of a parameter whose gradient is always 1, after each epoch of SGD with each schedule: it moves
-    by the learning rate, which is 0.8 or, in epoch k = 0 ... 3, 0.8 (1 + cos(π k / 4)) / 2."""
+    by the learning rate, which is 0.8 in the first of four epochs."""
     cosine = [0.8 * (1 + math.cos(math.pi * k / 4)) / 2 for k in range(4)]
+    cases: tuple[tuple[dict[str, Any], list[float]], ...] = (
+        ({"schedule": "constant"}, [0.8, 0.8, 0.8, 0.8]),
+        ({"schedule": "cosine"}, cosine),
+        ({"schedule": "cosine", "period": 2}, [0.8, 0.4, 0.0, 0.4]),
+        ({"schedule": "linear"}, [0.8, 0.6, 0.4, 0.2]),
+        ({"schedule": "multistep", "milestones": [1, 3], "factor": 0.5}, [0.8, 0.4, 0.4, 0.2]),
+        ({"schedule": "step", "step_size": 2}, [0.8, 0.8, 0.08, 0.08]),
+    )
     found = []
-    for schedule, rates in (("constant", [0.8] * 4), ("cosine", cosine)):
-        run = spec(4, learning_rate=0.8, schedule=schedule)
+    for settings, rates in cases:
+        run = spec(4, learning_rate=0.8, **settings)
         with run_folder() as folder:
             Trainer(run, Built(Sequences(), Sum(), WithOwnWeight(*[0.0] * 4)), folder).train()
             moved = [row["b"] for row in rows_of(folder)]
-        found += [(schedule, relative(b, -sum(rates[: k + 1]))) for k, b in enumerate(moved)]
+        name = ", ".join(f"{setting} {value}" for setting, value in settings.items())
+        found += [(name, relative(b, -sum(rates[: k + 1]))) for k, b in enumerate(moved)]
     return worst(found, "no schedule")
 
 
@@ -228,6 +237,18 @@ def single_samples(component: Component) -> Observed:
             Trainer(spec(2, batch=2), Built(Sequences(), network, Script(*range(4))), folder).train()
             found.append((f"samples {'mix' * mixes}", relative(rows_of(folder)[-1]["sequences"], sequences)))
     return worst(found, "no network")
+
+
+def last_batches(component: Component) -> Observed:
+    """Return the error of the number of trained sequences in two epochs of 5 sequences in batches of 2: the last batch,
+    of one sequence, counts unless the training drops it."""
+    found = []
+    for drops, sequences in ((False, 10), (True, 8)):
+        run = spec(2, batch=2, drop_last=drops)
+        with run_folder() as folder:
+            Trainer(run, Built(Sequences(n=5), Sum(), Script(*range(6))), folder).train()
+            found.append((f"drop_last {drops}", relative(rows_of(folder)[-1]["sequences"], sequences)))
+    return worst(found, "no setting")
 
 
 def resumed(component: Component) -> Observed:
@@ -291,6 +312,7 @@ def facts() -> tuple[Fact, ...]:
         Fact("the learning rate follows its schedule", 1e-6, schedules),
         Fact("a loss that is no number ends training as diverged", 0, divergence),
         Fact("a single sample is no batch where samples mix", 0, single_samples),
+        Fact("drop_last leaves out a smaller last batch", 0, last_batches),
         Fact("a run is built with the options of its spec", 0, options_of_a_run),
         Fact("a training that is stopped and resumed is the one without a stop", 0, resumed),
     )

@@ -11,6 +11,7 @@ from torch.autograd.graph import increment_version
 
 from throughtime.harness.clock import Clock
 from throughtime.harness.optimisers import OPTIMISERS
+from throughtime.harness.schedules import SCHEDULES
 from throughtime.numerics.flat import Flat
 from throughtime.numerics.loops import runs_compiled
 from throughtime.numerics.reductions import scale, sum_of_squares
@@ -27,10 +28,9 @@ class Updater:
     def __init__(self, parameters: Sequence[nn.Parameter], training: Training, clock: Clock) -> None:
         self.parameters, self.flat = parameters, Flat(parameters)
         self.clip, self.clock, self.count = training.clip, clock, 0
-        weights, lr = self.flat.weights, training.learning_rate
-        self.rate = lr
-        self.cosine_epochs = training.epochs if training.schedule == "cosine" else None
-        self.optimiser = OPTIMISERS[training.optimiser].build(weights, lr, training.weight_decay)
+        build = OPTIMISERS[training.optimiser].build
+        self.optimiser = build(self.flat.weights, training.learning_rate, training.weight_decay)
+        self.schedule = SCHEDULES[training.schedule](self.optimiser, training)
 
     def __call__(self) -> None:
         with self.clock.phase("update"):
@@ -47,11 +47,10 @@ class Updater:
             increment_version(self.parameters)  # so that autograd refuses a backward pass through an older graph
             self.count += 1
 
-    def end_epoch(self, epoch: int) -> None:
-        """Set the learning rate of the next epoch; `epoch` is the number of completed epochs."""
-        if self.cosine_epochs:
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.rate * (1 + math.cos(math.pi * epoch / self.cosine_epochs)) / 2
+    def end_epoch(self) -> None:
+        """Set the learning rate of the next epoch."""
+        if self.schedule is not None:
+            self.schedule.step()
 
 
 @torch.no_grad()

@@ -34,6 +34,7 @@ def state_of(rule: LearningRule, network: nn.Module, update: Updater) -> dict[st
         "network": network.state_dict(),
         "gradients": [parameter.grad for parameter in update.parameters],
         "optimiser": update.optimiser.state_dict(),
+        "schedule": update.schedule.state_dict() if update.schedule is not None else {},
         "updates": update.count,
         "rule": saved_attributes(rule, network, update),
         "random": torch.get_rng_state(),
@@ -52,6 +53,8 @@ def restore(state: dict[str, Any], rule: LearningRule, network: nn.Module, updat
     for parameter, gradient in zip(update.parameters, state["gradients"], strict=True):
         parameter.grad = gradient
     update.optimiser.load_state_dict(state["optimiser"])
+    if update.schedule is not None:
+        update.schedule.load_state_dict(state["schedule"])
     update.count = state["updates"]
     torch.set_rng_state(state["random"])
     for device, numbers in state["random_on"].items():

@@ -20,7 +20,7 @@ from throughtime.algorithms.base import LearningRule, Observation
 from throughtime.datasets.base import Split
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Task
-from throughtime.errors import DivergedError, StoppedError, first_line
+from throughtime.errors import DivergedError, StoppedError, UsageError, first_line
 from throughtime.harness.batches import Evaluation, cuda_devices, evaluate, finite, learn_batch, started
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
@@ -153,8 +153,10 @@ class Trainer:
                 raise DivergedError(f"loss is {loss} at {self._place()}")
             self._pause()
             del batch
+        if not at.losses:
+            raise UsageError("an epoch has no batch", hint="drop_last: false, or a smaller batch")
         self.observations = observed(rule, dataset.task)
-        self.update.end_epoch(at.epoch)
+        self.update.end_epoch()
         at.loss = sum(at.losses) / len(at.losses)
         headline, (validation, test) = dataset.task.metric, self._end_of_epoch(at.epoch, at.loss)
         sign = 1 if headline.higher_is_better else -1
@@ -185,8 +187,9 @@ class Trainer:
             if batch is None:
                 return
             self.reached.seen += 1
+            smaller = self.spec.training.drop_last and batch.sequences < self.spec.training.batch
             # The last batch may be a single sample, which batch normalisation cannot normalise.
-            if not (network.mixes_samples and batch.sequences == 1):
+            if not (smaller or (network.mixes_samples and batch.sequences == 1)):
                 yield batch
             del batch
 

@@ -16,6 +16,7 @@ from throughtime.spec import ComponentSpec, Scale, Training
 from throughtime.suites.cell import Cell, Labels
 from throughtime.suites.schema import Entry, Override, Settings, SuiteFile, When
 from throughtime.suites.strict_yaml import Document, Key, refusal
+from throughtime.suites.training_faults import training_faults
 from throughtime.suites.trials import trials_of
 
 
@@ -155,11 +156,9 @@ class ScaledSuite:
             if (training := self.overrides[i].training) is not None:
                 settings.append((training, (*self.override_paths[i], "training")))
         merged = _merged([training for training, _ in settings])
-        for i, epoch in enumerate(merged.alignment):
-            if epoch > merged.epochs:
-                path = [path for training, path in settings if "alignment" in training.model_fields_set][-1]
-                what = f'"alignment" has epoch {epoch}; at the scale "{self.scale}" the last epoch is {merged.epochs}'
-                self.refuse(what, (*path, "alignment", i))
+        for what, key in training_faults(merged, self.scale):
+            path = [path for training, path in settings if key[0] in training.model_fields_set][-1]
+            self.refuse(what, (*path, *key))
         return merged, merged.model_dump_json()
 
 

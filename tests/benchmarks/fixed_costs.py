@@ -129,10 +129,10 @@ def train_plainly(suite: str) -> None:
     dataset, network, rule = built
     update = started(spec, built, dataset.steps, Clock())
     order = torch.Generator().manual_seed(0)
-    for epoch in range(1, spec.training.epochs + 1):
+    for _ in range(spec.training.epochs):
         for batch in dataset.batches("train", spec.training.batch, order):
             float(learn_batch(rule, batch, update))
-        update.end_epoch(epoch)
+        update.end_epoch()
         evaluate(network, dataset, "validation")
     for _ in range(2):  # with the best weights and with the last
         evaluate(network, dataset, "test")

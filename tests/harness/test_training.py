@@ -13,7 +13,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.digits import Digits
 from throughtime.datasets.task import Classification
-from throughtime.errors import DivergedError
+from throughtime.errors import DivergedError, UsageError
 from throughtime.harness.batches import evaluate, learn_batch
 from throughtime.harness.build import build
 from throughtime.harness.clock import Clock
@@ -114,12 +114,18 @@ def test_cosine_schedule_goes_from_the_rate_to_zero():
     net = torch.nn.Linear(2, 1)
     update = Updater([*net.parameters()], Training(epochs=4, learning_rate=0.8, schedule="cosine"), Clock())
     rates = []
-    for epoch in range(1, 5):
+    for _ in range(4):
         rates.append(update.optimiser.param_groups[0]["lr"])
-        update.end_epoch(epoch)
+        update()
+        update.end_epoch()
     # (1 + cos(π k / 4)) / 2 for k = 0 ... 3
     assert rates == pytest.approx([0.8, 0.4 * (1 + math.sqrt(0.5)), 0.4, 0.4 * (1 - math.sqrt(0.5))])
     assert update.optimiser.param_groups[0]["lr"] == pytest.approx(0)
+
+
+def test_an_epoch_without_a_batch_is_refused(trained):
+    with pytest.raises(UsageError, match="an epoch has no batch"):
+        trained(spec(batch=2000, drop_last=True))  # the split has 1257 sequences
 
 
 def test_update_clips_steps_and_clears():

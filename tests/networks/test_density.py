@@ -53,10 +53,10 @@ def test_absent_synapses_stay_absent(rule, optimiser):
         rule.start(net, Classification(CLASSES), STEPS)
     training = Training(optimiser=optimiser, learning_rate=0.05)
     update = Updater([*net.parameters()], training, Clock())
-    for epoch in range(2):
+    for _ in range(2):
         learn_batch(rule, Batch(x, sequence()[1]), update)
         rule.end_epoch()
-        update.end_epoch(epoch)
+        update.end_epoch()
         assert torch.equal(R.detach()[~exists], torch.zeros(int((~exists).sum())))
     assert not torch.equal(before[exists], R.detach()[exists])
 

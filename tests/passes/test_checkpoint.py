@@ -115,6 +115,17 @@ def test_stopped_wherever_it_can_be_it_ends_as_if_nothing_had_been(name, tmp_pat
     assert whole.differs(train(run, tmp_path)) == []
 
 
+@pytest.mark.parametrize("settings", [{"schedule": "cosine", "period": 2}, {"schedule": "step", "step_size": 3}])
+def test_the_schedule_goes_on_where_it_stopped(settings, tmp_path, monkeypatch):
+    run = spec("bptt", epochs=4, **settings)
+    whole, _ = uninterrupted(run, tmp_path / "whole")
+    stop(run, tmp_path, 9)  # in the third epoch of four checks each
+    assert whole.differs(train(run, tmp_path)) == []
+    stop(run, tmp_path / "whole", 9)
+    monkeypatch.setattr("torch.optim.lr_scheduler.LRScheduler.load_state_dict", lambda self, state: None)
+    assert "weights" in whole.differs(train(run, tmp_path / "whole"))
+
+
 @pytest.mark.parametrize("stops", [(ask,) for ask in range(1, 10)] + [(2, 4), (1, 1), (3, 1)], ids=str)
 def test_stops_of_any_number_at_any_place(stops, tmp_path):
     run = RUNS["eprop adaptive, adamax"]
@@ -188,7 +199,7 @@ def forget_the_rule(broken: Trainer) -> None:
 
 
 def learn_at_the_full_rate(broken: Trainer) -> None:
-    broken.update.optimiser.param_groups[0]["lr"] = broken.update.rate
+    broken.update.optimiser.param_groups[0]["lr"] = broken.spec.training.learning_rate
 
 
 LEFT_OUT: dict[str, tuple[str, int, Callable[[Trainer], object]]] = {

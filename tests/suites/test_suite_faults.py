@@ -164,6 +164,30 @@ WRONG = {
         '"alignment" has epoch 7; at the scale "tiny" the last epoch is 6',
         None,
     ),
+    "setting of another schedule": (
+        {7: "training: {schedule: linear, period: 3}"},
+        "7:38",
+        '"period" would do nothing without schedule: cosine',
+        None,
+    ),
+    "factor of a constant rate": (
+        {7: "training: {factor: 0.5}"},
+        "7:20",
+        '"factor" would do nothing without schedule: multistep or step',
+        None,
+    ),
+    "schedule without its setting": (
+        {6: "scales: {tiny: {}, laptop: {training: {schedule: multistep}}, paper: {}}"},
+        "6:50",
+        'schedule: multistep needs "milestones"',
+        None,
+    ),
+    "milestones in disorder": (
+        {7: "training: {schedule: multistep, milestones: [20, 10]}"},
+        "7:45",
+        '"milestones" must increase',
+        None,
+    ),
     "unknown device": ({7: "device: gpu"}, "7:9", "\"device\" should be 'cpu' or 'cuda', not \"gpu\"", None),
     "overridden label": (
         {7: "overrides: [{when: {dataset: digit}, training: {epochs: 1}}]"},
