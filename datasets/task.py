@@ -154,3 +154,31 @@ class Regression(Task):
 
     def meter(self) -> MeanMeter:
         return MeanMeter(self.metric.name, self.score, self.labelled)
+
+
+class Distribution(Task):
+    """Prediction of a distribution over classes: cross-entropy of logits, in nats. `target` is float [n, classes], rows
+    of sum 1; NaN where there is no label.
+
+    Args:
+        chance: cross-entropy of a constant prediction, the entropy of the mean target.
+        per_step: whether there is a target at every step.
+    """
+
+    def __init__(self, chance: float, per_step: bool = False) -> None:
+        self.per_step = per_step
+        self.metric = Metric("cross_entropy", "1", False, chance)
+
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        return -(target.nan_to_num(0.0) * F.log_softmax(outputs, 1)).sum() / len(target)
+
+    def labelled(self, target: Tensor) -> Tensor:
+        """Return the mask [n] of the rows that carry a label, and are not padding."""
+        return ~target.isnan().any(1)
+
+    def score(self, outputs: Tensor, target: Tensor) -> Tensor:
+        """Return the cross-entropy of each row, [n]."""
+        return -(target * F.log_softmax(outputs, 1)).sum(1)
+
+    def meter(self) -> MeanMeter:
+        return MeanMeter(self.metric.name, self.score, self.labelled)

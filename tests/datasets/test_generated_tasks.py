@@ -12,7 +12,7 @@ from throughtime.datasets.memory_tasks import Copy, DelayedXor
 from throughtime.datasets.spike_trains import poisson
 from throughtime.registry import DATASETS
 
-TASKS = ("copy", "delayed_xor", "evidence_accumulation", "pattern_generation")
+TASKS = ("copy", "delayed_xor", "evidence_accumulation", "pattern_generation", "add_dependencies", "mimic")
 SPLITS = ("train", "validation", "test")
 
 
