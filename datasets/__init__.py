@@ -13,9 +13,20 @@ if __name__ != "throughtime.datasets":
 if TYPE_CHECKING:
     from throughtime.datasets.base import Dataset, Split
     from throughtime.datasets.batch import Batch
-    from throughtime.datasets.task import Classification, Distribution, Meter, Metric, Regression, Task
+    from throughtime.datasets.task import Classification, Distribution, Meter, Metric, MultiLabel, Regression, Task
 
-__all__ = ["Batch", "Classification", "Dataset", "Distribution", "Meter", "Metric", "Regression", "Split", "Task"]
+__all__ = [
+    "Batch",
+    "Classification",
+    "Dataset",
+    "Distribution",
+    "Meter",
+    "Metric",
+    "MultiLabel",
+    "Regression",
+    "Split",
+    "Task",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,8 +34,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from throughtime.datasets.base import Dataset, Split
     from throughtime.datasets.batch import Batch
-    from throughtime.datasets.task import Classification, Distribution, Meter, Metric, Regression, Task
+    from throughtime.datasets.task import Classification, Distribution, Meter, Metric, MultiLabel, Regression, Task
 
-    exports = (Batch, Classification, Dataset, Distribution, Meter, Metric, Regression, Split, Task)
+    exports = (Batch, Classification, Dataset, Distribution, Meter, Metric, MultiLabel, Regression, Split, Task)
     globals().update(zip(__all__, exports, strict=True))
     return globals()[name]

@@ -182,3 +182,56 @@ class Distribution(Task):
 
     def meter(self) -> MeanMeter:
         return MeanMeter(self.metric.name, self.score, self.labelled)
+
+
+class MultiLabelMeter:
+    """Mean negative log-likelihood of the labelled rows, and their frame-level accuracy (Bay, Ehmann and Downie 2009):
+    right labels over right, missing and extra ones, each counted over all rows."""
+
+    def __init__(self) -> None:
+        self.nll, self.rows, self.right, self.wrong = 0.0, 0, 0, 0
+
+    def update(self, outputs: Tensor, target: Tensor) -> None:
+        known = ~target.isnan().any(1)
+        outputs, target = outputs[known], target[known]
+        predicted, true = outputs > 0, target == 1
+        self.nll += float(F.binary_cross_entropy_with_logits(outputs, target, reduction="sum"))
+        self.rows += len(target)
+        self.right += int((predicted & true).sum())
+        self.wrong += int((predicted != true).sum())
+
+    def compute(self) -> dict[str, float]:
+        counted = self.right + self.wrong
+        return {
+            "nll": self.nll / self.rows if self.rows else math.nan,
+            "frame_accuracy": self.right / counted if counted else math.nan,
+        }
+
+
+class MultiLabel(Task):
+    """Any number of labels for each row: binary cross-entropy of a logit for each label, summed over the labels.
+
+        l = −Σ_k (y_k ln σ(o_k) + (1 − y_k) ln(1 − σ(o_k)))
+
+    `target` is float [n, labels] of zeros and ones, NaN where there is no label. The headline metric is l, the negative
+    log-likelihood; the accuracy of the set of labels with σ(o_k) > 1/2 is recorded beside it.
+
+    Args:
+        labels: number of labels.
+        per_step: whether there is a target at every step.
+        chance: l of an untrained network; None: labels · ln 2, that of equal probabilities.
+    """
+
+    further = (Metric("frame_accuracy", "fraction", True),)
+
+    def __init__(self, labels: int, per_step: bool = False, chance: float | None = None) -> None:
+        self.labels, self.per_step = labels, per_step
+        self.metric = Metric("nll", "nat a step", False, labels * math.log(2) if chance is None else chance)
+
+    def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
+        known = ~target.isnan()
+        summed = F.binary_cross_entropy_with_logits(outputs, target.nan_to_num(), weight=known, reduction="sum")
+        return summed / len(target)
+
+    def meter(self) -> MultiLabelMeter:
+        return MultiLabelMeter()

@@ -12,7 +12,7 @@ from throughtime.checks.fact import DoesNotApplyError, Fact, Observed
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import PARTS, Batch
-from throughtime.datasets.task import Classification, Regression
+from throughtime.datasets.task import Classification, MultiLabel, Regression
 from throughtime.numerics.trees import Tree, mapped, tensors
 from throughtime.registry import Component
 
@@ -73,6 +73,10 @@ def _fits(dataset: Dataset, batch: Batch) -> bool:
             return False
         labels = target[~target.isnan()] if task.per_step else target
         return target.shape == (*leading, dataset.outputs) and bool(labels.isfinite().all()) and labels.numel() > 0
+    if isinstance(task, MultiLabel):
+        if not isinstance(target, Tensor) or target.shape != (*leading, dataset.outputs) or target.isnan().all():
+            return False
+        return bool(((target == 0) | (target == 1) | (target.isnan() & task.per_step)).all())
     # A user's task: only the number of its targets is known.
     found: list[tuple[int, ...]] = []
     mapped(lambda part: found.append(_leading(part, len(leading))), target, PARTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from throughtime.datasets.arrays import ArrayDataset
 from throughtime.datasets.base import Dataset, Split
-from throughtime.datasets.task import Classification
+from throughtime.datasets.task import Classification, MultiLabel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,14 +44,19 @@ def draw(name: str, dataset: Dataset) -> Figure:
 
 def targets(dataset: Dataset, split: Split) -> Tensor:
     """Return the targets of a split, without unlabelled steps: [n] classes or [n, outputs] numbers."""
-    if isinstance(dataset, ArrayDataset):
-        every = dataset.arrays.target.index_select(0, dataset.arrays.splits[split])
-    else:
-        every = torch.cat([batch.target for batch in dataset.batches(split, 256)], dim=int(dataset.task.per_step))
-    if every.is_floating_point():
-        every = every.flatten(0, -2)
-        return every[every.isfinite().all(1)]
-    return every[every >= 0].long()
+    if isinstance(dataset, ArrayDataset) and type(dataset).batches is ArrayDataset.batches:
+        parts: Iterable[Tensor] = [dataset.arrays.target.index_select(0, dataset.arrays.splits[split])]
+    else:  # the arrays do not hold the targets
+        parts = (batch.target for batch in dataset.batches(split, dataset.evaluation_batch))
+    return torch.cat([_labelled(part) for part in parts])
+
+
+def _labelled(target: Tensor) -> Tensor:
+    """Return the targets with a label, [n] classes or [n, outputs] numbers."""
+    if target.is_floating_point():
+        rows = target.flatten(0, -2)
+        return rows[rows.isfinite().all(1)]
+    return target[target >= 0].long()
 
 
 def _as_text(target: Tensor) -> str:
@@ -71,7 +77,10 @@ def _over_time(figure: SubFigure, x: np.ndarray, target: Tensor | None, dataset:
     else:
         axes[0].imshow(x.T, aspect="auto", origin="lower", cmap="Greys", interpolation="none")
         axes[0].set_ylabel("input")
-    if target is not None and target.is_floating_point():
+    if target is not None and target.is_floating_point() and target.shape[1] > TRACES:
+        axes[1].imshow(target.numpy().T, aspect="auto", origin="lower", cmap="Greys", interpolation="none")
+        axes[1].set_ylabel("target")
+    elif target is not None and target.is_floating_point():
         axes[1].plot(target.numpy(), linewidth=1)
         axes[1].set_ylabel("target")
     elif target is not None:
@@ -113,6 +122,11 @@ def _targets(ax: Axes, by_split: dict[Split, Tensor], dataset: Dataset) -> None:
         ax.set_xlabel("class")
         ax.locator_params(axis="x", integer=True)
         ax.set_ylabel("share of the labels")
+    elif isinstance(dataset.task, MultiLabel):
+        for split, values in by_split.items():
+            ax.step(range(dataset.outputs), values.mean(0).numpy(), where="mid", label=f"{split} ({len(values)})")
+        ax.set_xlabel("label")
+        ax.set_ylabel("frequency")
     else:
         for split, values in by_split.items():
             ax.hist(values.flatten().numpy(), bins=40, density=True, histtype="step", label=f"{split} ({len(values)})")

@@ -76,6 +76,7 @@ def test_fetch_says_sizes_digest_and_licence(data):
         ("shd", "shd_train.h5.zip", "zenkelab.org"),
         ("ssc", "ssc_train.h5.zip", "zenkelab.org"),
         ("qtdb", "QTDB_train.mat", "github.com/byin-cwi"),
+        ("jsb_chorales", "JSB_Chorales.mat", "github.com/locuslab"),
         ("fashion_mnist", "train-images-idx3-ubyte.gz", "github.com/zalandoresearch"),
     ],
 )
@@ -126,7 +127,9 @@ def test_verify_counts_sequences_that_are_in_two_splits(data, tmp_path):
     assert data("verify", "digits")[0] == 0, "data that come with a library"
 
 
-@pytest.mark.parametrize("name", ["adding", "digits", "mnist", "nmnist", "shd", "qtdb", "pattern_generation"])
+@pytest.mark.parametrize(
+    "name", ["adding", "digits", "mnist", "nmnist", "shd", "qtdb", "jsb_chorales", "pattern_generation"]
+)
 def test_show_draws(name, data, tmp_path):
     code, out, _ = data("show", name, "--tiny", "--out", tmp_path / "a.png")
     assert code == 0 and out.startswith(f"{tmp_path / 'a.png'}: train ")

@@ -1,5 +1,6 @@
 """Datasets: facts worked by hand, and the contract that every registered dataset keeps."""
 
+import math
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ from throughtime.datasets.adding import Adding
 from throughtime.datasets.arrays import ArrayDataset, Arrays, stratified_order
 from throughtime.datasets.base import Dataset
 from throughtime.datasets.digits import Digits
-from throughtime.datasets.task import Regression
+from throughtime.datasets.task import MultiLabel, Regression
 from throughtime.registry import DATASETS
 
 SPLITS = ("train", "validation", "test")
@@ -99,7 +100,7 @@ def test_contract_shapes(tiny, split, seed):
         assert target.untyped_storage().nbytes() == target.numel() * target.element_size()
         assert per_step == tiny.task.per_step
         leading = (tiny.steps, rows) if per_step else (rows,)
-        if isinstance(tiny.task, Regression):
+        if isinstance(tiny.task, (Regression, MultiLabel)):
             assert target.shape == (*leading, tiny.outputs)
             assert target.dtype == torch.float32 and asked(tiny, target).isfinite().all()
         else:
@@ -121,6 +122,13 @@ def test_contract_task_takes_what_is_asked(tiny):
     target = asked(tiny, target)
     output = torch.zeros(len(target), tiny.outputs)
     assert tiny.task.loss(output, target).isfinite()
+    if isinstance(tiny.task, MultiLabel):
+        meter = tiny.task.meter()
+        meter.update(output, target)
+        # Zeros give every label a probability of 1/2.
+        assert meter.compute() == {"nll": pytest.approx(tiny.outputs * math.log(2)), "frame_accuracy": 0}
+        assert 0 < tiny.task.metric.chance < tiny.outputs * math.log(2)
+        return
     assert tiny.task.score(output, target).shape == (len(target),)
     assert 0 < tiny.task.metric.chance < 1
 
