@@ -15,7 +15,7 @@ from throughtime.datasets.adding import Adding
 from throughtime.datasets.arrays import ArrayDataset, Arrays, stratified_order
 from throughtime.datasets.base import Dataset
 from throughtime.datasets.digits import Digits
-from throughtime.datasets.task import MultiLabel, Regression
+from throughtime.datasets.task import Distribution, MultiLabel, Regression
 from throughtime.registry import DATASETS
 
 SPLITS = ("train", "validation", "test")
@@ -100,7 +100,7 @@ def test_contract_shapes(tiny, split, seed):
         assert target.untyped_storage().nbytes() == target.numel() * target.element_size()
         assert per_step == tiny.task.per_step
         leading = (tiny.steps, rows) if per_step else (rows,)
-        if isinstance(tiny.task, (Regression, MultiLabel)):
+        if isinstance(tiny.task, (Regression, Distribution, MultiLabel)):
             assert target.shape == (*leading, tiny.outputs)
             assert target.dtype == torch.float32 and asked(tiny, target).isfinite().all()
         else:
