@@ -104,6 +104,9 @@ class Training(Strict):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Data type of the operands of the network's matrix products; everything else is float32, see
     `numerics/precision.py`."""
+    initial_weights: str | None = None
+    """Weights with which training begins: the name of a suite, for those of its run with the same labels, scale and
+    replicate after the last epoch; or a file `NAME.pt` with a state dict. null: random weights."""
     alignment: list[NonNegativeInt] = []
     """Epochs after which the rule's gradient is compared with BPTT's, at most `epochs`; 0: before training."""
 
@@ -138,8 +141,20 @@ class Tuning(Strict):
     """Index of the trial whose values the run has."""
 
 
-NOT_IN_ID = {"keep_weights", "trial", "tuning"}
-"""Fields of a spec on which no number of its run depends."""
+class InitialWeights(Strict):
+    """The weights with which a run begins, in place of random ones."""
+
+    file: str
+    """Path of the file."""
+    sha256: str
+    """SHA-256 of the file."""
+    run: str | None
+    """Id of the run that trained them; null: a file that the suite names."""
+
+
+NOT_IN_ID = {"keep_weights", "trial", "tuning", "initial_weights"}
+"""Fields of a spec that are not part of the id as they are: no number depends on the first three, and of the initial
+weights only their SHA-256 counts."""
 
 
 class RunSpec(Strict):
@@ -164,6 +179,8 @@ class RunSpec(Strict):
     """Values of the options under trial, in a run of a tuning; `rule`, `training`, ... contain them, too."""
     tuning: Tuning | None = None
     """The tuning that chose values of this run; null: none."""
+    initial_weights: InitialWeights | None = None
+    """The file that `training.initial_weights` denotes, found when the run is planned; null: random weights."""
 
     @property
     def cell(self) -> tuple[str, str, str, str]:
@@ -178,5 +195,6 @@ class RunSpec(Strict):
     def id(self, code: dict[str, str]) -> str:
         """Run id: 12 hexadecimal digits of the SHA-256 of the spec and the digests of the components' code."""
         spec = self.model_dump(mode="json", exclude=NOT_IN_ID)
-        text = json.dumps({"spec": spec, "code": code}, sort_keys=True)
+        weights = {"initial_weights": self.initial_weights.sha256} if self.initial_weights else {}
+        text = json.dumps({"spec": spec, "code": code, **weights}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

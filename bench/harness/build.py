@@ -10,6 +10,7 @@ import torch
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Dataset
 from throughtime.harness.device import on_device, require
+from throughtime.harness.initial_weights import load_initial_weights
 from throughtime.harness.seeds import stream
 from throughtime.networks.base import Network
 from throughtime.numerics.flat import flatten
@@ -30,16 +31,18 @@ def build(spec: RunSpec) -> Built:
     """Build dataset, network and rule of a run on its device.
 
     Weights are drawn on the CPU and then moved, so that a run starts from the same weights on every device. They are
-    contiguous in memory.
+    contiguous in memory. The initial weights of the spec, if it has some, then replace them.
 
     Raises:
-        UsageError: this machine does not have the device of the spec.
+        UsageError: this machine does not have the device of the spec, or the initial weights cannot be loaded.
     """
     require(spec.device)
     dataset = DATASETS[spec.dataset.name].factory(**spec.dataset.options)
     network = build_network(spec, dataset.inputs, dataset.outputs)
     network = in_precision(network.to(spec.device), spec.training.precision)
     flatten([p for p in network.parameters() if p.requires_grad])
+    if spec.initial_weights is not None:
+        load_initial_weights(network, spec.initial_weights)
     rule = ALGORITHMS[spec.rule.name].factory(**spec.rule.options)
     return Built(on_device(dataset, spec.device), network, rule)
 

@@ -51,7 +51,7 @@ def load_network(results: Results | str | Path, run: str, weights: Which = "fina
     path = results.run_folder(run) / WEIGHTS
     if not path.exists():
         raise UsageError(f'the weights of "{run}" were not saved', str(path), "set `keep_weights: true` in the suite")
-    spec = results.record(run).spec.model_copy(update={"device": "cpu"})
+    spec = results.record(run).spec.model_copy(update={"device": "cpu", "initial_weights": None})
     network = build(spec).network
     try:
         network.load_state_dict(torch.load(path, weights_only=True)[weights])

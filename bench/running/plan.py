@@ -16,6 +16,7 @@ from throughtime.records.provenance import versions
 from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
 from throughtime.registry import KINDS, Component, raised_at
+from throughtime.running.initial_weights import WeightFiles
 from throughtime.spec import PASSES, Pass, Rerun, RunSpec
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Planned(NamedTuple):
     passes: list[Pass]
     """The passes of this run: measuring passes only on the first replicate of a cell that trains."""
     unsupported: str | None
-    """Reason why its rule does not support it; None: the rule does."""
+    """Reason why its rule does not support it, or why its initial weights are missing; None: it can run."""
     recorded: Status | None
     """Status of its record; None: no record, or one without the weights that `keep_weights` requires."""
     reason: str = ""
@@ -72,9 +73,10 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
 
     Raises:
         UsageError: a component of a cell cannot be built, or `supports` of its rule fails; the message names the cell.
+            Or a file of initial weights cannot be read.
     """
     known = {suite: _Known(store, suite) for suite in {spec.suite for spec in specs}}
-    support = _Support()
+    support, weights = _Support(), WeightFiles(store)
     codes: dict[tuple[str, ...], dict[str, str]] = {}
     contents: dict[tuple[int, ...], tuple[str, ...]] = {}  # by the identity of the components, which replicates share
     measured: set[tuple[str, str, str, str]] = set()
@@ -88,6 +90,9 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
         if names not in codes:
             codes[names] = code_of(spec)
         code = codes[names]
+        initial, missing = weights.of(spec)
+        if initial is not None:
+            spec = spec.model_copy(update={"initial_weights": initial})
         run = spec.id(code)
         passes = [
             name
@@ -105,7 +110,7 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
                 run,
                 code,
                 passes,
-                support.unsupported(spec, content),
+                support.unsupported(spec, content) or missing,
                 recorded=record.status if record else None,
                 reason=NO_WEIGHTS if without_weights else record.reason if record else "",
                 stale=stale,

@@ -51,6 +51,7 @@ def test_the_shortest_suite_has_all_defaults(suite):
             "factor": None,
             "clip": 1.0,
             "precision": "float32",
+            "initial_weights": None,
             "alignment": [],
         },
         "passes": ["train", "time", "memory", "bytes"],
@@ -61,6 +62,7 @@ def test_the_shortest_suite_has_all_defaults(suite):
         "keep_weights": False,
         "trial": {},
         "tuning": None,
+        "initial_weights": None,
     }
 
 
