@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 
 from throughtime.datasets.files import fetch
 from throughtime.datasets.prepared import PreparedDataset, save
@@ -51,6 +51,7 @@ class Ecg(PreparedDataset):
     Args:
         unlabelled: target of steps without a label: `masked`, or `class 0` as in the authors' code.
         steps: T, the number of steps from the start of each sequence; 1301 is the whole sequence.
+        skip: number of steps at the start of each sequence that do not count: their label is -1.
 
     Raises:
         UsageError: at the first use, if a file is missing, has the wrong content, or holds NaN.
@@ -70,8 +71,11 @@ class Ecg(PreparedDataset):
         *,
         unlabelled: Literal["masked", "class 0"] = "masked",
         steps: Annotated[int, Field(ge=1, le=1301)] = 1301,
+        skip: NonNegativeInt = 0,
     ) -> None:
-        self.unlabelled, self.steps = unlabelled, steps
+        if skip >= steps:
+            raise ValueError(f"skip: {skip} of {steps} steps leaves none")
+        self.unlabelled, self.steps, self.skip = unlabelled, steps, skip
         self.task = Classification(self.outputs, per_step=True, chance=ALWAYS_TP[unlabelled])
 
     @classmethod
@@ -80,7 +84,7 @@ class Ecg(PreparedDataset):
         return cls(steps=24).with_synthetic_files(synthetic_ecg, length=24)
 
     def parameters(self) -> Mapping[str, Any]:
-        return {"unlabelled": self.unlabelled, "steps": self.steps}
+        return {"unlabelled": self.unlabelled, "steps": self.steps, "skip": self.skip}
 
     def build(self, paths: Sequence[Path], folder: Path) -> None:
         (train_x, train_y), (test_x, test_y) = (self._read(path) for path in paths)
@@ -114,6 +118,7 @@ class Ecg(PreparedDataset):
         label = y.argmax(2).astype(np.int8)
         if self.unlabelled == "masked":
             label[y.sum(2) == 0] = -1
+        label[:, : self.skip] = -1
         return x[:, : self.steps].astype(np.int8), label[:, : self.steps]
 
 

@@ -1,11 +1,13 @@
-"""The networks of the paper's experiments, by name: Yin, Corradi and Bohte 2023, as released."""
+"""The networks of experiments of papers, by name, as released."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from pydantic import Field, PositiveInt
+from torch import nn
 
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron, Shape
@@ -84,3 +86,52 @@ def smnist_srnn(
         recurrent_bias=True,
         norm_steps=steps,
     )
+
+
+@network("jsb_rnn")
+def jsb_rnn(inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (150,)) -> Recurrent:
+    """The network of the JSB chorales: W and R without bias, a readout without memory; all by Glorot's uniform rule.
+
+    With 88 inputs and outputs and `ssnu` units it trains 49 138 parameters; the biases of W are held at 0. Source:
+    Bohnstingl et al. 2022, as released (OSTL_Tutorial_JSB_stripped.ipynb).
+
+    Args:
+        hidden: number of units of each layer.
+    """
+    network = Recurrent(inputs, outputs, neuron, hidden=hidden, readout_tau=0.0)
+    for layer in network.layers:
+        nn.init.xavier_uniform_(layer.inward.weight)
+        nn.init.xavier_uniform_(layer.recurrent.weight)
+        _hold_bias(layer.inward)
+    nn.init.xavier_uniform_(network.readouts[0].linear.weight)
+    return network
+
+
+@network("ecg_rnn")
+def ecg_rnn(inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (36,)) -> Recurrent:
+    """The network of the electrocardiograms: one linear map on [x_t ; z_{t−1}], a leaky readout with trained time
+    constants of mean 20; no biases, all weights by Glorot's uniform rule.
+
+    With 4 inputs, 6 outputs and `brf` neurons it trains 1734 parameters; the biases are held at 0. Source: Higuchi et
+    al. 2024, as released (experiments/ecg/ecg_train.py).
+
+    Args:
+        hidden: number of neurons of each layer.
+    """
+    network = Recurrent(inputs, outputs, neuron, hidden=hidden, readout_leak="trained")
+    for layer in network.layers:
+        size, fan_in = layer.inward.weight.shape
+        bound = math.sqrt(6 / (fan_in + 2 * size))
+        nn.init.uniform_(layer.inward.weight, -bound, bound)
+        nn.init.uniform_(layer.recurrent.weight, -bound, bound)
+        _hold_bias(layer.inward)
+    readout = network.readouts[0].linear
+    nn.init.xavier_uniform_(readout.weight)
+    _hold_bias(readout)
+    return network
+
+
+def _hold_bias(map: nn.Linear) -> None:
+    """Set the bias of a map to 0 and exclude it from training."""
+    nn.init.zeros_(map.bias)
+    map.bias.requires_grad_(False)

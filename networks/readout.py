@@ -127,6 +127,41 @@ class GatedReadout(Readout):
         return torch.lerp(y, d, λ)
 
 
+class TrainedReadout(Readout):
+    """Readout with a trained leak of each output.
+
+        y_t = κ y_{t−1} + (1 − κ) d_t,      κ = exp(−1/|τ|),      y_0 = 0
+
+    τ is drawn from a normal distribution of standard deviation 1. A window takes log₂ T tensor operations, since
+    y_t = Σ_s κ^s (1 − κ) d_{t−s} doubles its reach with each of them. Source: Higuchi et al. 2024, as released
+    (snn/modules/li.py).
+
+    Args:
+        tau: mean of the initial τ, in steps.
+        options: `layer`, `name` and `norm` of `Readout`.
+    """
+
+    decay: None
+    gate: None
+
+    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], tau: float, **options: Any) -> None:
+        super().__init__(size, outputs, reads, **options)
+        self.decay, self.gate = None, None
+        self.tau = nn.Parameter(tau + torch.randn(outputs))
+
+    def forward(self, d: Tensor, y: Tensor) -> Tensor:
+        return torch.lerp(d, y, torch.exp(-1 / self.tau.abs()))
+
+    def unroll(self, d: Tensor, y: Tensor) -> Tensor:
+        κ = torch.exp(-1 / self.tau.abs())
+        ys = torch.cat(((κ * y)[None] + (1 - κ) * d[:1], (1 - κ) * d[1:]))
+        reach = 1
+        while reach < len(d):
+            ys = torch.cat((ys[:reach], ys[reach:] + κ**reach * ys[:-reach]))
+            reach *= 2
+        return ys
+
+
 class MaxReadout(Readout):
     """Maximum over time of a readout with a constant leak.
 

@@ -18,7 +18,7 @@ from throughtime.networks.kernels.recurrent_gradient import with_recurrent_gradi
 from throughtime.networks.kernels.spike_linear import spike_linear
 from throughtime.networks.kernels.window import LayerWindow, layer_window
 from throughtime.networks.layer import INPUT, RecurrentLayer, RecurrentState
-from throughtime.networks.readout import GatedReadout, LeakyReadout, MaxReadout, Readout
+from throughtime.networks.readout import GatedReadout, LeakyReadout, MaxReadout, Readout, TrainedReadout
 from throughtime.neurons.base import Neuron, Shape, shape_of
 from throughtime.numerics.precision import products_of
 from throughtime.registry import network, or_default, refuse_unused
@@ -39,9 +39,10 @@ class Recurrent(Network):
         neuron: function from a shape to a layer of neurons.
         hidden: number of neurons of each layer.
         readout: input of the readouts, spikes or membranes of the last layer.
-        readout_leak: `constant`, or `gated`: computed at each step.
-        readout_tau: time constant of the constant leak in steps, κ = exp(−1/τ); 0: no memory, y_t = W o_t + c; null:
-            20.
+        readout_leak: `constant`; `trained`: a constant of each output, which is trained; or `gated`: computed at each
+            step.
+        readout_tau: time constant of the leak in steps, κ = exp(−1/τ), the mean of its initial values if it is trained;
+            0: no memory, y_t = W o_t + c; null: 20.
         readout_max: whether the output is the maximum over the steps so far, of a readout with a constant leak.
         weights: initial distribution of W and R. `separate`: U(±1/√fan-in) for each; `joint`: U(±1/√(fan-in + size))
             for both, the distribution of one linear map on [x ; z] (the authors' adding task); `hidden`: U(±1/√size)
@@ -65,7 +66,7 @@ class Recurrent(Network):
         *,
         hidden: Annotated[Sequence[PositiveInt], Field(min_length=1)] = (64,),
         readout: Literal["spikes", "membrane"] = "spikes",
-        readout_leak: Literal["constant", "gated"] = "constant",
+        readout_leak: Literal["constant", "trained", "gated"] = "constant",
         readout_tau: NonNegativeFloat | None = None,
         readout_max: bool = False,
         weights: Literal["separate", "joint", "hidden", "orthogonal"] = "separate",
@@ -75,9 +76,11 @@ class Recurrent(Network):
         norm_steps: PositiveInt | None = None,
     ) -> None:
         super().__init__()
-        only_constant = {"readout_tau": readout_tau, "readout_max": readout_max or None}
-        refuse_unused("readout_leak: constant", readout_leak == "constant", **only_constant)
+        refuse_unused("readout_leak: constant or trained", readout_leak != "gated", readout_tau=readout_tau)
+        refuse_unused("readout_leak: constant", readout_leak == "constant", readout_max=readout_max or None)
         readout_tau = or_default(readout_tau, 20.0)
+        if readout_leak == "trained" and not readout_tau:
+            raise ValueError("readout_leak: trained needs a readout_tau above 0")
         self.mixes_samples = norm_steps is not None
         # The synapses' random numbers precede those of the neurons, so that networks of all neurons start from the same
         # synapses.
@@ -105,6 +108,8 @@ class Recurrent(Network):
             }
             if readout_leak == "gated":
                 return GatedReadout(hidden[-1], width, reads, **options)
+            if readout_leak == "trained":
+                return TrainedReadout(hidden[-1], width, reads, readout_tau, **options)
             return (MaxReadout if readout_max else LeakyReadout)(hidden[-1], width, reads, κ, **options)
 
         if isinstance(outputs, Mapping):

@@ -32,6 +32,12 @@ class ASRNN(Neuron):
         z_t = H(v_t − θ_t)
         α = exp(−1/τ), ρ = exp(−1/τ_a)    or    α = σ(τ), ρ = σ(τ_a)
 
+    With `reset: same_step` the membrane is reset in the step of its spike, as in the adaptive neuron of Higuchi et al.
+    2024 (snn/modules/alif.py):
+
+        ṽ_t = α v_{t−1} + (1 − α) R_m I_t
+        z_t = H(ṽ_t − θ_t),                 v_t = ṽ_t − θ_t z_t
+
     Each neuron has a trained τ and τ_a with normally distributed initial values. As in the source, they are not
     constrained to be positive; an `exponential` decay is below 1 only for τ > 0. The gradient flows through the reset.
     Cost: about 12 elementwise operations per step; state 3 × size numbers. Source: Yin, Corradi and Bohte 2021, as
@@ -46,7 +52,8 @@ class ASRNN(Neuron):
         b0: b_0, threshold at rest.
         beta: β, how far full adaptation raises the threshold.
         resistance: R_m.
-        reset_gradient: whether the gradient flows through z_{t−1} into v_t; it does through z_{t−1} into b_t.
+        reset: step in which a spike resets the membrane: `next_step` or `same_step`.
+        reset_gradient: whether the gradient flows through the spike of the reset; it does through z_{t−1} into b_t.
         surrogate: gradient of the spike.
     """
 
@@ -64,12 +71,13 @@ class ASRNN(Neuron):
         b0: float = 0.01,
         beta: NonNegativeFloat = 1.8,
         resistance: PositiveFloat = 1.0,
+        reset: Literal["next_step", "same_step"] = "next_step",
         reset_gradient: bool = True,
         surrogate: SurrogateName = "wide_multi_gaussian",
     ) -> None:
         super().__init__(shape)
         self.decay, self.b0, self.beta, self.resistance = decay, b0, beta, resistance
-        self.reset_gradient, self.surrogate = reset_gradient, surrogate
+        self.reset, self.reset_gradient, self.surrogate = reset, reset_gradient, surrogate
         self.tau = nn.Parameter(tau_mean + tau_sd * torch.randn(self.shape))
         self.tau_adaptation = nn.Parameter(tau_adaptation_mean + tau_adaptation_sd * torch.randn(self.shape))
 
@@ -81,7 +89,11 @@ class ASRNN(Neuron):
         α, ρ = self.decay_of(self.tau), self.decay_of(self.tau_adaptation)
         b = s.z + ρ * (s.b - s.z)
         θ = self.b0 + self.beta * b
-        v = s.v + (1 - α) * (self.resistance * I - s.v) - θ * (s.z if self.reset_gradient else constant(s.z))
+        ṽ = s.v + (1 - α) * (self.resistance * I - s.v)
+        if self.reset == "same_step":
+            z = spike(ṽ - θ, self.surrogate)
+            return ASRNNState(ṽ - θ * (z if self.reset_gradient else constant(z)), b, z)
+        v = ṽ - θ * (s.z if self.reset_gradient else constant(s.z))
         return ASRNNState(v, b, z=spike(v - θ, self.surrogate))
 
     def decay_of(self, τ: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("neurons", "asrnn"): Defaults(
         YIN_2021,
         {"decay": "exponential", "tau_mean": 20.0, "tau_sd": 5.0, "tau_adaptation_mean": 200.0}
-        | {"tau_adaptation_sd": 25.0, "b0": 0.01, "beta": 1.8, "resistance": 1.0, "reset_gradient": True}
-        | {"surrogate": "wide_multi_gaussian"},
+        | {"tau_adaptation_sd": 25.0, "b0": 0.01, "beta": 1.8, "resistance": 1.0, "reset": "next_step"}
+        | {"reset_gradient": True, "surrogate": "wide_multi_gaussian"},
     ),
     ("neurons", "ltc"): Defaults(
         YIN_2023,
@@ -138,6 +138,8 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         },
         {"readout.decay": math.exp(-1 / 20)},
     ),
+    ("networks", "jsb_rnn"): Defaults("Bohnstingl et al. 2022, as released", {"hidden": (150,)}),
+    ("networks", "ecg_rnn"): Defaults("Higuchi et al. 2024, as released", {"hidden": (36,)}),
 }
 
 
@@ -150,6 +152,9 @@ class Draw(NamedTuple):
 
 
 UNIFORM_FAN_IN = Draw(True, 0.0, lambda w: 1 / math.sqrt(3 * w.shape[1]))
+SIZE, INPUTS = 400, 300
+"""Neurons and inputs of the networks whose draws are examined."""
+GLOROT_UNIFORM = Draw(True, 0.0, lambda w: math.sqrt(2 / (w.shape[0] + w.shape[1])))
 GLOROT_NORMAL = Draw(False, 0.0, lambda w: math.sqrt(2 / (w.shape[0] + w.shape[1])))
 ZERO = Draw(False, 0.0, lambda w: 0.0)
 SYNAPSES = {"inward.weight": UNIFORM_FAN_IN, "recurrent.weight": UNIFORM_FAN_IN}
@@ -167,6 +172,19 @@ def uniform(low: float, high: float) -> Draw:
 
 DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
     ("networks", "recurrent"): SYNAPSES | READOUT,
+    ("networks", "jsb_rnn"): {
+        **dict.fromkeys(("inward.weight", "recurrent.weight", "readout.linear.weight"), GLOROT_UNIFORM),
+        **dict.fromkeys(("inward.bias", "readout.linear.bias"), ZERO),
+    },
+    ("networks", "ecg_rnn"): {
+        # One map on [x ; z], of SIZE rows and INPUTS + SIZE columns.
+        **dict.fromkeys(
+            ("inward.weight", "recurrent.weight"), Draw(True, 0.0, lambda w: math.sqrt(2 / (INPUTS + 2 * SIZE)))
+        ),
+        **dict.fromkeys(("inward.bias", "readout.linear.bias"), ZERO),
+        "readout.linear.weight": GLOROT_UNIFORM,
+        "readout.tau": normal(20.0, 1.0),
+    },
     ("neurons", "asrnn"): {"tau": normal(20.0, 5.0), "tau_adaptation": normal(200.0, 25.0)},
     ("neurons", "asrnn_adding"): {"tau": normal(2.0, 1.0), "tau_adaptation": normal(4.0, 1.0)},
     ("neurons", "glif"): {name: uniform(-0.1, 0.1) for name in ("alpha", "beta", "gamma")},
@@ -177,8 +195,6 @@ DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
 }
 """Endings of parameters' names, with their distributions: PyTorch's U(±1/√fan-in), Glorot's normal rule, or a normal
 or uniform distribution of the source that the component's docstring names."""
-
-SIZE = 400
 
 
 def defaults_are_the_sources(component: Component) -> Observed:
@@ -207,7 +223,7 @@ def _built(component: Component, hidden: list[int]) -> Any:
     """Return the component with its defaults; a layer of neurons has `hidden[0]` of them."""
     with seeded(3):
         if component.kind == "networks":
-            return made(component, 300, 100, LIF, hidden=hidden)
+            return made(component, INPUTS, 100, LIF, hidden=hidden)
         return made(component, *hidden) if component.kind == "neurons" else made(component)
 
 

@@ -9,44 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache, partial
 from importlib import resources
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from throughtime.datasets.ecg import CLASSES, Ecg
-from throughtime.neurons.alif import ALIFState
 from throughtime.neurons.asrnn import ASRNN
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.brf import BRF
 from throughtime.neurons.rf import RF
-from throughtime.neurons.surrogate import spike
 
 STEPS, SKIPPED = 1300, 10
 Weights = dict[str, Tensor]
-
-
-class SimpleALIF(Neuron):
-    """The adaptive neuron of Higuchi et al. 2024 (snn/modules/alif.py), which is reset within the step of its spike.
-
-    a_t = ρ a_{t−1} + (1 − ρ) z_{t−1},  A_t = 0.01 + 1.8 a_t
-    ṽ_t = α v_{t−1} + (1 − α) I_t,      z_t = H(ṽ_t − A_t),  v_t = ṽ_t − A_t z_t
-    """
-
-    def __init__(self, alpha: Tensor, rho: Tensor) -> None:
-        super().__init__(len(alpha))
-        self.alpha, self.rho = alpha, rho
-
-    def initial_state(self, batch: int, like: Tensor) -> ALIFState:
-        zeros = like.new_zeros(batch, *self.shape)
-        return ALIFState(zeros, zeros, zeros)
-
-    def step(self, I: Tensor, s: ALIFState) -> ALIFState:
-        a = self.rho * s.a + (1 - self.rho) * s.z
-        A = 0.01 + 1.8 * a
-        ṽ = self.alpha * s.v + (1 - self.alpha) * I
-        z = spike(ṽ - A, "triangle")
-        return ALIFState(ṽ - A * z, a, z)
+Reset = Literal["next_step", "same_step"]
 
 
 def brf() -> float:
@@ -59,8 +36,8 @@ def rf() -> float:
 
 def alif() -> float:
     w = _weights("ecg_alif")
-    α, ρ = (torch.exp(-1 / w[f"hidden__tau_{name}"].abs()) for name in ("mem", "adp"))
-    return _of_leaky_readout("ecg_alif", SimpleALIF(α, ρ), SKIPPED)
+    neuron = _asrnn(w["hidden__tau_mem"].abs(), w["hidden__tau_adp"].abs(), 0.01, 1.8, reset="same_step")
+    return _of_leaky_readout("ecg_alif", neuron, SKIPPED)
 
 
 @torch.no_grad()
@@ -91,8 +68,8 @@ def _resonator(kind: type[BRF] | type[RF], name: str) -> Neuron:
     return neuron
 
 
-def _asrnn(tau: Tensor, tau_adaptation: Tensor, b0: float, beta: float) -> ASRNN:
-    neuron = ASRNN(len(tau), b0=b0, beta=beta)
+def _asrnn(tau: Tensor, tau_adaptation: Tensor, b0: float, beta: float, reset: Reset = "next_step") -> ASRNN:
+    neuron = ASRNN(len(tau), b0=b0, beta=beta, reset=reset)
     neuron.tau.data, neuron.tau_adaptation.data = tau, tau_adaptation
     return neuron
 

@@ -43,6 +43,13 @@ def test_targets_are_one_a_step_and_none_where_there_is_no_label():
     assert authors.tolist() == [[2] * 4, [0] * 4, [5] * 4]
 
 
+def test_skipped_steps_have_no_label():
+    dataset = Ecg(unlabelled="class 0", steps=3, skip=2).with_synthetic_files(three(), length=3)
+    assert next(dataset.batches("test", 9)).target.tolist() == [[-1] * 4, [-1] * 4, [5] * 4]
+    with pytest.raises(ValueError, match="leaves none"):
+        Ecg(steps=3, skip=3)
+
+
 def test_validation_is_the_end_of_the_training_file():
     dataset = Ecg(steps=2).with_synthetic_files(three(), length=3)
     assert [dataset.arrays.splits[split].tolist() for split in SPLITS] == [

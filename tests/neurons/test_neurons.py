@@ -117,6 +117,17 @@ def test_asrnn_reset_passes_the_gradient_through_the_spike_where_it_is_to():
         assert float(gradient) == pytest.approx(0.25 - by_spike * 0.690580 / 2, abs=1e-6)
 
 
+def test_asrnn_is_reset_in_the_step_of_its_spike_where_it_is_to():
+    # α = ρ = 1/2, b0 = 0.1, β = 1.  I1 = 0.4: ṽ1 = 0.2, θ1 = 0.1, z1 = 1, v1 = 0.1.
+    # I2 = 1.5: b2 = 0.5, θ2 = 0.6, ṽ2 = 0.8, z2 = 1, v2 = 0.2.  I3 = 0: b3 = 0.75, ṽ3 = 0.1 < 0.85, z3 = 0, v3 = 0.1.
+    options = {"tau_mean": 0.0, "tau_sd": 0.0, "tau_adaptation_mean": 0.0, "tau_adaptation_sd": 0.0}
+    neuron = ASRNN(1, decay="logistic", b0=0.1, beta=1.0, reset="same_step", **options)
+    state = neuron.initial_state(1, number(0.0))
+    for current, v, b, z in ((0.4, 0.1, 0.0, 1.0), (1.5, 0.2, 0.5, 1.0), (0.0, 0.1, 0.75, 0.0)):
+        _, state = neuron(number(current), state)
+        assert [float(part.detach()) for part in state] == pytest.approx([v, b, z])
+
+
 def ltc_with_gates_at_half(**options):
     """All gate weights and biases zero: a = ρ = σ(0) = 1/2."""
     neuron = LTC(1, **options).double()
@@ -270,6 +281,8 @@ CLAIMS = [
     ("alif", {"threshold": 0.5, "tau_max": 50.0}),
     ("asrnn", {}),
     ("asrnn", {"reset_gradient": False}),
+    ("asrnn", {"reset": "same_step"}),
+    ("asrnn", {"reset": "same_step", "reset_gradient": False}),
     (
         "asrnn",
         {"resistance": 3.0, "tau_mean": 2.0, "tau_sd": 0.2, "tau_adaptation_mean": 4.0, "tau_adaptation_sd": 1.0},
