@@ -1,5 +1,5 @@
 # make: set up, run the suites quick and memory (12 minutes), write the report.   make test: set up, pass the tests.
-# make fptt: the adding-task figure of the paper, about half an hour on two cores.
+# make fptt: the verdicts, figures and page of the paper on FPTT; hours on two cores, an interrupted run continues.
 # make check: every fact of every rule, neuron, network and dataset.
 # make mutants: plants the faults listed in tests/mutants, one at a time, in a copy; a check or a test must notice each.
 # make gate: every rule on every neuron at tiny scale, compared with the committed baseline; a few minutes on two cores.
@@ -41,7 +41,7 @@ peers: $(READY)
 	$(BIN)/throughtime peers --out reports/out/peers
 
 fptt: $(READY)
-	$(BIN)/throughtime run fptt && $(BIN)/throughtime figure fptt
+	$(BIN)/throughtime reproduce fptt
 
 lint: types
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The page of a paper: verdicts, figure, commands."""
+"""The page of a paper: verdicts, figures, commands."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ import jinja2
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import save
-from throughtime.reports.papers import Paper, draw_paper, has_figure, judge
+from throughtime.reports.papers import Paper, draw_paper, judge
 from throughtime.whole_files import write_whole
 
 
 def write_paper(paper: Paper, results: Results, scale: str, out: Path) -> Path:
-    """Write the figure and the page of a paper to a folder of its name; return the path of the page.
+    """Write the figures and the page of a paper to a folder of its name; return the path of the page.
 
     Args:
         paper: the paper.
         results: the runs to judge and to draw.
-        scale: scale of the runs in the figure; verdicts name their own.
+        scale: scale of the runs in the figures; verdicts name their own.
         out: the parent folder.
     """
-    folder = out / paper.name
-    drawn = draw_paper(paper.name, results, scale) if has_figure(paper.name) else None
-    figure = None
-    if drawn is not None:
-        paths = {path.suffix: path for path in save(drawn, folder, paper.name)}
-        figure = paths[".svg"].read_text(encoding="utf-8")
+    folder, figures = out / paper.name, []
+    for name, drawn in draw_paper(paper.name, results, scale).items():
+        paths = {path.suffix: path for path in save(drawn, folder, f"{paper.name}-{name}")}
+        figures.append((name, drawn.title, paths[".svg"].read_text(encoding="utf-8")))
     template = resources.files("throughtime.reports").joinpath("paper.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    text = environment.from_string(template).render(paper=paper, rows=judge(paper, results), figure=figure, scale=scale)
+    rows = judge(paper, results)
+    text = environment.from_string(template).render(paper=paper, rows=rows, figures=figures, scale=scale)
     page = folder / "index.html"
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(page, text)

@@ -3,7 +3,7 @@
 targets.yaml    title, DOI and published values (`comparing/published.py`)
 exact.py        functions that compute exact targets, by the names in targets.yaml (optional)
 claims.py       `CLAIMS`, functions from Results to an Answer (optional)
-figures.py      `draw(results, scale)`, the paper's figure (optional)
+figures.py      `FIGURES`, functions `draw(results, scale)` by the name of the figure (optional)
 suites/*.yaml   suites; `throughtime run` knows them by name (optional)
 """
 
@@ -74,14 +74,16 @@ def judge(paper: Paper, results: Results) -> list[Row]:
     return verdicts(paper.name, paper.file, vars(exact) if exact else {}, claims.CLAIMS if claims else (), results)
 
 
-def has_figure(name: str) -> bool:
-    """Return whether a paper draws a figure."""
-    return name in papers() and (resources.files("throughtime.reports") / name / "figures.py").is_file()
+def draw_paper(name: str, results: Results, scale: str) -> dict[str, Drawn]:
+    """Draw the figures of a paper from results at one scale, those for which the results have the necessary data."""
+    module = _module(resources.files("throughtime.reports") / name, "figures")
+    drawn = {figure: draw(results, scale) for figure, draw in module.FIGURES.items()} if module else {}
+    return {figure: shown for figure, shown in drawn.items() if shown is not None}
 
 
-def draw_paper(name: str, results: Results, scale: str) -> Drawn | None:
-    """Draw the figure of a paper from results at one scale; None without the necessary data."""
-    return importlib.import_module(f"throughtime.reports.{name}.figures").draw(results, scale)
+def paper_of(suite: str) -> str | None:
+    """Return the paper that a suite belongs to, if any."""
+    return next((name for name in papers() if suite in suites_of(name)), None)
 
 
 def _module(folder: Traversable, name: str) -> ModuleType | None:

@@ -16,7 +16,7 @@ from throughtime.reports.growth_figure import growth_figures
 from throughtime.reports.option_figure import option_figures
 from throughtime.reports.page.interactive import described
 from throughtime.reports.page.render import Figure, render
-from throughtime.reports.papers import draw_paper, has_figure
+from throughtime.reports.papers import draw_paper, paper_of
 from throughtime.reports.rule_comparison import rule_table
 from throughtime.reports.table import Table
 from throughtime.reports.tables import tables
@@ -91,9 +91,9 @@ def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
             found[f"{start}-growth-{name}"] = grown
         if (tuned := tuning_figure(results, suite, scale)) is not None:  # the trials of a tuning
             found[f"{start}-tuning"] = tuned
-        if has_figure(suite):
-            drawn = draw_paper(suite, results, scale)
-            found[start] = drawn or NotDrawn(f"The paper's figure, {where}", figures.NO_CURVE)
+    for paper, scale in dict.fromkeys((paper_of(suite), scale) for suite, scale in _suites(results)):
+        for name, shown in draw_paper(paper, results, scale).items() if paper else ():
+            found[f"{paper}-{scale}-{name}"] = shown
     memory = figures.memory_against_steps(results)
     found["memory-against-steps"] = memory or NotDrawn("Memory against time steps", figures.NO_STEPS)
     return found

@@ -7,14 +7,17 @@ exactly. A claim is a statement of the paper that a function judges from results
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from math import fsum, nan
 from typing import Literal, NamedTuple
 
+import pandas as pd
 import pydantic
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
 from throughtime.records.statistics import mean_interval
+from throughtime.records.store import validation_metric
 from throughtime.spec import Scale, Strict
 
 Word = Literal["supported", "not supported", "unclear", "not run here"]
@@ -23,6 +26,8 @@ Match = Literal["reproduced", "within interval", "not reproduced", "not run here
 """Verdict of a target."""
 FEWEST = 3
 """Smallest n whose interval can decide `within interval`."""
+AVERAGED = 100
+"""Training iterations over which a learning curve is averaged."""
 
 
 class CellOf(Strict):
@@ -34,7 +39,11 @@ class CellOf(Strict):
     dataset: str
     network: str = "recurrent"
     measure: str
+    """Name of the measure; with `iteration`, of a metric of the learning curve."""
     scale: Scale
+    iteration: PositiveInt | None = None
+    """If not null, the value is the mean of the metric on the validation split over the `AVERAGED` iterations that end
+    with this one."""
 
 
 class Target(Strict):
@@ -130,7 +139,12 @@ def judge_runs(target: Target, results: Results) -> Row:
     runs = results.frame
     for column in ("suite", "scale", "rule", "neuron", "dataset", "network"):
         runs = runs[runs[column] == getattr(cell, column)]
-    values = runs.loc[runs["status"] == "ok", cell.measure].dropna() if cell.measure in runs else runs.iloc[:0]
+    if cell.iteration is not None:
+        curved = runs[runs["status"].isin(("ok", "diverged"))]  # a run that diverged later counts
+        values = pd.Series([level_at(results, run, cell.measure, cell.iteration) for run in curved["id"]], dtype=float)
+    else:
+        values = runs.loc[runs["status"] == "ok", cell.measure] if cell.measure in runs else pd.Series(dtype=float)
+    values = values.dropna()
     if not len(values):
         failed = ", ".join(sorted(set(runs["status"]) - {"ok"}))
         return row("", len(runs) or None, "", "not run here", f"runs failed: {failed}" if failed else "no run")
@@ -146,6 +160,14 @@ def judge_runs(target: Target, results: Results) -> Row:
         reach = (high - low) / 2 + (target.spread or 0)
         word, why = ("within interval" if off <= reach else word), f"interval and spread {reach:.2g}"
     return row(f"{mean:.4g}", n, interval, word, f"differs by {off:.2g}, {why}")
+
+
+def level_at(results: Results, run: str, metric: str, iteration: int) -> float:
+    """Return the mean of a metric on the validation split over the `AVERAGED` iterations of a run that end with
+    `iteration`; NaN if its learning curve does not cover them."""
+    rows = {int(row["iteration"]): validation_metric(row, metric) for row in results.curve(run)}
+    values = [value for at, value in rows.items() if iteration - AVERAGED < at <= iteration and value is not None]
+    return fsum(values) / len(values) if iteration in rows and values else nan
 
 
 def verdicts(

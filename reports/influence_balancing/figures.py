@@ -42,3 +42,6 @@ def draw(results: Results, scale: str) -> Drawn | None:
     notes = [f"Gradient descent with step size {RATE:g}, in closed form; K steps between updates. FPTT: α = β = 1/2."]
     finish(figure, title, notes, {label: styles[label] for label in LINES})
     return Drawn(figure, data, title, notes)
+
+
+FIGURES = {"loss": draw}

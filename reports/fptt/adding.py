@@ -1,0 +1,71 @@
+"""Learning curves of the adding task: our runs, and those that the authors published, each with the loop it is of."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.records.store import validation_metric
+from throughtime.reports.cells import runs_of
+
+SUITES = {200: "fptt-adding-200", 500: "fptt-adding-500", 1000: "fptt-adding-1000"}
+"""Suite of each length T."""
+CELLS = {
+    "ltc_adding": "LTC",
+    "ltc": "LTC with adaptation",
+    "asrnn_adding": "ASRNN",
+    "lstm": "LSTM",
+    "rnn": "RNN",
+}
+LOOPS = ("bptt", "fptt-authors", "fptt-authors-none")
+"""Rules that are training loops of the authors."""
+TRIVIAL = 1 / 6
+"""Error of a constant answer, the mean: the variance of a sum of two uniform numbers."""
+
+
+def curves(results: Results, suite: str, scale: str) -> pd.DataFrame:
+    """Return the learning curves of a suite: a row per run and epoch, the error on the validation split.
+
+    Returns:
+        Columns `source` (ours or published), `neuron`, `rule`, `run`, `status`, `iteration`, `updates`, `mse`.
+    """
+    found = []
+    for _, run in runs_of(results, suite, scale).iterrows():
+        rows = results.curve(run["id"])
+        labels = {"source": "ours", "neuron": run["neuron"], "rule": run["rule"], "run": run["label"]}
+        numbers = {name: [int(row[name]) for row in rows] for name in ("iteration", "updates")}
+        mse = pd.Series([validation_metric(row, "mse") for row in rows], dtype=float)
+        found.append(pd.DataFrame({**labels, "status": run["status"], **numbers, "mse": mse}))
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def published(T: int, last: int | None = None) -> pd.DataFrame:
+    """Return the authors' curves of a length in the columns of `curves`: means of 10 iterations, up to the last one.
+
+    A curve ends where it becomes NaN.
+    """
+    with resources.files("throughtime.published").joinpath(f"adding_{T}.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file)
+    long = table.melt("iteration", var_name="run", value_name="mse").dropna()
+    if last is not None:
+        long = long[long["iteration"] <= last]
+    loops = [loop_of(name) for name in long["run"]]
+    # BPTT updates once an iteration, the loops with windows at nine of ten parts.
+    updates = long["iteration"] * [1 if rule == "bptt" else 9 for _, rule in loops]
+    named = {"neuron": [neuron for neuron, _ in loops], "rule": [rule for _, rule in loops], "updates": updates}
+    return long.assign(source="published", status="ok", **named).reset_index(drop=True)
+
+
+def loop_of(name: str) -> tuple[str, str]:
+    """Return the neuron and the rule of a published curve, from the name of its file.
+
+    The loop with windows that the authors have for LSTM and RNN has no regulariser. `v2` curves of spiking networks
+    agree with the loop without regulariser, which their documented command runs (docs/papers/fptt.md).
+    """
+    net = name.split("_")[0]
+    neuron = {"snn": "ltc_adding", "asrnn": "asrnn_adding"}.get(net, net)
+    if "bptt" in name:
+        return neuron, "bptt"
+    return neuron, "fptt-authors-none" if net in ("lstm", "rnn") or f"{net}_v2_" in name else "fptt-authors"

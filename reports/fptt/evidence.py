@@ -1,0 +1,136 @@
+"""Evidence for claims: what the runs of some cells of the adding task reached, and verdicts on learning from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from throughtime.comparing.published import AVERAGED, FEWEST, Answer, Word
+from throughtime.records.results import Results
+from throughtime.records.store import validation_metric
+from throughtime.reports.fptt.adding import SUITES
+from throughtime.spec import Scale
+
+SOLVED, UNSOLVED = 0.05, 0.14
+"""MSE below which the adding task counts as learnt, and from which on as not learnt; a constant answer has 0.167."""
+LONG_ENOUGH = 2203
+"""Iterations after which all five of the authors' runs that became NaN had done so."""
+SCALES: tuple[Scale, ...] = ("paper", "laptop")
+"""Scales at which claims are judged."""
+
+
+class Cell(NamedTuple):
+    """A cell of the suites of the adding task."""
+
+    T: int
+    rule: str
+    neuron: str
+
+    def __str__(self) -> str:
+        return f"{self.rule} {self.neuron} at T = {self.T}"
+
+
+class Reached(NamedTuple):
+    """The runs of a cell that ended in themselves: ok, or diverged."""
+
+    least: list[float]
+    """Least mean of the validation error over `AVERAGED` iterations, of each run; infinite for a run without one."""
+    diverged: list[bool]
+    iterations: int
+    """Training iterations of the shortest run that is ok; 0 if all diverged."""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{mse:.2g}{' (diverged)' if nan else ''}" for mse, nan in zip(*self[:2], strict=True))
+
+
+def least_level(curve: list[tuple[int, float]]) -> float:
+    """Return the least mean over `AVERAGED` iterations of a curve of (iteration, value); ∞ if it is shorter."""
+    means = [np.mean([v for at, v in curve if end - AVERAGED < at <= end]) for end, _ in curve if end >= AVERAGED]
+    return float(min((mean for mean in means if math.isfinite(mean)), default=math.inf))
+
+
+def reached(results: Results, cell: Cell, scale: Scale) -> Reached:
+    """Return what the runs of a cell at a scale reached."""
+    runs = results.select(SUITES[cell.T], scale).frame
+    runs = runs[(runs["rule"] == cell.rule) & (runs["neuron"] == cell.neuron) & runs["status"].isin(("ok", "diverged"))]
+    least, ends = [], []
+    for run, status in zip(runs["id"], runs["status"], strict=True):
+        rows = results.curve(run)
+        curve = [(int(row["iteration"]), validation_metric(row, "mse")) for row in rows]
+        least.append(least_level([(at, math.nan if mse is None else mse) for at, mse in curve]))
+        ends += [curve[-1][0]] if status == "ok" and curve else []
+    return Reached(least, list(runs["status"] == "diverged"), min(ends, default=0))
+
+
+def learns(results: Results, cells: Sequence[Cell]) -> Answer:
+    """Judge whether all runs of some cells learn the adding task. Too short a training refutes nothing."""
+
+    def word(found: list[Reached], scale: Scale) -> tuple[Word, str]:
+        if all(mse < SOLVED for cell in found for mse in cell.least):
+            return "supported", f"least error over {AVERAGED} iterations < {SOLVED} in all runs"
+        short = min(cell.iterations for cell in found)
+        why = f"some runs are not below {SOLVED}"
+        return ("not supported", why) if scale == "paper" else ("unclear", f"{why} in {short} iterations")
+
+    return _judged(results, cells, word)
+
+
+def fails(results: Results, cells: Sequence[Cell]) -> Answer:
+    """Judge whether no run of some cells learns the adding task: only a long training, or divergence, shows it."""
+
+    def word(found: list[Reached], scale: Scale) -> tuple[Word, str]:
+        if any(mse < SOLVED for cell in found for mse in cell.least):
+            return "not supported", f"some run is below {SOLVED}"
+        if any(mse < UNSOLVED for cell in found for mse in cell.least):
+            return "unclear", f"some run is between {SOLVED} and {UNSOLVED}"
+        if scale == "paper" or all(all(cell.diverged) for cell in found):
+            return "supported", f"all runs stay above {UNSOLVED} or diverge"
+        return "unclear", f"all runs stay above {UNSOLVED}, in {min(c.iterations for c in found)} of 10 000 iterations"
+
+    return _judged(results, cells, word)
+
+
+def becomes_nan(results: Results, cells: Sequence[Cell]) -> Answer:
+    """Judge whether all runs of some cells diverge."""
+
+    def word(found: list[Reached], scale: Scale) -> tuple[Word, str]:
+        diverged = [nan for cell in found for nan in cell.diverged]
+        why = f"{sum(diverged)} of {len(diverged)} runs diverged"
+        if all(diverged):
+            return "supported", why
+        short = min(cell.iterations for cell in found)
+        long_enough = short >= LONG_ENOUGH
+        return ("not supported" if long_enough else "unclear"), f"{why}, in at least {short} iterations"
+
+    return _judged(results, cells, word)
+
+
+def both(*answers: Answer) -> Answer:
+    """Return the answer to a claim with several parts, each answered: it holds if all of them do."""
+    order: tuple[Word, ...] = ("not run here", "not supported", "unclear", "supported")
+    word = min((answer.word for answer in answers), key=order.index)
+    known = [answer.n for answer in answers if answer.n is not None]
+    scales = "; ".join(dict.fromkeys(answer.scale for answer in answers if answer.scale))
+    ours = "; ".join(answer.ours for answer in answers if answer.ours)
+    reason = "; ".join(dict.fromkeys(answer.reason for answer in answers))
+    return Answer(word, ours, reason, min(known, default=None), scales)
+
+
+def _judged(
+    results: Results, cells: Sequence[Cell], word: Callable[[list[Reached], Scale], tuple[Word, str]]
+) -> Answer:
+    """Judge by the runs at the largest scale at which all cells have runs, `FEWEST` at least."""
+    for scale in SCALES:
+        found = [reached(results, cell, scale) for cell in cells]
+        n = min(len(cell.least) for cell in found)
+        if n:
+            ours = "; ".join(f"{cell}: {what}" for cell, what in zip(cells, found, strict=True))
+            if n < FEWEST:
+                return Answer("unclear", ours, f"n = {n}; {FEWEST} runs are needed", n, scale)
+            verdict, reason = word(found, scale)
+            return Answer(verdict, ours, reason, n, scale)
+    suites = dict.fromkeys(SUITES[cell.T] for cell in cells)
+    return Answer("not run here", "", f"no runs of all cells of {', '.join(suites)}")

@@ -1,0 +1,19 @@
+"""Exact targets: firing rates in the authors' illustration of the LTC neuron, means over 200 samples of the noise."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from throughtime.reports.fptt.ltc_neuron import Kind, Sweep, rates
+
+
+def rate(kind: Kind, sweep: Sweep, s: int) -> float:
+    """Return the mean rate at setting s of a sweep."""
+    return float(rates(kind, sweep)[s].mean())
+
+
+ltc_noise_39, fixed_noise_39 = (partial(rate, kind, "noise", 39) for kind in ("ltc", "fixed"))
+ltc_mean_0, fixed_mean_0 = (partial(rate, kind, "mean", 0) for kind in ("ltc", "fixed"))
+ltc_mean_10, fixed_mean_10 = (partial(rate, kind, "mean", 10) for kind in ("ltc", "fixed"))
+ltc_mean_20, fixed_mean_20 = (partial(rate, kind, "mean", 20) for kind in ("ltc", "fixed"))
+ltc_spikes_25, fixed_spikes_25 = (partial(rate, kind, "spikes", 25) for kind in ("ltc", "fixed"))
