@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
 import jinja2
 
+from throughtime.comparing.published import Row
 from throughtime.records.results import Results
 from throughtime.reports.drawing import save
-from throughtime.reports.papers import Paper, draw_paper, judge
+from throughtime.reports.papers import Paper, draw_paper
 from throughtime.whole_files import write_whole
 
 
-def write_paper(paper: Paper, results: Results, scale: str, out: Path) -> Path:
+def write_paper(paper: Paper, rows: Sequence[Row], results: Results, scale: str, out: Path) -> Path:
     """Write the figures and the page of a paper to a folder of its name; return the path of the page.
 
     Args:
         paper: the paper.
-        results: the runs to judge and to draw.
+        rows: its verdicts.
+        results: the runs to draw.
         scale: scale of the runs in the figures; verdicts name their own.
         out: the parent folder.
     """
@@ -28,7 +31,6 @@ def write_paper(paper: Paper, results: Results, scale: str, out: Path) -> Path:
         figures.append((name, drawn.title, paths[".svg"].read_text(encoding="utf-8")))
     template = resources.files("throughtime.reports").joinpath("paper.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    rows = judge(paper, results)
     text = environment.from_string(template).render(paper=paper, rows=rows, figures=figures, scale=scale)
     page = folder / "index.html"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The command `throughtime baseline update`."""
+"""The commands `throughtime baseline update` and `baseline unpack`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,6 @@ from throughtime.errors import UsageError
 from throughtime.spec import Scale
 
 baseline_app = typer.Typer(help="Committed baselines: results that CI compares new ones with.", no_args_is_help=True)
-
-
-@baseline_app.callback()
-def baseline() -> None:
-    """Keep `update` a subcommand: typer would merge a single command into the application."""
 
 
 @baseline_app.command()
@@ -53,10 +48,32 @@ def update(
             run(suite, scale=scale, results=folder, plugin=plugin, source=source)
         made = Results.load(folder, [load_suite(suite).name]).select(scale=scale)
         records = [made.record(run_id) for run_id in made.frame["id"]]
+        curves = {run_id: made.curve(run_id) for run_id in made.frame["id"]}
     path = files.baseline_path(records[0].spec.suite, scale, baselines or files.BASELINES)
     before = files.read_baseline(path) if path.exists() else []
-    files.write_baseline(path, records)
+    files.write_baseline(path, records, curves)
     comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
     files.log_renewal(path, why, comparison.counts)
     print(text(comparison) if before else f"{len(records)} runs, no baseline before")
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")
+
+
+@baseline_app.command()
+def unpack(
+    folder: Annotated[Path, typer.Argument(help="Results folder to write into.", metavar="DIR")],
+    baselines: Annotated[
+        Path | None, typer.Option(help="Folder of baselines; default: results/baselines.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Write the runs of all baselines to a results folder, for tables, figures and verdicts."""
+    from throughtime.comparing import baselines as files
+    from throughtime.records.store import Store
+
+    source = baselines or files.BASELINES
+    paths = [path for path in sorted(source.glob("*.jsonl")) if path.name != files.LOG]
+    paths = [path for path in paths if not path.name.endswith(files.CURVES)]
+    if not paths:
+        raise UsageError("there is no baseline in this folder", str(source))
+    store = Store(folder)
+    for path in paths:
+        print(f"{path.name}: {files.unpack(path, store)} runs")

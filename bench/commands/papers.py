@@ -33,19 +33,27 @@ def verdicts(
     paper: Annotated[str | None, typer.Argument(help="Name of a paper; default: all.", metavar="PAPER")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     source: SourceOption = NONE,
+    out: Annotated[
+        Path | None, typer.Option(help="Also write the figures and the page of each paper into it.", metavar="DIR")
+    ] = None,
+    scale: ScaleOption = "laptop",
     as_json: JsonOption = False,
 ) -> None:
     """Compare published values and claims with results; runs nothing but exact targets, which take seconds."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.records.results import Results
+    from throughtime.reports.paper_page import write_paper
     from throughtime.reports.papers import judge, load_paper
     from throughtime.reports.papers import papers as names
 
     add_source(*source)
     found = Results(results)
     rows = []
-    for name in [paper] if paper else names():
-        rows += [{"paper": name, **row._asdict()} for row in judge(load_paper(name), found)]
+    for loaded in map(load_paper, [paper] if paper else names()):
+        judged = judge(loaded, found)
+        rows += [{"paper": loaded.name, **row._asdict()} for row in judged]
+        if out is not None:
+            write_paper(loaded, judged, found, scale, out)
     shown = ("paper", "item", "published", "ours", "n", "scale", "verdict", "reason")
     print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
 
@@ -61,7 +69,7 @@ def reproduce(
     from throughtime.datasets.files.fetch import add_source
     from throughtime.records.results import Results
     from throughtime.reports.paper_page import write_paper
-    from throughtime.reports.papers import load_paper
+    from throughtime.reports.papers import judge, load_paper
 
     add_source(*source)
     loaded, failed = load_paper(paper), False
@@ -70,6 +78,7 @@ def reproduce(
             run(suite, scale=scale, results=results, source=source)
         except typer.Exit as exit_of_run:
             failed = failed or exit_of_run.exit_code != 0
-    print(write_paper(loaded, Results(results), scale, out))
+    found = Results(results)
+    print(write_paper(loaded, judge(loaded, found), found, scale, out))
     if failed:
         raise typer.Exit(1)

@@ -1,4 +1,7 @@
-"""Baselines: the records of one suite at one scale in one committed file, one line per run, and a log of renewals."""
+"""Baselines: the records of one suite at one scale in one committed file, one line per run, and a log of renewals.
+
+A second file beside it, `<suite>-<scale>.curves.jsonl`, holds the learning curves, so that figures can be redrawn.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,23 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pydantic
 
 from throughtime.comparing.rows import Verdict
 from throughtime.errors import UsageError
+from throughtime.records.files import CURVE
 from throughtime.records.provenance import git_state, versions
-from throughtime.records.record import SCHEMA, Measure, Record
+from throughtime.records.record import SCHEMA, Record, write_record
+from throughtime.records.store import Store
 from throughtime.spec import Scale
 from throughtime.whole_files import write_whole
 
 BASELINES = Path("results/baselines")
-LOG = "log.jsonl"
+LOG, CURVES = "log.jsonl", ".curves.jsonl"
+Curve = Sequence[Mapping[str, Any]]
+"""Rows of a learning curve, one an epoch."""
 MOST_BYTES = 5_000_000
 """Largest size of all baselines of a folder: they are committed, and git stores every renewal."""
 VARYING = ("training_time", "energy")
@@ -57,22 +65,50 @@ def read_baseline(path: Path) -> list[Record]:
     return records
 
 
-def write_baseline(path: Path, records: Sequence[Record]) -> None:
+def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, Curve] | None = None) -> None:
     """Write the records of one suite at one scale, compact, sorted by cell and replicate, whole or not at all.
 
     The file has the spec, the status, digests, versions, machine, and the measures that have a value, without the
-    descriptions of how they were measured.
+    descriptions of how they were measured. With `curves`, by the id of the run, the file of curves is written too,
+    in 6 significant digits.
 
     Raises:
         UsageError: all baselines of the folder together would take more than `MOST_BYTES`.
     """
     ordered = sorted(records, key=lambda record: (record.spec.cell, record.spec.replicate))
     text = "".join(f"{_line(record)}\n" for record in ordered)
-    others = sum(other.stat().st_size for other in path.parent.glob("*.jsonl") if other != path)
-    if (size := others + len(text.encode())) > MOST_BYTES:
+    columns = "".join(f"{_columns(r.id, curves[r.id])}\n" for r in ordered if curves and curves.get(r.id))
+    written = {path: text, path.with_suffix(CURVES): columns}
+    others = sum(other.stat().st_size for other in path.parent.glob("*.jsonl") if other not in written)
+    if (size := others + sum(len(content.encode()) for content in written.values())) > MOST_BYTES:
         hint = f"at most {MOST_BYTES / 1e6:g} MB are committed; take a smaller suite or fewer replicates"
         raise UsageError(f"the baselines of this folder would take {size / 1e6:.1f} MB", str(path.parent), hint)
     write_whole(path, text)
+    if columns:
+        write_whole(path.with_suffix(CURVES), columns)
+    else:
+        path.with_suffix(CURVES).unlink(missing_ok=True)
+
+
+def unpack(path: Path, store: Store) -> int:
+    """Write the runs of a baseline, with their curves, to a results folder; return their number.
+
+    Tables, figures and verdicts read it like any other. Records lack what the baseline does not hold: descriptions of
+    measures, logs, commands and times.
+    """
+    curves = path.with_suffix(CURVES)
+    lines = curves.read_text(encoding="utf-8").splitlines() if curves.exists() else ()
+    columns = {found.pop("id"): found for found in map(json.loads, lines)}
+    records = read_baseline(path)
+    for record in records:
+        folder = store.run_folder(record.spec.suite, record.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_record(record, folder)
+        of_run = columns.get(record.id, {})
+        rows = (dict(zip(of_run, values, strict=True)) for values in zip(*of_run.values(), strict=True))
+        known = ({name: value for name, value in row.items() if value is not None} for row in rows)
+        write_whole(folder / CURVE, "".join(f"{json.dumps(row)}\n" for row in known))
+    return len(records)
 
 
 def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
@@ -100,7 +136,7 @@ def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
 def _line(record: Record) -> str:
     """Return a record on one line, without the fields that a comparison does not read."""
     measures = {
-        name: Measure(value=measure.value, unit=measure.unit, method="", samples=measure.samples)
+        name: measure.model_copy(update={"method": ""})
         for name, measure in record.measures.items()
         if measure.value is not None and name not in VARYING
     }
@@ -111,6 +147,17 @@ def _line(record: Record) -> str:
     plain = json.loads(compact.model_dump_json(by_alias=True, exclude_defaults=True))
     plain["spec"] = record.spec.model_dump(mode="json")  # in full: a default may change in the code
     return json.dumps({"schema": SCHEMA, **plain}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _columns(run: str, rows: Curve) -> str:
+    """Return a curve on one line: the run's id, and a list of values for each name; null where a row has no value."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [_short(row.get(name)) for row in rows] for name in names}
+    return json.dumps({"id": run, **columns}, separators=(",", ":"))
+
+
+def _short(value: float | None) -> float | None:
+    return value if value is None or isinstance(value, int) else float(f"{value:.6g}")
 
 
 def _user() -> str:

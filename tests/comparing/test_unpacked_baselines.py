@@ -1,0 +1,64 @@
+"""Baselines become results folders again: the same table, curves in six digits, the same figures."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from tests.synthetic_records import grid_store
+from throughtime.commands.main import main
+from throughtime.comparing.baselines import CURVES, baseline_path, unpack, write_baseline
+from throughtime.records.results import Results
+from throughtime.records.store import Store
+from throughtime.reports.cells import summarise
+from throughtime.reports.figures import learning_curves
+
+
+@pytest.fixture
+def quick(tmp_path):
+    return Results(grid_store(tmp_path / "runs").folder).select("quick", "laptop")
+
+
+@pytest.fixture
+def path(quick, tmp_path):
+    path = baseline_path("quick", "laptop", tmp_path / "baselines")
+    path.parent.mkdir()
+    runs = quick.frame["id"]
+    write_baseline(path, [quick.record(run) for run in runs], {run: quick.curve(run) for run in runs})
+    return path
+
+
+def test_an_unpacked_baseline_has_the_same_table_and_figure(quick, path, tmp_path):
+    assert unpack(path, Store(tmp_path / "unpacked")) == len(quick.frame)
+    again = Results(tmp_path / "unpacked")
+    pd.testing.assert_frame_equal(summarise(again.frame), summarise(quick.frame))
+    before, after = (learning_curves(results, "quick", "laptop").data for results in (quick, again))
+    pd.testing.assert_frame_equal(after, before)
+
+
+def test_curves_have_six_digits_and_gaps_stay_gaps(quick, path, tmp_path):
+    (run, other), curve = quick.frame["id"][:2], {"epoch": 1, "iteration": 10, "validation": 0.123456789}
+    rows = [{**curve, "train_loss": None}, {**curve, "epoch": 2, "cosine": 1e-12 / 3}]
+    write_baseline(path, [quick.record(run), quick.record(other)], {run: rows, other: []})
+    unpack(path, Store(tmp_path / "unpacked"))
+    again = Results(tmp_path / "unpacked")
+    first, second = again.curve(run)
+    assert first == {"epoch": 1, "iteration": 10, "validation": 0.123457}
+    assert second == {"epoch": 2, "iteration": 10, "validation": 0.123457, "cosine": 3.33333e-13}
+    assert again.curve(other) == [] and again.broken == []
+
+
+def test_a_baseline_without_curves_has_no_file_of_curves(quick, path):
+    assert path.with_suffix(CURVES).exists()
+    write_baseline(path, [quick.record(run) for run in quick.frame["id"]])
+    assert not path.with_suffix(CURVES).exists()
+
+
+def test_the_command_unpacks_all_baselines_of_a_folder(path, tmp_path, capsys):
+    (path.parent / "log.jsonl").write_text("{}\n")
+    words = ["baseline", "unpack", str(tmp_path / "unpacked"), "--baselines", str(path.parent)]
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("quick-laptop.jsonl: ")
+    assert len(Results(tmp_path / "unpacked").frame)
+    assert main(["baseline", "unpack", str(tmp_path), "--baselines", str(tmp_path / "nowhere")]) == 2
+    assert "no baseline" in capsys.readouterr().err
