@@ -1,0 +1,109 @@
+"""Deviations of published code (docs/papers/deviations.md): small demonstrations, and names on the page that exist."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import throughtime as tt
+from throughtime.datasets.adding import Adding
+from throughtime.harness.clock import Clock
+from throughtime.harness.updater import Updater
+from throughtime.neurons.asrnn import ASRNN
+from throughtime.spec import Training
+from throughtime.suites.suite import load_suite
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/papers/deviations.md").read_text("utf-8")
+
+
+def test_the_tests_and_cells_that_the_page_names_exist():
+    for file, function in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE):
+        functions = {
+            node.name for node in ast.walk(ast.parse((ROOT / file).read_text("utf-8"))) if hasattr(node, "name")
+        }
+        assert not function or function in functions, f"{file}::{function}"
+    for suite, rule in re.findall(r"suite `([\w-]+)`, rule `([\w-]+)`", PAGE):
+        assert rule in {cell.rule.label for cell in load_suite(suite).cells["laptop"]}
+    facts = set(re.findall(r"facts? `([^`]+)`", PAGE)) | set(re.findall(r"`([^`]+)` and `([^`]+)`", PAGE)[0])
+    table = (ROOT / "docs/checking.md").read_text("utf-8")
+    assert len(facts) == 4 and all(f"`{fact}`" in table for fact in facts)
+    rows = [line for line in PAGE.splitlines() if line.startswith("| ") and not line.startswith("| where | paper")]
+    shown = [row.split("|")[-2].strip() for row in rows]
+    assert len(rows) > 40 and all(len(text) > 5 for text in shown)
+
+
+def test_a_fifth_of_the_second_markers_is_in_the_last_tenth():
+    x, _ = Adding(steps=200).draw(20_000, torch.Generator().manual_seed(0))
+    assert float(x[180:, :, 1].sum() / 20_000) == pytest.approx(0.2, abs=0.01)
+
+
+def test_clipping_turns_an_infinite_gradient_into_nan():
+    """The factor 1/‖g‖ is 0, and 0 · ∞ is NaN; a large finite gradient is clipped."""
+    for gradient, becomes_nan in ((1e30, False), (math.inf, True)):
+        net = nn.Linear(1, 2, bias=False)
+        nn.init.ones_(net.weight)
+        update = Updater([*net.parameters()], Training(optimiser="sgd", learning_rate=0.5, clip=1.0), Clock())
+        net.weight.grad = torch.tensor([[gradient], [1.0]])
+        update()
+        assert bool(net.weight.isnan().any()) == becomes_nan
+
+
+def smnist() -> nn.Module:
+    torch.manual_seed(0)
+    return tt.build_network("smnist_srnn", inputs=1, outputs=3, neuron="ltc_smnist", hidden=[8], steps=6)
+
+
+@torch.no_grad()
+def test_the_random_first_membrane_changes_the_output():
+    network, x, outputs = smnist(), torch.rand(6, 32, 1), []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        outputs.append(network.eval().unroll(x, network.initial_state(32)).outputs)
+    assert torch.equal(outputs[0], outputs[1]) and not torch.allclose(outputs[0], outputs[2], atol=1e-3)
+
+
+@torch.no_grad()
+def test_only_the_sign_of_an_input_weight_matters_for_a_scalar_input():
+    (layer,), x = smnist().layers, torch.rand(32, 1)
+    layer.inward.weight.mul_(100)  # so that the ε of the normalisation is small beside the variance
+    currents = [layer.inward_norm(factor * layer.inward(x), 0) for factor in (1.0, 10.0, -1.0)]
+    torch.testing.assert_close(currents[1], currents[0], atol=1e-4, rtol=0)
+    assert not torch.allclose(currents[2], currents[0], atol=0.05)
+
+
+def test_the_neuron_of_the_eprop_file_has_no_memory_and_cannot_train_its_time_constants():
+    τ = {"tau_mean": 20.0, "tau_sd": 0.0, "tau_adaptation_mean": 200.0, "tau_adaptation_sd": 0.0}
+    neuron = ASRNN(1, decay="logistic", **τ)
+    for time_constant, rest in ((neuron.tau, 2.1e-9), (neuron.tau_adaptation, 0)):
+        decay = neuron.decay_of(time_constant.detach().double())
+        assert float(1 - decay) == pytest.approx(rest, abs=1e-10)
+        assert float(neuron.decay_of(time_constant.detach())) == 1.0, "in float32"
+        value = time_constant.detach().double().requires_grad_()
+        (gradient,) = torch.autograd.grad(neuron.decay_of(value), value)
+        assert abs(float(gradient)) < 2.1e-9
+
+
+def test_the_time_constants_of_the_dvs_asrnn_are_a_few_steps():
+    """exp(−1/τ') = σ(τ): τ' in steps for τ = −1 and 1."""
+    shortest, longest = (-1 / math.log(1 / (1 + math.exp(-τ))) for τ in (-1, 1))
+    assert (round(shortest, 1), round(longest, 1)) == (0.8, 3.2)
+
+
+@pytest.mark.parametrize(("ahead", "is_gradient"), [(0, True), (1, False)])
+def test_a_trace_one_step_ahead_is_not_the_gradient(ahead, is_gradient):
+    """v_t = α v_{t−1} + w x_{t−1}: dv_T/dw is the trace ε_t = α ε_{t−1} + x_{t−1}, not one with x_t."""
+    α, x = 0.9, torch.rand(12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    w = torch.ones((), dtype=torch.float64, requires_grad=True)
+    v, ε = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
+    for t in range(1, 11):
+        v = α * v + w * x[t - 1]
+        ε = α * ε + x[t - 1 + ahead]
+    (gradient,) = torch.autograd.grad(v, w)
+    assert torch.isclose(ε, gradient, rtol=1e-12) == is_gradient
