@@ -39,11 +39,19 @@ class CellOf(Strict):
     dataset: str
     network: str = "recurrent"
     measure: str
-    """Name of the measure; with `iteration`, of a metric of the learning curve."""
+    """Name of the measure; with `iteration` or `epoch`, of a metric of the learning curve."""
     scale: Scale
     iteration: PositiveInt | None = None
     """If not null, the value is the mean of the metric on the validation split over the `AVERAGED` iterations that end
     with this one."""
+    epoch: PositiveInt | None = None
+    """If not null, the value is the metric on the test split after this epoch."""
+
+    @pydantic.model_validator(mode="after")
+    def _one_place(self) -> CellOf:
+        if self.iteration is not None and self.epoch is not None:
+            raise ValueError("a cell has either an iteration or an epoch")
+        return self
 
 
 class Target(Strict):
@@ -139,12 +147,7 @@ def judge_runs(target: Target, results: Results) -> Row:
     runs = results.frame
     for column in ("suite", "scale", "rule", "neuron", "dataset", "network"):
         runs = runs[runs[column] == getattr(cell, column)]
-    if cell.iteration is not None:
-        curved = runs[runs["status"].isin(("ok", "diverged"))]  # a run that diverged later counts
-        values = pd.Series([level_at(results, run, cell.measure, cell.iteration) for run in curved["id"]], dtype=float)
-    else:
-        values = runs.loc[runs["status"] == "ok", cell.measure] if cell.measure in runs else pd.Series(dtype=float)
-    values = values.dropna()
+    values = _values(cell, runs, results)
     if not len(values):
         failed = ", ".join(sorted(set(runs["status"]) - {"ok"}))
         return row("", len(runs) or None, "", "not run here", f"runs failed: {failed}" if failed else "no run")
@@ -160,6 +163,19 @@ def judge_runs(target: Target, results: Results) -> Row:
         reach = (high - low) / 2 + (target.spread or 0)
         word, why = ("within interval" if off <= reach else word), f"interval and spread {reach:.2g}"
     return row(f"{mean:.4g}", n, interval, word, f"differs by {off:.2g}, {why}")
+
+
+def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> pd.Series:
+    """Return the values of a target's measure, of the runs of its cell that have one."""
+    curved = runs[runs["status"].isin(("ok", "diverged"))]["id"]  # a run that diverged later counts
+    if cell.iteration is not None:
+        found = [level_at(results, run, cell.measure, cell.iteration) for run in curved]
+    elif cell.epoch is not None:
+        rows = [row for run in curved for row in results.curve(run) if row["epoch"] == cell.epoch]
+        found = [row.get(f"test.{cell.measure}") for row in rows]
+    else:
+        found = list(runs.loc[runs["status"] == "ok", cell.measure]) if cell.measure in runs else []
+    return pd.Series(found, dtype=float).dropna()
 
 
 def level_at(results: Results, run: str, metric: str, iteration: int) -> float:

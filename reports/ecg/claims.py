@@ -1,11 +1,17 @@
-"""Claims on the networks for electrocardiograms, judged with the published weights."""
+"""Claims on the networks for electrocardiograms, judged with the published weights and with the suite `ecg`."""
 
 from __future__ import annotations
 
-from throughtime.comparing.published import Answer, Word
+from collections.abc import Callable
+from statistics import mean
+
+from throughtime.comparing.published import FEWEST, Answer, Word
 from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
 from throughtime.reports.ecg import exact
+
+LEVELS = {"brf": (0.79, 1.0), "rf": (0.79, 1.0), "alif": (0.0, 0.60)}
+"""Range of the test accuracy after 10 epochs, by neuron."""
 
 
 def adaptive(results: Results) -> Answer:
@@ -24,4 +30,73 @@ def adaptive(results: Results) -> Answer:
     return Answer(word, ours, "the published weights give the published accuracy only with adaptation switched off")
 
 
-CLAIMS = (adaptive,)
+def resonators_learn_faster(results: Results) -> Answer:
+    """Resonators learn faster than ALIF: after 10 epochs BRF and RF exceed 79 %, and ALIF has less than 60 %."""
+    scale, of = _accuracies(results, epoch=10)
+
+    def holds() -> Word:
+        inside = (low < value < high for neuron, (low, high) in LEVELS.items() for value in of[neuron])
+        return "supported" if all(inside) else "not supported"
+
+    return _answer(scale, {neuron: of.get(neuron, []) for neuron in LEVELS}, holds, "test accuracy after 10 epochs")
+
+
+def better_than_lif(results: Results) -> Answer:
+    """A balanced resonator is better than LIF neurons with learnt time constants (b_0 = 0.1, no adaptation)."""
+    return _ordered(results, [("brf", "lif-0.1")])
+
+
+def adaptation_is_worse(results: Results) -> Answer:
+    """Adaptation makes ALIF worse: β = 1.8 against 0, at either b_0 (our prediction)."""
+    return _ordered(results, [("lif", "alif"), ("lif-0.1", "alif-0.1")])
+
+
+def low_threshold_is_worse(results: Results) -> Answer:
+    """The low threshold makes ALIF worse: b_0 = 0.01 against 0.1, with and without adaptation (our prediction)."""
+    return _ordered(results, [("alif-0.1", "alif"), ("lif-0.1", "lif")])
+
+
+def _accuracies(results: Results, epoch: int | None = None) -> tuple[str, dict[str, list[float]]]:
+    """Return the largest scale at which the suite ran, and the test accuracies of its runs after an epoch, by neuron.
+
+    Args:
+        results: the results.
+        epoch: the epoch; None: the last.
+    """
+    for scale in ("paper", "laptop"):
+        runs = results.select("ecg", scale).frame
+        found: dict[str, list[float]] = {}
+        for _, run in runs[runs["status"] == "ok"].iterrows():
+            rows = [row for row in results.curve(run["id"]) if epoch in (None, row["epoch"])]
+            found.setdefault(run["neuron"], []).extend(row["test.accuracy"] for row in rows[-1:])
+        if found:
+            return scale, found
+    return "", {}
+
+
+def _ordered(results: Results, pairs: list[tuple[str, str]]) -> Answer:
+    """Judge whether, for each pair (better, worse), every run of the one exceeds every run of the other."""
+    scale, of = _accuracies(results)
+    used = {neuron: of.get(neuron, []) for pair in pairs for neuron in pair}
+
+    def holds() -> Word:
+        if all(min(of[better]) > max(of[worse]) for better, worse in pairs):
+            return "supported"
+        refuted = any(mean(of[better]) <= mean(of[worse]) for better, worse in pairs)
+        return "not supported" if refuted else "unclear"
+
+    return _answer(scale, used, holds, "supported: each run is above each run; test accuracy of the last epoch")
+
+
+def _answer(scale: str, used: dict[str, list[float]], holds: Callable[[], Word], reason: str) -> Answer:
+    """Return an answer with the accuracies of the neurons that it uses; `holds` is called if there are enough runs."""
+    n = min(map(len, used.values()))
+    ours = "; ".join(f"{neuron}: {', '.join(f'{100 * a:.1f}' for a in found)} %" for neuron, found in used.items())
+    if not n:
+        return Answer("not run here", "", "no run of the suite ecg")
+    if n < FEWEST:
+        return Answer("unclear", ours, f"n = {n}; {FEWEST} runs of each are needed", n, scale)
+    return Answer(holds(), ours, reason, n, scale)
+
+
+CLAIMS = (adaptive, resonators_learn_faster, better_than_lif, adaptation_is_worse, low_threshold_is_worse)

@@ -33,8 +33,10 @@ def target(published: float, **changes) -> Target:
 def test_every_exact_target_is_reproduced():
     rows = [row for name in papers() for row in judge(load_paper(name), Results("nothing here")) if row.kind == "exact"]
     assert len(rows) >= 8
-    # The electrocardiograms are not part of the package.
-    assert {row.verdict for row in rows if "test accuracy" not in row.item} == {"reproduced"}
+    # Electrocardiograms and chorales are not part of the package.
+    assert {row.verdict for row in rows if not row.item.startswith("OSTL") and "accuracy" not in row.item} == {
+        "reproduced"
+    }
 
 
 def test_a_wrong_published_value_is_not_reproduced():
@@ -47,7 +49,9 @@ def test_a_wrong_published_value_is_not_reproduced():
 def test_published_weights_give_published_accuracies(real_source):  # noqa: F811
     real("qtdb/QTDB_test.mat")
     rows = judge(load_paper("ecg"), Results("nothing here"))
-    assert [row.verdict for row in rows] == ["reproduced"] * 4 + ["not supported"]
+    assert [row.verdict for row in rows if row.kind == "exact"] == ["reproduced"] * 4
+    others = [row.verdict for row in rows if row.kind != "exact"]
+    assert "not supported" in others and set(others) == {"not supported", "not run here"}
 
 
 def test_claims_of_influence_balancing_hold():

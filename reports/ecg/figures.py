@@ -1,0 +1,72 @@
+"""Figure of the electrocardiograms: test accuracy against the epoch, in front of the published curves."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.reports.cells import runs_of
+from throughtime.reports.drawing import DASHES, Drawn, Style, finish, grid, rule_styles, styled
+
+PUBLISHED = ("brf", "rf", "alif")
+COMPARED = ("brf", "lif-0.1", "lif", "alif-0.1", "alif")
+
+
+@styled
+def draw(results: Results, scale: str) -> Drawn | None:
+    """Draw resonators and ALIF over their published curves, and LIF and ALIF at both thresholds; None without a run."""
+    runs = runs_of(results, "ecg", scale)
+    ours = [_curve(run, results.curve(run["id"])) for _, run in runs.iterrows()]
+    if not any(map(len, ours)):
+        return None
+    data = pd.concat([published(), *ours], ignore_index=True)
+    styles = _styles()
+    figure, panels = grid(2, columns=2, sharey=True)
+    for panel, neurons, sources in zip(panels, (PUBLISHED, COMPARED), (("published", "ours"), ("ours",)), strict=True):
+        here = data[data["neuron"].isin(neurons) & data["source"].isin(sources)]
+        for (source, neuron, _), line in here.groupby(["source", "neuron", "run"], sort=False):
+            style = styles[neuron]._replace(width=3, alpha=0.2) if source == "published" else styles[neuron]
+            panel.plot(
+                line["epoch"], line["accuracy"], style.dash, color=style.colour, lw=style.width, alpha=style.alpha
+            )
+        panel.set(xlabel="epoch, log scale", xscale="log")
+    panels[0].set_ylabel("test accuracy (%)")
+    panels[0].set_title("resonators and ALIF")
+    panels[1].set_title("β = 0 (lif) or 1.8 (alif), b_0 = 0.1 or 0.01")
+    title = "Electrocardiograms (QTDB): 36 hidden neurons under BPTT"
+    notes = [
+        f"Suite ecg, scale {scale}: a line for each of {len(runs)} runs. Pale: the five published runs of each neuron.",
+        "A step without a label counts as class 0, as in the source.",
+    ]
+    finish(figure, title, notes, {neuron: styles[neuron] for neuron in dict.fromkeys((*PUBLISHED, *COMPARED))})
+    return Drawn(figure, data, title, notes)
+
+
+def published() -> pd.DataFrame:
+    """Return the published curves after the first epoch on, in the columns of `_curve`."""
+    with resources.files("throughtime.published").joinpath("ecg_curves.csv").open(encoding="utf-8") as file:
+        table = pd.read_csv(file)
+    table = table[table["epoch"] > 0].rename(columns={"test_acc": "accuracy"})
+    return table[["neuron", "run", "epoch", "accuracy"]].assign(source="published")
+
+
+def _curve(run: pd.Series, rows: list[dict]) -> pd.DataFrame:
+    trained = [row for row in rows if row["epoch"] and row.get("test.accuracy") is not None]
+    return pd.DataFrame(
+        {
+            "neuron": run["neuron"],
+            "run": run["replicate"],
+            "epoch": [row["epoch"] for row in trained],
+            "accuracy": [100 * row["test.accuracy"] for row in trained],
+            "source": "ours",
+        }
+    )
+
+
+def _styles() -> dict[str, Style]:
+    """Return a colour for each kind of neuron, and a dash for each threshold."""
+    colours = rule_styles((*PUBLISHED, "lif"))
+    dashed = {f"{kind}-0.1": colours[kind]._replace(dash=DASHES[1]) for kind in ("lif", "alif")}
+    return {name: style._replace(width=1.2) for name, style in {**colours, **dashed}.items()}

@@ -1,0 +1,13 @@
+"""The identity of OSTL and BPTT on some chorales, in seconds; the suite `ostl_identity` has it on all of them."""
+
+from __future__ import annotations
+
+from throughtime.datasets.music import JSBChorales
+from throughtime.reports.ostl.identity import largest_difference
+
+
+def identity(with_H: bool = True) -> float:
+    """Return the largest difference over 10 epochs of the first 30 steps of 8 chorales, with 12 units."""
+    chorales = JSBChorales(steps=30)
+    chorales.limit = {"train": 8}
+    return largest_difference(chorales, units=12, epochs=10, with_H=with_H)

@@ -1,0 +1,51 @@
+"""Figure of the JSB chorales: NLL against the epoch at two step sizes, and under BPTT and OSTL."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, styled
+from throughtime.reports.ostl.claims import curves, published
+
+
+@styled
+def draw(results: Results, scale: str) -> Drawn | None:
+    """Draw the suite `ostl` in front of the published curve, and `ostl_identity`; None without a run of either."""
+    suites = {suite: curves(results, suite, scale) for suite in ("ostl", "ostl_identity")}
+    data = pd.concat(
+        [
+            _long(suite, rule, n, curve)
+            for suite, of in suites.items()
+            for rule, each in of.items()
+            for n, curve in enumerate(each)
+        ]
+        or [pd.DataFrame()],
+        ignore_index=True,
+    )
+    if data.empty:
+        return None
+    theirs = published()
+    figure, panels = grid(2, columns=2)
+    styles = {rule: style._replace(width=1.1) for rule, style in rule_styles(data["rule"].unique()).items()}
+    styles |= {"bptt": styles["bptt"]._replace(width=3.4, alpha=0.4)} if "bptt" in styles else {}
+    behind = Style((0.5, 0.5, 0.5), "-", 3.4, 0.4)
+    panels[0].plot(theirs["epoch"], theirs["bptt"], color=behind.colour, lw=behind.width, alpha=behind.alpha)
+    for panel, suite in zip(panels, suites, strict=True):
+        for (rule, _), line in data[data["suite"] == suite].groupby(["rule", "run"], sort=False):
+            style = styles[rule]
+            panel.plot(line["epoch"], line["nll"], style.dash, color=style.colour, lw=style.width, alpha=style.alpha)
+        panel.set(xlabel="epoch", ylabel="negative log-likelihood (nat a step)")
+    panels[0].set_title("two step sizes")
+    panels[1].set_title("BPTT and OSTL")
+    title = "JSB chorales: soft spiking neural units"
+    notes = [
+        f"Suites ostl and ostl_identity, scale {scale}: test split, a line for each run.",
+        "Pale grey: the published curve of BPTT, from which that of OSTL differs by 2.2e-7.",
+    ]
+    finish(figure, title, notes, {**styles, "published": behind})
+    return Drawn(figure, data, title, notes)
+
+
+def _long(suite: str, rule: str, run: int, curve: pd.Series) -> pd.DataFrame:
+    return pd.DataFrame({"suite": suite, "rule": rule, "run": run, "epoch": curve.index, "nll": curve.to_numpy()})

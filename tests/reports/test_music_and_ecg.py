@@ -1,0 +1,127 @@
+"""The papers `ostl` and `ecg`: an identity that holds and fails where it must, and verdicts from learning curves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.real_data import real, real_source  # noqa: F401
+from tests.synthetic_records import put, results, run_spec
+from throughtime.comparing.published import judge_runs
+from throughtime.datasets.music import JSBChorales
+from throughtime.records.results import Results
+from throughtime.records.store import Store
+from throughtime.reports.drawing import save
+from throughtime.reports.ecg import claims as ecg
+from throughtime.reports.ostl import claims as ostl
+from throughtime.reports.ostl.identity import largest_difference
+from throughtime.reports.papers import draw_paper, load_paper
+from throughtime.spec import ComponentSpec
+
+NLL = ostl.published().set_index("epoch")["bptt"]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+def put_curve(store, suite, rule, neuron, metric, curve, replicate=0):
+    """A run with a test metric by epoch."""
+    network, dataset = ("jsb_rnn", "jsb_chorales") if metric == "nll" else ("ecg_rnn", "qtdb")
+    spec = run_spec((rule.split("-")[0], neuron, dataset), replicate, suite=suite)
+    update = {"rule": spec.rule.model_copy(update={"label": rule})}
+    spec = spec.model_copy(update={**update, "network": ComponentSpec(name=network, label=network)})
+    folder = put(store, spec, measures=results(metric, [*curve.values()][-1], 0.5))
+    rows = ({"epoch": epoch, f"test.{metric}": value} for epoch, value in curve.items())
+    (folder / "curve.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_ostl_with_H_is_bptt_and_without_H_it_is_not():
+    """Five epochs of a handful of sequences, in float64."""
+    data = JSBChorales.tiny()
+    assert largest_difference(data, units=5, epochs=5) < 1e-12
+    assert largest_difference(data, units=5, epochs=5, with_H=False) > 1e-3
+
+
+def test_the_paper_on_real_chorales(real_source):  # noqa: F811
+    real("music/JSB_Chorales.mat")
+    assert ostl.needs_H(Results("nothing here")).word == "supported"
+
+
+@pytest.mark.parametrize("off, word", [(1e-6, "supported"), (1e-4, "not supported")])
+def test_curves_of_ostl_and_bptt(store, off, word):
+    put_curve(store, "ostl_identity", "bptt", "ssnu", "nll", {1: 11.5, 2: 11.2})
+    assert ostl.one_gradient(Results(store.folder)).word == "not run here"
+    put_curve(store, "ostl_identity", "ostl", "ssnu", "nll", {1: 11.5, 2: 11.2 + off})
+    assert ostl.one_gradient(Results(store.folder)).word == word
+
+
+def put_rates(store, distance, n=3):
+    """Runs at both step sizes, each at a distance from the published curve that is half as large after 100 epochs."""
+    for rule in ("bptt-5e-4", "bptt-1e-3"):
+        for replicate in range(n):
+            curve = {epoch: NLL[epoch] + distance / (1 + (epoch == 100)) for epoch in ostl.EPOCHS}
+            put_curve(store, "ostl", rule, "ssnu", "nll", curve, replicate)
+
+
+@pytest.mark.parametrize(
+    "distance, level, step_size",
+    [(0.1, "supported", "supported"), (0.3, "supported", "not supported"), (0.5, "not supported", "not supported")],
+)
+def test_level_and_curve(store, distance, level, step_size):
+    put_rates(store, distance)
+    found = Results(store.folder)
+    assert (ostl.level(found).word, ostl.step_size(found).word) == (level, step_size)
+
+
+def test_a_target_at_an_epoch_reads_the_curve(store):
+    put_rates(store, 0.08)
+    targets = {target.item: target for target in load_paper("ostl").file.targets if target.cell}
+    rows = [judge_runs(target, Results(store.folder)) for target in targets.values()]
+    assert [row.verdict for row in rows] == ["reproduced"] * 4
+    assert [row.ours for row in rows] == [f"{NLL[10] + 0.08:.4g}", f"{NLL[100] + 0.04:.4g}"] * 2
+    target = next(iter(targets.values()))
+    missing = target.model_copy(update={"cell": target.cell.model_copy(update={"epoch": 11})})
+    assert judge_runs(missing, Results(store.folder)).verdict == "not run here"
+
+
+def test_too_few_runs_are_unclear(store):
+    put_rates(store, 0.1, n=2)
+    assert ostl.level(Results(store.folder)).word == ostl.step_size(Results(store.folder)).word == "unclear"
+
+
+def put_neurons(store, **levels):
+    for neuron, level in levels.items():
+        for replicate in range(3):
+            curve = {10: level + 0.01 * replicate, 20: level + 0.01 * replicate + 0.005}
+            put_curve(store, "ecg", "bptt", neuron.replace("_", "-0."), "accuracy", curve, replicate)
+
+
+def test_claims_on_electrocardiograms(store):
+    assert {claim(Results(store.folder)).word for claim in ecg.CLAIMS[1:]} == {"not run here"}
+    put_neurons(store, brf=0.80, rf=0.80, alif=0.55, lif=0.70, lif_1=0.81, alif_1=0.65)
+    words = [claim(Results(store.folder)).word for claim in ecg.CLAIMS[1:]]
+    # brf and lif-0.1 overlap, and the mean of lif-0.1 is higher; the other pairs are apart.
+    assert words == ["supported", "not supported", "supported", "supported"]
+
+
+def test_runs_that_overlap_decide_nothing(store):
+    put_neurons(store, brf=0.80, rf=0.78, alif=0.61, lif=0.62, lif_1=0.795, alif_1=0.63)
+    words = [claim(Results(store.folder)).word for claim in ecg.CLAIMS[1:]]
+    assert words == ["not supported", "unclear", "unclear", "unclear"]
+
+
+def test_figures(store, tmp_path):
+    for paper in ("ostl", "ecg"):
+        assert draw_paper(paper, Results(store.folder), "laptop") is None
+    put_rates(store, 0.1)
+    put_curve(store, "ostl_identity", "ostl", "ssnu", "nll", {1: 11.5, 2: 11.2})
+    put_neurons(store, brf=0.80, alif=0.55, lif_1=0.81)
+    drawn = {paper: draw_paper(paper, Results(store.folder), "laptop") for paper in ("ostl", "ecg")}
+    assert [len(panel.lines) for panel in drawn["ostl"].figure.axes] == [1 + 6, 1]
+    # Fifteen published curves and two of ours by three; three of ours by three.
+    assert [len(panel.lines) for panel in drawn["ecg"].figure.axes] == [15 + 6, 9]
+    for paper, figure in drawn.items():
+        save(figure, tmp_path, paper)
