@@ -70,3 +70,6 @@ def _styles() -> dict[str, Style]:
     colours = rule_styles((*PUBLISHED, "lif"))
     dashed = {f"{kind}-0.1": colours[kind]._replace(dash=DASHES[1]) for kind in ("lif", "alif")}
     return {name: style._replace(width=1.2) for name, style in {**colours, **dashed}.items()}
+
+
+FIGURES = {"curves": draw}

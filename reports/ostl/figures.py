@@ -49,3 +49,6 @@ def draw(results: Results, scale: str) -> Drawn | None:
 
 def _long(suite: str, rule: str, run: int, curve: pd.Series) -> pd.DataFrame:
     return pd.DataFrame({"suite": suite, "rule": rule, "run": run, "epoch": curve.index, "nll": curve.to_numpy()})
+
+
+FIGURES = {"curves": draw}

@@ -87,6 +87,12 @@ def test_a_target_at_an_epoch_reads_the_curve(store):
     assert judge_runs(missing, Results(store.folder)).verdict == "not run here"
 
 
+def test_a_target_has_an_epoch_or_an_iteration():
+    cell = next(target.cell for target in load_paper("ostl").file.targets if target.cell)
+    with pytest.raises(ValueError, match="either an iteration or an epoch"):
+        type(cell).model_validate({**cell.model_dump(), "iteration": 100})
+
+
 def test_too_few_runs_are_unclear(store):
     put_rates(store, 0.1, n=2)
     assert ostl.level(Results(store.folder)).word == ostl.step_size(Results(store.folder)).word == "unclear"
@@ -115,11 +121,11 @@ def test_runs_that_overlap_decide_nothing(store):
 
 def test_figures(store, tmp_path):
     for paper in ("ostl", "ecg"):
-        assert draw_paper(paper, Results(store.folder), "laptop") is None
+        assert draw_paper(paper, Results(store.folder), "laptop") == {}
     put_rates(store, 0.1)
     put_curve(store, "ostl_identity", "ostl", "ssnu", "nll", {1: 11.5, 2: 11.2})
     put_neurons(store, brf=0.80, alif=0.55, lif_1=0.81)
-    drawn = {paper: draw_paper(paper, Results(store.folder), "laptop") for paper in ("ostl", "ecg")}
+    drawn = {paper: draw_paper(paper, Results(store.folder), "laptop")["curves"] for paper in ("ostl", "ecg")}
     assert [len(panel.lines) for panel in drawn["ostl"].figure.axes] == [1 + 6, 1]
     # Fifteen published curves and two of ours by three; three of ours by three.
     assert [len(panel.lines) for panel in drawn["ecg"].figure.axes] == [15 + 6, 9]
