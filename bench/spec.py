@@ -77,6 +77,9 @@ class Training(Strict):
     patience: PositiveInt | None = None
     """Early stopping: training ends after so many epochs without a better headline metric on the validation split;
     null: all epochs."""
+    stop_at: pydantic.FiniteFloat | None = None
+    """Training ends after an epoch in which the headline metric on the validation split is at least as good as this;
+    null: never."""
     batch: PositiveInt = 64
     """Sequences per batch."""
     drop_last: bool = False

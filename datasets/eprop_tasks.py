@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import AfterValidator, Field, PositiveInt
@@ -46,6 +46,8 @@ class EvidenceAccumulation(Generated):
         delay: steps between the last cue and recall.
         recall: steps of recall.
         group: neurons in each of the 4 groups.
+        loss_mean: the steps over which the loss of a sequence is the mean: `all`, where a step without a label has loss
+            0, or the `labelled` ones, as in the authors' code. The two losses differ by the factor T / recall.
         sequences, held_out: as in `Generated`. An iteration of the authors' code is a batch of 64.
 
     Source: Bellec et al., Nature Communications 11:3625 (2020), figure 3; Morcos and Harvey, Nature Neuroscience 19
@@ -63,13 +65,15 @@ class EvidenceAccumulation(Generated):
         delay: Annotated[int, Field(ge=0)] = 1050,
         recall: PositiveInt = 150,
         group: PositiveInt = 10,
+        loss_mean: Literal["all", "labelled"] = "all",
         sequences: PositiveInt = 640,
         held_out: PositiveInt = 200,
     ) -> None:
         super().__init__(sequences, held_out)
         self.cues, self.cue, self.gap, self.recall, self.group = cues, cue, gap, recall, group
         self.steps, self.inputs = cues * (gap + cue) + delay + recall, 4 * group
-        self.task = Classification(self.outputs, per_step=True)
+        labelled = recall / self.steps if loss_mean == "labelled" else 1.0
+        self.task = Classification(self.outputs, per_step=True, labelled=labelled)
 
     @classmethod
     def tiny(cls) -> EvidenceAccumulation:

@@ -103,17 +103,21 @@ class Classification(Task):
         classes: number of classes.
         per_step: whether there is a target at every step.
         chance: accuracy of an untrained network; None: 1 / classes.
+        labelled: fraction by which the loss at each step is divided; with the fraction of the steps that carry a
+            label, the loss of a sequence is the mean over these.
     """
 
-    def __init__(self, classes: int, per_step: bool = False, chance: float | None = None) -> None:
-        self.classes, self.per_step = classes, per_step
+    def __init__(
+        self, classes: int, per_step: bool = False, chance: float | None = None, labelled: float = 1.0
+    ) -> None:
+        self.classes, self.per_step, self.fraction = classes, per_step, labelled
         self.metric = Metric("accuracy", "fraction", True, 1 / classes if chance is None else chance)
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         log_p = F.log_softmax(outputs.t(), 0).t()  # over columns: over short rows it takes four times as long
         if not self.per_step:
             return F.nll_loss(log_p, target)
-        return F.nll_loss(log_p, target, ignore_index=-1, reduction="sum") / len(target)
+        return F.nll_loss(log_p, target, ignore_index=-1, reduction="sum") / (len(target) * self.fraction)
 
     def labelled(self, target: Tensor) -> Tensor:
         """Return the mask [n] of the rows that carry a label, and are not padding."""

@@ -46,8 +46,9 @@ class Recurrent(Network):
         readout_max: whether the output is the maximum over the steps so far, of a readout with a constant leak.
         weights: initial distribution of W and R. `separate`: U(±1/√fan-in) for each; `joint`: U(±1/√(fan-in + size))
             for both, the distribution of one linear map on [x ; z] (the authors' adding task); `hidden`: U(±1/√size)
-            for all, as in torch.nn.RNN and LSTM; `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (the
-            authors' S-MNIST).
+            for all, as in torch.nn.RNN and LSTM; `normal`: N(0, 1/fan-in) for each, biases 0 (Bellec et al. 2020);
+            `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (the authors' S-MNIST).
+        biases: whether W and the readouts have biases; if not, they stay 0.
         recurrent_bias: whether R has a bias.
         density: fraction of the recurrent synapses between neurons that exist, drawn for each layer. The others stay 0;
             those that exist are drawn larger by 1/√density, so that the sum has the same variance.
@@ -69,7 +70,8 @@ class Recurrent(Network):
         readout_leak: Literal["constant", "trained", "gated"] = "constant",
         readout_tau: NonNegativeFloat | None = None,
         readout_max: bool = False,
-        weights: Literal["separate", "joint", "hidden", "orthogonal"] = "separate",
+        weights: Literal["separate", "joint", "hidden", "normal", "orthogonal"] = "separate",
+        biases: bool = True,
         recurrent_bias: bool = False,
         density: Annotated[float, Field(gt=0, le=1)] = 1.0,
         self_connections: bool = True,
@@ -127,6 +129,9 @@ class Recurrent(Network):
         self.spiking = self.layers[0].neuron.spiking
         self.readouts = tuple(heads.values())
         self.readout = nn.ModuleDict(heads) if isinstance(outputs, Mapping) else self.readouts[0]
+        if not biases:
+            for map in (*inward, *(readout.linear for readout in self.readouts)):
+                nn.init.zeros_(map.bias).requires_grad_(False)
 
     @property
     def described(self) -> bool:
@@ -263,9 +268,13 @@ def to_themselves(R: Tensor) -> Tensor:
 
 def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:
     """Initialise W, c, R and R's bias; for `separate` the initial values of nn.Linear stay."""
-    if how == "orthogonal":
-        nn.init.xavier_normal_(W.weight)
-        nn.init.orthogonal_(R.weight)
+    if how in ("normal", "orthogonal"):
+        if how == "normal":
+            for map in (W, R):
+                nn.init.normal_(map.weight, std=map.in_features**-0.5)
+        else:
+            nn.init.xavier_normal_(W.weight)
+            nn.init.orthogonal_(R.weight)
         for bias in (W.bias, R.bias):
             if bias is not None:
                 nn.init.zeros_(bias)

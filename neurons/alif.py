@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from throughtime.neurons.base import Neuron, Shape
@@ -53,6 +54,7 @@ class ALIF(Neuron):
         tau_adaptation: adaptation time constant τ_a, in steps.
         threshold: θ at rest, in the unit of the current.
         beta: β, how far one spike raises the threshold.
+        adaptive: fraction of the neurons that adapt, the last ones; β is 0 for the others, which are LIF neurons.
         input_gain: factor of the input: `leak`, 1 − α, or `unit`, 1.
         refractory: refractory period n in steps: no spikes in the n − 1 steps after a spike (`refractory.py`).
         surrogate: gradient of the spike.
@@ -60,6 +62,7 @@ class ALIF(Neuron):
 
     elementwise: ClassVar[bool] = True
     alpha: Tensor
+    beta: float | Tensor
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class ALIF(Neuron):
         tau_adaptation: PositiveFloat = 200.0,
         threshold: PositiveFloat = 0.1,
         beta: NonNegativeFloat = 1.8,
+        adaptive: Annotated[float, Field(gt=0, le=1)] = 1.0,
         input_gain: Literal["leak", "unit"] = "leak",
         refractory: NonNegativeInt = 0,
         surrogate: SurrogateName = "triangle",
@@ -77,8 +81,13 @@ class ALIF(Neuron):
         super().__init__(shape)
         self.register_buffer("alpha", decay(self.shape, tau, tau_max))
         self.rho = math.exp(-1 / tau_adaptation)
-        self.threshold, self.beta, self.surrogate = threshold, beta, surrogate
+        self.threshold, self.surrogate = threshold, surrogate
         self.input_gain, self.refractory = input_gain, refractory
+        if adaptive == 1:
+            self.beta = beta
+        else:
+            adapts = torch.arange(self.size) >= self.size - round(adaptive * self.size)
+            self.register_buffer("beta", (beta * adapts).view(self.shape))
 
     def initial_state(self, batch: int, like: Tensor) -> ALIFState | RefractoryALIFState:
         zeros = like.new_zeros(batch, *self.shape)

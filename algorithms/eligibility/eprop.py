@@ -16,6 +16,7 @@ from throughtime.algorithms.eligibility.layer_block import LayerBlock
 from throughtime.algorithms.eligibility.trace_block import Signal
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
+from throughtime.networks.layer import Layer
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.registry import algorithm, or_default, refuse_unused
 
@@ -26,6 +27,8 @@ SIGNALS: dict[Feedback, Literal["instantaneous", "random", "adaptive"]] = {
     "adaptive": "adaptive",
 }
 """The coordinate `signal` of each option of `feedback`."""
+SUM = "Σz"
+"""Name of the variable Σ_t z_t, whose trace is Σ_t ε_z^t."""
 
 
 @algorithm("eprop", order=3, colour="#cc78bc")
@@ -49,15 +52,17 @@ class EProp(EligibilityRule):
     Args:
         loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
-        feedback: B: `symmetric`: the weights of the readout; `random`: fixed, N(0, 1)/√size; `adaptive`: initialised
-            like `random`, then trained with the gradient of the readout; weight decay on both makes B converge to W
+        feedback: B: `symmetric`: the weights of the readout; `random`: fixed, N(0, sd²); `adaptive`: initialised like
+            `random`, then trained with the gradient of the readout; weight decay on both makes B converge to W
             (Kolen and Pollack).
+        feedback_sd: standard deviation sd of the initial B; null: 1/√size.
         feedback_decay: fraction by which B and the readout's weights decay at each update of adaptive feedback; null:
             0.01. The gradient of B, a copy of the readout's, counts in the norm for clipping.
         rate_cost: c of the firing-rate regularisation; null: none.
         rate_target: f*, spikes per neuron and step; null: 0.01.
         rate_mean: f̄: `sequence`: the mean over the batch and the steps so far, at the update; `running`: that at each
-            step, ∂E_reg/∂W_ji = 2 c mean_{t, batch} (f̄_j^t − f*) ε_z,ji^t, known online; null: `sequence`.
+            step, ∂E_reg/∂W_ji = 2 c mean_{t, batch} (f̄_j^t − f*) ε_z,ji^t, known online; `sample`: that of each
+            sequence of the batch, E_reg = c Σ_j mean_batch (f̄_j − f*)², with one more trace; null: `sequence`.
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")
@@ -68,24 +73,36 @@ class EProp(EligibilityRule):
         loss_at: LossAt = "end",
         update_every: PositiveInt | None = None,
         feedback: Feedback = "symmetric",
+        feedback_sd: PositiveFloat | None = None,
         feedback_decay: Annotated[float, Field(ge=0, lt=1)] | None = None,
         rate_cost: PositiveFloat | None = None,
         rate_target: NonNegativeFloat | None = None,
-        rate_mean: Literal["sequence", "running"] | None = None,
+        rate_mean: Literal["sequence", "running", "sample"] | None = None,
     ) -> None:
         super().__init__(loss_at=loss_at, update_every=update_every)
+        refuse_unused("feedback: random or adaptive", feedback != "symmetric", feedback_sd=feedback_sd)
         refuse_unused("feedback: adaptive", feedback == "adaptive", feedback_decay=feedback_decay)
         refuse_unused("rate_cost", rate_cost is not None, rate_target=rate_target, rate_mean=rate_mean)
-        self.feedback, self.feedback_decay = feedback, or_default(feedback_decay, 0.01)
+        if rate_mean == "sample" and update_every:
+            raise ValueError("rate_mean: sample has an update at the end of the sequence only")
+        self.feedback, self.feedback_sd, self.feedback_decay = feedback, feedback_sd, or_default(feedback_decay, 0.01)
         self.rate_cost, self.rate_target = rate_cost, or_default(rate_target, 0.01)
         self.rate_mean = or_default(rate_mean, "sequence")
-        self.also_wanted = ("z",) if rate_cost else ()
+        if rate_cost:
+            self.also_wanted = (SUM,) if self.rate_mean == "sample" else ("z",)
 
     def coordinates(self) -> Coordinates:
         return super().coordinates()._replace(signal=SIGNALS[self.feedback])
 
     def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials | None:
         return neuron.partials(current, state, next_state)
+
+    def layer_partials(self, layer: Layer, current: Tensor, state: Any, next_state: Any) -> Partials | None:
+        partials = super().layer_partials(layer, current, state, next_state)
+        if partials is None or SUM not in self.also_wanted:
+            return partials
+        before, within = {**partials.from_previous, (SUM, SUM): 1.0}, {**partials.within_step, (SUM, "z"): 1.0}
+        return partials._replace(from_previous=before, within_step=within)
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):
@@ -102,7 +119,8 @@ class EProp(EligibilityRule):
         if self.feedback != "symmetric":
             W_out = self.readout.linear.weight
             drawn = torch.randn(W_out.shape, dtype=W_out.dtype).to(W_out.device)  # the same numbers on every device
-            self.B = nn.Parameter(drawn / W_out.shape[1] ** 0.5, self.feedback == "adaptive")
+            B = drawn / W_out.shape[1] ** 0.5 if self.feedback_sd is None else drawn * self.feedback_sd
+            self.B = nn.Parameter(B, self.feedback == "adaptive")
 
     def parameters(self) -> Sequence[nn.Parameter]:
         return (self.B,) if self.feedback == "adaptive" and isinstance(self.B, nn.Parameter) else ()
@@ -111,7 +129,11 @@ class EProp(EligibilityRule):
         super().begin(batch, update)
         if self.rate_cost:
             layers, states = self.network.layers, self.state.layers
-            self.spikes = {layer.name: s.z.new_zeros(s.z.shape[1:]) for layer, s in zip(layers, states, strict=True)}
+            of_each = self.rate_mean == "sample"
+            self.spikes = {
+                layer.name: s.z.new_zeros(s.z.shape if of_each else s.z.shape[1:])
+                for layer, s in zip(layers, states, strict=True)
+            }
             self.e_sums: dict[str, dict[str, Tensor]] = {layer.name: {} for layer in layers}
 
     def signals(self, block: LayerBlock) -> list[Signal]:
@@ -125,6 +147,12 @@ class EProp(EligibilityRule):
             excess = so_far / t[:, None] - self.rate_target
             L = excess * (self.rate_cost * 2 / (self.steps * z.shape[1]))
             return [Signal("z", L[:, None], self.sums[name])]
+        if self.rate_mean == "sample":
+            self.spikes[name] += z.sum(0)
+            if self.state.t < self.steps:
+                return []
+            excess = self.spikes[name] / self.steps - self.rate_target
+            return [Signal(SUM, excess[None] * (self.rate_cost * 2 / (self.steps * z.shape[1])), self.sums[name])]
         self.spikes[name] += z.mean(1).sum(0)
         return [Signal("z", z.new_full((len(z), 1, 1), 1 / z.shape[1]), self.e_sums[name])]
 

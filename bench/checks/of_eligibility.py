@@ -132,16 +132,20 @@ def factorises_bptt(component: Component) -> Observed:
 
 def rate_regularisation(component: Component) -> Observed:
     """Return the error of the gradient that a rate cost adds: autograd's of c Σ_j (f̄_j − f*)², spikes cut, where f̄ is
-    the mean over the sequence, or the running mean, which is constant in the gradient of z^t."""
+    the mean over batch and sequence, that of each sequence, or the running mean, which is constant in the gradient of
+    z^t."""
     c, target_rate, found = 3.0, 0.2, []
     x, target = sequence(STEPS)
     plain = made(component)
-    for mean in ("sequence", "running"):
+    for mean in ("sequence", "sample", "running"):
         regularised = made(component, rate_cost=c, rate_target=target_rate, rate_mean=mean)
         for name, network in elementwise(regularised):
             with_cost, without = (learn(rule, network, x, target).total() for rule in (regularised, plain))
-            z = torch.stack(cut(network, x, TASK, target)[1]).mean(1)
+            of_each = torch.stack(cut(network, x, TASK, target)[1])
+            z = of_each.mean(1)
             E = c * (z.mean(0) - target_rate).square().sum()
+            if mean == "sample":
+                E = c * (of_each.mean(0) - target_rate).square().mean(0).sum()
             if mean == "running":
                 running = z.detach().cumsum(0) / torch.arange(1, STEPS + 1)[:, None]
                 E = (2 * c * (running - target_rate) * z).sum() / STEPS

@@ -41,7 +41,9 @@ PRESYNAPTIC = EACH_STEP | {"decay": None}
 SAMPLED: dict[str, Any] = {"sampled_steps": None, "unbiased": False}
 FPTT = {"parts": None, "form": "code", "alpha": None, "beta": None, "rho": None, "adopt_mean": None, "weights": "ramp"}
 DEFAULTS: dict[tuple[str, str], Defaults] = {
-    ("algorithms", "bptt"): Defaults(OURS, {"loss_at": "end"}),
+    ("algorithms", "bptt"): Defaults(
+        OURS, {"loss_at": "end", "rate_cost": None, "rate_target": None}, {"rate_target": 0.01}
+    ),
     ("algorithms", "rtrl"): Defaults(OURS, {"loss_at": "end"}),
     ("algorithms", "rolling_tbptt"): Defaults(OURS, {"window": 10}),
     ("algorithms", "checkpointed_bptt"): Defaults(OURS, {"loss_at": "end"}),
@@ -55,7 +57,8 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("algorithms", "eprop"): Defaults(
         BELLEC,
         TRACES
-        | {"feedback": "symmetric", "feedback_decay": None, "rate_cost": None, "rate_target": None, "rate_mean": None},
+        | {"feedback": "symmetric", "feedback_sd": None, "feedback_decay": None}
+        | {"rate_cost": None, "rate_target": None, "rate_mean": None},
         {"feedback_decay": 0.01, "rate_target": 0.01, "rate_mean": "sequence"},
     ),
     ("algorithms", "presynaptic_trace"): Defaults(OURS, PRESYNAPTIC | SAMPLED),
@@ -81,7 +84,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("neurons", "alif"): Defaults(
         BELLEC,
         {"tau": 20.0, "tau_max": None, "tau_adaptation": 200.0, "threshold": 0.1, "beta": 1.8}
-        | {"input_gain": "leak", "refractory": 0, "surrogate": "triangle"},
+        | {"adaptive": 1.0, "input_gain": "leak", "refractory": 0, "surrogate": "triangle"},
     ),
     ("neurons", "asrnn"): Defaults(
         YIN_2021,
@@ -131,6 +134,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         {"hidden": (64,), "readout": "spikes", "readout_leak": "constant", "readout_tau": None, "readout_max": False}
         | {
             "weights": "separate",
+            "biases": True,
             "recurrent_bias": False,
             "density": 1.0,
             "self_connections": True,

@@ -46,7 +46,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
     task = built.dataset.task
     measures = {
         **metric_measures(trained, task, built.dataset.size("test")),
-        "epochs_trained": _epochs_trained(trained, spec.training),
+        "epochs_trained": _epochs_trained(trained, spec.training, task),
         "loss": Measure(value=trained.loss, unit="1", method="mean of the rule's losses over the last epoch"),
         "firing_rate": Measure(
             value=trained.final.firing_rate,
@@ -78,11 +78,14 @@ def _no_rate(network: Network) -> str:
     return activity.NO_LAYERS if network.spiking else activity.NO_SPIKES
 
 
-def _epochs_trained(trained: Trained, training: Training) -> Measure:
+def _epochs_trained(trained: Trained, training: Training, task: Task) -> Measure:
     """Return the number of epochs, with the reason if training stopped early."""
-    early = f", stopped: none of the last {training.patience} was the best on the validation split"
-    method = f"of {training.epochs}{early if trained.epochs < training.epochs else ''}"
-    return Measure(value=trained.epochs, unit="epoch", method=method)
+    early = ""
+    if trained.epochs < training.epochs:
+        early = f", stopped: none of the last {training.patience} was the best on the validation split"
+        if trained.best_epoch == trained.epochs:  # with patience alone, the last epochs are not the best
+            early = f", stopped: {task.metric.name} on the validation split reached {training.stop_at:g}"
+    return Measure(value=trained.epochs, unit="epoch", method=f"of {training.epochs}{early}")
 
 
 def metric_measures(trained: Trained, task: Task, sequences: int) -> dict[str, Measure]:

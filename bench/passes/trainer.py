@@ -134,8 +134,12 @@ class Trainer:
             raise
 
     def _is_complete(self) -> bool:
-        """Return whether all epochs are trained, or the last `patience` epochs were not the best on validation."""
+        """Return whether all epochs are trained, or training ends early by `stop_at` or `patience`."""
         training, trained = self.spec.training, self.reached.epoch - 1
+        if training.stop_at is not None:
+            sign = 1 if self.built.dataset.task.metric.higher_is_better else -1
+            if self.reached.best >= sign * training.stop_at:
+                return True
         stalled = training.patience is not None and trained - self.reached.best_epoch >= training.patience
         return trained >= training.epochs or stalled
 

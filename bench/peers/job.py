@@ -77,7 +77,7 @@ class Question(NamedTuple):
         """Return the constants of the layer's neurons in a workload of LIF or ALIF."""
         neuron = self.network.layers[0].neuron
         assert isinstance(neuron, LIF | ALIF)
-        adaptation = (neuron.rho, neuron.beta) if isinstance(neuron, ALIF) else None
+        adaptation = (neuron.rho, float(neuron.beta)) if isinstance(neuron, ALIF) else None
         return LIFConstants(neuron.size, neuron.alpha.item(), neuron.threshold, adaptation)
 
     def determined(self, answer: dict[str, Tensor]) -> dict[str, Tensor]:

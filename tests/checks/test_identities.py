@@ -221,9 +221,16 @@ class RateOfTheLastStep(EProp):
 
     def signals(self, block):
         signals = super().signals(block)
-        if self.rate_cost:
+        if self.rate_cost and self.rate_mean == "sequence":
             self.spikes[block.layer.name] = block.states.z[-1].mean(0)
         return signals
+
+
+class RateOfTheBatch(EProp):
+    """f̄ of each sequence is the mean over the batch."""
+
+    def __init__(self, *, rate_mean: str | None = None, **options) -> None:
+        super().__init__(rate_mean="sequence" if rate_mean == "sample" else rate_mean, **options)
 
 
 class RunningMeanOfTheBlock(EProp):
@@ -301,6 +308,7 @@ OF_TRACES += [
     ),
     Twin("rate regularisation = autograd's", RateTwice, EProp, "eprop"),
     Twin("rate regularisation = autograd's", RateOfTheLastStep, EProp, "eprop"),
+    Twin("rate regularisation = autograd's", RateOfTheBatch, EProp, "eprop"),
     Twin("rate regularisation = autograd's", RunningMeanOfTheBlock, EProp, "eprop"),
     Twin("random feedback = autograd with B for W", FeedbackIsDrawnAnew, EProp, "eprop"),
     Twin("random feedback = autograd with B for W", FeedbackIsSymmetric, EProp, "eprop"),

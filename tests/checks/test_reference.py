@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+import torch
 from torch import nn
 
 from throughtime.algorithms.eligibility.eprop import EProp
@@ -98,6 +99,19 @@ def test_feedback_is_drawn_with_the_spread_of_its_docstring():
     B = rule.B.detach()
     assert float(B.std()) * 400**0.5 == pytest.approx(1, abs=5 / (2 * B.numel()) ** 0.5)
     assert float(B.abs().max()) > 3 / 400**0.5, "normal, not uniform"
+
+
+def test_the_spread_of_the_feedback_is_an_option():
+    network = Recurrent(3, 100, LIF, hidden=[400])
+    drawn = []
+    for options in ({}, {"feedback_sd": 1.0}):
+        rule = EProp(feedback="random", **options)
+        with seeded(3):
+            rule.start(network, Classification(100), 12)
+        drawn.append(rule.B.detach())
+    assert torch.allclose(drawn[0] * 400**0.5, drawn[1])
+    with pytest.raises(ValueError, match="feedback_sd would do nothing"):
+        EProp(feedback_sd=1.0)
 
 
 def test_a_readout_that_is_drawn_wider_is_found():

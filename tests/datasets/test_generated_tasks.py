@@ -10,9 +10,13 @@ from throughtime.datasets.base import Dataset
 from throughtime.datasets.eprop_tasks import EvidenceAccumulation, PatternGeneration
 from throughtime.datasets.memory_tasks import Copy, DelayedXor
 from throughtime.datasets.spike_trains import poisson
+from throughtime.datasets.store_recall import StoreRecall
 from throughtime.registry import DATASETS
 
-TASKS = ("copy", "delayed_xor", "evidence_accumulation", "pattern_generation", "add_dependencies", "mimic")
+TASKS = (
+    *("copy", "delayed_xor", "evidence_accumulation", "pattern_generation", "add_dependencies", "mimic"),
+    "store_recall",
+)
 SPLITS = ("train", "validation", "test")
 
 
@@ -115,6 +119,17 @@ def test_evidence_as_the_authors_have_it():
         DATASETS["evidence_accumulation"].checked({"cues": 4})
 
 
+def test_a_loss_over_labelled_steps_is_larger_by_steps_over_labels():
+    """Two steps of eight have a label; without evidence the loss of each is log 2."""
+    options = {"cues": 1, "cue": 3, "gap": 1, "delay": 2, "recall": 2}
+    outputs = torch.zeros(8, 2)
+    for mean, expected in (("all", math.log(2) / 4), ("labelled", math.log(2))):
+        dataset = EvidenceAccumulation(**options, loss_mean=mean)
+        target = whole(dataset, "train", 1)[1][:, 0]
+        assert target.tolist()[:6] == [-1] * 6
+        assert float(dataset.task.loss(outputs, target)) == pytest.approx(expected)
+
+
 # --- pattern generation
 
 
@@ -150,3 +165,57 @@ def test_spikes_are_dropped_and_none_is_added():
     assert not (x.bool() & ~frozen).any()
     assert x.sum() / (20 * frozen.sum()) == pytest.approx(0.7, abs=0.02)
     assert torch.equal(y, y[:, :1].expand(-1, 20, -1))
+
+
+# --- store-recall
+
+
+def read_commands(x: torch.Tensor, duration: int) -> torch.Tensor:
+    """Spikes of each group during each symbol, [symbols, sequences, 4]."""
+    return x.unflatten(0, (-1, duration)).unflatten(3, (4, -1)).sum((1, 4))
+
+
+def test_recalls_ask_for_the_bit_at_the_last_store():
+    """By counting spikes, with a rate at which no active group is silent: walk through each sequence."""
+    dataset = StoreRecall(symbols=9, duration=20, probability=0.4, rate=500.0, group=5, sequences=300)
+    x, target = whole(dataset, "train", 100, seeded())
+    assert x.shape == (180, 300, 20) and target.shape == (180, 300)
+    zero, one, store, recall = (read_commands(x, 20) > 0).unbind(2)
+    assert torch.equal(zero | one, ~recall) and not (zero & one).any() and not (store & recall).any()
+    target = target.unflatten(0, (9, 20))
+    assert torch.equal(target, target[:, :1].expand(-1, 20, -1)), "a symbol has one target"
+    for sequence in range(300):
+        kept, last = None, None
+        for k in range(9):
+            if store[k, sequence]:
+                assert kept is None, "between two stores there is a recall"
+                kept, last = int(one[k, sequence]), k
+            expected = -1
+            if recall[k, sequence]:
+                assert kept is not None and k > last + 1, "a store precedes each recall, not immediately"
+                expected, kept = kept, None
+            assert target[k, 0, sequence] == expected
+        assert kept is None and last is not None, "the last command is a recall"
+    assert 0.4 < float(one[store].float().mean()) < 0.6 and 0.4 < float(target[target >= 0].float().mean()) < 0.6
+
+
+def test_commands_have_the_probabilities_of_accepted_sequences():
+    """Six symbols: ten sequences with one pair of commands, weight p² (1 − p)⁴ each; one with two, p⁴ (1 − p)²."""
+    p, n = 0.3, 4000
+    x, _ = whole(StoreRecall(symbols=6, duration=4, probability=p, rate=1000.0, group=1, sequences=n), "train", n)
+    store, recall = read_commands(x, 4)[:, :, 2] > 0, read_commands(x, 4)[:, :, 3] > 0
+    kinds, counts = (store.long() + 2 * recall.long()).unique(dim=1, return_counts=True)
+    assert kinds.shape[1] == 11
+    weights = torch.where((kinds == 1).sum(0) == 2, p**4 * (1 - p) ** 2, p**2 * (1 - p) ** 4)
+    share = weights / weights.sum()
+    assert ((counts / n - share).abs() < 4 * (share * (1 - share) / n).sqrt()).all()
+
+
+def test_store_recall_as_the_authors_have_it():
+    dataset = StoreRecall(sequences=200)
+    assert (dataset.steps, dataset.inputs, dataset.outputs) == (2400, 100, 2)
+    x, _ = whole(dataset, "train", 100, seeded())
+    bits = x[:, :, :50].mean()
+    assert bits == pytest.approx(0.025 * (1 - 1.086 / 12), rel=0.02)  # half of the bits are 0; 1.086 recalls a sequence
+    with pytest.raises(pydantic.ValidationError):
+        DATASETS["store_recall"].checked({"symbols": 2})

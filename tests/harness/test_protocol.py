@@ -45,6 +45,18 @@ def test_training_stops_early_without_a_better_epoch_on_validation(tmp_path, pat
     assert result.measures["mse"].value == pytest.approx(error), "result of the last epoch trained"
 
 
+@pytest.mark.parametrize("stop_at, epochs", [(1.0, 1), (0.5, 2), (-1.0, 4), (None, 4)])
+def test_training_stops_at_a_level_on_validation(tmp_path, stop_at, epochs):
+    """The errors on validation are 1, 0, 4 and 9 times S."""
+    stop_at = stop_at and stop_at * mean_square(2)
+    run = spec(4)
+    run = run.model_copy(update={"training": run.training.model_copy(update={"stop_at": stop_at})})
+    result = train_pass(run, Built(Sequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
+    trained = result.measures["epochs_trained"]
+    assert (trained.value, len(read_curve(tmp_path))) == (epochs, epochs)
+    assert ("mse on the validation split reached" in trained.method) == (epochs < 4)
+
+
 def test_each_split_has_its_own_targets():
     assert evaluate(Sum(), Sequences(), "validation").metrics["mse"] == pytest.approx(9 * mean_square(2) / 4)
 

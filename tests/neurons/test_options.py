@@ -1,4 +1,4 @@
-"""Options of lif and alif: refractory period, gain of the input, reset; each in every form of the neuron."""
+"""Options of lif and alif: refractory period, gain of the input, reset, adaptive neurons; each in every form."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from throughtime.registry import NEURONS
 OPTIONS = [
     ("lif", {"refractory": 3, "reset": "zero", "tau": 2.0}),
     ("alif", {"refractory": 3, "input_gain": "unit", "tau": 2.0}),
+    ("alif", {"adaptive": 0.5, "tau": 2.0}),
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=[name for name, _ in OPTIONS])
+@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=["lif", "alif", "alif, half of them adaptive"])
 def test_windows_single_steps_and_partials_are_autograd(name, options):
     neuron = NEURONS[name]
     varied = dataclasses.replace(neuron, factory=partial(neuron.factory, **options))
@@ -69,3 +70,21 @@ def test_reset_to_zero():
     α = float(LIF(1).alpha)
     assert float(state.v.detach()) == pytest.approx((1 - α) * 0.3)
     assert torch.autograd.grad(state.v.sum(), I)[0].tolist() == pytest.approx([0, 1 - α])
+
+
+def test_neurons_that_do_not_adapt_are_lif():
+    """Of five neurons the last two adapt: round(0.4 · 5)."""
+    mixed, lif, alif = ALIF(5, adaptive=0.4, tau=2.0), LIF(5, tau=2.0), ALIF(5, tau=2.0)
+    assert isinstance(mixed.beta, torch.Tensor) and mixed.beta.tolist() == pytest.approx([0, 0, 0, 1.8, 1.8])
+    torch.manual_seed(0)
+    current = torch.rand(1, 30, 5) * 0.8
+    spikes = []
+    for neuron in (mixed, lif, alif):
+        state, z = neuron.initial_state(1, current), []
+        for I in current.unbind(1):
+            _, state = neuron(I, state)
+            z.append(state.z)
+        spikes.append(torch.cat(z))
+    of_mixed, of_lif, of_alif = spikes
+    assert torch.equal(of_mixed[:, :3], of_lif[:, :3]) and torch.equal(of_mixed[:, 3:], of_alif[:, 3:])
+    assert not torch.equal(of_lif, of_alif) and of_lif.any(0).all()

@@ -39,6 +39,7 @@ def test_the_shortest_suite_has_all_defaults(suite):
         "training": {
             "epochs": 10,
             "patience": None,
+            "stop_at": None,
             "batch": 64,
             "drop_last": False,
             "optimiser": "adam",
