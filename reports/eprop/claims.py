@@ -1,0 +1,76 @@
+"""Claims of Bellec et al. 2020 on the two tasks, judged from the learning curves of the suites."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from throughtime.comparing.published import FEWEST, Answer, Word
+from throughtime.records.results import Results
+from throughtime.reports.cells import groups
+from throughtime.reports.eprop.curves import EVIDENCE, LARGEST_ERROR, MOST_ITERATIONS, PATTERN, curves
+
+LEARNT = 0.1
+"""Share of the error of a constant answer below which the curve counts as learnt; our choice."""
+
+
+def random_feedback_accumulates(results: Results) -> Answer:
+    """e-prop with random feedback stops below an error of 0.07 within 500 iterations of evidence accumulation."""
+    return _stops(results, "eprop-random")
+
+
+def symmetric_feedback_accumulates(results: Results) -> Answer:
+    """e-prop with symmetric feedback stops below an error of 0.07 within 500 iterations of evidence accumulation."""
+    return _stops(results, "eprop-symmetric")
+
+
+def bptt_accumulates(results: Results) -> Answer:
+    """BPTT stops below an error of 0.07 within 500 iterations of evidence accumulation."""
+    return _stops(results, "bptt")
+
+
+def random_feedback_generates(results: Results) -> Answer:
+    """e-prop with random feedback learns pattern generation: error below a tenth of the variance (our measure)."""
+    for scale in ("paper", "laptop"):
+        runs = results.select(PATTERN, scale).frame
+        runs = runs[(runs["rule"] == "eprop-random") & (runs["status"] == "ok")]
+        if n := len(runs):
+            shares = runs["mse"] / runs["chance"]
+            ours = f"error / variance: {', '.join(f'{share:.3g}' for share in shares)}"
+            return _judged(
+                bool((shares < LEARNT).all()), ours, f"after the last iteration; learnt: < {LEARNT}", n, scale
+            )
+    return Answer("not run here", "", f"no run of the suite {PATTERN}")
+
+
+def _stops(results: Results, rule: str) -> Answer:
+    for scale in ("paper", "laptop"):
+        data = curves(results, EVIDENCE, scale)
+        data = data[data["rule"] == rule]
+        first = [_first_below(run) for _, run in groups(data, ["run"])]
+        if first:
+            ours = f"iterations: {', '.join(f'{i:g}' if i < math.inf else 'not reached' for i in first)}"
+            reason = f"first epoch of 10 iterations with an error of at most {LARGEST_ERROR}"
+            return _judged(max(first) <= MOST_ITERATIONS, ours, reason, len(first), scale)
+    return Answer("not run here", "", f"no run of {rule} in the suite {EVIDENCE}")
+
+
+def _first_below(run: pd.DataFrame) -> float:
+    """Return the first iteration of a run with an error of at most `LARGEST_ERROR`; infinity if there is none."""
+    return min(run.loc[run["value"] <= LARGEST_ERROR, "iteration"], default=math.inf)
+
+
+def _judged(holds: bool, ours: str, reason: str, n: int, scale: str) -> Answer:
+    if n < FEWEST:
+        return Answer("unclear", ours, f"n = {n}; {FEWEST} runs are needed", n, scale)
+    word: Word = "supported" if holds else "not supported"
+    return Answer(word, ours, reason, n, scale)
+
+
+CLAIMS = (
+    random_feedback_accumulates,
+    symmetric_feedback_accumulates,
+    bptt_accumulates,
+    random_feedback_generates,
+)

@@ -1,0 +1,47 @@
+"""Figure of the two tasks: error against training iteration under BPTT and e-prop."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.reports.cells import groups, rule_rank
+from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.eprop.curves import EVIDENCE, LARGEST_ERROR, PATTERN, curves
+
+TITLES = {EVIDENCE: "evidence accumulation: error", PATTERN: "pattern generation: mean squared error"}
+
+
+@styled
+def draw(results: Results, scale: str) -> Drawn | None:
+    """Draw error against iteration: a panel per task with runs, a line per run. None without a curve.
+
+    Args:
+        results: of any suites; only those of this paper are drawn.
+        scale: the scale of the runs to draw.
+    """
+    of_task = {suite: curves(results, suite, scale) for suite in TITLES}
+    of_task = {suite: data for suite, data in of_task.items() if len(data)}
+    if not of_task:
+        return None
+    data = pd.concat([data.assign(task=suite) for suite, data in of_task.items()], ignore_index=True)
+    rules = sorted(set(data["rule"]), key=rule_rank)
+    styles = rule_styles(results.frame["rule"])
+    figure, panels = grid(len(of_task), columns=2)
+    for panel, (suite, lines) in zip(panels, of_task.items(), strict=True):
+        for (rule, _), line in groups(lines, ["rule", "run"]):
+            style = styles[rule]
+            panel.plot(line["iteration"], line["value"], color=style.colour, linestyle=style.dash, linewidth=1.1)
+        if suite == EVIDENCE:
+            panel.axhline(LARGEST_ERROR, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+            panel.set_ylim(bottom=0)
+        else:
+            scale_axis(panel.yaxis, lines["value"], ratio=5)
+        panel.set_title(TITLES[suite])
+        panel.set_xlabel("training iteration", fontsize=9)
+    title = "Two tasks under BPTT and e-prop"
+    notes = [f"Scale {scale}. A line is a run, on the validation split."]
+    if EVIDENCE in of_task:
+        notes.append(f"Training on evidence accumulation stops at an error of {LARGEST_ERROR} (dashed).")
+    finish(figure, title, notes, {rule: styles[rule] for rule in rules})
+    return Drawn(figure, data, title, notes)
