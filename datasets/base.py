@@ -80,6 +80,11 @@ class Dataset(ABC):
                 order of the split. Validation and test sequences are the same at every call.
         """
 
+    def remark(self) -> str | None:
+        """Return a remark on the data that tables show beside every number: samples or labels that were dropped; None
+        without one."""
+        return None
+
     @abstractmethod
     def sha256(self) -> str | None:
         """Return the SHA-256 of the raw data; `None` for generated data, which code and options determine."""

@@ -84,14 +84,18 @@ class PreparedDataset(ArrayDataset):
 
     def load(self) -> Arrays:
         if self.write_files is None:
-            return mapped(*self._folder_and_digest())
+            return self.ready(*self._folder_and_digest())
         with tempfile.TemporaryDirectory(prefix="throughtime-") as name:
             raw, ready = Path(name, "raw"), Path(name, "ready")
             raw.mkdir()
             ready.mkdir()
             paths = self.write_files(raw)
             self.build(paths, ready)
-            return mapped(ready, self.digest(paths), in_memory=True)
+            return self.ready(ready, self.digest(paths), in_memory=True)
+
+    def ready(self, folder: Path, digest: str, in_memory: bool = False) -> Arrays:
+        """Return the arrays that `build` wrote, see `mapped`. A subclass that writes further files reads them here."""
+        return mapped(folder, digest, in_memory)
 
     def _folder_and_digest(self) -> tuple[Path, str]:
         paths, name = self.raw()

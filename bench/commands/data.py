@@ -56,7 +56,8 @@ def fetch_data(name: str, source: SourceOption = NONE, option: OptionOption = NO
         dataset.prepare()
     digest = dataset.sha256() or "generated, no files"
     sizes = ", ".join(f"{split} {dataset.size(split)}" for split in ("train", "validation", "test"))
-    print(f"{name}: {sizes} sequences; SHA-256 {digest}; licence: {dataset.licence}")
+    remark = f"; {text}" if (text := dataset.remark()) else ""
+    print(f"{name}: {sizes} sequences{remark}; SHA-256 {digest}; licence: {dataset.licence}")
 
 
 @data_app.command("verify")
@@ -136,6 +137,8 @@ def show_data(
     print(
         f"{path}: {', '.join(f'{split} {dataset.size(split)}' for split in ('train', 'validation', 'test'))} sequences"
     )
+    if remark := dataset.remark():
+        print(remark)
 
 
 def _class(name: str) -> type[Dataset]:

@@ -200,10 +200,11 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], boo
     kept = name in ("train", "time") and process_memory.keep_freed()
     built = build(spec)
     result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)
-    remark = built.rule.remark(built.network)
+    remarks = (built.rule.remark(built.network), built.dataset.remark())
     here = {
+        "remark": "; ".join(filter(None, remarks)) or None,
         "dataset_sha256": built.dataset.sha256(),
         "machine": machine(spec.threads, flushed, name_of(spec.device), kept),
         "versions": versions(),
     }
-    return result.model_copy(update={"remark": remark, **here})
+    return result.model_copy(update=here)

@@ -32,7 +32,7 @@ class PassResult(pydantic.BaseModel):
     contended: bool | None = None
     dataset_sha256: str | None = None
     remark: str | None = None
-    """The rule's remark, which tables show beside these numbers."""
+    """Remarks of rule and dataset, which tables show beside these numbers."""
 
 
 def pass_file(folder: Path, name: Pass) -> Path:

@@ -90,7 +90,8 @@ class Record(pydantic.BaseModel):
     seconds: float = 0.0
     """Sum of the wall times of all passes, each from the start of its process."""
     remark: str | None = None
-    """A remark that tables show beside these numbers: an approximation that the rule makes on this network."""
+    """Remarks that tables show beside these numbers: an approximation that the rule makes on this network, samples or
+    labels of the dataset that were dropped."""
     continued: int = 0
     """Number of times that training resumed from a checkpoint; it affects only times."""
     contended: bool | None = None

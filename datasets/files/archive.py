@@ -1,7 +1,7 @@
 """Readers of zip archives, tar archives and folders, without unpacking to disk; and of single files, packed or not.
 
 A pattern of path parts, such as `Train/*/*.bin`, selects members by as many last parts of their names, so that the same
-data are found below any folder.
+data are found below any folder. `|` separates alternatives: `Main/*.txt|Annotations/*.xml`.
 """
 
 from __future__ import annotations
@@ -109,10 +109,12 @@ def unpack(path: Path, to: Path) -> Path:
 
 def _key(name: str, pattern: str) -> str:
     """Return the last parts of a name if they match the pattern, else an empty string."""
-    parts, wanted = PurePosixPath(name).parts, pattern.split("/")
-    last = parts[-len(wanted) :]
-    matches = len(last) == len(wanted) and all(map(fnmatchcase, last, wanted))
-    return "/".join(last) if matches and "__MACOSX" not in parts else ""
+    parts = PurePosixPath(name).parts
+    for wanted in (alternative.split("/") for alternative in pattern.split("|")):
+        last = parts[-len(wanted) :]
+        if len(last) == len(wanted) and all(map(fnmatchcase, last, wanted)) and "__MACOSX" not in parts:
+            return "/".join(last)
+    return ""
 
 
 def _listed(names: list[str], path: Path, pattern: str) -> list[str]:

@@ -1,0 +1,272 @@
+"""The detection task: loss, decoding and average precision, against values worked by hand."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from throughtime.datasets.detection.average_precision import (
+    FALSE,
+    NOT_COUNTED,
+    TRUE,
+    average_precision,
+    verdicts,
+)
+from throughtime.datasets.detection.boxes import corners, padded
+from throughtime.datasets.detection.grids import ANCHORS, GRIDS, SIDE, detections, predictions
+from throughtime.datasets.detection.loss import assigned, detection_loss
+from throughtime.datasets.detection.task import Detection
+from throughtime.errors import UsageError
+
+NEVER = -20.0
+"""Logit of a confidence that no decoding reports."""
+
+
+def grids(n: int, classes: int, coarse: int = 1, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    channels = 3 * (5 + classes)
+    sizes = {"coarse": coarse, "fine": 2 * coarse}
+    return {name: torch.zeros(n, channels, size, size, dtype=dtype) for name, size in sizes.items()}
+
+
+def target(*images: list[tuple[float, ...]], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Boxes (class, x, y, width, height, difficult) of each image."""
+    rows = [np.array(image).reshape(-1, 6) for image in images]
+    return torch.from_numpy(padded(rows, max(1, *map(len, rows)))).to(dtype)
+
+
+def like_anchor(i: int, kind: int = 0, x: float = 0.5, y: float = 0.5) -> tuple[float, ...]:
+    return (kind, x, y, ANCHORS[i][0] / SIDE, ANCHORS[i][1] / SIDE, 0)
+
+
+# --- the loss
+
+
+def test_a_box_that_is_the_anchor_costs_confidence_and_class_alone():
+    # Anchor 4 at the centre of the one coarse cell; of the 3 + 12 predictions none but its own overlaps by half.
+    box = like_anchor(4, kind=1)
+    loss = detection_loss(grids(1, 3), target([box]), 3)
+    assert float(loss) == pytest.approx((15 + 3) * math.log(2), rel=1e-6)
+
+
+def test_ciou_by_hand():
+    # Twice as wide as the box: IoU 1/2, the same centre, and the aspect term α v.
+    outputs, box = grids(1, 2), like_anchor(4)
+    outputs["coarse"][0, 7 + 2] = math.log(2)  # the width of the second anchor of the grid
+    w, h = box[3:5]
+    v = 4 / math.pi**2 * (math.atan(w / h) - math.atan(2 * w / h)) ** 2
+    located = (1 - (0.5 - v / (0.5 + v) * v)) * (2 - w * h)
+    loss = detection_loss(outputs, target([box]), 2)
+    assert float(loss) == pytest.approx(located + (15 + 2) * math.log(2), rel=1e-5)
+
+
+def test_ciou_of_apart_boxes_counts_the_distance_of_centres():
+    # Both have anchor 4's shape, moved by a quarter of the cell in x: IoU (w − d) / (w + d).
+    outputs, box = grids(1, 1), like_anchor(4, x=0.25)
+    w, h = box[3:5]
+    d = 0.25
+    iou, distance = (w - d) / (w + d), d**2 / ((w + d) ** 2 + h**2)
+    expected = (1 - iou + distance) * (2 - w * h) + (15 + 1) * math.log(2)
+    assert float(detection_loss(outputs, target([box]), 1)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_prediction_that_overlaps_a_box_is_no_negative():
+    outputs, box = grids(1, 1), like_anchor(4)
+    before = detection_loss(outputs, target([box]), 1)
+    for channel, (own, other) in zip((2, 3), zip(ANCHORS[4], ANCHORS[5], strict=True), strict=True):
+        outputs["coarse"][0, 2 * 6 + channel] = math.log(own / other)  # the third anchor takes the box's shape
+    assert float(before - detection_loss(outputs, target([box]), 1)) == pytest.approx(math.log(2), rel=1e-5)
+
+
+def test_label_smoothing_by_hand():
+    outputs, box = grids(1, 2), like_anchor(4)
+    outputs["coarse"][0, 7 + 5] = 2.0  # the logit of the box's class
+    hot, cold = 1 - 0.2 + 0.1, 0.1
+    kinds = -hot * math.log(1 / (1 + math.exp(-2))) - (1 - hot) * math.log(1 / (1 + math.exp(2))) + math.log(2)
+    assert cold == pytest.approx(1 - hot)
+    loss = detection_loss(outputs, target([box]), 2, smoothing=0.2)
+    assert float(loss) == pytest.approx(15 * math.log(2) + kinds, rel=1e-5)
+
+
+def test_the_loss_is_divided_by_the_positives_of_all_images():
+    one, none = [like_anchor(4)], []
+    loss = detection_loss(grids(3, 1), target(one, one, none), 1)
+    assert float(loss) == pytest.approx((3 * 15 + 2) * math.log(2) / 2, rel=1e-6)
+    assert float(detection_loss(grids(1, 1), target(none), 1)) == pytest.approx(15 * math.log(2), rel=1e-6)
+
+
+def test_difficult_boxes_are_not_trained():
+    difficult = (*like_anchor(4)[:5], 1)
+    assert torch.equal(detection_loss(grids(1, 1), target([difficult]), 1), detection_loss(grids(1, 1), target([]), 1))
+
+
+@pytest.mark.parametrize("anchor, grids_with_it", [(0, []), (1, ["fine"]), (3, ["coarse", "fine"]), (5, ["coarse"])])
+def test_a_box_belongs_to_its_anchor_in_each_grid_that_has_it(anchor, grids_with_it):
+    box = target([like_anchor(anchor, x=0.9, y=0.3)])
+    found = {name: assigned(box, of, torch.Size([4, 4])) for name, of in GRIDS.items()}
+    assert [name for name in GRIDS if len(found[name].image)] == grids_with_it
+    for name in grids_with_it:  # row 1 and column 3 of 4
+        assert found[name].prediction.tolist() == [GRIDS[name].index(anchor) * 16 + 1 * 4 + 3]
+
+
+def test_the_last_of_two_boxes_gets_the_prediction_of_both():
+    first, second = like_anchor(5, kind=0, x=0.51), like_anchor(5, kind=1, x=0.52)
+    found = assigned(target([first, second]), GRIDS["coarse"], torch.Size([2, 2]))
+    assert found.box[:, 0].tolist() == [1]
+
+
+def test_gradient_by_differences():
+    """The aspect term's weight α is constant, so that its change is taken out of the differences."""
+    torch.manual_seed(3)
+    outputs = {name: torch.randn_like(grid) for name, grid in grids(2, 2, coarse=2, dtype=torch.float64).items()}
+    boxes = target([like_anchor(4, 1, 0.3, 0.6), like_anchor(1, 0, 0.8, 0.2)], [like_anchor(3)], dtype=torch.float64)
+
+    def aspect(outputs):
+        """α and 2 − w h times v of each positive prediction, over the number of these."""
+        terms = []
+        for name, of in GRIDS.items():
+            mine = assigned(boxes, of, outputs[name].shape[2:])
+            found, true = predictions(outputs[name], of).place[mine.image, mine.prediction], mine.box[:, 1:5]
+            v = 4 / math.pi**2 * ((true[:, 2] / true[:, 3]).atan() - (found[:, 2] / found[:, 3]).atan()) ** 2
+            a, b = corners(found), corners(true)
+            both = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(0).prod(1)
+            iou = both / (found[:, 2:].prod(1) + true[:, 2:].prod(1) - both)
+            terms.append((v / (1 - iou + v), v * (2 - true[:, 2:].prod(1))))
+        α, v = (torch.cat(each) for each in zip(*terms, strict=True))
+        return α, v / len(v)
+
+    fixed, _ = aspect(outputs)
+
+    def loss(outputs):
+        α, v = aspect(outputs)
+        return detection_loss(outputs, boxes, 2) - ((α - fixed) * v).sum()
+
+    followed = {name: grid.clone().requires_grad_() for name, grid in outputs.items()}
+    gradients = torch.autograd.grad(detection_loss(followed, boxes, 2), list(followed.values()))
+    ε = 1e-6
+    for (name, grid), gradient in zip(outputs.items(), gradients, strict=True):
+        for place in torch.randperm(grid.numel())[:40].tolist():
+            moved = []
+            for step in (ε, -ε):
+                other = grid.clone()
+                other.view(-1)[place] += step
+                moved.append(float(loss({**outputs, name: other})))
+            assert (moved[0] - moved[1]) / (2 * ε) == pytest.approx(float(gradient.reshape(-1)[place]), abs=1e-6)
+
+
+def test_outputs_of_another_network_are_refused():
+    task = Detection(["a", "b"])
+    with pytest.raises(UsageError, match="reads the readouts coarse and fine; the network has one readout"):
+        task.loss(torch.zeros(2, 21), target([], []))
+    with pytest.raises(UsageError, match=r"the readout coarse is \[18, 1, 1\]; detection of 2 classes reads \[21,"):
+        task.loss(grids(2, 1), target([], []))
+
+
+# --- decoding
+
+
+def seeing(*images: list[tuple[float, ...]], classes: int, size: int = 8) -> dict[str, torch.Tensor]:
+    """Outputs whose detections are the given (class, x, y, width, height, logit of the score), in different cells."""
+    outputs = grids(len(images), classes, size)
+    for grid in outputs.values():
+        grid.view(len(images), 3, -1, *grid.shape[2:])[:, :, 4] = NEVER
+    view = outputs["coarse"].view(len(images), 3, -1, size, size)
+    for image, found in enumerate(images):
+        for kind, x, y, w, h, logit in found:
+            column, row = int(x * size), int(y * size)
+            t = view[image, 1, :, row, column]
+            assert t[4] == NEVER, "two detections of one cell"
+            t[0], t[1] = (math.log(part / (1 - part)) for part in (x * size - column, y * size - row))
+            t[2], t[3] = math.log(w * SIDE / ANCHORS[4][0]), math.log(h * SIDE / ANCHORS[4][1])
+            t[4], t[5:] = logit, NEVER
+            t[5 + int(kind)] = -NEVER
+    return outputs
+
+
+def test_decoding_by_hand():
+    outputs = seeing([(1, 0.3, 0.4, 0.2, 0.1, 2.0), (0, 0.95, 0.4, 0.2, 0.1, 3.0)], classes=2)
+    (found,) = detections(outputs, 2)
+    assert found.classes.tolist() == [0, 1]
+    assert found.scores.tolist() == pytest.approx([1 / (1 + math.exp(-3)), 1 / (1 + math.exp(-2))])
+    assert found.corners[1].tolist() == pytest.approx([0.2, 0.35, 0.4, 0.45], abs=1e-6)
+    assert found.corners[0].tolist() == pytest.approx([0.85, 0.35, 1.0, 0.45], abs=1e-6), "clipped to the image"
+
+
+def test_suppression_is_within_a_class():
+    near = [(0, 0.30, 0.4, 0.2, 0.1, 2.0), (0, 0.38, 0.41, 0.2, 0.1, 1.0), (1, 0.38, 0.55, 0.2, 0.4, 0.0)]
+    (all_of_them,) = detections(seeing(near, classes=2), 2, overlap=0.5)
+    (few,) = detections(seeing(near, classes=2), 2, overlap=0.3)
+    assert all_of_them.classes.tolist() == [0, 0, 1] and few.classes.tolist() == [0, 1]
+    (strong,) = detections(seeing(near, classes=2), 2, confidence=0.6)
+    assert strong.scores.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-1))])
+
+
+# --- average precision
+
+
+def test_average_precision_of_three_boxes_by_both_rules():
+    # Precision 1, 1/2, 2/3, 1/2 at recall 1/3, 1/3, 2/3, 2/3.
+    scores, found = np.array([0.6, 0.9, 0.8, 0.7]), np.array([FALSE, TRUE, FALSE, TRUE])
+    assert average_precision(scores, found, 3, "all points") == pytest.approx(1 / 3 * 1 + 1 / 3 * 2 / 3)
+    assert average_precision(scores, found, 3, "11 points") == pytest.approx((4 * 1 + 3 * 2 / 3) / 11)
+
+
+def test_average_precision_at_its_bounds():
+    perfect, none = np.array([TRUE] * 10), np.array([])
+    for rule in ("all points", "11 points"):
+        assert average_precision(np.arange(10.0), perfect, 10, rule) == pytest.approx(1)
+        assert average_precision(none, none, 4, rule) == 0
+        assert math.isnan(average_precision(none, none, 0, rule))
+
+
+def test_detections_that_do_not_count_leave_no_trace():
+    scores, found = np.array([0.9, 0.8, 0.7]), np.array([NOT_COUNTED, TRUE, FALSE])
+    for rule in ("all points", "11 points"):
+        assert average_precision(scores, found, 2, rule) == average_precision(scores[1:], found[1:], 2, rule)
+    wrong = average_precision(scores, np.array([FALSE, TRUE, FALSE]), 2, "all points")
+    assert wrong != average_precision(scores, found, 2, "all points"), "the broken twin, which counts them as false"
+
+
+def test_verdicts_on_duplicates_and_on_difficult_boxes():
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [10.0, 0.0, 14.0, 4.0]])
+    detected = torch.tensor(
+        [
+            [1.0, 0.0, 5.0, 4.0],  # IoU 3/5 with the first box
+            [-1.0, 0.0, 3.0, 4.0],  # the same, later
+            [10.0, 0.0, 14.0, 3.0],  # 3/4 with the second, which is difficult
+            [10.0, 0.0, 14.0, 4.0],  # again
+            [3.0, 3.0, 6.0, 6.0],  # 1/24
+        ]
+    )
+    found = verdicts(detected, boxes, np.array([False, True]))
+    assert found.tolist() == [TRUE, FALSE, NOT_COUNTED, NOT_COUNTED, FALSE]
+
+
+def test_a_detection_belongs_to_the_best_box_even_if_that_is_taken():
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [1.0, 0.0, 5.0, 4.0]])
+    detected = torch.tensor([[0.0, 0.0, 4.0, 4.0], [0.2, 0.0, 4.2, 4.0]])
+    assert verdicts(detected, boxes, np.array([False, False])).tolist() == [TRUE, FALSE]
+
+
+def test_meter_by_hand():
+    """One class with the three boxes above over two images, one found twice, and one difficult; one without boxes."""
+    task = Detection(["cell", "ghost"])
+    a, b, c = (0, 0.31, 0.31, 0.2, 0.2), (0, 0.71, 0.71, 0.2, 0.2), (0, 0.31, 0.71, 0.1, 0.3)
+    hidden = (0, 0.71, 0.31, 0.1, 0.1)
+    truth = target([(*a, 0), (*hidden, 1)], [(*b, 0), (*c, 0)])
+    twice = [(0, 0.26, 0.31, 0.2, 0.2), (0, 0.376, 0.31, 0.2, 0.2)]
+    outputs = seeing(
+        [(*twice[0], 3.0), (*twice[1], 2.0), (*hidden, 4.0)],
+        [(*b, 1.0), (1, 0.1, 0.1, 0.1, 0.1, 5.0)],
+        classes=2,
+    )
+    meter = task.meter()
+    for image in range(2):  # one image at a time
+        meter.update({name: grid[image : image + 1] for name, grid in outputs.items()}, truth[image : image + 1])
+    found = meter.compute()
+    assert list(found) == [metric.name for metric in task.metrics] == ["mAP", "mAP_11", "AP.cell", "AP.ghost"]
+    assert found["mAP"] == found["AP.cell"] == pytest.approx(5 / 9)
+    assert found["mAP_11"] == pytest.approx(6 / 11)
+    assert math.isnan(found["AP.ghost"])
