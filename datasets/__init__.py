@@ -13,12 +13,14 @@ if __name__ != "throughtime.datasets":
 if TYPE_CHECKING:
     from throughtime.datasets.base import Dataset, Split
     from throughtime.datasets.batch import Batch
+    from throughtime.datasets.detection.task import Detection
     from throughtime.datasets.task import Classification, Distribution, Meter, Metric, MultiLabel, Regression, Task
 
 __all__ = [
     "Batch",
     "Classification",
     "Dataset",
+    "Detection",
     "Distribution",
     "Meter",
     "Metric",
@@ -34,8 +36,21 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from throughtime.datasets.base import Dataset, Split
     from throughtime.datasets.batch import Batch
+    from throughtime.datasets.detection.task import Detection
     from throughtime.datasets.task import Classification, Distribution, Meter, Metric, MultiLabel, Regression, Task
 
-    exports = (Batch, Classification, Dataset, Distribution, Meter, Metric, MultiLabel, Regression, Split, Task)
+    exports = (
+        Batch,
+        Classification,
+        Dataset,
+        Detection,
+        Distribution,
+        Meter,
+        Metric,
+        MultiLabel,
+        Regression,
+        Split,
+        Task,
+    )
     globals().update(zip(__all__, exports, strict=True))
     return globals()[name]

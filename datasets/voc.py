@@ -68,11 +68,11 @@ class BoxedImages(PreparedDataset):
         return {"size": self.side}
 
     def build(self, paths: Sequence[Path], folder: Path) -> None:
-        images = [image for path in paths for image in voc_files.annotations(path)]
-        for split, listed in voc_files.LISTS.items():
+        images = [image for path in paths for image in voc_files.listed(path)]
+        for split, member in voc_files.LISTS.items():
             if not any(image.split == split for image in images):
                 raise UsageError(
-                    f"no image in the {split} split: ImageSets/{listed} is missing or empty",
+                    f"no image in the {split} split: ImageSets/{member} is missing or empty",
                     ", ".join(map(str, paths)),
                     "of PASCAL VOC, the year 2007 alone has a test list",
                 )
@@ -202,10 +202,12 @@ class VOC(BoxedImages):
         return folders, "voc"
 
     def digest(self, paths: Sequence[Path]) -> str:
-        place, members = fetch.cache() / "digests", voc_files.MEMBERS
-        return combined(
-            {str(i): remembered(p, members, lambda p=p: archive.digest(p, members), place) for i, p in enumerate(paths)}
-        )
+        notes, members = fetch.cache() / "digests", voc_files.MEMBERS
+
+        def sha256(path: Path) -> str:
+            return remembered(path, members, lambda: archive.digest(path, members), notes)
+
+        return combined({str(i): sha256(path) for i, path in enumerate(paths)})
 
 
 @dataset("bccd")

@@ -49,7 +49,7 @@ class Listed(NamedTuple):
     boxes: list[Box]
 
 
-def annotations(path: Path) -> list[Listed]:
+def listed(path: Path) -> list[Listed]:
     """Return the images of a folder or an archive, in the order of its lists train, val and test.
 
     Raises:
@@ -110,8 +110,8 @@ def pixels(images: Sequence[Listed], size: int) -> Iterator[tuple[int, np.ndarra
                 yield (position, *_decoded(content, size, f"{path}: {member}"))
         if waiting:
             name = next(iter(waiting))
-            listed = LISTS[images[waiting[name]].split]
-            raise UsageError(f"no image JPEGImages/{name}.jpg, which {listed} names", where=str(path))
+            naming = LISTS[images[waiting[name]].split]
+            raise UsageError(f"no image JPEGImages/{name}.jpg, which {naming} names", where=str(path))
 
 
 def _decoded(content: bytes, size: int, where: str) -> tuple[np.ndarray, tuple[int, int]]:
