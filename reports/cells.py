@@ -155,6 +155,15 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
     return ordered(pd.DataFrame(rows, columns=COLUMNS))
 
 
+def further_metrics(runs: pd.DataFrame) -> pd.DataFrame:
+    """Summarise each metric of a task besides the headline metric, at the final epoch: rows as in `summarise`."""
+    parts = []
+    for _, of_dataset in groups(runs, ["suite", "scale", "dataset"]):
+        headline = _metric_of(of_dataset, "metric")
+        parts += [summarise(of_dataset, name) for name in task_metrics(_recorded(of_dataset)) if name != headline]
+    return ordered(pd.concat(parts)) if parts else pd.DataFrame(columns=COLUMNS)
+
+
 def _metric_of(runs: pd.DataFrame, measure: str) -> str:
     """Return the measure that `metric...` stands for: the metric that the newest record names, or else (older records
     name none) the measure that they have in both protocols.

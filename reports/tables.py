@@ -14,6 +14,7 @@ from throughtime.reports.cells import (
     KEYS,
     NO_VALUE,
     anchor,
+    further_metrics,
     groups,
     natural,
     neuron_label,
@@ -78,7 +79,8 @@ def render(results: Results, measure: str = "metric", form: str = "text") -> str
 
 
 def tables(results: Results) -> list[Table]:
-    """Return the tables of each suite and scale: the metric by both protocols, cost, and activity."""
+    """Return the tables of each suite and scale: the metric by both protocols, the task's further metrics, cost, and
+    activity."""
     runs = results.frame
     cost, activity = (
         pd.concat([summarise(runs, name) for name in _there(runs, names)], ignore_index=True)
@@ -87,6 +89,7 @@ def tables(results: Results) -> list[Table]:
     kinds = (
         ("metric", "Accuracy and error", summarise(runs)),
         ("best-validation", "At the epoch best on validation", summarise(runs, "metric_best_validation")),
+        ("further", "Further metrics", further_metrics(runs)),
         ("cost", "Time and memory", cost),
         ("activity", "Activity", activity),
     )
@@ -96,9 +99,13 @@ def tables(results: Results) -> list[Table]:
         wide(f"{slug(suite)}-{scale}-{name}", f"{title}: {suite}, {scale}", parts[(suite, scale), name], planned)
         for (suite, scale), _ in groups(cost, ["suite", "scale"])
         for name, title, _ in kinds
-        # The table of the final epoch already gives the reason of missing values.
-        if name != "best-validation" or parts[(suite, scale), name]["n"].any()
+        # The table of the final epoch already gives the reason of missing values; few tasks have further metrics.
+        if name not in ("best-validation", "further") or _has_values(parts.get(((suite, scale), name)))
     ]
+
+
+def _has_values(summary: pd.DataFrame | None) -> bool:
+    return summary is not None and bool(summary["n"].any())
 
 
 def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from throughtime.records.store import DEFAULT_RESULTS
 
 def show(
     run: Annotated[str, typer.Argument(help="A run's id, or its label such as `fptt ltc digits #0`.", metavar="RUN")],
-    sequence: Annotated[int, typer.Option(min=0, help="Number of the test sequence.")] = 0,
+    sequence: Annotated[int, typer.Option(min=0, help="Number of the test sequence, or of the first test image.")] = 0,
     weights: Annotated[
         Literal["final", "best_validation"], typer.Option(help="Weights of the last epoch, or best on validation.")
     ] = "final",
@@ -23,16 +23,19 @@ def show(
     plugin: PluginOption = NONE,
     source: SourceOption = NONE,
 ) -> None:
-    """Draw spikes, membranes and time constants of a trained network; needs a suite with `keep_weights: true`."""
+    """Draw spikes, membranes and time constants of a trained network, or the detections of one that finds objects;
+    needs a suite with `keep_weights: true`."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.records.results import Results
     from throughtime.reports.cells import slug
+    from throughtime.reports.detections import detects, draw_detections
     from throughtime.reports.drawing import looking, save
     from throughtime.reports.trained_network import draw_network
 
     load_plugins(plugin)
     add_source(*source)
     found = Results.load(results)
+    draw, what = (draw_detections, "detections") if detects(found, run) else (draw_network, "network")
     with looking(style):
-        paths = save(draw_network(found, run, sequence, weights), out, f"network-{slug(found.record(run).label)}")
+        paths = save(draw(found, run, sequence, weights), out, f"{what}-{slug(found.record(run).label)}")
     print(*paths, sep="\n")
