@@ -50,6 +50,8 @@ class InfluenceRule(LearningRule):
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if network.mixes_samples:
             return "batch normalisation makes a sample's state depend on the other samples"
+        if network.drops_out:
+            return "each sample is followed alone, and dropout draws a mask for a whole batch"
         return None
 
     def start(self, network: Network, task: Task, steps: int) -> None:

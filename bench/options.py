@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from throughtime.registry import Component
@@ -26,22 +27,38 @@ class Option(NamedTuple):
 
 
 def options_of(component: Component) -> list[Option]:
-    """Return the options of a component in the order of its signature."""
-    schema = component.options.model_json_schema()
-    required, meanings = schema.get("required", ()), _meanings(component)
+    """Return the options of a component in the order of its signature. After an option whose values are mappings come
+    their keys, such as `layers.name`."""
+    schema, meanings = component.options.model_json_schema(), _meanings(component)
     return [
-        Option(
-            name,
-            type_text(described),
-            "required" if name in required else json.dumps(described.get("default"), ensure_ascii=False),
-            meanings.get(name, ""),
-        )
-        for name, described in schema.get("properties", {}).items()
+        option._replace(meaning=meanings.get(option.name, option.meaning))
+        for option in _options(schema, schema.get("$defs", {}), "")
     ]
+
+
+def _options(schema: dict[str, Any], known: dict[str, Any], inside: str) -> Iterator[Option]:
+    required = schema.get("required", ())
+    for name, described in schema.get("properties", {}).items():
+        default = "required" if name in required else json.dumps(described.get("default"), ensure_ascii=False)
+        yield Option(
+            f"{inside}{name}", type_text(described), default, " ".join(described.get("description", "").split())
+        )
+        if mapping := _mapping(described):
+            yield from _options(known[mapping], known, f"{inside}{name}.")
+
+
+def _mapping(schema: dict[str, Any]) -> str | None:
+    """Return the name of the model that a value, its items or one of its alternatives has; None if none has one."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    parts = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else [])]
+    return next(filter(None, map(_mapping, parts)), None)
 
 
 def type_text(schema: dict[str, Any]) -> str:
     """Return a JSON schema of a value as short text."""
+    if "$ref" in schema:
+        return "mapping"
     if "anyOf" in schema:
         return " | ".join(map(type_text, schema["anyOf"]))
     if "const" in schema or "enum" in schema:

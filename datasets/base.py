@@ -42,7 +42,8 @@ class Dataset(ABC):
     """Width of the readout: classes, or dimensions of the target."""
     task: Task
     layout: tuple[int, ...] | None = None
-    """Shape of the inputs of a step as an image, (channels, rows, columns); None: the inputs are not an image."""
+    """Shape of the inputs of a step as an image, (channels, rows, columns), which is the shape of the network's input;
+    None: the inputs are not an image. Batches have the inputs as a vector."""
     evaluation_batch: int = 256
     """Sequences that are evaluated at once; fewer where sequences are large. Evaluation unrolls a part of their steps
     at a time."""

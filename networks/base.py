@@ -68,6 +68,8 @@ class Network(nn.Module):
     """Whether its layers spike; ordinary recurrent cells do not, and have no firing rate."""
     mixes_samples: bool = False
     """Whether the state of a sample depends on other samples of its batch, as with batch normalisation."""
+    drops_out: bool = False
+    """Whether it has dropout: in training, a step then depends on the key of its state."""
 
     layers: Sequence[Layer]
     readouts: Sequence[Readout]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
 from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.dropout import Dropout
 from throughtime.neurons.base import Neuron
 from throughtime.numerics.precision import products_of
 
@@ -25,6 +27,17 @@ class Synapse(NamedTuple):
     in `Network.layers`, else z of the previous step."""
     norm: StepBatchNorm | None = None
     """Normalisation of its current, with the statistics of the time step."""
+    view: nn.Module | None = None
+    """Map of its source before `module`, without parameters and the same at every step: some channels, pooling, an
+    image as a vector."""
+    dropout: Dropout | None = None
+    """Dropout between `view` and `module`."""
+
+    def current(self, source: Tensor, key: int, t: int) -> Tensor:
+        """Return its current in step t of the sequence with this key, from the source [batch, ...] of the step."""
+        x = source if self.view is None else self.view(source)
+        I: Tensor = self.module(x if self.dropout is None else self.dropout(x, key, t))
+        return I if self.norm is None else self.norm(I, t)
 
 
 def gates_of(neuron: Neuron) -> dict[str, nn.Linear]:
@@ -43,14 +56,50 @@ class Layer:
         name: unique name in the network.
         neuron: its neurons.
         synapses: its synapses, by name.
+        norm: normalisation of the sum, with the statistics of the time step; None: none.
+        resize: pooling or upsampling of the sum after its norm; None: none.
+
+    Attributes:
+        positions: number of positions of the images that its synapses return; 1 for vectors.
     """
 
     name: str
     neuron: Neuron
     synapses: Mapping[str, Synapse]
+    norm: StepBatchNorm | None
+    resize: nn.Module | None
+    positions: int
 
-    def __init__(self, name: str, neuron: Neuron, synapses: Mapping[str, Synapse]) -> None:
-        self.name, self.neuron, self.synapses = name, neuron, synapses
+    def __init__(
+        self,
+        name: str,
+        neuron: Neuron,
+        synapses: Mapping[str, Synapse],
+        norm: StepBatchNorm | None = None,
+        resize: nn.Module | None = None,
+    ) -> None:
+        self.name, self.neuron, self.synapses, self.norm, self.resize = name, neuron, synapses, norm, resize
+        self.positions = math.prod(neuron.shape[1:])
+
+    def total_current(self, sources: Mapping[str, Tensor], key: int, t: int) -> Tensor:
+        """Return I_t in step t of the sequence with this key.
+
+        Args:
+            sources: input of the step and z of the layers, by name: of this step for those that precede the layer, of
+                the previous step for the others.
+            key: key of the sequence, on which masks of dropout depend.
+            t: number of the step.
+        """
+        first, *others = (s.current(sources[s.reads], key, t) for s in self.synapses.values())
+        I = sum(others, first)
+        I = I if self.norm is None else self.norm(I, t)
+        return I if self.resize is None else self.resize(I)
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether its current is the sum of what its synapses make of z, and of views of the network's input."""
+        plain = all(s.dropout is None and (s.view is None or s.reads == INPUT) for s in self.synapses.values())
+        return plain and self.norm is None and self.resize is None
 
     @property
     def gates(self) -> dict[str, nn.Linear]:
@@ -60,9 +109,9 @@ class Layer:
     def recurrent_pair(self) -> tuple[nn.Linear, nn.Linear] | None:
         """Return W and R if the current is I_t = W x_t + c + R z_{t−1}, with the network's input x and the layer's own
         spikes z; None if the layer has other synapses, or norms."""
-        maps = {s.reads: s.module for s in self.synapses.values() if s.norm is None}
+        maps = {s.reads: s.module for s in self.synapses.values() if s.norm is None and s.view is None}
         W, R = maps.get(INPUT), maps.get(self.name)
-        if len(self.synapses) == 2 and isinstance(W, nn.Linear) and isinstance(R, nn.Linear):
+        if self.is_affine and len(self.synapses) == 2 and isinstance(W, nn.Linear) and isinstance(R, nn.Linear):
             return W, R
         return None
 
@@ -94,6 +143,7 @@ class RecurrentLayer(nn.Module, Layer):
     ) -> None:
         super().__init__()
         self.name, self.inward, self.recurrent, self.neuron = name, inward, recurrent, neuron
+        self.norm, self.resize, self.positions = None, None, 1
         self.register_buffer("recurrent_exists", exists)
         width = inward.out_features
         self.inward_norm = StepBatchNorm(width, norm_steps) if norm_steps else None
@@ -121,3 +171,5 @@ class RecurrentState(NamedTuple):
     dict of states, by their names."""
     t: int
     """Number of steps so far."""
+    key: int = 0
+    """Random number of the sequences of a batch, on which the masks of dropout depend; 0 without dropout."""

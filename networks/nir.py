@@ -76,7 +76,8 @@ def to_nir(network: Network, dt: float = 1e-3, scheme: Scheme = "exponential") -
     for layer in network.layers:
         nodes[layer.name] = _neurons(layer, dt, scheme)
         for name, synapse in layer.synapses.items():
-            if not isinstance(synapse.module, nn.Linear) or synapse.norm is not None:
+            plain = layer.is_affine and synapse.norm is None and synapse.view is None
+            if not plain or not isinstance(synapse.module, nn.Linear):
                 raise UsageError(f"NIR: the synapse {name} of {layer.name} is not a plain linear map")
             nodes[f"{layer.name}_{name}"] = _linear(synapse.module)
             edges += [(synapse.reads, f"{layer.name}_{name}"), (f"{layer.name}_{name}", layer.name)]

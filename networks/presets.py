@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from torch import nn
 
 from throughtime.networks.recurrent import Recurrent
+from throughtime.networks.setting import Setting, settings
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.registry import network
 
@@ -17,6 +18,7 @@ Sizes = Annotated[Sequence[PositiveInt], Field(min_length=1)]
 
 
 @network("adding_snn")
+@settings(published=Setting(2, 1, "ltc_adding"))
 def adding_snn(
     inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (128,)
 ) -> Recurrent:
@@ -33,6 +35,7 @@ def adding_snn(
 
 
 @network("adding_rnn")
+@settings(published=Setting(2, 1, "lstm"))
 def adding_rnn(
     inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (128,)
 ) -> Recurrent:
@@ -57,6 +60,7 @@ def adding_rnn(
 
 
 @network("smnist_srnn")
+@settings(published=Setting(1, 10, "ltc_smnist"))
 def smnist_srnn(
     inputs: Shape,
     outputs: Shape,

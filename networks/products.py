@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from torch import nn
 
 from throughtime.networks.base import Network
 from throughtime.networks.layer import INPUT, Layer
-from throughtime.networks.readout import Readout
+from throughtime.networks.readout import GridReadout, Readout
 
 
 class Product(NamedTuple):
@@ -32,13 +33,18 @@ class Product(NamedTuple):
         return (self.m * self.k + self.k * self.n + self.m * self.n) * self.copies
 
 
+ROWS = 4096
+"""Largest number of rows of a product of a convolution. Its input at all positions would not fit into memory."""
+
+
 class Map(NamedTuple):
-    """A linear map that the network's equations use once in each step of a window."""
+    """A linear map that the network's equations use once in each step of a window, or once at each position of an
+    image: a convolution is a map of the patch under its kernel to the channels of its output."""
 
     reads: int
-    """Width of its input."""
+    """Width of its input; numbers in a patch."""
     makes: int
-    """Width of its output."""
+    """Width of its output; channels."""
     at_once: bool
     """Whether one product can compute all steps of a window: no step depends on the result of an earlier one."""
     first: int = 0
@@ -47,6 +53,18 @@ class Map(NamedTuple):
     """The same for a later step."""
     at_loss: bool = False
     """Whether only the steps with a loss contribute to its gradient; else every step of a window does."""
+    positions: int | None = None
+    """Number of positions of the output image; None: no convolution."""
+
+    def rows(self, samples: int) -> Iterator[tuple[int, int]]:
+        """Yield the rows of its products for so many samples, and the number of such products."""
+        whole, rest = divmod(samples * (self.positions or 1), ROWS)
+        if self.positions is None or (not whole and rest):
+            yield samples * (self.positions or 1), 1
+            return
+        yield ROWS, whole
+        if rest:
+            yield rest, 1
 
 
 def maps_of(network: Network) -> list[Map]:
@@ -54,7 +72,7 @@ def maps_of(network: Network) -> list[Map]:
 
     The maps of a network that does not describe itself are its nn.Linear modules. Their inputs, and the steps whose
     gradients reach them, are unknown, so gradients of inputs do not count, and gradients of weights count for the steps
-    with a loss.
+    with a loss. Convolutions count as the products of all patches with the kernels.
     """
     if not network.described:
         linear = (m for m in network.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad)
@@ -67,19 +85,28 @@ def _maps_of_layer(layer: Layer, layers: Sequence[Layer]) -> Iterator[Map]:
     order = [other.name for other in layers]
     for synapse in layer.synapses.values():
         W = synapse.module
-        if not isinstance(W, nn.Linear):
+        if isinstance(W, nn.Linear):
+            reads, makes, positions = W.in_features, W.out_features, None
+        elif isinstance(W, nn.Conv2d):
+            reads, makes, positions = W.weight[0].numel(), W.out_channels, layer.positions
+        else:
             continue
         if synapse.reads == INPUT:  # it depends on no trained parameter
-            yield Map(W.in_features, W.out_features, at_once=True)
+            yield Map(reads, makes, at_once=True, positions=positions)
             continue
         same_step = order.index(synapse.reads) < order.index(layer.name)
         at_once = layer.name not in _sources(synapse.reads, layers)
-        first = W.in_features if same_step else 0  # the state before a window is constant
-        yield Map(W.in_features, W.out_features, at_once, first, later=W.in_features)
+        first = reads if same_step else 0  # the state before a window is constant
+        yield Map(reads, makes, at_once, first, later=reads, positions=positions)
     for gate in layer.gates.values():
         # In a window's first step the current depends on trained parameters, the state does not.
         first = min(gate.in_features, layer.neuron.currents * layer.neuron.size)
         yield Map(gate.in_features, gate.out_features, at_once=False, first=first, later=gate.in_features)
+    for conv in (m for m in layer.neuron.modules() if isinstance(m, nn.Conv2d) and m.weight.requires_grad):
+        reads, positions = conv.weight[0].numel(), math.prod(layer.neuron.shape[1:])
+        # The first step: of concatenated inputs the channels of the current, of a sum all.
+        first = min(reads, layer.neuron.currents * layer.neuron.shape[0] * conv.weight[0, 0].numel())
+        yield Map(reads, conv.out_channels, at_once=False, first=first, later=reads, positions=positions)
 
 
 def _sources(name: str, layers: Sequence[Layer]) -> set[str]:
@@ -93,6 +120,10 @@ def _sources(name: str, layers: Sequence[Layer]) -> set[str]:
 
 def _maps_of_readout(readout: Readout) -> Iterator[Map]:
     size, outputs = readout.linear.in_features, readout.linear.out_features
+    if isinstance(readout, GridReadout):
+        positions = math.prod(readout.positions)
+        yield Map(size, outputs, at_once=True, first=size, later=size, at_loss=True, positions=positions)
+        return
     # With a constant leak the gradients of a loss at different steps differ only by a factor.
     yield Map(size, outputs, at_once=True, first=size, later=size, at_loss=readout.decay is not None)
     if readout.gate is not None:
@@ -114,8 +145,9 @@ def forward_products(network: Network, windows: Sequence[int], batch: int) -> Co
     def needed(k: int) -> Counter[Product]:
         found: Counter[Product] = Counter()
         for m in maps:
-            rows, times = (k * batch, 1) if m.at_once else (batch, k)
-            found[Product(rows, m.reads, m.makes)] += times
+            samples, times = (k * batch, 1) if m.at_once else (batch, k)
+            for rows, n in m.rows(samples):
+                found[Product(rows, m.reads, m.makes)] += n * times
         return found
 
     return over_windows(windows, needed)
@@ -138,12 +170,13 @@ def backward_products(
         found: Counter[Product] = Counter()
         for m in maps:
             graded = losses(k) if m.at_loss else k
-            found[Product(m.makes, graded * batch, m.reads)] += 1  # gradient of the weight: one product for all steps
-            if m.at_once:
-                found[Product(graded * batch, m.makes, m.later)] += 1 if m.later else 0
-            else:
-                found[Product(batch, m.makes, m.first)] += 1 if m.first else 0
-                found[Product(batch, m.makes, m.later)] += k - 1
+            for rows, n in m.rows(graded * batch):
+                found[Product(m.makes, rows, m.reads)] += n  # gradient of the weight: one product for all steps
+                if m.at_once:
+                    found[Product(rows, m.makes, m.later)] += n if m.later else 0
+            for rows, n in () if m.at_once else m.rows(batch):
+                found[Product(rows, m.makes, m.first)] += n if m.first else 0
+                found[Product(rows, m.makes, m.later)] += n * (k - 1)
         return +found
 
     return over_windows(windows, needed)

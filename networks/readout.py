@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.dropout import Dropout
 
 
 class Readout(nn.Module):
@@ -23,6 +24,7 @@ class Readout(nn.Module):
         layer: name of the layer that it reads.
         name: key of its output in a network with several readouts.
         norm: normalisation of d_t, with the statistics of the time step.
+        dropout: dropout of o_t.
 
     Attributes:
         decay: κ, if the readout is a leaky integrator with a constant leak; else None.
@@ -41,17 +43,25 @@ class Readout(nn.Module):
         layer: str,
         name: str = "readout",
         norm: StepBatchNorm | None = None,
+        dropout: Dropout | None = None,
     ) -> None:
         super().__init__()
-        self.reads, self.layer, self.name = reads, layer, name
+        self.reads, self.layer, self.name, self.dropout = reads, layer, name, dropout
         self.linear = nn.Linear(size, outputs)
         nn.init.xavier_normal_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
         self.norm = norm
 
-    def drive(self, o: Tensor, t: int) -> Tensor:
-        """Compute d_t [batch, outputs] of step t, normalised if the readout has a norm."""
-        d = self.linear(o)
+    def drive(self, o: Tensor, t: int, key: int = 0) -> Tensor:
+        """Compute d_t [batch, outputs] of step t from o_t, an image as a vector; normalised if the readout has a norm.
+
+        Args:
+            o: [batch, *shape].
+            t: number of the step.
+            key: key of the sequence, on which masks of dropout depend.
+        """
+        o = o if self.dropout is None else self.dropout(o, key, t)
+        d = self.linear(o.flatten(1))
         return d if self.norm is None else self.norm(d, t)
 
     def initial_state(self, batch: int) -> Tensor:
@@ -108,19 +118,29 @@ class GatedReadout(Readout):
         λ_t = σ(κ₃ (W_τ [d_t ; y_{t−1}] + b_τ))
         y_t = y_{t−1} + λ_t (d_t − y_{t−1}),       y_0 = 0
 
-    Initial values: W_τ by Glorot's normal rule, b_τ = 0; the slope κ₃ is trained and starts at 1. Source: Yin,
-    Corradi and Bohte 2023, as released (S-MNIST).
+    Initial values: W_τ by Glorot's normal rule, b_τ = 0; the slope κ₃ starts at 1. Source: Yin, Corradi and Bohte 2023,
+    as released (S-MNIST; with a fixed slope, DVS Gesture).
+
+    Args:
+        trained_slope: whether κ₃ is trained; if not, it is no parameter.
+        options: `layer`, `name`, `norm` and `dropout` of `Readout`.
     """
 
     decay: None
     gate: nn.Linear
+    slope: Tensor
 
-    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], **options: Any) -> None:
+    def __init__(
+        self, size: int, outputs: int, reads: Literal["z", "v"], trained_slope: bool = True, **options: Any
+    ) -> None:
         super().__init__(size, outputs, reads, **options)
         self.decay, self.gate = None, nn.Linear(2 * outputs, outputs)
         nn.init.xavier_normal_(self.gate.weight)
         nn.init.zeros_(self.gate.bias)
-        self.slope = nn.Parameter(torch.ones(()))
+        if trained_slope:
+            self.slope = nn.Parameter(torch.ones(()))
+        else:
+            self.register_buffer("slope", torch.ones(()), persistent=False)
 
     def forward(self, d: Tensor, y: Tensor) -> Tensor:
         λ = torch.sigmoid(self.slope * self.gate(torch.cat((d, y), 1)))
@@ -160,6 +180,55 @@ class TrainedReadout(Readout):
             ys = torch.cat((ys[:reach], ys[reach:] + κ**reach * ys[:-reach]))
             reach *= 2
         return ys
+
+
+class SigmoidReadout(Readout):
+    """Readout whose leak is the sigmoid of a trained number of each output.
+
+        y_t = y_{t−1} + σ(w) (d_t − y_{t−1}),       y_0 = 0
+
+    w starts at 0. Source: Yin, Corradi and Bohte 2023, as released (the shallow network of DVS Gesture).
+    """
+
+    decay: None
+    gate: None
+
+    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], **options: Any) -> None:
+        super().__init__(size, outputs, reads, **options)
+        self.decay, self.gate = None, None
+        self.w = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, d: Tensor, y: Tensor) -> Tensor:
+        return torch.lerp(y, d, torch.sigmoid(self.w))
+
+
+class GridReadout(Readout):
+    """Linear map of the channels of an image at each of its positions, without a memory.
+
+        y_t[p] = W o_t[p] + c       for each position p; a convolution with kernels of 1 x 1
+
+    Args:
+        shape: (channels, rows, columns) of the layer that it reads.
+        outputs: channels of the output [batch, outputs, rows, columns].
+        options: `layer`, `name` and `dropout` of `Readout`.
+    """
+
+    decay: None
+    gate: None
+
+    def __init__(self, shape: tuple[int, int, int], outputs: int, reads: Literal["z", "v"], **options: Any) -> None:
+        super().__init__(shape[0], outputs, reads, **options)
+        self.decay, self.gate, self.positions = None, None, shape[1:]
+
+    def drive(self, o: Tensor, t: int, key: int = 0) -> Tensor:
+        o = o if self.dropout is None else self.dropout(o, key, t)
+        return self.linear(o.movedim(1, -1)).movedim(-1, 1).contiguous()
+
+    def initial_state(self, batch: int) -> Tensor:
+        return self.linear.weight.new_zeros(batch, self.linear.out_features, *self.positions)
+
+    def forward(self, d: Tensor, y: Tensor) -> Tensor:
+        return d
 
 
 class MaxReadout(Readout):

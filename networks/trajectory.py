@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from throughtime.networks.layer import Layer
+from throughtime.networks.layer import Layer, Synapse
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
@@ -34,7 +34,7 @@ def trajectory(layer: Layer, reads: Mapping[str, Tensor], state: Any) -> Traject
             the layer's own spikes of the step before.
         state: state before the first step.
     """
-    feeding = [(s.module, reads[s.reads]) for s in layer.synapses.values() if s.reads in reads]
+    feeding = [(s.module, viewed(s, reads[s.reads])) for s in layer.synapses.values() if s.reads in reads]
     own = [s.module for s in layer.synapses.values() if s.reads not in reads]
     currents = at_each_step(*feeding[0])
     for module, x in feeding[1:]:
@@ -77,6 +77,11 @@ def _by_steps(
         _, state = layer.neuron(I, state)
         states.append(state)
     return Trajectory(currents, type(state)(*map(torch.stack, zip(*states, strict=True))))
+
+
+def viewed(synapse: Synapse, source: Tensor) -> Tensor:
+    """Return the input of a synapse's module at each step, from its source [steps, batch, ...]."""
+    return source if synapse.view is None else at_each_step(synapse.view, source)
 
 
 def at_each_step(module: nn.Module, x: Tensor) -> Tensor:

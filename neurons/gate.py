@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -36,6 +37,16 @@ class Gate(NamedTuple):
         map, q = getattr(neuron, self.map), self.input(current, state)
         g: Tensor = map(q.flatten(1) if isinstance(map, nn.Linear) else q)
         return g.view_as(getattr(state, self.reads))
+
+
+GateMap = Callable[[tuple[int, ...], tuple[int, ...]], nn.Module]
+"""Builds the map of a gate from the shapes of its input and its output. A layer that sums the two parts of the input
+gives it an attribute `summed` that is true."""
+
+
+def is_summed(gate_map: GateMap) -> bool:
+    """Whether the layer that supplies the maps of its gates sums their inputs."""
+    return bool(getattr(gate_map, "summed", False))
 
 
 def dense(inputs: tuple[int, ...], outputs: tuple[int, ...]) -> nn.Linear:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -10,7 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
-from throughtime.neurons.gate import Gate, dense
+from throughtime.neurons.gate import Gate, GateMap, dense, is_summed
 from throughtime.neurons.surrogate import SurrogateName, constant, spike
 from throughtime.neurons.time_constant import decay
 from throughtime.numerics.equations.operations import σ
@@ -44,8 +43,10 @@ class LTC(Neuron):
 
     Args:
         shape: neurons, their number or their arrangement.
+        gate_map: function of the layer that builds W_M and W_A.
         gate_input: input of W_M: `concatenated`: [I_t ; v_{t−1}], W_M is [size, 2 size]; `summed`: I_t + v_{t−1}, W_M
-            is [size, size]. The input of W_A has the same form.
+            is [size, size]. The input of W_A has the same form. null: as the layer chooses, summed in convolutional
+            layers and concatenated in others.
         adaptation: `gated`, as above; `off`: b = 0, θ = b_0, no gate W_A; `unused`: off, but W_A exists without
             a gradient, as in the authors' adding task.
         b0: b_0, threshold at rest.
@@ -56,7 +57,7 @@ class LTC(Neuron):
         tau_max: if not null, τ is spaced logarithmically over the neurons from `tau` to `tau_max`.
         reset_gradient: whether the gradient flows through z_t into v_t.
         initial: state before a sequence: `zero`; `random`, as the authors: v from U(0, 1), also in evaluation, and
-            b = b_0.
+            b = b_0; `random_membrane`: the same with b = 0.
         surrogate: gradient of the spike.
     """
 
@@ -66,9 +67,9 @@ class LTC(Neuron):
     def __init__(
         self,
         shape: Shape,
-        gate_map: Callable[[tuple[int, ...], tuple[int, ...]], nn.Module] = dense,
+        gate_map: GateMap = dense,
         *,
-        gate_input: Literal["concatenated", "summed"] = "concatenated",
+        gate_input: Literal["concatenated", "summed"] | None = None,
         adaptation: Literal["gated", "off", "unused"] = "gated",
         b0: float = 0.1,
         beta: PositiveFloat | None = None,
@@ -76,7 +77,7 @@ class LTC(Neuron):
         tau: PositiveFloat | None = None,
         tau_max: PositiveFloat | None = None,
         reset_gradient: bool = True,
-        initial: Literal["zero", "random"] = "zero",
+        initial: Literal["zero", "random", "random_membrane"] = "zero",
         surrogate: SurrogateName = "multi_gaussian",
     ) -> None:
         super().__init__(shape)
@@ -84,7 +85,7 @@ class LTC(Neuron):
         refuse_unused("tau", tau is not None, tau_max=tau_max)
         self.b0, self.beta, self.surrogate = b0, or_default(beta, 1.8), surrogate
         self.adaptive, self.reset_gradient, self.initial = adaptation == "gated", reset_gradient, initial
-        summed = gate_input == "summed"
+        summed = is_summed(gate_map) if gate_input is None else gate_input == "summed"
         reads = self.shape if summed else (2 * self.shape[0], *self.shape[1:])
         self.gates = {"a": Gate("membrane_gate", reads="v", summed=summed)}
         self.membrane_gate = gate_map(reads, self.shape)
@@ -107,7 +108,7 @@ class LTC(Neuron):
         if self.initial == "zero":
             return LTCState(v=zeros, b=zeros, z=zeros)
         drawn = torch.rand(zeros.shape, dtype=zeros.dtype).to(zeros.device)  # the same numbers on every device
-        return LTCState(v=drawn, b=zeros + self.b0, z=zeros)
+        return LTCState(v=drawn, b=zeros + self.b0 if self.initial == "random" else zeros, z=zeros)
 
     def step(self, I: Tensor, s: LTCState, g: Any) -> LTCState:
         a = σ(or_default(self.membrane_slope, 1.0) * g.a)

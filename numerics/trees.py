@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -66,6 +66,14 @@ def entries(tree: Tree) -> list[Any]:
 def joined(trees: list[Any]) -> Any:
     """Concatenate trees of one structure along the first dimension of their tensors."""
     parts = iter([torch.cat(each) for each in zip(*map(tensors, trees), strict=True)])
+    return mapped(lambda _: next(parts), trees[0])
+
+
+def stacked(trees: Sequence[Any]) -> Any:
+    """Stack trees of one structure along a new first dimension of their tensors. A single tree is not copied."""
+    if len(trees) == 1:
+        return mapped(lambda tensor: tensor[None], trees[0])
+    parts = iter([torch.stack(each) for each in zip(*map(tensors, trees), strict=True)])
     return mapped(lambda _: next(parts), trees[0])
 
 

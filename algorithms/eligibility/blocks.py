@@ -65,8 +65,12 @@ class BlockRule(LearningRule):
             return "the network does not describe its layers, which have a learning signal each"
         if network.mixes_samples:
             return "batch normalisation makes a sample's state depend on the other samples"
+        if network.drops_out:
+            return "the learning signals do not follow dropout"
         before = {INPUT}
         for layer in network.layers:
+            if not layer.is_affine:
+                return f"{layer.name}: the learning signals do not follow a norm, pooling or a part of the channels"
             sources = {synapse.reads for synapse in layer.synapses.values()}
             if later := sorted(sources - before - {layer.name}):
                 return f"{layer.name} reads {', '.join(later)} of the step before, through which no signal passes"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.networks.layer import INPUT, Layer
-from throughtime.networks.trajectory import at_each_step, trajectory
+from throughtime.networks.trajectory import at_each_step, trajectory, viewed
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.kernels.one_step import Gradients, single_step_of
 from throughtime.neurons.surrogate import is_smoothed
@@ -25,8 +25,8 @@ class LayerBlock(NamedTuple):
 
     layer: Layer
     sources: Mapping[str, Tensor]
-    """Input of each synapse at each step, by the synapse's name: [steps, batch, ...]; z of the previous step for a
-    synapse that reads its own layer."""
+    """Input of each synapse's module at each step, by the synapse's name: [steps, batch, ...]; z of the previous step
+    for a synapse that reads its own layer."""
     currents: Tensor
     """[steps, batch, currents · shape[0], ...]."""
     states: Any
@@ -50,7 +50,7 @@ def layer_blocks(layers: Sequence[Layer], x: Tensor, states: Sequence[Any]) -> l
     reads, blocks = {INPUT: x}, []
     for layer, state in zip(layers, states, strict=True):
         currents, shown = trajectory(layer, reads, state)
-        sources = {name: reads.get(s.reads, shown.z[:-1]) for name, s in layer.synapses.items()}
+        sources = {name: viewed(s, reads.get(s.reads, shown.z[:-1])) for name, s in layer.synapses.items()}
         blocks.append(LayerBlock(layer, sources, currents, shown))
         reads[layer.name] = shown.z[1:]
     return blocks

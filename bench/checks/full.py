@@ -12,13 +12,13 @@ from typing import Any, Literal
 import torch
 
 from throughtime.checks import of_datasets, of_networks, of_neurons, of_rules
-from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
-from throughtime.checks.tiny import CLASSES, INPUTS, LARGE, SIZE, error, made, seeded, sequence, sized
+from throughtime.checks.fact import DoesNotApplyError, Fact, Observed
+from throughtime.checks.tiny import CLASSES, INPUTS, LARGE, SIZE, error, made, sized
 from throughtime.checks.window import stepped
 from throughtime.datasets.files.fetch import report
 from throughtime.datasets.overlap import overlap
-from throughtime.networks.base import Network
 from throughtime.neurons.lif import LIF
+from throughtime.numerics.trees import tensors
 from throughtime.registry import Component
 
 SIZE_CHANGES = {
@@ -107,18 +107,17 @@ def choices(annotation: Any) -> tuple[Any, ...]:
 def evaluation_is_steps(component: Component) -> Observed:
     """Return the error of a window in evaluation mode against its steps, after training has moved the statistics."""
 
-    def find(network: Network) -> float:
-        x, target = sequence()
-        with torch.no_grad(), seeded(11):
-            state = network.initial_state(len(target))
-            for seed in (8, 9):
-                network.unroll(sequence(seed=seed)[0], state)
+    def find(net: of_networks.Net) -> float:
+        network, state = net.network, net.initial_state()
+        with torch.no_grad():
+            for order in (torch.randperm(len(net.target), generator=torch.Generator().manual_seed(s)) for s in (8, 9)):
+                network.unroll(net.x[:, order].flip(0), state)
             network.eval()
-            window, steps = network.unroll(x, state), stepped(network, x, state)
-        return error([window.outputs, *window.spikes], [steps.outputs, *steps.spikes])
+            window, steps = network.unroll(net.x, state), stepped(network, net.x, state)
+        return error(*([*tensors(w.outputs), *w.spikes] for w in (window, steps)))
 
     with sized(LARGE):
-        return worst(((name, find(net)) for name, net in of_networks.nets(component)), "no neuron")
+        return of_networks.over_nets(find, component)
 
 
 # --- datasets with their default data instead of the tiny variants

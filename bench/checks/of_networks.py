@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
+from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import (
-    BATCH,
     CLASSES,
     INPUTS,
     STEPS,
@@ -22,46 +27,97 @@ from throughtime.checks.tiny import (
     units,
 )
 from throughtime.checks.window import by_layers, differences, one_step_error, stepped
-from throughtime.datasets.task import Classification
+from throughtime.datasets.task import Classification, MeanMeter, Task
 from throughtime.networks.base import Network
-from throughtime.numerics.trees import mapped, tensors
-from throughtime.registry import Component
+from throughtime.networks.setting import Setting, tiny_setting
+from throughtime.neurons.base import shape_of
+from throughtime.numerics.trees import Tree, joined, mapped, tensors
+from throughtime.registry import NEURONS, Component
 
-TASK = Classification(CLASSES)
+
+class Net(NamedTuple):
+    """A tiny network, and a batch for it."""
+
+    name: str
+    """Name of its neuron."""
+    network: Network
+    x: Tensor
+    """[steps, batch, inputs], the inputs as a vector."""
+    target: Tensor
+    """Classes, [batch]."""
+
+    def initial_state(self) -> Any:
+        """Return the initial state of the batch, the same at every call."""
+        with seeded(11):
+            return self.network.initial_state(len(self.target))
+
+    def parameters(self) -> list[nn.Parameter]:
+        """Return the trained parameters."""
+        return [p for p in self.network.parameters() if p.requires_grad]
 
 
-def nets(component: Component, seed: int = 3) -> list[tuple[str, Network]]:
-    """Return a small network of each representative neuron, of the network's own sizes if it has no option `hidden`."""
-    options = {"hidden": [units()]} if "hidden" in component.options.model_fields else {}
-    found = []
-    for neuron in representatives():
+class Outputs(Task):
+    """Classification by a single output; the mean square of several outputs."""
+
+    classification = Classification(CLASSES)
+
+    def loss(self, outputs: Tree, target: Tensor) -> Tensor:
+        if isinstance(outputs, Tensor):
+            return self.classification.loss(outputs, target)
+        return torch.stack([y.square().mean() for y in tensors(outputs)]).mean()
+
+    def meter(self) -> MeanMeter:
+        return self.classification.meter()
+
+
+TASK = Outputs()
+
+
+def nets(component: Component, seed: int = 3, steps: int | None = None) -> list[Net]:
+    """Return a small network of each representative neuron, of the network's own sizes if it has no option `hidden`.
+
+    A network that declares a tiny setting is built in this setting with its neuron, and with `lif`, whose layers have
+    no gates.
+    """
+    setting, found = tiny_setting(component), []
+    if setting is None:
+        options = {"hidden": [units()]} if "hidden" in component.options.model_fields else {}
+        setting = Setting(INPUTS, CLASSES, "", options=options)
+        neurons = [(neuron.name, neuron.factory) for neuron in representatives()]
+    else:
+        own = NEURONS[setting.neuron].factory
+        neurons = [(setting.neuron, partial(own, **setting.neuron_options)), ("lif", NEURONS["lif"].factory)]
+    x, target = sequence(steps, inputs=math.prod(shape_of(setting.inputs)))
+    for name, neuron in neurons:
         with seeded(seed):
-            found.append((neuron.name, made(component, INPUTS, CLASSES, neuron.factory, **options).double()))
+            network = made(component, setting.inputs, setting.outputs, neuron, **setting.options).double()
+        found.append(Net(name, network, x, target))
     return found
 
 
+def over_nets(find: Callable[[Net], float], component: Component, steps: int | None = None) -> Observed:
+    """Return the largest value over the networks of a component."""
+    return worst(((net.name, find(net)) for net in nets(component, steps=steps)), "no neuron")
+
+
 def window_is_steps(component: Component) -> Observed:
-    return worst(((name, _window_error(net)) for name, net in nets(component)), "no neuron")
-
-
-def _window_error(network: Network) -> float:
     """Return the error of outputs, spikes, last state and gradients of one window against those of its steps."""
-    x, _ = sequence()
-    with seeded(11):
-        state = network.initial_state(len(sequence()[1]))
-    learnt = [p for p in network.parameters() if p.requires_grad]
-    found = differences(network.unroll(x, state), stepped(network, x, state), learnt)
-    return largest(value for _, value in found)
+
+    def find(net: Net) -> float:
+        network, state = net.network, net.initial_state()
+        found = differences(network.unroll(net.x, state), stepped(network, net.x, state), net.parameters())
+        return largest(value for _, value in found)
+
+    return over_nets(find, component)
 
 
 def one_step_is_step(component: Component) -> Observed:
     """Return the error of the network's own single steps, over every neuron for which it has them."""
     found = []
-    for name, network in nets(component):
-        with seeded(11):
-            error = one_step_error(network, sequence()[0], network.initial_state(len(sequence()[1])))
+    for net in nets(component):
+        error = one_step_error(net.network, net.x, net.initial_state())
         if error is not None:
-            found.append((name, error))
+            found.append((net.name, error))
     if not found:
         raise DoesNotApplyError("it takes them by windows")
     return worst(found, "no neuron")
@@ -70,34 +126,30 @@ def one_step_is_step(component: Component) -> Observed:
 def layers_are_the_step(component: Component) -> Observed:
     """Return the error of steps computed from `layers` and `readouts` against `forward`, over a sequence."""
 
-    def find(network: Network) -> float:
+    def find(net: Net) -> float:
+        network, state = net.network, net.initial_state()
         if not network.described:
             raise DoesNotApplyError("it does not describe itself by layers and readouts")
-        with seeded(11):
-            state = network.initial_state(len(sequence()[1]))
         errors = []
         with torch.no_grad():
-            for x_t in sequence()[0]:
+            for x_t in net.x:
                 expected, after = network(x_t, state)
                 found, as_described = by_layers(network, x_t, state)
                 errors.append(error(tensors((found, as_described)), tensors((expected, after))))
                 state = after
         return largest(errors)
 
-    return worst(((name, find(net)) for name, net in nets(component)), "no neuron")
+    return over_nets(find, component)
 
 
 def two_windows(component: Component) -> Observed:
-    def find(network: Network) -> float:
-        x, _ = sequence()
-        with seeded(11):
-            whole = network.unroll(x, network.initial_state(BATCH))
-        with seeded(11):
-            first = network.unroll(x[:5], network.initial_state(BATCH))
-        second = network.unroll(x[5:], first.state)
-        return error([torch.cat((first.outputs, second.outputs))], [whole.outputs])
+    def find(net: Net) -> float:
+        whole = net.network.unroll(net.x, net.initial_state())
+        first = net.network.unroll(net.x[:5], net.initial_state())
+        second = net.network.unroll(net.x[5:], first.state)
+        return error(tensors(joined([first.outputs, second.outputs])), tensors(whole.outputs))
 
-    return worst(((name, find(net)) for name, net in nets(component)), "no neuron")
+    return over_nets(find, component)
 
 
 def weights(network: Network) -> list[Tensor]:
@@ -107,14 +159,14 @@ def weights(network: Network) -> list[Tensor]:
 
 def same_seed(component: Component) -> Observed:
     pairs = zip(nets(component), nets(component), strict=True)
-    return worst(((name, error(weights(one), weights(two))) for (name, one), (_, two) in pairs), "no neuron")
+    return worst(((one.name, error(weights(one.network), weights(two.network))) for one, two in pairs), "no neuron")
 
 
 def other_seed(component: Component) -> Observed:
     """Count networks with the same weights for another seed: their replicates would be the same run."""
     pairs = zip(nets(component), nets(component, seed=4), strict=True)
     return worst(
-        ((name, float(error(weights(one), weights(two)) == 0)) for (name, one), (_, two) in pairs), "no neuron"
+        ((one.name, float(error(weights(one.network), weights(two.network)) == 0)) for one, two in pairs), "no neuron"
     )
 
 
@@ -124,33 +176,30 @@ def samples_apart(component: Component) -> Observed:
     In training the part has two samples, because a norm refuses a single one.
     """
 
-    def find(network: Network) -> float:
-        x, _ = sequence()
-        with seeded(11):
-            state = network.initial_state(BATCH)
-        errors = []
+    def find(net: Net) -> float:
+        network, x, state, errors = net.network, net.x, net.initial_state(), []
         for training, few in ((False, 1),) if network.mixes_samples else ((False, 1), (True, 2)):
             network.train(training)
             with torch.no_grad():
-                batch = network.unroll(x, state).outputs[:, :few]
+                batch = [y[:, :few] for y in tensors(network.unroll(x, state).outputs)]
                 alone = network.unroll(x[:, :few].contiguous(), mapped(lambda s, few=few: s[:few], state)).outputs
-            errors.append(error([alone], [batch]))
+            errors.append(error(tensors(alone), batch))
         return largest(errors)
 
-    return worst(((name, find(net)) for name, net in nets(component)), "no neuron")
+    return over_nets(find, component)
 
 
 def learns(component: Component) -> Observed:
     """Count parameters that get no gradient in BPTT with any neuron; one silent neuron is no fault, and its own
     parameters do not count."""
     reached: dict[str, bool] = {}
-    x, target = sequence(STEPS)
-    for _, network in nets(component):
-        with torch.no_grad(), seeded(11):
-            spikes = network.unroll(x, network.initial_state(len(target))).spikes
+    for net in nets(component, steps=STEPS):
+        network = net.network
+        with torch.no_grad():
+            spikes = network.unroll(net.x, net.initial_state()).spikes
         silent = network.spiking and not any(z.any() for z in spikes)
         names = [name for name, p in network.named_parameters() if p.requires_grad]
-        for name, g in zip(names, backprop(network, x, target, TASK, "every"), strict=True):
+        for name, g in zip(names, backprop(network, net.x, net.target, TASK, "every"), strict=True):
             if not (silent and ".neuron." in name):
                 reached[name] = reached.get(name, False) or float(g.abs().max()) > 0
     dead = [name for name, is_reached in reached.items() if not is_reached]
@@ -158,7 +207,10 @@ def learns(component: Component) -> Observed:
 
 
 def smooth_gradient(component: Component) -> Observed:
-    return worst(((name, smooth_error(net)) for name, net in nets(component)), "no neuron")
+    def find(net: Net) -> float:
+        return smooth_error(net.network, net.x, net.target, TASK)
+
+    return over_nets(find, component, steps=SMOOTH_STEPS)
 
 
 def facts(component: Component) -> tuple[Fact, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
+from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
 from throughtime.checks.window import differences, one_step_error, stepped, two_windows
@@ -231,7 +232,7 @@ def one_step_is_step(component: Component) -> Observed:
 
 
 def smooth_gradient(component: Component) -> Observed:
-    return Observed(smooth_error(recurrent(component)))
+    return Observed(smooth_error(recurrent(component), *sequence(SMOOTH_STEPS), Classification(CLASSES)))
 
 
 def learns(component: Component) -> Observed:

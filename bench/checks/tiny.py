@@ -132,11 +132,11 @@ def _is_active(factory: Callable[..., Neuron]) -> bool:
         return not network.spiking or bool(network.unroll(x, network.initial_state(x.shape[1])).spikes[0].any())
 
 
-def sequence(steps: int | None = None, seed: int = 7) -> tuple[Tensor, Tensor]:
-    """Return x [steps, batch, INPUTS], strong enough that neurons spike, and classes [batch]."""
+def sequence(steps: int | None = None, seed: int = 7, inputs: int = INPUTS) -> tuple[Tensor, Tensor]:
+    """Return x [steps, batch, inputs], strong enough that neurons spike, and classes [batch]."""
     size = _size.get()
     generator = torch.Generator().manual_seed(seed)
-    x = 2 * torch.randn(steps or size.steps, size.batch, INPUTS, dtype=torch.float64, generator=generator)
+    x = 2 * torch.randn(steps or size.steps, size.batch, inputs, dtype=torch.float64, generator=generator)
     return x, torch.randint(CLASSES, (size.batch,), generator=generator)
 
 

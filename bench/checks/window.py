@@ -12,7 +12,7 @@ from torch import Tensor
 from throughtime.checks.tiny import Gradients, error, largest
 from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.layer import INPUT, RecurrentState
-from throughtime.numerics.trees import detached, tensors
+from throughtime.numerics.trees import detached, joined, stacked, tensors
 
 
 def stepped(network: Network, x: Tensor, state: object) -> Window:
@@ -22,7 +22,7 @@ def stepped(network: Network, x: Tensor, state: object) -> Window:
         step, state = network(x_t, state)
         shown.append(step)
     spikes = zip(*(step.spikes for step in shown), strict=True)
-    return Window(torch.stack([step.output for step in shown]), tuple(map(torch.stack, spikes)), state)
+    return Window(stacked([step.output for step in shown]), tuple(map(torch.stack, spikes)), state)
 
 
 def two_windows(network: Network, x: Tensor, state: object, first: int) -> Window:
@@ -30,7 +30,7 @@ def two_windows(network: Network, x: Tensor, state: object, first: int) -> Windo
     one = network.unroll(x[:first], state)
     other = network.unroll(x[first:], one.state)
     spikes = tuple(torch.cat(both) for both in zip(one.spikes, other.spikes, strict=True))
-    return Window(torch.cat((one.outputs, other.outputs)), spikes, other.state)
+    return Window(joined([one.outputs, other.outputs]), spikes, other.state)
 
 
 def by_layers(network: Network, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
@@ -40,19 +40,27 @@ def by_layers(network: Network, x: Tensor, state: RecurrentState) -> tuple[Step,
     for layer, before in zip(network.layers, state.layers, strict=True):
         currents = []
         for synapse in layer.synapses.values():
-            I = synapse.module(x if synapse.reads == INPUT else sent[synapse.reads])
+            source = x if synapse.reads == INPUT else sent[synapse.reads]
+            source = source if synapse.view is None else synapse.view(source)
+            source = source if synapse.dropout is None else synapse.dropout(source, state.key, state.t)
+            I = synapse.module(source)
             currents.append(I if synapse.norm is None else synapse.norm(I, state.t))
-        sent[layer.name], states[layer.name] = layer.neuron(torch.stack(currents).sum(0), before)
+        I = torch.stack(currents).sum(0)
+        I = I if layer.norm is None else layer.norm(I, state.t)
+        I = I if layer.resize is None else layer.resize(I)
+        sent[layer.name], states[layer.name] = layer.neuron(I, before)
     befores = [state.y] if isinstance(state.y, Tensor) else [state.y[readout.name] for readout in network.readouts]
     y: Any = {
-        readout.name: readout(readout.drive(getattr(states[readout.layer], readout.reads), state.t), y_before)
+        readout.name: readout(
+            readout.drive(getattr(states[readout.layer], readout.reads), state.t, state.key), y_before
+        )
         for readout, y_before in zip(network.readouts, befores, strict=True)
     }
     output: Any = {readout.name: readout.output(y[readout.name]) for readout in network.readouts}
     if isinstance(state.y, Tensor):
         (y,), (output,) = y.values(), output.values()
     spikes = tuple(sent[layer.name] for layer in network.layers)
-    return Step(output, spikes), RecurrentState(tuple(states.values()), y, state.t + 1)
+    return Step(output, spikes), RecurrentState(tuple(states.values()), y, state.t + 1, state.key)
 
 
 def differences(found: Window, expected: Window, by: Sequence[Tensor] = ()) -> Iterator[tuple[str, float]]:
@@ -84,7 +92,7 @@ def one_step_error(network: Network, x: Tensor, state: object) -> float | None:
 
 
 def _parts(window: Window) -> tuple[list[Tensor], ...]:
-    return [window.outputs], [*window.spikes], tensors(window.state)
+    return tensors(window.outputs), [*window.spikes], tensors(window.state)
 
 
 def _gradient(shown: list[Tensor], by: Sequence[Tensor]) -> Gradients:

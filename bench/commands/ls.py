@@ -52,7 +52,7 @@ def list_components(
         registry = REGISTRIES[kind]
         return _print_rules([registry[rule] for rule in registry.names()], as_json)
     if kind is not None:
-        return print_rows(_suite_rows() if kind == "suites" else _component_rows([kind]), as_json)
+        return print_rows(_suite_rows() if kind == "suites" else _component_rows([kind], with_parameters=True), as_json)
     found = [registry[name] for registry in REGISTRIES.values() if name in registry.names()]
     if not found and name not in suite_names():
         raise UsageError(f'no kind, component or suite "{name}"', hint=suggestion(name, [*KIND_NAMES, *_names()]))
@@ -73,14 +73,26 @@ def _names() -> list[str]:
     return [*(name for registry in REGISTRIES.values() for name in registry.names()), *suite_names()]
 
 
-def _component_rows(kinds: Sequence[str]) -> list[dict[str, Any]]:
+def _component_rows(kinds: Sequence[str], with_parameters: bool = False) -> list[dict[str, Any]]:
+    """Return a row for each component; for networks with the number of parameters of their publication, on request."""
     from throughtime.registry import REGISTRIES
 
-    return [
-        {"kind": kind, "name": name, "summary": REGISTRIES[kind][name].summary, "origin": REGISTRIES[kind][name].origin}
-        for kind in kinds
-        for name in REGISTRIES[kind].names()
-    ]
+    rows = []
+    for kind in kinds:
+        for component in (REGISTRIES[kind][name] for name in REGISTRIES[kind].names()):
+            row = {"kind": kind, "name": component.name, "summary": component.summary, "origin": component.origin}
+            rows.append(row | (_parameters(component) if with_parameters else {}))
+    return rows
+
+
+def _parameters(component: Component) -> dict[str, int | None]:
+    """Return the number of parameters of a network in the setting of its publication, null without one; nothing for
+    other kinds."""
+    if component.kind != "networks":
+        return {}
+    from throughtime.networks.setting import published_parameters
+
+    return {"parameters": published_parameters(component)}
 
 
 def _suite_rows() -> list[dict[str, Any]]:
@@ -101,6 +113,7 @@ def _component(component: Component) -> dict[str, Any]:
         "name": component.name,
         "summary": component.summary,
         "place": component.place,
+        **_parameters(component),
         "options": [option._asdict() for option in options_of(component)],
     }
 

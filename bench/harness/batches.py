@@ -21,11 +21,13 @@ from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
 from throughtime.harness.updater import Updater
 from throughtime.networks.base import Network, Window
-from throughtime.numerics.trees import tensors
+from throughtime.numerics.trees import Tree, nbytes, tensors
 from throughtime.spec import RunSpec
 
 EVALUATION_WINDOW = 100
 """Number of steps unrolled at once without a gradient, so that the memory of evaluation does not grow with T."""
+EVALUATION_BYTES = 2**28
+"""Largest memory for the states of the steps unrolled at once; one step may take more."""
 
 
 class Evaluation(NamedTuple):
@@ -133,11 +135,18 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
     return Evaluation({name: metrics[name] for name in names}, rate)
 
 
+def evaluation_window(state: Tree) -> int:
+    """Return the number of steps to unroll at once without a gradient, from a state of the network. A window holds the
+    spikes and the currents of its steps, which are about as large as their states."""
+    return max(1, min(EVALUATION_WINDOW, EVALUATION_BYTES // max(1, nbytes(state))))
+
+
 def _unrolled(network: Network, batch: Batch) -> Iterator[tuple[Batch, Window, bool]]:
     """Yield each window of a batch, the network's result for it, and whether it is the last window."""
     state = network.initial_state(batch.sequences)
-    for t in range(0, batch.steps, EVALUATION_WINDOW):
-        part = batch.window(t, EVALUATION_WINDOW)
+    steps = evaluation_window(state)
+    for t in range(0, batch.steps, steps):
+        part = batch.window(t, steps)
         window = network.unroll(part.x, state)
         state = window.state
-        yield part, window, t + EVALUATION_WINDOW >= batch.steps
+        yield part, window, t + steps >= batch.steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from throughtime.harness.device import on_device, require
 from throughtime.harness.initial_weights import load_initial_weights
 from throughtime.harness.seeds import stream
 from throughtime.networks.base import Network
+from throughtime.neurons.base import Shape
 from throughtime.numerics.flat import flatten
 from throughtime.numerics.precision import in_precision
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
@@ -38,7 +40,7 @@ def build(spec: RunSpec) -> Built:
     """
     require(spec.device)
     dataset = DATASETS[spec.dataset.name].factory(**spec.dataset.options)
-    network = build_network(spec, dataset.inputs, dataset.outputs)
+    network = build_network(spec, dataset.layout or dataset.inputs, dataset.outputs)
     network = in_precision(network.to(spec.device), spec.training.precision)
     flatten([p for p in network.parameters() if p.requires_grad])
     if spec.initial_weights is not None:
@@ -47,7 +49,7 @@ def build(spec: RunSpec) -> Built:
     return Built(on_device(dataset, spec.device), network, rule)
 
 
-def build_network(spec: RunSpec, inputs: int, outputs: int) -> Network:
+def build_network(spec: RunSpec, inputs: Shape, outputs: Shape | Mapping[str, Shape]) -> Network:
     """Build the network of a run on the CPU, in float32; its weights come from the replicate's `weights` stream."""
     torch.manual_seed(stream(spec.seed, "weights", spec.replicate))
     return NETWORKS[spec.network.name].factory(

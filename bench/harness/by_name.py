@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.base import Dataset
 from throughtime.errors import UsageError, suggestion
 from throughtime.networks.base import Network
-from throughtime.neurons.base import Neuron
+from throughtime.neurons.base import Neuron, Shape
 from throughtime.numerics.flat import flatten
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS, Registry
 
@@ -45,7 +45,11 @@ def neuron_type(name: str, **options: Any) -> Callable[..., Neuron]:
 
 
 def build_network(
-    name: str, inputs: int, outputs: int, neuron: str | Callable[..., Neuron] = "lif", **options: Any
+    name: str,
+    inputs: Shape,
+    outputs: Shape | Mapping[str, Shape],
+    neuron: str | Callable[..., Neuron] = "lif",
+    **options: Any,
 ) -> Network:
     """Build a network by its registered name; its weights are drawn from torch's global random generator.
 
@@ -53,8 +57,8 @@ def build_network(
 
     Args:
         name: the name of the network, such as `recurrent`.
-        inputs: number of inputs per time step.
-        outputs: width of the readout.
+        inputs: number of inputs per time step, or the shape of an image, (channels, rows, columns).
+        outputs: width of the readout; or widths by the readouts' names.
         neuron: the name of a neuron, or the result of `neuron_type` for a neuron with options.
         **options: the network's options, as in a suite.
 

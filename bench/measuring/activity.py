@@ -44,7 +44,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from throughtime.datasets.base import Dataset, Split
-from throughtime.harness.batches import EVALUATION_WINDOW
+from throughtime.harness.batches import evaluation_window
 from throughtime.networks.base import Network
 from throughtime.records.record import Measure
 
@@ -92,9 +92,10 @@ def measure(network: Network, dataset: Dataset, split: Split = "test") -> dict[s
             for batch in dataset.batches(split, dataset.evaluation_batch):
                 sequences, steps = sequences + batch.sequences, batch.steps
                 state = network.initial_state(batch.sequences)
-                for t in range(0, steps, EVALUATION_WINDOW):
+                at_once = evaluation_window(state)
+                for t in range(0, steps, at_once):
                     with operations:
-                        window = network.unroll(batch.window(t, EVALUATION_WINDOW).x, state)
+                        window = network.unroll(batch.window(t, at_once).x, state)
                     state = window.state
                     for number, z in enumerate(window.spikes, 1):
                         active[number] += int(z.count_nonzero())

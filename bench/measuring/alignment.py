@@ -185,6 +185,8 @@ def _described_parts(network: nn.Module) -> tuple[dict[nn.Parameter, str], set[s
             modules[f"{layer.name}.{name}"] = synapse.module
             if synapse.norm is not None:
                 modules[f"{layer.name}.{name}_norm"] = synapse.norm
+        if layer.norm is not None:
+            modules[f"{layer.name}.norm"] = layer.norm
         modules[f"{layer.name}.neuron"] = layer.neuron
     modules |= {readout.name: readout for readout in network.readouts}
     parts = {parameter: part for part, module in modules.items() for parameter in module.parameters()}

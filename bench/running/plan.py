@@ -280,10 +280,11 @@ class _Support:
             return self._once((kind, content[kind]), lambda: KINDS[kind][part.name].factory(**part.options))
 
         def network() -> Any:
-            return in_precision(build_network(spec, dataset.inputs, dataset.outputs), spec.training.precision)
+            return in_precision(build_network(spec, inputs, dataset.outputs), spec.training.precision)
 
         dataset = component("dataset")
-        shape = dataset.inputs, dataset.outputs, spec.training.precision
+        inputs = dataset.layout or dataset.inputs
+        shape = inputs, json.dumps(dataset.outputs), spec.training.precision
         net = self._once(("network", content["network"], content["neuron"], *shape), network)
         if net.mixes_samples and spec.training.batch == 1:
             return "batch normalisation needs batches of more than one sample"

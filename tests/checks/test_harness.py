@@ -76,9 +76,10 @@ def left_in_eval_mode(network, dataset, split, seed=0):
 
 def without_state(network, batch):
     state = network.initial_state(batch.sequences)
-    for t in range(0, batch.steps, batches.EVALUATION_WINDOW):
-        part = batch.window(t, batches.EVALUATION_WINDOW)
-        yield part, network.unroll(part.x, state), t + batches.EVALUATION_WINDOW >= batch.steps
+    steps = batches.evaluation_window(state)
+    for t in range(0, batch.steps, steps):
+        part = batch.window(t, steps)
+        yield part, network.unroll(part.x, state), t + steps >= batch.steps
 
 
 def measured_on_validation(network, dataset):

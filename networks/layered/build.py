@@ -1,0 +1,170 @@
+"""Construction of the parts of the network `layered` from their specifications."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, cast
+
+import torch
+from torch import nn
+
+from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.dropout import Dropout
+from throughtime.networks.layer import INPUT, Layer, Synapse
+from throughtime.networks.layered.maps import (
+    Gates,
+    Sizes,
+    Weights,
+    draw,
+    resize_of,
+    sizes_after,
+    synapse_map,
+    view_of,
+)
+from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
+from throughtime.networks.readout import GatedReadout, GridReadout, LeakyReadout, SigmoidReadout, Readout
+from throughtime.neurons.base import Neuron, Shape, shape_of
+
+T = TypeVar("T")
+
+
+class LayeredLayer(nn.Module, Layer):
+    """A layer whose synapses are convolutions or linear maps.
+
+    Args:
+        spec: the layer as a suite writes it.
+        synapses: its synapses, by name.
+        neuron: its neurons.
+        positions: number of positions of its current before pooling or upsampling.
+    """
+
+    def __init__(self, spec: LayerSpec, synapses: Mapping[str, Synapse], neuron: Neuron, positions: int) -> None:
+        super().__init__()
+        self.name, self.synapses, self.neuron, self.positions = spec.called, synapses, neuron, positions
+        self.maps = nn.ModuleDict({name: synapse.module for name, synapse in synapses.items()})
+        self.views = nn.ModuleDict({name: s.view for name, s in synapses.items() if s.view is not None})
+        self.dropouts = nn.ModuleDict({name: s.dropout for name, s in synapses.items() if s.dropout is not None})
+        channels = neuron.currents * spec.size
+        self.norm = StepBatchNorm(channels, spec.norm_steps, weight=1.0) if spec.norm_steps else None
+        self.resize = resize_of(spec)
+
+
+class Builder:
+    """Builds the layers and readouts of a network.
+
+    Args:
+        inputs: shape of the input.
+        specs: the layers.
+        neuron: function from a shape to a layer of neurons.
+        weights: initial distribution of the maps.
+
+    Raises:
+        ValueError: the sizes of a layer do not fit those of its sources; the message names the layer.
+    """
+
+    def __init__(
+        self, inputs: Sizes, specs: Sequence[LayerSpec], neuron: Callable[..., Neuron], weights: Weights
+    ) -> None:
+        self.specs, self.neuron, self.weights, self.dropouts = specs, neuron, weights, 0
+        self.sizes: dict[str, Sizes] = {INPUT: inputs}
+        """Shape of the input and of each layer's neurons, by name."""
+        self._of_currents: dict[str, Sizes] = {}
+        for spec in specs:
+            with_name(spec, self._add_sizes)
+        with torch.random.fork_rng(devices=[]):
+            self.currents = neuron(1).currents
+
+    def _add_sizes(self, spec: LayerSpec) -> None:
+        known = [source for source in spec.sources if source in self.sizes]
+        if not known:
+            raise ValueError("it reads neither the input nor an earlier layer")
+        _, read = view_of(spec, self.sizes[known[0]], known[0] == INPUT)
+        self._of_currents[spec.called], self.sizes[spec.called] = sizes_after(spec, read)
+
+    def layers(self) -> list[LayeredLayer]:
+        """Build the layers. The synapses' random numbers precede those of the neurons, so that networks of all neurons
+        start from the same synapses."""
+        synapses = [with_name(spec, self._synapses) for spec in self.specs]
+        return [
+            LayeredLayer(spec, of_layer, self._neurons(spec), math.prod(self._of_currents[spec.called][1:]))
+            for spec, of_layer in zip(self.specs, synapses, strict=True)
+        ]
+
+    def _neurons(self, spec: LayerSpec) -> Neuron:
+        shape = self.sizes[spec.called]
+        if "gate_map" in inspect.signature(self.neuron).parameters:
+            return self.neuron(shape, gate_map=Gates(spec, self.weights))
+        return self.neuron(shape)
+
+    def _synapses(self, spec: LayerSpec) -> dict[str, Synapse]:
+        found: dict[str, Synapse] = {}
+        for source in spec.sources:
+            view, read = view_of(spec, self.sizes[source], source == INPUT)
+            module = synapse_map(spec, read, self.currents, bias=spec.bias and not found)
+            self._require_size(spec, read, source)
+            dropout = self._dropout(spec.dropout, spec.dropout_channels)
+            found[f"from_{source}"] = Synapse(module, source, view=view, dropout=dropout)
+        if spec.recurrent:
+            own = self.sizes[spec.called]
+            alone = spec.model_copy(update={"stride": None})
+            self._require_size(alone, own, spec.called)
+            found["recurrent"] = Synapse(synapse_map(alone, own, self.currents, bias=False), spec.called)
+        draw([cast("nn.Linear | nn.Conv2d", synapse.module) for synapse in found.values()], self.weights)
+        return found
+
+    def _require_size(self, spec: LayerSpec, read: Sizes, source: str) -> None:
+        """Refuse a source whose current has another size than that of the first source."""
+        size, expected = sizes_after(spec, read)[0], self._of_currents[spec.called]
+        if size != expected:
+            raise ValueError(f"the current from {source} is {_text(size)}, that of its first source {_text(expected)}")
+
+    def _dropout(self, p: float, channels: bool = False) -> Dropout | None:
+        self.dropouts += 1
+        return Dropout(p, self.dropouts, channels) if p else None
+
+    def readout(self, spec: ReadoutSpec, outputs: int) -> Readout:
+        """Build a readout of so many outputs."""
+        layer = spec.reads or self.specs[-1].called
+        if layer not in self.sizes or layer == INPUT:
+            raise ValueError(f'the readout "{spec.name}" reads "{layer}"; there is {", ".join(self._of_currents)}')
+        reads: Literal["z", "v"] = "z" if spec.of == "spikes" else "v"
+        shape = self.sizes[layer]
+        options: dict[str, Any] = {"layer": layer, "name": spec.name, "dropout": self._dropout(spec.dropout)}
+        if spec.grid:
+            if len(shape) != 3:
+                raise ValueError(f'the readout "{spec.name}" is a grid, and {layer} has no images')
+            return GridReadout(shape, outputs, reads, **options)
+        size = math.prod(shape)
+        if spec.leak == "gated":
+            return GatedReadout(size, outputs, reads, trained_slope=spec.slope != "fixed", **options)
+        if spec.leak == "sigmoid":
+            return SigmoidReadout(size, outputs, reads, **options)
+        τ = 20.0 if spec.tau is None else spec.tau
+        return LeakyReadout(size, outputs, reads, math.exp(-1 / τ) if τ else 0.0, **options)
+
+
+def with_name(spec: LayerSpec, build: Callable[[LayerSpec], T]) -> T:
+    """Return `build(spec)`; an error names the layer."""
+    try:
+        return build(spec)
+    except ValueError as error:
+        raise ValueError(f"layer {spec.called}: {error}") from error
+
+
+def output_size(outputs: Shape | Mapping[str, Shape], name: str) -> int:
+    """Return the number of outputs of a readout; the number of channels of a grid.
+
+    Raises:
+        ValueError: the outputs have other names.
+    """
+    if isinstance(outputs, Mapping):
+        if name not in outputs:
+            raise ValueError(f'the task has no output "{name}"; there is {", ".join(outputs)}')
+        outputs = outputs[name]
+    return shape_of(outputs)[0]
+
+
+def _text(sizes: Sizes) -> str:
+    return " x ".join(map(str, sizes))

@@ -1,0 +1,127 @@
+"""A network whose layers a suite writes: convolutions, pooling, norms, dropout, branches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from throughtime.networks.base import Network, Step, Window
+from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.layer import INPUT, Layer, RecurrentState
+from throughtime.networks.layered.build import Builder, output_size
+from throughtime.networks.layered.maps import Weights
+from throughtime.networks.layered.spec import Layers, Readouts, ReadoutSpec, checked_layers, checked_readouts
+from throughtime.networks.readout import Readout
+from throughtime.networks.setting import Setting, settings
+from throughtime.neurons.base import Neuron, Shape, shape_of
+from throughtime.numerics.trees import Tree, stacked
+from throughtime.registry import network
+
+BRANCHES: dict[str, Any] = {
+    "layers": [
+        {"name": "a", "conv": 4, "norm_steps": 5, "dropout": 0.2, "pool": {"kind": "average"}},
+        {"name": "b", "conv": 2, "channels": [2, 4], "norm_steps": 1, "recurrent": True},
+        {"name": "c", "conv": 3, "kernel": 1, "reads": ["b", "a"], "upsample": 2, "bias": False},
+        {"name": "d", "dense": 6, "reads": ["c", "e"]},
+        {"name": "e", "dense": 4, "reads": ["d"], "recurrent": True, "dropout": 0.1, "gate_norm": True},
+    ],
+    "readouts": [
+        {"name": "coarse", "reads": "b", "grid": True},
+        {"name": "leaky", "leak": "sigmoid"},
+        {"name": "membrane", "reads": "d", "of": "membrane", "leak": "gated", "dropout": 0.1},
+    ],
+    "weights": "glorot_uniform",
+}
+"""Layers with every kind of branch, for checks."""
+
+
+@network("layered")
+@settings(tiny=Setting((2, 4, 4), {"coarse": 2, "leaky": 3, "membrane": 2}, "ltc", {"initial": "random"}, BRANCHES))
+class Layered(Network):
+    """Convolutional and dense layers of any neuron, with branches, and readouts.
+
+        I_t = resize(norm(Σ_s W_s dropout(view(z_s)) + c))        s: the sources of a layer
+
+    The input is an image if the data set has a layout, (channels, rows, columns). Convolutional layers have neurons of
+    the shape of their images. The gates of their neurons (LTC) are convolutions of the sum of current and state, with
+    batch normalisation; those of dense layers are linear maps of both. Norms use the statistics of a step in training,
+    and running statistics in evaluation. The masks of dropout differ between steps and are the same in every
+    computation of a step. A window is computed step by step: memory for its gradient is O(k) for k steps, and O(1)
+    without a gradient, apart from the spikes and outputs of the window.
+
+    Args:
+        inputs: shape of the input of a time step.
+        outputs: number of outputs of each readout; or their numbers, or the shapes of their images, by the readouts'
+            names.
+        neuron: function from a shape to a layer of neurons.
+        layers: the layers, in the order in which a step computes them.
+        readouts: the readouts; null: one, a leaky integrator of the spikes of the last layer.
+        weights: initial distribution of the maps of synapses and gates: `uniform`, U(±1/√fan-in), biases too;
+            `glorot_uniform` or `glorot_normal`, Glorot's rules, biases 0. The maps of all sources of a layer are drawn
+            as one map.
+    """
+
+    def __init__(
+        self,
+        inputs: Shape,
+        outputs: Shape | Mapping[str, Shape],
+        neuron: Callable[..., Neuron],
+        *,
+        layers: Layers,
+        readouts: Readouts | None = None,
+        weights: Weights = "uniform",
+    ) -> None:
+        super().__init__()
+        specs, heads = checked_layers(layers), checked_readouts([ReadoutSpec()] if readouts is None else readouts)
+        builder = Builder(shape_of(inputs), specs, neuron, weights)
+        built = nn.ModuleList(builder.layers())
+        # A ModuleList registers its parameters with the network; it has the methods of a Sequence, but not the base.
+        self.layers = cast("Sequence[Layer]", built)
+        self.readout = nn.ModuleDict(
+            {head.name: builder.readout(head, output_size(outputs, head.name)) for head in heads}
+        )
+        self.readouts = cast("Sequence[Readout]", tuple(self.readout.values()))
+        self.spiking = all(layer.neuron.spiking for layer in self.layers)
+        self.drops_out = any(part.dropout for part in (*specs, *heads))
+        self.mixes_samples = any(isinstance(module, StepBatchNorm) for module in self.modules())
+
+    def initial_state(self, batch: int) -> RecurrentState:
+        like = self.readouts[0].linear.weight
+        layers = tuple(layer.neuron.initial_state(batch, like) for layer in self.layers)
+        y = self._joined([readout.initial_state(batch) for readout in self.readouts])
+        key = int(torch.randint(2**48, ())) if self.drops_out and self.training else 0
+        return RecurrentState(layers, y, 0, key)
+
+    def forward(self, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
+        t, key = state.t, state.key
+        sources = {layer.name: before.z for layer, before in zip(self.layers, state.layers, strict=True)}
+        sources[INPUT] = x.flatten(1)
+        after: dict[str, Any] = {}
+        for layer, before in zip(self.layers, state.layers, strict=True):
+            sources[layer.name], after[layer.name] = layer.neuron(layer.total_current(sources, key, t), before)
+        ys = [
+            readout(readout.drive(getattr(after[readout.layer], readout.reads), t, key), y)
+            for readout, y in zip(self.readouts, self._split(state.y), strict=True)
+        ]
+        outputs = self._joined([readout.output(y) for readout, y in zip(self.readouts, ys, strict=True)])
+        spikes = tuple(sources[layer.name] for layer in self.layers)
+        return Step(outputs, spikes), RecurrentState(tuple(after.values()), self._joined(ys), t + 1, key)
+
+    def unroll(self, x: Tensor, state: RecurrentState) -> Window:
+        steps = []
+        for x_t in x.unbind(0):
+            step, state = self(x_t, state)
+            steps.append(step)
+        outputs, spikes = stacked(steps)
+        return Window(outputs, spikes, state)
+
+    def _split(self, y: Tree) -> list[Tensor]:
+        """Return the states of all readouts as a list."""
+        return [y] if len(self.readouts) == 1 else [y[readout.name] for readout in self.readouts]
+
+    def _joined(self, ys: list[Tensor]) -> Tree:
+        """Return the value of the only readout, or a dict of the values by name."""
+        return ys[0] if len(ys) == 1 else {readout.name: y for readout, y in zip(self.readouts, ys, strict=True)}
