@@ -24,7 +24,7 @@ from throughtime.networks.layered.maps import (
     view_of,
 )
 from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
-from throughtime.networks.readout import GatedReadout, GridReadout, LeakyReadout, SigmoidReadout, Readout
+from throughtime.networks.readout import GatedReadout, GridReadout, LeakyReadout, Readout, SigmoidReadout
 from throughtime.neurons.base import Neuron, Shape, shape_of
 
 T = TypeVar("T")
@@ -42,13 +42,13 @@ class LayeredLayer(nn.Module, Layer):
 
     def __init__(self, spec: LayerSpec, synapses: Mapping[str, Synapse], neuron: Neuron, positions: int) -> None:
         super().__init__()
-        self.name, self.synapses, self.neuron, self.positions = spec.called, synapses, neuron, positions
+        self.name, self.synapses, self.positions = spec.called, synapses, positions
         self.maps = nn.ModuleDict({name: synapse.module for name, synapse in synapses.items()})
         self.views = nn.ModuleDict({name: s.view for name, s in synapses.items() if s.view is not None})
         self.dropouts = nn.ModuleDict({name: s.dropout for name, s in synapses.items() if s.dropout is not None})
         channels = neuron.currents * spec.size
         self.norm = StepBatchNorm(channels, spec.norm_steps, weight=1.0) if spec.norm_steps else None
-        self.resize = resize_of(spec)
+        self.resize, self.neuron = resize_of(spec), neuron
 
 
 class Builder:

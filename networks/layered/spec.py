@@ -134,8 +134,8 @@ class ReadoutSpec(Strict):
     dropout: Probability = 0.0
     """Probability with which a number that it reads is set to 0, in training."""
     leak: Literal["constant", "sigmoid", "gated"] | None = None
-    """Leak λ of y_t = y_{t−1} + λ (d_t − y_{t−1}): `constant`; `sigmoid`, that of a trained number of each output; `gated`, computed at each
-    step. null: constant."""
+    """Leak λ of y_t = y_{t−1} + λ (d_t − y_{t−1}): `constant`; `sigmoid`, that of a trained number of each output;
+    `gated`, computed at each step. null: constant."""
     tau: NonNegativeFloat | None = None
     """Time constant of a constant leak in steps, λ = 1 − exp(−1/τ); 0: no memory; null: 20."""
     slope: Literal["trained", "fixed"] | None = None

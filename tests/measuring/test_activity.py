@@ -14,7 +14,6 @@ from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
 from throughtime.harness.batches import evaluate
 from throughtime.harness.build import Built
-from throughtime.measuring import activity
 from throughtime.measuring.activity import SynapticOperations, measure
 from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.recurrent import Recurrent
@@ -306,7 +305,7 @@ def test_batch_and_window_change_nothing(batch, window, monkeypatch):
     network, x = random_ltc()
     whole = measure(network, Given(x))
     monkeypatch.setattr(Given, "evaluation_batch", batch)
-    monkeypatch.setattr(activity, "EVALUATION_WINDOW", window)
+    monkeypatch.setattr("throughtime.harness.batches.EVALUATION_WINDOW", window)
     assert measure(network, Given(x)) == whole
 
 
