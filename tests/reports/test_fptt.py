@@ -18,7 +18,8 @@ from throughtime.reports.fptt.adding import SUITES, loop_of, published
 from throughtime.reports.fptt.claims import CLAIMS
 from throughtime.reports.fptt.evidence import Cell, becomes_nan, both, fails, learns, least_level
 from throughtime.reports.fptt.figures import FIGURES
-from throughtime.reports.papers import load_paper
+from throughtime.reports.papers import load_paper, suites_of
+from throughtime.spec import SCALES
 from throughtime.suites.suite import load_suite
 
 CURVE = [0.2, 0.1, 0.01, 0.001]
@@ -119,6 +120,12 @@ def test_every_target_names_a_cell_of_its_suite_that_trains_long_enough():
         cells = suites[target.cell.suite].cells[target.cell.scale]
         (epochs,) = {cell.training.epochs for cell in cells if tuple(part.label for part in cell[:4]) == labels}
         assert target.cell.iteration is None or 10 * epochs >= target.cell.iteration, target.item
+
+
+def test_every_suite_has_cells_at_every_scale():
+    for name in suites_of("fptt"):
+        suite = load_suite(name)
+        assert all(suite.cells[scale] for scale in SCALES), name
 
 
 def test_at_another_length_nothing_is_said_of_the_published(store):
