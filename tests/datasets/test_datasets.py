@@ -14,6 +14,7 @@ from throughtime.datasets import arrays
 from throughtime.datasets.adding import Adding
 from throughtime.datasets.arrays import ArrayDataset, Arrays, stratified_order
 from throughtime.datasets.base import Dataset
+from throughtime.datasets.detection.task import Detection
 from throughtime.datasets.digits import Digits
 from throughtime.datasets.task import Distribution, MultiLabel, Regression
 from throughtime.registry import DATASETS
@@ -103,6 +104,9 @@ def test_contract_shapes(tiny, split, seed):
         if isinstance(tiny.task, (Regression, Distribution, MultiLabel)):
             assert target.shape == (*leading, tiny.outputs)
             assert target.dtype == torch.float32 and asked(tiny, target).isfinite().all()
+        elif isinstance(tiny.task, Detection):
+            assert target.shape == (rows, target.shape[1], 6) and target.dtype == torch.float32
+            assert (target[..., 0] >= 0).any() and target[..., 0].max() < len(tiny.task.classes)
         else:
             assert target.shape == leading
             assert target.dtype == torch.int64
@@ -120,6 +124,12 @@ def test_contract_larger_batch_than_the_split(tiny):
 def test_contract_task_takes_what_is_asked(tiny):
     _, target = whole(tiny, "test")
     target = asked(tiny, target)
+    if isinstance(tiny.task, Detection):
+        output = {name: torch.zeros(len(target), tiny.outputs, n, n) for name, n in (("coarse", 2), ("fine", 4))}
+        meter = tiny.task.meter()
+        meter.update(output, target)
+        assert tiny.task.loss(output, target).isfinite() and 0 <= meter.compute()["mAP"] < 0.5
+        return
     output = torch.zeros(len(target), tiny.outputs)
     assert tiny.task.loss(output, target).isfinite()
     if isinstance(tiny.task, MultiLabel):
@@ -187,7 +197,7 @@ def test_defaults_build_without_loading(name, monkeypatch):
 
     monkeypatch.setattr(ArrayDataset, "arrays", property(refuse))
     component = DATASETS[name]
-    needed = {"path": "nowhere"} if "path" in component.options.model_fields else {}
+    needed = {name: "nowhere" for name in ("path", "root") if name in component.options.model_fields}
     built = component.factory(**component.checked(needed))
     if not needed:  # of the user's own files, these are in the files
         assert built.steps > 1 and built.inputs >= 1 and built.outputs >= 1
