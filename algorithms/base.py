@@ -220,6 +220,18 @@ def loss_over_steps(task: Task, outputs: Tree, target: Tree) -> Tensor:
     return task.loss(rows(outputs), target_rows(target, len(tensors(outputs)[0]), task.per_step))
 
 
+def check_update_every(update_every: int | None, loss_at: LossAt) -> None:
+    """Check the option `update_every` of a rule.
+
+    Raises:
+        ValueError: there are updates before the first loss.
+    """
+    if update_every and loss_at == "end":
+        raise ValueError(
+            "update_every needs loss_at: every; with a loss at the end there is no gradient before the end"
+        )
+
+
 def output_error(task: Task, y: Tree, target: Tree) -> tuple[Tensor, Tree]:
     """Return l of `loss_over_steps` and δ = ∂l/∂y for outputs y [k, batch, outputs], without a graph."""
     with torch.enable_grad():

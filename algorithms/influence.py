@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 from torch.func import functional_call
 
-from throughtime.algorithms.base import LearningRule, LossAt, output_error
+from throughtime.algorithms.base import LearningRule, LossAt, check_update_every, output_error
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.numerics.trees import Tree, mapped, tensors
@@ -22,17 +23,19 @@ class InfluenceRule(LearningRule):
         M_t = (∂s_t/∂s_{t−1}) M_{t−1} + ∂s_t/∂θ,      M_0 = 0
         dE/dθ = Σ_t (∂l_t/∂s_{t−1}) M_{t−1} + ∂l_t/∂θ,      E = l_T  or  (1/T) Σ_t l_t
 
-    s is the whole state of the network, of all layers and the readout, for each sample. A window is one step, and there
-    is one update per sequence.
+    s is the whole state of the network, of all layers and the readout, for each sample. A window is one step. After an
+    update M goes on, with derivatives at older weights.
 
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
+        update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
     """
 
     state: Any
 
-    def __init__(self, *, loss_at: LossAt = "end") -> None:
-        self.loss_at = loss_at
+    def __init__(self, *, loss_at: LossAt = "end", update_every: PositiveInt | None = None) -> None:
+        check_update_every(update_every, loss_at)
+        self.loss_at, self.update_every = loss_at, update_every
 
     @abstractmethod
     def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
@@ -46,6 +49,10 @@ class InfluenceRule(LearningRule):
 
     def window(self, steps: int) -> int:
         return 1
+
+    def updates(self, steps: int) -> int:
+        """Return the number of updates in a sequence."""
+        return -(-steps // self.update_every) if self.update_every else 1
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if network.mixes_samples:
@@ -83,7 +90,7 @@ class InfluenceRule(LearningRule):
             if (p := self.θ.get(name)) is not None:
                 p.grad = gradient.clone() if p.grad is None else p.grad.add_(gradient)
         self.state = after
-        if last:
+        if last or (self.update_every and (t + 1) % self.update_every == 0):
             self.update()
         return loss
 

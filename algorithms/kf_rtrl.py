@@ -14,6 +14,7 @@ from throughtime.algorithms.base import THERE_AND_BACK, Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence import flat
+from throughtime.algorithms.one_layer import Jacobian, OneLayer, reason_against
 from throughtime.algorithms.random_signs import RandomSigns, balance
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -39,6 +40,7 @@ class KFRTRL(RandomSigns):
 
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
+        update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
         draws: r, the number of independent estimates, of which the gradient is the mean.
     """
 
@@ -46,22 +48,12 @@ class KFRTRL(RandomSigns):
     cost = Cost(time="D B T S² N", memory="D B S²")
 
     def coordinates(self) -> Coordinates:
-        return Coordinates("Kronecker", "J", "all", "instantaneous", "κ", "end")
+        return Coordinates("Kronecker", "J", "all", "instantaneous", "κ", self.update_every or "end")
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):
             return reason
-        if not network.described or len(network.layers) != 1 or len(network.readouts) != 1:
-            return "the Kronecker product is that of one recurrent layer with one readout"
-        layer, readout = network.layers[0], network.readouts[0]
-        pair = layer.recurrent_pair()
-        if pair is None or pair[0].bias is None or len(layer.neuron.shape) != 1:
-            return "the Kronecker product is that of one recurrent layer, W x + c + R z into a vector of neurons"
-        if own := [name for name, p in layer.neuron.named_parameters() if p.requires_grad]:
-            return f"parameters of the neurons have no Kronecker product: {', '.join(own)}"
-        if readout.decay is None:
-            return "the readout is no leaky integrator with a constant leak κ, which could filter its gradient"
-        return None
+        return reason_against(network)
 
     def sizes(self, network: Network, batch: int, steps: int) -> dict[str, int]:
         return super().sizes(network, batch, steps) | {"N": network.layers[0].neuron.size}
@@ -71,53 +63,48 @@ class KFRTRL(RandomSigns):
         currents = layer.neuron.currents * layer.neuron.size
         products = backward_products(network, [1] * steps, batch, self.losses)
         products += Counter({Product(S, S, currents, copies=self.draws * batch): steps - 1})
-        return Credit(+products, f"{THERE_AND_BACK} in each step, and J B of each sample and draw")
+        contains = f"{THERE_AND_BACK} in each step, and J B of each sample and draw"
+        return Credit(+products, contains, self.updates(steps))
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        pair = network.layers[0].recurrent_pair()
-        assert pair is not None, "`supports` rejects such a layer"
-        (self.W, self.R), self.readout = pair, network.readouts[0]
-        self.names: dict[Tensor, str] = {p: name for name, p in network.named_parameters()}
+        self.one = OneLayer(network)
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         like = flat(self.state)
-        self.A = like.new_zeros(self.draws, batch, self.W.in_features + self.R.in_features + 1)
-        self.B = like.new_zeros(self.draws, *like.shape, self.W.out_features)
-        self.o_filtered = like.new_zeros(batch, self.R.in_features + 1)
+        W, R = self.one.W, self.one.R
+        self.A = like.new_zeros(self.draws, batch, W.in_features + R.in_features + 1)
+        self.B = like.new_zeros(self.draws, *like.shape, W.out_features)
+        self.o_filtered = like.new_zeros(batch, R.in_features + 1)
 
     def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
-        s, layer = flat(self.state), self.state.layers[0]
-        one = s.new_ones(len(s), 1)
-        p = torch.cat((x.flatten(1), layer.z, one), 1)
-        o = torch.cat((getattr(after.layers[0], self.readout.reads), one), 1)
-        self.o_filtered = torch.lerp(o, self.o_filtered, self.readout.decay or 0.0)
-        S, name = s.shape[1], self.names[self.W.bias]
-
-        def step(c: Tensor, s: Tensor, x: Tensor) -> Tensor:
-            return torch.cat(self.step({name: c}, s, x))
-
-        by_I, by_s = vmap(jacrev(step, argnums=(0, 1)), in_dims=(None, 0, 0))(self.W.bias, s, x)
+        p, o = self.one.reads(x, self.state, after)
+        self.o_filtered = torch.lerp(o, self.o_filtered, self.one.κ)
+        by_s, by_I = self.one.jacobian(x, self.state, after) if self.one.has_closed_form else self._differentiated(x)
+        S = by_s.shape[2]
         gradients: dict[str, Tensor] = {}
         if δ is not None:
             l_I, l_s = (torch.einsum("bo,bok->bk", δ, by[:, S:]) for by in (by_I, by_s))
             through_time = torch.einsum("bs,rbsk,rbf->kf", l_s, self.B, self.A) / self.draws
-            gradients = self._by_name(through_time + l_I.t() @ p, δ.t() @ self.o_filtered)
+            gradients = self.one.by_name(through_time + l_I.t() @ p, δ.t() @ self.o_filtered)
         D, JB = by_I[:, :S].expand_as(self.B), by_s[:, :S] @ self.B
-        ν0, ν1 = self.signs(2, self.draws, len(s)).to(s)
+        ν0, ν1 = self.signs(2, self.draws, len(x)).to(x)
         ρ0, ρ1 = balance(JB, self.A), balance(D, p.expand_as(self.A))
         self.A = (ν0 * ρ0)[..., None] * self.A + (ν1 * ρ1)[..., None] * p
         self.B = (ν0 / ρ0)[..., None, None] * JB + (ν1 / ρ1)[..., None, None] * D
         return gradients
 
-    def _by_name(self, of_current: Tensor, of_drive: Tensor) -> dict[str, Tensor]:
-        """Return the gradients of the maps from those by W, R and c, [currents, fan-in], and by the readout."""
-        of_W, of_R, of_c = of_current.split((self.W.in_features, self.R.in_features, 1), 1)
-        of_W_out, of_c_out = of_drive.split((self.R.in_features, 1), 1)
-        each = [(self.W, of_W, of_c), (self.R, of_R, of_c), (self.readout.linear, of_W_out, of_c_out)]
-        gradients = {self.names[map.weight]: of_weight for map, of_weight, _ in each}
-        return gradients | {self.names[map.bias]: of_bias[:, 0] for map, _, of_bias in each if map.bias is not None}
+    def _differentiated(self, x: Tensor) -> Jacobian:
+        """Return the derivatives of a step by automatic differentiation."""
+        W = self.one.W
+        name = self.one.names[W.bias]
+
+        def step(c: Tensor, s: Tensor, x: Tensor) -> Tensor:
+            return torch.cat(self.step({name: c}, s, x))
+
+        by_I, by_s = vmap(jacrev(step, argnums=(0, 1)), in_dims=(None, 0, 0))(W.bias, flat(self.state), x)
+        return Jacobian(by_s, by_I)
 
     def end(self) -> None:
         super().end()

@@ -20,12 +20,14 @@ class RandomSigns(InfluenceRule):
     The gradient is the mean of r independent estimates; its variance is that of one divided by r.
 
     Args:
-        loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
+        loss_at, update_every: as in `InfluenceRule`.
         draws: r.
     """
 
-    def __init__(self, *, loss_at: LossAt = "end", draws: PositiveInt = 1) -> None:
-        super().__init__(loss_at=loss_at)
+    def __init__(
+        self, *, loss_at: LossAt = "end", update_every: PositiveInt | None = None, draws: PositiveInt = 1
+    ) -> None:
+        super().__init__(loss_at=loss_at, update_every=update_every)
         self.draws = draws
 
     def sizes(self, network: Network, batch: int, steps: int) -> dict[str, int]:

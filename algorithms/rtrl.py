@@ -31,19 +31,20 @@ class RTRL(InfluenceRule):
         dE/dθ = Σ_t (∂E/∂y_t) ((∂y_t/∂s_{t−1}) M^{t−1} + ∂y_t/∂θ),      E = l_T  or  (1/T) Σ_t l_t
 
     s is the whole state of the network, of all layers and the readout. No term is dropped: the gradient equals that of
-    BPTT and is known at every step. The online reference for other rules, for small networks. There is one update per
-    sequence. With S state variables and P parameters, memory is O(1) in T, batch × S × P numbers; time is
-    O(batch × S² × P) per step. Source: Williams and Zipser 1989.
+    BPTT and is known at every step. The online reference for other rules, for small networks. After an update M goes
+    on, with derivatives at older weights. With S state variables and P parameters, memory is O(1) in T, batch × S × P
+    numbers; time is O(batch × S² × P) per step. Source: Williams and Zipser 1989.
 
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
+        update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
     """
 
     claims = Claims(gradient="exact", memory="O(1)")
     cost = Cost(time="B T S² P", memory="B S P")
 
     def coordinates(self) -> Coordinates:
-        return Coordinates("full", "J", "all", "instantaneous", "none", "end")
+        return Coordinates("full", "J", "all", "instantaneous", "none", self.update_every or "end")
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):
@@ -60,7 +61,7 @@ class RTRL(InfluenceRule):
         sizes = self.sizes(network, batch, steps)
         S, P = sizes["S"], sizes["P"]
         products = Counter({Product(S, S, P, copies=batch): steps - 1})  # M is 0 before the first step
-        return Credit(+products, "dense products forward, and J M of each sample")
+        return Credit(+products, "dense products forward, and J M of each sample", self.updates(steps))
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +15,9 @@ from throughtime.algorithms.base import THERE_AND_BACK, Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence import flat
+from throughtime.algorithms.one_layer import OneLayer, reason_against
 from throughtime.algorithms.random_signs import RandomSigns, balance
+from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import backward_products
 from throughtime.registry import algorithm
@@ -35,6 +38,7 @@ class UORO(RandomSigns):
 
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
+        update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
         draws: r, the number of independent estimates, of which the gradient is the mean.
     """
 
@@ -42,7 +46,7 @@ class UORO(RandomSigns):
     cost = Cost(time="D B T P", memory="D B P")
 
     def coordinates(self) -> Coordinates:
-        return Coordinates("rank one", "J", "all", "instantaneous", "none", "end")
+        return Coordinates("rank one", "J", "all", "instantaneous", "none", self.update_every or "end")
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         of_a_pass = backward_products(network, [1] * steps, batch, self.losses)
@@ -50,7 +54,13 @@ class UORO(RandomSigns):
         numbers = self.draws * batch * self.sizes(network, batch, steps)["P"]
         like = next(network.parameters())
         contains = f"{THERE_AND_BACK} in each step, once and twice for each draw"
-        return Credit(products, contains, traces=numbers * like.itemsize)
+        return Credit(products, contains, self.updates(steps), numbers * like.itemsize)
+
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        self.one: OneLayer | None = None
+        if reason_against(network) is None and (one := OneLayer(network)).has_closed_form:
+            self.one = one
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
@@ -59,17 +69,47 @@ class UORO(RandomSigns):
         self.θ̃ = like.new_zeros(self.draws, batch, sum(p.numel() for p in self.θ.values()))
 
     def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
-        s, gradient = flat(self.state), {}
-        if δ is not None:
-            l_s, l_θ = vmap(self._of_loss)(s, x, δ)
+        ν, one = self.signs(*self.s̃.shape).to(self.s̃), self.one
+        derivatives = self._differentiated if one is None else partial(self._in_closed_form, one)
+        νI, Js̃, l_s, l_θ = derivatives(x, after, ν, δ)
+        gradient: dict[str, Tensor] = {}
+        if l_s is not None and l_θ is not None:
             through_time = ((self.s̃ * l_s).sum(2, keepdim=True) * self.θ̃).mean(0)
             gradient = self.by_name((through_time + l_θ).sum(0))
-        ν = self.signs(*self.s̃.shape).to(s)
-        νI, Js̃ = vmap(self._of_state, in_dims=(0, 0, 1, 1), out_dims=1)(s, x, ν, self.s̃)
         ρ0, ρ1 = (ρ[..., None] for ρ in (balance(self.θ̃, Js̃), balance(νI, ν)))
         self.s̃ = ρ0 * Js̃ + ρ1 * ν
         self.θ̃ = self.θ̃ / ρ0 + νI / ρ1
         return gradient
+
+    def _in_closed_form(
+        self, one: OneLayer, x: Tensor, after: Any, ν: Tensor, δ: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Return what `_differentiated` returns, for one layer."""
+        p, o = one.reads(x, self.state, after)
+        by_s, by_current = one.jacobian(x, self.state, after)
+        S = by_s.shape[2]
+
+        def by_θ(u: Tensor, rows: slice) -> Tensor:
+            """Return the derivative by θ, [..., batch, P], of the sum of some rows with weights u; the last are y_t."""
+            of_I = torch.einsum("...bs,bsk->...bk", u, by_current[:, rows])
+            of_drive = (1 - one.κ) * u[..., S - by_s.shape[1] :]
+            named = one.by_name(of_I[..., None] * p[:, None], of_drive[..., None] * o[:, None])
+            return torch.cat([named[name].flatten(u.dim() - 1) for name in self.θ], -1)
+
+        νI, Js̃ = by_θ(ν, slice(S)), torch.einsum("bsq,rbq->rbs", by_s[:, :S], self.s̃)
+        if δ is None:
+            return νI, Js̃, None, None
+        return νI, Js̃, torch.einsum("bo,bos->bs", δ, by_s[:, S:]), by_θ(δ, slice(S, None))
+
+    def _differentiated(
+        self, x: Tensor, after: Any, ν: Tensor, δ: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Return νᵀ ∂s_t/∂θ [draws, batch, P], J s̃ [draws, batch, S], and of the loss ∂l/∂s_{t−1} [batch, S] and
+        ∂l/∂θ [batch, P]; None for these if the step has no loss."""
+        s = flat(self.state)
+        l_s, l_θ = (None, None) if δ is None else vmap(self._of_loss)(s, x, δ)
+        νI, Js̃ = vmap(self._of_state, in_dims=(0, 0, 1, 1), out_dims=1)(s, x, ν, self.s̃)
+        return νI, Js̃, l_s, l_θ
 
     def _of_loss(self, s: Tensor, x: Tensor, δ: Tensor) -> tuple[Tensor, Tensor]:
         """Return ∂l/∂s_{t−1} [S] and ∂l/∂θ [P] of one sample."""

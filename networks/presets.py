@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import nn
 
 from throughtime.networks.recurrent import Recurrent
@@ -132,6 +132,60 @@ def ecg_rnn(inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *,
     readout = network.readouts[0].linear
     nn.init.xavier_uniform_(readout.weight)
     _hold_bias(readout)
+    return network
+
+
+@network("online_rnn")
+def online_rnn(
+    inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (32,), reservoir: bool = False
+) -> Recurrent:
+    """The network of a comparison of online rules, for `leaky_tanh`: a layer with biases and a linear readout of it.
+
+        W ~ N(0, 1/inputs),   R orthogonal,   W_out ~ N(0, 1/size),   biases 0
+
+    Source: Marschall, Cho and Savin 2020; vanilla-rtrl, main.py.
+
+    Args:
+        hidden: number of units of each layer.
+        reservoir: whether only the readout is trained: the baseline without credit through time.
+    """
+    network = Recurrent(
+        inputs, outputs, neuron, hidden=hidden, readout="membrane", readout_tau=0.0, weights="orthogonal"
+    )
+    for map in (*(layer.inward for layer in network.layers), *(readout.linear for readout in network.readouts)):
+        nn.init.normal_(map.weight, std=1 / math.sqrt(map.in_features))
+    for layer in network.layers:
+        layer.requires_grad_(not reservoir)
+    return network
+
+
+@network("chaotic_rnn")
+def chaotic_rnn(
+    inputs: Shape,
+    outputs: Shape,
+    neuron: Callable[[Shape], Neuron],
+    *,
+    hidden: Sizes = (50,),
+    gain: PositiveFloat = 1.5,
+) -> Recurrent:
+    """A layer without biases whose recurrent weights make its own activity chaotic, and a linear readout of it.
+
+        W as in `recurrent`,   R ~ N(0, gain²/size),   W_out ~ U(±0.1/√size),   biases 0 and not trained
+
+    Source: Murray 2019, RFLO_Example.ipynb, where gain = 1.5 and the input is 0.
+
+    Args:
+        hidden: number of units of each layer.
+        gain: standard deviation of R, times √size; without input a large layer of `leaky_tanh` is chaotic above 1.
+    """
+    network = Recurrent(inputs, outputs, neuron, hidden=hidden, readout="membrane", readout_tau=0.0)
+    for layer in network.layers:
+        nn.init.normal_(layer.recurrent.weight, std=gain / math.sqrt(layer.neuron.size))
+    for readout in network.readouts:
+        bound = 0.1 / math.sqrt(readout.linear.in_features)
+        nn.init.uniform_(readout.linear.weight, -bound, bound)
+    for map in (*(layer.inward for layer in network.layers), *(readout.linear for readout in network.readouts)):
+        _hold_bias(map)
     return network
 
 

@@ -29,18 +29,19 @@ class LeakyTanh(Neuron):
     Args:
         shape: units, their number or their arrangement.
         alpha: α, fraction of the way in a step.
+        initial: h of every unit before the first step; 0.1 in Murray's notebook, whose network has no input.
     """
 
     spiking: ClassVar[bool] = False
     elementwise: ClassVar[bool] = True
 
-    def __init__(self, shape: Shape, *, alpha: Annotated[float, Field(gt=0, le=1)] = 0.1) -> None:
+    def __init__(self, shape: Shape, *, alpha: Annotated[float, Field(gt=0, le=1)] = 0.1, initial: float = 0.0) -> None:
         super().__init__(shape)
-        self.alpha = alpha
+        self.alpha, self.initial = alpha, initial
 
     def initial_state(self, batch: int, like: Tensor) -> LeakyTanhState:
-        zeros = like.new_zeros(batch, *self.shape)
-        return LeakyTanhState(v=zeros, z=zeros)
+        h = like.new_full((batch, *self.shape), self.initial)
+        return LeakyTanhState(v=h, z=h)
 
     def step(self, I: Tensor, s: LeakyTanhState) -> LeakyTanhState:
         h = (1 - self.alpha) * s.v + self.alpha * tanh(I)

@@ -10,7 +10,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from throughtime.algorithms.base import LearningRule, LossAt, output_error
+from throughtime.algorithms.base import LearningRule, LossAt, check_update_every, output_error
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.eligibility.layer_block import ALL, LayerBlock, Steps, layer_blocks, source_gradient
 from throughtime.datasets.task import Task
@@ -44,10 +44,7 @@ class BlockRule(LearningRule):
     state: RecurrentState
 
     def __init__(self, *, loss_at: LossAt = "end", update_every: PositiveInt | None = None) -> None:
-        if update_every and loss_at == "end":
-            raise ValueError(
-                "update_every needs loss_at: every; with a loss at the end there is no gradient before the end"
-            )
+        check_update_every(update_every, loss_at)
         self.loss_at, self.update_every = loss_at, update_every
 
     def window(self, steps: int) -> int:
@@ -106,7 +103,7 @@ class BlockRule(LearningRule):
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
         self.B: Tensor = self.readout.linear.weight
-        self.every = self.loss_at == "every" or task.per_step
+        self.every, self.blocks = self.loss_at == "every" or task.per_step, len(self.windows(steps))
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
@@ -141,9 +138,7 @@ class BlockRule(LearningRule):
             loss, δ = output_error(self.task, y[-k:], target)
             if self.every:
                 δ *= k / self.steps
-                loss *= (
-                    k / self.steps * len(self.windows(self.steps))
-                )  # so that the mean over windows is the mean over steps
+                loss *= k / self.steps * self.blocks  # so that the mean over windows is the mean over steps
             at, δ = self.chosen(δ, end)
             signals = self.signals_of(blocks, δ, at, target) if len(δ) else {}
             filter_of_1 = 1 - κ ** torch.arange(end - len(x) + 1, end + 1, dtype=δ.dtype, device=δ.device)

@@ -228,14 +228,16 @@ def is_eprop(component: Component) -> Observed:
     return worst(found, "no neuron")
 
 
+UPDATES_ADD_UP = Fact("updates every k steps add up to one", 1e-10, updates_in_between)
+
+
 def _facts(*own: tuple[str, float, Callable[[Component], Observed]]) -> tuple[Fact, ...]:
     shared = (
         ("= autograd with spikes between neurons cut", 1e-10, is_autograd_with_cut_spikes),
         ("Σ dE/dz · eligibility = BPTT, nothing cut", 1e-10, factorises_bptt),
         ("one step = BPTT, all parameters", 1e-10, one_step_is_bptt),
-        ("updates every k steps add up to one", 1e-10, updates_in_between),
     )
-    return (*(Fact(*fact) for fact in (*shared, *own)), *LAYERS)
+    return (*(Fact(*fact) for fact in shared), UPDATES_ADD_UP, *(Fact(*fact) for fact in own), *LAYERS)
 
 
 EPROP = _facts(

@@ -11,6 +11,7 @@ from torch import Tensor
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.random_signs import RandomSigns
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
+from throughtime.checks.of_eligibility import UPDATES_ADD_UP
 from throughtime.checks.tiny import Gradients, backprop, error, learn, made, seeded, supporting
 from throughtime.datasets.task import Regression
 from throughtime.networks.recurrent import Recurrent
@@ -82,4 +83,4 @@ def errors(component: Component, neuron: str) -> Iterator[tuple[str, float]]:
         yield f"{neuron}, loss at {loss_at}, one sequence of signs: {alone:.2g}", error(mean, exact)
 
 
-SIGNS = (Fact("mean over all signs = BPTT", 1e-10, mean_is_bptt),)
+SIGNS = (Fact("mean over all signs = BPTT", 1e-10, mean_is_bptt), UPDATES_ADD_UP)

@@ -9,6 +9,7 @@ import torch
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import Fact, Observed, worst
+from throughtime.checks.of_eligibility import UPDATES_ADD_UP
 from throughtime.checks.tiny import (
     ASKED,
     CLASSES,
@@ -135,4 +136,4 @@ ROLLING = (
     Fact("window 1: = truncated BPTT, window 1", 1e-10, one_step_is_tbptt),
 )
 CHECKPOINTED = (Fact("= BPTT, to rounding", 1e-13, is_bptt()),)
-RTRL = (Fact("= BPTT, both losses", 1e-10, is_bptt()),)
+RTRL = (Fact("= BPTT, both losses", 1e-10, is_bptt()), UPDATES_ADD_UP)

@@ -44,14 +44,14 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("algorithms", "bptt"): Defaults(
         OURS, {"loss_at": "end", "rate_cost": None, "rate_target": None}, {"rate_target": 0.01}
     ),
-    ("algorithms", "rtrl"): Defaults(OURS, {"loss_at": "end"}),
+    ("algorithms", "rtrl"): Defaults(OURS, TRACES),
     ("algorithms", "rolling_tbptt"): Defaults(OURS, {"window": 10}),
     ("algorithms", "checkpointed_bptt"): Defaults(OURS, {"loss_at": "end"}),
     ("algorithms", "snap1"): Defaults(OURS, TRACES),
     ("algorithms", "snap_n"): Defaults(OURS, TRACES | {"n": 2}),
     ("algorithms", "ostl"): Defaults("Bohnstingl et al. 2022", TRACES | {"with_H": True}),
-    ("algorithms", "uoro"): Defaults(OURS, {"loss_at": "end", "draws": 1}),
-    ("algorithms", "kf_rtrl"): Defaults(OURS, {"loss_at": "end", "draws": 1}),
+    ("algorithms", "uoro"): Defaults(OURS, TRACES | {"draws": 1}),
+    ("algorithms", "kf_rtrl"): Defaults(OURS, TRACES | {"draws": 1}),
     ("algorithms", "tbptt"): Defaults(OURS, {"window": 10, "loss_at": "end", "weights": "equal"}),
     ("algorithms", "diagonal_rtrl"): Defaults(OURS, TRACES),
     ("algorithms", "eprop"): Defaults(
@@ -69,7 +69,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         EACH_STEP | {"decay": 0.75, "post_decay": 0.2, "causal": 1.0, "noncausal": -1.0},
     ),
     ("algorithms", "pp_prop"): Defaults(OURS, EACH_STEP | {"decay": 0.9}),
-    ("algorithms", "rflo"): Defaults("Murray 2019", EACH_STEP),
+    ("algorithms", "rflo"): Defaults("Murray 2019", EACH_STEP | {"feedback_scale": None}),
     ("algorithms", "decolle"): Defaults(OURS, {"update_every": None, "burn_in": 0}),
     ("algorithms", "fptt"): Defaults(
         "Kag and Saligrama 2021; Yin, Corradi and Bohte 2023",
@@ -124,10 +124,16 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("neurons", "rf"): Defaults(HIGUCHI, RF),
     ("neurons", "brf"): Defaults(HIGUCHI, RF | {"refractory_decay": 0.9}),
     ("neurons", "ssnu"): Defaults("IBM/ostl, OSTL_Tutorial_JSB_stripped.ipynb", {"decay": 0.4, "bias": 1.0}),
-    ("neurons", "leaky_tanh"): Defaults("murray-lab/rflo-learning, RFLO_Example.ipynb: τ = 10", {"alpha": 0.1}),
+    ("neurons", "leaky_tanh"): Defaults(
+        "murray-lab/rflo-learning, RFLO_Example.ipynb: τ = 10", {"alpha": 0.1, "initial": 0.0}
+    ),
     ("neurons", "lru"): Defaults(
         "NicolasZucchet/Online-learning-LR-dependencies, online_lru/rec.py",
         {"r_min": 0.0, "r_max": 1.0, "phase_max": 2 * math.pi},
+    ),
+    ("networks", "online_rnn"): Defaults("vanilla-rtrl, main.py", {"hidden": (32,), "reservoir": False}),
+    ("networks", "chaotic_rnn"): Defaults(
+        "murray-lab/rflo-learning, RFLO_Example.ipynb", {"hidden": (50,), "gain": 1.5}
     ),
     ("networks", "recurrent"): Defaults(
         OURS,
@@ -188,6 +194,17 @@ DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
         **dict.fromkeys(("inward.bias", "readout.linear.bias"), ZERO),
         "readout.linear.weight": GLOROT_UNIFORM,
         "readout.tau": normal(20.0, 1.0),
+    },
+    ("networks", "online_rnn"): {
+        "inward.weight": Draw(False, 0.0, lambda w: 1 / math.sqrt(w.shape[1])),
+        "recurrent.weight": Draw(False, 0.0, lambda w: 1 / math.sqrt(w.shape[1])),
+        "linear.weight": Draw(False, 0.0, lambda w: 1 / math.sqrt(w.shape[1])),
+        "bias": ZERO,
+    },
+    ("networks", "chaotic_rnn"): {
+        "recurrent.weight": Draw(False, 0.0, lambda w: 1.5 / math.sqrt(w.shape[1])),
+        "linear.weight": Draw(True, 0.0, lambda w: 0.1 / math.sqrt(3 * w.shape[1])),
+        "bias": ZERO,
     },
     ("neurons", "asrnn"): {"tau": normal(20.0, 5.0), "tau_adaptation": normal(200.0, 25.0)},
     ("neurons", "asrnn_adding"): {"tau": normal(2.0, 1.0), "tau_adaptation": normal(4.0, 1.0)},

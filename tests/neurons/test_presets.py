@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pydantic
 import pytest
 import torch
@@ -152,3 +154,22 @@ def test_smnist_network():
     # Ahead of a norm a bias does nothing.
     idle = {name for name, p in example.named_parameters() if p.grad.abs().max() < 1e-9}
     assert idle == {"layers.0.inward.bias", "layers.0.recurrent.bias", "readout.linear.bias"}
+
+
+def test_a_reservoir_trains_its_readout_alone():
+    trained = {
+        n for n, p in net("online_rnn", "leaky_tanh", 3, 2, reservoir=True).named_parameters() if p.requires_grad
+    }
+    assert trained == {"readout.linear.weight", "readout.linear.bias"}
+    R = net("online_rnn", "leaky_tanh", 3, 2).layers[0].recurrent.weight
+    assert R.requires_grad and torch.allclose(R @ R.T, torch.eye(32), atol=1e-5)
+
+
+def test_a_network_without_input_starts_from_its_units():
+    network = NETWORKS["chaotic_rnn"].factory(1, 1, partial(NEURONS["leaky_tanh"].factory, initial=0.1))
+    shown, state = network(torch.zeros(1, 1), network.initial_state(1))
+    R, W_out = network.layers[0].recurrent.weight, network.readouts[0].linear.weight
+    h = 0.9 * 0.1 + 0.1 * torch.tanh(0.1 * R.sum(1))
+    assert torch.allclose(state.layers[0].z[0], h) and torch.allclose(shown.output[0], W_out @ h)
+    fixed = {name for name, p in network.named_parameters() if not p.requires_grad}
+    assert fixed == {"layers.0.inward.bias", "readout.linear.bias"}

@@ -1,0 +1,124 @@
+"""A step of one recurrent layer with one readout: its derivatives in closed form, and gradients by parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.algorithms.influence import flat
+from throughtime.networks.base import Network
+from throughtime.networks.readout import LeakyReadout
+from throughtime.neurons.base import Derivative, Partials
+from throughtime.numerics.precision import FLOAT32, products_of
+
+
+class Jacobian(NamedTuple):
+    """Derivatives of the state s_t of the network and, in the last rows, of its output y_t."""
+
+    by_s: Tensor
+    """By the state s_{t−1}, [batch, S + outputs, S]."""
+    by_current: Tensor
+    """By the current I_t, [batch, S + outputs, size]."""
+
+
+class OneLayer:
+    """A layer with I_t = W x_t + c + R z_{t−1}, whose neurons have no trained parameters, and a leaky readout of it.
+
+    Args:
+        network: a network of this form: `reason_against` returns None.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.layer, self.readout = network.layers[0], network.readouts[0]
+        pair = self.layer.recurrent_pair()
+        assert pair is not None, "`reason_against` refuses such a layer"
+        self.W, self.R = pair
+        self.κ = self.readout.decay or 0.0
+        self.names: dict[Tensor, str] = {p: name for name, p in network.named_parameters()}
+        self.has_closed_form = _has_closed_form(network)
+
+    def reads(self, x: Tensor, before: Any, after: Any) -> tuple[Tensor, Tensor]:
+        """Return p_t = (x_t, z_{t−1}, 1) and (o_t, 1), from the states of the network before and after the step."""
+        one = x.new_ones(len(x), 1)
+        p = torch.cat((x.flatten(1), before.layers[0].z, one), 1)
+        return p, torch.cat((getattr(after.layers[0], self.readout.reads), one), 1)
+
+    def jacobian(self, x: Tensor, before: Any, after: Any) -> Jacobian:
+        """Return the derivatives of a step, from the equations of the neurons."""
+        s, after_s, R = before.layers[0], after.layers[0], self.R.weight.detach()
+        current = torch.addmm(self.W(x.flatten(1)), s.z, R.t())
+        if self.R.bias is not None:
+            current += self.R.bias
+        partials = self.layer.neuron.partials(current, s, after_s)
+        assert partials is not None, "`has_closed_form` is false for such neurons"
+        of_current, of_previous = totals(partials)
+        n, S, y, κ = self.layer.neuron.size, flat(before).shape[1], after.y.shape[1], self.κ
+        by_s, by_I = x.new_zeros(len(x), S + y, S), x.new_zeros(len(x), S + y, n)
+        of = {field: slice(k * n, (k + 1) * n) for k, field in enumerate(s._fields)}
+        for field, rows in of.items():
+            if field in of_current:
+                D = torch.as_tensor(of_current[field], dtype=x.dtype, device=x.device).expand(len(x), n)
+                by_I[:, rows].diagonal(dim1=1, dim2=2).copy_(D)
+                torch.mul(D[:, :, None], R, out=by_s[:, rows, of["z"]])
+        for (field, r), factor in of_previous.items():
+            if field in of:
+                by_s[:, of[field], of[r]].diagonal(dim1=1, dim2=2).add_(factor)
+        o, W_out = of[self.readout.reads], self.readout.linear.weight.detach() * (1 - κ)
+        for by in (by_s, by_I):
+            torch.matmul(W_out, by[:, o], out=by[:, S - y : S])
+        by_s[:, S - y : S, S - y :].diagonal(dim1=1, dim2=2).add_(κ)
+        by_s[:, S:], by_I[:, S:] = by_s[:, S - y : S], by_I[:, S - y : S]
+        return Jacobian(by_s, by_I)
+
+    def by_name(self, of_current: Tensor, of_drive: Tensor) -> dict[str, Tensor]:
+        """Return the gradients of the maps by name, from those by (W, R, c), [..., currents, fan-in], and by the
+        readout's map, [..., outputs, size + 1]."""
+        of_W, of_R, of_c = of_current.split((self.W.in_features, self.R.in_features, 1), -1)
+        of_W_out, of_c_out = of_drive.split((self.R.in_features, 1), -1)
+        each = [(self.W, of_W, of_c), (self.R, of_R, of_c), (self.readout.linear, of_W_out, of_c_out)]
+        gradients = {self.names[map.weight]: of_weight for map, of_weight, _ in each}
+        return gradients | {self.names[map.bias]: of_bias[..., 0] for map, _, of_bias in each if map.bias is not None}
+
+
+def reason_against(network: Network) -> str | None:
+    """Return why a network is not of the form of `OneLayer`; None if it is."""
+    if not network.described or len(network.layers) != 1 or len(network.readouts) != 1:
+        return "the Kronecker product is that of one recurrent layer with one readout"
+    layer, readout = network.layers[0], network.readouts[0]
+    pair = layer.recurrent_pair()
+    if pair is None or pair[0].bias is None or len(layer.neuron.shape) != 1:
+        return "the Kronecker product is that of one recurrent layer, W x + c + R z into a vector of neurons"
+    if own := [name for name, p in layer.neuron.named_parameters() if p.requires_grad]:
+        return f"parameters of the neurons have no Kronecker product: {', '.join(own)}"
+    if readout.decay is None:
+        return "the readout is no leaky integrator with a constant leak κ, which could filter its gradient"
+    return None
+
+
+def totals(partials: Partials) -> tuple[Mapping[str, Derivative], Mapping[tuple[str, str], Derivative]]:
+    """Return the derivatives of each variable by the current and, as (s, r), by the variables of the step before,
+    through all variables of the same step."""
+    by_current, by_previous = dict(partials.inflows["current"].by_input), dict(partials.from_previous)
+    for (s, q), factor in partials.within_step.items():
+        if q in by_current:
+            by_current[s] = by_current.get(s, 0.0) + factor * by_current[q]
+        for (of, r), through in [*by_previous.items()]:
+            if of == q:
+                by_previous[s, r] = by_previous.get((s, r), 0.0) + factor * through
+    return by_current, by_previous
+
+
+def _has_closed_form(network: Network) -> bool:
+    """Return whether `OneLayer.jacobian` applies: neurons with equations and one current each, products in float32."""
+    layer, readout = network.layers[0], network.readouts[0]
+    neuron = layer.neuron
+    if not neuron.elementwise or neuron.currents > 1 or type(readout) is not LeakyReadout or readout.norm is not None:
+        return False
+    maps = [s.module for s in layer.synapses.values()] + [readout.linear]
+    with torch.random.fork_rng(devices=[]):
+        state = network.initial_state(1).layers[0]
+    known = neuron.partials(torch.zeros_like(state.z), state, state) is not None
+    return known and all(products_of(map) is FLOAT32 for map in maps)

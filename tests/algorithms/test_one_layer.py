@@ -1,0 +1,61 @@
+"""The derivatives of a step of one layer in closed form are those of automatic differentiation, on every neuron."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from throughtime.algorithms.kf_rtrl import KFRTRL
+from throughtime.algorithms.uoro import UORO
+from throughtime.checks.tiny import BATCH, CLASSES, STEPS, all_neurons, error, learn, recurrent, seeded, sequence
+from throughtime.datasets.task import Classification
+from throughtime.neurons.leaky_tanh import LeakyTanh
+from throughtime.neurons.lif import LIF
+from throughtime.registry import NEURONS
+
+TASK = Classification(CLASSES)
+READOUTS = ({}, {"readout": "membrane", "readout_tau": 0.0, "recurrent_bias": True})
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("options", READOUTS, ids=["spikes", "membrane"])
+def test_the_jacobian_of_a_step(options):
+    """After some steps of a sequence, so that the state is not 0."""
+    names = []
+    for component in all_neurons():
+        name, network, rule = component.name, recurrent(component, **options), KFRTRL()
+        if rule.supports(network, TASK, STEPS):
+            continue
+        rule.start(network, TASK, STEPS)
+        rule.begin(BATCH, lambda: None)
+        if rule.one.has_closed_form:
+            (x, _), state = sequence(), rule.state
+            for x_t in x[:6]:
+                rule.state, (_, state) = state, network(x_t, state)
+                exact = rule._differentiated(x_t)
+                found = rule.one.jacobian(x_t, rule.state, state)
+                assert error(found, exact) < 1e-13, name
+                names.append(name)
+    assert {"lif", "alif", "leaky_tanh", "cuba"} <= set(names)
+
+
+@pytest.mark.parametrize("neuron", [LIF, LeakyTanh])
+def test_both_ways_of_uoro_are_equal(neuron):
+    class Differentiated(UORO):
+        def start(self, network, task, steps):
+            super().start(network, task, steps)
+            self.one = None
+
+    with seeded(5):
+        one = learn(UORO(loss_at="every", draws=2), recurrent(neuron), *sequence()).total()
+    with seeded(5):
+        other = learn(Differentiated(loss_at="every", draws=2), recurrent(neuron), *sequence()).total()
+    assert error(one, other) < 1e-12
+
+
+def test_a_readout_that_is_no_leaky_integrator_has_no_closed_form():
+    rule = UORO()
+    rule.start(recurrent(LIF, readout_max=True), TASK, STEPS)
+    assert rule.one is None
+    rule.start(recurrent(NEURONS["lstm"]), TASK, STEPS)
+    assert rule.one is None
