@@ -31,8 +31,7 @@ class ReachBlock:
     """
 
     def __init__(self, layer: Layer, reach: Tensor) -> None:
-        self.size = layer.neuron.size
-        self.R = own_weights(layer)
+        self.layer, self.size = layer, layer.neuron.size
         # The neurons of each reach, that of the synapse first; rows of fewer than K neurons end in any others.
         first = reach.to(torch.uint8) + torch.eye(self.size, dtype=torch.uint8, device=reach.device)
         K = int(reach.sum(1).max())
@@ -44,7 +43,10 @@ class ReachBlock:
         """Process a block of steps; the arguments are those of `TraceBlock.gather`."""
         steps, batch = p.shape[:2]
         N = self.neurons
-        among = [(R[N[:, :, None], N[:, None, :]] * (self.within[:, :, None] & self.within[:, None])) for R in self.R]
+        among = [
+            (R[N[:, :, None], N[:, None, :]] * (self.within[:, :, None] & self.within[:, None]))
+            for R in own_weights(self.layer)
+        ]
         past = {r for _, r in partials.from_previous} | {"z"}
 
         def at(factor: Derivative, t: int) -> Derivative:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -216,8 +217,23 @@ def without_h_is_diagonal(component: Component) -> Observed:
     return worst(found, "no neuron")
 
 
+def is_rtrl_while_weights_move(component: Component) -> Observed:
+    """Return the difference of the updates at each step from those of RTRL in one layer: the influence is carried on
+    with the present weights."""
+    found = []
+    for name, network in independent(component):
+        twin, each = copy.deepcopy(network), {"loss_at": "every", "update_every": 1}
+        ours = learn(made(component, **each), network, *sequence(STEPS), rate=0.1).gradients
+        exact = learn(ALGORITHMS["rtrl"].factory(**each), twin, *sequence(STEPS), rate=0.1).gradients
+        found += [(name, error(a, b)) for a, b in zip(ours, exact, strict=True)]
+    return worst(found, "no neuron")
+
+
 SNAP_N = (
     Fact("n = 1: = snap1", 1e-10, one_step_is_snap1),
     Fact("a ring, n its neurons: = BPTT; n − 1: not", 1e-10, all_of_a_ring),
 )
-OSTL = (Fact("without H, two layers: = diagonal_rtrl", 0, without_h_is_diagonal),)
+OSTL = (
+    Fact("without H, two layers: = diagonal_rtrl", 0, without_h_is_diagonal),
+    Fact("one layer, an update at each step: = rtrl", 1e-10, is_rtrl_while_weights_move),
+)
