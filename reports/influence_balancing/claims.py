@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from throughtime.comparing.published import Answer, Word
 from throughtime.records.results import Results
-from throughtime.reports.influence_balancing.system import OPTIMUM, START, UPDATES, Rule, descend, turning_window
+from throughtime.records.statistics import mean_interval
+from throughtime.reports.influence_balancing.system import (
+    OPTIMUM,
+    START,
+    UPDATES,
+    Rule,
+    descend,
+    descend_uoro,
+    drawn_signs,
+    turning_window,
+)
 
+DRAWS = 10
+"""Sequences of signs of UORO."""
 SHORT, LONG = (1, 5, 10, 19, 30, 40), (41, 45, 60, 100, 200)
 
 
@@ -19,6 +31,16 @@ def rtrl(results: Results) -> Answer:
     θ = descend(1, "rtrl")[-1]
     word: Word = "supported" if abs(θ - OPTIMUM) < 1e-6 else "not supported"
     return Answer(word, f"θ = {θ:.7f}", f"after {UPDATES} updates")
+
+
+def uoro(results: Results) -> Answer:
+    """UORO reaches θ = −1/6 on average, with an update at every step; single runs scatter."""
+    ends = [float(descend_uoro(drawn_signs(seed))[-1]) for seed in range(DRAWS)]
+    mean, low, high, n = mean_interval(ends)
+    assert low is not None and high is not None
+    word: Word = "supported" if low <= OPTIMUM <= high < START else "not supported"
+    ours = f"θ = {mean:.3g}, 95 % interval [{low:.3g}, {high:.3g}], runs from {min(ends):.3g} to {max(ends):.3g}"
+    return Answer(word, ours, f"after {UPDATES} updates, {START:g} before; the interval contains −1/6", n)
 
 
 def fptt(results: Results) -> Answer:
@@ -36,4 +58,4 @@ def _all_or_none(rule: Rule) -> Answer:
     return Answer("not supported" if wrong else "supported", ours, reason)
 
 
-CLAIMS = (truncated_bptt, rtrl, fptt)
+CLAIMS = (truncated_bptt, rtrl, uoro, fptt)

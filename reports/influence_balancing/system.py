@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule
+from throughtime.algorithms.random_signs import TINY
 from throughtime.datasets.task import Metric, Regression
 from throughtime.harness.learner import Learner
 from throughtime.networks.base import Network, Step, Window
@@ -29,7 +30,7 @@ A = (np.eye(UNITS) + np.eye(UNITS, k=1)) / 2
 σ = np.where(np.arange(UNITS) < POSITIVE, 1.0, -1.0)
 START, OPTIMUM = 0.5, -1 / 6
 UPDATES = 3000
-RATE = 1e-4
+RATE, RATE_OF_UORO = 1e-4, 1e-5
 
 
 def derivatives(most: int) -> NDArray[np.float64]:
@@ -68,6 +69,33 @@ def descend(K: int, rule: Rule, updates: int = UPDATES) -> NDArray[np.float64]:
         mean = (1 - β) * mean + β * θ - β / α * λ
         path.append(θ)
     return np.array(path)
+
+
+def descend_uoro(signs: NDArray[np.float64], rate: float = RATE_OF_UORO, tiny: float = TINY) -> NDArray[np.float64]:
+    """Return θ before the first and after each update of UORO, with an update and a loss at each step.
+
+        s̃ ← ρ₀ A s̃ + ρ₁ ν,     θ̃ ← θ̃ / ρ₀ + ν·σ / ρ₁,     dl/dθ ≈ (s_1 − 1) ((A s̃)_1 θ̃ + σ_1)  with the old s̃, θ̃
+
+    Args:
+        signs: ν of each step, ±1, [updates, units].
+        rate: learning rate.
+        tiny: added to norms and roots, as in the rule of the package.
+    """
+    s, θ, s̃, θ̃, path = np.ones(UNITS), START, np.zeros(UNITS), 0.0, [START]
+    for ν in signs:
+        s, Js̃, νI = A @ s + θ * σ, A @ s̃, float(ν @ σ)
+        gradient = (s[0] - 1) * (Js̃[0] * θ̃ + σ[0])
+        ρ0 = np.sqrt(abs(θ̃) / (np.linalg.norm(Js̃) + tiny)) + tiny
+        ρ1 = np.sqrt(abs(νI) / (np.linalg.norm(ν) + tiny)) + tiny
+        s̃, θ̃ = ρ0 * Js̃ + ρ1 * ν, θ̃ / ρ0 + νI / ρ1
+        θ -= rate * gradient
+        path.append(θ)
+    return np.array(path)
+
+
+def drawn_signs(seed: int, updates: int = UPDATES) -> NDArray[np.float64]:
+    """Draw ν of each step, [updates, units]."""
+    return np.random.default_rng(seed).choice([-1.0, 1.0], (updates, UNITS))
 
 
 def losses(path: NDArray[np.float64], steps: int = 500) -> NDArray[np.float64]:
@@ -111,12 +139,12 @@ class HalfSquare(Regression):
         return super().loss(outputs, target) / 2
 
 
-def train(rule: LearningRule, K: int, updates: int) -> list[float]:
-    """Train θ with a rule of the package, whose windows have K steps; return θ as `descend` does."""
+def train(rule: LearningRule, K: int, updates: int, rate: float = RATE) -> list[float]:
+    """Train θ with a rule of the package, which updates every K steps; return θ as `descend` does."""
     network = LinearSystem()
     learner = Learner(network, rule, HalfSquare(1), steps=K * updates)
     path = [START]
-    optimiser = torch.optim.SGD(learner.parameters(), lr=RATE)
+    optimiser = torch.optim.SGD(learner.parameters(), lr=rate)
     optimiser.register_step_post_hook(lambda *_: path.append(network.θ.item()))
     learner.learn(torch.zeros(K * updates, 1, 1, dtype=torch.float64), torch.ones(1, 1, dtype=torch.float64), optimiser)
     return path

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import throughtime as tt
 from tests.real_data import real, real_source  # noqa: F401
@@ -13,7 +14,7 @@ from throughtime.commands.main import main
 from throughtime.comparing.published import PaperFile, Target, judge_exact, judge_runs
 from throughtime.records.results import Results
 from throughtime.reports.influence_balancing import exact
-from throughtime.reports.influence_balancing.system import descend, train
+from throughtime.reports.influence_balancing.system import descend, descend_uoro, drawn_signs, train
 from throughtime.reports.papers import judge, load_paper, papers
 
 
@@ -64,6 +65,16 @@ def test_the_closed_form_is_the_rule_of_the_package(rule):
     """Windows of 5 steps, 12 updates, float64."""
     options = {"window": 5} if rule == "tbptt" else {"parts": 12, "alpha": 0.5, "beta": 0.5}
     assert np.allclose(train(tt.build_rule(rule, **options), 5, 12), descend(5, rule, 12), rtol=0, atol=1e-13)
+
+
+def test_uoro_in_closed_form_is_the_rule_of_the_package():
+    """12 updates with the same signs, float64; the rule's loss is the mean over the steps, so its rate is 12 times."""
+    signs, rule = drawn_signs(3, 12), tt.build_rule("uoro", loss_at="every", update_every=1)
+    each = iter(torch.tensor(signs))
+    rule.signs = lambda *shape: next(each).view(shape)
+    path = descend_uoro(signs, rate=1e-3)
+    assert np.allclose(train(rule, 1, 12, rate=12 * 1e-3), path, rtol=0, atol=1e-13)
+    assert not np.allclose(path, descend_uoro(-drawn_signs(4, 12), rate=1e-3), rtol=0, atol=1e-6)
 
 
 def test_runs_are_judged_by_tolerance_and_n(ran):
