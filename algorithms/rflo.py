@@ -6,8 +6,6 @@ from pydantic import PositiveFloat, PositiveInt
 
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.eligibility.eprop import EProp
-from throughtime.datasets.task import Task
-from throughtime.networks.base import Network
 from throughtime.registry import algorithm
 
 
@@ -18,7 +16,7 @@ class RFLO(EProp):
         p_ji^t = (∂o_j^t/∂o_j^{t−1}) p_ji^{t−1} + (∂o_j^t/∂I_j^t) x_i^t,         x = (inputs, z_{t−1}, 1)
         dE/dW_ji = Σ_t (B ∂l_t/∂y_t)_j p_ji^t,                                   E = (1/T) Σ_t l_t  or  l_T
 
-    B is drawn once from N(0, 1), times `feedback_scale`. On the leaky rate unit of the source, where o = h and
+    B is drawn once, from a normal distribution. On the leaky rate unit of the source, where o = h and
     h_t = (1 − α) h_{t−1} + α tanh(I_t), the trace is p_ji^t = (1 − α) p_ji^{t−1} + α tanh'(I_j^t) x_i^t. Other neurons
     have e-prop's traces of all their variables, and a readout with a leak filters them. The rule drops credit through
     other neurons, and knows no weights of the readout. The readout learns by its exact gradient. With B the weights of
@@ -28,7 +26,7 @@ class RFLO(EProp):
     Args:
         loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
         update_every: steps between updates; null: one update, at the end of the sequence.
-        feedback_scale: standard deviation of B, 1 in the source; null: 1/√size.
+        feedback_sd: standard deviation of B, 1 in the source; null: 1/√size.
     """
 
     def __init__(
@@ -36,13 +34,6 @@ class RFLO(EProp):
         *,
         loss_at: LossAt = "every",
         update_every: PositiveInt | None = None,
-        feedback_scale: PositiveFloat | None = None,
+        feedback_sd: PositiveFloat | None = None,
     ) -> None:
-        super().__init__(loss_at=loss_at, update_every=update_every, feedback="random")
-        self.feedback_scale = feedback_scale
-
-    def start(self, network: Network, task: Task, steps: int) -> None:
-        super().start(network, task, steps)
-        if self.feedback_scale is not None:
-            size = self.readout.linear.in_features
-            self.B = self.B.detach() * (self.feedback_scale * size**0.5)
+        super().__init__(loss_at=loss_at, update_every=update_every, feedback="random", feedback_sd=feedback_sd)

@@ -69,7 +69,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         EACH_STEP | {"decay": 0.75, "post_decay": 0.2, "causal": 1.0, "noncausal": -1.0},
     ),
     ("algorithms", "pp_prop"): Defaults(OURS, EACH_STEP | {"decay": 0.9}),
-    ("algorithms", "rflo"): Defaults("Murray 2019", EACH_STEP | {"feedback_scale": None}),
+    ("algorithms", "rflo"): Defaults("Murray 2019", EACH_STEP | {"feedback_sd": None}),
     ("algorithms", "decolle"): Defaults(OURS, {"update_every": None, "burn_in": 0}),
     ("algorithms", "fptt"): Defaults(
         "Kag and Saligrama 2021; Yin, Corradi and Bohte 2023",

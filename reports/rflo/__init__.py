@@ -1,0 +1,1 @@
+"""Murray 2019: random-feedback local online learning of a periodic target."""

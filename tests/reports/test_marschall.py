@@ -1,0 +1,155 @@
+"""Papers marschall and rflo: the comparison of gradients, the missing α, suites, verdicts from records."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+import throughtime as tt
+from throughtime.checks.tiny import INPUTS, SIZE, error, seeded
+from throughtime.datasets.batch import Batch
+from throughtime.datasets.task import Regression
+from throughtime.harness.learner import Learner
+from throughtime.networks.presets import online_rnn
+from throughtime.neurons.leaky_tanh import LeakyTanh
+from throughtime.records.results import Results
+from throughtime.reports.marschall import claims, exact
+from throughtime.reports.marschall.side_by_side import cosines
+from throughtime.reports.papers import draw_paper, judge, load_paper
+from throughtime.reports.rflo import claims as claims_of_rflo
+from throughtime.suites.suite import load_suite
+
+TASK = Regression(1.0, per_step=True)
+STEPS, RATE = 20, 0.1
+
+
+def network(alpha: float = 0.5):
+    with seeded(3):
+        return online_rnn(INPUTS, 2, lambda n: LeakyTanh(n, alpha=alpha), hidden=[SIZE]).double()
+
+
+def batch() -> Batch:
+    x, target = (torch.randn(STEPS, 1, n, generator=torch.Generator().manual_seed(n)).double() for n in (INPUTS, 2))
+    return Batch(x, target, True)
+
+
+def rule(name: str, **options):
+    return tt.build_rule(name, loss_at="every", update_every=1, **options)
+
+
+def test_exact_rules_are_aligned_at_every_step_and_others_are_not():
+    rules = {"ostl": rule("ostl"), "rtrl": rule("rtrl"), "snap1": rule("snap1"), "rflo": rule("rflo")}
+    found = cosines(rules, network(), TASK, batch(), RATE).set_index(["rule", "other"])
+    assert found.loc[("ostl", "rtrl"), "mean"] == pytest.approx(1, abs=1e-9)
+    assert found.loc[("ostl", "rtrl"), "sd"] == pytest.approx(0, abs=1e-9)
+    assert all(found.loc[(name, name), "mean"] == pytest.approx(1, abs=1e-9) for name in rules)
+    assert found.loc[("ostl", "snap1"), "mean"] < 0.9999
+    assert found.loc[("snap1", "rflo"), "mean"] < found.loc[("ostl", "snap1"), "mean"]
+
+
+def test_the_leader_trains_as_it_does_alone():
+    alone, followed = network(), network()
+    learner = Learner(alone, rule("ostl"), TASK, STEPS)
+    optimiser = torch.optim.SGD(learner.parameters(), lr=RATE)
+    learner.learn(batch().x, batch().target, optimiser)
+    before = copy.deepcopy([*followed.parameters()])
+    cosines({"ostl": rule("ostl"), "uoro": rule("uoro")}, followed, TASK, batch(), RATE)
+    assert error([*followed.parameters()], [*alone.parameters()]) < 1e-12
+    assert error([*followed.parameters()], before) > 1e-3
+
+
+def test_the_first_steps_do_not_count():
+    def mean(forgotten: int) -> float:
+        found = cosines({"ostl": rule("ostl"), "snap1": rule("snap1")}, network(), TASK, batch(), RATE, forgotten)
+        return found.set_index(["rule", "other"]).loc[("ostl", "snap1"), "mean"]
+
+    assert mean(0) != pytest.approx(mean(15))
+
+
+@pytest.mark.parametrize("alpha", [1.0, 0.5, 0.25])
+def test_the_released_influence_lacks_alpha(alpha):
+    released, corrected = exact.immediate_influence_over_derivative(alpha)
+    assert released == pytest.approx(1 / alpha, rel=1e-6) and corrected == pytest.approx(1, rel=1e-6)
+
+
+def test_uoro_survives_saturated_units():
+    """J and the roots' denominators are 0 where every unit saturates: the estimate stays finite."""
+    net = network(alpha=1.0)
+    with torch.no_grad():
+        net.layers[0].inward.weight.mul_(1e6)
+    learner = Learner(net, rule("uoro"), TASK, STEPS)
+    learner.learn(batch().x, batch().target, torch.optim.SGD(learner.parameters(), lr=RATE))
+    assert all(bool(p.isfinite().all()) for p in net.parameters())
+
+
+def test_suites_have_the_settings_of_the_papers():
+    cells = load_suite("marschall").cells["paper"]
+    assert len(cells) == 28
+    for cell in cells:
+        assert cell.neuron.options["alpha"] == (0.5 if "half" in cell.dataset.label else 1.0)
+        every = cell.rule.options.get("update_every", 1)
+        T = cell.dataset.options["steps"] if "update_every" in cell.rule.options else 1
+        step = cell.training.learning_rate / T * (2 / 32 if "mimic" in cell.dataset.label else 1)
+        assert (
+            every == 1 and step == pytest.approx(1e-3) and cell.training.epochs * cell.dataset.options["steps"] == 1e5
+        )
+    (bptt, rflo) = load_suite("rflo").cells["laptop"]
+    assert bptt.training == rflo.training and bptt.training.epochs * bptt.dataset.options["sequences"] == 10_000
+
+
+def test_without_runs_only_the_code_is_judged():
+    rows = {name: judge(load_paper(name), Results("nothing here")) for name in ("marschall", "rflo")}
+    assert [row.verdict for row in rows["marschall"]] == ["reproduced"] * 3 + ["not run here"] * 4 + ["not supported"]
+    assert {row.verdict for row in rows["rflo"]} == {"not run here"}
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """RTRL and RFLO on Add at tiny scale."""
+    folder = tmp_path_factory.mktemp("runs")
+    for cell in ("rtrl tanh online_rnn add #0", "rflo tanh online_rnn add #0"):
+        results = tt.run("marschall", scale="tiny", only=cell, results=folder)
+    return results
+
+
+def test_figures_from_runs(ran):
+    assert set(ran.frame["status"]) == {"ok"}
+    drawn = draw_paper("marschall", ran, "tiny")
+    assert set(drawn) == {"curves", "alignment", "cosine"}
+    assert len(drawn["curves"].data) == 4 and set(drawn["curves"].data["step"]) == {100, 200}
+    matrix = drawn["alignment"].data.set_index(["rule", "other"])["mean"]
+    assert matrix["rtrl", "rtrl"] == pytest.approx(1) and abs(matrix["rtrl", "rflo"]) < 1
+    assert list(drawn["cosine"].data["rule"]) == ["rflo", "rtrl"]
+
+
+def as_if(ran: Results, losses: dict[str, list[float]], suite="marschall", measure="loss") -> Results:
+    """Return results with these losses in place of those that ran, at scale laptop."""
+    changed = Results(ran.folder)
+    row, rows = changed.frame.iloc[0], []
+    for name, values in losses.items():
+        rows += [{**row, "suite": suite, "scale": "laptop", "rule": name, measure: value} for value in values]
+    changed.frame = type(ran.frame)(rows)
+    return changed
+
+
+def test_claims_can_fail(ran):
+    good = {"rtrl": [0.47, 0.48, 0.46], "kf_rtrl": [0.47] * 3, "readout": [0.53] * 3, "uoro": [0.52] * 3}
+    bad = {"rtrl": [0.47, 0.52, 0.46], "kf_rtrl": [0.47] * 3, "readout": [0.51, 0.53, 0.53], "uoro": [0.54] * 3}
+    for losses, word in ((good, "supported"), (bad, "not supported")):
+        for claim in (claims.unbiased_rules_learn, claims.the_readout_does_not, claims.uoro_learns):
+            assert claim(as_if(ran, losses)).word == word, (claim, word)
+    few = {name: values[:2] for name, values in good.items()}
+    assert claims.unbiased_rules_learn(as_if(ran, few)).word == "unclear"
+
+
+def test_claims_of_rflo_can_fail(ran):
+    for bptt, rflo, words in (
+        ([1e-3] * 5, [2e-3] * 5, ["supported", "supported"]),
+        ([1e-3] * 5, [2e-3, 2e-3, 2e-3, 2e-3, 5e-3], ["not supported", "supported"]),
+        ([1e-4] * 5, [2e-3] * 5, ["supported", "not supported"]),
+        ([1e-4] * 5, [2e-3] * 4, ["unclear", "unclear"]),
+    ):
+        results = as_if(ran, {"bptt": bptt, "rflo": rflo}, "rflo", "mse")
+        assert [claim(results).word for claim in claims_of_rflo.CLAIMS] == words
