@@ -17,7 +17,7 @@ from throughtime.datasets.aedat import AedatReader
 from throughtime.datasets.arrays import stratified_order
 from throughtime.datasets.base import Split
 from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, synthetic_events
-from throughtime.datasets.frames import By, Sensor
+from throughtime.datasets.frames import By, Remainder, Sensor
 from throughtime.errors import UsageError
 from throughtime.registry import dataset
 
@@ -63,8 +63,9 @@ class Cifar10DVS(EventRecordings):
         by: By = "count",
         pool: Literal[1, 2, 4, 8, 16] = 4,
         values: Literal["counts", "spikes"] = "counts",
+        remainder: Remainder = "drop",
     ) -> None:
-        super().__init__(steps, by, pool, values)
+        super().__init__(steps, by, pool, values, remainder)
         self._reader: AedatReader | None = None
 
     @classmethod

@@ -14,7 +14,7 @@ from pydantic import PositiveInt
 
 from throughtime.datasets.base import Split
 from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, synthetic_events
-from throughtime.datasets.frames import By, Sensor
+from throughtime.datasets.frames import By, Remainder, Sensor
 from throughtime.errors import UsageError, first_line
 from throughtime.registry import dataset
 
@@ -46,7 +46,8 @@ class Gesture(EventRecordings):
     the official list, people 24 to 29; the validation split is people 20 to 23 of the official training list, and the
     training split the others.
 
-    The files are those of tonic: recordings cut into gestures, with times in milliseconds.
+    The files are those of tonic: 1077 + 264 recordings of single gestures, with times in milliseconds. The authors of
+    FPTT have 288 test recordings; `dvsgesture_official` reads those.
 
     Source: Amir et al., CVPR (2017) 7243; file format: tonic.
     """
@@ -64,8 +65,9 @@ class Gesture(EventRecordings):
         by: By = "count",
         pool: Literal[1, 2, 4, 8, 16] = 4,
         values: Literal["counts", "spikes"] = "counts",
+        remainder: Remainder = "drop",
     ) -> None:
-        super().__init__(steps, by, pool, values)
+        super().__init__(steps, by, pool, values, remainder)
 
     @classmethod
     def tiny(cls) -> Gesture:

@@ -12,6 +12,7 @@ import numpy as np
 from throughtime.errors import UsageError
 
 By = Literal["time", "count"]
+Remainder = Literal["drop", "last_frame"]
 
 
 class Sensor(NamedTuple):
@@ -21,7 +22,9 @@ class Sensor(NamedTuple):
     height: int
 
 
-def to_frames(events: np.ndarray, sensor: Sensor, steps: int, by: By, pool: int = 1) -> np.ndarray:
+def to_frames(
+    events: np.ndarray, sensor: Sensor, steps: int, by: By, pool: int = 1, remainder: Remainder = "drop"
+) -> np.ndarray:
     """Count events in T frames of one recording, separately for each polarity.
 
     Args:
@@ -29,8 +32,10 @@ def to_frames(events: np.ndarray, sensor: Sensor, steps: int, by: By, pool: int 
         sensor: width and height; `pool` divides both.
         steps: T.
         by: `time`: each frame lasts a T-th of the time from the first event to the last; `count`: each frame holds a
-            T-th of the events. The remainder at the end (less than T microseconds, or T events) is dropped.
+            T-th of the events, rounded down.
         pool: side of the blocks of pixels over which events are counted.
+        remainder: the events after these frames (of less than T microseconds, or less than T events): `drop`, as tonic
+            does, or count them in the `last_frame`, as SpikingJelly does.
 
     Returns:
         [steps, 2, height / pool, width / pool] int16, as tonic's `ToFrame` counts.
@@ -42,7 +47,18 @@ def to_frames(events: np.ndarray, sensor: Sensor, steps: int, by: By, pool: int 
     coarse["y"] //= pool
     size = (sensor.width // pool, sensor.height // pool, 2)
     bins = {"n_time_bins": steps} if by == "time" else {"n_event_bins": steps}
-    return ToFrame(sensor_size=size, **bins)(coarse)
+    frames = ToFrame(sensor_size=size, **bins)(coarse)
+    if remainder == "last_frame":
+        left = coarse[_framed(coarse["t"], steps, by) :]
+        np.add.at(frames[-1], (left["p"], left["y"], left["x"]), 1)
+    return frames
+
+
+def _framed(t: np.ndarray, steps: int, by: By) -> int:
+    """Return the number of events that lie in T frames of equal duration or count."""
+    if by == "count":
+        return len(t) // steps * steps
+    return int(np.searchsorted(t, t[0] + (t[-1] - t[0]) // steps * steps))
 
 
 def checked(events: np.ndarray, sensor: Sensor, steps: int, where: str) -> np.ndarray:

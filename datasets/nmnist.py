@@ -14,7 +14,7 @@ from pydantic import PositiveInt
 from throughtime.datasets.base import Split
 from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, synthetic_events
 from throughtime.datasets.files import fetch
-from throughtime.datasets.frames import By, Sensor
+from throughtime.datasets.frames import By, Remainder, Sensor
 from throughtime.datasets.prepared import held_out
 from throughtime.errors import UsageError
 from throughtime.registry import dataset
@@ -85,9 +85,10 @@ class NeuromorphicMNIST(EventRecordings):
         by: By = "time",
         pool: Literal[1, 2] = 1,
         values: Literal["counts", "spikes"] = "counts",
+        remainder: Remainder = "drop",
         part: Literal["full", "1100"] | None = None,
     ) -> None:
-        super().__init__(steps, by, pool, values)
+        super().__init__(steps, by, pool, values, remainder)
         self.part = part
 
     @classmethod

@@ -17,6 +17,7 @@ from throughtime.datasets import frames
 from throughtime.datasets.aedat import AedatReader
 from throughtime.datasets.cifar10_dvs import CIFAR, Cifar10DVS, aedat4_bytes, synthetic_cifar
 from throughtime.datasets.dvs_gesture import GESTURE, Gesture, gesture_bytes, synthetic_gestures
+from throughtime.datasets.dvs_gesture_official import OFFICIAL, OfficialGesture, aedat3_bytes, synthetic_trials
 from throughtime.datasets.event_recordings import EVENT, synthetic_events
 from throughtime.datasets.files import fetch
 from throughtime.datasets.frames import Sensor
@@ -53,6 +54,24 @@ def test_frames_by_count_by_hand():
     expected = np.zeros((2, 2, 4, 4))
     expected[0, 0, 0, 0] = expected[0, 1, 0, 1] = expected[1, 1, 2, 3] = expected[1, 1, 3, 3] = 1
     assert (found == expected).all()
+
+
+@pytest.mark.parametrize("by", ["time", "count"])
+def test_the_last_frame_takes_the_remainder_if_asked(by):
+    dropped = frames.to_frames(FOUR, Sensor(4, 4), 2, by)
+    found = frames.to_frames(FOUR, Sensor(4, 4), 2, by, remainder="last_frame")
+    dropped[1, 0, 0, 0] += 1  # the event at 100 µs, the fifth
+    assert (found == dropped).all()
+
+
+@pytest.mark.parametrize("by", ["time", "count"])
+def test_no_event_is_lost_with_the_remainder_in_the_last_frame(by):
+    made = synthetic_events(np.random.RandomState(0), 1, Sensor(8, 4), count=999)
+    found = frames.to_frames(made, Sensor(8, 4), 500, by, pool=2, remainder="last_frame")
+    dropped = frames.to_frames(made, Sensor(8, 4), 500, by, pool=2)
+    assert found.sum() == 999 > dropped.sum() and (found[:-1] == dropped[:-1]).all()
+    if by == "count":
+        assert found[-1].sum() == 1 + 499
 
 
 @pytest.mark.parametrize("by", ["time", "count"])
@@ -93,6 +112,7 @@ KINDS = {
     "nmnist": (NeuromorphicMNIST, NMNIST, synthetic_nmnist, nmnist_bytes),
     "dvsgesture": (Gesture, GESTURE, synthetic_gestures, gesture_bytes),
     "cifar10dvs": (Cifar10DVS, CIFAR, synthetic_cifar, lambda made: aedat4_bytes(made, Cifar10DVS.sensor)),
+    "dvsgesture_official": (OfficialGesture, OFFICIAL, synthetic_trials, aedat3_bytes),
 }
 
 
