@@ -1,4 +1,4 @@
-"""FPTT's auxiliary ("oracle") loss: the target of an early output is a class distribution of that part."""
+"""The auxiliary ("oracle") loss of the authors of FPTT: an early output has a class distribution as its target."""
 
 from __future__ import annotations
 

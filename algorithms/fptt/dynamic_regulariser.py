@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from throughtime.numerics.loops import compiled, prange, runs_compiled
+from throughtime.registry import or_default
 
 
 class DynamicRegulariser(ABC):
@@ -61,17 +62,20 @@ class CodeForm(DynamicRegulariser):
     """The regulariser in the released code of Kag and Saligrama 2021 and of Yin, Corradi and Bohte 2023.
 
         R(W) = (α/2) ‖W − W̄‖² + (ρ − 1) ⟨W, λ⟩
-        λ ← λ − α (W − W̄),                            after the optimiser's step; λ_0 = 0
-        W̄ ← (1−β) W̄ + β W − (β/α) λ                   with the new λ
+        λ ← λ − α' (W − W̄),                           after the optimiser's step; λ_0 = 0
+        W̄ ← (1−β) W̄ + β W − (β/α') λ                  with the new λ
 
-    At β = 1/2 the old mean cancels: W̄ = W − λ/(2α), with the old λ.
+    At β = 1/2 the old mean cancels: W̄ = W − λ/(2α'), with the old λ. All publications have α' = α; the released code
+    for object detection has α = 0.1 and α' = 0.5, which is `update_alpha`.
     """
 
     needs_gradient_after_update = False
 
-    def __init__(self, W: Sequence[Tensor], alpha: float, beta: float, rho: float) -> None:
+    def __init__(
+        self, W: Sequence[Tensor], alpha: float, beta: float, rho: float, update_alpha: float | None = None
+    ) -> None:
         super().__init__(W, alpha)
-        self.beta, self.rho = beta, rho
+        self.beta, self.rho, self.update_alpha = beta, rho, or_default(update_alpha, alpha)
         self.lam = [torch.zeros_like(w) for w in W]
 
     @torch.no_grad()
@@ -90,9 +94,14 @@ class CodeForm(DynamicRegulariser):
         ]
         return sum(of_R for of_R, _ in found), sum(before for _, before in found)
 
+    def reset(self) -> None:
+        """λ ← 0."""
+        for λ in self.lam:
+            λ.zero_()
+
     @torch.no_grad()
     def advance(self, after_update: Sequence[Tensor]) -> None:
-        α, β = self.alpha, self.beta
+        α, β = self.update_alpha, self.beta
         for w, w_mean, λ in zip(self.W, self.mean, self.lam, strict=True):
             if runs_compiled(w, w_mean, λ):
                 advance_code_form(w.flatten(), w_mean.flatten(), λ.flatten(), α, β)

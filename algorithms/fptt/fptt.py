@@ -10,10 +10,10 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, Observation
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.base import Network
@@ -31,7 +31,7 @@ class FPTT(LearningRule):
 
         dynamic loss of part p    w_p l_p(W) + (1 − w_p) L_aux(W) + R(W),     w_p = (p+1)/K
         `code`     ∇R = α (W − W̄) − (1 − ρ) λ
-                   after the step     λ ← λ − α (W − W̄),     W̄ ← (1−β) W̄ + β W − (β/α) λ
+                   after the step     λ ← λ − α' (W − W̄),     W̄ ← (1−β) W̄ + β W − (β/α') λ,     α' = α
         `paper`    ∇R = α (W − W̄) − ½ ∇l_{p−1}(W)
                    after the step     W̄ ← ½ (W̄ + W) − ∇l_p(W) / (2α),     ∇l_p by a second forward and backward pass
         `none`     R = 0: truncated BPTT with the same windows and weights
@@ -47,11 +47,16 @@ class FPTT(LearningRule):
         parts: K, from 1 to T; the lengths of the parts differ by at most one step; null: K = T.
         form: form of the regulariser. Options of another form are errors.
         alpha: α, strength of the regulariser; null: 0.1.
+        update_alpha: α' of the code form, if the update of λ and W̄ has another α than R, as in the authors' script for
+            object detection: α = 0.1, α' = 0.5; null: α.
         beta: β of the code form, the rate at which the mean follows the weights. At 0.5 the old mean cancels:
             W̄ = W − λ/(2α), with λ before the update. null: 0.5.
         rho: ρ of the code form; null: 0, as in all publications.
         adopt_mean: whether W ← W̄ at the end of an epoch; null: yes, if there is a W̄.
-        weights: w_p: `ramp`, (p+1)/K; `authors`, p + 1/K as in the authors' script for the adding task.
+        reset_lambda: whether λ ← 0 at the end of an epoch in the code form, as in the code of Kag and Saligrama; null:
+            no, as in that of Yin et al.
+        weights: w_p: `ramp`, (p+1)/K; `authors`, p + 1/K as in the authors' script for the adding task; `equal`, 1 as
+            in their script for object detection.
         last_part: whether the last part is trained; the authors' loop for the adding task omits it.
         auxiliary: L_aux, for classification: `off`; `authors`, as in `auxiliary_loss.py`.
         auxiliary_uniform_epochs: number of first epochs in which the auxiliary distribution is uniform; null: 0.
@@ -66,20 +71,24 @@ class FPTT(LearningRule):
         parts: PositiveInt | None = None,
         form: Literal["code", "paper", "none"] = "code",
         alpha: PositiveFloat | None = None,
+        update_alpha: PositiveFloat | None = None,
         beta: PositiveFloat | None = None,
         rho: float | None = None,
         adopt_mean: bool | None = None,
-        weights: Literal["ramp", "authors"] = "ramp",
+        reset_lambda: bool | None = None,
+        weights: Literal["ramp", "authors", "equal"] = "ramp",
         last_part: bool = True,
         auxiliary: Literal["off", "authors"] = "off",
         auxiliary_uniform_epochs: NonNegativeInt | None = None,
     ) -> None:
         if auxiliary != "off" and weights != "ramp":
             raise ValueError("the auxiliary loss has weight 1 − (p+1)/K: it needs weights: ramp")
-        refuse_unused("form: code", form == "code", beta=beta, rho=rho)
+        of_code = {"update_alpha": update_alpha, "beta": beta, "rho": rho, "reset_lambda": reset_lambda}
+        refuse_unused("form: code", form == "code", **of_code)
         refuse_unused("a regulariser", form != "none", alpha=alpha, adopt_mean=adopt_mean)
         refuse_unused("auxiliary: authors", auxiliary == "authors", auxiliary_uniform_epochs=auxiliary_uniform_epochs)
         self.parts, self.form, self.alpha = parts, form, or_default(alpha, 0.1)
+        self.update_alpha, self.reset_lambda = or_default(update_alpha, self.alpha), or_default(reset_lambda, False)
         self.beta, self.rho, self.adopt_mean = or_default(beta, 0.5), or_default(rho, 0.0), or_default(adopt_mean, True)
         self.weights, self.last_part = weights, last_part
         self.auxiliary, self.auxiliary_uniform_epochs = auxiliary, or_default(auxiliary_uniform_epochs, 0)
@@ -120,7 +129,7 @@ class FPTT(LearningRule):
         self.W = self.flat.weights
         self.regulariser: DynamicRegulariser | None = None
         if self.form == "code":
-            self.regulariser = CodeForm(self.W, self.alpha, self.beta, self.rho)
+            self.regulariser = CodeForm(self.W, self.alpha, self.beta, self.rho, self.update_alpha)
         elif self.form == "paper":
             self.regulariser = PaperForm(self.W, self.alpha)
         self.auxiliary_loss: AuxiliaryLoss | None = None
@@ -165,6 +174,8 @@ class FPTT(LearningRule):
             return {}
         if self.adopt_mean:
             self.regulariser.adopt_mean()
+        if self.reset_lambda and isinstance(self.regulariser, CodeForm):
+            self.regulariser.reset()
         of_R, of_loss = (math.sqrt(square) for square in self.squares)
         self.squares = self._no_squares()
         if of_loss == 0:
@@ -185,7 +196,7 @@ class FPTT(LearningRule):
     def _weight(self) -> float:
         """Return w_p."""
         p, K = self.part, min(self.parts or self.steps, self.steps)
-        return (p + 1) / K if self.weights == "ramp" else p + 1 / K
+        return {"ramp": (p + 1) / K, "authors": p + 1 / K, "equal": 1.0}[self.weights]
 
     def _loss(self, outputs: Tree, target: Tree) -> Tensor:
         """Return w_p l_p + (1 − w_p) L_aux of the outputs of a part, [k, batch, outputs]."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from throughtime.checks.fact import Fact
+from throughtime.checks.of_bptt import BPTT
 from throughtime.checks.of_eligibility import DIAGONAL_RTRL, EPROP
 from throughtime.checks.of_feedback import DECOLLE, RFLO
 from throughtime.checks.of_fptt import FPTT
 from throughtime.checks.of_presynaptic import OTTT, PP_PROP, PRESYNAPTIC_TRACE, S_TLLR, SLTT
 from throughtime.checks.of_scope import OSTL, SNAP_N
 from throughtime.checks.of_signs import SIGNS
-from throughtime.checks.of_truncation import BPTT, CHECKPOINTED, ROLLING, RTRL, TBPTT
+from throughtime.checks.of_truncation import CHECKPOINTED, ROLLING, RTRL, TBPTT
 
 BY_RULE: dict[str, tuple[Fact, ...]] = {
     "bptt": BPTT,

@@ -67,8 +67,8 @@ OPERANDS = {"mm": 0, "bmm": 0, "mv": 0, "addmm": 1, "baddbmm": 1, "addmv": 1}
 """Position of the left factor among the arguments of each product."""
 
 
-def is_off_its_formulas(component: Component) -> Observed:
-    """Return the largest relative deviation of the measured costs from the rule's formulas.
+def is_off_its_formulas(component: Component, **options: Any) -> Observed:
+    """Return the largest relative deviation of the measured costs from the rule's formulas, with these options.
 
     The factors of a formula's terms are those that fit best, not negative. The deviation is infinite if a term is
     superfluous: less than `LEAST` of each measurement.
@@ -76,10 +76,10 @@ def is_off_its_formulas(component: Component) -> Observed:
     Raises:
         DoesNotApplyError: the rule states no cost, or supports no registered neuron.
     """
-    cost = made(component).cost
+    cost = made(component, **options).cost
     if cost is None:
         raise DoesNotApplyError("it states no cost")
-    runs = list(measured(component))
+    runs = list(measured(component, **options))
     fits = {name: fit(getattr(cost, name), runs, name) for name in cost._fields}
     return Observed(max(found.value for found in fits.values()), "; ".join(f"{n}: {f.note}" for n, f in fits.items()))
 
@@ -96,14 +96,14 @@ def fit(formula: str, runs: Sequence[Measured], measure: str) -> Observed:
     return Observed(float(abs(columns @ factors - 1).max()) if needed else math.inf, note)
 
 
-def measured(component: Component) -> Iterator[Measured]:
+def measured(component: Component, **options: Any) -> Iterator[Measured]:
     """Yield the cost of one batch for each of `SIZES`, on LIF or on the first neuron that the rule supports."""
     neuron = neuron_of(component)
     for batch, steps, units in SIZES:
         with sized(Size(steps, batch, units)):
             network = recurrent(neuron)
             with seeded(11), LiveBytes() as live, CountedProducts() as counted:
-                rule = made(component)
+                rule = made(component, **options)
                 rule.start(network, TASK, steps)
                 update = Forgetful(network, 0.0, rule.parameters())
                 before = live.current

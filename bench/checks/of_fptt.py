@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.of_truncation import same_updates
 from throughtime.checks.tiny import (
@@ -56,6 +56,16 @@ def without_regulariser(component: Component) -> Observed:
         )
         found += [(f"{neuron}, K = {parts or 'T'}", value) for neuron, value in pairs]
     return worst(found, "no neuron")
+
+
+def equal_weights(component: Component) -> Observed:
+    """Return the error of form `none` with equal weights against truncated BPTT with equal weights, while weights
+    move."""
+    pairs = same_updates(
+        functools.partial(made, component, parts=4, form="none", weights="equal"),
+        functools.partial(ALGORITHMS["tbptt"].factory, window=STEPS // 4),
+    )
+    return worst(pairs, "no neuron")
 
 
 def first_step(component: Component) -> Observed:
@@ -162,7 +172,32 @@ def written_out(component: Component, form: str) -> Observed:
     return worst(found, "no neuron")
 
 
-def _by_code(network: Recurrent, x: Tensor, target: Tensor, β: float = 0.3, ρ: float = 0.25) -> None:
+@both_ways
+def other_alpha(component: Component) -> Observed:
+    """Return the error of the weights after a sequence against autograd, where λ and W̄ are updated with another α."""
+    (x, target), other = sequence(STEPS - 1), 0.7
+    network, twin = recurrent(ALIF), recurrent(ALIF)
+    rule = made(component, parts=4, alpha=α, update_alpha=other, beta=0.3, rho=0.25)
+    learn(rule, network, x, target, rate=RATE)
+    _by_code(twin, x, target, update_α=other)
+    return Observed(error([*network.parameters()], [*twin.parameters()]))
+
+
+def resets_lambda(component: Component) -> Observed:
+    """Return the largest entry of R's gradient after an epoch with `reset_lambda`, where W = W̄; infinite if it is 0
+    without, too."""
+    gradients = []
+    for reset_lambda in (True, False):
+        rule, _, _ = trained(component, reset_lambda=reset_lambda)
+        rule.end_epoch()
+        gradients.append(max(float(g.abs().max()) for g in rule.regulariser.gradient()))
+    reset, kept = gradients
+    return Observed(reset if kept > 0 else math.inf, f"otherwise {kept:.1g}")
+
+
+def _by_code(
+    network: Recurrent, x: Tensor, target: Tensor, β: float = 0.3, ρ: float = 0.25, update_α: float = α
+) -> None:
     """Take plain gradient steps on w l + (ρ − 1) ⟨W, λ⟩ + (α/2) ‖W − W̄‖²."""
     W = [p for p in network.parameters() if p.requires_grad]
     mean, λ = [w.detach().clone() for w in W], [torch.zeros_like(w) for w in W]
@@ -170,8 +205,8 @@ def _by_code(network: Recurrent, x: Tensor, target: Tensor, β: float = 0.3, ρ:
         R = sum((ρ - 1) * (w * p).sum() + α / 2 * (w - m).square().sum() for w, m, p in zip(W, mean, λ, strict=True))
         _descend(W, loss() + R)
         with torch.no_grad():
-            λ = [p - α * (w - m) for w, m, p in zip(W, mean, λ, strict=True)]
-            mean = [(1 - β) * m + β * w - β / α * p for w, m, p in zip(W, mean, λ, strict=True)]
+            λ = [p - update_α * (w - m) for w, m, p in zip(W, mean, λ, strict=True)]
+            mean = [(1 - β) * m + β * w - β / update_α * p for w, m, p in zip(W, mean, λ, strict=True)]
 
 
 def _by_paper(network: Recurrent, x: Tensor, target: Tensor) -> None:
@@ -279,13 +314,16 @@ def auxiliary_in_the_loss(component: Component) -> Observed:
 
 FPTT = (
     Fact("form none: = truncated BPTT; K = 1: = BPTT", 1e-10, without_regulariser),
+    Fact("form none, equal weights: = truncated BPTT", 1e-10, equal_weights),
     Fact("first update: regulariser adds nothing", 0, first_step),
     Fact("code form: its gradient goes as α", 1e-9, small_alpha),
     Fact("code form, β = 1/2: W̄ = W − λ/(2α)", 1e-12, mean_forgets),
     Fact("code form, β = 1/2: λ is a damped filter", 1e-12, second_order_filter),
     Fact("code form = autograd of its loss", 1e-10, lambda component: written_out(component, "code")),
+    Fact("code form, another α in its update: = autograd", 1e-10, other_alpha),
     Fact("paper form = autograd of its loss", 1e-10, lambda component: written_out(component, "paper")),
     Fact("end of an epoch: W = W̄", 0, adopts_mean),
+    Fact("reset_lambda: after an epoch, R adds nothing", 0, resets_lambda),
     Fact("auxiliary table = the authors' scan", 1e-12, auxiliary_table),
     Fact("auxiliary loss = autograd of its weighing", 1e-10, auxiliary_in_the_loss),
 )

@@ -39,10 +39,18 @@ TRACES = {"loss_at": "end", "update_every": None}
 EACH_STEP: dict[str, Any] = {"loss_at": "every", "update_every": None}
 PRESYNAPTIC = EACH_STEP | {"decay": None}
 SAMPLED: dict[str, Any] = {"sampled_steps": None, "unbiased": False}
-FPTT = {"parts": None, "form": "code", "alpha": None, "beta": None, "rho": None, "adopt_mean": None, "weights": "ramp"}
+FPTT = {
+    **{"parts": None, "form": "code", "alpha": None, "update_alpha": None, "beta": None, "rho": None},
+    **{"adopt_mean": None, "reset_lambda": None, "weights": "ramp", "last_part": True},
+}
+AUXILIARY = {"auxiliary": "off", "auxiliary_uniform_epochs": None}
 DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("algorithms", "bptt"): Defaults(
-        OURS, {"loss_at": "end", "rate_cost": None, "rate_target": None}, {"rate_target": 0.01}
+        OURS,
+        {"loss_at": "end", "weights": "equal", "total": None, "backward": "once", "rate_cost": None}
+        | AUXILIARY
+        | {"rate_target": None},
+        {"total": "mean", "auxiliary_uniform_epochs": 0, "rate_target": 0.01},
     ),
     ("algorithms", "rtrl"): Defaults(OURS, TRACES),
     ("algorithms", "rolling_tbptt"): Defaults(OURS, {"window": 10}),
@@ -73,8 +81,9 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("algorithms", "decolle"): Defaults(OURS, {"update_every": None, "burn_in": 0}),
     ("algorithms", "fptt"): Defaults(
         "Kag and Saligrama 2021; Yin, Corradi and Bohte 2023",
-        FPTT | {"last_part": True, "auxiliary": "off", "auxiliary_uniform_epochs": None},
-        {"alpha": 0.1, "beta": 0.5, "rho": 0.0, "adopt_mean": True, "auxiliary_uniform_epochs": 0},
+        FPTT | AUXILIARY,
+        {"alpha": 0.1, "update_alpha": 0.1, "beta": 0.5, "rho": 0.0, "adopt_mean": True, "reset_lambda": False}
+        | {"auxiliary_uniform_epochs": 0},
     ),
     ("neurons", "lif"): Defaults(
         BELLEC,

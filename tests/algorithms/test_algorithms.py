@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.base import Observation
+from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eprop import EProp
-from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.kf_rtrl import KFRTRL
@@ -171,8 +172,54 @@ def test_fptt_cuts_a_sequence_into_any_number_of_parts(parts, windows):
 
 def test_auxiliary_loss_refuses_regression_and_the_authors_weights():
     assert "needs one class per sequence" in FPTT(auxiliary="authors").supports(network(), Regression(chance=1.0), 10)
-    with pytest.raises(ValueError, match="needs weights: ramp"):
-        FPTT(auxiliary="authors", weights="authors")
+    for weights in ("authors", "equal"):
+        with pytest.raises(ValueError, match="needs weights: ramp"):
+            FPTT(auxiliary="authors", weights=weights)
+
+
+@pytest.mark.parametrize("form", ["paper", "none"])
+@pytest.mark.parametrize("options", [{"update_alpha": 0.5}, {"reset_lambda": True}, {"reset_lambda": False}])
+def test_options_of_the_code_form_are_refused_with_another(form, options):
+    with pytest.raises(ValueError, match="would do nothing without form: code"):
+        FPTT(form=form, **options)
+
+
+@pytest.mark.parametrize(
+    "options, needs",
+    [
+        ({"weights": "ramp"}, "weights would do nothing without loss_at: every"),
+        ({"total": "mean"}, "total would do nothing without loss_at: every"),
+        ({"backward": "each_step"}, "backward would do nothing without loss_at: every"),
+        ({"loss_at": "every", "auxiliary": "authors"}, "needs weights: ramp"),
+        ({"auxiliary_uniform_epochs": 3}, "would do nothing without auxiliary: authors"),
+    ],
+)
+def test_bptt_refuses_options_without_effect(options, needs):
+    with pytest.raises(ValueError, match=needs):
+        BPTT(**options)
+
+
+def test_bptt_with_losses_of_single_steps_needs_a_target_per_sequence():
+    for options in ({"weights": "ramp"}, {"total": "sum"}, {"backward": "each_step"}):
+        rule = BPTT(loss_at="every", **options)
+        assert "one target per sequence" in rule.supports(network(), Classification(3, per_step=True), 10)
+        assert rule.supports(network(), TASK, 10) is None
+    aux = BPTT(loss_at="every", weights="ramp", auxiliary="authors")
+    assert "needs classes" in aux.supports(network(), Regression(chance=1.0), 10)
+
+
+def test_update_alpha_by_hand():
+    # α = 0.5 in R, 0.2 in the update; W̄ = 1, λ = 0. The update takes W to 0.8:
+    # λ = −0.2 (0.8 − 1) = 0.04;  W̄ = (1 + 0.8)/2 − (0.5/0.2) 0.04 = 0.8;  ∇R = 0.5 (0.8 − 0.8) − 0.04 = −0.04
+    W = one_weight()
+    form = CodeForm([W], alpha=0.5, beta=0.5, rho=0.0, update_alpha=0.2)
+    with torch.no_grad():
+        W.fill_(0.8)
+    form.advance([])
+    assert [float(form.lam[0]), float(form.mean[0])] == pytest.approx([0.04, 0.8])
+    assert float(form.gradient()[0]) == pytest.approx(-0.04)
+    form.reset()
+    assert float(form.gradient()[0]) == pytest.approx(0)
 
 
 # e-prop and rules like it

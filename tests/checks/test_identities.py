@@ -12,13 +12,13 @@ from torch.func import functional_call
 
 from tests.checks.test_checks import Twin, assert_found_out, few_neurons, title
 from tests.checks.test_forward import TWINS as OF_FORWARD
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.decolle import DECOLLE
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eligibility import EligibilityRule, filtered
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.eligibility.layer_block import StepGradient
-from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm, add_gradient_of_code_form
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.presynaptic_trace import OTTT, SLTT, STLLR, PPProp, PresynapticTrace
@@ -26,6 +26,7 @@ from throughtime.algorithms.rflo import RFLO
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.identities import BY_RULE, of
+from throughtime.numerics.trees import detached
 
 ALGORITHMS = "throughtime.algorithms"
 
@@ -41,6 +42,28 @@ def neurons(monkeypatch):
 class TakesTheEndAlways(BPTT):
     def loss_of(self, outputs, target, loss_at):
         return super().loss_of(outputs, target, "end")
+
+
+class RampLags(BPTT):
+    """w_t = (t − 1)/T."""
+
+    def _loss_of_step(self, k, y, target):
+        return super()._loss_of_step(k - 1, y, target)
+
+
+class EpochsAreNotCounted(BPTT):
+    def end_epoch(self):
+        return {}
+
+
+class ForgetsBetweenSteps(BPTT):
+    """The state between two steps is a constant."""
+
+    state = property(lambda self: self.held, lambda self, state: setattr(self, "held", detached(state)))
+
+
+class CostsAsOnce(BPTT):
+    cost = property(lambda self: BPTT.cost, lambda self, cost: None)
 
 
 class Sums(TruncatedBPTT):
@@ -75,6 +98,10 @@ def without_direct_part(network, θ, arguments):
 
 OF_BPTT = [
     Twin("= autograd of the unrolled loss", TakesTheEndAlways, BPTT, "bptt"),
+    Twin("weights and total: = autograd of the weighted sum", RampLags, BPTT, "bptt"),
+    Twin("auxiliary loss: = autograd of its weighing over all steps", EpochsAreNotCounted, BPTT, "bptt"),
+    Twin("backward at each step: = once", ForgetsBetweenSteps, BPTT, "bptt"),
+    Twin("backward at each step: bytes and products as its cost says", CostsAsOnce, BPTT, "bptt"),
     Twin("window ≥ T: = BPTT", CutsBeforeTheEnd, TruncatedBPTT, "tbptt"),
     Twin("loss at every step: its window's mean", Sums, TruncatedBPTT, "tbptt"),
     Twin("= BPTT, both losses", ForgetsM, RTRL, "rtrl"),
@@ -454,7 +481,7 @@ def fptt(code: type[CodeForm] = CodeForm, paper: type[PaperForm] = PaperForm) ->
         def start(self, network, task, steps):
             super().start(network, task, steps)
             if self.form == "code":
-                self.regulariser = code(self.W, self.alpha, self.beta, self.rho)
+                self.regulariser = code(self.W, self.alpha, self.beta, self.rho, self.update_alpha)
             elif self.form == "paper":
                 self.regulariser = paper(self.W, self.alpha)
 
@@ -510,8 +537,8 @@ def compiled_with_new_mean(W, mean, λ, α, β):
 
 
 class RhoIsLost(CodeForm):
-    def __init__(self, W, alpha, beta, rho):
-        super().__init__(W, alpha, beta, 0.0)
+    def __init__(self, W, alpha, beta, rho, update_alpha):
+        super().__init__(W, alpha, beta, 0.0, update_alpha)
 
 
 class MeanWithOldLambda(CodeForm):
@@ -539,8 +566,8 @@ class LambdaWithNewMean(CodeForm):
 class BetaIsTurned(CodeForm):
     """β for 1 − β: at one half the same."""
 
-    def __init__(self, W, alpha, beta, rho):
-        super().__init__(W, alpha, 1 - beta, rho)
+    def __init__(self, W, alpha, beta, rho, update_alpha):
+        super().__init__(W, alpha, 1 - beta, rho, update_alpha)
 
 
 class WholeGradient(PaperForm):
@@ -559,6 +586,23 @@ class MeanWithoutGradient(PaperForm):
 class StaysAway(CodeForm):
     def adopt_mean(self):
         pass
+
+
+class OneAlpha(CodeForm):
+    """The α of R in the update, too."""
+
+    def __init__(self, W, alpha, beta, rho, update_alpha):
+        super().__init__(W, alpha, beta, rho)
+
+
+class KeepsLambda(CodeForm):
+    def reset(self):
+        pass
+
+
+class RampAlways(FPTT):
+    def _weight(self):
+        return (self.part + 1) / self.parts
 
 
 class GradientAtOldWeights(FPTT):
@@ -685,6 +729,9 @@ OF_FPTT = [
     fptt_twin(PAPER, GradientAtOldWeights),
     fptt_twin(PAPER, SecondPassMovesTheState),
     fptt_twin("end of an epoch: W = W̄", fptt(StaysAway)),
+    fptt_twin("code form, another α in its update: = autograd", fptt(OneAlpha)),
+    fptt_twin("reset_lambda: after an epoch, R adds nothing", fptt(KeepsLambda)),
+    fptt_twin("form none, equal weights: = truncated BPTT", RampAlways),
     fptt_twin(TABLE, FPTT, (TABLE_PATH, LearnsFromRight)),
     fptt_twin(TABLE, FPTT, (TABLE_PATH, LearnsFromTheLast)),
     fptt_twin(TABLE, FPTT, (TABLE_PATH, SumsOverClasses)),

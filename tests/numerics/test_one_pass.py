@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 import torch
 
-from throughtime.algorithms.fptt import auxiliary_loss, dynamic_regulariser
-from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
+from throughtime.algorithms import auxiliary_loss
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
+from throughtime.algorithms.fptt import dynamic_regulariser
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicRegulariser
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.numerics import adamax

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
+from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.bptt import BPTT
-from throughtime.algorithms.fptt.auxiliary_loss import AuxiliaryLoss
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF

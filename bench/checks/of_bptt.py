@@ -1,0 +1,101 @@
+"""Identities of BPTT with losses at every step: weights, auxiliary loss, and a backward pass at each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+
+from throughtime.checks.fact import Fact, Observed, worst
+from throughtime.checks.of_cost import is_off_its_formulas
+from throughtime.checks.of_fptt import TASK, Scan
+from throughtime.checks.of_truncation import BPTT as OF_ANY_LOSS
+from throughtime.checks.tiny import (
+    BATCH,
+    CLASSES,
+    STEPS,
+    Recorder,
+    error,
+    gradient,
+    learn,
+    made,
+    recurrent,
+    seeded,
+    sequence,
+    show,
+    supporting,
+)
+from throughtime.neurons.alif import ALIF
+from throughtime.registry import Component
+
+EACH_STEP: dict[str, Any] = {"loss_at": "every", "backward": "each_step"}
+
+
+def weighted_steps(component: Component) -> Observed:
+    """Return the error against autograd of Σ_t w_t l_t, with equal weights or a ramp, over T or not."""
+    (x, target), found = sequence(), []
+    for weights in ("equal", "ramp"):
+        for total, share in (("mean", 1 / STEPS), ("sum", 1.0)):
+            network = recurrent(ALIF)
+            with seeded(11):
+                state = network.initial_state(BATCH)
+            E = x.new_zeros(())
+            for t, x_t in enumerate(x, 1):
+                step, state = network(x_t, state)
+                E = E + (t / STEPS if weights == "ramp" else 1.0) * share * TASK.loss(step.output, target)
+            rule = made(component, loss_at="every", weights=weights, total=total)
+            of_rule = learn(rule, network, x, target, after=sequence(seed=17)).total()
+            found.append((f"{weights}, {total}", error(of_rule, gradient(E, network))))
+    return worst(found, "no loss")
+
+
+def with_auxiliary_loss(component: Component) -> Observed:
+    """Return the error against autograd of Σ_t w_t l_t + (1 − w_t) L_aux,t, where L_aux is uniform in the first epoch,
+    then of the table of that epoch."""
+    (x, target), found = sequence(), []
+    network, scanned = recurrent(ALIF), Scan()
+    options = {"weights": "ramp", "total": "sum", "auxiliary": "authors", "auxiliary_uniform_epochs": 1}
+    rule = made(component, loss_at="every", **options)
+    with seeded(11):
+        rule.start(network, TASK, STEPS)
+    for when in ("a uniform epoch", "the table of that epoch"):
+        recorder = Recorder(network)
+        show(rule, x, target, recorder)
+        rule.end_epoch()
+        with seeded(11):
+            state = network.initial_state(BATCH)
+        E = x.new_zeros(())
+        for t, x_t in enumerate(x, 1):
+            step, state = network(x_t, state)
+            y, w = step.output, t / STEPS
+            uniform = -F.log_softmax(y, 1).mean() / CLASSES
+            L_aux = uniform if when == "a uniform epoch" else scanned.loss(y, target, t)
+            E = E + w * TASK.loss(y, target) + (1 - w) * L_aux
+            scanned.learn(y, target, t)
+        found.append((when, error(recorder.total(), gradient(E, network))))
+    return worst(found, "no epoch")
+
+
+def backward_at_each_step(component: Component) -> Observed:
+    """Return the error of the gradient by a backward pass at each step against that by a single one."""
+    found = []
+    for weights in ("equal", "ramp"):
+        rule = made(component, weights=weights, **EACH_STEP)
+        for name, network in supporting(rule):
+            once = learn(made(component, weights=weights, loss_at="every"), network, *sequence()).total()
+            each = learn(rule, network, *sequence(), after=sequence(seed=17)).total()
+            found.append((f"{name}, {weights}", error(each, once)))
+    return worst(found, "no neuron")
+
+
+def cost_of_each_step(component: Component) -> Observed:
+    return is_off_its_formulas(component, **EACH_STEP)
+
+
+BPTT = (
+    *OF_ANY_LOSS,
+    Fact("weights and total: = autograd of the weighted sum", 1e-10, weighted_steps),
+    Fact("auxiliary loss: = autograd of its weighing over all steps", 1e-10, with_auxiliary_loss),
+    Fact("backward at each step: = once", 1e-10, backward_at_each_step),
+    Fact("backward at each step: bytes and products as its cost says", 0.15, cost_of_each_step),
+)
