@@ -103,7 +103,7 @@ class Recurrent(Network):
 
         def readout_of(name: str, shape: Shape) -> Readout:
             (width,) = shape_of(shape)
-            options = {
+            options: dict[str, Any] = {
                 "layer": names[-1],
                 "name": name,
                 "norm": StepBatchNorm(width, norm_steps) if norm_steps else None,

@@ -168,6 +168,7 @@ def judge_runs(target: Target, results: Results) -> Row:
 def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> pd.Series:
     """Return the values of a target's measure, of the runs of its cell that have one."""
     curved = runs[runs["status"].isin(("ok", "diverged"))]["id"]  # a run that diverged later counts
+    found: list[float | None]
     if cell.iteration is not None:
         found = [level_at(results, run, cell.measure, cell.iteration) for run in curved]
     elif cell.epoch is not None:

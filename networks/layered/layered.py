@@ -85,7 +85,7 @@ class Layered(Network):
         )
         self.readouts = cast("Sequence[Readout]", tuple(self.readout.values()))
         self.spiking = all(layer.neuron.spiking for layer in self.layers)
-        self.drops_out = any(part.dropout for part in (*specs, *heads))
+        self.drops_out = any(spec.dropout for spec in specs) or any(head.dropout for head in heads)
         self.mixes_samples = any(isinstance(module, StepBatchNorm) for module in self.modules())
 
     def initial_state(self, batch: int) -> RecurrentState:

@@ -10,10 +10,10 @@ Source: byin-cwi/sFPTT, fptt_AddTask/LTC_example.ipynb. The published rates coun
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from throughtime.neurons.ltc import LTC
 
@@ -39,8 +39,9 @@ def neuron(kind: Kind) -> LTC:
     """Return the two units; the gate of a neuron with a fixed τ has weights and bias 0."""
     layer = LTC(UNITS, gate_input="summed", adaptation="off", b0=1.0)
     with torch.no_grad():
-        layer.membrane_gate.weight.fill_(float(kind == "ltc"))
-        layer.membrane_gate.bias.fill_(-5.0 if kind == "ltc" else 0.0)
+        gate = cast(nn.Linear, layer.membrane_gate)
+        gate.weight.fill_(float(kind == "ltc"))
+        gate.bias.fill_(-5.0 if kind == "ltc" else 0.0)
     return layer
 
 
