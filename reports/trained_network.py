@@ -26,6 +26,8 @@ MEMBRANES = 5
 """Number of membranes that are drawn."""
 POINTS = 16
 """Number of time steps at which the leak of a membrane is computed."""
+MOST_LEAKS = 256
+"""Largest number of neurons of a layer whose leaks are computed."""
 COLUMNS = ["layer", "what", "step", "neuron", "value"]
 
 
@@ -76,7 +78,7 @@ def draw_network(results: Results, run: str, sequence: int = 0, weights: Which =
         f"Suite {spec.suite}, scale {spec.scale}, replicate {spec.replicate}, weights of the {which}; test sequence "
         f"{sequence}, {len(x)} steps.",
         f"Membranes: {MEMBRANES} neurons, evenly spaced. Time constant: −1 / ln of the median of the derivative of a "
-        "membrane by its previous value, with spikes held constant.",
+        f"membrane by its previous value, with spikes held constant; of at most {MOST_LEAKS} neurons of a layer.",
     ]
     finish(figure, title, notes, {})
     return Drawn(figure, _frame(layers), title, notes)
@@ -111,7 +113,8 @@ def trace(network: Network, x: Tensor) -> list[Layer]:
 
 
 def _leak(network: Network, x: Tensor, states: list[Any], number: int, t: int) -> np.ndarray:
-    """Return ∂v_t/∂v_{t−1} of each neuron of a layer, the diagonal of the Jacobian of the step."""
+    """Return ∂v_t/∂v_{t−1} of each neuron of a layer, from the diagonal of the Jacobian of the step; NaN for all but
+    `MOST_LEAKS` evenly spaced neurons, each of which takes a backward pass."""
     state = states[t]
     layer = state.layers[number]
 
@@ -119,8 +122,16 @@ def _leak(network: Network, x: Tensor, states: list[Any], number: int, t: int) -
         layers = tuple(layer._replace(v=v.view_as(layer.v)) if i == number else s for i, s in enumerate(state.layers))
         return network(x[t].unsqueeze(0), state._replace(layers=layers))[1].layers[number].v.flatten()
 
-    jacobian = torch.autograd.functional.jacobian(next_v, layer.v.flatten())
-    return jacobian.diagonal().numpy()
+    v = layer.v.flatten().clone().requires_grad_()
+    with torch.enable_grad():
+        after = next_v(v)
+    found = np.full(len(v), np.nan)
+    if not after.requires_grad:
+        return np.zeros(len(v))  # no membrane depends on the step before
+    for i in np.unique(np.linspace(0, len(v) - 1, min(len(v), MOST_LEAKS), dtype=int)).tolist():
+        (row,) = torch.autograd.grad(after[i], v, retain_graph=True, allow_unused=True, materialize_grads=True)
+        found[i] = float(row[i])
+    return found
 
 
 def _sequence(dataset: Dataset, number: int) -> Tensor:

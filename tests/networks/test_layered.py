@@ -22,7 +22,7 @@ from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Classification
 from throughtime.errors import GroupedUsageError
 from throughtime.harness.batches import evaluate
-from throughtime.measuring.alignment import parameter_groups
+from throughtime.measuring.alignment import alignment, parameter_groups
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.layered.layered import Layered
 from throughtime.networks.products import Product, forward_products, maps_of
@@ -30,7 +30,7 @@ from throughtime.networks.setting import published_parameters
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import spike
-from throughtime.registry import NETWORKS, NEURONS
+from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 from throughtime.suites.suite import load_suite
 
 F64 = torch.float64
@@ -202,6 +202,28 @@ def test_a_step_computed_twice_has_the_same_masks():
         assert float(b.abs().max()) > 0
     assert "dropout" in RTRL().supports(net, Classification(4), 9)
     assert "dropout" in EProp().supports(net, Classification(4), 9)
+
+
+def test_the_gradient_of_one_window_aligns_with_that_of_bptt():
+    """With the same masks of dropout, and in a copy of the network."""
+    net = layered((1, 4, 4), [{"conv": 3, "norm_steps": 1}, {"dense": 6, "dropout": 0.4}], neuron=LTC)
+    batch = Batch(image(6, 5, 16), torch.tensor([0, 1, 2, 3, 0]))
+    found = alignment(FPTT(parts=1), net, Classification(4), batch)
+    assert [
+        found[part].cosine for part in ("all", "layer1.from_input", "layer1.neuron", "layer2.from_layer1")
+    ] == pytest.approx([1] * 4)
+
+
+def test_presynaptic_traces_of_convolutions():
+    """A rule whose traces have no memory has BPTT's gradient of one step, also through a convolution with a stride."""
+    net = layered((2, 6, 6), [{"conv": 3}, {"conv": 2, "stride": 2}])
+    x, target = image(1, 5, 72), torch.tensor([0, 1, 2, 3, 0])
+    rule = ALGORITHMS["sltt"].factory()
+    assert rule.supports(net, Classification(4), 1) is None
+    for a, b in zip(
+        learn(rule, net, x, target).total(), backprop(net, x, target, Classification(4), "end"), strict=True
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
 
 
 def test_eprop_reads_channels_of_the_input():

@@ -13,6 +13,8 @@ from throughtime.commands.main import main
 from throughtime.errors import UsageError
 from throughtime.harness.build import build
 from throughtime.harness.weights import write_weights
+from throughtime.networks.layered.layered import Layered
+from throughtime.neurons.lif import LIF
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.trained_network import draw_network, trace
@@ -50,6 +52,19 @@ def test_time_constants_are_those_of_the_neurons(store):
     assert first.time_constants == pytest.approx(np.geomspace(2, 50, 5), rel=1e-4)
     assert second.time_constants == pytest.approx(np.geomspace(2, 50, 3), rel=1e-4)
     assert first.name == "layer1" and first.v.shape == (12, 5) and second.spikes.shape == (12, 3)
+
+
+def test_leaks_of_large_layers_are_those_of_some_neurons(monkeypatch):
+    """Of every other of five neurons; the state of a convolutional layer is an image."""
+    monkeypatch.setattr("throughtime.reports.trained_network.MOST_LEAKS", 3)
+    network = build(spec_of("lif", tau=2.0, tau_max=50.0)).network
+    first, _ = trace(network, torch.rand(12, 2))
+    assert first.time_constants == pytest.approx(
+        np.geomspace(2, 50, 5) * [1, np.nan, 1, np.nan, 1], rel=1e-4, nan_ok=True
+    )
+    conv = Layered((1, 2, 3), 2, LIF, layers=[{"conv": 2, "norm_steps": 1}])
+    (layer,) = trace(conv, torch.rand(12, 6))
+    assert layer.v.shape == (12, 12) and np.isfinite(layer.time_constants).sum() == 3
 
 
 def test_spikes_and_membranes_are_those_of_the_network(store):
