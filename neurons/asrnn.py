@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.surrogate import SurrogateName, constant, spike
-from throughtime.numerics.equations.operations import exp, σ
+from throughtime.numerics.equations.operations import absolute, exp, σ
 from throughtime.registry import neuron
 
 
@@ -30,10 +30,10 @@ class ASRNN(Neuron):
         θ_t = b_0 + β b_t
         v_t = α v_{t−1} + (1 − α) R_m I_t − θ_t z_{t−1}
         z_t = H(v_t − θ_t)
-        α = exp(−1/τ), ρ = exp(−1/τ_a)    or    α = σ(τ), ρ = σ(τ_a)
+        α = exp(−1/τ), ρ = exp(−1/τ_a)    or    α = exp(−1/|τ|), ρ = exp(−1/|τ_a|)    or    α = σ(τ), ρ = σ(τ_a)
 
-    With `reset: same_step` the membrane is reset in the step of its spike, as in the adaptive neuron of Higuchi et al.
-    2024 (snn/modules/alif.py):
+    With `reset: same_step` the membrane is reset in the step of its spike; with this and `decay: exponential_magnitude`
+    it is the adaptive neuron of Higuchi et al. 2024 (snn/modules/alif.py):
 
         ṽ_t = α v_{t−1} + (1 − α) R_m I_t
         z_t = H(ṽ_t − θ_t),                 v_t = ṽ_t − θ_t z_t
@@ -46,7 +46,8 @@ class ASRNN(Neuron):
 
     Args:
         shape: neurons, their number or their arrangement.
-        decay: the decay as a function of τ: `exponential`, τ in steps, or `logistic`.
+        decay: the decay as a function of τ: `exponential`, τ in steps; `exponential_magnitude`, the same of |τ|; or
+            `logistic`.
         tau_mean, tau_sd: mean and standard deviation of the initial τ.
         tau_adaptation_mean, tau_adaptation_sd: mean and standard deviation of the initial τ_a.
         b0: b_0, threshold at rest.
@@ -63,7 +64,7 @@ class ASRNN(Neuron):
         self,
         shape: Shape,
         *,
-        decay: Literal["exponential", "logistic"] = "exponential",
+        decay: Literal["exponential", "exponential_magnitude", "logistic"] = "exponential",
         tau_mean: float = 20.0,
         tau_sd: NonNegativeFloat = 5.0,
         tau_adaptation_mean: float = 200.0,
@@ -98,4 +99,6 @@ class ASRNN(Neuron):
 
     def decay_of(self, τ: Tensor) -> Tensor:
         """Return the factor by which a value decays per step, for a time constant τ."""
-        return exp(-1 / τ) if self.decay == "exponential" else σ(τ)
+        if self.decay == "logistic":
+            return σ(τ)
+        return exp(-1 / (absolute(τ) if self.decay == "exponential_magnitude" else τ))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache, partial
 from importlib import resources
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from throughtime.neurons.rf import RF
 
 STEPS, SKIPPED = 1300, 10
 Weights = dict[str, Tensor]
-Reset = Literal["next_step", "same_step"]
+OF_2024 = {"reset": "same_step", "decay": "exponential_magnitude"}
+"""Options of the adaptive neuron of Higuchi et al. 2024."""
 
 
 def brf() -> float:
@@ -36,7 +37,7 @@ def rf() -> float:
 
 def alif() -> float:
     w = _weights("ecg_alif")
-    neuron = _asrnn(w["hidden__tau_mem"].abs(), w["hidden__tau_adp"].abs(), 0.01, 1.8, reset="same_step")
+    neuron = _asrnn(w["hidden__tau_mem"], w["hidden__tau_adp"], 0.01, 1.8, **OF_2024)
     return _of_leaky_readout("ecg_alif", neuron, SKIPPED)
 
 
@@ -68,8 +69,8 @@ def _resonator(kind: type[BRF] | type[RF], name: str) -> Neuron:
     return neuron
 
 
-def _asrnn(tau: Tensor, tau_adaptation: Tensor, b0: float, beta: float, reset: Reset = "next_step") -> ASRNN:
-    neuron = ASRNN(len(tau), b0=b0, beta=beta, reset=reset)
+def _asrnn(tau: Tensor, tau_adaptation: Tensor, b0: float, beta: float, **form: Any) -> ASRNN:
+    neuron = ASRNN(len(tau), b0=b0, beta=beta, **form)
     neuron.tau.data, neuron.tau_adaptation.data = tau, tau_adaptation
     return neuron
 

@@ -128,6 +128,12 @@ def test_asrnn_is_reset_in_the_step_of_its_spike_where_it_is_to():
         assert [float(part.detach()) for part in state] == pytest.approx([v, b, z])
 
 
+def test_asrnn_decays_by_the_magnitude_of_its_time_constants_where_it_is_to():
+    both = [ASRNN(1, tau_sd=0.0, tau_mean=τ, decay="exponential_magnitude") for τ in (5.0, -5.0)]
+    decays = [float(neuron.decay_of(neuron.tau).detach()) for neuron in both]
+    assert decays == pytest.approx([math.exp(-1 / 5)] * 2)
+
+
 def ltc_with_gates_at_half(**options):
     """All gate weights and biases zero: a = ρ = σ(0) = 1/2."""
     neuron = LTC(1, **options).double()
@@ -282,6 +288,7 @@ CLAIMS = [
     ("asrnn", {}),
     ("asrnn", {"reset_gradient": False}),
     ("asrnn", {"reset": "same_step"}),
+    ("asrnn", {"reset": "same_step", "decay": "exponential_magnitude"}),
     ("asrnn", {"reset": "same_step", "reset_gradient": False}),
     (
         "asrnn",

@@ -1,4 +1,4 @@
-"""Options of lif and alif: refractory period, gain of the input, reset, adaptive neurons; each in every form."""
+"""Options of lif, alif and asrnn: refractory period, input gain, reset, decay, adaptive neurons; each in every form."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ OPTIONS = [
     ("lif", {"refractory": 3, "reset": "zero", "tau": 2.0}),
     ("alif", {"refractory": 3, "input_gain": "unit", "tau": 2.0}),
     ("alif", {"adaptive": 0.5, "tau": 2.0}),
+    ("asrnn", {"reset": "same_step", "decay": "exponential_magnitude", "tau_mean": 2.0, "tau_sd": 0.5}),
 ]
 
 
