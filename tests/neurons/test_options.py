@@ -22,7 +22,7 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=["lif", "alif", "alif, half of them adaptive"])
+@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=["lif", "alif", "alif, half of them adaptive", "asrnn"])
 def test_windows_single_steps_and_partials_are_autograd(name, options):
     neuron = NEURONS[name]
     varied = dataclasses.replace(neuron, factory=partial(neuron.factory, **options))
