@@ -85,7 +85,7 @@ class BPTT(LearningRule):
         if self.auxiliary != "off" and not isinstance(task, Classification):
             return "the auxiliary loss is a distribution over the classes of a sequence: it needs classes"
         if self.rate_cost and not (network.spiking and network.layers):
-            return "it has no spikes whose rate could be regularised"
+            return "the network has no spikes whose rate could be regularised"
         return super().supports(network, task, steps)
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit | None:

@@ -103,8 +103,8 @@ class Classification(Task):
         classes: number of classes.
         per_step: whether there is a target at every step.
         chance: accuracy of an untrained network; None: 1 / classes.
-        labelled: fraction by which the loss at each step is divided; with the fraction of the steps that carry a
-            label, the loss of a sequence is the mean over these.
+        labelled: with `per_step`, the number by which the loss is divided. If it is the fraction of the steps with a
+            label, the loss of a sequence is the mean over these steps.
     """
 
     def __init__(
