@@ -68,26 +68,28 @@ class KFRTRL(RandomSigns):
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.one = OneLayer(network)
+        self.one_layer = OneLayer(network)
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         like = flat(self.state)
-        W, R = self.one.W, self.one.R
+        W, R = self.one_layer.W, self.one_layer.R
         self.A = like.new_zeros(self.draws, batch, W.in_features + R.in_features + 1)
         self.B = like.new_zeros(self.draws, *like.shape, W.out_features)
         self.o_filtered = like.new_zeros(batch, R.in_features + 1)
 
     def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
-        p, o = self.one.reads(x, self.state, after)
-        self.o_filtered = torch.lerp(o, self.o_filtered, self.one.κ)
-        by_s, by_I = self.one.jacobian(x, self.state, after) if self.one.has_closed_form else self._differentiated(x)
+        layer = self.one_layer
+        p, o = layer.reads(x, self.state, after)
+        self.o_filtered = torch.lerp(o, self.o_filtered, layer.κ)
+        closed = layer.has_closed_form
+        by_s, by_I = layer.jacobian(x, self.state, after) if closed else self._differentiated(x)
         S = by_s.shape[2]
         gradients: dict[str, Tensor] = {}
         if δ is not None:
             l_I, l_s = (torch.einsum("bo,bok->bk", δ, by[:, S:]) for by in (by_I, by_s))
             through_time = torch.einsum("bs,rbsk,rbf->kf", l_s, self.B, self.A) / self.draws
-            gradients = self.one.by_name(through_time + l_I.t() @ p, δ.t() @ self.o_filtered)
+            gradients = layer.by_name(through_time + l_I.t() @ p, δ.t() @ self.o_filtered)
         D, JB = by_I[:, :S].expand_as(self.B), by_s[:, :S] @ self.B
         ν0, ν1 = self.signs(2, self.draws, len(x)).to(x)
         ρ0, ρ1 = balance(JB, self.A), balance(D, p.expand_as(self.A))
@@ -97,8 +99,8 @@ class KFRTRL(RandomSigns):
 
     def _differentiated(self, x: Tensor) -> Jacobian:
         """Return the derivatives of a step by automatic differentiation."""
-        W = self.one.W
-        name = self.one.names[W.bias]
+        W = self.one_layer.W
+        name = self.one_layer.names[W.bias]
 
         def step(c: Tensor, s: Tensor, x: Tensor) -> Tensor:
             return torch.cat(self.step({name: c}, s, x))

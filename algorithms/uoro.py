@@ -58,9 +58,9 @@ class UORO(RandomSigns):
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.one: OneLayer | None = None
+        self.one_layer: OneLayer | None = None
         if reason_against(network) is None and (one := OneLayer(network)).has_closed_form:
-            self.one = one
+            self.one_layer = one
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
@@ -69,7 +69,7 @@ class UORO(RandomSigns):
         self.θ̃ = like.new_zeros(self.draws, batch, sum(p.numel() for p in self.θ.values()))
 
     def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
-        ν, one = self.signs(*self.s̃.shape).to(self.s̃), self.one
+        ν, one = self.signs(*self.s̃.shape).to(self.s̃), self.one_layer
         derivatives = self._differentiated if one is None else partial(self._in_closed_form, one)
         νI, Js̃, l_s, l_θ = derivatives(x, after, ν, δ)
         gradient: dict[str, Tensor] = {}

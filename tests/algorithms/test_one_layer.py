@@ -28,12 +28,12 @@ def test_the_jacobian_of_a_step(options):
             continue
         rule.start(network, TASK, STEPS)
         rule.begin(BATCH, lambda: None)
-        if rule.one.has_closed_form:
+        if rule.one_layer.has_closed_form:
             (x, _), state = sequence(), rule.state
             for x_t in x[:6]:
                 rule.state, (_, state) = state, network(x_t, state)
                 exact = rule._differentiated(x_t)
-                found = rule.one.jacobian(x_t, rule.state, state)
+                found = rule.one_layer.jacobian(x_t, rule.state, state)
                 assert error(found, exact) < 1e-13, name
                 names.append(name)
     assert {"lif", "alif", "leaky_tanh", "cuba"} <= set(names)
@@ -44,7 +44,7 @@ def test_both_ways_of_uoro_are_equal(neuron):
     class Differentiated(UORO):
         def start(self, network, task, steps):
             super().start(network, task, steps)
-            self.one = None
+            self.one_layer = None
 
     with seeded(5):
         one = learn(UORO(loss_at="every", draws=2), recurrent(neuron), *sequence()).total()
@@ -56,6 +56,6 @@ def test_both_ways_of_uoro_are_equal(neuron):
 def test_a_readout_that_is_no_leaky_integrator_has_no_closed_form():
     rule = UORO()
     rule.start(recurrent(LIF, readout_max=True), TASK, STEPS)
-    assert rule.one is None
+    assert rule.one_layer is None
     rule.start(recurrent(NEURONS["lstm"]), TASK, STEPS)
-    assert rule.one is None
+    assert rule.one_layer is None
