@@ -124,6 +124,13 @@ def test_figures_from_runs(ran):
     assert list(drawn["cosine"].data["rule"]) == ["rflo", "rtrl"]
 
 
+def test_the_suite_of_rflo_runs(tmp_path):
+    results = tt.run("rflo", scale="tiny", only="rflo leaky_tanh chaotic_rnn periodic_target #0", results=tmp_path)
+    (run,) = results.frame["id"]
+    assert [row["updates"] for row in results.curve(run)] == [10, 20]
+    assert 0 < results.frame["mse"][0] < 2  # a chaotic network of 50 units with small readout weights: near 0.66
+
+
 def as_if(ran: Results, losses: dict[str, list[float]], suite="marschall", measure="loss") -> Results:
     """Return results with these losses in place of those that ran, at scale laptop."""
     changed = Results(ran.folder)
