@@ -87,19 +87,19 @@ class UORO(RandomSigns):
         """Return what `_differentiated` returns, for one layer."""
         p, o = one.reads(x, self.state, after)
         by_s, by_current = one.jacobian(x, self.state, after)
-        S = by_s.shape[2]
+        S, outputs = by_s.shape[2], by_s.shape[1] - by_s.shape[2]
+        Js̃ = torch.einsum("bsq,rbq->rbs", by_s[:, :S], self.s̃)
+        l_s = None if δ is None else torch.einsum("bo,bos->bs", δ, by_s[:, S:])
+        del by_s  # before the derivatives by θ, which are as large
 
         def by_θ(u: Tensor, rows: slice) -> Tensor:
             """Return the derivative by θ, [..., batch, P], of the sum of some rows with weights u; the last are y_t."""
             of_I = torch.einsum("...bs,bsk->...bk", u, by_current[:, rows])
-            of_drive = (1 - one.κ) * u[..., S - by_s.shape[1] :]
+            of_drive = (1 - one.κ) * u[..., -outputs:]
             named = one.by_name(of_I[..., None] * p[:, None], of_drive[..., None] * o[:, None])
             return torch.cat([named[name].flatten(u.dim() - 1) for name in self.θ], -1)
 
-        νI, Js̃ = by_θ(ν, slice(S)), torch.einsum("bsq,rbq->rbs", by_s[:, :S], self.s̃)
-        if δ is None:
-            return νI, Js̃, None, None
-        return νI, Js̃, torch.einsum("bo,bos->bs", δ, by_s[:, S:]), by_θ(δ, slice(S, None))
+        return by_θ(ν, slice(S)), Js̃, l_s, None if δ is None else by_θ(δ, slice(S, None))
 
     def _differentiated(
         self, x: Tensor, after: Any, ν: Tensor, δ: Tensor | None
