@@ -13,16 +13,7 @@ from torch import nn
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.dropout import Dropout
 from throughtime.networks.layer import INPUT, Layer, Synapse
-from throughtime.networks.layered.maps import (
-    Gates,
-    Sizes,
-    Weights,
-    draw,
-    resize_of,
-    sizes_after,
-    synapse_map,
-    view_of,
-)
+from throughtime.networks.layered.maps import Gates, Sizes, Weights, draw, resize_of, sizes_after, synapse_map, view_of
 from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
 from throughtime.networks.readout import GatedReadout, GridReadout, LeakyReadout, Readout, SigmoidReadout
 from throughtime.neurons.base import Neuron, Shape, shape_of
@@ -88,7 +79,7 @@ class Builder:
         start from the same synapses."""
         synapses = [with_name(spec, self._synapses) for spec in self.specs]
         return [
-            LayeredLayer(spec, of_layer, self._neurons(spec), math.prod(self._of_currents[spec.called][1:]))
+            LayeredLayer(spec, of_layer, with_name(spec, self._neurons), math.prod(self._of_currents[spec.called][1:]))
             for spec, of_layer in zip(self.specs, synapses, strict=True)
         ]
 
@@ -102,8 +93,8 @@ class Builder:
         found: dict[str, Synapse] = {}
         for source in spec.sources:
             view, read = view_of(spec, self.sizes[source], source == INPUT)
-            module = synapse_map(spec, read, self.currents, bias=spec.bias and not found)
             self._require_size(spec, read, source)
+            module = synapse_map(spec, read, self.currents, bias=spec.bias and not found)
             dropout = self._dropout(spec.dropout, spec.dropout_channels)
             found[f"from_{source}"] = Synapse(module, source, view=view, dropout=dropout)
         if spec.recurrent:

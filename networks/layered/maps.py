@@ -76,17 +76,9 @@ def view_of(layer: LayerSpec, source: Sizes, flat: bool) -> tuple[nn.Module | No
 
 
 def synapse_map(layer: LayerSpec, sizes: Sizes, currents: int, bias: bool) -> nn.Linear | nn.Conv2d:
-    """Return the map of one source, with sizes as `view_of` returns them, to the current of a layer.
-
-    Raises:
-        ValueError: a convolution of a vector.
-    """
+    """Return the map of one source, with sizes as `view_of` returns them, to the current of a layer."""
     if layer.dense is not None:
         return nn.Linear(sizes[0], currents * layer.size, bias=bias)
-    if len(sizes) != 3:
-        raise ValueError(
-            "a convolution needs an image, and this is a vector (the data set has no layout, or a layer is dense)"
-        )
     k = layer.kernel or 3
     padding = k // 2 if layer.padding is None else layer.padding
     return nn.Conv2d(sizes[0], currents * layer.size, k, layer.stride or 1, padding, bias=bias)
@@ -205,9 +197,10 @@ class Gates:
 
     def __call__(self, inputs: tuple[int, ...], outputs: tuple[int, ...]) -> nn.Module:
         if self.layer.conv is not None:
-            gate: nn.Module = ConvGate(
-                inputs[0], outputs[0], self.layer.gate_kernel or self.layer.kernel or 3, self.normed
-            )
+            kernel = self.layer.gate_kernel or self.layer.kernel or 3
+            if kernel % 2 == 0:
+                raise ValueError(f"gates keep the size of images: gate_kernel must be odd, and is {kernel}")
+            gate: nn.Module = ConvGate(inputs[0], outputs[0], kernel, self.normed)
         elif self.normed:
             gate = NormedLinear(math.prod(inputs), math.prod(outputs))
         else:

@@ -57,7 +57,7 @@ class LayerSpec(Strict):
     dropout_channels: bool = False
     """Whether dropout sets whole channels to 0."""
     recurrent: bool = False
-    """Whether it also reads its own spikes of the step before, through weights without a bias."""
+    """Whether it also reads its own spikes of the step before, through weights without a bias, and without dropout."""
     kernel: PositiveInt | None = None
     """Side of the kernels of a convolution; null: 3."""
     stride: PositiveInt | None = None
@@ -93,8 +93,6 @@ class LayerSpec(Strict):
             raise ValueError("a layer has pool or upsample, not both")
         if self.dropout_channels and not self.dropout:
             raise ValueError("dropout_channels would do nothing without dropout")
-        if self.conv is not None and (self.gate_kernel or self.kernel or 3) % 2 == 0:
-            raise ValueError("gates keep the size of images: gate_kernel must be odd")
         if self.channels is not None and self.channels[0] >= self.channels[1]:
             raise ValueError("channels: the first must precede the one after the last")
         return self

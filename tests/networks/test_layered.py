@@ -391,7 +391,6 @@ def test_evaluation_does_not_hold_the_spikes_of_all_steps(monkeypatch):
     [
         ([{"conv": 2, "dense": 3}], "either conv"),
         ([{"dense": 3, "kernel": 3}], "kernel would do nothing in a dense layer"),
-        ([{"conv": 2, "kernel": 2}], "must be odd"),
         ([{"conv": 2}, {"conv": 2, "reads": ["layr1"]}], 'did you mean "layer1"?'),
         ([{"conv": 2, "name": "a"}, {"conv": 2, "name": "a"}], "occurs twice"),
         ([{"conv": 2, "dropout_channels": True}], "without dropout"),
@@ -423,6 +422,12 @@ def test_sizes_that_do_not_fit(inputs, layers, said):
     with pytest.raises(ValueError) as refused:
         layered(inputs, layers)
     assert said in str(refused.value)
+
+
+def test_gates_need_an_odd_kernel():
+    assert layered((1, 4, 4), [{"conv": 2, "kernel": 2, "padding": 0}]).layers[0].neuron.shape == (2, 3, 3)
+    with pytest.raises(ValueError, match="layer layer1: gates keep the size of images: gate_kernel must be odd"):
+        layered((1, 4, 4), [{"conv": 2, "kernel": 2}], neuron=LTC)
 
 
 def test_readouts_that_do_not_fit():
