@@ -8,7 +8,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import runs_of
-from throughtime.reports.drawing import DASHES, Drawn, Style, finish, grid, rule_styles, styled
+from throughtime.reports.drawing import DASHES, Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
 
 PUBLISHED = ("brf", "rf", "alif")
 COMPARED = ("brf", "lif-0.1", "lif", "alif-0.1", "alif")
@@ -27,18 +27,19 @@ def draw(results: Results, scale: str) -> Drawn | None:
     for panel, neurons, sources in zip(panels, (PUBLISHED, COMPARED), (("published", "ours"), ("ours",)), strict=True):
         here = data[data["neuron"].isin(neurons) & data["source"].isin(sources)]
         for (source, neuron, _), line in here.groupby(["source", "neuron", "run"], sort=False):
-            style = styles[neuron]._replace(width=3, alpha=0.2) if source == "published" else styles[neuron]
+            style = styles[neuron]._replace(dash="-", width=3, alpha=0.2) if source == "published" else styles[neuron]
             panel.plot(
                 line["epoch"], line["accuracy"], style.dash, color=style.colour, lw=style.width, alpha=style.alpha
             )
-        panel.set(xlabel="epoch, log scale", xscale="log")
+        scale_axis(panel.xaxis, here["epoch"], ratio=5)
+        panel.set_xlabel(scaled("epoch", panel.xaxis))
     panels[0].set_ylabel("test accuracy (%)")
     panels[0].set_title("resonators and ALIF")
-    panels[1].set_title("β = 0 (lif) or 1.8 (alif), b_0 = 0.1 or 0.01")
+    panels[1].set_title("LIF and ALIF")
     title = "Electrocardiograms (QTDB): 36 hidden neurons under BPTT"
     notes = [
         f"Suite ecg, scale {scale}: a line for each of {len(runs)} runs. Pale: the five published runs of each neuron.",
-        "A step without a label counts as class 0, as in the source.",
+        "LIF: β = 0, ALIF: β = 1.8; b_0 = 0.01, or 0.1 by the label. Steps without a label are class 0.",
     ]
     finish(figure, title, notes, {neuron: styles[neuron] for neuron in dict.fromkeys((*PUBLISHED, *COMPARED))})
     return Drawn(figure, data, title, notes)

@@ -27,7 +27,8 @@ def draw(results: Results, scale: str) -> Drawn | None:
         return None
     theirs = published()
     figure, panels = grid(2, columns=2)
-    styles = {rule: style._replace(width=1.1) for rule, style in rule_styles(data["rule"].unique()).items()}
+    rules = [*data["rule"].unique()]
+    styles = {rule: style._replace(width=1.1) for rule, style in rule_styles(rules).items() if rule in rules}
     styles |= {"bptt": styles["bptt"]._replace(width=3.4, alpha=0.4)} if "bptt" in styles else {}
     behind = Style((0.5, 0.5, 0.5), "-", 3.4, 0.4)
     panels[0].plot(theirs["epoch"], theirs["bptt"], color=behind.colour, lw=behind.width, alpha=behind.alpha)
@@ -35,12 +36,13 @@ def draw(results: Results, scale: str) -> Drawn | None:
         for (rule, _), line in data[data["suite"] == suite].groupby(["rule", "run"], sort=False):
             style = styles[rule]
             panel.plot(line["epoch"], line["nll"], style.dash, color=style.colour, lw=style.width, alpha=style.alpha)
-        panel.set(xlabel="epoch", ylabel="negative log-likelihood (nat a step)")
+        panel.set_xlabel("epoch")
+    panels[0].set_ylabel("NLL (nat a step)")
     panels[0].set_title("two step sizes")
     panels[1].set_title("BPTT and OSTL")
     title = "JSB chorales: soft spiking neural units"
     notes = [
-        f"Suites ostl and ostl_identity, scale {scale}: test split, a line for each run.",
+        f"NLL of the test split; suites ostl and ostl_identity, scale {scale}, a line for each run.",
         "Pale grey: the published curve of BPTT, from which that of OSTL differs by 2.2e-7.",
     ]
     finish(figure, title, notes, {**styles, "published": behind})
