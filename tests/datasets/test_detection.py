@@ -20,6 +20,7 @@ from throughtime.datasets.detection.grids import ANCHORS, GRIDS, SIDE, detection
 from throughtime.datasets.detection.loss import assigned, detection_loss
 from throughtime.datasets.detection.task import Detection
 from throughtime.errors import UsageError
+from throughtime.harness.by_name import build_network, neuron_type
 
 NEVER = -20.0
 """Logit of a confidence that no decoding reports."""
@@ -162,6 +163,20 @@ def test_outputs_of_another_network_are_refused():
         task.loss(torch.zeros(2, 21), target([], []))
     with pytest.raises(UsageError, match=r"the readout coarse is \[18, 1, 1\]; detection of 2 classes reads \[21,"):
         task.loss(grids(2, 1), target([], []))
+
+
+def test_spyv4_has_the_outputs_that_detection_reads():
+    """And the loss reaches every weight that its outputs depend on."""
+    task = Detection(["a", "b"])
+    neuron = neuron_type("ltc", adaptation="off", b0=1.0, initial="random_membrane")
+    network = build_network("spyv4", (3, 64, 64), task.outputs, neuron, width=1 / 16)
+    torch.manual_seed(0)
+    window = network.unroll(torch.rand(2, 2, 3 * 64 * 64), network.initial_state(2))
+    loss = task.loss(window.last(), target([like_anchor(5), like_anchor(1)], [like_anchor(4)]))
+    loss.backward()
+    for readout in network.readouts:
+        gradients = [p.grad for p in readout.parameters() if p.requires_grad]
+        assert all(g is not None and g.isfinite().all() and g.abs().sum() > 0 for g in gradients)
 
 
 # --- decoding
