@@ -79,7 +79,7 @@ def placed(picture: Picture, size: tuple[float, float], at: tuple[float, float])
     boxes = picture.boxes.copy()
     boxes[:, PLACE] *= np.array([*pixels, *pixels]) / side
     boxes[:, 1:3] += np.array([left, top]) / side
-    return Picture(canvas, clipped(boxes, (0, 0, 1, 1), 1 / side))
+    return Picture(canvas, clipped(boxes, 1 / side))
 
 
 def mirrored(picture: Picture) -> Picture:
@@ -91,11 +91,10 @@ def mirrored(picture: Picture) -> Picture:
     return Picture(ImageOps.mirror(picture.image), boxes)
 
 
-def clipped(boxes: np.ndarray, region: tuple[float, float, float, float], least: float) -> np.ndarray:
-    """Return the parts of boxes in a region (left, top, right, bottom) that are wider and higher than `least`."""
+def clipped(boxes: np.ndarray, least: float) -> np.ndarray:
+    """Return the parts of boxes inside the image that are wider and higher than `least`."""
     half = boxes[:, 3:5] / 2
-    low = np.clip(boxes[:, 1:3] - half, region[:2], region[2:])
-    high = np.clip(boxes[:, 1:3] + half, region[:2], region[2:])
+    low, high = np.clip(boxes[:, 1:3] - half, 0, 1), np.clip(boxes[:, 1:3] + half, 0, 1)
     inside = boxes.copy()
     inside[:, PLACE] = np.concatenate([(low + high) / 2, high - low], axis=1)
     return inside[(high - low > least).all(1)]
@@ -126,8 +125,7 @@ def _mosaic(four: list[Picture], changes: Collection[Change], random: np.random.
         top = y / side - (height if region[1] == 0 else 0)
         part = placed(_mirrored(picture, changes, random), (width, height), (left, top))
         canvas.paste(part.image.crop(region), region[:2])
-        a, b, c, d = (edge / side for edge in region)
-        boxes.append(clipped(part.boxes, (a, b, c, d), 1 / side))
+        boxes.append(part.boxes)  # a corner of the part is at the point, so that nothing is in another region
     return Picture(canvas, np.concatenate(boxes))
 
 

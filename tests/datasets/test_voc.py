@@ -163,9 +163,9 @@ def test_placed_by_hand():
 
 
 def test_clipped_by_hand():
-    boxes = np.array([[0, 0.5, 0.5, 0.4, 0.4, 0], [1, 0.1, 0.1, 0.1, 0.1, 0]])
-    found = clipped(boxes, (0.5, 0, 1, 1), 0.01)
-    assert found.tolist() == pytest.approx(np.array([[0, 0.6, 0.5, 0.2, 0.4, 0]]))
+    boxes = np.array([[0, 0.1, 0.5, 0.4, 0.4, 0], [1, 1.04, 0.5, 0.1, 0.1, 0], [1, -0.1, 0.1, 0.1, 0.1, 0]])
+    found = clipped(boxes, 0.02)
+    assert found.tolist() == pytest.approx(np.array([[0, 0.15, 0.5, 0.3, 0.4, 0]]))
 
 
 @pytest.mark.parametrize("changes", [("flip",), ("jitter",), ("mosaic",), ("flip", "jitter", "mosaic")])
