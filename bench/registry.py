@@ -170,7 +170,7 @@ class Registry:
 
     def displays(self) -> dict[str, Display]:
         """Return order, title and colour of all components by name, without importing those of the package."""
-        if not self._loaded and not entry_points(group=f"throughtime.{self.kind}"):
+        if not self._loaded and not self._has_entry_points:
             package = importlib.util.find_spec(f"throughtime.{self.kind}")
             folders = package.submodule_search_locations if package else None
             found = [d for folder in folders or () for d in declared(Path(folder), self.kind.removesuffix("s"))]
@@ -178,6 +178,12 @@ class Registry:
             self._load()
             found = []
         return {display.name: display for display in (*found, *(c.display for c in self._components.values()))}
+
+    @cached_property
+    def _has_entry_points(self) -> bool:
+        """Whether installed packages register components; the answer takes 50 ms, because it reads the metadata of all
+        packages, and a report asks for each label."""
+        return bool(entry_points(group=f"throughtime.{self.kind}"))
 
     def _load(self) -> None:
         if self._loaded:

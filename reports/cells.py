@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
+import numpy as np
 import pandas as pd
 
 from throughtime.display import Display
@@ -22,12 +25,33 @@ from throughtime.spec import MEASURED_ONCE, SCALES
 FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "ok")
 NO_VALUE = "no value: "
 """Prefix of the part of a note that gives the reason why a measure is missing."""
+BEST = "_best_validation"
+"""End of the name of a task's metric by the protocol of the epoch best on validation."""
+METRICS = ("metric", *(f"metric{end}" for end in PROTOCOLS))
+"""Names that stand for the headline metric of the task of a dataset, by protocol."""
 COLUMNS = [
     *KEYS,
     *["measure", "unit", "better", "mean", "sd", "low", "high", "n", "values", "runs"],
     *[f"n_{status}" for status in FAILED],
     *["note", "protocol", "level"],
 ]
+
+
+class _Run(NamedTuple):
+    """The values of a run that the summary of one measure needs."""
+
+    status: str
+    reason: str
+    remark: str | None
+    contended: bool
+    superseded: int
+    value: float
+    missing: str | None
+    """Reason why there is no value."""
+
+
+_OF_RUN = list(_Run._fields[:-2])
+"""Columns of a run that all measures share."""
 
 
 def runs_of(results: Results, suite: str | None = None, scale: str | None = None) -> pd.DataFrame:
@@ -97,6 +121,7 @@ def _display(label: str, registry: Registry) -> Display:
     return displays[max(named, key=len)] if named else Display(label)
 
 
+@functools.cache
 def _plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
@@ -142,17 +167,43 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
         known = [*QUANTITIES, *(c.removeprefix("unit.") for c in map(str, runs) if c.startswith("unit."))]
         raise UsageError(f'no measure "{measure}" in the records', hint=suggestion(measure, dict.fromkeys(known)))
     rows = []
-    for _, of_dataset in groups(runs, ["suite", "scale", "dataset"]):
+    for _, of_dataset in groups(_narrow(runs, measure), ["suite", "scale", "dataset"]):
         name = _metric_of(of_dataset, measure)
         units = of_dataset.get(f"unit.{name}", pd.Series(dtype=object)).dropna()
         kind = quantity(name, units.iloc[0] if len(units) else "")
         if name != measure:
             kind = kind._replace(protocol=quantity(measure).protocol)
-        elif name in task_metrics(_recorded(of_dataset)):
+        elif _is_recorded(of_dataset, f"{name}{BEST}"):
             kind = kind._replace(protocol=quantity("metric").protocol)
         better = direction(name, of_dataset.get(f"better.{name}", pd.Series(dtype=object)))
-        rows += [_row(key, of_cell, name, kind) | {"better": better} for key, of_cell in groups(of_dataset, KEYS)]
+        rows += [_row(key, cell, name, kind) | {"better": better} for key, cell in _cells(of_dataset, name).items()]
     return ordered(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def _narrow(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Return only the columns that the summary of a measure needs, because grouping copies all columns; the frame
+    itself where the measure depends on the dataset."""
+    if measure in METRICS:
+        return runs
+    of_measure = [measure, *(f"{start}.{measure}" for start in ("unit", "better", "missing")), f"unit.{measure}{BEST}"]
+    return runs[[*KEYS, *_OF_RUN, *(column for column in of_measure if column in runs)]]
+
+
+def _cells(runs: pd.DataFrame, measure: str) -> dict[tuple[str, ...], list[_Run]]:
+    """Return the runs of each cell, in order.
+
+    They are plain values: a report has thousands of cells and measures, and a single operation of pandas takes longer
+    than all that is done with the few runs of a cell.
+    """
+    values = runs[measure].astype(float).tolist() if measure in runs else [math.nan] * len(runs)
+    reasons = runs[f"missing.{measure}"].tolist() if f"missing.{measure}" in runs else [None] * len(runs)
+    keys = zip(*(runs[key].tolist() for key in KEYS), strict=True)
+    found: dict[tuple[str, ...], list[_Run]] = {}
+    for key, run in zip(
+        keys, zip(*(runs[name].tolist() for name in _OF_RUN), values, reasons, strict=True), strict=True
+    ):
+        found.setdefault(key, []).append(_Run(*run))
+    return found
 
 
 def further_metrics(runs: pd.DataFrame) -> pd.DataFrame:
@@ -168,7 +219,7 @@ def _metric_of(runs: pd.DataFrame, measure: str) -> str:
     """Return the measure that `metric...` stands for: the metric that the newest record names, or else (older records
     name none) the measure that they have in both protocols.
     """
-    if measure not in ("metric", *(f"metric{end}" for end in PROTOCOLS)):
+    if measure not in METRICS:
         return measure
     named = runs.sort_values(["started", "id"])["metric"].dropna()
     if len(named):
@@ -179,64 +230,76 @@ def _metric_of(runs: pd.DataFrame, measure: str) -> str:
 
 def _recorded(runs: pd.DataFrame) -> list[str]:
     """Return the names of the measures that are recorded in some of the runs, with a value or a reason."""
-    return [c.removeprefix("unit.") for c in map(str, runs) if c.startswith("unit.") and runs[c].notna().any()]
+    names = [c.removeprefix("unit.") for c in map(str, runs) if c.startswith("unit.")]
+    return [name for name in names if _is_recorded(runs, name)]
+
+
+def _is_recorded(runs: pd.DataFrame, measure: str) -> bool:
+    return f"unit.{measure}" in runs and bool(runs[f"unit.{measure}"].notna().any())
 
 
 def task_metrics(measures: Iterable[str]) -> list[str]:
     """Return the task's metrics among measures, the headline metric first: those that have both protocols."""
-    best = "_best_validation"
-    return [name.removesuffix(best) for name in dict.fromkeys(measures) if name.endswith(best)]
+    return [name.removesuffix(BEST) for name in dict.fromkeys(measures) if name.endswith(BEST)]
 
 
-def _row(key: tuple[str, ...], runs: pd.DataFrame, measure: str, kind: Quantity) -> dict[str, Any]:
-    counts = runs["status"].value_counts()
-    values = runs[measure] if measure in runs else pd.Series(float("nan"), index=runs.index)
-    if not measure.startswith(MEASURED_ONCE):
-        values = values[runs["status"] == "ok"]
-    values = values.dropna().astype(float)
-    interval = replicate_interval(values, measure, kind.recorded) if len(values) else None
+def _row(key: tuple[str, ...], runs: list[_Run], measure: str, kind: Quantity) -> dict[str, Any]:
+    statuses = Counter(run.status for run in runs)
+    counting = [run for run in runs if measure.startswith(MEASURED_ONCE) or run.status == "ok"]
+    counted = [run for run in counting if not math.isnan(run.value)]
+    values = [run.value for run in counted]
+    interval = replicate_interval(values, measure, kind.recorded) if values else None
     nothing = float("nan")
     return {
         **dict(zip(KEYS, key, strict=True)),
         "measure": measure,
         "unit": kind.recorded,
         "mean": interval.mean if interval else nothing,
-        "sd": float(values.std()),
+        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else nothing,
         "low": nothing if interval is None or interval.low is None else interval.low,
         "high": nothing if interval is None or interval.high is None else interval.high,
         "n": len(values),
         "values": tuple(values),
         "runs": len(runs),
-        **{f"n_{status}": int(counts.get(status, 0)) for status in FAILED},
-        "note": "; ".join(_notes(runs, measure, values)),
+        **{f"n_{status}": statuses[status] for status in FAILED},
+        "note": "; ".join(_notes(runs, counted, measure)),
         "protocol": kind.protocol,
         "level": LEVEL,
     }
 
 
-def _notes(runs: pd.DataFrame, measure: str, values: pd.Series) -> list[str]:
-    """Return the notes of a row: remarks, failures, reasons of missing values, contention, superseded runs."""
-    notes = [one_line(remark) for remark in dict.fromkeys(runs["remark"].dropna())]
+def _notes(runs: list[_Run], counted: list[_Run], measure: str) -> list[str]:
+    """Return the notes of a row: remarks, failures, reasons of missing values, contention, superseded runs.
+
+    Args:
+        runs: the runs of the cell.
+        counted: those whose values count.
+        measure: its name.
+    """
+    notes = [one_line(remark) for remark in dict.fromkeys(run.remark for run in runs) if not pd.isna(remark)]
     for status in FAILED:
-        reasons = runs.loc[runs["status"] == status, "reason"]
-        notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in dict.fromkeys(reasons)]
-    without = runs[~runs.index.isin(values.index) & (runs["status"] == "ok")]
+        reasons = dict.fromkeys(run.reason for run in runs if run.status == status)
+        notes += [f"{status}: {one_line(r) or 'no reason recorded'}" for r in reasons]
+    missing = [run.missing for run in runs if run.status == "ok" and math.isnan(run.value)]
     # By protocol, measuring passes run once per cell: the other replicates lack no value.
-    if len(without) and not (len(values) and measure.startswith(MEASURED_ONCE)):
-        reasons = without.get(f"missing.{measure}", pd.Series(index=without.index, dtype=object))
-        if measure.startswith(MEASURED_ONCE) and reasons.notna().any():
-            reasons = reasons.dropna()  # by protocol, only the first replicate has a reason
-        notes += [f"{NO_VALUE}{one_line(r)}" for r in dict.fromkeys(reasons.fillna("not in the record"))]
-    if measure.startswith("wall_time") and runs.loc[values.index, "contended"].any():
+    if missing and not (counted and measure.startswith(MEASURED_ONCE)):
+        known = [reason for reason in missing if not pd.isna(reason)]
+        if not (measure.startswith(MEASURED_ONCE) and known):  # by protocol, only the first replicate has a reason
+            known = ["not in the record" if pd.isna(reason) else reason for reason in missing]
+        notes += [f"{NO_VALUE}{one_line(r)}" for r in dict.fromkeys(known)]
+    if measure.startswith("wall_time") and any(run.contended for run in counted):
         notes.append("the machine was busy during this timing")
-    if older := left_out(runs):
+    if older := _older(runs[0].superseded):
         notes.append(older)
     return notes
 
 
 def left_out(cell: pd.DataFrame) -> str:
     """Return a sentence on the superseded runs of a cell, which do not count; empty if there are none."""
-    n = int(cell["superseded"].iloc[0])
+    return _older(int(cell["superseded"].iloc[0]))
+
+
+def _older(n: int) -> str:
     return f"{n} older run{'s' * (n > 1)} left out: repeated since, or of other code, settings or versions" * (n > 0)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
@@ -47,22 +49,24 @@ def paired_differences(results: Results, suite: str, scale: str) -> pd.DataFrame
         if row["measure"] not in runs or not row["better"]:
             continue
         here = runs[(runs[CELL] == row[CELL]).all(axis=1) & (runs["status"] == "ok")]
-        values = here.pivot(index="replicate", columns="rule", values=row["measure"]).astype(float)
-        for rule, other in itertools.permutations(sorted(values, key=rule_rank), 2):
-            difference = (values[rule] - values[other]).dropna()
+        table = here.pivot(index="replicate", columns="rule", values=row["measure"]).astype(float)
+        values = {rule: table[rule].to_numpy() for rule in sorted(table, key=rule_rank)}
+        named = dict(row[["suite", "scale", *CELL, "measure", "unit"]])
+        for rule, other in itertools.permutations(values, 2):
+            difference = values[rule] - values[other]
+            difference = difference[~np.isnan(difference)]
             if len(difference):
-                named = {**row[["suite", "scale", *CELL, "measure", "unit"]], "rule": rule, "other": other}
-                rows.append(named | _difference(difference, row["better"]))
+                rows.append({**named, "rule": rule, "other": other} | _difference(difference, row["better"]))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _difference(values: pd.Series, better: str) -> dict[str, object]:
+def _difference(values: np.ndarray, better: str) -> dict[str, object]:
     interval = mean_interval(values, LEVEL)
     decided = interval.low is not None and interval.high is not None and not interval.low <= 0 <= interval.high
     wins = (interval.mean > 0) == (better == "higher")
     return {
-        **{"difference": interval.mean, "sd": values.std(), "low": interval.low, "high": interval.high},
-        **{"n": interval.n, "values": tuple(values)},
+        **{"difference": interval.mean, "sd": float(values.std(ddof=1)) if len(values) > 1 else math.nan},
+        **{"low": interval.low, "high": interval.high, "n": interval.n, "values": tuple(values.tolist())},
         "verdict": ("better" if wins else "worse") if decided else "undecided",
     }
 

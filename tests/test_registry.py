@@ -274,6 +274,13 @@ def test_an_entry_point_that_raises_is_named(monkeypatch):
             registry.names()
 
 
+def test_displays_read_the_metadata_of_the_packages_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: asked.append(group) or [])
+    registry = Registry("neurons")
+    assert registry.displays() == registry.displays() and asked == ["throughtime.neurons"]
+
+
 def test_an_entry_point_registers_its_component(monkeypatch, tmp_path):
     (tmp_path / "my_rules_package.py").write_text(
         "from throughtime import algorithm\n\n@algorithm('r')\ndef r(): ...\n"
