@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -26,6 +28,7 @@ def run(
     *,
     only: str | Sequence[str] = (),
     rerun: Rerun = "none",
+    set: Mapping[str, Any] = MappingProxyType({}),
     jobs: int | None = None,
     plugins: Sequence[str | Path] = (),
     quiet: bool = False,
@@ -41,6 +44,9 @@ def run(
         only: runs to select, each by its id, its label, the label of its cell, or a pattern of these such as `fptt *`;
             empty: all.
         rerun: runs to repeat: `none`, `failed`, `stale` (recorded with other code or data) or `all`.
+        set: changes of the suite, by name, such as `{"training.learning_rate": 1e-2, "fptt.parts": 10}`; the names are
+            those of `--set`: `training.NAME`, `rule.NAME` (likewise neuron, network, dataset), `LABEL.NAME`, or a key
+            of the suite.
         jobs: number of concurrent training passes; None: one per core.
         plugins: Python files that register components.
         quiet: print no progress to stderr.
@@ -60,7 +66,8 @@ def run(
     files = [str(Path(plugin).resolve()) for plugin in plugins]
     for file in files:
         load_plugin(file)
-    request = Request(suite, scale, Store(results), [only] if isinstance(only, str) else only, rerun)
+    changes = [f"{name}={json.dumps(value)}" for name, value in set.items()]
+    request = Request(suite, scale, Store(results), [only] if isinstance(only, str) else only, rerun, changes)
     for sweep in sweeps(request):
         prepare_data(sweep.due)
         if sweep.due:

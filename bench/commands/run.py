@@ -191,26 +191,3 @@ def _print_not_repeated(selected: list[Planned], due: list[Planned], results: Pa
         notes.insert(0, f"nothing to do: all {len(selected)} runs are recorded in {results}")
     if notes:
         print("; ".join(notes))
-
-
-def _engine(
-    cluster: str | None,
-    config: Path | None,
-    plugins: list[str],
-    allowed: limits.Limits,
-    jobs: int,
-    tell: Callable[[str], None],
-) -> Engine:
-    """Return the engine that runs the passes: local processes, Dask workers or Slurm jobs."""
-    if cluster is None:
-        from throughtime.running.engines.local import LocalEngine
-
-        return LocalEngine(plugins, allowed, jobs, tell)
-    if cluster != "slurm":
-        from throughtime.running.engines.dask import DaskEngine
-
-        return DaskEngine(cluster, plugins, allowed, tell)
-    from throughtime.running.engines.slurm import SlurmEngine
-
-    assert config is not None  # `run` has checked it
-    return SlurmEngine(config, plugins, allowed, tell)

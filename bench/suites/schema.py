@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from throughtime.spec import PASSES, Device, Pass, Strict, Training
+from throughtime.suites.ranges import listed
 from throughtime.suites.units import seconds, size
 
 
@@ -82,9 +83,9 @@ class Tune(Strict):
     combination whose best epoch is the best on the validation split; the record lists all trials.
     """
 
-    options: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(min_length=1)
+    options: dict[str, Annotated[list[Any], Field(min_length=1), BeforeValidator(listed)]] = Field(min_length=1)
     """Values to try, by option: `training.NAME`, `rule.NAME` (likewise neuron, network, dataset), or `LABEL.NAME` for
-    the component with that label."""
+    the component with that label. A list, or a range `{from: 1e-4, to: 1e-2, steps: 5, scale: log}` (or `linear`)."""
     trials: PositiveInt | None = None
     """Combinations tried for each cell, drawn at random from all; null: all of the cell with the fewest."""
     replicates: PositiveInt = 1

@@ -166,6 +166,15 @@ def test_keeping_weights_needs_a_training(tmp_path):
         load_suite(write_suite(tmp_path, passes="bytes"))
 
 
+def test_changes_of_a_suite_are_a_mapping(tmp_path):
+    suite, changes = write_suite(tmp_path), {"training.alignment": [3], "training.epochs": 2}
+    with pytest.raises(UsageError, match='"alignment" has epoch 3; at the scale "tiny" the last epoch is 2'):
+        tt.run(suite, "tiny", tmp_path / "runs", set=changes)
+    with pytest.raises(UsageError) as caught:
+        tt.run(suite, "tiny", tmp_path / "runs", set={"training.epochs": "two"})
+    assert caught.value.where == '--set training.epochs="two"'
+
+
 def test_check_gives_a_row_a_fact():
     found = tt.check("tbptt")
     assert set(found["verdict"]) <= {"holds", "does not apply"} and len(found) > 3

@@ -94,3 +94,41 @@ def test_a_wrong_tuning_is_refused_with_its_place(case, suite, tmp_path):
 def test_a_tuning_needs_training(suite):
     with pytest.raises(UsageError, match='"tune" needs the pass "train"'):
         suite({7: "tune: {options: {training.epochs: [1]}}", 8: "passes: [memory]"})
+
+
+@pytest.mark.parametrize(
+    "written, values",
+    [
+        ("{from: 1e-4, to: 1e-2, steps: 5, scale: log}", [1e-4, 3.162e-4, 1e-3, 3.162e-3, 1e-2]),
+        ("{from: 1e-2, to: 1e-4, steps: 3, scale: log}", [1e-2, 1e-3, 1e-4]),
+        ("{from: 0.001, to: 0.004, steps: 4}", [0.001, 0.002, 0.003, 0.004]),
+        ("{from: 0.3, to: 0.7, steps: 2, scale: linear}", [0.3, 0.7]),
+    ],
+)
+def test_a_range_is_the_list_of_its_values(written, values, suite):
+    found = suite({7: f"tune: {{options: {{training.learning_rate: {written}}}}}"})
+    tried = [each["training.learning_rate"] for each in trials(found)["bptt", "lif"]]
+    assert tried == values and tried[0] == values[0] and tried[-1] == values[-1]
+
+
+def test_a_range_of_whole_numbers_has_whole_numbers(suite):
+    found = suite({7: "tune: {options: {training.epochs: {from: 1, to: 64, steps: 4, scale: log}}}"})
+    tried = [each["training.epochs"] for each in trials(found)["bptt", "lif"]]
+    assert tried == [1, 4, 16, 64] and all(isinstance(value, int) for value in tried)
+
+
+@pytest.mark.parametrize(
+    "written, what",
+    [
+        ("{from: 1, to: 2}", '"steps" is missing'),
+        ("{from: 1, to: 2, step: 3}", '"step" is no key of a range'),
+        ("{from: 1, to: 2, steps: 1}", '"steps" input should be greater than or equal to 2'),
+        ("{from: 1, to: 3, steps: 4}", "4 steps from 1 to 3 repeat a value"),
+        ("{from: 0, to: 3, steps: 3, scale: log}", "a range with scale: log needs ends above 0"),
+    ],
+)
+def test_a_wrong_range_is_refused_with_its_place(written, what, suite, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        suite({7: f"tune: {{options: {{training.epochs: {written}}}}}"})
+    assert what in caught.value.what and '"training.epochs"' in caught.value.what
+    assert caught.value.where == f"{tmp_path / 's.yaml'}:7:35"
