@@ -59,5 +59,13 @@ def published_parameters(network: Component) -> int | None:
 
 
 def tiny_setting(network: Component) -> Setting | None:
-    """Return the setting of a network for checks; None if it declares none."""
-    return getattr(network.factory, "tiny", None)
+    """Return the setting of a network for checks; None if it declares none. Options that the component fixes, by
+    `functools.partial`, are not in it."""
+    factory, fixed = network.factory, set[str]()
+    if isinstance(factory, partial):
+        fixed = {*factory.keywords}
+        factory = factory.func
+    setting: Setting | None = getattr(factory, "tiny", None)
+    if setting is None:
+        return None
+    return setting._replace(options={name: value for name, value in setting.options.items() if name not in fixed})

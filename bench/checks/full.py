@@ -17,6 +17,7 @@ from throughtime.checks.tiny import CLASSES, INPUTS, LARGE, SIZE, error, made, s
 from throughtime.checks.window import stepped
 from throughtime.datasets.files.fetch import report
 from throughtime.datasets.overlap import overlap
+from throughtime.networks.setting import tiny_setting
 from throughtime.neurons.lif import LIF
 from throughtime.numerics.trees import tensors
 from throughtime.registry import Component
@@ -70,8 +71,10 @@ def at_large(fact: Fact) -> Fact:
 def with_option(component: Component, name: str, value: Any, chosen: Callable[[Component], list[Fact]]) -> list[Fact]:
     """Return the facts of a component with one option other than its default; none if it refuses the value."""
     varied = dataclasses.replace(component, factory=partial(component.factory, **{name: value}))
+    setting = tiny_setting(varied) if component.kind == "networks" else None
+    arguments = ARGUMENTS[component.kind] if setting is None else (setting.inputs, setting.outputs, LIF)
     try:
-        made(varied, *ARGUMENTS[component.kind])
+        made(varied, *arguments, **({} if setting is None else setting.options))
     except ValueError:  # an option that needs another
         return []
     of_varied = chosen(varied)
