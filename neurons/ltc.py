@@ -45,8 +45,7 @@ class LTC(Neuron):
         shape: neurons, their number or their arrangement.
         gate_map: function of the layer that builds W_M and W_A.
         gate_input: input of W_M: `concatenated`: [I_t ; v_{t−1}], W_M is [size, 2 size]; `summed`: I_t + v_{t−1}, W_M
-            is [size, size]. The input of W_A has the same form. null: as the layer chooses, summed in convolutional
-            layers and concatenated in others.
+            is [size, size]. The input of W_A has the same form. A convolutional layer sums in both cases.
         adaptation: `gated`, as above; `off`: b = 0, θ = b_0, no gate W_A; `unused`: off, but W_A exists without
             a gradient, as in the authors' adding task.
         b0: b_0, threshold at rest.
@@ -69,7 +68,7 @@ class LTC(Neuron):
         shape: Shape,
         gate_map: GateMap = dense,
         *,
-        gate_input: Literal["concatenated", "summed"] | None = None,
+        gate_input: Literal["concatenated", "summed"] = "concatenated",
         adaptation: Literal["gated", "off", "unused"] = "gated",
         b0: float = 0.1,
         beta: PositiveFloat | None = None,
@@ -85,7 +84,7 @@ class LTC(Neuron):
         refuse_unused("tau", tau is not None, tau_max=tau_max)
         self.b0, self.beta, self.surrogate = b0, or_default(beta, 1.8), surrogate
         self.adaptive, self.reset_gradient, self.initial = adaptation == "gated", reset_gradient, initial
-        summed = is_summed(gate_map) if gate_input is None else gate_input == "summed"
+        summed = gate_input == "summed" or is_summed(gate_map)
         reads = self.shape if summed else (2 * self.shape[0], *self.shape[1:])
         self.gates = {"a": Gate("membrane_gate", reads="v", summed=summed)}
         self.membrane_gate = gate_map(reads, self.shape)
