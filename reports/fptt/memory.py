@@ -1,0 +1,49 @@
+"""Memory a frame of the paper's shallow network, from exact bytes of two short sequences; the published numbers."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Literal
+
+from throughtime.harness.build import build
+from throughtime.measuring.exact_memory import ExactMemory, exact_memory
+from throughtime.suites.suite import load_suite
+
+Input = Literal["on the device", "excluded", "streamed"]
+SUITE = "fptt-memory"
+MIB = 2**20
+FRAMES = (20, 40, 60, 80, 100, 200, 500)
+PUBLISHED = {
+    "bptt": (1907, 2297, 2687, 3077, 3465, 5417, 11181),
+    "fptt-step": (1745, 1903, 2065, 2227, 2385, 3187, 5587),
+}
+"""Memory of the authors' GPU at each number of frames, MiB (lr copy.ipynb, cell 64)."""
+
+
+def published_slope(rule: str) -> float:
+    """Return MiB a frame between the first and the last of the published numbers."""
+    memory = PUBLISHED[rule]
+    return (memory[-1] - memory[0]) / (FRAMES[-1] - FRAMES[0])
+
+
+def slope(rule: str, input: Input) -> float:
+    """Return MiB a frame at the authors' batch of 64, from 4 and 8 frames: what is held for a frame is the same at each
+    number of frames."""
+    few, many = (_peak(_measured(rule, steps), input) for steps in (4, 8))
+    return (many - few) / 4 / MIB
+
+
+def _peak(memory: ExactMemory, input: Input) -> int:
+    if input == "streamed":
+        return memory.streamed
+    return memory.peak - (memory.owned["input"] if input == "excluded" else 0)
+
+
+@cache
+def _measured(rule: str, steps: int) -> ExactMemory:
+    """Return the exact memory of the shallow network under a rule of the suite; a few seconds."""
+    spec = next(run for run in load_suite(SUITE).expand("laptop") if run.cell[:3] == (rule, "ltc", "shallow"))
+    data = spec.dataset.model_copy(update={"options": {**spec.dataset.options, "steps": steps}})
+    spec = spec.model_copy(update={"dataset": data})
+    built = build(spec)
+    return exact_memory(spec, built, next(built.dataset.batches("train", spec.training.batch)))
