@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from throughtime.comparing.published import Answer
+from throughtime.comparing.published import Answer, Word
 from throughtime.records.results import Results
 from throughtime.reports.fptt.adding import SUITES
+from throughtime.reports.fptt.comparison import (
+    FPTT_LTC,
+    FRAMES,
+    SEQUENCES,
+    Series,
+    exceeds,
+    grows,
+    is_faster,
+    is_flat,
+    trains,
+)
 from throughtime.reports.fptt.evidence import Cell, becomes_nan, both, fails, learns
+from throughtime.reports.fptt.memory import published_slope, slope
 
 
 def learns_long_sequences(results: Results) -> Answer:
@@ -35,6 +47,62 @@ def simple_cells_fail(results: Results) -> Answer:
     return both(simple, gated)
 
 
+def exceeds_eprop(results: Results) -> Answer:
+    """C3: FPTT with LTC is more accurate than an online rule, e-prop with ALIF."""
+    return exceeds(results, (FRAMES, SEQUENCES), FPTT_LTC, Series("eprop", ("alif",)))
+
+
+def exceeds_bptt_on_frames(results: Results) -> Answer:
+    """C4: FPTT with LTC is more accurate than BPTT with LTC on event recordings, at each number of frames."""
+    return exceeds(results, (FRAMES,), FPTT_LTC, Series("bptt", ("ltc",)))
+
+
+def exceeds_bptt_with_auxiliary_loss(results: Results) -> Answer:
+    """C4: FPTT with LTC is more accurate than BPTT of the same losses at each step (BPTT-Aux)."""
+    return exceeds(results, (FRAMES,), FPTT_LTC, Series("bptt-aux", ("ltc",)))
+
+
+def approaches_bptt_on_sequences(results: Results) -> Answer:
+    """C4: FPTT with LTC is at most 3 points less accurate than BPTT with LTC on sequential images."""
+    return exceeds(results, (SEQUENCES,), FPTT_LTC, Series("bptt", ("ltc_smnist",)), margin=-0.03)
+
+
+def does_not_degrade(results: Results) -> Answer:
+    """C5: the accuracy of FPTT with LTC does not depend on the number of frames."""
+    return is_flat(results, FPTT_LTC)
+
+
+def memory_is_constant(results: Results) -> Answer:
+    """C6: the memory of FPTT does not grow with the sequence, that of BPTT does."""
+    fptt, bptt = ([slope(rule, input) for input in ("on the device", "excluded")] for rule in ("fptt-step", "bptt"))
+    word: Word = "supported" if abs(fptt[1]) < 0.01 < bptt[1] else "not supported"
+    ours = f"FPTT: {fptt[0]:.2f} with the input, {fptt[1]:.4f} without; BPTT: {bptt[0]:.2f} and {bptt[1]:.2f}"
+    theirs = ", ".join(f"{published_slope(rule):.2f}" for rule in ("fptt-step", "bptt"))
+    return Answer(
+        word, ours, f"exact bytes, MiB a frame, shallow network, batch 64; published with the input: {theirs}"
+    )
+
+
+def time_of_a_frame_is_constant(results: Results) -> Answer:
+    """C7: the time of a frame does not depend on the number of frames under FPTT."""
+    return grows(results, "fptt-step", 0.85, 1.15)
+
+
+def intermediate_outputs_are_quadratic(results: Results) -> Answer:
+    """C7: the time of BPTT with intermediate outputs (BPTT-IO) grows with the square of the frames."""
+    return grows(results, "bptt-io", 1.7, 2.3)
+
+
+def faster_than_bptt(results: Results) -> Answer:
+    """C7: FPTT needs less time than BPTT."""
+    return is_faster(results, "fptt-step", "bptt")
+
+
+def trains_complex_neurons(results: Results) -> Answer:
+    """C8: FPTT trains LTC, ALIF and Izhikevich neurons."""
+    return trains(results, "ltc", "alif", "izhikevich")
+
+
 def regulariser_matters(results: Results) -> Answer:
     """C11: the regulariser, and not truncation alone, makes FPTT learn (adding task, T = 200)."""
     loops = [("fptt-authors", "fptt-authors-none"), ("fptt", "fptt-none")]
@@ -48,5 +116,15 @@ CLAIMS = (
     bptt_fails,
     bptt_becomes_nan,
     simple_cells_fail,
+    exceeds_eprop,
+    exceeds_bptt_on_frames,
+    exceeds_bptt_with_auxiliary_loss,
+    approaches_bptt_on_sequences,
+    does_not_degrade,
+    memory_is_constant,
+    time_of_a_frame_is_constant,
+    intermediate_outputs_are_quadratic,
+    faster_than_bptt,
+    trains_complex_neurons,
     regulariser_matters,
 )

@@ -1,14 +1,15 @@
-"""Exact targets: firing rates in the authors' illustration of the LTC neuron, means over 200 samples of the noise."""
+"""Exact targets: firing rates of the authors' illustration of the LTC neuron, and the memory of a frame under FPTT."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from throughtime.reports.fptt.ltc_neuron import Kind, Sweep, rates
+from throughtime.reports.fptt.memory import slope
 
 
 def rate(kind: Kind, sweep: Sweep, s: int) -> float:
-    """Return the mean rate at setting s of a sweep."""
+    """Return the mean rate over 200 samples of the noise, at setting s of a sweep."""
     return float(rates(kind, sweep)[s].mean())
 
 
@@ -17,3 +18,4 @@ ltc_mean_0, fixed_mean_0 = (partial(rate, kind, "mean", 0) for kind in ("ltc", "
 ltc_mean_10, fixed_mean_10 = (partial(rate, kind, "mean", 10) for kind in ("ltc", "fixed"))
 ltc_mean_20, fixed_mean_20 = (partial(rate, kind, "mean", 20) for kind in ("ltc", "fixed"))
 ltc_spikes_25, fixed_spikes_25 = (partial(rate, kind, "spikes", 25) for kind in ("ltc", "fixed"))
+fptt_memory = partial(slope, "fptt-step", "on the device")

@@ -9,6 +9,7 @@ from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.adding_figures import against_iterations, against_updates, bars
+from throughtime.reports.fptt.frames_figures import accuracy, memory, time
 from throughtime.reports.fptt.ltc_figure import ltc_neuron
 
 FIGURES: dict[str, Callable[[Results, str], Drawn | None]] = {
@@ -16,4 +17,7 @@ FIGURES: dict[str, Callable[[Results, str], Drawn | None]] = {
     **{f"adding-{T}-updates": partial(against_updates, T=T) for T in SUITES},
     "adding-bars": bars,
     "ltc-neuron": ltc_neuron,
+    "memory": memory,
+    "time": time,
+    "accuracy": accuracy,
 }

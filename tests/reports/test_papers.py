@@ -104,7 +104,9 @@ def test_an_interval_that_reaches_the_published_value(ran):
 
 def test_a_claim_without_runs_is_not_run_here():
     rows = judge(load_paper("fptt"), Results("nothing here"))
-    assert {row.verdict for row in rows if row.kind != "exact"} == {"not run here"}
+    # Memory is computed without runs.
+    rows = [row for row in rows if row.kind != "exact" and not row.item.startswith("C6")]
+    assert {row.verdict for row in rows} == {"not run here"}
 
 
 def test_a_target_has_one_origin():

@@ -1,0 +1,146 @@
+"""Paper `fptt`, against frames: memory, accuracy and time; verdicts from synthetic records."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.synthetic_records import costs, peaks, put, results, run_spec
+from throughtime.records.record import Failure
+from throughtime.records.results import Results
+from throughtime.records.store import Store
+from throughtime.reports.drawing import save
+from throughtime.reports.fptt.claims import memory_is_constant
+from throughtime.reports.fptt.comparison import FPTT_LTC, FRAMES, Series, exceeds, grows, is_faster, is_flat, trains
+from throughtime.reports.fptt.figures import FIGURES
+from throughtime.reports.fptt.memory import MIB, published_slope, slope
+
+EPROP = Series("eprop", ("alif",))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "runs")
+
+
+def put_accuracies(store, cell, values, suite=FRAMES, T=20, **fields):
+    for replicate, value in enumerate(values):
+        measures = results("accuracy", value, 0.1)
+        put(store, run_spec(cell, replicate, suite=suite, steps=T), measures=measures, **fields)
+
+
+def put_times(store, rule, seconds):
+    for T, value in seconds.items():
+        put(store, run_spec(f"{rule} ltc frames-{T}", suite="fptt-time", steps=T), measures=costs(value, None))
+
+
+def test_the_memory_of_a_frame():
+    """FPTT holds the input and, for each step, a row of the table of the auxiliary loss; BPTT all states too."""
+    assert published_slope("fptt-step") == pytest.approx(8.004, abs=1e-3)
+    assert published_slope("bptt") == pytest.approx(19.32, abs=1e-2)
+    frame = 64 * 2 * 128 * 128 * 4 / MIB
+    assert frame == 8
+    assert slope("fptt-step", "on the device") == pytest.approx(frame + slope("fptt-step", "excluded"))
+    assert 0 < slope("fptt-step", "excluded") < 0.001 and slope("fptt-step", "streamed") < 0.001
+    # v, b and z of three layers of 512 are the least that BPTT must hold; spikes take a byte at least.
+    assert slope("bptt", "excluded") > 3 * 512 * 64 * (4 + 4 + 1) / MIB
+    assert memory_is_constant(Results("nothing here")).word == "supported"
+
+
+@pytest.mark.parametrize(
+    "ours, theirs, margin, word",
+    [
+        ([0.80, 0.81, 0.82], [0.70, 0.71, 0.72], 0.0, "supported"),
+        ([0.70, 0.71, 0.72], [0.80, 0.81, 0.82], 0.0, "not supported"),
+        ([0.80, 0.81, 0.82], [0.79, 0.80, 0.81], 0.0, "unclear"),
+        ([0.79, 0.80, 0.81], [0.80, 0.81, 0.82], -0.03, "supported"),
+        ([0.80, 0.81], [0.70, 0.71], 0.0, "not run here"),  # n = 2
+    ],
+)
+def test_one_series_is_more_accurate_than_another(store, ours, theirs, margin, word):
+    put_accuracies(store, "fptt ltc nmnist-20", ours)
+    put_accuracies(store, "eprop alif nmnist-20", theirs)
+    answer = exceeds(Results(store.folder), (FRAMES,), FPTT_LTC, EPROP, margin)
+    assert answer.word == word
+    assert word == "not run here" or (answer.n, answer.scale) == (3, "laptop")
+
+
+def test_a_series_must_be_more_accurate_everywhere(store):
+    for dataset, theirs in (("nmnist-20", 0.6), ("fsdd-25", 0.9)):
+        put_accuracies(store, f"fptt ltc {dataset}", [0.80, 0.81, 0.82])
+        put_accuracies(store, f"eprop alif {dataset}", [theirs, theirs + 0.01, theirs + 0.02])
+    answer = exceeds(Results(store.folder), (FRAMES,), FPTT_LTC, EPROP)
+    assert answer.word == "not supported" and "nmnist-20: +20.0" in answer.ours and "fsdd-25: -10.0" in answer.ours
+
+
+@pytest.mark.parametrize(("last", "word"), [(0.83, "supported"), (0.70, "not supported"), (0.757, "unclear")])
+def test_a_flat_series(store, last, word):
+    for T, mean in ((20, 0.80), (100, last)):
+        put_accuracies(store, f"fptt ltc nmnist-{T}", [mean - 0.01, mean, mean + 0.01], T=T)
+    assert is_flat(Results(store.folder), FPTT_LTC).word == word
+    # Another data set has another level.
+    put_accuracies(store, "fptt ltc fsdd-25", [0.1, 0.1, 0.1], T=25)
+    assert is_flat(Results(store.folder), FPTT_LTC).word == word
+
+
+def test_neurons_that_train(store):
+    assert trains(Results(store.folder), "ltc").word == "not run here"
+    put_accuracies(store, "fptt ltc nmnist-20", [0.5] * 3)
+    assert trains(Results(store.folder), "ltc").word == "supported"
+    put_accuracies(store, "fptt alif nmnist-20", [0.5, 0.5, 0.19])
+    assert trains(Results(store.folder), "ltc", "alif").word == "not supported", "hardly more than chance"
+    failure = Failure(reason="nan")
+    put_accuracies(store, "fptt izhikevich nmnist-20", [0.5] * 3, status="diverged", failure=failure)
+    assert trains(Results(store.folder), "ltc", "izhikevich").word == "not supported"
+    assert trains(Results(store.folder), "ltc", "lif").word == "not run here"
+
+
+def test_times_that_grow(store, tmp_path):
+    assert grows(Results(store.folder), "fptt", 0.85, 1.15).word == "not run here"
+    put_times(store, "fptt-step", {20: 0.2, 40: 0.4, 80: 0.8})
+    put_times(store, "bptt-io", {20: 0.2, 40: 0.8, 80: 3.2})
+    put_times(store, "bptt", {20: 0.3, 40: 0.5, 80: 0.7})
+    found = Results(store.folder)
+    assert grows(found, "fptt-step", 0.85, 1.15).word == "supported"
+    assert grows(found, "bptt-io", 0.85, 1.15).word == "not supported"
+    assert grows(found, "bptt-io", 1.7, 2.3).ours == "bptt-io: 2.00"
+    assert is_faster(found, "fptt-step", "bptt").word == "not supported", "slower at 80 frames"
+    assert is_faster(found, "fptt-step", "bptt-io").word == "not supported", "equal at 20 frames"
+    assert is_faster(found, "bptt", "bptt-io").word == "not supported"
+    assert is_faster(found, "fptt-step", "fptt").word == "not run here"
+    drawn = FIGURES["time"](found, "laptop")
+    ours = drawn.data.query("source == 'ours' and rule == 'bptt-io'")
+    assert ours["per_frame"].tolist() == pytest.approx([0.01, 0.02, 0.04])
+    theirs = drawn.data.query("source == 'published' and rule == 'fptt-step'")
+    assert theirs["per_frame"].round(2).tolist() == [0.40, 0.35, 0.30, 0.29, 0.33, 0.38, 0.40]
+    save(drawn, tmp_path / "out", "time")
+
+
+def test_the_figure_of_accuracy_has_the_published_series_behind_those_of_the_gestures(store, tmp_path):
+    put_accuracies(store, "fptt ltc gesture-20", [0.8, 0.9])
+    put_accuracies(store, "fptt ltc nmnist-20", [0.7, 0.8])
+    drawn = FIGURES["accuracy"](Results(store.folder), "laptop")
+    theirs = drawn.data.query("source == 'published' and series == 'fptt ltc'")
+    assert theirs["accuracy"].tolist() == pytest.approx([88.31, 90.39, 90.74, 91.31, 91.89, 90.16, 90.64])
+    assert set(drawn.data.query("source == 'published'")["data"]) == {"gesture"}
+    save(drawn, tmp_path / "out", "accuracy")
+
+
+def test_the_figure_of_memory_has_a_panel_for_each_place_of_the_input(store, tmp_path):
+    for T in (20, 40):
+        spec = run_spec(f"bptt ltc frames-{T}", suite="fptt-memory", steps=T, passes=["bytes"])
+        network = spec.network.model_copy(update={"label": "shallow"})
+        dataset = spec.dataset.model_copy(update={"options": {"steps": T, "size": 8}})
+        put(store, spec.model_copy(update={"network": network, "dataset": dataset}), measures=peaks(T * MIB, MIB, MIB))
+    drawn = FIGURES["memory"](Results(store.folder), "laptop")
+    assert drawn.data.groupby("input")["MiB"].agg(list).to_dict() == {
+        "input on the device": [20, 40],
+        "input excluded": [19, 39],
+        "input streamed": [1, 1],
+    }
+    assert set(drawn.data["source"]) == {"ours"}, "images of another size"
+    save(drawn, tmp_path / "out", "memory")
+
+
+@pytest.mark.parametrize("name", ["memory", "accuracy", "time"])
+def test_nothing_to_draw(store, name):
+    assert FIGURES[name](Results(store.folder), "laptop") is None
