@@ -13,6 +13,8 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.presynaptic_trace.ottt import OTTT
+from throughtime.algorithms.presynaptic_trace.sltt import SLTT
 from throughtime.algorithms.snap1 import SnAp1
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression, Task
@@ -94,6 +96,10 @@ class Question(NamedTuple):
             return EProp(loss_at="every")
         if work.does == "snap1":
             return SnAp1(loss_at="every")
+        if work.does == "ottt":
+            return OTTT(loss_at="every")
+        if work.does == "sltt":
+            return SLTT(loss_at="every")
         if work.does == "fptt":
             return FPTT(alpha=0.1, auxiliary="authors")
         if work.does == "adding":

@@ -9,14 +9,14 @@ from typing import Literal, NamedTuple
 
 from throughtime.errors import UsageError, suggestion
 
-Does = Literal["train", "forward", "evaluate", "stored", "eprop", "snap1", "fptt", "adding"]
+Does = Literal["train", "forward", "evaluate", "stored", "eprop", "snap1", "ottt", "sltt", "fptt", "adding"]
 """Computation of one measurement:
 
 - train: BPTT on a batch: forward, cross-entropy at every step, backward, one step of Adam;
 - forward: the forward pass with a graph; evaluate: the forward pass without a graph;
 - stored: the exact bytes that the forward pass leaves alive for the backward pass, instead of a time;
 - eprop: e-prop on a batch with the loss of `train`, one step of Adam;
-- snap1: the same by SnAp-1;
+- snap1, ottt, sltt: the same by SnAp-1, OTTT or SLTT;
 - fptt: the first steps of FPTT on a sequence, each with an update: auxiliary loss, regulariser, clipping, Adamax;
 - adding: FPTT on parts of the sequence, a clipped step of Adam after each part but the last.
 """
@@ -75,6 +75,8 @@ WORKLOADS = {
         Workload("eprop-alif-h128-t100", "eprop", "alif", 100, 40, 128, 64),
         Workload("snap1-lif-h128-t100", "snap1", "lif", 100, 40, 128, 64),
         Workload("snap1-alif-h128-t100", "snap1", "alif", 100, 40, 128, 64),
+        Workload("ottt-lif-h128-t100", "ottt", "lif", 100, 40, 128, 64),
+        Workload("sltt-lif-h128-t100", "sltt", "lif", 100, 40, 128, 64),
         Workload("fptt-smnist-b128", "fptt", "ltc_smnist", 784, 1, 256, 128, timed_steps=28),
         Workload("fptt-smnist-b512", "fptt", "ltc_smnist", 784, 1, 256, 512, timed_steps=28),
         # With inputs of the task's size hardly any neuron spikes, and the comparison would not cover the reset.
@@ -113,6 +115,7 @@ PEERS = {
     "spikingjelly": Peer("library", "spikingjelly_lif", UNROLLED, ("lif",), ("spikingjelly",)),
     "jax-scan": Peer("other", "jax_scan", ("train", "forward", "evaluate"), ("lif", "alif"), ("jax",)),
     "braintrace-eprop": Peer("other", "braintrace_online:eprop", ("eprop",), ("lif", "alif"), ("braintrace", "jax")),
+    "braintrace-d-rtrl": Peer("other", "braintrace_online:d_rtrl", ("eprop",), ("lif", "alif"), ("braintrace", "jax")),
     "braintrace-pp-prop": Peer(
         "other",
         "braintrace_online:pp_prop",
@@ -122,6 +125,8 @@ PEERS = {
         no_pair={"alif": "another gradient: leaves out what adaptation remembers"},
     ),
     "braintrace-snap1": Peer("other", "braintrace_online:snap1", ("snap1",), ("lif", "alif"), ("braintrace", "jax")),
+    "spikingjelly-ottt": Peer("library", "spikingjelly_online:ottt", ("ottt",), ("lif",), ("spikingjelly",)),
+    "spikingjelly-sltt": Peer("library", "spikingjelly_online:sltt", ("sltt",), ("lif",), ("spikingjelly",)),
     "authors-form": Peer("plain", "authors_form", ("fptt", "adding"), ("ltc_smnist", "ltc_adding")),
     "spikingjelly-fptt": Peer(
         "library",

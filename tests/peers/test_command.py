@@ -97,9 +97,12 @@ def test_a_fault_in_the_authors_form_is_seen(fault):
         ("jax-scan", TINY._replace(neuron="alif")),
         ("braintrace-eprop", TINY._replace(does="eprop")),
         ("braintrace-eprop", TINY._replace(does="eprop", neuron="alif")),
+        ("braintrace-d-rtrl", TINY._replace(does="eprop")),
         ("braintrace-pp-prop", TINY._replace(does="eprop")),
         ("braintrace-snap1", TINY._replace(does="snap1")),
         ("braintrace-snap1", TINY._replace(does="snap1", neuron="alif")),
+        ("spikingjelly-ottt", TINY._replace(does="ottt")),
+        ("spikingjelly-sltt", TINY._replace(does="sltt")),
         ("spikingjelly-fptt", LTC),
     ],
 )

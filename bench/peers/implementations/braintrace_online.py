@@ -1,14 +1,15 @@
-"""braintrace (JAX): `EProp`, `pp_prop` and `OSTLRecurrent` on our LIF and ALIF, the whole batch under one `jit`.
+"""braintrace (JAX): online rules of the library on our LIF and ALIF, the whole batch under one `jit`.
 
 EProp carries a trace of each synapse by the diagonal of the step's Jacobian, D, and takes the learning signal by a
 backward pass through one step. Without its κ filter, and with symmetric feedback:
 
     e^t = D^t e^{t−1} + D_f^t x^t,      dE/dW = Σ_t (∂l_t/∂h^t) e^t
 
-is our e-prop behind a readout without memory. pp_prop keeps e as a product of a trace of the input and one of the
-neuron, ε_x^t = λ_x ε_x^{t−1} + x^t and ε_f^t = λ_f D^t ε_f^{t−1} + (1 − λ_f) D_f^t. With λ_x = α and λ_f = 0 that is
-no approximation for LIF, whose D is α and whose D_f is 1 − α; for ALIF it drops the credit through the adaptation.
-OSTLRecurrent has the block diagonal of the whole Jacobian, with the synapse of a neuron on itself: our SnAp-1.
+is our e-prop behind a readout without memory; D_RTRL has the same gradient. pp_prop keeps e as a product of a trace of
+the input and one of the neuron, ε_x^t = λ_x ε_x^{t−1} + x^t and ε_f^t = λ_f D^t ε_f^{t−1} + (1 − λ_f) D_f^t. With
+λ_x = α and λ_f = 0 that is no approximation for LIF, whose D is α and whose D_f is 1 − α; for ALIF it drops the credit
+through the adaptation. OSTLRecurrent, the library's OSTL with H, has the block diagonal of the whole Jacobian, with the
+synapse of a neuron on itself: our SnAp-1. Our OSTL with H is exact.
 """
 
 from __future__ import annotations
@@ -131,4 +132,6 @@ class Online:
         return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
 
 
-eprop, pp_prop, snap1 = (partial(Online, algorithm=name) for name in ("eprop", "pp_prop", "ostl_recurrent"))
+eprop, d_rtrl, pp_prop, snap1 = (
+    partial(Online, algorithm=name) for name in ("eprop", "d_rtrl", "pp_prop", "ostl_recurrent")
+)
