@@ -23,6 +23,7 @@ from throughtime.reports.cells import neuron_rank, one_line, rule_family, rule_r
 from throughtime.whole_files import write_whole
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
@@ -30,8 +31,11 @@ if TYPE_CHECKING:
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Colour = tuple[float, float, float]
-Choices = Mapping[str, Mapping[str, Mapping[str, Mapping[int, float]]]]
-"""By title of the panel, name of the quantity and name in the legend: its value for each drawn x."""
+Choices = Mapping[str, Mapping[str, Mapping[str, float | Mapping[int, float]]]]
+"""By title of the panel and name of the quantity: its value at each drawn x, by name in the legend; or its value at a
+point, by the id of the point (`identified`)."""
+IDENTIFIED = "_id:"
+"""Start of the label of an artist with an id; a legend leaves out labels with an underscore."""
 SETTINGS: dict[Any, Any] = {
     "svg.hashsalt": "throughtime",  # else the ids in the SVG differ at every build
     "pdf.fonttype": 42,
@@ -74,6 +78,11 @@ class Style(NamedTuple):
     dash: str
     width: float = 1.6
     alpha: float = 1
+
+
+def identified(artist: Artist, name: str) -> None:
+    """Give an artist an id, by which the page finds its values in `Drawn.choices`."""
+    artist.set_label(f"{IDENTIFIED}{name}")
 
 
 class Drawn(NamedTuple):

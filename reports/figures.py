@@ -28,7 +28,10 @@ from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, MIB, quantit
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PROGRESS = {"iteration": "iterations", "sequences": "sequences", "seconds": "seconds of training"}
+PROGRESS = {
+    **{"iteration": "iterations", "updates": "updates", "sequences": "sequences"},
+    "seconds": "seconds of training",
+}
 """Columns of learning curves that may take the place of the epoch, and their titles."""
 NO_CURVE = "Not drawn: no run left a learning curve."
 NO_STEPS = (

@@ -10,10 +10,12 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, summarise
 from throughtime.reports.drawing import (
+    Choices,
     Drawn,
     Style,
     finish,
     grid,
+    identified,
     neuron_markers,
     rule_styles,
     scale_axis,
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 NO_COST = "Not drawn: no cell has both a metric and a peak memory or a wall time."
 COSTS = ("peak_process_bytes", "wall_time")
+FURTHER = ("peak_live_bytes", "wall_time", "training_time")
+"""Costs that the page offers for the horizontal axis of the first column, where they were measured."""
 
 
 @styled
@@ -64,7 +68,22 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
     title = "Result against cost"
     solid = {rule: style._replace(dash="-") for rule, style in used_styles(styles, data["rule"]).items()}
     finish(figure, title, notes, solid, markers)
-    return Drawn(figure, data.drop(columns=["protocol", "neuron_label", "values"]), title, notes)
+    choices = _choices(data, runs)
+    return Drawn(figure, data.drop(columns=["protocol", "neuron_label", "values"]), title, notes, choices)
+
+
+def _choices(data: pd.DataFrame, runs: pd.DataFrame) -> Choices:
+    """Return, for each dataset and further cost, the cost of each point by its id, in the unit of the label."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for cost in FURTHER:
+        if cost not in runs or runs[cost].isna().all():
+            continue
+        kind, means = quantity(cost), summarise(runs, cost).set_index(KEYS)["mean"]
+        for i, cell in data.iterrows():
+            value = means.get(tuple(cell[KEYS]))
+            if value is not None and np.isfinite(value):
+                found.setdefault(cell["dataset"], {}).setdefault(kind.label, {})[str(i)] = float(value) * kind.factor
+    return found
 
 
 def _points(results: Results, suite: str, scale: str) -> pd.DataFrame:
@@ -115,13 +134,13 @@ def _draw(panel: Axes, cells: pd.DataFrame, cost: str, styles: dict[str, Style],
     front = cells[cells[f"front.{cost}"]].sort_values(cost)
     if len(front) > 1:
         panel.step(front[cost] * factor, front["mean"] * of_metric, where="post", color="0.55", linewidth=1, zorder=1)
-    for _, cell in cells[cells[cost].notna()].iterrows():
+    for i, cell in cells[cells[cost].notna()].iterrows():
         low, high = (cell["low"], cell["high"]) if pd.notna(cell["low"]) else (min(cell["values"]), max(cell["values"]))
         bars: dict[str, Any] = {"yerr": np.array([[cell["mean"] - low], [high - cell["mean"]]]) * of_metric}
         if cost == "wall_time" and pd.notna(cell["wall_time.low"]):
             ends = [[cell[cost] - cell["wall_time.low"]], [cell["wall_time.high"] - cell[cost]]]
             bars["xerr"] = np.maximum(0, ends) * factor
-        panel.errorbar(
+        drawn = panel.errorbar(
             cell[cost] * factor,
             cell["mean"] * of_metric,
             **bars,
@@ -133,6 +152,8 @@ def _draw(panel: Axes, cells: pd.DataFrame, cost: str, styles: dict[str, Style],
             elinewidth=1.0,
             alpha=0.75,  # points of rules with equal cost and metric coincide
         )
+        for part in drawn.get_children():
+            identified(part, str(i))
     x = cells[cost] * factor
     if x.isna().all():
         panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from throughtime.reports.drawing import IDENTIFIED
+
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -27,7 +30,8 @@ SYMBOLS = {
 def described(figure: Figure) -> dict[str, Any]:
     """Describe the panels of a figure: for each its place in the grid, title, axes, traces, lines and texts.
 
-    A trace has x, y, colour, dash, symbol and the name of the entry of the figure's legend that has its colour. A
+    A trace has x, y, colour, dash, symbol, the name of the entry of the figure's legend that has its colour, and the id
+    that `drawing.identified` gave its artist. A
     second legend explains symbols. What matplotlib draws otherwise (images, arrows, bars of a histogram) is left out.
     """
     names = _legend_names(figure)
@@ -91,6 +95,7 @@ def _lines(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> Iterator[dict
         }
         if dash in DASHES:
             trace["dash"] = DASHES[dash]
+        trace |= _id(line)
         if line.get_drawstyle() == "steps-post":
             trace["shape"] = "hv"
         if marker in SYMBOLS:
@@ -108,7 +113,7 @@ def _collections(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> Iterato
             for segment, colour in zip(part.get_segments(), _repeated(part.get_color(), part), strict=False):
                 xy = np.asarray(segment)
                 drawn = {"x": _numbers(xy[:, 0]), "y": _numbers(xy[:, 1]), "width": 1, "dash": "solid", "bar": True}
-                yield {**_named(colour, "-", names), **drawn}
+                yield {**_named(colour, "-", names), **drawn, **_id(part)}
         elif isinstance(part, PathCollection):
             offsets = np.asarray(part.get_offsets(), dtype=float)
             edges = _repeated(part.get_edgecolor(), part)
@@ -122,6 +127,11 @@ def _collections(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> Iterato
                 colour = np.asarray(part.get_facecolor())[0]
                 band = {"x": _numbers(x), "y": _numbers(y), "fill": True, "opacity": float(colour[3])}
                 yield {**_named(colour[:3], "-", names), **band}
+
+
+def _id(artist: Artist) -> dict[str, str]:
+    label = str(artist.get_label())
+    return {"id": label.removeprefix(IDENTIFIED)} if label.startswith(IDENTIFIED) else {}
 
 
 def _repeated(colours: Any, part: Any) -> list[Any]:

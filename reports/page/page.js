@@ -47,8 +47,9 @@ const rangeOf = (described, log) => {
 };
 
 const traceOf = (trace, i, panel, shown, symbols, choice) => {
-  const table = choice && panel.choices?.[choice]?.[trace.name];
-  const x = table ? trace.x.map((at) => table[at] ?? null) : trace.x;
+  // A choice has a number for each point with an id, or a table from x for each rule; what it lacks is not shown.
+  const chosen = choice && panel.choices?.[choice], known = chosen?.[trace.id ?? trace.name];
+  const x = chosen ? trace.x.map((at) => typeof known === "number" ? known : known?.[at] ?? null) : trace.x;
   const points = trace.symbol && !trace.dash;
   const first = trace.name && !trace.bar && !trace.fill && !shown.has(trace.name);
   if (first) shown.add(trace.name);
@@ -82,11 +83,12 @@ const drawFigure = async (figure, panels, columns, options) => {
   panels.forEach((panel, number) => {
     const i = number + 1 === 1 ? "" : number + 1, column = number % across, row = Math.floor(number / across);
     const slot = (1 + gap) / across, x0 = column * slot, top = 1 - row * (HEIGHT + GAP) / height;
-    const xLog = options.x ? false : panel.x.log !== (options.flip?.has("x") ?? false);
+    const chosen = options.x && panel.choices?.[options.x];
+    const xLog = chosen ? false : panel.x.log !== (options.flip?.has("x") ?? false);
     const yLog = panel.y.log !== (options.flip?.has("y") ?? false);
     layout[`xaxis${i}`] = axisOf(panel.x, xLog, [x0, x0 + slot - gap], `y${i}`);
     layout[`yaxis${i}`] = axisOf(panel.y, yLog, [top - HEIGHT / height, top], `x${i}`);
-    if (options.x) Object.assign(layout[`xaxis${i}`], { title: { text: plain(options.x), standoff: 6 }, range: undefined });
+    if (chosen) Object.assign(layout[`xaxis${i}`], { title: { text: plain(options.x), standoff: 6 }, range: undefined });
     layout.annotations.push({ text: plain(panel.title), xref: `x${i} domain`, yref: `y${i} domain`, x: 0, y: 1, yshift: 18,
       xanchor: "left", showarrow: false, font: { size: 12 } });
     for (const text of panel.texts) {

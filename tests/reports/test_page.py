@@ -211,6 +211,14 @@ def test_figures_are_described_for_plotly(data):
     memory = data["figures"]["memory-against-steps"]
     names = {trace["name"] for panel in memory["panels"] for trace in panel["traces"]}
     assert names == {"bptt", "fptt"} and memory["panels"][0]["x"]["label"].startswith("T, time steps")
+    first, second = data["figures"]["quick-laptop-tradeoff"]["panels"][:2]
+    assert [*first["choices"]] == ["wall time (ms a sequence)", "training time (s)"] and second["choices"] == {}
+    seconds = first["choices"]["wall time (ms a sequence)"]
+    points = [trace for trace in first["traces"] if "symbol" in trace]
+    assert len({trace["id"] for trace in points}) == len(points) and {trace["id"] for trace in points} <= {*seconds}
+    # 4 ms over 1 for bptt, 2 for tbptt, 3 for fptt and 4 for eprop, in milliseconds
+    times = {trace["name"]: seconds[trace["id"]] for trace in points}
+    assert times == pytest.approx({"bptt": 4, "tbptt": 2, "fptt": 4 / 3, "eprop": 1})
     symbols = data["figures"]["quick-laptop-tradeoff"]["symbols"]
     assert symbols["circle"] == "lif"
 
