@@ -87,7 +87,8 @@ def is_flat(results: Results, series: Series) -> Answer:
             families.setdefault(dataset.split("-")[0], []).append(accuracy)
         families = {name: found for name, found in families.items() if len(found) > 1}
         if families:
-            word, ours = "supported", []
+            word: Word = "supported"
+            ours = []
             for name, found in families.items():
                 low, high = min(found), max(found)
                 spread, reach = high.mean - low.mean, 2 * math.hypot(low.error, high.error)

@@ -86,14 +86,15 @@ class Online:
         with torch.no_grad():
             outputs = torch.stack([self.model(x) for x in self.x])
         self.once()
-        of_inward = self.model.inward.weight.grad / self.model.θ
+        by = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
+        of_inward = by["inward.weight"] / self.model.θ
         return {
             "outputs": outputs,
             "layers.0.inward.weight": of_inward[:, :-1],
             "layers.0.inward.bias": of_inward[:, -1],
-            "layers.0.recurrent.weight": self.model.recurrent.weight.grad / self.model.θ,
-            "readout.linear.weight": self.model.readout.weight.grad,
-            "readout.linear.bias": self.model.readout.bias.grad,
+            "layers.0.recurrent.weight": by["recurrent.weight"] / self.model.θ,
+            "readout.linear.weight": by["readout.weight"],
+            "readout.linear.bias": by["readout.bias"],
         }
 
 
