@@ -93,7 +93,8 @@ def _answer(scale: str, used: dict[str, list[float]], holds: Callable[[], Word],
     n = min(map(len, used.values()))
     ours = "; ".join(f"{neuron}: {', '.join(f'{100 * a:.1f}' for a in found)} %" for neuron, found in used.items())
     if not n:
-        return Answer("not run here", "", "no run of the suite ecg")
+        missing = ", ".join(neuron for neuron, found in used.items() if not found)
+        return Answer("not run here", "", f"the suite ecg has no run of {missing}")
     if n < FEWEST:
         return Answer("unclear", ours, f"n = {n}; {FEWEST} runs of each are needed", n, scale)
     return Answer(holds(), ours, reason, n, scale)
