@@ -22,7 +22,7 @@ from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.page.render import render
 from throughtime.reports.page.runs import merged, tail
-from throughtime.reports.papers import load_paper, papers
+from throughtime.reports.papers import load_paper
 from throughtime.reports.report import write_report
 
 VOID = {"meta", "link", "br", "img"}
@@ -179,7 +179,7 @@ def test_the_summary_comes_first_and_names_the_best_of_each_dataset(page, html):
 
 
 def test_verdicts_on_a_paper_stand_in_the_summary_when_its_suite_was_run(tmp_path, page):
-    paper = next(paper for paper in map(load_paper, papers()) if paper.suites)
+    paper = load_paper("fptt")  # its targets need no files
     store = Store(tmp_path / "runs")
     put(store, run_spec("bptt lif adding", suite=paper.suites[0]), measures=results("mse", 0.1, 0.167), metric="mse")
     html = render(Results.load(store.folder), [], [], tmp_path)
