@@ -141,6 +141,25 @@ def test_several_sources_are_their_concatenation():
     assert c.maps["from_a"].bias is None
 
 
+def test_the_second_channels_of_a_source():
+    """The last two of three channels of the input, and of the spikes of a layer."""
+    layers = [{"name": "a", "conv": 3, "channels": [1, 3]}, {"conv": 2, "channels": [1, 3]}]
+    for layer, name in zip(layered((3, 4, 4), layers).layers, ("input", "a"), strict=True):
+        z, W = image(2, 3, 4, 4), layer.maps[f"from_{name}"]
+        sources = {name: z.flatten(1) if name == "input" else z}
+        torch.testing.assert_close(layer.total_current(sources, 0, 0), F.conv2d(z[:, 1:], W.weight, W.bias, padding=1))
+
+
+@pytest.mark.parametrize(("weights", "bound"), [("uniform", 27**-0.5), ("glorot_uniform", (6 / 63) ** 0.5)])
+def test_the_maps_of_all_sources_are_drawn_as_one(weights, bound):
+    """Kernels of 3 x 3 on one and on two channels to four: fan-in 27, fan-out 36; Glorot's biases are 0."""
+    layers = [{"name": "a", "conv": 1}, {"name": "b", "conv": 2}, {"conv": 4, "reads": ["a", "b"]}]
+    one, two = layered((1, 4, 4), layers, weights=weights).layers[2].maps.values()
+    largest = [float(map.weight.detach().abs().max()) for map in (one, two)]
+    assert all(0.8 * bound < found <= bound * (1 + 1e-6) for found in largest)
+    assert bool((one.bias == 0).all()) == (weights != "uniform")
+
+
 def test_a_grid_is_a_convolution_of_kernel_1():
     net = layered((2, 3, 4), [{"conv": 5}], readouts=[{"grid": True}], outputs={"readout": (6, 3, 4)})
     z, linear = image(2, 5, 3, 4), net.readouts[0].linear
@@ -182,6 +201,8 @@ def test_masks_of_dropout_differ_between_steps_layers_and_sequences():
     assert all(not torch.equal(a, b) for n, a in enumerate(masks) for b in masks[:n])
     assert set(masks[0].unique().tolist()) == {0.0, 2.0} and 0.3 < float(masks[0].mean()) / 2 < 0.7
     assert torch.equal(one(x, keys[0], 0), masks[0]), "the same in every computation of a step"
+    state = net.initial_state(3)
+    assert net(x.double(), state)[1].key == state.key > 0
     net.eval()
     assert torch.equal(one(x, keys[0], 0), x) and net.initial_state(3).key == 0
 
