@@ -45,3 +45,6 @@ def draw(results: Results, scale: str) -> Drawn | None:
         notes.append(f"Training on evidence accumulation stops at an error of {LARGEST_ERROR} (dashed).")
     finish(figure, title, notes, {rule: styles[rule] for rule in rules})
     return Drawn(figure, data, title, notes)
+
+
+FIGURES = {"curves": draw}

@@ -13,9 +13,10 @@ from tests.real_data import real, real_source  # noqa: F401
 from throughtime.commands.main import main
 from throughtime.comparing.published import PaperFile, Target, judge_exact, judge_runs
 from throughtime.records.results import Results
+from throughtime.reports.drawing import Drawn
 from throughtime.reports.influence_balancing import exact
 from throughtime.reports.influence_balancing.system import descend, descend_uoro, drawn_signs, train
-from throughtime.reports.papers import judge, load_paper, papers
+from throughtime.reports.papers import draw_paper, judge, load_paper, papers
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,13 @@ def test_a_claim_without_runs_is_not_run_here():
     # Memory is computed without runs.
     rows = [row for row in rows if row.kind != "exact" and not row.item.startswith("C6")]
     assert {row.verdict for row in rows} == {"not run here"}
+
+
+def test_the_figures_of_every_paper_are_found_and_take_results_without_runs():
+    for name in papers():
+        for figure, shown in draw_paper(name, Results("nothing here"), "laptop").items():
+            assert isinstance(shown, Drawn), f"{name}: {figure}"
+    assert set(draw_paper("influence_balancing", Results("nothing here"), "laptop")) == {"loss"}
 
 
 def test_a_target_has_one_origin():
