@@ -51,7 +51,7 @@ def _stops(results: Results, rule: str) -> Answer:
         first = [_first_below(run) for _, run in groups(data, ["run"])]
         if first:
             ours = f"iterations: {', '.join(f'{i:g}' if i < math.inf else 'not reached' for i in first)}"
-            reason = f"first epoch of 10 iterations with an error of at most {LARGEST_ERROR}"
+            reason = f"first epoch of 10 iterations with an error of at most {LARGEST_ERROR} in the steps of recall"
             return _judged(max(first) <= MOST_ITERATIONS, ours, reason, len(first), scale)
     return Answer("not run here", "", f"no run of {rule} in the suite {EVIDENCE}")
 
