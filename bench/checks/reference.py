@@ -11,6 +11,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from pydantic_core import PydanticUndefined
 from torch import Tensor
 
 from throughtime.checks.fact import Fact, Observed, worst
@@ -157,6 +158,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         },
         {"readout.decay": math.exp(-1 / 20)},
     ),
+    ("networks", "layered"): Defaults(OURS, {"layers": PydanticUndefined, "readouts": None, "weights": "uniform"}),
     ("networks", "jsb_rnn"): Defaults("Bohnstingl et al. 2022, as released", {"hidden": (150,)}),
     ("networks", "ecg_rnn"): Defaults("Higuchi et al. 2024, as released", {"hidden": (36,)}),
 }

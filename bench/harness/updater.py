@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -50,7 +51,10 @@ class Updater:
     def end_epoch(self) -> None:
         """Set the learning rate of the next epoch."""
         if self.schedule is not None:
-            self.schedule.step()
+            with warnings.catch_warnings():
+                # After a restart between an epoch's last update and its end, this process has made no update yet.
+                warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+                self.schedule.step()
 
 
 @torch.no_grad()

@@ -82,8 +82,9 @@ def _epochs_trained(trained: Trained, training: Training, task: Task) -> Measure
     """Return the number of epochs, with the reason if training stopped early."""
     early = ""
     if trained.epochs < training.epochs:
-        early = f", stopped: none of the last {training.patience} was the best on the validation split"
-        if trained.best_epoch == trained.epochs:  # with patience alone, the last epochs are not the best
+        if training.patience is not None and trained.epochs - trained.best_epoch >= training.patience:
+            early = f", stopped: none of the last {training.patience} was the best on the validation split"
+        elif training.stop_at is not None:
             early = f", stopped: {task.metric.name} on the validation split reached {training.stop_at:g}"
     return Measure(value=trained.epochs, unit="epoch", method=f"of {training.epochs}{early}")
 

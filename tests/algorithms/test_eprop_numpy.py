@@ -209,9 +209,9 @@ def errors(
     )
     kind = Classification(OUTPUTS) if task == "classification" else Regression(chance=1.0)
     record = Recorder(net)
-    with seeded(11):
-        rule.start(net, kind, STEPS)
     with mock.patch("throughtime.algorithms.eligibility.blocks.BLOCK", 4):  # 10 steps are blocks of 2, 4 and 4
+        with seeded(11):
+            rule.start(net, kind, STEPS)
         learnt = show(rule, torch.tensor(x), torch.tensor(target), record)
     losses = [loss for loss in learnt if loss is not None]
     found = record.gradients

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
@@ -9,9 +11,11 @@ from tests.checks.test_checks import Twin, assert_found_out, few_neurons, title
 from throughtime.algorithms.base import Claims
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
+from throughtime.algorithms.influence import InfluenceRule
 from throughtime.algorithms.kf_rtrl import KFRTRL
 from throughtime.algorithms.ostl import OSTL
 from throughtime.algorithms.rolling_tbptt import RollingTBPTT
+from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.snap1 import SnAp1
 from throughtime.algorithms.snap_n import SnApN
 from throughtime.algorithms.uoro import UORO
@@ -127,7 +131,46 @@ class KeepsH(OSTL):
         super().__init__(**options)
 
 
+class UpdatesOnce(InfluenceRule):
+    """One update per sequence, whatever the option."""
+
+    def __init__(self, *, update_every=None, **options):
+        super().__init__(**options)
+
+
+class RTRLUpdatesOnce(UpdatesOnce, RTRL):
+    pass
+
+
+class UOROUpdatesOnce(UpdatesOnce, UORO):
+    pass
+
+
+class KFUpdatesOnce(UpdatesOnce, KFRTRL):
+    pass
+
+
+class DropsAtUpdates(RTRL):
+    """The influence is 0 after an update."""
+
+    def learn(self, x, target, t):
+        loss = super().learn(x, target, t)
+        if self.update_every and (t + 1) % self.update_every == 0:
+            self.M.zero_()
+        return loss
+
+
+class KeepsItsWeights(OSTL):
+    """The influence is carried on with the recurrent weights of the start of the sequence."""
+
+    def begin(self, batch, update):
+        super().begin(batch, update)
+        for layer in self.network.layers:
+            self.traces[layer.name].layer = copy.deepcopy(layer)
+
+
 SIGNS, ROOT = "mean over all signs = BPTT", "claims O(√T): exact bytes for each of √T steps, long T over short"
+PARTS = "updates every k steps add up to one"
 SUM, EACH, ONE = (
     "window ≥ T: updates add up to BPTT",
     "each update = autograd through the last L steps",
@@ -147,6 +190,11 @@ TWINS = [
     Twin("a ring, n its neurons: = BPTT; n − 1: not", ReachesOneStepLess, SnApN, "snap_n"),
     Twin("a ring, n its neurons: = BPTT; n − 1: not", ReachesOneStepMore, SnApN, "snap_n"),
     Twin("without H, two layers: = diagonal_rtrl", KeepsH, OSTL, "ostl"),
+    Twin("one layer, an update at each step: = rtrl", KeepsItsWeights, OSTL, "ostl"),
+    Twin(PARTS, RTRLUpdatesOnce, RTRL, "rtrl"),
+    Twin(PARTS, DropsAtUpdates, RTRL, "rtrl"),
+    Twin(PARTS, UOROUpdatesOnce, UORO, "uoro"),
+    Twin(PARTS, KFUpdatesOnce, KFRTRL, "kf_rtrl"),
 ]
 
 

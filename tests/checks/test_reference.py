@@ -30,7 +30,9 @@ PACKAGE = [
 
 def test_every_component_with_options_of_its_own_is_in_the_table():
     named = {(c.kind, c.name) for c in PACKAGE if c.options.model_fields}
-    paper = {("networks", name) for name in ("adding_rnn", "adding_snn", "smnist_srnn")}
+    # Their numbers of parameters, and tests of their own, hold the presets of the FPTT paper.
+    presets = ("adding_rnn", "adding_snn", "smnist_srnn", "conv_static", "dvs_shallow", "dvs_conv_v3", "dvs_conv_v4")
+    paper = {("networks", name) for name in (*presets, "dvs_cifar10_vgg", "spyv4")}
     assert named - paper == set(DEFAULTS)
 
 

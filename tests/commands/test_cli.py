@@ -124,7 +124,7 @@ BUILT_IN = {
     "neurons": {"lif", "alif", "ltc"},
     "networks": {"recurrent"},
     "datasets": {"digits", "adding", "smnist"},
-    "suites": {"quick", "fptt"},
+    "suites": {"quick", "fptt-adding-200"},
 }
 
 

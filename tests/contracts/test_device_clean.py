@@ -8,6 +8,9 @@ numbers, nor code that reads the value of a number (the table of FPTT's auxiliar
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,6 +20,8 @@ from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
 from throughtime.errors import first_line
 from throughtime.harness.batches import learn_batch
+from throughtime.networks.setting import Setting, tiny_setting
+from throughtime.neurons.base import shape_of
 from throughtime.numerics.precision import in_precision
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 
@@ -53,6 +58,13 @@ READOUTS = {
 }
 
 
+class SquaresOfAll(Regression):
+    """The squares of all outputs of several readouts."""
+
+    def loss(self, outputs, target):
+        return sum(y.square().mean() for y in outputs.values())
+
+
 class OneDevice(TorchDispatchMode):
     """Refuses an operation on tensors of two devices, numbers of no dimension excepted, as CUDA does.
 
@@ -76,13 +88,17 @@ class OneDevice(TorchDispatchMode):
 def learn(rule, neuron="lif", network="recurrent", task=None, precision="float32", **options) -> str | None:
     """Learn one batch with every tensor on the device; return the reason that the rule declines with, or None."""
     task = task or Regression(chance=1.0)
-    options = {"hidden": [4], **options}
-    net = NETWORKS[network].factory(INPUTS, OUTPUTS, NEURONS[neuron].factory, **options).to(DEVICE)
+    setting = tiny_setting(NETWORKS[network]) or Setting(INPUTS, OUTPUTS, neuron, options={"hidden": [4], **options})
+    kind = NEURONS[neuron].factory
+    net = NETWORKS[network].factory(setting.inputs, setting.outputs, kind, **setting.options).to(DEVICE)
     in_precision(net, precision)
-    target = torch.zeros(BATCH, OUTPUTS)
+    if isinstance(setting.outputs, Mapping):
+        task = SquaresOfAll(chance=1.0)
+    target = torch.zeros(BATCH, setting.outputs if isinstance(setting.outputs, int) else OUTPUTS)
     if isinstance(task, Classification):
         target = torch.zeros(BATCH, dtype=torch.int64)
-    batch = Batch(torch.zeros(STEPS, BATCH, INPUTS, device=DEVICE), target.to(DEVICE))
+    x = torch.zeros(STEPS, BATCH, math.prod(shape_of(setting.inputs)), device=DEVICE)
+    batch = Batch(x, target.to(DEVICE))
     if (reason := rule.supports(net, task, STEPS)) is not None:
         return reason
     updates = 0
