@@ -119,7 +119,7 @@ def _read(path: Path) -> dict[Split, list[np.ndarray]]:
 
 @dataset("jsb_chorales")
 class JSBChorales(Music):
-    """Chorales by J. S. Bach: 229 + 76 + 77 sequences of 25 to 160 steps. `Music` describes inputs, targets and splits.
+    """Chorales by Bach: 229 + 76 + 77 sequences of 25 to 160 steps. `Music` describes inputs, targets and splits.
 
     Source: Boulanger-Lewandowski, Bengio and Vincent, ICML (2012), with the split of Allan and Williams, NIPS (2004);
     the file is that of Bai, Kolter and Koltun, arXiv:1803.01271 (2018).
