@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -31,7 +32,14 @@ def write_paper(paper: Paper, rows: Sequence[Row], results: Results, scale: str,
         figures.append((name, drawn.title, paths[".svg"].read_text(encoding="utf-8")))
     template = resources.files("throughtime.reports").joinpath("paper.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    text = environment.from_string(template).render(paper=paper, rows=rows, figures=figures, scale=scale)
+    judged, not_run = ([row for row in rows if (row.verdict == "not run here") is absent] for absent in (False, True))
+    counts = ", ".join(f"{n} {verdict}" for verdict, n in Counter(row.verdict for row in rows).most_common())
+    text = environment.from_string(template).render(
+        {"paper": paper, "rows": rows, "figures": figures, "scale": scale},
+        judged=judged,
+        not_run=not_run,
+        counts=counts,
+    )
     page = folder / "index.html"
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(page, text)

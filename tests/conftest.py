@@ -2,10 +2,17 @@
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # Measurements on a machine wait for each other, by a lock in this folder; those of two workers need not.
+    folder = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}-{worker}"
+    folder.mkdir(exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
 @pytest.fixture(autouse=True)

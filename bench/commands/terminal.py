@@ -63,7 +63,7 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     for column in rows[0] if rows else ():
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
     width = None if sys.stdout.isatty() else 160  # a pipe has no width
     Console(width=width).print(table, markup=False, highlight=False)
 
