@@ -217,10 +217,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     copies = [Copy(number) for number in range(options.jobs)]
     survivors, began = [], time.monotonic()
     sound = [Job(None, (noticer,)) for noticer in dict.fromkeys(n for m in chosen for n in m.noticed_by)]
+    failures = 0
     for job, failed, seconds in outcomes(sound, copies):
         print(f"{seconds:5.1f} s  {job}{f': FAILS: {failed}' if failed else ''}", flush=True)
-        if failed:
-            return 2
+        failures += bool(failed)
+    if failures:
+        return 2
     for job, failed, seconds in outcomes([Job(mutant, mutant.noticed_by) for mutant in chosen], copies):
         print(f"{seconds:5.1f} s  {'noticed' if failed else 'SURVIVED'}  {job}\n          {failed or ''}", flush=True)
         survivors += [] if failed else [job]
