@@ -93,6 +93,8 @@ class _State:
         raise RefusedError("a state is not unpacked: its fields go by their names")
 
 
+_OPTION = (int, str, type(None))
+"""Types of the attributes on which the form of a step may depend."""
 _known: weakref.WeakKeyDictionary[nn.Module, dict[object, Equations | None]] = weakref.WeakKeyDictionary()
 _reported = set[tuple[type, str, int, str]]()
 """The refusals of which a warning was given: class, file, line and reason."""
@@ -101,7 +103,7 @@ _reported = set[tuple[type, str, int, str]]()
 def equations_of(neuron: Any) -> Equations | None:
     """Return the equations of a neuron's `step`; None if it overrides `forward`, or, with one warning that states the
     line, if its step cannot be compiled. Each combination of the neuron's options is traced once."""
-    options = tuple((name, value) for name, value in vars(neuron).items() if isinstance(value, int | str | None))
+    options = tuple((name, value) for name, value in vars(neuron).items() if isinstance(value, _OPTION))
     known = _known.setdefault(neuron, {})
     if options not in known:
         known[options] = _traced(neuron) if neuron.has_equations else None

@@ -162,13 +162,13 @@ def bound(loop: CompiledLoop, *arguments: Any) -> Callable[..., Any]:
         threaded = _has_threads()
         entry_point = entry_points.get(threaded)
         if entry_point is None:
-            entry_point = entry_points[threaded] = _entry_point(loop, [*first, *converted])
+            entry_point = entry_points[threaded] = _entry_point(loop, (*first, *converted))
         return entry_point(*first, *converted)
 
     return call
 
 
-def _entry_point(loop: CompiledLoop, arguments: list[Any]) -> Callable[..., Any]:
+def _entry_point(loop: CompiledLoop, arguments: tuple[Any, ...]) -> Callable[..., Any]:
     """Return the machine code for arguments of these kinds.
 
     The dispatcher of the compiler would find it, too, but takes 10 µs for each array in a NamedTuple.
@@ -193,18 +193,18 @@ def _kind(a: Any) -> object:
     return kind
 
 
-def _for_loops(arguments: tuple[Any, ...]) -> list[Any]:
+def _for_loops(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     number = _NUMBER[next(a.dtype for a in _leaves(arguments) if isinstance(a, Tensor) and a.dtype in _NUMBER)]
 
     def converted(a: Any) -> Any:
+        if isinstance(a, Tensor):
+            return a.detach().numpy() if a.requires_grad else a.numpy()
         if isinstance(a, tuple):
             parts = map(converted, a)
             return type(a)(*parts) if hasattr(a, "_fields") else tuple(parts)
-        if isinstance(a, Tensor):
-            return a.detach().numpy() if a.requires_grad else a.numpy()
         return number(a) if isinstance(a, float) else a
 
-    return list(map(converted, arguments))
+    return tuple(map(converted, arguments))
 
 
 def _leaves(arguments: tuple[Any, ...]) -> Iterator[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -34,10 +35,11 @@ def loops_of(neuron: Neuron) -> StepLoops | None:
     return _loops[equations]
 
 
-def constants_of(equations: Equations, neuron: Neuron, like: Tensor) -> tuple[Tensor, ...]:
-    """Return the constants of a step in the form that loops read: numbers as arrays without dimensions."""
+def constants_of(values: Mapping[Expression, Value], like: Tensor) -> tuple[Tensor, ...]:
+    """Return the constants of a step in the form that loops read, from their values: numbers as arrays without
+    dimensions."""
     found = []
-    for e, value in equations.values_of(neuron).items():
+    for e, value in values.items():
         each = value if isinstance(value, Tensor) else like.new_tensor(value)
         found.append(each.reshape(() if e.level == Level.NUMBER else -1))
     return tuple(found)
@@ -90,13 +92,18 @@ class Kernel:
         self.windows = {**self.fields, "z": Z}
         self.gates = [self._gate(g) for g in self.equations.gates]
         self.values = [self._window(value) for value in loops.kept_values]
-        tensors = [c for c in self.equations.values_of(self.neuron).values() if isinstance(c, Tensor)]
+        constants = self.equations.values_of(self.neuron)
+        tensors = [c for c in constants.values() if isinstance(c, Tensor)]
         self.compiled = runs_compiled(self.I, *state, *tensors)
         if self.compiled:
-            self.constants = constants_of(self.equations, self.neuron, self.I)
+            self.constants = constants_of(constants, self.I)
             values = (*(gate.G for gate in self.gates), *self.values, Z)
-            memory = (self.I, Z, (*self.fields.values(), Z), values, tuple(state), self.constants)
-            self.forward, self.memory = bound(loops.forward, *memory), memory
+            self.memory = (self.I, Z, (*self.fields.values(), Z), values, tuple(state), self.constants)
+
+    @cached_property
+    def forward(self) -> Callable[..., Any]:
+        """The loop of one step. The binding takes longer than a step: a window that `run` computes needs none."""
+        return bound(self.loops.forward, *self.memory)
 
     def _window(self, value: Expression, field: str | None = None) -> Tensor:
         """Return memory for a value of each step, or for two alternating steps if it is not stored."""
@@ -161,7 +168,8 @@ class Kernel:
     def end(self, z: Tensor) -> Any:
         """Return the state after the last step, whose output is z, in separate memory."""
         if self.compiled:
-            del self.forward, self.memory
+            del self.memory
+            vars(self).pop("forward", None)
         after = self._state(self.steps - 1, z)
         owned = type(after)(*map(self.own, after))
         # What refers to the results would never be freed with them.

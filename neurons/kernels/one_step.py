@@ -88,7 +88,7 @@ class NeuronOneStep:
         self.gates = [
             _GateStep(gate, getattr(neuron, gate.map), I, state.z, gradients) for gate in loops.equations.gates.values()
         ]
-        constants = constants_of(loops.equations, neuron, I)
+        constants = constants_of(loops.equations.values_of(neuron), I)
         learnt = tuple(
             gradients.of(getattr(neuron, name)).reshape(c.shape)
             for name, c in zip(loops.equations.constants, constants, strict=True)
