@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from functools import partial
@@ -26,12 +27,12 @@ from throughtime.checks.tiny import (
     sequence,
     units,
 )
-from throughtime.checks.window import by_layers, differences, one_step_error, stepped
+from throughtime.checks.window import by_layers, differences, one_step_error, stepped, two_windows
 from throughtime.datasets.task import Classification, MeanMeter, Task
 from throughtime.networks.base import Network
 from throughtime.networks.setting import Setting, tiny_setting
 from throughtime.neurons.base import shape_of
-from throughtime.numerics.trees import Tree, joined, mapped, tensors
+from throughtime.numerics.trees import Tree, mapped, tensors
 from throughtime.registry import NEURONS, Component
 
 
@@ -142,12 +143,18 @@ def layers_are_the_step(component: Component) -> Observed:
     return over_nets(find, component)
 
 
-def two_windows(component: Component) -> Observed:
+def two_windows_are_one(component: Component) -> Observed:
+    """Return the error of outputs, spikes, last state, gradients and running statistics of two windows against those of
+    one."""
+
     def find(net: Net) -> float:
-        whole = net.network.unroll(net.x, net.initial_state())
-        first = net.network.unroll(net.x[:5], net.initial_state())
-        second = net.network.unroll(net.x[5:], first.state)
-        return error(tensors(joined([first.outputs, second.outputs])), tensors(whole.outputs))
+        network, cut, state = net.network, copy.deepcopy(net.network), net.initial_state()
+        whole = network.unroll(net.x, state)
+        with torch.no_grad():
+            two_windows(cut, net.x, state, 5)
+        statistics = error(weights(cut), weights(network))
+        found = differences(two_windows(network, net.x, state, 5), whole, net.parameters())
+        return largest([statistics, *(value for _, value in found)])
 
     return over_nets(find, component)
 
@@ -219,7 +226,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("a window = its steps, with gradients", 1e-12, window_is_steps),
         Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),
         Fact("a step by its layers = its step", 1e-12, layers_are_the_step),
-        Fact("two windows = one", 1e-12, two_windows),
+        Fact("two windows = one, with gradients", 1e-12, two_windows_are_one),
         Fact("same seed, same weights", 0, same_seed),
         Fact("another seed, other weights", 0, other_seed),
         Fact("samples mix nowhere but where it says so", 1e-12, samples_apart),

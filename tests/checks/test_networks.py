@@ -217,7 +217,8 @@ class CutsItsRecurrence(Net):
         return Window(torch.stack([step.output for step in shown]), (spikes,), state)
 
 
-WINDOW, TWO, LEARNS = "a window = its steps, with gradients", "two windows = one", "every parameter gets a gradient"
+WINDOW, TWO = "a window = its steps, with gradients", "two windows = one, with gradients"
+LEARNS = "every parameter gets a gradient"
 MIX, SMOOTH = "samples mix nowhere but where it says so", "gradient of the smooth net = differences"
 TWINS = [
     Twin(WINDOW, ScalesTheWindow, Net),

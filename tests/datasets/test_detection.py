@@ -228,6 +228,13 @@ def test_average_precision_of_three_boxes_by_both_rules():
     assert average_precision(scores, found, 3, "11 points") == pytest.approx((4 * 1 + 3 * 2 / 3) / 11)
 
 
+def test_precision_at_a_recall_is_the_highest_from_there_on():
+    # Precision 0, 1/2, 2/3 at recall 0, 1/2, 1.
+    scores, found = np.array([0.9, 0.8, 0.7]), np.array([FALSE, TRUE, TRUE])
+    for rule in ("all points", "11 points"):
+        assert average_precision(scores, found, 2, rule) == pytest.approx(2 / 3)
+
+
 def test_average_precision_at_its_bounds():
     perfect, none = np.array([TRUE] * 10), np.array([])
     for rule in ("all points", "11 points"):

@@ -158,6 +158,14 @@ def test_times_add_up_and_the_checkpoint_has_a_phase_of_its_own(tmp_path):
     assert seconds == sorted(seconds)
 
 
+def test_a_resumed_training_has_no_energy_and_says_why(tmp_path):
+    run = spec()
+    stop(run, tmp_path, 5)
+    energy = passes.train_pass(run, build(run), tmp_path).measures["energy"]
+    assert energy.value is None
+    assert energy.missing == "training was resumed: energy before the checkpoint is not counted"
+
+
 def test_rows_written_after_the_checkpoint_are_written_again(tmp_path):
     """Killed in the second epoch, a checkpoint of the first there, and a row cut short."""
     run = RUNS["fptt paper, cosine"]
