@@ -50,18 +50,20 @@ def trajectory(layer: Layer, reads: Mapping[str, Tensor], state: Any) -> Traject
         return _by_steps(layer, currents, [] if product else own, product, state)
 
     Z = currents.new_empty(1 + len(currents), *state.z.shape)
-    Z[0] = state.z
-    kernel = kind(neuron, currents.clone(), keep=True, shows=state._fields)
-    kernel.begin(state, Z[1:])
+    kernel = kind(neuron, currents.clone(), keep=False, shows=())
+    moving = {f: torch.empty_like(Z) for f in kernel.loops.moving if f not in kernel.loops.copies}
+    for f, s in {**moving, "z": Z}.items():
+        s[0] = getattr(state, f)
+    kernel.begin(state, Z[1:], {f: s[1:] for f, s in moving.items()})
     if product is None:
         for t, I in enumerate(kernel.I.unbind(0)):
             kernel.step(t, I, Z[t], Z[t + 1])
     else:
         kernel.take_steps(product, state.z, Z[1:])
         product.add(currents.flatten(0, 1), Z[:-1].flatten(0, 1))
-    after = kernel.states(Z[1:])._replace(z=None)
-    both = (Z if s is None else torch.cat((first[None], s)) for first, s in zip(state, after, strict=True))
-    return Trajectory(currents, type(state)(*both))
+    still = {f: s.expand_as(Z).contiguous() for f, s in state._asdict().items() if f not in ("z", *kernel.loops.moving)}
+    copies = {f: torch.cat((getattr(state, f)[None], Z[1:])) for f in kernel.loops.copies}
+    return Trajectory(currents, type(state)(**{**still, **moving, **copies, "z": Z}))
 
 
 def _by_steps(

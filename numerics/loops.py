@@ -186,7 +186,7 @@ def _entry_point(loop: CompiledLoop, arguments: tuple[Any, ...]) -> Callable[...
 def _kind(a: Any) -> object:
     """Return all that the machine code for an argument depends on."""
     if isinstance(a, np.ndarray):
-        return a.dtype, a.ndim, a.flags.c_contiguous, a.flags.f_contiguous
+        return a.dtype, a.ndim, a.flags.num
     if isinstance(a, tuple):
         return (type(a), *map(_kind, a))
     kind: type[Any] = type(a)

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.kernels.spike_linear import as_bytes
 from throughtime.networks.layer import RecurrentLayer
-from throughtime.neurons.kernels.kernel import Kernel, kernel_of, loops_of
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
@@ -48,19 +48,18 @@ def layer_window(
     Returns:
         The results of the window; None if the neurons have no kernel that applies.
     """
-    kind, loops = kernel_of(layer.neuron), loops_of(layer.neuron)
-    if kind is None or loops is None or is_smoothed():
+    kind = kernel_of(layer.neuron)
+    if kind is None or is_smoothed():
         return None
-    v_is_z = "v" in loops.copies
     of_neuron = _named(layer.neuron)
     norms = (layer.inward_norm, layer.recurrent_norm)
     of_norms = [p for norm in norms if norm is not None for p in (norm.weight, norm.bias)]
     W, R = layer.inward, layer.recurrent
     learnt = (W.weight, W.bias, R.weight, R.bias, *of_norms, *of_neuron.values())
     keep = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (x, *learnt, *state))
-    made = _Made(layer, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v and not v_is_z)
+    made = _Made(layer, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v)
     z, bytes_of_z, v, *after = _LayerWindow.apply(made, x, bytes_of_x, *learnt, *state)
-    return LayerWindow(z, bytes_of_z, z if v_is_z else v, type(state)(*after))
+    return LayerWindow(z, bytes_of_z, z if reads_v and v is None else v, type(state)(*after))
 
 
 def _named(module: nn.Module, prefix: str = "") -> dict[str, nn.Parameter]:
@@ -131,8 +130,8 @@ class _LayerWindow(torch.autograd.Function):
                 z = z_t
             for norm in norms:
                 norm.end()
-        # Detached: a result to which its own graph refers would never be freed.
-        v = kernel.membranes().detach() if made.reads_v else None
+        # v may be z. Detached: a result to which its own graph refers would never be freed.
+        v = kernel.membranes().detach() if made.reads_v and "v" not in kernel.loops.copies else None
         after = kernel.end(Z[-1])
         bytes_of_z = None
         if made.keep:

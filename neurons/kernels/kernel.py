@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, cast
 
 import torch
@@ -40,9 +40,16 @@ def constants_of(values: Mapping[Expression, Value], like: Tensor) -> tuple[Tens
     dimensions."""
     found = []
     for e, value in values.items():
-        each = value if isinstance(value, Tensor) else like.new_tensor(value)
-        found.append(each.reshape(() if e.level == Level.NUMBER else -1))
+        if isinstance(value, Tensor):
+            found.append(value.reshape(() if e.level == Level.NUMBER else -1))
+        else:
+            found.append(_number(value, like.dtype))
     return tuple(found)
+
+
+@functools.lru_cache(maxsize=1024)
+def _number(value: float, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(value, dtype=dtype)
 
 
 def surrogates_of(slopes: Sequence[Expression], like: Tensor) -> tuple[int | Tensor, ...]:
@@ -71,8 +78,8 @@ class Kernel:
     Args:
         neuron: the layer of neurons.
         I: memory for the currents of the window, which is filled step by step.
-        keep: whether the backward pass or `states` will be called.
-        shows: fields of the state that `membranes` (v) or `states` (all) will return for all steps.
+        keep: whether the backward pass will be called.
+        shows: v, if `membranes` will be called.
     """
 
     def __init__(self, neuron: Neuron, I: Tensor, keep: bool, shows: Collection[str]) -> None:
@@ -85,10 +92,12 @@ class Kernel:
 
     # --- forward
 
-    def begin(self, state: Any, Z: Tensor) -> None:
-        """Begin the window, from the state before step 0; `Z` is the memory for z of all steps."""
+    def begin(self, state: Any, Z: Tensor, places: Mapping[str, Tensor] | None = None) -> None:
+        """Begin the window, from the state before step 0. `Z` is the memory for z of all steps, and `places` for other
+        fields of the state that change and are not z."""
         self.before, loops = state, self.loops
-        self.fields = {f: Z if f in loops.copies else self._window(self.equations.after[f], f) for f in loops.moving}
+        places = {**(places or {}), **dict.fromkeys(loops.copies, Z)}
+        self.fields = {f: places[f] if f in places else self._window(self.equations.after[f], f) for f in loops.moving}
         self.windows = {**self.fields, "z": Z}
         self.gates = [self._gate(g) for g in self.equations.gates]
         self.values = [self._window(value) for value in loops.kept_values]
@@ -100,7 +109,7 @@ class Kernel:
             values = (*(gate.G for gate in self.gates), *self.values, Z)
             self.memory = (self.I, Z, (*self.fields.values(), Z), values, tuple(state), self.constants)
 
-    @cached_property
+    @functools.cached_property
     def forward(self) -> Callable[..., Any]:
         """The loop of one step. The binding takes longer than a step: a window that `run` computes needs none."""
         return bound(self.loops.forward, *self.memory)
@@ -188,12 +197,6 @@ class Kernel:
     def membranes(self) -> Tensor:
         """Return v of all steps; called after the last step if v is shown."""
         return self.fields["v"]
-
-    def states(self, z: Tensor) -> Any:
-        """Return the states after all steps, [steps, batch, size], whose outputs are z; called in place of the backward
-        pass."""
-        still = {f: s.expand_as(z) for f, s in self.before._asdict().items() if f not in self.fields}
-        return self.before._replace(**{**still, **self.fields, "z": z})
 
     # --- backward
 

@@ -16,7 +16,7 @@ from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
-from throughtime.neurons.kernels.kernel import Kernel, kernel_of, loops_of
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.lstm import LSTM
 from throughtime.neurons.ltc import LTC
@@ -98,8 +98,7 @@ def test_a_subclass_has_its_own_step(kind):
     x, state = inputs(), before(net)
     plain = by_steps(net, x, state)
     assert differing(shown(net, x, state), plain) == []
-    of_lif = {"kernel_of": lambda neuron: KernelOfLIF, "loops_of": lambda neuron: loops_of(LIF(7))}
-    with mock.patch.multiple("throughtime.networks.kernels.window", **of_lif):
+    with mock.patch("throughtime.networks.kernels.window.kernel_of", return_value=KernelOfLIF):
         assert differing(shown(net, x, state), plain) != []
 
 
