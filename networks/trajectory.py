@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.networks.layer import Layer, Synapse
-from throughtime.neurons.kernels.kernel import kernel_of
+from throughtime.neurons.kernels.kernel import kernel_of, loops_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct
@@ -45,24 +45,26 @@ def trajectory(layer: Layer, reads: Mapping[str, Tensor], state: Any) -> Traject
     product = (
         None if R is None else SpikeProduct(R.weight, products_of(R), len(currents) if layer.neuron.spiking else 1)
     )
-    neuron, kind = layer.neuron, kernel_of(layer.neuron)
-    if kind is None or is_smoothed() or (own and not product):
+    neuron, kind, loops = layer.neuron, kernel_of(layer.neuron), loops_of(layer.neuron)
+    if kind is None or loops is None or is_smoothed() or (own and not product):
         return _by_steps(layer, currents, [] if product else own, product, state)
 
     Z = currents.new_empty(1 + len(currents), *state.z.shape)
-    kernel = kind(neuron, currents.clone(), keep=False, shows=())
-    moving = {f: torch.empty_like(Z) for f in kernel.loops.moving if f not in kernel.loops.copies}
+    moving = {f: torch.empty_like(Z) for f in loops.moving if f not in loops.copies}
     for f, s in {**moving, "z": Z}.items():
         s[0] = getattr(state, f)
+    # The loops change their currents, and may write a field of the state over them.
+    I = currents.clone() if loops.over_current is None else moving[loops.over_current][1:].copy_(currents)
+    kernel = kind(neuron, I, keep=False, shows=())
     kernel.begin(state, Z[1:], {f: s[1:] for f, s in moving.items()})
     if product is None:
-        for t, I in enumerate(kernel.I.unbind(0)):
-            kernel.step(t, I, Z[t], Z[t + 1])
+        for t, I_t in enumerate(I.unbind(0)):
+            kernel.step(t, I_t, Z[t], Z[t + 1])
     else:
         kernel.take_steps(product, state.z, Z[1:])
         product.add(currents.flatten(0, 1), Z[:-1].flatten(0, 1))
-    still = {f: s.expand_as(Z).contiguous() for f, s in state._asdict().items() if f not in ("z", *kernel.loops.moving)}
-    copies = {f: torch.cat((getattr(state, f)[None], Z[1:])) for f in kernel.loops.copies}
+    still = {f: s.expand_as(Z).contiguous() for f, s in state._asdict().items() if f not in ("z", *loops.moving)}
+    copies = {f: torch.cat((getattr(state, f)[None], Z[1:])) for f in loops.copies}
     return Trajectory(currents, type(state)(**{**still, **moving, **copies, "z": Z}))
 
 

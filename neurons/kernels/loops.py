@@ -121,6 +121,11 @@ class StepLoops:
         fields = [self.equations.after[f] for f in self.kept_fields if f not in self.copies]
         return next(iter([*fields, *self.kept_values]), None)
 
+    @property
+    def over_current(self) -> str | None:
+        """The field of the state that a window writes over the current, if there is one."""
+        return next((f for f in self.moving if self.equations.after[f] is self.in_place_of_current), None)
+
     # --- forward
 
     def _constants(self) -> tuple[list[str], dict[Expression, str]]:
