@@ -98,14 +98,17 @@ def _maps_of_layer(layer: Layer, layers: Sequence[Layer]) -> Iterator[Map]:
         at_once = layer.name not in _sources(synapse.reads, layers)
         first = reads if same_step else 0  # the state before a window is constant
         yield Map(reads, makes, at_once, first, later=reads, positions=positions)
+    maps_of_state = (getattr(layer.neuron, gate.map) for gate in layer.neuron.gates.values() if not gate.current)
+    of_state = {module for map in maps_of_state for module in map.modules()}
     for gate in layer.gates.values():
         # In a window's first step the current depends on trained parameters, the state does not.
-        first = min(gate.in_features, layer.neuron.currents * layer.neuron.size)
+        first = 0 if gate in of_state else min(gate.in_features, layer.neuron.currents * layer.neuron.size)
         yield Map(gate.in_features, gate.out_features, at_once=False, first=first, later=gate.in_features)
     for conv in (m for m in layer.neuron.modules() if isinstance(m, nn.Conv2d) and m.weight.requires_grad):
         reads, positions = conv.weight[0].numel(), math.prod(layer.neuron.shape[1:])
         # The first step: of concatenated inputs the channels of the current, of a sum all.
-        first = min(reads, layer.neuron.currents * layer.neuron.shape[0] * conv.weight[0, 0].numel())
+        of_current = layer.neuron.currents * layer.neuron.shape[0] * conv.weight[0, 0].numel()
+        first = 0 if conv in of_state else min(reads, of_current)
         yield Map(reads, conv.out_channels, at_once=False, first=first, later=reads, positions=positions)
 
 

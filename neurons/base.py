@@ -145,8 +145,9 @@ class Neuron(nn.Module):
             inflows[gate.map] = InputJacobian(by_gate, presynaptic=gate.input(current, state))
             W = getattr(self, gate.map).weight.detach()
             for s, by_g in by_gate.items():
-                _add(before, (s, gate.reads), by_g * W[:, -self.size :].diagonal())
-                for n in range(self.currents):
+                if gate.reads is not None:
+                    _add(before, (s, gate.reads), by_g * W[:, -self.size :].diagonal())
+                for n in range(self.currents if gate.current else 0):
                     _add(currents, (s, f"{n}"), by_g * W[:, n * self.size : (n + 1) * self.size].diagonal())
         for name in equations.learnt:
             inflows[name] = InputJacobian(

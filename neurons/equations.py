@@ -166,7 +166,7 @@ def trace(neuron: Any) -> Equations:
         raise RefusedError(f"the next state has no {' and no '.join(sorted(missing))}", *_place(neuron))
     used = {e for e in ancestors(results.values()) if e.op == "input"}
     before = {field: getattr(_State(), field) for field in results}
-    if unknown_fields := {gate.reads for gate in neuron.gates.values()} - results.keys():
+    if unknown_fields := {g.reads for g in neuron.gates.values() if g.reads is not None} - results.keys():
         raise RefusedError(f"a gate reads no field of the state: {', '.join(sorted(unknown_fields))}", *_place(neuron))
     if unread := {*gates.values()} - used:
         raise RefusedError(f"the step does not read {', '.join(sorted(e.name for e in unread))}", *_place(neuron))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -65,8 +66,10 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = OUT,
     source: SourceOption = NONE,
 ) -> None:
-    """Run what is missing of a paper, and write its verdicts, figure and page; exits with 1 if a run fails."""
+    """Run what is missing of a paper, and write its verdicts, figures and page; exits with 1 if a run fails, or if a
+    suite cannot run because its data are missing. The other suites run."""
     from throughtime.datasets.files.fetch import add_source
+    from throughtime.errors import UsageError
     from throughtime.records.results import Results
     from throughtime.reports.paper_page import write_paper
     from throughtime.reports.papers import judge, load_paper
@@ -78,6 +81,9 @@ def reproduce(
             run(suite, scale=scale, results=results, source=source)
         except typer.Exit as exit_of_run:
             failed = failed or exit_of_run.exit_code != 0
+        except UsageError as error:
+            print(f"error: suite {suite} was not run: {error}", file=sys.stderr)
+            failed = True
     found = Results(results)
     print(write_paper(loaded, judge(loaded, found), found, scale, out))
     if failed:

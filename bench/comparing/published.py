@@ -39,7 +39,8 @@ class CellOf(Strict):
     dataset: str
     network: str = "recurrent"
     measure: str
-    """Name of the measure; with `iteration` or `epoch`, of a metric of the learning curve."""
+    """Name of the measure; with `iteration` or `epoch`, of a metric of the learning curve. `firing_rate.*` is the mean
+    of all measures whose names begin with `firing_rate.`: those of the layers."""
     scale: Scale
     iteration: PositiveInt | None = None
     """If not null, the value is the mean of the metric on the validation split over the `AVERAGED` iterations that end
@@ -175,7 +176,9 @@ def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> pd.Series:
         rows = [row for run in curved for row in results.curve(run) if row["epoch"] == cell.epoch]
         found = [row.get(f"test.{cell.measure}") for row in rows]
     else:
-        found = list(runs.loc[runs["status"] == "ok", cell.measure]) if cell.measure in runs else []
+        parts = cell.measure.endswith(".*")
+        names = [name for name in runs if name.startswith(cell.measure[:-1])] if parts else [cell.measure]
+        found = list(runs.loc[runs["status"] == "ok"].reindex(columns=names).mean(axis="columns"))
     return pd.Series(found, dtype=float).dropna()
 
 

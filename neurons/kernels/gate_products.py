@@ -18,7 +18,8 @@ class GateProducts:
         δI_t += W_Iᵀ δg_t,      δs_{t−1} += W_sᵀ δg_t
         δW_I = Σ_t δg_t I_tᵀ,   δW_s = Σ_t δg_t s_{t−1}ᵀ,   δb = Σ_t δg_t
 
-    Time: two products per step in each direction, one if the gate reads the sum; one or two per window for the weights.
+    A gate that reads I_t or s_{t−1} alone has only the terms with W_I or W_s. Time: two products per step in each
+    direction, one if the gate reads the sum or one of the two; one or two per window for the weights.
 
     Args:
         gate: the gate.
@@ -35,24 +36,22 @@ class GateProducts:
         self.gate, self.products = gate, products_of(map)
         self.W = self.products.operand(map.weight.detach())
         self.b = None if map.bias is None else map.bias.detach()
-        split = 0 if gate.summed else self.W.shape[1] - shape[-1]
-        self.W_s = self.W[:, split:]
-        self.W_I = self.W if gate.summed else self.W[:, :split]
-        self.W_I_t, self.W_s_t = self.W_I.t(), self.W_s.t()
+        self.size = shape[-1]
+        self.blocks = gate.blocks(self.W, self.size)
+        self.transposed = [W.t() for W in self.blocks]
         self.G = like.new_empty(*shape)
         self.g = self.G.unbind(0)
 
-    def step(self, t: int, I: Tensor, s: Tensor) -> None:
+    def step(self, t: int, I: Tensor, s: Tensor | None) -> None:
         """Compute g_t from I_t and s_{t−1}."""
         g, products = self.g[t % len(self.g)], self.products
-        if self.gate.summed:
-            I = I + s
+        (first, W_t), *others = zip(self.gate.parts(I, s), self.transposed, strict=True)
         if self.b is None:
-            products.matmul(I, self.W_I_t, out=g)
+            products.matmul(first, W_t, out=g)
         else:
-            products.addmm(self.b, I, self.W_I_t, out=g)
-        if not self.gate.summed:
-            products.addmm(g, s, self.W_s_t, out=g)
+            products.addmm(self.b, first, W_t, out=g)
+        for part, W_t in others:
+            products.addmm(g, part, W_t, out=g)
 
     def back(self, δg: Tensor, δI: Tensor, δs: Tensor | None) -> None:
         """Add the contributions of δg_t to δI_t and, if given, to δs_{t−1}."""
@@ -61,30 +60,31 @@ class GateProducts:
             δq = products.matmul(δg, self.W)
             δI += δq
             δs += δq
-        else:
-            products.addmm(δI, δg, self.W_I, out=δI)
-            if δs is not None:
-                products.addmm(δs, δg, self.W_s, out=δs)
+            return
+        for δ, W in zip(self.gate.parts(δI, δs), self.blocks, strict=False):
+            products.addmm(δ, δg, W, out=δ)
 
     def weight_gradients(
-        self, δG: Tensor, I: Tensor, s_first: Tensor, s: Tensor, δW: Tensor, δb: Tensor | None
+        self, δG: Tensor, I: Tensor | None, s_first: Tensor | None, s: Tensor | None, δW: Tensor, δb: Tensor | None
     ) -> None:
         """Write δW and δb.
 
         Args:
             δG: δg of all steps, [steps, batch, size].
-            I: currents of all steps, [steps, batch, ...].
-            s_first: s before the first step, [batch, size].
+            I: currents of all steps, [steps, batch, ...]; None if the gate does not read them.
+            s_first: s before the first step, [batch, size]; None if the gate reads no s.
             s: s after each step, [steps, batch, size]; the last one is not read.
         """
-        products = self.products
-        δW_I, δW_s = (δW, δW) if self.gate.summed else δW.split((self.W_I.shape[1], self.W_s.shape[1]), 1)
-        products.matmul(δG.flatten(0, 1).t(), I.flatten(0, 1), out=δW_I)
-        if self.gate.summed:
-            products.addmm(δW_s, δG[0].t(), s_first, out=δW_s)
-        else:
-            products.matmul(δG[0].t(), s_first, out=δW_s)
-        if len(s) > 1:
-            products.addmm(δW_s, δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1), out=δW_s)
+        products, blocks = self.products, self.gate.blocks(δW, self.size)
+        if I is not None:
+            products.matmul(δG.flatten(0, 1).t(), I.flatten(0, 1), out=blocks[0])
+        if s is not None:
+            δW_s = blocks[-1]
+            if self.gate.summed:
+                products.addmm(δW_s, δG[0].t(), s_first, out=δW_s)
+            else:
+                products.matmul(δG[0].t(), s_first, out=δW_s)
+            if len(s) > 1:
+                products.addmm(δW_s, δG[1:].flatten(0, 1).t(), s[:-1].flatten(0, 1), out=δW_s)
         if δb is not None:
             torch.sum(δG, (0, 1), out=δb)

@@ -130,8 +130,8 @@ class Kernel:
         """Compute z_t from I_t and z_{t−1} and write it to `z`; `I` is row t of the window."""
         for gate in self.gates:
             field = gate.gate.reads
-            window = self.windows.get(field) if t else None
-            gate.step(t, I, getattr(self.before, field) if window is None else window[(t - 1) % len(window)])
+            window = self.windows.get(field) if t and field is not None else None
+            gate.step(t, I, gate.gate.field(self.before) if window is None else window[(t - 1) % len(window)])
         if self.compiled:
             self.forward(t)
             return
@@ -247,7 +247,9 @@ class Kernel:
         else:
             self._back_on_tensors(t, δz)
         for gate, δg in zip(self.gates, self.δg, strict=True):
-            gate.back(δg[t], self.δI[t], self.carried[gate.gate.reads] if t or self.to_state else None)
+            field = gate.gate.reads
+            carried = self.carried[field] if field is not None and (t or self.to_state) else None
+            gate.back(δg[t], self.δI[t], carried)
 
     def _back_on_tensors(self, t: int, δz: Tensor) -> None:
         known = {gradient_at(f): δ for f, δ in self.carried.items()} | self.equations.values_of(self.neuron)
@@ -289,16 +291,19 @@ class Kernel:
         found: dict[str, Tensor | None] = {**self.learnt}
         for gate, δg in zip(self.gates, self.δg, strict=True):
             map, field = getattr(self.neuron, gate.gate.map), gate.gate.reads
-            s_first = getattr(self.before, field)
-            if field == "z" or field in self.loops.copies:
-                s = self.z.to(s_first.dtype)
-            else:
-                s = self.fields[field] if field in self.fields else s_first.expand_as(self.z)
             δW = torch.empty_like(map.weight, requires_grad=False)
             δb = None if map.bias is None else torch.empty_like(map.bias, requires_grad=False)
-            gate.weight_gradients(δg, self.I, s_first, s, δW, δb)
+            I, s = self.I if gate.gate.current else None, None if field is None else self._after_each_step(field)
+            gate.weight_gradients(δg, I, gate.gate.field(self.before), s, δW, δb)
             found |= {f"{gate.gate.map}.weight": δW, f"{gate.gate.map}.bias": δb}
         return found
+
+    def _after_each_step(self, field: str) -> Tensor:
+        """Return a field of the state that a gate reads, after each step."""
+        s_first: Tensor = getattr(self.before, field)
+        if field == "z" or field in self.loops.copies:
+            return self.z.to(s_first.dtype)
+        return self.fields[field] if field in self.fields else s_first.expand_as(self.z)
 
 
 def kernel_of(neuron: Neuron) -> type[Kernel] | None:

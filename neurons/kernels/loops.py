@@ -65,7 +65,7 @@ class StepLoops:
 
     @property
     def _read_by_gates(self) -> list[str]:
-        return [gate.reads for gate in self.equations.gates.values()]
+        return [gate.reads for gate in self.equations.gates.values() if gate.reads is not None]
 
     @cached_property
     def slopes(self) -> list[Expression]:
@@ -84,7 +84,7 @@ class StepLoops:
         e = self.equations
         states: dict[str, Item] = {field: (e.after[field], e.before[field]) for field in self.moving}
         of_gates = [item for field, item in states.items() if field in self._read_by_gates]
-        of_gates += [e.currents] if e.gates else []
+        of_gates += [e.currents] if any(gate.current for gate in e.gates.values()) else []
         free = [e.after["z"], e.before["z"], *itertools.chain(*of_gates)]
         free += [e.before[field] for field in e.after if field not in self.moving]
         items = [item for item in (*states.values(), e.currents, *((g,) for g in e.gates)) if item not in of_gates]

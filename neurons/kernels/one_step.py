@@ -26,35 +26,34 @@ class Gradients:
 
 
 class _GateStep:
-    """The products of a gate, g_t = W_I I_t + W_s s_{t−1} + b or W (I_t + s_{t−1}) + b, in memory of one step."""
+    """The products of a gate, g_t = W_I I_t + W_s s_{t−1} + b, one of them, or W (I_t + s_{t−1}) + b, in memory of one
+    step."""
 
     def __init__(self, gate: Gate, map: nn.Linear, I: Tensor, like: Tensor, gradients: Gradients) -> None:
-        self.reads, self.summed, self.I = gate.reads, gate.summed, I
+        self.gate, self.I = gate, I
         self.g, self.δg = torch.empty_like(like), torch.empty_like(like)
-        W, δW, b, δb = map.weight.detach(), gradients.of(map.weight), None, None
+        biases: tuple[Tensor | None, Tensor | None] = (None, None)
         if map.bias is not None:
-            b, δb = map.bias.detach(), gradients.of(map.bias)
-        n = I.shape[1]
-        self.of_current = MapStep(W[:, :n], b, self.g, self.δg, δW[:, :n], δb)
-        if not gate.summed:
-            self.of_state = MapStep(W[:, n:], None, self.g, self.δg, δW[:, n:], None)
+            biases = map.bias.detach(), gradients.of(map.bias)
+        of_parts = (gate.blocks(each, like.shape[1]) for each in (map.weight.detach(), gradients.of(map.weight)))
+        self.maps: list[MapStep] = []
+        for W, δW in zip(*of_parts, strict=True):
+            b, δb = (None, None) if self.maps else biases
+            self.maps.append(MapStep(W, b, self.g, self.δg, δW, δb))
 
-    def step(self, s: Tensor) -> None:
-        """Compute g_t from the currents and s_{t−1}."""
-        if self.summed:
-            self.of_current.write(self.I + s)
-        else:
-            self.of_current.write(self.I)
-            self.of_state.add(s)
+    def step(self, before: Any) -> None:
+        """Compute g_t from the currents and the state before the step."""
+        first, *others = self.gate.parts(self.I, self.gate.field(before))
+        self.maps[0].write(first)
+        for map, part in zip(self.maps[1:], others, strict=True):
+            map.add(part)
 
-    def gradient(self, s: Tensor, δI: Tensor) -> None:
+    def gradient(self, before: Any, δI: Tensor) -> None:
         """Compute the gradients of the map, and add the contribution of δg_t to δI_t."""
-        self.of_current.add_input_gradient(δI)
-        if self.summed:
-            self.of_current.gradient(self.I + s)
-        else:
-            self.of_current.gradient(self.I)
-            self.of_state.gradient(s)
+        if self.gate.current:
+            self.maps[0].add_input_gradient(δI)
+        for map, part in zip(self.maps, self.gate.parts(self.I, self.gate.field(before)), strict=True):
+            map.gradient(part)
 
 
 class NeuronOneStep:
@@ -115,14 +114,14 @@ class NeuronOneStep:
     def step(self, now: int) -> None:
         """Compute the state in buffer `now` from the previous state and the currents."""
         for gate in self.gates:
-            gate.step(getattr(self.states[1 - now], gate.reads))
+            gate.step(self.states[1 - now])
         self._steps[now]()
 
     def gradient(self, now: int) -> None:
         """Compute the gradients of the currents and parameters of the step from those of its results."""
         self._gradients[now]()
         for gate in self.gates:
-            gate.gradient(getattr(self.states[1 - now], gate.reads), self.δI)
+            gate.gradient(self.states[1 - now], self.δI)
 
 
 def single_step_of(neuron: Neuron) -> type[NeuronOneStep] | None:

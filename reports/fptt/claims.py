@@ -16,6 +16,7 @@ from throughtime.reports.fptt.comparison import (
     is_flat,
     trains,
 )
+from throughtime.reports.fptt.deep_networks import detects, is_sparse
 from throughtime.reports.fptt.evidence import Cell, becomes_nan, both, fails, learns
 from throughtime.reports.fptt.memory import published_slope, slope
 
@@ -103,6 +104,16 @@ def trains_complex_neurons(results: Results) -> Answer:
     return trains(results, "ltc", "alif", "izhikevich")
 
 
+def finds_objects(results: Results) -> Answer:
+    """C9: FPTT trains a deep network that localises and names objects: mAP at an IoU of 0.5 is 50 % or more."""
+    return detects(results)
+
+
+def spikes_are_sparse(results: Results) -> Answer:
+    """C10: the layers of deep networks that FPTT trains spike rarely, with a mean rate near 0.14 (at most 0.17)."""
+    return is_sparse(results)
+
+
 def regulariser_matters(results: Results) -> Answer:
     """C11: the regulariser, and not truncation alone, makes FPTT learn (adding task, T = 200)."""
     loops = [("fptt-authors", "fptt-authors-none"), ("fptt", "fptt-none")]
@@ -126,5 +137,7 @@ CLAIMS = (
     intermediate_outputs_are_quadratic,
     faster_than_bptt,
     trains_complex_neurons,
+    finds_objects,
+    spikes_are_sparse,
     regulariser_matters,
 )

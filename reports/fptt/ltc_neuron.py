@@ -49,10 +49,10 @@ def neuron(kind: Kind) -> LTC:
 def trace(kind: Kind, x: Tensor) -> Trace:
     """Return the first unit's states for an input [steps]."""
     layer = neuron(kind)
-    state, rows = layer.initial_state(1, x), []
+    gate, state, rows = cast(nn.Linear, layer.membrane_gate), layer.initial_state(1, x), []
     for x_t in x:
         I = x_t.expand(1, UNITS)
-        a = torch.sigmoid(layer.membrane_gate(I + state.v))
+        a = torch.sigmoid(gate(I + state.v))
         _, state = layer(I, state)
         rows.append((state.v[0, 0], state.z[0, 0], a[0, 0]))
     return Trace(*(torch.stack(column) for column in zip(*rows, strict=True)))

@@ -110,6 +110,14 @@ def test_gates_of_the_neuron_are_maps_too():
     assert gates == {Product(5, 8, 4): 4, Product(4, 10, 8): 2, Product(5, 4, 4): 2, Product(5, 4, 8): 2}
 
 
+def test_a_gate_of_the_current_or_of_the_state_alone():
+    """4 -> 4. In windows of one step the state is given: a gate of the state needs no gradient by its input."""
+    without = work(rule("fptt"), network("ltc", {"gate_input": "none", "adaptation": "off"})).products
+    for reads, products in (("current", 12 + 12), ("state", 12)):
+        gate = work(rule("fptt"), network("ltc", {"gate_input": reads, "adaptation": "off"})).products - without
+        assert gate == {Product(5, 4, 4): products, Product(4, 5, 4): 12}
+
+
 def test_an_unused_gate_costs_nothing():
     unused = network("ltc", {"adaptation": "unused"})
     off = network("ltc", {"adaptation": "off"})

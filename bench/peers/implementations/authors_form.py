@@ -88,7 +88,8 @@ class SMNIST(nn.Module):
         self.net, self.steps = question.network, question.work.steps
         layer, readout = self.net.layers[0], self.net.readouts[0]
         neuron = layer.neuron
-        assert isinstance(neuron, LTC) and neuron.adaptation_gate is not None and isinstance(readout, GatedReadout)
+        assert isinstance(neuron, LTC) and isinstance(readout, GatedReadout)
+        assert neuron.membrane_gate is not None and neuron.adaptation_gate is not None
         self.linears = (layer.inward, layer.recurrent, neuron.membrane_gate, neuron.adaptation_gate)
         self.κ_M, self.κ_A = neuron.membrane_slope, neuron.adaptation_slope
         self.norms = (layer.inward_norm, layer.recurrent_norm, readout.norm)
@@ -159,7 +160,8 @@ class FPTTOfAdding(AuthorsForm):
 
     def __init__(self, question: Question) -> None:
         layer, neuron = question.network.layers[0], question.network.layers[0].neuron
-        assert isinstance(neuron, LTC) and neuron.adaptation_gate is not None and question.work.parts is not None
+        assert isinstance(neuron, LTC) and question.work.parts is not None
+        assert neuron.membrane_gate is not None and neuron.adaptation_gate is not None
         self.parts = question.work.parts
         self.gate, self.unused = neuron.membrane_gate, neuron.adaptation_gate
         self.read = question.network.readouts[0].linear
