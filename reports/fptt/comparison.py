@@ -122,7 +122,8 @@ def trains(results: Results, *neurons: str) -> Answer:
 
 
 def grows(results: Results, rule: str, least: float, most: float) -> Answer:
-    """Judge whether the time of a sequence grows with its frames by a power between two bounds."""
+    """Judge whether the time of a sequence grows with its frames by a power between two bounds. Times that were taken
+    on a busy machine decide nothing."""
     for scale in SCALES:
         found = exponents(results.select(TIME, scale))
         found = found[(found["rule"] == rule) & (found["size"] == "T") & (found["measure"] == "wall_time")]
@@ -130,19 +131,23 @@ def grows(results: Results, rule: str, least: float, most: float) -> Answer:
             row = found.iloc[0]
             word: Word = "supported" if least <= row["exponent"] <= most else "not supported"
             reason = f"exponent of the time of a sequence in its frames, {row['sizes']}; from {least} to {most}"
-            busy = "; the machine was busy" if row["contended"] else ""
-            return Answer(word, f"{rule}: {row['exponent']:.2f}", reason + busy, int(row["n"]), scale)
+            if row["contended"]:
+                word, reason = "unclear", f"{reason}; the machine was busy"
+            return Answer(word, f"{rule}: {row['exponent']:.2f}", reason, int(row["n"]), scale)
     return Answer("not run here", "", f"no run of {TIME} at two numbers of frames")
 
 
 def is_faster(results: Results, first: str, second: str) -> Answer:
-    """Judge whether a rule needs less time than another at each number of frames."""
+    """Judge whether a rule needs less time than another at each number of frames; see `grows` for a busy machine."""
     for scale in SCALES:
         runs = results.select(TIME, scale).frame
         if "wall_time" in runs:
             times = runs.pivot_table(index="steps", columns="rule", values="wall_time")
             if {first, second} <= set(times) and len(ratio := (times[first] / times[second]).dropna()):
                 word: Word = "supported" if (ratio < 1).all() else "not supported"
+                reason = f"time of {first} over that of {second}, by frames"
+                if runs.loc[runs["rule"].isin((first, second)), "contended"].any():
+                    word, reason = "unclear", f"{reason}; the machine was busy"
                 ours = ", ".join(f"{steps:.0f}: {value:.2f}" for steps, value in ratio.items())
-                return Answer(word, ours, f"time of {first} over that of {second}, by frames", len(ratio), scale)
+                return Answer(word, ours, reason, len(ratio), scale)
     return Answer("not run here", "", f"no run of {TIME} with both rules")
