@@ -1,6 +1,7 @@
 """Every claim of the paper `fptt` on records made up so that it holds, does not, or cannot be decided.
 
-C6 is computed without records (test_fptt_frames.py), and C9 and C10 are in test_fptt_deep.py. C8 has no third answer.
+C9 and C10 are in test_fptt_deep.py. C8 has no third answer, nor has C6, which is computed without records: a test in
+test_fptt_frames.py shows that it holds.
 """
 
 from __future__ import annotations
@@ -150,3 +151,9 @@ def test_the_claim_on_complex_neurons(store):
     assert claims.trains_complex_neurons(Results(store.folder)).word == "supported"
     put_accuracies(store, "alif", 20, 0.15)
     assert claims.trains_complex_neurons(Results(store.folder)).word == "not supported"
+
+
+@pytest.mark.parametrize(("of_fptt", "of_bptt"), [(5.0, 5.5), (0.0, 0.0)])
+def test_the_claim_on_memory_needs_fptt_flat_and_bptt_not(store, monkeypatch, of_fptt, of_bptt):
+    monkeypatch.setattr(claims, "slope", lambda rule, input: of_bptt if rule == "bptt" else of_fptt)
+    assert claims.memory_is_constant(Results(store.folder)).word == "not supported"
