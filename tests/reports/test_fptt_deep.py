@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import throughtime as tt
 from tests.synthetic_records import measure, put, results, run_spec
 from throughtime.comparing.published import judge_runs
+from throughtime.datasets.files import fetch
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
@@ -103,3 +105,13 @@ def test_the_target_of_firing_rates_is_the_mean_over_the_layers(store):
     cell = target.cell.model_copy(update={"neuron": "ltc", "network": "recurrent"})  # those of the records made up here
     row = judge_runs(target.model_copy(update={"cell": cell}), Results(store.folder))
     assert (row.verdict, row.ours, row.n) == ("reproduced", "0.14", 3)
+
+
+def test_the_detector_trains_at_scale_tiny_without_files(tmp_path, monkeypatch):
+    """Its record has what the verdicts read; the verdicts do not judge this scale."""
+    monkeypatch.setenv(fetch.DATA, "")
+    monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
+    ran = tt.run("fptt-detection", scale="tiny", only="fptt ltc spyv4 rectangles", results=tmp_path / "runs")
+    assert ran.frame["status"].tolist() == ["ok"] and 0 <= ran.frame["mAP"][0] <= 1
+    assert len(ran.frame.filter(regex=r"^firing_rate\.").columns) == 19
+    assert finds_objects(ran).word == "not run here"
