@@ -10,7 +10,7 @@ from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.reach_block import of_current, own_weights
 from throughtime.networks.layer import Layer
-from throughtime.neurons.base import Partials
+from throughtime.neurons.base import Neuron, Partials
 from throughtime.registry import algorithm
 
 
@@ -23,9 +23,9 @@ class SnAp1(DiagonalRTRL):
         dE/dW_ji = Σ_t L_j^t ē_ji^t                     L and ē as in e-prop, B = the readout's weights
 
     J_jj is the diagonal of the whole Jacobian. `diagonal_rtrl` and `eprop` have the derivative of the neuron's own step
-    alone: the rules are equal if and only if the diagonal of R is 0. Dropped is all credit through other neurons. Time
-    and memory are those of `diagonal_rtrl`; the traces of a spiking neuron are no longer shared by all neurons, since
-    they depend on R_jj. Source: Menick et al. 2021, section 3, n = 1.
+    alone: the rules are equal if and only if the diagonal of R is 0. The rule drops all credit through other neurons.
+    Time and memory are at most those of `diagonal_rtrl`; the traces of a spiking neuron are no longer shared by all
+    neurons, since they depend on R_jj. Source: Menick et al. 2021, section 3, n = 1.
 
     Args:
         loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.
@@ -34,6 +34,10 @@ class SnAp1(DiagonalRTRL):
 
     def coordinates(self) -> Coordinates:
         return super().coordinates()._replace(scope="autapse")
+
+    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials:
+        known = neuron.partials(current, state, next_state)  # by equations: traces of fewer variables
+        return super().partials(neuron, current, state, next_state) if known is None else known
 
     def layer_partials(self, layer: Layer, current: Tensor, state: Any, next_state: Any) -> Partials:
         partials = self.partials(layer.neuron, current, state, next_state)
