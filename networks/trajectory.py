@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.networks.layer import Layer, Synapse
-from throughtime.neurons.kernels.kernel import kernel_of, loops_of
+from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct
@@ -39,33 +39,29 @@ def trajectory(layer: Layer, reads: Mapping[str, Tensor], state: Any) -> Traject
     currents = at_each_step(*feeding[0])
     for module, x in feeding[1:]:
         currents = currents + at_each_step(module, x)
+    neuron, kind, steps = layer.neuron, kernel_of(layer.neuron), len(currents)
     R = own[0] if len(own) == 1 and isinstance(own[0], nn.Linear) else None
     if R is not None and R.bias is not None:
         currents += R.bias
-    product = (
-        None if R is None else SpikeProduct(R.weight, products_of(R), len(currents) if layer.neuron.spiking else 1)
-    )
-    neuron, kind, loops = layer.neuron, kernel_of(layer.neuron), loops_of(layer.neuron)
-    if kind is None or loops is None or is_smoothed() or (own and not product):
+    product = None if R is None else SpikeProduct(R.weight, products_of(R), steps if neuron.spiking else 1)
+    if kind is None or is_smoothed() or (own and not product):
         return _by_steps(layer, currents, [] if product else own, product, state)
 
-    Z = currents.new_empty(1 + len(currents), *state.z.shape)
-    moving = {f: torch.empty_like(Z) for f in loops.moving if f not in loops.copies}
-    for f, s in {**moving, "z": Z}.items():
-        s[0] = getattr(state, f)
-    # The loops change their currents, and may write a field of the state over them.
-    I = currents.clone() if loops.over_current is None else moving[loops.over_current][1:].copy_(currents)
-    kernel = kind(neuron, I, keep=False, shows=())
-    kernel.begin(state, Z[1:], {f: s[1:] for f, s in moving.items()})
-    if product is None:
-        for t, I_t in enumerate(I.unbind(0)):
-            kernel.step(t, I_t, Z[t], Z[t + 1])
+    states = type(state)(*(s.new_empty(1 + steps, *s.shape) for s in state))
+    for field, s in zip(states, state, strict=True):
+        field[0] = s
+    after = type(state)(*(field[1:] for field in states))
+    kernel = kind(neuron, currents, keep=False, shows_v=False)
+    kernel.begin(state, after.z, after)
+    for name, s in state._asdict().items():
+        if name not in kernel.windows:  # no step changes it
+            getattr(after, name)[:] = s
+    if product is not None:
+        kernel.take_steps(product, state.z, after.z)
     else:
-        kernel.take_steps(product, state.z, Z[1:])
-        product.add(currents.flatten(0, 1), Z[:-1].flatten(0, 1))
-    still = {f: s.expand_as(Z).contiguous() for f, s in state._asdict().items() if f not in ("z", *loops.moving)}
-    copies = {f: torch.cat((getattr(state, f)[None], Z[1:])) for f in loops.copies}
-    return Trajectory(currents, type(state)(**{**still, **moving, **copies, "z": Z}))
+        for t, I in enumerate(currents.unbind(0)):
+            kernel.step(t, I, states.z[t], after.z[t])
+    return Trajectory(currents, states)
 
 
 def _by_steps(

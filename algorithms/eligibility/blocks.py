@@ -222,3 +222,10 @@ def accumulate(parameter: Tensor, gradient: Tensor) -> None:
     """Add to the gradient of a parameter, if it is trained."""
     if parameter.requires_grad:
         parameter.grad = gradient.clone() if parameter.grad is None else parameter.grad.add_(gradient)
+
+
+def gradient_of(parameter: Tensor) -> Tensor:
+    """Return the memory for the gradient of a trained parameter; it is 0 if nothing was added."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad

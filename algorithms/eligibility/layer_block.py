@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from throughtime.networks.layer import INPUT, Layer
 from throughtime.networks.trajectory import at_each_step, trajectory, viewed
 from throughtime.neurons.base import Neuron
-from throughtime.neurons.kernels.one_step import Gradients, single_step_of
+from throughtime.neurons.kernels.kernel import loops_of
+from throughtime.neurons.kernels.one_step import Gradients, gradient_of_steps
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.loops import runs_compiled
 
@@ -36,9 +37,9 @@ class LayerBlock(NamedTuple):
         """Return the states before the n chosen steps, [n · batch, *shape]."""
         return type(self.states)(*(s[:-1][at].flatten(0, 1) for s in self.states))
 
-    def after(self) -> Any:
-        """Return the states after the steps, [steps · batch, *shape]."""
-        return type(self.states)(*(s[1:].flatten(0, 1) for s in self.states))
+    def after(self, at: Steps = ALL) -> Any:
+        """Return the states after the n chosen steps, [n · batch, *shape]."""
+        return type(self.states)(*(s[1:][at].flatten(0, 1) for s in self.states))
 
     def last(self) -> Any:
         """Return the state after the last step, in memory of its own."""
@@ -66,8 +67,8 @@ class StepGradient(NamedTuple):
 
 
 def step_gradient(block: LayerBlock, field: str, δ: Tensor, at: Steps = ALL) -> StepGradient:
-    """Return the vector-Jacobian product of the neurons' steps, all steps at once as one batch: by the compiled single
-    step of the neuron, or else by automatic differentiation.
+    """Return the vector-Jacobian product of the neurons' steps, all steps at once as one batch: by the compiled loop of
+    the neuron's equations, or else by automatic differentiation.
 
     Args:
         block: the layer's block.
@@ -76,18 +77,17 @@ def step_gradient(block: LayerBlock, field: str, δ: Tensor, at: Steps = ALL) ->
         at: the n steps in the block.
     """
     neuron, current, before = block.layer.neuron, block.currents[at].flatten(0, 1), block.before(at)
+    rows = δ.flatten(0, 1).contiguous()
     learnt = {name: p for name, p in neuron.named_parameters() if p.requires_grad}
-    single_step = single_step_of(neuron)
-    tensors = (current, *before, *neuron.parameters(), *neuron.buffers())
-    if single_step is None or is_smoothed() or not runs_compiled(*tensors, graph_is_ours=True):
-        by_current, *by_learnt = _by_autograd(neuron, current, before, field, δ.flatten(0, 1), [*learnt.values()])
+    tensors = (current, rows, *before, *neuron.parameters(), *neuron.buffers())
+    if loops_of(neuron) is None or is_smoothed() or not runs_compiled(*tensors, graph_is_ours=True):
+        by_current, *by_learnt = _by_autograd(neuron, current, before, field, rows, [*learnt.values()])
         return StepGradient(by_current.unflatten(0, δ.shape[:2]), dict(zip(learnt, by_learnt, strict=True)))
     places: dict[Tensor, Tensor] = {p: torch.empty_like(p) for p in learnt.values()}
-    step = single_step(neuron, current, before, Gradients(places))
-    step.step(0)
-    (step.δv if field == "v" else step.δz).copy_(δ.flatten(0, 1))
-    step.gradient(0)
-    return StepGradient(step.δI.unflatten(0, δ.shape[:2]), {name: places[p] for name, p in learnt.items()})
+    none = torch.zeros_like(rows)
+    δz_and_δv = (none, rows) if field == "v" else (rows, none)
+    δI = gradient_of_steps(neuron, current, (before, block.after(at)), δz_and_δv, Gradients(places))
+    return StepGradient(δI.unflatten(0, δ.shape[:2]), {name: places[p] for name, p in learnt.items()})
 
 
 @torch.enable_grad()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from pydantic import PositiveInt
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
-from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps
+from throughtime.algorithms.eligibility.layer_block import LayerBlock
 from throughtime.algorithms.eligibility.traces import Traces
-from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, Factors, PresynapticTrace, Term
+from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.neurons.base import Derivative, InputJacobian, Partials
@@ -66,7 +66,7 @@ class PPProp(PresynapticTrace):
         super().begin(batch, update)
         self.of_neurons = {layer.name: Traces((self.sends(layer),)) for layer in self.network.layers}
 
-    def factors(self, block: LayerBlock) -> Factors:
+    def postsynaptic(self, block: LayerBlock) -> Tensor:
         layer, (steps, batch) = block.layer, block.currents.shape[:2]
         partials = layer.neuron.partials(block.currents.flatten(0, 1), block.before(), block.after())
         assert partials is not None, "`supports` rejects such a neuron"
@@ -74,7 +74,7 @@ class PPProp(PresynapticTrace):
         for t, ε_t in enumerate(ε.unbind(0)):
             traces = self.of_neurons[layer.name].advance(self._averaged(partials, t, steps), one)["current"]
             ε_t.copy_(traces[self.sends(layer)][:, 0, :, 0])
-        return super().factors(block)._replace(postsynaptic=ε)
+        return ε
 
     def _averaged(self, partials: Partials, t: int, steps: int) -> Partials:
         """Return the partial derivatives of step t by state and current, times α_p and 1 − α_p."""
@@ -90,9 +90,9 @@ class PPProp(PresynapticTrace):
         by_current = {s: (1 - α_p) * of_step(f) for s, f in partials.inflows["current"].by_input.items()}
         return Partials(from_previous, within_step, {"current": InputJacobian(by_current)})
 
-    def terms(self, block: LayerBlock, factors: Factors, L: Tensor, δI: Tensor, at: Steps) -> Iterator[Term]:
-        assert factors.postsynaptic is not None
-        yield from super().terms(block, factors, L, L * factors.postsynaptic[at], at)
+    def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, None]:
+        assert post is not None
+        return L * post, None
 
     def end(self) -> None:
         super().end()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, PositiveInt
@@ -13,38 +13,18 @@ from torch import Tensor, nn
 from throughtime.algorithms.base import Claims, LossAt
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate
+from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate, gradient_of
 from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps, step_gradient
 from throughtime.algorithms.presynaptic_trace.filters import Filter, membrane_decay
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import Product
 from throughtime.networks.trajectory import at_each_step
+from throughtime.numerics.precision import FLOAT32
+from throughtime.numerics.spike_product import add_weight_gradient
 from throughtime.registry import algorithm
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Factors(NamedTuple):
-    """Traces of a layer's synapses over a block of steps."""
-
-    presynaptic: Mapping[str, Tensor]
-    """â of each synapse, by name: [steps, batch, ...]."""
-    one: Tensor
-    """The same of the constant input of the biases, [steps]."""
-    postsynaptic: Tensor | None = None
-    """A trace of each neuron, for rules that have one: [steps, batch, size]."""
-
-
-class Term(NamedTuple):
-    """A part of a layer's gradient: Σ_t c^t a^t."""
-
-    c: Tensor
-    """A factor of each neuron, [n, batch, currents · shape[0], ...]."""
-    presynaptic: Mapping[str, Tensor]
-    """a, by synapse: [n, batch, ...]."""
-    one: Tensor
-    """a of the biases, [n]."""
 
 
 @algorithm("presynaptic_trace")
@@ -146,50 +126,58 @@ class PresynapticTrace(BlockRule):
         return at, δ[at] * (self.steps / min(self.sampled_steps, self.steps) if self.unbiased else 1.0)
 
     def signal(self, block: LayerBlock, δ: Tensor) -> Tensor:
-        return super().signal(block, δ) * (1 - (self.readout.decay or 0.0))
+        return super().signal(block, (1 - (self.readout.decay or 0.0)) * δ)
 
     def gather(self, block: LayerBlock, L: Tensor | None, at: Steps, goes_on: bool) -> Tensor | None:
-        factors = self.factors(block)
+        layer, post = block.layer, self.postsynaptic(block)
         if L is None:
+            self.filters[layer.name].advance(block.sources)
             return None
-        within = step_gradient(block, self.sends(block.layer), L, at)
-        for c, presynaptic, one in self.terms(block, factors, L, within.current, at):
-            for name, synapse in block.layer.synapses.items():
-                add_map_gradient(synapse.module, c, presynaptic[name], one)
-        own = dict(block.layer.neuron.named_parameters())
+        within = step_gradient(block, self.sends(layer), L, at)
+        of_trace, of_input = self.coefficients(L, within.current, None if post is None else post[at])
+        for c, a, one in self.filters[layer.name].terms(block.sources, of_trace, of_input, at):
+            for name, synapse in layer.synapses.items():
+                add_map_gradient(synapse.module, c, a[name], one)
+        own = dict(layer.neuron.named_parameters())
         for name, gradient in within.parameters.items():
             accumulate(own[name], gradient)
         return within.current
 
-    def factors(self, block: LayerBlock) -> Factors:
-        """Advance the traces of a layer over a block of steps; return them."""
-        return Factors(*self.filters[block.layer.name].advance(block.sources))
+    def postsynaptic(self, block: LayerBlock) -> Tensor | None:
+        """Advance the trace of each neuron over a block; return it, [steps, batch, size]. None: the rule has none."""
+        return None
 
-    def terms(self, block: LayerBlock, factors: Factors, L: Tensor, δI: Tensor, at: Steps) -> Iterator[Term]:
-        """Yield the parts of a layer's gradient, from its learning signal and its gradient by the currents, both of the
-        chosen steps [n, batch, ...]."""
-        yield Term(δI, {name: a[at] for name, a in factors.presynaptic.items()}, factors.one[at])
+    def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Return the factors of â and of p in a layer's gradient at the chosen steps, [n, batch, ...]; None: 0.
+
+        Args:
+            L: learning signal of the layer.
+            δI: gradient of the layer's currents.
+            post: traces of its neurons, if the rule has them.
+        """
+        return δI, None
 
     def end(self) -> None:
         super().end()
         del self.filters
 
 
-def add_map_gradient(module: nn.Module, c: Tensor, a: Tensor, one: Tensor) -> None:
-    """Add Σ_t c^t a^t to the gradients of a synapse's parameters, with the input `one` [n] of its bias.
+def add_map_gradient(module: nn.Module, c: Tensor, a: Tensor, one: float) -> None:
+    """Add Σ_t c^t a^t to the gradients of a synapse's parameters, with the input `one` of its bias.
 
     A module f that is affine in its input and linear in its parameters has this gradient at the input a / one, from the
     gradient one · c of its output: one · f(a / one) = A a + one · b.
     """
     if isinstance(module, nn.Linear):
-        accumulate(module.weight, c.flatten(0, 1).t() @ a.flatten(2).flatten(0, 1))
+        if module.weight.requires_grad:
+            add_weight_gradient(gradient_of(module.weight), c, a.flatten(2), FLOAT32)
         if module.bias is not None:
-            accumulate(module.bias, one @ c.sum(1))
+            accumulate(module.bias, one * c.sum((0, 1)))
         return
     learnt = [p for p in module.parameters() if p.requires_grad]
     if learnt:
         with torch.enable_grad():
-            I = at_each_step(module, a / one.view(-1, *[1] * (a.dim() - 1)))
-            gradients = torch.autograd.grad(I, learnt, c * one.view(-1, *[1] * (c.dim() - 1)))
+            I = at_each_step(module, a if one == 1 else a / one)
+            gradients = torch.autograd.grad(I, learnt, c if one == 1 else one * c)
         for p, gradient in zip(learnt, gradients, strict=True):
             accumulate(p, gradient)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from pydantic import PositiveInt
@@ -10,8 +11,8 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
-from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps, step_gradient
-from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, Factors, PresynapticTrace, Term
+from throughtime.algorithms.eligibility.layer_block import LayerBlock, step_gradient
+from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.registry import algorithm
@@ -69,20 +70,18 @@ class STLLR(PresynapticTrace):
         layers = zip(self.network.layers, self.state.layers, strict=True)
         self.b = {layer.name: torch.zeros_like(state.z) for layer, state in layers}
 
-    def factors(self, block: LayerBlock) -> Factors:
+    def postsynaptic(self, block: LayerBlock) -> Tensor:
         z, name = block.states.z[1:], block.layer.name
         ψ = step_gradient(block, self.sends(block.layer), torch.ones_like(z)).current
-        b = torch.empty_like(ψ)
-        for b_t, ψ_t in zip(b.unbind(0), ψ.unbind(0), strict=True):
-            b_t.copy_(self.b[name])
-            self.b[name] = self.post_decay * b_t + ψ_t
-        return super().factors(block)._replace(postsynaptic=b)
+        b = torch.cat((self.b[name][None], ψ))
+        for before, now in pairwise(b.unbind(0)):
+            now.add_(before, alpha=self.post_decay)
+        self.b[name] = b[-1].clone()
+        return b[:-1]
 
-    def terms(self, block: LayerBlock, factors: Factors, L: Tensor, δI: Tensor, at: Steps) -> Iterator[Term]:
-        yield from super().terms(block, factors, L, self.causal * δI, at)
-        assert factors.postsynaptic is not None
-        p = {name: source[at] for name, source in block.sources.items()}
-        yield Term(self.noncausal * L * factors.postsynaptic[at], p, torch.ones_like(factors.one[at]))
+    def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, Tensor]:
+        assert post is not None
+        return self.causal * δI, self.noncausal * L * post
 
     def end(self) -> None:
         super().end()

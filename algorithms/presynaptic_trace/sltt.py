@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveInt
+from collections.abc import Callable
 
-from throughtime.algorithms.base import LossAt
+from pydantic import PositiveInt
+from torch import Tensor
+
+from throughtime.algorithms.base import LossAt, loss_over_steps
 from throughtime.algorithms.presynaptic_trace.presynaptic_trace import PresynapticTrace
+from throughtime.numerics.trees import Tree
 from throughtime.registry import algorithm
 
 
@@ -18,7 +22,8 @@ class SLTT(PresynapticTrace):
     It drops all credit through the states of neurons. SLTT-k learns from k steps of each sequence, drawn at random, in
     k/T of the time of the backward part; as in the source its gradient is not divided by the fraction k/T, unless
     `unbiased`. Memory O(1) in T: no trace, some numbers for each step of a block. Time: the products of a step forward
-    and backward. Source: Meng et al. 2023, section 4 and algorithm 1.
+    and backward. With an update at each step, and a readout without a leak, the rule is `tbptt` with windows of one
+    step, and takes its compiled single steps. Source: Meng et al. 2023, section 4 and algorithm 1.
 
     Args:
         loss_at: `every`: E is the mean over all steps; `end`: only the last step has a gradient.
@@ -38,3 +43,15 @@ class SLTT(PresynapticTrace):
         super().__init__(
             decay=0.0, loss_at=loss_at, update_every=update_every, sampled_steps=sampled_steps, unbiased=unbiased
         )
+
+    def begin(self, batch: int, update: Callable[[], None]) -> None:
+        super().begin(batch, update)
+        if self.update_every == 1 and not self.sampled_steps and not self.readout.decay:
+            self.stepper = self.single_steps()
+
+    def learn(self, x: Tensor, target: Tree, t: int) -> Tensor | None:
+        if self.stepper is None:
+            return super().learn(x, target, t)
+        _, loss = self.window_gradient(x, lambda y: loss_over_steps(self.task, y, target) / self.steps)
+        self.update()
+        return self.steps * loss

@@ -114,7 +114,7 @@ class _LayerWindow(torch.autograd.Function):
                 NormWindow(layer.inward_norm, D, I, adds=False),
                 NormWindow(layer.recurrent_norm, P, I, adds=True),
             )
-        kernel = made.kernel(layer.neuron, I, made.keep, ("v",) if made.reads_v else ())
+        kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
         kernel.begin(before, Z)
         # Only spikes are worth a search for the few that are not zero.
         product = SpikeProduct(R, products_of(layer.recurrent), len(x) if spiking else 1)

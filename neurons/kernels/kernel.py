@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -79,28 +79,38 @@ class Kernel:
         neuron: the layer of neurons.
         I: memory for the currents of the window, which is filled step by step.
         keep: whether the backward pass will be called.
-        shows: v, if `membranes` will be called.
+        shows_v: whether `membranes` will be called.
     """
 
-    def __init__(self, neuron: Neuron, I: Tensor, keep: bool, shows: Collection[str]) -> None:
+    def __init__(self, neuron: Neuron, I: Tensor, keep: bool, shows_v: bool) -> None:
         loops = loops_of(neuron)
         assert loops is not None
-        self.neuron, self.keep, self.shows = neuron, keep, shows
+        self.neuron, self.keep, self.shows_v = neuron, keep, shows_v
         self.I: Tensor = I
         self.steps = len(I)
         self.loops, self.equations = loops, loops.equations
 
     # --- forward
 
-    def begin(self, state: Any, Z: Tensor, places: Mapping[str, Tensor] | None = None) -> None:
-        """Begin the window, from the state before step 0. `Z` is the memory for z of all steps, and `places` for other
-        fields of the state that change and are not z."""
-        self.before, loops = state, self.loops
-        places = {**(places or {}), **dict.fromkeys(loops.copies, Z)}
-        self.fields = {f: places[f] if f in places else self._window(self.equations.after[f], f) for f in loops.moving}
+    def begin(self, state: Any, Z: Tensor, states: Any = None) -> None:
+        """Begin the window, from the state before step 0.
+
+        Args:
+            state: the state before step 0.
+            Z: memory for z of all steps.
+            states: memory for the fields of all states that a step changes, [steps, batch, size]; the currents then
+                stay as they are, and no backward pass may follow. None: the kernel stores what its backward pass needs.
+        """
+        self.before, loops, after = state, self.loops, self.equations.after
+        if states is None:
+            self.fields = {f: Z if f in loops.copies else self._window(after[f], f) for f in loops.moving}
+            self.values = [self._window(value) for value in loops.kept_values]
+            self.step_loop, self.run_loop = loops.forward, loops.run
+        else:
+            self.fields, self.values = {f: getattr(states, f) for f in loops.moving}, []
+            self.step_loop, self.run_loop = loops.single, loops.run_single
         self.windows = {**self.fields, "z": Z}
         self.gates = [self._gate(g) for g in self.equations.gates]
-        self.values = [self._window(value) for value in loops.kept_values]
         constants = self.equations.values_of(self.neuron)
         tensors = [c for c in constants.values() if isinstance(c, Tensor)]
         self.compiled = runs_compiled(self.I, *state, *tensors)
@@ -112,13 +122,14 @@ class Kernel:
     @functools.cached_property
     def forward(self) -> Callable[..., Any]:
         """The loop of one step. The binding takes longer than a step: a window that `run` computes needs none."""
-        return bound(self.loops.forward, *self.memory)
+        return bound(self.step_loop, *self.memory)
 
     def _window(self, value: Expression, field: str | None = None) -> Tensor:
         """Return memory for a value of each step, or for two alternating steps if it is not stored."""
         if value is self.loops.in_place_of_current:
             return self.I
-        kept = self.keep if field is None else field in self.shows or (self.keep and field in self.loops.kept_fields)
+        shown = self.shows_v and field == "v"
+        kept = shown or (self.keep and (field is None or field in self.loops.kept_fields))
         return self.I.new_empty(self.steps if kept else min(2, self.steps), *self.before.z.shape)
 
     def _gate(self, g: Expression) -> GateProducts:
@@ -142,7 +153,8 @@ class Kernel:
         known |= self.equations.values_of(self.neuron)
         places = [*(self.fields[f][t % len(self.fields[f])] for f in self.loops.moving), z]
         places += [window[t % len(window)] for window in self.values]
-        results = [self.equations.after[f] for f in (*self.loops.moving, "z")] + self.loops.kept_values
+        results = [self.equations.after[f] for f in (*self.loops.moving, "z")]
+        results += self.loops.kept_values if self.values else []
         for place, value in zip(places, evaluate(results, known), strict=True):
             place[...] = value
 
@@ -155,7 +167,7 @@ class Kernel:
         """
         if self.gates or not (self.compiled and runs_compiled(rows, self.I)):
             return t
-        return bound(self.loops.run, *self.memory, rows)(t)
+        return bound(self.run_loop, *self.memory, rows)(t)
 
     def take_steps(self, product: SpikeProduct, z_before: Tensor, Z: Tensor) -> None:
         """Take all steps of the window, with I_t ← I_t + R z_{t−1} before each; all z are written to `Z`."""

@@ -121,11 +121,6 @@ class StepLoops:
         fields = [self.equations.after[f] for f in self.kept_fields if f not in self.copies]
         return next(iter([*fields, *self.kept_values]), None)
 
-    @property
-    def over_current(self) -> str | None:
-        """The field of the state that a window writes over the current, if there is one."""
-        return next((f for f in self.moving if self.equations.after[f] is self.in_place_of_current), None)
-
     # --- forward
 
     def _constants(self) -> tuple[list[str], dict[Expression, str]]:
@@ -175,7 +170,8 @@ class StepLoops:
 
     @cached_property
     def single(self) -> CompiledLoop:
-        """The loop of a single step, with the arguments of `forward`; it stores only the state."""
+        """The loop of step t that stores the whole state and leaves the currents as they are, with the arguments of
+        `forward`; `values` are the outputs of the gates alone."""
         return self._step("single", kept=False)
 
     def _step(self, name: str, kept: bool) -> CompiledLoop:
@@ -190,9 +186,17 @@ class StepLoops:
     @cached_property
     def run(self) -> CompiledLoop:
         """The loop of steps from t on, with arguments (t, I, Z, fields, values, before, constants, rows), for neurons
-        without gates. Each step adds the row of `rows` of each neuron that spiked to its currents; the loop ends when
-        spikes are no longer sparse, and returns the next step."""
-        ahead, body = self._forward(kept=True)
+        without gates; it stores what `forward` stores. Each step adds the row of `rows` of each neuron that spiked to
+        its currents; the loop ends when spikes are no longer sparse, and returns the next step."""
+        return self._run("run", kept=True)
+
+    @cached_property
+    def run_single(self) -> CompiledLoop:
+        """The same loop, which stores what `single` stores."""
+        return self._run("run_single", kept=False)
+
+    def _run(self, name: str, kept: bool) -> CompiledLoop:
+        ahead, body = self._forward(kept)
         lines = [*HEAD, *self._constants()[0], *body.before]
         z = f"before[{list(self.equations.after).index('z')}] if t == 0 else Z[t - 1]"
         lines += [f"p_z = {z}", "spiking = room_for_spiking(p_z)", "sent = nonzero(p_z)"]
@@ -203,7 +207,7 @@ class StepLoops:
         lines += indented([*inner, *indented([*body.inner, f"sent += {sent} > zero"])], 2)
         lines += [f"{TAB}t += 1", "return t"]
         functions = (add_rows_of_sample, nonzero, room_for_spiking)
-        return loop_from("run", "t, I, Z, fields, values, before, constants, rows", tuple(lines), functions)
+        return loop_from(name, "t, I, Z, fields, values, before, constants, rows", tuple(lines), functions)
 
     # --- backward
 

@@ -56,6 +56,63 @@ class _GateStep:
             map.gradient(part)
 
 
+class StepAdjoint:
+    """The gradient of steps of neurons with equations, each from a state that is held constant.
+
+        δI = (∂z_t/∂I_t)ᵀ δz_t + (∂v_t/∂I_t)ᵀ δv_t,     and likewise for the neuron's parameters, summed over the batch
+
+    Steps of several times are one batch.
+
+    Args:
+        neuron: the layer of neurons.
+        I: the currents, [batch, currents · size].
+        δz, δv: gradients of z_t and v_t, [batch, size].
+        gradients: the memory for the gradients of the neuron's parameters.
+
+    Attributes:
+        δI: memory for the gradient of the currents.
+        gates: the products of the neuron's gates.
+    """
+
+    def __init__(self, neuron: Neuron, I: Tensor, δz: Tensor, δv: Tensor, gradients: Gradients) -> None:
+        loops = loops_of(neuron)
+        assert loops is not None
+        self.loops, self.I, self.δz, self.δv, self.δI = loops, I, δz, δv, torch.empty_like(I)
+        gates = loops.equations.gates.values()
+        self.gates = [_GateStep(gate, getattr(neuron, gate.map), I, δz, gradients) for gate in gates]
+        self.constants = constants_of(loops.equations.values_of(neuron), I)
+        self.learnt = tuple(
+            gradients.of(getattr(neuron, name)).reshape(c.shape)
+            for name, c in zip(loops.equations.constants, self.constants, strict=True)
+            if name in loops.equations.learnt
+        )
+
+    def bound(self, before: Any, after: Any) -> Callable[[], Any]:
+        """Return the loop of the gradient of the steps from the states `before` to those `after`."""
+        δ = (self.δz, self.δv, self.δI, *(gate.δg for gate in self.gates))
+        read = (self.I, (*(gate.g for gate in self.gates), self.I), tuple(before), tuple(after))
+        surrogates = (*surrogates_of(self.loops.single_slopes, self.I), 0)
+        return bound(self.loops.single_adjoint, *read, δ, (*self.learnt, self.δI), self.constants, surrogates)
+
+    def pass_gates(self, before: Any) -> None:
+        """Compute the gradients of the gates' maps, and add the contributions of the gates to δI, after the loop."""
+        for gate in self.gates:
+            gate.gradient(before, self.δI)
+
+
+def gradient_of_steps(
+    neuron: Neuron, I: Tensor, states: tuple[Any, Any], δ: tuple[Tensor, Tensor], gradients: Gradients
+) -> Tensor:
+    """Return δI of steps that were taken, and write the gradients of the neuron's parameters; arguments as in
+    `StepAdjoint`, with the states before and after the steps, [batch, size], and δ = (δz, δv)."""
+    adjoint, (before, after) = StepAdjoint(neuron, I, *δ, gradients), states
+    for gate in adjoint.gates:
+        gate.step(before)
+    adjoint.bound(before, after)()
+    adjoint.pass_gates(before)
+    return adjoint.δI
+
+
 class NeuronOneStep:
     """The step of one layer of neurons with equations, and its gradient from δz_t and δv_t.
 
@@ -76,52 +133,35 @@ class NeuronOneStep:
     """
 
     def __init__(self, neuron: Neuron, I: Tensor, state: Any, gradients: Gradients) -> None:
-        loops = loops_of(neuron)
-        assert loops is not None
-        self.I, self.loops = I, loops
         slots = [torch.stack((torch.empty_like(s), s)).unbind(0) for s in state]
         self.states = [type(state)(*buffers) for buffers in zip(*slots, strict=True)]
         self.v, self.z = ([getattr(s, name) for s in self.states] for name in ("v", "z"))
         self.δz, self.δv = torch.zeros_like(state.z), torch.zeros_like(state.v)
-        self.δI = torch.empty_like(I)
-        self.gates = [
-            _GateStep(gate, getattr(neuron, gate.map), I, state.z, gradients) for gate in loops.equations.gates.values()
-        ]
-        constants = constants_of(loops.equations.values_of(neuron), I)
-        learnt = tuple(
-            gradients.of(getattr(neuron, name)).reshape(c.shape)
-            for name, c in zip(loops.equations.constants, constants, strict=True)
-            if name in loops.equations.learnt
-        )
-        self._steps, self._gradients = zip(*(self._bound(now, constants, learnt) for now in (0, 1)), strict=True)
+        self.adjoint = StepAdjoint(neuron, I, self.δz, self.δv, gradients)
+        self.δI = self.adjoint.δI
+        self._steps, self._gradients = zip(*(self._bound(now) for now in (0, 1)), strict=True)
 
-    def _bound(
-        self, now: int, constants: tuple[Tensor, ...], learnt: tuple[Tensor, ...]
-    ) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    def _bound(self, now: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
         """Return the loops of a step that writes buffer `now`, and of its gradient."""
-        loops, I, after, before = self.loops, self.I, self.states[now], self.states[1 - now]
+        loops, I, after, before = self.adjoint.loops, self.adjoint.I, self.states[now], self.states[1 - now]
         for f in before._fields:
             if f not in loops.moving and f != "z":
                 getattr(after, f).copy_(getattr(before, f))
         fields, z = tuple(getattr(after, f)[None] for f in loops.moving), after.z[None]
-        outputs = tuple(gate.g[None] for gate in self.gates)
-        step = bound(loops.single, 0, I[None], z, (*fields, z), (*outputs, z), tuple(before), constants)
-        δ = (self.δz, self.δv, self.δI, *(gate.δg for gate in self.gates))
-        read = (I, (*(g[0] for g in outputs), I), tuple(before), tuple(after))
-        surrogates = (*surrogates_of(loops.single_slopes, I), 0)
-        return step, bound(loops.single_adjoint, *read, δ, (*learnt, self.δI), constants, surrogates)
+        outputs = tuple(gate.g[None] for gate in self.adjoint.gates)
+        memory = (I[None], z, (*fields, z), (*outputs, z), tuple(before), self.adjoint.constants)
+        return bound(loops.single, 0, *memory), self.adjoint.bound(before, after)
 
     def step(self, now: int) -> None:
         """Compute the state in buffer `now` from the previous state and the currents."""
-        for gate in self.gates:
+        for gate in self.adjoint.gates:
             gate.step(self.states[1 - now])
         self._steps[now]()
 
     def gradient(self, now: int) -> None:
         """Compute the gradients of the currents and parameters of the step from those of its results."""
         self._gradients[now]()
-        for gate in self.gates:
-            gate.gradient(self.states[1 - now], self.δI)
+        self.adjoint.pass_gates(self.states[1 - now])
 
 
 def single_step_of(neuron: Neuron) -> type[NeuronOneStep] | None:

@@ -67,7 +67,7 @@ def steps_of(neuron: str, fast: bool) -> Work:
 
     def by_kernel() -> None:
         I, Z = currents.clone(), torch.empty_like(currents)
-        kernel = kernel_of(cell)(cell, I, True, ())
+        kernel = kernel_of(cell)(cell, I, True, False)
         kernel.begin(state, Z)
         z = state.z
         for t, (I_t, z_t) in enumerate(zip(I.unbind(0), Z.unbind(0), strict=True)):

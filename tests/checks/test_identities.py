@@ -349,17 +349,21 @@ OF_TRACES += [
 class TracesEndAtBlocks(PresynapticTrace):
     """Traces start from zero in each block of steps."""
 
-    def factors(self, block):
+    def gather(self, block, L, at, goes_on):
         self.filters[block.layer.name].last.clear()
-        return super().factors(block)
+        return super().gather(block, L, at, goes_on)
 
 
 class BiasHasNoTrace(PresynapticTrace):
     """The input of the bias is 1, not its trace."""
 
-    def factors(self, block):
-        found = super().factors(block)
-        return found._replace(one=torch.ones_like(found.one))
+    def gather(self, block, L, at, goes_on):
+        biases = [s.module.bias for s in block.layer.synapses.values() if s.module.bias is not None]
+        before = [0.0 if bias.grad is None else bias.grad.clone() for bias in biases]
+        δI = super().gather(block, L, at, goes_on)
+        for bias, gradient in zip(biases, before, strict=True):
+            bias.grad = gradient + δI.sum((0, 1))
+        return δI
 
 
 class SignalPassesTheLeak(PresynapticTrace):
@@ -388,17 +392,15 @@ class LearnsFromTheStepAfter(PresynapticTrace):
 class PostsynapticTraceOfNow(STLLR):
     """The trace of a neuron has the present step, too."""
 
-    def factors(self, block):
-        found = super().factors(block)
-        return found._replace(postsynaptic=torch.cat((found.postsynaptic[1:], self.b[block.layer.name][None])))
+    def postsynaptic(self, block):
+        return torch.cat((super().postsynaptic(block)[1:], self.b[block.layer.name][None]))
 
 
 class AveragesWithoutShare(PPProp):
     """∂s/∂I without 1 − α_p."""
 
-    def factors(self, block):
-        found = super().factors(block)
-        return found._replace(postsynaptic=found.postsynaptic / (1 - self.decay))
+    def postsynaptic(self, block):
+        return super().postsynaptic(block) / (1 - self.decay)
 
 
 WITHIN, ON_LIF = "λ = 0: = autograd within each step", "λ = α on LIF: = e-prop; without R: = BPTT"

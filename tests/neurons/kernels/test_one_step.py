@@ -11,6 +11,7 @@ from torch import nn
 
 from tests.kernel_twins import OPTIONS, before, differing, inputs, network
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.presynaptic_trace import SLTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression
@@ -245,11 +246,22 @@ def test_a_rule_learns_the_same_by_single_steps_and_by_windows(rule, options, ta
 
 @pytest.mark.parametrize(
     "rule",
-    [FPTT(parts=3), FPTT(last_part=False), FPTT(form="paper"), TruncatedBPTT(window=2)],
-    ids=["parts", "last", "paper", "window"],
+    [FPTT(parts=3), FPTT(last_part=False), FPTT(form="paper"), TruncatedBPTT(window=2), SLTT(update_every=1)],
+    ids=["parts", "last", "paper", "window", "leak of the readout"],
 )
 def test_longer_windows_and_those_gone_through_twice_are_windows(rule, monkeypatch):
     assert trained(network("ltc"), rule, Classification(6), False, monkeypatch)[1] == []
+
+
+@pytest.mark.parametrize("neuron", ["lif", "ltc"])
+@pytest.mark.parametrize("per_step", [False, True])
+def test_sltt_with_an_update_at_each_step_learns_the_same_by_single_steps_and_by_blocks(neuron, per_step, monkeypatch):
+    net, task = network(neuron, hidden=[7, 5], readout_tau=0.0), Classification(6, per_step=per_step)
+    steps, used = trained(net, SLTT(update_every=1), task, False, monkeypatch)
+    blocks, not_used = trained(net, SLTT(update_every=1), task, True, monkeypatch)
+    assert used == [True, True] and not_used == [False, False]
+    for name, p in blocks.items():
+        torch.testing.assert_close(steps[name], p, rtol=1e-9, atol=1e-12)
 
 
 class OtherLTC(LTC):

@@ -1,0 +1,81 @@
+"""The sums of presynaptic traces over blocks of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from throughtime.algorithms.presynaptic_trace.filters import Filter
+from throughtime.numerics.loops import without_compiled_loops
+
+BATCH, SIZE, LENGTHS = 2, 3, (3, 1, 5)
+CHOICES: dict[str, Callable[[int], Any]] = {
+    "all steps": lambda steps: slice(-steps, None),
+    "the last step": lambda steps: slice(-1, None),
+    "two steps": lambda steps: torch.tensor([0, steps - 1][:steps]),
+}
+
+
+def test_a_trace_by_hand():
+    """λ = 1/2, inputs 1, 0, 0, and a signal of 4 at the last step: 4 · 1/4 for the weight; for the bias, whose input is
+    1 at each step, 4 (1 + 1/2 + 1/4)."""
+    p = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
+    (term,) = Filter(0.5).terms({"x": p}, torch.full((1, 1, 1), 4.0), None, slice(-1, None))
+    assert float((term.c * term.a["x"]).sum()) == 1.0
+    assert float((term.one * term.c).sum()) == 7.0
+
+
+class EndsAtBlocks(Filter):
+    def terms(self, *arguments):
+        self.last.clear()
+        yield from super().terms(*arguments)
+
+
+class CountsTheInputTwice(Filter):
+    def terms(self, p, of_trace, of_input, at):
+        yield from super().terms(p, of_trace + (0.0 if of_input is None else of_input), of_input, at)
+
+
+def sums(found: Filter, λ: float, choice: str, direct: bool) -> tuple[torch.Tensor, ...]:
+    """Return Σ_t (δ^t â^t + d^t p^t) over three blocks, and the same of the bias: by the filter, and by the trace of
+    each step."""
+    generator = torch.Generator().manual_seed(3)
+    drawn = lambda *shape: torch.randn(*shape, dtype=torch.float64, generator=generator)  # noqa: E731
+    of_weight, of_bias = torch.zeros(2, SIZE, 4, dtype=torch.float64), torch.zeros(2, SIZE, dtype=torch.float64)
+    â, one = torch.zeros(BATCH, 4, dtype=torch.float64), 0.0
+    for steps in LENGTHS:
+        at, p = CHOICES[choice](steps), drawn(steps, BATCH, 4)
+        n = len(torch.arange(steps)[at])
+        δ, d = drawn(n, BATCH, SIZE), drawn(n, BATCH, SIZE) if direct else None
+        for term in found.terms({"x": p}, δ, d, at):
+            of_weight[0] += torch.einsum("tbj,tbi->ji", term.c, term.a["x"])
+            of_bias[0] += term.one * term.c.sum((0, 1))
+        learnt = torch.arange(steps)[at].tolist()
+        for t in range(steps):
+            â, one = λ * â + p[t], λ * one + 1
+            for k in [learnt.index(t)] if t in learnt else []:
+                of_weight[1] += torch.einsum("bj,bi->ji", δ[k], â)
+                of_bias[1] += one * δ[k].sum(0)
+                if d is not None:
+                    of_weight[1] += torch.einsum("bj,bi->ji", d[k], p[t])
+                    of_bias[1] += d[k].sum(0)
+    return of_weight[0], of_weight[1], of_bias[0], of_bias[1]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("direct", [False, True])
+@pytest.mark.parametrize("λ", [0.0, 0.7])
+def test_sums_over_blocks_are_those_of_the_traces_of_each_step(λ, direct, choice):
+    found, expected, of_bias, expected_of_bias = sums(Filter(λ), λ, choice, direct)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(of_bias, expected_of_bias, rtol=1e-12, atol=1e-12)
+    with without_compiled_loops():
+        on_tensors, *_ = sums(Filter(λ), λ, choice, direct)
+    torch.testing.assert_close(found, on_tensors, rtol=1e-12, atol=1e-12)
+    broken = [EndsAtBlocks(λ)] if λ else []
+    for twin in [*broken, *([CountsTheInputTwice(λ)] if direct else [])]:
+        found, expected, *_ = sums(twin, λ, choice, direct)
+        assert not torch.allclose(found, expected, rtol=1e-3)
