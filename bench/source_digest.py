@@ -55,10 +55,22 @@ def source_digest(module: str, beside: Iterable[str] = (), followed: Iterable[st
             continue
         source = _read(path, name)
         trees[name] = source.tree
-        waiting += (m for m in source.imports if any(m == top or m.startswith(f"{top}.") for top in packages))
+        waiting += (m for m in source.imports if _is_inside(m, packages))
     own = trees.pop(module)
     text = "\n".join([own, *(f"{name} {tree}" for name, tree in sorted(trees.items()))])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def read_imported(packages: Iterable[str]) -> None:
+    """Read the files of all modules of these packages that are imported; their digests do not see later edits."""
+    tops = tuple(packages)
+    for name in [name for name in sys.modules if _is_inside(name, tops)]:
+        if path := _source_file(name):
+            _read(path, name)
+
+
+def _is_inside(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == top or module.startswith(f"{top}.") for top in packages)
 
 
 def _source_file(module: str) -> Path | None:

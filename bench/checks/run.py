@@ -10,6 +10,7 @@ import torch
 from throughtime.checks import identities, of_datasets, of_harness, of_networks, of_neurons, of_rules, reference
 from throughtime.checks.fact import CheckResult, Fact, Observed, evaluate
 from throughtime.checks.full import facts as full_facts
+from throughtime.collector import gc_frozen
 from throughtime.display import Display
 from throughtime.errors import UsageError, suggestion
 from throughtime.harness.batches import learn_batch
@@ -52,8 +53,9 @@ def check(names: Sequence[str] = (), full: bool = False, only: str = "") -> Iter
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for component in chosen:
-            yield from (evaluate(fact, component) for fact in _facts(component, full) if only in fact.name)
+        with gc_frozen():  # facts on memory collect garbage often
+            for component in chosen:
+                yield from (evaluate(fact, component) for fact in _facts(component, full) if only in fact.name)
     finally:
         torch.set_num_threads(threads)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from throughtime.collector import gc_paused
 from throughtime.errors import UsageError, suggestion
-from throughtime.gc_paused import gc_paused
 from throughtime.records.record import Record
 from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of, parse_curve
 from throughtime.spec import NOT_IN_ID

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from throughtime.collector import gc_paused
 from throughtime.errors import UsageError
-from throughtime.gc_paused import gc_paused
 from throughtime.records.files import CURVE, parse_json
 from throughtime.records.record import Record, parse_record, read_record, read_text_of
 

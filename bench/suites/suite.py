@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import pydantic
 
+from throughtime.collector import gc_paused
 from throughtime.errors import Faults, UsageError, suggestion
-from throughtime.gc_paused import gc_paused
 from throughtime.registry import KINDS
 from throughtime.spec import PASSES, SCALES, Pass, RunSpec, Scale, Tuning
 from throughtime.suites.cell import Cell

@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FACE = "display errors spec registry options gc_paused whole_files source_digest"
+FACE = "display errors spec registry options collector whole_files source_digest"
 ROOMS = [
     FACE,
     "numerics",

@@ -1,5 +1,6 @@
 """The digest changes with the code and with nothing else."""
 
+import importlib
 import re
 import sys
 import types
@@ -147,6 +148,20 @@ def test_the_package_of_an_installed_plugin_is_followed_without_importing_it(tmp
     assert found[0] == found[1] != found[2]
 
 
+def test_an_imported_module_counts_as_it_was_when_it_was_read(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("early", "late", "edited"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("")
+        (tmp_path / name / "rule.py").write_text("γ = 2\n" if name == "edited" else "γ = 1\n")
+        importlib.import_module(f"{name}.rule")
+    digests.read_imported(["early"])
+    for name in ("early", "late"):
+        (tmp_path / name / "rule.py").write_text("γ = 2\n")
+    digests_of = {name: module_digest(f"{name}.rule") for name in ("early", "late", "edited")}
+    assert digests_of["late"] == digests_of["edited"] != digests_of["early"]
+
+
 def test_names_inside_modules_and_modules_that_are_not_there_have_no_file():
     assert digests._source_file("throughtime.errors").name == "errors.py"
     assert digests._source_file("throughtime.errors.UsageError") is None
@@ -181,7 +196,7 @@ def test_rooms_that_decide_or_measure_numbers_are_followed(sources, room):
 
 def test_all_that_a_pass_runs_on_is_followed_but_what_names_and_stores():
     """A new room that a measuring pass or a component imports must be filed as one or the other."""
-    others = {"records", "suites", "spec", "errors", "registry", "display", "gc_paused", "whole_files", "source_digest"}
+    others = {"records", "suites", "spec", "errors", "registry", "display", "collector", "whole_files", "source_digest"}
     top = Path(digests.__file__).parent
     found: set[str] = set()
     waiting = {"passes", "algorithms", "neurons", "networks", "datasets"}

@@ -27,9 +27,8 @@ from throughtime.running.limits import Limits, resident_bytes
 from throughtime.spec import PASSES
 
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
-PRELOADED = ("throughtime.passes.child", "torch._dynamo", "numba")
-"""Modules that the fork server imports once. The last two would take each child a second: the first optimiser imports
-dynamo, and the first compiled loop imports numba."""
+PRELOADED = "throughtime.running.engines.preloaded"
+"""Module that the fork server imports once."""
 SERVER_STARTS = 3
 """Number of servers that may end during the start of one pass before the sweep ends, too."""
 
@@ -72,7 +71,7 @@ def start_fork_server() -> None:
 
     Children have the environment of this moment. A running server is left alone; one that was killed is replaced.
     """
-    multiprocessing.forkserver.set_forkserver_preload(list(PRELOADED))
+    multiprocessing.forkserver.set_forkserver_preload([PRELOADED])
     with _signals_ignored():
         multiprocessing.forkserver.ensure_running()
 
@@ -100,7 +99,7 @@ class Child(NamedTuple):
 
 
 class LocalEngine(Engine):
-    """Starts each pass from a fork server that has imported torch and executed nothing else.
+    """Starts each pass from a fork server that has imported torch and the components, and computed nothing.
 
     Measuring passes run one at a time, under a lock that all runners of this user on this machine share. If the server
     is killed, its children end with it, and the next pass starts from a new server.
