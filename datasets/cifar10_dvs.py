@@ -8,16 +8,14 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import PositiveInt
 
 from throughtime.datasets.aedat import AedatReader
 from throughtime.datasets.arrays import stratified_order
 from throughtime.datasets.base import Split
 from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, synthetic_events
-from throughtime.datasets.frames import By, Remainder, Sensor
+from throughtime.datasets.frames import Sensor
 from throughtime.errors import UsageError
 from throughtime.registry import dataset
 
@@ -55,18 +53,8 @@ class Cifar10DVS(EventRecordings):
     sensor = Sensor(128, 128)
     pattern = "*/*.aedat4"
     outputs = 10
-
-    def __init__(
-        self,
-        *,
-        steps: PositiveInt = 20,
-        by: By = "count",
-        pool: Literal[1, 2, 4, 8, 16] = 4,
-        values: Literal["counts", "spikes"] = "counts",
-        remainder: Remainder = "drop",
-    ) -> None:
-        super().__init__(steps, by, pool, values, remainder)
-        self._reader: AedatReader | None = None
+    _reader: AedatReader | None = None
+    """The process that decodes all recordings of a build."""
 
     @classmethod
     def tiny(cls) -> Cifar10DVS:
@@ -83,7 +71,7 @@ class Cifar10DVS(EventRecordings):
         self._reader = None
 
     def events(self, content: bytes, where: str) -> np.ndarray:
-        # One process decodes all recordings of a build; a single recording starts a process of its own.
+        # Outside a build, a recording starts a process of its own.
         with nullcontext(self._reader) if self._reader else AedatReader() as reader:
             read = reader.events(content, where)
         names = read.dtype.names

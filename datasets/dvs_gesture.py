@@ -7,14 +7,12 @@ import re
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-from pydantic import PositiveInt
 
 from throughtime.datasets.base import Split
 from throughtime.datasets.event_recordings import EVENT, EventRecordings, Recording, archive_file, synthetic_events
-from throughtime.datasets.frames import By, Remainder, Sensor
+from throughtime.datasets.frames import Sensor
 from throughtime.errors import UsageError, first_line
 from throughtime.registry import dataset
 
@@ -57,17 +55,6 @@ class Gesture(EventRecordings):
     sensor = Sensor(128, 128)
     pattern = "user*/*.npy"
     outputs = 11
-
-    def __init__(
-        self,
-        *,
-        steps: PositiveInt = 20,
-        by: By = "count",
-        pool: Literal[1, 2, 4, 8, 16] = 4,
-        values: Literal["counts", "spikes"] = "counts",
-        remainder: Remainder = "drop",
-    ) -> None:
-        super().__init__(steps, by, pool, values, remainder)
 
     @classmethod
     def tiny(cls) -> Gesture:

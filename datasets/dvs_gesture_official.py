@@ -7,10 +7,9 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import PositiveInt
 
 from throughtime.datasets import aedat3
 from throughtime.datasets.base import Split
@@ -18,7 +17,7 @@ from throughtime.datasets.dvs_gesture import GESTURE_PAGE
 from throughtime.datasets.event_recordings import EventRecordings, Recording, synthetic_events
 from throughtime.datasets.files import archive
 from throughtime.datasets.files.fetch import DataFile, Origin
-from throughtime.datasets.frames import By, Remainder, Sensor
+from throughtime.datasets.frames import Sensor
 from throughtime.errors import UsageError
 from throughtime.registry import dataset
 
@@ -71,19 +70,10 @@ class OfficialGesture(EventRecordings):
     sensor = Sensor(128, 128)
     pattern = TRIALS
     outputs = 11
-
-    def __init__(
-        self,
-        *,
-        steps: PositiveInt = 20,
-        by: By = "count",
-        pool: Literal[1, 2, 4, 8, 16] = 4,
-        values: Literal["counts", "spikes"] = "counts",
-        remainder: Remainder = "drop",
-    ) -> None:
-        super().__init__(steps, by, pool, values, remainder)
-        self._gestures: dict[str, list[Gesture]] = {}
-        self._lists: dict[str, Split] = {}
+    _gestures: dict[str, list[Gesture]]
+    """The gestures of each trial, set by `recordings`."""
+    _lists: dict[str, Split]
+    """The split of each trial by the official lists, set by `recordings`."""
 
     @classmethod
     def tiny(cls) -> OfficialGesture:

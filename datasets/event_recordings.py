@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 from throughtime.datasets import frames
@@ -49,7 +50,8 @@ class EventRecordings(PreparedDataset):
 
     x_t holds, for each polarity and each block of pool x pool pixels, the number of events in frame t, averaged over
     the pixels of the block (`counts`), or whether there was an event (`spikes`). The order of the inputs is polarity,
-    row, column. Counts are stored in 8 bits, or 16 where a count exceeds 255, and spikes in one bit.
+    row, column. Counts are stored in 8 bits, or 16 where a count exceeds 255, and spikes in one bit. The defaults are
+    those for cameras of 128x128 pixels.
 
     Args:
         steps: T, frames per recording.
@@ -69,11 +71,12 @@ class EventRecordings(PreparedDataset):
 
     def __init__(
         self,
-        steps: int,
-        by: frames.By,
-        pool: int,
-        values: Literal["counts", "spikes"],
-        remainder: frames.Remainder,
+        *,
+        steps: PositiveInt = 20,
+        by: frames.By = "count",
+        pool: Literal[1, 2, 4, 8, 16] = 4,
+        values: Literal["counts", "spikes"] = "counts",
+        remainder: frames.Remainder = "drop",
     ) -> None:
         self.steps, self.by, self.pool, self.values, self.remainder = steps, by, pool, values, remainder
         height, width = self.sensor.height // pool, self.sensor.width // pool

@@ -88,7 +88,7 @@ class NeuromorphicMNIST(EventRecordings):
         remainder: Remainder = "drop",
         part: Literal["full", "1100"] | None = None,
     ) -> None:
-        super().__init__(steps, by, pool, values, remainder)
+        super().__init__(steps=steps, by=by, pool=pool, values=values, remainder=remainder)
         self.part = part
 
     @classmethod

@@ -8,7 +8,7 @@ Glorot's uniform rule with biases 0, also where the released code keeps PyTorch'
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -94,23 +94,6 @@ def dvs_shallow(
     return Layered(inputs, outputs, neuron, layers=layers, readouts=readouts, weights="glorot_uniform")
 
 
-def _dvs_conv(
-    shapes: tuple[Shape, Shape],
-    neuron: Callable[..., Neuron],
-    recurrent: bool,
-    hidden: int,
-    width: float,
-    dropout: float,
-) -> Layered:
-    layers = [conv(n * width, kernel=7, pool=HALVED) for n in (64, 128)]
-    layers += [conv(n * width, pool=HALVED) for n in (128, 256, 256, 512)]
-    layers.append(LayerSpec(dense=hidden, recurrent=recurrent, dropout=dropout))
-    readouts = [ReadoutSpec(leak="gated", slope="fixed")]
-    built = Layered(*shapes, neuron, layers=layers, readouts=readouts, weights="glorot_uniform")
-    declare_unused_leak(built.readouts[0], built.readouts[0].linear.out_features)
-    return built
-
-
 def declare_unused_leak(readout: Readout, size: int) -> None:
     """Add so many parameters that nothing reads, and that are not trained: the released code declares a constant leak,
     and the published number of parameters counts it."""
@@ -118,20 +101,14 @@ def declare_unused_leak(readout: Readout, size: int) -> None:
 
 
 DVS_NEURON: dict[str, Any] = {"b0": 0.5, "initial": "random"}
-DVS_TINY = Setting((2, 64, 64), 4, "ltc", DVS_NEURON, {"hidden": 5, "width": 1 / 32})
 
 
 @network("dvs_conv_v3")
-@settings(published=Setting((2, 128, 128), 11, "ltc", DVS_NEURON), tiny=DVS_TINY)
-def dvs_conv_v3(
-    inputs: Shape,
-    outputs: Shape,
-    neuron: Callable[..., Neuron],
-    *,
-    hidden: PositiveInt = 512,
-    width: PositiveFloat = 1.0,
-    dropout: Probability = 0.1,
-) -> Layered:
+@settings(
+    published=Setting((2, 128, 128), 11, "ltc", DVS_NEURON),
+    tiny=Setting((2, 64, 64), 4, "ltc", DVS_NEURON, {"hidden": 5, "width": 1 / 32}),
+)
+class DVSConvV3(Layered):
     """The deep network of DVS Gesture: six convolutions, a dense layer, a gated leaky readout.
 
     The channels are 64, 128, 128, 256, 256 and 512, with kernels of 7 x 7 in the first two layers and of 3 x 3 in the
@@ -145,31 +122,36 @@ def dvs_conv_v3(
         width: factor of the numbers of channels.
         dropout: probability of dropout of the spikes that the dense layer reads.
     """
-    return _dvs_conv((inputs, outputs), neuron, False, hidden, width, dropout)
+
+    dense_is_recurrent: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        inputs: Shape,
+        outputs: Shape,
+        neuron: Callable[..., Neuron],
+        *,
+        hidden: PositiveInt = 512,
+        width: PositiveFloat = 1.0,
+        dropout: Probability = 0.1,
+    ) -> None:
+        layers = [conv(n * width, kernel=7, pool=HALVED) for n in (64, 128)]
+        layers += [conv(n * width, pool=HALVED) for n in (128, 256, 256, 512)]
+        layers.append(LayerSpec(dense=hidden, recurrent=self.dense_is_recurrent, dropout=dropout))
+        readouts = [ReadoutSpec(leak="gated", slope="fixed")]
+        super().__init__(inputs, outputs, neuron, layers=layers, readouts=readouts, weights="glorot_uniform")
+        declare_unused_leak(self.readouts[0], self.readouts[0].linear.out_features)
 
 
 @network("dvs_conv_v4")
-@settings(published=Setting((2, 128, 128), 11, "ltc", DVS_NEURON), tiny=DVS_TINY)
-def dvs_conv_v4(
-    inputs: Shape,
-    outputs: Shape,
-    neuron: Callable[..., Neuron],
-    *,
-    hidden: PositiveInt = 512,
-    width: PositiveFloat = 1.0,
-    dropout: Probability = 0.1,
-) -> Layered:
+class DVSConvV4(DVSConvV3):
     """The deep network of DVS Gesture whose dense layer is recurrent, otherwise `dvs_conv_v3`.
 
     With images of 128 x 128 and 11 outputs it has 14 378 195 parameters, of which 11 are not trained. Source:
     fptt_img/snn_sota_LIF4_dvs_gesture_v4.py.
-
-    Args:
-        hidden: number of neurons of the dense layer.
-        width: factor of the numbers of channels.
-        dropout: probability of dropout of the spikes that the dense layer reads.
     """
-    return _dvs_conv((inputs, outputs), neuron, True, hidden, width, dropout)
+
+    dense_is_recurrent = True
 
 
 @network("dvs_cifar10_vgg")
