@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
@@ -98,7 +99,6 @@ def cuda_devices(network: nn.Module) -> list[int]:
     return sorted({parameter.device.index for parameter in network.parameters() if parameter.is_cuda})
 
 
-@torch.no_grad()
 def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) -> Evaluation:
     """Compute the task's metrics and the mean firing rate over a whole split. The metrics use the output after the last
     step or, where the task is `per_step`, the outputs at all labelled steps.
@@ -110,29 +110,37 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
         DivergedError: an output is not finite, so that no class can be read from it.
         ValueError: the meter computes other metrics than the task names.
     """
-    task, training = dataset.task, network.training
+    task = dataset.task
     meter, spikes, neuron_steps = task.meter(), 0.0, 0
-    network.eval()
-    try:
-        with torch.random.fork_rng(devices=cuda_devices(network)):
-            torch.manual_seed(seed)
-            for batch in dataset.batches(split, dataset.evaluation_batch):
-                for part, window, ends in _unrolled(network, batch):
-                    spikes += sum(float(z.sum()) for z in window.spikes)
-                    neuron_steps += sum(z.numel() for z in window.spikes)
-                    if not task.per_step and not ends:
-                        continue
-                    outputs = window.steps() if task.per_step else window.last()
-                    if not all(y.isfinite().all() for y in tensors(outputs)):
-                        raise DivergedError(f"an output on the {split} split is not finite")
-                    meter.update(outputs, target_rows(part.target, part.steps, True) if task.per_step else part.target)
-    finally:
-        network.train(training)
+    with evaluating(network):
+        torch.manual_seed(seed)
+        for batch in dataset.batches(split, dataset.evaluation_batch):
+            for part, window, ends in unrolled(network, batch):
+                spikes += sum(float(z.sum()) for z in window.spikes)
+                neuron_steps += sum(z.numel() for z in window.spikes)
+                if not task.per_step and not ends:
+                    continue
+                outputs = window.steps() if task.per_step else window.last()
+                if not all(y.isfinite().all() for y in tensors(outputs)):
+                    raise DivergedError(f"an output on the {split} split is not finite")
+                meter.update(outputs, target_rows(part.target, part.steps, True) if task.per_step else part.target)
     metrics, names = meter.compute(), [metric.name for metric in task.metrics]
     if set(metrics) != set(names):
         raise ValueError(f"the meter computes {', '.join(metrics)}; the task names {', '.join(names)}")
     rate = spikes / neuron_steps if network.spiking and neuron_steps else None
     return Evaluation({name: metrics[name] for name in names}, rate)
+
+
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
+    """Run the block in eval mode and without gradients; the network's mode and the random state are restored."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(network)):
+            yield
+    finally:
+        network.train(training)
 
 
 def evaluation_window(state: Tree) -> int:
@@ -141,12 +149,21 @@ def evaluation_window(state: Tree) -> int:
     return max(1, min(EVALUATION_WINDOW, EVALUATION_BYTES // max(1, nbytes(state))))
 
 
-def _unrolled(network: Network, batch: Batch) -> Iterator[tuple[Batch, Window, bool]]:
-    """Yield each window of a batch, the network's result for it, and whether it is the last window."""
+def unrolled(
+    network: Network, batch: Batch, around: AbstractContextManager[object] | None = None
+) -> Iterator[tuple[Batch, Window, bool]]:
+    """Yield each window of a batch, the network's result for it, and whether it is the last window.
+
+    Args:
+        network: in eval mode.
+        batch: the sequences.
+        around: context of the network's computation of each window.
+    """
     state = network.initial_state(batch.sequences)
     steps = evaluation_window(state)
     for t in range(0, batch.steps, steps):
         part = batch.window(t, steps)
-        window = network.unroll(part.x, state)
+        with around or nullcontext():
+            window = network.unroll(part.x, state)
         state = window.state
         yield part, window, t + steps >= batch.steps

@@ -44,7 +44,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from throughtime.datasets.base import Dataset, Split
-from throughtime.harness.batches import evaluation_window
+from throughtime.harness.batches import evaluating, unrolled
 from throughtime.networks.base import Network
 from throughtime.records.record import Measure
 
@@ -82,40 +82,19 @@ def measure(network: Network, dataset: Dataset, split: Split = "test") -> dict[s
         fraction of the layers' outputs that is exactly 0. `synaptic_operations.dense`, `.effective_macs`,
         `.effective_acs`; null if the network has products that cannot be counted.
     """
-    training, operations = network.training, SynapticOperations(network)
+    operations = SynapticOperations(network)
     active: Counter[int] = Counter()
     sent: Counter[int] = Counter()
     sequences = steps = 0
-    network.eval()
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            for batch in dataset.batches(split, dataset.evaluation_batch):
-                sequences, steps = sequences + batch.sequences, batch.steps
-                state = network.initial_state(batch.sequences)
-                at_once = evaluation_window(state)
-                for t in range(0, steps, at_once):
-                    with operations:
-                        window = network.unroll(batch.window(t, at_once).x, state)
-                    state = window.state
-                    for number, z in enumerate(window.spikes, 1):
-                        active[number] += int(z.count_nonzero())
-                        sent[number] += z.numel()
-    finally:
-        network.train(training)
-
+    with evaluating(network):
+        for batch in dataset.batches(split, dataset.evaluation_batch):
+            sequences, steps = sequences + batch.sequences, batch.steps
+            for _, window, _ in unrolled(network, batch, operations):
+                for number, z in enumerate(window.spikes, 1):
+                    active[number] += int(z.count_nonzero())
+                    sent[number] += z.numel()
     where = f"the {split} split ({sequences} sequences of {steps} steps)"
-    layers = {number: (f"layer{number}", network.spiking) for number in sent}
-    if network.described:
-        layers = {n: (layer.name, layer.neuron.spiking) for n, layer in enumerate(network.layers, 1)}
-    measures = {
-        f"firing_rate.{name}": Measure(
-            value=active[number] / sent[number] if spiking else None,
-            unit="spikes per neuron and step",
-            method=f"mean over {where}",
-            missing=None if spiking else NO_SPIKES,
-        )
-        for number, (name, spiking) in layers.items()
-    }
+    measures = _firing_rates(network, active, sent, where)
     measures["activation_sparsity"] = Measure(
         value=1 - active.total() / sent.total() if sent else None,
         unit="fraction",
@@ -130,6 +109,22 @@ def measure(network: Network, dataset: Dataset, split: Split = "test") -> dict[s
             missing=operations.uncounted,
         )
     return measures
+
+
+def _firing_rates(network: Network, active: Counter[int], sent: Counter[int], where: str) -> dict[str, Measure]:
+    """Return the firing rate of each layer, from its nonzero outputs and all its outputs, by the layer's number."""
+    layers = {number: (f"layer{number}", network.spiking) for number in sent}
+    if network.described:
+        layers = {n: (layer.name, layer.neuron.spiking) for n, layer in enumerate(network.layers, 1)}
+    return {
+        f"firing_rate.{name}": Measure(
+            value=active[number] / sent[number] if spiking else None,
+            unit="spikes per neuron and step",
+            method=f"mean over {where}",
+            missing=None if spiking else NO_SPIKES,
+        )
+        for number, (name, spiking) in layers.items()
+    }
 
 
 class SynapticOperations(TorchDispatchMode):

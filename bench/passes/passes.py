@@ -26,7 +26,7 @@ from throughtime.passes.trainer import Trainer, never
 from throughtime.records.pass_result import PassResult
 from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Measure
-from throughtime.spec import Pass, RunSpec, Training
+from throughtime.spec import Pass, RunSpec
 
 
 def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[], bool] = never) -> PassResult:
@@ -46,7 +46,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
     task = built.dataset.task
     measures = {
         **metric_measures(trained, task, built.dataset.size("test")),
-        "epochs_trained": _epochs_trained(trained, spec.training, task),
+        "epochs_trained": Measure(value=trained.epochs, unit="epoch", method=trained.end),
         "loss": Measure(value=trained.loss, unit="1", method="mean of the rule's losses over the last epoch"),
         "firing_rate": Measure(
             value=trained.final.firing_rate,
@@ -76,17 +76,6 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
 def _no_rate(network: Network) -> str:
     """Return the reason why a network has no firing rate."""
     return activity.NO_LAYERS if network.spiking else activity.NO_SPIKES
-
-
-def _epochs_trained(trained: Trained, training: Training, task: Task) -> Measure:
-    """Return the number of epochs, with the reason if training stopped early."""
-    early = ""
-    if trained.epochs < training.epochs:
-        if training.patience is not None and trained.epochs - trained.best_epoch >= training.patience:
-            early = f", stopped: none of the last {training.patience} was the best on the validation split"
-        elif training.stop_at is not None:
-            early = f", stopped: {task.metric.name} on the validation split reached {training.stop_at:g}"
-    return Measure(value=trained.epochs, unit="epoch", method=f"of {training.epochs}{early}")
 
 
 def metric_measures(trained: Trained, task: Task, sequences: int) -> dict[str, Measure]:

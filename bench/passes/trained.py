@@ -26,6 +26,8 @@ class Trained(NamedTuple):
     best_test_epoch: int
     epochs: int
     """Epochs of training, fewer than those of the spec where training stopped early."""
+    end: str
+    """Number of epochs of the spec, and the reason why training stopped early."""
     loss: float
     """Mean of the rule's losses over the last epoch."""
     observations: dict[str, Observation]

@@ -124,24 +124,28 @@ class Trainer:
             if 0 in self.spec.training.alignment and not at.rows:
                 self._end_of_epoch(0, None)
                 self._pause()
-            while not self._is_complete():
+            while (end := self._end()) is None:
                 self._write_position()  # here too, because short epochs may be killed before `_pause` writes it
                 self._epoch()
                 self._pause()
-            return self._tested()
+            return self._tested(end)
         except Exception:
             self._write_position()
             raise
 
-    def _is_complete(self) -> bool:
-        """Return whether all epochs are trained, or training ends early by `stop_at` or `patience`."""
-        training, trained = self.spec.training, self.reached.epoch - 1
-        if training.stop_at is not None:
-            sign = 1 if self.built.dataset.task.metric.higher_is_better else -1
-            if self.reached.best >= sign * training.stop_at:
-                return True
-        stalled = training.patience is not None and trained - self.reached.best_epoch >= training.patience
-        return trained >= training.epochs or stalled
+    def _end(self) -> str | None:
+        """Return the reason why training is complete, as the record has it; None if it is not complete."""
+        training, trained, metric = self.spec.training, self.reached.epoch - 1, self.built.dataset.task.metric
+        if trained >= training.epochs:
+            return f"of {training.epochs}"
+        if training.patience is not None and trained - self.reached.best_epoch >= training.patience:
+            what = f"none of the last {training.patience} was the best on the validation split"
+            return f"of {training.epochs}, stopped: {what}"
+        sign = 1 if metric.higher_is_better else -1
+        if training.stop_at is not None and self.reached.best >= sign * training.stop_at:
+            what = f"{metric.name} on the validation split reached {training.stop_at:g}"
+            return f"of {training.epochs}, stopped: {what}"
+        return None
 
     def _epoch(self) -> None:
         """Train the rest of the current epoch, then evaluate."""
@@ -228,7 +232,7 @@ class Trainer:
         at.rows += 1
         return validation, test
 
-    def _tested(self) -> Trained:
+    def _tested(self, end: str) -> Trained:
         network, at = self.built.network, self.reached
         with self.clock.phase("evaluate"):
             final = self._evaluated("test")
@@ -246,6 +250,7 @@ class Trainer:
             best_test=at.best_test,
             best_test_epoch=at.best_test_epoch,
             epochs=at.epoch - 1,
+            end=end,
             loss=at.loss,
             observations=self.observations,
             aligned=self.aligned,

@@ -127,7 +127,7 @@ def an_epoch_late(self):
         (RECORDED, "throughtime.passes.trainer.evaluate", on_validation),
         (MODE, "throughtime.checks.of_protocol.evaluate", left_in_eval_mode),
         (MODE, "throughtime.checks.by_hand.Sum.eval", lambda network: network),
-        (WINDOWS, "throughtime.harness.batches._unrolled", without_state),
+        (WINDOWS, "throughtime.harness.batches.unrolled", without_state),
         (ORDERS, "throughtime.passes.trainer.Trainer._batches", same_order),
         (USED, "throughtime.harness.build.stream", lambda base, purpose, n: seeds.stream(base, "data order", n)),
         (USED, "throughtime.passes.trainer.stream", lambda base, purpose, n: seeds.stream(base, purpose, 0)),
