@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -230,30 +231,14 @@ def finish(
 ) -> None:
     """Place one legend for all panels above the panels and, except for a paper, title and notes above it; the figure
     grows accordingly."""
-    from matplotlib.lines import Line2D
-
     paper = _LOOK.get() == "paper"
     width, height = figure.get_size_inches()
     if paper:
         width = COLUMN_WIDTH if width <= COLUMN_WIDTH else PAGE_WIDTH
-    legends: list[list[Line2D]] = []
-    if rules:
-        legends.append(
-            [
-                Line2D(
-                    [], [], color=s.colour, ls=s.dash, lw=s.width + 0.6, alpha=s.alpha, label=_legend(rule_title(rule))
-                )
-                for rule, s in rules.items()
-            ]
-        )
-    if markers:
-        legends.append(
-            [Line2D([], [], color="0.35", marker=m, ls="", ms=5.5, label=_legend(n)) for n, m in markers.items()]
-        )
     lines = [line for note in notes for line in textwrap.wrap(one_line(note), int(width * 16))]
     # Positions above the panels are in inches from the top.
     places, top = [], 0.06 if paper else 0.46 + NOTE_LINE * len(lines)
-    for handles in legends:
+    for handles in _legends(rules, markers or {}):
         longest = max(len(str(handle.get_label())) for handle in handles)
         columns = max(1, min(len(handles), int((width - 2 * LEFT) / (0.075 * longest + 0.6))))
         places.append((handles, columns, top))
@@ -278,6 +263,18 @@ def finish(
             handlelength=2.2,
             columnspacing=1.4,
         )
+
+
+def _legends(rules: dict[str, Style], markers: dict[str, str]) -> list[list[Line2D]]:
+    """Return the entries of the legends: one of the lines, if there are rules, and one of the markers, if there are."""
+    from matplotlib.lines import Line2D
+
+    lines = [
+        Line2D([], [], color=s.colour, ls=s.dash, lw=s.width + 0.6, alpha=s.alpha, label=_legend(rule_title(rule)))
+        for rule, s in rules.items()
+    ]
+    points = [Line2D([], [], color="0.35", marker=m, ls="", ms=5.5, label=_legend(n)) for n, m in markers.items()]
+    return [entries for entries in (lines, points) if entries]
 
 
 def scale_axis(axis: XAxis | YAxis, values: pd.Series, ratio: float) -> None:

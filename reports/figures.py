@@ -89,19 +89,23 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
             _limits(panel, pd.concat([here["validation"], here["chance"]]) * quantity(name, unit).factor)
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a line"),
-        "Line: mean over the replicates that ended ok, validation split. "
-        + (
-            f"Band: {INTERVAL}, cut where it leaves the panel. "
-            if data["low"].notna().any()
-            else f"No band: there are fewer than {INTERVAL_FROM} replicates"
-            + (", each a thin line. " if data["n"].max() > 1 else ". ")
-        )
-        + ("Dashed: chance. " if data["chance"].notna().any() else "")
-        + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
+        _what_is_drawn(data),
         *cells_left_out(runs, data),
     ]
     finish(figure, "Learning curves", notes, used_styles(styles, data["rule"]))
     return Drawn(figure, data.drop(columns="chance"), "Learning curves", notes, _choices(data))
+
+
+def _what_is_drawn(data: pd.DataFrame) -> str:
+    """Return the note on lines and bands of learning curves."""
+    if data["low"].notna().any():
+        band = f"Band: {INTERVAL}, cut where it leaves the panel. "
+    else:
+        each = ", each a thin line" if data["n"].max() > 1 else ""
+        band = f"No band: there are fewer than {INTERVAL_FROM} replicates{each}. "
+    chance = "Dashed: chance. " if data["chance"].notna().any() else ""
+    failed = "Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""
+    return f"Line: mean over the replicates that ended ok, validation split. {band}{chance}{failed}"
 
 
 @styled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import psutil
 from throughtime.errors import UsageError
 from throughtime.records.files import read_position
 from throughtime.records.store import JOURNAL, WORK, Store
-from throughtime.running.journal import Began, Ended, Finished, Over, Started, read_journal
+from throughtime.running.journal import Began, Ended, Event, Finished, Over, Started, read_journal
 from throughtime.spec import Pass
 from throughtime.suites.units import duration
 
@@ -78,51 +79,63 @@ def status(store: Store, suite: str | None = None) -> list[Status]:
     return found
 
 
+class _Replay:
+    """The runs of a sweep after the events of its journal."""
+
+    def __init__(self, began: Began, events: Iterable[Event]) -> None:
+        self.state = {run: before for run, _, before in began.runs}
+        self.reasons: dict[str, str] = {}
+        self.failed_passes: dict[str, list[Pass]] = dict(began.failed_passes)
+        self.at_work: dict[tuple[str, Pass], Started] = {}
+        self.how: str | None = None
+        """How the sweep ended; None: it did not end."""
+        self.made = 0
+        for event in events:
+            self._follow(event)
+
+    def _follow(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.at_work[event.id, event.name] = event
+        elif isinstance(event, Over):
+            self.at_work.pop((event.id, event.name), None)
+        elif isinstance(event, Finished):
+            self.at_work = {job: begun for job, begun in self.at_work.items() if job[0] != event.id}
+            self.state[event.id], self.reasons[event.id] = event.status, event.reason
+            self.failed_passes[event.id] = event.failed_passes
+            self.made += event.status != "skipped"
+        elif isinstance(event, Ended):
+            self.how = event.how
+
+
 def _of(store: Store, suite: str) -> Status:
     folder = store.folder / suite
     began, events, broken = read_journal(folder / JOURNAL)
     labels: dict[str, str] = {run: label for run, label, _ in began.runs}
-    state = {run: before for run, _, before in began.runs}
-    reasons: dict[str, str] = {}
-    lacking = dict(began.failed_passes)
-    at_work: dict[tuple[str, Pass], Started] = {}
-    how, made = None, 0
-    for event in events:
-        if isinstance(event, Started):
-            at_work[event.id, event.name] = event
-        elif isinstance(event, Over):
-            at_work.pop((event.id, event.name), None)
-        elif isinstance(event, Finished):
-            at_work = {job: begun for job, begun in at_work.items() if job[0] != event.id}
-            state[event.id], reasons[event.id] = event.status, event.reason
-            lacking[event.id] = event.failed_passes
-            made += event.status != "skipped"
-        elif isinstance(event, Ended):
-            how = event.how
-    alive = None if how else _alive(began)
-    result = Status(suite, _runner(began, how, alive), False if how else alive, broken=broken)
-    counts = Counter(state.values())
+    now = _Replay(began, events)
+    alive = None if now.how else _alive(began)
+    result = Status(suite, _runner(began, now.how, alive), False if now.how else alive, broken=broken)
+    counts = Counter(now.state.values())
     result.done, result.skipped = counts["ok"], counts["skipped"]
     result.failed = [
-        {"label": labels.get(run, run), "status": now, "reason": reasons.get(run, "before this sweep")}
-        for run, now in state.items()
-        if now is not None and now not in ("ok", "skipped")
+        {"label": labels.get(run, run), "status": how, "reason": now.reasons.get(run, "before this sweep")}
+        for run, how in now.state.items()
+        if how is not None and how not in ("ok", "skipped")
     ]
     result.incomplete = [
         {"label": labels.get(run, run), "passes": ", ".join(passes)}
-        for run, passes in lacking.items()
-        if passes and state.get(run) == "ok"
+        for run, passes in now.failed_passes.items()
+        if passes and now.state.get(run) == "ok"
     ]
-    if not how and alive is not False:
+    if not now.how and alive is not False:
         result.running = [
             _running(labels.get(run, run), folder / WORK / run, event)
-            for (run, _), event in at_work.items()
-            if state.get(run) is None
+            for (run, _), event in now.at_work.items()
+            if now.state.get(run) is None
         ]
     left = counts[None]
-    result.waiting = left - len({run for run, _ in at_work} if result.running else ())
-    if made and left and result.running:
-        result.seconds_left = max(0.0, time.time() - began.at) / made * left
+    result.waiting = left - len({run for run, _ in now.at_work} if result.running else ())
+    if now.made and left and result.running:
+        result.seconds_left = max(0.0, time.time() - began.at) / now.made * left
     return result
 
 
