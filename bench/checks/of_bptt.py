@@ -44,7 +44,7 @@ def weighted_steps(component: Component) -> Observed:
                 step, state = network(x_t, state)
                 E = E + (t / STEPS if weights == "ramp" else 1.0) * share * TASK.loss(step.output, target)
             rule = made(component, loss_at="every", weights=weights, total=total)
-            of_rule = learn(rule, network, x, target, after=sequence(seed=17)).total()
+            of_rule = learn(rule, network, (x, target), after=sequence(seed=17)).total()
             found.append((f"{weights}, {total}", error(of_rule, gradient(E, network))))
     return worst(found, "no loss")
 
@@ -82,8 +82,8 @@ def backward_at_each_step(component: Component) -> Observed:
     for weights in ("equal", "ramp"):
         rule = made(component, weights=weights, **EACH_STEP)
         for name, network in supporting(rule):
-            once = learn(made(component, weights=weights, loss_at="every"), network, *sequence()).total()
-            each = learn(rule, network, *sequence(), after=sequence(seed=17)).total()
+            once = learn(made(component, weights=weights, loss_at="every"), network, sequence()).total()
+            each = learn(rule, network, sequence(), after=sequence(seed=17)).total()
             found.append((f"{name}, {weights}", error(each, once)))
     return worst(found, "no neuron")
 

@@ -129,7 +129,7 @@ def misses_its_schedule(component: Component) -> Observed:
     expected = {"end": 1, "window": len(rule.windows(len(x)))}
     schedule = coordinates.schedule
     k = expected[schedule] if isinstance(schedule, str) else -(-len(x) // schedule)
-    learn(rule, recurrent(neuron_of(component)), x, target, update=lambda: calls.append(1))
+    learn(rule, recurrent(neuron_of(component)), (x, target), update=lambda: calls.append(1))
     return Observed(abs(len(calls) - k), f"{len(calls)} updates in {len(x)} steps")
 
 

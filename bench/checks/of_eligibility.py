@@ -77,7 +77,7 @@ def is_autograd_with_cut_spikes(component: Component) -> Observed:
             before = None if options else (sequence(STEPS, 17)[0], target)
             rule = made(component, loss_at=loss_at)
             for name, network in elementwise(rule, **options):
-                total = learn(rule, network, x, target, task, after=before).total()
+                total = learn(rule, network, (x, target), task, after=before).total()
                 losses, _ = cut(network, x, task, target)
                 E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
                 found.append((f"{name}, loss at {loss_at}, {kind}", error(total, gradient(E, network))))
@@ -92,7 +92,7 @@ def one_step_is_bptt(component: Component) -> Observed:
     for name, network in supporting(made(component), steps=1):
         names = [name for name, p in network.named_parameters() if p.requires_grad]
         held = [k for k, of in enumerate(names) if network.layers[0].neuron.elementwise or ".neuron." in of]
-        total = learn(made(component), network, x, target).total()
+        total = learn(made(component), network, (x, target)).total()
         exact = backprop(network, x, target, TASK, "end")
         found.append((name, error([total[k] for k in held], [exact[k] for k in held])))
     return worst(found, "no neuron")
@@ -140,7 +140,7 @@ def rate_regularisation(component: Component) -> Observed:
     for mean in ("sequence", "sample", "running"):
         regularised = made(component, rate_cost=c, rate_target=target_rate, rate_mean=mean)
         for name, network in elementwise(regularised):
-            with_cost, without = (learn(rule, network, x, target).total() for rule in (regularised, plain))
+            with_cost, without = (learn(rule, network, (x, target)).total() for rule in (regularised, plain))
             of_each = torch.stack(cut(network, x, TASK, target)[1])
             z = of_each.mean(1)
             E = c * (z.mean(0) - target_rate).square().sum()
@@ -159,8 +159,8 @@ def updates_in_between(component: Component) -> Observed:
     x, target = sequence(STEPS)
     found = []
     for name, network in supporting(made(component), STEPS):
-        often = learn(made(component, loss_at="every", update_every=7), network, x, target)
-        once = learn(made(component, loss_at="every"), network, x, target)
+        often = learn(made(component, loss_at="every", update_every=7), network, (x, target))
+        once = learn(made(component, loss_at="every"), network, (x, target))
         if len(often.gradients) != 5:
             found.append((f"{name}: {len(often.gradients)} updates", float("inf")))
         found.append((name, error(often.total(), once.total())))
@@ -174,7 +174,7 @@ def random_feedback(component: Component) -> Observed:
     for name, network in elementwise(made(component, feedback="random")):
         rule = made(component, feedback="random", loss_at="every")
         drawn = _at_start(rule, lambda rule: rule.B.detach().clone())
-        total = learn(rule, network, x, target, after=sequence(STEPS, 17)).total()
+        total = learn(rule, network, (x, target), after=sequence(STEPS, 17)).total()
         losses, _ = cut(network, x, TASK, target, drawn[-1])
         found.append((name, error(total, gradient(torch.stack(losses).mean(), network))))
     return worst(found, "no neuron")
@@ -211,7 +211,7 @@ def adaptive_feedback(component: Component) -> Observed:
                 p.grad = None
 
     apart = _at_start(rule, lambda rule: (rule.B - W).detach().clone())
-    learn(rule, network, x, target, update=update)
+    learn(rule, network, (x, target), update=update)
     expected = apart[0] * (1 - d) ** updates
     return Observed(error([(rule.B - W).detach()], [expected]), f"{updates} updates")
 
@@ -223,8 +223,8 @@ def is_eprop(component: Component) -> Observed:
     for options in READOUTS:
         eprop = ALGORITHMS["eprop"].factory(loss_at="every")
         for name, network in supporting(eprop, STEPS, **options):
-            a = learn(made(component, loss_at="every"), network, x, target).total()
-            found.append((name, error(a, learn(eprop, network, x, target).total())))
+            a = learn(made(component, loss_at="every"), network, (x, target)).total()
+            found.append((name, error(a, learn(eprop, network, (x, target)).total())))
     return worst(found, "no neuron")
 
 

@@ -72,7 +72,7 @@ def first_step(component: Component) -> Observed:
     """Return the error of the first update against form `none`: with W = W̄ and λ = 0 the regulariser adds nothing."""
 
     def gradients(form: str, network: Recurrent) -> Gradients:
-        return learn(made(component, form=form), network, *sequence()).gradients[0]
+        return learn(made(component, form=form), network, sequence()).gradients[0]
 
     found = []
     for name, network in supporting(made(component)):
@@ -102,7 +102,7 @@ def small_alpha(component: Component) -> Observed:
 
     def of_R(alpha: float) -> Tensor:
         rules = (made(component, parts=4, alpha=alpha, beta=0.3), made(component, parts=4, form="none"))
-        with_R, without = (learn(rule, recurrent(ALIF), x, target, rate=RATE).gradients[1] for rule in rules)
+        with_R, without = (learn(rule, recurrent(ALIF), (x, target), rate=RATE).gradients[1] for rule in rules)
         return torch.cat([(a - b).flatten() for a, b in zip(with_R, without, strict=True)])
 
     return Observed(error([of_R(1e-3) * 100], [of_R(1e-1)]))
@@ -122,7 +122,7 @@ def trained(component: Component, **options: Any) -> tuple[Any, Recurrent, list[
             )
             super().__call__()
 
-    learn(rule, network, x, target, update=Spy(network, RATE))
+    learn(rule, network, (x, target), update=Spy(network, RATE))
     return rule, network, history
 
 
@@ -166,7 +166,7 @@ def written_out(component: Component, form: str) -> Observed:
     rule = made(component, form=form)
     for (name, network), (_, twin) in zip(supporting(rule), supporting(rule), strict=True):
         of_code = {"beta": 0.3, "rho": 0.25} if form == "code" else {}
-        learn(made(component, form=form, parts=4, alpha=α, **of_code), network, x, target, rate=RATE)
+        learn(made(component, form=form, parts=4, alpha=α, **of_code), network, (x, target), rate=RATE)
         (_by_code if form == "code" else _by_paper)(twin, x, target)
         found.append((name, error([*network.parameters()], [*twin.parameters()])))
     return worst(found, "no neuron")
@@ -178,7 +178,7 @@ def other_alpha(component: Component) -> Observed:
     (x, target), other = sequence(STEPS - 1), 0.7
     network, twin = recurrent(ALIF), recurrent(ALIF)
     rule = made(component, parts=4, alpha=α, update_alpha=other, beta=0.3, rho=0.25)
-    learn(rule, network, x, target, rate=RATE)
+    learn(rule, network, (x, target), rate=RATE)
     _by_code(twin, x, target, update_α=other)
     return Observed(error([*network.parameters()], [*twin.parameters()]))
 

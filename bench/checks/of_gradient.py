@@ -38,7 +38,7 @@ Rule = Callable[[], LearningRule]
 
 def total_gradient(rule: LearningRule, network: Recurrent, start_seed: int = 11) -> Gradients:
     """Return the sum of a sequence's updates, after the rule has learned another batch."""
-    return learn(rule, network, *sequence(), after=sequence(seed=17), start_seed=start_seed).total()
+    return learn(rule, network, sequence(), after=sequence(seed=17), seeds=(start_seed, 11)).total()
 
 
 def distance_to_bptt(rule: Rule, network: Recurrent) -> float:
@@ -160,7 +160,7 @@ def turned_around(rule: Rule, network: Recurrent) -> Observed:
     x, target = x.repeat(1, COPIES, 1), target.repeat(COPIES)
     found = []
     for seed in range(REPEATS):
-        g = flat(inside(network, learn(rule(), network, x, target, seed=seed).total()))
+        g = flat(inside(network, learn(rule(), network, (x, target), seeds=(11, seed)).total()))
         exact = [flat(inside(network, backprop(network, x, target, TASK, loss_at, seed))) for loss_at in LOSSES]
         found.append(torch.stack([g @ G / (G @ G) for G in exact]))
     c = torch.stack(found)

@@ -114,7 +114,7 @@ def through_layers(component: Component) -> Observed:
     for options in READOUTS:
         rule = made(component, loss_at="every")
         for name, network in layered(rule, **options):
-            total = learn(rule, network, x, target, after=sequence(STEPS, 17)).total()
+            total = learn(rule, network, (x, target), after=sequence(STEPS, 17)).total()
             expected = written_out(rule, network, x, target)
             found += of_each_layer(name, network, total, expected)
     return worst(found, "no neuron")
@@ -143,7 +143,7 @@ def one_step_of_layers(component: Component) -> Observed:
     for name, network in supporting(rule, 1, hidden=HIDDEN):
         if all(layer.neuron.elementwise for layer in network.layers):
             found.append(
-                (name, error(learn(rule, network, x, target).total(), backprop(network, x, target, TASK, "end")))
+                (name, error(learn(rule, network, (x, target)).total(), backprop(network, x, target, TASK, "end")))
             )
     return worst(found, "no neuron")
 

@@ -56,7 +56,7 @@ def required_coordinate(rule: LearningRule, of: str, value: str) -> None:
 
 def total(rule: LearningRule, network: Recurrent, loss_steps: int = STEPS) -> Gradients:
     """Return the gradient of a sequence of two blocks of steps, after another batch."""
-    return learn(rule, network, *sequence(loss_steps), after=sequence(loss_steps, 17)).total()
+    return learn(rule, network, sequence(loss_steps), after=sequence(loss_steps, 17)).total()
 
 
 def differ(name: str, one: Gradients, other: Gradients) -> tuple[str, float]:

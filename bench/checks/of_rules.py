@@ -96,14 +96,14 @@ def windows_fit(component: Component) -> Observed:
 
 def reaches_parameters(rule: Rule, network: Recurrent) -> float:
     """Count parameters with a gradient in BPTT but none in the rule."""
-    total = learn(rule(), network, *sequence()).total()
+    total = learn(rule(), network, sequence()).total()
     exact = backprop(network, *sequence(), TASK, "every")
     return sum(float(b.abs().max()) > 0 and not float(g.abs().max()) > 0 for g, b in zip(total, exact, strict=True))
 
 
 def repeats(rule: Rule, network: Recurrent) -> float:
     twin = copy.deepcopy(network)  # a rule may move weights itself, which another fact detects
-    first, again = (learn(rule(), net, *sequence()) for net in (network, twin))
+    first, again = (learn(rule(), net, sequence()) for net in (network, twin))
     return error([*first.total()], [*again.total()])
 
 
@@ -201,7 +201,7 @@ def one_time_step(component: Component) -> Observed:
 
     def find(rule: Rule, network: Recurrent) -> float:
         x, target = sequence(1)
-        total = learn(rule(), network, x, target, after=sequence(1, 17)).total()
+        total = learn(rule(), network, (x, target), after=sequence(1, 17)).total()
         exact = backprop(network, x, target, TASK, "end")
         names = [name for name, p in network.named_parameters() if p.requires_grad]
         held = [k for k, name in enumerate(names) if not approximate or name.startswith("readout")]
@@ -250,7 +250,7 @@ class Watching(Recorder):
 
 
 def leaves_no_gradient(rule: Rule, network: Recurrent) -> float:
-    recorder = learn(rule(), network, *sequence())
+    recorder = learn(rule(), network, sequence())
     left = sum(p.grad is not None for p in (*network.parameters(), *recorder.own))
     return left if recorder.gradients else float("inf")
 

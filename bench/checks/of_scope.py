@@ -54,7 +54,7 @@ def facts(coordinates: Coordinates | None) -> tuple[Fact, ...]:
 
 def total(rule: Any, network: Recurrent) -> Gradients:
     """Return a rule's gradient of a sequence of several blocks, after another; the loss is that of every step."""
-    return learn(rule, network, *sequence(STEPS), after=sequence(STEPS, 17)).total()
+    return learn(rule, network, sequence(STEPS), after=sequence(STEPS, 17)).total()
 
 
 def exact(network: Recurrent) -> Gradients:
@@ -223,8 +223,8 @@ def is_rtrl_while_weights_move(component: Component) -> Observed:
     found = []
     for name, network in independent(component, readout_tau=0.0):
         twin, each = copy.deepcopy(network), {"loss_at": "every", "update_every": 1}
-        ours = learn(made(component, **each), network, *sequence(STEPS), rate=0.1).gradients
-        exact = learn(ALGORITHMS["rtrl"].factory(**each), twin, *sequence(STEPS), rate=0.1).gradients
+        ours = learn(made(component, **each), network, sequence(STEPS), rate=0.1).gradients
+        exact = learn(ALGORITHMS["rtrl"].factory(**each), twin, sequence(STEPS), rate=0.1).gradients
         found += [(name, error(a, b)) for a, b in zip(ours, exact, strict=True)]
     return worst(found, "no neuron")
 

@@ -71,7 +71,7 @@ def errors(component: Component, neuron: str) -> Iterator[tuple[str, float]]:
         rule = made(component, loss_at=loss_at)
         vars(rule)["signs"] = signs  # shadows the method
         many, targets = x.repeat(1, signs.copies, 1), target.repeat(signs.copies, 1)
-        return learn(rule, network, many, targets, TASK, after=(many.flip(0), -targets)).total()
+        return learn(rule, network, (many, targets), TASK, after=(many.flip(0), -targets)).total()
 
     for loss_at in LOSSES:
         exact = backprop(network, x, target, TASK, loss_at)

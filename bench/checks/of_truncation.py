@@ -40,7 +40,7 @@ def is_bptt(**options: object) -> Callable[[Component], Observed]:
             task, target = asked(kind)
             rule = made(component, loss_at=loss_at, **options)
             for name, network in supporting(rule):
-                total = learn(rule, network, sequence()[0], target, task).total()
+                total = learn(rule, network, (sequence()[0], target), task).total()
                 exact = backprop(network, sequence()[0], target, task, loss_at)
                 found.append((f"{name}, loss at {loss_at}, {kind}", error(total, exact)))
         return worst(found, "no neuron")
@@ -54,7 +54,7 @@ def loss_of_a_window(component: Component) -> Observed:
     x, target = sequence()
     rule = made(component, window=K, loss_at="every")
     for name, network in supporting(rule):
-        gradients = learn(rule, network, x, target).gradients
+        gradients = learn(rule, network, (x, target)).gradients
         first = backprop(network, x[:K], target, Classification(CLASSES), "every")
         found.append((name, error(gradients[0], first)))
         if len(gradients) != -(-STEPS // K):
@@ -68,8 +68,8 @@ def same_updates(one: Callable[[], LearningRule], other: Callable[[], LearningRu
     x, target = sequence()
     pairs = zip(supporting(one()), supporting(other()), strict=True)
     for (name, network), (_, twin) in pairs:
-        a = learn(one(), network, x, target, rate=0.1).gradients
-        b = learn(other(), twin, x, target, rate=0.1).gradients
+        a = learn(one(), network, (x, target), rate=0.1).gradients
+        b = learn(other(), twin, (x, target), rate=0.1).gradients
         if len(a) != len(b):
             found.append((f"{name}: {len(a)} updates and {len(b)}", float("inf")))
         found += [(name, error(g, h)) for g, h in zip(a, b, strict=False)]
@@ -84,7 +84,9 @@ def sums_to_bptt(component: Component) -> Observed:
         if loss_at == "every":
             (task, target), rule = asked(kind), made(component, window=STEPS + 5)
             for name, network in supporting(rule):
-                total = learn(rule, network, sequence()[0], target, task, after=(sequence(seed=17)[0], target)).total()
+                total = learn(
+                    rule, network, (sequence()[0], target), task, after=(sequence(seed=17)[0], target)
+                ).total()
                 exact = backprop(network, sequence()[0], target, task, "every")
                 found.append((f"{name}, {kind}", error(total, [STEPS * g for g in exact])))
     return worst(found, "no neuron")
@@ -98,7 +100,7 @@ def last_steps_of_each(component: Component) -> Observed:
     task = Classification(CLASSES)
     for name, network in supporting(made(component, window=L)):
         twin = copy.deepcopy(network)
-        updates = learn(made(component, window=L), network, x, target, rate=rate).gradients
+        updates = learn(made(component, window=L), network, (x, target), rate=rate).gradients
         with seeded(11):
             states = [twin.initial_state(x.shape[1])]
         for t, update in enumerate(updates):

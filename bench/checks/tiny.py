@@ -206,32 +206,32 @@ class Recorder:
 def learn(
     rule: LearningRule,
     network: Network,
-    x: Tensor,
-    target: Tensor,
+    batch: tuple[Tensor, Tensor],
     task: Task | None = None,
     update: Callable[[], None] | None = None,
     rate: float = 0.0,
     after: tuple[Tensor, Tensor] | None = None,
-    start_seed: int = 11,
-    seed: int = 11,
+    seeds: tuple[int, int] = (11, 11),
 ) -> Any:
     """Train a rule on one batch, window by window, as the harness does; return the update, a Recorder by default.
 
     Args:
-        rule, network, x, target: the rule, the network that it trains, and the batch, of which the rule gets copies.
+        rule, network: the rule, and the network that it trains.
+        batch: inputs and targets; the rule gets copies.
         task: classification if left out.
         update: the function that updates, in place of a Recorder.
         rate: the learning rate of the Recorder.
         after: a batch that the rule learns before, with constant weights; no state of it may remain.
-        start_seed: the seed of the random numbers that the rule draws when it starts.
-        seed: the seed of the random numbers that the network and the rule draw during learning.
+        seeds: of the random numbers that the rule draws when it starts, and of those that the network and the rule draw
+            during learning.
     """
-    with seeded(start_seed):
+    (x, target), (of_start, of_learning) = batch, seeds
+    with seeded(of_start):
         rule.start(network, task or Classification(CLASSES), len(x))
     if after is not None:
         show(rule, *after, Recorder(network, 0.0, rule.parameters()))
-    update = update or Recorder(network, rate, rule.parameters())  # before `start`, which may freeze parameters
-    show(rule, x.clone(), target.clone(), update, seed)
+    update = update or Recorder(network, rate, rule.parameters())
+    show(rule, x.clone(), target.clone(), update, of_learning)
     return update
 
 

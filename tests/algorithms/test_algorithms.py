@@ -40,7 +40,7 @@ def network(neuron: str = "lif", **options) -> Recurrent:
 
 
 def test_tbptt_updates_at_each_window():
-    assert len(learn(TruncatedBPTT(window=5), network(), *sequence()).gradients) == 3  # windows of 5, 5 and 2 steps
+    assert len(learn(TruncatedBPTT(window=5), network(), sequence()).gradients) == 3  # windows of 5, 5 and 2 steps
 
 
 @pytest.mark.parametrize(("t", "weight"), [(0, 1 / 3), (5, 2 / 3), (10, 1)])
@@ -86,8 +86,8 @@ def test_paper_form_by_hand():
 
 def test_authors_variants_weigh_by_p_plus_a_tenth_and_leave_out_the_last_part():
     x, target = sequence(20)
-    authors = learn(FPTT(parts=10, form="none", weights="authors", last_part=False), network(), x, target)
-    ours = learn(FPTT(parts=10, form="none"), network(), x, target)
+    authors = learn(FPTT(parts=10, form="none", weights="authors", last_part=False), network(), (x, target))
+    ours = learn(FPTT(parts=10, form="none"), network(), (x, target))
     assert len(authors.gradients) == 9 and len(ours.gradients) == 10
     for p in range(9):
         torch.testing.assert_close(authors.gradients[p][0], ours.gradients[p][0] * (p + 0.1) / ((p + 1) / 10))
@@ -115,7 +115,7 @@ def test_auxiliary_loss_is_added_with_what_the_ramp_leaves():
         FPTT(parts=2, auxiliary="authors", auxiliary_uniform_epochs=9, form="none"),
         FPTT(parts=2, form="none"),
     )
-    with_it, without = learn(rule, network(), x, target), learn(plain, network(), x, target)
+    with_it, without = learn(rule, network(), (x, target)), learn(plain, network(), (x, target))
     net = network()
     window = net.unroll(x[:6], net.initial_state(BATCH))
     L = rule.auxiliary_loss(window.outputs[-1], target, 0, 0) / 2
@@ -139,7 +139,7 @@ def test_fptt_tells_the_regulariser_against_the_loss():
             norms["l"] += sum(float((p.grad - g).square().sum()) for p, g in zip(self.parameters, of_R, strict=True))
             super().__call__()
 
-    learn(rule, net, x, target, update=Spy(net, rate=0.1))
+    learn(rule, net, (x, target), update=Spy(net, rate=0.1))
     ratio = rule.end_epoch()["regulariser_ratio"]
     assert isinstance(ratio, Observation) and ratio.unit == "1"
     assert ratio.value == pytest.approx((norms["R"] / norms["l"]) ** 0.5) and 0 < ratio.value < 1
@@ -150,7 +150,7 @@ def test_fptt_tells_the_regulariser_against_the_loss():
 def test_mean_weights_are_taken_over_at_the_end_of_an_epoch_if_asked_for():
     for adopt in (True, False):
         rule, net = FPTT(parts=3, alpha=0.5, adopt_mean=adopt), network()
-        learn(rule, net, *sequence(), rate=0.1)
+        learn(rule, net, sequence(), rate=0.1)
         mean = rule.regulariser.mean[0].clone()
         assert not torch.equal(mean, net.layers[0].inward.weight)
         rule.end_epoch()
@@ -227,8 +227,8 @@ def test_update_alpha_by_hand():
 
 def test_eprop_with_random_feedback_differs_inside_and_agrees_at_the_readout():
     x, target = sequence()
-    symmetric = learn(EProp(), network(), x, target).gradients[0]
-    random = learn(EProp(feedback="random"), network(), x, target).gradients[0]
+    symmetric = learn(EProp(), network(), (x, target)).gradients[0]
+    random = learn(EProp(feedback="random"), network(), (x, target)).gradients[0]
     assert not torch.allclose(symmetric[0], random[0])
     for a, b in zip(symmetric[-2:], random[-2:], strict=True):
         torch.testing.assert_close(a, b)
@@ -236,7 +236,7 @@ def test_eprop_with_random_feedback_differs_inside_and_agrees_at_the_readout():
 
 def test_adaptive_feedback_is_learnt_by_the_optimiser():
     rule, net = EProp(feedback="adaptive"), network()
-    learn(rule, net, *sequence())
+    learn(rule, net, sequence())
     assert [p.shape for p in rule.parameters()] == [net.readout.linear.weight.shape]
     assert EProp().parameters() == EProp(feedback="random").parameters() == ()
 
@@ -338,7 +338,7 @@ def test_rules_say_when_they_keep_the_diagonal_only():
 def test_updates_in_between_need_a_loss_in_between():
     with pytest.raises(ValueError, match="update_every needs loss_at: every"):
         EProp(update_every=3)
-    assert len(learn(EProp(loss_at="every", update_every=5), network(), *sequence()).gradients) == 3  # at 5, 10 and 12
+    assert len(learn(EProp(loss_at="every", update_every=5), network(), sequence()).gradients) == 3  # at 5, 10 and 12
 
 
 @pytest.mark.parametrize("rule", [EProp(), DiagonalRTRL(), RTRL()])
@@ -358,7 +358,7 @@ def test_a_map_used_twice_in_a_step_is_told():
             return super().forward(current, state)
 
     with pytest.raises(ValueError, match="membrane_gate is used twice"):
-        learn(DiagonalRTRL(), recurrent(Twice), *sequence())
+        learn(DiagonalRTRL(), recurrent(Twice), sequence())
 
 
 # Options that would do nothing
@@ -414,6 +414,6 @@ def test_the_paper_forms_second_pass_moves_no_running_statistics():
     means = []
     for form in ("none", "paper"):
         net = network("ltc", norm_steps=STEPS)
-        learn(FPTT(parts=3, form=form), net, *sequence())
+        learn(FPTT(parts=3, form=form), net, sequence())
         means.append(net.layers[0].inward_norm.running_mean.clone())
     torch.testing.assert_close(*means)

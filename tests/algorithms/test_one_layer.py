@@ -47,9 +47,9 @@ def test_both_ways_of_uoro_are_equal(neuron):
             self.one_layer = None
 
     with seeded(5):
-        one = learn(UORO(loss_at="every", draws=2), recurrent(neuron), *sequence()).total()
+        one = learn(UORO(loss_at="every", draws=2), recurrent(neuron), sequence()).total()
     with seeded(5):
-        other = learn(Differentiated(loss_at="every", draws=2), recurrent(neuron), *sequence()).total()
+        other = learn(Differentiated(loss_at="every", draws=2), recurrent(neuron), sequence()).total()
     assert error(one, other) < 1e-12
 
 

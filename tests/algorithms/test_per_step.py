@@ -40,8 +40,8 @@ def test_padding_scales_the_gradient_and_changes_nothing_else(kind):
     (task, target), (x, _) = asked(kind), sequence()
     network = recurrent(LTC)
     nothing = torch.full_like(target[:4], -1 if kind == "classes at steps" else math.nan)
-    padded = learn(BPTT(), network, torch.cat([x, sequence(4, 5)[0]]), torch.cat([target, nothing]), task).total()
-    plain = learn(BPTT(), network, x, target, task).total()
+    padded = learn(BPTT(), network, (torch.cat([x, sequence(4, 5)[0]]), torch.cat([target, nothing])), task).total()
+    plain = learn(BPTT(), network, (x, target), task).total()
     assert error([g * (STEPS + 4) / STEPS for g in padded], plain) < 1e-14
 
 
@@ -49,19 +49,19 @@ def test_windows_are_asked_for_their_own_steps_only():
     """Without credit between windows their gradients, each weighed by its share of the steps, add up."""
     (task, target), (x, _) = asked("classes at steps"), sequence()
     network = recurrent(LTC)
-    windows = learn(TruncatedBPTT(window=4), network, x, target, task).gradients
+    windows = learn(TruncatedBPTT(window=4), network, (x, target), task).gradients
     for p, gradients in enumerate(windows):
         alone = target.clone()
         alone[: 4 * p] = alone[4 * p + 4 :] = -1
-        only = learn(TruncatedBPTT(window=4), network, x, alone, task).gradients
+        only = learn(TruncatedBPTT(window=4), network, (x, alone), task).gradients
         assert error(only[p], gradients) == 0
         assert all(float(g.abs().max()) == 0 for q, other in enumerate(only) if q != p for g in other)
 
 
 def test_fptt_without_its_regulariser_is_truncated_bptt_here_too():
     (task, target), (x, _) = asked("values at steps"), sequence()
-    a = learn(FPTT(form="none", parts=3), recurrent(LTC), x, target, task, rate=0.1).gradients
-    b = learn(TruncatedBPTT(window=4, weights="ramp"), recurrent(LTC), x, target, task, rate=0.1).gradients
+    a = learn(FPTT(form="none", parts=3), recurrent(LTC), (x, target), task, rate=0.1).gradients
+    b = learn(TruncatedBPTT(window=4, weights="ramp"), recurrent(LTC), (x, target), task, rate=0.1).gradients
     assert all(error(one, other) < 1e-14 for one, other in zip(a, b, strict=True))
 
 
@@ -117,4 +117,4 @@ def test_the_gradient_is_autograds_of_the_masked_mean():
     outputs = network.unroll(x, network.initial_state(BATCH)).outputs
     terms = -torch.log_softmax(outputs, 2).gather(2, target.clamp(min=0)[..., None])[..., 0]
     E = terms[target >= 0].sum() / (STEPS * BATCH)
-    assert error(learn(BPTT(), network, x, target, task).total(), gradient(E, network)) < 1e-13
+    assert error(learn(BPTT(), network, (x, target), task).total(), gradient(E, network)) < 1e-13

@@ -21,7 +21,7 @@ def test_the_gradient_is_that_of_loss_and_rate_cost(kind, loss_at):
     """Two layers, step by step: c Σ_j (f̄_j − f*)² over the neurons of both."""
     network = recurrent(lambda size: kind(size, tau=2.0), hidden=[5, 4])
     x, target = sequence()
-    found = learn(BPTT(loss_at=loss_at, rate_cost=3.0, rate_target=0.2), network, x, target).total()
+    found = learn(BPTT(loss_at=loss_at, rate_cost=3.0, rate_target=0.2), network, (x, target)).total()
     with seeded(11):
         state, spikes = network.initial_state(BATCH), []
     for x_t in x:

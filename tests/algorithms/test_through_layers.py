@@ -69,14 +69,14 @@ def test_sltt_is_autograd_within_each_step(image):
         spikes.append(step.spikes)
     assert all(0.05 < torch.stack(z).detach().mean() < 0.95 for z in zip(*spikes, strict=True))
     expected = gradient(torch.stack(losses).mean(), network)
-    assert error(learn(SLTT(), network, x, target).total(), expected) < 1e-12
+    assert error(learn(SLTT(), network, (x, target)).total(), expected) < 1e-12
 
 
 def test_ottt_filters_what_the_convolution_reads(image):
     """The gradient of the convolution is its vector-Jacobian product at the trace â of the image, and that of its bias
     at the trace of 1; the learning signals are those of each step."""
     network, x, target = image
-    named = dict(zip(dict(network.named_parameters()), learn(OTTT(), network, x, target).total(), strict=True))
+    named = dict(zip(dict(network.named_parameters()), learn(OTTT(), network, (x, target)).total(), strict=True))
     W, b = torch.zeros_like(network.conv.weight), torch.zeros_like(network.conv.bias)
     state, â, one = network.initial_state(BATCH), torch.zeros_like(x[0]), 0.0
     for x_t in x:

@@ -227,7 +227,7 @@ def test_the_gradient_is_the_mean_of_the_draws(rule):
     def total(draws, signs):
         made = rule(draws=draws)
         made.signs = signs
-        return learn(made, network, x, target).total()
+        return learn(made, network, (x, target)).total()
 
     mean = total(2, both)
     each = []

@@ -17,7 +17,7 @@ RULES = {name: {} for name in ALGORITHMS.names()} | {"tbptt": {"window": 1}}
 def test_biases_stay_zero_and_weights_learn(name):
     network = recurrent(lambda size: LIF(size, tau=2.0), biases=False)
     before = network.readouts[0].linear.weight.detach().clone()
-    learn(ALGORITHMS[name].factory(**RULES[name]), network, *sequence(), rate=0.3)
+    learn(ALGORITHMS[name].factory(**RULES[name]), network, sequence(), rate=0.3)
     for map in (network.layers[0].inward, network.readouts[0].linear):
         assert not map.bias.requires_grad and not map.bias.any()
     assert not torch.equal(network.readouts[0].linear.weight, before)

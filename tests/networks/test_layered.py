@@ -217,8 +217,8 @@ def test_a_step_computed_twice_has_the_same_masks():
     """The rule computes each segment again, and its gradient is that of BPTT."""
     net = layered(3, [{"dense": 6, "recurrent": True, "dropout": 0.4}], readouts=[{"dropout": 0.3}])
     x, target = image(9, 5, 3), torch.tensor([0, 1, 2, 3, 0])
-    expected = learn(BPTT(), net, x, target).total()
-    for a, b in zip(learn(CheckpointedBPTT(), net, x, target).total(), expected, strict=True):
+    expected = learn(BPTT(), net, (x, target)).total()
+    for a, b in zip(learn(CheckpointedBPTT(), net, (x, target)).total(), expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
         assert float(b.abs().max()) > 0
     assert "dropout" in RTRL().supports(net, Classification(4), 9)
@@ -242,7 +242,7 @@ def test_presynaptic_traces_of_convolutions():
     rule = ALGORITHMS["sltt"].factory()
     assert rule.supports(net, Classification(4), 1) is None
     for a, b in zip(
-        learn(rule, net, x, target).total(), backprop(net, x, target, Classification(4), "end"), strict=True
+        learn(rule, net, (x, target)).total(), backprop(net, x, target, Classification(4), "end"), strict=True
     ):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
 
@@ -253,7 +253,7 @@ def test_eprop_reads_channels_of_the_input():
     net = layered((2, 2, 2), [*layers, {"dense": 4, "reads": ["off", "on"]}])
     x, target = image(1, 5, 8), torch.tensor([0, 1, 2, 3, 0])
     assert EProp().supports(net, Classification(4), 1) is None
-    found = learn(EProp(), net, x, target).total()
+    found = learn(EProp(), net, (x, target)).total()
     for a, b in zip(found, backprop(net, x, target, Classification(4), "end"), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-13)
     conv = layered((2, 4, 4), [{"conv": 2, "norm_steps": 1}])

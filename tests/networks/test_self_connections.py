@@ -22,8 +22,8 @@ def trained(case: str, self_connections: bool) -> tuple[Recurrent, Recorder]:
     """A network after two batches, and what the updates of the second one recorded."""
     network = recurrent(lambda size: LIF(size, tau=2.0), self_connections=self_connections)
     rule = ALGORITHMS[case.split()[0]].factory(**RULES[case])
-    learn(rule, network, *sequence(), rate=0.3)
-    update = learn(rule, network, *sequence(seed=9), rate=0.3)
+    learn(rule, network, sequence(), rate=0.3)
+    update = learn(rule, network, sequence(seed=9), rate=0.3)
     rule.end_epoch()
     return network, update
 

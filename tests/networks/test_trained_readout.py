@@ -45,7 +45,7 @@ def test_a_window_of_any_length_is_its_steps():
 
 def gradients(rule: LearningRule) -> list[torch.Tensor]:
     torch.manual_seed(0)
-    return learn(rule, recurrent(lif, readout_leak="trained"), *sequence()).total()
+    return learn(rule, recurrent(lif, readout_leak="trained"), sequence()).total()
 
 
 def test_exact_rules_have_one_gradient():

@@ -23,7 +23,7 @@ def gradients(rule: str, connected: bool) -> dict[str, torch.Tensor]:
     """The gradient of all parameters but R, of a batch that follows another one, with a loss at every step."""
     net = network(connected)
     rule_of_name = ALGORITHMS[rule].factory(loss_at="every")
-    total = learn(rule_of_name, net, *sequence(30), after=sequence(30, 17)).total()
+    total = learn(rule_of_name, net, sequence(30), after=sequence(30, 17)).total()
     names = [name for name, p in net.named_parameters() if p.requires_grad]
     return {name: g for name, g in zip(names, total, strict=True) if "recurrent" not in name}
 
