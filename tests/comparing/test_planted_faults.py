@@ -6,12 +6,12 @@ Each fault is a plugin that the processes of a sweep's passes load. The results 
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from throughtime.commands.main import main
 from throughtime.comparing.baselines import write_baseline
 from throughtime.comparing.compare import Comparison, compare_results
 from throughtime.comparing.sides import load_side
@@ -137,9 +137,8 @@ def test_a_clean_rerun_from_the_command_line_is_no_fault(baseline, tmp_path):
     suite, results = tmp_path / "planted.yaml", tmp_path / "results"
     suite.write_text(SUITE.format(seed=0, threads=1))
     words = ["run", suite, "--scale", "tiny", "--results", results, "--plugin", ALPHA_SYNAPSE]
-    subprocess.run(
-        [sys.executable, "-m", "throughtime", *map(str, words)], check=True, capture_output=True, timeout=300
-    )
+    with isolated():
+        assert main([*map(str, words)]) == 0
     is_clean(compare_results(baseline, results, GATES))
 
 

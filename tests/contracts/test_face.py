@@ -176,5 +176,5 @@ def test_changes_of_a_suite_are_a_mapping(tmp_path):
 
 
 def test_check_gives_a_row_a_fact():
-    found = tt.check("tbptt")
+    found = tt.check("digits")
     assert set(found["verdict"]) <= {"holds", "does not apply"} and len(found) > 3

@@ -63,14 +63,20 @@ def test_a_batch_written_in_blocks_is_the_batch_written_at_once(numbers, monkeyp
 # --- the contract, on every registered dataset
 
 
-@pytest.fixture(params=DATASETS.names())
+@pytest.fixture(scope="module", params=DATASETS.names())
 def name(request) -> str:
     return request.param
 
 
-@pytest.fixture(scope="module", params=DATASETS.names())
-def tiny(request) -> Dataset:
-    return DATASETS[request.param].factory.tiny()
+@pytest.fixture(scope="module")
+def tiny(name) -> Dataset:
+    return DATASETS[name].factory.tiny()
+
+
+@pytest.fixture(scope="module")
+def again(name) -> Dataset:
+    """The same once more: its files are written, read and prepared anew."""
+    return DATASETS[name].factory.tiny()
 
 
 def asked(dataset: Dataset, target: torch.Tensor) -> torch.Tensor:
@@ -150,12 +156,12 @@ def test_contract_same_seed_same_order(tiny):
 
 
 @pytest.mark.parametrize("split", ["validation", "test"])
-def test_contract_held_out_sequences_stay_the_same(name, split):
-    x, target = whole(DATASETS[name].factory.tiny(), split)
-    same_x, same_target = whole(DATASETS[name].factory.tiny(), split, batch=4)
+def test_contract_held_out_sequences_stay_the_same(tiny, again, split):
+    x, target = whole(tiny, split)
+    same_x, same_target = whole(again, split, batch=4)
     assert torch.equal(x, same_x) and target.numpy().tobytes() == same_target.numpy().tobytes()
     # In another order they are the same sequences still.
-    other_x, _ = whole(DATASETS[name].factory.tiny(), split, generator=seeded(1))
+    other_x, _ = whole(tiny, split, generator=seeded(1))
     assert sorted(x.transpose(0, 1).flatten(1).tolist()) == sorted(other_x.transpose(0, 1).flatten(1).tolist())
 
 
@@ -168,10 +174,10 @@ def test_contract_batches_can_be_written_on(tiny):
     assert torch.equal(before, after)
 
 
-def test_contract_sha256(name):
-    digest = DATASETS[name].factory.tiny().sha256()
+def test_contract_sha256(tiny, again):
+    digest = tiny.sha256()
     assert digest is None or (len(digest) == 64 and int(digest, 16) >= 0)
-    assert digest == DATASETS[name].factory.tiny().sha256()
+    assert digest == again.sha256()
 
 
 def test_contract_licence(tiny):

@@ -17,6 +17,7 @@ import pytest
 
 from tests.children import child
 from throughtime import registry
+from throughtime.commands.main import main
 from throughtime.records.record import read_record
 from throughtime.records.store import WORK, Store, read_curve
 from throughtime.running import runner
@@ -80,9 +81,14 @@ class Sweep:
             Runner(self.store, ["throughtime"], engine, progress).run(planned, to_run(planned, rerun))
         return {s.record.spec.rule.name: s for s in self.store.records()}
 
+    def words(self) -> list[str]:
+        """Return the arguments of the command that runs the suite."""
+        words = ["run", self.suite, "--scale", "tiny", "--results", self.store.folder, "--plugin", ONCE]
+        return [*map(str, words)]
+
     def command(self, *options: object) -> list[str]:
-        words = ["run", self.suite, "--scale", "tiny", "--results", self.store.folder, "--plugin", ONCE, *options]
-        return [sys.executable, "-m", "throughtime", *map(str, words)]
+        """Return the command in a process of its own."""
+        return [sys.executable, "-m", "throughtime", *self.words(), *map(str, options)]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +140,7 @@ def test_an_ok_record_that_lacks_a_pass_says_so_and_rerun_failed_makes_just_that
     (found,) = status(sweep.store)
     assert found.incomplete == [{"label": "once lif digits #0", "passes": "time"}] and found.failed == []
     assert "1 incomplete" in lines(found)[0] and "`--rerun failed` makes it again" in lines(found)[1]
-    assert subprocess.run(sweep.command(), capture_output=True).returncode == 1, "nothing to do, but not all is well"
+    assert main(sweep.words()) == 1, "nothing to do, but not all is well"
     assert status(sweep.store)[0].incomplete == found.incomplete, "also when an earlier sweep left it so"
 
     again = sweep.run("failed")["once"]
@@ -251,7 +257,7 @@ def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path):
     assert {rule: s.record.status for rule, s in sweep.run().items()} == {"once": "ok", "bptt": "ok"}
 
 
-def test_a_disk_that_is_really_full(tmp_path):
+def test_a_disk_that_is_really_full(tmp_path, capsys):
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk], capture_output=True)
@@ -261,8 +267,8 @@ def test_a_disk_that_is_really_full(tmp_path):
         sweep = Sweep(tmp_path)
         sweep.mark.touch()
         sweep.store = Store(disk / "results")
-        done = subprocess.run(sweep.command(), capture_output=True, text=True, timeout=120)
-        assert done.returncode == 1 and "No space left on device" in done.stderr.splitlines()[-1]
+        assert main(sweep.words()) == 1
+        assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
         assert sweep.store.records() == [] and sweep.store.broken == []
         subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
         assert {rule: s.record.status for rule, s in sweep.run().items()} == {"once": "ok", "bptt": "ok"}
@@ -270,12 +276,12 @@ def test_a_disk_that_is_really_full(tmp_path):
         subprocess.run(["umount", disk], check=True)
 
 
-def test_a_results_folder_that_cannot_be_written(tmp_path):
+def test_a_results_folder_that_cannot_be_written(tmp_path, capsys):
     sweep = Sweep(tmp_path)
     sweep.store = Store("/sys/throughtime")  # not even root can make a folder there
-    done = subprocess.run(sweep.command(), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ") and "/sys/throughtime" in done.stderr and done.stderr.count("\n") == 1
+    assert main(sweep.words()) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and "/sys/throughtime" in printed and printed.count("\n") == 1
 
 
 def test_a_record_cut_in_half_is_told_and_made_again(tmp_path):

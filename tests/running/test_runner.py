@@ -15,6 +15,7 @@ import pytest
 from filelock import FileLock
 
 from tests.children import child
+from throughtime.commands.main import main
 from throughtime.errors import UsageError
 from throughtime.records.provenance import versions
 from throughtime.records.store import Store, read_curve
@@ -319,19 +320,16 @@ def _children_of(folder: Path) -> list[int]:
     return found
 
 
-def test_the_command_line_says_why_a_second_run_does_nothing(tmp_path):
+def test_the_command_line_says_why_a_second_run_does_nothing(tmp_path, capsys):
     suite = suite_file(tmp_path, "bptt, goes-nan")
-    words = command("run", suite, "--scale", "tiny", "--results", tmp_path / "results", "--plugin", FAULTY)
-    first = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert first.returncode == 1, first.stderr
-    second = subprocess.run(words, capture_output=True, text=True, timeout=120)
-    assert second.returncode == 1, "a failure does not go away by not being tried again"
-    assert "nothing to do: all 2 runs are recorded" in second.stdout
-    assert "1 failed, `--rerun failed` repeats them" in second.stdout
-    alone = subprocess.run(
-        [*words, "--only", "bptt lif digits #0", "--rerun", "all", "--json"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert [record["label"] for record in json.loads(alone.stdout)] == ["bptt lif digits #0"]
+    words = ["run", suite, "--scale", "tiny", "--results", tmp_path / "results", "--plugin", FAULTY]
+    words = [*map(str, words)]
+    assert main(words) == 1
+    capsys.readouterr()
+    assert main(words) == 1, "a failure does not go away by not being tried again"
+    second = capsys.readouterr().out
+    assert "nothing to do: all 2 runs are recorded" in second
+    assert "1 failed, `--rerun failed` repeats them" in second
+    assert main([*words, "--only", "bptt lif digits #0", "--rerun", "all", "--json"]) == 0
+    alone = capsys.readouterr().out
+    assert [record["label"] for record in json.loads(alone)] == ["bptt lif digits #0"]
