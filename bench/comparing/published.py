@@ -177,7 +177,7 @@ def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> pd.Series:
         found = [row.get(f"test.{cell.measure}") for row in rows]
     else:
         parts = cell.measure.endswith(".*")
-        names = [name for name in runs if name.startswith(cell.measure[:-1])] if parts else [cell.measure]
+        names = [name for name in map(str, runs) if name.startswith(cell.measure[:-1])] if parts else [cell.measure]
         found = list(runs.loc[runs["status"] == "ok"].reindex(columns=names).mean(axis="columns"))
     return pd.Series(found, dtype=float).dropna()
 
