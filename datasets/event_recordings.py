@@ -66,7 +66,7 @@ class EventRecordings(PreparedDataset):
     readers: ClassVar[tuple[str, ...]] = (archive.__name__, frames.__name__)
     libraries: ClassVar[tuple[str, ...]] = ("tonic",)
     sensor: ClassVar[frames.Sensor]
-    pattern: ClassVar[str]
+    pattern: str
     """Pattern of the members of an archive that are recordings."""
 
     def __init__(

@@ -106,19 +106,28 @@ class NeuromorphicMNIST(EventRecordings):
         return int(digit) if digit.isdecimal() else -1
 
     def events(self, content: bytes, where: str) -> np.ndarray:
-        from tonic.io import read_mnist_file
-
-        if len(content) % 5:
-            raise UsageError(
-                f"truncated: {len(content)} bytes, which is no multiple of the 5 bytes of an event", where=where
-            )
-        return read_mnist_file(io.BytesIO(content), EVENT, is_stream=True)
+        return events_of(content, where)
 
     def splits(self, recordings: Sequence[Recording], labels: np.ndarray) -> Mapping[Split, np.ndarray]:
         part = np.array([recording.name.split("/")[0] for recording in recordings])
         own, test = np.flatnonzero(part == "Train"), np.flatnonzero(part == "Test")
         train, validation = held_out(labels[own], share=0.1, seed=34)
         return {"train": own[train], "validation": own[validation], "test": test}
+
+
+def events_of(content: bytes, where: str) -> np.ndarray:
+    """Return the events, of type EVENT, in a file in the format of N-MNIST.
+
+    Raises:
+        UsageError: the file is truncated.
+    """
+    from tonic.io import read_mnist_file
+
+    if len(content) % 5:
+        raise UsageError(
+            f"truncated: {len(content)} bytes, which is no multiple of the 5 bytes of an event", where=where
+        )
+    return read_mnist_file(io.BytesIO(content), EVENT, is_stream=True)
 
 
 def nmnist_bytes(events: np.ndarray) -> bytes:

@@ -17,6 +17,7 @@ from throughtime.networks.layered.spec import Layers, Readouts, ReadoutSpec, che
 from throughtime.networks.readout import Readout
 from throughtime.networks.setting import Setting, settings
 from throughtime.neurons.base import Neuron, Shape, shape_of
+from throughtime.neurons.kernels.graph_step import step_in_graph
 from throughtime.numerics.trees import Tree, stacked
 from throughtime.registry import network
 
@@ -49,8 +50,8 @@ class Layered(Network):
     the shape of their images. The gates of their neurons (LTC) are convolutions of the sum of current and state, with
     batch normalisation; those of dense layers are linear maps of both. Norms use the statistics of a step in training,
     and running statistics in evaluation. The masks of dropout differ between steps and are the same in every
-    computation of a step. A window is computed step by step: memory for its gradient is O(k) for k steps, and O(1)
-    without a gradient, apart from the spikes and outputs of the window.
+    computation of a step. A window is computed step by step, the neurons in compiled loops: memory for its gradient is
+    O(k) for k steps, and O(1) without a gradient, apart from the spikes and outputs of the window.
 
     Args:
         inputs: shape of the input of a time step.
@@ -96,12 +97,19 @@ class Layered(Network):
         return RecurrentState(layers, y, 0, key)
 
     def forward(self, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
+        return self._step(x, state, Neuron.__call__)
+
+    def _step(
+        self, x: Tensor, state: RecurrentState, neurons: Callable[[Neuron, Tensor, Any], tuple[Tensor, Any]]
+    ) -> tuple[Step, RecurrentState]:
+        """Compute one step, in which `neurons` computes z_t and the next state of a layer's neurons."""
         t, key = state.t, state.key
         sources = {layer.name: before.z for layer, before in zip(self.layers, state.layers, strict=True)}
         sources[INPUT] = x.flatten(1)
         after: dict[str, Any] = {}
         for layer, before in zip(self.layers, state.layers, strict=True):
-            sources[layer.name], after[layer.name] = layer.neuron(layer.total_current(sources, key, t), before)
+            result = neurons(layer.neuron, layer.total_current(sources, key, t), before)
+            sources[layer.name], after[layer.name] = result
         ys = [
             readout(readout.drive(getattr(after[readout.layer], readout.reads), t, key), y)
             for readout, y in zip(self.readouts, self._split(state.y), strict=True)
@@ -113,7 +121,7 @@ class Layered(Network):
     def unroll(self, x: Tensor, state: RecurrentState) -> Window:
         steps = []
         for x_t in x.unbind(0):
-            step, state = self(x_t, state)
+            step, state = self._step(x_t, state, step_in_graph)
             steps.append(step)
         outputs, spikes = stacked(steps)
         return Window(outputs, spikes, state)

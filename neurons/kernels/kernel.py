@@ -24,11 +24,16 @@ from throughtime.numerics.spike_product import SpikeProduct
 _loops: weakref.WeakKeyDictionary[Equations, StepLoops] = weakref.WeakKeyDictionary()
 
 
-def loops_of(neuron: Neuron) -> StepLoops | None:
-    """Return the loops of a neuron's equations. The result is None for a neuron without equations, with a gate that is
-    not dense, or with a shape of several dimensions."""
-    equations = equations_of(neuron) if len(neuron.shape) == 1 else None
-    if equations is None or not all(is_dense(getattr(neuron, gate.map)) for gate in equations.gates.values()):
+def loops_of(neuron: Neuron, of_step: bool = False) -> StepLoops | None:
+    """Return the loops of a neuron's equations, or None.
+
+    A neuron without equations has none. Windows need gates that are dense and neurons that are a vector; a single step
+    (`of_step`) does not, since its gates run before it and it sees all neurons as a vector.
+    """
+    equations = equations_of(neuron) if of_step or len(neuron.shape) == 1 else None
+    if equations is None:
+        return None
+    if not of_step and not all(is_dense(getattr(neuron, gate.map)) for gate in equations.gates.values()):
         return None
     if equations not in _loops:
         _loops[equations] = StepLoops(equations)

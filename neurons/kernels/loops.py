@@ -7,7 +7,7 @@ previous step in the windows; the state before the first step is a separate argu
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,11 +57,26 @@ class StepLoops:
     @cached_property
     def backward(self) -> dict[Expression, Expression]:
         """The gradients by currents, previous state and parameters, from those of the next state."""
+        return self._gradients({self.equations.after["z"]: READ}, self.carried)
+
+    def _gradients(self, seeds: dict[Expression, Expression], fields: Iterable[str]) -> dict[Expression, Expression]:
+        """Return the gradients by all inputs, from `seeds` and those of some fields of the next state."""
         e = self.equations
-        seeds = {e.after["z"]: READ}
-        for field in self.carried:
+        for field in fields:
             seeds[e.after[field]] = seeds.get(e.after[field], ZERO) + gradient_at(field)
         return adjoint(seeds, [*e.currents, *e.gates, *e.before.values(), *(e.constants[name] for name in e.learnt)])
+
+    @cached_property
+    def _backward_from(self) -> dict[frozenset[str], dict[Expression, Expression]]:
+        return {}
+
+    def backward_from(self, fields: Iterable[str]) -> dict[Expression, Expression]:
+        """Return `backward` of a step of whose results only some fields have a gradient; that of z is READ."""
+        key = frozenset(fields)
+        if key not in self._backward_from:
+            seeds = {self.equations.after["z"]: READ} if "z" in key else {}
+            self._backward_from[key] = self._gradients(seeds, sorted(key - {"z"}))
+        return self._backward_from[key]
 
     @property
     def _read_by_gates(self) -> list[str]:
@@ -120,6 +135,18 @@ class StepLoops:
             return None
         fields = [self.equations.after[f] for f in self.kept_fields if f not in self.copies]
         return next(iter([*fields, *self.kept_values]), None)
+
+    @cached_property
+    def read_back(self) -> tuple[list[Expression], list[Expression]]:
+        """The values of `windows` that the gradients of a single step read, and z: without and with the gradients by
+        the state before the step."""
+        by_inputs = {x: δ for x, δ in self.backward.items() if x not in self.equations.before.values()}
+        return self._read_back(by_inputs.values()), self._read_back(self.backward.values())
+
+    def _read_back(self, gradients: Collection[Expression]) -> list[Expression]:
+        held = list(dict.fromkeys(x for pair in self.windows for x in pair if x is not None))
+        read = {x for e in ancestors(gradients, held) for x in e.args} | {self.equations.after["z"]}
+        return [x for x in held if x in read or x in gradients]
 
     # --- forward
 
@@ -257,10 +284,8 @@ class StepLoops:
     def single_backward(self) -> dict[Expression, Expression]:
         """The gradients by currents, gates and parameters from those of z and v, with the previous state held
         constant."""
-        e = self.equations
-        seeds = {e.after["z"]: READ}
-        seeds[e.after["v"]] = seeds.get(e.after["v"], ZERO) + gradient_at("v")
-        return adjoint(seeds, [*e.currents, *e.gates, *(e.constants[name] for name in e.learnt)])
+        found, before = self._gradients({self.equations.after["z"]: READ}, ["v"]), self.equations.before.values()
+        return {x: δ for x, δ in found.items() if x not in before}
 
     @cached_property
     def single_adjoint(self) -> CompiledLoop:

@@ -359,6 +359,18 @@ def test_real_gestures_in_tonics_form(tmp_path):
     assert (per_frame == per_frame[0]).all() and (per_frame > 1000).all()
 
 
+def test_ten_real_gestures(real_source):  # noqa: F811
+    """The part with ten recordings: each split is all of them, one of each of the first ten classes."""
+    real("events/dvsgesture_10.zip")
+    dataset = Gesture(part="10", steps=10, pool=2)
+    assert [dataset.size(split) for split in SPLITS] == [10, 10, 10]
+    x, target, _ = next(dataset.batches("test", 10))
+    assert x.shape == (10, 10, 2 * 64 * 64) and target.tolist() == list(range(10))
+    assert "the same ten recordings" in str(dataset.remark()) and Gesture().remark() is None
+    per_frame = 4 * x.sum(2)
+    assert (per_frame == per_frame[0]).all() and (per_frame > 1000).all()
+
+
 def test_real_aedat4():
     with zipfile.ZipFile(real("events/format_samples.zip")) as file:
         content = file.read("sample.aedat4")

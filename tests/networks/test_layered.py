@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from functools import partial
@@ -30,6 +31,7 @@ from throughtime.networks.setting import published_parameters
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.ltc import LTC
 from throughtime.neurons.surrogate import spike
+from throughtime.numerics.loops import without_compiled_loops
 from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 from throughtime.suites.suite import load_suite
 
@@ -183,12 +185,35 @@ def test_a_leak_that_is_a_sigmoid():
 def test_every_neuron_in_convolutional_and_dense_layers(name):
     layers = [{"conv": 3, "norm_steps": 1, "pool": {"kind": "max"}}, {"dense": 4, "recurrent": True}]
     net = layered((1, 4, 4), layers, neuron=NEURONS[name].factory)
-    window = net.unroll(8 * image(5, 4, 16), net.initial_state(4))
+    with without_compiled_loops():
+        window = net.unroll(8 * image(5, 4, 16), net.initial_state(4))
     assert [z.shape for z in window.spikes] == [(5, 4, 3, 2, 2), (5, 4, 4)]
     gradients = torch.autograd.grad(
         window.spikes[0].sum() + window.outputs.sum(), net.layers[0].maps["from_input"].weight
     )
     assert window.outputs.isfinite().all() and gradients[0].isfinite().all()
+
+
+@pytest.mark.parametrize("rule", ["bptt", "fptt"])
+@pytest.mark.parametrize("name", NEURONS.names())
+def test_every_neuron_trains_in_a_convolutional_network(name, rule):
+    """Weights are large enough that neurons of all kinds spike, resonators with their small step too; then every map
+    changes and all numbers are finite."""
+    layers = [{"conv": 3, "norm_steps": 1, "pool": {"kind": "max"}}, {"conv": 2}, {"dense": 4}]
+    net = layered((1, 4, 4), layers, neuron=NEURONS[name].factory, readouts=[{"of": "membrane"}])
+    with torch.no_grad():
+        for layer in net.layers:
+            for map in (*layer.maps.values(), *([layer.norm] if layer.norm else [])):
+                map.weight.mul_(200 if name in ("rf", "brf") else 20)
+    learner, before = ALGORITHMS[rule].factory(), copy.deepcopy(net.state_dict())
+    assert learner.supports(net, Classification(4), 5) is None
+    with without_compiled_loops():
+        learn(learner, net, 8 * image(5, 4, 16), torch.tensor([0, 1, 2, 3]), rate=0.1)
+    after = net.state_dict()
+    assert all(value.isfinite().all() for value in after.values())
+    for part in ("layers.0.maps.from_input", "layers.1.maps.from_layer1", "layers.2.maps.from_layer2", "readout"):
+        changed = [n for n in after if n.startswith(part) and not torch.equal(after[n], before[n])]
+        assert any(n.endswith("weight") for n in changed), part
 
 
 def test_masks_of_dropout_differ_between_steps_layers_and_sequences():
