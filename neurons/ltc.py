@@ -73,8 +73,9 @@ class LTC(Neuron):
 
     membrane_gate: nn.Module | None
     adaptation_gate: nn.Module | None
-    membrane_constant: nn.Parameter | None
-    adaptation_constant: nn.Parameter | None
+    membrane_constant: Any
+    adaptation_constant: Any
+    """A parameter if there is no gate, else None; a symbol while the step is traced."""
     membrane_slope: nn.Parameter | None
     adaptation_slope: nn.Parameter | None
 
