@@ -208,7 +208,7 @@ def test_every_neuron_trains_in_a_convolutional_network(name, rule):
     learner, before = ALGORITHMS[rule].factory(), copy.deepcopy(net.state_dict())
     assert learner.supports(net, Classification(4), 5) is None
     with without_compiled_loops():
-        learn(learner, net, 8 * image(5, 4, 16), torch.tensor([0, 1, 2, 3]), rate=0.1)
+        learn(learner, net, (8 * image(5, 4, 16), torch.tensor([0, 1, 2, 3])), rate=0.1)
     after = net.state_dict()
     assert all(value.isfinite().all() for value in after.values())
     for part in ("layers.0.maps.from_input", "layers.1.maps.from_layer1", "layers.2.maps.from_layer2", "readout"):
