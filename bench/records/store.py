@@ -17,6 +17,8 @@ from throughtime.records.record import Record, parse_record, read_record, read_t
 DEFAULT_RESULTS = Path("results/runs")
 WORK = ".work"
 """Subfolder of a suite's folder for runs without a record."""
+OLD = ".old"
+"""Ending of the name of a folder there whose run is being replaced."""
 FAILED = "failed"
 """Subfolder of the folder of an `ok` run for the last failed repetition."""
 JOURNAL = "journal.jsonl"
@@ -63,7 +65,7 @@ class Store:
         the two runs is intact at any time.
         """
         grown, place = self.work_folder(suite, run_id), self.run_folder(suite, run_id)
-        old = grown.with_name(f"{run_id}.old")
+        old = grown.with_name(f"{run_id}{OLD}")
         if grown.exists() and _is_ok(place) and not _is_ok(grown):
             place = place / FAILED
         if place.exists() and grown.exists():

@@ -20,7 +20,7 @@ from throughtime.errors import UsageError
 from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION
 from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Record, Status, read_record, write_record
-from throughtime.records.store import JOURNAL, WORK, Store
+from throughtime.records.store import JOURNAL, OLD, WORK, Store
 from throughtime.running.assembly import assemble, completed, read_result, skipped, was_ok
 from throughtime.running.engines.base import Engine, PassJob
 from throughtime.running.journal import Journal
@@ -65,8 +65,9 @@ class Runner:
             folder = self.store.folder / suite[0].spec.suite
             stack.callback(self._folder_lock(folder).release)
             for left in sorted((folder / WORK).glob("*/record.json")):  # left by a runner that was killed
-                if left.parent.name not in self._pending:
-                    self.store.publish(folder.name, left.parent.name)
+                run_id = left.parent.name.removesuffix(OLD)
+                if run_id not in self._pending:
+                    self.store.publish(folder.name, run_id)
             stack.callback(self.engine.close)
             self._journal = Journal(folder / JOURNAL, self.command, suite, due)
             todo = [job for p in due for job in self._todo(p)]

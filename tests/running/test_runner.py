@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import statistics
 import subprocess
@@ -228,6 +229,17 @@ def test_a_runner_killed_before_it_moved_a_record_has_made_it(tmp_path):
     found, printed = run(tmp_path, suite)
     assert found["bptt"].folder == folder and (folder / "record.json").stat().st_mtime_ns == stamp
     assert "1/1" in printed and "train" not in printed
+
+
+def test_a_replaced_run_that_a_killed_runner_left_does_not_come_back(tmp_path):
+    suite = suite_file(tmp_path, "bptt, tbptt")
+    found, _ = run(tmp_path, suite)
+    store, folder = Store(tmp_path / "results"), found["bptt"].folder
+    old = store.work_folder("faults", f"{folder.name}.old")
+    shutil.copytree(folder, old)
+    shutil.rmtree(found["tbptt"].folder)  # the next runner has work to do
+    run(tmp_path, suite)
+    assert [s.folder for s in store.records()] == [folder, found["tbptt"].folder] and not old.exists()
 
 
 def test_a_good_pass_of_an_interrupted_run_is_not_repeated(tmp_path):
