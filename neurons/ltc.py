@@ -97,7 +97,7 @@ class LTC(Neuron):
     ) -> None:
         super().__init__(shape)
         self.adaptive = adaptation not in ("off", "unused")
-        refuse_unused("an adaptation that is neither off nor unused", self.adaptive, beta=beta)
+        refuse_unused("adaptation", self.adaptive, beta=beta)
         refuse_unused("tau", tau is not None, tau_max=tau_max)
         self.b0, self.beta, self.surrogate = b0, or_default(beta, 1.8), surrogate
         self.reset_gradient, self.initial = reset_gradient, initial

@@ -177,7 +177,7 @@ def test_every_option_of_a_dataset_is_in_the_key_of_its_arrays():
     """Otherwise images of one file would be shown for as many steps as in the first run."""
     left_out = {}
     for component, dataset in from_files():
-        images = component.name in ("mnist", "fashion_mnist", "bccd", "voc")
+        images = component.name in ("mnist", "fashion_mnist", "bccd", "voc", "rectangles")
         shown_when_used = {"steps"} if images else set()  # an expanded view
         keyed = {*dataset.parameters(), *OUTSIDE, *shown_when_used}
         if component.name in ("npz", "ts"):
