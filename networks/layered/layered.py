@@ -50,8 +50,8 @@ class Layered(Network):
     the shape of their images. The gates of their neurons (LTC) are convolutions of the sum of current and state, with
     batch normalisation; those of dense layers are linear maps of both. Norms use the statistics of a step in training,
     and running statistics in evaluation. The masks of dropout differ between steps and are the same in every
-    computation of a step. A window is computed step by step, the neurons in compiled loops: memory for its gradient is
-    O(k) for k steps, and O(1) without a gradient, apart from the spikes and outputs of the window.
+    computation of a step. A window is computed step by step, neurons of images in compiled loops: memory for its
+    gradient is O(k) for k steps, and O(1) without a gradient, apart from the spikes and outputs of the window.
 
     Args:
         inputs: shape of the input of a time step.
@@ -121,7 +121,7 @@ class Layered(Network):
     def unroll(self, x: Tensor, state: RecurrentState) -> Window:
         steps = []
         for x_t in x.unbind(0):
-            step, state = self._step(x_t, state, step_in_graph)
+            step, state = self._step(x_t, state, _compiled)
             steps.append(step)
         outputs, spikes = stacked(steps)
         return Window(outputs, spikes, state)
@@ -133,3 +133,9 @@ class Layered(Network):
     def _joined(self, ys: list[Tensor]) -> Tree:
         """Return the value of the only readout, or a dict of the values by name."""
         return ys[0] if len(ys) == 1 else {readout.name: y for readout, y in zip(self.readouts, ys, strict=True)}
+
+
+def _compiled(neuron: Neuron, current: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """Compute the neurons' step in compiled loops; for a vector of neurons it takes longer to prepare these than they
+    save."""
+    return step_in_graph(neuron, current, state) if len(neuron.shape) > 1 else neuron(current, state)
