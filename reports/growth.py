@@ -151,7 +151,7 @@ def _alike(record: Record, size: str) -> str:
     elif size == "B":
         batch = 0
     else:
-        hidden = network.get("hidden", ())
+        hidden = _hidden(spec)
         network["hidden"] = len(hidden) if size == "H" else sorted(set(hidden))
         label = ""
     parts: list[Any] = [spec.suite, spec.scale, spec.rule.model_dump(), spec.neuron.model_dump(), spec.network.name]
@@ -161,8 +161,14 @@ def _alike(record: Record, size: str) -> str:
 
 def _layers(spec: RunSpec) -> tuple[float, float]:
     """Return neurons per layer and number of layers; NaN where layers differ in size."""
-    hidden = spec.network.options.get("hidden", ())
+    hidden = _hidden(spec)
     return (hidden[0], len(hidden)) if len(set(hidden)) == 1 else (math.nan, math.nan)
+
+
+def _hidden(spec: RunSpec) -> list[int]:
+    """Return the sizes of the layers; networks of one layer have a number as their option."""
+    hidden = spec.network.options.get("hidden", [])
+    return [hidden] if isinstance(hidden, int) else list(hidden)
 
 
 def _points(alike: pd.DataFrame, measure: str, size: str) -> list[tuple[int, Fraction]]:

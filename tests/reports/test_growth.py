@@ -102,6 +102,15 @@ def test_layers_that_differ_in_size_count_for_no_exponent_in_their_size_or_numbe
     assert found[["size", "sizes", "at"]].values.tolist() == [["T", "50, 100", "B 32"]]
 
 
+def test_a_network_of_one_layer_may_have_its_size_as_a_number(store):
+    for hidden in (32, 64):
+        spec = run_spec("bptt lif adding-50", suite="scaling", steps=50)
+        network = spec.network.model_copy(update={"options": {"hidden": hidden}, "label": str(hidden)})
+        put(store, spec.model_copy(update={"network": network}), measures=costs(hidden / 1000, None))
+    found = growth.exponents(Results(store.folder))
+    assert found[["size", "sizes", "at"]].values.tolist() == [["H", "32, 64", "T 50, B 32, L 1"]]
+
+
 def test_the_error_is_that_of_the_slope(store):
     values = {50: 1.0, 100: 2.5, 200: 3.5}
     found = growth.exponents(sweep(store, lambda T, B, H, L: {"wall_time": measure(values[T], "second a sequence")}))
