@@ -85,7 +85,8 @@ def _ordered(results: Results, pairs: list[tuple[str, str]]) -> Answer:
         refuted = any(mean(of[better]) <= mean(of[worse]) for better, worse in pairs)
         return "not supported" if refuted else "unclear"
 
-    return _answer(scale, used, holds, "supported: each run is above each run; test accuracy of the last epoch")
+    reason = "test accuracy of the last epoch; supported if each run of the better is above each of the worse"
+    return _answer(scale, used, holds, reason)
 
 
 def _answer(scale: str, used: dict[str, list[float]], holds: Callable[[], Word], reason: str) -> Answer:

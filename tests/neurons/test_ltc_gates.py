@@ -1,4 +1,4 @@
-"""What the time constants of LTC read: current and state, one of them, or nothing; by hand, and in every form."""
+"""Inputs of the time constants of LTC: current and state, one of them, or none; by hand, and in every form."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_reset_to_zero():
 
 
 def test_neurons_that_do_not_adapt_are_lif():
-    """Of five neurons the last two adapt: round(0.4 · 5)."""
+    """The last two of five neurons adapt: round(0.4 · 5)."""
     mixed, lif, alif = ALIF(5, adaptive=0.4, tau=2.0), LIF(5, tau=2.0), ALIF(5, tau=2.0)
     assert isinstance(mixed.beta, torch.Tensor) and mixed.beta.tolist() == pytest.approx([0, 0, 0, 1.8, 1.8])
     torch.manual_seed(0)

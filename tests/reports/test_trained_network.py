@@ -55,7 +55,7 @@ def test_time_constants_are_those_of_the_neurons(store):
 
 
 def test_leaks_of_large_layers_are_those_of_some_neurons(monkeypatch):
-    """Of every other of five neurons; the state of a convolutional layer is an image."""
+    """Every other of five neurons is drawn; the state of a convolutional layer is an image."""
     monkeypatch.setattr("throughtime.reports.trained_network.MOST_LEAKS", 3)
     network = build(spec_of("lif", tau=2.0, tau_max=50.0)).network
     first, _ = trace(network, torch.rand(12, 2))
