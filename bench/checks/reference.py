@@ -161,6 +161,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("networks", "layered"): Defaults(OURS, {"layers": PydanticUndefined, "readouts": None, "weights": "uniform"}),
     ("networks", "jsb_rnn"): Defaults("Bohnstingl et al. 2022, as released", {"hidden": (150,)}),
     ("networks", "ecg_rnn"): Defaults("Higuchi et al. 2024, as released", {"hidden": (36,)}),
+    ("networks", "ecg_spiking_readout"): Defaults("Yin et al. 2021, as released", {"hidden": (36,)}),
 }
 
 
@@ -205,6 +206,12 @@ DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
         **dict.fromkeys(("inward.bias", "readout.linear.bias"), ZERO),
         "readout.linear.weight": GLOROT_UNIFORM,
         "readout.tau": normal(20.0, 1.0),
+    },
+    ("networks", "ecg_spiking_readout"): {
+        "layers.1.inward.weight": GLOROT_UNIFORM,
+        **dict.fromkeys(("layers.1.inward.bias", "layers.1.recurrent.weight"), ZERO),
+        "neuron.tau": normal(20.0, 0.0),
+        "neuron.tau_adaptation": normal(100.0, 0.0),
     },
     ("networks", "online_rnn"): {
         "inward.weight": Draw(False, 0.0, lambda w: 1 / math.sqrt(w.shape[1])),

@@ -25,28 +25,42 @@ STEPS, SKIPPED = 1300, 10
 Weights = dict[str, Tensor]
 OF_2024 = {"reset": "same_step", "decay": "exponential_magnitude"}
 """Options of the adaptive neuron of Higuchi et al. 2024."""
+OUT_OF_REACH = 1e9
+"""Threshold at which neurons do not spike: leaky integrators."""
 
 
 def brf() -> float:
-    return _of_leaky_readout("ecg_brf", _resonator(BRF, "ecg_brf"))
+    return _of_2024("ecg_brf", _resonator(BRF, "ecg_brf"))
 
 
 def rf() -> float:
-    return _of_leaky_readout("ecg_rf", _resonator(RF, "ecg_rf"))
+    return _of_2024("ecg_rf", _resonator(RF, "ecg_rf"))
 
 
 def alif() -> float:
+    return _of_2024("ecg_alif", _alif(), SKIPPED)
+
+
+def alif_spiking_readout() -> float:
+    """Return the accuracy of `alif` with a readout as that of 2021, at the initial τ_a of 2021."""
     w = _weights("ecg_alif")
-    neuron = _asrnn(w["hidden__tau_mem"], w["hidden__tau_adp"], 0.01, 1.8, **OF_2024)
-    return _of_leaky_readout("ecg_alif", neuron, SKIPPED)
+    τ_a = torch.full((CLASSES,), 100.0)
+    output = _asrnn(w["out__tau_mem"], τ_a, 0.1, 1.8, decay="exponential_magnitude")
+    return _of_2024("ecg_alif", _alif(), SKIPPED, output)
 
 
 @torch.no_grad()
-def asrnn(b0: float = 0.1, beta: float = 0.0) -> float:
-    """Return the accuracy of the network of Yin et al. 2021: b_0 of all neurons, and β of the hidden ones."""
+def asrnn(b0: float = 0.1, beta: float = 0.0, spiking_readout: bool = True) -> float:
+    """Return the accuracy of the network of Yin et al. 2021.
+
+    Args:
+        b0: b_0 of all neurons.
+        beta: β of the hidden neurons.
+        spiking_readout: whether the outputs spike; if not, they are leaky integrators, as in 2024 except for the bias.
+    """
     w = _weights("ecg_asrnn")
     hidden = _asrnn(w["tau_m_h"], w["tau_adp_h"], b0, beta)
-    output = _asrnn(w["tau_m_o"], w["tau_adp_o"], b0, 1.8)
+    output = _asrnn(w["tau_m_o"], w["tau_adp_o"], b0 if spiking_readout else OUT_OF_REACH, 1.8)
     x, target = _test_split()
     W, R = w["i2h__weight"], w["h2h__weight"]
     s, o = hidden.initial_state(x.shape[1], x), output.initial_state(x.shape[1], x)
@@ -60,6 +74,7 @@ def asrnn(b0: float = 0.1, beta: float = 0.0) -> float:
 
 asrnn_adaptive = partial(asrnn, beta=1.8)
 asrnn_low_threshold = partial(asrnn, b0=0.01)
+asrnn_leaky_readout = partial(asrnn, spiking_readout=False)
 
 
 def _resonator(kind: type[BRF] | type[RF], name: str) -> Neuron:
@@ -69,6 +84,11 @@ def _resonator(kind: type[BRF] | type[RF], name: str) -> Neuron:
     return neuron
 
 
+def _alif() -> ASRNN:
+    w = _weights("ecg_alif")
+    return _asrnn(w["hidden__tau_mem"], w["hidden__tau_adp"], 0.01, 1.8, **OF_2024)
+
+
 def _asrnn(tau: Tensor, tau_adaptation: Tensor, b0: float, beta: float, **form: Any) -> ASRNN:
     neuron = ASRNN(len(tau), b0=b0, beta=beta, **form)
     neuron.tau.data, neuron.tau_adaptation.data = tau, tau_adaptation
@@ -76,16 +96,29 @@ def _asrnn(tau: Tensor, tau_adaptation: Tensor, b0: float, beta: float, **form: 
 
 
 @torch.no_grad()
-def _of_leaky_readout(name: str, neuron: Neuron, skipped: int = 0) -> float:
-    """Return the accuracy of a hidden layer without bias and o_t = κ o_{t−1} + (1 − κ) W_o z_t, κ = exp(−1/|τ|)."""
+def _of_2024(name: str, neuron: Neuron, skipped: int = 0, output: ASRNN | None = None) -> float:
+    """Return the accuracy of a hidden layer without bias and o_t = κ o_{t−1} + (1 − κ) W_o z_t, κ = exp(−1/|τ|).
+
+    Args:
+        name: name of the weights.
+        neuron: the hidden neurons.
+        skipped: number of first steps that are not scored.
+        output: neurons whose membranes are the outputs, in place of o.
+    """
     w = _weights(name)
     x, target = _test_split()
     W, κ = w["hidden__linear__weight"], torch.exp(-1 / w["out__tau_mem"].abs())
     s, o = neuron.initial_state(x.shape[1], x), x.new_zeros(x.shape[1], CLASSES)
+    s_o = output and output.initial_state(x.shape[1], x)
     outputs = []
     for x_t in x.unbind(0):
         s = neuron.step(torch.cat((x_t, s.z), 1) @ W.t(), s)
-        o = κ * o + (1 - κ) * (s.z @ w["out__linear__weight"].t())
+        d = s.z @ w["out__linear__weight"].t()
+        if output is None or s_o is None:
+            o = κ * o + (1 - κ) * d
+        else:
+            s_o = output.step(d, s_o)
+            o = s_o.v
         outputs.append(o)
     return _percent(torch.stack(outputs), target, skipped)
 

@@ -19,6 +19,7 @@ from throughtime.reports.ostl.identity import largest_difference
 from throughtime.reports.papers import draw_paper, load_paper
 from throughtime.spec import ComponentSpec
 
+OF_TRAINING = ecg.CLAIMS[2:]
 NLL = ostl.published().set_index("epoch")["bptt"]
 
 
@@ -27,9 +28,10 @@ def store(tmp_path):
     return Store(tmp_path / "runs")
 
 
-def put_curve(store, suite, rule, neuron, metric, curve, replicate=0):
+def put_curve(store, suite, rule, neuron, metric, curve, replicate=0, network=None):
     """A run with a test metric by epoch."""
-    network, dataset = ("jsb_rnn", "jsb_chorales") if metric == "nll" else ("ecg_rnn", "qtdb")
+    default, dataset = ("jsb_rnn", "jsb_chorales") if metric == "nll" else ("ecg_rnn", "qtdb")
+    network = network or default
     spec = run_spec((rule.split("-")[0], neuron, dataset), replicate, suite=suite)
     update = {"rule": spec.rule.model_copy(update={"label": rule})}
     spec = spec.model_copy(update={**update, "network": ComponentSpec(name=network, label=network)})
@@ -98,25 +100,51 @@ def test_too_few_runs_are_unclear(store):
     assert ostl.level(Results(store.folder)).word == ostl.step_size(Results(store.folder)).word == "unclear"
 
 
-def put_neurons(store, **levels):
+def put_neurons(store, network=None, **levels):
     for neuron, level in levels.items():
         for replicate in range(3):
             curve = {10: level + 0.01 * replicate, 20: level + 0.01 * replicate + 0.005}
-            put_curve(store, "ecg", "bptt", neuron.replace("_", "-0."), "accuracy", curve, replicate)
+            put_curve(store, "ecg", "bptt", neuron.replace("_", "-0."), "accuracy", curve, replicate, network)
 
 
 def test_claims_on_electrocardiograms(store):
-    assert {claim(Results(store.folder)).word for claim in ecg.CLAIMS[1:]} == {"not run here"}
+    assert {claim(Results(store.folder)).word for claim in OF_TRAINING} == {"not run here"}
     put_neurons(store, brf=0.80, rf=0.80, alif=0.55, lif=0.70, lif_1=0.81, alif_1=0.65)
-    words = [claim(Results(store.folder)).word for claim in ecg.CLAIMS[1:]]
+    words = [claim(Results(store.folder)).word for claim in OF_TRAINING]
     # brf and lif-0.1 overlap, and the mean of lif-0.1 is higher; the other pairs are apart.
-    assert words == ["supported", "not supported", "supported", "supported"]
+    assert words == ["supported", "not supported", "supported", "supported", "not run here", "not run here"]
+
+
+@pytest.mark.parametrize(
+    "alif, lif_1, readout, adaptation",
+    [
+        (0.59, 0.85, "supported", "supported"),
+        (0.53, 0.85, "not supported", "supported"),
+        (0.56, 0.85, "unclear", "supported"),
+        (0.75, 0.85, "supported", "not supported"),
+    ],
+)
+def test_claims_on_the_readout(store, alif, lif_1, readout, adaptation):
+    """The runs of a cell are at its level and 1 and 2 points above: 0.56 overlaps with 0.55."""
+    put_neurons(store, alif=0.55, lif_1=0.81)
+    put_neurons(store, "ecg_spiking_readout", alif=alif, alif_1=0.6, lif=0.7, lif_1=lif_1)
+    found = Results(store.folder)
+    assert ecg.readout_is_worse(found).word == readout
+    assert ecg.adaptation_is_worse_for_the_other_readout(found).word == adaptation
+    assert ecg.adaptation_is_worse(found).word == "not run here", "a readout is not taken for the other"
+
+
+@pytest.mark.parametrize("own, other, word", [(85.9, 84.8, "supported"), (85.9, 85.0, "not supported")])
+def test_weights_with_the_other_readout(monkeypatch, own, other, word):
+    for name, accuracy in (("asrnn", own), ("asrnn_leaky_readout", other), ("alif", 70.8), ("alif_spiking_readout", 9)):
+        monkeypatch.setattr(f"throughtime.reports.ecg.exact.{name}", lambda accuracy=accuracy: accuracy)
+    assert ecg.weights_need_their_readout(Results("nothing here")).word == word
 
 
 def test_runs_that_overlap_decide_nothing(store):
     put_neurons(store, brf=0.80, rf=0.78, alif=0.61, lif=0.62, lif_1=0.795, alif_1=0.63)
-    words = [claim(Results(store.folder)).word for claim in ecg.CLAIMS[1:]]
-    assert words == ["not supported", "unclear", "unclear", "unclear"]
+    words = [claim(Results(store.folder)).word for claim in OF_TRAINING]
+    assert words == ["not supported", "unclear", "unclear", "unclear", "not run here", "not run here"]
 
 
 def test_figures(store, tmp_path):

@@ -1,0 +1,57 @@
+"""The network of the electrocardiograms with the readout of 2021: output neurons that spike and adapt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import nn
+
+from throughtime.networks.layer import RecurrentLayer
+from throughtime.networks.presets import Sizes, ecg_rnn
+from throughtime.networks.readout import LeakyReadout
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.asrnn import ASRNN
+from throughtime.neurons.base import Neuron, Shape
+from throughtime.registry import network
+
+
+@network("ecg_spiking_readout")
+def ecg_spiking_readout(
+    inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (36,)
+) -> Recurrent:
+    """The network `ecg_rnn` with the readout of 2021 in place of its own: the membranes of adaptive spiking neurons.
+
+        b_t = ρ b_{t−1} + (1 − ρ) z_{t−1},      θ_t = b_0 + β b_t
+        y_t = α y_{t−1} + (1 − α) (W_o z^h_t + c_o) − θ_t z_{t−1},      z_t = H(y_t − θ_t)
+
+    z^h are the spikes of the last hidden layer. b_0 = 0.1, as the published weights need, and β = 1.8; the time
+    constants are trained, and start at 20 and 100 steps; c_o starts at 0. The hidden layers and the initial W_o are
+    those of `ecg_rnn`. The outputs are a layer `output` of `asrnn` neurons, whose recurrent weights are held at 0, with
+    a readout held at the identity. With 4 inputs, 6 outputs and `asrnn` neurons it trains 1746 parameters. Source: Yin
+    et al. 2021, as released (ECG/adapt_srnn_0.844_gpu-v1.py), for the outputs, Higuchi et al. 2024 for the rest.
+
+    Args:
+        hidden: number of neurons of each hidden layer.
+    """
+    network = ecg_rnn(inputs, outputs, neuron, hidden=hidden)
+    W_o = network.readouts[0].linear.weight
+    width, size = W_o.shape
+    output = RecurrentLayer(
+        "output",
+        nn.Linear(size, width),
+        nn.Linear(width, width, bias=False),
+        ASRNN(width, b0=0.1, tau_sd=0, tau_adaptation_mean=100, tau_adaptation_sd=0),
+        reads=network.layers[-1].name,
+        norm_steps=None,
+    )
+    with torch.no_grad():
+        output.inward.weight.copy_(W_o)
+        nn.init.zeros_(output.inward.bias)
+        nn.init.zeros_(output.recurrent.weight).requires_grad_(False)
+    cast(nn.ModuleList, network.layers).append(output)
+    network.readout = LeakyReadout(width, width, "v", 0.0, layer="output").requires_grad_(False)
+    nn.init.eye_(network.readout.linear.weight)
+    network.readouts = (network.readout,)
+    return network
