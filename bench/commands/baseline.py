@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from throughtime.commands.run import run
-from throughtime.commands.terminal import NONE, PluginOption, SourceOption, SuiteArgument
+from throughtime.commands.terminal import NONE, PluginOption, SourceOption, SuiteArgument, load_plugins
 from throughtime.errors import UsageError
 from throughtime.spec import Scale
+
+if TYPE_CHECKING:
+    from throughtime.records.results import Results
 
 baseline_app = typer.Typer(help="Committed baselines: results that CI compares new ones with.", no_args_is_help=True)
 
@@ -29,6 +33,9 @@ def update(
         Path | None,
         typer.Option(help="Results to use; missing runs are added. Default: run everything again.", metavar="DIR"),
     ] = None,
+    recorded: Annotated[
+        bool, typer.Option("--recorded", help="Run nothing: keep the committed runs, and add those of --results.")
+    ] = False,
     plugin: PluginOption = NONE,
     source: SourceOption = NONE,
 ) -> None:
@@ -38,24 +45,57 @@ def update(
     from throughtime.comparing.sides import Side
     from throughtime.comparing.text import text
     from throughtime.records.results import Results
+    from throughtime.records.store import Store
     from throughtime.suites.suite import load_suite
 
     if not why.strip():
         raise UsageError("a baseline is not renewed without a reason", "--why")
+    if recorded and results is None:
+        raise UsageError("needs the folder of the runs", "--recorded", "add --results DIR")
     with tempfile.TemporaryDirectory(prefix="throughtime-") as fresh:
         folder = results or Path(fresh)
-        with suppress(typer.Exit):  # failed runs are records too, and show below
-            run(suite, scale=scale, results=folder, plugin=plugin, source=source)
-        made = Results.load(folder, [load_suite(suite).name]).select(scale=scale)
-        records = [made.record(run_id) for run_id in made.frame["id"]]
-        curves = {run_id: made.curve(run_id) for run_id in made.frame["id"]}
-    path = files.baseline_path(records[0].spec.suite, scale, baselines or files.BASELINES)
-    before = files.read_baseline(path) if path.exists() else []
+        if recorded:
+            load_plugins(plugin)
+        else:
+            with suppress(typer.Exit):  # failed runs are records too, and show below
+                run(suite, scale=scale, results=folder, plugin=plugin, source=source)
+        name = load_suite(suite, scale).name
+        path = files.baseline_path(name, scale, baselines or files.BASELINES)
+        before = files.read_baseline(path) if path.exists() else []
+        if recorded and before:
+            files.unpack(path, Store(folder))
+        made = Results.load(folder, [name]).select(scale=scale)
+        runs = _finished(suite, scale, made) if recorded else list(made.frame["id"])
+        records = [made.record(run_id) for run_id in runs]
+        curves = {run_id: made.curve(run_id) for run_id in runs}
     files.write_baseline(path, records, curves)
     comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
     files.log_renewal(path, why, comparison.counts)
     print(text(comparison) if before else f"{len(records)} runs, no baseline before")
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")
+
+
+def _finished(suite: str, scale: Scale, made: Results) -> list[str]:
+    """Return the ids of the current runs that belong to a suite as it is now; print how many it has, and what is left
+    out."""
+    from throughtime.records.results import KEYS
+    from throughtime.records.store import Store
+    from throughtime.running.plan import run_of
+    from throughtime.running.sweep import Request, sweeps
+
+    planned = [p.spec for sweep in sweeps(Request(suite, scale, Store(made.folder))) for p in sweep.planned]
+    wanted = {spec.id({}) for spec in planned if not spec.trial}
+    runs = [run for run in made.frame["id"] if run_of(made.record(run).spec) in wanted]
+    command = shlex.join(["throughtime", "run", suite, "--scale", scale, "--results", str(made.folder)])
+    missing = f"; `{command}` makes the others" if len(runs) < len(wanted) else ""
+    print(f"{len(runs)} of {len(wanted)} runs are recorded{missing}")
+    if others := len(made.frame) - len(runs):
+        print(f"runs left out because the suite lacks them, or has them with other settings: {others}")
+    if older := int(made.frame.groupby(KEYS)["superseded"].first().sum()):
+        print(f"runs left out because the newest of their cell has other code or library versions: {older}")
+    if not runs:
+        raise UsageError(f"no run of {suite} at scale {scale} is recorded", str(made.folder), f"`{command}` makes them")
+    return runs
 
 
 @baseline_app.command()
@@ -65,7 +105,7 @@ def unpack(
         Path | None, typer.Option(help="Folder of baselines; default: results/baselines.", metavar="DIR")
     ] = None,
 ) -> None:
-    """Write the runs of all baselines to a results folder, for tables, figures and verdicts."""
+    """Write the runs of all baselines that a results folder lacks to it, for `run`, tables, figures and verdicts."""
     from throughtime.comparing import baselines as files
     from throughtime.records.store import Store
 

@@ -183,6 +183,8 @@ def _print_not_repeated(selected: list[Planned], due: list[Planned], results: Pa
     if stale := [p for p in left if p.stale]:
         causes = ", ".join(dict.fromkeys(str(p.stale) for p in stale))
         notes.append(f"{len(stale)} are stale ({causes}), `--rerun stale` repeats them")
+    if mixed := {p.spec.cell for p in due} & {p.spec.cell for p in stale}:
+        notes.append(f"{len(mixed)} cells get runs beside stale ones, and tables show the new ones alone")
     if failed := sum(p.recorded not in ("ok", "skipped") for p in left):
         notes.append(f"{failed} failed, `--rerun failed` repeats them")
     if incomplete := sum(bool(p.missing_passes) for p in left):

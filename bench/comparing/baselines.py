@@ -70,14 +70,20 @@ def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, C
 
     The file has the spec, the status, digests, versions, machine, and the measures that have a value, without the
     descriptions of how they were measured. With `curves`, by the id of the run, the file of curves is written too,
-    in 6 significant digits.
+    in 6 significant digits. The lines of a run whose record is unchanged stay as they are: a default that was added to
+    the spec since, or a value that `unpack` leaves out, does not change them.
 
     Raises:
-        UsageError: all baselines of the folder together would take more than `MOST_BYTES`.
+        UsageError: all baselines of the folder together would take more than `MOST_BYTES`, or the present file is
+            no baseline.
     """
     ordered = sorted(records, key=lambda record: (record.spec.cell, record.spec.replicate))
-    text = "".join(f"{_line(record)}\n" for record in ordered)
-    columns = "".join(f"{_columns(r.id, curves[r.id])}\n" for r in ordered if curves and curves.get(r.id))
+    before = {_line(record): line for record, line in zip(*_present(path), strict=True)}
+    unchanged = {record.id for record in ordered if _line(record) in before}
+    drawn = {run: line for run, line in _columns_of(path).items() if run in unchanged}
+    text = "".join(f"{before.get(line, line)}\n" for line in map(_line, ordered))
+    rows = {record.id: curves[record.id] for record in ordered if curves and curves.get(record.id)}
+    columns = "".join(f"{drawn.get(run) or _columns(run, curve)}\n" for run, curve in rows.items())
     written = {path: text, path.with_suffix(CURVES): columns}
     others = sum(other.stat().st_size for other in path.parent.glob("*.jsonl") if other not in written)
     if (size := others + sum(len(content.encode()) for content in written.values())) > MOST_BYTES:
@@ -91,24 +97,26 @@ def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, C
 
 
 def unpack(path: Path, store: Store) -> int:
-    """Write the runs of a baseline, with their curves, to a results folder; return their number.
+    """Write the runs of a baseline that a results folder lacks to it, with their curves; return their number.
 
-    Tables, figures and verdicts read it like any other. Records lack what the baseline does not hold: descriptions of
-    measures, logs, commands and times.
+    Tables, figures, verdicts and `run` read it like any other. Records lack what the baseline does not hold:
+    descriptions of measures, logs, commands and times.
     """
-    curves = path.with_suffix(CURVES)
-    lines = curves.read_text(encoding="utf-8").splitlines() if curves.exists() else ()
-    columns = {found.pop("id"): found for found in map(json.loads, lines)}
-    records = read_baseline(path)
-    for record in records:
+    columns = _columns_of(path)
+    written = 0
+    for record in read_baseline(path):
         folder = store.run_folder(record.spec.suite, record.id)
+        if (folder / "record.json").exists():
+            continue
         folder.mkdir(parents=True, exist_ok=True)
-        write_record(record, folder)
-        of_run = columns.get(record.id, {})
+        of_run = json.loads(columns.get(record.id, "{}"))
+        of_run.pop("id", None)
         rows = (dict(zip(of_run, values, strict=True)) for values in zip(*of_run.values(), strict=True))
         known = ({name: value for name, value in row.items() if value is not None} for row in rows)
         write_whole(folder / CURVE, "".join(f"{json.dumps(row)}\n" for row in known))
-    return len(records)
+        write_record(record, folder)
+        written += 1
+    return written
 
 
 def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
@@ -147,6 +155,18 @@ def _line(record: Record) -> str:
     plain = json.loads(compact.model_dump_json(by_alias=True, exclude_defaults=True))
     plain["spec"] = record.spec.model_dump(mode="json")  # in full: a default may change in the code
     return json.dumps({"schema": SCHEMA, **plain}, ensure_ascii=False, separators=(",", ":"))
+
+
+def _present(path: Path) -> tuple[list[Record], list[str]]:
+    """Return the records of a baseline and its lines; none without a file."""
+    return (read_baseline(path), path.read_text(encoding="utf-8").splitlines()) if path.exists() else ([], [])
+
+
+def _columns_of(path: Path) -> dict[str, str]:
+    """Return the lines of the file of curves beside a baseline, by the id of the run."""
+    curves = path.with_suffix(CURVES)
+    lines = curves.read_text(encoding="utf-8").splitlines() if curves.exists() else ()
+    return {json.loads(line)["id"]: line for line in lines}
 
 
 def _columns(run: str, rows: Curve) -> str:

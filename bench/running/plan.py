@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import pydantic
+
 from throughtime.errors import UsageError, first_line
 from throughtime.records.code_digest import code_of, components_of
 from throughtime.records.files import WEIGHTS
@@ -17,7 +19,7 @@ from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
 from throughtime.registry import KINDS, Component, raised_at
 from throughtime.running.initial_weights import WeightFiles
-from throughtime.spec import PASSES, Pass, Rerun, RunSpec
+from throughtime.spec import PASSES, ComponentSpec, Pass, Rerun, RunSpec
 
 if TYPE_CHECKING:
     from throughtime.datasets.base import Dataset
@@ -121,24 +123,27 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
 
 
 def _without_weights(spec: RunSpec, record: Record, store: Store) -> bool:
-    """Return whether a run with `keep_weights` has an `ok` record without weights."""
+    """Return whether a run with `keep_weights` has an `ok` record without weights.
+
+    A record of a baseline, which has no command, counts without them: it is not trained again for its weights alone.
+    """
     weights = store.run_folder(record.spec.suite, record.id) / WEIGHTS
-    return spec.keep_weights and record.status == "ok" and not weights.exists()
+    return spec.keep_weights and record.status == "ok" and bool(record.command) and not weights.exists()
 
 
 def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
     """Return the runs without a record and those that `rerun` selects.
 
-    A stale record counts only if its run was `ok`, because the changed code may succeed; so may a run that was skipped
-    and no longer is. For a run that is `ok` except
-    for some measuring passes, `failed` selects only these passes.
+    A stale record counts only if its run was `ok` or `diverged`, which are results of training: of any other failure
+    the changed code may be free. So may a run that was skipped and no longer is. For a run that is `ok` except for
+    some measuring passes, `failed` selects only these passes.
     """
     failed = ("diverged", "oom", "timeout", "killed", "error")
     due = []
     for p in planned:
         if (
             p.recorded is None
-            or (p.stale and p.recorded != "ok")
+            or (p.stale and p.recorded not in ("ok", "diverged"))
             or (p.recorded == "skipped" and not p.unsupported)
             or rerun == "all"
             or (rerun == "failed" and p.recorded in failed)
@@ -150,13 +155,26 @@ def to_run(planned: Iterable[Planned], rerun: Rerun) -> list[Planned]:
     return due
 
 
+def run_of(spec: RunSpec) -> str:
+    """Return what the specs of one run share, whatever the code: the digest of the spec, in which an option that was
+    added to a component after the spec was recorded has its default."""
+    return spec.model_copy(update={kind: _whole(kind, getattr(spec, kind)) for kind in KINDS}).id({})
+
+
+def _whole(kind: str, part: ComponentSpec) -> ComponentSpec:
+    try:
+        return part.model_copy(update={"options": KINDS[kind][part.name].checked(part.options)})
+    except (UsageError, pydantic.ValidationError):  # a component or an option that is no longer there, or not allowed
+        return part
+
+
 class _Known:
     """The records of a suite's runs in a store."""
 
     def __init__(self, store: Store, suite: str) -> None:
         records = sorted((stored.record for stored in store.records(suite)), key=lambda record: record.started)
         self._by_id = {record.id: record for record in records}
-        self._by_spec = {record.spec.id({}): record for record in records}
+        self._by_spec = {run_of(record.spec): record for record in records}
 
     def of(self, spec: RunSpec, run: str, code: dict[str, str]) -> tuple[Record | None, str | None]:
         """Return the record of a run, and the change of code or data since."""

@@ -12,9 +12,11 @@ from tests.comparing.test_cells import record
 from tests.synthetic_records import measure, put, run_spec
 from throughtime.commands.main import app, main
 from throughtime.comparing import interleaved
+from throughtime.comparing.baselines import CURVES
 from throughtime.comparing.cells import Cell, Pair
 from throughtime.records.store import Store
 from throughtime.suites.strict_yaml import Document
+from throughtime.suites.suite import load_suite
 
 SUITE = """suite: tried
 summary: One run.
@@ -104,6 +106,46 @@ def test_a_baseline_is_made_compared_and_renewed(tmp_path, capsys):
     assert [entry["why"] for entry in log] == ["a first one", "bytes moved"] and log[1]["changes"]["worse"] == 1
     capsys.readouterr()
     assert main([*words, " "]) == 2 and "without a reason" in capsys.readouterr().err
+
+
+@pytest.fixture
+def pieces(tmp_path):
+    """A suite of two runs, each finished on another machine; the words that commit those of a folder."""
+    suite, folder = tmp_path / "tried.yaml", tmp_path / "baselines"
+    suite.write_text(SUITE)
+    for number, spec in enumerate(load_suite(suite).expand("tiny")):
+        put(Store(tmp_path / f"day {number}"), spec, curve=[0.5], started=f"2026-01-0{number + 1}T00:00:00+00:00")
+    words = ["baseline", "update", str(suite), "--baselines", str(folder), "--why", "x", "--recorded", "--results"]
+    return words, tmp_path / "day 0", tmp_path / "day 1", folder / "tried-tiny.jsonl"
+
+
+def test_a_suite_is_committed_in_pieces(pieces, capsys):
+    words, first, second, baseline = pieces
+    assert main([*words, str(first)]) == 0
+    said = capsys.readouterr().out
+    assert f"1 of 2 runs are recorded; `throughtime run {words[2]} --scale tiny --results '{first}'` makes" in said
+    before = [file.read_text().splitlines() for file in (baseline, baseline.with_suffix(CURVES))]
+    assert main([*words, str(second)]) == 0, "the committed run is not in this folder"
+    said = capsys.readouterr().out
+    assert "2 of 2 runs are recorded\n" in said and "left out" not in said
+    after = [file.read_text().splitlines() for file in (baseline, baseline.with_suffix(CURVES))]
+    assert [len(lines) for lines in after] == [2, 2] and [lines[:1] for lines in after] == before
+
+
+def test_what_is_not_of_the_suite_is_not_committed_and_named(pieces, tmp_path, capsys):
+    words, first, _, baseline = pieces
+    (spec, _) = load_suite(words[2]).expand("tiny")
+    put(Store(first), spec.model_copy(update={"suite": "tried", "replicate": 7}))
+    put(Store(first), spec, id="0" * 12, started="2025-01-01T00:00:00+00:00", versions={"torch": "1.0"})
+    assert main([*words, str(first)]) == 0
+    said = capsys.readouterr().out
+    assert "lacks them, or has them with other settings: 1\n" in said and "other code or library versions: 1\n" in said
+    assert len(baseline.read_text().splitlines()) == 1
+    other = tmp_path / "other"
+    put(Store(other), spec.model_copy(update={"replicate": 7}))
+    baseline.unlink()
+    assert main([*words, str(other)]) == 2 and "no run of" in capsys.readouterr().err
+    assert main([*words[:-1]]) == 2 and "--recorded: needs the folder of the runs" in capsys.readouterr().err
 
 
 def test_the_suite_to_time_has_the_timing_pass_alone():

@@ -39,6 +39,7 @@ def test_an_unpacked_baseline_has_the_same_table_and_figure(quick, path, tmp_pat
 def test_curves_have_six_digits_and_gaps_stay_gaps(quick, path, tmp_path):
     (run, other), curve = quick.frame["id"][:2], {"epoch": 1, "iteration": 10, "validation": 0.123456789}
     rows = [{**curve, "train_loss": None}, {**curve, "epoch": 2, "cosine": 1e-12 / 3}]
+    path.unlink()
     write_baseline(path, [quick.record(run), quick.record(other)], {run: rows, other: []})
     unpack(path, Store(tmp_path / "unpacked"))
     again = Results(tmp_path / "unpacked")
@@ -46,6 +47,34 @@ def test_curves_have_six_digits_and_gaps_stay_gaps(quick, path, tmp_path):
     assert first == {"epoch": 1, "iteration": 10, "validation": 0.123457}
     assert second == {"epoch": 2, "iteration": 10, "validation": 0.123457, "cosine": 3.33333e-13}
     assert again.curve(other) == [] and again.broken == []
+
+
+def test_lines_of_unchanged_runs_stay_as_they_are(quick, path, tmp_path):
+    """Also where a field that has a default was added to the spec since, or a curve has gaps."""
+    run, other = quick.frame["id"][:2]
+    curve = [{"epoch": 0, "iteration": 0, "train_loss": None, "validation": 1.0}]
+    path.unlink()
+    write_baseline(path, [quick.record(run), quick.record(other)], {run: curve, other: curve})
+    path.write_text(older := path.read_text().replace('"stop_at":null,', ""))
+    drawn = path.with_suffix(CURVES).read_text()
+    assert '"train_loss":[null]' in drawn
+    unpack(path, Store(tmp_path / "unpacked"))
+    again = Results(tmp_path / "unpacked")
+    write_baseline(path, [again.record(run), again.record(other)], {run: again.curve(run), other: again.curve(other)})
+    assert path.read_text() == older and path.with_suffix(CURVES).read_text() == drawn
+    changed = again.record(run).model_copy(update={"started": "2027-01-01T00:00:00+00:00"})
+    write_baseline(path, [changed, again.record(other)], {run: again.curve(run), other: again.curve(other)})
+    lines = zip(older.splitlines(), path.read_text().splitlines(), strict=True)
+    assert [before == now for before, now in lines] == [False, True]
+    assert "train_loss" not in path.with_suffix(CURVES).read_text().splitlines()[0], "a curve of another run"
+
+
+def test_a_run_that_the_folder_has_is_not_written_again(quick, path):
+    record = quick.run_folder(quick.frame["id"][0]) / "record.json"
+    whole = record.read_text()
+    assert unpack(path, Store(quick.folder)) == 0 and record.read_text() == whole
+    record.unlink()
+    assert unpack(path, Store(quick.folder)) == 1 and len(record.read_text()) < len(whole)
 
 
 def test_a_baseline_without_curves_has_no_file_of_curves(quick, path):

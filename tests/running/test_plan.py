@@ -184,6 +184,32 @@ def test_what_other_code_failed_at_is_tried_again(specs, store):
     assert to_run(plan(runs, store), "none") == plan(runs, store)
 
 
+def test_a_result_of_other_code_is_kept_if_it_diverged(specs, store):
+    runs = specs()
+    first, *_ = planned = plan(runs, store)
+    of_other_code(first, store, ["rule"], "diverged", failure=Failure(reason="loss is nan"))
+    assert to_run(plan(runs, store), "none") == planned[1:]
+
+
+def test_a_record_from_before_an_option_was_added_is_stale(specs, store):
+    runs = specs(rules="{name: fptt, parts: 2}")
+    first, second, _ = plan(runs, store)
+    rule = first.spec.rule
+    older = {name: value for name, value in rule.options.items() if name != "update_alpha"}
+    for planned, options in ((first, older), (second, {**older, "alpha": 0.25}), (second, {**rule.options, "gone": 1})):
+        spec = planned.spec.model_copy(update={"rule": rule.model_copy(update={"options": options})})
+        of_other_code(planned._replace(spec=spec), store, ["rule"])
+    assert [p.stale for p in plan(runs, store)] == ["the code of fptt changed since", None, None]
+
+
+def test_a_committed_record_counts_without_its_weights(specs, store):
+    runs = [spec.model_copy(update={"keep_weights": True}) for spec in specs()]
+    first, second, _ = plan(runs, store)
+    of_other_code(first, store, [])
+    of_other_code(second, store, [], command="throughtime run s")
+    assert [p.recorded for p in plan(runs, store)] == ["ok", None, None]
+
+
 def test_of_several_stale_records_the_newest_counts(specs, store):
     runs = specs()
     first, *_ = plan(runs, store)
