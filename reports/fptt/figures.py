@@ -7,6 +7,7 @@ from functools import partial
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
+from throughtime.reports.fptt.ablation_figures import ablations, gates
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.adding_figures import against_iterations, against_updates, bars
 from throughtime.reports.fptt.frames_figures import accuracy, memory, time
@@ -20,4 +21,6 @@ FIGURES: dict[str, Callable[[Results, str], Drawn | None]] = {
     "memory": memory,
     "time": time,
     "accuracy": accuracy,
+    "ablations": ablations,
+    "gates": gates,
 }
