@@ -39,11 +39,19 @@ class Reached(NamedTuple):
     least: list[float]
     """Least mean of the validation error over `AVERAGED` iterations, of each run; infinite for a run without one."""
     diverged: list[bool]
-    iterations: int
-    """Training iterations of the shortest run that is ok; 0 if all diverged."""
+    last: list[int]
+    """Last iteration of each run at which its learning curve has a finite value; 0 without one."""
+
+    @property
+    def iterations(self) -> int:
+        """Training iterations of the shortest run that did not diverge; 0 if all did."""
+        return min((at for at, nan in zip(self.last, self.diverged, strict=True) if not nan), default=0)
 
     def __str__(self) -> str:
-        return ", ".join(f"{mse:.2g}{' (diverged)' if nan else ''}" for mse, nan in zip(*self[:2], strict=True))
+        return ", ".join(
+            f"{mse:.2g} ({'diverged after' if nan else 'finite to'} iteration {at})"
+            for mse, nan, at in zip(*self, strict=True)
+        )
 
 
 def least_level(curve: list[tuple[int, float]]) -> float:
@@ -56,13 +64,13 @@ def reached(results: Results, cell: Cell, scale: Scale) -> Reached:
     """Return what the runs of a cell at a scale reached."""
     runs = results.select(SUITES[cell.T], scale).frame
     runs = runs[(runs["rule"] == cell.rule) & (runs["neuron"] == cell.neuron) & runs["status"].isin(("ok", "diverged"))]
-    least, ends = [], []
-    for run, status in zip(runs["id"], runs["status"], strict=True):
-        rows = results.curve(run)
-        curve = [(int(row["iteration"]), validation_metric(row, "mse")) for row in rows]
-        least.append(least_level([(at, math.nan if mse is None else mse) for at, mse in curve]))
-        ends += [curve[-1][0]] if status == "ok" and curve else []
-    return Reached(least, list(runs["status"] == "diverged"), min(ends, default=0))
+    least, last = [], []
+    for run in runs["id"]:
+        rows = [(int(row["iteration"]), validation_metric(row, "mse")) for row in results.curve(run)]
+        curve = [(at, math.nan if mse is None else mse) for at, mse in rows]
+        least.append(least_level(curve))
+        last.append(max((at for at, mse in curve if math.isfinite(mse)), default=0))
+    return Reached(least, list(runs["status"] == "diverged"), last)
 
 
 def learns(results: Results, cells: Sequence[Cell]) -> Answer:
@@ -95,10 +103,11 @@ def fails(results: Results, cells: Sequence[Cell]) -> Answer:
 
 def becomes_nan(results: Results, cells: Sequence[Cell]) -> Answer:
     """Judge whether all runs of some cells diverge."""
+    growth = ", ".join(f"{growth_that_overflows(cell.T):.2f} a step at T = {cell.T}" for cell in cells)
 
     def word(found: list[Reached], scale: Scale) -> tuple[Word, str]:
         diverged = [nan for cell in found for nan in cell.diverged]
-        why = f"{sum(diverged)} of {len(diverged)} runs diverged"
+        why = f"{sum(diverged)} of {len(diverged)} runs diverged; a gradient that grows by {growth} overflows"
         if all(diverged):
             return "supported", why
         short = min(cell.iterations for cell in found)
@@ -106,6 +115,11 @@ def becomes_nan(results: Results, cells: Sequence[Cell]) -> Answer:
         return ("not supported" if long_enough else "unclear"), f"{why}, in at least {short} iterations"
 
     return _judged(results, cells, word)
+
+
+def growth_that_overflows(T: int) -> float:
+    """Return the growth a step by which a gradient of order 1 exceeds float32 after T steps."""
+    return float(np.finfo(np.float32).max) ** (1 / T)
 
 
 def both(*answers: Answer) -> Answer:
