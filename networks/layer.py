@@ -153,6 +153,13 @@ class RecurrentLayer(nn.Module, Layer):
             "recurrent": Synapse(recurrent, name, self.recurrent_norm),
         }
 
+    @property
+    def norms(self) -> tuple[StepBatchNorm, ...]:
+        """The norms of its two products, if it has them."""
+        return (
+            () if self.inward_norm is None or self.recurrent_norm is None else (self.inward_norm, self.recurrent_norm)
+        )
+
     def current(self, drive: Tensor, z: Tensor, t: int) -> Tensor:
         """Compute I_t from W x_t + c and z_{t−1}."""
         if self.inward_norm is None or self.recurrent_norm is None:

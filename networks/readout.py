@@ -230,6 +230,9 @@ class GridReadout(Readout):
     def forward(self, d: Tensor, y: Tensor) -> Tensor:
         return d
 
+    def unroll(self, d: Tensor, y: Tensor) -> Tensor:
+        return d
+
 
 class MaxReadout(Readout):
     """Maximum over time of a readout with a constant leak.

@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from throughtime.networks.base import Network, Step, Stepper, Window
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.kernels.one_step import stepper
-from throughtime.networks.kernels.readout_window import readout_window
+from throughtime.networks.kernels.readout_window import read_window
 from throughtime.networks.kernels.recurrent_gradient import with_recurrent_gradient
-from throughtime.networks.kernels.spike_linear import spike_linear
-from throughtime.networks.kernels.window import LayerWindow, layer_window
+from throughtime.networks.kernels.window import LayerWindow, Maps, layer_window
 from throughtime.networks.layer import INPUT, RecurrentLayer, RecurrentState
 from throughtime.networks.readout import GatedReadout, LeakyReadout, MaxReadout, Readout, TrainedReadout
 from throughtime.neurons.base import Neuron, Shape, shape_of
@@ -226,7 +225,8 @@ def _unrolled(
         t: number of the first step.
         reads_v: whether a readout reads the membranes.
     """
-    window = layer_window(layer, x, bytes_of_x, state, t, reads_v)
+    maps = Maps(layer.inward, layer.recurrent, layer.norms)
+    window = layer_window(layer.neuron, maps, x, bytes_of_x, state, t, reads_v)
     if window is not None:
         return window
     states: list[Any] = []
@@ -252,13 +252,7 @@ def _read(readout: Readout, window: LayerWindow, y: Tensor, t: int) -> Tensor:
     """Compute y of all steps of a window from step t on."""
     o, bytes_of_o = (window.z, window.bytes_of_z) if readout.reads == "z" else (window.v, None)
     assert o is not None
-    ys = readout_window(readout, o, bytes_of_o, y, t)
-    if ys is not None:
-        return ys
-    d = readout.linear(o) if bytes_of_o is None else spike_linear(readout.linear, o, bytes_of_o)
-    if readout.norm is not None:
-        d = torch.stack([readout.norm(d_t, t + step) for step, d_t in enumerate(d.unbind(0))])
-    return readout.unroll(d, y)
+    return read_window(readout, o, bytes_of_o, y, t)
 
 
 def to_themselves(R: Tensor) -> Tensor:

@@ -56,11 +56,7 @@ def trajectory(layer: Layer, reads: Mapping[str, Tensor], state: Any) -> Traject
     for name, s in state._asdict().items():
         if name not in kernel.windows:  # no step changes it
             getattr(after, name)[:] = s
-    if product is not None:
-        kernel.take_steps(product, state.z, after.z)
-    else:
-        for t, I in enumerate(currents.unbind(0)):
-            kernel.step(t, I, states.z[t], after.z[t])
+    kernel.take_steps(product, state.z, after.z)
     return Trajectory(currents, states)
 
 

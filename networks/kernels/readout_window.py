@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from throughtime.networks.kernels import readout_loops
 from throughtime.networks.kernels.norm_window import norm_of
 from throughtime.networks.kernels.readout_loops import Gate, Gradients
-from throughtime.networks.kernels.spike_linear import product_with_spikes
+from throughtime.networks.kernels.spike_linear import product_with_spikes, spike_linear
 from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
 from throughtime.numerics.loops import runs_compiled
 from throughtime.numerics.norm_loops import Norm
@@ -51,6 +51,25 @@ def has_loops(readout: Readout) -> bool:
     """Whether the loops compute this readout. Its products may be rounded, but not those of its gate."""
     gated = type(readout) is GatedReadout and products_of(readout.gate) is FLOAT32
     return gated or type(readout) is LeakyReadout
+
+
+def read_window(readout: Readout, o: Tensor, bytes_of_o: Tensor | None, y: Tensor, t: int) -> Tensor:
+    """Return the states of a readout after each step of a window, from that before the first.
+
+    Args:
+        readout: a readout of vectors, without dropout.
+        o: the variable that it reads, [steps, batch, size].
+        bytes_of_o: o as bytes, if o are spikes.
+        y: the state before the first step.
+        t: index of the first step of the window in the sequence.
+    """
+    ys = readout_window(readout, o, bytes_of_o, y, t)
+    if ys is not None:
+        return ys
+    d = readout.linear(o) if bytes_of_o is None else spike_linear(readout.linear, o, bytes_of_o)
+    if readout.norm is not None:
+        d = torch.stack([readout.norm(d_t, t + step) for step, d_t in enumerate(d.unbind(0))])
+    return readout.unroll(d, y)
 
 
 def readout_window(readout: Readout, o: Tensor, bytes_of_o: Tensor | None, y: Tensor, t: int) -> Tensor | None:

@@ -22,7 +22,7 @@ def spike_linear(linear: nn.Linear, z: Tensor, bytes_of_z: Tensor) -> Tensor:
 
 class _SpikeLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, products: Products, z: Tensor, bytes_of_z: Tensor, W: Tensor, c: Tensor) -> Tensor:
+    def forward(ctx: Any, products: Products, z: Tensor, bytes_of_z: Tensor, W: Tensor, c: Tensor | None) -> Tensor:
         ctx.products = products
         ctx.save_for_backward(bytes_of_z, W)
         return product_with_spikes(products, z, W, c)
@@ -38,9 +38,9 @@ class _SpikeLinear(torch.autograd.Function):
         return None, δz, None, δW, δd.sum((0, 1)) if need_c else None
 
 
-def product_with_spikes(products: Products, z: Tensor, W: Tensor, c: Tensor) -> Tensor:
+def product_with_spikes(products: Products, z: Tensor, W: Tensor, c: Tensor | None) -> Tensor:
     """Return W z_t + c of a window, without a graph, in new memory: never a view of c, even for one sample."""
-    d = c.new_empty(*z.shape[:2], len(c)).copy_(c)
+    d = z.new_zeros(*z.shape[:2], len(W)) if c is None else z.new_empty(*z.shape[:2], len(W)).copy_(c)
     SpikeProduct(W, products, len(z)).add(d.flatten(0, 1), z.flatten(0, 1))
     return d
 

@@ -1,4 +1,4 @@
-"""A window of one recurrent layer as one operation: the products of the synapses and the kernel of the neurons."""
+"""A window of one layer as one operation: the products of the synapses and the kernel of the neurons."""
 
 from __future__ import annotations
 
@@ -8,13 +8,25 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.kernels.spike_linear import as_bytes
-from throughtime.networks.layer import RecurrentLayer
+from throughtime.neurons.base import Neuron
 from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
+
+
+class Maps(NamedTuple):
+    """The linear maps of a layer: I_t = W x_t + c + R z_{t−1}."""
+
+    inward: nn.Linear | None
+    """W and c; None: x are W x_t + c, and the window overwrites them."""
+    recurrent: nn.Linear | None
+    """R, with or without a bias; None: none."""
+    norms: tuple[StepBatchNorm, ...] = ()
+    """Norms of both products, if it has both maps; or none."""
 
 
 class LayerWindow(NamedTuple):
@@ -31,7 +43,7 @@ class LayerWindow(NamedTuple):
 
 
 def layer_window(
-    layer: RecurrentLayer, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool
+    neuron: Neuron, maps: Maps, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool
 ) -> LayerWindow | None:
     """Run I_t = W x_t + c + R z_{t−1}, each product through its norm if it has one, and the kernel of the neurons.
 
@@ -40,6 +52,8 @@ def layer_window(
     spike), and x, or its bytes if given; with norms also their inputs.
 
     Args:
+        neuron: the neurons.
+        maps: W and R.
         x: [steps, batch, inputs].
         bytes_of_x: x as bytes, if x are spikes.
         t: index of the first step of the window in the sequence.
@@ -48,16 +62,15 @@ def layer_window(
     Returns:
         The results of the window; None if the neurons have no kernel that applies.
     """
-    kind = kernel_of(layer.neuron)
+    kind = kernel_of(neuron)
     if kind is None or is_smoothed():
         return None
-    of_neuron = _named(layer.neuron)
-    norms = (layer.inward_norm, layer.recurrent_norm)
-    of_norms = [p for norm in norms if norm is not None for p in (norm.weight, norm.bias)]
-    W, R = layer.inward, layer.recurrent
-    learnt = (W.weight, W.bias, R.weight, R.bias, *of_norms, *of_neuron.values())
+    of_neuron = _named(neuron)
+    of_norms = [p for norm in maps.norms for p in (norm.weight, norm.bias)]
+    of_maps = [p for map in maps[:2] for p in ((None, None) if map is None else (map.weight, map.bias))]
+    learnt = (*of_maps, *of_norms, *of_neuron.values())
     keep = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (x, *learnt, *state))
-    made = _Made(layer, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v)
+    made = _Made(neuron, maps, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v)
     z, bytes_of_z, v, *after = _LayerWindow.apply(made, x, bytes_of_x, *learnt, *state)
     return LayerWindow(z, bytes_of_z, z if reads_v and v is None else v, type(state)(*after))
 
@@ -74,7 +87,8 @@ def _named(module: nn.Module, prefix: str = "") -> dict[str, nn.Parameter]:
 class _Made(NamedTuple):
     """Arguments of a window that are not tensors."""
 
-    layer: RecurrentLayer
+    neuron: Neuron
+    maps: Maps
     kernel: type[Kernel]
     parameters: tuple[str, ...]
     """Names of the parameters of the neurons."""
@@ -95,30 +109,36 @@ class _LayerWindow(torch.autograd.Function):
         made: _Made,
         x: Tensor,
         bytes_of_x: Tensor | None,
-        W: Tensor,
-        c: Tensor,
-        R: Tensor,
+        W: Tensor | None,
+        c: Tensor | None,
+        R: Tensor | None,
         c_R: Tensor | None,
         *more: Tensor,
     ) -> tuple[Tensor | None, ...]:
-        layer, normed, spiking = made.layer, made.norm_parameters > 0, made.layer.neuron.spiking
+        neuron, maps, normed, spiking = made.neuron, made.maps, made.norm_parameters > 0, made.neuron.spiking
         before = made.state(*more[made.norm_parameters + len(made.parameters) :])
-        D = products_of(layer.inward).linear(x, W, c if c_R is None or normed else c + c_R)
+        D = x.detach()
+        if maps.inward is not None and W is not None and c is not None:
+            D = products_of(maps.inward).linear(x, W, c if c_R is None or normed else c + c_R)
+        elif c_R is not None:
+            D += c_R
         # Norms need their inputs unchanged in the backward pass.
         I = torch.empty_like(D) if normed else D
-        Z = D.new_empty(*D.shape[:2], layer.neuron.size)
+        Z = D.new_empty(*D.shape[:2], neuron.size)
         norms: tuple[NormWindow, ...] = ()
-        if layer.inward_norm is not None and layer.recurrent_norm is not None:
+        if maps.norms:
             P = torch.zeros_like(D) if c_R is None else c_R.expand_as(D).clone()
             norms = (
-                NormWindow(layer.inward_norm, D, I, adds=False),
-                NormWindow(layer.recurrent_norm, P, I, adds=True),
+                NormWindow(maps.norms[0], D, I, adds=False),
+                NormWindow(maps.norms[1], P, I, adds=True),
             )
-        kernel = made.kernel(layer.neuron, I, made.keep, made.reads_v)
+        kernel = made.kernel(neuron, I, made.keep, made.reads_v)
         kernel.begin(before, Z)
         # Only spikes are worth a search for the few that are not zero.
-        product = SpikeProduct(R, products_of(layer.recurrent), len(x) if spiking else 1)
-        if not norms:
+        product = None
+        if maps.recurrent is not None and R is not None:
+            product = SpikeProduct(R, products_of(maps.recurrent), len(x) if spiking else 1)
+        if product is None or not norms:
             kernel.take_steps(product, before.z, Z)
         else:
             z = before.z
@@ -142,7 +162,8 @@ class _LayerWindow(torch.autograd.Function):
                 ctx.mark_non_differentiable(bytes_of_z)
             # Kernel and norms read their parameters directly; saving them makes autograd detect changes in place.
             read = (*more, *(tensor for norm in norms for tensor in norm.reads))
-            stored_x, stored_z = x if bytes_of_x is None else bytes_of_x, Z if bytes_of_z is None else bytes_of_z
+            stored_x = None if W is None else x if bytes_of_x is None else bytes_of_x
+            stored_z = Z if bytes_of_z is None else bytes_of_z
             ctx.save_for_backward(stored_x, W, R, before.z, stored_z, *read)
         return Z, bytes_of_z, v, *after
 
@@ -157,10 +178,12 @@ class _LayerWindow(torch.autograd.Function):
         norms: tuple[NormWindow, ...] = tuple(map(_copied, ctx.norms))
         x, W, R, z_before, Z, *_read = ctx.saved_tensors
         after = made.state(*δafter)
-        of_W, of_R = products_of(made.layer.inward), products_of(made.layer.recurrent)
+        maps, like = made.maps, z_before
 
-        δz = W.new_zeros(Z.shape) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
-        δI = δz if made.layer.neuron.currents == 1 else W.new_empty(*Z.shape[:2], len(W))  # one replaces the other
+        δz = like.new_zeros(Z.shape) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
+        # With a single current one replaces the other.
+        currents = made.neuron.currents
+        δI = δz if currents == 1 else like.new_empty(*Z.shape[:2], currents * Z.shape[2])
         δv = [None] * len(δI) if δV is None else list(δV.unbind(0))
         if after.z is not None:
             δz[-1] += after.z
@@ -174,9 +197,10 @@ class _LayerWindow(torch.autograd.Function):
             δD, δP = torch.empty_like(δI), torch.empty_like(δI)
             for norm, δ in zip(norms, (δD, δP), strict=True):
                 norm.begin_back(δI, δ)
-        later, R_once = None, of_R.operand(R)
+        later, of_R = None, None if maps.recurrent is None else products_of(maps.recurrent)
+        R_once = None if of_R is None else of_R.operand(R)
         for t, (δz_t, δP_t) in reversed([*enumerate(zip(δz.unbind(0), δP.unbind(0), strict=True))]):
-            if later is not None:
+            if later is not None and of_R is not None:
                 of_R.addmm(δz_t, later, R_once, out=δz_t)  # through R z_t of the next step
             kernel.back(t, δz_t, δv[t])
             for norm in norms:
@@ -185,18 +209,20 @@ class _LayerWindow(torch.autograd.Function):
         δbefore = (None,) * len(made.state._fields)
         if need_state:
             δbefore = kernel.state_gradient()
-            δbefore = δbefore._replace(z=of_R.addmm(δbefore.z, later, R_once))
+            if of_R is not None:
+                δbefore = δbefore._replace(z=of_R.addmm(δbefore.z, later, R_once))
 
-        δx = of_W.matmul(δD, W) if need_x else None
-        δW = δR = None
-        if need_W:
-            if ctx.x_is_bytes:
+        δx, δW, δR = δD if need_x else None, None, None
+        if maps.inward is not None:
+            of_W = products_of(maps.inward)
+            δx = of_W.matmul(δD, W) if need_x else None
+            if need_W and ctx.x_is_bytes:
                 δW = add_weight_gradient(torch.zeros_like(W), δD, x, of_W)
-            else:
+            elif need_W:
                 δW = of_W.matmul(δD.flatten(0, 1).t(), x.flatten(0, 1))
-        if need_R:
+        if need_R and of_R is not None:
             δR = of_R.matmul(δP[0].t(), z_before)
-            if len(δP) > 1 and made.layer.neuron.spiking:
+            if len(δP) > 1 and made.neuron.spiking:
                 add_weight_gradient(δR, δP[1:], Z[:-1], of_R)
             elif len(δP) > 1:
                 of_R.addmm(δR, δP[1:].flatten(0, 1).t(), Z[:-1].flatten(0, 1), out=δR)

@@ -14,13 +14,15 @@ from throughtime.networks.layer import INPUT, Layer, RecurrentState
 from throughtime.networks.layered.build import Builder, output_size
 from throughtime.networks.layered.maps import Weights
 from throughtime.networks.layered.spec import Layers, Readouts, ReadoutSpec, checked_layers, checked_readouts
+from throughtime.networks.layered.window import LayerWindows, Neurons, compiled_step, computed_at_once, take_step
 from throughtime.networks.readout import Readout
 from throughtime.networks.setting import Setting, settings
 from throughtime.neurons.base import Neuron, Shape, shape_of
-from throughtime.neurons.kernels.graph_step import step_in_graph
 from throughtime.numerics.trees import Tree, stacked
 from throughtime.registry import network
 
+FEWEST = 4
+"""Steps of a window below which it takes longer to prepare the loops of a window than they save."""
 BRANCHES: dict[str, Any] = {
     "layers": [
         {"name": "a", "conv": 4, "norm_steps": 5, "dropout": 0.2, "pool": {"kind": "average"}},
@@ -50,8 +52,8 @@ class Layered(Network):
     the shape of their images. The gates of their neurons (LTC) are convolutions of the sum of current and state, with
     batch normalisation; those of dense layers are linear maps of both. Norms use the statistics of a step in training,
     and running statistics in evaluation. The masks of dropout differ between steps and are the same in every
-    computation of a step. A window is computed step by step, neurons of images in compiled loops: memory for its
-    gradient is O(k) for k steps, and O(1) without a gradient, apart from the spikes and outputs of the window.
+    computation of a step. A window is computed at once in dense layers that depend on no later one and have
+    no norm, and step by step in the others, neurons of images in compiled loops. Memory is O(k) for k steps.
 
     Args:
         inputs: shape of the input of a time step.
@@ -85,6 +87,7 @@ class Layered(Network):
             {head.name: builder.readout(head, output_size(outputs, head.name)) for head in heads}
         )
         self.readouts = cast("Sequence[Readout]", tuple(self.readout.values()))
+        self._at_once = computed_at_once(self.layers)
         self.spiking = all(layer.neuron.spiking for layer in self.layers)
         self.drops_out = any(spec.dropout for spec in specs) or any(head.dropout for head in heads)
         self.mixes_samples = any(isinstance(module, StepBatchNorm) for module in self.modules())
@@ -99,17 +102,11 @@ class Layered(Network):
     def forward(self, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
         return self._step(x, state, Neuron.__call__)
 
-    def _step(
-        self, x: Tensor, state: RecurrentState, neurons: Callable[[Neuron, Tensor, Any], tuple[Tensor, Any]]
-    ) -> tuple[Step, RecurrentState]:
+    def _step(self, x: Tensor, state: RecurrentState, neurons: Neurons) -> tuple[Step, RecurrentState]:
         """Compute one step, in which `neurons` computes z_t and the next state of a layer's neurons."""
-        t, key = state.t, state.key
-        sources = {layer.name: before.z for layer, before in zip(self.layers, state.layers, strict=True)}
-        sources[INPUT] = x.flatten(1)
-        after: dict[str, Any] = {}
-        for layer, before in zip(self.layers, state.layers, strict=True):
-            result = neurons(layer.neuron, layer.total_current(sources, key, t), before)
-            sources[layer.name], after[layer.name] = result
+        t, key, after = state.t, state.key, self._by_name(state)
+        sources = {INPUT: x.flatten(1), **{name: before.z for name, before in after.items()}}
+        take_step(self.layers, sources, after, key, t, neurons)
         ys = [
             readout(readout.drive(getattr(after[readout.layer], readout.reads), t, key), y)
             for readout, y in zip(self.readouts, self._split(state.y), strict=True)
@@ -119,12 +116,30 @@ class Layered(Network):
         return Step(outputs, spikes), RecurrentState(tuple(after.values()), self._joined(ys), t + 1, key)
 
     def unroll(self, x: Tensor, state: RecurrentState) -> Window:
+        if len(x) < FEWEST:
+            return self._unroll_by_steps(x, state)
+        shown = {readout.layer for readout in self.readouts if readout.reads == "v"}
+        windows = LayerWindows(x.flatten(2), state.t, state.key, self._by_name(state), shown)
+        windows.add(self.layers, self._at_once)
+        ys = [windows.read(readout, y) for readout, y in zip(self.readouts, self._split(state.y), strict=True)]
+        # Copy: with a view, the state would keep the outputs of the whole window alive.
+        y = self._joined([y[-1].clone() for y in ys])
+        outputs = self._joined([readout.output(y) for readout, y in zip(self.readouts, ys, strict=True)])
+        spikes = tuple(windows.z[layer.name] for layer in self.layers)
+        after = tuple(windows.states[layer.name] for layer in self.layers)
+        return Window(outputs, spikes, RecurrentState(after, y, state.t + len(x), state.key))
+
+    def _unroll_by_steps(self, x: Tensor, state: RecurrentState) -> Window:
         steps = []
         for x_t in x.unbind(0):
-            step, state = self._step(x_t, state, _compiled)
+            step, state = self._step(x_t, state, compiled_step)
             steps.append(step)
         outputs, spikes = stacked(steps)
         return Window(outputs, spikes, state)
+
+    def _by_name(self, state: RecurrentState) -> dict[str, Any]:
+        """Return the states of the layers' neurons by name."""
+        return {layer.name: of_layer for layer, of_layer in zip(self.layers, state.layers, strict=True)}
 
     def _split(self, y: Tree) -> list[Tensor]:
         """Return the states of all readouts as a list."""
@@ -133,9 +148,3 @@ class Layered(Network):
     def _joined(self, ys: list[Tensor]) -> Tree:
         """Return the value of the only readout, or a dict of the values by name."""
         return ys[0] if len(ys) == 1 else {readout.name: y for readout, y in zip(self.readouts, ys, strict=True)}
-
-
-def _compiled(neuron: Neuron, current: Tensor, state: Any) -> tuple[Tensor, Any]:
-    """Compute the neurons' step in compiled loops; for a vector of neurons it takes longer to prepare these than they
-    save."""
-    return step_in_graph(neuron, current, state) if len(neuron.shape) > 1 else neuron(current, state)

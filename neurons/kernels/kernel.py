@@ -174,16 +174,17 @@ class Kernel:
             return t
         return bound(self.run_loop, *self.memory, rows)(t)
 
-    def take_steps(self, product: SpikeProduct, z_before: Tensor, Z: Tensor) -> None:
-        """Take all steps of the window, with I_t ← I_t + R z_{t−1} before each; all z are written to `Z`."""
+    def take_steps(self, product: SpikeProduct | None, z_before: Tensor, Z: Tensor) -> None:
+        """Take all steps of the window, with I_t ← I_t + R z_{t−1} before each, if there is a product; all z are
+        written to `Z`."""
         t, z, I_steps, Z_steps = 0, z_before, self.I.unbind(0), Z.unbind(0)
         while t < len(Z):
-            if product.rows is not None and not product.pause:
+            if product is not None and product.rows is not None and not product.pause:
                 t_next = self.run(t, z, Z, product.rows)
                 if t_next > t:
                     t, z = t_next, Z_steps[t_next - 1]
                     continue
-            self.step(t, product.add(I_steps[t], z), z, Z_steps[t])
+            self.step(t, I_steps[t] if product is None else product.add(I_steps[t], z), z, Z_steps[t])
             t, z = t + 1, Z_steps[t]
 
     def _state(self, t: int, z: Tensor) -> Any:
