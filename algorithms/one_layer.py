@@ -40,6 +40,14 @@ class OneLayer:
         self.names: dict[Tensor, str] = {p: name for name, p in network.named_parameters()}
         self.has_closed_form = _has_closed_form(network)
 
+    @classmethod
+    def of(cls, network: Network) -> OneLayer | None:
+        """Return the network in this form; None if it is not of it, or its derivatives have no closed form."""
+        if reason_against(network) is not None:
+            return None
+        one = cls(network)
+        return one if one.has_closed_form else None
+
     def reads(self, x: Tensor, before: Any, after: Any) -> tuple[Tensor, Tensor]:
         """Return p_t = (x_t, z_{t−1}, 1) and (o_t, 1), from the states of the network before and after the step."""
         one = x.new_ones(len(x), 1)

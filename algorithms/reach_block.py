@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,8 @@ from throughtime.networks.layer import Layer
 from throughtime.neurons.base import Derivative, InputJacobian, Partials
 
 Influence = dict[str, Tensor]
-"""M by variable s: ∂s_k/∂W_ji for each neuron k that neuron j reaches, [batch, size, K, currents, fan-in]."""
+"""M by variable s: ∂s_k/∂W_ji for each neuron k that neuron j reaches, [size, K, batch, currents, fan-in]. With j and k
+before the samples, R M is a product of matrices without a copy of M in another order."""
 
 
 class ReachBlock:
@@ -41,7 +41,7 @@ class ReachBlock:
 
     def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
         """Process a block of steps; the arguments are those of `TraceBlock.gather`."""
-        steps, batch = p.shape[:2]
+        steps = len(p)
         N = self.neurons
         among = [
             (R[N[:, :, None], N[:, None, :]] * (self.within[:, :, None] & self.within[:, None]))
@@ -54,7 +54,8 @@ class ReachBlock:
             factor = of_step(factor, t, steps)
             if not isinstance(factor, Tensor) or factor.dim() == 0:
                 return factor
-            return factor.expand(*factor.shape[:-1], self.size)[..., N, None, None]
+            samples = len(factor) if factor.dim() > 1 else 1
+            return factor.expand(samples, self.size).t()[N][..., None, None]
 
         for name, inflow in partials.inflows.items():
             kept, reads = self.kept.get(name, {}), presynaptic(name, inflow, p)
@@ -62,20 +63,22 @@ class ReachBlock:
                 new: Influence = {}
                 for (s, r), factor in partials.from_previous.items():
                     if r in kept:
-                        add(new, s, at(factor, t) * kept[r])
+                        add(new, s, at(factor, t), kept[r])
                 if "z" in kept:
-                    from_z = [torch.einsum("jkl,bjlcf->bjkcf", R, kept["z"]) for R in among]
+                    z = kept["z"]
+                    from_z = [torch.bmm(R, z.flatten(2)).view(z.shape) for R in among]
                     for s, factor in partials.inflows["current"].by_input.items():
                         for c, arriving in enumerate(from_z):
-                            add(new, s, at(of_current(factor, c), t) * arriving)
+                            add(new, s, at(of_current(factor, c), t), arriving)
+                    del z, from_z
                 for s, factor in inflow.by_input.items():
-                    own = immediate(of_step(factor, t, steps), reads[t], self.size)  # k = j
+                    own = immediate(of_step(factor, t, steps), reads[t], self.size).transpose(0, 1)  # k = j
                     if s not in new:
-                        new[s] = own.new_zeros(batch, self.size, N.shape[1], *own.shape[2:])
-                    new[s][:, :, 0] += own
+                        new[s] = own.new_zeros(*N.shape, *own.shape[1:])
+                    new[s][:, 0] += own
                 for (s, q), factor in partials.within_step.items():
                     if q in new:
-                        add(new, s, at(factor, t) * new[q])
+                        add(new, s, at(factor, t), new[q])
                 self._sum(name, new, t - steps, signals)
                 kept = {s: M for s, M in new.items() if s in past}
             self.kept[name] = kept if goes_on else {}
@@ -85,8 +88,10 @@ class ReachBlock:
         for o, L, sums in signals:
             if o not in M or -t > len(L):
                 continue
-            at_reach = L[t].expand(len(M[o]), self.size)[:, self.neurons] * self.within
-            found = torch.einsum("bjk,bjkcf->cjf", at_reach, M[o])
+            size, K, batch, currents, fan_in = M[o].shape
+            at_reach = L[t].expand(batch, self.size).t()[self.neurons] * self.within[..., None]
+            found = torch.bmm(at_reach.reshape(size, 1, K * batch), M[o].view(size, K * batch, currents * fan_in))
+            found = found.view(size, currents, fan_in).transpose(0, 1)
             sums[name] = sums[name] + found if name in sums else found
 
 
@@ -141,6 +146,11 @@ def immediate(factor: Derivative, reads: Tensor, size: int) -> Tensor:
     return f[..., None] * reads[:, None, None]
 
 
-def add(sums: Influence, name: str, M: Any) -> None:
-    """Add to the named sum."""
-    sums[name] = sums[name].add_(M) if name in sums else M
+def add(sums: Influence, name: str, factor: Derivative, M: Tensor) -> None:
+    """Add factor · M to the named sum."""
+    if name not in sums:
+        sums[name] = M * factor  # the order of M in memory, and not that of the factor
+    elif isinstance(factor, Tensor):
+        sums[name].addcmul_(factor, M)
+    else:
+        sums[name].add_(M, alpha=factor)

@@ -14,6 +14,7 @@ from throughtime.algorithms.base import Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence import InfluenceRule, flat
+from throughtime.algorithms.one_layer import OneLayer
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import Product
@@ -32,8 +33,10 @@ class RTRL(InfluenceRule):
 
     s is the whole state of the network, of all layers and the readout. No term is dropped: the gradient equals that of
     BPTT and is known at every step. The online reference for other rules, for small networks. After an update M goes
-    on, with derivatives at older weights. With S state variables and P parameters, memory is O(1) in T, batch × S × P
-    numbers; time is O(batch × S² × P) per step. Source: Williams and Zipser 1989.
+    on, with derivatives at older weights. The derivatives of a step come from the equations of the neurons where the
+    network is one layer with a readout (`one_layer.py`), and by automatic differentiation elsewhere. With S state
+    variables and P parameters, memory is O(1) in T, batch × S × P numbers; time is O(batch × S² × P) per step. Source:
+    Williams and Zipser 1989.
 
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
@@ -63,23 +66,51 @@ class RTRL(InfluenceRule):
         products = Counter({Product(S, S, P, copies=batch): steps - 1})  # M is 0 before the first step
         return Credit(+products, "dense products forward, and J M of each sample", self.updates(steps))
 
+    def start(self, network: Network, task: Task, steps: int) -> None:
+        super().start(network, task, steps)
+        self.one_layer = OneLayer.of(network)
+
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         self.M: Tensor | None = None
 
     def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
-        s = flat(self.state)
+        if self.one_layer is not None:
+            self.M = self._in_closed_form(self.one_layer, x, after)
+            # The output is y_t, the last variables of the state.
+            return {} if δ is None else self.by_name(torch.einsum("bo,bop->p", δ, self.M[:, -δ.shape[1] :]))
+        D, by_s = self._differentiated(x)
+        if self.M is not None:
+            D = D + by_s @ self.M
+        S = by_s.shape[2]
+        self.M = D[:, :S].clone()  # a view would also keep the rows of the output in memory
+        return {} if δ is None else self.by_name(torch.einsum("bo,bop->p", δ, D[:, S:]))
+
+    def _in_closed_form(self, one: OneLayer, x: Tensor, after: Any) -> Tensor:
+        """Return M_t of one layer. ∂s_t/∂θ is a product of two factors, and is added without being in memory."""
+        p, o = one.reads(x, self.state, after)
+        by_s, by_I = one.jacobian(x, self.state, after)
+        S, sizes = by_s.shape[2], [w.numel() for w in self.θ.values()]
+        M = by_s.new_zeros(len(x), S, sum(sizes)) if self.M is None else by_s[:, :S] @ self.M
+        n, outputs = by_I.shape[2], by_s.shape[1] - S
+        by_drive = by_s.new_zeros(len(x), S, outputs)
+        by_drive[:, S - outputs :].diagonal(dim1=1, dim2=2).fill_(1 - one.κ)
+        of_state = one.by_name(
+            by_I[:, :S, :, None].expand(-1, -1, -1, p.shape[1]), by_drive[..., None].expand(-1, -1, -1, o.shape[1])
+        )
+        read = one.by_name(p[:, None, None].expand(-1, 1, n, -1), o[:, None, None].expand(-1, 1, outputs, -1))
+        for (name, w), part in zip(self.θ.items(), M.split(sizes, 2), strict=True):
+            part.unflatten(2, w.shape).addcmul_(of_state[name], read[name])
+        return M
+
+    def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ∂(s_t, y_t)/∂θ, [batch, S + outputs, P], and ∂(s_t, y_t)/∂s_{t−1}, [batch, S + outputs, S]."""
 
         def step(θ: dict[str, Tensor], s: Tensor, x: Tensor) -> Tensor:
             return torch.cat(self.step(θ, s, x))
 
-        by_θ, by_s = vmap(jacrev(step, argnums=(0, 1)), in_dims=(None, 0, 0))(self.θ, s, x)
-        D = torch.cat([by_θ[name].reshape(*by_s.shape[:2], -1) for name in self.θ], 2)
-        if self.M is not None:
-            D = D + by_s @ self.M
-        S = s.shape[1]
-        self.M = D[:, :S].clone()  # a view would also keep the rows of the output in memory
-        return {} if δ is None else self.by_name(torch.einsum("bo,bop->p", δ, D[:, S:]))
+        by_θ, by_s = vmap(jacrev(step, argnums=(0, 1)), in_dims=(None, 0, 0))(self.θ, flat(self.state), x)
+        return torch.cat([by_θ[name].reshape(*by_s.shape[:2], -1) for name in self.θ], 2), by_s
 
     def end(self) -> None:
         super().end()

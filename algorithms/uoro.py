@@ -15,7 +15,7 @@ from throughtime.algorithms.base import THERE_AND_BACK, Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence import flat
-from throughtime.algorithms.one_layer import OneLayer, reason_against
+from throughtime.algorithms.one_layer import OneLayer
 from throughtime.algorithms.random_signs import RandomSigns, balance
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -58,9 +58,7 @@ class UORO(RandomSigns):
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
-        self.one_layer: OneLayer | None = None
-        if reason_against(network) is None and (one := OneLayer(network)).has_closed_form:
-            self.one_layer = one
+        self.one_layer = OneLayer.of(network)
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)

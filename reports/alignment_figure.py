@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.alignment_table import (
+from throughtime.reports.alignment_points import (
     ALL,
     COSINE,
     HIDDEN,
@@ -19,6 +19,7 @@ from throughtime.reports.alignment_table import (
     alignment_points,
     epochs_of,
 )
+from throughtime.reports.alignment_ranks import alignment_ranks, warning
 from throughtime.reports.cells import (
     KEYS,
     groups,
@@ -81,6 +82,7 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
         "Line: mean over the replicates that ended ok. "
         + ("Band: smallest to largest. " if means["n"].max() > 1 else "No band: one replicate has no spread. ")
         + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
+        *warning(alignment_ranks(results, suite, scale)),
         *cells_left_out(runs, data),
     ]
     finish(figure, "Gradient alignment with BPTT", notes, used_styles(styles, data["rule"]))

@@ -1,4 +1,4 @@
-"""Gradient alignment with BPTT: the measured points of runs, and their table."""
+"""The table of gradient alignment with BPTT."""
 
 from __future__ import annotations
 
@@ -7,59 +7,15 @@ from collections.abc import Iterator
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import (
-    KEYS,
-    groups,
-    neuron_label,
-    one_line,
-    rule_title,
-    runs_of,
-    slug,
-    summarise,
-)
+from throughtime.reports.alignment_points import COSINE, MEANING, MEASURES, PARAMETERS, alignment_points, epochs_of
+from throughtime.reports.alignment_ranks import alignment_ranks, warning
+from throughtime.reports.cells import KEYS, groups, neuron_label, one_line, rule_title, slug, summarise
 from throughtime.reports.figures import cells_left_out, count_range
 from throughtime.reports.quantities import replicate_interval
 from throughtime.reports.table import REPLICATES, Entry, Footnotes, Table
 from throughtime.reports.tables import entry
 
-COSINE, NORM_RATIO = "alignment_cosine", "alignment_norm_ratio"
-MEASURES = {COSINE: "cosine", NORM_RATIO: "norm ratio"}
-"""Prefixes of the keys in curve and record, followed by a group (`alignment_cosine.readout`), and their titles."""
-HIDDEN, ALL = "hidden", "all"
-MEANING = (
-    "Cosine and ratio of norms between the rule's mean update, at constant weights, and BPTT's gradient of the losses "
-    "that the rule reports, without truncation"
-)
-PARAMETERS = "all but the readout's"
 NO_GRADIENT = "no value: one of the two gradients is zero or not finite, or they cannot be compared"
-
-
-def alignment_points(results: Results, suite: str, scale: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the runs of a suite and scale, and a row for each run, measured epoch and group of parameters."""
-    runs = runs_of(results, suite, scale)
-    rows = []
-    for run in runs.to_dict("records"):
-        for point in results.curve(run["id"]):
-            names = [key.partition(".")[2] for key in point if key.startswith(f"{COSINE}.")]
-            rows += [
-                {
-                    **{name: run[name] for name in [*KEYS, "replicate", "status"]},
-                    "epoch": point["epoch"],
-                    "group": group,
-                    "headline": HIDDEN if HIDDEN in names else ALL,
-                    **{measure: point.get(f"{measure}.{group}") for measure in MEASURES},
-                }
-                for group in names
-            ]
-    return runs, pd.DataFrame(rows).astype(dict.fromkeys(MEASURES, float)) if rows else pd.DataFrame()
-
-
-def epochs_of(means: pd.DataFrame, place: str) -> str:
-    """Format the epoch as `epoch 15` or `before training`, or as a range where cells differ."""
-    epochs = sorted(set(means.loc[means["place"] == place, "epoch"]))
-    if epochs == [0]:
-        return "before training"
-    return f"epoch {epochs[0]:g}" if len(epochs) == 1 else f"{place} epoch ({epochs[0]:g}–{epochs[-1]:g})"
 
 
 def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
@@ -94,6 +50,7 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
         f"Mean of {count_range(long.loc[long['n'] > 0, 'n'])} replicates.",
         REPLICATES,
         "Failed runs are in no mean; they are counted by status.",
+        *warning(alignment_ranks(results, suite, scale)),
         *cells_left_out(runs, fine, "table"),
     ]
     letters = [(letter, note) for note, letter in notes.items()]

@@ -18,11 +18,20 @@ from throughtime.reports.page.interactive import described
 from throughtime.reports.page.render import Figure, render
 from throughtime.reports.papers import draw_paper, paper_of
 from throughtime.reports.rule_comparison import rule_table
+from throughtime.reports.rule_marks import result_against_alignment, result_against_memory
 from throughtime.reports.table import Table
 from throughtime.reports.tables import tables
 from throughtime.reports.tradeoff import NO_COST, tradeoff
 from throughtime.reports.tuning_figure import tuning_figure
 from throughtime.whole_files import write_whole
+
+FURTHER = {
+    "marks": result_against_memory,
+    "alignment": alignment_over_training,
+    "alignment-groups": alignment_by_group,
+    "alignment-result": result_against_alignment,
+}
+"""Figures of a suite and scale that are left out where the results have no data for them, by the end of their name."""
 
 
 class NotDrawn(NamedTuple):
@@ -83,10 +92,9 @@ def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
         found[f"{start}-tradeoff"] = cost or NotDrawn(f"Result against cost, {where}", NO_COST)
         for name, against in option_figures(results, suite, scale).items():
             found[f"{start}-option-{name}"] = against
-        for name, draw in (("alignment", alignment_over_training), ("alignment-groups", alignment_by_group)):
-            aligned = draw(results, suite, scale)
-            if aligned is not None:  # most suites measure no alignment
-                found[f"{start}-{name}"] = aligned
+        for name, draw in FURTHER.items():
+            if (shown := draw(results, suite, scale)) is not None:  # most suites measure no alignment
+                found[f"{start}-{name}"] = shown
         for name, grown in growth_figures(results, suite, scale).items():
             found[f"{start}-growth-{name}"] = grown
         if (tuned := tuning_figure(results, suite, scale)) is not None:  # the trials of a tuning

@@ -1,0 +1,194 @@
+"""Figures in which each rule is one mark: result against memory and time, and against alignment with BPTT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.reports.alignment_points import PARAMETERS
+from throughtime.reports.alignment_ranks import FAMILIES, PANEL, alignment_ranks, correlations, warning
+from throughtime.reports.cells import KEYS, groups, neuron_label, rule_family, rule_title, runs_of, summarise
+from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
+from throughtime.reports.figures import cells_left_out, count_range, heading, used_styles
+from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FEWEST = 3
+"""Smallest number of rules in a panel: of fewer, the table says as much."""
+LABEL, LABEL_LINE = 6.5, 0.115
+"""Size of a label in points, and height of its line in inches."""
+
+
+class Mark(NamedTuple):
+    """The look of a mark."""
+
+    label: str
+    size: float = 5.5
+    """Diameter in points."""
+    bold: bool = False
+
+
+@styled
+def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | None:
+    """Draw the result against the exact bytes of training, a panel for each dataset and neuron: each rule is one mark,
+    whose area grows with the logarithm of its wall time.
+
+    Args:
+        results: all runs, so that a rule has the same colour in every figure.
+        suite: one suite.
+        scale: one of its scales.
+
+    Returns:
+        The figure, or None if no panel has three rules with a result, exact bytes and a wall time.
+    """
+    runs = runs_of(results, suite, scale)
+    if not {"unit.peak_live_bytes", "unit.wall_time"} <= set(runs):
+        return None
+    data = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values"]]
+    for cost in ("peak_live_bytes", "wall_time"):
+        data[cost] = summarise(runs, cost)["mean"]
+    data = _with_enough_rules(data.dropna(subset=["mean", "peak_live_bytes", "wall_time"]))
+    if data.empty:
+        return None
+    bytes_, time = quantity("peak_live_bytes"), quantity("wall_time")
+    slowest, fastest = data["wall_time"].max(), data["wall_time"].min()
+
+    def mark(cell: pd.Series) -> Mark:
+        share = np.log(cell["wall_time"] / fastest) / np.log(slowest / fastest) if slowest > fastest else 0.0
+        return Mark(f"{rule_title(cell['rule'])} · {time.show(cell['wall_time'], 2)} ms", np.sqrt(16 + 120 * share))
+
+    data["x"] = data["peak_live_bytes"] * bytes_.factor
+    figure = _figure(data, rule_styles(results.frame["rule"]), mark, bytes_.label)
+    notes = [
+        heading(suite, scale, f"{count_range(data['n'])} a mark"),
+        f"Vertical: {quantity('metric').protocol}; {_bars(data)} Horizontal: {bytes_.protocol}. "
+        f"Area of a mark and number beside its name: {time.title}, {time.unit}.",
+        *cells_left_out(runs, data),
+    ]
+    return _finished(figure, "Result against memory and time", notes, data, results)
+
+
+@styled
+def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn | None:
+    """Draw the result against the cosine of the rule's gradient with BPTT's over training: each rule is one mark.
+
+    Args are those of `result_against_memory`; None if no panel has three rules with a result and a cosine.
+    """
+    ranks = alignment_ranks(results, suite, scale)
+    data = _with_enough_rules(ranks) if len(ranks) else ranks
+    if data.empty:
+        return None
+
+    def mark(cell: pd.Series) -> Mark:
+        named = rule_family(cell["rule"]) in FAMILIES
+        return Mark(rule_title(cell["rule"]), 8 if named else 5, named)
+
+    data["x"] = data["cosine"]
+    ordered = correlations(data)
+    titles = {
+        tuple(row[PANEL]): f", ρ = {row['spearman']:.2f} (n = {row['rules']})"
+        for _, row in ordered[ordered["spearman"].notna()].iterrows()
+    }
+    figure = _figure(data, rule_styles(results.frame["rule"]), mark, "cosine to BPTT, mean over training", titles)
+    notes = [
+        heading(suite, scale, f"{count_range(data['n'])} a mark"),
+        f"Vertical: {quantity('metric').protocol}; {_bars(data)} Horizontal: mean over the measured epochs and the "
+        f"replicates that ended ok; parameters: {PARAMETERS} where the readout is a group of its own. "
+        "ρ: Spearman's rank correlation over n rules.",
+        *warning(data),
+        *cells_left_out(runs_of(results, suite, scale), data),
+    ]
+    return _finished(figure, "Result against alignment with BPTT", notes, data, results)
+
+
+def _finished(figure: Figure, title: str, notes: list[str], data: pd.DataFrame, results: Results) -> Drawn:
+    styles = used_styles(rule_styles(results.frame["rule"]), data["rule"])
+    finish(figure, title, notes, {rule: style._replace(dash="-") for rule, style in styles.items()})
+    return Drawn(figure, data.drop(columns="x"), title, notes)
+
+
+def _with_enough_rules(data: pd.DataFrame) -> pd.DataFrame:
+    return data[data.groupby(PANEL)["rule"].transform("nunique") >= FEWEST].reset_index(drop=True)
+
+
+def _bars(data: pd.DataFrame) -> str:
+    few = f", of fewer than {INTERVAL_FROM} replicates from the smallest to the largest"
+    return f"bars: {INTERVAL}{few if data['n'].min() < INTERVAL_FROM else ''}."
+
+
+def _figure(
+    data: pd.DataFrame,
+    styles: dict[str, Style],
+    mark: Callable[[pd.Series], Mark],
+    x_label: str,
+    titles: dict[tuple[str, ...], str] | None = None,
+) -> Figure:
+    """Draw a panel for each dataset and neuron, a column for each neuron: x is `x` of the data, y the result."""
+    cells = groups(data, PANEL)
+    figure, panels = grid(len(cells), columns=min(2, len(data[["network", "neuron"]].drop_duplicates())))
+    most = int(data.groupby(PANEL)["rule"].nunique().max())
+    rows = len({panel.get_subplotspec().rowspan.start for panel in panels})
+    figure.set_size_inches(figure.get_size_inches()[0] * 1.4, rows * max(2.3, 0.75 + LABEL_LINE * most))
+    for panel, (key, here) in zip(panels, cells, strict=True):
+        dataset, network, neuron = key
+        shown = quantity(*here[["measure", "unit"]].iloc[0])
+        panel.set_title(f"{dataset} · {neuron_label(neuron, network)}{(titles or {}).get(key, '')}")
+        panel.set_ylabel(shown.label)
+        looks = [mark(cell) for _, cell in here.iterrows()]
+        for (_, cell), look in zip(here.iterrows(), looks, strict=True):
+            low, high = (
+                (cell["low"], cell["high"]) if pd.notna(cell["low"]) else (min(cell["values"]), max(cell["values"]))
+            )
+            y, colour = cell["mean"] * shown.factor, styles[cell["rule"]].colour
+            panel.plot([cell["x"]] * 2, [low * shown.factor, high * shown.factor], color=colour, lw=0.8, alpha=0.7)
+            edge = "black" if look.bold else "white"
+            panel.plot(cell["x"], y, "o", ms=look.size, color=colour, mec=edge, mew=0.6, alpha=0.8)
+        panel.margins(x=0.08, y=0.08)
+        if titles is None:  # bytes, and no cosines
+            scale_axis(panel.xaxis, here["x"], ratio=3)
+        if shown.recorded != "fraction":
+            scale_axis(panel.yaxis, here["mean"] * shown.factor, ratio=20)
+        panel.set_xlabel(scaled(x_label, panel.xaxis))
+        _label(panel, here["x"], here["mean"] * shown.factor, looks, [styles[rule].colour for rule in here["rule"]])
+    return figure
+
+
+def _label(panel: Axes, x: pd.Series, y: pd.Series, looks: Sequence[Mark], colours: Sequence[object]) -> None:
+    """Write the labels of marks in a column right of the panel, in the order of their heights, each with a line to its
+    mark."""
+    panel.set(xlim=panel.get_xlim(), ylim=panel.get_ylim())
+    to_panel = panel.transData + panel.transAxes.inverted()
+    heights = [float(to_panel.transform(point)[1]) for point in zip(x, y, strict=True)]
+    places = spread(heights, gap=1 / max(len(heights), 12))
+    for at, place, look, colour in zip(zip(x, y, strict=True), places, looks, colours, strict=True):
+        panel.text(
+            *(1.05, place, look.label),
+            transform=panel.transAxes,
+            va="center",
+            fontsize=LABEL,
+            fontweight="bold" if look.bold else "normal",
+        )
+        line = {"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6, "shrinkA": 0, "shrinkB": 0}
+        panel.annotate("", xy=at, xytext=(1.04, place), textcoords="axes fraction", arrowprops=line)
+
+
+def spread(heights: Sequence[float], gap: float) -> list[float]:
+    """Return places in [0, 1] in the order of the heights, near them, and at least `gap` apart; (n − 1) gap ≤ 1."""
+    order = np.argsort(heights, kind="stable")
+    places = np.clip(np.asarray(heights, dtype=float)[order], 0, 1)
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + gap)
+    top = 1.0
+    for i in reversed(range(len(places))):
+        places[i] = top = min(places[i], top)
+        top -= gap
+    found = np.empty(len(places))
+    found[order] = places
+    return found.tolist()
