@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -132,9 +133,10 @@ def _figure(
 ) -> Figure:
     """Draw a panel for each dataset and neuron, a column for each neuron: x is `x` of the data, y the result."""
     cells = groups(data, PANEL)
-    figure, panels = grid(len(cells), columns=min(2, len(data[["network", "neuron"]].drop_duplicates())))
+    columns = min(2, len(data[["network", "neuron"]].drop_duplicates()))
+    figure, panels = grid(len(cells), columns)
     most = int(data.groupby(PANEL)["rule"].nunique().max())
-    rows = len({panel.get_subplotspec().rowspan.start for panel in panels})
+    rows = math.ceil(len(cells) / columns)
     figure.set_size_inches(figure.get_size_inches()[0] * 1.4, rows * max(2.3, 0.75 + LABEL_LINE * most))
     for panel, (key, here) in zip(panels, cells, strict=True):
         dataset, network, neuron = key
