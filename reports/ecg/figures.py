@@ -12,20 +12,27 @@ from throughtime.reports.drawing import DASHES, Drawn, Style, finish, grid, rule
 
 PUBLISHED = ("brf", "rf", "alif")
 COMPARED = ("brf", "lif-0.1", "lif", "alif-0.1", "alif")
+PANELS = (
+    ("resonators and ALIF", PUBLISHED, "ecg_rnn", ("published", "ours")),
+    ("LIF and ALIF", COMPARED, "ecg_rnn", ("ours",)),
+    ("spiking readout of 2021", COMPARED, "ecg_spiking_readout", ("ours",)),
+)
+"""Title, neurons, network and sources of the curves of each panel."""
 
 
 @styled
 def draw(results: Results, scale: str) -> Drawn | None:
-    """Draw resonators and ALIF over their published curves, and LIF and ALIF at both thresholds; None without a run."""
+    """Draw resonators and ALIF over their published curves, LIF and ALIF with either readout; None without a run."""
     runs = runs_of(results, "ecg", scale)
     ours = [_curve(run, results.curve(run["id"])) for _, run in runs.iterrows()]
     if not any(map(len, ours)):
         return None
     data = pd.concat([published(), *ours], ignore_index=True)
     styles = _styles()
-    figure, panels = grid(2, columns=2, sharey=True)
-    for panel, neurons, sources in zip(panels, (PUBLISHED, COMPARED), (("published", "ours"), ("ours",)), strict=True):
-        here = data[data["neuron"].isin(neurons) & data["source"].isin(sources)]
+    figure, panels = grid(len(PANELS), columns=3, sharey=True)
+    for panel, (title, neurons, network, sources) in zip(panels, PANELS, strict=True):
+        here = data[data["neuron"].isin(neurons) & (data["network"] == network) & data["source"].isin(sources)]
+        panel.set_title(title)
         for (source, neuron, _), line in here.groupby(["source", "neuron", "run"], sort=False):
             style = styles[neuron]._replace(dash="-", width=3, alpha=0.2) if source == "published" else styles[neuron]
             panel.plot(
@@ -34,8 +41,6 @@ def draw(results: Results, scale: str) -> Drawn | None:
         scale_axis(panel.xaxis, here["epoch"], ratio=5)
         panel.set_xlabel(scaled("epoch", panel.xaxis))
     panels[0].set_ylabel("test accuracy (%)")
-    panels[0].set_title("resonators and ALIF")
-    panels[1].set_title("LIF and ALIF")
     title = "Electrocardiograms (QTDB): 36 hidden neurons under BPTT"
     notes = [
         f"Suite ecg, scale {scale}: a line for each of {len(runs)} runs. Pale: the five published runs of each neuron.",
@@ -50,7 +55,7 @@ def published() -> pd.DataFrame:
     with resources.files("throughtime.published").joinpath("ecg_curves.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file)
     table = table[table["epoch"] > 0].rename(columns={"test_acc": "accuracy"})
-    return table[["neuron", "run", "epoch", "accuracy"]].assign(source="published")
+    return table[["neuron", "run", "epoch", "accuracy"]].assign(network="ecg_rnn", source="published")
 
 
 def _curve(run: pd.Series, rows: list[dict]) -> pd.DataFrame:
@@ -58,6 +63,7 @@ def _curve(run: pd.Series, rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "neuron": run["neuron"],
+            "network": run["network"],
             "run": run["replicate"],
             "epoch": [row["epoch"] for row in trained],
             "accuracy": [100 * row["test.accuracy"] for row in trained],

@@ -154,9 +154,10 @@ def test_figures(store, tmp_path):
     put_rates(store, 0.1)
     put_curve(store, "ostl_identity", "ostl", "ssnu", "nll", {1: 11.5, 2: 11.2})
     put_neurons(store, brf=0.80, alif=0.55, lif_1=0.81)
+    put_neurons(store, "ecg_spiking_readout", alif=0.55)
     drawn = {paper: draw_paper(paper, Results(store.folder), "laptop")["curves"] for paper in ("ostl", "ecg")}
     assert [len(panel.lines) for panel in drawn["ostl"].figure.axes] == [1 + 6, 1]
-    # Fifteen published curves and two of ours by three; three of ours by three.
-    assert [len(panel.lines) for panel in drawn["ecg"].figure.axes] == [15 + 6, 9]
+    # Fifteen published curves and two of ours by three; three of ours by three; one with the other readout by three.
+    assert [len(panel.lines) for panel in drawn["ecg"].figure.axes] == [15 + 6, 9, 3]
     for paper, figure in drawn.items():
         save(figure, tmp_path, paper)
