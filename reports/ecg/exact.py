@@ -109,7 +109,7 @@ def _of_2024(name: str, neuron: Neuron, skipped: int = 0, output: ASRNN | None =
     x, target = _test_split()
     W, κ = w["hidden__linear__weight"], torch.exp(-1 / w["out__tau_mem"].abs())
     s, o = neuron.initial_state(x.shape[1], x), x.new_zeros(x.shape[1], CLASSES)
-    s_o = output and output.initial_state(x.shape[1], x)
+    s_o = None if output is None else output.initial_state(x.shape[1], x)
     outputs = []
     for x_t in x.unbind(0):
         s = neuron.step(torch.cat((x_t, s.z), 1) @ W.t(), s)
