@@ -48,6 +48,8 @@ class EvidenceAccumulation(Generated):
         group: neurons in each of the 4 groups.
         loss_mean: the steps over which the loss of a sequence is the mean: `all`, where a step without a label has loss
             0, or the `labelled` ones, as in the authors' code. The two losses differ by the factor T / recall.
+        accuracy_of: what the accuracy counts: the labelled `steps`, or the `decisions` of whole sequences, the side
+            with the larger mean output over the recall steps, as in the authors' code.
         sequences, held_out: as in `Generated`. An iteration of the authors' code is a batch of 64.
 
     Source: Bellec et al., Nature Communications 11:3625 (2020), figure 3; Morcos and Harvey, Nature Neuroscience 19
@@ -66,6 +68,7 @@ class EvidenceAccumulation(Generated):
         recall: PositiveInt = 150,
         group: PositiveInt = 10,
         loss_mean: Literal["all", "labelled"] = "all",
+        accuracy_of: Literal["steps", "decisions"] = "steps",
         sequences: PositiveInt = 640,
         held_out: PositiveInt = 200,
     ) -> None:
@@ -73,7 +76,8 @@ class EvidenceAccumulation(Generated):
         self.cues, self.cue, self.gap, self.recall, self.group = cues, cue, gap, recall, group
         self.steps, self.inputs = cues * (gap + cue) + delay + recall, 4 * group
         labelled = recall / self.steps if loss_mean == "labelled" else 1.0
-        self.task = Classification(self.outputs, per_step=True, labelled=labelled)
+        decision_steps = self.steps if accuracy_of == "decisions" else None
+        self.task = Classification(self.outputs, per_step=True, labelled=labelled, decision_steps=decision_steps)
 
     @classmethod
     def tiny(cls) -> EvidenceAccumulation:

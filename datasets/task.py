@@ -30,7 +30,8 @@ class Meter(Protocol):
     """Accumulates the metrics of a task over the batches of a split."""
 
     def update(self, outputs: Tree, target: Tree) -> None:
-        """Count n rows: the outputs' tensors are [n, ...], the target has n rows."""
+        """Count n rows: the outputs' tensors are [n, ...], the target has n rows. Where the task is `per_step`, they are
+        those of a batch of whole sequences: all of the first step, then all of the second, and so on."""
         ...
 
     def compute(self) -> dict[str, float]:
@@ -96,6 +97,26 @@ class MeanMeter:
         return {self.name: self.total / self.count if self.count else math.nan}
 
 
+class DecisionMeter:
+    """Accuracy of decisions on whole sequences: the class with the largest mean output over the labelled steps.
+
+    Args:
+        steps: T, the length of the sequences; each has the same class in all of its labelled steps.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.right, self.count = steps, 0, 0
+
+    def update(self, outputs: Tensor, target: Tensor) -> None:
+        outputs, target = outputs.unflatten(0, (self.steps, -1)), target.unflatten(0, (self.steps, -1))
+        of_labelled = (outputs * (target != -1).unsqueeze(2)).sum(0)
+        self.right += int((of_labelled.argmax(1) == target.amax(0)).sum())
+        self.count += target.shape[1]
+
+    def compute(self) -> dict[str, float]:
+        return {"accuracy": self.right / self.count if self.count else math.nan}
+
+
 class Classification(Task):
     """Classification: cross-entropy of logits, accuracy. `target` is int64 [n], −1 where there is no label.
 
@@ -105,12 +126,19 @@ class Classification(Task):
         chance: accuracy of an untrained network; None: 1 / classes.
         labelled: with `per_step`, the number by which the loss is divided. If it is the fraction of the steps with a
             label, the loss of a sequence is the mean over these steps.
+        decision_steps: T, with `per_step`: the accuracy is that of the decisions on whole sequences of this length, see
+            `DecisionMeter`; None: that of all labelled steps.
     """
 
     def __init__(
-        self, classes: int, per_step: bool = False, chance: float | None = None, labelled: float = 1.0
+        self,
+        classes: int,
+        per_step: bool = False,
+        chance: float | None = None,
+        labelled: float = 1.0,
+        decision_steps: int | None = None,
     ) -> None:
-        self.classes, self.per_step, self.fraction = classes, per_step, labelled
+        self.classes, self.per_step, self.fraction, self.decision_steps = classes, per_step, labelled, decision_steps
         self.metric = Metric("accuracy", "fraction", True, 1 / classes if chance is None else chance)
 
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
@@ -127,7 +155,9 @@ class Classification(Task):
         """Return 1 for each row whose class has the largest output, else 0, [n]."""
         return (outputs.argmax(1) == target).to(outputs.dtype)
 
-    def meter(self) -> MeanMeter:
+    def meter(self) -> Meter:
+        if self.decision_steps is not None:
+            return DecisionMeter(self.decision_steps)
         return MeanMeter(self.metric.name, self.score, self.labelled)
 
 

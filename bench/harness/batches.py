@@ -22,7 +22,7 @@ from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
 from throughtime.harness.updater import Updater
 from throughtime.networks.base import Network, Window
-from throughtime.numerics.trees import Tree, nbytes, tensors
+from throughtime.numerics.trees import Tree, joined, nbytes, tensors
 from throughtime.spec import RunSpec
 
 EVALUATION_WINDOW = 100
@@ -115,15 +115,18 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
     with evaluating(network):
         torch.manual_seed(seed)
         for batch in dataset.batches(split, dataset.evaluation_batch):
-            for part, window, ends in unrolled(network, batch):
+            counted: list[Tree] = []  # outputs of the windows so far; small beside the input, which is whole
+            for _, window, ends in unrolled(network, batch):
                 spikes += sum(float(z.sum()) for z in window.spikes)
                 neuron_steps += sum(z.numel() for z in window.spikes)
-                if not task.per_step and not ends:
-                    continue
-                outputs = window.steps() if task.per_step else window.last()
-                if not all(y.isfinite().all() for y in tensors(outputs)):
-                    raise DivergedError(f"an output on the {split} split is not finite")
-                meter.update(outputs, target_rows(part.target, part.steps, True) if task.per_step else part.target)
+                if task.per_step:
+                    counted.append(window.steps())
+                elif ends:
+                    counted.append(window.last())
+            outputs = joined(counted)
+            if not all(y.isfinite().all() for y in tensors(outputs)):
+                raise DivergedError(f"an output on the {split} split is not finite")
+            meter.update(outputs, target_rows(batch.target, batch.steps, True) if task.per_step else batch.target)
     metrics, names = meter.compute(), [metric.name for metric in task.metrics]
     if set(metrics) != set(names):
         raise ValueError(f"the meter computes {', '.join(metrics)}; the task names {', '.join(names)}")

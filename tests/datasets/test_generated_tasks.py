@@ -130,6 +130,23 @@ def test_a_loss_over_labelled_steps_is_larger_by_steps_over_labels():
         assert float(dataset.task.loss(outputs, target)) == pytest.approx(expected)
 
 
+def test_a_decision_is_the_larger_mean_output_over_recall():
+    """Two sequences of side 1. The first is right in one of its two steps, and by more than it is wrong in the other;
+    the second is right in one, and by less. The steps before recall, all wrong, do not count."""
+    options = {"cues": 1, "cue": 3, "gap": 1, "delay": 2, "recall": 2}
+    target = torch.full((8, 2), -1)
+    target[-2:] = 1
+    outputs = torch.zeros(8, 2, 2)
+    outputs[:-2, :, 0] = 100.0
+    outputs[-2] = torch.tensor([[0.0, 3.0], [0.0, 1.0]])
+    outputs[-1] = torch.tensor([[2.0, 0.0], [2.0, 0.0]])
+    outputs, target = torch.cat((outputs, outputs[:, :1]), 1), torch.cat((target, target[:, :1]), 1)
+    for counted, expected in (("steps", 1 / 2), ("decisions", 2 / 3)):
+        meter = EvidenceAccumulation(**options, accuracy_of=counted).task.meter()
+        meter.update(outputs.flatten(0, 1), target.flatten(0, 1))
+        assert meter.compute() == {"accuracy": pytest.approx(expected)}
+
+
 # --- pattern generation
 
 

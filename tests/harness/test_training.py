@@ -161,8 +161,14 @@ def test_a_loss_that_is_no_number_is_told_with_its_place(trained):
         trained(run)
 
 
-def test_evaluation_in_windows_equals_one_window(monkeypatch):
-    built = build(spec())
+@pytest.mark.parametrize("counted", [None, "steps", "decisions"])
+def test_evaluation_in_windows_equals_one_window(counted, monkeypatch):
+    """Of a target per sequence, and of the steps or the decisions of sequences with a target at each step."""
+    run = spec()
+    if counted:
+        options = {"cues": 3, "cue": 4, "gap": 1, "delay": 2, "recall": 5, "held_out": 40, "accuracy_of": counted}
+        run = run.model_copy(update={"dataset": component(DATASETS, "evidence_accumulation", **options)})
+    built = build(run)
     whole = evaluate(built.network, built.dataset, "validation")
     monkeypatch.setattr("throughtime.harness.batches.EVALUATION_WINDOW", 3)
     built.dataset.evaluation_batch = 7
