@@ -30,8 +30,8 @@ class Meter(Protocol):
     """Accumulates the metrics of a task over the batches of a split."""
 
     def update(self, outputs: Tree, target: Tree) -> None:
-        """Count n rows: the outputs' tensors are [n, ...], the target has n rows. Where the task is `per_step`, they are
-        those of a batch of whole sequences: all of the first step, then all of the second, and so on."""
+        """Count n rows: the outputs' tensors are [n, ...], the target has n rows. Where the task is `per_step`, these
+        are the rows of a batch of whole sequences: those of the first step, then those of the second, and so on."""
         ...
 
     def compute(self) -> dict[str, float]:
