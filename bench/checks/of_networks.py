@@ -28,7 +28,7 @@ from throughtime.checks.tiny import (
     units,
 )
 from throughtime.checks.window import by_layers, differences, one_step_error, stepped, two_windows
-from throughtime.datasets.task import Classification, MeanMeter, Task
+from throughtime.datasets.task import Classification, Meter, Task
 from throughtime.networks.base import Network
 from throughtime.networks.setting import Setting, tiny_setting
 from throughtime.neurons.base import shape_of
@@ -67,7 +67,7 @@ class Outputs(Task):
             return self.classification.loss(outputs, target)
         return torch.stack([y.square().mean() for y in tensors(outputs)]).mean()
 
-    def meter(self) -> MeanMeter:
+    def meter(self) -> Meter:
         return self.classification.meter()
 
 
