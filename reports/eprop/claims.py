@@ -16,17 +16,17 @@ LEARNT = 0.1
 
 
 def random_feedback_accumulates(results: Results) -> Answer:
-    """e-prop with random feedback stops below an error of 0.07 within 500 iterations of evidence accumulation."""
+    """e-prop with random feedback has at most 7 % of wrong decisions within 500 iterations of evidence accumulation."""
     return _stops(results, "eprop-random")
 
 
 def symmetric_feedback_accumulates(results: Results) -> Answer:
-    """e-prop with symmetric feedback stops below an error of 0.07 within 500 iterations of evidence accumulation."""
+    """e-prop with symmetric feedback has at most 7 % of wrong decisions within 500 iterations of the same task."""
     return _stops(results, "eprop-symmetric")
 
 
 def bptt_accumulates(results: Results) -> Answer:
-    """BPTT stops below an error of 0.07 within 500 iterations of evidence accumulation."""
+    """BPTT has at most 7 % of wrong decisions within 500 iterations of evidence accumulation."""
     return _stops(results, "bptt")
 
 
@@ -51,7 +51,7 @@ def _stops(results: Results, rule: str) -> Answer:
         first = [_first_below(run) for _, run in groups(data, ["run"])]
         if first:
             ours = f"iterations: {', '.join(f'{i:g}' if i < math.inf else 'not reached' for i in first)}"
-            reason = f"first epoch of 10 iterations with an error of at most {LARGEST_ERROR} in the steps of recall"
+            reason = f"first epoch of 10 iterations with a share of wrong decisions of at most {LARGEST_ERROR}"
             return _judged(max(first) <= MOST_ITERATIONS, ours, reason, len(first), scale)
     return Answer("not run here", "", f"no run of {rule} in the suite {EVIDENCE}")
 

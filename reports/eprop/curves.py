@@ -10,14 +10,14 @@ from throughtime.reports.cells import runs_of
 
 EVIDENCE, PATTERN = "eprop-evidence", "eprop-pattern"
 LARGEST_ERROR = 0.07
-"""Error on validation below which training on evidence accumulation stops."""
+"""Error on validation at which training on evidence accumulation stops."""
 MOST_ITERATIONS = 500
 """Iterations within which the authors report that it stops."""
 
 
 def curves(results: Results, suite: str, scale: str) -> pd.DataFrame:
-    """Return the curves of the runs that are ok: columns rule, run, iteration and value, the error of evidence
-    accumulation (a fraction of steps) or the mean squared error of pattern generation, on the validation split."""
+    """Return the curves of the runs that are ok: columns rule, run, iteration and value, on the validation split: the
+    share of wrong decisions of evidence accumulation, or the mean squared error of pattern generation."""
     runs = runs_of(results, suite, scale)
     metric = "accuracy" if suite == EVIDENCE else "mse"
     rows = [

@@ -9,7 +9,7 @@ from throughtime.reports.cells import groups, rule_rank
 from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
 from throughtime.reports.eprop.curves import EVIDENCE, LARGEST_ERROR, PATTERN, curves
 
-TITLES = {EVIDENCE: "evidence accumulation: error", PATTERN: "pattern generation: mean squared error"}
+TITLES = {EVIDENCE: "evidence accumulation: wrong decisions", PATTERN: "pattern generation: mean squared error"}
 
 
 @styled

@@ -102,7 +102,7 @@ def test_claims_are_judged_from_the_curves(store):
 def test_the_figure_has_a_panel_per_task_and_a_line_per_run(store, tmp_path):
     drawn = draw(Results(store.folder), "laptop")
     assert [panel.get_title(loc="left") for panel in drawn.figure.axes] == [
-        "evidence accumulation: error",
+        "evidence accumulation: wrong decisions",
         "pattern generation: mean squared error",
     ]
     assert [len(panel.lines) for panel in drawn.figure.axes] == [3 + 2 + 1, 3]  # runs, and the level at which it stops
