@@ -140,10 +140,16 @@ def test_an_empty_baseline_and_one_that_is_too_large_are_refused(versions, tmp_p
     path.write_bytes(b"\xff")
     with pytest.raises(UsageError, match="not UTF-8"):
         read_baseline(path)
+    with pytest.raises(UsageError, match="not UTF-8"):
+        write_baseline(path, load_side(versions).records)
+    assert path.read_bytes() == b"\xff", "the old one is still there"
+    path.unlink()
+    write_baseline(path, load_side(versions).records[:1])
+    before = path.read_bytes()
     monkeypatch.setattr("throughtime.comparing.baselines.MOST_BYTES", 1000)
     with pytest.raises(UsageError, match="would take"):
         write_baseline(path, load_side(versions).records)
-    assert path.read_bytes() == b"\xff", "the old one is still there"
+    assert path.read_bytes() == before, "the old one is still there"
 
 
 def test_renewals_are_logged(tmp_path):
