@@ -163,7 +163,7 @@ def test_a_loss_that_is_no_number_is_told_with_its_place(trained):
 
 @pytest.mark.parametrize("counted", [None, "steps", "decisions"])
 def test_evaluation_in_windows_equals_one_window(counted, monkeypatch):
-    """Of a target per sequence, and of the steps or the decisions of sequences with a target at each step."""
+    """The target is one per sequence, or one per step with an accuracy of steps or of decisions."""
     run = spec()
     if counted:
         options = {"cues": 3, "cue": 4, "gap": 1, "delay": 2, "recall": 5, "held_out": 40, "accuracy_of": counted}
