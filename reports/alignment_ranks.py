@@ -91,11 +91,11 @@ def warning(ranks: pd.DataFrame) -> list[str]:
     example = max(known or against, key=_gap)
     count = f"{of_pairs.capitalize()}, {len(against)} {'have' if len(against) > 1 else 'has'}"
     return [
-        f"Alignment does not rank rules. {count} the better result at the lower cosine: {in_words(example)}.{correlated}"
+        f"Alignment does not rank rules. {count} the better result at the lower cosine: {phrase(example)}.{correlated}"
     ]
 
 
-def in_words(order: Order) -> str:
+def phrase(order: Order) -> str:
     """Return a pair in words, such as `kf_rtrl 0.21, accuracy 95 %; rflo 0.63, accuracy 71 % (xor, LIF)`."""
     kind = quantity(order.lower["measure"], order.lower["unit"])
     each = [
