@@ -17,7 +17,7 @@ import pydantic
 
 from throughtime.comparing.rows import Verdict
 from throughtime.errors import UsageError
-from throughtime.records.files import CURVE
+from throughtime.records.files import CURVE, RECORD
 from throughtime.records.provenance import git_state, versions
 from throughtime.records.record import SCHEMA, Record, write_record
 from throughtime.records.store import Store
@@ -106,7 +106,7 @@ def unpack(path: Path, store: Store) -> int:
     written = 0
     for record in read_baseline(path):
         folder = store.run_folder(record.spec.suite, record.id)
-        if (folder / "record.json").exists():
+        if (folder / RECORD).exists():
             continue
         folder.mkdir(parents=True, exist_ok=True)
         of_run = json.loads(columns.get(record.id, "{}"))

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-CURVE, LOG, CHECKPOINT, POSITION, WEIGHTS = "curve.jsonl", "log", "checkpoint.pt", "position.json", "weights.pt"
+RECORD, CURVE, LOG = "record.json", "curve.jsonl", "log"
+CHECKPOINT, POSITION, WEIGHTS = "checkpoint.pt", "position.json", "weights.pt"
 
 
 DISK_FULL = {errno.ENOSPC: 71, errno.EDQUOT: 72, errno.EFBIG: 73}

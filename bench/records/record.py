@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pydantic
 
 from throughtime.errors import UsageError
-from throughtime.records.files import parse_json
+from throughtime.records.files import RECORD, parse_json
 from throughtime.spec import Pass, RunSpec
 from throughtime.whole_files import write_whole
 
@@ -108,7 +108,7 @@ class Record(pydantic.BaseModel):
 
 def write_record(record: Record, folder: Path) -> Path:
     """Write `record.json` into the run's folder atomically."""
-    path = folder / "record.json"
+    path = folder / RECORD
     write_whole(path, record.model_dump_json(indent=2, by_alias=True) + "\n")
     return path
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from throughtime.collector import gc_paused
 from throughtime.errors import UsageError
-from throughtime.records.files import CURVE, parse_json
+from throughtime.records.files import CURVE, RECORD, parse_json
 from throughtime.records.record import Record, parse_record, read_record, read_text_of
 
 DEFAULT_RESULTS = Path("results/runs")
@@ -98,7 +98,7 @@ class Store:
 
 def _is_ok(folder: Path) -> bool:
     try:
-        return read_record(folder / "record.json").status == "ok"
+        return read_record(folder / RECORD).status == "ok"
     except UsageError:  # no record, or a damaged one
         return False
 

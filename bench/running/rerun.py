@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.code_digest import code_of
+from throughtime.records.files import RECORD
 from throughtime.records.record import Measure, Record, read_record
 from throughtime.records.store import Store, Stored, read_curve
 from throughtime.running.assembly import ELSEWHERE
@@ -42,7 +43,7 @@ def find_record(name: str, store: Store) -> Stored:
     Raises:
         UsageError: there is no such record, or it is damaged.
     """
-    for path in (Path(name), Path(name) / "record.json"):
+    for path in (Path(name), Path(name) / RECORD):
         if path.is_file():
             return Stored(read_record(path), path.parent)
     found = sorted(store.folder.glob(f"*/{name}/record.json")) if name and "/" not in name else []

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from throughtime.errors import UsageError
-from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION
+from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION, RECORD
 from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Record, Status, read_record, write_record
 from throughtime.records.store import JOURNAL, OLD, WORK, Store
@@ -95,8 +95,8 @@ class Runner:
         """Return the passes that a run lacks; a run without any, or unsupported by its rule, gets its record now."""
         suite = planned.spec.suite
         folder = self.store.work_folder(suite, planned.id)
-        if (folder / "record.json").exists():  # the last runner was killed before it moved the record
-            record = read_record(folder / "record.json")
+        if (folder / RECORD).exists():  # the last runner was killed before it moved the record
+            record = read_record(folder / RECORD)
             self.store.publish(suite, planned.id)
             self._announce(record)
             return []
@@ -193,7 +193,7 @@ class Runner:
     def _complete(self, planned: Planned, folder: Path) -> None:
         """Add the results of repeated measuring passes to the record that lacks them."""
         place = self.store.run_folder(planned.spec.suite, planned.id)
-        record = completed(read_record(place / "record.json"), folder, planned.passes)
+        record = completed(read_record(place / RECORD), folder, planned.passes)
         with (place / LOG).open("ab") as log:
             log.write((folder / LOG).read_bytes())
         write_record(record, place)
