@@ -14,7 +14,7 @@ from throughtime.reports.alignment_points import PARAMETERS
 from throughtime.reports.alignment_ranks import FAMILIES, PANEL, alignment_ranks, correlations, warning
 from throughtime.reports.cells import KEYS, groups, neuron_label, rule_family, rule_title, runs_of, summarise
 from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
-from throughtime.reports.figures import cells_left_out, count_range, heading, used_styles
+from throughtime.reports.figures import cells_left_out, count_range, heading
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | N
         f"Area of a mark and number beside its name: {time.title}, {time.unit}.",
         *cells_left_out(runs, data),
     ]
-    return _finished(figure, "Result against memory and time", notes, data, results)
+    return _finished(figure, "Result against memory and time", notes, data)
 
 
 @styled
@@ -106,12 +106,11 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
         *warning(data),
         *cells_left_out(runs_of(results, suite, scale), data),
     ]
-    return _finished(figure, "Result against alignment with BPTT", notes, data, results)
+    return _finished(figure, "Result against alignment with BPTT", notes, data)
 
 
-def _finished(figure: Figure, title: str, notes: list[str], data: pd.DataFrame, results: Results) -> Drawn:
-    styles = used_styles(rule_styles(results.frame["rule"]), data["rule"])
-    finish(figure, title, notes, {rule: style._replace(dash="-") for rule, style in styles.items()})
+def _finished(figure: Figure, title: str, notes: list[str], data: pd.DataFrame) -> Drawn:
+    finish(figure, title, notes, {})  # each mark has its name, and needs no legend
     return Drawn(figure, data.drop(columns="x"), title, notes)
 
 
