@@ -135,7 +135,8 @@ def judge_runs(target: Target, results: Results) -> Row:
     """Compare the runs of a cell with a target.
 
     The verdict is `reproduced` if the mean lies within the tolerance; otherwise `within interval` if n is at least
-    `FEWEST` and the 95 % t interval of our mean, widened by the published spread, contains the published value.
+    `FEWEST` and the 95 % t interval of our mean, widened by the published spread, contains the published value. Failed
+    runs have no value; the reason counts them.
     """
     cell = target.cell
     assert cell is not None
@@ -163,7 +164,8 @@ def judge_runs(target: Target, results: Results) -> Row:
     else:
         reach = (high - low) / 2 + (target.spread or 0)
         word, why = ("within interval" if off <= reach else word), f"interval and spread {reach:.2g}"
-    return row(f"{mean:.4g}", n, interval, word, f"differs by {off:.2g}, {why}")
+    without = "" if n == len(runs) else f"; {len(runs) - n} of {len(runs)} runs have no value"
+    return row(f"{mean:.4g}", n, interval, word, f"differs by {off:.2g}, {why}{without}")
 
 
 def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> pd.Series:

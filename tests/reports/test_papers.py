@@ -101,6 +101,15 @@ def test_a_failed_run_that_left_a_number_does_not_count(ran):
     assert (row.verdict, row.reason) == ("not run here", "runs failed: diverged")
 
 
+def test_runs_without_a_value_are_counted_beside_the_others(ran):
+    more = Results(ran.folder)
+    more.frame = more.frame.loc[[0, 0, 0]].reset_index(drop=True)
+    more.frame["status"] = ["ok", "diverged", "ok"]
+    row = judge_runs(target(float(ran.frame["accuracy"][0])), more)
+    assert (row.verdict, row.n) == ("reproduced", 2)
+    assert row.reason.endswith("; 1 of 3 runs have no value")
+
+
 def test_an_interval_that_reaches_the_published_value(ran):
     more = Results(ran.folder)
     more.frame = more.frame.loc[[0, 0, 0]].reset_index(drop=True)
