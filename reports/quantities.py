@@ -60,6 +60,7 @@ _PEAK = f"growth of the process's peak during training, model and input batch no
 _ALLOCATED = f"memory allocated by PyTorch's allocator during training, model and input batch not counted, {_ALONE}"
 _CUDA = f"memory of the device above its level with model and input batch, {_ALONE}"
 _BYTES = f"exact bytes, counted by storage during training on a batch, {_ALONE}"
+_EVALUATED = f"exact bytes, counted by storage during evaluation of a batch, {_ALONE}"
 _OPERATIONS = ("thousands a sequence", "operations a sequence", 1e-3, None, _FINAL)
 
 QUANTITIES = {
@@ -86,6 +87,9 @@ QUANTITIES = {
     "peak_cuda_reserved_bytes": Quantity("peak of CUDA memory, reserved", "MiB", "byte", 1 / MIB, None, _CUDA),
     "peak_live_bytes": Quantity("peak of live tensors", "MiB", "byte", 1 / MIB, None, _BYTES),
     "peak_live_bytes_without_input": Quantity("peak of live tensors, less input", "MiB", "byte", 1 / MIB, None, _BYTES),
+    "peak_live_bytes_evaluation": Quantity(
+        "peak of live tensors, evaluation", "MiB", "byte", 1 / MIB, None, _EVALUATED
+    ),
     "peak_live_bytes_streamed": Quantity("peak of live tensors, input streamed", "MiB", "byte", 1 / MIB, None, _BYTES),
 }
 

@@ -38,6 +38,7 @@ COST = (
     "compile_time",
     "time_over_floor",
     "peak_live_bytes",
+    "peak_live_bytes_evaluation",
     "peak_allocator_bytes",
     "peak_process_bytes",
     "peak_cuda_allocated_bytes",

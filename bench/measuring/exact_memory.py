@@ -1,4 +1,4 @@
-"""Exact bytes of live tensors while a rule learns one batch: the peak, and its bytes by owner."""
+"""Exact bytes of live tensors while a rule learns one batch: the peak, and its bytes by owner; and in evaluation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.batch import Batch
-from throughtime.harness.batches import learn_batch, started
+from throughtime.harness.batches import evaluating, learn_batch, started, unrolled
 from throughtime.harness.build import Built
 from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
@@ -30,6 +30,8 @@ WHAT = {
     "rule": "attributes of the rule, its own parameters included",
     "graph": "everything else: activations, tensors saved by autograd, temporaries",
 }
+
+WHOLE = "exact bytes of live tensors at the peak of a batch after a warm-up, counted by storage"
 
 
 class NotRepeatableError(Exception):
@@ -85,6 +87,21 @@ def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
     return ExactMemory(by_owner, parameters + nbytes(batch.target) + streamed, operations)
 
 
+def evaluation_measure(built: Built, batch: Batch) -> dict[str, Measure]:
+    """Return the peak of live bytes while the network is evaluated on a batch, after a warm-up, as a measure: the whole
+    input, the parameters, and what the windows of the evaluation need, without the metrics."""
+    with evaluating(built.network):
+        for live in (LiveBytes(), LiveBytes()):
+            with live:
+                for _ in unrolled(built.network, batch):
+                    pass
+    parameters = nbytes([*built.network.parameters(), *built.network.buffers()])
+    missing = f"{live.uncounted} operations allocated memory of unknown size" if live.uncounted else None
+    value = None if missing else batch.nbytes + parameters + live.peak
+    method = f"{WHOLE}, while the network is evaluated on it; the whole input in memory"
+    return {"peak_live_bytes_evaluation": Measure(value=value, unit="byte", method=method, missing=missing)}
+
+
 def _learn(
     live: LiveBytes,
     rule: LearningRule,
@@ -137,13 +154,12 @@ def live_byte_measures(memory: ExactMemory | None, missing: str | None = None) -
     def measure(value: int | None, method: str) -> Measure:
         return Measure(value=value, unit="byte", method=method, missing=missing)
 
-    whole = "exact bytes of live tensors at the peak of a batch after a warm-up, counted by storage"
     named = {
-        "peak_live_bytes": measure(memory and memory.peak, f"{whole}; the whole input in memory"),
+        "peak_live_bytes": measure(memory and memory.peak, f"{WHOLE}; the whole input in memory"),
         "peak_live_bytes_without_input": measure(
-            memory and memory.peak - memory.owned["input"], f"{whole}; less input"
+            memory and memory.peak - memory.owned["input"], f"{WHOLE}; less input"
         ),
-        "peak_live_bytes_streamed": measure(memory and memory.streamed, f"{whole}; input handed over window by window"),
+        "peak_live_bytes_streamed": measure(memory and memory.streamed, f"{WHOLE}; input handed over window by window"),
     }
     for owner in OWNERS:
         named[f"peak_live_bytes.{owner}"] = measure(memory and memory.owned[owner], f"of the peak: {WHAT[owner]}")

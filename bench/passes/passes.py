@@ -158,16 +158,18 @@ def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
 
 
 def bytes_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
-    """Count the exact bytes of live tensors on a batch, by owner; then measure the allocator's peak."""
+    """Count the exact bytes of live tensors on a batch, evaluated and learned, by owner; then measure the allocator's
+    peak."""
     batch = one_batch(spec, built)
+    evaluated = exact_memory.evaluation_measure(built, batch)
     try:
         memory = exact_memory.exact_memory(spec, built, batch)
     except exact_memory.NotRepeatableError as error:
-        return PassResult(
-            measures=exact_memory.live_byte_measures(None, str(error)) | allocator.missing_measure(str(error))
-        )
-    handed_out = allocator.allocator_measures(spec, build(spec), batch, memory.operations)
-    return PassResult(measures=exact_memory.live_byte_measures(memory) | handed_out)
+        learned = exact_memory.live_byte_measures(None, str(error)) | allocator.missing_measure(str(error))
+    else:
+        handed_out = allocator.allocator_measures(spec, build(spec), batch, memory.operations)
+        learned = exact_memory.live_byte_measures(memory) | handed_out
+    return PassResult(measures=evaluated | learned)
 
 
 MEASURING: dict[Pass, Callable[[RunSpec, Built, Path], PassResult]] = {

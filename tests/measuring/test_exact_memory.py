@@ -14,9 +14,17 @@ from tests.harness.test_training import component
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.datasets.mnist_files import synthetic_images
+from throughtime.harness.batches import EVALUATION_WINDOW, unrolled
 from throughtime.harness.build import build
 from throughtime.harness.one_batch import one_batch
-from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory, live_byte_measures
+from throughtime.measuring.exact_memory import (
+    OWNERS,
+    ExactMemory,
+    NotRepeatableError,
+    evaluation_measure,
+    exact_memory,
+    live_byte_measures,
+)
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS
 from throughtime.spec import RunSpec, Training
 
@@ -135,6 +143,22 @@ def test_memory_of_rules_that_learn_step_by_step_does_not_grow(rule, options):
 @pytest.mark.parametrize("rule", ["eprop", "diagonal_rtrl"])
 def test_memory_of_rules_that_learn_in_blocks_does_not_grow_from_two_blocks_on(rule):
     assert slopes([50, 54, 81], lambda steps: counted(spec(rule, steps))) == ([0, 0], [0, 0])
+
+
+def evaluated(steps: int, hidden: int = 64) -> float:
+    """Bytes of evaluation, less the input."""
+    run = spec(steps=steps, hidden=hidden)
+    batch = one_batch(run, build(run))
+    return evaluation_measure(build(run), batch)["peak_live_bytes_evaluation"].value - batch.nbytes
+
+
+def test_memory_of_evaluation_is_that_of_two_windows(monkeypatch):
+    """A window, and the spikes and outputs of the one before; an evaluation that holds all windows grows by as much
+    with each further one."""
+    W, hidden = EVALUATION_WINDOW, 64
+    assert evaluated(W) < evaluated(2 * W) == evaluated(3 * W) == evaluated(4 * W + 7)
+    monkeypatch.setattr("throughtime.measuring.exact_memory.unrolled", lambda *given: [*unrolled(*given)])
+    assert evaluated(3 * W) - evaluated(2 * W) >= FLOAT * W * BATCH * (hidden + 1)
 
 
 class Known(TruncatedBPTT):
