@@ -109,11 +109,8 @@ def unpack(
     from throughtime.comparing import baselines as files
     from throughtime.records.store import Store
 
-    source = baselines or files.BASELINES
-    paths = [path for path in sorted(source.glob("*.jsonl")) if path.name != files.LOG]
-    paths = [path for path in paths if not path.name.endswith(files.CURVES)]
-    if not paths:
+    source, store = baselines or files.BASELINES, Store(folder)
+    if not (paths := files.baselines_in(source)):
         raise UsageError("there is no baseline in this folder", str(source))
-    store = Store(folder)
     for path in paths:
         print(f"{path.name}: {files.unpack(path, store)} runs")

@@ -14,7 +14,8 @@ from throughtime.spec import Scale
 SidesArgument = Annotated[
     list[str],
     typer.Argument(
-        help="BASE and NEW: results folders, baselines (.jsonl), or versions in one folder (results/runs@rule=3f2a). "
+        help="BASE and NEW: results folders, baselines (.jsonl, .jsonl.gz), or versions in one folder "
+        "(results/runs@rule=3f2a). "
         "With --interleaved: the suite to time.",
         metavar="BASE NEW",
     ),

@@ -1,13 +1,16 @@
 """Baselines: the records of one suite at one scale in one committed file, one line per run, and a log of renewals.
 
-A second file beside it, `<suite>-<scale>.curves.jsonl`, holds the learning curves, so that figures can be redrawn.
+A second file beside it, `<suite>-<scale>.curves.jsonl`, holds the learning curves, so that figures can be redrawn. Both
+are compressed if their names end with `.gz`.
 """
 
 from __future__ import annotations
 
 import getpass
+import gzip
 import json
 import subprocess
+import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +28,7 @@ from throughtime.spec import Scale
 from throughtime.whole_files import write_whole
 
 BASELINES = Path("results/baselines")
-LOG, CURVES = "log.jsonl", ".curves.jsonl"
+LOG, LINES, COMPRESSED = "log.jsonl", ".jsonl", ".gz"
 Curve = Sequence[Mapping[str, Any]]
 """Rows of a learning curve, one an epoch."""
 MOST_BYTES = 5_000_000
@@ -35,8 +38,25 @@ VARYING = ("training_time", "energy")
 
 
 def baseline_path(suite: str, scale: Scale, folder: Path = BASELINES) -> Path:
-    """Return `<folder>/<suite>-<scale>.jsonl`."""
-    return folder / f"{suite}-{scale}.jsonl"
+    """Return `<folder>/<suite>-<scale>.jsonl`, of many runs and so compressed (`.gz`) at scales other than tiny."""
+    return folder / f"{suite}-{scale}{LINES}{'' if scale == 'tiny' else COMPRESSED}"
+
+
+def curves_path(path: Path) -> Path:
+    """Return the path of the file of curves beside a baseline."""
+    name, lines, compressed = path.name.rpartition(LINES)
+    return path.with_name(f"{name}.curves{lines}{compressed}")
+
+
+def is_baseline(path: str) -> bool:
+    """Return whether a path has the name of a baseline."""
+    return path.removesuffix(COMPRESSED).endswith(LINES)
+
+
+def baselines_in(folder: Path) -> list[Path]:
+    """Return the paths of all baselines of a folder, without their files of curves."""
+    paths = [path for path in sorted(folder.glob("*")) if is_baseline(path.name) and path.name != LOG]
+    return [path for path in paths if path not in {curves_path(other) for other in paths}]
 
 
 def read_baseline(path: Path) -> list[Record]:
@@ -46,10 +66,11 @@ def read_baseline(path: Path) -> list[Record]:
         UsageError: there is no such file, or a line of it is no record; the message names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
+        lines = _lines(path)
+    except (OSError, EOFError, zlib.error) as error:  # the latter, and an OSError without strerror, are of gzip
         hint = "`throughtime baseline update SUITE --why ...` writes one"
-        raise UsageError(f"the baseline cannot be read: {error.strerror}", str(path), hint) from error
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"the baseline cannot be read: {reason}", str(path), hint) from error
     except UnicodeDecodeError as error:
         raise UsageError("the baseline is not UTF-8 text", str(path)) from error
     records = []
@@ -84,16 +105,17 @@ def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, C
     text = "".join(f"{before.get(line, line)}\n" for line in map(_line, ordered))
     rows = {record.id: curves[record.id] for record in ordered if curves and curves.get(record.id)}
     columns = "".join(f"{drawn.get(run) or _columns(run, curve)}\n" for run, curve in rows.items())
-    written = {path: text, path.with_suffix(CURVES): columns}
-    others = sum(other.stat().st_size for other in path.parent.glob("*.jsonl") if other not in written)
-    if (size := others + sum(len(content.encode()) for content in written.values())) > MOST_BYTES:
+    curves_to = curves_path(path)
+    written = {file: _content(file, lines) for file, lines in ((path, text), (curves_to, columns)) if lines}
+    present = {path.parent / LOG, *baselines_in(path.parent), *map(curves_path, baselines_in(path.parent))}
+    others = sum(file.stat().st_size for file in present - {path, curves_to} if file.exists())
+    if (size := others + sum(map(len, written.values()))) > MOST_BYTES:
         hint = f"at most {MOST_BYTES / 1e6:g} MB are committed; take a smaller suite or fewer replicates"
         raise UsageError(f"the baselines of this folder would take {size / 1e6:.1f} MB", str(path.parent), hint)
-    write_whole(path, text)
-    if columns:
-        write_whole(path.with_suffix(CURVES), columns)
-    else:
-        path.with_suffix(CURVES).unlink(missing_ok=True)
+    for file, content in written.items():
+        write_whole(file, content)
+    if curves_to not in written:
+        curves_to.unlink(missing_ok=True)
 
 
 def unpack(path: Path, store: Store) -> int:
@@ -141,6 +163,16 @@ def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
     write_whole(log, before + json.dumps(entry, ensure_ascii=False) + "\n")
 
 
+def _lines(path: Path) -> list[str]:
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == COMPRESSED else content).decode().splitlines()
+
+
+def _content(path: Path, text: str) -> bytes:
+    """Return the content of a file; without the time of its compression, so that equal records have equal files."""
+    return gzip.compress(text.encode(), mtime=0) if path.suffix == COMPRESSED else text.encode()
+
+
 def _line(record: Record) -> str:
     """Return a record on one line, without the fields that a comparison does not read."""
     measures = {
@@ -159,13 +191,12 @@ def _line(record: Record) -> str:
 
 def _present(path: Path) -> tuple[list[Record], list[str]]:
     """Return the records of a baseline and its lines; none without a file."""
-    return (read_baseline(path), path.read_text(encoding="utf-8").splitlines()) if path.exists() else ([], [])
+    return (read_baseline(path), _lines(path)) if path.exists() else ([], [])
 
 
 def _columns_of(path: Path) -> dict[str, str]:
     """Return the lines of the file of curves beside a baseline, by the id of the run."""
-    curves = path.with_suffix(CURVES)
-    lines = curves.read_text(encoding="utf-8").splitlines() if curves.exists() else ()
+    lines = _lines(curves_path(path)) if curves_path(path).exists() else ()
     return {json.loads(line)["id"]: line for line in lines}
 
 

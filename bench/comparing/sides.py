@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from throughtime.comparing.baselines import read_baseline
+from throughtime.comparing.baselines import is_baseline, read_baseline
 from throughtime.errors import UsageError
 from throughtime.records.record import Record
 from throughtime.records.results import Results
@@ -29,7 +29,7 @@ class Side(NamedTuple):
     @property
     def is_baseline(self) -> bool:
         """Return whether the records come from a baseline file."""
-        return self.name.endswith(".jsonl")
+        return is_baseline(self.name)
 
     def of(self, suites: Sequence[str] = (), scale: str | None = None) -> Side:
         """Select the records of some suites, of one scale, or both."""
@@ -42,9 +42,9 @@ def load_side(where: str | Path | Results) -> Side:
     """Read one side.
 
     Args:
-        where: a results folder, a baseline file (`.jsonl`), or loaded results. A folder may have a version of the code
-            after `@`: `results/runs@rule=3f2a` or `results/runs@commit=1440204,torch=2.4.0` selects the records whose
-            digest, commit or version begins with these characters.
+        where: a results folder, a baseline file (`.jsonl` or `.jsonl.gz`), or loaded results. A folder may have a
+            version of the code after `@`: `results/runs@rule=3f2a` or `results/runs@commit=1440204,torch=2.4.0` selects
+            the records whose digest, commit or version begins with these characters.
 
     Raises:
         UsageError: there are no records to compare.
@@ -52,11 +52,13 @@ def load_side(where: str | Path | Results) -> Side:
     if isinstance(where, Results):
         return _of_results(where, str(where.folder))
     text = str(where)
-    if text.endswith(".jsonl"):
+    if is_baseline(text):
         return Side(text, read_baseline(Path(text)), [])
     folder, at, version = (text, "", "") if Path(text).is_dir() else text.partition("@")
     if not Path(folder).is_dir():
-        raise UsageError("no such results folder or baseline", where=folder, hint="a baseline's name ends with .jsonl")
+        raise UsageError(
+            "no such results folder or baseline", where=folder, hint="a baseline's name ends with .jsonl or .jsonl.gz"
+        )
     if not at:
         return _of_results(Results.load(folder), text)
     wanted = _version(version, text)

@@ -12,7 +12,7 @@ from tests.comparing.test_cells import record
 from tests.synthetic_records import measure, put, run_spec
 from throughtime.commands.main import app, main
 from throughtime.comparing import interleaved
-from throughtime.comparing.baselines import CURVES
+from throughtime.comparing.baselines import curves_path
 from throughtime.comparing.cells import Cell, Pair
 from throughtime.records.store import Store
 from throughtime.suites.strict_yaml import Document
@@ -124,11 +124,11 @@ def test_a_suite_is_committed_in_pieces(pieces, capsys):
     assert main([*words, str(first)]) == 0
     said = capsys.readouterr().out
     assert f"1 of 2 runs are recorded; `throughtime run {words[2]} --scale tiny --results '{first}'` makes" in said
-    before = [file.read_text().splitlines() for file in (baseline, baseline.with_suffix(CURVES))]
+    before = [file.read_text().splitlines() for file in (baseline, curves_path(baseline))]
     assert main([*words, str(second)]) == 0, "the committed run is not in this folder"
     said = capsys.readouterr().out
     assert "2 of 2 runs are recorded\n" in said and "left out" not in said
-    after = [file.read_text().splitlines() for file in (baseline, baseline.with_suffix(CURVES))]
+    after = [file.read_text().splitlines() for file in (baseline, curves_path(baseline))]
     assert [len(lines) for lines in after] == [2, 2] and [lines[:1] for lines in after] == before
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from tests.synthetic_records import grid_store
 from throughtime.commands.main import main
-from throughtime.comparing.baselines import CURVES, baseline_path, unpack, write_baseline
+from throughtime.comparing.baselines import baseline_path, curves_path, read_baseline, unpack, write_baseline
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.cells import summarise
 from throughtime.reports.figures import learning_curves
+
+
+def text(path: Path) -> str:
+    return gzip.decompress(path.read_bytes()).decode()
 
 
 @pytest.fixture
@@ -55,18 +62,19 @@ def test_lines_of_unchanged_runs_stay_as_they_are(quick, path, tmp_path):
     curve = [{"epoch": 0, "iteration": 0, "train_loss": None, "validation": 1.0}]
     path.unlink()
     write_baseline(path, [quick.record(run), quick.record(other)], {run: curve, other: curve})
-    path.write_text(older := path.read_text().replace('"stop_at":null,', ""))
-    drawn = path.with_suffix(CURVES).read_text()
+    older = text(path).replace('"stop_at":null,', "")
+    path.write_bytes(gzip.compress(older.encode()))
+    drawn = text(curves_path(path))
     assert '"train_loss":[null]' in drawn
     unpack(path, Store(tmp_path / "unpacked"))
     again = Results(tmp_path / "unpacked")
     write_baseline(path, [again.record(run), again.record(other)], {run: again.curve(run), other: again.curve(other)})
-    assert path.read_text() == older and path.with_suffix(CURVES).read_text() == drawn
+    assert text(path) == older and text(curves_path(path)) == drawn
     changed = again.record(run).model_copy(update={"started": "2027-01-01T00:00:00+00:00"})
     write_baseline(path, [changed, again.record(other)], {run: again.curve(run), other: again.curve(other)})
-    lines = zip(older.splitlines(), path.read_text().splitlines(), strict=True)
+    lines = zip(older.splitlines(), text(path).splitlines(), strict=True)
     assert [before == now for before, now in lines] == [False, True]
-    assert "train_loss" not in path.with_suffix(CURVES).read_text().splitlines()[0], "a curve of another run"
+    assert "train_loss" not in text(curves_path(path)).splitlines()[0], "a curve of another run"
 
 
 def test_a_run_that_the_folder_has_is_not_written_again(quick, path):
@@ -78,16 +86,37 @@ def test_a_run_that_the_folder_has_is_not_written_again(quick, path):
 
 
 def test_a_baseline_without_curves_has_no_file_of_curves(quick, path):
-    assert path.with_suffix(CURVES).exists()
+    assert curves_path(path).exists()
     write_baseline(path, [quick.record(run) for run in quick.frame["id"]])
-    assert not path.with_suffix(CURVES).exists()
+    assert not curves_path(path).exists()
 
 
 def test_the_command_unpacks_all_baselines_of_a_folder(path, tmp_path, capsys):
     (path.parent / "log.jsonl").write_text("{}\n")
     words = ["baseline", "unpack", str(tmp_path / "unpacked"), "--baselines", str(path.parent)]
     assert main(words) == 0
-    assert capsys.readouterr().out.startswith("quick-laptop.jsonl: ")
+    assert capsys.readouterr().out.startswith("quick-laptop.jsonl.gz: ")
     assert len(Results(tmp_path / "unpacked").frame)
     assert main(["baseline", "unpack", str(tmp_path), "--baselines", str(tmp_path / "nowhere")]) == 2
     assert "no baseline" in capsys.readouterr().err
+
+
+def test_equal_records_have_equal_files_and_text_at_scale_tiny(quick, path, tmp_path):
+    records = [quick.record(run) for run in quick.frame["id"]]
+    again = baseline_path("quick", "laptop", tmp_path / "again")
+    write_baseline(again, records)
+    assert again.read_bytes() == path.read_bytes()
+    tiny = baseline_path("quick", "tiny", tmp_path)
+    write_baseline(tiny, records)
+    assert (
+        tiny.name == "quick-tiny.jsonl"
+        and tiny.read_text() == text(again)
+        and read_baseline(tiny) == read_baseline(path)
+    )
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: content[:200], lambda _: b"text\n"])
+def test_a_damaged_compressed_baseline_is_refused(path, damage, capsys):
+    path.write_bytes(damage(path.read_bytes()))
+    assert main(["compare", str(path), str(path)]) == 2
+    assert "quick-laptop.jsonl.gz: the baseline cannot be read: " in capsys.readouterr().err

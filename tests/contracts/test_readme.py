@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from throughtime.comparing.baselines import BASELINES, baseline_path, unpack
 from throughtime.records.results import Results
+from throughtime.records.store import Store
 from throughtime.reports.tables import render
 
 ROOT = Path(__file__).parents[2]
@@ -19,10 +20,7 @@ def rows(markdown: str) -> list[str]:
 
 
 def test_the_table_is_that_of_the_baseline(tmp_path):
-    for line in (ROOT / "results/baselines/quick-laptop.jsonl").read_text("utf-8").splitlines():
-        folder = tmp_path / "quick" / json.loads(line)["id"]
-        folder.mkdir(parents=True)
-        (folder / "record.json").write_text(line, "utf-8")
+    unpack(baseline_path("quick", "laptop", ROOT / BASELINES), Store(tmp_path))
     table = rows(render(Results.load(tmp_path, ["quick"]), form="markdown"))
     assert len(table) == 6
     assert rows((ROOT / "README.md").read_text("utf-8")) == table
