@@ -59,6 +59,7 @@ def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | N
     if data.empty:
         return None
     bytes_, time = quantity("peak_live_bytes"), quantity("wall_time")
+    busy = int(data.merge(runs[runs["contended"]][KEYS].drop_duplicates(), on=KEYS).shape[0])
     slowest, fastest = data["wall_time"].max(), data["wall_time"].min()
 
     def mark(cell: pd.Series) -> Mark:
@@ -70,7 +71,8 @@ def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | N
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a mark"),
         f"Vertical: {quantity('metric').protocol}; {_bars(data)} Horizontal: {bytes_.protocol}. "
-        f"Area of a mark and number beside its name: {time.title}, {time.unit}.",
+        f"Area of a mark and number beside its name: {time.title}, {time.unit}"
+        f"{f'; the machine was busy during the timing of {busy} of {len(data)} marks' if busy else ''}.",
         *cells_left_out(runs, data),
     ]
     return _finished(figure, "Result against memory and time", notes, data)

@@ -106,6 +106,11 @@ def test_marks_have_the_numbers_of_the_records(store):
         "rtrl · 100 ms",
     ]
     assert drawn.data["peak_live_bytes"].tolist() == [2**20, 2**21, 2**22]
+    assert not any("busy" in note for note in drawn.caption)
+    on_a_busy_machine = Results(store.folder)
+    on_a_busy_machine.frame.loc[on_a_busy_machine.frame["rule"] != "rtrl", "contended"] = True
+    (note,) = (note for note in result_against_memory(on_a_busy_machine, *HERE).caption if "busy" in note)
+    assert note.endswith("; the machine was busy during the timing of 2 of 3 marks.")
 
 
 def test_labels_of_all_rules_do_not_overlap(store):
