@@ -177,15 +177,18 @@ class Kernel:
     def take_steps(self, product: SpikeProduct | None, z_before: Tensor, Z: Tensor) -> None:
         """Take all steps of the window, with I_t ← I_t + R z_{t−1} before each, if there is a product; all z are
         written to `Z`."""
-        t, z, I_steps, Z_steps = 0, z_before, self.I.unbind(0), Z.unbind(0)
+        t, z = 0, z_before
+        rows: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None
         while t < len(Z):
             if product is not None and product.rows is not None and not product.pause:
                 t_next = self.run(t, z, Z, product.rows)
                 if t_next > t:
-                    t, z = t_next, Z_steps[t_next - 1]
+                    t, z = t_next, Z[t_next - 1]
                     continue
-            self.step(t, I_steps[t] if product is None else product.add(I_steps[t], z), z, Z_steps[t])
-            t, z = t + 1, Z_steps[t]
+            rows = rows or (self.I.unbind(0), Z.unbind(0))  # a microsecond a row, of no use to the compiled loop
+            I, z_t = rows[0][t], rows[1][t]
+            self.step(t, I if product is None else product.add(I, z), z, z_t)
+            t, z = t + 1, z_t
 
     def _state(self, t: int, z: Tensor) -> Any:
         """Return the state after step t."""
