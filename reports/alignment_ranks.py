@@ -51,7 +51,8 @@ def correlations(ranks: pd.DataFrame) -> pd.DataFrame:
     for key, cells in groups(ranks, PANEL):
         gain = cells["mean"] if cells["better"].iloc[0] == "higher" else -cells["mean"]
         known = len(cells) > 2 and cells["cosine"].nunique() > 1 and gain.nunique() > 1
-        spearman = cells["cosine"].rank().corr(gain.rank()) if known else float("nan")
+        # Rules with the same gradient are equal: their cosines differ by rounding.
+        spearman = cells["cosine"].round(5).rank().corr(gain.rank()) if known else float("nan")
         rows.append({**dict(zip(PANEL, key, strict=True)), "spearman": spearman, "rules": len(cells)})
     return pd.DataFrame(rows, columns=[*PANEL, "spearman", "rules"])
 

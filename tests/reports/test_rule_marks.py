@@ -63,6 +63,10 @@ def test_the_rank_correlation_by_hand(store):
     lower_is_better = ranks.assign(better="lower")
     assert correlations(lower_is_better)["spearman"].tolist() == [pytest.approx(0.5)]
     assert correlations(ranks[:2])["spearman"].isna().all(), "two rules have no order to speak of"
+    # Two cosines that differ by rounding share the rank 2.5, whichever is higher: −(1 + ½) / √(2 · 3/2).
+    for rounding in (1e-9, -1e-9):
+        tied = ranks.assign(cosine=ranks["rule"].map({"kf_rtrl": 0.2, "rflo": 0.7, "eprop": 0.7 + rounding}))
+        assert correlations(tied)["spearman"].tolist() == [pytest.approx(-(3**0.5) / 2)]
 
 
 def test_the_warning_names_the_pair_that_the_records_show_and_is_where_alignment_is_drawn(store):
