@@ -50,9 +50,9 @@ def correlations(ranks: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, cells in groups(ranks, PANEL):
         gain = cells["mean"] if cells["better"].iloc[0] == "higher" else -cells["mean"]
-        known = len(cells) > 2 and cells["cosine"].nunique() > 1 and gain.nunique() > 1
-        # Rules with the same gradient are equal: their cosines differ by rounding.
-        spearman = cells["cosine"].round(5).rank().corr(gain.rank()) if known else float("nan")
+        cosine = cells["cosine"].round(5)  # rules with the same gradient are equal: their cosines differ by rounding
+        known = len(cells) > 2 and cosine.nunique() > 1 and gain.nunique() > 1
+        spearman = cosine.rank().corr(gain.rank()) if known else float("nan")
         rows.append({**dict(zip(PANEL, key, strict=True)), "spearman": spearman, "rules": len(cells)})
     return pd.DataFrame(rows, columns=[*PANEL, "spearman", "rules"])
 

@@ -106,7 +106,7 @@ def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, C
     rows = {record.id: curves[record.id] for record in ordered if curves and curves.get(record.id)}
     columns = "".join(f"{drawn.get(run) or _columns(run, curve)}\n" for run, curve in rows.items())
     curves_to = curves_path(path)
-    written = {file: _content(file, lines) for file, lines in ((path, text), (curves_to, columns)) if lines}
+    written = {path: _content(path, text)} | ({curves_to: _content(curves_to, columns)} if columns else {})
     present = {path.parent / LOG, *baselines_in(path.parent), *map(curves_path, baselines_in(path.parent))}
     others = sum(file.stat().st_size for file in present - {path, curves_to} if file.exists())
     if (size := others + sum(map(len, written.values()))) > MOST_BYTES:
