@@ -79,7 +79,7 @@ def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
         if again != (peak, at) or (at and sum(owned.values()) != peak):
             raise NotRepeatableError(f"peak of {peak} bytes at operation {at}, then of {again[0]} at {again[1]}")
         streamed, _ = _learn(live, built.rule, batch, update, Batch.with_inputs_copied)
-    parameters = nbytes([*built.network.parameters(), *built.network.buffers()])
+    parameters = _of_parameters(built)
     owned = {"input": batch.nbytes, "parameters": parameters} | owned
     if live.uncounted:
         raise NotRepeatableError(f"{live.uncounted} operations allocated memory of unknown size")
@@ -95,11 +95,15 @@ def evaluation_measure(built: Built, batch: Batch) -> dict[str, Measure]:
             with live:
                 for _ in unrolled(built.network, batch):
                     pass
-    parameters = nbytes([*built.network.parameters(), *built.network.buffers()])
+    parameters = _of_parameters(built)
     missing = f"{live.uncounted} operations allocated memory of unknown size" if live.uncounted else None
     value = None if missing else batch.nbytes + parameters + live.peak
     method = f"{WHOLE}, while the network is evaluated on it; the whole input in memory"
     return {"peak_live_bytes_evaluation": Measure(value=value, unit="byte", method=method, missing=missing)}
+
+
+def _of_parameters(built: Built) -> int:
+    return nbytes([*built.network.parameters(), *built.network.buffers()])
 
 
 def _learn(
