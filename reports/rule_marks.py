@@ -59,7 +59,7 @@ def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | N
     if data.empty:
         return None
     bytes_, time = quantity("peak_live_bytes"), quantity("wall_time")
-    busy = int(data.merge(runs[runs["contended"]][KEYS].drop_duplicates(), on=KEYS).shape[0])
+    busy = len(data.merge(runs.loc[runs["contended"], KEYS].drop_duplicates()))
     slowest, fastest = data["wall_time"].max(), data["wall_time"].min()
 
     def mark(cell: pd.Series) -> Mark:

@@ -49,7 +49,7 @@ def curves_path(path: Path) -> Path:
 
 
 def is_baseline(path: str) -> bool:
-    """Return whether a path has the name of a baseline."""
+    """Return whether a path has the name of a baseline, or of a file of curves or a log beside it."""
     return path.removesuffix(COMPRESSED).endswith(LINES)
 
 
@@ -67,7 +67,7 @@ def read_baseline(path: Path) -> list[Record]:
     """
     try:
         lines = _lines(path)
-    except (OSError, EOFError, zlib.error) as error:  # the latter, and an OSError without strerror, are of gzip
+    except (OSError, EOFError, zlib.error) as error:  # gzip's own errors have no strerror
         hint = "`throughtime baseline update SUITE --why ...` writes one"
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"the baseline cannot be read: {reason}", str(path), hint) from error
@@ -107,8 +107,8 @@ def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, C
     columns = "".join(f"{drawn.get(run) or _columns(run, curve)}\n" for run, curve in rows.items())
     curves_to = curves_path(path)
     written = {path: _content(path, text)} | ({curves_to: _content(curves_to, columns)} if columns else {})
-    present = {path.parent / LOG, *baselines_in(path.parent), *map(curves_path, baselines_in(path.parent))}
-    others = sum(file.stat().st_size for file in present - {path, curves_to} if file.exists())
+    present = {file for file in path.parent.glob("*") if is_baseline(file.name)}
+    others = sum(file.stat().st_size for file in present - {path, curves_to})
     if (size := others + sum(map(len, written.values()))) > MOST_BYTES:
         hint = f"at most {MOST_BYTES / 1e6:g} MB are committed; take a smaller suite or fewer replicates"
         raise UsageError(f"the baselines of this folder would take {size / 1e6:.1f} MB", str(path.parent), hint)

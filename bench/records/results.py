@@ -13,6 +13,7 @@ import pandas as pd
 
 from throughtime.collector import gc_paused
 from throughtime.errors import UsageError, suggestion
+from throughtime.records.files import RECORD
 from throughtime.records.record import Record
 from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of, parse_curve
 from throughtime.spec import NOT_IN_ID
@@ -106,7 +107,7 @@ class Results:
 
     def suites(self) -> set[str]:
         """Names of all suites with a record file in the folder, whether they were read or not."""
-        return {path.parent.parent.name for path in self.folder.glob("*/*/record.json")}
+        return {path.parent.parent.name for path in self.folder.glob(f"*/*/{RECORD}")}
 
     def select(self, suite: str | None = None, scale: str | None = None) -> Results:
         """Return only the runs of one suite, one scale, or both; no file is read again."""

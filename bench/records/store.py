@@ -88,7 +88,7 @@ class Store:
         """
         self.broken = []
         folders = "*" if suite is None else glob.escape(suite)
-        for path in sorted(self.folder.glob(f"{folders}/*/record.json")):
+        for path in sorted(self.folder.glob(f"{folders}/*/{RECORD}")):
             try:
                 text = read_text_of(path)
                 yield Stored(parse_record(text, path), path.parent), text

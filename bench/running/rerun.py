@@ -46,9 +46,9 @@ def find_record(name: str, store: Store) -> Stored:
     for path in (Path(name), Path(name) / RECORD):
         if path.is_file():
             return Stored(read_record(path), path.parent)
-    found = sorted(store.folder.glob(f"*/{name}/record.json")) if name and "/" not in name else []
+    found = sorted(store.folder.glob(f"*/{name}/{RECORD}")) if name and "/" not in name else []
     if not found:
-        known = [path.parent.name for path in store.folder.glob("*/*/record.json")]
+        known = [path.parent.name for path in store.folder.glob(f"*/*/{RECORD}")]
         raise UsageError(f'no record "{name}" in {store.folder}', hint=suggestion(name, known) if known else None)
     return Stored(read_record(found[0]), found[0].parent)
 

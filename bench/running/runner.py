@@ -64,7 +64,7 @@ class Runner:
         with ExitStack() as stack:
             folder = self.store.folder / suite[0].spec.suite
             stack.callback(self._folder_lock(folder).release)
-            for left in sorted((folder / WORK).glob("*/record.json")):  # left by a runner that was killed
+            for left in sorted((folder / WORK).glob(f"*/{RECORD}")):  # left by a runner that was killed
                 run_id = left.parent.name.removesuffix(OLD)
                 if run_id not in self._pending:
                     self.store.publish(folder.name, run_id)
