@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
@@ -12,6 +14,7 @@ from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.reach_block import own_weights
 from throughtime.algorithms.reaching import ReachingRule
 from throughtime.networks.layer import Layer
+from throughtime.neurons.base import Neuron, Partials
 from throughtime.registry import algorithm
 
 
@@ -45,6 +48,10 @@ class OSTL(ReachingRule):
 
     def coordinates(self) -> Coordinates:
         return super().coordinates()._replace(scope="layer") if self.with_H else DiagonalRTRL.coordinates(self)
+
+    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials:
+        rule = ReachingRule if self.with_H else DiagonalRTRL
+        return rule.partials(self, neuron, current, state, next_state)
 
     def reach(self, layer: Layer) -> Tensor | None:
         return torch.ones_like(own_weights(layer)[0], dtype=torch.bool) if self.with_H else None

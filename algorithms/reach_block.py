@@ -32,21 +32,20 @@ class ReachBlock:
 
     def __init__(self, layer: Layer, reach: Tensor) -> None:
         self.layer, self.size = layer, layer.neuron.size
-        # The neurons of each reach, that of the synapse first; rows of fewer than K neurons end in any others.
-        first = reach.to(torch.uint8) + torch.eye(self.size, dtype=torch.uint8, device=reach.device)
+        # The neurons of each reach, in their order; rows of fewer than K neurons end in any others.
         K = int(reach.sum(1).max())
-        self.neurons = first.argsort(dim=1, descending=True, stable=True)[:, :K]
+        self.neurons = reach.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :K]
         self.within = reach.gather(1, self.neurons)
+        own = self.neurons == torch.arange(self.size, device=reach.device)[:, None]
+        self.own = own.flatten().nonzero()[:, 0]
+        """Place of each neuron in its own reach, among those of all reaches one after the other."""
         self.kept: dict[str, Influence] = {}
 
     def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
         """Process a block of steps; the arguments are those of `TraceBlock.gather`."""
         steps = len(p)
         N = self.neurons
-        among = [
-            (R[N[:, :, None], N[:, None, :]] * (self.within[:, :, None] & self.within[:, None]))
-            for R in own_weights(self.layer)
-        ]
+        among = self._among()
         past = {r for _, r in partials.from_previous} | {"z"}
 
         def at(factor: Derivative, t: int) -> Derivative:
@@ -75,13 +74,21 @@ class ReachBlock:
                     own = immediate(of_step(factor, t, steps), reads[t], self.size).transpose(0, 1)  # k = j
                     if s not in new:
                         new[s] = own.new_zeros(*N.shape, *own.shape[1:])
-                    new[s][:, 0] += own
+                    new[s].view(-1, *own.shape[1:]).index_add_(0, self.own, own)
                 for (s, q), factor in partials.within_step.items():
                     if q in new:
                         add(new, s, at(factor, t), new[q])
                 self._sum(name, new, t - steps, signals)
                 kept = {s: M for s, M in new.items() if s in past}
             self.kept[name] = kept if goes_on else {}
+
+    def _among(self) -> list[Tensor]:
+        """Return R_kl of the neurons k and l of each reach, [size, K, K], for each current."""
+        N, within = self.neurons, self.within
+        if within.shape[1] == self.size and within.all():  # R itself, without a copy for each neuron
+            return [R.expand(self.size, -1, -1) for R in own_weights(self.layer)]
+        both = within[:, :, None] & within[:, None]
+        return [R[N[:, :, None], N[:, None, :]] * both for R in own_weights(self.layer)]
 
     def _sum(self, name: str, M: Influence, t: int, signals: Sequence[Signal]) -> None:
         """Add Σ_batch Σ_k L_k M_o[k] of a step to the sums of each signal; t counts from the end of the block."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
+from throughtime.algorithms.eligibility.any_neuron import AnyNeuronRule
 from throughtime.algorithms.eligibility.trace_block import BlockTraces
 from throughtime.algorithms.reach_block import ReachBlock
 from throughtime.datasets.task import Task
@@ -20,7 +20,7 @@ from throughtime.networks.layer import Layer
 from throughtime.networks.products import Product
 
 
-class ReachingRule(DiagonalRTRL):
+class ReachingRule(AnyNeuronRule):
     """Traces of each synapse on every neuron in its reach, with the paths through recurrent weights among them.
 
     The traces are those of `reach_block.py`; learning signals, the filter of the readout and options are those of

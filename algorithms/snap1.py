@@ -7,15 +7,15 @@ from typing import Any
 from torch import Tensor
 
 from throughtime.algorithms.coordinates import Coordinates
-from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
+from throughtime.algorithms.eligibility.any_neuron import AnyNeuronRule
 from throughtime.algorithms.reach_block import of_current, own_weights
 from throughtime.networks.layer import Layer
-from throughtime.neurons.base import Neuron, Partials
+from throughtime.neurons.base import Partials
 from throughtime.registry import algorithm
 
 
 @algorithm("snap1")
-class SnAp1(DiagonalRTRL):
+class SnAp1(AnyNeuronRule):
     """SnAp-1: the influence of a synapse on its own neuron, with the synapse of the neuron on itself.
 
         ε_j^t  = J_jj^t ε_j^{t−1} + (∂s_j^t/∂I_j^t) p^t
@@ -34,10 +34,6 @@ class SnAp1(DiagonalRTRL):
 
     def coordinates(self) -> Coordinates:
         return super().coordinates()._replace(scope="autapse")
-
-    def partials(self, neuron: Neuron, current: Tensor, state: Any, next_state: Any) -> Partials:
-        known = neuron.partials(current, state, next_state)  # by equations: traces of fewer variables
-        return super().partials(neuron, current, state, next_state) if known is None else known
 
     def layer_partials(self, layer: Layer, current: Tensor, state: Any, next_state: Any) -> Partials:
         partials = self.partials(layer.neuron, current, state, next_state)
