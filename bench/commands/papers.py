@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from throughtime.commands.run import run
 from throughtime.commands.terminal import NONE, JsonOption, ResultsOption, ScaleOption, SourceOption, print_rows
 from throughtime.records.store import DEFAULT_RESULTS
+from throughtime.spec import Scale
+
+if TYPE_CHECKING:
+    from throughtime.records.results import Results
+    from throughtime.reports.papers import Paper
 
 OUT = Path("reports/out/papers")
 
@@ -50,13 +55,32 @@ def verdicts(
     add_source(*source)
     found = Results(results)
     rows = []
-    for loaded in map(load_paper, [paper] if paper else names()):
+    loaded_papers = [load_paper(name) for name in ([paper] if paper else names())]
+    for loaded in loaded_papers:
         judged = judge(loaded, found)
         rows += [{"paper": loaded.name, **row._asdict()} for row in judged]
         if out is not None:
             write_paper(loaded, judged, found, scale, out)
     shown = ("paper", "item", "published", "ours", "n", "scale", "verdict", "reason")
     print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
+    if committed := _committed(loaded_papers, found):
+        print(
+            f"committed runs that {results} lacks: {', '.join(committed)}; `throughtime baseline unpack {results}`",
+            file=sys.stderr,
+        )
+
+
+def _committed(papers: list[Paper], found: Results) -> list[str]:
+    """Return the suites of papers that have a committed baseline, and no run in a results folder."""
+    from throughtime.comparing.baselines import baseline_path
+
+    scales: tuple[Scale, ...] = get_args(Scale)
+    suites = [suite for paper in papers for suite in paper.suites]
+    return [
+        suite
+        for suite in suites
+        if any(baseline_path(suite, s).exists() and found.select(suite, s).frame.empty for s in scales)
+    ]
 
 
 def reproduce(

@@ -114,7 +114,7 @@ def cosine_against_loss(results: Results, scale: str) -> Drawn | None:
         panel.set_title(PANELS[str(dataset)])
         panel.set_xlabel("mean cosine with RTRL's gradient")
     panels[0].set_ylabel("loss, last epoch")
-    title = "Alignment at one step does not rank the rules"
+    title = "Final loss against alignment at one step"
     notes = [f"Suite marschall, scale {scale}: final loss, mean of the runs, against the alignment at the same step."]
     finish(figure, title, notes, {})
     return Drawn(figure, data, title, notes)

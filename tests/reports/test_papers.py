@@ -191,6 +191,20 @@ def test_a_suite_without_its_data_does_not_keep_the_others_from_running(of_the_d
     assert set(Results(of_the_docs).frame["suite"]) == {"quick", "b"}
 
 
+def test_verdicts_name_the_committed_runs_that_the_results_lack(tmp_path, capsys):
+    runs = str(tmp_path / "runs")
+    assert main(["verdicts", "rflo", "--results", runs, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "not run here" in shown.out
+    assert f"lacks: rflo; `throughtime baseline unpack {runs}`" in shown.err.replace("\n", " ")
+    assert main(["baseline", "unpack", runs]) == 0
+    capsys.readouterr()
+    assert main(["verdicts", "rflo", "--results", runs, "--json"]) == 0
+    shown = capsys.readouterr()
+    assert "not run here" not in shown.out
+    assert shown.err == ""
+
+
 def test_an_unknown_paper_is_a_usage_error(capsys):
     assert main(["verdicts", "influence"]) == 2
     assert "influence_balancing" in capsys.readouterr().err
