@@ -35,10 +35,8 @@ def alignment_ranks(results: Results) -> Answer:
     answer = _judge(results, lambda loss: max(loss["kf_rtrl"]) > min(loss["rflo"]), "kf_rtrl", "rflo")
     if answer.word == "not run here":
         return answer
-    cosines = along_rtrl(results, "add", answer.scale)
-    if cosines is None:
-        return answer._replace(word="not run here", reason="the weights of rtrl #0 are missing")
-    with_rtrl = cosines[cosines["other"] == LEADER].set_index("rule")["mean"]
+    cosines = along_rtrl("add")
+    with_rtrl = cosines[cosines["other"] == LEADER].groupby("rule")["mean"].mean()
     if with_rtrl["kf_rtrl"] > with_rtrl["rflo"]:
         return answer._replace(word="unclear", reason="here KF-RTRL has the larger cosine, too")
     shown = ", ".join(f"{rule}: cosine {with_rtrl[rule]:.3f}" for rule in ("kf_rtrl", "rflo"))

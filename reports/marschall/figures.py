@@ -7,17 +7,21 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, rule_rank, runs_of
-from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, styled
+from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
 from throughtime.reports.marschall import exact
-from throughtime.reports.marschall.side_by_side import FORGOTTEN, LEADER, STEPS, along_rtrl
+from throughtime.reports.marschall.side_by_side import ALONE, FORGOTTEN, LEADER, REPLICATES, STEPS, along_rtrl
 
 PANELS = {"add": "Add, α = 1", "add-half": "Add, α = 1/2", "mimic": "Mimic, α = 1", "mimic-half": "Mimic, α = 1/2"}
+ALIGNED = ("add", "add-half")
+"""Tasks whose alignment is shown."""
+TOP = 0.7
+"""End of the axis of losses on Add, above the level without any dependency, 0.66."""
 LEVELS = (exact.without_dependencies, exact.with_the_longer, exact.with_the_shorter, exact.with_both)
 
 
 @styled
 def learning_curves(results: Results, scale: str) -> Drawn | None:
-    """Draw the loss against the step: a panel per task, a line per rule, the mean of its runs. None without a curve."""
+    """Draw the loss against the step: a panel for each task, a line for each run. None without a curve."""
     runs = runs_of(results, "marschall", scale)
     rows = [
         {"dataset": run["dataset"], "rule": run["rule"], "run": run["label"], "status": run["status"]}
@@ -30,46 +34,56 @@ def learning_curves(results: Results, scale: str) -> Drawn | None:
     data = pd.DataFrame(rows)
     # The authors' loss of Mimic is half the mean squared error.
     data["loss"] *= np.where(data["dataset"].str.startswith("mimic"), 0.5, 1.0)
+    data = data.sort_values("dataset", key=lambda names: names.map([*PANELS].index), kind="stable")
     styles = rule_styles(data["rule"])
-    figure, panels = grid(len(PANELS), columns=2, sharex=True)
-    for panel, (dataset, title) in zip(panels, PANELS.items(), strict=True):
-        here = data[data["dataset"] == dataset]
-        for (rule,), of_rule in groups(here, ["rule"]):
-            mean = of_rule.groupby("step")["loss"].mean()
-            panel.plot(mean.index, mean, color=styles[rule].colour, linestyle=styles[rule].dash, linewidth=1.4)
+    figure, panels = grid(data["dataset"].nunique(), columns=2, sharex=True)
+    for panel, ((dataset,), here) in zip(panels, groups(data, ["dataset"]), strict=True):
+        for (rule, _), of_run in groups(here, ["rule", "run"]):
+            style = styles[rule]
+            panel.plot(of_run["step"] / 1000, of_run["loss"], color=style.colour, linestyle=style.dash, linewidth=1)
         if dataset.startswith("add"):
             for level in LEVELS:
                 panel.axhline(level(), color="0.45", linestyle=(0, (4, 3)), linewidth=0.8, zorder=1)
+            panel.set_ylim(0.44, TOP)
         else:
-            panel.set_yscale("log")
-        panel.set_title(title)
-        panel.label_outer()
-    figure.supxlabel("step", fontsize=9)
+            scale_axis(panel.yaxis, here["loss"], 1)
+        panel.set_title(PANELS[dataset])
+    figure.supxlabel("thousand steps", fontsize=9)
     figure.supylabel("loss", fontsize=9)
     failed = runs[runs["status"] != "ok"]
     title = "Online rules with an update at every step"
     notes = [
-        f"Suite marschall, scale {scale}: mean loss over each epoch, mean of the runs. Dashed: least cross-entropy "
-        "without dependencies, with the longer lag alone, the shorter alone, and both.",
+        f"Suite marschall, scale {scale}: mean loss over each epoch. Dashed: least cross-entropy without dependencies, "
+        "with the longer lag alone, the shorter alone, and both.",
+        *_above(data[data["dataset"].str.startswith("add")]),
         *(f"{run['label']}: {run['status']}, {run['reason']}." for _, run in failed.iterrows()),
     ]
-    finish(
-        figure, title, notes, {rule: styles[rule] for rule in sorted(styles, key=rule_rank) if rule in set(data.rule)}
-    )
+    finish(figure, title, notes, {rule: styles[rule] for rule in sorted(set(data["rule"]), key=rule_rank)})
     return Drawn(figure, data, title, notes)
+
+
+def _above(data: pd.DataFrame) -> list[str]:
+    """Return a note that counts the runs whose loss leaves the axis of Add; none if there is none."""
+    outside = data[data["loss"] > TOP].groupby("rule", sort=False)["run"].nunique()
+    counts = ", ".join(f"{n} of {rule}" for rule, n in outside.items())
+    return [f"Runs with losses above {TOP}, up to {data['loss'].max():.3g}: {counts}."] if counts else []
+
+
+def _cosines(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the cosines of the tasks in `ALIGNED` that have runs, with the column `dataset`; empty if none has."""
+    parts = [along_rtrl(dataset).assign(dataset=dataset) for dataset in ALIGNED if dataset in set(runs["dataset"])]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 @styled
 def alignment(results: Results, scale: str) -> Drawn | None:
     """Draw the matrix of mean cosines between the rules' gradients at the same step, for Add. None without runs."""
-    each = {dataset: along_rtrl(results, dataset, scale) for dataset in ("add", "add-half")}
-    parts = [found.assign(dataset=dataset) for dataset, found in each.items() if found is not None]
-    if not parts:
+    data = _cosines(runs_of(results, "marschall", scale))
+    if data.empty:
         return None
-    data = pd.concat(parts, ignore_index=True)
-    figure, panels = grid(len(parts), columns=2)
-    for panel, (dataset, here) in zip(panels, data.groupby("dataset", sort=False), strict=True):
-        matrix = here.pivot(index="rule", columns="other", values="mean")
+    figure, panels = grid(data["dataset"].nunique(), columns=2)
+    for panel, ((dataset,), here) in zip(panels, groups(data, ["dataset"]), strict=True):
+        matrix = here.pivot_table(index="rule", columns="other", values="mean")  # the mean of the replicates
         rules = sorted(matrix.index, key=rule_rank)
         values = matrix.loc[rules, rules].to_numpy()
         panel.imshow(values, vmin=-1, vmax=1, cmap="RdBu_r")
@@ -79,11 +93,11 @@ def alignment(results: Results, scale: str) -> Drawn | None:
         for (row, column), value in np.ndenumerate(values):
             dark = abs(value) > 0.6
             panel.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6.5, color="w" if dark else "k")
-        panel.set_title(PANELS[str(dataset)])
+        panel.set_title(PANELS[dataset])
     title = "Alignment of the rules' gradients"
     notes = [
-        f"Suite marschall, scale {scale}: cosine of two rules' gradients of the recurrent layer at the same step on "
-        f"the same network, mean over {STEPS - FORGOTTEN} steps of RTRL from its trained weights on."
+        "Cosine of two rules' gradients of the recurrent layer at the same step on the same network, which RTRL "
+        f"trains: mean over {STEPS - FORGOTTEN} steps, after {ALONE + FORGOTTEN}, and over {REPLICATES} replicates."
     ]
     finish(figure, title, notes, {})
     return Drawn(figure, data, title, notes)
@@ -91,32 +105,35 @@ def alignment(results: Results, scale: str) -> Drawn | None:
 
 @styled
 def cosine_against_loss(results: Results, scale: str) -> Drawn | None:
-    """Draw the final loss of each rule against its mean cosine with RTRL's gradient, for Add. None without runs."""
+    """Draw the final loss of each run against the mean cosine with RTRL's gradient of its rule and replicate, for Add.
+    None without runs."""
     runs = runs_of(results, "marschall", scale)
-    rows = []
-    for dataset in ("add", "add-half"):
-        cosines = along_rtrl(results, dataset, scale)
-        if cosines is None:
-            continue
-        with_rtrl = cosines[cosines["other"] == LEADER].set_index("rule")["mean"]
-        ended = runs[(runs["dataset"] == dataset) & (runs["status"] == "ok") & runs["rule"].isin(with_rtrl.index)]
-        for rule, loss in ended.groupby("rule")["loss"].mean().items():
-            rows.append({"dataset": dataset, "rule": rule, "cosine": with_rtrl[rule], "loss": loss})
-    if not rows:
+    runs = runs[(runs["status"] == "ok") & (runs["network"] == "online_rnn")]
+    cosines = _cosines(runs)
+    if cosines.empty:
         return None
-    data = pd.DataFrame(rows)
+    cosines = cosines[cosines["other"] == LEADER].rename(columns={"mean": "cosine"})
+    runs = runs.rename(columns={"id": "run"})[["dataset", "rule", "replicate", "run", "loss"]]
+    pairs = runs.merge(cosines, on=["dataset", "rule", "replicate"])
+    data = pairs[["dataset", "rule", "replicate", "run", "cosine", "loss"]]
     styles = rule_styles(data["rule"])
     figure, panels = grid(data["dataset"].nunique(), columns=2, sharex=True)
-    for panel, (dataset, here) in zip(panels, data.groupby("dataset", sort=False), strict=True):
-        for _, row in here.iterrows():
-            panel.plot(row["cosine"], row["loss"], "o", color=styles[row["rule"]].colour)
-            panel.annotate(row["rule"], (row["cosine"], row["loss"]), xytext=(4, 3), textcoords="offset points", size=7)
-        panel.set_title(PANELS[str(dataset)])
+    for panel, ((dataset,), here) in zip(panels, groups(data, ["dataset"]), strict=True):
+        for (rule,), of_rule in groups(here, ["rule"]):
+            inside = of_rule["loss"] <= TOP
+            for some, marker in ((of_rule[inside], "o"), (of_rule[~inside].assign(loss=TOP), "^")):
+                panel.plot(some["cosine"], some["loss"], marker, markersize=4, color=styles[rule].colour, clip_on=False)
+        panel.set_ylim(0.44, TOP)
+        panel.set_title(PANELS[dataset])
         panel.set_xlabel("mean cosine with RTRL's gradient")
     panels[0].set_ylabel("loss, last epoch")
     title = "Final loss against alignment at one step"
-    notes = [f"Suite marschall, scale {scale}: final loss, mean of the runs, against the alignment at the same step."]
-    finish(figure, title, notes, {})
+    notes = [
+        f"Suite marschall, scale {scale}: a point for each run. Cosine of the gradients of its rule and of RTRL at the "
+        f"same step, on the network of the same replicate, which RTRL trains: mean over {STEPS - FORGOTTEN} steps.",
+        *_above(data),
+    ]
+    finish(figure, title, notes, {rule: styles[rule] for rule in sorted(set(data["rule"]), key=rule_rank)})
     return Drawn(figure, data, title, notes)
 
 

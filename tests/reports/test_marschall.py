@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from throughtime.networks.presets import online_rnn
 from throughtime.neurons.leaky_tanh import LeakyTanh
 from throughtime.records.results import Results
 from throughtime.reports.marschall import claims, exact
-from throughtime.reports.marschall.side_by_side import cosines
+from throughtime.reports.marschall.side_by_side import along_rtrl, cosines
 from throughtime.reports.papers import draw_paper, judge, load_paper
 from throughtime.reports.rflo import claims as claims_of_rflo
 from throughtime.suites.suite import load_suite
@@ -61,11 +62,29 @@ def test_the_leader_trains_as_it_does_alone():
 
 
 def test_the_first_steps_do_not_count():
-    def mean(forgotten: int) -> float:
-        found = cosines({"ostl": rule("ostl"), "snap1": rule("snap1")}, network(), TASK, batch(), RATE, forgotten)
+    def mean(**steps: int) -> float:
+        found = cosines({"ostl": rule("ostl"), "snap1": rule("snap1")}, network(), TASK, batch(), RATE, **steps)
         return found.set_index(["rule", "other"]).loc[("ostl", "snap1"), "mean"]
 
-    assert mean(0) != pytest.approx(mean(15))
+    assert mean() != pytest.approx(mean(forgotten=15))
+    assert mean(forgotten=15) != pytest.approx(mean(alone=15)), "after steps alone the others have no trace"
+
+
+def test_feedback_weights_do_not_depend_on_the_other_rules():
+    def with_leader(*others: str) -> float:
+        found = cosines({name: rule(name) for name in ("ostl", *others)}, network(), TASK, batch(), RATE, seed=5)
+        return found.set_index(["rule", "other"]).loc[("ostl", "rflo"), "mean"]
+
+    assert with_leader("rflo") == with_leader("uoro", "rflo")
+
+
+def test_the_alignment_of_the_suite_s_rules():
+    """RTRL is aligned with itself; the truncation to 10 steps keeps nearly all of the gradient of lags 5 and 9."""
+    found = along_rtrl("add", replicates=2, alone=50, steps=150)
+    assert list(found.groupby("replicate").size()) == [36, 36]
+    with_rtrl = found[found["other"] == "rtrl"].groupby("rule")["mean"].mean()
+    assert with_rtrl["rtrl"] == pytest.approx(1)
+    assert with_rtrl["rolling_tbptt"] > 0.9 > with_rtrl["kf_rtrl"] > with_rtrl["uoro"]
 
 
 @pytest.mark.parametrize("alpha", [1.0, 0.5, 0.25])
@@ -114,7 +133,9 @@ def ran(tmp_path_factory):
     return results
 
 
-def test_figures_from_runs(ran):
+def test_figures_from_runs(ran, monkeypatch):
+    short = partial(along_rtrl, replicates=1, alone=10, steps=130)
+    monkeypatch.setattr("throughtime.reports.marschall.figures.along_rtrl", short)
     assert set(ran.frame["status"]) == {"ok"}
     drawn = draw_paper("marschall", ran, "tiny")
     assert set(drawn) == {"curves", "alignment", "cosine"}
