@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from itertools import product
 from typing import NamedTuple
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
@@ -21,7 +21,7 @@ from throughtime.registry import ALGORITHMS, DATASETS
 from throughtime.suites.suite import load_suite
 
 LEADER = "rtrl"
-ALONE, STEPS, FORGOTTEN = 2000, 600, 100
+ALONE, STEPS, FORGOTTEN = 2000, 300, 100
 """Steps of RTRL before the comparison, steps of the comparison, and the first of them that do not count: the other
 rules start without a trace."""
 REPLICATES = 3
@@ -71,25 +71,20 @@ def cosines(
     followers = {first: leader} | {label: _started(rules[label], network, task, batch, seed) for label in others}
     readouts = {id(p) for readout in network.readouts for p in readout.parameters()}
     hidden = [name for name, p in network.named_parameters() if p.requires_grad and id(p) not in readouts]
-    pairs: dict[tuple[str, str], list[float]] = {pair: [] for pair in product(rules, rules)}
+    seen: list[Tensor] = []
     for t in range(alone, batch.steps):
         for follower in followers.values():
             follower.rule.learn(*batch.window(t, 1)[:2], t)
-        each = {
-            label: torch.cat([f.gradients[name].flatten() for name in hidden]).double()
-            for label, f in followers.items()
-        }
         if t >= alone + forgotten:
-            for (one, other), seen in pairs.items():
-                seen.append(float(torch.cosine_similarity(each[one], each[other], 0)))
+            each = (torch.cat([f.gradients[name].flatten() for name in hidden]) for f in followers.values())
+            directions = F.normalize(torch.stack([*each]).double(), dim=1)
+            seen.append(directions @ directions.t())
         _descend(network, leader.gradients, rate)
     for follower in followers.values():
         follower.rule.end()
-    rows = [
-        {"rule": one, "other": other, "mean": torch.tensor(seen).mean().item(), "sd": torch.tensor(seen).std().item()}
-        for (one, other), seen in pairs.items()
-    ]
-    return pd.DataFrame(rows)
+    pairs, counted = pd.MultiIndex.from_product((rules, rules), names=("rule", "other")), torch.stack(seen)
+    values = {"mean": counted.mean(0).flatten(), "sd": counted.std(0).flatten()}
+    return pd.DataFrame({name: value.numpy() for name, value in values.items()}, index=pairs).reset_index()
 
 
 @torch.no_grad()
