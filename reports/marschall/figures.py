@@ -14,8 +14,8 @@ from throughtime.reports.marschall.side_by_side import ALONE, FORGOTTEN, LEADER,
 PANELS = {"add": "Add, α = 1", "add-half": "Add, α = 1/2", "mimic": "Mimic, α = 1", "mimic-half": "Mimic, α = 1/2"}
 ALIGNED = ("add", "add-half")
 """Tasks whose alignment is shown."""
-TOP = 0.7
-"""End of the axis of losses on Add, above the level without any dependency, 0.66."""
+TOP = {"add": 0.7, "add-half": 0.7, "mimic": 0.15, "mimic-half": 0.05}
+"""End of the axis of losses, above the level without any dependency (0.66) and first losses of the readout alone."""
 LEVELS = (exact.without_dependencies, exact.with_the_longer, exact.with_the_shorter, exact.with_both)
 
 
@@ -44,9 +44,10 @@ def learning_curves(results: Results, scale: str) -> Drawn | None:
         if dataset.startswith("add"):
             for level in LEVELS:
                 panel.axhline(level(), color="0.45", linestyle=(0, (4, 3)), linewidth=0.8, zorder=1)
-            panel.set_ylim(0.44, TOP)
+            panel.set_ylim(0.44, TOP[dataset])
         else:
-            scale_axis(panel.yaxis, here["loss"], 1)
+            scale_axis(panel.yaxis, here["loss"].clip(upper=TOP[dataset]), 1)
+            panel.set_ylim(0.9 * here["loss"].min(), TOP[dataset])
         panel.set_title(PANELS[dataset])
     figure.supxlabel("thousand steps", fontsize=9)
     figure.supylabel("loss", fontsize=9)
@@ -55,7 +56,7 @@ def learning_curves(results: Results, scale: str) -> Drawn | None:
     notes = [
         f"Suite marschall, scale {scale}: mean loss over each epoch. Dashed: least cross-entropy without dependencies, "
         "with the longer lag alone, the shorter alone, and both.",
-        *_above(data[data["dataset"].str.startswith("add")]),
+        *_above(data),
         *(f"{run['label']}: {run['status']}, {run['reason']}." for _, run in failed.iterrows()),
     ]
     finish(figure, title, notes, {rule: styles[rule] for rule in sorted(set(data["rule"]), key=rule_rank)})
@@ -63,10 +64,12 @@ def learning_curves(results: Results, scale: str) -> Drawn | None:
 
 
 def _above(data: pd.DataFrame) -> list[str]:
-    """Return a note that counts the runs whose loss leaves the axis of Add; none if there is none."""
-    outside = data[data["loss"] > TOP].groupby("rule", sort=False)["run"].nunique()
-    counts = ", ".join(f"{n} of {rule}" for rule, n in outside.items())
-    return [f"Runs with losses above {TOP}, up to {data['loss'].max():.3g}: {counts}."] if counts else []
+    """Return a note on the runs whose loss leaves its axis; none if there is none."""
+    outside = data[data["loss"] > data["dataset"].map(TOP)]
+    if outside.empty:
+        return []
+    counts = ", ".join(f"{n} of {rule}" for rule, n in outside.groupby("rule", sort=False)["run"].nunique().items())
+    return [f"Runs with losses outside the axis, up to {outside['loss'].max():.2g}: {counts}."]
 
 
 def _cosines(runs: pd.DataFrame) -> pd.DataFrame:
@@ -120,10 +123,10 @@ def cosine_against_loss(results: Results, scale: str) -> Drawn | None:
     figure, panels = grid(data["dataset"].nunique(), columns=2, sharex=True)
     for panel, ((dataset,), here) in zip(panels, groups(data, ["dataset"]), strict=True):
         for (rule,), of_rule in groups(here, ["rule"]):
-            inside = of_rule["loss"] <= TOP
-            for some, marker in ((of_rule[inside], "o"), (of_rule[~inside].assign(loss=TOP), "^")):
+            inside = of_rule["loss"] <= TOP[dataset]
+            for some, marker in ((of_rule[inside], "o"), (of_rule[~inside].assign(loss=TOP[dataset]), "^")):
                 panel.plot(some["cosine"], some["loss"], marker, markersize=4, color=styles[rule].colour, clip_on=False)
-        panel.set_ylim(0.44, TOP)
+        panel.set_ylim(0.44, TOP[dataset])
         panel.set_title(PANELS[dataset])
         panel.set_xlabel("mean cosine with RTRL's gradient")
     panels[0].set_ylabel("loss, last epoch")

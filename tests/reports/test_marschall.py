@@ -143,6 +143,10 @@ def test_figures_from_runs(ran, monkeypatch):
     matrix = drawn["alignment"].data.set_index(["rule", "other"])["mean"]
     assert matrix["rtrl", "rtrl"] == pytest.approx(1) and abs(matrix["rtrl", "rflo"]) < 1
     assert list(drawn["cosine"].data["rule"]) == ["rflo", "rtrl"]
+    exploded = Results(ran.folder)
+    exploded.frame.loc[exploded.frame["rule"] == "rflo", "loss"] = 50.0
+    notes = draw_paper("marschall", exploded, "tiny")["cosine"].notes
+    assert notes[-1] == "Runs with losses outside the axis, up to 50: 1 of rflo."
 
 
 def test_the_suite_of_rflo_runs(tmp_path):
