@@ -145,7 +145,7 @@ def test_figures_from_runs(ran, monkeypatch):
     assert list(drawn["cosine"].data["rule"]) == ["rflo", "rtrl"]
     exploded = Results(ran.folder)
     exploded.frame.loc[exploded.frame["rule"] == "rflo", "loss"] = 50.0
-    notes = draw_paper("marschall", exploded, "tiny")["cosine"].notes
+    notes = draw_paper("marschall", exploded, "tiny")["cosine"].caption
     assert notes[-1] == "Runs with losses outside the axis, up to 50: 1 of rflo."
 
 
