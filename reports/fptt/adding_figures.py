@@ -129,7 +129,7 @@ def bars(results: Results, scale: str) -> Drawn | None:
         panel.set_xticks(range(len(neurons)), [CELLS[neuron] for neuron in neurons])
         panel.set_title(f"T = {T}")
         panel.set_ylim(0, 0.25)
-    figure.supylabel("mean squared error, last 100 iterations", fontsize=9)
+    figure.supylabel("mean squared error", fontsize=9)
     title = "Adding task: error at the end of training"
     notes = [
         f"Scale {scale}. Bar: mean of the replicates (dots), validation split, mean of the last {AVERAGED} iterations "
