@@ -39,6 +39,8 @@ class ReachBlock:
         own = self.neurons == torch.arange(self.size, device=reach.device)[:, None]
         self.own = own.flatten().nonzero()[:, 0]
         """Place of each neuron in its own reach, among those of all reaches one after the other."""
+        self.whole = bool(reach.all())
+        """Whether every neuron reaches the whole layer."""
         self.kept: dict[str, Influence] = {}
 
     def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
@@ -84,11 +86,11 @@ class ReachBlock:
 
     def _among(self) -> list[Tensor]:
         """Return R_kl of the neurons k and l of each reach, [size, K, K], for each current."""
-        N, within = self.neurons, self.within
-        if within.shape[1] == self.size and within.all():  # R itself, without a copy for each neuron
-            return [R.expand(self.size, -1, -1) for R in own_weights(self.layer)]
-        both = within[:, :, None] & within[:, None]
-        return [R[N[:, :, None], N[:, None, :]] * both for R in own_weights(self.layer)]
+        weights = own_weights(self.layer)
+        if self.whole:  # R itself, without a copy for each neuron
+            return [R.expand(self.size, -1, -1) for R in weights]
+        N, both = self.neurons, self.within[:, :, None] & self.within[:, None]
+        return [R[N[:, :, None], N[:, None, :]] * both for R in weights]
 
     def _sum(self, name: str, M: Influence, t: int, signals: Sequence[Signal]) -> None:
         """Add Σ_batch Σ_k L_k M_o[k] of a step to the sums of each signal; t counts from the end of the block."""
