@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from throughtime.commands.run import run
 from throughtime.commands.terminal import NONE, JsonOption, ResultsOption, ScaleOption, SourceOption, print_rows
 from throughtime.records.store import DEFAULT_RESULTS
-from throughtime.spec import Scale
+from throughtime.spec import SCALES
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
@@ -74,12 +74,11 @@ def _committed(papers: list[Paper], found: Results) -> list[str]:
     """Return the suites of papers that have a committed baseline, and no run in a results folder."""
     from throughtime.comparing.baselines import baseline_path
 
-    scales: tuple[Scale, ...] = get_args(Scale)
     suites = [suite for paper in papers for suite in paper.suites]
     return [
         suite
         for suite in suites
-        if any(baseline_path(suite, s).exists() and found.select(suite, s).frame.empty for s in scales)
+        if any(baseline_path(suite, s).exists() and found.select(suite, s).frame.empty for s in SCALES)
     ]
 
 

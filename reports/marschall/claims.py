@@ -33,7 +33,7 @@ def uoro_learns(results: Results) -> Answer:
 def alignment_ranks(results: Results) -> Answer:
     """The alignment of a rule with RTRL at one step ranks the rules (KF-RTRL and RFLO on Add, α = 1)."""
     answer = _judge(results, lambda loss: max(loss["kf_rtrl"]) > min(loss["rflo"]), "kf_rtrl", "rflo")
-    if answer.word == "not run here":
+    if answer.word in ("not run here", "unclear"):  # no runs, or too few
         return answer
     cosines = along_rtrl("add")
     with_rtrl = cosines[cosines["other"] == LEADER].groupby("rule")["mean"].mean()
