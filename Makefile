@@ -4,7 +4,7 @@
 # make mutants: plants the faults listed in tests/mutants, one at a time, in a copy; a check or a test must notice each.
 # make gate: every rule on every neuron at tiny scale, compared with the committed baseline; a few minutes on two cores.
 # make docs: the site, into build/site; all links are checked.
-# make figures: redraws the figures of README and docs from the committed records; a minute.
+# make figures: redraws the figures of README and docs from the committed records; under two minutes.
 # make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
 PYTHON ?= python3
 VENV   := .venv
@@ -41,12 +41,13 @@ peers: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/peers/test_peers.py tests/peers/test_activity.py tests/peers/test_command.py
 	$(BIN)/throughtime peers --out reports/out/peers
 
-# A figure of the docs has the name under which it is drawn; those without committed records keep their file.
+# A figure of the docs has the name under which it is drawn; those without committed records keep their file. The suites are
+# those of which README and docs show figures, beside the papers'.
 figures: $(READY)
 	rm -rf build/figures
 	$(BIN)/throughtime baseline unpack build/figures/records
-	$(BIN)/throughtime figure --results build/figures/records --out build/figures/drawn
-	$(BIN)/throughtime verdicts --results build/figures/records --out build/figures/papers
+	OMP_NUM_THREADS=1 $(BIN)/throughtime figure quick rules fptt-memory --results build/figures/records --out build/figures/drawn
+	OMP_NUM_THREADS=1 $(BIN)/throughtime verdicts --results build/figures/records --out build/figures/papers
 	for file in docs/figures/*.png; do find build/figures/drawn build/figures/papers -name $${file##*/} -exec cp {} $$file \; ; done
 
 fptt: $(READY)

@@ -26,7 +26,7 @@ def draw(results: Results, scale: str) -> Drawn | None:
         return None
     data = pd.concat([data.assign(task=suite) for suite, data in of_task.items()], ignore_index=True)
     rules = sorted(set(data["rule"]), key=rule_rank)
-    styles = rule_styles(results.frame["rule"])
+    styles = rule_styles(rules)
     figure, panels = grid(len(of_task), columns=2)
     for panel, (suite, lines) in zip(panels, of_task.items(), strict=True):
         for (rule, _), line in groups(lines, ["rule", "run"]):
