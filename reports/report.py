@@ -54,7 +54,7 @@ def write_report(results: Results, out: Path) -> Path:
     written = [table for table in all_tables(results) if table.rows]  # a suite that measures costs alone has no metric
     for table in written:
         write_table(table, out / "tables")
-    drawn = write_figures(results, out / "figures")
+    drawn = [_on_page(name, of, out / "figures") for name, of in write_figures(results, out / "figures").items()]
     for run in results.frame["id"]:
         results.curve(run)  # lists a damaged curve in `broken` even if no figure needs it
     path = out / "report.html"
@@ -69,8 +69,8 @@ def all_tables(results: Results) -> list[Table]:
     return [*tables(results), *found, *growth.tables(results), *three_ways.tables(results)]
 
 
-def write_figures(results: Results, folder: Path, look: Look = "screen") -> list[Figure]:
-    """Draw all figures and write each as PDF, SVG, PNG and CSV; a figure without data gets a reason instead.
+def write_figures(results: Results, folder: Path, look: Look = "screen") -> dict[str, Drawn | NotDrawn]:
+    """Draw all figures, write each as PDF, SVG, PNG and CSV, and return them by name.
 
     Args:
         results: the runs to draw.
@@ -78,7 +78,11 @@ def write_figures(results: Results, folder: Path, look: Look = "screen") -> list
         look: `screen`, or `paper`: 3.3 or 6.9 inches wide, 8 points, with title and caption in a text file.
     """
     with looking(look):
-        return [_written(name, drawn, folder) for name, drawn in draw_figures(results).items()]
+        found = draw_figures(results)
+        for name, drawn in found.items():
+            if isinstance(drawn, Drawn):
+                save(drawn, folder, name)
+    return found
 
 
 def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
@@ -112,12 +116,11 @@ def _suites(results: Results) -> list[tuple[str, ...]]:
     return [key for key, _ in groups(runs_of(results), ["suite", "scale"])]
 
 
-def _written(name: str, drawn: Drawn | NotDrawn, folder: Path) -> Figure:
-    """Write the files of a figure, and return it for the page."""
+def _on_page(name: str, drawn: Drawn | NotDrawn, folder: Path) -> Figure:
+    """Return a figure for the page; its data are in the CSV file of its name."""
     if isinstance(drawn, NotDrawn):
         return Figure(name, drawn.title, [drawn.reason])
-    paths = {path.suffix: path for path in save(drawn, folder, name)}
-    numbers = paths[".csv"].read_text(encoding="utf-8")
+    numbers = (folder / f"{name}.csv").read_text(encoding="utf-8")
     panels = described(drawn.figure)
     for panel in panels["panels"]:
         panel["choices"] = drawn.choices.get(panel["title"], {})

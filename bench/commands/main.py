@@ -110,11 +110,11 @@ def figure(
     plugin: PluginOption = NONE,
 ) -> None:
     """Draw the figures from records, as PDF, SVG and PNG with their data as CSV and, for a paper, the caption."""
-    from throughtime.reports.report import write_figures
+    from throughtime.reports.report import NotDrawn, write_figures
 
     load_plugins(plugin)
-    for drawn in write_figures(_loaded(results, suite or ()), out, style):
-        print(f"{out / drawn.name}.{{pdf,svg,png,csv}}" if drawn.image else f"{drawn.title}: {' '.join(drawn.caption)}")
+    for name, drawn in write_figures(_loaded(results, suite or ()), out, style).items():
+        print(f"{drawn.title}: {drawn.reason}" if isinstance(drawn, NotDrawn) else f"{out / name}.{{pdf,svg,png,csv}}")
 
 
 @app.command()

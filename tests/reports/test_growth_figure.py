@@ -64,7 +64,7 @@ def test_a_figure_a_neuron_and_its_numbers_beside_it(store, tmp_path):
     for neuron in ("lif", "ltc"):
         sweep(store, cell=f"bptt {neuron}")
     written = write_figures(Results(store.folder), tmp_path / "out")
-    shown = {figure.name for figure in written if "-growth-" in figure.name}
+    shown = {name for name in written if "-growth-" in name}
     assert shown == {"scaling-laptop-growth-lif", "scaling-laptop-growth-ltc"}
     for name in shown:
         assert {path.suffix for path in (tmp_path / "out").glob(f"{name}.*")} == {".pdf", ".svg", ".png", ".csv"}
