@@ -12,6 +12,7 @@ import jinja2
 from throughtime.comparing.published import Row
 from throughtime.records.results import Results
 from throughtime.reports.drawing import save
+from throughtime.reports.figures import learning_curves
 from throughtime.reports.papers import Paper, draw_paper
 from throughtime.whole_files import write_whole
 
@@ -27,9 +28,11 @@ def write_paper(paper: Paper, rows: Sequence[Row], results: Results, scale: str,
         out: the parent folder.
     """
     folder, figures = out / paper.name, []
-    for name, drawn in draw_paper(paper.name, results, scale).items():
-        paths = {path.suffix: path for path in save(drawn, folder, f"{paper.name}-{name}")}
-        figures.append((name, drawn.title, paths[".svg"].read_text(encoding="utf-8")))
+    own = {f"{paper.name}-{name}": drawn for name, drawn in draw_paper(paper.name, results, scale).items()}
+    for name, drawn in (own | {suite: learning_curves(results, suite, scale) for suite in paper.file.curves}).items():
+        if drawn is not None:
+            paths = {path.suffix: path for path in save(drawn, folder, name)}
+            figures.append((name, drawn.title, paths[".svg"].read_text(encoding="utf-8")))
     template = resources.files("throughtime.reports").joinpath("paper.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     judged, not_run = ([row for row in rows if (row.verdict == "not run here") is absent] for absent in (False, True))

@@ -1,6 +1,6 @@
 """Papers: a folder of `reports/` for each one, with published values, claims, suites and figures.
 
-targets.yaml    title, DOI and published values (`comparing/published.py`)
+targets.yaml    title, DOI, published values and suites whose curves are shown (`comparing/published.py`)
 exact.py        functions that compute exact targets, by the names in targets.yaml (optional)
 claims.py       `CLAIMS`, functions from Results to an Answer (optional)
 figures.py      `FIGURES`, functions `draw(results, scale)` by the name of the figure (optional)
@@ -58,7 +58,11 @@ def load_paper(name: str) -> Paper:
         if target.exact is not None and not hasattr(module, target.exact):
             where = document.position(("targets", number, "exact"))
             raise UsageError(f'exact.py has no function "{target.exact}"', where)
-    return Paper(name, file, suites_of(name))
+    suites = suites_of(name)
+    for number, suite in enumerate(file.curves):
+        if suite not in suites:
+            raise UsageError(f'no suite "{suite}"', document.position(("curves", number)), suggestion(suite, suites))
+    return Paper(name, file, suites)
 
 
 def suites_of(name: str) -> tuple[str, ...]:

@@ -89,6 +89,8 @@ class PaperFile(Strict):
     """Digital object identifier, without the address."""
     url: str | None = None
     """Address, for a paper without a DOI."""
+    curves: list[str] = Field([])
+    """Suites of the paper whose learning curves its page shows, beside its own figures."""
     targets: list[Target] = Field([])
 
 

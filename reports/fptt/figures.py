@@ -7,21 +7,11 @@ from functools import partial
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
-from throughtime.reports.figures import learning_curves
 from throughtime.reports.fptt.ablation_figures import ablations, gates
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.adding_figures import against_iterations, against_updates, bars
 from throughtime.reports.fptt.frames_figures import accuracy, memory, time
 from throughtime.reports.fptt.ltc_figure import ltc_neuron
-
-TRAINED = ("static", "gestures", "detection", "sequences")
-"""Suites `fptt-<name>` whose figure is their learning curves."""
-
-
-def _curves(results: Results, scale: str, suite: str) -> Drawn | None:
-    """Draw the learning curves of one suite. None without a curve."""
-    return learning_curves(results, suite, scale)
-
 
 FIGURES: dict[str, Callable[[Results, str], Drawn | None]] = {
     **{f"adding-{T}": partial(against_iterations, T=T) for T in SUITES},
@@ -33,5 +23,4 @@ FIGURES: dict[str, Callable[[Results, str], Drawn | None]] = {
     "accuracy": accuracy,
     "ablations": ablations,
     "gates": gates,
-    **{name: partial(_curves, suite=f"fptt-{name}") for name in TRAINED},
 }

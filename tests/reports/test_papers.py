@@ -17,6 +17,7 @@ from tests.synthetic_records import measure, put, run_spec
 from throughtime import reports
 from throughtime.commands.main import main
 from throughtime.comparing.published import PaperFile, Target, judge_exact, judge_runs
+from throughtime.errors import UsageError
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.drawing import Drawn
@@ -208,3 +209,11 @@ def test_verdicts_name_the_committed_runs_that_the_results_lack(tmp_path, capsys
 def test_an_unknown_paper_is_a_usage_error(capsys):
     assert main(["verdicts", "influence"]) == 2
     assert "influence_balancing" in capsys.readouterr().err
+
+
+def test_a_curve_of_a_suite_that_the_paper_lacks_is_named_with_its_place(of_the_docs, tmp_path):
+    file = tmp_path / "reports/somebody/targets.yaml"
+    file.write_text("curves: [quick]\n" + file.read_text("utf-8"), "utf-8")
+    with pytest.raises(UsageError, match='no suite "quick"') as fault:
+        load_paper("somebody")
+    assert fault.value.where.endswith("targets.yaml:1:10")
