@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
+
+from torch import Tensor
 
 from throughtime.harness.build import build
 from throughtime.measuring.exact_memory import ExactMemory, exact_memory
+from throughtime.neurons.ltc import LTC
 from throughtime.suites.suite import load_suite
 
 Input = Literal["on the device", "excluded", "streamed"]
@@ -20,18 +23,26 @@ PUBLISHED = {
 """Memory of the authors' GPU at each number of frames, MiB (lr copy.ipynb, cell 64)."""
 
 
+class _ByAutograd(LTC):
+    """LTC without the compiled loops: a neuron that overrides `forward` is differentiated by autograd, step by step."""
+
+    def forward(self, current: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return super().forward(current, state)
+
+
 def published_slope(rule: str) -> float:
     """Return MiB a frame between the first and the last of the published numbers."""
     memory = PUBLISHED[rule]
     return (memory[-1] - memory[0]) / (FRAMES[-1] - FRAMES[0])
 
 
-def slope(rule: str, input: Input) -> float:
+def slope(rule: str, input: Input, compiled: bool = True) -> float:
     """Return MiB a frame at the authors' batch of 64, from 4 and 8 frames under FPTT, where a frame needs the same at
     each number of frames, and from 8 and 20 under BPTT. Fewer frames than 8 need less than the gradients, whose size is
-    constant; a frame beside the input needs 3.0 MiB from 8 to 20 frames, and 3.5 from 20 to 40."""
+    constant; a frame beside the input needs 3.0 MiB from 8 to 20 frames, and 3.5 from 20 to 40. The neurons' steps are
+    compiled, or left to autograd."""
     frames = (8, 20) if rule == "bptt" else (4, 8)
-    few, many = (_peak(_measured(rule, steps), input) for steps in frames)
+    few, many = (_peak(_measured(rule, steps, compiled), input) for steps in frames)
     return (many - few) / (frames[1] - frames[0]) / MIB
 
 
@@ -42,10 +53,13 @@ def _peak(memory: ExactMemory, input: Input) -> int:
 
 
 @cache
-def _measured(rule: str, steps: int) -> ExactMemory:
+def _measured(rule: str, steps: int, compiled: bool) -> ExactMemory:
     """Return the exact memory of the shallow network under a rule of the suite; a few seconds."""
     spec = next(run for run in load_suite(SUITE).expand("laptop") if run.cell[:3] == (rule, "ltc", "shallow"))
     data = spec.dataset.model_copy(update={"options": {**spec.dataset.options, "steps": steps}})
     spec = spec.model_copy(update={"dataset": data})
     built = build(spec)
+    for module in () if compiled else built.network.modules():
+        if isinstance(module, LTC):
+            module.__class__ = _ByAutograd
     return exact_memory(spec, built, next(built.dataset.batches("train", spec.training.batch)))

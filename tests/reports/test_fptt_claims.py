@@ -155,5 +155,5 @@ def test_the_claim_on_complex_neurons(store):
 
 @pytest.mark.parametrize(("of_fptt", "of_bptt"), [(5.0, 5.5), (0.0, 0.0)])
 def test_the_claim_on_memory_needs_fptt_flat_and_bptt_not(store, monkeypatch, of_fptt, of_bptt):
-    monkeypatch.setattr(claims, "slope", lambda rule, input: of_bptt if rule == "bptt" else of_fptt)
+    monkeypatch.setattr(claims, "slope", lambda rule, *_: of_bptt if rule == "bptt" else of_fptt)
     assert claims.memory_is_constant(Results(store.folder)).word == "not supported"

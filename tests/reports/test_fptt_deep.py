@@ -27,10 +27,10 @@ def put_detectors(store, levels, dataset="bccd", scale="laptop", rule="fptt", **
         put(store, spec, **{"measures": results("mAP", level, 0.0, "fraction"), **fields})
 
 
-def put_rates(store, rates, dataset="mnist", scale="laptop", rule="fptt"):
+def put_rates(store, rates, dataset="mnist", scale="laptop", rule="fptt", suite="fptt-static"):
     """Runs of a network of two layers, with the rates of each."""
     for replicate, (first, second) in enumerate(rates):
-        spec = run_spec(f"{rule} ltc {dataset}", replicate, suite="fptt-images", scale=scale)
+        spec = run_spec(f"{rule} ltc {dataset}", replicate, suite=suite, scale=scale)
         layers = {"firing_rate.conv1": measure(first, "1"), "firing_rate.dense": measure(second, "1")}
         put(store, spec, measures={**results("accuracy", 0.9, 0.1), **layers})
 
@@ -88,7 +88,7 @@ def test_spikes_are_sparse_by_the_mean_over_the_layers(store, rates, word):
 
 def test_spikes_must_be_sparse_on_every_data_set(store):
     put_rates(store, [(0.20, 0.06), (0.21, 0.07), (0.22, 0.08)])
-    put_rates(store, [(0.40, 0.10), (0.41, 0.11), (0.42, 0.12)], "fashion_mnist")
+    put_rates(store, [(0.40, 0.10), (0.41, 0.11), (0.42, 0.12)], "gestures", suite="fptt-gestures")
     assert spikes_are_sparse(Results(store.folder)).word == "not supported"
 
 
@@ -99,7 +99,7 @@ def test_scale_paper_reads_the_folder_of_voc_that_a_change_names():
 
 
 def test_the_target_of_firing_rates_is_the_mean_over_the_layers(store):
-    put_rates(store, [(0.21, 0.07)] * 3, "gesture-100", "paper")
+    put_rates(store, [(0.21, 0.07)] * 3, "gesture-100", "paper", suite="fptt-gestures")
     (target,) = [t for t in load_paper("fptt").file.targets if t.published == 0.14]
     assert target.cell.measure == "firing_rate.*"
     cell = target.cell.model_copy(update={"neuron": "ltc", "network": "recurrent"})  # those of the records made up here

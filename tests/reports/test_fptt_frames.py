@@ -43,6 +43,7 @@ def test_the_memory_of_a_frame():
     assert 0 < slope("fptt-step", "excluded") < 0.001 and slope("fptt-step", "streamed") < 0.001
     # v, b and z of three layers of 512 are the least that BPTT must hold; spikes take a byte at least.
     assert slope("bptt", "excluded") > 3 * 512 * 64 * (4 + 4 + 1) / MIB
+    assert slope("bptt", "excluded", compiled=False) > slope("bptt", "excluded"), "autograd stores more of each step"
     assert memory_is_constant(Results("nothing here")).word == "supported"
 
 
