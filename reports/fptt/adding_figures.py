@@ -38,7 +38,7 @@ def against_iterations(results: Results, scale: str, T: int) -> Drawn | None:
     neurons = [neuron for neuron in CELLS if neuron in set(data.loc[ours, "neuron"])]
     rules = [rule for rule in LOOPS if rule in set(data.loc[ours, "rule"])]
     data = data[data["neuron"].isin(neurons) & data["rule"].isin(rules)]
-    styles = rule_styles(results.frame["rule"])
+    styles = _styles(results)
     figure, panels = grid(len(neurons) * len(rules), columns=len(rules), sharex="row", sharey=True)
     places = [(neuron, rule) for neuron in neurons for rule in rules]
     for panel, (neuron, rule) in zip(panels, places, strict=True):
@@ -71,7 +71,7 @@ def against_updates(results: Results, scale: str, T: int) -> Drawn | None:
     neurons = [neuron for neuron in CELLS if neuron in set(data.loc[data["source"] == "ours", "neuron"])]
     rules = sorted(set(data.loc[data["source"] == "ours", "rule"]), key=rule_rank)
     data = data[data["neuron"].isin(neurons) & data["rule"].isin(rules)]
-    styles = rule_styles(results.frame["rule"])
+    styles = _styles(results)
     figure, panels = grid(len(neurons), columns=2, sharex=True, sharey=True)
     drawn = []
     for panel, neuron in zip(panels, neurons, strict=True):
@@ -114,7 +114,7 @@ def bars(results: Results, scale: str) -> Drawn | None:
     data = pd.DataFrame(found)
     data = pd.concat([data, _published_bars(data)], ignore_index=True)
     lengths, rules = sorted(set(data["T"])), sorted(set(data["rule"]), key=rule_rank)
-    styles = rule_styles(results.frame["rule"])
+    styles = _styles(results)
     figure, panels = grid(len(lengths), columns=1, sharey=True)
     for panel, T in zip(panels, lengths, strict=True):
         here = data[data["T"] == T]
@@ -151,6 +151,12 @@ def _data(results: Results, scale: str, T: int) -> tuple[pd.DataFrame, list[Any]
         ends = [last.get((neuron, rule), 0) for neuron, rule in zip(theirs["neuron"], theirs["rule"], strict=True)]
         data = pd.concat([theirs[theirs["iteration"] <= ends], data], ignore_index=True)
     return data, specs
+
+
+def _styles(results: Results) -> dict[str, Style]:
+    """Return the style of each rule, the same in the figures of the adding task and for any other suites beside it."""
+    frame = results.frame
+    return rule_styles(frame.loc[frame["suite"].isin(SUITES.values()), "rule"])
 
 
 def _published_bars(ours: pd.DataFrame) -> pd.DataFrame:

@@ -43,7 +43,7 @@ def memory(results: Results, scale: str) -> Drawn | None:
         place = {"source": "published", "rule": rule, "input": WAYS["peak_live_bytes"]}
         rows += [{**place, "frames": T, "MiB": v} for T, v in zip(FRAMES, values, strict=True)]
     data = pd.DataFrame(rows)
-    styles = rule_styles(results.frame["rule"])
+    styles = rule_styles(runs["rule"])
     figure, panels = grid(len(WAYS), columns=3, sharex=True, sharey=True)
     for panel, way in zip(panels, WAYS.values(), strict=True):
         for (source, rule), line in groups(data[data["input"] == way].sort_values("frames"), ["source", "rule"]):

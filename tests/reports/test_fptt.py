@@ -162,6 +162,18 @@ def test_older_runs_and_other_suites_are_left_alone(store):
     assert draw(store).data.query("source == 'ours'")["mse"].tolist() == CURVE
 
 
+def test_colours_do_not_depend_on_other_suites(store):
+    def colours():
+        return [line.get_color() for panel in draw(store).figure.axes for line in panel.lines]
+
+    put_run(store, "fptt-authors")
+    put_run(store, "fptt-authors-none")
+    before = colours()
+    for label in ("fptt", "fptt-K2", "fptt-z"):  # further shades of the colour of FPTT
+        put(store, run_spec(f"{label} lif digits"), measures={"accuracy": measure(0.5, "fraction")})
+    assert colours() == before
+
+
 def test_against_updates_a_line_is_the_geometric_mean_of_the_replicates(store):
     put_run(store, "bptt", curve=[0.1, 0.1, 0.1])
     put_run(store, "bptt", 1, curve=[0.4, 0.001])
