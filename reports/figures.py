@@ -128,13 +128,13 @@ def memory_against_steps(results: Results) -> Drawn | None:
     figure, panels = grid(len(rows) * len(ways), columns=len(exact) or 3, sharey="row" if exact else False)
     for i, ((suite, scale, dataset, batch, network, neuron), here) in enumerate(rows):
         name = neuron_label(neuron, network)
-        where = f"{dataset}, batch {batch}{f', {suite}, {scale}' if several else ''}"
+        where = [f"{dataset}, batch {batch}", *([f"{suite}, {scale}"] if several else [])]
         for k, way in enumerate(ways):
             panel = panels[i * len(ways) + k]
             _draw_growth(panel, here, way, ways, styles)
-            panel.set_title(f"{name} · {WAYS[way] if exact else where}")
+            panel.set_title(f"{name} · {WAYS[way] if exact else ', '.join(where)}")
             if k == 0:
-                panel.set_ylabel(f"{where}\n{scaled('MiB', panel.yaxis)}" if exact else scaled("MiB", panel.yaxis))
+                panel.set_ylabel("\n".join([*(where if exact else []), scaled("MiB", panel.yaxis)]))
             if not exact or i == len(rows) - 1:
                 panel.set_xlabel(scaled("T, time steps", panel.xaxis))
     suites = ", ".join(sorted(set(data["suite"]), key=natural))

@@ -25,9 +25,12 @@ PALE: dict[str, Any] = {"dash": "-", "width": 3.4, "alpha": 0.3}
 
 @styled
 def memory(results: Results, scale: str) -> Drawn | None:
-    """Draw exact bytes of the shallow network against frames, in a panel for each place of the input."""
-    runs = runs_of(results, SUITE, scale)
+    """Draw exact bytes of the shallow network against frames, in a panel for each place of the input: those of scale
+    paper if it was run, since it needs no training."""
+    runs = runs_of(results, SUITE)
     runs = runs[(runs["network"] == "shallow") & (runs["status"] == "ok")]
+    scale = "paper" if (runs["scale"] == "paper").any() else scale
+    runs = runs[runs["scale"] == scale]
     rows = [
         {"source": "ours", "rule": run["rule"], "input": way, "frames": run["steps"], "MiB": run[measure] / MIB}
         for _, run in runs.iterrows()

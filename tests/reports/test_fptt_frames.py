@@ -126,12 +126,16 @@ def test_the_figure_of_accuracy_has_the_published_series_behind_those_of_the_ges
     save(drawn, tmp_path / "out", "accuracy")
 
 
+def put_bytes(store, T, scale="laptop"):
+    spec = run_spec(f"bptt ltc frames-{T}", suite="fptt-memory", scale=scale, steps=T, passes=["bytes"])
+    network = spec.network.model_copy(update={"label": "shallow"})
+    dataset = spec.dataset.model_copy(update={"options": {"steps": T, "size": 8}})
+    put(store, spec.model_copy(update={"network": network, "dataset": dataset}), measures=peaks(T * MIB, MIB, MIB))
+
+
 def test_the_figure_of_memory_has_a_panel_for_each_place_of_the_input(store, tmp_path):
-    for T in (20, 40):
-        spec = run_spec(f"bptt ltc frames-{T}", suite="fptt-memory", steps=T, passes=["bytes"])
-        network = spec.network.model_copy(update={"label": "shallow"})
-        dataset = spec.dataset.model_copy(update={"options": {"steps": T, "size": 8}})
-        put(store, spec.model_copy(update={"network": network, "dataset": dataset}), measures=peaks(T * MIB, MIB, MIB))
+    put_bytes(store, 20)
+    put_bytes(store, 40)
     drawn = FIGURES["memory"](Results(store.folder), "laptop")
     assert drawn.data.groupby("input")["MiB"].agg(list).to_dict() == {
         "input on the device": [20, 40],
@@ -140,6 +144,8 @@ def test_the_figure_of_memory_has_a_panel_for_each_place_of_the_input(store, tmp
     }
     assert set(drawn.data["source"]) == {"ours"}, "images of another size"
     save(drawn, tmp_path / "out", "memory")
+    put_bytes(store, 60, "paper")
+    assert set(FIGURES["memory"](Results(store.folder), "laptop").data["frames"]) == {60}, "paper before laptop"
 
 
 @pytest.mark.parametrize("name", ["memory", "accuracy", "time"])
