@@ -285,7 +285,7 @@ def scale_axis(axis: XAxis | YAxis, values: pd.Series, ratio: float) -> None:
     if not (low > 0 and high / low > ratio):
         return
     # A range of few decades has few powers of ten to label.
-    subs = (1, 2, 5) if high / low < 300 else (1,)
+    subs = (1, 2, 5) if high / low < 100 else (1,)
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

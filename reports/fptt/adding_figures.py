@@ -11,13 +11,15 @@ import pandas as pd
 from throughtime.comparing.published import AVERAGED
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, rule_rank, runs_of
-from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
 from throughtime.reports.fptt.adding import CELLS, LOOPS, SUITES, TRIVIAL, curves, published
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PALE: dict[str, Any] = {"dash": "-", "width": 3.4, "alpha": 0.3}
+HIGHEST = 0.25
+"""Error at which bars are cut."""
 BEHIND = "Pale: the authors' own curves, each behind the loop that it is of; fresh sequences, means of 10 iterations."
 
 
@@ -39,7 +41,7 @@ def against_iterations(results: Results, scale: str, T: int) -> Drawn | None:
     rules = [rule for rule in LOOPS if rule in set(data.loc[ours, "rule"])]
     data = data[data["neuron"].isin(neurons) & data["rule"].isin(rules)]
     styles = _styles(results)
-    figure, panels = grid(len(neurons) * len(rules), columns=len(rules), sharex="row", sharey=True)
+    figure, panels = grid(len(neurons) * len(rules), columns=len(rules), sharex=True, sharey=True)
     places = [(neuron, rule) for neuron in neurons for rule in rules]
     for panel, (neuron, rule) in zip(panels, places, strict=True):
         here = data[(data["neuron"] == neuron) & (data["rule"] == rule)]
@@ -49,10 +51,10 @@ def against_iterations(results: Results, scale: str, T: int) -> Drawn | None:
         if not (here["source"] == "ours").any():
             panel.text(0.5, 0.5, "no run left a curve", ha="center", transform=panel.transAxes, color="0.4")
         panel.set_title(f"{CELLS[neuron]}, {rule}")
+    scale_axis(panels[0].xaxis, data["iteration"], ratio=10)
     _finish_axes(panels, data)
-    figure.supxlabel(
-        f"training iteration ({_values(spec.training.batch for spec in specs)} sequences each)", fontsize=9
-    )
+    each = _values(spec.training.batch for spec in specs)
+    figure.supxlabel(scaled(f"training iteration ({each} sequences each)", panels[0].xaxis), fontsize=9)
     title = f"Adding task, T = {_values(spec.dataset.options['steps'] for spec in specs)}: error against iterations"
     notes = [f"{_made(SUITES[T], scale, specs)} Thin: one of our runs. Cross: the run failed."]
     _finish(figure, title, notes, data, results, SUITES[T], scale, {rule: styles[rule] for rule in rules})
@@ -128,13 +130,14 @@ def bars(results: Results, scale: str) -> Drawn | None:
         panel.axhline(TRIVIAL, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
         panel.set_xticks(range(len(neurons)), [CELLS[neuron] for neuron in neurons])
         panel.set_title(f"T = {T}")
-        panel.set_ylim(0, 0.25)
+        panel.set(xlim=(-0.5, len(neurons) - 0.5), ylim=(0, HIGHEST))
     figure.supylabel("mean squared error", fontsize=9)
     title = "Adding task: error at the end of training"
     notes = [
         f"Scale {scale}. Bar: mean of the replicates (dots), validation split, mean of the last {AVERAGED} iterations "
         "of a run; runs differ in length, see the suites. Stroke with error bar: published mean and standard deviation "
-        f"of the last {AVERAGED} of 10 000 iterations. Dashed: the mean as a constant answer, {TRIVIAL:.3f}."
+        f"of the last {AVERAGED} of 10 000 iterations. Dashed: the mean as a constant answer, {TRIVIAL:.3f}. Panels end "
+        f"at {HIGHEST}."
     ]
     finish(figure, title, notes, {rule: styles[rule]._replace(dash="-") for rule in rules})
     return Drawn(figure, data, title, notes)
@@ -200,7 +203,6 @@ def _plot(panel: Axes, line: pd.DataFrame, x: str, style: Style, failed: bool = 
 def _finish_axes(panels: list[Axes], data: pd.DataFrame) -> None:
     for panel in panels:
         panel.axhline(TRIVIAL, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-        panel.label_outer()
     scale_axis(panels[0].yaxis, data.loc[np.isfinite(data["mse"]), "mse"], ratio=5)
     panels[0].figure.supylabel("mean squared error", fontsize=9)
 
