@@ -136,8 +136,8 @@ def bars(results: Results, scale: str) -> Drawn | None:
     notes = [
         f"Scale {scale}. Bar: mean of the replicates (dots), validation split, mean of the last {AVERAGED} iterations "
         "of a run; runs differ in length, see the suites. Stroke with error bar: published mean and standard deviation "
-        f"of the last {AVERAGED} of 10 000 iterations. Dashed: the mean as a constant answer, {TRIVIAL:.3f}. Panels end "
-        f"at {HIGHEST}."
+        f"of the last {AVERAGED} of 10 000 iterations. Dashed: the mean as a constant answer, {TRIVIAL:.3f}. Panels "
+        f"end at {HIGHEST}."
     ]
     finish(figure, title, notes, {rule: styles[rule]._replace(dash="-") for rule in rules})
     return Drawn(figure, data, title, notes)
