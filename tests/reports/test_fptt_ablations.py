@@ -25,13 +25,13 @@ def put_all(store, suite, value, only=lambda spec: True, **fields):
 
 
 def test_the_error_is_drawn_against_alpha_and_parts(store):
-    """The geometric mean of 0.01, 0.02 and 0.04 is 0.02; the run with ten parts and α = 1/2 is in both panels."""
+    """The geometric mean of 0.01, 0.02 and 0.04 is 0.02; the run with ten parts and α = 0.01 is in both panels."""
     assert FIGURES["ablations"](Results(store.folder), "laptop") is None
     put_all(store, "fptt-ablations", lambda spec: 0.01 * 2**spec.replicate)
     drawn = FIGURES["ablations"](Results(store.folder), "laptop")
     regulariser, parts, auxiliary = drawn.figure.axes
     assert [list(line.get_xdata()) for line in regulariser.lines if line.get_linestyle() in ("-", "--")][:2] == [
-        [0.05, 0.1, 0.5, 1.0]
+        [0.001, 0.01, 0.1, 0.5]
     ] * 2
     (line,) = (line for line in parts.lines if line.get_linestyle() == "-")
     assert list(line.get_xdata()) == [1, 2, 5, 10, 20, 50, 200]
