@@ -23,7 +23,9 @@ FORMS = {
     "none": Style((0.35, 0.35, 0.35), ":"),
 }
 """Style of each form of the regulariser; `none` is truncated BPTT."""
-TITLES = {"α": "regulariser, K = 10", "K": "number of parts, α = 0.01", "auxiliary": "auxiliary loss"}
+PARTS, ALPHA = 10, 0.01
+"""K of the runs over α, and α of the runs over K."""
+TITLES = {"α": f"regulariser, K = {PARTS}", "K": f"number of parts, α = {ALPHA}", "auxiliary": "auxiliary loss"}
 MEMBRANE = {"concatenated": "I and v", "current": "I", "state": "v", "none": "constant"}
 """What the membrane's time constant reads, by `gate_input`."""
 ADAPTATION = {
@@ -70,8 +72,8 @@ def ablations(results: Results, scale: str) -> Drawn | None:
 
 
 def _points(results: Results, run: pd.Series) -> list[dict[str, Any]]:
-    """Return the rows of a run: panel, form, x (NaN for the level without regulariser) and value. The run with ten
-    parts and α = 0.01 is in the panels of α and of K."""
+    """Return the rows of a run: panel, form, x (NaN for the level without regulariser) and value. The run with `PARTS`
+    parts and α = `ALPHA` is in the panels of α and of K."""
     spec = results.record(run["id"]).spec
     options = spec.rule.options
     row = {"run": run["label"], "form": options["form"]}
@@ -83,7 +85,7 @@ def _points(results: Results, run: pd.Series) -> list[dict[str, Any]]:
         return [{**row, "panel": "α", "x": np.nan}]
     if options["adopt_mean"] is not False:
         return [{**row, "form": "mean", "panel": "α", "x": α}]
-    places = [("α", α)] * (parts == 10) + [("K", parts)] * (options["form"] == "code" and α == 0.01)
+    places = [("α", α)] * (parts == PARTS) + [("K", parts)] * (options["form"] == "code" and α == ALPHA)
     return [{**row, "panel": panel, "x": x} for panel, x in places]
 
 
