@@ -139,7 +139,7 @@ def _run(sweep: Sweep, place: Place, command: Sequence[str], quiet: bool) -> lis
     """Run the due runs of a sweep; return their records."""
     from throughtime.running.plan import prepare_data
     from throughtime.running.progress import preparing
-    from throughtime.running.signals import AskedToStop, raise_on_signals
+    from throughtime.running.signals import AskedToStop, signals_raised
 
     prepare_data(sweep.due, partial(preparing, quiet=quiet))
     if not quiet:
@@ -148,7 +148,7 @@ def _run(sweep: Sweep, place: Place, command: Sequence[str], quiet: bool) -> lis
         return []
     progress = progress_for(quiet)
     try:
-        with raise_on_signals():
+        with signals_raised():
             return sweep.run(place.engine(sweep, progress.show), command, progress)
     except AskedToStop as stop:
         print("interrupted: finished runs are recorded; repeat the command to continue", file=sys.stderr)

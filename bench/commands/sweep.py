@@ -99,14 +99,14 @@ def rerun(
     from throughtime.datasets.files.fetch import add_source
     from throughtime.running.rerun import find_record
     from throughtime.running.rerun import rerun as rerun_of
-    from throughtime.running.signals import AskedToStop, raise_on_signals
+    from throughtime.running.signals import AskedToStop, signals_raised
 
     add_source(*source)
     load_plugins(plugin)
     stored = find_record(record, Store(results))
     progress = progress_for(as_json)
     try:
-        with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, raise_on_signals():
+        with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, signals_raised():
             plugins = [str(path.resolve()) for path in plugin]
             _, differences = rerun_of(stored, Path(folder), plugins, progress)
     except AskedToStop as stop:

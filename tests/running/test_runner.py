@@ -6,16 +6,11 @@ import json
 import shutil
 import signal
 import statistics
-import subprocess
-import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
-from tests.children import child
 from throughtime.commands.main import main
 from throughtime.errors import UsageError
 from throughtime.records.provenance import versions
@@ -274,62 +269,6 @@ def test_code_that_changes_while_the_sweep_runs_is_told(tmp_path):
     ):
         runner(store, PlainProgress(stream)).run(planned, planned)
     assert store.records() == []
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "throughtime", *map(str, arguments)]
-
-
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path):
-    suite = suite_file(tmp_path, "bptt, lingers")
-    results = tmp_path / "results"
-    words = command("run", suite, "--scale", "tiny", "--results", results, "--plugin", FAULTY, "--jobs", 1)
-    with child(words, stderr=subprocess.PIPE, text=True) as process:
-        _wait_for(lambda: any(p.read_text().count("\n") == 1 for p in results.glob("faults/.work/*/curve.jsonl")), True)
-        _wait_for(lambda: len(Store(results).records()), 1)
-        process.send_signal(signal.SIGINT)
-        printed = process.communicate(timeout=30)[1]
-    assert process.returncode == 130
-    assert "interrupted: finished runs are recorded" in printed and "Traceback" not in printed
-    assert [s.record.spec.rule.name for s in Store(results).records()] == ["bptt"]
-    assert not _children_of(tmp_path), "a child outlived the runner"
-
-
-def test_a_killed_runner_takes_its_children_with_it(tmp_path):
-    suite = suite_file(tmp_path, "lingers")
-    results = tmp_path / "results"
-    words = command("run", suite, "--scale", "tiny", "--results", results, "--plugin", FAULTY)
-    with child(words, stderr=subprocess.DEVNULL) as process:
-        _wait_for(lambda: list(results.glob("faults/.work/*/curve.jsonl")), 1)
-        assert _children_of(tmp_path)
-        process.kill()
-    _wait_for(lambda: not _children_of(tmp_path), True)
-    assert not Store(results).records()
-
-
-def _wait_for(look, wanted, seconds: float = 60):
-    """Poll until the result (or its length) is the wanted one; return the result."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        seen = look()
-        if seen is True or seen == wanted or (isinstance(seen, list) and len(seen) == wanted):
-            return seen
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s")
-
-
-def _children_of(folder: Path) -> list[int]:
-    """Processes that have a log in this folder open."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        opened = []
-        with suppress(OSError):  # the process has ended, or is not ours
-            for fd in (process / "fd").iterdir():
-                with suppress(OSError):  # closed meanwhile, as what it has just written is
-                    opened.append(str(fd.readlink()))
-        if any(path.startswith(str(folder)) and path.endswith("/log") for path in opened):
-            found.append(int(process.name))
-    return found
 
 
 def test_the_command_line_says_why_a_second_run_does_nothing(tmp_path, capsys):

@@ -24,6 +24,7 @@ from throughtime.errors import UsageError
 from throughtime.running.engines.base import Engine, PassJob
 from throughtime.running.engines.supervisor import Supervisor
 from throughtime.running.limits import Limits, resident_bytes
+from throughtime.running.signals import signals_deferred, signals_ignored
 from throughtime.spec import PASSES
 
 MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
@@ -31,24 +32,6 @@ PRELOADED = "throughtime.running.engines.preloaded"
 """Module that the fork server imports once."""
 SERVER_STARTS = 3
 """Number of servers that may end during the start of one pass before the sweep ends, too."""
-
-
-@contextmanager
-def _signals_ignored() -> Iterator[None]:
-    """Let a process that starts in this context ignore the signals that end a runner.
-
-    The fork server is in the runner's process group, and a terminal or a batch system signals the whole group. Without
-    the server no process could wait for the children, and no child could write its checkpoint.
-    """
-    before = {}
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with suppress(ValueError):  # outside the main thread
-            before[signum] = signal.signal(signum, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
 
 
 @contextmanager
@@ -70,9 +53,13 @@ def start_fork_server() -> None:
     """Start the fork server, which imports the modules for children while the caller continues.
 
     Children have the environment of this moment. A running server is left alone; one that was killed is replaced.
+
+    The server ignores the signals that end a runner: it is in the runner's process group, and a terminal or a batch
+    system signals the whole group. Without it no process could wait for the children, and no child could write its
+    checkpoint.
     """
     multiprocessing.forkserver.set_forkserver_preload([PRELOADED])
-    with _signals_ignored():
+    with signals_ignored():
         multiprocessing.forkserver.ensure_running()
 
 
@@ -146,17 +133,21 @@ class LocalEngine(Engine):
         require(job.planned.spec.device)
         if PASSES[job.name].exclusive:
             self._take_machine()
+        with signals_deferred():  # a child that has started half would print the error of a broken pipe
+            self._children.append(self._child(job))
+
+    def _child(self, job: PassJob) -> Child:
         process = self._started(job)
         servers = set(_servers())
-        threads = job.planned.spec.threads
 
         def exit_code() -> int | None:
             # `multiprocessing` reports 255 for a child whose server has ended, because its exit code is unknown.
             code = process.exitcode
             return -signal.SIGKILL if code == 255 and servers.isdisjoint(_servers()) else code
 
+        threads = job.planned.spec.threads
         supervisor = Supervisor(process.pid or 0, exit_code, job.name, threads, job.folder, self._limits)
-        self._children.append(Child(job, process, supervisor))
+        return Child(job, process, supervisor)
 
     def _started(self, job: PassJob) -> BaseProcess:
         """Start the process of a pass, from a new server if the old one has ended."""
