@@ -107,3 +107,68 @@ def test_a_trace_one_step_ahead_is_not_the_gradient(ahead, is_gradient):
         ε = α * ε + x[t - 1 + ahead]
     (gradient,) = torch.autograd.grad(v, w)
     assert torch.isclose(ε, gradient, rtol=1e-12) == is_gradient
+
+
+@pytest.mark.parametrize("β", [0.5, 0.3])
+def test_a_weight_without_a_gradient_moves_by_rounding_unless_beta_is_a_half(β):
+    """W̄ = (1 − β) W̄ + β W is W in exact arithmetic; Adam makes a step of the rest in float32, whatever its size."""
+    W = nn.Parameter(torch.rand(1000, generator=torch.Generator().manual_seed(0)))
+    before, adam = W.detach().clone(), torch.optim.Adam([W], lr=1e-3)
+    W.grad = 0.5 * (before - ((1 - β) * before + β * before))
+    adam.step()
+    moved = (W.detach() - before).abs().max()
+    assert moved == 0 if β == 0.5 else moved > 1e-4
+
+
+def test_a_state_detached_at_each_step_loses_the_window():
+    """v_t = a v_{t−1} + 1: v_3 = a² + a + 1 has the derivative 2 a + 1; with each v detached it is v_2 = a + 1."""
+    for detached, derivative in ((False, 2 * 0.5 + 1), (True, 0.5 + 1)):
+        a, v = torch.tensor(0.5, requires_grad=True), torch.zeros(())
+        for _ in range(3):
+            v = a * (v.detach() if detached else v) + 1
+        (gradient,) = torch.autograd.grad(v, a)
+        assert float(gradient) == derivative
+
+
+def test_the_cosine_of_the_step_size_rises_again():
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=30)
+    rates = []
+    for _ in range(61):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates[30] == pytest.approx(0, abs=1e-12) and rates[60] == pytest.approx(1.0)
+
+
+def test_a_parameter_that_nothing_initialises_makes_the_regulariser_nan():
+    """Memory that is not written can hold NaN; its squared distance to the mean and the gradient are NaN."""
+    unused = torch.full((2,), math.nan, requires_grad=True)
+    R = 0.25 * (unused - unused.detach()).square().sum()
+    (gradient,) = torch.autograd.grad(R, unused)
+    assert bool(R.isnan()) and bool(gradient.isnan().all())
+
+
+def test_adaptation_without_the_factor_is_larger_by_it():
+    """b = ρ b + z comes to rest at 1/(1 − ρ) under steady spikes, b = ρ b + (1 − ρ) z at 1."""
+    ρ = 1 / (1 + math.exp(-1))
+    for factor, rest in ((1.0, 1 / (1 - ρ)), (1 - ρ, 1.0)):
+        b = 0.0
+        for _ in range(200):
+            b = ρ * b + factor
+        assert b == pytest.approx(rest)
+
+
+def test_the_fraction_of_an_update_is_not_a_decay():
+    """σ(2) = 0.88: a membrane with this decay has a time constant of 8 steps, with this fraction of half a step."""
+    σ = 1 / (1 + math.exp(-2))
+    assert (round(σ, 2), round(-1 / math.log(σ), 1), round(-1 / math.log(1 - σ), 1)) == (0.88, 7.9, 0.5)
+
+
+def test_a_surrogate_without_the_factor_of_its_threshold_is_smaller_by_it():
+    """z = H(u) with u = (v − v_th)/v_th: dz/dv = ψ(u)/v_th, and ψ(u) alone is 0.6 of it at v_th = 0.6."""
+    v_th, γ = 0.6, 0.3
+    v = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    (du,) = torch.autograd.grad((v - v_th) / v_th, v)
+    ψ = γ * max(0.0, 1 - abs((0.7 - v_th) / v_th))
+    assert ψ / float(ψ * du) == pytest.approx(v_th)
