@@ -15,6 +15,7 @@ from throughtime.checks.tiny import (
     CLASSES,
     STEPS,
     Recorder,
+    Size,
     error,
     gradient,
     learn,
@@ -29,6 +30,8 @@ from throughtime.neurons.alif import ALIF
 from throughtime.registry import Component
 
 EACH_STEP: dict[str, Any] = {"loss_at": "every", "backward": "each_step"}
+SIZES = (Size(16, 4, 12), Size(16, 8, 12), Size(24, 4, 12), Size(16, 4, 24), Size(24, 8, 18))
+"""Sizes of the measured runs, whose time grows with the square of the steps."""
 
 
 def weighted_steps(component: Component) -> Observed:
@@ -89,7 +92,7 @@ def backward_at_each_step(component: Component) -> Observed:
 
 
 def cost_of_each_step(component: Component) -> Observed:
-    return is_off_its_formulas(component, **EACH_STEP)
+    return is_off_its_formulas(component, SIZES, **EACH_STEP)
 
 
 BPTT = (

@@ -30,8 +30,8 @@ from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.registry import NEURONS, Component
 
 TASK = Classification(CLASSES)
-SIZES = ((4, 50, 12), (8, 50, 12), (4, 75, 12), (4, 50, 24), (8, 75, 18))
-"""Batch, steps and neurons of the measured runs; each has at least two blocks of e-prop."""
+SIZES = (Size(50, 4, 12), Size(50, 8, 12), Size(75, 4, 12), Size(50, 4, 24), Size(75, 8, 18))
+"""Sizes of the measured runs; each has at least two blocks of e-prop."""
 LEAST = 0.05
 """Smallest share of a term in at least one of the measurements."""
 
@@ -67,7 +67,7 @@ OPERANDS = {"mm": 0, "bmm": 0, "mv": 0, "addmm": 1, "baddbmm": 1, "addmv": 1}
 """Position of the left factor among the arguments of each product."""
 
 
-def is_off_its_formulas(component: Component, **options: Any) -> Observed:
+def is_off_its_formulas(component: Component, sizes: Sequence[Size] = SIZES, **options: Any) -> Observed:
     """Return the largest relative deviation of the measured costs from the rule's formulas, with these options.
 
     The factors of a formula's terms are those that fit best, not negative. The deviation is infinite if a term is
@@ -79,7 +79,7 @@ def is_off_its_formulas(component: Component, **options: Any) -> Observed:
     cost = made(component, **options).cost
     if cost is None:
         raise DoesNotApplyError("it states no cost")
-    runs = list(measured(component, **options))
+    runs = list(measured(component, sizes, **options))
     fits = {name: fit(getattr(cost, name), runs, name) for name in cost._fields}
     return Observed(max(found.value for found in fits.values()), "; ".join(f"{n}: {f.note}" for n, f in fits.items()))
 
@@ -96,15 +96,15 @@ def fit(formula: str, runs: Sequence[Measured], measure: str) -> Observed:
     return Observed(float(abs(columns @ factors - 1).max()) if needed else math.inf, note)
 
 
-def measured(component: Component, **options: Any) -> Iterator[Measured]:
-    """Yield the cost of one batch for each of `SIZES`, on LIF or on the first neuron that the rule supports."""
+def measured(component: Component, sizes: Sequence[Size], **options: Any) -> Iterator[Measured]:
+    """Yield the cost of one batch for each size, on LIF or on the first neuron that the rule supports."""
     neuron = neuron_of(component)
-    for batch, steps, units in SIZES:
-        with sized(Size(steps, batch, units)):
+    for size in sizes:
+        with sized(size):
             network = recurrent(neuron)
             with seeded(11), LiveBytes() as live, CountedProducts() as counted:
                 rule = made(component, **options)
-                rule.start(network, TASK, steps)
+                rule.start(network, TASK, size.steps)
                 update = Forgetful(network, 0.0, rule.parameters())
                 before = live.current
                 x, target = sequence()
@@ -112,7 +112,7 @@ def measured(component: Component, **options: Any) -> Iterator[Measured]:
                 live.reset_peak()
                 show(rule, x, target, update)
                 memory = live.peak - of_batch
-        yield Measured(rule.sizes(network, batch, steps), counted.flops, memory)
+        yield Measured(rule.sizes(network, size.batch, size.steps), counted.flops, memory)
 
 
 def misses_its_schedule(component: Component) -> Observed:
