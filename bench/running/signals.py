@@ -1,4 +1,4 @@
-"""What the signals that end a runner do: Ctrl-C, and those of a batch system."""
+"""Handlers of the signals that end a runner: Ctrl-C, and those of a batch system."""
 
 from __future__ import annotations
 
