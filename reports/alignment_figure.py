@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 AXES = {COSINE: "cosine to BPTT", NORM_RATIO: "norm over BPTT's"}
-NOT_MEASURED = "Not drawn: no run compared its gradient with BPTT's (`alignment` of the training settings)."
 ACROSS = 4
 """Number of neurons in a row of panels."""
 

@@ -1,18 +1,21 @@
-"""Pages of the site that are generated from the code: options of components, keys of a suite file, surrogates."""
+"""Pages of the site that are generated from the code: components, the Python interface, suite files, surrogates."""
 
 from __future__ import annotations
 
 import inspect
 import json
+import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pydantic
 from markdown.extensions import toc
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
+import throughtime
 from throughtime.neurons.surrogate import SURROGATES
 from throughtime.options import options_of, type_text
 from throughtime.registry import REGISTRIES, Component
@@ -32,6 +35,17 @@ MODELS: dict[type[pydantic.BaseModel], str] = {
     Scales: "scales",
 }
 """Sections of the page on suite files."""
+INTERFACE = {
+    "Suites and results": ("run", "load", "Results", "table", "figure", "compare", "check"),
+    "Training in a loop of your own": (
+        *("build_network", "build_rule", "build_dataset", "neuron_type", "Learner", "evaluate", "load_network"),
+    ),
+    "Components of your own": ("algorithm", "neuron", "network", "dataset"),
+}
+"""Sections of the page on the Python interface, and their names of `throughtime`."""
+HEADING = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):\n", re.MULTILINE)
+ITEM = re.compile(r"^ {4}(?! )(?:(\w+): )?", re.MULTILINE)
+"""Start of a line in a section of a docstring: of an argument or error, which has a name, or of a sentence."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -50,7 +64,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     pages = {page: _components(page, kind) for page, kind in KINDS.items()}
-    pages |= {"suite": _suite(), "surrogates": _surrogates()}
+    pages |= {"python": _python(), "suite": _suite(), "surrogates": _surrogates()}
     for page, text in pages.items():
         files.append(File.generated(config, f"reference/{page}.md", content=text))
     return files
@@ -75,6 +89,28 @@ def _component(component: Component) -> Iterator[str]:
     yield inspect.cleandoc(component.factory.__doc__ or "").partition("\nArgs:\n")[0]
     options = options_of(component)
     yield _table(("option", "type", "default", "meaning"), [(f"`{o.name}`", *o[1:]) for o in options])
+
+
+def _python() -> str:
+    if unlisted := sorted({*throughtime.__all__}.difference(*INTERFACE.values())):
+        raise PluginError(f"INTERFACE of docs/site/reference.py lacks {', '.join(unlisted)}")
+    text = ["# Python interface", "The names of `import throughtime as tt`, with the docstrings of the code."]
+    for title, names in INTERFACE.items():
+        text.append(f"## {title}")
+        for name in names:
+            thing = getattr(throughtime, name)
+            before, *sections = HEADING.split(inspect.getdoc(thing) or "")
+            text += [f"### {name}", f"```python\n{name}{_signature(thing)}\n```", before]
+            for heading, body in zip(sections[::2], sections[1::2], strict=True):
+                text += [f"**{heading}**", ITEM.sub(lambda item: f"- `{item[1]}`: " if item[1] else "", body)]
+    return "\n\n".join(text) + "\n"
+
+
+def _signature(thing: Callable[..., object]) -> str:
+    """Return the arguments and their defaults; the docstring has the types."""
+    signature = inspect.signature(thing)
+    arguments = [argument.replace(annotation=argument.empty) for argument in signature.parameters.values()]
+    return str(signature.replace(parameters=arguments, return_annotation=signature.empty))
 
 
 def _suite() -> str:
