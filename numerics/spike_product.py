@@ -57,8 +57,8 @@ class SpikeProduct:
 
 
 def add_weight_gradient(total: Tensor, δ: Tensor, z: Tensor, products: Products) -> Tensor:
-    """total ← total + Σ_t δ_tᵀ z_t [outputs, inputs], for δ [steps, batch, outputs] and spikes z as bytes [steps,
-    batch, inputs]."""
+    """total ← total + Σ_t δ_tᵀ z_t [outputs, inputs], for δ [steps, batch, outputs] and z [steps, batch, inputs], which
+    are spikes as bytes, or numbers."""
     if _adds_rows(total, products):
         rows = total.new_zeros(torch.get_num_threads(), total.shape[1], total.shape[0])
         if add_outer(rows, δ.flatten(0, 1), z.flatten(0, 1), FEW):
@@ -144,6 +144,7 @@ def add_outer(rows: Any, δ: Any, z: Any, few: float) -> bool:
         for n in range(p * samples // parts, (p + 1) * samples // parts):
             for k in range(find_spiking(z[n], spiking)):
                 i = spiking[k]
+                z_i = δ.dtype.type(z[n, i])  # a product of a byte and a float32 would have 64 bits
                 for o in range(outputs):
-                    of_part[i, o] += δ[n, o]
+                    of_part[i, o] += z_i * δ[n, o]
     return True

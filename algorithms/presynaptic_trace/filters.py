@@ -32,8 +32,8 @@ class Filter:
 
         Σ_t δ^t â^t = Σ_t c^t p^t + λ c^1 â^0,          c^t = δ^t + λ c^{t+1}
 
-    p are spikes, so that the product with them is sparse. Time of a block: that of the products, and two passes over δ
-    and one over p. Memory: c and â^0.
+    Where most of p is 0, as with spikes, the product with them is sparse. Time of a block: that of the products, and two
+    passes over δ and one over p. Memory: c and â^0.
 
     Args:
         λ: decay, 0 ≤ λ < 1.

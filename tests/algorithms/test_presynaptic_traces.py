@@ -1,4 +1,4 @@
-"""The sums of presynaptic traces over blocks of steps."""
+"""The sums of presynaptic traces over blocks of steps, and the gradients made of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+import throughtime as tt
 from throughtime.algorithms.presynaptic_trace.filters import Filter
+from throughtime.datasets import Classification
 from throughtime.numerics.loops import without_compiled_loops
 
 BATCH, SIZE, LENGTHS = 2, 3, (3, 1, 5)
@@ -79,3 +81,21 @@ def test_sums_over_blocks_are_those_of_the_traces_of_each_step(λ, direct, choic
     for twin in [*broken, *([CountsTheInputTwice(λ)] if direct else [])]:
         found, expected, *_ = sums(twin, λ, choice, direct)
         assert not torch.allclose(found, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("rule", ["sltt", "ottt", "s_tllr"])
+def test_in_one_step_an_input_of_few_numbers_gives_the_gradient_of_bptt(rule):
+    """A layer wide enough for sparse products; the numbers of the input are neither 0 nor 1."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(1, 8, 40, generator=generator) * (torch.rand(1, 8, 40, generator=generator) < 0.1)
+    target = torch.randint(2, (8,), generator=generator)
+    changes = []
+    for name in ("bptt", rule):
+        torch.manual_seed(3)
+        network = tt.build_network("recurrent", inputs=40, outputs=2, neuron="lif", hidden=[128], readout="membrane")
+        before = [p.detach().clone() for p in network.parameters()]
+        learner = tt.Learner(network, tt.build_rule(name), Classification(2), steps=1)
+        learner.learn(x, target, torch.optim.SGD(learner.parameters(), lr=1.0))
+        changes.append([p.detach() - b for p, b in zip(network.parameters(), before, strict=True)])
+    assert max(float(change.abs().max()) for change in changes[0]) > 1e-3
+    torch.testing.assert_close(changes[1], changes[0])

@@ -81,6 +81,8 @@ def test_after_a_step_with_too_many_spikes_nobody_counts_them(calls):
 def test_numbers_that_are_not_one_count_as_what_they_are():
     R, z = torch.randn(NARROW, 30, dtype=F64), spikes(5, 30, rate=0.1) * torch.randn(5, 30, dtype=F64)
     torch.testing.assert_close(SpikeProduct(R, FLOAT32, SHORT).add(torch.zeros(5, NARROW, dtype=F64), z), z @ R.t())
+    δ = torch.randn(1, 5, NARROW, dtype=F64)
+    torch.testing.assert_close(add_weight_gradient(R.clone(), δ, z[None], FLOAT32), R + δ[0].t() @ z)
 
 
 def test_who_watches_operations_sees_dense_ones(calls):
