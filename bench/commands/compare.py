@@ -22,7 +22,7 @@ SidesArgument = Annotated[
 ]
 GatesOption = Annotated[
     Path | None,
-    typer.Option(help="YAML of gates; default: gates.yaml beside BASE, or the gates of the package.", metavar="FILE"),
+    typer.Option(help="YAML of gates; default: those beside BASE, or the gates of the package.", metavar="FILE"),
 ]
 FormOption = Annotated[Literal["text", "markdown", "json", "html"], typer.Option("--format", help="Output format.")]
 

@@ -15,6 +15,7 @@ from throughtime.comparing.rows import VERDICTS, Row, Verdict
 from throughtime.comparing.sides import Side, load_side
 from throughtime.comparing.status import of_lost, of_new, of_status
 from throughtime.comparing.verdicts import Undecided, compared, decided, of_presence
+from throughtime.errors import UsageError
 from throughtime.records.results import Results
 from throughtime.spec import Scale
 
@@ -59,20 +60,25 @@ class Comparison:
         return pd.DataFrame([asdict(row) for row in self.rows], columns=list(Row.__dataclass_fields__))
 
     def rerun(self) -> list[str]:
-        """Return commands that rerun the cells that got worse, fail or are lost, one for each suite and scale."""
+        """Return commands that rerun the cells that got worse, fail or are lost, one for each suite and scale; none if
+        the new results are in no folder, as after an interleaved timing."""
+        folder = self.new.name.partition("@")[0]
+        if not (self.new.is_baseline or Path(folder).is_dir()):
+            return []
         cells: dict[tuple[str, str], dict[str, None]] = {}
         for row in self.rows:
             if row.severity:
                 cells.setdefault((row.suite, row.scale), {})[row.label] = None
-        results = [] if self.new.is_baseline else ["--results", self.new.name.partition("@")[0]]
-        return [
-            shlex.join(
-                ["throughtime", "run", suite, "--scale", scale, *results]
-                + [word for label in labels for word in ("--only", label)]
-                + ["--rerun", "all"]
-            )
-            for (suite, scale), labels in cells.items()
-        ]
+        # A record's command names the file of its suite, plugins and sources. Records of a baseline have none.
+        commands = {(record.spec.suite, record.spec.scale): record.command for record in self.new.records}
+        results = [] if self.new.is_baseline else ["--results", folder]
+        found = []
+        for (suite, scale), labels in cells.items():
+            words = shlex.split(commands.get((suite, scale), "").partition(" --only ")[0])
+            words = words or ["throughtime", "run", suite, "--scale", scale, *results]
+            words += [word for label in labels for word in ("--only", label)]
+            found.append(shlex.join([*words, "--rerun", "all"]))
+        return found
 
 
 def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:
@@ -86,12 +92,13 @@ def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:
     changed: dict[str, tuple[str, str]] = {}
     ungated: dict[str, None] = {}
     matching = matched(base_cells, new_cells)
+    ratios = any(cell.spec.rule.name == "bptt" for cell in (*base_cells, *new_cells))
     rows += [*map(of_lost, matching.lost), *map(of_new, matching.new)]
     for pair in matching.pairs:
         changed |= pair.changed()
         rows.append(of_status(pair))
         for metric in dict.fromkeys([*pair.base.metrics(), *pair.new.metrics()]):
-            gate = gates.match(metric, pair.new.spec)
+            gate = gates.match(metric, pair.new.spec, ratios)
             if gate is None:
                 ungated[metric] = None
             row: Row | Undecided | None = of_presence(pair, metric, gate)
@@ -130,15 +137,21 @@ def compare_results(
         held = {(record.spec.suite, record.spec.scale) for record in one.records}
         other = other._replace(records=[r for r in other.records if (r.spec.suite, r.spec.scale) in held])
     rules = Gates.load(gates) if gates or not one.is_baseline else gates_beside(Path(one.name))
-    comparison = compare_sides(one.of(suites, scale), other.of(suites, scale), rules)
+    one, other = one.of(suites, scale), other.of(suites, scale)
+    for side in (one, other):
+        if not side.records:
+            wanted = [f"suite {name}" for name in suites] + ([f"scale {scale}"] if scale else [])
+            raise UsageError(f"no record to compare{' of ' if wanted else ''}{', '.join(wanted)}", where=side.name)
+    comparison = compare_sides(one, other, rules)
     rules.refuse_unmatched()
     return comparison
 
 
 def gates_beside(baseline: Path) -> Gates:
-    """Read the file `gates.yaml` in the folder of a baseline; throughtime's own gates if there is none."""
-    beside = baseline.parent / GATES_FILE
-    return Gates.load(beside if beside.exists() else None)
+    """Read the gates beside a baseline, `<suite>-<scale>.gates.yaml` or `gates.yaml`; without, throughtime's own."""
+    own = baseline.name.removesuffix(".gz").removesuffix(".jsonl")
+    beside = [baseline.with_name(name) for name in (f"{own}.{GATES_FILE}", GATES_FILE)]
+    return Gates.load(next((path for path in beside if path.exists()), None))
 
 
 def compare(base: str | Path | Results, new: str | Path | Results, gates: str | Path | None = None) -> pd.DataFrame:
@@ -147,7 +160,7 @@ def compare(base: str | Path | Results, new: str | Path | Results, gates: str | 
     Args:
         base: a results folder, a baseline file, `folder@rule=3f2a`, or `Results`.
         new: the same.
-        gates: a gates file; None: `gates.yaml` beside a baseline, else the gates that ship with throughtime.
+        gates: a gates file; None: `gates_beside` a baseline, else the gates that ship with throughtime.
 
     Returns:
         One row for each metric of each cell, with the columns of `Row`; `attrs["exit_code"]` is 0 (passed), 1

@@ -104,16 +104,17 @@ class Gate(Strict):
         """Return α of a test."""
         return ALPHA if self.alpha is None else self.alpha
 
-    @property
-    def minimum(self) -> Amount:
-        """Return the smallest change that counts; any change for `exact`."""
+    def minimum(self, base: float = 1.0) -> Amount:
+        """Return the smallest change of a value that counts; any change for `exact`.
+
+        Args:
+            base: the base's value, which decides between an amount and a share.
+        """
         given = [threshold for threshold in (self.warn, self.fail) if isinstance(threshold, Amount)]
-        return min(given, default=Amount(0.0, False))
+        return min(given, key=lambda threshold: threshold.of(base), default=Amount(0.0, False))
 
     def matches(self, metric: str, spec: RunSpec) -> bool:
-        """Return whether this gate applies to a metric of a cell; BPTT has no ratio to itself."""
-        if self.compare == "ratio_to_bptt" and spec.rule.name == "bptt":
-            return False
+        """Return whether this gate is for a metric of a cell."""
         labels = dict(zip(("rule", "neuron", "network", "dataset"), spec.cell, strict=True))
         wanted = ((getattr(self.when, kind), label) for kind, label in labels.items())
         return fnmatchcase(metric, self.metric) and all(among is None or label in among for among, label in wanted)
@@ -172,10 +173,18 @@ class Gates:
                     raise UsageError(f'"same" knows no "{name}"', where, suggestion(name, SAME))
         return cls(gates, [document.position(("gates", i)) for i in range(len(gates))], may_be_idle=path is None)
 
-    def match(self, metric: str, spec: RunSpec) -> Gate | None:
-        """Return the first gate that matches a metric of a cell."""
+    def match(self, metric: str, spec: RunSpec, ratios: bool = True) -> Gate | None:
+        """Return the first gate that matches a metric of a cell.
+
+        Args:
+            metric: a measure's name.
+            spec: any run of the cell.
+            ratios: whether the sweep has runs of BPTT. Without them throughtime's own gates on ratios to BPTT do not
+                apply, while those of a file say that the cell cannot be compared. BPTT has no ratio to itself.
+        """
         for i, gate in enumerate(self.gates):
-            if gate.matches(metric, spec):
+            none = spec.rule.name == "bptt" or (self.may_be_idle and not ratios)
+            if gate.matches(metric, spec) and not (none and gate.compare == "ratio_to_bptt"):
                 self._matched.add(i)
                 return gate
         return None

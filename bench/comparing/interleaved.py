@@ -56,7 +56,7 @@ def compare_interleaved(
         scale: scale of the suite.
         rounds: passes of each version, 2 or more.
         plugins: files that the suite needs; both versions load them.
-        gates: a gates file; its gates on `wall_time` apply.
+        gates: a gates file; its gates on `wall_time` with `compare: ratio_to_bptt` apply to the ratio new / base.
 
     Raises:
         UsageError: there is no such revision or suite, or a version cannot run it; the message ends with its output.
@@ -145,8 +145,8 @@ def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> lis
         busy += sum(record.contended is True for cell in cells for record in cell.records.values())
     if not len(times["base"]) == len(times["new"]) == len(turns["new"]):
         return [status]
-    gate = rules.match(METRIC, pair.new.spec)
-    row = timed_row(pair, gate if gate and gate.compare == "ratio_to_bptt" else LEAST, times["base"], times["new"])
+    shares = (gate for gate in rules.gates if gate.compare == "ratio_to_bptt" and gate.matches(METRIC, pair.new.spec))
+    row = timed_row(pair, next(shares, LEAST), times["base"], times["new"])
     passes = f"; {busy} of {2 * row.n_new} passes met load of other processes" if busy else ""
     return [status, replace(row, reason=row.reason + passes)]
 
@@ -156,7 +156,7 @@ def timed_row(pair: Pair, gate: Gate, base: Sequence[float], new: Sequence[float
     interval = mean_interval([math.log(b / a) for a, b in zip(base, new, strict=True)])
     assert interval.low is not None and interval.high is not None
     change, low, high = (math.expm1(value) for value in (interval.mean, interval.low, interval.high))
-    moved, sure = abs(change) > gate.minimum.value, not low <= 0 <= high
+    moved, sure = abs(change) > gate.minimum().value, not low <= 0 <= high
     verdict: Verdict = "same" if not moved else "unclear" if not sure else "better" if change < 0 else "worse"
     return row_of(
         pair.new,

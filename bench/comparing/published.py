@@ -153,8 +153,10 @@ def judge_runs(target: Target, results: Results) -> Row:
         runs = runs[runs[column] == getattr(cell, column)]
     values = _values(cell, runs, results)
     if not len(values):
-        failed = ", ".join(sorted(set(runs["status"]) - {"ok"}))
-        return row("", len(runs) or None, "", "not run here", f"runs failed: {failed}" if failed else "no run")
+        statuses = ", ".join(sorted(set(runs["status"])))
+        return row(
+            "", len(runs) or None, "", "not run here", f"no value in runs: {statuses}" if len(runs) else "no run"
+        )
     mean, low, high, n = mean_interval(values)
     interval = "" if low is None or high is None else f"[{low:.3g}, {high:.3g}]"
     off = abs(mean - target.published)

@@ -31,19 +31,19 @@ def of_ratio(pair: Pair, metric: str, gate: Gate, base_bptt: Cell | None, new_bp
     as well. It covers the spread of repeats in one process, not that between processes.
     """
     base, new = _ratio(pair.base, base_bptt, metric), _ratio(pair.new, new_bptt, metric)
-    if base is None or new is None:
-        reason = f"no {metric} of BPTT in the same sweep"
+    if base is None or new is None or base.value <= 0:
+        reason = f"the base's {metric} is 0" if base and new else f"no {metric} of BPTT in the same sweep"
         return row_of(pair.new, metric, "not comparable", reason=reason, **by_gate(gate))
     change = new.value / base.value - 1
     low, high = _interval(base, new)
     numbers = {"base": base.value, "new": new.value, "difference": change, "low": low, "high": high}
     row = row_of(pair.new, metric, "same", n_base=1, n_new=1, unit="of BPTT's", **by_gate(gate), **numbers)
-    if abs(change) <= gate.minimum.value:
+    if abs(change) <= gate.minimum().value:
         return row
     if base.contended or new.contended:
         return replace(row, verdict="unclear", reason="the machine was busy with other processes")
     if low is not None and high is not None and low <= 0 <= high:
-        reason = f"moved by more than {gate.minimum}, but within the spread of repeats"
+        reason = f"moved by more than {gate.minimum()}, but within the spread of repeats"
         return replace(row, verdict="unclear", reason=reason)
     if gate.improves(change):
         return replace(row, verdict="better")
@@ -57,7 +57,8 @@ def _ratio(cell: Cell, bptt: Cell | None, metric: str) -> Ratio | None:
         return None
     value = mean(list(cell.values(metric).values())) / mean(reference)
     of_cell, of_bptt = ([math.log(sample) for sample in each.samples(metric)] for each in (cell, bptt))
-    contended = any(record.contended for each in (cell, bptt) for record in each.records.values())
+    busy = any(record.contended for each in (cell, bptt) for record in each.records.values())
+    contended = busy and not metric.startswith("peak_")  # other processes change times, and no peak of this one
     return Ratio(value, of_cell, of_bptt, contended)
 
 

@@ -40,7 +40,7 @@ def of_status(pair: Pair) -> Row:
     if skipped:
         reason = f"now skipped: {new.records[skipped[0]].reason}"
         return row_of(new, STATUS, "lost", severity="fail", reason=reason, **counts)
-    fixed = [r for r in common if base.records[r].status not in WHOLE and new.records[r].status in WHOLE]
+    fixed = [r for r in common if base.records[r].status not in WHOLE and new.records[r].status == "ok"]
     if fixed:
         return row_of(new, STATUS, "fixed", reason=f"before: {_failures(base, fixed)}", **counts)
     begun = [r for r in common if base.records[r].status == "skipped" and new.records[r].status == "ok"]

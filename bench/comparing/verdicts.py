@@ -123,16 +123,16 @@ def _by_replicate(pair: Pair, metric: str, gate: Gate) -> Row:
         return _row(pair, metric, gate, "not comparable", reason="the two sides have no replicate in common")
     numbers = _numbers([base[r] for r in common], [new[r] for r in common])
     change = {r: new[r] - base[r] for r in common}
-    beyond = {r: abs(change[r]) - gate.minimum.of(base[r]) for r in common}
+    beyond = {r: abs(change[r]) - gate.minimum(base[r]).of(base[r]) for r in common}
     moved = [r for r in common if beyond[r] > 0]  # the minimum of `exact` is 0
     if not moved:
         return _row(pair, metric, gate, "same", **numbers)
     against = [r for r in moved if not gate.improves(change[r])]
-    furthest = max(against or moved, key=lambda r: beyond[r])
-    amount = "exactly equal" if gate.compare == "exact" else f"within {gate.minimum}"
+    severities = {r: gate.severity(abs(change[r]), base[r]) if against else "" for r in against or moved}
+    furthest = max(severities, key=lambda r: (("", "warn", "fail").index(severities[r]), beyond[r]))
+    amount = "exactly equal" if gate.compare == "exact" else f"within {gate.minimum(base[furthest])}"
     reason = f"replicate {furthest}: {shown(base[furthest])} → {shown(new[furthest])}, not {amount}"
-    severity = gate.severity(abs(change[furthest]), base[furthest]) if against else ""
-    verdict: Verdict = "worse" if against else "better"
+    severity, verdict = severities[furthest], "worse" if against else "better"
     return _row(pair, metric, gate, verdict, severity=severity, reason=reason, **numbers)
 
 
@@ -155,10 +155,10 @@ def _decide(each: Undecided, p: float, family: int) -> Row:
     """
     gate, row = each.gate, replace(each.row, p=p)
     assert row.difference is not None and row.base is not None
-    change, least, level = abs(row.difference), gate.minimum.of(row.base), gate.level / family
+    change, least, level = abs(row.difference), gate.minimum(row.base).of(row.base), gate.level / family
     if p <= gate.level:
         if change <= least:
-            return replace(row, verdict="same", reason=f"significant, but not more than {gate.minimum}")
+            return replace(row, verdict="same", reason=f"significant, but not more than {gate.minimum(row.base)}")
         against = not gate.improves(row.difference)
         severity = gate.severity(change, row.base) if against else ""
         return replace(row, verdict="worse" if against else "better", severity=severity)
@@ -168,6 +168,7 @@ def _decide(each: Undecided, p: float, family: int) -> Row:
         return replace(row, verdict="unclear", reason=reason)
     if change > least:
         n = replicates_to_decide(each.base, each.new, level)
-        reason = f"moved by more than {gate.minimum}, but p > {gate.level:g}; about {n} replicates a side would decide"
+        reason = f"moved by more than {gate.minimum(row.base)}, but p > {gate.level:g}; "
+        reason += f"about {n} replicates a side would decide"
         return replace(row, verdict="unclear", reason=reason)
     return replace(row, verdict="same")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -44,7 +45,7 @@ def compared(folder, rules: list[str], hostile: str = "") -> Comparison:
         elif i != 1:
             new.append(record(spec, measures=measures, **made_by))
     return compare_sides(
-        Side("before.jsonl", base, []), Side("runs", new, ["x/record.json: cut short"]), Gates.load(path)
+        Side("before.jsonl", base, []), Side(str(folder), new, ["x/record.json: cut short"]), Gates.load(path)
     )
 
 
@@ -60,7 +61,7 @@ def test_all_that_a_reader_needs_is_there(comparison, form):
         *("regressed (exit code 1)", "1 newly failing", "1 lost", "2 worse", "4 same"),
         *("bptt lif digits", "1,000", "2,000", "+1,000", "0.5", "0.6", "not exactly equal", "worse (warning)"),
         *("counted", "same seeds", "torch 2.4 → 2.5", "No gate: firing_rate", "abc with changes", "cut short"),
-        "throughtime run quick --scale laptop --results runs --only 'bptt lif digits'",
+        f"throughtime run quick --scale laptop --results {comparison.new.name} --only 'bptt lif digits'",
     ):
         assert part.replace("'", "&#39;" if form == "html" else "'") in text, part
 
@@ -90,6 +91,14 @@ def test_html_is_well_formed_and_escaped(comparison):
     parser = Parser()
     parser.feed(html(comparison))
     assert not parser.open and "script" not in parser.seen and parser.seen.count("tr") == 1 + 4
+
+
+def test_a_command_names_the_file_of_the_suite_and_the_plugins(comparison):
+    made_by = "throughtime run my.yaml --scale laptop --plugin mine.py --only 'eprop lif digits #0' --rerun all"
+    new = [r.model_copy(update={"command": made_by}) for r in comparison.new.records]
+    (command,) = replace(comparison, new=comparison.new._replace(records=new)).rerun()
+    assert command.startswith("throughtime run my.yaml --scale laptop --plugin mine.py --only 'bptt lif digits' --only")
+    assert replace(comparison, new=comparison.new._replace(name="the code of now")).rerun() == []
 
 
 def test_json_has_every_row(comparison):

@@ -75,12 +75,14 @@ def test_amounts_and_severity(tmp_path):
     gate = loaded(
         tmp_path, "gates: [{metric: mse, compare: test, better: lower, warn: 10 %, fail: 30 %, why: x}]"
     ).gates[0]
-    assert gate.minimum == Amount(0.1, True) and str(gate.minimum) == "10 %" and gate.level == 0.01
+    assert gate.minimum() == Amount(0.1, True) and str(gate.minimum()) == "10 %" and gate.level == 0.01
     assert [gate.severity(change, 2.0) for change in (0.2, 0.3, 0.7)] == ["", "warn", "fail"]
     absolute = loaded(
         tmp_path, "gates: [{metric: a, compare: test, better: lower, alpha: 0.05, fail: 3, why: x}]"
     ).gates[0]
-    assert absolute.minimum.of(1000.0) == 3 and absolute.level == 0.05 and absolute.severity(3.1, 1000.0) == "fail"
+    assert (
+        absolute.minimum(1000.0).of(1000.0) == 3 and absolute.level == 0.05 and absolute.severity(3.1, 1000.0) == "fail"
+    )
 
 
 def test_throughtimes_own_gates_may_match_nothing():

@@ -28,7 +28,7 @@ from throughtime.suites.suite import load_suite
 ROOT = Path(__file__).parents[2]
 FAULTS = Path(__file__).parent / "faults"
 ALPHA_SYNAPSE = ROOT / "docs/examples/alpha_synapse.py"
-GATES = ROOT / "results/baselines/gates.yaml"
+GATES = ROOT / "results/baselines/gate-tiny.gates.yaml"
 SUITE = """suite: planted
 summary: One cell for each place where a fault can be planted.
 rules: [bptt, {{name: fptt, parts: 3}}, eprop]

@@ -112,6 +112,19 @@ def test_gates_beside_a_baseline_are_its_gates(versions, tmp_path):
     (path.parent / "gates.yaml").write_text(f"gates: [{gate}, {gate.replace('loss', 'lost')}]")
     with pytest.raises(UsageError, match="matched nothing"):
         compare_results(path, versions)
+    (path.parent / "quick-laptop.gates.yaml").write_text(f"gates: [{gate.replace('1 %', '900 %')}]")
+    assert compare_results(path, versions).exit_code == 0  # those of the one baseline come before those of the folder
+
+
+def test_a_side_without_the_suite_is_refused_and_not_its_gates(versions, tmp_path):
+    path = tmp_path / "base" / "quick-laptop.jsonl"
+    write_baseline(path, load_side(f"{versions}@rule=aaa").records)
+    (path.parent / "gates.yaml").write_text(
+        "gates: [{metric: loss, compare: tolerance, better: lower, fail: 1 %, why: x}]"
+    )
+    with pytest.raises(UsageError, match="no record to compare of suite quik") as caught:
+        compare_results(path, versions, suites=["quik"])
+    assert caught.value.where == str(path)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,10 @@ def verdicts(comparison, metric):
         (LOSS.replace("neither", "lower"), "loss", [1.0, 2.0], [0.98, 2.0], "better", "", 0),
         (LOSS.replace("neither", "lower"), "loss", [1.0, 2.0], [0.9, 2.04], "worse", "fail", 1),
         (LOSS.replace("fail", "warn"), "loss", [1.0], [2.0], "worse", "warn", 0),
+        # The replicate that moved furthest only warns, the other one fails.
+        (LOSS.replace("fail: 1 %", "warn: 5 %, fail: 20 %"), "loss", [2.3, 0.05], [2.5, 0.12], "worse", "fail", 1),
+        # An amount and a share: which of them is smaller depends on the base.
+        (LOSS.replace("fail: 1 %", "warn: 10 %, fail: 0.5"), "loss", [20.0], [21.0], "worse", "fail", 1),
         (ACCURACY, "accuracy", [0.9, 0.91, 0.92, 0.9, 0.91], [0.86, 0.87, 0.88, 0.85, 0.86], "worse", "fail", 1),
         (ACCURACY, "accuracy", [0.9, 0.91, 0.92, 0.9, 0.91], [0.88, 0.89, 0.89, 0.88, 0.89], "worse", "warn", 0),
         (ACCURACY, "accuracy", [0.86, 0.87, 0.88, 0.85, 0.86], [0.9, 0.91, 0.92, 0.9, 0.91], "better", "", 0),
@@ -195,8 +199,30 @@ def test_the_change_of_a_ratio_is_relative(judged):
 
 
 def test_a_ratio_needs_bptt(judged):
-    found = judged([timed("fptt", 1.0, 1.0)], [timed("fptt", 1.0, 1.0)], TIME)
+    base, new = [timed("fptt", 1.0, 1.0)], [timed("fptt", 1.0, 1.0)]
+    found = judged(base, new, TIME)
     assert verdicts(found, "wall_time") == [("not comparable", "")] and found.exit_code == 2
+    # Nobody wrote throughtime's own gates for this sweep, so that they ask for no run of BPTT.
+    found = compare_sides(Side("base", base, []), Side("new", new, []), Gates.load())
+    assert verdicts(found, "wall_time") == [("same", "")] and found.exit_code == 0
+
+
+def peaks(*values, **fields):
+    """BPTT and FPTT, with the peak of a process."""
+    cells = zip(("bptt lif digits", "fptt lif digits"), values, strict=True)
+    return [record(run_spec(c), measures={"peak_process_bytes": measure(v, "byte")}, **fields) for c, v in cells]
+
+
+def test_a_cost_of_nothing_has_no_ratio(judged):
+    rows = judged(peaks(100.0, 0.0), peaks(100.0, 1.0), TIME.replace("wall_time", "peak_process_bytes")).rows
+    (row,) = [row for row in rows if row.metric == "peak_process_bytes" and row.gate]
+    assert (row.verdict, row.reason) == ("not comparable", "the base's peak_process_bytes is 0")
+
+
+def test_a_busy_machine_does_not_excuse_a_peak_of_memory(judged):
+    gate = TIME.replace("wall_time", "peak_process_bytes")
+    found = judged(peaks(100.0, 100.0), peaks(100.0, 300.0, contended=True), gate)
+    assert ("worse", "fail") in verdicts(found, "peak_process_bytes")
 
 
 def test_without_a_gate_a_metric_is_listed_and_judges_nothing(judged):

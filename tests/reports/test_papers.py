@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import typer
 
 import throughtime as tt
 from tests.real_data import real, real_source  # noqa: F401
@@ -99,7 +100,7 @@ def test_a_failed_run_that_left_a_number_does_not_count(ran):
     failed = Results(ran.folder)
     failed.frame["status"] = "diverged"
     row = judge_runs(target(float(ran.frame["accuracy"][0])), failed)
-    assert (row.verdict, row.reason) == ("not run here", "runs failed: diverged")
+    assert (row.verdict, row.reason) == ("not run here", "no value in runs: diverged")
 
 
 def test_runs_without_a_value_are_counted_beside_the_others(ran):
@@ -190,6 +191,18 @@ def test_a_suite_without_its_data_does_not_keep_the_others_from_running(of_the_d
     assert main(command) == 1
     assert "no such folder" in capsys.readouterr().err
     assert set(Results(of_the_docs).frame["suite"]) == {"quick", "b"}
+
+
+def test_an_interruption_ends_reproduce(tmp_path, monkeypatch):
+    begun = []
+
+    def interrupted(suite, **_):
+        begun.append(suite)
+        raise typer.Exit(130)
+
+    monkeypatch.setattr("throughtime.commands.papers.run", interrupted)
+    assert main(["reproduce", "fptt", "--results", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]) == 130
+    assert len(begun) == 1 and not (tmp_path / "out").exists(), "the paper has several suites"
 
 
 def test_verdicts_name_the_committed_runs_that_the_results_lack(tmp_path, capsys):
