@@ -74,7 +74,7 @@ class LearningRule(ABC):
         """Return the length of the longest window, 1 ... steps, for sequences of `steps`."""
 
     def windows(self, steps: int) -> list[int]:
-        """Return the lengths of all windows of a sequence, in order; only the last may be shorter."""
+        """Return the lengths of all windows of a sequence, in order. The default: only the last may be shorter."""
         longest = self.window(steps)
         return [min(longest, steps - t) for t in range(0, steps, longest)]
 

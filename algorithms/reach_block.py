@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.algorithms.eligibility.trace_block import Signal
+from throughtime.algorithms.eligibility.traces import of_step
 from throughtime.networks.layer import Layer
 from throughtime.neurons.base import Derivative, InputJacobian, Partials
 
@@ -134,13 +135,6 @@ def presynaptic(name: str, inflow: InputJacobian, p: Tensor) -> Tensor:
         return p
     one = p[..., -1:]
     return one if inflow.presynaptic is None else torch.cat((inflow.presynaptic.unflatten(0, p.shape[:2]), one), 2)
-
-
-def of_step(factor: Derivative, t: int, steps: int) -> Derivative:
-    """Return a derivative at step t, from that of all steps one after the other in the batch dimension."""
-    if not isinstance(factor, Tensor) or factor.dim() < 2 or len(factor) == 1:
-        return factor
-    return factor.unflatten(0, (steps, -1))[t]
 
 
 def of_current(factor: Derivative, c: int) -> Derivative:

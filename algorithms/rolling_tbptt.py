@@ -12,6 +12,7 @@ from torch import Tensor
 from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, loss_over_steps
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
+from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import backward_products, forward_products
 from throughtime.numerics.trees import Tree, joined, mapped
@@ -53,6 +54,11 @@ class RollingTBPTT(LearningRule):
 
     def sizes(self, network: Network, batch: int, steps: int) -> dict[str, int]:
         return super().sizes(network, batch, steps) | {"L": min(self.L, steps)}
+
+    def supports(self, network: Network, task: Task, steps: int) -> str | None:
+        if network.mixes_samples and self.L > 1:
+            return f"batch normalisation would count a step up to {self.L} times in its running statistics"
+        return None
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         lengths = [len(span) for span in self.spans(steps)]

@@ -21,7 +21,7 @@ from throughtime.registry import algorithm
 class TruncatedBPTT(LearningRule):
     """Truncated backpropagation through time: the graph is cut every K steps, with an update at each cut.
 
-        ΔW = −η ∂l_p / ∂W,     window p = steps pK ... (p+1)K − 1, the state before it held constant
+        ΔW = −η w_p ∂l_p / ∂W,     window p = steps pK ... (p+1)K − 1, the state before it held constant
 
     It drops all credit that crosses a cut, and equals BPTT when K ≥ T. Time O(T), as BPTT; memory O(K). With
     `weights: ramp` and the windows of FPTT it is FPTT without its regulariser. Source: Williams and Peng 1990.
@@ -29,7 +29,8 @@ class TruncatedBPTT(LearningRule):
     Args:
         window: K, in steps.
         loss_at: `end`: loss at the last step of the window; `every`: mean over its steps.
-        weights: weights of the losses: `equal`, or `ramp`: (p+1)/P for window p of P, so that early windows count less.
+        weights: w_p: `equal`, 1; or `ramp`, (p+1)/P for window p of P, so that early windows count less. The reported
+            loss is w_p l_p.
     """
 
     claims = Claims(gradient="truncated", memory="O(window)")

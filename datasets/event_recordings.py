@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import torch
 from pydantic import PositiveInt
-from torch import Tensor
 
 from throughtime.datasets import frames
 from throughtime.datasets.base import Split
@@ -79,6 +77,7 @@ class EventRecordings(PreparedDataset):
         remainder: frames.Remainder = "drop",
     ) -> None:
         self.steps, self.by, self.pool, self.values, self.remainder = steps, by, pool, values, remainder
+        self.bits = values == "spikes"
         height, width = self.sensor.height // pool, self.sensor.width // pool
         self.layout = (2, height, width)
         self.inputs = 2 * height * width
@@ -124,11 +123,8 @@ class EventRecordings(PreparedDataset):
                 counted = frames.to_frames(events, self.sensor, self.steps, self.by, self.pool, self.remainder)
                 yield position[recording], counted.reshape(self.steps, -1)
 
-        cache.write_rows(folder / "x.npy", len(recordings), rows(), bits=self.values == "spikes")
+        cache.write_rows(folder / "x.npy", len(recordings), rows(), bits=self.bits)
         save(folder, labels.astype(np.uint8), self.splits(recordings, labels))
-
-    def expanded(self, rows: Tensor) -> Tensor:
-        return rows if self.values == "counts" else torch.from_numpy(cache.unpacked(rows.numpy(), self.inputs))
 
 
 def synthetic_events(random: np.random.RandomState, label: int, sensor: frames.Sensor, count: int = 200) -> np.ndarray:

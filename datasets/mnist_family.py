@@ -11,12 +11,16 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from throughtime.datasets.base import computed
-from throughtime.datasets.mnist_files import Images, fashion_files, mnist_files, synthetic_images
+from throughtime.datasets.mnist_files import (
+    Images,
+    Test,
+    Train,
+    Validation,
+    fashion_files,
+    mnist_files,
+    synthetic_images,
+)
 from throughtime.registry import dataset
-
-Train = Annotated[int, Field(ge=1, le=55_000)] | None
-Validation = Annotated[int, Field(ge=1, le=5_000)] | None
-Test = Annotated[int, Field(ge=1, le=10_000)] | None
 
 
 @dataset("smnist")

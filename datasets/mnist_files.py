@@ -41,6 +41,10 @@ FASHION_SHA256 = (
     "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 )
 
+Train = Annotated[int, Field(ge=1, le=55_000)] | None
+Validation = Annotated[int, Field(ge=1, le=5_000)] | None
+Test = Annotated[int, Field(ge=1, le=10_000)] | None
+
 
 def mnist_files(dataset: str) -> tuple[fetch.DataFile, ...]:
     """Return the four files of MNIST for the named dataset."""
@@ -93,9 +97,9 @@ class Images(PreparedDataset):
     def __init__(
         self,
         *,
-        train: Annotated[int, Field(ge=1, le=55_000)] | None = None,
-        validation: Annotated[int, Field(ge=1, le=5_000)] | None = None,
-        test: Annotated[int, Field(ge=1, le=10_000)] | None = None,
+        train: Train = None,
+        validation: Validation = None,
+        test: Test = None,
     ) -> None:
         self.task = Classification(self.outputs)
         self.limit = {"train": train, "validation": validation, "test": test}

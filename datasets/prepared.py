@@ -38,6 +38,9 @@ class PreparedDataset(ArrayDataset):
     libraries: ClassVar[tuple[str, ...]] = ()
     """Third-party packages that shape the arrays: a new version rebuilds them."""
 
+    bits: bool = False
+    """Whether each number of `x.npy` is a bit (`cache.write_rows`)."""
+
     write_files: Callable[[Path], Sequence[Path]] | None = None
     """Writes the synthetic files; None: the dataset reads the real files."""
 
@@ -66,6 +69,9 @@ class PreparedDataset(ArrayDataset):
     @abstractmethod
     def build(self, paths: Sequence[Path], folder: Path) -> None:
         """Convert the files that `needed` returns to arrays, and `save` these into an empty folder."""
+
+    def expanded(self, rows: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(cache.unpacked(rows.numpy(), self.inputs)) if self.bits else rows
 
     def raw(self) -> tuple[Sequence[Path], str]:
         """Return the checked files, and a name for the folder of prepared arrays."""

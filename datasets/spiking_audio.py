@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
 from throughtime.datasets.base import Split, computed
 from throughtime.datasets.classes import checked_labels
@@ -66,7 +64,7 @@ class SpikingWords(PreparedDataset):
         bin_ms: Annotated[float, Field(gt=0, le=1000)] = 4.0,
         values: Literal["counts", "spikes"] = "spikes",
     ) -> None:
-        self.steps, self.bin_ms, self.values = steps, bin_ms, values
+        self.steps, self.bin_ms, self.values, self.bits = steps, bin_ms, values, values == "spikes"
         self.task = Classification(self.outputs)
 
     @computed
@@ -100,7 +98,7 @@ class SpikingWords(PreparedDataset):
                         yield position, self.binned(times[i], units[i], f"{path}: recording {i}")
                         position += 1
 
-        cache.write_rows(folder / "x.npy", len(label), rows(), bits=self.values == "spikes")
+        cache.write_rows(folder / "x.npy", len(label), rows(), bits=self.bits)
         raw.unlink(missing_ok=True)
         save(folder, label.astype(np.uint8), self.splits(np.concatenate(parts), np.concatenate(speakers)))
 
@@ -124,9 +122,6 @@ class SpikingWords(PreparedDataset):
         window = self.bin_ms * 1000
         frames = ToFrame((self.units, 1, 1), time_window=window, start_time=0, end_time=self.steps * window)
         return frames(spikes).reshape(self.steps, self.units)
-
-    def expanded(self, rows: Tensor) -> Tensor:
-        return rows if self.values == "counts" else torch.from_numpy(cache.unpacked(rows.numpy(), self.inputs))
 
 
 @dataset("shd")

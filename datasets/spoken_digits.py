@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
 from throughtime.datasets import encoders
 from throughtime.datasets.base import Split
@@ -91,7 +89,7 @@ class SpokenDigits(PreparedDataset):
         split: Literal["official", "speakers"] = "official",
     ) -> None:
         refuse_unused("form: spikes", form == "spikes", delta=delta)
-        self.steps, self.bands, self.form, self.split = steps, bands, form, split
+        self.steps, self.bands, self.form, self.split, self.bits = steps, bands, form, split, form == "spikes"
         self.delta = or_default(delta, 0.1) if form == "spikes" else None
         self.inputs, self.unit = (bands, 255.0) if form == "frames" else (2 * bands, 1.0)
         self.task = Classification(self.outputs)
@@ -118,11 +116,8 @@ class SpokenDigits(PreparedDataset):
                 else:
                     yield position[name], encoders.send_on_delta(x, self.delta)
 
-        cache.write_rows(folder / "x.npy", len(names), rows(), bits=self.form == "spikes")
+        cache.write_rows(folder / "x.npy", len(names), rows(), bits=self.bits)
         save(folder, of[:, 0].astype(np.uint8), self._splits(of))
-
-    def expanded(self, rows: Tensor) -> Tensor:
-        return rows if self.form == "frames" else torch.from_numpy(cache.unpacked(rows.numpy(), self.inputs))
 
     def _splits(self, of: np.ndarray) -> dict[Split, np.ndarray]:
         digit, speaker, index = of.T
@@ -160,8 +155,8 @@ def log_mel(sound: np.ndarray, bands: int, steps: int) -> np.ndarray:
     import librosa
 
     # Samples after the last step are not read; the tail of a recording that fills no frame is dropped.
-    length = min(max(len(sound), WINDOW), FFT + (steps - 1) * HOP)
-    sound = np.pad(sound[:length], (0, max(0, FFT - length)))
+    sound = sound[: FFT + (steps - 1) * HOP]
+    sound = np.pad(sound, (0, max(0, FFT - len(sound))))
     power = librosa.feature.melspectrogram(
         y=sound, sr=RATE, n_fft=FFT, win_length=WINDOW, hop_length=HOP, center=False, n_mels=bands, norm=None
     )

@@ -161,6 +161,11 @@ class Classification(Task):
         return MeanMeter(self.metric.name, self.score, self.labelled)
 
 
+def without_nan(target: Tensor) -> Tensor:
+    """Return the mask [n] of the rows of numbers [n, outputs] that carry a label, and are not padding."""
+    return ~target.isnan().any(1)
+
+
 class Regression(Task):
     """Regression of a vector: mean squared error. `target` is float [n, outputs], NaN where there is no label.
 
@@ -178,16 +183,12 @@ class Regression(Task):
             target = torch.where(target.isnan(), outputs.detach(), target)
         return F.mse_loss(outputs, target)
 
-    def labelled(self, target: Tensor) -> Tensor:
-        """Return the mask [n] of the rows that carry a label, and are not padding."""
-        return ~target.isnan().any(1)
-
     def score(self, outputs: Tensor, target: Tensor) -> Tensor:
         """Return the squared error of each row, the mean over its outputs, [n]."""
         return (outputs - target).square().mean(1)
 
     def meter(self) -> MeanMeter:
-        return MeanMeter(self.metric.name, self.score, self.labelled)
+        return MeanMeter(self.metric.name, self.score, without_nan)
 
 
 class Distribution(Task):
@@ -206,16 +207,12 @@ class Distribution(Task):
     def loss(self, outputs: Tensor, target: Tensor) -> Tensor:
         return -(target.nan_to_num(0.0) * F.log_softmax(outputs, 1)).sum() / len(target)
 
-    def labelled(self, target: Tensor) -> Tensor:
-        """Return the mask [n] of the rows that carry a label, and are not padding."""
-        return ~target.isnan().any(1)
-
     def score(self, outputs: Tensor, target: Tensor) -> Tensor:
         """Return the cross-entropy of each row, [n]."""
         return -(target * F.log_softmax(outputs, 1)).sum(1)
 
     def meter(self) -> MeanMeter:
-        return MeanMeter(self.metric.name, self.score, self.labelled)
+        return MeanMeter(self.metric.name, self.score, without_nan)
 
 
 class MultiLabelMeter:
@@ -226,7 +223,7 @@ class MultiLabelMeter:
         self.nll, self.rows, self.right, self.wrong = 0.0, 0, 0, 0
 
     def update(self, outputs: Tensor, target: Tensor) -> None:
-        known = ~target.isnan().any(1)
+        known = without_nan(target)
         outputs, target = outputs[known], target[known]
         predicted, true = outputs > 0, target == 1
         self.nll += float(F.binary_cross_entropy_with_logits(outputs, target, reduction="sum"))

@@ -55,6 +55,8 @@ class Map(NamedTuple):
     """Whether only the steps with a loss contribute to its gradient; else every step of a window does."""
     positions: int | None = None
     """Number of positions of the output image; None: no convolution."""
+    trained: bool = True
+    """Whether its weight has a gradient."""
 
     def rows(self, samples: int) -> Iterator[tuple[int, int]]:
         """Yield the rows of its products for so many samples, and the number of such products."""
@@ -68,17 +70,17 @@ class Map(NamedTuple):
 
 
 def maps_of(network: Network) -> list[Map]:
-    """Return the trained linear maps of a network.
+    """Return the linear maps of a network, of the gates of its neurons those that are trained.
 
-    The maps of a network that does not describe itself are its nn.Linear modules. Their inputs, and the steps whose
-    gradients reach them, are unknown, so gradients of inputs do not count, and gradients of weights count for the steps
-    with a loss. Convolutions count as the products of all patches with the kernels.
+    The maps of a network that does not describe itself are its trained nn.Linear modules. Their inputs, and the steps
+    whose gradients reach them, are unknown, so gradients of inputs do not count, and gradients of weights count for the
+    steps with a loss. Convolutions count as the products of all patches with the kernels.
     """
     if not network.described:
         linear = (m for m in network.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad)
         return [Map(m.in_features, m.out_features, at_once=True, at_loss=True) for m in linear]
     maps = [m for layer in network.layers for m in _maps_of_layer(layer, network.layers)]
-    return maps + [m for readout in network.readouts for m in _maps_of_readout(readout)]
+    return maps + [m for readout in network.readouts for m in _maps_of_readout(readout, network.layers)]
 
 
 def _maps_of_layer(layer: Layer, layers: Sequence[Layer]) -> Iterator[Map]:
@@ -91,13 +93,15 @@ def _maps_of_layer(layer: Layer, layers: Sequence[Layer]) -> Iterator[Map]:
             reads, makes, positions = W.weight[0].numel(), W.out_channels, layer.positions
         else:
             continue
+        trained = W.weight.requires_grad
         if synapse.reads == INPUT:  # it depends on no trained parameter
-            yield Map(reads, makes, at_once=True, positions=positions)
+            yield Map(reads, makes, at_once=True, positions=positions, trained=trained)
             continue
         same_step = order.index(synapse.reads) < order.index(layer.name)
         at_once = layer.name not in _sources(synapse.reads, layers)
-        first = reads if same_step else 0  # the state before a window is constant
-        yield Map(reads, makes, at_once, first, later=reads, positions=positions)
+        later = reads if _learns(synapse.reads, layers) else 0
+        first = later if same_step else 0  # the state before a window is constant
+        yield Map(reads, makes, at_once, first, later, positions=positions, trained=trained)
     maps_of_state = (getattr(layer.neuron, gate.map) for gate in layer.neuron.gates.values() if not gate.current)
     of_state = {module for map in maps_of_state for module in map.modules()}
     for gate in layer.gates.values():
@@ -121,14 +125,23 @@ def _sources(name: str, layers: Sequence[Layer]) -> set[str]:
     return found
 
 
-def _maps_of_readout(readout: Readout) -> Iterator[Map]:
-    size, outputs = readout.linear.in_features, readout.linear.out_features
+def _learns(name: str, layers: Sequence[Layer]) -> bool:
+    """Return whether the spikes of a layer depend on trained parameters of neurons or synapses."""
+    reaching = [layer for layer in layers if layer.name in _sources(name, layers)]
+    modules = (m for layer in reaching for m in (layer.neuron, *(s.module for s in layer.synapses.values())))
+    return any(p.requires_grad for module in modules for p in module.parameters())
+
+
+def _maps_of_readout(readout: Readout, layers: Sequence[Layer]) -> Iterator[Map]:
+    W = readout.linear
+    size, outputs, trained = W.in_features, W.out_features, W.weight.requires_grad
+    learnt = size if _learns(readout.layer, layers) else 0
     if isinstance(readout, GridReadout):
         positions = math.prod(readout.positions)
-        yield Map(size, outputs, at_once=True, first=size, later=size, at_loss=True, positions=positions)
+        yield Map(size, outputs, True, learnt, learnt, at_loss=True, positions=positions, trained=trained)
         return
     # With a constant leak the gradients of a loss at different steps differ only by a factor.
-    yield Map(size, outputs, at_once=True, first=size, later=size, at_loss=readout.decay is not None)
+    yield Map(size, outputs, True, learnt, learnt, at_loss=readout.decay is not None, trained=trained)
     if readout.gate is not None:
         yield Map(2 * outputs, outputs, at_once=False, first=outputs, later=2 * outputs)
 
@@ -174,12 +187,13 @@ def backward_products(
         for m in maps:
             graded = losses(k) if m.at_loss else k
             for rows, n in m.rows(graded * batch):
-                found[Product(m.makes, rows, m.reads)] += n  # gradient of the weight: one product for all steps
+                if m.trained:
+                    found[Product(m.makes, rows, m.reads)] += n  # gradient of the weight: one product for all steps
                 if m.at_once:
                     found[Product(rows, m.makes, m.later)] += n if m.later else 0
             for rows, n in () if m.at_once else m.rows(batch):
                 found[Product(rows, m.makes, m.first)] += n if m.first else 0
-                found[Product(rows, m.makes, m.later)] += n * (k - 1)
+                found[Product(rows, m.makes, m.later)] += n * (k - 1) if m.later else 0
         return +found
 
     return over_windows(windows, needed)

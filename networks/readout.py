@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, Literal
 
@@ -10,6 +11,14 @@ from torch import Tensor, nn
 
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.dropout import Dropout
+
+TAU = 20.0
+"""Default time constant of a leak, in steps."""
+
+
+def decay_of(tau: float) -> float:
+    """Return κ = exp(−1/τ), the decay in a step, of a time constant in steps; 0: no memory, κ = 0."""
+    return math.exp(-1 / tau) if tau else 0.0
 
 
 class Readout(nn.Module):

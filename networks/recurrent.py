@@ -17,7 +17,7 @@ from throughtime.networks.kernels.readout_window import read_window
 from throughtime.networks.kernels.recurrent_gradient import with_recurrent_gradient
 from throughtime.networks.kernels.window import LayerWindow, Maps, layer_window
 from throughtime.networks.layer import INPUT, RecurrentLayer, RecurrentState
-from throughtime.networks.readout import GatedReadout, LeakyReadout, MaxReadout, Readout, TrainedReadout
+from throughtime.networks.readout import TAU, GatedReadout, LeakyReadout, MaxReadout, Readout, TrainedReadout, decay_of
 from throughtime.neurons.base import Neuron, Shape, shape_of
 from throughtime.numerics.precision import products_of
 from throughtime.registry import network, or_default, refuse_unused
@@ -79,7 +79,7 @@ class Recurrent(Network):
         super().__init__()
         refuse_unused("readout_leak: constant or trained", readout_leak != "gated", readout_tau=readout_tau)
         refuse_unused("readout_leak: constant", readout_leak == "constant", readout_max=readout_max or None)
-        readout_tau = or_default(readout_tau, 20.0)
+        readout_tau = or_default(readout_tau, TAU)
         if readout_leak == "trained" and not readout_tau:
             raise ValueError("readout_leak: trained needs a readout_tau above 0")
         self.mixes_samples = norm_steps is not None
@@ -98,7 +98,7 @@ class Recurrent(Network):
                 to_themselves(R.weight.detach()).zero_()
         names = [f"layer{n}" for n in range(1, len(hidden) + 1)]
         reads: Literal["z", "v"] = "z" if readout == "spikes" else "v"
-        κ = math.exp(-1 / readout_tau) if readout_tau else 0.0
+        κ = decay_of(readout_tau)
 
         def readout_of(name: str, shape: Shape) -> Readout:
             (width,) = shape_of(shape)

@@ -28,7 +28,7 @@ class SSNU(Neuron):
         z_t = σ(v_t − b)
 
     Each unit has a trained b. The unit does not spike. Cost: about 5 elementwise operations per step; state 2 × size
-    numbers. Source: Woźniak et al. 2020, in the form of Bohnstingl et al. 2023 and their released code (IBM/ostl,
+    numbers. Source: Woźniak et al. 2020, in the form of Bohnstingl et al. 2022 and their released code (IBM/ostl,
     OSTL_Tutorial_JSB_stripped.ipynb: no activation of the membrane, d = 0.4, b from 1).
 
     Args:

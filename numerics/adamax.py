@@ -28,8 +28,8 @@ class Adamax(torch.optim.Adamax):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         learnt = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        decays = any(group["weight_decay"] for group in self.param_groups)
-        if closure is not None or decays or not all(p in self.state and runs_compiled(p, p.grad) for p, _ in learnt):
+        other = closure is not None or any(group["weight_decay"] or group["maximize"] for group in self.param_groups)
+        if other or not all(p in self.state and runs_compiled(p, p.grad) for p, _ in learnt):
             return super().step(closure)  # the first step creates the state
         for p, group in learnt:
             state, (β1, β2) = self.state[p], group["betas"]

@@ -205,6 +205,13 @@ class BlockRule(LearningRule):
         del self.of_W_out, self.of_b_out, self.o_filtered
 
 
+def diagonal_remark(network: Network) -> str | None:
+    """Return the remark of a rule whose traces follow `Neuron.partials`; None if no neuron depends on another."""
+    if all(layer.neuron.elementwise for layer in network.layers):
+        return None
+    return "eligibility through the diagonal of the state Jacobian only"
+
+
 def below(layer: Layer) -> Iterable[Synapse]:
     """Yield the synapses that read another layer, which precedes this one."""
     return (s for s in layer.synapses.values() if s.reads not in (INPUT, layer.name))

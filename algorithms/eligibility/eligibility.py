@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate, below
+from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate, below, diagonal_remark
 from throughtime.algorithms.eligibility.cost import carried_numbers
 from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps, step_gradient
 from throughtime.algorithms.eligibility.trace_block import BlockTraces, Signal, TraceBlock
@@ -97,9 +97,7 @@ class EligibilityRule(BlockRule):
         return None
 
     def remark(self, network: Network) -> str | None:
-        if all(layer.neuron.elementwise for layer in network.layers):
-            return None
-        return "eligibility through the diagonal of the state Jacobian only"
+        return diagonal_remark(network)
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)

@@ -42,12 +42,12 @@ class EProp(EligibilityRule):
         E_reg  = c Σ_j (f̄_j − f*)²,             ∂E_reg/∂W_ji = 2 c (f̄_j − f*) mean_{t, batch} ε_z,ji^t
 
     The partial derivatives are those of `Neuron.partials`. The rule drops credit that reaches the loss later through
-    spikes to other neurons; with one step (T = 1), symmetric feedback and no rate cost it equals BPTT. Where the state
-    of a neuron depends on that of another (LTC), the rule keeps the diagonal of the state Jacobian, as tables state.
-    Trained parameters of the neuron (τ, gates) have traces as well. There is no graph in time: memory is O(1) in T,
-    with batch × size × (inputs + size + 1) numbers for ē and for each ε that differs between neurons (ε_v of LIF does
-    not). Time is O(batch × size × (inputs + size)) per step. Source: Bellec et al. 2020, equations 1, 4 and 21-28, and
-    their code for adaptive feedback and rate regularisation.
+    spikes to other neurons; with one step (T = 1), symmetric feedback and no rate cost it equals BPTT, for neurons that
+    do not depend on each other. Where the state of a neuron depends on that of another (LTC), the rule keeps the
+    diagonal of the state Jacobian, as tables state. Trained parameters of the neuron (τ, gates) have traces as well.
+    There is no graph in time: memory is O(1) in T, with batch × size × (inputs + size + 1) numbers for ē and for each
+    ε that differs between neurons (ε_v of LIF does not). Time is O(batch × size × (inputs + size)) per step. Source:
+    Bellec et al. 2020, equations 1, 4 and 21-28, and their code for adaptive feedback and rate regularisation.
 
     Args:
         loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.
@@ -110,6 +110,8 @@ class EProp(EligibilityRule):
         if reason := self.untraceable(network):
             return reason
         silent = [type(layer.neuron).__name__ for layer in network.layers if not layer.neuron.spiking]
+        if self.feedback == "adaptive" and not network.readouts[0].linear.weight.requires_grad:
+            return "adaptive feedback learns with the weights of the readout, which are not trained"
         if self.rate_cost and silent:
             return f"{silent[0]} does not spike: it has no firing rate to regularise"
         return None

@@ -56,6 +56,13 @@ class Traces:
         return ε
 
 
+def of_step(factor: Derivative, t: int, steps: int) -> Derivative:
+    """Return a derivative at step t, from that of all steps one after the other in the batch dimension."""
+    if not isinstance(factor, Tensor) or factor.dim() < 2 or len(factor) == 1:
+        return factor
+    return factor.unflatten(0, (steps, -1))[t]
+
+
 def _add(sums: Trace, name: str, factor: Derivative, trace: Tensor) -> None:
     """Add to the named sum the product of a derivative of each neuron and a trace of each of its synapses."""
     each = torch.as_tensor(factor, dtype=trace.dtype, device=trace.device)

@@ -48,7 +48,7 @@ class DynamicRegulariser(ABC):
         """Update the running mean after a step of the optimiser.
 
         Args:
-            after_update: ∇l_t at the new weights, if `needs_gradient_after_update`; else empty.
+            after_update: ∇l̃_t at the new weights (`PaperForm`), if `needs_gradient_after_update`; else empty.
         """
 
     @torch.no_grad()
@@ -133,10 +133,10 @@ def advance_code_form(W: Any, mean: Any, λ: Any, α: float, β: float) -> None:
 class PaperForm(DynamicRegulariser):
     """The regulariser in the papers, with the gradient at the new weights from a second backward pass.
 
-        R_t(W) = (α/2) ‖W − W̄_t − ∇l_{t−1}(W_t) / (2α)‖²
-        W̄_{t+1} = (W̄_t + W_{t+1}) / 2 − ∇l_t(W_{t+1}) / (2α)
+        R_t(W) = (α/2) ‖W − W̄_t − ∇l̃_{t−1}(W_t) / (2α)‖²,     l̃_t: the weighted loss w_p l_p + (1 − w_p) L_aux of `FPTT`
+        W̄_{t+1} = (W̄_t + W_{t+1}) / 2 − ∇l̃_t(W_{t+1}) / (2α)
 
-    Its gradient is α (W − W̄) − ∇l/2 where the code has α (W − W̄) − λ: a factor of one half, and a true gradient in
+    Its gradient is α (W − W̄) − ∇l̃/2 where the code has α (W − W̄) − λ: a factor of one half, and a true gradient in
     place of a running estimate. Source: Kag and Saligrama 2021; Yin, Corradi and Bohte 2023.
     """
 

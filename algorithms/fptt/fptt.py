@@ -32,8 +32,8 @@ class FPTT(LearningRule):
         dynamic loss of part p    w_p l_p(W) + (1 − w_p) L_aux(W) + R(W),     w_p = (p+1)/K
         `code`     ∇R = α (W − W̄) − (1 − ρ) λ
                    after the step     λ ← λ − α' (W − W̄),     W̄ ← (1−β) W̄ + β W − (β/α') λ,     α' = α
-        `paper`    ∇R = α (W − W̄) − ½ ∇l_{p−1}(W)
-                   after the step     W̄ ← ½ (W̄ + W) − ∇l_p(W) / (2α),     ∇l_p by a second forward and backward pass
+        `paper`    ∇R = α (W − W̄) − ½ ∇l̃_{p−1}(W),     l̃_p = w_p l_p + (1 − w_p) L_aux
+                   after the step     W̄ ← ½ (W̄ + W) − ∇l̃_p(W) / (2α),     ∇l̃_p by a second forward and backward pass
         `none`     R = 0: truncated BPTT with the same windows and weights
         at the end of an epoch       W ← W̄
 
@@ -50,7 +50,7 @@ class FPTT(LearningRule):
         update_alpha: α' of the code form, if the update of λ and W̄ has another α than R, as in the authors' script for
             object detection: α = 0.1, α' = 0.5; null: α.
         beta: β of the code form, the rate at which the mean follows the weights. At 0.5 the old mean cancels:
-            W̄ = W − λ/(2α), with λ before the update. null: 0.5.
+            W̄ = W − λ/(2α'), with λ before the update. null: 0.5.
         rho: ρ of the code form; null: 0, as in all publications.
         adopt_mean: whether W ← W̄ at the end of an epoch; null: yes, if there is a W̄.
         reset_lambda: whether λ ← 0 at the end of an epoch in the code form, as in the code of Kag and Saligrama; null:
@@ -215,7 +215,7 @@ class FPTT(LearningRule):
         return [number_or_tensor(self.W[0].new_zeros(())) for _ in range(2)]
 
     def _gradient_from(self, before: Any, x: Tree, target: Tree) -> list[Tensor]:
-        """Return ∇l_p at the new weights, from the state at the start of the part; keep the current state."""
+        """Return ∇l̃_p at the new weights, from the state at the start of the part; keep the current state."""
         current = self.state
         self.state: Any = before
         buffers = [buffer.clone() for buffer in self.network.buffers()]

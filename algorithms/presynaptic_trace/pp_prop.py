@@ -10,12 +10,13 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
+from throughtime.algorithms.eligibility.blocks import diagonal_remark
 from throughtime.algorithms.eligibility.layer_block import LayerBlock
-from throughtime.algorithms.eligibility.traces import Traces
+from throughtime.algorithms.eligibility.traces import Traces, of_step
 from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
-from throughtime.neurons.base import Derivative, InputJacobian, Partials
+from throughtime.neurons.base import InputJacobian, Partials
 from throughtime.registry import algorithm
 
 
@@ -28,10 +29,12 @@ class PPProp(PresynapticTrace):
         dE/dW_ji = Σ_t L_j^t ε_o,j^t ε_x,i^t,          L as in `presynaptic_trace`
 
     s runs over the variables of a neuron, o is the one that the readout or the layers above read. The product stands
-    for e-prop's trace, a sum of products; α_p = 0 gives SLTT, and values near 1 average over more steps. The source has
-    a rank r in place of the decay, α_p = (r − 1)/(r + 1). Memory O(1) in T: a number per sample and source of a
-    synapse, and one per sample, neuron and variable. Time per step: a product of the size of the layer, and one for the
-    signal of the layer below. Source: Wang et al. 2026, pp-prop; ES-D-RTRL in their code.
+    for e-prop's trace, a sum of products; α_p = 0 gives SLTT for neurons that do not depend on each other, and values
+    near 1 average over more steps. Where the state of a neuron depends on that of another (LTC), the rule keeps the
+    diagonal of the state Jacobian, as tables state. The source has a rank r in place of the decay,
+    α_p = (r − 1)/(r + 1). Memory O(1) in T: a number per sample and source of a synapse, and one per sample, neuron and
+    variable. Time per step: a product of the size of the layer, and one for the signal of the layer below. Source: Wang
+    et al. 2026, pp-prop; ES-D-RTRL in their code.
 
     Args:
         decay: α_p; 0.9 is rank 19.
@@ -62,6 +65,9 @@ class PPProp(PresynapticTrace):
                 return f"{type(layer.neuron).__name__} has no partial derivatives"
         return None
 
+    def remark(self, network: Network) -> str | None:
+        return diagonal_remark(network)
+
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         self.of_neurons = {layer.name: Traces((self.sends(layer),)) for layer in self.network.layers}
@@ -78,16 +84,10 @@ class PPProp(PresynapticTrace):
 
     def _averaged(self, partials: Partials, t: int, steps: int) -> Partials:
         """Return the partial derivatives of step t by state and current, times α_p and 1 − α_p."""
-
-        def of_step(factor: Derivative) -> Derivative:
-            if isinstance(factor, Tensor) and factor.dim() > 1:
-                return factor if len(factor) == 1 else factor.unflatten(0, (steps, -1))[t]
-            return factor
-
         α_p = self.decay
-        from_previous = {pair: α_p * of_step(f) for pair, f in partials.from_previous.items()}
-        within_step = {pair: of_step(f) for pair, f in partials.within_step.items()}
-        by_current = {s: (1 - α_p) * of_step(f) for s, f in partials.inflows["current"].by_input.items()}
+        from_previous = {pair: α_p * of_step(f, t, steps) for pair, f in partials.from_previous.items()}
+        within_step = {pair: of_step(f, t, steps) for pair, f in partials.within_step.items()}
+        by_current = {s: (1 - α_p) * of_step(f, t, steps) for s, f in partials.inflows["current"].by_input.items()}
         return Partials(from_previous, within_step, {"current": InputJacobian(by_current)})
 
     def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, None]:

@@ -38,14 +38,16 @@ class PresynapticTrace(BlockRule):
 
     λ replaces the neuron's recursion: the rule drops the reset, the neuron's other state variables and all credit
     through other neurons at later steps. With λ = 0 it is SLTT; with λ the leak α of the membrane it is OTTT, which for
-    LIF and a readout without a leak equals e-prop. The readout learns by its exact gradient, trained parameters of the
-    neurons by their gradient within the step. The synapses may be any modules that are linear in their weights, such as
-    convolutions: the rule takes their vector-Jacobian product at â. Memory O(1) in T: a number per sample and source of
-    a synapse, and some for each step of a block. Time: per step a product of the size of the layer for δI â, and one
-    for the signal of the layer below. Sources: Xiao et al. 2022, section 4; Meng et al. 2023, section 4.
+    LIF with `reset: subtract` and a readout without a leak equals e-prop. The readout learns by its exact gradient,
+    trained parameters of the neurons by their gradient within the step. The synapses may be any modules that are linear
+    in their weights, such as convolutions: the rule takes their vector-Jacobian product at â. Memory O(1) in T: a
+    number per sample and source of a synapse, and some for each step of a block. Time: per step a product of the size
+    of the layer for δI â, and one for the signal of the layer below. Sources: Xiao et al. 2022, section 4; Meng et al.
+    2023, section 4.
 
     Args:
-        decay: λ; null: the leak α of each layer's membrane, which must be the same number for all its neurons.
+        decay: λ; null: the leak α = ∂v_t/∂v_{t−1} of each layer's membrane, which must be the same number for all its
+            neurons and steps.
         loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
         sampled_steps: k; the rule learns from k steps, drawn for each batch of sequences; null: from all.
@@ -82,7 +84,7 @@ class PresynapticTrace(BlockRule):
             for layer in network.layers:
                 if membrane_decay(layer.neuron) is None:
                     name = type(layer.neuron).__name__
-                    return f"the membranes of {name} have no leak in common: decay must be a number"
+                    return f"the derivative of the membrane of {name} by itself is no single number: decay must be one"
         return None
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:

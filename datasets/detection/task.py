@@ -54,7 +54,7 @@ class Detection(Task):
 class PrecisionMeter:
     """Collects the verdicts on all detections; `compute` returns mAP by both rules, and AP by all points per class.
 
-    Memory: O(detections), 9 bytes each.
+    Memory: O(detections), 5 bytes each.
 
     Args:
         classes: names of the classes.

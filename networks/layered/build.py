@@ -15,8 +15,9 @@ from throughtime.networks.dropout import Dropout
 from throughtime.networks.layer import INPUT, Layer, Synapse
 from throughtime.networks.layered.maps import Gates, Sizes, Weights, draw, resize_of, sizes_after, synapse_map, view_of
 from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
-from throughtime.networks.readout import GatedReadout, GridReadout, LeakyReadout, Readout, SigmoidReadout
+from throughtime.networks.readout import TAU, GatedReadout, GridReadout, LeakyReadout, Readout, SigmoidReadout, decay_of
 from throughtime.neurons.base import Neuron, Shape, shape_of
+from throughtime.registry import or_default
 
 T = TypeVar("T")
 
@@ -132,8 +133,7 @@ class Builder:
             return GatedReadout(size, outputs, reads, trained_slope=spec.slope != "fixed", **options)
         if spec.leak == "sigmoid":
             return SigmoidReadout(size, outputs, reads, **options)
-        τ = 20.0 if spec.tau is None else spec.tau
-        return LeakyReadout(size, outputs, reads, math.exp(-1 / τ) if τ else 0.0, **options)
+        return LeakyReadout(size, outputs, reads, decay_of(or_default(spec.tau, TAU)), **options)
 
 
 def with_name(spec: LayerSpec, build: Callable[[LayerSpec], T]) -> T:

@@ -76,10 +76,10 @@ class LayerSpec(Strict):
     """Factor by which the current's images grow, each position repeated; null: 1."""
     gate_kernel: PositiveInt | None = None
     """Side of the kernels of gates in a convolutional layer, which keep the size of images; odd; null: that of the
-    layer."""
+    layer. Neurons without gates ignore it."""
     gate_norm: bool | None = None
     """Whether the outputs of the gates are batch-normalised, with statistics that all steps share; null: yes in
-    convolutional layers, no in dense ones."""
+    convolutional layers, no in dense ones. Neurons without gates ignore it."""
 
     @model_validator(mode="after")
     def _consistent(self) -> LayerSpec:

@@ -18,6 +18,10 @@ from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.kf_rtrl import KFRTRL
 from throughtime.algorithms.ostl import OSTL
+from throughtime.algorithms.presynaptic_trace.ottt import OTTT
+from throughtime.algorithms.presynaptic_trace.pp_prop import PPProp
+from throughtime.algorithms.presynaptic_trace.sltt import SLTT
+from throughtime.algorithms.rolling_tbptt import RollingTBPTT
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.snap_n import SnApN
 from throughtime.algorithms.tbptt import TruncatedBPTT, ramp
@@ -298,6 +302,12 @@ class Odd(Shifted):
         self.pairs = torch.nn.Parameter(torch.zeros(size, size))
 
 
+def held_readout() -> Recurrent:
+    net = network()
+    net.readout.requires_grad_(False)
+    return net
+
+
 @pytest.mark.parametrize(
     ("rule", "net", "reason"),
     [
@@ -315,6 +325,11 @@ class Odd(Shifted):
         (KFRTRL(), lambda: network(readout_leak="gated"), "no leaky integrator with a constant leak"),
         (UORO(), lambda: network(norm_steps=3), "batch normalisation"),
         (CheckpointedBPTT(), lambda: network(norm_steps=3), "batch normalisation"),
+        (RollingTBPTT(), lambda: network(norm_steps=3), "batch normalisation"),
+        (RollingTBPTT(window=1), lambda: network(norm_steps=3), None),
+        (OTTT(), lambda: recurrent(partial(NEURONS["lif"].factory, reset="zero")), "no single number"),
+        (EProp(feedback="adaptive"), held_readout, "weights of the readout, which are not trained"),
+        (EProp(), held_readout, None),
         (SnApN(), lambda: network("ltc"), "the neurons of layer1 depend on each other"),
         (OSTL(), lambda: network("ltc"), "the neurons of layer1 depend on each other"),
         (OSTL(with_H=False), lambda: network("ltc"), None),
@@ -329,10 +344,10 @@ def test_rules_say_why_they_cannot_train_a_net(rule, net, reason):
 
 
 def test_rules_say_when_they_keep_the_diagonal_only():
-    for rule in (EProp(), DiagonalRTRL()):
+    for rule in (EProp(), DiagonalRTRL(), PPProp()):
         assert rule.remark(network("ltc")) == "eligibility through the diagonal of the state Jacobian only"
         assert rule.remark(network("alif")) is None
-    assert FPTT().remark(network("ltc")) is None
+    assert FPTT().remark(network("ltc")) is None and SLTT().remark(network("ltc")) is None
 
 
 def test_updates_in_between_need_a_loss_in_between():

@@ -108,6 +108,12 @@ def test_a_sine_is_where_it_belongs_and_as_loud_as_it_is(frequency):
     assert loud.max() - soft.max() == pytest.approx(20 / 80, abs=1e-3)
 
 
+@pytest.mark.parametrize("length", [100, 199, 200])
+def test_a_recording_shorter_than_a_frame_has_one(length):
+    x = log_mel(np.full(length, 0.5, np.float32), 8, 4)
+    assert x.shape == (4, 8) and x[0].any() and not x[1:].any()
+
+
 def test_silence_follows_a_short_recording_and_a_long_one_is_cut():
     sound = np.sin(np.arange(RATE).astype(np.float32))
     whole, short = log_mel(sound, 8, 98), log_mel(sound[:2000], 8, 98)

@@ -21,6 +21,8 @@ from throughtime.measuring import floor
 from throughtime.measuring.timing import timed
 from throughtime.measuring.yardstick import Product, Rate, Yardstick
 from throughtime.networks.base import Network
+from throughtime.networks.ecg_spiking_readout import ecg_spiking_readout
+from throughtime.networks.presets import online_rnn
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, NEURONS
 from throughtime.spec import Training
@@ -138,6 +140,30 @@ def test_a_gated_readout():
     assert readout[Product(2, 30, 4)] == 1 + 1  # ∂/∂W_τ, and ∂/∂W_out of all steps
     assert readout[Product(5, 2, 2)] == 1
     assert readout[Product(5, 2, 4)] == 5
+
+
+def test_maps_that_are_not_trained_go_forward_only():
+    """The readout of a reservoir alone learns. Of spiking outputs, 4 -> 2, R and the readout at the identity are held;
+    the gradient passes through both, and of 5 trained steps as R's first input is given."""
+    on = online_rnn(INPUTS, OUTPUTS, NEURONS["leaky_tanh"].factory, hidden=[SIZE], reservoir=True)
+    forward = {Product(30, 3, 4): 1, Product(5, 4, 4): 6, Product(30, 4, 2): 1}
+    assert work(BPTT(), on).products == forward | {Product(2, 5, 4): 1}
+    assert work(rule("tbptt", window=1), on).products == {
+        **{Product(5, 3, 4): 6, Product(5, 4, 4): 6, Product(5, 4, 2): 6},
+        Product(2, 5, 4): 6,
+    }
+    outputs = work(BPTT(), ecg_spiking_readout(INPUTS, OUTPUTS, NEURONS["lif"].factory, hidden=[SIZE])).products
+    assert outputs == {
+        Product(30, 3, 4): 1,  # W x
+        Product(5, 4, 4): 6 + 5,  # R z, and its gradient by z
+        Product(30, 4, 2): 1,  # W_o z of all steps
+        Product(5, 2, 2): (6 + 5) + 1,  # the held R, there and back, and back through the held readout
+        Product(30, 2, 2): 1,  # the held readout
+        Product(4, 30, 3): 1,
+        Product(4, 30, 4): 1,
+        Product(2, 30, 4): 1,  # ∂/∂W_o
+        Product(30, 2, 4): 1,  # its gradient by z
+    }
 
 
 def test_four_currents():

@@ -23,17 +23,19 @@ def weights(seed: int = 0) -> torch.Tensor:
     return torch.randn(1003, dtype=F64, generator=torch.Generator().manual_seed(seed))
 
 
-def stepped(kind: type[torch.optim.Optimizer], steps: int = 6) -> tuple[torch.Tensor, dict]:
+def stepped(kind: type[torch.optim.Adamax], steps: int = 6, maximize: bool = False) -> tuple[torch.Tensor, dict]:
     W = torch.nn.Parameter(weights())
-    optimiser = kind([W], lr=0.03, foreach=False)
+    optimiser = kind([W], lr=0.03, foreach=False, maximize=maximize)
     for n in range(steps):
         W.grad = weights(n + 1) * (torch.arange(1003) % 7 != n)  # zeros too: u then falls
         optimiser.step()
     return W.detach(), optimiser.state_dict()["state"][0]
 
 
-def test_adamax_is_pytorchs():
-    (ours, our_state), (theirs, their_state) = stepped(Adamax), stepped(torch.optim.Adamax)
+@pytest.mark.parametrize("maximize", [False, True])
+def test_adamax_is_pytorchs(maximize):
+    ours, our_state = stepped(Adamax, maximize=maximize)
+    theirs, their_state = stepped(torch.optim.Adamax, maximize=maximize)
     torch.testing.assert_close(ours, theirs, rtol=1e-14, atol=1e-14)
     assert our_state.keys() == their_state.keys()
     for name in our_state:
@@ -44,7 +46,7 @@ def test_adamax_with_a_wrong_decay_is_found(monkeypatch):
     loop = adamax.adamax_step
     monkeypatch.setattr(adamax, "adamax_step", lambda W, g, m, u, η, β1, β2, ε: loop(W, g, m, u, η, β1, β1, ε))
     with pytest.raises(AssertionError):
-        test_adamax_is_pytorchs()
+        test_adamax_is_pytorchs(maximize=False)
 
 
 def regularised(steps: int = 4, plain: bool = False) -> list[torch.Tensor]:
