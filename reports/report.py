@@ -105,7 +105,7 @@ def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
             found[f"{start}-tuning"] = tuned
     for paper, scale in dict.fromkeys((paper_of(suite), scale) for suite, scale in _suites(results)):
         for name, shown in draw_paper(paper, results, scale).items() if paper else ():
-            found[f"{paper}-{scale}-{name}"] = shown
+            found[f"{paper}-{name}-{scale}"] = shown  # a suite of this name has "<suite>-<scale>-<name>"
     memory = figures.memory_against_steps(results)
     found["memory-against-steps"] = memory or NotDrawn("Memory against time steps", figures.NO_STEPS)
     return found

@@ -7,7 +7,7 @@ exactly. A claim is a statement of the paper that a function judges from results
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import fsum, nan
+from math import fsum, inf, nan
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -103,6 +103,42 @@ class Answer(NamedTuple):
     reason: str
     n: int | None = None
     scale: str = ""
+
+
+def decided(word: Word | bool, ours: str, reason: str, n: int, scale: str, fewest: int = FEWEST) -> Answer:
+    """Return an answer, which is unclear if it has fewer runs than it needs.
+
+    Args:
+        word: the verdict of enough runs, or whether the claim holds.
+        ours: the numbers that decide.
+        reason: what they are, and what they must be.
+        n: runs of the cell that has the fewest.
+        scale: their scale.
+        fewest: runs that are enough.
+    """
+    if n < fewest:
+        return Answer("unclear", ours, f"n = {n}; {fewest} runs of each are needed", n, scale)
+    if not isinstance(word, str):
+        word = "supported" if word else "not supported"
+    return Answer(word, ours, reason, n, scale)
+
+
+def errors(runs: pd.DataFrame, metric: str) -> list[float]:
+    """Return the error of each run that ended in itself: its metric if it is ok, infinity if it diverged."""
+    ended = runs[runs["status"].isin(("ok", "diverged"))].reindex(columns=["status", metric])
+    return [float(value) for value in ended[metric].where(ended["status"] == "ok", inf)]
+
+
+def at_a_scale(judge: Callable[[Scale], Answer | None], nothing: str) -> Answer:
+    """Return the answer at the largest scale that has `FEWEST` runs of each cell, else at the largest that has any.
+
+    Args:
+        judge: the answer at a scale; None without runs.
+        nothing: the reason if there is no run at any scale.
+    """
+    found = [answer for scale in ("paper", "laptop") if (answer := judge(scale)) is not None]
+    enough = [answer for answer in found if answer.n is not None and answer.n >= FEWEST]
+    return next(iter(enough + found), Answer("not run here", "", nothing))
 
 
 class Row(NamedTuple):

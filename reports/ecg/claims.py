@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import mean
 
-from throughtime.comparing.published import FEWEST, Answer, Word
+from throughtime.comparing.published import Answer, Word, at_a_scale, decided
 from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
 from throughtime.reports.ecg import exact
+from throughtime.spec import Scale
+
+Accuracies = dict[str, list[float]]
+"""Test accuracies of the runs of each neuron and readout."""
 
 LEVELS = {"brf": (0.79, 1.0), "rf": (0.79, 1.0), "alif": (0.0, 0.60)}
 """Range of the test accuracy after 10 epochs, by neuron."""
@@ -47,13 +51,11 @@ def weights_need_their_readout(results: Results) -> Answer:
 
 def resonators_learn_faster(results: Results) -> Answer:
     """Resonators learn faster than ALIF: after 10 epochs BRF and RF exceed 79 %, and ALIF has less than 60 %."""
-    scale, of = _accuracies(results, epoch=10)
 
-    def holds() -> Word:
-        inside = (low < value < high for neuron, (low, high) in LEVELS.items() for value in of[neuron])
-        return "supported" if all(inside) else "not supported"
+    def inside(of: Accuracies) -> bool:
+        return all(low < value < high for neuron, (low, high) in LEVELS.items() for value in of[neuron])
 
-    return _answer(scale, {neuron: of.get(neuron, []) for neuron in LEVELS}, holds, "test accuracy after 10 epochs")
+    return _judged(results, list(LEVELS), inside, "test accuracy after 10 epochs", epoch=10)
 
 
 def better_than_lif(results: Results) -> Answer:
@@ -82,51 +84,48 @@ def neuron_decides_for_either_readout(results: Results) -> Answer:
     return _ordered(results, [(f"lif-0.1{better}", f"alif{worse}") for better in endings for worse in endings])
 
 
-def _accuracies(results: Results, epoch: int | None = None) -> tuple[str, dict[str, list[float]]]:
-    """Return the largest scale at which the suite ran, and the test accuracies of its runs after an epoch, by neuron
-    and readout.
-
-    Args:
-        results: the results.
-        epoch: the epoch; None: the last.
-    """
-    for scale in ("paper", "laptop"):
-        runs = results.select("ecg", scale).frame
-        found: dict[str, list[float]] = {}
-        for _, run in runs[runs["status"] == "ok"].iterrows():
-            rows = [row for row in results.curve(run["id"]) if epoch in (None, row["epoch"])]
-            name = run["neuron"] + SPIKING * (run["network"] == "ecg_spiking_readout")
-            found.setdefault(name, []).extend(row["test.accuracy"] for row in rows[-1:])
-        if found:
-            return scale, found
-    return "", {}
-
-
 def _ordered(results: Results, pairs: list[tuple[str, str]]) -> Answer:
     """Judge whether, for each pair (better, worse), every run of the one exceeds every run of the other."""
-    scale, of = _accuracies(results)
-    used = {neuron: of.get(neuron, []) for pair in pairs for neuron in pair}
 
-    def holds() -> Word:
+    def word(of: Accuracies) -> Word:
         if all(min(of[better]) > max(of[worse]) for better, worse in pairs):
             return "supported"
         refuted = any(mean(of[better]) <= mean(of[worse]) for better, worse in pairs)
         return "not supported" if refuted else "unclear"
 
     reason = "test accuracy of the last epoch; supported if each run of the better is above each of the worse"
-    return _answer(scale, used, holds, reason)
+    return _judged(results, list(dict.fromkeys(neuron for pair in pairs for neuron in pair)), word, reason)
 
 
-def _answer(scale: str, used: dict[str, list[float]], holds: Callable[[], Word], reason: str) -> Answer:
-    """Return an answer with the accuracies of the neurons that it uses; `holds` is called if there are enough runs."""
-    n = min(map(len, used.values()))
-    ours = "; ".join(f"{neuron}: {', '.join(f'{100 * a:.1f}' for a in found)} %" for neuron, found in used.items())
-    if not n:
-        missing = ", ".join(neuron for neuron, found in used.items() if not found)
-        return Answer("not run here", "", f"the suite ecg has no run of {missing}")
-    if n < FEWEST:
-        return Answer("unclear", ours, f"n = {n}; {FEWEST} runs of each are needed", n, scale)
-    return Answer(holds(), ours, reason, n, scale)
+def _judged(
+    results: Results,
+    neurons: list[str],
+    word: Callable[[Accuracies], Word | bool],
+    reason: str,
+    epoch: int | None = None,
+) -> Answer:
+    """Judge a condition on the test accuracies of some neurons after an epoch; None: the last."""
+
+    def at(scale: Scale) -> Answer | None:
+        found = _accuracies(results, scale, epoch)
+        of = {neuron: found.get(neuron, []) for neuron in neurons}
+        if not (n := min(map(len, of.values()))):
+            return None
+        ours = "; ".join(f"{neuron}: {', '.join(f'{100 * a:.1f}' for a in each)} %" for neuron, each in of.items())
+        return decided(word(of), ours, reason, n, scale)
+
+    return at_a_scale(at, f"the suite ecg has no run of one of {', '.join(neurons)}")
+
+
+def _accuracies(results: Results, scale: Scale, epoch: int | None) -> Accuracies:
+    """Return the test accuracies of the runs that are ok, by neuron and readout."""
+    runs = results.select("ecg", scale).frame
+    found: Accuracies = {}
+    for _, run in runs[runs["status"] == "ok"].iterrows():
+        rows = [row for row in results.curve(run["id"]) if epoch in (None, row["epoch"])]
+        name = run["neuron"] + SPIKING * (run["network"] == "ecg_spiking_readout")
+        found.setdefault(name, []).extend(row["test.accuracy"] for row in rows[-1:])
+    return found
 
 
 CLAIMS = (

@@ -6,10 +6,11 @@ import math
 
 import pandas as pd
 
-from throughtime.comparing.published import FEWEST, Answer, Word
+from throughtime.comparing.published import Answer, at_a_scale, decided, errors
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups
 from throughtime.reports.eprop.curves import EVIDENCE, LARGEST_ERROR, MOST_ITERATIONS, PATTERN, curves
+from throughtime.spec import Scale
 
 LEARNT = 0.1
 """Share of the error of a constant answer below which the curve counts as learnt; our choice."""
@@ -32,40 +33,35 @@ def bptt_accumulates(results: Results) -> Answer:
 
 def random_feedback_generates(results: Results) -> Answer:
     """e-prop with random feedback learns pattern generation: error below a tenth of the variance (our measure)."""
-    for scale in ("paper", "laptop"):
+
+    def at(scale: Scale) -> Answer | None:
         runs = results.select(PATTERN, scale).frame
-        runs = runs[(runs["rule"] == "eprop-random") & (runs["status"] == "ok")]
-        if n := len(runs):
-            shares = runs["mse"] / runs["chance"]
-            ours = f"error / variance: {', '.join(f'{share:.3g}' for share in shares)}"
-            return _judged(
-                bool((shares < LEARNT).all()), ours, f"after the last iteration; learnt: < {LEARNT}", n, scale
-            )
-    return Answer("not run here", "", f"no run of the suite {PATTERN}")
+        runs = runs[runs["rule"] == "eprop-random"]
+        if not (mse := errors(runs, "mse")):
+            return None
+        shares = [value / runs["chance"].max() for value in mse]
+        ours = f"error / variance: {', '.join(f'{share:.3g}' for share in shares)}"
+        return decided(max(shares) < LEARNT, ours, f"after the last iteration; learnt: < {LEARNT}", len(shares), scale)
+
+    return at_a_scale(at, f"no run of the suite {PATTERN}")
 
 
 def _stops(results: Results, rule: str) -> Answer:
-    for scale in ("paper", "laptop"):
+    def at(scale: Scale) -> Answer | None:
         data = curves(results, EVIDENCE, scale)
-        data = data[data["rule"] == rule]
-        first = [_first_below(run) for _, run in groups(data, ["run"])]
-        if first:
-            ours = f"iterations: {', '.join(f'{i:g}' if i < math.inf else 'not reached' for i in first)}"
-            reason = f"first epoch of 10 iterations with a share of wrong decisions of at most {LARGEST_ERROR}"
-            return _judged(max(first) <= MOST_ITERATIONS, ours, reason, len(first), scale)
-    return Answer("not run here", "", f"no run of {rule} in the suite {EVIDENCE}")
+        first = [_first_below(run) for _, run in groups(data[data["rule"] == rule], ["run"])]
+        if not first:
+            return None
+        ours = f"iterations: {', '.join(f'{i:g}' if i < math.inf else 'not reached' for i in first)}"
+        reason = f"first epoch of 10 iterations with a share of wrong decisions of at most {LARGEST_ERROR}"
+        return decided(max(first) <= MOST_ITERATIONS, ours, reason, len(first), scale)
+
+    return at_a_scale(at, f"no run of {rule} in the suite {EVIDENCE}")
 
 
 def _first_below(run: pd.DataFrame) -> float:
     """Return the first iteration of a run with an error of at most `LARGEST_ERROR`; infinity if there is none."""
     return min(run.loc[run["value"] <= LARGEST_ERROR, "iteration"], default=math.inf)
-
-
-def _judged(holds: bool, ours: str, reason: str, n: int, scale: str) -> Answer:
-    if n < FEWEST:
-        return Answer("unclear", ours, f"n = {n}; {FEWEST} runs are needed", n, scale)
-    word: Word = "supported" if holds else "not supported"
-    return Answer(word, ours, reason, n, scale)
 
 
 CLAIMS = (

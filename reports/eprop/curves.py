@@ -16,8 +16,8 @@ MOST_ITERATIONS = 500
 
 
 def curves(results: Results, suite: str, scale: str) -> pd.DataFrame:
-    """Return the curves of the runs that are ok: columns rule, run, iteration and value, on the validation split: the
-    share of wrong decisions of evidence accumulation, or the mean squared error of pattern generation."""
+    """Return the curves of the runs that are ok or diverged, on the validation split: columns rule, run, iteration and
+    value, the share of wrong decisions of evidence accumulation, or the mean squared error of pattern generation."""
     runs = runs_of(results, suite, scale)
     metric = "accuracy" if suite == EVIDENCE else "mse"
     rows = [
@@ -27,7 +27,7 @@ def curves(results: Results, suite: str, scale: str) -> pd.DataFrame:
             "iteration": row["iteration"],
             "value": validation_metric(row, metric),
         }
-        for _, run in runs[runs["status"] == "ok"].iterrows()
+        for _, run in runs[runs["status"].isin(("ok", "diverged"))].iterrows()
         for row in results.curve(run["id"])
     ]
     data = pd.DataFrame(rows, columns=["rule", "run", "iteration", "value"]).astype({"value": float})

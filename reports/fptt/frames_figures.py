@@ -46,7 +46,7 @@ def memory(results: Results, scale: str) -> Drawn | None:
         place = {"source": "published", "rule": rule, "input": WAYS["peak_live_bytes"]}
         rows += [{**place, "frames": T, "MiB": v} for T, v in zip(FRAMES, values, strict=True)]
     data = pd.DataFrame(rows)
-    styles = rule_styles(runs["rule"])
+    styles = rule_styles(data["rule"])
     figure, panels = grid(len(WAYS), columns=3, sharex=True, sharey=True)
     for panel, way in zip(panels, WAYS.values(), strict=True):
         for (source, rule), line in groups(data[data["input"] == way].sort_values("frames"), ["source", "rule"]):
@@ -100,7 +100,7 @@ def accuracy(results: Results, scale: str) -> Drawn | None:
     title = "Accuracy against frames"
     notes = [f"Suite {ACCURACY}, scale {scale}. Line: mean of the replicates (points), last epoch, test split."]
     theirs = data.loc[data["source"] == "published", "series"].unique()
-    notes += ["Pale: published, mean of 3 seeds."] if len(theirs) else []
+    notes += ["Pale: published, mean of 3 seeds, of the epoch that was best on the test split."] if len(theirs) else []
     drawn = {one: styles[one] for one in dict.fromkeys(data["series"])}
     finish(figure, title, notes, {**drawn, **{f"{one}, published": styles[one]._replace(**PALE) for one in theirs}})
     return Drawn(figure, data, title, notes)

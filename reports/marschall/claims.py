@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from throughtime.comparing.published import FEWEST, Answer
+from throughtime.comparing.published import Answer, Word, at_a_scale, decided, errors
 from throughtime.records.results import Results
 from throughtime.reports.marschall import exact
 from throughtime.reports.marschall.side_by_side import LEADER, along_rtrl
+from throughtime.spec import Scale
 
 Losses = dict[str, list[float]]
 """Mean loss over the last 10 000 steps of each run, by rule; infinite for a run that diverged."""
@@ -32,15 +33,22 @@ def uoro_learns(results: Results) -> Answer:
 
 def alignment_ranks(results: Results) -> Answer:
     """The alignment of a rule with RTRL at one step ranks the rules (KF-RTRL and RFLO on Add, α = 1)."""
-    answer = _judge(results, lambda loss: max(loss["kf_rtrl"]) > min(loss["rflo"]), "kf_rtrl", "rflo")
-    if answer.word in ("not run here", "unclear"):  # no runs, or too few
+
+    def word(loss: Losses) -> Word:
+        if min(loss["kf_rtrl"]) > max(loss["rflo"]):
+            return "supported"
+        return "not supported" if max(loss["kf_rtrl"]) < min(loss["rflo"]) else "unclear"
+
+    answer = _judge(results, word, "kf_rtrl", "rflo")
+    if answer.word in ("not run here", "unclear"):  # no runs, too few, or losses that overlap
         return answer
     cosines = along_rtrl("add")
     with_rtrl = cosines[cosines["other"] == LEADER].groupby("rule")["mean"].mean()
     if with_rtrl["kf_rtrl"] > with_rtrl["rflo"]:
         return answer._replace(word="unclear", reason="here KF-RTRL has the larger cosine, too")
     shown = ", ".join(f"{rule}: cosine {with_rtrl[rule]:.3f}" for rule in ("kf_rtrl", "rflo"))
-    return answer._replace(ours=f"{shown}; losses {answer.ours}", reason="the smaller cosine has the smaller loss")
+    larger = "larger" if answer.word == "supported" else "smaller"
+    return answer._replace(ours=f"{shown}; losses {answer.ours}", reason=f"the smaller cosine has the {larger} loss")
 
 
 def step_sizes_are_equal(results: Results) -> Answer:
@@ -51,22 +59,20 @@ def step_sizes_are_equal(results: Results) -> Answer:
     return Answer("not supported" if abs(released - 2) < 1e-4 else "supported", ours, reason)
 
 
-def _judge(results: Results, holds: Callable[[Losses], bool], *rules: str) -> Answer:
-    """Judge a condition on the losses on Add with α = 1, at the largest scale at which all the rules ran."""
-    for scale in ("paper", "laptop"):
+def _judge(results: Results, word: Callable[[Losses], Word | bool], *rules: str) -> Answer:
+    """Judge a condition on the losses on Add with α = 1."""
+
+    def at(scale: Scale) -> Answer | None:
         runs = results.select("marschall", scale).frame
-        runs = runs[(runs["dataset"] == "add") & runs["status"].isin(("ok", "diverged"))]
-        loss: Losses = {
-            rule: [row["loss"] if row["status"] == "ok" else float("inf") for _, row in of_rule.iterrows()]
-            for rule, of_rule in ((rule, runs[runs["rule"] == rule]) for rule in rules)
-        }
-        if n := min(map(len, loss.values())):
-            ours = "; ".join(f"{rule}: {', '.join(f'{v:.4g}' for v in loss[rule])}" for rule in rules)
-            if n < FEWEST:
-                return Answer("unclear", ours, f"n = {n}; {FEWEST} runs are needed", n, scale)
-            levels = f"level of the shorter lag alone {exact.with_the_shorter():.4f}, of both {exact.with_both():.4f}"
-            return Answer("supported" if holds(loss) else "not supported", ours, levels, n, scale)
-    return Answer("not run here", "", "no run of the suite marschall")
+        runs = runs[runs["dataset"] == "add"]
+        loss = {rule: errors(runs[runs["rule"] == rule], "loss") for rule in rules}
+        if not (n := min(map(len, loss.values()))):
+            return None
+        ours = "; ".join(f"{rule}: {', '.join(f'{v:.4g}' for v in loss[rule])}" for rule in rules)
+        levels = f"level of the shorter lag alone {exact.with_the_shorter():.4f}, of both {exact.with_both():.4f}"
+        return decided(word(loss), ours, levels, n, scale)
+
+    return at_a_scale(at, "no run of the suite marschall")
 
 
 CLAIMS = (unbiased_rules_learn, the_readout_does_not, uoro_learns, alignment_ranks, step_sizes_are_equal)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from importlib import resources
 
 import pandas as pd
 
-from throughtime.comparing.published import FEWEST, Answer
+from throughtime.comparing.published import Answer, at_a_scale, decided
 from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
 from throughtime.reports.ostl import exact
+from throughtime.spec import Scale
 
 EQUAL = 1e-5
 """Largest difference of two curves that count as equal, in nat a step: some hundred roundings of float32 at 10."""
@@ -18,7 +19,8 @@ NEAR = 0.15
 """Largest distance to the published curve: order of the sequences and initial weights are not those of the source."""
 LEVEL = (8.55, 8.80)
 EPOCHS = (5, 10, 20, 50, 100)
-SCALES = ("paper", "laptop")
+Curves = dict[str, dict[int, pd.Series]]
+"""The NLL on the test split by epoch, of each replicate of each rule."""
 
 
 def published() -> pd.DataFrame:
@@ -27,28 +29,31 @@ def published() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-def curves(results: Results, suite: str, scale: str) -> dict[str, list[pd.Series]]:
-    """Return the test curves of a suite's runs that are ok, by rule: the NLL by epoch."""
+def curves(results: Results, suite: str, scale: str) -> Curves:
+    """Return the test curves of a suite's runs that are ok."""
     runs = results.select(suite, scale).frame
-    found: dict[str, list[pd.Series]] = {}
+    found: Curves = {}
     for _, run in runs[runs["status"] == "ok"].iterrows():
         rows = {row["epoch"]: row["test.nll"] for row in results.curve(run["id"]) if "test.nll" in row}
-        found.setdefault(run["rule"], []).append(pd.Series(rows, dtype=float))
+        found.setdefault(run["rule"], {})[run["replicate"]] = pd.Series(rows, dtype=float)
     return found
 
 
 def one_gradient(results: Results) -> Answer:
     """OSTL with H has the loss of BPTT after each epoch, for one layer."""
-    for scale in SCALES:
+    theirs = float((published()["ostl"] - published()["bptt"]).abs().max())
+    reason = f"bound {EQUAL:g} in float32; the published curves differ by {theirs:.2g}"
+
+    def at(scale: Scale) -> Answer | None:
         of = curves(results, "ostl_identity", scale)
-        if {"bptt", "ostl"} <= of.keys():
-            pairs = list(zip(of["ostl"], of["bptt"], strict=True))
-            largest = max(float((ours - exact).abs().max()) for ours, exact in pairs)
-            ours = f"largest difference {largest:.2g} after {min(map(len, of['ostl']))} epochs"
-            theirs = float((published()["ostl"] - published()["bptt"]).abs().max())
-            reason = f"bound {EQUAL:g} in float32; the published curves differ by {theirs:.2g}"
-            return Answer("supported" if largest <= EQUAL else "not supported", ours, reason, len(pairs), scale)
-    return Answer("not run here", "", "no pair of runs of the suite ostl_identity")
+        ostl, bptt = of.get("ostl", {}), of.get("bptt", {})
+        if not (both := sorted(ostl.keys() & bptt.keys())):
+            return None
+        largest = max(float((ostl[replicate] - bptt[replicate]).abs().max()) for replicate in both)
+        ours = f"largest difference {largest:.2g} after {min(len(ostl[replicate]) for replicate in both)} epochs"
+        return decided(largest <= EQUAL, ours, reason, len(both), scale, fewest=1)
+
+    return at_a_scale(at, "no pair of runs of the suite ostl_identity")
 
 
 def needs_H(results: Results) -> Answer:
@@ -64,40 +69,49 @@ def needs_H(results: Results) -> Answer:
 def level(results: Results) -> Answer:
     """BPTT ends at the published level, between 8.55 and 8.80 nat a step after 100 epochs."""
     low, high = LEVEL
-    scale, of = _trained(results)
-    last = {rule: [found.get(100, math.nan) for found in each] for rule, each in of.items()}
-    holds = all(low <= value <= high for values in last.values() for value in values)
-    return _answer(
-        holds, last, f"after 100 epochs; the published run ends at {published()['bptt'].iloc[-1]:.3f}", scale
-    )
+    reason = f"after 100 epochs; the published run ends at {published()['bptt'].iloc[-1]:.3f}"
+    return _judged(results, lambda curve: float(curve[100]), lambda nll: low <= nll <= high, reason)
 
 
 def step_size(results: Results) -> Answer:
     """The step size of the released notebook, 5e-4, gives the published curve."""
     theirs = published().set_index("epoch")["bptt"]
-    scale, of = _trained(results)
-    off = {
-        rule: [max(abs(found.get(epoch, math.inf) - theirs[epoch]) for epoch in EPOCHS) for found in each]
-        for rule, each in of.items()
-    }
-    holds = all(value <= NEAR for value in off.get("bptt-5e-4", [math.inf]))
-    return _answer(holds, off, f"largest distance at epochs {', '.join(map(str, EPOCHS))}; bound {NEAR}", scale)
+    reason = f"largest distance at epochs {', '.join(map(str, EPOCHS))}; bound {NEAR}"
+    distance = lambda curve: max(abs(float(curve[epoch]) - theirs[epoch]) for epoch in EPOCHS)  # noqa: E731
+    return _judged(results, distance, lambda off: off <= NEAR, reason, "bptt-5e-4")
 
 
-def _trained(results: Results) -> tuple[str, dict[str, list[pd.Series]]]:
-    """Return the largest scale at which the suite `ostl` ran, and its curves; empty without a run."""
-    found = ((scale, curves(results, "ostl", scale)) for scale in SCALES)
-    return next(((scale, of) for scale, of in found if of), ("", {}))
+def _judged(
+    results: Results,
+    number: Callable[[pd.Series], float],
+    holds: Callable[[float], bool],
+    reason: str,
+    rule: str | None = None,
+) -> Answer:
+    """Judge whether a number of each learning curve of the suite `ostl` fulfils a condition.
 
+    Args:
+        results: the results.
+        number: of a curve; a KeyError if training was too short for it.
+        holds: the condition.
+        reason: what the number is.
+        rule: the rule whose runs decide; None: all.
+    """
 
-def _answer(holds: bool, values: dict[str, list[float]], reason: str, scale: str) -> Answer:
-    if not values:
-        return Answer("not run here", "", "no run of the suite ostl")
-    ours = "; ".join(f"{rule}: {', '.join(f'{value:.3f}' for value in each)}" for rule, each in values.items())
-    n = min(map(len, values.values()))
-    if n < FEWEST:
-        return Answer("unclear", ours, f"n = {n}; {FEWEST} runs of each are needed", n, scale)
-    return Answer("supported" if holds else "not supported", ours, reason, n, scale)
+    def at(scale: Scale) -> Answer | None:
+        of = curves(results, "ostl", scale)
+        if not of or rule not in (None, *of):
+            return None
+        n = min(len(each) for name, each in of.items() if rule in (None, name))
+        try:
+            found = {name: [number(curve) for curve in each.values()] for name, each in of.items()}
+        except KeyError as epoch:
+            return Answer("unclear", "", f"a run has no epoch {epoch}", n, scale)
+        ours = "; ".join(f"{name}: {', '.join(f'{value:.3f}' for value in each)}" for name, each in found.items())
+        word = all(holds(value) for name, each in found.items() if rule in (None, name) for value in each)
+        return decided(word, ours, reason, n, scale)
+
+    return at_a_scale(at, f"no run of {rule or 'BPTT'} in the suite ostl")
 
 
 CLAIMS = (one_gradient, needs_H, level, step_size)

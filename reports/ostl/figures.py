@@ -18,7 +18,7 @@ def draw(results: Results, scale: str) -> Drawn | None:
             _long(suite, rule, n, curve)
             for suite, of in suites.items()
             for rule, each in of.items()
-            for n, curve in enumerate(each)
+            for n, curve in each.items()
         ]
         or [pd.DataFrame()],
         ignore_index=True,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 
-from throughtime.comparing.published import Answer
+from throughtime.comparing.published import Answer, at_a_scale, decided, errors
 from throughtime.records.results import Results
+from throughtime.spec import Scale
 
 LEARNT = 4e-3
 """Mean squared error below which the target counts as learnt: 2e-3 in the notebook's ½ mean(err²); untrained 0.66."""
@@ -23,16 +24,15 @@ def as_good(results: Results) -> Answer:
 
 
 def _judge(results: Results, holds: Callable[[list[float], list[float]], bool], reason: str) -> Answer:
-    runs = results.select("rflo", "laptop").frame
-    runs = runs[runs["status"] == "ok"]
-    bptt, rflo = ([float(v) for v in runs[runs["rule"] == rule].get("mse", ())] for rule in ("bptt", "rflo"))
-    n = min(len(bptt), len(rflo))
-    if not n:
-        return Answer("not run here", "", "no run of both rules of the suite rflo")
-    ours = "; ".join(f"{r}: {', '.join(f'{v:.2g}' for v in mse)}" for r, mse in (("bptt", bptt), ("rflo", rflo)))
-    if n < 5:
-        return Answer("unclear", ours, f"n = {n}; 5 runs are needed", n, "laptop")
-    return Answer("supported" if holds(bptt, rflo) else "not supported", ours, f"test error; {reason}", n, "laptop")
+    def at(scale: Scale) -> Answer | None:
+        runs = results.select("rflo", scale).frame
+        bptt, rflo = (errors(runs[runs["rule"] == rule], "mse") for rule in ("bptt", "rflo"))
+        if not (n := min(len(bptt), len(rflo))):
+            return None
+        ours = "; ".join(f"{r}: {', '.join(f'{v:.2g}' for v in mse)}" for r, mse in (("bptt", bptt), ("rflo", rflo)))
+        return decided(holds(bptt, rflo), ours, f"test error; {reason}", n, scale, fewest=5)
+
+    return at_a_scale(at, "no run of both rules of the suite rflo")
 
 
 CLAIMS = (all_learn, as_good)

@@ -24,6 +24,7 @@ from throughtime.suites.suite import load_suite
 CURVE = [0.2, 0.1, 0.01, 0.001]
 RULES = ("fptt-authors", "fptt-authors-none", "bptt")
 FLAT = [0.17] * 30
+AS_LONG = [0.17] * 1000  # 10 000 iterations, as the published curves
 SOLVED = [0.17] * 20 + [0.01] * 10
 
 
@@ -245,11 +246,11 @@ CELL = Cell(200, "bptt", "ltc_adding")
     "judge, curve, status, scale, word",
     [
         (learns, SOLVED, "ok", "laptop", "supported"),
-        (learns, FLAT, "ok", "laptop", "unclear"),  # the paper has more iterations
-        (learns, FLAT, "ok", "paper", "not supported"),
+        (learns, FLAT, "ok", "paper", "unclear"),  # the paper has more iterations
+        (learns, AS_LONG, "ok", "paper", "not supported"),
         (learns, FLAT, "diverged", "paper", "not supported"),
-        (fails, FLAT, "ok", "paper", "supported"),
-        (fails, FLAT, "ok", "laptop", "unclear"),
+        (fails, AS_LONG, "ok", "paper", "supported"),
+        (fails, FLAT, "ok", "paper", "unclear"),
         (fails, FLAT, "diverged", "laptop", "supported"),
         (fails, SOLVED, "ok", "laptop", "not supported"),
         (fails, [0.1] * 30, "ok", "paper", "unclear"),
@@ -277,8 +278,18 @@ def test_a_claim_in_two_parts_needs_both(store):
     parts = learns(found, [CELL]), learns(found, [Cell(200, "fptt-authors", "ltc_adding")])
     assert [part.word for part in parts] == ["supported", "unclear"] and both(*parts).word == "unclear"
     assert both(parts[0], fails(found, [CELL])).word == "not supported"
-    assert both(parts[0], learns(found, [Cell(500, "bptt", "ltc_adding")])).word == "not run here"
+    absent = learns(found, [Cell(500, "bptt", "ltc_adding")])
+    assert both(parts[0], absent).word == "not run here"
+    assert both(fails(found, [CELL]), absent).word == "not supported", "one part that does not hold is enough"
     assert both(parts[0], parts[0]).word == "supported"
+
+
+def test_a_larger_scale_with_too_few_runs_does_not_hide_a_verdict(store):
+    for replicate in range(3):
+        put_run(store, "bptt", replicate, curve=SOLVED)
+    put_run(store, "bptt", curve=FLAT, scale="paper")
+    answer = learns(Results(store.folder), [CELL])
+    assert (answer.word, answer.n, answer.scale) == ("supported", 3, "laptop")
 
 
 def test_claims_without_runs_are_not_run_here():

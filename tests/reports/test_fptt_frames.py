@@ -73,6 +73,30 @@ def test_a_series_must_be_more_accurate_everywhere(store):
     assert answer.word == "not supported" and "nmnist-20: +20.0" in answer.ours and "fsdd-25: -10.0" in answer.ours
 
 
+def test_a_run_that_diverged_has_an_accuracy_of_0(store):
+    for dataset in ("nmnist-20", "fsdd-25"):
+        put_accuracies(store, f"fptt ltc {dataset}", [0.80, 0.81, 0.82])
+        put_accuracies(store, f"eprop alif {dataset}", [0.6, 0.61, 0.62])
+    assert exceeds(Results(store.folder), (FRAMES,), FPTT_LTC, EPROP).word == "supported"
+    put(
+        store, run_spec("fptt ltc fsdd-25", 2, suite=FRAMES, steps=20), status="diverged", failure=Failure(reason="nan")
+    )
+    answer = exceeds(Results(store.folder), (FRAMES,), FPTT_LTC, EPROP)
+    assert answer.word == "unclear" and "fsdd-25: -7.3" in answer.ours, answer
+
+
+def test_ltc_is_compared_in_the_same_network(store):
+    bptt = Series("bptt", FPTT_LTC.neurons)
+    for network, ours, theirs in (("recurrent", 0.9, 0.8), ("smnist_srnn", 0.7, 0.6)):
+        for rule, mean in (("fptt", ours), ("bptt", theirs)):
+            for replicate, value in enumerate((mean - 0.01, mean, mean + 0.01)):
+                spec = run_spec((rule, "ltc", "rmnist"), replicate, suite=FRAMES)
+                spec = spec.model_copy(update={"network": spec.network.model_copy(update={"label": network})})
+                put(store, spec, measures=results("accuracy", value, 0.1))
+    answer = exceeds(Results(store.folder), (FRAMES,), FPTT_LTC, bptt)
+    assert (answer.word, answer.n, answer.ours) == ("supported", 3, "rmnist: +10.0, rmnist: +10.0")
+
+
 @pytest.mark.parametrize(("last", "word"), [(0.83, "supported"), (0.70, "not supported"), (0.757, "unclear")])
 def test_a_flat_series(store, last, word):
     for T, mean in ((20, 0.80), (100, last)):
