@@ -40,7 +40,7 @@ def alignment_ranks(results: Results, suite: str, scale: str) -> pd.DataFrame:
     means = headline.groupby([*KEYS, "replicate"], sort=False)[COSINE].mean()
     found = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values"]]
     of_cell = means.groupby(KEYS, sort=False).agg(cosine="mean", cosines=tuple).reset_index()
-    return found[found["mean"].notna()].merge(of_cell, on=KEYS)
+    return found[found["mean"].notna() & found["better"].isin(("lower", "higher"))].merge(of_cell, on=KEYS)
 
 
 def correlations(ranks: pd.DataFrame) -> pd.DataFrame:

@@ -105,11 +105,11 @@ def bars(results: Results, scale: str) -> Drawn | None:
         scale: the scale of the runs to draw.
     """
     found = []
-    for T, suite in SUITES.items():
-        data = curves(results, suite, scale)
+    for suite in SUITES.values():
+        data, steps = curves(results, suite, scale), runs_of(results, suite, scale)["steps"].max()
         for (neuron, rule, run), line in groups(data, ["neuron", "rule", "run"]) if len(data) else ():
             last = line[line["iteration"] > line["iteration"].max() - AVERAGED]
-            row = {"T": T, "neuron": neuron, "rule": rule, "run": run, "iteration": line["iteration"].max()}
+            row = {"T": steps, "neuron": neuron, "rule": rule, "run": run, "iteration": line["iteration"].max()}
             found.append({**row, "mse": last["mse"].mean(), "published": np.nan, "spread": np.nan})
     if not found:
         return None
@@ -129,15 +129,15 @@ def bars(results: Results, scale: str) -> Drawn | None:
             panel.errorbar([x] * len(known), known["published"], known["spread"], fmt="_", ms=9, color="k", capsize=2)
         panel.axhline(TRIVIAL, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
         panel.set_xticks(range(len(neurons)), [CELLS[neuron] for neuron in neurons])
-        panel.set_title(f"T = {T}")
+        panel.set_title(f"T = {T:g}")
         panel.set(xlim=(-0.5, len(neurons) - 0.5), ylim=(0, HIGHEST))
     figure.supylabel("mean squared error", fontsize=9)
     title = "Adding task: error at the end of training"
     notes = [
         f"Scale {scale}. Bar: mean of the replicates (dots), validation split, mean of the last {AVERAGED} iterations "
         "of a run; runs differ in length, see the suites. Stroke with error bar: published mean and standard deviation "
-        f"of the last {AVERAGED} of 10 000 iterations. Dashed: the mean as a constant answer, {TRIVIAL:.3f}. Panels "
-        f"end at {HIGHEST}."
+        f"of the last {AVERAGED} iterations, of 10 000 or before NaN. Dashed: the mean as a constant answer, "
+        f"{TRIVIAL:.3f}. Panels end at {HIGHEST}."
     ]
     finish(figure, title, notes, {rule: styles[rule]._replace(dash="-") for rule in rules})
     return Drawn(figure, data, title, notes)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.fptt.adding_figures import PALE
 from throughtime.reports.fptt.comparison import FRAMES as ACCURACY
 from throughtime.reports.fptt.comparison import TIME
-from throughtime.reports.fptt.memory import FRAMES, MIB, PUBLISHED, SUITE
+from throughtime.reports.fptt.memory import FRAMES, PUBLISHED, SUITE
 from throughtime.reports.growth import WAYS
+from throughtime.reports.quantities import MIB
 
 SECONDS = {
     "bptt": (10, 20, 31, 40, 60, 125, 300),
@@ -20,7 +20,6 @@ SECONDS = {
     "fptt-step": (8, 14, 18, 23, 33, 76, 200),
 }
 """Seconds an epoch at each number of frames (lr copy.ipynb, cells 58 to 63); the GPU is not named."""
-PALE: dict[str, Any] = {"dash": "-", "width": 3.4, "alpha": 0.3}
 
 
 @styled

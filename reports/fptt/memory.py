@@ -10,11 +10,11 @@ from torch import Tensor
 from throughtime.harness.build import build
 from throughtime.measuring.exact_memory import ExactMemory, exact_memory
 from throughtime.neurons.ltc import LTC
+from throughtime.reports.quantities import MIB
 from throughtime.suites.suite import load_suite
 
 Input = Literal["on the device", "excluded", "streamed"]
 SUITE = "fptt-memory"
-MIB = 2**20
 FRAMES = (20, 40, 60, 80, 100, 200, 500)
 PUBLISHED = {
     "bptt": (1907, 2297, 2687, 3077, 3465, 5417, 11181),

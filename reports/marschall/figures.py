@@ -133,7 +133,7 @@ def cosine_against_loss(results: Results, scale: str) -> Drawn | None:
     title = "Final loss against alignment at one step"
     notes = [
         f"Suite marschall, scale {scale}: a point for each run. Cosine of the gradients of its rule and of RTRL at the "
-        f"same step, on the network of the same replicate, which RTRL trains: mean over {STEPS - FORGOTTEN} steps.",
+        f"same step, on a network of scale laptop, which RTRL trains: mean over {STEPS - FORGOTTEN} steps.",
         *_above(data),
     ]
     finish(figure, title, notes, {rule: styles[rule] for rule in sorted(set(data["rule"]), key=rule_rank)})

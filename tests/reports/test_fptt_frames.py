@@ -12,7 +12,8 @@ from throughtime.reports.drawing import save
 from throughtime.reports.fptt.claims import memory_is_constant
 from throughtime.reports.fptt.comparison import FPTT_LTC, FRAMES, Series, exceeds, grows, is_faster, is_flat, trains
 from throughtime.reports.fptt.figures import FIGURES
-from throughtime.reports.fptt.memory import MIB, published_slope, slope
+from throughtime.reports.fptt.memory import published_slope, slope
+from throughtime.reports.quantities import MIB
 
 EPROP = Series("eprop", ("alif",))
 
