@@ -8,10 +8,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pandas as pd
 
+from throughtime.errors import UsageError, suggestion
 from throughtime.records.results import Results
 from throughtime.records.store import DEFAULT_RESULTS, Store
 from throughtime.registry import load_plugin
@@ -55,13 +56,18 @@ def run(
         All current runs of the suite at this scale in the folder, failed ones included.
 
     Raises:
-        UsageError: the suite is wrong, data are missing, or a component is not in a file that a plugin names.
+        UsageError: the suite is wrong, an argument has no meaning, data are missing, or a component is not in a file
+            that a plugin names.
     """
     from throughtime.running.engines.local import LocalEngine, start_fork_server
     from throughtime.running.plan import prepare_data
     from throughtime.running.progress import PlainProgress
     from throughtime.running.sweep import Request, sweeps
 
+    if jobs is not None and jobs < 1:
+        raise UsageError(f"should be at least 1, not {jobs}", "jobs")
+    if rerun not in get_args(Rerun):
+        raise UsageError(f'no choice "{rerun}"', "rerun", suggestion(rerun, get_args(Rerun)))
     start_fork_server()
     files = [str(Path(plugin).resolve()) for plugin in plugins]
     for file in files:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,8 +56,11 @@ def update(
         if recorded:
             load_plugins(plugin)
         else:
-            with suppress(typer.Exit):  # failed runs are records too, and show below
+            try:
                 run(suite, scale=scale, results=folder, plugin=plugin, source=source)
+            except typer.Exit as end:
+                if end.exit_code != 1:  # interrupted; failed runs are records too, and show below
+                    raise
         name = load_suite(suite, scale).name
         path = files.baseline_path(name, scale, baselines or files.BASELINES)
         before = files.read_baseline(path) if path.exists() else []

@@ -102,8 +102,10 @@ def reproduce(
     for suite in loaded.suites:
         try:
             run(suite, scale=scale, results=results, source=source)
-        except typer.Exit as exit_of_run:
-            failed = failed or exit_of_run.exit_code != 0
+        except typer.Exit as end:
+            if end.exit_code != 1:  # interrupted
+                raise
+            failed = True
         except UsageError as error:
             print(f"error: suite {suite} was not run: {error}", file=sys.stderr)
             failed = True

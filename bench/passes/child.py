@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -49,38 +50,50 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, (lambda *_: stop.set()) if name == "train" else signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    _log_to(folder / LOG)
-    print(f"-- {name} pass", flush=True)
+    try:
+        _log_to(folder / LOG)
+        print(f"-- {name} pass", flush=True)
+        result = _result_of(name, spec, code, folder, plugins, stop.is_set)
+        result = result.model_copy(update={"seconds": time.perf_counter() - start})
+        print(_summary(name, result), flush=True)
+        write_whole(folder / f"{name}.json", result.model_dump_json())
+    except OSError as error:
+        _leave_if_full(error)
+        raise
+
+
+def _result_of(
+    name: Pass,
+    spec: dict[str, Any],
+    code: dict[str, str],
+    folder: Path,
+    plugins: list[str],
+    stopping: Callable[[], bool],
+) -> PassResult:
+    """Run the pass; return its result, also after an exception."""
     try:
         for plugin in plugins:
             load_plugin(plugin)
         run = RunSpec.model_validate(spec)
         if void := _other_code(run, code):
-            result = PassResult(status="error", void=void)
-        else:
-            result = run_pass(name, run, folder, stop.is_set)
+            return PassResult(status="error", void=void)
+        return run_pass(name, run, folder, stopping)
     except StoppedError as stopped:
         print(stopped, flush=True)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)  # so that the exit status shows the signal
         raise
     except Exception as error:
-        traceback.print_exc()
+        with suppress(OSError):  # the disk of the log is full
+            traceback.print_exc()
         _leave_if_full(error)
         kind = "" if isinstance(error, DivergedError) else f"{type(error).__name__}: "
-        result = PassResult(
+        return PassResult(
             status=status_of(error),
             failure=Failure(reason=f"{kind}{first_line(error)}"),
             machine=machine(spec["threads"], None),
             versions=versions(),
         )
-    result = result.model_copy(update={"seconds": time.perf_counter() - start})
-    print(_summary(name, result), flush=True)
-    try:
-        write_whole(folder / f"{name}.json", result.model_dump_json())
-    except OSError as error:
-        _leave_if_full(error)
-        raise
 
 
 def _summary(name: Pass, result: PassResult) -> str:
@@ -92,7 +105,8 @@ def _summary(name: Pass, result: PassResult) -> str:
 def _leave_if_full(error: Exception) -> None:
     """Exit without a result if the disk is full: the run is not at fault, and resumes once there is space."""
     if isinstance(error, OSError) and error.errno in DISK_FULL:
-        sys.stdout.flush()
+        with suppress(OSError):
+            sys.stdout.flush()
         os._exit(DISK_FULL[error.errno])
 
 

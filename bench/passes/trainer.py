@@ -87,9 +87,6 @@ class Trainer:
         self._saved_at, self._position_at = time.monotonic(), -math.inf
         self._failure_printed = False
         self._curve = folder / CURVE
-        for name in (CHECKPOINT, POSITION):
-            for scratch in folder.glob(f".{name}.*.tmp"):
-                scratch.unlink()  # left by a process that was killed while it wrote
         self._start(built)
         path = folder / CHECKPOINT
         if path.exists():

@@ -34,7 +34,7 @@ def to_parquet(results: Results, folder: Path) -> list[Path]:
 
 
 def to_tensorboard(results: Results, folder: Path) -> list[Path]:
-    """Write a log for each run into `<suite>/<label>`: the learning curve over iterations, the options as
+    """Write a log for each run into `<suite>/<scale>/<label>`: the learning curve over iterations, the options as
     hyperparameters with the measures of the record as their metrics, and its command as text.
 
     Raises:
@@ -45,7 +45,7 @@ def to_tensorboard(results: Results, folder: Path) -> list[Path]:
 
     paths = []
     for record in _records(results):
-        path = folder / record.spec.suite / _file_name(record.label)
+        path = folder / record.spec.suite / record.spec.scale / _file_name(record.label)
         with SummaryWriter(str(path)) as log:
             for row in results.curve(record.id):
                 for name, value in _scalars(row).items():

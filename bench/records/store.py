@@ -66,7 +66,7 @@ class Store:
         """
         grown, place = self.work_folder(suite, run_id), self.run_folder(suite, run_id)
         old = grown.with_name(f"{run_id}{OLD}")
-        if grown.exists() and _is_ok(place) and not _is_ok(grown):
+        if grown.exists() and is_ok(place) and not is_ok(grown):
             place = place / FAILED
         if place.exists() and grown.exists():
             shutil.rmtree(old, ignore_errors=True)
@@ -96,7 +96,8 @@ class Store:
                 self.broken.append(str(error))
 
 
-def _is_ok(folder: Path) -> bool:
+def is_ok(folder: Path) -> bool:
+    """Return whether the folder of a run has an intact record with status `ok`."""
     try:
         return read_record(folder / RECORD).status == "ok"
     except UsageError:  # no record, or a damaged one

@@ -77,7 +77,7 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
         UsageError: a component of a cell cannot be built, or `supports` of its rule fails; the message names the cell.
             Or a file of initial weights cannot be read.
     """
-    known = {suite: _Known(store, suite) for suite in {spec.suite for spec in specs}}
+    known = {suite: KnownRecords(store, suite) for suite in {spec.suite for spec in specs}}
     support, weights = _Support(), WeightFiles(store)
     codes: dict[tuple[str, ...], dict[str, str]] = {}
     contents: dict[tuple[int, ...], tuple[str, ...]] = {}  # by the identity of the components, which replicates share
@@ -168,7 +168,7 @@ def _whole(kind: str, part: ComponentSpec) -> ComponentSpec:
         return part
 
 
-class _Known:
+class KnownRecords:
     """The records of a suite's runs in a store."""
 
     def __init__(self, store: Store, suite: str) -> None:

@@ -20,7 +20,7 @@ from throughtime.errors import UsageError
 from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION, RECORD
 from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Record, Status, read_record, write_record
-from throughtime.records.store import JOURNAL, OLD, WORK, Store
+from throughtime.records.store import JOURNAL, OLD, WORK, Store, is_ok
 from throughtime.running.assembly import assemble, completed, read_result, skipped, was_ok
 from throughtime.running.engines.base import Engine, PassJob
 from throughtime.running.journal import Journal
@@ -100,12 +100,16 @@ class Runner:
             self.store.publish(suite, planned.id)
             self._announce(record)
             return []
+        place = self.store.run_folder(suite, planned.id)
+        if planned.recorded is None and not planned.reason and is_ok(place):  # another runner has recorded it since
+            self._announce(read_record(place / RECORD))
+            return []
         if planned.unsupported:
             folder.mkdir(parents=True, exist_ok=True)
             self._publish(skipped(planned, self.command, time.time()))
             return []
         if not folder.exists() and planned.recorded in CONTINUED and planned.stale is None:
-            self._copy_checkpoint(self.store.run_folder(suite, planned.id), folder)
+            self._copy_checkpoint(place, folder)
         todo = [PassJob(planned, name, folder) for name in planned.passes]
         for job in [job for job in todo if was_ok(folder, job.name)]:
             todo.remove(job)
@@ -184,6 +188,8 @@ class Runner:
         write_record(record, folder)
         for name in PASSES:
             pass_file(folder, name).unlink(missing_ok=True)
+        for scratch in folder.glob(".*.tmp"):  # left by a process that was killed while it wrote
+            scratch.unlink(missing_ok=True)
         (folder / POSITION).unlink(missing_ok=True)
         if record.status not in CONTINUED:
             (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +18,7 @@ from throughtime.running.plan import Planned, plan, to_run
 from throughtime.running.progress import Progress
 from throughtime.running.runner import Runner
 from throughtime.running.tuning import after_tuning, trial_runs
-from throughtime.spec import Rerun, Scale, cell_label
+from throughtime.spec import Rerun, Scale
 from throughtime.suites.suite import Suite, load_suite
 
 
@@ -59,7 +58,7 @@ class Sweep:
     Attributes:
         cells_left: number of cells whose runs are not planned yet, because trials of their tuning are to run.
         limits: the limits that the suite sets for each pass.
-        jobs: number of training passes for which this machine has cores.
+        jobs: number of training passes for which this process has cores.
     """
 
     def __init__(
@@ -69,7 +68,9 @@ class Sweep:
         self.cells_left = 0
         settings = suite.settings[request.scale]
         self.limits = Limits(settings.timeout, settings.memory_limit)
-        self.jobs = max(1, (os.cpu_count() or 1) // settings.threads)
+        # A container or a batch system may allow this process fewer cores than the machine has.
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.jobs = max(1, cores // settings.threads)
 
     def unfinished(self, records: Sequence[Record]) -> list[str]:
         """Return the labels of the selected runs that failed or lack a measuring pass, after these have run.
@@ -92,7 +93,7 @@ def sweeps(request: Request) -> Iterator[Sweep]:
     """Yield the sweeps of a suite. The due runs of one must have run before the next is taken.
 
     A suite without a tuning has one sweep. Otherwise the first one consists of the trials of the cells that are
-    selected, and the second of the runs with the best values.
+    selected, and the second of the selected runs with the best values, unless only trials are selected.
 
     Raises:
         UsageError: the suite is invalid, a cell cannot be built, or no run has a name of `only`.
@@ -104,18 +105,21 @@ def sweeps(request: Request) -> Iterator[Sweep]:
         yield Sweep(request, suite, planned, selected, to_run(selected, request.rerun))
         return
     trials = plan(trial_runs(suite, request.scale), request.store)
-    named = matching(trials, request.only)
-    of_cells = [p for p in trials if p in named or not request.only or _names_its_cell(p, request.only)]
+    runs: list[Planned] = []
+    if request.only:
+        # The id of a run is unknown before its values are chosen: its label stands for it.
+        runs = [Planned(run, run.label, {}, run.passes, None, None) for run in suite.expand(request.scale)]
+        runs += after_tuning(suite, request.scale, request.store).planned
+    select([*trials, *runs], request.only, request.suite)  # refuses a wrong name before the trials run
+    named, cells = matching(trials, request.only), {p.spec.cell for p in matching(runs, request.only)}
+    of_cells = [p for p in trials if p in named or _cell_of(p) in cells]
     due = to_run(named, request.rerun)
     due += to_run([p for p in of_cells if p not in named], "none")
-    if of_cells:
-        sweep = Sweep(request, suite, trials, of_cells, due)
-        sweep.cells_left = len(suite.cells[request.scale])
-        yield sweep
+    sweep = Sweep(request, suite, trials, of_cells, due)
+    sweep.cells_left = len(suite.cells[request.scale])
+    yield sweep
     planned, cells_left = after_tuning(suite, request.scale, request.store)
-    if planned or not of_cells:
-        # A name may select trials alone.
-        selected = matching(planned, request.only) if named else select(planned, request.only, request.suite)
+    if selected := matching(planned, request.only):
         sweep = Sweep(request, suite, planned, selected, to_run(selected, request.rerun))
         sweep.cells_left = cells_left
         yield sweep
@@ -151,9 +155,7 @@ def _names(planned: Planned) -> set[str]:
     return {planned.id, label, label.rpartition(" #")[0]}
 
 
-def _names_its_cell(trial: Planned, only: Sequence[str]) -> bool:
-    """Return whether a name or pattern selects runs of the cell for which a trial is run."""
+def _cell_of(trial: Planned) -> tuple[str, ...]:
+    """Return the labels of the cell for which a trial is run."""
     rule, *rest = trial.spec.cell
-    cell = cell_label(rule.partition(" ")[0], *rest)  # the values under trial follow the rule's own label, one word
-    wanted = [re.sub(r" #(\d+|\*)$", "", one) for one in only]
-    return cell in wanted or any(fnmatch.fnmatchcase(cell, one) for one in wanted)
+    return rule.partition(" ")[0], *rest  # the values under trial follow the rule's own label, one word

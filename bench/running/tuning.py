@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from throughtime.records.record import Measure, Record
 from throughtime.records.store import Store
-from throughtime.running.plan import Planned, plan
+from throughtime.running.plan import KnownRecords, Planned, plan, to_run
 from throughtime.spec import RunSpec, Scale, TrialResult, Tuning
 from throughtime.suites.suite import Suite
 from throughtime.suites.trials import Trial
@@ -32,13 +32,17 @@ def trial_runs(suite: Suite, scale: Scale) -> list[RunSpec]:
 
 
 def after_tuning(suite: Suite, scale: Scale, store: Store) -> Outcome:
-    """Choose the best trial of each cell from the records of the trials, and plan the runs with its values."""
-    ids = iter([p.id for p in plan(trial_runs(suite, scale), store)])
-    records = {stored.record.id: stored.record for stored in store.records(f"{suite.name}-tune")}
+    """Choose the best trial of each cell from the records of the trials, and plan the runs with its values.
+
+    A stale record counts if `run` would not repeat it, as in any suite.
+    """
+    trial_plan = plan(trial_runs(suite, scale), store)
+    known, due = KnownRecords(store, f"{suite.name}-tune"), {p.id for p in to_run(trial_plan, "none")}
+    records = iter([None if p.id in due else known.of(p.spec, p.id, p.code)[0] for p in trial_plan])
     specs: list[RunSpec] = []
     failed, left = set(), 0
     for trials in suite.trials[scale]:
-        found = [[records.get(next(ids)) for _ in suite.runs_of_trial(scale, trial)] for trial in trials]
+        found = [[next(records) for _ in suite.runs_of_trial(scale, trial)] for trial in trials]
         complete = [[record for record in of_trial if record is not None] for of_trial in found]
         if complete != found:
             left += 1

@@ -25,7 +25,7 @@ from throughtime.suites.strict_yaml import Document, Key
 
 
 def apply_change(document: Document, scale: Scale, change: str) -> None:
-    """Apply a change to the document of a suite, at one scale.
+    """Apply a change to the document of a valid suite, at one scale.
 
     Raises:
         UsageError: the change has another form, its value is not YAML, or the suite has no such name.
@@ -42,7 +42,7 @@ def apply_change(document: Document, scale: Scale, change: str) -> None:
     if not dot or not (head == "training" or head in KINDS or head in labels):
         known = [*Settings.model_fields, *(f"{head}.{option}" for head in ("training", *KINDS, *labels) if dot)]
         raise UsageError(f'no setting "{name}" in the suite', origin, suggestion(name, known))
-    overrides = ((document.data.get("scales") or {}).get(scale) or {}).get("overrides") or []
+    overrides = document.data.get("scales", {}).get(scale, {}).get("overrides", [])
     path = (*path, "overrides", len(overrides))
     if head in labels:
         document.set((*path, "when", labels[head]), json.dumps(head), origin)
@@ -51,12 +51,9 @@ def apply_change(document: Document, scale: Scale, change: str) -> None:
 
 
 def _labels(data: Any, scale: Scale) -> Iterator[tuple[str, str]]:
-    """Yield label and kind of each component in the lists of a suite at a scale; invalid parts are left out."""
-    changed = data.get("scales", {}).get(scale) if isinstance(data, dict) else None
-    for section in (data, changed):
+    """Yield label and kind of each component in the lists and included cells of a suite at a scale."""
+    for section in (data, data.get("scales", {}).get(scale, {})):
         for kind in KINDS:
-            entries = section.get(f"{kind}s") if isinstance(section, dict) else None
-            for entry in entries if isinstance(entries, list) else ():
-                label = entry.get("label") or entry.get("name") if isinstance(entry, dict) else entry
-                if isinstance(label, str):
-                    yield label, kind
+            included = (cell.get(kind) for cell in section.get("include", ()))
+            for entry in filter(None, (*section.get(f"{kind}s", ()), *included)):
+                yield (entry if isinstance(entry, str) else entry.get("label") or entry["name"]), kind

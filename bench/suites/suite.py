@@ -124,10 +124,11 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
         GroupedUsageError: the same for several faults.
     """
     document, faults = suite_document(name_or_path), Faults()
-    for change in changes:
-        apply_change(document, scale, change)
     with faults.collected():
         file = checked(document, SuiteFile)
+        for change in changes:
+            apply_change(document, scale, change)
+            file = checked(document, SuiteFile)
     _check_entries(document, faults)
     faults.raise_all()
     scaled = {}

@@ -48,6 +48,8 @@ def trials_of(scaled: ScaledSuite) -> dict[Labels, list[Trial]]:
     assert tune is not None
     changes: dict[str, list[int]] = {}
     for name, values in tune.options.items():
+        if repeated := next((i for i, value in enumerate(values) if value in values[:i]), None):
+            scaled.refuse(f'"{name}" repeats the value {_text(values[repeated])}', (*path, "options", name, repeated))
         changes[name] = [_override(scaled, name, value, (*path, "options", name, i)) for i, value in enumerate(values)]
     grids = {labels: _grid(tune, labels, scaled) for labels in scaled.cells}
     smallest = min(grids, key=lambda labels: len(grids[labels]))

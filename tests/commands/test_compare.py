@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from tests.comparing.test_cells import record
@@ -106,6 +107,18 @@ def test_a_baseline_is_made_compared_and_renewed(tmp_path, capsys):
     assert [entry["why"] for entry in log] == ["a first one", "bytes moved"] and log[1]["changes"]["worse"] == 1
     capsys.readouterr()
     assert main([*words, " "]) == 2 and "without a reason" in capsys.readouterr().err
+
+
+def test_an_interrupted_update_leaves_the_baseline_as_it_is(tmp_path, monkeypatch):
+    def interrupted(*_, **__):
+        raise typer.Exit(130)
+
+    (tmp_path / "tried.yaml").write_text(SUITE)
+    monkeypatch.setattr("throughtime.commands.baseline.run", interrupted)
+    folder, results = tmp_path / "baselines", tmp_path / "results"
+    words = ["baseline", "update", tmp_path / "tried.yaml", "--why", "x", "--baselines", folder, "--results", results]
+    put(Store(results), load_suite(tmp_path / "tried.yaml").expand("tiny")[0])  # done before the interruption
+    assert main([*map(str, words)]) == 130 and not folder.exists()
 
 
 @pytest.fixture

@@ -104,6 +104,27 @@ def test_a_script_without_a_guard_runs_once(finished):
     assert done.stdout.splitlines() == ["the script runs", "['ok']"], done.stderr
 
 
+def test_a_script_without_a_guard_may_limit_memory(tmp_path):
+    write_suite(tmp_path)
+    (tmp_path / "script.py").write_text(SCRIPT.replace("quiet=True", 'quiet=True, set={"memory_limit": "8GiB"}'))
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.stdout.splitlines() == ["the script runs", "['ok']"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "argument, said",
+    [
+        ({"jobs": 0}, "jobs: should be at least 1, not 0"),
+        ({"jobs": -1}, "jobs: should be at least 1, not -1"),
+        ({"rerun": "fail"}, 'rerun: no choice "fail"\n  did you mean "failed"?'),
+    ],
+)
+def test_an_argument_without_meaning_is_refused(argument, said, tmp_path):
+    with pytest.raises(UsageError) as caught:
+        tt.run(write_suite(tmp_path), "tiny", tmp_path / "runs", **argument)
+    assert str(caught.value) == said
+
+
 def test_a_component_of_the_script_itself_is_refused(tmp_path):
     write_suite(tmp_path)
     own = "from throughtime.algorithms.bptt import BPTT\n@tt.algorithm('own')\nclass Own(BPTT):\n    pass\n"

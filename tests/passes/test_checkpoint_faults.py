@@ -113,12 +113,6 @@ def test_no_byte_of_a_checkpoint_can_change_unseen():
 # --- that cannot be written
 
 
-def test_what_a_kill_has_left_half_written_goes(tmp_path):
-    (tmp_path / ".checkpoint.pt.77.tmp").write_bytes(b"PK")
-    train(spec(epochs=1), tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.jsonl", "position.json"]
-
-
 def test_a_full_disk_is_told_of_once_and_ends_nothing(tmp_path, monkeypatch, capsys):
     run = spec()
     whole, _ = uninterrupted(run, tmp_path / "whole")

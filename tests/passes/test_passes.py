@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +23,7 @@ from throughtime.measuring.process_growth import enough_steps, growth_measures
 from throughtime.measuring.timing import Timing, spread
 from throughtime.numerics.spike_product import SHORT
 from throughtime.passes import passes
+from throughtime.records.files import DISK_FULL, LOG
 from throughtime.records.pass_result import PassResult
 
 
@@ -163,3 +168,31 @@ def test_a_pass_runs_on_the_threads_of_its_spec_and_flushes_denormals(threads, m
         torch.set_num_threads(before)
     assert seen == [(threads, 0.0)]
     assert result.machine["threads"] == threads and result.machine["denormals_flushed"] is True
+
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from throughtime.passes.child import main
+
+main("train", json.loads(sys.argv[1]), {}, Path(sys.argv[2]), sys.argv[3:])
+"""
+FULL = """
+import os
+
+full = os.open("/dev/full", os.O_WRONLY)
+os.dup2(full, 1)
+os.dup2(full, 2)
+raise ValueError
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("from_the_start", [True, False])
+def test_a_log_on_a_full_disk_ends_the_child_with_the_code_of_a_full_disk(from_the_start, tmp_path):
+    plugin = tmp_path / "full.py"
+    plugin.write_text(FULL)
+    if from_the_start:
+        (tmp_path / LOG).symlink_to("/dev/full")
+    words = [sys.executable, "-c", CHILD, spec().model_dump_json(), str(tmp_path), str(plugin)]
+    assert subprocess.run(words, timeout=120).returncode == DISK_FULL[errno.ENOSPC]

@@ -49,7 +49,7 @@ def test_tensorboard_has_a_log_for_each_run(folder, tmp_path, capsys):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     said = exported("tensorboard", folder, tmp_path / "out", capsys)
     assert said.startswith("3 runs; next: `tensorboard --logdir ")
-    log = event_accumulator.EventAccumulator(str(tmp_path / "out" / "quick" / "bptt-lif-digits-#1"))
+    log = event_accumulator.EventAccumulator(str(tmp_path / "out" / "quick" / "laptop" / "bptt-lif-digits-#1"))
     log.Reload()
     points = log.Scalars("validation")
     assert [(point.step, point.value) for point in points] == [(10, 0.25), (20, 0.5), (30, 0.75)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 
 import pytest
@@ -16,6 +17,7 @@ from throughtime.running.plan import plan, to_run
 from throughtime.running.progress import PlainProgress
 from throughtime.running.rerun import differences
 from throughtime.running.runner import Runner
+from throughtime.running.sweep import Request, sweeps
 from throughtime.suites.suite import load_suite
 
 SUITE = """
@@ -88,3 +90,9 @@ def test_the_server_of_this_machine_imports_while_the_suite_is_read(monkeypatch,
     monkeypatch.setattr("throughtime.running.sweep.load_suite", read)
     assert main(["run", "quick", *where]) == 2
     assert order == begun
+
+
+def test_by_default_there_are_as_many_jobs_as_this_process_has_cores(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 3, 5}, raising=False)
+    (sweep,) = sweeps(Request(suite_file(tmp_path), "tiny", Store(tmp_path / "results")))
+    assert sweep.jobs == 3

@@ -257,6 +257,26 @@ def test_two_runners_do_not_work_on_one_suite(tmp_path):
         run(tmp_path, suite)
 
 
+def test_a_run_that_another_runner_recorded_since_the_plan_is_not_repeated(tmp_path):
+    suite, store = suite_file(tmp_path, "bptt"), Store(tmp_path / "results")
+    planned = plan(load_suite(suite).expand("tiny"), store)
+    found, _ = run(tmp_path, suite)
+    with (tmp_path / "out").open("w") as stream:
+        (record,) = runner(store, PlainProgress(stream)).run(planned, to_run(planned, "none"))
+    assert record == found["bptt"].record and "train" not in (tmp_path / "out").read_text()
+
+
+def test_what_a_killed_process_had_begun_to_write_does_not_stay(tmp_path):
+    suite = suite_file(tmp_path, "bptt")
+    planned = plan(load_suite(suite).expand("tiny"), Store(tmp_path / "results"))
+    folder = Store(tmp_path / "results").work_folder("faults", planned[0].id)
+    folder.mkdir(parents=True)
+    for name in ("checkpoint.pt", "weights.pt"):
+        (folder / f".{name}.77-78.tmp").write_bytes(b"PK")
+    found, _ = run(tmp_path, suite)
+    assert sorted(path.name for path in found["bptt"].folder.iterdir()) == ["curve.jsonl", "log", "record.json"]
+
+
 def test_code_that_changes_while_the_sweep_runs_is_told(tmp_path):
     suite = suite_file(tmp_path, "bptt")
     store = Store(tmp_path / "results")

@@ -41,7 +41,7 @@ def suite(tmp_path):
     return load_suite(tmp_path / "tuned.yaml")
 
 
-def record_trials(store, suite, values, metric="mse", better="lower", failing=()):
+def record_trials(store, suite, values, metric="mse", better="lower", failing=(), stale=False):
     """Write a record for each run of a trial: value of trial i, plus 0.01 for its second replicate."""
     runs = trial_runs(suite, "tiny")
     for i, planned in enumerate(plan(runs, store)):
@@ -51,7 +51,7 @@ def record_trials(store, suite, values, metric="mse", better="lower", failing=()
             continue
         value = measure(values[trial] + 0.01 * replicate, "1").model_copy(update={"better": better})
         measures = {metric: value, f"{metric}_validation": value}
-        put(store, planned.spec, id=planned.id, measures=measures, metric=metric)
+        put(store, planned.spec, id=f"{i:012}" if stale else planned.id, measures=measures, metric=metric)
 
 
 def chosen(outcome):
@@ -87,6 +87,12 @@ def test_cells_with_trials_to_run_are_not_planned(store, suite):
     assert {p.spec.suite for p in trials.planned} == {"tuned-tune"}
 
 
+@pytest.mark.parametrize("name", ["bptt lif adding #1", "bptt lif adding #[01]", "bptt lif adding", "bptt*adding #*"])
+def test_a_name_of_runs_selects_the_trials_of_their_cell(name, store, suite):
+    (trials,) = sweeps(Request(store.folder / "tuned.yaml", "tiny", store, [name]))
+    assert {p.spec.rule.name for p in trials.due} == {"bptt"} and len(trials.due) == 6
+
+
 def test_names_select_trials_and_runs(store, suite):
     record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2])
     path = store.folder / "tuned.yaml"
@@ -97,13 +103,25 @@ def test_names_select_trials_and_runs(store, suite):
     assert due() == [[], [f"{rule} lif adding #{i}" for rule in ("bptt", "tbptt") for i in range(2)]]
     assert due("bptt lif adding #1", rerun="all") == [[], ["bptt lif adding #1"]], "its trials are not repeated"
     label = "bptt learning_rate=0.01 lif adding #0"
-    assert due(label, rerun="all") == [[label], []]
+    assert due(label, rerun="all") == [[label]], "the command of its record"
+    run_id = after_tuning(suite, "tiny", store).planned[0].id
+    assert due(run_id) == [[], ["bptt lif adding #0"]]
+
+
+def test_stale_trials_count_like_other_stale_runs(store, suite):
+    record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2], stale=True)
+    path = store.folder / "tuned.yaml"
+    trials, runs = sweeps(Request(path, "tiny", store))
+    assert trials.due == [] and len(runs.due) == 4
+    assert chosen(after_tuning(suite, "tiny", store))["bptt"][0] == 1e-2
+    trials = next(sweeps(Request(path, "tiny", store, rerun="stale")))
+    assert len(trials.due) == 12
 
 
 def test_a_name_that_selects_nothing_is_refused(store, suite):
-    request = Request(store.folder / "tuned.yaml", "tiny", store, only=["fptt *"])
+    request = Request(store.folder / "tuned.yaml", "tiny", store, only=["bptt *", "fptt *"])
     with pytest.raises(UsageError, match='no run "fptt \\*"'):
-        list(sweeps(request))
+        next(sweeps(request))
     record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2])
     with pytest.raises(UsageError, match='no run "fptt \\*"'):
         list(sweeps(request))

@@ -279,6 +279,12 @@ def test_changes_are_applied_in_order_and_to_one_scale(suite, tmp_path):
     assert {run.neuron.options["tau"] for run in changed.expand("tiny") if run.neuron.name == "lif"} == {5.0}
 
 
+def test_a_change_reaches_a_component_that_only_an_included_cell_has(suite, tmp_path):
+    suite({7: "include: [{rule: bptt, neuron: lif, dataset: adding}]"})
+    runs = load_suite(tmp_path / "s.yaml", "tiny", ["adding.steps=20"]).expand("tiny")
+    assert [run.dataset.options["steps"] for run in runs if run.dataset.name == "adding"] == [20]
+
+
 @pytest.mark.parametrize("model", [SuiteFile, Entry, Training, Tune, When, Include, Override, Scales])
 def test_every_key_of_a_suite_has_a_description(model):
     assert [name for name, field in model.model_fields.items() if not field.description] == []

@@ -337,3 +337,12 @@ def test_a_wrong_change_is_reported_like_the_file(change, what, hint, suite, tmp
         load_suite(tmp_path / "s.yaml", "tiny", [change])
     assert (caught.value.what, caught.value.where) == (what, f"--set {change}")
     assert hint is None or caught.value.hint == hint
+
+
+@pytest.mark.parametrize("changes", [{6: "scales:"}, {6: "scales: [tiny]"}, dict.fromkeys(range(1, 7), "- x")])
+def test_a_file_of_another_form_is_reported_as_without_a_change(changes, suite, tmp_path):
+    with pytest.raises(UsageError) as without:
+        suite(changes)
+    with pytest.raises(UsageError) as caught:
+        load_suite(tmp_path / "s.yaml", "tiny", ["training.epochs=1"])
+    assert str(caught.value) == str(without.value)

@@ -73,6 +73,11 @@ WRONG = {
     "value": ("{options: {training.epochs: [1, 0]}}", "7:39", '"epochs" should be greater than 0, not 0'),
     "component's value": ("{options: {fptt.alpha: [1, -1]}}", "7:34", 'fptt: "alpha" should be greater than 0, not -1'),
     "component's option": ("{options: {bptt.alpha: [1]}}", "7:31", 'bptt: unknown key "alpha"'),
+    "repeated value": (
+        "{options: {training.learning_rate: [1e-3, 1e-2, 0.001]}}",
+        "7:55",
+        '"training.learning_rate" repeats the value 0.001',
+    ),
     "budget": (
         "{options: {training.epochs: [1, 2]}, trials: 3}",
         "7:52",

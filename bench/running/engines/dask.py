@@ -68,7 +68,7 @@ class DaskEngine(Engine):
             import distributed
         except ImportError as error:
             raise UsageError("--cluster needs dask.distributed", hint="pip install 'throughtime[cluster]'") from error
-        if not re.fullmatch(r"local:[1-9]\d*|(\w+://)?.+:\d+", cluster):
+        if not re.fullmatch(r"local:[1-9]\d*|(?!local:)(\w+://)?.+:\d+", cluster):
             raise UsageError(
                 f'"{cluster}" is no cluster', "--cluster", "tcp://HOST:PORT of a scheduler, local:N or slurm"
             )
@@ -205,7 +205,7 @@ class DaskEngine(Engine):
         except KilledWorker as error:
             last = _host(error.last_worker.address)
             died = f"{error.allowed_failures + 1} workers died in it, the last on {last}"
-            settle(job.folder, job.name, "killed", died)
+            settle(job, "killed", died)
         except Exception as error:
             if future.status != "error":
                 raise

@@ -114,8 +114,13 @@ class LocalEngine(Engine):
         """Raise UsageError for a limit that a child exceeds before it has built any component."""
         receiver, sender = self._processes.Pipe(duplex=False)
         child = self._processes.Process(target=_send_resident_bytes, args=(sender,), daemon=True)
-        child.start()
-        needed = receiver.recv()
+        with _without_main_script():
+            child.start()
+        sender.close()
+        try:
+            needed = receiver.recv()
+        except EOFError:  # the child was killed; the first pass shows whether that happens again
+            return
         child.join()
         if limit <= needed:
             raise UsageError(

@@ -25,8 +25,9 @@ from filelock import FileLock, Timeout
 from throughtime import __version__
 from throughtime.datasets.files.fetch import DATA, sources
 from throughtime.errors import UsageError
-from throughtime.records.files import CHECKPOINT, CURVE, LOG, POSITION, WEIGHTS
+from throughtime.records.files import CHECKPOINT, CURVE, DISK_FULL, LOG, POSITION, WEIGHTS
 from throughtime.records.pass_result import PassResult, pass_file
+from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Failure, Status
 from throughtime.running.assembly import read_result
 from throughtime.running.engines.base import PassJob
@@ -146,10 +147,16 @@ def show(folder: Path, position: str) -> None:
         write_whole(folder / POSITION, position, lasting=False)
 
 
-def settle(folder: Path, name: Pass, status: Status, reason: str) -> None:
+def settle(request: PassJob, status: Status, reason: str) -> None:
     """Write the result of a pass whose process could not write one."""
-    result = PassResult(status=status, failure=Failure(reason=reason))
-    write_whole(pass_file(folder, name), result.model_dump_json())
+    result = _failed(status, reason, request.planned.spec.threads)
+    write_whole(pass_file(request.folder, request.name), result.model_dump_json())
+
+
+def _failed(status: Status, reason: str, threads: int) -> PassResult:
+    """Return a result with machine and versions of this process: runs with other versions are not averaged."""
+    failure = Failure(reason=reason)
+    return PassResult(status=status, failure=failure, machine=machine(threads, None), versions=versions())
 
 
 def _read(folder: Path, names: Sequence[str]) -> Files:
@@ -172,6 +179,7 @@ def make_pass(
     """Run a pass in a temporary folder; return the files that it left.
 
     Every end of the child gives a result, unless the pass was stopped; a stopped training pass leaves a checkpoint.
+    After a fault of this machine, the files from which the pass resumes are returned as they came.
 
     Args:
         job: the pass.
@@ -187,8 +195,10 @@ def make_pass(
             attend(folder, stopping, tell)
             return left(name, folder)
     except OSError as error:  # no space or no processes: a fault of this machine, which the record names
-        failure = Failure(reason=f"on {socket.gethostname()}: {type(error).__name__}: {error}")
-        return {f"{name}.json": PassResult(status="error", failure=failure).model_dump_json().encode()}
+        status: Status = "killed" if error.errno in DISK_FULL else "error"  # after `killed`, training resumes
+        reason = f"on {socket.gethostname()}: {type(error).__name__}: {error}"
+        result = _failed(status, reason, job["spec"]["threads"])
+        return {**files, f"{name}.json": result.model_dump_json().encode()}
 
 
 def attend(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None) -> None:

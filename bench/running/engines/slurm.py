@@ -266,7 +266,7 @@ class SlurmEngine(Engine):
         """Write the files of a pass into its run's folder, and its status if the pass wrote none."""
         take(one.request.name, left(one.request.name, one.folder), one.request.folder)
         if status:
-            settle(one.request.folder, one.request.name, status, reason)
+            settle(one.request, status, reason)
         shutil.rmtree(one.folder, ignore_errors=True)
         return True
 

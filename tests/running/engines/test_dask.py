@@ -140,9 +140,13 @@ def test_without_workers_it_says_so_and_waits_and_without_a_scheduler_it_ends(sw
     monkeypatch.setattr("throughtime.running.engines.dask.CONNECT_SECONDS", 0.2)
     with pytest.raises(UsageError, match="no Dask scheduler answers"):
         engine_for(cluster.scheduler_address, sweep)
-    with pytest.raises(UsageError, match='"slrum" is no cluster'):
-        engine_for("slrum", sweep)
     engine.close()
+
+
+@pytest.mark.parametrize("cluster", ["slrum", "local:0", "local:x:1"])
+def test_what_is_no_address_is_refused(cluster, sweep_of):
+    with pytest.raises(UsageError, match=f'"{cluster}" is no cluster'):
+        engine_for(cluster, sweep_of("bptt"))
 
 
 FATAL = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 
@@ -10,10 +11,11 @@ import pytest
 from tests.children import child
 from tests.sweeps import GATED, GATED_RULE, Sweep, alive, wait_for
 from throughtime.errors import UsageError
+from throughtime.records.provenance import versions
 from throughtime.running.assembly import read_result
 from throughtime.running.engines import remote
 from throughtime.running.engines.base import PassJob
-from throughtime.running.engines.remote import Jobs, lay_out, left, make_pass, saved, take
+from throughtime.running.engines.remote import Jobs, lay_out, left, make_pass, saved, settle, take
 from throughtime.running.limits import Limits
 
 
@@ -62,6 +64,25 @@ def test_a_worker_without_space_says_so_in_the_record(job, tmp_path, monkeypatch
     take("train", files, tmp_path)
     result = read_result(tmp_path, "train")
     assert result.status == "error" and "FileNotFoundError" in result.failure.reason
+    assert result.versions == versions() and result.machine["threads"] == 1, "as those of the other replicates"
+
+
+def test_a_worker_whose_disk_is_full_costs_no_checkpoint_of_the_runner(job, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(remote, "lay_out", full)
+    (tmp_path / "checkpoint.pt").write_bytes(b"half way")
+    take("train", make_pass(job, saved("train", tmp_path), lambda: False), tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == b"half way"
+    result = read_result(tmp_path, "train")
+    assert result.status == "killed" and "No space left on device" in result.failure.reason, "training resumes"
+
+
+def test_a_pass_that_an_engine_gives_up_has_the_versions_of_the_sweep(sweep):
+    (planned,) = sweep.planned("results")
+    settle(PassJob(planned, "train", sweep.folder), "killed", "4 workers died in it")
+    assert read_result(sweep.folder, "train").versions == versions()
 
 
 @pytest.mark.slow
