@@ -70,7 +70,7 @@ class Comparison:
             if row.severity:
                 cells.setdefault((row.suite, row.scale), {})[row.label] = None
         # A record's command names the file of its suite, plugins and sources. Records of a baseline have none.
-        commands = {(record.spec.suite, record.spec.scale): record.command for record in self.new.records}
+        commands = {(str(r.spec.suite), str(r.spec.scale)): r.command for r in self.new.records}
         results = [] if self.new.is_baseline else ["--results", folder]
         found = []
         for (suite, scale), labels in cells.items():

@@ -132,7 +132,8 @@ def _by_replicate(pair: Pair, metric: str, gate: Gate) -> Row:
     furthest = max(severities, key=lambda r: (("", "warn", "fail").index(severities[r]), beyond[r]))
     amount = "exactly equal" if gate.compare == "exact" else f"within {gate.minimum(base[furthest])}"
     reason = f"replicate {furthest}: {shown(base[furthest])} → {shown(new[furthest])}, not {amount}"
-    severity, verdict = severities[furthest], "worse" if against else "better"
+    verdict: Verdict = "worse" if against else "better"
+    severity = severities[furthest]
     return _row(pair, metric, gate, verdict, severity=severity, reason=reason, **numbers)
 
 

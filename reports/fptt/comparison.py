@@ -10,6 +10,7 @@ import pandas as pd
 
 from throughtime.comparing.published import FEWEST, Answer, Word, at_a_scale, decided
 from throughtime.records.results import Results
+from throughtime.reports.cells import groups
 from throughtime.reports.growth import exponents
 from throughtime.spec import Scale
 
@@ -49,10 +50,11 @@ def accuracies(results: Results, suite: str, scale: Scale, series: Series) -> li
     columns = ["dataset", "network", "neuron", "status", "accuracy"]
     runs = runs[runs["status"].isin(("ok", "diverged"))].reindex(columns=columns)
     found = []
-    for cell, of in runs.groupby(columns[:3], sort=False):
+    for (dataset, network, neuron), of in groups(runs, columns[:3]):
         values = of["accuracy"].where(of["status"] == "ok", 0.0).dropna()
         if (n := len(values)) >= FEWEST:
-            found.append(Accuracy(*cell, float(values.mean()), float(values.std()) / math.sqrt(n), n))
+            error = float(values.std()) / math.sqrt(n)
+            found.append(Accuracy(dataset, network, neuron, float(values.mean()), error, n))
     return found
 
 
@@ -95,15 +97,15 @@ def is_flat(results: Results, series: Series) -> Answer:
 
     def at(scale: Scale) -> Answer | None:
         families: dict[tuple[str, str, str], list[Accuracy]] = {}
-        for found in accuracies(results, FRAMES, scale, series):
-            families.setdefault((found.dataset.split("-")[0], found.network, found.neuron), []).append(found)
+        for one in accuracies(results, FRAMES, scale, series):
+            families.setdefault((one.dataset.split("-")[0], one.network, one.neuron), []).append(one)
         families = {name: found for name, found in families.items() if len(found) > 1}
         if not families:
             return None
         word: Word = "supported"
         ours = []
         for (name, _, _), found in families.items():
-            low, high = (choose(found, key=lambda accuracy: accuracy.mean) for choose in (min, max))
+            low, *_, high = sorted(found, key=lambda accuracy: accuracy.mean)
             spread, reach = high.mean - low.mean, 2 * math.hypot(low.error, high.error)
             ours.append(f"{name}: {100 * spread:.1f}")
             if spread > RANGE:
