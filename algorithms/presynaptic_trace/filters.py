@@ -32,7 +32,7 @@ class Filter:
 
         Σ_t δ^t â^t = Σ_t c^t p^t + λ c^1 â^0,          c^t = δ^t + λ c^{t+1}
 
-    Where most of p is 0, as with spikes, the product with them is sparse. Time of a block: that of the products, and two
+    Where most of p is 0, as with spikes, the product with p is sparse. Time of a block: that of the products, and two
     passes over δ and one over p. Memory: c and â^0.
 
     Args:

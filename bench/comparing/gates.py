@@ -183,8 +183,8 @@ class Gates:
                 apply, while those of a file say that the cell cannot be compared. BPTT has no ratio to itself.
         """
         for i, gate in enumerate(self.gates):
-            none = spec.rule.name == "bptt" or (self.may_be_idle and not ratios)
-            if gate.matches(metric, spec) and not (none and gate.compare == "ratio_to_bptt"):
+            no_ratio = spec.rule.name == "bptt" or (self.may_be_idle and not ratios)
+            if gate.matches(metric, spec) and not (no_ratio and gate.compare == "ratio_to_bptt"):
                 self._matched.add(i)
                 return gate
         return None
