@@ -211,7 +211,7 @@ def _gradient_of_rule(
 
     def loss(outputs: Tree, target: Tree) -> Tensor:
         value = task.loss(outputs, target)
-        calls.append(LossCall(mapped(lambda y: y.detach().clone(), outputs), target, value.detach()))
+        calls.append(LossCall(mapped(lambda y: y.detach().clone(), outputs), target, value.detach().clone()))
         return value
 
     recording = copy.copy(task)

@@ -12,6 +12,7 @@ from throughtime.algorithms.base import Claims, LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.ostl import OSTL
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, backprop, recurrent, sequence
@@ -75,6 +76,12 @@ def numbers(found: dict[str, Alignment]) -> dict[str, tuple[float, float]]:
 )
 def test_a_rule_that_drops_nothing_has_one_and_one(rule, neuron):
     for found in numbers(aligned(copy.copy(rule), network(neuron))).values():
+        assert found == ONES
+
+
+def test_a_rule_with_blocks_of_different_lengths_drops_nothing_either():
+    """28 steps are a block of 3 and one of 25, whose losses count by their lengths."""
+    for found in numbers(aligned(OSTL(loss_at="every"), steps=28)).values():
         assert found == ONES
 
 
