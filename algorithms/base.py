@@ -201,7 +201,9 @@ class LearningRule(ABC):
             return detached(last(outputs)), loss.detach()
         y = self.stepper.step(x[0]).requires_grad_()
         loss = loss_of(y[None])
-        self.stepper.gradient(*torch.autograd.grad(loss, y))
+        loss.backward()  # other tensors in the loss have their gradients, too
+        if y.grad is not None:
+            self.stepper.gradient(y.grad)
         return y.detach(), loss.detach()
 
     def window_loss(self, x: Tree, target: Tree, loss_at: LossAt) -> Tensor:

@@ -69,6 +69,7 @@ class CheckpointedBPTT(LearningRule):
 
     def learn(self, x: Tree, target: Tree, t: int) -> Tensor:
         batch, lengths, start = Batch(x, target, self.task.per_step), self.segments(self.steps), 0
+        first = tensors(self.state)
         parts: list[tuple[Any, Batch]] = []
         for k in lengths:
             parts.append((self.state, batch.window(start, k)))
@@ -80,6 +81,9 @@ class CheckpointedBPTT(LearningRule):
         for state, part in reversed(parts):
             of_part, δ = self._segment(state, part, δ)
             loss = loss + of_part
+        # The first state may depend on parameters.
+        if learnt := [(s, of_s) for s, of_s in zip(first, δ, strict=True) if s.requires_grad]:
+            torch.autograd.backward([s for s, _ in learnt], [of_s for _, of_s in learnt])
         self.update()
         return loss
 

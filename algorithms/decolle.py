@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -65,13 +66,19 @@ class DECOLLE(EligibilityRule):
             return f"burn_in leaves none of {steps} steps"
         return self.untraceable(network)
 
+    def learnt(self, steps: int) -> list[int]:
+        lengths = self.windows(steps)
+        each = (min(k, end - self.burn_in) for k, end in zip(lengths, accumulate(lengths), strict=True))
+        return [n for n in each if n > 0]
+
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
-        credit, outputs = super().credit(network, batch, steps), network.readouts[0].linear.out_features
-        learnt = steps - self.burn_in
-        products = Counter({Product(outputs, batch, network.readouts[0].linear.in_features): learnt})  # δW_out
-        for layer in network.layers:
-            size = layer.neuron.size
-            products += Counter({Product(batch, size, outputs): learnt, Product(batch, outputs, size): learnt})
+        credit, linear, products = super().credit(network, batch, steps), network.readouts[0].linear, Counter[Product]()
+        outputs = linear.out_features
+        for rows in (n * batch for n in self.learnt(steps)):
+            products[Product(outputs, rows, linear.in_features)] += 1  # δW_out
+            for layer in network.layers:
+                size = layer.neuron.size
+                products.update((Product(rows, size, outputs), Product(rows, outputs, size)))  # y_l, L_l
         return credit._replace(products=products)
 
     def sends(self, layer: Layer) -> str:

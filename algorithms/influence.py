@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -59,21 +58,21 @@ class InfluenceRule(LearningRule):
             return "batch normalisation makes a sample's state depend on the other samples"
         if network.drops_out:
             return "each sample is followed alone, and dropout draws a mask for a whole batch"
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            if any(s.requires_grad for s in tensors(network.initial_state(1))):
+                return "the influence begins at 0, and the first state depends on trained parameters"
         return None
 
     def start(self, network: Network, task: Task, steps: int) -> None:
         super().start(network, task, steps)
         self.θ = {name: p for name, p in network.named_parameters() if p.requires_grad}
 
-    def begin(self, batch: int, update: Callable[[], None]) -> None:
-        super().begin(batch, update)
-        self.template = mapped(lambda s: s[:1], self.state)
-
     def step(self, θ: dict[str, Tensor], s: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the state [S] and the output [outputs] of one sample after a step with parameters θ, from the state s
         [S] and the input x [*inputs]."""
-        parts = iter(s.split([part.numel() for part in tensors(self.template)]))
-        state = mapped(lambda part: next(parts).view_as(part), self.template)
+        like = mapped(lambda part: part[:1], self.state)  # the numbers of steps in it are those of now
+        parts = iter(s.split([part.numel() for part in tensors(like)]))
+        state = mapped(lambda part: next(parts).view_as(part), like)
         shown, after = functional_call(self.network, θ, (x[None], state))
         return flat(after)[0], flat(shown.output)[0]
 
@@ -93,10 +92,6 @@ class InfluenceRule(LearningRule):
         if last or (self.update_every and (t + 1) % self.update_every == 0):
             self.update()
         return loss
-
-    def end(self) -> None:
-        super().end()
-        del self.template
 
     def by_name(self, gradient: Tensor) -> dict[str, Tensor]:
         """Return a gradient by all parameters, [P], as one of the shape of each parameter, by name."""

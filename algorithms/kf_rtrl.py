@@ -61,9 +61,9 @@ class KFRTRL(RandomSigns):
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         S, layer = self.sizes(network, batch, steps)["S"], network.layers[0]
         currents = layer.neuron.currents * layer.neuron.size
-        products = backward_products(network, [1] * steps, batch, self.losses)
+        products = backward_products(network, [1] * self.losses(steps), batch, self.losses)
         products += Counter({Product(S, S, currents, copies=self.draws * batch): steps - 1})
-        contains = f"{THERE_AND_BACK} in each step, and J B of each sample and draw"
+        contains = f"{THERE_AND_BACK} in each step with a loss, and J B of each sample and draw"
         return Credit(+products, contains, self.updates(steps))
 
     def start(self, network: Network, task: Task, steps: int) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from throughtime.algorithms.influence import flat
 from throughtime.networks.base import Network
 from throughtime.networks.readout import LeakyReadout
 from throughtime.neurons.base import Derivative, Partials
+from throughtime.neurons.gate import is_dense
 from throughtime.numerics.precision import FLOAT32, products_of
 
 
@@ -103,6 +104,10 @@ def reason_against(network: Network) -> str | None:
         return f"parameters of the neurons have no Kronecker product: {', '.join(own)}"
     if readout.decay is None:
         return "the readout is no leaky integrator with a constant leak κ, which could filter its gradient"
+    if not is_dense(readout.linear):
+        return "the map of the readout is no plain nn.Linear, whose gradient the rule computes"
+    if len([*network.named_parameters(remove_duplicate=False)]) > len([*network.parameters()]):
+        return "a parameter that two maps share has no Kronecker product"
     return None
 
 
@@ -129,4 +134,4 @@ def _has_closed_form(network: Network) -> bool:
     with torch.random.fork_rng(devices=[]):
         state = network.initial_state(1).layers[0]
     known = neuron.partials(torch.zeros_like(state.z), state, state) is not None
-    return known and all(isinstance(map, nn.Linear) and products_of(map) is FLOAT32 for map in maps)
+    return known and all(is_dense(map) and products_of(map) is FLOAT32 for map in maps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -49,11 +48,11 @@ class UORO(RandomSigns):
         return Coordinates("rank one", "J", "all", "instantaneous", "none", self.update_every or "end")
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
-        of_a_pass = backward_products(network, [1] * steps, batch, self.losses)
-        products = Counter({product: (1 + 2 * self.draws) * count for product, count in of_a_pass.items()})
+        passes = self.losses(steps) + 2 * self.draws * steps
+        products = backward_products(network, [1] * passes, batch, self.losses)
         numbers = self.draws * batch * self.sizes(network, batch, steps)["P"]
         like = next(network.parameters())
-        contains = f"{THERE_AND_BACK} in each step, once and twice for each draw"
+        contains = f"{THERE_AND_BACK} in each step, twice for each draw, and once for each loss"
         return Credit(products, contains, self.updates(steps), numbers * like.itemsize)
 
     def start(self, network: Network, task: Task, steps: int) -> None:

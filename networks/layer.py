@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.dropout import Dropout
 from throughtime.neurons.base import Neuron
+from throughtime.neurons.gate import is_dense
 from throughtime.numerics.precision import products_of
 
 INPUT = "input"
@@ -110,10 +111,10 @@ class Layer:
         """Return W and R if the current is I_t = W x_t + c + R z_{t−1}, with the network's input x and the layer's own
         spikes z; None if the layer has other synapses, or norms."""
         maps = {s.reads: s.module for s in self.synapses.values() if s.norm is None and s.view is None}
-        W, R = maps.get(INPUT), maps.get(self.name)
-        if self.is_affine and len(self.synapses) == 2 and isinstance(W, nn.Linear) and isinstance(R, nn.Linear):
-            return W, R
-        return None
+        if not self.is_affine or len(self.synapses) != 2 or maps.keys() != {INPUT, self.name}:
+            return None
+        W, R = maps[INPUT], maps[self.name]
+        return (W, R) if is_dense(W) and is_dense(R) else None
 
 
 class RecurrentLayer(nn.Module, Layer):
@@ -163,6 +164,9 @@ class RecurrentLayer(nn.Module, Layer):
     def current(self, drive: Tensor, z: Tensor, t: int) -> Tensor:
         """Compute I_t from W x_t + c and z_{t−1}."""
         if self.inward_norm is None or self.recurrent_norm is None:
+            if not is_dense(self.recurrent):
+                recurrent: Tensor = self.recurrent(z)
+                return drive + recurrent
             R, c = self.recurrent.weight.t(), self.recurrent.bias
             return products_of(self.recurrent).addmm(drive if c is None else drive + c, z, R)
         return self.inward_norm(drive, t) + self.recurrent_norm(self.recurrent(z), t)

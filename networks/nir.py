@@ -26,6 +26,7 @@ from throughtime.networks.readout import LeakyReadout
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.cuba import Cuba
+from throughtime.neurons.gate import is_dense
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.plif import PLIF
 
@@ -77,7 +78,7 @@ def to_nir(network: Network, dt: float = 1e-3, scheme: Scheme = "exponential") -
         nodes[layer.name] = _neurons(layer, dt, scheme)
         for name, synapse in layer.synapses.items():
             plain = layer.is_affine and synapse.norm is None and synapse.view is None
-            if not plain or not isinstance(synapse.module, nn.Linear):
+            if not plain or not is_dense(synapse.module):
                 raise UsageError(f"NIR: the synapse {name} of {layer.name} is not a plain linear map")
             nodes[f"{layer.name}_{name}"] = _linear(synapse.module)
             edges += [(synapse.reads, f"{layer.name}_{name}"), (f"{layer.name}_{name}", layer.name)]
@@ -93,7 +94,7 @@ def to_nir(network: Network, dt: float = 1e-3, scheme: Scheme = "exponential") -
         last = f"{last}_leak"
     nodes["output"] = nir.Output({"output": np.array([readout.linear.out_features])})
     edges.append((last, "output"))
-    return nir.NIRGraph(nodes, edges, {"dt": dt, "scheme": scheme})
+    return nir.NIRGraph(nodes, edges, metadata={"dt": dt, "scheme": scheme})
 
 
 def from_nir(graph: nir.NIRGraph, dt: float = 1e-3, scheme: Scheme = "exponential") -> Recurrent:
@@ -113,9 +114,12 @@ def from_nir(graph: nir.NIRGraph, dt: float = 1e-3, scheme: Scheme = "exponentia
     """
     nir = imported()
     chain, loops = _in_series(graph, nir)
-    leak = chain.pop() if isinstance(chain[-1][1], nir.LI) else None
+    leak = chain.pop() if chain and isinstance(chain[-1][1], nir.LI) else None
     if len(chain) < 3 or len(chain) % 2 == 0:
         raise UsageError("NIR: from_nir reads layers in series: a linear map and neurons, each, then a linear readout")
+    for name, node in (*chain[::2], *((f"the loop of {at}", node) for at, node in loops.items())):
+        if not isinstance(node, nir.Linear | nir.Affine):
+            raise UsageError(f"NIR: {name} is a {type(node).__name__}; from_nir reads Linear and Affine there")
     *pairs, (_, linear) = chain
     maps, cells = [node for _, node in pairs[::2]], pairs[1::2]
     κ = 0.0 if leak is None else _uniform(_alpha(leak[1].tau, dt, scheme), f"tau of {leak[0]}")

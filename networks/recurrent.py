@@ -19,6 +19,7 @@ from throughtime.networks.kernels.window import LayerWindow, Maps, layer_window
 from throughtime.networks.layer import INPUT, RecurrentLayer, RecurrentState
 from throughtime.networks.readout import TAU, GatedReadout, LeakyReadout, MaxReadout, Readout, TrainedReadout, decay_of
 from throughtime.neurons.base import Neuron, Shape, shape_of
+from throughtime.neurons.gate import is_dense
 from throughtime.numerics.precision import products_of
 from throughtime.registry import network, or_default, refuse_unused
 
@@ -232,12 +233,12 @@ def _unrolled(
     states: list[Any] = []
     sent: list[Tensor] = []
     drive, products = layer.inward(x), products_of(layer.recurrent)
-    if layer.inward_norm is None:
+    if at_end := layer.inward_norm is None and is_dense(layer.recurrent):
         R_t = products.operand(layer.recurrent.weight.detach()).t()
         drive = with_recurrent_gradient(drive, layer.recurrent, sent)
     # unbind, because the backward pass of x[t] fills a whole window in each step.
     for step, drive_t in enumerate(drive.unbind(0)):
-        if layer.inward_norm is None:
+        if at_end:
             sent.append(state.z.detach())
             current = products.addmm(drive_t, state.z, R_t)
         else:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.networks.layer import Layer, Synapse
+from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
@@ -39,8 +40,10 @@ def trajectory(layer: Layer, reads: Mapping[str, Tensor], state: Any) -> Traject
     currents = at_each_step(*feeding[0])
     for module, x in feeding[1:]:
         currents = currents + at_each_step(module, x)
+    if currents.untyped_storage().data_ptr() in {z.untyped_storage().data_ptr() for z in reads.values()}:
+        currents = currents.clone()  # a module may return its source
     neuron, kind, steps = layer.neuron, kernel_of(layer.neuron), len(currents)
-    R = own[0] if len(own) == 1 and isinstance(own[0], nn.Linear) else None
+    R = own[0] if len(own) == 1 and is_dense(own[0]) else None
     if R is not None and R.bias is not None:
         currents += R.bias
     product = None if R is None else SpikeProduct(R.weight, products_of(R), steps if neuron.spiking else 1)

@@ -102,8 +102,11 @@ _reported = set[tuple[type, str, int, str]]()
 
 def equations_of(neuron: Any) -> Equations | None:
     """Return the equations of a neuron's `step`; None if it overrides `forward`, or, with one warning that states the
-    line, if its step cannot be compiled. Each combination of the neuron's options is traced once."""
-    options = tuple((name, value) for name, value in vars(neuron).items() if isinstance(value, _OPTION))
+    line, if its step cannot be compiled. Each combination of the neuron's options and parameters is traced once."""
+    options = (
+        *((name, value) for name, value in vars(neuron).items() if isinstance(value, _OPTION)),
+        *(name for name, parameter in neuron._parameters.items() if parameter is not None),
+    )
     known = _known.setdefault(neuron, {})
     if options not in known:
         known[options] = _traced(neuron) if neuron.has_equations else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +73,6 @@ def dense(inputs: tuple[int, ...], outputs: tuple[int, ...]) -> nn.Linear:
     return nn.Linear(math.prod(inputs), math.prod(outputs))
 
 
-def is_dense(map: nn.Module) -> bool:
+def is_dense(map: nn.Module) -> TypeGuard[nn.Linear]:
     """Whether a map is W q + b with W and b as its parameters; a subclass of nn.Linear may compute anything."""
     return type(map) in (nn.Linear, BFloat16Linear)

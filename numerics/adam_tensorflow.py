@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import overload
 
 import torch
+from torch import Tensor
 
 
 class TensorFlowAdam(torch.optim.Adam):
@@ -26,9 +27,27 @@ class TensorFlowAdam(torch.optim.Adam):
     def step(self, closure: Callable[[], float]) -> float: ...
 
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        for group in self.param_groups:
-            steps = [self.state[p]["step"] for p in group["params"] if p in self.state]
-            t = 1 + (float(steps[0]) if steps else 0.0)
-            _, β2 = group["betas"]
-            group["eps"] = self.defaults["eps"] / (1 - β2**t) ** 0.5
-        return super().step(closure)
+        with torch.enable_grad():
+            loss = None if closure is None else closure()
+        own = [group["eps"] for group in self.param_groups]
+        try:
+            for group in self.param_groups:
+                _, β2 = group["betas"]
+                group["eps"] = group["eps"] / (1 - β2 ** self._next_step(group["params"])) ** 0.5
+            super().step()
+        finally:
+            for group, ε in zip(self.param_groups, own, strict=True):
+                group["eps"] = ε
+        return loss
+
+    def _next_step(self, parameters: Sequence[Tensor]) -> float:
+        """Return t, the number of the step that parameters with a gradient take.
+
+        Raises:
+            ValueError: it is not the same for all.
+        """
+        learnt = [self.state.get(p, {}) for p in parameters if p.grad is not None]
+        steps = {1 + float(state.get("step", 0.0)) for state in learnt}
+        if len(steps) > 1:
+            raise ValueError("parameters of a group took different numbers of steps; each number needs its own group")
+        return steps.pop() if steps else 1.0

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, cast, overload
 
 import torch
+from torch.autograd.graph import increment_version
 
 from throughtime.numerics.loops import compiled, prange, runs_compiled
 
@@ -37,6 +38,7 @@ class Adamax(torch.optim.Adamax):
             η = group["lr"] / (1 - β1 ** state["step"].item())
             flat = (tensor.flatten() for tensor in (p, p.grad, state["exp_avg"], state["exp_inf"]))
             adamax_step(*flat, η, β1, β2, group["eps"])
+        increment_version([p for p, _ in learnt])  # as an operation in place does
         return None
 
     # PyTorch looks for this attribute, and otherwise wraps the step for its profiler and for hooks, which takes as much

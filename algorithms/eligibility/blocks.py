@@ -18,6 +18,7 @@ from throughtime.networks.base import Network
 from throughtime.networks.layer import INPUT, Layer, RecurrentState, Synapse
 from throughtime.networks.products import Product
 from throughtime.networks.readout import Readout
+from throughtime.neurons.gate import is_dense
 from throughtime.numerics.trees import Tree
 
 BLOCK = 25
@@ -78,16 +79,24 @@ class BlockRule(LearningRule):
             return "learning signals come from one readout, of the last layer"
         if network.readouts[0].decay is None:
             return "the readout is no leaky integrator with a constant leak κ, which could filter the traces"
+        if not is_dense(network.readouts[0].linear):
+            return "the map of the readout is no plain nn.Linear, whose gradient the rule computes"
         return None
 
+    def learnt(self, steps: int) -> list[int]:
+        """Return the number of steps from which the rule learns, for each block that has one: a product for each block
+        computes them."""
+        return self.windows(steps) if self.losses(steps) == steps else [1]
+
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
-        readout, losses = network.readouts[0], self.losses(steps)
-        size, outputs = readout.linear.in_features, readout.linear.out_features
-        products = Counter({Product(batch, outputs, size): losses, Product(outputs, batch, size): losses})  # L, δW_out
-        for layer in network.layers:
-            for synapse in below(layer):
-                if isinstance(W := synapse.module, nn.Linear):
-                    products[Product(batch, W.out_features, W.in_features)] += losses
+        linear, products = network.readouts[0].linear, Counter[Product]()
+        size, outputs = linear.in_features, linear.out_features
+        for rows in (n * batch for n in self.learnt(steps)):
+            products.update((Product(rows, outputs, size), Product(outputs, rows, size)))  # L, δW_out
+            for layer in network.layers:
+                for synapse in below(layer):
+                    if isinstance(W := synapse.module, nn.Linear):
+                        products[Product(rows, W.out_features, W.in_features)] += 1
         updates = -(-steps // self.update_every) if self.update_every else 1
         return Credit(products, "dense products forward, learning signals and readout", updates=updates)
 

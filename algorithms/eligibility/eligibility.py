@@ -23,6 +23,7 @@ from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer
 from throughtime.networks.readout import Readout
 from throughtime.neurons.base import Neuron, Partials
+from throughtime.neurons.gate import is_dense
 
 
 class EligibilityRule(BlockRule):
@@ -67,7 +68,7 @@ class EligibilityRule(BlockRule):
         if reason := super().supports(network, task, steps):
             return reason
         for layer in network.layers:
-            linear = all(isinstance(synapse.module, nn.Linear) for synapse in layer.synapses.values())
+            linear = all(is_dense(synapse.module) for synapse in layer.synapses.values())
             if not linear or len(layer.neuron.shape) != 1:
                 return f"{layer.name}: eligibility traces are implemented for linear maps into a vector of neurons"
         return None

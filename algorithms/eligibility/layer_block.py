@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from throughtime.networks.layer import INPUT, Layer
 from throughtime.networks.trajectory import at_each_step, trajectory, viewed
 from throughtime.neurons.base import Neuron
+from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.kernel import loops_of
 from throughtime.neurons.kernels.one_step import Gradients, gradient_of_steps
 from throughtime.neurons.surrogate import is_smoothed
@@ -80,10 +81,11 @@ def step_gradient(block: LayerBlock, field: str, δ: Tensor, at: Steps = ALL) ->
     rows = δ.flatten(0, 1).contiguous()
     learnt = {name: p for name, p in neuron.named_parameters() if p.requires_grad}
     tensors = (current, rows, *before, *neuron.parameters(), *neuron.buffers())
-    if loops_of(neuron) is None or is_smoothed() or not runs_compiled(*tensors, graph_is_ours=True):
+    shares = len([*neuron.named_parameters(remove_duplicate=False)]) > len([*neuron.parameters()])
+    if shares or loops_of(neuron) is None or is_smoothed() or not runs_compiled(*tensors, graph_is_ours=True):
         by_current, *by_learnt = _by_autograd(neuron, current, before, field, rows, [*learnt.values()])
         return StepGradient(by_current.unflatten(0, δ.shape[:2]), dict(zip(learnt, by_learnt, strict=True)))
-    places: dict[Tensor, Tensor] = {p: torch.empty_like(p) for p in learnt.values()}
+    places: dict[Tensor, Tensor] = {p: torch.zeros_like(p) for p in learnt.values()}
     none = torch.zeros_like(rows)
     δz_and_δv = (none, rows) if field == "v" else (rows, none)
     δI = gradient_of_steps(neuron, current, (before, block.after(at)), δz_and_δv, Gradients(places))
@@ -101,7 +103,7 @@ def _by_autograd(
 
 def source_gradient(module: nn.Module, source: Tensor, δI: Tensor) -> Tensor:
     """Return the gradient of a synapse's input [n, batch, ...] from that of its current."""
-    if isinstance(module, nn.Linear):
+    if is_dense(module):
         return (δI @ module.weight).view_as(source)
     with torch.enable_grad():
         source = source.detach().requires_grad_()

@@ -20,6 +20,7 @@ from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import Product
 from throughtime.networks.trajectory import at_each_step
+from throughtime.neurons.gate import is_dense
 from throughtime.numerics.precision import FLOAT32
 from throughtime.numerics.spike_product import add_weight_gradient
 from throughtime.registry import algorithm
@@ -87,20 +88,25 @@ class PresynapticTrace(BlockRule):
                     return f"the derivative of the membrane of {name} by itself is no single number: decay must be one"
         return None
 
+    def learnt(self, steps: int) -> list[int]:
+        if not self.sampled_steps:
+            return super().learnt(steps)
+        # The draw decides on the blocks; the fewest products are those of full ones.
+        k, longest = min(steps, self.sampled_steps), self.window(steps)
+        return [min(longest, k - first) for first in range(0, k, longest)]
+
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
-        credit, learnt, reads = super().credit(network, batch, steps), self.losses(steps), 0
-        if self.sampled_steps:
-            learnt = min(learnt, self.sampled_steps)
+        credit, learnt, reads = super().credit(network, batch, steps), self.learnt(steps), 0
         products: Counter[Product] = Counter()
         for layer in network.layers:
             for synapse in layer.synapses.values():
                 if isinstance(W := synapse.module, nn.Linear):
-                    products[Product(W.out_features, batch, W.in_features)] += learnt
+                    products.update(Product(W.out_features, n * batch, W.in_features) for n in learnt)
                     reads += W.in_features
         itemsize = network.readouts[0].linear.weight.itemsize
         return credit._replace(
             products=credit.products + products,
-            contains="dense products forward, learning signals, and a product of signal and trace each step",
+            contains="dense products forward, learning signals, and a product of signal and trace each block",
             traces=0 if self.decay == 0 else batch * reads * itemsize,
         )
 
@@ -170,7 +176,7 @@ def add_map_gradient(module: nn.Module, c: Tensor, a: Tensor, one: float) -> Non
     A module f that is affine in its input and linear in its parameters has this gradient at the input a / one, from the
     gradient one · c of its output: one · f(a / one) = A a + one · b.
     """
-    if isinstance(module, nn.Linear):
+    if is_dense(module):
         if module.weight.requires_grad:
             add_weight_gradient(gradient_of(module.weight), c, a.flatten(2), FLOAT32)
         if module.bias is not None:

@@ -87,7 +87,10 @@ def one_step_error(network: Network, x: Tensor, state: object) -> float | None:
         y = taken.step(x_t)
         taken.gradient(δy)
         expected = torch.autograd.grad(step.output, same, δy, allow_unused=True, materialize_grads=True)
-        errors += [error([y], [step.output]), error([p.grad for p in learnt if p.grad is not None], expected)]
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in learnt]
+        errors += [error([y], [step.output]), error(found, expected)]
+        for p in learnt:
+            p.grad = None
     return largest(errors)
 
 

@@ -44,6 +44,7 @@ class Learner:
             raise UsageError(reason)
         self.network, self.rule, self.task, self.steps, self.clip = network, rule, task, steps, clip
         rule.start(network, task, steps)
+        self._trains = [(name, p, p.requires_grad) for name, p in network.named_parameters()]
         self._flat = Flat([*(p for p in network.parameters() if p.requires_grad), *rule.parameters()])
 
     def parameters(self) -> list[Tensor]:
@@ -70,7 +71,11 @@ class Learner:
 
         Raises:
             ValueError: x has a different number of steps.
+            UsageError: a parameter was frozen or unfrozen since this learner was made.
         """
+        if changed := [name for name, p, trained in self._trains if p.requires_grad != trained]:
+            what = f"requires_grad of {changed[0]} changed after its learner was made"
+            raise UsageError(what, hint="set it before, or make a new Learner with a new rule")
         batch = Batch(x, target, self.task.per_step)
         if batch.steps != self.steps:
             raise ValueError(f"x has {batch.steps} steps; the learner expects {self.steps}")

@@ -24,6 +24,7 @@ from throughtime.neurons.kernels.map_step import MapStep
 from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep, single_step_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.loops import bound, runs_compiled
+from throughtime.numerics.trees import tensors
 
 
 class RecurrentStepper:
@@ -45,18 +46,19 @@ class RecurrentStepper:
         gradients: Mapping[Tensor, Tensor],
     ) -> None:
         places = Gradients(gradients)
-        self.gradients, self.now, self.t = gradients, 1, state.t
+        self.now, self.t = 1, state.t
         self.x = state.y.new_empty(len(state.y), layers[0].inward.in_features)
         self.layers: list[_Layer] = []
         for layer, before in zip(layers, state.layers, strict=True):
             below = self.layers[-1].neurons if self.layers else None
             self.layers.append(_Layer(layer, self.x, below, before, places))
         self.readout = _Readout(readout, self.layers[-1].neurons, state.y, places)
+        self.gradients = places.written
 
     def step(self, x: Tensor) -> Tensor:
-        """Return y_t [batch, outputs] for x_t [batch, inputs]."""
+        """Return y_t [batch, outputs] for x_t [batch, *inputs]."""
         self.now = 1 - self.now
-        self.x.copy_(x)
+        self.x.copy_(x.flatten(1))
         for layer in self.layers:
             layer.step(self.now, self.t)
         y = self.readout.step(self.now, self.t)
@@ -64,12 +66,16 @@ class RecurrentStepper:
         return y.clone()
 
     def gradient(self, δy: Tensor) -> None:
-        """Write the gradient of the last step, from δy, to `.grad` of each trained parameter."""
+        """Add the gradient of the last step, from δy, to `.grad` of each trained parameter that the step reads."""
+        # Copies, because `.grad` may be the memory that this step overwrites.
+        earlier = [(parameter, parameter.grad.clone()) for parameter in self.gradients if parameter.grad is not None]
         self.readout.gradient(self.now, δy)
         for layer in reversed(self.layers):
             layer.gradient(self.now)
         for parameter, gradient in self.gradients.items():
             parameter.grad = gradient
+        for parameter, gradient in earlier:
+            self.gradients[parameter].add_(gradient)
 
 
 def stepper(
@@ -79,14 +85,17 @@ def stepper(
     network = nn.ModuleList([*layers, readout])
     others = [readout, *(m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm)))]
     normed = any(isinstance(m, StepBatchNorm) for m in others)
+    # Without the mask of the synapses that exist, which belongs to the layer and is no number of the step.
+    buffers = [b for part in (readout, *(m for layer in layers for m in layer.children())) for b in part.buffers()]
     if (
         not all(single_step_of(layer.neuron) for layer in layers)
         or not has_loops(readout)
         or any(type(m) not in (nn.Linear, StepBatchNorm) for m in others[1:])
         or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some are shared
         or is_smoothed()
+        or any(s.requires_grad for s in tensors(state))  # its parameters have a gradient in the first step
         or (normed and readout.training and len(state.y) == 1)  # the norm raises the error
-        or not runs_compiled(state.y, *network.parameters(), *network.buffers(), graph_is_ours=True)
+        or not runs_compiled(state.y, *network.parameters(), *buffers, graph_is_ours=True)
     ):
         return None
     return RecurrentStepper(layers, readout, state, gradients)

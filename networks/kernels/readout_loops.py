@@ -124,7 +124,7 @@ def gated_leak(d: Any, y_before: Any, gate: Gate, y: Any) -> None:
 @compiled
 def gated_leak_adjoint(gate: Gate, δy: Any, δ: Gradients, δd: Any, δy_before: Any) -> None:
     """δg_t = κ₃ λ_t (1 − λ_t) (d_t − y_{t−1}) δy_t;     δd_t = λ_t δy_t and δy_{t−1} += (1 − λ_t) δy_t, and W_τᵀ δg_t
-    to both;     δW_τ = Σ δg_t x_tᵀ,     δb_τ = Σ δg_t,     δκ₃ = Σ δg_t · g_t / κ₃."""
+    to both;     δW_τ = Σ δg_t x_tᵀ,     δb_τ = Σ δg_t,     δκ₃ = Σ δg_t · g_t / κ₃, or its limit at κ₃ = 0."""
     steps, batch, outputs = δy.shape
     W = gate.W
     x = gate.x
@@ -157,4 +157,12 @@ def gated_leak_adjoint(gate: Gate, δy: Any, δ: Gradients, δd: Any, δy_before
                 δb[o] += δg[t, n, o]
                 for i in range(2 * outputs):
                     δW[o, i] += δg[t, n, o] * x[t, n, i]
-    δ.κ[()] = δκ / κ
+    if κ != 0:
+        δ.κ[()] = δκ / κ
+        return
+    for t in range(steps):  # δg is 0, and δd_t = λ_t δy_t
+        for n in range(batch):
+            for o in range(outputs):
+                h = (δd[t, n, o] - λ[t, n, o] * δd[t, n, o]) * (x[t, n, o] - x[t, n, outputs + o])
+                δκ += h * g[t, n, o]
+    δ.κ[()] = δκ

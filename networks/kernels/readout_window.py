@@ -13,6 +13,7 @@ from throughtime.networks.kernels.norm_window import norm_of
 from throughtime.networks.kernels.readout_loops import Gate, Gradients
 from throughtime.networks.kernels.spike_linear import product_with_spikes, spike_linear
 from throughtime.networks.readout import GatedReadout, LeakyReadout, Readout
+from throughtime.neurons.gate import is_dense
 from throughtime.numerics.loops import runs_compiled
 from throughtime.numerics.norm_loops import Norm
 from throughtime.numerics.precision import FLOAT32, products_of
@@ -49,7 +50,9 @@ def parameters_of(readout: Readout) -> Gradients:
 
 def has_loops(readout: Readout) -> bool:
     """Whether the loops compute this readout. Its products may be rounded, but not those of its gate."""
-    gated = type(readout) is GatedReadout and products_of(readout.gate) is FLOAT32
+    if not is_dense(readout.linear):
+        return False
+    gated = type(readout) is GatedReadout and is_dense(readout.gate) and products_of(readout.gate) is FLOAT32
     return gated or type(readout) is LeakyReadout
 
 
@@ -66,7 +69,8 @@ def read_window(readout: Readout, o: Tensor, bytes_of_o: Tensor | None, y: Tenso
     ys = readout_window(readout, o, bytes_of_o, y, t)
     if ys is not None:
         return ys
-    d = readout.linear(o) if bytes_of_o is None else spike_linear(readout.linear, o, bytes_of_o)
+    sparse = bytes_of_o if is_dense(readout.linear) else None
+    d = readout.linear(o) if sparse is None else spike_linear(readout.linear, o, sparse)
     if readout.norm is not None:
         d = torch.stack([readout.norm(d_t, t + step) for step, d_t in enumerate(d.unbind(0))])
     return readout.unroll(d, y)

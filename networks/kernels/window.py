@@ -12,6 +12,7 @@ from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.kernels.spike_linear import as_bytes
 from throughtime.neurons.base import Neuron
+from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
@@ -60,10 +61,13 @@ def layer_window(
         reads_v: whether to return membrane potentials.
 
     Returns:
-        The results of the window; None if the neurons have no kernel that applies.
+        The results of the window; None if the neurons have no kernel that applies, if a map is not dense, or if a norm
+        in training has a single sample, which it refuses with an error.
     """
     kind = kernel_of(neuron)
-    if kind is None or is_smoothed():
+    if kind is None or is_smoothed() or not all(map is None or is_dense(map) for map in maps[:2]):
+        return None
+    if x.shape[1] == 1 and any(norm.training for norm in maps.norms):
         return None
     of_neuron = _named(neuron)
     of_norms = [p for norm in maps.norms for p in (norm.weight, norm.bias)]
@@ -118,8 +122,9 @@ class _LayerWindow(torch.autograd.Function):
         neuron, maps, normed, spiking = made.neuron, made.maps, made.norm_parameters > 0, made.neuron.spiking
         before = made.state(*more[made.norm_parameters + len(made.parameters) :])
         D = x.detach()
-        if maps.inward is not None and W is not None and c is not None:
-            D = products_of(maps.inward).linear(x, W, c if c_R is None or normed else c + c_R)
+        if maps.inward is not None and W is not None:
+            both = c if c_R is None or normed else c_R if c is None else c + c_R
+            D = products_of(maps.inward).linear(x, W, both)
         elif c_R is not None:
             D += c_R
         # Norms need their inputs unchanged in the backward pass.

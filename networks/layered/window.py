@@ -15,6 +15,7 @@ from throughtime.networks.layer import INPUT, Layer, Synapse
 from throughtime.networks.readout import GridReadout, Readout
 from throughtime.networks.trajectory import viewed
 from throughtime.neurons.base import Neuron
+from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.graph_step import step_in_graph
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.surrogate import is_smoothed
@@ -64,7 +65,7 @@ def computed_at_once(layers: Sequence[Layer]) -> set[str]:
     found = set()
     for n, layer in enumerate(layers):
         own = [s for s in layer.synapses.values() if s.reads == layer.name]
-        plain = layer.norm is None and all(isinstance(s.module, nn.Linear) for s in layer.synapses.values())
+        plain = layer.norm is None and all(is_dense(s.module) for s in layer.synapses.values())
         behind = any(reader <= n <= source and reader < source for reader, source in reads)
         if plain and not behind and all(s.view is None and s.dropout is None for s in own):
             found.add(layer.name)

@@ -16,13 +16,20 @@ from throughtime.numerics.loops import bound
 
 
 class Gradients:
-    """The memory for the gradients of parameters; a fixed parameter has a dummy buffer."""
+    """The memory for the gradients of parameters; a fixed parameter has a dummy buffer.
+
+    Attributes:
+        written: the part of this memory that a step writes, by the parameters that it reads.
+    """
 
     def __init__(self, places: Mapping[Tensor, Tensor]) -> None:
-        self.places = places
+        self.places, self.written = places, dict[Tensor, Tensor]()
 
     def of(self, parameter: Tensor) -> Tensor:
-        return self.places[parameter] if parameter in self.places else torch.empty_like(parameter)
+        if parameter not in self.places:
+            return torch.empty_like(parameter)
+        self.written[parameter] = self.places[parameter]
+        return self.places[parameter]
 
 
 class _GateStep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -26,10 +27,24 @@ from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.snap_n import SnApN
 from throughtime.algorithms.tbptt import TruncatedBPTT, ramp
 from throughtime.algorithms.uoro import UORO
-from throughtime.checks.tiny import BATCH, CLASSES, INPUTS, SIZE, STEPS, Recorder, learn, recurrent, sequence, show
+from throughtime.checks.tiny import (
+    BATCH,
+    CLASSES,
+    INPUTS,
+    SIZE,
+    STEPS,
+    Recorder,
+    error,
+    learn,
+    recurrent,
+    sequence,
+    show,
+)
+from throughtime.checks.window import stepped
 from throughtime.datasets.task import Classification, Regression
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
+from throughtime.numerics.equations.operations import tanh
 from throughtime.registry import NEURONS
 
 F64 = torch.float64
@@ -432,3 +447,64 @@ def test_the_paper_forms_second_pass_moves_no_running_statistics():
         learn(FPTT(parts=3, form=form), net, sequence())
         means.append(net.layers[0].inward_norm.running_mean.clone())
     torch.testing.assert_close(*means)
+
+
+# What a step depends on besides its weights
+
+
+class Begins(Neuron):
+    """A tanh unit that begins at a trained state."""
+
+    spiking, elementwise = False, True
+
+    def __init__(self, size):
+        super().__init__(size)
+        self.first = torch.nn.Parameter(torch.full((size,), 0.3))
+
+    def initial_state(self, batch, like):
+        first = self.first.expand(batch, -1)
+        return SimpleState(first, first)
+
+    def step(self, I, s):
+        v = tanh(0.9 * s.v + I)
+        return SimpleState(v, v)
+
+
+class SimpleState(NamedTuple):
+    v: torch.Tensor
+    z: torch.Tensor
+
+
+def test_a_trained_first_state_has_its_gradient_or_is_declined():
+    net = recurrent(Begins)
+    exact = learn(BPTT(), net, sequence()).total()
+    at = [name for name, _ in net.named_parameters()].index("layers.0.neuron.first")
+    assert exact[at].abs().max() > 0
+    assert error(learn(CheckpointedBPTT(), net, sequence()).total(), exact) < 1e-12
+    assert "first state" in RTRL().supports(net, TASK, STEPS)
+    single, longer = (learn(TruncatedBPTT(window=K), net, sequence(1)).total() for K in (1, 2))
+    assert error(single, longer) == 0 and single[at].abs().max() > 0
+
+
+class Fading(Recurrent):
+    """Its input is divided by the number of the step."""
+
+    def forward(self, x, state):
+        return super().forward(x / (1 + state.t), state)
+
+    def unroll(self, x, state):
+        return stepped(self, x, state)
+
+
+def test_rtrl_differentiates_each_step_at_its_own_number():
+    net, (x, target) = network("leaky_tanh"), sequence()
+    net.__class__ = Fading
+    assert error(learn(RTRL(), net, (x, target)).total(), learn(BPTT(), net, (x, target)).total()) < 1e-12
+
+
+def test_gates_that_share_a_weight_add_their_gradients():
+    net = network("ltc", readout_tau=0.0)
+    neuron = net.layers[0].neuron
+    neuron.adaptation_gate.weight = neuron.membrane_gate.weight
+    steps = learn(TruncatedBPTT(window=1, loss_at="every"), net, sequence()).total()
+    assert error([g / STEPS for g in steps], learn(SLTT(), net, sequence()).total()) < 1e-12

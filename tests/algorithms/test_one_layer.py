@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.kf_rtrl import KFRTRL
+from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.uoro import UORO
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, all_neurons, error, learn, recurrent, seeded, sequence
 from throughtime.datasets.task import Classification
@@ -58,4 +60,14 @@ def test_a_readout_that_is_no_leaky_integrator_has_no_closed_form():
     rule.start(recurrent(LIF, readout_max=True), TASK, STEPS)
     assert rule.one_layer is None
     rule.start(recurrent(NEURONS["lstm"]), TASK, STEPS)
+    assert rule.one_layer is None
+
+
+def test_a_weight_that_two_maps_share_has_the_gradients_of_both():
+    network, batch = recurrent(LeakyTanh, hidden=[3]), sequence(inputs=3)
+    network.layers[0].recurrent.weight = network.layers[0].inward.weight
+    assert "share" in KFRTRL().supports(network, TASK, STEPS)
+    assert error(learn(RTRL(), network, batch).total(), learn(BPTT(), network, batch).total()) < 1e-12
+    rule = UORO()
+    rule.start(network, TASK, STEPS)
     assert rule.one_layer is None

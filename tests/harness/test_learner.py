@@ -114,6 +114,18 @@ def test_an_optimiser_over_parameters_of_the_network_steps_these_alone():
         torch.testing.assert_close(value, before[name] - step * gradients[name])
 
 
+def test_a_parameter_frozen_or_thawed_under_way_is_named():
+    network = tt.build_network("recurrent", 2, 2, hidden=[4])
+    learner = tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3)
+    x, target, own = torch.ones(3, 1, 2), torch.tensor([0]), torch.optim.SGD(learner.parameters(), lr=0.1)
+    for bias in (network.readout.linear.bias, network.layers[0].inward.bias):
+        bias.requires_grad_(False)
+        with pytest.raises(UsageError, match=r"requires_grad of .*bias changed.*\n.*a new Learner"):
+            learner.learn(x, target, own)
+        bias.requires_grad_()
+    learner.learn(x, target, own)
+
+
 def test_wrong_use_is_named():
     with pytest.raises(UsageError, match=r'no "fppt" among the algorithms\n.*did you mean "fptt"'):
         tt.build_rule("fppt")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from throughtime.harness.optimisers import OPTIMISERS
+from throughtime.numerics.adam_tensorflow import TensorFlowAdam
 from throughtime.spec import OptimiserName
 
 
@@ -58,3 +59,25 @@ def test_adam_of_tensorflow_continues_from_its_state():
                 p.grad = torch.full((1,), 1e-8, dtype=torch.float64)
                 each.step()
     assert torch.equal(W, other)
+
+
+def test_adam_of_tensorflow_has_an_epsilon_for_each_group_and_one_number_of_steps():
+    A, B = (torch.nn.Parameter(torch.ones(1, dtype=torch.float64)) for _ in range(2))
+    optimiser = TensorFlowAdam([{"params": [A], "eps": 1e-3}, {"params": [B]}], lr=0.1)
+
+    def loss():
+        optimiser.zero_grad()
+        E = 1e-3 * (A + B).sum()
+        E.backward()
+        return E
+
+    assert float(optimiser.step(loss).detach()) == pytest.approx(2e-3)
+    assert [group["eps"] for group in optimiser.param_groups] == [1e-3, 1e-8]
+    for p, ε in ((A, 1e-3), (B, 1e-8)):
+        assert float(p.detach()) == pytest.approx(1 - 0.1 * 0.001**0.5 / 0.1 * 1e-4 / (0.001**0.5 * 1e-3 + ε))
+    one = TensorFlowAdam([A, B], lr=0.1)
+    B.grad = None
+    one.step()
+    B.grad = torch.ones_like(B)
+    with pytest.raises(ValueError, match="different numbers of steps"):
+        one.step()

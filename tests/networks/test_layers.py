@@ -14,9 +14,12 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.kf_rtrl import KFRTRL
+from throughtime.algorithms.presynaptic_trace import SLTT
+from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
-from throughtime.checks.tiny import BATCH, CLASSES, INPUTS, SIZE, learn, seeded, sequence
-from throughtime.checks.window import by_layers
+from throughtime.checks.tiny import BATCH, CLASSES, INPUTS, SIZE, error, learn, recurrent, seeded, sequence
+from throughtime.checks.window import by_layers, differences, stepped
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Classification
 from throughtime.measuring import floor
@@ -26,6 +29,7 @@ from throughtime.networks.layer import INPUT, Layer, RecurrentState, Synapse
 from throughtime.networks.products import Product, maps_of
 from throughtime.networks.readout import LeakyReadout
 from throughtime.networks.recurrent import Recurrent
+from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.ltc import LTC
 from throughtime.numerics.trees import tensors
@@ -228,3 +232,56 @@ def test_the_credit_that_a_rule_from_elsewhere_states(isolated_registries):
     )
     assert needed.streams[0].moved == 7 * 4 * 42, "one update of 42 parameters"
     assert needed.contains == "each window backward"
+
+
+class Doubled(nn.Linear):
+    """A map that is not its weights alone."""
+
+    def forward(self, q: Tensor) -> Tensor:
+        return 2 * super().forward(q)
+
+
+def is_its_steps(net: Network, x: Tensor) -> bool:
+    """Whether a window has the outputs and gradients of its steps."""
+    state = net.initial_state(BATCH)
+    found = differences(net.unroll(x, state), stepped(net, x, state), [*net.parameters()])
+    return all(difference < 1e-12 for _, difference in found)
+
+
+@pytest.mark.parametrize("map", ["layers.0.inward", "layers.0.recurrent", "readout.linear"])
+def test_a_subclass_of_a_linear_map_computes_what_it_computes(map):
+    net, (x, target) = recurrent(LIF), sequence()
+    net.get_submodule(map).__class__ = Doubled
+    assert is_its_steps(net, x)
+    assert "linear" in EProp().supports(net, TASK, 12).lower() and KFRTRL().supports(net, TASK, 12)
+    assert error(learn(RTRL(), net, (x, target)).total(), learn(BPTT(), net, (x, target)).total()) < 1e-12
+    if map != "readout.linear":
+        net.readout.decay = 0.0
+        steps = learn(TruncatedBPTT(window=1), net, (x, target)).total()
+        assert error([g / 12 for g in steps], learn(SLTT(), net, (x, target)).total()) < 1e-12
+
+
+@pytest.mark.parametrize("recurrent_bias", [False, True])
+def test_an_input_map_without_a_bias(recurrent_bias):
+    net, (x, _) = recurrent(LIF, recurrent_bias=recurrent_bias), sequence()
+    net.layers[0].inward.bias = None
+    before = x.clone()
+    assert is_its_steps(net, x)
+    assert torch.equal(x, before)
+
+
+def test_a_trajectory_leaves_an_input_that_is_its_current():
+    R, cells, x = nn.Linear(SIZE, SIZE), LIF(SIZE), 3 * torch.randn(4, BATCH, SIZE)
+    layer = Layer("cells", cells, {"feed": Synapse(nn.Identity(), INPUT), "back": Synapse(R, "cells")})
+    before = x.clone()
+    trajectory(layer, {INPUT: x}, cells.initial_state(BATCH, x))
+    assert torch.equal(x, before)
+
+
+def test_a_gate_of_the_readout_with_slope_0_has_a_gradient():
+    net, (x, _) = recurrent(LIF, readout_leak="gated"), sequence()
+    nn.init.zeros_(net.readout.slope)
+    nn.init.ones_(net.readout.gate.bias)
+    assert is_its_steps(net, x)
+    net.unroll(x, net.initial_state(BATCH)).outputs.sum().backward()
+    assert net.readout.slope.grad != 0

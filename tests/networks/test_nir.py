@@ -99,6 +99,7 @@ def test_graph_and_network_read_back_spike_alike(case, scheme, tmp_path):
     assert all(0.02 < float(z.mean()) < 0.9 for z in spikes)
     nir.write(tmp_path / "net.nir", to_nir(net, DT, scheme))
     graph = nir.read(tmp_path / "net.nir")
+    assert graph.metadata == {"dt": DT, "scheme": scheme}
 
     interpreter = Interpreter(graph, scheme)
     found = np.stack([interpreter.step(x.double().numpy()) for x in inputs()])
@@ -149,11 +150,19 @@ def test_other_graphs_are_refused_with_the_reason():
     graph = to_nir(network(*NETWORKS["plif"]), DT)
     one = np.ones(6)
     for node, message in (
-        (nir.IF(r=one, v_threshold=one), "layer1 is a IF; from_nir reads LIF and CubaLIF"),
+        (nir.IF(r=one, v_threshold=one, v_reset=0 * one), "layer1 is a IF; from_nir reads LIF and CubaLIF"),
         (nir.LIF(tau=one, r=one, v_leak=one, v_threshold=one), "a resting or reset potential other than 0"),
     ):
         with pytest.raises(UsageError, match=message):
             from_nir(nir.NIRGraph({**graph.nodes, "layer1": node}, graph.edges), DT)
+    ends = {"input": nir.Input({"input": np.array([6])}), "output": nir.Output({"output": np.array([6])})}
+    with pytest.raises(UsageError, match="from_nir reads layers in series"):
+        from_nir(nir.NIRGraph(ends, [("input", "output")]), DT)
+    nodes = {**graph.nodes, "input": ends["input"], "layer1_inward": nir.Scale(one)}
+    with pytest.raises(UsageError, match="layer1_inward is a Scale; from_nir reads Linear and Affine there"):
+        from_nir(nir.NIRGraph(nodes, graph.edges), DT)
+    with pytest.raises(UsageError, match="the loop of layer1 is a Scale"):
+        from_nir(nir.NIRGraph({**graph.nodes, "layer1_recurrent": nir.Scale(one)}, graph.edges), DT)
     with pytest.raises(UsageError, match="from_nir reads layers in series"):
         from_nir(nir.NIRGraph(graph.nodes, [edge for edge in graph.edges if edge[1] != "readout"]), DT)
 

@@ -409,3 +409,12 @@ def test_an_option_that_changes_changes_the_equations():
     first = equations_of(neuron)
     neuron.reset_gradient = False
     assert equations_of(neuron) is not first
+
+
+def test_a_number_that_becomes_a_parameter_is_trained():
+    net = Recurrent(3, 6, LIF, hidden=[7]).double()
+    net.unroll(inputs(), before(net))
+    net.layers[0].neuron.threshold = nn.Parameter(torch.tensor(0.2, dtype=torch.float64))
+    assert_same(net, inputs(), before(net))
+    net.unroll(inputs(), before(net)).outputs.sum().backward()
+    assert net.layers[0].neuron.threshold.grad.abs() > 0

@@ -42,6 +42,17 @@ def test_adamax_is_pytorchs(maximize):
         torch.testing.assert_close(our_state[name], their_state[name], rtol=1e-14, atol=1e-14)
 
 
+def test_a_step_of_adamax_invalidates_older_graphs():
+    W = torch.nn.Parameter(weights())
+    optimiser = Adamax([W])
+    for _ in range(2):
+        W.grad = weights(1)
+        older = W.square().sum()
+        optimiser.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        older.backward()
+
+
 def test_adamax_with_a_wrong_decay_is_found(monkeypatch):
     loop = adamax.adamax_step
     monkeypatch.setattr(adamax, "adamax_step", lambda W, g, m, u, η, β1, β2, ε: loop(W, g, m, u, η, β1, β1, ε))

@@ -117,6 +117,7 @@ def test_a_norm_refuses_a_batch_of_one_in_training():
     net = network("lif", norm_steps=12)
     with pytest.raises(ValueError, match="more than 1 value"):
         net.unroll(inputs(batch=1), before(net, 1))
+    assert all(buffer.isfinite().all() for buffer in net.buffers())
     assert net.eval().unroll(inputs(batch=1), before(net, 1)).outputs.isfinite().all()
 
 

@@ -264,6 +264,53 @@ def test_sltt_with_an_update_at_each_step_learns_the_same_by_single_steps_and_by
         torch.testing.assert_close(steps[name], p, rtol=1e-9, atol=1e-12)
 
 
+class UpdatesAtTheEnd(TruncatedBPTT):
+    """One update, with the sum of the gradients of all steps and of a penalty on the readout's bias."""
+
+    def learn(self, x, target, t):
+        c = self.network.readout.linear.bias
+        _, loss = self.window_gradient(x, lambda y: self.loss_of(y, target, "end") + (c + 1).square().sum())
+        if t + 1 == self.steps:
+            self.update()
+        return loss
+
+
+@pytest.mark.parametrize(
+    ("rule", "options", "network_options"),
+    [
+        (UpdatesAtTheEnd, {"window": 1}, {}),
+        (FPTT, {}, {"density": 0.5}),
+        (TruncatedBPTT, {"window": 1}, {"density": 0.5}),
+    ],
+)
+def test_steps_add_to_the_gradient_and_synapses_may_be_absent(rule, options, network_options, monkeypatch):
+    net = network("ltc", **network_options)
+    steps, used = trained(net, rule(**options), Classification(6), False, monkeypatch)
+    windows, not_used = trained(net, rule(**options), Classification(6), True, monkeypatch)
+    assert used == [True, True] and not_used == [False, False]
+    for name, p in windows.items():
+        torch.testing.assert_close(steps[name], p, rtol=1e-9, atol=1e-12)
+        assert not torch.equal(p, net.get_parameter(name))
+    if (exists := net.layers[0].recurrent_exists) is not None:
+        assert not steps["layers.0.recurrent.weight"][~exists].any()
+
+
+def test_a_parameter_that_no_step_reads_has_no_gradient():
+    net = network("ltc", {"adaptation": "unused"}).requires_grad_()
+    places = {p: torch.full_like(p, torch.nan) for p in net.parameters()}
+    steps = net.stepper(net.initial_state(4), places)
+    steps.gradient(steps.step(inputs(1)[0]))
+    without = {name for name, p in net.named_parameters() if p.grad is None}
+    assert without == {f"layers.0.neuron.adaptation_gate.{name}" for name in ("weight", "bias")}
+    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
+
+
+def test_a_step_of_an_image_is_one_of_its_pixels():
+    net, x = Recurrent((2, 3), 6, LTC, hidden=[7]), torch.rand(4, 2, 3)
+    step, _ = net(x, net.initial_state(4))
+    torch.testing.assert_close(taken(net).step(x), step.output)
+
+
 class OtherLTC(LTC):
     """Another step, which is not compiled."""
 
