@@ -59,7 +59,7 @@ lint: types
 # mypy takes no map from packages to folders: links lay the package out as it is installed.
 types: $(READY)
 	rm -rf build/types && mkdir -p build/types/throughtime
-	ln -s $(CURDIR)/bench/* $(addprefix $(CURDIR)/,algorithms datasets networks neurons numerics reports) build/types/throughtime
+	cd build/types/throughtime && ln -s ../../../bench/* $(addprefix ../../../,algorithms datasets networks neurons numerics reports) .
 	$(BIN)/mypy build/types/throughtime run_all.py docs/examples
 
 $(READY): pyproject.toml

@@ -206,7 +206,8 @@ def _draw_groups(panel: Axes, means: pd.DataFrame, measure: str, styles: dict[st
         _draw_dots(panel, y, dots.set_index("place"), measure, styles[rule])
     panel.axvline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     panel.set_ylim(len(names) - 0.5, -0.5)
-    panel.set_yticks(range(len(names)), names if measure == COSINE else [])
+    panel.set_yticks(range(len(names)), names)
+    panel.tick_params(labelleft=measure == COSINE)
     for between in np.arange(0.5, len(names) - 1):
         panel.axhline(between, color="0.9", linewidth=0.8, zorder=0)
     panel.grid(axis="y", visible=False)

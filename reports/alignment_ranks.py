@@ -100,7 +100,8 @@ def phrase(order: Order) -> str:
     """Return a pair in words, such as `kf_rtrl 0.21, accuracy 95 %; rflo 0.63, accuracy 71 % (xor, LIF)`."""
     kind = quantity(order.lower["measure"], order.lower["unit"])
     each = [
-        f"{rule_title(row['rule'])}: cosine {row['cosine']:.2f}, {kind.title} {kind.show(row['mean'])} {kind.unit}"
+        f"{rule_title(row['rule'])}: cosine {row['cosine']:.2f}, "
+        f"{kind.title} {kind.show(row['mean'])} {kind.unit}".rstrip()
         for row in (order.lower, order.higher)
     ]
     return (

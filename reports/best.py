@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 
 from throughtime.comparing.significance import difference
-from throughtime.reports.quantities import LEVEL
+from throughtime.reports.quantities import INTERVAL_FROM, LEVEL
 
 LOWER_IS_BETTER = ("wall_time", "compile_time", "time_over_floor", "training_time", "peak_", "energy")
 """Prefixes of the names of costs; a task's metrics have their direction in the records."""
 MEANING = (
     f"Bold: the best rule of a row, and the rules whose difference from it has a {100 * LEVEL:.0f} % interval that "
-    "contains 0 (Welch's t, Bonferroni over the row); a single value is distinguished by its size."
+    "contains 0 (Welch's t, Bonferroni over the row); a single value is distinguished by its size, and fewer than "
+    f"{INTERVAL_FROM} values that are all equal are not distinguished."
 )
 
 
@@ -50,4 +52,11 @@ def _differs(best: Sequence[float], other: Sequence[float], level: float) -> boo
     interval = difference(best, other, level)
     if interval.low is None or interval.high is None:
         return interval.mean != 0
+    if by_chance_equal(interval.low, interval.high, min(len(best), len(other))):
+        return False
     return interval.low > 0 or interval.high < 0
+
+
+def by_chance_equal(low: float, high: float, n: int) -> bool:
+    """Return whether an interval has no width because few replicates agree, which says nothing on their spread."""
+    return n < INTERVAL_FROM and math.isclose(low, high)

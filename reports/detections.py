@@ -103,17 +103,21 @@ def _detected(network: Network, image: Batch, classes: int) -> Detections:
 
 
 def _draw_boxes(ax: Axes, boxes: Tensor, detected: Detections, classes: tuple[str, ...], side: int) -> None:
+    from matplotlib import colormaps
     from matplotlib.patches import Rectangle
 
-    def draw(edges: list[float], colour: str, dash: str) -> None:
+    def colour(kind: int) -> Any:  # ten strong colours, then their pale ones
+        return colormaps["tab20"](2 * kind % 20 + kind // 10 % 2)
+
+    def draw(edges: list[float], colour: Any, dash: str) -> None:
         left, top, right, bottom = (side * edge - 0.5 for edge in edges)  # the first pixel is drawn around 0
         ax.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linestyle=dash))
 
     for box, edges in zip(boxes, corners(boxes[:, PLACE]).tolist(), strict=True):
-        draw(edges, "white" if box[DIFFICULT] else f"C{int(box[CLASS])}", "--")
+        draw(edges, "white" if box[DIFFICULT] else colour(int(box[CLASS])), "--")
     for edges, score, kind in zip(*(part.tolist() for part in detected), strict=True):
-        draw(edges, f"C{kind}", "-")
-        ax.text(side * edges[0], side * edges[1], f"{classes[kind]} {score:.2f}", fontsize=6, color=f"C{kind}")
+        draw(edges, colour(kind), "-")
+        ax.text(side * edges[0], side * edges[1], f"{classes[kind]} {score:.2f}", fontsize=6, color=colour(kind))
 
 
 def _rows(image: int, boxes: Tensor, detected: Detections, classes: tuple[str, ...]) -> list[tuple[Any, ...]]:

@@ -96,12 +96,10 @@ def _cell(entry: Entry, notes: Footnotes, usual: str) -> _Cell:
 
 
 def _value(found: re.Match[str]) -> tuple[str, str] | None:
-    """Return a number and its half width with equally many decimals; None if the half width has more decimals."""
+    """Return a number and its half width; None if they have not equally many decimals, or an exponent."""
     number, half = found.group(1).replace(",", ""), found.group(2) or ""
     places, of_half = (len(text.partition("e")[0].partition(".")[2]) for text in (number, half))
-    if of_half > places or (half and "e" in number):
-        return None
-    return number, half + ("." * (places > 0 and of_half == 0) + "0" * (places - of_half) if half else "")
+    return None if half and (of_half != places or "e" in number) else (number, half)
 
 
 def _row_parts(cells: Sequence[Sequence[_Cell]]) -> list[slice]:
@@ -153,7 +151,7 @@ def _kind(column: int, entries: Sequence[_Cell], cells: Sequence[Sequence[_Cell]
     power = max(len(number.partition("e")[2].lstrip("+-")) for number, _ in values)
     sign = "-" if any(number.startswith("-") for number, _ in values) else ""
     uncertainty = f"({half})" if half else ""
-    exponent = f"e-{'9' * power}" if power else ""
+    exponent = f"e-{power}" if power else ""
     # siunitx reserves the width of a number that is neither bold nor followed by a mark.
     after = max(("x" * entry.best + rf"\textsuperscript{{{entry.mark}}}" for entry in entries), key=len)
     form = f"{sign}{whole}.{decimals}{uncertainty}{exponent}"

@@ -38,6 +38,12 @@ class Quantity(NamedTuple):
         shown = value * self.factor
         return significant(shown, digits) if self.decimals is None else f"{shown:.{self.decimals}f}"
 
+    def show_deviation(self, deviation: float, mean: float) -> str:
+        """Format a standard deviation with two digits, and with no fewer decimals than its mean."""
+        shown, places = self.show(deviation, digits=2), len(self.show(mean).partition(".")[2])
+        fewer = len(shown.partition(".")[2]) < places and "e" not in self.show(mean)
+        return f"{deviation * self.factor:.{places}f}" if fewer else shown
+
     def show_replicates(self, interval: Interval, values: Sequence[float]) -> str:
         """Format the mean of some replicates: `93.2 [91.9, 94.1] (n=5)` with an interval, `93.2 (92.8, 93.6)` with the
         single values, `93.2 (n=2)` for values that agree in all digits shown."""

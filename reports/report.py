@@ -122,6 +122,7 @@ def _on_page(name: str, drawn: Drawn | NotDrawn, folder: Path) -> Figure:
         return Figure(name, drawn.title, [drawn.reason])
     numbers = (folder / f"{name}.csv").read_text(encoding="utf-8")
     panels = described(drawn.figure)
-    for panel in panels["panels"]:
+    for panel in panels.get("panels", ()):
         panel["choices"] = drawn.choices.get(panel["title"], {})
-    return Figure(name, drawn.title, drawn.caption, static_image(drawn.figure), numbers, panels)
+    pictures = any(axes.images for axes in drawn.figure.axes)
+    return Figure(name, drawn.title, drawn.caption, static_image(drawn.figure), numbers, panels, pictures)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.records.statistics import mean_interval
+from throughtime.reports.best import by_chance_equal
 from throughtime.reports.cells import groups, one_line, rule_rank, rule_title, runs_of, slug, summarise
 from throughtime.reports.quantities import LEVEL
 from throughtime.reports.table import Entry, Table
@@ -41,7 +42,8 @@ def paired_differences(results: Results, suite: str, scale: str) -> pd.DataFrame
     Returns:
         The columns `COLUMNS`, a row for each ordered pair with a common `ok` replicate: `difference` is the mean of
         rule minus other, in the unit of the record, with its t interval; `verdict` is `better` or `worse` if the
-        interval does not contain 0, else `undecided`; it is `undecided` for a single replicate.
+        interval does not contain 0, else `undecided`; it is `undecided` for a single replicate, and for fewer than
+        `INTERVAL_FROM` with equal differences.
     """
     runs = runs_of(results, suite, scale)
     rows = []
@@ -62,7 +64,12 @@ def paired_differences(results: Results, suite: str, scale: str) -> pd.DataFrame
 
 def _difference(values: np.ndarray, better: str) -> dict[str, object]:
     interval = mean_interval(values, LEVEL)
-    decided = interval.low is not None and interval.high is not None and not interval.low <= 0 <= interval.high
+    decided = (
+        interval.low is not None
+        and interval.high is not None
+        and not interval.low <= 0 <= interval.high
+        and not by_chance_equal(interval.low, interval.high, interval.n)
+    )
     wins = (interval.mean > 0) == (better == "higher")
     return {
         **{"difference": interval.mean, "sd": float(values.std(ddof=1)) if len(values) > 1 else math.nan},

@@ -167,7 +167,7 @@ def entry(row: pd.Series, notes: Footnotes) -> Entry:
         kind = quantity(row["measure"], row["unit"])
         shown = kind.show_replicates(Interval(row["mean"], low, high, row["n"]), row["values"])
         parts.append(kind.show(row["mean"]) if alone and row["n"] == 1 else shown)
-        spread = f" ± {kind.show(row['sd'], digits=2)}" if len(set(row["values"])) > 1 else ""
+        spread = f" ± {kind.show_deviation(row['sd'], row['mean'])}" if len(set(row["values"])) > 1 else ""
         number, remarks = f"{kind.show(row['mean'])}{spread}", [] if alone and row["n"] == 1 else [f"n = {row['n']}"]
     counts = {status: row[f"n_{status}"] for status in FAILED if row[f"n_{status}"]}
     if counts != {"skipped": row["runs"]} and not (alone and row["n"]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.text import Text
 
 DIGITS = 5
 """Significant digits of a number."""
@@ -27,37 +28,60 @@ SYMBOLS = {
 }
 
 
+class _Entry(NamedTuple):
+    """An entry of a legend."""
+
+    alpha: float
+    dash: str
+    name: str
+
+
+Names = dict[str, list[_Entry]]
+"""Entries of a legend by colour."""
+
+
 def described(figure: Figure) -> dict[str, Any]:
     """Describe the panels of a figure: for each its place in the grid, title, axes, traces, lines and texts.
 
     A trace has x, y, colour, dash, symbol, the name of the entry of the figure's legend that has its colour, and the id
-    that `drawing.identified` gave its artist. A
-    second legend explains symbols. What matplotlib draws otherwise (images, arrows, bars of a histogram) is left out.
+    that `drawing.identified` gave its artist. A second legend explains symbols. An axis without a label has that of the
+    figure. A figure with images, bars or arrows has no description: the page shows its picture.
     """
+    if any(axes.images or axes.patches or any(map(_has_arrow, axes.texts)) for axes in figure.axes):
+        return {}
     names = _legend_names(figure)
     panels = [_panel(axes, names) for axes in figure.axes]
+    for panel in panels:
+        panel["x"]["label"] = panel["x"]["label"] or figure.get_supxlabel()
+        panel["y"]["label"] = panel["y"]["label"] or figure.get_supylabel()
     markers: list[Any] = [legend.legend_handles for legend in figure.legends[1:]]
     symbols = {SYMBOLS[m.get_marker()]: m.get_label().strip() for handles in markers for m in handles}
-    return {"panels": panels, "columns": max((panel["columns"] for panel in panels), default=1), "symbols": symbols}
+    return {"panels": panels, "columns": 1 + max(panel["column"] for panel in panels), "symbols": symbols}
 
 
-def _legend_names(figure: Figure) -> dict[str, list[tuple[str, str]]]:
-    """Return dash and label of the legends' lines by their colour; black ones explain markers, not colours."""
-    names: dict[str, list[tuple[str, str]]] = {}
+def _has_arrow(text: Text) -> bool:
+    return getattr(text, "arrow_patch", None) is not None
+
+
+def _legend_names(figure: Figure) -> Names:
+    """Return the entries of the first legend by their colour; black ones explain markers, not colours."""
+    names: Names = {}
     for legend in figure.legends[:1]:
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
             dash = str(getattr(handle, "get_linestyle", lambda: "-")())
             colour = getattr(handle, "get_color", lambda: "black")()
-            names.setdefault(_hex(colour), []).append((dash, text.get_text().strip()))
+            alpha = getattr(handle, "get_alpha", lambda: 1)() or 1
+            names.setdefault(_hex(colour), []).append(_Entry(alpha, dash, text.get_text().strip()))
     return names
 
 
-def _panel(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
+def _panel(axes: Axes, names: Names) -> dict[str, Any]:
     place = axes.get_subplotspec()
-    grid = place.get_gridspec() if place is not None else None
+    assert place is not None  # all panels are from `drawing.grid`
     return {
         "title": axes.get_title(loc="left"),
-        "columns": grid.ncols if grid is not None else 1,
+        "row": place.rowspan.start,
+        "column": place.colspan.start,
         "x": _axis(axes.xaxis, axes.get_xlim()),
         "y": _axis(axes.yaxis, axes.get_ylim()),
         "traces": [*_lines(axes, names), *_collections(axes, names)],
@@ -71,27 +95,33 @@ def _panel(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> dict[str, Any
 
 
 def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
-    from matplotlib.ticker import FixedFormatter
+    from matplotlib.category import StrCategoryLocator
+    from matplotlib.ticker import FixedLocator
 
     found: dict[str, Any] = {
         "label": axis.get_label_text(),
         "log": axis.get_scale() == "log",
         "range": _numbers(limits),
     }
-    if isinstance(formatter := axis.get_major_formatter(), FixedFormatter):
-        found["ticks"] = [_numbers(axis.get_ticklocs()), list(formatter.seq)]
+    if isinstance(axis.get_major_locator(), FixedLocator | StrCategoryLocator):
+        places = list(axis.get_ticklocs())
+        found["ticks"] = [_numbers(places), axis.get_major_formatter().format_ticks(places)]
     return found
 
 
-def _lines(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> Iterator[dict[str, Any]]:
+def _lines(axes: Axes, names: Names) -> Iterator[dict[str, Any]]:
     for line in axes.lines:
-        x, y = (np.atleast_1d(np.asarray(data, dtype=float)) for data in (line.get_xdata(), line.get_ydata()))
+        # Values that are not numbers have numbers in the units of their axis.
+        data = line.get_xdata(orig=False), line.get_ydata(orig=False)
+        x, y = (np.atleast_1d(np.asarray(values, dtype=float)) for values in data)
         if line.get_transform() != axes.transData or not len(x):
             continue
-        dash, marker = str(line.get_linestyle()), str(line.get_marker())
+        dash, marker, alpha = str(line.get_linestyle()), str(line.get_marker()), line.get_alpha() or 1
+        hollow = _is_hollow(line.get_markerfacecolor())
+        colour = line.get_markeredgecolor() if hollow and dash not in DASHES else line.get_color()
         trace = {
-            **_named(line.get_color(), dash, names),
-            **{"x": _numbers(x), "y": _numbers(y), "width": line.get_linewidth(), "opacity": line.get_alpha() or 1},
+            **_named(colour, dash, names, alpha),
+            **{"x": _numbers(x), "y": _numbers(y), "width": line.get_linewidth(), "opacity": alpha},
         }
         if dash in DASHES:
             trace["dash"] = DASHES[dash]
@@ -99,12 +129,11 @@ def _lines(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> Iterator[dict
         if line.get_drawstyle() == "steps-post":
             trace["shape"] = "hv"
         if marker in SYMBOLS:
-            hollow = _hex(line.get_markerfacecolor()) == "#ffffff"
             trace |= {"symbol": SYMBOLS[marker] + "-open" * hollow, "size": 1.4 * line.get_markersize()}
         yield trace
 
 
-def _collections(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> Iterator[dict[str, Any]]:
+def _collections(axes: Axes, names: Names) -> Iterator[dict[str, Any]]:
     """Yield points of a scatter, segments of error bars, and bands."""
     from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 
@@ -116,11 +145,12 @@ def _collections(axes: Axes, names: dict[str, list[tuple[str, str]]]) -> Iterato
                 yield {**_named(colour, "-", names), **drawn, **_id(part)}
         elif isinstance(part, PathCollection):
             offsets = np.asarray(part.get_offsets(), dtype=float)
-            edges = _repeated(part.get_edgecolor(), part)
-            for colour in dict.fromkeys(map(_hex, edges)):
-                mine = np.array([_hex(edge) == colour for edge in edges])
-                x, y = offsets[mine[: len(offsets)] if len(mine) > 1 else slice(None)].T
-                yield {**_named(colour, "-", names), "x": _numbers(x), "y": _numbers(y), "symbol": "circle", "size": 6}
+            edges, faces = (_repeated(of, part) for of in (part.get_edgecolor(), part.get_facecolor()))
+            looks = [(_hex(edge), _is_hollow(face)) for edge, face, _ in zip(edges, faces, offsets, strict=False)]
+            for colour, hollow in dict.fromkeys(looks):
+                x, y = offsets[[look == (colour, hollow) for look in looks]].T
+                drawn = {"x": _numbers(x), "y": _numbers(y), "symbol": "circle" + "-open" * hollow, "size": 6}
+                yield {**_named(colour, "-", names), **drawn}
         elif isinstance(part, PolyCollection):
             for path in part.get_paths():
                 x, y = np.asarray(path.vertices, dtype=float)[:-1].T
@@ -136,7 +166,7 @@ def _id(artist: Artist) -> dict[str, str]:
 
 def _repeated(colours: Any, part: Any) -> list[Any]:
     n = max(1, len(part.get_offsets()), len(part.get_paths()))
-    return [colours[i % len(colours)] for i in range(n)] if len(colours) else []
+    return [colours[i % len(colours)] for i in range(n)] if len(colours) else ["none"] * n
 
 
 def _level(axes: Axes, line: Line2D) -> dict[str, Any] | None:
@@ -148,12 +178,20 @@ def _level(axes: Axes, line: Line2D) -> dict[str, Any] | None:
     return {"along": along, "at": (y if along == "y" else x)[0], "dashed": line.get_linestyle() != "-"}
 
 
-def _named(colour: Any, dash: str, names: dict[str, list[tuple[str, str]]]) -> dict[str, Any]:
-    """Return a colour, and the name of the legend's entry with this colour and, where several share it, this dash."""
+def _named(colour: Any, dash: str, names: Names, alpha: float = 1) -> dict[str, Any]:
+    """Return a colour, and the name of the legend's entry with this colour; of several, that with this opacity, and of
+    several with it, that with this dash."""
     code = _hex(colour)
     entries = names.get(code, [])
-    fitting = [name for its_dash, name in entries if its_dash == dash] or [name for _, name in entries]
-    return {"colour": code, "name": fitting[0] if fitting else ""}
+    entries = [entry for entry in entries if entry.alpha == alpha] or entries
+    entries = [entry for entry in entries if entry.dash == dash] or entries
+    return {"colour": code, "name": entries[0].name if entries else ""}
+
+
+def _is_hollow(face: Any) -> bool:
+    from matplotlib.colors import to_rgba
+
+    return to_rgba(face) == (1, 1, 1, 1) or to_rgba(face)[3] == 0
 
 
 def _hex(colour: Any) -> str:

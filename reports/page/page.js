@@ -35,7 +35,8 @@ const plain = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replac
 const PANEL = 260, HEIGHT = 250, GAP = 68, LEGEND_LINE = 20;
 
 const axisOf = (described, log, domain, anchor) => ({
-  title: { text: plain(described.label), standoff: 6 }, type: log ? "log" : "linear", domain, anchor, automargin: false,
+  title: { text: plain(described.label.replace(/, (log|linear) scale$/, log ? ", log scale" : ", linear scale")), standoff: 6 },
+  type: log ? "log" : "linear", domain, anchor, automargin: false,
   range: rangeOf(described, log), gridcolor: colour("--line"), linecolor: colour("--soft"), zeroline: false,
   ticks: "outside", tickcolor: colour("--line"), nticks: 6, exponentformat: "power",
   ...(described.ticks ? { tickvals: described.ticks[0], ticktext: described.ticks[1].map(plain) } : {}),
@@ -66,26 +67,38 @@ const traceOf = (trace, i, panel, shown, symbols, choice) => {
   };
 };
 
+// Where panels flow, one without title or label has those of the nearest panel in its row or column.
+const labelled = (panel, panels) => {
+  const distance = (one) => Math.abs(one.row - panel.row) + Math.abs(one.column - panel.column);
+  const nearest = (line, of) => panels.filter((one) => one[line] === panel[line] && of(one))
+    .sort((a, b) => distance(a) - distance(b)).map(of)[0] ?? "";
+  const title = (one) => one.title;
+  return { ...panel, title: nearest("row", title) || nearest("column", title),
+    x: { ...panel.x, label: nearest("column", (one) => one.x.label) }, y: { ...panel.y, label: nearest("row", (one) => one.y.label) } };
+};
+
 const drawFigure = async (figure, panels, columns, options) => {
   const Plotly = await loadPlotly(), plot = figure.querySelector(".plot");
   const width = figure.clientWidth;
-  const across = Math.max(1, Math.min(columns, Math.floor(width / PANEL))), rows = Math.ceil(panels.length / across);
-  const height = rows * (HEIGHT + GAP) - GAP, gap = Math.min(0.25, 70 / width);
+  const across = Math.max(1, Math.min(columns, Math.floor(width / PANEL))), flows = across < columns;
+  const rows = flows ? Math.ceil(panels.length / across) : 1 + Math.max(...panels.map((panel) => panel.row));
+  const words = panels.flatMap((panel) => panel.y.ticks?.[1] ?? []), left = Math.max(62, 14 + 7 * Math.max(0, ...words.map((word) => word.length)));
+  const height = rows * (HEIGHT + GAP) - GAP, gap = Math.min(0.25, (8 + left) / width);
   const symbols = options.symbols ?? {}, names = new Set(panels.flatMap((panel) => panel.traces.map((trace) => trace.name)));
   const letters = [...names, ...Object.values(symbols)].reduce((sum, name) => sum + name.length + 8, 0);
   const head = 34 + LEGEND_LINE * Math.ceil(letters * 7.5 / (width - 100));
   const layout = {
-    width, height: height + head + 46, margin: { l: 62, r: 34, t: head, b: 46 }, annotations: [], shapes: [], hovermode: "closest",
+    width, height: height + head + 46, margin: { l: left, r: 34, t: head, b: 46 }, annotations: [], shapes: [], hovermode: "closest",
     paper_bgcolor: colour("--back"), plot_bgcolor: colour("--back"), font: { color: colour("--text"), size: 12 },
     legend: { orientation: "h", x: 0, y: 1 + (head - 6) / height, yanchor: "top" }, dragmode: "zoom",
   };
   const traces = [], shown = new Set();
-  panels.forEach((panel, number) => {
-    const i = number + 1 === 1 ? "" : number + 1, column = number % across, row = Math.floor(number / across);
+  panels.map((panel) => flows ? labelled(panel, panels) : panel).forEach((panel, number) => {
+    const i = number + 1 === 1 ? "" : number + 1;
+    const [row, column] = flows ? [Math.floor(number / across), number % across] : [panel.row, panel.column];
     const slot = (1 + gap) / across, x0 = column * slot, top = 1 - row * (HEIGHT + GAP) / height;
     const chosen = options.x && panel.choices?.[options.x];
-    const xLog = chosen ? false : panel.x.log !== (options.flip?.has("x") ?? false);
-    const yLog = panel.y.log !== (options.flip?.has("y") ?? false);
+    const xLog = chosen ? false : options.log.x ?? panel.x.log, yLog = options.log.y ?? panel.y.log;
     layout[`xaxis${i}`] = axisOf(panel.x, xLog, [x0, x0 + slot - gap], `y${i}`);
     layout[`yaxis${i}`] = axisOf(panel.y, yLog, [top - HEIGHT / height, top], `x${i}`);
     if (chosen) Object.assign(layout[`xaxis${i}`], { title: { text: plain(options.x), standoff: 6 }, range: undefined });
@@ -109,7 +122,7 @@ const drawFigure = async (figure, panels, columns, options) => {
 };
 
 const setUpFigure = (figure, described) => {
-  const options = { x: "", flip: new Set(), symbols: described.symbols }, { panels, columns } = described;
+  const options = { x: "", log: {}, symbols: described.symbols }, { panels, columns } = described;
   const draw = () => drawFigure(figure, panels, columns, options).catch((error) => console.warn(error));
   const tools = figure.querySelector(".tools");
   const choices = [...new Set(panels.flatMap((panel) => Object.keys(panel.choices ?? {})))];
@@ -119,9 +132,9 @@ const setUpFigure = (figure, described) => {
     tools.append(element("label", {}, "Horizontal: ", select));
   }
   for (const along of ["x", "y"]) {
-    const box = element("input", { type: "checkbox", checked: panels.some((panel) => panel[along].log) });
-    const initial = box.checked;
-    box.onchange = () => { options.flip[box.checked === initial ? "delete" : "add"](along); draw(); };
+    const logs = panels.map((panel) => panel[along].log), some = logs.includes(true);
+    const box = element("input", { type: "checkbox", checked: some, indeterminate: some && logs.includes(false) });
+    box.onchange = () => { options.log[along] = box.checked; draw(); };
     tools.append(element("label", {}, box, ` log ${along} axis`));
   }
   dark.addEventListener("change", draw);
@@ -243,7 +256,7 @@ const curveFigure = (runs) => {
   if (!names.length) return element("p", { className: "soft", textContent: "No run left a learning curve." });
   const figure = element("figure", {}, element("div", { className: "tools" }), element("div", { className: "plot" }));
   const first = names.find((name) => name.startsWith("validation")) ?? names[0];
-  const options = { flip: new Set() };
+  const options = { log: {} };
   const select = element("select", {}, ...names.map((name) => element("option", { value: name, textContent: name, selected: name === first })));
   const palette = ["#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc", "#949494"];
   const draw = () => {
@@ -251,7 +264,7 @@ const curveFigure = (runs) => {
       x: run.curve.epoch ?? [], y: run.curve[select.value] ?? [], width: 1.6, dash: "solid", symbol: "circle", size: 5 }));
     const values = traces.flatMap((trace) => trace.x);
     const axis = (label, range) => ({ label, log: false, range });
-    const panel = { title: "", texts: [], levels: [], traces, x: axis("epoch", [Math.min(...values), Math.max(...values)]), y: axis(select.value, []) };
+    const panel = { row: 0, column: 0, title: "", texts: [], levels: [], traces, x: axis("epoch", [Math.min(...values), Math.max(...values)]), y: axis(select.value, []) };
     drawFigure(figure, [panel], 1, options).catch((error) => console.warn(error));
   };
   select.onchange = draw;
@@ -295,6 +308,14 @@ const opener = (allRuns) => {
     if (!dialog.open) dialog.showModal();
   };
 };
+
+// A browser that does not know the style ::details-content prints a closed <details> without its content.
+let closed = [];
+addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("main details:not([open])")];
+  for (const details of closed) details.open = true;
+});
+addEventListener("afterprint", () => { for (const details of closed) details.open = false; });
 
 unpack("data").then((text) => {
   const data = JSON.parse(text);

@@ -38,6 +38,8 @@ class Figure(NamedTuple):
     csv: str = ""
     panels: Mapping[str, Any] = MappingProxyType({})
     """`interactive.described`."""
+    pictures: bool = False
+    """Whether its colours have a meaning that a dark page must not invert."""
 
 
 class Section(NamedTuple):

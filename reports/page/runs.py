@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -43,7 +44,7 @@ def run_data(results: Results, run: str, out: Path) -> dict[str, Any]:
         "reason": record.reason,
         "command": record.command,
         "folder": str(folder),
-        "link": Path(os.path.relpath(folder, out)).as_posix() + "/",
+        "link": quote(Path(os.path.relpath(folder, out)).as_posix()) + "/",
         "facts": _facts(record),
         "measures": [[name, _shown(measure), measure.method] for name, measure in record.measures.items()],
         "log": text or ("\n".join(failure.log_tail) if failure else ""),

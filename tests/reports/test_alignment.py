@@ -16,6 +16,7 @@ from throughtime.reports.alignment_table import alignment_table
 from throughtime.reports.drawing import save
 from throughtime.reports.formats import csv, markdown, text
 from throughtime.reports.latex import latex
+from throughtime.reports.page.interactive import described
 
 WHY = "BPTT's gradient is zero"
 EPOCHS = (0, 1, 4)
@@ -280,3 +281,17 @@ def test_many_neurons_go_on_below(store):
     assert len(drawn.figure.axes) == 12
     titles = [axes.get_title(loc="left") for axes in drawn.figure.axes if axes.get_title(loc="left")]
     assert sorted(titles) == sorted([*(f"digits · {neuron}" for neuron in neurons), "adding · lif"])
+
+
+def test_the_page_has_each_panel_in_its_place_with_groups_and_hollow_points(store):
+    for neuron in ("lif", "alif", "ltc", "lstm", "rnn"):
+        for rule, cosine in (("bptt", 1.0), ("eprop", 0.4)):
+            put_aligned(store, f"{rule} {neuron} digits", 0, {e: numbers(cosine, cosine) for e in EPOCHS})
+    found = Results(store.folder)
+    panels = described(alignment_over_training(found, "quick", "laptop").figure)["panels"]
+    assert [(panel["row"], panel["column"]) for panel in panels[-2:]] == [(2, 0), (3, 0)], "the fifth neuron"
+    panels = described(alignment_by_group(found, "quick", "laptop").figure)["panels"]
+    names = ["hidden", "layer1.inward", "layer1.recurrent", "readout"]
+    assert {tuple(panel["y"]["ticks"][1]) for panel in panels} == {tuple(names)}
+    points = [trace for trace in panels[0]["traces"] if "symbol" in trace and trace["name"] == "eprop"]
+    assert {trace["symbol"] for trace in points} == {"circle", "circle-open"}

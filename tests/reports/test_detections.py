@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from torch import Tensor, nn
 
 from tests.synthetic_records import measure, put
@@ -164,3 +165,13 @@ def test_detections_are_drawn_where_the_network_sees_them(grids, store, tmp_path
 def test_weak_detections_are_not_drawn(grids, store):
     run = kept(store, grids, confidence=0.4)
     assert set(draw_detections(Results.load(store.folder), run).data["what"]) == {"box"}
+
+
+def test_each_of_twenty_classes_has_its_colour(grids, store):
+    images = grids.parent / "many"
+    write_voc(images, [f"class {i:02}" for i in range(20)])
+    run = kept(store, images, confidence=0.4)
+    drawn = draw_detections(Results.load(store.folder), run)
+    colours = [to_hex(patch.get_edgecolor()) for panel in drawn.figure.axes for patch in panel.patches]
+    pairs = {pair for pair in zip(drawn.data["class"], colours, strict=True) if pair[1] != "#ffffff"}
+    assert len(pairs) == len({name for name, _ in pairs}) == len({colour for _, colour in pairs}) > 5

@@ -17,6 +17,7 @@ from throughtime.reports.fptt.adding import SUITES, loop_of, published
 from throughtime.reports.fptt.claims import CLAIMS, memory_is_constant
 from throughtime.reports.fptt.evidence import Cell, becomes_nan, both, fails, learns, least_level
 from throughtime.reports.fptt.figures import FIGURES
+from throughtime.reports.page.interactive import described
 from throughtime.reports.papers import load_paper, suites_of
 from throughtime.spec import SCALES
 from throughtime.suites.suite import load_suite
@@ -77,6 +78,11 @@ def test_published_curves_stand_behind_the_loops_that_they_are_of(store, tmp_pat
     assert drawn.title == "Adding task, T = 200: error against iterations"
     assert drawn.figure.axes[0].get_yscale() == "log"
     save(drawn, tmp_path / "out", "fptt")
+    panels = described(drawn.figure)["panels"]
+    names = [[trace["name"] for trace in panel["traces"]] for panel in panels]
+    assert names == [[f"{rule}, published", rule] for rule in sorted(RULES)]
+    assert {panel["y"]["label"] for panel in panels} == {"mean squared error"}
+    assert {panel["x"]["label"] for panel in panels} == {"training iteration (128 sequences each), linear scale"}
 
 
 def test_the_loop_of_every_published_curve():
@@ -194,6 +200,7 @@ def test_bars_are_means_of_the_last_100_iterations_beside_the_published_ones(sto
     theirs = drawn.data[drawn.data["run"] == "published"]
     assert theirs[["T", "published"]].to_numpy().tolist() == [[200, 0.146], [1000, 0.0171]]
     save(drawn, tmp_path / "out", "bars")
+    assert described(drawn.figure) == {}, "the page shows the picture"
 
 
 def test_nothing_to_draw(store):

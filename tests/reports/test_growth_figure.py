@@ -9,6 +9,7 @@ from tests.synthetic_records import SKIPPED, costs, peaks, powers, put, run_spec
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.reports.growth_figure import LABEL, growth_figures
+from throughtime.reports.page.interactive import described
 from throughtime.reports.report import write_figures
 
 
@@ -79,6 +80,14 @@ def test_what_was_timed_on_a_busy_machine_is_hollow_and_bytes_are_not(store):
     faces = [panel.collections[0].get_facecolor()[0].tolist() for panel in drawn.figure.axes]
     assert [face == [1, 1, 1, 1] for face in faces] == [True] * 4 + [False] * 4
     assert any("Hollow: timed on a busy machine" in line for line in drawn.caption)
+    panels = described(drawn.figure)["panels"]
+    assert [(panel["row"], panel["column"]) for panel in panels] == [
+        (row, column) for row in (0, 1) for column in range(4)
+    ]
+    line, points = panels[0]["traces"]
+    assert points["symbol"] == "circle-open" and panels[4]["traces"][1]["symbol"] == "circle"
+    assert points["colour"] == line["colour"] and points["name"] == line["name"] == "bptt"
+    assert panels[0]["x"]["ticks"] == [[50, 100, 200], ["50", "100", "200"]]
 
 
 def test_a_size_at_which_a_cost_was_not_measured_says_so(store):

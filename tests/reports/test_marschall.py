@@ -18,6 +18,7 @@ from throughtime.neurons.leaky_tanh import LeakyTanh
 from throughtime.records.results import Results
 from throughtime.reports.marschall import claims, exact
 from throughtime.reports.marschall.side_by_side import along_rtrl, cosines
+from throughtime.reports.page.interactive import described
 from throughtime.reports.papers import draw_paper, judge, load_paper
 from throughtime.reports.rflo import claims as claims_of_rflo
 from throughtime.suites.suite import load_suite
@@ -140,6 +141,7 @@ def test_figures_from_runs(ran, monkeypatch):
     drawn = draw_paper("marschall", ran, "tiny")
     assert set(drawn) == {"curves", "alignment", "cosine"}
     assert len(drawn["curves"].data) == 4 and set(drawn["curves"].data["step"]) == {100, 200}
+    assert described(drawn["alignment"].figure) == {}, "the page shows the picture"
     matrix = drawn["alignment"].data.set_index(["rule", "other"])["mean"]
     assert matrix["rtrl", "rtrl"] == pytest.approx(1) and abs(matrix["rtrl", "rflo"]) < 1
     assert list(drawn["cosine"].data["rule"]) == ["rflo", "rtrl"]

@@ -168,6 +168,21 @@ def test_a_figure_has_hover_hidden_series_log_axes_and_a_choice_of_x(opened):
     page.wait_for_function(f"{plot}.data.some((trace) => trace.visible === 'legendonly')")
 
 
+def test_a_box_sets_the_scale_of_every_panel_and_of_its_label(opened):
+    page = opened()
+    figure = drawn(page, "quick-laptop-tradeoff")
+    box = figure.get_by_label("log x axis")
+    layout = "document.querySelector('#figure-quick-laptop-tradeoff .plot').layout"
+    axes = f"Object.keys({layout}).filter((name) => name.startsWith('xaxis')).map((name) => {layout}[name])"
+    scales = f"[...new Set({axes}.map((axis) => axis.type))]"
+    assert page.evaluate(f"{scales}.length") == 2 and box.evaluate("(box) => box.indeterminate")
+    for scale, other in (("linear", "log"), ("log", "linear")):
+        box.click()
+        page.wait_for_function(f"{scales}.join() === '{scale}'")
+        titles = page.evaluate(f"{axes}.map((axis) => axis.title.text)")
+        assert all(title.endswith(f", {scale} scale") and f"{other} scale" not in title for title in titles)
+
+
 def test_figures_are_dark_in_the_dark_and_narrow_on_a_phone(browser, report, opened):
     page = opened(color_scheme="dark")
     figure = drawn(page, "quick-laptop-tradeoff")
@@ -179,6 +194,12 @@ def test_figures_are_dark_in_the_dark_and_narrow_on_a_phone(browser, report, ope
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
     panels = phone.locator("#figure-quick-laptop-curves .nsewdrag")
     assert min(panels.nth(i).bounding_box()["width"] for i in range(panels.count())) > 200
+    drawn(phone, "quick-laptop-tradeoff")
+    layout = "document.querySelector('#figure-quick-laptop-tradeoff .plot').layout"
+    assert phone.evaluate(f"{layout}.annotations.map((one) => one.text)") == ["adding", "adding", "digits", "digits"]
+    assert phone.evaluate(f"[1, 2, 3, 4].map((i) => {layout}['yaxis' + (i > 1 ? i : '')].title.text)") == [
+        *["mse", "mse", "accuracy (%)", "accuracy (%)"]
+    ]
     phone.context.close()
 
 
@@ -195,6 +216,14 @@ def test_without_javascript_and_in_print_there_are_images(browser, report, opene
     printed.emulate_media(media="print")
     assert printed.locator("#figure-quick-laptop-curves img.static").is_visible()
     assert not printed.locator("#results").is_visible() and not printed.locator("nav").is_visible()
+    closed = printed.locator("details.table:not([open]) table").first
+    assert closed.is_visible(), "its style shows it"
+    printed.emulate_media(media="screen")
+    assert not closed.is_visible()
+    printed.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert printed.locator("details.table:not([open])").count() == 0
+    printed.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert not closed.is_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

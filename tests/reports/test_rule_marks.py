@@ -13,6 +13,7 @@ from throughtime.records.results import Results
 from throughtime.registry import ALGORITHMS
 from throughtime.reports.alignment_ranks import alignment_ranks, correlations, orders, warning
 from throughtime.reports.alignment_table import alignment_table
+from throughtime.reports.page.interactive import described
 from throughtime.reports.report import draw_figures
 from throughtime.reports.rule_marks import result_against_alignment, result_against_memory, spread
 
@@ -145,3 +146,21 @@ def test_without_bytes_or_with_two_rules_there_is_no_figure(store):
     put_rule(store, "eprop", (0.5,), (1.0,))
     found = Results(store.folder)
     assert result_against_memory(found, *HERE) is None and result_against_alignment(found, *HERE) is None
+
+
+def test_the_page_has_the_picture_with_the_names_of_the_marks(store):
+    found = contradicting(store)
+    for draw in (result_against_memory, result_against_alignment):
+        assert described(draw(found, *HERE).figure) == {}
+
+
+def test_a_metric_without_a_unit_leaves_no_space_in_the_warning(store):
+    for rule, error, cosine in (("kf_rtrl", 0.1, 0.2), ("rflo", 0.3, 0.6)):
+        for replicate in range(2):
+            measured = results("mse", error + 0.01 * replicate, 0.5) | {"alignment_cosine.hidden": measure(cosine, "1")}
+            measured |= {"alignment_norm_ratio.hidden": measure(1.0, "1")}
+            folder = put(store, run_spec(f"{rule} lif adding", replicate), measures=measured, metric="mse")
+            row = {"epoch": 0, "alignment_cosine.hidden": cosine, "alignment_norm_ratio.hidden": 1.0}
+            (folder / "curve.jsonl").write_text(json.dumps({**row, "validation": 0.5, "train_loss": 1.0}) + "\n")
+    (line,) = warning(alignment_ranks(Results(store.folder), *HERE))
+    assert "kf_rtrl: cosine 0.20, mse 0.105; RFLO: cosine 0.60, mse 0.305 (adding, lif)." in line

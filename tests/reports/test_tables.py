@@ -302,6 +302,27 @@ def test_the_best_rule_and_those_not_distinguished_from_it_are_bold(store):
     assert r"**62.0 \[60.0, 63.9\] (n=5)**" in markdown(tables(Results(store.folder))[0])
 
 
+def test_latex_has_the_decimals_and_the_width_of_the_numbers(store):
+    """4.5 and 4.5 ± 17.3165: the mean has two decimals, so has the deviation; 1.5e-12 has an exponent of two digits."""
+    for replicate, value in enumerate((-7.745, 16.745)):
+        put(store, run_spec("a lif digits", replicate), measures={"score": measure(value, "1")})
+    put(store, run_spec("b lif digits"), measures={"score": measure(1.5e-12, "1")})
+    written = render(Results(store.folder), "score", "latex")
+    assert r"4.50 \pm 17.32" in written and "1.50e-12" in written
+    assert "table-format=1.2e-2" in written and "table-format=1.2(4)" in written
+
+
+def test_few_equal_values_decide_nothing(store):
+    """Of two replicates that agree the spread is unknown, as of one: the interval without width says nothing."""
+    for replicate in range(5):
+        for rule, value in (("a", 0.5), ("b", 0.6)):
+            put(store, run_spec((rule, "lif", "digits"), replicate), measures=results("accuracy", value, 0.1))
+        verdicts = paired_differences(Results(store.folder), "quick", "laptop")["verdict"].tolist()
+        assert verdicts == (["worse", "better"] if replicate == 4 else ["undecided"] * 2)
+        best = [entry.best for entry in tables(Results(store.folder))[0].rows[0][3:]]
+        assert best == ([False, True] if replicate in (0, 4) else [True, True])
+
+
 def test_less_is_better_for_an_error_and_without_a_direction_nothing_is_bold(store):
     for rule, value in (("a", 0.5), ("b", 0.6)):
         measures = results("mse", value, 0.1) | {"score": measure(value, "1")}

@@ -14,6 +14,7 @@ from throughtime.errors import UsageError
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
+from throughtime.reports.page.interactive import described
 from throughtime.reports.tuning_figure import tuning_figure
 from throughtime.running.engines.base import PassJob
 from throughtime.running.plan import plan, to_run
@@ -151,6 +152,14 @@ def test_the_figure_has_a_point_for_each_trial_and_a_panel_for_each_option(store
     assert list(data["mean"]) == pytest.approx([0.305, 0.105, 0.205])
     assert set(drawn.data["option"]) == {"training.learning_rate", "tbptt.window"}
     assert tuning_figure(Results(store.folder), "tuned", "tiny") is None
+
+
+def test_the_page_has_the_words_of_an_option_that_is_no_number(store, tmp_path):
+    text = SUITE.replace("training.learning_rate: [1e-3, 1e-2, 1e-1]", "training.optimiser: [adam, sgd]")
+    (tmp_path / "tuned.yaml").write_text(text)
+    record_trials(store, load_suite(tmp_path / "tuned.yaml"), [0.3, 0.1, 0.2, 0.3, 0.1, 0.2])
+    panel, _ = described(tuning_figure(Results(store.folder), "tuned-tune", "tiny").figure)["panels"]
+    assert panel["x"]["ticks"] == [[0, 1], ["adam", "sgd"]] and panel["traces"][0]["x"] == [0, 1]
 
 
 def test_trials_and_runs_are_made_one_after_the_other(tmp_path, capsys, monkeypatch):
