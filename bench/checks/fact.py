@@ -78,6 +78,21 @@ def evaluate(fact: Fact, component: Component) -> CheckResult:
     return finding(value, "holds" if value <= fact.bound else "fails", note)
 
 
+def worst_of(each: Iterable[tuple[str, Any]], find: Callable[[str, Any], tuple[str, float]], nothing: str) -> Observed:
+    """Return the largest value that `find` returns of named things, without those to which the fact does not apply.
+
+    Raises:
+        DoesNotApplyError: it applies to none; the reason is that of the last, or `nothing`.
+    """
+    values, reason = [], nothing
+    for name, thing in each:
+        try:
+            values.append(find(name, thing))
+        except DoesNotApplyError as error:
+            reason = str(error)
+    return worst(values, reason)
+
+
 def worst(found: Iterable[tuple[str, float]], nothing: str) -> Observed:
     """Return the largest of named values (NaN counts as larger than any), with its name as the note.
 

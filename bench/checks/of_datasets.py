@@ -151,7 +151,7 @@ def held_out_fixed(component: Component) -> Observed:
         first = drawn(dataset, split, None)
         drawn(dataset, "train", 3)
         others = drawn(dataset, split, 2), drawn(dataset, split, None, batch=3)
-        if not _same(first, drawn(dataset, split, None)) or any(_bag(first) != _bag(other) for other in others):
+        if not _same(first, drawn(dataset, split, None)) or any(_pairs(first) != _pairs(other) for other in others):
             moved.append(split)
     return Observed(len(moved), ", ".join(moved))
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.of_layers import STEPS, layered
-from throughtime.checks.of_presynaptic import TASK, differ, total
+from throughtime.checks.of_layers import STEPS, layered, total
+from throughtime.checks.of_presynaptic import TASK, differ
 from throughtime.checks.tiny import Gradients, error, gradient, made, recurrent, seeded, sequence
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, NEURONS, Component

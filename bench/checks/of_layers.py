@@ -55,6 +55,11 @@ def is_alive(network: Recurrent) -> bool:
     return not network.spiking or all(0.05 < float(z.mean()) < 0.95 for z in spikes)
 
 
+def total(rule: LearningRule, network: Recurrent, steps: int = STEPS) -> Gradients:
+    """Return a rule's gradient of a sequence of two blocks of steps, after another batch."""
+    return learn(rule, network, sequence(steps), after=sequence(steps, 17)).total()
+
+
 class LayerStep(NamedTuple):
     """One step of one layer, with the graph of this step alone."""
 
@@ -114,9 +119,8 @@ def through_layers(component: Component) -> Observed:
     for options in READOUTS:
         rule = made(component, loss_at="every")
         for name, network in layered(rule, **options):
-            total = learn(rule, network, (x, target), after=sequence(STEPS, 17)).total()
             expected = written_out(rule, network, x, target)
-            found += of_each_layer(name, network, total, expected)
+            found += of_each_layer(name, network, total(rule, network), expected)
     return worst(found, "no neuron")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -20,20 +20,33 @@ from throughtime.numerics.loops import without_compiled_loops
 TASK = Classification(CLASSES)
 LENGTHS = (75, 90, 200)
 """Lengths of sequences; each has at least three blocks of e-prop: a first one, one between others, and a last one."""
+LONG = 10_000
+"""A window of so many steps or more counts as the whole sequence."""
+
+
+def fixed_window(rule: LearningRule) -> int | None:
+    """Return the length of the rule's longest window if it does not grow with T, else None."""
+    window = rule.window(LONG)
+    return window if window == rule.window(2 * LONG) < LONG else None
 
 
 def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     """Return the largest slope in bytes a step between several lengths, of tensors at their peak and of arrays at the
     last step."""
-    if rule().claims.memory == "O(window)" and len({rule().window(steps) for steps in LENGTHS}) > 1:
+    lengths, window = LENGTHS, fixed_window(rule())
+    if window is not None and window > LENGTHS[0]:
+        lengths = (3 * window, 3 * window + 15, 4 * window)
+    if rule().claims.memory == "O(window)" and len({rule().window(steps) for steps in lengths}) > 1:
         raise DoesNotApplyError("its window grows with T")
-    short, long = (array_bytes(rule(), network, steps)[0] for steps in LENGTHS[:2])
-    return max(*_slopes(rule, network, LENGTHS), (long - short) / (LENGTHS[1] - LENGTHS[0]))
+    short, long = (array_bytes(rule(), network, steps)[0] for steps in lengths[:2])
+    peaks = [tensor_bytes(rule(), network, steps)[0] for steps in lengths]
+    return max(*_slopes(peaks, lengths), (long - short) / (lengths[1] - lengths[0]))
 
 
 def memory_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     """Return the slope in bytes a step between the two longer of three lengths, over that between the two shorter."""
-    short, long = _slopes(rule, network, (20, 40, 80))
+    lengths = (20, 40, 80)
+    short, long = _slopes([all_bytes(rule(), network, steps) for steps in lengths], lengths)
     return long / short if short else 1.0 if long <= 0 else float("inf")
 
 
@@ -41,7 +54,7 @@ def root_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     """Return the growth of the bytes with √T between the two longer of four lengths, over that between the two shorter;
     1 for a straight line. All lengths are squares, so that √T is a whole number of steps; they are so long that the
     peak lies at the same moment for all of them, since the larger of two straight lines has a kink."""
-    at = [tensor_bytes(rule(), network, steps)[0] for steps in (196, 256, 324, 400)]
+    at = [all_bytes(rule(), network, steps) for steps in (196, 256, 324, 400)]
     return (at[3] - at[2]) / (at[1] - at[0])
 
 
@@ -51,8 +64,12 @@ def lets_go(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     return max(of_tensors, array_bytes(rule(), network, 10)[1])
 
 
-def _slopes(rule: Callable[[], LearningRule], network: Recurrent, lengths: tuple[int, ...]) -> list[float]:
-    peaks = [tensor_bytes(rule(), network, steps)[0] for steps in lengths]
+def all_bytes(rule: LearningRule, network: Recurrent, steps: int) -> int:
+    """Return the bytes of tensors at their peak and of arrays at the last step, without the batch."""
+    return tensor_bytes(rule, network, steps)[0] + array_bytes(rule, network, steps)[0]
+
+
+def _slopes(peaks: Sequence[int], lengths: Sequence[int]) -> list[float]:
     return [(b - a) / (n - m) for a, b, m, n in zip(peaks, peaks[1:], lengths, lengths[1:], strict=False)]
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
+from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst, worst_of
 from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
 from throughtime.checks.smooth import smooth_error
 from throughtime.checks.tiny import (
@@ -98,7 +98,8 @@ def nets(component: Component, seed: int = 3, steps: int | None = None) -> list[
 
 def over_nets(find: Callable[[Net], float], component: Component, steps: int | None = None) -> Observed:
     """Return the largest value over the networks of a component."""
-    return worst(((net.name, find(net)) for net in nets(component, steps=steps)), "no neuron")
+    each = ((net.name, net) for net in nets(component, steps=steps))
+    return worst_of(each, lambda name, net: (name, find(net)), "no neuron")
 
 
 def window_is_steps(component: Component) -> Observed:

@@ -12,14 +12,13 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
-from throughtime.checks.of_layers import HIDDEN, STEPS, layered, of_each_layer, require_life, steps_with_signals
+from throughtime.checks.of_layers import HIDDEN, STEPS, layered, of_each_layer, require_life, steps_with_signals, total
 from throughtime.checks.tiny import (
     CLASSES,
     Gradients,
     backprop,
     error,
     gradient,
-    learn,
     made,
     recurrent,
     seeded,
@@ -52,11 +51,6 @@ def required_coordinate(rule: LearningRule, of: str, value: str) -> None:
     stated = rule.coordinates()
     if stated is None or getattr(stated, of) != value:
         raise DoesNotApplyError(f"its {of} is not {value}")
-
-
-def total(rule: LearningRule, network: Recurrent, loss_steps: int = STEPS) -> Gradients:
-    """Return the gradient of a sequence of two blocks of steps, after another batch."""
-    return learn(rule, network, sequence(loss_steps), after=sequence(loss_steps, 17)).total()
 
 
 def differ(name: str, one: Gradients, other: Gradients) -> tuple[str, float]:

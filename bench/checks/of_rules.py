@@ -11,7 +11,7 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks import of_scope
-from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
+from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst, worst_of
 from throughtime.checks.of_continuing import continued
 from throughtime.checks.of_cost import is_off_its_formulas, misses_its_schedule
 from throughtime.checks.of_gradient import (
@@ -24,7 +24,7 @@ from throughtime.checks.of_gradient import (
     spread_of_weights,
     turned_around,
 )
-from throughtime.checks.of_memory import lets_go, memory_growth, memory_slope, root_growth
+from throughtime.checks.of_memory import fixed_window, lets_go, memory_growth, memory_slope, root_growth
 from throughtime.checks.tiny import (
     BATCH,
     CLASSES,
@@ -75,7 +75,7 @@ def on_each_neuron(find: Callable[[Rule, Recurrent], float | Observed]) -> Calla
                 raise RuntimeError(f"on {name}: {type(error).__name__}: {first_line(error)}") from error
             return (f"{name}, {found.note}", found.value) if isinstance(found, Observed) else (name, found)
 
-        return worst((of_neuron(name, network) for name, network in supporting(rule())), NO_NEURON)
+        return worst_of(supporting(rule()), of_neuron, NO_NEURON)
 
     return over_neurons
 
@@ -110,7 +110,7 @@ def repeats(rule: Rule, network: Recurrent) -> float:
 def looks_ahead(component: Component) -> Observed:
     """Return the change of losses, outputs, state and gradients before a cut between two windows, when inputs (and
     targets per step) change after it."""
-    steps = 3 * STEPS  # longer than the window of any rule whose window is not the whole sequence
+    steps = max(3 * STEPS, (fixed_window(made(component)) or 0) + STEPS)  # two windows or more
     if made(component).window(steps) == steps:
         raise DoesNotApplyError("it takes the whole sequence at once")
 

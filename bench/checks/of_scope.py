@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from throughtime.algorithms.coordinates import Coordinates
 from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.of_gradient import trained
-from throughtime.checks.of_layers import HIDDEN, steps_with_signals
+from throughtime.checks.of_layers import HIDDEN, STEPS, is_alive, steps_with_signals, total
 from throughtime.checks.tiny import (
     CLASSES,
     Gradients,
@@ -30,7 +30,6 @@ from throughtime.networks.layer import Layer
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, Component
 
-STEPS = 30
 TASK = Classification(CLASSES)
 DIFFERENT = 1e-8
 """Smallest error of gradients that count as different."""
@@ -52,11 +51,6 @@ def facts(coordinates: Coordinates | None) -> tuple[Fact, ...]:
     }.get(coordinates.scope, ())
 
 
-def total(rule: Any, network: Recurrent) -> Gradients:
-    """Return a rule's gradient of a sequence of several blocks, after another; the loss is that of every step."""
-    return learn(rule, network, sequence(STEPS), after=sequence(STEPS, 17)).total()
-
-
 def exact(network: Recurrent) -> Gradients:
     """Return BPTT's gradient of the same sequence."""
     return backprop(network, *sequence(STEPS), TASK, "every")
@@ -67,14 +61,6 @@ def independent(component: Component, **options: Any) -> Iterator[tuple[str, Rec
     for name, network in supporting(made(component), STEPS, **options):
         if all(layer.neuron.elementwise for layer in network.layers) and is_alive(network):
             yield name, network
-
-
-@torch.no_grad()
-def is_alive(network: Recurrent) -> bool:
-    """Return whether every spiking layer spikes in 2 to 95 % of the steps; a dead network has equal gradients."""
-    x, _ = sequence(STEPS)
-    rates = [float(z.mean()) for z in network.unroll(x, network.initial_state(x.shape[1])).spikes]
-    return not network.spiking or all(0.02 < rate < 0.95 for rate in rates)
 
 
 def recurrent_weights(layer: Layer) -> Iterator[Tensor]:

@@ -28,8 +28,6 @@ from throughtime.datasets.task import Classification
 from throughtime.numerics.trees import detached
 from throughtime.registry import ALGORITHMS, Component
 
-LOSSES = ("end", "every")
-
 
 def is_bptt(**options: object) -> Callable[[Component], Observed]:
     """Return a fact's function: the error against the gradient of the whole sequence, for both losses and all tasks."""

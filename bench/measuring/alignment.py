@@ -48,6 +48,8 @@ class LossCall(NamedTuple):
     """[n, outputs], without a graph."""
     target: Tree
     loss: Tensor
+    weights: list[Tensor]
+    """Gradients of what the rule minimises by this loss, one for each backward pass."""
 
 
 class NoAlignmentError(Exception):
@@ -79,6 +81,7 @@ def alignment(
         cosine  = ⟨g, ∇E⟩ / (‖g‖ ‖∇E‖),      norm ratio = ‖g‖ / ‖∇E‖
 
     l_p is the task's loss that the rule computed in window p, for the output after its last step or for all its steps.
+    If it computed several, each for consecutive steps, l_p is their sum with the weights of the rule's backward pass.
     So E is the loss of the learning curve, and ∇E its gradient by autograd over the whole sequence without truncation:
     ∇l_T for rules with the loss at the end, the gradient of the mean over steps for `every`, and for truncated BPTT and
     FPTT that of the mean of their weighted window losses. The comparison thus concerns the credit and not the choice of
@@ -211,7 +214,9 @@ def _gradient_of_rule(
 
     def loss(outputs: Tree, target: Tree) -> Tensor:
         value = task.loss(outputs, target)
-        calls.append(LossCall(mapped(lambda y: y.detach().clone(), outputs), target, value.detach().clone()))
+        calls.append(LossCall(mapped(lambda y: y.detach().clone(), outputs), target, value.detach().clone(), []))
+        if value.requires_grad:
+            value.register_hook(calls[-1].weights.append)
         return value
 
     recording = copy.copy(task)
@@ -266,7 +271,9 @@ def _gradient_of_bptt(
     for begin, steps, reported, calls in windows:
         if reported is None:
             continue
-        value = torch.stack([call.loss for call in calls]).sum() if calls else reported
+        weights = _weights(calls)
+        losses = [w * call.loss for w, call in zip(weights, calls, strict=True)]
+        value = torch.stack(losses).sum() if losses else reported
         if not calls or not bool((value != 0) | (reported == 0)):
             raise NoAlignmentError("the rule reports a loss that it did not compute by Task.loss")
         if not (bool(reported.isfinite()) and bool(value.isfinite())):
@@ -275,7 +282,8 @@ def _gradient_of_bptt(
         if any(y is None for y in there):
             raise NoAlignmentError("the rule called Task.loss with something else than the outputs of its windows")
         c = reported / value if value != 0 else reported
-        terms.append(c * sum(task.loss(y, call.target) for y, call in zip(there, calls, strict=True)))
+        of_calls = zip(weights, there, calls, strict=True)
+        terms.append(c * sum(w * task.loss(y, call.target) for w, y, call in of_calls))
     if not terms:
         raise NoAlignmentError("the rule reports no loss")
     named = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -286,9 +294,20 @@ def _gradient_of_bptt(
     return dict(zip(named, gradients, strict=True))
 
 
+def _weights(calls: list[LossCall]) -> list[Tensor | float]:
+    """Return the weight of each call in its window's loss."""
+    if len(calls) <= 1:
+        return [1.0] * len(calls)
+    if not any(call.weights for call in calls):
+        raise NoAlignmentError("the rule computes several losses of a window, whose weights are unknown")
+    return [sum(call.weights, torch.zeros_like(call.loss)) for call in calls]
+
+
 def _with_graph(steps: list[Tree], outputs: Tree) -> Tree | None:
-    """Return the output with its graph that equals `outputs`: that of one step of a window, or of all its steps."""
-    for candidate in (*reversed(steps), joined(steps)):
+    """Return the outputs with their graph that equal `outputs`: those of consecutive steps of a window."""
+    n = max(1, len(tensors(outputs)[0]) // len(tensors(steps[0])[0]))
+    for first in reversed(range(len(steps) - n + 1)):
+        candidate = joined(steps[first : first + n])
         if [y.shape for y in tensors(candidate)] == [y.shape for y in tensors(outputs)]:
             with torch.no_grad():
                 one, other = (torch.cat([y.flatten(1) for y in tensors(tree)], 1) for tree in (candidate, outputs))

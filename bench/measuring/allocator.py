@@ -24,7 +24,7 @@ from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
 
 BATCHES = 2
-"""Number of batches, as in the memory pass."""
+"""Number of batches, as in the memory pass. The optimiser's state and other lasting memory exist from the first on."""
 NAME = "peak_allocator_bytes"
 OVER = f"over its level with model and input in memory, while it trains on {BATCHES} batches"
 METHOD = f"peak of what the processor's allocator handed out, by torch.profiler, {OVER}"

@@ -4,18 +4,21 @@ Linux counts the energy of each processor package in `/sys/class/powercap` (RAPL
 virtual machines have no such counters, and elsewhere only root may read them by default.
 
 Known errors: a counter includes other processes and idle power of the package, and excludes memory, graphics card and
-power supply. Its value is updated about once a millisecond. It wraps around after some minutes to an hour at full load;
-the difference of two readings allows for one wrap, so a block must be shorter than that.
+power supply. Its value is updated about once a millisecond. It wraps around after some minutes to an hour at full load.
+The difference of two readings allows for one wrap, so a block in which two are possible has no number.
 """
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from types import TracebackType
 
 from throughtime.records.record import Measure
 
 POWERCAP = Path("/sys/class/powercap")
+WATTS = 1000.0
+"""A power that no processor package exceeds."""
 _METHOD = "RAPL counters of all processor packages, other processes included"
 
 
@@ -27,7 +30,7 @@ class Energy:
         print(energy.joules, energy.missing)
 
     Attributes:
-        joules: energy of the processor packages during the block; None without counters.
+        joules: energy of the processor packages during the block; None without counters, or if the block was too long.
         missing: the reason why `joules` is None; None otherwise.
     """
 
@@ -35,8 +38,10 @@ class Energy:
         self.joules: float | None = None
         self.missing: str | None = "the block is not over"
         self._before: dict[Path, int] = {}
+        self._begun = time.monotonic()
 
     def __enter__(self) -> Energy:
+        self._begun = time.monotonic()
         try:
             self._before = _counters()
         except OSError as error:
@@ -54,10 +59,16 @@ class Energy:
         try:
             after = _counters()
             ranges = {package: int((package / "max_energy_range_uj").read_text()) for package in self._before}
-            self.joules = sum((after[p] - before) % ranges[p] for p, before in self._before.items()) / 1e6
-            self.missing = None
+            joules = sum((after[p] - before) % ranges[p] for p, before in self._before.items()) / 1e6
         except (OSError, KeyError, ValueError) as gone:
             self.missing = f"a counter disappeared during the block: {gone}"
+            return
+        seconds, longest = time.monotonic() - self._begun, min(ranges.values()) / 1e6 / WATTS
+        if seconds > longest:
+            at_most = f"a counter may wrap around after {longest:.3g} s at {WATTS:g} W"
+            self.missing = f"{at_most}, and the block took {seconds:.0f} s"
+        else:
+            self.joules, self.missing = joules, None
 
     def measure(self, times: int = 1, unit: str = "joule") -> Measure:
         """Return the block's energy, divided by `times`, as a measure in `unit`."""

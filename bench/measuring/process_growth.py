@@ -6,13 +6,13 @@ from contextlib import ExitStack
 
 from torch import Tensor
 
-from throughtime.algorithms.base import LearningRule
 from throughtime.datasets.batch import Batch
 from throughtime.harness.batches import started
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
 from throughtime.harness.one_batch import learn_finite, one_batch
 from throughtime.measuring import process_memory
+from throughtime.measuring.allocator import BATCHES
 from throughtime.measuring.cuda_memory import CudaPeak
 from throughtime.measuring.process_memory import KernelPeak, SampledPeak
 from throughtime.numerics.spike_product import SHORT
@@ -20,8 +20,6 @@ from throughtime.numerics.trees import mapped, nbytes
 from throughtime.records.record import Measure
 from throughtime.spec import RunSpec
 
-BATCHES = 2
-"""Number of batches. The optimiser's state and other persistent memory exist from the first batch on."""
 WHEN = f"with model and input batch loaded, while it trains on {BATCHES} batches"
 
 
@@ -69,14 +67,18 @@ def growth_measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPe
 def _warm_up(spec: RunSpec, batch: Batch) -> None:
     """Train a copy on little data, so that code and library buffers that every training loads do not count."""
     twin = build(spec)
-    steps = enough_steps(twin.rule, batch.steps)
+    steps = enough_steps(twin, batch.steps)
     few = mapped(Tensor.contiguous, batch.first(2).window(0, steps))
     learn_finite(twin, few, started(spec, twin, steps, Clock()))
 
 
-def enough_steps(rule: LearningRule, steps: int) -> int:
-    """Return the fewest steps for which the rule takes the same code path. Compiled loops are loaded at their first
-    call, and the first one loads the compiler; which loops run depends on whether a window has 1, SHORT or more steps.
+def enough_steps(built: Built, steps: int) -> int:
+    """Return the fewest steps that the rule supports and for which it takes the same code path.
+
+    Compiled loops are loaded at their first call, and the first one loads the compiler; which loops run depends on
+    whether a window has 1, SHORT or more steps.
     """
+    rule, network, task = built.rule, built.network, built.dataset.task
     longest = min(SHORT, rule.window(steps))
-    return next((few for few in range(SHORT, steps) if rule.window(few) >= longest), steps)
+    lengths = (few for few in range(SHORT, steps) if rule.window(few) >= longest)
+    return next((few for few in lengths if rule.supports(network, task, few) is None), steps)

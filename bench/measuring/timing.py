@@ -40,7 +40,9 @@ class OtherLoad:
     @staticmethod
     def _busy() -> float:
         everyone, own = psutil.cpu_times(), psutil.Process().cpu_times()
-        return everyone.user + everyone.system - own.user - own.system
+        # On Linux the user time of a process includes that at a lower priority, and that of all processes excludes it.
+        user = everyone.user + getattr(everyone, "nice", 0.0)
+        return user + everyone.system - own.user - own.system
 
 
 class Spread(NamedTuple):

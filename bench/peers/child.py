@@ -4,7 +4,7 @@ An order names the workload, the implementation, the number of threads, and the 
 
 - `compare`: compares the implementation's answer with ours;
 - `time`: measures the time of repeated execution, or counts the bytes of a workload of kind `stored`;
-- `floor`: computes the time of the workload's matrix products at this machine's rates.
+- `floor`: computes the floor of the workload with our rule at this machine's rates.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 
 from throughtime.harness.clock import Clock
 from throughtime.measuring import floor
+from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.measuring.process_memory import keep_freed
 from throughtime.measuring.timing import timed
 from throughtime.measuring.yardstick import yardstick
@@ -45,7 +46,11 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
         return difference(ours, theirs)._asdict()
     job = _job(peer.module, asked.to(torch.float32))
     if work.does == "stored":
-        return {"samples": [job.stored()], "first": None, "contended": False}
+        with LiveBytes() as live:
+            loss = job.loss()
+            stored = live.current
+        del loss  # with its graph, which was counted
+        return {"samples": [stored], "first": None, "contended": False}
     return _timed(job, work.timed_steps or 1)
 
 
@@ -68,6 +73,7 @@ def _timed(job: Job, divisor: int) -> dict[str, Any]:
 
 
 def _floor(asked: Question) -> dict[str, Any]:
+    """Return the floor of our rule, with optimiser and traces where the workload learns."""
     work, batch = asked.work, asked.work.batch
     network = asked.to(torch.float32).network
     if work.does in ("forward", "evaluate"):

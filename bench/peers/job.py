@@ -41,8 +41,8 @@ class Job(Protocol):
         parameters."""
         ...
 
-    def stored(self) -> int:
-        """Return the bytes that the forward pass leaves alive for the backward pass."""
+    def loss(self) -> Tensor:
+        """Return the loss of the forward pass, with its graph."""
         ...
 
 

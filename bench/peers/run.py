@@ -46,7 +46,9 @@ class Row(NamedTuple):
     ratio: float | None
     """Median divided by our median; null if we have none."""
     floor: float | None
-    """Time of the workload's matrix products alone, at the fastest rates of all rounds; null for bytes."""
+    """Time of the matrix products, optimiser and traces of the workload with our rule, the least of all rounds; rates
+    without other load are measured once and come from the cache afterwards. Null for bytes, and if other processes
+    used the machine in every round with several threads, whose rates are then too low."""
     floor_ratio: float | None
     """Median divided by the floor."""
     compile_seconds: float | None
@@ -154,7 +156,8 @@ def rows_of(
     samples = {name: [s for answer in of for s in answer["samples"]] for name, of in timings.items()}
     medians = {name: statistics.median(of) for name, of in samples.items()}
     ours = medians.get("ours")
-    floor = min((answer["floor"] for answer in floors if "floor" in answer), default=None)
+    clear = [answer for answer in floors if "floor" in answer and not (answer["contended"] and threads > 1)]
+    floor = min((answer["floor"] for answer in clear), default=None)
     rows = []
     for name, median in medians.items():
         firsts = [answer["first"] for answer in timings[name] if answer["first"] is not None]

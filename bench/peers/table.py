@@ -117,7 +117,7 @@ def figure(rows: Sequence[Row]) -> Drawn | None:
     notes = [
         f"Dot: median over the median of ours; line: smallest to largest sample. {data['threads'].iloc[0]} thread(s), "
         "fresh processes in turn.",
-        "Dashed: the matrix products alone.",
+        "Dashed: the floor, which is the time of the matrix products, the optimiser and the traces at the best rates.",
     ]
     used = {KINDS[kind]: style for kind, style in styles.items() if kind in set(data["kind"])}
     finish(drawn, "Time or memory relative to ours", notes, used)

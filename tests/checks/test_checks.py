@@ -9,7 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,8 @@ from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks import assert_sound, tiny
 from throughtime.checks.fact import CheckResult, DoesNotApplyError, Fact, Observed, evaluate, worst
+from throughtime.checks.of_networks import over_nets
+from throughtime.checks.of_rules import on_each_neuron
 from throughtime.checks.run import FACTS, check, components
 from throughtime.commands.main import main
 from throughtime.datasets.arrays import ArrayDataset, Arrays
@@ -34,7 +36,7 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.lif import LIF, LIFState
 from throughtime.neurons.rnn import RNN
-from throughtime.registry import NEURONS, REGISTRIES, Component, load_plugin
+from throughtime.registry import NETWORKS, NEURONS, REGISTRIES, Component, load_plugin
 
 CHECKOUT = Path(__file__).parents[2]
 EXAMPLES = [CHECKOUT / "docs" / "examples" / f"{name}.py" for name in ("summed_tbptt", "alpha_synapse", "recall")]
@@ -141,6 +143,24 @@ def test_an_exception_fails_in_one_line():
 def test_what_does_not_apply_says_why():
     found = of(raising(DoesNotApplyError("it has none")))
     assert (found.verdict, found.note) == ("does not apply", "it has none")
+
+
+def test_neurons_to_which_a_fact_does_not_apply_are_left_out(monkeypatch):
+    few_neurons(monkeypatch, "lif", "rnn")
+
+    def only(name: str) -> Callable[[Any, Recurrent], float]:
+        def find(_: Any, network: Recurrent) -> float:
+            if type(network.layers[0].neuron).__name__ != name:
+                raise DoesNotApplyError("it has none")
+            return 3.0
+
+        return find
+
+    for name, expected in (("LIF", (3.0, "lif")), ("RNN", (3.0, "rnn")), ("LSTM", (None, "it has none"))):
+        of_rules = of(on_each_neuron(only(name)))
+        find = partial(lambda of_one, net: of_one(None, net.network), only(name))
+        of_networks = of(lambda _, find=find: over_nets(find, NETWORKS["recurrent"]))
+        assert (of_rules.value, of_rules.note) == (of_networks.value, of_networks.note) == expected
 
 
 @pytest.mark.parametrize(

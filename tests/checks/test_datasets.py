@@ -206,6 +206,14 @@ class HeldOutGoesOn(SmallAdding):
             yield Batch(each.x + 1e-3 * self.looks, each.target)
 
 
+class HeldOutTargetsGoOn(SmallAdding):
+    """A generator changes the targets of the validation split alone."""
+
+    def batches(self, split, batch, generator=None):
+        for each in super().batches(split, batch, generator):
+            yield Batch(each.x, each.target + (split == "validation" and generator is not None))
+
+
 class HeldOutByBatch(SmallAdding):
     """Test sequences are drawn batch by batch: how many make a batch changes them."""
 
@@ -269,6 +277,7 @@ TWINS = [
     Twin("torch's own random numbers are not seeded", SeedsTorch, Toy),
     Twin(FIXED, HeldOutIsDrawn, SmallAdding),
     Twin(FIXED, HeldOutGoesOn, SmallAdding),
+    Twin(FIXED, HeldOutTargetsGoOn, SmallAdding),
     Twin(FIXED, HeldOutByBatch, SmallAdding),
     Twin(SPLITS, EndOfTrainIsTest, Toy),
     Twin(SPLITS, EndOfTrainIsValidation, Toy),

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
 from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_neurons, names_of_facts, title
 from tests.checks.test_rules import APPROXIMATE, TRUNCATED, Online
 from tests.checks.test_rules import TWINS as CONTRACT
-from throughtime.algorithms.base import output_error
+from throughtime.algorithms.base import loss_over_steps, output_error
 from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.ostl import OSTL
@@ -125,6 +127,27 @@ class ReportsTheFirstWindowOnly(TruncatedBPTT):
         return loss if t == 0 else None
 
 
+class ReportsTheLastWindowOnly(TruncatedBPTT):
+    """The loss of the last window is that of the last step, which the rule does not minimise alone."""
+
+    def __init__(self):
+        super().__init__(window=4)
+
+    def learn(self, x, target, t):
+        loss = super().learn(x, target, t)
+        return loss if t + len(x) == self.steps else None
+
+
+class ReportsTheMeanOverSteps(BPTT):
+    """Minimises the loss of the last step."""
+
+    def learn(self, x, target, t):
+        with torch.no_grad():
+            mean = loss_over_steps(self.task, self.network.unroll(x, self.state).outputs, target)
+        super().learn(x, target, t)
+        return mean
+
+
 # --- targets of later windows
 
 
@@ -136,7 +159,52 @@ class PeeksAtLaterTargets(Online):
         return super().learn(x, target, t)
 
 
+class LongWindows(TruncatedBPTT):
+    """Sound."""
+
+    def __init__(self):
+        super().__init__(window=80)
+
+
+class PeeksInLongWindows(LongWindows):
+    """The losses of a window depend on the next one."""
+
+    def learn(self, x, target, t):
+        later = x if x._base is None else x._base[min(t + len(x), self.steps - 1)]
+        return super().learn(x + 0.1 * later, target, t)
+
+
 # --- memory
+
+
+class KeepsOutputsOfLongWindows(LongWindows):
+    def begin(self, batch, update):
+        super().begin(batch, update)
+        self.seen = []
+
+    def learn(self, x, target, t):
+        self.seen.append(x.clone())
+        return super().learn(x, target, t)
+
+
+class PairsInNumPy:
+    """A number for each pair of steps."""
+
+    def learn(self, x, target, t):
+        self.pairs = np.ones((5 * len(x), len(x)))
+        return super().learn(x, target, t)
+
+    def end(self):
+        super().end()
+        del self.pairs
+
+
+class EachStepWithEachInNumPy(PairsInNumPy, BPTT):
+    pass
+
+
+class EachStepWithEachBesideSegments(PairsInNumPy, CheckpointedBPTT):
+    pass
 
 
 class CopiesInputsToNumPy(Online):
@@ -209,6 +277,7 @@ WEIGHTS, MOVES = "claims truncated: largest weight of a window over smallest", "
 LOSSES, AHEAD = "reported losses average to what it minimises", "sees nothing of later windows"
 DRAWN = "claims approximate: drawn gradients do not oppose BPTT's"
 READOUT = "claims approximate: gradient of the readout = BPTT's"
+ROOT = "claims O(√T): exact bytes for each of √T steps, long T over short"
 O1, AFTERWARDS = "claims O(1): exact bytes a step of T", "exact bytes after a sequence as before"
 
 
@@ -237,7 +306,13 @@ TWINS = [
     Twin(LOSSES, ReportsATenth, BPTT),
     Twin(LOSSES, ReportsATenthOfWindows, TruncatedBPTT),
     Twin(LOSSES, ReportsTheFirstWindowOnly, Weighted),
+    Twin(LOSSES, ReportsTheLastWindowOnly, TruncatedBPTT),
+    Twin(LOSSES, ReportsTheMeanOverSteps, BPTT),
     Twin(AHEAD, PeeksAtLaterTargets, Online),
+    Twin(AHEAD, PeeksInLongWindows, LongWindows),
+    Twin("claims O(window): exact bytes a step of T", KeepsOutputsOfLongWindows, LongWindows),
+    Twin("claims O(T): exact bytes a step, long T over short", EachStepWithEachInNumPy, BPTT),
+    Twin(ROOT, EachStepWithEachBesideSegments, CheckpointedBPTT),
     Twin(O1, CopiesInputsToNumPy, Online),
     Twin(O1, KeepsTensorsFromStep80On, Online),
     Twin(AFTERWARDS, LeavesArraysBehind, BPTT),
@@ -304,10 +379,11 @@ def test_the_mean_of_uoro_over_all_draws_is_bptts_gradient(uoro, monkeypatch):
 
 
 def test_every_fact_has_a_twin():
-    facts = names_of_facts("algorithms", BPTT, TruncatedBPTT, Online, EProp)
-    claims = {(rule.claims.gradient, rule.claims.memory) for rule in (BPTT, TruncatedBPTT, Online, EProp)}
+    rules = (BPTT, CheckpointedBPTT, TruncatedBPTT, Online, EProp)
+    facts = names_of_facts("algorithms", *rules)
+    claims = {(rule.claims.gradient, rule.claims.memory) for rule in rules}
     assert {g for g, _ in claims} == {"exact", "truncated", "approximate"}
-    assert {m for _, m in claims} == {"O(1)", "O(window)", "O(T)"}
+    assert {m for _, m in claims} == {"O(1)", "O(window)", "O(√T)", "O(T)"}
     assert facts == {twin.fact for twin in (*TWINS, *CONTRACT)} | {DRAWN}
 
 

@@ -10,6 +10,7 @@ import torch
 
 from throughtime.algorithms.base import Claims, LearningRule
 from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.ostl import OSTL
@@ -65,6 +66,9 @@ def numbers(found: dict[str, Alignment]) -> dict[str, tuple[float, float]]:
     [
         BPTT(),
         BPTT(loss_at="every"),
+        BPTT(loss_at="every", weights="ramp"),
+        BPTT(loss_at="every", total="sum", backward="each_step"),
+        CheckpointedBPTT(loss_at="every"),
         TruncatedBPTT(window=STEPS),
         TruncatedBPTT(window=99, loss_at="every", weights="ramp"),
         FPTT(parts=1),
@@ -271,6 +275,18 @@ class OwnLoss(Odd):
         return outputs.square().mean()
 
 
+class OtherGradient(Odd):
+    """Computes the loss of each step, and has its gradient from elsewhere."""
+
+    def loss(self, outputs, target):
+        with torch.no_grad():
+            self.mean = torch.stack([self.task.loss(y, target) for y in outputs]).mean()
+        return outputs.square().mean()
+
+    def told(self, loss):
+        return self.mean
+
+
 class NoUpdate(Odd):
     def after(self):
         pass
@@ -298,6 +314,7 @@ class NaN(Odd):
     [
         (Averages, "the rule called Task.loss with something else than the outputs of its windows"),
         (OwnLoss, "the rule reports a loss that it did not compute by Task.loss"),
+        (OtherGradient, "the rule computes several losses of a window, whose weights are unknown"),
         (NoUpdate, "the rule made no update in a sequence"),
         (NoLoss, "the rule reports no loss"),
         (Infinite, "the rule's loss is not a finite number"),

@@ -42,6 +42,15 @@ def test_a_counter_that_started_again(counters):
     assert used.joules == pytest.approx(3.0)
 
 
+def test_a_block_so_long_that_a_counter_may_have_wrapped_twice_has_no_number(counters, monkeypatch):
+    now = iter((10.0, 20.0, 30.0, 1031.0))
+    monkeypatch.setattr(energy.time, "monotonic", lambda: next(now))
+    with Energy() as used:
+        show(counters, {"0": 103.0})
+    assert used.joules is None and "may wrap around" in used.missing
+    assert used.measure().value is None
+
+
 def test_the_measure(counters):
     with Energy() as used:
         show(counters, {"0": 110.0})

@@ -205,6 +205,12 @@ def test_a_leak_is_a_slope_and_belongs_to_the_rule():
     assert excluded == streamed == [FLOAT * BATCH] * 2
 
 
+def test_states_in_a_queue_belong_to_the_rule():
+    """Rolling truncated BPTT keeps the states before its last L steps: v of each, [batch, hidden], and more."""
+    of_rule = [counted(spec("rolling_tbptt", steps=12, window=window)).owned["rule"] for window in (3, 8)]
+    assert of_rule[1] - of_rule[0] >= 5 * FLOAT * BATCH * 4
+
+
 class Learning(TruncatedBPTT):
     """Learns something itself, in a module."""
 

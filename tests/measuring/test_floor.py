@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -185,6 +186,34 @@ def test_eprop_of_lif_carries_one_trace_a_synapse():
     assert needed.streams[1] == floor.Stream(array, moved=2 * array * STEPS)
 
 
+# Of W and R, and of the readout with its gradient by z; 30 steps are a block of 5 steps and one of 25.
+OF_SYNAPSES = {n: Counter([Product(4, n, 3), Product(4, n, 4)]) for n in (5, 25, 50, 125)}
+OF_READOUT = {n: Counter([Product(2, n, 4), Product(n, 2, 4)]) for n in (5, 25, 50, 125)}
+
+
+def test_rules_that_learn_in_blocks_have_one_product_for_the_steps_of_a_block():
+    forward = work(Elsewhere(), steps=25).products + work(Elsewhere(), steps=5).products
+    of_readout, of_synapses = (of[25] + of[125] for of in (OF_READOUT, OF_SYNAPSES))
+    assert work(rule("eprop", loss_at="every"), steps=30).products == forward + of_readout
+    assert work(rule("sltt"), steps=30).products == forward + of_readout + of_synapses
+    sampled = forward + OF_READOUT[50] + OF_SYNAPSES[50]
+    assert work(rule("sltt", sampled_steps=10), steps=30).products == sampled, "in a block of ten"
+    # y of the layer's own readout, L, and the network's readout; 10 steps are left out: a block, and 5 of 25 steps.
+    local = Counter([Product(100, 4, 2), Product(100, 2, 4), Product(2, 100, 4)])
+    assert work(rule("decolle", burn_in=10), steps=30).products == forward + local
+
+
+def test_rules_that_carry_an_estimate_of_the_influence_go_backward_from_each_loss():
+    once = [*OF_SYNAPSES[5], *OF_READOUT[5]]
+    forward = Counter(dict.fromkeys([Product(5, 3, 4), Product(5, 4, 4), Product(5, 4, 2)], 6))
+    for options, losses in (({}, 1), ({"loss_at": "every"}, 6)):
+        uoro = work(rule("uoro", draws=3, **options)).products
+        assert uoro == forward + Counter(dict.fromkeys(once, losses + 2 * 3 * 6))
+        # J B of each sample, from the second step on: v, z and y are 10 variables.
+        kf_rtrl = work(rule("kf_rtrl", **options)).products
+        assert kf_rtrl == forward + Counter({**dict.fromkeys(once, losses), Product(10, 10, 4, copies=5): 5})
+
+
 @pytest.mark.parametrize(
     ("neuron", "options", "wiring", "numbers"),
     [
@@ -355,6 +384,8 @@ RULES = {
     "eprop every": rule("eprop", loss_at="every", update_every=4),
     "diagonal_rtrl": rule("diagonal_rtrl"),
     "rtrl": rule("rtrl"),
+    "sltt, steps sampled": rule("sltt", sampled_steps=2),
+    "decolle": rule("decolle", burn_in=2),
 }
 WIRINGS = {
     "plain": {},

@@ -130,12 +130,12 @@ def test_others_may_use_a_twentieth_of_a_core(fake, others, contended):
 
 
 def test_load_of_others_is_that_of_all_without_the_process(monkeypatch):
-    """All processes use 10 + 4 and then 15 + 5 seconds, this one 3 + 1 and then 6 + 2."""
-    Times = namedtuple("Times", "user system")
-    everyone, own = (iter(times) for times in ([Times(10, 4), Times(15, 5)], [Times(3, 1), Times(6, 2)]))
+    """All processes use 10 + 4 and then 15 + 5 seconds, this one 3 + 1 and then 6 + 2; others at a low priority 7."""
+    Own, All = namedtuple("Own", "user system"), namedtuple("All", "user system nice")
+    everyone, own = iter([All(10, 4, 1), All(15, 5, 8)]), iter([Own(3, 1), Own(6, 2)])
     monkeypatch.setattr(timing.psutil, "cpu_times", lambda: next(everyone))
     monkeypatch.setattr(timing.psutil.Process, "cpu_times", lambda self: next(own))
-    assert timing.OtherLoad().seconds() == 2
+    assert timing.OtherLoad().seconds() == 9
 
 
 def test_what_is_timed_may_fail(fake):

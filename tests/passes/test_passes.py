@@ -14,6 +14,7 @@ import torch
 
 from tests.harness.test_training import spec
 from throughtime.algorithms.bptt import BPTT
+from throughtime.algorithms.decolle import DECOLLE
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.errors import DivergedError
@@ -144,10 +145,12 @@ def test_a_loss_that_is_no_number_ends_a_measuring_pass(tmp_path):
         (FPTT(parts=10), 64, 31),
         (FPTT(parts=10), 20, 11),
         (FPTT(parts=2), 3, 3),
+        (DECOLLE(), 64, SHORT),
+        (DECOLLE(burn_in=SHORT), 64, SHORT + 1),
     ],
 )
 def test_what_warms_up_has_windows_as_long_as_loops_ask_for(rule, steps, enough):
-    assert enough_steps(rule, steps) == enough
+    assert enough_steps(build(spec())._replace(rule=rule), steps) == enough
     assert min(SHORT, rule.window(enough)) == min(SHORT, rule.window(steps))
 
 

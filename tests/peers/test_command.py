@@ -258,17 +258,24 @@ def test_rows_from_numbers_made_by_hand():
         "ours": [timing(2.0, 3.0, first=4.0), timing(2.0, first=2.0)],
         "plain-loop": [timing(5.0, 9.0, first=5.0), timing(6.0, first=6.5, contended=True)],
     }
-    floors = [{"floor": 1.0, "contended": True}, {"floor": 0.5, "contended": False}]
+    floors = [{"floor": 1.0, "contended": False}, {"floor": 0.5, "contended": False}]
     ours, plain = rows_of(TINY, timings, floors, {"ours": None, "plain-loop": 1e-15}, threads=2)
     assert (ours.median, ours.min, ours.max, ours.n, ours.rounds) == (2.0, 2.0, 3.0, 3, 2)
     assert (plain.median, plain.min, plain.max, plain.n, plain.rounds) == (6.0, 5.0, 9.0, 3, 2)
     assert (ours.ratio, plain.ratio) == (1.0, 3.0)
-    assert ours.floor == plain.floor == 0.5, "the fastest rates of all rounds"
+    assert ours.floor == plain.floor == 0.5, "the least of all rounds"
     assert (ours.floor_ratio, plain.floor_ratio) == (4.0, 12.0)
     assert (ours.compile_seconds, plain.compile_seconds) == (1.0, 0.0), "median of the first calls less the median"
     assert (ours.contended, plain.contended) == (False, True)
     assert (ours.unit, ours.threads, plain.difference) == ("second a batch", 2, 1e-15)
     assert {"throughtime", "torch"} == {*ours.versions}
+
+
+def test_rates_of_several_threads_that_others_disturbed_make_no_floor():
+    floors = [{"floor": 0.25, "contended": True}, {"failed": "killed"}]
+    for threads, expected in ((1, 0.25), (2, None)):
+        (row,) = rows_of(TINY, {"ours": [timing(1.0)]}, floors, {"ours": None}, threads=threads)
+        assert row.floor == expected
 
 
 def test_a_time_a_step_has_the_compile_time_of_the_whole_call():

@@ -8,7 +8,6 @@ from torch import Tensor
 from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
-from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.numerics.flat import flatten
 from throughtime.peers.job import Question
 
@@ -25,7 +24,7 @@ class Ours:
         self.update = Updater([*self.trained.values()], question.training, Clock())
 
     def once(self) -> object:
-        return {"forward": self._loss, "stored": self._loss, "evaluate": self._outputs}.get(
+        return {"forward": self.loss, "stored": self.loss, "evaluate": self._outputs}.get(
             self.question.work.does, self._learn
         )()
 
@@ -43,7 +42,7 @@ class Ours:
             t += window
         self.rule.end()
 
-    def _loss(self) -> Tensor:
+    def loss(self) -> Tensor:
         self.rule.begin(self.question.work.batch, self.update)
         loss = self.rule.window_loss(self.batch.x, self.batch.target, "every")
         self.rule.end()
@@ -66,13 +65,6 @@ class Ours:
 
     def _gradients(self) -> dict[str, Tensor]:
         return {name: p.grad for name, p in self.trained.items() if p.grad is not None}
-
-    def stored(self) -> int:
-        with LiveBytes() as live:
-            loss = self._loss()
-            left = live.current
-        del loss
-        return left
 
 
 def build(question: Question) -> Ours:

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.peers.job import Question
 
 
@@ -85,13 +84,6 @@ class UnrolledJob:
                 assert parameter.grad is not None
                 found[name] = parameter.grad * scale
         return found
-
-    def stored(self) -> int:
-        with LiveBytes() as live:
-            loss = self.loss()
-            left = live.current
-        del loss
-        return left
 
 
 class Triangle(torch.autograd.Function):
