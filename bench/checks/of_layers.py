@@ -47,12 +47,12 @@ def require_life(name: str, network: Recurrent) -> None:
         raise ValueError(f"{name}: the network is dead")
 
 
-def is_alive(network: Recurrent) -> bool:
-    """Return whether the neurons of each layer spike at 5 to 95 % of the steps, or are no neurons that spike."""
+def is_alive(network: Recurrent, least: float = 0.05) -> bool:
+    """Return whether the neurons of each layer spike at `least` to 95 % of the steps, or are no neurons that spike."""
     x, _ = sequence(STEPS)
     with torch.no_grad(), seeded(11):
         spikes = network.unroll(x, network.initial_state(x.shape[1])).spikes
-    return not network.spiking or all(0.05 < float(z.mean()) < 0.95 for z in spikes)
+    return not network.spiking or all(least < float(z.mean()) < 0.95 for z in spikes)
 
 
 def total(rule: LearningRule, network: Recurrent, steps: int = STEPS) -> Gradients:

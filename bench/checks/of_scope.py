@@ -33,6 +33,8 @@ from throughtime.registry import ALGORITHMS, Component
 TASK = Classification(CLASSES)
 DIFFERENT = 1e-8
 """Smallest error of gradients that count as different."""
+LEAST = 0.02
+"""Smallest share of steps with a spike, as drawn, in each layer of a network that counts."""
 
 
 def facts(coordinates: Coordinates | None) -> tuple[Fact, ...]:
@@ -59,7 +61,7 @@ def exact(network: Recurrent) -> Gradients:
 def independent(component: Component, **options: Any) -> Iterator[tuple[str, Recurrent]]:
     """Yield networks that are alive, of the supported neurons that depend on each other through synapses alone."""
     for name, network in supporting(made(component), STEPS, **options):
-        if all(layer.neuron.elementwise for layer in network.layers) and is_alive(network):
+        if all(layer.neuron.elementwise for layer in network.layers) and is_alive(network, LEAST):
             yield name, network
 
 
@@ -110,7 +112,7 @@ def differs_by_the_diagonal(component: Component) -> Observed:
         one, other = (total(made(which, loss_at="every"), network) for which in (component, diagonal))
         return error(one, other)
 
-    alive = (pair for pair in supporting(made(component), STEPS) if is_alive(pair[1]))
+    alive = (pair for pair in supporting(made(component), STEPS) if is_alive(pair[1], LEAST))
     return two_halves(alive, lambda R: R.fill_diagonal_(0.0), errors)
 
 
