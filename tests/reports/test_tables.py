@@ -313,7 +313,7 @@ def test_latex_has_the_decimals_and_the_width_of_the_numbers(store):
 
 
 def test_few_equal_values_decide_nothing(store):
-    """Of two replicates that agree the spread is unknown, as of one: the interval without width says nothing."""
+    """Two replicates that agree show no spread, as one does: an interval without width says nothing."""
     for replicate in range(5):
         for rule, value in (("a", 0.5), ("b", 0.6)):
             put(store, run_spec((rule, "lif", "digits"), replicate), measures=results("accuracy", value, 0.1))
