@@ -53,8 +53,7 @@ def accuracies(results: Results, suite: str, scale: Scale, series: Series) -> li
     for (dataset, network, neuron), of in groups(runs, columns[:3]):
         values = of["accuracy"].where(of["status"] == "ok", 0.0).dropna()
         if (n := len(values)) >= FEWEST:
-            error = float(values.std()) / math.sqrt(n)
-            found.append(Accuracy(dataset, network, neuron, float(values.mean()), error, n))
+            found.append(Accuracy(dataset, network, neuron, float(values.mean()), float(values.sem()), n))
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
 from throughtime.comparing.published import FEWEST, Answer, Word, at_a_scale
@@ -87,4 +85,4 @@ def _runs_of_fptt(results: Results, suite: str, scale: Scale) -> pd.DataFrame:
 
 def _mean(values: pd.Series) -> tuple[float, float]:
     """Return the mean, and two standard errors of it."""
-    return float(values.mean()), 2 * float(values.std()) / math.sqrt(len(values))
+    return float(values.mean()), 2 * float(values.sem())
