@@ -41,7 +41,9 @@ GESTURE = tuple(
 )
 
 GESTURE_10 = (
-    fetch.DataFile("dvsgesture", "events", "dvsgesture_10.zip", TEN_SHA256, None, "*/*.bin", page=GESTURE_PAGE),
+    fetch.DataFile(
+        "dvsgesture", "events", "dvsgesture_10.zip", TEN_SHA256, None, "*/*.bin", ("dvsgesture_10",), GESTURE_PAGE
+    ),
 )
 
 

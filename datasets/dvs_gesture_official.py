@@ -126,7 +126,8 @@ def official_lists(path: Path) -> dict[str, Split]:
         UsageError: a list is missing or empty, or both name one trial.
     """
     named = {
-        _trial(name).removeprefix("trials_to_"): content.decode().split() for name, content in archive.read(path, LISTS)
+        _trial(name).removeprefix("trials_to_"): content.decode(errors="replace").split()
+        for name, content in archive.read(path, LISTS)
     }
     found: dict[str, Split] = {}
     lists: tuple[Split, ...] = ("train", "test")

@@ -48,7 +48,7 @@ class EventRecordings(PreparedDataset):
 
     x_t holds, for each polarity and each block of pool x pool pixels, the number of events in frame t, averaged over
     the pixels of the block (`counts`), or whether there was an event (`spikes`). The order of the inputs is polarity,
-    row, column. Counts are stored in 8 bits, or 16 where a count exceeds 255, and spikes in one bit. The defaults are
+    row, column. Counts are stored in 8 bits, or 16 or 32 where they do not fit, and spikes in one bit. The defaults are
     those for cameras of 128x128 pixels.
 
     Args:

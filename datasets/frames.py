@@ -38,19 +38,21 @@ def to_frames(
             does, or count them in the `last_frame`, as SpikingJelly does.
 
     Returns:
-        [steps, 2, height / pool, width / pool] int16, as tonic's `ToFrame` counts.
+        [steps, 2, height / pool, width / pool] int32, in the slices of tonic's `ToFrame`, whose int16 overflows where
+        few frames of large blocks hold many events.
     """
-    from tonic.transforms import ToFrame
+    from tonic.slicers import slice_events_by_event_bins, slice_events_by_time_bins
 
     coarse = events.copy()
     coarse["x"] //= pool
     coarse["y"] //= pool
-    size = (sensor.width // pool, sensor.height // pool, 2)
-    bins = {"n_time_bins": steps} if by == "time" else {"n_event_bins": steps}
-    frames = ToFrame(sensor_size=size, **bins)(coarse)
+    slices = (slice_events_by_time_bins if by == "time" else slice_events_by_event_bins)(coarse, steps)
+    counted = list(enumerate(slices))
     if remainder == "last_frame":
-        left = coarse[_framed(coarse["t"], steps, by) :]
-        np.add.at(frames[-1], (left["p"], left["y"], left["x"]), 1)
+        counted.append((steps - 1, coarse[_framed(coarse["t"], steps, by) :]))
+    frames = np.zeros((steps, 2, sensor.height // pool, sensor.width // pool), np.int32)
+    for i, some in counted:
+        np.add.at(frames[i], (some["p"], some["y"], some["x"]), 1)
     return frames
 
 

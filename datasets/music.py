@@ -57,13 +57,16 @@ class Music(PreparedDataset):
     longest: ClassVar[int]
     """Steps of the longest sequence."""
     chance: ClassVar[float]
-    """Negative log-likelihood of the test split under the frequencies of the keys in the training targets."""
+    """Negative log-likelihood of the test split under the frequencies of the keys in the training targets, at
+    full length."""
 
     def __init__(self, *, steps: PositiveInt | None = None) -> None:
         if steps and steps >= self.longest:
             raise ValueError(f"steps: {steps}; the longest sequence has {self.longest - 1} steps with a target")
         self.steps = or_default(steps, self.longest - 1)
         self.task = MultiLabel(KEYS, per_step=True, chance=self.chance)
+        if self.steps < self.longest - 1:  # the frequencies of the keys are others
+            self.task.metric = self.task.metric._replace(chance=None)
         self.evaluation_batch = max(1, min(256, 50_000 // self.steps))
 
     @classmethod

@@ -51,7 +51,8 @@ NMNIST_1100 = (
         "3fe769d0d9356f140c84b8427ce8e6c22629da264ec3c941a456e79213875776",
         None,
         "*/*/*.bin",
-        page=NMNIST_PAGE,
+        ("nmnist_1100",),
+        NMNIST_PAGE,
     ),
 )
 

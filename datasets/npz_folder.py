@@ -56,7 +56,7 @@ class NpzFolder(OwnSequences):
         return [path for split in SPLITS for path in _files(self.path, split)], "npz"
 
     def parts(self, paths: Sequence[Path]) -> dict[Split, Sequences]:
-        folder = paths[0].parent if paths[0].stem == "train" else paths[0].parent.parent
+        folder = self.path if self.write_files is None else paths[0].parent
         parts: dict[Split, Sequences] = {}
         for split in SPLITS:
             files = _files(folder, split)
@@ -66,6 +66,9 @@ class NpzFolder(OwnSequences):
                 parts[split] = _many(files[0])
             else:
                 read = [_arrays(file) for file in files]
+                if padded := [file for file, each in zip(files, read, strict=True) if "length" in each]:
+                    what = "length in the file of one sequence"
+                    raise UsageError(what, str(padded[0]), "leave padding out of x and y")
                 y = [_asked(each["y"]) for each in read]
                 parts[split] = Sequences([each["x"] for each in read], y, str(folder / split))
         return parts
@@ -95,7 +98,7 @@ def _many(path: Path) -> Sequences:
     """Read the sequences of a file that contains many."""
     arrays = _arrays(path)
     x, y = arrays["x"], _asked(arrays["y"])
-    if x.ndim != 3 or len(y) != len(x):
+    if x.ndim != 3 or y.shape[:1] != x.shape[:1]:
         what = f"x is {list(x.shape)} and y {list(y.shape)}, where x is [sequences, steps, inputs]"
         raise UsageError(what, where=str(path))
     length = arrays.get("length", np.full(len(x), x.shape[1]))

@@ -84,11 +84,6 @@ class OwnSequences(PreparedDataset):
         }
         whole, steps = y[0].dtype.kind in "iu", max(map(len, x))
         per_step = y[0].ndim == (1 if whole else 2)
-        if "validation" not in splits:
-            train = splits["train"]
-            labels = np.array(y)[train] if whole and not per_step else np.zeros(len(train), int)
-            rest, held = held_out(labels, share=0.1, seed=10)
-            splits |= {"train": train[rest], "validation": train[held]}
         if per_step and self.label_at:
             raise UsageError("y has a label a step: label_at would do nothing", where=parts["train"].where)
         lengths, no_label = np.array([len(each) for each in x]), -1 if whole else np.nan
@@ -101,6 +96,13 @@ class OwnSequences(PreparedDataset):
             target[np.arange(len(y)), lengths - 1] = y
         if whole:
             _check_classes(target, {split: target[index] for split, index in splits.items()}, parts)
+        elif np.isnan(target[splits["train"]]).all():
+            raise UsageError("no label: all of y is NaN", where=parts["train"].where)
+        if "validation" not in splits:
+            train = splits["train"]
+            labels = np.array(y)[train] if whole and not per_step else np.zeros(len(train), int)
+            rest, held = held_out(labels, share=0.1, seed=10)
+            splits |= {"train": train[rest], "validation": train[held]}
         save(folder, target, splits, _padded(x, steps, 0))
 
     @computed
@@ -142,7 +144,7 @@ def _check(part: Sequences, like: Sequences) -> None:
     first = (like.x[0].shape[1:], like.y[0].shape[-1:] if like.y[0].dtype.kind == "f" else (), like.y[0].ndim)
     for i, (x, y) in enumerate(zip(part.x, part.y, strict=True)):
         where = f"{part.where}: sequence {i}"
-        if x.ndim != 2 or not len(x):
+        if x.ndim != 2 or not x.size:
             raise UsageError(f"x is {list(x.shape)}, where [steps, inputs] is expected", where=where)
         found = (x.shape[1:], y.shape[-1:] if y.dtype.kind == "f" else (), y.ndim)
         if found != first or y.dtype.kind != like.y[0].dtype.kind:
@@ -151,8 +153,13 @@ def _check(part: Sequences, like: Sequences) -> None:
             )
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             raise UsageError(f"NaN or infinity in x at step {np.argwhere(~np.isfinite(x))[0, 0]}", where=where)
+        if x.dtype.kind in "iu" and not -(2**31) <= int(x.min()) <= int(x.max()) < 2**31:
+            raise UsageError("whole numbers in x that need more than 32 bits", where, "float32 holds them, rounded")
         if y.ndim == (2 if y.dtype.kind == "f" else 1) and len(y) != len(x):
             raise UsageError(f"{len(x)} steps, but {len(y)} targets", where=where)
+        if y.ndim == 2 and len(some := np.flatnonzero(np.isnan(y).any(1) & ~np.isnan(y).all(1))):
+            what = f"y has numbers and NaN at step {some[0]}"
+            raise UsageError(what, where, "a step has all of its numbers, or no label")
         if y.ndim == (1 if y.dtype.kind == "f" else 0) and not (
             np.isfinite(y).all() and (y.dtype.kind == "f" or y >= 0)
         ):
@@ -160,7 +167,7 @@ def _check(part: Sequences, like: Sequences) -> None:
 
 
 def _check_classes(target: np.ndarray, by_split: Mapping[Split, np.ndarray], parts: Mapping[Split, Sequences]) -> None:
-    """Raise UsageError if a class is negative, or above all classes of the training split."""
+    """Raise UsageError if a class is negative, or above all classes of the training file."""
     if target.min() < -1:
         raise UsageError(
             f"class {target.min()}: they begin at 0, and -1 is where nothing is asked", parts["train"].where
@@ -168,8 +175,8 @@ def _check_classes(target: np.ndarray, by_split: Mapping[Split, np.ndarray], par
     known = by_split["train"].max()
     for split, labels in by_split.items():
         if labels.max() > known:
-            where = parts[split if split in parts else "train"].where
-            raise UsageError(f"class {labels.max()} in the {split} split, but train has none above {known}", where)
+            what = f"class {labels.max()} in the {split} split, but train has none above {known}"
+            raise UsageError(what, where=parts[split].where)
     if known < 1:
         raise UsageError("all of one class", where=parts["train"].where)
 

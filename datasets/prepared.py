@@ -110,7 +110,7 @@ class PreparedDataset(ArrayDataset):
 
     def built(self, paths: Sequence[Path], digest: str, name: str) -> Path:
         """Return the folder in the cache with the arrays from these files; build it if it does not exist."""
-        modules = [kind.__module__ for kind in type(self).__mro__ if issubclass(kind, PreparedDataset)]
+        modules = [kind.__module__ for kind in type(self).__mro__ if issubclass(kind, ArrayDataset)]
         key = {
             "raw": digest,
             "parameters": dict(self.parameters()),

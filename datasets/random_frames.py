@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from throughtime.datasets.generated import Generated
@@ -25,7 +25,7 @@ class RandomFrames(Generated):
         steps: T.
         size: side of the image, in pixels.
         classes: number of classes.
-        rate: mean number of events at a pixel, of each polarity, in a step.
+        rate: mean number of events at a pixel, of each polarity, in a step; up to 150, a count fits into 8 bits.
         sequences, held_out: as in `Generated`.
     """
 
@@ -35,7 +35,7 @@ class RandomFrames(Generated):
         steps: PositiveInt = 20,
         size: PositiveInt = 32,
         classes: Annotated[int, Field(ge=2)] = 11,
-        rate: NonNegativeFloat = 0.1,
+        rate: Annotated[float, Field(ge=0, le=150)] = 0.1,
         sequences: PositiveInt = 64,
         held_out: PositiveInt = 16,
     ) -> None:

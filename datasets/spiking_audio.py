@@ -120,7 +120,9 @@ class SpikingWords(PreparedDataset):
         if not len(spikes):
             return np.zeros((self.steps, self.units), np.int16)
         window = self.bin_ms * 1000
-        frames = ToFrame((self.units, 1, 1), time_window=window, start_time=0, end_time=self.steps * window)
+        # Half a bin more: tonic counts whole bins, and rounding may make the last one incomplete.
+        end = (self.steps + 0.5) * window
+        frames = ToFrame((self.units, 1, 1), time_window=window, start_time=0, end_time=end)
         return frames(spikes).reshape(self.steps, self.units)
 
 

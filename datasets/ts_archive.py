@@ -21,8 +21,8 @@ class TimeSeriesArchive(OwnSequences):
     """A problem of the UEA, UCR or TSER archives: a folder with NAME_TRAIN.ts and NAME_TEST.ts.
 
     x_t contains the dimensions of the series at step t, without scaling. The target is the index of the class in the
-    header's list of classes, or a number if the header has `@targetlabel true`. Shorter series are padded with zeros,
-    and a tenth of train is the validation split: see `OwnSequences`.
+    list of classes of TRAIN's header, or a number if the header has `@targetlabel true`. Shorter series are padded with
+    zeros, and a tenth of train is the validation split: see `OwnSequences`.
 
     Args:
         path: the folder, or the TRAIN file in it if the folder contains several problems.
@@ -59,16 +59,20 @@ class TimeSeriesArchive(OwnSequences):
         return [train, test], train.name.removesuffix("_TRAIN.ts")
 
     def parts(self, paths: Sequence[Path]) -> dict[Split, Sequences]:
-        train, test = (read_ts(path) for path in paths)
-        return {"train": train, "test": test}
+        train, classes = read_ts(paths[0])
+        return {"train": train, "test": read_ts(paths[1], classes)[0]}
 
 
-def read_ts(path: Path) -> Sequences:
-    """Read a `.ts` file.
+def read_ts(path: Path, classes: Sequence[str] = ()) -> tuple[Sequences, Sequence[str]]:
+    """Read a `.ts` file; return its sequences, and its classes in the order of their numbers.
 
     The file has a header of lines `@key value ...`, and after `@data` a line for each series: its dimensions, separated
     by colons, each with its values, separated by commas, and finally the class or the number. Lines that begin with #
     or % are comments, and in the header also the text after a # between spaces.
+
+    Args:
+        path: the file.
+        classes: the classes of train, whose order numbers those of test; empty: the header's own order.
 
     Raises:
         UsageError: a line is invalid; the message names file and line.
@@ -84,13 +88,18 @@ def read_ts(path: Path) -> Sequences:
         if not line or line.startswith(("#", "%")):
             continue
         if begun:
-            series, label = _series(line, header, where)
+            series, label = _series(line, header, classes, where)
             x.append(series)
             y.append(label)
         elif _uncommented(line).lower() == "@data":
             begun = True
             if _is_true(header, "timestamps"):
                 raise UsageError("series with time stamps are not read", where=where)
+            listed = header["classlabel"][1:] if _is_true(header, "classlabel") else []
+            if classes and listed and {*listed} != {*classes}:
+                what = f"the header lists the classes {', '.join(listed)}, but that of train {', '.join(classes)}"
+                raise UsageError(what, where=str(path))
+            classes = classes or listed
         elif line.startswith("@"):
             key, *values = _uncommented(line)[1:].split() or [""]
             header[key.lower()] = values
@@ -98,10 +107,12 @@ def read_ts(path: Path) -> Sequences:
             raise UsageError("not a .ts file: a header line begins with @", where=where)
     if not begun:
         raise UsageError("truncated, or not a .ts file: no @data in it", where=str(path))
-    return Sequences(x, y, str(path))
+    return Sequences(x, y, str(path)), classes
 
 
-def _series(line: str, header: dict[str, list[str]], where: str) -> tuple[np.ndarray, np.ndarray]:
+def _series(
+    line: str, header: dict[str, list[str]], classes: Sequence[str], where: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Return one series, [steps, dimensions] float32, and its target."""
     *dimensions, last = line.split(":")
     classified, numbered = _is_true(header, "classlabel"), _is_true(header, "targetlabel")
@@ -120,7 +131,6 @@ def _series(line: str, header: dict[str, list[str]], where: str) -> tuple[np.nda
         if header.get(key, [str(found)]) != [str(found)]:
             raise UsageError(f"{found} {what} where the header says {' '.join(header[key])}", where=where)
     if classified:
-        classes = header["classlabel"][1:]
         if last.strip() not in classes:
             raise UsageError(f'class "{last.strip()}", but the header lists {", ".join(classes)}', where=where)
         label = np.array(classes.index(last.strip()))

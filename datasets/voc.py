@@ -46,7 +46,7 @@ class BoxedImages(PreparedDataset):
         limit: by split, the number of images to use, from its start; a split without an entry is used whole.
     """
 
-    readers = (archive.__name__, boxes.__name__, voc_files.__name__)
+    readers = (archive.__name__, boxes.__name__, generated.__name__, voc_files.__name__)
     libraries = ("pillow",)
     unit = 255.0
     evaluation_batch = 16
@@ -199,6 +199,8 @@ class VOC(BoxedImages):
         for folder in folders:
             if not folder.is_dir():
                 raise UsageError("no such folder", where=str(folder))
+            if folders.count(folder) > 1:
+                raise UsageError("a year that `years` names twice", where=str(folder))
         return folders, "voc"
 
     def digest(self, paths: Sequence[Path]) -> str:

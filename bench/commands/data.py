@@ -76,9 +76,10 @@ def verify_data(
     add_source(*source)
     if option and name is None:
         raise UsageError("--option belongs to one dataset", hint="name it: throughtime data verify NAME --option ...")
-    names = [name] if name is not None else DATASETS.names()
+    dataset = None if name is None else _built(name, option)
+    needed = dataset.needed() if dataset else [file for each in DATASETS.names() for file in _files(each)]
     # Datasets share files: each is read once.
-    files = {(f.folder, f.name): f for each in names for f in _files(each)}
+    files = {(file.folder, file.name): file for file in needed}
     found = report(files.values(), check=True)
     rows = [
         {
@@ -88,11 +89,11 @@ def verify_data(
         }
         for presence in found
     ]
-    if name is not None and not rows and _class(name).origin == "generated":
+    if dataset and not rows and dataset.origin == "generated":
         raise UsageError(f"{name} has no files of its own", hint="its data are generated")
-    wrong = any(presence.problem or (name is not None and not presence.path) for presence in found)
-    if name is not None and not wrong:
-        shared = _shared(name, option)
+    wrong = any(presence.problem or (dataset and not presence.path) for presence in found)
+    if name is not None and dataset and not wrong:
+        shared = _shared(name, dataset)
         rows += [{"file": f"{name}: {pair}", "where": "—", "verdict": verdict} for pair, verdict in shared.items()]
         wrong = any(verdict != NO_OVERLAP for verdict in shared.values())
     print_rows(rows, as_json)
@@ -100,12 +101,11 @@ def verify_data(
         raise typer.Exit(1)
 
 
-def _shared(name: str, option: list[str]) -> dict[str, str]:
+def _shared(name: str, dataset: Dataset) -> dict[str, str]:
     """Return for each pair of splits a text that gives the number of sequences they share."""
     from throughtime.datasets.overlap import overlap
     from throughtime.running.progress import preparing
 
-    dataset = _built(name, option)
     with preparing(name):
         found = overlap(dataset)
     return {f"{a} and {b}": f"{n} sequences are in both" if n else NO_OVERLAP for (a, b), n in found.items()}

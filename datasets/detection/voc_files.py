@@ -58,7 +58,7 @@ def listed(path: Path) -> list[Listed]:
     texts = dict(archive.read(path, TEXTS))
     found: dict[str, Listed] = {}
     for split, member in LISTS.items():
-        for line in texts.get(member, b"").decode().splitlines():
+        for line in texts.get(member, b"").decode(errors="replace").splitlines():
             name = line.split()[0] if line.strip() else ""
             xml = f"Annotations/{name}.xml"
             if name in found:

@@ -147,8 +147,11 @@ def fetch(file: DataFile) -> Path:
             with filelock.FileLock(
                 folder / f"{file.name}.lock"
             ):  # concurrent processes would write to one partial file
-                return Path(pooch.retrieve(url, checksum, file.name, folder, downloader=downloader()))
-        except (OSError, ValueError) as error:
+                path = Path(pooch.retrieve(url, checksum, file.name, folder, downloader=downloader()))
+                if checksum is None:
+                    _keep_if_right(file, path)
+                return path
+        except (OSError, ValueError, UsageError) as error:
             reasons.append(_reason(error))
     searched = ", ".join(str(place) for place in [*sources(), cache()])
     raise UsageError(
@@ -157,6 +160,15 @@ def fetch(file: DataFile) -> Path:
         f"or get it where there is a network: `throughtime data fetch {file.dataset}`"
         + (f"; or by hand from {file.page} into {folder}" if file.page else ""),
     )
+
+
+def _keep_if_right(file: DataFile, path: Path) -> None:
+    """Remove a download with wrong content, which pooch cannot recognise, so that the next attempt asks again."""
+    try:
+        content_digest(file, path)
+    except UsageError:
+        path.unlink()
+        raise
 
 
 def downloader() -> Any:
@@ -229,6 +241,12 @@ def _compare(file: DataFile, path: Path, kind: str, found: str, expected: str) -
 
 def _reason(error: Exception) -> str:
     """Return a short form of an exception of the downloader, whose message is a paragraph."""
+    import requests
+
+    if isinstance(error, UsageError):
+        return f"the file of the mirror: {error.what}"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke: the next attempt resumes there"
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return "the file of the mirror has a wrong checksum"
     if isinstance(error, PermissionError):  # pooch's has no strerror

@@ -107,6 +107,11 @@ def test_verify_finds_what_was_altered_and_what_is_missing(data, tmp_path):
     assert code == 2 and err == "error: adding has no files of its own\n  its data are generated\n"
 
 
+def test_verify_looks_for_the_files_of_the_options(data):
+    code, out, _ = data("verify", "dvsgesture", "--option", 'part="10"', "--json")
+    assert code == 1 and [row["file"] for row in json.loads(out)] == ["events/dvsgesture_10.zip"]
+
+
 def test_verify_counts_sequences_that_are_in_two_splits(data, tmp_path):
     made_folder(tmp_path)
     own = ("verify", "npz", "--option", f"path={tmp_path}", "--json")

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from throughtime import source_digest
+from throughtime.datasets import arrays, prepared
+from throughtime.datasets.detection import generated
 from throughtime.datasets.files import cache
 from throughtime.datasets.prepared import PreparedDataset
 from throughtime.errors import UsageError
@@ -194,3 +196,11 @@ def test_arrays_of_other_options_or_data_lie_in_other_folders(monkeypatch, tmp_p
         DATASETS["fsdd"].factory(steps=steps).built([], 64 * digest, "fsdd")
     assert [key["parameters"]["steps"] for key in keys] == [50, 100, 100]
     assert keys[0] != keys[1] != keys[2], "other options, other raw data"
+
+
+def test_the_key_covers_the_code_of_splits_and_of_the_numbers_of_classes(monkeypatch, tmp_path):
+    keys = []
+    monkeypatch.setattr(cache, "prepared", lambda top, name, key, make: keys.append(key) or tmp_path)
+    monkeypatch.setattr(prepared, "source_digest", lambda module, beside: [module, *beside])
+    DATASETS["bccd"].factory().built([], 64 * "0", "bccd")
+    assert {arrays.__name__, generated.__name__} <= {*keys[0]["code"]}

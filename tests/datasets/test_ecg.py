@@ -50,6 +50,11 @@ def test_skipped_steps_have_no_label():
         Ecg(steps=3, skip=3)
 
 
+def test_chance_is_that_of_the_full_length_and_else_unknown():
+    assert Ecg().task.metric.chance == 0.336
+    assert Ecg(steps=200).task.metric.chance is Ecg(skip=10).task.metric.chance is None
+
+
 def test_validation_is_the_end_of_the_training_file():
     dataset = Ecg(steps=2).with_synthetic_files(three(), length=3)
     assert [dataset.arrays.splits[split].tolist() for split in SPLITS] == [

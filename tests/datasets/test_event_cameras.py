@@ -83,6 +83,13 @@ def test_pooling_sums_blocks(by):
     assert (frames.to_frames(made, sensor, 5, by, pool=2) == blocks).all()
 
 
+@pytest.mark.parametrize("by", ["time", "count"])
+def test_counts_of_large_blocks_do_not_overflow(by):
+    made = synthetic_events(np.random.RandomState(0), 1, Sensor(8, 4), count=100_000)
+    found = frames.to_frames(made, Sensor(8, 4), 1, by, pool=4, remainder="last_frame")
+    assert found.min() >= 0 and found.max() > 2**15 and found.sum() == 100_000
+
+
 def test_events_are_not_changed():
     before = FOUR.copy()
     frames.to_frames(FOUR, Sensor(4, 4), 2, "time", pool=2)
@@ -251,6 +258,19 @@ def test_whatever_the_decoder_of_aedat_does_is_an_error_and_the_next_file_is_rea
     assert len(told) > 15 and all(line.startswith("here: not an AEDAT4 file, or truncated: ") for line in told)
     assert told[-2:] == ["here: not an AEDAT4 file, or truncated: the decoder crashed"] * 2
     assert any("out of range" in line for line in told), "the words of a panic"
+
+
+@pytest.mark.parametrize(
+    "dataset, member",
+    [(NeuromorphicMNIST(part="1100"), "NMNIST/Train/5/00001.bin"), (Gesture(part="10"), "0_hand_clapping.bin")],
+)
+def test_the_parts_are_found_unpacked(dataset, member, source):
+    (file,) = dataset.needed()
+    place = source / file.name.removesuffix(".zip") / member
+    place.parent.mkdir(parents=True)
+    place.write_bytes(nmnist_bytes(FOUR))
+    with pytest.raises(UsageError, match="wrong checksum: SHA-256"):
+        dataset.prepare()
 
 
 @pytest.mark.parametrize("name", KINDS)

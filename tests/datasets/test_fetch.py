@@ -138,6 +138,25 @@ def test_download_with_another_content_is_refused(file, served):
     assert fetch.find(file) is None
 
 
+def test_download_without_a_checksum_of_the_archive_is_kept_only_if_its_content_is_right(file, served):
+    file = dataclasses.replace(file, origin=lambda: fetch.Origin(["https://two.invalid/spikes.gz"], None))
+    make(served["https://two.invalid/spikes.gz"], CONTENT[:-1])
+    with pytest.raises(UsageError, match=r"\(the file of the mirror: wrong checksum: SHA-256 "):
+        fetch.obtain(file)
+    assert fetch.find(file) is None
+    make(served["https://two.invalid/spikes.gz"])
+    assert unpacked(fetch.obtain(file)) == CONTENT
+
+
+def test_a_connection_that_breaks_is_told_from_none(file, monkeypatch):
+    def breaks(url, output_file, pooch):
+        raise requests.exceptions.ChunkedEncodingError("IncompleteRead")
+
+    monkeypatch.setattr(fetch, "downloader", lambda: breaks)
+    with pytest.raises(UsageError, match=r"\(the connection broke: the next attempt resumes there\)"):
+        fetch.obtain(file)
+
+
 def test_download_replaces_an_altered_file_in_the_cache(file, served):
     path = make(fetch.cache() / "Spikes" / "spikes.gz", b"other")
     assert fetch.fetch(file) == path

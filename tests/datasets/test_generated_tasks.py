@@ -228,6 +228,12 @@ def test_commands_have_the_probabilities_of_accepted_sequences():
     assert ((counts / n - share).abs() < 4 * (share * (1 - share) / n).sqrt()).all()
 
 
+@pytest.mark.parametrize("rate", [-1, 151])
+def test_counts_of_random_frames_fit_into_8_bits(rate):
+    with pytest.raises(pydantic.ValidationError):
+        DATASETS["random_frames"].checked({"rate": rate})
+
+
 def test_store_recall_as_the_authors_have_it():
     dataset = StoreRecall(sequences=200)
     assert (dataset.steps, dataset.inputs, dataset.outputs) == (2400, 100, 2)

@@ -52,6 +52,7 @@ def test_longer_sequences_are_cut():
     assert x.shape == (2, 3, 88) and target.isnan().all(2).sum().tolist() == 1
     with pytest.raises(ValueError, match="the longest sequence has 159 steps"):
         JSBChorales(steps=160)
+    assert JSBChorales(steps=159).task.metric.chance == 11.09 and dataset.task.metric.chance is None
 
 
 def no_variable(content):

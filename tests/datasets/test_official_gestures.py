@@ -93,6 +93,7 @@ def test_the_trials_of_the_lists_are_cut_into_their_gestures():
         ({"trials_to_test.txt": None}, r"holds no trials_to_test\.txt with trials"),
         ({"trials_to_train.txt": b""}, r"holds no trials_to_train\.txt with trials"),
         ({"trials_to_test.txt": b"user01_led.aedat"}, "both official lists name user01_led"),
+        ({"trials_to_test.txt": b"user\xff"}, "the official lists name user\ufffd, which has no recording"),
         ({"user02_led.aedat": None}, "the official lists name user02_led, which has no recording"),
         ({"user02_led_labels.csv": None}, "the official lists name user02_led, which has no table of gestures"),
         ({"user02_led_labels.csv": b"class;start"}, 'the first line is "class;start"; expected "class,startTime_usec'),

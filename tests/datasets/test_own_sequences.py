@@ -105,6 +105,18 @@ def test_a_file_a_sequence(tmp_path):
     assert next(at_end.batches("validation", 3)).target.tolist() == [0, 1, 0]
 
 
+def test_a_sequence_in_a_file_of_its_own_may_be_called_as_a_split(tmp_path):
+    npz(tmp_path / "a", **CLASSES)
+    (tmp_path / "a" / "train.npz").unlink()
+    (tmp_path / "a" / "train").mkdir()
+    for i, name in enumerate(("train", "u", "v", "w")):
+        np.savez(tmp_path / "a" / "train" / f"{name}.npz", x=np.ones((5, 3)), y=i)
+    assert [NpzFolder(path=str(tmp_path / "a")).size(split) for split in SPLITS] == [3, 1, 4]
+    np.savez(tmp_path / "a" / "train" / "v.npz", x=np.ones((5, 3)), y=2, length=3)
+    with pytest.raises(UsageError, match=r"v\.npz: length in the file of one sequence"):
+        NpzFolder(path=str(tmp_path / "a")).prepare()
+
+
 @pytest.mark.parametrize("lengths", [(5, 3), (5, 5)])
 def test_a_number_counts_at_the_sequences_own_last_step(tmp_path, lengths):
     def y(n):
@@ -183,6 +195,17 @@ def spoilt(where, value):
         ({**CLASSES, "length": lambda n: np.full(n, 6)}, r"length is not one of 1 \.\.\. 5"),
         ({**CLASSES, "x": lambda n: np.ones((n, 5))}, r"x is \[20, 5\] and y \[20\], where x is"),
         ({**CLASSES, "x": lambda n: np.ones((n, 5, 3 + (n == 4)))}, r"test\.npz: sequence 0: x \[5, 4\] and y \[\]"),
+        ({"y": lambda n: np.array(1)}, r"train\.npz: x is \[20, 5, 3\] and y \[\]"),
+        ({**CLASSES, "x": lambda n: np.ones((n, 5, 0))}, r"train\.npz: sequence 0: x is \[5, 0\], where"),
+        (
+            {**CLASSES, "x": lambda n: np.full((n, 5, 3), 2**31)},
+            r"sequence 0: whole numbers in x that need more",
+        ),
+        ({"y": lambda n: np.full((n, 5, 1), np.nan)}, r"train\.npz: no label: all of y is NaN"),
+        (
+            {"y": lambda n: np.tile([[np.nan, np.nan], [1, 2], [1, np.nan], [1, 2], [1, 2]], (n, 1, 1))},
+            r"train\.npz: sequence 0: y has numbers and NaN at step 2",
+        ),
     ],
 )
 def test_npz_that_do_not_fit(arrays, problem, tmp_path):
@@ -190,6 +213,17 @@ def test_npz_that_do_not_fit(arrays, problem, tmp_path):
     with pytest.raises(UsageError, match=problem):
         dataset.prepare()
     assert not [path for path in (tmp_path / "cache" / "prepared").glob("*") if path.is_dir()]
+
+
+@pytest.mark.parametrize("y", [lambda n: np.arange(1, n + 1), lambda n: np.ones((n, 1))])
+def test_one_training_sequence_cannot_be_split(tmp_path, y):
+    with pytest.raises(UsageError, match="no sequence is left for the train split"):
+        npz(tmp_path / "a", y, n=1, test=1).prepare()
+
+
+def test_the_only_sequence_of_a_class_may_be_held_out(tmp_path):
+    dataset = npz(tmp_path / "a", lambda n: np.where(np.arange(n) == n - 1, 3, np.arange(n) % 3))
+    assert 19 in dataset.arrays.splits["validation"] and dataset.outputs == 4
 
 
 def test_npz_that_are_missing_or_broken(tmp_path):
@@ -234,6 +268,14 @@ def test_ts_by_hand(tmp_path):
     assert target.T.tolist() == [[-1, -1, 1], [-1, 0, -1]]  # in the order of the header: b, a
     at_end = TimeSeriesArchive(path=str(tmp_path / "a"), label_at="end")
     assert next(at_end.batches("test", 9)).target.tolist() == [1, 0]
+
+
+def test_ts_classes_have_the_numbers_of_train_in_both_files(tmp_path):
+    other = HEADER.replace("true b a", "true a b")
+    dataset = problem(tmp_path / "a", test=other + DATA)
+    assert next(dataset.batches("test", 9)).target.amax(0).tolist() == [1, 0]
+    with pytest.raises(UsageError, match=r"X_TEST\.ts: the header lists the classes b, a, c, but that of train b, a"):
+        problem(tmp_path / "b", test=HEADER.replace("true b a", "true b a c") + DATA).prepare()
 
 
 def test_ts_with_comments(tmp_path):

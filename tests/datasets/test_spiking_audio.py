@@ -37,6 +37,13 @@ def test_bins_by_hand():
     assert (found[0, 0], found[1, 5], found[2, 699], found[2, 5]) == (2, 1, 1, 1)
 
 
+@pytest.mark.parametrize("bin_ms", [1 / 3, 2 / 3, 10 / 3, 0.1])
+def test_no_bin_is_lost_in_rounding(bin_ms):
+    for steps in (3, 7, 50, 100):
+        found = HeidelbergDigits(steps=steps, bin_ms=bin_ms).binned(np.array([0.0, 1.0]), np.array([1, 2]), "")
+        assert found.shape == (steps, 700) and found.sum() == 1
+
+
 def test_a_recording_without_spikes():
     assert HeidelbergDigits(steps=3).binned(np.zeros(0), np.zeros(0, int), "").sum() == 0
 

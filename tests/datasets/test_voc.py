@@ -89,6 +89,11 @@ def test_years_are_used_together(folder):
     assert data.task.classes == ("bird", "cat", "dog")
 
 
+def test_a_year_is_named_once(folder):
+    with pytest.raises(UsageError, match="VOC2007: a year that `years` names twice"):
+        VOC(root=str(folder.parent), years=["2007", "2007"], size=32).prepare()
+
+
 def test_an_archive_and_a_folder_have_one_digest(folder):
     (folder.parent / "packed").mkdir()
     (packed,) = zipped_blood_cells(folder.parent / "packed")
@@ -116,6 +121,10 @@ def test_limit_takes_the_first_images(folder):
         (lambda f: (f / "JPEGImages/000002.jpg").write_bytes(b"\xff\xd8"), "000002.jpg: not an image, or truncated"),
         (lambda f: (f / "ImageSets/Main/test.txt").unlink(), "no image in the test split: ImageSets/Main/test.txt"),
         (lambda f: (f / "ImageSets/Main/val.txt").write_text("000001\n"), "000001 is twice in the lists of splits"),
+        (
+            lambda f: (f / "ImageSets/Main/val.txt").write_bytes(b"\xff\n"),
+            "no Annotations/\ufffd.xml, an image that val",
+        ),
         (
             lambda f: (f / "Annotations/000003.xml").write_text(
                 "<annotation><object><name>cat</name><bndbox><xmin>1</xmin></bndbox></object></annotation>"
