@@ -134,13 +134,16 @@ def check(*names: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:
     Raises:
         UsageError: no component has that name.
     """
+    import torch
+
     from throughtime.checks.run import check as check_components
     from throughtime.checks.run import components
 
     for plugin in plugins:
         load_plugin(plugin)
     components(names)
-    return pd.DataFrame([finding.row() for finding in check_components(names)])
+    with torch.random.fork_rng(devices=[]):
+        return pd.DataFrame([finding.row() for finding in check_components(names)])
 
 
 def _loaded(results: Results | str | Path) -> Results:

@@ -13,7 +13,7 @@ all others those of the same step. A network that NIR cannot describe is refused
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -97,7 +97,7 @@ def to_nir(network: Network, dt: float = 1e-3, scheme: Scheme = "exponential") -
     return nir.NIRGraph(nodes, edges, metadata={"dt": dt, "scheme": scheme})
 
 
-def from_nir(graph: nir.NIRGraph, dt: float = 1e-3, scheme: Scheme = "exponential") -> Recurrent:
+def from_nir(graph: nir.NIRGraph, dt: float | None = None, scheme: Scheme | None = None) -> Recurrent:
     """Return the network of a NIR graph: layers of LIF or CubaLIF in series, each with or without recurrent weights,
     and a linear readout with or without LI.
 
@@ -106,13 +106,15 @@ def from_nir(graph: nir.NIRGraph, dt: float = 1e-3, scheme: Scheme = "exponentia
 
     Args:
         graph: the graph.
-        dt: length of a step, in seconds.
-        scheme: how time is discretised.
+        dt: length of a step, in seconds; None: that of the graph's metadata, or 1e-3.
+        scheme: how time is discretised; None: that of the graph's metadata, or `exponential`.
 
     Raises:
-        UsageError: the graph has another form, or a node of another type; or nir is not installed.
+        UsageError: the graph has another form, or a node of another type; its metadata have another dt or scheme; or
+            nir is not installed.
     """
     nir = imported()
+    dt, scheme = _stated(graph, "dt", dt, 1e-3), _stated(graph, "scheme", scheme, "exponential")
     chain, loops = _in_series(graph, nir)
     leak = chain.pop() if chain and isinstance(chain[-1][1], nir.LI) else None
     if len(chain) < 3 or len(chain) % 2 == 0:
@@ -146,6 +148,17 @@ def from_nir(graph: nir.NIRGraph, dt: float = 1e-3, scheme: Scheme = "exponentia
 
 
 # --- parts of a graph
+
+
+def _stated(graph: nir.NIRGraph, name: str, given: Any, default: Any) -> Any:
+    """Return an argument of `from_nir`, or the value that the graph's metadata have in its place."""
+    there = graph.metadata.get(name)
+    if given is not None and there is not None and given != there:
+        raise UsageError(f"NIR: {name} is {given}; the graph's metadata say {there}", hint=f"{name}=None takes {there}")
+    found = next(value for value in (given, there, default) if value is not None)
+    if name == "scheme" and found not in get_args(Scheme):
+        raise UsageError(f"NIR: no scheme {found}; there are {', '.join(get_args(Scheme))}")
+    return found
 
 
 def _tau(decay: Any, dt: float, scheme: Scheme) -> Any:

@@ -73,6 +73,12 @@ def dense(inputs: tuple[int, ...], outputs: tuple[int, ...]) -> nn.Linear:
     return nn.Linear(math.prod(inputs), math.prod(outputs))
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a module has hooks, which only a call runs; torch.nn.utils.weight_norm computes the weight in one."""
+    m = module
+    return bool(m._forward_pre_hooks or m._forward_hooks or m._backward_pre_hooks or m._backward_hooks)
+
+
 def is_dense(map: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether a map is W q + b with W and b as its parameters; a subclass of nn.Linear may compute anything."""
-    return type(map) in (nn.Linear, BFloat16Linear)
+    """Whether a map is W q + b with W and b as its parameters; a subclass of nn.Linear and a hook may change it."""
+    return type(map) in (nn.Linear, BFloat16Linear) and not has_hooks(map)

@@ -57,6 +57,16 @@ class Flat:
             for run in self._runs
         ]
 
+    def shares_memory(self) -> bool:
+        """Return whether `weights` still are the memory of the parameters: `p.data = ...` and a deep copy end that."""
+        for weight, run in zip(self.weights, self._runs, strict=True):
+            place = weight.data_ptr()
+            for n in run:
+                if self.parameters[n].data_ptr() != place:
+                    return False
+                place += self.parameters[n].nbytes
+        return True
+
     @staticmethod
     def _block(neighbours: Sequence[Tensor]) -> Tensor:
         block = _joined(neighbours)

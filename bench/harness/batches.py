@@ -136,14 +136,15 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
 
 @contextmanager
 def evaluating(network: Network) -> Iterator[None]:
-    """Run the block in eval mode and without gradients; the network's mode and the random state are restored."""
-    training = network.training
+    """Run the block in eval mode and without gradients; the modes of all modules and the random state are restored."""
+    modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=cuda_devices(network)):
             yield
     finally:
-        network.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def evaluation_window(state: Tree) -> int:

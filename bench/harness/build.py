@@ -51,7 +51,7 @@ def build(spec: RunSpec) -> Built:
 
 def build_network(spec: RunSpec, inputs: Shape, outputs: Shape | Mapping[str, Shape]) -> Network:
     """Build the network of a run on the CPU, in float32; its weights come from the replicate's `weights` stream."""
-    torch.manual_seed(stream(spec.seed, "weights", spec.replicate))
+    torch.default_generator.manual_seed(stream(spec.seed, "weights", spec.replicate))  # that of the CPU alone
     return NETWORKS[spec.network.name].factory(
         inputs,
         outputs,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 from torch import Tensor
 from torch.autograd.graph import increment_version
 from torch.optim import Optimizer
 
-from throughtime.algorithms.base import LearningRule
+from throughtime.algorithms.base import LearningRule, Observation
 from throughtime.datasets.base import Batch
-from throughtime.datasets.task import Task
-from throughtime.errors import UsageError
+from throughtime.datasets.task import Regression, Task
+from throughtime.errors import UsageError, first_line
 from throughtime.harness.batches import learn_batch
+from throughtime.harness.rule_state import restore_attributes, saved_attributes
 from throughtime.harness.updater import clip as clip_norm
 from throughtime.networks.base import Network
 from throughtime.numerics.flat import Flat
@@ -22,11 +26,16 @@ class Learner:
 
         learner = Learner(network, rule, task, steps=28)
         optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
-        for x, target in batches:
-            loss = learner.learn(x, target, optimiser)
+        for _ in range(epochs):
+            for x, target in batches:
+                loss = learner.learn(x, target, optimiser)
+            learner.end_epoch()
 
     The rule decides when to update: BPTT once per batch, FPTT once per part of the sequence. The results are bit for
     bit those of a suite with the same network, rule, batches and optimiser.
+
+    Weights must be loaded before the learner is built, or by its `load_state_dict`: a rule may keep a state that
+    belongs to them, such as FPTT's running mean.
 
     Args:
         network: a network that the rule supports.
@@ -36,50 +45,108 @@ class Learner:
         clip: upper bound of the norm of the whole gradient at an update; None: no clipping.
 
     Raises:
-        UsageError: the rule cannot train this network on this task; the message gives the reason.
+        UsageError: the rule cannot train this network on this task; the message gives the reason. Or clip is not
+            above 0.
     """
 
     def __init__(self, network: Network, rule: LearningRule, task: Task, steps: int, clip: float | None = None) -> None:
         if reason := rule.supports(network, task, steps):
             raise UsageError(reason)
+        if clip is not None and not clip > 0:
+            raise UsageError(f"clip must be above 0, not {clip:g}", hint="None: no clipping")
         self.network, self.rule, self.task, self.steps, self.clip = network, rule, task, steps, clip
         rule.start(network, task, steps)
-        self._trains = [(name, p, p.requires_grad) for name, p in network.named_parameters()]
+        self._trains = [
+            (f"{path}.{key}".lstrip("."), module._parameters, key, p, p.requires_grad)
+            for path, module in network.named_modules()
+            for key, p in module._parameters.items()
+            if p is not None
+        ]
         self._flat = Flat([*(p for p in network.parameters() if p.requires_grad), *rule.parameters()])
 
     def parameters(self) -> list[Tensor]:
         """Return the parameters of the network and of the rule itself (learnt feedback weights), for an optimiser.
 
         Parameters that are contiguous in memory are returned as one flat tensor, as in the runs of a suite, so that an
-        update takes few operations. An optimiser over `network.parameters()`, for example with parameter groups, works
-        too; its updates are the same up to rounding.
+        update takes few operations. An optimiser that treats each number alike, such as SGD or Adam, may use them. One
+        that depends on the shape of a parameter (Adafactor, Muon) or has parameter groups takes `network.parameters()`.
         """
         return list(self._flat.weights)
 
     def learn(self, x: Tree, target: Tree, optimiser: Optimizer) -> Tensor:
-        """Train on one batch of sequences.
+        """Train on one batch of sequences. Gradients in `.grad` from elsewhere are cleared first.
 
         Args:
             x: [steps, batch, inputs].
             target: [batch] classes or [batch, outputs] numbers; with a leading dimension `steps` where the task has a
                 target at each step.
-            optimiser: any torch optimiser that needs no closure, over `parameters()`, or over some of the
-                network's own.
+            optimiser: a torch optimiser that needs no closure, over `parameters()`, or over some of the network's own.
 
         Returns:
             The mean loss over the rule's windows, a scalar without a graph.
 
         Raises:
             ValueError: x has a different number of steps.
-            UsageError: a parameter was frozen or unfrozen since this learner was made.
+            UsageError: a parameter was frozen, unfrozen, replaced or moved since this learner was made, for instance by
+                a deep copy or `p.data = ...`; or the target of a regression has no dimension of outputs.
         """
-        if changed := [name for name, p, trained in self._trains if p.requires_grad != trained]:
-            what = f"requires_grad of {changed[0]} changed after its learner was made"
-            raise UsageError(what, hint="set it before, or make a new Learner with a new rule")
+        self._check()
         batch = Batch(x, target, self.task.per_step)
         if batch.steps != self.steps:
             raise ValueError(f"x has {batch.steps} steps; the learner expects {self.steps}")
+        if type(self.task) is Regression and target.dim() != 2 + self.task.per_step:  # the loss would broadcast
+            shape = "[steps, batch, outputs]" if self.task.per_step else "[batch, outputs]"
+            raise UsageError(f"the target of a regression is {shape}, not {list(target.shape)}")
+        for p in self._flat.parameters:
+            p.grad = None  # of the user's own backward pass, or of a batch that an exception ended
         return learn_batch(self.rule, batch, lambda: self._update(optimiser))
+
+    def end_epoch(self) -> dict[str, Observation]:
+        """End a pass over the training data, as a suite does after each epoch: FPTT sets the weights to their mean.
+
+        Returns:
+            What the rule measured over the epoch, by name.
+        """
+        self._check()
+        return self.rule.end_epoch()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of network and rule between two batches, for `torch.save`. The tensors are no copies.
+
+        The optimiser has a `state_dict` of its own. Rules that draw random numbers also need torch's random state.
+
+        Raises:
+            CannotKeepError: an attribute of the rule cannot be saved.
+        """
+        return {
+            "network": self.network.state_dict(),
+            "rule": saved_attributes(self.rule, self.network, _no_update),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from the `state_dict` of a learner that was built in the same way; training is then bit for bit that
+        of the other learner.
+
+        Raises:
+            UsageError: the state belongs to another network or rule; both are then restored in part.
+        """
+        try:
+            self.network.load_state_dict(state["network"])
+            # A copy, because the rule may take tensors of the state as its own.
+            restore_attributes(copy.deepcopy(state["rule"]), self.rule, self.network, _no_update)
+        except Exception as error:  # a state of other components may raise any exception
+            raise UsageError(f"the state does not fit this learner: {first_line(error)}") from error
+
+    def _check(self) -> None:
+        """Refuse a network whose parameters are not those that rule and optimiser hold."""
+        anew = "build the Learner anew, with a new rule"
+        for name, owner, key, p, trained in self._trains:
+            if owner.get(key) is not p:
+                raise UsageError(f"{name} was replaced after its learner was made", hint=anew)
+            if p.requires_grad != trained:
+                raise UsageError(f"requires_grad of {name} changed after its learner was made", hint=anew)
+        if not self._flat.shares_memory():
+            raise UsageError("the parameters were moved or copied after their learner was made", hint=anew)
 
     def _update(self, optimiser: Optimizer) -> None:
         """Clip, step and clear the gradients, whose memory the parameters and the flat tensors share."""
@@ -92,3 +159,7 @@ class Learner:
         for p in (*flat.weights, *flat.parameters):
             p.grad = None
         increment_version(flat.parameters)  # a backward pass through an older graph is then refused
+
+
+def _no_update() -> None:
+    """Stand for the update of a batch, a function, which no state contains."""

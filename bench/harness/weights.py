@@ -36,7 +36,7 @@ def write_weights(folder: Path, final: Mapping[str, Tensor], best_validation: Ma
 
 
 def load_network(results: Results | str | Path, run: str, weights: Which = "final") -> Network:
-    """Return the network of a finished run with its trained weights, on the CPU.
+    """Return the network of a finished run with its trained weights, on the CPU. torch's random state is unchanged.
 
     Args:
         results: the results, or their folder.
@@ -52,7 +52,8 @@ def load_network(results: Results | str | Path, run: str, weights: Which = "fina
     if not path.exists():
         raise UsageError(f'the weights of "{run}" were not saved', str(path), "set `keep_weights: true` in the suite")
     spec = results.record(run).spec.model_copy(update={"device": "cpu", "initial_weights": None})
-    network = build(spec).network
+    with torch.random.fork_rng(devices=[]):  # the weights that `build` draws are replaced
+        network = build(spec).network
     try:
         network.load_state_dict(torch.load(path, weights_only=True)[weights])
     except (RuntimeError, KeyError) as error:

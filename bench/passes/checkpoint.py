@@ -14,8 +14,8 @@ from torch import nn
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.harness.batches import cuda_devices
+from throughtime.harness.rule_state import restore_attributes, saved_attributes
 from throughtime.harness.updater import Updater
-from throughtime.passes.rule_state import restore_attributes, saved_attributes
 
 
 class DamagedError(Exception):

@@ -290,6 +290,8 @@ class _Support:
         return self._answers[key]
 
     def _ask(self, spec: RunSpec, content: dict[str, str]) -> str | None:
+        import torch
+
         from throughtime.harness.build import build_network  # imports torch
         from throughtime.numerics.precision import in_precision
 
@@ -298,7 +300,8 @@ class _Support:
             return self._once((kind, content[kind]), lambda: KINDS[kind][part.name].factory(**part.options))
 
         def network() -> Any:
-            return in_precision(build_network(spec, inputs, dataset.outputs), spec.training.precision)
+            with torch.random.fork_rng(devices=[]):  # `tt.run` leaves its caller's random state as it is
+                return in_precision(build_network(spec, inputs, dataset.outputs), spec.training.precision)
 
         dataset = component("dataset")
         inputs = dataset.layout or dataset.inputs

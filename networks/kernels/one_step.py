@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from throughtime.errors import UsageError
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.kernels import readout_loops
 from throughtime.networks.kernels.norm_window import NormWindow
@@ -20,6 +21,7 @@ from throughtime.networks.kernels.readout_loops import Gradients as ReadoutGradi
 from throughtime.networks.kernels.readout_window import has_loops, leak_of, parameters_of
 from throughtime.networks.layer import RecurrentLayer, RecurrentState
 from throughtime.networks.readout import Readout
+from throughtime.neurons.gate import has_hooks
 from throughtime.neurons.kernels.map_step import MapStep
 from throughtime.neurons.kernels.one_step import Gradients, NeuronOneStep, single_step_of
 from throughtime.neurons.surrogate import is_smoothed
@@ -58,6 +60,9 @@ class RecurrentStepper:
     def step(self, x: Tensor) -> Tensor:
         """Return y_t [batch, outputs] for x_t [batch, *inputs]."""
         self.now = 1 - self.now
+        if x.dtype != self.x.dtype or x.numel() != self.x.numel():  # the copy would convert and repeat numbers
+            found, reads = (f"{list(it.shape)} of {it.dtype}" for it in (x, self.x))
+            raise UsageError(f"the input of a step is {found}; the network reads {reads}")
         self.x.copy_(x.flatten(1))
         for layer in self.layers:
             layer.step(self.now, self.t)
@@ -90,7 +95,7 @@ def stepper(
     if (
         not all(single_step_of(layer.neuron) for layer in layers)
         or not has_loops(readout)
-        or any(type(m) not in (nn.Linear, StepBatchNorm) for m in others[1:])
+        or any(type(m) not in (nn.Linear, StepBatchNorm) or has_hooks(m) for m in others[1:])
         or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some are shared
         or is_smoothed()
         or any(s.requires_grad for s in tensors(state))  # its parameters have a gradient in the first step

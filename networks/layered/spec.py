@@ -55,7 +55,7 @@ class LayerSpec(Strict):
     dropout: Probability = 0.0
     """Probability with which a number that it reads is set to 0, in training."""
     dropout_channels: bool = False
-    """Whether dropout sets whole channels to 0."""
+    """Whether dropout sets whole channels to 0, in a convolutional layer."""
     recurrent: bool = False
     """Whether it also reads its own spikes of the step before, through weights without a bias, and without dropout."""
     kernel: PositiveInt | None = None
@@ -89,6 +89,8 @@ class LayerSpec(Strict):
             of_images = ("kernel", "stride", "padding", "pool", "upsample", "gate_kernel")
             if unused := [key for key in of_images if getattr(self, key) is not None]:
                 raise ValueError(f"{', '.join(unused)} would do nothing in a dense layer")
+            if self.dropout_channels:
+                raise ValueError("dropout_channels would do nothing in a dense layer: it reads a vector of numbers")
         if self.pool is not None and self.upsample is not None:
             raise ValueError("a layer has pool or upsample, not both")
         if self.dropout_channels and not self.dropout:

@@ -98,7 +98,8 @@ class LayerWindows:
         """Compute all layers, those in `at_once` without steps if their neurons have loops for a window."""
         waiting: list[Layer] = []
         for layer in layers:
-            if layer.name not in at_once or kernel_of(layer.neuron) is None or is_smoothed():
+            plain = all(is_dense(s.module) for s in layer.synapses.values())  # a hook may be newer than `at_once`
+            if layer.name not in at_once or not plain or kernel_of(layer.neuron) is None or is_smoothed():
                 waiting.append(layer)
                 continue
             self._add_steps(waiting)

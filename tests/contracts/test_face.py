@@ -152,6 +152,18 @@ def test_the_network_of_a_run_reproduces_its_metrics(finished):
     assert weights.keys() == {"final", "best_validation"}
 
 
+def test_the_random_numbers_of_the_caller_go_on(finished, tmp_path):
+    folder, _ = finished
+    torch.manual_seed(8)
+    before = torch.get_rng_state()
+    tt.load_network(folder / "runs", "fptt lif digits #0")
+    assert torch.equal(torch.get_rng_state(), before)
+    tt.run(write_suite(tmp_path), "tiny", folder / "runs", quiet=True)  # has its record already
+    assert torch.equal(torch.get_rng_state(), before)
+    tt.check("tbptt")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_frames_and_figures_of_a_folder(finished, tmp_path):
     folder, _ = finished
     row = tt.table(folder / "runs").iloc[0]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import io
+
 import pytest
 import torch
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import throughtime as tt
-from throughtime.datasets.task import Classification
+from throughtime.datasets.base import Dataset
+from throughtime.datasets.task import Classification, Regression
 from throughtime.errors import UsageError
 from throughtime.harness.batches import learn_batch, started
 from throughtime.harness.build import build
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
+from throughtime.passes.trainer import Trainer
 from throughtime.spec import ComponentSpec, RunSpec, Training
 
 CLIP = 0.05
@@ -19,7 +25,7 @@ CLIP = 0.05
 RULES = {"bptt": {}, "fptt": {"parts": 4}, "eprop": {}}
 
 
-def spec(rule: str, optimiser: str) -> RunSpec:
+def spec(rule: str, optimiser: str, batch: int = 32) -> RunSpec:
     def component(name: str, **options) -> ComponentSpec:
         return ComponentSpec(name=name, options=options, label=name)
 
@@ -30,7 +36,7 @@ def spec(rule: str, optimiser: str) -> RunSpec:
         neuron=component("alif"),
         network=component("recurrent", hidden=[7]),
         dataset=component("digits", steps=8),
-        training=Training(optimiser=optimiser, batch=32, learning_rate=0.01, clip=CLIP),
+        training=Training(optimiser=optimiser, batch=batch, learning_rate=0.01, epochs=2, clip=CLIP),
         passes=["train"],
         replicate=0,
         seed=3,
@@ -39,6 +45,29 @@ def spec(rule: str, optimiser: str) -> RunSpec:
 
 def batches(dataset):
     return list(dataset.batches("train", 32, torch.Generator().manual_seed(5)))[:6]
+
+
+def own(rule: str) -> tuple[Dataset, tt.Learner]:
+    """The dataset, and the learner with the same network and rule as the run."""
+    dataset = tt.build_dataset("digits", steps=8)
+    torch.manual_seed(stream(3, "weights", 0))
+    network = tt.build_network("recurrent", dataset.inputs, dataset.outputs, neuron="alif", hidden=[7])
+    torch.manual_seed(stream(3, "noise", 0))
+    return dataset, tt.Learner(network, tt.build_rule(rule, **RULES[rule]), dataset.task, steps=8, clip=CLIP)
+
+
+def small(rule: str = "bptt", **options) -> tt.Learner:
+    network = tt.build_network("recurrent", 2, 2, hidden=[5])
+    return tt.Learner(network, tt.build_rule(rule, **options), Classification(2), steps=6)
+
+
+def sequences(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return 3 * torch.randn(6, 8, 2, generator=generator), torch.randint(2, (8,), generator=generator)
+
+
+def weights(learner: tt.Learner) -> torch.Tensor:
+    return parameters_to_vector(learner.network.parameters()).detach()
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -54,17 +83,101 @@ def test_weights_and_losses_are_those_of_the_harness_bit_for_bit(rule, name, opt
     update = started(spec(rule, name), of_harness, 8, Clock())
     expected = [float(learn_batch(of_harness.rule, batch, update)) for batch in batches(of_harness.dataset)]
 
-    dataset = tt.build_dataset("digits", steps=8)
-    torch.manual_seed(stream(3, "weights", 0))
-    network = tt.build_network("recurrent", dataset.inputs, dataset.outputs, neuron="alif", hidden=[7])
-    torch.manual_seed(stream(3, "noise", 0))
-    learner = tt.Learner(network, tt.build_rule(rule, **RULES[rule]), dataset.task, steps=8, clip=CLIP)
-    own = optimiser(learner.parameters())
-    losses = [float(learner.learn(batch.x, batch.target, own)) for batch in batches(dataset)]
+    dataset, learner = own(rule)
+    made = optimiser(learner.parameters())
+    losses = [float(learner.learn(batch.x, batch.target, made)) for batch in batches(dataset)]
 
     assert losses == expected
     for key, value in of_harness.network.state_dict().items():
-        assert torch.equal(network.state_dict()[key], value), key
+        assert torch.equal(learner.network.state_dict()[key], value), key
+
+
+def test_epochs_of_fptt_are_those_of_a_suite_bit_for_bit(tmp_path):
+    """At the end of an epoch FPTT sets the weights to their running mean."""
+    run = spec("fptt", "sgd", batch=256)
+    trainer = Trainer(run, build(run), tmp_path)
+    trainer.train()
+    dataset, learner = own("fptt")
+    optimiser = torch.optim.SGD(learner.parameters(), lr=0.01)
+    order = torch.Generator().manual_seed(stream(3, "data order", 0))
+    for _ in range(2):
+        for batch in dataset.batches("train", 256, order):
+            learner.learn(batch.x, batch.target, optimiser)
+        observed = learner.end_epoch()
+    assert torch.equal(weights(learner), parameters_to_vector(trainer.built.network.parameters()))
+    assert observed == trainer.observations and observed.keys() == {"regulariser_ratio"}
+
+
+@pytest.mark.parametrize(("rule", "options"), [("fptt", {"parts": 3}), ("eprop", {"feedback": "random"})])
+def test_training_that_is_resumed_is_that_without_a_break(rule, options):
+    def go_on(learner: tt.Learner, optimiser: torch.optim.Optimizer) -> torch.Tensor:
+        for seed in (1, 2):
+            learner.learn(*sequences(seed), optimiser)
+        learner.end_epoch()
+        learner.learn(*sequences(3), optimiser)
+        return weights(learner)
+
+    learner, file = small(rule, **options), io.BytesIO()
+    optimiser = torch.optim.Adam(learner.parameters(), lr=0.01)
+    go_on(learner, optimiser)
+    torch.save([learner.state_dict(), optimiser.state_dict()], file)
+    file.seek(0)
+    of_learner, of_optimiser = torch.load(file, weights_only=True)
+    expected = go_on(learner, optimiser)
+    for again in (small(rule, **options), learner):
+        again.load_state_dict(of_learner)
+        optimiser = torch.optim.Adam(again.parameters(), lr=0.01)
+        optimiser.load_state_dict(copy.deepcopy(of_optimiser))
+        assert torch.equal(go_on(again, optimiser), expected)
+    with pytest.raises(UsageError, match="the state does not fit this learner"):
+        own("bptt")[1].load_state_dict(of_learner)
+
+
+@pytest.mark.parametrize("single_steps", [False, True])
+def test_gradients_from_elsewhere_are_not_learnt(single_steps):
+    found = []
+    for foreign in (False, True):
+        torch.manual_seed(0)
+        learner = small("tbptt", window=1 if single_steps else 2)
+        x, target = sequences()
+        if foreign:
+            window = learner.network.unroll(x, learner.network.initial_state(8))
+            Classification(2).loss(window.outputs[-1], 1 - target).backward()
+        learner.learn(x, target, torch.optim.SGD(learner.parameters(), lr=0.5))
+        found.append(weights(learner))
+    assert torch.equal(*found)
+
+
+def replace_data(learner: tt.Learner) -> None:
+    for p in learner.network.parameters():
+        p.data = p.data.clone()
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        copy.deepcopy,
+        replace_data,
+        lambda learner: learner.network.double().float(),
+        lambda learner: learner.network.load_state_dict(copy.deepcopy(learner.network.state_dict()), assign=True),
+        lambda learner: vector_to_parameters(weights(learner), learner.network.parameters()),
+    ],
+)
+def test_a_network_whose_parameters_were_moved_or_replaced_is_refused(move):
+    learner = small()
+    moved = move(learner)
+    learner = moved if isinstance(moved, tt.Learner) else learner
+    with pytest.raises(UsageError, match=r"(moved or copied|replaced) after .* made\n.*build the Learner anew"):
+        learner.learn(*sequences(), torch.optim.SGD(learner.parameters(), lr=0.1))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adafactor, getattr(torch.optim, "Muon", torch.optim.Adafactor)])
+def test_an_optimiser_that_sees_shapes_takes_the_parameters_of_the_network(kind):
+    learner = small()
+    matrices = [p for p in learner.network.parameters() if p.dim() == 2]
+    before = [p.detach().clone() for p in matrices]
+    learner.learn(*sequences(), kind(matrices, lr=0.1))
+    assert all(not torch.equal(*pair) for pair in zip(matrices, before, strict=True))
 
 
 @pytest.mark.parametrize("optimiser", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
@@ -120,7 +233,7 @@ def test_a_parameter_frozen_or_thawed_under_way_is_named():
     x, target, own = torch.ones(3, 1, 2), torch.tensor([0]), torch.optim.SGD(learner.parameters(), lr=0.1)
     for bias in (network.readout.linear.bias, network.layers[0].inward.bias):
         bias.requires_grad_(False)
-        with pytest.raises(UsageError, match=r"requires_grad of .*bias changed.*\n.*a new Learner"):
+        with pytest.raises(UsageError, match=r"requires_grad of .*bias changed.*\n.*the Learner anew"):
             learner.learn(x, target, own)
         bias.requires_grad_()
     learner.learn(x, target, own)
@@ -137,5 +250,18 @@ def test_wrong_use_is_named():
     with pytest.raises(UsageError, match="leak"):
         tt.Learner(network, tt.build_rule("eprop"), Classification(2), steps=3)
     learner = tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3)
+    optimiser = torch.optim.SGD(learner.parameters(), lr=0.1)
     with pytest.raises(ValueError, match="x has 4 steps; the learner expects 3"):
-        learner.learn(torch.ones(4, 1, 2), torch.tensor([0]), torch.optim.SGD(learner.parameters(), lr=0.1))
+        learner.learn(torch.ones(4, 1, 2), torch.tensor([0]), optimiser)
+    with pytest.raises(UsageError, match=r"clip must be above 0, not -1\n"):
+        tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3, clip=-1.0)
+    learner = tt.Learner(network, tt.build_rule("bptt"), Regression(chance=1.0), steps=3)
+    with pytest.raises(UsageError, match=r"regression is \[batch, outputs\], not \[2\]"):
+        learner.learn(torch.ones(3, 2, 2), torch.ones(2), optimiser)
+
+
+@pytest.mark.parametrize("x", [torch.ones(6, 8, 1), torch.ones(6, 8, 2).double()])
+def test_an_input_of_another_width_or_type_is_refused_in_single_steps(x):
+    learner = small("tbptt", window=1)
+    with pytest.raises(UsageError, match=r"input of a step is \[8, .\] of .*reads \[8, 2\] of torch.float32"):
+        learner.learn(x, sequences()[1], torch.optim.SGD(learner.parameters(), lr=0.1))

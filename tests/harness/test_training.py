@@ -186,6 +186,14 @@ def test_the_same_weights_have_the_same_metric_whatever_was_drawn_before():
     assert torch.equal(torch.get_rng_state(), before), "and the caller's random numbers are left alone"
 
 
+def test_evaluation_leaves_the_mode_of_each_module():
+    network = build(spec()).network
+    network.readout.eval()
+    before = [module.training for module in network.modules()]
+    evaluate(network, Digits(steps=8), "test")
+    assert [module.training for module in network.modules()] == before
+
+
 @pytest.mark.parametrize("name", ["validation", "epoch", "accuracy", "accuracy_best_validation", "loss"])
 def test_a_rule_may_not_observe_under_a_name_of_the_harness(name, tmp_path):
     class Observer(BPTT):

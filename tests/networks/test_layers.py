@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import throughtime as tt
 from tests.checks.test_checks import CHECKOUT
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
@@ -205,6 +206,22 @@ def test_two_heads():
     assert all(float(p.grad.abs().max()) > 0 for name, p in net.named_parameters() if name.startswith("readout"))
     assert list(parameter_groups(net))[-2:] == ["which", "where"]
     assert net.stepper(net.initial_state(BATCH), {}) is None
+
+
+@pytest.mark.parametrize("name", ["recurrent", "layered"])
+@pytest.mark.parametrize("hooked", ["inward", "recurrent", "readout"])
+def test_hooks_of_maps_run_in_windows_as_in_steps(name, hooked):
+    """Among them that of torch.nn.utils.weight_norm, which computes the weight."""
+    options = {"hidden": [SIZE]} if name == "recurrent" else {"layers": [{"dense": SIZE, "recurrent": True}]}
+    with seeded(3):
+        net = tt.build_network(name, INPUTS, 2, **options).double()
+    first, second = net.layers[0].synapses.values()
+    map = {"inward": first.module, "recurrent": second.module, "readout": net.readouts[0].linear}[hooked]
+    map.register_forward_pre_hook(lambda _module, inputs: (3 * inputs[0],))
+    assert net.stepper(net.initial_state(BATCH), {}) is None
+    x, state = sequence()[0], net.initial_state(BATCH)
+    errors = dict(differences(net.unroll(x, state), stepped(net, x, state), list(net.parameters())))
+    assert max(errors.values()) < 1e-9, errors
 
 
 def test_the_credit_that_a_rule_from_elsewhere_states(isolated_registries):

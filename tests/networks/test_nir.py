@@ -113,8 +113,24 @@ def test_graph_and_network_read_back_spike_alike(case, scheme, tmp_path):
 def test_another_step_gives_other_spikes():
     pytest.importorskip("nir", reason="the extra nir is not installed")
     net = network(*NETWORKS["lif"])
-    other = from_nir(to_nir(net, DT), 3 * DT)
+    graph = to_nir(net, DT)
+    graph.metadata.clear()
+    other = from_nir(graph, 3 * DT)
     assert not torch.equal(spikes_and_outputs(net)[0][0], spikes_and_outputs(other)[0][0])
+
+
+def test_step_and_scheme_of_the_metadata_are_taken_and_not_contradicted():
+    pytest.importorskip("nir", reason="the extra nir is not installed")
+    net = network(*NETWORKS["lif"])
+    graph = to_nir(net, 3 * DT, "euler")
+    assert torch.equal(spikes_and_outputs(net)[0][0], spikes_and_outputs(from_nir(graph))[0][0])
+    with pytest.raises(UsageError, match=r"dt is 0.001; the graph's metadata say 0.003"):
+        from_nir(graph, DT)
+    with pytest.raises(UsageError, match="scheme is exponential; the graph's metadata say euler"):
+        from_nir(graph, scheme="exponential")
+    graph.metadata["scheme"] = "trapezoid"
+    with pytest.raises(UsageError, match="no scheme trapezoid; there are exponential, euler"):
+        from_nir(graph)
 
 
 def test_scales_and_thresholds_of_a_graph_become_weights():

@@ -431,15 +431,18 @@ def _source(neuron: Neuron, parameter: str) -> str | None:
 def test_claimed_presynaptic_numbers_are_what_the_maps_read(name, options):
     neuron, current, state = example(name, **options)
     read: dict[str, Tensor] = {}
-    for map_name, module in maps_of(neuron).items():
+    hooks = [
         module.register_forward_pre_hook(lambda _module, inputs, name=map_name: read.update({name: inputs[0]}))
+        for map_name, module in maps_of(neuron).items()
+    ]
     with torch.no_grad():
         _, after = neuron(current, state)
-        read_in_the_step = dict(read)
+        for hook in hooks:
+            hook.remove()
         inflows = neuron.partials(current, state, after).inflows
     for source, inflow in inflows.items():
         if source in maps_of(neuron):
-            assert torch.equal(inflow.presynaptic, read_in_the_step[source])
+            assert torch.equal(inflow.presynaptic, read[source])
         else:
             assert inflow.presynaptic is None
 

@@ -18,10 +18,10 @@ from torch import nn
 from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.bptt import BPTT
 from throughtime.datasets.task import Classification
+from throughtime.harness.rule_state import CannotKeepError, restore_attributes, saved_attributes
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.passes.checkpoint import packed, unpacked
-from throughtime.passes.rule_state import CannotKeepError, restore_attributes, saved_attributes
 
 
 class Pair(NamedTuple):
