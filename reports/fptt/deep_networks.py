@@ -85,4 +85,5 @@ def _runs_of_fptt(results: Results, suite: str, scale: Scale) -> pd.DataFrame:
 
 def _mean(values: pd.Series) -> tuple[float, float]:
     """Return the mean, and two standard errors of it."""
-    return float(values.mean()), 2 * float(values.sem())
+    mean, error = map(float, values.agg(["mean", "sem"]))
+    return mean, 2 * error
