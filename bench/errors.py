@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
 
 class UsageError(Exception):
     """Invalid input by the user; the command line prints the error and exits with code 2.
@@ -81,6 +83,12 @@ class Faults:
 def _line_and_column(error: UsageError) -> tuple[int, ...]:
     """Return line and column of an error whose place has the form `file:line:column`."""
     return tuple(int(part) for part in (error.where or "").split(":")[-2:] if part.isdecimal())
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an exception tells of a lack of memory; torch raises a RuntimeError for it."""
+    message = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in message for words in NO_MEMORY)
 
 
 def first_line(error: BaseException) -> str:

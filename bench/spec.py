@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 Pass = Literal["train", "time", "memory", "bytes"]
 
@@ -88,7 +88,7 @@ class Training(Strict):
     """PyTorch's optimiser, with its default options except the following two."""
     learning_rate: PositiveFloat = 1e-3
     """Step size of the optimiser, at the first epoch."""
-    weight_decay: NonNegativeFloat = 0.0
+    weight_decay: Annotated[NonNegativeFloat, AfterValidator(abs)] = 0.0  # -0.0 would be another id
     """Decoupled weight decay for `adamw`; factor of an L2 penalty in the gradient for the other optimisers."""
     schedule: ScheduleName = "constant"
     """Learning rate over the epochs: `constant`; `cosine`: η (1 + cos(π k / P)) / 2 after k epochs; `linear`: to 0
@@ -107,7 +107,7 @@ class Training(Strict):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Data type of the operands of the network's matrix products; everything else is float32, see
     `numerics/precision.py`."""
-    initial_weights: str | None = None
+    initial_weights: Annotated[str, Field(pattern=r"^([a-z0-9_-]+|.+\.pt)$")] | None = None
     """Weights with which training begins: the name of a suite, for those of its run with the same labels, scale and
     replicate after the last epoch; or a file `NAME.pt` with a state dict. null: random weights."""
     alignment: list[NonNegativeInt] = []

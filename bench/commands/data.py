@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -133,6 +132,7 @@ def show_data(
         raise UsageError("the output format is PNG", where=str(path), hint=f"did you mean {path.with_suffix('.png')}?")
     with preparing(name):
         figure = draw(name, dataset)
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     print(
         f"{path}: {', '.join(f'{split} {dataset.size(split)}' for split in ('train', 'validation', 'test'))} sequences"
@@ -149,28 +149,24 @@ def _class(name: str) -> type[Dataset]:
 
 
 def _built(name: str, options: list[str]) -> Dataset:
-    """Build a dataset with options of the form `name=value`; a value that is not JSON is a string."""
+    """Build a dataset with options of the form `name=value`; the value is YAML, checked like that of a suite."""
     import pydantic
 
     from throughtime.registry import DATASETS
+    from throughtime.suites.strict_yaml import Document, refusal
 
     component = DATASETS[name]
-    values: dict[str, Any] = {}
+    document = Document("--option", "{}")
+    document.name = name  # no file, and so no lines: `--option` is the whole place of an error
     for option in options:
         key, equals, value = option.partition("=")
-        if not equals:
+        if not equals or not value.strip():
             raise UsageError("an option has the form NAME=VALUE", where=f"--option {option}")
-        try:
-            values[key] = json.loads(value)
-        except ValueError:
-            values[key] = value
+        document.set((key,), value, f"--option {option}")
     try:
-        return component.factory(**component.checked(values))
+        return component.factory(**component.checked(document.data))
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = f"--option {'.'.join(map(str, first['loc'][:1]))}"
-        hint = f"there is: {', '.join(component.options.model_fields) or 'none'}"
-        raise UsageError(f"{name}: {first['msg']}", where, hint) from error
+        raise refusal(error, document, component.options, of=name) from error
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from error
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from throughtime.commands.terminal import NONE, PluginOption, ResultsOption, load_plugins
+from throughtime.commands.terminal import NONE, OutOption, PluginOption, ResultsOption, load_plugins
+from throughtime.errors import UsageError
 from throughtime.records.store import DEFAULT_RESULTS
 
 export_app = typer.Typer(help="Results for other tools: parquet, TensorBoard, W&B, NIR.", no_args_is_help=True)
 SuitesArgument = Annotated[list[str] | None, typer.Argument(help="Suites; default: all in the results.")]
-OutOption = Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR", file_okay=False)]
 
 
 @export_app.command()
@@ -64,12 +65,17 @@ def network(
     plugin: PluginOption = NONE,
 ) -> None:
     """Write the trained network of a run as a NIR file, which other libraries and neuromorphic chips read."""
+    if not (dt > 0 and math.isfinite(dt)):
+        raise UsageError(f"should be a time above 0, in seconds, not {dt:g}", "--dt")
+    if file.suffix != ".nir":
+        raise UsageError("the output format is NIR", str(file), f"did you mean {file.with_suffix('.nir')}?")
     load_plugins(plugin)
     from throughtime.harness.weights import load_network
     from throughtime.networks.nir import imported, to_nir
 
     nir = imported()
     graph = to_nir(load_network(results, run, weights), dt, scheme)
+    file.parent.mkdir(parents=True, exist_ok=True)
     nir.write(file, graph)
     kinds = ", ".join(f"{name} ({type(node).__name__})" for name, node in graph.nodes.items())
     print(f"{file}: {kinds}; dt {dt:g} s, scheme {scheme}, reset to 0")

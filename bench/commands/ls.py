@@ -39,7 +39,7 @@ def list_components(
     as_json: JsonOption = False,
 ) -> None:
     """List components and suites; `ls rules` shows each rule's claims, page, coordinates and cost, `ls ltc` the options
-    of one component with types and defaults."""
+    of one component with types and defaults. After the list of a kind come the sizes of a suite of this name."""
     from throughtime.errors import suggestion
     from throughtime.registry import REGISTRIES
     from throughtime.suites.suite import suite_names
@@ -47,12 +47,12 @@ def list_components(
     load_plugins(plugin)
     if name is None:
         return print_rows([*_component_rows(list(REGISTRIES)), *_suite_rows()], as_json)
-    kind = KIND_NAMES.get(name)
-    if kind == "algorithms":
-        registry = REGISTRIES[kind]
-        return _print_rules([registry[rule] for rule in registry.names()], as_json)
-    if kind is not None:
-        return print_rows(_suite_rows() if kind == "suites" else _component_rows([kind], with_parameters=True), as_json)
+    if kind := KIND_NAMES.get(name):
+        _print_kind(kind, as_json)
+        if name in suite_names() and not as_json:
+            print()
+            _print_described(_suite(name))
+        return None
     found = [registry[name] for registry in REGISTRIES.values() if name in registry.names()]
     if not found and name not in suite_names():
         raise UsageError(f'no kind, component or suite "{name}"', hint=suggestion(name, [*KIND_NAMES, *_names()]))
@@ -61,8 +61,13 @@ def list_components(
     if as_json:
         return print(json.dumps(described))
     for number, one in enumerate(described):
-        print("\n" * (number > 0) + f"{one['name']} ({one['kind']}): {one['summary']}\n{one['place']}\n")
-        print_rows(one["options"] or [{"options": "none"}], False)
+        print("\n" * (number > 0), end="")
+        _print_described(one)
+
+
+def _print_described(one: dict[str, Any]) -> None:
+    print(f"{one['name']} ({one['kind']}): {one['summary']}\n{one['place']}\n")
+    print_rows(one["options"] or [{"options": "none"}], False)
 
 
 def _names() -> list[str]:
@@ -71,6 +76,16 @@ def _names() -> list[str]:
     from throughtime.suites.suite import suite_names
 
     return [*(name for registry in REGISTRIES.values() for name in registry.names()), *suite_names()]
+
+
+def _print_kind(kind: str, as_json: bool) -> None:
+    """Print all components of a kind, or all suites."""
+    from throughtime.registry import REGISTRIES
+
+    if kind == "algorithms":
+        registry = REGISTRIES[kind]
+        return _print_rules([registry[rule] for rule in registry.names()], as_json)
+    print_rows(_suite_rows() if kind == "suites" else _component_rows([kind], with_parameters=True), as_json)
 
 
 def _component_rows(kinds: Sequence[str], with_parameters: bool = False) -> list[dict[str, Any]]:

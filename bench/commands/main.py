@@ -26,13 +26,14 @@ from throughtime.commands.export import export_app
 from throughtime.commands.terminal import (
     NONE,
     JsonOption,
+    OutOption,
     PluginOption,
     ResultsOption,
     StyleOption,
     load_plugins,
     print_rows,
 )
-from throughtime.errors import UsageError
+from throughtime.errors import UsageError, first_line, is_out_of_memory
 from throughtime.records.store import DEFAULT_RESULTS
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def table(
 def figure(
     suite: Annotated[list[str] | None, typer.Argument(help="Suites; default: all in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
-    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out/figures"),
+    out: OutOption = Path("reports/out/figures"),
     style: StyleOption = "screen",
     plugin: PluginOption = NONE,
 ) -> None:
@@ -121,7 +122,7 @@ def figure(
 def report(
     suite: Annotated[list[str] | None, typer.Argument(help="Suites; default: all in the results.")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
-    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out"),
+    out: OutOption = Path("reports/out"),
     plugin: PluginOption = NONE,
 ) -> None:
     """Write the HTML page, the tables and the figures, from records."""
@@ -170,5 +171,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"error: not enough memory: {first_line(error)}", file=sys.stderr)
         return 1
     return 0

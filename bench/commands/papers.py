@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from throughtime.commands.run import run
-from throughtime.commands.terminal import NONE, JsonOption, ResultsOption, ScaleOption, SourceOption, print_rows
+from throughtime.commands.terminal import (
+    NONE,
+    JsonOption,
+    OutOption,
+    ResultsOption,
+    ScaleOption,
+    SourceOption,
+    print_rows,
+)
 from throughtime.records.store import DEFAULT_RESULTS
 from throughtime.spec import SCALES
 
@@ -40,7 +48,8 @@ def verdicts(
     results: ResultsOption = DEFAULT_RESULTS,
     source: SourceOption = NONE,
     out: Annotated[
-        Path | None, typer.Option(help="Also write the figures and the page of each paper into it.", metavar="DIR")
+        Path | None,
+        typer.Option(help="Also write the figures and the page of each paper into it.", metavar="DIR", file_okay=False),
     ] = None,
     scale: ScaleOption = "laptop",
     as_json: JsonOption = False,
@@ -86,7 +95,7 @@ def reproduce(
     paper: Annotated[str, typer.Argument(help="Name of a paper.", metavar="PAPER")],
     scale: ScaleOption = "laptop",
     results: ResultsOption = DEFAULT_RESULTS,
-    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = OUT,
+    out: OutOption = OUT,
     source: SourceOption = NONE,
 ) -> None:
     """Run what is missing of a paper, and write its verdicts, figures and page; exits with 1 if a run fails, or if a

@@ -18,7 +18,6 @@ from throughtime.commands.terminal import (
     NO_CHANGES,
     NONE,
     ChangesOption,
-    JsonOption,
     PluginOption,
     ResultsOption,
     ScaleOption,
@@ -50,7 +49,7 @@ class Place(NamedTuple):
     plugins: list[str]
 
     def check(self) -> None:
-        """Raise UsageError for options that exclude or need each other."""
+        """Raise UsageError for options that exclude or need each other, and for a cluster that is none."""
         if self.jobs and self.cluster:
             raise UsageError("has no effect on a cluster", "--jobs", "a cluster runs as many passes as it has room for")
         if self.cluster_config and self.cluster != "slurm":
@@ -59,6 +58,14 @@ class Place(NamedTuple):
             raise UsageError(
                 "needs a configuration with the time limit of a job", "--cluster slurm", "add --cluster-config FILE"
             )
+        if self.cluster_config:
+            from throughtime.running.engines.slurm_file import load_settings
+
+            load_settings(self.cluster_config)
+        elif self.cluster:
+            from throughtime.running.engines.dask import require_address
+
+            require_address(self.cluster)
 
     def engine(self, sweep: Sweep, tell: Callable[[str], None]) -> Engine:
         """Return the engine that runs the passes: local processes, Dask workers or Slurm jobs."""
@@ -85,7 +92,9 @@ def run(
     rerun: Annotated[Rerun, typer.Option(help="Runs to repeat; stale: recorded with other code or data.")] = "none",
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Label or id of a run or a cell, or a pattern such as 'fptt *'; repeatable.", metavar="RUN"),
+        typer.Option(
+            help="Id of a run, label of a run or cell, or a pattern such as 'fptt *'; repeatable.", metavar="RUN"
+        ),
     ] = None,
     changes: ChangesOption = NO_CHANGES,
     timeout: Annotated[
@@ -103,7 +112,7 @@ def run(
     ] = None,
     plugin: PluginOption = NONE,
     source: SourceOption = NONE,
-    as_json: JsonOption = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records of the runs made now as JSON.")] = False,
 ) -> None:
     """Run a suite. Recorded runs are skipped; exits with 1 if any selected run has failed."""
     from throughtime.datasets.files.fetch import add_source

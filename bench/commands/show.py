@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from throughtime.commands.terminal import NONE, PluginOption, ResultsOption, SourceOption, StyleOption, load_plugins
+from throughtime.commands.terminal import (
+    NONE,
+    OutOption,
+    PluginOption,
+    ResultsOption,
+    SourceOption,
+    StyleOption,
+    load_plugins,
+)
 from throughtime.records.store import DEFAULT_RESULTS
 
 
@@ -18,7 +26,7 @@ def show(
         Literal["final", "best_validation"], typer.Option(help="Weights of the last epoch, or best on validation.")
     ] = "final",
     results: ResultsOption = DEFAULT_RESULTS,
-    out: Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR")] = Path("reports/out/figures"),
+    out: OutOption = Path("reports/out/figures"),
     style: StyleOption = "screen",
     plugin: PluginOption = NONE,
     source: SourceOption = NONE,

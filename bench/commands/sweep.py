@@ -67,9 +67,9 @@ def plan(
     fates = Counter(
         "have their record" if p.id not in made else "will be skipped" if p.unsupported else "will run" for p in planned
     )
-    print(f"{len(planned)} runs: " + ", ".join(f"{count} {what}" for what, count in fates.items()))
+    print(f"{_number(len(planned), 'run')}: " + ", ".join(f"{count} {what}" for what, count in fates.items()))
     if cells_left:
-        print(f"after the trials, {cells_left} more cells with the best values")
+        print(f"after the trials, {_number(cells_left, 'more cell')} with the best values")
 
 
 def status(
@@ -116,9 +116,14 @@ def rerun(
     print_rows([difference._asdict() for difference in differences], as_json)
     counting = sum(difference.counts for difference in differences)
     if not as_json:
-        print(f"{counting} differences" if counting else "the same, except for values that vary between any two runs")
+        same = "the same, except for values that vary between any two runs"
+        print(_number(counting, "difference") if counting else same)
     if counting:
         raise typer.Exit(1)
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}"
 
 
 def progress_for(quiet: bool) -> Progress:

@@ -20,6 +20,7 @@ SourceOption = Annotated[
     list[Path], typer.Option("--source", help="Folder to search for datasets; repeatable.", metavar="DIR")
 ]
 ResultsOption = Annotated[Path, typer.Option(help="Folder of results.", metavar="DIR")]
+OutOption = Annotated[Path, typer.Option(help="Folder to write into.", metavar="DIR", file_okay=False)]
 StyleOption = Annotated[
     Literal["screen", "paper"],
     typer.Option(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from throughtime.comparing.baselines import is_baseline, read_baseline
-from throughtime.errors import UsageError
+from throughtime.errors import UsageError, suggestion
 from throughtime.records.record import Record
 from throughtime.records.results import Results
 from throughtime.records.store import Store
@@ -89,7 +89,10 @@ def _versions(record: Record) -> dict[str, Any]:
 
 
 def _known(folder: str, names: Sequence[str]) -> str:
-    """Return the versions of the records of a folder."""
+    """Return the versions of the records of a folder, or the nearest name if no record has one of the names."""
     found = [_versions(stored.record) for stored in Store(folder).records()]
+    known = {name for versions in found for name in versions}
+    if unknown := [name for name in names if name not in known]:
+        return suggestion(unknown[0], known)
     values = {name: sorted({str(versions.get(name)) for versions in found}) for name in names}
     return "; ".join(f"{name}: {', '.join(among)}" for name, among in values.items())

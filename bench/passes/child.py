@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from throughtime.errors import DivergedError, StoppedError, UsageError, first_line
+from throughtime.errors import DivergedError, StoppedError, UsageError, first_line, is_out_of_memory
 from throughtime.passes.passes import run_pass
 from throughtime.records.code_digest import code_of
 from throughtime.records.files import DISK_FULL, LOG
@@ -27,8 +27,6 @@ from throughtime.records.record import Failure, Status
 from throughtime.registry import load_plugin
 from throughtime.spec import Pass, RunSpec
 from throughtime.whole_files import write_whole
-
-NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
 def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, plugins: list[str]) -> None:
@@ -119,13 +117,10 @@ def _other_code(run: RunSpec, code: dict[str, str]) -> str | None:
 
 
 def status_of(error: Exception) -> Status:
-    """Return the status of a run that an exception ended. torch raises a RuntimeError for a lack of memory, too."""
+    """Return the status of a run that an exception ended."""
     if isinstance(error, DivergedError):
         return "diverged"
-    message = str(error).lower()
-    if isinstance(error, MemoryError) or any(words in message for words in NO_MEMORY):
-        return "oom"
-    return "error"
+    return "oom" if is_out_of_memory(error) else "error"
 
 
 def _log_to(path: Path) -> None:

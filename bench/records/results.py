@@ -72,7 +72,7 @@ class Results:
         self._curves: dict[str, list[dict[str, Any]]] = {}
         rows = []
         with gc_paused():
-            for suite in suites or (None,):
+            for suite in dict.fromkeys(suites) or (None,):
                 for stored, text in store.read(suite):
                     if keep is not None and not keep(stored.record):
                         continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -46,7 +47,7 @@ def find_record(name: str, store: Store) -> Stored:
     for path in (Path(name), Path(name) / RECORD):
         if path.is_file():
             return Stored(read_record(path), path.parent)
-    found = sorted(store.folder.glob(f"*/{name}/{RECORD}")) if name and "/" not in name else []
+    found = sorted(store.folder.glob(f"*/{glob.escape(name)}/{RECORD}")) if name and "/" not in name else []
     if not found:
         known = [path.parent.name for path in store.folder.glob(f"*/*/{RECORD}")]
         raise UsageError(f'no record "{name}" in {store.folder}', hint=suggestion(name, known) if known else None)

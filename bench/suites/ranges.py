@@ -11,6 +11,8 @@ from throughtime.spec import Strict
 
 DIGITS = 4
 """Significant digits of the values between the ends."""
+LARGEST = 1e100
+"""Bound of the ends; a whole number of 309 digits is too large for the float that the values between are."""
 
 
 class Range(Strict):
@@ -27,8 +29,10 @@ class Range(Strict):
         """Return the values: whole numbers if both ends are, otherwise with `DIGITS` digits between the ends.
 
         Raises:
-            ValueError: a range of ratios has an end that is not positive; or rounded values are equal.
+            ValueError: an end is too large, or not positive in a range of ratios; or rounded values are equal.
         """
+        if max(abs(self.start), abs(self.to)) > LARGEST:
+            raise ValueError(f"a range needs ends of at most {LARGEST:g}")
         if self.scale == "log" and min(self.start, self.to) <= 0:
             raise ValueError("a range with scale: log needs ends above 0")
         found: list[int | float] = [self.start]

@@ -103,7 +103,7 @@ class Settings(Strict):
     """Networks, in the same form."""
     datasets: Entries = Field(default=[])
     """Datasets, in the same form."""
-    replicates: PositiveInt = 1
+    replicates: Annotated[PositiveInt, Field(le=10_000)] = 1
     """Runs of each cell, with different weights and orders of the data."""
     seed: NonNegativeInt = 0
     """Base seed, from which all random streams of all replicates are derived."""

@@ -23,7 +23,7 @@ from throughtime.errors import Faults, UsageError, suggestion
 from throughtime.registry import KINDS
 from throughtime.spec import PASSES, SCALES, Pass, RunSpec, Scale, Tuning
 from throughtime.suites.cell import Cell
-from throughtime.suites.changes import apply_change
+from throughtime.suites.changes import apply_change, names_an_option
 from throughtime.suites.scaled import ScaledSuite, component_of
 from throughtime.suites.schema import Entry, NameOrEntry, Settings, SuiteFile
 from throughtime.suites.strict_yaml import Document, Key, checked, load
@@ -126,7 +126,7 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
     document, faults = suite_document(name_or_path), Faults()
     with faults.collected():
         file = checked(document, SuiteFile)
-        for change in changes:
+        for change in sorted(changes, key=names_an_option):  # a changed list may add the component of an option
             apply_change(document, scale, change)
             file = checked(document, SuiteFile)
     _check_entries(document, faults)
@@ -158,7 +158,9 @@ def suite_document(name_or_path: str | Path) -> Document:
     """
     name, shipped = str(name_or_path), _shipped()
     if name not in shipped and not name.endswith((".yaml", ".yml")):
-        raise UsageError(f'no suite "{name}"', hint=suggestion(name, shipped))
+        file = f"{name}.yaml"
+        hint = f'did you mean "{file}"?' if Path(file).is_file() else suggestion(name, shipped)
+        raise UsageError(f'no suite "{name}"', hint=hint)
     return load(shipped.get(name, name))
 
 

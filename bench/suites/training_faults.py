@@ -30,5 +30,6 @@ def training_faults(training: Training, scale: Scale) -> Iterator[tuple[str, Key
             yield f'"{name}" would do nothing without schedule: {" or ".join(schedules)}', (name,)
         if name in REQUIRED and not present and training.schedule in schedules:
             yield f'schedule: {training.schedule} needs "{name}"', ("schedule",)
-    if training.milestones != sorted(set(training.milestones)):
-        yield '"milestones" must increase', ("milestones",)
+    for name in ("milestones", "alignment"):
+        if getattr(training, name) != sorted(set(getattr(training, name))):
+            yield f'"{name}" must increase', (name,)

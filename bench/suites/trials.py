@@ -75,7 +75,7 @@ def _trial(
 def _grid(tune: Tune, labels: Labels, scaled: ScaledSuite) -> list[dict[str, int]]:
     """Return all combinations of a cell: the index of the value of each option that concerns it."""
     of_cell = dict(zip(KINDS, labels, strict=True))
-    heads = {name: name.partition(".")[0] for name in tune.options}
+    heads = {name: name.rpartition(".")[0] for name in tune.options}
     names = [
         name for name, head in heads.items() if head in ("training", *KINDS) or of_cell[_kind_of(scaled, head)] == head
     ]
@@ -90,7 +90,7 @@ def _kind_of(scaled: ScaledSuite, head: str) -> str:
 
 def _override(scaled: ScaledSuite, name: str, value: Any, path: Key) -> int:
     """Add an override that sets an option to a value; return its index."""
-    head, _, option = name.partition(".")
+    head, _, option = name.rpartition(".")  # a label may contain dots
     kind = _kind_of(scaled, head)
     if not option or not (kind or head == "training"):
         hint = "write training.NAME, rule.NAME (likewise neuron, network, dataset) or LABEL.NAME"

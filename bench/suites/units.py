@@ -34,12 +34,13 @@ def size(text: str) -> int:
     """Convert text such as `2GiB`, `1500 MB` or `800000000B` to bytes. A unit is required: 4 could mean bytes or GiB.
 
     Raises:
-        ValueError: the text has another form, or the size is 0.
+        ValueError: the text has another form, or the size is less than a byte.
     """
     found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]+)", text.strip().lower())
-    if not found or found[2].upper() not in BYTES or float(found[1]) == 0:
+    count = int(float(found[1]) * BYTES.get(found[2].upper(), 0)) if found else 0
+    if count == 0:
         raise ValueError(f'"{text}" is not a size; for example 2GiB, 1500MB or 800000000B')
-    return int(float(found[1]) * BYTES[found[2].upper()])
+    return count
 
 
 def duration(seconds: float) -> str:

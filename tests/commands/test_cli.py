@@ -188,6 +188,11 @@ def test_unknown_suite(command, refused):
     assert refused(command, "quik") == 'no suite "quik"\n  did you mean "quick"?'
 
 
+def test_a_suite_file_without_its_ending(refused):
+    suite_file()
+    assert refused("plan", "small") == 'no suite "small"\n  did you mean "small.yaml"?'
+
+
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_suite_file_that_is_not_there(command, refused):
     assert refused(command, "none.yaml") == "none.yaml: the file cannot be read: No such file or directory"
@@ -233,6 +238,36 @@ def test_results_folder_that_is_a_file(command, refused):
     Path("taken").write_text("")
     said = refused(*command, "--results", "taken")
     assert said == "taken: the results folder is a file\n  --results needs a folder"
+
+
+@pytest.mark.parametrize("command", ["figure", "report", "show"])
+def test_output_folder_that_is_a_file(command, capsys):
+    Path("taken").write_text("")
+    assert main([command, "x", "--out", "taken"]) == 2
+    assert "is a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["a.nir", "--dt", "0"], "--dt: should be a time above 0, in seconds, not 0"),
+        (["a.nir", "--dt", "nan"], "--dt: should be a time above 0, in seconds, not nan"),
+        (["a.txt"], "a.txt: the output format is NIR\n  did you mean a.nir?"),
+    ],
+)
+def test_wrong_export_of_a_network(words, said, refused):
+    assert refused("export", "nir", "x", *words) == said
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["slrum"], '--cluster: "slrum" is no cluster\n  tcp://HOST:PORT of a scheduler, local:N or slurm'),
+        (["slurm", "--cluster-config", "no.yaml"], "no.yaml: the file cannot be read: No such file or directory"),
+    ],
+)
+def test_a_wrong_cluster_is_refused_before_the_suite_is_read(words, said, refused):
+    assert refused("run", "no-suite", "--cluster", *words) == said
 
 
 def test_unknown_run(refused):

@@ -156,11 +156,11 @@ def test_show_with_options(data, tmp_path):
     [
         (
             ("show", "copy", "--option", "delya=5"),
-            "--option delya: copy: Extra inputs are not permitted\n  there is: length",
+            '--option delya=5: copy: unknown key "delya"\n  did you mean "delay"?',
         ),
-        (("show", "copy", "--option", "delay=x"), "--option delay: copy: Input should be a valid integer"),
+        (("show", "copy", "--option", "delay=x"), '--option delay=x: copy: "delay" should be a whole number, not "x"'),
         (("show", "copy", "--option", "delay"), "--option delay: an option has the form NAME=VALUE"),
-        (("show", "npz"), "--option path: npz: Field required\n  there is: path"),
+        (("show", "npz"), '--option: npz: "path" is missing'),
         (("show", "fsdd", "--option", "delta=0.1"), "fsdd: delta would do nothing without form: spikes"),
         (("show", "copy", "--tiny", "--option", "delay=5"), "--option has no effect with --tiny"),
         (("show", "copy", "--tiny", "--out", "a.pdf"), "a.pdf: the output format is PNG\n  did you mean a.png?"),
@@ -170,6 +170,15 @@ def test_show_with_options(data, tmp_path):
 def test_wrong_use(arguments, said, data):
     code, _, err = data(*arguments)
     assert code == 2 and err.startswith(f"error: {said}")
+
+
+def test_show_without_enough_memory_is_one_line(data):
+    code, _, err = data("show", "adding", "--option", "steps=1000000000000")
+    assert code == 1 and err.startswith("error: not enough memory: ") and err.count("\n") == 1
+
+
+def test_show_creates_the_folder_of_the_picture(data, tmp_path):
+    assert data("show", "adding", "--tiny", "--out", tmp_path / "new" / "a.png")[0] == 0
 
 
 # --- progress

@@ -127,6 +127,17 @@ def test_other_kinds_are_listed_with_their_origin(kind, capsys):
     assert {tuple(row) for row in rows} == {("kind", "name", "summary", "origin", *of_networks)}
 
 
+@pytest.mark.parametrize("name", ["rules", "datasets"])
+def test_a_suite_named_like_a_kind_follows_its_list(name, capsys):
+    assert main(["ls", name]) == 0
+    after = capsys.readouterr().out.rpartition(f"{name} (suites): ")[2]
+    assert f"{name}.yaml" in after and [line.split()[0] for line in after.splitlines()[-3:]] == [
+        "tiny",
+        "laptop",
+        "paper",
+    ]
+
+
 @pytest.mark.parametrize("word, kind", [("rules", "algorithms"), ("rule", "algorithms"), ("neuron", "neurons")])
 def test_a_kind_has_the_names_that_a_user_may_write(word, kind, capsys):
     assert main(["ls", word, "--json"]) == 0

@@ -53,6 +53,7 @@ def test_versions_in_one_folder_are_compared(versions):
     "name, what, hint",
     [
         ("{}@rule=ccc", "no record of rule=ccc in {}", "rule: aaa111, bbb222"),
+        ("{}@rul=aaa", "no record of rul=aaa in {}", 'did you mean "rule"?'),
         ("{}@rule", "a version is NAME=VALUE", "for example @rule=3f2a9c or @commit=1440204,torch=2.4.0"),
         ("{}/nowhere", "no such results folder or baseline", "a baseline's name ends with .jsonl or .jsonl.gz"),
         ("{}/none.jsonl", "the baseline cannot be read: No such file or directory", None),

@@ -57,6 +57,12 @@ def test_each_file_is_read_once_and_another_suite_not_at_all(tmp_path, monkeypat
     assert reads == {"memory": 6}
 
 
+def test_a_suite_that_is_named_twice_is_read_once(tmp_path):
+    store = grid_store(tmp_path)
+    once, twice = Results.load(store.folder, ["memory"]), Results.load(store.folder, ["memory", "memory"])
+    assert twice.frame.equals(once.frame), "no run counts as an older one of itself"
+
+
 def test_a_selection_shares_what_was_read(tmp_path):
     results = Results.load(grid_store(tmp_path).folder)
     chosen = results.select("memory", "laptop")

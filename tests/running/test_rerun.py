@@ -94,3 +94,5 @@ def test_no_such_record_is_told(results):
         find_record(known[:-1] + "x", Store(results))
     assert caught.value.hint == f'did you mean "{known}"?'
     assert find_record(known, Store(results)).record.id == known
+    with pytest.raises(UsageError, match="no record"):
+        find_record("*", Store(results))

@@ -60,6 +60,11 @@ def test_the_runs_of_a_trial_have_its_values_a_label_and_seeds_of_their_own(suit
     assert {run.seed for run in found.expand("laptop")} == {4}, "the runs have fresh seeds"
 
 
+def test_an_id_does_not_depend_on_the_sign_of_zero(suite):
+    ids = [suite({7: f"training: {{weight_decay: {zero}}}"}).expand("tiny")[0].id({}) for zero in ("0.0", "-0.0")]
+    assert ids[0] == ids[1]
+
+
 def test_an_id_does_not_depend_on_how_its_values_were_chosen(suite):
     found = suite({7: "tune: {options: {training.epochs: [10, 11]}}"})
     (run, *_) = found.runs_of("laptop", found.trials["laptop"][0][0].cell)
@@ -96,6 +101,11 @@ def test_a_wrong_tuning_is_refused_with_its_place(case, suite, tmp_path):
     assert what is None or caught.value.what == what
 
 
+def test_a_label_under_tuning_may_contain_a_dot(suite):
+    found = suite({3: "rules: [{name: fptt, label: fptt-0.5}]", 7: "tune: {options: {fptt-0.5.alpha: [0.5, 1.0]}}"})
+    assert trials(found)["fptt-0.5", "lif"] == [{"fptt-0.5.alpha": 0.5}, {"fptt-0.5.alpha": 1.0}]
+
+
 def test_a_tuning_needs_training(suite):
     with pytest.raises(UsageError, match='"tune" needs the pass "train"'):
         suite({7: "tune: {options: {training.epochs: [1]}}", 8: "passes: [memory]"})
@@ -129,6 +139,7 @@ def test_a_range_of_whole_numbers_has_whole_numbers(suite):
         ("{from: 1, to: 2, step: 3}", '"step" is no key of a range'),
         ("{from: 1, to: 2, steps: 1}", '"steps" input should be greater than or equal to 2'),
         ("{from: 1, to: 3, steps: 4}", "4 steps from 1 to 3 repeat a value"),
+        (f"{{from: 1, to: 1{'0' * 400}, steps: 3, scale: log}}", "a range needs ends of at most 1e+100"),
         ("{from: 0, to: 3, steps: 3, scale: log}", "a range with scale: log needs ends above 0"),
     ],
 )

@@ -49,7 +49,7 @@ def test_neither(text):
         units.size(text)
 
 
-@pytest.mark.parametrize("text", ["4", "4.5", "800000000"])
+@pytest.mark.parametrize("text", ["4", "4.5", "800000000", "0.1B"])
 def test_a_size_needs_a_unit(tmp_path, text):
     with pytest.raises(ValueError, match="is not a size; for example 2GiB"):
         units.size(text)

@@ -41,6 +41,12 @@ IGNORE_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)
 """Code that a worker of this machine runs first."""
 
 
+def require_address(cluster: str) -> None:
+    """Raise UsageError if a text is neither the address of a scheduler nor `local:N`."""
+    if not re.fullmatch(r"local:[1-9]\d*|(?!local:)(\w+://)?.+:\d+", cluster):
+        raise UsageError(f'"{cluster}" is no cluster', "--cluster", "tcp://HOST:PORT of a scheduler, local:N or slurm")
+
+
 class Submitted(NamedTuple):
     """A pass that was submitted to the cluster."""
 
@@ -68,10 +74,7 @@ class DaskEngine(Engine):
             import distributed
         except ImportError as error:
             raise UsageError("--cluster needs dask.distributed", hint="pip install 'throughtime[cluster]'") from error
-        if not re.fullmatch(r"local:[1-9]\d*|(?!local:)(\w+://)?.+:\d+", cluster):
-            raise UsageError(
-                f'"{cluster}" is no cluster', "--cluster", "tcp://HOST:PORT of a scheduler, local:N or slurm"
-            )
+        require_address(cluster)
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # this module reports errors itself
         self._jobs, self._tell = Jobs(plugins, limits), tell
         self._sweep = uuid.uuid4().hex[:8]
