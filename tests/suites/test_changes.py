@@ -2,20 +2,8 @@
 
 import pytest
 
-from tests.suite_components import loader, registered_alone
 from throughtime.errors import UsageError
 from throughtime.suites.suite import load_suite
-
-
-@pytest.fixture(autouse=True)
-def components():
-    with registered_alone():
-        yield
-
-
-@pytest.fixture
-def suite(tmp_path):
-    return loader(tmp_path)
 
 
 def test_a_label_may_contain_a_dot(suite, tmp_path):

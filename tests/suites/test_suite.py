@@ -2,22 +2,11 @@
 
 import pytest
 
-from tests.suite_components import BASE, loader, registered_alone
+from tests.suite_components import BASE, loader
 from throughtime.errors import UsageError
 from throughtime.spec import RunSpec, Training
 from throughtime.suites.schema import Entry, Include, Override, Scales, SuiteFile, Tune, When
 from throughtime.suites.suite import load_suite, suite_names, suite_summary
-
-
-@pytest.fixture(autouse=True)
-def components():
-    with registered_alone():
-        yield
-
-
-@pytest.fixture
-def suite(tmp_path):
-    return loader(tmp_path)
 
 
 def labels(suite, scale="laptop"):

@@ -2,21 +2,8 @@
 
 import pytest
 
-from tests.suite_components import loader, registered_alone
 from throughtime.errors import UsageError
 from throughtime.suites.suite import load_suite
-
-
-@pytest.fixture(autouse=True)
-def components():
-    with registered_alone():
-        yield
-
-
-@pytest.fixture
-def suite(tmp_path):
-    return loader(tmp_path)
-
 
 WRONG = {
     "unknown key": ({7: "replicate: 3"}, "7:1", 'unknown key "replicate"', 'did you mean "replicates"?'),

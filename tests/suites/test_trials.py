@@ -4,20 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.suite_components import loader, registered_alone
 from throughtime.errors import UsageError
-
-
-@pytest.fixture(autouse=True)
-def components():
-    with registered_alone():
-        yield
-
-
-@pytest.fixture
-def suite(tmp_path):
-    return loader(tmp_path)
-
 
 RULES = {3: "rules: [bptt, {name: fptt, label: ours}]"}
 
