@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from throughtime.comparing.significance import difference
+from throughtime.records.statistics.significance import difference
 from throughtime.reports.quantities import INTERVAL_FROM, LEVEL
 
 LOWER_IS_BETTER = ("wall_time", "compile_time", "time_over_floor", "training_time", "peak_", "energy")

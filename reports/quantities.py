@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from throughtime.records.statistics import Interval, Scale, in_range, mean_interval
+from throughtime.records.statistics.interval import Interval, Scale, in_range, mean_interval
 
 LEVEL = 0.95
 INTERVAL = f"{100 * LEVEL:.0f} % Student t interval"

@@ -16,7 +16,7 @@ from throughtime.reports.growth_figure import growth_figures
 from throughtime.reports.option_figure import option_figures
 from throughtime.reports.page.interactive import described
 from throughtime.reports.page.render import Figure, render
-from throughtime.reports.papers import draw_paper, paper_of
+from throughtime.reports.papers.paper import draw_paper, paper_of
 from throughtime.reports.rule_comparison import rule_table
 from throughtime.reports.rule_marks import result_against_alignment, result_against_memory
 from throughtime.reports.table import Table

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.records.statistics import mean_interval
+from throughtime.records.statistics.interval import mean_interval
 from throughtime.reports.best import by_chance_equal
 from throughtime.reports.cells import groups, one_line, rule_rank, rule_title, runs_of, slug, summarise
 from throughtime.reports.quantities import LEVEL

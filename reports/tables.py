@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.records.statistics import Interval
+from throughtime.records.statistics.interval import Interval
 from throughtime.reports import best
 from throughtime.reports.cells import (
     FAILED,

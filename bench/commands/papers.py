@@ -23,15 +23,15 @@ from throughtime.spec import SCALES
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
-    from throughtime.reports.papers import Paper
+    from throughtime.reports.papers.paper import Paper
 
 OUT = Path("reports/out/papers")
 
 
 def papers(as_json: JsonOption = False) -> None:
     """List the papers: suites, number of targets, address."""
-    from throughtime.reports.papers import load_paper
-    from throughtime.reports.papers import papers as names
+    from throughtime.reports.papers.paper import load_paper
+    from throughtime.reports.papers.paper import papers as names
 
     rows = []
     for paper in map(load_paper, names()):
@@ -57,9 +57,9 @@ def verdicts(
     """Compare published values and claims with results; runs nothing but exact targets, which take seconds."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.records.results import Results
-    from throughtime.reports.paper_page import write_paper
-    from throughtime.reports.papers import judge, load_paper
-    from throughtime.reports.papers import papers as names
+    from throughtime.reports.papers.page import write_paper
+    from throughtime.reports.papers.paper import judge, load_paper
+    from throughtime.reports.papers.paper import papers as names
 
     add_source(*source)
     found = Results(results)
@@ -103,8 +103,8 @@ def reproduce(
     from throughtime.datasets.files.fetch import add_source
     from throughtime.errors import UsageError
     from throughtime.records.results import Results
-    from throughtime.reports.paper_page import write_paper
-    from throughtime.reports.papers import judge, load_paper
+    from throughtime.reports.papers.page import write_paper
+    from throughtime.reports.papers.paper import judge, load_paper
 
     add_source(*source)
     loaded, failed = load_paper(paper), False

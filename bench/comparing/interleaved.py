@@ -28,7 +28,7 @@ from throughtime.errors import UsageError
 from throughtime.records.provenance import git_state
 from throughtime.records.record import Record
 from throughtime.records.results import Results
-from throughtime.records.statistics import mean_interval
+from throughtime.records.statistics.interval import mean_interval
 from throughtime.spec import Scale
 from throughtime.suites.strict_yaml import Document
 from throughtime.suites.suite import suite_document

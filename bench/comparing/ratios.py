@@ -9,7 +9,7 @@ from typing import NamedTuple
 from throughtime.comparing.cells import Cell, Pair
 from throughtime.comparing.gates import Gate
 from throughtime.comparing.rows import Row, by_gate, mean, row_of
-from throughtime.comparing.significance import difference
+from throughtime.records.statistics.significance import difference
 
 
 class Ratio(NamedTuple):

@@ -10,7 +10,7 @@ from throughtime.comparing.cells import Cell, Conflict, Pair, bptt_of
 from throughtime.comparing.gates import MACHINE, Gate, Severity
 from throughtime.comparing.ratios import of_ratio
 from throughtime.comparing.rows import Row, Verdict, by_gate, mean, row_of, shown
-from throughtime.comparing.significance import (
+from throughtime.records.statistics.significance import (
     difference,
     fewest_replicates,
     holm,

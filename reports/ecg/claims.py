@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import mean
 
-from throughtime.comparing.published import Answer, Word, at_a_scale, decided
 from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
 from throughtime.reports.ecg import exact
+from throughtime.reports.papers.verdicts import Answer, Word, at_a_scale, decided
 from throughtime.spec import Scale
 
 Accuracies = dict[str, list[float]]

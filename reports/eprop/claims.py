@@ -6,10 +6,10 @@ import math
 
 import pandas as pd
 
-from throughtime.comparing.published import Answer, at_a_scale, decided, errors
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups
 from throughtime.reports.eprop.curves import EVIDENCE, LARGEST_ERROR, MOST_ITERATIONS, PATTERN, curves
+from throughtime.reports.papers.verdicts import Answer, at_a_scale, decided, errors
 from throughtime.spec import Scale
 
 LEARNT = 0.1

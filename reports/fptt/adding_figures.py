@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from throughtime.comparing.published import AVERAGED
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, rule_rank, runs_of
 from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
 from throughtime.reports.fptt.adding import CELLS, LOOPS, SUITES, TRIVIAL, curves, published
+from throughtime.reports.papers.verdicts import AVERAGED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,7 +164,7 @@ def _styles(results: Results) -> dict[str, Style]:
 
 def _published_bars(ours: pd.DataFrame) -> pd.DataFrame:
     """Return the published values of the bars, for those cells that we ran."""
-    from throughtime.reports.papers import load_paper
+    from throughtime.reports.papers.paper import load_paper
 
     rows = []
     for target in load_paper("fptt").file.targets:

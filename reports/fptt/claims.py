@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from throughtime.comparing.published import Answer, Word
 from throughtime.records.results import Results
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.comparison import (
@@ -19,6 +18,7 @@ from throughtime.reports.fptt.comparison import (
 from throughtime.reports.fptt.deep_networks import detects, is_sparse
 from throughtime.reports.fptt.evidence import Cell, becomes_nan, both, fails, learns
 from throughtime.reports.fptt.memory import published_slope, slope
+from throughtime.reports.papers.verdicts import Answer, Word
 
 
 def learns_long_sequences(results: Results) -> Answer:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from throughtime.comparing.published import FEWEST, Answer, Word, at_a_scale, decided
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups
 from throughtime.reports.growth import exponents
+from throughtime.reports.papers.verdicts import FEWEST, Answer, Word, at_a_scale, decided
 from throughtime.spec import Scale
 
 FRAMES, SEQUENCES, TIME = "fptt-frames", "fptt-sequences", "fptt-time"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from throughtime.comparing.published import FEWEST, Answer, Word, at_a_scale
 from throughtime.records.results import Results
+from throughtime.reports.papers.verdicts import FEWEST, Answer, Word, at_a_scale
 from throughtime.spec import Scale
 
 DETECTION = "fptt-detection"

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from throughtime.comparing.published import AVERAGED, Answer, Word, at_a_scale, decided
 from throughtime.records.results import Results
 from throughtime.records.store import validation_metric
 from throughtime.reports.fptt.adding import SUITES
+from throughtime.reports.papers.verdicts import AVERAGED, Answer, Word, at_a_scale, decided
 from throughtime.spec import Scale
 
 SOLVED, UNSOLVED = 0.05, 0.14

@@ -107,7 +107,7 @@ def accuracy(results: Results, scale: str) -> Drawn | None:
 
 def _published_accuracies(families: set[str]) -> pd.DataFrame:
     """Return the published accuracies of the data sets that we ran, from the targets."""
-    from throughtime.reports.papers import load_paper
+    from throughtime.reports.papers.paper import load_paper
 
     rows = []
     for target in load_paper("fptt").file.targets:

@@ -52,7 +52,7 @@ def ltc_neuron(results: Results, scale: str) -> Drawn | None:
 
 def _rates() -> pd.DataFrame:
     """Return the rates of all settings, with the published ones; their targets name the setting."""
-    from throughtime.reports.papers import load_paper
+    from throughtime.reports.papers.paper import load_paper
 
     published = {target.exact: target.published for target in load_paper("fptt").file.targets}
     kinds: tuple[Kind, ...] = get_args(Kind)

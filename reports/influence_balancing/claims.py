@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from throughtime.comparing.published import Answer, Word
 from throughtime.records.results import Results
-from throughtime.records.statistics import mean_interval
+from throughtime.records.statistics.interval import mean_interval
 from throughtime.reports.influence_balancing.system import (
     OPTIMUM,
     START,
@@ -15,6 +14,7 @@ from throughtime.reports.influence_balancing.system import (
     drawn_signs,
     turning_window,
 )
+from throughtime.reports.papers.verdicts import Answer, Word
 
 DRAWS = 10
 """Sequences of signs of UORO."""

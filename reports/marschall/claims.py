@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from throughtime.comparing.published import Answer, Word, at_a_scale, decided, errors
 from throughtime.records.results import Results
 from throughtime.reports.marschall import exact
 from throughtime.reports.marschall.side_by_side import LEADER, along_rtrl
+from throughtime.reports.papers.verdicts import Answer, Word, at_a_scale, decided, errors
 from throughtime.spec import Scale
 
 Losses = dict[str, list[float]]

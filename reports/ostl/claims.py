@@ -7,10 +7,10 @@ from importlib import resources
 
 import pandas as pd
 
-from throughtime.comparing.published import Answer, at_a_scale, decided
 from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
 from throughtime.reports.ostl import exact
+from throughtime.reports.papers.verdicts import Answer, at_a_scale, decided
 from throughtime.spec import Scale
 
 EQUAL = 1e-5

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from throughtime.comparing.published import Row
 from throughtime.records.results import Results
-from throughtime.records.statistics import Interval
+from throughtime.records.statistics.interval import Interval
 from throughtime.reports.best import best_rules
 from throughtime.reports.cells import FAILED, KEYS, anchor, groups, neuron_label, rule_title, runs_of, summarise
-from throughtime.reports.papers import judge, load_paper, papers, suites_of
+from throughtime.reports.papers.paper import judge, load_paper, papers, suites_of
+from throughtime.reports.papers.verdicts import Row
 from throughtime.reports.quantities import quantity
 
 COSTS = ("peak_live_bytes", "peak_process_bytes", "wall_time")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from throughtime.records.statistics import Interval
+from throughtime.records.statistics.interval import Interval
 from throughtime.reports.best import best_rules
 from throughtime.reports.cells import (
     KEYS,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 
-from throughtime.comparing.published import Answer, at_a_scale, decided, errors
 from throughtime.records.results import Results
+from throughtime.reports.papers.verdicts import Answer, at_a_scale, decided, errors
 from throughtime.spec import Scale
 
 LEARNT = 4e-3

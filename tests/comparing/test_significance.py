@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from throughtime.comparing.significance import (
+from throughtime.records.statistics.significance import (
     difference,
     fewest_replicates,
     holm,

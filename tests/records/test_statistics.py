@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from throughtime.records.statistics import Interval, in_range, mean_interval
+from throughtime.records.statistics.interval import Interval, in_range, mean_interval
 
 
 def test_three_values_by_hand():

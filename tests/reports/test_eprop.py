@@ -14,7 +14,7 @@ from throughtime.reports.drawing import save
 from throughtime.reports.eprop import nest
 from throughtime.reports.eprop.claims import CLAIMS
 from throughtime.reports.eprop.figures import draw
-from throughtime.reports.papers import load_paper
+from throughtime.reports.papers.paper import load_paper
 from throughtime.suites.suite import load_suite
 
 PUBLISHED = {target.item: target.published for target in load_paper("eprop").file.targets}

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tests.synthetic_records import measure, put, results, run_spec
-from throughtime.comparing.published import AVERAGED, judge_runs, level_at
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
@@ -18,7 +17,8 @@ from throughtime.reports.fptt.claims import CLAIMS, memory_is_constant
 from throughtime.reports.fptt.evidence import Cell, becomes_nan, both, fails, learns, least_level
 from throughtime.reports.fptt.figures import FIGURES
 from throughtime.reports.page.interactive import described
-from throughtime.reports.papers import load_paper, suites_of
+from throughtime.reports.papers.paper import load_paper, suites_of
+from throughtime.reports.papers.verdicts import AVERAGED, judge_runs, level_at
 from throughtime.spec import SCALES
 from throughtime.suites.suite import load_suite
 

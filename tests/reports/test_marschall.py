@@ -19,7 +19,7 @@ from throughtime.records.results import Results
 from throughtime.reports.marschall import claims, exact
 from throughtime.reports.marschall.side_by_side import along_rtrl, cosines
 from throughtime.reports.page.interactive import described
-from throughtime.reports.papers import draw_paper, judge, load_paper
+from throughtime.reports.papers.paper import draw_paper, judge, load_paper
 from throughtime.reports.rflo import claims as claims_of_rflo
 from throughtime.suites.suite import load_suite
 

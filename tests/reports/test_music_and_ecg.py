@@ -8,7 +8,6 @@ import pytest
 
 from tests.real_data import real, real_source  # noqa: F401
 from tests.synthetic_records import put, results, run_spec
-from throughtime.comparing.published import judge_runs
 from throughtime.datasets.music import JSBChorales
 from throughtime.records.results import Results
 from throughtime.records.store import Store
@@ -16,7 +15,8 @@ from throughtime.reports.drawing import save
 from throughtime.reports.ecg import claims as ecg
 from throughtime.reports.ostl import claims as ostl
 from throughtime.reports.ostl.identity import largest_difference
-from throughtime.reports.papers import draw_paper, load_paper
+from throughtime.reports.papers.paper import draw_paper, load_paper
+from throughtime.reports.papers.verdicts import judge_runs
 from throughtime.spec import ComponentSpec
 
 OF_TRAINING = ecg.CLAIMS[2:]

@@ -22,7 +22,7 @@ from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.page.render import Figure, render
 from throughtime.reports.page.runs import merged, tail
-from throughtime.reports.papers import load_paper
+from throughtime.reports.papers.paper import load_paper
 from throughtime.reports.report import write_report
 
 VOID = {"meta", "link", "br", "img"}

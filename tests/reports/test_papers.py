@@ -17,14 +17,14 @@ from tests.real_data import real, real_source  # noqa: F401
 from tests.synthetic_records import measure, put, run_spec
 from throughtime import reports
 from throughtime.commands.main import main
-from throughtime.comparing.published import PaperFile, Target, judge_exact, judge_runs
 from throughtime.errors import UsageError
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.influence_balancing import exact
 from throughtime.reports.influence_balancing.system import descend, descend_uoro, drawn_signs, train
-from throughtime.reports.papers import draw_paper, judge, load_paper, papers
+from throughtime.reports.papers.paper import draw_paper, judge, load_paper, papers
+from throughtime.reports.papers.verdicts import PaperFile, Target, judge_exact, judge_runs
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,9 @@ def of_the_docs(tmp_path, monkeypatch):
     for name, language in (("targets.yaml", "yaml"), ("exact.py", "python")):
         (code,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
         (folder / name).write_text(code, "utf-8")
-    monkeypatch.setattr("throughtime.reports.papers.resources", SimpleNamespace(files=lambda _: tmp_path / "reports"))
+    monkeypatch.setattr(
+        "throughtime.reports.papers.paper.resources", SimpleNamespace(files=lambda _: tmp_path / "reports")
+    )
     monkeypatch.setattr(reports, "__path__", [*reports.__path__, str(tmp_path / "reports")])
     store = Store(tmp_path / "runs")
     put(store, run_spec("bptt lif digits"), measures={"accuracy": measure(0.9, "fraction")})

@@ -26,7 +26,7 @@ from tests.synthetic_records import (
 from throughtime.errors import UsageError
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
-from throughtime.records.statistics import mean_interval
+from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.store import Store
 from throughtime.reports.cells import summarise
 from throughtime.reports.formats import csv, markdown, text, write_table

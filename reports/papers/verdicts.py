@@ -16,7 +16,7 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
-from throughtime.records.statistics import mean_interval
+from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.store import validation_metric
 from throughtime.spec import Scale, Strict
 

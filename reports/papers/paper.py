@@ -1,11 +1,4 @@
-"""Papers: a folder of `reports/` for each one, with published values, claims, suites and figures.
-
-targets.yaml    title, DOI, published values and suites whose curves are shown (`comparing/published.py`)
-exact.py        functions that compute exact targets, by the names in targets.yaml (optional)
-claims.py       `CLAIMS`, functions from Results to an Answer (optional)
-figures.py      `FIGURES`, functions `draw(results, scale)` by the name of the figure (optional)
-suites/*.yaml   suites; `throughtime run` knows them by name (optional)
-"""
+"""The folder of a paper: finding, reading and judging it."""
 
 from __future__ import annotations
 
@@ -14,10 +7,10 @@ from importlib import resources
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
-from throughtime.comparing.published import PaperFile, Row, verdicts
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
+from throughtime.reports.papers.verdicts import PaperFile, Row, verdicts
 from throughtime.suites.strict_yaml import checked, load
 
 if TYPE_CHECKING:

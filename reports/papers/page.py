@@ -9,11 +9,11 @@ from pathlib import Path
 
 import jinja2
 
-from throughtime.comparing.published import Row
 from throughtime.records.results import Results
 from throughtime.reports.drawing import save
 from throughtime.reports.figures import learning_curves
-from throughtime.reports.papers import Paper, draw_paper
+from throughtime.reports.papers.paper import Paper, draw_paper
+from throughtime.reports.papers.verdicts import Row
 from throughtime.whole_files import write_whole
 
 
@@ -33,7 +33,7 @@ def write_paper(paper: Paper, rows: Sequence[Row], results: Results, scale: str,
         if drawn is not None:
             paths = {path.suffix: path for path in save(drawn, folder, name)}
             figures.append((name, drawn.title, paths[".svg"].read_text(encoding="utf-8")))
-    template = resources.files("throughtime.reports").joinpath("paper.html").read_text(encoding="utf-8")
+    template = resources.files(__package__).joinpath("paper.html").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     judged, not_run = ([row for row in rows if (row.verdict == "not run here") is absent] for absent in (False, True))
     counts = ", ".join(f"{n} {verdict}" for verdict, n in Counter(row.verdict for row in rows).most_common())

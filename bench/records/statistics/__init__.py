@@ -1,0 +1,1 @@
+"""Statistics of records: intervals of means, and tests of differences, for comparisons and claims alike."""

@@ -1,0 +1,8 @@
+"""Papers: a folder of `reports/` for each one, with published values, claims, suites and figures.
+
+targets.yaml    title, DOI, published values and suites whose curves are shown (`verdicts.py`)
+exact.py        functions that compute exact targets, by the names in targets.yaml (optional)
+claims.py       `CLAIMS`, functions from Results to an Answer (optional)
+figures.py      `FIGURES`, functions `draw(results, scale)` by the name of the figure (optional)
+suites/*.yaml   suites; `throughtime run` knows them by name (optional)
+"""
