@@ -62,7 +62,7 @@ types: $(READY)
 	cd build/types/throughtime && ln -s ../../../bench/* $(addprefix ../../../,algorithms datasets networks neurons numerics reports) .
 	$(BIN)/mypy build/types/throughtime run_all.py docs/examples
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$(PYTHON) is older than 3.10: make PYTHON=python3.11"; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "$(PYTHON) cannot make environments: on Debian and Ubuntu, apt-get install python3-venv"; exit 2; }
 	$(BIN)/python -m pip install --quiet --upgrade pip
