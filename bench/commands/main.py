@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from throughtime.commands import bytes as bytes_cli
 from throughtime.commands import compare as compare_cli
 from throughtime.commands import ls as ls_cli
 from throughtime.commands import papers as papers_cli
@@ -65,6 +66,7 @@ def throughtime(
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(data_app, name="data")
 app.add_typer(export_app, name="export")
+app.command("bytes")(bytes_cli.count_bytes)
 app.command("ls")(ls_cli.list_components)
 of_sweeps = (sweep_cli.plan, run_cli.run, sweep_cli.status, sweep_cli.rerun)
 of_papers = (papers_cli.papers, papers_cli.verdicts, papers_cli.reproduce)

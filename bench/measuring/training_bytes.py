@@ -1,0 +1,124 @@
+"""Exact bytes of training networks of given sizes: random input in place of data, a batch in place of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.datasets.generated import Generated
+from throughtime.datasets.task import Classification
+from throughtime.errors import first_line
+from throughtime.harness.build import Built
+from throughtime.harness.by_name import build_network, build_rule
+from throughtime.measuring.exact_memory import ExactMemory, NotRepeatableError, exact_memory
+from throughtime.registry import ALGORITHMS, NEURONS
+from throughtime.spec import ComponentSpec, RunSpec, Training
+
+
+class Sizes(NamedTuple):
+    """A recurrent network and its sequences."""
+
+    hidden: tuple[int, ...] = (64,)
+    """Neurons of each layer."""
+    inputs: int = 40
+    """Inputs a step."""
+    outputs: int = 10
+    """Classes."""
+    batch: int = 1
+    """Sequences that are learnt together."""
+    target: Literal["end", "step"] = "end"
+    """One target for a sequence, or one at each step."""
+
+
+class TrainingBytes(NamedTuple):
+    """Exact bytes of a rule at one length of sequences."""
+
+    rule: str
+    steps: int
+    memory: ExactMemory | None
+    """None if the rule cannot train the network."""
+    missing: str | None
+    """The reason why there is no number."""
+
+
+def training_bytes(
+    rules: Sequence[tuple[str, dict[str, Any]]], neuron: str, steps: Sequence[int], sizes: Sizes
+) -> Iterator[TrainingBytes]:
+    """Count the exact bytes that rules need to train the network `recurrent`, with Adam.
+
+    Time and memory are those of four batches. The number does not depend on values of input and weights, except for
+    rules that skip steps without spikes.
+
+    Args:
+        rules: name and options of each rule.
+        neuron: name of the neuron.
+        steps: lengths T of the sequences.
+        sizes: of network and batch.
+
+    Raises:
+        UsageError: no rule, neuron or option has that name, or a value is invalid.
+    """
+    for name, options in rules:
+        build_rule(name, **options)  # a wrong name or option is refused before the first count
+    for name, options in rules:
+        for T in steps:
+            yield _counted(name, options, neuron, T, sizes)
+
+
+def _counted(name: str, options: dict[str, Any], neuron: str, steps: int, sizes: Sizes) -> TrainingBytes:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        dataset = _Noise(steps, sizes)
+        network = build_network("recurrent", sizes.inputs, sizes.outputs, neuron, hidden=list(sizes.hidden))
+        rule = build_rule(name, **options)
+        if reason := rule.supports(network, dataset.task, steps):
+            return TrainingBytes(name, steps, None, reason)
+        try:
+            memory = exact_memory(
+                _spec(name, neuron, sizes), Built(dataset, network, rule), next(dataset.batches("train", sizes.batch))
+            )
+        except NotRepeatableError as error:
+            return TrainingBytes(name, steps, None, first_line(error))
+    return TrainingBytes(name, steps, memory, None)
+
+
+def _spec(rule: str, neuron: str, sizes: Sizes) -> RunSpec:
+    """Return the spec that the count reads: seed, replicate and settings of the optimiser."""
+
+    def part(name: str) -> ComponentSpec:
+        return ComponentSpec(name=name, label=name)
+
+    return RunSpec(
+        suite="bytes",
+        scale="laptop",
+        rule=part(ALGORITHMS[rule].name),
+        neuron=part(NEURONS[neuron].name),
+        network=part("recurrent"),
+        dataset=part("noise"),
+        training=Training(batch=sizes.batch),
+        passes=["bytes"],
+        replicate=0,
+        seed=0,
+    )
+
+
+class _Noise(Generated):
+    """Spikes with probability 1/10 a step, and a class that is independent of them."""
+
+    def __init__(self, steps: int, sizes: Sizes) -> None:
+        super().__init__(sizes.batch, 1)
+        self.steps, self.inputs, self.outputs = steps, sizes.inputs, sizes.outputs
+        self.task = Classification(sizes.outputs, per_step=sizes.target == "step")
+
+    def draw(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        x = torch.rand(self.steps, n, self.inputs, generator=generator) < 0.1
+        shape = (self.steps, n) if self.task.per_step else (n,)
+        return x, torch.randint(self.outputs, shape, generator=generator)
+
+    @classmethod
+    def tiny(cls) -> _Noise:
+        """Return 6 steps for a network of default sizes."""
+        return cls(6, Sizes())

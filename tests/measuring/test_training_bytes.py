@@ -1,0 +1,51 @@
+"""Exact bytes for given sizes: the numbers of a run of those sizes, without its data; and the command."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from throughtime.commands.main import main
+from throughtime.measuring.training_bytes import Sizes, training_bytes
+
+FLOAT = 4
+SIZES = Sizes(hidden=(5,), inputs=3, outputs=2, batch=2)
+
+
+def test_parameters_and_input_are_known_by_hand():
+    (row,) = training_bytes([("fptt", {"parts": 2})], "lif", [8], SIZES)
+    # W and its bias, R, the readout and its bias; α is a buffer.
+    assert row.memory.owned["parameters"] == FLOAT * (5 * 3 + 5 + 5 * 5 + 2 * 5 + 2 + 1)
+    assert row.memory.owned["input"] == FLOAT * 8 * 2 * 3 + 8 * 2  # a class is an int64
+
+
+def test_bptt_grows_with_the_steps_and_an_online_rule_does_not_if_the_input_is_streamed():
+    short, long = (
+        {row.rule: row.memory for row in training_bytes([("bptt", {}), ("tbptt", {"window": 4})], "lif", [T], SIZES)}
+        for T in (32, 64)
+    )
+    assert long["bptt"].peak - short["bptt"].peak > 32 * 2 * 5  # at least a byte for each neuron, step and sequence
+    assert long["tbptt"].streamed == short["tbptt"].streamed
+
+
+def test_a_rule_that_cannot_train_the_network_has_a_reason_and_no_number():
+    (row,) = training_bytes([("ottt", {})], "ltc", [4], SIZES)
+    assert row.memory is None and "decay" in row.missing
+
+
+def test_the_command_prints_rules_by_steps(capsys):
+    arguments = ["bytes", "--rule", "fptt, parts: 2", "--rule", "bptt", "--steps", "4", "--steps", "8", "--hidden", "5"]
+    assert main([*arguments, "--inputs", "3", "--outputs", "2", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["rule"], row["steps"]) for row in rows] == [("fptt", 4), ("fptt", 8), ("bptt", 4), ("bptt", 8)]
+    assert all(row["streamed (B)"] <= row["peak (B)"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [("fppt", 'no "fppt"'), ("fptt, partz: 2", 'fptt has no option "partz"'), ("fptt, : 2:", "has the form")],
+)
+def test_a_wrong_rule_is_refused_in_a_line(rule, message, capsys):
+    assert main(["bytes", "--rule", rule, "--steps", "4"]) == 2
+    assert message in capsys.readouterr().err
