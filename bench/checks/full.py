@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import torch
 
-from throughtime.checks import of_datasets, of_networks, of_neurons, of_rules
+from throughtime.checks.contract import datasets, networks, neurons, rules
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed
-from throughtime.checks.tiny import CLASSES, INPUTS, LARGE, SIZE, error, made, sized
+from throughtime.checks.tiny import CLASSES, INPUTS, LARGE, SIZE, build, error, sized
 from throughtime.checks.window import stepped
 from throughtime.datasets.files.fetch import report
 from throughtime.datasets.overlap import overlap
@@ -45,7 +45,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         return ()
     if component.kind == "datasets":
         return of_real_data(component)
-    of_kind = {"algorithms": of_rules.facts, "neurons": of_neurons.facts, "networks": of_networks.facts}[component.kind]
+    of_kind = {"algorithms": rules.facts, "neurons": neurons.facts, "networks": networks.facts}[component.kind]
 
     def chosen(which: Component, names: dict[str, tuple[str, ...]]) -> list[Fact]:
         return [fact for fact in of_kind(which) if fact.name.startswith(names[component.kind])]
@@ -74,7 +74,7 @@ def with_option(component: Component, name: str, value: Any, chosen: Callable[[C
     setting = tiny_setting(varied) if component.kind == "networks" else None
     arguments = ARGUMENTS[component.kind] if setting is None else (setting.inputs, setting.outputs, LIF)
     try:
-        made(varied, *arguments, **({} if setting is None else setting.options))
+        build(varied, *arguments, **({} if setting is None else setting.options))
     except ValueError:  # an option that needs another
         return []
     of_varied = chosen(varied)
@@ -110,7 +110,7 @@ def choices(annotation: Any) -> tuple[Any, ...]:
 def evaluation_is_steps(component: Component) -> Observed:
     """Return the error of a window in evaluation mode against its steps, after training has moved the statistics."""
 
-    def find(net: of_networks.Net) -> float:
+    def find(net: networks.Net) -> float:
         network, state = net.network, net.initial_state()
         with torch.no_grad():
             for order in (torch.randperm(len(net.target), generator=torch.Generator().manual_seed(s)) for s in (8, 9)):
@@ -120,7 +120,7 @@ def evaluation_is_steps(component: Component) -> Observed:
         return error(*([*tensors(w.outputs), *w.spikes] for w in (window, steps)))
 
     with sized(LARGE):
-        return of_networks.over_nets(find, component)
+        return networks.over_nets(find, component)
 
 
 # --- datasets with their default data instead of the tiny variants
@@ -132,7 +132,7 @@ def of_real_data(component: Component) -> tuple[Fact, ...]:
 
     named = {"sequences and targets are well formed", "splits are as large as they say", "digest of the raw data"}
     return (
-        *(real(fact) for fact in of_datasets.facts(component) if fact.name in named),
+        *(real(fact) for fact in datasets.facts(component) if fact.name in named),
         Fact("real data: no sequence is in two splits", 0, real_splits_are_disjoint),
     )
 
@@ -143,12 +143,12 @@ def _as_it_is(component: Component) -> Component:
     Raises:
         DoesNotApplyError: its files are missing, or an option has no default.
     """
-    dataset = made(component)
+    dataset = build(component)
     if dataset.files and not all(presence.path for presence in report(dataset.needed())):
         raise DoesNotApplyError("its files are not here")
     return dataclasses.replace(component, factory=type("Real", (), {"tiny": staticmethod(lambda: dataset)}))
 
 
 def real_splits_are_disjoint(component: Component) -> Observed:
-    shared = overlap(of_datasets.tiny(_as_it_is(component)))
+    shared = overlap(datasets.tiny(_as_it_is(component)))
     return Observed(sum(shared.values()), ", ".join(f"{n} in {a} and {b}" for (a, b), n in shared.items() if n))

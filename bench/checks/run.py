@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 
-from throughtime.checks import identities, of_datasets, of_harness, of_networks, of_neurons, of_rules, reference
+from throughtime.checks.contract import datasets, networks, neurons, rules
 from throughtime.checks.fact import CheckResult, Fact, Observed, evaluate
 from throughtime.checks.full import facts as full_facts
+from throughtime.checks.own import harness, identities, reference
 from throughtime.collector import gc_frozen
 from throughtime.display import Display
 from throughtime.errors import UsageError, suggestion
@@ -17,11 +18,11 @@ from throughtime.harness.batches import learn_batch
 from throughtime.registry import REGISTRIES, Component, load_plugin
 
 FACTS: dict[str, Callable[[Component], tuple[Fact, ...]]] = {
-    "algorithms": lambda component: of_rules.facts(component) + identities.of(component.name),
-    "neurons": of_neurons.facts,
-    "networks": of_networks.facts,
-    "datasets": of_datasets.facts,
-    "harness": of_harness.facts,
+    "algorithms": lambda component: rules.facts(component) + identities.facts(component.name),
+    "neurons": neurons.facts,
+    "networks": networks.facts,
+    "datasets": datasets.facts,
+    "harness": harness.facts,
 }
 HARNESS = Component("harness", "harness", learn_batch, "throughtime", Display("harness"))
 """The training loop, which has facts but is no component of a registry."""
@@ -68,7 +69,7 @@ def _facts(component: Component, full: bool) -> tuple[Fact, ...]:
         return Fact("can be built with its defaults", 0, find)
 
     try:
-        return FACTS[component.kind](component) + reference.of(component) + (full_facts(component) if full else ())
+        return FACTS[component.kind](component) + reference.facts(component) + (full_facts(component) if full else ())
     except Exception as error:  # it cannot be built at all
         return (not_to_be_had(error),)
 

@@ -65,7 +65,7 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def made(component: Component, *arguments: Any, **options: Any) -> Any:
+def build(component: Component, *arguments: Any, **options: Any) -> Any:
     """Build a component with its defaults.
 
     Raises:
@@ -79,7 +79,7 @@ def made(component: Component, *arguments: Any, **options: Any) -> Any:
 
 def recurrent(neuron: Component | Callable[[int], Any], **options: Any) -> Recurrent:
     """Return a recurrent network in float64, with the same weights at every call; one layer by default."""
-    factory: Callable[..., Neuron] = (lambda size: made(neuron, size)) if isinstance(neuron, Component) else neuron
+    factory: Callable[..., Neuron] = (lambda size: build(neuron, size)) if isinstance(neuron, Component) else neuron
     with seeded(3):
         return Recurrent(INPUTS, CLASSES, factory, **{"hidden": [units()], **options}).double()
 
@@ -91,7 +91,7 @@ def all_neurons() -> list[Component]:
 
 def _can_be_built(neuron: Component) -> bool:
     try:
-        made(neuron, SIZE)
+        build(neuron, SIZE)
     except Exception:
         return False
     return True
@@ -117,7 +117,7 @@ def representatives() -> list[Component]:
 def _structure(component: Component) -> object:
     """Return what distinguishes neurons with equations for a rule; the name of a neuron without equations."""
     with seeded(3):
-        neuron: Neuron = made(component, SIZE)
+        neuron: Neuron = build(component, SIZE)
     if not neuron.has_equations:
         return component.name
     state = neuron.initial_state(1, torch.zeros(1))
@@ -229,13 +229,13 @@ def learn(
     with seeded(of_start):
         rule.start(network, task or Classification(CLASSES), len(x))
     if after is not None:
-        show(rule, *after, Recorder(network, 0.0, rule.parameters()))
+        train_batch(rule, *after, Recorder(network, 0.0, rule.parameters()))
     update = update or Recorder(network, rate, rule.parameters())
-    show(rule, x.clone(), target.clone(), update, of_learning)
+    train_batch(rule, x.clone(), target.clone(), update, of_learning)
     return update
 
 
-def show(
+def train_batch(
     rule: LearningRule, x: Tensor, target: Tensor, update: Callable[[], None], seed: int = 11
 ) -> list[Tensor | None]:
     """Train a started rule on one batch, window by window; return the losses that it reports. The random numbers are

@@ -27,19 +27,7 @@ from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.snap_n import SnApN
 from throughtime.algorithms.tbptt import TruncatedBPTT, ramp
 from throughtime.algorithms.uoro import UORO
-from throughtime.checks.tiny import (
-    BATCH,
-    CLASSES,
-    INPUTS,
-    SIZE,
-    STEPS,
-    Recorder,
-    error,
-    learn,
-    recurrent,
-    sequence,
-    show,
-)
+from throughtime.checks import tiny
 from throughtime.checks.window import stepped
 from throughtime.datasets.task import Classification, Regression
 from throughtime.networks.recurrent import Recurrent
@@ -48,18 +36,19 @@ from throughtime.numerics.equations.operations import tanh
 from throughtime.registry import NEURONS
 
 F64 = torch.float64
-TASK = Classification(CLASSES)
+TASK = Classification(tiny.CLASSES)
 
 
 def network(neuron: str = "lif", **options) -> Recurrent:
-    return recurrent(NEURONS[neuron], **options)
+    return tiny.recurrent(NEURONS[neuron], **options)
 
 
 # Truncated BPTT
 
 
 def test_tbptt_updates_at_each_window():
-    assert len(learn(TruncatedBPTT(window=5), network(), sequence()).gradients) == 3  # windows of 5, 5 and 2 steps
+    recorder = tiny.learn(TruncatedBPTT(window=5), network(), tiny.sequence())
+    assert len(recorder.gradients) == 3  # windows of 5, 5 and 2 steps
 
 
 @pytest.mark.parametrize(("t", "weight"), [(0, 1 / 3), (5, 2 / 3), (10, 1)])
@@ -104,9 +93,9 @@ def test_paper_form_by_hand():
 
 
 def test_authors_variants_weigh_by_p_plus_a_tenth_and_leave_out_the_last_part():
-    x, target = sequence(20)
-    authors = learn(FPTT(parts=10, form="none", weights="authors", last_part=False), network(), (x, target))
-    ours = learn(FPTT(parts=10, form="none"), network(), (x, target))
+    x, target = tiny.sequence(20)
+    authors = tiny.learn(FPTT(parts=10, form="none", weights="authors", last_part=False), network(), (x, target))
+    ours = tiny.learn(FPTT(parts=10, form="none"), network(), (x, target))
     assert len(authors.gradients) == 9 and len(ours.gradients) == 10
     for p in range(9):
         torch.testing.assert_close(authors.gradients[p][0], ours.gradients[p][0] * (p + 0.1) / ((p + 1) / 10))
@@ -129,14 +118,14 @@ def test_auxiliary_loss_by_hand():
 
 
 def test_auxiliary_loss_is_added_with_what_the_ramp_leaves():
-    x, target = sequence()
+    x, target = tiny.sequence()
     rule, plain = (
         FPTT(parts=2, auxiliary="authors", auxiliary_uniform_epochs=9, form="none"),
         FPTT(parts=2, form="none"),
     )
-    with_it, without = learn(rule, network(), (x, target)), learn(plain, network(), (x, target))
+    with_it, without = tiny.learn(rule, network(), (x, target)), tiny.learn(plain, network(), (x, target))
     net = network()
-    window = net.unroll(x[:6], net.initial_state(BATCH))
+    window = net.unroll(x[:6], net.initial_state(tiny.BATCH))
     L = rule.auxiliary_loss(window.outputs[-1], target, 0, 0) / 2
     for a, b, g in zip(
         with_it.gradients[0], without.gradients[0], torch.autograd.grad(L, list(net.parameters())), strict=True
@@ -148,17 +137,17 @@ def test_auxiliary_loss_is_added_with_what_the_ramp_leaves():
 
 def test_fptt_tells_the_regulariser_against_the_loss():
     rule, net = FPTT(parts=3, alpha=0.5), network("alif")
-    x, target = sequence()
+    x, target = tiny.sequence()
     norms = {"R": 0.0, "l": 0.0}
 
-    class Spy(Recorder):
+    class Spy(tiny.Recorder):
         def __call__(self) -> None:
             of_R = rule.regulariser.gradient()
             norms["R"] += sum(float(g.square().sum()) for g in of_R)
             norms["l"] += sum(float((p.grad - g).square().sum()) for p, g in zip(self.parameters, of_R, strict=True))
             super().__call__()
 
-    learn(rule, net, (x, target), update=Spy(net, rate=0.1))
+    tiny.learn(rule, net, (x, target), update=Spy(net, rate=0.1))
     ratio = rule.end_epoch()["regulariser_ratio"]
     assert isinstance(ratio, Observation) and ratio.unit == "1"
     assert ratio.value == pytest.approx((norms["R"] / norms["l"]) ** 0.5) and 0 < ratio.value < 1
@@ -169,7 +158,7 @@ def test_fptt_tells_the_regulariser_against_the_loss():
 def test_mean_weights_are_taken_over_at_the_end_of_an_epoch_if_asked_for():
     for adopt in (True, False):
         rule, net = FPTT(parts=3, alpha=0.5, adopt_mean=adopt), network()
-        learn(rule, net, sequence(), rate=0.1)
+        tiny.learn(rule, net, tiny.sequence(), rate=0.1)
         mean = rule.regulariser.mean[0].clone()
         assert not torch.equal(mean, net.layers[0].inward.weight)
         rule.end_epoch()
@@ -245,9 +234,9 @@ def test_update_alpha_by_hand():
 
 
 def test_eprop_with_random_feedback_differs_inside_and_agrees_at_the_readout():
-    x, target = sequence()
-    symmetric = learn(EProp(), network(), (x, target)).gradients[0]
-    random = learn(EProp(feedback="random"), network(), (x, target)).gradients[0]
+    x, target = tiny.sequence()
+    symmetric = tiny.learn(EProp(), network(), (x, target)).gradients[0]
+    random = tiny.learn(EProp(feedback="random"), network(), (x, target)).gradients[0]
     assert not torch.allclose(symmetric[0], random[0])
     for a, b in zip(symmetric[-2:], random[-2:], strict=True):
         torch.testing.assert_close(a, b)
@@ -255,7 +244,7 @@ def test_eprop_with_random_feedback_differs_inside_and_agrees_at_the_readout():
 
 def test_adaptive_feedback_is_learnt_by_the_optimiser():
     rule, net = EProp(feedback="adaptive"), network()
-    learn(rule, net, sequence())
+    tiny.learn(rule, net, tiny.sequence())
     assert [p.shape for p in rule.parameters()] == [net.readout.linear.weight.shape]
     assert EProp().parameters() == EProp(feedback="random").parameters() == ()
 
@@ -270,21 +259,21 @@ def test_eprop_takes_blocks_that_end_at_updates(steps, update_every, windows):
 
 
 def test_the_mean_loss_of_eprop_s_windows_is_that_of_the_steps():
-    x, target = sequence(60)
+    x, target = tiny.sequence(60)
     rule, net = EProp(loss_at="every", update_every=27), network()
     rule.start(net, TASK, 60)
-    losses = torch.stack(show(rule, x, target, Recorder(net)))
-    outputs = net.unroll(x, net.initial_state(BATCH)).outputs
+    losses = torch.stack(tiny.train_batch(rule, x, target, tiny.Recorder(net)))
+    outputs = net.unroll(x, net.initial_state(tiny.BATCH)).outputs
     torch.testing.assert_close(losses.mean(), torch.stack([TASK.loss(y, target) for y in outputs]).mean())
 
 
 def test_eprop_keeps_one_trace_for_all_lif_neurons_and_one_each_where_it_must():
-    x, target = sequence()
-    fan_in = INPUTS + SIZE + 1
-    for neuron, shapes in (("lif", {"v": (fan_in,)}), ("alif", {"v": (fan_in,), "a": (1, SIZE, fan_in)})):
+    x, target = tiny.sequence()
+    fan_in = tiny.INPUTS + tiny.SIZE + 1
+    for neuron, shapes in (("lif", {"v": (fan_in,)}), ("alif", {"v": (fan_in,), "a": (1, tiny.SIZE, fan_in)})):
         rule, net = EProp(), network(neuron)
-        rule.start(net, TASK, STEPS)
-        rule.begin(BATCH, Recorder(net))
+        rule.start(net, TASK, tiny.STEPS)
+        rule.begin(tiny.BATCH, tiny.Recorder(net))
         for t in range(3):
             rule.learn(x[t : t + 1], target, t)
         kept = rule.traces["layer1"].kept["current"]
@@ -326,10 +315,10 @@ def held_readout() -> Recurrent:
 @pytest.mark.parametrize(
     ("rule", "net", "reason"),
     [
-        (EProp(), lambda: recurrent(Bare), "has no partial derivatives (diagonal_rtrl"),
-        (EProp(), lambda: recurrent(Shifted), "by its own parameters (shift)"),
+        (EProp(), lambda: tiny.recurrent(Bare), "has no partial derivatives (diagonal_rtrl"),
+        (EProp(), lambda: tiny.recurrent(Shifted), "by its own parameters (shift)"),
         (EProp(rate_cost=1.0), lambda: network("lstm"), "LSTM does not spike"),
-        (DiagonalRTRL(), lambda: recurrent(Odd), "pairs [5, 5]"),
+        (DiagonalRTRL(), lambda: tiny.recurrent(Odd), "pairs [5, 5]"),
         (EProp(), lambda: network(norm_steps=3), "batch normalisation"),
         (DiagonalRTRL(), lambda: network(readout_leak="gated"), "no leaky integrator with a constant leak"),
         (RTRL(), lambda: network(norm_steps=3), "batch normalisation"),
@@ -342,7 +331,7 @@ def held_readout() -> Recurrent:
         (CheckpointedBPTT(), lambda: network(norm_steps=3), "batch normalisation"),
         (RollingTBPTT(), lambda: network(norm_steps=3), "batch normalisation"),
         (RollingTBPTT(window=1), lambda: network(norm_steps=3), None),
-        (OTTT(), lambda: recurrent(partial(NEURONS["lif"].factory, reset="zero")), "no single number"),
+        (OTTT(), lambda: tiny.recurrent(partial(NEURONS["lif"].factory, reset="zero")), "no single number"),
         (EProp(feedback="adaptive"), held_readout, "weights of the readout, which are not trained"),
         (EProp(), held_readout, None),
         (SnApN(), lambda: network("ltc"), "the neurons of layer1 depend on each other"),
@@ -354,7 +343,7 @@ def held_readout() -> Recurrent:
     ],
 )
 def test_rules_say_why_they_cannot_train_a_net(rule, net, reason):
-    said = rule.supports(net(), TASK, STEPS)
+    said = rule.supports(net(), TASK, tiny.STEPS)
     assert said is None if reason is None else reason in said
 
 
@@ -368,15 +357,17 @@ def test_rules_say_when_they_keep_the_diagonal_only():
 def test_updates_in_between_need_a_loss_in_between():
     with pytest.raises(ValueError, match="update_every needs loss_at: every"):
         EProp(update_every=3)
-    assert len(learn(EProp(loss_at="every", update_every=5), network(), sequence()).gradients) == 3  # at 5, 10 and 12
+    assert (
+        len(tiny.learn(EProp(loss_at="every", update_every=5), network(), tiny.sequence()).gradients) == 3
+    )  # at 5, 10 and 12
 
 
 @pytest.mark.parametrize("rule", [EProp(), DiagonalRTRL(), RTRL()])
 def test_nothing_is_minimised_before_the_last_step_of_a_loss_at_the_end(rule):
-    x, target = sequence(4)
+    x, target = tiny.sequence(4)
     net = network()
     rule.start(net, TASK, 4)
-    rule.begin(BATCH, Recorder(net))
+    rule.begin(tiny.BATCH, tiny.Recorder(net))
     losses = [rule.learn(x[t : t + 1], target, t) for t in range(4)]
     assert [loss is None for loss in losses] == [True, True, True, False]
 
@@ -388,7 +379,7 @@ def test_a_map_used_twice_in_a_step_is_told():
             return super().forward(current, state)
 
     with pytest.raises(ValueError, match="membrane_gate is used twice"):
-        learn(DiagonalRTRL(), recurrent(Twice), sequence())
+        tiny.learn(DiagonalRTRL(), tiny.recurrent(Twice), tiny.sequence())
 
 
 # Options that would do nothing
@@ -424,8 +415,8 @@ def test_eprop_refuses_a_network_that_takes_steps_of_its_own():
         def forward(self, x, state):
             return super().forward(10 * x, state)
 
-    net = Louder(INPUTS, CLASSES, NEURONS["lif"].factory, hidden=[SIZE])
-    assert "does not describe its layers" in EProp().supports(net, TASK, STEPS)
+    net = Louder(tiny.INPUTS, tiny.CLASSES, NEURONS["lif"].factory, hidden=[tiny.SIZE])
+    assert "does not describe its layers" in EProp().supports(net, TASK, tiny.STEPS)
 
 
 def test_diagonal_rtrl_refuses_a_map_that_is_not_called():
@@ -436,15 +427,15 @@ def test_diagonal_rtrl_refuses_a_map_that_is_not_called():
             after = self.step(current, state, SimpleNamespace(**outputs))
             return after.z, after
 
-    said = DiagonalRTRL().supports(recurrent(PastTheMap), TASK, STEPS)
+    said = DiagonalRTRL().supports(tiny.recurrent(PastTheMap), TASK, tiny.STEPS)
     assert "membrane_gate is not called in a step" in said
 
 
 def test_the_paper_forms_second_pass_moves_no_running_statistics():
     means = []
     for form in ("none", "paper"):
-        net = network("ltc", norm_steps=STEPS)
-        learn(FPTT(parts=3, form=form), net, sequence())
+        net = network("ltc", norm_steps=tiny.STEPS)
+        tiny.learn(FPTT(parts=3, form=form), net, tiny.sequence())
         means.append(net.layers[0].inward_norm.running_mean.clone())
     torch.testing.assert_close(*means)
 
@@ -476,14 +467,14 @@ class SimpleState(NamedTuple):
 
 
 def test_a_trained_first_state_has_its_gradient_or_is_declined():
-    net = recurrent(Begins)
-    exact = learn(BPTT(), net, sequence()).total()
+    net = tiny.recurrent(Begins)
+    exact = tiny.learn(BPTT(), net, tiny.sequence()).total()
     at = [name for name, _ in net.named_parameters()].index("layers.0.neuron.first")
     assert exact[at].abs().max() > 0
-    assert error(learn(CheckpointedBPTT(), net, sequence()).total(), exact) < 1e-12
-    assert "first state" in RTRL().supports(net, TASK, STEPS)
-    single, longer = (learn(TruncatedBPTT(window=K), net, sequence(1)).total() for K in (1, 2))
-    assert error(single, longer) == 0 and single[at].abs().max() > 0
+    assert tiny.error(tiny.learn(CheckpointedBPTT(), net, tiny.sequence()).total(), exact) < 1e-12
+    assert "first state" in RTRL().supports(net, TASK, tiny.STEPS)
+    single, longer = (tiny.learn(TruncatedBPTT(window=K), net, tiny.sequence(1)).total() for K in (1, 2))
+    assert tiny.error(single, longer) == 0 and single[at].abs().max() > 0
 
 
 class Fading(Recurrent):
@@ -497,14 +488,16 @@ class Fading(Recurrent):
 
 
 def test_rtrl_differentiates_each_step_at_its_own_number():
-    net, (x, target) = network("leaky_tanh"), sequence()
+    net, (x, target) = network("leaky_tanh"), tiny.sequence()
     net.__class__ = Fading
-    assert error(learn(RTRL(), net, (x, target)).total(), learn(BPTT(), net, (x, target)).total()) < 1e-12
+    assert (
+        tiny.error(tiny.learn(RTRL(), net, (x, target)).total(), tiny.learn(BPTT(), net, (x, target)).total()) < 1e-12
+    )
 
 
 def test_gates_that_share_a_weight_add_their_gradients():
     net = network("ltc", readout_tau=0.0)
     neuron = net.layers[0].neuron
     neuron.adaptation_gate.weight = neuron.membrane_gate.weight
-    steps = learn(TruncatedBPTT(window=1, loss_at="every"), net, sequence()).total()
-    assert error([g / STEPS for g in steps], learn(SLTT(), net, sequence()).total()) < 1e-12
+    steps = tiny.learn(TruncatedBPTT(window=1, loss_at="every"), net, tiny.sequence()).total()
+    assert tiny.error([g / tiny.STEPS for g in steps], tiny.learn(SLTT(), net, tiny.sequence()).total()) < 1e-12

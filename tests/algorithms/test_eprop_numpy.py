@@ -32,7 +32,7 @@ import pytest
 import torch
 
 from throughtime.algorithms.eligibility.eprop import EProp
-from throughtime.checks.tiny import Recorder, seeded, show
+from throughtime.checks.tiny import Recorder, seeded, train_batch
 from throughtime.datasets.task import Classification, Regression
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import NEURONS
@@ -212,7 +212,7 @@ def errors(
     with mock.patch("throughtime.algorithms.eligibility.blocks.BLOCK", 4):  # 10 steps are blocks of 2, 4 and 4
         with seeded(11):
             rule.start(net, kind, STEPS)
-        learnt = show(rule, torch.tensor(x), torch.tensor(target), record)
+        learnt = train_batch(rule, torch.tensor(x), torch.tensor(target), record)
     losses = [loss for loss in learnt if loss is not None]
     found = record.gradients
     B = rule.B.detach().numpy()

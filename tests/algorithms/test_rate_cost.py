@@ -6,7 +6,18 @@ import pytest
 import torch
 
 from throughtime.algorithms.bptt import BPTT
-from throughtime.checks.tiny import BATCH, CLASSES, backprop, error, gradient, learn, recurrent, seeded, sequence, show
+from throughtime.checks.tiny import (
+    BATCH,
+    CLASSES,
+    backprop,
+    error,
+    gradient,
+    learn,
+    recurrent,
+    seeded,
+    sequence,
+    train_batch,
+)
 from throughtime.datasets.task import Classification
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.lif import LIF
@@ -39,7 +50,7 @@ def test_the_reported_loss_has_no_rate_cost():
     losses = []
     for rule in (BPTT(rate_cost=3.0), BPTT()):
         rule.start(recurrent(LIF), TASK, len(sequence()[0]))
-        losses += show(rule, *sequence(), lambda: None)
+        losses += train_batch(rule, *sequence(), lambda: None)
     assert losses[0] == losses[1]
 
 

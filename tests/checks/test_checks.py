@@ -22,9 +22,9 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks import assert_sound, tiny
+from throughtime.checks.contract.networks import over_nets
+from throughtime.checks.contract.rules import on_each_neuron
 from throughtime.checks.fact import CheckResult, DoesNotApplyError, Fact, Observed, evaluate, worst
-from throughtime.checks.of_networks import over_nets
-from throughtime.checks.of_rules import on_each_neuron
 from throughtime.checks.run import FACTS, check, components
 from throughtime.commands.main import main
 from throughtime.datasets.arrays import ArrayDataset, Arrays
@@ -98,8 +98,7 @@ def names_of_facts(kind: str, *factories: Callable[..., Any], name: str = "twin"
 def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Facts that go through several neurons see these alone; for speed."""
     chosen = [NEURONS[name] for name in names]
-    for module in ("tiny", "of_networks"):
-        monkeypatch.setattr(f"throughtime.checks.{module}.representatives", lambda: chosen)
+    monkeypatch.setattr(tiny, "representatives", lambda: chosen)
 
 
 # --- findings

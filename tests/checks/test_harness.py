@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from throughtime.checks.fact import evaluate
-from throughtime.checks.of_harness import facts
+from throughtime.checks.own.harness import facts
 from throughtime.checks.run import HARNESS
 from throughtime.commands.main import main
 from throughtime.harness import batches, seeds, updater
@@ -117,16 +117,16 @@ def an_epoch_late(self):
         (UPDATES, "throughtime.harness.updater.clip", clip_up),
         (UPDATES, "throughtime.harness.updater.clip", clip_without_1e_6),
         (UPDATES, "throughtime.numerics.adamax.Adamax.step", bias_correction_off_by_one),
-        (LOSS, "throughtime.checks.of_harness.learn_batch", summed),
-        (LOSS, "throughtime.checks.of_harness.learn_batch", mean_over_all_windows),
-        (STREAMS, "throughtime.checks.of_harness.stream", lambda base, purpose, n: seeds.stream(base, purpose, 0)),
-        (STREAMS, "throughtime.checks.of_harness.stream", lambda base, purpose, n: seeds.stream(base, "weights", n)),
+        (LOSS, "throughtime.checks.own.harness.learn_batch", summed),
+        (LOSS, "throughtime.checks.own.harness.learn_batch", mean_over_all_windows),
+        (STREAMS, "throughtime.checks.own.harness.stream", lambda base, purpose, n: seeds.stream(base, purpose, 0)),
+        (STREAMS, "throughtime.checks.own.harness.stream", lambda base, purpose, n: seeds.stream(base, "weights", n)),
         (TESTED, "throughtime.passes.trainer.evaluate", on_validation),
         (TESTED, "throughtime.passes.trainer.copy", SimpleNamespace(deepcopy=lambda weights: weights)),
         (RECORDED, "throughtime.passes.passes.activity", SimpleNamespace(measure=measured_on_validation)),
         (RECORDED, "throughtime.passes.trainer.evaluate", on_validation),
-        (MODE, "throughtime.checks.of_protocol.evaluate", left_in_eval_mode),
-        (MODE, "throughtime.checks.by_hand.Sum.eval", lambda network: network),
+        (MODE, "throughtime.checks.own.protocol.evaluate", left_in_eval_mode),
+        (MODE, "throughtime.checks.own.by_hand.Sum.eval", lambda network: network),
         (WINDOWS, "throughtime.harness.batches.unrolled", without_state),
         (ORDERS, "throughtime.passes.trainer.Trainer._batches", same_order),
         (USED, "throughtime.harness.build.stream", lambda base, purpose, n: seeds.stream(base, "data order", n)),

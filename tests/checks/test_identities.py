@@ -25,7 +25,7 @@ from throughtime.algorithms.presynaptic_trace import OTTT, SLTT, STLLR, PPProp, 
 from throughtime.algorithms.rflo import RFLO
 from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
-from throughtime.checks.identities import BY_RULE, of
+from throughtime.checks.own.identities import BY_RULE, facts
 from throughtime.numerics.trees import detached
 
 ALGORITHMS = "throughtime.algorithms"
@@ -702,7 +702,7 @@ NONE, FIRST, SMALL = (
 MEAN, FILTER = "code form, β = 1/2: W̄ = W − λ/(2α)", "code form, β = 1/2: λ is a damped filter"
 CODE, PAPER = "code form = autograd of its loss", "paper form = autograd of its loss"
 TABLE, WEIGHED = "auxiliary table = the authors' scan", "auxiliary loss = autograd of its weighing"
-TABLE_PATH = "throughtime.checks.of_fptt.AuxiliaryLoss"
+TABLE_PATH = "throughtime.checks.own.fptt.AuxiliaryLoss"
 GRADIENT_PATH, ADVANCE_PATH = (
     f"{ALGORITHMS}.fptt.dynamic_regulariser.{loop}" for loop in ("add_gradient_of_code_form", "advance_code_form")
 )
@@ -750,9 +750,9 @@ def test_the_identity_finds_the_fault(twin, monkeypatch):
 
 
 def test_every_identity_has_a_twin():
-    identities = {(name, fact.name) for name in BY_RULE for fact in of(name)}
+    identities = {(name, fact.name) for name in BY_RULE for fact in facts(name)}
     assert identities == {(twin.name, twin.fact) for twin in (*TWINS, *OF_FORWARD)}
 
 
 def test_rules_of_others_have_no_identities():
-    assert of("summed_tbptt") == ()
+    assert facts("summed_tbptt") == ()

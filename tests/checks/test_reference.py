@@ -10,7 +10,7 @@ from torch import nn
 
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.checks.fact import evaluate
-from throughtime.checks.reference import DEFAULTS, DRAWS, of
+from throughtime.checks.own.reference import DEFAULTS, DRAWS, facts
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
@@ -36,9 +36,9 @@ def test_every_component_with_options_of_its_own_is_in_the_table():
     assert named - paper == set(DEFAULTS)
 
 
-@pytest.mark.parametrize("component", [c for c in PACKAGE if of(c)], ids=lambda c: c.name)
+@pytest.mark.parametrize("component", [c for c in PACKAGE if facts(c)], ids=lambda c: c.name)
 def test_the_package_is_as_the_table_says(component):
-    for fact in of(component):
+    for fact in facts(component):
         assert evaluate(fact, component).verdict == "holds", evaluate(fact, component)
 
 
@@ -91,7 +91,7 @@ class OtherSpread(ASRNN):
 def test_a_component_that_is_changed_is_found(key, broken, k):
     component = REGISTRIES[key[0]][key[1]]
     changed = dataclasses.replace(component, factory=broken)
-    assert evaluate(of(component)[k], changed).verdict == "fails"
+    assert evaluate(facts(component)[k], changed).verdict == "fails"
 
 
 def test_feedback_is_drawn_with_the_spread_of_its_docstring():
@@ -118,6 +118,6 @@ def test_the_spread_of_the_feedback_is_an_option():
 
 def test_a_readout_that_is_drawn_wider_is_found():
     component = dataclasses.replace(REGISTRIES["networks"]["recurrent"], factory=WiderReadout)
-    found = evaluate(of(component)[-1], component)
+    found = evaluate(facts(component)[-1], component)
     assert found.verdict == "fails" and "readout" in found.note
     assert set(DRAWS) >= {("networks", "recurrent")}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from throughtime.checks.by_hand import Reports, Script, Sequences, Sum, mean_square, spec
+from throughtime.checks.own.by_hand import Reports, Script, Sequences, Sum, mean_square, spec
 from throughtime.datasets.task import Metric, Regression
 from throughtime.harness.batches import evaluate, learn_batch
 from throughtime.harness.build import Built

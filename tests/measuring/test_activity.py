@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from throughtime.checks.by_hand import Script, Sequences, Sum, spec
+from throughtime.checks.own.by_hand import Script, Sequences, Sum, spec
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
 from throughtime.harness.batches import evaluate

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import torch
 
-from throughtime.checks import of_neurons
+from throughtime.checks.contract import neurons
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.ltc import LTC, LTCState
 from throughtime.registry import NEURONS
@@ -75,9 +75,9 @@ def test_windows_single_steps_and_partials_are_autograd(options):
     ltc = NEURONS["ltc"]
     varied = dataclasses.replace(ltc, factory=partial(ltc.factory, **options))
     assert kernel_of(varied.factory(4)) is not None
-    for fact in (of_neurons.kernel_is_steps, of_neurons.one_step_is_step, of_neurons.partials_are_derivatives):
+    for fact in (neurons.kernel_is_steps, neurons.one_step_is_step, neurons.partials_are_derivatives):
         assert fact(varied).value < 1e-12
-    assert of_neurons.learns(varied).value == 0
+    assert neurons.learns(varied).value == 0
 
 
 def test_a_map_has_a_column_for_each_thing_that_it_reads():

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 import torch
 
-from throughtime.checks import of_neurons
+from throughtime.checks.contract import neurons
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.kernels.kernel import kernel_of
 from throughtime.neurons.lif import LIF
@@ -27,9 +27,9 @@ def test_windows_single_steps_and_partials_are_autograd(name, options):
     neuron = NEURONS[name]
     varied = dataclasses.replace(neuron, factory=partial(neuron.factory, **options))
     assert kernel_of(varied.factory(4)) is not None
-    for fact in (of_neurons.kernel_is_steps, of_neurons.one_step_is_step, of_neurons.partials_are_derivatives):
+    for fact in (neurons.kernel_is_steps, neurons.one_step_is_step, neurons.partials_are_derivatives):
         assert fact(varied).value < 1e-12
-    assert of_neurons.smooth_gradient(varied).value < 1e-6
+    assert neurons.smooth_gradient(varied).value < 1e-6
 
 
 def walked(neuron: torch.nn.Module, currents: list[float]) -> tuple[torch.Tensor, list]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.random_signs import RandomSigns
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
-from throughtime.checks.of_eligibility import UPDATES_ADD_UP
-from throughtime.checks.tiny import Gradients, backprop, error, learn, made, seeded, supporting
+from throughtime.checks.own.eligibility import UPDATES_ADD_UP
+from throughtime.checks.tiny import Gradients, backprop, build, error, learn, seeded, supporting
 from throughtime.datasets.task import Regression
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import NEURONS, Component
@@ -51,9 +51,9 @@ def mean_is_bptt(component: Component) -> Observed:
         DoesNotApplyError: the rule draws no signs, or supports neither LIF nor the rate neuron.
         ValueError: the network is dead, or one sequence of signs alone gives BPTT's gradient.
     """
-    if not isinstance(made(component), RandomSigns):
+    if not isinstance(build(component), RandomSigns):
         raise DoesNotApplyError("it draws no signs")
-    names = {name for name, _ in supporting(made(component))} & {"lif", "rnn"}
+    names = {name for name, _ in supporting(build(component))} & {"lif", "rnn"}
     return worst((found for name in sorted(names) for found in errors(component, name)), "no neuron")
 
 
@@ -68,7 +68,7 @@ def errors(component: Component, neuron: str) -> Iterator[tuple[str, float]]:
         raise ValueError(f"{neuron}: the network is dead")
 
     def total(loss_at: LossAt, signs: AllSigns) -> Gradients:
-        rule = made(component, loss_at=loss_at)
+        rule = build(component, loss_at=loss_at)
         vars(rule)["signs"] = signs  # shadows the method
         many, targets = x.repeat(1, signs.copies, 1), target.repeat(signs.copies, 1)
         return learn(rule, network, (many, targets), TASK, after=(many.flip(0), -targets)).total()

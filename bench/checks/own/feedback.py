@@ -9,9 +9,9 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.of_layers import STEPS, layered, total
-from throughtime.checks.of_presynaptic import TASK, differ
-from throughtime.checks.tiny import Gradients, error, gradient, made, recurrent, seeded, sequence
+from throughtime.checks.own.presynaptic import TASK, differ
+from throughtime.checks.tiny import Gradients, build, error, gradient, recurrent, seeded, sequence
+from throughtime.checks.two_layers import STEPS, layered, total
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, NEURONS, Component
 
@@ -20,7 +20,7 @@ def is_written_out(component: Component) -> Observed:
     """Return the error on the leaky rate unit against the trace of the source, for W, R and the bias. e-prop's gradient
     must differ."""
     network = recurrent(NEURONS["leaky_tanh"], readout_tau=0.0)
-    rule = made(component)
+    rule = build(component)
     found = total(rule, network)
     α, B = cast(Tensor, network.layers[0].neuron.alpha), rule.B
     x, target = sequence(STEPS)
@@ -46,8 +46,8 @@ def is_eprop_with_symmetric_feedback(component: Component) -> Observed:
     """Return the error against e-prop if B is the readout's weights; with B as drawn the gradients must differ."""
     found = []
     eprop = ALGORITHMS["eprop"].factory(loss_at="every")
-    for name, network in layered(made(component)):
-        rule, expected = made(component), total(eprop, network)
+    for name, network in layered(build(component)):
+        rule, expected = build(component), total(eprop, network)
         found.append(differ(f"{name}, random B", total(rule, network), expected))
         begin = rule.begin
 
@@ -65,7 +65,7 @@ def is_autograd_of_local_losses(component: Component) -> Observed:
     another neuron; with and without steps from which the rule does not learn."""
     found = []
     for burn_in in (0, 7):
-        rule = made(component, burn_in=burn_in)
+        rule = build(component, burn_in=burn_in)
         for name, network in layered(rule):
             if all(layer.neuron.elementwise for layer in network.layers):
                 ours = total(rule, network)

@@ -10,37 +10,22 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.eligibility.traces import Traces
+from throughtime.checks import tiny
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.of_layers import LAYERS
-from throughtime.checks.tiny import (
-    ASKED,
-    BATCH,
-    CLASSES,
-    Gradients,
-    asked,
-    backprop,
-    error,
-    gradient,
-    learn,
-    made,
-    recurrent,
-    seeded,
-    sequence,
-    supporting,
-)
+from throughtime.checks.own.layers import LAYERS
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.registry import ALGORITHMS, Component
 
 STEPS = 30
-TASK = Classification(CLASSES)
+TASK = Classification(tiny.CLASSES)
 READOUTS: tuple[dict[str, Any], ...] = ({}, {"readout_tau": 0.0}, {"readout": "membrane", "readout_tau": 0.0})
 
 
 def elementwise(rule: Any, **options: Any) -> Iterator[tuple[str, Recurrent]]:
     """Yield networks of the supported neurons that depend on no other neuron's state."""
-    for name, network in supporting(rule, STEPS, **options):
+    for name, network in tiny.supporting(rule, STEPS, **options):
         if network.layers[0].neuron.elementwise:
             yield name, network
 
@@ -55,7 +40,7 @@ def cut(
         B: feedback weights from the outputs to the neurons; None: the readout's weights.
     """
     layer, readout = network.layers[0], network.readouts[0]
-    with seeded(11):
+    with tiny.seeded(11):
         initial = network.initial_state(x.shape[1])
     state, y, losses, spikes = initial.layers[0], initial.y, [], []
     for t, x_t in enumerate(x):
@@ -71,42 +56,42 @@ def cut(
 def is_autograd_with_cut_spikes(component: Component) -> Observed:
     found = []
     for options in READOUTS:
-        for loss_at, kind in ASKED:
-            (task, target), (x, _) = asked(kind, STEPS), sequence(STEPS)
+        for loss_at, kind in tiny.ASKED:
+            (task, target), (x, _) = tiny.asked(kind, STEPS), tiny.sequence(STEPS)
             # One readout suffices to detect a trace that remains from the batch before.
-            before = None if options else (sequence(STEPS, 17)[0], target)
-            rule = made(component, loss_at=loss_at)
+            before = None if options else (tiny.sequence(STEPS, 17)[0], target)
+            rule = tiny.build(component, loss_at=loss_at)
             for name, network in elementwise(rule, **options):
-                total = learn(rule, network, (x, target), task, after=before).total()
+                total = tiny.learn(rule, network, (x, target), task, after=before).total()
                 losses, _ = cut(network, x, task, target)
                 E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
-                found.append((f"{name}, loss at {loss_at}, {kind}", error(total, gradient(E, network))))
+                found.append((f"{name}, loss at {loss_at}, {kind}", tiny.error(total, tiny.gradient(E, network))))
     return worst(found, "no neuron")
 
 
 def one_step_is_bptt(component: Component) -> Observed:
     """Return the error against BPTT with one step: of all parameters or, where a gate reads the currents of other
     neurons, of the neurons' own."""
-    x, target = sequence(1)
+    x, target = tiny.sequence(1)
     found = []
-    for name, network in supporting(made(component), steps=1):
+    for name, network in tiny.supporting(tiny.build(component), steps=1):
         names = [name for name, p in network.named_parameters() if p.requires_grad]
         held = [k for k, of in enumerate(names) if network.layers[0].neuron.elementwise or ".neuron." in of]
-        total = learn(made(component), network, (x, target)).total()
-        exact = backprop(network, x, target, TASK, "end")
-        found.append((name, error([total[k] for k in held], [exact[k] for k in held])))
+        total = tiny.learn(tiny.build(component), network, (x, target)).total()
+        exact = tiny.backprop(network, x, target, TASK, "end")
+        found.append((name, tiny.error([total[k] for k in held], [exact[k] for k in held])))
     return worst(found, "no neuron")
 
 
 def factorises_bptt(component: Component) -> Observed:
     """Return the error of Σ_t dE/dz_j^t e_ji^t = dE/dW_ji with nothing cut (Bellec et al. 2020, equation 1); z_j^t is
     the spike that is sent."""
-    x, target = sequence(STEPS)
+    x, target = tiny.sequence(STEPS)
     found = []
-    for name, network in elementwise(made(component)):
+    for name, network in elementwise(tiny.build(component)):
         layer, readout = network.layers[0], network.readouts[0]
-        with seeded(11):
-            initial = network.initial_state(BATCH)
+        with tiny.seeded(11):
+            initial = network.initial_state(tiny.BATCH)
         state, y, sent, losses = initial.layers[0], initial.y, [], []
         arriving = state.z
         traces, e = Traces(("z",)), []
@@ -114,8 +99,8 @@ def factorises_bptt(component: Component) -> Observed:
             current = layer.current(layer.inward(x_t), arriving, t)
             _, after = layer.neuron(current, state)
             with torch.no_grad():
-                p = torch.cat((x_t, arriving, x.new_ones(BATCH, 1)), 1)
-                partials = made(component).partials(layer.neuron, current.detach(), state, after)
+                p = torch.cat((x_t, arriving, x.new_ones(tiny.BATCH, 1)), 1)
+                partials = tiny.build(component).partials(layer.neuron, current.detach(), state, after)
                 e.append(traces.advance(partials, p)["current"]["z"])
             state, arriving = after, after.z.clone()  # the spike that is sent, apart from the one in the state
             sent.append(arriving)
@@ -126,7 +111,7 @@ def factorises_bptt(component: Component) -> Observed:
         terms = [torch.einsum("bj,bkji->kji", d, e_t).flatten(0, 1) for d, e_t in zip(dE_dz, e, strict=True)]
         total = sum(terms, start=x.new_zeros(()))
         exact = torch.autograd.grad(E, [layer.inward.weight, layer.recurrent.weight])
-        found.append((name, error([total[:, :-1]], [torch.cat(exact, 1)])))
+        found.append((name, tiny.error([total[:, :-1]], [torch.cat(exact, 1)])))
     return worst(found, "no neuron")
 
 
@@ -135,12 +120,12 @@ def rate_regularisation(component: Component) -> Observed:
     the mean over batch and sequence, that of each sequence, or the running mean, which is constant in the gradient of
     z^t."""
     c, target_rate, found = 3.0, 0.2, []
-    x, target = sequence(STEPS)
-    plain = made(component)
+    x, target = tiny.sequence(STEPS)
+    plain = tiny.build(component)
     for mean in ("sequence", "sample", "running"):
-        regularised = made(component, rate_cost=c, rate_target=target_rate, rate_mean=mean)
+        regularised = tiny.build(component, rate_cost=c, rate_target=target_rate, rate_mean=mean)
         for name, network in elementwise(regularised):
-            with_cost, without = (learn(rule, network, (x, target)).total() for rule in (regularised, plain))
+            with_cost, without = (tiny.learn(rule, network, (x, target)).total() for rule in (regularised, plain))
             of_each = torch.stack(cut(network, x, TASK, target)[1])
             z = of_each.mean(1)
             E = c * (z.mean(0) - target_rate).square().sum()
@@ -149,34 +134,34 @@ def rate_regularisation(component: Component) -> Observed:
             if mean == "running":
                 running = z.detach().cumsum(0) / torch.arange(1, STEPS + 1)[:, None]
                 E = (2 * c * (running - target_rate) * z).sum() / STEPS
-            added: Gradients = [a - b for a, b in zip(with_cost, without, strict=True)]
-            found.append((f"{name}, {mean} mean", error(added, gradient(E, network))))
+            added: tiny.Gradients = [a - b for a, b in zip(with_cost, without, strict=True)]
+            found.append((f"{name}, {mean} mean", tiny.error(added, tiny.gradient(E, network))))
     return worst(found, "no neuron")
 
 
 def updates_in_between(component: Component) -> Observed:
     """Return the error of the sum of updates every k steps against a single update, with constant weights."""
-    x, target = sequence(STEPS)
+    x, target = tiny.sequence(STEPS)
     found = []
-    for name, network in supporting(made(component), STEPS):
-        often = learn(made(component, loss_at="every", update_every=7), network, (x, target))
-        once = learn(made(component, loss_at="every"), network, (x, target))
+    for name, network in tiny.supporting(tiny.build(component), STEPS):
+        often = tiny.learn(tiny.build(component, loss_at="every", update_every=7), network, (x, target))
+        once = tiny.learn(tiny.build(component, loss_at="every"), network, (x, target))
         if len(often.gradients) != 5:
             found.append((f"{name}: {len(often.gradients)} updates", float("inf")))
-        found.append((name, error(often.total(), once.total())))
+        found.append((name, tiny.error(often.total(), once.total())))
     return worst(found, "no neuron")
 
 
 def random_feedback(component: Component) -> Observed:
     """Return the error against autograd's gradient with B in the readout's backward pass; B is drawn at the start."""
-    x, target = sequence(STEPS)
+    x, target = tiny.sequence(STEPS)
     found = []
-    for name, network in elementwise(made(component, feedback="random")):
-        rule = made(component, feedback="random", loss_at="every")
+    for name, network in elementwise(tiny.build(component, feedback="random")):
+        rule = tiny.build(component, feedback="random", loss_at="every")
         drawn = _at_start(rule, lambda rule: rule.B.detach().clone())
-        total = learn(rule, network, (x, target), after=sequence(STEPS, 17)).total()
+        total = tiny.learn(rule, network, (x, target), after=tiny.sequence(STEPS, 17)).total()
         losses, _ = cut(network, x, TASK, target, drawn[-1])
-        found.append((name, error(total, gradient(torch.stack(losses).mean(), network))))
+        found.append((name, tiny.error(total, tiny.gradient(torch.stack(losses).mean(), network))))
     return worst(found, "no neuron")
 
 
@@ -197,10 +182,10 @@ def adaptive_feedback(component: Component) -> Observed:
     """Return the error of Kolen-Pollack feedback: equal steps and decay d shrink B − W_out by 1 − d at each update."""
     d, rate, updates = 0.1, 0.05, 10
     rule, network = (
-        made(component, feedback="adaptive", feedback_decay=d, loss_at="every", update_every=3),
-        recurrent(LIF),
+        tiny.build(component, feedback="adaptive", feedback_decay=d, loss_at="every", update_every=3),
+        tiny.recurrent(LIF),
     )
-    x, target = sequence(STEPS)
+    x, target = tiny.sequence(STEPS)
     W = network.readouts[0].linear.weight
 
     def update() -> None:
@@ -211,20 +196,20 @@ def adaptive_feedback(component: Component) -> Observed:
                 p.grad = None
 
     apart = _at_start(rule, lambda rule: (rule.B - W).detach().clone())
-    learn(rule, network, (x, target), update=update)
+    tiny.learn(rule, network, (x, target), update=update)
     expected = apart[0] * (1 - d) ** updates
-    return Observed(error([(rule.B - W).detach()], [expected]), f"{updates} updates")
+    return Observed(tiny.error([(rule.B - W).detach()], [expected]), f"{updates} updates")
 
 
 def is_eprop(component: Component) -> Observed:
     """Return the error against e-prop with hand-derived partials, on every neuron that has them, diagonal ones too."""
-    x, target = sequence(STEPS)
+    x, target = tiny.sequence(STEPS)
     found = []
     for options in READOUTS:
         eprop = ALGORITHMS["eprop"].factory(loss_at="every")
-        for name, network in supporting(eprop, STEPS, **options):
-            a = learn(made(component, loss_at="every"), network, (x, target)).total()
-            found.append((name, error(a, learn(eprop, network, (x, target)).total())))
+        for name, network in tiny.supporting(eprop, STEPS, **options):
+            a = tiny.learn(tiny.build(component, loss_at="every"), network, (x, target)).total()
+            found.append((name, tiny.error(a, tiny.learn(eprop, network, (x, target)).total())))
     return worst(found, "no neuron")
 
 

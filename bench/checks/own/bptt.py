@@ -6,76 +6,61 @@ from typing import Any
 
 import torch.nn.functional as F
 
+from throughtime.checks import tiny
+from throughtime.checks.contract.cost import is_off_its_formulas
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.of_cost import is_off_its_formulas
-from throughtime.checks.of_fptt import TASK, Scan
-from throughtime.checks.of_truncation import BPTT as OF_ANY_LOSS
-from throughtime.checks.tiny import (
-    BATCH,
-    CLASSES,
-    STEPS,
-    Recorder,
-    Size,
-    error,
-    gradient,
-    learn,
-    made,
-    recurrent,
-    seeded,
-    sequence,
-    show,
-    supporting,
-)
+from throughtime.checks.own.fptt import TASK, Scan
+from throughtime.checks.own.truncation import BPTT as OF_ANY_LOSS
 from throughtime.neurons.alif import ALIF
 from throughtime.registry import Component
 
 EACH_STEP: dict[str, Any] = {"loss_at": "every", "backward": "each_step"}
-SIZES = (Size(16, 4, 12), Size(16, 8, 12), Size(24, 4, 12), Size(16, 4, 24), Size(24, 8, 18))
+SIZES = (tiny.Size(16, 4, 12), tiny.Size(16, 8, 12), tiny.Size(24, 4, 12), tiny.Size(16, 4, 24), tiny.Size(24, 8, 18))
 """Sizes of the measured runs, whose time grows with the square of the steps."""
 
 
 def weighted_steps(component: Component) -> Observed:
     """Return the error against autograd of Σ_t w_t l_t, with equal weights or a ramp, over T or not."""
-    (x, target), found = sequence(), []
+    (x, target), found = tiny.sequence(), []
     for weights in ("equal", "ramp"):
-        for total, share in (("mean", 1 / STEPS), ("sum", 1.0)):
-            network = recurrent(ALIF)
-            with seeded(11):
-                state = network.initial_state(BATCH)
+        for total, share in (("mean", 1 / tiny.STEPS), ("sum", 1.0)):
+            network = tiny.recurrent(ALIF)
+            with tiny.seeded(11):
+                state = network.initial_state(tiny.BATCH)
             E = x.new_zeros(())
             for t, x_t in enumerate(x, 1):
                 step, state = network(x_t, state)
-                E = E + (t / STEPS if weights == "ramp" else 1.0) * share * TASK.loss(step.output, target)
-            rule = made(component, loss_at="every", weights=weights, total=total)
-            of_rule = learn(rule, network, (x, target), after=sequence(seed=17)).total()
-            found.append((f"{weights}, {total}", error(of_rule, gradient(E, network))))
+                E = E + (t / tiny.STEPS if weights == "ramp" else 1.0) * share * TASK.loss(step.output, target)
+            rule = tiny.build(component, loss_at="every", weights=weights, total=total)
+            of_rule = tiny.learn(rule, network, (x, target), after=tiny.sequence(seed=17)).total()
+            found.append((f"{weights}, {total}", tiny.error(of_rule, tiny.gradient(E, network))))
     return worst(found, "no loss")
 
 
 def with_auxiliary_loss(component: Component) -> Observed:
     """Return the error against autograd of Σ_t w_t l_t + (1 − w_t) L_aux,t, where L_aux is uniform in the first epoch,
     then of the table of that epoch."""
-    (x, target), found = sequence(), []
-    network, scanned = recurrent(ALIF), Scan()
+    (x, target), found = tiny.sequence(), []
+    network, scanned = tiny.recurrent(ALIF), Scan()
     options = {"weights": "ramp", "total": "sum", "auxiliary": "authors", "auxiliary_uniform_epochs": 1}
-    rule = made(component, loss_at="every", **options)
-    with seeded(11):
-        rule.start(network, TASK, STEPS)
+    rule = tiny.build(component, loss_at="every", **options)
+    with tiny.seeded(11):
+        rule.start(network, TASK, tiny.STEPS)
     for when in ("a uniform epoch", "the table of that epoch"):
-        recorder = Recorder(network)
-        show(rule, x, target, recorder)
+        recorder = tiny.Recorder(network)
+        tiny.train_batch(rule, x, target, recorder)
         rule.end_epoch()
-        with seeded(11):
-            state = network.initial_state(BATCH)
+        with tiny.seeded(11):
+            state = network.initial_state(tiny.BATCH)
         E = x.new_zeros(())
         for t, x_t in enumerate(x, 1):
             step, state = network(x_t, state)
-            y, w = step.output, t / STEPS
-            uniform = -F.log_softmax(y, 1).mean() / CLASSES
+            y, w = step.output, t / tiny.STEPS
+            uniform = -F.log_softmax(y, 1).mean() / tiny.CLASSES
             L_aux = uniform if when == "a uniform epoch" else scanned.loss(y, target, t)
             E = E + w * TASK.loss(y, target) + (1 - w) * L_aux
             scanned.learn(y, target, t)
-        found.append((when, error(recorder.total(), gradient(E, network))))
+        found.append((when, tiny.error(recorder.total(), tiny.gradient(E, network))))
     return worst(found, "no epoch")
 
 
@@ -83,11 +68,11 @@ def backward_at_each_step(component: Component) -> Observed:
     """Return the error of the gradient by a backward pass at each step against that by a single one."""
     found = []
     for weights in ("equal", "ramp"):
-        rule = made(component, weights=weights, **EACH_STEP)
-        for name, network in supporting(rule):
-            once = learn(made(component, weights=weights, loss_at="every"), network, sequence()).total()
-            each = learn(rule, network, sequence(), after=sequence(seed=17)).total()
-            found.append((f"{name}, {weights}", error(each, once)))
+        rule = tiny.build(component, weights=weights, **EACH_STEP)
+        for name, network in tiny.supporting(rule):
+            once = tiny.learn(tiny.build(component, weights=weights, loss_at="every"), network, tiny.sequence()).total()
+            each = tiny.learn(rule, network, tiny.sequence(), after=tiny.sequence(seed=17)).total()
+            found.append((f"{name}, {weights}", tiny.error(each, once)))
     return worst(found, "no neuron")
 
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.checks import of_scope
-from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst, worst_of
-from throughtime.checks.of_continuing import continued
-from throughtime.checks.of_cost import is_off_its_formulas, misses_its_schedule
-from throughtime.checks.of_gradient import (
+from throughtime.checks import tiny
+from throughtime.checks.contract import coordinates
+from throughtime.checks.contract.checkpoint import continued
+from throughtime.checks.contract.cost import is_off_its_formulas, misses_its_schedule
+from throughtime.checks.contract.gradient import (
     Rule,
     distance_to_bptt,
     misalignment,
@@ -24,26 +24,8 @@ from throughtime.checks.of_gradient import (
     spread_of_weights,
     turned_around,
 )
-from throughtime.checks.of_memory import fixed_window, lets_go, memory_growth, memory_slope, root_growth
-from throughtime.checks.tiny import (
-    BATCH,
-    CLASSES,
-    STEPS,
-    Gradients,
-    Listening,
-    Recorder,
-    asked,
-    backprop,
-    error,
-    largest,
-    learn,
-    made,
-    seeded,
-    sequence,
-    show,
-    supporting,
-    windows,
-)
+from throughtime.checks.contract.memory import fixed_window, lets_go, memory_growth, memory_slope, root_growth
+from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst, worst_of
 from throughtime.checks.window import stepped
 from throughtime.datasets.task import Classification
 from throughtime.errors import first_line
@@ -52,7 +34,7 @@ from throughtime.numerics.trees import tensors
 from throughtime.registry import Component
 
 NO_NEURON = "it supports no registered neuron"
-TASK = Classification(CLASSES)
+TASK = Classification(tiny.CLASSES)
 
 
 def on_each_neuron(find: Callable[[Rule, Recurrent], float | Observed]) -> Callable[[Component], Observed]:
@@ -64,18 +46,18 @@ def on_each_neuron(find: Callable[[Rule, Recurrent], float | Observed]) -> Calla
 
     def over_neurons(component: Component) -> Observed:
         def rule() -> LearningRule:
-            return made(component)
+            return tiny.build(component)
 
         def of_neuron(name: str, network: Recurrent) -> tuple[str, float]:
             try:
                 found = find(rule, network)
             except DoesNotApplyError:
                 raise
-            except Exception as error:
-                raise RuntimeError(f"on {name}: {type(error).__name__}: {first_line(error)}") from error
+            except Exception:
+                raise RuntimeError(f"on {name}: {type(tiny.error).__name__}: {first_line(tiny.error)}") from tiny.error
             return (f"{name}, {found.note}", found.value) if isinstance(found, Observed) else (name, found)
 
-        return worst_of(supporting(rule()), of_neuron, NO_NEURON)
+        return worst_of(tiny.supporting(rule()), of_neuron, NO_NEURON)
 
     return over_neurons
 
@@ -90,89 +72,89 @@ def windows_fit(component: Component) -> Observed:
         each = rule.windows(steps)
         return min(each, default=0) > 0 and max(each) == longest and sum(each) == steps
 
-    bad = [steps for steps in (1, 2, 7, 12, 100) if not fit(made(component), steps)]
+    bad = [steps for steps in (1, 2, 7, 12, 100) if not fit(tiny.build(component), steps)]
     return Observed(len(bad), f"T = {', '.join(map(str, bad))}" if bad else "T = 1, 2, 7, 12, 100")
 
 
 def reaches_parameters(rule: Rule, network: Recurrent) -> float:
     """Count parameters with a gradient in BPTT but none in the rule."""
-    total = learn(rule(), network, sequence()).total()
-    exact = backprop(network, *sequence(), TASK, "every")
+    total = tiny.learn(rule(), network, tiny.sequence()).total()
+    exact = tiny.backprop(network, *tiny.sequence(), TASK, "every")
     return sum(float(b.abs().max()) > 0 and not float(g.abs().max()) > 0 for g, b in zip(total, exact, strict=True))
 
 
 def repeats(rule: Rule, network: Recurrent) -> float:
     twin = copy.deepcopy(network)  # a rule may move weights itself, which another fact detects
-    first, again = (learn(rule(), net, sequence()) for net in (network, twin))
-    return error([*first.total()], [*again.total()])
+    first, again = (tiny.learn(rule(), net, tiny.sequence()) for net in (network, twin))
+    return tiny.error([*first.total()], [*again.total()])
 
 
 def looks_ahead(component: Component) -> Observed:
     """Return the change of losses, outputs, state and gradients before a cut between two windows, when inputs (and
     targets per step) change after it."""
-    steps = max(3 * STEPS, (fixed_window(made(component)) or 0) + STEPS)  # two windows or more
-    if made(component).window(steps) == steps:
+    steps = max(3 * tiny.STEPS, (fixed_window(tiny.build(component)) or 0) + tiny.STEPS)  # two windows or more
+    if tiny.build(component).window(steps) == steps:
         raise DoesNotApplyError("it takes the whole sequence at once")
 
-    def before_cut(rule: LearningRule, network: Recurrent, per_step: bool, changed: bool) -> Gradients:
-        task, x = Listening(per_step), sequence(steps)[0]
-        target = asked("classes at steps", steps)[1] if per_step else sequence()[1]
+    def before_cut(rule: LearningRule, network: Recurrent, per_step: bool, changed: bool) -> tiny.Gradients:
+        task, x = tiny.Listening(per_step), tiny.sequence(steps)[0]
+        target = tiny.asked("classes at steps", steps)[1] if per_step else tiny.sequence()[1]
         lengths = rule.windows(steps)
         cut = sum(lengths[: (len(lengths) + 1) // 2])
         if changed:
             x[cut:] *= -3.0
             if per_step:
-                target[cut:] = (target[cut:] + 1) % CLASSES
-        with seeded(11):
+                target[cut:] = (target[cut:] + 1) % tiny.CLASSES
+        with tiny.seeded(11):
             rule.start(network, task, steps)
-            recorder = Recorder(network, 0.0, rule.parameters())
-            rule.begin(BATCH, recorder)
-            losses = [rule.learn(part.x, part.target, t) for t, part in windows(rule, x, target) if t < cut]
+            recorder = tiny.Recorder(network, 0.0, rule.parameters())
+            rule.begin(tiny.BATCH, recorder)
+            losses = [rule.learn(part.x, part.target, t) for t, part in tiny.windows(rule, x, target) if t < cut]
         reported = [loss for loss in losses if loss is not None]
         seen = [*task.outputs, *tensors(getattr(rule, "state", None))]
         pending = [torch.zeros(()) if p.grad is None else p.grad for p in recorder.parameters]
         return [*reported, *seen, *(g for gradients in recorder.gradients for g in gradients), *pending]
 
     def difference(rule: Rule, network: Recurrent, per_step: bool) -> float:
-        if rule().supports(network, Listening(per_step), steps) is not None:
+        if rule().supports(network, tiny.Listening(per_step), steps) is not None:
             return 0.0
         one = [part.clone() for part in before_cut(rule(), network, per_step, changed=False)]
         network.zero_grad()
         other = before_cut(rule(), network, per_step, changed=True)
         network.zero_grad()
-        return error(one, other) if len(one) == len(other) else math.inf
+        return tiny.error(one, other) if len(one) == len(other) else math.inf
 
     def find(rule: Rule, network: Recurrent) -> float:
-        return largest(difference(rule, network, per_step) for per_step in (False, True))
+        return tiny.largest(difference(rule, network, per_step) for per_step in (False, True))
 
     return on_each_neuron(find)(component)
 
 
 def leaves_the_batch(rule: Rule, network: Recurrent) -> float:
     """Return the change of the batch, which belongs to the harness; windows are views of it."""
-    x, target = sequence()
+    x, target = tiny.sequence()
     started = rule()
-    with seeded(11):
+    with tiny.seeded(11):
         started.start(network, TASK, len(x))
-    show(started, x, target, Recorder(network, 0.0, started.parameters()))
-    return error([x, target], [*sequence()])
+    tiny.train_batch(started, x, target, tiny.Recorder(network, 0.0, started.parameters()))
+    return tiny.error([x, target], [*tiny.sequence()])
 
 
 def reports(make: Rule, network: Recurrent) -> float:
     """Count faults in the losses of windows that the rule reports, and in its state. The harness sums the losses, so
     graphs would stay alive; a loss must be that of the network's outputs in the window, by plain steps. A rule with a
     local signal also has losses of the outputs of layers."""
-    (x, target), rule, task = sequence(), make(), Listening()
+    (x, target), rule, task = tiny.sequence(), make(), tiny.Listening()
     coordinates = rule.coordinates()
     has_local_losses = coordinates is not None and coordinates.signal == "local"
-    with seeded(11):
+    with tiny.seeded(11):
         rule.start(network, task, len(x))
-    with seeded(11), torch.no_grad():
-        expected = stepped(network, x, network.initial_state(BATCH)).outputs
+    with tiny.seeded(11), torch.no_grad():
+        expected = stepped(network, x, network.initial_state(tiny.BATCH)).outputs
     losses, faults = [], 0
-    with seeded(11):
-        rule.begin(BATCH, Recorder(network, 0.0, rule.parameters()))
-        for t, part in windows(rule, x, target):
+    with tiny.seeded(11):
+        rule.begin(tiny.BATCH, tiny.Recorder(network, 0.0, rule.parameters()))
+        for t, part in tiny.windows(rule, x, target):
             task.outputs.clear()
             loss = rule.learn(part.x, part.target, t)
             shown = expected[t : t + part.steps]
@@ -189,25 +171,28 @@ def reports(make: Rule, network: Recurrent) -> float:
 
 def _runs_within(y: Tensor, outputs: Tensor) -> bool:
     """Return whether the rows y [n · batch, classes] are outputs [steps, batch, classes] of n consecutive steps."""
-    if y.dim() != 2 or len(y) % BATCH:
+    if y.dim() != 2 or len(y) % tiny.BATCH:
         return False
-    n, steps = len(y) // BATCH, y.unflatten(0, (-1, BATCH))
-    return any(error([steps], [outputs[t : t + n]]) < 1e-9 for t in range(len(outputs) - n + 1))
+    n, steps = len(y) // tiny.BATCH, y.unflatten(0, (-1, tiny.BATCH))
+    return any(tiny.error([steps], [outputs[t : t + n]]) < 1e-9 for t in range(len(outputs) - n + 1))
 
 
 def one_time_step(component: Component) -> Observed:
     """Return the error against BPTT with one step, where no credit is dropped; approximate rules: of the readout."""
-    approximate = made(component).claims.gradient == "approximate"
+    approximate = tiny.build(component).claims.gradient == "approximate"
 
     def find(rule: Rule, network: Recurrent) -> float:
-        x, target = sequence(1)
-        total = learn(rule(), network, (x, target), after=sequence(1, 17)).total()
-        exact = backprop(network, x, target, TASK, "end")
+        x, target = tiny.sequence(1)
+        total = tiny.learn(rule(), network, (x, target), after=tiny.sequence(1, 17)).total()
+        exact = tiny.backprop(network, x, target, TASK, "end")
         names = [name for name, p in network.named_parameters() if p.requires_grad]
         held = [k for k, name in enumerate(names) if not approximate or name.startswith("readout")]
-        return error([total[k] for k in held], [exact[k] for k in held])
+        return tiny.error([total[k] for k in held], [exact[k] for k in held])
 
-    each = ((name, find(lambda: made(component), net)) for name, net in supporting(made(component), steps=1))
+    each = (
+        (name, find(lambda: tiny.build(component), net))
+        for name, net in tiny.supporting(tiny.build(component), steps=1)
+    )
     value, note = worst(each, NO_NEURON)
     return Observed(value, f"readout only; {note}" if approximate else note)
 
@@ -219,11 +204,11 @@ def weights_move_by_updates(rule: Rule, network: Recurrent) -> float:
     """
     watching = Watching(network, 0.1)
     learning = rule()
-    with seeded(11):
-        learning.start(network, TASK, STEPS)
+    with tiny.seeded(11):
+        learning.start(network, TASK, tiny.STEPS)
     watching.own = learning.parameters()
     for seed in (7, 17):
-        show(learning, *sequence(STEPS, seed), watching)
+        tiny.train_batch(learning, *tiny.sequence(tiny.STEPS, seed), watching)
         watching.look()
     learning.end_epoch()
     if not learning.claims.sets_weights:
@@ -231,7 +216,7 @@ def weights_move_by_updates(rule: Rule, network: Recurrent) -> float:
     return watching.moved
 
 
-class Watching(Recorder):
+class Watching(tiny.Recorder):
     """A recorder that measures the change of the weights since its last update."""
 
     def __init__(self, network: Recurrent, rate: float) -> None:
@@ -240,7 +225,7 @@ class Watching(Recorder):
         self.before = [p.detach().clone() for p in self.watched]
 
     def look(self) -> None:
-        self.moved = largest((self.moved, error(self.watched, self.before)))
+        self.moved = tiny.largest((self.moved, tiny.error(self.watched, self.before)))
         self.before = [p.detach().clone() for p in self.watched]
 
     def __call__(self) -> None:
@@ -250,7 +235,7 @@ class Watching(Recorder):
 
 
 def leaves_no_gradient(rule: Rule, network: Recurrent) -> float:
-    recorder = learn(rule(), network, sequence())
+    recorder = tiny.learn(rule(), network, tiny.sequence())
     left = sum(p.grad is not None for p in (*network.parameters(), *recorder.own))
     return left if recorder.gradients else float("inf")
 
@@ -284,7 +269,7 @@ def _claimed(facts: Mapping[str, tuple[Fact, ...]], claim: str) -> tuple[Fact, .
 
 def facts(component: Component) -> tuple[Fact, ...]:
     """Return the facts of a rule, according to its claims."""
-    claims = made(component).claims
+    claims = tiny.build(component).claims
     return (
         Fact("windows lie between 1 step and all", 0, windows_fit),
         Fact("every parameter gets a gradient", 0, on_each_neuron(reaches_parameters)),
@@ -302,5 +287,5 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("exact bytes after a sequence as before", 0, on_each_neuron(lets_go)),
         Fact("updates as often as its schedule says", 0, misses_its_schedule),
         Fact("bytes and products grow as its cost says", 0.15, is_off_its_formulas),
-        *of_scope.facts(made(component).coordinates()),
+        *coordinates.facts(tiny.build(component).coordinates()),
     )

@@ -13,7 +13,7 @@ from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
 from throughtime.checks.smooth import smooth_error
-from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, error, largest, made, recurrent, seeded, sequence
+from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, build, error, largest, recurrent, seeded, sequence
 from throughtime.checks.window import differences, one_step_error, stepped, two_windows
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
@@ -28,7 +28,7 @@ WALK = 20
 
 def neuron_of(component: Component) -> Neuron:
     with seeded(3):
-        return made(component, SIZE).double()
+        return build(component, SIZE).double()
 
 
 def walk(neuron: Neuron) -> list[tuple[Tensor, Any, Tensor, Any]]:
@@ -123,7 +123,7 @@ def shaped_is_flat(component: Component) -> Observed:
     layers, like, found = [], torch.zeros(1, dtype=torch.float64), []
     for shape in (6, (2, 3)):
         with seeded(3):
-            layers.append(made(component, shape).double())
+            layers.append(build(component, shape).double())
     states = []
     for layer in layers:
         with seeded(5):

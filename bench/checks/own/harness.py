@@ -1,4 +1,4 @@
-"""Facts of the harness: updates, the loss of a batch, streams of random numbers; `of_protocol.py` has the others."""
+"""Facts of the harness: updates, the loss of a batch, streams of random numbers; `protocol.py` has the others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from throughtime.checks.by_hand import Reports
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.of_protocol import facts as facts_of_protocol
+from throughtime.checks.own.by_hand import Reports
+from throughtime.checks.own.protocol import facts as facts_of_protocol
 from throughtime.checks.tiny import error, largest, sequence
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Classification

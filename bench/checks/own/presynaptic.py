@@ -11,20 +11,10 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
+from throughtime.checks import tiny
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
-from throughtime.checks.of_layers import HIDDEN, STEPS, layered, of_each_layer, require_life, steps_with_signals, total
-from throughtime.checks.tiny import (
-    CLASSES,
-    Gradients,
-    backprop,
-    error,
-    gradient,
-    made,
-    recurrent,
-    seeded,
-    sequence,
-    supporting,
-)
+from throughtime.checks.own.layers import errors_by_layer
+from throughtime.checks.two_layers import HIDDEN, STEPS, layered, require_life, steps_with_signals, total
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
@@ -32,7 +22,7 @@ from throughtime.neurons.lif import LIF
 from throughtime.numerics.trees import detached
 from throughtime.registry import ALGORITHMS, NEURONS, Component
 
-TASK = Classification(CLASSES)
+TASK = Classification(tiny.CLASSES)
 NO_LEAK: tuple[dict[str, Any], ...] = ({"readout_tau": 0.0}, {"readout": "membrane", "readout_tau": 0.0})
 APART = 1e-3
 """Smallest relative difference of two gradients that must differ."""
@@ -53,9 +43,9 @@ def required_coordinate(rule: LearningRule, of: str, value: str) -> None:
         raise DoesNotApplyError(f"its {of} is not {value}")
 
 
-def differ(name: str, one: Gradients, other: Gradients) -> tuple[str, float]:
+def differ(name: str, one: tiny.Gradients, other: tiny.Gradients) -> tuple[str, float]:
     """Return 0 for gradients that differ, as they must, else infinity."""
-    return name, 0.0 if error(one, other) > APART else inf
+    return name, 0.0 if tiny.error(one, other) > APART else inf
 
 
 # --- λ = 0
@@ -64,7 +54,7 @@ def differ(name: str, one: Gradients, other: Gradients) -> tuple[str, float]:
 def is_within_steps(component: Component) -> Observed:
     """Return the error of the rule with λ = 0 against the sum of the gradients within each step, the state before which
     is a constant; and against a longer window, from which it must differ."""
-    rule = made(component, **({"decay": 0.0} if "decay" in options_of(component) else {}))
+    rule = tiny.build(component, **({"decay": 0.0} if "decay" in options_of(component) else {}))
     required_coordinate(rule, "recursion", "none")
     found = []
     for options in NO_LEAK:
@@ -72,22 +62,22 @@ def is_within_steps(component: Component) -> Observed:
             if rule.coordinates().trace == "rank one" and not network.layers[0].neuron.elementwise:
                 continue  # the postsynaptic trace is the diagonal of the Jacobian within the step
             ours = total(rule, network)
-            found.append((name, error(ours, within_windows(network, 1))))
+            found.append((name, tiny.error(ours, within_windows(network, 1))))
             if name == "lif":
                 found.append(differ(f"{name}: windows of two steps", ours, within_windows(network, 2)))
     return worst(found, "no neuron")
 
 
-def within_windows(network: Recurrent, length: int) -> Gradients:
+def within_windows(network: Recurrent, length: int) -> tiny.Gradients:
     """Return Σ_p ∂E_p/∂W over windows of this length, with a constant state before each; E is the mean over all
     steps."""
-    x, target = sequence(STEPS)
-    with seeded(11):
+    x, target = tiny.sequence(STEPS)
+    with tiny.seeded(11):
         state, losses = network.initial_state(len(target)), []
     for t, x_t in enumerate(x):
         step, state = network(x_t, detached(state) if t % length == 0 else state)
         losses.append(TASK.loss(step.output, target))
-    return gradient(torch.stack(losses).mean(), network)
+    return tiny.gradient(torch.stack(losses).mean(), network)
 
 
 # --- λ = α
@@ -103,24 +93,27 @@ def is_eprop_on_lif(component: Component) -> Observed:
     LIF has no other memory, and its gradient does not pass the reset. They must differ for another λ, for a readout
     with a leak, and on ALIF. Without recurrent weights one layer equals BPTT; with them it must differ."""
     causal = {"noncausal": 0.0, "causal": 1.0} if "noncausal" in options_of(component) else {}
-    rule, other = made(component, decay=None, **causal), made(component, decay=0.5, **causal)
+    rule, other = tiny.build(component, decay=None, **causal), tiny.build(component, decay=0.5, **causal)
     eprop, found = ALGORITHMS["eprop"].factory(loss_at="every"), []
     for options in NO_LEAK:
         for hidden in (HIDDEN, HIDDEN[:1]):
-            network = recurrent(quick_lif, hidden=hidden, **options)
+            network = tiny.recurrent(quick_lif, hidden=hidden, **options)
             name, expected = f"{len(hidden)} layers, {options.get('readout', 'spikes')}", total(eprop, network)
-            found.append((name, error(total(rule, network), expected)))
+            found.append((name, tiny.error(total(rule, network), expected)))
             found.append(differ(f"{name}, λ = 0.5", total(other, network), expected))
             require_life(name, network)
-    for name, network in (("ALIF", recurrent(NEURONS["alif"], readout_tau=0.0)), ("leak", recurrent(quick_lif))):
+    for name, network in (
+        ("ALIF", tiny.recurrent(NEURONS["alif"], readout_tau=0.0)),
+        ("leak", tiny.recurrent(quick_lif)),
+    ):
         found.append(differ(name, total(rule, network), total(eprop, network)))
-    for factor, compare in ((1.0, differ), (0.0, lambda name, a, b: (name, error(a, b)))):
-        network = recurrent(quick_lif, readout_tau=0.0)
+    for factor, compare in ((1.0, differ), (0.0, lambda name, a, b: (name, tiny.error(a, b)))):
+        network = tiny.recurrent(quick_lif, readout_tau=0.0)
         R = network.layers[0].recurrent.weight
         with torch.no_grad():
             R.mul_(factor)
         R.requires_grad_(False)
-        exact = backprop(network, *sequence(STEPS), TASK, "every")
+        exact = tiny.backprop(network, *tiny.sequence(STEPS), TASK, "every")
         found.append(compare(f"BPTT, R × {factor:g}", total(rule, network), exact))
     return worst(found, "no neuron")
 
@@ -135,16 +128,16 @@ def mean_of_samples(component: Component) -> Observed:
     if "sampled_steps" not in options_of(component):
         raise DoesNotApplyError("it learns from all steps")
     found: list[tuple[str, float]] = []
-    for name, network in supporting(made(component), T):
-        every = total(made(component), network, T)
+    for name, network in tiny.supporting(tiny.build(component), T):
+        every = total(tiny.build(component), network, T)
         for unbiased in (False, True):
             each = []
             for steps in combinations(range(T), k):
-                rule = made(component, sampled_steps=k, unbiased=unbiased)
+                rule = tiny.build(component, sampled_steps=k, unbiased=unbiased)
                 vars(rule)["drawn_steps"] = lambda k, steps=steps: torch.tensor(steps)  # shadows the method
                 each.append(total(rule, network, T))
             mean = [torch.stack(g).sum(0) / comb(T, k) * (1 if unbiased else T / k) for g in zip(*each, strict=True)]
-            found.append((name, error(mean, every)))
+            found.append((name, tiny.error(mean, every)))
             found += [differ(f"{name}: a choice of steps", g, every) for g in each]
     return worst(found, "no neuron")
 
@@ -154,17 +147,17 @@ def mean_of_samples(component: Component) -> Observed:
 
 def is_written_out(component: Component) -> Observed:
     """Return the error against the rule's equations, with a sum over steps, neurons and inputs, on two layers."""
-    rule, x, target = made(component), *sequence(STEPS)
+    rule, x, target = tiny.build(component), *tiny.sequence(STEPS)
     found: list[tuple[str, float]] = []
     for options in ({}, NO_LEAK[1]):
         for name, network in layered(rule, **options):
             if network.layers[0].neuron.elementwise and network.layers[0].neuron.currents == 1:
                 expected = written_out(rule, network, x, target)
-                found += of_each_layer(name, network, total(rule, network), expected)
+                found += errors_by_layer(name, network, total(rule, network), expected)
     return worst(found, "no neuron")
 
 
-def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> Gradients:
+def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> tiny.Gradients:
     """Return Σ_t c^t ⊗ a^t of each layer, [size, fan-in and bias]; c and a by scalar recursions of each step."""
     readout, layers = network.readouts[0], network.layers
     sends = ["z"] * (len(layers) - 1) + [readout.reads]

@@ -8,22 +8,9 @@ from collections.abc import Callable
 import torch
 
 from throughtime.algorithms.base import LearningRule
+from throughtime.checks import tiny
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.of_eligibility import UPDATES_ADD_UP
-from throughtime.checks.tiny import (
-    ASKED,
-    CLASSES,
-    STEPS,
-    asked,
-    backprop,
-    error,
-    gradient,
-    learn,
-    made,
-    seeded,
-    sequence,
-    supporting,
-)
+from throughtime.checks.own.eligibility import UPDATES_ADD_UP
 from throughtime.datasets.task import Classification
 from throughtime.numerics.trees import detached
 from throughtime.registry import ALGORITHMS, Component
@@ -34,13 +21,13 @@ def is_bptt(**options: object) -> Callable[[Component], Observed]:
 
     def find(component: Component) -> Observed:
         found = []
-        for loss_at, kind in ASKED:
-            task, target = asked(kind)
-            rule = made(component, loss_at=loss_at, **options)
-            for name, network in supporting(rule):
-                total = learn(rule, network, (sequence()[0], target), task).total()
-                exact = backprop(network, sequence()[0], target, task, loss_at)
-                found.append((f"{name}, loss at {loss_at}, {kind}", error(total, exact)))
+        for loss_at, kind in tiny.ASKED:
+            task, target = tiny.asked(kind)
+            rule = tiny.build(component, loss_at=loss_at, **options)
+            for name, network in tiny.supporting(rule):
+                total = tiny.learn(rule, network, (tiny.sequence()[0], target), task).total()
+                exact = tiny.backprop(network, tiny.sequence()[0], target, task, loss_at)
+                found.append((f"{name}, loss at {loss_at}, {kind}", tiny.error(total, exact)))
         return worst(found, "no neuron")
 
     return find
@@ -49,13 +36,13 @@ def is_bptt(**options: object) -> Callable[[Component], Observed]:
 def loss_of_a_window(component: Component) -> Observed:
     """Return the error of the first update with the loss at every step against the gradient of its steps' mean loss."""
     K, found = 5, []
-    x, target = sequence()
-    rule = made(component, window=K, loss_at="every")
-    for name, network in supporting(rule):
-        gradients = learn(rule, network, (x, target)).gradients
-        first = backprop(network, x[:K], target, Classification(CLASSES), "every")
-        found.append((name, error(gradients[0], first)))
-        if len(gradients) != -(-STEPS // K):
+    x, target = tiny.sequence()
+    rule = tiny.build(component, window=K, loss_at="every")
+    for name, network in tiny.supporting(rule):
+        gradients = tiny.learn(rule, network, (x, target)).gradients
+        first = tiny.backprop(network, x[:K], target, Classification(tiny.CLASSES), "every")
+        found.append((name, tiny.error(gradients[0], first)))
+        if len(gradients) != -(-tiny.STEPS // K):
             found.append((f"{name}: {len(gradients)} updates", float("inf")))
     return worst(found, "no neuron")
 
@@ -63,14 +50,14 @@ def loss_of_a_window(component: Component) -> Observed:
 def same_updates(one: Callable[[], LearningRule], other: Callable[[], LearningRule]) -> list[tuple[str, float]]:
     """Return the difference of the gradients of each update between two rules, per neuron, while weights move."""
     found = []
-    x, target = sequence()
-    pairs = zip(supporting(one()), supporting(other()), strict=True)
+    x, target = tiny.sequence()
+    pairs = zip(tiny.supporting(one()), tiny.supporting(other()), strict=True)
     for (name, network), (_, twin) in pairs:
-        a = learn(one(), network, (x, target), rate=0.1).gradients
-        b = learn(other(), twin, (x, target), rate=0.1).gradients
+        a = tiny.learn(one(), network, (x, target), rate=0.1).gradients
+        b = tiny.learn(other(), twin, (x, target), rate=0.1).gradients
         if len(a) != len(b):
             found.append((f"{name}: {len(a)} updates and {len(b)}", float("inf")))
-        found += [(name, error(g, h)) for g, h in zip(a, b, strict=False)]
+        found += [(name, tiny.error(g, h)) for g, h in zip(a, b, strict=False)]
     return found
 
 
@@ -78,15 +65,15 @@ def sums_to_bptt(component: Component) -> Observed:
     """Return the error of the sum of the updates with window ≥ T against T times BPTT's gradient of the mean loss, for
     all tasks, with constant weights."""
     found = []
-    for loss_at, kind in ASKED:
+    for loss_at, kind in tiny.ASKED:
         if loss_at == "every":
-            (task, target), rule = asked(kind), made(component, window=STEPS + 5)
-            for name, network in supporting(rule):
-                total = learn(
-                    rule, network, (sequence()[0], target), task, after=(sequence(seed=17)[0], target)
+            (task, target), rule = tiny.asked(kind), tiny.build(component, window=tiny.STEPS + 5)
+            for name, network in tiny.supporting(rule):
+                total = tiny.learn(
+                    rule, network, (tiny.sequence()[0], target), task, after=(tiny.sequence(seed=17)[0], target)
                 ).total()
-                exact = backprop(network, sequence()[0], target, task, "every")
-                found.append((f"{name}, {kind}", error(total, [STEPS * g for g in exact])))
+                exact = tiny.backprop(network, tiny.sequence()[0], target, task, "every")
+                found.append((f"{name}, {kind}", tiny.error(total, [tiny.STEPS * g for g in exact])))
     return worst(found, "no neuron")
 
 
@@ -94,25 +81,25 @@ def last_steps_of_each(component: Component) -> Observed:
     """Return the error of each update with a window of 3 steps against autograd of its step's loss through the steps of
     the window, while weights move: the window is computed again from a state that older weights produced."""
     L, rate, found = 3, 0.05, []
-    x, target = sequence()
-    task = Classification(CLASSES)
-    for name, network in supporting(made(component, window=L)):
+    x, target = tiny.sequence()
+    task = Classification(tiny.CLASSES)
+    for name, network in tiny.supporting(tiny.build(component, window=L)):
         twin = copy.deepcopy(network)
-        updates = learn(made(component, window=L), network, (x, target), rate=rate).gradients
-        with seeded(11):
+        updates = tiny.learn(tiny.build(component, window=L), network, (x, target), rate=rate).gradients
+        with tiny.seeded(11):
             states = [twin.initial_state(x.shape[1])]
         for t, update in enumerate(updates):
             first = max(0, t + 1 - L)
             state = states[first]
             for x_t in x[first : t + 1]:
                 step, state = twin(x_t, state)
-            expected = gradient(task.loss(step.output, target), twin)
-            found.append((f"{name}, step {t}", error(update, expected)))
+            expected = tiny.gradient(task.loss(step.output, target), twin)
+            found.append((f"{name}, step {t}", tiny.error(update, expected)))
             states.append(detached(state))
             with torch.no_grad():
                 for p, g in zip((p for p in twin.parameters() if p.requires_grad), expected, strict=True):
                     p.sub_(g, alpha=rate)
-        if len(updates) != STEPS:
+        if len(updates) != tiny.STEPS:
             found.append((f"{name}: {len(updates)} updates", float("inf")))
     return worst(found, "no neuron")
 
@@ -121,13 +108,14 @@ def one_step_is_tbptt(component: Component) -> Observed:
     """Return the difference of each update with window 1 from that of truncated BPTT with windows of one step."""
     tbptt = ALGORITHMS["tbptt"]
     return worst(
-        same_updates(lambda: made(component, window=1), lambda: made(tbptt, window=1, loss_at="every")), "no neuron"
+        same_updates(lambda: tiny.build(component, window=1), lambda: tiny.build(tbptt, window=1, loss_at="every")),
+        "no neuron",
     )
 
 
 BPTT = (Fact("= autograd of the unrolled loss", 1e-10, is_bptt()),)
 TBPTT = (
-    Fact("window ≥ T: = BPTT", 1e-10, is_bptt(window=STEPS + 5)),
+    Fact("window ≥ T: = BPTT", 1e-10, is_bptt(window=tiny.STEPS + 5)),
     Fact("loss at every step: its window's mean", 1e-10, loss_of_a_window),
 )
 ROLLING = (

@@ -11,26 +11,15 @@ from scipy.optimize import nnls
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from throughtime.algorithms.coordinates import terms
+from throughtime.checks import tiny
+from throughtime.checks.contract.memory import Forgetful
 from throughtime.checks.fact import DoesNotApplyError, Observed
-from throughtime.checks.of_memory import Forgetful
-from throughtime.checks.tiny import (
-    CLASSES,
-    Size,
-    learn,
-    made,
-    recurrent,
-    seeded,
-    sequence,
-    show,
-    sized,
-    supporting,
-)
 from throughtime.datasets.task import Classification
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.registry import NEURONS, Component
 
-TASK = Classification(CLASSES)
-SIZES = (Size(50, 4, 12), Size(50, 8, 12), Size(75, 4, 12), Size(50, 4, 24), Size(75, 8, 18))
+TASK = Classification(tiny.CLASSES)
+SIZES = (tiny.Size(50, 4, 12), tiny.Size(50, 8, 12), tiny.Size(75, 4, 12), tiny.Size(50, 4, 24), tiny.Size(75, 8, 18))
 """Sizes of the measured runs; each has at least two blocks of e-prop."""
 LEAST = 0.05
 """Smallest share of a term in at least one of the measurements."""
@@ -67,7 +56,7 @@ OPERANDS = {"mm": 0, "bmm": 0, "mv": 0, "addmm": 1, "baddbmm": 1, "addmv": 1}
 """Position of the left factor among the arguments of each product."""
 
 
-def is_off_its_formulas(component: Component, sizes: Sequence[Size] = SIZES, **options: Any) -> Observed:
+def is_off_its_formulas(component: Component, sizes: Sequence[tiny.Size] = SIZES, **options: Any) -> Observed:
     """Return the largest relative deviation of the measured costs from the rule's formulas, with these options.
 
     The factors of a formula's terms are those that fit best, not negative. The deviation is infinite if a term is
@@ -76,7 +65,7 @@ def is_off_its_formulas(component: Component, sizes: Sequence[Size] = SIZES, **o
     Raises:
         DoesNotApplyError: the rule states no cost, or supports no registered neuron.
     """
-    cost = made(component, **options).cost
+    cost = tiny.build(component, **options).cost
     if cost is None:
         raise DoesNotApplyError("it states no cost")
     runs = list(measured(component, sizes, **options))
@@ -96,21 +85,21 @@ def fit(formula: str, runs: Sequence[Measured], measure: str) -> Observed:
     return Observed(float(abs(columns @ factors - 1).max()) if needed else math.inf, note)
 
 
-def measured(component: Component, sizes: Sequence[Size], **options: Any) -> Iterator[Measured]:
+def measured(component: Component, sizes: Sequence[tiny.Size], **options: Any) -> Iterator[Measured]:
     """Yield the cost of one batch for each size, on LIF or on the first neuron that the rule supports."""
     neuron = neuron_of(component)
     for size in sizes:
-        with sized(size):
-            network = recurrent(neuron)
-            with seeded(11), LiveBytes() as live, CountedProducts() as counted:
-                rule = made(component, **options)
+        with tiny.sized(size):
+            network = tiny.recurrent(neuron)
+            with tiny.seeded(11), LiveBytes() as live, CountedProducts() as counted:
+                rule = tiny.build(component, **options)
                 rule.start(network, TASK, size.steps)
                 update = Forgetful(network, 0.0, rule.parameters())
                 before = live.current
-                x, target = sequence()
+                x, target = tiny.sequence()
                 of_batch = live.current - before
                 live.reset_peak()
-                show(rule, x, target, update)
+                tiny.train_batch(rule, x, target, update)
                 memory = live.peak - of_batch
         yield Measured(rule.sizes(network, size.batch, size.steps), counted.flops, memory)
 
@@ -121,15 +110,15 @@ def misses_its_schedule(component: Component) -> Observed:
     Raises:
         DoesNotApplyError: the rule states no coordinates, or supports no registered neuron.
     """
-    rule, calls = made(component), []
+    rule, calls = tiny.build(component), []
     coordinates = rule.coordinates()
     if coordinates is None:
         raise DoesNotApplyError("it states no coordinates")
-    x, target = sequence()
+    x, target = tiny.sequence()
     expected = {"end": 1, "window": len(rule.windows(len(x)))}
     schedule = coordinates.schedule
     k = expected[schedule] if isinstance(schedule, str) else -(-len(x) // schedule)
-    learn(rule, recurrent(neuron_of(component)), (x, target), update=lambda: calls.append(1))
+    tiny.learn(rule, tiny.recurrent(neuron_of(component)), (x, target), update=lambda: calls.append(1))
     return Observed(abs(len(calls) - k), f"{len(calls)} updates in {len(x)} steps")
 
 
@@ -139,7 +128,7 @@ def neuron_of(component: Component) -> Component:
     Raises:
         DoesNotApplyError: it supports no registered neuron.
     """
-    names = [name for name, _ in supporting(made(component))]
+    names = [name for name, _ in tiny.supporting(tiny.build(component))]
     if not names:
         raise DoesNotApplyError("it supports no registered neuron")
     return NEURONS["lif" if "lif" in names else names[0]]

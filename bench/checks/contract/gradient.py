@@ -12,39 +12,27 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule, LossAt
+from throughtime.checks import tiny
 from throughtime.checks.fact import DoesNotApplyError, Observed
-from throughtime.checks.tiny import (
-    CLASSES,
-    Gradients,
-    Recorder,
-    backprop,
-    error,
-    gradient,
-    learn,
-    seeded,
-    sequence,
-    show,
-    windows,
-)
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
 from throughtime.numerics.trees import detached
 
-TASK = Classification(CLASSES)
+TASK = Classification(tiny.CLASSES)
 LOSSES: tuple[LossAt, ...] = ("end", "every")
 Rule = Callable[[], LearningRule]
 """A function that returns a fresh rule."""
 
 
-def total_gradient(rule: LearningRule, network: Recurrent, start_seed: int = 11) -> Gradients:
+def total_gradient(rule: LearningRule, network: Recurrent, start_seed: int = 11) -> tiny.Gradients:
     """Return the sum of a sequence's updates, after the rule has learned another batch."""
-    return learn(rule, network, sequence(), after=sequence(seed=17), seeds=(start_seed, 11)).total()
+    return tiny.learn(rule, network, tiny.sequence(), after=tiny.sequence(seed=17), seeds=(start_seed, 11)).total()
 
 
 def distance_to_bptt(rule: Rule, network: Recurrent) -> float:
     """Return the error of the gradient, for the loss at the end or at every step, whichever the rule minimises."""
     total = total_gradient(rule(), network)
-    return min(error(total, backprop(network, *sequence(), TASK, loss_at)) for loss_at in LOSSES)
+    return min(tiny.error(total, tiny.backprop(network, *tiny.sequence(), TASK, loss_at)) for loss_at in LOSSES)
 
 
 # --- rules with a constant state before each window
@@ -54,13 +42,13 @@ class WindowLoss(NamedTuple):
     """One window's loss, with a constant state before the window."""
 
     value: float
-    gradient: Gradients
+    gradient: tiny.Gradients
 
 
 def window_losses(rule: LearningRule, network: Recurrent, loss_at: LossAt) -> Iterator[WindowLoss]:
     """Yield the loss of each of the rule's spans after its last step, or the mean over its steps, by plain steps."""
-    x, target = sequence()
-    with seeded(11):
+    x, target = tiny.sequence()
+    with tiny.seeded(11):
         before = [network.initial_state(len(target))]
     for x_t in x:
         before.append(detached(network(x_t, before[-1])[1]))
@@ -70,7 +58,7 @@ def window_losses(rule: LearningRule, network: Recurrent, loss_at: LossAt) -> It
             step, state = network(x[t], state)
             losses.append(TASK.loss(step.output, target))
         E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
-        yield WindowLoss(float(E.detach()), gradient(E, network))
+        yield WindowLoss(float(E.detach()), tiny.gradient(E, network))
 
 
 class Weighing(NamedTuple):
@@ -124,9 +112,9 @@ def misalignment(rule: Rule, network: Recurrent) -> Observed:
     """
     if draws_while_learning(rule(), network):
         raise DoesNotApplyError("it draws random numbers while it learns: its mean is judged")
-    exact = [inside(network, backprop(network, *sequence(), TASK, loss_at)) for loss_at in LOSSES]
+    exact = [inside(network, tiny.backprop(network, *tiny.sequence(), TASK, loss_at)) for loss_at in LOSSES]
 
-    def cosines(found: Gradients) -> Tensor:
+    def cosines(found: tiny.Gradients) -> Tensor:
         """Return the cosines for both losses and each tensor, [2, tensors]."""
         expected = exact if len(found) > 1 else [[flat(e)] for e in exact]
         return torch.stack([torch.stack([*map(cosine, found, e)]) for e in expected])
@@ -156,12 +144,12 @@ def turned_around(rule: Rule, network: Recurrent) -> Observed:
     """
     if not draws_while_learning(rule(), network):
         raise DoesNotApplyError("it draws no random numbers while it learns")
-    x, target = sequence()
+    x, target = tiny.sequence()
     x, target = x.repeat(1, COPIES, 1), target.repeat(COPIES)
     found = []
     for seed in range(REPEATS):
-        g = flat(inside(network, learn(rule(), network, (x, target), seeds=(11, seed)).total()))
-        exact = [flat(inside(network, backprop(network, x, target, TASK, loss_at, seed))) for loss_at in LOSSES]
+        g = flat(inside(network, tiny.learn(rule(), network, (x, target), seeds=(11, seed)).total()))
+        exact = [flat(inside(network, tiny.backprop(network, x, target, TASK, loss_at, seed))) for loss_at in LOSSES]
         found.append(torch.stack([g @ G / (G @ G) for G in exact]))
     c = torch.stack(found)
     mean, e = c.mean(0), c.std(0) / REPEATS**0.5
@@ -173,14 +161,14 @@ def turned_around(rule: Rule, network: Recurrent) -> Observed:
 
 def draws_while_learning(rule: LearningRule, network: Recurrent) -> bool:
     """Return whether a batch draws more of torch's random numbers than the network's initial state does."""
-    x, target = sequence()
-    with seeded(11):
+    x, target = tiny.sequence()
+    with tiny.seeded(11):
         network.initial_state(len(target))
         expected = torch.get_rng_state()
         rule.start(network, TASK, len(x))
-    with seeded(11):
-        rule.begin(len(target), Recorder(network, 0.0, rule.parameters()))
-        for t, part in windows(rule, x, target):
+    with tiny.seeded(11):
+        rule.begin(len(target), tiny.Recorder(network, 0.0, rule.parameters()))
+        for t, part in tiny.windows(rule, x, target):
             rule.learn(part.x, part.target, t)
         rule.end()
         return not torch.equal(torch.get_rng_state(), expected)
@@ -207,8 +195,8 @@ def errors_by_loss(rule: Rule, network: Recurrent, held: Sequence[int]) -> dict[
     for loss_at in LOSSES:
         each = [G for _, G in window_losses(rule(), network, loss_at)]
         mean = [torch.stack(g).mean(0) for g in zip(*each, strict=True)]
-        expected = (backprop(network, *sequence(), TASK, loss_at), mean)
-        found[loss_at] = min(error([total[k] for k in held], [one[k] for k in held]) for one in expected)
+        expected = (tiny.backprop(network, *tiny.sequence(), TASK, loss_at), mean)
+        found[loss_at] = min(tiny.error([total[k] for k in held], [one[k] for k in held]) for one in expected)
     return found
 
 
@@ -223,9 +211,9 @@ def misreported(rule: Rule, network: Recurrent) -> float:
     truncated rules it is the mean over the windows' losses, each weighted as in the gradient or not.
     """
     started = rule()
-    with seeded(11):
-        started.start(network, TASK, len(sequence()[0]))
-    losses = show(started, *sequence(), Recorder(network, 0.0, started.parameters()))
+    with tiny.seeded(11):
+        started.start(network, TASK, len(tiny.sequence()[0]))
+    losses = tiny.train_batch(started, *tiny.sequence(), tiny.Recorder(network, 0.0, started.parameters()))
     reported = [float(loss) for loss in losses if loss is not None]
     if rule().claims.gradient == "truncated":
         weights, _, of_windows = weighing(rule, network)
@@ -246,8 +234,8 @@ def misreported(rule: Rule, network: Recurrent) -> float:
 @torch.no_grad()
 def step_losses(network: Recurrent) -> list[float]:
     """Return the loss of each step's output."""
-    x, target = sequence()
-    with seeded(11):
+    x, target = tiny.sequence()
+    with tiny.seeded(11):
         state, losses = network.initial_state(len(target)), []
     for x_t in x:
         step, state = network(x_t, state)
@@ -268,7 +256,7 @@ def trained(network: Recurrent) -> list[str]:
     return [name for name, p in network.named_parameters() if p.requires_grad]
 
 
-def inside(network: Recurrent, gradients: Gradients) -> Gradients:
+def inside(network: Recurrent, gradients: tiny.Gradients) -> tiny.Gradients:
     """Return the gradients without those of the readout."""
     kept = [g for name, g in zip(trained(network), gradients, strict=True) if not name.startswith("readout")]
     if not kept:

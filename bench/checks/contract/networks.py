@@ -11,22 +11,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from throughtime.checks import tiny
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst, worst_of
 from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
 from throughtime.checks.smooth import smooth_error
-from throughtime.checks.tiny import (
-    CLASSES,
-    INPUTS,
-    STEPS,
-    backprop,
-    error,
-    largest,
-    made,
-    representatives,
-    seeded,
-    sequence,
-    units,
-)
 from throughtime.checks.window import by_layers, differences, one_step_error, stepped, two_windows
 from throughtime.datasets.task import Classification, Meter, Task
 from throughtime.networks.base import Network
@@ -49,7 +37,7 @@ class Net(NamedTuple):
 
     def initial_state(self) -> Any:
         """Return the initial state of the batch, the same at every call."""
-        with seeded(11):
+        with tiny.seeded(11):
             return self.network.initial_state(len(self.target))
 
     def parameters(self) -> list[nn.Parameter]:
@@ -60,7 +48,7 @@ class Net(NamedTuple):
 class Outputs(Task):
     """Classification by a single output; the mean square of several outputs."""
 
-    classification = Classification(CLASSES)
+    classification = Classification(tiny.CLASSES)
 
     def loss(self, outputs: Tree, target: Tensor) -> Tensor:
         if isinstance(outputs, Tensor):
@@ -82,16 +70,16 @@ def nets(component: Component, seed: int = 3, steps: int | None = None) -> list[
     """
     setting, found = tiny_setting(component), []
     if setting is None:
-        options = {"hidden": [units()]} if "hidden" in component.options.model_fields else {}
-        setting = Setting(INPUTS, CLASSES, "", options=options)
-        neurons = [(neuron.name, neuron.factory) for neuron in representatives()]
+        options = {"hidden": [tiny.units()]} if "hidden" in component.options.model_fields else {}
+        setting = Setting(tiny.INPUTS, tiny.CLASSES, "", options=options)
+        neurons = [(neuron.name, neuron.factory) for neuron in tiny.representatives()]
     else:
         own = NEURONS[setting.neuron].factory
         neurons = [(setting.neuron, partial(own, **setting.neuron_options)), ("lif", NEURONS["lif"].factory)]
-    x, target = sequence(steps, inputs=math.prod(shape_of(setting.inputs)))
+    x, target = tiny.sequence(steps, inputs=math.prod(shape_of(setting.inputs)))
     for name, neuron in neurons:
-        with seeded(seed):
-            network = made(component, setting.inputs, setting.outputs, neuron, **setting.options).double()
+        with tiny.seeded(seed):
+            network = tiny.build(component, setting.inputs, setting.outputs, neuron, **setting.options).double()
         found.append(Net(name, network, x, target))
     return found
 
@@ -108,7 +96,7 @@ def window_is_steps(component: Component) -> Observed:
     def find(net: Net) -> float:
         network, state = net.network, net.initial_state()
         found = differences(network.unroll(net.x, state), stepped(network, net.x, state), net.parameters())
-        return largest(value for _, value in found)
+        return tiny.largest(value for _, value in found)
 
     return over_nets(find, component)
 
@@ -117,9 +105,9 @@ def one_step_is_step(component: Component) -> Observed:
     """Return the error of the network's own single steps, over every neuron for which it has them."""
     found = []
     for net in nets(component):
-        error = one_step_error(net.network, net.x, net.initial_state())
-        if error is not None:
-            found.append((net.name, error))
+        step_error = one_step_error(net.network, net.x, net.initial_state())
+        if step_error is not None:
+            found.append((net.name, step_error))
     if not found:
         raise DoesNotApplyError("it takes them by windows")
     return worst(found, "no neuron")
@@ -137,9 +125,9 @@ def layers_are_the_step(component: Component) -> Observed:
             for x_t in net.x:
                 expected, after = network(x_t, state)
                 found, as_described = by_layers(network, x_t, state)
-                errors.append(error(tensors((found, as_described)), tensors((expected, after))))
+                errors.append(tiny.error(tensors((found, as_described)), tensors((expected, after))))
                 state = after
-        return largest(errors)
+        return tiny.largest(errors)
 
     return over_nets(find, component)
 
@@ -153,9 +141,9 @@ def two_windows_are_one(component: Component) -> Observed:
         whole = network.unroll(net.x, state)
         with torch.no_grad():
             two_windows(cut, net.x, state, 5)
-        statistics = error(weights(cut), weights(network))
+        statistics = tiny.error(weights(cut), weights(network))
         found = differences(two_windows(network, net.x, state, 5), whole, net.parameters())
-        return largest([statistics, *(value for _, value in found)])
+        return tiny.largest([statistics, *(value for _, value in found)])
 
     return over_nets(find, component)
 
@@ -167,14 +155,17 @@ def weights(network: Network) -> list[Tensor]:
 
 def same_seed(component: Component) -> Observed:
     pairs = zip(nets(component), nets(component), strict=True)
-    return worst(((one.name, error(weights(one.network), weights(two.network))) for one, two in pairs), "no neuron")
+    return worst(
+        ((one.name, tiny.error(weights(one.network), weights(two.network))) for one, two in pairs), "no neuron"
+    )
 
 
 def other_seed(component: Component) -> Observed:
     """Count networks with the same weights for another seed: their replicates would be the same run."""
     pairs = zip(nets(component), nets(component, seed=4), strict=True)
     return worst(
-        ((one.name, float(error(weights(one.network), weights(two.network)) == 0)) for one, two in pairs), "no neuron"
+        ((one.name, float(tiny.error(weights(one.network), weights(two.network)) == 0)) for one, two in pairs),
+        "no neuron",
     )
 
 
@@ -191,8 +182,8 @@ def samples_apart(component: Component) -> Observed:
             with torch.no_grad():
                 batch = [y[:, :few] for y in tensors(network.unroll(x, state).outputs)]
                 alone = network.unroll(x[:, :few].contiguous(), mapped(lambda s, few=few: s[:few], state)).outputs
-            errors.append(error(tensors(alone), batch))
-        return largest(errors)
+            errors.append(tiny.error(tensors(alone), batch))
+        return tiny.largest(errors)
 
     return over_nets(find, component)
 
@@ -201,13 +192,13 @@ def learns(component: Component) -> Observed:
     """Count parameters that get no gradient in BPTT with any neuron; one silent neuron is no fault, and its own
     parameters do not count."""
     reached: dict[str, bool] = {}
-    for net in nets(component, steps=STEPS):
+    for net in nets(component, steps=tiny.STEPS):
         network = net.network
         with torch.no_grad():
             spikes = network.unroll(net.x, net.initial_state()).spikes
         silent = network.spiking and not any(z.any() for z in spikes)
         names = [name for name, p in network.named_parameters() if p.requires_grad]
-        for name, g in zip(names, backprop(network, net.x, net.target, TASK, "every"), strict=True):
+        for name, g in zip(names, tiny.backprop(network, net.x, net.target, TASK, "every"), strict=True):
             if not (silent and ".neuron." in name):
                 reached[name] = reached.get(name, False) or float(g.abs().max()) > 0
     dead = [name for name, is_reached in reached.items() if not is_reached]

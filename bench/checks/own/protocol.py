@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from throughtime.checks.by_hand import Gain, Script, Sequences, Sum, WithOwnWeight, mean_square, spec
 from throughtime.checks.fact import Fact, Observed, worst
+from throughtime.checks.own.by_hand import Gain, Script, Sequences, Sum, WithOwnWeight, mean_square, spec
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.task import Regression
 from throughtime.errors import DivergedError, StoppedError

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from throughtime.checks.fact import Fact
-from throughtime.checks.of_bptt import BPTT
-from throughtime.checks.of_eligibility import DIAGONAL_RTRL, EPROP
-from throughtime.checks.of_feedback import DECOLLE, RFLO
-from throughtime.checks.of_fptt import FPTT
-from throughtime.checks.of_presynaptic import OTTT, PP_PROP, PRESYNAPTIC_TRACE, S_TLLR, SLTT
-from throughtime.checks.of_scope import OSTL, SNAP_N
-from throughtime.checks.of_signs import SIGNS
-from throughtime.checks.of_truncation import CHECKPOINTED, ROLLING, RTRL, TBPTT
+from throughtime.checks.own.bptt import BPTT
+from throughtime.checks.own.eligibility import DIAGONAL_RTRL, EPROP
+from throughtime.checks.own.feedback import DECOLLE, RFLO
+from throughtime.checks.own.fptt import FPTT
+from throughtime.checks.own.influence import OSTL, SNAP_N
+from throughtime.checks.own.presynaptic import OTTT, PP_PROP, PRESYNAPTIC_TRACE, S_TLLR, SLTT
+from throughtime.checks.own.random_signs import SIGNS
+from throughtime.checks.own.truncation import CHECKPOINTED, ROLLING, RTRL, TBPTT
 
 BY_RULE: dict[str, tuple[Fact, ...]] = {
     "bptt": BPTT,
@@ -35,6 +35,6 @@ BY_RULE: dict[str, tuple[Fact, ...]] = {
 }
 
 
-def of(rule: str) -> tuple[Fact, ...]:
+def facts(rule: str) -> tuple[Fact, ...]:
     """Return the identities of the rule of this name; none for a rule that is not in the package."""
     return BY_RULE.get(rule, ())

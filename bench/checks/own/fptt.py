@@ -12,23 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
+from throughtime.checks import tiny
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.of_truncation import same_updates
-from throughtime.checks.tiny import (
-    CLASSES,
-    STEPS,
-    Gradients,
-    Recorder,
-    error,
-    gradient,
-    learn,
-    made,
-    recurrent,
-    seeded,
-    sequence,
-    show,
-    supporting,
-)
+from throughtime.checks.own.truncation import same_updates
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
@@ -36,7 +22,7 @@ from throughtime.numerics.loops import without_compiled_loops
 from throughtime.numerics.trees import detached
 from throughtime.registry import ALGORITHMS, Component
 
-TASK = Classification(CLASSES)
+TASK = Classification(tiny.CLASSES)
 α, RATE = 0.2, 0.1
 
 
@@ -44,14 +30,14 @@ def without_regulariser(component: Component) -> Observed:
     """Return the error of form `none` against truncated BPTT with the same windows and weights, and against BPTT with
     one part, while weights move."""
     found = []
-    for parts in (1, 4, STEPS, None):
-        K = made(component, parts=parts, form="none").window(STEPS)
+    for parts in (1, 4, tiny.STEPS, None):
+        K = tiny.build(component, parts=parts, form="none").window(tiny.STEPS)
         other: dict[str, Any] = {"name": "tbptt", "window": K, "weights": "ramp"}
         if parts == 1:
             other = {"name": "bptt"}
         name = other.pop("name")
         pairs = same_updates(
-            functools.partial(made, component, parts=parts, form="none"),
+            functools.partial(tiny.build, component, parts=parts, form="none"),
             functools.partial(ALGORITHMS[name].factory, **other),
         )
         found += [(f"{neuron}, K = {parts or 'T'}", value) for neuron, value in pairs]
@@ -62,8 +48,8 @@ def equal_weights(component: Component) -> Observed:
     """Return the error of form `none` with equal weights against truncated BPTT with equal weights, while weights
     move."""
     pairs = same_updates(
-        functools.partial(made, component, parts=4, form="none", weights="equal"),
-        functools.partial(ALGORITHMS["tbptt"].factory, window=STEPS // 4),
+        functools.partial(tiny.build, component, parts=4, form="none", weights="equal"),
+        functools.partial(ALGORITHMS["tbptt"].factory, window=tiny.STEPS // 4),
     )
     return worst(pairs, "no neuron")
 
@@ -71,14 +57,14 @@ def equal_weights(component: Component) -> Observed:
 def first_step(component: Component) -> Observed:
     """Return the error of the first update against form `none`: with W = W̄ and λ = 0 the regulariser adds nothing."""
 
-    def gradients(form: str, network: Recurrent) -> Gradients:
-        return learn(made(component, form=form), network, sequence()).gradients[0]
+    def gradients(form: str, network: Recurrent) -> tiny.Gradients:
+        return tiny.learn(tiny.build(component, form=form), network, tiny.sequence()).gradients[0]
 
     found = []
-    for name, network in supporting(made(component)):
-        found.append((f"{name}, code", error(gradients("code", network), gradients("none", network))))
+    for name, network in tiny.supporting(tiny.build(component)):
+        found.append((f"{name}, code", tiny.error(gradients("code", network), gradients("none", network))))
         with without_compiled_loops():  # the paper's form computes each step twice, which single steps cannot
-            found.append((f"{name}, paper", error(gradients("paper", network), gradients("none", network))))
+            found.append((f"{name}, paper", tiny.error(gradients("paper", network), gradients("none", network))))
     return worst(found, "no neuron")
 
 
@@ -98,23 +84,25 @@ def both_ways(identity: Callable[..., Observed]) -> Callable[..., Observed]:
 @both_ways
 def small_alpha(component: Component) -> Observed:
     """Return the error of R's gradient, which is proportional to α, at α/100; at β = 1/2, W̄ would equal W at first."""
-    x, target = sequence()
+    x, target = tiny.sequence()
 
     def of_R(alpha: float) -> Tensor:
-        rules = (made(component, parts=4, alpha=alpha, beta=0.3), made(component, parts=4, form="none"))
-        with_R, without = (learn(rule, recurrent(ALIF), (x, target), rate=RATE).gradients[1] for rule in rules)
+        rules = (tiny.build(component, parts=4, alpha=alpha, beta=0.3), tiny.build(component, parts=4, form="none"))
+        with_R, without = (
+            tiny.learn(rule, tiny.recurrent(ALIF), (x, target), rate=RATE).gradients[1] for rule in rules
+        )
         return torch.cat([(a - b).flatten() for a, b in zip(with_R, without, strict=True)])
 
-    return Observed(error([of_R(1e-3) * 100], [of_R(1e-1)]))
+    return Observed(tiny.error([of_R(1e-3) * 100], [of_R(1e-1)]))
 
 
 def trained(component: Component, **options: Any) -> tuple[Any, Recurrent, list[dict[str, list[Tensor]]]]:
     """Return a rule after a sequence with moving weights, its network, and λ and W before each update."""
-    x, target = sequence()
-    rule, network = made(component, alpha=α, **options), recurrent(ALIF)
+    x, target = tiny.sequence()
+    rule, network = tiny.build(component, alpha=α, **options), tiny.recurrent(ALIF)
     history: list[dict[str, list[Tensor]]] = []
 
-    class Spy(Recorder):
+    class Spy(tiny.Recorder):
         def __call__(self) -> None:
             form = rule.regulariser
             history.append(
@@ -122,7 +110,7 @@ def trained(component: Component, **options: Any) -> tuple[Any, Recurrent, list[
             )
             super().__call__()
 
-    learn(rule, network, (x, target), update=Spy(network, RATE))
+    tiny.learn(rule, network, (x, target), update=Spy(network, RATE))
     return rule, network, history
 
 
@@ -131,7 +119,7 @@ def mean_forgets(component: Component) -> Observed:
     """Return the error of W̄ = W − λ/(2α) at β = 1/2, with λ before the update."""
     rule, network, history = trained(component, beta=0.5)
     expected = [w.detach() - λ / (2 * α) for w, λ in zip(network.parameters(), history[-1]["λ"], strict=True)]
-    return Observed(error(rule.regulariser.mean, expected))
+    return Observed(tiny.error(rule.regulariser.mean, expected))
 
 
 @both_ways
@@ -143,7 +131,7 @@ def second_order_filter(component: Component) -> Observed:
         λ, before, after = history[t]["λ"], history[t - 1]["λ"], history[t + 1]["λ"]
         steps = zip(history[t + 1]["W"], history[t]["W"], strict=True)
         expected = [a - b / 2 - α * (v - w) for a, b, (v, w) in zip(λ, before, steps, strict=True)]
-        found.append((f"update {t}", error(after, expected)))
+        found.append((f"update {t}", tiny.error(after, expected)))
     return worst(found, "too few updates")
 
 
@@ -154,33 +142,33 @@ def adopts_mean(component: Component) -> Observed:
         rule, network, _ = trained(component, form=form)
         mean = [w.clone() for w in rule.regulariser.mean]
         rule.end_epoch()
-        found.append((form, error([*network.parameters()], mean)))
+        found.append((form, tiny.error([*network.parameters()], mean)))
     return worst(found, "no form")
 
 
 @both_ways
 def written_out(component: Component, form: str) -> Observed:
     """Return the error of the rule's weights after a sequence against autograd of the published dynamic loss."""
-    x, target = sequence(STEPS - 1)  # 4 parts of unequal length
+    x, target = tiny.sequence(tiny.STEPS - 1)  # 4 parts of unequal length
     found = []
-    rule = made(component, form=form)
-    for (name, network), (_, twin) in zip(supporting(rule), supporting(rule), strict=True):
+    rule = tiny.build(component, form=form)
+    for (name, network), (_, twin) in zip(tiny.supporting(rule), tiny.supporting(rule), strict=True):
         of_code = {"beta": 0.3, "rho": 0.25} if form == "code" else {}
-        learn(made(component, form=form, parts=4, alpha=α, **of_code), network, (x, target), rate=RATE)
+        tiny.learn(tiny.build(component, form=form, parts=4, alpha=α, **of_code), network, (x, target), rate=RATE)
         (_by_code if form == "code" else _by_paper)(twin, x, target)
-        found.append((name, error([*network.parameters()], [*twin.parameters()])))
+        found.append((name, tiny.error([*network.parameters()], [*twin.parameters()])))
     return worst(found, "no neuron")
 
 
 @both_ways
 def other_alpha(component: Component) -> Observed:
     """Return the error of the weights after a sequence against autograd, where λ and W̄ are updated with another α."""
-    (x, target), other = sequence(STEPS - 1), 0.7
-    network, twin = recurrent(ALIF), recurrent(ALIF)
-    rule = made(component, parts=4, alpha=α, update_alpha=other, beta=0.3, rho=0.25)
-    learn(rule, network, (x, target), rate=RATE)
+    (x, target), other = tiny.sequence(tiny.STEPS - 1), 0.7
+    network, twin = tiny.recurrent(ALIF), tiny.recurrent(ALIF)
+    rule = tiny.build(component, parts=4, alpha=α, update_alpha=other, beta=0.3, rho=0.25)
+    tiny.learn(rule, network, (x, target), rate=RATE)
     _by_code(twin, x, target, update_α=other)
-    return Observed(error([*network.parameters()], [*twin.parameters()]))
+    return Observed(tiny.error([*network.parameters()], [*twin.parameters()]))
 
 
 def resets_lambda(component: Component) -> Observed:
@@ -226,7 +214,7 @@ def _parts(network: Recurrent, x: Tensor, target: Tensor) -> Iterator[Callable[[
 
     The next part starts from the final state of the first call, which uses the weights before the update.
     """
-    with seeded(11):
+    with tiny.seeded(11):
         state = network.initial_state(x.shape[1])
     T, K = len(x), 4
     for p in range(K):
@@ -256,12 +244,12 @@ def auxiliary_table(component: Component) -> Observed:
     """Return the error of the table without a loop over samples against the authors' scan of each batch."""
     parts, batch = 3, 9
     generator = torch.Generator().manual_seed(13)
-    table, scanned = AuxiliaryLoss(CLASSES, parts, 0, torch.zeros((), dtype=torch.float64)), Scan()
+    table, scanned = AuxiliaryLoss(tiny.CLASSES, parts, 0, torch.zeros((), dtype=torch.float64)), Scan()
     found = []
     for trial in range(12):
-        y = torch.randn(batch, CLASSES, dtype=torch.float64, generator=generator)
-        target, part = torch.randint(CLASSES, (batch,), generator=generator), trial % parts
-        found.append((f"trial {trial}", error([table(y, target, part, 0)], [scanned.loss(y, target, part)])))
+        y = torch.randn(batch, tiny.CLASSES, dtype=torch.float64, generator=generator)
+        target, part = torch.randint(tiny.CLASSES, (batch,), generator=generator), trial % parts
+        found.append((f"trial {trial}", tiny.error([table(y, target, part, 0)], [scanned.loss(y, target, part)])))
         table.learn(y, target, part)
         scanned.learn(y, target, part)
     return worst(found, "no trial")
@@ -274,7 +262,7 @@ class Scan:
         self.Q: dict[tuple[int, int], Tensor] = {}
 
     def loss(self, y: Tensor, target: Tensor, part: int) -> Tensor:
-        unknown = torch.zeros(CLASSES, dtype=torch.float64)
+        unknown = torch.zeros(tiny.CLASSES, dtype=torch.float64)
         q = torch.stack([self.Q.get((int(c), part), unknown) for c in target])
         return -(q * F.log_softmax(y, 1)).mean()
 
@@ -289,25 +277,25 @@ class Scan:
 def auxiliary_in_the_loss(component: Component) -> Observed:
     """Return the error of each part's gradient against autograd's of w l + (1 − w) L_aux, where L_aux is uniform in the
     first epochs, then of the table."""
-    (x, target), parts, found = sequence(), 3, []
-    network, scanned = recurrent(ALIF), Scan()
-    rule = made(component, parts=parts, form="none", auxiliary="authors", auxiliary_uniform_epochs=1)
-    with seeded(11):
-        rule.start(network, TASK, STEPS)
+    (x, target), parts, found = tiny.sequence(), 3, []
+    network, scanned = tiny.recurrent(ALIF), Scan()
+    rule = tiny.build(component, parts=parts, form="none", auxiliary="authors", auxiliary_uniform_epochs=1)
+    with tiny.seeded(11):
+        rule.start(network, TASK, tiny.STEPS)
     for when in ("a uniform epoch", "the table of that epoch"):
-        recorder = Recorder(network)
-        show(rule, x, target, recorder)
+        recorder = tiny.Recorder(network)
+        tiny.train_batch(rule, x, target, recorder)
         rule.end_epoch()
-        with seeded(11):
+        with tiny.seeded(11):
             state = network.initial_state(x.shape[1])
         for p, part in enumerate(x.chunk(parts)):
             for x_t in part:
                 step, state = network(x_t, state)
             y, w, state = step.output, (p + 1) / parts, detached(state)
-            uniform = -F.log_softmax(y, 1).mean() / CLASSES
+            uniform = -F.log_softmax(y, 1).mean() / tiny.CLASSES
             L_aux = uniform if when == "a uniform epoch" else scanned.loss(y, target, p)
-            expected = gradient(w * TASK.loss(y, target) + (1 - w) * L_aux, network)
-            found.append((f"{when}, part {p}", error(recorder.gradients[p], expected)))
+            expected = tiny.gradient(w * TASK.loss(y, target) + (1 - w) * L_aux, network)
+            found.append((f"{when}, part {p}", tiny.error(recorder.gradients[p], expected)))
             scanned.learn(y, target, p)
     return worst(found, "no part")
 

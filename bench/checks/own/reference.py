@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from torch import Tensor
 
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.tiny import made, seeded
+from throughtime.checks.tiny import build, seeded
 from throughtime.neurons.lif import LIF
 from throughtime.registry import Component
 
@@ -262,8 +262,8 @@ def _built(component: Component, hidden: list[int]) -> Any:
     """Return the component with its defaults; a layer of neurons has `hidden[0]` of them."""
     with seeded(3):
         if component.kind == "networks":
-            return made(component, INPUTS, 100, LIF, hidden=hidden)
-        return made(component, *hidden) if component.kind == "neurons" else made(component)
+            return build(component, INPUTS, 100, LIF, hidden=hidden)
+        return build(component, *hidden) if component.kind == "neurons" else build(component)
 
 
 def off_by(w: Tensor, draw: Draw) -> float:
@@ -276,7 +276,7 @@ def off_by(w: Tensor, draw: Draw) -> float:
     return max(abs(float(w.std()) / sd - 1) * math.sqrt(2 * n), abs(float(w.mean()) - draw.mean) / sd * math.sqrt(n))
 
 
-def of(component: Component) -> tuple[Fact, ...]:
+def facts(component: Component) -> tuple[Fact, ...]:
     """Return the facts of a component of the package; none for others."""
     key = (component.kind, component.name)
     if component.origin != "throughtime":
