@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
 
-import torch
-
 from throughtime.errors import UsageError, first_line
+from throughtime.harness.tensor_file import DamagedError, unpacked
 from throughtime.networks.base import Network
 from throughtime.spec import InitialWeights
 
@@ -26,7 +24,9 @@ def load_initial_weights(network: Network, weights: InitialWeights) -> None:
     if hashlib.sha256(content).hexdigest() != weights.sha256:
         raise UsageError("the initial weights changed since the run was planned", weights.file)
     try:
-        state = torch.load(io.BytesIO(content), weights_only=True)
+        state = unpacked(content)
         network.load_state_dict(state.get("final", state))
+    except DamagedError as error:
+        raise UsageError(f"the initial weights cannot be loaded: {error}", weights.file) from error
     except Exception as error:  # a file from elsewhere may raise any exception
         raise UsageError(f"the initial weights do not fit the network: {first_line(error)}", weights.file) from error

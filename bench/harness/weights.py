@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from throughtime.errors import UsageError, first_line
 from throughtime.harness.build import build
+from throughtime.harness.tensor_file import DamagedError, packed, unpacked
 from throughtime.networks.base import Network
 from throughtime.records.files import WEIGHTS
 from throughtime.records.results import Results
@@ -30,9 +30,7 @@ def write_weights(folder: Path, final: Mapping[str, Tensor], best_validation: Ma
         which: {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
         for which, weights in (("final", final), ("best_validation", best_validation))
     }
-    buffer = io.BytesIO()
-    torch.save(contents, buffer)
-    write_whole(folder / WEIGHTS, buffer.getvalue())
+    write_whole(folder / WEIGHTS, packed(contents))
 
 
 def load_network(results: Results | str | Path, run: str, weights: Which = "final") -> Network:
@@ -55,7 +53,9 @@ def load_network(results: Results | str | Path, run: str, weights: Which = "fina
     with torch.random.fork_rng(devices=[]):  # the weights that `build` draws are replaced
         network = build(spec).network
     try:
-        network.load_state_dict(torch.load(path, weights_only=True)[weights])
+        network.load_state_dict(unpacked(path.read_bytes())[weights])
+    except DamagedError as error:
+        raise UsageError(f"the weights cannot be loaded: {error}", str(path)) from error
     except (RuntimeError, KeyError) as error:
         raise UsageError(f"the weights do not fit the network: {first_line(error)}", str(path)) from error
     return network

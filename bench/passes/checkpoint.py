@@ -1,12 +1,7 @@
-"""Checkpoint of a training: a file from which another process resumes bit for bit.
-
-It contains only plain values and tensors; a file that contains code is refused without running it.
-"""
+"""Checkpoint of a training: the state from which another process resumes bit for bit, as plain values and tensors."""
 
 from __future__ import annotations
 
-import io
-import zipfile
 from typing import Any
 
 import torch
@@ -16,10 +11,6 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.harness.batches import cuda_devices
 from throughtime.harness.rule_state import restore_attributes, saved_attributes
 from throughtime.harness.updater import Updater
-
-
-class DamagedError(Exception):
-    """A file is not a complete checkpoint; the message gives the fault."""
 
 
 def state_of(rule: LearningRule, network: nn.Module, update: Updater) -> dict[str, Any]:
@@ -59,31 +50,3 @@ def restore(state: dict[str, Any], rule: LearningRule, network: nn.Module, updat
     torch.set_rng_state(state["random"])
     for device, numbers in state["random_on"].items():
         torch.cuda.set_rng_state(numbers, device)
-
-
-def packed(contents: dict[str, Any]) -> bytes:
-    """Serialise a checkpoint to bytes."""
-    file = io.BytesIO()
-    torch.save(contents, file)
-    return file.getvalue()
-
-
-def unpacked(data: bytes) -> dict[str, Any]:
-    """Deserialise a checkpoint without running code from it.
-
-    Raises:
-        DamagedError: the bytes are truncated, changed, not a checkpoint, or contain more than plain values.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if broken := archive.testzip():  # torch verifies no checksum
-                raise DamagedError(f"{broken} has a wrong checksum")
-        contents = torch.load(io.BytesIO(data), weights_only=True)
-    except DamagedError:
-        raise
-    except Exception as error:
-        # Without torch's message, which advises to load the file with weights_only=False.
-        raise DamagedError(f"not a complete checkpoint of plain values ({type(error).__name__})") from error
-    if not isinstance(contents, dict):
-        raise DamagedError("not a checkpoint")
-    return contents

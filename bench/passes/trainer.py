@@ -25,8 +25,9 @@ from throughtime.harness.batches import Evaluation, cuda_devices, evaluate, fini
 from throughtime.harness.build import Built, build
 from throughtime.harness.clock import Clock
 from throughtime.harness.seeds import stream
+from throughtime.harness.tensor_file import packed, unpacked
 from throughtime.measuring.alignment import alignment_in_training, alignment_measures, curve_keys
-from throughtime.passes.checkpoint import packed, restore, state_of, unpacked
+from throughtime.passes.checkpoint import restore, state_of
 from throughtime.passes.trained import Reached, Trained
 from throughtime.records.files import CHECKPOINT, CURVE, POSITION
 from throughtime.records.provenance import versions

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.version import Version
 
 CHECKOUT = Path(__file__).parents[2]
 FOLDERS = ("bench", "algorithms", "neurons", "networks", "numerics", "datasets", "reports", "results/published")
@@ -137,6 +138,29 @@ def test_torch_is_asked_for_as_a_range_that_admits_cpu_builds(core):
     assert {clause.operator for clause in torch.specifier} <= {">=", "<", "!="}
     assert not [clause for clause in torch.specifier if "+" in clause.version]
     assert torch.specifier.contains("2.13.0") and torch.specifier.contains("2.13.0+cpu")
+
+
+SAFE_FROM = {
+    "filelock": "3.20.3",  # CVE-2025-68146, CVE-2026-22701
+    "jinja2": "3.1.6",  # CVE-2025-27516
+    "pillow": "12.3",  # several of 2025 and 2026; the newest release for Python 3.10
+    "pyarrow": "23.0.1",  # CVE-2026-25087
+    "requests": "2.33",  # CVE-2024-47081, CVE-2026-25645
+    "scikit-learn": "1.5",  # CVE-2024-5206
+    "torch": "2.10",  # CVE-2025-32434, CVE-2026-24747: files read with weights_only
+    "torchvision": "0.25",  # that of torch 2.10
+    "distributed": "2026.1",  # CVE-2026-23528
+}
+
+
+def test_no_dependency_has_a_lowest_version_with_a_known_vulnerability(core):
+    floors = {
+        r.name: clause.version
+        for r in map(Requirement, core.get_all("Requires-Dist"))
+        for clause in r.specifier
+        if clause.operator == ">="
+    }
+    assert {name for name, safe in SAFE_FROM.items() if Version(floors[name]) < Version(safe)} == set()
 
 
 def test_an_installed_wheel_works_away_from_the_checkout(installed, tmp_path, monkeypatch):

@@ -19,9 +19,9 @@ from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.bptt import BPTT
 from throughtime.datasets.task import Classification
 from throughtime.harness.rule_state import CannotKeepError, restore_attributes, saved_attributes
+from throughtime.harness.tensor_file import packed, unpacked
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
-from throughtime.passes.checkpoint import packed, unpacked
 
 
 class Pair(NamedTuple):

@@ -13,8 +13,8 @@ import torch
 from tests.harness.test_training import component
 from throughtime.errors import StoppedError
 from throughtime.harness.build import build
+from throughtime.harness.tensor_file import unpacked
 from throughtime.passes import passes, trainer
-from throughtime.passes.checkpoint import unpacked
 from throughtime.passes.trainer import Trainer
 from throughtime.records.files import CHECKPOINT, read_position
 from throughtime.records.store import read_curve

@@ -15,8 +15,8 @@ import torch
 from tests.passes.test_checkpoint import spec, stop, train, uninterrupted
 from throughtime.algorithms.bptt import BPTT
 from throughtime.harness.build import build
+from throughtime.harness.tensor_file import DamagedError, packed, unpacked
 from throughtime.passes import passes, trainer
-from throughtime.passes.checkpoint import DamagedError, packed, unpacked
 from throughtime.records.files import CHECKPOINT
 from throughtime.records.store import read_curve
 

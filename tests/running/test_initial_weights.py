@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 import torch
 
+from tests.passes.test_checkpoint_faults import Code
 from tests.synthetic_records import put
 from throughtime.errors import UsageError
 from throughtime.harness.build import build
-from throughtime.harness.weights import write_weights
+from throughtime.harness.weights import load_network, write_weights
 from throughtime.passes.passes import train_pass
 from throughtime.records.store import read_curve
 from throughtime.running.plan import plan
@@ -100,7 +102,7 @@ def test_without_weights_the_runs_are_skipped_with_the_reason(store, tmp_path, t
         ("missing", "cannot be read"),
         ("changed", "changed since the run was planned"),
         ("other shape", "do not fit the network"),
-        ("no weights", "do not fit the network"),
+        ("no weights", "cannot be loaded: not a dict of tensors and plain values"),
     ],
 )
 def test_wrong_weights_are_refused_with_their_file(fault, words, store, tmp_path, trained):
@@ -114,6 +116,30 @@ def test_wrong_weights_are_refused_with_their_file(fault, words, store, tmp_path
             torch.save({}, path)
         build(planned[0].spec)
     assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("how", ["an older format of torch", "code", "a compressed archive"])
+def test_weights_in_a_format_that_can_run_code_or_grow_are_refused_by_every_reader(how, store, tmp_path, trained):
+    run, weights = trained[0]
+    path, old_place = tmp_path / "w.pt", store.run_folder("first", run) / "weights.pt"
+    if how == "an older format of torch":
+        torch.save({"final": weights}, path, _use_new_zipfile_serialization=False)
+        assert torch.load(path, weights_only=True).keys() == {"final"}, "torch itself would read it"
+    elif how == "code":
+        torch.save({"final": Code(tmp_path / "ran")}, path)
+    else:
+        torch.save({"final": weights}, tmp_path / "plain.pt")
+        with ZipFile(tmp_path / "plain.pt") as plain, ZipFile(path, "w", ZIP_DEFLATED) as packed:
+            for name in plain.namelist():
+                packed.writestr(name, plain.read(name))
+    planned = plan(second(tmp_path, str(path)), store)
+    with pytest.raises(UsageError, match="weights cannot be loaded: ") as caught:
+        build(planned[0].spec)
+    assert caught.value.where == str(path) and "weights_only" not in str(caught.value)
+    old_place.write_bytes(path.read_bytes())
+    with pytest.raises(UsageError, match="weights cannot be loaded: ") as caught:
+        load_network(store.folder, run)
+    assert caught.value.where == str(old_place) and not (tmp_path / "ran").exists()
 
 
 def test_a_run_goes_on_where_the_other_suite_ended(store, tmp_path):

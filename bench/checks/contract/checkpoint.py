@@ -11,9 +11,10 @@ from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
 from throughtime.harness.batches import learn_batch
 from throughtime.harness.clock import Clock
+from throughtime.harness.tensor_file import packed, unpacked
 from throughtime.harness.updater import Updater
 from throughtime.networks.recurrent import Recurrent
-from throughtime.passes.checkpoint import packed, restore, state_of, unpacked
+from throughtime.passes.checkpoint import restore, state_of
 from throughtime.spec import Training
 
 
