@@ -3,6 +3,8 @@
 # make check: every fact of every rule, neuron, network and dataset.
 # make mutants: plants the faults listed in tests/mutants, one at a time, in a copy; a check or a test must notice each.
 # make gate: every rule on every neuron at tiny scale, compared with the committed baseline; a few minutes on two cores.
+# make lowest: the tests of commands with the lowest versions of dependencies that pyproject.toml allows, on Python 3.10.
+# make audit: known vulnerabilities of the installed dependencies; needs a network.
 # make docs: the site, into build/site; all links are checked.
 # make figures: redraws the figures of README and docs from the committed records; under two minutes.
 # make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
@@ -11,7 +13,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: all run test check mutants gate docs figures peers fptt lint types clean
+.PHONY: all run test check mutants gate lowest audit docs figures peers fptt lint types clean
 
 all: run
 
@@ -31,6 +33,22 @@ mutants: $(READY)
 gate: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/throughtime run gate --scale tiny || test $$? -eq 1
 	$(BIN)/throughtime compare results/baselines/gate-tiny.jsonl results/runs
+
+# A first release without a wheel need not build with today's tools: only wheels count as lowest versions.
+lowest: LOWEST := build/lowest/bin/python
+lowest:
+	$(PYTHON) -m venv --clear build/lowest
+	$(LOWEST) -m pip install --quiet uv
+	$(LOWEST) -m uv pip compile --quiet --resolution lowest-direct --only-binary :all: --extra cluster --extra nir pyproject.toml --output-file build/lowest/requirements.txt
+	$(LOWEST) -m uv pip install --quiet --python $(LOWEST) --requirement build/lowest/requirements.txt
+	$(LOWEST) -m uv pip install --quiet --python $(LOWEST) pytest pytest-benchmark pytest-xdist hypothesis
+	$(LOWEST) -m uv pip install --quiet --python $(LOWEST) --no-deps --editable .
+	OMP_NUM_THREADS=1 $(LOWEST) -m pytest -n auto --maxprocesses 4 --dist loadfile --benchmark-disable tests/commands
+
+audit: $(READY)
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --skip-editable --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'

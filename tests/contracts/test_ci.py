@@ -17,6 +17,18 @@ from throughtime.suites.suite import load_suite
 
 ROOT = Path(__file__).parents[2]
 BASELINES = ROOT / "results/baselines"
+CLASSIFIERS = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text())
+OLDEST, NEWEST = CLASSIFIERS[0], CLASSIFIERS[-1]
+PINNED = re.compile(r"[\w./-]+@[0-9a-f]{40}")
+INSECURE = """
+permissions: {pull-requests: write}
+jobs:
+  one:
+    permissions: {contents: write}
+    steps:
+      - uses: actions/checkout@v4
+      - run: echo ${{ github.event.pull_request.title }}
+"""
 GH = """#!/bin/sh
 echo "$*" >> "$CALLS"
 case "$*" in *--jq*) test "$TAG" = "$(head -n 1 "$BODY")" && printf "$FOUND" ;; esac
@@ -50,13 +62,62 @@ def test_every_run_of_the_gate_is_in_its_baseline():
 def test_the_workflow_does_what_ci_run_does():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
     job = workflow["jobs"]["ci"]
-    assert job["strategy"]["matrix"]["python"] == ["3.10", "3.13"]
-    assert ".ci/run" in [step.get("run") for step in job["steps"]]
+    assert job["strategy"]["matrix"]["python"] == [OLDEST, NEWEST]
+    assert {".ci/run", "make audit"} <= {step.get("run") for step in job["steps"]}
+    lowest = workflow["jobs"]["lowest"]["steps"]
+    assert lowest[-1] == {"run": "make lowest"} and lowest[1]["with"] == {"python-version": OLDEST}
     targets = re.findall(r"^make (\w+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     assert targets == ["lint", "test", "check", "gate", "docs"]
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^lint: types$", makefile, re.MULTILINE)
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def insecurities(workflow: dict) -> list[str]:
+    """Faults of a workflow through which the code of a pull request, or of an action, could gain rights."""
+    found = [] if "permissions" in workflow else ["the default permissions of the repository"]
+    found += [f"all jobs have {name}" for name, right in workflow.get("permissions", {}).items() if right == "write"]
+    for name, job in workflow["jobs"].items():
+        steps, actions = job["steps"], [step["uses"] for step in job["steps"] if "uses" in step]
+        found += [f"{name}: {action} is not pinned by digest" for action in actions if not PINNED.fullmatch(action)]
+        for step in steps:
+            options = step.get("with", {})
+            checkout = step.get("uses", "").startswith("actions/checkout@")
+            if checkout and options.get("persist-credentials") is not False:
+                found.append(f"{name}: the checkout keeps its token")
+            code_of_base = options.get("ref") == "${{ github.event.pull_request.base.sha }}"
+            if checkout and "write" in job.get("permissions", {}).values() and not code_of_base:
+                found.append(f"{name}: may write, and checks out the pull request")
+            found += [f"{name}: an expression in a script"] * ("${{" in step.get("run", ""))
+    return found
+
+
+def test_no_code_of_a_pull_request_runs_with_a_right_to_write():
+    workflows = [yaml.safe_load(path.read_text()) for path in (ROOT / ".github/workflows").glob("*.yml")]
+    assert len(workflows) > 1 and [fault for workflow in workflows for fault in insecurities(workflow)] == []
+    steps = [
+        step.get("run", "") for workflow in workflows for job in workflow["jobs"].values() for step in job["steps"]
+    ]
+    unpinned = [run for run in steps if re.search(r"pip install (?!.*==)", run)]
+    assert unpinned == []
+
+
+def test_each_insecurity_of_a_workflow_is_found():
+    workflow = yaml.safe_load(INSECURE)
+    assert insecurities(workflow) == [
+        "all jobs have pull-requests",
+        "one: actions/checkout@v4 is not pinned by digest",
+        "one: the checkout keeps its token",
+        "one: may write, and checks out the pull request",
+        "one: an expression in a script",
+    ]
+
+
+def test_a_comment_without_the_tag_is_not_posted(tmp_path):
+    (tmp_path / "gate.md").write_text("\nanything\n")  # every comment starts with an empty text
+    words = [str(ROOT / ".ci/comment"), "gate.md", "a/b", "5"]
+    done = subprocess.run(words, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr == f"gate.md: the first line is not {TAG}\n"
 
 
 @pytest.mark.parametrize(
