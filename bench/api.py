@@ -116,7 +116,7 @@ def figure(results: Results | str | Path = DEFAULT_RESULTS, out: str | Path | No
         UsageError: the folder has no runs.
     """
     from throughtime.reports.drawing import Drawn, save
-    from throughtime.reports.report import draw_figures
+    from throughtime.reports.figure_registry import draw_figures
 
     drawn = {name: shown for name, shown in draw_figures(_loaded(results)).items() if isinstance(shown, Drawn)}
     for name, shown in drawn.items() if out is not None else ():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from throughtime.markdown import escaped
+from throughtime.markdown import table as markdown_table
 from throughtime.reports.latex import latex
 from throughtime.reports.table import Entry, Table
 from throughtime.whole_files import write_whole
@@ -25,14 +26,10 @@ def text(table: Table) -> str:
 
 def markdown(table: Table) -> str:
     """Format a table as GitHub Markdown; the best entries of a row are bold."""
-    grid = [
-        [_escaped(name) for name in table.head],
-        ["---"] * len(table.head),
-        *[[_marked(e, "{text} <sup>{mark}</sup>", _bold(e)) for e in row] for row in table.rows],
-    ]
-    lines = [f"| {' | '.join(row)} |" for row in grid] if table.rows else []
-    notes = [f"<sup>{mark}</sup> {_escaped(note)}" for mark, note in table.notes]
-    blocks = [f"**{_escaped(table.title)}.** {_escaped(' '.join(table.caption))}", "\n".join(lines), *notes]
+    rows = [[_marked(entry, "{text} <sup>{mark}</sup>", _bold(entry)) for entry in row] for row in table.rows]
+    lines = markdown_table([*map(escaped, table.head)], rows) if rows else ""
+    notes = [f"<sup>{mark}</sup> {escaped(note)}" for mark, note in table.notes]
+    blocks = [f"**{escaped(table.title)}.** {escaped(' '.join(table.caption))}", lines, *notes]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -48,13 +45,15 @@ def long_csv(data: pd.DataFrame) -> str:
     return data.to_csv(index=False, lineterminator="\n")
 
 
+FORMS: dict[str, Callable[[Table], str]] = {"txt": text, "md": markdown, "tex": latex, "csv": csv}
+"""Writers of a table, by the ending of its file."""
+
+
 def write_table(table: Table, folder: Path) -> list[Path]:
-    """Write a table as text, Markdown, LaTeX and CSV; return the paths."""
-    forms = {"txt": text(table), "md": markdown(table), "tex": latex(table), "csv": csv(table)}
-    paths = []
-    for ending, content in forms.items():
-        paths.append(folder / f"{table.name}.{ending}")
-        write_whole(paths[-1], content)
+    """Write a table in each form; return the paths."""
+    paths = [folder / f"{table.name}.{ending}" for ending in FORMS]
+    for path, form in zip(paths, FORMS.values(), strict=True):
+        write_whole(path, form(table))
     return paths
 
 
@@ -63,8 +62,4 @@ def _marked(entry: Entry, form: str, escape: Callable[[str], str] = str) -> str:
 
 
 def _bold(entry: Entry) -> Callable[[str], str]:
-    return (lambda plain: f"**{_escaped(plain)}**") if entry.best else _escaped
-
-
-def _escaped(plain: str) -> str:
-    return re.sub(r"([\\|<>*_`\[\]])", r"\\\1", plain)
+    return (lambda plain: f"**{escaped(plain)}**") if entry.best else escaped

@@ -113,7 +113,8 @@ def figure(
     plugin: PluginOption = NONE,
 ) -> None:
     """Draw the figures from records, as PDF, SVG and PNG with their data as CSV and, for a paper, the caption."""
-    from throughtime.reports.report import NotDrawn, write_figures
+    from throughtime.reports.figure_registry import NotDrawn
+    from throughtime.reports.report import write_figures
 
     load_plugins(plugin)
     for name, drawn in write_figures(_loaded(results, suite or ()), out, style).items():

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from throughtime.comparing.compare import Comparison
 from throughtime.comparing.rows import Row
 from throughtime.comparing.wording import (
+    NUMBERS,
     SECTIONS,
+    Line,
     by_metric,
     headline,
     line_of,
@@ -16,6 +18,7 @@ from throughtime.comparing.wording import (
     sections,
     unchanged,
 )
+from throughtime.markdown import escaped, table
 
 TAG = "<!-- throughtime compare -->"
 """First line of the text, by which a bot finds its comment and replaces it."""
@@ -54,10 +57,10 @@ def _without_reasons(comparison: Comparison) -> list[str]:
     return [*_counted_but(comparison, _short_table), _cut("reasons and intervals are left out")]
 
 
-def _counted_but(comparison: Comparison, table: Callable[[Sequence[Row]], str]) -> list[str]:
+def _counted_but(comparison: Comparison, show: Callable[[Sequence[Row]], str]) -> list[str]:
     """Return a table of the regressions, and counts of all other sections."""
     return [
-        _section(title, rows, table if title == "Regressions" else lambda those: f"{_escaped(by_metric(those))}.")
+        _section(title, rows, show if title == "Regressions" else lambda those: f"{escaped(by_metric(those))}.")
         for title, rows in sections(comparison).items()
     ]
 
@@ -76,7 +79,7 @@ def _by_verdict(comparison: Comparison, show: Callable[[Sequence[Row]], str]) ->
         if row.verdict in SECTIONS["Regressions"]:
             groups.setdefault((row.verdict, row.metric), []).append(row)
     return "\n".join(
-        f"- **{verdict}**, {_escaped(metric)}: {_escaped(show(rows))}" for (verdict, metric), rows in groups.items()
+        f"- **{verdict}**, {escaped(metric)}: {escaped(show(rows))}" for (verdict, metric), rows in groups.items()
     )
 
 
@@ -84,14 +87,13 @@ def _section(title: str, rows: Sequence[Row], show: Callable[[Sequence[Row]], st
     return f"#### {title} ({len(rows)})\n\n{show(rows)}"
 
 
-def _table(rows: Sequence[Row]) -> str:
-    head = "| verdict | cell | metric | base | new | difference | n | reason |\n|---|---|---|---:|---:|---:|---:|---|\n"
-    return head + "\n".join(f"| {' | '.join(map(_escaped, line_of(row)))} |" for row in rows)
+def _table(rows: Sequence[Row], columns: int = len(Line._fields)) -> str:
+    lines = [[*map(escaped, line_of(row)[:columns])] for row in rows]
+    return table(Line._fields[:columns], lines, NUMBERS)
 
 
 def _short_table(rows: Sequence[Row]) -> str:
-    head = "| verdict | cell | metric | base | new |\n|---|---|---|---:|---:|\n"
-    return head + "\n".join(f"| {' | '.join(map(_escaped, line_of(row)[:5]))} |" for row in rows)
+    return _table(rows, Line._fields.index("difference"))
 
 
 def _rerun(comparison: Comparison) -> list[str]:
@@ -101,22 +103,15 @@ def _rerun(comparison: Comparison) -> list[str]:
 
 def _unchanged(comparison: Comparison) -> str:
     rows = unchanged(comparison)
-    cells = _escaped(", ".join(dict.fromkeys(row.label for row in rows)))
+    cells = escaped(", ".join(dict.fromkeys(row.label for row in rows)))
     summary = f"<details><summary>{len(rows)} unchanged</summary>"
-    return "\n\n".join([summary, _escaped(by_metric(rows)), f"Cells: {cells}", "</details>"])
+    return "\n\n".join([summary, escaped(by_metric(rows)), f"Cells: {cells}", "</details>"])
 
 
 def _footer(comparison: Comparison) -> list[str]:
     sides = [f"{name}: {provenance(side)}" for name, side in (("Base", comparison.base), ("New", comparison.new))]
-    return [_escaped(text) for text in (*remarks(comparison), *sides)]
+    return [escaped(text) for text in (*remarks(comparison), *sides)]
 
 
 def _cut(what: str) -> str:
     return f"*Shortened: {what}. `throughtime compare` prints all of it.*"
-
-
-def _escaped(text: str) -> str:
-    """Escape text for a table cell of Markdown: one line, no bar, no HTML, no emphasis."""
-    for special in "\\`*_[]|<>":
-        text = text.replace(special, f"\\{special}")
-    return " ".join(text.split())

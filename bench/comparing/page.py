@@ -8,9 +8,17 @@ from jinja2 import Environment, StrictUndefined
 
 from throughtime.comparing.compare import Comparison
 from throughtime.comparing.rows import Row
-from throughtime.comparing.wording import Line, by_metric, headline, line_of, provenance, remarks, sections, unchanged
-
-NUMBERS = ("base", "new", "difference", "n")
+from throughtime.comparing.wording import (
+    NUMBERS,
+    Line,
+    by_metric,
+    headline,
+    line_of,
+    provenance,
+    remarks,
+    sections,
+    unchanged,
+)
 
 
 def html(comparison: Comparison) -> str:

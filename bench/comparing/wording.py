@@ -36,6 +36,10 @@ class Line(NamedTuple):
     reason: str
 
 
+NUMBERS = ("base", "new", "difference", "n")
+"""Columns that are aligned to the right."""
+
+
 def headline(comparison: Comparison) -> str:
     """Return the headline: `regressed (exit code 1): 2 worse, 1 lost, 57 same`."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in comparison.counts.items())

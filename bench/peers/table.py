@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from throughtime.markdown import escaped, table
 from throughtime.peers.run import Outcome, Row
 from throughtime.peers.workload import WORKLOADS
 from throughtime.reports.drawing import Drawn, Style, finish, grid, save, scale_axis, styled
@@ -80,9 +81,8 @@ def markdown(outcome: Outcome) -> str:
     for title, wanted in (("Time", False), ("Stored for the backward pass", True)):
         lines = shown([row for row in outcome.rows if (row.unit == "byte") is wanted])
         if lines:
-            head = [*lines[0]]
-            parts += [f"## {title}", "", f"| {' | '.join(head)} |", "|" + " --- |" * len(head)]
-            parts += [f"| {' | '.join(line.values())} |" for line in lines] + [""]
+            cells = [[*map(escaped, line.values())] for line in lines]
+            parts += [f"## {title}", "", table([*lines[0]], cells), ""]
     parts += [f"- {line}" for line in (*summary(outcome.rows), *outcome.left_out)]
     about = dict.fromkeys(row.work for row in outcome.rows)
     parts += ["", *(f"{name}: {WORKLOADS[name].about}.  " for name in about if name in WORKLOADS)]

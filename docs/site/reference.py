@@ -16,6 +16,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 import throughtime
+from throughtime.markdown import table
 from throughtime.neurons.surrogate import SURROGATES
 from throughtime.options import options_of, type_text
 from throughtime.registry import REGISTRIES, Component
@@ -154,6 +155,4 @@ def _surrogates() -> str:
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     if not rows:
         return "No options."
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    lines = [header, ["---"] * len(header), *escaped]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(header, [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows])

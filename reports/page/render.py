@@ -16,8 +16,7 @@ from markupsafe import Markup
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, runs_of, slug
-from throughtime.reports.formats import csv, markdown
-from throughtime.reports.latex import latex
+from throughtime.reports.formats import FORMS
 from throughtime.reports.page.runs import failures, merged, run_data
 from throughtime.reports.page.summary import best_of, costs_of, judged_papers
 from throughtime.reports.page.table import table_data
@@ -27,7 +26,7 @@ from throughtime.reports.table import Table
 PLOTLY = "plotly-basic.min.js"
 
 
-class Figure(NamedTuple):
+class PageFigure(NamedTuple):
     """A figure for the page; without an image, `caption` gives the reason."""
 
     name: str
@@ -50,10 +49,10 @@ class Section(NamedTuple):
     lines: list[str]
     """Counts and dates."""
     tables: list[Table]
-    figures: list[Figure]
+    figures: list[PageFigure]
 
 
-def render(results: Results, tables: Sequence[Table], figures: Sequence[Figure], out: Path) -> str:
+def render(results: Results, tables: Sequence[Table], figures: Sequence[PageFigure], out: Path) -> str:
     """Render the page as a string.
 
     Args:
@@ -99,14 +98,14 @@ def _suites(results: Results) -> list[tuple[str, ...]]:
     return sorted(first, key=lambda key: first[key])
 
 
-def _sections(results: Results, tables: Sequence[Table], figures: Sequence[Figure]) -> list[Section]:
+def _sections(results: Results, tables: Sequence[Table], figures: Sequence[PageFigure]) -> list[Section]:
     """Return a section for each suite, and one for the figures and tables that concern several."""
     sections, placed = [], set()
     runs = runs_of(results)
     for suite, scale in _suites(results):
         of_suite = runs[(runs["suite"] == suite) & (runs["scale"] == scale)]
         start = f"{slug(suite)}-{scale}"
-        named: list[Table | Figure] = [*tables, *figures]
+        named: list[Table | PageFigure] = [*tables, *figures]
         mine = [one for one in named if one.name == start or one.name.startswith(f"{start}-")]
         placed |= {one.name for one in mine}
         counts = ", ".join(f"{n} {status}" for status, n in of_suite["status"].value_counts().items())
@@ -121,7 +120,7 @@ def _sections(results: Results, tables: Sequence[Table], figures: Sequence[Figur
 
 
 def _forms(table: Table) -> dict[str, str]:
-    return {"csv": csv(table), "tex": latex(table), "md": markdown(table)}
+    return {ending: FORMS[ending](table) for ending in ("csv", "tex", "md")}
 
 
 def _source(name: str) -> Markup:

@@ -20,7 +20,7 @@ from throughtime.errors import UsageError
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
-from throughtime.reports.page.render import Figure, render
+from throughtime.reports.page.render import PageFigure, render
 from throughtime.reports.page.runs import merged, tail
 from throughtime.reports.papers.paper import load_paper
 from throughtime.reports.report import write_report
@@ -158,7 +158,7 @@ def test_a_run_shows_its_command_seed_phases_curve_folder_and_the_end_of_its_log
 def test_a_link_to_a_folder_is_quoted_and_a_picture_keeps_its_colours(tmp_path):
     store = Store(tmp_path / "50 % #1")
     put(store, run_spec("bptt lif digits"), measures=results("accuracy", 0.5, 0.1))
-    html = render(Results.load(store.folder), [], [Figure("map", "Map", [], b"x", pictures=True)], tmp_path)
+    html = render(Results.load(store.folder), [], [PageFigure("map", "Map", [], b"x", pictures=True)], tmp_path)
     assert unpacked(html)["runs"][0]["link"].startswith("50%20%25%20%231/quick/")
     assert 'class="static coloured"' in html and unpacked(html)["figures"] == {}
 

@@ -13,8 +13,8 @@ from throughtime.records.results import Results
 from throughtime.registry import ALGORITHMS
 from throughtime.reports.alignment_ranks import alignment_ranks, correlations, orders, warning
 from throughtime.reports.alignment_table import alignment_table
+from throughtime.reports.figure_registry import draw_figures
 from throughtime.reports.page.interactive import described
-from throughtime.reports.report import draw_figures
 from throughtime.reports.rule_marks import result_against_alignment, result_against_memory, spread
 
 HERE = "quick", "laptop"
