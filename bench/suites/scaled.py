@@ -17,7 +17,6 @@ from throughtime.suites.cell import Cell, Labels
 from throughtime.suites.schema import Entry, Override, Settings, SuiteFile, When
 from throughtime.suites.strict_yaml import Document, Key, refusal
 from throughtime.suites.training_faults import training_faults
-from throughtime.suites.trials import trials_of
 
 
 class ScaledSuite:
@@ -57,8 +56,6 @@ class ScaledSuite:
         """Indices of the overrides of each cell."""
         self._built: dict[Any, Any] = {}
         self.cells = self._cells(labelled)
-        self.trials = trials_of(self) if self.settings.tune and self.cells else {}
-        """Trials of the tuning of each cell."""
 
     def refuse(self, what: str, path: Key, hint: str | None = None) -> NoReturn:
         raise UsageError(what, self.document.position(path), hint)
@@ -138,6 +135,12 @@ class ScaledSuite:
         trained, contents = self._once(("training", those), functools.partial(self._training, those))
         rule, neuron, network, dataset = (spec for spec, _ in parts)
         return Cell(rule, neuron, network, dataset, trained), (*(content for _, content in parts), contents)
+
+    def add_override(self, override: Override, path: Key) -> int:
+        """Add an override that no cell has yet; return its index."""
+        self.overrides.append(override)
+        self.override_paths.append(path)
+        return len(self.overrides) - 1
 
     def _once(self, key: Any, build: Callable[[], Any]) -> Any:
         if key not in self._built:

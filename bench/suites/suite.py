@@ -27,7 +27,7 @@ from throughtime.suites.changes import apply_change, names_an_option
 from throughtime.suites.scaled import ScaledSuite, component_of
 from throughtime.suites.schema import Entry, NameOrEntry, Settings, SuiteFile
 from throughtime.suites.strict_yaml import Document, Key, checked, load
-from throughtime.suites.trials import Trial
+from throughtime.suites.trials import Trial, trials_of
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -131,11 +131,12 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
             file = checked(document, SuiteFile)
     _check_entries(document, faults)
     faults.raise_all()
-    scaled = {}
+    scaled, trials = {}, {}
     for name in SCALES:
         of_scale = Faults()
         with of_scale.collected():
             scaled[name] = ScaledSuite(document, file, name, of_scale)
+            trials[name] = [*trials_of(scaled[name]).values()]
         faults.add_other_places(of_scale)
     faults.raise_all()
     _check_patterns(document, list(scaled.values()), faults)
@@ -146,7 +147,7 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
         file.summary,
         settings,
         cells={scale: [*s.cells.values()] for scale, s in scaled.items()},
-        trials={scale: [*s.trials.values()] for scale, s in scaled.items()},
+        trials=trials,
     )
 
 

@@ -6,18 +6,16 @@ import itertools
 import json
 import random
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pydantic
 
 from throughtime.registry import KINDS
 from throughtime.spec import Training
 from throughtime.suites.cell import Cell, Labels
+from throughtime.suites.scaled import ScaledSuite
 from throughtime.suites.schema import Override, Tune
 from throughtime.suites.strict_yaml import Key, refusal
-
-if TYPE_CHECKING:
-    from throughtime.suites.scaled import ScaledSuite
 
 
 class Trial(NamedTuple):
@@ -36,16 +34,17 @@ class Trial(NamedTuple):
 
 
 def trials_of(scaled: ScaledSuite) -> dict[Labels, list[Trial]]:
-    """Return the trials of each cell of a suite with a tuning, at one scale.
+    """Return the trials of each cell of a suite at one scale; nothing for a suite without a tuning.
 
-    Each cell has the same number of trials: `trials`, or all combinations of the cell that has the fewest. Of a cell
-    with more combinations, so many are drawn at random, by the suite's seed.
+    Each cell has the same number of trials: `trials`, or all combinations of the cell that has the fewest. A cell with
+    more combinations draws that many at random, from the suite's seed.
 
     Raises:
         UsageError: an option or a value is wrong, or a cell has fewer combinations than `trials`.
     """
     tune, path = scaled.settings.tune, scaled.paths["tune"]
-    assert tune is not None
+    if tune is None or not scaled.cells:
+        return {}
     changes: dict[str, list[int]] = {}
     for name, values in tune.options.items():
         if repeated := next((i for i, value in enumerate(values) if value in values[:i]), None):
@@ -102,9 +101,7 @@ def _override(scaled: ScaledSuite, name: str, value: Any, path: Key) -> int:
             raise refusal(error, scaled.document, Training, lambda loc: path) from error
     else:
         change = Override.model_validate({kind: {option: value}})
-    scaled.overrides.append(change)
-    scaled.override_paths.append(path)
-    return len(scaled.overrides) - 1
+    return scaled.add_override(change, path)
 
 
 def _text(value: Any) -> str:
