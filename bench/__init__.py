@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from throughtime.registry import algorithm, dataset, network, neuron
 
 if TYPE_CHECKING:
-    from throughtime.api import check, figure, run, table
+    from throughtime.face.api import check, figure, run, table
     from throughtime.comparing.compare import compare
     from throughtime.harness.batches import evaluate
     from throughtime.harness.by_name import build_dataset, build_network, build_rule, neuron_type
@@ -59,15 +59,15 @@ _PLACES = {
     "build_dataset": "harness.by_name:build_dataset",
     "build_network": "harness.by_name:build_network",
     "build_rule": "harness.by_name:build_rule",
-    "check": "api:check",
+    "check": "face.api:check",
     "compare": "comparing.compare:compare",
     "evaluate": "harness.batches:evaluate",
-    "figure": "api:figure",
+    "figure": "face.api:figure",
     "load": "records.results:Results.load",
     "load_network": "harness.weights:load_network",
     "neuron_type": "harness.by_name:neuron_type",
-    "run": "api:run",
-    "table": "api:table",
+    "run": "face.api:run",
+    "table": "face.api:table",
 }
 """Module and attribute of each name that is imported when it is first used."""
 

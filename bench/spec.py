@@ -41,6 +41,12 @@ PASSES: dict[Pass, PassKind] = {
 """Passes in the order of their measures in a record."""
 MEASURED_ONCE = tuple(name for kind in PASSES.values() for name in (*(kind.headline or ())[:1], *kind.others))
 """Prefixes of the names of all measures that are taken once per cell."""
+NOISY_MEASURES = (
+    "training_time",
+    "energy",
+    *(name for kind in PASSES.values() if kind.exclusive for name in (*(kind.headline or ())[:1], *kind.others)),
+)
+"""Prefixes of the names of measures in which any two runs differ: times, the process's peak, the machine's rates."""
 Scale = Literal["tiny", "laptop", "paper"]
 SCALES: tuple[Scale, ...] = ("tiny", "laptop", "paper")
 Device = Literal["cpu", "cuda"]

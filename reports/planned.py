@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from throughtime.errors import UsageError
+from throughtime.records.journal import read_journal
 from throughtime.records.store import JOURNAL
 from throughtime.reports.cells import groups
-from throughtime.running.journal import read_journal
 from throughtime.spec import cell_label
 
 Planned = dict[tuple[str, str], set[str]]

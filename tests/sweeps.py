@@ -14,7 +14,7 @@ import psutil
 
 from throughtime.records.store import Store, Stored
 from throughtime.registry import isolated, load_plugin
-from throughtime.running.engines.base import Engine
+from throughtime.running.engine import Engine
 from throughtime.running.engines.local import LocalEngine
 from throughtime.running.limits import Limits
 from throughtime.running.plan import plan, to_run

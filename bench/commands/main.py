@@ -114,7 +114,7 @@ def figure(
 ) -> None:
     """Draw the figures from records, as PDF, SVG and PNG with their data as CSV and, for a paper, the caption."""
     from throughtime.reports.figure_registry import NotDrawn
-    from throughtime.reports.report import write_figures
+    from throughtime.reports.page.report import write_figures
 
     load_plugins(plugin)
     for name, drawn in write_figures(_loaded(results, suite or ()), out, style).items():
@@ -129,7 +129,7 @@ def report(
     plugin: PluginOption = NONE,
 ) -> None:
     """Write the HTML page, the tables and the figures, from records."""
-    from throughtime.reports.report import write_report
+    from throughtime.reports.page.report import write_report
 
     load_plugins(plugin)
     print(f"report: {write_report(_loaded(results, suite or ()), out).resolve()}")

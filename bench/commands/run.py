@@ -7,7 +7,6 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -33,7 +32,7 @@ from throughtime.suites import units
 
 if TYPE_CHECKING:
     from throughtime.records.record import Record
-    from throughtime.running.engines.base import Engine
+    from throughtime.running.engine import Engine
     from throughtime.running.plan import Planned
     from throughtime.running.sweep import Sweep
 
@@ -146,24 +145,16 @@ def run(
 
 def _run(sweep: Sweep, place: Place, command: Sequence[str], quiet: bool) -> list[Record]:
     """Run the due runs of a sweep; return their records."""
-    from throughtime.running.plan import prepare_data
-    from throughtime.running.progress import preparing
     from throughtime.running.signals import AskedToStop, signals_raised
 
-    prepare_data(sweep.due, partial(preparing, quiet=quiet))
     if not quiet:
         _print_not_repeated(sweep.selected, sweep.due, sweep.request.store.folder)
-    if not sweep.due:
-        return []
-    progress = progress_for(quiet)
     try:
         with signals_raised():
-            return sweep.run(place.engine(sweep, progress.show), command, progress)
+            return sweep.run(place.engine, command, progress_for(quiet))
     except AskedToStop as stop:
         print("interrupted: finished runs are recorded; repeat the command to continue", file=sys.stderr)
         raise typer.Exit(128 + stop.signum) from None
-    finally:
-        progress.end()
 
 
 def closing_line(sweep: Sweep, failed: Mapping[str, int], seconds: float) -> str:

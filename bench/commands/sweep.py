@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,6 +98,8 @@ def rerun(
 ) -> None:
     """Repeat one recorded run without saving it, and print the differences; exits with 1 if one counts."""
     from throughtime.datasets.files.fetch import add_source
+    from throughtime.running.engines.local import LocalEngine
+    from throughtime.running.limits import Limits
     from throughtime.running.rerun import find_record
     from throughtime.running.rerun import rerun as rerun_of
     from throughtime.running.signals import AskedToStop, signals_raised
@@ -107,8 +110,9 @@ def rerun(
     progress = progress_for(as_json)
     try:
         with tempfile.TemporaryDirectory(prefix="throughtime-") as folder, signals_raised():
-            plugins = [str(path.resolve()) for path in plugin]
-            _, differences = rerun_of(stored, Path(folder), plugins, progress)
+            engine = LocalEngine([str(path.resolve()) for path in plugin], Limits(), 1, progress.show)
+            with closing(engine):
+                _, differences = rerun_of(stored, Path(folder), engine, progress)
     except AskedToStop as stop:
         raise typer.Exit(128 + stop.signum) from None
     finally:

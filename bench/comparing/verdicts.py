@@ -18,8 +18,7 @@ from throughtime.records.statistics.significance import (
     replicates_to_decide,
     smallest_p,
 )
-from throughtime.running.rerun import NOISY
-from throughtime.spec import MEASURED_ONCE
+from throughtime.spec import MEASURED_ONCE, NOISY_MEASURES
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def _obstacle(pair: Pair, metric: str, gate: Gate | None) -> str:
     """Return the reason for which the two sides cannot be compared on this metric; empty if they can."""
     conflicts = [conflict for conflict in pair.conflicts() if _matters(conflict, metric, gate)]
     wanted = list(gate.same) if gate else []
-    if metric.startswith(NOISY) and (gate is None or gate.compare != "ratio_to_bptt"):
+    if metric.startswith(NOISY_MEASURES) and (gate is None or gate.compare != "ratio_to_bptt"):
         wanted += ["machine", "threads"]
     for name in dict.fromkeys(key for item in wanted for key in (MACHINE if item == "machine" else (item,))):
         values = [_place(cell).get(name) for cell in pair]

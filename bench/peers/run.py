@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
+from throughtime.measuring.machine_lock import MACHINE_LOCK
 from throughtime.peers.compare import TOLERANCE
 from throughtime.peers.workload import PEERS, Peer, Workload, entrants, missing
-from throughtime.running.engines.local import MACHINE_LOCK
 
 TIMEOUT = 1200
 """Time limit of a child process in seconds, so that a very slow loop does not delay the others."""

@@ -18,7 +18,7 @@ from throughtime.records.provenance import versions
 from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
 from throughtime.registry import KINDS, Component, raised_at
-from throughtime.running.initial_weights import WeightFiles
+from throughtime.running.weight_files import WeightFiles
 from throughtime.spec import PASSES, ComponentSpec, Pass, Rerun, RunSpec
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
 from throughtime.records.files import read_position
 from throughtime.records.record import Record
-from throughtime.running.engines.base import PassJob
+from throughtime.running.engine import PassJob
 from throughtime.spec import Pass, RunSpec
 from throughtime.suites.units import duration
 
@@ -28,6 +28,10 @@ class Progress(ABC):
     def begin(self, specs: Sequence[RunSpec]) -> None:
         """Begin a sweep of these runs."""
         self.total, self.done, self.made, self.start = len(specs), 0, 0, time.monotonic()
+
+    def preparing(self, dataset: str) -> AbstractContextManager[object]:
+        """Return the context in which a dataset is prepared before the first run."""
+        return nullcontext()
 
     @abstractmethod
     def running(self, jobs: Sequence[PassJob]) -> None:
@@ -79,6 +83,9 @@ class TerminalProgress(Progress):
         columns = BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
         self._bar = Bar(*columns, console=console, transient=True)
 
+    def preparing(self, dataset: str) -> AbstractContextManager[object]:
+        return preparing(dataset)
+
     def begin(self, specs: Sequence[RunSpec]) -> None:
         super().begin(specs)
         self._task = self._bar.add_task("", total=self.total)
@@ -103,14 +110,9 @@ class TerminalProgress(Progress):
 
 
 @contextmanager
-def preparing(dataset: str, quiet: bool = False) -> Iterator[None]:
-    """Show on a terminal how many arrays of a dataset have been prepared in this context, and the time left.
-
-    Args:
-        dataset: name of the dataset.
-        quiet: show nothing, for example without a terminal.
-    """
-    if quiet or not sys.stderr.isatty():
+def preparing(dataset: str) -> Iterator[None]:
+    """Show on a terminal how many arrays of a dataset have been prepared in this context, and the time left."""
+    if not sys.stderr.isatty():
         yield
         return
     from rich.console import Console

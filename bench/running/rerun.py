@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,19 +13,11 @@ from throughtime.records.files import RECORD
 from throughtime.records.record import Measure, Record, read_record
 from throughtime.records.store import Store, Stored, read_curve
 from throughtime.running.assembly import ELSEWHERE
-from throughtime.running.engines.local import LocalEngine
-from throughtime.running.limits import Limits
+from throughtime.running.engine import Engine
 from throughtime.running.plan import plan, prepare_data
 from throughtime.running.progress import Progress
 from throughtime.running.runner import Runner
-from throughtime.spec import PASSES, Pass
-
-NOISY = (
-    "training_time",
-    "energy",
-    *(name for kind in PASSES.values() if kind.exclusive for name in (*(kind.headline or ())[:1], *kind.others)),
-)
-"""Prefixes of the names of measures in which any two runs differ: times, the process's peak, the machine's rates."""
+from throughtime.spec import NOISY_MEASURES, PASSES, Pass
 
 
 class Difference(NamedTuple):
@@ -54,13 +46,13 @@ def find_record(name: str, store: Store) -> Stored:
     return Stored(read_record(found[0]), found[0].parent)
 
 
-def rerun(stored: Stored, folder: Path, plugins: Sequence[str], progress: Progress) -> tuple[Stored, list[Difference]]:
+def rerun(stored: Stored, folder: Path, engine: Engine, progress: Progress) -> tuple[Stored, list[Difference]]:
     """Repeat the passes of a record in a separate results folder, and compare.
 
     Args:
         stored: the record, with its folder.
         folder: an empty results folder.
-        plugins: files that the run needs.
+        engine: runs the passes; the caller closes it.
         progress: shows the progress of the passes.
 
     Raises:
@@ -71,7 +63,6 @@ def rerun(stored: Stored, folder: Path, plugins: Sequence[str], progress: Progre
     planned = planned._replace(passes=[name for name in record.spec.passes if _has_pass(record, name)])
     prepare_data([planned])
     command = ["throughtime", "rerun", str(stored.folder)]
-    engine = LocalEngine(plugins, Limits(), 1, progress.show)
     (now,) = Runner(store, command, engine, progress).run([planned], [planned])
     again = Stored(now, store.run_folder(record.spec.suite, now.id))
     return again, list(differences(stored, again))
@@ -99,7 +90,7 @@ def differences(before: Stored, now: Stored) -> Iterator[Difference]:
         one, other = a.measures.get(name), b.measures.get(name)
         if as_text(one) != as_text(other):
             only_one = (one is None or one.value is None) != (other is None or other.value is None)
-            yield Difference(name, as_text(one), as_text(other), only_one or not name.startswith(NOISY))
+            yield Difference(name, as_text(one), as_text(other), only_one or not name.startswith(NOISY_MEASURES))
     yield from _curves(read_curve(before.folder), read_curve(now.folder))
 
 

@@ -22,7 +22,7 @@ from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Record, Status, read_record, write_record
 from throughtime.records.store import JOURNAL, OLD, WORK, Store, is_ok
 from throughtime.running.assembly import assemble, completed, read_result, skipped, was_ok
-from throughtime.running.engines.base import Engine, PassJob
+from throughtime.running.engine import Engine, PassJob
 from throughtime.running.journal import Journal
 from throughtime.running.plan import Planned
 from throughtime.running.progress import Progress

@@ -13,8 +13,8 @@ import psutil
 
 from throughtime.errors import UsageError
 from throughtime.records.files import read_position
+from throughtime.records.journal import Began, Ended, Event, Finished, Over, Started, read_journal
 from throughtime.records.store import JOURNAL, WORK, Store
-from throughtime.running.journal import Began, Ended, Event, Finished, Over, Started, read_journal
 from throughtime.spec import Pass
 from throughtime.suites.units import duration
 

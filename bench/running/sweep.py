@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +12,9 @@ from typing import NamedTuple
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.record import Record
 from throughtime.records.store import Store
-from throughtime.running.engines.base import Engine
+from throughtime.running.engine import Engine
 from throughtime.running.limits import Limits
-from throughtime.running.plan import Planned, plan, to_run
+from throughtime.running.plan import Planned, plan, prepare_data, to_run
 from throughtime.running.progress import Progress
 from throughtime.running.runner import Runner
 from throughtime.running.tuning import after_tuning, trial_runs
@@ -83,10 +83,26 @@ class Sweep:
         labels = {p.id: p.spec.label for p in self.selected}
         return [labels[run] for run, (status, incomplete) in state.items() if status not in fine or incomplete]
 
-    def run(self, engine: Engine, command: Sequence[str], progress: Progress) -> list[Record]:
-        """Run the due runs, and close the engine; return their records in the order of completion."""
-        with closing(engine):
-            return Runner(self.request.store, command, engine, progress).run(self.planned, self.due)
+    def run(self, engine_of: EngineOf, command: Sequence[str], progress: Progress) -> list[Record]:
+        """Prepare the data of the due runs, run them, and end the display; return records in the order of completion.
+
+        Args:
+            engine_of: starts an engine for this sweep, which is closed at the end.
+            command: arguments of the user's command, for the records.
+            progress: shows the user what happens.
+        """
+        prepare_data(self.due, progress.preparing)
+        if not self.due:
+            return []
+        try:
+            with closing(engine_of(self, progress.show)) as engine:
+                return Runner(self.request.store, command, engine, progress).run(self.planned, self.due)
+        finally:
+            progress.end()
+
+
+EngineOf = Callable[[Sweep, Callable[[str], None]], Engine]
+"""Returns the engine for a sweep; takes a function that prints a line for the user, too."""
 
 
 def sweeps(request: Request) -> Iterator[Sweep]:

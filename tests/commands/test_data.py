@@ -16,7 +16,7 @@ from throughtime.datasets.mnist_files import synthetic_images
 from throughtime.datasets.npz_folder import made_folder
 from throughtime.errors import UsageError
 from throughtime.registry import DATASETS
-from throughtime.running.progress import preparing
+from throughtime.running.progress import PlainProgress, preparing
 
 
 @pytest.fixture(autouse=True)
@@ -223,12 +223,12 @@ def test_nothing_is_shown_where_no_terminal_is_or_nobody_wants_it(shown, tmp_pat
     made_folder(tmp_path)
     assert shown(lambda: main(["data", "fetch", "npz", "--option", f"path={tmp_path}"]), terminal=False) == ""
 
-    def write(quiet):
-        with preparing("toy", quiet):
+    def write(preparing):
+        with preparing("toy"):
             cache.write_rows(tmp_path / "x.npy", 2, enumerate(np.ones((2, 3))))
 
-    assert "2/2" in shown(lambda: write(False))
-    assert shown(lambda: write(True)) == ""
+    assert "2/2" in shown(lambda: write(preparing))
+    assert shown(lambda: write(PlainProgress(sys.stderr).preparing)) == ""
 
 
 def test_what_was_shown_is_gone_when_preparing_fails(shown, tmp_path):

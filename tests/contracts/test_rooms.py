@@ -6,13 +6,13 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FACE = "display errors spec registry options collector whole_files source_digest"
+GROUND_FLOOR = "display errors spec registry options collector whole_files source_digest"
 ROOMS = [
-    FACE,
+    GROUND_FLOOR,
     "numerics",
     "datasets records suites",
-    *("neurons", "networks", "algorithms", "harness", "measuring", "passes", "checks running"),
-    *("comparing", "reports", "peers", "commands api", "__init__ __main__"),
+    *("neurons", "networks", "algorithms", "harness", "measuring", "passes"),
+    *("checks running comparing reports", "peers", "commands face", "__init__ __main__"),
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms.split()}
 FILES = [
@@ -23,7 +23,7 @@ FILES = [
 
 
 def imported(source: str) -> set[str]:
-    """Rooms, or modules of the face, that a source imports, at import time or later."""
+    """Rooms, or modules of the ground floor, that a source imports, at import time or later."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -50,4 +50,6 @@ def test_an_import_that_goes_up_is_found():
     assert upward("neurons", "from throughtime.networks.base import Network") == {"networks"}
     assert upward("harness", "def f():\n    from throughtime import commands") == {"commands"}
     assert upward("records", "import throughtime.datasets.task") == {"datasets"}
+    assert upward("reports", "from throughtime.comparing.compare import compare") == {"comparing"}
+    assert upward("comparing", "from throughtime.reports.tables import Table") == {"reports"}
     assert upward("harness", "from throughtime.networks.base import Network") == set()

@@ -10,7 +10,7 @@ from tests.contracts.test_rooms import FILES, ROOT
 LINES, ARGUMENTS = 350, 8
 REGISTERS = {"algorithm", "neuron", "network", "dataset"}
 """Decorators of components, whose keyword-only parameters are their options in a suite."""
-PYTHON_FACE = {"bench/api.py: run"}
+PYTHON_FACE = {"bench/face/api.py: run"}
 """Functions with the options of a command."""
 
 

@@ -10,7 +10,7 @@ from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.reports.growth_figure import LABEL, growth_figures
 from throughtime.reports.page.interactive import described
-from throughtime.reports.report import write_figures
+from throughtime.reports.page.report import write_figures
 
 
 def test_a_row_a_cost_and_a_column_a_size_all_logarithmic_with_units(store):

@@ -21,9 +21,9 @@ from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.page.render import PageFigure, render
+from throughtime.reports.page.report import write_report
 from throughtime.reports.page.runs import merged, tail
 from throughtime.reports.papers.paper import load_paper
-from throughtime.reports.report import write_report
 
 VOID = {"meta", "link", "br", "img"}
 
@@ -318,7 +318,7 @@ def test_a_report_needs_no_torch(tmp_path):
         "import sys; from pathlib import Path; from throughtime.records.results import Results;"
         "import throughtime.reports.tables, throughtime.reports.figures;"
         "assert 'matplotlib' not in sys.modules;"
-        "from throughtime.reports.report import write_report;"
+        "from throughtime.reports.page.report import write_report;"
         "write_report(Results.load('runs', ['memory']), Path('out'));"
         "assert 'torch' not in sys.modules and 'matplotlib' in sys.modules"
     )

@@ -14,7 +14,7 @@ from tests.synthetic_records import costs, grid_store, measure, put, results, ru
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.page.render import render
-from throughtime.reports.report import write_report
+from throughtime.reports.page.report import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from tests.synthetic_records import put, results, run_spec
+from throughtime.records.journal import Began
 from throughtime.records.results import Results
 from throughtime.records.store import JOURNAL
 from throughtime.reports.formats import text
 from throughtime.reports.page.runs import failures
 from throughtime.reports.planned import planned_cells
 from throughtime.reports.tables import EXCLUDED, NOT_RUN, tables
-from throughtime.running.journal import Began, Journal
+from throughtime.running.journal import Journal
 from throughtime.running.plan import Planned
 
 CELLS = ["bptt lif digits", "eprop lif digits", "bptt lstm digits"]

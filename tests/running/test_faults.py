@@ -21,8 +21,8 @@ from throughtime.commands.main import main
 from throughtime.records.record import read_record
 from throughtime.records.store import WORK, Store, read_curve
 from throughtime.running import runner
+from throughtime.running.engine import PassJob
 from throughtime.running.engines import local, supervisor
-from throughtime.running.engines.base import PassJob
 from throughtime.running.engines.local import LocalEngine
 from throughtime.running.limits import Limits
 from throughtime.running.plan import plan, to_run

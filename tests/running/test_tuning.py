@@ -16,7 +16,7 @@ from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.page.interactive import described
 from throughtime.reports.tuning_figure import tuning_figure
-from throughtime.running.engines.base import PassJob
+from throughtime.running.engine import PassJob
 from throughtime.running.plan import plan, to_run
 from throughtime.running.progress import TerminalProgress
 from throughtime.running.sweep import Request, sweeps

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from throughtime import __version__
 from throughtime.errors import UsageError, first_line
 from throughtime.records.files import POSITION
-from throughtime.running.engines.base import Engine, PassJob
+from throughtime.running.engine import Engine, PassJob
 from throughtime.running.engines.remote import Files, Job, Jobs, make_pass, saved, settle, show, take
 from throughtime.running.engines.supervisor import GRACE_SECONDS
 from throughtime.running.limits import Limits

@@ -8,26 +8,24 @@ import multiprocessing.forkserver
 import os
 import signal
 import sys
-import tempfile
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 from filelock import FileLock, Timeout
 
 from throughtime.errors import UsageError
-from throughtime.running.engines.base import Engine, PassJob
+from throughtime.measuring.machine_lock import MACHINE_LOCK
+from throughtime.running.engine import Engine, PassJob
 from throughtime.running.engines.supervisor import Supervisor
 from throughtime.running.limits import Limits, resident_bytes
 from throughtime.running.signals import signals_deferred, signals_ignored
 from throughtime.spec import PASSES
 
-MACHINE_LOCK = Path(tempfile.gettempdir()) / f"throughtime-{os.getuid()}.lock"
 PRELOADED = "throughtime.running.engines.preloaded"
 """Module that the fork server imports once."""
 SERVER_STARTS = 3

@@ -25,13 +25,13 @@ from filelock import FileLock, Timeout
 from throughtime import __version__
 from throughtime.datasets.files.fetch import DATA, sources
 from throughtime.errors import UsageError
+from throughtime.measuring.machine_lock import MACHINE_LOCK
 from throughtime.records.files import CHECKPOINT, CURVE, DISK_FULL, LOG, POSITION, WEIGHTS
 from throughtime.records.pass_result import PassResult, pass_file
 from throughtime.records.provenance import machine, versions
 from throughtime.records.record import Failure, Status
 from throughtime.running.assembly import read_result
-from throughtime.running.engines.base import PassJob
-from throughtime.running.engines.local import MACHINE_LOCK
+from throughtime.running.engine import PassJob
 from throughtime.running.engines.supervisor import Supervisor
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES, Pass

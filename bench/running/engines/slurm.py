@@ -29,7 +29,7 @@ from throughtime.records.files import POSITION
 from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Status
 from throughtime.running.assembly import read_result
-from throughtime.running.engines.base import Engine, PassJob
+from throughtime.running.engine import Engine, PassJob
 from throughtime.running.engines.remote import JOB, Jobs, attend, lay_out, left, saved, settle, show, take
 from throughtime.running.engines.slurm_file import load_settings, require_slurm
 from throughtime.running.engines.supervisor import GRACE_SECONDS

@@ -13,8 +13,8 @@ from tests.sweeps import GATED, GATED_RULE, Sweep, alive, wait_for
 from throughtime.errors import UsageError
 from throughtime.records.provenance import versions
 from throughtime.running.assembly import read_result
+from throughtime.running.engine import PassJob
 from throughtime.running.engines import remote
-from throughtime.running.engines.base import PassJob
 from throughtime.running.engines.remote import Jobs, lay_out, left, make_pass, saved, settle, take
 from throughtime.running.limits import Limits
 

@@ -12,7 +12,7 @@ import pytest
 from tests.sweeps import GATED_RULE, Sweep, alive, counting, made_here, meanwhile, wait_for
 from throughtime.errors import UsageError
 from throughtime.running.assembly import read_result
-from throughtime.running.engines.base import PassJob
+from throughtime.running.engine import PassJob
 from throughtime.running.limits import Limits
 from throughtime.whole_files import write_whole
 

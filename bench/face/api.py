@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args
@@ -60,9 +60,11 @@ def run(
             that a plugin names.
     """
     from throughtime.running.engines.local import LocalEngine, start_fork_server
-    from throughtime.running.plan import prepare_data
     from throughtime.running.progress import PlainProgress
-    from throughtime.running.sweep import Request, sweeps
+    from throughtime.running.sweep import Request, Sweep, sweeps
+
+    def engine(sweep: Sweep, tell: Callable[[str], None]) -> LocalEngine:
+        return LocalEngine(files, sweep.limits, jobs or sweep.jobs, tell)
 
     if jobs is not None and jobs < 1:
         raise UsageError(f"should be at least 1, not {jobs}", "jobs")
@@ -75,14 +77,7 @@ def run(
     changes = [f"{name}={json.dumps(value)}" for name, value in set.items()]
     request = Request(suite, scale, Store(results), [only] if isinstance(only, str) else only, rerun, changes)
     for sweep in sweeps(request):
-        prepare_data(sweep.due)
-        if sweep.due:
-            progress = PlainProgress(io.StringIO() if quiet else sys.stderr)
-            engine = LocalEngine(files, sweep.limits, jobs or sweep.jobs, progress.show)
-            try:
-                sweep.run(engine, request.command(files), progress)
-            finally:
-                progress.end()
+        sweep.run(engine, request.command(files), PlainProgress(io.StringIO() if quiet else sys.stderr))
     return Results.load(results, [sweep.planned[0].spec.suite]).select(scale=scale)
 
 
