@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from throughtime.registry import algorithm, dataset, network, neuron
 
 if TYPE_CHECKING:
-    from throughtime.face.api import check, figure, run, table
     from throughtime.comparing.compare import compare
+    from throughtime.face.api import check, figure, run, table
     from throughtime.harness.batches import evaluate
     from throughtime.harness.by_name import build_dataset, build_network, build_rule, neuron_type
     from throughtime.harness.learner import Learner

@@ -13,9 +13,9 @@ from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.influence.snap1 import SnAp1
 from throughtime.algorithms.presynaptic_trace.ottt import OTTT
 from throughtime.algorithms.presynaptic_trace.sltt import SLTT
-from throughtime.algorithms.snap1 import SnAp1
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.networks.presets import adding_snn, smnist_srnn

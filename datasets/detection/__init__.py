@@ -1,1 +1,6 @@
-"""Object detection: boxes, the loss and the decoding of grids of predictions, average precision, augmentation."""
+"""Object detection: its datasets, boxes, the loss and the decoding of grids, average precision, augmentation."""
+
+from throughtime.datasets.detection.rectangles import Rectangles
+from throughtime.datasets.detection.voc import VOC
+
+__all__ = ["VOC", "Rectangles"]

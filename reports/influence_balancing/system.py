@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.algorithms.random_signs import TINY
+from throughtime.algorithms.influence.random_signs import TINY
 from throughtime.datasets.task import Metric, Regression
 from throughtime.harness.learner import Learner
 from throughtime.networks.base import Network, Step, Window

@@ -6,7 +6,7 @@ import torch
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.bptt import BPTT
-from throughtime.algorithms.ostl import OSTL
+from throughtime.algorithms.influence.ostl import OSTL
 from throughtime.datasets.base import Dataset
 from throughtime.datasets.batch import target_rows
 from throughtime.harness.learner import Learner

@@ -17,16 +17,16 @@ from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm
 from throughtime.algorithms.fptt.fptt import FPTT
-from throughtime.algorithms.kf_rtrl import KFRTRL
-from throughtime.algorithms.ostl import OSTL
+from throughtime.algorithms.influence.kf_rtrl import KFRTRL
+from throughtime.algorithms.influence.ostl import OSTL
+from throughtime.algorithms.influence.rtrl import RTRL
+from throughtime.algorithms.influence.snap_n import SnApN
+from throughtime.algorithms.influence.uoro import UORO
 from throughtime.algorithms.presynaptic_trace.ottt import OTTT
 from throughtime.algorithms.presynaptic_trace.pp_prop import PPProp
 from throughtime.algorithms.presynaptic_trace.sltt import SLTT
 from throughtime.algorithms.rolling_tbptt import RollingTBPTT
-from throughtime.algorithms.rtrl import RTRL
-from throughtime.algorithms.snap_n import SnApN
 from throughtime.algorithms.tbptt import TruncatedBPTT, ramp
-from throughtime.algorithms.uoro import UORO
 from throughtime.checks import tiny
 from throughtime.checks.window import stepped
 from throughtime.datasets.task import Classification, Regression

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from throughtime.algorithms.bptt import BPTT
-from throughtime.algorithms.kf_rtrl import KFRTRL
-from throughtime.algorithms.rtrl import RTRL
-from throughtime.algorithms.uoro import UORO
+from throughtime.algorithms.influence.kf_rtrl import KFRTRL
+from throughtime.algorithms.influence.rtrl import RTRL
+from throughtime.algorithms.influence.uoro import UORO
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, all_neurons, error, learn, recurrent, seeded, sequence
 from throughtime.datasets.task import Classification
 from throughtime.neurons.leaky_tanh import LeakyTanh

@@ -11,14 +11,14 @@ from tests.checks.test_checks import Twin, assert_found_out, few_neurons, title
 from throughtime.algorithms.base import Claims
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
-from throughtime.algorithms.influence import InfluenceRule
-from throughtime.algorithms.kf_rtrl import KFRTRL
-from throughtime.algorithms.ostl import OSTL
+from throughtime.algorithms.influence.influence import InfluenceRule
+from throughtime.algorithms.influence.kf_rtrl import KFRTRL
+from throughtime.algorithms.influence.ostl import OSTL
+from throughtime.algorithms.influence.rtrl import RTRL
+from throughtime.algorithms.influence.snap1 import SnAp1
+from throughtime.algorithms.influence.snap_n import SnApN
+from throughtime.algorithms.influence.uoro import UORO
 from throughtime.algorithms.rolling_tbptt import RollingTBPTT
-from throughtime.algorithms.rtrl import RTRL
-from throughtime.algorithms.snap1 import SnAp1
-from throughtime.algorithms.snap_n import SnApN
-from throughtime.algorithms.uoro import UORO
 from throughtime.checks.tiny import error, learn, recurrent, sequence
 from throughtime.neurons.lif import LIF
 

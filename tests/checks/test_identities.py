@@ -14,16 +14,16 @@ from tests.checks.test_checks import Twin, assert_found_out, few_neurons, title
 from tests.checks.test_forward import TWINS as OF_FORWARD
 from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
 from throughtime.algorithms.bptt import BPTT
-from throughtime.algorithms.decolle import DECOLLE
+from throughtime.algorithms.eligibility.decolle import DECOLLE
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eligibility import EligibilityRule, filtered
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.eligibility.layer_block import StepGradient
+from throughtime.algorithms.eligibility.rflo import RFLO
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, PaperForm, add_gradient_of_code_form
 from throughtime.algorithms.fptt.fptt import FPTT
+from throughtime.algorithms.influence.rtrl import RTRL
 from throughtime.algorithms.presynaptic_trace import OTTT, SLTT, STLLR, PPProp, PresynapticTrace
-from throughtime.algorithms.rflo import RFLO
-from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.own.identities import BY_RULE, facts
 from throughtime.numerics.trees import detached

@@ -20,7 +20,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
-from throughtime.algorithms.ostl import OSTL
+from throughtime.algorithms.influence.ostl import OSTL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.tiny import INPUTS, backprop, error, learn, seeded
 from throughtime.datasets.task import Classification

@@ -13,9 +13,9 @@ from tests.real_data import real_source  # noqa: F401
 from throughtime.commands.main import main
 from throughtime.datasets.detection.augmentation import Picture, augmented, clipped, mirrored, placed
 from throughtime.datasets.detection.generated import BLOOD_CELLS, write_voc, zipped_blood_cells
+from throughtime.datasets.detection.voc import BCCD, VOC
 from throughtime.datasets.detection.voc_files import boxes_of, rows_of
 from throughtime.datasets.files import fetch
-from throughtime.datasets.voc import BCCD, VOC
 from throughtime.errors import UsageError
 
 SPLITS = ("train", "validation", "test")

@@ -13,8 +13,8 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
-from throughtime.algorithms.ostl import OSTL
-from throughtime.algorithms.rtrl import RTRL
+from throughtime.algorithms.influence.ostl import OSTL
+from throughtime.algorithms.influence.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.tiny import BATCH, CLASSES, STEPS, backprop, recurrent, sequence
 from throughtime.datasets.base import Batch

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from throughtime.algorithms.fptt.fptt import FPTT
-from throughtime.algorithms.snap_n import SnApN
+from throughtime.algorithms.influence.snap_n import SnApN
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.tiny import CLASSES, INPUTS, STEPS, seeded, sequence
 from throughtime.datasets.base import Batch

@@ -17,7 +17,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
-from throughtime.algorithms.rtrl import RTRL
+from throughtime.algorithms.influence.rtrl import RTRL
 from throughtime.checks.tiny import backprop, learn, seeded
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Classification

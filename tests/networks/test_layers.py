@@ -15,9 +15,9 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
-from throughtime.algorithms.kf_rtrl import KFRTRL
+from throughtime.algorithms.influence.kf_rtrl import KFRTRL
+from throughtime.algorithms.influence.rtrl import RTRL
 from throughtime.algorithms.presynaptic_trace import SLTT
-from throughtime.algorithms.rtrl import RTRL
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.tiny import BATCH, CLASSES, INPUTS, SIZE, error, learn, recurrent, seeded, sequence
 from throughtime.checks.window import by_layers, differences, stepped

@@ -14,7 +14,7 @@ import torch
 
 from tests.harness.test_training import spec
 from throughtime.algorithms.bptt import BPTT
-from throughtime.algorithms.decolle import DECOLLE
+from throughtime.algorithms.eligibility.decolle import DECOLLE
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.errors import DivergedError

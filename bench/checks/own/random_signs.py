@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LossAt
-from throughtime.algorithms.random_signs import RandomSigns
+from throughtime.algorithms.influence.random_signs import RandomSigns
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.own.eligibility import UPDATES_ADD_UP
 from throughtime.checks.tiny import Gradients, backprop, build, error, learn, seeded, supporting

@@ -9,8 +9,8 @@ from pydantic import PositiveInt
 
 from throughtime.datasets.detection import generated, voc_files
 from throughtime.datasets.detection.augmentation import Change
+from throughtime.datasets.detection.voc import BoxedImages, Size, Smoothing
 from throughtime.datasets.files import archive
-from throughtime.datasets.voc import BoxedImages, Size, Smoothing
 from throughtime.registry import dataset
 
 

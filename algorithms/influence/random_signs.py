@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from throughtime.algorithms.base import LossAt
-from throughtime.algorithms.influence import InfluenceRule
+from throughtime.algorithms.influence.influence import InfluenceRule
 from throughtime.networks.base import Network
 
 TINY = 1e-7

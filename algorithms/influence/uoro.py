@@ -13,9 +13,9 @@ from torch.func import vjp, vmap
 from throughtime.algorithms.base import THERE_AND_BACK, Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.influence import flat
-from throughtime.algorithms.one_layer import OneLayer
-from throughtime.algorithms.random_signs import RandomSigns, balance
+from throughtime.algorithms.influence.influence import flat
+from throughtime.algorithms.influence.one_layer import OneLayer
+from throughtime.algorithms.influence.random_signs import RandomSigns, balance
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import backward_products

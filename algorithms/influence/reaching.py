@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.eligibility.any_neuron import AnyNeuronRule
+from throughtime.algorithms.eligibility.diagonal_rtrl import AnyNeuronRule
 from throughtime.algorithms.eligibility.trace_block import BlockTraces
-from throughtime.algorithms.reach_block import ReachBlock
+from throughtime.algorithms.influence.reach_block import ReachBlock
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer

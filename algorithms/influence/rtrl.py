@@ -13,8 +13,8 @@ from torch.func import jacrev, vmap
 from throughtime.algorithms.base import Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
-from throughtime.algorithms.influence import InfluenceRule, flat
-from throughtime.algorithms.one_layer import OneLayer
+from throughtime.algorithms.influence.influence import InfluenceRule, flat
+from throughtime.algorithms.influence.one_layer import OneLayer
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.products import Product

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
-from throughtime.algorithms.reach_block import own_weights, within_steps
-from throughtime.algorithms.reaching import ReachingRule
+from throughtime.algorithms.influence.reach_block import own_weights, within_steps
+from throughtime.algorithms.influence.reaching import ReachingRule
 from throughtime.networks.layer import Layer
 from throughtime.registry import algorithm
 

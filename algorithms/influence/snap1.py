@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from throughtime.algorithms.coordinates import Coordinates
-from throughtime.algorithms.eligibility.any_neuron import AnyNeuronRule
-from throughtime.algorithms.reach_block import of_current, own_weights
+from throughtime.algorithms.eligibility.diagonal_rtrl import AnyNeuronRule
+from throughtime.algorithms.influence.reach_block import of_current, own_weights
 from throughtime.networks.layer import Layer
 from throughtime.neurons.base import Partials
 from throughtime.registry import algorithm

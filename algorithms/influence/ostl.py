@@ -11,8 +11,8 @@ from torch import Tensor
 from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
-from throughtime.algorithms.reach_block import own_weights
-from throughtime.algorithms.reaching import ReachingRule
+from throughtime.algorithms.influence.reach_block import own_weights
+from throughtime.algorithms.influence.reaching import ReachingRule
 from throughtime.networks.layer import Layer
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.registry import algorithm

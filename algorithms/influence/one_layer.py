@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.influence import flat
+from throughtime.algorithms.influence.influence import flat
 from throughtime.networks.base import Network
 from throughtime.networks.readout import LeakyReadout
 from throughtime.neurons.base import Derivative, Partials
