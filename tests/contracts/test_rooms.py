@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-GROUND_FLOOR = "display errors spec registry options collector whole_files source_digest"
+GROUND_FLOOR = "display errors spec registry options collector whole_files markdown source_digest"
 ROOMS = [
     GROUND_FLOOR,
     "numerics",
@@ -39,6 +39,10 @@ def upward(room: str, source: str) -> set[str]:
     """Return the rooms that a module of `room` imports although they do not stand before its own."""
     others = (imported(source) & LEVEL.keys()) - {room}
     return {other for other in others if LEVEL[other] >= LEVEL[room] and not (LEVEL[other] == LEVEL[room] == 0)}
+
+
+def test_every_module_has_a_place():
+    assert {parts[0] for parts, _ in FILES} == LEVEL.keys()
 
 
 def test_imports_go_one_way():
