@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from throughtime.commands.terminal import NONE, JsonOption, PluginOption, load_plugins, print_rows
+from throughtime.commands.terminal import NONE, JsonOption, PaperOption, PluginOption, load_plugins, print_rows
 from throughtime.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def list_components(
         ),
     ] = None,
     plugin: PluginOption = NONE,
+    paper: PaperOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
     """List components and suites; `ls rules` shows each rule's claims, page, coordinates and cost, `ls ltc` the options
@@ -44,7 +45,7 @@ def list_components(
     from throughtime.registry import REGISTRIES
     from throughtime.suites.suite import suite_names
 
-    load_plugins(plugin)
+    load_plugins(plugin, paper)
     if name is None:
         return print_rows([*_component_rows(list(REGISTRIES)), *_suite_rows()], as_json)
     if kind := KIND_NAMES.get(name):

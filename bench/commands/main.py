@@ -28,6 +28,7 @@ from throughtime.commands.terminal import (
     NONE,
     JsonOption,
     OutOption,
+    PaperOption,
     PluginOption,
     ResultsOption,
     StyleOption,
@@ -111,12 +112,13 @@ def figure(
     out: OutOption = Path("reports/out/figures"),
     style: StyleOption = "screen",
     plugin: PluginOption = NONE,
+    paper: PaperOption = NONE,
 ) -> None:
     """Draw the figures from records, as PDF, SVG and PNG with their data as CSV and, for a paper, the caption."""
     from throughtime.reports.figure_registry import NotDrawn
     from throughtime.reports.page.report import write_figures
 
-    load_plugins(plugin)
+    load_plugins(plugin, paper)
     for name, drawn in write_figures(_loaded(results, suite or ()), out, style).items():
         print(f"{drawn.title}: {drawn.reason}" if isinstance(drawn, NotDrawn) else f"{out / name}.{{pdf,svg,png,csv}}")
 
@@ -127,11 +129,12 @@ def report(
     results: ResultsOption = DEFAULT_RESULTS,
     out: OutOption = Path("reports/out"),
     plugin: PluginOption = NONE,
+    paper: PaperOption = NONE,
 ) -> None:
     """Write the HTML page, the tables and the figures, from records."""
     from throughtime.reports.page.report import write_report
 
-    load_plugins(plugin)
+    load_plugins(plugin, paper)
     print(f"report: {write_report(_loaded(results, suite or ()), out).resolve()}")
 
 

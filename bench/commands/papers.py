@@ -13,9 +13,11 @@ from throughtime.commands.terminal import (
     NONE,
     JsonOption,
     OutOption,
+    PaperOption,
     ResultsOption,
     ScaleOption,
     SourceOption,
+    load_plugins,
     print_rows,
 )
 from throughtime.records.store import DEFAULT_RESULTS
@@ -28,23 +30,24 @@ if TYPE_CHECKING:
 OUT = Path("reports/out/papers")
 
 
-def papers(as_json: JsonOption = False) -> None:
+def papers(paper: PaperOption = NONE, as_json: JsonOption = False) -> None:
     """List the papers: suites, number of targets, address."""
+    from throughtime.paper_folders import paper_folders
     from throughtime.reports.papers.paper import load_paper
-    from throughtime.reports.papers.paper import papers as names
 
+    load_plugins(NONE, paper)
     rows = []
-    for paper in map(load_paper, names()):
-        suites = ", ".join(paper.suites) or "—"
+    for loaded in map(load_paper, paper_folders()):
+        suites = ", ".join(loaded.suites) or "—"
         rows.append(
-            {"name": paper.name, "suites": suites, "targets": len(paper.file.targets)}
-            | {"title": paper.file.title, "link": paper.link}
+            {"name": loaded.name, "suites": suites, "targets": len(loaded.file.targets)}
+            | {"title": loaded.file.title, "link": loaded.link}
         )
     print_rows(rows, as_json)
 
 
 def verdicts(
-    paper: Annotated[str | None, typer.Argument(help="Name of a paper; default: all.", metavar="PAPER")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of a paper; default: all.", metavar="PAPER")] = None,
     results: ResultsOption = DEFAULT_RESULTS,
     source: SourceOption = NONE,
     out: Annotated[
@@ -52,19 +55,21 @@ def verdicts(
         typer.Option(help="Also write the figures and the page of each paper into it.", metavar="DIR", file_okay=False),
     ] = None,
     scale: ScaleOption = "laptop",
+    paper: PaperOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
     """Compare published values and claims with results; runs nothing but exact targets, which take seconds."""
     from throughtime.datasets.files.fetch import add_source
+    from throughtime.paper_folders import paper_folders
     from throughtime.records.results import Results
     from throughtime.reports.papers.page import write_paper
     from throughtime.reports.papers.paper import judge, load_paper
-    from throughtime.reports.papers.paper import papers as names
 
+    load_plugins(NONE, paper)
     add_source(*source)
     found = Results(results)
     rows = []
-    loaded_papers = [load_paper(name) for name in ([paper] if paper else names())]
+    loaded_papers = [load_paper(name) for name in ([name] if name else paper_folders())]
     for loaded in loaded_papers:
         judged = judge(loaded, found)
         rows += [{"paper": loaded.name, **row._asdict()} for row in judged]
@@ -92,10 +97,11 @@ def _committed(papers: list[Paper], found: Results) -> list[str]:
 
 
 def reproduce(
-    paper: Annotated[str, typer.Argument(help="Name of a paper.", metavar="PAPER")],
+    name: Annotated[str, typer.Argument(help="Name of a paper.", metavar="PAPER")],
     scale: ScaleOption = "laptop",
     results: ResultsOption = DEFAULT_RESULTS,
     out: OutOption = OUT,
+    paper: PaperOption = NONE,
     source: SourceOption = NONE,
 ) -> None:
     """Run what is missing of a paper, and write its verdicts, figures and page; exits with 1 if a run fails, or if a
@@ -106,11 +112,12 @@ def reproduce(
     from throughtime.reports.papers.page import write_paper
     from throughtime.reports.papers.paper import judge, load_paper
 
+    load_plugins(NONE, paper)
     add_source(*source)
-    loaded, failed = load_paper(paper), False
+    loaded, failed = load_paper(name), False
     for suite in loaded.suites:
         try:
-            run(suite, scale=scale, results=results, source=source)
+            run(suite, scale=scale, results=results, paper=paper, source=source)
         except typer.Exit as end:
             if end.exit_code != 1:  # interrupted
                 raise

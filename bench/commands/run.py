@@ -17,6 +17,7 @@ from throughtime.commands.terminal import (
     NO_CHANGES,
     NONE,
     ChangesOption,
+    PaperOption,
     PluginOption,
     ResultsOption,
     ScaleOption,
@@ -110,6 +111,7 @@ def run(
         Path | None, typer.Option(help="YAML with the settings of `--cluster slurm`.", metavar="FILE")
     ] = None,
     plugin: PluginOption = NONE,
+    paper: PaperOption = NONE,
     source: SourceOption = NONE,
     as_json: Annotated[bool, typer.Option("--json", help="Print the records of the runs made now as JSON.")] = False,
 ) -> None:
@@ -118,15 +120,15 @@ def run(
     from throughtime.running.engines.local import start_fork_server
     from throughtime.running.sweep import Request, sweeps
 
-    plugins = [str(path.resolve()) for path in plugin]
+    plugins = _absolute(plugin)
     place = Place(cluster, cluster_config, jobs, timeout, memory_limit, plugins)
     place.check()
     add_source(*source)
     if not cluster:
         start_fork_server()  # both import torch
-    load_plugins(plugin)
+    load_plugins(plugin, paper)
     request = Request(suite, scale, Store(results), only or (), rerun, changes)
-    command = request.command(plugins, [str(path.resolve()) for path in source])
+    command = request.command(plugins, _absolute(paper), _absolute(source))
     start = time.monotonic()
     records: list[Record] = []
     failed: dict[str, int] = {}
@@ -141,6 +143,10 @@ def run(
         print(closing_line(sweep, failed, time.monotonic() - start), file=sys.stderr)
     if failed:
         raise typer.Exit(1)
+
+
+def _absolute(paths: Sequence[Path]) -> list[str]:
+    return [str(path.resolve()) for path in paths]
 
 
 def _run(sweep: Sweep, place: Place, command: Sequence[str], quiet: bool) -> list[Record]:

@@ -18,6 +18,7 @@ from throughtime.commands.terminal import (
     NONE,
     ChangesOption,
     JsonOption,
+    PaperOption,
     PluginOption,
     ResultsOption,
     ScaleOption,
@@ -39,13 +40,14 @@ def plan(
     results: ResultsOption = DEFAULT_RESULTS,
     changes: ChangesOption = NO_CHANGES,
     plugin: PluginOption = NONE,
+    paper: PaperOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
     """Print what `run` would do: runs to make, runs to skip with the reason, and runs already recorded."""
     from throughtime.running.plan import by_cell, to_run
     from throughtime.running.sweep import Request, sweeps
 
-    load_plugins(plugin)
+    load_plugins(plugin, paper)
     planned: list[Planned] = []
     cells_left = 0
     for sweep in sweeps(Request(suite, scale, Store(results), changes=changes)):

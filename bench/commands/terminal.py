@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable outpu
 PluginOption = Annotated[
     list[Path],
     typer.Option("--plugin", help="Python file that registers components; repeatable.", metavar="FILE"),
+]
+PaperOption = Annotated[
+    list[Path], typer.Option("--paper", help="Folder of a paper with its suites; repeatable.", metavar="DIR")
 ]
 SourceOption = Annotated[
     list[Path], typer.Option("--source", help="Folder to search for datasets; repeatable.", metavar="DIR")
@@ -69,9 +73,11 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     Console(width=width).print(table, markup=False, highlight=False)
 
 
-def load_plugins(plugins: list[Path]) -> None:
-    """Import the files that `--plugin` names."""
+def load_plugins(plugins: list[Path], papers: Sequence[Path] = ()) -> None:
+    """Import the files that `--plugin` names, and add the folders that `--paper` names."""
+    from throughtime.paper_folders import add_papers
     from throughtime.registry import load_plugin
 
     for plugin in plugins:
         load_plugin(plugin)
+    add_papers(*papers)

@@ -37,11 +37,14 @@ class Request(NamedTuple):
     changes: Sequence[str] = ()
     """Changes of the suite, in the form `name=value` of `suites/changes.py`."""
 
-    def command(self, plugins: Sequence[str] = (), sources: Sequence[str] = ()) -> list[str]:
+    def command(
+        self, plugins: Sequence[str] = (), papers: Sequence[str] = (), sources: Sequence[str] = ()
+    ) -> list[str]:
         """Return the arguments of the command that runs these sweeps; records contain it, restricted to their run."""
         words = ["throughtime", "run", str(self.suite), "--scale", self.scale, "--results", str(self.store.folder)]
         words += [word for change in self.changes for word in ("--set", change)]
         words += [word for path in plugins for word in ("--plugin", path)]
+        words += [word for path in papers for word in ("--paper", path)]
         return words + [word for path in sources for word in ("--source", path)]
 
 

@@ -20,6 +20,7 @@ import pydantic
 
 from throughtime.collector import gc_paused
 from throughtime.errors import Faults, UsageError, suggestion
+from throughtime.paper_folders import paper_folders, suites_in
 from throughtime.registry import KINDS
 from throughtime.spec import PASSES, SCALES, Pass, RunSpec, Scale, Tuning
 from throughtime.suites.cell import Cell
@@ -95,24 +96,25 @@ class Suite:
 
 
 def suite_names() -> list[str]:
-    """Sorted names of the suites that the package contains."""
-    return sorted(_shipped())
+    """Sorted names of the suites of the package and of papers."""
+    return sorted(_named())
 
 
-def _shipped() -> dict[str, Traversable]:
-    papers = [paper / "suites" for paper in resources.files("throughtime.reports").iterdir() if paper.is_dir()]
-    folders = [resources.files("throughtime.suites"), *(folder for folder in papers if folder.is_dir())]
-    files = (file for folder in folders for file in folder.iterdir())
-    return {file.name.removesuffix(".yaml"): file for file in files if file.name.endswith(".yaml")}
+def _named() -> dict[str, Traversable]:
+    files = suites_in(resources.files("throughtime.suites"))
+    for name, file in (item for folder in paper_folders().values() for item in folder.suites().items()):
+        if files.setdefault(name, file) is not file:
+            raise UsageError(f'two suites have the name "{name}"', hint=f"{files[name]} and {file}")
+    return files
 
 
 def suite_summary(name: str) -> str:
-    """Summary line of a suite of the package."""
-    return checked(load(_shipped()[name]), SuiteFile).summary
+    """Summary line of a suite of the package or of a paper."""
+    return checked(load(_named()[name]), SuiteFile).summary
 
 
 def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Sequence[str] = ()) -> Suite:
-    """Load a suite of the package by name, or another one by the path of its .yaml file.
+    """Load a suite of the package or of a paper by name, or another one by the path of its .yaml file.
 
     Args:
         name_or_path: the suite.
@@ -152,17 +154,17 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
 
 
 def suite_document(name_or_path: str | Path) -> Document:
-    """The YAML of a shipped suite by its name, or of any other by its path, not yet checked.
+    """The YAML of a suite by its name, or of one without a name by its path, not yet checked.
 
     Raises:
         UsageError: there is no such suite, or the file is not YAML.
     """
-    name, shipped = str(name_or_path), _shipped()
-    if name not in shipped and not name.endswith((".yaml", ".yml")):
+    name, named = str(name_or_path), _named()
+    if name not in named and not name.endswith((".yaml", ".yml")):
         file = f"{name}.yaml"
-        hint = f'did you mean "{file}"?' if Path(file).is_file() else suggestion(name, shipped)
+        hint = f'did you mean "{file}"?' if Path(file).is_file() else suggestion(name, named)
         raise UsageError(f'no suite "{name}"', hint=hint)
-    return load(shipped.get(name, name))
+    return load(named.get(name, name))
 
 
 def _check_entries(document: Document, faults: Faults) -> None:

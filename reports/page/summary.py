@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from throughtime.paper_folders import paper_folders
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import Interval
 from throughtime.reports.best import best_rules
 from throughtime.reports.cells import FAILED, KEYS, anchor, groups, neuron_label, rule_title, runs_of, summarise
-from throughtime.reports.papers.paper import judge, load_paper, papers, suites_of
+from throughtime.reports.papers.paper import judge, load_paper
 from throughtime.reports.papers.verdicts import Row
 from throughtime.reports.quantities import quantity
 
@@ -49,8 +50,8 @@ def judged_papers(results: Results) -> list[Judged]:
     """Return the verdicts on the papers of which a suite is in the results. Targets that no run decides are left out:
     `throughtime verdicts` computes them."""
     found = []
-    for name in papers():
-        if set(suites_of(name)) & set(results.frame["suite"]):
+    for name, folder in paper_folders().items():
+        if folder.suites().keys() & set(results.frame["suite"]):
             paper = load_paper(name)
             targets = [target for target in paper.file.targets if target.exact is None]
             of_runs = paper._replace(file=paper.file.model_copy(update={"targets": targets}))

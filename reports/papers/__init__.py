@@ -1,4 +1,4 @@
-"""Papers: a folder of `reports/` for each one, with published values, claims, suites and figures.
+"""Papers: a folder for each one, with published values, claims, suites and figures (`paper_folders.py` finds it).
 
 targets.yaml    title, DOI, published values and suites whose curves are shown (`verdicts.py`)
 exact.py        functions that compute exact targets, by the names in targets.yaml (optional)

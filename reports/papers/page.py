@@ -28,7 +28,7 @@ def write_paper(paper: Paper, rows: Sequence[Row], results: Results, scale: str,
         out: the parent folder.
     """
     folder, figures = out / paper.name, []
-    own = {f"{paper.name}-{name}": drawn for name, drawn in draw_paper(paper.name, results, scale).items()}
+    own = {f"{paper.name}-{name}": drawn for name, drawn in draw_paper(paper.folder, results, scale).items()}
     for name, drawn in (own | {suite: learning_curves(results, suite, scale) for suite in paper.file.curves}).items():
         if drawn is not None:
             paths = {path.suffix: path for path in save(drawn, folder, name)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
+
+from tests.reports.test_own_papers import write_paper_of_the_docs
 
 CHECKOUT = Path(__file__).parents[2]
 FOLDERS = ("bench", "algorithms", "neurons", "networks", "numerics", "datasets", "reports", "results/published")
@@ -171,6 +174,19 @@ def test_an_installed_wheel_works_away_from_the_checkout(installed, tmp_path, mo
         assert Path(path).is_relative_to(installed), "not the editable install"
     planned = succeeded(sys.executable, "-m", "throughtime", "plan", "quick", "--scale", "tiny")
     assert planned.splitlines()[-1].startswith("46 runs: ")
+
+
+def test_an_installed_wheel_runs_and_judges_a_paper_from_elsewhere(installed, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(installed))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.chdir(tmp_path)
+    write_paper_of_the_docs(tmp_path)
+    command = [sys.executable, "-m", "throughtime"]
+    succeeded(*command, "run", "somebody", "--paper", "somebody")
+    rows = succeeded(*command, "verdicts", "somebody", "--paper", "somebody", "--results", "results/runs", "--json")
+    exact, of_runs = json.loads(rows)
+    assert (exact["verdict"], exact["ours"]) == ("reproduced", "13.86294361")
+    assert (of_runs["verdict"], of_runs["n"]) == ("reproduced", 3)
 
 
 def test_the_folder_datasets_refuses_to_be_a_package_of_its_own(monkeypatch):

@@ -17,7 +17,7 @@ from throughtime.reports.fptt.claims import CLAIMS, memory_is_constant
 from throughtime.reports.fptt.evidence import Cell, becomes_nan, both, fails, learns, least_level
 from throughtime.reports.fptt.figures import FIGURES
 from throughtime.reports.page.interactive import described
-from throughtime.reports.papers.paper import load_paper, suites_of
+from throughtime.reports.papers.paper import load_paper
 from throughtime.reports.papers.verdicts import AVERAGED, judge_runs, level_at
 from throughtime.spec import SCALES
 from throughtime.suites.suite import load_suite
@@ -118,7 +118,7 @@ def test_targets_are_the_means_of_the_published_curves():
 
 
 def test_every_target_names_a_cell_of_its_suite_that_trains_long_enough():
-    suites = {suite: load_suite(suite) for suite in suites_of("fptt")}
+    suites = {suite: load_suite(suite) for suite in load_paper("fptt").suites}
     assert sum(target.cell is not None for target in load_paper("fptt").file.targets) == 44 + 35 + 4 + 1
     for target in load_paper("fptt").file.targets:
         if target.cell is None:
@@ -130,7 +130,7 @@ def test_every_target_names_a_cell_of_its_suite_that_trains_long_enough():
 
 
 def test_every_suite_has_cells_at_every_scale():
-    for name in suites_of("fptt"):
+    for name in load_paper("fptt").suites:
         suite = load_suite(name)
         assert all(suite.cells[scale] for scale in SCALES), name
 

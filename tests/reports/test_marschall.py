@@ -15,6 +15,7 @@ from throughtime.datasets.task import Regression
 from throughtime.harness.learner import Learner
 from throughtime.networks.presets import online_rnn
 from throughtime.neurons.leaky_tanh import LeakyTanh
+from throughtime.paper_folders import paper_folder
 from throughtime.records.results import Results
 from throughtime.reports.marschall import claims, exact
 from throughtime.reports.marschall.side_by_side import along_rtrl, cosines
@@ -138,7 +139,7 @@ def test_figures_from_runs(ran, monkeypatch):
     short = partial(along_rtrl, replicates=1, alone=10, steps=130)
     monkeypatch.setattr("throughtime.reports.marschall.figures.along_rtrl", short)
     assert set(ran.frame["status"]) == {"ok"}
-    drawn = draw_paper("marschall", ran, "tiny")
+    drawn = draw_paper(paper_folder("marschall"), ran, "tiny")
     assert set(drawn) == {"curves", "alignment", "cosine"}
     assert len(drawn["curves"].data) == 4 and set(drawn["curves"].data["step"]) == {100, 200}
     assert described(drawn["alignment"].figure) == {}, "the page shows the picture"
@@ -147,7 +148,7 @@ def test_figures_from_runs(ran, monkeypatch):
     assert list(drawn["cosine"].data["rule"]) == ["rflo", "rtrl"]
     exploded = Results(ran.folder)
     exploded.frame.loc[exploded.frame["rule"] == "rflo", "loss"] = 50.0
-    notes = draw_paper("marschall", exploded, "tiny")["cosine"].caption
+    notes = draw_paper(paper_folder("marschall"), exploded, "tiny")["cosine"].caption
     assert notes[-1] == "Runs with losses outside the axis, up to 50: 1 of rflo."
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.real_data import real, real_source  # noqa: F401
 from tests.synthetic_records import put, results, run_spec
 from throughtime.datasets.music import JSBChorales
+from throughtime.paper_folders import paper_folder
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.drawing import save
@@ -150,12 +151,14 @@ def test_runs_that_overlap_decide_nothing(store):
 
 def test_figures(store, tmp_path):
     for paper in ("ostl", "ecg"):
-        assert draw_paper(paper, Results(store.folder), "laptop") == {}
+        assert draw_paper(paper_folder(paper), Results(store.folder), "laptop") == {}
     put_rates(store, 0.1)
     put_curve(store, "ostl_identity", "ostl", "ssnu", "nll", {1: 11.5, 2: 11.2})
     put_neurons(store, brf=0.80, alif=0.55, lif_1=0.81)
     put_neurons(store, "ecg_spiking_readout", alif=0.55)
-    drawn = {paper: draw_paper(paper, Results(store.folder), "laptop")["curves"] for paper in ("ostl", "ecg")}
+    drawn = {
+        paper: draw_paper(paper_folder(paper), Results(store.folder), "laptop")["curves"] for paper in ("ostl", "ecg")
+    }
     assert [len(panel.lines) for panel in drawn["ostl"].figure.axes] == [1 + 6, 1]
     # Fifteen published curves and two of ours by three; three of ours by three; one with the other readout by three.
     assert [len(panel.lines) for panel in drawn["ecg"].figure.axes] == [15 + 6, 9, 3]

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,16 +11,13 @@ import typer
 
 import throughtime as tt
 from tests.real_data import real, real_source  # noqa: F401
-from tests.synthetic_records import measure, put, run_spec
-from throughtime import reports
 from throughtime.commands.main import main
-from throughtime.errors import UsageError
+from throughtime.paper_folders import paper_folder, paper_folders
 from throughtime.records.results import Results
-from throughtime.records.store import Store
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.influence_balancing import exact
 from throughtime.reports.influence_balancing.system import descend, descend_uoro, drawn_signs, train
-from throughtime.reports.papers.paper import draw_paper, judge, load_paper, papers
+from throughtime.reports.papers.paper import draw_paper, judge, load_paper
 from throughtime.reports.papers.verdicts import PaperFile, Target, judge_exact, judge_runs
 
 
@@ -41,7 +35,12 @@ def target(published: float, **changes) -> Target:
 
 
 def test_every_exact_target_is_reproduced():
-    rows = [row for name in papers() for row in judge(load_paper(name), Results("nothing here")) if row.kind == "exact"]
+    rows = [
+        row
+        for name in paper_folders()
+        for row in judge(load_paper(name), Results("nothing here"))
+        if row.kind == "exact"
+    ]
     assert len(rows) >= 8
     # Electrocardiograms and chorales are not part of the package.
     assert {row.verdict for row in rows if not row.item.startswith("OSTL") and "accuracy" not in row.item} == {
@@ -128,10 +127,10 @@ def test_a_claim_without_runs_is_not_run_here():
 
 
 def test_the_figures_of_every_paper_are_found_and_take_results_without_runs():
-    for name in papers():
-        for figure, shown in draw_paper(name, Results("nothing here"), "laptop").items():
+    for name, folder in paper_folders().items():
+        for figure, shown in draw_paper(folder, Results("nothing here"), "laptop").items():
             assert isinstance(shown, Drawn), f"{name}: {figure}"
-    assert set(draw_paper("influence_balancing", Results("nothing here"), "laptop")) == {"loss"}
+    assert set(draw_paper(paper_folder("influence_balancing"), Results("nothing here"), "laptop")) == {"loss"}
 
 
 def test_a_target_has_one_origin():
@@ -149,50 +148,6 @@ def test_reproduce_writes_the_page(tmp_path, capsys):
     assert main(["verdicts", "influence_balancing", "--results", str(tmp_path / "runs"), "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {row["verdict"] for row in rows} == {"reproduced", "supported"}
-
-
-@pytest.fixture
-def of_the_docs(tmp_path, monkeypatch):
-    """The paper in the docs, in a folder `somebody`, with a run of its cell; returns the results folder."""
-    text = (Path(__file__).parents[2] / "docs/papers/index.md").read_text("utf-8")
-    folder = tmp_path / "reports" / "somebody"
-    folder.mkdir(parents=True)
-    for name, language in (("targets.yaml", "yaml"), ("exact.py", "python")):
-        (code,) = re.findall(rf"^```{language}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-        (folder / name).write_text(code, "utf-8")
-    monkeypatch.setattr(
-        "throughtime.reports.papers.paper.resources", SimpleNamespace(files=lambda _: tmp_path / "reports")
-    )
-    monkeypatch.setattr(reports, "__path__", [*reports.__path__, str(tmp_path / "reports")])
-    store = Store(tmp_path / "runs")
-    put(store, run_spec("bptt lif digits"), measures={"accuracy": measure(0.9, "fraction")})
-    return store.folder
-
-
-def test_a_paper_of_two_targets_takes_40_lines(of_the_docs, tmp_path, capsys):
-    files = (tmp_path / "reports/somebody").iterdir()
-    assert sum(len(file.read_text("utf-8").splitlines()) for file in files) <= 40
-    assert main(["verdicts", "somebody", "--results", str(of_the_docs), "--json"]) == 0
-    exact, of_runs = json.loads(capsys.readouterr().out)
-    assert (exact["verdict"], exact["ours"]) == ("reproduced", "13.86294361")
-    assert (of_runs["verdict"], of_runs["ours"], of_runs["n"]) == ("reproduced", "0.9", 1)
-    assert main(["reproduce", "somebody", "--results", str(of_the_docs), "--out", str(tmp_path)]) == 0
-    assert (tmp_path / "somebody/index.html").read_text("utf-8").count('class="verdict">reproduced') == 2
-
-
-def test_a_suite_without_its_data_does_not_keep_the_others_from_running(of_the_docs, tmp_path, monkeypatch, capsys):
-    suites = tmp_path / "reports/somebody/suites"
-    suites.mkdir()
-    for name, dataset in (("a", f"{{name: voc, root: {tmp_path}/nowhere}}"), ("b", "{name: adding, steps: 10}")):
-        text = f"suite: {name}\nrules: [bptt]\nneurons: [lif]\nnetworks: [recurrent]\ndatasets: [{dataset}]\n"
-        text += "passes: [bytes]\nscales: {tiny: {}, laptop: {}, paper: {}}\n"
-        (suites / f"{name}.yaml").write_text(text)
-    found = {"throughtime.reports": tmp_path / "reports", "throughtime.suites": suites}
-    monkeypatch.setattr("throughtime.suites.suite.resources", SimpleNamespace(files=found.__getitem__))
-    command = ["reproduce", "somebody", "--scale", "tiny", "--results", str(of_the_docs), "--out", str(tmp_path)]
-    assert main(command) == 1
-    assert "no such folder" in capsys.readouterr().err
-    assert set(Results(of_the_docs).frame["suite"]) == {"quick", "b"}
 
 
 def test_an_interruption_ends_reproduce(tmp_path, monkeypatch):
@@ -224,11 +179,3 @@ def test_verdicts_name_the_committed_runs_that_the_results_lack(tmp_path, capsys
 def test_an_unknown_paper_is_a_usage_error(capsys):
     assert main(["verdicts", "influence"]) == 2
     assert "influence_balancing" in capsys.readouterr().err
-
-
-def test_a_curve_of_a_suite_that_the_paper_lacks_is_named_with_its_place(of_the_docs, tmp_path):
-    file = tmp_path / "reports/somebody/targets.yaml"
-    file.write_text("curves: [quick]\n" + file.read_text("utf-8"), "utf-8")
-    with pytest.raises(UsageError, match='no suite "quick"') as fault:
-        load_paper("somebody")
-    assert fault.value.where.endswith("targets.yaml:1:10")

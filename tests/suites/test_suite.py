@@ -208,6 +208,7 @@ def test_shipped_suites_are_found_by_name(tmp_path, monkeypatch):
     (tmp_path / "suites" / "__init__.py").write_text("")
     (tmp_path / "reports" / "fptt" / "suites").mkdir(parents=True)
     (tmp_path / "reports" / "fptt" / "suites" / "fptt.yaml").write_text(BASE.replace("one line", "a paper"))
+    (tmp_path / "reports" / "fptt" / "targets.yaml").touch()
     (tmp_path / "reports" / "tables.py").write_text("")
     monkeypatch.setattr(
         "throughtime.suites.suite.resources.files", lambda package: tmp_path / package.rpartition(".")[2]

@@ -1,0 +1,163 @@
+"""Papers outside of the package: the one of docs/add-a-paper.md is found and judged, and faults name their place."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.synthetic_records import measure, put, run_spec
+from throughtime import paper_folders as folders
+from throughtime.commands.main import main
+from throughtime.errors import UsageError
+from throughtime.paper_folders import PAPERS, add_papers, paper_folders
+from throughtime.records.results import Results
+from throughtime.records.store import Store
+from throughtime.reports.papers.paper import draw_paper, judge, load_paper
+from throughtime.suites.suite import load_suite
+
+PAGE = Path(__file__).parents[2] / "docs" / "add-a-paper.md"
+
+
+def write_paper_of_the_docs(parent: Path) -> Path:
+    """Write the files of the page to a folder `somebody`, and return it."""
+    text = PAGE.read_text("utf-8")
+    for name, code in re.findall(r"^`(somebody/\S+)`.*?^```\w+\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        (parent / name).parent.mkdir(parents=True, exist_ok=True)
+        (parent / name).write_text(code, "utf-8")
+    return parent / "somebody"
+
+
+@pytest.fixture
+def somebody(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv(PAPERS, "")  # restored after the test, whatever a command adds
+    return write_paper_of_the_docs(tmp_path)
+
+
+def test_the_page_has_a_paper_of_40_lines(somebody):
+    files = [path for path in somebody.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".yaml", ".py"} and len(files) == 3
+    assert sum(len(path.read_text("utf-8").splitlines()) for path in files) <= 40
+
+
+def test_a_folder_outside_of_the_package_is_judged(somebody, tmp_path, capsys):
+    store = Store(tmp_path / "runs")
+    for replicate in range(3):
+        spec = run_spec("bptt lif digits", suite="somebody", replicate=replicate)
+        put(store, spec, measures={"accuracy": measure(0.79, "fraction")})
+    command = ["--paper", str(somebody), "--results", str(store.folder)]
+    assert main(["verdicts", "somebody", *command, "--json"]) == 0
+    exact, of_runs = json.loads(capsys.readouterr().out)
+    assert (exact["verdict"], exact["ours"]) == ("reproduced", "13.86294361")
+    assert (of_runs["verdict"], of_runs["ours"], of_runs["n"]) == ("reproduced", "0.79", 3)
+
+
+def test_its_suites_are_known_by_name(somebody, tmp_path, capsys):
+    assert main(["plan", "somebody", "--paper", str(somebody), "--results", str(tmp_path), "--json"]) == 0
+    assert {row["label"] for row in json.loads(capsys.readouterr().out)} == {f"bptt lif digits #{n}" for n in range(3)}
+    assert main(["ls", "suites", "--paper", str(somebody), "--json"]) == 0
+    assert "somebody" in {row["name"] for row in json.loads(capsys.readouterr().out)}
+
+
+def test_an_entry_point_is_a_paper(somebody, tmp_path, monkeypatch):
+    package = tmp_path / "their_package"
+    package.mkdir()
+    somebody.rename(package / "somebody")
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    points = [
+        SimpleNamespace(name="theirs", value="their_package.somebody", dist=SimpleNamespace(name="their-package"))
+    ]
+    monkeypatch.setattr(folders, "entry_points", lambda group: points if group == "throughtime.papers" else [])
+    folders.installed_papers.cache_clear()
+    try:
+        paper = load_paper("theirs")
+        assert paper.suites == ("somebody",) and load_suite("somebody").name == "somebody"
+        assert judge(paper, Results(tmp_path / "runs"))[0].verdict == "reproduced"
+        points[0].value = "their_package.nothing"
+        folders.installed_papers.cache_clear()
+        with pytest.raises(UsageError, match=r"their_package\.nothing of their-package is not a folder"):
+            paper_folders()
+    finally:
+        folders.installed_papers.cache_clear()
+        sys.modules.pop("their_package", None)
+
+
+def test_a_folder_without_targets_is_refused(tmp_path, capsys):
+    assert main(["papers", "--paper", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}: the folder of a paper has a file targets.yaml\n"
+
+
+def test_two_papers_of_one_name_are_refused_with_both_places(somebody, tmp_path):
+    other = write_paper_of_the_docs(tmp_path / "other")
+    add_papers(somebody, somebody)  # the same folder twice is one paper
+    with pytest.raises(UsageError, match='two papers have the name "somebody"') as fault:
+        add_papers(other)
+    assert str(somebody) in str(fault.value) and str(other) in str(fault.value)
+
+
+def test_two_suites_of_one_name_are_refused_with_both_places(somebody):
+    suite = somebody / "suites" / "somebody.yaml"
+    suite.rename(suite.with_name("quick.yaml"))
+    add_papers(somebody)
+    with pytest.raises(UsageError, match='two suites have the name "quick"') as fault:
+        load_suite("quick")
+    assert str(somebody) in str(fault.value) and "bench" in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    "module, code, message",
+    [
+        ("exact", "import math\n1 / 0\n", "exact.py:2: ZeroDivisionError: division by zero"),
+        ("exact", "half_life = (\n", "exact.py:1: SyntaxError: "),
+        ("exact", "", 'targets.yaml:8:12: exact.py has no function "half_life"'),
+        ("exact", "def half_life():\n    return [][0]\n", "exact.py:2: IndexError: list index out of range"),
+        ("claims", "claim = 1\n", "claims.py: the module has no CLAIMS"),
+        ("claims", "def odd(results):\n    return results.odd\n\n\nCLAIMS = (odd,)\n", "claims.py:2: AttributeError"),
+    ],
+)
+def test_a_fault_of_a_module_is_one_line_with_its_place(module, code, message, somebody, capsys):
+    (somebody / f"{module}.py").write_text(code)
+    assert main(["verdicts", "somebody", "--paper", str(somebody)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_a_fault_of_a_figure_is_one_line_with_its_place(somebody, tmp_path):
+    (somebody / "figures.py").write_text("FIGURES = {'a': lambda results, scale: 1 / 0}\n")
+    add_papers(somebody)
+    with pytest.raises(UsageError, match=r"figures.py:1: ZeroDivisionError"):
+        draw_paper(paper_folders()["somebody"], Results(tmp_path), "laptop")
+
+
+def test_modules_of_a_folder_import_each_other(somebody, tmp_path):
+    (somebody / "experiment.py").write_text("TAU = 20\n")
+    (somebody / "exact.py").write_text("from .experiment import TAU\n\n\ndef half_life():\n    return TAU * 0.6931\n")
+    add_papers(somebody)
+    assert judge(load_paper("somebody"), Results(tmp_path))[0].verdict == "reproduced"
+
+
+def test_a_curve_of_a_suite_that_the_paper_lacks_is_named_with_its_place(somebody):
+    file = somebody / "targets.yaml"
+    file.write_text("curves: [quick]\n" + file.read_text("utf-8"), "utf-8")
+    add_papers(somebody)
+    with pytest.raises(UsageError, match='no suite "quick"') as fault:
+        load_paper("somebody")
+    assert fault.value.where == f"{file}:1:10"
+
+
+def test_a_suite_without_its_data_does_not_keep_the_others_from_running(somebody, tmp_path, capsys):
+    for name, dataset in (("a", f"{{name: voc, root: {tmp_path}/nowhere}}"), ("b", "{name: adding, steps: 10}")):
+        text = f"suite: {name}\nrules: [bptt]\nneurons: [lif]\nnetworks: [recurrent]\ndatasets: [{dataset}]\n"
+        (somebody / "suites" / f"{name}.yaml").write_text(text + "passes: [bytes]\n")
+    (somebody / "suites" / "somebody.yaml").unlink()
+    where = ["--results", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
+    assert main(["reproduce", "somebody", "--paper", str(somebody), "--scale", "tiny", *where]) == 1
+    assert "no such folder" in capsys.readouterr().err
+    frame = Results(tmp_path / "runs").frame
+    assert set(frame["suite"]) == {"b"}
+    assert "verdict" in (tmp_path / "out/somebody/index.html").read_text("utf-8")
