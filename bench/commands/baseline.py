@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from throughtime.commands.run import run
-from throughtime.commands.terminal import NONE, PluginOption, SourceOption, SuiteArgument, load_plugins
+from throughtime.commands.terminal import NONE, PaperOption, PluginOption, SourceOption, SuiteArgument, load_plugins
 from throughtime.errors import UsageError
 from throughtime.spec import Scale
 
@@ -36,13 +36,15 @@ def update(
         bool, typer.Option("--recorded", help="Run nothing: keep the committed runs, and add those of --results.")
     ] = False,
     plugin: PluginOption = NONE,
+    paper: PaperOption = NONE,
     source: SourceOption = NONE,
 ) -> None:
     """Run a suite, write its baseline, print what changed, and log who renewed it and why."""
-    from throughtime.comparing import baselines as files
+    from throughtime.comparing.baselines import log_renewal, write_baseline
     from throughtime.comparing.compare import compare_sides, gates_beside
     from throughtime.comparing.sides import Side
     from throughtime.comparing.text import text
+    from throughtime.records import baselines as files
     from throughtime.records.results import Results
     from throughtime.records.store import Store
     from throughtime.suites.suite import load_suite
@@ -54,10 +56,10 @@ def update(
     with tempfile.TemporaryDirectory(prefix="throughtime-") as fresh:
         folder = results or Path(fresh)
         if recorded:
-            load_plugins(plugin)
+            load_plugins(plugin, paper)
         else:
             try:
-                run(suite, scale=scale, results=folder, plugin=plugin, source=source)
+                run(suite, scale=scale, results=folder, plugin=plugin, paper=paper, source=source)
             except typer.Exit as end:
                 if end.exit_code != 1:  # interrupted; failed runs are records too, and show below
                     raise
@@ -70,9 +72,9 @@ def update(
         runs = _finished(suite, scale, made) if recorded else list(made.frame["id"])
         records = [made.record(run_id) for run_id in runs]
         curves = {run_id: made.curve(run_id) for run_id in runs}
-    files.write_baseline(path, records, curves)
+    write_baseline(path, records, curves)
     comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
-    files.log_renewal(path, why, comparison.counts)
+    log_renewal(path, why, comparison.counts)
     print(text(comparison) if before else f"{len(records)} runs, no baseline before")
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")
 
@@ -108,7 +110,7 @@ def unpack(
     ] = None,
 ) -> None:
     """Write the runs of all baselines that a results folder lacks to it, for `run`, tables, figures and verdicts."""
-    from throughtime.comparing import baselines as files
+    from throughtime.records import baselines as files
     from throughtime.records.store import Store
 
     source, store = baselines or files.BASELINES, Store(folder)

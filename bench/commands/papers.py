@@ -86,7 +86,7 @@ def verdicts(
 
 def _committed(papers: list[Paper], found: Results) -> list[str]:
     """Return the suites of papers that have a committed baseline, and no run in a results folder."""
-    from throughtime.comparing.baselines import baseline_path
+    from throughtime.records.baselines import baseline_path
 
     suites = [suite for paper in papers for suite in paper.suites]
     return [

@@ -1,8 +1,4 @@
-"""Baselines: the records of one suite at one scale in one committed file, one line per run, and a log of renewals.
-
-A second file beside it, `<suite>-<scale>.curves.jsonl`, holds the learning curves, so that figures can be redrawn. Both
-are compressed if their names end with `.gz`.
-"""
+"""Writing of baselines (`records/baselines.py` reads them), and a log of renewals."""
 
 from __future__ import annotations
 
@@ -10,80 +6,32 @@ import getpass
 import gzip
 import json
 import subprocess
-import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import pydantic
-
 from throughtime.comparing.rows import Verdict
 from throughtime.errors import UsageError
-from throughtime.records.files import CURVE, RECORD
+from throughtime.records.baselines import (
+    COMPRESSED,
+    LOG,
+    curve_lines,
+    curves_path,
+    is_baseline,
+    lines_of,
+    read_baseline,
+)
 from throughtime.records.provenance import git_state, versions
-from throughtime.records.record import SCHEMA, Record, write_record
-from throughtime.records.store import Store
-from throughtime.spec import Scale
+from throughtime.records.record import SCHEMA, Record
 from throughtime.whole_files import write_whole
 
-BASELINES = Path("results/baselines")
-LOG, LINES, COMPRESSED = "log.jsonl", ".jsonl", ".gz"
 Curve = Sequence[Mapping[str, Any]]
 """Rows of a learning curve, one an epoch."""
 MOST_BYTES = 5_000_000
 """Largest size of all baselines of a folder: they are committed, and git stores every renewal."""
 VARYING = ("training_time", "energy")
 """Measures of a training pass that differ between any two runs, so that no gate can apply to them."""
-
-
-def baseline_path(suite: str, scale: Scale, folder: Path = BASELINES) -> Path:
-    """Return `<folder>/<suite>-<scale>.jsonl`, of many runs and so compressed (`.gz`) at scales other than tiny."""
-    return folder / f"{suite}-{scale}{LINES}{'' if scale == 'tiny' else COMPRESSED}"
-
-
-def curves_path(path: Path) -> Path:
-    """Return the path of the file of curves beside a baseline."""
-    name, lines, compressed = path.name.rpartition(LINES)
-    return path.with_name(f"{name}.curves{lines}{compressed}")
-
-
-def is_baseline(path: str) -> bool:
-    """Return whether a path has the name of a baseline, or of a file of curves or a log beside it."""
-    return path.removesuffix(COMPRESSED).endswith(LINES)
-
-
-def baselines_in(folder: Path) -> list[Path]:
-    """Return the paths of all baselines of a folder, without their files of curves."""
-    paths = [path for path in sorted(folder.glob("*")) if is_baseline(path.name) and path.name != LOG]
-    return [path for path in paths if path not in {curves_path(other) for other in paths}]
-
-
-def read_baseline(path: Path) -> list[Record]:
-    """Read the records of a baseline.
-
-    Raises:
-        UsageError: there is no such file, or a line of it is no record; the message names the line.
-    """
-    try:
-        lines = _lines(path)
-    except (OSError, EOFError, zlib.error) as error:  # gzip's own errors have no strerror
-        hint = "`throughtime baseline update SUITE --why ...` writes one"
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"the baseline cannot be read: {reason}", str(path), hint) from error
-    except UnicodeDecodeError as error:
-        raise UsageError("the baseline is not UTF-8 text", str(path)) from error
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(Record.model_validate_json(line))
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            what = f"not a record of schema {SCHEMA}: {'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}"
-            raise UsageError(what, f"{path}:{number}") from error
-    if not records:
-        raise UsageError("the baseline is empty", str(path))
-    return records
 
 
 def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, Curve] | None = None) -> None:
@@ -101,7 +49,7 @@ def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, C
     ordered = sorted(records, key=lambda record: (record.spec.cell, record.spec.replicate))
     before = {_line(record): line for record, line in zip(*_present(path), strict=True)}
     unchanged = {record.id for record in ordered if _line(record) in before}
-    drawn = {run: line for run, line in _columns_of(path).items() if run in unchanged}
+    drawn = {run: line for run, line in curve_lines(path).items() if run in unchanged}
     text = "".join(f"{before.get(line, line)}\n" for line in map(_line, ordered))
     rows = {record.id: curves[record.id] for record in ordered if curves and curves.get(record.id)}
     columns = "".join(f"{drawn.get(run) or _columns(run, curve)}\n" for run, curve in rows.items())
@@ -116,29 +64,6 @@ def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, C
         write_whole(file, content)
     if curves_to not in written:
         curves_to.unlink(missing_ok=True)
-
-
-def unpack(path: Path, store: Store) -> int:
-    """Write the runs of a baseline that a results folder lacks to it, with their curves; return their number.
-
-    Tables, figures, verdicts and `run` read it like any other. Records lack what the baseline does not hold:
-    descriptions of measures, logs, commands and times.
-    """
-    columns = _columns_of(path)
-    written = 0
-    for record in read_baseline(path):
-        folder = store.run_folder(record.spec.suite, record.id)
-        if (folder / RECORD).exists():
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        of_run = json.loads(columns.get(record.id, "{}"))
-        of_run.pop("id", None)
-        rows = (dict(zip(of_run, values, strict=True)) for values in zip(*of_run.values(), strict=True))
-        known = ({name: value for name, value in row.items() if value is not None} for row in rows)
-        write_whole(folder / CURVE, "".join(f"{json.dumps(row)}\n" for row in known))
-        write_record(record, folder)
-        written += 1
-    return written
 
 
 def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
@@ -161,11 +86,6 @@ def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
     log = path.parent / LOG
     before = log.read_text(encoding="utf-8") if log.exists() else ""
     write_whole(log, before + json.dumps(entry, ensure_ascii=False) + "\n")
-
-
-def _lines(path: Path) -> list[str]:
-    content = path.read_bytes()
-    return (gzip.decompress(content) if path.suffix == COMPRESSED else content).decode().splitlines()
 
 
 def _content(path: Path, text: str) -> bytes:
@@ -191,13 +111,7 @@ def _line(record: Record) -> str:
 
 def _present(path: Path) -> tuple[list[Record], list[str]]:
     """Return the records of a baseline and its lines; none without a file."""
-    return (read_baseline(path), _lines(path)) if path.exists() else ([], [])
-
-
-def _columns_of(path: Path) -> dict[str, str]:
-    """Return the lines of the file of curves beside a baseline, by the id of the run."""
-    lines = _lines(curves_path(path)) if curves_path(path).exists() else ()
-    return {json.loads(line)["id"]: line for line in lines}
+    return (read_baseline(path), lines_of(path)) if path.exists() else ([], [])
 
 
 def _columns(run: str, rows: Curve) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from throughtime.comparing.baselines import is_baseline, read_baseline
 from throughtime.errors import UsageError, suggestion
+from throughtime.records.baselines import is_baseline, read_baseline
 from throughtime.records.record import Record
 from throughtime.records.results import Results
 from throughtime.records.store import Store

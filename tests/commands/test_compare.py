@@ -13,8 +13,8 @@ from tests.comparing.test_cells import record
 from tests.synthetic_records import measure, put, run_spec
 from throughtime.commands.main import app, main
 from throughtime.comparing import interleaved
-from throughtime.comparing.baselines import curves_path
 from throughtime.comparing.cells import Cell, Pair
+from throughtime.records.baselines import curves_path
 from throughtime.records.store import Store
 from throughtime.suites.strict_yaml import Document
 from throughtime.suites.suite import load_suite

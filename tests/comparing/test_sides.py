@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.synthetic_records import measure, put, run_spec
-from throughtime.comparing.baselines import LOG, log_renewal, read_baseline, write_baseline
+from throughtime.comparing.baselines import log_renewal, write_baseline
 from throughtime.comparing.compare import compare, compare_results
 from throughtime.comparing.sides import load_side
 from throughtime.errors import UsageError
+from throughtime.records.baselines import LOG, read_baseline
 from throughtime.records.record import Failure, Measure
 from throughtime.records.results import Results
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.synthetic_records import grid_store
 from throughtime.commands.main import main
-from throughtime.comparing.baselines import baseline_path, curves_path, read_baseline, unpack, write_baseline
+from throughtime.comparing.baselines import write_baseline
+from throughtime.records.baselines import baseline_path, curves_path, read_baseline, unpack
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.cells import summarise

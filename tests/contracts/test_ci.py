@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from throughtime.comparing.baselines import MOST_BYTES, read_baseline
+from throughtime.comparing.baselines import MOST_BYTES
 from throughtime.comparing.compare import gates_beside
 from throughtime.comparing.markdown import TAG
+from throughtime.records.baselines import read_baseline
 from throughtime.registry import ALGORITHMS, NEURONS
 from throughtime.suites.suite import load_suite
 

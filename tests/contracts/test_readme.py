@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from throughtime.comparing.baselines import BASELINES, baseline_path, unpack
+from throughtime.records.baselines import BASELINES, baseline_path, unpack
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.tables import render

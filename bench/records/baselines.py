@@ -1,0 +1,114 @@
+"""Baselines: the committed records of one suite at one scale in one file, one line per run.
+
+A second file beside it, `<suite>-<scale>.curves.jsonl`, holds the learning curves, so that figures can be redrawn. Both
+are compressed if their names end with `.gz`. `comparing/baselines.py` writes them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from throughtime.errors import UsageError
+from throughtime.records.files import CURVE, RECORD
+from throughtime.records.record import SCHEMA, Record, write_record
+from throughtime.records.store import Store
+from throughtime.spec import Scale
+from throughtime.whole_files import write_whole
+
+BASELINES = Path("results/baselines")
+LOG, LINES, COMPRESSED = "log.jsonl", ".jsonl", ".gz"
+
+
+def baseline_path(suite: str, scale: Scale, folder: Path = BASELINES) -> Path:
+    """Return `<folder>/<suite>-<scale>.jsonl`, of many runs and so compressed (`.gz`) at scales other than tiny."""
+    return folder / f"{suite}-{scale}{LINES}{'' if scale == 'tiny' else COMPRESSED}"
+
+
+def curves_path(path: Path) -> Path:
+    """Return the path of the file of curves beside a baseline."""
+    name, lines, compressed = path.name.rpartition(LINES)
+    return path.with_name(f"{name}.curves{lines}{compressed}")
+
+
+def is_baseline(path: str) -> bool:
+    """Return whether a path has the name of a baseline, or of a file of curves or a log beside it."""
+    return path.removesuffix(COMPRESSED).endswith(LINES)
+
+
+def baselines_in(folder: Path) -> list[Path]:
+    """Return the paths of all baselines of a folder, without their files of curves."""
+    paths = [path for path in sorted(folder.glob("*")) if is_baseline(path.name) and path.name != LOG]
+    return [path for path in paths if path not in {curves_path(other) for other in paths}]
+
+
+def read_baseline(path: Path) -> list[Record]:
+    """Read the records of a baseline.
+
+    Raises:
+        UsageError: there is no such file, or a line of it is no record; the message names the line.
+    """
+    try:
+        lines = lines_of(path)
+    except (OSError, EOFError, zlib.error) as error:  # gzip's own errors have no strerror
+        hint = "`throughtime baseline update SUITE --why ...` writes one"
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"the baseline cannot be read: {reason}", str(path), hint) from error
+    except UnicodeDecodeError as error:
+        raise UsageError("the baseline is not UTF-8 text", str(path)) from error
+    records = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            records.append(Record.model_validate_json(line))
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            what = f"not a record of schema {SCHEMA}: {'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}"
+            raise UsageError(what, f"{path}:{number}") from error
+    if not records:
+        raise UsageError("the baseline is empty", str(path))
+    return records
+
+
+def lines_of(path: Path) -> list[str]:
+    """Return the lines of a file, which is compressed if its name says so."""
+    content = path.read_bytes()
+    return (gzip.decompress(content) if path.suffix == COMPRESSED else content).decode().splitlines()
+
+
+def curve_lines(path: Path) -> dict[str, str]:
+    """Return the lines of the file of curves beside a baseline, by the id of the run."""
+    lines = lines_of(curves_path(path)) if curves_path(path).exists() else ()
+    return {json.loads(line)["id"]: line for line in lines}
+
+
+def curve_rows(line: str) -> list[dict[str, Any]]:
+    """Return the rows of a learning curve from its line; a value that a row lacks is null there."""
+    columns = json.loads(line)
+    columns.pop("id", None)
+    rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def unpack(path: Path, store: Store) -> int:
+    """Write the runs of a baseline that a results folder lacks to it, with their curves; return their number.
+
+    Tables, figures, verdicts and `run` read it like any other. Records lack what the baseline does not hold:
+    descriptions of measures, logs, commands and times.
+    """
+    lines = curve_lines(path)
+    written = 0
+    for record in read_baseline(path):
+        folder = store.run_folder(record.spec.suite, record.id)
+        if (folder / RECORD).exists():
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = curve_rows(lines.get(record.id, "{}"))
+        write_whole(folder / CURVE, "".join(f"{json.dumps(row)}\n" for row in rows))
+        write_record(record, folder)
+        written += 1
+    return written
