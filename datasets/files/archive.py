@@ -141,7 +141,7 @@ def _names(path: Path) -> Iterator[str]:
 
 
 def _zip_names(archive: zipfile.ZipFile, path: Path) -> Iterator[str]:
-    for name in _safe([name for name in archive.namelist() if not name.endswith("/")], path):
+    for name in _zip_members(archive, path):
         if name.endswith(".zip"):
             with _nested(archive, name) as inner:
                 yield from (f"{name.removesuffix('.zip')}/{each}" for each in _zip_names(inner, path))
@@ -169,8 +169,14 @@ def _streams(path: Path) -> Iterator[tuple[str, Readable]]:
                 yield from _zip_streams(archive, path)
 
 
+def _zip_members(archive: zipfile.ZipFile, path: Path) -> Sequence[str]:
+    if any(archive.filelist) and min(member.header_offset for member in archive.filelist):
+        raise zipfile.BadZipFile("only the end of it is an archive")  # one that is nested in a truncated archive
+    return _safe([name for name in archive.namelist() if not name.endswith("/")], path)
+
+
 def _zip_streams(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, Readable]]:
-    for name in _safe([name for name in archive.namelist() if not name.endswith("/")], path):
+    for name in _zip_members(archive, path):
         if name.endswith(".zip"):
             with _nested(archive, name) as inner:
                 yield from ((f"{name.removesuffix('.zip')}/{n}", stream) for n, stream in _zip_streams(inner, path))

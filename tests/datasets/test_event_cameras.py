@@ -179,15 +179,6 @@ def test_every_class_has_its_share_in_each_split_of_cifar10_dvs():
 # --- broken files
 
 
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-    """An empty source and cache."""
-    monkeypatch.setenv(fetch.DATA, str(tmp_path / "data"))
-    monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
 def archive_with(kind_name, source, monkeypatch, content):
     """Write a dataset's made archives, the content of one recording replaced; checksums are not tested."""
     kind, files, make, _ = KINDS[kind_name]
@@ -273,16 +264,6 @@ def test_the_parts_are_found_unpacked(dataset, member, source):
         dataset.prepare()
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_sound_archives_are_taken(name, source, monkeypatch):
-    kind = archive_with(name, source, monkeypatch, None)
-    dataset = kind(steps=5, pool=2)
-    assert torch.equal(next(dataset.batches("test", 9)).x, next(kind(steps=5, pool=2).batches("test", 9)).x)
-    standing = kind(steps=5, pool=2).with_synthetic_files(KINDS[name][2])
-    assert torch.equal(next(dataset.batches("test", 9)).x, next(standing.batches("test", 9)).x)
-    assert dataset.sha256() == standing.sha256()
-
-
 def test_label_and_list_that_are_none(source, monkeypatch):
     kind = archive_with("nmnist", source, monkeypatch, None)
     with zipfile.ZipFile(source / "train.zip", "a") as out:
@@ -307,14 +288,6 @@ def test_people_that_are_not_there_leave_a_split_empty(source, monkeypatch):
     with pytest.raises(UsageError, match="no sequence is left for the validation split"):
         kind(steps=2).prepare()
     assert not [path for path in (source.parent / "cache" / "prepared").glob("*") if path.is_dir()]
-
-
-def test_archive_that_is_not_the_official_one(source):
-    synthetic_nmnist(source)
-    with pytest.raises(
-        UsageError, match=r"train\.zip: wrong checksum: MD5 .* instead of 20959b8e626244a1b502305a9e6e2031"
-    ):
-        NeuromorphicMNIST().prepare()
 
 
 def test_urls_and_checksums_are_tonics():

@@ -17,15 +17,6 @@ from throughtime.errors import UsageError
 SPLITS = ("train", "validation", "test")
 
 
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-    """An empty source and cache."""
-    monkeypatch.setenv(fetch.DATA, str(tmp_path / "data"))
-    monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
 # --- SHD and SSC
 
 

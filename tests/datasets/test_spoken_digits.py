@@ -19,15 +19,6 @@ from throughtime.registry import DATASETS
 SPLITS = ("train", "validation", "test")
 
 
-@pytest.fixture
-def source(tmp_path, monkeypatch):
-    """An empty source and cache."""
-    monkeypatch.setenv(fetch.DATA, str(tmp_path / "data"))
-    monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
-    (tmp_path / "data").mkdir()
-    return tmp_path / "data"
-
-
 def nothing_is_left(source):
     return not [path for path in (source.parent / "cache" / "prepared").glob("*") if path.is_dir()]
 
@@ -195,12 +186,6 @@ def test_archive_with_a_wrong_recording(name, content, problem, source, monkeypa
     with pytest.raises(UsageError, match=problem):
         SpokenDigits(steps=4, bands=4).prepare()
     assert nothing_is_left(source)
-
-
-def test_archive_that_is_not_fsdd(source):
-    synthetic_recordings(source)
-    with pytest.raises(UsageError, match=r"fsdd_recordings\.zip: wrong checksum"):
-        SpokenDigits().prepare()
 
 
 def test_options_of_fsdd():
