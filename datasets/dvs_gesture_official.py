@@ -39,7 +39,7 @@ OFFICIAL = (
 )
 
 
-class Gesture(NamedTuple):
+class GestureInterval(NamedTuple):
     """A row of the table of a trial."""
 
     label: int
@@ -70,7 +70,7 @@ class OfficialGesture(EventRecordings):
     sensor = Sensor(128, 128)
     pattern = TRIALS
     outputs = 11
-    _gestures: dict[str, list[Gesture]]
+    _gestures: dict[str, list[GestureInterval]]
     """The gestures of each trial, set by `recordings`."""
     _lists: dict[str, Split]
     """The split of each trial by the official lists, set by `recordings`."""
@@ -140,7 +140,7 @@ def official_lists(path: Path) -> dict[str, Split]:
     return found
 
 
-def gestures(content: bytes, where: str) -> list[Gesture]:
+def gestures(content: bytes, where: str) -> list[GestureInterval]:
     """Return the rows of the table of a trial.
 
     Raises:
@@ -154,7 +154,7 @@ def gestures(content: bytes, where: str) -> list[Gesture]:
         numbers = row.split(",")
         if len(numbers) != 3 or not all(text.isdecimal() for text in numbers):
             raise UsageError(f'line {number} is "{row[:40]}"; expected three whole numbers', where=where)
-        gesture = Gesture(*map(int, numbers))
+        gesture = GestureInterval(*map(int, numbers))
         if gesture.end <= gesture.start:
             raise UsageError(f"line {number}: the gesture ends at {gesture.end} µs, before it starts", where=where)
         found.append(gesture)

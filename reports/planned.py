@@ -12,13 +12,13 @@ from throughtime.records.store import JOURNAL
 from throughtime.reports.cells import groups
 from throughtime.spec import cell_label
 
-Planned = dict[tuple[str, str], set[str]]
+PlannedLabels = dict[tuple[str, str], set[str]]
 """Labels of a suite's cells by suite and scale; no entry without a journal."""
 
 
-def planned_cells(runs: pd.DataFrame) -> Planned:
+def planned_cells(runs: pd.DataFrame) -> PlannedLabels:
     """Return the cells of the suites in a frame of runs, for suites and scales of which a sweep left its journal."""
-    planned: Planned = {}
+    planned: PlannedLabels = {}
     for (suite, scale), part in groups(runs, ["suite", "scale"]):
         try:
             began = read_journal(Path(part["folder"].iloc[0]).parent / JOURNAL).began
@@ -32,7 +32,7 @@ def planned_cells(runs: pd.DataFrame) -> Planned:
     return planned
 
 
-def is_excluded(planned: Planned, suite: str, scale: str, cell: tuple[str, str, str, str]) -> bool:
+def is_excluded(planned: PlannedLabels, suite: str, scale: str, cell: tuple[str, str, str, str]) -> bool:
     """Return whether a suite is known to lack a cell (labels of rule, neuron, network, dataset)."""
     cells = planned.get((suite, scale))
     return cells is not None and cell_label(*cell) not in cells

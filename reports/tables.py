@@ -26,7 +26,7 @@ from throughtime.reports.cells import (
 )
 from throughtime.reports.formats import long_csv, markdown, text
 from throughtime.reports.latex import latex
-from throughtime.reports.planned import Planned, is_excluded, planned_cells
+from throughtime.reports.planned import PlannedLabels, is_excluded, planned_cells
 from throughtime.reports.quantities import quantity
 from throughtime.reports.table import REPLICATES, Entry, Footnotes, Table
 from throughtime.spec import MEASURED_ONCE
@@ -121,7 +121,7 @@ def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
     return found
 
 
-def wide(name: str, title: str, summary: pd.DataFrame, planned: Planned) -> Table:
+def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -> Table:
     """Lay out the summary of one suite: rows are dataset x neuron (x measure), columns are rules."""
     everything, absent = summary, []
     ended_ok = summary["runs"] > summary[[f"n_{status}" for status in FAILED]].sum(axis=1)

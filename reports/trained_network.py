@@ -31,7 +31,7 @@ MOST_LEAKS = 256
 COLUMNS = ["layer", "what", "step", "neuron", "value"]
 
 
-class Layer(NamedTuple):
+class LayerActivity(NamedTuple):
     """Activity of a layer on one sequence."""
 
     name: str
@@ -84,7 +84,7 @@ def draw_network(results: Results, run: str, sequence: int = 0, weights: Which =
     return Drawn(figure, _frame(layers), title, notes)
 
 
-def trace(network: Network, x: Tensor) -> list[Layer]:
+def trace(network: Network, x: Tensor) -> list[LayerActivity]:
     """Step through a sequence x [steps, *inputs]; return what each layer did, or nothing for layers without membranes.
 
     Memory: the states of all steps.
@@ -108,7 +108,7 @@ def trace(network: Network, x: Tensor) -> list[Layer]:
         ]
         with np.errstate(divide="ignore", invalid="ignore"):
             τ = -1 / np.log(np.median(leaks, axis=0))
-        found.append(Layer(layer.name, z, v, np.where(np.isfinite(τ) & (τ > 0), τ, np.nan)))
+        found.append(LayerActivity(layer.name, z, v, np.where(np.isfinite(τ) & (τ > 0), τ, np.nan)))
     return found
 
 
@@ -145,7 +145,7 @@ def _sequence(dataset: Dataset, number: int) -> Tensor:
     raise UsageError(f"the test split has {seen} sequences, numbered from 0", where=f"sequence {number}")
 
 
-def _draw_layer(panels: list[Axes], layer: Layer, colour: tuple[float, float, float]) -> None:
+def _draw_layer(panels: list[Axes], layer: LayerActivity, colour: tuple[float, float, float]) -> None:
     raster, membranes, histogram = panels
     if layer.spikes is None:
         raster.text(0.5, 0.5, "these cells do not spike", ha="center", transform=raster.transAxes, color="0.4")
@@ -171,11 +171,11 @@ def _draw_layer(panels: list[Axes], layer: Layer, colour: tuple[float, float, fl
     histogram.set_title(f"{layer.name}: {len(known)} of {layer.v.shape[1]} neurons")
 
 
-def _chosen(layer: Layer) -> list[int]:
+def _chosen(layer: LayerActivity) -> list[int]:
     return np.unique(np.linspace(0, layer.v.shape[1] - 1, MEMBRANES, dtype=int)).tolist()
 
 
-def _frame(layers: list[Layer]) -> pd.DataFrame:
+def _frame(layers: list[LayerActivity]) -> pd.DataFrame:
     """Return the drawn numbers: each spike, the drawn membranes at each step, and each time constant."""
     rows: list[tuple[Any, ...]] = []
     for layer in layers:

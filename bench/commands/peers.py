@@ -30,7 +30,7 @@ def peers(
     """Compare speed and memory with other libraries on the same workloads; exits with 1 if an answer differs."""
     from functools import partial
 
-    from throughtime.peers.run import Outcome, in_fresh_process, side_by_side
+    from throughtime.peers.run import PeerResults, in_fresh_process, side_by_side
     from throughtime.peers.table import shown, summary, write
     from throughtime.peers.workload import chosen, entrants
 
@@ -40,7 +40,7 @@ def peers(
     selected, names = chosen(works or []), implementation or []
     for work in selected:
         entrants(work, names)  # refuses an unknown name before the first measurement
-    outcome, ask = Outcome([], []), partial(in_fresh_process, tell=tell)
+    outcome, ask = PeerResults([], []), partial(in_fresh_process, tell=tell)
     for work in selected:
         outcome = outcome.and_then(side_by_side(work, names, threads=threads, rounds=rounds, ask=ask, tell=tell))
         if out is not None:

@@ -43,7 +43,7 @@ class Trained(NamedTuple):
 
 
 @dataclass
-class Reached:
+class TrainingPosition:
     """Position of training, in plain values."""
 
     epoch: int = 1

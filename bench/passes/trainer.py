@@ -28,7 +28,7 @@ from throughtime.harness.seeds import stream
 from throughtime.harness.tensor_file import packed, unpacked
 from throughtime.measuring.alignment import alignment_in_training, alignment_measures, curve_keys
 from throughtime.passes.checkpoint import restore, state_of
-from throughtime.passes.trained import Reached, Trained
+from throughtime.passes.trained import Trained, TrainingPosition
 from throughtime.records.files import CHECKPOINT, CURVE, POSITION
 from throughtime.records.provenance import versions
 from throughtime.records.record import Measure
@@ -105,7 +105,7 @@ class Trainer:
         self.update = started(spec, built, built.dataset.steps, self.clock)
         self.order = torch.Generator().manual_seed(stream(spec.seed, "data order", spec.replicate))
         self._order_of_epoch = self.order.get_state()
-        self.reached, self._seconds_before = Reached(), 0.0
+        self.reached, self._seconds_before = TrainingPosition(), 0.0
         self.observations: dict[str, Observation] = {}
         self.aligned: dict[str, Measure] = {}
         self.best_weights: dict[str, Tensor] = copy.deepcopy(built.network.state_dict())
@@ -318,7 +318,7 @@ class Trainer:
         """Restore the training from a checkpoint, and remove later rows of the curve."""
         if contents["made_from"] != self._made_from():
             raise ValueError("the data or a library changed since")
-        reached = Reached(**contents["reached"])
+        reached = TrainingPosition(**contents["reached"])
         with self._curve.open("rb+") as curve:
             for _ in range(reached.rows):
                 if not curve.readline().endswith(b"\n"):

@@ -25,7 +25,7 @@ from throughtime.measuring.process_memory import keep_freed
 from throughtime.measuring.timing import timed
 from throughtime.measuring.yardstick import yardstick
 from throughtime.peers.compare import difference
-from throughtime.peers.job import Job, Question, question
+from throughtime.peers.job import PeerJob, Question, question
 from throughtime.peers.workload import PEERS, Workload
 
 
@@ -54,12 +54,12 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
     return _timed(job, work.timed_steps or 1)
 
 
-def _job(module: str, asked: Question) -> Job:
+def _job(module: str, asked: Question) -> PeerJob:
     name, _, function = module.partition(":")
     return getattr(importlib.import_module(f"throughtime.peers.implementations.{name}"), function or "build")(asked)
 
 
-def _timed(job: Job, divisor: int) -> dict[str, Any]:
+def _timed(job: PeerJob, divisor: int) -> dict[str, Any]:
     start = time.perf_counter()
     job.once()
     first = time.perf_counter() - start

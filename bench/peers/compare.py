@@ -13,7 +13,7 @@ rounding errors, which hundreds of steps amplify; another spike or a missing ter
 float32 rounding may move a potential across the threshold."""
 
 
-class Difference(NamedTuple):
+class TensorDifference(NamedTuple):
     """The tensor in which two answers differ most."""
 
     where: str
@@ -21,10 +21,10 @@ class Difference(NamedTuple):
     """Largest difference relative to our largest value; inf if a tensor is missing, not finite or of another shape."""
 
 
-def difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> Difference:
+def difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> TensorDifference:
     """Compare all tensors that either answer has."""
-    found = [Difference(name, _size(ours.get(name), theirs.get(name))) for name in {**ours, **theirs}]
-    return max(found, key=lambda difference: difference.size, default=Difference("nothing to compare", math.inf))
+    found = [TensorDifference(name, _size(ours.get(name), theirs.get(name))) for name in {**ours, **theirs}]
+    return max(found, key=lambda difference: difference.size, default=TensorDifference("nothing to compare", math.inf))
 
 
 def _size(a: Tensor | None, b: Tensor | None) -> float:

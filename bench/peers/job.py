@@ -29,7 +29,7 @@ from throughtime.spec import Training
 CLASSES = 10
 
 
-class Job(Protocol):
+class PeerJob(Protocol):
     """A workload in one implementation."""
 
     def once(self) -> object:

@@ -24,12 +24,12 @@ TIMEOUT = 1200
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PJRT_NPROC")
 """Environment variables that set a library's number of threads; the last is that of XLA."""
 
-Order = dict[str, Any]
-Answer = dict[str, Any]
+ChildInput = dict[str, Any]
+ChildOutput = dict[str, Any]
 """Result of the child process, or the key `failed` with the reason."""
 
 
-class Row(NamedTuple):
+class Measurement(NamedTuple):
     """Measurement of one implementation on one workload."""
 
     work: str
@@ -75,15 +75,15 @@ class LeftOut(NamedTuple):
         return f"{self.work}: {self.implementation}: {self.why}"
 
 
-class Outcome(NamedTuple):
+class PeerResults(NamedTuple):
     """Rows of one or of several workloads."""
 
-    rows: list[Row]
+    rows: list[Measurement]
     left_out: list[LeftOut]
 
-    def and_then(self, other: Outcome) -> Outcome:
+    def and_then(self, other: PeerResults) -> PeerResults:
         """Return the rows of both outcomes, beginning with those of this one."""
-        return Outcome([*self.rows, *other.rows], [*self.left_out, *other.left_out])
+        return PeerResults([*self.rows, *other.rows], [*self.left_out, *other.left_out])
 
 
 def side_by_side(
@@ -92,9 +92,9 @@ def side_by_side(
     *,
     threads: int,
     rounds: int,
-    ask: Callable[[Order], Answer],
+    ask: Callable[[ChildInput], ChildOutput],
     tell: Callable[[str], None],
-) -> Outcome:
+) -> PeerResults:
     """Compare the answers, then measure: each round runs every implementation once, one after the other.
 
     Args:
@@ -106,7 +106,7 @@ def side_by_side(
         tell: function that prints a line of progress.
     """
 
-    def order(do: str, name: str) -> Answer:
+    def order(do: str, name: str) -> ChildOutput:
         tell(f"{work.name}: {do} {'' if do == 'floor' else name}".rstrip())
         return ask({"do": do, "work": work._asdict(), "implementation": name, "threads": threads})
 
@@ -123,8 +123,8 @@ def side_by_side(
         else:
             apart[name] = answer["size"]
 
-    timings: dict[str, list[Answer]] = defaultdict(list)
-    floors: list[Answer] = []
+    timings: dict[str, list[ChildOutput]] = defaultdict(list)
+    floors: list[ChildOutput] = []
     stored = work.does == "stored"
     for _ in range(1 if stored else rounds):  # bytes are the same in each round
         if not stored:
@@ -135,10 +135,10 @@ def side_by_side(
         if failure := next((answer["failed"] for answer in timings[name] if "failed" in answer), None):
             left_out.append(LeftOut(work.name, name, f"failed: {failure}", fault=True))
             del timings[name]
-    return Outcome(rows_of(work, timings, floors, apart, threads), left_out)
+    return PeerResults(rows_of(work, timings, floors, apart, threads), left_out)
 
 
-def _disagreement(peer: Peer, answer: Answer) -> str | None:
+def _disagreement(peer: Peer, answer: ChildOutput) -> str | None:
     """Return the reason why an answer differs from ours; None if it agrees."""
     allowed = TOLERANCE[peer.precision]
     if "failed" in answer:
@@ -150,8 +150,12 @@ def _disagreement(peer: Peer, answer: Answer) -> str | None:
 
 
 def rows_of(
-    work: Workload, timings: dict[str, list[Answer]], floors: list[Answer], apart: dict[str, float | None], threads: int
-) -> list[Row]:
+    work: Workload,
+    timings: dict[str, list[ChildOutput]],
+    floors: list[ChildOutput],
+    apart: dict[str, float | None],
+    threads: int,
+) -> list[Measurement]:
     """Combine the measurements of the child processes into rows."""
     samples = {name: [s for answer in of for s in answer["samples"]] for name, of in timings.items()}
     medians = {name: statistics.median(of) for name, of in samples.items()}
@@ -163,7 +167,7 @@ def rows_of(
         firsts = [answer["first"] for answer in timings[name] if answer["first"] is not None]
         peer, n = PEERS[name], work.timed_steps or 1
         rows.append(
-            Row(
+            Measurement(
                 work=work.name,
                 implementation=name,
                 kind=peer.kind,
@@ -187,7 +191,7 @@ def rows_of(
     return rows
 
 
-def in_fresh_process(order: Order, tell: Callable[[str], None]) -> Answer:
+def in_fresh_process(order: ChildInput, tell: Callable[[str], None]) -> ChildOutput:
     """Execute an order in a fresh process; a measurement waits until no other run of throughtime measures here."""
     if order["do"] == "compare":
         return _answer_of_child(order)
@@ -203,7 +207,7 @@ def in_fresh_process(order: Order, tell: Callable[[str], None]) -> Answer:
         machine.release()
 
 
-def _answer_of_child(order: Order) -> Answer:
+def _answer_of_child(order: ChildInput) -> ChildOutput:
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", **dict.fromkeys(THREADS, str(order["threads"]))}
     command = [sys.executable, "-m", "throughtime.peers.child"]
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from throughtime.markdown import escaped, table
-from throughtime.peers.run import Outcome, Row
+from throughtime.peers.run import Measurement, PeerResults
 from throughtime.peers.workload import WORKLOADS
 from throughtime.reports.drawing import Drawn, Style, finish, grid, save, scale_axis, styled
 from throughtime.whole_files import write_whole
@@ -24,7 +24,7 @@ KINDS = {
 }
 
 
-def shown(rows: Sequence[Row]) -> list[dict[str, str]]:
+def shown(rows: Sequence[Measurement]) -> list[dict[str, str]]:
     """Format rows for a table, with — for a missing value."""
     return [
         {
@@ -52,7 +52,7 @@ def ratio(value: float | None) -> str:
     return "—" if value is None else f"{value:.2f}"
 
 
-def summary(rows: Sequence[Row]) -> list[str]:
+def summary(rows: Sequence[Measurement]) -> list[str]:
     """Return a sentence for each workload: ours relative to the best of each kind and to the floor."""
     sentences = []
     for work in dict.fromkeys(row.work for row in rows):
@@ -75,7 +75,7 @@ def summary(rows: Sequence[Row]) -> list[str]:
     return sentences
 
 
-def markdown(outcome: Outcome) -> str:
+def markdown(outcome: PeerResults) -> str:
     """Return Markdown with tables of times and bytes, a summary, implementations without a row, and the workloads."""
     parts = ["# Comparison with other libraries", ""]
     for title, wanted in (("Time", False), ("Stored for the backward pass", True)):
@@ -90,7 +90,7 @@ def markdown(outcome: Outcome) -> str:
 
 
 @styled
-def figure(rows: Sequence[Row]) -> Drawn | None:
+def figure(rows: Sequence[Measurement]) -> Drawn | None:
     """Draw each median relative to ours, with the range of its samples; one panel for each workload."""
     import seaborn
 
@@ -124,7 +124,7 @@ def figure(rows: Sequence[Row]) -> Drawn | None:
     return Drawn(drawn, data.drop(columns="versions"), "Comparison with other libraries", notes)
 
 
-def write(outcome: Outcome, folder: Path) -> list[Path]:
+def write(outcome: PeerResults, folder: Path) -> list[Path]:
     """Write table.md, rows.json, and the figure as PDF, SVG, PNG and CSV; return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / "table.md", folder / "rows.json"]

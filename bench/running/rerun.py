@@ -20,7 +20,7 @@ from throughtime.running.runner import Runner
 from throughtime.spec import NOISY_MEASURES, PASSES, Pass
 
 
-class Difference(NamedTuple):
+class RecordDifference(NamedTuple):
     """A difference between two records."""
 
     what: str
@@ -46,7 +46,7 @@ def find_record(name: str, store: Store) -> Stored:
     return Stored(read_record(found[0]), found[0].parent)
 
 
-def rerun(stored: Stored, folder: Path, engine: Engine, progress: Progress) -> tuple[Stored, list[Difference]]:
+def rerun(stored: Stored, folder: Path, engine: Engine, progress: Progress) -> tuple[Stored, list[RecordDifference]]:
     """Repeat the passes of a record in a separate results folder, and compare.
 
     Args:
@@ -68,16 +68,16 @@ def rerun(stored: Stored, folder: Path, engine: Engine, progress: Progress) -> t
     return again, list(differences(stored, again))
 
 
-def differences(before: Stored, now: Stored) -> Iterator[Difference]:
+def differences(before: Stored, now: Stored) -> Iterator[RecordDifference]:
     """Yield the differences of two records of one spec: code, libraries, status, measures, learning curve."""
     a, b = before.record, now.record
     code = code_of(b.spec)
     for what in code:
         if a.code.get(what) != b.code.get(what):
-            yield Difference(f"code of {what}", str(a.code.get(what)), str(b.code.get(what)), False)
+            yield RecordDifference(f"code of {what}", str(a.code.get(what)), str(b.code.get(what)), False)
     for what in sorted(a.versions.keys() | b.versions.keys()):
         if a.versions.get(what) != b.versions.get(what):
-            yield Difference(what, str(a.versions.get(what)), str(b.versions.get(what)), False)
+            yield RecordDifference(what, str(a.versions.get(what)), str(b.versions.get(what)), False)
     shared = (
         ("status", a.status, b.status),
         ("reason", a.reason, b.reason),
@@ -85,24 +85,24 @@ def differences(before: Stored, now: Stored) -> Iterator[Difference]:
     )
     for what, before_it, now_it in shared:
         if before_it != now_it:
-            yield Difference(what, str(before_it), str(now_it), True)
+            yield RecordDifference(what, str(before_it), str(now_it), True)
     for name in dict.fromkeys([*a.measures, *b.measures]):
         one, other = a.measures.get(name), b.measures.get(name)
         if as_text(one) != as_text(other):
             only_one = (one is None or one.value is None) != (other is None or other.value is None)
-            yield Difference(name, as_text(one), as_text(other), only_one or not name.startswith(NOISY_MEASURES))
+            yield RecordDifference(name, as_text(one), as_text(other), only_one or not name.startswith(NOISY_MEASURES))
     yield from _curves(read_curve(before.folder), read_curve(now.folder))
 
 
-def _curves(before: list[dict[str, float]], now: list[dict[str, float]]) -> Iterator[Difference]:
+def _curves(before: list[dict[str, float]], now: list[dict[str, float]]) -> Iterator[RecordDifference]:
     """Yield the first difference between the learning curves."""
     if len(before) != len(now):
-        yield Difference("learning curve", f"{len(before)} rows", f"{len(now)} rows", True)
+        yield RecordDifference("learning curve", f"{len(before)} rows", f"{len(now)} rows", True)
     for one, other in zip(before, now, strict=False):
         for name in {**one, **other}:
             if name != "seconds" and repr(one.get(name)) != repr(other.get(name)):
                 place = f"learning curve, epoch {one['epoch']}: {name}"
-                yield Difference(place, str(one.get(name)), str(other.get(name)), True)
+                yield RecordDifference(place, str(one.get(name)), str(other.get(name)), True)
                 return
 
 

@@ -32,7 +32,7 @@ class Running:
 
 
 @dataclass
-class Status:
+class SweepStatus:
     """The last sweep of one suite."""
 
     suite: str
@@ -54,7 +54,7 @@ class Status:
     """Position of each line of the journal that is not an event, and the reason."""
 
 
-def status(store: Store, suite: str | None = None) -> list[Status]:
+def status(store: Store, suite: str | None = None) -> list[SweepStatus]:
     """Return the state of the last sweep of a suite, or of each suite in the store.
 
     If one of several journals cannot be read, its row contains the error, and the others are shown.
@@ -70,7 +70,7 @@ def status(store: Store, suite: str | None = None) -> list[Status]:
                 found.append(_of(store, name))
         except UsageError as error:
             unreadable.append(error)
-            found.append(Status(name, "its journal cannot be read", None, broken=[str(error).splitlines()[0]]))
+            found.append(SweepStatus(name, "its journal cannot be read", None, broken=[str(error).splitlines()[0]]))
     if found and len(unreadable) == len(found):
         raise unreadable[0]
     if not found:
@@ -107,13 +107,13 @@ class _Replay:
             self.how = event.how
 
 
-def _of(store: Store, suite: str) -> Status:
+def _of(store: Store, suite: str) -> SweepStatus:
     folder = store.folder / suite
     began, events, broken = read_journal(folder / JOURNAL)
     labels: dict[str, str] = {run: label for run, label, _ in began.runs}
     now = _Replay(began, events)
     alive = None if now.how else _alive(began)
-    result = Status(suite, _runner(began, now.how, alive), False if now.how else alive, broken=broken)
+    result = SweepStatus(suite, _runner(began, now.how, alive), False if now.how else alive, broken=broken)
     counts = Counter(now.state.values())
     result.done, result.skipped = counts["ok"], counts["skipped"]
     result.failed = [
@@ -161,7 +161,7 @@ def _runner(began: Began, how: str | None, alive: bool | None) -> str:
     return f"{who} has ended: the same command continues the sweep" if alive is False else who
 
 
-def lines(status: Status) -> list[str]:
+def lines(status: SweepStatus) -> list[str]:
     """Return a sweep's status as lines for the terminal."""
     counts = f"{status.done} done, {len(status.running)} running, {status.waiting} waiting, {len(status.failed)} failed"
     rest = f", {status.skipped} skipped" if status.skipped else ""

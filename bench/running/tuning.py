@@ -17,7 +17,7 @@ NO_TRIAL = "every trial of its tuning has a failed run"
 """Reason why the runs of a cell are skipped."""
 
 
-class Outcome(NamedTuple):
+class TunedRuns(NamedTuple):
     """The runs of a suite after its tuning."""
 
     planned: list[Planned]
@@ -31,7 +31,7 @@ def trial_runs(suite: Suite, scale: Scale) -> list[RunSpec]:
     return [run for trials in suite.trials[scale] for trial in trials for run in suite.runs_of_trial(scale, trial)]
 
 
-def after_tuning(suite: Suite, scale: Scale, store: Store) -> Outcome:
+def after_tuning(suite: Suite, scale: Scale, store: Store) -> TunedRuns:
     """Choose the best trial of each cell from the records of the trials, and plan the runs with its values.
 
     A stale record counts if `run` would not repeat it, as in any suite.
@@ -54,7 +54,7 @@ def after_tuning(suite: Suite, scale: Scale, store: Store) -> Outcome:
     planned = [
         p._replace(unsupported=p.unsupported or NO_TRIAL) if p.spec.cell in failed else p for p in plan(specs, store)
     ]
-    return Outcome(planned, left)
+    return TunedRuns(planned, left)
 
 
 def _tuning(trials: Sequence[Trial], records: Sequence[Sequence[Record]]) -> Tuning | None:

@@ -10,7 +10,7 @@ Labels = tuple[str, str, str, str]
 """Key of a cell: the labels of its rule, neuron, network and dataset."""
 
 
-class Cell(NamedTuple):
+class CellSpec(NamedTuple):
     """Components and training of a cell; its replicates share them."""
 
     rule: ComponentSpec

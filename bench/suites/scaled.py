@@ -13,8 +13,8 @@ import pydantic
 from throughtime.errors import Faults, UsageError
 from throughtime.registry import KINDS
 from throughtime.spec import ComponentSpec, Scale, Training
-from throughtime.suites.cell import Cell, Labels
-from throughtime.suites.schema import Entry, Override, Settings, SuiteFile, When
+from throughtime.suites.cell import CellSpec, Labels
+from throughtime.suites.schema import ComponentEntry, Override, Settings, SuiteFile, When
 from throughtime.suites.strict_yaml import Document, Key, refusal
 from throughtime.suites.training_faults import training_faults
 
@@ -46,7 +46,7 @@ class ScaledSuite:
         """Training settings of the suite and then of the scale, each with its path in the file."""
         self.matched: dict[Key, tuple[When, bool]] = {}
         """Each pattern by its path in the file, and whether it matches a cell of this scale."""
-        self.choices: dict[str, dict[str, tuple[Entry, Key]]] = {kind: self._listed(kind) for kind in KINDS}
+        self.choices: dict[str, dict[str, tuple[ComponentEntry, Key]]] = {kind: self._listed(kind) for kind in KINDS}
         """Label -> entry and its path in the file, for each kind of component."""
         labelled = self._labelled()
         if not labelled:
@@ -60,8 +60,8 @@ class ScaledSuite:
     def refuse(self, what: str, path: Key, hint: str | None = None) -> NoReturn:
         raise UsageError(what, self.document.position(path), hint)
 
-    def _listed(self, kind: str) -> dict[str, tuple[Entry, Key]]:
-        found: dict[str, tuple[Entry, Key]] = {}
+    def _listed(self, kind: str) -> dict[str, tuple[ComponentEntry, Key]]:
+        found: dict[str, tuple[ComponentEntry, Key]] = {}
         for i, entry in enumerate(getattr(self.settings, f"{kind}s")):
             path = (*self.paths[f"{kind}s"], i)
             with self.faults.collected():
@@ -96,7 +96,7 @@ class ScaledSuite:
                 cells[included] = None
         return list(cells)
 
-    def _included(self, kind: str, entry: Entry, path: Key) -> str:
+    def _included(self, kind: str, entry: ComponentEntry, path: Key) -> str:
         """Return the label of a component of an included cell; add a new one to the choices."""
         known = self.choices[kind].setdefault(entry.shown, (entry, path))
         plain = entry.label is None and not entry.model_extra
@@ -104,7 +104,7 @@ class ScaledSuite:
             self.refuse(f'the {kind} "{entry.shown}" has other options', path, "tell this one apart with `label:`")
         return entry.shown
 
-    def _cells(self, labelled: list[Labels]) -> dict[Labels, Cell]:
+    def _cells(self, labelled: list[Labels]) -> dict[Labels, CellSpec]:
         """Return components and training of each cell after its overrides; cells share equal parts."""
         for i, override in enumerate(self.settings.overrides):
             hit = _matching(override.when, labelled)
@@ -112,7 +112,7 @@ class ScaledSuite:
             self.matched[path] = override.when, bool(hit)
             for labels in hit:
                 self.applied[labels] = (*self.applied.get(labels, ()), i)
-        cells: dict[Labels, Cell] = {}
+        cells: dict[Labels, CellSpec] = {}
         first: dict[tuple[str, ...], Labels] = {}
         for labels in labelled:
             with self.faults.collected():
@@ -125,7 +125,7 @@ class ScaledSuite:
                 cells[labels] = cell
         return cells
 
-    def cell(self, labels: Labels, overrides: tuple[int, ...]) -> tuple[Cell, tuple[str, ...]]:
+    def cell(self, labels: Labels, overrides: tuple[int, ...]) -> tuple[CellSpec, tuple[str, ...]]:
         """Return a cell with some of the overrides, by their indices, and the contents of its parts as JSON."""
         parts = []
         for kind, label in zip(KINDS, labels, strict=True):
@@ -134,7 +134,7 @@ class ScaledSuite:
         those = tuple(i for i in overrides if self.overrides[i].training)
         trained, contents = self._once(("training", those), functools.partial(self._training, those))
         rule, neuron, network, dataset = (spec for spec, _ in parts)
-        return Cell(rule, neuron, network, dataset, trained), (*(content for _, content in parts), contents)
+        return CellSpec(rule, neuron, network, dataset, trained), (*(content for _, content in parts), contents)
 
     def add_override(self, override: Override, path: Key) -> int:
         """Add an override that no cell has yet; return its index."""
@@ -166,7 +166,7 @@ class ScaledSuite:
 
 
 def component_of(
-    document: Document, kind: str, entry: Entry, path: Key, changes: Sequence[tuple[dict[str, Any], Key]] = ()
+    document: Document, kind: str, entry: ComponentEntry, path: Key, changes: Sequence[tuple[dict[str, Any], Key]] = ()
 ) -> ComponentSpec:
     """Return a component with all its options: defaults, those of its entry, and those of overrides.
 

@@ -11,7 +11,7 @@ from throughtime.suites.ranges import listed
 from throughtime.suites.units import seconds, size
 
 
-class Entry(Strict, extra="allow"):
+class ComponentEntry(Strict, extra="allow"):
     """A component in a list: its name, options, and a label (one word) that distinguishes entries of one name."""
 
     name: str
@@ -24,25 +24,27 @@ class Entry(Strict, extra="allow"):
         return self.label or self.name
 
 
-NameOrEntry = Annotated[Entry, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
+NameOrEntry = Annotated[
+    ComponentEntry, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
+]
 Entries = Annotated[list[NameOrEntry], Field(min_length=1)]
-Labels = Annotated[
+LabelList = Annotated[
     list[str], Field(min_length=1), BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
 ]
 Timeout = Annotated[PositiveFloat, BeforeValidator(lambda value: seconds(value) if isinstance(value, str) else value)]
-Size = Annotated[PositiveInt, BeforeValidator(lambda value: size(str(value)))]
+ByteSize = Annotated[PositiveInt, BeforeValidator(lambda value: size(str(value)))]
 
 
 class When(Strict):
     """Pattern of cells by label; a kind without labels matches all components."""
 
-    rule: Labels | None = None
+    rule: LabelList | None = None
     """Labels of rules: one or a list."""
-    neuron: Labels | None = None
+    neuron: LabelList | None = None
     """Labels of neurons."""
-    network: Labels | None = None
+    network: LabelList | None = None
     """Labels of networks."""
-    dataset: Labels | None = None
+    dataset: LabelList | None = None
     """Labels of datasets."""
 
 
@@ -99,7 +101,7 @@ class Settings(Strict):
     """Learning rules, each a name, or `{name, label, ...}` with options."""
     neurons: Entries = Field(default=[])
     """Neurons, in the same form."""
-    networks: Entries = Field(default=[Entry(name="recurrent")])
+    networks: Entries = Field(default=[ComponentEntry(name="recurrent")])
     """Networks, in the same form."""
     datasets: Entries = Field(default=[])
     """Datasets, in the same form."""
@@ -113,7 +115,7 @@ class Settings(Strict):
     """Device of network and batches; `cuda` without a CUDA device is an error before the first run starts."""
     timeout: Timeout | None = None
     """Time limit of each pass of a run in seconds, or `15m`, `2h`; null: none."""
-    memory_limit: Size | None = None
+    memory_limit: ByteSize | None = None
     """Limit of each pass's resident memory such as `2GiB`; null: none."""
     passes: list[Pass] = Field(default=list(PASSES), min_length=1)
     """Passes of a run: `train`, `time`, `memory` (peak of the process), `bytes` (exact bytes of live tensors)."""

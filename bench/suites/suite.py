@@ -23,17 +23,17 @@ from throughtime.errors import Faults, UsageError, suggestion
 from throughtime.paper_folders import paper_folders, suites_in
 from throughtime.registry import KINDS
 from throughtime.spec import PASSES, SCALES, Pass, RunSpec, Scale, Tuning
-from throughtime.suites.cell import Cell
+from throughtime.suites.cell import CellSpec
 from throughtime.suites.changes import apply_change, names_an_option
 from throughtime.suites.scaled import ScaledSuite, component_of
-from throughtime.suites.schema import Entry, NameOrEntry, Settings, SuiteFile
+from throughtime.suites.schema import ComponentEntry, NameOrEntry, Settings, SuiteFile
 from throughtime.suites.strict_yaml import Document, Key, checked, load
 from throughtime.suites.trials import Trial, trials_of
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
 
-_ENTRY: pydantic.TypeAdapter[Entry] = pydantic.TypeAdapter(NameOrEntry)
+_ENTRY: pydantic.TypeAdapter[ComponentEntry] = pydantic.TypeAdapter(NameOrEntry)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Suite:
     name: str
     summary: str
     settings: dict[Scale, Settings]
-    cells: dict[Scale, list[Cell]]
+    cells: dict[Scale, list[CellSpec]]
     trials: dict[Scale, list[list[Trial]]]
     """The trials of each cell, in the order of the cells; empty without a tuning."""
 
@@ -54,7 +54,7 @@ class Suite:
         with gc_paused():
             return [run for cell in self.cells[scale] for run in self.runs_of(scale, cell)]
 
-    def runs_of(self, scale: Scale, cell: Cell, tuning: Tuning | None = None) -> list[RunSpec]:
+    def runs_of(self, scale: Scale, cell: CellSpec, tuning: Tuning | None = None) -> list[RunSpec]:
         """Return the runs of a cell: its replicates."""
         settings = self.settings[scale]
         passes: list[Pass] = [name for name in PASSES if name in settings.passes]

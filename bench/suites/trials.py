@@ -12,7 +12,7 @@ import pydantic
 
 from throughtime.registry import KINDS
 from throughtime.spec import Training
-from throughtime.suites.cell import Cell, Labels
+from throughtime.suites.cell import CellSpec, Labels
 from throughtime.suites.scaled import ScaledSuite
 from throughtime.suites.schema import Override, Tune
 from throughtime.suites.strict_yaml import Key, refusal
@@ -23,7 +23,7 @@ class Trial(NamedTuple):
 
     values: dict[str, Any]
     """Value of each option, by its name in `tune`."""
-    cell: Cell
+    cell: CellSpec
     """The cell with these values, under its own labels."""
 
     @property

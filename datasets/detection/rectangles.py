@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 
 from throughtime.datasets.detection import generated, voc_files
 from throughtime.datasets.detection.augmentation import Change
-from throughtime.datasets.detection.voc import BoxedImages, Size, Smoothing
+from throughtime.datasets.detection.voc import BoxedImages, ImageSize, Smoothing
 from throughtime.datasets.files import archive
 from throughtime.registry import dataset
 
@@ -32,7 +32,7 @@ class Rectangles(BoxedImages):
     def __init__(
         self,
         *,
-        size: Size = 64,
+        size: ImageSize = 64,
         steps: PositiveInt = 2,
         changes: Sequence[Change] = (),
         smoothing: Smoothing = 0.0,

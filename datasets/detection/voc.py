@@ -27,7 +27,7 @@ from throughtime.registry import dataset
 
 NOTES = "boxes.json"
 """File of the prepared arrays with the names of the classes and the numbers of boxes."""
-Size = Annotated[int, Field(ge=32, multiple_of=32)]
+ImageSize = Annotated[int, Field(ge=32, multiple_of=32)]
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -179,7 +179,7 @@ class VOC(BoxedImages):
         *,
         root: str,
         years: Annotated[Sequence[str], Field(min_length=1)] | None = None,
-        size: Size = 416,
+        size: ImageSize = 416,
         steps: PositiveInt = 8,
         changes: Sequence[Change] = (),
         smoothing: Smoothing = 0.0,
@@ -246,7 +246,7 @@ class BCCD(BoxedImages):
     def __init__(
         self,
         *,
-        size: Size = 416,
+        size: ImageSize = 416,
         steps: PositiveInt = 8,
         changes: Sequence[Change] = (),
         smoothing: Smoothing = 0.0,

@@ -21,13 +21,13 @@ from throughtime.neurons.surrogate import SURROGATES
 from throughtime.options import options_of, type_text
 from throughtime.registry import REGISTRIES, Component
 from throughtime.spec import Training
-from throughtime.suites.schema import Entry, Include, Override, Scales, SuiteFile, Tune, When
+from throughtime.suites.schema import ComponentEntry, Include, Override, Scales, SuiteFile, Tune, When
 
 KINDS = {"rules": "algorithms", "neurons": "neurons", "networks": "networks", "datasets": "datasets"}
 """Page of each kind of component, and the name of its registry."""
 MODELS: dict[type[pydantic.BaseModel], str] = {
     SuiteFile: "Keys of a suite",
-    Entry: "A component in a list",
+    ComponentEntry: "A component in a list",
     Training: "training",
     Tune: "tune",
     When: "Patterns of cells",

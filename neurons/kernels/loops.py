@@ -14,7 +14,7 @@ from functools import cached_property
 from throughtime.neurons.equations import Equations
 from throughtime.neurons.surrogate import h_of_row
 from throughtime.numerics.equations.adjoint import adjoint
-from throughtime.numerics.equations.emit import TAB, Body, Store, indented, loop_from
+from throughtime.numerics.equations.emit import TAB, Body, StoredExpression, indented, loop_from
 from throughtime.numerics.equations.expression import ONE, ZERO, Expression, Level, ancestors
 from throughtime.numerics.equations.keep import Item, fewest
 from throughtime.numerics.loops import CompiledLoop
@@ -171,22 +171,22 @@ class StepLoops:
         ahead, of_gates = self._gates()
         loads = self._constants()[1] | self._currents() | of_gates
         ahead += ["I_t = I[t]", "Z_t = Z[t]"]
-        stores: list[Store] = []
+        stores: list[StoredExpression] = []
         fields = list(e.after)
         for k, f in enumerate(self.moving):
             window = "I" if e.after[f] is in_place else f"fields[{k}]"
             ahead += [f"w_{f} = {window}", f"s_{f} = I_t" if window == "I" else f"s_{f} = w_{f}[t % len(w_{f})]"]
             ahead.append(f"p_{f} = before[{fields.index(f)}] if t == 0 else w_{f}[(t - 1) % len(w_{f})]")
             if not (kept and f in self.copies):  # in a window their memory is that of z
-                stores.append(Store(e.after[f], f"s_{f}[n, i] = {{}}", Level.SAMPLE))
+                stores.append(StoredExpression(e.after[f], f"s_{f}[n, i] = {{}}", Level.SAMPLE))
         ahead.append(f"p_z = before[{fields.index('z')}] if t == 0 else Z[t - 1]")
         ahead += [f"p_{f} = before[{k}]" for k, f in enumerate(fields) if f != "z" and f not in self.moving]
         loads |= {e.before[f]: f"p_{f}[n, i]" for f in fields}
-        stores.append(Store(e.after["z"], "Z_t[n, i] = {}", Level.SAMPLE))
+        stores.append(StoredExpression(e.after["z"], "Z_t[n, i] = {}", Level.SAMPLE))
         for k, value in enumerate(self.kept_values if kept else (), len(e.gates)):
             place = "I_t" if value is in_place else f"values[{k}][t % len(values[{k}])]"
             ahead.append(f"k_{k} = {place}")
-            stores.append(Store(value, f"k_{k}[n, i] = {{}}", Level.SAMPLE))
+            stores.append(StoredExpression(value, f"k_{k}[n, i] = {{}}", Level.SAMPLE))
         return ahead, Body(loads, stores)
 
     @cached_property
@@ -275,7 +275,7 @@ class StepLoops:
         for f in self.carried:
             δ = self.backward.get(e.before[f], ZERO)
             if δ is not gradient_at(f):
-                stores.append(Store(δ, f"δ_{f}[n, i] = {{}}", Level.SAMPLE))
+                stores.append(StoredExpression(δ, f"δ_{f}[n, i] = {{}}", Level.SAMPLE))
         ahead += self._learnt(self.backward, stores, "+=")
         arguments = "t, read, before, δ, carried, learnt, constants, surrogates"
         return self._backward("adjoint", arguments, ahead, Body(loads, stores, calls_of(self.slopes)))
@@ -311,20 +311,24 @@ class StepLoops:
         head = ("like = δ[0]", "number = like.dtype.type", "batch, size = like.shape[-2:]")
         return loop_from(name, arguments, (*head, *ahead, *body.over_samples()), (h_of_row,))
 
-    def _gradients_by_inputs(self, gradients: Mapping[Expression, Expression]) -> list[Store]:
+    def _gradients_by_inputs(self, gradients: Mapping[Expression, Expression]) -> list[StoredExpression]:
         """Return the stores of the gradients by currents and gates."""
         places = {I: text.replace("I_t", "δI_t") for I, text in self._currents().items()}
         places |= {g: f"δg_{k}[n, i]" for k, g in enumerate(self.equations.gates)}
-        return [Store(gradients.get(x, ZERO), f"{place} = {{}}", Level.SAMPLE) for x, place in places.items()]
+        return [
+            StoredExpression(gradients.get(x, ZERO), f"{place} = {{}}", Level.SAMPLE) for x, place in places.items()
+        ]
 
-    def _learnt(self, gradients: Mapping[Expression, Expression], stores: list[Store], how: str) -> list[str]:
+    def _learnt(
+        self, gradients: Mapping[Expression, Expression], stores: list[StoredExpression], how: str
+    ) -> list[str]:
         """Return the statements before the loops for the gradients of parameters, and append their stores."""
         ahead = []
         for k, name in enumerate(self.equations.learnt):
             e = self.equations.constants[name]
             ahead.append(f"g_{name} = learnt[{k}]")
             place = f"g_{name}[{'i' if e.level == Level.NEURON else '()'}]"
-            stores.append(Store(gradients.get(e, ZERO), f"{place} {how} {{}}", e.level))
+            stores.append(StoredExpression(gradients.get(e, ZERO), f"{place} {how} {{}}", e.level))
         return ahead
 
 

@@ -23,7 +23,7 @@ from throughtime.numerics.loops import CompiledLoop, compiled, prange
 from throughtime.numerics.reductions import PART, add_rows_up, parts_of
 
 
-class Store(NamedTuple):
+class StoredExpression(NamedTuple):
     """An expression to compute, and the statement that stores it."""
 
     value: Expression
@@ -58,7 +58,10 @@ class Body:
     """
 
     def __init__(
-        self, loads: Mapping[Expression, str], stores: Sequence[Store], rows: Mapping[Expression, str] | None = None
+        self,
+        loads: Mapping[Expression, str],
+        stores: Sequence[StoredExpression],
+        rows: Mapping[Expression, str] | None = None,
     ) -> None:
         self.names = dict(loads)
         self.stores, rows = stores, rows or {}

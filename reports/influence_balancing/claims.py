@@ -8,7 +8,7 @@ from throughtime.reports.influence_balancing.system import (
     OPTIMUM,
     START,
     UPDATES,
-    Rule,
+    RuleName,
     descend,
     descend_uoro,
     drawn_signs,
@@ -48,7 +48,7 @@ def fptt(results: Results) -> Answer:
     return _all_or_none("fptt")
 
 
-def _all_or_none(rule: Rule) -> Answer:
+def _all_or_none(rule: RuleName) -> Answer:
     """Judge whether the windows of `SHORT` end further from the optimum than θ_0, and those of `LONG` nearer."""
     distance = {K: abs(descend(K, rule)[-1] - OPTIMUM) for K in (*SHORT, *LONG)}
     first = abs(START - OPTIMUM)

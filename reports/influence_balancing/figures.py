@@ -11,14 +11,14 @@ from throughtime.reports.influence_balancing.system import (
     RATE,
     RATE_OF_UORO,
     UPDATES,
-    Rule,
+    RuleName,
     descend,
     descend_uoro,
     drawn_signs,
     losses,
 )
 
-LINES: dict[str, tuple[Rule, int]] = {
+LINES: dict[str, tuple[RuleName, int]] = {
     "rtrl, K = 1": ("rtrl", 1),
     "tbptt, K = 1": ("tbptt", 1),
     "tbptt, K = 10": ("tbptt", 10),

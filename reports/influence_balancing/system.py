@@ -24,7 +24,7 @@ from throughtime.datasets.task import Metric, Regression
 from throughtime.harness.learner import Learner
 from throughtime.networks.base import Network, Step, Window
 
-Rule = Literal["tbptt", "rtrl", "fptt"]
+RuleName = Literal["tbptt", "rtrl", "fptt"]
 UNITS, POSITIVE = 23, 10
 A = (np.eye(UNITS) + np.eye(UNITS, k=1)) / 2
 σ = np.where(np.arange(UNITS) < POSITIVE, 1.0, -1.0)
@@ -42,7 +42,7 @@ def derivatives(most: int) -> NDArray[np.float64]:
     return np.cumsum(terms)
 
 
-def descend(K: int, rule: Rule, updates: int = UPDATES) -> NDArray[np.float64]:
+def descend(K: int, rule: RuleName, updates: int = UPDATES) -> NDArray[np.float64]:
     """Return θ before the first and after each update of gradient descent with windows of K steps.
 
     Each update takes one product with a matrix, whatever K is.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from throughtime.checks.own.by_hand import Reports, Script, Sequences, Sum, mean_square, spec
+from throughtime.checks.own.by_hand import CountedSequences, Reports, Script, Sum, mean_square, spec
 from throughtime.datasets.task import Metric, Regression
 from throughtime.harness.batches import evaluate, learn_batch
 from throughtime.harness.build import Built
@@ -17,13 +17,13 @@ from throughtime.records.store import read_curve
 
 def trained(folder, *weights: float, network: Sum | None = None) -> Trained:
     """Train a network through a list of weights, one an epoch."""
-    return Trainer(spec(len(weights)), Built(Sequences(), network or Sum(), Script(*weights)), folder).train()
+    return Trainer(spec(len(weights)), Built(CountedSequences(), network or Sum(), Script(*weights)), folder).train()
 
 
 def test_a_record_has_the_metric_by_each_protocol(tmp_path):
     """w = 0, −1, 1, 2: the errors on validation are 1, 0, 4 and 9 of S, on test 1, 4, 0 and 1."""
     S = mean_square(2)
-    result = train_pass(spec(4), Built(Sequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
+    result = train_pass(spec(4), Built(CountedSequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
     expected = {"mse": S, "mse_best_validation": 4 * S, "mse_validation": 0.0, "mse_best_test": 0.0}
     assert {name: result.measures[name].value for name in expected} == pytest.approx(expected)
     assert "epoch 2" in result.measures["mse_validation"].method
@@ -37,7 +37,7 @@ def test_training_stops_early_without_a_better_epoch_on_validation(tmp_path, pat
     """The second of four epochs is the best on validation."""
     run = spec(4)
     run = run.model_copy(update={"training": run.training.model_copy(update={"patience": patience})})
-    result = train_pass(run, Built(Sequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
+    result = train_pass(run, Built(CountedSequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
     trained = result.measures["epochs_trained"]
     assert (trained.value, len(read_curve(tmp_path))) == (epochs, epochs)
     assert ("stopped: none of the last 1 was" in trained.method) == (patience == 1)
@@ -51,14 +51,14 @@ def test_training_stops_at_a_level_on_validation(tmp_path, stop_at, epochs):
     stop_at = stop_at and stop_at * mean_square(2)
     run = spec(4)
     run = run.model_copy(update={"training": run.training.model_copy(update={"stop_at": stop_at})})
-    result = train_pass(run, Built(Sequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
+    result = train_pass(run, Built(CountedSequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
     trained = result.measures["epochs_trained"]
     assert (trained.value, len(read_curve(tmp_path))) == (epochs, epochs)
     assert ("mse on the validation split reached" in trained.method) == (epochs < 4)
 
 
 def test_each_split_has_its_own_targets():
-    assert evaluate(Sum(), Sequences(), "validation").metrics["mse"] == pytest.approx(9 * mean_square(2) / 4)
+    assert evaluate(Sum(), CountedSequences(), "validation").metrics["mse"] == pytest.approx(9 * mean_square(2) / 4)
 
 
 def test_the_energy_of_training_is_counted_once(tmp_path, monkeypatch):
@@ -76,7 +76,7 @@ def test_the_energy_of_training_is_counted_once(tmp_path, monkeypatch):
             (package / "energy_uj").write_text(str(joules))
 
     (tmp_path / "run").mkdir()
-    result = train_pass(spec(3), Built(Sequences(), Sum(), Heating(0.0, 0.0, 0.0)), tmp_path / "run")
+    result = train_pass(spec(3), Built(CountedSequences(), Sum(), Heating(0.0, 0.0, 0.0)), tmp_path / "run")
     assert result.measures["energy"].value == pytest.approx(6.0)
 
 
@@ -93,7 +93,7 @@ def test_the_last_weights_are_left_in_the_network(tmp_path):
 def test_a_loss_of_nothing_is_refused():
     rule = Reports(None, None)
     rule.start(Sum(), Regression(1.0), 2)
-    (batch,) = Sequences().batches("train", 3)
+    (batch,) = CountedSequences().batches("train", 3)
     with pytest.raises(ValueError, match="returned no loss"):
         learn_batch(rule, batch, lambda: None)
 
@@ -103,4 +103,4 @@ def test_a_meter_computes_the_metrics_that_the_task_names():
         further = (Metric("rmse", "1", False),)
 
     with pytest.raises(ValueError, match="the meter computes mse; the task names mse, rmse"):
-        evaluate(Sum(), Sequences(Forgetful(1.0)), "test")
+        evaluate(Sum(), CountedSequences(Forgetful(1.0)), "test")

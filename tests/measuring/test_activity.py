@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from throughtime.checks.own.by_hand import Script, Sequences, Sum, spec
+from throughtime.checks.own.by_hand import CountedSequences, Script, Sum, spec
 from throughtime.datasets.base import Batch
 from throughtime.datasets.task import Classification
 from throughtime.harness.batches import evaluate
@@ -171,7 +171,7 @@ def test_a_network_that_returns_no_spikes_has_no_rate(tmp_path):
         def unroll(self, x, state):
             return super().unroll(x, state)._replace(spikes=())
 
-    result = train_pass(spec(1), Built(Sequences(), Closed(), Script(1.0)), tmp_path)
+    result = train_pass(spec(1), Built(CountedSequences(), Closed(), Script(1.0)), tmp_path)
     for name in ("firing_rate", "activation_sparsity"):
         assert result.measures[name].value is None
         assert result.measures[name].missing == "the network returns no outputs of its layers"

@@ -19,7 +19,7 @@ from throughtime.peers.compare import difference
 from throughtime.peers.implementations import plain_loop
 from throughtime.peers.implementations.unrolled import UnrolledJob
 from throughtime.peers.job import question
-from throughtime.peers.run import LeftOut, Outcome, Row, rows_of
+from throughtime.peers.run import LeftOut, Measurement, PeerResults, rows_of
 from throughtime.peers.workload import PEERS, WORKLOADS, Peer, Workload, entrants
 
 TINY = Workload("train-tiny", "train", "lif", 30, 5, 8, 4)
@@ -47,7 +47,7 @@ def in_this_process(order: dict) -> dict:
         return {"failed": f"{type(error).__name__}: {error}"}
 
 
-def ran(*names: str, work: Workload = TINY, ask=in_this_process, rounds: int = 1) -> Outcome:
+def ran(*names: str, work: Workload = TINY, ask=in_this_process, rounds: int = 1) -> PeerResults:
     return run.side_by_side(work, names, threads=1, rounds=rounds, ask=ask, tell=lambda line: None)
 
 
@@ -335,7 +335,7 @@ def test_json_rows_have_the_fields(quick, twin, capsys):
     rows = json.loads(capsys.readouterr().out)
     assert [row["implementation"] for row in rows] == ["ours", "twin"]
     for row in rows:
-        assert {*row} == {*Row._fields}
+        assert {*row} == {*Measurement._fields}
         assert row["work"] == "train-tiny" and row["min"] <= row["median"] <= row["max"] and row["n"] >= 5
     assert rows[1]["ratio"] == rows[1]["median"] / rows[0]["median"]
     assert rows[1]["floor_ratio"] == rows[1]["median"] / 1e-6

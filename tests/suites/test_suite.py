@@ -5,7 +5,7 @@ import pytest
 from tests.suite_components import BASE, loader
 from throughtime.errors import UsageError
 from throughtime.spec import RunSpec, Training
-from throughtime.suites.schema import Entry, Include, Override, Scales, SuiteFile, Tune, When
+from throughtime.suites.schema import ComponentEntry, Include, Override, Scales, SuiteFile, Tune, When
 from throughtime.suites.suite import load_suite, suite_names, suite_summary
 
 
@@ -275,6 +275,6 @@ def test_a_change_reaches_a_component_that_only_an_included_cell_has(suite, tmp_
     assert [run.dataset.options["steps"] for run in runs if run.dataset.name == "adding"] == [20]
 
 
-@pytest.mark.parametrize("model", [SuiteFile, Entry, Training, Tune, When, Include, Override, Scales])
+@pytest.mark.parametrize("model", [SuiteFile, ComponentEntry, Training, Tune, When, Include, Override, Scales])
 def test_every_key_of_a_suite_has_a_description(model):
     assert [name for name, field in model.model_fields.items() if not field.description] == []

@@ -41,7 +41,7 @@ class Gain(Regression):
         return -super().score(outputs, target)
 
 
-class Sequences(Dataset):
+class CountedSequences(Dataset):
     """The sequences 1 ... n of the module's docstring.
 
     Args:
@@ -60,7 +60,7 @@ class Sequences(Dataset):
         self.orders: list[list[float]] = []
 
     @classmethod
-    def tiny(cls) -> Sequences:
+    def tiny(cls) -> CountedSequences:
         return cls()
 
     def size(self, split: Split) -> int:
@@ -79,7 +79,7 @@ class Sequences(Dataset):
         return None
 
 
-class State(NamedTuple):
+class SumState(NamedTuple):
     """The sum of the inputs so far, [batch, 1]."""
 
     s: Tensor
@@ -98,17 +98,17 @@ class Sum(Network):
         super().__init__()
         self.w, self.in_training, self.noise = nn.Parameter(torch.tensor([w])), in_training, noise
 
-    def initial_state(self, batch: int) -> State:
-        return State(self.noise * torch.rand(batch, 1))
+    def initial_state(self, batch: int) -> SumState:
+        return SumState(self.noise * torch.rand(batch, 1))
 
-    def forward(self, x: Tensor, state: State) -> tuple[Step, State]:
+    def forward(self, x: Tensor, state: SumState) -> tuple[Step, SumState]:
         window = self.unroll(x[None], state)
         return Step(window.outputs[0], tuple(z[0] for z in window.spikes)), window.state
 
-    def unroll(self, x: Tensor, state: State) -> Window:
+    def unroll(self, x: Tensor, state: SumState) -> Window:
         sums = torch.cat((state.s[None], x)).cumsum(0)[1:]
         y = self.w * sums + (self.in_training if self.training else 0.0)
-        return Window(y, tuple((self.w * x > θ).to(x.dtype) for θ in (0.8, 1.2)), State(sums[-1]))
+        return Window(y, tuple((self.w * x > θ).to(x.dtype) for θ in (0.8, 1.2)), SumState(sums[-1]))
 
 
 class Script(LearningRule):

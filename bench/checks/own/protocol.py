@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.own.by_hand import Gain, Script, Sequences, Sum, WithOwnWeight, mean_square, spec
+from throughtime.checks.own.by_hand import CountedSequences, Gain, Script, Sum, WithOwnWeight, mean_square, spec
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.task import Regression
 from throughtime.errors import DivergedError, StoppedError
@@ -49,10 +49,14 @@ def run_folder() -> Iterator[Path]:
 
 
 def trained(
-    *weights: float, data: Sequences | None = None, network: Sum | None = None, replicate: int = 0, batch: int = 3
+    *weights: float,
+    data: CountedSequences | None = None,
+    network: Sum | None = None,
+    replicate: int = 0,
+    batch: int = 3,
 ) -> Trained:
     """Train by a script of weights, one an epoch."""
-    built = Built(data or Sequences(), network or Sum(), Script(*weights))
+    built = Built(data or CountedSequences(), network or Sum(), Script(*weights))
     with run_folder() as folder:
         return Trainer(spec(len(weights), replicate, batch), built, folder).train()
 
@@ -66,7 +70,7 @@ def tested_weights(component: Component) -> Observed:
     error and for a metric that is better if higher."""
     found = []
     for sign, name, task in ((1, "mse", Regression(1.0)), (-1, "gain", Gain())):
-        outcome = trained(*WEIGHTS, data=Sequences(task))
+        outcome = trained(*WEIGHTS, data=CountedSequences(task))
         found += [
             (f"last weights, {name}", relative(outcome.final.metrics[name], sign * S / 4)),
             (f"best weights, {name}", relative(outcome.best.metrics[name], sign * 4 * S)),
@@ -84,7 +88,7 @@ def recorded_numbers(component: Component) -> Observed:
     """
     script = Script(2.0, 0.0, 3.0, -1.0, 4.0, 0.5)
     with run_folder() as folder:
-        result = train_pass(spec(len(WEIGHTS), batch=2), Built(Sequences(), Sum(), script), folder)
+        result = train_pass(spec(len(WEIGHTS), batch=2), Built(CountedSequences(), Sum(), script), folder)
         rows = rows_of(folder)
     expected = dict(zip(PROTOCOLS, (S / 4, 4 * S, 0.0, S / 4), strict=True))
     expected |= {"epochs_trained": 3, "loss": 2.25, "firing_rate": 1 / 2, **RATES}
@@ -111,15 +115,15 @@ def evaluation_mode(component: Component) -> Observed:
     found, also after an exception, or other random numbers."""
     with seeded(0):
         before = torch.get_rng_state()
-        evaluate(Sum(noise=1.0), Sequences(), "test")
+        evaluate(Sum(noise=1.0), CountedSequences(), "test")
         found = [("random numbers", float(not torch.equal(before, torch.get_rng_state())))]
     for training in (True, False):
         network = Sum(in_training=100.0).train(training)
-        found.append(("value", relative(evaluate(network, Sequences(), "test").metrics["mse"], S / 4)))
+        found.append(("value", relative(evaluate(network, CountedSequences(), "test").metrics["mse"], S / 4)))
         found.append((f"mode {training}", float(network.training is not training)))
         network.w = nn.Parameter(torch.tensor([float("nan")]))
         with contextlib.suppress(Exception):
-            evaluate(network, Sequences(), "test")
+            evaluate(network, CountedSequences(), "test")
             found.append(("outputs that are no numbers", 1.0))
         found.append((f"mode {training} after an exception", float(network.training is not training)))
     return worst(found, "no mode")
@@ -129,7 +133,7 @@ def windows_of_evaluation(component: Component) -> Observed:
     """Return the error of an evaluation over several windows and batches."""
     found = []
     for steps, batch in ((EVALUATION_WINDOW, 3), *((2 * EVALUATION_WINDOW + 1, batch) for batch in (1, 2, 3))):
-        data = Sequences(steps=steps)
+        data = CountedSequences(steps=steps)
         data.evaluation_batch = batch
         mse = evaluate(Sum(), data, "test").metrics["mse"]
         found.append((f"{steps} steps, batches of {batch}", relative(mse, mean_square(steps) / 4)))
@@ -143,7 +147,7 @@ def orders(component: Component) -> Observed:
         generator = torch.Generator().manual_seed(stream(5, "data order", replicate))
         expected = [(torch.randperm(20, generator=generator) + 1.0).tolist() for _ in range(3)]
         for weights in ((0.0, 0.0, 0.0), (1.0, 2.0, 3.0)):
-            data = Sequences(n=20)
+            data = CountedSequences(n=20)
             trained(*weights, data=data, replicate=replicate, batch=20)
             wrong = sum(order != one for order, one in zip(data.orders, expected, strict=True))
             found.append((f"replicate {replicate}", float(wrong)))
@@ -163,13 +167,13 @@ def streams_are_used(component: Component) -> Observed:
         pairs = zip(built.parameters(), expected.parameters(), strict=True)
         wrong += [f"weights of replicate {replicate}"] * (not all(torch.equal(p, q) for p, q in pairs))
         with seeded(0):
-            started(run, Built(Sequences(), Sum(), Script(0.0)), 2, Clock())
+            started(run, Built(CountedSequences(), Sum(), Script(0.0)), 2, Clock())
             drawn = torch.rand(1)
         with seeded(stream(5, "noise", replicate)):
             wrong += [f"noise of replicate {replicate}"] * (not torch.equal(drawn, torch.rand(1)))
         with seeded(stream(5, "evaluation", replicate)):
             s_0 = torch.rand(3, 1)
-        data = Sequences(n=20)
+        data = CountedSequences(n=20)
         one_batch(run, Built(data, Sum(), Script()))
         order = torch.Generator().manual_seed(stream(5, "data order", replicate))
         first = (torch.randperm(20, generator=order) + 1.0).tolist()
@@ -187,7 +191,7 @@ def own_parameters(component: Component) -> Observed:
     """Return the error of the network's and the rule's own parameter after two updates by SGD with a rate of 1."""
     rule, network = WithOwnWeight(0.0, 1.0), Sum()
     with run_folder() as folder:
-        Trainer(spec(2), Built(Sequences(), network, rule), folder).train()
+        Trainer(spec(2), Built(CountedSequences(), network, rule), folder).train()
     return worst([("w", relative(network.w.item(), 1.0)), ("b", relative(rule.b.item(), -2.0))], "no parameter")
 
 
@@ -207,7 +211,7 @@ def schedules(component: Component) -> Observed:
     for settings, rates in cases:
         run = spec(4, learning_rate=0.8, **settings)
         with run_folder() as folder:
-            Trainer(run, Built(Sequences(), Sum(), WithOwnWeight(*[0.0] * 4)), folder).train()
+            Trainer(run, Built(CountedSequences(), Sum(), WithOwnWeight(*[0.0] * 4)), folder).train()
             moved = [row["b"] for row in rows_of(folder)]
         name = ", ".join(f"{setting} {value}" for setting, value in settings.items())
         found += [(name, relative(b, -sum(rates[: k + 1]))) for k, b in enumerate(moved)]
@@ -234,7 +238,7 @@ def single_samples(component: Component) -> Observed:
         network = Sum()
         network.mixes_samples = mixes
         with run_folder() as folder:
-            Trainer(spec(2, batch=2), Built(Sequences(), network, Script(*range(4))), folder).train()
+            Trainer(spec(2, batch=2), Built(CountedSequences(), network, Script(*range(4))), folder).train()
             found.append((f"samples {'mix' * mixes}", relative(rows_of(folder)[-1]["sequences"], sequences)))
     return worst(found, "no network")
 
@@ -246,7 +250,7 @@ def last_batches(component: Component) -> Observed:
     for drops, sequences in ((False, 10), (True, 8)):
         run = spec(2, batch=2, drop_last=drops)
         with run_folder() as folder:
-            Trainer(run, Built(Sequences(n=5), Sum(), Script(*range(6))), folder).train()
+            Trainer(run, Built(CountedSequences(n=5), Sum(), Script(*range(6))), folder).train()
             found.append((f"drop_last {drops}", relative(rows_of(folder)[-1]["sequences"], sequences)))
     return worst(found, "no setting")
 
@@ -266,7 +270,7 @@ def resumed(component: Component) -> Observed:
 
     def training(folder: Path, stops: int | None = None) -> list[Any]:
         """Train to the end, or up to the given check for a stop; return all numbers."""
-        built, asked = Built(Sequences(n=5), Sum(noise=1.0), ReadsInput(*range(6))), itertools.count(1)
+        built, asked = Built(CountedSequences(n=5), Sum(noise=1.0), ReadsInput(*range(6))), itertools.count(1)
         outcome = Trainer(run, built, folder, lambda: next(asked) == stops).train()
         rows = [{key: value for key, value in row.items() if key != "seconds"} for row in rows_of(folder)]
         return [

@@ -29,7 +29,7 @@ from throughtime.peers.implementations.jax_scan import adam, no_moments, spike
 from throughtime.peers.job import Question
 
 
-class Neurons(brainstate.nn.Module):
+class BrainTraceNeurons(brainstate.nn.Module):
     """One step of the layer; its synapses are one map of [x ; z ; 1], much as in the library's own cells.
 
     The bias is a synapse with an input of 1, because pp_prop has no trace for a separate bias. The readout is not part
@@ -78,14 +78,14 @@ class Neurons(brainstate.nn.Module):
         return z @ self.readout.value["weight"] + self.readout.value["bias"]
 
 
-class Online:
+class BrainTraceOnline:
     """The gradient of a batch by the library's own loop over the sequence, then a step of Adam."""
 
     def __init__(self, question: Question, algorithm: str) -> None:
         jax.config.update("jax_enable_x64", question.batch.x.dtype == torch.float64)
         self.x, self.target = jnp.asarray(question.batch.x.numpy()), jnp.asarray(question.batch.target.numpy())
         self.inputs, batch = question.work.inputs, question.work.batch
-        model = self.model = Neurons(question)
+        model = self.model = BrainTraceNeurons(question)
         options = {"decay_or_rank": (model.α, 0.0)} if algorithm == "pp_prop" else {}
         learner = braintrace.compile(model, algorithm, self.x[0], batch_size=batch, **options)
         self.weights = model.states(brainstate.ParamState)
@@ -133,5 +133,5 @@ class Online:
 
 
 eprop, d_rtrl, pp_prop, snap1 = (
-    partial(Online, algorithm=name) for name in ("eprop", "d_rtrl", "pp_prop", "ostl_recurrent")
+    partial(BrainTraceOnline, algorithm=name) for name in ("eprop", "d_rtrl", "pp_prop", "ostl_recurrent")
 )

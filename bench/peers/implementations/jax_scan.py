@@ -13,7 +13,7 @@ from torch import Tensor
 
 from throughtime.peers.job import Question
 
-Weights = dict[str, jax.Array]
+ScanWeights = dict[str, jax.Array]
 
 
 @jax.custom_jvp
@@ -47,7 +47,7 @@ def adam(W: Any, gradient: Any, moments: Any, learning_rate: float) -> tuple[Any
     return jax.tree.map(stepped, W, m, u), (m, u, n)
 
 
-class Scan:
+class JAXScan:
     """LIF or ALIF by the equations in their docstrings."""
 
     def __init__(self, question: Question) -> None:
@@ -63,7 +63,7 @@ class Scan:
         # The results of vjp include all that the backward pass needs, so XLA cannot drop its computation.
         self.forward = jax.jit(lambda W, x, target: jax.vjp(lambda W: self._loss(W, x, target), W))
 
-    def _outputs(self, W: Weights, x: jax.Array) -> jax.Array:
+    def _outputs(self, W: ScanWeights, x: jax.Array) -> jax.Array:
         α, θ, ρ, β = self.α, self.θ, self.ρ, self.β
         R = W["layers.0.recurrent.weight"].T
         drive = x @ W["layers.0.inward.weight"].T + W["layers.0.inward.bias"]
@@ -80,11 +80,13 @@ class Scan:
         _, z = jax.lax.scan(step, (zeros, zeros, zeros), drive)
         return z @ W["readout.linear.weight"].T + W["readout.linear.bias"]
 
-    def _loss(self, W: Weights, x: jax.Array, target: jax.Array) -> jax.Array:
+    def _loss(self, W: ScanWeights, x: jax.Array, target: jax.Array) -> jax.Array:
         log_p = jax.nn.log_softmax(self._outputs(W, x))
         return -jnp.take_along_axis(log_p, jnp.broadcast_to(target[:, None], (*log_p.shape[:2], 1)), 2).mean()
 
-    def _step(self, W: Weights, moments: Any, x: jax.Array, target: jax.Array) -> tuple[Weights, Any, jax.Array]:
+    def _step(
+        self, W: ScanWeights, moments: Any, x: jax.Array, target: jax.Array
+    ) -> tuple[ScanWeights, Any, jax.Array]:
         loss, gradient = jax.value_and_grad(self._loss)(W, x, target)
         W, moments = adam(W, gradient, moments, self.learning_rate)
         return W, moments, loss
@@ -100,10 +102,10 @@ class Scan:
     def answer(self) -> dict[str, Tensor]:
         found: dict[str, Any] = {"outputs": self.outputs_of(self.W, self.x)}
         if self.does != "evaluate":
-            gradient: Callable[..., Weights] = jax.jit(jax.grad(self._loss))
+            gradient: Callable[..., ScanWeights] = jax.jit(jax.grad(self._loss))
             found |= gradient(self.W, self.x, self.target)
         return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
 
 
-def build(question: Question) -> Scan:
-    return Scan(question)
+def build(question: Question) -> JAXScan:
+    return JAXScan(question)

@@ -16,7 +16,7 @@ from throughtime.peers.implementations.authors_form import SMNIST
 from throughtime.peers.job import Question
 
 
-class Stateful(base.MemoryModule):
+class StatefulModule(base.MemoryModule):
     """The S-MNIST network as a module that stores its own state."""
 
     def __init__(self, question: Question) -> None:
@@ -36,13 +36,13 @@ class Stateful(base.MemoryModule):
         return log_p
 
 
-class FPTT:
+class SpikingJellyFPTT:
     """`fptt_online_training` with our loss weights and clipping before each of its steps."""
 
     def __init__(self, question: Question) -> None:
         self.work, training = question.work, question.training
         self.x, y, _ = question.batch
-        self.network, self.model = question.network, Stateful(question)
+        self.network, self.model = question.network, StatefulModule(question)
         weights = [*self.network.parameters()]
 
         max_norm = training.clip
@@ -74,5 +74,5 @@ class FPTT:
         return {name: w.detach() for name, w in self.network.named_parameters()}
 
 
-def build(question: Question) -> FPTT:
-    return FPTT(question)
+def build(question: Question) -> SpikingJellyFPTT:
+    return SpikingJellyFPTT(question)

@@ -18,7 +18,7 @@ from throughtime.peers.implementations.unrolled import Triangle, Unrolled, Unrol
 from throughtime.peers.job import Question
 
 
-class Node(neuron.LIFNode):
+class SpikingJellyNode(neuron.LIFNode):
     """`LIFNode` with the reset of our LIF: each spike subtracts `reset_by` from V."""
 
     reset_by: float
@@ -40,7 +40,7 @@ class LIFLoop(Unrolled):
         super().__init__(question)
         size, α, self.θ, _ = question.lif()
         self.recurrent = nn.Linear(size, size, bias=False)
-        self.node = Node(
+        self.node = SpikingJellyNode(
             tau=1 / (1 - α), v_threshold=1.0, v_reset=None, surrogate_function=Triangle.apply, detach_reset=True
         )
         self.node.reset_by = 1 / α

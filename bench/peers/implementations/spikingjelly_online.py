@@ -22,7 +22,7 @@ from throughtime.peers.implementations.unrolled import Triangle
 from throughtime.peers.job import Question
 
 
-class Recurrent(nn.Module):
+class RecurrentNodes(nn.Module):
     """One step of the network; between steps it holds spikes and traces."""
 
     def __init__(self, question: Question, rule: Literal["ottt", "sltt"]) -> None:
@@ -65,12 +65,12 @@ class Recurrent(nn.Module):
         return self.readout(self.z)
 
 
-class Online:
+class SpikingJellyOnline:
     """The library's training of a batch with an update at its end, by Adam."""
 
     def __init__(self, question: Question, rule: Literal["ottt", "sltt"]) -> None:
         x, target, _ = question.batch
-        self.model, self.x, self.target = Recurrent(question, rule), x, target
+        self.model, self.x, self.target = RecurrentNodes(question, rule), x, target
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=question.training.learning_rate, fused=True)
 
     def once(self) -> object:
@@ -98,4 +98,4 @@ class Online:
         }
 
 
-ottt, sltt = (partial(Online, rule=name) for name in ("ottt", "sltt"))
+ottt, sltt = (partial(SpikingJellyOnline, rule=name) for name in ("ottt", "sltt"))

@@ -8,7 +8,7 @@ from throughtime.peers.implementations.unrolled import Unrolled, UnrolledJob
 from throughtime.peers.job import Question
 
 
-class RNN(Unrolled):
+class TorchRNN(Unrolled):
     """h_t = tanh(W x_t + c + R h_{t−1}), a linear readout of h."""
 
     def __init__(self, question: Question) -> None:
@@ -28,4 +28,4 @@ class RNN(Unrolled):
 
 
 def build(question: Question) -> UnrolledJob:
-    return UnrolledJob(question, RNN(question))
+    return UnrolledJob(question, TorchRNN(question))

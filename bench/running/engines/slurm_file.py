@@ -11,7 +11,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from throughtime.errors import UsageError
 from throughtime.spec import Strict
-from throughtime.suites.schema import Size, Timeout
+from throughtime.suites.schema import ByteSize, Timeout
 from throughtime.suites.strict_yaml import checked, load
 
 
@@ -28,7 +28,7 @@ class SlurmFile(Strict):
     cpus: PositiveInt | None = None
     """Processors of a job; by default as many as the suite has threads."""
     gpus: NonNegativeInt | None = None
-    memory: Size | None = None
+    memory: ByteSize | None = None
     """Memory of a job, `4GiB`."""
     array_parallelism: PositiveInt = 100
     """Largest number of waiting and running jobs, which are submitted as job arrays."""
