@@ -53,8 +53,8 @@ def on_each_neuron(find: Callable[[Rule, Recurrent], float | Observed]) -> Calla
                 found = find(rule, network)
             except DoesNotApplyError:
                 raise
-            except Exception:
-                raise RuntimeError(f"on {name}: {type(tiny.error).__name__}: {first_line(tiny.error)}") from tiny.error
+            except Exception as error:
+                raise RuntimeError(f"on {name}: {type(error).__name__}: {first_line(error)}") from error
             return (f"{name}, {found.note}", found.value) if isinstance(found, Observed) else (name, found)
 
         return worst_of(tiny.supporting(rule()), of_neuron, NO_NEURON)
