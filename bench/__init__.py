@@ -10,15 +10,13 @@ a decorator, from inside the package or from any file named with `--plugin`:
 
     from throughtime import algorithm, dataset, network, neuron
 
-Importing this module loads neither torch nor pandas; a name that needs them loads them at its first use.
+Importing this module loads no other module of the package: each name is loaded at its first use.
 """
 
 from __future__ import annotations
 
 import pkgutil
 from typing import TYPE_CHECKING, Any
-
-from throughtime.registry import algorithm, dataset, network, neuron
 
 if TYPE_CHECKING:
     from throughtime.comparing.compare import compare
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from throughtime.harness.learner import Learner
     from throughtime.harness.weights import load_network
     from throughtime.records.results import Results
+    from throughtime.registry import algorithm, dataset, network, neuron
 
     load = Results.load
 
@@ -56,15 +55,19 @@ __all__ = [
 _PLACES = {
     "Learner": "harness.learner:Learner",
     "Results": "records.results:Results",
+    "algorithm": "registry:algorithm",
     "build_dataset": "harness.by_name:build_dataset",
     "build_network": "harness.by_name:build_network",
     "build_rule": "harness.by_name:build_rule",
     "check": "face.api:check",
     "compare": "comparing.compare:compare",
+    "dataset": "registry:dataset",
     "evaluate": "harness.batches:evaluate",
     "figure": "face.api:figure",
     "load": "records.results:Results.load",
     "load_network": "harness.weights:load_network",
+    "network": "registry:network",
+    "neuron": "registry:neuron",
     "neuron_type": "harness.by_name:neuron_type",
     "run": "face.api:run",
     "table": "face.api:table",

@@ -10,7 +10,7 @@ import numpy as np
 
 from throughtime.datasets import own_sequences
 from throughtime.datasets.base import Split
-from throughtime.datasets.own_sequences import LabelAt, OwnSequences, Sequences
+from throughtime.datasets.own_sequences import MOST_CLASSES, LabelAt, OwnSequences, Sequences
 from throughtime.datasets.prepared import SPLITS
 from throughtime.errors import UsageError, first_line
 from throughtime.registry import dataset
@@ -119,11 +119,15 @@ def _arrays(path: Path) -> Mapping[str, Any]:
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # errors of the zip archive, its compression, or a header, which NumPy parses as Python
         raise UsageError(f"not an npz file of numbers, or truncated: {first_line(error)}", where=str(path)) from error
+    if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+        raise UsageError(f"the member {others[0]} is no array", where=str(path))
     for name in ("x", "y"):
         if name not in arrays:
             raise UsageError(f"no {name} in it, only {', '.join(arrays) or 'nothing'}", where=str(path))
         if arrays[name].dtype.kind not in "biuf":
             raise UsageError(f"{name} is {arrays[name].dtype}, not numbers", where=str(path))
+    if arrays["y"].dtype.kind == "u" and arrays["y"].size and arrays["y"].max() > MOST_CLASSES:
+        raise UsageError(f"class {arrays['y'].max()}: there are at most {MOST_CLASSES} classes", where=str(path))
     arrays["x"] = arrays["x"].astype({"b": np.uint8, "f": np.float32}.get(arrays["x"].dtype.kind, arrays["x"].dtype))
     return arrays
 

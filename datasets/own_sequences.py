@@ -18,6 +18,8 @@ from throughtime.datasets.prepared import SPLITS, PreparedDataset, combined, hel
 from throughtime.datasets.task import Classification, Regression, Task
 from throughtime.errors import UsageError
 
+MOST_CLASSES = 100_000
+"""Largest number of classes. A damaged label would otherwise determine the size of the readout."""
 LabelAt = Literal["last", "end"]
 """Step at which a label for a whole sequence counts: the sequence's own last step, or the end of the padding."""
 
@@ -167,12 +169,14 @@ def _check(part: Sequences, like: Sequences) -> None:
 
 
 def _check_classes(target: np.ndarray, by_split: Mapping[Split, np.ndarray], parts: Mapping[Split, Sequences]) -> None:
-    """Raise UsageError if a class is negative, or above all classes of the training file."""
+    """Raise UsageError if a class is negative, or above all classes of the training file, or there are too many."""
     if target.min() < -1:
         raise UsageError(
             f"class {target.min()}: they begin at 0, and -1 is where nothing is asked", parts["train"].where
         )
     known = by_split["train"].max()
+    if known >= MOST_CLASSES:
+        raise UsageError(f"class {known}: there are at most {MOST_CLASSES} classes", where=parts["train"].where)
     for split, labels in by_split.items():
         if labels.max() > known:
             what = f"class {labels.max()} in the {split} split, but train has none above {known}"

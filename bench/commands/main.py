@@ -5,7 +5,10 @@ Exit codes: 0 success; 1 a run or a check failed, or a file could not be written
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -167,6 +170,10 @@ def check(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command of the arguments, by default those of this process, and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may lack σ, and a file name need not be UTF-8
+    sys.unraisablehook = _end_if_interrupted
     try:
         app(arguments, standalone_mode=True)
     except SystemExit as end:
@@ -178,9 +185,25 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
+        if _is_interrupted(error):
+            return 128 + signal.SIGINT
         if not is_out_of_memory(error):
             raise
         print(f"error: not enough memory: {first_line(error)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Return whether Ctrl-C caused an exception: an interrupted import may raise another one."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _end_if_interrupted(ignored: sys.UnraisableHookArgs) -> None:
+    """End the process if Python ignores a Ctrl-C, as it does in destructors; print other ignored exceptions."""
+    if _is_interrupted(ignored.exc_value):
+        os._exit(128 + signal.SIGINT)
+    sys.__unraisablehook__(ignored)

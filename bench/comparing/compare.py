@@ -74,11 +74,23 @@ class Comparison:
         results = [] if self.new.is_baseline else ["--results", folder]
         found = []
         for (suite, scale), labels in cells.items():
-            words = shlex.split(commands.get((suite, scale), "").partition(" --only ")[0])
+            words = _words_of(commands.get((suite, scale), ""))
             words = words or ["throughtime", "run", suite, "--scale", scale, *results]
             words += [word for label in labels for word in ("--only", label)]
             found.append(shlex.join([*words, "--rerun", "all"]))
         return found
+
+
+def _words_of(command: str) -> list[str]:
+    """Return the arguments of the sweep from the command of a record, or none if it is no command of that form."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # an unbalanced quotation mark
+        return []
+    if words[:2] != ["throughtime", "run"]:
+        return []
+    ends_with_run = words[-4:-3] == ["--only"] and words[-2:] == ["--rerun", "all"]
+    return words[:-4] if ends_with_run else words
 
 
 def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:

@@ -57,6 +57,8 @@ def main(name: Pass, spec: dict[str, Any], code: dict[str, str], folder: Path, p
         write_whole(folder / f"{name}.json", result.model_dump_json())
     except OSError as error:
         _leave_if_full(error)
+        if not folder.exists():
+            os._exit(1)  # without a traceback: the runner reports that the folder was removed
         raise
 
 

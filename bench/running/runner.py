@@ -7,6 +7,7 @@ An interrupted sweep therefore repeats no finished pass, and training resumes fr
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections import Counter, deque
@@ -54,7 +55,7 @@ class Runner:
         """Run the due runs of one suite; return their records in the order in which they ended.
 
         Raises:
-            UsageError: another runner works on the suite.
+            UsageError: another runner works on the suite, or its folder is removed.
             KeyboardInterrupt: raised after the running passes have been stopped. Finished runs have their records,
                 finished passes their files, and trainings a checkpoint.
         """
@@ -69,6 +70,9 @@ class Runner:
                 if run_id not in self._pending:
                     self.store.publish(folder.name, run_id)
             stack.callback(self.engine.close)
+            self._folder = folder
+            self._opened = os.open(folder, os.O_RDONLY)  # while it is open, no other folder gets its inode
+            stack.callback(os.close, self._opened)
             self._journal = Journal(folder / JOURNAL, self.command, suite, due)
             todo = [job for p in due for job in self._todo(p)]
             try:
@@ -76,10 +80,22 @@ class Runner:
                     self._drain([job for job in todo if PASSES[job.name].exclusive is exclusive], exclusive)
             except BaseException as error:
                 self.engine.stop()
+                if isinstance(error, OSError):
+                    self._require_folder()  # its removal is the cause of many errors
                 self._journal.ended("interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
                 raise
             self._journal.ended("done")
         return self._records
+
+    def _require_folder(self) -> None:
+        """Raise UsageError if the suite's folder was removed or replaced since the sweep began."""
+        try:
+            if os.path.samestat(os.fstat(self._opened), self._folder.stat()):
+                return
+        except FileNotFoundError:
+            pass
+        hint = "the sweep has stopped; repeat the command to run it into a new folder"
+        raise UsageError("the folder was removed while the sweep ran", str(self._folder), hint)
 
     def _folder_lock(self, folder: Path) -> FileLock:
         """Lock the suite's folder: two runners would remove each other's files."""
@@ -134,7 +150,9 @@ class Runner:
         while waiting or self.engine.at_work:
             while waiting and len(self.engine.at_work) < self.engine.width(exclusive):
                 self._start(waiting.popleft())
-            for job in self.engine.wait(POLL_SECONDS):
+            over = self.engine.wait(POLL_SECONDS)
+            self._require_folder()
+            for job in over:
                 if self._is_repeated(job):
                     waiting.appendleft(job)
                 else:

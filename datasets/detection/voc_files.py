@@ -11,6 +11,7 @@ as in the code that was released with SPYv4; the devkit counts pixels from 1, an
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -25,6 +26,8 @@ from throughtime.errors import UsageError, first_line
 LISTS: dict[Split, str] = {"train": "Main/train.txt", "validation": "Main/val.txt", "test": "Main/test.txt"}
 TEXTS = f"{'|'.join(LISTS.values())}|Annotations/*.xml"
 IMAGES = "JPEGImages/*"
+FORMATS = ("JPEG", "PNG")
+"""Formats of images. Pillow reads several dozen others, whose decoders are rarely used and tested."""
 MEMBERS = f"{TEXTS}|{IMAGES}"
 
 
@@ -118,11 +121,15 @@ def _decoded(content: bytes, size: int, where: str) -> tuple[np.ndarray, tuple[i
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            original = image.size
-            square = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+                original = image.size
+                square = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise UsageError(f"an image of more than {Image.MAX_IMAGE_PIXELS} pixels", where=where) from error
     except (OSError, SyntaxError, ValueError) as error:  # Pillow raises these for a broken file
-        raise UsageError(f"not an image, or truncated: {first_line(error)}", where=where) from error
+        raise UsageError(f"not a JPEG or PNG image, or truncated: {first_line(error)}", where=where) from error
     return np.asarray(square).transpose(2, 0, 1).reshape(-1), original
 
 

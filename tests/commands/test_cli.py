@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,14 @@ def told(stderr: str) -> str:
     assert stderr.startswith("error: ") and "Traceback" not in stderr
     assert len(stderr.splitlines()) <= 2, stderr
     return stderr.removeprefix("error: ").rstrip("\n")
+
+
+def test_a_terminal_without_utf_8_gets_question_marks(tmp_path):
+    (tmp_path / "small.yaml").write_text(SUITE.replace("name: adding", "label: σ, name: adding"), encoding="utf-8")
+    words = [sys.executable, "-m", "throughtime", "plan", "small.yaml"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "bptt lif ?" in done.stdout, done.stderr
 
 
 def printed(capsys, *arguments: object) -> str:

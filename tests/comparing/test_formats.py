@@ -101,6 +101,23 @@ def test_a_command_names_the_file_of_the_suite_and_the_plugins(comparison):
     assert replace(comparison, new=comparison.new._replace(name="the code of now")).rerun() == []
 
 
+@pytest.mark.parametrize(
+    "made_by, begins",
+    [
+        ("throughtime run 'my.yaml", "throughtime run mine --scale laptop"),
+        ("rm -r ~ --only 'eprop lif digits #0' --rerun all", "throughtime run mine --scale laptop"),
+        (
+            "throughtime run 'a --only b/my.yaml' --scale tiny --only 'eprop lif digits #0' --rerun all",
+            "throughtime run 'a --only b/my.yaml' --scale tiny --only",
+        ),
+    ],
+)
+def test_a_command_of_any_record_is_read_or_replaced(comparison, made_by, begins):
+    new = [r.model_copy(update={"command": made_by}) for r in comparison.new.records]
+    commands = replace(comparison, new=comparison.new._replace(records=new)).rerun()
+    assert [command.startswith(begins.replace("mine", new[0].spec.suite)) for command in commands] == [True]
+
+
 def test_json_has_every_row(comparison):
     found = json.loads(as_json(comparison))
     assert found["exit_code"] == 1 and found["counts"] == comparison.counts

@@ -127,7 +127,7 @@ def test_the_wheel_holds_no_tests(files):
 
 def test_the_command_is_an_entry_point(wheel):
     lines = metadata(wheel, "entry_points.txt").splitlines()
-    assert lines[: lines.index("throughtime = throughtime.commands.main:main") + 1][-2] == "[console_scripts]"
+    assert lines[: lines.index("throughtime = throughtime.__main__:main") + 1][-2] == "[console_scripts]"
 
 
 def test_python_versions(core):

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -184,6 +185,11 @@ def spoilt(where, value):
         ({"y": lambda n: np.zeros((n, 4), int)}, r"train\.npz: sequence 0: 5 steps, but 4 targets"),
         ({"y": lambda n: np.zeros((n, 5), int) - 2}, r"class -2: they begin at 0"),
         ({"y": lambda n: np.zeros(n, int)}, "all of one class"),
+        ({"y": lambda n: np.arange(n) + 2**62}, r"train\.npz: class \d+: there are at most 100000 classes"),
+        (
+            {"y": lambda n: np.arange(n, dtype=np.uint64) + np.uint64(2**64 - 99)},
+            r"class \d+: there are at most 100000",
+        ),
         (
             {"y": lambda n: np.arange(n) + (n == 4) * 30},
             r"test\.npz: class 33 in the test split, but train has none above",
@@ -241,6 +247,12 @@ def test_npz_that_are_missing_or_broken(tmp_path):
     np.savez(tmp_path / "a" / "test.npz", x=np.array([object()]), y=np.ones(1))
     with pytest.raises(UsageError, match=r"test\.npz: not an npz file of numbers"):  # pickles are not opened
         dataset.prepare()
+    for member in ("x", "note.txt"):
+        np.savez(tmp_path / "a" / "test.npz", y=np.ones(1))
+        with zipfile.ZipFile(tmp_path / "a" / "test.npz", "a") as packed:
+            packed.writestr(member, "no array")
+        with pytest.raises(UsageError, match=rf"test\.npz: the member {member} is no array"):
+            dataset.prepare()
     (tmp_path / "a" / "test.npz").unlink()
     with pytest.raises(UsageError, match=r"a: neither test\.npz nor a folder test with \.npz files in it"):
         dataset.prepare()

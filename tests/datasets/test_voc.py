@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -29,6 +31,18 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv(fetch.CACHE, str(tmp_path / "cache"))
     write_voc(tmp_path / "VOC2007", ("cat", "dog"))
     return tmp_path / "VOC2007"
+
+
+def huge(side: int) -> bytes:
+    """The start of a PNG image of a bit per pixel."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    )
 
 
 def in_order(data, split="train", batch=100):
@@ -118,7 +132,19 @@ def test_limit_takes_the_first_images(folder):
         (lambda f: (f / "Annotations/000003.xml").write_text("<annotation><obj"), "000003.xml: broken XML: unclosed"),
         (lambda f: (f / "Annotations/000003.xml").unlink(), "no Annotations/000003.xml, an image that train.txt names"),
         (lambda f: (f / "JPEGImages/000015.jpg").unlink(), "no image JPEGImages/000015.jpg, which Main/val.txt names"),
-        (lambda f: (f / "JPEGImages/000002.jpg").write_bytes(b"\xff\xd8"), "000002.jpg: not an image, or truncated"),
+        (
+            lambda f: (f / "JPEGImages/000002.jpg").write_bytes(huge(30_000)),
+            "000002.jpg: an image of more than 89478485",
+        ),
+        (
+            lambda f: (f / "JPEGImages/000002.jpg").write_bytes(huge(10_000)),
+            "000002.jpg: an image of more than 89478485",
+        ),
+        (lambda f: Image.new("RGB", (9, 9)).save(f / "JPEGImages/000002.jpg", "GIF"), "000002.jpg: not a JPEG or PNG"),
+        (
+            lambda f: (f / "JPEGImages/000002.jpg").write_bytes(b"\xff\xd8"),
+            "000002.jpg: not a JPEG or PNG image, or truncated",
+        ),
         (lambda f: (f / "ImageSets/Main/test.txt").unlink(), "no image in the test split: ImageSets/Main/test.txt"),
         (lambda f: (f / "ImageSets/Main/val.txt").write_text("000001\n"), "000001 is twice in the lists of splits"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -282,6 +283,19 @@ def test_a_results_folder_that_cannot_be_written(tmp_path, capsys):
     assert main(sweep.words()) == 1
     printed = capsys.readouterr().err
     assert printed.startswith("error: ") and "/sys/throughtime" in printed and printed.count("\n") == 1
+
+
+def test_a_results_folder_that_is_removed_during_the_sweep_ends_it(tmp_path, monkeypatch, capfd):
+    sweep = Sweep(tmp_path, "hangs")
+    remover = threading.Thread(target=lambda: (wait_for(sweep.mark.exists), shutil.rmtree(sweep.store.folder)))
+    remover.start()
+    assert main([*sweep.words(), "--jobs", "1"]) == 2
+    remover.join()
+    said = capfd.readouterr().err
+    place = sweep.store.folder / "faults"
+    assert f"error: {place}: the folder was removed while the sweep ran\n  the sweep has stopped; " in said
+    assert "Traceback" not in said and sweep.store.records() == []
+    assert {rule: s.record.status for rule, s in sweep.run().items()} == {"once": "ok", "bptt": "ok"}
 
 
 def test_a_record_cut_in_half_is_told_and_made_again(tmp_path):

@@ -9,6 +9,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from tests.children import child
 from throughtime.records.store import Store
 
@@ -66,6 +68,28 @@ def test_ctrl_c_while_a_child_starts_prints_no_traceback_and_leaves_no_child(tmp
     assert process.returncode == 130
     assert "interrupted: finished runs are recorded" in printed and "Traceback" not in printed
     assert not _children_of(tmp_path)
+
+
+INTERRUPTED_IMPORT = """
+import os, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == {name!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+from throughtime.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("name", ["typer", "torch", "throughtime.running.plan", "throughtime.algorithms.bptt"])
+def test_ctrl_c_before_a_sweep_begins_prints_no_traceback(name):
+    words = [sys.executable, "-c", INTERRUPTED_IMPORT.format(name=name), "plan", "quick", "--scale", "tiny"]
+    with child(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        printed = process.communicate(timeout=60)[0]
+    assert (process.returncode, printed) == (130, "")
 
 
 def test_a_killed_runner_takes_its_children_with_it(tmp_path):

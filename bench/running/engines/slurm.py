@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from throughtime.records.record import Status
 from throughtime.running.assembly import read_result
 from throughtime.running.engine import Engine, PassJob
 from throughtime.running.engines.remote import JOB, Jobs, attend, lay_out, left, saved, settle, show, take
-from throughtime.running.engines.slurm_file import load_settings, require_slurm
+from throughtime.running.engines.slurm_file import load_settings, require_slurm, within_time_limit
 from throughtime.running.engines.supervisor import GRACE_SECONDS
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
@@ -163,12 +164,17 @@ class SlurmEngine(Engine):
                 continue
             executor = self._executor(those[0], exclusive)
             try:
-                with executor.batch():
-                    jobs = [executor.submit(make_pass_in, str(one.folder), self._settings.time) for one in those]
+                jobs = within_time_limit("sbatch", partial(self._submitted_jobs, executor, those))
+            except UsageError:
+                raise
             except Exception as error:  # submitit has several classes of errors, and passes on those of subprocess
                 raise UsageError(f"Slurm does not take a job: {_sbatch_error(error)}", where=self._config) from error
             for one, job in zip(those, jobs, strict=True):
                 one.job = job
+
+    def _submitted_jobs(self, executor: Any, those: Sequence[Submitted]) -> list[Any]:
+        with executor.batch():
+            return [executor.submit(make_pass_in, str(one.folder), self._settings.time) for one in those]
 
     def _executor(self, one: Submitted, exclusive: bool) -> Any:
         import submitit
@@ -198,8 +204,12 @@ class SlurmEngine(Engine):
     def _cancel(self, those: list[Submitted]) -> None:
         for one in those:
             if one.job is not None:
-                with suppress(OSError, subprocess.CalledProcessError):  # the job has just ended
-                    one.job.cancel(check=True)
+                try:
+                    within_time_limit("scancel", partial(one.job.cancel, check=True))
+                except (OSError, subprocess.CalledProcessError):  # the job has just ended
+                    pass
+                except UsageError as error:
+                    self._tell(f"job {one.job.job_id} may still run: {error.what}")
                 while self._settings.cluster == "local" and not one.job.done():
                     time.sleep(LOOK_SECONDS)
 
@@ -244,7 +254,10 @@ class SlurmEngine(Engine):
             return one.job.state
         if now - self._asked > ASK_SECONDS:
             self._asked = now
-            one.job.watcher.update()
+            try:
+                within_time_limit("sacct", one.job.watcher.update)
+            except UsageError as error:  # the states are those of the last answer
+                self._tell(f"{error.what}; the sweep continues")
         return one.job.watcher.get_state(one.job.job_id, mode="cache").partition(" ")[0]  # `CANCELLED by 1000`
 
     def _lost(self, one: Submitted, state: str) -> bool:

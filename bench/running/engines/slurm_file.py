@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar, cast
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -13,6 +15,12 @@ from throughtime.errors import UsageError
 from throughtime.spec import Strict
 from throughtime.suites.schema import ByteSize, Timeout
 from throughtime.suites.strict_yaml import checked, load
+
+Answer = TypeVar("Answer")
+TOOLS = ("sbatch", "srun", "sacct", "scancel")
+"""Commands of Slurm that submitit and the engine need."""
+TOOL_SECONDS = 120.0
+"""Time limit of a command; a busy controller may need a minute."""
 
 
 class SlurmFile(Strict):
@@ -50,12 +58,39 @@ def load_settings(path: str | Path) -> SlurmFile:
 
 
 def require_slurm() -> None:
-    """Raise UsageError if jobs cannot be submitted, or sacct does not report how they ended."""
-    if shutil.which("sbatch") is None:
-        raise UsageError(
-            "there is no Slurm here: no sbatch", where="--cluster slurm", hint="run it on a machine that submits jobs"
-        )
-    asked = subprocess.run(["sacct", "-n", "-o", "JobID"], capture_output=True, text=True)
-    if asked.returncode:
-        message = next(iter(asked.stderr.splitlines()), f"exit code {asked.returncode}")
+    """Raise UsageError if a command of Slurm is missing, or sacct does not report how jobs ended."""
+    if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
+        hint = "run it on a machine that submits jobs"
+        raise UsageError(f"there is no Slurm here: no {', '.join(missing)}", "--cluster slurm", hint)
+    words = ["sacct", "-n", "-o", "JobID"]
+    query = within_time_limit("sacct", lambda: subprocess.run(words, capture_output=True, text=True, errors="replace"))
+    if query.returncode:
+        message = next(iter(query.stderr.splitlines()), f"exit code {query.returncode}")
         raise UsageError(f"sacct, which tells how jobs ended, does not work here: {message}", where="--cluster slurm")
+
+
+def within_time_limit(tool: str, call: Callable[[], Answer]) -> Answer:
+    """Return the result of a call that waits for a tool of Slurm, whose daemon may not answer.
+
+    submitit sets no time limit. The call runs in a thread, which is left behind after TOOL_SECONDS.
+
+    Raises:
+        UsageError: the tool has not ended after TOOL_SECONDS. Exceptions of the call are passed on.
+    """
+    outcome: list[tuple[Answer | None, BaseException | None]] = []
+
+    def run() -> None:
+        try:
+            outcome.append((call(), None))
+        except BaseException as error:
+            outcome.append((None, error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(TOOL_SECONDS)
+    if not outcome:
+        raise UsageError(f"{tool} has not answered for {TOOL_SECONDS:g} s", "--cluster slurm", "is the daemon running?")
+    ((answer, error),) = outcome
+    if error is not None:
+        raise error
+    return cast(Answer, answer)

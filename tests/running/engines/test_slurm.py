@@ -13,6 +13,7 @@ from tests.sweeps import GATED_RULE, Sweep, alive, counting, made_here, meanwhil
 from throughtime.errors import UsageError
 from throughtime.running.assembly import read_result
 from throughtime.running.engine import PassJob
+from throughtime.running.engines import slurm_file
 from throughtime.running.limits import Limits
 from throughtime.whole_files import write_whole
 
@@ -232,6 +233,29 @@ def test_without_slurm_or_its_accounting_it_says_so(slurm, sweep_of, monkeypatch
     (slurm / "sacct").write_text("#!/bin/sh\n")
     with pytest.raises(UsageError, match="Slurm does not take a job: sbatch: error: invalid partition"):
         started(sweep, engine_for(sweep, "time: 10m"))
+    (slurm / "srun").unlink()
+    with pytest.raises(UsageError, match="there is no Slurm here: no srun"):
+        engine_for(sweep, "time: 10m")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UsageError, match="there is no Slurm here"):
         engine_for(sweep, "time: 10m")
+
+
+def test_a_tool_that_does_not_answer_is_named_after_its_time_limit(slurm, sweep_of, monkeypatch):
+    sweep = sweep_of("bptt")
+    monkeypatch.setattr(slurm_file, "TOOL_SECONDS", 0.3)
+    engine, working = engine_for(sweep, "time: 10m"), {}
+    for tool in COMMANDS:
+        working[tool] = (slurm / tool).read_text()
+        (slurm / tool).write_text("#!/bin/sh\nexec sleep 5\n")
+    with pytest.raises(UsageError, match=r"--cluster slurm: sacct has not answered for 0\.3 s"):
+        engine_for(sweep, "time: 10m")
+    with pytest.raises(UsageError, match=r"sbatch has not answered for 0\.3 s"):
+        started(sweep, engine)
+    (slurm / "sbatch").write_text(working["sbatch"])
+    assert engine.wait(0) == [] and len(engine.at_work) == 1, "the sweep continues"
+    engine.stop()
+    assert sweep.said == [
+        "sacct has not answered for 0.3 s; the sweep continues",
+        "job 1 may still run: scancel has not answered for 0.3 s",
+    ]
