@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from throughtime.commands.terminal import NONE, PluginOption
+from throughtime.commands.terminal import NONE, PluginOption, load_plugins
 from throughtime.errors import UsageError
 from throughtime.spec import Scale
 
@@ -39,6 +39,9 @@ def compare(
     interleaved: Annotated[
         str | None, typer.Option(help="Time a git revision and the working tree in alternation.", metavar="REV")
     ] = None,
+    stale_ok: Annotated[
+        bool, typer.Option("--stale-ok", help="Results that other code than today's made may pass.")
+    ] = False,
     rounds: Annotated[int | None, typer.Option(min=2, help="With --interleaved: number of rounds; default 5.")] = None,
     plugin: PluginOption = NONE,
 ) -> None:
@@ -50,16 +53,19 @@ def compare(
     from throughtime.whole_files import write_whole
 
     if interleaved is not None:
+        if stale_ok:
+            raise UsageError("has no effect with --interleaved, which runs today's code", "--stale-ok")
         if len(sides) != 1 or suite:
             raise UsageError("takes exactly one suite", "--interleaved", "throughtime compare --interleaved REV SUITE")
         comparison = compare_interleaved(interleaved, sides[0], scale or "tiny", rounds or 5, plugin, gates)
     else:
         if len(sides) != 2:
             raise UsageError(f"compare takes two result sets, not {len(sides)}", hint="throughtime compare BASE NEW")
-        if plugin or rounds:
-            raise UsageError("has no effect without --interleaved", "--plugin" if plugin else "--rounds")
+        if rounds:
+            raise UsageError("has no effect without --interleaved", "--rounds")
+        load_plugins(plugin)  # the code of their components is compared with that of the records
         base, new = sides
-        comparison = compare_results(base, new, gates, suite or (), scale)
+        comparison = compare_results(base, new, gates, suite or (), scale, stale_ok)
     written = FORMS[form](comparison)
     if out is None:
         print(written)

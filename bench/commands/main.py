@@ -37,6 +37,7 @@ from throughtime.commands.terminal import (
     StyleOption,
     load_plugins,
     print_rows,
+    print_stale,
 )
 from throughtime.errors import UsageError, first_line, is_out_of_memory
 from throughtime.records.store import DEFAULT_RESULTS
@@ -122,7 +123,9 @@ def figure(
     from throughtime.reports.page.report import write_figures
 
     load_plugins(plugin, paper)
-    for name, drawn in write_figures(_loaded(results, suite or ()), out, style).items():
+    loaded = _loaded(results, suite or ())
+    print_stale(loaded)
+    for name, drawn in write_figures(loaded, out, style).items():
         print(f"{drawn.title}: {drawn.reason}" if isinstance(drawn, NotDrawn) else f"{out / name}.{{pdf,svg,png,csv}}")
 
 

@@ -19,6 +19,7 @@ from throughtime.commands.terminal import (
     SourceOption,
     load_plugins,
     print_rows,
+    print_stale,
 )
 from throughtime.records.store import DEFAULT_RESULTS
 from throughtime.spec import SCALES
@@ -68,6 +69,7 @@ def verdicts(
     load_plugins(NONE, paper)
     add_source(*source)
     found = Results(results)
+    print_stale(found)
     rows = []
     loaded_papers = [load_paper(name) for name in ([name] if name else paper_folders())]
     for loaded in loaded_papers:
@@ -126,6 +128,7 @@ def reproduce(
             print(f"error: suite {suite} was not run: {error}", file=sys.stderr)
             failed = True
     found = Results(results)
+    print_stale(found)
     print(write_paper(loaded, judge(loaded, found), found, scale, out))
     if failed:
         raise typer.Exit(1)

@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from throughtime.spec import Scale
+
+if TYPE_CHECKING:
+    from throughtime.records.results import Results
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 PluginOption = Annotated[
@@ -81,3 +84,13 @@ def load_plugins(plugins: list[Path], papers: Sequence[Path] = ()) -> None:
     for plugin in plugins:
         load_plugin(plugin)
     add_papers(*papers)
+
+
+def print_stale(results: Results) -> None:
+    """Print to stderr how many runs of which suites other code than today's made; nothing if there are none."""
+    if counts := results.stale()["suite"].value_counts(sort=False).to_dict():
+        suites = ", ".join(f"{suite} {count}" for suite, count in counts.items())
+        print(
+            f"other code than today's made {sum(counts.values())} of {len(results.frame)} runs: {suites}",
+            file=sys.stderr,
+        )

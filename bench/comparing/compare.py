@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from throughtime.comparing.cells import cells_of, matched
 from throughtime.comparing.gates import GATES_FILE, Gates
+from throughtime.comparing.over_cells import over_cells
 from throughtime.comparing.rows import VERDICTS, Row, Verdict
 from throughtime.comparing.sides import Side, load_side
-from throughtime.comparing.status import of_lost, of_new, of_status
+from throughtime.comparing.status import of_code, of_lost, of_new, of_status
 from throughtime.comparing.verdicts import Undecided, compared, decided, of_presence
 from throughtime.errors import UsageError
 from throughtime.records.results import Results
@@ -37,6 +38,8 @@ class Comparison:
     """Components, harness and libraries with different versions: name, and digest or version on each side."""
     ungated: list[str]
     """Metrics without a gate."""
+    stale_ok: bool = False
+    """Whether results that other code than today's made may pass."""
 
     @property
     def counts(self) -> dict[Verdict, int]:
@@ -46,12 +49,14 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """Return 0: passed; 1: a row fails; 2: none fails, but a row under a gate, or every row, cannot be compared."""
+        """Return 0: passed; 1: a row fails; 2: none fails, but a row under a gate, or every row, cannot be compared, or
+        other code than today's made a cell's results."""
         if any(row.severity == "fail" for row in self.rows):
             return REGRESSED
         gated = any(row.verdict == "not comparable" and row.judged for row in self.rows)
-        both = any(row.verdict not in ("new", "lost", "not comparable") for row in self.rows)
-        return NOT_COMPARABLE if gated or not both else PASSED
+        both = any(row.verdict not in ("new", "lost", "stale", "not comparable") for row in self.rows)
+        stale = not self.stale_ok and any(row.verdict == "stale" for row in self.rows)
+        return NOT_COMPARABLE if gated or stale or not both else PASSED
 
     def frame(self) -> pd.DataFrame:
         """Return a DataFrame with one row per metric and cell; the columns are the fields of `Row`."""
@@ -67,7 +72,7 @@ class Comparison:
             return []
         cells: dict[tuple[str, str], dict[str, None]] = {}
         for row in self.rows:
-            if row.severity:
+            if row.severity and row.rule:  # one test over all cells names none
                 cells.setdefault((row.suite, row.scale), {})[row.label] = None
         # A record's command names the file of its suite, plugins and sources. Records of a baseline have none.
         commands = {(str(r.spec.suite), str(r.spec.scale)): r.command for r in self.new.records}
@@ -100,7 +105,7 @@ def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:
     """
     base_cells, new_cells = cells_of(base.records), cells_of(new.records)
     rows: list[Row] = []
-    family: list[Undecided] = []
+    judged: list[Row | Undecided | None] = []
     changed: dict[str, tuple[str, str]] = {}
     ungated: dict[str, None] = {}
     matching = matched(base_cells, new_cells)
@@ -113,14 +118,13 @@ def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:
             gate = gates.match(metric, pair.new.spec, ratios)
             if gate is None:
                 ungated[metric] = None
-            row: Row | Undecided | None = of_presence(pair, metric, gate)
-            if row is None and all(cell.values(metric) for cell in pair):
-                row = compared(pair, metric, gate, base_cells, new_cells)
-            if isinstance(row, Undecided):
-                family.append(row)
-            elif row is not None:
-                rows.append(row)
-    rows += decided(family)
+            judged.append(of_presence(pair, metric, gate))
+            if judged[-1] is None and all(cell.values(metric) for cell in pair):
+                judged.append(compared(pair, metric, gate, base_cells, new_cells))
+    for gate in gates.over_cells:
+        judged += over_cells(matching.pairs, gate)
+    rows += [row for row in judged if isinstance(row, Row)]
+    rows += decided([row for row in judged if isinstance(row, Undecided)])
     return Comparison(base, new, in_order(rows), changed, sorted(ungated))
 
 
@@ -130,8 +134,11 @@ def compare_results(
     gates: str | Path | None = None,
     suites: Sequence[str] = (),
     scale: Scale | None = None,
+    stale_ok: bool = False,
 ) -> Comparison:
     """Compare two results folders, baselines or versions; see `load_side`.
+
+    Each cell of `new` whose runs other code than today's made has a row *stale*, and cannot pass without `stale_ok`.
 
     Args:
         base: the reference.
@@ -140,6 +147,7 @@ def compare_results(
             that ship with throughtime.
         suites: names of the suites to compare; all if empty.
         scale: the scale to compare; None: all.
+        stale_ok: whether results of other code than today's may pass.
 
     Raises:
         UsageError: a side has nothing to compare, or the gates file is wrong.
@@ -156,7 +164,8 @@ def compare_results(
             raise UsageError(f"no record to compare{' of ' if wanted else ''}{', '.join(wanted)}", where=side.name)
     comparison = compare_sides(one, other, rules)
     rules.refuse_unmatched()
-    return comparison
+    stale = filter(None, map(of_code, cells_of(other.records)))
+    return replace(comparison, rows=in_order([*comparison.rows, *stale]), stale_ok=stale_ok)
 
 
 def gates_beside(baseline: Path) -> Gates:
@@ -166,22 +175,29 @@ def gates_beside(baseline: Path) -> Gates:
     return Gates.load(next((path for path in beside if path.exists()), None))
 
 
-def compare(base: str | Path | Results, new: str | Path | Results, gates: str | Path | None = None) -> pd.DataFrame:
+def compare(
+    base: str | Path | Results,
+    new: str | Path | Results,
+    gates: str | Path | None = None,
+    *,
+    stale_ok: bool = False,
+) -> pd.DataFrame:
     """Return the verdicts of a comparison as a DataFrame: `tt.compare`.
 
     Args:
         base: a results folder, a baseline file, `folder@rule=3f2a`, or `Results`.
         new: the same.
         gates: a gates file; None: `gates_beside` a baseline, else the gates that ship with throughtime.
+        stale_ok: whether results of other code than today's may pass.
 
     Returns:
         One row for each metric of each cell, with the columns of `Row`; `attrs["exit_code"]` is 0 (passed), 1
-        (regressed) or 2 (not comparable).
+        (regressed) or 2 (not comparable, or made by other code).
 
     Raises:
         UsageError: a side has nothing to compare, or the gates file is wrong.
     """
-    comparison = compare_results(base, new, gates)
+    comparison = compare_results(base, new, gates, stale_ok=stale_ok)
     frame = comparison.frame()
     frame.attrs["exit_code"] = comparison.exit_code
     return frame

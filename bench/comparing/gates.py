@@ -69,7 +69,7 @@ class Gate(Strict):
 
     metric: str = Field(min_length=1)
     """A measure's name, or a pattern such as `peak_live_bytes*`."""
-    compare: Literal["exact", "tolerance", "test", "ratio_to_bptt"]
+    compare: Literal["exact", "tolerance", "test", "cells", "ratio_to_bptt"]
     better: Literal["lower", "higher", "neither"]
     """The direction of improvement; `neither`: the base is the reference, and any departure from it is worse."""
     when: When = When()
@@ -77,7 +77,7 @@ class Gate(Strict):
     same: list[str] = Field(default=[])
     """Properties that must be equal on both sides for a valid comparison: `machine`, `torch`, ..."""
     alpha: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Family-wise error rate of all tests, for `test`; null: 0.01."""
+    """Family-wise error rate of all tests, for `test` and `cells`; null: 0.01."""
     warn: Threshold = None
     fail: Threshold = None
     why: str = Field(min_length=1)
@@ -93,8 +93,8 @@ class Gate(Strict):
             raise ValueError(f'with "compare: {self.compare}", "warn" and "fail" are {needs}')
         if self.compare == "ratio_to_bptt" and not all(threshold.relative for threshold in given):
             raise ValueError('with "compare: ratio_to_bptt", "warn" and "fail" are shares, such as 25 %')
-        if self.alpha is not None and self.compare != "test":
-            raise ValueError('"alpha" would do nothing without "compare: test"')
+        if self.alpha is not None and self.compare not in ("test", "cells"):
+            raise ValueError('"alpha" would do nothing without "compare: test" or "compare: cells"')
         if self.better == "neither" and self.compare == "ratio_to_bptt":
             raise ValueError('with "compare: ratio_to_bptt", "better" is lower or higher')
         return self
@@ -174,7 +174,7 @@ class Gates:
         return cls(gates, [document.position(("gates", i)) for i in range(len(gates))], may_be_idle=path is None)
 
     def match(self, metric: str, spec: RunSpec, ratios: bool = True) -> Gate | None:
-        """Return the first gate that matches a metric of a cell.
+        """Return the first gate that matches a metric of a cell; gates over all cells apply beside it.
 
         Args:
             metric: a measure's name.
@@ -182,12 +182,22 @@ class Gates:
             ratios: whether the sweep has runs of BPTT. Without them throughtime's own gates on ratios to BPTT do not
                 apply, while those of a file say that the cell cannot be compared. BPTT has no ratio to itself.
         """
+        first = None
         for i, gate in enumerate(self.gates):
             no_ratio = spec.rule.name == "bptt" or (self.may_be_idle and not ratios)
-            if gate.matches(metric, spec) and not (no_ratio and gate.compare == "ratio_to_bptt"):
+            if not gate.matches(metric, spec) or (no_ratio and gate.compare == "ratio_to_bptt"):
+                continue
+            if gate.compare == "cells":
                 self._matched.add(i)
-                return gate
-        return None
+            elif first is None:
+                self._matched.add(i)
+                first = gate
+        return first
+
+    @property
+    def over_cells(self) -> list[Gate]:
+        """Return the gates over all cells of a suite."""
+        return [gate for gate in self.gates if gate.compare == "cells"]
 
     def refuse_unmatched(self) -> None:
         """Refuse gates that matched nothing; to be called after all metrics were matched.

@@ -1,4 +1,4 @@
-"""Rows of a comparison, each for one metric of one cell, and the nine verdicts."""
+"""Rows of a comparison, each for one metric of one cell, and the ten verdicts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from throughtime.comparing.gates import Gate, Severity
 
 STATUS = "status"
 """Name in place of a metric for the status of a cell's runs."""
-Verdict = Literal["better", "worse", "same", "unclear", "new", "lost", "newly failing", "fixed", "not comparable"]
+CODE = "code"
+"""Name in place of a metric for the code that made a cell's runs."""
+Verdict = Literal[
+    "better", "worse", "same", "unclear", "new", "lost", "newly failing", "fixed", "stale", "not comparable"
+]
 VERDICTS: tuple[Verdict, ...] = (
-    *("newly failing", "lost", "worse", "not comparable", "unclear"),
+    *("newly failing", "lost", "worse", "stale", "not comparable", "unclear"),
     *("better", "fixed", "new", "same"),
 )
 """Verdicts in the order in which reports show them."""
@@ -33,7 +37,7 @@ class Row:
     label: str
     """Label of the cell, in the form of `throughtime run --only`."""
     metric: str
-    """Name of a metric, or `STATUS`."""
+    """Name of a metric, `STATUS` or `CODE`."""
     verdict: Verdict
     severity: Severity = ""
     """Whether the verdict fails the comparison or warns; a verdict without a gate does neither."""
@@ -61,8 +65,9 @@ class Row:
 
     @property
     def judged(self) -> bool:
-        """Return whether the verdict is that of a gate or of the runs' status; otherwise it states equality alone."""
-        return bool(self.gate) or self.metric == STATUS
+        """Return whether the verdict is that of a gate, of the runs' status or of their code; otherwise it states
+        equality alone."""
+        return bool(self.gate) or self.metric in (STATUS, CODE)
 
 
 def row_of(cell: Cell, metric: str, verdict: Verdict, **fields: Any) -> Row:

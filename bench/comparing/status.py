@@ -1,12 +1,24 @@
-"""Verdicts on the status of a cell's runs."""
+"""Verdicts on the status of a cell's runs, and on the code that made them."""
 
 from __future__ import annotations
 
 from throughtime.comparing.cells import Cell, Pair
-from throughtime.comparing.rows import STATUS, Row, row_of
+from throughtime.comparing.rows import CODE, STATUS, Row, row_of
+from throughtime.records.code_digest import changed_parts
 from throughtime.records.record import Record
+from throughtime.registry import KINDS
 
 WHOLE = ("ok", "skipped")
+
+
+def of_code(cell: Cell) -> Row | None:
+    """Return the row of a cell whose runs other code than today's made; None if today's code made them."""
+    names = {kind: getattr(cell.spec, kind).name for kind in KINDS}
+    changed = dict.fromkeys(part for record in cell.records.values() for part in changed_parts(names, record.code))
+    if not changed:
+        return None
+    reason = f"the code of {', '.join(changed)} changed since these runs"
+    return row_of(cell, CODE, "stale", n_new=len(cell.records), reason=reason)
 
 
 def of_lost(cell: Cell) -> Row:

@@ -30,6 +30,8 @@ class Undecided:
     base: tuple[float, ...]
     new: tuple[float, ...]
     p: float
+    smallest: float
+    """The smallest p that so many values can give."""
 
 
 def of_presence(pair: Pair, metric: str, gate: Gate | None) -> Row | None:
@@ -60,8 +62,8 @@ def compared(pair: Pair, metric: str, gate: Gate | None, base: Sequence[Cell], n
         base: all cells of that side, for ratios to BPTT.
         new: the same.
     """
-    if obstacle := _obstacle(pair, metric, gate):
-        return _row(pair, metric, gate, "not comparable", reason=obstacle)
+    if reason := obstacle(pair, metric, gate):
+        return _row(pair, metric, gate, "not comparable", reason=reason)
     if gate is None:
         if pair.base.values(metric) == pair.new.values(metric):
             return _row(pair, metric, gate, "same")
@@ -91,7 +93,7 @@ def _numbers(base: list[float], new: list[float]) -> dict[str, Any]:
     return {**numbers, "n_base": len(base), "n_new": len(new)}
 
 
-def _obstacle(pair: Pair, metric: str, gate: Gate | None) -> str:
+def obstacle(pair: Pair, metric: str, gate: Gate | None) -> str:
     """Return the reason for which the two sides cannot be compared on this metric; empty if they can."""
     conflicts = [conflict for conflict in pair.conflicts() if _matters(conflict, metric, gate)]
     wanted = list(gate.same) if gate else []
@@ -142,7 +144,8 @@ def _test(pair: Pair, metric: str, gate: Gate) -> Row | Undecided:
     if base == new:
         return _row(pair, metric, gate, "same")
     one, other = tuple(base.values()), tuple(new.values())
-    return Undecided(_row(pair, metric, gate, "unclear"), gate, one, other, permutation_p(one, other))
+    p = permutation_p(one, other)
+    return Undecided(_row(pair, metric, gate, "unclear"), gate, one, other, p, smallest_p(len(one), len(other)))
 
 
 def _decide(each: Undecided, p: float, family: int) -> Row:
@@ -162,13 +165,16 @@ def _decide(each: Undecided, p: float, family: int) -> Row:
         against = not gate.improves(row.difference)
         severity = gate.severity(change, row.base) if against else ""
         return replace(row, verdict="worse" if against else "better", severity=severity)
-    if smallest_p(len(each.base), len(each.new)) > level:
+    if each.smallest > level:
         n = fewest_replicates(level)
         reason = f"n = {len(each.base)} and {len(each.new)} cannot reach p = {level:.2g}; {n} replicates a side can"
-        return replace(row, verdict="unclear", reason=reason)
+        return replace(
+            row, verdict="unclear", reason=reason if gate.compare == "test" else f"p = {level:.2g} needs more cells"
+        )
     if change > least:
-        n = replicates_to_decide(each.base, each.new, level)
-        reason = f"moved by more than {gate.minimum(row.base)}, but p > {gate.level:g}; "
-        reason += f"about {n} replicates a side would decide"
+        reason = f"moved by more than {gate.minimum(row.base)}, but p > {gate.level:g}"
+        if gate.compare == "test":
+            n = replicates_to_decide(each.base, each.new, level)
+            reason += f"; about {n} replicates a side would decide"
         return replace(row, verdict="unclear", reason=reason)
     return replace(row, verdict="same")

@@ -14,6 +14,7 @@ from throughtime.comparing.sides import Side
 OUTCOME = {PASSED: "passed", REGRESSED: "regressed", NOT_COMPARABLE: "not comparable"}
 SECTIONS: dict[str, tuple[Verdict, ...]] = {
     "Regressions": ("newly failing", "lost", "worse"),
+    "Stale": ("stale",),
     "Not comparable": ("not comparable",),
     "Unclear": ("unclear",),
     "Improvements": ("better", "fixed"),
@@ -98,6 +99,8 @@ def remarks(comparison: Comparison) -> Iterator[str]:
     if comparison.changed:
         changes = (f"{name} {one} → {other}" for name, (one, other) in sorted(comparison.changed.items()))
         yield f"Other versions: {', '.join(changes)}."
+    if stale := [row for row in comparison.rows if row.verdict == "stale"]:
+        yield f"Other code than today's made {len(stale)} cells: `run --rerun stale` repeats, --stale-ok accepts them."
     if comparison.ungated:
         yield f"No gate: {', '.join(comparison.ungated)}."
     for side in (comparison.base, comparison.new):

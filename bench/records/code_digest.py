@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from throughtime.errors import UsageError
 from throughtime.registry import KINDS, Component
 from throughtime.source_digest import source_digest
 from throughtime.spec import RunSpec
@@ -23,6 +25,8 @@ FOLLOWED = tuple(
     )
 )
 """Packages whose code determines or measures numbers; the others only plan, store and report them."""
+HARNESS = "throughtime.passes.passes"
+"""Module whose code, with its imports, is the harness of a run."""
 
 
 def code_of(spec: RunSpec) -> dict[str, str]:
@@ -31,7 +35,28 @@ def code_of(spec: RunSpec) -> dict[str, str]:
     Files are read once per process; later edits are not seen.
     """
     code = {kind: code_digest(component.factory) for kind, component in components_of(spec).items()}
-    return code | {"harness": module_digest("throughtime.passes.passes")}
+    return code | {"harness": module_digest(HARNESS)}
+
+
+def changed_parts(names: Mapping[str, str], code: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the parts of a run whose code is not that of today: `harness` first, then names of components.
+
+    A component that is not registered, for example one of a plugin that was not loaded, counts as changed.
+
+    Args:
+        names: the registered names of rule, neuron, network and dataset, by kind.
+        code: the digests of a record, as `code_of` returns them.
+    """
+    if code.get("harness") != _digest_today(HARNESS):
+        yield "harness"
+    for kind, name in names.items():
+        try:
+            digest = _digest_today(KINDS[kind][name].factory.__module__)
+        except UsageError:
+            yield f"{name} (not registered, or without a source file: is --plugin missing?)"
+            continue
+        if code.get(kind) != digest:
+            yield name
 
 
 def components_of(spec: RunSpec) -> dict[str, Component]:
@@ -55,3 +80,7 @@ def module_digest(name: str) -> str:
     """
     top = name.partition(".")[0]
     return source_digest(name, followed=FOLLOWED if top == "throughtime" else (*FOLLOWED, top))
+
+
+_digest_today = functools.cache(module_digest)
+"""The digest of a module; it cannot change within a process, which reads each file once."""

@@ -15,6 +15,8 @@ from throughtime.commands.main import app, main
 from throughtime.comparing import interleaved
 from throughtime.comparing.cells import Cell, Pair
 from throughtime.records.baselines import curves_path
+from throughtime.comparing.lines import sealed, unsealed
+from throughtime.records.code_digest import code_of
 from throughtime.records.store import Store
 from throughtime.suites.strict_yaml import Document
 from throughtime.suites.suite import load_suite
@@ -32,9 +34,13 @@ scales: {tiny: {}, laptop: {replicates: 3, passes: [train]}, paper: {}}
 """
 
 
-def results(folder, bytes_):
+MEASURES = {"accuracy": measure(0.5, "fraction"), "loss": measure(1.0, "1"), "peak_live_bytes": measure(8.0, "byte")}
+
+
+def results(folder, bytes_, **code):
     measures = {"loss": measure(1.0, "1"), "peak_live_bytes": measure(bytes_, "byte")}
-    put(Store(folder), run_spec("bptt lif digits"), measures=measures)
+    spec = run_spec("bptt lif digits")
+    put(Store(folder), spec, measures=measures, code=code_of(spec) | code)
     return str(folder)
 
 
@@ -60,13 +66,35 @@ def test_exit_codes(sides, tmp_path, capsys):
     ]
 
 
+@pytest.mark.parametrize("part, name", [("rule", "bptt"), ("neuron", "lif"), ("harness", "harness")])
+def test_results_of_other_code_do_not_pass(sides, tmp_path, capsys, part, name):
+    base, _ = sides
+    old = results(tmp_path / "old", 8.0, **{part: "0" * 12})
+    assert main(["compare", base, old]) == 2, "equal numbers, made by other code"
+    said = capsys.readouterr().out
+    assert "not comparable (exit code 2): 1 stale, 3 same" in said and "Other code than today's made 1 cells" in said
+    assert f"the code of {name} changed since these runs" in " ".join(said.split())
+    assert main(["compare", base, old, "--stale-ok"]) == 0 and "1 stale" in capsys.readouterr().out
+    assert main(["compare", old, base]) == 0, "the base is older than the code by nature"
+    worse = results(tmp_path / "worse", 9.0, **{part: "0" * 12})
+    assert main(["compare", base, worse]) == 1, "a regression is one, whatever code made it"
+
+
+def test_code_that_cannot_be_seen_is_not_the_same(tmp_path, capsys):
+    spec = run_spec("bptt nowhere digits")
+    put(Store(tmp_path), spec, measures={"loss": measure(1.0, "1")})
+    assert main(["compare", str(tmp_path), str(tmp_path)]) == 2
+    assert "nowhere (not registered" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     "words, said",
     [
         (["{0}"], "compare takes two result sets, not 1"),
         (["{0}", "{1}", "{1}"], "compare takes two result sets, not 3"),
         (["{0}", "{1}", "--rounds", "3"], "--rounds: has no effect without --interleaved"),
-        (["{0}", "{1}", "--plugin", "x.py"], "--plugin: has no effect without --interleaved"),
+        (["{0}", "{1}", "--plugin", "x.py"], "no such plugin file"),
+        (["quick", "--interleaved", "HEAD", "--stale-ok"], "--stale-ok: has no effect with --interleaved"),
         (["{0}", "{1}", "--interleaved", "HEAD"], "--interleaved: takes exactly one suite"),
         (["quick", "--interleaved", "no-such-revision"], 'git knows no revision "no-such-revision"'),
         (["quik", "--interleaved", "HEAD"], 'no suite "quik"\n  did you mean "quick"?'),
@@ -90,15 +118,16 @@ def test_the_format_and_the_file_are_chosen(sides, tmp_path, capsys):
 def test_a_baseline_is_made_compared_and_renewed(tmp_path, capsys):
     suite, folder = tmp_path / "tried.yaml", tmp_path / "baselines"
     suite.write_text(SUITE)
-    words = ["baseline", "update", str(suite), "--baselines", str(folder), "--why"]
+    words = ["baseline", "update", str(suite), "--baselines", str(folder), "--reason"]
     made = CliRunner().invoke(app, [*words, "a first one"])
     assert made.exit_code == 0 and "2 runs, no baseline before" in made.stdout, made.output
     baseline = folder / "tried-tiny.jsonl"
     assert len(baseline.read_text().splitlines()) == 2
 
-    changed = [json.loads(line) for line in baseline.read_text().splitlines()]
-    changed[0]["measures"]["peak_live_bytes"]["value"] -= 4
-    baseline.write_text("".join(json.dumps(line) + "\n" for line in changed))
+    lines = baseline.read_text().splitlines()
+    first = json.loads(unsealed(lines[0]))
+    first["measures"]["peak_live_bytes"]["value"] -= 4
+    baseline.write_text("\n".join([sealed(json.dumps(first)), *lines[1:], ""]))
     kept = tmp_path / "results"
     again = CliRunner().invoke(app, [*words, "bytes moved", "--results", str(kept)])
     assert again.exit_code == 0 and "regressed (exit code 1): 1 worse" in again.stdout, again.output
@@ -127,8 +156,9 @@ def pieces(tmp_path):
     suite, folder = tmp_path / "tried.yaml", tmp_path / "baselines"
     suite.write_text(SUITE)
     for number, spec in enumerate(load_suite(suite).expand("tiny")):
-        put(Store(tmp_path / f"day {number}"), spec, curve=[0.5], started=f"2026-01-0{number + 1}T00:00:00+00:00")
-    words = ["baseline", "update", str(suite), "--baselines", str(folder), "--why", "x", "--recorded", "--results"]
+        day = f"2026-01-0{number + 1}T00:00:00+00:00"
+        put(Store(tmp_path / f"day {number}"), spec, curve=[0.5], started=day, metric="accuracy", measures=MEASURES)
+    words = ["baseline", "update", str(suite), "--baselines", str(folder), "--reason", "x", "--recorded", "--results"]
     return words, tmp_path / "day 0", tmp_path / "day 1", folder / "tried-tiny.jsonl"
 
 
@@ -148,7 +178,7 @@ def test_a_suite_is_committed_in_pieces(pieces, capsys):
 def test_what_is_not_of_the_suite_is_not_committed_and_named(pieces, tmp_path, capsys):
     words, first, _, baseline = pieces
     (spec, _) = load_suite(words[2]).expand("tiny")
-    put(Store(first), spec.model_copy(update={"suite": "tried", "replicate": 7}))
+    put(Store(first), spec.model_copy(update={"replicate": 7}), metric="accuracy", measures=MEASURES)
     put(Store(first), spec, id="0" * 12, started="2025-01-01T00:00:00+00:00", versions={"torch": "1.0"})
     assert main([*words, str(first)]) == 0
     said = capsys.readouterr().out

@@ -29,7 +29,12 @@ def loaded(folder, text):
             'did you mean "compare"?',
         ),
         (f"gates: [{GATE}, {{metric: loss}}]", None, '"compare" is missing', None),
-        (GATE.replace("tolerance", "toleranse"), "1:33", "'exact', 'tolerance', 'test' or 'ratio_to_bptt'", None),
+        (
+            GATE.replace("tolerance", "toleranse"),
+            "1:33",
+            "'exact', 'tolerance', 'test', 'cells' or 'ratio_to_bptt'",
+            None,
+        ),
         (GATE.replace("5 %", "five"), "1:65", "'five' is no amount; for example 0.03, 5 %", None),
         (GATE.replace("5 %", "-1"), "1:65", "-1 is no amount", None),
         (GATE.replace("5 %", "false"), "1:65", "False is no amount", None),

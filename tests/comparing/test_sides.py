@@ -19,12 +19,14 @@ def versions(store):
     """One cell with two replicates, run with two versions of its rule; the newer one is slower to learn."""
     for rule, loss, day in (("aaa111", 1.0, 1), ("bbb222", 2.0, 2)):
         for replicate in range(2):
+            spec = run_spec("fptt lif digits", replicate, passes=["train"])
             code = {"rule": rule, "harness": "h", "commit": f"c{day}", "changed": False}
             put(
                 store,
-                run_spec("fptt lif digits", replicate),
-                id=f"{rule}{replicate}",
+                spec,
+                id=spec.id({"rule": rule, "harness": "h"}),
                 code=code,
+                metric="loss",
                 versions={"torch": f"2.{day}.0"},
                 started=f"2026-01-0{day}T00:00:00+00:00",
                 measures={"loss": measure(loss + replicate, "1")},
@@ -44,10 +46,11 @@ def test_a_folder_has_the_newest_version_and_any_other_by_name(versions):
 
 
 def test_versions_in_one_folder_are_compared(versions):
-    frame = compare(f"{versions}@rule=aaa", f"{versions}@rule=bbb")
+    frame = compare(f"{versions}@rule=aaa", f"{versions}@rule=bbb", stale_ok=True)
     (row,) = frame[frame["metric"] == "loss"].itertuples()
     assert (row.base, row.new, row.n_base, row.verdict) == (1.5, 2.5, 2, "unclear")
     assert frame.attrs == {"exit_code": 0}
+    assert compare(f"{versions}@rule=aaa", f"{versions}@rule=bbb").attrs == {"exit_code": 2}, "not today's code"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +95,7 @@ def test_a_baseline_holds_what_a_comparison_reads(versions, tmp_path):
     assert first.failure == Failure(reason="no")
     lines = path.read_text().splitlines()
     assert len(lines) == 2 and '"optimiser":"adam"' in lines[0], "defaults of today are written out"
-    comparison = compare_results(path, versions)
+    comparison = compare_results(path, versions, stale_ok=True)
     assert comparison.counts["same"] and comparison.exit_code == 0
 
 
@@ -100,22 +103,24 @@ def test_a_baseline_is_for_its_suite_and_scale(versions, tmp_path, store):
     put(store, run_spec("eprop lif digits", suite="other"), measures={"loss": measure(1.0, "1")})
     path = tmp_path / "quick-laptop.jsonl"
     write_baseline(path, load_side(versions).of(["quick"]).records)
-    assert {row.verdict for row in compare_results(path, versions).rows} == {"same"}
+    assert {row.verdict for row in compare_results(path, versions).rows} == {"same", "stale"}
     assert "new" in {row.verdict for row in compare_results(f"{versions}@rule=bbb", versions).rows}
 
 
 def test_gates_beside_a_baseline_are_its_gates(versions, tmp_path):
     path = tmp_path / "base" / "quick-laptop.jsonl"
     write_baseline(path, load_side(f"{versions}@rule=aaa").records)
-    assert compare_results(path, versions).exit_code == 0
+    assert compare_results(path, versions, stale_ok=True).exit_code == 0
     gate = "{metric: loss, compare: tolerance, better: lower, fail: 1 %, why: x}"
     (path.parent / "gates.yaml").write_text(f"gates: [{gate}]")
-    assert compare_results(path, versions).exit_code == 1
+    assert compare_results(path, versions, stale_ok=True).exit_code == 1
     (path.parent / "gates.yaml").write_text(f"gates: [{gate}, {gate.replace('loss', 'lost')}]")
     with pytest.raises(UsageError, match="matched nothing"):
-        compare_results(path, versions)
+        compare_results(path, versions, stale_ok=True)
     (path.parent / "quick-laptop.gates.yaml").write_text(f"gates: [{gate.replace('1 %', '900 %')}]")
-    assert compare_results(path, versions).exit_code == 0  # those of the one baseline come before those of the folder
+    assert (
+        compare_results(path, versions, stale_ok=True).exit_code == 0
+    )  # those of the one baseline come before those of the folder
 
 
 def test_a_side_without_the_suite_is_refused_and_not_its_gates(versions, tmp_path):

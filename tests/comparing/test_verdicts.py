@@ -234,3 +234,47 @@ def test_without_a_gate_a_metric_is_listed_and_judges_nothing(judged):
 def test_nothing_in_common_is_not_comparable(judged):
     assert judged([], [], LOSS).exit_code == 2
     assert judged([], runs("loss", 1.0), LOSS).exit_code == 2
+
+
+OVER_CELLS = "{metric: accuracy, compare: cells, better: neither, fail: 0.002, why: all at once}"
+OWN = "{metric: accuracy, compare: tolerance, better: neither, fail: 0.01, why: each by itself}"
+
+
+def cells(*changes, level=0.5):
+    """One run of as many cells as there are changes, each with its change of the accuracy."""
+    return [
+        run for i, change in enumerate(changes) for run in runs("accuracy", level + change, cell=f"r{i} lif digits")
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes, verdict, severity, code",
+    [
+        ([-0.009] * 94, "worse", "fail", 1),
+        ([0.009] * 94, "worse", "fail", 1),
+        ([0.0] * 94, "same", "", 0),
+        ([0.009, -0.009] * 47, "same", "", 0),
+        ([-0.0015] * 94, "same", "", 0),  # significant, and smaller than the gate
+        ([-0.009] * 7, "unclear", "", 0),  # seven cells give p = 0.016
+        ([-0.009] * 9 + [0.0] * 2, "worse", "fail", 1),
+        ([-0.009] * 60 + [0.009] * 34, "unclear", "", 0),  # p = 0.0096 among two tests
+    ],
+)
+def test_all_cells_at_once(judged, changes, verdict, severity, code):
+    """A shift of 0.9 points passes the gate of each cell; in one direction in all cells it is a shift of the code."""
+    other = runs("loss", 1.0, 1.1, 1.2, 1.3, 1.4), runs("loss", 1.0, 1.2, 1.1, 1.4, 1.3)
+    test = LOSS.replace("tolerance", "test").replace("neither", "lower")
+    base, new = cells(*[0.0] * len(changes)), cells(*changes)
+    found = judged([*base, *other[0]], [*new, *other[1]], OWN, OVER_CELLS, test)
+    own = [(row.verdict, row.severity) for row in found.rows if row.metric == "accuracy" and row.compare == "tolerance"]
+    assert own == [("same", "")] * len(changes)
+    (row,) = [row for row in found.rows if row.compare == "cells"]
+    assert (row.verdict, row.severity, found.exit_code) == (verdict, severity, code)
+    assert row.label == f"all {len(changes)} cells" and row.n_new == len(changes)
+    assert row.difference == pytest.approx(sum(changes) / len(changes))
+
+
+def test_cells_of_other_seeds_are_no_part_of_the_test_over_cells(judged):
+    base, new = cells(*[0.0] * 10), cells(*[-0.009] * 10)
+    new = [run.model_copy(update={"spec": run.spec.model_copy(update={"seed": 8})}) for run in new]
+    assert not [row for row in judged(base, new, OWN, OVER_CELLS).rows if row.compare == "cells"]

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.synthetic_records import grid_store, measure, put, run_spec
+from throughtime.commands.terminal import print_stale
 from throughtime.errors import UsageError
+from throughtime.records.code_digest import code_of
 from throughtime.records.record import read_record
 from throughtime.records.results import COLUMNS, Results
 
@@ -109,3 +111,16 @@ def test_a_damaged_curve_is_among_the_broken_files_once_it_is_read(store):
     assert results.curve(run) == [{"epoch": 1}]
     (told,) = results.broken
     assert told.endswith('curve.jsonl:2: "validation" is "much", not a number')
+
+
+def test_runs_of_other_code_are_named_and_counted(store, capsys):
+    spec, other = run_spec("bptt lif digits"), run_spec("fptt lif digits", suite="other")
+    put(store, spec, code=code_of(spec) | {"commit": "another", "changed": True})
+    assert Results(store.folder).stale().empty
+    print_stale(Results(store.folder))
+    assert capsys.readouterr().err == ""
+    put(store, other, code=code_of(other) | {"neuron": "0" * 12})
+    assert list(Results(store.folder).stale()["suite"]) == ["other"]
+    print_stale(Results(store.folder))
+    assert capsys.readouterr().err == "other code than today's made 1 of 2 runs: other 1\n"
+    assert Results(store.folder / "nowhere").stale().empty
