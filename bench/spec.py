@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
 import pydantic
@@ -203,7 +204,12 @@ class RunSpec(Strict):
 
     def id(self, code: dict[str, str]) -> str:
         """Run id: 12 hexadecimal digits of the SHA-256 of the spec and the digests of the components' code."""
-        spec = self.model_dump(mode="json", exclude=NOT_IN_ID)
-        weights = {"initial_weights": self.initial_weights.sha256} if self.initial_weights else {}
-        text = json.dumps({"spec": spec, "code": code, **weights}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return id_of(self.model_dump(mode="json", exclude=NOT_IN_ID - {"initial_weights"}), code)
+
+
+def id_of(spec: Mapping[str, Any], code: Mapping[str, str]) -> str:
+    """Return the id of a run from its spec as JSON has it, which may lack fields that were added since."""
+    weights = {"initial_weights": spec["initial_weights"]["sha256"]} if spec.get("initial_weights") else {}
+    determining = {name: value for name, value in spec.items() if name not in NOT_IN_ID}
+    text = json.dumps({"spec": determining, "code": code, **weights}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

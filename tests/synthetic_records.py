@@ -168,7 +168,8 @@ def _one(store: Store, rule: str, neuron: str, dataset: str, replicate: int, lev
     start = chance
     if cell == "bptt ltc adding" or (cell == "bptt ltc digits" and replicate == 2):
         failure = Failure(reason=DIVERGED, where="epoch 2, update 80", exit_code=1, log_tail=["loss is nan"])
-        put(store, spec, "diverged", failure=failure, measures=measures, curve=[start, start * 1.1])
+        put(store, spec, "diverged", failure=failure, measures=measures, metric=metric, curve=[start, start * 1.1])
         return
     curve = [start + (value - start) * part for part in (0.5, 0.8, 0.95, 1.0)]
-    put(store, spec, measures={**results(metric, value, chance), **measures}, curve=curve, contended=False)
+    measures |= results(metric, value, chance)
+    put(store, spec, measures=measures, metric=metric, curve=curve, contended=False)

@@ -1,7 +1,8 @@
-"""The commands `throughtime baseline update` and `baseline unpack`."""
+"""The commands `throughtime baseline update`, `baseline unpack` and `baseline verify`."""
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from throughtime.commands.run import run
 from throughtime.commands.terminal import NONE, PaperOption, PluginOption, SourceOption, SuiteArgument, load_plugins
 from throughtime.errors import UsageError
 from throughtime.spec import Scale
+from throughtime.suites import units
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
@@ -23,7 +25,7 @@ baseline_app = typer.Typer(help="Committed baselines: results that CI compares n
 @baseline_app.command()
 def update(
     suite: SuiteArgument,
-    why: Annotated[str, typer.Option(help="The reason, for the log.", metavar="TEXT")],
+    reason: Annotated[str, typer.Option("--reason", "--why", help="The reason, for the log.", metavar="TEXT")],
     scale: Annotated[Scale, typer.Option(help="Scale of the suite.")] = "tiny",
     baselines: Annotated[
         Path | None, typer.Option(help="Folder of baselines; default: results/baselines.", metavar="DIR")
@@ -49,8 +51,8 @@ def update(
     from throughtime.records.store import Store
     from throughtime.suites.suite import load_suite
 
-    if not why.strip():
-        raise UsageError("a baseline is not renewed without a reason", "--why")
+    if not reason.strip():
+        raise UsageError("a baseline is not renewed without a reason", "--reason")
     if recorded and results is None:
         raise UsageError("needs the folder of the runs", "--recorded", "add --results DIR")
     with tempfile.TemporaryDirectory(prefix="throughtime-") as fresh:
@@ -74,7 +76,7 @@ def update(
         curves = {run_id: made.curve(run_id) for run_id in runs}
     write_baseline(path, records, curves)
     comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
-    log_renewal(path, why, comparison.counts)
+    log_renewal(path, reason, comparison.counts)
     print(text(comparison) if before else f"{len(records)} runs, no baseline before")
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")
 
@@ -118,3 +120,37 @@ def unpack(
         raise UsageError("there is no baseline in this folder", str(source))
     for path in paths:
         print(f"{path.name}: {files.unpack(path, store)} runs")
+
+
+@baseline_app.command()
+def verify(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Baselines; default: all of results/baselines.", metavar="FILE")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Repeat a run of the lines that changed since this git revision.", metavar="REV")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Which run is repeated; default: a random one.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(parser=units.seconds, help="Time limit of a run: 90s, 15m, 2h; default: 30m.", metavar="TIME"),
+    ] = None,
+    plugin: PluginOption = NONE,
+) -> None:
+    """Check the lines of baselines, repeat a run of each, and print the values edited by hand; exits with 1 if some."""
+    from throughtime.comparing.audit import SECONDS, audit
+    from throughtime.records import baselines
+
+    load_plugins(plugin)
+    paths = files or baselines.baselines_in(baselines.BASELINES)
+    for path in paths:
+        baselines.read_baseline(path)  # refuses lines that contradict themselves, before anything runs
+    drawn = secrets.randbelow(2**32) if seed is None else seed
+    edited = 0
+    for path in paths:
+        outcome = audit(path, since, drawn, timeout or SECONDS, plugin)
+        edited += len(outcome.edited)
+        print(outcome, flush=True)
+    print(f"values edited by hand: {edited} (--seed {drawn})")
+    if edited:
+        raise typer.Exit(1)

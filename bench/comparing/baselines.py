@@ -13,6 +13,7 @@ from typing import Any
 
 from throughtime.comparing.rows import Verdict
 from throughtime.errors import UsageError
+from throughtime.records.baseline_lines import line_of
 from throughtime.records.baselines import (
     COMPRESSED,
     LOG,
@@ -23,15 +24,13 @@ from throughtime.records.baselines import (
     read_baseline,
 )
 from throughtime.records.provenance import git_state, versions
-from throughtime.records.record import SCHEMA, Record
+from throughtime.records.record import Record
 from throughtime.whole_files import write_whole
 
 Curve = Sequence[Mapping[str, Any]]
 """Rows of a learning curve, one an epoch."""
 MOST_BYTES = 5_000_000
 """Largest size of all baselines of a folder: they are committed, and git stores every renewal."""
-VARYING = ("training_time", "energy")
-"""Measures of a training pass that differ between any two runs, so that no gate can apply to them."""
 
 
 def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, Curve] | None = None) -> None:
@@ -47,10 +46,10 @@ def write_baseline(path: Path, records: Sequence[Record], curves: Mapping[str, C
             no baseline.
     """
     ordered = sorted(records, key=lambda record: (record.spec.cell, record.spec.replicate))
-    before = {_line(record): line for record, line in zip(*_present(path), strict=True)}
-    unchanged = {record.id for record in ordered if _line(record) in before}
+    before = {line_of(record): line for record, line in zip(*_present(path), strict=True)}
+    unchanged = {record.id for record in ordered if line_of(record) in before}
     drawn = {run: line for run, line in curve_lines(path).items() if run in unchanged}
-    text = "".join(f"{before.get(line, line)}\n" for line in map(_line, ordered))
+    text = "".join(f"{before.get(line, line)}\n" for line in map(line_of, ordered))
     rows = {record.id: curves[record.id] for record in ordered if curves and curves.get(record.id)}
     columns = "".join(f"{drawn.get(run) or _columns(run, curve)}\n" for run, curve in rows.items())
     curves_to = curves_path(path)
@@ -91,22 +90,6 @@ def log_renewal(path: Path, why: str, changes: Mapping[Verdict, int]) -> None:
 def _content(path: Path, text: str) -> bytes:
     """Return the content of a file; without the time of its compression, so that equal records have equal files."""
     return gzip.compress(text.encode(), mtime=0) if path.suffix == COMPRESSED else text.encode()
-
-
-def _line(record: Record) -> str:
-    """Return a record on one line, without the fields that a comparison does not read."""
-    measures = {
-        name: measure.model_copy(update={"method": ""})
-        for name, measure in record.measures.items()
-        if measure.value is not None and name not in VARYING
-    }
-    failure = record.failure and record.failure.model_copy(update={"log_tail": []})
-    compact = record.model_copy(
-        update={"measures": measures, "failure": failure, "phases": {}, "command": "", "seconds": 0.0}
-    )
-    plain = json.loads(compact.model_dump_json(by_alias=True, exclude_defaults=True))
-    plain["spec"] = record.spec.model_dump(mode="json")  # in full: a default may change in the code
-    return json.dumps({"schema": SCHEMA, **plain}, ensure_ascii=False, separators=(",", ":"))
 
 
 def _present(path: Path) -> tuple[list[Record], list[str]]:

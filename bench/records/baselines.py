@@ -12,11 +12,10 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-import pydantic
-
 from throughtime.errors import UsageError
+from throughtime.records.baseline_lines import parsed, refuse_repeated
 from throughtime.records.files import CURVE, RECORD
-from throughtime.records.record import SCHEMA, Record, write_record
+from throughtime.records.record import Record, write_record
 from throughtime.records.store import Store
 from throughtime.spec import Scale
 from throughtime.whole_files import write_whole
@@ -51,26 +50,21 @@ def read_baseline(path: Path) -> list[Record]:
     """Read the records of a baseline.
 
     Raises:
-        UsageError: there is no such file, or a line of it is no record; the message names the line.
+        UsageError: there is no such file, or a line of it is refused (`parsed` and `refuse_repeated` of
+            `baseline_lines.py`); the message names the line.
     """
     try:
         lines = lines_of(path)
     except (OSError, EOFError, zlib.error) as error:  # gzip's own errors have no strerror
-        hint = "`throughtime baseline update SUITE --why ...` writes one"
+        hint = "`throughtime baseline update SUITE --reason ...` writes one"
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"the baseline cannot be read: {reason}", str(path), hint) from error
     except UnicodeDecodeError as error:
         raise UsageError("the baseline is not UTF-8 text", str(path)) from error
-    records = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(Record.model_validate_json(line))
-        except pydantic.ValidationError as error:
-            first = error.errors()[0]
-            what = f"not a record of schema {SCHEMA}: {'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}"
-            raise UsageError(what, f"{path}:{number}") from error
+    records = [parsed(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
     if not records:
         raise UsageError("the baseline is empty", str(path))
+    refuse_repeated(records, str(path))
     return records
 
 

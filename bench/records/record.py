@@ -17,6 +17,9 @@ from throughtime.whole_files import write_whole
 
 SCHEMA: Literal[1] = 1
 
+ELSEWHERE = "measured once a cell, on its first replicate"
+"""Reason why a run lacks a measure that another replicate has."""
+
 Status = Literal["ok", "diverged", "oom", "timeout", "killed", "error", "skipped"]
 
 

@@ -12,12 +12,10 @@ from typing import Any
 from throughtime.records.files import LOG, read_position
 from throughtime.records.pass_result import PassResult, pass_file
 from throughtime.records.provenance import git_state, machine, versions
-from throughtime.records.record import Failure, Measure, Record
+from throughtime.records.record import ELSEWHERE, Failure, Measure, Record
 from throughtime.running.plan import Planned
 from throughtime.spec import PASSES, Pass, RunSpec
 
-ELSEWHERE = "measured once a cell, on its first replicate"
-"""Reason why a run lacks a measure that another replicate has."""
 LOG_TAIL_LINES, LOG_TAIL_BYTES = 20, 20_000
 
 

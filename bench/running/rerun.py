@@ -10,9 +10,8 @@ from typing import NamedTuple
 from throughtime.errors import UsageError, suggestion
 from throughtime.records.code_digest import code_of
 from throughtime.records.files import RECORD
-from throughtime.records.record import Measure, Record, read_record
+from throughtime.records.record import ELSEWHERE, Measure, Record, read_record
 from throughtime.records.store import Store, Stored, read_curve
-from throughtime.running.assembly import ELSEWHERE
 from throughtime.running.engine import Engine
 from throughtime.running.plan import plan, prepare_data
 from throughtime.running.progress import Progress

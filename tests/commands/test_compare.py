@@ -14,8 +14,8 @@ from tests.synthetic_records import measure, put, run_spec
 from throughtime.commands.main import app, main
 from throughtime.comparing import interleaved
 from throughtime.comparing.cells import Cell, Pair
+from throughtime.records.baseline_lines import sealed, unsealed
 from throughtime.records.baselines import curves_path
-from throughtime.comparing.lines import sealed, unsealed
 from throughtime.records.code_digest import code_of
 from throughtime.records.store import Store
 from throughtime.suites.strict_yaml import Document

@@ -1,0 +1,153 @@
+"""Audit of a committed baseline: one of its runs is repeated by the code that made it, and compared value by value."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from throughtime.comparing.compare import compare_sides, gates_beside
+from throughtime.comparing.interleaved import installed
+from throughtime.comparing.sides import Side
+from throughtime.errors import UsageError
+from throughtime.records.baseline_lines import parsed, unsealed
+from throughtime.records.baselines import COMPRESSED, lines_of
+from throughtime.records.code_digest import changed_parts
+from throughtime.records.files import RECORD
+from throughtime.records.provenance import machine
+from throughtime.records.record import Record
+from throughtime.registry import KINDS
+from throughtime.spec import NOISY_MEASURES
+
+SECONDS = 1800.0
+"""Default time limit of a repeated run."""
+
+
+class Audit(NamedTuple):
+    """The outcome of the audit of one baseline."""
+
+    path: Path
+    lines: int
+    """Number of lines from which the run was drawn."""
+    label: str = ""
+    """Label of the run that was repeated."""
+    edited: tuple[str, ...] = ()
+    """Values that the repeated run does not have: `loss: 2.07 → 2.13`."""
+    undecided: str = ""
+    """The reason why the run could not be repeated; empty if it was."""
+    within: str = "bit for bit"
+    """How values were compared."""
+
+    def __str__(self) -> str:
+        if not self.lines:
+            return f"{self.path}: no line changed"
+        drawn = f"{self.path}: 1 of {self.lines} lines repeated, {self.label}"
+        if self.undecided:
+            return f"{drawn}: not decided: {self.undecided}"
+        return f"{drawn}, {self.within}; values edited by hand: {len(self.edited)}" + "".join(
+            f"\n  {value}" for value in self.edited
+        )
+
+
+def audit(path: Path, since: str | None, seed: int, seconds: float, plugins: Sequence[Path] = ()) -> Audit:
+    """Repeat a random run of a baseline.
+
+    The code that made the run repeats it: that of now, or the commit of the record. On the same kind of processor, with
+    the same library versions, each value must be equal to the last bit; elsewhere it must pass the gates beside the
+    baseline. Times, process peaks and energy are not compared.
+
+    Args:
+        path: the baseline.
+        since: a revision of git; the run is drawn from the lines that the file does not have there. None: from all.
+        seed: decides which run is drawn.
+        seconds: time limit of the run.
+        plugins: files of components that the run needs.
+
+    Raises:
+        UsageError: the baseline is refused, or git knows no such revision.
+    """
+    before = set(_lines_at(path, since)) if since else set()
+    lines = sorted(line for line in lines_of(path) if line not in before)
+    if not lines:
+        return Audit(path, 0)
+    line = random.Random(seed).choice(lines)
+    record = parsed(line, str(path))
+    with tempfile.TemporaryDirectory(prefix="throughtime-") as place:
+        drawn = Audit(path, len(lines), record.label)
+        try:
+            differences = _repeated(record, line, Path(place), seconds, plugins)
+        except UsageError as error:
+            return drawn._replace(undecided=str(error))
+    values = [d for d in differences if d["what"] in record.measures and not d["what"].startswith(NOISY_MEASURES)]
+    elsewhere = record.machine.get("processor") != machine(1, None)["processor"] or any(
+        d["what"] in record.versions for d in differences
+    )
+    if elsewhere:
+        values = [d for d in values if d["what"] in _beyond_gates(path, record, values)]
+        drawn = drawn._replace(within="within the gates: another processor or other versions")
+    status = [d for d in differences if d["what"] in ("status", "data")]
+    return drawn._replace(edited=tuple(f"{d['what']}: {d['before']} → {d['now']}" for d in (*status, *values)))
+
+
+def _repeated(record: Record, line: str, place: Path, seconds: float, plugins: Sequence[Path]) -> list[dict[str, Any]]:
+    """Run `throughtime rerun` on the record of a line, in the version of its code; return the differences.
+
+    Raises:
+        UsageError: that version is not in git, or the run does not end in time; the message is one line.
+    """
+    run = place / record.id
+    run.mkdir()
+    (run / RECORD).write_text(unsealed(line), encoding="utf-8")  # as its version wrote it
+    environment = dict(os.environ)
+    if any(changed_parts({kind: getattr(record.spec, kind).name for kind in KINDS}, record.code)):
+        if record.code.get("changed") or not record.code.get("commit"):
+            raise UsageError("other code than today's made it, which was not committed")
+        environment = installed(str(record.code["commit"]), place)
+    words = ["rerun", str(run), "--json", *(word for p in plugins for word in ("--plugin", str(p.resolve())))]
+    command = [sys.executable, "-m", "throughtime", *words]
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=place, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"it did not end within {seconds:g} s") from error
+    if done.returncode not in (0, 1) or not done.stdout.strip():
+        raise UsageError(f"it cannot be repeated: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
+    found: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _beyond_gates(path: Path, record: Record, values: Sequence[dict[str, Any]]) -> set[str]:
+    """Return the names of the values that fail the gates beside a baseline."""
+    measures = dict(record.measures)
+    for value in values:
+        try:
+            measures[value["what"]] = measures[value["what"]].model_copy(update={"value": float(value["now"])})
+        except ValueError:  # it has no value now
+            del measures[value["what"]]
+    new = record.model_copy(update={"measures": measures})
+    comparison = compare_sides(Side(str(path), [record], []), Side("repeated", [new], []), gates_beside(path))
+    return {row.metric for row in comparison.rows if row.severity == "fail"}
+
+
+def _lines_at(path: Path, revision: str) -> list[str]:
+    """Return the lines of a baseline at a revision of git; none if it is not there.
+
+    Raises:
+        UsageError: git knows no such revision.
+    """
+    git = ["git", "-C", str(path.parent)]
+    if subprocess.run(
+        [*git, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"], capture_output=True
+    ).returncode:
+        raise UsageError(f'git knows no revision "{revision}"', "--since")
+    done = subprocess.run([*git, "show", f"{revision}:./{path.name}"], capture_output=True)
+    content = done.stdout if done.returncode == 0 else b""
+    return (gzip.decompress(content) if content and path.suffix == COMPRESSED else content).decode().splitlines()
