@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 from throughtime.datasets import own_sequences
 from throughtime.datasets.base import Split
@@ -116,6 +117,8 @@ def _arrays(path: Path) -> Mapping[str, Any]:
     try:
         # This function opens the file, because NumPy leaves a damaged one open.
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            if sum(member.file_size for member in file.zip.infolist()) > psutil.virtual_memory().total:
+                raise ValueError("its arrays exceed the memory of this machine")
             arrays = {name: file[name] for name in file.files}
     except Exception as error:  # errors of the zip archive, its compression, or a header, which NumPy parses as Python
         raise UsageError(f"not an npz file of numbers, or truncated: {first_line(error)}", where=str(path)) from error

@@ -17,6 +17,7 @@ from throughtime.commands.terminal import (
     NO_CHANGES,
     NONE,
     ChangesOption,
+    MemoryLimitOption,
     PaperOption,
     PluginOption,
     ResultsOption,
@@ -68,8 +69,18 @@ class Place(NamedTuple):
             require_address(self.cluster)
 
     def engine(self, sweep: Sweep, tell: Callable[[str], None]) -> Engine:
-        """Return the engine that runs the passes: local processes, Dask workers or Slurm jobs."""
+        """Return the engine that runs the passes: local processes, Dask workers or Slurm jobs.
+
+        Raises:
+            UsageError: a run needs more memory than the limit or, without a cluster, than this machine has.
+        """
+        from throughtime.running.least_memory import machine_bytes, require_memory
+
         allowed = limits.Limits(self.timeout or sweep.limits.timeout, self.memory_limit or sweep.limits.memory)
+        if allowed.memory is not None:
+            require_memory(sweep.due, allowed.memory, "memory limit")
+        if self.cluster is None:
+            require_memory(sweep.due, machine_bytes(), "memory of this machine")
         if self.cluster is None:
             from throughtime.running.engines.local import LocalEngine
 
@@ -100,9 +111,7 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(parser=units.seconds, help="Time limit of each pass: 90s, 15m, 2h.", metavar="TIME")
     ] = None,
-    memory_limit: Annotated[
-        int | None, typer.Option(parser=units.size, help="Memory limit of each pass: 2GiB, 1500MB.", metavar="SIZE")
-    ] = None,
+    memory_limit: MemoryLimitOption = None,
     cluster: Annotated[
         str | None,
         typer.Option(help="Run on a cluster: tcp://HOST:8786 (a Dask scheduler), local:N, slurm.", metavar="WHERE"),

@@ -18,6 +18,7 @@ from throughtime.commands.terminal import (
     NONE,
     ChangesOption,
     JsonOption,
+    MemoryLimitOption,
     PaperOption,
     PluginOption,
     ResultsOption,
@@ -28,6 +29,7 @@ from throughtime.commands.terminal import (
     print_rows,
 )
 from throughtime.records.store import DEFAULT_RESULTS, Store
+from throughtime.suites import units
 
 if TYPE_CHECKING:
     from throughtime.running.plan import Planned
@@ -39,11 +41,13 @@ def plan(
     scale: ScaleOption = "laptop",
     results: ResultsOption = DEFAULT_RESULTS,
     changes: ChangesOption = NO_CHANGES,
+    memory_limit: MemoryLimitOption = None,
     plugin: PluginOption = NONE,
     paper: PaperOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
     """Print what `run` would do: runs to make, runs to skip with the reason, and runs already recorded."""
+    from throughtime.running.least_memory import largest, machine_bytes, require_memory
     from throughtime.running.plan import by_cell, to_run
     from throughtime.running.sweep import Request, sweeps
 
@@ -53,6 +57,8 @@ def plan(
     for sweep in sweeps(Request(suite, scale, Store(results), changes=changes)):
         planned += sweep.planned
         cells_left = sweep.cells_left
+        if limit := memory_limit or sweep.limits.memory:
+            require_memory(sweep.due, limit, "memory limit")
     if as_json:
         rows = [
             {
@@ -61,11 +67,16 @@ def plan(
                 "unsupported": p.unsupported,
                 "recorded": p.recorded,
                 "stale": p.stale,
+                "least_bytes": p.least_bytes,
             }
             for p in planned
         ]
         return print_rows(rows, True)
     print_rows([cell.row() for cell in by_cell(planned)], False)
+    if (most := largest(planned)) and most.least_bytes is not None:
+        fits = "" if most.least_bytes <= machine_bytes() else ", more than this machine has"
+        needs = f"at least {units.bytes_as_text(most.least_bytes)} for weights, gradients, optimiser and a batch{fits}"
+        print(f"memory of the largest run: {needs} ({most.spec.label})")
     made = {p.id for p in to_run(planned, "none")}
     fates = Counter(
         "have their record" if p.id not in made else "will be skipped" if p.unsupported else "will run" for p in planned

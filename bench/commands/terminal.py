@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from throughtime.spec import Scale
+from throughtime.suites import units
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
@@ -57,6 +58,9 @@ ChangesOption = Annotated[
     ),
 ]
 NO_CHANGES: list[str] = []
+MemoryLimitOption = Annotated[
+    int | None, typer.Option(parser=units.size, help="Memory limit of each pass: 2GiB, 1500MB.", metavar="SIZE")
+]
 ScaleOption = Annotated[Scale, typer.Option(help="Size: tiny (seconds), laptop (minutes), paper (the authors').")]
 
 

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pydantic
@@ -18,6 +19,7 @@ from throughtime.records.provenance import versions
 from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
 from throughtime.registry import KINDS, Component, raised_at
+from throughtime.running.least_memory import least_bytes, require_weights_fit
 from throughtime.running.weight_files import WeightFiles
 from throughtime.spec import PASSES, ComponentSpec, Pass, Rerun, RunSpec
 
@@ -50,6 +52,8 @@ class Planned(NamedTuple):
     since."""
     completes: bool = False
     """Whether `passes` are only the missing ones."""
+    least_bytes: int | None = None
+    """Least memory of a pass, see `least_memory.py`; None: not known."""
 
 
 class CellPlan(NamedTuple):
@@ -92,6 +96,7 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
         if names not in codes:
             codes[names] = code_of(spec)
         code = codes[names]
+        unsupported, least = support.of(spec, content)
         initial, missing = weights.of(spec)
         if initial is not None:
             spec = spec.model_copy(update={"initial_weights": initial})
@@ -112,11 +117,12 @@ def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
                 run,
                 code,
                 passes,
-                support.unsupported(spec, content) or missing,
+                unsupported or missing,
                 recorded=record.status if record else None,
                 reason=NO_WEIGHTS if without_weights else record.reason if record else "",
                 stale=stale,
                 missing_passes=_missing_passes(record, passes) if record and not stale else (),
+                least_bytes=least,
             )
         )
     return planned
@@ -268,10 +274,11 @@ class _Support:
 
     def __init__(self) -> None:
         self._built: dict[tuple[Any, ...], Any] = {}
-        self._answers: dict[tuple[Any, ...], str | None] = {}
+        self._answers: dict[tuple[Any, ...], tuple[str | None, int | None]] = {}
 
-    def unsupported(self, spec: RunSpec, content: tuple[str, ...]) -> str | None:
-        """Return the reason why the rule of a cell does not support its network, task or sequence length, or None.
+    def of(self, spec: RunSpec, content: tuple[str, ...]) -> tuple[str | None, int | None]:
+        """Return the reason why the rule of a cell does not support its network, task or sequence length, or None; and
+        the least memory of its runs, bytes, or None if it is not known.
 
         Args:
             spec: a run of the cell.
@@ -280,7 +287,7 @@ class _Support:
         Raises:
             UsageError: a component cannot be built, or `supports` fails; the message names the cell.
         """
-        key = content, spec.training.precision, spec.training.batch == 1
+        key = content, spec.training.precision, spec.training.batch, spec.training.optimiser
         if key not in self._answers:
             try:
                 self._answers[key] = self._ask(spec, dict(zip(KINDS, content, strict=True)))
@@ -289,7 +296,7 @@ class _Support:
                 raise _refusal(what, error, *components_of(spec).values()) from error
         return self._answers[key]
 
-    def _ask(self, spec: RunSpec, content: dict[str, str]) -> str | None:
+    def _ask(self, spec: RunSpec, content: dict[str, str]) -> tuple[str | None, int | None]:
         import torch
 
         from throughtime.harness.build import build_network  # imports torch
@@ -300,16 +307,19 @@ class _Support:
             return self._once((kind, content[kind]), lambda: KINDS[kind][part.name].factory(**part.options))
 
         def network() -> Any:
+            build = partial(build_network, spec, inputs, dataset.outputs)
             with torch.random.fork_rng(devices=[]):  # `tt.run` leaves its caller's random state as it is
-                return in_precision(build_network(spec, inputs, dataset.outputs), spec.training.precision)
+                require_weights_fit(build)
+                return in_precision(build(), spec.training.precision)
 
         dataset = component("dataset")
         inputs = dataset.layout or dataset.inputs
         shape = inputs, json.dumps(dataset.outputs), spec.training.precision
         net = self._once(("network", content["network"], content["neuron"], *shape), network)
+        least = least_bytes(spec, dataset, net)
         if net.mixes_samples and spec.training.batch == 1:
-            return "batch normalisation needs batches of more than one sample"
-        return component("rule").supports(net, dataset.task, dataset.steps)
+            return "batch normalisation needs batches of more than one sample", least
+        return component("rule").supports(net, dataset.task, dataset.steps), least
 
     def _once(self, key: tuple[Any, ...], build: Callable[[], Any]) -> Any:
         if key not in self._built:

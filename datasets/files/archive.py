@@ -6,6 +6,7 @@ data are found below any folder. `|` separates alternatives: `Main/*.txt|Annotat
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import lzma
@@ -13,18 +14,23 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
-from typing import Protocol
+from typing import Any, Protocol
 
 from throughtime.errors import UsageError, first_line
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 CHUNK = 1 << 20
+MEMBER_BYTES = 1 << 29
+"""Largest size of a member or a header that is read into memory; members of the known datasets are much smaller."""
+NESTED_BYTES = 1 << 32
+"""Largest size of an archive within an archive, which is copied to disk."""
+TOO_LARGE = "the archive may be malicious and is not read further"
 
 
 class Readable(Protocol):
@@ -51,12 +57,14 @@ def read(path: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each member that `members` lists, in the order of storage.
 
     Raises:
-        UsageError: a member is truncated or damaged.
+        UsageError: a member is truncated or damaged, or has more than MEMBER_BYTES.
     """
     for name, stream in _streams(path):
         if key := _key(name, pattern):
             with _as_usage_error(path):
-                content = stream.read()
+                content = stream.read(MEMBER_BYTES + 1)
+            if len(content) > MEMBER_BYTES:
+                raise UsageError(f"{name} has more than {MEMBER_BYTES >> 20} MiB", str(path), TOO_LARGE)
             yield key, content
 
 
@@ -132,7 +140,7 @@ def _names(path: Path) -> Iterator[str]:
         return
     with _as_usage_error(path):
         if path.name.endswith(TARS):
-            with tarfile.open(path) as archive:
+            with _tar(path) as archive:
                 names = [member.name for member in archive if member.isfile()]
             yield from _safe(names, path)
         else:
@@ -140,10 +148,35 @@ def _names(path: Path) -> Iterator[str]:
                 yield from _zip_names(archive, path)
 
 
+@contextmanager
+def _tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """Open a tar archive, packed or not. A header in it with more than MEMBER_BYTES raises an error: tarfile would read
+    it into memory."""
+    with path.open("rb") as raw:
+        start = raw.read(6)
+    openers: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open, b"\xfd7": lzma.open}
+    with openers.get(start[:2], Path.open)(path, "rb") as stream:
+        bounded: Any = _Bounded(stream)
+        with tarfile.open(fileobj=bounded, mode="r:") as archive:
+            yield archive
+
+
+class _Bounded:
+    """A binary stream that refuses to read much more than MEMBER_BYTES at a time."""
+
+    def __init__(self, stream: Any) -> None:
+        self.tell, self.seek, self._stream = stream.tell, stream.seek, stream
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MEMBER_BYTES + CHUNK:
+            raise tarfile.ReadError(f"a header of more than {MEMBER_BYTES >> 20} MiB")
+        return self._stream.read(size)
+
+
 def _zip_names(archive: zipfile.ZipFile, path: Path) -> Iterator[str]:
     for name in _zip_members(archive, path):
         if name.endswith(".zip"):
-            with _nested(archive, name) as inner:
+            with _nested(archive, name, path) as inner:
                 yield from (f"{name.removesuffix('.zip')}/{each}" for each in _zip_names(inner, path))
         else:
             yield name
@@ -158,7 +191,7 @@ def _streams(path: Path) -> Iterator[tuple[str, Readable]]:
         return
     with _as_usage_error(path):
         if path.name.endswith(TARS):
-            with tarfile.open(path) as archive:
+            with _tar(path) as archive:
                 for member in archive:
                     content = archive.extractfile(member) if member.isfile() else None
                     if content is not None:
@@ -178,7 +211,7 @@ def _zip_members(archive: zipfile.ZipFile, path: Path) -> Sequence[str]:
 def _zip_streams(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, Readable]]:
     for name in _zip_members(archive, path):
         if name.endswith(".zip"):
-            with _nested(archive, name) as inner:
+            with _nested(archive, name, path) as inner:
                 yield from ((f"{name.removesuffix('.zip')}/{n}", stream) for n, stream in _zip_streams(inner, path))
         else:
             with archive.open(name) as stream:
@@ -186,7 +219,11 @@ def _zip_streams(archive: zipfile.ZipFile, path: Path) -> Iterator[tuple[str, Re
 
 
 @contextmanager
-def _nested(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipFile]:
+def _nested(archive: zipfile.ZipFile, name: str, path: Path) -> Iterator[zipfile.ZipFile]:
+    if not isinstance(archive.filename, str):  # it is nested itself: without a limit, an archive may contain itself
+        raise UsageError(f"{name} is nested too deeply", str(path), TOO_LARGE)
+    if archive.getinfo(name).file_size > NESTED_BYTES:
+        raise UsageError(f"{name} has more than {NESTED_BYTES >> 30} GiB", str(path), TOO_LARGE)
     # On disk and not in memory: the nested archives of CIFAR10-DVS hold hundreds of megabytes each.
     with TemporaryFile() as copy:
         with archive.open(name) as stream:

@@ -185,7 +185,7 @@ def test_plan_says_what_will_run_and_what_cannot(capsys, tmp_path):
     lines = printed(capsys, "plan", str(suite), "--scale", "tiny").splitlines()
     assert lines[-1] == "8 runs: 6 will run, 2 will be skipped"
     assert sum(f"skip: {reason}" in line for line in lines) == 1
-    assert len(lines) == 1 + 4 + 1
+    assert lines[-2].startswith("memory of the largest run: at least 20 KiB for ") and len(lines) == 1 + 4 + 2
     assert not Path("results").exists(), "a plan writes nothing"
 
 

@@ -152,3 +152,59 @@ def test_folder_that_is_not_there(tmp_path):
     shutil.rmtree(tmp_path)
     with pytest.raises(UsageError, match="cannot be read"):
         archive.members(tmp_path / "a.zip", PATTERN)
+
+
+def sparse_tar(path):
+    """A member of 10 TB in 10 KiB, in the old GNU format of sparse files."""
+    header = bytearray(tarfile.TarInfo("Train/0/b.bin").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[386:410] = b"00000000000\0" * 2  # a piece of no length at the start
+    header[483:495] = b"\x80" + (10**13).to_bytes(11, "big")  # the real size
+    header[148:156] = b"%06o\0 " % sum(header[:148] + b" " * 8 + header[156:])
+    path.write_bytes(bytes(header) + bytes(9728))
+
+
+def long_header(path):
+    """A name of 8 GB, of which gzip makes few bytes; the test ends with its first."""
+    header = bytearray(tarfile.TarInfo("././@LongLink").tobuf(tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_LONGNAME
+    header[124:136] = b"\x80" + (8 * 10**9).to_bytes(11, "big")
+    header[148:156] = b"%06o\0 " % sum(header[:148] + b" " * 8 + header[156:])
+    with gzip.open(path, "wb") as out:
+        out.write(bytes(header) + bytes(1 << 22))
+
+
+def zip_of_zeros(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out, out.open("Train/0/b.bin", "w") as member:
+        for _ in range(3):
+            member.write(bytes(1 << 20))
+
+
+def zip_in_zip_in_zip(path):
+    content = {"Train/0/b.bin": b"one"}
+    for _ in range(3):
+        zipped(path, content)
+        content = {"Train.zip": path.read_bytes()}
+
+
+@pytest.mark.parametrize(
+    "make, name, problem",
+    [
+        (sparse_tar, "a.tar", r"Train/0/b\.bin has more than 1 MiB"),
+        (long_header, "a.tar.gz", "a header of more than 1 MiB"),
+        (zip_of_zeros, "a.zip", r"Train/0/b\.bin has more than 1 MiB"),
+        (zip_in_zip_in_zip, "a.zip", r"Train\.zip is nested too deeply"),
+    ],
+)
+def test_what_would_not_fit_into_memory_is_refused(make, name, problem, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MEMBER_BYTES", 1 << 20)
+    make(tmp_path / name)
+    with pytest.raises(UsageError, match=problem):
+        list(archive.read(tmp_path / name, PATTERN))
+
+
+def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "NESTED_BYTES", 20)
+    zipped(tmp_path / "a.zip", {"Train.zip": b"a" * 21})
+    with pytest.raises(UsageError, match=r"Train\.zip has more than 0 GiB"):
+        archive.members(tmp_path / "a.zip", PATTERN)

@@ -1,0 +1,85 @@
+"""The least memory that a run needs, and whether the machine has it, before weights and batches are allocated."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from throughtime.errors import UsageError
+from throughtime.spec import RunSpec
+from throughtime.suites.units import bytes_as_text
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from throughtime.datasets.base import Dataset
+    from throughtime.networks.base import Network
+    from throughtime.running.plan import Planned
+
+CGROUP = Path("/sys/fs/cgroup/memory.max")
+
+
+def least_bytes(spec: RunSpec, dataset: Dataset, network: Network) -> int:
+    """Return the bytes of weights, gradients and optimiser state, and of the inputs of one batch.
+
+    The states that a rule stores, the data and the libraries (about 300 MB) come on top.
+    """
+    from throughtime.harness.optimisers import OPTIMISERS
+
+    trained = _bytes(p for p in network.parameters() if p.requires_grad)
+    batch = 4 * math.prod((dataset.steps, spec.training.batch, dataset.inputs))
+    return _bytes(network.parameters()) + (OPTIMISERS[spec.training.optimiser].kept - 1) * trained + batch
+
+
+def require_weights_fit(build: Callable[[], Network]) -> None:
+    """Build a network on PyTorch's device `meta`, without memory.
+
+    Raises:
+        UsageError: its weights exceed the memory of this machine.
+    """
+    import torch
+
+    try:
+        with torch.device("meta"):
+            weights = _bytes(build().parameters())
+    except Exception:  # a plugin's network may compute with its weights; its faults appear when it is built
+        return
+    if weights > machine_bytes():
+        have = bytes_as_text(machine_bytes())
+        raise UsageError(f"its weights need {bytes_as_text(weights)} of memory, but this machine has {have}")
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def largest(planned: Iterable[Planned]) -> Planned | None:
+    """Return the run that needs the most memory; None if that is known of no run."""
+    known = [p for p in planned if p.least_bytes is not None]
+    return max(known, key=lambda p: p.least_bytes or 0, default=None)
+
+
+def require_memory(planned: Iterable[Planned], limit: int, what: str) -> None:
+    """Raise UsageError if a run needs more memory than a limit.
+
+    Args:
+        planned: the runs.
+        limit: bytes.
+        what: the name of the limit.
+    """
+    if (p := largest(planned)) and (p.least_bytes or 0) > limit:
+        needs = f"{p.spec.label} needs at least {bytes_as_text(p.least_bytes or 0)} of memory"
+        raise UsageError(f"{needs}, more than {bytes_as_text(limit)}", what, "choose a smaller network or batch")
+
+
+def machine_bytes() -> int:
+    """Return the memory of this machine, or of the control group that limits this process."""
+    total = int(psutil.virtual_memory().total)
+    with suppress(OSError, ValueError):  # no control group, or `max`
+        total = min(total, int(CGROUP.read_text()))
+    return total
