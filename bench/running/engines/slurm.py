@@ -221,7 +221,7 @@ class SlurmEngine(RemoteEngine):
             try:
                 within_time_limit("sacct", job.handle.watcher.update)
             except UsageError as error:  # the states are those of the last answer
-                self._tell(error.what)
+                self._tell(f"{error.what}; the sweep continues")
         state: str = job.handle.watcher.get_state(job.handle.job_id, mode="cache")
         return state.partition(" ")[0]  # `CANCELLED by 1000`
 
