@@ -6,7 +6,16 @@ paper's suites, is a package of data files.
 
 from setuptools import find_namespace_packages, setup
 
-FOLDERS = ("algorithms", "datasets", "networks", "neurons", "numerics", "reports", "results/published")
+FOLDERS = (
+    "algorithms",
+    "datasets",
+    "networks",
+    "neurons",
+    "numerics",
+    "reports",
+    "results/baselines",
+    "results/published",
+)
 ROOTS = {"throughtime": "bench"} | {f"throughtime.{folder.split('/')[-1]}": folder for folder in FOLDERS}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -22,7 +22,6 @@ from throughtime.commands.terminal import (
     print_stale,
 )
 from throughtime.records.store import DEFAULT_RESULTS
-from throughtime.spec import SCALES
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
@@ -49,53 +48,73 @@ def papers(paper: PaperOption = NONE, as_json: JsonOption = False) -> None:
 
 def verdicts(
     name: Annotated[str | None, typer.Argument(help="Name of a paper; default: all.", metavar="PAPER")] = None,
-    results: ResultsOption = DEFAULT_RESULTS,
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of results of your own; a cell that it has is judged by it, and not by the committed runs.",
+            metavar="DIR",
+        ),
+    ] = None,
     source: SourceOption = NONE,
     out: Annotated[
         Path | None,
         typer.Option(help="Also write the figures and the page of each paper into it.", metavar="DIR", file_okay=False),
     ] = None,
     scale: ScaleOption = "laptop",
+    compute: Annotated[
+        bool, typer.Option("--compute", help="Compute stored values again; exits with 1 if one differs.")
+    ] = False,
+    store: Annotated[
+        bool, typer.Option("--store", help="Also write the values that differ to the papers' folders.")
+    ] = False,
     paper: PaperOption = NONE,
+    form: Annotated[Literal["text", "markdown"], typer.Option("--format", help="Output format.")] = "text",
     as_json: JsonOption = False,
 ) -> None:
-    """Compare published values and claims with results; runs nothing but exact targets, which take seconds."""
+    """Judge published values and claims by the committed runs; without PAPER, one screen for all papers."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.paper_folders import paper_folders
-    from throughtime.records.results import Results
+    from throughtime.reports.papers.court import court_markdown, court_text
     from throughtime.reports.papers.page import write_paper
     from throughtime.reports.papers.paper import judge, load_paper
+    from throughtime.reports.papers.stored import computing
+    from throughtime.reports.papers.stored import store as store_values
 
     load_plugins(NONE, paper)
     add_source(*source)
-    found = Results(results)
-    print_stale(found)
-    rows = []
-    loaded_papers = [load_paper(name) for name in ([name] if name else paper_folders())]
-    for loaded in loaded_papers:
-        judged = judge(loaded, found)
-        rows += [{"paper": loaded.name, **row._asdict()} for row in judged]
-        if out is not None:
-            write_paper(loaded, judged, found, scale, out)
-    shown = ("paper", "item", "published", "ours", "n", "scale", "verdict", "reason")
-    print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
-    if committed := _committed(loaded_papers, found):
-        print(
-            f"committed runs that {results} lacks: {', '.join(committed)}; `throughtime baseline unpack {results}`",
-            file=sys.stderr,
-        )
+    judged = {}
+    with computing() as comparisons:
+        for loaded in map(load_paper, [name] if name else paper_folders()):
+            runs = _runs(results, loaded)
+            judged[loaded.name] = judge(loaded, runs, compute or store)
+            if out is not None:
+                write_paper(loaded, judged[loaded.name], runs, scale, out)
+    if as_json or (name and form == "text"):
+        rows = [{"paper": paper, **row._asdict()} for paper, verdicts in judged.items() for row in verdicts]
+        shown = ("item", "published", "ours", "n", "scale", "verdict", "reason")
+        print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
+    else:
+        print((court_text if form == "text" else court_markdown)(judged))
+    if store:
+        store_values(comparisons)
+    elif compute:
+        differing = [comparison for comparison in comparisons if comparison.differs]
+        for comparison in differing:
+            print(f"differs: {comparison}", file=sys.stderr)
+        print(f"{len(comparisons)} values computed, {len(differing)} differ", file=sys.stderr)
+        if differing:
+            raise typer.Exit(1)
 
 
-def _committed(papers: list[Paper], found: Results) -> list[str]:
-    """Return the suites of papers that have a committed baseline, and no run in a results folder."""
-    from throughtime.records.baselines import baseline_path
+def _runs(results: Path | None, paper: Paper) -> Results:
+    """Return the committed runs of a paper's cells, and those of a results folder in their place; print to stderr how
+    many of that folder other code made."""
+    from throughtime.records.committed import CommittedStore
+    from throughtime.records.results import Results
 
-    suites = [suite for paper in papers for suite in paper.suites]
-    return [
-        suite
-        for suite in suites
-        if any(baseline_path(suite, s).exists() and found.select(suite, s).frame.empty for s in SCALES)
-    ]
+    if results is not None:
+        print_stale(Results(results, paper.evidence))
+    return Results(CommittedStore(results), paper.evidence)
 
 
 def reproduce(
@@ -110,7 +129,6 @@ def reproduce(
     suite cannot run because its data are missing. The other suites run."""
     from throughtime.datasets.files.fetch import add_source
     from throughtime.errors import UsageError
-    from throughtime.records.results import Results
     from throughtime.reports.papers.page import write_paper
     from throughtime.reports.papers.paper import judge, load_paper
 
@@ -127,8 +145,7 @@ def reproduce(
         except UsageError as error:
             print(f"error: suite {suite} was not run: {error}", file=sys.stderr)
             failed = True
-    found = Results(results)
-    print_stale(found)
-    print(write_paper(loaded, judge(loaded, found), found, scale, out))
+    runs = _runs(results, loaded)
+    print(write_paper(loaded, judge(loaded, runs), runs, scale, out))
     if failed:
         raise typer.Exit(1)

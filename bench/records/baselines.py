@@ -29,6 +29,11 @@ def baseline_path(suite: str, scale: Scale, folder: Path = BASELINES) -> Path:
     return folder / f"{suite}-{scale}{LINES}{'' if scale == 'tiny' else COMPRESSED}"
 
 
+def suite_of(path: Path) -> str:
+    """Return the suite of a baseline, from its name."""
+    return path.name.partition(LINES)[0].rpartition("-")[0]
+
+
 def curves_path(path: Path) -> Path:
     """Return the path of the file of curves beside a baseline."""
     name, lines, compressed = path.name.rpartition(LINES)

@@ -16,7 +16,7 @@ from throughtime.errors import UsageError, suggestion
 from throughtime.records.code_digest import changed_parts
 from throughtime.records.files import RECORD
 from throughtime.records.record import Record
-from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of, parse_curve
+from throughtime.records.store import DEFAULT_RESULTS, Store, Stored, order_of
 from throughtime.registry import KINDS
 from throughtime.spec import NOT_IN_ID
 
@@ -42,7 +42,7 @@ class Results:
     text again, because a parsed record takes four times as much.
 
     Args:
-        folder: a results folder; a missing folder has no runs.
+        folder: a results folder, or its store; a missing folder has no runs.
         suites: names of the suites to read; empty: all.
         keep: predicate on records, applied before the current runs are chosen. None: all records.
 
@@ -63,11 +63,11 @@ class Results:
 
     def __init__(
         self,
-        folder: str | Path = DEFAULT_RESULTS,
+        folder: str | Path | Store = DEFAULT_RESULTS,
         suites: Sequence[str] = (),
         keep: Callable[[Record], bool] | None = None,
     ) -> None:
-        store = Store(folder)
+        self._store = store = folder if isinstance(folder, Store) else Store(folder)
         self.folder = store.folder
         self.broken: list[str] = []
         self._texts: dict[str, bytes] = {}
@@ -130,7 +130,7 @@ class Results:
         names = self.frame[[f"{kind}_name" for kind in KINDS]].itertuples(index=False)
         parts = (dict(zip(KINDS, row, strict=True)) for row in names)
         changed = [any(changed_parts(p, self._code[run])) for p, run in zip(parts, self.frame["id"], strict=True)]
-        return self.frame[changed]
+        return self.frame[pd.Series(changed, self.frame.index, dtype=bool)]
 
     def record(self, run: str) -> Record:
         """Return the record of a run.
@@ -150,7 +150,7 @@ class Results:
         """
         run_id = self.id_of(run)
         if run_id not in self._curves:
-            self._curves[run_id], damage = parse_curve(self.run_folder(run_id))
+            self._curves[run_id], damage = self._store.curve(run_id, self.run_folder(run_id))
             if damage:
                 self.broken.append(damage)
         return self._curves[run_id]

@@ -81,6 +81,10 @@ class Store:
         with gc_paused():
             return sorted((stored for stored, _ in self.read(suite)), key=order_of)
 
+    def curve(self, run_id: str, folder: Path) -> tuple[list[dict[str, Any]], str | None]:
+        """Read the learning curve of a run in a folder; see `parse_curve`."""
+        return parse_curve(folder)
+
     def read(self, suite: str | None = None) -> Iterator[tuple[Stored, bytes]]:
         """Yield each intact record of one suite, or of all, with the text of its file, in no particular order.
 

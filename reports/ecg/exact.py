@@ -20,6 +20,7 @@ from throughtime.neurons.asrnn import ASRNN
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.brf import BRF
 from throughtime.neurons.rf import RF
+from throughtime.reports.papers.stored import stored
 
 STEPS, SKIPPED = 1300, 10
 Weights = dict[str, Tensor]
@@ -29,18 +30,22 @@ OUT_OF_REACH = 1e9
 """Threshold at which neurons do not spike: leaky integrators."""
 
 
+@stored
 def brf() -> float:
     return _of_2024("ecg_brf", _resonator(BRF, "ecg_brf"))
 
 
+@stored
 def rf() -> float:
     return _of_2024("ecg_rf", _resonator(RF, "ecg_rf"))
 
 
+@stored
 def alif() -> float:
     return _of_2024("ecg_alif", _alif(), SKIPPED)
 
 
+@stored
 def alif_spiking_readout() -> float:
     """Return the accuracy of `alif` with a readout as that of 2021, at the initial τ_a of 2021."""
     w = _weights("ecg_alif")
@@ -49,6 +54,7 @@ def alif_spiking_readout() -> float:
     return _of_2024("ecg_alif", _alif(), SKIPPED, output)
 
 
+@stored
 @torch.no_grad()
 def asrnn(b0: float = 0.1, beta: float = 0.0, spiking_readout: bool = True) -> float:
     """Return the accuracy of the network of Yin et al. 2021.

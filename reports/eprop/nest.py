@@ -24,6 +24,7 @@ from throughtime.harness.by_name import build_network, build_rule, neuron_type
 from throughtime.harness.learner import Learner
 from throughtime.networks.recurrent import Recurrent
 from throughtime.numerics.adam_tensorflow import TensorFlowAdam
+from throughtime.reports.papers.stored import stored
 
 ITERATIONS = 5
 NEURONS = 100
@@ -32,6 +33,7 @@ CUES, CUE, GAP, DELAY, RECALL, GROUP = 7, 100, 50, 1050, 150, 10
 Array = NDArray[Any]
 
 
+@stored
 @cache
 def pattern_generation() -> tuple[float, ...]:
     """Return the losses ½ Σ_t (y_t − y*_t)² of pattern generation, in a second.
@@ -61,6 +63,7 @@ def pattern_generation() -> tuple[float, ...]:
     return tuple(T / 2 * float(learner.learn(*batch, optimiser)) for _ in range(ITERATIONS))
 
 
+@stored
 @cache
 def evidence_accumulation(batch: int) -> tuple[float, ...]:
     """Return the mean losses of evidence accumulation over the steps of recall, in two seconds.

@@ -6,8 +6,10 @@ from functools import partial
 
 from throughtime.reports.fptt.ltc_neuron import Kind, Sweep, rates
 from throughtime.reports.fptt.memory import slope
+from throughtime.reports.papers.stored import stored
 
 
+@stored
 def rate(kind: Kind, sweep: Sweep, s: int) -> float:
     """Return the mean rate over 200 samples of the noise, at setting s of a sweep."""
     return float(rates(kind, sweep)[s].mean())

@@ -10,6 +10,7 @@ from torch import Tensor
 from throughtime.harness.build import build
 from throughtime.measuring.exact_memory import ExactMemory, exact_memory
 from throughtime.neurons.ltc import LTC
+from throughtime.reports.papers.stored import stored
 from throughtime.reports.quantities import MIB
 from throughtime.suites.suite import load_suite
 
@@ -36,6 +37,7 @@ def published_slope(rule: str) -> float:
     return (memory[-1] - memory[0]) / (FRAMES[-1] - FRAMES[0])
 
 
+@stored
 def slope(rule: str, input: Input, compiled: bool = True) -> float:
     """Return MiB a frame at the authors' batch of 64, from 4 and 8 frames under FPTT, where a frame needs the same at
     each number of frames, and from 8 and 20 under BPTT. Fewer frames than 8 need less than the gradients, whose size is

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from throughtime.datasets.music import JSBChorales
 from throughtime.reports.ostl.identity import largest_difference
+from throughtime.reports.papers.stored import stored
 
 
+@stored
 def identity(with_H: bool = True) -> float:
     """Return the largest difference over 10 epochs of the first 30 steps of 8 chorales, with 12 units."""
     chorales = JSBChorales(steps=30)

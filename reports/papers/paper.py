@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from throughtime.errors import UsageError, suggestion
 from throughtime.paper_folders import TARGETS, PaperFolder, paper_folder, paper_folders
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
+from throughtime.reports.papers.stored import reading
 from throughtime.reports.papers.verdicts import PaperFile, Row, verdicts
 from throughtime.suites.strict_yaml import checked, load
 
@@ -23,6 +25,12 @@ class Paper(NamedTuple):
     def name(self) -> str:
         """The name of the paper."""
         return self.folder.name
+
+    @property
+    def evidence(self) -> tuple[str, ...]:
+        """The suites whose runs its verdicts read: its own, and those of its targets."""
+        cells = [target.cell for target in self.file.targets]
+        return tuple(dict.fromkeys([*self.suites, *(cell.suite for cell in cells if cell)])) or (self.name,)
 
     @property
     def link(self) -> str:
@@ -51,11 +59,17 @@ def load_paper(name: str) -> Paper:
     return Paper(folder, file, suites)
 
 
-def judge(paper: Paper, results: Results) -> list[Row]:
-    """Return the verdicts of a paper from results."""
+def judge(paper: Paper, results: Results, compute: bool = False) -> list[Row]:
+    """Return the verdicts of a paper from results.
+
+    Args:
+        paper: the paper.
+        results: the runs to judge.
+        compute: whether values that the paper's folder stores are computed again, which takes up to a minute.
+    """
     exact = paper.folder.module("exact")
     claims = paper.folder.attribute("claims", "CLAIMS") or ()
-    with paper.folder.faults_named():
+    with paper.folder.faults_named(), nullcontext() if compute else reading():
         return verdicts(paper.name, paper.file, vars(exact) if exact else {}, claims, results)
 
 

@@ -20,7 +20,17 @@ from packaging.version import Version
 from tests.reports.test_own_papers import write_paper_of_the_docs
 
 CHECKOUT = Path(__file__).parents[2]
-FOLDERS = ("bench", "algorithms", "neurons", "networks", "numerics", "datasets", "reports", "results/published")
+FOLDERS = (
+    "bench",
+    "algorithms",
+    "neurons",
+    "networks",
+    "numerics",
+    "datasets",
+    "reports",
+    "results/baselines",
+    "results/published",
+)
 """Where packages lie; `bench` is the top one, the others are named by their last part."""
 
 

@@ -11,14 +11,17 @@ import typer
 
 import throughtime as tt
 from tests.real_data import real, real_source  # noqa: F401
+from tests.synthetic_records import measure, put, run_spec
 from throughtime.commands.main import main
 from throughtime.paper_folders import paper_folder, paper_folders
 from throughtime.records.results import Results
+from throughtime.records.store import Store
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.influence_balancing import exact
 from throughtime.reports.influence_balancing.system import descend, descend_uoro, drawn_signs, train
 from throughtime.reports.papers.paper import draw_paper, judge, load_paper
 from throughtime.reports.papers.verdicts import PaperFile, Target, judge_exact, judge_runs
+from throughtime.spec import ComponentSpec
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def test_every_exact_target_is_reproduced():
     rows = [
         row
         for name in paper_folders()
-        for row in judge(load_paper(name), Results("nothing here"))
+        for row in judge(load_paper(name), Results("nothing here"), compute=True)
         if row.kind == "exact"
     ]
     assert len(rows) >= 8
@@ -57,7 +60,7 @@ def test_a_wrong_published_value_is_not_reproduced():
 
 def test_published_weights_give_published_accuracies(real_source):  # noqa: F811
     real("qtdb/QTDB_test.mat")
-    rows = judge(load_paper("ecg"), Results("nothing here"))
+    rows = judge(load_paper("ecg"), Results("nothing here"), compute=True)
     assert [row.verdict for row in rows if row.kind == "exact"] == ["reproduced"] * 4
     others = [row.verdict for row in rows if row.kind != "exact"]
     assert "not supported" in others and set(others) == {"not supported", "not run here"}
@@ -162,18 +165,23 @@ def test_an_interruption_ends_reproduce(tmp_path, monkeypatch):
     assert len(begun) == 1 and not (tmp_path / "out").exists(), "the paper has several suites"
 
 
-def test_verdicts_name_the_committed_runs_that_the_results_lack(tmp_path, capsys):
-    runs = str(tmp_path / "runs")
-    assert main(["verdicts", "rflo", "--results", runs, "--json"]) == 0
-    shown = capsys.readouterr()
-    assert "not run here" in shown.out
-    assert f"lacks: rflo; `throughtime baseline unpack {runs}`" in shown.err.replace("\n", " ")
-    assert main(["baseline", "unpack", runs]) == 0
-    capsys.readouterr()
-    assert main(["verdicts", "rflo", "--results", runs, "--json"]) == 0
-    shown = capsys.readouterr()
-    assert "not run here" not in shown.out
-    assert shown.err == ""
+def test_verdicts_of_a_fresh_clone_are_of_the_committed_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["verdicts", "rflo", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 4 and "not run here" not in {row["verdict"] for row in rows}
+    assert [row["n"] for row in rows] == [5] * 4
+
+
+def test_runs_of_a_users_folder_replace_the_committed_ones_of_their_cell(tmp_path, capsys):
+    store = Store(tmp_path)
+    network = ComponentSpec(name="chaotic_rnn", label="chaotic_rnn")
+    spec = run_spec("rflo leaky_tanh periodic_target", suite="rflo").model_copy(update={"network": network})
+    put(store, spec, measures={"mse": measure(0.5, "loss")})
+    assert main(["verdicts", "rflo", "--results", str(tmp_path), "--json"]) == 0
+    rows = {row["item"]: row for row in json.loads(capsys.readouterr().out) if row["kind"] == "target"}
+    assert [(row["ours"], row["n"]) for item, row in rows.items() if "RFLO" in item] == [("0.5", 1)]
+    assert [row["n"] for item, row in rows.items() if "BPTT" in item] == [5]
 
 
 def test_an_unknown_paper_is_a_usage_error(capsys):
