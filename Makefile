@@ -2,6 +2,7 @@
 # make fptt: the verdicts, figures and page of the paper on FPTT; hours on two cores, an interrupted run continues.
 # make check: every fact of every rule, neuron, network and dataset.
 # make mutants: plants the faults listed in tests/mutants, one at a time, in a copy; a check or a test must notice each.
+# make mutants-tenth: a tenth of those that a check must notice, drawn by the commit.
 # make gate: every rule on every neuron at tiny scale, compared with the committed baseline; a few minutes on two cores.
 # make lowest: the tests of commands with the lowest versions of dependencies that pyproject.toml allows, on Python 3.10.
 # make audit: known vulnerabilities of the installed dependencies; needs a network.
@@ -13,7 +14,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: all run test check mutants gate lowest audit docs figures peers fptt lint types clean
+.PHONY: all run test check mutants mutants-tenth gate lowest audit docs figures peers fptt lint types clean
 
 all: run
 
@@ -28,6 +29,9 @@ check: $(READY)
 
 mutants: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py
+
+mutants-tenth: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py --tenth
 
 # A failed run is for the comparison to judge, not for make.
 gate: $(READY)

@@ -33,7 +33,7 @@ class Mutant(NamedTuple):
     new: str
     noticed_by: tuple[str, ...]
     """What must notice it, one after the other until one does: `check NAME` or `tests/FILE.py`, with `-k` and a part of
-    the names of facts or tests where not all of them are needed."""
+    the names of facts or tests where not all of them are needed. `check A B` notices it if both components do."""
 
     def __str__(self) -> str:
         return f"{self.file}: {self.plants}"
@@ -72,3 +72,9 @@ def words_of(noticer: str) -> tuple[bool, list[str], str]:
     only = words.pop() if "-k" in words else ""
     names = [word for word in words if word != "-k"]
     return (True, names[1:], only) if names[0] == "check" else (False, names, only)
+
+
+def each_alone(noticer: str) -> list[str]:
+    """Return a check of several components as one check for each, and any other noticer as it is."""
+    is_check, names, only = words_of(noticer)
+    return [shlex.join(["check", name, *(["-k", only] if only else [])]) for name in names] if is_check else [noticer]

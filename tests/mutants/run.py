@@ -1,11 +1,11 @@
 """Plants the faults of this folder one at a time, and prints those that neither a check nor a test notices.
 
-    python tests/mutants/run.py [--jobs N] [WORD ...]
+    python tests/mutants/run.py [--jobs N] [--tenth] [WORD ...]
 
 Each fault is applied to a copy of the checkout under build/mutants, never in place, and judged in a process that is
-forked from this one, which has imported the libraries. The checks and tests run on the sound copy first: one that fails
-there would notice anything. Exit code 0: each fault was noticed; 1: one survived; 2: the sound copy fails, or a fault
-does not apply.
+forked from this one, which has imported the libraries. The checks and tests run on the sound copies first: one that
+fails there would notice anything. `--tenth` leaves this to `throughtime check`. Exit code 0: each fault was noticed; 1:
+one survived; 2: the sound copy fails, or a fault does not apply.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mutants import ROOT, Mutant, read, words_of
+from mutants import ROOT, Mutant, each_alone, read, words_of
 
 COPIES = ROOT / "build" / "mutants"
 LIBRARIES = (
@@ -38,16 +39,18 @@ LIBRARIES = (
 """Imported once, before the processes are forked."""
 SECONDS = 600
 """Time after which a fault counts as noticed: a loop without end is a failure, too."""
+TOGETHER = 8
+"""Checks and tests of the sound copy in one process, which imports the package once."""
 
 
 class Job(NamedTuple):
-    """A run in a copy: with a fault, or of one noticer on the sound copy."""
+    """A run in a copy: with a fault, or of several noticers on the sound copy."""
 
     mutant: Mutant | None
     noticed_by: tuple[str, ...]
 
     def __str__(self) -> str:
-        return str(self.mutant) if self.mutant else f"sound: {self.noticed_by[0]}"
+        return str(self.mutant) if self.mutant else f"sound: {len(self.noticed_by)} checks and tests"
 
 
 class Copy:
@@ -55,19 +58,28 @@ class Copy:
 
     def __init__(self, number: int) -> None:
         self.root, self.site = COPIES / str(number) / "checkout", COPIES / str(number) / "site"
-        shutil.rmtree(self.root.parent, ignore_errors=True)
-        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-        for name in subprocess.run(listed, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0"):
-            if name and (ROOT / name).exists():
-                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, self.root / name)  # with its time, by which compiled code is known
+        self._update()
         compileall.compile_dir(self.root, quiet=2)
         package = self.site / "throughtime"
+        shutil.rmtree(package, ignore_errors=True)
         package.mkdir(parents=True)
         for part in (self.root / "bench").iterdir():
             (package / part.name).symlink_to(part)
         for name in ("algorithms", "datasets", "networks", "neurons", "numerics", "reports", "results/published"):
             (package / Path(name).name).symlink_to(self.root / name)
+
+    def _update(self) -> None:
+        """Copy what differs from the checkout in size or time, by which compiled code is known, and remove the rest."""
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        names = subprocess.run(listed, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0")
+        here = {self.root / name: ROOT / name for name in names if name and (ROOT / name).exists()}
+        for path in [*self.root.rglob("*")]:
+            if path.is_file() and path not in here and path.parent.name != "__pycache__":
+                path.unlink()
+        for path, source in here.items():
+            if not path.exists() or _size_and_time(path) != _size_and_time(source):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, path)
 
     @contextlib.contextmanager
     def with_fault(self, mutant: Mutant | None) -> Iterator[None]:
@@ -83,6 +95,10 @@ class Copy:
         finally:
             path.write_text(sound, encoding="utf-8")
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    return path.stat().st_size, path.stat().st_mtime_ns
 
 
 def judge(copy: Copy, job: Job, answer: Connection) -> None:
@@ -107,16 +123,13 @@ def judge(copy: Copy, job: Job, answer: Connection) -> None:
 
 
 def first_failure(noticer: str) -> str | None:
-    """Return the first fact that does not hold, or the first test that fails; None if there is none."""
+    """Return the first fact that does not hold, or the first test that fails; None if there is none.
+
+    A check of several components notices a fault if a fact of each of them fails.
+    """
     is_check, arguments, only = words_of(noticer)
     if is_check:
-        from throughtime.checks.run import as_text, check
-
-        each = None
-        for each in check(arguments, only=only):
-            if each.verdict == "fails":
-                return as_text(each)
-        return None if each else f"{noticer}: there is no such fact"
+        return _first_failed_fact(noticer, arguments, only)
     import pytest
 
     seen = FirstFailure()
@@ -124,6 +137,21 @@ def first_failure(noticer: str) -> str | None:
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and seen.name is None:
         return f"{noticer}: pytest ends with {pytest.ExitCode(code).name}"
     return seen.name
+
+
+def _first_failed_fact(noticer: str, names: Sequence[str], only: str) -> str | None:
+    from throughtime.checks.run import as_text, check
+
+    failed: list[str] = []
+    for name in names:
+        result = None
+        for result in check([name], only=only):
+            if result.verdict == "fails":
+                failed.append(as_text(result))
+                break
+        else:
+            return None if result else f"{noticer}: {name} has no such fact"
+    return failed[0]
 
 
 class FirstFailure:
@@ -172,8 +200,8 @@ def outcomes(jobs: Sequence[Job], copies: Sequence[Copy]) -> Iterator[tuple[Job,
                     except EOFError:  # it crashed
                         each.process.join()
                         failed = f"the process ended with exit code {each.process.exitcode}"
-                elif seconds > SECONDS:
-                    failed = f"not done after {SECONDS} s"
+                elif seconds > SECONDS * len(each.job.noticed_by):
+                    failed = f"not done after {seconds:.0f} s"
                 else:
                     continue
                 running.remove(each)
@@ -194,6 +222,12 @@ def end(each: Running) -> None:
     each.planted.close()
 
 
+def tenth(mutants: Sequence[Mutant]) -> list[Mutant]:
+    """Return a tenth of the mutants, drawn at random with the commit as the seed."""
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout
+    return random.Random(commit).sample(mutants, -(-len(mutants) // 10))
+
+
 def warm_up() -> None:
     """Import the libraries, and what the compiler of loops imports at its first call."""
     for library in LIBRARIES:
@@ -205,8 +239,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Plant faults and print those that nothing notices.")
     parser.add_argument("words", nargs="*", help="only faults whose list, file or description has one of these words")
     parser.add_argument("--jobs", type=int, default=2, help="number of faults that are judged at once")
+    parser.add_argument("--tenth", action="store_true", help="a tenth of those that a check notices, by the commit")
     options = parser.parse_args(arguments)
     chosen = read(words=options.words)
+    if options.tenth:
+        chosen = tenth([mutant for mutant in chosen if words_of(mutant.noticed_by[0])[0]])
     try:
         for mutant in chosen:
             mutant.applied((ROOT / mutant.file).read_text(encoding="utf-8"))
@@ -216,9 +253,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warm_up()
     copies = [Copy(number) for number in range(options.jobs)]
     survivors, began = [], time.monotonic()
-    sound = [Job(None, (noticer,)) for noticer in dict.fromkeys(n for m in chosen for n in m.noticed_by)]
+    noticers = [*dict.fromkeys(alone for m in chosen for n in m.noticed_by for alone in each_alone(n))]
+    sound = [Job(None, tuple(noticers[i : i + TOGETHER])) for i in range(0, len(noticers), TOGETHER)]
     failures = 0
-    for job, failed, seconds in outcomes(sound, copies):
+    for job, failed, seconds in outcomes([] if options.tenth else sound, copies):
         print(f"{seconds:5.1f} s  {job}{f': FAILS: {failed}' if failed else ''}", flush=True)
         failures += bool(failed)
     if failures:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
 from pathlib import Path
 
 import pytest
 
-from tests.mutants.mutants import ROOT, Mutant, read, words_of
-from throughtime.checks.run import components
+from tests.mutants.mutants import ROOT, Mutant, each_alone, read, words_of
+from throughtime.checks.own import harness, reference
+from throughtime.checks.own.identities import BY_RULE
+from throughtime.checks.run import FACTS, HARNESS, components
 
 MUTANTS = read()
 
@@ -24,13 +27,42 @@ def test_each_fault_applies_and_is_another_program():
 
 
 def test_what_must_notice_a_fault_exists():
-    for is_check, names, _ in {
-        (c, tuple(n), k) for c, n, k in map(words_of, {n for m in MUTANTS for n in m.noticed_by})
-    }:
+    missing = []
+    for is_check, names, only in {(c, tuple(n), k) for m in MUTANTS for c, n, k in map(words_of, m.noticed_by)}:
         if is_check:
-            components(names)
+            facts = {name: [fact for c in components([name]) for fact in facts_of(c)] for name in names}
+            missing += [(name, only) for name in names if not any(only in fact for fact in facts[name])]
         else:
-            assert all((ROOT / name).is_file() for name in names), names
+            missing += [name for name in names if not (ROOT / name).is_file()]
+    assert missing == []
+
+
+@functools.cache
+def facts_of(component) -> list[str]:
+    return [fact.name for fact in FACTS[component.kind](component) + reference.facts(component)]
+
+
+def test_each_identity_and_each_fact_of_the_harness_must_find_a_fault():
+    """A mutant must name the fact alone: by `-k` and a part of its name that no other fact of the component has."""
+    named = {
+        (name, only)
+        for m in MUTANTS
+        for is_check, names, only in map(words_of, m.noticed_by)
+        if is_check
+        for name in names
+    }
+    facts = {name: [fact.name for fact in of_rule] for name, of_rule in BY_RULE.items()}
+    facts[HARNESS.name] = [fact.name for fact in harness.facts(HARNESS)]
+    unheld = [
+        (name, fact)
+        for name, of_component in facts.items()
+        for fact in of_component
+        if not any(
+            component == name and only and [fact] == [other for other in of_component if only in other]
+            for component, only in named
+        )
+    ]
+    assert unheld == []
 
 
 def test_a_fault_that_no_longer_applies_is_named():
@@ -49,4 +81,5 @@ def test_a_list_is_read_with_the_words_that_choose_from_it(tmp_path: Path):
     assert (one.noticed_by, other.noticed_by) == (("check lif -k kernel",), ("tests/test_a.py",))
     assert read(tmp_path, ["other"]) == [other]
     assert words_of("check lif alif -k kernel") == (True, ["lif", "alif"], "kernel")
+    assert each_alone('check lif alif -k "a b"') == ["check lif -k 'a b'", "check alif -k 'a b'"]
     assert words_of("tests/test_a.py") == (False, ["tests/test_a.py"], "")
