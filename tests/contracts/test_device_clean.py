@@ -8,6 +8,7 @@ numbers, nor code that reads the value of a number (the table of FPTT's auxiliar
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 
@@ -48,7 +49,7 @@ SUPPORTED = {
     "rflo": DERIVED,
     "decolle": DERIVED,
 }
-"""Neurons that some rules are tried with; the others are tried with all."""
+"""Neurons that some rules are tried with; others are tried with all, but with options with those of `DERIVED` alone."""
 READOUTS = {
     "membrane": {"readout": "membrane", "readout_tau": 0.0},
     "leaky": {"readout": "spikes", "readout_tau": 5.0},
@@ -56,6 +57,10 @@ READOUTS = {
     "normalised": {"readout": "spikes", "readout_leak": "gated", "norm_steps": STEPS},
     "two layers": {"hidden": [4, 4]},
 }
+
+
+BUILT: dict[str, torch.nn.Module] = {}
+"""Networks that were built, of which each rule learns a copy."""
 
 
 class SquaresOfAll(Regression):
@@ -89,9 +94,10 @@ def learn(rule, neuron="lif", network="recurrent", task=None, precision="float32
     """Learn one batch with every tensor on the device; return the reason that the rule declines with, or None."""
     task = task or Regression(chance=1.0)
     setting = tiny_setting(NETWORKS[network]) or Setting(INPUTS, OUTPUTS, neuron, options={"hidden": [4], **options})
-    kind = NEURONS[neuron].factory
-    net = NETWORKS[network].factory(setting.inputs, setting.outputs, kind, **setting.options).to(DEVICE)
-    in_precision(net, precision)
+    if (key := repr((network, neuron, setting))) not in BUILT:
+        kind = NEURONS[neuron].factory
+        BUILT[key] = NETWORKS[network].factory(setting.inputs, setting.outputs, kind, **setting.options).to(DEVICE)
+    net = in_precision(copy.deepcopy(BUILT[key]), precision)
     if isinstance(setting.outputs, Mapping):
         task = SquaresOfAll(chance=1.0)
     target = torch.zeros(BATCH, setting.outputs if isinstance(setting.outputs, int) else OUTPUTS)
@@ -140,7 +146,7 @@ CELLS = [
     for rule, (kind, _) in RULES.items()
     for neuron in NEURONS.names()
     # Two presets have no code of their own; and e-prop asks for derivatives that these cells do not give.
-    if neuron in SUPPORTED.get(kind, NEURONS.names())
+    if neuron in SUPPORTED.get(kind, DERIVED if rule != kind else NEURONS.names())
     and (rule != "eprop, rates" or NEURONS[neuron].factory(1).spiking)
     and neuron not in ("ltc_adding", "asrnn_adding")
     and (kind != "eprop" or neuron not in ("lstm", "rnn"))

@@ -160,7 +160,7 @@ def test_the_random_numbers_of_the_caller_go_on(finished, tmp_path):
     assert torch.equal(torch.get_rng_state(), before)
     tt.run(write_suite(tmp_path), "tiny", folder / "runs", quiet=True)  # has its record already
     assert torch.equal(torch.get_rng_state(), before)
-    tt.check("tbptt")
+    tt.check("rnn")
     assert torch.equal(torch.get_rng_state(), before)
 
 
