@@ -43,6 +43,19 @@ class BPTT(LearningRule):
         rate_cost: c of the firing-rate regularisation, where f̄_j is the mean of neuron j's spikes over batch and steps;
             null: none.
         rate_target: f*, spikes per neuron and step; null: 0.01.
+
+    Example:
+        >>> rule = tt.build_rule("bptt")
+        >>> rule.claims.gradient, rule.claims.memory
+        ('exact', 'O(T)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Werbos 1990: https://doi.org/10.1109/5.58337
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
 
     claims = Claims(gradient="exact", memory="O(T)")

@@ -35,6 +35,19 @@ class CheckpointedBPTT(LearningRule):
 
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
+
+    Example:
+        >>> rule = tt.build_rule("checkpointed_bptt")
+        >>> rule.segments(10)
+        [4, 4, 2]
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Chen et al. 2016: https://doi.org/10.48550/arXiv.1604.06174
+        Gruslys et al. 2016: https://doi.org/10.48550/arXiv.1606.03401
     """
 
     claims = Claims(gradient="exact", memory="O(√T)")

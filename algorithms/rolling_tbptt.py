@@ -33,6 +33,18 @@ class RollingTBPTT(LearningRule):
 
     Args:
         window: L, in steps.
+
+    Example:
+        >>> rule = tt.build_rule("rolling_tbptt", window=3)
+        >>> rule.spans(4)
+        [range(0, 1), range(0, 2), range(0, 3), range(1, 4)]
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Williams and Peng 1990: https://doi.org/10.1162/neco.1990.2.4.490
     """
 
     claims = Claims(gradient="truncated", memory="O(window)")

@@ -31,6 +31,18 @@ class TruncatedBPTT(LearningRule):
         loss_at: `end`: loss at the last step of the window; `every`: mean over its steps.
         weights: w_p: `equal`, 1; or `ramp`, (p+1)/P for window p of P, so that early windows count less. The reported
             loss is w_p l_p.
+
+    Example:
+        >>> rule = tt.build_rule("tbptt", window=4)
+        >>> rule.windows(10)
+        [4, 4, 2]
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Williams and Peng 1990: https://doi.org/10.1162/neco.1990.2.4.490
     """
 
     claims = Claims(gradient="truncated", memory="O(window)")

@@ -45,6 +45,16 @@ class AdLIF(Neuron):
         strength: q, factor of the adaptation.
         threshold: θ, in the unit of the current.
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("adlif")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'w', 'z'))
+
+    References:
+        Baronig et al. 2025: https://doi.org/10.1038/s41467-025-60878-z
     """
 
     elementwise: ClassVar[bool] = True

@@ -58,6 +58,16 @@ class ALIF(Neuron):
         input_gain: factor of the input: `leak`, 1 − α, or `unit`, 1.
         refractory: refractory period n in steps: no spikes in the n − 1 steps after a spike (`refractory.py`).
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("alif")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'a', 'z'))
+
+    References:
+        Bellec et al. 2020: https://doi.org/10.1038/s41467-020-17236-y
     """
 
     elementwise: ClassVar[bool] = True

@@ -56,6 +56,17 @@ class ASRNN(Neuron):
         reset: step in which a spike resets the membrane: `next_step` or `same_step`.
         reset_gradient: whether the gradient flows through the spike of the reset; it does through z_{t−1} into b_t.
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("asrnn")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'b', 'z'))
+
+    References:
+        Higuchi et al. 2024: https://doi.org/10.48550/arXiv.2402.14603
+        Yin, Corradi and Bohte 2021: https://doi.org/10.1038/s42256-021-00397-w
     """
 
     elementwise: ClassVar[bool] = True

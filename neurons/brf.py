@@ -45,6 +45,16 @@ class BRF(Neuron):
         threshold: θ at rest.
         refractory_decay: γ, decay of q per step.
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("brf")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'w', 'q', 'z'))
+
+    References:
+        Higuchi et al. 2024: https://doi.org/10.48550/arXiv.2402.14603
     """
 
     elementwise: ClassVar[bool] = True

@@ -44,6 +44,16 @@ class Cuba(Neuron):
         threshold: θ, in the unit of the current.
         reset: of the membrane after a spike, to `zero`, or `subtract`, by θ.
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("cuba")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('i', 'v', 'z'))
+
+    References:
+        Zenke and Vogels 2021: https://doi.org/10.1162/neco_a_01367
     """
 
     elementwise: ClassVar[bool] = True

@@ -47,6 +47,16 @@ class GLIF(Neuron):
         reset: initial r.
         threshold: initial θ.
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("glif")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'z'))
+
+    References:
+        Yao et al. 2022: https://doi.org/10.48550/arXiv.2210.13768
     """
 
     elementwise: ClassVar[bool] = True

@@ -32,6 +32,16 @@ class GRU(Neuron):
 
     Args:
         shape: cells, their number or their arrangement.
+
+    Example:
+        >>> neuron = tt.neuron_type("gru")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 4 * 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'z'))
+
+    References:
+        Cho et al. 2014: https://doi.org/10.48550/arXiv.1406.1078
     """
 
     currents: ClassVar[int] = 4

@@ -46,6 +46,16 @@ class Izhikevich(Neuron):
         gain: g, input per unit of current, in mV per ms.
         width: w, distance to the peak of 30 mV at which the argument of the surrogate is 1, in mV.
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("izhikevich")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'u', 'z'))
+
+    References:
+        Izhikevich 2003: https://doi.org/10.1109/TNN.2003.820440
     """
 
     elementwise: ClassVar[bool] = True

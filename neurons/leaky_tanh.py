@@ -30,6 +30,17 @@ class LeakyTanh(Neuron):
         shape: units, their number or their arrangement.
         alpha: α, fraction of the way in a step.
         initial: h of every unit before the first step; 0.1 in Murray's notebook, whose network has no input.
+
+    Example:
+        >>> neuron = tt.neuron_type("leaky_tanh")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'z'))
+
+    References:
+        Murray 2019: https://doi.org/10.7554/eLife.43299
+        Marschall, Cho and Savin 2020: https://doi.org/10.48550/arXiv.1907.02649
     """
 
     spiking: ClassVar[bool] = False

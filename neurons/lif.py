@@ -50,6 +50,16 @@ class LIF(Neuron):
         reset: of the membrane after a spike: `subtract`, by θ, or to `zero`.
         refractory: refractory period n in steps: no spikes in the n − 1 steps after a spike (`refractory.py`).
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("lif")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'z'))
+
+    References:
+        Bellec et al. 2020: https://doi.org/10.1038/s41467-020-17236-y
     """
 
     elementwise: ClassVar[bool] = True

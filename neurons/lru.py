@@ -40,6 +40,17 @@ class LRU(Neuron):
         shape: units, their number or their arrangement.
         r_min, r_max: range of |λ|.
         phase_max: φ_max, largest initial phase of λ, in rad.
+
+    Example:
+        >>> neuron = tt.neuron_type("lru")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 2 * 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('w', 'v', 'z'))
+
+    References:
+        Orvieto et al. 2023: https://doi.org/10.48550/arXiv.2303.06349
+        Zucchet et al. 2023: https://doi.org/10.48550/arXiv.2305.15947
     """
 
     currents: ClassVar[int] = 2

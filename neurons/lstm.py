@@ -33,6 +33,17 @@ class LSTM(Neuron):
 
     Args:
         shape: cells, their number or their arrangement.
+
+    Example:
+        >>> neuron = tt.neuron_type("lstm")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 4 * 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('c', 'v', 'z'))
+
+    References:
+        Hochreiter and Schmidhuber 1997: https://doi.org/10.1162/neco.1997.9.8.1735
+        Gers et al. 2000: https://doi.org/10.1162/089976600300015015
     """
 
     currents: ClassVar[int] = 4

@@ -69,6 +69,16 @@ class LTC(Neuron):
         initial: state before a sequence: `zero`; `random`, as the authors: v from U(0, 1), also in evaluation, and
             b = b_0; `random_membrane`: the same with b = 0.
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("ltc")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'b', 'z'))
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
 
     membrane_gate: nn.Module | None

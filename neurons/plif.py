@@ -40,6 +40,16 @@ class PLIF(Neuron):
         threshold: θ, in the unit of the current.
         reset_gradient: whether the gradient flows through z_t into v_t.
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("plif")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'z'))
+
+    References:
+        Fang et al. 2021: https://doi.org/10.48550/arXiv.2007.05785
     """
 
     elementwise: ClassVar[bool] = True

@@ -42,6 +42,17 @@ class RF(Neuron):
         dt: δ, the step in units of time.
         threshold: θ.
         surrogate: gradient of the spike.
+
+    Example:
+        >>> neuron = tt.neuron_type("rf")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'w', 'z'))
+
+    References:
+        Izhikevich 2001: https://doi.org/10.1016/S0893-6080(01)00078-8
+        Higuchi et al. 2024: https://doi.org/10.48550/arXiv.2402.14603
     """
 
     elementwise: ClassVar[bool] = True

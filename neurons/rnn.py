@@ -28,6 +28,16 @@ class RNN(Neuron):
 
     Args:
         shape: cells, their number or their arrangement.
+
+    Example:
+        >>> neuron = tt.neuron_type("rnn")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'z'))
+
+    References:
+        Elman 1990: https://doi.org/10.1207/s15516709cog1402_1
     """
 
     spiking: ClassVar[bool] = False

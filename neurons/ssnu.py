@@ -35,6 +35,17 @@ class SSNU(Neuron):
         shape: units, their number or their arrangement.
         decay: d, per step.
         bias: initial b.
+
+    Example:
+        >>> neuron = tt.neuron_type("ssnu")(5)
+        >>> state = neuron.initial_state(2, torch.zeros(()))
+        >>> z, state = neuron(torch.ones(2, 5), state)
+        >>> z.shape, state._fields
+        (torch.Size([2, 5]), ('v', 'z'))
+
+    References:
+        Woźniak et al. 2020: https://doi.org/10.1038/s42256-020-0187-0
+        Bohnstingl et al. 2022: https://doi.org/10.48550/arXiv.2007.12723
     """
 
     spiking: ClassVar[bool] = False

@@ -44,6 +44,18 @@ class DECOLLE(EligibilityRule):
     Args:
         update_every: steps between updates, 1 in the source; null: one update, at the end of the sequence.
         burn_in: steps at the start of a sequence from which the rule does not learn.
+
+    Example:
+        >>> rule = tt.build_rule("decolle", burn_in=2)
+        >>> rule.claims.gradient, rule.claims.memory
+        ('approximate', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Kaiser, Mostafa and Neftci 2020: https://doi.org/10.3389/fnins.2020.00424
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")

@@ -35,6 +35,19 @@ class DiagonalRTRL(EligibilityRule):
     Args:
         loss_at: `end`: E = l_T, with a single learning signal; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
+
+    Example:
+        >>> rule = tt.build_rule("diagonal_rtrl")
+        >>> rule.claims.gradient, rule.claims.memory
+        ('approximate', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Menick et al. 2021: https://doi.org/10.48550/arXiv.2006.07232
+        Bellec et al. 2020: https://doi.org/10.1038/s41467-020-17236-y
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")

@@ -63,6 +63,18 @@ class EProp(EligibilityRule):
         rate_mean: f̄: `sequence`: the mean over the batch and the steps so far, at the update; `running`: that at each
             step, ∂E_reg/∂W_ji = 2 c mean_{t, batch} (f̄_j^t − f*) ε_z,ji^t, known online; `sample`: that of each
             sequence of the batch, E_reg = c Σ_j mean_batch (f̄_j − f*)², with one more trace; null: `sequence`.
+
+    Example:
+        >>> rule = tt.build_rule("eprop", feedback="random")
+        >>> rule.claims.gradient, rule.claims.memory
+        ('approximate', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Bellec et al. 2020: https://doi.org/10.1038/s41467-020-17236-y
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")

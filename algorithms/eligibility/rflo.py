@@ -27,6 +27,18 @@ class RFLO(EProp):
         loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
         update_every: steps between updates; null: one update, at the end of the sequence.
         feedback_sd: standard deviation of B, 1 in the source; null: 1/√size.
+
+    Example:
+        >>> rule = tt.build_rule("rflo")
+        >>> rule.claims.gradient, rule.claims.memory
+        ('approximate', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Murray 2019: https://doi.org/10.7554/eLife.43299
     """
 
     def __init__(

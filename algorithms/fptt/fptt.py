@@ -60,6 +60,19 @@ class FPTT(LearningRule):
         last_part: whether the last part is trained; the authors' loop for the adding task omits it.
         auxiliary: L_aux, for classification: `off`; `authors`, as in `auxiliary_loss.py`.
         auxiliary_uniform_epochs: number of first epochs in which the auxiliary distribution is uniform; null: 0.
+
+    Example:
+        >>> rule = tt.build_rule("fptt", parts=4)
+        >>> rule.windows(10)
+        [2, 3, 2, 3]
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Kag and Saligrama 2021: https://proceedings.mlr.press/v139/kag21a.html
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
 
     claims = Claims(gradient="truncated", memory="O(window)", sets_weights=True)

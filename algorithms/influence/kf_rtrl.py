@@ -42,6 +42,18 @@ class KFRTRL(RandomSigns):
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
         draws: r, the number of independent estimates, of which the gradient is the mean.
+
+    Example:
+        >>> rule = tt.build_rule("kf_rtrl", draws=4)
+        >>> rule.claims.gradient, rule.claims.memory
+        ('approximate', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Mujika, Meier and Steger 2018: https://doi.org/10.48550/arXiv.1805.10842
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")

@@ -41,6 +41,18 @@ class RTRL(InfluenceRule):
     Args:
         loss_at: `end`: E = l_T; `every`: E is the mean over all steps.
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
+
+    Example:
+        >>> rule = tt.build_rule("rtrl")
+        >>> rule.claims.gradient, rule.claims.memory
+        ('exact', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Williams and Zipser 1989: https://doi.org/10.1162/neco.1989.1.2.270
     """
 
     claims = Claims(gradient="exact", memory="O(1)")

@@ -25,6 +25,18 @@ class OTTT(PresynapticTrace):
         decay: λ; null: the leak α of each layer's membrane.
         loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
         update_every: steps between updates; null: one update, at the end of the sequence (OTTT_A).
+
+    Example:
+        >>> rule = tt.build_rule("ottt")
+        >>> rule.claims.gradient, rule.claims.memory
+        ('approximate', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Xiao et al. 2022: https://doi.org/10.48550/arXiv.2210.04195
     """
 
     def __init__(

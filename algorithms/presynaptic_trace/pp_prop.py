@@ -40,6 +40,18 @@ class PPProp(PresynapticTrace):
         decay: α_p; 0.9 is rank 19.
         loss_at: `every`: E is the mean over all steps; `end`: E = l_T.
         update_every: steps between updates; null: one update, at the end of the sequence.
+
+    Example:
+        >>> rule = tt.build_rule("pp_prop", decay=0.5)
+        >>> rule.claims.gradient, rule.claims.memory
+        ('approximate', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Wang et al. 2026: https://doi.org/10.1038/s41467-026-68453-w
     """
 
     decay: float

@@ -53,6 +53,19 @@ class PresynapticTrace(BlockRule):
         update_every: steps between updates, for a loss at every step; null: one update, at the end of the sequence.
         sampled_steps: k; the rule learns from k steps, drawn for each batch of sequences; null: from all.
         unbiased: whether the gradient of k sampled steps is multiplied by T/k, so that its mean is that of all steps.
+
+    Example:
+        >>> rule = tt.build_rule("presynaptic_trace", decay=0.9)
+        >>> rule.claims.gradient, rule.claims.memory
+        ('approximate', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Xiao et al. 2022: https://doi.org/10.48550/arXiv.2210.04195
+        Meng et al. 2023: https://doi.org/10.48550/arXiv.2302.14311
     """
 
     claims = Claims(gradient="approximate", memory="O(1)")

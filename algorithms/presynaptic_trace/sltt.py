@@ -30,6 +30,18 @@ class SLTT(PresynapticTrace):
         update_every: steps between updates; null: one update, at the end of the sequence.
         sampled_steps: k of SLTT-k; null: all steps.
         unbiased: whether the gradient of SLTT-k is multiplied by T/k.
+
+    Example:
+        >>> rule = tt.build_rule("sltt", sampled_steps=5)
+        >>> rule.claims.gradient, rule.claims.memory
+        ('approximate', 'O(1)')
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="lif", hidden=[8])
+        >>> learner = tt.Learner(network, rule, Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> loss = learner.learn(torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0]), optimiser)
+
+    References:
+        Meng et al. 2023: https://doi.org/10.48550/arXiv.2302.14311
     """
 
     def __init__(

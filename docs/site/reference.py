@@ -44,7 +44,11 @@ INTERFACE = {
     "Components of your own": ("algorithm", "neuron", "network", "dataset"),
 }
 """Sections of the page on the Python interface, and their names of `throughtime`."""
-HEADING = re.compile(r"^(Args|Attributes|Raises|Returns|Yields):\n", re.MULTILINE)
+HEADING = re.compile(r"^(Args|Attributes|Example|Raises|References|Returns|Yields):\n", re.MULTILINE)
+EXAMPLES = (
+    "Examples assume `import throughtime as tt`, `import torch` and "
+    "`from throughtime.datasets.task import Classification`."
+)
 ITEM = re.compile(r"^ {4}(?! )(?:(\w+): )?", re.MULTILINE)
 """Start of a line in a section of a docstring: of an argument or error, which has a name, or of a sentence."""
 
@@ -78,7 +82,10 @@ def _own(kind: str) -> list[str]:
 
 
 def _components(page: str, kind: str) -> str:
-    parts = [f"# {page.capitalize()}", "Options are those of a suite file; `throughtime ls NAME` prints the same."]
+    parts = [
+        f"# {page.capitalize()}",
+        f"Options are those of a suite file; `throughtime ls NAME` prints the same. {EXAMPLES}",
+    ]
     for name in _own(kind):
         parts += _component(REGISTRIES[kind][name])
     return "\n\n".join(parts) + "\n"
@@ -87,15 +94,22 @@ def _components(page: str, kind: str) -> str:
 def _component(component: Component) -> Iterator[str]:
     yield f"## {component.name}"
     # Indented paragraphs of a docstring are equations, which Markdown shows as code.
-    yield inspect.cleandoc(component.factory.__doc__ or "").partition("\nArgs:\n")[0]
+    before, *sections = HEADING.split(inspect.cleandoc(component.factory.__doc__ or ""))
+    yield before
     options = options_of(component)
     yield _table(("option", "type", "default", "meaning"), [(f"`{o.name}`", *o[1:]) for o in options])
+    for heading, body in zip(sections[::2], sections[1::2], strict=True):
+        if heading in ("Example", "References"):
+            yield from _section(heading, body)
 
 
 def _python() -> str:
     if unlisted := sorted({*throughtime.__all__}.difference(*INTERFACE.values())):
         raise PluginError(f"INTERFACE of docs/site/reference.py lacks {', '.join(unlisted)}")
-    text = ["# Python interface", "The names of `import throughtime as tt`, with the docstrings of the code."]
+    text = [
+        "# Python interface",
+        f"The names of `import throughtime as tt`, with the docstrings of the code. {EXAMPLES}",
+    ]
     for title, names in INTERFACE.items():
         text.append(f"## {title}")
         for name in names:
@@ -103,8 +117,17 @@ def _python() -> str:
             before, *sections = HEADING.split(inspect.getdoc(thing) or "")
             text += [f"### {name}", f"```python\n{name}{_signature(thing)}\n```", before]
             for heading, body in zip(sections[::2], sections[1::2], strict=True):
-                text += [f"**{heading}**", ITEM.sub(lambda item: f"- `{item[1]}`: " if item[1] else "", body)]
+                text += _section(heading, body)
     return "\n\n".join(text) + "\n"
+
+
+def _section(heading: str, body: str) -> tuple[str, str]:
+    """Return a section of a docstring as Markdown: its heading, and its items, links or code."""
+    if heading == "Example":
+        return f"**{heading}**", f"```pycon\n{inspect.cleandoc(body)}\n```"
+    if heading == "References":
+        return f"**{heading}**", re.sub(r"^ {4}(.*): (https?://\S+)$", r"- [\1](\2)", body, flags=re.MULTILINE)
+    return f"**{heading}**", ITEM.sub(lambda item: f"- `{item[1]}`: " if item[1] else "", body)
 
 
 def _signature(thing: Callable[..., object]) -> str:
