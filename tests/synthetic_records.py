@@ -21,17 +21,18 @@ METHODS = {"byte": "VmHWM after a reset", "fraction": "test split (1000 sequence
 
 
 def run_spec(cell: str | tuple[str, str, str], replicate: int = 0, **changes: Any) -> RunSpec:
-    """A spec from `rule neuron dataset`, `steps`, `batch`, `hidden` and `layers`; any other field may be given."""
+    """A spec from `rule neuron dataset`, `steps`, `batch`, `hidden`, `layers`, `epochs`; other fields may be given."""
     rule, neuron, dataset = cell.split(" ") if isinstance(cell, str) else cell
     steps, batch = changes.pop("steps", 28), changes.pop("batch", 32)
     hidden = [changes.pop("hidden", 64)] * changes.pop("layers", 1)
+    epochs = changes.pop("epochs", 4)
     return RunSpec(
         **{"suite": "quick", "scale": "laptop", "passes": ["train", "time", "memory"], **changes},
         rule=ComponentSpec(name=rule, label=rule),
         neuron=ComponentSpec(name=neuron, label=neuron),
         network=ComponentSpec(name="recurrent", options={"hidden": hidden}, label="recurrent"),
         dataset=ComponentSpec(name=dataset.split("-")[0], options={"steps": steps}, label=dataset),
-        training=Training(epochs=4, batch=batch),
+        training=Training(epochs=epochs, batch=batch),
         replicate=replicate,
         seed=7,
     )

@@ -91,7 +91,7 @@ def verdicts(
                 write_paper(loaded, judged[loaded.name], runs, scale, out)
     if as_json or (name and form == "text"):
         rows = [{"paper": paper, **row._asdict()} for paper, verdicts in judged.items() for row in verdicts]
-        shown = ("item", "published", "ours", "n", "scale", "verdict", "reason")
+        shown = ("item", "published", "ours", "n", "interval", "scale", "verdict", "lean", "missing", "reason")
         print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
     else:
         print((court_text if form == "text" else court_markdown)(judged))

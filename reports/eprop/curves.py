@@ -15,7 +15,7 @@ MOST_ITERATIONS = 500
 """Iterations within which the authors report that it stops."""
 
 
-def curves(results: Results, suite: str, scale: str) -> pd.DataFrame:
+def curves(results: Results, suite: str, scale: str | None = None) -> pd.DataFrame:
     """Return the curves of the runs that are ok or diverged, on the validation split: columns rule, run, iteration and
     value, the share of wrong decisions of evidence accumulation, or the mean squared error of pattern generation."""
     runs = runs_of(results, suite, scale)

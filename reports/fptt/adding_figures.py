@@ -12,7 +12,7 @@ from throughtime.records.results import Results
 from throughtime.reports.cells import groups, rule_rank, runs_of
 from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
 from throughtime.reports.fptt.adding import CELLS, LOOPS, SUITES, TRIVIAL, curves, published
-from throughtime.reports.papers.verdicts import AVERAGED
+from throughtime.reports.papers.claims import AVERAGED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,9 +1,9 @@
-"""Evidence for claims: what the runs of some cells of the adding task reached, and verdicts on learning from it."""
+"""Evidence of the adding task: what the runs of some cells reached, and verdicts on learning from it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from throughtime.records.results import Results
 from throughtime.records.store import validation_metric
 from throughtime.reports.fptt.adding import SUITES
-from throughtime.reports.papers.verdicts import AVERAGED, Answer, Word, at_a_scale, decided
+from throughtime.reports.papers.claims import AVERAGED, Answer, Size, Values, all_or_none, judged, share_of
 from throughtime.spec import Scale
 
 SOLVED, UNSOLVED = 0.05, 0.14
@@ -23,11 +23,12 @@ PUBLISHED = 10_000
 
 
 class Cell(NamedTuple):
-    """A cell of the suites of the adding task."""
+    """A cell of the adding task: of the suite of its length, or of one with several lengths."""
 
     T: int
     rule: str
     neuron: str
+    suite: str = ""
 
     def __str__(self) -> str:
         return f"{self.rule} {self.neuron} at T = {self.T}"
@@ -38,90 +39,109 @@ class Reached(NamedTuple):
 
     least: list[float]
     """Least mean of the validation error over `AVERAGED` iterations, of each run; infinite for a run without one."""
+    end: list[float]
+    """The same mean over the last iterations; infinite for a run that diverged."""
     diverged: list[bool]
     last: list[int]
     """Last iteration of each run at which its learning curve has a finite value; 0 without one."""
 
     @property
     def iterations(self) -> int:
-        """Training iterations of the shortest run that did not diverge; 0 if all did."""
-        return min((at for at, nan in zip(self.last, self.diverged, strict=True) if not nan), default=0)
-
-    @property
-    def is_long(self) -> bool:
-        """Return whether every run was as long as the published ones, or diverged."""
-        return all(self.diverged) or self.iterations >= PUBLISHED
-
-    def __str__(self) -> str:
-        return ", ".join(
-            f"{mse:.2g} ({'diverged after' if nan else 'finite to'} iteration {at})"
-            for mse, nan, at in zip(*self, strict=True)
-        )
+        """Training iterations of the shortest run that did not diverge; `PUBLISHED` if all did."""
+        return min((at for at, nan in zip(self.last, self.diverged, strict=True) if not nan), default=PUBLISHED)
 
 
-def least_level(curve: list[tuple[int, float]]) -> float:
-    """Return the least mean over `AVERAGED` iterations of a curve of (iteration, value); ∞ if it is shorter."""
-    means = [np.mean([v for at, v in curve if end - AVERAGED < at <= end]) for end, _ in curve if end >= AVERAGED]
-    return float(min((mean for mean in means if math.isfinite(mean)), default=math.inf))
-
-
-def reached(results: Results, cell: Cell, scale: Scale) -> Reached:
-    """Return what the runs of a cell at a scale reached."""
-    runs = results.select(SUITES[cell.T], scale).frame
-    runs = runs[(runs["rule"] == cell.rule) & (runs["neuron"] == cell.neuron) & runs["status"].isin(("ok", "diverged"))]
-    least, last = [], []
-    for run in runs["id"]:
-        rows = [(int(row["iteration"]), validation_metric(row, "mse")) for row in results.curve(run)]
-        curve = [(at, math.nan if mse is None else mse) for at, mse in rows]
-        least.append(least_level(curve))
+def reached(results: Results, cell: Cell) -> Reached:
+    """Return what the runs of a cell reached."""
+    least, end, diverged, last = [], [], [], []
+    for curve, failed in _curves(results, cell):
+        levels = levels_of(curve)
+        least.append(min(filter(math.isfinite, levels), default=math.inf))
+        end.append(levels[-1] if levels and not failed else math.inf)
+        diverged.append(failed)
         last.append(max((at for at, mse in curve if math.isfinite(mse)), default=0))
-    return Reached(least, list(runs["status"] == "diverged"), last)
+    return Reached(least, end, diverged, last)
+
+
+def first_below(results: Results, cell: Cell, bound: float) -> list[float]:
+    """Return the first iteration of each run of a cell with a validation error below a bound; infinity if none."""
+    return [min((at for at, mse in curve if mse < bound), default=math.inf) for curve, _ in _curves(results, cell)]
+
+
+def _curves(results: Results, cell: Cell) -> list[tuple[list[tuple[int, float]], bool]]:
+    """Return the curve of (iteration, validation error) of each run of a cell, and whether the run diverged."""
+    runs = results.select(cell.suite or SUITES[cell.T]).frame
+    runs = runs[(runs["rule"] == cell.rule) & (runs["neuron"] == cell.neuron) & runs["status"].isin(("ok", "diverged"))]
+    runs = runs[runs["dataset"] == f"adding-{cell.T}"] if cell.suite else runs
+    found = []
+    for run, status in zip(runs["id"], runs["status"], strict=True):
+        rows = [(int(row["iteration"]), validation_metric(row, "mse")) for row in results.curve(run)]
+        found.append(([(at, math.nan if mse is None else mse) for at, mse in rows], status == "diverged"))
+    return found
+
+
+def levels_of(curve: Sequence[tuple[int, float]]) -> list[float]:
+    """Return the means over `AVERAGED` iterations of a curve of (iteration, value); none if it is shorter."""
+    return [float(np.mean([v for at, v in curve if end - AVERAGED < at <= end])) for end, _ in curve if end >= AVERAGED]
 
 
 def learns(results: Results, cells: Sequence[Cell]) -> Answer:
-    """Judge whether all runs of some cells learn the adding task. Too short a training refutes nothing."""
+    """Judge whether some cells learn the adding task: all runs of each; refuted if no run of some cell does, after as
+    many iterations as the published curves have."""
 
-    def word(found: list[Reached]) -> tuple[Word, str]:
-        if all(mse < SOLVED for cell in found for mse in cell.least):
-            return "supported", f"least error over {AVERAGED} iterations < {SOLVED} in all runs"
+    def missing(runs: Results, scale: Scale) -> str:
+        found = [reached(runs, cell) for cell in cells]
         above = [cell for cell in found if max(cell.least) >= SOLVED]
-        most = max(cell.iterations for cell in above)
-        why = f"some runs are not below {SOLVED}, in {most} of {PUBLISHED} iterations"
-        return "not supported" if any(cell.is_long for cell in above) else "unclear", why
+        never = [cell for cell in above if min(cell.least) >= SOLVED]
+        return _lacking(max((cell.iterations for cell in never or above), default=PUBLISHED), PUBLISHED)
 
-    return _judged(results, cells, word)
+    return judged(
+        results,
+        lambda runs: _least(runs, cells),
+        all_or_none(lambda mse: mse < SOLVED),
+        f"least error over {AVERAGED} iterations; learnt: < {SOLVED}",
+        Size(missing, lasting="for"),
+        show=lambda values: _counted(values, SOLVED),
+        nothing=_nothing(cells),
+    )
 
 
 def fails(results: Results, cells: Sequence[Cell]) -> Answer:
-    """Judge whether no run of some cells learns the adding task: only a long training, or divergence, shows it."""
+    """Judge whether some cells do not learn the adding task: no run of any, after as many iterations as the published
+    curves have, or divergence; refuted if all runs of some cell learn."""
 
-    def word(found: list[Reached]) -> tuple[Word, str]:
-        if any(mse < SOLVED for cell in found for mse in cell.least):
-            return "not supported", f"some run is below {SOLVED}"
-        if any(mse < UNSOLVED for cell in found for mse in cell.least):
-            return "unclear", f"some run is between {SOLVED} and {UNSOLVED}"
-        if all(cell.is_long for cell in found):
-            return "supported", f"all runs stay above {UNSOLVED} or diverge"
-        short = min(cell.iterations for cell in found)
-        return "unclear", f"all runs stay above {UNSOLVED}, in {short} of {PUBLISHED} iterations"
+    def missing(runs: Results, scale: Scale) -> str:
+        return _lacking(min(reached(runs, cell).iterations for cell in cells), PUBLISHED)
 
-    return _judged(results, cells, word)
+    return judged(
+        results,
+        lambda runs: _least(runs, cells),
+        all_or_none(lambda mse: mse >= UNSOLVED, lambda mse: mse < SOLVED),
+        f"least error over {AVERAGED} iterations; not learnt: >= {UNSOLVED}, learnt: < {SOLVED}",
+        Size(missing, lasting="against"),
+        show=lambda values: _counted(values, SOLVED),
+        nothing=_nothing(cells),
+    )
 
 
 def becomes_nan(results: Results, cells: Sequence[Cell]) -> Answer:
-    """Judge whether all runs of some cells diverge."""
+    """Judge whether all runs of some cells diverge; refuted if no run of some cell does in `LONG_ENOUGH` iterations."""
     growth = ", ".join(f"{growth_that_overflows(cell.T):.2f} a step at T = {cell.T}" for cell in cells)
 
-    def word(found: list[Reached]) -> tuple[Word, str]:
-        diverged = [nan for cell in found for nan in cell.diverged]
-        why = f"{sum(diverged)} of {len(diverged)} runs diverged; a gradient that grows by {growth} overflows"
-        if all(diverged):
-            return "supported", why
-        short = min(cell.iterations for cell in found)
-        long_enough = short >= LONG_ENOUGH
-        return ("not supported" if long_enough else "unclear"), f"{why}, in at least {short} iterations"
+    def missing(runs: Results, scale: Scale) -> str:
+        return _lacking(min(reached(runs, cell).iterations for cell in cells), LONG_ENOUGH)
 
-    return _judged(results, cells, word)
+    return judged(
+        results,
+        lambda runs: {str(cell): [float(nan) for nan in reached(runs, cell).diverged] for cell in cells},
+        all_or_none(bool),
+        f"runs that diverge; a gradient that grows by {growth} overflows",
+        Size(missing, lasting="for"),
+        show=lambda values: "; ".join(
+            f"{cell}: {share_of(int(sum(row)), len(row))} diverged" for cell, row in values.items()
+        ),
+        nothing=_nothing(cells),
+    )
 
 
 def growth_that_overflows(T: int) -> float:
@@ -129,26 +149,22 @@ def growth_that_overflows(T: int) -> float:
     return float(np.finfo(np.float32).max) ** (1 / T)
 
 
-def both(*answers: Answer) -> Answer:
-    """Return the answer to a claim with several parts: it holds if all of them do, and fails with any of them."""
-    order: tuple[Word, ...] = ("not supported", "not run here", "unclear", "supported")
-    word = min((answer.word for answer in answers), key=order.index)
-    known = [answer.n for answer in answers if answer.n is not None]
-    scales = "; ".join(dict.fromkeys(answer.scale for answer in answers if answer.scale))
-    ours = "; ".join(answer.ours for answer in answers if answer.ours)
-    reason = "; ".join(dict.fromkeys(answer.reason for answer in answers))
-    return Answer(word, ours, reason, min(known, default=None), scales)
+def _least(runs: Results, cells: Sequence[Cell]) -> Values:
+    return {str(cell): reached(runs, cell).least for cell in cells}
 
 
-def _judged(results: Results, cells: Sequence[Cell], word: Callable[[list[Reached]], tuple[Word, str]]) -> Answer:
-    """Judge by what the runs of all cells reached."""
+def _lacking(iterations: int, needed: int) -> str:
+    return "" if iterations >= needed else f"{iterations} of {needed} iterations"
 
-    def at(scale: Scale) -> Answer | None:
-        found = [reached(results, cell, scale) for cell in cells]
-        if not (n := min(len(cell.least) for cell in found)):
-            return None
-        ours = "; ".join(f"{cell}: {what}" for cell, what in zip(cells, found, strict=True))
-        verdict, reason = word(found)
-        return decided(verdict, ours, reason, n, scale)
 
-    return at_a_scale(at, f"no runs of all cells of {', '.join(dict.fromkeys(SUITES[cell.T] for cell in cells))}")
+def _counted(values: Values, solved: float) -> str:
+    """Write the errors of each cell, and the share of runs below a bound."""
+    return "; ".join(
+        f"{cell}: {', '.join(f'{mse:.2g}' for mse in row)}, "
+        f"learnt in {share_of(sum(mse < solved for mse in row), len(row))}"
+        for cell, row in values.items()
+    )
+
+
+def _nothing(cells: Sequence[Cell]) -> str:
+    return f"no runs of all cells of {', '.join(dict.fromkeys(cell.suite or SUITES[cell.T] for cell in cells))}"

@@ -9,8 +9,8 @@ from throughtime.reports.cells import groups, runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
 from throughtime.reports.fptt.adding_figures import PALE
 from throughtime.reports.fptt.comparison import FRAMES as ACCURACY
-from throughtime.reports.fptt.comparison import TIME
 from throughtime.reports.fptt.memory import FRAMES, PUBLISHED, SUITE
+from throughtime.reports.fptt.times import TIME
 from throughtime.reports.growth import WAYS
 from throughtime.reports.quantities import MIB
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
+from throughtime.records.statistics.summary import Lean
 from throughtime.reports.influence_balancing.system import (
     OPTIMUM,
     START,
@@ -14,37 +15,56 @@ from throughtime.reports.influence_balancing.system import (
     drawn_signs,
     turning_window,
 )
-from throughtime.reports.papers.verdicts import Answer, Word
+from throughtime.reports.papers.claims import ANYTHING, Answer, claim, decided
 
 DRAWS = 10
 """Sequences of signs of UORO."""
 SHORT, LONG = (1, 5, 10, 19, 30, 40), (41, 45, 60, 100, 200)
+REGISTERED = "before the computation: a777085, 2026-11-26"
 
 
+@claim(ANYTHING, REGISTERED, primary=True)
 def truncated_bptt(results: Results) -> Answer:
-    """Truncated BPTT leaves the optimum if windows are shorter than 41 steps, and approaches it otherwise."""
+    """Truncated BPTT leaves the optimum if windows are shorter than 41 steps, and approaches it otherwise.
+
+    Summary: the distance to θ = −1/6 after 3000 updates. Criterion: larger than at the start for each of six shorter
+    windows, smaller for each of five longer ones.
+    """
     return _all_or_none("tbptt")
 
 
+@claim(ANYTHING, REGISTERED)
 def rtrl(results: Results) -> Answer:
-    """RTRL converges to θ = −1/6 with an update at every step."""
+    """RTRL converges to θ = −1/6 with an update at every step.
+
+    Summary: the distance after 3000 updates. Criterion: below 1e-6.
+    """
     θ = descend(1, "rtrl")[-1]
-    word: Word = "supported" if abs(θ - OPTIMUM) < 1e-6 else "not supported"
-    return Answer(word, f"θ = {θ:.7f}", f"after {UPDATES} updates")
+    return decided("for" if abs(θ - OPTIMUM) < 1e-6 else "against", f"θ = {θ:.7f}", f"after {UPDATES} updates")
 
 
+@claim(ANYTHING, "before the computation: acee297, 2026-11-26", primary=True)
 def uoro(results: Results) -> Answer:
-    """UORO reaches θ = −1/6 on average, with an update at every step; single runs scatter."""
+    """UORO reaches θ = −1/6 on average, with an update at every step; single runs scatter.
+
+    Summary: the mean of θ over n = 10 sequences of signs after 3000 updates. Criterion: its interval contains −1/6 and
+    excludes the start, 0.5.
+    """
     ends = [float(descend_uoro(drawn_signs(seed))[-1]) for seed in range(DRAWS)]
     mean, low, high, n = mean_interval(ends)
     assert low is not None and high is not None
-    word: Word = "supported" if low <= OPTIMUM <= high < START else "not supported"
-    ours = f"θ = {mean:.3g}, 95 % interval [{low:.3g}, {high:.3g}], runs from {min(ends):.3g} to {max(ends):.3g}"
-    return Answer(word, ours, f"after {UPDATES} updates, {START:g} before; the interval contains −1/6", n)
+    lean: Lean = "for" if low <= OPTIMUM <= high < START else "against"
+    ours = f"θ = {mean:.3g}, runs from {min(ends):.3g} to {max(ends):.3g}"
+    answer = decided(lean, ours, f"after {UPDATES} updates, {START:g} before; the interval contains −1/6", n)
+    return answer._replace(interval=f"[{low:.3g}, {high:.3g}]")
 
 
+@claim(ANYTHING, REGISTERED)
 def fptt(results: Results) -> Answer:
-    """FPTT's regulariser does not change the sign: it leaves the optimum for the same windows (our prediction)."""
+    """FPTT's regulariser does not change the sign: it leaves the optimum for the same windows (our prediction).
+
+    Summary and criterion are those of truncated BPTT.
+    """
     return _all_or_none("fptt")
 
 
@@ -55,7 +75,7 @@ def _all_or_none(rule: RuleName) -> Answer:
     wrong = [K for K in SHORT if distance[K] <= first] + [K for K in LONG if distance[K] >= first]
     ours = ", ".join(f"K = {K}: {distance[K]:.3g}" for K in (1, 40, 41, 100))
     reason = f"|θ + 1/6| after {UPDATES} updates, {first:.3g} before; the derivative turns at K = {turning_window()}"
-    return Answer("not supported" if wrong else "supported", ours, reason)
+    return decided("against" if wrong else "for", ours, reason)
 
 
 CLAIMS = (truncated_bptt, rtrl, uoro, fptt)

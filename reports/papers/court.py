@@ -34,12 +34,12 @@ def counts(judged: Mapping[str, Sequence[Row]]) -> list[dict[str, str | int]]:
 
 def primary_claims(judged: Mapping[str, Sequence[Row]]) -> list[tuple[str, Row]]:
     """Return the primary claims of all papers, each with its paper."""
-    return [(paper, row) for paper, verdicts in judged.items() for row in verdicts if getattr(row, "primary", False)]
+    return [(paper, row) for paper, verdicts in judged.items() for row in verdicts if row.primary]
 
 
 def verdict_with_lean(row: Row) -> str:
     """Return the word of a verdict, with the lean of an undecided claim and the number of replicates."""
-    lean = f", leans {row.lean}" if getattr(row, "lean", None) else ""
+    lean = f", leans {row.lean}" if row.lean else ""
     return f"{row.verdict}{lean}" + (f" (n = {row.n})" if row.n else "")
 
 

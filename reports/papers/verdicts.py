@@ -1,13 +1,14 @@
 """Verdicts of a paper: each published value and claim beside ours, with a word and a reason.
 
 A target is a published number: of a cell of a suite, which runs reproduce, or one that a short computation gives
-exactly. A claim is a statement of the paper that a function judges from results.
+exactly. A claim is a statement of the paper that a function judges from results (`claims.py`). docs/verdicts.md has the
+rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from math import fsum, inf, nan
+from math import fsum, inf, nan, sqrt
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -17,17 +18,17 @@ from pydantic import Field, NonNegativeFloat, PositiveInt
 from throughtime.errors import UsageError, first_line
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
+from throughtime.records.statistics.summary import Lean
 from throughtime.records.store import validation_metric
+from throughtime.reports.papers.claims import AVERAGED, FEWEST, Claim, Word, written
 from throughtime.spec import Scale, Strict
 
-Word = Literal["supported", "not supported", "unclear", "not run here"]
-"""Verdict of a claim."""
-Match = Literal["reproduced", "within interval", "not reproduced", "not run here"]
+Match = Literal[
+    "reproduced", "within interval", "both at the trivial level", "not reproduced", "unclear", "not run here"
+]
 """Verdict of a target."""
-FEWEST = 3
-"""Smallest n whose interval can decide `within interval`."""
-AVERAGED = 100
-"""Training iterations over which a learning curve is averaged."""
+NOT_LEARNT = 0.9
+"""Share of the trivial error from which on a network is at the trivial level."""
 
 
 class CellOf(Strict):
@@ -56,7 +57,10 @@ class CellOf(Strict):
 
 
 class Target(Strict):
-    """A published value and where ours comes from: `cell` or `exact`."""
+    """A published value and where ours comes from: `cell` or `exact`.
+
+    The published value is a mean of `averaged` values with the deviation `spread`, or a single one with a `tolerance`.
+    """
 
     item: str = Field(min_length=1)
     """What the number is, and in which figure or table."""
@@ -64,8 +68,12 @@ class Target(Strict):
     """The published value."""
     spread: NonNegativeFloat | None = None
     """Its published standard deviation."""
-    tolerance: NonNegativeFloat
-    """Largest difference, absolute, at which our mean counts as reproduced."""
+    averaged: PositiveInt | None = None
+    """Number of values, runs or evaluations, of which the published one is the mean and `spread` the deviation."""
+    tolerance: NonNegativeFloat | None = None
+    """Largest difference, absolute, at which a single published value counts as reproduced; the file has the reason."""
+    trivial: float | None = None
+    """Error of a network that learnt nothing."""
     source: str = Field(min_length=1)
     """Where the value was published or how it was derived."""
     cell: CellOf | None = None
@@ -77,7 +85,20 @@ class Target(Strict):
     def _one_origin(self) -> Target:
         if (self.cell is None) == (self.exact is None):
             raise ValueError("a target has either a cell or exact")
+        if (self.spread is None) != (self.averaged is None) or (self.spread is None) == (self.tolerance is None):
+            raise ValueError("a target has either a tolerance, or spread and averaged")
         return self
+
+    @property
+    def reach(self) -> float:
+        """The difference that counts as reproduced: the tolerance, or the standard error of the published mean."""
+        if self.spread is None or self.averaged is None:
+            return self.tolerance or 0.0
+        return self.spread / sqrt(self.averaged)
+
+    def is_trivial(self, value: float) -> bool:
+        """Return whether an error is that of a network that learnt nothing."""
+        return self.trivial is not None and value >= NOT_LEARNT * self.trivial
 
 
 class PaperFile(Strict):
@@ -94,53 +115,6 @@ class PaperFile(Strict):
     targets: list[Target] = Field([])
 
 
-class Answer(NamedTuple):
-    """The answer of a claim's function."""
-
-    word: Word
-    ours: str
-    """The numbers that decide."""
-    reason: str
-    n: int | None = None
-    scale: str = ""
-
-
-def decided(word: Word | bool, ours: str, reason: str, n: int, scale: str, fewest: int = FEWEST) -> Answer:
-    """Return an answer, which is unclear if it has fewer runs than it needs.
-
-    Args:
-        word: the verdict of enough runs, or whether the claim holds.
-        ours: the numbers that decide.
-        reason: what they are, and what they must be.
-        n: runs of the cell that has the fewest.
-        scale: their scale.
-        fewest: runs that are enough.
-    """
-    if n < fewest:
-        return Answer("unclear", ours, f"n = {n}; {fewest} runs of each are needed", n, scale)
-    if not isinstance(word, str):
-        word = "supported" if word else "not supported"
-    return Answer(word, ours, reason, n, scale)
-
-
-def errors(runs: pd.DataFrame, metric: str) -> list[float]:
-    """Return the error of each run that ended in itself: its metric if it is ok, infinity if it diverged."""
-    ended = runs[runs["status"].isin(("ok", "diverged"))].reindex(columns=["status", metric])
-    return [float(value) for value in ended[metric].where(ended["status"] == "ok", inf)]
-
-
-def at_a_scale(judge: Callable[[Scale], Answer | None], nothing: str) -> Answer:
-    """Return the answer at the largest scale that has `FEWEST` runs of each cell, else at the largest that has any.
-
-    Args:
-        judge: the answer at a scale; None without runs.
-        nothing: the reason if there is no run at any scale.
-    """
-    found = [answer for scale in ("paper", "laptop") if (answer := judge(scale)) is not None]
-    enough = [answer for answer in found if answer.n is not None and answer.n >= FEWEST]
-    return next(iter(enough + found), Answer("not run here", "", nothing))
-
-
 class Row(NamedTuple):
     """A verdict."""
 
@@ -151,9 +125,20 @@ class Row(NamedTuple):
     n: int | None
     interval: str
     scale: str
+    """The scale of the runs."""
     verdict: Word | Match
     reason: str
     command: str
+    lean: Lean | None = None
+    """What the numbers of an undecided claim say."""
+    needs: str = ""
+    """What decides a claim: `anything`, or the size of runs."""
+    missing: str = ""
+    """What the runs lack of it."""
+    registered: str = ""
+    """When the claim's criterion was fixed, before or after its runs."""
+    primary: bool = False
+    """Whether this is one of the paper's primary claims."""
 
 
 def judge_exact(target: Target, compute: Callable[[], float], command: str) -> Row:
@@ -164,64 +149,77 @@ def judge_exact(target: Target, compute: Callable[[], float], command: str) -> R
     except UsageError as error:
         return Row(target.item, "exact", published, "", None, "", "", "not run here", first_line(error), command)
     off = abs(value - target.published)
-    word: Match = "reproduced" if off <= target.tolerance else "not reproduced"
-    reason = f"differs by {off:.2g}, tolerance {target.tolerance:g}"
+    word: Match = "reproduced" if off <= target.reach else "not reproduced"
+    reason = f"differs by {off:.2g}, tolerance {target.reach:.2g}"
     return Row(target.item, "exact", published, f"{value:.10g}", None, "", "", word, reason, command)
 
 
 def judge_runs(target: Target, results: Results) -> Row:
-    """Compare the runs of a cell with a target.
-
-    The verdict is `reproduced` if the mean lies within the tolerance; otherwise `within interval` if n is at least
-    `FEWEST` and the 95 % t interval of our mean, widened by the published spread, contains the published value. Failed
-    runs have no value; the reason counts them.
-    """
+    """Compare the runs of a cell with a target; docs/verdicts.md has the rules."""
     cell = target.cell
     assert cell is not None
-    command = f"throughtime run {cell.suite} --scale {cell.scale}"
-    published = f"{target.published:g}" + ("" if target.spread is None else f" ± {target.spread:g}")
-
-    def row(ours: str, n: int | None, interval: str, word: Match, reason: str) -> Row:
-        return Row(target.item, "target", published, ours, n, interval, cell.scale, word, reason, command)
-
     runs = results.frame
     for column in ("suite", "scale", "rule", "neuron", "dataset", "network"):
         runs = runs[runs[column] == getattr(cell, column)]
     values = _values(cell, runs, results)
-    if not len(values):
-        statuses = ", ".join(sorted(set(runs["status"])))
-        return row(
-            "", len(runs) or None, "", "not run here", f"no value in runs: {statuses}" if len(runs) else "no run"
-        )
-    mean, low, high, n = mean_interval(values)
-    interval = "" if low is None or high is None else f"[{low:.3g}, {high:.3g}]"
+    failed = sorted(set(runs["status"]) - {"ok", "diverged", "skipped"})
+    n, ours, interval = len(values), "", ""
+    if n and max(values) < inf:
+        mean = mean_interval(values)
+        ours, interval = f"{mean.mean:.4g}", written(mean)
+    word, reason = _match(target, values)
+    if failed:
+        reason += f"; runs that failed: {', '.join(failed)}"
+        word = word if word == "not reproduced" else "unclear"
+    elif not n and len(runs):
+        reason = f"no value in runs: {', '.join(sorted(set(runs['status'])))}"
+    elif n < (ended := int(runs["status"].isin(("ok", "diverged")).sum())):
+        reason += f"; {ended - n} of {ended} runs have no value"
+    published = f"{target.published:g}" + ("" if target.spread is None else f" ± {target.spread:g}")
+    command = f"throughtime run {cell.suite} --scale {cell.scale}"
+    return Row(target.item, "target", published, ours, n or None, interval, cell.scale, word, reason, command)
+
+
+def _match(target: Target, values: list[float]) -> tuple[Match, str]:
+    """Return the verdict of a target on the values of runs, infinite for one that diverged, and its reason."""
+    if not (n := len(values)):
+        return "not run here", "no run"
+    if diverged := values.count(inf):
+        return "not reproduced", f"{diverged} of {n} runs diverged before"
+    if n < FEWEST:
+        return "unclear", f"{n} of {FEWEST} runs"
+    if target.is_trivial(target.published) and all(map(target.is_trivial, values)):
+        return "both at the trivial level", f"trivial: {target.trivial:.3g}"
+    mean, low, high, _ = mean_interval(values)
+    assert low is not None and high is not None
     off = abs(mean - target.published)
-    word: Match = "not reproduced"
-    if off <= target.tolerance:
-        word, why = "reproduced", f"tolerance {target.tolerance:g}"
-    elif low is None or high is None or n < FEWEST:
-        why = f"n = {n} decides little"
-    else:
-        reach = (high - low) / 2 + (target.spread or 0)
-        word, why = ("within interval" if off <= reach else word), f"interval and spread {reach:.2g}"
-    without = "" if n == len(runs) else f"; {len(runs) - n} of {len(runs)} runs have no value"
-    return row(f"{mean:.4g}", n, interval, word, f"differs by {off:.2g}, {why}{without}")
+    if off <= target.reach:
+        return "reproduced", f"differs by {off:.2g}, tolerance {target.reach:.2g}"
+    reach = (high - low) / 2 + target.reach
+    if off > reach:
+        return "not reproduced", f"differs by {off:.2g}, interval and tolerance {reach:.2g}"
+    if reach > abs(target.published - (target.trivial or 0)) / 2:
+        return "unclear", f"differs by {off:.2g}, the interval of {reach:.2g} could not have failed"
+    return "within interval", f"differs by {off:.2g}, interval and tolerance {reach:.2g}"
 
 
-def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> pd.Series:
-    """Return the values of a target's measure, of the runs of its cell that have one."""
-    curved = runs[runs["status"].isin(("ok", "diverged"))]["id"]  # a run that diverged later counts
-    found: list[float | None]
-    if cell.iteration is not None:
-        found = [level_at(results, run, cell.measure, cell.iteration) for run in curved]
-    elif cell.epoch is not None:
-        rows = [row for run in curved for row in results.curve(run) if row["epoch"] == cell.epoch]
-        found = [row.get(f"test.{cell.measure}") for row in rows]
-    else:
-        parts = cell.measure.endswith(".*")
-        names = [name for name in map(str, runs) if name.startswith(cell.measure[:-1])] if parts else [cell.measure]
-        found = list(runs.loc[runs["status"] == "ok"].reindex(columns=names).mean(axis="columns"))
-    return pd.Series(found, dtype=float).dropna()
+def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> list[float]:
+    """Return the values of a target's measure, of the runs of its cell that have one; infinite for one that diverged
+    before it."""
+    values: list[float] = []
+    parts = cell.measure.endswith(".*")
+    names = [name for name in map(str, runs) if name.startswith(cell.measure[:-1])] if parts else [cell.measure]
+    for _, run in runs[runs["status"].isin(("ok", "diverged"))].iterrows():
+        value = nan
+        if cell.iteration is not None:
+            value = level_at(results, run["id"], cell.measure, cell.iteration)
+        elif cell.epoch is not None:
+            rows = [row for row in results.curve(run["id"]) if row["epoch"] == cell.epoch]
+            value = next((row.get(f"test.{cell.measure}", nan) for row in rows), nan)
+        elif run["status"] == "ok":
+            value = float(run.reindex(names).astype(float).mean())
+        values.append(inf if pd.isna(value) and run["status"] == "diverged" else value)
+    return [value for value in values if not pd.isna(value)]
 
 
 def level_at(results: Results, run: str, metric: str, iteration: int) -> float:
@@ -236,16 +234,16 @@ def verdicts(
     name: str,
     file: PaperFile,
     exact: Mapping[str, Callable[[], float]],
-    claims: Iterable[Callable[[Results], Answer]],
+    claims: Iterable[Claim],
     results: Results,
 ) -> list[Row]:
-    """Judge all targets and claims of a paper; results are only read.
+    """Judge all targets and claims of a paper, its primary claims first; results are only read.
 
     Args:
         name: the paper's name, for the command of exact targets.
         file: its targets.
         exact: the functions that compute exact targets, by name; each takes seconds.
-        claims: functions that answer a claim; the first line of a docstring is its text.
+        claims: its claims.
         results: the results to judge by.
     """
     rows = []
@@ -255,7 +253,29 @@ def verdicts(
         else:
             rows.append(judge_runs(target, results))
     for claim in claims:
-        text = (claim.__doc__ or claim.__name__).strip().splitlines()[0].removesuffix(".")
-        word, ours, reason, n, scale = claim(results)
-        rows.append(Row(text, "claim", "", ours, n, "", scale, word, reason, f"throughtime verdicts {name}"))
-    return rows
+        if not isinstance(claim, Claim):
+            raise UsageError(f"{name}: the claim {getattr(claim, '__name__', claim)} is not marked by @claim")
+        rows.append(judge_claim(claim, results, f"throughtime verdicts {name}"))
+    return sorted(rows, key=lambda row: not row.primary)
+
+
+def judge_claim(claim: Claim, results: Results, command: str) -> Row:
+    """Judge a claim."""
+    answer = claim(results)
+    return Row(
+        item=claim.text,
+        kind="claim",
+        published="",
+        ours=answer.ours,
+        n=answer.n,
+        interval=answer.interval,
+        scale=answer.scale,
+        verdict=answer.word,
+        reason=answer.reason,
+        command=command,
+        lean=answer.lean,
+        needs=claim.needs,
+        missing=answer.missing,
+        registered=claim.registered,
+        primary=claim.primary,
+    )

@@ -65,16 +65,16 @@ def test_the_suites_train_at_tiny_scale(suite, tmp_path):
         assert 0 < (measures["firing_rate"].value or 0) < 0.3, "alive, and not at every step"
 
 
-def put_run(store: Store, suite: str, rule: str, replicate: int, curve: list[float], value: float) -> None:
-    evidence = suite == "eprop-evidence"
+def put_run(store: Store, rule: str, replicate: int, curve: list[float], evidence: bool, epochs: int = 200) -> None:
+    suite = "eprop-evidence" if evidence else "eprop-pattern"
     cell = f"{rule} alif evidence_accumulation" if evidence else f"{rule} lif pattern_generation"
     metric, chance = ("accuracy", 0.5) if evidence else ("mse", 0.4)
     put(
         store,
-        run_spec(cell, replicate, suite=suite),
+        run_spec(cell, replicate, suite=suite, epochs=epochs),
         curve=curve,
         metric=metric,
-        measures=results(metric, value, chance),
+        measures=results(metric, curve[-1], chance),
     )
 
 
@@ -84,19 +84,34 @@ def store(tmp_path) -> Store:
     three runs end at a twentieth of the variance."""
     store = Store(tmp_path / "runs")
     for replicate, best in enumerate((0.94, 0.93, 0.92)):
-        put_run(store, "eprop-evidence", "eprop-random", replicate, [0.5, 0.8, best], best)
-        put_run(store, "eprop-pattern", "eprop-random", replicate, [0.4, 0.1, 0.02], 0.02)
+        put_run(store, "eprop-random", replicate, [0.5, 0.8, best], evidence=True)
+        put_run(store, "eprop-random", replicate, [0.4, 0.1, 0.02], evidence=False)
     for replicate in range(2):
-        put_run(store, "eprop-evidence", "eprop-symmetric", replicate, [0.5, 0.95], 0.95)
+        put_run(store, "eprop-symmetric", replicate, [0.5, 0.95], evidence=True)
     return store
 
 
 def test_claims_are_judged_from_the_curves(store):
     random, symmetric, bptt, pattern = (claim(Results(store.folder)) for claim in CLAIMS)
-    assert (random.word, random.n) == ("not supported", 3) and random.ours == "iterations: 30, 30, not reached"
+    assert (random.word, random.lean, random.n, random.ours) == ("unclear", "neither", 3, "iterations: 30, 30, inf")
     assert (symmetric.word, symmetric.n, symmetric.ours) == ("unclear", 2, "iterations: 20, 20")
+    assert symmetric.missing == "2 of 3 replicates"
     assert bptt.word == "not run here"
     assert (pattern.word, pattern.ours) == ("supported", "error / variance: 0.05, 0.05, 0.05")
+
+
+@pytest.mark.parametrize(("epochs", "word"), [(50, "not supported"), (49, "unclear")])
+def test_a_training_that_is_too_short_refutes_nothing(tmp_path, epochs, word):
+    """No run reaches the criterion, nor the error of pattern generation; 500 iterations are 50 epochs."""
+    store = Store(tmp_path / "runs")
+    for replicate in range(3):
+        put_run(store, "eprop-random", replicate, [0.5, 0.6], evidence=True, epochs=epochs)
+        put_run(store, "eprop-random", replicate, [0.4, 0.3], evidence=False, epochs=epochs)
+    answer = CLAIMS[0](Results(store.folder))
+    assert (answer.word, answer.lean) == (word, None if epochs == 50 else "against")
+    assert answer.missing == ("" if epochs == 50 else "49 of 50 epochs")
+    pattern = CLAIMS[3](Results(store.folder))
+    assert (pattern.word, pattern.lean, pattern.missing) == ("unclear", "against", f"{epochs} of 200 epochs")
 
 
 def test_the_figure_has_a_panel_per_task_and_a_line_per_run(store, tmp_path):

@@ -14,11 +14,12 @@ from throughtime.records.store import Store
 from throughtime.reports.drawing import save
 from throughtime.reports.fptt.adding import SUITES, loop_of, published
 from throughtime.reports.fptt.claims import CLAIMS, memory_is_constant
-from throughtime.reports.fptt.evidence import Cell, becomes_nan, both, fails, learns, least_level
+from throughtime.reports.fptt.evidence import Cell, becomes_nan, fails, learns, levels_of
 from throughtime.reports.fptt.figures import FIGURES
 from throughtime.reports.page.interactive import described
+from throughtime.reports.papers.claims import AVERAGED, both
 from throughtime.reports.papers.paper import load_paper
-from throughtime.reports.papers.verdicts import AVERAGED, judge_runs, level_at
+from throughtime.reports.papers.verdicts import judge_runs, level_at
 from throughtime.spec import SCALES
 from throughtime.suites.suite import load_suite
 
@@ -227,8 +228,8 @@ def test_the_level_of_a_curve_at_an_iteration(store):
     assert level_at(found, run, "mse", 110) == pytest.approx(0.15)
     assert level_at(found, run, "mse", 60) == pytest.approx(1.5 / 6)
     assert math.isnan(level_at(found, run, "mse", 120)) and math.isnan(level_at(found, run, "mse", 105))
-    assert least_level([(10 * i, v) for i, v in enumerate([1.0, *[0.1] * 5, *[0.2] * 5], 1)]) == pytest.approx(0.15)
-    assert least_level([(10, 0.1)]) == math.inf
+    assert levels_of([(10 * i, v) for i, v in enumerate([1.0, *[0.1] * 5, *[0.2] * 5], 1)])[-1] == pytest.approx(0.15)
+    assert levels_of([(10, 0.1)]) == []
 
 
 def test_a_target_at_an_iteration_counts_runs_that_diverged_later(store):
@@ -241,9 +242,10 @@ def test_a_target_at_an_iteration_counts_runs_that_diverged_later(store):
     target = target.model_copy(update={"cell": target.cell.model_copy(update={"network": "recurrent"})})
     assert target.cell.iteration == 1000
     row = judge_runs(target, Results(store.folder))
-    assert (row.verdict, row.n) == ("reproduced", 3)
+    assert (row.verdict, row.n) == ("both at the trivial level", 3)
     later = target.model_copy(update={"cell": target.cell.model_copy(update={"iteration": 1010})})
-    assert judge_runs(later, Results(store.folder)).verdict == "not run here"
+    row = judge_runs(later, Results(store.folder))
+    assert (row.verdict, row.reason) == ("not reproduced", "3 of 3 runs diverged before")
 
 
 CELL = Cell(200, "bptt", "ltc_adding")

@@ -117,7 +117,13 @@ def test_two_suites_of_one_name_are_refused_with_both_places(somebody):
         ("exact", "", 'targets.yaml:8:12: exact.py has no function "half_life"'),
         ("exact", "def half_life():\n    return [][0]\n", "exact.py:2: IndexError: list index out of range"),
         ("claims", "claim = 1\n", "claims.py: the module has no CLAIMS"),
-        ("claims", "def odd(results):\n    return results.odd\n\n\nCLAIMS = (odd,)\n", "claims.py:2: AttributeError"),
+        ("claims", "def odd(results):\n    return results.odd\n\n\nCLAIMS = (odd,)\n", "odd is not marked by @claim"),
+        (
+            "claims",
+            "from throughtime.reports.papers.claims import claim\n\n\n"
+            "@claim('anything', 'before')\ndef odd(results):\n    return results.odd\n\n\nCLAIMS = (odd,)\n",
+            "claims.py:6: AttributeError",
+        ),
     ],
 )
 def test_a_fault_of_a_module_is_one_line_with_its_place(module, code, message, somebody, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -20,21 +21,8 @@ from throughtime.reports.drawing import Drawn
 from throughtime.reports.influence_balancing import exact
 from throughtime.reports.influence_balancing.system import descend, descend_uoro, drawn_signs, train
 from throughtime.reports.papers.paper import draw_paper, judge, load_paper
-from throughtime.reports.papers.verdicts import PaperFile, Target, judge_exact, judge_runs
+from throughtime.reports.papers.verdicts import judge_exact
 from throughtime.spec import ComponentSpec
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory):
-    """The cell bptt lif digits of the suite quick at tiny scale."""
-    return tt.run("quick", scale="tiny", only="bptt lif digits #0", results=tmp_path_factory.mktemp("runs"))
-
-
-def target(published: float, **changes) -> Target:
-    cell = {"suite": "quick", "rule": "bptt", "neuron": "lif", "dataset": "digits", "measure": "accuracy"}
-    return Target(
-        item="accuracy", published=published, tolerance=1e-9, source="here", cell={**cell, "scale": "tiny", **changes}
-    )
 
 
 def test_every_exact_target_is_reproduced():
@@ -69,6 +57,30 @@ def test_published_weights_give_published_accuracies(real_source):  # noqa: F811
 def test_claims_of_influence_balancing_hold():
     rows = judge(load_paper("influence_balancing"), Results("nothing here"))
     assert {row.verdict for row in rows if row.kind == "claim"} == {"supported"}
+    assert {row.needs for row in rows if row.kind == "claim"} == {"anything"}
+
+
+def test_every_paper_has_one_to_three_primary_claims_and_they_are_first():
+    for name, folder in paper_folders().items():
+        assert 1 <= sum(claim.primary for claim in folder.attribute("claims", "CLAIMS")) <= 3, name
+    primary = [row.primary for row in judge(load_paper("rflo"), Results("nothing here"))]
+    assert primary == [True, True, False, False]
+
+
+def test_every_claim_says_when_it_was_fixed_and_how_it_is_judged():
+    for name, folder in paper_folders().items():
+        for claim in folder.attribute("claims", "CLAIMS"):
+            text = claim.judge.__doc__
+            assert text.split("\n\n")[1].strip().startswith("Summary"), f"{name}: {claim.text}"
+            assert "riterion" in text and claim.needs, f"{name}: {claim.text}"
+            assert re.search(r"(before|after).*\d{4}-\d\d-\d\d", claim.registered), f"{name}: {claim.text}"
+
+
+def test_every_suite_of_a_paper_says_when_it_was_fixed():
+    for folder in paper_folders().values():
+        for path in folder.suites().values():
+            text = path.read_text("utf-8")
+            assert re.search(r"^# Fixed (on \d{4}-\d\d-\d\d, )?(before|after)", text, re.MULTILINE), path
 
 
 @pytest.mark.parametrize("rule", ["tbptt", "fptt"])
@@ -88,40 +100,6 @@ def test_uoro_in_closed_form_is_the_rule_of_the_package():
     assert not np.allclose(path, descend_uoro(-drawn_signs(4, 12), rate=1e-3), rtol=0, atol=1e-6)
 
 
-def test_runs_are_judged_by_tolerance_and_n(ran):
-    ours = float(ran.frame["accuracy"][0])
-    assert judge_runs(target(ours), ran).verdict == "reproduced"
-    off = judge_runs(target(ours + 0.1), ran)
-    assert (off.verdict, off.n) == ("not reproduced", 1)
-    assert "n = 1" in off.reason
-    for changes in ({"rule": "fptt"}, {"scale": "paper"}, {"measure": "mse"}):
-        assert judge_runs(target(ours, **changes), ran).verdict == "not run here"
-
-
-def test_a_failed_run_that_left_a_number_does_not_count(ran):
-    failed = Results(ran.folder)
-    failed.frame["status"] = "diverged"
-    row = judge_runs(target(float(ran.frame["accuracy"][0])), failed)
-    assert (row.verdict, row.reason) == ("not run here", "no value in runs: diverged")
-
-
-def test_runs_without_a_value_are_counted_beside_the_others(ran):
-    more = Results(ran.folder)
-    more.frame = more.frame.loc[[0, 0, 0]].reset_index(drop=True)
-    more.frame["status"] = ["ok", "diverged", "ok"]
-    row = judge_runs(target(float(ran.frame["accuracy"][0])), more)
-    assert (row.verdict, row.n) == ("reproduced", 2)
-    assert row.reason.endswith("; 1 of 3 runs have no value")
-
-
-def test_an_interval_that_reaches_the_published_value(ran):
-    more = Results(ran.folder)
-    more.frame = more.frame.loc[[0, 0, 0]].reset_index(drop=True)
-    more.frame["accuracy"] = [0.4, 0.5, 0.6]  # 0.5 ± 0.248
-    assert judge_runs(target(0.7), more).verdict == "within interval"
-    assert judge_runs(target(0.76), more).verdict == "not reproduced"
-
-
 def test_a_claim_without_runs_is_not_run_here():
     rows = judge(load_paper("fptt"), Results("nothing here"))
     # Memory is computed without runs.
@@ -134,11 +112,6 @@ def test_the_figures_of_every_paper_are_found_and_take_results_without_runs():
         for figure, shown in draw_paper(folder, Results("nothing here"), "laptop").items():
             assert isinstance(shown, Drawn), f"{name}: {figure}"
     assert set(draw_paper(paper_folder("influence_balancing"), Results("nothing here"), "laptop")) == {"loss"}
-
-
-def test_a_target_has_one_origin():
-    with pytest.raises(ValueError, match="either a cell or exact"):
-        PaperFile(title="t", targets=[Target(item="a", published=1, tolerance=0, source="s")])
 
 
 def test_reproduce_writes_the_page(tmp_path, capsys):
