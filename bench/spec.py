@@ -150,6 +150,17 @@ class Tuning(Strict):
     chosen: NonNegativeInt
     """Index of the trial whose values the run has."""
 
+    @property
+    def at_edge(self) -> list[str]:
+        """The options whose chosen value is an end of its grid of numbers, such as `largest training.learning_rate`."""
+        ends = []
+        for name, value in self.trials[self.chosen].values.items():
+            grid = {str(trial.values[name]): trial.values[name] for trial in self.trials}.values()
+            numeric = all(isinstance(number, int | float) and not isinstance(number, bool) for number in grid)
+            if len(grid) > 1 and numeric and value in (min(grid), max(grid)):
+                ends.append(f"{'largest' if value == max(grid) else 'smallest'} {name}")
+        return ends
+
 
 class InitialWeights(Strict):
     """The weights with which a run begins, in place of random ones."""

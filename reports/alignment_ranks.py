@@ -38,7 +38,7 @@ def alignment_ranks(results: Results, suite: str, scale: str) -> pd.DataFrame:
         return pd.DataFrame()
     headline = points[(points["group"] == points["headline"]) & (points["status"] == "ok")].dropna(subset=[COSINE])
     means = headline.groupby([*KEYS, "replicate"], sort=False)[COSINE].mean()
-    found = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values"]]
+    found = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values", "edge"]]
     of_cell = means.groupby(KEYS, sort=False).agg(cosine="mean", cosines=tuple).reset_index()
     return found[found["mean"].notna() & found["better"].isin(("lower", "higher"))].merge(of_cell, on=KEYS)
 

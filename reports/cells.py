@@ -33,7 +33,7 @@ COLUMNS = [
     *KEYS,
     *["measure", "unit", "better", "mean", "sd", "low", "high", "n", "values", "runs"],
     *[f"n_{status}" for status in FAILED],
-    *["note", "protocol", "level"],
+    *["trials", "edge", "note", "protocol", "level"],
 ]
 
 
@@ -45,6 +45,8 @@ class _Run(NamedTuple):
     remark: str | None
     contended: bool
     superseded: int
+    trials: int
+    edge: str
     value: float
     missing: str | None
     """Reason why there is no value."""
@@ -156,7 +158,8 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
     Returns:
         The columns `COLUMNS`: numbers in the record's unit, `better` the direction of improvement (`higher`, `lower` or
         empty), `sd` the standard deviation (n - 1; NaN where n < 2), `low` and `high` the interval (NaN where n < 5),
-        `values` those of the single replicates, `runs` the number of replicates, `note` the reasons of missing values.
+        `values` those of the single replicates, `runs` the number of replicates, `trials` and `edge` as in
+        `Results.frame`, `note` the reasons of missing values.
 
     Raises:
         UsageError: no run has that measure.
@@ -262,6 +265,8 @@ def _row(key: tuple[str, ...], runs: list[_Run], measure: str, kind: Quantity) -
         "values": tuple(values),
         "runs": len(runs),
         **{f"n_{status}": statuses[status] for status in FAILED},
+        "trials": runs[0].trials,
+        "edge": runs[0].edge,
         "note": "; ".join(_notes(runs, counted, measure)),
         "protocol": kind.protocol,
         "level": LEVEL,
@@ -289,9 +294,30 @@ def _notes(runs: list[_Run], counted: list[_Run], measure: str) -> list[str]:
         notes += [f"{NO_VALUE}{one_line(r)}" for r in dict.fromkeys(known)]
     if measure.startswith("wall_time") and any(run.contended for run in counted):
         notes.append("the machine was busy during this timing")
+    if runs[0].edge and not measure.startswith(MEASURED_ONCE):
+        notes.append(f"at the edge of its grid: {runs[0].edge}, of {runs[0].trials} trials")
     if older := _older(runs[0].superseded):
         notes.append(older)
     return notes
+
+
+def tuning_sentence(runs: pd.DataFrame) -> list[str]:
+    """Return a sentence on the trials of tuned cells, and on those whose chosen value is at the edge of its grid.
+
+    Args:
+        runs: rows of `Results.frame` or of `summarise`.
+
+    Returns:
+        A list of one sentence; empty if no cell is tuned.
+    """
+    tuned = runs[runs["trials"] > 0].drop_duplicates(KEYS)
+    if tuned.empty:
+        return []
+    trials = "–".join(map(str, dict.fromkeys((tuned["trials"].min(), tuned["trials"].max()))))
+    edge = int((tuned["edge"] != "").sum())
+    return [
+        f"Tuned: {trials} trials a cell; at the edge of its grid: the chosen value of {edge} of {len(tuned)} cells."
+    ]
 
 
 def left_out(cell: pd.DataFrame) -> str:

@@ -10,7 +10,17 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.records.store import validation_metric
-from throughtime.reports.cells import KEYS, groups, natural, neuron_label, rule_rank, rule_title, runs_of, summarise
+from throughtime.reports.cells import (
+    KEYS,
+    groups,
+    natural,
+    neuron_label,
+    rule_rank,
+    rule_title,
+    runs_of,
+    summarise,
+    tuning_sentence,
+)
 from throughtime.reports.drawing import (
     Choices,
     Drawn,
@@ -90,6 +100,7 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a line"),
         _what_is_drawn(data),
+        *tuning_sentence(runs),
         *cells_left_out(runs, data),
     ]
     finish(figure, "Learning curves", notes, used_styles(styles, data["rule"]))

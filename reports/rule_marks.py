@@ -12,7 +12,16 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.reports.alignment_points import PARAMETERS
 from throughtime.reports.alignment_ranks import FAMILIES, PANEL, alignment_ranks, correlations, warning
-from throughtime.reports.cells import KEYS, groups, neuron_label, rule_family, rule_title, runs_of, summarise
+from throughtime.reports.cells import (
+    KEYS,
+    groups,
+    neuron_label,
+    rule_family,
+    rule_title,
+    runs_of,
+    summarise,
+    tuning_sentence,
+)
 from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
 from throughtime.reports.figures import cells_left_out, count_range, heading
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
@@ -52,7 +61,7 @@ def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | N
     runs = runs_of(results, suite, scale)
     if not {"unit.peak_live_bytes", "unit.wall_time"} <= set(runs):
         return None
-    data = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values"]]
+    data = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values", "edge"]]
     for cost in ("peak_live_bytes", "wall_time"):
         data[cost] = summarise(runs, cost)["mean"]
     data = _with_enough_rules(data.dropna(subset=["mean", "peak_live_bytes", "wall_time"]))
@@ -64,7 +73,7 @@ def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | N
 
     def mark(cell: pd.Series) -> Mark:
         share = np.log(cell["wall_time"] / fastest) / np.log(slowest / fastest) if slowest > fastest else 0.0
-        return Mark(f"{rule_title(cell['rule'])} · {time.show(cell['wall_time'], 2)} ms", np.sqrt(16 + 120 * share))
+        return Mark(f"{_title(cell)} · {time.show(cell['wall_time'], 2)} ms", np.sqrt(16 + 120 * share))
 
     data["x"] = data["peak_live_bytes"] * bytes_.factor
     figure = _figure(data, rule_styles(results.frame["rule"]), mark, bytes_.label)
@@ -73,6 +82,7 @@ def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | N
         f"Vertical: {quantity('metric').protocol}; {_bars(data)} Horizontal: {bytes_.protocol}. "
         f"Area of a mark and number beside its name: {time.title}, {time.unit}"
         f"{f'; the machine was busy during the timing of {busy} of {len(data)} marks' if busy else ''}.",
+        *_tuning(runs),
         *cells_left_out(runs, data),
     ]
     return _finished(figure, "Result against memory and time", notes, data)
@@ -84,14 +94,14 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
 
     Args are those of `result_against_memory`; None if no panel has three rules with a result and a cosine.
     """
-    ranks = alignment_ranks(results, suite, scale)
+    ranks, runs = alignment_ranks(results, suite, scale), runs_of(results, suite, scale)
     data = _with_enough_rules(ranks) if len(ranks) else ranks
     if data.empty:
         return None
 
     def mark(cell: pd.Series) -> Mark:
         named = rule_family(cell["rule"]) in FAMILIES
-        return Mark(rule_title(cell["rule"]), 8 if named else 5, named)
+        return Mark(_title(cell), 8 if named else 5, named)
 
     data["x"] = data["cosine"]
     ordered = correlations(data)
@@ -106,9 +116,19 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
         f"replicates that ended ok; parameters: {PARAMETERS} where the readout is a group of its own. "
         "ρ: Spearman's rank correlation over n rules.",
         *warning(data),
-        *cells_left_out(runs_of(results, suite, scale), data),
+        *_tuning(runs),
+        *cells_left_out(runs, data),
     ]
     return _finished(figure, "Result against alignment with BPTT", notes, data)
+
+
+def _title(cell: pd.Series) -> str:
+    """Return the title of a cell's rule, with a star if its tuning chose a value at the edge of its grid."""
+    return rule_title(cell["rule"]) + ("*" if cell["edge"] else "")
+
+
+def _tuning(runs: pd.DataFrame) -> list[str]:
+    return [f"{sentence} These have a star." for sentence in tuning_sentence(runs)]
 
 
 def _finished(figure: Figure, title: str, notes: list[str], data: pd.DataFrame) -> Drawn:

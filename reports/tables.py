@@ -23,6 +23,7 @@ from throughtime.reports.cells import (
     rule_title,
     slug,
     summarise,
+    tuning_sentence,
 )
 from throughtime.reports.formats import long_csv, markdown, text
 from throughtime.reports.latex import latex
@@ -151,7 +152,7 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -
         rows.append(line)
     head = ["dataset", "neuron", "measure", *(one_line(rule_title(rule)) for rule in rules)]
     letters = [(letter, note) for note, letter in notes.items()]
-    caption = [_count(everything), *absent, *(_protocol(summary) if rows else [])]
+    caption = [_count(everything), *tuning_sentence(everything), *absent, *(_protocol(summary) if rows else [])]
     if any(entry.best for row in rows for entry in row):
         caption.append(best.MEANING)
     return Table(name, title, caption, head, rows, letters, everything)

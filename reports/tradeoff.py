@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, summarise
+from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, summarise, tuning_sentence
 from throughtime.reports.drawing import (
     Choices,
     Drawn,
@@ -63,6 +63,7 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
         f"Vertical: {data['protocol'].iloc[0]}; bars: {INTERVAL}"
         + (f", of fewer than {INTERVAL_FROM} replicates from the smallest to the largest. " if few else ". ")
         + f"Horizontal: one run a cell; bars of wall time: quartiles of the timed batches.{fronts}",
+        *tuning_sentence(runs),
         *cells_left_out(runs, data),
     ]
     title = "Result against cost"

@@ -26,7 +26,7 @@ COLUMNS = [
     *("id", "label", "suite", "scale", "rule", "neuron", "network", "dataset"),
     *("rule_name", "neuron_name", "network_name", "dataset_name", "configuration", "metric"),
     *("steps", "hidden", "replicate", "epochs", "batch", "device"),
-    *("status", "reason", "remark", "started", "seconds", "contended", "folder", "superseded"),
+    *("status", "reason", "remark", "started", "seconds", "contended", "trials", "edge", "folder", "superseded"),
 ]
 """Columns of every frame; those of the measures follow."""
 
@@ -53,8 +53,9 @@ class Results:
             `better.<measure>` (`higher` or `lower`) and, where a value is missing, `missing.<measure>`: the reason.
             The columns rule, neuron, network and dataset hold labels; `<kind>_name` holds the registered name;
             `hidden` is a tuple of layer sizes, or None; `configuration` is `configuration_digest`; `contended` is False
-            also where nothing was timed; `superseded` is the number of older runs of the row's cell that are not in
-            the frame.
+            also where nothing was timed; `trials` is the number of trials of the cell's tuning, and `edge` the options
+            whose chosen value is an end of its grid; `superseded` is the number of older runs of the row's cell that
+            are not in the frame.
         broken: record files and curves that are damaged, each with the reason; a curve is read at its first use.
 
     Raises:
@@ -220,6 +221,8 @@ def _row(stored: Stored) -> dict[str, Any]:
         "started": record.started,
         "seconds": record.seconds,
         "contended": record.contended is True,
+        "trials": len(spec.tuning.trials) if spec.tuning else 0,
+        "edge": ", ".join(spec.tuning.at_edge) if spec.tuning else "",
         "folder": str(stored.folder),
         "superseded": 0,
     }

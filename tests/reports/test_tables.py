@@ -255,7 +255,7 @@ def test_two_networks_are_two_rows(store):
 
 def test_csv_gives_back_every_number(grid):
     for table in tables(grid):
-        texts = ("note", "unit", "better", "values")
+        texts = ("note", "unit", "better", "values", "edge")
         back = pd.read_csv(io.StringIO(csv(table)), dtype=dict.fromkeys(texts, str))
         # An empty note reads back as NaN, as an empty number does.
         back = back.fillna(dict.fromkeys(texts, ""))

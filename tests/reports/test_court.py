@@ -1,0 +1,34 @@
+"""The court has a row a paper, fits 80 columns, and counts each verdict once."""
+
+from __future__ import annotations
+
+from throughtime.reports.papers.court import COLUMNS, counts, court_markdown, court_text
+from throughtime.reports.papers.verdicts import Row
+
+NAMES = ("influence_balancing", "fptt")
+
+
+def row(verdict: str, primary: bool = False, n: int | None = 3) -> Row:
+    text = "FPTT with LTC is at most 3 points less accurate than BPTT with LTC on sequential images of 784 steps"
+    return Row(text, "claim", "", "", n, "", "laptop", verdict, "", "")._replace(primary=primary)
+
+
+JUDGED = {name: [*(row(word) for word in COLUMNS for _ in range(120)), row("unclear", primary=True)] for name in NAMES}
+
+
+def test_every_verdict_is_counted_once():
+    for found in counts(JUDGED):
+        assert sum(found[word] for word in COLUMNS) == len(JUDGED[found["paper"]])
+        assert found["unclear"] == 121 and found["supported"] == 120
+
+
+def test_the_court_fits_80_columns():
+    lines = court_text(JUDGED).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[3].split() == ["influence_balancing", *["120"] * 6, "121", "120"]
+    assert sum(line.startswith("- ") for line in lines) == 2
+
+
+def test_markdown_has_the_same_numbers():
+    assert "| fptt | 120 | 120 | 120 | 120 | 120 | 120 | 121 | 120 |" in court_markdown(JUDGED)
+    assert "unclear (n = 3)" in court_markdown(JUDGED)
