@@ -28,6 +28,7 @@ import pydantic
 
 from throughtime.display import Display, declared
 from throughtime.errors import UsageError, first_line, suggestion
+from throughtime.renamed import replacement
 
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 PLUGIN_PREFIX = "throughtime_plugin_"
@@ -295,6 +296,7 @@ def load_plugin(path: str | Path) -> None:
         raise UsageError(
             f"the plugin raised {type(error).__name__} on import: {first_line(error)}",
             where=raised_at(error, path) or str(path),
+            hint=replacement(error),
         ) from error
 
 
@@ -307,7 +309,7 @@ def _load_entry_point(point: EntryPoint) -> None:
         owner = point.dist.name if point.dist else "an installed package"
         raise UsageError(
             f"the entry point {point.value} of {owner} raised {type(error).__name__}: {first_line(error)}",
-            hint="repair or uninstall that package",
+            hint=replacement(error) or "repair or uninstall that package",
         ) from error
 
 

@@ -71,6 +71,9 @@ class Network(nn.Module):
     drops_out: bool = False
     """Whether it has dropout: in training, a step then depends on the key of its state."""
 
+    inputs: int | Sequence[int] | None = None
+    """Shape of the inputs of a step, which `tt.build_network` sets; None: not known."""
+
     layers: Sequence[Layer]
     readouts: Sequence[Readout]
 

@@ -48,7 +48,7 @@ def build_network(
     name: str,
     inputs: Shape,
     outputs: Shape | Mapping[str, Shape],
-    neuron: str | Callable[..., Neuron] = "lif",
+    neuron: str | Mapping[str, Any] | Callable[..., Neuron] = "lif",
     **options: Any,
 ) -> Network:
     """Build a network by its registered name; its weights are drawn from torch's global random generator.
@@ -59,15 +59,22 @@ def build_network(
         name: the name of the network, such as `recurrent`.
         inputs: number of inputs per time step, or the shape of an image, (channels, rows, columns).
         outputs: width of the readout; or widths by the readouts' names.
-        neuron: the name of a neuron, or the result of `neuron_type` for a neuron with options.
+        neuron: the name of a neuron; or, for one with options, a mapping as in a suite `{"name": "alif", "beta": 1.8}`,
+            or the result of `neuron_type`.
         **options: the network's options, as in a suite.
 
     Raises:
         UsageError: as in `build_rule`.
     """
+    if isinstance(neuron, Mapping):
+        given = {name: value for name, value in neuron.items() if name != "label"}  # a suite's tables show it
+        if "name" not in given:
+            raise UsageError("the neuron has no name", hint='neuron={"name": "lif", ...}')
+        neuron = neuron_type(given.pop("name"), **given)
     make = neuron_type(neuron) if isinstance(neuron, str) else neuron
     network = NETWORKS[name].factory(inputs, outputs, make, **_checked(NETWORKS, name, options))
     flatten([p for p in network.parameters() if p.requires_grad])
+    network.inputs = inputs
     return network
 
 
@@ -82,4 +89,6 @@ def _checked(registry: Registry, name: str, options: dict[str, Any]) -> dict[str
         if first["type"] == "extra_forbidden":
             hint = suggestion(option, component.options.model_fields)
             raise UsageError(f'{name} has no option "{option}"', hint=hint) from error
-        raise UsageError(f"{name}: {option}: {first['msg']}") from error
+        is_single = first["type"] == "list_type" and isinstance(first["input"], int | float | str)
+        as_list = f"{option}=[{first['input']!r}]" if is_single else None
+        raise UsageError(f"{name}: {option}: {first['msg']}", hint=as_list) from error

@@ -11,9 +11,10 @@ from torch.optim import Optimizer
 
 from throughtime.algorithms.base import LearningRule, Observation
 from throughtime.datasets.base import Batch
-from throughtime.datasets.task import Regression, Task
+from throughtime.datasets.task import Task
 from throughtime.errors import UsageError, first_line
 from throughtime.harness.batches import learn_batch
+from throughtime.harness.learner_checks import check_arguments, check_batch
 from throughtime.harness.rule_state import restore_attributes, saved_attributes
 from throughtime.harness.updater import clip as clip_norm
 from throughtime.networks.base import Network
@@ -45,11 +46,12 @@ class Learner:
         clip: upper bound of the norm of the whole gradient at an update; None: no clipping.
 
     Raises:
-        UsageError: the rule cannot train this network on this task; the message gives the reason. Or clip is not
-            above 0.
+        UsageError: an argument has another type, or clip is not above 0. Or the rule cannot train this network on this
+            task; the message gives the reason.
     """
 
     def __init__(self, network: Network, rule: LearningRule, task: Task, steps: int, clip: float | None = None) -> None:
+        check_arguments(network, rule, task, steps)
         if reason := rule.supports(network, task, steps):
             raise UsageError(reason)
         if clip is not None and not clip > 0:
@@ -88,15 +90,14 @@ class Learner:
         Raises:
             ValueError: x has a different number of steps.
             UsageError: a parameter was frozen, unfrozen, replaced or moved since this learner was made, for instance by
-                a deep copy or `p.data = ...`; or the target of a regression has no dimension of outputs.
+                a deep copy or `p.data = ...`. Or x or the target has another type, dtype or shape, or a class is out of
+                range (tested on the CPU only).
         """
         self._check()
+        check_batch(x, target, self.network, self.task)
         batch = Batch(x, target, self.task.per_step)
         if batch.steps != self.steps:
             raise ValueError(f"x has {batch.steps} steps; the learner expects {self.steps}")
-        if type(self.task) is Regression and target.dim() != 2 + self.task.per_step:  # the loss would broadcast
-            shape = "[steps, batch, outputs]" if self.task.per_step else "[batch, outputs]"
-            raise UsageError(f"the target of a regression is {shape}, not {list(target.shape)}")
         for p in self._flat.parameters:
             p.grad = None  # of the user's own backward pass, or of a batch that an exception ended
         return learn_batch(self.rule, batch, lambda: self._update(optimiser))

@@ -131,6 +131,12 @@ def test_a_build_warns_of_nothing(build_log):
     assert "removing build" in build_log and "Warning" not in build_log and "!!" not in build_log
 
 
+def test_the_wheel_holds_licences_and_sources(files):
+    assert {"LICENSE", "NOTICE"} <= {path.name for path in files}
+    sources = {"throughtime/published/SOURCES.md", "throughtime/datasets/samples/SOURCES.md"}
+    assert sources <= set(map(str, files))
+
+
 def test_the_wheel_holds_no_tests(files):
     assert not [path for path in files if "tests" in path.parts or path.name.startswith(("test_", "conftest"))]
 

@@ -263,5 +263,69 @@ def test_wrong_use_is_named():
 @pytest.mark.parametrize("x", [torch.ones(6, 8, 1), torch.ones(6, 8, 2).double()])
 def test_an_input_of_another_width_or_type_is_refused_in_single_steps(x):
     learner = small("tbptt", window=1)
+    learner.network.inputs = None  # as in a network that `build_network` has not made
     with pytest.raises(UsageError, match=r"input of a step is \[8, .\] of .*reads \[8, 2\] of torch.float32"):
         learner.learn(x, sequences()[1], torch.optim.SGD(learner.parameters(), lr=0.1))
+
+
+ARGUMENTS = {
+    "network": ("recurrent", "network is 'recurrent', no Network\n  pass tt.build_network('recurrent')"),
+    "rule": ("bptt", "rule is 'bptt', no LearningRule\n  pass tt.build_rule('bptt')"),
+    "task": (
+        "classification",
+        "task is 'classification', no Task\n  pass Classification(10) of throughtime.datasets.task",
+    ),
+    "steps": (2.5, "steps is 2.5\n  pass the number of time steps of each sequence"),
+}
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_an_argument_of_another_type_is_named_at_construction(name):
+    value, said = ARGUMENTS[name]
+    network = tt.build_network("recurrent", 2, 2, hidden=[5])
+    given = {"network": network, "rule": tt.build_rule("bptt"), "task": Classification(2), "steps": 6, name: value}
+    with pytest.raises(UsageError) as caught:
+        tt.Learner(**given)
+    assert str(caught.value).startswith(said)
+
+
+X, CLASSES = sequences()
+BATCHES = {
+    "x as NumPy array": (X.numpy(), CLASSES, "x is a NumPy array\n  pass torch.from_numpy(x)"),
+    "target as NumPy array": (X, CLASSES.numpy(), "target is a NumPy array\n  pass torch.from_numpy(target)"),
+    "integers": (X.long(), CLASSES, "x has the dtype int64\n  pass x.float()"),
+    "width": (torch.ones(6, 8, 3), CLASSES, "x is [6, 8, 3]; the network takes 2 inputs a step"),
+    "one sequence": (torch.ones(6), CLASSES, "x is [6]; expected [steps, batch, inputs]"),
+    "real classes": (X, CLASSES.float(), "the target of a classification has the dtype float32\n  pass target.long()"),
+    "one-hot classes": (X, torch.eye(2)[CLASSES].long(), "the target of a classification is [batch], not [8, 2]"),
+    "another batch": (X, CLASSES[:7], "the target of a classification is [batch], not [7]"),
+    "class": (X, CLASSES + 1, "the target has the class 2; the classes are 0 ... 1"),
+    "no label": (X, CLASSES - 1, "the target has the class -1; the classes are 0 ... 1"),
+}
+
+
+@pytest.mark.parametrize("fault", BATCHES)
+def test_a_batch_that_does_not_fit_is_named_and_changes_nothing(fault):
+    x, target, said = BATCHES[fault]
+    learner = small()
+    optimiser, before = torch.optim.SGD(learner.parameters(), lr=0.1), weights(learner)
+    with pytest.raises(UsageError) as caught:
+        learner.learn(x, target, optimiser)
+    assert str(caught.value) == said and torch.equal(weights(learner), before)
+    learner.learn(X, CLASSES, optimiser)
+    assert not torch.equal(weights(learner), before)
+
+
+def test_a_neuron_may_be_written_as_in_a_suite():
+    def drawn(neuron):
+        torch.manual_seed(0)
+        return tt.build_network("recurrent", 2, 2, neuron=neuron, hidden=[5])
+
+    written = drawn({"name": "lif", "surrogate": "triangle", "label": "mine"})
+    assert str(written) == str(drawn(tt.neuron_type("lif", surrogate="triangle")))
+    with pytest.raises(UsageError, match=r'lif has no option "surogate"\n  did you mean "surrogate"'):
+        drawn({"name": "lif", "surogate": "triangle"})
+    with pytest.raises(UsageError, match="the neuron has no name"):
+        drawn({"surrogate": "triangle"})
+    with pytest.raises(UsageError, match=r"recurrent: hidden: .*\n  hidden=\[4\]"):
+        tt.build_network("recurrent", 2, 2, hidden=4)

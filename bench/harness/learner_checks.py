@@ -1,0 +1,87 @@
+"""Checks of the arguments of a `Learner`: each fault is named in the caller's terms, before any weight changes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from throughtime.algorithms.base import LearningRule
+from throughtime.datasets.task import Classification, Regression, Task
+from throughtime.errors import UsageError
+from throughtime.networks.base import Network
+from throughtime.numerics.trees import Tree, tensors
+
+EXPECTED = {
+    "network": (Network, "tt.build_network({})"),
+    "rule": (LearningRule, "tt.build_rule({})"),
+    "task": (Task, "Classification(10) of throughtime.datasets.task, or the task of a dataset"),
+}
+"""Type of each argument, and an expression that gives it."""
+
+
+def check_arguments(network: Any, rule: Any, task: Any, steps: Any) -> None:
+    """Raise UsageError for an argument of another type."""
+    for name, value in (("network", network), ("rule", rule), ("task", task)):
+        kind, expression = EXPECTED[name]
+        if not isinstance(value, kind):
+            hint = expression.format(repr(value) if isinstance(value, str) else "...")
+            raise UsageError(f"{name} is {value!r:.40}, no {kind.__name__}", hint=f"pass {hint}")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise UsageError(f"steps is {steps!r}", hint="pass the number of time steps of each sequence")
+
+
+def check_batch(x: Tree, target: Tree, network: Network, task: Task) -> None:
+    """Check the types and shapes of a batch, and on the CPU the classes; microseconds.
+
+    Raises:
+        UsageError: x or the target is no tensor, has another dtype, or does not fit the network or the task.
+    """
+    for name, tree in (("x", x), ("target", target)):
+        if type(tree).__module__ == "numpy":
+            raise UsageError(f"{name} is a NumPy array", hint=f"pass torch.from_numpy({name})")
+    for part in tensors(x):
+        if not part.is_floating_point():
+            raise UsageError(f"x has the dtype {_dtype(part)}", hint="pass x.float()")
+        if part.dim() < 2:
+            raise UsageError(f"x is {list(part.shape)}; expected [steps, batch, inputs]")
+    if isinstance(x, Tensor) and network.inputs is not None:
+        width = network.inputs if isinstance(network.inputs, int) else math.prod(network.inputs)
+        if math.prod(x.shape[2:]) != width:
+            raise UsageError(f"x is {list(x.shape)}; the network takes {width} inputs a step")
+    if not isinstance(target, Tensor):
+        return
+    if type(task) is Classification:
+        if target.is_floating_point() or target.is_complex():
+            raise UsageError(
+                f"the target of a classification has the dtype {_dtype(target)}", hint="pass target.long()"
+            )
+        _check_shape(target, x, "batch", "classification", task.per_step)
+        _check_classes(target, task)
+    if type(task) is Regression:
+        if not target.is_floating_point():
+            raise UsageError(f"the target of a regression has the dtype {_dtype(target)}", hint="pass target.float()")
+        _check_shape(target, x, "batch, outputs", "regression", task.per_step)
+
+
+def _check_classes(target: Tensor, task: Classification) -> None:
+    """Raise UsageError for a class out of range."""
+    if target.device.type != "cpu" or not target.numel():  # to read from a GPU would wait for it
+        return
+    lowest, highest = int(target.min()), int(target.max())
+    if highest >= task.classes or lowest < (-1 if task.per_step else 0):
+        wrong = highest if highest >= task.classes else lowest
+        no_label = "; -1 is no label" if task.per_step else ""
+        raise UsageError(f"the target has the class {wrong}; the classes are 0 ... {task.classes - 1}{no_label}")
+
+
+def _check_shape(target: Tensor, x: Tree, shape: str, kind: str, per_step: bool) -> None:
+    shape = f"steps, {shape}" if per_step else shape
+    leading = tensors(x)[0].shape[: 1 + per_step] if per_step else tensors(x)[0].shape[1:2]
+    if target.dim() != shape.count(",") + 1 or target.shape[: len(leading)] != leading:
+        raise UsageError(f"the target of a {kind} is [{shape}], not {list(target.shape)}")
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")

@@ -1,0 +1,62 @@
+"""tonic is GPL-3.0-only: it is imported while event files are read, and at no other time."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+from tests.contracts.test_rooms import FILES, ROOT
+
+READERS_OF_EVENTS = {
+    "datasets/aedat.py: main",
+    "datasets/frames.py: to_frames",
+    "datasets/nmnist.py: events_of",
+    "datasets/spiking_audio.py: binned",
+}
+WITHOUT_TONIC = """
+import sys
+sys.modules["tonic"] = None  # an import raises ImportError
+import throughtime.running.engines.preloaded  # what each pass imports
+from throughtime.commands.main import main
+if __name__ == "__main__":
+    assert main(["run", "digits.yaml", "--results", "runs", "--jobs", "1"]) == 0
+    assert main(["report", "--results", "runs", "--out", "out"]) == 0
+"""
+DIGITS = """
+suite: digits
+rules: [bptt]
+neurons: [lif]
+networks: [{name: recurrent, hidden: [4]}]
+datasets: [{name: digits, steps: 8}]
+passes: [train]
+training: {epochs: 1, batch: 256}
+"""
+
+
+def imports_of_tonic(source: str) -> list[str]:
+    """Return the functions of a source that import tonic; an empty name stands for an import outside of functions."""
+    found = []
+
+    def visit(node: ast.AST, function: str) -> None:
+        function = node.name if isinstance(node, ast.FunctionDef) else function
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        found.extend(function for name in names if name.partition(".")[0] == "tonic")
+        for child in ast.iter_child_nodes(node):
+            visit(child, function)
+
+    visit(ast.parse(source), "")
+    return found
+
+
+def test_only_readers_of_event_files_import_tonic():
+    texts = {str(path.relative_to(ROOT)): path.read_text("utf-8") for _, path in FILES}
+    assert {f"{path}: {name}" for path, text in texts.items() for name in imports_of_tonic(text)} == READERS_OF_EVENTS
+    assert imports_of_tonic("import tonic.io\ndef f():\n    from tonic import x") == ["", "f"]
+
+
+def test_a_run_on_digits_and_its_report_work_without_tonic(tmp_path):
+    (tmp_path / "digits.yaml").write_text(DIGITS)
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TONIC], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and list(tmp_path.glob("out/*.html")), done.stderr
