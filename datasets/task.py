@@ -128,6 +128,12 @@ class Classification(Task):
             label, the loss of a sequence is the mean over these steps.
         decision_steps: T, with `per_step`: the accuracy is that of the decisions on whole sequences of this length, see
             `DecisionMeter`; None: that of all labelled steps.
+
+    Example:
+        >>> task = Classification(2)
+        >>> y = torch.tensor([[2.0, 0.0], [0.0, 2.0]])  # [n, classes]
+        >>> task.loss(y, torch.tensor([0, 1])).shape, task.metric.name
+        (torch.Size([]), 'accuracy')
     """
 
     def __init__(
@@ -172,6 +178,11 @@ class Regression(Task):
     Args:
         chance: error of a constant prediction of the mean, i.e. the variance of the target.
         per_step: whether there is a target at every step.
+
+    Example:
+        >>> task = Regression(chance=1.0)
+        >>> task.loss(torch.zeros(4, 2), torch.ones(4, 2))  # [n, outputs]
+        tensor(1.)
     """
 
     def __init__(self, chance: float, per_step: bool = False) -> None:
@@ -198,6 +209,11 @@ class Distribution(Task):
     Args:
         chance: cross-entropy of a constant prediction, the entropy of the mean target.
         per_step: whether there is a target at every step.
+
+    Example:
+        >>> task = Distribution(chance=0.7)
+        >>> task.loss(torch.zeros(4, 2), torch.full((4, 2), 0.5))  # ln 2, [n, classes]
+        tensor(0.6931)
     """
 
     def __init__(self, chance: float, per_step: bool = False) -> None:
@@ -251,6 +267,11 @@ class MultiLabel(Task):
         labels: number of labels.
         per_step: whether there is a target at every step.
         chance: l of an untrained network; None: labels · ln 2, that of equal probabilities.
+
+    Example:
+        >>> task = MultiLabel(3)
+        >>> task.loss(torch.zeros(4, 3), torch.ones(4, 3))  # 3 ln 2, [n, labels]
+        tensor(2.0794)
     """
 
     further = (Metric("frame_accuracy", "fraction", True),)

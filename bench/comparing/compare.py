@@ -196,6 +196,11 @@ def compare(
 
     Raises:
         UsageError: a side has nothing to compare, or the gates file is wrong.
+
+    Example:
+        >>> verdicts = tt.compare(folder, folder)
+        >>> verdicts.attrs["exit_code"], "worse" in set(verdicts["verdict"])
+        (0, False)
     """
     comparison = compare_results(base, new, gates, stale_ok=stale_ok)
     frame = comparison.frame()

@@ -58,6 +58,12 @@ def run(
     Raises:
         UsageError: the suite is wrong, an argument has no meaning, data are missing, or a component is not in a file
             that a plugin names.
+
+    Example:
+        >>> cell = "bptt lif digits #0"
+        >>> results = tt.run("quick", "tiny", folder, only=cell, set={"keep_weights": True}, quiet=True)
+        >>> results.frame[["rule", "neuron", "status"]].values.tolist()
+        [['bptt', 'lif', 'ok']]
     """
     from throughtime.running.engines.local import LocalEngine, start_fork_server
     from throughtime.running.progress import PlainProgress
@@ -90,6 +96,10 @@ def table(results: Results | str | Path = DEFAULT_RESULTS, measure: str = "metri
 
     Raises:
         UsageError: the folder has no runs, or no run has such a measure.
+
+    Example:
+        >>> tt.table(folder)[["rule", "measure", "n"]].values.tolist()
+        [['bptt', 'accuracy', 1]]
     """
     from throughtime.reports.cells import summarise
 
@@ -109,6 +119,11 @@ def figure(results: Results | str | Path = DEFAULT_RESULTS, out: str | Path | No
 
     Raises:
         UsageError: the folder has no runs.
+
+    Example:
+        >>> figures = tt.figure(folder)
+        >>> figures["quick-tiny-curves"].title
+        'Learning curves'
     """
     from throughtime.reports.drawing import Drawn, save
     from throughtime.reports.figure_registry import draw_figures
@@ -128,6 +143,11 @@ def check(*names: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:
 
     Raises:
         UsageError: no component has that name.
+
+    Example:
+        >>> facts = tt.check("rnn")
+        >>> set(facts["verdict"])
+        {'holds', 'does not apply'}
     """
     import torch
 

@@ -109,6 +109,13 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
     Raises:
         DivergedError: an output is not finite, so that no class can be read from it.
         ValueError: the meter computes other metrics than the task names.
+
+    Example:
+        >>> dataset = tt.build_dataset("delayed_xor")
+        >>> network = tt.build_network("recurrent", dataset.inputs, dataset.outputs)
+        >>> result = tt.evaluate(network, dataset, "test")
+        >>> list(result.metrics)
+        ['accuracy']
     """
     task = dataset.task
     meter, spikes, neuron_steps = task.meter(), 0.0, 0

@@ -22,6 +22,10 @@ def build_rule(name: str, **options: Any) -> LearningRule:
 
     Raises:
         UsageError: no rule or option has that name, or a value is invalid.
+
+    Example:
+        >>> tt.build_rule("tbptt", window=4).windows(10)
+        [4, 4, 2]
     """
     return ALGORITHMS[name].factory(**_checked(ALGORITHMS, name, options))
 
@@ -31,6 +35,12 @@ def build_dataset(name: str, **options: Any) -> Dataset:
 
     Raises:
         UsageError: as in `build_rule`.
+
+    Example:
+        >>> dataset = tt.build_dataset("adding", steps=20)
+        >>> x, target, _ = next(dataset.batches("train", 16))  # [steps, batch, inputs] and [batch, outputs]
+        >>> x.shape, target.shape
+        (torch.Size([20, 16, 2]), torch.Size([16, 1]))
     """
     return DATASETS[name].factory(**_checked(DATASETS, name, options))
 
@@ -40,6 +50,11 @@ def neuron_type(name: str, **options: Any) -> Callable[..., Neuron]:
 
     Raises:
         UsageError: as in `build_rule`.
+
+    Example:
+        >>> neuron = tt.neuron_type("lif", tau=10.0)(5)
+        >>> neuron.shape
+        (5,)
     """
     return partial(NEURONS[name].factory, **_checked(NEURONS, name, options))
 
@@ -65,6 +80,13 @@ def build_network(
 
     Raises:
         UsageError: as in `build_rule`.
+
+    Example:
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="ltc", hidden=[8])
+        >>> x = torch.rand(10, 4, 3)  # [steps, batch, inputs]
+        >>> window = network.unroll(x, network.initial_state(4))
+        >>> window.last().shape  # [batch, outputs]
+        torch.Size([4, 2])
     """
     if isinstance(neuron, Mapping):
         given = {name: value for name, value in neuron.items() if name != "label"}  # a suite's tables show it

@@ -25,13 +25,6 @@ from throughtime.numerics.trees import Tree
 class Learner:
     """Trains a network with a learning rule, batch by batch; the caller owns data and optimiser.
 
-        learner = Learner(network, rule, task, steps=28)
-        optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
-        for _ in range(epochs):
-            for x, target in batches:
-                loss = learner.learn(x, target, optimiser)
-            learner.end_epoch()
-
     The rule decides when to update: BPTT once per batch, FPTT once per part of the sequence. The results are bit for
     bit those of a suite with the same network, rule, batches and optimiser.
 
@@ -48,6 +41,16 @@ class Learner:
     Raises:
         UsageError: an argument has another type, or clip is not above 0. Or the rule cannot train this network on this
             task; the message gives the reason.
+
+    Example:
+        >>> network = tt.build_network("recurrent", 3, 2, neuron="ltc", hidden=[8])
+        >>> learner = tt.Learner(network, tt.build_rule("fptt", parts=5), Classification(2), steps=10)
+        >>> optimiser = torch.optim.Adam(learner.parameters(), lr=1e-3)
+        >>> for _ in range(3):
+        ...     x, target = torch.rand(10, 4, 3), torch.tensor([0, 1, 1, 0])  # [steps, batch, inputs], [batch]
+        ...     loss = learner.learn(x, target, optimiser)
+        >>> learner.end_epoch().keys()  # FPTT sets the weights to their mean
+        dict_keys(['regulariser_ratio'])
     """
 
     def __init__(self, network: Network, rule: LearningRule, task: Task, steps: int, clip: float | None = None) -> None:

@@ -44,6 +44,11 @@ def load_network(results: Results | str | Path, run: str, weights: Which = "fina
     Raises:
         UsageError: there is no such run, its weights were not saved, or they do not fit the network that the present
             code of its components builds.
+
+    Example:
+        >>> network = tt.load_network(folder, "bptt lif digits #0")
+        >>> tt.evaluate(network, tt.build_dataset("digits", steps=8), "test").metrics.keys()
+        dict_keys(['accuracy'])
     """
     results = results if isinstance(results, Results) else Results.load(results)
     path = results.run_folder(run) / WEIGHTS

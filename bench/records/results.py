@@ -60,6 +60,13 @@ class Results:
 
     Raises:
         UsageError: the folder is a file.
+
+    Example:
+        >>> results = tt.load(folder)
+        >>> results.record("bptt lif digits #0").status
+        'ok'
+        >>> len(results.curve("bptt lif digits #0"))  # epochs 0, 1 and 2
+        3
     """
 
     def __init__(
@@ -94,6 +101,10 @@ class Results:
 
         Raises:
             UsageError: the folder has no records, or none of one of the suites.
+
+        Example:
+            >>> tt.load(folder).suites()
+            {'quick'}
         """
         results = cls(folder, suites)
         found = set(results.frame["suite"])

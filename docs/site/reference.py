@@ -47,7 +47,7 @@ INTERFACE = {
 HEADING = re.compile(r"^(Args|Attributes|Example|Raises|References|Returns|Yields):\n", re.MULTILINE)
 EXAMPLES = (
     "Examples assume `import throughtime as tt`, `import torch` and "
-    "`from throughtime.datasets.task import Classification`."
+    "`from throughtime.datasets.task import Classification`; `folder` is a folder for results."
 )
 ITEM = re.compile(r"^ {4}(?! )(?:(\w+): )?", re.MULTILINE)
 """Start of a line in a section of a docstring: of an argument or error, which has a name, or of a sentence."""

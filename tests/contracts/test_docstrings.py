@@ -10,16 +10,38 @@ import pytest
 import torch
 
 import throughtime as tt
-from throughtime.datasets.task import Classification
+from throughtime.datasets import task
 from throughtime.registry import ALGORITHMS, NEURONS
 
 MOST_LINES = 8
+NAMES = {"tt": tt, "torch": torch, "Classification": task.Classification}
+FACE = [name for name in tt.__all__ if name not in ("algorithm", "neuron", "network", "dataset")]
+"""Names of the Python interface but for the four decorators, of which docs/extending.md has the examples."""
+TASKS = ("Classification", "Regression", "Distribution", "MultiLabel")
 COMPONENTS = {name: registry[name].factory for registry in (ALGORITHMS, NEURONS) for name in registry.names()}
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_the_example_of_a_component_runs(name):
-    run(name, COMPONENTS[name], {"tt": tt, "torch": torch, "Classification": Classification})
+    run(name, COMPONENTS[name])
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_example_of_a_task_runs(name):
+    run(name, getattr(task, name), **{name: getattr(task, name)})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The results of the example of `run`."""
+    folder = tmp_path_factory.mktemp("results")
+    run("run", tt.run, folder=folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", FACE)
+def test_the_example_of_the_interface_runs(name, folder):
+    run(name, getattr(tt, name), folder=folder)
 
 
 @pytest.mark.parametrize("name", COMPONENTS)
@@ -28,10 +50,10 @@ def test_a_component_links_its_source(name):
     assert section and all(re.fullmatch(r"    \S.*: https://\S+", line) for line in section.splitlines())
 
 
-def run(name, thing, names):
-    test = doctest.DocTestParser().get_doctest(inspect.getdoc(thing), dict(names), name, None, None)
+def run(name, thing, **names):
+    test = doctest.DocTestParser().get_doctest(inspect.getdoc(thing), NAMES | names, name, None, None)
     statements = [line for example in test.examples for line in example.source.splitlines()]
     assert 0 < len(statements) <= MOST_LINES
-    told: list[str] = []
-    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=told.append)
-    assert not told, "".join(told)
+    printed: list[str] = []
+    doctest.DocTestRunner().run(test, out=printed.append)
+    assert not printed, "".join(printed)
