@@ -60,9 +60,9 @@ def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
     for suite, scale in suites_of(results):
         for figure in SUITE_FIGURES:
             drawn.update(_draw(figure, results, suite, scale))
-    for paper, scale in dict.fromkeys((paper_of(suite), scale) for suite, scale in suites_of(results)):
-        for name, shown in draw_paper(paper, results, scale).items() if paper else ():
-            assert paper is not None
+    papers = ((paper, scale) for suite, scale in suites_of(results) if (paper := paper_of(suite)) is not None)
+    for paper, scale in dict.fromkeys(papers):
+        for name, shown in draw_paper(paper, results, scale).items():
             drawn[f"{paper.name}-{name}-{scale}"] = shown  # a suite of this name has "<suite>-<scale>-<name>"
     memory = memory_against_steps(results)
     return drawn | {"memory-against-steps": memory or NotDrawn("Memory against time steps", NO_STEPS)}
