@@ -24,7 +24,7 @@ LossAt = Literal["end", "every"]
 target at every step has a loss at every step."""
 
 
-THERE_AND_BACK = "dense products forward and backward"
+FORWARD_AND_BACKWARD = "dense products forward and backward"
 
 
 class Claims(NamedTuple):
@@ -106,7 +106,7 @@ class LearningRule(ABC):
         """
         if self.claims.gradient == "exact" and self.claims.memory == "O(T)":
             products = backward_products(network, self.windows(steps), batch, self.losses)
-            return Credit(products, f"{THERE_AND_BACK}, as the rule claims")
+            return Credit(products, f"{FORWARD_AND_BACKWARD}, as the rule claims")
         return None
 
     def coordinates(self) -> Coordinates | None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, LossAt
+from throughtime.algorithms.base import Claims, LearningRule, LossAt
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.datasets.batch import Batch
@@ -78,7 +78,7 @@ class CheckpointedBPTT(LearningRule):
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         products = backward_products(network, [steps], batch, self.losses)
         again = forward_products(network, self.segments(steps), batch)
-        return Credit(products + again, f"{THERE_AND_BACK}, forward twice")
+        return Credit(products + again, f"{FORWARD_AND_BACKWARD}, forward twice")
 
     def learn(self, x: Tree, target: Tree, t: int) -> Tensor:
         batch, lengths, start = Batch(x, target, self.task.per_step), self.segments(self.steps), 0

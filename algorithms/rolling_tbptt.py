@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import PositiveInt
 from torch import Tensor
 
-from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, loss_over_steps
+from throughtime.algorithms.base import Claims, LearningRule, loss_over_steps
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.datasets.task import Task
@@ -76,7 +76,7 @@ class RollingTBPTT(LearningRule):
         lengths = [len(span) for span in self.spans(steps)]
         again = forward_products(network, [k - 1 for k in lengths if k > 1], batch)
         products = backward_products(network, lengths, batch, lambda k: 1)
-        return Credit(products + again, f"{THERE_AND_BACK} through the last L steps at each step", updates=steps)
+        return Credit(products + again, f"{FORWARD_AND_BACKWARD} through the last L steps at each step", updates=steps)
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import PositiveInt
 from torch import Tensor
 
-from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, LossAt
+from throughtime.algorithms.base import FORWARD_AND_BACKWARD, Claims, LearningRule, LossAt
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.networks.base import Network
@@ -66,7 +66,7 @@ class TruncatedBPTT(LearningRule):
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         windows = self.windows(steps)
         products = backward_products(network, windows, batch, self.losses)
-        return Credit(products, THERE_AND_BACK, updates=len(windows))
+        return Credit(products, FORWARD_AND_BACKWARD, updates=len(windows))
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)

@@ -115,8 +115,8 @@ class Training(Strict):
     """Data type of the operands of the network's matrix products; everything else is float32, see
     `numerics/precision.py`."""
     initial_weights: Annotated[str, Field(pattern=r"^([a-z0-9_-]+|.+\.pt)$")] | None = None
-    """Weights with which training begins: the name of a suite, for those of its run with the same labels, scale and
-    replicate after the last epoch; or a file `NAME.pt` with a state dict. null: random weights."""
+    """Weights with which training begins: a suite's name: the final weights of its run with the same labels, scale and
+    replicate; or a file `NAME.pt` with a state dict. null: random weights."""
     alignment: list[NonNegativeInt] = []
     """Epochs after which the rule's gradient is compared with BPTT's, at most `epochs`; 0: before training."""
 

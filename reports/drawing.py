@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Colour = tuple[float, float, float]
-Choices = Mapping[str, Mapping[str, Mapping[str, float | Mapping[int, float]]]]
+Alternatives = Mapping[str, Mapping[str, Mapping[str, float | Mapping[int, float]]]]
 """By title of the panel and name of the quantity: its value at each drawn x, by name in the legend; or its value at a
 point, by the id of the point (`identified`)."""
 IDENTIFIED = "_id:"
@@ -46,7 +46,7 @@ SETTINGS: dict[Any, Any] = {
     "grid.color": "0.9",
     "legend.frameon": False,
 }
-Look = Literal["screen", "paper"]
+FigureStyle = Literal["screen", "paper"]
 """`screen`: title and notes inside the figure. `paper`: one or two columns wide, 8 points, title and caption in a text
 file beside the figure."""
 PAPER: dict[Any, Any] = {
@@ -56,7 +56,7 @@ PAPER: dict[Any, Any] = {
 }
 COLUMN_WIDTH, PAGE_WIDTH = 3.3, 6.9
 """Widths of a figure for a paper, in inches."""
-_LOOK: contextvars.ContextVar[Look] = contextvars.ContextVar("look", default="screen")
+_STYLE: contextvars.ContextVar[FigureStyle] = contextvars.ContextVar("style", default="screen")
 METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None},
     "svg": {"Date": None},
@@ -82,7 +82,7 @@ class Style(NamedTuple):
 
 
 def identified(artist: Artist, name: str) -> None:
-    """Give an artist an id, by which the page finds its values in `Drawn.choices`."""
+    """Give an artist an id, by which the page finds its values in `Drawn.alternatives`."""
     artist.set_label(f"{IDENTIFIED}{name}")
 
 
@@ -93,7 +93,7 @@ class Drawn(NamedTuple):
     data: pd.DataFrame
     title: str
     caption: list[str]
-    choices: Choices = MappingProxyType({})
+    alternatives: Alternatives = MappingProxyType({})
     """Other quantities for the horizontal axis, which the page offers."""
 
     def _repr_png_(self) -> bytes:
@@ -104,13 +104,13 @@ class Drawn(NamedTuple):
 
 
 @contextlib.contextmanager
-def looking(look: Look) -> Iterator[None]:
+def figure_style(style: FigureStyle) -> Iterator[None]:
     """Context manager: figures are drawn and saved for a screen or for a paper."""
-    token = _LOOK.set(look)
+    token = _STYLE.set(style)
     try:
         yield
     finally:
-        _LOOK.reset(token)
+        _STYLE.reset(token)
 
 
 def save(drawn: Drawn, folder: Path, name: str) -> list[Path]:
@@ -119,7 +119,7 @@ def save(drawn: Drawn, folder: Path, name: str) -> list[Path]:
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
-    paper = _LOOK.get() == "paper"
+    paper = _STYLE.get() == "paper"
     paths = []
     for ending, metadata in METADATA.items():
         content = io.BytesIO()
@@ -155,7 +155,7 @@ def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         import seaborn
 
         style: dict[Any, Any] = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("paper")}
-        with matplotlib.rc_context({**style, **SETTINGS, **(PAPER if _LOOK.get() == "paper" else {})}):
+        with matplotlib.rc_context({**style, **SETTINGS, **(PAPER if _STYLE.get() == "paper" else {})}):
             return draw(*arguments, **named)
 
     return with_settings
@@ -215,7 +215,7 @@ def grid(panels: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
 
     columns = min(columns, panels)
     rows = math.ceil(panels / columns)
-    if _LOOK.get() == "paper":
+    if _STYLE.get() == "paper":
         size = (COLUMN_WIDTH, 2.1 * rows) if columns == 1 else (PAGE_WIDTH, (2.1 if columns == 2 else 1.75) * rows)
     else:  # a single column is wider, so that title and legend fit
         size = (max(6.4, 3.1 * columns), 2.5 * rows + (0.5 if columns == 1 else 0))
@@ -231,7 +231,7 @@ def finish(
 ) -> None:
     """Place one legend for all panels above the panels and, except for a paper, title and notes above it; the figure
     grows accordingly."""
-    paper = _LOOK.get() == "paper"
+    paper = _STYLE.get() == "paper"
     width, height = figure.get_size_inches()
     if paper:
         width = COLUMN_WIDTH if width <= COLUMN_WIDTH else PAGE_WIDTH

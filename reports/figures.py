@@ -22,7 +22,7 @@ from throughtime.reports.cells import (
     tuning_sentence,
 )
 from throughtime.reports.drawing import (
-    Choices,
+    Alternatives,
     Drawn,
     Style,
     finish,
@@ -201,7 +201,7 @@ def _curves(results: Results, runs: pd.DataFrame, metrics: dict[str, str]) -> pd
     return data
 
 
-def _choices(data: pd.DataFrame) -> Choices:
+def _choices(data: pd.DataFrame) -> Alternatives:
     """Return, for each panel, quantity and rule, its mean over the replicates at each epoch."""
     choices: dict[str, dict[str, dict[str, dict[int, float]]]] = {}
     for (dataset, network, neuron, rule), lines in groups(data, ["dataset", "network", "neuron", "rule"]):

@@ -196,7 +196,7 @@ def _fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 
 def _slope_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     ways = [*WAYS.values(), "process peak"]
-    head = ["dataset, batch", "neuron", "rule", "T", *[f"{way} (B a step)" for way in ways], "process less exact"]
+    head = ["dataset, batch", "neuron", "rule", "T", *[f"{way} (B a step)" for way in ways], "process minus exact"]
     lines = []
     for (dataset, batch, network, neuron, rule, _), of_line in groups(rows, NAMES[2:]):
         found = {row["measure"]: row for _, row in of_line.iterrows()}
@@ -212,8 +212,8 @@ def _slope_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
         "Least squares; in brackets the smallest and largest slope between neighbouring T, where they differ: without "
         "brackets the growth is exactly linear. T: first to last (how many).",
         *[f"{of.title[0].upper()}{of.title[1:]}: {of.protocol}." for of in described],
-        "Process less exact: the slope of the process's peak, which the input is not in, less that of the exact bytes "
-        "with the input excluded; the error of measuring by the process.",
+        "Process minus exact: difference of the two slopes, both without input; the measurement error of the process "
+        "peak.",
     ]
     name, title = f"{slug(suite)}-{scale}-slopes", f"Memory a time step: {suite}, {scale}"
     return Table(name, title, caption, head, lines, [], rows, labels=4)

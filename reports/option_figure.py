@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MEASURES = ("metric", "peak_live_bytes", "wall_time")
-FEWEST = 3
+FEWEST_VALUES = 3
 """Smallest number of values of an option that make a figure."""
 
 
@@ -40,7 +40,7 @@ def option_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
 
     Returns:
         The figures by `<rule>-<option>`, for each rule with variants that differ in one numeric option alone and have
-        at least `FEWEST` values of it.
+        at least `FEWEST_VALUES` values of it.
     """
     runs = runs_of(results, suite, scale)
     found = {}
@@ -50,7 +50,7 @@ def option_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
         names = {name for of in options for name in of if len({str(other.get(name)) for other in options}) > 1}
         values = [of.get(name) for of in options for name in names]
         numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-        if len(names) == 1 and numeric and len(set(values)) >= FEWEST:
+        if len(names) == 1 and numeric and len(set(values)) >= FEWEST_VALUES:
             (name,) = names
             option = pd.Series(values, index=pd.MultiIndex.from_frame(cells[KEYS]), name="option", dtype=float)
             found[f"{rule}-{name}"] = _draw(results, _points(of_rule, option), rule, name)

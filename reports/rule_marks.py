@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FEWEST = 3
+FEWEST_RULES = 3
 """Smallest number of rules in a panel: of fewer, the table says as much."""
 LABEL, LABEL_LINE = 6.5, 0.115
 """Size of a label in points, and height of its line in inches."""
@@ -137,7 +137,7 @@ def _finished(figure: Figure, title: str, notes: list[str], data: pd.DataFrame) 
 
 
 def _with_enough_rules(data: pd.DataFrame) -> pd.DataFrame:
-    return data[data.groupby(PANEL)["rule"].transform("nunique") >= FEWEST].reset_index(drop=True)
+    return data[data.groupby(PANEL)["rule"].transform("nunique") >= FEWEST_RULES].reset_index(drop=True)
 
 
 def _bars(data: pd.DataFrame) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, summarise, tuning_sentence
 from throughtime.reports.drawing import (
-    Choices,
+    Alternatives,
     Drawn,
     Style,
     finish,
@@ -73,7 +73,7 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
     return Drawn(figure, data.drop(columns=["protocol", "neuron_label", "values"]), title, notes, choices)
 
 
-def _choices(data: pd.DataFrame, runs: pd.DataFrame) -> Choices:
+def _choices(data: pd.DataFrame, runs: pd.DataFrame) -> Alternatives:
     """Return, for each dataset and further cost, the cost of each point by its id, in the unit of the label."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for cost in FURTHER:

@@ -11,7 +11,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from throughtime.algorithms.auxiliary_loss import AuxiliaryLoss
-from throughtime.algorithms.base import THERE_AND_BACK, Claims, LearningRule, Observation
+from throughtime.algorithms.base import FORWARD_AND_BACKWARD, Claims, LearningRule, Observation
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.fptt.dynamic_regulariser import CodeForm, DynamicRegulariser, PaperForm
@@ -130,7 +130,7 @@ class FPTT(LearningRule):
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         windows = self.windows(steps)
         trained = windows if self.last_part else windows[:-1]
-        products, contains = backward_products(network, trained, batch, self.losses), THERE_AND_BACK
+        products, contains = backward_products(network, trained, batch, self.losses), FORWARD_AND_BACKWARD
         if self.form == "paper":
             products += products + forward_products(network, trained, batch)
             contains += ", twice"

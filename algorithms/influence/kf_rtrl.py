@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import jacrev, vmap
 
-from throughtime.algorithms.base import THERE_AND_BACK, Claims
+from throughtime.algorithms.base import Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence.influence import flat
@@ -75,7 +75,7 @@ class KFRTRL(RandomSigns):
         currents = layer.neuron.currents * layer.neuron.size
         products = backward_products(network, [1] * self.losses(steps), batch, self.losses)
         products += Counter({Product(S, S, currents, copies=self.draws * batch): steps - 1})
-        contains = f"{THERE_AND_BACK} in each step with a loss, and J B of each sample and draw"
+        contains = f"{FORWARD_AND_BACKWARD} in each step with a loss, and J B of each sample and draw"
         return Credit(+products, contains, self.updates(steps))
 
     def start(self, network: Network, task: Task, steps: int) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import vjp, vmap
 
-from throughtime.algorithms.base import THERE_AND_BACK, Claims
+from throughtime.algorithms.base import Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence.influence import flat
@@ -64,7 +64,7 @@ class UORO(RandomSigns):
         products = backward_products(network, [1] * passes, batch, self.losses)
         numbers = self.draws * batch * self.sizes(network, batch, steps)["P"]
         like = next(network.parameters())
-        contains = f"{THERE_AND_BACK} in each step, twice for each draw, and once for each loss"
+        contains = f"{FORWARD_AND_BACKWARD} in each step, twice for each draw, and once for each loss"
         return Credit(products, contains, self.updates(steps), numbers * like.itemsize)
 
     def start(self, network: Network, task: Task, steps: int) -> None:

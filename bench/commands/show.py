@@ -37,13 +37,13 @@ def show(
     from throughtime.records.results import Results
     from throughtime.reports.cells import slug
     from throughtime.reports.detections import detects, draw_detections
-    from throughtime.reports.drawing import looking, save
+    from throughtime.reports.drawing import figure_style, save
     from throughtime.reports.trained_network import draw_network
 
     load_plugins(plugin)
     add_source(*source)
     found = Results.load(results)
     draw, what = (draw_detections, "detections") if detects(found, run) else (draw_network, "network")
-    with looking(style):
+    with figure_style(style):
         paths = save(draw(found, run, sequence, weights), out, f"{what}-{slug(found.record(run).label)}")
     print(*paths, sep="\n")

@@ -35,7 +35,7 @@ from throughtime.suites.suite import suite_document
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 METRIC = "wall_time"
-LEAST = Gate(
+WALL_TIME_GATE = Gate(
     metric=METRIC, compare="ratio_to_bptt", better="lower", warn=Amount(0.05, True), why="timed in turns on one machine"
 )
 """The gate on wall time if the gates file has none: a change of the ratio by more than 5 % counts."""
@@ -146,7 +146,7 @@ def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> lis
     if not len(times["base"]) == len(times["new"]) == len(turns["new"]):
         return [status]
     shares = (gate for gate in rules.gates if gate.compare == "ratio_to_bptt" and gate.matches(METRIC, pair.new.spec))
-    row = timed_row(pair, next(shares, LEAST), times["base"], times["new"])
+    row = timed_row(pair, next(shares, WALL_TIME_GATE), times["base"], times["new"])
     passes = f"; {busy} of {2 * row.n_new} passes met load of other processes" if busy else ""
     return [status, replace(row, reason=row.reason + passes)]
 

@@ -41,7 +41,7 @@ class CannotKeepError(Exception):
     """A rule has an attribute that a checkpoint cannot contain; the message names it."""
 
 
-class Outside:
+class NotOwned:
     """Objects that a rule may refer to and does not own, by name: network with all parts, task, update."""
 
     def __init__(self, rule: LearningRule, network: nn.Module, update: Callable[[], None]) -> None:
@@ -78,7 +78,7 @@ def saved_attributes(rule: LearningRule, network: nn.Module, update: Callable[[]
         CannotKeepError: an attribute is not a number, string, tensor without a graph, numpy array, torch generator,
             module, optimiser, a container of these, or an object of the rule's own package.
     """
-    keeper = _Keeper(Outside(rule, network, update))
+    keeper = _Keeper(NotOwned(rule, network, update))
     keeper.numbers[id(rule)] = 0
     learnt = keeper.keep(list(rule.parameters()), "parameters()")
     return {"learnt": learnt, "attributes": keeper.attributes(rule, "")}
@@ -90,7 +90,7 @@ def restore_attributes(node: Node, rule: LearningRule, network: nn.Module, updat
     Raises:
         Exception: of any type, if the node belongs to another rule; the rule is then restored in part.
     """
-    restorer = _Restorer(Outside(rule, network, update))
+    restorer = _Restorer(NotOwned(rule, network, update))
     restorer.made[0] = rule
     # The optimiser's parameters first: the rule may refer to the same tensors by other attributes.
     restorer.restore(node["learnt"], list(rule.parameters()))
@@ -100,8 +100,8 @@ def restore_attributes(node: Node, rule: LearningRule, network: nn.Module, updat
 class _Keeper:
     """Turns values into nodes."""
 
-    def __init__(self, outside: Outside) -> None:
-        self.outside = outside
+    def __init__(self, not_owned: NotOwned) -> None:
+        self.not_owned = not_owned
         self.numbers: dict[int, int] = {}
         self._alive: list[Any] = []
         """Objects with a number, kept alive so that their ids stay unique."""
@@ -112,8 +112,8 @@ class _Keeper:
     def keep(self, value: Any, where: str) -> Node:
         if type(value) in PLAIN:
             return value
-        if id(value) in self.outside.name_of:
-            return {"kind": "outside", "name": self.outside.name_of[id(value)]}
+        if id(value) in self.not_owned.name_of:
+            return {"kind": "not owned", "name": self.not_owned.name_of[id(value)]}
         if isinstance(value, FUNCTIONS):
             return {"kind": "function"}
         if id(value) in self.numbers:
@@ -149,7 +149,7 @@ class _Keeper:
             gradients = self.keep([p.grad for p in _parameters(value)], f"{where}.parameters()")
             return {"kind": "stateful", "state": state, "gradients": gradients}
         name = f"{cls.__module__}:{cls.__qualname__}"
-        if self.outside.class_named(name) is not cls:
+        if self.not_owned.class_named(name) is not cls:
             raise _cannot(where, value, "not a number, tensor or container, and not of a class in the rule's package")
         if _is_named_tuple(cls):
             items = [self.keep(item, f"{where}.{field}") for field, item in zip(value._fields, value, strict=True)]
@@ -167,10 +167,10 @@ class _Keeper:
             "requires_grad": value.requires_grad,
             "grad": self.keep(value.grad, f"{where}.grad"),
         }
-        name = self.outside.tensor_of.get(_storage(value)._cdata)
+        name = self.not_owned.tensor_of.get(_storage(value)._cdata)
         if name is None:
             return {**node, "value": value.detach()}
-        if value.dtype != self.outside.tensors[name].dtype:
+        if value.dtype != self.not_owned.tensors[name].dtype:
             raise _cannot(where, value, "a view of the network's weights as numbers of another type")
         place = {"size": list(value.shape), "stride": list(value.stride()), "offset": value.storage_offset()}
         return {**node, "of": name, "place": place}
@@ -179,14 +179,14 @@ class _Keeper:
 class _Restorer:
     """Turns nodes into values, in place of the fresh rule's value of the same name where that fits."""
 
-    def __init__(self, outside: Outside) -> None:
-        self.outside = outside
+    def __init__(self, not_owned: NotOwned) -> None:
+        self.not_owned = not_owned
         self.made: dict[int, Any] = {}
-        self._used = set(outside.name_of)
+        self._used = set(not_owned.name_of)
         """Ids of objects that must not be filled: those of others, and those that are filled already."""
         self._places: dict[int, UntypedStorage] = {}
         """New storage of each storage in the file, by address."""
-        self._taken = set(outside.tensor_of)
+        self._taken = set(not_owned.tensor_of)
 
     def fill(self, target: Any, nodes: dict[str, Node]) -> None:
         """Replace the attributes of an object by these; functions stay unchanged."""
@@ -201,8 +201,8 @@ class _Restorer:
         kind = _kind(node)
         if kind is None:
             return node
-        if kind == "outside":
-            return self.outside.objects[node["name"]]
+        if kind == "not owned":
+            return self.not_owned.objects[node["name"]]
         if kind == "same":
             return self.made[node["number"]]
         if kind == "function":
@@ -234,7 +234,7 @@ class _Restorer:
             for parameter, gradient in zip(_parameters(fresh), self.restore(node["gradients"], None), strict=True):
                 parameter.grad = gradient
             return fresh
-        cls = self.outside.class_named(node["class"])
+        cls = self.not_owned.class_named(node["class"])
         if cls is None:
             raise TypeError(f"there is no class {node['class']}")
         self.made[node["number"]] = value = fresh if self._free(fresh, cls) else object.__new__(cls)
@@ -248,7 +248,7 @@ class _Restorer:
             items = [self.restore(item, old) for item, old in zip_longest(nodes, before[: len(nodes)])]
             if cls is not None:
                 return cls(items)
-            named: Any = self.outside.class_named(node["class"])
+            named: Any = self.not_owned.class_named(node["class"])
             return tuple.__new__(named, items)
         made: list[Any] | deque[Any] = [] if cls is list else deque(maxlen=node["longest"])
         self.made[node["number"]] = value = fresh if self._free(fresh, cls) else made  # first: an item may refer to it
@@ -273,7 +273,9 @@ class _Restorer:
     def _tensor(self, node: dict[str, Node], fresh: Any) -> Tensor:
         if "of" in node:
             place = node["place"]
-            like = self.outside.tensors[node["of"]].detach().as_strided(place["size"], place["stride"], place["offset"])
+            like = (
+                self.not_owned.tensors[node["of"]].detach().as_strided(place["size"], place["stride"], place["offset"])
+            )
         else:
             value = node["value"]
             storage = self._place(_storage(value), fresh)

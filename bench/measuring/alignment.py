@@ -82,15 +82,10 @@ def alignment(
 
     l_p is the task's loss that the rule computed in window p, for the output after its last step or for all its steps.
     If it computed several, each for consecutive steps, l_p is their sum with the weights of the rule's backward pass.
-    So E is the loss of the learning curve, and ∇E its gradient by autograd over the whole sequence without truncation:
-    ∇l_T for rules with the loss at the end, the gradient of the mean over steps for `every`, and for truncated BPTT and
-    FPTT that of the mean of their weighted window losses. The comparison thus concerns the credit and not the choice of
-    a loss; a rule that drops no credit has cosine 1 and norm ratio 1.
+    So E is the loss of the learning curve, and ∇E its gradient by autograd over the whole sequence: a rule that drops
+    no credit has cosine 1 and norm ratio 1.
 
-    Terms that a rule adds to the gradient of its task's loss are in g and not in ∇E: e-prop's rate regularisation, and
-    FPTT's auxiliary loss (whose value is in L_p, and so scales c_p). FPTT's R adds nothing: W̄ = W and λ = 0 when a rule
-    starts, and at constant weights ∇R of the form `code` stays 0. ∇R of the form `paper` is 0 up to the second part of
-    a sequence; from the third on it contains shares of earlier parts' gradients. Clipping comes after g.
+    Terms that a rule adds to the gradient of its task's loss are in g and not in ∇E (docs/measuring.md).
 
     The function copies the network and restores the state of the random number generators. Time and memory: one batch
     of BPTT and one of the rule, one after the other.

@@ -75,8 +75,8 @@ def _result_of(
         for plugin in plugins:
             load_plugin(plugin)
         run = RunSpec.model_validate(spec)
-        if void := _other_code(run, code):
-            return PassResult(status="error", void=void)
+        if stale_code := _other_code(run, code):
+            return PassResult(status="error", stale_code=stale_code)
         return run_pass(name, run, folder, stopping)
     except StoppedError as stopped:
         print(stopped, flush=True)

@@ -16,7 +16,7 @@ class PassResult(pydantic.BaseModel):
 
     status: Status = "ok"
     failure: Failure | None = None
-    void: str | None = None
+    stale_code: str | None = None
     """Why the result cannot be recorded and the sweep must end: the code has changed since the run was planned."""
     measures: dict[str, Measure] = {}
     metric: str | None = None

@@ -187,9 +187,11 @@ class Runner:
             UsageError: the code changed since the run was planned.
         """
         planned = job.planned
-        if void := read_result(job.folder, job.name).void:
+        if stale_code := read_result(job.folder, job.name).stale_code:
             pass_file(job.folder, job.name).unlink()
-            raise UsageError(void, hint="finished runs are recorded; repeat the command to continue with the new code")
+            raise UsageError(
+                stale_code, hint="finished runs are recorded; repeat the command to continue with the new code"
+            )
         self._pending[planned.id].remove(job.name)
         self._journal.over(job)
         if self._pending[planned.id]:

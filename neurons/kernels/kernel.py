@@ -202,7 +202,7 @@ class Kernel:
             vars(self).pop("forward", None)
         after = self._state(self.steps - 1, z)
         owned = type(after)(*map(self.own, after))
-        # What refers to the results would never be freed with them.
+        # Drop these references: a cycle through the graph would keep the window alive.
         del self.windows
         kept = self.loops.kept_fields if self.keep else ()
         self.fields = {f: w for f, w in self.fields.items() if f in kept and f not in self.loops.copies}

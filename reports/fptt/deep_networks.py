@@ -76,6 +76,6 @@ def is_sparse(results: Results) -> Answer:
 
 
 def _runs_of_fptt(results: Results, suite: str) -> pd.DataFrame:
-    """Return the runs of FPTT of a suite that ended in themselves: ok, or diverged."""
+    """Return the runs of FPTT of a suite that finished or diverged (not killed or timed out)."""
     runs = results.select(suite).frame
     return runs[(runs["rule"] == "fptt") & runs["status"].isin(("ok", "diverged"))]

@@ -35,7 +35,7 @@ class Cell(NamedTuple):
 
 
 class Reached(NamedTuple):
-    """The runs of a cell that ended in themselves: ok, or diverged."""
+    """The runs of a cell that finished or diverged (not killed or timed out)."""
 
     least: list[float]
     """Least mean of the validation error over `AVERAGED` iterations, of each run; infinite for a run without one."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from throughtime.records.results import Results
 from throughtime.reports import growth, three_ways
 from throughtime.reports.alignment_table import alignment_table
-from throughtime.reports.drawing import Drawn, Look, looking, save, static_image
+from throughtime.reports.drawing import Drawn, FigureStyle, figure_style, save, static_image
 from throughtime.reports.figure_registry import NotDrawn, draw_figures, suites_of
 from throughtime.reports.formats import write_table
 from throughtime.reports.page.interactive import described
@@ -46,15 +46,15 @@ def all_tables(results: Results) -> list[Table]:
     return [*tables(results), *found, *growth.tables(results), *three_ways.tables(results)]
 
 
-def write_figures(results: Results, folder: Path, look: Look = "screen") -> dict[str, Drawn | NotDrawn]:
+def write_figures(results: Results, folder: Path, style: FigureStyle = "screen") -> dict[str, Drawn | NotDrawn]:
     """Draw all figures, write each as PDF, SVG, PNG and CSV, and return them by name.
 
     Args:
         results: the runs to draw.
         folder: output folder, created if necessary.
-        look: `screen`, or `paper`: 3.3 or 6.9 inches wide, 8 points, with title and caption in a text file.
+        style: `screen`, or `paper`: 3.3 or 6.9 inches wide, 8 points, with title and caption in a text file.
     """
-    with looking(look):
+    with figure_style(style):
         found = draw_figures(results)
         for name, drawn in found.items():
             if isinstance(drawn, Drawn):
@@ -69,6 +69,6 @@ def _on_page(name: str, drawn: Drawn | NotDrawn, folder: Path) -> PageFigure:
     numbers = (folder / f"{name}.csv").read_text(encoding="utf-8")
     panels = described(drawn.figure)
     for panel in panels.get("panels", ()):
-        panel["choices"] = drawn.choices.get(panel["title"], {})
+        panel["choices"] = drawn.alternatives.get(panel["title"], {})
     pictures = any(axes.images for axes in drawn.figure.axes)
     return PageFigure(name, drawn.title, drawn.caption, static_image(drawn.figure), numbers, panels, pictures)

@@ -22,7 +22,7 @@ from throughtime.registry import ALGORITHMS, Component
 TASK = Classification(tiny.CLASSES)
 DIFFERENT = 1e-8
 """Smallest error of gradients that count as different."""
-LEAST = 0.02
+SMALLEST_RATE = 0.02
 """Smallest share of steps with a spike, as drawn, in each layer of a network that counts."""
 
 
@@ -50,7 +50,7 @@ def exact(network: Recurrent) -> tiny.Gradients:
 def independent(component: Component, **options: Any) -> Iterator[tuple[str, Recurrent]]:
     """Yield networks that are alive, of the supported neurons that depend on each other through synapses alone."""
     for name, network in tiny.supporting(tiny.build(component), STEPS, **options):
-        if all(layer.neuron.elementwise for layer in network.layers) and is_alive(network, LEAST):
+        if all(layer.neuron.elementwise for layer in network.layers) and is_alive(network, SMALLEST_RATE):
             yield name, network
 
 
@@ -101,7 +101,7 @@ def differs_by_the_diagonal(component: Component) -> Observed:
         one, other = (total(tiny.build(which, loss_at="every"), network) for which in (component, diagonal))
         return tiny.error(one, other)
 
-    alive = (pair for pair in tiny.supporting(tiny.build(component), STEPS) if is_alive(pair[1], LEAST))
+    alive = (pair for pair in tiny.supporting(tiny.build(component), STEPS) if is_alive(pair[1], SMALLEST_RATE))
     return two_halves(alive, lambda R: R.fill_diagonal_(0.0), errors)
 
 

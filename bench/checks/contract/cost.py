@@ -21,7 +21,7 @@ from throughtime.registry import NEURONS, Component
 TASK = Classification(tiny.CLASSES)
 SIZES = (tiny.Size(50, 4, 12), tiny.Size(50, 8, 12), tiny.Size(75, 4, 12), tiny.Size(50, 4, 24), tiny.Size(75, 8, 18))
 """Sizes of the measured runs; each has at least two blocks of e-prop."""
-LEAST = 0.05
+SMALLEST_SHARE = 0.05
 """Smallest share of a term in at least one of the measurements."""
 
 
@@ -60,7 +60,7 @@ def is_off_its_formulas(component: Component, sizes: Sequence[tiny.Size] = SIZES
     """Return the largest relative deviation of the measured costs from the rule's formulas, with these options.
 
     The factors of a formula's terms are those that fit best, not negative. The deviation is infinite if a term is
-    superfluous: less than `LEAST` of each measurement.
+    superfluous: less than `SMALLEST_SHARE` of each measurement.
 
     Raises:
         DoesNotApplyError: the rule states no cost, or supports no registered neuron.
@@ -81,7 +81,7 @@ def fit(formula: str, runs: Sequence[Measured], measure: str) -> Observed:
     columns = np.array([list(row.values()) for row in each]) / found[:, None]
     factors, _ = nnls(columns, np.ones(len(runs)))
     note = " + ".join(f"{factor:.2g} {term}" for factor, term in zip(factors, each[0], strict=True))
-    needed = (columns * factors).max(0).min() >= LEAST
+    needed = (columns * factors).max(0).min() >= SMALLEST_SHARE
     return Observed(float(abs(columns @ factors - 1).max()) if needed else math.inf, note)
 
 

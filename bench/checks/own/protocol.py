@@ -314,7 +314,7 @@ def options_of_a_run(component: Component) -> Observed:
 def facts() -> tuple[Fact, ...]:
     """Return the facts of the protocol."""
     return (
-        Fact("tested are the last weights and those of the best epoch on validation", 1e-12, tested_weights),
+        Fact("the last and the best-validation weights are tested", 1e-12, tested_weights),
         Fact("record: test split, last weights; curve: validation split, each epoch", 1e-6, recorded_numbers),
         Fact("evaluation is in eval mode and restores mode and random numbers", 1e-12, evaluation_mode),
         Fact("evaluation carries the state over windows and counts each sequence", 1e-12, windows_of_evaluation),
@@ -322,8 +322,8 @@ def facts() -> tuple[Fact, ...]:
         Fact("weights, noise and evaluation are drawn from their streams", 0, streams_are_used),
         Fact("updates step the parameters of the network and of the rule", 1e-12, own_parameters),
         Fact("the learning rate follows its schedule", 1e-6, schedules),
-        Fact("a loss that is no number ends training as diverged", 0, divergence),
-        Fact("a single sample is no batch where samples mix", 0, single_samples),
+        Fact("a NaN or infinite loss ends training as diverged", 0, divergence),
+        Fact("a batch of one is skipped under batch normalisation", 0, single_samples),
         Fact("drop_last leaves out a smaller last batch", 0, last_batches),
         Fact("a run is built with the options of its spec", 0, options_of_a_run),
         Fact("a training that is stopped and resumed is the one without a stop", 0, resumed),

@@ -20,7 +20,7 @@ from scipy.special import ndtri, stdtrit
 
 EXACT = 50_000
 """Largest number of arrangements that are enumerated; beyond it a fixed random sample of that many is drawn."""
-MOST = 1000
+MOST_REPLICATES = 1000
 """Largest number of replicates per side that `replicates_to_decide` returns."""
 
 
@@ -129,8 +129,8 @@ def replicates_to_decide(base: Sequence[float], new: Sequence[float], level: flo
 
         n = 2 (z_{1−level/2} + z_{power})² s² / Δ²,     s² the mean of both variances
 
-    n is at least `fewest_replicates(level)` and at most `MOST`. With a single value on a side, s is unknown and the
-    least n is returned.
+    n is at least `fewest_replicates(level)` and at most `MOST_REPLICATES`. With a single value on a side, s is unknown and
+    the least n is returned.
     """
     fewest = fewest_replicates(level)
     Δ = difference(base, new).mean
@@ -138,4 +138,4 @@ def replicates_to_decide(base: Sequence[float], new: Sequence[float], level: flo
         return fewest
     s2 = (statistics.variance(base) + statistics.variance(new)) / 2
     z = float(ndtri(1 - level / 2) + ndtri(power))
-    return max(fewest, math.ceil(min(MOST, 2 * z**2 * s2 / Δ**2)))
+    return max(fewest, math.ceil(min(MOST_REPLICATES, 2 * z**2 * s2 / Δ**2)))

@@ -228,12 +228,12 @@ def run_supervised(folder: Path, stopping: Callable[[], bool], tell: Callable[[P
                     supervisor.settle()
             finally:
                 supervisor.kill()
-    if pass_file(folder, name).exists() and read_result(folder, name).void:
+    if pass_file(folder, name).exists() and read_result(folder, name).stale_code:
         _refuse(folder, name, "has another state of the code than the sweep")
 
 
 def _refuse(folder: Path, name: Pass, why: str) -> None:
-    result = PassResult(status="error", void=f"the worker on {socket.gethostname()} {why}")
+    result = PassResult(status="error", stale_code=f"the worker on {socket.gethostname()} {why}")
     write_whole(pass_file(folder, name), result.model_dump_json())
 
 
