@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from throughtime.algorithms.base import Claims, LearningRule, LossAt
+from throughtime.algorithms.base import FORWARD_AND_BACKWARD, Claims, LearningRule, LossAt
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.datasets.batch import Batch

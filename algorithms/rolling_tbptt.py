@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import PositiveInt
 from torch import Tensor
 
-from throughtime.algorithms.base import Claims, LearningRule, loss_over_steps
+from throughtime.algorithms.base import FORWARD_AND_BACKWARD, Claims, LearningRule, loss_over_steps
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.datasets.task import Task

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import vjp, vmap
 
-from throughtime.algorithms.base import Claims
+from throughtime.algorithms.base import FORWARD_AND_BACKWARD, Claims
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.influence.influence import flat

@@ -129,8 +129,8 @@ def replicates_to_decide(base: Sequence[float], new: Sequence[float], level: flo
 
         n = 2 (z_{1−level/2} + z_{power})² s² / Δ²,     s² the mean of both variances
 
-    n is at least `fewest_replicates(level)` and at most `MOST_REPLICATES`. With a single value on a side, s is unknown and
-    the least n is returned.
+    n is at least `fewest_replicates(level)` and at most `MOST_REPLICATES`. With a single value on a side, s is unknown,
+    and the least n is returned.
     """
     fewest = fewest_replicates(level)
     Δ = difference(base, new).mean
