@@ -5,10 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from throughtime.printing import printable
+
 
 def escaped(text: str) -> str:
-    """Escape text for a cell or a line of Markdown: one line, no bar, no HTML, no emphasis, no link."""
-    return " ".join(re.sub(r"([\\|<>*_`\[\]])", r"\\\1", text).split())
+    """Escape text for a cell or a line of Markdown: one line, no bar, no HTML, no emphasis, no link, no mention."""
+    text = " ".join(re.sub(r"([\\|<>*_`\[\]])", r"\\\1", printable(text)).split())
+    return text.replace("@", "@&#8203;")  # a space without width: GitHub notifies nobody
+
+
+def code_block(language: str, lines: Sequence[str]) -> str:
+    """Return a block of code, with a fence that no line can close."""
+    text = printable("\n".join(lines))
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()) -> str:

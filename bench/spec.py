@@ -17,7 +17,7 @@ class PassKind(NamedTuple):
     """Properties of a pass."""
 
     exclusive: bool
-    """Whether the pass runs alone on the machine, under a lock that all runners of a user share."""
+    """Whether the pass runs alone on the machine, under a lock that all runners share."""
     headline: tuple[str, str] | None = None
     """Name and unit of the first measure, for a pass that runs once per cell, on the first replicate (records of other
     replicates give a reason instead). None: every replicate runs the pass."""

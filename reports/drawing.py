@@ -20,6 +20,7 @@ import pandas as pd
 
 from throughtime.registry import ALGORITHMS
 from throughtime.reports.cells import neuron_rank, one_line, rule_family, rule_rank, rule_title
+from throughtime.reports.formats import csv_of
 from throughtime.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def save(drawn: Drawn, folder: Path, name: str) -> list[Path]:
             drawn.figure.savefig(content, format=ending, metadata=metadata, dpi=300 if paper else 160)
         paths.append(folder / f"{name}.{ending}")
         write_whole(paths[-1], content.getvalue())
-    texts = {"csv": drawn.data.to_csv(index=False, lineterminator="\n")}
+    texts = {"csv": csv_of(drawn.data)}
     if paper:
         texts["txt"] = "\n".join([f"{drawn.title}.", *drawn.caption]) + "\n"
     for ending, text in texts.items():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,6 +14,9 @@ from throughtime.markdown import table as markdown_table
 from throughtime.reports.latex import latex
 from throughtime.reports.table import Entry, Table
 from throughtime.whole_files import write_whole
+
+FORMULA = re.compile(r"[=+\-@\t\r]")
+"""Start of a text that a spreadsheet takes for a formula."""
 
 
 def text(table: Table) -> str:
@@ -39,10 +44,30 @@ def csv(table: Table) -> str:
 
 
 def long_csv(data: pd.DataFrame) -> str:
-    """Format data in long form as CSV with the same line ends on all systems; single values are separated by spaces."""
+    """Format data in long form as CSV; single values are separated by spaces."""
     if "values" in data:
         data = data.assign(values=[" ".join(f"{value!r}" for value in values) for values in data["values"]])
-    return data.to_csv(index=False, lineterminator="\n")
+    return csv_of(data)
+
+
+def csv_of(data: pd.DataFrame) -> str:
+    """Format data as CSV with the same line ends on all systems. A text that a spreadsheet would compute as a formula
+    begins with an apostrophe."""
+    texts = data.select_dtypes(exclude=["number", "bool"])
+    quoted = {name: [_quoted(value) for value in texts[name]] for name in texts}
+    return data.assign(**quoted).rename(columns=_quoted).to_csv(index=False, lineterminator="\n")
+
+
+def _quoted(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) and not _is_number(value) else value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 FORMS: dict[str, Callable[[Table], str]] = {"txt": text, "md": markdown, "tex": latex, "csv": csv}

@@ -1,7 +1,6 @@
 """Registries and plugin files."""
 
 import importlib.metadata
-import importlib.util
 import sys
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +9,6 @@ import pytest
 from pydantic import PositiveInt
 
 from throughtime import registry as registry_module
-from throughtime import renamed
 from throughtime.errors import UsageError
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS, Registry, load_plugin
 
@@ -316,18 +314,3 @@ def test_an_import_of_a_renamed_module_names_the_new_one(statement, new, tmp_pat
     assert caught.value.where == f"{tmp_path / 'old.py'}:2"
     old = statement.split()[1]
     assert caught.value.hint == f"{old} was renamed after version 0.1.0: import {new}"
-
-
-def test_renamed_modules_are_gone_and_the_new_ones_exist():
-    for old, new in renamed.AFTER_0_1_0.items():
-        assert importlib.util.find_spec(f"throughtime.{new}"), new
-        parent = f"throughtime.{old}".rpartition(".")[0]
-        found = importlib.util.find_spec(f"throughtime.{old}") if _is_importable(parent) else None
-        assert found is None or found.submodule_search_locations, f"{old} is a module again"
-
-
-def _is_importable(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False

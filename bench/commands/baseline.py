@@ -13,6 +13,7 @@ import typer
 from throughtime.commands.run import run
 from throughtime.commands.terminal import NONE, PaperOption, PluginOption, SourceOption, SuiteArgument, load_plugins
 from throughtime.errors import UsageError
+from throughtime.printing import print_text
 from throughtime.spec import Scale
 from throughtime.suites import units
 
@@ -77,8 +78,8 @@ def update(
     write_baseline(path, records, curves)
     comparison = compare_sides(Side(str(path), before, []), Side(str(folder), records, []), gates_beside(path))
     log_renewal(path, reason, comparison.counts)
-    print(text(comparison) if before else f"{len(records)} runs, no baseline before")
-    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")
+    print_text(text(comparison) if before else f"{len(records)} runs, no baseline before")
+    print_text(f"{path}: {path.stat().st_size / 1e6:.2f} MB; logged in {path.parent / files.LOG}")
 
 
 def _finished(suite: str, scale: Scale, made: Results) -> list[str]:
@@ -94,11 +95,11 @@ def _finished(suite: str, scale: Scale, made: Results) -> list[str]:
     runs = [run for run in made.frame["id"] if run_of(made.record(run).spec) in wanted]
     command = shlex.join(["throughtime", "run", suite, "--scale", scale, "--results", str(made.folder)])
     missing = f"; `{command}` makes the others" if len(runs) < len(wanted) else ""
-    print(f"{len(runs)} of {len(wanted)} runs are recorded{missing}")
+    print_text(f"{len(runs)} of {len(wanted)} runs are recorded{missing}")
     if others := len(made.frame) - len(runs):
-        print(f"runs left out because the suite lacks them, or has them with other settings: {others}")
+        print_text(f"runs left out because the suite lacks them, or has them with other settings: {others}")
     if older := int(made.frame.groupby(KEYS)["superseded"].first().sum()):
-        print(f"runs left out because the newest of their cell has other code or library versions: {older}")
+        print_text(f"runs left out because the newest of their cell has other code or library versions: {older}")
     if not runs:
         raise UsageError(f"no run of {suite} at scale {scale} is recorded", str(made.folder), f"`{command}` makes them")
     return runs
@@ -119,7 +120,7 @@ def unpack(
     if not (paths := files.baselines_in(source)):
         raise UsageError("there is no baseline in this folder", str(source))
     for path in paths:
-        print(f"{path.name}: {files.unpack(path, store)} runs")
+        print_text(f"{path.name}: {files.unpack(path, store)} runs")
 
 
 @baseline_app.command()
@@ -150,7 +151,7 @@ def verify(
     for path in paths:
         outcome = audit(path, since, drawn, timeout or SECONDS, plugin)
         edited += len(outcome.edited)
-        print(outcome, flush=True)
-    print(f"values edited by hand: {edited} (--seed {drawn})")
+        print_text(outcome, flush=True)
+    print_text(f"values edited by hand: {edited} (--seed {drawn})")
     if edited:
         raise typer.Exit(1)

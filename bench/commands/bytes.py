@@ -10,6 +10,7 @@ import typer
 
 from throughtime.commands.terminal import NONE, JsonOption, PluginOption, load_plugins, print_rows
 from throughtime.errors import UsageError
+from throughtime.printing import print_text
 
 if TYPE_CHECKING:
     from throughtime.measuring.training_bytes import TrainingBytes
@@ -40,9 +41,9 @@ def count_bytes(
     rows = []
     for row in training_bytes([_named(text) for text in rule], neuron, steps, sizes):
         rows.append(row)
-        print(f" {row.rule} T = {row.steps}", file=sys.stderr, flush=True)
+        print_text(f" {row.rule} T = {row.steps}", file=sys.stderr, flush=True)
     if as_json:
-        print(json.dumps([_values(row) for row in rows]))
+        print_text(json.dumps([_values(row) for row in rows]))
     else:
         print_rows([{name: _shown(value) for name, value in _values(row).items()} for row in rows], False)
 

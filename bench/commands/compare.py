@@ -9,6 +9,7 @@ import typer
 
 from throughtime.commands.terminal import NONE, PluginOption, load_plugins
 from throughtime.errors import UsageError
+from throughtime.printing import print_text
 from throughtime.spec import Scale
 
 SidesArgument = Annotated[
@@ -68,8 +69,8 @@ def compare(
         comparison = compare_results(base, new, gates, suite or (), scale, stale_ok)
     written = FORMS[form](comparison)
     if out is None:
-        print(written)
+        print_text(written)
     else:
         write_whole(out, written + "\n")
-        print(f"{out}: {headline(comparison)}")
+        print_text(f"{out}: {headline(comparison)}")
     raise typer.Exit(comparison.exit_code)

@@ -9,6 +9,7 @@ import typer
 
 from throughtime.commands.terminal import NONE, JsonOption, SourceOption, print_rows
 from throughtime.errors import UsageError
+from throughtime.printing import print_text
 
 if TYPE_CHECKING:
     from throughtime.datasets.base import Dataset
@@ -56,7 +57,7 @@ def fetch_data(name: str, source: SourceOption = NONE, option: OptionOption = NO
     digest = dataset.sha256() or "generated, no files"
     sizes = ", ".join(f"{split} {dataset.size(split)}" for split in ("train", "validation", "test"))
     remark = f"; {text}" if (text := dataset.remark()) else ""
-    print(f"{name}: {sizes} sequences{remark}; SHA-256 {digest}; licence: {dataset.licence}")
+    print_text(f"{name}: {sizes} sequences{remark}; SHA-256 {digest}; licence: {dataset.licence}")
 
 
 @data_app.command("verify")
@@ -134,11 +135,11 @@ def show_data(
         figure = draw(name, dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
-    print(
+    print_text(
         f"{path}: {', '.join(f'{split} {dataset.size(split)}' for split in ('train', 'validation', 'test'))} sequences"
     )
     if remark := dataset.remark():
-        print(remark)
+        print_text(remark)
 
 
 def _class(name: str) -> type[Dataset]:

@@ -10,6 +10,7 @@ import typer
 
 from throughtime.commands.terminal import NONE, OutOption, PluginOption, ResultsOption, load_plugins
 from throughtime.errors import UsageError
+from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
 
 export_app = typer.Typer(help="Results for other tools: parquet, TensorBoard, W&B, NIR.", no_args_is_help=True)
@@ -25,7 +26,7 @@ def parquet(
     from throughtime.records.results import Results
 
     for path in to_parquet(Results.load(results, suite or ()), out):
-        print(path)
+        print_text(path)
 
 
 @export_app.command()
@@ -37,7 +38,7 @@ def tensorboard(
     from throughtime.records.results import Results
 
     written = to_tensorboard(Results.load(results, suite or ()), out)
-    print(f"{len(written)} runs; next: `tensorboard --logdir {out}`")
+    print_text(f"{len(written)} runs; next: `tensorboard --logdir {out}`")
 
 
 @export_app.command("wandb")
@@ -49,7 +50,7 @@ def weights_and_biases(
     from throughtime.records.results import Results
 
     written = to_wandb(Results.load(results, suite or ()), out)
-    print(f"{len(written)} runs; next: `wandb sync {out / 'wandb'}/offline-run-*`")
+    print_text(f"{len(written)} runs; next: `wandb sync {out / 'wandb'}/offline-run-*`")
 
 
 @export_app.command("nir")
@@ -78,4 +79,4 @@ def network(
     file.parent.mkdir(parents=True, exist_ok=True)
     nir.write(file, graph)
     kinds = ", ".join(f"{name} ({type(node).__name__})" for name, node in graph.nodes.items())
-    print(f"{file}: {kinds}; dt {dt:g} s, scheme {scheme}, reset to 0")
+    print_text(f"{file}: {kinds}; dt {dt:g} s, scheme {scheme}, reset to 0")

@@ -10,6 +10,7 @@ import typer
 
 from throughtime.commands.terminal import NONE, JsonOption, PaperOption, PluginOption, load_plugins, print_rows
 from throughtime.errors import UsageError
+from throughtime.printing import print_text
 
 if TYPE_CHECKING:
     from throughtime.registry import Component
@@ -51,7 +52,7 @@ def list_components(
     if kind := KIND_NAMES.get(name):
         _print_kind(kind, as_json)
         if name in suite_names() and not as_json:
-            print()
+            print_text()
             _print_described(_suite(name))
         return None
     found = [registry[name] for registry in REGISTRIES.values() if name in registry.names()]
@@ -60,14 +61,14 @@ def list_components(
     described = [_component(component) for component in found]
     described += [_suite(name)] if name in suite_names() else []
     if as_json:
-        return print(json.dumps(described))
+        return print_text(json.dumps(described))
     for number, one in enumerate(described):
-        print("\n" * (number > 0), end="")
+        print_text("\n" * (number > 0), end="")
         _print_described(one)
 
 
 def _print_described(one: dict[str, Any]) -> None:
-    print(f"{one['name']} ({one['kind']}): {one['summary']}\n{one['place']}\n")
+    print_text(f"{one['name']} ({one['kind']}): {one['summary']}\n{one['place']}\n")
     print_rows(one["options"] or [{"options": "none"}], False)
 
 
@@ -156,7 +157,7 @@ def _print_rules(rules: Sequence[Component], as_json: bool) -> None:
     if as_json:
         return print_rows([_rule_row(rule) | _rule_coordinates(rule) for rule in rules], as_json)
     print_rows([_rule_row(rule) for rule in rules], as_json)
-    print()
+    print_text()
     print_rows([{"rule": rule.name, **_rule_coordinates(rule)} for rule in rules], as_json)
 
 

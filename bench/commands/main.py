@@ -40,6 +40,7 @@ from throughtime.commands.terminal import (
     print_stale,
 )
 from throughtime.errors import UsageError, first_line, is_out_of_memory
+from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from throughtime import __version__
 
-        print(f"throughtime {__version__}")
+        print_text(f"throughtime {__version__}")
         raise typer.Exit
 
 
@@ -85,7 +86,7 @@ def _loaded(folder: Path, suites: Sequence[str]) -> Results:
 
     results = Results.load(folder, suites)
     for line in results.broken:
-        print(f"broken: {line}", file=sys.stderr)
+        print_text(f"broken: {line}", file=sys.stderr)
     return results
 
 
@@ -106,7 +107,7 @@ def table(
     from throughtime.reports.tables import render
 
     load_plugins(plugin)
-    print(render(_loaded(results, [suite] if suite else ()), measure, "json" if as_json else form))
+    print_text(render(_loaded(results, [suite] if suite else ()), measure, "json" if as_json else form))
 
 
 @app.command()
@@ -126,7 +127,9 @@ def figure(
     loaded = _loaded(results, suite or ())
     print_stale(loaded)
     for name, drawn in write_figures(loaded, out, style).items():
-        print(f"{drawn.title}: {drawn.reason}" if isinstance(drawn, NotDrawn) else f"{out / name}.{{pdf,svg,png,csv}}")
+        print_text(
+            f"{drawn.title}: {drawn.reason}" if isinstance(drawn, NotDrawn) else f"{out / name}.{{pdf,svg,png,csv}}"
+        )
 
 
 @app.command()
@@ -141,7 +144,7 @@ def report(
     from throughtime.reports.page.report import write_report
 
     load_plugins(plugin, paper)
-    print(f"report: {write_report(_loaded(results, suite or ()), out).resolve()}")
+    print_text(f"report: {write_report(_loaded(results, suite or ()), out).resolve()}")
 
 
 @app.command()
@@ -163,10 +166,10 @@ def check(
     findings = list(check(names or (), full))
     verdicts = Counter(finding.verdict for finding in findings)
     if as_json:
-        print(json.dumps([finding.row() for finding in findings]))
+        print_text(json.dumps([finding.row() for finding in findings]))
     else:
         print_rows([finding.shown() for finding in findings], False)
-        print(", ".join(f"{verdicts[v]} {v}" for v in ("holds", "fails", "does not apply")))
+        print_text(", ".join(f"{verdicts[v]} {v}" for v in ("holds", "fails", "does not apply")))
     if verdicts["fails"]:
         raise typer.Exit(1)
 
@@ -183,17 +186,17 @@ def main(arguments: list[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 1
     except UsageError as error:
         for one in error.errors:
-            print(f"error: {one}", file=sys.stderr)
+            print_text(f"error: {one}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print_text(f"error: {error}", file=sys.stderr)
         return 1
     except Exception as error:
         if _is_interrupted(error):
             return 128 + signal.SIGINT
         if not is_out_of_memory(error):
             raise
-        print(f"error: not enough memory: {first_line(error)}", file=sys.stderr)
+        print_text(f"error: not enough memory: {first_line(error)}", file=sys.stderr)
         return 1
     return 0
 

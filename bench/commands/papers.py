@@ -21,6 +21,7 @@ from throughtime.commands.terminal import (
     print_rows,
     print_stale,
 )
+from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
 
 if TYPE_CHECKING:
@@ -94,14 +95,14 @@ def verdicts(
         shown = ("item", "published", "ours", "n", "interval", "scale", "verdict", "lean", "missing", "reason")
         print_rows(rows if as_json else [{key: row[key] for key in shown} for row in rows], as_json)
     else:
-        print((court_text if form == "text" else court_markdown)(judged))
+        print_text((court_text if form == "text" else court_markdown)(judged))
     if store:
         store_values(comparisons)
     elif compute:
         differing = [comparison for comparison in comparisons if comparison.differs]
         for comparison in differing:
-            print(f"differs: {comparison}", file=sys.stderr)
-        print(f"{len(comparisons)} values computed, {len(differing)} differ", file=sys.stderr)
+            print_text(f"differs: {comparison}", file=sys.stderr)
+        print_text(f"{len(comparisons)} values computed, {len(differing)} differ", file=sys.stderr)
         if differing:
             raise typer.Exit(1)
 
@@ -143,9 +144,9 @@ def reproduce(
                 raise
             failed = True
         except UsageError as error:
-            print(f"error: suite {suite} was not run: {error}", file=sys.stderr)
+            print_text(f"error: suite {suite} was not run: {error}", file=sys.stderr)
             failed = True
     runs = _runs(results, loaded)
-    print(write_paper(loaded, judge(loaded, runs), runs, scale, out))
+    print_text(write_paper(loaded, judge(loaded, runs), runs, scale, out))
     if failed:
         raise typer.Exit(1)

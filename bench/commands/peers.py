@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from throughtime.commands.terminal import JsonOption, print_rows
+from throughtime.printing import print_text
 
 
 def peers(
@@ -35,7 +36,7 @@ def peers(
     from throughtime.peers.workload import chosen, entrants
 
     def tell(line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print_text(line, file=sys.stderr, flush=True)
 
     selected, names = chosen(works or []), implementation or []
     for work in selected:
@@ -46,13 +47,13 @@ def peers(
         if out is not None:
             write(outcome, out)  # after each workload, so that an interruption loses at most one
     if as_json:
-        print(json.dumps([row._asdict() for row in outcome.rows]))
+        print_text(json.dumps([row._asdict() for row in outcome.rows]))
     else:
         for of_bytes in (False, True):
             print_rows(shown([row for row in outcome.rows if (row.unit == "byte") is of_bytes]), False)
         for line in summary(outcome.rows):
-            print(line)
+            print_text(line)
     for left_out in outcome.left_out:
-        print(left_out, file=sys.stderr if as_json else sys.stdout)
+        print_text(left_out, file=sys.stderr if as_json else sys.stdout)
     if any(left_out.fault for left_out in outcome.left_out):
         raise typer.Exit(1)

@@ -27,6 +27,7 @@ from throughtime.commands.terminal import (
     load_plugins,
 )
 from throughtime.errors import UsageError
+from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS, Store
 from throughtime.running import limits
 from throughtime.spec import Rerun
@@ -147,9 +148,9 @@ def run(
         if unfinished := sweep.unfinished(made):
             failed[sweep.planned[0].spec.suite] = len(unfinished)
     if as_json:
-        print(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
+        print_text(json.dumps([json.loads(record.model_dump_json(by_alias=True)) for record in records]))
     else:
-        print(closing_line(sweep, failed, time.monotonic() - start), file=sys.stderr)
+        print_text(closing_line(sweep, failed, time.monotonic() - start), file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
@@ -168,7 +169,7 @@ def _run(sweep: Sweep, place: Place, command: Sequence[str], quiet: bool) -> lis
         with signals_raised():
             return sweep.run(place.engine, command, progress_for(quiet))
     except AskedToStop as stop:
-        print("interrupted: finished runs are recorded; repeat the command to continue", file=sys.stderr)
+        print_text("interrupted: finished runs are recorded; repeat the command to continue", file=sys.stderr)
         raise typer.Exit(128 + stop.signum) from None
 
 
@@ -207,4 +208,4 @@ def _print_not_repeated(selected: list[Planned], due: list[Planned], results: Pa
     if not due:
         notes.insert(0, f"nothing to do: all {len(selected)} runs are recorded in {results}")
     if notes:
-        print("; ".join(notes))
+        print_text("; ".join(notes))

@@ -16,6 +16,7 @@ from throughtime.commands.terminal import (
     StyleOption,
     load_plugins,
 )
+from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS
 
 
@@ -46,4 +47,4 @@ def show(
     draw, what = (draw_detections, "detections") if detects(found, run) else (draw_network, "network")
     with figure_style(style):
         paths = save(draw(found, run, sequence, weights), out, f"{what}-{slug(found.record(run).label)}")
-    print(*paths, sep="\n")
+    print_text(*paths, sep="\n")

@@ -28,6 +28,7 @@ from throughtime.commands.terminal import (
     load_plugins,
     print_rows,
 )
+from throughtime.printing import print_text
 from throughtime.records.store import DEFAULT_RESULTS, Store
 from throughtime.suites import units
 
@@ -76,14 +77,14 @@ def plan(
     if (most := largest(planned)) and most.least_bytes is not None:
         fits = "" if most.least_bytes <= machine_bytes() else ", more than this machine has"
         needs = f"at least {units.bytes_as_text(most.least_bytes)} for weights, gradients, optimiser and a batch{fits}"
-        print(f"memory of the largest run: {needs} ({most.spec.label})")
+        print_text(f"memory of the largest run: {needs} ({most.spec.label})")
     made = {p.id for p in to_run(planned, "none")}
     fates = Counter(
         "have their record" if p.id not in made else "will be skipped" if p.unsupported else "will run" for p in planned
     )
-    print(f"{_number(len(planned), 'run')}: " + ", ".join(f"{count} {what}" for what, count in fates.items()))
+    print_text(f"{_number(len(planned), 'run')}: " + ", ".join(f"{count} {what}" for what, count in fates.items()))
     if cells_left:
-        print(f"after the trials, {_number(cells_left, 'more cell')} with the best values")
+        print_text(f"after the trials, {_number(cells_left, 'more cell')} with the best values")
 
 
 def status(
@@ -97,9 +98,9 @@ def status(
 
     found = status_of(Store(results), suite)
     if as_json:
-        return print(json.dumps([dataclasses.asdict(one) for one in found]))
+        return print_text(json.dumps([dataclasses.asdict(one) for one in found]))
     for one in found:
-        print("\n".join(lines(one)))
+        print_text("\n".join(lines(one)))
 
 
 def rerun(
@@ -134,7 +135,7 @@ def rerun(
     counting = sum(difference.counts for difference in differences)
     if not as_json:
         same = "the same, except for values that vary between any two runs"
-        print(_number(counting, "difference") if counting else same)
+        print_text(_number(counting, "difference") if counting else same)
     if counting:
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from throughtime.printing import print_text, printable
 from throughtime.spec import Scale
 from throughtime.suites import units
 
@@ -67,7 +68,7 @@ ScaleOption = Annotated[Scale, typer.Option(help="Size: tiny (seconds), laptop (
 def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     """Print rows as a table, or as JSON."""
     if as_json:
-        return print(json.dumps(rows))
+        return print_text(json.dumps(rows))
     from rich.console import Console
     from rich.table import Table
 
@@ -75,7 +76,7 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     for column in rows[0] if rows else ():
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*("" if value is None else printable(str(value)) for value in row.values()))
     width = None if sys.stdout.isatty() else 160  # a pipe has no width
     Console(width=width).print(table, markup=False, highlight=False)
 
@@ -94,7 +95,7 @@ def print_stale(results: Results) -> None:
     """Print to stderr how many runs of which suites other code than today's made; nothing if there are none."""
     if counts := results.stale()["suite"].value_counts(sort=False).to_dict():
         suites = ", ".join(f"{suite} {count}" for suite, count in counts.items())
-        print(
+        print_text(
             f"other code than today's made {sum(counts.values())} of {len(results.frame)} runs: {suites}",
             file=sys.stderr,
         )

@@ -18,7 +18,7 @@ from throughtime.comparing.wording import (
     sections,
     unchanged,
 )
-from throughtime.markdown import escaped, table
+from throughtime.markdown import code_block, escaped, table
 
 TAG = "<!-- throughtime compare -->"
 """First line of the text, by which a bot finds its comment and replaces it."""
@@ -98,7 +98,7 @@ def _short_table(rows: Sequence[Row]) -> str:
 
 def _rerun(comparison: Comparison) -> list[str]:
     commands = comparison.rerun()
-    return ["Run these cells again:\n\n```sh\n" + "\n".join(commands) + "\n```"] if commands else []
+    return [f"Run these cells again:\n\n{code_block('sh', commands)}"] if commands else []
 
 
 def _unchanged(comparison: Comparison) -> str:

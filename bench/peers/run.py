@@ -12,9 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-
-from throughtime.measuring.machine_lock import MACHINE_LOCK
+from throughtime.measuring.machine_lock import MachineLock
 from throughtime.peers.compare import TOLERANCE
 from throughtime.peers.workload import PEERS, Peer, Workload, entrants, missing
 
@@ -195,12 +193,8 @@ def in_fresh_process(order: ChildInput, tell: Callable[[str], None]) -> ChildOut
     """Execute an order in a fresh process; a measurement waits until no other run of throughtime measures here."""
     if order["do"] == "compare":
         return _answer_of_child(order)
-    machine = FileLock(MACHINE_LOCK)
-    try:
-        machine.acquire(timeout=0)
-    except Timeout:
-        tell("waiting: another run measures on this machine")
-        machine.acquire()
+    machine = MachineLock()
+    machine.take(tell)
     try:
         return _answer_of_child(order)
     finally:

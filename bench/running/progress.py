@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
+from throughtime.printing import print_text, printable
 from throughtime.records.files import read_position
 from throughtime.records.record import Record
 from throughtime.running.engine import PassJob
@@ -69,7 +70,7 @@ class PlainProgress(Progress):
                 self.show(f"{name:>6}  {label}")
 
     def show(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print_text(line, file=self._stream, flush=True)
 
 
 class TerminalProgress(Progress):
@@ -95,10 +96,10 @@ class TerminalProgress(Progress):
         shown = "   ".join(_shown(job) for job in jobs[:SHOWN_AT_ONCE])
         shown += f"   and {len(jobs) - SHOWN_AT_ONCE} more" if len(jobs) > SHOWN_AT_ONCE else ""
         description = f"{self._left()}   {shown}".replace("[", "\\[")  # a label is no markup
-        self._bar.update(self._task, completed=self.done, description=description)
+        self._bar.update(self._task, completed=self.done, description=printable(description))
 
     def show(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(printable(line), markup=False, highlight=False)
 
     def end(self) -> None:
         self._bar.stop()

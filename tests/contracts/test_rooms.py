@@ -6,7 +6,9 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-GROUND_FLOOR = "display errors renamed spec registry options collector whole_files markdown source_digest paper_folders"
+GROUND_FLOOR = (
+    "display errors printing renamed spec registry options collector whole_files markdown source_digest paper_folders"
+)
 ROOMS = [
     GROUND_FLOOR,
     "numerics",

@@ -16,10 +16,9 @@ from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 import psutil
-from filelock import FileLock, Timeout
 
 from throughtime.errors import UsageError
-from throughtime.measuring.machine_lock import MACHINE_LOCK
+from throughtime.measuring.machine_lock import MachineLock
 from throughtime.running.engine import Engine, PassJob
 from throughtime.running.engines.supervisor import Supervisor
 from throughtime.running.limits import Limits, resident_bytes
@@ -86,7 +85,7 @@ class Child(NamedTuple):
 class LocalEngine(Engine):
     """Starts each pass from a fork server that has imported torch and the components, and computed nothing.
 
-    Measuring passes run one at a time, under a lock that all runners of this user on this machine share. If the server
+    Measuring passes run one at a time, under a lock that all runners on this machine share. If the server
     is killed, its children end with it, and the next pass starts from a new server.
 
     Args:
@@ -106,7 +105,7 @@ class LocalEngine(Engine):
         if limits.memory is not None:
             self._check_memory(limits.memory)
         self._children: list[Child] = []
-        self._machine = FileLock(MACHINE_LOCK)
+        self._machine = MachineLock()
 
     def _check_memory(self, limit: int) -> None:
         """Raise UsageError for a limit that a child exceeds before it has built any component."""
@@ -135,7 +134,7 @@ class LocalEngine(Engine):
 
         require(job.planned.spec.device)
         if PASSES[job.name].exclusive:
-            self._take_machine()
+            self._machine.take(self._tell)
         with signals_deferred():  # a child that has started half would print the error of a broken pipe
             self._children.append(self._child(job))
 
@@ -199,18 +198,10 @@ class LocalEngine(Engine):
                 self._forget(child)
 
     def close(self) -> None:
-        self._machine.release(force=True)
+        self._machine.release()
 
     def _forget(self, child: Child) -> None:
         child.process.join()
         self._children.remove(child)
         if PASSES[child.job.name].exclusive:
             self._machine.release()
-
-    def _take_machine(self) -> None:
-        """Wait until no other runner of this user measures, and lock the machine for a measuring pass."""
-        try:
-            self._machine.acquire(timeout=0)
-        except Timeout:
-            self._tell("waiting for another runner's measuring pass")
-            self._machine.acquire()

@@ -20,12 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypedDict
 
-from filelock import FileLock, Timeout
-
 from throughtime import __version__
 from throughtime.datasets.files.fetch import DATA, sources
 from throughtime.errors import UsageError
-from throughtime.measuring.machine_lock import MACHINE_LOCK
+from throughtime.measuring.machine_lock import MachineLock
 from throughtime.records.files import CHECKPOINT, CURVE, DISK_FULL, LOG, POSITION, WEIGHTS
 from throughtime.records.pass_result import PassResult, pass_file
 from throughtime.records.provenance import machine, versions
@@ -256,14 +254,10 @@ def _environment(job: PassDescription) -> dict[str, str]:
 
 @contextmanager
 def _machine_for(name: Pass, stopping: Callable[[], bool]) -> Iterator[None]:
-    """Lock the machine for a measuring pass, so that those of a user run one at a time."""
-    lock = FileLock(MACHINE_LOCK)
-    while PASSES[name].exclusive and not stopping():
-        try:
-            lock.acquire(timeout=POLL_SECONDS)
-            break
-        except Timeout:
-            continue
+    """Lock the machine for a measuring pass, so that they run one at a time."""
+    lock = MachineLock()
+    if PASSES[name].exclusive:
+        lock.take(print, stopping)
     try:
         yield
     finally:
