@@ -82,12 +82,20 @@ def stored(function: Function) -> Function:
     return read_or_compute  # type: ignore[return-value]
 
 
+def read_commits() -> list[str]:
+    """Return the commits of the stored values that were read since the last call, each once."""
+    commits = _read.get() or []
+    read = [*dict.fromkeys(commits)]
+    commits.clear()
+    return read
+
+
 @contextmanager
-def reading() -> Iterator[list[str]]:
-    """Context in which marked functions return stored values; yields the commits of those that were read."""
-    token = _read.set(commits := [])
+def reading() -> Iterator[None]:
+    """Context in which marked functions return stored values; `read_commits` says of which commits."""
+    token = _read.set([])
     try:
-        yield commits
+        yield
     finally:
         _read.reset(token)
 

@@ -21,6 +21,7 @@ from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.statistics.summary import Lean
 from throughtime.records.store import validation_metric
 from throughtime.reports.papers.claims import AVERAGED, FEWEST, Claim, Word, written
+from throughtime.reports.papers.stored import read_commits
 from throughtime.spec import Scale, Strict
 
 Match = Literal[
@@ -249,14 +250,20 @@ def verdicts(
     rows = []
     for target in file.targets:
         if target.exact is not None:
-            rows.append(judge_exact(target, exact[target.exact], f"throughtime verdicts {name}"))
+            rows.append(_with_commits(judge_exact(target, exact[target.exact], f"throughtime verdicts {name}")))
         else:
             rows.append(judge_runs(target, results))
     for claim in claims:
         if not isinstance(claim, Claim):
             raise UsageError(f"{name}: the claim {getattr(claim, '__name__', claim)} is not marked by @claim")
-        rows.append(judge_claim(claim, results, f"throughtime verdicts {name}"))
+        rows.append(_with_commits(judge_claim(claim, results, f"throughtime verdicts {name}")))
     return sorted(rows, key=lambda row: not row.primary)
+
+
+def _with_commits(row: Row) -> Row:
+    """Return a row whose reason names the commits of the stored values that were read for it."""
+    commits = ", ".join(read_commits())
+    return row._replace(reason=f"{row.reason}; computed at {commits}") if commits else row
 
 
 def judge_claim(claim: Claim, results: Results, command: str) -> Row:
