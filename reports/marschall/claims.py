@@ -7,7 +7,7 @@ from collections.abc import Callable
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
 from throughtime.reports.marschall import exact
-from throughtime.reports.marschall.side_by_side import LEADER, along_rtrl
+from throughtime.reports.marschall.side_by_side import cosine_with_rtrl
 from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,
@@ -73,8 +73,7 @@ def alignment_ranks(results: Results) -> Answer:
     answer = judged(results, number, Within(low=0.0), "loss of KF-RTRL less that of RFLO", TRAINED)
     if answer.word in ("not run here", "unclear"):
         return answer
-    cosines = along_rtrl("add")
-    with_rtrl = cosines[cosines["other"] == LEADER].groupby("rule")["mean"].mean()
+    with_rtrl = {rule: cosine_with_rtrl("add", rule) for rule in ("kf_rtrl", "rflo")}
     larger_loss, larger_cosine = answer.word == "supported", with_rtrl["kf_rtrl"] > with_rtrl["rflo"]
     lean: Lean = "against" if larger_loss == larger_cosine else "for"
     ours = ", ".join(f"{rule}: cosine {with_rtrl[rule]:.3f}" for rule in ("kf_rtrl", "rflo"))

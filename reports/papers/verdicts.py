@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import fsum, inf, nan, sqrt
 from typing import Literal, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -159,9 +160,9 @@ def judge_runs(target: Target, results: Results) -> Row:
     """Compare the runs of a cell with a target; docs/verdicts.md has the rules."""
     cell = target.cell
     assert cell is not None
-    runs = results.frame
-    for column in ("suite", "scale", "rule", "neuron", "dataset", "network"):
-        runs = runs[runs[column] == getattr(cell, column)]
+    frame = results.frame
+    labels = ("suite", "scale", "rule", "neuron", "dataset", "network")
+    runs = frame[np.logical_and.reduce([frame[label] == getattr(cell, label) for label in labels])]
     values = _values(cell, runs, results)
     failed = sorted(set(runs["status"]) - {"ok", "diverged", "skipped"})
     n, ours, interval = len(values), "", ""
