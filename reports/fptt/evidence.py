@@ -81,8 +81,17 @@ def _curves(results: Results, cell: Cell) -> list[tuple[list[tuple[int, float]],
 
 
 def levels_of(curve: Sequence[tuple[int, float]]) -> list[float]:
-    """Return the means over `AVERAGED` iterations of a curve of (iteration, value); none if it is shorter."""
-    return [float(np.mean([v for at, v in curve if end - AVERAGED < at <= end])) for end, _ in curve if end >= AVERAGED]
+    """Return the means over `AVERAGED` iterations of a curve of (iteration, value); none if the curve is shorter.
+
+    A mean is NaN if one of its values is not finite.
+    """
+    at, values = np.array(curve, dtype=float).reshape(-1, 2).T
+    wrong = ~np.isfinite(values)
+    sums, faults = (np.cumsum([0.0, *column]) for column in (np.where(wrong, 0.0, values), wrong))
+    first = np.searchsorted(at, at - AVERAGED, side="right")
+    last = np.arange(1, len(at) + 1)
+    means = np.where(faults[last] == faults[first], (sums[last] - sums[first]) / (last - first), np.nan)
+    return [float(mean) for mean in means[at >= AVERAGED]]
 
 
 def learns(results: Results, cells: Sequence[Cell]) -> Answer:
