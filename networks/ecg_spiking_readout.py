@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
@@ -10,10 +11,11 @@ from torch import nn
 
 from throughtime.networks.layer import RecurrentLayer
 from throughtime.networks.presets import Sizes, ecg_rnn
-from throughtime.networks.readout import LeakyReadout
+from throughtime.networks.readout import Readout
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.asrnn import ASRNN
 from throughtime.neurons.base import Neuron, Shape
+from throughtime.neurons.integrators import LeakyIntegrator
 from throughtime.registry import network
 
 
@@ -51,7 +53,8 @@ def ecg_spiking_readout(
         nn.init.zeros_(output.inward.bias)
         nn.init.zeros_(output.recurrent.weight).requires_grad_(False)
     cast(nn.ModuleList, network.layers).append(output)
-    network.readout = LeakyReadout(width, width, "v", 0.0, layer="output").requires_grad_(False)
+    network.readout = Readout(width, width, "v", partial(LeakyIntegrator, decay=0.0), layer="output")
+    network.readout.requires_grad_(False)
     nn.init.eye_(network.readout.linear.weight)
     network.readouts = (network.readout,)
     return network

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from throughtime.errors import UsageError
 from throughtime.networks.base import Network
 from throughtime.networks.layer import INPUT, Layer
-from throughtime.networks.readout import LeakyReadout
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.cuba import Cuba
 from throughtime.neurons.gate import is_dense
+from throughtime.neurons.integrators import LeakyIntegrator
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.plif import PLIF
 
@@ -68,7 +68,7 @@ def to_nir(network: Network, dt: float = 1e-3, scheme: Scheme = "exponential") -
     if not network.described or len(network.readouts) != 1:
         raise UsageError("NIR: the network must describe itself by `layers` and have one readout")
     readout = network.readouts[0]
-    if not isinstance(readout, LeakyReadout) or readout.norm is not None:
+    if not isinstance(readout.neuron, LeakyIntegrator) or readout.norm is not None:
         raise UsageError("NIR has no readout with a computed leak or a normalisation")
     if readout.reads == "v":
         raise UsageError("NIR's neurons transmit spikes; this readout reads membranes (readout: membrane)")
@@ -85,14 +85,15 @@ def to_nir(network: Network, dt: float = 1e-3, scheme: Scheme = "exponential") -
     first = next(s.module for s in network.layers[0].synapses.values() if s.reads == INPUT)
     nodes[INPUT] = nir.Input({"input": np.array([first.in_features])})
     last = readout.name
-    nodes[last] = _linear(readout.linear)
+    linear, κ = cast("nn.Linear", readout.linear), readout.neuron.decay
+    nodes[last] = _linear(linear)
     edges.append((readout.layer, last))
-    if readout.decay:
-        ones = np.ones(readout.linear.out_features)
-        nodes[f"{last}_leak"] = nir.LI(tau=_tau(readout.decay, dt, scheme) * ones, r=ones, v_leak=0 * ones)
+    if κ:
+        ones = np.ones(linear.out_features)
+        nodes[f"{last}_leak"] = nir.LI(tau=_tau(κ, dt, scheme) * ones, r=ones, v_leak=0 * ones)
         edges.append((last, f"{last}_leak"))
         last = f"{last}_leak"
-    nodes["output"] = nir.Output({"output": np.array([readout.linear.out_features])})
+    nodes["output"] = nir.Output({"output": np.array([linear.out_features])})
     edges.append((last, "output"))
     return nir.NIRGraph(nodes, edges, metadata={"dt": dt, "scheme": scheme})
 
@@ -138,7 +139,7 @@ def from_nir(graph: nir.NIRGraph, dt: float | None = None, scheme: Scheme | None
         readout_tau=0.0,
         recurrent_bias=True,
     )
-    network.readouts[0].decay = κ
+    network.readouts[0].neuron.decay = κ
     with torch.no_grad():
         for layer, node, (name, _), (_, scale) in zip(network.layers, maps, cells, layers, strict=True):
             _set(layer.inward, node, scale)

@@ -11,7 +11,6 @@ from torch import nn
 
 from throughtime.networks.base import Network
 from throughtime.networks.layer import INPUT, Layer
-from throughtime.networks.readout import GridReadout, Readout
 
 
 class Product(NamedTuple):
@@ -80,7 +79,11 @@ def maps_of(network: Network) -> list[Map]:
         linear = (m for m in network.modules() if isinstance(m, nn.Linear) and m.weight.requires_grad)
         return [Map(m.in_features, m.out_features, at_once=True, at_loss=True) for m in linear]
     maps = [m for layer in network.layers for m in _maps_of_layer(layer, network.layers)]
-    return maps + [m for readout in network.readouts for m in _maps_of_readout(readout, network.layers)]
+    for readout in network.readouts:
+        # With a constant leak the gradients of a loss at different steps differ only by a factor.
+        at_loss, (of_source, *of_gates) = readout.neuron.decay is not None, _maps_of_layer(readout, network.layers)
+        maps += [of_source._replace(at_loss=at_loss), *of_gates]
+    return maps
 
 
 def _maps_of_layer(layer: Layer, layers: Sequence[Layer]) -> Iterator[Map]:
@@ -97,8 +100,9 @@ def _maps_of_layer(layer: Layer, layers: Sequence[Layer]) -> Iterator[Map]:
         if synapse.reads == INPUT:  # it depends on no trained parameter
             yield Map(reads, makes, at_once=True, positions=positions, trained=trained)
             continue
-        same_step = order.index(synapse.reads) < order.index(layer.name)
-        at_once = layer.name not in _sources(synapse.reads, layers)
+        of_readout = layer not in layers
+        same_step = of_readout or order.index(synapse.reads) < order.index(layer.name)
+        at_once = of_readout or layer.name not in _sources(synapse.reads, layers)
         later = reads if _learns(synapse.reads, layers) else 0
         first = later if same_step else 0  # the state before a window is constant
         yield Map(reads, makes, at_once, first, later, positions=positions, trained=trained)
@@ -130,20 +134,6 @@ def _learns(name: str, layers: Sequence[Layer]) -> bool:
     reaching = [layer for layer in layers if layer.name in _sources(name, layers)]
     modules = (m for layer in reaching for m in (layer.neuron, *(s.module for s in layer.synapses.values())))
     return any(p.requires_grad for module in modules for p in module.parameters())
-
-
-def _maps_of_readout(readout: Readout, layers: Sequence[Layer]) -> Iterator[Map]:
-    W = readout.linear
-    size, outputs, trained = W.in_features, W.out_features, W.weight.requires_grad
-    learnt = size if _learns(readout.layer, layers) else 0
-    if isinstance(readout, GridReadout):
-        positions = math.prod(readout.positions)
-        yield Map(size, outputs, True, learnt, learnt, at_loss=True, positions=positions, trained=trained)
-        return
-    # With a constant leak the gradients of a loss at different steps differ only by a factor.
-    yield Map(size, outputs, True, learnt, learnt, at_loss=readout.decay is not None, trained=trained)
-    if readout.gate is not None:
-        yield Map(2 * outputs, outputs, at_once=False, first=outputs, later=2 * outputs)
 
 
 def over_windows(windows: Sequence[int], needed: Callable[[int], Counter[Product]]) -> Counter[Product]:

@@ -1,16 +1,18 @@
-"""Readouts: from the spikes or membranes of a layer to an output of the network."""
+"""Readouts: layers of integrators whose outputs are those of the network."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.dropout import Dropout
+from throughtime.networks.layer import Layer, Synapse
+from throughtime.neurons.base import Shape, shape_of
+from throughtime.neurons.integrators import Integrator
 
 TAU = 20.0
 """Default time constant of a leak, in steps."""
@@ -21,33 +23,35 @@ def decay_of(tau: float) -> float:
     return math.exp(-1 / tau) if tau else 0.0
 
 
-class Readout(nn.Module):
-    """A linear map of a layer's spikes or membranes, d_t = W o_t + c, then a leaky integration over time.
+class Readout(nn.Module, Layer):
+    """A layer of integrators with one synapse, I_t = W o_t + c, which reads the spikes or membranes o of a layer.
 
-    W is initialised by Glorot's normal rule, c by 0.
+    W is initialised by Glorot's normal rule, c by 0. A grid of outputs has a map of the channels at each position of an
+    image, a convolution with kernels of 1 x 1.
 
     Args:
-        size: number of neurons of the layer.
-        outputs: width of the output.
+        source: shape of the layer that it reads.
+        outputs: shape of the output; (channels, rows, columns), those of the source, for a grid.
         reads: `z` or `v`, the field of the neurons' State that it reads.
+        neuron: function from a shape to a layer of integrators.
         layer: name of the layer that it reads.
         name: key of its output in a network with several readouts.
-        norm: normalisation of d_t, with the statistics of the time step.
+        norm: normalisation of I_t, with the statistics of the time step.
         dropout: dropout of o_t.
 
     Attributes:
-        decay: κ, if the readout is a leaky integrator with a constant leak; else None.
-        gate: map that computes the leak at each step; None if there is none.
+        linear: W and c, an nn.Linear; for a grid an nn.Conv2d.
     """
 
-    decay: float | None
-    gate: nn.Linear | None
+    linear: Any
+    neuron: Integrator
 
     def __init__(
         self,
-        size: int,
-        outputs: int,
+        source: Shape,
+        outputs: Shape,
         reads: Literal["z", "v"],
+        neuron: Callable[[Shape], Integrator],
         *,
         layer: str,
         name: str = "readout",
@@ -55,223 +59,34 @@ class Readout(nn.Module):
         dropout: Dropout | None = None,
     ) -> None:
         super().__init__()
-        self.reads, self.layer, self.name, self.dropout = reads, layer, name, dropout
-        self.linear = nn.Linear(size, outputs)
+        self.reads, self.layer, self.dropout = reads, layer, dropout
+        sizes, (width, *grid) = shape_of(source), shape_of(outputs)
+        self.linear = nn.Conv2d(sizes[0], width, 1) if grid else nn.Linear(math.prod(sizes), width)
         nn.init.xavier_normal_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
-        self.norm = norm
+        view = nn.Flatten(1) if len(sizes) > 1 and not grid else None
+        Layer.__init__(self, name, neuron(outputs), {"linear": Synapse(self.linear, layer, None, view, dropout)}, norm)
+        self.register_load_state_dict_pre_hook(_rename)
 
-    def drive(self, o: Tensor, t: int, key: int = 0) -> Tensor:
-        """Compute d_t [batch, outputs] of step t from o_t, an image as a vector; normalised if the readout has a norm.
+    def initial_state(self, batch: int) -> Any:
+        """Return y before the first step."""
+        return self.neuron.pack(self.neuron.initial_state(batch, self.linear.weight))
 
-        Args:
-            o: [batch, *shape].
-            t: number of the step.
-            key: key of the sequence, on which masks of dropout depend.
-        """
-        o = o if self.dropout is None else self.dropout(o, key, t)
-        d = self.linear(o.flatten(1))
-        return d if self.norm is None else self.norm(d, t)
+    def output(self, y: Any) -> Tensor:
+        """Return the output [batch, outputs] of the step after which the readout's state is y."""
+        z: Tensor = self.neuron.unpack(y).z
+        return z
 
-    def initial_state(self, batch: int) -> Tensor:
-        """Return the state before the first step: the output y, [batch, outputs], unless a subclass needs more."""
-        return self.linear.weight.new_zeros(batch, self.linear.out_features)
-
-    def output(self, y: Tensor) -> Tensor:
-        """Return the outputs [..., batch, outputs] that a state, or the states of several steps, contains."""
-        return y
-
-    @abstractmethod
-    def forward(self, d: Tensor, y: Tensor) -> Tensor:
-        """Compute the state y_t from d_t and y_{t−1}, all [batch, outputs]."""
-
-    def unroll(self, d: Tensor, y: Tensor) -> Tensor:
-        """Compute y [steps, batch, outputs] of a window from d [steps, batch, outputs] and the y before it."""
-        ys = []
-        for d_t in d.unbind(0):
-            y = self(d_t, y)
-            ys.append(y)
-        return torch.stack(ys)
+    def forward(self, I: Tensor, y: Any) -> Any:
+        """Compute y_t from I_t and y_{t−1}; y is the state of the integrators, which is their output unless they need
+        more."""
+        return self.neuron.pack(self.neuron(I, self.neuron.unpack(y))[1])
 
 
-class LeakyReadout(Readout):
-    """Readout with a constant leak.
-
-        y_t = κ y_{t−1} + (1 − κ) d_t,      y_0 = 0
-
-    With o = z and κ = exp(−1/τ) it is the leaky integrator of Bellec et al. 2020, equation 11, scaled as in their
-    tutorials; with o = v and κ = 0 the linear membrane readout of the adding task of Yin, Corradi and Bohte 2023.
-
-    Args:
-        decay: κ.
-        options: `layer`, `name` and `norm` of `Readout`.
-    """
-
-    decay: float
-    gate: None
-
-    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], decay: float, **options: Any) -> None:
-        super().__init__(size, outputs, reads, **options)
-        self.decay, self.gate = decay, None
-
-    def forward(self, d: Tensor, y: Tensor) -> Tensor:
-        return torch.lerp(d, y, self.decay)
-
-    def unroll(self, d: Tensor, y: Tensor) -> Tensor:
-        return super().unroll(d, y) if self.decay else d
-
-
-class GatedReadout(Readout):
-    """Readout that computes the leak of each output at each step.
-
-        λ_t = σ(κ₃ (W_τ [d_t ; y_{t−1}] + b_τ))
-        y_t = y_{t−1} + λ_t (d_t − y_{t−1}),       y_0 = 0
-
-    Initial values: W_τ by Glorot's normal rule, b_τ = 0; the slope κ₃ starts at 1. Source: Yin, Corradi and Bohte 2023,
-    as released (S-MNIST; with a fixed slope, DVS Gesture).
-
-    Args:
-        trained_slope: whether κ₃ is trained; if not, it is no parameter.
-        options: `layer`, `name`, `norm` and `dropout` of `Readout`.
-    """
-
-    decay: None
-    gate: nn.Linear
-    slope: Tensor
-
-    def __init__(
-        self, size: int, outputs: int, reads: Literal["z", "v"], trained_slope: bool = True, **options: Any
-    ) -> None:
-        super().__init__(size, outputs, reads, **options)
-        self.decay, self.gate = None, nn.Linear(2 * outputs, outputs)
-        nn.init.xavier_normal_(self.gate.weight)
-        nn.init.zeros_(self.gate.bias)
-        if trained_slope:
-            self.slope = nn.Parameter(torch.ones(()))
-        else:
-            self.register_buffer("slope", torch.ones(()), persistent=False)
-
-    def forward(self, d: Tensor, y: Tensor) -> Tensor:
-        λ = torch.sigmoid(self.slope * self.gate(torch.cat((d, y), 1)))
-        return torch.lerp(y, d, λ)
-
-
-class TrainedReadout(Readout):
-    """Readout with a trained leak of each output.
-
-        y_t = κ y_{t−1} + (1 − κ) d_t,      κ = exp(−1/|τ|),      y_0 = 0
-
-    τ is drawn from a normal distribution of standard deviation 1. A window takes log₂ T tensor operations, since
-    y_t = Σ_s κ^s (1 − κ) d_{t−s} doubles its reach with each of them. Source: Higuchi et al. 2024, as released
-    (snn/modules/li.py).
-
-    Args:
-        tau: mean of the initial τ, in steps.
-        options: `layer`, `name` and `norm` of `Readout`.
-    """
-
-    decay: None
-    gate: None
-
-    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], tau: float, **options: Any) -> None:
-        super().__init__(size, outputs, reads, **options)
-        self.decay, self.gate = None, None
-        self.tau = nn.Parameter(tau + torch.randn(outputs))
-
-    def forward(self, d: Tensor, y: Tensor) -> Tensor:
-        return torch.lerp(d, y, torch.exp(-1 / self.tau.abs()))
-
-    def unroll(self, d: Tensor, y: Tensor) -> Tensor:
-        κ = torch.exp(-1 / self.tau.abs())
-        ys = torch.cat(((κ * y)[None] + (1 - κ) * d[:1], (1 - κ) * d[1:]))
-        reach = 1
-        while reach < len(d):
-            ys = torch.cat((ys[:reach], ys[reach:] + κ**reach * ys[:-reach]))
-            reach *= 2
-        return ys
-
-
-class SigmoidReadout(Readout):
-    """Readout whose leak is the sigmoid of a trained number of each output.
-
-        y_t = y_{t−1} + σ(w) (d_t − y_{t−1}),       y_0 = 0
-
-    w starts at 0. Source: Yin, Corradi and Bohte 2023, as released (the shallow network of DVS Gesture).
-    """
-
-    decay: None
-    gate: None
-
-    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], **options: Any) -> None:
-        super().__init__(size, outputs, reads, **options)
-        self.decay, self.gate = None, None
-        self.w = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, d: Tensor, y: Tensor) -> Tensor:
-        return torch.lerp(y, d, torch.sigmoid(self.w))
-
-
-class GridReadout(Readout):
-    """Linear map of the channels of an image at each of its positions, without a memory.
-
-        y_t[p] = W o_t[p] + c       for each position p; a convolution with kernels of 1 x 1
-
-    Args:
-        shape: (channels, rows, columns) of the layer that it reads.
-        outputs: channels of the output [batch, outputs, rows, columns].
-        options: `layer`, `name` and `dropout` of `Readout`.
-    """
-
-    decay: None
-    gate: None
-
-    def __init__(self, shape: tuple[int, int, int], outputs: int, reads: Literal["z", "v"], **options: Any) -> None:
-        super().__init__(shape[0], outputs, reads, **options)
-        self.decay, self.gate, self.positions = None, None, shape[1:]
-
-    def drive(self, o: Tensor, t: int, key: int = 0) -> Tensor:
-        o = o if self.dropout is None else self.dropout(o, key, t)
-        return self.linear(o.movedim(1, -1)).movedim(-1, 1).contiguous()
-
-    def initial_state(self, batch: int) -> Tensor:
-        return self.linear.weight.new_zeros(batch, self.linear.out_features, *self.positions)
-
-    def forward(self, d: Tensor, y: Tensor) -> Tensor:
-        return d
-
-    def unroll(self, d: Tensor, y: Tensor) -> Tensor:
-        return d
-
-
-class MaxReadout(Readout):
-    """Maximum over time of a readout with a constant leak.
-
-        u_t = κ u_{t−1} + (1 − κ) d_t,      u_0 = 0
-        y_t = max(y_{t−1}, u_t),            y_0 = −∞
-
-    With a loss at the last step each output learns from the step of its maximum alone. The state holds y and u,
-    [batch, 2, outputs]. Source: Cramer et al. 2022, the maximum-over-time loss of the Heidelberg spiking datasets.
-
-    Args:
-        leak: κ.
-        options: `layer`, `name` and `norm` of `Readout`.
-    """
-
-    decay: None
-    gate: None
-
-    def __init__(self, size: int, outputs: int, reads: Literal["z", "v"], leak: float, **options: Any) -> None:
-        super().__init__(size, outputs, reads, **options)
-        self.decay, self.gate, self.leak = None, None, leak
-
-    def initial_state(self, batch: int) -> Tensor:
-        u = super().initial_state(batch)
-        return torch.stack((torch.full_like(u, -torch.inf), u), 1)
-
-    def output(self, y: Tensor) -> Tensor:
-        return y.select(-2, 0)
-
-    def forward(self, d: Tensor, y: Tensor) -> Tensor:
-        largest, u = y.unbind(1)
-        u = torch.lerp(d, u, self.leak)
-        return torch.stack((torch.maximum(largest, u), u), 1)
+def _rename(readout: Readout, weights: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Give the parameters of a state dict of version 0.1 their present names and shapes."""
+    for name in dict(readout.neuron.named_parameters()):
+        if f"{prefix}{name}" in weights:
+            weights[f"{prefix}neuron.{name}"] = weights.pop(f"{prefix}{name}")
+    if (weight := weights.get(f"{prefix}linear.weight")) is not None:
+        weights[f"{prefix}linear.weight"] = weight.view(*weight.shape[:2], *readout.linear.weight.shape[2:])

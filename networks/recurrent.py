@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, cast
 
 import torch
@@ -17,9 +18,16 @@ from throughtime.networks.kernels.readout_window import read_window
 from throughtime.networks.kernels.recurrent_gradient import with_recurrent_gradient
 from throughtime.networks.kernels.window import LayerWindow, Maps, layer_window
 from throughtime.networks.layer import INPUT, RecurrentLayer, RecurrentState
-from throughtime.networks.readout import TAU, GatedReadout, LeakyReadout, MaxReadout, Readout, TrainedReadout, decay_of
+from throughtime.networks.readout import TAU, Readout, decay_of
 from throughtime.neurons.base import Neuron, Shape, shape_of
 from throughtime.neurons.gate import is_dense
+from throughtime.neurons.integrators import (
+    GatedIntegrator,
+    Integrator,
+    LeakyIntegrator,
+    MaxIntegrator,
+    TrainedIntegrator,
+)
 from throughtime.numerics.precision import products_of
 from throughtime.registry import network, or_default, refuse_unused
 
@@ -101,18 +109,18 @@ class Recurrent(Network):
         reads: Literal["z", "v"] = "z" if readout == "spikes" else "v"
         κ = decay_of(readout_tau)
 
+        integrator: Callable[[Shape], Integrator] = partial(LeakyIntegrator, decay=κ)
+        if readout_leak == "gated":
+            integrator = GatedIntegrator
+        elif readout_leak == "trained":
+            integrator = partial(TrainedIntegrator, tau=readout_tau)
+        elif readout_max:
+            integrator = partial(MaxIntegrator, leak=κ)
+
         def readout_of(name: str, shape: Shape) -> Readout:
             (width,) = shape_of(shape)
-            options: dict[str, Any] = {
-                "layer": names[-1],
-                "name": name,
-                "norm": StepBatchNorm(width, norm_steps) if norm_steps else None,
-            }
-            if readout_leak == "gated":
-                return GatedReadout(hidden[-1], width, reads, **options)
-            if readout_leak == "trained":
-                return TrainedReadout(hidden[-1], width, reads, readout_tau, **options)
-            return (MaxReadout if readout_max else LeakyReadout)(hidden[-1], width, reads, κ, **options)
+            norm = StepBatchNorm(width, norm_steps) if norm_steps else None
+            return Readout(hidden[-1], width, reads, integrator, layer=names[-1], name=name, norm=norm)
 
         if isinstance(outputs, Mapping):
             heads = {name: readout_of(name, shape) for name, shape in outputs.items()}
@@ -160,7 +168,7 @@ class Recurrent(Network):
         before = self._split(y)
         return self._joined(
             [
-                readout(readout.drive(getattr(last, readout.reads), t), y_before)
+                readout(readout.total_current({readout.layer: getattr(last, readout.reads)}, 0, t), y_before)
                 for readout, y_before in zip(self.readouts, before, strict=True)
             ]
         )
@@ -173,13 +181,15 @@ class Recurrent(Network):
             z, bytes_of_z = window.z, window.bytes_of_z
             spikes.append(z)
             last.append(window.state)
-        ys = [
-            _read(readout, window, y_before, state.t)
-            for readout, y_before in zip(self.readouts, self._split(state.y), strict=True)
-        ]
-        # Copy: with a view, the state would keep the outputs of the whole window alive.
-        y = self._joined([y[-1].clone() for y in ys])
-        return Window(self._outputs(ys), tuple(spikes), RecurrentState(tuple(last), y, state.t + len(x)))
+        outputs, ys = zip(
+            *(
+                _read(readout, window, y_before, state.t)
+                for readout, y_before in zip(self.readouts, self._split(state.y), strict=True)
+            ),
+            strict=True,
+        )
+        after = RecurrentState(tuple(last), self._joined(ys), state.t + len(x))
+        return Window(self._joined(outputs), tuple(spikes), after)
 
     def stepper(self, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> Stepper | None:
         if (
@@ -198,15 +208,15 @@ class Recurrent(Network):
             if gradient is not None and layer.recurrent_exists is not None:
                 gradient.mul_(layer.recurrent_exists)
 
-    def _outputs(self, ys: list[Tensor]) -> Any:
+    def _outputs(self, ys: list[Any]) -> Any:
         """Return the outputs that the states of the readouts contain."""
         return self._joined([readout.output(y) for readout, y in zip(self.readouts, ys, strict=True)])
 
-    def _split(self, y: Any) -> list[Tensor]:
+    def _split(self, y: Any) -> list[Any]:
         """Return the states of all readouts as a list."""
-        return [y] if isinstance(y, Tensor) else [y[readout.name] for readout in self.readouts]
+        return [y] if isinstance(self.readout, Readout) else [y[readout.name] for readout in self.readouts]
 
-    def _joined(self, ys: list[Tensor]) -> Any:
+    def _joined(self, ys: Sequence[Any]) -> Any:
         """Return the value of the only readout, or a dict of the values by name."""
         if isinstance(self.readout, Readout):
             return ys[0]
@@ -249,8 +259,8 @@ def _unrolled(
     return LayerWindow(torch.stack([s.z for s in states]), None, v, state)
 
 
-def _read(readout: Readout, window: LayerWindow, y: Tensor, t: int) -> Tensor:
-    """Compute y of all steps of a window from step t on."""
+def _read(readout: Readout, window: LayerWindow, y: Any, t: int) -> tuple[Tensor, Any]:
+    """Return the outputs of a window from step t on, and the readout's state after it."""
     o, bytes_of_o = (window.z, window.bytes_of_z) if readout.reads == "z" else (window.v, None)
     assert o is not None
     return read_window(readout, o, bytes_of_o, y, t)

@@ -94,7 +94,6 @@ def plain_steps(net: Recurrent) -> Iterator[None]:
     with (
         mock.patch("throughtime.networks.kernels.window.kernel_of", return_value=None),
         mock.patch("throughtime.networks.trajectory.kernel_of", return_value=None),
-        mock.patch("throughtime.networks.kernels.readout_window.readout_window", return_value=None),
         mock.patch("throughtime.networks.recurrent.stepper", return_value=None),
     ):
         yield

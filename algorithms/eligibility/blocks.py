@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 import torch
 from pydantic import PositiveInt
@@ -19,6 +20,7 @@ from throughtime.networks.layer import INPUT, Layer, RecurrentState, Synapse
 from throughtime.networks.products import Product
 from throughtime.networks.readout import Readout
 from throughtime.neurons.gate import is_dense
+from throughtime.neurons.integrators import LeakyIntegrator
 from throughtime.numerics.trees import Tree
 
 BLOCK = 25
@@ -77,7 +79,7 @@ class BlockRule(LearningRule):
             before.add(layer.name)
         if len(network.readouts) != 1 or network.readouts[0].layer != network.layers[-1].name:
             return "learning signals come from one readout, of the last layer"
-        if network.readouts[0].decay is None:
+        if network.readouts[0].neuron.decay is None:
             return "the readout is no leaky integrator with a constant leak κ, which could filter the traces"
         if not is_dense(network.readouts[0].linear):
             return "the map of the readout is no plain nn.Linear, whose gradient the rule computes"
@@ -131,12 +133,13 @@ class BlockRule(LearningRule):
 
     def _gather(self, x: Tensor, target: Tree, end: int) -> Tensor | None:
         """Take the steps before `end` and add their contribution to the sums; return their loss, if they have one."""
-        readout, κ = self.readout, self.readout.decay or 0.0
+        readout, integrator = self.readout, cast(LeakyIntegrator, self.readout.neuron)
+        κ = integrator.decay
         blocks = layer_blocks(self.network.layers, x, self.state.layers)
         o = getattr(blocks[-1].states, readout.reads)[1:].flatten(2)
-        y = readout.unroll(readout.linear(o), self.state.y)
+        y = integrator.filtered(readout.linear(o), self.state.y)
         self.state = RecurrentState(tuple(block.last() for block in blocks), y[-1].clone(), end)
-        o_filtered = readout.unroll(o, self.o_filtered)
+        o_filtered = integrator.filtered(o, self.o_filtered)
         self.o_filtered = o_filtered[-1].clone()
 
         loss: Tensor | None = None

@@ -126,7 +126,7 @@ class EligibilityRule(BlockRule):
 
     def filter_of(self, readout: Readout) -> float:
         """Return κ, the decay of the filter that the traces pass; 0: none."""
-        return readout.decay or 0.0
+        return readout.neuron.decay or 0.0
 
     def passes_down(self, layer: Layer) -> bool:
         """Return whether the layer gives learning signals to others."""

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from throughtime.algorithms.influence.influence import flat
 from throughtime.networks.base import Network
-from throughtime.networks.readout import LeakyReadout
 from throughtime.neurons.base import Derivative, Partials
 from throughtime.neurons.gate import is_dense
+from throughtime.neurons.integrators import LeakyIntegrator
 from throughtime.numerics.precision import FLOAT32, products_of
 
 
@@ -37,7 +37,7 @@ class OneLayer:
         pair = self.layer.recurrent_pair()
         assert pair is not None, "`reason_against` refuses such a layer"
         self.W, self.R = pair
-        self.κ = self.readout.decay or 0.0
+        self.κ = self.readout.neuron.decay or 0.0
         self.names: dict[Tensor, str] = {p: name for name, p in network.named_parameters()}
         self.has_closed_form = _has_closed_form(network)
 
@@ -102,7 +102,7 @@ def reason_against(network: Network) -> str | None:
         return "the Kronecker product is that of one recurrent layer, W x + c + R z into a vector of neurons"
     if own := [name for name, p in layer.neuron.named_parameters() if p.requires_grad]:
         return f"parameters of the neurons have no Kronecker product: {', '.join(own)}"
-    if readout.decay is None:
+    if readout.neuron.decay is None:
         return "the readout is no leaky integrator with a constant leak κ, which could filter its gradient"
     if not is_dense(readout.linear):
         return "the map of the readout is no plain nn.Linear, whose gradient the rule computes"
@@ -128,7 +128,12 @@ def _has_closed_form(network: Network) -> bool:
     """Return whether `OneLayer.jacobian` applies: neurons with equations and one current each, products in float32."""
     layer, readout = network.layers[0], network.readouts[0]
     neuron = layer.neuron
-    if not neuron.elementwise or neuron.currents > 1 or type(readout) is not LeakyReadout or readout.norm is not None:
+    if (
+        not neuron.elementwise
+        or neuron.currents > 1
+        or type(readout.neuron) is not LeakyIntegrator
+        or readout.norm is not None
+    ):
         return False
     maps = [s.module for s in layer.synapses.values()] + [readout.linear]
     with torch.random.fork_rng(devices=[]):

@@ -147,7 +147,7 @@ class PresynapticTrace(BlockRule):
         return at, δ[at] * (self.steps / min(self.sampled_steps, self.steps) if self.unbiased else 1.0)
 
     def signal(self, block: LayerBlock, δ: Tensor) -> Tensor:
-        return super().signal(block, (1 - (self.readout.decay or 0.0)) * δ)
+        return super().signal(block, (1 - (self.readout.neuron.decay or 0.0)) * δ)
 
     def gather(self, block: LayerBlock, L: Tensor | None, at: Steps, goes_on: bool) -> Tensor | None:
         layer, post = block.layer, self.postsynaptic(block)

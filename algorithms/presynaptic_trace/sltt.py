@@ -58,7 +58,7 @@ class SLTT(PresynapticTrace):
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        if self.update_every == 1 and not self.sampled_steps and not self.readout.decay:
+        if self.update_every == 1 and not self.sampled_steps and not self.readout.neuron.decay:
             self.stepper = self.single_steps()
 
     def learn(self, x: Tensor, target: Tree, t: int) -> Tensor | None:

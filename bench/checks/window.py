@@ -11,7 +11,7 @@ from torch import Tensor
 
 from throughtime.checks.tiny import Gradients, error, largest
 from throughtime.networks.base import Network, Step, Window
-from throughtime.networks.layer import INPUT, RecurrentState
+from throughtime.networks.layer import INPUT, Layer, RecurrentState
 from throughtime.numerics.trees import detached, joined, stacked, tensors
 
 
@@ -38,29 +38,32 @@ def by_layers(network: Network, x: Tensor, state: RecurrentState) -> tuple[Step,
     sent = {layer.name: before.z for layer, before in zip(network.layers, state.layers, strict=True)}
     states: dict[str, Any] = {}
     for layer, before in zip(network.layers, state.layers, strict=True):
-        currents = []
-        for synapse in layer.synapses.values():
-            source = x if synapse.reads == INPUT else sent[synapse.reads]
-            source = source if synapse.view is None else synapse.view(source)
-            source = source if synapse.dropout is None else synapse.dropout(source, state.key, state.t)
-            I = synapse.module(source)
-            currents.append(I if synapse.norm is None else synapse.norm(I, state.t))
-        I = torch.stack(currents).sum(0)
-        I = I if layer.norm is None else layer.norm(I, state.t)
-        I = I if layer.resize is None else layer.resize(I)
-        sent[layer.name], states[layer.name] = layer.neuron(I, before)
-    befores = [state.y] if isinstance(state.y, Tensor) else [state.y[readout.name] for readout in network.readouts]
-    y: Any = {
-        readout.name: readout(
-            readout.drive(getattr(states[readout.layer], readout.reads), state.t, state.key), y_before
-        )
-        for readout, y_before in zip(network.readouts, befores, strict=True)
-    }
-    output: Any = {readout.name: readout.output(y[readout.name]) for readout in network.readouts}
-    if isinstance(state.y, Tensor):
-        (y,), (output,) = y.values(), output.values()
+        sources = [x if s.reads == INPUT else sent[s.reads] for s in layer.synapses.values()]
+        sent[layer.name], states[layer.name] = layer.neuron(_current(layer, sources, state), before)
+    y, output = dict[str, Any](), dict[str, Tensor]()
+    for readout in network.readouts:
+        before = state.y[readout.name] if isinstance(state.y, dict) else state.y
+        I = _current(readout, [getattr(states[readout.layer], readout.reads)], state)
+        output[readout.name], after = readout.neuron(I, readout.neuron.unpack(before))
+        y[readout.name] = readout.neuron.pack(after)
     spikes = tuple(sent[layer.name] for layer in network.layers)
-    return Step(output, spikes), RecurrentState(tuple(states.values()), y, state.t + 1, state.key)
+    if isinstance(state.y, dict):
+        return Step(output, spikes), RecurrentState(tuple(states.values()), y, state.t + 1, state.key)
+    (output_alone,), (y_alone,) = output.values(), y.values()
+    return Step(output_alone, spikes), RecurrentState(tuple(states.values()), y_alone, state.t + 1, state.key)
+
+
+def _current(layer: Layer, sources: Sequence[Tensor], state: RecurrentState) -> Tensor:
+    """Return the current of a layer from what its synapses read."""
+    currents = []
+    for synapse, source in zip(layer.synapses.values(), sources, strict=True):
+        source = source if synapse.view is None else synapse.view(source)
+        source = source if synapse.dropout is None else synapse.dropout(source, state.key, state.t)
+        I = synapse.module(source)
+        currents.append(I if synapse.norm is None else synapse.norm(I, state.t))
+    I = torch.stack(currents).sum(0)
+    I = I if layer.norm is None else layer.norm(I, state.t)
+    return I if layer.resize is None else layer.resize(I)
 
 
 def differences(found: Window, expected: Window, by: Sequence[Tensor] = ()) -> Iterator[tuple[str, float]]:

@@ -27,7 +27,7 @@ class Maps(NamedTuple):
     recurrent: nn.Linear | None
     """R, with or without a bias; None: none."""
     norms: tuple[StepBatchNorm, ...] = ()
-    """Norms of both products, if it has both maps; or none."""
+    """Norms of W x_t + c and, if there is R, of R z_{t−1}; or none."""
 
 
 class LayerWindow(NamedTuple):
@@ -131,24 +131,25 @@ class _LayerWindow(torch.autograd.Function):
         I = torch.empty_like(D) if normed else D
         Z = D.new_empty(*D.shape[:2], neuron.size)
         norms: tuple[NormWindow, ...] = ()
-        if maps.norms:
+        P = D
+        if normed:
+            norms = (NormWindow(maps.norms[0], D, I, adds=False),)
+        if normed and R is not None:
             P = torch.zeros_like(D) if c_R is None else c_R.expand_as(D).clone()
-            norms = (
-                NormWindow(maps.norms[0], D, I, adds=False),
-                NormWindow(maps.norms[1], P, I, adds=True),
-            )
+            norms = (*norms, NormWindow(maps.norms[1], P, I, adds=True))
         kernel = made.kernel(neuron, I, made.keep, made.reads_v)
         kernel.begin(before, Z)
         # Only spikes are worth a search for the few that are not zero.
         product = None
         if maps.recurrent is not None and R is not None:
             product = SpikeProduct(R, products_of(maps.recurrent), len(x) if spiking else 1)
-        if product is None or not norms:
+        if not norms:
             kernel.take_steps(product, before.z, Z)
         else:
             z = before.z
             for t, (P_t, I_t, z_t) in enumerate(zip(P.unbind(0), I.unbind(0), Z.unbind(0), strict=True)):
-                product.add(P_t, z)
+                if product is not None:
+                    product.add(P_t, z)
                 for norm in norms:
                     norm.step(t, made.t)
                 kernel.step(t, I_t, z, z_t)
@@ -169,6 +170,8 @@ class _LayerWindow(torch.autograd.Function):
             read = (*more, *(tensor for norm in norms for tensor in norm.reads))
             stored_x = None if W is None else x if bytes_of_x is None else bytes_of_x
             stored_z = Z if bytes_of_z is None else bytes_of_z
+            if product is None and not (spiking or kernel.loops.reads_z):
+                stored_z = torch.empty_like(Z[:1])
             ctx.save_for_backward(stored_x, W, R, before.z, stored_z, *read)
         return Z, bytes_of_z, v, *after
 
@@ -185,10 +188,11 @@ class _LayerWindow(torch.autograd.Function):
         after = made.state(*δafter)
         maps, like = made.maps, z_before
 
-        δz = like.new_zeros(Z.shape) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
+        shape = (kernel.steps, *like.shape)
+        δz = like.new_zeros(shape) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
         # With a single current one replaces the other.
         currents = made.neuron.currents
-        δI = δz if currents == 1 else like.new_empty(*Z.shape[:2], currents * Z.shape[2])
+        δI = δz if currents == 1 else like.new_empty(*shape[:2], currents * shape[2])
         δv = [None] * len(δI) if δV is None else list(δV.unbind(0))
         if after.z is not None:
             δz[-1] += after.z
@@ -199,8 +203,8 @@ class _LayerWindow(torch.autograd.Function):
         kernel.begin_back(after, Z, need_state, δz, δI)
         δD = δP = δI  # of W x_t + c, and of R z_{t−1}
         if norms:
-            δD, δP = torch.empty_like(δI), torch.empty_like(δI)
-            for norm, δ in zip(norms, (δD, δP), strict=True):
+            δD, δP = torch.empty_like(δI), torch.empty_like(δI) if len(norms) > 1 else δI
+            for norm, δ in zip(norms, (δD, δP), strict=False):
                 norm.begin_back(δI, δ)
         later, of_R = None, None if maps.recurrent is None else products_of(maps.recurrent)
         R_once = None if of_R is None else of_R.operand(R)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar, cast
+from functools import partial
+from typing import Literal, TypeVar, cast
 
 import torch
 from torch import nn
@@ -15,8 +16,9 @@ from throughtime.networks.dropout import Dropout
 from throughtime.networks.layer import INPUT, Layer, Synapse
 from throughtime.networks.layered.maps import Gates, Sizes, Weights, draw, resize_of, sizes_after, synapse_map, view_of
 from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
-from throughtime.networks.readout import TAU, GatedReadout, GridReadout, LeakyReadout, Readout, SigmoidReadout, decay_of
+from throughtime.networks.readout import TAU, Readout, decay_of
 from throughtime.neurons.base import Neuron, Shape, shape_of
+from throughtime.neurons.integrators import GatedIntegrator, Integrator, LeakyIntegrator, SigmoidIntegrator
 from throughtime.registry import or_default
 
 T = TypeVar("T")
@@ -123,17 +125,16 @@ class Builder:
             raise ValueError(f'the readout "{spec.name}" reads "{layer}"; there is {", ".join(self._of_currents)}')
         reads: Literal["z", "v"] = "z" if spec.of == "spikes" else "v"
         shape = self.sizes[layer]
-        options: dict[str, Any] = {"layer": layer, "name": spec.name, "dropout": self._dropout(spec.dropout)}
-        if spec.grid:
-            if len(shape) != 3:
-                raise ValueError(f'the readout "{spec.name}" is a grid, and {layer} has no images')
-            return GridReadout(shape, outputs, reads, **options)
-        size = math.prod(shape)
+        if spec.grid and len(shape) != 3:
+            raise ValueError(f'the readout "{spec.name}" is a grid, and {layer} has no images')
+        integrator: Callable[[Shape], Integrator] = SigmoidIntegrator
         if spec.leak == "gated":
-            return GatedReadout(size, outputs, reads, trained_slope=spec.slope != "fixed", **options)
-        if spec.leak == "sigmoid":
-            return SigmoidReadout(size, outputs, reads, **options)
-        return LeakyReadout(size, outputs, reads, decay_of(or_default(spec.tau, TAU)), **options)
+            integrator = partial(GatedIntegrator, trained_slope=spec.slope != "fixed")
+        elif spec.leak != "sigmoid":
+            integrator = partial(LeakyIntegrator, decay=0.0 if spec.grid else decay_of(or_default(spec.tau, TAU)))
+        sizes = (outputs, *shape[1:]) if spec.grid else outputs
+        dropout = self._dropout(spec.dropout)
+        return Readout(shape, sizes, reads, integrator, layer=layer, name=spec.name, dropout=dropout)
 
 
 def with_name(spec: LayerSpec, build: Callable[[LayerSpec], T]) -> T:

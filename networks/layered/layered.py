@@ -108,7 +108,7 @@ class Layered(Network):
         sources = {INPUT: x.flatten(1), **{name: before.z for name, before in after.items()}}
         take_step(self.layers, sources, after, key, t, neurons)
         ys = [
-            readout(readout.drive(getattr(after[readout.layer], readout.reads), t, key), y)
+            readout(readout.total_current({readout.layer: getattr(after[readout.layer], readout.reads)}, key, t), y)
             for readout, y in zip(self.readouts, self._split(state.y), strict=True)
         ]
         outputs = self._joined([readout.output(y) for readout, y in zip(self.readouts, ys, strict=True)])
@@ -121,13 +121,15 @@ class Layered(Network):
         shown = {readout.layer for readout in self.readouts if readout.reads == "v"}
         windows = LayerWindows(x.flatten(2), state.t, state.key, self._by_name(state), shown)
         windows.add(self.layers, self._at_once)
-        ys = [windows.read(readout, y) for readout, y in zip(self.readouts, self._split(state.y), strict=True)]
-        # Copy: with a view, the state would keep the outputs of the whole window alive.
-        y = self._joined([y[-1].clone() for y in ys])
-        outputs = self._joined([readout.output(y) for readout, y in zip(self.readouts, ys, strict=True)])
+        outputs, ys = zip(
+            *(windows.read(readout, y) for readout, y in zip(self.readouts, self._split(state.y), strict=True)),
+            strict=True,
+        )
         spikes = tuple(windows.z[layer.name] for layer in self.layers)
         after = tuple(windows.states[layer.name] for layer in self.layers)
-        return Window(outputs, spikes, RecurrentState(after, y, state.t + len(x), state.key))
+        return Window(
+            self._joined(outputs), spikes, RecurrentState(after, self._joined(ys), state.t + len(x), state.key)
+        )
 
     def _unroll_by_steps(self, x: Tensor, state: RecurrentState) -> Window:
         steps = []
@@ -141,10 +143,10 @@ class Layered(Network):
         """Return the states of the layers' neurons by name."""
         return {layer.name: of_layer for layer, of_layer in zip(self.layers, state.layers, strict=True)}
 
-    def _split(self, y: Tree) -> list[Tensor]:
+    def _split(self, y: Tree) -> list[Any]:
         """Return the states of all readouts as a list."""
         return [y] if len(self.readouts) == 1 else [y[readout.name] for readout in self.readouts]
 
-    def _joined(self, ys: list[Tensor]) -> Tree:
+    def _joined(self, ys: Sequence[Any]) -> Tree:
         """Return the value of the only readout, or a dict of the values by name."""
         return ys[0] if len(ys) == 1 else {readout.name: y for readout, y in zip(self.readouts, ys, strict=True)}

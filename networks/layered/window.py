@@ -12,7 +12,7 @@ from throughtime.networks.kernels.readout_window import read_window
 from throughtime.networks.kernels.spike_linear import spike_linear
 from throughtime.networks.kernels.window import Maps, layer_window
 from throughtime.networks.layer import INPUT, Layer, Synapse
-from throughtime.networks.readout import GridReadout, Readout
+from throughtime.networks.readout import Readout
 from throughtime.networks.trajectory import viewed
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.gate import is_dense
@@ -143,13 +143,9 @@ class LayerWindows:
         self.z |= z
         self.v |= v
 
-    def read(self, readout: Readout, y: Tensor) -> Tensor:
-        """Return the states of a readout after each step, from that before the first, [steps, batch, outputs]."""
+    def read(self, readout: Readout, y: Any) -> tuple[Tensor, Any]:
+        """Return the outputs of a readout [steps, batch, outputs], and its state after the window."""
         of_z = readout.reads == "z"
         o = self.z[readout.layer] if of_z else self.v[readout.layer]
         assert o is not None, "the layer is shown"
-        if readout.dropout is None and not isinstance(readout, GridReadout):
-            bytes_of_o = self.bytes_of_z.get(readout.layer) if of_z else None
-            return read_window(readout, o.flatten(2), bytes_of_o, y, self.t)
-        d = [readout.drive(o_t, self.t + n, self.key) for n, o_t in enumerate(o.unbind(0))]
-        return readout.unroll(torch.stack(d), y)
+        return read_window(readout, o, self.bytes_of_z.get(readout.layer) if of_z else None, y, self.t, self.key)

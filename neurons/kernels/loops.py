@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as member
 from functools import cached_property
 
 from throughtime.neurons.equations import Equations
@@ -35,6 +36,7 @@ class StepLoops:
     """The loops of a neuron, and the values that a window stores; built once for the equations of a neuron."""
 
     equations: Equations
+    _backward_from: dict[frozenset[str], dict[Expression, Expression]] = member(default_factory=dict)
 
     @cached_property
     def moving(self) -> list[str]:
@@ -65,10 +67,6 @@ class StepLoops:
         for field in fields:
             seeds[e.after[field]] = seeds.get(e.after[field], ZERO) + gradient_at(field)
         return adjoint(seeds, [*e.currents, *e.gates, *e.before.values(), *(e.constants[name] for name in e.learnt)])
-
-    @cached_property
-    def _backward_from(self) -> dict[frozenset[str], dict[Expression, Expression]]:
-        return {}
 
     def backward_from(self, fields: Iterable[str]) -> dict[Expression, Expression]:
         """Return `backward` of a step of whose results only some fields have a gradient; that of z is READ."""
@@ -135,6 +133,13 @@ class StepLoops:
             return None
         fields = [self.equations.after[f] for f in self.kept_fields if f not in self.copies]
         return next(iter([*fields, *self.kept_values]), None)
+
+    @cached_property
+    def reads_z(self) -> bool:
+        """Whether the gradients of a step or of its gates' weights depend on z, of the step or the one before."""
+        z = {self.equations.after["z"], self.equations.before["z"]}
+        by_gates = {"z", *self.copies} & {*self._read_by_gates, *self.kept_fields}
+        return bool(by_gates or z & {*ancestors(self.backward.values(), {*itertools.chain(*self.kept)} - z)})
 
     @cached_property
     def read_back(self) -> tuple[list[Expression], list[Expression]]:

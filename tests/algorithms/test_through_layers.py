@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,7 +14,8 @@ from throughtime.checks.tiny import BATCH, CLASSES, error, gradient, learn, seed
 from throughtime.datasets.task import Classification
 from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.layer import INPUT, Layer, RecurrentState, Synapse
-from throughtime.networks.readout import LeakyReadout
+from throughtime.networks.readout import Readout
+from throughtime.neurons.integrators import LeakyIntegrator
 from throughtime.neurons.lif import LIF
 from throughtime.numerics.trees import detached
 
@@ -29,7 +32,7 @@ class Image(Network):
         self.conv, self.maps = nn.Conv2d(1, 2, 3, padding=1), LIF((2, 4, 4), tau=tau)
         self.up, self.skip = (nn.Sequential(nn.Flatten(), nn.Linear(n, 5)) for n in (32, 16))
         self.R, self.cells = nn.Linear(5, 5, bias=False), LIF(5, tau=tau)
-        self.out = LeakyReadout(5, CLASSES, "z", 0.0, layer="cells")
+        self.out = Readout(5, CLASSES, "z", partial(LeakyIntegrator, decay=0.0), layer="cells")
         upper = {"up": Synapse(self.up, "maps"), "skip": Synapse(self.skip, INPUT), "back": Synapse(self.R, "cells")}
         self.layers = [Layer("maps", self.maps, {"conv": Synapse(self.conv, INPUT)}), Layer("cells", self.cells, upper)]
         self.readouts = [self.out]

@@ -46,12 +46,14 @@ class ScalesSingleSteps(Net):
 class SaysAnotherLeak(Net):
     def __init__(self, inputs, outputs, neuron, *, hidden=(5,)) -> None:
         super().__init__(inputs, outputs, neuron, hidden=hidden)
-        said = copy.copy(self.readout)
-        said.decay *= 1 - 1e-9
-        self.readouts = (said,)
+        self.said = copy.deepcopy(self.readout)
+        self.said.neuron.decay *= 1 - 1e-9
+        self.readouts = (self.said,)
 
     def read(self, last, y, t):
-        return self.readout(self.readout.drive(getattr(last, self.readout.reads), t), y)
+        return self.readout(
+            self.readout.total_current({self.readout.layer: getattr(last, self.readout.reads)}, 0, t), y
+        )
 
     described = True
 

@@ -268,7 +268,7 @@ class HasATraceOfTheStepBefore(EProp):
     def step(self, t):
         readout, o = self.network.readout, self.state.layers[0].z
         _, (δ,) = output_error(self.task, self.state.y[None], self.target)
-        before = (self.o_filtered - (1 - readout.decay) * o) / readout.decay
+        before = (self.o_filtered - (1 - readout.neuron.decay) * o) / readout.neuron.decay
         readout.linear.weight.grad = δ.t() @ before
         super().step(t)
 

@@ -239,7 +239,7 @@ def test_gated_readout_and_norms():
     network = Recurrent(1, 2, LIF, hidden=(2,), readout_leak="gated", norm_steps=3, recurrent_bias=True).double()
     counted = by_weight(network, torch.full((3, 4, 1), 0.3, dtype=F64))
     # 12 rows; the gate reads [d ; y] of two outputs. Norms and biases are no synaptic operations.
-    assert counted.pop("readout.gate.weight")[0] == 12 * 4 * 2
+    assert counted.pop("readout.neuron.gate.weight")[0] == 12 * 4 * 2
     assert {name: dense for name, (dense, _, _) in counted.items()} == {
         "layers.0.inward.weight": 12 * 2,
         "layers.0.recurrent.weight": 12 * 4,

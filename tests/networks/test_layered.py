@@ -11,7 +11,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
-from torch import nn
 
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
@@ -165,17 +164,9 @@ def test_the_maps_of_all_sources_are_drawn_as_one(weights, bound):
 def test_a_grid_is_a_convolution_of_kernel_1():
     net = layered((2, 3, 4), [{"conv": 5}], readouts=[{"grid": True}], outputs={"readout": (6, 3, 4)})
     z, linear = image(2, 5, 3, 4), net.readouts[0].linear
-    expected = F.conv2d(z, linear.weight[..., None, None], linear.bias)
-    torch.testing.assert_close(net.readouts[0].drive(z, 0), expected)
+    expected = F.conv2d(z, linear.weight, linear.bias)
+    torch.testing.assert_close(net.readouts[0].total_current({"layer1": z}, 0, 0), expected)
     assert net.unroll(image(1, 2, 24), net.initial_state(2)).outputs.shape == (1, 2, 6, 3, 4)
-
-
-def test_a_leak_that_is_a_sigmoid():
-    """σ(w) = 1/4 for w = −log 3: y = 0.25 d, then y + 0.25 (d − y)."""
-    readout = layered(3, [{"dense": 4}], readouts=[{"leak": "sigmoid"}], outputs=1).readouts[0]
-    nn.init.constant_(readout.w, -math.log(3))
-    d = torch.tensor([[[8.0]], [[4.0]]], dtype=F64)
-    assert readout.unroll(d, readout.initial_state(1)).flatten().tolist() == pytest.approx([2.0, 2.5])
 
 
 # --- any neuron, dropout, layouts

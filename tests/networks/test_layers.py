@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
+from functools import partial
 
 import pytest
 import torch
@@ -28,9 +29,10 @@ from throughtime.measuring.alignment import alignment, parameter_groups
 from throughtime.networks.base import Network, Step, Window
 from throughtime.networks.layer import INPUT, Layer, RecurrentState, Synapse
 from throughtime.networks.products import Product, maps_of
-from throughtime.networks.readout import LeakyReadout
+from throughtime.networks.readout import Readout
 from throughtime.networks.recurrent import Recurrent
 from throughtime.networks.trajectory import trajectory
+from throughtime.neurons.integrators import LeakyIntegrator
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.ltc import LTC
 from throughtime.numerics.trees import tensors
@@ -46,7 +48,7 @@ class Plain(Network):
     def __init__(self, inputs: int = INPUTS, outputs: int = CLASSES, size: int = SIZE) -> None:
         super().__init__()
         self.W, self.R, self.cells = nn.Linear(inputs, size), nn.Linear(size, size, bias=False), LIF(size)
-        self.out = LeakyReadout(size, outputs, "z", 0.9, layer="cells", name="out")
+        self.out = Readout(size, outputs, "z", partial(LeakyIntegrator, decay=0.9), layer="cells", name="out")
         self.layers = [Layer("cells", self.cells, {"feed": Synapse(self.W, INPUT), "back": Synapse(self.R, "cells")})]
         self.readouts = [self.out]
 
@@ -81,7 +83,7 @@ def twins() -> tuple[Plain, Recurrent]:
     """The user's network and `recurrent` with the same weights."""
     with seeded(3):
         plain, ours = Plain().double(), Recurrent(INPUTS, CLASSES, LIF, hidden=[SIZE]).double()
-    ours.readout.decay = 0.9
+    ours.readout.neuron.decay = 0.9
     with torch.no_grad():
         for to, source in zip(ours.parameters(), plain.parameters(), strict=True):
             to.copy_(source)
@@ -273,7 +275,7 @@ def test_a_subclass_of_a_linear_map_computes_what_it_computes(map):
     assert "linear" in EProp().supports(net, TASK, 12).lower() and KFRTRL().supports(net, TASK, 12)
     assert error(learn(RTRL(), net, (x, target)).total(), learn(BPTT(), net, (x, target)).total()) < 1e-12
     if map != "readout.linear":
-        net.readout.decay = 0.0
+        net.readout.neuron.decay = 0.0
         steps = learn(TruncatedBPTT(window=1), net, (x, target)).total()
         assert error([g / 12 for g in steps], learn(SLTT(), net, (x, target)).total()) < 1e-12
 
@@ -297,8 +299,8 @@ def test_a_trajectory_leaves_an_input_that_is_its_current():
 
 def test_a_gate_of_the_readout_with_slope_0_has_a_gradient():
     net, (x, _) = recurrent(LIF, readout_leak="gated"), sequence()
-    nn.init.zeros_(net.readout.slope)
-    nn.init.ones_(net.readout.gate.bias)
+    nn.init.zeros_(net.readout.neuron.slope)
+    nn.init.ones_(net.readout.neuron.gate.bias)
     assert is_its_steps(net, x)
     net.unroll(x, net.initial_state(BATCH)).outputs.sum().backward()
-    assert net.readout.slope.grad != 0
+    assert net.readout.neuron.slope.grad != 0

@@ -1,4 +1,4 @@
-"""The maximum over time of a readout: by hand, in windows and steps, and the gradient from the step of the maximum."""
+"""The maximum over time of a readout, in windows and steps, and the rules that train it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import torch
 from throughtime.checks.tiny import CLASSES, INPUTS, learn, recurrent, sequence
 from throughtime.checks.window import by_layers
 from throughtime.datasets.task import Classification
-from throughtime.networks.readout import MaxReadout
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.registry import ALGORITHMS
@@ -18,29 +17,11 @@ def lif(size: int) -> LIF:
     return LIF(size, tau=2.0)
 
 
-def test_by_hand():
-    """κ = 1/2: u = 1, 2.5, −0.75, 1.625 for d = 2, 4, −4, 4; the maximum is that of the second step."""
-    readout = MaxReadout(1, 1, "z", 0.5, layer="layer1").double()
-    d = torch.tensor([2.0, 4.0, -4.0, 4.0], dtype=torch.float64, requires_grad=True)
-    states = readout.unroll(d.view(4, 1, 1), readout.initial_state(1).double())
-    assert states.shape == (4, 1, 2, 1)
-    assert states[:, 0, 1, 0].tolist() == [1.0, 2.5, -0.75, 1.625]
-    assert readout.output(states).flatten().tolist() == [1.0, 2.5, 2.5, 2.5]
-    (gradient,) = torch.autograd.grad(readout.output(states)[-1].sum(), d)
-    assert gradient.tolist() == [0.25, 0.5, 0.0, 0.0], "κ (1 − κ) and 1 − κ: what follows the maximum has no effect"
-
-
-def test_a_negative_maximum_is_below_zero():
-    readout = MaxReadout(1, 1, "z", 0.0, layer="layer1")
-    states = readout.unroll(torch.tensor([-3.0, -1.0, -2.0]).view(3, 1, 1), readout.initial_state(1))
-    assert readout.output(states).flatten().tolist() == [-3.0, -1.0, -1.0]
-
-
 def test_windows_steps_and_layers_agree():
     network = recurrent(lif, readout_max=True, readout="membrane")
     x, state = sequence()[0], network.initial_state(5)
     window = network.unroll(x, state)
-    plain = recurrent(lif, readout="membrane").unroll(x, state._replace(y=state.y[:, 1])).outputs
+    plain = recurrent(lif, readout="membrane").unroll(x, state._replace(y=state.y.v)).outputs
     torch.testing.assert_close(window.outputs, plain.cummax(0).values)
     first = network.unroll(x[:5], state)
     torch.testing.assert_close(network.unroll(x[5:], first.state).outputs, window.outputs[5:])

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from throughtime.networks.batch_norm import StepBatchNorm
-from throughtime.networks.readout import GatedReadout
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.numerics.trees import detached, tensors
@@ -216,22 +215,6 @@ def test_step_batch_norm_by_hand():
     norm.train()
     normalised(5, 0, 2)
     assert norm.running_mean.flatten().tolist() == pytest.approx([0.2, 0.46])
-
-
-def test_gated_readout_by_hand():
-    # W_τ = [ln 3 / 3, 1/2], b_τ = 0, κ3 = 1.  d1 = 3, y0 = 0: λ1 = σ(ln 3) = 3/4, y1 = 9/4.
-    # d2 = −3: λ2 = σ(−ln 3 + 9/8), y2 = 9/4 + λ2 (−3 − 9/4).  With κ3 = 2: λ1 = σ(ln 9) = 9/10, y1 = 2.7
-    readout = GatedReadout(4, 1, "z", layer="layer1").double()
-    assert float(readout.slope.detach()) == 1 and not readout.gate.bias.any()
-    with torch.no_grad():
-        readout.gate.weight.copy_(torch.tensor([[math.log(3) / 3, 0.5]], dtype=F64))
-    d = torch.tensor([[[3.0]], [[-3.0]]], dtype=F64)
-    λ2 = 1 / (1 + 3 * math.exp(-9 / 8))
-    expected = [9 / 4, 9 / 4 - λ2 * 21 / 4]
-    assert readout.unroll(d, torch.zeros(1, 1, dtype=F64)).flatten().tolist() == pytest.approx(expected)
-    with torch.no_grad():
-        readout.slope.fill_(2)
-    assert float(readout(d[0], torch.zeros(1, 1, dtype=F64)).detach()) == pytest.approx(2.7)
 
 
 def filled(parameter: torch.Tensor, bound: float) -> bool:

@@ -29,14 +29,14 @@ RUN = """
 import torch
 from top import top
 from other import other
-from throughtime.networks.kernels.readout_loops import read
+from throughtime.numerics.norm_loops import normalise
 from throughtime.numerics.loop_key import key_of
 
 x, y = torch.ones(1), torch.zeros(1)
 other(x, y)
 top(x, y)
 hits = [sum(loop.jitted(False).stats.cache_hits.values()) for loop in (top, other)]
-print(float(y), *hits, key_of(read))
+print(float(y), *hits, key_of(normalise))
 """
 
 

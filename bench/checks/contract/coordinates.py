@@ -137,7 +137,7 @@ def is_autograd_inside_layers(component: Component) -> Observed:
     for name, network in independent(component, hidden=HIDDEN):
         names, found_by_rule = trained(network), total(tiny.build(component, loss_at="every"), network)
         by_rule = dict(zip(names, found_by_rule, strict=True))
-        steps, κ = list(steps_with_signals(network, x, target)), network.readouts[0].decay or 0.0
+        steps, κ = list(steps_with_signals(network, x, target)), network.readouts[0].neuron.decay or 0.0
         for n, layer in enumerate(network.layers):
             state, ō, E = steps[0][n].before, x.new_zeros(()), x.new_zeros(())
             for t, taken in enumerate(steps):

@@ -22,7 +22,7 @@ READOUTS: tuple[dict[str, Any], ...] = ({}, {"readout": "membrane", "readout_tau
 def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> Gradients:
     """Return Σ_t L_l^t ē_l^t of each layer's W and R, [size, fan-in of both], with a trace per synapse and step."""
     readout = network.readouts[0]
-    κ, sends = readout.decay or 0.0, ["z"] * (len(network.layers) - 1) + [readout.reads]
+    κ, sends = readout.neuron.decay or 0.0, ["z"] * (len(network.layers) - 1) + [readout.reads]
     traces = [Traces((field,)) for field in sends]
     ē: list[Any] = [0.0] * len(sends)
     total: list[Any] = [0.0] * len(sends)

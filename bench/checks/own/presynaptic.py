@@ -166,7 +166,7 @@ def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> tin
     sums: list[Any] = [0.0 for _ in layers]
     for taken in steps_with_signals(network, x, target):
         for n, step in enumerate(taken):
-            L = (1 - (readout.decay or 0.0)) * step.L
+            L = (1 - (readout.neuron.decay or 0.0)) * step.L
             o = getattr(step.after, sends[n])
             (ψ,) = torch.autograd.grad(o, step.current, torch.ones_like(o), retain_graph=True)
             a[n] = λ[n] * a[n] + step.p

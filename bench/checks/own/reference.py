@@ -156,7 +156,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
             "self_connections": True,
             "norm_steps": None,
         },
-        {"readout.decay": math.exp(-1 / 20)},
+        {"readout.neuron.decay": math.exp(-1 / 20)},
     ),
     ("networks", "layered"): Defaults(OURS, {"layers": PydanticUndefined, "readouts": None, "weights": "uniform"}),
     ("networks", "jsb_rnn"): Defaults("Bohnstingl et al. 2022, as released", {"hidden": (150,)}),
@@ -205,7 +205,7 @@ DRAWS: dict[tuple[str, str], dict[str, Draw]] = {
         ),
         **dict.fromkeys(("inward.bias", "readout.linear.bias"), ZERO),
         "readout.linear.weight": GLOROT_UNIFORM,
-        "readout.tau": normal(20.0, 1.0),
+        "readout.neuron.tau": normal(20.0, 1.0),
     },
     ("networks", "ecg_spiking_readout"): {
         "layers.1.inward.weight": GLOROT_UNIFORM,

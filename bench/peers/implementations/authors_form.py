@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from throughtime.networks.readout import GatedReadout
+from throughtime.neurons.integrators import GatedIntegrator
 from throughtime.neurons.ltc import LTC
 from throughtime.peers.job import CLASSES, Question
 
@@ -88,12 +88,12 @@ class SMNIST(nn.Module):
         self.net, self.steps = question.network, question.work.steps
         layer, readout = self.net.layers[0], self.net.readouts[0]
         neuron = layer.neuron
-        assert isinstance(neuron, LTC) and isinstance(readout, GatedReadout)
+        assert isinstance(neuron, LTC) and isinstance(readout.neuron, GatedIntegrator)
         assert neuron.membrane_gate is not None and neuron.adaptation_gate is not None
         self.linears = (layer.inward, layer.recurrent, neuron.membrane_gate, neuron.adaptation_gate)
         self.κ_M, self.κ_A = neuron.membrane_slope, neuron.adaptation_slope
         self.norms = (layer.inward_norm, layer.recurrent_norm, readout.norm)
-        self.read, self.read_gate, self.κ_o = readout.linear, readout.gate, readout.slope
+        self.read, self.read_gate, self.κ_o = readout.linear, readout.neuron.gate, readout.neuron.slope
         self.size, self.dtype = neuron.size, question.batch.x.dtype
 
     def initial_state(self, batch: int) -> State:

@@ -205,7 +205,8 @@ class OtherWithoutGradients(Kernel):
 class UsesItsWindowUp(Kernel):
     def back(self, t, δz, δv):
         super().back(t, δz, δv)
-        self.I[t].zero_()
+        if self.neuron.spiking:
+            self.I[t].zero_()
 
 
 class ReadsTheModeAnew(NormWindow):
@@ -309,7 +310,7 @@ class HandsOutItsOwn(Kernel):
 
     def end(self, z):
         after = super().end(z)
-        self.last = after.a
+        self.last = after.v
         return after
 
 

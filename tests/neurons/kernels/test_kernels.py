@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from unittest import mock
 
 import pytest
@@ -19,7 +20,6 @@ from tests.kernel_twins import (
     shown,
 )
 from throughtime.networks.kernels.norm_window import NormWindow
-from throughtime.networks.kernels.readout_loops import read, read_adjoint
 from throughtime.networks.layer import INPUT
 from throughtime.networks.trajectory import trajectory
 from throughtime.neurons.alif import ALIF
@@ -231,33 +231,8 @@ def norm_that_starts_again(norm, t, first, step=NormWindow.step):
     step(norm, t, 0)
 
 
-def leak_of_the_first_alone(*given):
-    read(*given)
-    *_, d, y = given
-    y[1:] = d[1:]
-
-
-def leak_that_forgets(D, norm, κ, gate, δy, δ, δD, δy_before):
-    read_adjoint(D, norm, κ, gate, δy, δ, δD, δy_before)
-    torch.mul(δy, 1 - κ, out=δD)
-
-
-def gate_held_constant(D, norm, κ, gate, *δ):
-    read_adjoint(D, norm, κ, gate._replace(W=torch.zeros_like(gate.W)), *δ)
-
-
-def slope_left_out(D, norm, κ, gate, *δ):
-    read_adjoint(D, norm, κ, gate._replace(κ=torch.ones_like(gate.κ)), *δ)
-
-
-def norm_held_constant(D, norm, *more):
-    read_adjoint(D, norm._replace(training=False), *more)
-
-
 WINDOW = "throughtime.networks.kernels.window"
 GATES = "throughtime.neurons.kernels.gate_products.GateProducts"
-LOOPS = "throughtime.networks.kernels.readout_loops"
-GATED = {"neuron": "lif", "readout_leak": "gated"}
 FAULTS = [
     (LIF, TurnsTheReset, {}, ["outputs", "spikes 0", "last v 0", "last y", "outputs by x"], []),
     (LIF, SpikesAStepLate, {}, ["spikes 0", "last z 0"], []),
@@ -304,28 +279,21 @@ FAULTS = [
         f"{WINDOW}.NormWindow.back",
         norm_that_forgets_its_bias,
         {"norm_steps": 12},
-        ["all by layers.0.inward_norm.bias", "all by layers.0.recurrent_norm.bias"],
-        ["all by layers.0.inward_norm.weight", "all by readout.norm.bias"],
+        ["all by layers.0.inward_norm.bias", "all by layers.0.recurrent_norm.bias", "all by readout.norm.bias"],
+        ["all by layers.0.inward_norm.weight", "all by readout.norm.weight"],
     ),
     (
         f"{WINDOW}.NormWindow.step",
         norm_that_starts_again,
         {"norm_steps": 12, "neuron": "alif", "cuts": (7,)},
-        ["layers.0.inward_norm.running_mean", "layers.0.recurrent_norm.running_var"],
-        ["readout.norm.running_mean"],
-    ),
-    (f"{LOOPS}.read", leak_of_the_first_alone, {}, ["outputs", "last y"], ["spikes 0"]),
-    (f"{LOOPS}.read_adjoint", leak_that_forgets, {}, ["outputs by x"], ["outputs", "outputs by first y"]),
-    (f"{LOOPS}.read_adjoint", gate_held_constant, GATED, ["outputs by first y"], ["outputs"]),
-    (f"{LOOPS}.read_adjoint", slope_left_out, GATED, ["all by readout.gate.weight"], ["outputs"]),
-    (
-        f"{LOOPS}.read_adjoint",
-        norm_held_constant,
-        {"norm_steps": 12},
-        ["all by readout.linear.weight"],
-        ["all by readout.norm.weight", "all by readout.norm.bias"],
+        ["layers.0.inward_norm.running_mean", "layers.0.recurrent_norm.running_var", "readout.norm.running_mean"],
+        [],
     ),
 ]
+
+
+def kernel_with(broken, neuron, *more, **options):
+    return (broken if neuron.spiking else Kernel)(neuron, *more, **options)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +307,11 @@ def test_a_fault_is_found(whose, broken, options, found, not_found):
     with plain_steps(net):
         plain = shown(net, x, state, **how)
     sound = shown(net, x, state, **how)
-    with mock.patch(whose if isinstance(whose, str) else "throughtime.neurons.kernels.kernel.Kernel", broken):
+    place, fault = whose, broken
+    if not isinstance(whose, str):  # a fault of the layers' neurons, not of the readout's
+        place = "throughtime.neurons.kernels.kernel.Kernel"
+        fault = partial(kernel_with, broken)
+    with mock.patch(place, fault):
         differs = differing(shown(net, x, state, **how), plain)
     assert differing(sound, plain) == []
     assert {*found} <= {*differs}

@@ -1,0 +1,42 @@
+"""State dicts of version 0.1, where the parameters of a leak belonged to the readout, are read by their old names."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from throughtime.networks.layered.layered import BRANCHES, Layered
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.lif import LIF
+
+
+def built(leak: str) -> torch.nn.Module:
+    if leak == "grid":
+        return Layered((2, 4, 4), {"coarse": 2, "leaky": 3, "membrane": 2}, LIF, **BRANCHES)
+    return Recurrent(3, 2, LIF, hidden=[4], readout_leak=leak, norm_steps=2)
+
+
+def old(name: str, weight: torch.Tensor) -> tuple[str, torch.Tensor]:
+    """Return name and shape of a readout's parameter in version 0.1."""
+    if name.endswith("linear.weight") and weight.dim() == 4:
+        return name, weight[..., 0, 0]
+    return name.replace(".neuron.", ".") if name.startswith("readout") else name, weight
+
+
+@pytest.mark.parametrize(
+    ("leak", "names"),
+    [
+        ("constant", {"readout.linear.weight", "readout.norm.weight"}),
+        ("trained", {"readout.tau"}),
+        ("gated", {"readout.gate.weight", "readout.gate.bias", "readout.slope"}),
+        ("grid", {"readout.leaky.w", "readout.membrane.gate.weight", "readout.coarse.linear.weight"}),
+    ],
+)
+def test_old_names(leak, names):
+    torch.manual_seed(0)
+    source, target = built(leak), built(leak)
+    weights = dict(old(name, weight) for name, weight in source.state_dict().items())
+    assert names <= weights.keys()
+    assert target.load_state_dict(weights).missing_keys == []
+    for one, other in zip(source.state_dict().values(), target.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
