@@ -82,6 +82,10 @@ class Style(NamedTuple):
     alpha: float = 1
 
 
+PALE: Mapping[str, Any] = MappingProxyType({"dash": "-", "width": 3.4, "alpha": 0.3})
+"""Changes of a style for published curves, behind ours."""
+
+
 def identified(artist: Artist, name: str) -> None:
     """Give an artist an id, by which the page finds its values in `Drawn.alternatives`."""
     artist.set_label(f"{IDENTIFIED}{name}")
@@ -301,3 +305,22 @@ def scaled(label: str, axis: XAxis | YAxis) -> str:
 def _legend(label: str) -> str:
     # matplotlib omits labels that begin with an underscore from legends.
     return f" {one_line(label)}" if label.startswith("_") else one_line(label)
+
+
+def plot_curves(panel: Axes, data: pd.DataFrame, x: str, y: str, by: str, styles: Mapping[str, Style]) -> None:
+    """Draw a line for each run, in front of the published ones, which are wide and pale.
+
+    Args:
+        panel: the axes.
+        data: rows of curves with the columns `run`, `x`, `y` and `by`, and with published curves `source`, `ours` or
+            `published`.
+        x: column of the horizontal axis.
+        y: column of the vertical axis.
+        by: column whose values have a style.
+        styles: the style of each of these values.
+    """
+    sources = data["source"] if "source" in data else pd.Series("ours", data.index)
+    for source in ("published", "ours"):
+        for (name, _), line in data[sources == source].groupby([by, "run"], sort=False):
+            style = styles[name]._replace(**PALE) if source == "published" else styles[name]
+            panel.plot(line[x], line[y], style.dash, color=style.colour, lw=style.width, alpha=style.alpha)

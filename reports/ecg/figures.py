@@ -8,7 +8,18 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import runs_of
-from throughtime.reports.drawing import DASHES, Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
+from throughtime.reports.drawing import (
+    DASHES,
+    Drawn,
+    Style,
+    finish,
+    grid,
+    plot_curves,
+    rule_styles,
+    scale_axis,
+    scaled,
+    styled,
+)
 
 PUBLISHED = ("brf", "rf", "alif")
 COMPARED = ("brf", "lif-0.1", "lif", "alif-0.1", "alif")
@@ -34,11 +45,7 @@ def draw(results: Results, scale: str) -> Drawn | None:
     for panel, (title, neurons, network, sources) in zip(panels, PANELS, strict=True):
         here = data[data["neuron"].isin(neurons) & (data["network"] == network) & data["source"].isin(sources)]
         panel.set_title(title)
-        for (source, neuron, _), line in here.groupby(["source", "neuron", "run"], sort=False):
-            style = styles[neuron]._replace(dash="-", width=3, alpha=0.2) if source == "published" else styles[neuron]
-            panel.plot(
-                line["epoch"], line["accuracy"], style.dash, color=style.colour, lw=style.width, alpha=style.alpha
-            )
+        plot_curves(panel, here, "epoch", "accuracy", "neuron", styles)
         scale_axis(panel.xaxis, here["epoch"], ratio=5)
         panel.set_xlabel(scaled("epoch", panel.xaxis))
     panels[0].set_ylabel("test accuracy (%)")

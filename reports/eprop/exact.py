@@ -1,11 +1,11 @@
-"""Losses of NEST's reference tests of e-prop, by iteration; `nest.py` computes all of a test at once."""
+"""Losses of NEST's reference tests of e-prop, by iteration; `experiment.py` computes all of a test at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 
-from throughtime.reports.eprop.nest import ITERATIONS, evidence_accumulation, pattern_generation
+from throughtime.reports.eprop.experiment import ITERATIONS, evidence_accumulation, pattern_generation
 
 
 def _loss(losses: Callable[[], tuple[float, ...]], iteration: int) -> float:

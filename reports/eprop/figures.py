@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import groups, rule_rank
-from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.cells import rule_rank
+from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, rule_styles, scale_axis, styled
 from throughtime.reports.eprop.curves import EVIDENCE, LARGEST_ERROR, PATTERN, curves
 
 TITLES = {EVIDENCE: "evidence accumulation: wrong decisions", PATTERN: "pattern generation: mean squared error"}
@@ -26,12 +26,10 @@ def draw(results: Results, scale: str) -> Drawn | None:
         return None
     data = pd.concat([data.assign(task=suite) for suite, data in of_task.items()], ignore_index=True)
     rules = sorted(set(data["rule"]), key=rule_rank)
-    styles = rule_styles(rules)
+    styles = {rule: style._replace(width=1.1) for rule, style in rule_styles(rules).items()}
     figure, panels = grid(len(of_task), columns=2)
     for panel, (suite, lines) in zip(panels, of_task.items(), strict=True):
-        for (rule, _), line in groups(lines, ["rule", "run"]):
-            style = styles[rule]
-            panel.plot(line["iteration"], line["value"], color=style.colour, linestyle=style.dash, linewidth=1.1)
+        plot_curves(panel, lines, "iteration", "value", "rule", styles)
         if suite == EVIDENCE:
             panel.axhline(LARGEST_ERROR, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
             panel.set_ylim(bottom=0)

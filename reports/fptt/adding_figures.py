@@ -10,14 +10,24 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, rule_rank, runs_of
-from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
+from throughtime.reports.drawing import (
+    PALE,
+    Drawn,
+    Style,
+    finish,
+    grid,
+    plot_curves,
+    rule_styles,
+    scale_axis,
+    scaled,
+    styled,
+)
 from throughtime.reports.fptt.adding import CELLS, LOOPS, SUITES, TRIVIAL, curves, published
 from throughtime.reports.papers.claims import AVERAGED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PALE: dict[str, Any] = {"dash": "-", "width": 3.4, "alpha": 0.3}
 HIGHEST = 0.25
 """Error at which bars are cut."""
 BEHIND = "Pale: the authors' own curves, each behind the loop that it is of; fresh sequences, means of 10 iterations."
@@ -45,9 +55,11 @@ def against_iterations(results: Results, scale: str, T: int) -> Drawn | None:
     places = [(neuron, rule) for neuron in neurons for rule in rules]
     for panel, (neuron, rule) in zip(panels, places, strict=True):
         here = data[(data["neuron"] == neuron) & (data["rule"] == rule)]
-        for (source, _, status), line in groups(here, ["source", "run", "status"]):
-            style = styles[rule]._replace(**PALE if source == "published" else {"dash": "-", "width": 1.1})
-            _plot(panel, line, "iteration", style, failed=status != "ok")
+        style = styles[rule]._replace(dash="-", width=1.1)
+        plot_curves(panel, here, "iteration", "mse", "rule", {rule: style})
+        for _, line in groups(here[here["status"] != "ok"], ["run"]):
+            last = line[np.isfinite(line["mse"])].tail(1)
+            panel.plot(last["iteration"], last["mse"], "x", ms=7, mew=1.6, clip_on=False, color=style.colour)
         if not (here["source"] == "ours").any():
             panel.text(0.5, 0.5, "no run left a curve", ha="center", transform=panel.transAxes, color="0.4")
         panel.set_title(f"{CELLS[neuron]}, {rule}")
@@ -78,13 +90,10 @@ def against_updates(results: Results, scale: str, T: int) -> Drawn | None:
     drawn = []
     for panel, neuron in zip(panels, neurons, strict=True):
         here = data[data["neuron"] == neuron]
-        for (rule, _), line in groups(here[here["source"] == "published"], ["rule", "run"]):
-            _plot(panel, line, "updates", styles[rule]._replace(**PALE))
-            drawn.append(line)
-        for rule in rules:
-            line = _mean(here[(here["source"] == "ours") & (here["rule"] == rule)])
-            _plot(panel, line, "updates", styles[rule]._replace(width=1.3))
-            drawn.append(line)
+        means = [_mean(here[(here["source"] == "ours") & (here["rule"] == rule)]) for rule in rules]
+        lines = pd.concat([here[here["source"] == "published"], *means], ignore_index=True)
+        plot_curves(panel, lines, "updates", "mse", "rule", {rule: styles[rule]._replace(width=1.3) for rule in rules})
+        drawn.append(lines)
         panel.set_title(CELLS[neuron])
     data = pd.concat(drawn, ignore_index=True)
     scale_axis(panels[0].xaxis, data["updates"], ratio=1)
@@ -190,14 +199,6 @@ def _mean(lines: pd.DataFrame) -> pd.DataFrame:
     )
     mean = mean[mean["run"] == lines["run"].nunique()]
     return mean.assign(mse=np.exp(mean["mse"]), run="mean of the replicates", status="ok")
-
-
-def _plot(panel: Axes, line: pd.DataFrame, x: str, style: Style, failed: bool = False) -> None:
-    drawn: dict[str, Any] = {"color": style.colour, "alpha": style.alpha}
-    panel.plot(line[x], line["mse"], linestyle=style.dash, linewidth=style.width, **drawn)
-    if failed:
-        last = line[np.isfinite(line["mse"])].tail(1)
-        panel.plot(last[x], last["mse"], "x", ms=7, mew=1.6, clip_on=False, **drawn)
 
 
 def _finish_axes(panels: list[Axes], data: pd.DataFrame) -> None:

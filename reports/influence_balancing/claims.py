@@ -5,7 +5,7 @@ from __future__ import annotations
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.statistics.summary import Lean
-from throughtime.reports.influence_balancing.system import (
+from throughtime.reports.influence_balancing.experiment import (
     OPTIMUM,
     START,
     UPDATES,

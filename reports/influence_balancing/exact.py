@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from throughtime.reports.influence_balancing.system import derivatives, descend, losses
-from throughtime.reports.influence_balancing.system import turning_window as turning_window
+from throughtime.reports.influence_balancing.experiment import derivatives, descend, losses
+from throughtime.reports.influence_balancing.experiment import turning_window as turning_window
 
 
 def limit() -> float:

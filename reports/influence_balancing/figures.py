@@ -7,7 +7,7 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
-from throughtime.reports.influence_balancing.system import (
+from throughtime.reports.influence_balancing.experiment import (
     RATE,
     RATE_OF_UORO,
     UPDATES,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
 from throughtime.reports.marschall import exact
-from throughtime.reports.marschall.side_by_side import cosine_with_rtrl
+from throughtime.reports.marschall.experiment import cosine_with_rtrl
 from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,

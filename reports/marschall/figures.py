@@ -7,9 +7,9 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, rule_rank, runs_of
-from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, rule_styles, scale_axis, styled
 from throughtime.reports.marschall import exact
-from throughtime.reports.marschall.side_by_side import ALONE, FORGOTTEN, LEADER, REPLICATES, STEPS, along_rtrl
+from throughtime.reports.marschall.experiment import ALONE, FORGOTTEN, LEADER, REPLICATES, STEPS, along_rtrl
 
 PANELS = {"add": "Add, α = 1", "add-half": "Add, α = 1/2", "mimic": "Mimic, α = 1", "mimic-half": "Mimic, α = 1/2"}
 ALIGNED = ("add", "add-half")
@@ -35,12 +35,10 @@ def learning_curves(results: Results, scale: str) -> Drawn | None:
     # The authors' loss of Mimic is half the mean squared error.
     data["loss"] *= np.where(data["dataset"].str.startswith("mimic"), 0.5, 1.0)
     data = data.sort_values("dataset", key=lambda names: names.map([*PANELS].index), kind="stable")
-    styles = rule_styles(data["rule"])
+    styles = {rule: style._replace(width=1) for rule, style in rule_styles(data["rule"]).items()}
     figure, panels = grid(data["dataset"].nunique(), columns=2, sharex=True)
     for panel, ((dataset,), here) in zip(panels, groups(data, ["dataset"]), strict=True):
-        for (rule, _), of_run in groups(here, ["rule", "run"]):
-            style = styles[rule]
-            panel.plot(of_run["step"] / 1000, of_run["loss"], color=style.colour, linestyle=style.dash, linewidth=1)
+        plot_curves(panel, here.assign(thousand=here["step"] / 1000), "thousand", "loss", "rule", styles)
         if dataset.startswith("add"):
             for level in LEVELS:
                 panel.axhline(level(), color="0.45", linestyle=(0, (4, 3)), linewidth=0.8, zorder=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from throughtime.datasets.music import JSBChorales
-from throughtime.reports.ostl.identity import largest_difference
+from throughtime.reports.ostl.experiment import largest_difference
 from throughtime.reports.papers.stored import stored
 
 

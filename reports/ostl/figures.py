@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, styled
+from throughtime.reports.drawing import PALE, Drawn, Style, finish, grid, plot_curves, rule_styles, styled
 from throughtime.reports.ostl.claims import curves, published
 
 
@@ -25,27 +25,27 @@ def draw(results: Results, scale: str) -> Drawn | None:
     )
     if data.empty:
         return None
-    theirs = published() if scale != "tiny" else None  # tiny has a smaller layer and shorter sequences
+    data = data.assign(source="ours")
+    if scale != "tiny":  # which has a smaller layer and shorter sequences
+        theirs = published().assign(suite="ostl", rule="published", run=0, source="published")
+        data = pd.concat([theirs.rename(columns={"bptt": "nll"})[[*data]], data], ignore_index=True)
     figure, panels = grid(2, columns=2)
-    rules = [*data["rule"].unique()]
+    rules = [rule for rule in data["rule"].unique() if rule != "published"]
     styles = {rule: style._replace(width=1.1) for rule, style in rule_styles(rules).items() if rule in rules}
     styles |= {"bptt": styles["bptt"]._replace(width=3.4, alpha=0.4)} if "bptt" in styles else {}
-    behind = Style((0.5, 0.5, 0.5), "-", 3.4, 0.4)
-    if theirs is not None:
-        panels[0].plot(theirs["epoch"], theirs["bptt"], color=behind.colour, lw=behind.width, alpha=behind.alpha)
+    if scale != "tiny":
+        styles["published"] = Style((0.5, 0.5, 0.5), **PALE)
     for panel, suite in zip(panels, suites, strict=True):
-        for (rule, _), line in data[data["suite"] == suite].groupby(["rule", "run"], sort=False):
-            style = styles[rule]
-            panel.plot(line["epoch"], line["nll"], style.dash, color=style.colour, lw=style.width, alpha=style.alpha)
+        plot_curves(panel, data[data["suite"] == suite], "epoch", "nll", "rule", styles)
         panel.set_xlabel("epoch")
     panels[0].set_ylabel("NLL (nat a step)")
     panels[0].set_title("two step sizes")
     panels[1].set_title("BPTT and OSTL")
     title = "JSB chorales: soft spiking neural units"
     notes = [f"NLL of the test split; suites ostl and ostl_identity, scale {scale}, a line for each run."]
-    if theirs is not None:
+    if scale != "tiny":
         notes.append("Pale grey: the published curve of BPTT, from which that of OSTL differs by 2.2e-7.")
-    finish(figure, title, notes, {**styles, **({} if theirs is None else {"published": behind})})
+    finish(figure, title, notes, styles)
     return Drawn(figure, data, title, notes)
 
 

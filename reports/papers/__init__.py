@@ -2,7 +2,8 @@
 
 targets.yaml    title, DOI, published values and suites whose curves are shown (`verdicts.py`)
 exact.py        functions that compute exact targets, by the names in targets.yaml (optional)
-claims.py       `CLAIMS`, functions from Results to an Answer (optional)
+claims.py       `CLAIMS`, marked by `claim` (`claims.py`) (optional)
+experiment.py   what the paper computes itself; exact.py, claims.py and figures.py read it (optional)
 figures.py      `FIGURES`, functions `draw(results, scale)` by the name of the figure (optional)
 suites/*.yaml   suites; `throughtime run` knows them by name (optional)
 """

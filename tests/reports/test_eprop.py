@@ -11,7 +11,7 @@ from throughtime.passes.passes import train_pass
 from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.drawing import save
-from throughtime.reports.eprop import nest
+from throughtime.reports.eprop import experiment as nest
 from throughtime.reports.eprop.claims import CLAIMS
 from throughtime.reports.eprop.figures import draw
 from throughtime.reports.papers.paper import load_paper

@@ -20,7 +20,7 @@ from throughtime.neurons.leaky_tanh import LeakyTanh
 from throughtime.paper_folders import paper_folder
 from throughtime.records.results import Results
 from throughtime.reports.marschall import claims, exact
-from throughtime.reports.marschall.side_by_side import along_rtrl, cosines
+from throughtime.reports.marschall.experiment import along_rtrl, cosines
 from throughtime.reports.page.interactive import described
 from throughtime.reports.papers.paper import draw_paper, judge, load_paper
 from throughtime.reports.rflo import claims as claims_of_rflo

@@ -15,7 +15,7 @@ from throughtime.records.store import Store
 from throughtime.reports.drawing import save
 from throughtime.reports.ecg import claims as ecg
 from throughtime.reports.ostl import claims as ostl
-from throughtime.reports.ostl.identity import largest_difference
+from throughtime.reports.ostl.experiment import largest_difference
 from throughtime.reports.papers.paper import draw_paper, load_paper
 from throughtime.reports.papers.verdicts import judge_runs
 from throughtime.spec import ComponentSpec

@@ -19,7 +19,7 @@ from throughtime.records.results import Results
 from throughtime.records.store import Store
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.influence_balancing import exact
-from throughtime.reports.influence_balancing.system import descend, descend_uoro, drawn_signs, train
+from throughtime.reports.influence_balancing.experiment import descend, descend_uoro, drawn_signs, train
 from throughtime.reports.papers.paper import draw_paper, judge, load_paper
 from throughtime.reports.papers.verdicts import judge_exact
 from throughtime.spec import ComponentSpec
