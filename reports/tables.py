@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import pandas as pd
 
@@ -29,7 +30,8 @@ from throughtime.reports.formats import long_csv, markdown, text
 from throughtime.reports.latex import latex
 from throughtime.reports.planned import PlannedLabels, is_excluded, planned_cells
 from throughtime.reports.quantities import quantity
-from throughtime.reports.table import REPLICATES, Entry, Footnotes, Table
+from throughtime.reports.table import FAILURES, REPLICATES, Entry, Footnotes, Table
+from throughtime.reports.terminal_table import terminal_text
 from throughtime.spec import MEASURED_ONCE
 
 LAYERS = "firing_rate."
@@ -57,13 +59,14 @@ NOT_RUN = "no record of this cell in the results folder"
 EXCLUDED = "the suite does not have this cell"
 
 
-def render(results: Results, measure: str = "metric", form: str = "text") -> str:
+def render(results: Results, measure: str = "metric", form: str = "text", width: int | None = None) -> str:
     """Return the tables of one measure as one text.
 
     Args:
         results: of any suites.
         measure: see `summarise`.
         form: text, markdown, latex, csv or json; the last two are the long form, with all numbers unrounded.
+        width: of the terminal that the text is for, in columns; None: lines as long as they need.
 
     Raises:
         UsageError: there is no such measure.
@@ -73,7 +76,8 @@ def render(results: Results, measure: str = "metric", form: str = "text") -> str
         return long_csv(summary)
     if form == "json":
         return summary.to_json(orient="records", force_ascii=False, indent=2)
-    write, title = {"text": text, "markdown": markdown, "latex": latex}[form], quantity(measure).title
+    on_terminal = text if width is None else partial(terminal_text, width=width)
+    write, title = {"text": on_terminal, "markdown": markdown, "latex": latex}[form], quantity(measure).title
     return "\n".join(
         write(wide(f"{slug(of)}-{scale}-{measure}", f"{title}: {of}, {scale}", rows, planned)).rstrip() + "\n"
         for (of, scale), rows in groups(summary, ["suite", "scale"])
@@ -199,4 +203,4 @@ def _protocol(summary: pd.DataFrame) -> list[str]:
     if seeds.any():
         n = "–".join(map(str, dict.fromkeys((seeds[seeds > 0].min(), seeds.max()))))
         sentences += [f"Mean of n = {n} replicates.", REPLICATES]
-    return [*sentences, "Failed runs are in no mean; they are counted by status."]
+    return [*sentences, FAILURES]

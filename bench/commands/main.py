@@ -28,8 +28,10 @@ from throughtime.commands.baseline import baseline_app
 from throughtime.commands.data import data_app
 from throughtime.commands.export import export_app
 from throughtime.commands.terminal import (
+    NO_LABELS,
     NONE,
     JsonOption,
+    LabelsOption,
     OutOption,
     PaperOption,
     PluginOption,
@@ -99,15 +101,22 @@ def table(
     form: Annotated[
         Literal["text", "markdown", "latex", "csv"], typer.Option("--format", help="Output format.")
     ] = "text",
+    rules: LabelsOption = NO_LABELS,
+    neurons: LabelsOption = NO_LABELS,
+    datasets: LabelsOption = NO_LABELS,
     results: ResultsOption = DEFAULT_RESULTS,
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the table rules x neurons x datasets, from records."""
+    """Print the table rules x neurons x datasets, from records; text fits the width of the terminal."""
+    import shutil
+
     from throughtime.reports.tables import render
 
     load_plugins(plugin)
-    print_text(render(_loaded(results, [suite] if suite else ()), measure, "json" if as_json else form))
+    runs = _loaded(results, [suite] if suite else ()).matching(rule=rules, neuron=neurons, dataset=datasets)
+    width = shutil.get_terminal_size((120, 24)).columns
+    print_text(render(runs, measure, "json" if as_json else form, width))
 
 
 @app.command()

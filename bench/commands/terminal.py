@@ -58,6 +58,10 @@ ChangesOption = Annotated[
         metavar="NAME=VALUE",
     ),
 ]
+LabelsOption = Annotated[
+    list[str], typer.Option(help="Only these labels, or patterns such as 'fptt*'; repeatable.", metavar="LABEL")
+]
+NO_LABELS: list[str] = []
 NO_CHANGES: list[str] = []
 MemoryLimitOption = Annotated[
     int | None, typer.Option(parser=units.size, help="Memory limit of each pass: 2GiB, 1500MB.", metavar="SIZE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import fnmatch
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -131,6 +132,27 @@ class Results:
         for column, value in (("suite", suite), ("scale", scale)):
             if value is not None:
                 chosen.frame = chosen.frame[chosen.frame[column] == value].reset_index(drop=True)
+        chosen._texts = {run: self._texts[run] for run in chosen.frame["id"]}
+        return chosen
+
+    def matching(self, **patterns: Sequence[str]) -> Results:
+        """Return only the runs whose labels match; no file is read again.
+
+        Args:
+            **patterns: for `rule`, `neuron`, `network` or `dataset` labels or patterns such as `fptt*`; empty: all.
+
+        Raises:
+            UsageError: no run matches a pattern.
+        """
+        chosen = copy.copy(self)
+        for column, wanted in patterns.items():
+            labels = set(chosen.frame[column])
+            found = {label for label in labels for pattern in wanted if fnmatch.fnmatchcase(label, pattern)}
+            for pattern in wanted:
+                if not any(fnmatch.fnmatchcase(label, pattern) for label in labels):
+                    raise UsageError(f'no run has the {column} "{pattern}"', hint=suggestion(pattern, labels))
+            if wanted:
+                chosen.frame = chosen.frame[chosen.frame[column].isin(found)].reset_index(drop=True)
         chosen._texts = {run: self._texts[run] for run in chosen.frame["id"]}
         return chosen
 
