@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from throughtime.markdown import escaped, table
-from throughtime.reports.papers.verdicts import Row
+from throughtime.reports.papers.claims import Word
+from throughtime.reports.papers.verdicts import Match, Row
 
-COLUMNS = {
+COLUMNS: dict[Word | Match, tuple[str, str, str]] = {
     "reproduced": ("re-", "pro-", "duced"),
     "within interval": ("within", "inter-", "val"),
     "both at the trivial level": ("triv-", "ial", "level"),
@@ -28,7 +29,7 @@ def counts(judged: Mapping[str, Sequence[Row]]) -> list[dict[str, str | int]]:
     rows: list[dict[str, str | int]] = []
     for paper, verdicts in judged.items():
         numbers = Counter(row.verdict for row in verdicts)
-        rows.append({"paper": paper} | {word: numbers[word] for word in COLUMNS})
+        rows.append({"paper": paper, **{str(word): numbers[word] for word in COLUMNS}})
     return rows
 
 
@@ -55,8 +56,8 @@ def court_text(judged: Mapping[str, Sequence[Row]]) -> str:
         numbers = [str(row[word] or "·") for word in COLUMNS]
         lines.append(_line(str(row["paper"]), longest, numbers, widths))
     lines += ["", "Primary claims"]
-    for paper, row in primary_claims(judged):
-        text = f"{paper}: {row.item}: {verdict_with_lean(row)}"
+    for paper, claim in primary_claims(judged):
+        text = f"{paper}: {claim.item}: {verdict_with_lean(claim)}"
         lines += textwrap.wrap(text, WIDTH, initial_indent="- ", subsequent_indent="  ")
     return "\n".join(lines)
 

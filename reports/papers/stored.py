@@ -103,7 +103,8 @@ def reading() -> Iterator[None]:
 @contextmanager
 def computing() -> Iterator[list[Comparison]]:
     """Context in which marked functions compute; yields the list of the values beside the stored ones."""
-    tokens = _read.set(None), _compared.set(comparisons := [])
+    comparisons: list[Comparison] = []
+    tokens = _read.set(None), _compared.set(comparisons)
     try:
         yield comparisons
     finally:

@@ -279,6 +279,15 @@ def test_verdicts_on_learning(store, judge, curve, status, scale, word):
     assert (answer.word, answer.n, answer.scale) == (word, 3, scale)
 
 
+def test_verdicts_on_learning_are_of_all_runs_of_a_cell(store):
+    """Two of three runs learn: neither does the cell learn, nor does it fail."""
+    for replicate, curve in enumerate((SOLVED, SOLVED, AS_LONG)):
+        put_run(store, "bptt", replicate, curve=curve, scale="paper")
+    for judge in (learns, fails):
+        answer = judge(Results(store.folder), [CELL])
+        assert (answer.word, answer.lean) == ("unclear", "neither")
+
+
 def test_a_claim_in_two_parts_needs_both(store):
     for replicate in range(3):
         put_run(store, "bptt", replicate, curve=SOLVED)
