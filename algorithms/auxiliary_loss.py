@@ -113,11 +113,11 @@ def cross_entropies(y: Any, target: Any, Q: Any, part: int, w: float, uniform: b
 def keep_first_wrong(y: Any, target: Any, Q: Any, part: int) -> None:
     """`AuxiliaryLoss.learn`, sample by sample."""
     batch, classes = y.shape
-    kept = np.zeros(classes, np.bool_)
+    seen = np.zeros(classes, np.bool_)
     for b in range(batch):
         c, largest = target[b], y[b].max()
-        if not kept[c] and np.argmax(y[b]) != c:
-            kept[c] = True
+        if not seen[c] and np.argmax(y[b]) != c:
+            seen[c] = True
             sum = 0.0
             for j in range(classes):
                 sum += np.exp(y[b, j] - largest)

@@ -92,11 +92,11 @@ class CheckpointedBPTT(LearningRule):
                     self.advance(parts[-1][1].x)
         loss, δ = self._segment(*parts.pop(), ())
         for state, part in reversed(parts):
-            of_part, δ = self._segment(state, part, δ)
-            loss = loss + of_part
+            part_loss, δ = self._segment(state, part, δ)
+            loss = loss + part_loss
         # The first state may depend on parameters.
-        if learnt := [(s, of_s) for s, of_s in zip(first, δ, strict=True) if s.requires_grad]:
-            torch.autograd.backward([s for s, _ in learnt], [of_s for _, of_s in learnt])
+        if learnt := [(s, δs) for s, δs in zip(first, δ, strict=True) if s.requires_grad]:
+            torch.autograd.backward([s for s, _ in learnt], [δs for _, δs in learnt])
         self.update()
         return loss
 

@@ -38,22 +38,22 @@ def read_aedat3(content: bytes, where: str) -> np.ndarray:
     header = content.find(END_OF_HEADER)
     if not content.startswith(VERSION) or header < 0:
         raise UsageError("not an AEDAT 3.1 file: no such header", where=where)
-    at = header + len(END_OF_HEADER)
-    found = [np.empty(0, EVENT)]
-    while at < len(content):
-        if len(content) - at < PACKET.size:
-            raise UsageError(f"truncated: the packet at byte {at} has no whole header", where=where)
-        kind, _, size, _, overflow, capacity, number, _ = PACKET.unpack_from(content, at)
-        first, at = at, at + PACKET.size
+    offset = header + len(END_OF_HEADER)
+    packets = [np.empty(0, EVENT)]
+    while offset < len(content):
+        if len(content) - offset < PACKET.size:
+            raise UsageError(f"truncated: the packet at byte {offset} has no whole header", where=where)
+        kind, _, size, _, overflow, capacity, number, _ = PACKET.unpack_from(content, offset)
+        first, offset = offset, offset + PACKET.size
         if not (size > 0 and 0 <= number <= capacity and (kind != POLARITY or size == POLARITY_BYTES)):
             raise UsageError(f"damaged: the packet at byte {first} has an impossible header", where=where)
-        if at + capacity * size > len(content):
+        if offset + capacity * size > len(content):
             raise UsageError(f"truncated: the packet at byte {first} ends behind the file", where=where)
         if kind == POLARITY:
-            words = np.frombuffer(content, "<u4", 2 * number, at).reshape(number, 2)
-            found.append(_polarity_events(words, overflow))
-        at += capacity * size
-    return np.concatenate(found)
+            words = np.frombuffer(content, "<u4", 2 * number, offset).reshape(number, 2)
+            packets.append(_polarity_events(words, overflow))
+        offset += capacity * size
+    return np.concatenate(packets)
 
 
 def _polarity_events(words: np.ndarray, overflow: int) -> np.ndarray:

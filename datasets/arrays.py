@@ -79,9 +79,9 @@ class ArrayDataset(Dataset):
         converted. The result has its own memory; where `expanded` repeats one step as a view, so does the result.
         """
         x = self.arrays.x
-        one = self.expanded(x[:1])
-        _, shown, inputs = one.shape
-        steps = 1 if one.stride(1) == 0 else shown
+        sample = self.expanded(x[:1])
+        _, shown, inputs = sample.shape
+        steps = 1 if sample.stride(1) == 0 else shown
         out, few = torch.empty(steps, len(chosen), inputs), max(1, BLOCK // (steps * inputs))
         for start in range(0, len(chosen), few):
             some = slice(start, start + few)

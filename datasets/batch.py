@@ -69,7 +69,7 @@ class Batch(NamedTuple):
         def of_rows(part: Any, dimension: int) -> Any:
             if isinstance(part, list):
                 if dimension:
-                    return [of_rows(of_step, 0) for of_step in part]
+                    return [of_rows(step, 0) for step in part]
                 return part[which] if isinstance(which, slice) else [part[i] for i in which.tolist()]
             if isinstance(which, Tensor):
                 return part.index_select(dimension, which)
@@ -109,7 +109,7 @@ def target_rows(target: Tree, steps: int, per_step: bool) -> Tree:
     def every(part: Tensor | list) -> Tensor | list:
         if isinstance(part, Tensor):
             return part.flatten(0, 1) if per_step else part.repeat(steps, *(1,) * (part.dim() - 1))
-        return [row for of_step in part for row in of_step] if per_step else part * steps
+        return [row for step in part for row in step] if per_step else part * steps
 
     return mapped(every, target, PARTS)
 

@@ -129,15 +129,15 @@ def official_lists(path: Path) -> dict[str, Split]:
         _trial(name).removeprefix("trials_to_"): content.decode(errors="replace").split()
         for name, content in archive.read(path, LISTS)
     }
-    found: dict[str, Split] = {}
+    splits: dict[str, Split] = {}
     lists: tuple[Split, ...] = ("train", "test")
     for split in lists:
         if not named.get(split):
             raise UsageError(f"holds no trials_to_{split}.txt with trials", where=str(path))
         for file in named[split]:
-            if found.setdefault(_trial(file), split) != split:
+            if splits.setdefault(_trial(file), split) != split:
                 raise UsageError(f"both official lists name {_trial(file)}", where=str(path))
-    return found
+    return splits
 
 
 def gestures(content: bytes, where: str) -> list[GestureInterval]:
@@ -149,7 +149,7 @@ def gestures(content: bytes, where: str) -> list[GestureInterval]:
     header, *rows = content.decode(errors="replace").split()
     if header != COLUMNS:
         raise UsageError(f'the first line is "{header[:40]}"; expected "{COLUMNS}"', where=where)
-    found = []
+    intervals = []
     for number, row in enumerate(rows, 2):
         numbers = row.split(",")
         if len(numbers) != 3 or not all(text.isdecimal() for text in numbers):
@@ -157,8 +157,8 @@ def gestures(content: bytes, where: str) -> list[GestureInterval]:
         gesture = GestureInterval(*map(int, numbers))
         if gesture.end <= gesture.start:
             raise UsageError(f"line {number}: the gesture ends at {gesture.end} µs, before it starts", where=where)
-        found.append(gesture)
-    return found
+        intervals.append(gesture)
+    return intervals
 
 
 def _trial(name: str) -> str:

@@ -98,8 +98,8 @@ class NeuromorphicMNIST(EventRecordings):
         return cls(steps=5, pool=2).with_synthetic_files(synthetic_nmnist)
 
     def needed(self) -> tuple[fetch.DataFile, ...]:
-        here = all(fetch.find(file) for file in self.files)
-        part = self.part or ("full" if here or not fetch.find(NMNIST_1100[0]) else "1100")
+        complete = all(fetch.find(file) for file in self.files)
+        part = self.part or ("full" if complete or not fetch.find(NMNIST_1100[0]) else "1100")
         return self.files if part == "full" else NMNIST_1100
 
     def label(self, recording: Recording) -> int:

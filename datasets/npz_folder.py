@@ -67,11 +67,11 @@ class NpzFolder(OwnSequences):
                 parts[split] = _many(files[0])
             else:
                 read = [_arrays(file) for file in files]
-                if padded := [file for file, each in zip(files, read, strict=True) if "length" in each]:
+                if padded := [file for file, arrays in zip(files, read, strict=True) if "length" in arrays]:
                     what = "length in the file of one sequence"
                     raise UsageError(what, str(padded[0]), "leave padding out of x and y")
-                y = [_asked(each["y"]) for each in read]
-                parts[split] = Sequences([each["x"] for each in read], y, str(folder / split))
+                y = [_asked(arrays["y"]) for arrays in read]
+                parts[split] = Sequences([arrays["x"] for arrays in read], y, str(folder / split))
         return parts
 
 
@@ -87,12 +87,12 @@ def made_folder(folder: Path) -> list[Path]:
 
 def _files(folder: Path, split: Split) -> list[Path]:
     """Return the file of a split, or the files in its folder."""
-    one, many = folder / f"{split}.npz", sorted((folder / split).glob("*.npz"))
-    if one.is_file() and many:
+    single, many = folder / f"{split}.npz", sorted((folder / split).glob("*.npz"))
+    if single.is_file() and many:
         raise UsageError(f"both {split}.npz and a folder {split}", where=str(folder))
-    if not one.is_file() and not many and split != "validation":
+    if not single.is_file() and not many and split != "validation":
         raise UsageError(f"neither {split}.npz nor a folder {split} with .npz files in it", where=str(folder))
-    return [one] if one.is_file() else many
+    return [single] if single.is_file() else many
 
 
 def _many(path: Path) -> Sequences:
@@ -108,7 +108,7 @@ def _many(path: Path) -> Sequences:
     per_step = y.ndim == (3 if y.dtype.kind == "f" else 2)
     return Sequences(
         [sequence[:n] for sequence, n in zip(x, length, strict=True)],
-        [asked[:n] if per_step else asked for asked, n in zip(y, length, strict=True)],
+        [targets[:n] if per_step else targets for targets, n in zip(y, length, strict=True)],
         str(path),
     )
 

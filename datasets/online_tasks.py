@@ -94,7 +94,7 @@ class AddDependencies(Generated):
         now, near, far = (c[self.far - lag :][:symbols] for lag in (0, self.near, self.far))
         p = probability(near.float(), far.float())
         x, y = torch.stack((now, ~now), 2), torch.stack((p, 1 - p), 2)
-        x, y = (each.repeat_interleave(self.hold, 0)[: self.steps] for each in (x, y))
+        x, y = (signal.repeat_interleave(self.hold, 0)[: self.steps] for signal in (x, y))
         return x, y
 
 

@@ -73,8 +73,8 @@ class OwnSequences(PreparedDataset):
 
     def build(self, paths: Sequence[Path], folder: Path) -> None:
         parts = self.parts(paths)
-        x = [each for split in SPLITS if split in parts for each in parts[split].x]
-        y = [each for split in SPLITS if split in parts for each in parts[split].y]
+        x = [sequence for split in SPLITS if split in parts for sequence in parts[split].x]
+        y = [sequence for split in SPLITS if split in parts for sequence in parts[split].y]
         for part in parts.values():
             _check(part, like=parts["train"])
         starts = np.cumsum([0, *(len(parts[split].x) for split in SPLITS if split in parts)])
@@ -88,7 +88,7 @@ class OwnSequences(PreparedDataset):
         per_step = y[0].ndim == (1 if whole else 2)
         if per_step and self.label_at:
             raise UsageError("y has a label a step: label_at would do nothing", where=parts["train"].where)
-        lengths, no_label = np.array([len(each) for each in x]), -1 if whole else np.nan
+        lengths, no_label = np.array([len(sequence) for sequence in x]), -1 if whole else np.nan
         if per_step:
             target = _padded(y, steps, no_label)
         elif self.label_at == "end" or (lengths == steps).all():
@@ -148,8 +148,8 @@ def _check(part: Sequences, like: Sequences) -> None:
         where = f"{part.where}: sequence {i}"
         if x.ndim != 2 or not x.size:
             raise UsageError(f"x is {list(x.shape)}, where [steps, inputs] is expected", where=where)
-        found = (x.shape[1:], y.shape[-1:] if y.dtype.kind == "f" else (), y.ndim)
-        if found != first or y.dtype.kind != like.y[0].dtype.kind:
+        shapes = (x.shape[1:], y.shape[-1:] if y.dtype.kind == "f" else (), y.ndim)
+        if shapes != first or y.dtype.kind != like.y[0].dtype.kind:
             raise UsageError(
                 f"x {list(x.shape)} and y {list(y.shape)} {y.dtype} are not like the first of train", where
             )

@@ -105,7 +105,7 @@ class SpokenDigits(PreparedDataset):
     def build(self, paths: Sequence[Path], folder: Path) -> None:
         (path,) = paths
         names = archive.members(path, PATTERN)
-        of = np.array([_parts(name, path) for name in names])
+        parts = np.array([_parts(name, path) for name in names])
         position = {name: i for i, name in enumerate(names)}
 
         def rows() -> Iterator[tuple[int, np.ndarray]]:
@@ -117,10 +117,10 @@ class SpokenDigits(PreparedDataset):
                     yield position[name], encoders.send_on_delta(x, self.delta)
 
         cache.write_rows(folder / "x.npy", len(names), rows(), bits=self.bits)
-        save(folder, of[:, 0].astype(np.uint8), self._splits(of))
+        save(folder, parts[:, 0].astype(np.uint8), self._splits(parts))
 
-    def _splits(self, of: np.ndarray) -> dict[Split, np.ndarray]:
-        digit, speaker, index = of.T
+    def _splits(self, parts: np.ndarray) -> dict[Split, np.ndarray]:
+        digit, speaker, index = parts.T
         if self.split == "speakers":
             test, validation = (np.flatnonzero(speaker == SPEAKERS.index(who)) for who in ("yweweler", "theo"))
             train = np.flatnonzero(speaker < SPEAKERS.index("theo"))
@@ -164,8 +164,8 @@ def log_mel(sound: np.ndarray, bands: int, steps: int) -> np.ndarray:
         0.5 * 0.5 * WINDOW
     ) ** 2  # half the sum of a Hann window is the spectrum of a full-scale sine at its frequency
     x = np.zeros((steps, bands), np.float32)
-    found = np.clip(1 + 10 * np.log10(np.maximum(power.T / full, 1e-12)) / FLOOR, 0, 1)[:steps]
-    x[: len(found)] = found
+    decibels = np.clip(1 + 10 * np.log10(np.maximum(power.T / full, 1e-12)) / FLOOR, 0, 1)[:steps]
+    x[: len(decibels)] = decibels
     return x
 
 

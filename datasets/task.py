@@ -109,8 +109,8 @@ class DecisionMeter:
 
     def update(self, outputs: Tensor, target: Tensor) -> None:
         outputs, target = outputs.unflatten(0, (self.steps, -1)), target.unflatten(0, (self.steps, -1))
-        of_labelled = (outputs * (target != -1).unsqueeze(2)).sum(0)
-        self.right += int((of_labelled.argmax(1) == target.amax(0)).sum())
+        sums = (outputs * (target != -1).unsqueeze(2)).sum(0)
+        self.right += int((sums.argmax(1) == target.amax(0)).sum())
         self.count += target.shape[1]
 
     def compute(self) -> dict[str, float]:

@@ -46,13 +46,13 @@ class TimeSeriesArchive(OwnSequences):
         return cls(path="made").with_synthetic_files(made_problem)
 
     def raw(self) -> tuple[Sequence[Path], str]:
-        found = sorted(self.path.glob("*_TRAIN.ts")) if self.path.is_dir() else [self.path]
-        if len(found) > 1:
-            names = ", ".join(path.name for path in found)
+        files = sorted(self.path.glob("*_TRAIN.ts")) if self.path.is_dir() else [self.path]
+        if len(files) > 1:
+            names = ", ".join(path.name for path in files)
             raise UsageError("holds more than one problem", where=str(self.path), hint=f"name one of {names}")
-        if not found or not found[0].name.endswith("_TRAIN.ts") or not found[0].is_file():
+        if not files or not files[0].name.endswith("_TRAIN.ts") or not files[0].is_file():
             raise UsageError("no file NAME_TRAIN.ts", where=str(self.path))
-        train = found[0]
+        train = files[0]
         test = train.with_name(train.name.removesuffix("_TRAIN.ts") + "_TEST.ts")
         if not test.is_file():
             raise UsageError("no such file", where=str(test))

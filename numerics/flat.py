@@ -77,11 +77,11 @@ class Flat:
     def gradients(self) -> list[Tensor]:
         """Return one tensor for each of `weights`, with the `.grad` of its parameters. Gradients that are not adjacent
         are copied into one block first; a parameter without a gradient gets one of 0."""
-        found = []
+        views = []
         for run in self._runs:
-            of_run = [self.parameters[n] for n in run]
+            members = [self.parameters[n] for n in run]
             gradients: list[Tensor] = []
-            for p in of_run:
+            for p in members:
                 if p.grad is None:
                     p.grad = torch.zeros_like(p)
                 gradients.append(p.grad)
@@ -90,17 +90,17 @@ class Flat:
                 flat = _joined(gradients)
             if flat is None:
                 flat, gradients = _side_by_side(gradients)
-                for p, gradient in zip(of_run, gradients, strict=True):
+                for p, gradient in zip(members, gradients, strict=True):
                     p.grad = gradient
-            found.append(flat)
-        return found
+            views.append(flat)
+        return views
 
     def places(self) -> dict[Tensor, Tensor]:
         """Return empty memory for the gradient of each parameter, in the layout of `gradients`."""
         places: dict[Tensor, Tensor] = {}
         for run in self._runs:
-            of_run = [self.parameters[n].detach() for n in run]
-            parts = [torch.empty_like(of_run[0])] if len(run) == 1 else _side_by_side(of_run)[1]
+            members = [self.parameters[n].detach() for n in run]
+            parts = [torch.empty_like(members[0])] if len(run) == 1 else _side_by_side(members)[1]
             places |= {self.parameters[n]: part for n, part in zip(run, parts, strict=True)}
         return places
 

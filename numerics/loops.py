@@ -263,7 +263,7 @@ def _is_pytorchs(address: int) -> bool:
     libraries = []
     with Path("/proc/self/maps").open() as mapped:
         for span, *_, path in (line.split() for line in mapped if "omp" in line.rpartition("/")[2]):
-            begin, end = (int(each, 16) for each in span.split("-"))
+            begin, end = (int(bound, 16) for bound in span.split("-"))
             libraries.append((path, begin <= address < end))
     came_with_it = [holds for path, holds in libraries if path.startswith(own)]
     return any(came_with_it) or not came_with_it

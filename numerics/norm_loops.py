@@ -48,11 +48,11 @@ def normalise(t: int, first: int, x: Any, norm: Norm, y: Any, adds: bool) -> Non
     momentum, ε = norm.momentum, norm.ε
     parts = parts_of(batch)
     if norm.training:
-        of_parts = np.empty((parts, 2, features), x.dtype)
+        part_sums = np.empty((parts, 2, features), x.dtype)
         for part in prange(parts):
-            mean_and_squares(x_t[part * PART : (part + 1) * PART], of_parts[part])
+            mean_and_squares(x_t[part * PART : (part + 1) * PART], part_sums[part])
         squares = np.empty(features, x.dtype)
-        together(of_parts, batch, mean, squares)
+        together(part_sums, batch, mean, squares)
         for i in range(features):
             running_mean[i] += momentum * (mean[i] - running_mean[i])
             running_var[i] += momentum * (squares[i] / (batch - 1) - running_var[i])
@@ -67,7 +67,7 @@ def normalise(t: int, first: int, x: Any, norm: Norm, y: Any, adds: bool) -> Non
 
 
 @compiled
-def mean_and_squares(x: Any, found: Any) -> None:
+def mean_and_squares(x: Any, sums: Any) -> None:
     """Compute the mean and Σ (x − mean)² of some samples."""
     samples, features = x.shape
     m, s = np.zeros(features, x.dtype), np.zeros(features, x.dtype)
@@ -79,25 +79,25 @@ def mean_and_squares(x: Any, found: Any) -> None:
     for n in range(samples):
         for i in range(features):
             s[i] += (x[n, i] - m[i]) * (x[n, i] - m[i])
-    found[0], found[1] = m, s
+    sums[0], sums[1] = m, s
 
 
 @compiled
-def together(of_parts: Any, batch: int, mean: Any, squares: Any) -> None:
+def together(part_sums: Any, batch: int, mean: Any, squares: Any) -> None:
     """Combine the parts: Σ (x − mean)² of all samples sums that of each part and n (mean of part − mean)². Source:
     Chan, Golub and LeVeque 1983."""
-    parts, _, features = of_parts.shape
+    parts, _, features = part_sums.shape
     mean[:] = 0
     squares[:] = 0
     for part in range(parts):
         share = min(PART, batch - part * PART) / batch
         for i in range(features):
-            mean[i] += share * of_parts[part, 0, i]
+            mean[i] += share * part_sums[part, 0, i]
     for part in range(parts):
         samples = min(PART, batch - part * PART)
         for i in range(features):
-            off = of_parts[part, 0, i] - mean[i]
-            squares[i] += of_parts[part, 1, i] + samples * off * off
+            off = part_sums[part, 0, i] - mean[i]
+            squares[i] += part_sums[part, 1, i] + samples * off * off
 
 
 @compiled
@@ -123,13 +123,13 @@ def normalise_adjoint(t: int, x: Any, norm: Norm, δy: Any, δx: Any, δw: Any, 
     rstd = norm.rstd[t]
     w = norm.w
     parts = parts_of(batch)
-    of_parts = np.empty((parts, 2, features), x.dtype)
+    part_sums = np.empty((parts, 2, features), x.dtype)
     for part in prange(parts):
         first, last = part * PART, (part + 1) * PART
-        by_scale_and_shift(x_t[first:last], mean, rstd, δy_t[first:last], of_parts[part])
+        by_scale_and_shift(x_t[first:last], mean, rstd, δy_t[first:last], part_sums[part])
     by_w, by_c = np.empty(features, x.dtype), np.empty(features, x.dtype)
-    add_rows_up(of_parts[:, 0], by_w)
-    add_rows_up(of_parts[:, 1], by_c)
+    add_rows_up(part_sums[:, 0], by_w)
+    add_rows_up(part_sums[:, 1], by_c)
     begins = t == len(x) - 1
     for i in range(features):
         δw[i] = by_w[i] if begins else δw[i] + by_w[i]
@@ -142,7 +142,7 @@ def normalise_adjoint(t: int, x: Any, norm: Norm, δy: Any, δx: Any, δw: Any, 
 
 
 @compiled
-def by_scale_and_shift(x: Any, mean: Any, rstd: Any, δy: Any, found: Any) -> None:
+def by_scale_and_shift(x: Any, mean: Any, rstd: Any, δy: Any, sums: Any) -> None:
     """Compute Σ δy x̂ and Σ δy of some samples."""
     samples, features = x.shape
     by_w, by_c = np.zeros(features, x.dtype), np.zeros(features, x.dtype)
@@ -152,7 +152,7 @@ def by_scale_and_shift(x: Any, mean: Any, rstd: Any, δy: Any, found: Any) -> No
             by_c[i] += δy[n, i]
     for i in range(features):
         by_w[i] *= rstd[i]
-    found[0], found[1] = by_w, by_c
+    sums[0], sums[1] = by_w, by_c
 
 
 @compiled

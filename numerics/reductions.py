@@ -24,21 +24,21 @@ def sum_of_rows(x: Any, sum: Any) -> None:
     """sum ← Σ_n x[n]."""
     batch, features = x.shape
     parts = parts_of(batch)
-    of_parts = np.empty((parts, features), x.dtype)
+    part_sums = np.empty((parts, features), x.dtype)
     for part in prange(parts):
-        add_rows_up(x[part * PART : (part + 1) * PART], of_parts[part])
-    add_rows_up(of_parts, sum)
+        add_rows_up(x[part * PART : (part + 1) * PART], part_sums[part])
+    add_rows_up(part_sums, sum)
 
 
 @compiled
 def add_rows_up(x: Any, sum: Any) -> None:
     """sum ← Σ_n x[n], row by row on one thread."""
     rows, features = x.shape
-    found = np.zeros(features, x.dtype)
+    sums = np.zeros(features, x.dtype)
     for n in range(rows):
         for i in range(features):
-            found[i] += x[n, i]
-    sum[:] = found
+            sums[i] += x[n, i]
+    sum[:] = sums
 
 
 @compiled

@@ -140,11 +140,11 @@ def add_outer(rows: Any, δ: Any, z: Any, few: float) -> bool:
         return False
     for p in prange(parts):
         spiking = np.empty(inputs + 1, np.int32)
-        of_part = rows[p]
+        product = rows[p]
         for n in range(p * samples // parts, (p + 1) * samples // parts):
             for k in range(find_spiking(z[n], spiking)):
                 i = spiking[k]
                 z_i = δ.dtype.type(z[n, i])  # a product of a byte and a float32 would have 64 bits
                 for o in range(outputs):
-                    of_part[i, o] += z_i * δ[n, o]
+                    product[i, o] += z_i * δ[n, o]
     return True

@@ -32,9 +32,9 @@ def mapped(function: Callable[..., Any], tree: Tree, leaves: type | tuple[type, 
 
 def tensors(tree: Tree) -> list[Tensor]:
     """Return the tensors of a tree, in a fixed order."""
-    found: list[Tensor] = []
-    mapped(found.append, tree)
-    return found
+    leaves: list[Tensor] = []
+    mapped(leaves.append, tree)
+    return leaves
 
 
 def detached(tree: Tree) -> Any:
@@ -56,16 +56,16 @@ def entries(tree: Tree) -> list[Any]:
     """Return a tree for each entry of the first dimension. The gradient takes time O(entries), while that of indexed
     tensors takes O(entries²)."""
     parts = [tensor.unbind(0) for tensor in tensors(tree)]
-    found = []
-    for of_entry in zip(*parts, strict=True):
-        each = iter(of_entry)
-        found.append(mapped(lambda _, each=each: next(each), tree))
-    return found
+    trees = []
+    for leaves in zip(*parts, strict=True):
+        leaf = iter(leaves)
+        trees.append(mapped(lambda _, leaf=leaf: next(leaf), tree))
+    return trees
 
 
 def joined(trees: list[Any]) -> Any:
     """Concatenate trees of one structure along the first dimension of their tensors."""
-    parts = iter([torch.cat(each) for each in zip(*map(tensors, trees), strict=True)])
+    parts = iter([torch.cat(leaves) for leaves in zip(*map(tensors, trees), strict=True)])
     return mapped(lambda _: next(parts), trees[0])
 
 
@@ -73,7 +73,7 @@ def stacked(trees: Sequence[Any]) -> Any:
     """Stack trees of one structure along a new first dimension of their tensors. A single tree is not copied."""
     if len(trees) == 1:
         return mapped(lambda tensor: tensor[None], trees[0])
-    parts = iter([torch.stack(each) for each in zip(*map(tensors, trees), strict=True)])
+    parts = iter([torch.stack(leaves) for leaves in zip(*map(tensors, trees), strict=True)])
     return mapped(lambda _: next(parts), trees[0])
 
 

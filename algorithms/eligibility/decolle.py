@@ -80,8 +80,8 @@ class DECOLLE(EligibilityRule):
 
     def learnt(self, steps: int) -> list[int]:
         lengths = self.windows(steps)
-        each = (min(k, end - self.burn_in) for k, end in zip(lengths, accumulate(lengths), strict=True))
-        return [n for n in each if n > 0]
+        burned = (min(k, end - self.burn_in) for k, end in zip(lengths, accumulate(lengths), strict=True))
+        return [n for n in burned if n > 0]
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         credit, linear, products = super().credit(network, batch, steps), network.readouts[0].linear, Counter[Product]()
@@ -113,12 +113,12 @@ class DECOLLE(EligibilityRule):
         return slice(len(δ) - n, len(δ)), δ[len(δ) - n :] * (self.steps / (self.steps - self.burn_in))
 
     def signals_of(self, blocks: Sequence[LayerBlock], δ: Tensor, at: Steps, target: Tree) -> dict[str, Tensor]:
-        share, found = len(blocks[0].currents) / (self.steps - self.burn_in), {}
+        share, signals = len(blocks[0].currents) / (self.steps - self.burn_in), {}
         for block in blocks:
             G = self.G[block.layer.name]
             _, δ_l = output_error(self.task, block.states.z[1:] @ G.t(), target)
-            found[block.layer.name] = (share * δ_l[at]) @ G
-        return found
+            signals[block.layer.name] = (share * δ_l[at]) @ G
+        return signals
 
     def step(self, t: int) -> None:
         if t >= self.burn_in:

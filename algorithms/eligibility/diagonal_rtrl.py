@@ -122,14 +122,14 @@ class DiagonalRTRL(EligibilityRule):
             gradients = torch.autograd.grad(
                 of_own(value).sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=False
             )
-            found = dict(zip([*past, *range(len(currents)), *parameters, *shifts], gradients, strict=True))
-            before |= {(s, r): found[r] for r in past if found[r] is not None}
-            if any(found[k] is not None for k in range(len(currents))):
-                parts = [torch.zeros_like(c) if found[k] is None else found[k] for k, c in enumerate(currents)]
+            by_leaf = dict(zip([*past, *range(len(currents)), *parameters, *shifts], gradients, strict=True))
+            before |= {(s, r): by_leaf[r] for r in past if by_leaf[r] is not None}
+            if any(by_leaf[k] is not None for k in range(len(currents))):
+                parts = [torch.zeros_like(c) if by_leaf[k] is None else by_leaf[k] for k, c in enumerate(currents)]
                 onto["current"][s] = torch.stack(parts, 1)
             for name in (*parameters, *shifts):
-                if found[name] is not None:
-                    onto[name][s] = found[name]
+                if by_leaf[name] is not None:
+                    onto[name][s] = by_leaf[name]
         inflows = {name: InputJacobian(by, read.get(name)) for name, by in onto.items()}
         return Partials(before, {}, inflows)
 

@@ -117,8 +117,8 @@ class EligibilityRule(BlockRule):
         signals, traces = self.signals(block), self.traces[layer.name]
         if L is not None:
             signals.append(Signal("ē" if κ else self.sends(layer), L, self.sums[layer.name]))
-        one = block.currents.new_ones(*block.currents.shape[:2], 1)
-        p = torch.cat((*(source.flatten(2) for source in block.sources.values()), one), 2)
+        ones = block.currents.new_ones(*block.currents.shape[:2], 1)
+        p = torch.cat((*(source.flatten(2) for source in block.sources.values()), ones), 2)
         traces.gather(partials, p, signals, goes_on)
         if L is None or not self.passes_down(layer):
             return None
@@ -152,8 +152,8 @@ class EligibilityRule(BlockRule):
         rows = gradient.flatten(0, 1)
         if name == "current":
             maps = [s.module for s in layer.synapses.values() if isinstance(s.module, nn.Linear)]
-            *each, d1 = rows.split((*(map.in_features for map in maps), 1), 1)
-            for map, d in zip(maps, each, strict=True):
+            *parts, d1 = rows.split((*(map.in_features for map in maps), 1), 1)
+            for map, d in zip(maps, parts, strict=True):
                 accumulate(map.weight, d)
                 if map.bias is not None:
                     accumulate(map.bias, d1[:, 0])

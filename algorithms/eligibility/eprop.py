@@ -143,9 +143,9 @@ class EProp(EligibilityRule):
         super().begin(batch, update)
         if self.rate_cost:
             layers, states = self.network.layers, self.state.layers
-            of_each = self.rate_mean == "sample"
+            by_sample = self.rate_mean == "sample"
             self.spikes = {
-                layer.name: s.z.new_zeros(s.z.shape if of_each else s.z.shape[1:])
+                layer.name: s.z.new_zeros(s.z.shape if by_sample else s.z.shape[1:])
                 for layer, s in zip(layers, states, strict=True)
             }
             self.e_sums: dict[str, dict[str, Tensor]] = {layer.name: {} for layer in layers}

@@ -68,11 +68,11 @@ class Recursion:
             needed |= more
         before = {pair: self._over_steps(f) for pair, f in partials.from_previous.items() if pair[0] in needed}
         self.flows: dict[str, Flow] = {}
-        one = p[..., -1:]
+        ones = p[..., -1:]
         for name, inflow in partials.inflows.items():
-            reads = p if name == "current" else one
+            reads = p if name == "current" else ones
             if inflow.presynaptic is not None:
-                reads = torch.cat((self._over_steps(inflow.presynaptic), one), 2)
+                reads = torch.cat((self._over_steps(inflow.presynaptic), ones), 2)
             self.flows[name] = Flow(reads, {s: self._over_steps(f) for s, f in inflow.by_input.items() if s in needed})
         computed = dict.fromkeys([*(s for s, _ in before), *(s for flow in self.flows.values() for s in flow.by_input)])
 
@@ -121,10 +121,10 @@ class Recursion:
 
     def origins(self, s: str) -> set[str]:
         """Return the variables whose traces at step 0 contribute to the trace of s at the end of the block."""
-        found: set[str] = set()
-        while more := {r for of, r in self.J if of == s or of in found} - found:
-            found |= more
-        return found
+        variables: set[str] = set()
+        while more := {r for of, r in self.J if of == s or of in variables} - variables:
+            variables |= more
+        return variables
 
     def trace_shared(self, flow: Flow, kept: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return ε̃ of an input for the shared variables that it reaches, [1 + steps, batch, fan-in], step by step from

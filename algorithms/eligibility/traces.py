@@ -39,10 +39,10 @@ class Traces:
                 needed.add(q)
         ε: dict[str, Trace] = {}
         for name, inflow in partials.inflows.items():
-            one = p.new_ones(len(p), 1)
-            reads = p if name == "current" else one
+            ones = p.new_ones(len(p), 1)
+            reads = p if name == "current" else ones
             if inflow.presynaptic is not None:
-                reads = torch.cat((inflow.presynaptic, one), 1)
+                reads = torch.cat((inflow.presynaptic, ones), 1)
             old, new = self.kept.get(name, {}), ε.setdefault(name, {})
             for (s, r), factor in partials.from_previous.items():
                 if r in old:
@@ -65,8 +65,8 @@ def of_step(factor: Derivative, t: int, steps: int) -> Derivative:
 
 def _add(sums: Trace, name: str, factor: Derivative, trace: Tensor) -> None:
     """Add to the named sum the product of a derivative of each neuron and a trace of each of its synapses."""
-    each = torch.as_tensor(factor, dtype=trace.dtype, device=trace.device)
-    if each.dim() == 2:  # [batch, size]; the shapes [batch, currents, size] and [size] broadcast without it
-        each = each[:, None]
-    each = each[..., None]
-    sums[name] = torch.addcmul(sums[name], each, trace) if name in sums else each * trace
+    term = torch.as_tensor(factor, dtype=trace.dtype, device=trace.device)
+    if term.dim() == 2:  # [batch, size]; the shapes [batch, currents, size] and [size] broadcast without it
+        term = term[:, None]
+    term = term[..., None]
+    sums[name] = torch.addcmul(sums[name], term, trace) if name in sums else term * trace

@@ -88,11 +88,11 @@ class CodeForm(DynamicRegulariser):
     def add_gradient(self, gradients: Sequence[Tensor]) -> tuple[Tensor | float, Tensor | float]:
         if not all(runs_compiled(g, w) for g, w in zip(gradients, self.W, strict=True)):
             return super().add_gradient(gradients)
-        found = [
+        sums = [
             add_gradient_of_code_form(g.flatten(), w.flatten(), w_mean.flatten(), λ.flatten(), self.alpha, self.rho)
             for g, w, w_mean, λ in zip(gradients, self.W, self.mean, self.lam, strict=True)
         ]
-        return sum(of_R for of_R, _ in found), sum(before for _, before in found)
+        return sum(of_R for of_R, _ in sums), sum(before for _, before in sums)
 
     def reset(self) -> None:
         """λ ← 0."""

@@ -96,8 +96,8 @@ class FPTT(LearningRule):
     ) -> None:
         if auxiliary != "off" and weights != "ramp":
             raise ValueError("the auxiliary loss has weight 1 − (p+1)/K: it needs weights: ramp")
-        of_code = {"update_alpha": update_alpha, "beta": beta, "rho": rho, "reset_lambda": reset_lambda}
-        refuse_unused("form: code", form == "code", **of_code)
+        code_options = {"update_alpha": update_alpha, "beta": beta, "rho": rho, "reset_lambda": reset_lambda}
+        refuse_unused("form: code", form == "code", **code_options)
         refuse_unused("a regulariser", form != "none", alpha=alpha, adopt_mean=adopt_mean)
         refuse_unused("auxiliary: authors", auxiliary == "authors", auxiliary_uniform_epochs=auxiliary_uniform_epochs)
         self.parts, self.form, self.alpha = parts, form, or_default(alpha, 0.1)

@@ -95,8 +95,8 @@ class InfluenceRule(LearningRule):
 
     def by_name(self, gradient: Tensor) -> dict[str, Tensor]:
         """Return a gradient by all parameters, [P], as one of the shape of each parameter, by name."""
-        each = gradient.split([p.numel() for p in self.θ.values()])
-        return {name: g.view_as(p) for (name, p), g in zip(self.θ.items(), each, strict=True)}
+        parts = gradient.split([p.numel() for p in self.θ.values()])
+        return {name: g.view_as(p) for (name, p), g in zip(self.θ.items(), parts, strict=True)}
 
 
 def flat(tree: Any) -> Tensor:

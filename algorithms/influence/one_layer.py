@@ -46,14 +46,14 @@ class OneLayer:
         """Return the network in this form; None if it is not of it, or its derivatives have no closed form."""
         if reason_against(network) is not None:
             return None
-        one = cls(network)
-        return one if one.has_closed_form else None
+        layer = cls(network)
+        return layer if layer.has_closed_form else None
 
     def reads(self, x: Tensor, before: Any, after: Any) -> tuple[Tensor, Tensor]:
         """Return p_t = (x_t, z_{t−1}, 1) and (o_t, 1), from the states of the network before and after the step."""
-        one = x.new_ones(len(x), 1)
-        p = torch.cat((x.flatten(1), before.layers[0].z, one), 1)
-        return p, torch.cat((getattr(after.layers[0], self.readout.reads), one), 1)
+        ones = x.new_ones(len(x), 1)
+        p = torch.cat((x.flatten(1), before.layers[0].z, ones), 1)
+        return p, torch.cat((getattr(after.layers[0], self.readout.reads), ones), 1)
 
     def jacobian(self, x: Tensor, before: Any, after: Any) -> Jacobian:
         """Return the derivatives of a step, from the equations of the neurons."""
@@ -66,16 +66,16 @@ class OneLayer:
         of_current, of_previous = totals(partials)
         n, S, y, κ = self.layer.neuron.size, flat(before).shape[1], after.y.shape[1], self.κ
         by_s, by_I = x.new_zeros(len(x), S + y, S), x.new_zeros(len(x), S + y, n)
-        of = {field: slice(k * n, (k + 1) * n) for k, field in enumerate(s._fields)}
-        for field, rows in of.items():
+        places = {field: slice(k * n, (k + 1) * n) for k, field in enumerate(s._fields)}
+        for field, rows in places.items():
             if field in of_current:
                 D = torch.as_tensor(of_current[field], dtype=x.dtype, device=x.device).expand(len(x), n)
                 by_I[:, rows].diagonal(dim1=1, dim2=2).copy_(D)
-                torch.mul(D[:, :, None], R, out=by_s[:, rows, of["z"]])
+                torch.mul(D[:, :, None], R, out=by_s[:, rows, places["z"]])
         for (field, r), factor in of_previous.items():
-            if field in of:
-                by_s[:, of[field], of[r]].diagonal(dim1=1, dim2=2).add_(factor)
-        o, W_out = of[self.readout.reads], self.readout.linear.weight.detach() * (1 - κ)
+            if field in places:
+                by_s[:, places[field], places[r]].diagonal(dim1=1, dim2=2).add_(factor)
+        o, W_out = places[self.readout.reads], self.readout.linear.weight.detach() * (1 - κ)
         for by in (by_s, by_I):
             torch.matmul(W_out, by[:, o], out=by[:, S - y : S])
         by_s[:, S - y : S, S - y :].diagonal(dim1=1, dim2=2).add_(κ)

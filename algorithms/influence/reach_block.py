@@ -100,9 +100,9 @@ class ReachBlock:
                 continue
             size, K, batch, currents, fan_in = M[o].shape
             at_reach = L[t].expand(batch, self.size).t()[self.neurons] * self.within[..., None]
-            found = torch.bmm(at_reach.reshape(size, 1, K * batch), M[o].view(size, K * batch, currents * fan_in))
-            found = found.view(size, currents, fan_in).transpose(0, 1)
-            sums[name] = sums[name] + found if name in sums else found
+            product = torch.bmm(at_reach.reshape(size, 1, K * batch), M[o].view(size, K * batch, currents * fan_in))
+            product = product.view(size, currents, fan_in).transpose(0, 1)
+            sums[name] = sums[name] + product if name in sums else product
 
 
 def own_weights(layer: Layer) -> Tensor:
@@ -133,8 +133,8 @@ def presynaptic(name: str, inflow: InputJacobian, p: Tensor) -> Tensor:
     """Return what an input of the step reads, [steps, batch, fan-in]; 1 for a parameter."""
     if name == "current":
         return p
-    one = p[..., -1:]
-    return one if inflow.presynaptic is None else torch.cat((inflow.presynaptic.unflatten(0, p.shape[:2]), one), 2)
+    ones = p[..., -1:]
+    return ones if inflow.presynaptic is None else torch.cat((inflow.presynaptic.unflatten(0, p.shape[:2]), ones), 2)
 
 
 def of_current(factor: Derivative, c: int) -> Derivative:

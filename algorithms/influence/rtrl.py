@@ -107,12 +107,12 @@ class RTRL(InfluenceRule):
         n, outputs = by_I.shape[2], by_s.shape[1] - S
         by_drive = by_s.new_zeros(len(x), S, outputs)
         by_drive[:, S - outputs :].diagonal(dim1=1, dim2=2).fill_(1 - one.κ)
-        of_state = one.by_name(
+        gradient = one.by_name(
             by_I[:, :S, :, None].expand(-1, -1, -1, p.shape[1]), by_drive[..., None].expand(-1, -1, -1, o.shape[1])
         )
         read = one.by_name(p[:, None, None].expand(-1, 1, n, -1), o[:, None, None].expand(-1, 1, outputs, -1))
         for (name, w), part in zip(self.θ.items(), M.split(sizes, 2), strict=True):
-            part.unflatten(2, w.shape).addcmul_(of_state[name], read[name])
+            part.unflatten(2, w.shape).addcmul_(gradient[name], read[name])
         return M
 
     def _differentiated(self, x: Tensor) -> tuple[Tensor, Tensor]:

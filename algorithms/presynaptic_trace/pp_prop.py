@@ -62,8 +62,8 @@ class PPProp(PresynapticTrace):
         super().__init__(decay=decay, loss_at=loss_at, update_every=update_every)
 
     def coordinates(self) -> Coordinates:
-        here = super().coordinates()._replace(trace="rank one")
-        return here if self.decay == 0 else here._replace(recursion="diag D")
+        base = super().coordinates()._replace(trace="rank one")
+        return base if self.decay == 0 else base._replace(recursion="diag D")
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):
@@ -88,9 +88,9 @@ class PPProp(PresynapticTrace):
         layer, (steps, batch) = block.layer, block.currents.shape[:2]
         partials = layer.neuron.partials(block.currents.flatten(0, 1), block.before(), block.after())
         assert partials is not None, "`supports` rejects such a neuron"
-        one, ε = block.currents.new_ones(batch, 1), torch.empty_like(block.states.z[1:])
+        ones, ε = block.currents.new_ones(batch, 1), torch.empty_like(block.states.z[1:])
         for t, ε_t in enumerate(ε.unbind(0)):
-            traces = self.of_neurons[layer.name].advance(self._averaged(partials, t, steps), one)["current"]
+            traces = self.of_neurons[layer.name].advance(self._averaged(partials, t, steps), ones)["current"]
             ε_t.copy_(traces[self.sends(layer)][:, 0, :, 0])
         return ε
 

@@ -88,8 +88,8 @@ class PresynapticTrace(BlockRule):
         self.decay, self.sampled_steps, self.unbiased = decay, sampled_steps, unbiased
 
     def coordinates(self) -> Coordinates:
-        here = Coordinates("presynaptic", "scalar", "own neuron", "instantaneous", "none", self.update_every or "end")
-        return here._replace(recursion="none", scope="none") if self.decay == 0 else here
+        base = Coordinates("presynaptic", "scalar", "own neuron", "instantaneous", "none", self.update_every or "end")
+        return base._replace(recursion="none", scope="none") if self.decay == 0 else base
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if reason := super().supports(network, task, steps):

@@ -42,8 +42,8 @@ def on_device(dataset: Dataset, device: Device) -> Dataset:
     moving = copy.copy(dataset)
 
     def batches(split: Split, batch: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
-        for each in dataset.batches(split, batch, generator):
-            yield each.to(device)
+        for moved in dataset.batches(split, batch, generator):
+            yield moved.to(device)
 
     vars(moving)["batches"] = batches  # an attribute of the instance hides the method of its class
     return moving

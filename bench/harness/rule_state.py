@@ -56,10 +56,10 @@ class NotOwned:
     def class_named(self, name: str) -> type | None:
         """Return the class `module:Name` if it exists and is a named tuple or belongs to the rule's packages."""
         module, _, path = name.partition(":")
-        found: Any = sys.modules.get(module)
+        named: Any = sys.modules.get(module)
         for part in path.split("."):
-            found = getattr(found, part, None)
-        return found if isinstance(found, type) and (_is_named_tuple(found) or self._own(found)) else None
+            named = getattr(named, part, None)
+        return named if isinstance(named, type) and (_is_named_tuple(named) or self._own(named)) else None
 
     def _own(self, cls: type) -> bool:
         """Return whether instances have no state but attributes, and all base classes belong to the rule's packages."""
@@ -250,8 +250,8 @@ class _Restorer:
                 return cls(items)
             named: Any = self.not_owned.class_named(node["class"])
             return tuple.__new__(named, items)
-        made: list[Any] | deque[Any] = [] if cls is list else deque(maxlen=node["longest"])
-        self.made[node["number"]] = value = fresh if self._free(fresh, cls) else made  # first: an item may refer to it
+        empty: list[Any] | deque[Any] = [] if cls is list else deque(maxlen=node["longest"])
+        self.made[node["number"]] = value = fresh if self._free(fresh, cls) else empty  # first: an item may refer to it
         items = [self.restore(item, old) for item, old in zip_longest(nodes, before[: len(nodes)])]
         value.clear()
         value.extend(items)
@@ -259,8 +259,8 @@ class _Restorer:
 
     def _mapping(self, cls: type, node: dict[str, Node], fresh: Any) -> Any:
         before = dict(fresh) if isinstance(fresh, dict) else {}
-        made = defaultdict(node["filled"] and FACTORIES[node["filled"]]) if cls is defaultdict else cls()
-        self.made[node["number"]] = value = fresh if self._free(fresh, cls) else made
+        empty = defaultdict(node["filled"] and FACTORIES[node["filled"]]) if cls is defaultdict else cls()
+        self.made[node["number"]] = value = fresh if self._free(fresh, cls) else empty
         keys = [
             self.restore(key, old) for (key, _), old in zip_longest(node["items"], list(before)[: len(node["items"])])
         ]

@@ -105,11 +105,11 @@ def alignment(
     groups = parameter_groups(network)
     with _random_state_restored(network), torch.enable_grad():
         try:
-            of_rule, windows = _gradient_of_rule(rule, copy.deepcopy(network).train(), task, batch, seed, learnt)
-            of_bptt = _gradient_of_bptt(copy.deepcopy(network).train(), task, batch, seed, windows)
+            rule_gradient, windows = _gradient_of_rule(rule, copy.deepcopy(network).train(), task, batch, seed, learnt)
+            bptt_gradient = _gradient_of_bptt(copy.deepcopy(network).train(), task, batch, seed, windows)
         except NoAlignmentError as reason:
             return {group: Alignment(None, None, str(reason)) for group in groups}
-    return {group: _compared(names, of_rule, of_bptt) for group, names in groups.items()}
+    return {group: _compared(names, rule_gradient, bptt_gradient) for group, names in groups.items()}
 
 
 def alignment_in_training(spec: RunSpec, built: Built) -> dict[str, Alignment]:
@@ -126,16 +126,16 @@ def alignment_in_training(spec: RunSpec, built: Built) -> dict[str, Alignment]:
     return alignment(fresh, network, dataset.task, batch, seed, rule.parameters())
 
 
-def curve_keys(found: dict[str, Alignment]) -> dict[str, float | None]:
+def curve_keys(alignments: dict[str, Alignment]) -> dict[str, float | None]:
     """Return the entries of a row of the learning curve: `alignment_cosine.<group>`, `alignment_norm_ratio.<group>`."""
     return {
-        f"alignment_{name}.{group}": getattr(of_group, name)
+        f"alignment_{name}.{group}": getattr(group_alignment, name)
         for name in ("cosine", "norm_ratio")
-        for group, of_group in found.items()
+        for group, group_alignment in alignments.items()
     }
 
 
-def alignment_measures(found: dict[str, Alignment], epoch: int, sequences: int) -> dict[str, Measure]:
+def alignment_measures(alignments: dict[str, Alignment], epoch: int, sequences: int) -> dict[str, Measure]:
     """Return the measures for the record, under the keys of the curve: the alignment after `epoch`, on that many
     sequences."""
     methods = {
@@ -145,13 +145,13 @@ def alignment_measures(found: dict[str, Alignment], epoch: int, sequences: int) 
     when = "before training" if epoch == 0 else f"weights after epoch {epoch}"
     return {
         f"alignment_{name}.{group}": Measure(
-            value=getattr(of_group, name),
+            value=getattr(group_alignment, name),
             unit="1",
             method=f"{method}; unclipped, {when}, first {sequences} validation sequences",
-            missing=of_group.missing,
+            missing=group_alignment.missing,
         )
         for name, method in methods.items()
-        for group, of_group in found.items()
+        for group, group_alignment in alignments.items()
     }
 
 
@@ -168,8 +168,8 @@ def parameter_groups(network: nn.Module) -> dict[str, list[str]]:
     parts: dict[str, list[str]] = defaultdict(list)
     for name in names:
         parts[described.get(network.get_parameter(name)) or _part_of(name)].append(name)
-    of_readouts = {name for part, of_part in parts.items() if part in readouts for name in of_part}
-    hidden = [name for name in names if name not in of_readouts]
+    readout_names = {name for part, part_names in parts.items() if part in readouts for name in part_names}
+    hidden = [name for name in names if name not in readout_names]
     return {ALL: names, **({HIDDEN: hidden} if 0 < len(hidden) < len(names) else {}), **parts}
 
 
@@ -313,8 +313,9 @@ def _with_graph(steps: list[Tree], outputs: Tree) -> Tree | None:
 
 
 @torch.no_grad()
-def _compared(names: list[str], of_rule: dict[str, Tensor], of_bptt: dict[str, Tensor]) -> Alignment:
-    g, e = (torch.cat([of[name].double().flatten() for name in names]) for of in (of_rule, of_bptt))
+def _compared(names: list[str], rule_gradient: dict[str, Tensor], bptt_gradient: dict[str, Tensor]) -> Alignment:
+    gradients = (rule_gradient, bptt_gradient)
+    g, e = (torch.cat([gradient[name].double().flatten() for name in names]) for gradient in gradients)
     lengths = float(g.norm()), float(e.norm())
     if lengths == (0, 0):
         return Alignment(None, None, "both gradients are zero")

@@ -130,10 +130,10 @@ def _by_owner(alive: dict[int, int], built: Built, update: Updater) -> dict[str,
         # Its parameters explicitly: they may be in a module, and `_tensors` does not enter modules.
         "rule": itertools.chain(built.rule.parameters(), _tensors(vars(built.rule), {id(built.network), id(update)})),
     }
-    left, owned = dict(alive), {}
-    for owner, found in claims.items():
-        owned[owner] = sum(left.pop(id(tensor.untyped_storage()), 0) for tensor in found)
-    return {**owned, "graph": sum(left.values())}
+    unowned, owned = dict(alive), {}
+    for owner, storages in claims.items():
+        owned[owner] = sum(unowned.pop(id(tensor.untyped_storage()), 0) for tensor in storages)
+    return {**owned, "graph": sum(unowned.values())}
 
 
 def _tensors(value: Any, seen: set[int]) -> Iterator[Tensor]:

@@ -72,8 +72,8 @@ class Operations(NamedTuple):
 
     def seconds(self, rates: Yardstick) -> float:
         """Return the time at the fastest measured rates."""
-        of_products = sum(n * p.flops / rates.products[p].best for p, n in self.products.items())
-        return of_products + sum(s.moved / rates.streams[s.array].best for s in self.streams)
+        product_seconds = sum(n * p.flops / rates.products[p].best for p, n in self.products.items())
+        return product_seconds + sum(s.moved / rates.streams[s.array].best for s in self.streams)
 
 
 def operations(rule: LearningRule, network: Network, training: Training, batch: int, steps: int) -> Operations:
@@ -159,7 +159,7 @@ def floor_measures(
         f"{needed.contains}: {needed.flops / batch / 1e6:.3g} Mflop a sequence; {needed.moved / batch / 1e6:.3g} MB "
         f"moved outside products; at the best rates of this machine{busy}"
     )
-    found = {
+    measures = {
         "floor_time": (floor, contains),
         "time_over_floor": (wall_time / floor, "wall_time / floor_time"),
         "matmul_rate": (
@@ -168,7 +168,7 @@ def floor_measures(
         ),
     }
     return copied | {
-        name: Measure(value=value, unit=units[name], method=method) for name, (value, method) in found.items()
+        name: Measure(value=value, unit=units[name], method=method) for name, (value, method) in measures.items()
     }
 
 

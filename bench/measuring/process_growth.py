@@ -50,18 +50,18 @@ def growth_measures(spec: RunSpec, built: Built, process: KernelPeak | SampledPe
     def bytes_(value: int, method: str) -> Measure:
         return Measure(value=value, unit="byte", method=method)
 
-    found = {
+    measures = {
         "peak_process_bytes": bytes_(process.growth, f"{process.method} {WHEN}"),
         "level_process_bytes": bytes_(process.level, "resident size before the first batch"),
         "input_bytes": bytes_(nbytes(batch.x), "one batch of inputs, counted"),
     }
     if device:
-        found |= {
+        measures |= {
             "peak_cuda_allocated_bytes": bytes_(device.allocated, f"max_memory_allocated over its level {WHEN}"),
             "peak_cuda_reserved_bytes": bytes_(device.reserved, f"max_memory_reserved over its level {WHEN}"),
             "level_cuda_bytes": bytes_(device.level, "memory_allocated before the first batch"),
         }
-    return found
+    return measures
 
 
 def _warm_up(spec: RunSpec, batch: Batch) -> None:

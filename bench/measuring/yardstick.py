@@ -151,16 +151,16 @@ def _rate(make: Calls, until: float) -> Rate:
     calls[0]()
     samples: list[list[float]] = [[] for _ in calls]
     while True:
-        for call, of_call in zip(calls, samples, strict=True):
+        for call, call_samples in zip(calls, samples, strict=True):
             start = time.perf_counter()
             call()
             end = time.perf_counter()
-            of_call.append(max(end - start, 1e-9))
+            call_samples.append(max(end - start, 1e-9))
             if end >= until:
                 break
         if end >= until or len(samples[0]) >= REPEATS:
             break
-    fastest = min((of_call for of_call in samples if of_call), key=min)
+    fastest = min((call_samples for call_samples in samples if call_samples), key=min)
     rates = [work / sample for sample in fastest]
     return Rate(max(rates), *spread(rates), len(rates))
 
@@ -168,10 +168,10 @@ def _rate(make: Calls, until: float) -> Rate:
 def _assembled(
     products: Sequence[Product], streams: Sequence[int], rates: Sequence[Rate], contended: bool
 ) -> Yardstick:
-    of_products, of_streams = rates[: len(products)], rates[len(products) : -1]
+    product_rates, stream_rates = rates[: len(products)], rates[len(products) : -1]
     return Yardstick(
-        dict(zip(products, of_products, strict=True)),
-        dict(zip(streams, of_streams, strict=True)),
+        dict(zip(products, product_rates, strict=True)),
+        dict(zip(streams, stream_rates, strict=True)),
         rates[-1],
         torch.get_num_threads(),
         contended,
@@ -179,13 +179,13 @@ def _assembled(
 
 
 def _key(products: Sequence[Product], streams: Sequence[int]) -> dict[str, Any]:
-    here = machine(torch.get_num_threads(), None)
+    this_machine = machine(torch.get_num_threads(), None)
     return {
         "method": METHOD,
         "node": platform.node(),
-        "processor": here["processor"],
-        "cores": here["cores"],
-        "threads": here["threads"],
+        "processor": this_machine["processor"],
+        "cores": this_machine["cores"],
+        "threads": this_machine["threads"],
         "torch": torch.__version__,
         "products": [list(product) for product in products],
         "streams": list(streams),

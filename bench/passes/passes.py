@@ -193,10 +193,10 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], boo
     built = build(spec)
     result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)
     remarks = (built.rule.remark(built.network), built.dataset.remark())
-    here = {
+    environment = {
         "remark": "; ".join(filter(None, remarks)) or None,
         "dataset_sha256": built.dataset.sha256(),
         "machine": machine(spec.threads, flushed, name_of(spec.device), kept),
         "versions": versions(),
     }
-    return result.model_copy(update=here)
+    return result.model_copy(update=environment)

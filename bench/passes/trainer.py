@@ -59,8 +59,8 @@ def observed(rule: LearningRule, task: Task) -> dict[str, Observation]:
     """
     seen = rule.end_epoch()
     measured = ("validation", "test", *(metric.name for metric in task.metrics))
-    if taken := sorted(name for name in seen if name in TAKEN or name.startswith(measured)):
-        raise ValueError(f"the rule observes {', '.join(taken)}: the harness measures that itself")
+    if clashes := sorted(name for name in seen if name in TAKEN or name.startswith(measured)):
+        raise ValueError(f"the rule observes {', '.join(clashes)}: the harness measures that itself")
     return seen
 
 
@@ -117,9 +117,9 @@ class Trainer:
             DivergedError: the loss became infinite or NaN; the message gives the position.
             StoppedError: `stopping` returned true; there is a checkpoint unless the message says otherwise.
         """
-        at = self.reached
+        position = self.reached
         try:
-            if 0 in self.spec.training.alignment and not at.rows:
+            if 0 in self.spec.training.alignment and not position.rows:
                 self._end_of_epoch(0, None)
                 self._pause()
             while (end := self._end()) is None:
@@ -148,30 +148,30 @@ class Trainer:
     def _epoch(self) -> None:
         """Train the rest of the current epoch, then evaluate."""
         dataset, _, rule = self.built
-        at = self.reached
+        position = self.reached
         for batch in self._batches():
             with self.clock.phase("learn"):
                 loss = float(learn_batch(rule, batch, self.update))
-            at.losses.append(loss)
-            at.iteration += 1
-            at.sequences += batch.sequences
+            position.losses.append(loss)
+            position.iteration += 1
+            position.sequences += batch.sequences
             if not math.isfinite(loss):
                 raise DivergedError(f"loss is {loss} at {self._place()}")
             self._pause()
             del batch
-        if not at.losses:
+        if not position.losses:
             raise UsageError("an epoch has no batch", hint="drop_last: false, or a smaller batch")
         self.observations = observed(rule, dataset.task)
         self.update.end_epoch()
-        at.loss = sum(at.losses) / len(at.losses)
-        headline, (validation, test) = dataset.task.metric, self._end_of_epoch(at.epoch, at.loss)
+        position.loss = sum(position.losses) / len(position.losses)
+        headline, (validation, test) = dataset.task.metric, self._end_of_epoch(position.epoch, position.loss)
         sign = 1 if headline.higher_is_better else -1
-        if (score := sign * validation.metrics[headline.name]) > at.best:
-            at.best, at.best_epoch, at.validation = score, at.epoch, validation.metrics
+        if (score := sign * validation.metrics[headline.name]) > position.best:
+            position.best, position.best_epoch, position.validation = score, position.epoch, validation.metrics
             self.best_weights = copy.deepcopy(self.built.network.state_dict())
-        if (score := sign * test.metrics[headline.name]) > at.best_test_score:
-            at.best_test_score, at.best_test_epoch, at.best_test = score, at.epoch, test.metrics
-        at.epoch, at.seen, at.losses = at.epoch + 1, 0, []
+        if (score := sign * test.metrics[headline.name]) > position.best_test_score:
+            position.best_test_score, position.best_test_epoch, position.best_test = score, position.epoch, test.metrics
+        position.epoch, position.seen, position.losses = position.epoch + 1, 0, []
         self._order_of_epoch = self.order.get_state()
 
     def _batches(self) -> Iterator[Batch]:
@@ -201,14 +201,14 @@ class Trainer:
 
     def _end_of_epoch(self, epoch: int, loss: float | None) -> tuple[Evaluation, Evaluation]:
         """Evaluate on the validation and test splits, measure alignment if due, and write a row of the curve."""
-        spec, built, at = self.spec, self.built, self.reached
+        spec, built, position = self.spec, self.built, self.reached
         with self.clock.phase("evaluate"):
             validation, test = self._evaluated("validation"), self._evaluated("test")
         row = {
             "epoch": epoch,
-            "iteration": at.iteration,
+            "iteration": position.iteration,
             "updates": self.update.count,
-            "sequences": at.sequences,
+            "sequences": position.sequences,
             "train_loss": loss,
             **{f"validation.{name}": finite(value) for name, value in validation.metrics.items()},
             **{f"test.{name}": finite(value) for name, value in test.metrics.items()},
@@ -217,21 +217,21 @@ class Trainer:
         }
         if epoch in spec.training.alignment:
             with self.clock.phase("align"):
-                found = alignment_in_training(spec, built)
-            row |= curve_keys(found)
+                alignments = alignment_in_training(spec, built)
+            row |= curve_keys(alignments)
             sequences = min(spec.training.batch, built.dataset.size("validation"))
-            self.aligned.update(alignment_measures(found, epoch, sequences))
+            self.aligned.update(alignment_measures(alignments, epoch, sequences))
         row["seconds"] = self._seconds()
         with self._curve.open("a", encoding="utf-8") as curve:
             curve.write(json.dumps(row) + "\n")
         shown = ("train_loss", *(name for name in row if name.startswith("validation.")), "firing_rate")
         numbers = "".join(f"  {name} {row[name]:.4g}" for name in shown if row[name] is not None)
         print(f"epoch {epoch}/{spec.training.epochs}{numbers}  {row['seconds']:.1f} s", flush=True)
-        at.rows += 1
+        position.rows += 1
         return validation, test
 
     def _tested(self, end: str) -> Trained:
-        network, at = self.built.network, self.reached
+        network, position = self.built.network, self.reached
         with self.clock.phase("evaluate"):
             final = self._evaluated("test")
         self._pause()
@@ -243,18 +243,18 @@ class Trainer:
         return Trained(
             final=final,
             best=best,
-            best_epoch=at.best_epoch,
-            validation=at.validation,
-            best_test=at.best_test,
-            best_test_epoch=at.best_test_epoch,
-            epochs=at.epoch - 1,
+            best_epoch=position.best_epoch,
+            validation=position.validation,
+            best_test=position.best_test,
+            best_test_epoch=position.best_test_epoch,
+            epochs=position.epoch - 1,
             end=end,
-            loss=at.loss,
+            loss=position.loss,
             observations=self.observations,
             aligned=self.aligned,
             phases=dict(self.clock.phases),
             seconds=self._seconds(),
-            continued=at.continued,
+            continued=position.continued,
         )
 
     def _evaluated(self, split: Split) -> Evaluation:

@@ -124,15 +124,15 @@ def _measures(record: Record) -> dict[str, float]:
 def _options(record: Record) -> dict[str, Any]:
     """Return labels, options and training settings of a run, by dotted names."""
     spec = record.spec
-    found: dict[str, Any] = {"scale": spec.scale, "replicate": spec.replicate, "seed": spec.seed}
+    settings: dict[str, Any] = {"scale": spec.scale, "replicate": spec.replicate, "seed": spec.seed}
     for kind, part in (
         ("rule", spec.rule),
         ("neuron", spec.neuron),
         ("network", spec.network),
         ("dataset", spec.dataset),
     ):
-        found |= {kind: part.label} | {f"{kind}.{name}": value for name, value in part.options.items()}
-    return found | {f"training.{name}": value for name, value in spec.training.model_dump(mode="json").items()}
+        settings |= {kind: part.label} | {f"{kind}.{name}": value for name, value in part.options.items()}
+    return settings | {f"training.{name}": value for name, value in spec.training.model_dump(mode="json").items()}
 
 
 def _file_name(label: str) -> str:

@@ -28,8 +28,8 @@ def parse_json(text: str | bytes) -> tuple[Any, str | None]:
 def read_position(folder: Path) -> dict[str, float] | None:
     """Read the position of a training pass: epoch, epochs, update, sequences, seconds; None: not written yet."""
     try:
-        found, _ = parse_json((folder / POSITION).read_bytes())
+        position, _ = parse_json((folder / POSITION).read_bytes())
     except OSError:
         return None
-    numbers = isinstance(found, dict) and all(isinstance(found.get(name), int) for name in ("epoch", "update"))
-    return found if numbers else None
+    numbers = isinstance(position, dict) and all(isinstance(position.get(name), int) for name in ("epoch", "update"))
+    return position if numbers else None

@@ -37,27 +37,27 @@ def machine(
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages on which numbers depend."""
-    found = {"python": platform.python_version()}
+    packages = {"python": platform.python_version()}
     for name in RECORDED_VERSIONS:
         try:
-            found[name] = version(name)
+            packages[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            packages[name] = "not installed"
+    return packages
 
 
 @functools.cache
 def git_state() -> dict[str, Any]:
     """Return the commit of the checkout of throughtime and whether it was changed; nulls outside a checkout."""
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
     try:
         _git(
-            here, "ls-files", "--error-unmatch", Path(__file__).name
+            folder, "ls-files", "--error-unmatch", Path(__file__).name
         )  # fails in another checkout that contains the environment
-        commit = _git(here, "rev-parse", "HEAD")
+        commit = _git(folder, "rev-parse", "HEAD")
         return {
             "commit": commit,
-            "changed": bool(_git(here, "status", "--porcelain", "--untracked-files=no")),
+            "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no")),
         }
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "changed": None}

@@ -108,8 +108,8 @@ class Results:
             {'quick'}
         """
         results = cls(folder, suites)
-        found = set(results.frame["suite"])
-        if not found and not (suites and results.suites()):
+        recorded = set(results.frame["suite"])
+        if not recorded and not (suites and results.suites()):
             n = len(results.broken)
             files = "1 file there is no record" if n == 1 else f"{n} files there are no records"
             raise UsageError(
@@ -117,7 +117,7 @@ class Results:
                 hint="run `throughtime run quick` first, or give --results",
             )
         for suite in suites:
-            if suite not in found:
+            if suite not in recorded:
                 hint = suggestion(suite, results.suites())
                 raise UsageError(f'no record of a suite "{suite}" in {results.folder}', hint=hint)
         return results

@@ -90,7 +90,10 @@ def completed(record: Record, folder: Path, names: Sequence[Pass]) -> Record:
 def failed_passes(results: Mapping[Pass, PassResult]) -> dict[Pass, str]:
     """Return status and reason of each measuring pass that failed."""
     failed = {name: result for name, result in results.items() if name != "train" and result.status != "ok"}
-    return {name: f"{one.status}: {one.failure.reason if one.failure else ''}" for name, one in failed.items()}
+    return {
+        name: f"{pass_result.status}: {pass_result.failure.reason if pass_result.failure else ''}"
+        for name, pass_result in failed.items()
+    }
 
 
 def skipped(planned: Planned, command: Sequence[str], started: float) -> Record:
@@ -141,8 +144,8 @@ def failure_of(result: PassResult, name: Pass, folder: Path) -> Failure:
     """Return the failure of a pass, with the position that it reached and the end of the log."""
     where = f"{name} pass"
     if name == "train":
-        at = read_position(folder)
-        where = f"epoch {at['epoch']}, update {at['update']}" if at else "before the first update"
+        position = read_position(folder)
+        where = f"epoch {position['epoch']}, update {position['update']}" if position else "before the first update"
     failure = result.failure or Failure(reason=result.status)
     return failure.model_copy(update={"where": where, "log_tail": _tail(folder / LOG)})
 

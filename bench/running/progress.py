@@ -156,5 +156,5 @@ def _shown(job: PassJob) -> str:
     planned, name, folder = job
     if name != "train":
         return f"{planned.spec.label}: {name}"
-    at = read_position(folder)
-    return f"{planned.spec.label}: epoch {at['epoch'] if at else 0}/{planned.spec.training.epochs}"
+    position = read_position(folder)
+    return f"{planned.spec.label}: epoch {position['epoch'] if position else 0}/{planned.spec.training.epochs}"

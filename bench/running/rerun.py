@@ -38,11 +38,11 @@ def find_record(name: str, store: Store) -> Stored:
     for path in (Path(name), Path(name) / RECORD):
         if path.is_file():
             return Stored(read_record(path), path.parent)
-    found = sorted(store.folder.glob(f"*/{glob.escape(name)}/{RECORD}")) if name and "/" not in name else []
-    if not found:
+    matches = sorted(store.folder.glob(f"*/{glob.escape(name)}/{RECORD}")) if name and "/" not in name else []
+    if not matches:
         known = [path.parent.name for path in store.folder.glob(f"*/*/{RECORD}")]
         raise UsageError(f'no record "{name}" in {store.folder}', hint=suggestion(name, known) if known else None)
-    return Stored(read_record(found[0]), found[0].parent)
+    return Stored(read_record(matches[0]), matches[0].parent)
 
 
 def rerun(stored: Stored, folder: Path, engine: Engine, progress: Progress) -> tuple[Stored, list[RecordDifference]]:

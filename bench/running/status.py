@@ -63,20 +63,20 @@ def status(store: Store, suite: str | None = None) -> list[SweepStatus]:
         UsageError: there is no journal, or no readable one.
     """
     names = [suite] if suite else sorted(path.parent.name for path in store.folder.glob(f"*/{JOURNAL}"))
-    found, unreadable = [], []
+    statuses, unreadable = [], []
     for name in names:
         try:
             if (store.folder / name / JOURNAL).exists():
-                found.append(_of(store, name))
+                statuses.append(_of(store, name))
         except UsageError as error:
             unreadable.append(error)
-            found.append(SweepStatus(name, "its journal cannot be read", None, broken=[str(error).splitlines()[0]]))
-    if found and len(unreadable) == len(found):
+            statuses.append(SweepStatus(name, "its journal cannot be read", None, broken=[str(error).splitlines()[0]]))
+    if statuses and len(unreadable) == len(statuses):
         raise unreadable[0]
-    if not found:
+    if not statuses:
         what = f'no sweep of "{suite}"' if suite else "no sweep"
         raise UsageError(f"{what} was started here", where=str(store.folder), hint="`throughtime run SUITE` starts one")
-    return found
+    return statuses
 
 
 class _Replay:
@@ -132,16 +132,16 @@ def _of(store: Store, suite: str) -> SweepStatus:
             for (run, _), event in now.at_work.items()
             if now.state.get(run) is None
         ]
-    left = counts[None]
-    result.waiting = left - len({run for run, _ in now.at_work} if result.running else ())
-    if now.made and left and result.running:
-        result.seconds_left = max(0.0, time.time() - began.at) / now.made * left
+    unfinished = counts[None]
+    result.waiting = unfinished - len({run for run, _ in now.at_work} if result.running else ())
+    if now.made and unfinished and result.running:
+        result.seconds_left = max(0.0, time.time() - began.at) / now.made * unfinished
     return result
 
 
 def _running(label: str, folder: Path, event: Started) -> Running:
-    at = read_position(folder) if event.name == "train" else None
-    epoch = int(at["epoch"]) if at else None
+    position = read_position(folder) if event.name == "train" else None
+    epoch = int(position["epoch"]) if position else None
     return Running(label, event.name, max(0.0, time.time() - event.at), epoch, event.epochs)
 
 

@@ -131,10 +131,10 @@ def sweeps(request: Request) -> Iterator[Sweep]:
         runs += after_tuning(suite, request.scale, request.store).planned
     select([*trials, *runs], request.only, request.suite)  # refuses a wrong name before the trials run
     named, cells = matching(trials, request.only), {p.spec.cell for p in matching(runs, request.only)}
-    of_cells = [p for p in trials if p in named or _cell_of(p) in cells]
+    needed = [p for p in trials if p in named or _cell_of(p) in cells]
     due = to_run(named, request.rerun)
-    due += to_run([p for p in of_cells if p not in named], "none")
-    sweep = Sweep(request, suite, trials, of_cells, due)
+    due += to_run([p for p in needed if p not in named], "none")
+    sweep = Sweep(request, suite, trials, needed, due)
     sweep.cells_left = len(suite.cells[request.scale])
     yield sweep
     planned, cells_left = after_tuning(suite, request.scale, request.store)
@@ -160,12 +160,12 @@ def select(planned: Sequence[Planned], only: Sequence[str], suite: str | Path) -
 def matching(planned: Sequence[Planned], only: Sequence[str]) -> list[Planned]:
     """Return the runs that at least one name or pattern selects; all runs without any."""
     names = {p.id: _names(p) for p in planned}
-    found: set[str] = set()
+    selected: set[str] = set()
     for wanted in only:
         # Exact names first: a label may contain the special characters of patterns.
         exact = {run for run, known in names.items() if wanted in known}
-        found |= exact or {run for run, known in names.items() if fnmatch.filter(known, wanted)}
-    return [p for p in planned if not only or p.id in found]
+        selected |= exact or {run for run, known in names.items() if fnmatch.filter(known, wanted)}
+    return [p for p in planned if not only or p.id in selected]
 
 
 def _names(planned: Planned) -> set[str]:

@@ -40,12 +40,12 @@ def after_tuning(suite: Suite, scale: Scale, store: Store) -> TunedRuns:
     known, due = KnownRecords(store, f"{suite.name}-tune"), {p.id for p in to_run(trial_plan, "none")}
     records = iter([None if p.id in due else known.of(p.spec, p.id, p.code)[0] for p in trial_plan])
     specs: list[RunSpec] = []
-    failed, left = set(), 0
+    failed, cells_left = set(), 0
     for trials in suite.trials[scale]:
-        found = [[next(records) for _ in suite.runs_of_trial(scale, trial)] for trial in trials]
-        complete = [[record for record in of_trial if record is not None] for of_trial in found]
-        if complete != found:
-            left += 1
+        records_of_trials = [[next(records) for _ in suite.runs_of_trial(scale, trial)] for trial in trials]
+        complete = [[record for record in trial_records if record is not None] for trial_records in records_of_trials]
+        if complete != records_of_trials:
+            cells_left += 1
             continue
         tuning = _tuning(trials, complete)
         runs = suite.runs_of(scale, trials[tuning.chosen if tuning else 0].cell, tuning)
@@ -54,15 +54,15 @@ def after_tuning(suite: Suite, scale: Scale, store: Store) -> TunedRuns:
     planned = [
         p._replace(unsupported=p.unsupported or NO_TRIAL) if p.spec.cell in failed else p for p in plan(specs, store)
     ]
-    return TunedRuns(planned, left)
+    return TunedRuns(planned, cells_left)
 
 
 def _tuning(trials: Sequence[Trial], records: Sequence[Sequence[Record]]) -> Tuning | None:
     """Return the trials of a cell with the index of the best; None if each has a failed run."""
     results = []
-    for trial, of_trial in zip(trials, records, strict=True):
-        values = [measure.value for measure in map(_validation, of_trial) if measure and measure.value is not None]
-        mean = math.fsum(values) / len(values) if len(values) == len(of_trial) else None
+    for trial, trial_records in zip(trials, records, strict=True):
+        values = [measure.value for measure in map(_validation, trial_records) if measure and measure.value is not None]
+        mean = math.fsum(values) / len(values) if len(values) == len(trial_records) else None
         results.append(TrialResult(values=trial.values, validation=mean))
     means = {i: result.validation for i, result in enumerate(results) if result.validation is not None}
     if not means:

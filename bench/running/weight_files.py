@@ -32,11 +32,11 @@ class WeightFiles:
             return self._in_file(Path(source).resolve(), None), None
         if source not in self._suites:
             self._suites[source] = self._trained(source)
-        found = self._suites[source].get(_key(spec))
-        if found is None:
+        trained = self._suites[source].get(_key(spec))
+        if trained is None:
             hint = f"run the suite {source} with `keep_weights: true` first"
             return None, f"no weights of this cell and replicate in {self._store.folder / source}: {hint}"
-        run, path = found
+        run, path = trained
         return self._in_file(path.resolve(), run), None
 
     def _trained(self, suite: str) -> dict[tuple[object, ...], tuple[str, Path]]:

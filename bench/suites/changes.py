@@ -57,10 +57,10 @@ def apply_change(document: Document, scale: Scale, change: str) -> None:
             known = [f"{head}.{option}" for head in _heads_with(option, components)]
             known = known or [f"{head}.NAME" for head in ("training", *KINDS, *labels)]
         raise UsageError(f'no setting "{name}" in the suite', origin, suggestion(name, known))
-    of_scale = document.data.get("scales", {}).get(scale, {})
-    if name in (of_scale.get("tune", document.data.get("tune")) or {}).get("options", ()):
+    scale_settings = document.data.get("scales", {}).get(scale, {})
+    if name in (scale_settings.get("tune", document.data.get("tune")) or {}).get("options", ()):
         raise UsageError(f"the suite's tuning chooses {name}", origin, "add --set tune=null to do without the tuning")
-    path = (*path, "overrides", len(of_scale.get("overrides", [])))
+    path = (*path, "overrides", len(scale_settings.get("overrides", [])))
     if head in labels:
         document.set((*path, "when", labels[head]), json.dumps(head), origin)
         head = labels[head]

@@ -35,7 +35,7 @@ class Range(Strict):
             raise ValueError(f"a range needs ends of at most {LARGEST:g}")
         if self.scale == "log" and min(self.start, self.to) <= 0:
             raise ValueError("a range with scale: log needs ends above 0")
-        found: list[int | float] = [self.start]
+        numbers: list[int | float] = [self.start]
         whole = isinstance(self.start, int) and isinstance(self.to, int)
         for k in range(1, self.steps - 1):
             share = k / (self.steps - 1)
@@ -43,11 +43,11 @@ class Range(Strict):
                 value = self.start * (self.to / self.start) ** share
             else:
                 value = self.start + share * (self.to - self.start)
-            found.append(round(value) if whole else float(f"{value:.{DIGITS}g}"))
-        found.append(self.to)
-        if len(set(found)) < self.steps:
+            numbers.append(round(value) if whole else float(f"{value:.{DIGITS}g}"))
+        numbers.append(self.to)
+        if len(set(numbers)) < self.steps:
             raise ValueError(f"{self.steps} steps from {self.start:g} to {self.to:g} repeat a value")
-        return found
+        return numbers
 
 
 def listed(values: Any) -> Any:

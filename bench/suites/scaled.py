@@ -61,14 +61,14 @@ class ScaledSuite:
         raise UsageError(what, self.document.position(path), hint)
 
     def _listed(self, kind: str) -> dict[str, tuple[ComponentEntry, Key]]:
-        found: dict[str, tuple[ComponentEntry, Key]] = {}
+        entries: dict[str, tuple[ComponentEntry, Key]] = {}
         for i, entry in enumerate(getattr(self.settings, f"{kind}s")):
             path = (*self.paths[f"{kind}s"], i)
             with self.faults.collected():
-                if entry.shown in found:
+                if entry.shown in entries:
                     self.refuse(f'the {kind} "{entry.shown}" comes twice', path, "tell one apart with `label:`")
-                found[entry.shown] = entry, path
-        return found
+                entries[entry.shown] = entry, path
+        return entries
 
     def _labelled(self) -> list[Labels]:
         """Return all combinations of the lists, without the excluded cells, and then the included ones."""
@@ -129,10 +129,10 @@ class ScaledSuite:
         """Return a cell with some of the overrides, by their indices, and the contents of its parts as JSON."""
         parts = []
         for kind, label in zip(KINDS, labels, strict=True):
-            those = tuple(i for i in overrides if getattr(self.overrides[i], kind))
-            parts.append(self._once((kind, label, those), functools.partial(self._component, kind, label, those)))
-        those = tuple(i for i in overrides if self.overrides[i].training)
-        trained, contents = self._once(("training", those), functools.partial(self._training, those))
+            indices = tuple(i for i in overrides if getattr(self.overrides[i], kind))
+            parts.append(self._once((kind, label, indices), functools.partial(self._component, kind, label, indices)))
+        indices = tuple(i for i in overrides if self.overrides[i].training)
+        trained, contents = self._once(("training", indices), functools.partial(self._training, indices))
         rule, neuron, network, dataset = (spec for spec, _ in parts)
         return CellSpec(rule, neuron, network, dataset, trained), (*(content for _, content in parts), contents)
 
@@ -202,6 +202,6 @@ def _matching(when: When, cells: list[Labels]) -> list[Labels]:
 def _merged(settings: list[Training]) -> Training:
     """Merge settings: the last one that sets a field explicitly determines it."""
     merged: dict[str, Any] = {}
-    for one in settings:
-        merged |= {name: getattr(one, name) for name in one.model_fields_set}
+    for training in settings:
+        merged |= {name: getattr(training, name) for name in training.model_fields_set}
     return Training(**merged)

@@ -286,23 +286,23 @@ def refusal(
         of: subject of the message, such as the name of a component.
     """
     of = f"{of}: " if of else ""
-    faults, found = error.errors(include_url=False), Faults()
+    faults, collected = error.errors(include_url=False), Faults()
     misspelt = [fault for fault in faults if fault["type"] == "extra_forbidden"]
     hints = [suggestion(str(fault["loc"][-1]), _fields(model, fault["loc"][:-1])) for fault in misspelt]
     for fault, hint in zip(misspelt, hints, strict=True):
         where = document.position(place(fault["loc"]), of_key=True)
-        found.add(UsageError(f'{of}unknown key "{fault["loc"][-1]}"', where, hint))
+        collected.add(UsageError(f'{of}unknown key "{fault["loc"][-1]}"', where, hint))
     # A misspelt key makes the correct one missing, too.
     missing = [f for f in faults if f["type"] == "missing" and f'did you mean "{f["loc"][-1]}"?' not in hints]
     for fault in missing:
-        found.add(UsageError(f'{of}"{fault["loc"][-1]}" is missing', document.position(place(fault["loc"]))))
+        collected.add(UsageError(f'{of}"{fault["loc"][-1]}" is missing', document.position(place(fault["loc"]))))
     wrong: dict[Key, list[Any]] = {}
     for fault in faults:
         if fault["type"] not in ("extra_forbidden", "missing"):
             wrong.setdefault(document.nearest(place(fault["loc"])), []).append(fault)
     for path, alike in wrong.items():  # the branches of a union have a fault each
-        found.add(UsageError(of + _wrong_value(alike, path), document.position(path)))
-    return found.together()
+        collected.add(UsageError(of + _wrong_value(alike, path), document.position(path)))
+    return collected.together()
 
 
 def _wrong_value(faults: list[Any], path: Key) -> str:

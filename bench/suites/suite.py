@@ -135,11 +135,11 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
     faults.raise_all()
     scaled, trials = {}, {}
     for name in SCALES:
-        of_scale = Faults()
-        with of_scale.collected():
-            scaled[name] = ScaledSuite(document, file, name, of_scale)
+        scale_faults = Faults()
+        with scale_faults.collected():
+            scaled[name] = ScaledSuite(document, file, name, scale_faults)
             trials[name] = [*trials_of(scaled[name]).values()]
-        faults.add_other_places(of_scale)
+        faults.add_other_places(scale_faults)
     faults.raise_all()
     _check_patterns(document, list(scaled.values()), faults)
     faults.raise_all()

@@ -56,11 +56,11 @@ def trials_of(scaled: ScaledSuite) -> dict[Labels, list[Trial]]:
     if len(grids[smallest]) < budget:
         what = f"the cell {' x '.join(smallest)} has {len(grids[smallest])} combinations, fewer than {budget} trials"
         scaled.refuse(what, (*path, "trials"))
-    found = {}
+    trials_by_cell = {}
     for labels, grid in grids.items():
         drawn = sorted(random.Random(scaled.settings.seed).sample(range(len(grid)), budget))
-        found[labels] = [_trial(scaled, labels, tune, grid[i], changes) for i in drawn]
-    return found
+        trials_by_cell[labels] = [_trial(scaled, labels, tune, grid[i], changes) for i in drawn]
+    return trials_by_cell
 
 
 def _trial(
@@ -73,11 +73,10 @@ def _trial(
 
 def _grid(tune: Tune, labels: Labels, scaled: ScaledSuite) -> list[dict[str, int]]:
     """Return all combinations of a cell: the index of the value of each option that concerns it."""
-    of_cell = dict(zip(KINDS, labels, strict=True))
+    cell_labels = dict(zip(KINDS, labels, strict=True))
     heads = {name: name.rpartition(".")[0] for name in tune.options}
-    names = [
-        name for name, head in heads.items() if head in ("training", *KINDS) or of_cell[_kind_of(scaled, head)] == head
-    ]
+    general = ("training", *KINDS)
+    names = [name for name, head in heads.items() if head in general or cell_labels[_kind_of(scaled, head)] == head]
     points = itertools.product(*(range(len(tune.options[name])) for name in names))
     return [dict(zip(names, point, strict=True)) for point in points]
 

@@ -24,10 +24,10 @@ def seconds(text: str) -> float:
     Raises:
         ValueError: the text has another form, or the time is 0.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([smhd]?)", text.strip().lower())
-    if not found or float(found[1]) == 0:
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([smhd]?)", text.strip().lower())
+    if not match or float(match[1]) == 0:
         raise ValueError(f'"{text}" is not a time; for example 90s, 15m, 2.5h or 3d')
-    return float(found[1]) * SECONDS[found[2] or "s"]
+    return float(match[1]) * SECONDS[match[2] or "s"]
 
 
 def size(text: str) -> int:
@@ -36,8 +36,8 @@ def size(text: str) -> int:
     Raises:
         ValueError: the text has another form, or the size is less than a byte.
     """
-    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]+)", text.strip().lower())
-    count = int(float(found[1]) * BYTES.get(found[2].upper(), 0)) if found else 0
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([a-z]+)", text.strip().lower())
+    count = int(float(match[1]) * BYTES.get(match[2].upper(), 0)) if match else 0
     if count == 0:
         raise ValueError(f'"{text}" is not a size; for example 2GiB, 1500MB or 800000000B')
     return count

@@ -34,20 +34,20 @@ def verdicts(detected: Tensor, boxes: Tensor, difficult: np.ndarray) -> np.ndarr
     """
     from torchvision.ops import box_iou
 
-    found = np.full(len(detected), FALSE)
+    matches = np.full(len(detected), FALSE)
     if not len(boxes) or not len(detected):
-        return found
+        return matches
     iou = box_iou(detected, boxes).numpy()
     best, hit = iou.argmax(1), iou.max(1) >= MATCHES_FROM
     _, firsts = np.unique(np.where(hit, best, -1), return_index=True)
-    first = np.isin(np.arange(len(found)), firsts)
-    found[hit & first] = TRUE
-    found[hit & difficult[best]] = NOT_COUNTED
-    return found
+    first = np.isin(np.arange(len(matches)), firsts)
+    matches[hit & first] = TRUE
+    matches[hit & difficult[best]] = NOT_COUNTED
+    return matches
 
 
 def average_precision(
-    scores: np.ndarray, found: np.ndarray, boxes: int, rule: Literal["all points", "11 points"]
+    scores: np.ndarray, matches: np.ndarray, boxes: int, rule: Literal["all points", "11 points"]
 ) -> float:
     """Return the average precision of one class over all images; NaN if there is no box.
 
@@ -65,9 +65,9 @@ def average_precision(
     """
     if not boxes:
         return math.nan
-    counted = found != NOT_COUNTED
+    counted = matches != NOT_COUNTED
     order = np.argsort(-scores[counted], kind="stable")
-    true = np.cumsum(found[counted][order] == TRUE)
+    true = np.cumsum(matches[counted][order] == TRUE)
     precision, recall = true / np.arange(1, len(true) + 1), true / boxes
     envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
     if rule == "all points":

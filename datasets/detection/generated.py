@@ -41,7 +41,7 @@ def write_voc(folder: Path, classes: Sequence[str], seed: int = 0) -> None:
             if number == 0:
                 objects.append((classes[0], 9, 9, 9, 9, 0))
             fields = ("name", "left", "top", "right", "bottom", "difficult")
-            xml = "".join(OBJECT.format(**dict(zip(fields, each, strict=True))) for each in objects)
+            xml = "".join(OBJECT.format(**dict(zip(fields, values, strict=True))) for values in objects)
             (folder / "Annotations" / f"{name}.xml").write_text(f"<annotation>{xml}</annotation>")
             Image.fromarray(image.astype(np.uint8)).save(folder / "JPEGImages" / f"{name}.jpg")
             number += 1

@@ -113,13 +113,13 @@ def detections(outputs: Tree, classes: int, confidence: float = 0.001, overlap: 
     from torchvision.ops import batched_nms
 
     parts = [predictions(grid, GRIDS[name]) for name, grid in grids_of(outputs, classes).items()]
-    place, confident, logits = (torch.cat(each, 1) for each in zip(*parts, strict=True))
+    place, confident, logits = (torch.cat(column, 1) for column in zip(*parts, strict=True))
     probability, kind = logits.sigmoid().max(-1)
     scores, edges = confident.sigmoid() * probability, corners(place).clamp(0, 1)
-    found = []
+    images = []
     for box, score, label in zip(edges, scores, kind, strict=True):
         strong = score >= confidence
         box, score, label = box[strong], score[strong], label[strong]
         chosen = batched_nms(box, score, label, overlap)
-        found.append(Detections(box[chosen], score[chosen], label[chosen]))
-    return found
+        images.append(Detections(box[chosen], score[chosen], label[chosen]))
+    return images

@@ -49,8 +49,8 @@ def detection_loss(outputs: Tree, target: Tensor, classes: int, smoothing: float
     """
     total, positives = target.new_zeros(()), 0
     for name, grid in grids_of(outputs, classes).items():
-        found, mine = predictions(grid, GRIDS[name]), assigned(target, GRIDS[name], grid.shape[2:])
-        total = total + _of_grid(found, target, mine, smoothing)
+        predicted, mine = predictions(grid, GRIDS[name]), assigned(target, GRIDS[name], grid.shape[2:])
+        total = total + _of_grid(predicted, target, mine, smoothing)
         positives += len(mine.image)
     return total / max(1, positives)
 
@@ -68,8 +68,8 @@ def assigned(target: Tensor, of: tuple[int, ...], size: torch.Size) -> Assigned:
     box = target[image, position]
     best = _shape_iou(box[:, SHAPE], anchors(target)).argmax(1)
     own = best[:, None] == torch.tensor(of, device=target.device)
-    here = own.any(1)
-    image, box, anchor = image[here], box[here], own[here].int().argmax(1)
+    inside = own.any(1)
+    image, box, anchor = image[inside], box[inside], own[inside].int().argmax(1)
     column, row = ((box[:, 1 + i] * n).long().clamp(0, n - 1) for i, n in enumerate((columns, rows)))
     prediction = (anchor * rows + row) * columns + column
     slot, group = torch.unique(torch.stack((image, prediction)), dim=1, return_inverse=True)
@@ -84,18 +84,18 @@ def _shape_iou(one: Tensor, other: Tensor) -> Tensor:
     return both / (one.prod(-1)[:, None] + other.prod(-1) - both)
 
 
-def _of_grid(found: Predictions, target: Tensor, mine: Assigned, smoothing: float) -> Tensor:
+def _of_grid(predicted: Predictions, target: Tensor, mine: Assigned, smoothing: float) -> Tensor:
     """Return the sum of the terms of one grid."""
     from torchvision.ops import complete_box_iou_loss
 
     at = mine.image, mine.prediction
-    ciou_loss = complete_box_iou_loss(corners(found.place[at]), corners(mine.box[:, PLACE]))
+    ciou_loss = complete_box_iou_loss(corners(predicted.place[at]), corners(mine.box[:, PLACE]))
     weight = 2 - mine.box[:, SHAPE].prod(1)
-    positive = torch.zeros_like(found.confidence)
+    positive = torch.zeros_like(predicted.confidence)
     positive[at] = 1
-    confidence = F.binary_cross_entropy_with_logits(found.confidence, positive, reduction="none")
-    counted = (positive == 1) | ~_ignored(found.place.detach(), target)
-    logits = found.classes[at]
+    confidence = F.binary_cross_entropy_with_logits(predicted.confidence, positive, reduction="none")
+    counted = (positive == 1) | ~_ignored(predicted.place.detach(), target)
+    logits = predicted.classes[at]
     wanted = F.one_hot(mine.box[:, CLASS].long(), logits.shape[1]) * (1 - smoothing) + smoothing / logits.shape[1]
     kinds = F.binary_cross_entropy_with_logits(logits, wanted.to(logits.dtype), reduction="sum")
     return (ciou_loss * weight).sum() + confidence[counted].sum() + kinds

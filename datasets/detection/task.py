@@ -67,9 +67,10 @@ class PrecisionMeter:
         self.verdicts: list[list[np.ndarray]] = [[] for _ in classes]
 
     def update(self, outputs: Tree, target: Tensor) -> None:
-        for found, of_image in zip(detections(outputs, len(self.classes), CONFIDENCE, OVERLAP), target, strict=True):
-            boxes, edges = of_image[is_box(of_image)].cpu(), found.corners.cpu()
-            scores, kinds = found.scores.cpu().numpy(), found.classes.cpu()
+        images = detections(outputs, len(self.classes), CONFIDENCE, OVERLAP)
+        for predicted, rows in zip(images, target, strict=True):
+            boxes, edges = rows[is_box(rows)].cpu(), predicted.corners.cpu()
+            scores, kinds = predicted.scores.cpu().numpy(), predicted.classes.cpu()
             difficult = boxes[:, DIFFICULT].numpy() == 1
             for k in range(len(self.classes)):
                 mine, true = kinds == k, boxes[:, CLASS] == k
@@ -88,8 +89,8 @@ class PrecisionMeter:
 
     def _average_precision(self, rule: Literal["all points", "11 points"]) -> list[float]:
         return [
-            average_precision(np.concatenate([*scores, []]), np.concatenate([*found, []]), int(boxes), rule)
-            for scores, found, boxes in zip(self.scores, self.verdicts, self.boxes, strict=True)
+            average_precision(np.concatenate([*scores, []]), np.concatenate([*matches, []]), int(boxes), rule)
+            for scores, matches, boxes in zip(self.scores, self.verdicts, self.boxes, strict=True)
         ]
 
 

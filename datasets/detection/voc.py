@@ -86,12 +86,12 @@ class BoxedImages(PreparedDataset):
                 yield position, x
 
         cache.write_rows(folder / "x.npy", len(images), stored())
-        total, found = sum(len(image.boxes) for image in images), sum(map(len, rows))
-        if not found:
+        total, kept_boxes = sum(len(image.boxes) for image in images), sum(map(len, rows))
+        if not kept_boxes:
             raise UsageError("no box in any image", where=", ".join(map(str, paths)))
-        of_split = {s: np.array([i for i, image in enumerate(images) if image.split == s]) for s in voc_files.LISTS}
-        save(folder, boxes.padded(rows, max(map(len, rows))), of_split)
-        (folder / NOTES).write_text(json.dumps({"classes": classes, "boxes": total, "dropped": total - found}))
+        indices = {s: np.array([i for i, image in enumerate(images) if image.split == s]) for s in voc_files.LISTS}
+        save(folder, boxes.padded(rows, max(map(len, rows))), indices)
+        (folder / NOTES).write_text(json.dumps({"classes": classes, "boxes": total, "dropped": total - kept_boxes}))
 
     def ready(self, folder: Path, digest: str, in_memory: bool = False) -> Arrays:
         self._notes = json.loads((folder / NOTES).read_text())

@@ -59,18 +59,18 @@ def listed(path: Path) -> list[Listed]:
         UsageError: a list or an annotation is missing or broken, or an image is in two lists.
     """
     texts = dict(archive.read(path, TEXTS))
-    found: dict[str, Listed] = {}
+    images: dict[str, Listed] = {}
     for split, member in LISTS.items():
         for line in texts.get(member, b"").decode(errors="replace").splitlines():
             name = line.split()[0] if line.strip() else ""
             xml = f"Annotations/{name}.xml"
-            if name in found:
+            if name in images:
                 raise UsageError(f"{name} is twice in the lists of splits", where=f"{path}: {member}")
             if name and xml not in texts:
                 raise UsageError(f"no {xml}, an image that {PurePosixPath(member).name} names", where=str(path))
             if name:
-                found[name] = Listed(path, name, split, boxes_of(texts[xml], f"{path}: {xml}"))
-    return list(found.values())
+                images[name] = Listed(path, name, split, boxes_of(texts[xml], f"{path}: {xml}"))
+    return list(images.values())
 
 
 def boxes_of(xml: bytes, where: str) -> list[Box]:
@@ -83,7 +83,7 @@ def boxes_of(xml: bytes, where: str) -> list[Box]:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError as error:
         raise UsageError(f"broken XML: {error}", where=where) from error
-    found = []
+    boxes = []
     for number, thing in enumerate(root.iter("object"), 1):
         name = thing.findtext("name", "").strip()
         try:
@@ -94,8 +94,8 @@ def boxes_of(xml: bytes, where: str) -> list[Box]:
             raise UsageError(f"object {number} has no box of four numbers", where=where) from error
         if not name:
             raise UsageError(f"object {number} has no name", where=where)
-        found.append(Box(name, left, top, right, bottom, thing.findtext("difficult", "0").strip() == "1"))
-    return found
+        boxes.append(Box(name, left, top, right, bottom, thing.findtext("difficult", "0").strip() == "1"))
+    return boxes
 
 
 def pixels(images: Sequence[Listed], size: int) -> Iterator[tuple[int, np.ndarray, tuple[int, int]]]:

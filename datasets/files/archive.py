@@ -73,9 +73,9 @@ def digest(path: Path, pattern: str) -> str:
 
     The digest depends on the data, and not on whether and how they are packed.
     """
-    found = [(name, hashlib.sha256(content).hexdigest()) for name, content in read(path, pattern)]
-    digests = dict(found)
-    names = _listed([name for name, _ in found], path, pattern)
+    pairs = [(name, hashlib.sha256(content).hexdigest()) for name, content in read(path, pattern)]
+    digests = dict(pairs)
+    names = _listed([name for name, _ in pairs], path, pattern)
     return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in names).encode()).hexdigest()
 
 
@@ -129,7 +129,7 @@ def _listed(names: list[str], path: Path, pattern: str) -> list[str]:
     if not names:
         raise UsageError(f"holds no {pattern}", where=str(path))
     names = sorted(names)
-    if twice := [one for one, other in pairwise(names) if one == other]:
+    if twice := [name for name, other in pairwise(names) if name == other]:
         raise UsageError(f"holds {twice[0]} twice", where=str(path))
     return names
 
@@ -177,7 +177,7 @@ def _zip_names(archive: zipfile.ZipFile, path: Path) -> Iterator[str]:
     for name in _zip_members(archive, path):
         if name.endswith(".zip"):
             with _nested(archive, name, path) as inner:
-                yield from (f"{name.removesuffix('.zip')}/{each}" for each in _zip_names(inner, path))
+                yield from (f"{name.removesuffix('.zip')}/{member}" for member in _zip_names(inner, path))
         else:
             yield name
 

@@ -71,8 +71,8 @@ class Body:
             if e.op == SUM or after.intersection(e.args):
                 after.add(e)
         self.sums = [e for e in order if e.op == SUM and e.args[0].level == Level.SAMPLE]
-        of_level = {level: [e for e in order if e.level == level and e not in after] for level in Level}
-        self.before = self._numbers(of_level[Level.NUMBER]) + self._neurons(of_level[Level.NEURON])
+        expressions = {level: [e for e in order if e.level == level and e not in after] for level in Level}
+        self.before = self._numbers(expressions[Level.NUMBER]) + self._neurons(expressions[Level.NEURON])
         slopes = [e for e in order if e in rows]
         self.rows = [self._row(slope, rows[slope]) for slope in slopes]
         """For each function of rows, the loop that computes its operand, and the call."""

@@ -59,12 +59,12 @@ class Expression:
         if level is None:
             level = max((a.level for a in args), default=Level.NUMBER)
         key = (op, *map(id, args), name, value, level)
-        found = cls._known.get(key)
-        if found is None:
-            found = super().__new__(cls)
-            found.op, found.args, found.name, found.value, found.level = op, args, name, value, level
-            cls._known[key] = found
-        return found
+        known = cls._known.get(key)
+        if known is None:
+            known = super().__new__(cls)
+            known.op, known.args, known.name, known.value, known.level = op, args, name, value, level
+            cls._known[key] = known
+        return known
 
     def __add__(self, other: Any) -> Expression:
         return add(self, as_expression(other))

@@ -185,8 +185,8 @@ class DaskEngine(RemoteEngine):
 
     def _other_versions(self) -> str:
         """Return the workers that have another version of throughtime, and that version."""
-        found = self._client.run(version, "throughtime", on_error="return")
-        other = {_host(address): has for address, has in found.items() if has != version("throughtime")}
+        worker_versions = self._client.run(version, "throughtime", on_error="return")
+        other = {_host(address): has for address, has in worker_versions.items() if has != version("throughtime")}
         found_on = (f"{host} has {has if isinstance(has, str) else 'no throughtime'}" for host, has in other.items())
         return f"each worker needs throughtime {__version__}: {', '.join(found_on)}" if other else ""
 

@@ -62,12 +62,12 @@ def start_fork_server() -> None:
 
 def _servers() -> list[psutil.Process]:
     """Return the running fork servers of this process."""
-    found = []
+    servers = []
     for process in psutil.Process().children():
         with suppress(psutil.Error):
             if any("multiprocessing.forkserver" in word for word in process.cmdline()):  # a zombie has no command line
-                found.append(process)
-    return found
+                servers.append(process)
+    return servers
 
 
 def _send_resident_bytes(sender: Connection) -> None:

@@ -214,15 +214,15 @@ def run_supervised(folder: Path, stopping: Callable[[], bool], tell: Callable[[P
         ) as child:
             supervisor = Supervisor(child.pid, child.poll, name, threads, folder, limits)
             try:
-                asked = False
+                stopped = False
                 while not supervisor.over():
                     if stopping():
-                        asked = True
+                        stopped = True
                         supervisor.ask_to_stop()
                     if tell:
                         tell(folder)
                     _wait(child)
-                if not asked:
+                if not stopped:
                     supervisor.settle()
             finally:
                 supervisor.kill()
