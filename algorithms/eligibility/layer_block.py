@@ -13,7 +13,7 @@ from throughtime.networks.trajectory import at_each_step, trajectory, viewed
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.kernel import loops_of
-from throughtime.neurons.kernels.one_step import Gradients, gradient_of_steps
+from throughtime.neurons.kernels.one_step import GradientMemory, gradient_of_steps
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.loops import runs_compiled
 
@@ -88,7 +88,7 @@ def step_gradient(block: LayerBlock, field: str, δ: Tensor, at: Steps = ALL) ->
     places: dict[Tensor, Tensor] = {p: torch.zeros_like(p) for p in learnt.values()}
     none = torch.zeros_like(rows)
     δz_and_δv = (none, rows) if field == "v" else (rows, none)
-    δI = gradient_of_steps(neuron, current, (before, block.after(at)), δz_and_δv, Gradients(places))
+    δI = gradient_of_steps(neuron, current, (before, block.after(at)), δz_and_δv, GradientMemory(places))
     return StepGradient(δI.unflatten(0, δ.shape[:2]), {name: places[p] for name, p in learnt.items()})
 
 

@@ -64,7 +64,7 @@ Threshold = Annotated[Any, BeforeValidator(amount)]
 """An `Amount`, True, or None."""
 
 
-class Gate(Strict):
+class MetricGate(Strict):
     """A rule of comparison; the first gate that matches a metric of a cell applies."""
 
     metric: str = Field(min_length=1)
@@ -84,7 +84,7 @@ class Gate(Strict):
     """The reason for the gate; reports print it."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Gate:
+    def _consistent(self) -> MetricGate:
         given = [threshold for threshold in (self.warn, self.fail) if threshold is not None]
         if not given:
             raise ValueError('a gate needs "warn" or "fail", or both')
@@ -140,7 +140,7 @@ class Gate(Strict):
 class GatesFile(Strict):
     """The contents of a gates file."""
 
-    gates: list[Gate] = Field(min_length=1)
+    gates: list[MetricGate] = Field(min_length=1)
 
 
 class Gates:
@@ -152,7 +152,7 @@ class Gates:
         may_be_idle: whether a gate may match nothing, as with throughtime's own gates, which apply to any results.
     """
 
-    def __init__(self, gates: list[Gate], places: list[str], may_be_idle: bool = False) -> None:
+    def __init__(self, gates: list[MetricGate], places: list[str], may_be_idle: bool = False) -> None:
         self.gates, self.places, self.may_be_idle = gates, places, may_be_idle
         self._matched: set[int] = set()
 
@@ -173,7 +173,7 @@ class Gates:
                     raise UsageError(f'"same" knows no "{name}"', where, suggestion(name, SAME))
         return cls(gates, [document.position(("gates", i)) for i in range(len(gates))], may_be_idle=path is None)
 
-    def match(self, metric: str, spec: RunSpec, ratios: bool = True) -> Gate | None:
+    def match(self, metric: str, spec: RunSpec, ratios: bool = True) -> MetricGate | None:
         """Return the first gate that matches a metric of a cell; gates over all cells apply beside it.
 
         Args:
@@ -195,7 +195,7 @@ class Gates:
         return first
 
     @property
-    def over_cells(self) -> list[Gate]:
+    def over_cells(self) -> list[MetricGate]:
         """Return the gates over all cells of a suite."""
         return [gate for gate in self.gates if gate.compare == "cells"]
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from throughtime.comparing.cells import Pair, cells_of, matched
 from throughtime.comparing.compare import Comparison, in_order
-from throughtime.comparing.gates import Amount, Gate, Gates
+from throughtime.comparing.gates import Amount, Gates, MetricGate
 from throughtime.comparing.rows import Row, Verdict, mean, row_of, shown
 from throughtime.comparing.sides import Side
 from throughtime.comparing.status import of_lost, of_new, of_status
@@ -35,7 +35,7 @@ from throughtime.suites.suite import suite_document
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 METRIC = "wall_time"
-WALL_TIME_GATE = Gate(
+WALL_TIME_GATE = MetricGate(
     metric=METRIC, compare="ratio_to_bptt", better="lower", warn=Amount(0.05, True), why="timed in turns on one machine"
 )
 """The gate on wall time if the gates file has none: a change of the ratio by more than 5 % counts."""
@@ -151,7 +151,7 @@ def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> lis
     return [status, replace(row, reason=row.reason + passes)]
 
 
-def timed_row(pair: Pair, gate: Gate, base: Sequence[float], new: Sequence[float]) -> Row:
+def timed_row(pair: Pair, gate: MetricGate, base: Sequence[float], new: Sequence[float]) -> Row:
     """Return the row of one cell: the ratio of its times, round by round."""
     interval = mean_interval([math.log(b / a) for a, b in zip(base, new, strict=True)])
     assert interval.low is not None and interval.high is not None

@@ -8,13 +8,13 @@ from typing import Any
 from scipy.stats import binomtest
 
 from throughtime.comparing.cells import Cell, Pair
-from throughtime.comparing.gates import Gate
+from throughtime.comparing.gates import MetricGate
 from throughtime.comparing.rows import Row, by_gate, mean
 from throughtime.comparing.verdicts import Undecided, obstacle
 from throughtime.records.statistics.interval import mean_interval
 
 
-def over_cells(pairs: Sequence[Pair], gate: Gate) -> Iterator[Row | Undecided]:
+def over_cells(pairs: Sequence[Pair], gate: MetricGate) -> Iterator[Row | Undecided]:
     """Yield the row of each metric of a gate `cells`, for each suite and scale: the mean change over its cells.
 
         d_i = mean over replicates of cell i, new − base

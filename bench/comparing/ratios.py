@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from throughtime.comparing.cells import Cell, Pair
-from throughtime.comparing.gates import Gate
+from throughtime.comparing.gates import MetricGate
 from throughtime.comparing.rows import Row, by_gate, mean, row_of
 from throughtime.records.statistics.significance import difference
 
@@ -24,7 +24,7 @@ class Ratio(NamedTuple):
     """Whether other processes used the machine during the measurement."""
 
 
-def of_ratio(pair: Pair, metric: str, gate: Gate, base_bptt: Cell | None, new_bptt: Cell | None) -> Row:
+def of_ratio(pair: Pair, metric: str, gate: MetricGate, base_bptt: Cell | None, new_bptt: Cell | None) -> Row:
     """Return the row of the relative change of the ratio.
 
     If repeats of both cells were recorded, the row has Welch's interval of the logarithms, and a change must exceed it

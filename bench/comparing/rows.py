@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from throughtime.comparing.cells import Cell
-from throughtime.comparing.gates import Gate, Severity
+from throughtime.comparing.gates import MetricGate, Severity
 
 STATUS = "status"
 """Name in place of a metric for the status of a cell's runs."""
@@ -77,7 +77,7 @@ def row_of(cell: Cell, metric: str, verdict: Verdict, **fields: Any) -> Row:
     return Row(spec.suite, spec.scale, rule, neuron, network, dataset, cell.label, metric, verdict, **fields)
 
 
-def by_gate(gate: Gate | None) -> dict[str, str]:
+def by_gate(gate: MetricGate | None) -> dict[str, str]:
     """Return the fields of a row that name its gate."""
     return {"gate": gate.metric, "compare": gate.compare, "why": gate.why} if gate else {}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from throughtime.comparing.cells import Cell, Conflict, Pair, bptt_of
-from throughtime.comparing.gates import MACHINE, Gate, Severity
+from throughtime.comparing.gates import MACHINE, MetricGate, Severity
 from throughtime.comparing.ratios import of_ratio
 from throughtime.comparing.rows import Row, Verdict, by_gate, mean, row_of, shown
 from throughtime.records.statistics.significance import (
@@ -26,7 +26,7 @@ class Undecided:
     """A row that waits for the p values of its family."""
 
     row: Row
-    gate: Gate
+    gate: MetricGate
     base: tuple[float, ...]
     new: tuple[float, ...]
     p: float
@@ -34,7 +34,7 @@ class Undecided:
     """The smallest p that so many values can give."""
 
 
-def of_presence(pair: Pair, metric: str, gate: Gate | None) -> Row | None:
+def of_presence(pair: Pair, metric: str, gate: MetricGate | None) -> Row | None:
     """Return the row of a metric that one side lacks; None if both have it, or if the runs of a side failed, which the
     row `status` reports."""
     if all(cell.values(metric) for cell in pair):
@@ -52,7 +52,9 @@ def of_presence(pair: Pair, metric: str, gate: Gate | None) -> Row | None:
     return row_of(pair.new, metric, "lost", severity=severity, reason=reason, **fields)
 
 
-def compared(pair: Pair, metric: str, gate: Gate | None, base: Sequence[Cell], new: Sequence[Cell]) -> Row | Undecided:
+def compared(
+    pair: Pair, metric: str, gate: MetricGate | None, base: Sequence[Cell], new: Sequence[Cell]
+) -> Row | Undecided:
     """Return the row of a metric that both sides have.
 
     Args:
@@ -79,7 +81,7 @@ def decided(family: Sequence[Undecided]) -> list[Row]:
     return [_decide(each, p, len(family)) for each, p in zip(family, adjusted, strict=True)]
 
 
-def _row(pair: Pair, metric: str, gate: Gate | None, verdict: Verdict, **fields: Any) -> Row:
+def _row(pair: Pair, metric: str, gate: MetricGate | None, verdict: Verdict, **fields: Any) -> Row:
     """Return a row with the means of all replicates, their difference and its interval; `fields` override them."""
     base, new = (list(cell.values(metric).values()) for cell in pair)
     return row_of(
@@ -93,7 +95,7 @@ def _numbers(base: list[float], new: list[float]) -> dict[str, Any]:
     return {**numbers, "n_base": len(base), "n_new": len(new)}
 
 
-def obstacle(pair: Pair, metric: str, gate: Gate | None) -> str:
+def obstacle(pair: Pair, metric: str, gate: MetricGate | None) -> str:
     """Return the reason for which the two sides cannot be compared on this metric; empty if they can."""
     conflicts = [conflict for conflict in pair.conflicts() if _matters(conflict, metric, gate)]
     wanted = list(gate.same) if gate else []
@@ -106,7 +108,7 @@ def obstacle(pair: Pair, metric: str, gate: Gate | None) -> str:
     return "; ".join(map(str, conflicts))
 
 
-def _matters(conflict: Conflict, metric: str, gate: Gate | None) -> bool:
+def _matters(conflict: Conflict, metric: str, gate: MetricGate | None) -> bool:
     """Return whether a conflict affects a metric: a seed changes no cost, and `test` compares groups of any seeds."""
     return conflict.key != "seed" or not (metric.startswith(MEASURED_ONCE) or (gate and gate.compare == "test"))
 
@@ -116,7 +118,7 @@ def _place(cell: Cell) -> dict[str, object]:
     return {**record.machine, **record.versions}
 
 
-def _by_replicate(pair: Pair, metric: str, gate: Gate) -> Row:
+def _by_replicate(pair: Pair, metric: str, gate: MetricGate) -> Row:
     """Return the row of `exact` or `tolerance`: each replicate against its counterpart; the largest change decides."""
     base, new = pair.base.values(metric), pair.new.values(metric)
     common = sorted(base.keys() & new.keys())
@@ -138,7 +140,7 @@ def _by_replicate(pair: Pair, metric: str, gate: Gate) -> Row:
     return _row(pair, metric, gate, verdict, severity=severity, reason=reason, **numbers)
 
 
-def _test(pair: Pair, metric: str, gate: Gate) -> Row | Undecided:
+def _test(pair: Pair, metric: str, gate: MetricGate) -> Row | Undecided:
     """Return a test of two groups of replicates; equal runs need no test and are no part of the family."""
     base, new = pair.base.values(metric), pair.new.values(metric)
     if base == new:

@@ -20,7 +20,7 @@ from throughtime.networks.layer import Layer, RecurrentLayer, RecurrentState
 from throughtime.networks.readout import Readout
 from throughtime.neurons.gate import has_hooks
 from throughtime.neurons.kernels.map_step import MapStep
-from throughtime.neurons.kernels.one_step import Gradients, single_step_of
+from throughtime.neurons.kernels.one_step import GradientMemory, single_step_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.loops import runs_compiled
 from throughtime.numerics.trees import tensors
@@ -44,7 +44,7 @@ class RecurrentStepper:
         state: RecurrentState,
         gradients: Mapping[Tensor, Tensor],
     ) -> None:
-        places = Gradients(gradients)
+        places = GradientMemory(gradients)
         self.now, self.t = 1, state.t
         before = readout.neuron.unpack(state.y)
         self.x = before.z.new_empty(len(before.z), layers[0].inward.in_features)
@@ -126,7 +126,7 @@ class _Synapse:
         source: _Source,
         I_and_δI: tuple[Tensor, Tensor],
         adds: bool,
-        gradients: Gradients,
+        gradients: GradientMemory,
     ) -> None:
         I, δI = I_and_δI
         self.source, self.adds, self.norm = source, adds and norm is None, None
@@ -156,7 +156,7 @@ class _Synapse:
 class _Layer:
     """The synapses and the neurons of a layer, with the norms of its products or, of a single product, of the sum."""
 
-    def __init__(self, layer: Layer, source: _Source, state: Any, gradients: Gradients) -> None:
+    def __init__(self, layer: Layer, source: _Source, state: Any, gradients: GradientMemory) -> None:
         single_step, maps = single_step_of(layer.neuron), [*layer.synapses.values()]
         assert single_step is not None  # `stepper` has checked this
         I = state.z.new_empty(len(state.z), layer.neuron.currents * layer.neuron.size)

@@ -14,7 +14,16 @@ from torch import nn
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.dropout import Dropout
 from throughtime.networks.layer import INPUT, Layer, Synapse
-from throughtime.networks.layered.maps import Gates, Sizes, Weights, draw, resize_of, sizes_after, synapse_map, view_of
+from throughtime.networks.layered.maps import (
+    GateMaps,
+    Sizes,
+    Weights,
+    draw,
+    resize_of,
+    sizes_after,
+    synapse_map,
+    view_of,
+)
 from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
 from throughtime.networks.readout import TAU, Readout, decay_of
 from throughtime.neurons.base import Neuron, Shape, shape_of
@@ -89,7 +98,7 @@ class Builder:
     def _neurons(self, spec: LayerSpec) -> Neuron:
         shape = self.sizes[spec.called]
         if "gate_map" in inspect.signature(self.neuron).parameters:
-            return self.neuron(shape, gate_map=Gates(spec, self.weights))
+            return self.neuron(shape, gate_map=GateMaps(spec, self.weights))
         return self.neuron(shape)
 
     def _synapses(self, spec: LayerSpec) -> dict[str, Synapse]:

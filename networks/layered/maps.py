@@ -174,7 +174,7 @@ class NormedLinear(nn.Module):
 
 
 @dataclass(frozen=True)
-class Gates:
+class GateMaps:
     """The maps of gates that a layer supplies to its neurons (`neurons/gate.py`).
 
     Args:

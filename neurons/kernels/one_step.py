@@ -15,7 +15,7 @@ from throughtime.neurons.kernels.map_step import MapStep
 from throughtime.numerics.loops import bound
 
 
-class Gradients:
+class GradientMemory:
     """The memory for the gradients of parameters; a fixed parameter has a dummy buffer.
 
     Attributes:
@@ -36,7 +36,7 @@ class _GateStep:
     """The products of a gate, g_t = W_I I_t + W_s s_{t−1} + b, one of them, or W (I_t + s_{t−1}) + b, in memory of one
     step."""
 
-    def __init__(self, gate: Gate, map: nn.Linear, I: Tensor, like: Tensor, gradients: Gradients) -> None:
+    def __init__(self, gate: Gate, map: nn.Linear, I: Tensor, like: Tensor, gradients: GradientMemory) -> None:
         self.gate, self.I = gate, I
         self.g, self.δg = torch.empty_like(like), torch.empty_like(like)
         biases: tuple[Tensor | None, Tensor | None] = (None, None)
@@ -81,7 +81,7 @@ class StepAdjoint:
         gates: the products of the neuron's gates.
     """
 
-    def __init__(self, neuron: Neuron, I: Tensor, δz: Tensor, δv: Tensor, gradients: Gradients) -> None:
+    def __init__(self, neuron: Neuron, I: Tensor, δz: Tensor, δv: Tensor, gradients: GradientMemory) -> None:
         loops = loops_of(neuron)
         assert loops is not None
         self.loops, self.I, self.δz, self.δv, self.δI = loops, I, δz, δv, torch.empty_like(I)
@@ -108,7 +108,7 @@ class StepAdjoint:
 
 
 def gradient_of_steps(
-    neuron: Neuron, I: Tensor, states: tuple[Any, Any], δ: tuple[Tensor, Tensor], gradients: Gradients
+    neuron: Neuron, I: Tensor, states: tuple[Any, Any], δ: tuple[Tensor, Tensor], gradients: GradientMemory
 ) -> Tensor:
     """Return δI of steps that were taken, and write the gradients of the neuron's parameters; arguments as in
     `StepAdjoint`, with the states before and after the steps, [batch, size], and δ = (δz, δv)."""
@@ -139,7 +139,7 @@ class NeuronOneStep:
         δI: memory for the gradient of the currents.
     """
 
-    def __init__(self, neuron: Neuron, I: Tensor, state: Any, gradients: Gradients) -> None:
+    def __init__(self, neuron: Neuron, I: Tensor, state: Any, gradients: GradientMemory) -> None:
         slots = [torch.stack((torch.empty_like(s), s)).unbind(0) for s in state]
         self.states = [type(state)(*buffers) for buffers in zip(*slots, strict=True)]
         self.v, self.z = ([getattr(s, name) for s in self.states] for name in ("v", "z"))

@@ -14,7 +14,7 @@ from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,
     EachWithin,
-    Size,
+    NeededSize,
     Values,
     claim,
     decided,
@@ -147,7 +147,7 @@ def _ordered(results: Results, *pairs: tuple[str, str]) -> Answer:
     return _judged(results, number, trained("ecg", WHOLE), "test accuracy of the last epoch")
 
 
-def _judged(results: Results, number: Callable[[Results], Values], size: Size, reason: str) -> Answer:
+def _judged(results: Results, number: Callable[[Results], Values], size: NeededSize, reason: str) -> Answer:
     """Judge whether the mean of each row of differences is above 0."""
     reason = f"{reason}, points; each mean above 0 by its interval (* differs from 0 after Holm)"
     return judged(results, number, EachWithin(low=0.0), reason, size, show=differences)

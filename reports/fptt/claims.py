@@ -6,7 +6,7 @@ from throughtime.records.results import Results
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.comparison import FRAMES, LTC, SEQUENCES, SIZE, Series, exceeds, falls_less, trains
 from throughtime.reports.fptt.deep_networks import detects, is_sparse
-from throughtime.reports.fptt.evidence import LONG_ENOUGH, PUBLISHED, Cell, becomes_nan, fails, learns
+from throughtime.reports.fptt.evidence import LONG_ENOUGH, PUBLISHED, EvidenceCell, becomes_nan, fails, learns
 from throughtime.reports.fptt.memory import published_slope, slope
 from throughtime.reports.fptt.registered import REGULARISED, STRENGTHS, WITHOUT, bptt_fails, strength_of
 from throughtime.reports.fptt.times import grows, is_faster
@@ -34,7 +34,7 @@ def learns_long_sequences(results: Results) -> Answer:
     Summary: least error over 100 iterations. Criterion: below 0.05 in all of n >= 3 runs at each length; refuted if in
     none at some length.
     """
-    return learns(results, [Cell(T, "fptt-authors", "ltc_adding") for T in SUITES])
+    return learns(results, [EvidenceCell(T, "fptt-authors", "ltc_adding") for T in SUITES])
 
 
 @claim(ALPHA, SUITE)
@@ -62,7 +62,7 @@ def learns_with_an_update_at_each_step(results: Results) -> Answer:
 
     Summary and criterion: as for T = 200, 500 and 1000.
     """
-    return learns(results, [Cell(200, "fptt-step", "ltc_adding")])
+    return learns(results, [EvidenceCell(200, "fptt-step", "ltc_adding")])
 
 
 @claim(ENDS, SUITE)
@@ -90,7 +90,7 @@ def bptt_becomes_nan(results: Results) -> Answer:
 
     Summary: share of runs that diverge. Criterion: all of n >= 3; refuted if none does.
     """
-    return becomes_nan(results, [Cell(500, "bptt", "ltc_adding")])
+    return becomes_nan(results, [EvidenceCell(500, "bptt", "ltc_adding")])
 
 
 @claim(ITERATIONS, "LSTM at the rate of the published curve, chosen after the runs at 1e-3; " + ADDING)
@@ -100,8 +100,12 @@ def simple_cells_fail(results: Results) -> Answer:
     Summary: least error over 100 iterations; LSTM at the rate 3e-3, that gives the published curve. Criterion: gated
     cells below 0.05 and simple ones above 0.14 in all of n >= 3 runs.
     """
-    simple = fails(results, [Cell(500, "fptt-authors", "asrnn_adding"), Cell(500, "fptt-authors-none", "rnn")])
-    gated = learns(results, [Cell(500, "fptt-authors", "ltc_adding"), Cell(500, "fptt-authors-none-3e-3", "lstm")])
+    simple = fails(
+        results, [EvidenceCell(500, "fptt-authors", "asrnn_adding"), EvidenceCell(500, "fptt-authors-none", "rnn")]
+    )
+    gated = learns(
+        results, [EvidenceCell(500, "fptt-authors", "ltc_adding"), EvidenceCell(500, "fptt-authors-none-3e-3", "lstm")]
+    )
     return both(simple, gated)
 
 
@@ -272,7 +276,7 @@ def windows_alone_learn(results: Results) -> Answer:
     Summary: least error over 100 iterations of the authors' loop without regulariser. Criterion: below 0.05 in all of
     n >= 3 runs at each length; refuted if in none at some length.
     """
-    return learns(results, [Cell(T, "fptt-authors-none", "ltc_adding") for T in SUITES])
+    return learns(results, [EvidenceCell(T, "fptt-authors-none", "ltc_adding") for T in SUITES])
 
 
 CLAIMS = (

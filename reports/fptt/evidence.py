@@ -11,7 +11,7 @@ import numpy as np
 from throughtime.records.results import Results
 from throughtime.records.store import validation_metric
 from throughtime.reports.fptt.adding import SUITES
-from throughtime.reports.papers.claims import AVERAGED, Answer, Size, Values, all_or_none, judged, share_of
+from throughtime.reports.papers.claims import AVERAGED, Answer, NeededSize, Values, all_or_none, judged, share_of
 from throughtime.spec import Scale
 
 SOLVED, UNSOLVED = 0.05, 0.14
@@ -22,7 +22,7 @@ PUBLISHED = 10_000
 """Iterations of the published curves: fewer do not show that a network fails to learn."""
 
 
-class Cell(NamedTuple):
+class EvidenceCell(NamedTuple):
     """A cell of the adding task: of the suite of its length, or of one with several lengths."""
 
     T: int
@@ -51,7 +51,7 @@ class Reached(NamedTuple):
         return min((at for at, nan in zip(self.last, self.diverged, strict=True) if not nan), default=PUBLISHED)
 
 
-def reached(results: Results, cell: Cell) -> Reached:
+def reached(results: Results, cell: EvidenceCell) -> Reached:
     """Return what the runs of a cell reached."""
     least, end, diverged, last = [], [], [], []
     for curve, failed in _curves(results, cell):
@@ -63,12 +63,12 @@ def reached(results: Results, cell: Cell) -> Reached:
     return Reached(least, end, diverged, last)
 
 
-def first_below(results: Results, cell: Cell, bound: float) -> list[float]:
+def first_below(results: Results, cell: EvidenceCell, bound: float) -> list[float]:
     """Return the first iteration of each run of a cell with a validation error below a bound; infinity if none."""
     return [min((at for at, mse in curve if mse < bound), default=math.inf) for curve, _ in _curves(results, cell)]
 
 
-def _curves(results: Results, cell: Cell) -> list[tuple[list[tuple[int, float]], bool]]:
+def _curves(results: Results, cell: EvidenceCell) -> list[tuple[list[tuple[int, float]], bool]]:
     """Return the curve of (iteration, validation error) of each run of a cell, and whether the run diverged."""
     runs = results.select(cell.suite or SUITES[cell.T]).frame
     runs = runs[(runs["rule"] == cell.rule) & (runs["neuron"] == cell.neuron) & runs["status"].isin(("ok", "diverged"))]
@@ -94,7 +94,7 @@ def levels_of(curve: Sequence[tuple[int, float]]) -> list[float]:
     return [float(mean) for mean in means[at >= AVERAGED]]
 
 
-def learns(results: Results, cells: Sequence[Cell]) -> Answer:
+def learns(results: Results, cells: Sequence[EvidenceCell]) -> Answer:
     """Judge whether some cells learn the adding task: all runs of each; refuted if no run of some cell does, after as
     many iterations as the published curves have."""
 
@@ -109,13 +109,13 @@ def learns(results: Results, cells: Sequence[Cell]) -> Answer:
         lambda runs: _least(runs, cells),
         all_or_none(lambda mse: mse < SOLVED),
         f"least error over {AVERAGED} iterations; learnt: < {SOLVED}",
-        Size(missing, lasting="for"),
+        NeededSize(missing, lasting="for"),
         show=lambda values: _counted(values, SOLVED),
         nothing=_nothing(cells),
     )
 
 
-def fails(results: Results, cells: Sequence[Cell]) -> Answer:
+def fails(results: Results, cells: Sequence[EvidenceCell]) -> Answer:
     """Judge whether some cells do not learn the adding task: no run of any, after as many iterations as the published
     curves have, or divergence; refuted if all runs of some cell learn."""
 
@@ -127,13 +127,13 @@ def fails(results: Results, cells: Sequence[Cell]) -> Answer:
         lambda runs: _least(runs, cells),
         all_or_none(lambda mse: mse >= UNSOLVED, lambda mse: mse < SOLVED),
         f"least error over {AVERAGED} iterations; not learnt: >= {UNSOLVED}, learnt: < {SOLVED}",
-        Size(missing, lasting="against"),
+        NeededSize(missing, lasting="against"),
         show=lambda values: _counted(values, SOLVED),
         nothing=_nothing(cells),
     )
 
 
-def becomes_nan(results: Results, cells: Sequence[Cell]) -> Answer:
+def becomes_nan(results: Results, cells: Sequence[EvidenceCell]) -> Answer:
     """Judge whether all runs of some cells diverge; refuted if no run of some cell does in `LONG_ENOUGH` iterations."""
     growth = ", ".join(f"{growth_that_overflows(cell.T):.2f} a step at T = {cell.T}" for cell in cells)
 
@@ -145,7 +145,7 @@ def becomes_nan(results: Results, cells: Sequence[Cell]) -> Answer:
         lambda runs: {str(cell): [float(nan) for nan in reached(runs, cell).diverged] for cell in cells},
         all_or_none(bool),
         f"runs that diverge; a gradient that grows by {growth} overflows",
-        Size(missing, lasting="for"),
+        NeededSize(missing, lasting="for"),
         show=lambda values: "; ".join(
             f"{cell}: {share_of(int(sum(row)), len(row))} diverged" for cell, row in values.items()
         ),
@@ -158,7 +158,7 @@ def growth_that_overflows(T: int) -> float:
     return float(np.finfo(np.float32).max) ** (1 / T)
 
 
-def _least(runs: Results, cells: Sequence[Cell]) -> Values:
+def _least(runs: Results, cells: Sequence[EvidenceCell]) -> Values:
     return {str(cell): reached(runs, cell).least for cell in cells}
 
 
@@ -175,5 +175,5 @@ def _counted(values: Values, solved: float) -> str:
     )
 
 
-def _nothing(cells: Sequence[Cell]) -> str:
+def _nothing(cells: Sequence[EvidenceCell]) -> str:
     return f"no runs of all cells of {', '.join(dict.fromkeys(cell.suite or SUITES[cell.T] for cell in cells))}"

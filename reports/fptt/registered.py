@@ -9,8 +9,8 @@ from statistics import median
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
 from throughtime.reports.fptt.adding import SUITES
-from throughtime.reports.fptt.evidence import SOLVED, UNSOLVED, Cell, first_below, reached
-from throughtime.reports.papers.claims import Answer, Size, Values, judged, share_of, shown, trained
+from throughtime.reports.fptt.evidence import SOLVED, UNSOLVED, EvidenceCell, first_below, reached
+from throughtime.reports.papers.claims import Answer, NeededSize, Values, judged, share_of, shown, trained
 from throughtime.spec import Scale
 
 ALPHA, BPTT = "fptt-alpha", "fptt-bptt"
@@ -32,7 +32,7 @@ def strength_of(results: Results, published: Mapping[int, tuple[int, ...]], stre
 
     def number(runs: Results) -> Values:
         return {
-            f"{rule} at T = {T}": first_below(runs, Cell(T, rule, "ltc_adding", ALPHA), 0.1)
+            f"{rule} at T = {T}": first_below(runs, EvidenceCell(T, rule, "ltc_adding", ALPHA), 0.1)
             for rule in strengths
             for T in published
         }
@@ -57,11 +57,11 @@ def bptt_fails(results: Results, neuron: str) -> Answer:
     lengths.
     """
 
-    def cells(runs: Results) -> list[tuple[Cell, Cell]]:
+    def cells(runs: Results) -> list[tuple[EvidenceCell, EvidenceCell]]:
         """Return the cells of BPTT and of the windows of the lengths that have runs of both."""
         new = not (frame := runs.select(BPTT).frame).empty and neuron in set(frame["neuron"])
         suite, windows = (BPTT, "windows") if new else ("", "fptt-none")
-        pairs = [(Cell(T, "bptt", neuron, suite), Cell(T, windows, neuron, suite)) for T in SUITES]
+        pairs = [(EvidenceCell(T, "bptt", neuron, suite), EvidenceCell(T, windows, neuron, suite)) for T in SUITES]
         if not new and neuron == "ltc_adding":  # the authors' loop, which was run at each length
             pairs = [(cell, other._replace(rule="fptt-authors-none")) for cell, other in pairs]
         return [pair for pair in pairs if all(reached(runs, cell).end for cell in pair)]
@@ -95,7 +95,7 @@ def bptt_fails(results: Results, neuron: str) -> Answer:
     reason = (
         f"error at the end of BPTT, least error of windows; BPTT fails: > {UNSOLVED} or NaN, windows learn: < {SOLVED}"
     )
-    return judged(results, number, holds, reason, Size(missing, lasting="against"), show=show)
+    return judged(results, number, holds, reason, NeededSize(missing, lasting="against"), show=show)
 
 
 def _share(errors: Sequence[float], above: bool) -> float:

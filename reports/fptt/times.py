@@ -10,7 +10,7 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.interval import Interval
 from throughtime.records.statistics.summary import ALPHA, lean_of
 from throughtime.reports.growth import exponents
-from throughtime.reports.papers.claims import Answer, Size, Values, Within, decided, judged, written
+from throughtime.reports.papers.claims import Answer, NeededSize, Values, Within, decided, judged, written
 from throughtime.spec import Scale
 
 TIME, FULL_SIZE = "fptt-time", "fptt-full-size"
@@ -68,4 +68,6 @@ def is_faster(results: Results, first: str, second: str) -> Answer:
         return ", ".join(f"{math.exp(value):.2f}" for row in values.values() for value in row)
 
     reason = f"time of {first} over that of {second}, by network; interval of the logarithm, < 0"
-    return judged(results, ratios, Within(high=0.0), reason, Size(missing), show=show, nothing=f"no run of {FULL_SIZE}")
+    return judged(
+        results, ratios, Within(high=0.0), reason, NeededSize(missing), show=show, nothing=f"no run of {FULL_SIZE}"
+    )

@@ -12,7 +12,7 @@ from throughtime.records.statistics.interval import Interval
 from throughtime.reports.best import best_rules
 from throughtime.reports.cells import FAILED, KEYS, anchor, groups, neuron_label, rule_title, runs_of, summarise
 from throughtime.reports.papers.paper import judge, load_paper
-from throughtime.reports.papers.verdicts import Row
+from throughtime.reports.papers.verdicts import VerdictRow
 from throughtime.reports.quantities import quantity
 
 COSTS = ("peak_live_bytes", "peak_process_bytes", "wall_time")
@@ -43,7 +43,7 @@ class Judged(NamedTuple):
 
     title: str
     link: str
-    rows: list[Row]
+    rows: list[VerdictRow]
 
 
 def judged_papers(results: Results) -> list[Judged]:

@@ -76,7 +76,7 @@ def claim(needs: str, registered: str, primary: bool = False) -> Callable[[Calla
     return lambda judge: Claim(judge, needs, registered, primary)
 
 
-class Size(NamedTuple):
+class NeededSize(NamedTuple):
     """What smaller runs lack, and what they decide all the same."""
 
     missing: Callable[[Results, Scale], str]
@@ -85,22 +85,22 @@ class Size(NamedTuple):
     """The lean of smaller runs that more cannot undo."""
 
 
-ANY_SIZE = Size(lambda results, scale: "")
+ANY_SIZE = NeededSize(lambda results, scale: "")
 
 
-def paper_scale(needs: str, lasting: Lean | None = None) -> Size:
+def paper_scale(needs: str, lasting: Lean | None = None) -> NeededSize:
     """Return the size of the paper's own setting, all of which scale `paper` has."""
-    return Size(lambda results, scale: "" if scale == "paper" else f"scale paper: {needs}", lasting)
+    return NeededSize(lambda results, scale: "" if scale == "paper" else f"scale paper: {needs}", lasting)
 
 
-def trained(suite: str, epochs: int, lasting: Lean | None = None) -> Size:
+def trained(suite: str, epochs: int, lasting: Lean | None = None) -> NeededSize:
     """Return the size of runs of a suite that train for a number of epochs."""
 
     def missing(results: Results, scale: Scale) -> str:
         least = min(results.select(suite).frame["epochs"])
         return "" if least >= epochs else f"{least} of {epochs} epochs"
 
-    return Size(missing, lasting)
+    return NeededSize(missing, lasting)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def judged(
     number: Callable[[Results], Values],
     holds: Callable[[Values], Lean],
     reason: str,
-    size: Size = ANY_SIZE,
+    size: NeededSize = ANY_SIZE,
     fewest: int = FEWEST,
     show: Callable[[Values], str] = shown,
     nothing: str = "no runs of each cell",

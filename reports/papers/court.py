@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from throughtime.markdown import escaped, table
 from throughtime.reports.papers.claims import Word
-from throughtime.reports.papers.verdicts import Match, Row
+from throughtime.reports.papers.verdicts import Match, VerdictRow
 
 COLUMNS: dict[Word | Match, tuple[str, str, str]] = {
     "reproduced": ("re-", "pro-", "duced"),
@@ -24,7 +24,7 @@ COLUMNS: dict[Word | Match, tuple[str, str, str]] = {
 WIDTH = 80
 
 
-def counts(judged: Mapping[str, Sequence[Row]]) -> list[dict[str, str | int]]:
+def counts(judged: Mapping[str, Sequence[VerdictRow]]) -> list[dict[str, str | int]]:
     """Return a row for each paper with the number of its verdicts of each word."""
     rows: list[dict[str, str | int]] = []
     for paper, verdicts in judged.items():
@@ -33,18 +33,18 @@ def counts(judged: Mapping[str, Sequence[Row]]) -> list[dict[str, str | int]]:
     return rows
 
 
-def primary_claims(judged: Mapping[str, Sequence[Row]]) -> list[tuple[str, Row]]:
+def primary_claims(judged: Mapping[str, Sequence[VerdictRow]]) -> list[tuple[str, VerdictRow]]:
     """Return the primary claims of all papers, each with its paper."""
     return [(paper, row) for paper, verdicts in judged.items() for row in verdicts if row.primary]
 
 
-def verdict_with_lean(row: Row) -> str:
+def verdict_with_lean(row: VerdictRow) -> str:
     """Return the word of a verdict, with the lean of an undecided claim and the number of replicates."""
     lean = f", leans {row.lean}" if row.lean else ""
     return f"{row.verdict}{lean}" + (f" (n = {row.n})" if row.n else "")
 
 
-def court_text(judged: Mapping[str, Sequence[Row]]) -> str:
+def court_text(judged: Mapping[str, Sequence[VerdictRow]]) -> str:
     """Return the court for a terminal of 80 columns; a dot stands for 0."""
     longest = max([len("paper"), *map(len, judged)])
     widths = [max(map(len, heading)) for heading in COLUMNS.values()]
@@ -62,7 +62,7 @@ def court_text(judged: Mapping[str, Sequence[Row]]) -> str:
     return "\n".join(lines)
 
 
-def court_markdown(judged: Mapping[str, Sequence[Row]]) -> str:
+def court_markdown(judged: Mapping[str, Sequence[VerdictRow]]) -> str:
     """Return the court as tables in Markdown."""
     rows = [[str(row["paper"]), *(str(row[word] or "") for word in COLUMNS)] for row in counts(judged)]
     claims = [[paper, escaped(row.item), escaped(verdict_with_lean(row))] for paper, row in primary_claims(judged)]

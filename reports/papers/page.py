@@ -13,11 +13,11 @@ from throughtime.records.results import Results
 from throughtime.reports.drawing import save
 from throughtime.reports.figures import learning_curves
 from throughtime.reports.papers.paper import Paper, draw_paper
-from throughtime.reports.papers.verdicts import Row
+from throughtime.reports.papers.verdicts import VerdictRow
 from throughtime.whole_files import write_whole
 
 
-def write_paper(paper: Paper, rows: Sequence[Row], results: Results, scale: str, out: Path) -> Path:
+def write_paper(paper: Paper, rows: Sequence[VerdictRow], results: Results, scale: str, out: Path) -> Path:
     """Write the figures and the page of a paper to a folder of its name; return the path of the page.
 
     Args:

@@ -10,7 +10,7 @@ from throughtime.paper_folders import TARGETS, PaperFolder, paper_folder, paper_
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.papers.stored import reading
-from throughtime.reports.papers.verdicts import PaperFile, Row, verdicts
+from throughtime.reports.papers.verdicts import PaperFile, VerdictRow, verdicts
 from throughtime.suites.strict_yaml import checked, load
 
 
@@ -59,7 +59,7 @@ def load_paper(name: str) -> Paper:
     return Paper(folder, file, suites)
 
 
-def judge(paper: Paper, results: Results, compute: bool = False) -> list[Row]:
+def judge(paper: Paper, results: Results, compute: bool = False) -> list[VerdictRow]:
     """Return the verdicts of a paper from results.
 
     Args:

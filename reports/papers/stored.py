@@ -28,7 +28,7 @@ Value = float | tuple[float, ...]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Comparison(NamedTuple):
+class RecomputedValue(NamedTuple):
     """A value that was computed again, beside the stored one."""
 
     file: Path
@@ -55,7 +55,7 @@ class Comparison(NamedTuple):
 
 _read: ContextVar[list[str] | None] = ContextVar("read", default=None)
 """Commits of the stored values that were read; None while they are not read."""
-_compared: ContextVar[list[Comparison] | None] = ContextVar("compared", default=None)
+_compared: ContextVar[list[RecomputedValue] | None] = ContextVar("compared", default=None)
 
 
 def stored(function: Function) -> Function:
@@ -76,7 +76,7 @@ def stored(function: Function) -> Function:
         value = function(*args, **options)
         if comparisons is not None:
             before = (None, "") if entry is None else (_value(entry["value"]), entry["commit"])
-            comparisons.append(Comparison(file, name, value, *before))
+            comparisons.append(RecomputedValue(file, name, value, *before))
         return value
 
     return read_or_compute  # type: ignore[return-value]
@@ -101,9 +101,9 @@ def reading() -> Iterator[None]:
 
 
 @contextmanager
-def computing() -> Iterator[list[Comparison]]:
+def computing() -> Iterator[list[RecomputedValue]]:
     """Context in which marked functions compute; yields the list of the values beside the stored ones."""
-    comparisons: list[Comparison] = []
+    comparisons: list[RecomputedValue] = []
     tokens = _read.set(None), _compared.set(comparisons)
     try:
         yield comparisons
@@ -112,7 +112,7 @@ def computing() -> Iterator[list[Comparison]]:
         _compared.reset(tokens[1])
 
 
-def store(comparisons: list[Comparison]) -> None:
+def store(comparisons: list[RecomputedValue]) -> None:
     """Write the computed values that differ from the stored ones, or have none, with the current commit.
 
     Raises:

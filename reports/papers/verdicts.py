@@ -117,7 +117,7 @@ class PaperFile(Strict):
     targets: list[Target] = Field([])
 
 
-class Row(NamedTuple):
+class VerdictRow(NamedTuple):
     """A verdict."""
 
     item: str
@@ -143,20 +143,20 @@ class Row(NamedTuple):
     """Whether this is one of the paper's primary claims."""
 
 
-def judge_exact(target: Target, compute: Callable[[], float], command: str) -> Row:
+def judge_exact(target: Target, compute: Callable[[], float], command: str) -> VerdictRow:
     """Compare a computed number with a target; without the data that it needs, the target was not run here."""
     published = f"{target.published:.10g}"
     try:
         value = compute()
     except UsageError as error:
-        return Row(target.item, "exact", published, "", None, "", "", "not run here", first_line(error), command)
+        return VerdictRow(target.item, "exact", published, "", None, "", "", "not run here", first_line(error), command)
     off = abs(value - target.published)
     word: Match = "reproduced" if off <= target.reach else "not reproduced"
     reason = f"differs by {off:.2g}, tolerance {target.reach:.2g}"
-    return Row(target.item, "exact", published, f"{value:.10g}", None, "", "", word, reason, command)
+    return VerdictRow(target.item, "exact", published, f"{value:.10g}", None, "", "", word, reason, command)
 
 
-def judge_runs(target: Target, results: Results) -> Row:
+def judge_runs(target: Target, results: Results) -> VerdictRow:
     """Compare the runs of a cell with a target; docs/verdicts.md has the rules."""
     cell = target.cell
     assert cell is not None
@@ -179,7 +179,7 @@ def judge_runs(target: Target, results: Results) -> Row:
         reason += f"; {ended - n} of {ended} runs have no value"
     published = f"{target.published:g}" + ("" if target.spread is None else f" ± {target.spread:g}")
     command = f"throughtime run {cell.suite} --scale {cell.scale}"
-    return Row(target.item, "target", published, ours, n or None, interval, cell.scale, word, reason, command)
+    return VerdictRow(target.item, "target", published, ours, n or None, interval, cell.scale, word, reason, command)
 
 
 def _match(target: Target, values: list[float]) -> tuple[Match, str]:
@@ -238,7 +238,7 @@ def verdicts(
     exact: Mapping[str, Callable[[], float]],
     claims: Iterable[Claim],
     results: Results,
-) -> list[Row]:
+) -> list[VerdictRow]:
     """Judge all targets and claims of a paper, its primary claims first; results are only read.
 
     Args:
@@ -261,16 +261,16 @@ def verdicts(
     return sorted(rows, key=lambda row: not row.primary)
 
 
-def _with_commits(row: Row) -> Row:
+def _with_commits(row: VerdictRow) -> VerdictRow:
     """Return a row whose reason names the commits of the stored values that were read for it."""
     commits = ", ".join(read_commits())
     return row._replace(reason=f"{row.reason}; computed at {commits}") if commits else row
 
 
-def judge_claim(claim: Claim, results: Results, command: str) -> Row:
+def judge_claim(claim: Claim, results: Results, command: str) -> VerdictRow:
     """Judge a claim."""
     answer = claim(results)
-    return Row(
+    return VerdictRow(
         item=claim.text,
         kind="claim",
         published="",

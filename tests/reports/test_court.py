@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from throughtime.reports.papers.court import COLUMNS, counts, court_markdown, court_text
-from throughtime.reports.papers.verdicts import Row
+from throughtime.reports.papers.verdicts import VerdictRow
 
 NAMES = ("influence_balancing", "fptt")
 
 
-def row(verdict: str, primary: bool = False, n: int | None = 3) -> Row:
+def row(verdict: str, primary: bool = False, n: int | None = 3) -> VerdictRow:
     text = "FPTT with LTC is at most 3 points less accurate than BPTT with LTC on sequential images of 784 steps"
-    return Row(text, "claim", "", "", n, "", "laptop", verdict, "", "")._replace(primary=primary)
+    return VerdictRow(text, "claim", "", "", n, "", "laptop", verdict, "", "")._replace(primary=primary)
 
 
 JUDGED = {name: [*(row(word) for word in COLUMNS for _ in range(120)), row("unclear", primary=True)] for name in NAMES}

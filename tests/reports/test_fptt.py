@@ -14,7 +14,7 @@ from throughtime.records.store import Store
 from throughtime.reports.drawing import save
 from throughtime.reports.fptt.adding import SUITES, loop_of, published
 from throughtime.reports.fptt.claims import CLAIMS, memory_is_constant
-from throughtime.reports.fptt.evidence import Cell, becomes_nan, fails, learns, levels_of
+from throughtime.reports.fptt.evidence import EvidenceCell, becomes_nan, fails, learns, levels_of
 from throughtime.reports.fptt.figures import FIGURES
 from throughtime.reports.page.interactive import described
 from throughtime.reports.papers.claims import AVERAGED, both
@@ -248,7 +248,7 @@ def test_a_target_at_an_iteration_counts_runs_that_diverged_later(store):
     assert (row.verdict, row.reason) == ("not reproduced", "3 of 3 runs diverged before")
 
 
-CELL = Cell(200, "bptt", "ltc_adding")
+CELL = EvidenceCell(200, "bptt", "ltc_adding")
 
 
 @pytest.mark.parametrize(
@@ -293,10 +293,10 @@ def test_a_claim_in_two_parts_needs_both(store):
         put_run(store, "bptt", replicate, curve=SOLVED)
         put_run(store, "fptt-authors", replicate, curve=FLAT)
     found = Results(store.folder)
-    parts = learns(found, [CELL]), learns(found, [Cell(200, "fptt-authors", "ltc_adding")])
+    parts = learns(found, [CELL]), learns(found, [EvidenceCell(200, "fptt-authors", "ltc_adding")])
     assert [part.word for part in parts] == ["supported", "unclear"] and both(*parts).word == "unclear"
     assert both(parts[0], fails(found, [CELL])).word == "not supported"
-    absent = learns(found, [Cell(500, "bptt", "ltc_adding")])
+    absent = learns(found, [EvidenceCell(500, "bptt", "ltc_adding")])
     assert both(parts[0], absent).word == "not run here"
     assert both(fails(found, [CELL]), absent).word == "not supported", "one part that does not hold is enough"
     assert both(parts[0], parts[0]).word == "supported"
