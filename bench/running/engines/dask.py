@@ -76,8 +76,11 @@ class DaskEngine(RemoteEngine):
             self._cluster = _local_cluster(int(cluster.removeprefix("local:")))
             self._address = self._cluster.scheduler_address
         try:
-            self._client = distributed.Client(self._address, timeout=CONNECT_SECONDS, set_as_default=False)
-        except (OSError, ValueError) as error:
+            security = self._cluster.security if self._cluster else None  # None: that of Dask's configuration
+            self._client = distributed.Client(
+                self._address, timeout=CONNECT_SECONDS, set_as_default=False, security=security
+            )
+        except (OSError, ValueError, TypeError) as error:  # TypeError: `tls://` without a certificate
             raise UsageError(
                 f"no Dask scheduler answers ({first_line(error) or type(error).__name__})",
                 where=self._address,
@@ -210,12 +213,24 @@ def _host(address: str) -> str:
 
 
 def _local_cluster(workers: int) -> Any:
+    """Start a scheduler and workers on this machine, which talk to each other and to this process alone.
+
+    Other users of the machine can reach their ports: TLS with a certificate that exists only in the memory of these
+    processes refuses them. The dashboard shows its state to them, and takes no code.
+    """
     import distributed
 
+    try:
+        security = distributed.Security.temporary()
+    except ImportError as error:
+        raise UsageError("--cluster local:N needs cryptography", hint="pip install 'throughtime[cluster]'") from error
     return distributed.LocalCluster(
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
+        host="127.0.0.1",
+        protocol="tls",
+        security=security,
         dashboard_address="127.0.0.1:0",
         preload=[IGNORE_INTERRUPTS],
     )

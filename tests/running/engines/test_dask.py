@@ -6,6 +6,7 @@ import functools
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -248,3 +249,46 @@ def test_when_the_scheduler_or_the_runner_is_killed_no_pass_goes_on(sweep_of, ki
             assert runner.returncode == 2
             assert "the Dask scheduler is gone" in printed and "Traceback" not in printed
         wait_for(lambda: not alive(sweep.begun()[0]))
+
+
+def answer(address: str, context: ssl.SSLContext | None) -> bytes:
+    """Return the first byte of the answer to a connection with TLS or without; nothing if it is refused."""
+    host, port = address.rpartition("://")[2].split(":")
+    try:
+        plain = socket.create_connection((host, int(port)), timeout=10)
+        with plain, context.wrap_socket(plain) if context else plain as stream:
+            stream.sendall(bytes(64))
+            return stream.recv(1)
+    except (ssl.SSLError, ConnectionError):
+        return b""
+
+
+def test_workers_of_this_machine_refuse_whoever_lacks_their_certificate(sweep_of):
+    sweep = sweep_of(GATED_RULE)
+    engine = engine_for("local:1", sweep)
+    try:
+        (worker,) = engine._client.nthreads()
+        without = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        without.check_hostname, without.verify_mode = False, ssl.CERT_NONE
+        forged = distributed.Security.temporary().get_connection_args("client")["ssl_context"]
+        own = engine._cluster.security.get_connection_args("client")["ssl_context"]
+        for address in (engine._address, worker):
+            assert address.startswith("tls://127.0.0.1:")
+            assert [answer(address, context) for context in (None, without, forged)] == [b"", b"", b""]
+            assert answer(address, own) != b""
+        (record,) = sweep.run(engine)
+        assert record.record.status == "ok"
+    finally:
+        engine.close()
+
+
+def test_another_version_on_a_worker_ends_the_sweep_and_loses_nothing(cluster, sweep_of, monkeypatch):
+    from throughtime.running.engines import remote
+
+    sweep = sweep_of(GATED_RULE)
+    monkeypatch.setattr(remote, "__version__", "9.9")
+    with pytest.raises(UsageError, match=r"the worker on .* has throughtime .*, the sweep is of 9\.9"):
+        sweep.run(engine_for(cluster.scheduler_address, sweep))
+    monkeypatch.undo()
+    (record,) = sweep.run(engine_for(cluster.scheduler_address, sweep))
+    assert record.record.status == "ok"
