@@ -6,6 +6,7 @@
 # make gate: every rule on every neuron at tiny scale, compared with the committed baseline; a few minutes on two cores.
 # make lowest: the tests of commands with the lowest versions of dependencies that pyproject.toml allows, on Python 3.10.
 # make audit: known vulnerabilities of the installed dependencies; needs a network.
+# make attack: damaged files, random commands and kills for MINUTES (10) from a SEED (0); exit code 1 if there is a fault.
 # make docs: the site, into build/site; all links are checked.
 # make figures: redraws the figures of README and docs from the committed records; under two minutes.
 # make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
@@ -14,7 +15,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: all run test check mutants mutants-tenth gate lowest audit docs figures peers fptt lint types clean
+.PHONY: all run test check mutants mutants-tenth gate lowest audit attack docs figures peers fptt lint types clean
 
 all: run
 
@@ -53,6 +54,11 @@ audit: $(READY)
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
 	build/audit/bin/pip-audit --skip-editable --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
+MINUTES ?= 10
+SEED    ?= 0
+attack: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/attack.py --minutes $(MINUTES) --seed $(SEED)
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
