@@ -123,7 +123,7 @@ def test_the_wheel_holds_every_file_of_the_folders(files, sources):
 def test_the_editable_install_holds_every_file_of_the_wheel(files):
     for path in (path for path in files if path.parts[0] == "throughtime"):
         spec = importlib.util.find_spec(".".join(path.parts[:-1]))
-        assert spec is not None and spec.submodule_search_locations is not None, path
+        assert spec is not None and spec.submodule_search_locations is not None, f"{path}: install again after setup.py"
         assert any((Path(folder) / path.name).is_file() for folder in spec.submodule_search_locations), path
 
 
