@@ -119,10 +119,10 @@ def own_weights(layer: Layer) -> Tensor:
 def within_steps(R: Tensor, n: int) -> Tensor:
     """Return whether the current of neuron j influences neuron k within n steps, itself included, [size, size] by j and
     k, for recurrent weights R [currents, size, size]."""
-    connected = (R != 0).any(0).float()
-    reached = torch.eye(len(connected), device=R.device)
+    connected = (R != 0).any(0).to(R.dtype)
+    reached = torch.eye(len(connected), dtype=R.dtype, device=R.device)
     for _ in range(n - 1):
-        further = ((reached + connected @ reached) > 0).float()
+        further = ((reached + connected @ reached) > 0).to(R.dtype)
         if further.equal(reached):
             break
         reached = further
