@@ -36,6 +36,12 @@ class Claims(NamedTuple):
     length of the rule's longest window, and not with T where that length is fixed."""
     sets_weights: bool = False
     """Whether `end_epoch` sets the weights, for instance to a running mean; otherwise only `update` changes them."""
+    carries: bool = False
+    """Whether the gradients of a batch depend on the batches before by more than the weights, for instance through a
+    running mean; otherwise checks compare each batch with a fresh rule's."""
+    same_as: str = ""
+    """Name of the registered rule whose updates this one makes; checks compare the two, and hold the identities of that
+    rule against this one."""
 
 
 class Observation(NamedTuple):
@@ -83,6 +89,11 @@ class LearningRule(ABC):
         They are the windows, unless the rule computes steps again."""
         ends = list(accumulate(self.windows(steps)))
         return [range(end - k, end) for k, end in zip(self.windows(steps), ends, strict=True)]
+
+    def window_weights(self, steps: int) -> Sequence[float]:
+        """Return w_p of each window, by which a truncated gradient is Σ_p w_p ∂l_p/∂W, or that over the number of
+        windows. The default: all windows weigh alike."""
+        return [1.0] * len(self.windows(steps))
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         """Return why the rule cannot train this network on this task with sequences of `steps`; None if it can."""

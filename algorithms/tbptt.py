@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from pydantic import PositiveInt
@@ -62,6 +62,12 @@ class TruncatedBPTT(LearningRule):
 
     def window(self, steps: int) -> int:
         return min(self.K, steps)
+
+    def window_weights(self, steps: int) -> Sequence[float]:
+        if self.weights == "equal":
+            return super().window_weights(steps)
+        K = self.window(steps)
+        return [ramp(t, K, steps) for t in range(0, steps, K)]
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
         windows = self.windows(steps)

@@ -48,6 +48,10 @@ class Dataset(ABC):
     """Sequences that are evaluated at once; fewer where sequences are large. Evaluation unrolls a part of their steps
     at a time."""
 
+    repeated: float | None = None
+    """Largest share of the sequences of a split that repeat an earlier one; `data verify` tests the whole data. None:
+    not stated, the share is shown and not tested."""
+
     licence: str = "unknown"
     files: tuple[DataFile, ...] = ()
     """Files that must be found or downloaded; a dataset with files implements `prepare`."""

@@ -1,4 +1,4 @@
-"""Detection of sequences that are in two splits of a dataset, by their hashes."""
+"""Detection of sequences that are in two splits of a dataset, or twice in one, by their hashes."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ def overlap(dataset: Dataset) -> dict[tuple[Split, Split], int]:
     """
     hashes = {split: set(_hashes(dataset, split)) for split in SPLITS}
     return {(one, other): len(hashes[one] & hashes[other]) for one, other in combinations(SPLITS, 2)}
+
+
+def repeated(dataset: Dataset) -> dict[Split, tuple[int, int]]:
+    """Count, for each split, the sequences that are equal to an earlier one of the split, and all its sequences."""
+    hashes = {split: list(_hashes(dataset, split)) for split in SPLITS}
+    return {split: (len(each) - len(set(each)), len(each)) for split, each in hashes.items()}
 
 
 def _hashes(dataset: Dataset, split: Split) -> Iterator[bytes]:

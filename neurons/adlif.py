@@ -58,6 +58,7 @@ class AdLIF(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    reset_step, reset_gradient = "same_step", False
 
     def __init__(
         self,

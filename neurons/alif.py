@@ -71,6 +71,7 @@ class ALIF(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    reset_step, reset_gradient = "next_step", False
     alpha: Tensor
     beta: float | Tensor
 

@@ -89,7 +89,8 @@ class ASRNN(Neuron):
     ) -> None:
         super().__init__(shape)
         self.decay, self.b0, self.beta, self.resistance = decay, b0, beta, resistance
-        self.reset, self.reset_gradient, self.surrogate = reset, reset_gradient, surrogate
+        self.reset = self.reset_step = reset
+        self.reset_gradient, self.surrogate = reset_gradient, surrogate
         self.tau = nn.Parameter(tau_mean + tau_sd * torch.randn(self.shape))
         self.tau_adaptation = nn.Parameter(tau_adaptation_mean + tau_adaptation_sd * torch.randn(self.shape))
 

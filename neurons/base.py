@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
-from typing import Any, ClassVar, NamedTuple, NoReturn
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -81,6 +81,14 @@ class Neuron(nn.Module):
     """Whether a neuron's step depends on no other neuron of its layer. If so, e-prop drops only the credit that goes
     through other neurons, and derivatives are cheap; otherwise rules with per-neuron derivatives use the diagonal of
     the Jacobian of the step."""
+
+    mixes_samples: ClassVar[bool] = False
+    """Whether a sample's step depends on the other samples of its batch."""
+    reset_step: Literal["next_step", "same_step"] | None = None
+    """Step in which a spike resets v: the one after the spike, or that of the spike; None: not declared. A check tests
+    this and the next."""
+    reset_gradient: bool | None = None
+    """Whether the gradient flows through the spike that resets v; None: not declared."""
 
     gates: dict[str, Gate]
     """The neuron's gates, by their names in the step; none by default."""

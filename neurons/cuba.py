@@ -57,6 +57,7 @@ class Cuba(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    reset_step, reset_gradient = "next_step", False
     alpha: Tensor
 
     def __init__(

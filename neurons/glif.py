@@ -60,6 +60,7 @@ class GLIF(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    reset_step, reset_gradient = "next_step", True
 
     def __init__(
         self,

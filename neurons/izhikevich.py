@@ -59,6 +59,7 @@ class Izhikevich(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    reset_step, reset_gradient = "next_step", True
 
     def __init__(
         self,

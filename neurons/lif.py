@@ -63,6 +63,7 @@ class LIF(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    reset_step, reset_gradient = "next_step", False
     alpha: Tensor
 
     def __init__(

@@ -81,6 +81,7 @@ class LTC(Neuron):
         Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
 
+    reset_step = "same_step"
     membrane_gate: nn.Module | None
     adaptation_gate: nn.Module | None
     membrane_constant: Any

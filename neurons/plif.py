@@ -53,6 +53,7 @@ class PLIF(Neuron):
     """
 
     elementwise: ClassVar[bool] = True
+    reset_step = "same_step"
 
     def __init__(
         self,

@@ -75,7 +75,7 @@ class FPTT(LearningRule):
         Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
 
-    claims = Claims(gradient="truncated", memory="O(window)", sets_weights=True)
+    claims = Claims("truncated", "O(window)", sets_weights=True, carries=True, same_as="fptt")
     cost = Cost(time="B T P", memory="B L S + P")
 
     def __init__(
@@ -115,6 +115,10 @@ class FPTT(LearningRule):
     def windows(self, steps: int) -> list[int]:
         K = min(self.parts or steps, steps)
         return [(p + 1) * steps // K - p * steps // K for p in range(K)]
+
+    def window_weights(self, steps: int) -> list[float]:
+        K = len(self.windows(steps))
+        return [self._weight_of(p, K) if self.last_part or p + 1 < K else 0.0 for p in range(K)]
 
     def supports(self, network: Network, task: Task, steps: int) -> str | None:
         if self.parts and self.parts > steps:
@@ -208,7 +212,9 @@ class FPTT(LearningRule):
 
     def _weight(self) -> float:
         """Return w_p."""
-        p, K = self.part, min(self.parts or self.steps, self.steps)
+        return self._weight_of(self.part, min(self.parts or self.steps, self.steps))
+
+    def _weight_of(self, p: int, K: int) -> float:
         return {"ramp": (p + 1) / K, "authors": p + 1 / K, "equal": 1.0}[self.weights]
 
     def _loss(self, outputs: Tree, target: Tree) -> Tensor:

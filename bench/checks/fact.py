@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 from throughtime.errors import first_line
 from throughtime.registry import Component
 
+Verdict = Literal["holds", "fails", "warns", "does not apply"]
+
 
 class Observed(NamedTuple):
     """The value of a fact for a component."""
@@ -20,6 +22,10 @@ class Observed(NamedTuple):
 
 class DoesNotApplyError(Exception):
     """The fact does not apply to the component; the message is the reason."""
+
+
+class UnknownError(Exception):
+    """Nothing is known that the fact could compare with; the message, a warning, says of what."""
 
 
 class Fact(NamedTuple):
@@ -40,7 +46,7 @@ class CheckResult(NamedTuple):
     fact: str
     value: float | None
     bound: float
-    verdict: Literal["holds", "fails", "does not apply"]
+    verdict: Verdict
     note: str
 
     def row(self) -> dict[str, Any]:
@@ -64,13 +70,15 @@ class CheckResult(NamedTuple):
 def evaluate(fact: Fact, component: Component) -> CheckResult:
     """Evaluate a fact on a component."""
 
-    def finding(value: float | None, verdict: Literal["holds", "fails", "does not apply"], note: str) -> CheckResult:
+    def finding(value: float | None, verdict: Verdict, note: str) -> CheckResult:
         return CheckResult(component.kind, component.name, fact.name, value, fact.bound, verdict, note)
 
     try:
         value, note = fact.find(component)
     except DoesNotApplyError as reason:
         return finding(None, "does not apply", str(reason))
+    except UnknownError as warning:
+        return finding(None, "warns", str(warning))
     except Exception as error:  # a component may raise any error; the fact then fails
         return finding(None, "fails", f"{type(error).__name__}: {first_line(error)}")
     if not math.isfinite(value):

@@ -11,6 +11,7 @@ from throughtime.checks.contract import datasets, networks, neurons, rules
 from throughtime.checks.fact import CheckResult, Fact, Observed, evaluate
 from throughtime.checks.full import facts as full_facts
 from throughtime.checks.own import harness, identities, reference
+from throughtime.checks.tiny import with_every_structure
 from throughtime.collector import gc_frozen
 from throughtime.display import Display
 from throughtime.errors import UsageError, suggestion
@@ -18,7 +19,7 @@ from throughtime.harness.batches import learn_batch
 from throughtime.registry import REGISTRIES, Component, load_plugin
 
 FACTS: dict[str, Callable[[Component], tuple[Fact, ...]]] = {
-    "algorithms": lambda component: rules.facts(component) + identities.facts(component.name),
+    "algorithms": lambda component: rules.facts(component, identities.facts(component)),
     "neurons": neurons.facts,
     "networks": networks.facts,
     "datasets": datasets.facts,
@@ -56,7 +57,11 @@ def check(names: Sequence[str] = (), full: bool = False, only: str = "") -> Iter
     try:
         with gc_frozen():  # facts on memory collect garbage often
             for component in chosen:
-                yield from (evaluate(fact, component) for fact in _facts(component, full) if only in fact.name)
+                for fact in _facts(component, full):
+                    if only in fact.name:
+                        with with_every_structure(full):
+                            result = evaluate(fact, component)
+                        yield result
     finally:
         torch.set_num_threads(threads)
 

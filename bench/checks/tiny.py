@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
@@ -46,6 +46,16 @@ def sized(size: Size) -> Iterator[None]:
         yield
     finally:
         _size.reset(token)
+
+
+def is_tiny() -> bool:
+    """Return whether the sizes are the tiny ones."""
+    return _size.get() == TINY
+
+
+def with_batch(batch: int) -> Size:
+    """Return the tiny sizes with another batch; the larger sizes as they are."""
+    return TINY._replace(batch=batch) if is_tiny() else _size.get()
 
 
 def units() -> int:
@@ -90,39 +100,59 @@ def all_neurons() -> list[Component]:
 
 
 def _can_be_built(neuron: Component) -> bool:
-    try:
+    with suppress(Exception):
         build(neuron, SIZE)
-    except Exception:
-        return False
-    return True
+        return True
+    return False
+
+
+_every_structure: ContextVar[bool] = ContextVar("every structure", default=False)
+
+
+@contextmanager
+def with_every_structure(every: bool) -> Iterator[None]:
+    """Test rules and networks in the context with a neuron of every structure, or with the `representatives`."""
+    token = _every_structure.set(every)
+    try:
+        yield
+    finally:
+        _every_structure.reset(token)
+
+
+def every_structure() -> bool:
+    """Return whether rules and networks are tested with a neuron of every structure."""
+    return _every_structure.get()
 
 
 def representatives() -> list[Component]:
-    """Return the neurons on which rules are tested: those of other origins, and of the package's own one for each
-    structure, if it is active under the tiny input.
+    """Return the neurons on which rules and networks are tested: those of other origins, and of the package's own as
+    few as have each feature that a rule may treat in its own way; in `with_every_structure`, one of each structure.
 
     A rule sees of a neuron with equations its kernel, its single steps and its partial derivatives, which the neuron's
     own facts compare with autograd; of two neurons of the same structure it cannot tell which is which. A neuron that
-    does not spike would satisfy every identity.
+    does not spike under the tiny input would satisfy every identity.
     """
-    found: dict[object, Component] = {}
-    for component in sorted(all_neurons(), key=lambda c: (c.display.order is None, c.display.order, c.name)):
-        if component.origin != "throughtime":
-            found[component.name] = component
-        elif _is_active(component.factory):
-            found.setdefault(_structure(component), component)
-    return sorted(found.values(), key=lambda component: component.name)
+    ordered = sorted(all_neurons(), key=lambda c: (c.display.order is None, c.display.order, c.name))
+    chosen, seen = [component for component in ordered if component.origin != "throughtime"], set[object]()
+    for component in ordered:
+        if component.origin == "throughtime" and _is_active(component.factory):
+            structure = _structure(component)
+            new = {structure} if every_structure() else {*enumerate(structure)}
+            if not new <= seen:
+                chosen.append(component)
+                seen |= new
+    return sorted(chosen, key=lambda component: component.name)
 
 
-def _structure(component: Component) -> object:
-    """Return what distinguishes neurons with equations for a rule; the name of a neuron without equations."""
+def _structure(component: Component) -> tuple[object, ...]:
+    """Return the features of a neuron that a rule may treat in its own way: whether it has equations, spikes, and
+    depends on its own state alone; the number of its currents and, at most 3, of its state variables; the dimensions of
+    its parameters."""
     with seeded(3):
         neuron: Neuron = build(component, SIZE)
-    if not neuron.has_equations:
-        return component.name
-    state = neuron.initial_state(1, torch.zeros(1))
-    shapes = sorted(tuple(p.shape) for p in neuron.parameters())
-    return len(state), neuron.spiking, neuron.elementwise, neuron.currents, tuple(shapes)
+    variables = min(len(neuron.initial_state(1, torch.zeros(1))), 3)
+    dimensions = max((p.dim() for p in neuron.parameters()), default=-1)
+    return neuron.has_equations, neuron.spiking, neuron.elementwise, neuron.currents, variables, dimensions
 
 
 @functools.cache
@@ -253,6 +283,29 @@ def windows(rule: LearningRule, x: Tensor, target: Tensor) -> Iterator[tuple[int
     for steps in rule.windows(len(x)):
         yield t, batch.window(t, steps)
         t += steps
+
+
+@torch.no_grad()
+def enliven(network: Recurrent, x: Tensor, least: float = 0.05) -> None:
+    """Enlarge the input weights until each layer spikes under x.
+
+    Raises:
+        ValueError: no weights do that.
+    """
+    for _ in range(20):
+        if is_alive(network, x, least):
+            return
+        for layer in network.layers:
+            layer.inward.weight.mul_(1.5)
+    raise ValueError("the network is dead")
+
+
+def is_alive(network: Recurrent, x: Tensor, least: float = 0.05) -> bool:
+    """Return whether the neurons of each layer spike at `least` to 95 % of the steps, or are no neurons that spike: for
+    zeros every identity holds."""
+    with torch.no_grad(), seeded(11):
+        spikes = network.unroll(x, network.initial_state(x.shape[1])).spikes
+    return not network.spiking or all(least < float(z.mean()) < 0.95 for z in spikes)
 
 
 def supporting(rule: LearningRule, steps: int = STEPS, **options: Any) -> Iterator[tuple[str, Recurrent]]:

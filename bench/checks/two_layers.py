@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.checks.tiny import CLASSES, Gradients, learn, seeded, sequence, supporting
+from throughtime.checks.tiny import CLASSES, Gradients, enliven, is_alive, learn, seeded, sequence, supporting
 from throughtime.datasets.task import Classification
 from throughtime.networks.layer import INPUT
 from throughtime.networks.recurrent import Recurrent
@@ -26,28 +26,14 @@ def layered(rule: LearningRule, **options: Any) -> Iterator[tuple[str, Recurrent
         ValueError: no weights do that.
     """
     for name, network in supporting(rule, STEPS, hidden=HIDDEN, **options):
-        for _ in range(20):
-            if is_alive(network):
-                break
-            with torch.no_grad():
-                for layer in network.layers:
-                    layer.inward.weight.mul_(1.5)
-        require_life(name, network)
+        enliven(network, sequence(STEPS)[0])
         yield name, network
 
 
 def require_life(name: str, network: Recurrent) -> None:
     """Raise ValueError if a layer of a spiking network does not spike: every identity holds for zeros."""
-    if not is_alive(network):
+    if not is_alive(network, sequence(STEPS)[0]):
         raise ValueError(f"{name}: the network is dead")
-
-
-def is_alive(network: Recurrent, least: float = 0.05) -> bool:
-    """Return whether the neurons of each layer spike at `least` to 95 % of the steps, or are no neurons that spike."""
-    x, _ = sequence(STEPS)
-    with torch.no_grad(), seeded(11):
-        spikes = network.unroll(x, network.initial_state(x.shape[1])).spikes
-    return not network.spiking or all(least < float(z.mean()) < 0.95 for z in spikes)
 
 
 def total(rule: LearningRule, network: Recurrent, steps: int = STEPS) -> Gradients:

@@ -12,7 +12,7 @@ from throughtime.errors import UsageError
 from throughtime.printing import print_text
 
 if TYPE_CHECKING:
-    from throughtime.datasets.base import Dataset
+    from throughtime.datasets.base import Dataset, Split
 
 data_app = typer.Typer(help="Datasets: list, fetch, verify and draw them.", no_args_is_help=True)
 OptionOption = Annotated[
@@ -96,6 +96,13 @@ def verify_data(
         shared = _shared(name, dataset)
         rows += [{"file": f"{name}: {pair}", "where": "—", "verdict": verdict} for pair, verdict in shared.items()]
         wrong = any(verdict != NO_OVERLAP for verdict in shared.values())
+        for split, (n, total) in _repeated(name, dataset).items():
+            beyond = dataset.repeated is not None and n > dataset.repeated * total
+            said = f"{n} of {total} sequences repeat an earlier one" + (
+                f", stated {dataset.repeated}" if beyond else ""
+            )
+            rows.append({"file": f"{name}: {split}", "where": "—", "verdict": said})
+            wrong = wrong or beyond
     print_rows(rows, as_json)
     if wrong:
         raise typer.Exit(1)
@@ -109,6 +116,14 @@ def _shared(name: str, dataset: Dataset) -> dict[str, str]:
     with preparing(name):
         found = overlap(dataset)
     return {f"{a} and {b}": f"{n} sequences are in both" if n else NO_OVERLAP for (a, b), n in found.items()}
+
+
+def _repeated(name: str, dataset: Dataset) -> dict[Split, tuple[int, int]]:
+    from throughtime.datasets.overlap import repeated
+    from throughtime.running.progress import preparing
+
+    with preparing(name):
+        return repeated(dataset)
 
 
 @data_app.command("show")

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -168,6 +168,7 @@ def check(
     """Run the contract checks of components; exits with 1 if one fails."""
     from collections import Counter
 
+    from throughtime.checks.fact import Verdict
     from throughtime.checks.run import check, components
 
     load_plugins(plugin)
@@ -178,7 +179,8 @@ def check(
         print_text(json.dumps([finding.row() for finding in findings]))
     else:
         print_rows([finding.shown() for finding in findings], False)
-        print_text(", ".join(f"{verdicts[v]} {v}" for v in ("holds", "fails", "does not apply")))
+        shown = [v for v in get_args(Verdict) if verdicts[v] or v != "warns"]
+        print_text(", ".join(f"{verdicts[v]} {v}" for v in shown))
     if verdicts["fails"]:
         raise typer.Exit(1)
 

@@ -7,7 +7,7 @@ import os
 import pytest
 import torch
 
-from tests.checks.test_checks import Twin, assert_found_out, names_of_facts, title
+from tests.checks.test_checks import Twin, assert_found_out, title
 from throughtime.datasets.adding import Adding
 from throughtime.datasets.arrays import ArrayDataset, Arrays
 from throughtime.datasets.base import Batch
@@ -290,7 +290,3 @@ TWINS = [
 @pytest.mark.parametrize("twin", TWINS, ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
     assert_found_out("datasets", twin, monkeypatch)
-
-
-def test_every_fact_has_a_twin():
-    assert names_of_facts("datasets", Toy) == {twin.fact for twin in TWINS}

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.checks.test_checks import Twin, assert_found_out, few_neurons, names_of_facts, title
+from tests.checks.test_checks import Twin, assert_found_out, few_neurons, title
 from throughtime.networks.base import Step, Window
 from throughtime.networks.layer import INPUT, Synapse
 from throughtime.networks.recurrent import Recurrent
@@ -247,7 +247,3 @@ TWINS = [
 @pytest.mark.parametrize("twin", TWINS, ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
     assert_found_out("networks", twin, monkeypatch)
-
-
-def test_every_fact_has_a_twin():
-    assert names_of_facts("networks", Net) == {twin.fact for twin in TWINS}

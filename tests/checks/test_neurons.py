@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.checks.test_checks import Twin, assert_found_out, fact_of, names_of_facts, title
+from tests.checks.test_checks import Twin, assert_found_out, fact_of, title
 from throughtime.neurons.alif import ALIF
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.kernels.kernel import Kernel
@@ -337,10 +337,6 @@ TWINS = [
 @pytest.mark.parametrize("twin", TWINS, ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
     assert_found_out("neurons", twin, monkeypatch)
-
-
-def test_every_fact_has_a_twin():
-    assert names_of_facts("neurons", Soft) == {twin.fact for twin in TWINS}
 
 
 def test_a_layer_that_says_that_it_mixes_is_believed():

@@ -306,7 +306,7 @@ class DoesNotCut(Online):
     def learn(self, x, target, t):
         window = self.network.unroll(x, self.state)
         self.state = window.state
-        loss = self.task.loss(window.outputs[-1], target)
+        loss = self.loss_of(window.outputs, target, "end")
         loss.backward(retain_graph=True)
         self.update()
         return loss.detach()
@@ -322,7 +322,7 @@ class SaysTruncated(BPTT):
         with torch.no_grad():
             for half in halves[:-1]:
                 self.state = self.network.unroll(half, self.state).state
-        return super().learn(halves[-1], target, t)
+        return super().learn(halves[-1], target[-len(halves[-1]) :] if self.task.per_step else target, t)
 
 
 class SaysItUpdatesOnce(Online):
@@ -457,7 +457,7 @@ class KeepsSomethingOfEachBatch(BPTT):
 
 
 CONTINUED = "stopped and continued: the same weights"
-EXACT, TRUNCATED = "claims exact: gradient = BPTT's", "claims truncated: gradient within its windows' own"
+EXACT, TRUNCATED = "claims exact: gradient = BPTT's", "claims truncated: gradient = its windows', weighed as it states"
 SCHEDULE, COST = "updates as often as its schedule says", "bytes and products grow as its cost says"
 APPROXIMATE, ONE_STEP = "claims approximate: 1 − cosine to BPTT's", "one step = BPTT"
 REPORTS = "reports losses of its network's outputs, without a graph"

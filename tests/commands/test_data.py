@@ -13,7 +13,7 @@ from matplotlib.image import imread
 from throughtime.commands.main import main
 from throughtime.datasets.files import cache, fetch
 from throughtime.datasets.mnist_files import synthetic_images
-from throughtime.datasets.npz_folder import made_folder
+from throughtime.datasets.npz_folder import NpzFolder, made_folder
 from throughtime.errors import UsageError
 from throughtime.registry import DATASETS
 from throughtime.running.progress import PlainProgress, preparing
@@ -117,19 +117,32 @@ def test_verify_counts_sequences_that_are_in_two_splits(data, tmp_path):
     own = ("verify", "npz", "--option", f"path={tmp_path}", "--json")
     code, out, _ = data(*own)
     pairs = ["npz: train and validation", "npz: train and test", "npz: validation and test"]
-    assert code == 0 and [row["file"] for row in json.loads(out)] == pairs
+    splits = [f"npz: {split}" for split in ("train", "validation", "test")]
+    assert code == 0 and [row["file"] for row in json.loads(out)] == pairs + splits
     with np.load(tmp_path / "train.npz") as train, np.load(tmp_path / "test.npz") as test:
         arrays = {key: np.concatenate((train[key][:3], test[key][3:])) for key in ("x", "y", "length")}
     np.savez(tmp_path / "test.npz", **arrays)
     np.savez(tmp_path / "validation.npz", **{key: each[4:] for key, each in arrays.items()})
     code, out, _ = data(*own)
     assert code == 1
-    assert [row["verdict"] for row in json.loads(out)] == [
+    assert [row["verdict"] for row in json.loads(out)][:3] == [
         "no sequence is in both",
         "3 sequences are in both",
         "4 sequences are in both",
     ]
     assert data("verify", "digits")[0] == 0, "data that come with a library"
+
+
+def test_verify_counts_repeated_sequences(data, tmp_path, monkeypatch):
+    made_folder(tmp_path)
+    with np.load(tmp_path / "train.npz") as train:
+        arrays = {key: np.concatenate((train[key], train[key][:2])) for key in ("x", "y", "length")}
+    np.savez(tmp_path / "train.npz", **arrays)
+    own, said = ("verify", "npz", "--option", f"path={tmp_path}", "--json"), "2 of 23 sequences repeat an earlier one"
+    for stated, expected in ((None, (0, said)), (0.1, (0, said)), (0.05, (1, f"{said}, stated 0.05"))):
+        monkeypatch.setattr(NpzFolder, "repeated", stated)
+        code, out, _ = data(*own)
+        assert (code, json.loads(out)[3]["verdict"]) == expected
 
 
 @pytest.mark.parametrize(

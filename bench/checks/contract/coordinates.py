@@ -13,7 +13,7 @@ from throughtime.algorithms.coordinates import Coordinates
 from throughtime.checks import tiny
 from throughtime.checks.contract.gradient import trained
 from throughtime.checks.fact import Fact, Observed, worst
-from throughtime.checks.two_layers import HIDDEN, STEPS, is_alive, steps_with_signals, total
+from throughtime.checks.two_layers import HIDDEN, STEPS, steps_with_signals, total
 from throughtime.datasets.task import Classification
 from throughtime.networks.layer import Layer
 from throughtime.networks.recurrent import Recurrent
@@ -50,7 +50,8 @@ def exact(network: Recurrent) -> tiny.Gradients:
 def independent(component: Component, **options: Any) -> Iterator[tuple[str, Recurrent]]:
     """Yield networks that are alive, of the supported neurons that depend on each other through synapses alone."""
     for name, network in tiny.supporting(tiny.build(component), STEPS, **options):
-        if all(layer.neuron.elementwise for layer in network.layers) and is_alive(network, SMALLEST_RATE):
+        is_alive = tiny.is_alive(network, tiny.sequence(STEPS)[0], SMALLEST_RATE)
+        if is_alive and all(layer.neuron.elementwise for layer in network.layers):
             yield name, network
 
 
@@ -101,7 +102,9 @@ def differs_by_the_diagonal(component: Component) -> Observed:
         one, other = (total(tiny.build(which, loss_at="every"), network) for which in (component, diagonal))
         return tiny.error(one, other)
 
-    alive = (pair for pair in tiny.supporting(tiny.build(component), STEPS) if is_alive(pair[1], SMALLEST_RATE))
+    x, _ = tiny.sequence(STEPS)
+    pairs = tiny.supporting(tiny.build(component), STEPS)
+    alive = (pair for pair in pairs if tiny.is_alive(pair[1], x, SMALLEST_RATE))
     return two_halves(alive, lambda R: R.fill_diagonal_(0.0), errors)
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
+from throughtime.checks.contract.contents import (
+    Splits,
+    gives_labels_away,
+    missing_classes,
+    off_chance,
+    scaled_by_others,
+)
+from throughtime.checks.contract.processes import differs_elsewhere
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import PARTS, Batch
-from throughtime.datasets.task import Classification, MultiLabel, Regression
+from throughtime.datasets.task import Classification, MultiLabel, Regression, Task
 from throughtime.numerics.trees import Tree, mapped, tensors
 from throughtime.registry import Component
 
@@ -191,6 +200,19 @@ def _bytes(tree: Tree) -> bytes:
     return b"".join(tensor.contiguous().numpy().tobytes() for tensor in tensors(tree))
 
 
+def on_contents(find: Callable[[Task, Splits], Observed]) -> Callable[[Component], Observed]:
+    """Return a fact's function of the task and of the batches of all splits."""
+
+    def over_splits(component: Component) -> Observed:
+        dataset = tiny(component)
+        splits = {split: drawn(dataset, split, None) for split in SPLITS}
+        if not all(isinstance(batch.x, Tensor) for batches in splits.values() for batch in batches):
+            raise DoesNotApplyError("its inputs are a tree")
+        return find(dataset.task, splits)
+
+    return over_splits
+
+
 def facts(component: Component) -> tuple[Fact, ...]:
     """Return the facts of a dataset."""
     return (
@@ -203,4 +225,9 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("held-out sequences are always the same", 0, held_out_fixed),
         Fact("no sequence is in two splits", 0, disjoint),
         Fact("digest of the raw data", 0, digest),
+        Fact("another process loads the same data", 0, differs_elsewhere),
+        Fact("every class occurs in every split", 0, on_contents(missing_classes)),
+        Fact("chance is that of a constant prediction", 5, on_contents(off_chance)),
+        Fact("inputs are scaled by the training split alone", 0, on_contents(scaled_by_others)),
+        Fact("no input alone gives the labels away", 1, on_contents(gives_labels_away)),
     )

@@ -11,14 +11,16 @@ import numpy as np
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.fact import DoesNotApplyError
-from throughtime.checks.tiny import BATCH, CLASSES, Recorder, seeded, sequence, windows
+from throughtime.checks.tiny import BATCH, CLASSES, Recorder, seeded, sequence, train_batch, windows
 from throughtime.datasets.task import Classification
 from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.recurrent import Recurrent
 from throughtime.numerics.loops import without_compiled_loops
 
 TASK = Classification(CLASSES)
-LENGTHS = (75, 90, 200)
+SHORT, BATCHES = 10, 14
+"""Length of the sequences of a few batches, and their number."""
+LENGTHS = (75, 90, 260)
 """Lengths of sequences; each has at least three blocks of e-prop: a first one, one between others, and a last one."""
 LONG = 10_000
 """A window of so many steps or more counts as the whole sequence."""
@@ -39,7 +41,7 @@ def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     if rule().claims.memory == "O(window)" and len({rule().window(steps) for steps in lengths}) > 1:
         raise DoesNotApplyError("its window grows with T")
     short, long = (array_bytes(rule(), network, steps)[0] for steps in lengths[:2])
-    peaks = [tensor_bytes(rule(), network, steps)[0] for steps in lengths]
+    peaks = [tensor_bytes(rule(), network, steps) for steps in lengths]
     return max(*_slopes(peaks, lengths), (long - short) / (lengths[1] - lengths[0]))
 
 
@@ -59,26 +61,32 @@ def root_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
 
 
 def lets_go(rule: Callable[[], LearningRule], network: Recurrent) -> float:
-    """Return the bytes of tensors and arrays that are left after a batch."""
-    of_tensors = max(abs(tensor_bytes(rule(), network, steps)[1]) for steps in (10, 20))
-    return max(of_tensors, array_bytes(rule(), network, 10)[1])
+    """Return the largest number of bytes that are left after a batch: of tensors after each of several batches, and of
+    arrays."""
+    learning = rule()
+    with LiveBytes() as live, seeded(11):
+        learning.start(network, TASK, SHORT)
+        update, left = Forgetful(network, 0.0, learning.parameters()), []
+        before = live.current
+        for _ in range(BATCHES):
+            train_batch(learning, *sequence(SHORT), update)
+            if live.current != before:
+                gc.collect()  # frees tensors in reference cycles
+            left.append(abs(live.current - before))
+    return max(*left, array_bytes(rule(), network, 10)[1])
 
 
 def all_bytes(rule: LearningRule, network: Recurrent, steps: int) -> int:
     """Return the bytes of tensors at their peak and of arrays at the last step, without the batch."""
-    return tensor_bytes(rule, network, steps)[0] + array_bytes(rule, network, steps)[0]
+    return tensor_bytes(rule, network, steps) + array_bytes(rule, network, steps)[0]
 
 
 def _slopes(peaks: Sequence[int], lengths: Sequence[int]) -> list[float]:
     return [(b - a) / (n - m) for a, b, m, n in zip(peaks, peaks[1:], lengths, lengths[1:], strict=False)]
 
 
-def tensor_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int, int]:
-    """Count exact bytes of tensors over one batch.
-
-    Returns:
-        The peak without the batch, and the bytes at the end minus those before, after the batch is released too.
-    """
+def tensor_bytes(rule: LearningRule, network: Recurrent, steps: int) -> int:
+    """Count exact bytes of tensors over one batch; return the peak without the batch."""
     with LiveBytes() as live, seeded(11):
         rule.start(network, TASK, steps)
         update = Forgetful(network, 0.0, rule.parameters())
@@ -91,11 +99,7 @@ def tensor_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[in
             rule.learn(part.x, part.target, t)
         peak = live.peak - batch
         rule.end()
-        del x, part, target
-        if live.current != before:
-            gc.collect()  # frees tensors in reference cycles
-        left = live.current - before
-    return peak, left
+    return peak
 
 
 def array_bytes(rule: LearningRule, network: Recurrent, steps: int) -> tuple[int, int]:

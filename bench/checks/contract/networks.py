@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.checks import tiny
+from throughtime.checks.contract.dtypes import in_both, of_window
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst, worst_of
 from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
 from throughtime.checks.smooth import smooth_error
@@ -60,6 +61,10 @@ class Outputs(Task):
 
 
 TASK = Outputs()
+LONG = 64, 200
+"""Steps of long windows."""
+BATCHES = 7
+"""Batches after which a network must still start anew."""
 
 
 def nets(component: Component, seed: int = 3, steps: int | None = None) -> list[Net]:
@@ -97,6 +102,59 @@ def window_is_steps(component: Component) -> Observed:
         network, state = net.network, net.initial_state()
         found = differences(network.unroll(net.x, state), stepped(network, net.x, state), net.parameters())
         return tiny.largest(value for _, value in found)
+
+    return over_nets(find, component)
+
+
+def long_window_is_steps(component: Component) -> Observed:
+    """Return the error of `window_is_steps` for long windows with one neuron."""
+    found = []
+    for steps in LONG:
+        for net in nets(component, steps=steps)[-1:]:
+            window, state = net.network.unroll(net.x, net.initial_state()), net.initial_state()
+            of_steps = stepped(net.network, net.x, state)
+            errors = differences(window, of_steps, net.parameters())
+            found += [(f"{net.name}, {steps} steps, {name}", value) for name, value in errors]
+    return worst(found, "no neuron")
+
+
+@torch.no_grad()
+def spikes_are_counted(component: Component) -> Observed:
+    """Count spikes of windows, from which firing rates and operations are computed, that are neither 0 nor 1 or differ
+    from those in the states of the layers. The cells of other layers send any numbers."""
+
+    def find(net: Net) -> float:
+        network, state, wrong = net.network, net.initial_state(), 0
+        window = network.unroll(net.x, state)
+        for t, x_t in enumerate(net.x):
+            _, state = network(x_t, state)
+            for n, spikes in enumerate(window.spikes):
+                if network.spiking:
+                    wrong += int(((spikes[t] != 0) & (spikes[t] != 1)).sum())
+                if len(layers := getattr(state, "layers", ())) == len(window.spikes):
+                    wrong += int(((spikes[t] - layers[n].z).abs() > 1e-12).sum())
+        return wrong
+
+    return over_nets(find, component)
+
+
+@torch.no_grad()
+def starts_anew(component: Component) -> Observed:
+    """Return the change of a batch's initial state and outputs after other batches; infinity if `train` or `eval`
+    leaves a module in another mode."""
+
+    def find(net: Net) -> float:
+        network, errors = net.network, []
+        for mode in (True, False):
+            if any(module.training is not mode for module in network.train(mode).modules()):
+                return math.inf
+            seen = []
+            for k in range(BATCHES):
+                state = net.initial_state()
+                x = net.x if k % 2 == 0 else net.x.flip(0)
+                seen.append([*tensors(state), *tensors(network.unroll(x, state).outputs)])
+            errors += [tiny.error(one, seen[0]) for one in seen[2::2]]
+        return tiny.largest(errors)
 
     return over_nets(find, component)
 
@@ -212,6 +270,12 @@ def smooth_gradient(component: Component) -> Observed:
     return over_nets(find, component, steps=SMOOTH_STEPS)
 
 
+def gradients_in(component: Component, dtype: torch.dtype) -> Sequence[Tensor]:
+    net = nets(component)[-1]
+    target = net.target.repeat(len(net.x))
+    return of_window(net.network, net.x, lambda outputs: TASK.loss(outputs, target), dtype)
+
+
 def facts(component: Component) -> tuple[Fact, ...]:
     """Return the facts of a network."""
     return (
@@ -224,4 +288,8 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("samples mix nowhere but where it says so", 1e-12, samples_apart),
         Fact("every parameter gets a gradient", 0, learns),
         Fact("gradient of the smooth net = differences", 1e-6, smooth_gradient),
+        Fact("64 and 200 steps: a window = its steps, with gradients", 1e-10, long_window_is_steps),
+        Fact("spikes are 0 or 1, and those of its layers", 0, spikes_are_counted),
+        Fact("each batch starts anew, in training and in evaluation", 0, starts_anew),
+        in_both(gradients_in),
     )

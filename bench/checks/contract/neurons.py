@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
+from throughtime.checks.contract.dtypes import in_both, of_window
+from throughtime.checks.contract.resets import misdeclared
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
 from throughtime.checks.smooth import smooth_error
-from throughtime.checks.tiny import BATCH, CLASSES, SIZE, backprop, build, error, largest, recurrent, seeded, sequence
+from throughtime.checks.tiny import (
+    BATCH,
+    CLASSES,
+    SIZE,
+    backprop,
+    build,
+    error,
+    largest,
+    recurrent,
+    seeded,
+    sequence,
+    sized,
+    with_batch,
+)
 from throughtime.checks.window import differences, one_step_error, stepped, two_windows
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
@@ -24,6 +40,10 @@ from throughtime.registry import Component
 
 WALK = 20
 """Steps of a random walk through a neuron's states."""
+BATCHES = 1, 16, 33
+"""Sizes of batches beside `BATCH`: compiled code may take several samples at a time."""
+WINDOWS = (("spikes", 1), ("spikes", 6), ("membrane", 1), ("membrane", 6))
+"""What the readout reads, and the length of the first window, for a kernel."""
 
 
 def neuron_of(component: Component) -> Neuron:
@@ -31,22 +51,22 @@ def neuron_of(component: Component) -> Neuron:
         return build(component, SIZE).double()
 
 
-def walk(neuron: Neuron) -> list[tuple[Tensor, Any, Tensor, Any]]:
+def walk(neuron: Neuron, batch: int = BATCH) -> list[tuple[Tensor, Any, Tensor, Any]]:
     """Return (current, state, z, next state) of each step under random currents strong enough for spikes."""
     for doublings in range(10):
-        steps = walk_under(neuron, 2.0 ** (1 + doublings))
+        steps = walk_under(neuron, 2.0 ** (1 + doublings), batch)
         if not neuron.spiking or any(z.any() for _, _, z, _ in steps):
             break
     return steps
 
 
-def walk_under(neuron: Neuron, strength: float) -> list[tuple[Tensor, Any, Tensor, Any]]:
+def walk_under(neuron: Neuron, strength: float, batch: int = BATCH) -> list[tuple[Tensor, Any, Tensor, Any]]:
     """Return the steps of `walk` under normally distributed currents of standard deviation `strength`."""
     like, steps = torch.zeros(1, dtype=torch.float64), []
     with seeded(5), torch.no_grad():
-        state = neuron.initial_state(BATCH, like)
+        state = neuron.initial_state(batch, like)
         for _ in range(WALK):
-            current = strength * torch.randn(BATCH, neuron.currents * SIZE, dtype=torch.float64)
+            current = strength * torch.randn(batch, neuron.currents * SIZE, dtype=torch.float64)
             z, after = neuron(current, state)
             steps.append((current, state, z, after))
             state = after
@@ -91,13 +111,22 @@ def pure(component: Component) -> Observed:
 
 
 def samples_apart(component: Component) -> Observed:
-    """Return the difference between a sample alone and in its batch."""
-    neuron, errors = neuron_of(component), []
-    for current, state, _, after in walk(neuron):
-        with torch.no_grad():
-            _, alone = neuron(current[:1], type(state)(*(s[:1] for s in state)))
-        errors.append(error([*alone], [s[:1] for s in after]))
-    return Observed(largest(errors))
+    """Return the difference between samples alone, or in a smaller batch, and in their batch, where the neuron does not
+    declare that they mix."""
+    neuron, found = neuron_of(component), []
+    if neuron.mixes_samples:
+        raise DoesNotApplyError("it declares that samples mix")
+    for batch, part in itertools.combinations(reversed(BATCHES), 2):
+        for current, state, _, after in walk(neuron, batch):
+            with torch.no_grad():
+                _, apart = neuron(current[:part], type(state)(*(s[:part] for s in state)))
+            found.append((f"{part} of {batch} samples", error([*apart], [s[:part] for s in after])))
+    return worst(found, "no batch")
+
+
+def resets_as_declared(component: Component) -> Observed:
+    neuron = neuron_of(component)
+    return misdeclared(neuron, walk(neuron) if neuron.spiking else [])
 
 
 def elementwise(component: Component) -> Observed:
@@ -200,34 +229,41 @@ def kernel_is_steps(component: Component) -> Observed:
     state. The first window has one step, or several."""
     if kernel_of(neuron_of(component)) is None:
         raise DoesNotApplyError("it has none")
-    found = []
-    for readout, first in itertools.product(("spikes", "membrane"), (1, len(sequence()[0]) // 2)):
-        network = recurrent(component, readout=readout)
-        x = strong_enough(network).requires_grad_()
-        with seeded(11):
-            state = network.initial_state(len(sequence()[1]))
-        state = stepped(network, sequence(seed=8)[0], state).state  # an initial state may be the same everywhere
-        state = mapped(lambda s: s.detach().requires_grad_(), state)
-        expected = stepped(network, x, state)
-        by = [*(p for p in network.parameters() if p.requires_grad), x, *tensors(state)]
-        case = f"{readout} read, windows of {first} and {len(x) - first}"
-        found += [(f"{n}, {case}", e) for n, e in differences(two_windows(network, x, state, first), expected, by)]
-        with torch.no_grad():
-            without = two_windows(network, x, state, first)
-        found += [(f"{n} without gradients, {case}", e) for n, e in differences(without, expected)]
+    found = list[tuple[str, float]]()
+    for (readout, first), batch in zip(WINDOWS, (BATCH, *BATCHES), strict=True):
+        with sized(with_batch(batch)):
+            found += kernel_errors(recurrent(component, readout=readout), first)
     return worst(found, "no step")
+
+
+def kernel_errors(network: Recurrent, first: int) -> Iterator[tuple[str, float]]:
+    """Yield the errors of `kernel_is_steps` on a network, with a first window of so many steps."""
+    x = strong_enough(network).requires_grad_()
+    with seeded(11):
+        state = network.initial_state(x.shape[1])
+    state = stepped(network, sequence(seed=8)[0], state).state  # an initial state may be the same everywhere
+    state = mapped(lambda s: s.detach().requires_grad_(), state)
+    expected = stepped(network, x, state)
+    by = [*(p for p in network.parameters() if p.requires_grad), x, *tensors(state)]
+    case = f"{network.readouts[0].reads} read, {first} + {len(x) - first} steps, batch {x.shape[1]}"
+    yield from ((f"{n}, {case}", e) for n, e in differences(two_windows(network, x, state, first), expected, by))
+    with torch.no_grad():
+        without = two_windows(network, x, state, first)
+    yield from ((f"{n} without gradients, {case}", e) for n, e in differences(without, expected))
 
 
 def one_step_is_step(component: Component) -> Observed:
     """Return the error of the neuron's own single steps, for readouts of spikes and of membranes."""
     found = []
-    for readout in ("spikes", "membrane"):
-        network = recurrent(component, readout=readout)
-        with seeded(11):
-            error = one_step_error(network, strong_enough(network), network.initial_state(len(sequence()[1])))
+    for readout, batch in zip(("spikes", "membrane"), BATCHES[1:], strict=True):
+        with sized(with_batch(batch)):
+            network = recurrent(component, readout=readout)
+            x = strong_enough(network)
+            with seeded(11):
+                error = one_step_error(network, x, network.initial_state(x.shape[1]))
         if error is None:
             raise DoesNotApplyError("it has none")
-        found.append((f"{readout} read", error))
+        found.append((f"{readout} read, batch {batch}", error))
     return worst(found, "no step")
 
 
@@ -249,6 +285,12 @@ def learns(component: Component) -> Observed:
     return Observed(len(dead), ", ".join(dead))
 
 
+def gradients_in(component: Component, dtype: torch.dtype) -> Sequence[Tensor]:
+    x, target = sequence()
+    loss = Classification(CLASSES).loss
+    return of_window(recurrent(component), x, lambda y: loss(cast(Tensor, y), target.repeat(len(x))), dtype)
+
+
 def facts(component: Component) -> tuple[Fact, ...]:
     """Return the facts of a neuron."""
     return (
@@ -256,6 +298,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("spikes are 0 or 1", 0, spikes_are_spikes),
         Fact("a step is a pure function", 0, pure),
         Fact("samples do not mix", 1e-12, samples_apart),
+        Fact("its reset is as declared", 0, resets_as_declared),
         Fact("neurons do not mix, as claimed", 0, elementwise),
         Fact("a layer of shape (2, 3) = one of size 6", 1e-12, shaped_is_flat),
         Fact("claimed partials = autograd", 1e-12, partials_are_derivatives),
@@ -263,4 +306,5 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),
         Fact("gradient of the smooth net = differences", 1e-6, smooth_gradient),
         Fact("every parameter gets a gradient", 0, learns),
+        in_both(gradients_in),
     )

@@ -5,61 +5,95 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
+from operator import attrgetter
 
 import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks import tiny
+from throughtime.checks.cases import Case, cases, small_cases
 from throughtime.checks.contract import coordinates
+from throughtime.checks.contract.alignment import is_aligned, is_known
 from throughtime.checks.contract.checkpoint import continued
-from throughtime.checks.contract.cost import is_off_its_formulas, misses_its_schedule
+from throughtime.checks.contract.cost import is_off_its_formulas, misses_its_schedule, neuron_of
+from throughtime.checks.contract.dtypes import in_both
 from throughtime.checks.contract.gradient import (
     Rule,
     distance_to_bptt,
+    distance_to_windows,
+    draws_while_learning,
     misalignment,
     misreported,
-    outside_windows,
     readout_error,
-    spread_of_weights,
-    turned_around,
 )
 from throughtime.checks.contract.memory import fixed_window, lets_go, memory_growth, memory_slope, root_growth
+from throughtime.checks.contract.trajectory import differs_from_family, strays
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst, worst_of
 from throughtime.checks.window import stepped
 from throughtime.datasets.task import Classification
 from throughtime.errors import first_line
 from throughtime.networks.recurrent import Recurrent
 from throughtime.numerics.trees import tensors
-from throughtime.registry import Component
+from throughtime.registry import NEURONS, Component
 
 NO_NEURON = "it supports no registered neuron"
 TASK = Classification(tiny.CLASSES)
 
 
-def on_each_neuron(find: Callable[[Rule, Recurrent], float | Observed]) -> Callable[[Component], Observed]:
-    """Return a fact's function that finds the worst value over all neurons that the rule supports.
+def on_each_case(
+    find: Callable[[Rule, Case], float | Observed],
+    which: Callable[[LearningRule], list[Case]] = cases,
+    shown: Callable[[Case], str] = Case.shown,
+) -> Callable[[Component], Observed]:
+    """Return a fact's function that finds the worst value over all cases of a rule.
 
     Args:
-        find: takes a function that returns a fresh rule, and a network; returns the value, with a note or without.
+        find: takes a function that returns a fresh rule, and a case; returns the value, with a note or without.
+        which: returns the cases of a rule.
+        shown: returns the name of a case.
     """
 
-    def over_neurons(component: Component) -> Observed:
+    def over_cases(component: Component) -> Observed:
         def rule() -> LearningRule:
             return tiny.build(component)
 
-        def of_neuron(name: str, network: Recurrent) -> tuple[str, float]:
+        def of_case(name: str, case: Case) -> tuple[str, float]:
             try:
-                found = find(rule, network)
+                found = find(rule, case)
             except DoesNotApplyError:
                 raise
-            except Exception as error:
-                raise RuntimeError(f"on {name}: {type(error).__name__}: {first_line(error)}") from error
+            except Exception as raised:
+                raise RuntimeError(f"on {name}: {type(raised).__name__}: {first_line(raised)}") from raised
             return (f"{name}, {found.note}", found.value) if isinstance(found, Observed) else (name, found)
 
-        return worst_of(tiny.supporting(rule()), of_neuron, NO_NEURON)
+        return worst_of(((shown(case), case) for case in which(rule())), of_case, NO_NEURON)
 
-    return over_neurons
+    return over_cases
+
+
+def on_each_neuron(find: Callable[[Rule, Recurrent], float | Observed]) -> Callable[[Component], Observed]:
+    """Return the same for a function of a network, of one layer at the tiny sizes."""
+    return on_each_case(lambda rule, case: find(rule, case.network), small_cases, attrgetter("name"))
+
+
+def on_kinds(find: Callable[[Rule, Recurrent], float]) -> Callable[[Component], Observed]:
+    """Return the same over fewer neurons, one that spikes and depends on its own state alone and one for each other
+    case, for measurements that take seconds; all in `with_every_structure`."""
+
+    def kinds(rule: LearningRule) -> list[Case]:
+        small = small_cases(rule)
+        if tiny.every_structure():
+            return small
+        kinds: dict[object, Case] = {}
+        for case in sorted(small, key=lambda case: case.name != "lif"):
+            neuron = case.network.layers[0].neuron
+            origin = case.name if NEURONS[case.name].origin != "throughtime" else ""
+            kinds.setdefault((origin, neuron.spiking, neuron.elementwise), case)
+        return [*kinds.values()]
+
+    return on_each_case(lambda rule, case: find(rule, case.network), kinds, attrgetter("name"))
 
 
 def windows_fit(component: Component) -> Observed:
@@ -140,13 +174,14 @@ def leaves_the_batch(rule: Rule, network: Recurrent) -> float:
     return tiny.error([x, target], [*tiny.sequence()])
 
 
-def reports(make: Rule, network: Recurrent) -> float:
+def reports(make: Rule, case: Case) -> float:
     """Count faults in the losses of windows that the rule reports, and in its state. The harness sums the losses, so
-    graphs would stay alive; a loss must be that of the network's outputs in the window, by plain steps. A rule with a
-    local signal also has losses of the outputs of layers."""
-    (x, target), rule, task = tiny.sequence(), make(), tiny.Listening()
-    coordinates = rule.coordinates()
-    has_local_losses = coordinates is not None and coordinates.signal == "local"
+    graphs would stay alive; a loss must be that of the network's outputs in the window, by plain steps. An approximate
+    rule may have losses of other outputs beside, such as those of layers; and one that draws while it learns, of the
+    network with other weights alone."""
+    (x, target), network, rule, task = case.batch, case.network, make(), tiny.Listening()
+    is_approximate = rule.claims.gradient == "approximate"
+    draws = is_approximate and draws_while_learning(make(), case)
     with tiny.seeded(11):
         rule.start(network, task, len(x))
     with tiny.seeded(11), torch.no_grad():
@@ -159,7 +194,8 @@ def reports(make: Rule, network: Recurrent) -> float:
             loss = rule.learn(part.x, part.target, t)
             shown = expected[t : t + part.steps]
             others = sum(not _runs_within(y, shown) for y in task.outputs)
-            faults += others == len(task.outputs) > 0 if has_local_losses else others
+            if not draws:
+                faults += others == len(task.outputs) > 0 if is_approximate else others
             faults += sum(s.requires_grad for s in tensors(getattr(rule, "state", None)))
             if loss is not None:
                 faults += not task.outputs
@@ -180,6 +216,8 @@ def _runs_within(y: Tensor, outputs: Tensor) -> bool:
 def one_time_step(component: Component) -> Observed:
     """Return the error against BPTT with one step, where no credit is dropped; approximate rules: of the readout."""
     approximate = tiny.build(component).claims.gradient == "approximate"
+    if approximate and draws_while_learning(tiny.build(component), small_cases(tiny.build(component))[0]):
+        raise DoesNotApplyError("it draws random numbers while it learns")
 
     def find(rule: Rule, network: Recurrent) -> float:
         x, target = tiny.sequence(1)
@@ -240,24 +278,30 @@ def leaves_no_gradient(rule: Rule, network: Recurrent) -> float:
     return left if recorder.gradients else float("inf")
 
 
+def gradients_in(component: Component, dtype: torch.dtype) -> tiny.Gradients:
+    network, (x, target) = tiny.recurrent(neuron_of(component)).to(dtype), tiny.sequence()
+    return tiny.learn(tiny.build(component), network, (x.to(dtype), target)).total()
+
+
 OF_GRADIENT = {
-    "exact": (Fact("claims exact: gradient = BPTT's", 1e-10, on_each_neuron(distance_to_bptt)),),
+    "exact": (Fact("claims exact: gradient = BPTT's", 1e-10, on_each_case(distance_to_bptt)),),
     "truncated": (
-        Fact("claims truncated: gradient within its windows' own", 1e-10, on_each_neuron(outside_windows)),
-        Fact("claims truncated: largest weight of a window over smallest", 100, on_each_neuron(spread_of_weights)),
+        Fact(
+            "claims truncated: gradient = its windows', weighed as it states", 1e-10, on_each_case(distance_to_windows)
+        ),
     ),
     "approximate": (
-        Fact("claims approximate: 1 − cosine to BPTT's", 1.5, on_each_neuron(misalignment)),
-        Fact("claims approximate: drawn gradients do not oppose BPTT's", 0, on_each_neuron(turned_around)),
-        Fact("claims approximate: gradient of the readout = BPTT's", 1e-10, on_each_neuron(readout_error)),
+        Fact("claims approximate: 1 − cosine to BPTT's", 1.5, on_each_case(misalignment, small_cases)),
+        Fact("claims approximate: along BPTT's in the mean, of comparable size", 0, is_aligned),
+        Fact("claims approximate: gradient of the readout = BPTT's", 1e-10, on_each_case(readout_error)),
     ),
 }
 ROOT = "claims O(√T): exact bytes for each of √T steps, long T over short"
 OF_MEMORY = {
-    "O(1)": (Fact("claims O(1): exact bytes a step of T", 0, on_each_neuron(memory_slope)),),
-    "O(window)": (Fact("claims O(window): exact bytes a step of T", 0, on_each_neuron(memory_slope)),),
-    "O(√T)": (Fact(ROOT, 1.1, on_each_neuron(root_growth)),),
-    "O(T)": (Fact("claims O(T): exact bytes a step, long T over short", 1.1, on_each_neuron(memory_growth)),),
+    "O(1)": (Fact("claims O(1): exact bytes a step of T", 0, on_kinds(memory_slope)),),
+    "O(window)": (Fact("claims O(window): exact bytes a step of T", 0, on_kinds(memory_slope)),),
+    "O(√T)": (Fact(ROOT, 1.1, on_kinds(root_growth)),),
+    "O(T)": (Fact("claims O(T): exact bytes a step, long T over short", 1.1, on_kinds(memory_growth)),),
 }
 
 
@@ -267,25 +311,32 @@ def _claimed(facts: Mapping[str, tuple[Fact, ...]], claim: str) -> tuple[Fact, .
     return facts[claim]
 
 
-def facts(component: Component) -> tuple[Fact, ...]:
-    """Return the facts of a rule, according to its claims."""
-    claims = tiny.build(component).claims
+def facts(component: Component, identities: tuple[Fact, ...] = ()) -> tuple[Fact, ...]:
+    """Return the facts of a rule, according to its claims and its coordinates, and the identities of its family."""
+    rule = tiny.build(component)
+    claims, own = rule.claims, (*coordinates.facts(rule.coordinates()), *identities)
+    if claims.same_as:
+        own = (*own, Fact("same_as: its updates, two epochs of seven batches", 1e-10, differs_from_family))
+    if claims.gradient == "approximate":
+        own = (*own, Fact("an identity holds it", 0, partial(is_known, identities=own)))
     return (
         Fact("windows lie between 1 step and all", 0, windows_fit),
         Fact("every parameter gets a gradient", 0, on_each_neuron(reaches_parameters)),
         Fact("same seed, same gradients", 0, on_each_neuron(repeats)),
         Fact("sees nothing of later windows", 0, looks_ahead),
         Fact("leaves the batch as it was", 0, on_each_neuron(leaves_the_batch)),
-        Fact("reports losses of its network's outputs, without a graph", 0, on_each_neuron(reports)),
-        Fact("reported losses average to what it minimises", 1e-10, on_each_neuron(misreported)),
+        Fact("reports losses of its network's outputs, without a graph", 0, on_each_case(reports, small_cases)),
+        Fact("reported losses average to what it minimises", 1e-10, on_each_case(misreported, small_cases)),
         *_claimed(OF_GRADIENT, claims.gradient),
         Fact("one step = BPTT", 1e-10, one_time_step),
+        Fact("each batch = a fresh rule's, two epochs of seven batches", 1e-10, strays),
         Fact("weights move by updates alone", 0, on_each_neuron(weights_move_by_updates)),
         Fact("the last update leaves no gradient", 0, on_each_neuron(leaves_no_gradient)),
-        Fact("stopped and continued: the same weights", 0, on_each_neuron(continued)),
+        Fact("stopped and continued: the same weights", 0, on_kinds(continued)),
         *_claimed(OF_MEMORY, claims.memory),
-        Fact("exact bytes after a sequence as before", 0, on_each_neuron(lets_go)),
+        Fact("exact bytes after a sequence as before", 0, on_kinds(lets_go)),
+        in_both(gradients_in),
         Fact("updates as often as its schedule says", 0, misses_its_schedule),
         Fact("bytes and products grow as its cost says", 0.15, is_off_its_formulas),
-        *coordinates.facts(tiny.build(component).coordinates()),
+        *own,
     )

@@ -155,7 +155,10 @@ def written_out(component: Component, form: str) -> Observed:
     for (name, network), (_, twin) in zip(tiny.supporting(rule), tiny.supporting(rule), strict=True):
         of_code = {"beta": 0.3, "rho": 0.25} if form == "code" else {}
         tiny.learn(tiny.build(component, form=form, parts=4, alpha=α, **of_code), network, (x, target), rate=RATE)
-        (_by_code if form == "code" else _by_paper)(twin, x, target)
+        if form == "code":
+            _by_code(twin, [[(x, target)]])
+        else:
+            _by_paper(twin, x, target)
         found.append((name, tiny.error([*network.parameters()], [*twin.parameters()])))
     return worst(found, "no neuron")
 
@@ -167,7 +170,25 @@ def other_alpha(component: Component) -> Observed:
     network, twin = tiny.recurrent(ALIF), tiny.recurrent(ALIF)
     rule = tiny.build(component, parts=4, alpha=α, update_alpha=other, beta=0.3, rho=0.25)
     tiny.learn(rule, network, (x, target), rate=RATE)
-    _by_code(twin, x, target, update_α=other)
+    _by_code(twin, [[(x, target)]], update_α=other)
+    return Observed(tiny.error([*network.parameters()], [*twin.parameters()]))
+
+
+@both_ways
+def two_epochs(component: Component) -> Observed:
+    """Return the error of the weights after two epochs of seven batches against autograd: λ and W̄ go on from batch to
+    batch, and W = W̄ between the epochs."""
+    network, twin = tiny.recurrent(ALIF), tiny.recurrent(ALIF)
+    rule, update = tiny.build(component, parts=4, alpha=α, beta=0.3, rho=0.25), tiny.Recorder(network, RATE)
+    epochs = [[tiny.sequence(tiny.STEPS, 100 + 7 * epoch + k) for k in range(7)] for epoch in range(2)]
+    with tiny.seeded(11):
+        rule.start(network, TASK, tiny.STEPS)
+    for epoch, batches in enumerate(epochs):
+        if epoch:
+            rule.end_epoch()
+        for x, target in batches:
+            tiny.train_batch(rule, x, target, update)
+    _by_code(twin, epochs)
     return Observed(tiny.error([*network.parameters()], [*twin.parameters()]))
 
 
@@ -184,17 +205,27 @@ def resets_lambda(component: Component) -> Observed:
 
 
 def _by_code(
-    network: Recurrent, x: Tensor, target: Tensor, β: float = 0.3, ρ: float = 0.25, update_α: float = α
+    network: Recurrent,
+    epochs: Sequence[Sequence[tuple[Tensor, Tensor]]],
+    β: float = 0.3,
+    ρ: float = 0.25,
+    update_α: float = α,
 ) -> None:
-    """Take plain gradient steps on w l + (ρ − 1) ⟨W, λ⟩ + (α/2) ‖W − W̄‖²."""
+    """Take plain gradient steps on w l + (ρ − 1) ⟨W, λ⟩ + (α/2) ‖W − W̄‖²; W = W̄ between epochs."""
     W = [p for p in network.parameters() if p.requires_grad]
     mean, λ = [w.detach().clone() for w in W], [torch.zeros_like(w) for w in W]
-    for loss in _parts(network, x, target):
-        R = sum((ρ - 1) * (w * p).sum() + α / 2 * (w - m).square().sum() for w, m, p in zip(W, mean, λ, strict=True))
-        _descend(W, loss() + R)
-        with torch.no_grad():
-            λ = [p - update_α * (w - m) for w, m, p in zip(W, mean, λ, strict=True)]
-            mean = [(1 - β) * m + β * w - β / update_α * p for w, m, p in zip(W, mean, λ, strict=True)]
+    for epoch, batches in enumerate(epochs):
+        if epoch:
+            with torch.no_grad():
+                for w, m in zip(W, mean, strict=True):
+                    w.copy_(m)
+        for loss in (loss for batch in batches for loss in _parts(network, *batch)):
+            terms = zip(W, mean, λ, strict=True)
+            R = sum((ρ - 1) * (w * p).sum() + α / 2 * (w - m).square().sum() for w, m, p in terms)
+            _descend(W, loss() + R)
+            with torch.no_grad():
+                λ = [p - update_α * (w - m) for w, m, p in zip(W, mean, λ, strict=True)]
+                mean = [(1 - β) * m + β * w - β / update_α * p for w, m, p in zip(W, mean, λ, strict=True)]
 
 
 def _by_paper(network: Recurrent, x: Tensor, target: Tensor) -> None:
@@ -309,6 +340,7 @@ FPTT = (
     Fact("code form, β = 1/2: λ is a damped filter", 1e-12, second_order_filter),
     Fact("code form = autograd of its loss", 1e-10, lambda component: written_out(component, "code")),
     Fact("code form, another α in its update: = autograd", 1e-10, other_alpha),
+    Fact("code form, two epochs of seven batches = autograd", 1e-10, two_epochs),
     Fact("paper form = autograd of its loss", 1e-10, lambda component: written_out(component, "paper")),
     Fact("end of an epoch: W = W̄", 0, adopts_mean),
     Fact("reset_lambda: after an epoch, R adds nothing", 0, resets_lambda),

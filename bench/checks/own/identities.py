@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from throughtime.checks import tiny
 from throughtime.checks.fact import Fact
 from throughtime.checks.own.bptt import BPTT
 from throughtime.checks.own.eligibility import DIAGONAL_RTRL, EPROP
@@ -11,6 +12,7 @@ from throughtime.checks.own.influence import OSTL, SNAP_N
 from throughtime.checks.own.presynaptic import OTTT, PP_PROP, PRESYNAPTIC_TRACE, S_TLLR, SLTT
 from throughtime.checks.own.random_signs import SIGNS
 from throughtime.checks.own.truncation import CHECKPOINTED, ROLLING, RTRL, TBPTT
+from throughtime.registry import ALGORITHMS, Component
 
 BY_RULE: dict[str, tuple[Fact, ...]] = {
     "bptt": BPTT,
@@ -35,6 +37,13 @@ BY_RULE: dict[str, tuple[Fact, ...]] = {
 }
 
 
-def facts(rule: str) -> tuple[Fact, ...]:
-    """Return the identities of the rule of this name; none for a rule that is not in the package."""
-    return BY_RULE.get(rule, ())
+def facts(component: Component) -> tuple[Fact, ...]:
+    """Return the identities of the rule that a rule names as its family, or else of the rule of its name.
+
+    Where the two are not the same rule, it must have the options of its family, which identities vary; its updates are
+    compared with that rule's in any case.
+    """
+    family = tiny.build(component).claims.same_as or component.name
+    options = component.options.model_fields.keys()
+    is_varied = family in BY_RULE and ALGORITHMS[family].options.model_fields.keys() <= options
+    return BY_RULE[family] if is_varied else ()
