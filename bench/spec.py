@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import pydantic
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-Pass = Literal["train", "time", "memory", "bytes"]
+Pass = Literal["train", "time", "ratio", "memory", "bytes"]
 
 
 class PassKind(NamedTuple):
@@ -23,6 +23,8 @@ class PassKind(NamedTuple):
     replicates give a reason instead). None: every replicate runs the pass."""
     others: tuple[str, ...] = ()
     """Prefixes of the names of its further measures that do not begin with the name of the first."""
+    by_default: bool = True
+    """Whether a suite that names no passes has it."""
 
 
 PASSES: dict[Pass, PassKind] = {
@@ -32,6 +34,7 @@ PASSES: dict[Pass, PassKind] = {
         headline=("wall_time", "second a sequence"),
         others=("floor_time", "time_over_floor", "matmul_rate", "copy_bandwidth", "compile_time"),
     ),
+    "ratio": PassKind(exclusive=True, headline=("time_over_bptt", "1"), by_default=False),
     "memory": PassKind(
         exclusive=True,
         headline=("peak_process_bytes", "byte"),
@@ -97,6 +100,10 @@ class Training(Strict):
     """Step size of the optimiser, at the first epoch."""
     weight_decay: Annotated[NonNegativeFloat, AfterValidator(abs)] = 0.0  # -0.0 would be another id
     """Decoupled weight decay for `adamw`; factor of an L2 penalty in the gradient for the other optimisers."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Momentum μ of `sgd`: m ← μ m + g, W ← W − η m, as torch.optim.SGD without dampening; 0: W ← W − η g."""
+    nesterov: bool = False
+    """Whether `sgd` steps along g + μ m, Nesterov's momentum, in place of m."""
     schedule: ScheduleName = "constant"
     """Learning rate over the epochs: `constant`; `cosine`: η (1 + cos(π k / P)) / 2 after k epochs; `linear`: to 0
     after the last epoch; `multistep`: times `factor` after each of the `milestones`; `step`: times `factor` after every
@@ -114,6 +121,9 @@ class Training(Strict):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Data type of the operands of the network's matrix products; everything else is float32, see
     `numerics/precision.py`."""
+    mean_of_last: PositiveInt = 1
+    """The metrics on the test split are means of the evaluations after the last so many epochs, which differ by noise
+    where the learning rate does not decay; 1: those after the last epoch."""
     initial_weights: Annotated[str, Field(pattern=r"^([a-z0-9_-]+|.+\.pt)$")] | None = None
     """Weights with which training begins: a suite's name: the final weights of its run with the same labels, scale and
     replicate; or a file `NAME.pt` with a state dict. null: random weights."""
@@ -176,6 +186,9 @@ class InitialWeights(Strict):
 NOT_IN_ID = {"keep_weights", "trial", "tuning", "initial_weights"}
 """Fields of a spec that are not part of the id as they are: no number depends on the first three, and of the initial
 weights only their SHA-256 counts."""
+LATER_DEFAULTS = {"momentum": 0.0, "nesterov": False, "mean_of_last": 1}
+"""Defaults of fields of `Training` that were added after runs had been committed. At its default such a field is not
+part of the id, so that the ids of these runs stay."""
 
 
 class RunSpec(Strict):
@@ -222,5 +235,7 @@ def id_of(spec: Mapping[str, Any], code: Mapping[str, str]) -> str:
     """Return the id of a run from its spec as JSON has it, which may lack fields that were added since."""
     weights = {"initial_weights": spec["initial_weights"]["sha256"]} if spec.get("initial_weights") else {}
     determining = {name: value for name, value in spec.items() if name not in NOT_IN_ID}
+    later = LATER_DEFAULTS.items()
+    determining["training"] = {k: value for k, value in spec["training"].items() if (k, value) not in later}
     text = json.dumps({"spec": determining, "code": code, **weights}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]

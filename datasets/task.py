@@ -68,6 +68,13 @@ class Task(ABC):
             target: a tree with n rows.
         """
 
+    def right(self, outputs: Tree, target: Tree) -> Tensor | None:
+        """Return whether each sequence of a batch is right, bool [sequences]; None for a task without such an outcome.
+
+        Args are those of `Meter.update`. The mean over a split is the headline metric.
+        """
+        return None
+
     @abstractmethod
     def meter(self) -> Meter:
         """Return a new meter, whose `compute` has an entry for each of `metrics`."""
@@ -97,6 +104,19 @@ class MeanMeter:
         return {self.name: self.total / self.count if self.count else math.nan}
 
 
+def decided_right(outputs: Tensor, target: Tensor, steps: int) -> Tensor:
+    """Return whether the class with the largest mean output over the labelled steps is right, bool [sequences].
+
+    Args:
+        outputs: [steps x sequences, classes].
+        target: [steps x sequences], −1 where there is no label.
+        steps: T.
+    """
+    outputs, target = outputs.unflatten(0, (steps, -1)), target.unflatten(0, (steps, -1))
+    summed = (outputs * (target != -1).unsqueeze(2)).sum(0)
+    return summed.argmax(1) == target.amax(0)
+
+
 class DecisionMeter:
     """Accuracy of decisions on whole sequences: the class with the largest mean output over the labelled steps.
 
@@ -108,10 +128,9 @@ class DecisionMeter:
         self.steps, self.right, self.count = steps, 0, 0
 
     def update(self, outputs: Tensor, target: Tensor) -> None:
-        outputs, target = outputs.unflatten(0, (self.steps, -1)), target.unflatten(0, (self.steps, -1))
-        sums = (outputs * (target != -1).unsqueeze(2)).sum(0)
-        self.right += int((sums.argmax(1) == target.amax(0)).sum())
-        self.count += target.shape[1]
+        right = decided_right(outputs, target, self.steps)
+        self.right += int(right.sum())
+        self.count += len(right)
 
     def compute(self) -> dict[str, float]:
         return {"accuracy": self.right / self.count if self.count else math.nan}
@@ -160,6 +179,11 @@ class Classification(Task):
     def score(self, outputs: Tensor, target: Tensor) -> Tensor:
         """Return 1 for each row whose class has the largest output, else 0, [n]."""
         return (outputs.argmax(1) == target).to(outputs.dtype)
+
+    def right(self, outputs: Tensor, target: Tensor) -> Tensor | None:
+        if self.decision_steps is not None:
+            return decided_right(outputs, target, self.decision_steps)
+        return None if self.per_step else self.score(outputs, target) == 1
 
     def meter(self) -> Meter:
         if self.decision_steps is not None:

@@ -174,13 +174,21 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
         name = _metric_of(of_dataset, measure)
         units = of_dataset.get(f"unit.{name}", pd.Series(dtype=object)).dropna()
         kind = quantity(name, units.iloc[0] if len(units) else "")
-        if name != measure:
+        if name != measure and measure != "metric":
             kind = kind._replace(protocol=quantity(measure).protocol)
-        elif _is_recorded(of_dataset, f"{name}{BEST}"):
-            kind = kind._replace(protocol=quantity("metric").protocol)
+        elif name != measure or _is_recorded(of_dataset, f"{name}{BEST}"):
+            kind = kind._replace(protocol=final_protocol(of_dataset))
         better = direction(name, of_dataset.get(f"better.{name}", pd.Series(dtype=object)))
         rows += [_row(key, cell, name, kind) | {"better": better} for key, cell in _cells(of_dataset, name).items()]
     return ordered(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def final_protocol(runs: pd.DataFrame) -> str:
+    """Return the protocol of a metric at the end of training: the final epoch, or the mean over the last epochs."""
+    counts = sorted({1} if runs.empty else set(runs["mean_of_last"]))
+    if counts == [1]:
+        return quantity("metric").protocol
+    return f"test split, mean of the evaluations after the last {' or '.join(map(str, counts))} epochs"
 
 
 def _narrow(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
@@ -189,7 +197,7 @@ def _narrow(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
     if measure in METRICS:
         return runs
     of_measure = [measure, *(f"{start}.{measure}" for start in ("unit", "better", "missing")), f"unit.{measure}{BEST}"]
-    return runs[[*KEYS, *_OF_RUN, *(column for column in of_measure if column in runs)]]
+    return runs[[*KEYS, *_OF_RUN, "mean_of_last", *(column for column in of_measure if column in runs)]]
 
 
 def _cells(runs: pd.DataFrame, measure: str) -> dict[tuple[str, ...], list[_Run]]:

@@ -83,6 +83,7 @@ QUANTITIES = {
         "floor", "ms a sequence", "second a sequence", 1e3, None, f"at this machine's rates, {_ALONE}"
     ),
     "time_over_floor": Quantity("wall time / floor", "", "1", 1, None, _TIME),
+    "time_over_bptt": Quantity("wall time / BPTT's", "", "1", 1, None, f"median over turns with BPTT, {_ALONE}"),
     "activation_sparsity": Quantity("activation sparsity", "%", "fraction", 100, 1, _FINAL),
     "synaptic_operations.dense": Quantity("synaptic operations, dense", *_OPERATIONS),
     "synaptic_operations.effective_macs": Quantity("synaptic operations, effective MACs", *_OPERATIONS),
@@ -126,7 +127,9 @@ def without_protocol(measure: str) -> str:
 SCALES: dict[str, Scale] = {
     **dict.fromkeys(("fraction", "spikes per neuron and step", "wall_time_drift"), "logit"),
     **dict.fromkeys(("byte", "joule", "second", "second a sequence", "second a sequence and step"), "log"),
-    **dict.fromkeys(("operations a sequence", "byte a second", "flop a second", "time_over_floor"), "log"),
+    **dict.fromkeys(
+        ("operations a sequence", "byte a second", "flop a second", "time_over_floor", "time_over_bptt"), "log"
+    ),
     **dict.fromkeys(("mse", "loss", "regulariser_ratio", "alignment_norm_ratio"), "log"),
     "alignment_cosine": "atanh",
 }

@@ -14,6 +14,7 @@ from throughtime.reports.alignment_points import PARAMETERS
 from throughtime.reports.alignment_ranks import FAMILIES, PANEL, alignment_ranks, correlations, warning
 from throughtime.reports.cells import (
     KEYS,
+    final_protocol,
     groups,
     neuron_label,
     rule_family,
@@ -79,7 +80,7 @@ def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | N
     figure = _figure(data, rule_styles(results.frame["rule"]), mark, bytes_.label)
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a mark"),
-        f"Vertical: {quantity('metric').protocol}; {_bars(data)} Horizontal: {bytes_.protocol}. "
+        f"Vertical: {final_protocol(runs)}; {_bars(data)} Horizontal: {bytes_.protocol}. "
         f"Area of a mark and number beside its name: {time.title}, {time.unit}"
         f"{f'; the machine was busy during the timing of {busy} of {len(data)} marks' if busy else ''}.",
         *_tuning(runs),
@@ -112,7 +113,8 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
     figure = _figure(data, rule_styles(results.frame["rule"]), mark, "cosine to BPTT, mean over training", titles)
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a mark"),
-        f"Vertical: {quantity('metric').protocol}; {_bars(data)} Horizontal: mean over the measured epochs and the "
+        f"Vertical: {final_protocol(runs_of(results, suite, scale))}; {_bars(data)} "
+        "Horizontal: mean over the measured epochs and the "
         f"replicates that ended ok; parameters: {PARAMETERS} where the readout is a group of its own. "
         "ρ: Spearman's rank correlation over n rules.",
         *warning(data),

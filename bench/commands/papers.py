@@ -83,13 +83,14 @@ def verdicts(
 
     load_plugins(NONE, paper)
     add_source(*source)
-    judged = {}
+    judged, evidence = {}, []
     with computing() as comparisons:
         for loaded in map(load_paper, [name] if name else paper_folders()):
-            runs = _runs(results, loaded)
+            evidence.append(runs := _runs(results, loaded))
             judged[loaded.name] = judge(loaded, runs, compute or store)
             if out is not None:
                 write_paper(loaded, judged[loaded.name], runs, scale, out)
+    print_stale(*evidence)
     if as_json or (name and form == "text"):
         rows = [{"paper": paper, **row._asdict()} for paper, verdicts in judged.items() for row in verdicts]
         shown = ("item", "published", "ours", "n", "interval", "scale", "verdict", "lean", "missing", "reason")
@@ -108,13 +109,10 @@ def verdicts(
 
 
 def _runs(results: Path | None, paper: Paper) -> Results:
-    """Return the committed runs of a paper's cells, and those of a results folder in their place; print to stderr how
-    many of that folder other code made."""
+    """Return the committed runs of a paper's cells, and those of a results folder in their place."""
     from throughtime.records.committed import CommittedStore
     from throughtime.records.results import Results
 
-    if results is not None:
-        print_stale(Results(results, paper.evidence))
     return Results(CommittedStore(results), paper.evidence)
 
 
@@ -147,6 +145,7 @@ def reproduce(
             print_text(f"error: suite {suite} was not run: {error}", file=sys.stderr)
             failed = True
     runs = _runs(results, loaded)
+    print_stale(runs)
     print_text(write_paper(loaded, judge(loaded, runs), runs, scale, out))
     if failed:
         raise typer.Exit(1)

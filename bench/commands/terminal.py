@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -95,11 +96,12 @@ def load_plugins(plugins: list[Path], papers: Sequence[Path] = ()) -> None:
     add_papers(*papers)
 
 
-def print_stale(results: Results) -> None:
+def print_stale(*results: Results) -> None:
     """Print to stderr how many runs of which suites other code than today's made; nothing if there are none."""
-    if counts := results.stale()["suite"].value_counts(sort=False).to_dict():
+    counts: dict[str, int] = {}
+    for among in results:
+        counts |= Counter(map(str, among.stale()["suite"]))
+    if counts:
         suites = ", ".join(f"{suite} {count}" for suite, count in counts.items())
-        print_text(
-            f"other code than today's made {sum(counts.values())} of {len(results.frame)} runs: {suites}",
-            file=sys.stderr,
-        )
+        runs = len({run for among in results for run in among.frame["id"]})
+        print_text(f"other code than today's made {sum(counts.values())} of {runs} runs: {suites}", file=sys.stderr)

@@ -50,10 +50,10 @@ class Comparison:
     @property
     def exit_code(self) -> int:
         """Return 0: passed; 1: a row fails; 2: none fails, but a row under a gate, or every row, cannot be compared, or
-        other code than today's made a cell's results."""
+        other code than today's made a cell's results. A time that was measured on a busy machine only warns."""
         if any(row.severity == "fail" for row in self.rows):
             return REGRESSED
-        gated = any(row.verdict == "not comparable" and row.judged for row in self.rows)
+        gated = any(row.verdict == "not comparable" and row.judged and not row.severity for row in self.rows)
         both = any(row.verdict not in ("new", "lost", "stale", "not comparable") for row in self.rows)
         stale = not self.stale_ok and any(row.verdict == "stale" for row in self.rows)
         return NOT_COMPARABLE if gated or stale or not both else PASSED

@@ -10,6 +10,7 @@ from throughtime.comparing.cells import Cell, Conflict, Pair, bptt_of
 from throughtime.comparing.gates import MACHINE, MetricGate, Severity
 from throughtime.comparing.ratios import of_ratio
 from throughtime.comparing.rows import Row, Verdict, by_gate, mean, row_of, shown
+from throughtime.records.statistics.paired import paired_difference
 from throughtime.records.statistics.significance import (
     difference,
     fewest_replicates,
@@ -19,6 +20,9 @@ from throughtime.records.statistics.significance import (
     smallest_p,
 )
 from throughtime.spec import MEASURED_ONCE, NOISY_MEASURES
+
+IN_TURNS = "time_over_bptt"
+"""Measure that is a ratio already, of two times in turns: it can be compared between machines that were quiet."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ def compared(
         base: all cells of that side, for ratios to BPTT.
         new: the same.
     """
+    if metric == IN_TURNS and any(record.contended for cell in pair for record in cell.records.values()):
+        reason = "the machine was busy with other processes"
+        return _row(pair, metric, gate, "not comparable", severity="warn", reason=reason)
     if reason := obstacle(pair, metric, gate):
         return _row(pair, metric, gate, "not comparable", reason=reason)
     if gate is None:
@@ -84,9 +91,23 @@ def decided(family: Sequence[Undecided]) -> list[Row]:
 def _row(pair: Pair, metric: str, gate: MetricGate | None, verdict: Verdict, **fields: Any) -> Row:
     """Return a row with the means of all replicates, their difference and its interval; `fields` override them."""
     base, new = (list(cell.values(metric).values()) for cell in pair)
-    return row_of(
-        pair.new, metric, verdict, **{**_numbers(base, new), "unit": pair.new.unit(metric), **by_gate(gate), **fields}
-    )
+    numbers = _numbers(base, new) | _paired(pair, metric)
+    return row_of(pair.new, metric, verdict, **{**numbers, "unit": pair.new.unit(metric), **by_gate(gate), **fields})
+
+
+def _paired(pair: Pair, metric: str) -> dict[str, float | None]:
+    """Return the ends of the interval over sequences and runs, if all runs have the outcomes whose mean the metric is,
+    and each has a counterpart; else nothing."""
+    base, new = (cell.records for cell in pair)
+    records = [*base.values(), *new.values()]
+    if base.keys() != new.keys() or any(r.metric != metric or r.spec.training.mean_of_last > 1 for r in records):
+        return {}
+    outcomes = [[record.outcomes for _, record in sorted(side.items())] for side in (base, new)]
+    known = [[o.right() for o in side if o is not None] for side in outcomes]
+    if len(known[0]) + len(known[1]) < len(records) or len({len(right) for side in known for right in side}) != 1:
+        return {}
+    Δ = paired_difference(known[0], known[1])
+    return {"low": Δ.low, "high": Δ.high}
 
 
 def _numbers(base: list[float], new: list[float]) -> dict[str, Any]:
@@ -99,7 +120,8 @@ def obstacle(pair: Pair, metric: str, gate: MetricGate | None) -> str:
     """Return the reason for which the two sides cannot be compared on this metric; empty if they can."""
     conflicts = [conflict for conflict in pair.conflicts() if _matters(conflict, metric, gate)]
     wanted = list(gate.same) if gate else []
-    if metric.startswith(NOISY_MEASURES) and (gate is None or gate.compare != "ratio_to_bptt"):
+    relative = metric == IN_TURNS or (gate is not None and gate.compare == "ratio_to_bptt")
+    if metric.startswith(NOISY_MEASURES) and not relative:
         wanted += ["machine", "threads"]
     for name in dict.fromkeys(key for item in wanted for key in (MACHINE if item == "machine" else (item,))):
         values = [_place(cell).get(name) for cell in pair]

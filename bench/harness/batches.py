@@ -39,6 +39,8 @@ class Evaluation(NamedTuple):
     firing_rate: float | None
     """Spikes per neuron and step, over all layers; None for cells that do not spike, and for a network that returns no
     spikes of its layers."""
+    right: tuple[bool, ...] | None = None
+    """Whether each sequence is right, in the order of the split; None where the task has no such outcome."""
 
 
 def finite(value: float | None) -> float | None:
@@ -119,6 +121,7 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
     """
     task = dataset.task
     meter, spikes, neuron_steps = task.meter(), 0.0, 0
+    right: list[bool] = []
     with evaluating(network):
         torch.manual_seed(seed)
         for batch in dataset.batches(split, dataset.evaluation_batch):
@@ -133,12 +136,15 @@ def evaluate(network: Network, dataset: Dataset, split: Split, seed: int = 0) ->
             outputs = joined(counted)
             if not all(y.isfinite().all() for y in tensors(outputs)):
                 raise DivergedError(f"an output on the {split} split is not finite")
-            meter.update(outputs, target_rows(batch.target, batch.steps, True) if task.per_step else batch.target)
+            target = target_rows(batch.target, batch.steps, True) if task.per_step else batch.target
+            meter.update(outputs, target)
+            if (outcomes := task.right(outputs, target)) is not None:
+                right += outcomes.tolist()
     metrics, names = meter.compute(), [metric.name for metric in task.metrics]
     if set(metrics) != set(names):
         raise ValueError(f"the meter computes {', '.join(metrics)}; the task names {', '.join(names)}")
     rate = spikes / neuron_steps if network.spiking and neuron_steps else None
-    return Evaluation({name: metrics[name] for name in names}, rate)
+    return Evaluation({name: metrics[name] for name in names}, rate, tuple(right) or None)
 
 
 @contextmanager

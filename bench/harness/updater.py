@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import increment_version
 
 from throughtime.harness.clock import Clock
-from throughtime.harness.optimisers import OPTIMISERS
+from throughtime.harness.optimisers import build_optimiser
 from throughtime.harness.schedules import SCHEDULES
 from throughtime.numerics.flat import Flat
 from throughtime.numerics.loops import runs_compiled
@@ -29,8 +29,7 @@ class Updater:
     def __init__(self, parameters: Sequence[nn.Parameter], training: Training, clock: Clock) -> None:
         self.parameters, self.flat = parameters, Flat(parameters)
         self.clip, self.clock, self.count = training.clip, clock, 0
-        build = OPTIMISERS[training.optimiser].build
-        self.optimiser = build(self.flat.weights, training.learning_rate, training.weight_decay)
+        self.optimiser = build_optimiser(self.flat.weights, training)
         self.schedule = SCHEDULES[training.schedule](self.optimiser, training)
 
     def __call__(self) -> None:

@@ -33,7 +33,7 @@ import torch
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.credit import Credit
-from throughtime.harness.optimisers import OPTIMISERS
+from throughtime.harness.optimisers import moved, stored
 from throughtime.measuring.yardstick import Rate, Yardstick, yardstick
 from throughtime.networks.base import Network
 from throughtime.networks.products import Product, forward_products
@@ -96,12 +96,11 @@ def operations(rule: LearningRule, network: Network, training: Training, batch: 
     if credit is None:
         credit = Credit(Counter(), "dense products forward; this rule states no credit")
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    optimiser = OPTIMISERS[training.optimiser]
-    moved = optimiser.moved + (0 if training.clip is None else 1)
+    clipped = 0 if training.clip is None else 1
     streams = [
         Stream(
-            array=(optimiser.kept + credit.copies) * parameters * FLOAT,
-            moved=(moved + 2 * credit.copies) * parameters * FLOAT * credit.updates,
+            array=(stored(training) + credit.copies) * parameters * FLOAT,
+            moved=(moved(training) + clipped + 2 * credit.copies) * parameters * FLOAT * credit.updates,
         )
     ]
     if credit.traces:

@@ -1,10 +1,10 @@
-"""The four passes of a run. Each has a process of its own, because it would disturb the measurements of the others."""
+"""The passes of a run. Each has a process of its own, because it would disturb the measurements of the others."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from throughtime.harness.one_batch import learn_finite, one_batch
 from throughtime.harness.seeds import stream
 from throughtime.harness.weights import write_weights
 from throughtime.measuring import activity, allocator, exact_memory, floor, process_growth, process_memory
+from throughtime.measuring.against_bptt import in_turns
 from throughtime.measuring.energy import Energy
 from throughtime.measuring.timing import timed
 from throughtime.networks.base import Network
@@ -25,8 +26,9 @@ from throughtime.passes.trained import Trained
 from throughtime.passes.trainer import Trainer, never
 from throughtime.records.pass_result import PassResult
 from throughtime.records.provenance import machine, versions
-from throughtime.records.record import Measure
-from throughtime.spec import Pass, RunSpec
+from throughtime.records.record import Measure, Outcomes
+from throughtime.registry import ALGORITHMS
+from throughtime.spec import ComponentSpec, Pass, RunSpec
 
 
 def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[], bool] = never) -> PassResult:
@@ -70,6 +72,7 @@ def train_pass(spec: RunSpec, built: Built, folder: Path, stopping: Callable[[],
         metric=task.metric.name,
         phases=trained.phases,
         continued=trained.continued,
+        outcomes=Outcomes.of(trained.final.right) if trained.final.right else None,
     )
 
 
@@ -81,8 +84,9 @@ def _no_rate(network: Network) -> str:
 def metric_measures(trained: Trained, task: Task, sequences: int) -> dict[str, Measure]:
     """Return the task's metrics by each protocol, and the chance level of the headline metric, where it is known.
 
-    The protocols: test split with the weights of the last epoch, and with those of the epoch best on validation; that
-    epoch's value on validation; and the best value on the test split, which is the protocol of many papers' authors.
+    The protocols: test split with the weights of the last epoch, or the mean over the last epochs (`mean_of_last`);
+    test split with the weights of the epoch best on validation; that epoch's value on validation; and the best value on
+    the test split, which is the protocol of many papers' authors.
 
     Args:
         trained: the outcome of training.
@@ -91,9 +95,12 @@ def metric_measures(trained: Trained, task: Task, sequences: int) -> dict[str, M
     """
     on_test = f"test split ({sequences} sequences)"
     best = f"weights of epoch {trained.best_epoch}, the best on the validation split"
+    last = "weights of the last epoch"
+    if trained.averaged > 1:
+        last = f"mean of the evaluations after the last {trained.averaged} epochs"
     authors = f"best on the test split itself, in epoch {trained.best_test_epoch}: the authors' protocol"
     protocols = {
-        "": (trained.final.metrics, f"{on_test}, weights of the last epoch"),
+        "": (trained.final.metrics, f"{on_test}, {last}"),
         "_best_validation": (trained.best.metrics, f"test split, {best}"),
         "_validation": (trained.validation, f"validation split, {best}"),
         "_best_test": (trained.best_test, f"{on_test}, {authors}"),
@@ -152,6 +159,29 @@ def time_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     return PassResult(measures=measures, contended=timing.contended)
 
 
+def ratio_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
+    """Time training on one batch relative to BPTT's, both in turns in this process, with the machine to itself."""
+    method = "median over turns of the rule and BPTT on one batch, exclusive"
+
+    def ratio(value: float | None, missing: str | None = None, samples: Sequence[float] = ()) -> dict[str, Measure]:
+        measure = Measure(value=value, unit="1", method=method, missing=missing, samples=list(samples))
+        return {"time_over_bptt": measure}
+
+    if spec.rule.name == "bptt":
+        return PassResult(measures=ratio(None, "BPTT is the reference"))
+    bptt = ComponentSpec(name="bptt", options=ALGORITHMS["bptt"].checked({}), label="bptt")
+    other = build(spec.model_copy(update={"rule": bptt}))
+    if reason := other.rule.supports(other.network, other.dataset.task, other.dataset.steps):
+        return PassResult(measures=ratio(None, f"BPTT: {reason}"))
+    batch = one_batch(spec, built)
+    updates = [started(spec, one, one.dataset.steps, Clock()) for one in (built, other)]
+    turns = in_turns(
+        lambda: learn_finite(built, batch, updates[0]),
+        lambda: learn_finite(other, batch, updates[1]),
+    )
+    return PassResult(measures=ratio(turns.median, samples=turns.ratios), contended=turns.contended)
+
+
 def memory_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     """Measure the growth of process and device memory while the rule trains on two batches."""
     return PassResult(measures=process_growth.growth_measures(spec, built))
@@ -174,6 +204,7 @@ def bytes_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
 
 MEASURING: dict[Pass, Callable[[RunSpec, Built, Path], PassResult]] = {
     "time": time_pass,
+    "ratio": ratio_pass,
     "memory": memory_pass,
     "bytes": bytes_pass,
 }
@@ -189,7 +220,7 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], boo
     # Surrogates underflow far from the threshold, and arithmetic with denormals is ten times slower.
     flushed = torch.set_flush_denormal(True)
     # Page faults take up to a quarter of training time; but memory that the process keeps would hide its later growth.
-    kept = name in ("train", "time") and process_memory.keep_freed()
+    kept = name in ("train", "time", "ratio") and process_memory.keep_freed()
     built = build(spec)
     result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)
     remarks = (built.rule.remark(built.network), built.dataset.remark())

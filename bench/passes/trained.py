@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,7 +16,9 @@ class Trained(NamedTuple):
     """The outcome of a training run."""
 
     final: Evaluation
-    """Test split, weights of the last epoch."""
+    """Test split, weights of the last epoch; with `mean_of_last` the metrics are means of the last evaluations."""
+    averaged: int
+    """Number of these evaluations."""
     best: Evaluation
     """Test split, weights of the epoch that was best on the validation split."""
     best_epoch: int
@@ -66,6 +69,14 @@ class TrainingPosition:
     best_test_epoch: int = 0
     best_test: dict[str, float] = field(default_factory=dict)
     """Metrics on the test split in that epoch."""
+    last_tests: list[dict[str, float]] = field(default_factory=list)
+    """Metrics on the test split after the last epochs, at most `mean_of_last` of them."""
     rows: int = 0
     """Rows of the learning curve."""
     continued: int = 0
+
+
+def mean_of(evaluations: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each metric over evaluations of one task; of a single one its values."""
+    n = len(evaluations)
+    return {name: math.fsum(metrics[name] for metrics in evaluations) / n for name in evaluations[0]}

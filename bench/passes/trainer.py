@@ -28,7 +28,7 @@ from throughtime.harness.seeds import stream
 from throughtime.harness.tensor_file import packed, unpacked
 from throughtime.measuring.alignment import alignment_in_training, alignment_measures, curve_keys
 from throughtime.passes.checkpoint import restore, state_of
-from throughtime.passes.trained import Trained, TrainingPosition
+from throughtime.passes.trained import Trained, TrainingPosition, mean_of
 from throughtime.records.files import CHECKPOINT, CURVE, POSITION
 from throughtime.records.provenance import versions
 from throughtime.records.record import Measure
@@ -171,6 +171,7 @@ class Trainer:
             self.best_weights = copy.deepcopy(self.built.network.state_dict())
         if (score := sign * test.metrics[headline.name]) > position.best_test_score:
             position.best_test_score, position.best_test_epoch, position.best_test = score, position.epoch, test.metrics
+        position.last_tests = [*position.last_tests, test.metrics][-self.spec.training.mean_of_last :]
         position.epoch, position.seen, position.losses = position.epoch + 1, 0, []
         self._order_of_epoch = self.order.get_state()
 
@@ -241,7 +242,8 @@ class Trainer:
             best = self._evaluated("test")
             network.load_state_dict(last_weights)
         return Trained(
-            final=final,
+            final=final._replace(metrics=mean_of(position.last_tests)),
+            averaged=len(position.last_tests),
             best=best,
             best_epoch=position.best_epoch,
             validation=position.validation,

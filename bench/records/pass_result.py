@@ -7,7 +7,7 @@ from typing import Any
 
 import pydantic
 
-from throughtime.records.record import Failure, Measure, Status
+from throughtime.records.record import Failure, Measure, Outcomes, Status
 from throughtime.spec import Pass
 
 
@@ -31,6 +31,8 @@ class PassResult(pydantic.BaseModel):
     """Number of times that training resumed from its checkpoint."""
     contended: bool | None = None
     dataset_sha256: str | None = None
+    outcomes: Outcomes | None = None
+    """Outcomes of a training pass on the test split; see `Record`."""
     remark: str | None = None
     """Remarks of rule and dataset, which tables show beside these numbers."""
 

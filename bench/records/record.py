@@ -4,7 +4,9 @@ measured is null with a reason, never 0.
 
 from __future__ import annotations
 
+import base64
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +49,34 @@ class Measure(pydantic.BaseModel):
             raise ValueError("a measure has either a value or a reason why it is missing")
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"{self.value} is not a measurement; give null and the reason")
+        return self
+
+
+class Outcomes(pydantic.BaseModel):
+    """Which sequences of the test split a network has right, a bit each, in the order of the split."""
+
+    model_config = pydantic.ConfigDict(extra="forbid")
+
+    n: pydantic.NonNegativeInt
+    """Number of sequences."""
+    bits: str
+    """The bits, most significant first in each byte, as base64."""
+
+    @classmethod
+    def of(cls, right: Sequence[bool]) -> Outcomes:
+        """Pack the outcomes of a split."""
+        digits = "".join("1" if each else "0" for each in right)
+        octets = (int(digits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(digits), 8))
+        return cls(n=len(right), bits=base64.b64encode(bytes(octets)).decode())
+
+    def right(self) -> list[bool]:
+        """Return the outcomes of the n sequences."""
+        return [digit == "1" for octet in base64.b64decode(self.bits) for digit in f"{octet:08b}"][: self.n]
+
+    @pydantic.model_validator(mode="after")
+    def _bits_for_each(self) -> Outcomes:
+        if len(base64.b64decode(self.bits, validate=True)) != -(-self.n // 8):
+            raise ValueError(f"the bits are not those of {self.n} sequences")
         return self
 
 
@@ -98,7 +128,10 @@ class Record(pydantic.BaseModel):
     continued: int = 0
     """Number of times that training resumed from a checkpoint; it affects only times."""
     contended: bool | None = None
-    """Whether another process used the machine during the timing pass; null: no timing pass."""
+    """Whether another process used the machine during a pass that times; null: no such pass."""
+    outcomes: Outcomes | None = None
+    """Outcomes on the test split with the weights of the last epoch, where a sequence is right or wrong. The split is
+    the same for all runs of a dataset, so that runs can be compared sequence by sequence."""
     failed_passes: dict[Pass, str] = {}
     """Status and reason of each measuring pass that failed: its measures are missing, even if `status` is `ok`.
     `--rerun failed` repeats only these passes of an `ok` record."""

@@ -26,7 +26,7 @@ KEYS = ["suite", "scale", "dataset", "network", "neuron", "rule"]
 COLUMNS = [
     *("id", "label", "suite", "scale", "rule", "neuron", "network", "dataset"),
     *("rule_name", "neuron_name", "network_name", "dataset_name", "configuration", "metric"),
-    *("steps", "hidden", "replicate", "epochs", "batch", "device"),
+    *("steps", "hidden", "replicate", "epochs", "mean_of_last", "batch", "device"),
     *("status", "reason", "remark", "started", "seconds", "contended", "trials", "edge", "folder", "superseded"),
 ]
 """Columns of every frame; those of the measures follow."""
@@ -246,6 +246,7 @@ def _row(stored: Stored) -> dict[str, Any]:
         "hidden": tuple(hidden) if isinstance(hidden, list) else None,
         "replicate": spec.replicate,
         "epochs": spec.training.epochs,
+        "mean_of_last": spec.training.mean_of_last,
         "batch": spec.training.batch,
         "device": spec.device,
         "status": record.status,

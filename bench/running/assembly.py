@@ -60,7 +60,8 @@ def assemble(planned: Planned, folder: Path, command: Sequence[str], started: fl
         seconds=sum(result.seconds for result in results.values()),
         remark=next((r.remark for r in results.values() if r.remark), None),
         continued=results["train"].continued if "train" in results else 0,
-        contended=results["time"].contended if "time" in results else None,
+        outcomes=results["train"].outcomes if "train" in results else None,
+        contended=_contended(results, None),
         failed_passes=failed_passes(results),
     )
 
@@ -81,10 +82,16 @@ def completed(record: Record, folder: Path, names: Sequence[Pass]) -> Record:
     changed = {
         "measures": measures,
         "seconds": record.seconds + sum(result.seconds for result in results.values()),
-        "contended": results["time"].contended if "time" in results else record.contended,
+        "contended": _contended(results, record.contended),
         "failed_passes": others | failed_passes(results),
     }
     return record.model_copy(update=changed)
+
+
+def _contended(results: Mapping[Pass, PassResult], before: bool | None) -> bool | None:
+    """Return whether other processes used the machine during a pass that times; `before` if none of them is new."""
+    timed = [r.contended for r in results.values() if r.contended is not None]
+    return any(timed) if timed else before
 
 
 def failed_passes(results: Mapping[Pass, PassResult]) -> dict[Pass, str]:

@@ -29,11 +29,11 @@ def least_bytes(spec: RunSpec, dataset: Dataset, network: Network) -> int:
 
     The states that a rule stores, the data and the libraries (about 300 MB) come on top.
     """
-    from throughtime.harness.optimisers import OPTIMISERS
+    from throughtime.harness.optimisers import stored
 
     trained = _bytes(p for p in network.parameters() if p.requires_grad)
     batch = 4 * math.prod((dataset.steps, spec.training.batch, dataset.inputs))
-    return _bytes(network.parameters()) + (OPTIMISERS[spec.training.optimiser].kept - 1) * trained + batch
+    return _bytes(network.parameters()) + (stored(spec.training) - 1) * trained + batch
 
 
 def require_weights_fit(build: Callable[[], Network]) -> None:

@@ -117,7 +117,7 @@ class Settings(Strict):
     """Time limit of each pass of a run in seconds, or `15m`, `2h`; null: none."""
     memory_limit: ByteSize | None = None
     """Limit of each pass's resident memory such as `2GiB`; null: none."""
-    passes: list[Pass] = Field(default=list(PASSES), min_length=1)
+    passes: list[Pass] = Field(default=[name for name, kind in PASSES.items() if kind.by_default], min_length=1)
     """Passes of a run: `train`, `time`, `memory` (peak of the process), `bytes` (exact bytes of live tensors)."""
     keep_weights: bool = False
     """Whether the trained weights of each run are written beside its record; needs the pass `train`."""

@@ -24,12 +24,18 @@ def training_faults(training: Training, scale: Scale) -> Iterator[tuple[str, Key
         if epoch > training.epochs:
             last = f'at the scale "{scale}" the last epoch is {training.epochs}'
             yield f'"alignment" has epoch {epoch}; {last}', ("alignment", i)
+    if training.mean_of_last > training.epochs:
+        yield f'"mean_of_last" exceeds the {training.epochs} epochs of the scale "{scale}"', ("mean_of_last",)
     for name, schedules in SCHEDULES_WITH.items():
         present = getattr(training, name) not in (None, [])
         if present and training.schedule not in schedules:
             yield f'"{name}" would do nothing without schedule: {" or ".join(schedules)}', (name,)
         if name in REQUIRED and not present and training.schedule in schedules:
             yield f'schedule: {training.schedule} needs "{name}"', ("schedule",)
+    if training.momentum and training.optimiser != "sgd":
+        yield '"momentum" would do nothing without optimiser: sgd', ("momentum",)
+    if training.nesterov and not training.momentum:
+        yield '"nesterov" needs "momentum"', ("nesterov",)
     for name in ("milestones", "alignment"):
         if getattr(training, name) != sorted(set(getattr(training, name))):
             yield f'"{name}" must increase', (name,)

@@ -271,7 +271,7 @@ def test_wrong_export_of_a_network(words, said, refused):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["slrum"], '--cluster: "slrum" is not a cluster\n  tcp://HOST:PORT of a scheduler, local:N or slurm'),
+        (["slrum"], '--cluster: "slrum" is no cluster\n  tcp://HOST:PORT of a scheduler, local:N or slurm'),
         (["slurm", "--cluster-config", "no.yaml"], "no.yaml: the file cannot be read: No such file or directory"),
     ],
 )

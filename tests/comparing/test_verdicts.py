@@ -59,6 +59,16 @@ def verdicts(comparison, metric):
         (LOSS.replace("fail: 1 %", "warn: 10 %, fail: 0.5"), "loss", [20.0], [21.0], "worse", "fail", 1),
         (ACCURACY, "accuracy", [0.9, 0.91, 0.92, 0.9, 0.91], [0.86, 0.87, 0.88, 0.85, 0.86], "worse", "fail", 1),
         (ACCURACY, "accuracy", [0.9, 0.91, 0.92, 0.9, 0.91], [0.88, 0.89, 0.89, 0.88, 0.89], "worse", "warn", 0),
+        # 1.5 points: more than the smallest change that counts, less than twice as many.
+        (
+            ACCURACY,
+            "accuracy",
+            [0.9, 0.901, 0.902, 0.903, 0.904],
+            [0.885, 0.886, 0.887, 0.888, 0.889],
+            "worse",
+            "warn",
+            0,
+        ),
         (ACCURACY, "accuracy", [0.86, 0.87, 0.88, 0.85, 0.86], [0.9, 0.91, 0.92, 0.9, 0.91], "better", "", 0),
         (ACCURACY, "accuracy", [0.9] * 5, [0.895] * 5, "same", "", 0),
         (ACCURACY, "accuracy", [0.9, 0.8, 0.85, 0.9, 0.8], [0.86, 0.81, 0.85, 0.88, 0.82], "same", "", 0),
@@ -190,6 +200,14 @@ def test_ratios_to_bptt(judged, new, verdict, severity):
     assert [r.verdict for r in judged(base, busy, TIME).rows if r.metric == "wall_time" and r.gate] == [expected]
 
 
+def test_the_spread_of_bptts_repeats_is_part_of_the_interval(judged):
+    """FPTT's repeats agree and BPTT's do not: its time, and so the ratio, is hardly known."""
+    base = [timed("bptt", 1.0, 1.01, 0.99), timed("fptt", 1.0, 1.01, 0.99)]
+    found = judged(base, [timed("bptt", 1.5, 2.0, 2.6), timed("fptt", 2.5, 2.52, 2.48)], TIME)
+    (row,) = [r for r in found.rows if r.metric == "wall_time" and r.gate]
+    assert row.verdict == "unclear" and row.difference == pytest.approx(0.25) and row.low < 0 < row.high
+
+
 def test_the_change_of_a_ratio_is_relative(judged):
     """FPTT takes 4 and then 4.8 times as long as BPTT: 20 % more."""
     base = [timed("bptt", 1.0, 1.01, 0.99), timed("fptt", 4.0, 4.04, 3.96)]
@@ -256,6 +274,7 @@ def cells(*changes, level=0.5):
         ([0.009, -0.009] * 47, "same", "", 0),
         ([-0.0015] * 94, "same", "", 0),  # significant, and smaller than the gate
         ([-0.009] * 7, "unclear", "", 0),  # seven cells give p = 0.016
+        ([-0.009] * 8 + [0.0] * 2, "unclear", "", 0),  # p = 0.0078, one of two tests
         ([-0.009] * 9 + [0.0] * 2, "worse", "fail", 1),
         ([-0.009] * 60 + [0.009] * 34, "unclear", "", 0),  # p = 0.0096 among two tests
     ],
@@ -265,7 +284,7 @@ def test_all_cells_at_once(judged, changes, verdict, severity, code):
     other = runs("loss", 1.0, 1.1, 1.2, 1.3, 1.4), runs("loss", 1.0, 1.2, 1.1, 1.4, 1.3)
     test = LOSS.replace("tolerance", "test").replace("neither", "lower")
     base, new = cells(*[0.0] * len(changes)), cells(*changes)
-    found = judged([*base, *other[0]], [*new, *other[1]], OWN, OVER_CELLS, test)
+    found = judged([*base, *other[0]], [*new, *other[1]], OVER_CELLS, OWN, test)
     own = [(row.verdict, row.severity) for row in found.rows if row.metric == "accuracy" and row.compare == "tolerance"]
     assert own == [("same", "")] * len(changes)
     (row,) = [row for row in found.rows if row.compare == "cells"]
@@ -278,3 +297,22 @@ def test_cells_of_other_seeds_are_no_part_of_the_test_over_cells(judged):
     base, new = cells(*[0.0] * 10), cells(*[-0.009] * 10)
     new = [run.model_copy(update={"spec": run.spec.model_copy(update={"seed": 8})}) for run in new]
     assert not [row for row in judged(base, new, OWN, OVER_CELLS).rows if row.compare == "cells"]
+
+
+IN_TURNS = "{metric: time_over_bptt, compare: tolerance, better: lower, warn: 50 %, fail: 100 %, why: in turns}"
+QUIET, OTHER = {"processor": "A", "cores": 2}, {"processor": "B", "cores": 8}
+
+
+@pytest.mark.parametrize(
+    "new, busy, verdict, severity, code",
+    [
+        (1.4, False, "same", "", 0),
+        (1.6, False, "worse", "warn", 0),
+        (2.1, False, "worse", "fail", 1),
+        (9.9, True, "not comparable", "warn", 0),
+    ],
+)
+def test_times_in_turns_with_bptt_need_a_quiet_machine_and_no_other(judged, new, busy, verdict, severity, code):
+    base = runs("time_over_bptt", 1.0, machine=QUIET, contended=False)
+    found = judged(base, runs("time_over_bptt", new, machine=OTHER, contended=busy), IN_TURNS)
+    assert verdicts(found, "time_over_bptt") == [(verdict, severity)] and found.exit_code == code

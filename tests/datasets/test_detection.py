@@ -81,6 +81,16 @@ def test_a_prediction_that_overlaps_a_box_is_no_negative():
     assert float(before - detection_loss(outputs, target([box]), 1)) == pytest.approx(math.log(2), rel=1e-5)
 
 
+@pytest.mark.parametrize("iou, ignored", [(0.4, False), (0.6, True)])
+def test_a_prediction_is_ignored_from_an_iou_of_one_half(iou, ignored):
+    outputs, box = grids(1, 1), like_anchor(4)
+    before = detection_loss(outputs, target([box]), 1)
+    for channel, own, other, part in zip((2, 3), ANCHORS[4], ANCHORS[5], (iou, 1.0), strict=True):
+        outputs["coarse"][0, 2 * 6 + channel] = math.log(own * part / other)  # a part of the box's width
+    saved = float(before - detection_loss(outputs, target([box]), 1))
+    assert saved == pytest.approx(math.log(2) if ignored else 0.0, abs=1e-5)
+
+
 def test_label_smoothing_by_hand():
     outputs, box = grids(1, 2), like_anchor(4)
     outputs["coarse"][0, 7 + 5] = 2.0  # the logit of the box's class
@@ -218,7 +228,39 @@ def test_suppression_is_within_a_class():
     assert strong.scores.tolist() == pytest.approx([1 / (1 + math.exp(-2)), 1 / (1 + math.exp(-1))])
 
 
+def test_equal_boxes_of_two_classes_are_both_detected():
+    (found,) = detections(seeing([(0, 0.37, 0.4, 0.2, 0.1, 2.0), (1, 0.38, 0.4, 0.2, 0.1, 1.0)], classes=2), 2)
+    assert found.classes.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("iou, boxes", [(0.45, 2), (0.55, 1)])
+def test_of_two_detections_with_an_iou_above_one_half_one_stays(iou, boxes):
+    """Two boxes of width 0.2, d apart: IoU = (0.2 − d) / (0.2 + d)."""
+    d = 0.2 * (1 - iou) / (1 + iou)
+    outputs = seeing([(0, 0.36, 0.4, 0.2, 0.1, 2.0), (0, 0.36 + d, 0.4, 0.2, 0.1, 1.0)], classes=1)
+    (found,) = detections(outputs, 1)
+    assert len(found.scores) == boxes
+
+
+def test_the_meter_suppresses_from_an_iou_of_one_half():
+    """A second detection of the first box, at an IoU of 0.55, does not precede the only one of the second box."""
+    d = 0.2 * 0.45 / 1.55
+    a, b = (0, 0.36, 0.3, 0.2, 0.1), (0, 0.7, 0.7, 0.2, 0.1)
+    task = Detection(["cell"])
+    meter = task.meter()
+    outputs = seeing([(*a, 3.0), (0, 0.36 + d, 0.3, 0.2, 0.1, 2.0), (*b, 1.0)], classes=1)
+    meter.update(outputs, target([(*a, 0), (*b, 0)]))
+    assert meter.compute()["mAP"] == pytest.approx(1.0), "else 1/2 + 1/2 · 2/3"
+
+
 # --- average precision
+
+
+@pytest.mark.parametrize("width, verdict", [(1.88, FALSE), (2.0, TRUE)])
+def test_a_detection_is_true_from_an_iou_of_one_half(width, verdict):
+    """A detection that is a part of a box of width 4: IoU 0.47 and 0.5."""
+    boxes, detected = torch.tensor([[0.0, 0.0, 4.0, 4.0]]), torch.tensor([[0.0, 0.0, width, 4.0]])
+    assert verdicts(detected, boxes, np.array([False])).tolist() == [verdict]
 
 
 def test_average_precision_of_three_boxes_by_both_rules():

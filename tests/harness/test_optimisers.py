@@ -8,32 +8,56 @@ from typing import get_args
 import pytest
 import torch
 
-from throughtime.harness.optimisers import OPTIMISERS
+from throughtime.harness.optimisers import OPTIMISERS, build_optimiser, moved, stored
 from throughtime.numerics.adam_tensorflow import TensorFlowAdam
-from throughtime.spec import OptimiserName
+from throughtime.spec import OptimiserName, Training
 
 
 def test_a_spec_knows_the_same_names():
     assert set(get_args(OptimiserName)) == set(OPTIMISERS)
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_numbers_kept_are_weight_gradient_and_moments(name):
-    W = torch.nn.Parameter(torch.ones(100))
-    optimiser = OPTIMISERS[name].build([W], 0.1, 0.0)
+SETTINGS = [*({"optimiser": name} for name in OPTIMISERS), {"optimiser": "sgd", "momentum": 0.9}]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: " ".join(map(str, settings.values())))
+def test_numbers_stored_are_weight_gradient_and_moments(settings):
+    W, training = torch.nn.Parameter(torch.ones(100)), Training(learning_rate=0.1, **settings)
+    optimiser = build_optimiser([W], training)
     W.grad = torch.ones(100)
     optimiser.step()
-    moments = sum(value.numel() == 100 for value in optimiser.state[W].values() if isinstance(value, torch.Tensor))
-    assert OPTIMISERS[name].kept == 2 + moments
-    assert OPTIMISERS[name].moved == 3 + 2 * moments, "weight and moments are read and written, the gradient is read"
+    state = optimiser.state[W].values()
+    moments = sum(value.numel() == 100 for value in state if isinstance(value, torch.Tensor))
+    assert stored(training) == 2 + moments
+    assert moved(training) == 3 + 2 * moments, "weight and moments are read and written, the gradient is read"
     assert float(W.detach().max()) < 1
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgd_with_momentum_by_its_equations(nesterov):
+    """m ← μ m + g + λ W; W ← W − η m, or − η (g + λ W + μ m) by Nesterov."""
+    η, μ, λ = 0.1, 0.9, 0.01
+    W = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    settings = {"optimiser": "sgd", "learning_rate": η, "weight_decay": λ, "momentum": μ, "nesterov": nesterov}
+    optimiser = build_optimiser([W], Training(**settings))
+    w, m = 1.0, 0.0
+    for given in (1.0, -0.5, 0.25, 2.0):
+        g = given + λ * w
+        m = μ * m + g
+        w -= η * (g + μ * m if nesterov else m)
+        W.grad = torch.full((1,), given, dtype=torch.float64)
+        optimiser.step()
+        assert float(W.detach()) == pytest.approx(w, rel=1e-14)
 
 
 def test_adam_of_tensorflow_adds_epsilon_outside_the_bias_correction():
     """The equations on numbers, with gradients as small as ε; PyTorch's form differs there."""
     η, β1, β2, ε = 0.1, 0.9, 0.999, 1e-8
     W, theirs = (torch.nn.Parameter(torch.ones(1, dtype=torch.float64)) for _ in range(2))
-    ours, torchs = OPTIMISERS["adam_tensorflow"].build([W], η, 0.0), torch.optim.Adam([theirs], η)
+    ours, torchs = (
+        build_optimiser([W], Training(optimiser="adam_tensorflow", learning_rate=η)),
+        torch.optim.Adam([theirs], η),
+    )
     w, m, v = 1.0, 0.0, 0.0
     for t, g in enumerate((3e-8, -1e-8, 2e-8, 5e-9), 1):
         m, v = β1 * m + (1 - β1) * g, β2 * v + (1 - β2) * g * g
@@ -47,12 +71,12 @@ def test_adam_of_tensorflow_adds_epsilon_outside_the_bias_correction():
 
 def test_adam_of_tensorflow_continues_from_its_state():
     W = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
-    optimiser = OPTIMISERS["adam_tensorflow"].build([W], 0.1, 0.0)
+    optimiser = build_optimiser([W], Training(optimiser="adam_tensorflow", learning_rate=0.1))
     continued, other = None, None
     for step in range(6):
         if step == 3:
             other = torch.nn.Parameter(W.detach().clone())
-            continued = OPTIMISERS["adam_tensorflow"].build([other], 0.1, 0.0)
+            continued = build_optimiser([other], Training(optimiser="adam_tensorflow", learning_rate=0.1))
             continued.load_state_dict(copy.deepcopy(optimiser.state_dict()))
         for p, each in ((W, optimiser), (other, continued)):
             if each is not None:

@@ -32,6 +32,30 @@ def test_a_record_has_the_metric_by_each_protocol(tmp_path):
     assert [row["test.mse"] for row in read_curve(tmp_path)] == pytest.approx([S, 4 * S, 0.0, S])
 
 
+@pytest.mark.parametrize("k, errors", [(1, [1]), (2, [0, 1]), (3, [4, 0, 1]), (4, [1, 4, 0, 1])])
+def test_the_result_is_the_mean_of_the_last_evaluations(tmp_path, k, errors):
+    """w = 0, −1, 1, 2: the errors on test are 1, 4, 0 and 1 of S; nothing else changes."""
+    run, S = spec(4), mean_square(2)
+    run = run.model_copy(update={"training": run.training.model_copy(update={"mean_of_last": k})})
+    result = train_pass(run, Built(CountedSequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)), tmp_path)
+    expected = {"mse": S * sum(errors) / k, "mse_best_validation": 4 * S, "mse_validation": 0.0, "mse_best_test": 0.0}
+    assert {name: result.measures[name].value for name in expected} == pytest.approx(expected)
+    what = "weights of the last epoch" if k == 1 else f"mean of the evaluations after the last {k} epochs"
+    assert result.measures["mse"].method.endswith(what)
+
+
+def test_fewer_epochs_than_evaluations_after_an_early_stop(tmp_path):
+    run, S = spec(4), mean_square(2)
+    training = run.training.model_copy(update={"mean_of_last": 4, "patience": 1})
+    result = train_pass(
+        run.model_copy(update={"training": training}),
+        Built(CountedSequences(), Sum(), Script(0.0, -1.0, 1.0, 2.0)),
+        tmp_path,
+    )
+    assert result.measures["mse"].value == pytest.approx(S * (1 + 4 + 0) / 3)
+    assert "after the last 3 epochs" in result.measures["mse"].method
+
+
 @pytest.mark.parametrize("patience, epochs", [(1, 3), (2, 4), (None, 4)])
 def test_training_stops_early_without_a_better_epoch_on_validation(tmp_path, patience, epochs):
     """The second of four epochs is the best on validation."""

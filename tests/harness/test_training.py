@@ -173,7 +173,12 @@ def test_evaluation_in_windows_equals_one_window(counted, monkeypatch):
     monkeypatch.setattr("throughtime.harness.batches.EVALUATION_WINDOW", 3)
     built.dataset.evaluation_batch = 7
     parts = evaluate(built.network, built.dataset, "validation")
-    assert parts.metrics == whole.metrics
+    assert parts.metrics == whole.metrics and parts.right == whole.right
+    if counted == "steps":
+        assert whole.right is None, "a sequence has many answers"
+    else:
+        assert sum(whole.right) / len(whole.right) == pytest.approx(whole.metrics["accuracy"])
+        assert len(whole.right) == built.dataset.size("validation")
     assert parts.firing_rate == pytest.approx(whole.firing_rate)
 
 
@@ -184,6 +189,15 @@ def test_the_same_weights_have_the_same_metric_whatever_was_drawn_before():
     before = torch.get_rng_state()
     assert evaluate(built.network, built.dataset, "test", seed=5) == first
     assert torch.equal(torch.get_rng_state(), before), "and the caller's random numbers are left alone"
+
+
+def test_a_record_has_the_outcome_of_each_test_sequence(tmp_path):
+    result = passes.train_pass(spec(), built := build(spec()), tmp_path)
+    (batch,) = built.dataset.batches("test", built.dataset.size("test"))
+    with torch.no_grad():
+        window = built.network.unroll(batch.x, built.network.initial_state(batch.sequences))
+    assert result.outcomes.right() == (window.last().argmax(1) == batch.target).tolist()
+    assert result.measures["accuracy"].value == pytest.approx(sum(result.outcomes.right()) / result.outcomes.n)
 
 
 def test_evaluation_leaves_the_mode_of_each_module():

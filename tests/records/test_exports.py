@@ -58,6 +58,16 @@ def test_tensorboard_has_a_log_for_each_run(folder, tmp_path, capsys):
     assert log.PluginTagToContent("hparams")
 
 
+def test_a_measure_of_0_is_a_measure(store, tmp_path, capsys):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    put(store, run_spec("bptt lif digits"), measures=results("accuracy", 0.0, 0.1), metric="accuracy", curve=[0.0])
+    exported("tensorboard", store.folder, tmp_path / "out", capsys)
+    log = event_accumulator.EventAccumulator(str(tmp_path / "out" / "quick" / "laptop" / "bptt-lif-digits-#0"))
+    log.Reload()
+    assert [point.value for point in log.Scalars("validation")] == [0.0]
+    assert log.Scalars("accuracy")[0].value == 0.0
+
+
 def chunks(data: bytes) -> Iterator[bytes]:
     """Yield the records of a .wandb file, which has the format of LevelDB's log after a header of 7 bytes."""
     block, at, parts = 32768, 7, b""

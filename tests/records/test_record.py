@@ -11,7 +11,7 @@ from throughtime.errors import UsageError
 from throughtime.records.record import Failure, Measure, Record, read_record, write_record
 from throughtime.records.results import Results
 from throughtime.records.store import Store, parse_curve, read_curve
-from throughtime.spec import ComponentSpec, RunSpec, Training
+from throughtime.spec import LATER_DEFAULTS, ComponentSpec, RunSpec, Training, id_of
 from throughtime.whole_files import write_whole
 
 
@@ -158,6 +158,18 @@ def test_the_id_changes_with_each_choice_and_with_the_code():
     assert len(others) == 6
     assert not same & others
     assert all(len(one) == 12 and set(one) <= set("0123456789abcdef") for one in same | others)
+
+
+def test_an_option_that_was_added_later_changes_no_id_at_its_default():
+    """The ids of committed runs stay; at any other value the option is part of the id."""
+    plain = spec().model_dump(mode="json")
+    older = {name: value for name, value in plain["training"].items() if name not in LATER_DEFAULTS}
+    assert len(older) < len(plain["training"])
+    assert id_of({**plain, "training": older}, {}) == spec().id({})
+    for change in ({"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, {"mean_of_last": 5}):
+        training = spec().training.model_copy(update={"optimiser": "sgd", **change})
+        without = spec().training.model_copy(update={"optimiser": "sgd"})
+        assert spec(training=training).id({}) != spec(training=without).id({})
 
 
 def test_labels():

@@ -53,6 +53,14 @@ def test_an_interval_of_errors_by_hand():
     assert mean_interval([1, 2, 3], scale="log")[1:3] == pytest.approx((0.57760, 6.92520), rel=1e-4)
 
 
+def test_an_interval_of_cosines_by_hand():
+    # m = 0.6, s / sqrt(2) = 0.3, t(0.975, 1) = 12.7062: atanh(0.6) ± 12.7062 * 0.3 / (1 - 0.36) = 0.69315 ± 5.95603
+    interval = mean_interval([0.3, 0.9], scale="atanh")
+    assert interval[1:3] == pytest.approx((math.tanh(0.69315 - 5.95603), math.tanh(0.69315 + 5.95603)), rel=1e-5)
+    narrow = mean_interval([0.59, 0.61], scale="atanh")  # 0.69315 ± 12.7062 * 0.01 / 0.64
+    assert narrow[1:3] == pytest.approx((math.tanh(0.69315 - 0.19853), math.tanh(0.69315 + 0.19853)), rel=1e-4)
+
+
 @pytest.mark.parametrize("scale, ends", [("logit", (0, 1)), ("log", (0, math.inf)), ("atanh", (-1, 1))])
 @pytest.mark.parametrize("values", [[0.0, 1.0], [1.0, 1.0, 0.2], [0.0, 0.0, 1e-9], [1.0, 1.0]])
 def test_no_interval_leaves_its_range(scale, ends, values):

@@ -230,6 +230,19 @@ def test_every_form_tells_suite_scale_protocol_n_and_interval(grid):
             assert needed in plain
 
 
+@pytest.mark.parametrize(
+    "last, said", [(1, "weights of the final epoch"), (3, "mean of the evaluations after the last 3")]
+)
+def test_captions_name_the_mean_of_the_last_evaluations(store, last, said):
+    spec = run_spec("bptt lif digits")
+    training = spec.training.model_copy(update={"mean_of_last": last})
+    put(
+        store, spec.model_copy(update={"training": training}), measures=results("accuracy", 0.9, 0.1), metric="accuracy"
+    )
+    text = " ".join(render(Results(store.folder)).split())
+    assert f"Accuracy: test split, {said}" in text
+
+
 def test_rules_and_numbers_stand_in_reading_order(store):
     for rule in ("own", "eprop", "tbptt K=10", "tbptt K=5", "bptt"):
         for dataset in ("adding-100", "adding-20"):

@@ -51,7 +51,8 @@ def record_trials(store, suite, values, metric="mse", better="lower", failing=()
             put(store, planned.spec, "diverged", id=planned.id, failure=Failure(reason="loss is nan"))
             continue
         value = measure(values[trial] + 0.01 * replicate, "1").model_copy(update={"better": better})
-        measures = {metric: value, f"{metric}_validation": value}
+        test = value.model_copy(update={"value": 1 - value.value})  # ranks the trials the other way round
+        measures = {metric: test, f"{metric}_validation": value}
         put(store, planned.spec, id=f"{i:012}" if stale else planned.id, measures=measures, metric=metric)
 
 

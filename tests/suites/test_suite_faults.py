@@ -163,6 +163,24 @@ WRONG = {
         '"factor" would do nothing without schedule: multistep or step',
         None,
     ),
+    "momentum of Adam": (
+        {7: "training: {momentum: 0.9}"},
+        "7:22",
+        '"momentum" would do nothing without optimiser: sgd',
+        None,
+    ),
+    "Nesterov without momentum": (
+        {7: "training: {optimiser: sgd, nesterov: true}"},
+        "7:38",
+        '"nesterov" needs "momentum"',
+        None,
+    ),
+    "mean of more evaluations than epochs": (
+        {7: "training: {epochs: 3, mean_of_last: 5}"},
+        "7:37",
+        '"mean_of_last" exceeds the 3 epochs of the scale "tiny"',
+        None,
+    ),
     "schedule without its setting": (
         {6: "scales: {tiny: {}, laptop: {training: {schedule: multistep}}, paper: {}}"},
         "6:50",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ TORCHS: dict[OptimiserName, Callable[..., torch.optim.Optimizer]] = {
     "adamax": torch.optim.Adamax,
     "sgd": torch.optim.SGD,
 }
-"""PyTorch's optimisers, with no options but learning rate and weight decay."""
+"""PyTorch's optimisers, with no options but learning rate, weight decay and, for SGD, momentum."""
 
 
 def weights(flat: bool) -> list[nn.Parameter]:
@@ -61,8 +62,11 @@ def updates_are_torchs(component: Component) -> Observed:
     largest norm and without clipping, by compiled loops and by tensor operations."""
     found = []
     settings = ((None, 1.0, 0.0), (1.0, 10.0, 0.1), (1.0, 1e-3, 0.0))
-    for name, (clip, size, decay), flat in itertools.product(TORCHS, settings, (True, False)):
-        training = Training(optimiser=name, learning_rate=RATE, weight_decay=decay, clip=clip)
+    optimisers: list[dict[str, Any]] = [{"optimiser": name} for name in TORCHS]
+    optimisers += [{"optimiser": "sgd", "momentum": 0.9, "nesterov": nesterov} for nesterov in (False, True)]
+    for chosen, (clip, size, decay), flat in itertools.product(optimisers, settings, (True, False)):
+        training = Training(**chosen, learning_rate=RATE, weight_decay=decay, clip=clip)
+        name = ", ".join(f"{key} {value}" for key, value in chosen.items())
         case = f"{name}, clip {clip}, weight decay {decay}, gradients of {size:g}{', flat' * flat}"
         found.append((case, error_of_updates(training, size, flat)))
         with without_compiled_loops():
@@ -74,7 +78,8 @@ def error_of_updates(training: Training, size: float, flat: bool) -> float:
     """Return the largest error of the weights after each update; infinity if an update leaves a gradient."""
     ours, theirs = weights(flat), weights(False)
     update = Updater(ours, training, Clock())
-    optimiser = TORCHS[training.optimiser](theirs, lr=RATE, weight_decay=training.weight_decay)
+    options = {"momentum": training.momentum, "nesterov": training.nesterov} if training.momentum else {}
+    optimiser = TORCHS[training.optimiser](theirs, lr=RATE, weight_decay=training.weight_decay, **options)
     errors = []
     for drawn in gradients(size):
         for p, q, g in zip(ours, theirs, drawn, strict=True):

@@ -1,8 +1,8 @@
 """Execution of one pass on another machine, which needs only this package.
 
-A pass is sent as a `PassDescription`, which is JSON, together with the files from which it resumes. The receiver runs
-it in a child process, in a folder of its own, and returns the files that the child leaves there. The child loads no
-pickled data, and ends with the process that started it, however that process ends.
+A pass is sent as a `Job` of JSON values, together with the files from which it resumes. The receiver runs it in a child
+process, in a folder of its own, and returns the files that the child leaves there. The child loads no pickled data, and
+ends with the process that started it, however that process ends.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from throughtime.spec import PASSES, Pass
 from throughtime.whole_files import write_whole
 
 JOB = "job.json"
-RESUME_FILES = (CHECKPOINT, CURVE, POSITION, WEIGHTS)
+GROWING = (CHECKPOINT, CURVE, POSITION, WEIGHTS)
 """Files from which a training pass resumes, and which it leaves for the next attempt."""
 LOG_BYTES = 2**20
 """Length of the end of a log that the receiver returns."""
 POLL_SECONDS = 0.25
-RUNNER_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
+SET_HERE = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
 """Variables on which speed and memory depend, and which Dask sets for its workers: a child has those of the runner."""
 
 Files = dict[str, bytes]
 
 
-class PassDescription(TypedDict):
+class Job(TypedDict):
     """Description of a pass, as JSON values."""
 
     version: str
@@ -62,49 +62,55 @@ class PassDescription(TypedDict):
     data: list[str]
     """Folders of the runner to search for datasets, before those that the other machine names."""
     environment: dict[str, str | None]
-    """Values of `RUNNER_VARIABLES`; None: not set."""
+    """Values of `SET_HERE`; None: not set."""
 
 
-def read_plugins(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Return file name and source text of each plugin.
+class Jobs:
+    """Creates the jobs of a sweep.
+
+    Args:
+        plugins: files that a pass loads first; the constructor reads them.
+        limits: limits of each pass.
 
     Raises:
         UsageError: a plugin cannot be read.
     """
-    try:
-        return [(Path(path).name, Path(path).read_text(encoding="utf-8")) for path in paths]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"a plugin cannot be sent: {error}") from error
 
+    def __init__(self, plugins: Sequence[str], limits: Limits) -> None:
+        self._limits = limits
+        try:
+            self._plugins = [(Path(path).name, Path(path).read_text(encoding="utf-8")) for path in plugins]
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"a plugin cannot be sent: {error}") from error
 
-def describe_pass(request: PassJob, plugins: list[tuple[str, str]], limits: Limits) -> PassDescription:
-    """Return the description of one pass, with plugins that `read_plugins` has returned."""
-    return PassDescription(
-        version=__version__,
-        name=request.name,
-        spec=request.planned.spec.model_dump(mode="json"),
-        code=request.planned.code,
-        plugins=plugins,
-        limits=(limits.timeout, limits.memory),
-        data=[str(folder.resolve()) for folder in sources()],
-        environment={name: os.environ.get(name) for name in RUNNER_VARIABLES},
-    )
+    def of(self, request: PassJob) -> Job:
+        """Return the job of one pass."""
+        return Job(
+            version=__version__,
+            name=request.name,
+            spec=request.planned.spec.model_dump(mode="json"),
+            code=request.planned.code,
+            plugins=self._plugins,
+            limits=(self._limits.timeout, self._limits.memory),
+            data=[str(folder.resolve()) for folder in sources()],
+            environment={name: os.environ.get(name) for name in SET_HERE},
+        )
 
 
 # --- files: sending and receiving
 
 
-def resume_files(name: Pass, folder: Path) -> Files:
+def saved(name: Pass, folder: Path) -> Files:
     """Return the files from which training resumes; empty for other passes, or without a checkpoint."""
-    return _read(folder, RESUME_FILES) if name == "train" and (folder / CHECKPOINT).exists() else {}
+    return _read(folder, GROWING) if name == "train" and (folder / CHECKPOINT).exists() else {}
 
 
-def files_left(name: Pass, folder: Path) -> Files:
+def left(name: Pass, folder: Path) -> Files:
     """Return the files that a pass has left in its folder."""
-    return _read(folder, (*RESUME_FILES, LOG, pass_file(folder, name).name))
+    return _read(folder, (*GROWING, LOG, pass_file(folder, name).name))
 
 
-def lay_out(folder: Path, job: PassDescription, files: Files) -> None:
+def lay_out(folder: Path, job: Job, files: Files) -> None:
     """Prepare the folder in which a pass runs."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
@@ -112,7 +118,7 @@ def lay_out(folder: Path, job: PassDescription, files: Files) -> None:
     write_whole(folder / JOB, json.dumps(job))
 
 
-def receive_files(name: Pass, files: Files, folder: Path) -> None:
+def take(name: Pass, files: Files, folder: Path) -> None:
     """Write the files that a pass has left into the run's folder; its result, which ends the pass, is the last.
 
     The files of a training pass replace earlier ones; other passes of the run may already have ended.
@@ -121,7 +127,7 @@ def receive_files(name: Pass, files: Files, folder: Path) -> None:
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for file in RESUME_FILES if name == "train" else ():
+    for file in GROWING if name == "train" else ():
         if file in files:
             write_whole(folder / file, files[file])
         else:
@@ -133,13 +139,13 @@ def receive_files(name: Pass, files: Files, folder: Path) -> None:
         write_whole(result, files[result.name])
 
 
-def write_position(folder: Path, position: str) -> None:
+def show(folder: Path, position: str) -> None:
     """Write the position of a training into the run's folder, for `status`; nothing else depends on it."""
     with suppress(OSError):
         write_whole(folder / POSITION, position, lasting=False)
 
 
-def write_failure(request: PassJob, status: Status, reason: str) -> None:
+def settle(request: PassJob, status: Status, reason: str) -> None:
     """Write the result of a pass whose process could not write one."""
     result = _failed(status, reason, request.planned.spec.threads)
     write_whole(pass_file(request.folder, request.name), result.model_dump_json())
@@ -165,13 +171,13 @@ def _read(folder: Path, names: Sequence[str]) -> Files:
 # --- the machine that runs the pass
 
 
-def run_pass(
-    job: PassDescription, files: Files, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None
+def make_pass(
+    job: Job, files: Files, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None
 ) -> Files:
     """Run a pass in a temporary folder; return the files that it left.
 
     Every end of the child gives a result, unless the pass was stopped; a stopped training pass leaves a checkpoint.
-    If this machine fails (no disk, no process), the checkpoint is returned unchanged.
+    After a fault of this machine, the files from which the pass resumes are returned as they came.
 
     Args:
         job: the pass.
@@ -184,8 +190,8 @@ def run_pass(
         with tempfile.TemporaryDirectory(prefix="throughtime-") as scratch:
             folder = Path(scratch)
             lay_out(folder, job, files)
-            run_supervised(folder, stopping, tell)
-            return files_left(name, folder)
+            attend(folder, stopping, tell)
+            return left(name, folder)
     except OSError as error:  # no space or no processes: a fault of this machine, which the record names
         status: Status = "killed" if error.errno in DISK_FULL else "error"  # after `killed`, training resumes
         reason = f"on {socket.gethostname()}: {type(error).__name__}: {error}"
@@ -193,13 +199,13 @@ def run_pass(
         return {**files, f"{name}.json": result.model_dump_json().encode()}
 
 
-def run_supervised(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None) -> None:
+def attend(folder: Path, stopping: Callable[[], bool], tell: Callable[[Path], None] | None = None) -> None:
     """Run the pass of a prepared folder in a child process, and supervise it.
 
     Raises:
         OSError: the folder cannot be written, or no process started.
     """
-    job: PassDescription = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    job: Job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     name, threads, limits = job["name"], job["spec"]["threads"], Limits(*job["limits"])
     pass_file(folder, name).unlink(missing_ok=True)
     if job["version"] != __version__:
@@ -242,7 +248,7 @@ def _wait(child: subprocess.Popen[bytes]) -> None:
         return
 
 
-def _environment(job: PassDescription) -> dict[str, str]:
+def _environment(job: Job) -> dict[str, str]:
     environment = dict(os.environ)
     for name, value in job["environment"].items():
         environment.pop(name, None)
@@ -271,7 +277,7 @@ def main(folder: Path) -> None:
     """Run the pass of a prepared folder. The process ends when its standard input closes: its parent has ended."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # the warning of a batch system is for the parent
-    job: PassDescription = json.loads((folder / JOB).read_text(encoding="utf-8"))
+    job: Job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     plugins = []
     for number, (file, source) in enumerate(job["plugins"]):
         place = folder / "plugins" / str(number)  # two plugins may have the same file name

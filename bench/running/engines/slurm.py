@@ -17,8 +17,10 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,10 +30,10 @@ from throughtime.records.files import POSITION
 from throughtime.records.pass_result import pass_file
 from throughtime.records.record import Status
 from throughtime.running.assembly import read_result
-from throughtime.running.engine import PassJob
-from throughtime.running.engines import remote
-from throughtime.running.engines.cluster import ClusterJob, RemoteEngine
+from throughtime.running.engine import Engine, PassJob
+from throughtime.running.engines.remote import JOB, Jobs, attend, lay_out, left, saved, settle, show, take
 from throughtime.running.engines.slurm_file import load_settings, require_slurm, within_time_limit
+from throughtime.running.engines.supervisor import GRACE_SECONDS
 from throughtime.running.limits import Limits
 from throughtime.spec import PASSES
 from throughtime.whole_files import write_whole
@@ -41,10 +43,11 @@ STOP, BEGUN, OVER = "stop", "begun", "over"
 """Files in a job's folder, which state that it must stop, that it has begun, and how it has ended."""
 WARNED_SECONDS = 90
 """Time before its end at which Slurm warns a job; a training then writes a checkpoint."""
-STATES_SECONDS = 30.0
+LOOK_SECONDS = 0.5
+ASK_SECONDS = 30.0
 """Time between two queries of the states of all jobs; files show the end of jobs without a failure."""
-RESUBMISSIONS = 2
-"""Largest number of rejobs of a pass that lost its node."""
+AGAIN = 2
+"""Largest number of resubmissions of a pass that lost its node."""
 LOST = ("NODE_FAIL", "PREEMPTED", "BOOT_FAIL")
 ENDED: dict[str, Status] = {
     "TIMEOUT": "timeout",
@@ -60,18 +63,30 @@ ENDED: dict[str, Status] = {
 submitit's processes on this machine."""
 
 
-class SlurmEngine(RemoteEngine):
+@dataclass
+class Submitted:
+    """A pass that was submitted to Slurm, or will be."""
+
+    request: PassJob
+    folder: Path
+    job: Any = None
+    """Job of submitit; None: not submitted yet."""
+    lost: list[str] = field(default_factory=list)
+    """States in which its jobs lost their nodes."""
+
+
+class SlurmEngine(Engine):
     """Runs passes on a Slurm cluster, each in a job of its own.
 
     Args:
         config: path of the YAML file with the cluster's settings.
-        plugins, limits, tell: as in `RemoteEngine`.
+        plugins: files that a pass loads first; the job contains their text.
+        limits: limits of each pass.
+        tell: shows a line to the user.
 
     Raises:
         UsageError: submitit or Slurm is not installed, the file is invalid, or a plugin cannot be read.
     """
-
-    poll_seconds = 0.5
 
     def __init__(self, config: str | Path, plugins: Sequence[str], limits: Limits, tell: Callable[[str], None]) -> None:
         try:
@@ -81,7 +96,9 @@ class SlurmEngine(RemoteEngine):
         self._config, self._settings = str(config), load_settings(config)
         if self._settings.cluster == "slurm":
             require_slurm()
-        super().__init__(plugins, limits, tell)
+        self._jobs, self._tell = Jobs(plugins, limits), tell
+        self._submitted: list[Submitted] = []
+        self._sweep = uuid.uuid4().hex[:8]
         self._folder: Path | None = None
         self._asked = time.monotonic()
 
@@ -94,44 +111,76 @@ class SlurmEngine(RemoteEngine):
             self._folder = (job.folder.parent / FOLDER / self._sweep).resolve()
         folder = self._folder / f"{job.planned.id}-{job.name}"
         shutil.rmtree(folder, ignore_errors=True)
-        remote.lay_out(folder, self._description(job), remote.resume_files(job.name, job.folder))
-        self._submitted.append(ClusterJob(job, folder=folder))
+        lay_out(folder, self._jobs.of(job), saved(job.name, job.folder))
+        self._submitted.append(Submitted(job, folder))
+
+    @property
+    def at_work(self) -> list[PassJob]:
+        return [submitted.request for submitted in self._submitted]
+
+    def wait(self, seconds: float) -> list[PassJob]:
+        self._submit()
+        until = time.monotonic() + seconds
+        while not (over := [submitted for submitted in self._submitted if self._ended(submitted)]):
+            left_seconds = until - time.monotonic()
+            if left_seconds <= 0:
+                break
+            time.sleep(min(LOOK_SECONDS, left_seconds))
+        self._submitted = [submitted for submitted in self._submitted if submitted not in over]
+        return [submitted.request for submitted in over]
+
+    def stop(self) -> None:
+        begun = [submitted for submitted in self._submitted if (submitted.folder / BEGUN).exists()]
+        try:
+            for submitted in self._submitted:
+                with suppress(OSError):
+                    (submitted.folder / STOP).touch()
+            self._cancel([submitted for submitted in self._submitted if submitted not in begun])
+            deadline = time.monotonic() + GRACE_SECONDS + 5
+            while time.monotonic() < deadline and not all(map(self._has_left, begun)):
+                time.sleep(LOOK_SECONDS)
+        finally:
+            self._cancel([one for one in begun if not self._has_left(one)])
+            for one in begun:
+                take(one.request.name, left(one.request.name, one.folder), one.request.folder)
+            self._submitted.clear()
 
     def close(self) -> None:
         if self._folder is not None:
             shutil.rmtree(self._folder.parent, ignore_errors=True)
 
-    # --- submitting
+    # --- submission
 
-    def _submit(self, new: list[ClusterJob]) -> None:
-        """Submit passes: one array of the measuring passes, one of the others.
+    def _submit(self) -> None:
+        """Submit the passes started since the last call: one array of measuring passes, one of the others.
 
         Raises:
-            UsageError: Slurm rejects them.
+            UsageError: Slurm rejects the submission.
         """
+        new = [submitted for submitted in self._submitted if submitted.job is None]
         for exclusive in (True, False):
-            array = [job for job in new if PASSES[job.request.name].exclusive is exclusive]
-            if not array:
+            those = [one for one in new if PASSES[one.request.name].exclusive is exclusive]
+            if not those:
                 continue
-            executor = self._executor(array[0], exclusive)
+            executor = self._executor(those[0], exclusive)
             try:
-                handles = within_time_limit("sbatch", partial(self._handles, executor, array))
+                jobs = within_time_limit("sbatch", partial(self._submitted_jobs, executor, those))
             except UsageError:
                 raise
             except Exception as error:  # submitit has several classes of errors, and passes on those of subprocess
                 raise UsageError(f"Slurm does not take a job: {_sbatch_error(error)}", where=self._config) from error
-            for job, handle in zip(array, handles, strict=True):
-                job.handle = handle
+            for one, job in zip(those, jobs, strict=True):
+                one.job = job
 
-    def _handles(self, executor: Any, array: Sequence[ClusterJob]) -> list[Any]:
+    def _submitted_jobs(self, executor: Any, those: Sequence[Submitted]) -> list[Any]:
         with executor.batch():
-            return [executor.submit(run_pass_in, str(job.folder), self._settings.time) for job in array]
+            return [executor.submit(make_pass_in, str(one.folder), self._settings.time) for one in those]
 
-    def _executor(self, job: ClusterJob, exclusive: bool) -> Any:
+    def _executor(self, one: Submitted, exclusive: bool) -> Any:
         import submitit
 
-        given, spec = self._settings, job.request.planned.spec
-        executor = submitit.AutoExecutor(folder=job.folder.parent / "submitit", cluster=given.cluster)
+        given, spec = self._settings, one.request.planned.spec
+        executor = submitit.AutoExecutor(folder=one.folder.parent / "submitit", cluster=given.cluster)
         shared = {
             "name": f"throughtime-{spec.suite}",
             "timeout_min": math.ceil(given.time / 60),
@@ -152,103 +201,86 @@ class SlurmEngine(RemoteEngine):
         executor.update_parameters(**{name: value for name, value in {**shared, **slurm}.items() if value is not None})
         return executor
 
-    def _ask_to_stop(self) -> bool:
-        for job in self._submitted:
-            with suppress(OSError):
-                (job.folder / STOP).touch()
-        waiting = [job for job in self._submitted if not (job.folder / BEGUN).exists()]
-        self._submitted = [job for job in self._submitted if job not in waiting]
-        self._end_jobs(waiting)
-        return True
-
-    def _cancel(self, jobs: list[ClusterJob]) -> None:
-        self._end_jobs(jobs)
-        for job in jobs:
-            self._fetch(job)
-
-    def _end_jobs(self, jobs: list[ClusterJob]) -> None:
-        for job in jobs:
-            try:
-                within_time_limit("scancel", partial(job.handle.cancel, check=True))
-            except (OSError, subprocess.CalledProcessError):  # the job has just ended
-                pass
-            except UsageError as error:
-                self._tell(f"job {job.handle.job_id} may still run: {error.what}")
-            while self._settings.cluster == "local" and not job.handle.done():
-                time.sleep(self.poll_seconds)
+    def _cancel(self, those: list[Submitted]) -> None:
+        for one in those:
+            if one.job is not None:
+                try:
+                    within_time_limit("scancel", partial(one.job.cancel, check=True))
+                except (OSError, subprocess.CalledProcessError):  # the job has just ended
+                    pass
+                except UsageError as error:
+                    self._tell(f"job {one.job.job_id} may still run: {error.what}")
+                while self._settings.cluster == "local" and not one.job.done():
+                    time.sleep(LOOK_SECONDS)
 
     # --- end of a job
 
-    def _ended(self, job: ClusterJob) -> bool:
+    def _ended(self, one: Submitted) -> bool:
         """Return whether a pass has ended, with its files in its run's folder; resubmit it if its node was lost."""
-        if job.handle is None:  # its node was lost; `_submit` submits it again
+        if one.job is None:
             return False
-        state = self._state(job)
-        if not self._has_left(job):
-            if POSITION in _names(job.folder):
+        state = self._state(one)
+        if not self._has_left(one):
+            if POSITION in _names(one.folder):
                 with suppress(OSError):
-                    remote.write_position(job.request.folder, (job.folder / POSITION).read_text(encoding="utf-8"))
+                    show(one.request.folder, (one.folder / POSITION).read_text(encoding="utf-8"))
             if state in LOST:
-                return self._lost(job, state)
+                return self._lost(one, state)
             if state not in ENDED:
                 return False
-            return self._finish(job, ENDED[state], f"its job ended as {state} and left no result: {_end_of_log(job)}")
-        how = json.loads((job.folder / OVER).read_text(encoding="utf-8"))["cut"]
+            return self._finish(one, ENDED[state], f"its job ended as {state} and left no result: {_end_of_log(one)}")
+        how = json.loads((one.folder / OVER).read_text(encoding="utf-8"))["cut"]
         if how == "preempted":
-            return self._lost(job, "PREEMPTED")
+            return self._lost(one, "PREEMPTED")
         if how == "time":
-            return self._finish(job, "timeout", f"not done in the {self._settings.time:g} s that Slurm gives a job")
-        if _was_killed(job):  # possibly by Slurm, whose state gives the reason
+            return self._finish(one, "timeout", f"not done in the {self._settings.time:g} s that Slurm gives a job")
+        if _was_killed(one):  # possibly by Slurm, whose state gives the reason
             if state in LOST:
-                return self._lost(job, state)
+                return self._lost(one, state)
             if state not in ENDED:
                 return False
             if state == "CANCELLED":
-                return self._finish(job, "killed", "its job was cancelled")
-        return self._finish(job)
+                return self._finish(one, "killed", "its job was cancelled")
+        return self._finish(one)
 
-    def _has_left(self, job: ClusterJob) -> bool:
+    def _has_left(self, one: Submitted) -> bool:
         """Return whether the job has finished; a process on this machine must have ended, too."""
-        return OVER in _names(job.folder) and (self._settings.cluster == "slurm" or job.handle.done())
+        return OVER in _names(one.folder) and (self._settings.cluster == "slurm" or one.job.done())
 
-    def _state(self, job: ClusterJob) -> str:
+    def _state(self, one: Submitted) -> str:
         """Return the job's state; Slurm is queried at intervals, for all jobs at once."""
         now = time.monotonic()
         if self._settings.cluster == "local":
-            return job.handle.state
-        if now - self._asked > STATES_SECONDS:
+            return one.job.state
+        if now - self._asked > ASK_SECONDS:
             self._asked = now
             try:
-                within_time_limit("sacct", job.handle.watcher.update)
+                within_time_limit("sacct", one.job.watcher.update)
             except UsageError as error:  # the states are those of the last answer
                 self._tell(f"{error.what}; the sweep continues")
-        state: str = job.handle.watcher.get_state(job.handle.job_id, mode="cache")
-        return state.partition(" ")[0]  # `CANCELLED by 1000`
+        return one.job.watcher.get_state(one.job.job_id, mode="cache").partition(" ")[0]  # `CANCELLED by 1000`
 
-    def _lost(self, job: ClusterJob, state: str) -> bool:
-        """Submit the pass again, from its checkpoint if there is one, up to `RESUBMISSIONS` times."""
-        job.lost.append(state)
-        if len(job.lost) > RESUBMISSIONS:
-            lost = ", ".join(job.lost)
-            return self._finish(job, "killed", f"{len(job.lost)} jobs lost their node in it ({lost})")
-        request, before = job.request, job.folder
-        job.folder = before.with_name(f"{before.name}-{len(job.lost)}")
-        remote.lay_out(job.folder, self._description(request), remote.resume_files(request.name, before))
+    def _lost(self, one: Submitted, state: str) -> bool:
+        """Submit the pass again, from its checkpoint if there is one, up to `AGAIN` times."""
+        one.lost.append(state)
+        if len(one.lost) > AGAIN:
+            lost = ", ".join(one.lost)
+            return self._finish(one, "killed", f"{len(one.lost)} jobs lost their node in it ({lost})")
+        before, one.folder = one.folder, one.folder.with_name(f"{one.folder.name}-{len(one.lost)}")
+        lay_out(one.folder, self._jobs.of(one.request), saved(one.request.name, before))
         shutil.rmtree(before, ignore_errors=True)  # if the node returns, the job on it ends
-        self._tell(f"{request.planned.spec.label}: {request.name} pass lost its node ({state}), submitted again")
-        job.handle = None
+        self._tell(
+            f"{one.request.planned.spec.label}: {one.request.name} pass lost its node ({state}), submitted again"
+        )
+        one.job = None
         return False
 
-    def _fetch(self, job: ClusterJob) -> None:
-        name = job.request.name
-        remote.receive_files(name, remote.files_left(name, job.folder), job.request.folder)
-
-    def _finish(self, job: ClusterJob, status: Status | None = None, reason: str = "") -> bool:
+    def _finish(self, one: Submitted, status: Status | None = None, reason: str = "") -> bool:
         """Write the files of a pass into its run's folder, and its status if the pass wrote none."""
-        self._fetch(job)
+        take(one.request.name, left(one.request.name, one.folder), one.request.folder)
         if status:
-            remote.write_failure(job.request, status, reason)
-        shutil.rmtree(job.folder, ignore_errors=True)
+            settle(one.request, status, reason)
+        shutil.rmtree(one.folder, ignore_errors=True)
         return True
 
 
@@ -258,15 +290,17 @@ def _sbatch_error(error: Exception) -> str:
     return lines[-1] if lines else first_line(error)
 
 
-def _was_killed(job: ClusterJob) -> bool:
-    name = job.request.name
-    return pass_file(job.folder, name).exists() and read_result(job.folder, name).status == "killed"
+def _was_killed(one: Submitted) -> bool:
+    return (
+        pass_file(one.folder, one.request.name).exists()
+        and read_result(one.folder, one.request.name).status == "killed"
+    )
 
 
-def _end_of_log(job: ClusterJob) -> str:
+def _end_of_log(one: Submitted) -> str:
     """Return the last line that the job wrote to its error output."""
     with suppress(OSError, IndexError):
-        return job.handle.paths.stderr.read_text(encoding="utf-8", errors="replace").splitlines()[-1]
+        return one.job.paths.stderr.read_text(encoding="utf-8", errors="replace").splitlines()[-1]
     return "it wrote no log"
 
 
@@ -281,7 +315,7 @@ def _names(folder: Path) -> set[str]:
 # --- inside the job
 
 
-def run_pass_in(folder: str, seconds: float) -> None:
+def make_pass_in(folder: str, seconds: float) -> None:
     """Run, in the job, the pass of a prepared folder, and write there that it has ended.
 
     Args:
@@ -297,14 +331,14 @@ def run_pass_in(folder: str, seconds: float) -> None:
         cut = "time" if out_of_time else "preempted"
 
     def stopping() -> bool:
-        return cut is not None or STOP in (names := _names(place)) or remote.JOB not in names
+        return cut is not None or STOP in (names := _names(place)) or JOB not in names
 
     if stopping():
         return
     signal.signal(signal.SIGUSR2, warned)  # replaces submitit's handler, which ends this process
     (place / BEGUN).touch()
-    remote.run_supervised(place, stopping)
+    attend(place, stopping)
     if place.exists():
-        name = json.loads((place / remote.JOB).read_text(encoding="utf-8"))["name"]
+        name = json.loads((place / JOB).read_text(encoding="utf-8"))["name"]
         whole = pass_file(place, name).exists()  # the pass had ended when the warning came
         write_whole(place / OVER, json.dumps({"cut": None if whole else cut}))

@@ -126,8 +126,8 @@ def test_other_code_on_a_worker_ends_the_sweep_and_names_it(cluster, sweep_of, m
 
 
 def test_without_workers_it_says_so_and_waits_and_without_a_scheduler_it_ends(sweep_of, monkeypatch):
-    monkeypatch.setattr("throughtime.running.engines.dask.NO_WORKER_SECONDS", 0.2)
-    monkeypatch.setattr("throughtime.running.engines.dask.WORKERS_SECONDS", 0.1)
+    monkeypatch.setattr("throughtime.running.engines.dask.ALONE_SECONDS", 0.2)
+    monkeypatch.setattr("throughtime.running.engines.dask.LOOK_SECONDS", 0.1)
     sweep = sweep_of("bptt")
     with cluster_of(0) as cluster:
         engine = engine_for(cluster.scheduler_address, sweep)
@@ -146,7 +146,7 @@ def test_without_workers_it_says_so_and_waits_and_without_a_scheduler_it_ends(sw
 
 @pytest.mark.parametrize("cluster", ["slrum", "local:0", "local:x:1"])
 def test_what_is_no_address_is_refused(cluster, sweep_of):
-    with pytest.raises(UsageError, match=f'"{cluster}" is not a cluster'):
+    with pytest.raises(UsageError, match=f'"{cluster}" is no cluster'):
         engine_for(cluster, sweep_of("bptt"))
 
 

@@ -15,16 +15,7 @@ from throughtime.records.provenance import versions
 from throughtime.running.assembly import read_result
 from throughtime.running.engine import PassJob
 from throughtime.running.engines import remote
-from throughtime.running.engines.remote import (
-    describe_pass,
-    files_left,
-    lay_out,
-    read_plugins,
-    receive_files,
-    resume_files,
-    run_pass,
-    write_failure,
-)
+from throughtime.running.engines.remote import Jobs, lay_out, left, make_pass, saved, settle, take
 from throughtime.running.limits import Limits
 
 
@@ -36,25 +27,23 @@ def sweep(tmp_path, isolated_registries):
 @pytest.fixture
 def job(sweep):
     (planned,) = sweep.planned("results")
-    return describe_pass(PassJob(planned, "train", sweep.folder / "run"), read_plugins([str(sweep.plugin)]), Limits())
+    return Jobs([str(sweep.plugin)], Limits()).of(PassJob(planned, "train", sweep.folder / "run"))
 
 
 def test_a_job_is_plain_values_and_holds_the_plugin(job):
     assert json.loads(json.dumps(job)) == {**job, "plugins": [list(job["plugins"][0])], "limits": [None, None]}
     assert job["plugins"] == [("gated.py", GATED.read_text())]
     with pytest.raises(UsageError, match="a plugin cannot be sent"):
-        read_plugins(["/nowhere/plugin.py"])
+        Jobs(["/nowhere/plugin.py"], Limits())
 
 
 def test_what_a_training_left_takes_the_place_of_what_was_there_and_other_passes_leave_it_alone(tmp_path):
     (tmp_path / "checkpoint.pt").write_bytes(b"old")
     (tmp_path / "log").write_bytes(b"-- bytes pass\n")
-    receive_files(
-        "train", {"curve.jsonl": b"{}\n", "log": b"-- train pass\n", "train.json": b'{"status": "ok"}'}, tmp_path
-    )
+    take("train", {"curve.jsonl": b"{}\n", "log": b"-- train pass\n", "train.json": b'{"status": "ok"}'}, tmp_path)
     assert not (tmp_path / "checkpoint.pt").exists(), "of an attempt that is over"
     assert (tmp_path / "log").read_bytes() == b"-- bytes pass\n-- train pass\n"
-    receive_files("bytes", {"log": b"", "bytes.json": b'{"status": "ok"}'}, tmp_path)
+    take("bytes", {"log": b"", "bytes.json": b'{"status": "ok"}'}, tmp_path)
     assert (tmp_path / "curve.jsonl").read_bytes() == b"{}\n"
     assert {name: read_result(tmp_path, name).status for name in ("train", "bytes")} == {"train": "ok", "bytes": "ok"}
 
@@ -62,17 +51,17 @@ def test_what_a_training_left_takes_the_place_of_what_was_there_and_other_passes
 def test_only_the_end_of_a_long_log_comes_back_and_only_a_training_goes_on_from_a_checkpoint(tmp_path):
     (tmp_path / "log").write_bytes(b"a" * 10 + b"b" * remote.LOG_BYTES)
     (tmp_path / "curve.jsonl").write_bytes(b"{}\n")
-    assert files_left("train", tmp_path) == {"log": b"b" * remote.LOG_BYTES, "curve.jsonl": b"{}\n"}
-    assert resume_files("train", tmp_path) == {}
+    assert left("train", tmp_path) == {"log": b"b" * remote.LOG_BYTES, "curve.jsonl": b"{}\n"}
+    assert saved("train", tmp_path) == {}
     (tmp_path / "checkpoint.pt").write_bytes(b"half way")
-    assert resume_files("train", tmp_path) == {"curve.jsonl": b"{}\n", "checkpoint.pt": b"half way"}
-    assert resume_files("bytes", tmp_path) == {}
+    assert saved("train", tmp_path) == {"curve.jsonl": b"{}\n", "checkpoint.pt": b"half way"}
+    assert saved("bytes", tmp_path) == {}
 
 
 def test_a_worker_without_space_says_so_in_the_record(job, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "no-such-folder"))
-    files = run_pass(job, {}, lambda: False)
-    receive_files("train", files, tmp_path)
+    files = make_pass(job, {}, lambda: False)
+    take("train", files, tmp_path)
     result = read_result(tmp_path, "train")
     assert result.status == "error" and "FileNotFoundError" in result.failure.reason
     assert result.versions == versions() and result.machine["threads"] == 1, "as those of the other replicates"
@@ -84,7 +73,7 @@ def test_a_worker_whose_disk_is_full_costs_no_checkpoint_of_the_runner(job, tmp_
 
     monkeypatch.setattr(remote, "lay_out", full)
     (tmp_path / "checkpoint.pt").write_bytes(b"half way")
-    receive_files("train", run_pass(job, resume_files("train", tmp_path), lambda: False), tmp_path)
+    take("train", make_pass(job, saved("train", tmp_path), lambda: False), tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == b"half way"
     result = read_result(tmp_path, "train")
     assert result.status == "killed" and "No space left on device" in result.failure.reason, "training resumes"
@@ -92,7 +81,7 @@ def test_a_worker_whose_disk_is_full_costs_no_checkpoint_of_the_runner(job, tmp_
 
 def test_a_pass_that_an_engine_gives_up_has_the_versions_of_the_sweep(sweep):
     (planned,) = sweep.planned("results")
-    write_failure(PassJob(planned, "train", sweep.folder), "killed", "4 workers died in it")
+    settle(PassJob(planned, "train", sweep.folder), "killed", "4 workers died in it")
     assert read_result(sweep.folder, "train").versions == versions()
 
 
@@ -102,13 +91,13 @@ def test_a_worker_without_the_dataset_says_so_in_the_record(sweep, monkeypatch, 
     monkeypatch.setenv("THROUGHTIME_DATA", "")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     (planned,) = sweep.planned("results")
-    job = describe_pass(PassJob(planned, "train", sweep.folder / "run"), read_plugins([str(sweep.plugin)]), Limits())
+    job = Jobs([str(sweep.plugin)], Limits()).of(PassJob(planned, "train", sweep.folder / "run"))
     job["spec"]["dataset"] = {"name": "smnist", "options": {}, "label": "smnist"}
     from throughtime.records.code_digest import code_of
     from throughtime.spec import RunSpec
 
     job["code"] = code_of(RunSpec.model_validate(job["spec"]))
-    receive_files("train", run_pass(job, {}, lambda: False), tmp_path)
+    take("train", make_pass(job, {}, lambda: False), tmp_path)
     result = read_result(tmp_path, "train")
     assert result.status == "error" and "is not here, and cannot be downloaded" in result.failure.reason
 
@@ -116,8 +105,8 @@ def test_a_worker_without_the_dataset_says_so_in_the_record(sweep, monkeypatch, 
 ATTEND = """
 import sys
 from pathlib import Path
-from throughtime.running.engines.remote import run_supervised
-run_supervised(Path(sys.argv[1]), lambda: False)
+from throughtime.running.engines.remote import attend
+attend(Path(sys.argv[1]), lambda: False)
 """
 
 

@@ -45,8 +45,8 @@ def slurm(tmp_path, monkeypatch):
         (here / name).chmod(0o755)
     (here / "states").write_text("JobID|State|NodeList\n")
     monkeypatch.setenv("PATH", str(here), prepend=os.pathsep)
-    monkeypatch.setattr(slurm, "STATES_SECONDS", 0.0)
-    monkeypatch.setattr(slurm.SlurmEngine, "poll_seconds", 0.01)
+    monkeypatch.setattr(slurm, "ASK_SECONDS", 0.0)
+    monkeypatch.setattr(slurm, "LOOK_SECONDS", 0.01)
     submitit.SlurmJob.watcher.clear()
     return here
 
