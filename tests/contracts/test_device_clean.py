@@ -43,6 +43,7 @@ RULES = {
 ELEMENTWISE = ("lif", "alif", "asrnn")
 DERIVED = (*ELEMENTWISE, "ltc", "ltc_smnist")
 SUPPORTED = {
+    "rtrl": ("lif", "alif", "ltc", "lstm", "lru"),
     **dict.fromkeys(("snap1", "uoro", "kf_rtrl", "rolling_tbptt", "checkpointed_bptt"), ("lif", "alif")),
     "s_tllr": ELEMENTWISE,
     "pp_prop": DERIVED,
@@ -167,9 +168,8 @@ def test_every_readout():
 
 
 def test_every_network():
-    runs = [("fptt, code", None), ("bptt", Classification(OUTPUTS))]
-    cells = [(rule, network, task) for rule, task in runs for network in NETWORKS.names()]
-    found = {cell[:2]: fault(cell[0], neuron="ltc", network=cell[1], task=cell[2]) for cell in cells}
+    found = {network: fault("fptt, code", neuron="ltc", network=network) for network in NETWORKS.names()}
+    found |= {"classes": fault("bptt", neuron="ltc", task=Classification(OUTPUTS))}
     assert {cell: message for cell, message in found.items() if message} == {}
 
 
