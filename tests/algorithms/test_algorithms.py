@@ -33,6 +33,7 @@ from throughtime.datasets.task import Classification, Regression
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.numerics.equations.operations import tanh
+from throughtime.numerics.loops import without_compiled_loops
 from throughtime.registry import NEURONS
 
 F64 = torch.float64
@@ -115,6 +116,26 @@ def test_auxiliary_loss_by_hand():
     # −(1/4) Σ over both samples and classes of Q log p
     expected = -(0.25 * y[:, 0] + 0.75 * y[:, 1]).sum() / 4
     assert float(loss(y, target, 1, epoch=1)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_auxiliary_loss_by_tensor_operations_is_that_of_the_compiled_loop(epoch):
+    """Value, gradient and table, of three classes and two parts, with samples that are right and wrong."""
+    generator = torch.Generator().manual_seed(2)
+    y, target = torch.randn(12, 3, dtype=F64, generator=generator), torch.randint(3, (12,), generator=generator)
+
+    def computed() -> list[torch.Tensor]:
+        loss = AuxiliaryLoss(3, parts=2, uniform_epochs=1, like=y)
+        for part in range(2):
+            loss.learn(y * (1 + part), target, part)
+        outputs = y.clone().requires_grad_()
+        value = loss.beside(0.3, outputs, target, 1, epoch)
+        return [value.detach(), *torch.autograd.grad(value, outputs), loss.Q]
+
+    with without_compiled_loops():
+        by_tensors = computed()
+    for ours, theirs in zip(computed(), by_tensors, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
 def test_auxiliary_loss_is_added_with_what_the_ramp_leaves():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import throughtime as tt
 from throughtime import source_digest
 from throughtime.errors import UsageError
 from throughtime.harness.seeds import stream
+from throughtime.harness.weights import write_weights
 from throughtime.records.code_digest import module_digest
 from throughtime.records.store import Store
 from throughtime.running.plan import by_cell, plan, to_run
@@ -150,6 +152,17 @@ def test_the_network_of_a_run_reproduces_its_metrics(finished):
     assert found["best_validation"] == record.measures["accuracy_best_validation"].value
     weights = torch.load(results.run_folder(record.id) / "weights.pt", weights_only=True)
     assert weights.keys() == {"final", "best_validation"}
+
+
+def test_weights_best_on_validation_are_kept_and_loaded_beside_the_last(finished, tmp_path):
+    shutil.copytree(finished[0] / "runs", tmp_path / "runs")
+    results = tt.load(tmp_path / "runs")
+    last = tt.load_network(results, "fptt lif digits #0").state_dict()
+    best = {name: tensor + 1 if tensor.is_floating_point() else tensor for name, tensor in last.items()}
+    write_weights(results.run_folder("fptt lif digits #0"), last, best)
+    for which, expected in (("final", last), ("best_validation", best)):
+        loaded = tt.load_network(results, "fptt lif digits #0", which).state_dict()
+        assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
 
 
 def test_the_random_numbers_of_the_caller_go_on(finished, tmp_path):

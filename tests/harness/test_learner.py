@@ -253,8 +253,9 @@ def test_wrong_use_is_named():
     optimiser = torch.optim.SGD(learner.parameters(), lr=0.1)
     with pytest.raises(ValueError, match="x has 4 steps; the learner expects 3"):
         learner.learn(torch.ones(4, 1, 2), torch.tensor([0]), optimiser)
-    with pytest.raises(UsageError, match=r"clip must be above 0, not -1\n"):
-        tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3, clip=-1.0)
+    for clip in (-1.0, 0.0):
+        with pytest.raises(UsageError, match=rf"clip must be above 0, not {clip:g}\n"):
+            tt.Learner(network, tt.build_rule("bptt"), Classification(2), steps=3, clip=clip)
     learner = tt.Learner(network, tt.build_rule("bptt"), Regression(chance=1.0), steps=3)
     with pytest.raises(UsageError, match=r"regression is \[batch, outputs\], not \[2\]"):
         learner.learn(torch.ones(3, 2, 2), torch.ones(2), optimiser)

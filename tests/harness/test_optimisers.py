@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from throughtime.harness.optimisers import OPTIMISERS, build_optimiser, moved, stored
+from throughtime.harness.schedules import SCHEDULES
 from throughtime.numerics.adam_tensorflow import TensorFlowAdam
 from throughtime.spec import OptimiserName, Training
 
@@ -105,3 +106,16 @@ def test_adam_of_tensorflow_has_an_epsilon_for_each_group_and_one_number_of_step
     B.grad = torch.ones_like(B)
     with pytest.raises(ValueError, match="different numbers of steps"):
         one.step()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"schedule": "multistep", "milestones": [1]}, {"schedule": "step", "step_size": 1}]
+)
+def test_a_schedule_without_a_factor_divides_the_rate_by_ten(settings):
+    W = torch.nn.Parameter(torch.ones(1))
+    training = Training(optimiser="sgd", learning_rate=0.5, **settings)
+    optimiser = build_optimiser([W], training)
+    schedule = SCHEDULES[training.schedule](optimiser, training)
+    optimiser.step()
+    schedule.step()
+    assert optimiser.param_groups[0]["lr"] == pytest.approx(0.05)

@@ -432,6 +432,7 @@ def test_evaluation_does_not_hold_the_spikes_of_all_steps(monkeypatch):
         ([{"conv": 2}, {"conv": 2, "reads": ["layr1"]}], 'did you mean "layer1"?'),
         ([{"conv": 2, "name": "a"}, {"conv": 2, "name": "a"}], "occurs twice"),
         ([{"conv": 2, "dropout_channels": True}], "without dropout"),
+        ([{"conv": 2, "pool": {"kind": "max"}, "upsample": 2}], "pool or upsample, not both"),
         (
             [{"dense": 2, "dropout": 0.5, "dropout_channels": True}],
             "dropout_channels would do nothing in a dense layer",

@@ -28,6 +28,7 @@ from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.store import Store
+from throughtime.reports.best import best_rules
 from throughtime.reports.cells import summarise
 from throughtime.reports.formats import csv, markdown, text, write_table
 from throughtime.reports.latex import latex
@@ -323,6 +324,17 @@ def test_latex_has_the_decimals_and_the_width_of_the_numbers(store):
     written = render(Results(store.folder), "score", "latex")
     assert r"4.50 \pm 17.32" in written and "1.50e-12" in written
     assert "table-format=1.2e-2" in written and "table-format=1.2(4)" in written
+
+
+@pytest.mark.parametrize("rivals, alike", [(1, False), (2, True)])
+def test_differences_from_the_best_are_corrected_for_their_number(rivals, alike):
+    """2.5 standard errors, at 8 degrees of freedom: p = 0.037 is below 0.05, and above half of it."""
+    best = [0.90, 0.91, 0.92, 0.93, 0.94]
+    values = {"best": best, "near": [v - 0.025 for v in best], "far": [v - 0.5 for v in best]}
+    rules = [*values][: rivals + 1]
+    means = [sum(values[rule]) / 5 for rule in rules]
+    frame = {"rule": rules, "n": 5, "better": "higher", "mean": means, "values": [values[rule] for rule in rules]}
+    assert best_rules(pd.DataFrame(frame)) == {"best"} | ({"near"} if alike else set())
 
 
 def test_few_equal_values_decide_nothing(store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 
 import pytest
 from rich.console import Console
@@ -87,6 +88,14 @@ def test_cells_with_trials_to_run_are_not_planned(store, suite):
     (trials,) = sweeps(request)
     assert {p.spec.rule.name for p in trials.due} == {"tbptt"} and len(trials.due) == 6
     assert {p.spec.suite for p in trials.planned} == {"tuned-tune"}
+
+
+def test_a_cell_with_some_of_its_trials_is_not_planned(store, suite):
+    record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2])
+    first = plan(trial_runs(suite, "tiny"), store)[0]
+    shutil.rmtree(store.run_folder(first.spec.suite, first.id))
+    outcome = after_tuning(suite, "tiny", store)
+    assert chosen(outcome).keys() == {"tbptt"} and outcome.cells_left == 1
 
 
 @pytest.mark.parametrize("name", ["bptt lif adding #1", "bptt lif adding #[01]", "bptt lif adding", "bptt*adding #*"])

@@ -34,6 +34,14 @@ def test_the_budget_is_that_of_the_cell_with_the_fewest_combinations(suite):
     assert suite().trials["laptop"] == []
 
 
+def test_a_trial_has_what_overrides_set_for_its_cell(suite):
+    overrides = {8: "overrides:", 9: "  - {when: {rule: fptt}, training: {batch: 5}}"}
+    found = suite({7: "tune: {options: {training.epochs: [2, 3]}}", **overrides})
+    batches = {(t.cell.rule.label, t.cell.training.batch) for each in found.trials["laptop"] for t in each}
+    assert {batch for rule, batch in batches if rule == "fptt"} == {5}
+    assert 5 not in {batch for rule, batch in batches if rule != "fptt"}
+
+
 def test_the_runs_of_a_trial_have_its_values_a_label_and_seeds_of_their_own(suite):
     found = suite(
         {**RULES, 7: "tune: {options: {training.epochs: [2], ours.alpha: [0.5]}, replicates: 2}", 8: "seed: 4"}
