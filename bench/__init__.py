@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from throughtime.comparing.compare import compare
-    from throughtime.face.api import check, figure, run, table
+    from throughtime.face.api import bytes, check, figure, run, table
     from throughtime.harness.batches import evaluate
     from throughtime.harness.by_name import build_dataset, build_network, build_rule, neuron_type
     from throughtime.harness.learner import Learner
@@ -38,6 +38,7 @@ __all__ = [
     "build_dataset",
     "build_network",
     "build_rule",
+    "bytes",
     "check",
     "compare",
     "dataset",
@@ -59,6 +60,7 @@ _PLACES = {
     "build_dataset": "harness.by_name:build_dataset",
     "build_network": "harness.by_name:build_network",
     "build_rule": "harness.by_name:build_rule",
+    "bytes": "face.api:bytes",
     "check": "face.api:check",
     "compare": "comparing.compare:compare",
     "dataset": "registry:dataset",

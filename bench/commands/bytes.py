@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from throughtime.commands.terminal import NONE, JsonOption, PluginOption, load_plugins, print_rows
 from throughtime.errors import UsageError
 from throughtime.printing import print_text
-
-if TYPE_CHECKING:
-    from throughtime.measuring.training_bytes import TrainingBytes
 
 RuleOption = Annotated[
     list[str],
@@ -43,9 +40,9 @@ def count_bytes(
         rows.append(row)
         print_text(f" {row.rule} T = {row.steps}", file=sys.stderr, flush=True)
     if as_json:
-        print_text(json.dumps([_values(row) for row in rows]))
+        print_text(json.dumps([row.row() for row in rows]))
     else:
-        print_rows([{name: _shown(value) for name, value in _values(row).items()} for row in rows], False)
+        print_rows([{_heading(name): _shown(value) for name, value in row.row().items()} for row in rows], False)
 
 
 def _named(text: str) -> tuple[str, dict[str, Any]]:
@@ -66,13 +63,8 @@ def _named(text: str) -> tuple[str, dict[str, Any]]:
     return name.strip(), value
 
 
-def _values(row: TrainingBytes) -> dict[str, Any]:
-    """Return the bytes of a row by name; the owners are those at the peak with the whole input in memory."""
-    counted = {} if row.memory is None else {"peak": row.memory.peak, "streamed": row.memory.streamed}
-    owners = {} if row.memory is None else row.memory.owned
-    names = ("peak", "streamed", "input", "parameters", "gradients", "optimiser", "rule", "graph")
-    values = {f"{name} (B)": (counted | owners).get(name) for name in names}
-    return {"rule": row.rule, "steps": row.steps, **values, "missing": row.missing}
+def _heading(name: str) -> str:
+    return name if name in ("rule", "steps", "missing") else f"{name} (B)"
 
 
 def _shown(value: Any) -> str | None:

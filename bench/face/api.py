@@ -161,5 +161,45 @@ def check(*names: str, plugins: Sequence[str | Path] = ()) -> pd.DataFrame:
         return pd.DataFrame([finding.row() for finding in check_components(names)])
 
 
+def bytes(
+    rules: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]],
+    steps: int | Sequence[int],
+    neuron: str = "lif",
+    *,
+    hidden: Sequence[int] = (64,),
+    inputs: int = 40,
+    outputs: int = 10,
+    batch: int = 1,
+    per_step: bool = False,
+) -> pd.DataFrame:
+    """Count the exact bytes that rules need to train the network `recurrent` with Adam, without data and training.
+
+    Args:
+        rules: rules as in a suite: `"eprop"`, `{"name": "fptt", "parts": 10}`, or a list of these.
+        steps: lengths T of the sequences.
+        neuron: name of the neuron.
+        hidden: neurons of each layer.
+        inputs: inputs a step.
+        outputs: classes.
+        batch: sequences that are learnt together.
+        per_step: whether there is a target at each step.
+
+    Returns:
+        A row for each rule and length: `peak`, with the whole input in memory; `streamed`, with a window of it; the
+        peak by owner; and the reason where a rule cannot train the network. The cost is that of four batches.
+
+    Raises:
+        UsageError: no rule, neuron or option has that name, or a value is invalid.
+    """
+    from throughtime.measuring.training_bytes import Sizes, training_bytes
+
+    entries = [rules] if isinstance(rules, str | Mapping) else rules
+    named = [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in entries]
+    lengths = [steps] if isinstance(steps, int) else steps
+    sizes = Sizes(tuple(hidden), inputs, outputs, batch, "step" if per_step else "end")
+    counted = training_bytes([(rule.pop("name"), rule) for rule in named], neuron, lengths, sizes)
+    return pd.DataFrame([row.row() for row in counted])
+
+
 def _loaded(results: Results | str | Path) -> Results:
     return results if isinstance(results, Results) else Results.load(results)

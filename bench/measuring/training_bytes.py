@@ -13,7 +13,7 @@ from throughtime.datasets.task import Classification
 from throughtime.errors import first_line
 from throughtime.harness.build import Built
 from throughtime.harness.by_name import build_network, build_rule
-from throughtime.measuring.exact_memory import ExactMemory, NotRepeatableError, exact_memory
+from throughtime.measuring.exact_memory import OWNERS, ExactMemory, NotRepeatableError, exact_memory
 from throughtime.registry import ALGORITHMS, NEURONS
 from throughtime.spec import ComponentSpec, RunSpec, Training
 
@@ -42,6 +42,14 @@ class TrainingBytes(NamedTuple):
     """None if the rule cannot train the network."""
     missing: str | None
     """The reason why there is no number."""
+
+    def row(self) -> dict[str, Any]:
+        """Return rule, steps, peak, streamed peak and the bytes of each owner at the peak, by name."""
+        counted: dict[str, int | None] = dict.fromkeys(("peak", "streamed", *(f"peak.{owner}" for owner in OWNERS)))
+        if self.memory is not None:
+            owned = {f"peak.{owner}": size for owner, size in self.memory.owned.items()}
+            counted |= {"peak": self.memory.peak, "streamed": self.memory.streamed, **owned}
+        return {"rule": self.rule, "steps": self.steps, **counted, "missing": self.missing}
 
 
 def training_bytes(

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import throughtime as tt
 from throughtime.commands.main import main
 from throughtime.measuring.training_bytes import Sizes, training_bytes
 
@@ -39,7 +40,13 @@ def test_the_command_prints_rules_by_steps(capsys):
     assert main([*arguments, "--inputs", "3", "--outputs", "2", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["rule"], row["steps"]) for row in rows] == [("fptt", 4), ("fptt", 8), ("bptt", 4), ("bptt", 8)]
-    assert all(row["streamed (B)"] <= row["peak (B)"] for row in rows)
+    assert all(row["streamed"] <= row["peak"] for row in rows)
+
+
+def test_from_python_a_frame_has_the_same_numbers():
+    frame = tt.bytes([{"name": "fptt", "parts": 2}, "bptt"], 8, hidden=[5], inputs=3, outputs=2, batch=2)
+    rows = training_bytes([("fptt", {"parts": 2}), ("bptt", {})], "lif", [8], SIZES)
+    assert frame["peak"].tolist() == [row.memory.peak for row in rows]
 
 
 @pytest.mark.parametrize(
