@@ -190,6 +190,13 @@ def bytes(
 
     Raises:
         UsageError: no rule, neuron or option has that name, or a value is invalid.
+
+    Example:
+        >>> rows = tt.bytes(["bptt", {"name": "fptt", "parts": 4}], [8, 16], hidden=[4], inputs=2, outputs=2)
+        >>> rows[["rule", "steps"]].values.tolist()
+        [['bptt', 8], ['bptt', 16], ['fptt', 8], ['fptt', 16]]
+        >>> bool((rows["streamed"] <= rows["peak"]).all())
+        True
     """
     from throughtime.measuring.training_bytes import Sizes, training_bytes
 
