@@ -396,7 +396,7 @@ def test_a_sound_neuron(neuron, unapplied, monkeypatch):
     expected = (unapplied - {"neurons"}) | of_mixing
     assert {fact for fact, (verdict, _) in found.items() if verdict == "does not apply"} == expected
     assert {verdict for verdict, _ in found.values()} == {"holds", *["does not apply"][: len(expected)]}
-    few_neurons(monkeypatch, "mine")  # and no rule or network is blamed for it
+    few_neurons(monkeypatch, "lif", "mine")  # and no rule or network is blamed for it
     assert verdicts("fptt", "recurrent")["holds"] > 20
 
 

@@ -229,7 +229,7 @@ class TurnsTheReset(Kernel):
 
 class ForgetsWhatReadsMembranes(Kernel):
     def back(self, t, δz, δv):
-        super().back(t, δz, δv if t + 1 == len(self.I) else None)
+        super().back(t, δz, δv if t + 1 == self.steps else None)
 
 
 class ForgetsTheFirst(Kernel):
@@ -271,7 +271,8 @@ class ForgetsThatMembranesAreRead(NeuronOneStep):
 class SingleStepsOfAnotherThreshold(NeuronOneStep):
     def __init__(self, neuron, *more):
         neuron = copy.copy(neuron)
-        neuron.threshold *= 1.01
+        if isinstance(neuron, LIF):  # a readout is a layer, too, without a threshold
+            neuron.threshold *= 1.01
         super().__init__(neuron, *more)
 
 

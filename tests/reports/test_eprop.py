@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 
@@ -38,18 +40,18 @@ def with_options(monkeypatch, **changed) -> None:
 def test_pattern_generation_misses_with_another_rate_target(monkeypatch):
     """The first loss is that of the initial weights."""
     with_options(monkeypatch, rate_target=0.0101)
-    assert misses(nest.pattern_generation.__wrapped__(), "pattern generation", 1e-8) == [False] + [True] * 4
+    assert misses(inspect.unwrap(nest.pattern_generation)(), "pattern generation", 1e-8) == [False] + [True] * 4
 
 
 def test_two_sequences_miss_with_a_rate_of_the_batch(monkeypatch):
     with_options(monkeypatch, rate_mean="sequence")
     task = "evidence accumulation, batch 2"
-    assert misses(nest.evidence_accumulation.__wrapped__(2), task, 1e-6) == [False] + [True] * 4
+    assert misses(inspect.unwrap(nest.evidence_accumulation)(2), task, 1e-6) == [False] + [True] * 4
 
 
 def test_evidence_accumulation_misses_with_another_optimiser(monkeypatch):
     monkeypatch.setattr(nest, "TensorFlowAdam", torch.optim.Adam)
-    found = misses(nest.evidence_accumulation.__wrapped__(1), "evidence accumulation, batch 1", 1e-6)
+    found = misses(inspect.unwrap(nest.evidence_accumulation)(1), "evidence accumulation, batch 1", 1e-6)
     assert found[0] is False and found[-1]
 
 

@@ -64,7 +64,7 @@ submitit's processes on this machine."""
 
 
 @dataclass
-class Submitted:
+class SlurmSubmission:
     """A pass that was submitted to Slurm, or will be."""
 
     request: PassJob
@@ -97,7 +97,7 @@ class SlurmEngine(Engine):
         if self._settings.cluster == "slurm":
             require_slurm()
         self._jobs, self._tell = Jobs(plugins, limits), tell
-        self._submitted: list[Submitted] = []
+        self._submitted: list[SlurmSubmission] = []
         self._sweep = uuid.uuid4().hex[:8]
         self._folder: Path | None = None
         self._asked = time.monotonic()
@@ -112,7 +112,7 @@ class SlurmEngine(Engine):
         folder = self._folder / f"{job.planned.id}-{job.name}"
         shutil.rmtree(folder, ignore_errors=True)
         lay_out(folder, self._jobs.of(job), saved(job.name, job.folder))
-        self._submitted.append(Submitted(job, folder))
+        self._submitted.append(SlurmSubmission(job, folder))
 
     @property
     def at_work(self) -> list[PassJob]:
@@ -172,11 +172,11 @@ class SlurmEngine(Engine):
             for one, job in zip(those, jobs, strict=True):
                 one.job = job
 
-    def _submitted_jobs(self, executor: Any, those: Sequence[Submitted]) -> list[Any]:
+    def _submitted_jobs(self, executor: Any, those: Sequence[SlurmSubmission]) -> list[Any]:
         with executor.batch():
             return [executor.submit(make_pass_in, str(one.folder), self._settings.time) for one in those]
 
-    def _executor(self, one: Submitted, exclusive: bool) -> Any:
+    def _executor(self, one: SlurmSubmission, exclusive: bool) -> Any:
         import submitit
 
         given, spec = self._settings, one.request.planned.spec
@@ -201,7 +201,7 @@ class SlurmEngine(Engine):
         executor.update_parameters(**{name: value for name, value in {**shared, **slurm}.items() if value is not None})
         return executor
 
-    def _cancel(self, those: list[Submitted]) -> None:
+    def _cancel(self, those: list[SlurmSubmission]) -> None:
         for one in those:
             if one.job is not None:
                 try:
@@ -215,7 +215,7 @@ class SlurmEngine(Engine):
 
     # --- end of a job
 
-    def _ended(self, one: Submitted) -> bool:
+    def _ended(self, one: SlurmSubmission) -> bool:
         """Return whether a pass has ended, with its files in its run's folder; resubmit it if its node was lost."""
         if one.job is None:
             return False
@@ -243,11 +243,11 @@ class SlurmEngine(Engine):
                 return self._finish(one, "killed", "its job was cancelled")
         return self._finish(one)
 
-    def _has_left(self, one: Submitted) -> bool:
+    def _has_left(self, one: SlurmSubmission) -> bool:
         """Return whether the job has finished; a process on this machine must have ended, too."""
         return OVER in _names(one.folder) and (self._settings.cluster == "slurm" or one.job.done())
 
-    def _state(self, one: Submitted) -> str:
+    def _state(self, one: SlurmSubmission) -> str:
         """Return the job's state; Slurm is queried at intervals, for all jobs at once."""
         now = time.monotonic()
         if self._settings.cluster == "local":
@@ -260,7 +260,7 @@ class SlurmEngine(Engine):
                 self._tell(f"{error.what}; the sweep continues")
         return one.job.watcher.get_state(one.job.job_id, mode="cache").partition(" ")[0]  # `CANCELLED by 1000`
 
-    def _lost(self, one: Submitted, state: str) -> bool:
+    def _lost(self, one: SlurmSubmission, state: str) -> bool:
         """Submit the pass again, from its checkpoint if there is one, up to `AGAIN` times."""
         one.lost.append(state)
         if len(one.lost) > AGAIN:
@@ -275,7 +275,7 @@ class SlurmEngine(Engine):
         one.job = None
         return False
 
-    def _finish(self, one: Submitted, status: Status | None = None, reason: str = "") -> bool:
+    def _finish(self, one: SlurmSubmission, status: Status | None = None, reason: str = "") -> bool:
         """Write the files of a pass into its run's folder, and its status if the pass wrote none."""
         take(one.request.name, left(one.request.name, one.folder), one.request.folder)
         if status:
@@ -290,14 +290,14 @@ def _sbatch_error(error: Exception) -> str:
     return lines[-1] if lines else first_line(error)
 
 
-def _was_killed(one: Submitted) -> bool:
+def _was_killed(one: SlurmSubmission) -> bool:
     return (
         pass_file(one.folder, one.request.name).exists()
         and read_result(one.folder, one.request.name).status == "killed"
     )
 
 
-def _end_of_log(one: Submitted) -> str:
+def _end_of_log(one: SlurmSubmission) -> str:
     """Return the last line that the job wrote to its error output."""
     with suppress(OSError, IndexError):
         return one.job.paths.stderr.read_text(encoding="utf-8", errors="replace").splitlines()[-1]
