@@ -51,16 +51,14 @@ def _named(text: str) -> tuple[str, dict[str, Any]]:
     Raises:
         UsageError: the text has another form.
     """
-    import yaml
+    from throughtime.suites.strict_yaml import Document
 
-    name, _, options = text.partition(",")
+    where = f"--rule {text!r}"
     try:
-        value = yaml.safe_load(f"{{{options}}}")
-    except yaml.YAMLError:
-        value = None
-    if not isinstance(value, dict):
-        raise UsageError("a rule has the form 'NAME' or 'NAME, OPTION: VALUE, ...'", where=f"--rule {text!r}")
-    return name.strip(), value
+        options = Document(where, f"{{name: {text}}}").data
+    except UsageError as error:
+        raise UsageError("a rule has the form 'NAME' or 'NAME, OPTION: VALUE, ...'", where) from error
+    return str(options.pop("name")), options
 
 
 def _heading(name: str) -> str:

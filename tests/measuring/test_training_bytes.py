@@ -43,6 +43,12 @@ def test_the_command_prints_rules_by_steps(capsys):
     assert all(row["streamed"] <= row["peak"] for row in rows)
 
 
+def test_the_options_of_a_rule_are_read_as_in_a_suite(capsys):
+    """YAML 1.1 takes 1e-3 for a text."""
+    words = ["bytes", "--rule", "fptt, parts: 2, alpha: 1e-3", "--steps", "4", "--hidden", "5", "--json"]
+    assert main(words) == 0 and json.loads(capsys.readouterr().out)[0]["missing"] is None
+
+
 def test_from_python_a_frame_has_the_same_numbers():
     frame = tt.bytes([{"name": "fptt", "parts": 2}, "bptt"], 8, hidden=[5], inputs=3, outputs=2, batch=2)
     rows = training_bytes([("fptt", {"parts": 2}), ("bptt", {})], "lif", [8], SIZES)
