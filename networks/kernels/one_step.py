@@ -108,7 +108,7 @@ def stepper(
 
 
 class _Source(NamedTuple):
-    """What a synapse reads."""
+    """Variable that a synapse reads, at two alternating steps, and the memory for its gradient."""
 
     values: tuple[Tensor, Tensor]
     """In a step that writes buffer 0, and in one that writes buffer 1."""

@@ -77,7 +77,7 @@ def claim(needs: str, registered: str, primary: bool = False) -> Callable[[Calla
 
 
 class NeededSize(NamedTuple):
-    """What smaller runs lack, and what they decide all the same."""
+    """Size of the runs that decide a claim, and the lean that smaller ones decide all the same."""
 
     missing: Callable[[Results, Scale], str]
     """What the runs of a scale lack; empty if nothing."""
@@ -262,7 +262,7 @@ def share_of(count: int, n: int) -> str:
 
 
 def by_replicate(runs: pd.DataFrame, metric: str, diverged: float = inf) -> pd.Series:
-    """Return a metric of the runs that ended in themselves, by replicate; `diverged` is the value of a run that did."""
+    """Return a metric of the runs that finished or diverged, by replicate; `diverged` is the value of the latter."""
     ended = runs[runs["status"].isin(("ok", "diverged"))].reindex(columns=["status", "replicate", metric])
     values = ended[metric].astype(float).where(ended["status"] == "ok", diverged)
     return values.set_axis(ended["replicate"]).dropna()

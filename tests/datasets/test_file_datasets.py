@@ -1,4 +1,4 @@
-"""What every dataset from files must do with files that are missing, others, unpacked or cut short.
+"""Contract of datasets from files: files that are missing, others, unpacked or cut short.
 
 The files are those that `tiny` of the dataset writes, in the place of the real ones.
 """

@@ -1,1 +1,1 @@
-"""What any registered component must satisfy, a plugin too: facts of rules, neurons, networks and datasets."""
+"""Facts that any registered component must satisfy, a plugin too: rules, neurons, networks and datasets."""

@@ -1,4 +1,4 @@
-"""What the data of a dataset say: classes, chance, scaling, and labels that one input gives away."""
+"""Facts on the data of a dataset: classes, chance, scaling, and labels that one input gives away."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What only components of the package must satisfy: identities of its rules, its defaults, its training loop."""
+"""Facts on the package alone: identities of its rules, its defaults, its training loop."""
