@@ -45,6 +45,21 @@ def in_range(values: Iterable[float], scale: Scale) -> bool:
     return all(first <= value <= last for value in values)
 
 
+def half_width(parts: Iterable[tuple[float, float]], level: float) -> float:
+    """Return the half width of the interval of a mean whose variance v is a sum of independent parts.
+
+        t(level, ν) √v      v = Σ v_i      ν = v² / Σ (v_i² / ν_i), of Welch and Satterthwaite
+
+    Args:
+        parts: v_i and its degrees of freedom ν_i; some v_i is above 0.
+        level: coverage probability.
+    """
+    variances, freedoms = zip(*parts, strict=True)
+    v = sum(variances)
+    ν = v**2 / sum(v_i**2 / ν_i for v_i, ν_i in zip(variances, freedoms, strict=True))
+    return float(stdtrit(ν, (1 + level) / 2)) * math.sqrt(v)
+
+
 def mean_interval(values: Iterable[float], level: float = 0.95, scale: Scale = "identity") -> Interval:
     """Compute Student's t interval of the mean on a scale g: g(m) ± g'(m) t(level, n - 1) s / sqrt(n).
 

@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
-from scipy.special import ndtri, stdtrit
+from scipy.special import ndtri
+
+from throughtime.records.statistics.interval import half_width
 
 EXACT = 50_000
 """Largest number of arrangements that are enumerated; beyond it a fixed random sample of that many is drawn."""
@@ -55,8 +57,7 @@ def difference(base: Sequence[float], new: Sequence[float], level: float = 0.95)
     a, b = (statistics.variance(side) / len(side) for side in (base, new))
     if a + b == 0:
         return Difference(mean, mean, mean)
-    ν = (a + b) ** 2 / (a**2 / (len(base) - 1) + b**2 / (len(new) - 1))
-    half = float(stdtrit(ν, (1 + level) / 2)) * math.sqrt(a + b)
+    half = half_width([(a, len(base) - 1), (b, len(new) - 1)], level)
     return Difference(mean, mean - half, mean + half)
 
 

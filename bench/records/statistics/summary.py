@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtr
 from scipy.stats import binomtest
 
-from throughtime.records.statistics.interval import Interval
+from throughtime.records.statistics.interval import Interval, half_width
 from throughtime.records.statistics.significance import holm
 
 Lean = Literal["for", "against", "neither"]
@@ -49,8 +49,7 @@ def mean_over_datasets(values: Sequence[Sequence[float]], level: float = 1 - ALP
     v_k = float(x.mean(1).var(ddof=1)) / D if D > 1 else 0.0
     if v_r + v_k == 0:
         return Interval(mean, mean, mean, n)
-    ν = (v_r + v_k) ** 2 / (v_r**2 / (n - 1) + v_k**2 / max(D - 1, 1))
-    half = float(stdtrit(ν, (1 + level) / 2)) * math.sqrt(v_r + v_k)
+    half = half_width([(v_r, n - 1), (v_k, max(D - 1, 1))], level)
     return Interval(mean, mean - half, mean + half, n)
 
 
