@@ -18,6 +18,8 @@ class Credit(NamedTuple):
     updates: int = 1
     """Number of calls of `update`."""
     traces: int = 0
-    """Bytes of the traces, which each step reads and writes once."""
+    """Bytes of the traces."""
+    carries: int = 0
+    """How often the traces are written, to be read later."""
     copies: int = 0
     """Number of copies of the trained parameters that each update reads and writes."""

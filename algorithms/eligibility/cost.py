@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from throughtime.algorithms.eligibility.recursion import ancestors
 from throughtime.algorithms.eligibility.traces import Trace, Traces
 from throughtime.networks.layer import Layer
 from throughtime.neurons.base import Partials
@@ -16,13 +17,14 @@ PartialsOf = Callable[[torch.Tensor, Any, Any], Partials | None]
 
 
 @torch.no_grad()
-def carried_numbers(
+def carried_traces(
     partials_of: PartialsOf, layer: Layer, reads: str, filters: bool, also_wanted: Sequence[str]
-) -> int:
-    """Return how many numbers per sample the traces carry from step to step, counted on one sample.
+) -> list[tuple[int, int]]:
+    """Return the shape of each trace that a sample carries from step to step: neurons times currents, and fan-in.
 
-    The count includes the ε of the variables that a step reads from the previous one, or of those that it computes from
-    them, whichever are fewer, since the others follow from these. It includes all ē if the readout has a memory.
+    The traces are the ε of the variables that a step reads from the previous one, or of those that it computes from
+    them, whichever have fewer numbers, since the others follow from these; and all ē if the readout has a memory. A
+    trace that all neurons share has one row.
 
     Args:
         partials_of: returns the partial derivatives of a step from the current, the state and the next state.
@@ -38,18 +40,24 @@ def carried_numbers(
     _, after = neuron(current, state)
     partials = partials_of(current, state, after)
     if partials is None:
-        return 0
+        return []
     traces, p = Traces((reads, *also_wanted)), current.new_zeros(1, sum(map.in_features for map in maps) + 1)
     for _ in range(len(partials.from_previous) + 1):  # a trace may become non-zero some steps after another
         ε = traces.advance(partials, p)
-    read, computed = {r for _, r in partials.from_previous}, {s for s, _ in partials.from_previous}
-    numbers = 0
+    needed = ancestors(partials, (reads, *also_wanted))
+    read, computed = ({pair[n] for pair in partials.from_previous} & needed for n in (1, 0))
+    shapes: list[tuple[int, int]] = []
     for trace in ε.values():
-        numbers += min(_numbers(trace, read), _numbers(trace, computed))
+        shapes += min(_shapes(trace, read), _shapes(trace, computed), key=numbers)
         if filters:
-            numbers += _numbers(trace, {reads})
-    return numbers
+            shapes += _shapes(trace, {reads})
+    return shapes
 
 
-def _numbers(trace: Trace, names: set[str]) -> int:
-    return sum(trace[name].numel() for name in names & trace.keys())
+def numbers(shapes: Sequence[tuple[int, int]]) -> int:
+    """Return the numbers of traces of these shapes."""
+    return sum(rows * fan_in for rows, fan_in in shapes)
+
+
+def _shapes(trace: Trace, names: set[str]) -> list[tuple[int, int]]:
+    return [(trace[name][0, ..., 0].numel(), trace[name].shape[-1]) for name in sorted(names & trace.keys())]

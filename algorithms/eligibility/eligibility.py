@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -15,12 +16,13 @@ from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate, below, diagonal_remark
-from throughtime.algorithms.eligibility.cost import carried_numbers
+from throughtime.algorithms.eligibility.cost import carried_traces, numbers
 from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps, step_gradient
 from throughtime.algorithms.eligibility.trace_block import BlockTraces, Signal, TraceBlock
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
 from throughtime.networks.layer import Layer
+from throughtime.networks.products import Product
 from throughtime.networks.readout import Readout
 from throughtime.neurons.base import Neuron, Partials
 from throughtime.neurons.gate import is_dense
@@ -61,6 +63,10 @@ class EligibilityRule(BlockRule):
         """Return the traces of a layer's synapses at the start of a sequence, for signals of the wanted variables."""
         return TraceBlock(layer.neuron.size, wanted)
 
+    def in_blocks(self, layer: Layer) -> bool:
+        """Return whether the traces of a layer are computed for a block of steps at once."""
+        return True
+
     def coordinates(self) -> Coordinates:
         return Coordinates("block", "diag D", "own neuron", "instantaneous", "κ", self.update_every or "end")
 
@@ -74,14 +80,25 @@ class EligibilityRule(BlockRule):
         return None
 
     def credit(self, network: Network, batch: int, steps: int) -> Credit:
-        credit, readout, numbers = super().credit(network, batch, steps), network.readouts[0], 0
-        for layer in network.layers:
+        credit, readout, carried = super().credit(network, batch, steps), network.readouts[0], 0
+        blocks = self.windows(steps)
+        products = Counter(credit.products)
+        for layer in (layer for layer in network.layers if self.in_blocks(layer)):
             reads = readout.reads if layer.name == readout.layer else "z"
             filters = self.filter_of(readout) > 0
-            numbers += carried_numbers(partial(self.layer_partials, layer), layer, reads, filters, self.also_wanted)
+            traces = carried_traces(partial(self.layer_partials, layer), layer, reads, filters, self.also_wanted)
+            carried += numbers(traces)
+            for k in blocks[:-1]:  # a trace that all neurons share needs no product
+                products.update(Product(rows, k, n, copies=batch) for rows, n in traces if rows > 1)
+            W = [s.module for s in layer.synapses.values() if isinstance(s.module, nn.Linear)]
+            fan_in = sum(map.in_features for map in W) + 1
+            learns = blocks if self.losses(steps) == steps else blocks[-1:]
+            products.update(Product(W[0].out_features, k * batch, fan_in) for k in learns)
         return credit._replace(
-            contains="dense products forward, traces read and written each step",
-            traces=numbers * batch * readout.linear.weight.itemsize,
+            products=products,
+            contains="dense products forward, those of signals and traces in each block, traces carried between blocks",
+            traces=carried * batch * readout.linear.weight.itemsize,
+            carries=len(blocks) - 1,
         )
 
     def untraceable(self, network: Network) -> str | None:

@@ -63,9 +63,7 @@ class Recursion:
 
     def __init__(self, partials: Partials, p: Tensor, wanted: Collection[str], N_0: Derivatives) -> None:
         self.steps, self.batch = p.shape[:2]
-        needed = set(wanted)
-        while more := {r for s, r in (*partials.from_previous, *partials.within_step) if s in needed} - needed:
-            needed |= more
+        needed = ancestors(partials, wanted)
         before = {pair: self._over_steps(f) for pair, f in partials.from_previous.items() if pair[0] in needed}
         self.flows: dict[str, Flow] = {}
         ones = p[..., -1:]
@@ -186,3 +184,11 @@ def over_time(factor: Derivative) -> bool:
 def _differs(factor: Derivative) -> bool:
     """Whether the derivative differs between neurons."""
     return isinstance(factor, Tensor) and factor.dim() > 0 and (factor.dim() == 4 or factor.shape[-1] > 1)
+
+
+def ancestors(partials: Partials, wanted: Collection[str]) -> set[str]:
+    """Return the variables whose traces those of the wanted variables depend on, and the wanted ones."""
+    needed = set(wanted)
+    while more := {r for s, r in (*partials.from_previous, *partials.within_step) if s in needed} - needed:
+        needed |= more
+    return needed

@@ -63,7 +63,11 @@ class ReachingRule(AnyNeuronRule):
                 traces += batch * Z * network.readouts[0].linear.weight.itemsize
         if not traces:
             return credit
-        return credit._replace(products=+products, traces=traces, contains="dense products forward, R M in each reach")
+        contains = "dense products forward, R M in each reach"
+        return credit._replace(products=+products, traces=traces, carries=steps - 1, contains=contains)
+
+    def in_blocks(self, layer: Layer) -> bool:
+        return self.reach(layer) is None
 
     def traces_of(self, layer: Layer, wanted: Sequence[str]) -> BlockTraces:
         reach = self.reach(layer)

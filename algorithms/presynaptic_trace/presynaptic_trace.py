@@ -121,6 +121,7 @@ class PresynapticTrace(BlockRule):
             products=credit.products + products,
             contains="dense products forward, learning signals, and a product of signal and trace each block",
             traces=0 if self.decay == 0 else batch * reads * itemsize,
+            carries=len(self.windows(steps)) - 1,
         )
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:

@@ -7,8 +7,9 @@ The floor contains, for one batch of sequences:
 - for rules with a backward pass, within each of their windows, the gradients of each map's weight and of those of its
   inputs that depend on trained parameters (x and the state at the start of the window do not); the map of a readout
   with a constant leak counts only for the steps with a loss;
-- for e-prop and diagonal_rtrl one read and one write of their traces in each step; for rtrl the product J M of each
-  sample;
+- for e-prop and diagonal_rtrl the products of signals and inputs of each block of steps; between two blocks one write
+  and one read of the traces, and the product that advances those that differ between neurons; for rtrl the product J M
+  of each sample;
 - for each update one read and one write of the optimiser's arrays, one more read of the gradient for the norm that
   clips it, and FPTT's two copies of the weights.
 
@@ -19,8 +20,7 @@ measured at its size.
 
 The floor excludes the following, so no run reaches it: elementwise operations (the neuron's equations, surrogates,
 batch normalisation, the loss), storing and reading activations, the derivatives of diagonal_rtrl and rtrl, calls of the
-framework other than those of the products, and loading of data. It is the floor of the equations as written, step by
-step: a program that skips the zeros of spikes, or computes the traces of several steps in one product, may take less
+framework other than those of the products, and loading of data. A program that skips the zeros of spikes may take less
 time.
 """
 
@@ -103,8 +103,8 @@ def operations(rule: LearningRule, network: Network, training: Training, batch: 
             moved=(moved(training) + clipped + 2 * credit.copies) * parameters * FLOAT * credit.updates,
         )
     ]
-    if credit.traces:
-        streams.append(Stream(array=credit.traces, moved=2 * credit.traces * steps))
+    if credit.traces and credit.carries:
+        streams.append(Stream(array=credit.traces, moved=2 * credit.traces * credit.carries))
     return Operations(forward + credit.products, streams, credit.contains)
 
 

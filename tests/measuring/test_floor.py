@@ -171,19 +171,21 @@ def test_four_currents():
     assert work(BPTT(), network("lstm")).products[Product(5, 4, 16)] == 6
 
 
-def test_eprop_of_lif_carries_one_trace_a_synapse():
-    # Forward, R z step by step and the rest of the block at once; at the end L = δ B and ∂/∂W_out.
-    needed = work(rule("eprop"))
+def test_the_traces_of_eprop_are_carried_between_blocks():
+    # Forward, R z step by step and the rest of the block at once; at the end L = δ B and ∂/∂W_out. The gradient is one
+    # product with p = (x, z, 1), 3 + 4 + 1 numbers, of the last block. A single block carries nothing.
+    block = {Product(30, 3, 4): 1, Product(5, 4, 4): 6, Product(30, 4, 2): 1}
+    learning = {Product(5, 2, 4): 1, Product(2, 5, 4): 1}
+    assert work(rule("eprop")).products == {**block, **learning, Product(4, 30, 8): 1}
+    assert len(work(rule("eprop")).streams) == 1
+    # 30 steps are a block of 5 steps and one of 25. ε_v is the same for all neurons: 8 numbers; ē: 4 x 8.
+    needed, array = work(rule("eprop"), steps=30), (8 + 4 * 8) * BATCH * 4
     assert needed.products == {
-        Product(30, 3, 4): 1,
-        Product(5, 4, 4): 6,
-        Product(30, 4, 2): 1,
-        Product(5, 2, 4): 1,
-        Product(2, 5, 4): 1,
+        **{Product(n, *map): 1 for n in (25, 125) for map in ((3, 4), (4, 2))},
+        **{Product(5, 4, 4): 30, Product(4, 125, 8): 1, Product(4, 5, 8, copies=5): 1},
+        **learning,
     }
-    # p = (x, z, 1) has 3 + 4 + 1 numbers. ε_v is the same for all neurons: 8 numbers; ē: 4 x 8.
-    array = (8 + 4 * 8) * BATCH * 4
-    assert needed.streams[1] == floor.Stream(array, moved=2 * array * STEPS)
+    assert needed.streams[1] == floor.Stream(array, moved=2 * array)
 
 
 # Of W and R, and of the readout with its gradient by z; 30 steps are a block of 5 steps and one of 25.
@@ -194,7 +196,8 @@ OF_READOUT = {n: Counter([Product(2, n, 4), Product(n, 2, 4)]) for n in (5, 25, 
 def test_rules_that_learn_in_blocks_have_one_product_for_the_steps_of_a_block():
     forward = work(Elsewhere(), steps=25).products + work(Elsewhere(), steps=5).products
     of_readout, of_synapses = (of[25] + of[125] for of in (OF_READOUT, OF_SYNAPSES))
-    assert work(rule("eprop", loss_at="every"), steps=30).products == forward + of_readout
+    traces = Counter([Product(4, 25, 8), Product(4, 125, 8), Product(4, 5, 8, copies=5)])
+    assert work(rule("eprop", loss_at="every"), steps=30).products == forward + of_readout + traces
     assert work(rule("sltt"), steps=30).products == forward + of_readout + of_synapses
     sampled = forward + OF_READOUT[50] + OF_SYNAPSES[50]
     assert work(rule("sltt", sampled_steps=10), steps=30).products == sampled, "in a block of ten"
@@ -228,7 +231,7 @@ def test_rules_that_carry_an_estimate_of_the_influence_go_backward_from_each_los
     ],
 )
 def test_traces_by_hand(neuron, options, wiring, numbers):
-    needed = work(rule("eprop"), network(neuron, options, **wiring))
+    needed = work(rule("eprop"), network(neuron, options, **wiring), steps=30)
     assert needed.streams[1].array == numbers * BATCH * 4
 
 
