@@ -108,10 +108,15 @@ class Gesture(EventRecordings):
             rows = np.load(io.BytesIO(content), allow_pickle=False)
         except Exception as error:  # a damaged header is parsed as Python, which may raise any error
             raise UsageError(f"not an array file, or truncated: {first_line(error)}", where=where) from error
-        if rows.ndim != 2 or rows.shape[1] != 4:
-            raise UsageError(f"the array has shape {list(rows.shape)}; expected [events, 4]", where=where)
+        if rows.ndim != 2 or rows.shape[1] != 4 or rows.dtype.kind not in "iu":
+            what = f"the array is {rows.dtype} {list(rows.shape)}; expected whole numbers [events, 4]"
+            raise UsageError(what, where=where)
         events = np.empty(len(rows), EVENT)
         for field, column in zip(("x", "y", "p", "t"), rows.T, strict=True):
+            most = 2**40 if field == "t" else np.iinfo(EVENT[field]).max
+            if len(wrong := np.flatnonzero((column < 0) | (column > most))):
+                what = f"event {wrong[0]} has {field} = {column[wrong[0]]}, outside 0 ... {most}"
+                raise UsageError(what, where=where)
             events[field] = column
         events["t"] *= 1000  # milliseconds
         return events

@@ -11,6 +11,8 @@ import numpy as np
 from throughtime.errors import UsageError
 
 UNSIGNED_BYTE = 0x08  # the only type in the MNIST family
+MOST_DIMENSIONS = 32
+"""Largest number of dimensions of an array in all versions of NumPy."""
 
 
 def read_idx(content: bytes, path: Path) -> np.ndarray:
@@ -25,6 +27,8 @@ def read_idx(content: bytes, path: Path) -> np.ndarray:
     """
     if content[:3] != bytes([0, 0, UNSIGNED_BYTE])[: len(content)]:
         raise UsageError("not an IDX file of unsigned bytes", where=str(path))
+    if len(content) > 3 and content[3] > MOST_DIMENSIONS:
+        raise UsageError(f"{content[3]} dimensions; an IDX file of images has 3", where=str(path))
     header = 4 + 4 * content[3] if len(content) > 3 else 4
     if len(content) < header:
         raise UsageError(f"truncated: {len(content)} bytes, less than an IDX header", where=str(path))

@@ -24,6 +24,8 @@ READ = ("labels", "extra/speaker", "spikes/times", "spikes/units")
 """Arrays that are read from a file."""
 LIBRARY_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
 """Exceptions of h5py for data that cannot be read or have the wrong type."""
+MOST_RECORDINGS = 10**7
+"""Largest number of recordings of a file; a sparse array of any size needs hardly any space on disk."""
 
 
 def _files(name: str, md5: Mapping[str, str]) -> tuple[fetch.DataFile, ...]:
@@ -112,16 +114,18 @@ class SpikingWords(PreparedDataset):
 
         if len(times) != len(units) or not np.isfinite(times).all() or (times < 0).any():
             raise UsageError("spikes without a valid time", where=where)
-        if len(units) and units.max() >= self.units:
-            raise UsageError(f"a spike of channel {units.max()}, but there are {self.units} channels", where=where)
+        wrong = units[(units < 0) | (units >= self.units) | (units % 1 != 0)]
+        if len(wrong):
+            raise UsageError(f"a spike of channel {wrong[0]}, but there are {self.units} channels", where=where)
         spikes = np.zeros(len(times), np.dtype([("t", np.int64), ("x", np.int32), ("p", np.int8)]))
-        spikes["t"], spikes["x"] = np.rint(times.astype(float) * 1e6), units
-        spikes.sort(order="t", kind="stable")
-        if not len(spikes):
-            return np.zeros((self.steps, self.units), np.int16)
         window = self.bin_ms * 1000
         # Half a bin more: tonic counts whole bins, and rounding may make the last one incomplete.
         end = (self.steps + 0.5) * window
+        # Later times need not fit into 64 bits; their spikes do not count.
+        spikes["t"], spikes["x"] = np.rint(np.minimum(times.astype(float), 2e-6 * end) * 1e6), units
+        spikes.sort(order="t", kind="stable")
+        if not len(spikes):
+            return np.zeros((self.steps, self.units), np.int16)
         frames = ToFrame((self.units, 1, 1), time_window=window, start_time=0, end_time=end)
         return frames(spikes).reshape(self.steps, self.units)
 
@@ -239,8 +243,13 @@ def _opened(file: Path, path: Path) -> Iterator[Any]:
                 if not isinstance(found := opened.get(name), h5py.Dataset):
                     what = f'the file has no "{name}"' if found is None else f'"{name}" is not an array'
                     raise UsageError(what, where=str(path))
+                if found.file.filename != opened.filename or found.external or found.is_virtual:
+                    hint = "the file may be malicious and is not read: no checksum covers the other file"
+                    raise UsageError(f'"{name}" is in another file', str(path), hint)
             if len({len(opened[name]) for name in READ}) > 1:
                 raise UsageError("labels, speakers and spikes differ in the number of recordings", where=str(path))
+            if (count := len(opened["labels"])) > MOST_RECORDINGS:
+                raise UsageError(f"{count} recordings; there are at most {MOST_RECORDINGS}", where=str(path))
             yield opened
     except LIBRARY_ERRORS as error:
         raise UsageError(f"damaged: {first_line(error)}", where=str(path)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -30,3 +30,12 @@ def child(words: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
 
 def hear_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def without_locks(number: int) -> Callable[..., None]:
+    """Return a `flock` that fails with this error, as in a folder on some network file systems."""
+
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return flock

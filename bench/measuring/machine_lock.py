@@ -33,13 +33,12 @@ class MachineLock:
         """Wait for the lock, and tell once who holds it; return False if `stopping` became true.
 
         Raises:
-            UsageError: the file cannot be opened, or another process has held the lock for WAIT_SECONDS.
+            UsageError: the file cannot be opened or locked, or another process has held the lock for WAIT_SECONDS.
         """
         file, told, end = _opened(), False, time.monotonic() + WAIT_SECONDS
         try:
             while not stopping():
-                with suppress(BlockingIOError):
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _locked(file):
                     self._file, file = file, -1
                     return True
                 if not told:
@@ -86,7 +85,20 @@ def _opened() -> int:
             os.fchmod(file, 0o644)  # whatever the umask of the user who created it
         return file
     except OSError as error:
-        hint = "remove it, or let TMPDIR name another folder for all who measure on this machine"
-        raise UsageError(
-            f"the lock of the machine cannot be used: {error.strerror}", str(MACHINE_LOCK), hint
-        ) from error
+        raise _unusable(error) from error
+
+
+def _locked(file: int) -> bool:
+    """Lock a file and return True; return False if another process has locked it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise _unusable(error) from error
+    return True
+
+
+def _unusable(error: OSError) -> UsageError:
+    hint = "remove it, or let TMPDIR name another folder for all who measure on this machine"
+    return UsageError(f"the lock of the machine cannot be used: {error.strerror}", str(MACHINE_LOCK), hint)

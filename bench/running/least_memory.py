@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from throughtime.networks.base import Network
     from throughtime.running.plan import Planned
 
-CGROUP = Path("/sys/fs/cgroup/memory.max")
+GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""The folder of control groups (version 2), and the file with the name of the group of this process."""
 
 
 def least_bytes(spec: RunSpec, dataset: Dataset, network: Network) -> int:
@@ -78,8 +79,12 @@ def require_memory(planned: Iterable[Planned], limit: int, what: str) -> None:
 
 
 def machine_bytes() -> int:
-    """Return the memory of this machine, or of the control group that limits this process."""
-    total = int(psutil.virtual_memory().total)
-    with suppress(OSError, ValueError):  # no control group, or `max`
-        total = min(total, int(CGROUP.read_text()))
-    return total
+    """Return the memory of this machine, or of a control group around this process that has less."""
+    most, group = int(psutil.virtual_memory().total), GROUPS
+    with suppress(OSError):  # another system
+        names = [line[len("0::/") :] for line in OWN_GROUP.read_text().splitlines() if line.startswith("0::/")]
+        group = GROUPS.joinpath(*names[:1])
+    for folder in (group, *group.parents):
+        with suppress(OSError, ValueError):  # no control group, or `max`
+            most = min(most, int((folder / "memory.max").read_text()))
+    return most

@@ -7,6 +7,7 @@ An interrupted sweep therefore repeats no finished pass, and training resumes fr
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -34,6 +35,8 @@ CONTINUED: tuple[Status, ...] = ("timeout", "oom", "killed")
 """States after which training resumes from its checkpoint; an error or a divergence would only recur."""
 REPEATS = 2
 """Largest number of repetitions of a measuring pass that was killed from outside."""
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+"""`errno` of a file system without locks."""
 
 
 class Runner:
@@ -105,6 +108,11 @@ class Runner:
             lock.acquire()
         except Timeout:
             raise UsageError("another runner is at work on this suite", where=str(folder)) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            hint = "name a folder on a local disk with --results"
+            raise UsageError(f"the folder cannot be locked: {error.strerror}", str(folder), hint) from error
         return lock
 
     def _todo(self, planned: Planned) -> list[PassJob]:

@@ -81,7 +81,7 @@ def boxes_of(xml: bytes, where: str) -> list[Box]:
     """
     try:
         root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: an encoding that it declares
         raise UsageError(f"broken XML: {error}", where=where) from error
     boxes = []
     for number, thing in enumerate(root.iter("object"), 1):

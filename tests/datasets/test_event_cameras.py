@@ -204,6 +204,13 @@ def archive_with(kind_name, source, monkeypatch, content):
     return kind
 
 
+def npy(rows):
+    """The content of a file with this array."""
+    out = io.BytesIO()
+    np.save(out, np.array(rows))
+    return out.getvalue()
+
+
 BACK = events(*((9000 - 1000 * t, 3, 3, 0) for t in range(9)))
 OUTSIDE = events(*((1000 * t, 3, 130 if t == 4 else 3, 0) for t in range(9)))
 FAR = events(*((1000 * t, 3, 100 if t == 4 else 3, 0) for t in range(9)))
@@ -217,6 +224,10 @@ FAR = events(*((1000 * t, 3, 100 if t == 4 else 3, 0) for t in range(9)))
         ("nmnist", nmnist_bytes(BACK), r"00077\.bin: events out of order: event 1"),
         ("nmnist", nmnist_bytes(FAR), r"00077\.bin: event 4 has y = 100, outside 0 \.\.\. 33"),
         ("dvsgesture", b"not numpy", r"\.npy: not an array file, or truncated"),
+        ("dvsgesture", npy([["a"] * 4] * 9), r"\.npy: the array is <U1 \[9, 4\]; expected whole numbers \[events, 4\]"),
+        ("dvsgesture", npy([[0.5] * 4] * 9), r"\.npy: the array is float64 \[9, 4\]; expected whole numbers"),
+        ("dvsgesture", npy([[2**16, 0, 0, t] for t in range(9)]), r"\.npy: event 0 has x = 65536, outside 0"),
+        ("dvsgesture", npy([[0, 0, 0, 2**60]] * 9), r"\.npy: event 0 has t = 1152921504606846976, outside 0"),
         ("dvsgesture", gesture_bytes(FOUR)[:-8], r"\.npy: not an array file, or truncated"),
         ("dvsgesture", gesture_bytes(OUTSIDE), r"\.npy: event 4 has y = 130, outside 0 \.\.\. 127"),
         ("dvsgesture", gesture_bytes(BACK), r"\.npy: events out of order"),

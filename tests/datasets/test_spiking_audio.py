@@ -202,3 +202,57 @@ def test_a_group_in_place_of_an_array_is_named(tmp_path):
         file.create_group("labels")
     with pytest.raises(UsageError, match=r'\.h5: "labels" is not an array'):
         dataset.build(paths, tmp_path)
+
+
+def link(file):
+    file["labels"] = h5py.ExternalLink("other.h5", "labels")
+
+
+def link_above(file):
+    del file["spikes"]
+    file["spikes"] = h5py.ExternalLink("other.h5", "spikes")
+
+
+def raw_bytes(file):
+    file.create_dataset("labels", (80,), "u2", external=[("other.h5", 0, 160)])
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout((80,), "u2")
+    layout[:] = h5py.VirtualSource("other.h5", "labels", (80,))
+    file.create_virtual_dataset("labels", layout)
+
+
+@pytest.mark.parametrize("change", [link, link_above, raw_bytes, virtual])
+def test_numbers_of_another_file_are_not_read(change, tmp_path):
+    """The checksum of the file says nothing about them, and they may be any file of the user."""
+    dataset, paths = HeidelbergDigits.tiny(), synthetic_words(HeidelbergDigits, tmp_path)
+    (tmp_path / "other.h5").write_bytes(paths[0].read_bytes())
+    with h5py.File(paths[0], "a") as file:
+        if change is not link_above:
+            del file["labels"]
+        change(file)
+    with pytest.raises(UsageError, match=r'shd_train\.h5: "(labels|spikes/times)" is in another file'):
+        dataset.build(paths, tmp_path)
+
+
+def test_more_recordings_than_there_are_in_the_world(tmp_path):
+    """A sparse array of 2**33 labels needs a few bytes of disk, and 64 GiB of memory."""
+    dataset, paths = HeidelbergDigits.tiny(), synthetic_words(HeidelbergDigits, tmp_path)
+    with h5py.File(paths[0], "a") as file:
+        for name in ("labels", "extra/speaker", "spikes/times", "spikes/units"):
+            kind = file[name].dtype
+            del file[name]
+            file.create_dataset(name, (2**33,), kind, chunks=(1024,))
+    with pytest.raises(UsageError, match=r"\.h5: 8589934592 recordings; there are at most 10000000"):
+        dataset.build(paths, tmp_path)
+
+
+@pytest.mark.parametrize("channel", [-1, 0.5])
+def test_a_channel_that_is_none(channel):
+    with pytest.raises(UsageError, match=f"here: a spike of channel {channel}, but there are 700 channels"):
+        HeidelbergDigits(steps=3).binned(np.array([0.0, 0.1]), np.array([0, channel]), "here")
+
+
+def test_spikes_long_after_the_last_bin_do_not_count():
+    assert HeidelbergDigits(steps=3).binned(np.array([0.0, 1e300]), np.array([0, 1]), "").sum() == 1

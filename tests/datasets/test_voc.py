@@ -126,6 +126,10 @@ def test_limit_takes_the_first_images(folder):
     assert torch.equal(in_order(few).x, in_order(VOC(root=str(folder), size=32, steps=1)).x[:, :3])
 
 
+def declare(folder, encoding):
+    (folder / "Annotations/000003.xml").write_text(f'<?xml version="1.0" encoding="{encoding}"?><annotation/>')
+
+
 @pytest.mark.parametrize(
     "harm, what",
     [
@@ -157,6 +161,8 @@ def test_limit_takes_the_first_images(folder):
             ),
             "000003.xml: object 1 has no box of four numbers",
         ),
+        (lambda f: declare(f, "x-none"), "000003.xml: broken XML: unknown encoding"),
+        (lambda f: declare(f, "utf-7"), "000003.xml: broken XML: multi-byte encodings are not supported"),
     ],
 )
 def test_errors_are_one_line_and_name_the_file(folder, harm, what, capsys):

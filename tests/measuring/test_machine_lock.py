@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
 
 import pytest
 
-from tests.children import child
+from tests.children import child, without_locks
 from throughtime.errors import UsageError
 from throughtime.measuring import machine_lock
 from throughtime.measuring.machine_lock import MachineLock
@@ -77,4 +79,11 @@ def test_a_link_or_a_folder_in_its_place_is_named(path, tmp_path):
     (tmp_path / "victim").touch()
     path.symlink_to(tmp_path / "victim")
     with pytest.raises(UsageError, match=r"machine\.lock: the lock of the machine cannot be used: "):
+        MachineLock().take(print)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_folder_without_locks_is_named(path, number, monkeypatch):
+    monkeypatch.setattr(fcntl, "flock", without_locks(number))
+    with pytest.raises(UsageError, match=rf"machine\.lock: .* cannot be used: {os.strerror(number)}\n.*TMPDIR"):
         MachineLock().take(print)

@@ -77,9 +77,15 @@ def test_what_no_machine_holds_is_refused_before_it_is_built(suite, capsys, size
     assert said in capsys.readouterr().err and time.monotonic() - start < 30, "nothing of that size was touched"
 
 
-def test_the_limit_of_a_control_group_counts(tmp_path, monkeypatch):
-    monkeypatch.setattr(least_memory, "CGROUP", tmp_path / "memory.max")
+@pytest.mark.parametrize("own, limited", [("/", ""), ("/user.slice/run-1.scope", "user.slice/run-1.scope")])
+def test_the_limit_of_a_control_group_counts(own, limited, tmp_path, monkeypatch):
+    monkeypatch.setattr(least_memory, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(least_memory, "OWN_GROUP", tmp_path / "own")
+    (tmp_path / "own").write_text(f"1:cpu:/elsewhere\n0::{own}\n")
     whole = least_memory.machine_bytes()
+    (tmp_path / "groups" / limited).mkdir(parents=True)
     for text, limit in (("max\n", whole), ("1048576\n", 2**20), ("999999999999999\n", whole)):
-        (tmp_path / "memory.max").write_text(text)
+        (tmp_path / "groups" / limited / "memory.max").write_text(text)
         assert least_memory.machine_bytes() == limit
+    (tmp_path / "groups" / "memory.max").write_text("4096\n")
+    assert least_memory.machine_bytes() == 4096, "that of a group around it, too"

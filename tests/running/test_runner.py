@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import shutil
 import signal
 import statistics
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from tests.children import without_locks
 from throughtime.commands.main import main
 from throughtime.errors import UsageError
 from throughtime.records.provenance import versions
@@ -248,6 +252,15 @@ def test_a_good_pass_of_an_interrupted_run_is_not_repeated(tmp_path):
     found, printed = run(tmp_path, suite)
     assert found["bptt"].record.measures["peak_process_bytes"].value == 123
     assert "memory" not in printed
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_results_folder_without_locks_is_named(tmp_path, number, monkeypatch):
+    suite = suite_file(tmp_path, "bptt")
+    monkeypatch.setattr(fcntl, "flock", without_locks(number))
+    with pytest.raises(UsageError, match=rf"results/faults: .* locked: {os.strerror(number)}\n.*--results") as caught:
+        run(tmp_path, suite)
+    assert "local disk" in str(caught.value)
 
 
 def test_two_runners_do_not_work_on_one_suite(tmp_path):

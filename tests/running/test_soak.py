@@ -6,10 +6,7 @@ Children of all passes are killed, the server that they start from, and the runn
 
 from __future__ import annotations
 
-import contextlib
-import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -18,10 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.children import child
+from tests.fire import hit
 from throughtime.records.store import Store, Stored
 from throughtime.running.rerun import differences
 
@@ -70,57 +67,6 @@ def test_two_hundred_runs_under_fire_end_as_if_undisturbed(tmp_path):
     continued = sum(stored.record.continued > 0 for stored in now.values())
     print(f"{dict(hits)}, {continued} runs continued from a checkpoint")
     assert continued and hits["a child killed"] and hits["the runner killed"] and hits["the server killed"]
-
-
-def hit(process: subprocess.Popen, dice: random.Random) -> str:
-    """Kill something, mostly a child; a runner only once it has some, or on a slow machine none would ever begin."""
-    children = workers(process.pid)
-    if not children:
-        return "nothing there"
-    chance = dice.random()
-    if chance < 0.06:
-        process.kill()
-        process.wait()
-        return "the runner killed"
-    if chance < 0.12:
-        process.send_signal(dice.choice([signal.SIGINT, signal.SIGTERM]))
-        return "the runner asked to stop"
-    if chance < 0.16:
-        for server in servers(process.pid):
-            server.kill()
-        return "the server killed"
-    victim, how = dice.choice(children), dice.choice([signal.SIGKILL, signal.SIGTERM])
-    try:
-        victim.send_signal(how)
-    except psutil.NoSuchProcess:
-        return "already over"
-    return f"a child {'killed' if how == signal.SIGKILL else 'asked to stop'}"
-
-
-def workers(runner: int) -> list[psutil.Process]:
-    """The children that run a pass: each leads a group of its own."""
-    found = []
-    try:
-        family = psutil.Process(runner).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-    for process in family:
-        try:
-            if process.pid == os.getpgid(process.pid):
-                found.append(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
-
-
-def servers(runner: int) -> list[psutil.Process]:
-    """The fork server of a runner."""
-    found = []
-    with contextlib.suppress(psutil.Error):
-        for process in psutil.Process(runner).children():
-            if any("multiprocessing.forkserver" in word for word in process.cmdline()):
-                found.append(process)
-    return found
 
 
 @contextmanager

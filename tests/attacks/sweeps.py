@@ -1,0 +1,109 @@
+"""Sweeps in processes of their own, and whether their records are those of an undisturbed sweep."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.attacks.basics import Attempt, FaultError, Injected, require_answer
+from tests.children import hear_ctrl_c
+from tests.fire import hit
+from throughtime.records.store import Store
+from throughtime.running.rerun import differences
+
+PAUSE = 1.5
+"""Mean time between two kills, seconds."""
+WORDS = [sys.executable, "-m", "throughtime"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+class Sweep:
+    """A suite that is run undisturbed once, and then under attack.
+
+    Args:
+        suite: name or path.
+        options: of `throughtime run`.
+        folder: for results.
+    """
+
+    def __init__(self, suite: str, options: list[str], folder: Path) -> None:
+        self.suite, self.options, self.folder, self.calm = suite, options, folder, folder / "calm"
+        done = subprocess.run(self.command(self.calm), env=ENVIRONMENT, capture_output=True, text=True)
+        if done.returncode:
+            raise FaultError(f"the undisturbed sweep failed:\n{done.stderr[-2000:]}")
+
+    def command(self, results: Path) -> list[str]:
+        words = ["run", self.suite, "--scale", "tiny", "--results", str(results), "--rerun", "failed", "--jobs", "1"]
+        return [*WORDS, *words, *self.options]
+
+    def require_same(self, results: Path, what: str) -> None:
+        """Raise FaultError unless the records in a folder are those of the undisturbed sweep."""
+        require_same(self.calm, results, what)
+
+
+def require_same(calm: Path, results: Path, what: str) -> None:
+    """Raise FaultError unless two folders of results have the same runs with the same numbers, bit for bit."""
+    before, now = ({s.record.label: s for s in Store(folder).records()} for folder in (calm, results))
+    if before.keys() != now.keys():
+        raise FaultError(f"{what}: the records of {sorted(before.keys() ^ now.keys())} are missing or too many")
+    others = [(label, d) for label in before for d in differences(before[label], now[label]) if d.counts]
+    if others:
+        raise FaultError(f"{what}: other records: {others[:5]}")
+
+
+def kills(dice: random.Random, folder: Path) -> Iterator[Attempt]:
+    """Sweeps of `quick`, one replicate of each cell: something is killed every PAUSE seconds, the runner is started
+    again, until all is done; the records are those of an undisturbed sweep, bit for bit."""
+    sweep = Sweep("quick", ["--set", "replicates=1"], folder)
+    number = 0
+
+    def attempt() -> Injected:
+        results, hits = folder / str(number), Counter[str]()
+        while True:
+            with (results.parent / f"{number}.log").open("a") as log:
+                process = subprocess.Popen(
+                    sweep.command(results), stdout=log, stderr=log, env=ENVIRONMENT, preexec_fn=hear_ctrl_c
+                )
+                while process.poll() is None:
+                    time.sleep(dice.expovariate(1 / PAUSE))
+                    hits[hit(process, dice)] += 1
+            if process.returncode == 0:
+                break
+            printed = (results.parent / f"{number}.log").read_text()
+            if "Traceback" in printed:
+                raise FaultError(f"after {dict(hits)}:\n{printed[-2000:]}")
+        sweep.require_same(results, f"after {dict(hits)}")
+        print(f"  {dict(hits)}", flush=True)
+        return Injected(hits.total() - hits["nothing there"] - hits["already over"])
+
+    while True:
+        number += 1
+        yield attempt
+
+
+def answer(
+    words: list[str], prepare: Callable[[], object] = hear_ctrl_c, settings: dict[str, str] | None = None, **options
+) -> tuple[int, str]:
+    """Run a command; return its exit code and what it printed, and raise FaultError if that is no answer."""
+    done = subprocess.run(
+        words,
+        env=ENVIRONMENT | (settings or {}),
+        preexec_fn=prepare,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **options,
+    )
+    printed = done.stdout.decode(errors="replace")
+    require_answer(done.returncode, printed, f"{settings or ''} {' '.join(words)}")
+    return done.returncode, printed
+
+
+def ignore_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
