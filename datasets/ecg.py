@@ -111,11 +111,20 @@ class Ecg(PreparedDataset):
             raise UsageError(f"the file has no variable {error}", where=str(path)) from error
         except Exception as error:  # scipy raises zlib.error, TypeError, ValueError and others
             raise UsageError(f"not a MATLAB 5 file, or truncated: {first_line(error)}", where=str(path)) from error
+        for name, array in (("x", x), ("y", y)):
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+                raise UsageError(f"{name} is no array of numbers", where=str(path))
         if x.shape != (len(x), self.length, CHANNELS) or y.shape != (len(x), self.length, CLASSES):
             raise UsageError(f"x has shape {list(x.shape)} and y {list(y.shape)}", where=str(path))
         if not np.isfinite(x).all():
             raise UsageError(f"NaN in sequence {np.argwhere(~np.isfinite(x))[0, 0]}", where=str(path))
-        if (y.sum(2) > 1).any() or y.max(initial=0) > 1:
+        for wrong, what in (
+            (np.abs(x) > 127, "number beyond ± 127"),
+            (~np.isin(y, (0, 1)), "label that is neither 0 nor 1"),
+        ):
+            if wrong.any():
+                raise UsageError(f"a {what} in sequence {np.argwhere(wrong)[0, 0]}", where=str(path))
+        if (y.sum(2) > 1).any():
             raise UsageError(f"more than one label at a step of sequence {np.argwhere(y.sum(2) > 1)[0, 0]}", str(path))
         label = y.argmax(2).astype(np.int8)
         if self.unlabelled == "masked":

@@ -250,6 +250,9 @@ def _opened(file: Path, path: Path) -> Iterator[Any]:
                 raise UsageError("labels, speakers and spikes differ in the number of recordings", where=str(path))
             if (count := len(opened["labels"])) > MOST_RECORDINGS:
                 raise UsageError(f"{count} recordings; there are at most {MOST_RECORDINGS}", where=str(path))
+            for name in READ[:2]:
+                if (kind := opened[name].dtype).kind not in "iu":
+                    raise UsageError(f'"{name}" is {kind}, not whole numbers', where=str(path))
             yield opened
     except LIBRARY_ERRORS as error:
         raise UsageError(f"damaged: {first_line(error)}", where=str(path)) from error

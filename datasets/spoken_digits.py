@@ -17,7 +17,7 @@ from throughtime.datasets.base import Split
 from throughtime.datasets.files import archive, cache, fetch
 from throughtime.datasets.prepared import PreparedDataset, held_out, save
 from throughtime.datasets.task import Classification
-from throughtime.errors import UsageError
+from throughtime.errors import UsageError, first_line
 from throughtime.registry import dataset, or_default, refuse_unused
 
 RATE = 8000  # samples per second
@@ -140,8 +140,8 @@ def samples(content: bytes, where: str) -> np.ndarray:
         with wave.open(io.BytesIO(content)) as file:
             kind = (file.getframerate(), file.getnchannels(), 8 * file.getsampwidth())
             expected, data = file.getnframes(), file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
-        raise UsageError(f"not a wav file: {error or 'it ends in its header'}", where=where) from error
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last two have no message
+        raise UsageError(f"not a wav file: {first_line(error) or 'it ends in a header'}", where=where) from error
     if kind != (RATE, 1, 16):
         what = "the wav file has {} Hz, {} channels, {} bit; expected 8000 Hz, 1 channel, 16 bit".format(*kind)
         raise UsageError(what, where=where)

@@ -122,9 +122,9 @@ def main() -> int:
         share = (end - began) / left
         result = attacked(kind, arguments.seed, share, arguments.attempts or KINDS[kind].attempts)
         faults += result.faults
+        print("\n".join(result.faults))
         took = f"{result.attempts} attempts, {len(result.faults)} faults, {time.monotonic() - began:.0f} s"
         print(f"{kind}: {took}" + (f"; not run here: {result.not_run}" if result.not_run else ""), flush=True)
-    print("\n".join(faults))
     print(f"seed {arguments.seed}: {len(faults)} faults")
     return 1 if faults else 0
 

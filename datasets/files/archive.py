@@ -30,6 +30,8 @@ MEMBER_BYTES = 1 << 29
 """Largest size of a member or a header that is read into memory; members of the known datasets are much smaller."""
 NESTED_BYTES = 1 << 32
 """Largest size of an archive within an archive, which is copied to disk."""
+DAMAGES = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, UnicodeDecodeError)
+"""Exceptions for a damaged archive; the last one for the name of a member."""
 TOO_LARGE = "the archive may be malicious and is not read further"
 
 
@@ -260,7 +262,7 @@ def _as_usage_error(path: Path) -> Iterator[None]:
         raise UsageError("truncated: the compressed stream has no end", where=str(path)) from error
     except (NotImplementedError, RuntimeError) as error:  # zip: an unsupported method, or a password
         raise UsageError(f"an archive that cannot be read: {first_line(error)}", where=str(path)) from error
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+    except DAMAGES as error:
         raise UsageError(f"damaged or truncated archive: {first_line(error)}", where=str(path)) from error
     except OSError as error:
         raise UsageError(f"cannot be read: {error.strerror or first_line(error)}", where=str(path)) from error

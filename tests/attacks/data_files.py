@@ -118,13 +118,13 @@ def any_image(content: bytes, dice: random.Random) -> bytes:
     """Return an image of another kind, format or size, or a damaged PNG with right checksums."""
     from PIL import Image
 
-    image = Image.open(io.BytesIO(content)).convert(dice.choice(["1", "L", "P", "RGB", "RGBA", "I;16", "CMYK"]))
-    if dice.random() < 0.2:
-        image = image.resize((dice.choice([1, 4000]), dice.choice([1, 4000])))
     out = io.BytesIO()
     try:
+        image = Image.open(io.BytesIO(content)).convert(dice.choice(["1", "L", "P", "RGB", "RGBA", "I;16", "CMYK"]))
+        if dice.random() < 0.2:
+            image = image.resize((dice.choice([1, 4000]), dice.choice([1, 4000])))
         image.save(out, dice.choice(["PNG", "PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM"]))
-    except OSError:  # that format has no such images
+    except (OSError, ValueError):  # that format has no such images
         return content
     if dice.random() < 0.5:
         return damaged(out.getvalue(), dice)

@@ -103,6 +103,14 @@ def test_damaged_member(tmp_path):
         archive.digest(path, PATTERN)
 
 
+def test_member_whose_name_is_no_text(tmp_path):
+    path = zipped(tmp_path / "a.zip", {"Train/é/b.bin": b"two"})
+    content = path.read_bytes()
+    path.write_bytes(content.replace("é".encode(), b"\xff\xff", 1))  # in the member's own header
+    with pytest.raises(UsageError, match=r"a\.zip: damaged or truncated archive: 'utf-8' codec can't decode"):
+        archive.digest(path, PATTERN)
+
+
 def test_encrypted_member(tmp_path):
     path = zipped(tmp_path / "a.zip", {"Train/0/b.bin": b"two"})
     content = bytearray(path.read_bytes())

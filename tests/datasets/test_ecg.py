@@ -4,6 +4,7 @@ import numpy as np
 import pydantic
 import pytest
 import scipy.io
+import scipy.sparse
 import torch
 
 from tests.real_data import real, real_source  # noqa: F401
@@ -80,6 +81,10 @@ def two_labels(content):
         (with_nan, "NaN in sequence 3"),
         (two_labels, "more than one label at a step of sequence 1"),
         (lambda content: content.pop("y"), "the file has no variable 'y'"),
+        (lambda content: content.update(x=scipy.sparse.csc_matrix((3, 4))), "x is no array of numbers"),
+        (lambda content: content.update(y=content["y"].astype(str)), "y is no array of numbers"),
+        (lambda content: content.update(x=content["x"] * 200), "a number beyond ± 127 in sequence 0"),
+        (lambda content: content.update(y=content["y"] * np.nan), "a label that is neither 0 nor 1 in sequence 0"),
         (lambda content: content.update(x=content["x"][:, :2]), r"x has shape \[20, 2, 4\] and y \[20, 3, 6\]"),
     ],
 )

@@ -100,6 +100,14 @@ def broken(path, change):
         change(file)
 
 
+def replace(name, array):
+    def change(file):
+        del file[name]
+        file[name] = array
+
+    return change
+
+
 def set_first(name, value):
     def change(file):
         file[name][0] = value
@@ -118,6 +126,8 @@ def set_first(name, value):
         (set_first("spikes/times", np.array([-1] * 20, np.float16)), "recording 0: spikes without a valid time"),
         (set_first("spikes/times", np.array([np.nan] * 20, np.float16)), "recording 0: spikes without a valid time"),
         (set_first("spikes/times", np.array([0.1], np.float16)), "recording 0: spikes without a valid time"),
+        (replace("labels", np.full(80, np.nan)), '"labels" is float64, not whole numbers'),
+        (replace("extra/speaker", np.full(80, 1j)), '"extra/speaker" is complex128, not whole numbers'),
         (lambda file: file.pop("extra/speaker"), 'the file has no "extra/speaker"'),
         (lambda file: file["labels"] and None, None),
     ],

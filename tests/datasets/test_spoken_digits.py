@@ -76,7 +76,8 @@ SOUND = np.full(800, 1000, "<i2")
     [
         (b"RIFF", "not a wav file"),
         (b"<!DOCTYPE html>", "not a wav file"),
-        (wav(SOUND)[:30], "not a wav file"),
+        (wav(SOUND)[:30], "not a wav file: it ends in a header"),
+        (b"RIFF\x14\0\0\0WAVEjunk\0\1\0\0", "not a wav file: it ends in a header"),
         (wav(SOUND)[:-2], "truncated: 799 of 800 samples"),
         (wav(SOUND[:0]), "truncated: 0 of 0 samples"),
         (wav(SOUND, rate=16_000), "the wav file has 16000 Hz, 1 channels, 16 bit; expected 8000 Hz"),
