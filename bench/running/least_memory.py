@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from throughtime.networks.base import Network
     from throughtime.running.plan import Planned
 
+LARGE = 2**28
+"""Bytes of weights beyond which a plan builds no network in memory: to draw them takes more than a second."""
 GROUPS, OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 """The folder of control groups (version 2), and the file with the name of the group of this process."""
 
@@ -37,8 +39,8 @@ def least_bytes(spec: RunSpec, dataset: Dataset, network: Network) -> int:
     return _bytes(network.parameters()) + (stored(spec.training) - 1) * trained + batch
 
 
-def require_weights_fit(build: Callable[[], Network]) -> None:
-    """Build a network on PyTorch's device `meta`, without memory.
+def planned_network(build: Callable[[], Network]) -> Network:
+    """Build a network for a plan; one of more than LARGE bytes on PyTorch's device `meta`, without memory.
 
     Raises:
         UsageError: its weights exceed the memory of this machine.
@@ -47,12 +49,16 @@ def require_weights_fit(build: Callable[[], Network]) -> None:
 
     try:
         with torch.device("meta"):
-            weights = _bytes(build().parameters())
-    except Exception:  # a plugin's network may compute with its weights; its faults appear when it is built
-        return
+            network = build()
+        weights = _bytes(network.parameters())
+    except Exception as error:  # a plugin's network may compute with its weights; its faults appear when it is built
+        if "Storage size calculation overflowed" in str(error):
+            raise UsageError("its weights need more bytes than 64 bits can count") from error
+        return build()
     if weights > machine_bytes():
         have = bytes_as_text(machine_bytes())
         raise UsageError(f"its weights need {bytes_as_text(weights)} of memory, but this machine has {have}")
+    return network if weights > LARGE else build()
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:

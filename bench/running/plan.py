@@ -19,7 +19,7 @@ from throughtime.records.provenance import versions
 from throughtime.records.record import Record, Status
 from throughtime.records.store import Store
 from throughtime.registry import KINDS, Component, raised_at
-from throughtime.running.least_memory import least_bytes, require_weights_fit
+from throughtime.running.least_memory import least_bytes, planned_network
 from throughtime.running.weight_files import WeightFiles
 from throughtime.spec import PASSES, ComponentSpec, Pass, Rerun, RunSpec
 
@@ -309,8 +309,7 @@ class _Support:
         def network() -> Any:
             build = partial(build_network, spec, inputs, dataset.outputs)
             with torch.random.fork_rng(devices=[]):  # `tt.run` leaves its caller's random state as it is
-                require_weights_fit(build)
-                return in_precision(build(), spec.training.precision)
+                return in_precision(planned_network(build), spec.training.precision)
 
         dataset = component("dataset")
         inputs = dataset.layout or dataset.inputs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from torch import Tensor
 
 from throughtime.commands.main import main
 from throughtime.records.store import Store
@@ -61,10 +62,20 @@ def test_the_plan_says_it_in_a_line_and_a_limit_refuses_it(suite, capsys):
     assert said.count("\n") == 2
 
 
+def test_a_network_beyond_the_limit_is_planned_without_its_memory(suite, monkeypatch, capsys):
+    """The weights would take 1.5 GiB, and seconds to draw."""
+    monkeypatch.setattr(
+        Tensor, "uniform_", lambda self, *_, **__: pytest.fail("drawn") if self.device.type == "cpu" else self
+    )
+    assert main(["plan", suite(hidden=20_000), "--memory-limit", "1GiB"]) == 2
+    assert "bptt lif adding #0 needs at least 2.98 GiB of memory, more than 1 GiB" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "sizes, said",
     [
         ({"hidden": 10**7}, "cannot be built: its weights need 364 TiB of memory, but this machine has "),
+        ({"hidden": 10**12}, "cannot be built: its weights need more bytes than 64 bits can count"),
         (
             {"steps": 10**9, "batch": 10**5},
             "memory of this machine: bptt lif adding #0 needs at least 728 TiB of memory",
