@@ -17,6 +17,7 @@ from throughtime.checks.contract.contents import (
     scaled_by_others,
 )
 from throughtime.checks.contract.processes import differs_elsewhere
+from throughtime.checks.contract.raw_files import digest_covers, shaped_by_test
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.base import Dataset, Split
@@ -225,9 +226,11 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("held-out sequences are always the same", 0, held_out_fixed),
         Fact("no sequence is in two splits", 0, disjoint),
         Fact("digest of the raw data", 0, digest),
+        Fact("digest changes with the content of each file", 0, digest_covers),
         Fact("another process loads the same data", 0, differs_elsewhere),
         Fact("every class occurs in every split", 0, on_contents(missing_classes)),
         Fact("chance is that of a constant prediction", 5, on_contents(off_chance)),
         Fact("inputs are scaled by the training split alone", 0, on_contents(scaled_by_others)),
+        Fact("test files shape no training data", 0, shaped_by_test),
         Fact("no input alone gives the labels away", 1, on_contents(gives_labels_away)),
     )
