@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
+import functools
 import os
 import pty
 import random
@@ -11,6 +13,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +32,17 @@ OTHERS = (54321, 54322)
 """Two users who are not the one who attacks."""
 
 
+@functools.cache
+def undisturbed(passes: str) -> Sweep:
+    """Return a sweep of four runs with these passes, run undisturbed once for all kinds."""
+    folder = Path(tempfile.mkdtemp(prefix="attack-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    suite = folder / "attacked.yaml"
+    suite.write_text(SUITE.replace("[train, bytes]", passes))
+    return Sweep(str(suite), [], folder)
+
+
 def surrounding(attack: Callable[[Sweep, random.Random, Path], None], passes: str = "[train, bytes]") -> Attack:
     """Return an attack on a sweep of four runs.
 
@@ -38,13 +52,11 @@ def surrounding(attack: Callable[[Sweep, random.Random, Path], None], passes: st
     """
 
     def attempts(dice: random.Random, folder: Path) -> Iterator[Attempt]:
-        suite = folder / "attacked.yaml"
-        suite.write_text(SUITE.replace("[train, bytes]", passes))
         folder.chmod(0o755)
-        sweep, number = Sweep(str(suite), [], folder), 0
+        number = 0
         while True:
             number += 1
-            yield lambda number=number: attack(sweep, dice, folder / str(number))
+            yield lambda number=number: attack(undisturbed(passes), dice, folder / str(number))
 
     return attempts
 

@@ -125,6 +125,21 @@ class EndOfTrainIsValidation(Toy):
     splits = (torch.arange(30), torch.arange(29, 44), torch.arange(45, 60))
 
 
+class StatesRepeats(Toy):
+    """Sound: two of its fifteen test sequences repeat others."""
+
+    repeated = 0.14
+    splits = (torch.arange(30), torch.arange(30, 45), torch.tensor([*range(45, 58), 45, 46]))
+
+
+class RepeatsMore(StatesRepeats):
+    splits = (torch.arange(30), torch.arange(30, 45), torch.tensor([*range(45, 57), 45, 46, 47]))
+
+
+class StatesNone(StatesRepeats):
+    repeated = 0.0
+
+
 # --- random and fixed parts
 
 
@@ -249,6 +264,7 @@ FORMED, SIZES, SEED = (
     "splits are as large as they say",
     "same seed, same batches",
 )
+REPEATS = "sequences repeat no more often than stated"
 FIXED, SPLITS, DIGEST = (
     "held-out sequences are always the same",
     "no sequence is in two splits",
@@ -281,6 +297,8 @@ TWINS = [
     Twin(FIXED, HeldOutByBatch, SmallAdding),
     Twin(SPLITS, EndOfTrainIsTest, Toy),
     Twin(SPLITS, EndOfTrainIsValidation, Toy),
+    Twin(REPEATS, RepeatsMore, StatesRepeats),
+    Twin(REPEATS, StatesNone, StatesRepeats),
     Twin(DIGEST, DigestOfTheMoment, Toy),
     Twin(DIGEST, DigestIsShort, Toy),
     Twin(DIGEST, DigestNowAndThen, Toy),

@@ -22,6 +22,7 @@ from throughtime.checks.fact import DoesNotApplyError, Fact, Observed
 from throughtime.checks.tiny import seeded
 from throughtime.datasets.base import Dataset, Split
 from throughtime.datasets.batch import PARTS, Batch
+from throughtime.datasets.overlap import repeated
 from throughtime.datasets.task import Classification, MultiLabel, Regression, Task
 from throughtime.numerics.trees import Tree, mapped, tensors
 from throughtime.registry import Component
@@ -174,6 +175,18 @@ def disjoint(component: Component) -> Observed:
     return Observed(sum(shared.values()), ", ".join(f"{n} in {both}" for both, n in shared.items() if n))
 
 
+def repeated_beyond_statement(component: Component) -> Observed:
+    """Return the largest share of a split's sequences that repeat an earlier one, beyond the share that the dataset
+    states."""
+    dataset = tiny(component)
+    if (stated := dataset.repeated) is None:
+        raise DoesNotApplyError("it states no share of repeated sequences")
+    shares = {split: n / total for split, (n, total) in repeated(dataset).items()}
+    beyond = {split: share for split, share in shares.items() if share > stated}
+    note = ", ".join(f"{split} {share:.3g}, stated {stated:g}" for split, share in beyond.items())
+    return Observed(max((share - stated for share in beyond.values()), default=0.0), note)
+
+
 def digest(component: Component) -> Observed:
     """Return 1 if the SHA-256 of the raw data differs between two calls or is malformed, else 0."""
     one, other = tiny(component).sha256(), tiny(component).sha256()
@@ -225,6 +238,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("torch's own random numbers are not seeded", 0, random_numbers),
         Fact("held-out sequences are always the same", 0, held_out_fixed),
         Fact("no sequence is in two splits", 0, disjoint),
+        Fact("sequences repeat no more often than stated", 0, repeated_beyond_statement),
         Fact("digest of the raw data", 0, digest),
         Fact("digest changes with the content of each file", 0, digest_covers),
         Fact("another process loads the same data", 0, differs_elsewhere),
