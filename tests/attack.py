@@ -32,7 +32,7 @@ from throughtime.errors import UsageError
 
 SECONDS = 60
 """Limit of the processor time of an attempt."""
-WALL_SECONDS = 900
+WALL_SECONDS = 1800
 """Limit of the wall time of an attempt, for one that waits for ever."""
 
 

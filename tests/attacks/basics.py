@@ -25,6 +25,8 @@ Attack = Callable[[random.Random, Path], Iterator[Attempt]]
 WORDS = ["0", "-1", "1e308", "nan", "null", "[]", "{}", "''", "\x1b[2J", "../..", "é" * 40, "999999999999", "true", "*"]
 FORK_BYTES = 4 << 30
 """Memory that a fork may allocate beside that of this process."""
+FORK_SECONDS = 60
+"""Processor time that a fork may take."""
 
 
 class Injected(NamedTuple):
@@ -77,7 +79,7 @@ def call(*words: str) -> int:
 
 
 def fork(act: Callable[[], object]) -> None:
-    """Act in a fork of this process, which a native library may crash, with a limit of memory.
+    """Act in a fork of this process, which a native library may crash, with limits of memory and time.
 
     Raises:
         FaultError: it crashed, or raised an exception other than UsageError and MemoryError, or a RuntimeWarning.
@@ -92,6 +94,7 @@ def fork(act: Callable[[], object]) -> None:
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             limit = pages * resource.getpagesize() + FORK_BYTES
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            resource.setrlimit(resource.RLIMIT_CPU, (FORK_SECONDS, FORK_SECONDS + 1))
             warnings.simplefilter("error", RuntimeWarning)
             act()
         except (UsageError, MemoryError):

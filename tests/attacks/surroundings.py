@@ -71,15 +71,19 @@ def require_done(sweep: Sweep, results: Path, what: str, settings: dict[str, str
 
 def sigint_ignored(sweep: Sweep, dice: random.Random, results: Path) -> None:
     """A parent ignores SIGINT, as nohup and shells in the background do: the sweep does not stop at one."""
-    process = subprocess.Popen(
-        sweep.command(results), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT,
-        preexec_fn=ignore_ctrl_c, text=True,
-    )  # fmt: skip
-    while process.poll() is None:
-        time.sleep(dice.uniform(0, 2))
-        process.send_signal(signal.SIGINT)
-    if process.returncode:
-        raise FaultError(f"exit code {process.returncode}\n{process.communicate()[1][-2000:]}")
+    with subprocess.Popen(
+        sweep.command(results),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        preexec_fn=ignore_ctrl_c,
+        text=True,
+    ) as process:
+        while process.poll() is None:
+            time.sleep(dice.uniform(0, 2))
+            process.send_signal(signal.SIGINT)
+        if process.returncode:
+            raise FaultError(f"exit code {process.returncode}\n{process.communicate()[1][-2000:]}")
     sweep.require_same(results, "SIGINT ignored")
 
 

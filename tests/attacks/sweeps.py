@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.attacks.basics import Attempt, FaultError, Injected, require_answer
-from tests.children import hear_ctrl_c
+from tests.children import child, hear_ctrl_c
 from tests.fire import hit
 from throughtime.records.store import Store
 from throughtime.running.rerun import differences
@@ -59,25 +59,26 @@ def require_same(calm: Path, results: Path, what: str) -> None:
 
 
 def kills(dice: random.Random, folder: Path) -> Iterator[Attempt]:
-    """Sweeps of `quick`, one replicate of each cell: something is killed every PAUSE seconds, the runner is started
-    again, until all is done; the records are those of an undisturbed sweep, bit for bit."""
-    sweep = Sweep("quick", ["--set", "replicates=1"], folder)
+    """Sweeps of `quick` at scale tiny, one replicate of each cell, without the passes that measure this machine:
+    something is killed every PAUSE seconds, the runner is started again, until all is done; the records are those of an
+    undisturbed sweep, bit for bit."""
+    sweep = Sweep("quick", ["--set", "replicates=1", "--set", "passes=[train, bytes]"], folder)
     number = 0
 
     def attempt() -> Injected:
         results, hits = folder / str(number), Counter[str]()
         while True:
-            with (results.parent / f"{number}.log").open("a") as log:
-                process = subprocess.Popen(
-                    sweep.command(results), stdout=log, stderr=log, env=ENVIRONMENT, preexec_fn=hear_ctrl_c
-                )
+            path = results.parent / f"{number}.log"
+            with (
+                path.open("a") as log,
+                child(sweep.command(results), stdout=log, stderr=log, env=ENVIRONMENT) as process,
+            ):
                 while process.poll() is None:
                     time.sleep(dice.expovariate(1 / PAUSE))
                     hits[hit(process, dice)] += 1
             if process.returncode == 0:
                 break
-            printed = (results.parent / f"{number}.log").read_text()
-            if "Traceback" in printed:
+            if "Traceback" in (printed := path.read_text()):
                 raise FaultError(f"after {dict(hits)}:\n{printed[-2000:]}")
         sweep.require_same(results, f"after {dict(hits)}")
         print(f"  {dict(hits)}", flush=True)
