@@ -27,7 +27,7 @@ def _with_files(component: Component) -> PreparedDataset:
     dataset = cast("type[PreparedDataset]", component.factory).tiny()
     if not isinstance(dataset, PreparedDataset) or dataset.write_files is None:
         raise DoesNotApplyError("its tiny variant reads no files")
-    return cast(PreparedDataset, dataset)
+    return dataset
 
 
 def digest_covers(component: Component) -> Observed:
