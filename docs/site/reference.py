@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
+import textwrap
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,16 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 import throughtime
+from throughtime.algorithms.base import Claims, LearningRule
+from throughtime.datasets.base import Dataset
+from throughtime.datasets.batch import Batch
+from throughtime.datasets.task import Metric, Task
 from throughtime.markdown import table
+from throughtime.networks.base import Network
+from throughtime.networks.layer import Layer, Synapse
+from throughtime.networks.readout import Readout
+from throughtime.neurons.base import Neuron
+from throughtime.neurons.gate import Gate
 from throughtime.neurons.surrogate import SURROGATES
 from throughtime.options import options_of, type_text
 from throughtime.registry import REGISTRIES, Component
@@ -44,6 +55,13 @@ INTERFACE = {
     "Components of your own": ("algorithm", "neuron", "network", "dataset"),
 }
 """Sections of the page on the Python interface, and their names of `throughtime`."""
+CONTRACTS: dict[str, tuple[type, ...]] = {
+    "Rules": (LearningRule, Claims),
+    "Neurons": (Neuron, Gate),
+    "Networks": (Network, Layer, Synapse, Readout),
+    "Datasets": (Dataset, Batch, Task, Metric),
+}
+"""Sections of the page on contracts: what a component of your own defines, and what it gets."""
 HEADING = re.compile(r"^(Args|Attributes|Example|Raises|References|Returns|Yields):\n", re.MULTILINE)
 EXAMPLES = (
     "Examples assume `import throughtime as tt`, `import torch` and "
@@ -69,7 +87,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
     pages = {page: _components(page, kind) for page, kind in KINDS.items()}
-    pages |= {"python": _python(), "suite": _suite(), "surrogates": _surrogates()}
+    pages |= {"python": _python(), "contracts": _contracts(), "suite": _suite(), "surrogates": _surrogates()}
     for page, text in pages.items():
         files.append(File.generated(config, f"reference/{page}.md", content=text))
     return files
@@ -119,6 +137,35 @@ def _python() -> str:
             for heading, body in zip(sections[::2], sections[1::2], strict=True):
                 text += _section(heading, body)
     return "\n\n".join(text) + "\n"
+
+
+def _contracts() -> str:
+    text = [
+        "# Contracts",
+        "The classes of components, with the docstrings of the code; [how to use them](../extending.md).",
+    ]
+    for title, classes in CONTRACTS.items():
+        text.append(f"## {title}")
+        for cls in classes:
+            before, *sections = HEADING.split(inspect.cleandoc(cls.__doc__ or ""))
+            text += [f"### {cls.__name__}", before]
+            for heading, body in zip(sections[::2], sections[1::2], strict=True):
+                text += _section(heading, body)
+            text.append(_table(("member", "meaning"), [*_members(cls)]))
+    return "\n\n".join(text) + "\n"
+
+
+def _members(cls: type) -> Iterator[tuple[str, str]]:
+    """Yield the public methods and the attributes of a class that have a docstring, without the sections of it."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(definition, ast.ClassDef)
+    for node, after in zip(definition.body, [*definition.body[1:], ast.Pass()], strict=True):
+        if isinstance(node, ast.FunctionDef) and (text := ast.get_docstring(node)) and not node.name.startswith("_"):
+            is_property = any(isinstance(name, ast.Name) and "property" in name.id for name in node.decorator_list)
+            arguments = ", ".join(argument.arg for argument in node.args.args[1:] + node.args.kwonlyargs)
+            yield f"`{node.name}`" if is_property else f"`{node.name}({arguments})`", HEADING.split(text)[0].strip()
+        elif isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            yield f"`{ast.unparse(node.target)}`", inspect.cleandoc(str(after.value.value))
 
 
 def _section(heading: str, body: str) -> tuple[str, str]:
