@@ -27,11 +27,11 @@ class Display(NamedTuple):
 @functools.cache
 def declared(folder: Path, decorator: str) -> tuple[Display, ...]:
     """Return the displays that `@decorator("name", ...)` declares with literals in the Python files below a folder."""
-    found = []
+    displays = []
     for path in sorted(folder.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
             for call in node.decorator_list if isinstance(node, ast.FunctionDef | ast.ClassDef) else ():
                 if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == decorator:
                     options = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg}
-                    found.append(Display(*map(ast.literal_eval, call.args), **options))
-    return tuple(found)
+                    displays.append(Display(*map(ast.literal_eval, call.args), **options))
+    return tuple(displays)

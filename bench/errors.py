@@ -54,8 +54,8 @@ class Faults:
 
     def add(self, error: UsageError) -> None:
         """Add an error; equal ones count once."""
-        for one in error.errors:
-            self._found.setdefault(str(one), one)
+        for fault in error.errors:
+            self._found.setdefault(str(fault), fault)
 
     @contextmanager
     def collected(self) -> Iterator[None]:

@@ -73,12 +73,12 @@ def _meanings(component: Component) -> dict[str, str]:
     """Return the entries of the section Args, also of base classes: a subclass may inherit an option, or refer to the
     base class (`as in ...`)."""
     classes = inspect.getmro(component.factory) if inspect.isclass(component.factory) else (component.factory,)
-    found: dict[str, str] = {}
+    meanings: dict[str, str] = {}
     for documented in reversed(classes):
         for name, meaning in arguments_of(inspect.cleandoc(documented.__doc__ or "")).items():
-            if not (meaning.startswith("as in `") and name in found):
-                found[name] = meaning
-    return found
+            if not (meaning.startswith("as in `") and name in meanings):
+                meanings[name] = meaning
+    return meanings
 
 
 def arguments_of(docstring: str) -> dict[str, str]:

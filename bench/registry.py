@@ -174,11 +174,11 @@ class Registry:
         if not self._loaded and not self._has_entry_points:
             package = importlib.util.find_spec(f"throughtime.{self.kind}")
             folders = package.submodule_search_locations if package else None
-            found = [d for folder in folders or () for d in declared(Path(folder), self.kind.removesuffix("s"))]
+            displays = [d for folder in folders or () for d in declared(Path(folder), self.kind.removesuffix("s"))]
         else:
             self._load()
-            found = []
-        return {display.name: display for display in (*found, *(c.display for c in self._components.values()))}
+            displays = []
+        return {display.name: display for display in (*displays, *(c.display for c in self._components.values()))}
 
     @cached_property
     def _has_entry_points(self) -> bool:

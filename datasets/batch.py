@@ -54,7 +54,7 @@ class Batch(NamedTuple):
         """Return the first n sequences with their targets; views."""
         return self._only(slice(n))
 
-    def each(self) -> Iterator[Batch]:
+    def singles(self) -> Iterator[Batch]:
         """Yield the sequences with their targets one by one, as batches of one; views."""
         for i in range(self.sequences):
             yield self._only(slice(i, i + 1))
@@ -66,18 +66,18 @@ class Batch(NamedTuple):
     def _only(self, which: slice | Tensor) -> Batch:
         """Return some of the sequences: views for a slice, copies for positions."""
 
-        def of_rows(part: Any, dimension: int) -> Any:
+        def rows(part: Any, dimension: int) -> Any:
             if isinstance(part, list):
                 if dimension:
-                    return [of_rows(step, 0) for step in part]
+                    return [rows(step, 0) for step in part]
                 return part[which] if isinstance(which, slice) else [part[i] for i in which.tolist()]
             if isinstance(which, Tensor):
                 return part.index_select(dimension, which)
             return part[:, which] if dimension else part[which]
 
         return self._replace(
-            x=mapped(lambda part: of_rows(part, 1), self.x),
-            target=mapped(lambda part: of_rows(part, int(self.per_step)), self.target, PARTS),
+            x=mapped(lambda part: rows(part, 1), self.x),
+            target=mapped(lambda part: rows(part, int(self.per_step)), self.target, PARTS),
         )
 
     def to(self, device: torch.device | str) -> Batch:

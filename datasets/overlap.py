@@ -20,13 +20,16 @@ def overlap(dataset: Dataset) -> dict[tuple[Split, Split], int]:
     bytes per sequence.
     """
     hashes = {split: set(_hashes(dataset, split)) for split in SPLITS}
-    return {(one, other): len(hashes[one] & hashes[other]) for one, other in combinations(SPLITS, 2)}
+    return {(first, second): len(hashes[first] & hashes[second]) for first, second in combinations(SPLITS, 2)}
 
 
 def repeated(dataset: Dataset) -> dict[Split, tuple[int, int]]:
     """Count, for each split, the sequences that are equal to an earlier one of the split, and all its sequences."""
     hashes = {split: list(_hashes(dataset, split)) for split in SPLITS}
-    return {split: (len(each) - len(set(each)), len(each)) for split, each in hashes.items()}
+    return {
+        split: (len(hashes_of_split) - len(set(hashes_of_split)), len(hashes_of_split))
+        for split, hashes_of_split in hashes.items()
+    }
 
 
 def _hashes(dataset: Dataset, split: Split) -> Iterator[bytes]:

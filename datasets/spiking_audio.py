@@ -240,8 +240,8 @@ def _opened(file: Path, path: Path) -> Iterator[Any]:
     try:
         with opened:
             for name in READ:
-                if not isinstance(found := opened.get(name), h5py.Dataset):
-                    what = f'the file has no "{name}"' if found is None else f'"{name}" is not an array'
+                if not isinstance(values := opened.get(name), h5py.Dataset):
+                    what = f'the file has no "{name}"' if values is None else f'"{name}" is not an array'
                     raise UsageError(what, where=str(path))
                 if found.file.filename != opened.filename or found.external or found.is_virtual:
                     hint = "the file may be malicious and is not read: no checksum covers the other file"

@@ -127,9 +127,9 @@ def _series(
         raise UsageError("a missing value", where, "fill it in: no rule here knows what to do at such a step")
     if len({len(dimension) for dimension in values}) != 1:
         raise UsageError(f"dimensions of {sorted({len(dimension) for dimension in values})} steps", where=where)
-    for key, found, what in (("dimensions", len(values), "dimensions"), ("serieslength", len(values[0]), "steps")):
-        if header.get(key, [str(found)]) != [str(found)]:
-            raise UsageError(f"{found} {what} where the header says {' '.join(header[key])}", where=where)
+    for key, actual, what in (("dimensions", len(values), "dimensions"), ("serieslength", len(values[0]), "steps")):
+        if header.get(key, [str(actual)]) != [str(actual)]:
+            raise UsageError(f"{actual} {what} where the header says {' '.join(header[key])}", where=where)
     if classified:
         if last.strip() not in classes:
             raise UsageError(f'class "{last.strip()}", but the header lists {", ".join(classes)}', where=where)

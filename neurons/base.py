@@ -167,13 +167,13 @@ class Neuron(nn.Module):
         """Return the derivatives by the current of each variable; by several currents as [batch, currents, size]."""
         if self.currents == 1:
             return {s: derivative for (s, _), derivative in currents.items()}
-        found: dict[str, Derivative] = {}
+        joined: dict[str, Derivative] = {}
         for s in dict.fromkeys(s for s, _ in currents):
-            each = (currents.get((s, f"{n}"), 0.0) for n in range(self.currents))
-            found[s] = torch.stack(
-                [torch.as_tensor(d, dtype=like.dtype, device=like.device).expand_as(like) for d in each], 1
+            derivatives = (currents.get((s, f"{n}"), 0.0) for n in range(self.currents))
+            joined[s] = torch.stack(
+                [torch.as_tensor(d, dtype=like.dtype, device=like.device).expand_as(like) for d in derivatives], 1
             )
-        return found
+        return joined
 
 
 def _add(total: dict[tuple[str, str], Derivative], pair: tuple[str, str], more: Derivative) -> None:

@@ -44,9 +44,9 @@ class Equations:
     def known(self, neuron: nn.Module, current: Tensor, state: Any) -> dict[Expression, Value]:
         """Return the values of the currents, of the state before the step and of the gates."""
         parts = (current,) if len(self.currents) == 1 else current.chunk(len(self.currents), 1)
-        of_state = {e: getattr(state, field) for field, e in self.before.items()}
-        of_gates = {e: gate.output(neuron, current, state) for e, gate in self.gates.items()}
-        return {**dict(zip(self.currents, parts, strict=True)), **of_state, **of_gates}
+        state_values = {e: getattr(state, field) for field, e in self.before.items()}
+        gate_values = {e: gate.output(neuron, current, state) for e, gate in self.gates.items()}
+        return {**dict(zip(self.currents, parts, strict=True)), **state_values, **gate_values}
 
     def values_of(self, neuron: nn.Module) -> dict[Expression, Value]:
         """Return the values of the constants, without a graph."""
@@ -74,13 +74,13 @@ class Equations:
         inputs |= {e: ("current", f"{n}") for n, e in enumerate(self.currents)}
         inputs |= {e: ("gate", gate.map) for e, gate in self.gates.items()}
         inputs |= {self.constants[name]: ("parameter", name) for name in self.learnt}
-        found: dict[tuple[str, str, str], Expression] = {}
+        derivatives: dict[tuple[str, str, str], Expression] = {}
         for s, result in self.variables.items():
             inside = {*ancestors(result.args)}
             others = {e: ("after", q) for q, e in self.variables.items() if e in inside and e.op != "input"}
             by = adjoint({result: ONE}, [*inputs, *others], stops=others, sums=False)
-            found |= {(s, *(inputs | others)[e]): derivative for e, derivative in by.items()}
-        return found
+            derivatives |= {(s, *(inputs | others)[e]): derivative for e, derivative in by.items()}
+        return derivatives
 
 
 class _State:

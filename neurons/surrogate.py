@@ -46,17 +46,17 @@ def multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
     γ = 0.5, s = 6, η = 0.15; l is `width`, 0.3 in Yin, Corradi and Bohte 2023 (h(0) = 0.731853) and 0.5, here called
     wide_multi_gaussian, in their ASRNN of 2021 (h(0) = 0.439112). Source: their released code.
     """
-    l, narrow, wide, of_narrow, of_wide = _gaussians(width)
+    l, narrow, wide, c_narrow, c_wide = _gaussians(width)
     if runs_compiled(x):
         h = torch.empty_like(x)
-        multi_gaussian_of_each(x, h, l, narrow, wide, of_narrow, of_wide)
+        multi_gaussian_of_each(x, h, l, narrow, wide, c_narrow, c_wide)
         return h
 
     # On CPUs exp2 is several times faster than exp, most of all where the result is nearly 0.
     def g(x: Tensor, exponent: float, factor: float) -> Tensor:
         return x.square().mul_(exponent).exp2_().mul_(factor)
 
-    return g(x, narrow, of_narrow).sub_(g(x - l, wide, of_wide).add_(g(x + l, wide, of_wide)))
+    return g(x, narrow, c_narrow).sub_(g(x - l, wide, c_wide).add_(g(x + l, wide, c_wide)))
 
 
 def _gaussians(l: float) -> tuple[float, ...]:
@@ -68,23 +68,23 @@ def _gaussians(l: float) -> tuple[float, ...]:
 
 @compiled
 def multi_gaussian_of_each(
-    x: Any, h: Any, l: float, narrow: float, wide: float, of_narrow: float, of_wide: float
+    x: Any, h: Any, l: float, narrow: float, wide: float, c_narrow: float, c_wide: float
 ) -> None:
     """h ← h(x) of multi_gaussian for each element of an array."""
     x = x.ravel()
     h = h.ravel()
     for part in prange((len(x) + ROW - 1) // ROW):
         first, last = part * ROW, (part + 1) * ROW
-        multi_gaussian_row(x[first:last], h[first:last], l, narrow, wide, of_narrow, of_wide)
+        multi_gaussian_row(x[first:last], h[first:last], l, narrow, wide, c_narrow, c_wide)
 
 
 @compiled
-def multi_gaussian_row(x: Any, h: Any, l: float, narrow: float, wide: float, of_narrow: float, of_wide: float) -> None:
+def multi_gaussian_row(x: Any, h: Any, l: float, narrow: float, wide: float, c_narrow: float, c_wide: float) -> None:
     """h ← h(x) of multi_gaussian for a row. A function of a single number would prevent vector instructions."""
     for i in range(len(x)):
         left, right = x[i] + l, x[i] - l
         sides = exp2(wide * left * left) + exp2(wide * right * right)
-        h[i] = of_narrow * exp2(narrow * x[i] * x[i]) - of_wide * sides
+        h[i] = c_narrow * exp2(narrow * x[i] * x[i]) - c_wide * sides
 
 
 def _smooth_multi_gaussian(x: Tensor, width: float = 0.3) -> Tensor:
@@ -99,9 +99,9 @@ def double_gaussian(x: Tensor) -> Tensor:
     Both normal densities are centred, unlike those of multi_gaussian. Source: Higuchi et al. 2024, released code
     (snn/functional/autograd.py, StepDoubleGaussianGrad).
     """
-    _, narrow, wide, of_narrow, of_wide = _gaussians(0.5)
+    _, narrow, wide, c_narrow, c_wide = _gaussians(0.5)
     square = x.square()
-    return of_narrow * (narrow * square).exp2_() - 2 * of_wide * (wide * square).exp2_()
+    return c_narrow * (narrow * square).exp2_() - 2 * c_wide * (wide * square).exp2_()
 
 
 def _smooth_double_gaussian(x: Tensor) -> Tensor:

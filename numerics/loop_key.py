@@ -56,8 +56,8 @@ def _of_fields(annotation: Any, names: dict[str, Any]) -> Iterator[str]:
     for kind in [annotation] if text is None else map(names.get, re.findall(r"\w+", text)):
         if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
             yield f"{kind.__qualname__} {kind._fields}"
-            for of_field in kind.__annotations__.values():
-                yield from _of_fields(of_field, vars(sys.modules[kind.__module__]))
+            for field_annotation in kind.__annotations__.values():
+                yield from _of_fields(field_annotation, vars(sys.modules[kind.__module__]))
 
 
 def _of_code(code: CodeType, names: list[str]) -> Iterator[str]:

@@ -38,9 +38,9 @@ def alignment_ranks(results: Results, suite: str, scale: str) -> pd.DataFrame:
         return pd.DataFrame()
     headline = points[(points["group"] == points["headline"]) & (points["status"] == "ok")].dropna(subset=[COSINE])
     means = headline.groupby([*KEYS, "replicate"], sort=False)[COSINE].mean()
-    found = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values", "edge"]]
-    of_cell = means.groupby(KEYS, sort=False).agg(cosine="mean", cosines=tuple).reset_index()
-    return found[found["mean"].notna() & found["better"].isin(("lower", "higher"))].merge(of_cell, on=KEYS)
+    cells = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values", "edge"]]
+    cell_means = means.groupby(KEYS, sort=False).agg(cosine="mean", cosines=tuple).reset_index()
+    return cells[cells["mean"].notna() & cells["better"].isin(("lower", "higher"))].merge(cell_means, on=KEYS)
 
 
 def correlations(ranks: pd.DataFrame) -> pd.DataFrame:
@@ -60,7 +60,7 @@ def correlations(ranks: pd.DataFrame) -> pd.DataFrame:
 def orders(cells: pd.DataFrame) -> list[Order]:
     """Return the pairs of rules of one panel that differ in both: the ranges of the replicates' cosines do not overlap,
     nor do those of their results. A rule with one replicate has no range and is in no pair."""
-    found = []
+    separate = []
     several = [row for _, row in cells.iterrows() if min(len(row["cosines"]), len(row["values"])) > 1]
     for pair in combinations(several, 2):
         lower, higher = sorted(pair, key=lambda row: row["cosine"])
@@ -68,15 +68,15 @@ def orders(cells: pd.DataFrame) -> list[Order]:
             continue
         above, below = min(lower["values"]) > max(higher["values"]), max(lower["values"]) < min(higher["values"])
         if above or below:
-            found.append(Order(lower, higher, above if lower["better"] == "higher" else below))
-    return found
+            separate.append(Order(lower, higher, above if lower["better"] == "higher" else below))
+    return separate
 
 
 def warning(ranks: pd.DataFrame) -> list[str]:
     """Return what the records show on alignment as a ranking of rules, as lines of a caption; empty: no two rules with
     two replicates differ in both cosine and result."""
-    of_panel = [orders(cells) for _, cells in groups(ranks, PANEL)]
-    pairs = [order for found in of_panel for order in found]
+    panels = [orders(cells) for _, cells in groups(ranks, PANEL)]
+    pairs = [order for panel_orders in panels for order in panel_orders]
     if not pairs:
         return []
     against = [order for order in pairs if order.contradicts]
@@ -85,12 +85,12 @@ def warning(ranks: pd.DataFrame) -> list[str]:
         f" Spearman's rank correlation over the rules of a dataset and neuron: {spearman.min():.2f} to "
         f"{spearman.max():.2f}." * (len(spearman) > 0)
     )
-    of_pairs = f"of {len(pairs)} pairs of rules with separate cosines and results"
+    subject = f"of {len(pairs)} pairs of rules with separate cosines and results"
     if not against:
-        return [f"{of_pairs.capitalize()}, all have the better result at the higher cosine.{correlated}"]
+        return [f"{subject.capitalize()}, all have the better result at the higher cosine.{correlated}"]
     known = [order for order in against if {rule_family(rule) for rule in _rules(order)} == set(FAMILIES)]
     example = max(known or against, key=_gap)
-    count = f"{of_pairs.capitalize()}, {len(against)} {'have' if len(against) > 1 else 'has'}"
+    count = f"{subject.capitalize()}, {len(against)} {'have' if len(against) > 1 else 'has'}"
     return [
         f"Alignment does not rank rules. {count} the better result at the lower cosine: {phrase(example)}.{correlated}"
     ]
@@ -99,13 +99,13 @@ def warning(ranks: pd.DataFrame) -> list[str]:
 def phrase(order: Order) -> str:
     """Return a pair in words, such as `kf_rtrl 0.21, accuracy 95 %; rflo 0.63, accuracy 71 % (xor, LIF)`."""
     kind = quantity(order.lower["measure"], order.lower["unit"])
-    each = [
+    halves = [
         f"{rule_title(row['rule'])}: cosine {row['cosine']:.2f}, "
         f"{kind.title} {kind.show(row['mean'])} {kind.unit}".rstrip()
         for row in (order.lower, order.higher)
     ]
     return (
-        f"{'; '.join(each)} ({order.lower['dataset']}, {neuron_label(order.lower['neuron'], order.lower['network'])})"
+        f"{'; '.join(halves)} ({order.lower['dataset']}, {neuron_label(order.lower['neuron'], order.lower['network'])})"
     )
 
 

@@ -58,10 +58,10 @@ def draw_detections(results: Results, run: str, sequence: int = 0, weights: Whic
     images = _images(dataset, sequence)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(spec.seed, "evaluation", spec.replicate))
-        found = [_detected(network, image, len(task.classes)) for image in images]
+        detections = [_detected(network, image, len(task.classes)) for image in images]
     figure, panels = grid(len(images), columns=3)
     rows: list[tuple[Any, ...]] = []
-    for number, (ax, image, detected) in enumerate(zip(panels, images, found, strict=True), sequence):
+    for number, (ax, image, detected) in enumerate(zip(panels, images, detections, strict=True), sequence):
         boxes = image.target[0][is_box(image.target[0])]
         ax.imshow(image.x[-1, 0].reshape(dataset.layout).permute(1, 2, 0).numpy(), interpolation="none")
         ax.set(
@@ -88,7 +88,7 @@ def _dataset(results: Results, run: str) -> Dataset:
 
 def _images(dataset: Dataset, first: int) -> list[Batch]:
     """Return some images of the test split from a position on, each as a batch of one."""
-    every = (image for batch in dataset.batches("test", dataset.evaluation_batch) for image in batch.each())
+    every = (image for batch in dataset.batches("test", dataset.evaluation_batch) for image in batch.singles())
     images = list(islice(every, first, first + IMAGES))
     if not images:
         raise UsageError(f"the test split has {dataset.size('test')} images, numbered from 0", f"sequence {first}")
@@ -123,7 +123,7 @@ def _draw_boxes(ax: Axes, boxes: Tensor, detected: Detections, classes: tuple[st
 def _rows(image: int, boxes: Tensor, detected: Detections, classes: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """Return the drawn numbers: corners as fractions of the image; a box of the dataset has no score."""
     true = zip(boxes[:, CLASS].int().tolist(), corners(boxes[:, PLACE]).tolist(), strict=True)
-    found = zip(*(part.tolist() for part in detected), strict=True)
+    detections = zip(*(part.tolist() for part in detected), strict=True)
     return [(image, "box", classes[kind], None, *edges) for kind, edges in true] + [
-        (image, "detection", classes[kind], score, *edges) for edges, score, kind in found
+        (image, "detection", classes[kind], score, *edges) for edges, score, kind in detections
     ]

@@ -99,8 +99,8 @@ def exponents(results: Results) -> pd.DataFrame:
                     }
                 )
     columns = [*names, "size", "measure", "exponent", "error", "n", "sizes", "at", "contended"]
-    found = pd.DataFrame(rows, columns=columns)
-    return found.groupby(["suite", "scale"]).filter(
+    table = pd.DataFrame(rows, columns=columns)
+    return table.groupby(["suite", "scale"]).filter(
         lambda of: set(of["size"]) != {"T"} or "wall_time" in set(of["measure"])
     )
 
@@ -174,9 +174,7 @@ def _hidden(spec: RunSpec) -> list[int]:
 def _points(alike: pd.DataFrame, measure: str, size: str) -> list[tuple[int, Fraction]]:
     """Return sizes with mean values, in ascending order, as fractions, so that slopes are exact."""
     known = alike[alike[measure].notna()]
-    return [
-        (int(x), sum(map(Fraction, of_size), Fraction(0)) / len(of_size)) for x, of_size in known.groupby(size)[measure]
-    ]
+    return [(int(x), sum(map(Fraction, costs), Fraction(0)) / len(costs)) for x, costs in known.groupby(size)[measure]]
 
 
 def _slope(points: list[tuple[int, Fraction]]) -> Fraction:
@@ -198,12 +196,12 @@ def _slope_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     ways = [*WAYS.values(), "process peak"]
     head = ["dataset, batch", "neuron", "rule", "T", *[f"{way} (B a step)" for way in ways], "process minus exact"]
     lines = []
-    for (dataset, batch, network, neuron, rule, _), of_line in groups(rows, NAMES[2:]):
-        found = {row["measure"]: row for _, row in of_line.iterrows()}
-        spans = dict.fromkeys(f"{row['first']}–{row['last']} ({row['lengths']})" for row in found.values())
+    for (dataset, batch, network, neuron, rule, _), line in groups(rows, NAMES[2:]):
+        measures = {row["measure"]: row for _, row in line.iterrows()}
+        spans = dict.fromkeys(f"{row['first']}–{row['last']} ({row['lengths']})" for row in measures.values())
         labels = [f"{dataset}, {batch}", neuron_label(neuron, network), rule_title(rule), "; ".join(spans)]
-        texts = [*map(one_line, labels), *[_shown(found.get(measure)) for measure in [*WAYS, PROCESS]]]
-        exact, process = found.get("peak_live_bytes_without_input"), found.get(PROCESS)
+        texts = [*map(one_line, labels), *[_shown(measures.get(measure)) for measure in [*WAYS, PROCESS]]]
+        exact, process = measures.get("peak_live_bytes_without_input"), measures.get(PROCESS)
         texts.append("—" if exact is None or process is None else _difference(process["slope"], exact["slope"]))
         lines.append([Entry(text) for text in texts])
     described = [quantity(measure) for measure in (next(iter(WAYS)), PROCESS) if measure in set(rows["measure"])]
@@ -238,9 +236,9 @@ def _difference(process: float, exact: float) -> str:
 
 def _exponent_table(suite: str, scale: str, rows: pd.DataFrame) -> Table:
     notes, lines = Footnotes(), []
-    of_measure = [(m, of) for m in COSTS for of in groups(rows[rows["measure"] == m], CELL)]
-    for measure, ((dataset, network, neuron, rule), of_cell) in of_measure:
-        by_size = {size: of_cell[of_cell["size"] == size] for size in SIZES}
+    by_measure = [(m, of) for m in COSTS for of in groups(rows[rows["measure"] == m], CELL)]
+    for measure, ((dataset, network, neuron, rule), cell) in by_measure:
+        by_size = {size: cell[cell["size"] == size] for size in SIZES}
         # Sets of the same name differ in the other sizes, which the footnotes state.
         for i in range(max(map(len, by_size.values()))):
             labels = [dataset, neuron_label(neuron, network), rule_title(rule), quantity(measure).title]

@@ -85,21 +85,21 @@ def _usual_remark(table: Table) -> str:
 
 def _cell(entry: Entry, notes: Footnotes, usual: str) -> _Cell:
     number = entry.number or entry.text
-    found = NUMBER.fullmatch(number)
+    match = NUMBER.fullmatch(number)
     if entry.number and entry.remark != usual:
         note = next((note for note, letter in notes.items() if letter == entry.mark), "")
         mark = notes.mark("; ".join(part for part in (entry.remark or "n = 1", note) if part))
     else:
         mark = entry.mark
-    value = _value(found) if found else None
+    value = _value(match) if match else None
     return _Cell(entry.number or entry.text, mark, entry.best, value)
 
 
-def _value(found: re.Match[str]) -> tuple[str, str] | None:
+def _value(match: re.Match[str]) -> tuple[str, str] | None:
     """Return a number and its half width; None if they have not equally many decimals, or an exponent."""
-    number, half = found.group(1).replace(",", ""), found.group(2) or ""
-    places, of_half = (len(text.partition("e")[0].partition(".")[2]) for text in (number, half))
-    return None if half and (of_half != places or "e" in number) else (number, half)
+    number, half = match.group(1).replace(",", ""), match.group(2) or ""
+    places, half_places = (len(text.partition("e")[0].partition(".")[2]) for text in (number, half))
+    return None if half and (half_places != places or "e" in number) else (number, half)
 
 
 def _row_parts(cells: Sequence[Sequence[_Cell]]) -> list[slice]:

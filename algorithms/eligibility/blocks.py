@@ -119,7 +119,7 @@ class BlockRule(LearningRule):
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
         linear = self.readout.linear
-        self.of_W_out, self.of_b_out = torch.zeros_like(linear.weight), torch.zeros_like(linear.bias)
+        self.grad_W_out, self.grad_b_out = torch.zeros_like(linear.weight), torch.zeros_like(linear.bias)
         self.o_filtered = self.state.y.new_zeros(batch, linear.in_features)
 
     @torch.no_grad()
@@ -144,23 +144,23 @@ class BlockRule(LearningRule):
 
         loss: Tensor | None = None
         signals: dict[str, Tensor] = {}
-        at: Steps = ALL
+        selection: Steps = ALL
         k = len(x) if self.every else int(end == self.steps)
         if k:
             loss, δ = output_error(self.task, y[-k:], target)
             if self.every:
                 δ *= k / self.steps
                 loss *= k / self.steps * self.blocks  # so that the mean over windows is the mean over steps
-            at, δ = self.chosen(δ, end)
-            signals = self.signals_of(blocks, δ, at, target) if len(δ) else {}
+            selection, δ = self.chosen(δ, end)
+            signals = self.signals_of(blocks, δ, selection, target) if len(δ) else {}
             filter_of_1 = 1 - κ ** torch.arange(end - len(x) + 1, end + 1, dtype=δ.dtype, device=δ.device)
-            self.of_W_out.addmm_(δ.flatten(0, 1).t(), o_filtered[at].flatten(0, 1))
-            self.of_b_out.addmv_(δ.sum(1).t(), filter_of_1[at])
+            self.grad_W_out.addmm_(δ.flatten(0, 1).t(), o_filtered[selection].flatten(0, 1))
+            self.grad_b_out.addmv_(δ.sum(1).t(), filter_of_1[selection])
         for block in reversed(blocks):
             L = signals.pop(block.layer.name, None)
-            δI = self.gather(block, L, at, goes_on=end < self.steps)
+            δI = self.gather(block, L, selection, goes_on=end < self.steps)
             if δI is not None:
-                _pass_down(block, δI, at, signals)
+                _pass_down(block, δI, selection, signals)
         return loss
 
     def chosen(self, δ: Tensor, end: int) -> tuple[Steps, Tensor]:
@@ -172,13 +172,13 @@ class BlockRule(LearningRule):
         """
         return slice(-len(δ), None), δ
 
-    def signals_of(self, blocks: Sequence[LayerBlock], δ: Tensor, at: Steps, target: Tree) -> dict[str, Tensor]:
+    def signals_of(self, blocks: Sequence[LayerBlock], δ: Tensor, selection: Steps, target: Tree) -> dict[str, Tensor]:
         """Return the learning signals that do not come from another layer, by layer: here that of the last layer.
 
         Args:
             blocks: the blocks of all layers.
             δ: gradient of the outputs of the chosen steps, [n, batch, outputs].
-            at: the chosen steps.
+            selection: the chosen steps.
             target: target of the sequence, or of the steps of the block.
         """
         return {self.readout.layer: self.signal(blocks[-1], δ)}
@@ -188,13 +188,13 @@ class BlockRule(LearningRule):
         return (δ @ self.B).unflatten(2, block.layer.neuron.shape)
 
     @abstractmethod
-    def gather(self, block: LayerBlock, L: Tensor | None, at: Steps, goes_on: bool) -> Tensor | None:
+    def gather(self, block: LayerBlock, L: Tensor | None, selection: Steps, goes_on: bool) -> Tensor | None:
         """Add the contribution of a layer's block to the sums of its parameters.
 
         Args:
             block: the block of the layer.
             L: learning signal of the chosen steps, [n, batch, *shape]; None if the block has none.
-            at: the chosen steps.
+            selection: the chosen steps.
             goes_on: whether another block follows.
 
         Returns:
@@ -203,10 +203,10 @@ class BlockRule(LearningRule):
 
     def add_gradients(self) -> None:
         """Add the sums since the last update to the gradients of the parameters. Rules extend this method."""
-        accumulate(self.readout.linear.weight, self.of_W_out)
-        accumulate(self.readout.linear.bias, self.of_b_out)
-        self.of_W_out.zero_()
-        self.of_b_out.zero_()
+        accumulate(self.readout.linear.weight, self.grad_W_out)
+        accumulate(self.readout.linear.bias, self.grad_b_out)
+        self.grad_W_out.zero_()
+        self.grad_b_out.zero_()
 
     def step(self, t: int) -> None:
         """Update with the accumulated gradients."""
@@ -214,7 +214,7 @@ class BlockRule(LearningRule):
 
     def end(self) -> None:
         super().end()
-        del self.of_W_out, self.of_b_out, self.o_filtered
+        del self.grad_W_out, self.grad_b_out, self.o_filtered
 
 
 def diagonal_remark(network: Network) -> str | None:
@@ -229,11 +229,11 @@ def below(layer: Layer) -> Iterable[Synapse]:
     return (s for s in layer.synapses.values() if s.reads not in (INPUT, layer.name))
 
 
-def _pass_down(block: LayerBlock, δI: Tensor, at: Steps, signals: dict[str, Tensor]) -> None:
+def _pass_down(block: LayerBlock, δI: Tensor, selection: Steps, signals: dict[str, Tensor]) -> None:
     """Add (∂I_m/∂z_l)ᵀ δI_m to the signal of each layer l that this layer m reads in the same step."""
     for name, synapse in block.layer.synapses.items():
         if synapse.reads not in (INPUT, block.layer.name):
-            δz = source_gradient(synapse.module, block.sources[name][at], δI)
+            δz = source_gradient(synapse.module, block.sources[name][selection], δI)
             signals[synapse.reads] = δz + signals[synapse.reads] if synapse.reads in signals else δz
 
 

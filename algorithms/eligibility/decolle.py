@@ -112,12 +112,12 @@ class DECOLLE(EligibilityRule):
         n = min(len(δ), max(0, end - self.burn_in))
         return slice(len(δ) - n, len(δ)), δ[len(δ) - n :] * (self.steps / (self.steps - self.burn_in))
 
-    def signals_of(self, blocks: Sequence[LayerBlock], δ: Tensor, at: Steps, target: Tree) -> dict[str, Tensor]:
+    def signals_of(self, blocks: Sequence[LayerBlock], δ: Tensor, selection: Steps, target: Tree) -> dict[str, Tensor]:
         share, signals = len(blocks[0].currents) / (self.steps - self.burn_in), {}
         for block in blocks:
             G = self.G[block.layer.name]
             _, δ_l = output_error(self.task, block.states.z[1:] @ G.t(), target)
-            signals[block.layer.name] = (share * δ_l[at]) @ G
+            signals[block.layer.name] = (share * δ_l[selection]) @ G
         return signals
 
     def step(self, t: int) -> None:

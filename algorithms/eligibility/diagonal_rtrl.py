@@ -85,7 +85,7 @@ class DiagonalRTRL(EligibilityRule):
             """[batch, size] -> [copies · batch, size]; in copy j only the value of neuron j is a variable."""
             return leaf if copies == 1 else torch.where(own, leaf, leaf.detach()).flatten(0, 1)
 
-        def of_own(s: Tensor) -> Tensor:
+        def own_value(s: Tensor) -> Tensor:
             """[copies · batch, size] -> [batch, size]: the value of neuron j from copy j."""
             return s if copies == 1 else s.unflatten(0, (size, -1)).diagonal(dim1=0, dim2=2)
 
@@ -120,7 +120,7 @@ class DiagonalRTRL(EligibilityRule):
             if not value.requires_grad:
                 continue
             gradients = torch.autograd.grad(
-                of_own(value).sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=False
+                own_value(value).sum(), leaves, retain_graph=True, allow_unused=True, materialize_grads=False
             )
             by_leaf = dict(zip([*past, *range(len(currents)), *parameters, *shifts], gradients, strict=True))
             before |= {(s, r): by_leaf[r] for r in past if by_leaf[r] is not None}

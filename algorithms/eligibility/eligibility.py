@@ -125,7 +125,7 @@ class EligibilityRule(BlockRule):
         }
         self.sums: dict[str, dict[str, Tensor]] = {layer.name: {} for layer in layers}
 
-    def gather(self, block: LayerBlock, L: Tensor | None, at: Steps, goes_on: bool) -> Tensor | None:
+    def gather(self, block: LayerBlock, L: Tensor | None, selection: Steps, goes_on: bool) -> Tensor | None:
         layer, κ = block.layer, self.filter_of(self.readout)
         partials = self.layer_partials(layer, block.currents.flatten(0, 1), block.before(), block.after())
         assert partials is not None, "`supports` rejects such a neuron"
@@ -139,7 +139,7 @@ class EligibilityRule(BlockRule):
         traces.gather(partials, p, signals, goes_on)
         if L is None or not self.passes_down(layer):
             return None
-        return step_gradient(block, self.sends(layer), L, at).current
+        return step_gradient(block, self.sends(layer), L, selection).current
 
     def filter_of(self, readout: Readout) -> float:
         """Return κ, the decay of the filter that the traces pass; 0: none."""

@@ -34,13 +34,13 @@ class LayerBlock(NamedTuple):
     states: Any
     """State before the first step and after each step, [1 + steps, batch, *shape]."""
 
-    def before(self, at: Steps = ALL) -> Any:
+    def before(self, selection: Steps = ALL) -> Any:
         """Return the states before the n chosen steps, [n · batch, *shape]."""
-        return type(self.states)(*(s[:-1][at].flatten(0, 1) for s in self.states))
+        return type(self.states)(*(s[:-1][selection].flatten(0, 1) for s in self.states))
 
-    def after(self, at: Steps = ALL) -> Any:
+    def after(self, selection: Steps = ALL) -> Any:
         """Return the states after the n chosen steps, [n · batch, *shape]."""
-        return type(self.states)(*(s[1:][at].flatten(0, 1) for s in self.states))
+        return type(self.states)(*(s[1:][selection].flatten(0, 1) for s in self.states))
 
     def last(self) -> Any:
         """Return the state after the last step, in memory of its own."""
@@ -67,7 +67,7 @@ class StepGradient(NamedTuple):
     """Gradients of the neurons' trained parameters, by name, summed over steps and samples."""
 
 
-def step_gradient(block: LayerBlock, field: str, δ: Tensor, at: Steps = ALL) -> StepGradient:
+def step_gradient(block: LayerBlock, field: str, δ: Tensor, selection: Steps = ALL) -> StepGradient:
     """Return the vector-Jacobian product of the neurons' steps, all steps at once as one batch: by the compiled loop of
     the neuron's equations, or else by automatic differentiation.
 
@@ -75,9 +75,9 @@ def step_gradient(block: LayerBlock, field: str, δ: Tensor, at: Steps = ALL) ->
         block: the layer's block.
         field: `z` or `v`.
         δ: gradient of this field after each of the steps, [n, batch, *shape].
-        at: the n steps in the block.
+        selection: the n steps in the block.
     """
-    neuron, current, before = block.layer.neuron, block.currents[at].flatten(0, 1), block.before(at)
+    neuron, current, before = block.layer.neuron, block.currents[selection].flatten(0, 1), block.before(selection)
     rows = δ.flatten(0, 1).contiguous()
     learnt = {name: p for name, p in neuron.named_parameters() if p.requires_grad}
     tensors = (current, rows, *before, *neuron.parameters(), *neuron.buffers())
@@ -88,7 +88,7 @@ def step_gradient(block: LayerBlock, field: str, δ: Tensor, at: Steps = ALL) ->
     places: dict[Tensor, Tensor] = {p: torch.zeros_like(p) for p in learnt.values()}
     none = torch.zeros_like(rows)
     δz_and_δv = (none, rows) if field == "v" else (rows, none)
-    δI = gradient_of_steps(neuron, current, (before, block.after(at)), δz_and_δv, GradientMemory(places))
+    δI = gradient_of_steps(neuron, current, (before, block.after(selection)), δz_and_δv, GradientMemory(places))
     return StepGradient(δI.unflatten(0, δ.shape[:2]), {name: places[p] for name, p in learnt.items()})
 
 

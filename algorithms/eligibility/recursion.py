@@ -114,8 +114,8 @@ class Recursion:
     def _spread(self, factor: Derivative) -> Tensor:
         """Expand a derivative to [steps, batch, size or 1]."""
         like = self.flows["current"].reads
-        each = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
-        return each.expand(self.steps, self.batch, each.shape[-1] if each.dim() else 1)
+        derivative = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
+        return derivative.expand(self.steps, self.batch, derivative.shape[-1] if derivative.dim() else 1)
 
     def origins(self, s: str) -> set[str]:
         """Return the variables whose traces at step 0 contribute to the trace of s at the end of the block."""
@@ -135,9 +135,9 @@ class Recursion:
                     kept[s] = torch.zeros_like(ε[s][0])
                 ε[s][0] = kept[s]
                 torch.mul(flow.reads, flow.by_input.get(s, 0.0), out=ε[s][1:])
-        each = [(ε[s].unbind(0), self._each(f), ε[r].unbind(0)) for (s, r), f in self.J.items() if s in ε and r in ε]
+        terms = [(ε[s].unbind(0), self._each(f), ε[r].unbind(0)) for (s, r), f in self.J.items() if s in ε and r in ε]
         for t in range(self.steps):
-            for ε_s, J_sr, ε_r in each:
+            for ε_s, J_sr, ε_r in terms:
                 add(ε_s[t + 1], J_sr[t], ε_r[t])
         for s, trace in ε.items():
             kept[s].copy_(trace[-1])
@@ -147,9 +147,9 @@ class Recursion:
         """λ_r^t += Σ_s J_sr^{t+1} λ_s^{t+1}; λ of each variable [ends, 1 + steps, batch, size]. Variables s with shared
         traces are left out of the sum: their traces are known at each step."""
         passing = [(s, r, f) for (s, r), f in self.J.items() if s in self.per_neuron]
-        each = [(λ[s].unbind(1), self._each(f), λ[r].unbind(1)) for s, r, f in passing if r in self.per_neuron]
+        terms = [(λ[s].unbind(1), self._each(f), λ[r].unbind(1)) for s, r, f in passing if r in self.per_neuron]
         for t in reversed(range(self.steps)):
-            for λ_s, J_sr, λ_r in each:
+            for λ_s, J_sr, λ_r in terms:
                 add(λ_r[t], J_sr[t], λ_s[t + 1])
         for s, r, f in passing:
             if r in self.shared:
@@ -170,8 +170,8 @@ def add(total: Tensor, factor: Derivative, x: Tensor) -> Tensor:
 def _add_product(total: Derivatives, a: Derivatives, b: Derivatives) -> None:
     """total_sr += Σ_q a_sq b_qr."""
     for (s, q), f in a.items():
-        for (at, r), g in [*b.items()]:
-            if at == q:
+        for (p, r), g in [*b.items()]:
+            if p == q:
                 product = f if isinstance(g, float) and g == 1 else f * g
                 total[s, r] = total[s, r] + product if (s, r) in total else product
 

@@ -56,7 +56,7 @@ class Traces:
         return ε
 
 
-def of_step(factor: Derivative, t: int, steps: int) -> Derivative:
+def derivative_at(factor: Derivative, t: int, steps: int) -> Derivative:
     """Return a derivative at step t, from that of all steps one after the other in the batch dimension."""
     if not isinstance(factor, Tensor) or factor.dim() < 2 or len(factor) == 1:
         return factor

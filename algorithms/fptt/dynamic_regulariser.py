@@ -36,10 +36,10 @@ class DynamicRegulariser(ABC):
     @torch.no_grad()
     def add_gradient(self, gradients: Sequence[Tensor]) -> tuple[Tensor | float, Tensor | float]:
         """Add ∂R/∂W to the gradient of the loss; return ‖∂R/∂W‖² and the squared norm of the gradient before it."""
-        of_R = self.gradient()
-        squares = sum(torch.dot(g.flatten(), g.flatten()) for g in of_R)
+        grad_R = self.gradient()
+        squares = sum(torch.dot(g.flatten(), g.flatten()) for g in grad_R)
         before = sum(torch.dot(g.flatten(), g.flatten()) for g in gradients)
-        for g, r in zip(gradients, of_R, strict=True):
+        for g, r in zip(gradients, grad_R, strict=True):
             g += r
         return squares, before
 
@@ -92,7 +92,7 @@ class CodeForm(DynamicRegulariser):
             add_gradient_of_code_form(g.flatten(), w.flatten(), w_mean.flatten(), λ.flatten(), self.alpha, self.rho)
             for g, w, w_mean, λ in zip(gradients, self.W, self.mean, self.lam, strict=True)
         ]
-        return sum(of_R for of_R, _ in sums), sum(before for _, before in sums)
+        return sum(square_R for square_R, _ in sums), sum(before for _, before in sums)
 
     def reset(self) -> None:
         """λ ← 0."""
@@ -113,13 +113,13 @@ class CodeForm(DynamicRegulariser):
 @compiled
 def add_gradient_of_code_form(g: Any, W: Any, mean: Any, λ: Any, α: float, ρ: float) -> tuple[float, float]:
     """Compute `CodeForm.add_gradient` in one pass."""
-    of_R = before = 0 * α
+    square_R = before = 0 * α
     for i in prange(len(g)):
         r = α * (W[i] - mean[i]) - (1 - ρ) * λ[i]
-        of_R += r * r
+        square_R += r * r
         before += g[i] * g[i]
         g[i] += r
-    return of_R, before
+    return square_R, before
 
 
 @compiled

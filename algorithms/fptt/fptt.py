@@ -193,12 +193,12 @@ class FPTT(LearningRule):
             self.regulariser.adopt_mean()
         if self.reset_lambda and isinstance(self.regulariser, CodeForm):
             self.regulariser.reset()
-        of_R, of_loss = (math.sqrt(square) for square in self.squares)
+        norm_R, norm_loss = (math.sqrt(square) for square in self.squares)
         self.squares = self._no_squares()
-        if of_loss == 0:
+        if norm_loss == 0:
             return {}
         method = "‖∇R‖ / ‖∇l‖: root mean squares over the updates of the last epoch, before clipping"
-        return {"regulariser_ratio": Observation(of_R / of_loss, "1", method)}
+        return {"regulariser_ratio": Observation(norm_R / norm_loss, "1", method)}
 
     def _gradient(self, x: Tree, target: Tree) -> tuple[Tree, Tensor]:
         """Compute `window_gradient` of w_p l_p + (1 − w_p) L_aux; single steps with L_aux need no graph of the loss."""
@@ -227,8 +227,8 @@ class FPTT(LearningRule):
     @torch.no_grad()
     def _add_gradient_of(self, regulariser: DynamicRegulariser) -> None:
         """Add ∇R to ∇l, and both squared norms to the sums of the epoch."""
-        of_update = regulariser.add_gradient(self.flat.gradients())
-        self.squares = [square + number_or_tensor(more) for square, more in zip(self.squares, of_update, strict=True)]
+        squares = regulariser.add_gradient(self.flat.gradients())
+        self.squares = [square + number_or_tensor(more) for square, more in zip(self.squares, squares, strict=True)]
 
     def _no_squares(self) -> list[Derivative]:
         return [number_or_tensor(self.W[0].new_zeros(())) for _ in range(2)]

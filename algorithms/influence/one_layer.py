@@ -63,16 +63,16 @@ class OneLayer:
             current += self.R.bias
         partials = self.layer.neuron.partials(current, s, after_s)
         assert partials is not None, "`has_closed_form` is false for such neurons"
-        of_current, of_previous = totals(partials)
+        by_current, by_previous = totals(partials)
         n, S, y, κ = self.layer.neuron.size, flat(before).shape[1], after.y.shape[1], self.κ
         by_s, by_I = x.new_zeros(len(x), S + y, S), x.new_zeros(len(x), S + y, n)
         places = {field: slice(k * n, (k + 1) * n) for k, field in enumerate(s._fields)}
         for field, rows in places.items():
-            if field in of_current:
-                D = torch.as_tensor(of_current[field], dtype=x.dtype, device=x.device).expand(len(x), n)
+            if field in by_current:
+                D = torch.as_tensor(by_current[field], dtype=x.dtype, device=x.device).expand(len(x), n)
                 by_I[:, rows].diagonal(dim1=1, dim2=2).copy_(D)
                 torch.mul(D[:, :, None], R, out=by_s[:, rows, places["z"]])
-        for (field, r), factor in of_previous.items():
+        for (field, r), factor in by_previous.items():
             if field in places:
                 by_s[:, places[field], places[r]].diagonal(dim1=1, dim2=2).add_(factor)
         o, W_out = places[self.readout.reads], self.readout.linear.weight.detach() * (1 - κ)
@@ -82,14 +82,14 @@ class OneLayer:
         by_s[:, S:], by_I[:, S:] = by_s[:, S - y : S], by_I[:, S - y : S]
         return Jacobian(by_s, by_I)
 
-    def by_name(self, of_current: Tensor, of_drive: Tensor) -> dict[str, Tensor]:
+    def by_name(self, by_current: Tensor, by_drive: Tensor) -> dict[str, Tensor]:
         """Return the gradients of the maps by name, from those by (W, R, c), [..., currents, fan-in], and by the
         readout's map, [..., outputs, size + 1]."""
-        of_W, of_R, of_c = of_current.split((self.W.in_features, self.R.in_features, 1), -1)
-        of_W_out, of_c_out = of_drive.split((self.R.in_features, 1), -1)
-        each = [(self.W, of_W, of_c), (self.R, of_R, of_c), (self.readout.linear, of_W_out, of_c_out)]
-        gradients = {self.names[map.weight]: of_weight for map, of_weight, _ in each}
-        return gradients | {self.names[map.bias]: of_bias[..., 0] for map, _, of_bias in each if map.bias is not None}
+        grad_W, grad_R, grad_c = by_current.split((self.W.in_features, self.R.in_features, 1), -1)
+        grad_W_out, grad_c_out = by_drive.split((self.R.in_features, 1), -1)
+        maps = [(self.W, grad_W, grad_c), (self.R, grad_R, grad_c), (self.readout.linear, grad_W_out, grad_c_out)]
+        gradients = {self.names[map.weight]: weight for map, weight, _ in maps}
+        return gradients | {self.names[map.bias]: bias[..., 0] for map, _, bias in maps if map.bias is not None}
 
 
 def reason_against(network: Network) -> str | None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.algorithms.eligibility.trace_block import Signal
-from throughtime.algorithms.eligibility.traces import of_step
+from throughtime.algorithms.eligibility.traces import derivative_at
 from throughtime.networks.layer import Layer
 from throughtime.neurons.base import Derivative, InputJacobian, Partials
 
@@ -51,9 +51,9 @@ class ReachBlock:
         among = self._among()
         past = {r for _, r in partials.from_previous} | {"z"}
 
-        def at(factor: Derivative, t: int) -> Derivative:
+        def in_reach(factor: Derivative, t: int) -> Derivative:
             """Return the derivative at step t for the neurons of each reach, to multiply with an influence."""
-            factor = of_step(factor, t, steps)
+            factor = derivative_at(factor, t, steps)
             if not isinstance(factor, Tensor) or factor.dim() == 0:
                 return factor
             samples = len(factor) if factor.dim() > 1 else 1
@@ -65,22 +65,22 @@ class ReachBlock:
                 new: Influence = {}
                 for (s, r), factor in partials.from_previous.items():
                     if r in kept:
-                        add(new, s, at(factor, t), kept[r])
+                        add(new, s, in_reach(factor, t), kept[r])
                 if "z" in kept:
                     z = kept["z"]
                     from_z = [torch.bmm(R, z.flatten(2)).view(z.shape) for R in among]
                     for s, factor in partials.inflows["current"].by_input.items():
                         for c, arriving in enumerate(from_z):
-                            add(new, s, at(of_current(factor, c), t), arriving)
+                            add(new, s, in_reach(derivative_by(factor, c), t), arriving)
                     del z, from_z
                 for s, factor in inflow.by_input.items():
-                    own = immediate(of_step(factor, t, steps), reads[t], self.size).transpose(0, 1)  # k = j
+                    own = immediate(derivative_at(factor, t, steps), reads[t], self.size).transpose(0, 1)  # k = j
                     if s not in new:
                         new[s] = own.new_zeros(*N.shape, *own.shape[1:])
                     new[s].view(-1, *own.shape[1:]).index_add_(0, self.own, own)
                 for (s, q), factor in partials.within_step.items():
                     if q in new:
-                        add(new, s, at(factor, t), new[q])
+                        add(new, s, in_reach(factor, t), new[q])
                 self._sum(name, new, t - steps, signals)
                 kept = {s: M for s, M in new.items() if s in past}
             self.kept[name] = kept if goes_on else {}
@@ -137,7 +137,7 @@ def presynaptic(name: str, inflow: InputJacobian, p: Tensor) -> Tensor:
     return ones if inflow.presynaptic is None else torch.cat((inflow.presynaptic.unflatten(0, p.shape[:2]), ones), 2)
 
 
-def of_current(factor: Derivative, c: int) -> Derivative:
+def derivative_by(factor: Derivative, c: int) -> Derivative:
     """Return the derivative by current c of each neuron."""
     return factor[:, c] if isinstance(factor, Tensor) and factor.dim() == 3 else factor
 

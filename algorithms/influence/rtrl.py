@@ -98,19 +98,19 @@ class RTRL(InfluenceRule):
         self.M = D[:, :S].clone()  # a view would also keep the rows of the output in memory
         return {} if δ is None else self.by_name(torch.einsum("bo,bop->p", δ, D[:, S:]))
 
-    def _in_closed_form(self, one: OneLayer, x: Tensor, after: Any) -> Tensor:
+    def _in_closed_form(self, layer: OneLayer, x: Tensor, after: Any) -> Tensor:
         """Return M_t of one layer. ∂s_t/∂θ is a product of two factors, and is added without being in memory."""
-        p, o = one.reads(x, self.state, after)
-        by_s, by_I = one.jacobian(x, self.state, after)
+        p, o = layer.reads(x, self.state, after)
+        by_s, by_I = layer.jacobian(x, self.state, after)
         S, sizes = by_s.shape[2], [w.numel() for w in self.θ.values()]
         M = by_s.new_zeros(len(x), S, sum(sizes)) if self.M is None else by_s[:, :S] @ self.M
         n, outputs = by_I.shape[2], by_s.shape[1] - S
         by_drive = by_s.new_zeros(len(x), S, outputs)
-        by_drive[:, S - outputs :].diagonal(dim1=1, dim2=2).fill_(1 - one.κ)
-        gradient = one.by_name(
+        by_drive[:, S - outputs :].diagonal(dim1=1, dim2=2).fill_(1 - layer.κ)
+        gradient = layer.by_name(
             by_I[:, :S, :, None].expand(-1, -1, -1, p.shape[1]), by_drive[..., None].expand(-1, -1, -1, o.shape[1])
         )
-        read = one.by_name(p[:, None, None].expand(-1, 1, n, -1), o[:, None, None].expand(-1, 1, outputs, -1))
+        read = layer.by_name(p[:, None, None].expand(-1, 1, n, -1), o[:, None, None].expand(-1, 1, outputs, -1))
         for (name, w), part in zip(self.θ.items(), M.split(sizes, 2), strict=True):
             part.unflatten(2, w.shape).addcmul_(gradient[name], read[name])
         return M

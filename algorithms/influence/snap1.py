@@ -8,7 +8,7 @@ from torch import Tensor
 
 from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.diagonal_rtrl import AnyNeuronRule
-from throughtime.algorithms.influence.reach_block import of_current, own_weights
+from throughtime.algorithms.influence.reach_block import derivative_by, own_weights
 from throughtime.networks.layer import Layer
 from throughtime.neurons.base import Partials
 from throughtime.registry import algorithm
@@ -52,6 +52,6 @@ class SnAp1(AnyNeuronRule):
         from_previous = dict(partials.from_previous)
         for c, R in enumerate(own_weights(layer)):
             for s, factor in partials.inflows["current"].by_input.items():
-                through_itself = of_current(factor, c) * R.diagonal()
+                through_itself = derivative_by(factor, c) * R.diagonal()
                 from_previous[s, "z"] = from_previous.get((s, "z"), 0.0) + through_itself
         return partials._replace(from_previous=from_previous)

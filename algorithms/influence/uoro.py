@@ -78,8 +78,8 @@ class UORO(RandomSigns):
         self.θ̃ = like.new_zeros(self.draws, batch, sum(p.numel() for p in self.θ.values()))
 
     def carry(self, x: Tensor, after: Any, δ: Tensor | None) -> dict[str, Tensor]:
-        ν, one = self.signs(*self.s̃.shape).to(self.s̃), self.one_layer
-        derivatives = self._differentiated if one is None else partial(self._in_closed_form, one)
+        ν, layer = self.signs(*self.s̃.shape).to(self.s̃), self.one_layer
+        derivatives = self._differentiated if layer is None else partial(self._in_closed_form, layer)
         νI, Js̃, l_s, l_θ = derivatives(x, after, ν, δ)
         gradient: dict[str, Tensor] = {}
         if l_s is not None and l_θ is not None:
@@ -91,11 +91,11 @@ class UORO(RandomSigns):
         return gradient
 
     def _in_closed_form(
-        self, one: OneLayer, x: Tensor, after: Any, ν: Tensor, δ: Tensor | None
+        self, layer: OneLayer, x: Tensor, after: Any, ν: Tensor, δ: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Return what `_differentiated` returns, for one layer."""
-        p, o = one.reads(x, self.state, after)
-        by_s, by_current = one.jacobian(x, self.state, after)
+        p, o = layer.reads(x, self.state, after)
+        by_s, by_current = layer.jacobian(x, self.state, after)
         S, outputs = by_s.shape[2], by_s.shape[1] - by_s.shape[2]
         Js̃ = torch.einsum("bsq,rbq->rbs", by_s[:, :S], self.s̃)
         l_s = None if δ is None else torch.einsum("bo,bos->bs", δ, by_s[:, S:])
@@ -103,9 +103,9 @@ class UORO(RandomSigns):
 
         def by_θ(u: Tensor, rows: slice) -> Tensor:
             """Return the derivative by θ, [..., batch, P], of the sum of some rows with weights u; the last are y_t."""
-            of_I = torch.einsum("...bs,bsk->...bk", u, by_current[:, rows])
-            of_drive = (1 - one.κ) * u[..., -outputs:]
-            named = one.by_name(of_I[..., None] * p[:, None], of_drive[..., None] * o[:, None])
+            by_I = torch.einsum("...bs,bsk->...bk", u, by_current[:, rows])
+            by_drive = (1 - layer.κ) * u[..., -outputs:]
+            named = layer.by_name(by_I[..., None] * p[:, None], by_drive[..., None] * o[:, None])
             return torch.cat([named[name].flatten(u.dim() - 1) for name in self.θ], -1)
 
         return by_θ(ν, slice(S)), Js̃, l_s, None if δ is None else by_θ(δ, slice(S, None))
@@ -132,8 +132,8 @@ class UORO(RandomSigns):
         _, push, *_ = vjp(lambda u: pull(u)[1], torch.zeros_like(after))
         return vmap(lambda ν: self._joined(pull(ν)[0]))(ν), vmap(lambda s̃: push(s̃)[0])(s̃)
 
-    def _joined(self, of_θ: dict[str, Tensor]) -> Tensor:
-        return torch.cat([of_θ[name].flatten() for name in self.θ])
+    def _joined(self, gradients: dict[str, Tensor]) -> Tensor:
+        return torch.cat([gradients[name].flatten() for name in self.θ])
 
     def end(self) -> None:
         super().end()

@@ -21,7 +21,7 @@ class Term(NamedTuple):
     """A factor of each neuron, [n, batch, currents · shape[0], ...]."""
     a: Mapping[str, Tensor]
     """By synapse: [n, batch, ...]."""
-    one: float
+    bias_input: float
     """a of the biases, the same at all n steps."""
 
 
@@ -48,39 +48,39 @@ class Filter:
         """Advance â over a block of steps, p [steps, batch, ...]."""
         if not self.λ:
             return
-        for name, each in p.items():
-            steps = len(each)
-            weights = self.λ ** torch.arange(steps - 1, -1, -1, dtype=each.dtype, device=each.device)
-            trace = (each.flatten(1).t() @ weights).view(each.shape[1:])
+        for name, p_s in p.items():
+            steps = len(p_s)
+            weights = self.λ ** torch.arange(steps - 1, -1, -1, dtype=p_s.dtype, device=p_s.device)
+            trace = (p_s.flatten(1).t() @ weights).view(p_s.shape[1:])
             self.last[name] = trace.add_(self.last[name], alpha=self.λ**steps) if name in self.last else trace
         for _ in range(steps):
             self.last_of_one = self.λ * self.last_of_one + 1
 
-    def terms(self, p: Mapping[str, Tensor], of_trace: Tensor, of_input: Tensor | None, at: Steps) -> Iterator[Term]:
+    def terms(self, p: Mapping[str, Tensor], δ: Tensor, d: Tensor | None, selection: Steps) -> Iterator[Term]:
         """Advance â over a block; yield the parts of Σ_t (δ^t â^t + d^t p^t) over the chosen steps.
 
         Args:
             p: inputs of the synapses at all steps, [steps, batch, ...].
-            of_trace, of_input: δ and d at the chosen steps, [n, batch, currents · shape[0], ...]; d may be None.
-            at: the chosen steps.
+            δ, d: factors at the chosen steps, [n, batch, currents · shape[0], ...]; d may be None.
+            selection: the chosen steps.
         """
         past, past_of_one, steps = dict(self.last), self.last_of_one, len(next(iter(p.values())))
         self.advance(p)
         if not self.λ:
-            c = of_trace if of_input is None else of_trace + of_input
-            yield Term(c, {name: each[at] for name, each in p.items()}, 1.0)
-        elif steps == 1 and of_input is None:
-            yield Term(of_trace, {name: trace[None] for name, trace in self.last.items()}, self.last_of_one)
+            c = δ if d is None else δ + d
+            yield Term(c, {name: p_s[selection] for name, p_s in p.items()}, 1.0)
+        elif steps == 1 and d is None:
+            yield Term(δ, {name: trace[None] for name, trace in self.last.items()}, self.last_of_one)
         else:
-            c = of_trace.new_zeros(steps, *of_trace.shape[1:])
-            c[at] = of_trace
+            c = δ.new_zeros(steps, *δ.shape[1:])
+            c[selection] = δ
             decay_backward(self.λ, c)
-            of_past = self.λ * c[:1]
-            if of_input is not None:
-                c[at] += of_input
+            c_past = self.λ * c[:1]
+            if d is not None:
+                c[selection] += d
             yield Term(c, p, 1.0)
             if past:
-                yield Term(of_past, {name: trace[None] for name, trace in past.items()}, past_of_one)
+                yield Term(c_past, {name: trace[None] for name, trace in past.items()}, past_of_one)
 
 
 def decay_backward(λ: float, c: Tensor) -> None:

@@ -12,7 +12,7 @@ from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates
 from throughtime.algorithms.eligibility.blocks import diagonal_remark
 from throughtime.algorithms.eligibility.layer_block import LayerBlock
-from throughtime.algorithms.eligibility.traces import Traces, of_step
+from throughtime.algorithms.eligibility.traces import Traces, derivative_at
 from throughtime.algorithms.presynaptic_trace.presynaptic_trace import Decay, PresynapticTrace
 from throughtime.datasets.task import Task
 from throughtime.networks.base import Network
@@ -82,7 +82,7 @@ class PPProp(PresynapticTrace):
 
     def begin(self, batch: int, update: Callable[[], None]) -> None:
         super().begin(batch, update)
-        self.of_neurons = {layer.name: Traces((self.sends(layer),)) for layer in self.network.layers}
+        self.neuron_traces = {layer.name: Traces((self.sends(layer),)) for layer in self.network.layers}
 
     def postsynaptic(self, block: LayerBlock) -> Tensor:
         layer, (steps, batch) = block.layer, block.currents.shape[:2]
@@ -90,16 +90,18 @@ class PPProp(PresynapticTrace):
         assert partials is not None, "`supports` rejects such a neuron"
         ones, ε = block.currents.new_ones(batch, 1), torch.empty_like(block.states.z[1:])
         for t, ε_t in enumerate(ε.unbind(0)):
-            traces = self.of_neurons[layer.name].advance(self._averaged(partials, t, steps), ones)["current"]
+            traces = self.neuron_traces[layer.name].advance(self._averaged(partials, t, steps), ones)["current"]
             ε_t.copy_(traces[self.sends(layer)][:, 0, :, 0])
         return ε
 
     def _averaged(self, partials: Partials, t: int, steps: int) -> Partials:
         """Return the partial derivatives of step t by state and current, times α_p and 1 − α_p."""
         α_p = self.decay
-        from_previous = {pair: α_p * of_step(f, t, steps) for pair, f in partials.from_previous.items()}
-        within_step = {pair: of_step(f, t, steps) for pair, f in partials.within_step.items()}
-        by_current = {s: (1 - α_p) * of_step(f, t, steps) for s, f in partials.inflows["current"].by_input.items()}
+        from_previous = {pair: α_p * derivative_at(f, t, steps) for pair, f in partials.from_previous.items()}
+        within_step = {pair: derivative_at(f, t, steps) for pair, f in partials.within_step.items()}
+        by_current = {
+            s: (1 - α_p) * derivative_at(f, t, steps) for s, f in partials.inflows["current"].by_input.items()
+        }
         return Partials(from_previous, within_step, {"current": InputJacobian(by_current)})
 
     def coefficients(self, L: Tensor, δI: Tensor, post: Tensor | None) -> tuple[Tensor, None]:
@@ -108,4 +110,4 @@ class PPProp(PresynapticTrace):
 
     def end(self) -> None:
         super().end()
-        del self.of_neurons
+        del self.neuron_traces

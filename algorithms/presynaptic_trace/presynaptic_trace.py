@@ -144,22 +144,22 @@ class PresynapticTrace(BlockRule):
     def chosen(self, δ: Tensor, end: int) -> tuple[Steps, Tensor]:
         if not self.sampled_steps:
             return super().chosen(δ, end)
-        at = self.sampled[end - len(δ) : end].nonzero()[:, 0].to(δ.device)
-        return at, δ[at] * (self.steps / min(self.sampled_steps, self.steps) if self.unbiased else 1.0)
+        selection = self.sampled[end - len(δ) : end].nonzero()[:, 0].to(δ.device)
+        return selection, δ[selection] * (self.steps / min(self.sampled_steps, self.steps) if self.unbiased else 1.0)
 
     def signal(self, block: LayerBlock, δ: Tensor) -> Tensor:
         return super().signal(block, (1 - (self.readout.neuron.decay or 0.0)) * δ)
 
-    def gather(self, block: LayerBlock, L: Tensor | None, at: Steps, goes_on: bool) -> Tensor | None:
+    def gather(self, block: LayerBlock, L: Tensor | None, selection: Steps, goes_on: bool) -> Tensor | None:
         layer, post = block.layer, self.postsynaptic(block)
         if L is None:
             self.filters[layer.name].advance(block.sources)
             return None
-        within = step_gradient(block, self.sends(layer), L, at)
-        of_trace, of_input = self.coefficients(L, within.current, None if post is None else post[at])
-        for c, a, one in self.filters[layer.name].terms(block.sources, of_trace, of_input, at):
+        within = step_gradient(block, self.sends(layer), L, selection)
+        δ_trace, δ_input = self.coefficients(L, within.current, None if post is None else post[selection])
+        for c, a, bias_input in self.filters[layer.name].terms(block.sources, δ_trace, δ_input, selection):
             for name, synapse in layer.synapses.items():
-                add_map_gradient(synapse.module, c, a[name], one)
+                add_map_gradient(synapse.module, c, a[name], bias_input)
         own = dict(layer.neuron.named_parameters())
         for name, gradient in within.parameters.items():
             accumulate(own[name], gradient)
@@ -184,22 +184,22 @@ class PresynapticTrace(BlockRule):
         del self.filters
 
 
-def add_map_gradient(module: nn.Module, c: Tensor, a: Tensor, one: float) -> None:
-    """Add Σ_t c^t a^t to the gradients of a synapse's parameters, with the input `one` of its bias.
+def add_map_gradient(module: nn.Module, c: Tensor, a: Tensor, bias_input: float) -> None:
+    """Add Σ_t c^t a^t to the gradients of a synapse's parameters, with the input `bias_input` of its bias.
 
-    A module f that is affine in its input and linear in its parameters has this gradient at the input a / one, from the
-    gradient one · c of its output: one · f(a / one) = A a + one · b.
+    A module f that is affine in its input and linear in its parameters has this gradient at the input a / n, from the
+    gradient n · c of its output, n = bias_input: n · f(a / n) = A a + n · b.
     """
     if is_dense(module):
         if module.weight.requires_grad:
             add_weight_gradient(gradient_of(module.weight), c, a.flatten(2), FLOAT32)
         if module.bias is not None:
-            accumulate(module.bias, one * c.sum((0, 1)))
+            accumulate(module.bias, bias_input * c.sum((0, 1)))
         return
     learnt = [p for p in module.parameters() if p.requires_grad]
     if learnt:
         with torch.enable_grad():
-            I = at_each_step(module, a if one == 1 else a / one)
-            gradients = torch.autograd.grad(I, learnt, c if one == 1 else one * c)
+            I = at_each_step(module, a if bias_input == 1 else a / bias_input)
+            gradients = torch.autograd.grad(I, learnt, c if bias_input == 1 else bias_input * c)
         for p, gradient in zip(learnt, gradients, strict=True):
             accumulate(p, gradient)

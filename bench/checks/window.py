@@ -27,10 +27,10 @@ def stepped(network: Network, x: Tensor, state: object) -> Window:
 
 def two_windows(network: Network, x: Tensor, state: object, first: int) -> Window:
     """Return the steps of two windows of `unroll`, the first of them of so many steps."""
-    one = network.unroll(x[:first], state)
-    other = network.unroll(x[first:], one.state)
-    spikes = tuple(torch.cat(both) for both in zip(one.spikes, other.spikes, strict=True))
-    return Window(joined([one.outputs, other.outputs]), spikes, other.state)
+    before = network.unroll(x[:first], state)
+    after = network.unroll(x[first:], before.state)
+    spikes = tuple(torch.cat(both) for both in zip(before.spikes, after.spikes, strict=True))
+    return Window(joined([before.outputs, after.outputs]), spikes, after.state)
 
 
 def by_layers(network: Network, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
@@ -66,20 +66,20 @@ def _current(layer: Layer, sources: Sequence[Tensor], state: RecurrentState) -> 
     return I if layer.resize is None else layer.resize(I)
 
 
-def differences(found: Window, expected: Window, by: Sequence[Tensor] = ()) -> Iterator[tuple[str, float]]:
+def differences(actual: Window, expected: Window, by: Sequence[Tensor] = ()) -> Iterator[tuple[str, float]]:
     """Yield the errors of outputs, spikes and last state, and of the gradients of random sums of each with respect to
     the tensors `by`."""
-    for name, one, other in zip(("outputs", "spikes", "last state"), _parts(found), _parts(expected), strict=True):
-        yield name, error(one, other)
+    for name, ours, theirs in zip(("outputs", "spikes", "last state"), _parts(actual), _parts(expected), strict=True):
+        yield name, error(ours, theirs)
         if by:
-            yield f"gradient of {name}", error(_gradient(one, by), _gradient(other, by))
+            yield f"gradient of {name}", error(_gradient(ours, by), _gradient(theirs, by))
 
 
 def one_step_error(network: Network, x: Tensor, state: object) -> float | None:
     """Return the largest error of outputs and gradients of the network's own single steps against its plain steps and
     autograd; None for a network without them."""
     plain = copy.deepcopy(network)
-    learnt, same = ([p for p in each.parameters() if p.requires_grad] for each in (network, plain))
+    learnt, same = ([p for p in module.parameters() if p.requires_grad] for module in (network, plain))
     taken = network.stepper(state, {p: torch.empty_like(p) for p in learnt})
     if taken is None:
         return None
@@ -90,8 +90,8 @@ def one_step_error(network: Network, x: Tensor, state: object) -> float | None:
         y = taken.step(x_t)
         taken.gradient(δy)
         expected = torch.autograd.grad(step.output, same, δy, allow_unused=True, materialize_grads=True)
-        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in learnt]
-        errors += [error([y], [step.output]), error(found, expected)]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in learnt]
+        errors += [error([y], [step.output]), error(gradients, expected)]
         for p in learnt:
             p.grad = None
     return largest(errors)

@@ -120,8 +120,8 @@ def _repeated(record: Record, line: str, place: Path, seconds: float, plugins: S
         raise UsageError(f"it did not end within {seconds:g} s") from error
     if done.returncode not in (0, 1) or not done.stdout.strip():
         raise UsageError(f"it cannot be repeated: {(done.stderr.strip().splitlines() or ['no output'])[-1]}")
-    found: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    rows: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
+    return rows
 
 
 def _beyond_gates(path: Path, record: Record, values: Sequence[dict[str, Any]]) -> set[str]:

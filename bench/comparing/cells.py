@@ -30,7 +30,7 @@ class Cell:
         """Return the names of all measures that have a value in some run."""
         measures = (record.measures for record in self.records.values())
         return list(
-            dict.fromkeys(name for each in measures for name, measure in each.items() if measure.value is not None)
+            dict.fromkeys(name for named in measures for name, measure in named.items() if measure.value is not None)
         )
 
     def values(self, metric: str) -> dict[int, float]:
@@ -87,17 +87,19 @@ class Pair(NamedTuple):
 
         An option that only one side has is not among them: its effect is a change of the code like any other.
         """
-        one, other = settings(self.base.spec), settings(self.new.spec)
-        found = [Conflict(key, one[key], other[key]) for key in one if key in other and one[key] != other[key]]
+        ours, theirs = settings(self.base.spec), settings(self.new.spec)
+        conflicts = [
+            Conflict(key, ours[key], theirs[key]) for key in ours if key in theirs and ours[key] != theirs[key]
+        ]
         data = [{record.dataset_sha256 for record in cell.records.values()} - {None} for cell in self]
         if all(data) and data[0] != data[1]:
-            found.append(Conflict("data", *(", ".join(sorted(map(str, digests)))[:12] for digests in data)))
-        return found
+            conflicts.append(Conflict("data", *(", ".join(sorted(map(str, digests)))[:12] for digests in data)))
+        return conflicts
 
     def changed(self) -> dict[str, tuple[str, str]]:
         """Return digests of code and versions of libraries that differ, by name: a kind, `harness`, `torch`, ..."""
-        one, other = _versions(self.base), _versions(self.new)
-        return {name: (one[name], other[name]) for name in one if name in other and one[name] != other[name]}
+        ours, theirs = _versions(self.base), _versions(self.new)
+        return {name: (ours[name], theirs[name]) for name in ours if name in theirs and ours[name] != theirs[name]}
 
 
 class Matching(NamedTuple):

@@ -14,8 +14,8 @@ from throughtime.comparing.gates import GATES_FILE, Gates
 from throughtime.comparing.over_cells import over_cells
 from throughtime.comparing.rows import VERDICTS, Row, Verdict
 from throughtime.comparing.sides import Side, load_side
-from throughtime.comparing.status import of_code, of_lost, of_new, of_status
-from throughtime.comparing.verdicts import Undecided, compared, decided, of_presence
+from throughtime.comparing.status import lost_row, new_row, stale_row, status_row
+from throughtime.comparing.verdicts import Undecided, compared, decided, presence_row
 from throughtime.errors import UsageError
 from throughtime.records.results import Results
 from throughtime.spec import Scale
@@ -44,8 +44,8 @@ class Comparison:
     @property
     def counts(self) -> dict[Verdict, int]:
         """Return the number of rows by verdict, among the rows judged by a gate or by the runs' status."""
-        found = Counter(row.verdict for row in self.rows if row.judged)
-        return {verdict: found[verdict] for verdict in VERDICTS if found[verdict]}
+        numbers = Counter(row.verdict for row in self.rows if row.judged)
+        return {verdict: numbers[verdict] for verdict in VERDICTS if numbers[verdict]}
 
     @property
     def exit_code(self) -> int:
@@ -77,13 +77,13 @@ class Comparison:
         # A record's command names the file of its suite, plugins and sources. Records of a baseline have none.
         commands = {(str(r.spec.suite), str(r.spec.scale)): r.command for r in self.new.records}
         results = [] if self.new.is_baseline else ["--results", folder]
-        found = []
+        reruns = []
         for (suite, scale), labels in cells.items():
             words = _words_of(commands.get((suite, scale), ""))
             words = words or ["throughtime", "run", suite, "--scale", scale, *results]
             words += [word for label in labels for word in ("--only", label)]
-            found.append(shlex.join([*words, "--rerun", "all"]))
-        return found
+            reruns.append(shlex.join([*words, "--rerun", "all"]))
+        return reruns
 
 
 def _words_of(command: str) -> list[str]:
@@ -110,15 +110,15 @@ def compare_sides(base: Side, new: Side, gates: Gates) -> Comparison:
     ungated: dict[str, None] = {}
     matching = matched(base_cells, new_cells)
     ratios = any(cell.spec.rule.name == "bptt" for cell in (*base_cells, *new_cells))
-    rows += [*map(of_lost, matching.lost), *map(of_new, matching.new)]
+    rows += [*map(lost_row, matching.lost), *map(new_row, matching.new)]
     for pair in matching.pairs:
         changed |= pair.changed()
-        rows.append(of_status(pair))
+        rows.append(status_row(pair))
         for metric in dict.fromkeys([*pair.base.metrics(), *pair.new.metrics()]):
             gate = gates.match(metric, pair.new.spec, ratios)
             if gate is None:
                 ungated[metric] = None
-            judged.append(of_presence(pair, metric, gate))
+            judged.append(presence_row(pair, metric, gate))
             if judged[-1] is None and all(cell.values(metric) for cell in pair):
                 judged.append(compared(pair, metric, gate, base_cells, new_cells))
     for gate in gates.over_cells:
@@ -152,19 +152,19 @@ def compare_results(
     Raises:
         UsageError: a side has nothing to compare, or the gates file is wrong.
     """
-    one, other = load_side(base), load_side(new)
-    if one.is_baseline:
-        held = {(record.spec.suite, record.spec.scale) for record in one.records}
-        other = other._replace(records=[r for r in other.records if (r.spec.suite, r.spec.scale) in held])
-    rules = Gates.load(gates) if gates or not one.is_baseline else gates_beside(Path(one.name))
-    one, other = one.of(suites, scale), other.of(suites, scale)
-    for side in (one, other):
+    base_side, new_side = load_side(base), load_side(new)
+    if base_side.is_baseline:
+        held = {(record.spec.suite, record.spec.scale) for record in base_side.records}
+        new_side = new_side._replace(records=[r for r in new_side.records if (r.spec.suite, r.spec.scale) in held])
+    rules = Gates.load(gates) if gates or not base_side.is_baseline else gates_beside(Path(base_side.name))
+    base_side, new_side = base_side.of(suites, scale), new_side.of(suites, scale)
+    for side in (base_side, new_side):
         if not side.records:
             wanted = [f"suite {name}" for name in suites] + ([f"scale {scale}"] if scale else [])
             raise UsageError(f"no record to compare{' of ' if wanted else ''}{', '.join(wanted)}", where=side.name)
-    comparison = compare_sides(one, other, rules)
+    comparison = compare_sides(base_side, new_side, rules)
     rules.refuse_unmatched()
-    stale = filter(None, map(of_code, cells_of(other.records)))
+    stale = filter(None, map(stale_row, cells_of(new_side.records)))
     return replace(comparison, rows=in_order([*comparison.rows, *stale]), stale_ok=stale_ok)
 
 

@@ -23,7 +23,7 @@ from throughtime.comparing.compare import Comparison, in_order
 from throughtime.comparing.gates import Amount, Gates, MetricGate
 from throughtime.comparing.rows import Row, Verdict, mean, row_of, shown
 from throughtime.comparing.sides import Side
-from throughtime.comparing.status import of_lost, of_new, of_status
+from throughtime.comparing.status import lost_row, new_row, status_row
 from throughtime.errors import UsageError
 from throughtime.records.provenance import git_state
 from throughtime.records.record import Record
@@ -63,20 +63,20 @@ def compare_interleaved(
     """
     rules = Gates.load(gates)
     with tempfile.TemporaryDirectory(prefix="throughtime-") as folder:
-        here = Path(folder)
-        suite_file = here / "timed.yaml"
+        place = Path(folder)
+        suite_file = place / "timed.yaml"
         suite_file.write_text(json.dumps(timed_alone(suite_document(suite))), encoding="utf-8")
-        versions = {"base": installed(revision, here), "new": dict(os.environ)}
+        versions = {"base": installed(revision, place), "new": dict(os.environ)}
         turns: dict[str, list[list[Record]]] = {"base": [], "new": []}
         for turn in range(rounds):
             for side in ("base", "new") if turn % 2 == 0 else ("new", "base"):
-                words = ["run", str(suite_file), "--scale", scale, "--results", str(here / f"{side}-{turn}")]
+                words = ["run", str(suite_file), "--scale", scale, "--results", str(place / f"{side}-{turn}")]
                 words += [word for path in plugins for word in ("--plugin", str(path.resolve()))]
-                turns[side].append(_timed_once(versions[side], words, here / f"{side}-{turn}", side))
+                turns[side].append(_timed_once(versions[side], words, place / f"{side}-{turn}", side))
     base, new = Side(revision, turns["base"][0], []), Side("the code of now", turns["new"][0], [])
     pairs, lost, added = matched(cells_of(base.records), cells_of(new.records))
     rows = [row for pair in pairs for row in _rows(pair, turns, rules)]
-    rows += [*map(of_lost, lost), *map(of_new, added)]
+    rows += [*map(lost_row, lost), *map(new_row, added)]
     changed = {name: digests for pair in pairs for name, digests in pair.changed().items()}
     return Comparison(base, new, in_order(rows), changed, [])
 
@@ -136,7 +136,7 @@ def _last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 def _rows(pair: Pair, turns: dict[str, list[list[Record]]], rules: Gates) -> list[Row]:
     """Return the row of a cell's status and, if both versions have all its times, the row of their ratio."""
-    status = of_status(pair)
+    status = status_row(pair)
     times: dict[str, list[float]] = {}
     busy = 0
     for side, spec in (("base", pair.base.spec), ("new", pair.new.spec)):

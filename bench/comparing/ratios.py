@@ -24,7 +24,7 @@ class Ratio(NamedTuple):
     """Whether other processes used the machine during the measurement."""
 
 
-def of_ratio(pair: Pair, metric: str, gate: MetricGate, base_bptt: Cell | None, new_bptt: Cell | None) -> Row:
+def ratio_row(pair: Pair, metric: str, gate: MetricGate, base_bptt: Cell | None, new_bptt: Cell | None) -> Row:
     """Return the row of the relative change of the ratio.
 
     If repeats of both cells were recorded, the row has Welch's interval of the logarithms, and a change must exceed it
@@ -56,10 +56,10 @@ def _ratio(cell: Cell, bptt: Cell | None, metric: str) -> Ratio | None:
     if bptt is None or not reference or min(reference) <= 0:
         return None
     value = mean(list(cell.values(metric).values())) / mean(reference)
-    of_cell, of_bptt = ([math.log(sample) for sample in each.samples(metric)] for each in (cell, bptt))
-    busy = any(record.contended for each in (cell, bptt) for record in each.records.values())
+    cell_samples, bptt_samples = ([math.log(sample) for sample in side.samples(metric)] for side in (cell, bptt))
+    busy = any(record.contended for side in (cell, bptt) for record in side.records.values())
     contended = busy and not metric.startswith("peak_")  # other processes change times, and no peak of this one
-    return Ratio(value, of_cell, of_bptt, contended)
+    return Ratio(value, cell_samples, bptt_samples, contended)
 
 
 def _interval(base: Ratio, new: Ratio) -> tuple[float | None, float | None]:

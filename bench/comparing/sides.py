@@ -54,12 +54,12 @@ def load_side(where: str | Path | Results) -> Side:
     text = str(where)
     if is_baseline(text):
         return Side(text, read_baseline(Path(text)), [])
-    folder, at, version = (text, "", "") if Path(text).is_dir() else text.partition("@")
+    folder, separator, version = (text, "", "") if Path(text).is_dir() else text.partition("@")
     if not Path(folder).is_dir():
         raise UsageError(
             "no such results folder or baseline", where=folder, hint="a baseline's name ends with .jsonl or .jsonl.gz"
         )
-    if not at:
+    if not separator:
         return _of_results(Results.load(folder), text)
     wanted = _version(version, text)
     side = _of_results(Results(folder, keep=lambda record: _is_of(record, wanted)), text)
@@ -90,9 +90,9 @@ def _versions(record: Record) -> dict[str, Any]:
 
 def _known(folder: str, names: Sequence[str]) -> str:
     """Return the versions of the records of a folder, or the nearest name if no record has one of the names."""
-    found = [_versions(stored.record) for stored in Store(folder).records()]
-    known = {name for versions in found for name in versions}
+    versions_of_records = [_versions(stored.record) for stored in Store(folder).records()]
+    known = {name for versions in versions_of_records for name in versions}
     if unknown := [name for name in names if name not in known]:
         return suggestion(unknown[0], known)
-    values = {name: sorted({str(versions.get(name)) for versions in found}) for name in names}
+    values = {name: sorted({str(versions.get(name)) for versions in versions_of_records}) for name in names}
     return "; ".join(f"{name}: {', '.join(among)}" for name, among in values.items())

@@ -11,7 +11,7 @@ from throughtime.registry import KINDS
 WHOLE = ("ok", "skipped")
 
 
-def of_code(cell: Cell) -> Row | None:
+def stale_row(cell: Cell) -> Row | None:
     """Return the row of a cell whose runs other code than today's made; None if today's code made them."""
     names = {kind: getattr(cell.spec, kind).name for kind in KINDS}
     changed = dict.fromkeys(part for record in cell.records.values() for part in changed_parts(names, record.code))
@@ -21,18 +21,18 @@ def of_code(cell: Cell) -> Row | None:
     return row_of(cell, CODE, "stale", n_new=len(cell.records), reason=reason)
 
 
-def of_lost(cell: Cell) -> Row:
+def lost_row(cell: Cell) -> Row:
     """Return the row of a cell that the new results do not have."""
     reason = "no such cell in the new results"
     return row_of(cell, STATUS, "lost", severity="fail", n_base=len(cell.records), reason=reason)
 
 
-def of_new(cell: Cell) -> Row:
+def new_row(cell: Cell) -> Row:
     """Return the row of a cell that the base does not have."""
     return row_of(cell, STATUS, "new", n_new=len(cell.records), reason=_failures(cell, list(cell.records)))
 
 
-def of_status(pair: Pair) -> Row:
+def status_row(pair: Pair) -> Row:
     """Return the status row of a cell: *newly failing*, *fixed*, *lost*, *new* if the status differs, or *same*.
 
     A run that fails although the base's did not, and a run that the new results do not have, fail the comparison with

@@ -8,7 +8,7 @@ from typing import Any
 
 from throughtime.comparing.cells import Cell, Conflict, Pair, bptt_of
 from throughtime.comparing.gates import MACHINE, MetricGate, Severity
-from throughtime.comparing.ratios import of_ratio
+from throughtime.comparing.ratios import ratio_row
 from throughtime.comparing.rows import Row, Verdict, by_gate, mean, row_of, shown
 from throughtime.records.statistics.paired import paired_difference
 from throughtime.records.statistics.significance import (
@@ -38,7 +38,7 @@ class Undecided:
     """The smallest p that so many values can give."""
 
 
-def of_presence(pair: Pair, metric: str, gate: MetricGate | None) -> Row | None:
+def presence_row(pair: Pair, metric: str, gate: MetricGate | None) -> Row | None:
     """Return the row of a metric that one side lacks; None if both have it, or if the runs of a side failed, which the
     row `status` reports."""
     if all(cell.values(metric) for cell in pair):
@@ -78,14 +78,14 @@ def compared(
             return _row(pair, metric, gate, "same")
         return _row(pair, metric, gate, "unclear", reason="no gate says which change counts")
     if gate.compare == "ratio_to_bptt":
-        return of_ratio(pair, metric, gate, bptt_of(pair.base, base), bptt_of(pair.new, new))
+        return ratio_row(pair, metric, gate, bptt_of(pair.base, base), bptt_of(pair.new, new))
     return _test(pair, metric, gate) if gate.compare == "test" else _by_replicate(pair, metric, gate)
 
 
 def decided(family: Sequence[Undecided]) -> list[Row]:
     """Return the rows of all tests of a comparison, with p values adjusted together by Holm's method."""
-    adjusted = holm([each.p for each in family])
-    return [_decide(each, p, len(family)) for each, p in zip(family, adjusted, strict=True)]
+    adjusted = holm([test.p for test in family])
+    return [_decide(test, p, len(family)) for test, p in zip(family, adjusted, strict=True)]
 
 
 def _row(pair: Pair, metric: str, gate: MetricGate | None, verdict: Verdict, **fields: Any) -> Row:
@@ -167,20 +167,20 @@ def _test(pair: Pair, metric: str, gate: MetricGate) -> Row | Undecided:
     base, new = pair.base.values(metric), pair.new.values(metric)
     if base == new:
         return _row(pair, metric, gate, "same")
-    one, other = tuple(base.values()), tuple(new.values())
-    p = permutation_p(one, other)
-    return Undecided(_row(pair, metric, gate, "unclear"), gate, one, other, p, smallest_p(len(one), len(other)))
+    x, y = tuple(base.values()), tuple(new.values())
+    p = permutation_p(x, y)
+    return Undecided(_row(pair, metric, gate, "unclear"), gate, x, y, p, smallest_p(len(x), len(y)))
 
 
-def _decide(each: Undecided, p: float, family: int) -> Row:
+def _decide(test: Undecided, p: float, family: int) -> Row:
     """Decide a test by minimum effect and significance; too few replicates give *unclear*, never *same*.
 
     Args:
-        each: the row and its values.
+        test: the row and its values.
         p: the adjusted p value.
         family: number of tests in the family; the first one must reach α / family.
     """
-    gate, row = each.gate, replace(each.row, p=p)
+    gate, row = test.gate, replace(test.row, p=p)
     assert row.difference is not None and row.base is not None
     change, least, level = abs(row.difference), gate.minimum(row.base).of(row.base), gate.level / family
     if p <= gate.level:
@@ -189,16 +189,16 @@ def _decide(each: Undecided, p: float, family: int) -> Row:
         against = not gate.improves(row.difference)
         severity = gate.severity(change, row.base) if against else ""
         return replace(row, verdict="worse" if against else "better", severity=severity)
-    if each.smallest > level:
+    if test.smallest > level:
         n = fewest_replicates(level)
-        reason = f"n = {len(each.base)} and {len(each.new)} cannot reach p = {level:.2g}; {n} replicates a side can"
+        reason = f"n = {len(test.base)} and {len(test.new)} cannot reach p = {level:.2g}; {n} replicates a side can"
         return replace(
             row, verdict="unclear", reason=reason if gate.compare == "test" else f"p = {level:.2g} needs more cells"
         )
     if change > least:
         reason = f"moved by more than {gate.minimum(row.base)}, but p > {gate.level:g}"
         if gate.compare == "test":
-            n = replicates_to_decide(each.base, each.new, level)
+            n = replicates_to_decide(test.base, test.new, level)
             reason += f"; about {n} replicates a side would decide"
         return replace(row, verdict="unclear", reason=reason)
     return replace(row, verdict="same")

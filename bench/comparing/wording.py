@@ -50,8 +50,8 @@ def headline(comparison: Comparison) -> str:
 def sections(comparison: Comparison) -> dict[str, list[Row]]:
     """Return the rows to show, by title; sections without rows are left out."""
     rows = [row for row in comparison.rows if row.judged]
-    found = {title: [row for row in rows if row.verdict in verdicts] for title, verdicts in SECTIONS.items()}
-    return {title: among for title, among in found.items() if among}
+    by_title = {title: [row for row in rows if row.verdict in verdicts] for title, verdicts in SECTIONS.items()}
+    return {title: among for title, among in by_title.items() if among}
 
 
 def line_of(row: Row) -> Line:
@@ -97,7 +97,7 @@ def remarks(comparison: Comparison) -> Iterator[str]:
     for gate, compare, why in dict.fromkeys((row.gate, row.compare, row.why) for row in shown_rows):
         yield f"Gate on {gate} ({compare}): {why}."
     if comparison.changed:
-        changes = (f"{name} {one} → {other}" for name, (one, other) in sorted(comparison.changed.items()))
+        changes = (f"{name} {before} → {after}" for name, (before, after) in sorted(comparison.changed.items()))
         yield f"Other versions: {', '.join(changes)}."
     if stale := [row for row in comparison.rows if row.verdict == "stale"]:
         yield f"Other code than today's made {len(stale)} cells: `run --rerun stale` repeats, --stale-ok accepts them."
@@ -111,21 +111,21 @@ def remarks(comparison: Comparison) -> Iterator[str]:
 def provenance(side: Side) -> str:
     """Return the provenance of a side's records: name, dates, commits, machines, main versions."""
 
-    def each(values: Iterable[object]) -> str:
+    def distinct(values: Iterable[object]) -> str:
         return ", ".join(sorted({str(value) for value in values if value is not None})) or "unknown"
 
     records = side.records
     days = sorted({record.started[:10] for record in records if record.started})
-    machines = each(
+    machines = distinct(
         ", ".join(str(r.machine.get(name)) for name in MACHINE[:2]) + " cores" for r in records if r.machine
     )
-    commits = each(
+    commits = distinct(
         f"{str(record.code.get('commit'))[:12]}{' with changes' if record.code.get('changed') else ''}"
         for record in records
         if record.code.get("commit")
     )
     versions = ", ".join(
-        f"{name} {each(r.versions.get(name) for r in records)}" for name in ("python", "torch", "throughtime")
+        f"{name} {distinct(r.versions.get(name) for r in records)}" for name in ("python", "torch", "throughtime")
     )
     when = " to ".join(dict.fromkeys((days[0], days[-1]))) if days else "no date"
     return f"{side.name}: {len(records)} runs, {when}; commit {commits}; {machines}; {versions}"

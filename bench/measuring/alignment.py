@@ -197,8 +197,8 @@ def _part_of(name: str) -> str:
     numbered = next((place for place in (0, 1) if len(modules) > place and modules[place].isdecimal()), None)
     if numbered is None:
         return modules[0]
-    of_list = modules[0].removesuffix("s") if numbered else "layer"
-    return ".".join([f"{of_list}{int(modules[numbered]) + 1}", *modules[numbered + 1 : numbered + 2]])
+    list_name = modules[0].removesuffix("s") if numbered else "layer"
+    return ".".join([f"{list_name}{int(modules[numbered]) + 1}", *modules[numbered + 1 : numbered + 2]])
 
 
 def _gradient_of_rule(
@@ -277,8 +277,8 @@ def _gradient_of_bptt(
         if any(y is None for y in there):
             raise NoAlignmentError("the rule called Task.loss with something else than the outputs of its windows")
         c = reported / value if value != 0 else reported
-        of_calls = zip(weights, there, calls, strict=True)
-        terms.append(c * sum(w * task.loss(y, call.target) for w, y, call in of_calls))
+        weighted_calls = zip(weights, there, calls, strict=True)
+        terms.append(c * sum(w * task.loss(y, call.target) for w, y, call in weighted_calls))
     if not terms:
         raise NoAlignmentError("the rule reports no loss")
     named = {name: p for name, p in network.named_parameters() if p.requires_grad}
@@ -305,8 +305,8 @@ def _with_graph(steps: list[Tree], outputs: Tree) -> Tree | None:
         candidate = joined(steps[first : first + n])
         if [y.shape for y in tensors(candidate)] == [y.shape for y in tensors(outputs)]:
             with torch.no_grad():
-                one, other = (torch.cat([y.flatten(1) for y in tensors(tree)], 1) for tree in (candidate, outputs))
-                distance, size = (one - other).norm(dim=1), other.norm(dim=1)
+                a, b = (torch.cat([y.flatten(1) for y in tensors(tree)], 1) for tree in (candidate, outputs))
+                distance, size = (a - b).norm(dim=1), b.norm(dim=1)
                 if float((distance <= SAME_OUTPUT * size).double().mean()) >= SAME_SAMPLES:
                     return candidate
     return None

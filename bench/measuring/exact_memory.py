@@ -68,17 +68,17 @@ def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
     with live:
         update = started(spec, built, built.dataset.steps, Clock())
         learn_batch(built.rule, batch, update)
-        peak, at = _learn(live, built.rule, batch, update)
+        peak, operation = _learn(live, built.rule, batch, update)
         owned: dict[str, int] = {}
 
         def look() -> None:
             owned.update(_by_owner(live.alive(), built, update))
 
-        live.look_at, live.look = at, look
+        live.look_at, live.look = operation, look
         again = _learn(live, built.rule, batch, update)
         live.look, operations = None, live.operations
-        if again != (peak, at) or (at and sum(owned.values()) != peak):
-            raise NotRepeatableError(f"peak of {peak} bytes at operation {at}, then of {again[0]} at {again[1]}")
+        if again != (peak, operation) or (operation and sum(owned.values()) != peak):
+            raise NotRepeatableError(f"peak of {peak} bytes at operation {operation}, then of {again[0]} at {again[1]}")
         streamed, _ = _learn(live, built.rule, batch, update, Batch.with_inputs_copied)
     parameters = _of_parameters(built)
     owned = {"input": batch.nbytes, "parameters": parameters} | owned

@@ -174,7 +174,7 @@ def ratio_pass(spec: RunSpec, built: Built, folder: Path) -> PassResult:
     if reason := other.rule.supports(other.network, other.dataset.task, other.dataset.steps):
         return PassResult(measures=ratio(None, f"BPTT: {reason}"))
     batch = one_batch(spec, built)
-    updates = [started(spec, one, one.dataset.steps, Clock()) for one in (built, other)]
+    updates = [started(spec, setup, setup.dataset.steps, Clock()) for setup in (built, other)]
     turns = in_turns(
         lambda: learn_finite(built, batch, updates[0]),
         lambda: learn_finite(other, batch, updates[1]),

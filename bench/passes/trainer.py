@@ -338,12 +338,12 @@ class Trainer:
         self._seconds_before = contents["seconds"]
 
     def _write_position(self) -> None:
-        at, epochs = self.reached, self.spec.training.epochs
+        reached, epochs = self.reached, self.spec.training.epochs
         position = {
-            "epoch": min(at.epoch, epochs),
+            "epoch": min(reached.epoch, epochs),
             "epochs": epochs,
             "update": self.update.count,
-            "sequences": at.sequences,
+            "sequences": reached.sequences,
             "seconds": self._seconds(),
         }
         with contextlib.suppress(OSError):

@@ -23,8 +23,10 @@ class TensorDifference(NamedTuple):
 
 def difference(ours: dict[str, Tensor], theirs: dict[str, Tensor]) -> TensorDifference:
     """Compare all tensors that either answer has."""
-    found = [TensorDifference(name, _size(ours.get(name), theirs.get(name))) for name in {**ours, **theirs}]
-    return max(found, key=lambda difference: difference.size, default=TensorDifference("nothing to compare", math.inf))
+    differences = [TensorDifference(name, _size(ours.get(name), theirs.get(name))) for name in {**ours, **theirs}]
+    return max(
+        differences, key=lambda difference: difference.size, default=TensorDifference("nothing to compare", math.inf)
+    )
 
 
 def _size(a: Tensor | None, b: Tensor | None) -> float:

@@ -87,8 +87,11 @@ def demanded(record: Record) -> list[str]:
     trains = "train" in record.spec.passes
     if record.status != "ok":
         return []
-    of_passes = (PASSES[name].headline for name in record.spec.passes if not (trains and record.spec.replicate))
-    return [*([record.metric or "a metric", "loss"] if trains else []), *(one[0] for one in of_passes if one)]
+    headlines = (PASSES[name].headline for name in record.spec.passes if not (trains and record.spec.replicate))
+    return [
+        *([record.metric or "a metric", "loss"] if trains else []),
+        *(headline[0] for headline in headlines if headline),
+    ]
 
 
 def refuse_repeated(records: Sequence[Record], where: str) -> None:

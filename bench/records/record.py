@@ -65,7 +65,7 @@ class Outcomes(pydantic.BaseModel):
     @classmethod
     def of(cls, right: Sequence[bool]) -> Outcomes:
         """Pack the outcomes of a split."""
-        digits = "".join("1" if each else "0" for each in right)
+        digits = "".join("1" if is_right else "0" for is_right in right)
         octets = (int(digits[i : i + 8].ljust(8, "0"), 2) for i in range(0, len(digits), 8))
         return cls(n=len(right), bits=base64.b64encode(bytes(octets)).decode())
 

@@ -147,12 +147,12 @@ class Results:
         chosen = copy.copy(self)
         for column, wanted in patterns.items():
             labels = set(chosen.frame[column])
-            found = {label for label in labels for pattern in wanted if fnmatch.fnmatchcase(label, pattern)}
+            matching = {label for label in labels for pattern in wanted if fnmatch.fnmatchcase(label, pattern)}
             for pattern in wanted:
                 if not any(fnmatch.fnmatchcase(label, pattern) for label in labels):
                     raise UsageError(f'no run has the {column} "{pattern}"', hint=suggestion(pattern, labels))
             if wanted:
-                chosen.frame = chosen.frame[chosen.frame[column].isin(found)].reset_index(drop=True)
+                chosen.frame = chosen.frame[chosen.frame[column].isin(matching)].reset_index(drop=True)
         chosen._texts = {run: self._texts[run] for run in chosen.frame["id"]}
         return chosen
 

@@ -86,10 +86,12 @@ def differences(before: Stored, now: Stored) -> Iterator[RecordDifference]:
         if before_it != now_it:
             yield RecordDifference(what, str(before_it), str(now_it), True)
     for name in dict.fromkeys([*a.measures, *b.measures]):
-        one, other = a.measures.get(name), b.measures.get(name)
-        if as_text(one) != as_text(other):
-            only_one = (one is None or one.value is None) != (other is None or other.value is None)
-            yield RecordDifference(name, as_text(one), as_text(other), only_one or not name.startswith(NOISY_MEASURES))
+        first, second = a.measures.get(name), b.measures.get(name)
+        if as_text(first) != as_text(second):
+            only_in_one = (first is None or first.value is None) != (second is None or second.value is None)
+            yield RecordDifference(
+                name, as_text(first), as_text(second), only_in_one or not name.startswith(NOISY_MEASURES)
+            )
     yield from _curves(read_curve(before.folder), read_curve(now.folder))
 
 
@@ -97,11 +99,11 @@ def _curves(before: list[dict[str, float]], now: list[dict[str, float]]) -> Iter
     """Yield the first difference between the learning curves."""
     if len(before) != len(now):
         yield RecordDifference("learning curve", f"{len(before)} rows", f"{len(now)} rows", True)
-    for one, other in zip(before, now, strict=False):
-        for name in {**one, **other}:
-            if name != "seconds" and repr(one.get(name)) != repr(other.get(name)):
-                place = f"learning curve, epoch {one['epoch']}: {name}"
-                yield RecordDifference(place, str(one.get(name)), str(other.get(name)), True)
+    for first, second in zip(before, now, strict=False):
+        for name in {**first, **second}:
+            if name != "seconds" and repr(first.get(name)) != repr(second.get(name)):
+                place = f"learning curve, epoch {first['epoch']}: {name}"
+                yield RecordDifference(place, str(first.get(name)), str(second.get(name)), True)
                 return
 
 

@@ -168,13 +168,13 @@ def lines(status: SweepStatus) -> list[str]:
     rest += f", {len(status.incomplete)} incomplete" if status.incomplete else ""
     left = f"; {duration(status.seconds_left)} left" if status.seconds_left is not None else ""
     shown = [f"{status.suite}: {counts}{rest}{left} ({status.runner})"]
-    for one in status.running:
-        at = f"epoch {one.epoch}/{one.epochs}" if one.epoch is not None else f"{one.name} pass"
-        shown.append(f"  running  {one.label}: {at}, for {duration(one.seconds)}")
-    shown += [f"  {one['status']}  {one['label']}: {one['reason']}" for one in status.failed]
+    for run in status.running:
+        progress = f"epoch {run.epoch}/{run.epochs}" if run.epoch is not None else f"{run.name} pass"
+        shown.append(f"  running  {run.label}: {progress}, for {duration(run.seconds)}")
+    shown += [f"  {run['status']}  {run['label']}: {run['reason']}" for run in status.failed]
     shown += [
-        f"  incomplete  {one['label']}: {one['passes']} pass failed, `--rerun failed` makes it again"
-        for one in status.incomplete
+        f"  incomplete  {run['label']}: {run['passes']} pass failed, `--rerun failed` makes it again"
+        for run in status.incomplete
     ]
     shown += [f"  broken  {line}" for line in status.broken]
     return shown

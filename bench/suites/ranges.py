@@ -61,7 +61,7 @@ def listed(values: Any) -> Any:
     try:
         return Range.model_validate(values).values()
     except pydantic.ValidationError as error:
-        fault = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        fault = min(error.errors(), key=lambda details: details["type"] != "extra_forbidden")
         words = {"extra_forbidden": "is no key of a range", "missing": "is missing"}
         what = words.get(fault["type"], fault["msg"].lower())
         example = "{from: 1e-4, to: 1e-2, steps: 5, scale: log}"

@@ -109,7 +109,7 @@ class Document:
         self._plain.clear()
         self.data = self._plain_data()
 
-    def position(self, path: Key, *, of_key: bool = False) -> str:
+    def position(self, path: Key, *, for_key: bool = False) -> str:
         """Return `file:line:column`, counted from 1, of the value at `path` or of its key.
 
         If the path leads to a key that is missing, return the position of the last part that exists.
@@ -117,7 +117,7 @@ class Document:
         key = value = self._root
         for part in self.nearest(path):
             key, value = self._entry(value, part) or (key, value)
-        return self._at((key if of_key else value).start_mark)
+        return self._at((key if for_key else value).start_mark)
 
     def nearest(self, path: Key) -> Key:
         """Return the longest prefix of `path` that exists in the file."""
@@ -290,7 +290,7 @@ def refusal(
     misspelt = [fault for fault in faults if fault["type"] == "extra_forbidden"]
     hints = [suggestion(str(fault["loc"][-1]), _fields(model, fault["loc"][:-1])) for fault in misspelt]
     for fault, hint in zip(misspelt, hints, strict=True):
-        where = document.position(place(fault["loc"]), of_key=True)
+        where = document.position(place(fault["loc"]), for_key=True)
         collected.add(UsageError(f'{of}unknown key "{fault["loc"][-1]}"', where, hint))
     # A misspelt key makes the correct one missing, too.
     missing = [f for f in faults if f["type"] == "missing" and f'did you mean "{f["loc"][-1]}"?' not in hints]

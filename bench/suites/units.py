@@ -46,9 +46,9 @@ def size(text: str) -> int:
 def bytes_as_text(count: int) -> str:
     """Format bytes as `312 B`, `4.2 MiB` or `10.9 TiB`, in the largest unit of which there is one."""
     unit, size = max(
-        (one for one in BYTES.items() if one[0][-2:] == "IB" and one[1] <= count),
+        (item for item in BYTES.items() if item[0][-2:] == "IB" and item[1] <= count),
         default=("B", 1),
-        key=lambda one: one[1],
+        key=lambda item: item[1],
     )
     return f"{count / size:.3g} {unit.replace('I', 'i')}"
 

@@ -61,19 +61,19 @@ def augmented(
     return picture._replace(image=_recoloured(picture.image, random)) if "colour" in changes else picture
 
 
-def placed(picture: Picture, size: tuple[float, float], at: tuple[float, float]) -> Picture:
+def placed(picture: Picture, size: tuple[float, float], corner: tuple[float, float]) -> Picture:
     """Return a picture whose image is resized and placed on grey.
 
     Args:
         picture: the picture.
         size: width and height of the resized image.
-        at: its left upper corner; all four as fractions of the picture.
+        corner: its left upper corner; all four as fractions of the picture.
     """
     from PIL import Image
 
     side = picture.image.width
     pixels = [max(1, round(length * side)) for length in size]
-    left, top = (round(length * side) for length in at)
+    left, top = (round(length * side) for length in corner)
     canvas = Image.new("RGB", (side, side), GREY)
     canvas.paste(picture.image.resize((pixels[0], pixels[1]), Image.Resampling.BICUBIC), (left, top))
     boxes = picture.boxes.copy()

@@ -67,9 +67,9 @@ def grids_of(outputs: Tree, classes: int) -> dict[str, Tensor]:
     """
     channels = PER_CELL * (GEOMETRY + classes)
     if not isinstance(outputs, dict) or set(outputs) != set(GRIDS):
-        found = f"the readouts {', '.join(outputs)}" if isinstance(outputs, dict) else "one readout"
+        actual = f"the readouts {', '.join(outputs)}" if isinstance(outputs, dict) else "one readout"
         raise UsageError(
-            f"detection reads the readouts {' and '.join(GRIDS)}; the network has {found}",
+            f"detection reads the readouts {' and '.join(GRIDS)}; the network has {actual}",
             hint="the network `spyv4` has these readouts",
         )
     for name, grid in outputs.items():

@@ -78,24 +78,24 @@ def assigned(target: Tensor, of: tuple[int, ...], size: torch.Size) -> Assigned:
     return Assigned(image[last], prediction[last], box[last])
 
 
-def _shape_iou(one: Tensor, other: Tensor) -> Tensor:
+def _shape_iou(first: Tensor, second: Tensor) -> Tensor:
     """Return the IoU of shapes [a, 2] and [b, 2] with a common centre, [a, b]."""
-    both = torch.minimum(one[:, None], other).prod(-1)
-    return both / (one.prod(-1)[:, None] + other.prod(-1) - both)
+    both = torch.minimum(first[:, None], second).prod(-1)
+    return both / (first.prod(-1)[:, None] + second.prod(-1) - both)
 
 
 def _of_grid(predicted: Predictions, target: Tensor, mine: Assigned, smoothing: float) -> Tensor:
     """Return the sum of the terms of one grid."""
     from torchvision.ops import complete_box_iou_loss
 
-    at = mine.image, mine.prediction
-    ciou_loss = complete_box_iou_loss(corners(predicted.place[at]), corners(mine.box[:, PLACE]))
+    cells = mine.image, mine.prediction
+    ciou_loss = complete_box_iou_loss(corners(predicted.place[cells]), corners(mine.box[:, PLACE]))
     weight = 2 - mine.box[:, SHAPE].prod(1)
     positive = torch.zeros_like(predicted.confidence)
-    positive[at] = 1
+    positive[cells] = 1
     confidence = F.binary_cross_entropy_with_logits(predicted.confidence, positive, reduction="none")
     counted = (positive == 1) | ~_ignored(predicted.place.detach(), target)
-    logits = predicted.classes[at]
+    logits = predicted.classes[cells]
     wanted = F.one_hot(mine.box[:, CLASS].long(), logits.shape[1]) * (1 - smoothing) + smoothing / logits.shape[1]
     kinds = F.binary_cross_entropy_with_logits(logits, wanted.to(logits.dtype), reduction="sum")
     return (ciou_loss * weight).sum() + confidence[counted].sum() + kinds

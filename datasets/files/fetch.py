@@ -229,10 +229,10 @@ def report(files: Iterable[DataFile], check: bool = False) -> list[Presence]:
     return lines
 
 
-def _compare(file: DataFile, path: Path, kind: str, found: str, expected: str) -> None:
-    if found != expected:
+def _compare(file: DataFile, path: Path, kind: str, actual: str, expected: str) -> None:
+    if actual != expected:
         raise UsageError(
-            f"wrong checksum: {kind} {found} instead of {expected}",
+            f"wrong checksum: {kind} {actual} instead of {expected}",
             where=str(path),
             hint=f"not the {file.folder} file of that name, or altered: remove it, "
             f"then `throughtime data fetch {file.dataset}`",

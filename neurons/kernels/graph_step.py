@@ -35,7 +35,7 @@ def step_in_graph(neuron: Neuron, current: Tensor, state: Any) -> tuple[Tensor, 
         current: I_t, [batch, currents · shape[0], ...].
         state: state before the step.
     """
-    loops = loops_of(neuron, of_step=True)
+    loops = loops_of(neuron, single_step=True)
     if loops is None or is_smoothed():
         z, after = neuron(current, state)
         return z, after
@@ -76,8 +76,8 @@ class _Step(torch.autograd.Function):
         run = layer.gradients_in_loops if _runs_compiled(known, constants) else layer.gradients_on_tensors
         δ = {f: δs for f, δs in zip(layer.loops.equations.after, δafter, strict=True) if δs is not None}
         needed = [x for x, need in zip(layer.inputs, ctx.needs_input_grad[1:], strict=True) if need]
-        found = run(known, constants, δ, needed)
-        return None, *(found.get(x) if x in needed else None for x in layer.inputs)
+        gradients = run(known, constants, δ, needed)
+        return None, *(gradients.get(x) if x in needed else None for x in layer.inputs)
 
 
 def _runs_compiled(known: Tensors, constants: Constants) -> bool:
@@ -108,8 +108,8 @@ class _Layer(NamedTuple):
     def step_on_tensors(self, known: Tensors, constants: Constants) -> Tensors:
         """Return the values of the next state, and the other values to store."""
         wanted = [*self.loops.equations.after.values(), *(self.loops.kept_values if self.keep else ())]
-        found = evaluate(wanted, {**known, **self._currents(known), **constants})
-        return {x: value for x, value in zip(wanted, found, strict=True) if isinstance(value, Tensor)}
+        values = evaluate(wanted, {**known, **self._currents(known), **constants})
+        return {x: value for x, value in zip(wanted, values, strict=True) if isinstance(value, Tensor)}
 
     def gradients_on_tensors(
         self, known: Tensors, constants: Constants, δ: Mapping[str, Tensor], needed: list[Expression]
@@ -119,11 +119,11 @@ class _Layer(NamedTuple):
         given = {READ if f == "z" else gradient_at(f): δs for f, δs in δ.items()}
         wanted = [x for x in (*e.currents[1:], *needed) if x in backward]
         values = evaluate([backward[x] for x in wanted], {**known, **self._currents(known), **constants, **given})
-        found = {x: value for x, value in zip(wanted, values, strict=True) if isinstance(value, Tensor)}
+        gradients = {x: value for x, value in zip(wanted, values, strict=True) if isinstance(value, Tensor)}
         if len(e.currents) > 1:
             zeros = known[e.after["z"]].new_zeros(()).expand_as(known[e.after["z"]])
-            found[e.currents[0]] = torch.cat([found.get(I, zeros) for I in e.currents], 1)
-        return found
+            gradients[e.currents[0]] = torch.cat([gradients.get(I, zeros) for I in e.currents], 1)
+        return gradients
 
     def _currents(self, known: Tensors) -> Tensors:
         """Return each current of a neuron, if the currents are known."""
@@ -160,12 +160,14 @@ class _Layer(NamedTuple):
         δg = {g: torch.empty_like(like) for g in e.gates}
         values = dict(zip(constants, constants_of(constants, like), strict=True))
         learnt = {e.constants[name]: torch.zeros_like(values[e.constants[name]]) for name in e.learnt}
-        of_window = (δz, δI, *δg.values()), (*carried.values(), δz), (*learnt.values(), δz)
-        loops.adjoint(0, read, before, *of_window, tuple(values.values()), (*surrogates_of(loops.slopes, like), 0))
-        found = {**δg, **{e.before[f]: δs for f, δs in carried.items()}}
-        found = {x: δs.view(z.shape) for x, δs in found.items()}
-        found[e.currents[0]] = δI.view(z.shape[0], -1, *z.shape[2:])
-        return found | {
+        window_gradients = (δz, δI, *δg.values()), (*carried.values(), δz), (*learnt.values(), δz)
+        loops.adjoint(
+            0, read, before, *window_gradients, tuple(values.values()), (*surrogates_of(loops.slopes, like), 0)
+        )
+        gradients = {**δg, **{e.before[f]: δs for f, δs in carried.items()}}
+        gradients = {x: δs.view(z.shape) for x, δs in gradients.items()}
+        gradients[e.currents[0]] = δI.view(z.shape[0], -1, *z.shape[2:])
+        return gradients | {
             x: total.view(getattr(self.neuron, name).shape)
             for name, (x, total) in zip(e.learnt, learnt.items(), strict=True)
         }

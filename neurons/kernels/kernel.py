@@ -24,16 +24,16 @@ from throughtime.numerics.spike_product import SpikeProduct
 _loops: weakref.WeakKeyDictionary[Equations, StepLoops] = weakref.WeakKeyDictionary()
 
 
-def loops_of(neuron: Neuron, of_step: bool = False) -> StepLoops | None:
+def loops_of(neuron: Neuron, single_step: bool = False) -> StepLoops | None:
     """Return the loops of a neuron's equations, or None.
 
     A neuron without equations has none. Windows need gates that are dense and neurons that are a vector; a single step
-    (`of_step`) does not, since its gates run before it and it sees all neurons as a vector.
+    (`single_step`) does not, since its gates run before it and it sees all neurons as a vector.
     """
-    equations = equations_of(neuron) if of_step or len(neuron.shape) == 1 else None
+    equations = equations_of(neuron) if single_step or len(neuron.shape) == 1 else None
     if equations is None:
         return None
-    if not of_step and not all(is_dense(getattr(neuron, gate.map)) for gate in equations.gates.values()):
+    if not single_step and not all(is_dense(getattr(neuron, gate.map)) for gate in equations.gates.values()):
         return None
     if equations not in _loops:
         _loops[equations] = StepLoops(equations)
@@ -43,13 +43,13 @@ def loops_of(neuron: Neuron, of_step: bool = False) -> StepLoops | None:
 def constants_of(values: Mapping[Expression, Value], like: Tensor) -> tuple[Tensor, ...]:
     """Return the constants of a step in the form that loops read, from their values: numbers as arrays without
     dimensions."""
-    found = []
+    constants = []
     for e, value in values.items():
         if isinstance(value, Tensor):
-            found.append(value.reshape(() if e.level == Level.NUMBER else -1))
+            constants.append(value.reshape(() if e.level == Level.NUMBER else -1))
         else:
-            found.append(_number(value, like.dtype))
-    return tuple(found)
+            constants.append(_number(value, like.dtype))
+    return tuple(constants)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -59,11 +59,11 @@ def _number(value: float, dtype: torch.dtype) -> Tensor:
 
 def surrogates_of(slopes: Sequence[Expression], like: Tensor) -> tuple[int | Tensor, ...]:
     """Return for each slope the index of its surrogate and the surrogate's constants."""
-    found: list[int | Tensor] = []
+    surrogates: list[int | Tensor] = []
     for slope in slopes:
         which, constants = SURROGATES[cast(SurrogateName, slope.name)].in_loops  # the argument of `spike`
-        found += [which, like.new_tensor(constants)]
-    return tuple(found)
+        surrogates += [which, like.new_tensor(constants)]
+    return tuple(surrogates)
 
 
 class Kernel:
@@ -250,8 +250,8 @@ class Kernel:
             slopes = surrogates_of(self.loops.slopes, δZ)
             constants = dict(zip(self.equations.constants, self.constants, strict=True))
             learnt = tuple(total.reshape(constants[name].shape) for name, total in self.learnt.items())
-            of_window = (δZ, δI, *self.δg)
-            more = (of_window, (*self.carried.values(), δZ), (*learnt, δZ), self.constants, (*slopes, 0))
+            window_gradients = (δZ, δI, *self.δg)
+            more = (window_gradients, (*self.carried.values(), δZ), (*learnt, δZ), self.constants, (*slopes, 0))
             read = tuple(self.read)
             self.adjoint = bound(self.loops.adjoint, read, tuple(self.prior), *more)
             self.first_adjoint = bound(self.loops.adjoint, read, tuple(self.first), *more)
@@ -296,11 +296,11 @@ class Kernel:
             torch.clone(r) if isinstance(r, Tensor) and backward[x] in known else r
             for x, r in zip(wanted, results, strict=True)
         )
-        found = dict(zip(wanted, copies, strict=True))
+        gradients = dict(zip(wanted, copies, strict=True))
         for x, place in places.items():
-            place[...] = found.get(x, 0.0)
+            place[...] = gradients.get(x, 0.0)
         for x, total in learnt.items():
-            total += torch.as_tensor(found.get(x, 0.0)).reshape(total.shape)
+            total += torch.as_tensor(gradients.get(x, 0.0)).reshape(total.shape)
 
     def state_gradient(self) -> Any:
         """Return the gradient of the state before step 0, without the contribution of z through synapses."""
@@ -309,15 +309,15 @@ class Kernel:
 
     def parameter_gradients(self) -> dict[str, Tensor | None]:
         """Return the gradients of the neuron's parameters, by name."""
-        found: dict[str, Tensor | None] = {**self.learnt}
+        gradients: dict[str, Tensor | None] = {**self.learnt}
         for gate, δg in zip(self.gates, self.δg, strict=True):
             map, field = getattr(self.neuron, gate.gate.map), gate.gate.reads
             δW = torch.empty_like(map.weight, requires_grad=False)
             δb = None if map.bias is None else torch.empty_like(map.bias, requires_grad=False)
             I, s = self.I if gate.gate.current else None, None if field is None else self._after_each_step(field)
             gate.weight_gradients(δg, I, gate.gate.field(self.before), s, δW, δb)
-            found |= {f"{gate.gate.map}.weight": δW, f"{gate.gate.map}.bias": δb}
-        return found
+            gradients |= {f"{gate.gate.map}.weight": δW, f"{gate.gate.map}.bias": δb}
+        return gradients
 
     def _after_each_step(self, field: str) -> Tensor:
         """Return a field of the state that a gate reads, after each step."""

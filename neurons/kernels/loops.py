@@ -96,13 +96,13 @@ class StepLoops:
         inputs of gates, for the gradients of their weights."""
         e = self.equations
         states: dict[str, Item] = {field: (e.after[field], e.before[field]) for field in self.moving}
-        of_gates = [item for field, item in states.items() if field in self._read_by_gates]
-        of_gates += [e.currents] if any(gate.current for gate in e.gates.values()) else []
-        free = [e.after["z"], e.before["z"], *itertools.chain(*of_gates)]
+        gate_inputs = [item for field, item in states.items() if field in self._read_by_gates]
+        gate_inputs += [e.currents] if any(gate.current for gate in e.gates.values()) else []
+        free = [e.after["z"], e.before["z"], *itertools.chain(*gate_inputs)]
         free += [e.before[field] for field in e.after if field not in self.moving]
-        items = [item for item in (*states.values(), e.currents, *((g,) for g in e.gates)) if item not in of_gates]
+        items = [item for item in (*states.values(), e.currents, *((g,) for g in e.gates)) if item not in gate_inputs]
         gradients = [READ, *map(gradient_at, self.carried)]
-        return of_gates + fewest([*self.backward.values()], items, free, gradients)
+        return gate_inputs + fewest([*self.backward.values()], items, free, gradients)
 
     @cached_property
     def kept_fields(self) -> list[str]:
@@ -173,8 +173,8 @@ class StepLoops:
     def _forward(self, kept: bool) -> tuple[list[str], Body]:
         """Return the statements before the loops of step t, and the loops."""
         e, in_place = self.equations, self.in_place_of_current if kept else None
-        ahead, of_gates = self._gates()
-        loads = self._constants()[1] | self._currents() | of_gates
+        ahead, gates = self._gates()
+        loads = self._constants()[1] | self._currents() | gates
         ahead += ["I_t = I[t]", "Z_t = Z[t]"]
         stores: list[StoredExpression] = []
         fields = list(e.after)
@@ -289,8 +289,8 @@ class StepLoops:
     def single_backward(self) -> dict[Expression, Expression]:
         """The gradients by currents, gates and parameters from those of z and v, with the previous state held
         constant."""
-        found, before = self._gradients({self.equations.after["z"]: READ}, ["v"]), self.equations.before.values()
-        return {x: δ for x, δ in found.items() if x not in before}
+        gradients, before = self._gradients({self.equations.after["z"]: READ}, ["v"]), self.equations.before.values()
+        return {x: δ for x, δ in gradients.items() if x not in before}
 
     @cached_property
     def single_adjoint(self) -> CompiledLoop:

@@ -42,9 +42,9 @@ class _GateStep:
         biases: tuple[Tensor | None, Tensor | None] = (None, None)
         if map.bias is not None:
             biases = map.bias.detach(), gradients.of(map.bias)
-        of_parts = (gate.blocks(each, like.shape[1]) for each in (map.weight.detach(), gradients.of(map.weight)))
+        parts = (gate.blocks(W, like.shape[1]) for W in (map.weight.detach(), gradients.of(map.weight)))
         self.maps: list[MapStep] = []
-        for W, δW in zip(*of_parts, strict=True):
+        for W, δW in zip(*parts, strict=True):
             b, δb = (None, None) if self.maps else biases
             self.maps.append(MapStep(W, b, self.g, self.δg, δW, δb))
 

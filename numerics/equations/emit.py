@@ -88,7 +88,7 @@ class Body:
         not compiled to vector instructions."""
         buffers = {place: f"late_{k}[m, i]" for k, place in enumerate(self.late)}
         self.inner += [text.replace(place, buffers.get(place, place), 1) for text, place in samples]
-        self.of_samples = {s: self.names[s.args[0]] for s in self.sums}
+        self.summands = {s: self.names[s.args[0]] for s in self.sums}
         for k, s in enumerate(self.sums):
             self.names[s] = f"sum_{k}[i]" if s.level == Level.NEURON else f"sum_{k}"
         self.after = [e for e in order if e in after and e not in self.sums]
@@ -142,11 +142,11 @@ class Body:
             if s.level == Level.NEURON:
                 lines.append(f"parts_{k} = np.zeros((parts, size), like.dtype)")
                 part.append(f"part_{k} = parts_{k}[part]")
-                inner.append(f"part_{k}[i] += {self.of_samples[s]}")
+                inner.append(f"part_{k}[i] += {self.summands[s]}")
             else:
                 lines.append(f"parts_{k} = np.zeros((parts, 1), like.dtype)")
                 part.append(f"part_{k} = zero")
-                inner.append(f"part_{k} += {self.of_samples[s]}")
+                inner.append(f"part_{k} += {self.summands[s]}")
                 ends.append(f"parts_{k}[part, 0] = part_{k}")
         lines += ["for part in prange(parts):", *indented(part)]
         lines += [f"{TAB}end = min(batch, (part + 1) * PART)", f"{TAB}for begin in range(part * PART, end, block):"]

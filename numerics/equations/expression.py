@@ -175,11 +175,11 @@ def multiply(a: Expression, b: Expression) -> Expression:
         return a
     if a.op == b.op == "number":
         return number(a.value * b.value)
-    for one, other in ((a, b), (b, a)):
-        if one.op == "-" and one.args[0] is ZERO:
-            return -multiply(one.args[1], other)
-        if one is MINUS_ONE:
-            return -other
+    for left, right in ((a, b), (b, a)):
+        if left.op == "-" and left.args[0] is ZERO:
+            return -multiply(left.args[1], right)
+        if left is MINUS_ONE:
+            return -right
     return Expression("*", (a, b))
 
 

@@ -27,10 +27,10 @@ class Operation(NamedTuple):
 def _of(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
     """Return a version of a function of tensors that also accepts numbers."""
 
-    def each(x: torch.Tensor | float) -> torch.Tensor | float:
+    def apply(x: torch.Tensor | float) -> torch.Tensor | float:
         return function(x) if isinstance(x, torch.Tensor) else float(function(torch.tensor(x, dtype=torch.float64)))
 
-    return each
+    return apply
 
 
 OPERATIONS: dict[str, Operation] = {

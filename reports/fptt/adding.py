@@ -31,14 +31,14 @@ def curves(results: Results, suite: str, scale: str) -> pd.DataFrame:
     Returns:
         Columns `source` (ours or published), `neuron`, `rule`, `run`, `status`, `iteration`, `updates`, `mse`.
     """
-    found = []
+    tables = []
     for _, run in runs_of(results, suite, scale).iterrows():
         rows = results.curve(run["id"])
         labels = {"source": "ours", "neuron": run["neuron"], "rule": run["rule"], "run": run["label"]}
         numbers = {name: [int(row[name]) for row in rows] for name in ("iteration", "updates")}
         mse = pd.Series([validation_metric(row, "mse") for row in rows], dtype=float)
-        found.append(pd.DataFrame({**labels, "status": run["status"], **numbers, "mse": mse}))
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+        tables.append(pd.DataFrame({**labels, "status": run["status"], **numbers, "mse": mse}))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
 def published(T: int, last: int | None = None) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def is_sparse(results: Results) -> Answer:
                 if len(rate) >= FEWEST:
                     rows.setdefault(str(dataset).split("-")[0], []).append(rate)
         return in_common(
-            {family: pd.concat(each, axis="columns").dropna().mean(axis="columns") for family, each in rows.items()}
+            {family: pd.concat(rates, axis="columns").dropna().mean(axis="columns") for family, rates in rows.items()}
         )
 
     reason = f"mean firing rate of the layers; mean < {SPARSE:g}"

@@ -81,9 +81,13 @@ def bptt_fails(results: Results, neuron: str) -> Answer:
         return "for" if failed else "neither"
 
     def missing(runs: Results, scale: Scale) -> str:
-        found = {cell.T: reached(runs, cell).iterations for cell, _ in cells(runs)}
-        short = [f"{found[T]} of {n} iterations at T = {T}" for T, n in PLANNED.items() if T in found and found[T] < n]
-        return "; ".join(short + [f"T = {T}" for T in PLANNED if T not in found])
+        iterations = {cell.T: reached(runs, cell).iterations for cell, _ in cells(runs)}
+        short = [
+            f"{iterations[T]} of {n} iterations at T = {T}"
+            for T, n in PLANNED.items()
+            if T in iterations and iterations[T] < n
+        ]
+        return "; ".join(short + [f"T = {T}" for T in PLANNED if T not in iterations])
 
     def show(values: Values) -> str:
         return "; ".join(

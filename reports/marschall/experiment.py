@@ -77,8 +77,8 @@ def cosines(
         for follower in followers.values():
             follower.rule.learn(*batch.window(t, 1)[:2], t)
         if t >= alone + forgotten:
-            each = (torch.cat([f.gradients[name].flatten() for name in hidden]) for f in followers.values())
-            directions = F.normalize(torch.stack([*each]).double(), dim=1)
+            gradients = (torch.cat([f.gradients[name].flatten() for name in hidden]) for f in followers.values())
+            directions = F.normalize(torch.stack([*gradients]).double(), dim=1)
             seen.append(directions @ directions.t())
         _descend(network, leader.gradients, rate)
     for follower in followers.values():
@@ -133,19 +133,19 @@ def along_rtrl(dataset: str, replicates: int = REPLICATES, alone: int = ALONE, s
         The table of `cosines`, with the column `replicate`.
     """
     specs = [s for s in load_suite("marschall").expand("laptop") if s.dataset.label == dataset]
-    found = []
+    tables = []
     for replicate in range(replicates):
-        here = {s.rule.label: s for s in specs if s.replicate == replicate and s.network.label == "online_rnn"}
-        spec = here[LEADER]
+        run_specs = {s.rule.label: s for s in specs if s.replicate == replicate and s.network.label == "online_rnn"}
+        spec = run_specs[LEADER]
         task = DATASETS[spec.dataset.name].factory(**{**spec.dataset.options, "steps": alone + steps, "sequences": 1})
         order = torch.Generator().manual_seed(stream(spec.seed, "alignment", replicate))
         (batch,) = task.batches("train", 1, order)
-        rules = {label: ALGORITHMS[s.rule.name].factory(**s.rule.options) for label, s in here.items()}
+        rules = {label: ALGORITHMS[s.rule.name].factory(**s.rule.options) for label, s in run_specs.items()}
         # The rate is that of a sequence of the run, whose gradients are divided by the number of its steps.
         rate = spec.training.learning_rate * batch.steps / spec.dataset.options["steps"]
         seed = stream(spec.seed, "noise", replicate)
         with torch.random.fork_rng(devices=[]):
             network = build_network(spec, task.inputs, task.outputs)
             table = cosines(rules, network, task.task, batch, rate, alone, FORGOTTEN, seed)
-        found.append(table.assign(replicate=replicate))
-    return pd.concat(found, ignore_index=True)
+        tables.append(table.assign(replicate=replicate))
+    return pd.concat(tables, ignore_index=True)

@@ -45,11 +45,11 @@ def published() -> pd.DataFrame:
 def curves(results: Results, suite: str, scale: str | None = None) -> Curves:
     """Return the test curves of a suite's runs that are ok."""
     runs = results.select(suite, scale).frame
-    found: Curves = {}
+    by_rule: Curves = {}
     for _, run in runs[runs["status"] == "ok"].iterrows():
         rows = {row["epoch"]: row["test.nll"] for row in results.curve(run["id"]) if "test.nll" in row}
-        found.setdefault(run["rule"], {})[run["replicate"]] = pd.Series(rows, dtype=float)
-    return found
+        by_rule.setdefault(run["rule"], {})[run["replicate"]] = pd.Series(rows, dtype=float)
+    return by_rule
 
 
 @claim(ANYTHING, REGISTERED, primary=True)
@@ -116,8 +116,11 @@ def _of_curves(number: Callable[[pd.Series], float], *rules: str) -> Callable[[R
     that are too short for it have none."""
 
     def values(runs: Results) -> Values:
-        of = {rule: each for rule, each in curves(runs, "ostl").items() if not rules or rule in rules}
-        return {rule: [number(curve) for curve in each.values() if 100 in curve] for rule, each in of.items()}
+        of = {rule: by_replicate for rule, by_replicate in curves(runs, "ostl").items() if not rules or rule in rules}
+        return {
+            rule: [number(curve) for curve in by_replicate.values() if 100 in curve]
+            for rule, by_replicate in of.items()
+        }
 
     return values
 

@@ -33,12 +33,12 @@ def curve(rule: LearningRule, dataset: Dataset, units: int, epochs: int) -> list
         network = jsb_rnn(dataset.inputs, dataset.outputs, SSNU, hidden=[units]).double()
     learner = Learner(network, rule, dataset.task, dataset.steps)
     optimiser = torch.optim.SGD(learner.parameters(), lr=RATE * dataset.steps)
-    found = []
+    metrics = []
     for _ in range(epochs):
         for batch in dataset.batches("train", 1):
             learner.learn(batch.x.double(), batch.target.double(), optimiser)
-        found.append(_test_metric(network, dataset))
-    return found
+        metrics.append(_test_metric(network, dataset))
+    return metrics
 
 
 @torch.no_grad()

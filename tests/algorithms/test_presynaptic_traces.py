@@ -27,7 +27,7 @@ def test_a_trace_by_hand():
     p = torch.tensor([1.0, 0.0, 0.0]).view(3, 1, 1)
     (term,) = Filter(0.5).terms({"x": p}, torch.full((1, 1, 1), 4.0), None, slice(-1, None))
     assert float((term.c * term.a["x"]).sum()) == 1.0
-    assert float((term.one * term.c).sum()) == 7.0
+    assert float((term.bias_input * term.c).sum()) == 7.0
 
 
 class EndsAtBlocks(Filter):
@@ -54,7 +54,7 @@ def sums(found: Filter, λ: float, choice: str, direct: bool) -> tuple[torch.Ten
         δ, d = drawn(n, BATCH, SIZE), drawn(n, BATCH, SIZE) if direct else None
         for term in found.terms({"x": p}, δ, d, at):
             of_weight[0] += torch.einsum("tbj,tbi->ji", term.c, term.a["x"])
-            of_bias[0] += term.one * term.c.sum((0, 1))
+            of_bias[0] += term.bias_input * term.c.sum((0, 1))
         learnt = torch.arange(steps)[at].tolist()
         for t in range(steps):
             â, one = λ * â + p[t], λ * one + 1

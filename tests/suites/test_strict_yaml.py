@@ -175,7 +175,7 @@ d: z
 def test_positions_of_values_and_keys(path, value, key):
     document = read(NESTED)
     assert document.position(path) == f"f.yaml:{value}"
-    assert document.position(path, of_key=True) == f"f.yaml:{key}"
+    assert document.position(path, for_key=True) == f"f.yaml:{key}"
 
 
 def test_load_skips_a_byte_order_mark(tmp_path):

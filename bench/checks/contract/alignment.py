@@ -48,14 +48,16 @@ def is_aligned(component: Component) -> Observed:
     upper end. The readout is left out: it assigns no credit through time."""
     rule = tiny.build(component)
     draws = draws_while_learning(rule, next(drawn_cases(component)))
-    found = of_repetitions(component) if draws else of_networks(component)
+    result = over_repetitions(component) if draws else over_networks(component)
     coordinates = rule.coordinates()
     is_free = coordinates is not None and coordinates.signal in FREE_SIGNALS
-    mean, low, high, _ = found.along
+    mean, low, high, _ = result.along
     if low is None or high is None:
         raise ValueError("a single draw has no interval")
-    end, is_sized = high if is_free else low, SMALLEST <= found.size <= LARGEST
-    note = f"{mean:.2g}, {100 * LEVEL:g} % in {low:.2g} ... {high:.2g}; size {found.size:.2g} of BPTT's; {found.shown}"
+    end, is_sized = high if is_free else low, SMALLEST <= result.size <= LARGEST
+    note = (
+        f"{mean:.2g}, {100 * LEVEL:g} % in {low:.2g} ... {high:.2g}; size {result.size:.2g} of BPTT's; {result.shown}"
+    )
     return Observed(-end if is_sized else math.inf, note)
 
 
@@ -75,7 +77,7 @@ def through_time(case: Case, seed: int) -> list[Tensor]:
     return [flat(inside(case.network, G)) for G in exact]
 
 
-def of_networks(component: Component) -> MeanAlignment:
+def over_networks(component: Component) -> MeanAlignment:
     """Return the mean cosine over draws of weights and data, and the geometric mean of the sizes."""
     cosines, sizes, shown = [], [], ""
     for k, case in enumerate(drawn_cases(component)):
@@ -91,7 +93,7 @@ def of_networks(component: Component) -> MeanAlignment:
     return MeanAlignment(mean_interval(cosine[:, nearer].tolist(), LEVEL), ratio, f"{shown}, {DRAWS} draws")
 
 
-def of_repetitions(component: Component) -> MeanAlignment:
+def over_repetitions(component: Component) -> MeanAlignment:
     """Return the mean length along BPTT's gradient, c = ⟨g, G⟩ / ⟨G, G⟩, over repetitions, each with copies of the
     sequences in a batch; as many repetitions as decide its sign."""
     case = next(drawn_cases(component))
@@ -107,8 +109,8 @@ def of_repetitions(component: Component) -> MeanAlignment:
         g = flat(inside(case.network, recorder.total()))
         lengths.append(torch.stack([g @ G / (G @ G) for G in exact]))
         if k + 1 >= FEWEST and (k + 1) & k == 0:
-            found = [mean_interval(c.tolist(), LEVEL) for c in torch.stack(lengths).t()]
-            nearer = max(found, key=lambda interval: interval.low or 0.0)
+            intervals = [mean_interval(c.tolist(), LEVEL) for c in torch.stack(lengths).t()]
+            nearer = max(intervals, key=lambda interval: interval.low or 0.0)
             if (nearer.low or 0.0) > 0 or (nearer.high or 0.0) < 0:
                 break
     return MeanAlignment(nearer, abs(nearer.mean), f"{case.shown()}, {len(lengths)} repetitions")

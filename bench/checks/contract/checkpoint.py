@@ -21,7 +21,7 @@ from throughtime.spec import Training
 def continued(rule: Callable[[], LearningRule], network: Recurrent) -> float:
     """Return the difference of the weights after two batches between an uninterrupted rule and a fresh rule and network
     that continue from a checkpoint after the first batch; an epoch ends between the batches."""
-    anew, one, other = copy.deepcopy(network), Batch(*sequence()), Batch(*sequence(STEPS, 17))
+    anew, first, second = copy.deepcopy(network), Batch(*sequence()), Batch(*sequence(STEPS, 17))
 
     def start(rule: LearningRule, network: Recurrent) -> Updater:
         rule.start(network, Classification(CLASSES), STEPS)
@@ -31,12 +31,12 @@ def continued(rule: Callable[[], LearningRule], network: Recurrent) -> float:
 
     def go_on(rule: LearningRule, update: Updater) -> None:
         rule.end_epoch()
-        learn_batch(rule, other, update)
+        learn_batch(rule, second, update)
 
     before, after = rule(), rule()
     with seeded(11):
         update = start(before, network)
-        learn_batch(before, one, update)
+        learn_batch(before, first, update)
         checkpoint = packed(state_of(before, network, update))
         go_on(before, update)
     with seeded(11):

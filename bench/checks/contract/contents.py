@@ -99,9 +99,9 @@ def gives_labels_away(task: Task, splits: Splits) -> Observed:
         raise DoesNotApplyError("its test split is too small or has one class")
     one_hot = np.eye(task.classes)[y]
     accuracies = []
-    for of_train, of_test in zip(x, x_test, strict=True):
-        W, *_ = np.linalg.lstsq(of_train, one_hot, rcond=None)
-        accuracies.append(float(((of_test @ W).argmax(1) == y_test).mean()))
+    for train_inputs, test_inputs in zip(x, x_test, strict=True):
+        W, *_ = np.linalg.lstsq(train_inputs, one_hot, rcond=None)
+        accuracies.append(float(((test_inputs @ W).argmax(1) == y_test).mean()))
     value, note = worst(((f"input {k}", a) for k, a in enumerate(accuracies)), "no input")
     if value >= READ:
         raise UnknownError(f"{note}: it alone gives {100 * value:.0f} % of the labels, by a linear map")
@@ -110,5 +110,5 @@ def gives_labels_away(task: Task, splits: Splits) -> Observed:
 
 def read(batches: Sequence[Batch]) -> tuple[np.ndarray, np.ndarray]:
     """Return the first, mean and last value of each input, and 1, [inputs, sequences, 4]; and the labels."""
-    each = [torch.stack([b.x[0], b.x.mean(0), b.x[-1], torch.ones_like(b.x[0])], -1) for b in batches]
-    return torch.cat(each).transpose(0, 1).double().numpy(), labels(batches).numpy()
+    parts = [torch.stack([b.x[0], b.x.mean(0), b.x[-1], torch.ones_like(b.x[0])], -1) for b in batches]
+    return torch.cat(parts).transpose(0, 1).double().numpy(), labels(batches).numpy()

@@ -103,8 +103,8 @@ def _leading(part: Tensor | list, dimensions: int) -> tuple[int, ...]:
 
 def _described(target: Tree) -> str:
     """Return shapes, types and ranges of a target's tensors."""
-    each = tensors(target)
-    return ", ".join(f"{list(t.shape)} {t.dtype}, {t.min():g} ... {t.max():g}" if t.numel() else "empty" for t in each)
+    parts = tensors(target)
+    return ", ".join(f"{list(t.shape)} {t.dtype}, {t.min():g} ... {t.max():g}" if t.numel() else "empty" for t in parts)
 
 
 def sizes(component: Component) -> Observed:
@@ -202,12 +202,12 @@ def _same(one: list[Batch], other: list[Batch]) -> bool:
 
 def _bag(batches: list[Batch]) -> list[bytes]:
     """Return the sequences without their order."""
-    return sorted(_bytes(sequence.x) for batch in batches for sequence in batch.each())
+    return sorted(_bytes(sequence.x) for batch in batches for sequence in batch.singles())
 
 
 def _pairs(batches: list[Batch]) -> list[bytes]:
     """Return the sequences without their order, each with its target."""
-    return sorted(_bytes(sequence) for batch in batches for sequence in batch.each())
+    return sorted(_bytes(sequence) for batch in batches for sequence in batch.singles())
 
 
 def _bytes(tree: Tree) -> bytes:

@@ -42,8 +42,8 @@ def in_both(computed: Callable[[Component, torch.dtype], Sequence[Tensor]]) -> F
         faults = []
         for default, dtype in TYPES:
             with default_dtype(default):
-                found = computed(component, dtype)
-            wrong = sum(g.dtype != dtype or not bool(g.isfinite().all()) for g in found)
+                results = computed(component, dtype)
+            wrong = sum(g.dtype != dtype or not bool(g.isfinite().all()) for g in results)
             faults += [f"{wrong} tensors of a network in {dtype} under {default}"] * (wrong > 0)
         return Observed(len(faults), "; ".join(faults).replace("torch.", "") or SHOWN)
 

@@ -49,15 +49,15 @@ def window_losses(rule: LearningRule, case: Case, loss_at: LossAt) -> list[Windo
         before = [network.initial_state(x.shape[1])]
     for x_t in x:
         before.append(detached(network(x_t, before[-1])[1]))
-    found = []
+    windows = []
     for span, k in zip(rule.spans(len(x)), rule.windows(len(x)), strict=True):
         losses, state = [], before[span.start]
         for t in span:
             step, state = network(x[t], state)
             losses.append(task.loss(step.output, target[t] if task.per_step else target))
         E = losses[-1] if loss_at == "end" else torch.stack(losses[-k:]).mean()
-        found.append(WindowLoss(float(E.detach()), tiny.gradient(E, network)))
-    return found
+        windows.append(WindowLoss(float(E.detach()), tiny.gradient(E, network)))
+    return windows
 
 
 class OfWindows(NamedTuple):
@@ -72,16 +72,16 @@ class OfWindows(NamedTuple):
 
 def truncated(rule: Rule, case: Case) -> OfWindows:
     """Return the nearer one of two: losses after each window's last step, or averaged over its steps."""
-    total, found = total_gradient(rule(), case), []
+    total, candidates = total_gradient(rule(), case), []
     w = list(rule().window_weights(len(case.batch[0])))
     for loss_at in case.losses:
-        each = window_losses(rule(), case, loss_at)
-        weighed = zip(*([w_p * g for g in G] for w_p, (_, G) in zip(w, each, strict=True)), strict=True)
-        of_sum = [torch.stack(parts).sum(0) for parts in weighed]
-        nearer = min(tiny.error(total, of_sum), tiny.error(total, [g / len(w) for g in of_sum]))
-        values = [value for value, _ in each]
-        found.append(OfWindows(nearer, values, [w_p * value for w_p, value in zip(w, values, strict=True)]))
-    return min(found, key=lambda one: one.error)
+        pairs = window_losses(rule(), case, loss_at)
+        weighed = zip(*([w_p * g for g in G] for w_p, (_, G) in zip(w, pairs, strict=True)), strict=True)
+        summed = [torch.stack(parts).sum(0) for parts in weighed]
+        nearer = min(tiny.error(total, summed), tiny.error(total, [g / len(w) for g in summed]))
+        values = [value for value, _ in pairs]
+        candidates.append(OfWindows(nearer, values, [w_p * value for w_p, value in zip(w, values, strict=True)]))
+    return min(candidates, key=lambda candidate: candidate.error)
 
 
 def distance_to_windows(rule: Rule, case: Case) -> float:
@@ -107,20 +107,20 @@ def misalignment(rule: Rule, case: Case) -> Observed:
         raise DoesNotApplyError("it draws random numbers while it learns: its mean is judged")
     exact = [inside(network, case.exact(loss_at)) for loss_at in case.losses]
 
-    def cosines(found: tiny.Gradients) -> Tensor:
+    def cosines(gradients: tiny.Gradients) -> Tensor:
         """Return the cosines for both losses and each tensor, [2, tensors]."""
-        expected = exact if len(found) > 1 else [[flat(e)] for e in exact]
-        return torch.stack([torch.stack([*map(cosine, found, e)]) for e in expected])
+        expected = exact if len(gradients) > 1 else [[flat(e)] for e in exact]
+        return torch.stack([torch.stack([*map(cosine, gradients, e)]) for e in expected])
 
     first, other = (inside(network, total_gradient(rule(), case, seed)) for seed in (11, 12))
     if all(map(torch.equal, first, other)):
-        each = cosines(first)
+        values = cosines(first)
     else:
         drawn = (inside(network, total_gradient(rule(), case, seed)) for seed in range(11, 19))
-        each = torch.stack([cosines([flat(g)]) for g in drawn]).mean(0)
-    of_loss, nearer = each.min(1).values.max(0)
+        values = torch.stack([cosines([flat(g)]) for g in drawn]).mean(0)
+    largest, nearer = values.min(1).values.max(0)
     ratio = float(flat(first).norm() / flat(exact[int(nearer)]).norm())
-    return Observed(1 - float(of_loss), f"norm {ratio:.2g} of BPTT's")
+    return Observed(1 - float(largest), f"norm {ratio:.2g} of BPTT's")
 
 
 def draws_while_learning(rule: LearningRule, case: Case) -> bool:
@@ -156,15 +156,17 @@ def errors_by_loss(rule: Rule, case: Case, held: Sequence[int]) -> dict[LossAt, 
     """Return the error of these parameters' gradient for each loss, against BPTT's or that of the windows, the nearer
     one."""
     recorder = tiny.learn(rule(), case.network, case.batch, case.task, after=case.before)
-    total, found = recorder.total(), {}
+    total, errors = recorder.total(), {}
     for loss_at in case.losses:
-        each = [G for _, G in window_losses(rule(), case, loss_at)]
-        together = [torch.stack(g).sum(0) for g in zip(*each, strict=True)]
-        expected = [case.exact(loss_at), [g / len(each) for g in together]]
-        if len(recorder.gradients) == len(each):
+        gradients = [G for _, G in window_losses(rule(), case, loss_at)]
+        together = [torch.stack(g).sum(0) for g in zip(*gradients, strict=True)]
+        expected = [case.exact(loss_at), [g / len(gradients) for g in together]]
+        if len(recorder.gradients) == len(gradients):
             expected.append(together)
-        found[loss_at] = min(tiny.error([total[k] for k in held], [one[k] for k in held]) for one in expected)
-    return found
+        errors[loss_at] = min(
+            tiny.error([total[k] for k in held], [candidate[k] for k in held]) for candidate in expected
+        )
+    return errors
 
 
 # --- losses
@@ -186,11 +188,11 @@ def misreported(rule: Rule, case: Case) -> float:
     mean = sum(reported) / len(reported)
 
     def nearest(expected: Sequence[float]) -> float:
-        return min(abs(mean / one - 1) for one in expected)
+        return min(abs(mean / value - 1) for value in expected)
 
     if rule().claims.gradient == "truncated":
-        _, of_windows, weighed = truncated(rule, case)
-        return nearest([sum(of_windows) / len(of_windows), sum(weighed) / len(weighed)])
+        _, losses_of_windows, weighed = truncated(rule, case)
+        return nearest([sum(losses_of_windows) / len(losses_of_windows), sum(weighed) / len(weighed)])
     steps = step_losses(case)
     by_loss: dict[LossAt, float] = {"end": steps[-1], "every": sum(steps) / len(steps)}
     if draws_while_learning(rule(), case):

@@ -25,13 +25,13 @@ def misdeclared(neuron: Neuron, steps: list[tuple[Tensor, Any, Tensor, Any]]) ->
     if declared is None and flows is None:
         raise DoesNotApplyError("it declares no reset")
     moved = max(float(change_of_v(neuron, current, state, after).max()) for current, state, _, after in steps)
-    found = "next_step" if moved > 1e-9 else "same_step"
-    faults = [f"the reset is in the {found.replace('_', ' ')}"] * (declared not in (None, found))
+    actual = "next_step" if moved > 1e-9 else "same_step"
+    faults = [f"the reset is in the {actual.replace('_', ' ')}"] * (declared not in (None, actual))
     if flows is not None:
-        of_step = flows_from_before if found == "next_step" else flows_within
-        does = any(of_step(neuron, current, state) for current, state, _, _ in steps)
+        flows_through = flows_from_before if actual == "next_step" else flows_within
+        does = any(flows_through(neuron, current, state) for current, state, _, _ in steps)
         faults += [f"the gradient {'flows' if does else 'does not flow'} through the reset"] * (does != flows)
-    return Observed(len(faults), "; ".join(faults) or f"{found.replace('_', ' ')}, {len(steps)} steps")
+    return Observed(len(faults), "; ".join(faults) or f"{actual.replace('_', ' ')}, {len(steps)} steps")
 
 
 @torch.no_grad()

@@ -86,7 +86,7 @@ def strays(component: Component) -> Observed:
         if tiny.build(component).claims.same_as:
             raise DoesNotApplyError("it carries more than weights from batch to batch: that of its family is compared")
         raise UnknownError("it carries more than weights from batch to batch: nothing is known of that without same_as")
-    neuron, found = neuron_of(component), []
+    neuron, errors = neuron_of(component), []
     twin = tiny.recurrent(neuron)
     for k, batch in enumerate(training(tiny.build(component), tiny.recurrent(neuron))):
         fresh = tiny.build(component)
@@ -98,10 +98,10 @@ def strays(component: Component) -> Observed:
             for p in fresh.parameters():
                 p.copy_(next(values))
         losses = show_batch(fresh, update, k)
-        found.append((batch.name, difference(batch, update.gradients, losses)))
+        errors.append((batch.name, difference(batch, update.gradients, losses)))
         if (k + 1) % BATCHES:
-            found.append((f"weights after {batch.name}", tiny.error(batch.after, everything(twin))))
-    value, note = worst(found, "no batch")
+            errors.append((f"weights after {batch.name}", tiny.error(batch.after, everything(twin))))
+    value, note = worst(errors, "no batch")
     return Observed(value, f"{neuron.name}, {SHOWN}; {note}")
 
 
@@ -110,7 +110,7 @@ def difference(batch: BatchTrained, gradients: Sequence[tiny.Gradients], losses:
     if len(gradients) != len(batch.gradients) or len(losses) != len(batch.losses):
         return float("inf")
     pairs = zip(batch.gradients, gradients, strict=True)
-    return max([tiny.error(batch.losses, losses), *(tiny.error(one, other) for one, other in pairs)])
+    return max([tiny.error(batch.losses, losses), *(tiny.error(ours, theirs) for ours, theirs in pairs)])
 
 
 def differs_from_family(component: Component) -> Observed:
@@ -126,11 +126,11 @@ def differs_from_family(component: Component) -> Observed:
         raise DoesNotApplyError("it is the rule that it names")
     fields, known = component.options.model_fields, reference.options.model_fields
     options = {name: fields[name].default for name in fields.keys() & known.keys()}
-    neuron, found = neuron_of(component), []
+    neuron, errors = neuron_of(component), []
     rules = tiny.build(component), tiny.build(reference, **options)
     ours, theirs = (training(rule, tiny.recurrent(neuron)) for rule in rules)
     for one, other in zip(ours, theirs, strict=True):
-        found.append((one.name, difference(one, other.gradients, other.losses)))
-        found.append((f"weights after {one.name}", tiny.error(one.after, other.after)))
-    value, note = worst(found, "no batch")
+        errors.append((one.name, difference(one, other.gradients, other.losses)))
+        errors.append((f"weights after {one.name}", tiny.error(one.after, other.after)))
+    value, note = worst(errors, "no batch")
     return Observed(value, f"{family} on {neuron.name}, {SHOWN}; {note}")

@@ -21,7 +21,7 @@ SIZES = (tiny.Size(16, 4, 12), tiny.Size(16, 8, 12), tiny.Size(24, 4, 12), tiny.
 
 def weighted_steps(component: Component) -> Observed:
     """Return the error against autograd of Σ_t w_t l_t, with equal weights or a ramp, over T or not."""
-    (x, target), found = tiny.sequence(), []
+    (x, target), errors = tiny.sequence(), []
     for weights in ("equal", "ramp"):
         for total, share in (("mean", 1 / tiny.STEPS), ("sum", 1.0)):
             network = tiny.recurrent(ALIF)
@@ -32,15 +32,15 @@ def weighted_steps(component: Component) -> Observed:
                 step, state = network(x_t, state)
                 E = E + (t / tiny.STEPS if weights == "ramp" else 1.0) * share * TASK.loss(step.output, target)
             rule = tiny.build(component, loss_at="every", weights=weights, total=total)
-            of_rule = tiny.learn(rule, network, (x, target), after=tiny.sequence(seed=17)).total()
-            found.append((f"{weights}, {total}", tiny.error(of_rule, tiny.gradient(E, network))))
-    return worst(found, "no loss")
+            total_gradient = tiny.learn(rule, network, (x, target), after=tiny.sequence(seed=17)).total()
+            errors.append((f"{weights}, {total}", tiny.error(total_gradient, tiny.gradient(E, network))))
+    return worst(errors, "no loss")
 
 
 def with_auxiliary_loss(component: Component) -> Observed:
     """Return the error against autograd of Σ_t w_t l_t + (1 − w_t) L_aux,t, where L_aux is uniform in the first epoch,
     then of the table of that epoch."""
-    (x, target), found = tiny.sequence(), []
+    (x, target), errors = tiny.sequence(), []
     network, scanned = tiny.recurrent(ALIF), Scan()
     options = {"weights": "ramp", "total": "sum", "auxiliary": "authors", "auxiliary_uniform_epochs": 1}
     rule = tiny.build(component, loss_at="every", **options)
@@ -60,20 +60,20 @@ def with_auxiliary_loss(component: Component) -> Observed:
             L_aux = uniform if when == "a uniform epoch" else scanned.loss(y, target, t)
             E = E + w * TASK.loss(y, target) + (1 - w) * L_aux
             scanned.learn(y, target, t)
-        found.append((when, tiny.error(recorder.total(), tiny.gradient(E, network))))
-    return worst(found, "no epoch")
+        errors.append((when, tiny.error(recorder.total(), tiny.gradient(E, network))))
+    return worst(errors, "no epoch")
 
 
 def backward_at_each_step(component: Component) -> Observed:
     """Return the error of the gradient by a backward pass at each step against that by a single one."""
-    found = []
+    errors = []
     for weights in ("equal", "ramp"):
         rule = tiny.build(component, weights=weights, **EACH_STEP)
         for name, network in tiny.supporting(rule):
             once = tiny.learn(tiny.build(component, weights=weights, loss_at="every"), network, tiny.sequence()).total()
-            each = tiny.learn(rule, network, tiny.sequence(), after=tiny.sequence(seed=17)).total()
-            found.append((f"{name}, {weights}", tiny.error(each, once)))
-    return worst(found, "no neuron")
+            at_each_step = tiny.learn(rule, network, tiny.sequence(), after=tiny.sequence(seed=17)).total()
+            errors.append((f"{name}, {weights}", tiny.error(at_each_step, once)))
+    return worst(errors, "no neuron")
 
 
 def cost_of_each_step(component: Component) -> Observed:

@@ -29,7 +29,7 @@ TASK = Classification(tiny.CLASSES)
 def without_regulariser(component: Component) -> Observed:
     """Return the error of form `none` against truncated BPTT with the same windows and weights, and against BPTT with
     one part, while weights move."""
-    found = []
+    errors = []
     for parts in (1, 4, tiny.STEPS, None):
         K = tiny.build(component, parts=parts, form="none").window(tiny.STEPS)
         other: dict[str, Any] = {"name": "tbptt", "window": K, "weights": "ramp"}
@@ -40,8 +40,8 @@ def without_regulariser(component: Component) -> Observed:
             functools.partial(tiny.build, component, parts=parts, form="none"),
             functools.partial(ALGORITHMS[name].factory, **other),
         )
-        found += [(f"{neuron}, K = {parts or 'T'}", value) for neuron, value in pairs]
-    return worst(found, "no neuron")
+        errors += [(f"{neuron}, K = {parts or 'T'}", value) for neuron, value in pairs]
+    return worst(errors, "no neuron")
 
 
 def equal_weights(component: Component) -> Observed:
@@ -60,12 +60,12 @@ def first_step(component: Component) -> Observed:
     def gradients(form: str, network: Recurrent) -> tiny.Gradients:
         return tiny.learn(tiny.build(component, form=form), network, tiny.sequence()).gradients[0]
 
-    found = []
+    errors = []
     for name, network in tiny.supporting(tiny.build(component)):
-        found.append((f"{name}, code", tiny.error(gradients("code", network), gradients("none", network))))
+        errors.append((f"{name}, code", tiny.error(gradients("code", network), gradients("none", network))))
         with without_compiled_loops():  # the paper's form computes each step twice, which single steps cannot
-            found.append((f"{name}, paper", tiny.error(gradients("paper", network), gradients("none", network))))
-    return worst(found, "no neuron")
+            errors.append((f"{name}, paper", tiny.error(gradients("paper", network), gradients("none", network))))
+    return worst(errors, "no neuron")
 
 
 def both_ways(identity: Callable[..., Observed]) -> Callable[..., Observed]:
@@ -76,7 +76,9 @@ def both_ways(identity: Callable[..., Observed]) -> Callable[..., Observed]:
         compiled = identity(*arguments)
         with without_compiled_loops():
             operations = identity(*arguments)
-        return max(compiled, operations, key=lambda found: math.inf if math.isnan(found.value) else found.value)
+        return max(
+            compiled, operations, key=lambda observed: math.inf if math.isnan(observed.value) else observed.value
+        )
 
     return held
 
@@ -86,14 +88,14 @@ def small_alpha(component: Component) -> Observed:
     """Return the error of R's gradient, which is proportional to α, at α/100; at β = 1/2, W̄ would equal W at first."""
     x, target = tiny.sequence()
 
-    def of_R(alpha: float) -> Tensor:
+    def grad_R(alpha: float) -> Tensor:
         rules = (tiny.build(component, parts=4, alpha=alpha, beta=0.3), tiny.build(component, parts=4, form="none"))
         with_R, without = (
             tiny.learn(rule, tiny.recurrent(ALIF), (x, target), rate=RATE).gradients[1] for rule in rules
         )
         return torch.cat([(a - b).flatten() for a, b in zip(with_R, without, strict=True)])
 
-    return Observed(tiny.error([of_R(1e-3) * 100], [of_R(1e-1)]))
+    return Observed(tiny.error([grad_R(1e-3) * 100], [grad_R(1e-1)]))
 
 
 def trained(component: Component, **options: Any) -> tuple[Any, Recurrent, list[dict[str, list[Tensor]]]]:
@@ -126,41 +128,41 @@ def mean_forgets(component: Component) -> Observed:
 def second_order_filter(component: Component) -> Observed:
     """Return the error of λ_{t+1} = λ_t − λ_{t−1}/2 − α (W_{t+1} − W_t), a damped filter, at β = 1/2."""
     _, _, history = trained(component, beta=0.5)
-    found = []
+    errors = []
     for t in range(2, len(history) - 1):
         λ, before, after = history[t]["λ"], history[t - 1]["λ"], history[t + 1]["λ"]
         steps = zip(history[t + 1]["W"], history[t]["W"], strict=True)
         expected = [a - b / 2 - α * (v - w) for a, b, (v, w) in zip(λ, before, steps, strict=True)]
-        found.append((f"update {t}", tiny.error(after, expected)))
-    return worst(found, "too few updates")
+        errors.append((f"update {t}", tiny.error(after, expected)))
+    return worst(errors, "too few updates")
 
 
 def adopts_mean(component: Component) -> Observed:
     """Return the error of W ← W̄ at the end of an epoch, in both forms."""
-    found = []
+    errors = []
     for form in ("code", "paper"):
         rule, network, _ = trained(component, form=form)
         mean = [w.clone() for w in rule.regulariser.mean]
         rule.end_epoch()
-        found.append((form, tiny.error([*network.parameters()], mean)))
-    return worst(found, "no form")
+        errors.append((form, tiny.error([*network.parameters()], mean)))
+    return worst(errors, "no form")
 
 
 @both_ways
 def written_out(component: Component, form: str) -> Observed:
     """Return the error of the rule's weights after a sequence against autograd of the published dynamic loss."""
     x, target = tiny.sequence(tiny.STEPS - 1)  # 4 parts of unequal length
-    found = []
+    errors = []
     rule = tiny.build(component, form=form)
     for (name, network), (_, twin) in zip(tiny.supporting(rule), tiny.supporting(rule), strict=True):
-        of_code = {"beta": 0.3, "rho": 0.25} if form == "code" else {}
-        tiny.learn(tiny.build(component, form=form, parts=4, alpha=α, **of_code), network, (x, target), rate=RATE)
+        code_options = {"beta": 0.3, "rho": 0.25} if form == "code" else {}
+        tiny.learn(tiny.build(component, form=form, parts=4, alpha=α, **code_options), network, (x, target), rate=RATE)
         if form == "code":
             _by_code(twin, [[(x, target)]])
         else:
             _by_paper(twin, x, target)
-        found.append((name, tiny.error([*network.parameters()], [*twin.parameters()])))
-    return worst(found, "no neuron")
+        errors.append((name, tiny.error([*network.parameters()], [*twin.parameters()])))
+    return worst(errors, "no neuron")
 
 
 @both_ways
@@ -276,14 +278,14 @@ def auxiliary_table(component: Component) -> Observed:
     parts, batch = 3, 9
     generator = torch.Generator().manual_seed(13)
     table, scanned = AuxiliaryLoss(tiny.CLASSES, parts, 0, torch.zeros((), dtype=torch.float64)), Scan()
-    found = []
+    errors = []
     for trial in range(12):
         y = torch.randn(batch, tiny.CLASSES, dtype=torch.float64, generator=generator)
         target, part = torch.randint(tiny.CLASSES, (batch,), generator=generator), trial % parts
-        found.append((f"trial {trial}", tiny.error([table(y, target, part, 0)], [scanned.loss(y, target, part)])))
+        errors.append((f"trial {trial}", tiny.error([table(y, target, part, 0)], [scanned.loss(y, target, part)])))
         table.learn(y, target, part)
         scanned.learn(y, target, part)
-    return worst(found, "no trial")
+    return worst(errors, "no trial")
 
 
 class Scan:
@@ -308,7 +310,7 @@ class Scan:
 def auxiliary_in_the_loss(component: Component) -> Observed:
     """Return the error of each part's gradient against autograd's of w l + (1 − w) L_aux, where L_aux is uniform in the
     first epochs, then of the table."""
-    (x, target), parts, found = tiny.sequence(), 3, []
+    (x, target), parts, errors = tiny.sequence(), 3, []
     network, scanned = tiny.recurrent(ALIF), Scan()
     rule = tiny.build(component, parts=parts, form="none", auxiliary="authors", auxiliary_uniform_epochs=1)
     with tiny.seeded(11):
@@ -326,9 +328,9 @@ def auxiliary_in_the_loss(component: Component) -> Observed:
             uniform = -F.log_softmax(y, 1).mean() / tiny.CLASSES
             L_aux = uniform if when == "a uniform epoch" else scanned.loss(y, target, p)
             expected = tiny.gradient(w * TASK.loss(y, target) + (1 - w) * L_aux, network)
-            found.append((f"{when}, part {p}", tiny.error(recorder.gradients[p], expected)))
+            errors.append((f"{when}, part {p}", tiny.error(recorder.gradients[p], expected)))
             scanned.learn(y, target, p)
-    return worst(found, "no part")
+    return worst(errors, "no part")
 
 
 FPTT = (

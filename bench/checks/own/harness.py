@@ -60,7 +60,7 @@ def gradients(size: float) -> Iterator[list[Tensor]]:
 def updates_are_torchs(component: Component) -> Observed:
     """Return the error of a few updates against `clip_grad_norm_` and `torch.optim`, for gradients above and below the
     largest norm and without clipping, by compiled loops and by tensor operations."""
-    found = []
+    errors = []
     settings = ((None, 1.0, 0.0), (1.0, 10.0, 0.1), (1.0, 1e-3, 0.0))
     optimisers: list[dict[str, Any]] = [{"optimiser": name} for name in TORCHS]
     optimisers += [{"optimiser": "sgd", "momentum": 0.9, "nesterov": nesterov} for nesterov in (False, True)]
@@ -68,10 +68,10 @@ def updates_are_torchs(component: Component) -> Observed:
         training = Training(**chosen, learning_rate=RATE, weight_decay=decay, clip=clip)
         name = ", ".join(f"{key} {value}" for key, value in chosen.items())
         case = f"{name}, clip {clip}, weight decay {decay}, gradients of {size:g}{', flat' * flat}"
-        found.append((case, error_of_updates(training, size, flat)))
+        errors.append((case, error_of_updates(training, size, flat)))
         with without_compiled_loops():
-            found.append((f"{case}, tensor operations", error_of_updates(training, size, flat)))
-    return worst(found, "no optimiser")
+            errors.append((f"{case}, tensor operations", error_of_updates(training, size, flat)))
+    return worst(errors, "no optimiser")
 
 
 def error_of_updates(training: Training, size: float, flat: bool) -> float:
@@ -95,12 +95,12 @@ def error_of_updates(training: Training, size: float, flat: bool) -> float:
 def loss_of_a_batch(component: Component) -> Observed:
     """Return the error of the mean over windows that report a loss: 3 for 1, 2, 6, and 3.5 for 1, none, 6."""
     x, target = sequence(3)
-    found = []
+    errors = []
     for losses, mean in (((1.0, 2.0, 6.0), 3.0), ((1.0, None, 6.0), 3.5)):
         rule = Reports(*losses)
         rule.start(network(), Classification(4), len(x))
-        found.append((f"losses {losses}", abs(float(learn_batch(rule, Batch(x, target), lambda: None)) - mean)))
-    return worst(found, "no losses")
+        errors.append((f"losses {losses}", abs(float(learn_batch(rule, Batch(x, target), lambda: None)) - mean)))
+    return worst(errors, "no losses")
 
 
 def network() -> Network:

@@ -43,9 +43,9 @@ def required_coordinate(rule: LearningRule, of: str, value: str) -> None:
         raise DoesNotApplyError(f"its {of} is not {value}")
 
 
-def differ(name: str, one: tiny.Gradients, other: tiny.Gradients) -> tuple[str, float]:
+def differ(name: str, ours: tiny.Gradients, theirs: tiny.Gradients) -> tuple[str, float]:
     """Return 0 for gradients that differ, as they must, else infinity."""
-    return name, 0.0 if tiny.error(one, other) > APART else inf
+    return name, 0.0 if tiny.error(ours, theirs) > APART else inf
 
 
 # --- λ = 0
@@ -56,16 +56,16 @@ def is_within_steps(component: Component) -> Observed:
     is a constant; and against a longer window, from which it must differ."""
     rule = tiny.build(component, **({"decay": 0.0} if "decay" in options_of(component) else {}))
     required_coordinate(rule, "recursion", "none")
-    found = []
+    errors = []
     for options in NO_LEAK:
         for name, network in layered(rule, **options):
             if rule.coordinates().trace == "rank one" and not network.layers[0].neuron.elementwise:
                 continue  # the postsynaptic trace is the diagonal of the Jacobian within the step
             ours = total(rule, network)
-            found.append((name, tiny.error(ours, within_windows(network, 1))))
+            errors.append((name, tiny.error(ours, within_windows(network, 1))))
             if name == "lif":
-                found.append(differ(f"{name}: windows of two steps", ours, within_windows(network, 2)))
-    return worst(found, "no neuron")
+                errors.append(differ(f"{name}: windows of two steps", ours, within_windows(network, 2)))
+    return worst(errors, "no neuron")
 
 
 def within_windows(network: Recurrent, length: int) -> tiny.Gradients:
@@ -94,19 +94,19 @@ def is_eprop_on_lif(component: Component) -> Observed:
     with a leak, and on ALIF. Without recurrent weights one layer equals BPTT; with them it must differ."""
     causal = {"noncausal": 0.0, "causal": 1.0} if "noncausal" in options_of(component) else {}
     rule, other = tiny.build(component, decay=None, **causal), tiny.build(component, decay=0.5, **causal)
-    eprop, found = ALGORITHMS["eprop"].factory(loss_at="every"), []
+    eprop, errors = ALGORITHMS["eprop"].factory(loss_at="every"), []
     for options in NO_LEAK:
         for hidden in (HIDDEN, HIDDEN[:1]):
             network = tiny.recurrent(quick_lif, hidden=hidden, **options)
             name, expected = f"{len(hidden)} layers, {options.get('readout', 'spikes')}", total(eprop, network)
-            found.append((name, tiny.error(total(rule, network), expected)))
-            found.append(differ(f"{name}, λ = 0.5", total(other, network), expected))
+            errors.append((name, tiny.error(total(rule, network), expected)))
+            errors.append(differ(f"{name}, λ = 0.5", total(other, network), expected))
             require_life(name, network)
     for name, network in (
         ("ALIF", tiny.recurrent(NEURONS["alif"], readout_tau=0.0)),
         ("leak", tiny.recurrent(quick_lif)),
     ):
-        found.append(differ(name, total(rule, network), total(eprop, network)))
+        errors.append(differ(name, total(rule, network), total(eprop, network)))
     for factor, compare in ((1.0, differ), (0.0, lambda name, a, b: (name, tiny.error(a, b)))):
         network = tiny.recurrent(quick_lif, readout_tau=0.0)
         R = network.layers[0].recurrent.weight
@@ -114,8 +114,8 @@ def is_eprop_on_lif(component: Component) -> Observed:
             R.mul_(factor)
         R.requires_grad_(False)
         exact = tiny.backprop(network, *tiny.sequence(STEPS), TASK, "every")
-        found.append(compare(f"BPTT, R × {factor:g}", total(rule, network), exact))
-    return worst(found, "no neuron")
+        errors.append(compare(f"BPTT, R × {factor:g}", total(rule, network), exact))
+    return worst(errors, "no neuron")
 
 
 # --- samples of steps
@@ -127,19 +127,21 @@ def mean_of_samples(component: Component) -> Observed:
     T, k = 5, 2
     if "sampled_steps" not in options_of(component):
         raise DoesNotApplyError("it learns from all steps")
-    found: list[tuple[str, float]] = []
+    errors: list[tuple[str, float]] = []
     for name, network in tiny.supporting(tiny.build(component), T):
         every = total(tiny.build(component), network, T)
         for unbiased in (False, True):
-            each = []
+            gradients = []
             for steps in combinations(range(T), k):
                 rule = tiny.build(component, sampled_steps=k, unbiased=unbiased)
                 vars(rule)["drawn_steps"] = lambda k, steps=steps: torch.tensor(steps)  # shadows the method
-                each.append(total(rule, network, T))
-            mean = [torch.stack(g).sum(0) / comb(T, k) * (1 if unbiased else T / k) for g in zip(*each, strict=True)]
-            found.append((name, tiny.error(mean, every)))
-            found += [differ(f"{name}: a choice of steps", g, every) for g in each]
-    return worst(found, "no neuron")
+                gradients.append(total(rule, network, T))
+            mean = [
+                torch.stack(g).sum(0) / comb(T, k) * (1 if unbiased else T / k) for g in zip(*gradients, strict=True)
+            ]
+            errors.append((name, tiny.error(mean, every)))
+            errors += [differ(f"{name}: a choice of steps", g, every) for g in gradients]
+    return worst(errors, "no neuron")
 
 
 # --- written-out equations
@@ -148,13 +150,13 @@ def mean_of_samples(component: Component) -> Observed:
 def is_written_out(component: Component) -> Observed:
     """Return the error against the rule's equations, with a sum over steps, neurons and inputs, on two layers."""
     rule, x, target = tiny.build(component), *tiny.sequence(STEPS)
-    found: list[tuple[str, float]] = []
+    errors: list[tuple[str, float]] = []
     for options in ({}, NO_LEAK[1]):
         for name, network in layered(rule, **options):
             if network.layers[0].neuron.elementwise and network.layers[0].neuron.currents == 1:
                 expected = written_out(rule, network, x, target)
-                found += errors_by_layer(name, network, total(rule, network), expected)
-    return worst(found, "no neuron")
+                errors += errors_by_layer(name, network, total(rule, network), expected)
+    return worst(errors, "no neuron")
 
 
 def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> tiny.Gradients:

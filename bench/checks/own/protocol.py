@@ -61,22 +61,22 @@ def trained(
         return Trainer(spec(len(weights), replicate, batch), built, folder).train()
 
 
-def relative(found: float, expected: float) -> float:
-    return abs(found - expected) / (abs(expected) or 1.0)
+def relative(actual: float, expected: float) -> float:
+    return abs(actual - expected) / (abs(expected) or 1.0)
 
 
 def tested_weights(component: Component) -> Observed:
     """Return the error of both metrics on the test split, and of the epoch that is best on the validation split, for an
     error and for a metric that is better if higher."""
-    found = []
+    errors = []
     for sign, name, task in ((1, "mse", Regression(1.0)), (-1, "gain", Gain())):
         outcome = trained(*WEIGHTS, data=CountedSequences(task))
-        found += [
+        errors += [
             (f"last weights, {name}", relative(outcome.final.metrics[name], sign * S / 4)),
             (f"best weights, {name}", relative(outcome.best.metrics[name], sign * 4 * S)),
             (f"best epoch by {name}", float(outcome.best_epoch != 2)),
         ]
-    return worst(found, "no metric")
+    return worst(errors, "no metric")
 
 
 def recorded_numbers(component: Component) -> Observed:
@@ -92,14 +92,14 @@ def recorded_numbers(component: Component) -> Observed:
         rows = rows_of(folder)
     expected = dict(zip(PROTOCOLS, (S / 4, 4 * S, 0.0, S / 4), strict=True))
     expected |= {"epochs_trained": 3, "loss": 2.25, "firing_rate": 1 / 2, **RATES}
-    found = [(f"record, {name}", relative(value_of(result.measures[name]), x)) for name, x in expected.items()]
-    found += [(f"{name} is better if lower", float(result.measures[name].better != "lower")) for name in PROTOCOLS]
+    errors = [(f"record, {name}", relative(value_of(result.measures[name]), x)) for name, x in expected.items()]
+    errors += [(f"{name} is better if lower", float(result.measures[name].better != "lower")) for name in PROTOCOLS]
     columns = {"validation.mse": (S, 0.0, 9 * S / 4), "test.mse": (S, 4 * S, S / 4), "firing_rate": (0, 5 / 6, 0)}
     columns |= {"epoch": (1, 2, 3), "train_loss": (1.0, 1.0, 2.25)}
     columns |= {"iteration": (2, 4, 6), "updates": (2, 4, 6), "sequences": (3, 6, 9)}
-    for key, each in columns.items():
-        found += [(f"curve, {key}", relative(row[key], x)) for row, x in zip(rows, each, strict=True)]
-    return worst(found, "nothing was recorded")
+    for key, column in columns.items():
+        errors += [(f"curve, {key}", relative(row[key], x)) for row, x in zip(rows, column, strict=True)]
+    return worst(errors, "nothing was recorded")
 
 
 def rows_of(folder: Path) -> list[dict[str, Any]]:
@@ -116,42 +116,42 @@ def evaluation_mode(component: Component) -> Observed:
     with seeded(0):
         before = torch.get_rng_state()
         evaluate(Sum(noise=1.0), CountedSequences(), "test")
-        found = [("random numbers", float(not torch.equal(before, torch.get_rng_state())))]
+        errors = [("random numbers", float(not torch.equal(before, torch.get_rng_state())))]
     for training in (True, False):
         network = Sum(in_training=100.0).train(training)
-        found.append(("value", relative(evaluate(network, CountedSequences(), "test").metrics["mse"], S / 4)))
-        found.append((f"mode {training}", float(network.training is not training)))
+        errors.append(("value", relative(evaluate(network, CountedSequences(), "test").metrics["mse"], S / 4)))
+        errors.append((f"mode {training}", float(network.training is not training)))
         network.w = nn.Parameter(torch.tensor([float("nan")]))
         with contextlib.suppress(Exception):
             evaluate(network, CountedSequences(), "test")
-            found.append(("outputs that are no numbers", 1.0))
-        found.append((f"mode {training} after an exception", float(network.training is not training)))
-    return worst(found, "no mode")
+            errors.append(("outputs that are no numbers", 1.0))
+        errors.append((f"mode {training} after an exception", float(network.training is not training)))
+    return worst(errors, "no mode")
 
 
 def windows_of_evaluation(component: Component) -> Observed:
     """Return the error of an evaluation over several windows and batches."""
-    found = []
+    errors = []
     for steps, batch in ((EVALUATION_WINDOW, 3), *((2 * EVALUATION_WINDOW + 1, batch) for batch in (1, 2, 3))):
         data = CountedSequences(steps=steps)
         data.evaluation_batch = batch
         mse = evaluate(Sum(), data, "test").metrics["mse"]
-        found.append((f"{steps} steps, batches of {batch}", relative(mse, mean_square(steps) / 4)))
-    return worst(found, "no batch")
+        errors.append((f"{steps} steps, batches of {batch}", relative(mse, mean_square(steps) / 4)))
+    return worst(errors, "no batch")
 
 
 def orders(component: Component) -> Observed:
     """Count epochs whose order is not the next one of the replicate's stream, for two rules and two replicates."""
-    found = []
+    errors = []
     for replicate in (0, 1):
         generator = torch.Generator().manual_seed(stream(5, "data order", replicate))
         expected = [(torch.randperm(20, generator=generator) + 1.0).tolist() for _ in range(3)]
         for weights in ((0.0, 0.0, 0.0), (1.0, 2.0, 3.0)):
             data = CountedSequences(n=20)
             trained(*weights, data=data, replicate=replicate, batch=20)
-            wrong = sum(order != one for order, one in zip(data.orders, expected, strict=True))
-            found.append((f"replicate {replicate}", float(wrong)))
-    return worst(found, "no replicate")
+            wrong = sum(order != right for order, right in zip(data.orders, expected, strict=True))
+            errors.append((f"replicate {replicate}", float(wrong)))
+    return worst(errors, "no replicate")
 
 
 def streams_are_used(component: Component) -> Observed:
@@ -207,15 +207,15 @@ def schedules(component: Component) -> Observed:
         ({"schedule": "multistep", "milestones": [1, 3], "factor": 0.5}, [0.8, 0.4, 0.4, 0.2]),
         ({"schedule": "step", "step_size": 2}, [0.8, 0.8, 0.08, 0.08]),
     )
-    found = []
+    errors = []
     for settings, rates in cases:
         run = spec(4, learning_rate=0.8, **settings)
         with run_folder() as folder:
             Trainer(run, Built(CountedSequences(), Sum(), WithOwnWeight(*[0.0] * 4)), folder).train()
             moved = [row["b"] for row in rows_of(folder)]
         name = ", ".join(f"{setting} {value}" for setting, value in settings.items())
-        found += [(name, relative(b, -sum(rates[: k + 1]))) for k, b in enumerate(moved)]
-    return worst(found, "no schedule")
+        errors += [(name, relative(b, -sum(rates[: k + 1]))) for k, b in enumerate(moved)]
+    return worst(errors, "no schedule")
 
 
 def divergence(component: Component) -> Observed:
@@ -233,26 +233,26 @@ def divergence(component: Component) -> Observed:
 def single_samples(component: Component) -> Observed:
     """Return the error of the number of trained sequences, where the last batch of an epoch has one sequence: it counts
     unless the network's samples depend on each other."""
-    found = []
+    errors = []
     for mixes, sequences in ((False, 6), (True, 4)):
         network = Sum()
         network.mixes_samples = mixes
         with run_folder() as folder:
             Trainer(spec(2, batch=2), Built(CountedSequences(), network, Script(*range(4))), folder).train()
-            found.append((f"samples {'mix' * mixes}", relative(rows_of(folder)[-1]["sequences"], sequences)))
-    return worst(found, "no network")
+            errors.append((f"samples {'mix' * mixes}", relative(rows_of(folder)[-1]["sequences"], sequences)))
+    return worst(errors, "no network")
 
 
 def last_batches(component: Component) -> Observed:
     """Return the error of the number of trained sequences in two epochs of 5 sequences in batches of 2: the last batch,
     of one sequence, counts unless the training drops it."""
-    found = []
+    errors = []
     for drops, sequences in ((False, 10), (True, 8)):
         run = spec(2, batch=2, drop_last=drops)
         with run_folder() as folder:
             Trainer(run, Built(CountedSequences(n=5), Sum(), Script(*range(6))), folder).train()
-            found.append((f"drop_last {drops}", relative(rows_of(folder)[-1]["sequences"], sequences)))
-    return worst(found, "no setting")
+            errors.append((f"drop_last {drops}", relative(rows_of(folder)[-1]["sequences"], sequences)))
+    return worst(errors, "no setting")
 
 
 class ReadsInput(Script):

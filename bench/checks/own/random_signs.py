@@ -54,7 +54,7 @@ def mean_is_bptt(component: Component) -> Observed:
     if not isinstance(build(component), RandomSigns):
         raise DoesNotApplyError("it draws no signs")
     names = {name for name, _ in supporting(build(component))} & {"lif", "rnn"}
-    return worst((found for name in sorted(names) for found in errors(component, name)), "no neuron")
+    return worst((error_of_name for name in sorted(names) for error_of_name in errors(component, name)), "no neuron")
 
 
 def errors(component: Component, neuron: str) -> Iterator[tuple[str, float]]:

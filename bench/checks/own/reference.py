@@ -239,8 +239,8 @@ or uniform distribution of the source that the component's docstring names."""
 def defaults_are_the_sources(component: Component) -> Observed:
     """Count options whose defaults differ from `DEFAULTS`, or that only one of the two has, and values of null."""
     source, expected, null = DEFAULTS[component.kind, component.name]
-    found = {name: field.default for name, field in component.options.model_fields.items()}
-    off = [name for name in found.keys() | expected.keys() if found.get(name, ...) != expected.get(name, ...)]
+    defaults = {name: field.default for name, field in component.options.model_fields.items()}
+    off = [name for name in defaults.keys() | expected.keys() if defaults.get(name, ...) != expected.get(name, ...)]
     built = _built(component, hidden=[5]) if null else None
     off += [name for name, value in null.items() if attrgetter(name)(built) != value]
     return Observed(len(off), ", ".join(sorted(off)) or source)
@@ -250,12 +250,12 @@ def draws_are_the_sources(component: Component) -> Observed:
     """Return the largest deviation of mean and spread of a parameter, in standard errors; infinite where a distribution
     is uniform instead of normal, or normal instead of uniform."""
     module = _built(component, hidden=[SIZE])
-    found = []
+    errors = []
     for ending, draw in DRAWS[component.kind, component.name].items():
         for name, p in module.named_parameters():
             if name.endswith(ending):
-                found.append((name, off_by(p.detach(), draw)))
-    return worst(found, "no parameter of that name")
+                errors.append((name, off_by(p.detach(), draw)))
+    return worst(errors, "no parameter of that name")
 
 
 def _built(component: Component, hidden: list[int]) -> Any:

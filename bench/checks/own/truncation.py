@@ -20,51 +20,51 @@ def is_bptt(**options: object) -> Callable[[Component], Observed]:
     """Return a fact's function: the error against the gradient of the whole sequence, for both losses and all tasks."""
 
     def find(component: Component) -> Observed:
-        found = []
+        errors = []
         for loss_at, kind in tiny.ASKED:
             task, target = tiny.asked(kind)
             rule = tiny.build(component, loss_at=loss_at, **options)
             for name, network in tiny.supporting(rule):
                 total = tiny.learn(rule, network, (tiny.sequence()[0], target), task).total()
                 exact = tiny.backprop(network, tiny.sequence()[0], target, task, loss_at)
-                found.append((f"{name}, loss at {loss_at}, {kind}", tiny.error(total, exact)))
-        return worst(found, "no neuron")
+                errors.append((f"{name}, loss at {loss_at}, {kind}", tiny.error(total, exact)))
+        return worst(errors, "no neuron")
 
     return find
 
 
 def loss_of_a_window(component: Component) -> Observed:
     """Return the error of the first update with the loss at every step against the gradient of its steps' mean loss."""
-    K, found = 5, []
+    K, errors = 5, []
     x, target = tiny.sequence()
     rule = tiny.build(component, window=K, loss_at="every")
     for name, network in tiny.supporting(rule):
         gradients = tiny.learn(rule, network, (x, target)).gradients
         first = tiny.backprop(network, x[:K], target, Classification(tiny.CLASSES), "every")
-        found.append((name, tiny.error(gradients[0], first)))
+        errors.append((name, tiny.error(gradients[0], first)))
         if len(gradients) != -(-tiny.STEPS // K):
-            found.append((f"{name}: {len(gradients)} updates", float("inf")))
-    return worst(found, "no neuron")
+            errors.append((f"{name}: {len(gradients)} updates", float("inf")))
+    return worst(errors, "no neuron")
 
 
-def same_updates(one: Callable[[], LearningRule], other: Callable[[], LearningRule]) -> list[tuple[str, float]]:
+def same_updates(first: Callable[[], LearningRule], second: Callable[[], LearningRule]) -> list[tuple[str, float]]:
     """Return the difference of the gradients of each update between two rules, per neuron, while weights move."""
-    found = []
+    errors = []
     x, target = tiny.sequence()
-    pairs = zip(tiny.supporting(one()), tiny.supporting(other()), strict=True)
+    pairs = zip(tiny.supporting(first()), tiny.supporting(second()), strict=True)
     for (name, network), (_, twin) in pairs:
-        a = tiny.learn(one(), network, (x, target), rate=0.1).gradients
-        b = tiny.learn(other(), twin, (x, target), rate=0.1).gradients
+        a = tiny.learn(first(), network, (x, target), rate=0.1).gradients
+        b = tiny.learn(second(), twin, (x, target), rate=0.1).gradients
         if len(a) != len(b):
-            found.append((f"{name}: {len(a)} updates and {len(b)}", float("inf")))
-        found += [(name, tiny.error(g, h)) for g, h in zip(a, b, strict=False)]
-    return found
+            errors.append((f"{name}: {len(a)} updates and {len(b)}", float("inf")))
+        errors += [(name, tiny.error(g, h)) for g, h in zip(a, b, strict=False)]
+    return errors
 
 
 def sums_to_bptt(component: Component) -> Observed:
     """Return the error of the sum of the updates with window ≥ T against T times BPTT's gradient of the mean loss, for
     all tasks, with constant weights."""
-    found = []
+    errors = []
     for loss_at, kind in tiny.ASKED:
         if loss_at == "every":
             (task, target), rule = tiny.asked(kind), tiny.build(component, window=tiny.STEPS + 5)
@@ -73,14 +73,14 @@ def sums_to_bptt(component: Component) -> Observed:
                     rule, network, (tiny.sequence()[0], target), task, after=(tiny.sequence(seed=17)[0], target)
                 ).total()
                 exact = tiny.backprop(network, tiny.sequence()[0], target, task, "every")
-                found.append((f"{name}, {kind}", tiny.error(total, [tiny.STEPS * g for g in exact])))
-    return worst(found, "no neuron")
+                errors.append((f"{name}, {kind}", tiny.error(total, [tiny.STEPS * g for g in exact])))
+    return worst(errors, "no neuron")
 
 
 def last_steps_of_each(component: Component) -> Observed:
     """Return the error of each update with a window of 3 steps against autograd of its step's loss through the steps of
     the window, while weights move: the window is computed again from a state that older weights produced."""
-    L, rate, found = 3, 0.05, []
+    L, rate, errors = 3, 0.05, []
     x, target = tiny.sequence()
     task = Classification(tiny.CLASSES)
     for name, network in tiny.supporting(tiny.build(component, window=L)):
@@ -94,14 +94,14 @@ def last_steps_of_each(component: Component) -> Observed:
             for x_t in x[first : t + 1]:
                 step, state = twin(x_t, state)
             expected = tiny.gradient(task.loss(step.output, target), twin)
-            found.append((f"{name}, step {t}", tiny.error(update, expected)))
+            errors.append((f"{name}, step {t}", tiny.error(update, expected)))
             states.append(detached(state))
             with torch.no_grad():
                 for p, g in zip((p for p in twin.parameters() if p.requires_grad), expected, strict=True):
                     p.sub_(g, alpha=rate)
         if len(updates) != tiny.STEPS:
-            found.append((f"{name}: {len(updates)} updates", float("inf")))
-    return worst(found, "no neuron")
+            errors.append((f"{name}: {len(updates)} updates", float("inf")))
+    return worst(errors, "no neuron")
 
 
 def one_step_is_tbptt(component: Component) -> Observed:

@@ -194,11 +194,11 @@ class FPTTOfAdding(AuthorsForm):
             self.update((p + 1 / K) * F.mse_loss(self.read(u), y))
 
     def answer(self) -> dict[str, Any]:
-        found = super().answer()
-        joint, inputs = found.pop("joint.weight"), self.work.inputs
-        found |= {"layers.0.inward.weight": joint[:, :inputs], "layers.0.recurrent.weight": joint[:, inputs:]}
-        found["layers.0.inward.bias"] = found.pop("joint.bias")
-        return {name: w for name, w in found.items() if not name.startswith("unused")}
+        tensors = super().answer()
+        joint, inputs = tensors.pop("joint.weight"), self.work.inputs
+        tensors |= {"layers.0.inward.weight": joint[:, :inputs], "layers.0.recurrent.weight": joint[:, inputs:]}
+        tensors["layers.0.inward.bias"] = tensors.pop("joint.bias")
+        return {name: w for name, w in tensors.items() if not name.startswith("unused")}
 
 
 def build(question: Question) -> AuthorsForm:

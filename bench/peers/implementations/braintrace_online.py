@@ -122,14 +122,18 @@ class BrainTraceOnline:
         return self.moments
 
     def answer(self) -> dict[str, Tensor]:
-        found: dict[str, Any] = {"outputs": self.outputs(self.x)}
+        tensors: dict[str, Any] = {"outputs": self.outputs(self.x)}
         for key, gradient in self.gradient(self.x).items():
             if self.weights[key] is self.model.synapses:
                 W, R, c = jnp.split(gradient.T, [self.inputs, self.inputs + self.model.size], 1)
-                found |= {"layers.0.inward.weight": W, "layers.0.recurrent.weight": R, "layers.0.inward.bias": c[:, 0]}
+                tensors |= {
+                    "layers.0.inward.weight": W,
+                    "layers.0.recurrent.weight": R,
+                    "layers.0.inward.bias": c[:, 0],
+                }
             else:
-                found |= {"readout.linear.weight": gradient["weight"].T, "readout.linear.bias": gradient["bias"]}
-        return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
+                tensors |= {"readout.linear.weight": gradient["weight"].T, "readout.linear.bias": gradient["bias"]}
+        return {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
 
 
 eprop, d_rtrl, pp_prop, snap1 = (

@@ -100,11 +100,11 @@ class JAXScan:
         return loss
 
     def answer(self) -> dict[str, Tensor]:
-        found: dict[str, Any] = {"outputs": self.outputs_of(self.W, self.x)}
+        tensors: dict[str, Any] = {"outputs": self.outputs_of(self.W, self.x)}
         if self.does != "evaluate":
             gradient: Callable[..., ScanWeights] = jax.jit(jax.grad(self._loss))
-            found |= gradient(self.W, self.x, self.target)
-        return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
+            tensors |= gradient(self.W, self.x, self.target)
+        return {name: torch.from_numpy(np.array(value)) for name, value in tensors.items()}
 
 
 def build(question: Question) -> JAXScan:

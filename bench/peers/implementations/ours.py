@@ -54,14 +54,14 @@ class Ours:
 
     def answer(self) -> dict[str, Tensor]:
         work = self.question.work
-        found: dict[str, Tensor] = {}
+        gradients: dict[str, Tensor] = {}
         if work.does in ("fptt", "adding"):
             for _ in range(self.question.sequences):
                 self._learn()
             return {name: p.detach() for name, p in self.trained.items()}
         if work.does != "evaluate":
-            learn_batch(self.rule, self.batch, lambda: found.update(self._gradients()))
-        return {"outputs": self._outputs(), **found}
+            learn_batch(self.rule, self.batch, lambda: gradients.update(self._gradients()))
+        return {"outputs": self._outputs(), **gradients}
 
     def _gradients(self) -> dict[str, Tensor]:
         return {name: p.grad for name, p in self.trained.items() if p.grad is not None}

@@ -87,11 +87,11 @@ class SpikingJellyOnline:
             outputs = torch.stack([self.model(x) for x in self.x])
         self.once()
         by = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None}
-        of_inward = by["inward.weight"] / self.model.θ
+        grad_inward = by["inward.weight"] / self.model.θ
         return {
             "outputs": outputs,
-            "layers.0.inward.weight": of_inward[:, :-1],
-            "layers.0.inward.bias": of_inward[:, -1],
+            "layers.0.inward.weight": grad_inward[:, :-1],
+            "layers.0.inward.bias": grad_inward[:, -1],
             "layers.0.recurrent.weight": by["recurrent.weight"] / self.model.θ,
             "readout.linear.weight": by["readout.weight"],
             "readout.linear.bias": by["readout.bias"],

@@ -77,13 +77,13 @@ class UnrolledJob:
 
     def answer(self) -> dict[str, Tensor]:
         with torch.no_grad():
-            found = {"outputs": self.model(self.x)}
+            tensors = {"outputs": self.model(self.x)}
         if self.does != "evaluate":
             self.loss().backward()
             for name, (parameter, scale) in self.model.matched().items():
                 assert parameter.grad is not None
-                found[name] = parameter.grad * scale
-        return found
+                tensors[name] = parameter.grad * scale
+        return tensors
 
 
 class Triangle(torch.autograd.Function):

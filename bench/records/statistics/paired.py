@@ -44,9 +44,9 @@ def paired_difference(base: Sequence[Sequence[bool]], new: Sequence[Sequence[boo
     mean = float(d.mean())
     if R == 1 or n == 1:
         return Interval(mean, None, None, R)
-    of_run, of_sequence = d.mean(1), d.mean(0)
-    v_r, v_i = float(of_run.var(ddof=1)) / R, float(of_sequence.var(ddof=1)) / n
-    rest = d - of_run[:, None] - of_sequence + mean
+    run_means, sequence_means = d.mean(1), d.mean(0)
+    v_r, v_i = float(run_means.var(ddof=1)) / R, float(sequence_means.var(ddof=1)) / n
+    rest = d - run_means[:, None] - sequence_means + mean
     v_e = float((rest**2).sum()) / ((R - 1) * (n - 1) * R * n)
     V = max(v_r + v_i - v_e, v_r, v_i, v_e)
     if V == 0:

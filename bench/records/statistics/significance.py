@@ -77,14 +77,14 @@ def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
         return 1.0  # two arrangements: neither is rarer than the other
     pooled, n = np.array([*base, *new]), len(base)
     if math.comb(len(pooled), n) > EXACT:
-        found = stats.permutation_test(
+        test = stats.permutation_test(
             (np.array(base), np.array(new)),
             lambda x, y, axis: y.mean(axis) - x.mean(axis),
             vectorized=True,
             n_resamples=EXACT,
             random_state=np.random.default_rng(0),
         )
-        return float(found.pvalue)
+        return float(test.pvalue)
     return _exact_p(pooled, n)
 
 

@@ -114,7 +114,7 @@ class DaskEngine(Engine):
         host, where = None, {}
         if PASSES[job.name].exclusive:
             taken = Counter(submitted.host for submitted in self._submitted.values())
-            host = min(self._hosts(), key=lambda each: taken[each], default=None)
+            host = min(self._hosts(), key=lambda candidate: taken[candidate], default=None)
             if host:
                 on_it = [address for address in self._threads if _host(address) == host]
                 where = {"workers": on_it, "allow_other_workers": True}

@@ -140,9 +140,9 @@ class SlurmEngine(Engine):
             while time.monotonic() < deadline and not all(map(self._has_left, begun)):
                 time.sleep(LOOK_SECONDS)
         finally:
-            self._cancel([one for one in begun if not self._has_left(one)])
-            for one in begun:
-                take(one.request.name, left(one.request.name, one.folder), one.request.folder)
+            self._cancel([attempt for attempt in begun if not self._has_left(attempt)])
+            for attempt in begun:
+                take(attempt.request.name, left(attempt.request.name, attempt.folder), attempt.request.folder)
             self._submitted.clear()
 
     def close(self) -> None:
@@ -159,7 +159,7 @@ class SlurmEngine(Engine):
         """
         new = [submitted for submitted in self._submitted if submitted.job is None]
         for exclusive in (True, False):
-            those = [one for one in new if PASSES[one.request.name].exclusive is exclusive]
+            those = [attempt for attempt in new if PASSES[attempt.request.name].exclusive is exclusive]
             if not those:
                 continue
             executor = self._executor(those[0], exclusive)
@@ -169,18 +169,18 @@ class SlurmEngine(Engine):
                 raise
             except Exception as error:  # submitit has several classes of errors, and passes on those of subprocess
                 raise UsageError(f"Slurm does not take a job: {_sbatch_error(error)}", where=self._config) from error
-            for one, job in zip(those, jobs, strict=True):
-                one.job = job
+            for attempt, job in zip(those, jobs, strict=True):
+                attempt.job = job
 
     def _submitted_jobs(self, executor: Any, those: Sequence[SlurmSubmission]) -> list[Any]:
         with executor.batch():
-            return [executor.submit(make_pass_in, str(one.folder), self._settings.time) for one in those]
+            return [executor.submit(make_pass_in, str(attempt.folder), self._settings.time) for attempt in those]
 
-    def _executor(self, one: SlurmSubmission, exclusive: bool) -> Any:
+    def _executor(self, attempt: SlurmSubmission, exclusive: bool) -> Any:
         import submitit
 
-        given, spec = self._settings, one.request.planned.spec
-        executor = submitit.AutoExecutor(folder=one.folder.parent / "submitit", cluster=given.cluster)
+        given, spec = self._settings, attempt.request.planned.spec
+        executor = submitit.AutoExecutor(folder=attempt.folder.parent / "submitit", cluster=given.cluster)
         shared = {
             "name": f"throughtime-{spec.suite}",
             "timeout_min": math.ceil(given.time / 60),
@@ -202,85 +202,88 @@ class SlurmEngine(Engine):
         return executor
 
     def _cancel(self, those: list[SlurmSubmission]) -> None:
-        for one in those:
-            if one.job is not None:
+        for attempt in those:
+            if attempt.job is not None:
                 try:
-                    within_time_limit("scancel", partial(one.job.cancel, check=True))
+                    within_time_limit("scancel", partial(attempt.job.cancel, check=True))
                 except (OSError, subprocess.CalledProcessError):  # the job has just ended
                     pass
                 except UsageError as error:
-                    self._tell(f"job {one.job.job_id} may still run: {error.what}")
-                while self._settings.cluster == "local" and not one.job.done():
+                    self._tell(f"job {attempt.job.job_id} may still run: {error.what}")
+                while self._settings.cluster == "local" and not attempt.job.done():
                     time.sleep(LOOK_SECONDS)
 
     # --- end of a job
 
-    def _ended(self, one: SlurmSubmission) -> bool:
+    def _ended(self, attempt: SlurmSubmission) -> bool:
         """Return whether a pass has ended, with its files in its run's folder; resubmit it if its node was lost."""
-        if one.job is None:
+        if attempt.job is None:
             return False
-        state = self._state(one)
-        if not self._has_left(one):
-            if POSITION in _names(one.folder):
+        state = self._state(attempt)
+        if not self._has_left(attempt):
+            if POSITION in _names(attempt.folder):
                 with suppress(OSError):
-                    show(one.request.folder, (one.folder / POSITION).read_text(encoding="utf-8"))
+                    show(attempt.request.folder, (attempt.folder / POSITION).read_text(encoding="utf-8"))
             if state in LOST:
-                return self._lost(one, state)
+                return self._lost(attempt, state)
             if state not in ENDED:
                 return False
-            return self._finish(one, ENDED[state], f"its job ended as {state} and left no result: {_end_of_log(one)}")
-        how = json.loads((one.folder / OVER).read_text(encoding="utf-8"))["cut"]
+            return self._finish(
+                attempt, ENDED[state], f"its job ended as {state} and left no result: {_end_of_log(attempt)}"
+            )
+        how = json.loads((attempt.folder / OVER).read_text(encoding="utf-8"))["cut"]
         if how == "preempted":
-            return self._lost(one, "PREEMPTED")
+            return self._lost(attempt, "PREEMPTED")
         if how == "time":
-            return self._finish(one, "timeout", f"not done in the {self._settings.time:g} s that Slurm gives a job")
-        if _was_killed(one):  # possibly by Slurm, whose state gives the reason
+            return self._finish(attempt, "timeout", f"not done in the {self._settings.time:g} s that Slurm gives a job")
+        if _was_killed(attempt):  # possibly by Slurm, whose state gives the reason
             if state in LOST:
-                return self._lost(one, state)
+                return self._lost(attempt, state)
             if state not in ENDED:
                 return False
             if state == "CANCELLED":
-                return self._finish(one, "killed", "its job was cancelled")
-        return self._finish(one)
+                return self._finish(attempt, "killed", "its job was cancelled")
+        return self._finish(attempt)
 
-    def _has_left(self, one: SlurmSubmission) -> bool:
+    def _has_left(self, attempt: SlurmSubmission) -> bool:
         """Return whether the job has finished; a process on this machine must have ended, too."""
-        return OVER in _names(one.folder) and (self._settings.cluster == "slurm" or one.job.done())
+        return OVER in _names(attempt.folder) and (self._settings.cluster == "slurm" or attempt.job.done())
 
-    def _state(self, one: SlurmSubmission) -> str:
+    def _state(self, attempt: SlurmSubmission) -> str:
         """Return the job's state; Slurm is queried at intervals, for all jobs at once."""
         now = time.monotonic()
         if self._settings.cluster == "local":
-            return one.job.state
+            return attempt.job.state
         if now - self._asked > ASK_SECONDS:
             self._asked = now
             try:
-                within_time_limit("sacct", one.job.watcher.update)
+                within_time_limit("sacct", attempt.job.watcher.update)
             except UsageError as error:  # the states are those of the last answer
                 self._tell(f"{error.what}; the sweep continues")
-        return one.job.watcher.get_state(one.job.job_id, mode="cache").partition(" ")[0]  # `CANCELLED by 1000`
+        return attempt.job.watcher.get_state(attempt.job.job_id, mode="cache").partition(" ")[0]  # `CANCELLED by 1000`
 
-    def _lost(self, one: SlurmSubmission, state: str) -> bool:
+    def _lost(self, attempt: SlurmSubmission, state: str) -> bool:
         """Submit the pass again, from its checkpoint if there is one, up to `AGAIN` times."""
-        one.lost.append(state)
-        if len(one.lost) > AGAIN:
-            lost = ", ".join(one.lost)
-            return self._finish(one, "killed", f"{len(one.lost)} jobs lost their node in it ({lost})")
-        before, one.folder = one.folder, one.folder.with_name(f"{one.folder.name}-{len(one.lost)}")
-        lay_out(one.folder, self._jobs.of(one.request), saved(one.request.name, before))
+        attempt.lost.append(state)
+        if len(attempt.lost) > AGAIN:
+            lost = ", ".join(attempt.lost)
+            return self._finish(attempt, "killed", f"{len(attempt.lost)} jobs lost their node in it ({lost})")
+        before, attempt.folder = attempt.folder, attempt.folder.with_name(f"{attempt.folder.name}-{len(attempt.lost)}")
+        lay_out(attempt.folder, self._jobs.of(attempt.request), saved(attempt.request.name, before))
         shutil.rmtree(before, ignore_errors=True)  # if the node returns, the job on it ends
         self._tell(
-            f"{one.request.planned.spec.label}: {one.request.name} pass lost its node ({state}), submitted again"
+            f"{attempt.request.planned.spec.label}: {attempt.request.name} pass lost its node ({state}), "
+            "submitted again"
         )
-        one.job = None
+        attempt.job = None
         return False
 
-    def _finish(self, one: SlurmSubmission, status: Status | None = None, reason: str = "") -> bool:
+    def _finish(self, attempt: SlurmSubmission, status: Status | None = None, reason: str = "") -> bool:
         """Write the files of a pass into its run's folder, and its status if the pass wrote none."""
-        take(one.request.name, left(one.request.name, one.folder), one.request.folder)
+        take(attempt.request.name, left(attempt.request.name, attempt.folder), attempt.request.folder)
         if status:
-            settle(one.request, status, reason)
-        shutil.rmtree(one.folder, ignore_errors=True)
+            settle(attempt.request, status, reason)
+        shutil.rmtree(attempt.folder, ignore_errors=True)
         return True
 
 
@@ -290,17 +293,17 @@ def _sbatch_error(error: Exception) -> str:
     return lines[-1] if lines else first_line(error)
 
 
-def _was_killed(one: SlurmSubmission) -> bool:
+def _was_killed(attempt: SlurmSubmission) -> bool:
     return (
-        pass_file(one.folder, one.request.name).exists()
-        and read_result(one.folder, one.request.name).status == "killed"
+        pass_file(attempt.folder, attempt.request.name).exists()
+        and read_result(attempt.folder, attempt.request.name).status == "killed"
     )
 
 
-def _end_of_log(one: SlurmSubmission) -> str:
+def _end_of_log(attempt: SlurmSubmission) -> str:
     """Return the last line that the job wrote to its error output."""
     with suppress(OSError, IndexError):
-        return one.job.paths.stderr.read_text(encoding="utf-8", errors="replace").splitlines()[-1]
+        return attempt.job.paths.stderr.read_text(encoding="utf-8", errors="replace").splitlines()[-1]
     return "it wrote no log"
 
 

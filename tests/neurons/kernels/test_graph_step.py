@@ -124,7 +124,7 @@ def test_a_changed_parameter_is_noticed():
 
 def test_values_to_store_are_those_that_gradients_read():
     """LIF without a gradient by the state: the potential after the step, and z."""
-    loops = graph_step.loops_of(NEURONS["lif"].factory(SHAPE), of_step=True)
+    loops = graph_step.loops_of(NEURONS["lif"].factory(SHAPE), single_step=True)
     assert isinstance(loops, StepLoops)
     after = loops.equations.after
     assert loops.read_back[False] == [after["v"], after["z"]]
