@@ -243,7 +243,7 @@ def _opened(file: Path, path: Path) -> Iterator[Any]:
                 if not isinstance(values := opened.get(name), h5py.Dataset):
                     what = f'the file has no "{name}"' if values is None else f'"{name}" is not an array'
                     raise UsageError(what, where=str(path))
-                if found.file.filename != opened.filename or found.external or found.is_virtual:
+                if values.file.filename != opened.filename or values.external or values.is_virtual:
                     hint = "the file may be malicious and is not read: no checksum covers the other file"
                     raise UsageError(f'"{name}" is in another file', str(path), hint)
             if len({len(opened[name]) for name in READ}) > 1:
