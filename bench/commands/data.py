@@ -77,21 +77,21 @@ def verify_data(
     if option and name is None:
         raise UsageError("--option belongs to one dataset", hint="name it: throughtime data verify NAME --option ...")
     dataset = None if name is None else _built(name, option)
-    needed = dataset.needed() if dataset else [file for each in DATASETS.names() for file in _files(each)]
+    needed = dataset.needed() if dataset else [file for known in DATASETS.names() for file in _files(known)]
     # Datasets share files: each is read once.
     files = {(file.folder, file.name): file for file in needed}
-    found = report(files.values(), check=True)
+    presences = report(files.values(), check=True)
     rows = [
         {
             "file": f"{presence.file.folder}/{presence.file.name}",
             "where": str(presence.path or "not here"),
             "verdict": presence.problem or ("as it should be" if presence.path else "—"),
         }
-        for presence in found
+        for presence in presences
     ]
     if dataset and not rows and dataset.origin == "generated":
         raise UsageError(f"{name} has no files of its own", hint="its data are generated")
-    wrong = any(presence.problem or (dataset and not presence.path) for presence in found)
+    wrong = any(presence.problem or (dataset and not presence.path) for presence in presences)
     if name is not None and dataset and not wrong:
         shared = _shared(name, dataset)
         rows += [{"file": f"{name}: {pair}", "where": "—", "verdict": verdict} for pair, verdict in shared.items()]
@@ -114,8 +114,8 @@ def _shared(name: str, dataset: Dataset) -> dict[str, str]:
     from throughtime.running.progress import preparing
 
     with preparing(name):
-        found = overlap(dataset)
-    return {f"{a} and {b}": f"{n} sequences are in both" if n else NO_OVERLAP for (a, b), n in found.items()}
+        counts = overlap(dataset)
+    return {f"{a} and {b}": f"{n} sequences are in both" if n else NO_OVERLAP for (a, b), n in counts.items()}
 
 
 def _repeated(name: str, dataset: Dataset) -> dict[Split, tuple[int, int]]:
@@ -202,8 +202,8 @@ def _whereabouts(name: str) -> str:
     files = _files(name)
     if not files:
         return _class(name).origin
-    here = [presence.path for presence in report(files) if presence.path]
-    if len(here) == len(files):
-        return f"here: {', '.join(dict.fromkeys(str(path.parent) for path in here))}"
-    some = f"{len(here)} of {len(files)} here" if here else "not here"
+    present = [presence.path for presence in report(files) if presence.path]
+    if len(present) == len(files):
+        return f"here: {', '.join(dict.fromkeys(str(path.parent) for path in present))}"
+    some = f"{len(present)} of {len(files)} here" if present else "not here"
     return f"{some}: `throughtime data fetch {name}`"

@@ -49,8 +49,8 @@ def peers(
     if as_json:
         print_text(json.dumps([row._asdict() for row in outcome.rows]))
     else:
-        for of_bytes in (False, True):
-            print_rows(shown([row for row in outcome.rows if (row.unit == "byte") is of_bytes]), False)
+        for in_bytes in (False, True):
+            print_rows(shown([row for row in outcome.rows if (row.unit == "byte") is in_bytes]), False)
         for line in summary(outcome.rows):
             print_text(line)
     for left_out in outcome.left_out:

@@ -96,11 +96,11 @@ def status(
     from throughtime.running.status import lines
     from throughtime.running.status import status as status_of
 
-    found = status_of(Store(results), suite)
+    statuses = status_of(Store(results), suite)
     if as_json:
-        return print_text(json.dumps([dataclasses.asdict(one) for one in found]))
-    for one in found:
-        print_text("\n".join(lines(one)))
+        return print_text(json.dumps([dataclasses.asdict(state) for state in statuses]))
+    for state in statuses:
+        print_text("\n".join(lines(state)))
 
 
 def rerun(
