@@ -44,18 +44,18 @@ def facts(component: Component) -> tuple[Fact, ...]:
     if component.kind == "harness":
         return ()
     if component.kind == "datasets":
-        return of_real_data(component)
-    of_kind = {"algorithms": rules.facts, "neurons": neurons.facts, "networks": networks.facts}[component.kind]
+        return real_data_facts(component)
+    facts_of = {"algorithms": rules.facts, "neurons": neurons.facts, "networks": networks.facts}[component.kind]
 
     def chosen(which: Component, names: dict[str, tuple[str, ...]]) -> list[Fact]:
-        return [fact for fact in of_kind(which) if fact.name.startswith(names[component.kind])]
+        return [fact for fact in facts_of(which) if fact.name.startswith(names[component.kind])]
 
-    found = [at_large(fact) for fact in chosen(component, SIZE_CHANGES)]
+    added = [at_large(fact) for fact in chosen(component, SIZE_CHANGES)]
     if component.kind == "networks":
-        found.append(Fact("evaluation after training: a window = its steps", 1e-12, evaluation_is_steps))
+        added.append(Fact("evaluation after training: a window = its steps", 1e-12, evaluation_is_steps))
     for name, value in variants(component):
-        found += with_option(component, name, value, lambda which: chosen(which, OPTIONS_CHANGE))
-    return tuple(found)
+        added += with_option(component, name, value, lambda which: chosen(which, OPTIONS_CHANGE))
+    return tuple(added)
 
 
 def at_large(fact: Fact) -> Fact:
@@ -77,11 +77,11 @@ def with_option(component: Component, name: str, value: Any, chosen: Callable[[C
         build(varied, *arguments, **({} if setting is None else setting.options))
     except ValueError:  # an option that needs another
         return []
-    of_varied = chosen(varied)
+    varied_facts = chosen(varied)
     # A value may cause cancellation: 1 − σ(20) in asrnn's logistic decay has 8 digits less than its terms.
     return [
         Fact(f"{name} {value}: {fact.name}", fact.bound and max(fact.bound, 1e-9), partial(_on, varied, fact))
-        for fact in of_varied
+        for fact in varied_facts
     ]
 
 
@@ -103,7 +103,7 @@ def choices(annotation: Any) -> tuple[Any, ...]:
     if typing.get_origin(annotation) is Literal:
         return typing.get_args(annotation)
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return tuple(value for each in typing.get_args(annotation) for value in choices(each))
+        return tuple(value for part in typing.get_args(annotation) for value in choices(part))
     return ()
 
 
@@ -126,7 +126,7 @@ def evaluation_is_steps(component: Component) -> Observed:
 # --- datasets with their default data instead of the tiny variants
 
 
-def of_real_data(component: Component) -> tuple[Fact, ...]:
+def real_data_facts(component: Component) -> tuple[Fact, ...]:
     def real(fact: Fact) -> Fact:
         return Fact(f"real data: {fact.name}", fact.bound, lambda component: fact.find(_as_it_is(component)))
 

@@ -104,24 +104,24 @@ def pure(component: Component) -> Observed:
     for current, state, _, _ in walk(neuron):
         copies = [current.clone(), *(s.clone() for s in state)]
         with torch.no_grad():
-            _, one = neuron(current, state)
-            _, again = neuron(current, state)
-        errors.append(error([*one, current, *state], [*again, *copies]))
+            _, first = neuron(current, state)
+            _, second = neuron(current, state)
+        errors.append(error([*first, current, *state], [*second, *copies]))
     return Observed(largest(errors))
 
 
 def samples_apart(component: Component) -> Observed:
     """Return the difference between samples alone, or in a smaller batch, and in their batch, where the neuron does not
     declare that they mix."""
-    neuron, found = neuron_of(component), []
+    neuron, errors = neuron_of(component), []
     if neuron.mixes_samples:
         raise DoesNotApplyError("it declares that samples mix")
     for batch, part in itertools.combinations(reversed(BATCHES), 2):
         for current, state, _, after in walk(neuron, batch):
             with torch.no_grad():
                 _, apart = neuron(current[:part], type(state)(*(s[:part] for s in state)))
-            found.append((f"{part} of {batch} samples", error([*apart], [s[:part] for s in after])))
-    return worst(found, "no batch")
+            errors.append((f"{part} of {batch} samples", error([*apart], [s[:part] for s in after])))
+    return worst(errors, "no batch")
 
 
 def resets_as_declared(component: Component) -> Observed:
@@ -137,11 +137,11 @@ def elementwise(component: Component) -> Observed:
     errors = []
     for current, state, _, after in walk(neuron):
         for j in range(SIZE):
-            moved, at = current.clone(), type(state)(*(s.clone() for s in state))
-            for part in (*moved.chunk(neuron.currents, 1), *at):
+            moved, moved_state = current.clone(), type(state)(*(s.clone() for s in state))
+            for part in (*moved.chunk(neuron.currents, 1), *moved_state):
                 part[:, j] += 0.5
             with torch.no_grad():
-                _, other = neuron(moved, at)
+                _, other = neuron(moved, moved_state)
             others = [k for k in range(SIZE) if k != j]
             errors.append(error([s[:, others] for s in other], [s[:, others] for s in after]))
     return Observed(largest(errors))
@@ -149,7 +149,7 @@ def elementwise(component: Component) -> Observed:
 
 def shaped_is_flat(component: Component) -> Observed:
     """Return the error of a layer of shape (2, 3) against one of size 6, from the same random numbers."""
-    layers, like, found = [], torch.zeros(1, dtype=torch.float64), []
+    layers, like, errors = [], torch.zeros(1, dtype=torch.float64), []
     for shape in (6, (2, 3)):
         with seeded(3):
             layers.append(build(component, shape).double())
@@ -162,21 +162,21 @@ def shaped_is_flat(component: Component) -> Observed:
         for name, flat, shaped in zip(states[0]._fields, *states, strict=True):
             if shaped.shape != (BATCH, 2, 3):
                 return Observed(math.inf, f"{name} is {list(shaped.shape)} after {step} steps")
-            found.append((f"{name} after {step} steps", error([shaped.flatten(1)], [flat])))
+            errors.append((f"{name} after {step} steps", error([shaped.flatten(1)], [flat])))
         current = 2 * torch.randn(BATCH, layers[0].currents * 6, dtype=torch.float64, generator=generator)
         with torch.no_grad():
             states = [
                 layer(current.view(BATCH, -1, *layer.shape[1:]), state)[1]
                 for layer, state in zip(layers, states, strict=True)
             ]
-    return worst(found, "no step")
+    return worst(errors, "no step")
 
 
 def partials_are_derivatives(component: Component) -> Observed:
     """Return the error of the claimed partials, composed to derivatives with respect to the state before, against the
     diagonal of the automatic ones."""
     neuron = neuron_of(component)
-    automatic, found = DiagonalRTRL(), []
+    automatic, errors = DiagonalRTRL(), []
     for current, state, _, after in walk(neuron):
         with torch.no_grad():
             claimed = neuron.partials(current, state, after)
@@ -186,9 +186,9 @@ def partials_are_derivatives(component: Component) -> Observed:
         a, b = composed(claimed, fields), composed(automatic.partials(neuron, current, state, after), fields)
         zero = current.new_zeros(BATCH, SIZE)
         for key in a.keys() | b.keys():
-            one, other = (torch.as_tensor(side.get(key, zero)).expand(BATCH, SIZE) for side in (a, b))
-            found.append((f"∂{key[0]}/∂{key[1]}", error([one], [other])))
-    return worst(found, "no step")
+            ours, theirs = (torch.as_tensor(side.get(key, zero)).expand(BATCH, SIZE) for side in (a, b))
+            errors.append((f"∂{key[0]}/∂{key[1]}", error([ours], [theirs])))
+    return worst(errors, "no step")
 
 
 def composed(partials: Partials, fields: list[str]) -> dict[tuple[str, str], Tensor]:
@@ -229,11 +229,11 @@ def kernel_is_steps(component: Component) -> Observed:
     state. The first window has one step, or several."""
     if kernel_of(neuron_of(component)) is None:
         raise DoesNotApplyError("it has none")
-    found = list[tuple[str, float]]()
+    errors = list[tuple[str, float]]()
     for (readout, first), batch in zip(WINDOWS, (BATCH, *BATCHES), strict=True):
         with sized(with_batch(batch)):
-            found += kernel_errors(recurrent(component, readout=readout), first)
-    return worst(found, "no step")
+            errors += kernel_errors(recurrent(component, readout=readout), first)
+    return worst(errors, "no step")
 
 
 def kernel_errors(network: Recurrent, first: int) -> Iterator[tuple[str, float]]:
@@ -254,7 +254,7 @@ def kernel_errors(network: Recurrent, first: int) -> Iterator[tuple[str, float]]
 
 def one_step_is_step(component: Component) -> Observed:
     """Return the error of the neuron's own single steps, for readouts of spikes and of membranes."""
-    found = []
+    errors = []
     for readout, batch in zip(("spikes", "membrane"), BATCHES[1:], strict=True):
         with sized(with_batch(batch)):
             network = recurrent(component, readout=readout)
@@ -263,8 +263,8 @@ def one_step_is_step(component: Component) -> Observed:
                 error = one_step_error(network, x, network.initial_state(x.shape[1]))
         if error is None:
             raise DoesNotApplyError("it has none")
-        found.append((f"{readout} read, batch {batch}", error))
-    return worst(found, "no step")
+        errors.append((f"{readout} read, batch {batch}", error))
+    return worst(errors, "no step")
 
 
 def smooth_gradient(component: Component) -> Observed:
