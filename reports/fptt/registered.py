@@ -10,7 +10,7 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.evidence import SOLVED, UNSOLVED, EvidenceCell, first_below, reached
-from throughtime.reports.papers.claims import Answer, NeededSize, Values, judged, share_of, shown, trained
+from throughtime.reports.papers.claims import Answer, NeededSize, Values, judged, share_of, shown
 from throughtime.spec import Scale
 
 ALPHA, BPTT = "fptt-alpha", "fptt-bptt"
@@ -20,6 +20,8 @@ WITHOUT = {200: (21,), 500: (34,), 1000: (31,)}
 """The same in the files named v2."""
 STRENGTHS = ("alpha-0.5", "alpha-0.2", "alpha-0.1", "alpha-0.05", "alpha-0.01", "none")
 FACTOR = 1.5
+EPOCHS = 30
+"""Of `fptt-alpha`; an epoch is 10 iterations."""
 PLANNED = {200: 3000, 500: 2500, 1000: 2300}
 """Iterations of BPTT in the suite `fptt-bptt`."""
 FAIL, LEARN = 0.8, 0.6
@@ -28,25 +30,42 @@ FAIL, LEARN = 0.8, 0.6
 
 def strength_of(results: Results, published: Mapping[int, tuple[int, ...]], strengths: tuple[str, ...]) -> Answer:
     """Judge whether one of some strengths gives the published curves: the median over n = 5 runs of the first iteration
-    with an error below 0.1 is within a factor of 1.5 of the published one, at each length; refuted if none is."""
+    with an error below 0.1 is within a factor of 1.5 of the published one, at each length; refuted if none is.
 
-    def number(runs: Results) -> Values:
+    A length that was not run supports no strength; a strength that misses one length is refuted without the others.
+    """
+
+    def cells(runs: Results) -> dict[tuple[str, int], list[float]]:
+        if (runs.select(ALPHA).frame["epochs"] < EPOCHS).any():
+            return {}
         return {
-            f"{rule} at T = {T}": first_below(runs, EvidenceCell(T, rule, "ltc_adding", ALPHA), 0.1)
+            (rule, T): first_below(runs, EvidenceCell(T, rule, "ltc_adding", ALPHA), 0.1)
             for rule in strengths
             for T in published
         }
 
+    def number(runs: Results) -> Values:
+        return {f"{rule} at T = {T}": firsts for (rule, T), firsts in cells(runs).items() if firsts}
+
     def holds(values: Values) -> Lean:
-        def near(rule: str, T: int) -> bool:
-            ours = median(values[f"{rule} at T = {T}"])
+        def near(rule: str, T: int) -> bool | None:
+            if (cell := f"{rule} at T = {T}") not in values:
+                return None
+            ours = median(values[cell])
             return any(max(ours / theirs, theirs / ours) <= FACTOR for theirs in published[T])
 
-        return "for" if any(all(near(rule, T) for T in published) for rule in strengths) else "against"
+        lengths = [[near(rule, T) for T in published] for rule in strengths]
+        if any(all(row) for row in lengths):
+            return "for"
+        return "against" if all(False in row for row in lengths) else "neither"
+
+    def missing(runs: Results, scale: Scale) -> str:
+        return "; ".join(f"{rule} at T = {T}" for (rule, T), firsts in cells(runs).items() if not firsts)
 
     theirs = "; ".join(f"T = {T}: {' or '.join(map(str, values))}" for T, values in published.items())
     reason = f"first iteration with an error below 0.1; published {theirs}, within a factor of {FACTOR}"
-    return judged(results, number, holds, reason, trained(ALPHA, 30), 5, lambda values: shown(values, "g"))
+    size, nothing = NeededSize(missing, lasting="against"), f"no runs of {EPOCHS} epochs"
+    return judged(results, number, holds, reason, size, 5, lambda values: shown(values, "g"), nothing)
 
 
 def bptt_fails(results: Results, neuron: str) -> Answer:

@@ -113,6 +113,8 @@ def test_bptt_that_fails_in_short_runs_or_at_one_length_leans(store):
         ({200: 220, 500: 100, 1000: 70}, "supported"),  # factors of 1.46, 1.37 and 1
         ({200: 230, 500: 70, 1000: 230}, "not supported"),  # 1.52
         ({200: 150, 500: None, 1000: 230}, "not supported"),
+        ({200: 150, 500: None}, "not supported"),  # a length that each strength misses decides
+        ({200: 150, 500: 70}, "unclear"),
     ],
 )
 def test_one_strength_gives_the_published_iterations_at_each_length(store, firsts, word):
