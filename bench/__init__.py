@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from throughtime.comparing.compare import compare
-    from throughtime.face.api import bytes, check, figure, run, table
+    from throughtime.face.api import bytes, check, figure, recommend, run, table
     from throughtime.harness.batches import evaluate
     from throughtime.harness.by_name import build_dataset, build_network, build_rule, neuron_type
     from throughtime.harness.learner import Learner
@@ -49,6 +49,7 @@ __all__ = [
     "network",
     "neuron",
     "neuron_type",
+    "recommend",
     "run",
     "table",
 ]
@@ -71,6 +72,7 @@ _PLACES = {
     "network": "registry:network",
     "neuron": "registry:neuron",
     "neuron_type": "harness.by_name:neuron_type",
+    "recommend": "face.api:recommend",
     "run": "face.api:run",
     "table": "face.api:table",
 }

@@ -11,9 +11,10 @@ from throughtime.reports.cells import groups, runs_of, slug
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.figures import NO_CURVE, NO_STEPS, learning_curves, memory_against_steps
 from throughtime.reports.growth_figure import growth_figures
+from throughtime.reports.lengths_figure import length_figures
 from throughtime.reports.option_figure import option_figures
 from throughtime.reports.papers.paper import draw_paper, paper_of
-from throughtime.reports.rule_marks import result_against_alignment, result_against_memory
+from throughtime.reports.rule_marks import result_against_alignment
 from throughtime.reports.tradeoff import NO_COST, tradeoff
 from throughtime.reports.tuning_figure import tuning_figure
 
@@ -40,7 +41,7 @@ SUITE_FIGURES = (
     SuiteFigure("curves", learning_curves, "Learning curves", NO_CURVE),
     SuiteFigure("tradeoff", tradeoff, "Result against cost", NO_COST),
     SuiteFigure("option", option_figures),
-    SuiteFigure("marks", result_against_memory),
+    SuiteFigure("lengths", length_figures),
     SuiteFigure("alignment", alignment_over_training),
     SuiteFigure("alignment-groups", alignment_by_group),
     SuiteFigure("alignment-result", result_against_alignment),

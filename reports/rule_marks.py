@@ -1,4 +1,4 @@
-"""Figures in which each rule is one mark: result against memory and time, and against alignment with BPTT."""
+"""The figure in which each rule is one mark: result against alignment with BPTT."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from throughtime.records.results import Results
 from throughtime.reports.alignment_points import PARAMETERS
 from throughtime.reports.alignment_ranks import FAMILIES, PANEL, alignment_ranks, correlations, warning
 from throughtime.reports.cells import (
-    KEYS,
     final_protocol,
     groups,
     neuron_label,
     rule_family,
     rule_title,
     runs_of,
-    summarise,
     tuning_sentence,
 )
 from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
@@ -47,9 +45,8 @@ class Mark(NamedTuple):
 
 
 @styled
-def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | None:
-    """Draw the result against the exact bytes of training, a panel for each dataset and neuron: each rule is one mark,
-    whose area grows with the logarithm of its wall time.
+def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn | None:
+    """Draw the result against the cosine of the rule's gradient with BPTT's over training: each rule is one mark.
 
     Args:
         results: all runs, so that a rule has the same colour in every figure.
@@ -57,43 +54,7 @@ def result_against_memory(results: Results, suite: str, scale: str) -> Drawn | N
         scale: one of its scales.
 
     Returns:
-        The figure, or None if no panel has three rules with a result, exact bytes and a wall time.
-    """
-    runs = runs_of(results, suite, scale)
-    if not {"unit.peak_live_bytes", "unit.wall_time"} <= set(runs):
-        return None
-    data = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values", "edge"]]
-    for cost in ("peak_live_bytes", "wall_time"):
-        data[cost] = summarise(runs, cost)["mean"]
-    data = _with_enough_rules(data.dropna(subset=["mean", "peak_live_bytes", "wall_time"]))
-    if data.empty:
-        return None
-    bytes_, time = quantity("peak_live_bytes"), quantity("wall_time")
-    busy = len(data.merge(runs.loc[runs["contended"], KEYS].drop_duplicates()))
-    slowest, fastest = data["wall_time"].max(), data["wall_time"].min()
-
-    def mark(cell: pd.Series) -> Mark:
-        share = np.log(cell["wall_time"] / fastest) / np.log(slowest / fastest) if slowest > fastest else 0.0
-        return Mark(f"{_title(cell)} · {time.show(cell['wall_time'], 2)} ms", np.sqrt(16 + 120 * share))
-
-    data["x"] = data["peak_live_bytes"] * bytes_.factor
-    figure = _figure(data, rule_styles(results.frame["rule"]), mark, bytes_.label)
-    notes = [
-        heading(suite, scale, f"{count_range(data['n'])} a mark"),
-        f"Vertical: {final_protocol(runs)}; {_bars(data)} Horizontal: {bytes_.protocol}. "
-        f"Area of a mark and number beside its name: {time.title}, {time.unit}"
-        f"{f'; the machine was busy during the timing of {busy} of {len(data)} marks' if busy else ''}.",
-        *_tuning(runs),
-        *cells_left_out(runs, data),
-    ]
-    return _finished(figure, "Result against memory and time", notes, data)
-
-
-@styled
-def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn | None:
-    """Draw the result against the cosine of the rule's gradient with BPTT's over training: each rule is one mark.
-
-    Args are those of `result_against_memory`; None if no panel has three rules with a result and a cosine.
+        The figure, or None if no panel has three rules with a result and a cosine.
     """
     ranks, runs = alignment_ranks(results, suite, scale), runs_of(results, suite, scale)
     data = _with_enough_rules(ranks) if len(ranks) else ranks
@@ -152,7 +113,7 @@ def _figure(
     styles: dict[str, Style],
     mark: Callable[[pd.Series], Mark],
     x_label: str,
-    titles: dict[tuple[str, ...], str] | None = None,
+    titles: dict[tuple[str, ...], str],
 ) -> Figure:
     """Draw a panel for each dataset and neuron, a column for each neuron: x is `x` of the data, y the result."""
     cells = groups(data, PANEL)
@@ -164,7 +125,7 @@ def _figure(
     for panel, (key, here) in zip(panels, cells, strict=True):
         dataset, network, neuron = key
         shown = quantity(*here[["measure", "unit"]].iloc[0])
-        panel.set_title(f"{dataset} · {neuron_label(neuron, network)}{(titles or {}).get(key, '')}")
+        panel.set_title(f"{dataset} · {neuron_label(neuron, network)}{titles.get(key, '')}")
         panel.set_ylabel(shown.label)
         looks = [mark(cell) for _, cell in here.iterrows()]
         for (_, cell), look in zip(here.iterrows(), looks, strict=True):
@@ -176,8 +137,6 @@ def _figure(
             edge = "black" if look.bold else "white"
             panel.plot(cell["x"], y, "o", ms=look.size, color=colour, mec=edge, mew=0.6, alpha=0.8)
         panel.margins(x=0.08, y=0.08)
-        if titles is None:  # bytes, and no cosines
-            scale_axis(panel.xaxis, here["x"], ratio=3)
         if shown.recorded != "fraction":
             scale_axis(panel.yaxis, here["mean"] * shown.factor, ratio=20)
         panel.set_xlabel(scaled(x_label, panel.xaxis))

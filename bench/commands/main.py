@@ -21,6 +21,7 @@ from throughtime.commands import compare as compare_cli
 from throughtime.commands import ls as ls_cli
 from throughtime.commands import papers as papers_cli
 from throughtime.commands import peers as peers_cli
+from throughtime.commands import recommend as recommend_cli
 from throughtime.commands import run as run_cli
 from throughtime.commands import show as show_cli
 from throughtime.commands import sweep as sweep_cli
@@ -76,6 +77,7 @@ app.add_typer(data_app, name="data")
 app.add_typer(export_app, name="export")
 app.command("bytes")(bytes_cli.count_bytes)
 app.command("ls")(ls_cli.list_components)
+app.command()(recommend_cli.recommend)
 of_sweeps = (sweep_cli.plan, run_cli.run, sweep_cli.status, sweep_cli.rerun)
 of_papers = (papers_cli.papers, papers_cli.verdicts, papers_cli.reproduce)
 for command in (*of_sweeps, *of_papers, compare_cli.compare, peers_cli.peers, show_cli.show):

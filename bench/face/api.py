@@ -208,5 +208,56 @@ def bytes(
     return pd.DataFrame([row.row() for row in counted])
 
 
+def recommend(
+    steps: int,
+    memory: int | str,
+    neuron: str = "lif",
+    *,
+    hidden: Sequence[int] = (64,),
+    inputs: int = 40,
+    outputs: int = 10,
+    batch: int = 1,
+    results: Results | str | Path | None = None,
+) -> pd.DataFrame:
+    """Rank the rules that fit a memory: exact bytes of training the network `recurrent`, and recorded accuracies.
+
+    Args:
+        steps: length T of the sequences.
+        memory: bytes, or text such as `"8MB"`, that training may take with the input streamed.
+        neuron: name of the neuron.
+        hidden: neurons of each layer.
+        inputs: inputs a step.
+        outputs: classes.
+        batch: sequences that are learnt together.
+        results: runs of the suite `length` or `rules` as evidence; None: the committed ones.
+
+    Returns:
+        A row for each rule, those that fit first; the columns are those of `comparing.recommend.recommendations`. The
+        cost is that of counting the bytes: seconds, or minutes for long sequences.
+
+    Raises:
+        UsageError: no neuron has that name, the memory is no size, or no rule fits.
+
+    Example:
+        >>> rows = tt.recommend(16, "10kB", hidden=[4], inputs=2, outputs=2, results=folder)
+        >>> sorted(rows["fits"].unique().tolist()), rows["bytes"].min() <= 10_000
+        ([False, True], True)
+    """
+    from throughtime.comparing.recommend import SUITES, recommendations
+    from throughtime.measuring.training_bytes import Sizes
+    from throughtime.records.committed import CommittedStore
+    from throughtime.registry import NEURONS
+    from throughtime.suites.units import size
+
+    if isinstance(memory, str):
+        try:
+            memory = size(memory)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    NEURONS[neuron]  # a wrong name is refused before the records are read
+    evidence = Results(CommittedStore(), SUITES) if results is None else _loaded(results)
+    return recommendations(evidence, steps, memory, neuron, Sizes(tuple(hidden), inputs, outputs, batch))
+
+
 def _loaded(results: Results | str | Path) -> Results:
     return results if isinstance(results, Results) else Results.load(results)

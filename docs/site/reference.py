@@ -48,7 +48,7 @@ MODELS: dict[type[pydantic.BaseModel], str] = {
 }
 """Sections of the page on suite files."""
 INTERFACE = {
-    "Suites and results": ("run", "load", "Results", "table", "figure", "compare", "check", "bytes"),
+    "Suites and results": ("run", "load", "Results", "table", "figure", "compare", "check", "bytes", "recommend"),
     "Training in a loop of your own": (
         *("build_network", "build_rule", "build_dataset", "neuron_type", "Learner", "evaluate", "load_network"),
     ),

@@ -15,7 +15,7 @@ from throughtime.reports.alignment_ranks import alignment_ranks, correlations, o
 from throughtime.reports.alignment_table import alignment_table
 from throughtime.reports.figure_registry import draw_figures
 from throughtime.reports.page.interactive import described
-from throughtime.reports.rule_marks import result_against_alignment, result_against_memory, spread
+from throughtime.reports.rule_marks import result_against_alignment, spread
 
 HERE = "quick", "laptop"
 
@@ -96,40 +96,17 @@ def test_overlapping_results_and_single_replicates_contradict_nothing(store):
     assert orders(ranks) == [] and warning(ranks) == []
 
 
-def test_marks_have_the_numbers_of_the_records(store):
-    for i, rule in enumerate(("bptt", "eprop", "rtrl")):
-        put_rule(store, rule, (0.5 + 0.1 * i,), (1.0,), peak=2 ** (20 + i), seconds=0.001 * 10**i)
-    put_rule(store, "tbptt", (0.5,), (1.0,), dataset="adding")
-    drawn = result_against_memory(Results(store.folder), *HERE)
-    (panel,) = drawn.figure.axes  # one rule on `adding` is no comparison
-    marks = {(float(line.get_xdata()[0]), float(line.get_ydata()[0])): line.get_markersize() ** 2
-             for line in panel.lines if line.get_marker() == "o"}  # fmt: skip
-    assert marks == pytest.approx({(1.0, 50.0): 16, (2.0, 60.0): 76, (4.0, 70.0): 136})
-    assert [text.get_text() for text in panel.texts if text.get_text()] == [
-        "bptt · 1.0 ms",
-        "eprop · 10 ms",
-        "rtrl · 100 ms",
-    ]
-    assert drawn.data["peak_live_bytes"].tolist() == [2**20, 2**21, 2**22]
-    assert not any("busy" in note for note in drawn.caption)
-    on_a_busy_machine = Results(store.folder)
-    on_a_busy_machine.frame.loc[on_a_busy_machine.frame["rule"] != "rtrl", "contended"] = True
-    (note,) = (note for note in result_against_memory(on_a_busy_machine, *HERE).caption if "busy" in note)
-    assert note.endswith("; the machine was busy during the timing of 2 of 3 marks.")
-
-
 def test_labels_of_all_rules_do_not_overlap(store):
     rules = sorted(ALGORITHMS.displays())
     assert len(rules) >= 20
     for i, rule in enumerate(rules):  # results as close to each other as they may be
         put_rule(store, rule, (0.5 + 0.001 * (i % 4),), (0.9,), peak=2**20 + i)
-    for draw in (result_against_memory, result_against_alignment):
-        figure = draw(Results(store.folder), *HERE).figure
-        renderer = FigureCanvasAgg(figure).get_renderer()
-        figure.draw(renderer)
-        boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text()]
-        assert len(boxes) == len(rules)
-        assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    figure = result_against_alignment(Results(store.folder), *HERE).figure
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts if text.get_text()]
+    assert len(boxes) == len(rules)
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
 
 
 def test_places_of_labels_keep_order_and_distance():
@@ -138,20 +115,14 @@ def test_places_of_labels_keep_order_and_distance():
     assert spread([0.0, 0.0, 0.0], gap=0.5) == pytest.approx([0.0, 0.5, 1.0])
 
 
-def test_without_bytes_or_with_two_rules_there_is_no_figure(store):
-    for rule in ("bptt", "eprop", "rtrl"):
-        put(store, run_spec(f"{rule} lif adding"), measures=results("accuracy", 0.5, 0.1) | costs(0.001, 2.0**20))
-    assert result_against_memory(Results(store.folder), *HERE) is None
+def test_with_two_rules_there_is_no_figure(store):
     put_rule(store, "bptt", (0.5,), (1.0,))
     put_rule(store, "eprop", (0.5,), (1.0,))
-    found = Results(store.folder)
-    assert result_against_memory(found, *HERE) is None and result_against_alignment(found, *HERE) is None
+    assert result_against_alignment(Results(store.folder), *HERE) is None
 
 
 def test_the_page_has_the_picture_with_the_names_of_the_marks(store):
-    found = contradicting(store)
-    for draw in (result_against_memory, result_against_alignment):
-        assert described(draw(found, *HERE).figure) == {}
+    assert described(result_against_alignment(contradicting(store), *HERE).figure) == {}
 
 
 def test_a_metric_without_a_unit_leaves_no_space_in_the_warning(store):

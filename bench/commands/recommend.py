@@ -1,0 +1,54 @@
+"""The command `throughtime recommend`: the rules that fit a user's memory, by exact bytes and recorded accuracies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from throughtime.commands.terminal import NONE, JsonOption, PluginOption, load_plugins, print_rows
+from throughtime.printing import print_text
+from throughtime.suites import units
+
+
+def recommend(
+    steps: Annotated[int, typer.Option(min=1, help="Length T of the sequences.")],
+    memory: Annotated[int, typer.Option(parser=units.size, help="Memory for training: 256kB, 8MB.", metavar="SIZE")],
+    neuron: Annotated[str, typer.Option(help="Neuron of the network `recurrent`.")] = "lif",
+    hidden: Annotated[list[int] | None, typer.Option(min=1, help="Neurons of a layer; repeat for more layers.")] = None,
+    inputs: Annotated[int, typer.Option(min=1, help="Inputs a step.")] = 40,
+    outputs: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences that are learnt together.")] = 1,
+    results: Annotated[
+        Path | None, typer.Option(help="Folder of results, in the place of committed ones.", metavar="DIR")
+    ] = None,
+    plugin: PluginOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Rank the rules whose exact bytes fit a memory, by recorded accuracies at the nearest length."""
+    from throughtime.face.api import recommend as recommended
+
+    load_plugins(plugin)
+    sizes: dict[str, Any] = {"hidden": hidden or (64,), "inputs": inputs, "outputs": outputs, "batch": batch}
+    found = recommended(steps, memory, neuron, **sizes, results=results)
+    rows = json.loads(found.to_json(orient="records"))
+    if as_json:
+        print_text(json.dumps(rows))
+        return
+    print_rows([_shown(row) for row in rows if row["fits"]], False)
+    larger = [f"{row['rule']} {row['bytes']:,.0f} B" for row in rows if not row["fits"] and row["bytes"] is not None]
+    if larger:
+        print_text(f"need more memory: {', '.join(larger)}")
+    for row in rows:
+        if row["missing"] is not None:
+            print_text(f"cannot train it: {row['rule']}: {row['missing']}")
+
+
+def _shown(row: dict[str, Any]) -> dict[str, str]:
+    evidence = "no evidence"
+    if row["accuracy"] is not None:
+        runs = f"n = {row['n']:.0f}, suite {row['suite']}"
+        evidence = f"{100 * row['accuracy']:.1f} % on {row['task']}, T = {row['T']:.0f}, {runs}"
+    return {"rule": row["rule"], "memory (B)": f"{row['bytes']:,.0f}", "evidence": evidence}

@@ -1,0 +1,128 @@
+"""Rules for a user's network: those whose exact bytes fit its memory, ranked by recorded accuracies at a near length.
+
+Bytes are counted for the user's own sizes. Accuracies are those of runs of the suite `length`, or else `rules`, with
+the same neuron, at the length that is nearest to the user's on a logarithmic scale; the user's task may rank the rules
+in another order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from throughtime.errors import UsageError
+from throughtime.measuring.training_bytes import Sizes, training_bytes
+from throughtime.records.results import Results
+from throughtime.registry import ALGORITHMS
+from throughtime.reports.cells import groups, rule_rank
+from throughtime.reports.lengths import sequence_length
+
+SUITES = ("length", "rules")
+"""Suites whose runs are evidence, the first that has the neuron."""
+STEADY = 32
+"""Steps at which the bytes of a rule are counted if they do not depend on T."""
+COLUMNS = ["rule", "options", "bytes", "fits", "accuracy", "n", "suite", "task", "T", "missing"]
+
+
+class Evidence(NamedTuple):
+    """The recorded accuracy of a rule on one task."""
+
+    suite: str
+    task: str
+    T: int
+    accuracy: float
+    """Mean over n runs."""
+    n: int
+    options: dict[str, Any]
+    """Options of the rule in these runs."""
+
+
+def recommendations(results: Results, steps: int, memory: int, neuron: str, sizes: Sizes) -> pd.DataFrame:
+    """Rank rules for the network `recurrent` of given sizes.
+
+    Args:
+        results: runs of the suites `SUITES`.
+        steps: T of the user's sequences.
+        memory: bytes that training may take, with the input streamed.
+        neuron: name of the neuron.
+        sizes: of network and batch.
+
+    Returns:
+        A row for each rule: `bytes`, whether it `fits`, and the evidence. Rules that fit come first, in the order of
+        accuracy, then those without evidence in the order of bytes; then those that do not fit; then those that cannot
+        train the network, with the reason in `missing`. A rule has the options of its evidence, or else its defaults.
+
+    Raises:
+        UsageError: no such neuron, or no rule fits; the hint names the rule of the fewest bytes.
+    """
+    evidence = evidence_at(results, steps, neuron)
+    rows = []
+    for label, name, options in _candidates(evidence):
+        bytes_, missing = _bytes(name, options, neuron, steps, sizes)
+        of_rule = evidence.get(label)
+        shown = of_rule._asdict() if of_rule else {}
+        rows.append(
+            {**shown, "rule": label, "options": options, "bytes": bytes_, "missing": missing}
+            | {"fits": bytes_ is not None and bytes_ <= memory}
+        )
+    found = pd.DataFrame(rows, columns=COLUMNS)
+    smallest = found.sort_values("bytes").iloc[0]
+    if not found["fits"].any():
+        raise UsageError(
+            f"no rule trains this network in {memory:,} B",
+            hint=f"the smallest is {smallest['rule']} with {smallest['bytes']:,.0f} B",
+        )
+    order = ["can", "fits", "accuracy", "bytes"]
+    found["can"] = found["bytes"].notna()
+    found = found.sort_values(order, ascending=[False, False, False, True], na_position="last", kind="stable")
+    return found[COLUMNS].reset_index(drop=True)
+
+
+def evidence_at(results: Results, steps: int, neuron: str) -> dict[str, Evidence]:
+    """Return the evidence of each rule, by label, on the task of the nearest length; empty if there is none.
+
+    The suite is the first of `SUITES` with finished runs of the neuron; of several tasks of one length, the task has
+    the most rules.
+    """
+    for suite in SUITES:
+        runs = results.select(suite).frame
+        runs = runs[(runs["neuron_name"] == neuron) & (runs["status"] == "ok") & (runs["metric"] == "accuracy")]
+        tasks = []
+        for (task,), cells in groups(runs, ["dataset"]):
+            T = sequence_length(results.record(cells["id"].iloc[0]).spec.dataset)
+            if T is not None:
+                tasks.append((abs(math.log(T / steps)), -cells["rule"].nunique(), str(task), T, cells))
+        if tasks:
+            _, _, task, T, cells = min(tasks, key=lambda row: row[:3])
+            return {rule: _evidence(results, suite, task, T, of) for (rule,), of in groups(cells, ["rule"])}
+    return {}
+
+
+def _evidence(results: Results, suite: str, task: str, T: int, runs: pd.DataFrame) -> Evidence:
+    options = results.record(runs["id"].iloc[0]).spec.rule.options
+    return Evidence(suite, task, T, float(runs["accuracy"].mean()), len(runs), dict(options))
+
+
+def _candidates(evidence: dict[str, Evidence]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield label, registered name and options of each rule: those with evidence, and all others by their defaults."""
+    named = {label: max((n for n in ALGORITHMS.names() if label.startswith(n)), key=len) for label in evidence}
+    for label in sorted({*evidence, *(set(ALGORITHMS.names()) - set(named.values()))}, key=rule_rank):
+        yield label, named.get(label, label), evidence[label].options if label in evidence else {}
+
+
+def _bytes(name: str, options: dict[str, Any], neuron: str, steps: int, sizes: Sizes) -> tuple[int | None, str | None]:
+    """Return the exact peak with the input streamed, or the reason why there is none.
+
+    The peak of a rule whose memory is O(1) is counted for a short sequence. Only its targets, 8 bytes for each step
+    and sequence, depend on T.
+    """
+    constant = ALGORITHMS[name].factory(**ALGORITHMS[name].checked(options)).claims.memory == "O(1)"
+    counted = min(steps, STEADY) if constant else steps
+    (row,) = training_bytes([(name, options)], neuron, [counted], sizes)
+    if row.memory is None:
+        return None, row.missing
+    targets = 8 * sizes.batch * (steps - counted) if sizes.target == "step" else 0
+    return row.memory.streamed + targets, None

@@ -1,0 +1,124 @@
+"""Rules against the length T of a sequence: share of solved runs, exact memory, time, and the best rule for a budget.
+
+The suite `length` has the trained networks, and the suite `length-cost` the bytes and times of the same networks.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from throughtime.datasets.generated import Generated
+from throughtime.harness.by_name import build_dataset
+from throughtime.records.results import Results
+from throughtime.records.statistics.summary import share
+from throughtime.registry import DATASETS
+from throughtime.reports.cells import groups, rule_rank, runs_of
+from throughtime.spec import ComponentSpec
+
+SOLVED = 0.8
+"""A run is solved from this accuracy on; the suite states it."""
+BUDGETS = {"256 kB": 256e3, "8 MB": 8e6, "8 GB": 8e9}
+"""Memory of a microcontroller, of a larger one with external memory, and of a small computer, in bytes."""
+COSTS = {"bytes": "peak_live_bytes_streamed", "time": "time_over_bptt"}
+PANEL = ["task", "neuron"]
+COLUMNS = [*PANEL, "rule", "T", "n", "solved", "share", "low", "high", "accuracy", "bytes", "time"]
+MAP_COLUMNS = [*PANEL, "T", "budget", "rule", "accuracy", "loss", "n", "state"]
+FEWEST_LENGTHS = 3
+
+
+def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
+    """Summarise each rule at each length.
+
+    Args:
+        results: of the suite, and of the suite with `-cost` at the end of its name, if it was run.
+        suite: a suite of tasks whose lengths vary and whose metric is an accuracy.
+        scale: one of its scales.
+
+    Returns:
+        A row for each task (a dataset's registered name), neuron, rule and T with a run of either suite: `n` runs that
+        ended `ok` or `diverged`; `solved` of them and their `share`, with Clopper and Pearson's interval `low`, `high`;
+        median `accuracy`, where a diverged run counts as 0; `bytes`, the exact peak with the input streamed; `time`
+        over BPTT's. What was not run is NaN, or n = 0. Empty if no task has three lengths.
+    """
+    trained, costs = _with_lengths(results, suite, scale), _with_lengths(results, f"{suite}-cost", scale)
+    rows: dict[tuple[str, str, str, int], dict[str, float]] = {}
+    for (task, neuron, rule, T), cell in groups(trained, ["dataset_name", "neuron", "rule", "T"]):
+        ended = cell[cell["status"].isin(["ok", "diverged"])]
+        if len(ended) and set(ended["metric"].dropna()) == {"accuracy"}:
+            accuracy = ended["accuracy"].where(ended["status"] == "ok", 0.0)
+            solved = share(int((accuracy >= SOLVED).sum()), len(accuracy))
+            rows[task, neuron, rule, int(T)] = {
+                **{"n": solved.n, "solved": int((accuracy >= SOLVED).sum()), "share": solved.mean},
+                **{"low": solved.low or 0.0, "high": 1.0 if solved.high is None else solved.high},
+                "accuracy": float(accuracy.median()),
+            }
+    for (task, neuron, rule, T), cell in groups(costs, ["dataset_name", "neuron", "rule", "T"]):
+        measured = rows.setdefault((task, neuron, rule, int(T)), {})
+        for name, measure in COSTS.items():
+            measured[name] = cell[measure].mean() if measure in cell else math.nan
+        if rule == "bptt":
+            measured["time"] = 1.0
+    cells = pd.DataFrame([{**dict(zip([*PANEL, "rule", "T"], key, strict=True)), **row} for key, row in rows.items()])
+    cells = cells.reindex(columns=COLUMNS).fillna({"n": 0})
+    cells = cells[cells.groupby(PANEL)["T"].transform("nunique") >= FEWEST_LENGTHS]
+    ranks = cells["rule"].map({rule: rule_rank(rule) for rule in set(cells["rule"])})
+    order = sorted(range(len(cells)), key=lambda i: (*cells.iloc[i][PANEL], ranks.iloc[i], cells.iloc[i]["T"]))
+    return cells.iloc[order].reset_index(drop=True)
+
+
+def _with_lengths(results: Results, suite: str, scale: str) -> pd.DataFrame:
+    """Return the runs on generated tasks, with their length in the column `T`."""
+    runs = runs_of(results, suite, scale)
+    runs = runs[runs["dataset_name"].map(_is_generated).astype(bool)].reset_index(drop=True)
+    specs = [results.record(run).spec.dataset for run in runs["id"]]
+    return runs.assign(T=[sequence_length(spec) for spec in specs])
+
+
+def sequence_length(dataset: ComponentSpec) -> int | None:
+    """Return T of a dataset by its options; None for data on disk without an option `steps`."""
+    if "steps" in dataset.options:
+        return int(dataset.options["steps"])
+    return _steps(dataset.name, json.dumps(dataset.options)) if _is_generated(dataset.name) else None
+
+
+@functools.cache
+def _steps(dataset: str, options: str) -> int:
+    return build_dataset(dataset, **json.loads(options)).steps
+
+
+def _is_generated(dataset: str) -> bool:
+    factory: Any = DATASETS[dataset].factory if dataset in DATASETS.names() else None
+    return isinstance(factory, type) and issubclass(factory, Generated)
+
+
+def budget_map(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the best rule for each task, neuron, T and memory budget.
+
+    Args:
+        cells: the rows of `length_cells`.
+
+    Returns:
+        A row for each combination: `rule`, the one of the highest median accuracy among those whose exact bytes fit the
+        budget, of equal ones that of the fewest bytes; its `accuracy` and `n`; `loss`, the accuracy of the best rule at
+        any memory minus its own; `state`: `run`; `not run`, where no rule was trained at this T, or none of those that
+        fit; `none fits`, where bytes of all rules are known and exceed the budget.
+    """
+    rows = []
+    for (task, neuron, T), here in groups(cells, [*PANEL, "T"]):
+        trained = here[(here["n"] > 0) & here["bytes"].notna()]
+        for budget, limit in BUDGETS.items():
+            fitting = trained[trained["bytes"] <= limit].sort_values(["accuracy", "bytes"], ascending=[False, True])
+            row: dict[str, Any] = {"task": task, "neuron": neuron, "T": T, "budget": budget}
+            if fitting.empty:
+                row["state"] = "none fits" if (here["bytes"] > limit).all() else "not run"
+            else:
+                best = fitting.iloc[0]
+                row |= {"state": "run", "rule": best["rule"], "accuracy": best["accuracy"], "n": int(best["n"])}
+                row["loss"] = here["accuracy"].max() - best["accuracy"]
+            rows.append(row)
+    return pd.DataFrame(rows, columns=MAP_COLUMNS)
