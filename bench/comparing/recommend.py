@@ -22,8 +22,8 @@ from throughtime.reports.lengths import sequence_length
 
 SUITES = ("length", "rules")
 """Suites whose runs are evidence, the first that has the neuron."""
-STEADY = 32
-"""Steps at which the bytes of a rule are counted if they do not depend on T."""
+STEADY = 64
+"""Steps at which the bytes of a rule are counted if they do not depend on T: two blocks of 25 steps, and more."""
 COLUMNS = ["rule", "options", "bytes", "fits", "accuracy", "n", "suite", "task", "T", "missing"]
 
 
@@ -116,11 +116,15 @@ def _candidates(evidence: dict[str, Evidence]) -> Iterator[tuple[str, str, dict[
 def _bytes(name: str, options: dict[str, Any], neuron: str, steps: int, sizes: Sizes) -> tuple[int | None, str | None]:
     """Return the exact peak with the input streamed, or the reason why there is none.
 
-    The peak of a rule whose memory is O(1) is counted for a short sequence. Only its targets, 8 bytes for each step
-    and sequence, depend on T.
+    Memory that does not depend on T is counted for a short sequence. Targets, 8 bytes for each step and sequence, are
+    added where a step has one.
     """
-    constant = ALGORITHMS[name].factory(**ALGORITHMS[name].checked(options)).claims.memory == "O(1)"
-    counted = min(steps, STEADY) if constant else steps
+    rule = ALGORITHMS[name].factory(**ALGORITHMS[name].checked(options))
+    counted = steps
+    if rule.claims.memory == "O(1)":
+        counted = min(steps, STEADY)
+    elif rule.claims.memory == "O(window)" and "window" in options:
+        counted = min(steps, max(STEADY, 3 * options["window"]))
     (row,) = training_bytes([(name, options)], neuron, [counted], sizes)
     if row.memory is None:
         return None, row.missing
