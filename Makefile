@@ -8,6 +8,7 @@
 # make audit: known vulnerabilities of the installed dependencies; needs a network.
 # make attack: damaged files, random commands and kills for MINUTES (10) from a SEED (0); exit code 1 if there is a fault.
 # make docs: the site, into build/site; all links are checked.
+# make site: the docs, and the report of the committed records of quick and rules beside them, in build/site.
 # make figures: redraws the figures of README and docs from the committed records; under two minutes.
 # make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
 PYTHON ?= python3
@@ -15,7 +16,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: all run test check mutants mutants-tenth gate lowest audit attack docs figures peers fptt lint types clean
+.PHONY: all run test check mutants mutants-tenth gate lowest audit attack docs site figures peers fptt lint types clean
 
 all: run
 
@@ -63,6 +64,11 @@ attack: $(READY)
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+site: docs
+	rm -rf build/site-records
+	$(BIN)/throughtime baseline unpack build/site-records
+	OMP_NUM_THREADS=1 $(BIN)/throughtime report quick rules --results build/site-records --out build/site/report
 
 peers: $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,peers]'

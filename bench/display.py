@@ -7,9 +7,10 @@ component would import torch.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Display(NamedTuple):
@@ -21,17 +22,51 @@ class Display(NamedTuple):
     title: str | None = None
     """Display name; None: `name`."""
     colour: str | None = None
-    """Colour of its lines in figures, in matplotlib's notation; None: the next colour of the palette."""
+    """Colour of its lines in figures, in matplotlib's notation; None: a shade of its family's, or of the palette's."""
+    family: str = ""
+    """The folder of its file in the package, such as `eligibility`; empty for plugins."""
+
+
+Marked = tuple[Path, ast.FunctionDef | ast.ClassDef, ast.Call]
+"""File, function or class, and decorator."""
+
+
+@functools.cache
+def _marked(folder: Path, decorator: str) -> tuple[Marked, ...]:
+    """Return what `@decorator("name", ...)` marks in the Python files below a folder."""
+    return tuple(
+        (path, node, call)
+        for path in sorted(folder.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_bytes(), str(path)))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        for call in node.decorator_list
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == decorator
+    )
 
 
 @functools.cache
 def declared(folder: Path, decorator: str) -> tuple[Display, ...]:
     """Return the displays that `@decorator("name", ...)` declares with literals in the Python files below a folder."""
     displays = []
-    for path in sorted(folder.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
-            for call in node.decorator_list if isinstance(node, ast.FunctionDef | ast.ClassDef) else ():
-                if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == decorator:
-                    options = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg}
-                    displays.append(Display(*map(ast.literal_eval, call.args), **options))
+    for path, _, call in _marked(folder, decorator):
+        options = {word.arg: ast.literal_eval(word.value) for word in call.keywords if word.arg}
+        displays.append(Display(*map(ast.literal_eval, call.args), **options)._replace(family=path.parent.name))
     return tuple(displays)
+
+
+@functools.cache
+def declared_defaults(folder: Path, decorator: str) -> dict[str, dict[str, Any]]:
+    """Return the literal defaults of the options of each component, by its name; see `declared`."""
+    return {ast.literal_eval(call.args[0]): _defaults(node) for _, node, call in _marked(folder, decorator)}
+
+
+def _defaults(node: ast.FunctionDef | ast.ClassDef) -> dict[str, Any]:
+    own = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+    functions = [node] if isinstance(node, ast.FunctionDef) else own
+    defaults: dict[str, Any] = {}
+    for function in functions:
+        for parameter, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+            with contextlib.suppress(ValueError):  # not a literal
+                if default is not None:
+                    defaults[parameter.arg] = ast.literal_eval(default)
+    return defaults

@@ -1,4 +1,4 @@
-"""The four registries of components: name, origin and options of each algorithm, neuron, network and dataset.
+"""The four registries of components: name, origin and options of each rule, neuron, network and dataset.
 
 A decorator registers a component. It comes from a file in its folder of the package, from an entry point of an
 installed package (group `throughtime.algorithms`, ...), or from a file named with `--plugin`. This module does not
@@ -101,13 +101,19 @@ class Component:
 
 
 class Registry:
-    """Components of one kind (`algorithms`, `neurons`, `networks` or `datasets`) by name.
+    """Components of one kind (`rules`, `neurons`, `networks` or `datasets`) by name.
 
     The registration of a class that has a class method `on_registration` calls it.
+
+    Args:
+        kind: as messages name it.
+        folder: package of the components, and group of their entry points; None: named as the kind.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, folder: str | None = None) -> None:
         self.kind = kind
+        self.folder = folder or kind
+        self.decorator = self.folder.removesuffix("s")
         self._components: dict[str, Component] = {}
         self._loaded = False
 
@@ -127,7 +133,9 @@ class Registry:
         """
 
         def add(factory: Factory) -> Factory:
-            component = Component(self.kind, name, factory, _origin(factory), Display(name, order, title, colour))
+            family = factory.__module__.split(".")[-2] if _origin(factory) == "throughtime" else ""
+            display = Display(name, order, title, colour, family)
+            component = Component(self.kind, name, factory, _origin(factory), display)
             other = self._components.get(name)
             if other is not None and other.factory is not factory:
                 raise UsageError(
@@ -170,38 +178,43 @@ class Registry:
             self._components, self._loaded = components, loaded
 
     def displays(self) -> dict[str, Display]:
-        """Return order, title and colour of all components by name, without importing those of the package."""
+        """Return the displays of all components by name, without importing those of the package."""
         if not self._loaded and not self._has_entry_points:
-            package = importlib.util.find_spec(f"throughtime.{self.kind}")
-            folders = package.submodule_search_locations if package else None
-            displays = [d for folder in folders or () for d in declared(Path(folder), self.kind.removesuffix("s"))]
+            displays = [d for folder in self.folders for d in declared(folder, self.decorator)]
         else:
             self._load()
             displays = []
         return {display.name: display for display in (*displays, *(c.display for c in self._components.values()))}
 
     @cached_property
+    def folders(self) -> list[Path]:
+        """The folders of the package of this kind."""
+        package = importlib.util.find_spec(f"throughtime.{self.folder}")
+        return [Path(folder) for folder in (package and package.submodule_search_locations) or ()]
+
+    @cached_property
     def _has_entry_points(self) -> bool:
         """Whether installed packages register components; the answer takes 50 ms, because it reads the metadata of all
         packages, and a report asks for each label."""
-        return bool(entry_points(group=f"throughtime.{self.kind}"))
+        return bool(entry_points(group=f"throughtime.{self.folder}"))
 
     def _load(self) -> None:
         if self._loaded:
             return
         self._loaded = True  # set first: a module of the folder may use this registry while it is imported
         try:
-            package = importlib.import_module(f"throughtime.{self.kind}")
+            package = importlib.import_module(f"throughtime.{self.folder}")
             for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
                 importlib.import_module(module.name)
-            for point in entry_points(group=f"throughtime.{self.kind}"):
+            for point in entry_points(group=f"throughtime.{self.folder}"):
                 _load_entry_point(point)
         except BaseException:
             self._loaded = False  # a registry that is loaded in part must not count as complete
             raise
 
 
-ALGORITHMS, NEURONS, NETWORKS, DATASETS = map(Registry, ("algorithms", "neurons", "networks", "datasets"))
+ALGORITHMS = Registry("rules", "algorithms")
+NEURONS, NETWORKS, DATASETS = map(Registry, ("neurons", "networks", "datasets"))
 REGISTRIES = {registry.kind: registry for registry in (ALGORITHMS, NEURONS, NETWORKS, DATASETS)}
 KINDS = {"rule": ALGORITHMS, "neuron": NEURONS, "network": NETWORKS, "dataset": DATASETS}
 """Registry by the key that names a component in suites and specs."""

@@ -26,8 +26,9 @@ from throughtime.reports.cells import (
     neuron_label,
     rule_rank,
 )
-from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.figures import cells_left_out, count_range, used_styles
+from throughtime.reports.styles import Style, rule_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,15 +131,14 @@ def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None
 
 def _means(points: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each cell, epoch and group: mean, smallest and largest over the `ok` replicates, and n."""
-    rows = []
-    for key, of in groups(points[points["status"] == "ok"], [*KEYS, "epoch", "group"]):
-        row: dict[str, Any] = dict(zip([*KEYS, "epoch", "group"], key, strict=True))
-        for measure in MEASURES:
-            values = of[measure]
-            row |= {f"{measure}.mean": values.mean(), f"{measure}.low": values.min(), f"{measure}.high": values.max()}
-        rows.append({**row, "n": int(of[COSINE].notna().sum())})
-    statistics = [f"{measure}.{what}" for measure in MEASURES for what in ("mean", "low", "high")]
-    return pd.DataFrame(rows, columns=[*KEYS, "epoch", "group", *statistics, "n"]).astype({"n": float})
+    keys = [*KEYS, "epoch", "group"]
+    grouped = points[points["status"] == "ok"].groupby(keys, sort=False)
+    named = {
+        f"{measure}.{name}": (measure, function)
+        for measure in MEASURES
+        for name, function in (("mean", "mean"), ("low", "min"), ("high", "max"))
+    }
+    return grouped.agg(**named, n=(COSINE, "count")).reset_index().astype({"n": float})
 
 
 def _ends(means: pd.DataFrame) -> pd.DataFrame:
@@ -201,9 +201,9 @@ def _draw_groups(panel: Axes, means: pd.DataFrame, measure: str, styles: dict[st
     """Draw one measure of a neuron: a row for each group of parameters, and in it a line of dots for each rule."""
     names = _group_names(means)
     rules = sorted(set(means["rule"]), key=rule_rank)
-    for (rule, group), dots in groups(means[means["group"].isin(names)], ["rule", "group"]):
-        y = names.index(group) + 0.72 * ((rules.index(rule) + 0.5) / len(rules) - 0.5)
-        _draw_dots(panel, y, dots.set_index("place"), measure, styles[rule])
+    for (rule,), dots in groups(means[means["group"].isin(names)], ["rule"]):
+        shift = 0.72 * ((rules.index(rule) + 0.5) / len(rules) - 0.5)
+        _draw_dots(panel, dots.assign(y=[names.index(group) + shift for group in dots["group"]]), measure, styles[rule])
     panel.axvline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.set_yticks(range(len(names)), names)
@@ -214,14 +214,24 @@ def _draw_groups(panel: Axes, means: pd.DataFrame, measure: str, styles: dict[st
     panel.set_xlabel(AXES[measure])
 
 
-def _draw_dots(panel: Axes, y: float, dots: pd.DataFrame, measure: str, style: Style) -> None:
-    """Draw one rule in one group of parameters: a dot for the first and for the last epoch."""
-    mean, last = dots[f"{measure}.mean"], dots.loc["last"]
-    if "first" in dots.index:
-        panel.plot(mean[["first", "last"]], [y, y], color=style.colour, linewidth=0.7, alpha=0.6)
-        panel.plot(mean["first"], y, "o", ms=4.2, mfc="white", mec=style.colour, mew=1, zorder=3)
-    panel.plot(last[[f"{measure}.low", f"{measure}.high"]], [y, y], color=style.colour, linewidth=2.2)
-    panel.plot(mean["last"], y, "o", ms=4.2, color=style.colour, zorder=4)
+def _draw_dots(panel: Axes, dots: pd.DataFrame, measure: str, style: Style) -> None:
+    """Draw one rule: for each group of parameters a dot for the first and for the last epoch."""
+    mean, colour = f"{measure}.mean", style.colour
+    places = {place: here.set_index("group") for (place,), here in groups(dots, ["place"])}
+    last = places["last"]
+    if "first" in places:
+        first = places["first"].reindex(last.index)
+        panel.plot(*_segments(first[mean], last[mean], last["y"]), color=colour, linewidth=0.7, alpha=0.6)
+        panel.plot(first[mean], last["y"], "o", ms=4.2, mfc="white", mec=colour, mew=1, zorder=3)
+    ends = last[f"{measure}.low"], last[f"{measure}.high"]
+    panel.plot(*_segments(*ends, last["y"]), color=colour, linewidth=2.2)
+    panel.plot(last[mean], last["y"], "o", ms=4.2, color=colour, zorder=4)
+
+
+def _segments(left: pd.Series, right: pd.Series, y: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return x and y of a line that consists of horizontal segments: one artist, since thousands take long to draw."""
+    gaps = np.full(len(y), np.nan)
+    return np.column_stack([left, right, gaps]).ravel(), np.repeat(y.to_numpy(), 3)
 
 
 def _alike(panels: list[Axes], along: Literal["x", "y"], measure: str, values: pd.Series) -> None:

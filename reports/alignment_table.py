@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
 from throughtime.records.results import Results
+from throughtime.records.statistics.interval import Interval
 from throughtime.reports.alignment_points import COSINE, MEANING, MEASURES, PARAMETERS, alignment_points, epochs_of
 from throughtime.reports.alignment_ranks import alignment_ranks, warning
 from throughtime.reports.cells import KEYS, groups, neuron_label, one_line, rule_title, slug, summarise
@@ -16,6 +20,10 @@ from throughtime.reports.table import REPLICATES, Entry, Footnotes, Table
 from throughtime.reports.tables import entry
 
 NO_GRADIENT = "no value: one of the two gradients is zero or not finite, or they cannot be compared"
+
+
+LINE = ["dataset", "network", "neuron", "rule", "group"]
+"""What a line of the table shows."""
 
 
 def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
@@ -34,14 +42,14 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     places = {"first": fine[fine["epoch"] == first], "last": fine[fine["epoch"] == last]}
     if (first == last).all():
         del places["first"]
-    rows = [_row(row, measure, group, place, places) for measure, group, place, row in _summaries(runs, fine, places)]
+    rows = list(_rows(runs, fine, places))
     long = pd.DataFrame(rows)
-
-    notes, lines = Footnotes(), []
-    for key, of_cell in groups(long, ["dataset", "network", "neuron", "rule", "group"]):
-        dataset, network, neuron, rule, group = key
-        line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), rule_title(rule), group)]
-        lines.append(line + [entry(_rounded(row), notes) for _, row in of_cell.iterrows()])
+    notes, lines = Footnotes(), dict[tuple[str, ...], list[Entry]]()
+    for row in rows:
+        dataset, network, neuron, rule, group = key = tuple(row[name] for name in LINE)
+        names = (dataset, neuron_label(neuron, network), rule_title(rule), group)
+        line = lines.setdefault(key, [Entry(one_line(name)) for name in names])
+        line.append(entry(_rounded(row), notes))
     when = {place: epochs_of(long, place) for place in places}
     head = [f"{title}, {when[place]}" for title in MEASURES.values() for place in places]
     caption = [
@@ -56,62 +64,52 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
     letters = [(letter, note) for note, letter in notes.items()]
     title = f"Gradient alignment: {suite}, {scale}"
     head = ["dataset", "neuron", "rule", "parameters", *head]
-    return Table(f"{slug(suite)}-{scale}-alignment", title, caption, head, lines, letters, long, labels=4)
+    return Table(f"{slug(suite)}-{scale}-alignment", title, caption, head, [*lines.values()], letters, long, labels=4)
 
 
-def _summaries(
-    runs: pd.DataFrame, fine: pd.DataFrame, places: dict[str, pd.DataFrame]
-) -> Iterator[tuple[str, str, str, pd.Series]]:
-    """Yield the row of `summarise` for each cell, group, measure and epoch, in the order of the table."""
+def _rows(runs: pd.DataFrame, fine: pd.DataFrame, places: dict[str, pd.DataFrame]) -> Iterator[dict[str, Any]]:
+    """Yield the row of the long form of each cell, group, measure and epoch, in the order of the table.
+
+    Rows are plain values: a table has thousands, and a single operation of pandas takes longer than all else of a row.
+    """
     names = [group for group in dict.fromkeys(fine["group"]) if f"unit.{COSINE}.{group}" in runs]
     by = {
-        (measure, group, *row[KEYS]): row
+        (measure, group, *(row[key] for key in KEYS)): row
         for measure in MEASURES
         for group in names
-        for _, row in summarise(runs, f"{measure}.{group}").iterrows()
+        for row in summarise(runs, f"{measure}.{group}").to_dict("records")
     }
+    points = {place: dict(groups(of_place, [*KEYS, "group"])) for place, of_place in places.items()}
     for key, _ in groups(fine[fine["group"].isin(names)], [*KEYS, "group"]):
         for measure in MEASURES:
             for place in places:
                 found = (measure, key[-1], *key[:-1])
-                yield measure, key[-1], place, by[found]
+                row = {str(name): value for name, value in by[found].items()}
+                yield row | _at(place, points[place][key], measure, row)
 
 
-def _row(row: pd.Series, measure: str, group: str, place: str, places: dict[str, pd.DataFrame]) -> pd.Series:
-    """Return a row of the long form: from the records or, for the first epoch, from the learning curves."""
-    points = places[place]
-    here = points[(points[KEYS] == row[KEYS]).all(axis=1) & (points["group"] == group)]
-    more = {"group": group, "epoch": int(here["epoch"].iloc[0]), "place": place}
-    if place == "first":
-        values = here[measure].dropna()
-        interval = replicate_interval(values, measure, row["unit"]) if len(values) else None
-        nothing = float("nan")
-        more |= {
-            "mean": interval.mean if interval else nothing,
-            "sd": float(values.std()),
-            "low": nothing if interval is None or interval.low is None else interval.low,
-            "high": nothing if interval is None or interval.high is None else interval.high,
-            "n": len(values),
-            "values": tuple(values),
-            # The reasons belong to the last epoch, because curves contain none.
-            "note": "; ".join(
-                [
-                    *(note for note in row["note"].split("; ") if note and not note.startswith("no value")),
-                    *([NO_GRADIENT] if len(values) < len(here) else []),
-                ]
-            ),
-        }
-    return pd.concat([row.drop(list(more), errors="ignore"), pd.Series(more)])
+def _at(place: str, points: pd.DataFrame, measure: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return what the row of an epoch has beside that of the records; of the first epoch, from the learning curves."""
+    here = {"group": points["group"].iloc[0], "epoch": int(points["epoch"].iloc[0]), "place": place}
+    if place != "first":
+        return here
+    values = [value for value in points[measure].tolist() if not math.isnan(value)]
+    interval = replicate_interval(values, measure, row["unit"]) if values else Interval(math.nan, None, None, 0)
+    notes = [note for note in row["note"].split("; ") if note and not note.startswith("no value")]
+    return {
+        **here,
+        "mean": interval.mean,
+        "sd": statistics.stdev(values) if len(values) > 1 else math.nan,
+        "low": math.nan if interval.low is None else interval.low,
+        "high": math.nan if interval.high is None else interval.high,
+        "n": len(values),
+        "values": tuple(values),
+        # The reasons belong to the last epoch, because curves contain none.
+        "note": "; ".join([*notes, *([NO_GRADIENT] if len(values) < len(points) else [])]),
+    }
 
 
-def _rounded(row: pd.Series) -> pd.Series:
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     """Round for print: 0.99996 becomes 1.00 and not 1.000."""
-    mean, low, high = (float(f"{row[end]:.3g}") for end in ("mean", "low", "high"))
-    return pd.concat(
-        [
-            row.drop(["mean", "low", "high", "values"]),
-            pd.Series(
-                {"mean": mean, "low": low, "high": high, "values": tuple(float(f"{v:.3g}") for v in row["values"])}
-            ),
-        ]
-    )
+    ends = {end: float(f"{row[end]:.3g}") for end in ("mean", "low", "high")}
+    return row | ends | {"values": tuple(float(f"{value:.3g}") for value in row["values"])}

@@ -1,22 +1,50 @@
-"""The best rules of a row of a table: the best mean, and the rules that cannot be distinguished from it."""
+"""The rules of one task compared with BPTT and with the best of them: what tables, page and docs say of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from throughtime.records.statistics.significance import difference
-from throughtime.reports.quantities import INTERVAL_FROM, LEVEL
+from throughtime.records.statistics.against import (
+    Replicates,
+    RuleComparison,
+    RulePair,
+    Solved,
+    against,
+    is_bimodal,
+    solved,
+)
+from throughtime.records.statistics.summary import ALPHA
+from throughtime.spec import MEASURED_ONCE
 
 LOWER_IS_BETTER = ("wall_time", "compile_time", "time_over_floor", "training_time", "peak_", "energy")
 """Prefixes of the names of costs; a task's metrics have their direction in the records."""
+REFERENCE = "bptt"
+"""Label of the rule that the others are compared with."""
 MEANING = (
-    f"Bold: the best rule of a row, and the rules whose difference from it has a {100 * LEVEL:.0f} % interval that "
-    "contains 0 (Welch's t, Bonferroni over the row); a single value is distinguished by its size, and fewer than "
-    f"{INTERVAL_FROM} values that are all equal are not distinguished."
+    "Bold: the best rule of a row, and the rules not distinguished from it by Student's t test of the differences "
+    "between replicates or, where a rule both solves a task and fails on it, by the exact test of the shares of solved "
+    f"runs ({100 * ALPHA:.0f} %, Holm's correction over the row); the best alone where n decides nothing. What is "
+    "measured once a cell is distinguished by its size."
 )
+Row = Mapping[Any, Any]
+"""A row of `cells.summarise`."""
+
+
+class Compared(NamedTuple):
+    """The rules of one dataset, network and neuron."""
+
+    best: str
+    """The rule with the best mean or, of bimodal results, the most solved runs; empty without results."""
+    solved: Mapping[str, int]
+    """Solved runs of each rule, of those that ended ok or diverged; empty if results are not bimodal."""
+    with_bptt: Mapping[str, RuleComparison]
+    """The other rules against BPTT; empty without a result of BPTT."""
+    with_best: Mapping[str, RuleComparison]
+    """The other rules against the best."""
 
 
 def direction(measure: str, recorded: pd.Series) -> str:
@@ -32,31 +60,79 @@ def direction(measure: str, recorded: pd.Series) -> str:
     return str(known.iloc[0]) if len(known) else ""
 
 
+class _Values(NamedTuple):
+    """The results of the rules of one task, by replicate."""
+
+    of: dict[str, dict[int, float]]
+    task: Solved | None
+    """When a run is solved; None if results are not bimodal."""
+
+
+def _values(rows: Sequence[Row]) -> _Values:
+    known = [row for row in rows if row["n"]]
+    better, unit, chance = (known[0][name] for name in ("better", "unit", "chance"))
+    values = {row["rule"]: dict(zip(row["replicates"], row["values"], strict=True)) for row in known}
+    task = None if math.isnan(chance) else solved(better, unit, chance)
+    if task is None or not is_bimodal(values, task):
+        return _Values(values, None)
+    for row in rows:  # a run that diverged has not solved the task
+        never = {-1 - i: -math.inf if better == "higher" else math.inf for i in range(row["n_diverged"])}
+        if row["n"] or never:
+            values[row["rule"]] = values.get(row["rule"], {}) | never
+    return _Values(values, task)
+
+
+def compare_rules(rows: Sequence[Row]) -> Compared:
+    """Compare the rules of a task; means, or the shares of solved runs if results are bimodal.
+
+    Args:
+        rows: the summaries of one measure, which has a direction, of one dataset and neuron, one for each rule.
+    """
+    known = [row for row in rows if row["n"]]
+    if not known:
+        return Compared("", {}, {}, {})
+    values, task = _values(rows)
+    better = known[0]["better"]
+    counts: dict[str, int] = {}
+    if task is not None:
+        counts = {rule: sum(task(value) for value in runs.values()) for rule, runs in values.items()}
+    best = _best(known, {rule: count / len(values[rule]) for rule, count in counts.items()})
+    return Compared(best, counts, _compared(REFERENCE, values, better, task), _compared(best, values, better, task))
+
+
+def pair_of(rows: Sequence[Row], rule: str, other: str) -> RulePair | None:
+    """Return the results of two rules on a task, whose rows are as in `compare_rules`; None if one of them has none."""
+    if not any(row["n"] for row in rows):
+        return None
+    values, task = _values(rows)
+    if not all(values.get(name) for name in (rule, other)):
+        return None
+    return RulePair(values[other], values[rule], rows[0]["better"], task)
+
+
+def _best(rows: Iterable[Row], shares: Mapping[str, float]) -> str:
+    sign = {"higher": 1, "lower": -1}
+    return str(max(rows, key=lambda row: (shares.get(row["rule"], 0), sign[row["better"]] * row["mean"]))["rule"])
+
+
+def _compared(
+    reference: str, values: Mapping[str, Replicates], better: str, task: Solved | None
+) -> dict[str, RuleComparison]:
+    others = {rule: runs for rule, runs in values.items() if rule != reference}
+    return against(values[reference], others, better, task) if reference in values and others else {}
+
+
 def best_rules(row: pd.DataFrame) -> set[str]:
     """Return the best rules of a row of a table, by `MEANING`; none without a direction or with a single rule.
 
     Args:
         row: the summaries (`cells.summarise`) of one measure of one dataset and neuron, one for each rule.
     """
-    found = row[row["n"] > 0]
-    if len(found) < 2 or not found["better"].iloc[0]:
+    rows = row[row["n"] > 0].to_dict("records")
+    if len(rows) < 2 or not rows[0]["better"]:
         return set()
-    sign = 1 if found["better"].iloc[0] == "higher" else -1
-    values = dict(zip(found["rule"], found["values"], strict=True))
-    best = found.loc[(sign * found["mean"]).idxmax(), "rule"]
-    level = 1 - (1 - LEVEL) / (len(found) - 1)
-    return {rule for rule in values if rule == best or not _differs(values[best], values[rule], level)}
-
-
-def _differs(best: Sequence[float], other: Sequence[float], level: float) -> bool:
-    interval = difference(best, other, level)
-    if interval.low is None or interval.high is None:
-        return interval.mean != 0
-    if by_chance_equal(interval.low, interval.high, min(len(best), len(other))):
-        return False
-    return interval.low > 0 or interval.high < 0
-
-
-def by_chance_equal(low: float, high: float, n: int) -> bool:
-    """Return whether an interval has no width because few replicates agree, which says nothing on their spread."""
-    return n < INTERVAL_FROM and math.isclose(low, high)
+    if rows[0]["measure"].startswith(MEASURED_ONCE):
+        mean = next(one["mean"] for one in rows if one["rule"] == _best(rows, {}))
+        return {one["rule"] for one in rows if one["mean"] == mean}
+    found = compare_rules(rows)
+    return {found.best, *(rule for rule, of in found.with_best.items() if of.word == "not distinguished")}

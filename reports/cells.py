@@ -31,7 +31,7 @@ METRICS = ("metric", *(f"metric{end}" for end in PROTOCOLS))
 """Names that stand for the headline metric of the task of a dataset, by protocol."""
 COLUMNS = [
     *KEYS,
-    *["measure", "unit", "better", "mean", "sd", "low", "high", "n", "values", "runs"],
+    *["measure", "unit", "better", "chance", "mean", "sd", "low", "high", "n", "values", "replicates", "runs"],
     *[f"n_{status}" for status in FAILED],
     *["trials", "edge", "note", "protocol", "level"],
 ]
@@ -40,6 +40,7 @@ COLUMNS = [
 class _Run(NamedTuple):
     """The values of a run that the summary of one measure needs."""
 
+    replicate: int
     status: str
     reason: str
     remark: str | None
@@ -157,9 +158,10 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
 
     Returns:
         The columns `COLUMNS`: numbers in the record's unit, `better` the direction of improvement (`higher`, `lower` or
-        empty), `sd` the standard deviation (n - 1; NaN where n < 2), `low` and `high` the interval (NaN where n < 5),
-        `values` those of the single replicates, `runs` the number of replicates, `trials` and `edge` as in
-        `Results.frame`, `note` the reasons of missing values.
+        empty), `chance` that of the headline metric (NaN of others), `sd` the standard deviation (n - 1; NaN where
+        n < 2), `low` and `high` the interval (NaN where n < 5), `values` those of the single replicates, `replicates`
+        their numbers, `runs` the number of all replicates, `trials` and `edge` as in `Results.frame`, `note` the
+        reasons of missing values.
 
     Raises:
         UsageError: no run has that measure.
@@ -179,7 +181,9 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
         elif name != measure or _is_recorded(of_dataset, f"{name}{BEST}"):
             kind = kind._replace(protocol=final_protocol(of_dataset))
         better = direction(name, of_dataset.get(f"better.{name}", pd.Series(dtype=object)))
-        rows += [_row(key, cell, name, kind) | {"better": better} for key, cell in _cells(of_dataset, name).items()]
+        chance = of_dataset["chance"].max() if measure in METRICS and "chance" in of_dataset else math.nan
+        of_all = {"better": better, "chance": float(chance)}
+        rows += [_row(key, cell, name, kind) | of_all for key, cell in _cells(of_dataset, name).items()]
     return ordered(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -271,6 +275,7 @@ def _row(key: tuple[str, ...], runs: list[_Run], measure: str, kind: Quantity) -
         "high": nothing if interval is None or interval.high is None else interval.high,
         "n": len(values),
         "values": tuple(values),
+        "replicates": tuple(run.replicate for run in counted),
         "runs": len(runs),
         **{f"n_{status}": statuses[status] for status in FAILED},
         "trials": runs[0].trials,

@@ -5,8 +5,6 @@ Figures are made without pyplot, whose list of open figures and choice of a wind
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import functools
 import io
 import math
@@ -14,13 +12,15 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import pandas as pd
 
-from throughtime.registry import ALGORITHMS
-from throughtime.reports.cells import neuron_rank, one_line, rule_family, rule_rank, rule_title
+from throughtime.errors import UsageError
+from throughtime.reports.cells import neuron_rank, one_line, rule_title
 from throughtime.reports.formats import csv_of
+from throughtime.reports.look import look
+from throughtime.reports.styles import PALE, Style
 from throughtime.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-Colour = tuple[float, float, float]
 Alternatives = Mapping[str, Mapping[str, Mapping[str, float | Mapping[int, float]]]]
 """By title of the panel and name of the quantity: its value at each drawn x, by name in the legend; or its value at a
 point, by the id of the point (`identified`)."""
@@ -47,43 +46,19 @@ SETTINGS: dict[Any, Any] = {
     "grid.color": "0.9",
     "legend.frameon": False,
 }
-FigureStyle = Literal["screen", "paper"]
-"""`screen`: title and notes inside the figure. `paper`: one or two columns wide, 8 points, title and caption in a text
-file beside the figure."""
-PAPER: dict[Any, Any] = {
-    **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize"), 8),
-    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize"), 8),
-    **{"axes.linewidth": 0.6, "grid.linewidth": 0.5, "lines.markersize": 4},
-}
 COLUMN_WIDTH, PAGE_WIDTH = 3.3, 6.9
 """Widths of a figure for a paper, in inches."""
-_STYLE: contextvars.ContextVar[FigureStyle] = contextvars.ContextVar("style", default="screen")
 METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None},
     "svg": {"Date": None},
     "png": {"Software": None},
 }
 """File formats, with metadata to omit: with a date no two builds would be equal."""
-PALETTE = (3, 9, 5, 7, 0, 1, 2, 4)
-"""Indices into seaborn's colour-blind palette, without two that are too pale on white. The package's own rules have the
-last four."""
-DASHES = ("-", "--", "-.", ":")
 MARKERS = "osD^vPX*<>"
+STATIC = 0.69
+"""Size of the page's pictures as a share of that of the PNG files."""
 LEFT, NOTE_LINE, LEGEND_LINE = 0.12, 0.155, 0.19
 """Margin, height of a line of notes and height of a line of a legend, in inches."""
-
-
-class Style(NamedTuple):
-    """The style of a line."""
-
-    colour: Colour
-    dash: str
-    width: float = 1.6
-    alpha: float = 1
-
-
-PALE: Mapping[str, Any] = MappingProxyType({"dash": "-", "width": 3.4, "alpha": 0.3})
-"""Changes of a style for published curves, behind ours."""
 
 
 def identified(artist: Artist, name: str) -> None:
@@ -108,46 +83,54 @@ class Drawn(NamedTuple):
         return content.getvalue()
 
 
-@contextlib.contextmanager
-def figure_style(style: FigureStyle) -> Iterator[None]:
-    """Context manager: figures are drawn and saved for a screen or for a paper."""
-    token = _STYLE.set(style)
-    try:
-        yield
-    finally:
-        _STYLE.reset(token)
-
-
 def save(drawn: Drawn, folder: Path, name: str) -> list[Path]:
     """Write a figure as PDF, SVG and PNG, its data as CSV and, for a paper, title and caption as text; each file
     atomically. Return the paths."""
-    import matplotlib
-
     folder.mkdir(parents=True, exist_ok=True)
-    paper = _STYLE.get() == "paper"
-    paths = []
-    for ending, metadata in METADATA.items():
-        content = io.BytesIO()
-        with matplotlib.rc_context(SETTINGS):
-            drawn.figure.savefig(content, format=ending, metadata=metadata, dpi=300 if paper else 160)
-        paths.append(folder / f"{name}.{ending}")
-        write_whole(paths[-1], content.getvalue())
-    texts = {"csv": csv_of(drawn.data)}
+    paper = look().style == "paper"
+    contents: dict[str, bytes | str] = dict(_files(drawn.figure, 300 if paper else 160))
+    contents["csv"] = csv_of(drawn.data)
     if paper:
-        texts["txt"] = "\n".join([f"{drawn.title}.", *drawn.caption]) + "\n"
-    for ending, text in texts.items():
-        paths.append(folder / f"{name}.{ending}")
-        write_whole(paths[-1], text)
-    return paths
+        contents["txt"] = "\n".join([f"{drawn.title}.", *drawn.caption]) + "\n"
+    for ending, content in contents.items():
+        write_whole(folder / f"{name}.{ending}", content)
+    return [folder / f"{name}.{ending}" for ending in contents]
 
 
-def static_image(figure: Figure) -> bytes:
-    """Return a figure as WebP without loss, for the page."""
+def _files(figure: Figure, dpi: float) -> Iterator[tuple[str, bytes]]:
+    """Yield a figure in each format, with its ending.
+
+    `savefig` would draw it twice and compute its layout twice for each; the layout is the larger part of the time.
+    """
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    canvases: dict[str, Any] = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
+    layout, before, canvas = figure.get_layout_engine(), figure.dpi, figure.canvas
+    try:
+        for ending, of_format in canvases.items():
+            content = io.BytesIO()
+            figure.set_dpi(dpi)
+            with matplotlib.rc_context(SETTINGS):
+                getattr(of_format(figure), f"print_{ending}")(content, metadata=METADATA[ending])
+            figure.set_layout_engine("none")  # the first format has placed everything
+            yield ending, content.getvalue()
+    finally:
+        figure.set_dpi(before)
+        figure.set_layout_engine(layout)
+        figure.set_canvas(canvas)
+
+
+def static_image(png: bytes) -> bytes:
+    """Return a picture of a figure as WebP, in two thirds of its size, for the page where it runs no script."""
+    from PIL import Image
 
     content = io.BytesIO()
-    with matplotlib.rc_context(SETTINGS):
-        figure.savefig(content, format="webp", dpi=110, pil_kwargs={"lossless": True, "method": 4})
+    with Image.open(io.BytesIO(png)) as picture:
+        size = (round(picture.width * STATIC), round(picture.height * STATIC))
+        picture.convert("RGB").resize(size, Image.Resampling.LANCZOS).save(content, "webp", quality=80)
     return content.getvalue()
 
 
@@ -160,53 +143,10 @@ def styled(draw: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
         import seaborn
 
         style: dict[Any, Any] = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("paper")}
-        with matplotlib.rc_context({**style, **SETTINGS, **(PAPER if _STYLE.get() == "paper" else {})}):
+        with matplotlib.rc_context({**style, **SETTINGS, **look().settings}):
             return draw(*arguments, **named)
 
     return with_settings
-
-
-def rule_styles(rules: Iterable[str]) -> dict[str, Style]:
-    """Return the line style of each rule, the same in all figures of a store.
-
-    A registered colour is the same in all stores. Variants of a registered rule have shades of its colour, from light
-    to dark in natural order, so that a numeric option reads as an ordered palette.
-    """
-    import seaborn
-    from matplotlib.colors import to_rgb
-
-    rules, palette = set(rules), seaborn.color_palette("colorblind")
-    displays = ALGORITHMS.displays()
-    coloured = {name: displays[name].colour for name in sorted(displays, key=rule_rank)}
-    colours = {name: to_rgb(colour) for name, colour in coloured.items() if colour is not None}
-    families = sorted({rule_family(rule) for rule in rules} - set(colours), key=rule_rank)
-    colours |= {family: palette[PALETTE[i % len(PALETTE)]] for i, family in enumerate(families)}
-    for family, colour in list(colours.items()):
-        variants = sorted({rule for rule in rules if rule_family(rule) == family} - {family}, key=rule_rank)
-        colours |= dict(zip(variants, _shades(colour, len(variants), family in rules), strict=True))
-    # The curves of rules with the same gradient coincide: dashes let the lower line show through, in grey print too.
-    return {
-        rule: Style(colour, DASHES[(i + i // len(PALETTE)) % len(DASHES)])
-        for i, (rule, colour) in enumerate(colours.items())
-    }
-
-
-def _shades(colour: Colour, n: int, taken: bool) -> list[Colour]:
-    """Return n shades of a colour, from light to dark, without the colour itself if it is taken."""
-    if n == 1 and not taken:
-        return [colour]
-    places = [
-        -0.55 + 1.0 * i / max(1, n - 1 + taken) for i in range(n + taken)
-    ]  # below 0: share of white; above: black
-    if taken:
-        places.remove(min(places, key=abs))
-    return [_mixed(colour, place) for place in places]
-
-
-def _mixed(colour: Colour, share: float) -> Colour:
-    end = 1.0 if share < 0 else 0.0
-    red, green, blue = (part + abs(share) * (end - part) for part in colour)
-    return red, green, blue
 
 
 def neuron_markers(neurons: Iterable[str]) -> dict[str, str]:
@@ -215,16 +155,25 @@ def neuron_markers(neurons: Iterable[str]) -> dict[str, str]:
 
 
 def grid(panels: int, columns: int, **shared: Any) -> tuple[Figure, list[Axes]]:
-    """Return a figure and its panels, row by row; `shared` are keyword arguments of `Figure.subplots`."""
+    """Return a figure and its panels, row by row; `shared` are keyword arguments of `Figure.subplots`.
+
+    Raises:
+        UsageError: it has several panels, and the caller gives one axis.
+    """
     from matplotlib.figure import Figure
 
+    if (axis := look().axis) is not None:
+        if panels > 1:
+            hint = "select one dataset and neuron: results.matching(dataset=[...], neuron=[...])"
+            raise UsageError(f"the figure has {panels} panels, and the axis holds one", "axis", hint)
+        return cast("Figure", axis.figure), [axis]
     columns = min(columns, panels)
     rows = math.ceil(panels / columns)
-    if _STYLE.get() == "paper":
+    if look().style == "paper":
         size = (COLUMN_WIDTH, 2.1 * rows) if columns == 1 else (PAGE_WIDTH, (2.1 if columns == 2 else 1.75) * rows)
     else:  # a single column is wider, so that title and legend fit
         size = (max(6.4, 3.1 * columns), 2.5 * rows + (0.5 if columns == 1 else 0))
-    figure = Figure(figsize=size)
+    figure = Figure(figsize=(look().width or size[0], size[1]))
     axes = figure.subplots(rows, columns, squeeze=False, **shared).ravel().tolist()
     for left_over in axes[panels:]:
         left_over.remove()
@@ -235,10 +184,15 @@ def finish(
     figure: Figure, title: str, notes: Sequence[str], rules: dict[str, Style], markers: dict[str, str] | None = None
 ) -> None:
     """Place one legend for all panels above the panels and, except for a paper, title and notes above it; the figure
-    grows accordingly."""
-    paper = _STYLE.get() == "paper"
+    grows accordingly. An axis of the caller has the legend alone."""
+    if (axis := look().axis) is not None:
+        axis.legend(handles=[handle for entries in _legends(rules, markers or {}) for handle in entries])
+        return
+    paper = look().style == "paper"
     width, height = figure.get_size_inches()
-    if paper:
+    if look().width is not None:
+        width = look().width
+    elif paper:
         width = COLUMN_WIDTH if width <= COLUMN_WIDTH else PAGE_WIDTH
     lines = [line for note in notes for line in textwrap.wrap(one_line(note), int(width * 16))]
     # Positions above the panels are in inches from the top.
@@ -284,7 +238,7 @@ def _legends(rules: dict[str, Style], markers: dict[str, str]) -> list[list[Line
 
 def scale_axis(axis: XAxis | YAxis, values: pd.Series, ratio: float) -> None:
     """Make an axis logarithmic, with plain numbers as labels, if all values are positive and max / min > `ratio`."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     low, high = values.min(), values.max()
     if not (low > 0 and high / low > ratio):
@@ -294,7 +248,7 @@ def scale_axis(axis: XAxis | YAxis, values: pd.Series, ratio: float) -> None:
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())  # the style shows no ticks, and hundreds of them take long
 
 
 def scaled(label: str, axis: XAxis | YAxis) -> str:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import fnmatch
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from throughtime.errors import UsageError, suggestion
 from throughtime.records.results import Results
 from throughtime.reports.alignment_figure import alignment_by_group, alignment_over_training
-from throughtime.reports.cells import groups, runs_of, slug
+from throughtime.reports.cells import groups, runs_of, slug, summarise
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.figures import NO_CURVE, NO_STEPS, learning_curves, memory_against_steps
 from throughtime.reports.growth_figure import growth_figures
 from throughtime.reports.lengths_figure import length_figures
+from throughtime.reports.measure_figure import measure_figure
 from throughtime.reports.option_figure import option_figures
 from throughtime.reports.papers.paper import draw_paper, paper_of
+from throughtime.reports.quantities import quantity
 from throughtime.reports.rule_marks import result_against_alignment
 from throughtime.reports.tradeoff import NO_COST, tradeoff
 from throughtime.reports.tuning_figure import tuning_figure
@@ -27,7 +33,7 @@ class NotDrawn(NamedTuple):
 
 
 class SuiteFigure(NamedTuple):
-    """A figure of each suite and scale, or several figures with names of their own."""
+    """A figure of each suite and scale, or several figures."""
 
     name: str
     """End of the name of its files, after suite and scale."""
@@ -35,19 +41,24 @@ class SuiteFigure(NamedTuple):
     title: str = ""
     needs: str = ""
     """Why nothing is drawn, as the report says it; empty: the report says nothing, since few suites have such data."""
+    several: bool = False
+    """Whether there are several figures, whose names begin with that of the one."""
 
 
 SUITE_FIGURES = (
     SuiteFigure("curves", learning_curves, "Learning curves", NO_CURVE),
     SuiteFigure("tradeoff", tradeoff, "Result against cost", NO_COST),
-    SuiteFigure("option", option_figures),
-    SuiteFigure("lengths", length_figures),
+    SuiteFigure("option", option_figures, several=True),
+    SuiteFigure("lengths", length_figures, several=True),
     SuiteFigure("alignment", alignment_over_training),
     SuiteFigure("alignment-groups", alignment_by_group),
     SuiteFigure("alignment-result", result_against_alignment),
-    SuiteFigure("growth", growth_figures),
+    SuiteFigure("growth", growth_figures, several=True),
     SuiteFigure("tuning", tuning_figure),
 )
+
+MEMORY = "memory-against-steps"
+"""Name of the figure of the peak memory of several suites."""
 
 
 def suites_of(results: Results) -> list[tuple[str, ...]]:
@@ -55,18 +66,77 @@ def suites_of(results: Results) -> list[tuple[str, ...]]:
     return [key for key, _ in groups(runs_of(results), ["suite", "scale"])]
 
 
-def draw_figures(results: Results) -> dict[str, Drawn | NotDrawn]:
-    """Draw all figures for which the results have data, by name; standard figures without data are `NotDrawn`."""
+class Choice(NamedTuple):
+    """Which figures are drawn."""
+
+    only: Sequence[str] = ()
+    """Names of figures, or patterns such as `quick-*-curves`; empty: all."""
+    measure: str | None = None
+    """Draw the figure of this measure for each suite, in the place of the standard figures."""
+
+    def draws(self, name: str) -> bool:
+        """Return whether a figure is drawn."""
+        return not self.only or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.only)
+
+    def may_draw(self, start: str) -> bool:
+        """Return whether a figure whose name begins with `start` may be drawn."""
+        fixed = [re.split(r"[*?[]", pattern)[0] for pattern in self.only]
+        return not self.only or any(text.startswith(start) or start.startswith(text) for text in fixed)
+
+
+STANDARD = Choice()
+
+
+def draw_figures(
+    results: Results, choice: Choice = STANDARD, tell: Callable[[str], None] = lambda _: None
+) -> dict[str, Drawn | NotDrawn]:
+    """Draw the figures for which the results have data, by name; standard figures without data are `NotDrawn`.
+
+    Args:
+        results: the runs to draw.
+        choice: which figures; by default all standard ones.
+        tell: is called with what is drawn next.
+
+    Raises:
+        UsageError: no figure has a name of the choice, or no run has its measure.
+    """
     drawn: dict[str, Drawn | NotDrawn] = {}
+    figures = SUITE_FIGURES if choice.measure is None else (_of_measure(results, choice.measure),)
     for suite, scale in suites_of(results):
-        for figure in SUITE_FIGURES:
-            drawn.update(_draw(figure, results, suite, scale))
+        for figure in figures:
+            name = f"{slug(suite)}-{scale}-{figure.name}"
+            if choice.draws(name) or (figure.several and choice.may_draw(name)):
+                tell(f"{suite}, {scale}: {figure.name}")
+                drawn.update(_draw(figure, results, suite, scale))
+    if choice.measure is None:
+        drawn |= _over_suites(results, choice, tell)
+    chosen = {name: shown for name, shown in drawn.items() if choice.draws(name)}
+    if not chosen and choice.only:
+        hint = suggestion(choice.only[0], drawn)
+        raise UsageError(f'no figure "{choice.only[0]}"', hint=hint or f"figures: {', '.join(drawn) or 'none'}")
+    return chosen
+
+
+def _of_measure(results: Results, measure: str) -> SuiteFigure:
+    """Return the figure of a measure; summarising it refuses a measure that no run has."""
+    summarise(results.frame, measure)
+    needs = f"Not drawn: no run has a value of {measure}."
+    return SuiteFigure(slug(measure), partial(measure_figure, measure=measure), quantity(measure).title, needs)
+
+
+def _over_suites(results: Results, choice: Choice, tell: Callable[[str], None]) -> dict[str, Drawn | NotDrawn]:
+    """Draw the figures of papers, and of memory against time steps."""
+    drawn: dict[str, Drawn | NotDrawn] = {}
     papers = ((paper, scale) for suite, scale in suites_of(results) if (paper := paper_of(suite)) is not None)
     for paper, scale in dict.fromkeys(papers):
-        for name, shown in draw_paper(paper, results, scale).items():
-            drawn[f"{paper.name}-{name}-{scale}"] = shown  # a suite of this name has "<suite>-<scale>-<name>"
-    memory = memory_against_steps(results)
-    return drawn | {"memory-against-steps": memory or NotDrawn("Memory against time steps", NO_STEPS)}
+        if choice.may_draw(f"{paper.name}-"):
+            tell(f"paper {paper.name}, {scale}")
+            for name, shown in draw_paper(paper, results, scale).items():
+                drawn[f"{paper.name}-{name}-{scale}"] = shown  # a suite of this name has "<suite>-<scale>-<name>"
+    if choice.draws(MEMORY):
+        tell("memory against time steps")
+        drawn[MEMORY] = memory_against_steps(results) or NotDrawn("Memory against time steps", NO_STEPS)
+    return drawn
 
 
 def _draw(figure: SuiteFigure, results: Results, suite: str, scale: str) -> Iterator[tuple[str, Drawn | NotDrawn]]:

@@ -21,19 +21,10 @@ from throughtime.reports.cells import (
     summarise,
     tuning_sentence,
 )
-from throughtime.reports.drawing import (
-    Alternatives,
-    Drawn,
-    Style,
-    finish,
-    grid,
-    rule_styles,
-    scale_axis,
-    scaled,
-    styled,
-)
+from throughtime.reports.drawing import Alternatives, Drawn, finish, grid, scale_axis, scaled, styled
 from throughtime.reports.growth import PROCESS, WAYS, series
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, MIB, quantity, replicate_interval
+from throughtime.reports.styles import Style, rule_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -44,10 +44,13 @@ def csv(table: Table) -> str:
 
 
 def long_csv(data: pd.DataFrame) -> str:
-    """Format data in long form as CSV; single values are separated by spaces."""
-    if "values" in data:
-        data = data.assign(values=[" ".join(f"{value!r}" for value in values) for values in data["values"]])
-    return csv_of(data)
+    """Format data in long form as CSV; single values, and numbers of replicates, are separated by spaces."""
+    several = {
+        name: [" ".join(f"{value!r}" for value in values) for values in data[name]]
+        for name in ("values", "replicates")
+        if name in data
+    }
+    return csv_of(data.assign(**several))
 
 
 def csv_of(data: pd.DataFrame) -> str:

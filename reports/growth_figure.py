@@ -11,10 +11,11 @@ from scipy.optimize import isotonic_regression
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, neuron_label, rule_rank, runs_of, slug
-from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.figures import cells_left_out, used_styles
 from throughtime.reports.growth import CELL, COSTS, SIZES, WAYS, exponents, series, two_decimals
 from throughtime.reports.quantities import quantity
+from throughtime.reports.styles import Style, rule_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

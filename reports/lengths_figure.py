@@ -8,9 +8,10 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, neuron_label, one_line, rule_rank, rule_title, slug
-from throughtime.reports.drawing import Drawn, Style, finish, styled
+from throughtime.reports.drawing import Drawn, finish, styled
 from throughtime.reports.lengths import BUDGETS, PANEL, SOLVED, budget_map, length_cells
 from throughtime.reports.rule_marks import spread
+from throughtime.reports.styles import Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

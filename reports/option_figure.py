@@ -8,19 +8,10 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, summarise
-from throughtime.reports.drawing import (
-    Drawn,
-    Style,
-    finish,
-    grid,
-    neuron_markers,
-    rule_styles,
-    scale_axis,
-    scaled,
-    styled,
-)
+from throughtime.reports.drawing import Drawn, finish, grid, neuron_markers, scale_axis, scaled, styled
 from throughtime.reports.figures import count_range, heading
 from throughtime.reports.quantities import quantity
+from throughtime.reports.styles import Style, rule_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

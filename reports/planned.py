@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
@@ -10,8 +12,11 @@ from throughtime.errors import UsageError
 from throughtime.records.journal import read_journal
 from throughtime.records.store import JOURNAL
 from throughtime.reports.cells import groups
-from throughtime.spec import cell_label
+from throughtime.spec import Scale, cell_label
+from throughtime.suites.schema import Exclude
+from throughtime.suites.suite import exclusions
 
+EXCLUDED = "the suite does not have this cell"
 PlannedLabels = dict[tuple[str, str], set[str]]
 """Labels of a suite's cells by suite and scale; no entry without a journal."""
 
@@ -32,7 +37,20 @@ def planned_cells(runs: pd.DataFrame) -> PlannedLabels:
     return planned
 
 
-def is_excluded(planned: PlannedLabels, suite: str, scale: str, cell: tuple[str, str, str, str]) -> bool:
-    """Return whether a suite is known to lack a cell (labels of rule, neuron, network, dataset)."""
+@functools.cache
+def _patterns(suite: str, scale: Scale) -> list[Exclude]:
+    try:
+        return exclusions(suite, scale)
+    except UsageError:  # a suite of a file, or one that is not installed here
+        return []
+
+
+def exclusion(planned: PlannedLabels, suite: str, scale: str, cell: tuple[str, str, str, str]) -> str:
+    """Return that a suite leaves out a cell (labels of rule, neuron, network, dataset), and why; empty if it has the
+    cell, or if nothing is known. Without a journal, the suite of that name is asked."""
+    matching = [p for p in _patterns(suite, cast("Scale", scale)) if p.matches(cell)]
     cells = planned.get((suite, scale))
-    return cells is not None and cell_label(*cell) not in cells
+    if cell_label(*cell) in cells if cells is not None else not matching:
+        return ""
+    reason = next((p.reason for p in matching if p.reason), None)
+    return f"{EXCLUDED}: {reason}" if reason else EXCLUDED

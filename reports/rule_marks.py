@@ -21,9 +21,10 @@ from throughtime.reports.cells import (
     runs_of,
     tuning_sentence,
 )
-from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, scaled, styled
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, scaled, styled
 from throughtime.reports.figures import cells_left_out, count_range, heading
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
+from throughtime.reports.styles import Style, rule_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

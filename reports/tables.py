@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -28,7 +29,7 @@ from throughtime.reports.cells import (
 )
 from throughtime.reports.formats import long_csv, markdown, text
 from throughtime.reports.latex import latex
-from throughtime.reports.planned import PlannedLabels, is_excluded, planned_cells
+from throughtime.reports.planned import PlannedLabels, exclusion, planned_cells
 from throughtime.reports.quantities import quantity
 from throughtime.reports.table import FAILURES, REPLICATES, Entry, Footnotes, Table
 from throughtime.reports.terminal_table import terminal_text
@@ -56,7 +57,6 @@ ACTIVITY = (
     "synaptic_operations.effective_acs",
 )
 NOT_RUN = "no record of this cell in the results folder"
-EXCLUDED = "the suite does not have this cell"
 
 
 def render(results: Results, measure: str = "metric", form: str = "text", width: int | None = None) -> str:
@@ -142,15 +142,15 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -
     rows = []
     row_keys = ["suite", "scale", "measure", "dataset", "network", "neuron"]
     for (suite, scale, measure, dataset, network, neuron), of_row in groups(summary, row_keys):
-        of_rule = {row["rule"]: row for _, row in of_row.iterrows()}
+        of_rule = {row["rule"]: row for row in of_row.to_dict("records")}
         label = quantity(measure, of_row["unit"].iloc[0]).label
         line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), label)]
         bold = best.best_rules(of_row)
         for rule in rules:
             if rule in of_rule:
                 line.append(entry(of_rule[rule], notes)._replace(best=rule in bold))
-            elif is_excluded(planned, suite, scale, (rule, neuron, network, dataset)):
-                line.append(Entry("—", notes.mark(EXCLUDED)))
+            elif why := exclusion(planned, suite, scale, (rule, neuron, network, dataset)):
+                line.append(Entry("—", notes.mark(why)))
             else:
                 line.append(Entry("not run", notes.mark(NOT_RUN)))
         rows.append(line)
@@ -162,7 +162,7 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -
     return Table(name, title, caption, head, rows, letters, everything)
 
 
-def entry(row: pd.Series, notes: Footnotes) -> Entry:
+def entry(row: Mapping[Any, Any], notes: Footnotes) -> Entry:
     """Format a summary row: mean with interval or single values, failures by status, or a dash; a letter for a note."""
     # Measuring passes run once per cell and do not depend on the status of training.
     alone = row["measure"].startswith(MEASURED_ONCE)
@@ -179,7 +179,7 @@ def entry(row: pd.Series, notes: Footnotes) -> Entry:
         failures = [f"{count}/{row['runs']} {status}" for status, count in counts.items()]
         parts, remarks = parts + failures, remarks + failures
     remark = "; ".join(remarks) if number else ""
-    return Entry(", ".join(parts) or "—", notes.mark(row["note"]), anchor(row[KEYS]), number, remark)
+    return Entry(", ".join(parts) or "—", notes.mark(row["note"]), anchor(row[key] for key in KEYS), number, remark)
 
 
 def _count(summary: pd.DataFrame) -> str:

@@ -2,45 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, summarise, tuning_sentence
+from throughtime.reports.cells import (
+    KEYS,
+    groups,
+    neuron_label,
+    one_line,
+    rule_title,
+    runs_of,
+    summarise,
+    tuning_sentence,
+)
 from throughtime.reports.drawing import (
     Alternatives,
     Drawn,
-    Style,
     finish,
     grid,
     identified,
     neuron_markers,
-    rule_styles,
     scale_axis,
     scaled,
     styled,
 )
 from throughtime.reports.figures import cells_left_out, count_range, heading, used_styles
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
+from throughtime.reports.styles import Style, rule_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NO_COST = "Not drawn: no cell has both a metric and a peak memory or a wall time."
-COSTS = ("peak_process_bytes", "wall_time")
-FURTHER = ("peak_live_bytes", "wall_time", "training_time")
+EXACT, PROCESS, TIME = "peak_live_bytes", "peak_process_bytes", "wall_time"
+FURTHER = (EXACT, PROCESS, TIME, "training_time")
 """Costs that the page offers for the horizontal axis of the first column, where they were measured."""
+LABEL = 6.5
+"""Size of the labels of the front, in points."""
+
+
+def costs_of(runs: pd.DataFrame) -> tuple[str, str]:
+    """Return the costs of both columns: exact bytes, or the peak of the process where these were not counted; time."""
+    return (EXACT if EXACT in runs and runs[EXACT].notna().any() else PROCESS), TIME
 
 
 @styled
 def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
-    """Draw the metric against peak memory and wall time: rows are datasets, colours rules, markers neurons.
+    """Draw the metric against memory and wall time: rows are datasets, colours rules, markers neurons. Points of the
+    Pareto front have labels.
 
     Args and Returns are those of `learning_curves`; None if no cell has a metric and a cost.
     """
-    data = _points(results, suite, scale)
+    runs = runs_of(results, suite, scale)
+    costs = costs_of(runs)
+    data = _points(results, runs, costs)
     if data.empty:
         return None
     styles = rule_styles(results.frame["rule"])
@@ -49,15 +68,18 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
     figure, panels = grid(2 * len(datasets), columns=2, sharey="row")
     for row, ((dataset,), cells) in enumerate(datasets):
         shown = quantity(*cells[["measure", "unit"]].iloc[0])
-        for panel, cost in zip(panels[2 * row : 2 * row + 2], COSTS, strict=True):
+        for panel, cost in zip(panels[2 * row : 2 * row + 2], costs, strict=True):
             _draw(panel, cells, cost, styles, markers)
-            panel.set_title(dataset if cost == COSTS[0] else "")
+            panel.set_title(dataset if cost != TIME else "")
         panels[2 * row].set_ylabel(shown.label)
         if shown.recorded != "fraction":
             scale_axis(panels[2 * row].yaxis, cells["mean"], ratio=20)
-    runs = runs_of(results, suite, scale)
     few = data["n"].min() < INTERVAL_FROM
-    fronts = "" if data[[f"front.{cost}" for cost in COSTS]].sum().sum() == 0 else " Grey steps: the Pareto front."
+    fronts = (
+        ""
+        if data[[f"front.{cost}" for cost in costs]].sum().sum() == 0
+        else " Grey steps and labels: the Pareto front."
+    )
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a point"),
         f"Vertical: {data['protocol'].iloc[0]}; bars: {INTERVAL}"
@@ -69,15 +91,15 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
     title = "Result against cost"
     solid = {rule: style._replace(dash="-") for rule, style in used_styles(styles, data["rule"]).items()}
     finish(figure, title, notes, solid, markers)
-    choices = _choices(data, runs)
+    choices = _choices(data, runs, costs[0])
     return Drawn(figure, data.drop(columns=["protocol", "neuron_label", "values"]), title, notes, choices)
 
 
-def _choices(data: pd.DataFrame, runs: pd.DataFrame) -> Alternatives:
+def _choices(data: pd.DataFrame, runs: pd.DataFrame, shown: str) -> Alternatives:
     """Return, for each dataset and further cost, the cost of each point by its id, in the unit of the label."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for cost in FURTHER:
-        if cost not in runs or runs[cost].isna().all():
+        if cost == shown or cost not in runs or runs[cost].isna().all():
             continue
         kind, means = quantity(cost), summarise(runs, cost).set_index(KEYS)["mean"]
         for i, cell in data.iterrows():
@@ -87,19 +109,18 @@ def _choices(data: pd.DataFrame, runs: pd.DataFrame) -> Alternatives:
     return found
 
 
-def _points(results: Results, suite: str, scale: str) -> pd.DataFrame:
+def _points(results: Results, runs: pd.DataFrame, costs: tuple[str, str]) -> pd.DataFrame:
     """Return a row for each cell with a metric and a cost; `front.<cost>`: whether it is on the Pareto front of its
     dataset; `wall_time.low` and `wall_time.high`: quartiles of the timed batches."""
-    runs = runs_of(results, suite, scale)
     data = summarise(runs)[[*KEYS, "measure", "unit", "better", "mean", "low", "high", "n", "values", "protocol"]]
-    for cost in COSTS:
+    for cost in costs:
         data[cost] = summarise(runs, cost)["mean"]
-    data = data[data["mean"].notna() & data[list(COSTS)].notna().any(axis=1)].reset_index(drop=True)
+    data = data[data["mean"].notna() & data[list(costs)].notna().any(axis=1)].reset_index(drop=True)
     timed = runs[runs["wall_time"].notna()].set_index(KEYS)["id"].to_dict() if "wall_time" in runs else {}
     ends = [_quartiles(results, timed.get(tuple(row))) for row in data[KEYS].itertuples(index=False)]
     data[["wall_time.low", "wall_time.high"]] = np.array(ends, dtype=float).reshape(-1, 2)
     data["neuron_label"] = [neuron_label(*pair) for pair in data[["neuron", "network"]].itertuples(index=False)]
-    for cost in COSTS:
+    for cost in costs:
         data[f"front.{cost}"] = False
         for _, cells in groups(data, ["dataset"]):
             data.loc[pareto_front(cells, cost), f"front.{cost}"] = True
@@ -161,3 +182,23 @@ def _draw(panel: Axes, cells: pd.DataFrame, cost: str, styles: dict[str, Style],
     panel.margins(x=0.1)
     scale_axis(panel.xaxis, x, ratio=5)
     panel.set_xlabel(scaled(quantity(cost).label, panel.xaxis))
+    _label(panel, [(cell["rule"], cell[cost] * factor, cell["mean"] * of_metric) for _, cell in front.iterrows()])
+
+
+def _label(panel: Axes, points: Sequence[tuple[str, float, float]]) -> None:
+    """Write the rules of points beside them; those of points that are close to each other as one label."""
+    to_panel = panel.transData + panel.transAxes.inverted()
+    labels: list[tuple[tuple[float, float], list[str]]] = []
+    for rule, x, y in points:
+        name = one_line(rule_title(rule))
+        distances = [np.abs(to_panel.transform((x, y)) - to_panel.transform(at)) for at, _ in labels]
+        near = next(
+            (names for (_, names), d in zip(labels, distances, strict=True) if d[0] < 0.2 and d[1] < 0.06), None
+        )
+        if near is None:
+            labels.append(((x, y), [name]))
+        elif name not in near:
+            near.append(name)
+    for at, names in labels:
+        style: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": LABEL}
+        panel.annotate(", ".join(names), at, (4, -4), **style)

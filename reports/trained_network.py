@@ -15,7 +15,8 @@ from throughtime.harness.weights import Which, load_network
 from throughtime.networks.base import Network
 from throughtime.records.results import Results
 from throughtime.reports.cells import neuron_label, rule_title
-from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, scaled, styled
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, scaled, styled
+from throughtime.reports.styles import rule_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

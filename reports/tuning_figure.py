@@ -8,9 +8,10 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, neuron_label, runs_of, summarise
-from throughtime.reports.drawing import Drawn, Style, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.figures import used_styles
 from throughtime.reports.quantities import quantity
+from throughtime.reports.styles import Style, rule_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

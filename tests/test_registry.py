@@ -64,7 +64,7 @@ def test_a_plugin_file_registers_its_components(plugin):
         [],
     )
     rule = ALGORITHMS["patience"]
-    assert (rule.kind, rule.name, rule.origin, rule.summary) == ("algorithms", "patience", str(path), "Waits.")
+    assert (rule.kind, rule.name, rule.origin, rule.summary) == ("rules", "patience", str(path), "Waits.")
     assert rule.place.startswith(f"{path}:")
     assert NEURONS["leaky"].summary == "no docstring"
     assert rule.checked({}) == {"steps": 3}
@@ -84,7 +84,7 @@ def test_one_name_twice_names_both_places_and_keeps_the_first(plugin):
     load_plugin(first)
     with pytest.raises(UsageError) as caught:
         load_plugin(second)
-    assert caught.value.what == 'algorithms: the name "patience" is registered twice'
+    assert caught.value.what == 'rules: the name "patience" is registered twice'
     one, two = caught.value.hint.removeprefix("first at ").split(", again at ")
     assert one.rpartition(":")[0] == str(first)
     assert two.rpartition(":")[0] == str(second)
@@ -94,7 +94,7 @@ def test_one_name_twice_names_both_places_and_keeps_the_first(plugin):
 
 def test_an_unknown_name_is_answered_with_the_nearest(plugin):
     load_plugin(plugin(THREE))
-    with pytest.raises(UsageError, match='no "patiense" among the algorithms\n  did you mean "patience"'):
+    with pytest.raises(UsageError, match='no "patiense" among the rules\n  did you mean "patience"'):
         ALGORITHMS["patiense"]
     with pytest.raises(UsageError, match='no "x" among the networks\n  there is none'):
         NETWORKS["x"]
@@ -179,7 +179,7 @@ class Full:
 
 @pytest.fixture
 def full():
-    registry = Registry("algorithms")
+    registry = Registry("rules", "algorithms")
     registry._loaded = True
     registry.register("full")(Full)
     return registry["full"]
@@ -268,7 +268,7 @@ def test_an_entry_point_that_raises_is_named(monkeypatch):
     point = importlib.metadata.EntryPoint("x", "no_such_package_of_mine.rules", "throughtime.algorithms")
     monkeypatch.setattr(registry_module, "entry_points", lambda group: [point])
     monkeypatch.setattr(importlib.import_module("throughtime.algorithms"), "__path__", [])  # its files import torch
-    registry = Registry("algorithms")
+    registry = Registry("rules", "algorithms")
     for _ in range(2):  # half a registry is not taken for a whole one
         with pytest.raises(UsageError, match=r"the entry point no_such_package_of_mine\.rules of an installed package"):
             registry.names()

@@ -23,7 +23,7 @@ from throughtime.numerics.trees import tensors
 from throughtime.registry import Component
 
 SIZE_CHANGES = {
-    "algorithms": ("claims exact", "claims truncated", "claims approximate: gradient", "reported losses"),
+    "rules": ("claims exact", "claims truncated", "claims approximate: gradient", "reported losses"),
     "neurons": ("kernel", "a single step"),
     "networks": ("a window", "a single step", "a step by its layers"),
 }
@@ -31,11 +31,11 @@ SIZE_CHANGES = {
 the size and is not among them."""
 OPTIONS_CHANGE = SIZE_CHANGES | {
     "neurons": ("kernel", "a single step", "claimed partials", "gradient of the smooth net"),
-    "algorithms": ("windows", "same seed", "sees", "leaves", "reports", "the last update", "stopped and continued"),
+    "rules": ("windows", "same seed", "sees", "leaves", "reports", "the last update", "stopped and continued"),
 }
 """The same for other values of options. Rules are tested against the contract alone: a regulariser or a weight decay is
 part of their gradient by design, and identities test it."""
-ARGUMENTS: dict[str, tuple[Any, ...]] = {"algorithms": (), "neurons": (SIZE,), "networks": (INPUTS, CLASSES, LIF)}
+ARGUMENTS: dict[str, tuple[Any, ...]] = {"rules": (), "neurons": (SIZE,), "networks": (INPUTS, CLASSES, LIF)}
 """Positional arguments with which a component of each kind is built."""
 
 
@@ -45,7 +45,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
         return ()
     if component.kind == "datasets":
         return real_data_facts(component)
-    facts_of = {"algorithms": rules.facts, "neurons": neurons.facts, "networks": networks.facts}[component.kind]
+    facts_of = {"rules": rules.facts, "neurons": neurons.facts, "networks": networks.facts}[component.kind]
 
     def chosen(which: Component, names: dict[str, tuple[str, ...]]) -> list[Fact]:
         return [fact for fact in facts_of(which) if fact.name.startswith(names[component.kind])]

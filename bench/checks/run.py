@@ -19,7 +19,7 @@ from throughtime.harness.batches import learn_batch
 from throughtime.registry import REGISTRIES, Component, load_plugin
 
 FACTS: dict[str, Callable[[Component], tuple[Fact, ...]]] = {
-    "algorithms": lambda component: rules.facts(component, identities.facts(component)),
+    "rules": lambda component: rules.facts(component, identities.facts(component)),
     "neurons": neurons.facts,
     "networks": networks.facts,
     "datasets": datasets.facts,
@@ -43,13 +43,19 @@ def components(names: Sequence[str]) -> list[Component]:
     return [component for component in everything if not names or component.name in names]
 
 
-def check(names: Sequence[str] = (), full: bool = False, only: str = "") -> Iterator[CheckResult]:
+def check(
+    names: Sequence[str] = (),
+    full: bool = False,
+    only: str = "",
+    tell: Callable[[Component, int, int], None] = lambda *_: None,
+) -> Iterator[CheckResult]:
     """Evaluate every fact of the named components, or of all, on one thread; yield each result when it is ready.
 
     Args:
         names: names of components; all if empty.
         full: evaluate the facts of `full.py` too, which takes minutes a component.
         only: text that the name of a fact contains; all facts if empty.
+        tell: is called before each fact with the component, the number of its facts that are done, and that of all.
     """
     chosen = components(names)
     threads = torch.get_num_threads()
@@ -57,11 +63,12 @@ def check(names: Sequence[str] = (), full: bool = False, only: str = "") -> Iter
     try:
         with gc_frozen():  # facts on memory collect garbage often
             for component in chosen:
-                for fact in _facts(component, full):
-                    if only in fact.name:
-                        with with_every_structure(full):
-                            result = evaluate(fact, component)
-                        yield result
+                facts = [fact for fact in _facts(component, full) if only in fact.name]
+                for done, fact in enumerate(facts):
+                    tell(component, done, len(facts))
+                    with with_every_structure(full):
+                        result = evaluate(fact, component)
+                    yield result
     finally:
         torch.set_num_threads(threads)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from throughtime.registry import Component
 
 KIND_NAMES = {
-    **dict.fromkeys(("algorithms", "algorithm", "rules", "rule"), "algorithms"),
+    **dict.fromkeys(("rules", "rule", "algorithms", "algorithm"), "rules"),
     **{name: f"{kind}s" for kind in ("neuron", "network", "dataset", "suite") for name in (kind, f"{kind}s")},
 }
 """Kinds by the words that a user may write for them."""
@@ -84,7 +84,7 @@ def _print_kind(kind: str, as_json: bool) -> None:
     """Print all components of a kind, or all suites."""
     from throughtime.registry import REGISTRIES
 
-    if kind == "algorithms":
+    if kind == "rules":
         registry = REGISTRIES[kind]
         return _print_rules([registry[rule] for rule in registry.names()], as_json)
     print_rows(_suite_rows() if kind == "suites" else _component_rows([kind], with_parameters=True), as_json)
@@ -175,7 +175,7 @@ def _rule_coordinates(rule: Component) -> dict[str, str]:
 
 
 def _rule_row(rule: Component) -> dict[str, str]:
-    """Return a rule's row of `ls algorithms`; — marks a missing claim, and the page of a rule from another package."""
+    """Return a rule's row of `ls rules`; — marks a missing claim, and the page of a rule from another package."""
     claims = getattr(rule.factory, "claims", None)
     return {
         "kind": rule.kind,

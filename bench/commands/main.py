@@ -18,6 +18,7 @@ import typer
 
 from throughtime.commands import bytes as bytes_cli
 from throughtime.commands import compare as compare_cli
+from throughtime.commands import compare_rules as compare_rules_cli
 from throughtime.commands import ls as ls_cli
 from throughtime.commands import papers as papers_cli
 from throughtime.commands import peers as peers_cli
@@ -38,6 +39,7 @@ from throughtime.commands.terminal import (
     PluginOption,
     ResultsOption,
     StyleOption,
+    facts_shown,
     load_plugins,
     print_rows,
     print_stale,
@@ -76,6 +78,7 @@ app.add_typer(baseline_app, name="baseline")
 app.add_typer(data_app, name="data")
 app.add_typer(export_app, name="export")
 app.command("bytes")(bytes_cli.count_bytes)
+app.command("compare-rules")(compare_rules_cli.compare_rules)
 app.command("ls")(ls_cli.list_components)
 app.command()(recommend_cli.recommend)
 of_sweeps = (sweep_cli.plan, run_cli.run, sweep_cli.status, sweep_cli.rerun)
@@ -127,17 +130,31 @@ def figure(
     results: ResultsOption = DEFAULT_RESULTS,
     out: OutOption = Path("reports/out/figures"),
     style: StyleOption = "screen",
+    measure: Annotated[
+        str | None, typer.Option(help="Draw this measure for each rule in the place of the standard figures.")
+    ] = None,
+    only: Annotated[
+        list[str], typer.Option(help="Names of figures, or patterns such as '*-curves'; repeatable.", metavar="NAME")
+    ] = NO_LABELS,
+    width: Annotated[float | None, typer.Option(min=1, max=40, help="Width in inches.")] = None,
+    colours: Annotated[
+        list[str], typer.Option(help="Colour of a rule, such as 'fptt=#d55e00'; repeatable.", metavar="NAME=COLOUR")
+    ] = NO_LABELS,
     plugin: PluginOption = NONE,
     paper: PaperOption = NONE,
 ) -> None:
     """Draw the figures from records, as PDF, SVG and PNG with their data as CSV and, for a paper, the caption."""
-    from throughtime.reports.figure_registry import NotDrawn
+    from throughtime.reports.figure_registry import Choice, NotDrawn
+    from throughtime.reports.look import Look
     from throughtime.reports.page.report import write_figures
 
     load_plugins(plugin, paper)
+    if unequal := [text for text in colours if "=" not in text]:
+        raise UsageError("a colour is NAME=COLOUR", f"--colours {unequal[0]}", "such as 'fptt=#d55e00'")
+    look = Look(style, width, {name: colour for name, _, colour in (text.rpartition("=") for text in colours)})
     loaded = _loaded(results, suite or ())
     print_stale(loaded)
-    for name, drawn in write_figures(loaded, out, style).items():
+    for name, drawn in write_figures(loaded, out, look, Choice(only, measure), _print_drawing).items():
         print_text(
             f"{drawn.title}: {drawn.reason}" if isinstance(drawn, NotDrawn) else f"{out / name}.{{pdf,svg,png,csv}}"
         )
@@ -155,7 +172,12 @@ def report(
     from throughtime.reports.page.report import write_report
 
     load_plugins(plugin, paper)
-    print_text(f"report: {write_report(_loaded(results, suite or ()), out).resolve()}")
+    path = write_report(_loaded(results, suite or ()), out, _print_drawing)
+    print_text(f"report: {path.resolve()}")
+
+
+def _print_drawing(what: str) -> None:
+    print_text(f"drawing {what}", file=sys.stderr, flush=True)
 
 
 @app.command()
@@ -174,8 +196,9 @@ def check(
     from throughtime.checks.run import check, components
 
     load_plugins(plugin)
-    components(names or ())  # an unknown name is refused before any check runs
-    findings = list(check(names or (), full))
+    chosen = components(names or ())  # an unknown name is refused before any check runs
+    with facts_shown(len(chosen)) as tell:
+        findings = list(check(names or (), full, tell=tell))
     verdicts = Counter(finding.verdict for finding in findings)
     if as_json:
         print_text(json.dumps([finding.row() for finding in findings]))

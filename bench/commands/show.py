@@ -38,13 +38,14 @@ def show(
     from throughtime.records.results import Results
     from throughtime.reports.cells import slug
     from throughtime.reports.detections import detects, draw_detections
-    from throughtime.reports.drawing import figure_style, save
+    from throughtime.reports.drawing import save
+    from throughtime.reports.look import Look, figure_look
     from throughtime.reports.trained_network import draw_network
 
     load_plugins(plugin)
     add_source(*source)
     found = Results.load(results)
     draw, what = (draw_detections, "detections") if detects(found, run) else (draw_network, "network")
-    with figure_style(style):
+    with figure_look(Look(style)):
         paths = save(draw(found, run, sequence, weights), out, f"{what}-{slug(found.record(run).label)}")
     print_text(*paths, sep="\n")

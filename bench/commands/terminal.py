@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from throughtime.suites import units
 
 if TYPE_CHECKING:
     from throughtime.records.results import Results
+    from throughtime.registry import Component
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 PluginOption = Annotated[
@@ -84,6 +86,29 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
         table.add_row(*("" if value is None else printable(str(value)) for value in row.values()))
     width = None if sys.stdout.isatty() else 160  # a pipe has no width
     Console(width=width).print(table, markup=False, highlight=False)
+
+
+@contextmanager
+def facts_shown(components: int) -> Iterator[Callable[[Component, int, int], None]]:
+    """Context manager that shows on a terminal which fact of which component is evaluated.
+
+    Without a thread of its own, which would disturb facts on memory: the bar moves between facts.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
+    console = Console(stderr=True)
+    bar = Progress(*columns, console=console, transient=True, auto_refresh=False, disable=not console.is_terminal)
+    task, seen = bar.add_task(""), dict.fromkeys([""])
+
+    def tell(component: Component, done: int, facts: int) -> None:
+        seen.setdefault(f"{component.kind} {component.name}")
+        shown = f"{component.name} ({len(seen) - 1} of {components})" if components > 1 else component.name
+        bar.update(task, completed=done, total=facts, description=shown, refresh=True)
+
+    with bar:
+        yield tell
 
 
 def load_plugins(plugins: list[Path], papers: Sequence[Path] = ()) -> None:

@@ -19,6 +19,8 @@ from throughtime.registry import load_plugin
 from throughtime.spec import Rerun, Scale
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from throughtime.reports.drawing import Drawn
 
 
@@ -106,19 +108,35 @@ def table(results: Results | str | Path = DEFAULT_RESULTS, measure: str = "metri
     return summarise(_loaded(results).frame, measure)
 
 
-def figure(results: Results | str | Path = DEFAULT_RESULTS, out: str | Path | None = None) -> dict[str, Drawn]:
-    """Draw all figures that the results have data for.
+def figure(
+    results: Results | str | Path = DEFAULT_RESULTS,
+    out: str | Path | None = None,
+    *,
+    measure: str | None = None,
+    only: str | Sequence[str] = (),
+    width: float | None = None,
+    colours: Mapping[str, str] = MappingProxyType({}),
+    axis: Axes | None = None,
+) -> dict[str, Drawn]:
+    """Draw the figures that the results have data for.
 
     Args:
         results: results, or their folder.
         out: folder for each figure as PDF, SVG, PNG and CSV; None: no file is written.
+        measure: draw this measure for each rule, in the place of the standard figures.
+        only: names of figures, or patterns such as `*-curves`; empty: all.
+        width: in inches; None: a width for screens.
+        colours: colours of rules by label, such as `{"fptt": "#d55e00"}`.
+        axis: an axis of matplotlib, into which the only figure with its only panel is drawn; without `measure` and
+            `only` it is that of the learning curves.
 
     Returns:
         For each name (`quick-tiny-curves`) the matplotlib figure, its numbers as a frame, title and caption. A notebook
         displays a figure that is the last expression of a cell.
 
     Raises:
-        UsageError: the folder has no runs.
+        UsageError: the folder has no runs, no figure, measure, rule or colour has this name, or `axis` would hold
+            several panels.
 
     Example:
         >>> figures = tt.figure(folder)
@@ -126,11 +144,20 @@ def figure(results: Results | str | Path = DEFAULT_RESULTS, out: str | Path | No
         'Learning curves'
     """
     from throughtime.reports.drawing import Drawn, save
-    from throughtime.reports.figure_registry import draw_figures
+    from throughtime.reports.figure_registry import Choice, draw_figures
+    from throughtime.reports.look import Look, checked_colours, figure_look
 
-    drawn = {name: shown for name, shown in draw_figures(_loaded(results)).items() if isinstance(shown, Drawn)}
-    for name, shown in drawn.items() if out is not None else ():
-        save(shown, Path(str(out)), name)
+    loaded = _loaded(results)
+    names = [only] if isinstance(only, str) else only
+    choice = Choice(names or (["*-curves"] if axis is not None and measure is None else ()), measure)
+    look = Look(width=width, colours=checked_colours(colours, loaded.frame["rule"]), axis=axis)
+    with figure_look(look):
+        found = draw_figures(loaded, choice)
+        drawn = {name: shown for name, shown in found.items() if isinstance(shown, Drawn)}
+        if axis is not None and [shown.figure for shown in drawn.values()] != [axis.figure]:
+            raise UsageError(f"an axis holds one figure, not {', '.join(found)}", "axis", "give only=NAME")
+        for name, shown in drawn.items() if out is not None else ():
+            save(shown, Path(str(out)), name)
     return drawn
 
 

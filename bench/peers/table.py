@@ -11,7 +11,8 @@ import pandas as pd
 from throughtime.markdown import escaped, table
 from throughtime.peers.run import Measurement, PeerResults
 from throughtime.peers.workload import WORKLOADS
-from throughtime.reports.drawing import Drawn, Style, finish, grid, save, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, save, scale_axis, styled
+from throughtime.reports.styles import Style
 from throughtime.whole_files import write_whole
 
 COLOURS = {"ours": 0, "library": 1, "plain": 2, "other": 7}

@@ -34,6 +34,8 @@ class Began(_Event):
     """Start time of that process: a later process may have the same id."""
     runs: list[tuple[str, str, Status | None]]
     """Id and label of each run of the suite, and the status of its record if the run is not repeated."""
+    asked: list[str] | None = None
+    """Ids of the runs that the command asked for; None: all."""
     failed_passes: dict[str, list[Pass]] = {}
     """Failed measuring passes of each `ok` record that is not repeated, by id."""
     other_scales: dict[Scale, list[str]] = {}

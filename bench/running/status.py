@@ -83,7 +83,8 @@ class _Replay:
     """The runs of a sweep after the events of its journal."""
 
     def __init__(self, began: Began, events: Iterable[Event]) -> None:
-        self.state = {run: before for run, _, before in began.runs}
+        asked = None if began.asked is None else set(began.asked)
+        self.state = {run: before for run, _, before in began.runs if asked is None or run in asked}
         self.reasons: dict[str, str] = {}
         self.failed_passes: dict[str, list[Pass]] = dict(began.failed_passes)
         self.at_work: dict[tuple[str, Pass], Started] = {}

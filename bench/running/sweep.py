@@ -99,7 +99,7 @@ class Sweep:
             return []
         try:
             with closing(engine_of(self, progress.show)) as engine:
-                return Runner(self.request.store, command, engine, progress).run(self.planned, self.due)
+                return Runner(self.request.store, command, engine, progress).run(self.planned, self.due, self.selected)
         finally:
             progress.end()
 

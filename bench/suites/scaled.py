@@ -77,7 +77,7 @@ class ScaledSuite:
         cells = dict.fromkeys(matrix)
         for i, when in enumerate(self.settings.exclude):
             path = (*self.paths["exclude"], i)
-            if not when.model_fields_set:
+            if not when.model_fields_set - {"reason"}:
                 self.refuse(f"this excludes everything; name at least one of {', '.join(KINDS)}", path)
             hit = _matching(when, matrix)
             self.matched[path] = when, bool(hit)
@@ -193,10 +193,7 @@ def component_of(
 
 def _matching(when: When, cells: list[Labels]) -> list[Labels]:
     """Return the cells that a pattern matches."""
-    for i, kind in enumerate(KINDS):
-        if (among := getattr(when, kind)) is not None:
-            cells = [labels for labels in cells if labels[i] in among]
-    return cells
+    return [labels for labels in cells if when.matches(labels)]
 
 
 def _merged(settings: list[Training]) -> Training:

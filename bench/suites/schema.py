@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -46,6 +47,18 @@ class When(Strict):
     """Labels of networks."""
     dataset: LabelList | None = None
     """Labels of datasets."""
+
+    def matches(self, cell: Sequence[str]) -> bool:
+        """Return whether the pattern matches a cell, by its labels of rule, neuron, network and dataset."""
+        wanted = (self.rule, self.neuron, self.network, self.dataset)
+        return all(labels is None or label in labels for labels, label in zip(wanted, cell, strict=True))
+
+
+class Exclude(When):
+    """Pattern of cells that a suite leaves out."""
+
+    reason: str | None = None
+    """Why, in tables and on the page. Default: none."""
 
 
 class Include(Strict):
@@ -125,7 +138,7 @@ class Settings(Strict):
     """Training settings of all cells."""
     tune: Tune | None = None
     """Search for the values of options, on the validation split; needs the pass `train`. null: none."""
-    exclude: list[When] = Field(default=[])
+    exclude: list[Exclude] = Field(default=[])
     """Patterns of cells that are left out."""
     include: list[Include] = Field(default=[])
     """Additional cells."""

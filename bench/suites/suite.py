@@ -26,7 +26,7 @@ from throughtime.spec import PASSES, SCALES, Pass, RunSpec, Scale, Tuning
 from throughtime.suites.cell import CellSpec
 from throughtime.suites.changes import apply_change, names_an_option
 from throughtime.suites.scaled import ScaledSuite, component_of
-from throughtime.suites.schema import ComponentEntry, NameOrEntry, Settings, SuiteFile
+from throughtime.suites.schema import ComponentEntry, Exclude, NameOrEntry, Settings, SuiteFile
 from throughtime.suites.strict_yaml import Document, Key, checked, load
 from throughtime.suites.trials import Trial, trials_of
 
@@ -165,6 +165,17 @@ def suite_document(name_or_path: str | Path) -> Document:
         hint = f'did you mean "{file}"?' if Path(file).is_file() else suggestion(name, named)
         raise UsageError(f'no suite "{name}"', hint=hint)
     return load(named.get(name, name))
+
+
+def exclusions(name: str, scale: Scale) -> list[Exclude]:
+    """Return the patterns of cells that a suite leaves out at a scale, without importing its components.
+
+    Raises:
+        UsageError: there is no such suite, or its file is not one.
+    """
+    file = checked(suite_document(name), SuiteFile)
+    own: Settings = getattr(file.scales, scale)
+    return own.exclude if "exclude" in own.model_fields_set else file.exclude
 
 
 def _check_entries(document: Document, faults: Faults) -> None:

@@ -32,16 +32,15 @@ from throughtime.neurons.surrogate import SURROGATES
 from throughtime.options import options_of, type_text
 from throughtime.registry import REGISTRIES, Component
 from throughtime.spec import Training
-from throughtime.suites.schema import ComponentEntry, Include, Override, Scales, SuiteFile, Tune, When
+from throughtime.suites.schema import ComponentEntry, Exclude, Include, Override, Scales, SuiteFile, Tune, When
 
-KINDS = {"rules": "algorithms", "neurons": "neurons", "networks": "networks", "datasets": "datasets"}
-"""Page of each kind of component, and the name of its registry."""
 MODELS: dict[type[pydantic.BaseModel], str] = {
     SuiteFile: "Keys of a suite",
     ComponentEntry: "A component in a list",
     Training: "training",
     Tune: "tune",
     When: "Patterns of cells",
+    Exclude: "exclude",
     Include: "include",
     Override: "overrides",
     Scales: "scales",
@@ -62,6 +61,8 @@ CONTRACTS: dict[str, tuple[type, ...]] = {
     "Datasets": (Dataset, Batch, Task, Metric),
 }
 """Sections of the page on contracts: what a component of your own defines, and what it gets."""
+WIDTH = 70
+"""Longest line of a signature."""
 HEADING = re.compile(r"^(Args|Attributes|Example|Raises|References|Returns|Yields):\n", re.MULTILINE)
 EXAMPLES = (
     "Examples assume `import throughtime as tt`, `import torch` and "
@@ -73,7 +74,7 @@ ITEM = re.compile(r"^ {4}(?! )(?:(\w+): )?", re.MULTILINE)
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """List a page for each registered rule and for each paper; a strict build refuses a page that does not exist."""
-    listed = {"Learning rules": [f"rules/{name}.md" for name in _own("algorithms")]}
+    listed = {"Learning rules": [f"rules/{name}.md" for name in _own("rules")]}
     listed["Papers"] = sorted(
         f"papers/{page.name}" for page in Path(config.docs_dir, "papers").glob("*.md") if page.stem != "index"
     )
@@ -86,7 +87,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages."""
-    pages = {page: _components(page, kind) for page, kind in KINDS.items()}
+    pages = {kind: _components(kind) for kind in REGISTRIES}
     pages |= {"python": _python(), "contracts": _contracts(), "suite": _suite(), "surrogates": _surrogates()}
     for page, text in pages.items():
         files.append(File.generated(config, f"reference/{page}.md", content=text))
@@ -99,9 +100,9 @@ def _own(kind: str) -> list[str]:
     return [name for name in registry.names() if registry[name].origin == "throughtime"]
 
 
-def _components(page: str, kind: str) -> str:
+def _components(kind: str) -> str:
     parts = [
-        f"# {page.capitalize()}",
+        f"# {kind.capitalize()}",
         f"Options are those of a suite file; `throughtime ls NAME` prints the same. {EXAMPLES}",
     ]
     for name in _own(kind):
@@ -178,10 +179,17 @@ def _section(heading: str, body: str) -> tuple[str, str]:
 
 
 def _signature(thing: Callable[..., object]) -> str:
-    """Return the arguments and their defaults; the docstring has the types."""
+    """Return the arguments and their defaults, on several lines if one is too long; the docstring has the types."""
     signature = inspect.signature(thing)
     arguments = [argument.replace(annotation=argument.empty) for argument in signature.parameters.values()]
-    return str(signature.replace(parameters=arguments, return_annotation=signature.empty))
+    line = str(signature.replace(parameters=arguments, return_annotation=signature.empty))
+    if len(line) <= WIDTH:
+        return line
+    shown = [str(argument) for argument in arguments]
+    named = [i for i, argument in enumerate(arguments) if argument.kind is argument.KEYWORD_ONLY]
+    if named and not any(argument.kind is argument.VAR_POSITIONAL for argument in arguments):
+        shown.insert(named[0], "*")
+    return "(\n" + "".join(f"    {argument},\n" for argument in shown) + ")"
 
 
 def _suite() -> str:

@@ -8,18 +8,8 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import runs_of
-from throughtime.reports.drawing import (
-    DASHES,
-    Drawn,
-    Style,
-    finish,
-    grid,
-    plot_curves,
-    rule_styles,
-    scale_axis,
-    scaled,
-    styled,
-)
+from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, scale_axis, scaled, styled
+from throughtime.reports.styles import DASHES, Style, rule_styles
 
 PUBLISHED = ("brf", "rf", "alif")
 COMPARED = ("brf", "lif-0.1", "lif", "alif-0.1", "alif")

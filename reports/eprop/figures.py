@@ -6,8 +6,9 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import rule_rank
-from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, scale_axis, styled
 from throughtime.reports.eprop.curves import EVIDENCE, LARGEST_ERROR, PATTERN, curves
+from throughtime.reports.styles import rule_styles
 
 TITLES = {EVIDENCE: "evidence accumulation: wrong decisions", PATTERN: "pattern generation: mean squared error"}
 

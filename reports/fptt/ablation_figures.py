@@ -9,9 +9,10 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, runs_of
-from throughtime.reports.drawing import Drawn, Style, finish, grid, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.figures import count_range, heading
 from throughtime.reports.fptt.adding import TRIVIAL
+from throughtime.reports.styles import Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,20 +10,10 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, rule_rank, runs_of
-from throughtime.reports.drawing import (
-    PALE,
-    Drawn,
-    Style,
-    finish,
-    grid,
-    plot_curves,
-    rule_styles,
-    scale_axis,
-    scaled,
-    styled,
-)
+from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, scale_axis, scaled, styled
 from throughtime.reports.fptt.adding import CELLS, LOOPS, SUITES, TRIVIAL, curves, published
 from throughtime.reports.papers.claims import AVERAGED
+from throughtime.reports.styles import PALE, Style, rule_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

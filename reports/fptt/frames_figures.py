@@ -6,13 +6,14 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, runs_of
-from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.fptt.adding_figures import PALE
 from throughtime.reports.fptt.comparison import FRAMES as ACCURACY
 from throughtime.reports.fptt.memory import FRAMES, PUBLISHED, SUITE
 from throughtime.reports.fptt.times import TIME
 from throughtime.reports.growth import WAYS
 from throughtime.reports.quantities import MIB
+from throughtime.reports.styles import rule_styles
 
 SECONDS = {
     "bptt": (10, 20, 31, 40, 60, 125, 300),

@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 
 from throughtime.records.results import Results
-from throughtime.reports.drawing import Drawn, Style, finish, grid, styled
+from throughtime.reports.drawing import Drawn, finish, grid, styled
 from throughtime.reports.fptt.ltc_neuron import LABELS, SAMPLES, SIZES, Kind, rates, setting, trace
+from throughtime.reports.styles import Style
 
 STYLES: dict[Kind, Style] = {"ltc": Style((0.0, 0.45, 0.7), "-", 1.3), "fixed": Style((0.84, 0.37, 0.0), "--", 1.3)}
 TITLES: dict[Kind, str] = {"ltc": "LTC", "fixed": "fixed τ (a = ½)"}

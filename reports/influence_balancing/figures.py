@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.drawing import Drawn, finish, grid, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
 from throughtime.reports.influence_balancing.experiment import (
     RATE,
     RATE_OF_UORO,
@@ -17,6 +17,7 @@ from throughtime.reports.influence_balancing.experiment import (
     drawn_signs,
     losses,
 )
+from throughtime.reports.styles import rule_styles
 
 LINES: dict[str, tuple[RuleName, int]] = {
     "rtrl, K = 1": ("rtrl", 1),

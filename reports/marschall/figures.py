@@ -7,9 +7,10 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, rule_rank, runs_of
-from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, rule_styles, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, scale_axis, styled
 from throughtime.reports.marschall import exact
 from throughtime.reports.marschall.experiment import ALONE, FORGOTTEN, LEADER, REPLICATES, STEPS, along_rtrl
+from throughtime.reports.styles import rule_styles
 
 PANELS = {"add": "Add, α = 1", "add-half": "Add, α = 1/2", "mimic": "Mimic, α = 1", "mimic-half": "Mimic, α = 1/2"}
 ALIGNED = ("add", "add-half")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.drawing import PALE, Drawn, Style, finish, grid, plot_curves, rule_styles, styled
+from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, styled
 from throughtime.reports.ostl.claims import curves, published
+from throughtime.reports.styles import PALE, Style, rule_styles
 
 
 @styled

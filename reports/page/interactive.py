@@ -41,7 +41,8 @@ Names = dict[str, list[_Entry]]
 
 
 def described(figure: Figure) -> dict[str, Any]:
-    """Describe the panels of a figure: for each its place in the grid, title, axes, traces, lines and texts.
+    """Describe the panels of a figure: for each its place in the grid, title, axes, traces, lines, texts, and
+    labels of points.
 
     A trace has x, y, colour, dash, symbol, the name of the entry of the figure's legend that has its colour, and the id
     that `drawing.identified` gave its artist. A second legend explains symbols. An axis without a label has that of the
@@ -76,6 +77,8 @@ def _legend_names(figure: Figure) -> Names:
 
 
 def _panel(axes: Axes, names: Names) -> dict[str, Any]:
+    from matplotlib.text import Annotation
+
     place = axes.get_subplotspec()
     assert place is not None  # all panels are from `drawing.grid`
     return {
@@ -90,6 +93,12 @@ def _panel(axes: Axes, names: Names) -> dict[str, Any]:
             {"x": t.get_position()[0], "y": t.get_position()[1], "text": t.get_text(), "colour": _hex(t.get_color())}
             for t in axes.texts
             if t.get_transform() == axes.transAxes and t.get_text()
+        ],
+        "labels": [
+            {"x": x, "y": y, "text": t.get_text()}
+            for t in axes.texts
+            if isinstance(t, Annotation) and t.get_text()
+            for x, y in [_numbers(t.xy)]
         ],
     }
 

@@ -16,11 +16,10 @@ from markupsafe import Markup
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import groups, runs_of, slug
-from throughtime.reports.formats import FORMS
+from throughtime.reports.page.matrix import Matrix, matrix_of
+from throughtime.reports.page.paper_verdicts import judged_papers
 from throughtime.reports.page.runs import failures, merged, run_data
-from throughtime.reports.page.summary import best_of, costs_of, judged_papers
 from throughtime.reports.page.table import table_data
-from throughtime.reports.quantities import INTERVAL, quantity
 from throughtime.reports.table import Table
 
 PLOTLY = "plotly-basic.min.js"
@@ -34,11 +33,17 @@ class PageFigure(NamedTuple):
     caption: Sequence[str]
     image: bytes = b""
     """WebP."""
-    csv: str = ""
     panels: Mapping[str, Any] = MappingProxyType({})
     """`interactive.described`."""
     pictures: bool = False
     """Whether its colours have a meaning that a dark page must not invert."""
+
+
+class SuiteAnswer(NamedTuple):
+    """The first that the page says of a suite."""
+
+    matrix: Matrix
+    figure: PageFigure | None
 
 
 class Section(NamedTuple):
@@ -52,7 +57,13 @@ class Section(NamedTuple):
     figures: list[PageFigure]
 
 
-def render(results: Results, tables: Sequence[Table], figures: Sequence[PageFigure], out: Path) -> str:
+def render(
+    results: Results,
+    tables: Sequence[Table],
+    figures: Sequence[PageFigure],
+    out: Path,
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Render the page as a string.
 
     Args:
@@ -60,34 +71,35 @@ def render(results: Results, tables: Sequence[Table], figures: Sequence[PageFigu
         tables: their tables; those without rows are left out.
         figures: their figures.
         out: folder of the page.
+        files: by their paths beside the page, the files that it contains for download.
     """
     runs = runs_of(results)
-    sections = _sections(results, [table for table in tables if table.rows], figures)
-    costs = costs_of(results)
+    answers = _answers(results, figures)
+    shown = [figure for answer in answers if (figure := answer.figure)]
+    sections = _sections(results, [table for table in tables if table.rows], [f for f in figures if f not in shown])
     records = [results.record(run) for run in runs["id"]]
     data = {
         "table": table_data(runs, _suites(results)),
-        "runs": [run_data(results, run, out) for run in runs["id"]],
+        "runs": [run_data(results, record, out) for record in records],
         "figures": {figure.name: figure.panels for figure in figures if figure.panels},
     }
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(download=download, image=image, forms=_forms, source=_source)
+    environment.globals.update(image=image, source=_source)
     return environment.from_string(_source("page.html")).render(
         title=", ".join(f"{suite} ({scale})" for suite, scale in _suites(results)),
         statuses=runs["status"].value_counts().to_dict(),
         newest=max(record.started for record in records),
-        best=[(suite, scale, best_of(results, suite, scale, costs)) for suite, scale in _suites(results)],
-        costs=[quantity(cost).label for cost in costs],
+        answers=answers,
         papers=judged_papers(results),
         sections=sections,
         failures=failures(runs),
         broken=sorted(results.broken),
         machines=merged(record.machine for record in records),
         versions=merged(record.versions for record in records),
-        interval=INTERVAL,
         data=packed(json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str).encode()),
+        files=packed(json.dumps(dict(files), ensure_ascii=False).encode()),
         plotly=packed(_source(PLOTLY).encode()),
     )
 
@@ -96,6 +108,16 @@ def _suites(results: Results) -> list[tuple[str, ...]]:
     """Return each suite and scale, in the order in which they were first run."""
     first = {key: of["started"].min() for key, of in groups(runs_of(results), ["suite", "scale"])}
     return sorted(first, key=lambda key: first[key])
+
+
+def _answers(results: Results, figures: Sequence[PageFigure]) -> list[SuiteAnswer]:
+    """Return the matrix of each suite that has one, and its figure of the result against cost; the largest first."""
+    named = {figure.name: figure for figure in figures if figure.image}
+    found = []
+    for suite, scale in _suites(results):
+        if (matrix := matrix_of(results, suite, scale)) is not None:
+            found.append(SuiteAnswer(matrix, named.get(f"{slug(suite)}-{scale}-tradeoff")))
+    return sorted(found, key=lambda answer: -sum(cell is not None for row in answer.matrix.rows for cell in row.cells))
 
 
 def _sections(results: Results, tables: Sequence[Table], figures: Sequence[PageFigure]) -> list[Section]:
@@ -119,10 +141,6 @@ def _sections(results: Results, tables: Sequence[Table], figures: Sequence[PageF
     return [*sections, *([Section("all-suites", "All suites", [], *rest)] if any(rest) else [])]
 
 
-def _forms(table: Table) -> dict[str, str]:
-    return {ending: FORMS[ending](table) for ending in ("csv", "tex", "md")}
-
-
 def _source(name: str) -> Markup:
     """Return a file of this folder, which the page contains as it is."""
     return Markup(files("throughtime.reports.page").joinpath(name).read_text(encoding="utf-8"))
@@ -131,11 +149,6 @@ def _source(name: str) -> Markup:
 def packed(content: bytes) -> str:
     """Compress content for an element of the page; its script unpacks it."""
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
-
-
-def download(content: str, kind: str) -> str:
-    """Return a `data:` URL of a download, so that the page contains its data."""
-    return f"data:text/{kind};charset=utf-8;base64,{base64.b64encode(content.encode()).decode()}"
 
 
 def image(content: bytes) -> str:

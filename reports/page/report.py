@@ -2,40 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from throughtime.records.results import Results
 from throughtime.reports import growth, three_ways
 from throughtime.reports.alignment_table import alignment_table
-from throughtime.reports.drawing import Drawn, FigureStyle, figure_style, save, static_image
-from throughtime.reports.figure_registry import NotDrawn, draw_figures, suites_of
+from throughtime.reports.drawing import Drawn, save, static_image
+from throughtime.reports.figure_registry import STANDARD, Choice, NotDrawn, draw_figures, suites_of
 from throughtime.reports.formats import write_table
+from throughtime.reports.look import SCREEN, Look, checked_colours, figure_look
 from throughtime.reports.page.interactive import described
 from throughtime.reports.page.render import PageFigure, render
-from throughtime.reports.rule_comparison import rule_table
+from throughtime.reports.rule_matrix import rule_table
 from throughtime.reports.table import Table
 from throughtime.reports.tables import tables
 from throughtime.whole_files import write_whole
 
 
-def write_report(results: Results, out: Path) -> Path:
+def write_report(results: Results, out: Path, tell: Callable[[str], None] = lambda _: None) -> Path:
     """Write `report.html`, `tables/` (text, Markdown, LaTeX, CSV) and `figures/` (PDF, SVG, PNG, CSV) into `out`.
 
     Args:
         results: the runs to report.
         out: output folder, created if necessary; files of an earlier report are replaced atomically.
+        tell: is called with what is written next.
 
     Returns:
         The path of the page.
     """
+    tell("tables")
     written = [table for table in all_tables(results) if table.rows]  # a suite that measures costs alone has no metric
-    for table in written:
-        write_table(table, out / "tables")
-    drawn = [_on_page(name, of, out / "figures") for name, of in write_figures(results, out / "figures").items()]
+    paths = [path for table in written for path in write_table(table, out / "tables")]
+    figures = write_figures(results, out / "figures", tell=tell)
+    tell("page")
+    drawn = [_on_page(name, of, out / "figures") for name, of in figures.items()]
+    paths += [out / "figures" / f"{figure.name}.csv" for figure in drawn if figure.image]
+    files = {path.relative_to(out).as_posix(): path.read_text("utf-8") for path in paths if path.suffix != ".txt"}
     for run in results.frame["id"]:
         results.curve(run)  # lists a damaged curve in `broken` even if no figure needs it
     path = out / "report.html"
-    write_whole(path, render(results, written, drawn, out))
+    write_whole(path, render(results, written, drawn, out, files))
     return path
 
 
@@ -46,16 +53,28 @@ def all_tables(results: Results) -> list[Table]:
     return [*tables(results), *found, *growth.tables(results), *three_ways.tables(results)]
 
 
-def write_figures(results: Results, folder: Path, style: FigureStyle = "screen") -> dict[str, Drawn | NotDrawn]:
-    """Draw all figures, write each as PDF, SVG, PNG and CSV, and return them by name.
+def write_figures(
+    results: Results,
+    folder: Path,
+    look: Look = SCREEN,
+    choice: Choice = STANDARD,
+    tell: Callable[[str], None] = lambda _: None,
+) -> dict[str, Drawn | NotDrawn]:
+    """Draw figures, write each as PDF, SVG, PNG and CSV, and return them by name.
 
     Args:
         results: the runs to draw.
         folder: output folder, created if necessary.
-        style: `screen`, or `paper`: 3.3 or 6.9 inches wide, 8 points, with title and caption in a text file.
+        look: for a paper, figures are 3.3 or 6.9 inches wide, with 8 points, and title and caption in a text file.
+        choice: which figures.
+        tell: is called with what is drawn next.
+
+    Raises:
+        UsageError: as `draw_figures`, and a rule or colour of the look is unknown.
     """
-    with figure_style(style):
-        found = draw_figures(results)
+    checked_colours(look.colours, results.frame["rule"])
+    with figure_look(look):
+        found = draw_figures(results, choice, tell)
         for name, drawn in found.items():
             if isinstance(drawn, Drawn):
                 save(drawn, folder, name)
@@ -66,9 +85,9 @@ def _on_page(name: str, drawn: Drawn | NotDrawn, folder: Path) -> PageFigure:
     """Return a figure for the page; its data are in the CSV file of its name."""
     if isinstance(drawn, NotDrawn):
         return PageFigure(name, drawn.title, [drawn.reason])
-    numbers = (folder / f"{name}.csv").read_text(encoding="utf-8")
+    png = (folder / f"{name}.png").read_bytes()
     panels = described(drawn.figure)
     for panel in panels.get("panels", ()):
         panel["choices"] = drawn.alternatives.get(panel["title"], {})
     pictures = any(axes.images for axes in drawn.figure.axes)
-    return PageFigure(name, drawn.title, drawn.caption, static_image(drawn.figure), numbers, panels, pictures)
+    return PageFigure(name, drawn.title, drawn.caption, static_image(png), panels, pictures)

@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,28 +14,40 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from throughtime.display import declared_defaults
 from throughtime.records.files import LOG
 from throughtime.records.record import Measure, Record
 from throughtime.records.results import Results
+from throughtime.registry import KINDS
 from throughtime.reports.cells import KEYS, anchor, groups, natural, neuron_label, neuron_rank, one_line, rule_rank
-from throughtime.reports.planned import is_excluded, planned_cells
-from throughtime.reports.quantities import shown_in_unit, significant
+from throughtime.reports.planned import EXCLUDED, exclusion, planned_cells
+from throughtime.reports.quantities import quantity, shown_in_unit, significant
 from throughtime.reports.tables import NOT_RUN
+from throughtime.spec import ComponentSpec, Training
 
+_TRAINING = {name: field.default for name, field in Training.model_fields.items()}
+_TRAINING = {name: value for name, value in _TRAINING.items() if name not in ("epochs", "batch", "learning_rate")}
+"""Defaults of training; these three settings are always shown."""
+PROTOCOL_TITLES = {
+    **{"_best_validation": ", epoch best on validation", "_validation": " on validation"},
+    "_best_test": ", epoch best on test",
+}
+CURVES = {"train_loss": "training loss", "seconds": "seconds of training"}
+"""Titles of columns of learning curves."""
 LOG_LINES = 200
 LOG_BYTES = 64 * 1024
 """Number of bytes that are read from the end of a log."""
 
 
-def run_data(results: Results, run: str, out: Path) -> dict[str, Any]:
+def run_data(results: Results, record: Record, out: Path) -> dict[str, Any]:
     """Return what the page shows of a run, in plain values.
 
     Args:
         results: results with the run.
-        run: its id.
+        record: that of the run.
         out: folder of the page, to which the link to the run's folder is relative.
     """
-    record, folder = results.record(run), results.run_folder(run)
+    folder = results.run_folder(record.id)
     text, note = tail(folder / LOG)
     failure = record.failure
     return {
@@ -42,14 +55,17 @@ def run_data(results: Results, run: str, out: Path) -> dict[str, Any]:
         "replicate": record.spec.replicate,
         "status": record.status,
         "reason": record.reason,
-        "command": record.command,
+        "command": command_of(record),
         "folder": str(folder),
         "link": quote(Path(os.path.relpath(folder, out)).as_posix()) + "/",
         "facts": _facts(record),
-        "measures": [[name, _shown(measure), measure.method] for name, measure in record.measures.items()],
+        "measures": [
+            [measure_title(name, measure.unit), _shown(measure), measure.method]
+            for name, measure in record.measures.items()
+        ],
         "log": text or ("\n".join(failure.log_tail) if failure else ""),
         "log_note": note,
-        "curve": _curve(results.curve(run)),
+        "curve": _curve(results.curve(record.id)),
     }
 
 
@@ -62,27 +78,63 @@ def _facts(record: Record) -> list[tuple[str, str]]:
     if failure and failure.exit_code is not None:
         facts.append(("exit code", str(failure.exit_code)))
     facts += [(f"failed pass: {name}", why) for name, why in record.failed_passes.items()]
+    data = f"SHA-256 {record.dataset_sha256}" if record.dataset_sha256 else "generated, or not read"
     facts += [
         ("started", f"{record.started or 'no date'}, {significant(record.seconds)} s in all"),
         ("seed", f"{spec.seed}, replicate {spec.replicate}, {spec.threads} thread{'s' * (spec.threads > 1)}"),
-        ("training", ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in spec.training)),
+        ("training", _settings(dict(spec.training), _TRAINING)),
+        *((kind, _component(kind, getattr(spec, kind))) for kind in KINDS),
+        ("data", data),
     ]
-    for kind, component in (("rule", spec.rule), ("neuron", spec.neuron), ("network", spec.network)):
-        facts.append((kind, _component(component.name, component.options)))
-    facts.append(("dataset", _component(spec.dataset.name, spec.dataset.options)))
-    facts.append(("data", f"SHA-256 {record.dataset_sha256}" if record.dataset_sha256 else "generated, or not read"))
     facts += [("remark", record.remark)] if record.remark else []
     busy = {None: "no timing pass", True: "yes: times may be too long", False: "no"}[record.contended]
     facts.append(("machine busy", busy))
-    facts += [(f"code: {name}", "unknown" if value is None else str(value)) for name, value in record.code.items()]
     if record.phases:
         phases = ", ".join(f"{name} {significant(seconds)} s" for name, seconds in record.phases.items())
         facts.append(("phases of training", phases))
     return facts
 
 
-def _component(name: str, options: Mapping[str, Any]) -> str:
-    return ", ".join([name, *(f"{option} {value}" for option, value in options.items())])
+def _component(kind: str, component: ComponentSpec) -> str:
+    """Return a component with its options, without those that have the literal default of the package."""
+    registry = KINDS[kind]
+    defaults: dict[str, Any] = {}
+    for folder in registry.folders:
+        defaults |= declared_defaults(folder, registry.decorator).get(component.name, {})
+    return ", ".join(filter(None, [component.name, _settings(component.options, defaults)]))
+
+
+def _settings(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """Return the settings that are not null and differ from their defaults."""
+    own = {name: value for name, value in values.items() if value is not None}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in defaults.items()}
+    return ", ".join(f"{words(name)} {value}" for name, value in own.items() if plain.get(name, ...) != value)
+
+
+def words(name: str) -> str:
+    """Return a name of the code in words."""
+    return name.replace("_", " ")
+
+
+def measure_title(name: str, unit: str) -> str:
+    """Return the title of a measure, with the protocol of a metric."""
+    end = next((end for end in PROTOCOL_TITLES if name.endswith(end)), "")
+    return f"{words(quantity(name, unit).title)}{PROTOCOL_TITLES.get(end, '')}"
+
+
+def command_of(record: Record) -> str:
+    """Return the command that makes a run: the recorded one or, of committed records, which contain none, that of its
+    suite; with the commit of the code, if that is known."""
+    spec = record.spec
+    command = record.command or shlex.join(
+        ["throughtime", "run", spec.suite, "--scale", spec.scale, "--only", record.label]
+    )
+    commit = record.code.get("commit")
+    return (
+        f"{command}\n# at commit {commit}{', with changes' if record.code.get('changed') else ''}"
+        if commit
+        else command
+    )
 
 
 def _shown(measure: Measure) -> str:
@@ -92,7 +144,7 @@ def _shown(measure: Measure) -> str:
 def _curve(rows: list[dict[str, Any]]) -> dict[str, list[float | None]]:
     """Return the columns of a learning curve with five digits; null where a value is missing or not finite."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [_rounded(row.get(name)) for row in rows] for name in names}
+    return {CURVES.get(name, words(name)): [_rounded(row.get(name)) for row in rows] for name in names}
 
 
 def _rounded(value: float | None) -> float | None:
@@ -113,10 +165,11 @@ def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
         lines = dict.fromkeys(key[:3] for key in there)
         wanted = {(*line, rule) for line, rule in itertools.product(lines, dict.fromkeys(group["rule"]))}
         for dataset, network, neuron, rule in sorted(wanted - there, key=_reading_order):
-            if is_excluded(planned, suite, scale, (rule, neuron, network, dataset)):
-                continue
             which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset}"
-            found.append(("", "not run", which, NOT_RUN))
+            if why := exclusion(planned, suite, scale, (rule, neuron, network, dataset)):
+                found += [("", "excluded", which, why)] if why != EXCLUDED else []
+            else:
+                found.append(("", "not run", which, NOT_RUN))
     return found
 
 

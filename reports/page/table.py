@@ -19,17 +19,20 @@ from throughtime.reports.cells import (
     rule_title,
     summarise,
 )
-from throughtime.reports.page.summary import ARROWS
 from throughtime.reports.quantities import quantity
 
-SHOWN = ("metric", "wall_time", "peak_live_bytes", "peak_process_bytes", "firing_rate")
-"""Measures whose columns are visible at first."""
+MEMORY = ("peak_live_bytes", "peak_process_bytes")
+"""Measures of memory: the first that was measured has a visible column."""
+ARROWS = {"higher": "↑", "lower": "↓", "": ""}
+"""Direction of improvement."""
 FURTHER = ("metric_best_validation", "metric_validation", "metric_best_test")
 LABELS = {name: name for name in ("suite", "scale", "dataset", "neuron", "rule")} | {
     "measured": "metric",
     "status": "runs",
 }
 """Columns of text and their titles; `measured` is the name of the metric, with the direction of improvement."""
+FIRST = ("rule", "metric", "dataset", "neuron", "measured", "memory", "wall_time", "suite", "status")
+"""Order of the columns that are visible at first; `memory` stands for one of `MEMORY`."""
 ROW = ["suite", "scale", "dataset", "network", "neuron"]
 """Cells with the same values are compared with each other: the best is bold."""
 
@@ -37,13 +40,18 @@ ROW = ["suite", "scale", "dataset", "network", "neuron"]
 def table_data(runs: pd.DataFrame, suites: list[tuple[str, ...]]) -> dict[str, Any]:
     """Return columns and rows for the script of the page, in the order of the suites (and their scales).
 
-    A column has an id, a title, the direction of improvement and whether it is visible at first. A row has its anchor,
-    its labels, the indices of its runs, and by column `[text, number, best, note]`; a missing value has no number.
+    The columns of `FIRST` are visible at first, the suite only where there are several. A column has an id, a title,
+    the direction of improvement and whether it is visible at first. A row has its anchor, its labels, the indices of
+    its runs, and by column `[text, number, best, note]`; a missing value has no number.
     """
-    names = [*SHOWN[:1], *FURTHER, *SHOWN[1:], *_others(runs)]
+    names = ["metric", *FURTHER, "wall_time", *MEMORY, "firing_rate", *_others(runs)]
     summaries = {name: summary for name in dict.fromkeys(names) if (summary := summarise(runs, name))["n"].any()}
-    columns = [{"id": name, "title": title, "shown": name != "scale", "text": True} for name, title in LABELS.items()]
+    memory = next((name for name in MEMORY if name in summaries), "")
+    first = [memory if name == "memory" else name for name in FIRST if name != "suite" or len(suites) > 1]
+    columns = [{"id": name, "title": title, "text": True} for name, title in LABELS.items()]
     columns += [_column(name, summary) for name, summary in summaries.items()]
+    columns = [column | {"shown": column["id"] in first} for column in columns]
+    columns.sort(key=lambda column: first.index(str(column["id"])) if column["shown"] else len(first))
     values = {name: _values(summary) for name, summary in summaries.items()}
     rows = []
     for (key, of_cell), (_, metric) in zip(groups(runs, KEYS), summarise(runs).iterrows(), strict=True):
@@ -51,12 +59,13 @@ def table_data(runs: pd.DataFrame, suites: list[tuple[str, ...]]) -> dict[str, A
         kind = quantity(metric["measure"], metric["unit"])
         measured = f"{kind.label} {ARROWS[metric['better']]}".strip() if metric["n"] else ""
         statuses = of_cell["status"].value_counts().to_dict()
-        labels = [suite, scale, dataset, neuron_label(neuron, network), rule_title(rule), measured]
+        status = ", ".join(f"{n} {status}" for status, n in statuses.items())
+        labels = [suite, scale, dataset, neuron_label(neuron, network), rule_title(rule), measured, status]
         rows.append(
             {
                 "id": anchor(key),
                 "suite": suites.index((suite, scale)),
-                "labels": [*map(one_line, labels), ", ".join(f"{n} {status}" for status, n in statuses.items())],
+                "labels": dict(zip(LABELS, map(one_line, labels), strict=True)),
                 "failed": set(statuses) != {"ok"},
                 "values": {name: of[key] for name, of in values.items() if key in of},
                 "runs": of_cell.index.tolist(),
@@ -78,10 +87,11 @@ def _column(name: str, summary: pd.DataFrame) -> dict[str, Any]:
     directions = set(summary["better"])
     kind = quantity(name if name.startswith("metric") else first["measure"], first["unit"])
     titles = {"metric": "result", "metric_best_validation": "result, epoch best on validation"}
+    titles |= {"peak_live_bytes": "exact memory (MiB) ↓", "wall_time": "time (ms a sequence) ↓"}
     titles |= {"metric_validation": "result on validation", "metric_best_test": "result, epoch best on test"}
     arrow = f" {ARROWS[directions.pop()]}" if len(directions) == 1 else ""
     title = titles.get(name) or f"{kind.label}{arrow}"
-    return {"id": name, "title": title, "shown": name in SHOWN, "text": False}
+    return {"id": name, "title": title, "text": False}
 
 
 def _values(summary: pd.DataFrame) -> dict[tuple[str, ...], list[Any]]:

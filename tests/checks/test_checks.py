@@ -105,7 +105,7 @@ def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 # --- findings
 
 
-ANY = Component("algorithms", "any", BPTT, "tests", Display("any"))
+ANY = Component("rules", "any", BPTT, "tests", Display("any"))
 
 
 def of(find: Callable[[Component], Observed]) -> CheckResult:
@@ -121,9 +121,7 @@ def raising(error: Exception) -> Callable[[Component], Observed]:
 
 @pytest.mark.parametrize("value, verdict", [(0.5, "holds"), (0, "holds"), (0.51, "fails")])
 def test_a_fact_holds_up_to_its_bound(value, verdict):
-    assert of(lambda _: Observed(value, "why")) == CheckResult(
-        "algorithms", "any", "it is so", value, 0.5, verdict, "why"
-    )
+    assert of(lambda _: Observed(value, "why")) == CheckResult("rules", "any", "it is so", value, 0.5, verdict, "why")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -231,7 +229,7 @@ def test_random_feedback_is_no_fault(seed, monkeypatch):
     few_neurons(monkeypatch, "lif", "ltc_smnist")  # one that starts at rest, and one that draws where it starts
     plain = torch.manual_seed
     monkeypatch.setattr(torch, "manual_seed", lambda given: plain(given + 1000 * seed))
-    fact = fact_of("algorithms", RandomFeedback, "claims approximate: 1 − cosine to BPTT's")
+    fact = fact_of("rules", RandomFeedback, "claims approximate: 1 − cosine to BPTT's")
     assert fact.verdict == "holds", fact
 
 
@@ -273,7 +271,7 @@ class ReadoutAlone(BPTT):
 @pytest.mark.parametrize("rule", [RandomFeedback, LearntFeedback, ReadoutAlone])
 def test_a_sound_rule(rule, monkeypatch):
     few_neurons(monkeypatch, "lif", "ltc_smnist")
-    register("algorithms", rule)
+    register("rules", rule)
     assert verdicts("mine")["holds"] >= 11
 
 
@@ -282,7 +280,7 @@ def test_a_rule_with_required_options_is_not_put_to_the_test(monkeypatch):
         def __init__(self, *, patience: int, trust: int) -> None:
             super().__init__()
 
-    register("algorithms", Demanding)
+    register("rules", Demanding)
     assert told("mine") == {"can be built with its defaults": ("does not apply", "it needs patience, trust")}
 
 
@@ -293,7 +291,7 @@ def test_a_rule_that_supports_nothing(monkeypatch):
         def supports(self, network, task, steps):
             return "it does not feel like it"
 
-    register("algorithms", Refuses)
+    register("rules", Refuses)
     found = told("mine")
     assert found.pop("windows lie between 1 step and all")[0] == "holds"
     assert found.pop("sees nothing of later windows")[0] == "does not apply"
@@ -307,7 +305,7 @@ def test_a_rule_that_cannot_say_what_it_supports(monkeypatch):
         def supports(self, network, task, steps):
             return network.depth
 
-    register("algorithms", Stumbles)
+    register("rules", Stumbles)
     found = told("mine")
     assert found.pop("windows lie between 1 step and all")[0] == "holds"
     assert found.pop("sees nothing of later windows")[0] == "does not apply"
@@ -322,7 +320,7 @@ def test_a_rule_that_cannot_say_what_it_supports(monkeypatch):
     ],
 )
 def test_a_rule_that_claims_what_nobody_knows(claims, note):
-    register("algorithms", type("Strange", (BPTT,), {"claims": claims}))
+    register("rules", type("Strange", (BPTT,), {"claims": claims}))
     assert told("mine") == {"can be built with its defaults": ("fails", note)}
 
 
@@ -331,7 +329,7 @@ def test_a_rule_that_cannot_be_built():
         def __init__(self) -> None:
             raise OSError("no such disk")
 
-    register("algorithms", Breaks)
+    register("rules", Breaks)
     assert told("mine") == {"can be built with its defaults": ("fails", "OSError: no such disk")}
 
 
@@ -548,8 +546,14 @@ def test_assert_sound_of_a_misspelt_name():
 
 def test_every_kind_that_has_a_name_is_checked():
     register("neurons", LIF, "bptt")
-    assert [component.kind for component in components(["bptt"])] == ["algorithms", "neurons"]
+    assert [component.kind for component in components(["bptt"])] == ["rules", "neurons"]
     assert len(components([])) == sum(len(registry.names()) for registry in REGISTRIES.values()) + 1, "the harness"
+
+
+def test_progress_counts_the_facts_of_a_component():
+    told = []
+    findings = list(check(["rnn"], only="step", tell=lambda component, *of: told.append((component.name, *of))))
+    assert findings and told == [("rnn", done, len(findings)) for done in range(len(findings))]
 
 
 def test_threads_are_as_before_a_check():
@@ -568,7 +572,7 @@ def test_threads_are_as_before_a_check():
 def test_truncated_rule_of_the_package_with_options(monkeypatch):
     """The factory of a component need not be a class."""
     few_neurons(monkeypatch, "lif")
-    register("algorithms", lambda *, window=3: TruncatedBPTT(window=window, loss_at="every"))
+    register("rules", lambda *, window=3: TruncatedBPTT(window=window, loss_at="every"))
     assert verdicts("mine")["holds"] == 18
 
 

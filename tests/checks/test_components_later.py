@@ -234,8 +234,8 @@ class UsesTheDefaultType(BPTT):
 
 
 def test_a_rule_under_both_default_types():
-    assert fact_of("algorithms", SnApN, BOTH_TYPES).verdict == "holds"
-    assert fact_of("algorithms", UsesTheDefaultType, BOTH_TYPES).verdict == "fails"
+    assert fact_of("rules", SnApN, BOTH_TYPES).verdict == "holds"
+    assert fact_of("rules", UsesTheDefaultType, BOTH_TYPES).verdict == "fails"
 
 
 PLUGIN = """

@@ -71,7 +71,7 @@ TWINS = [
 
 @pytest.mark.parametrize("twin", TWINS, ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
-    assert_found_out("algorithms", twin, monkeypatch)
+    assert_found_out("rules", twin, monkeypatch)
 
 
 @pytest.mark.parametrize("rule", [UORO, KFRTRL])

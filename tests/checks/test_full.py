@@ -45,7 +45,7 @@ class ForgetsAfter32Steps(BPTT):
 
 
 def test_a_rule_that_is_wrong_at_length():
-    assert failed("algorithms", ForgetsAfter32Steps) == [
+    assert failed("rules", ForgetsAfter32Steps) == [
         set(),
         {"96 units, 40 steps, batch 70: claims exact: gradient = BPTT's"},
     ]
@@ -59,7 +59,7 @@ class PeeksWithTheLossAtEveryStep(BPTT):
 
 
 def test_a_rule_that_is_wrong_with_an_option_that_is_not_its_default():
-    defaults, full = failed("algorithms", PeeksWithTheLossAtEveryStep)
+    defaults, full = failed("rules", PeeksWithTheLossAtEveryStep)
     assert defaults == set() and "loss_at every: leaves the batch as it was" in full
 
 

@@ -82,7 +82,7 @@ class OtherSpread(ASRNN):
     "key, broken, k",
     [
         (("neurons", "alif"), OtherBeta, 0),
-        (("algorithms", "eprop"), OtherDecay, 0),
+        (("rules", "eprop"), OtherDecay, 0),
         (("networks", "recurrent"), BiasedReadout, -1),
         (("neurons", "ltc"), UniformGlorot, -1),
         (("neurons", "asrnn"), OtherSpread, -1),

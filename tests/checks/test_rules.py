@@ -524,7 +524,7 @@ TWINS = [
 
 @pytest.mark.parametrize("twin", TWINS, ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
-    assert_found_out("algorithms", twin, monkeypatch)
+    assert_found_out("rules", twin, monkeypatch)
 
 
 class SaysT(Online):
@@ -534,4 +534,4 @@ class SaysT(Online):
 
 
 def test_less_memory_than_claimed_is_no_fault():
-    assert fact_of("algorithms", SaysT, "claims O(T): exact bytes a step, long T over short").verdict == "holds"
+    assert fact_of("rules", SaysT, "claims O(T): exact bytes a step, long T over short").verdict == "holds"

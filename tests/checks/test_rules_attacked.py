@@ -332,7 +332,7 @@ TWINS = [
 
 @pytest.mark.parametrize("twin", TWINS, ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
-    assert_found_out("algorithms", twin, monkeypatch)
+    assert_found_out("rules", twin, monkeypatch)
 
 
 # --- rules that draw while they learn
@@ -358,9 +358,9 @@ def test_a_rule_that_is_right_in_the_mean_holds_and_one_that_is_turned_around_do
 
             super().begin(batch, turned)
 
-    assert fact_of("algorithms", uoro, ALONG).verdict == "holds"
-    assert fact_of("algorithms", TurnedAround, ALONG).verdict == "fails"
-    assert fact_of("algorithms", uoro, APPROXIMATE).verdict == "does not apply"
+    assert fact_of("rules", uoro, ALONG).verdict == "holds"
+    assert fact_of("rules", TurnedAround, ALONG).verdict == "fails"
+    assert fact_of("rules", uoro, APPROXIMATE).verdict == "does not apply"
 
 
 def test_the_mean_of_uoro_over_all_draws_is_bptts_gradient(uoro, monkeypatch):
@@ -386,7 +386,7 @@ def test_the_mean_of_uoro_over_all_draws_is_bptts_gradient(uoro, monkeypatch):
 
 def test_every_fact_has_a_twin():
     rules = (BPTT, CheckpointedBPTT, TruncatedBPTT, Online, EProp)
-    facts = names_of_facts("algorithms", *rules)
+    facts = names_of_facts("rules", *rules)
     claims = {(rule.claims.gradient, rule.claims.memory) for rule in rules}
     assert {g for g, _ in claims} == {"exact", "truncated", "approximate"}
     assert {m for _, m in claims} == {"O(1)", "O(window)", "O(√T)", "O(T)"}
@@ -394,5 +394,5 @@ def test_every_fact_has_a_twin():
 
 
 def test_the_ratio_of_the_norms_is_shown():
-    found = fact_of("algorithms", EProp, APPROXIMATE)
+    found = fact_of("rules", EProp, APPROXIMATE)
     assert found.verdict == "holds" and "of BPTT's" in found.note

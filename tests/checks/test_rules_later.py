@@ -305,12 +305,12 @@ TWINS = [
 
 @pytest.mark.parametrize("twin", TWINS, ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
-    assert_found_out("algorithms", twin, monkeypatch)
+    assert_found_out("rules", twin, monkeypatch)
 
 
 def test_a_rule_of_which_nothing_else_is_known_gets_a_warning():
-    assert fact_of("algorithms", Unknown, KNOWN).verdict == "warns"
-    assert fact_of("algorithms", EProp, KNOWN).verdict == "holds"
+    assert fact_of("rules", Unknown, KNOWN).verdict == "warns"
+    assert fact_of("rules", EProp, KNOWN).verdict == "holds"
 
 
 @pytest.mark.parametrize("name", ["spsa", "evolution_strategy", "forward_gradient", "local_losses"])

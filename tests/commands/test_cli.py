@@ -129,7 +129,7 @@ def test_words_that_the_parser_refuses(arguments, capsys):
 
 
 BUILT_IN = {
-    "algorithms": {"bptt", "tbptt", "fptt", "eprop"},
+    "rules": {"bptt", "tbptt", "fptt", "eprop"},
     "neurons": {"lif", "alif", "ltc"},
     "networks": {"recurrent"},
     "datasets": {"digits", "adding", "smnist"},
@@ -158,7 +158,7 @@ def test_ls_of_one_kind(kind, capsys):
 def test_ls_shows_a_plugins_components_with_its_path(capsys):
     rows = json.loads(printed(capsys, "ls", *with_plugins(), "--json"))
     found = {row["name"]: (row["kind"], row["origin"]) for row in rows if row["origin"] != "throughtime"}
-    kinds = {"summed_tbptt": "algorithms", "alpha_synapse": "neurons", "recall": "datasets"}
+    kinds = {"summed_tbptt": "rules", "alpha_synapse": "neurons", "recall": "datasets"}
     assert found == {name: (kind, str(PLUGINS[name])) for name, kind in kinds.items()}
 
 
@@ -215,7 +215,7 @@ WRONG_SUITES = {
         ("steps: 12", "steps: -5"),
         ':6:34: adding: "steps" should be greater than or equal to 2, not -5',
     ),
-    "unknown rule": (("[bptt]", "[bppt]"), ':3:9: no "bppt" among the algorithms\n  did you mean "bptt"?'),
+    "unknown rule": (("[bptt]", "[bppt]"), ':3:9: no "bppt" among the rules\n  did you mean "bptt"?'),
     "nothing left": (
         ("replicates: 2", "exclude: [{rule: bptt}]"),
         ':7:10: every cell is excluded at the scale "tiny"',

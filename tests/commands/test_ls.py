@@ -1,4 +1,4 @@
-"""`throughtime ls algorithms`: its columns, and the pages that it and the documentation refer to."""
+"""`throughtime ls rules`: its columns, and the pages that it and the documentation refer to."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.usefixtures("isolated_registries")
 
 
 def listed(capsys, *arguments: object) -> dict[str, dict[str, str]]:
-    """The rows of `ls algorithms --json`, by name."""
-    assert main(["ls", "algorithms", "--json", *map(str, arguments)]) == 0
+    """The rows of `ls rules --json`, by name."""
+    assert main(["ls", "rules", "--json", *map(str, arguments)]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [list(row) for row in rows] == [KEYS] * len(rows)
     return {row["name"]: row for row in rows}
@@ -39,7 +39,7 @@ def test_rules_are_listed_with_their_claims_and_pages(capsys):
     for name, row in rows.items():
         claims = ALGORITHMS[name].factory.claims
         assert {key: row[key] for key in CLAIMS} == {
-            "kind": "algorithms",
+            "kind": "rules",
             "name": name,
             "gradient": claims.gradient,
             "memory": claims.memory,
@@ -49,10 +49,10 @@ def test_rules_are_listed_with_their_claims_and_pages(capsys):
 
 
 def test_the_table_has_the_columns_of_the_json(capsys):
-    assert main(["ls", "algorithms"]) == 0
+    assert main(["ls", "rule"]) == 0  # `rules` is a suite, too
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == CLAIMS
-    shown = [line.split() for line in lines if line.startswith("algorithms")]
+    shown = [line.split() for line in lines if line.startswith("rules")]
     claims = {name: ALGORITHMS[name].factory.claims for name in ALGORITHMS.names()}
     assert [words[1:4] for words in shown] == [[name, c.gradient, c.memory] for name, c in claims.items()]
     assert [words[-1] for words in shown] == [f"docs/rules/{name}.md" for name in claims]
@@ -80,7 +80,7 @@ def test_coordinates_follow_from_the_options():
 
 
 def test_coordinates_are_the_second_table(capsys):
-    assert main(["ls", "algorithms"]) == 0
+    assert main(["ls", "rule"]) == 0
     _, second = capsys.readouterr().out.split("\n\n")
     head, *lines = second.splitlines()
     assert head.split() == ["rule", *COORDINATES]
@@ -115,8 +115,8 @@ def test_a_rule_without_claims_is_listed_all_the_same(capsys, tmp_path):
     for name in ("mute", "odd", "made"):
         assert {rows[name][key] for key in ("gradient", "memory", "page", *COORDINATES)} == {"—"}
     assert rows["made"]["summary"] == "A function that builds a rule."
-    assert main(["ls", "algorithms", "--plugin", str(plugin)]) == 0
-    assert re.search(r"^algorithms +mute +— +— ", capsys.readouterr().out, re.MULTILINE)
+    assert main(["ls", "rules", "--plugin", str(plugin)]) == 0
+    assert re.search(r"^rules +mute +— +— ", capsys.readouterr().out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("kind", ["neurons", "networks", "datasets", "suites"])
@@ -138,7 +138,7 @@ def test_a_suite_named_like_a_kind_follows_its_list(name, capsys):
     ]
 
 
-@pytest.mark.parametrize("word, kind", [("rules", "algorithms"), ("rule", "algorithms"), ("neuron", "neurons")])
+@pytest.mark.parametrize("word, kind", [("rules", "rules"), ("algorithm", "rules"), ("neuron", "neurons")])
 def test_a_kind_has_the_names_that_a_user_may_write(word, kind, capsys):
     assert main(["ls", word, "--json"]) == 0
     assert {row["kind"] for row in json.loads(capsys.readouterr().out)} == {kind}

@@ -240,7 +240,7 @@ def test_a_parameter_frozen_or_thawed_under_way_is_named():
 
 
 def test_wrong_use_is_named():
-    with pytest.raises(UsageError, match=r'no "fppt" among the algorithms\n.*did you mean "fptt"'):
+    with pytest.raises(UsageError, match=r'no "fppt" among the rules\n.*did you mean "fptt"'):
         tt.build_rule("fppt")
     with pytest.raises(UsageError, match=r'fptt has no option "prats"\n.*did you mean "parts"'):
         tt.build_rule("fptt", prats=5)

@@ -16,8 +16,9 @@ from throughtime.neurons.lif import LIF
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.registry import algorithm, neuron
-from throughtime.reports.drawing import rule_styles, save
+from throughtime.reports.drawing import save
 from throughtime.reports.figures import learning_curves, memory_against_steps
+from throughtime.reports.styles import rule_styles
 from throughtime.reports.tables import render
 from throughtime.reports.tradeoff import tradeoff
 
@@ -151,7 +152,7 @@ def test_the_same_records_give_the_same_bytes(grid, tmp_path):
 def test_a_rule_keeps_its_colour_whoever_else_is_drawn():
     assert rule_styles(["fptt"])["fptt"] == rule_styles(["bptt", "own", "fptt", "eprop"])["fptt"]
     many = rule_styles([f"rule {i}" for i in range(20)])
-    assert len(set(many.values())) == len(many) == 24
+    assert len(set(many.values())) == len(many) == 40
 
 
 def test_a_plugin_has_its_title_and_colour_in_figures_and_tables(store, isolated_registries):

@@ -20,6 +20,7 @@ from throughtime.errors import UsageError
 from throughtime.records.record import Failure
 from throughtime.records.results import Results
 from throughtime.records.store import Store
+from throughtime.reports.page.matrix import matrix_of
 from throughtime.reports.page.render import PageFigure, render
 from throughtime.reports.page.report import write_report
 from throughtime.reports.page.runs import merged, tail
@@ -110,9 +111,9 @@ def page(html):
     return Page(html)
 
 
-def unpacked(html: str) -> dict:
-    """The data of the script."""
-    packed = re.search(r'id="data">([^<]*)</script>', html)
+def unpacked(html: str, name: str = "data") -> dict:
+    """The data of the script, or the files for download."""
+    packed = re.search(rf'id="{name}">([^<]*)</script>', html)
     return json.loads(gzip.decompress(base64.b64decode(packed.group(1))))
 
 
@@ -128,7 +129,7 @@ def test_well_formed_and_every_id_once(page):
 
 def test_nothing_is_fetched_from_elsewhere(page, html):
     for address in [*page.values("href"), *page.values("src"), *page.values("xlink:href")]:
-        assert address.startswith(("#", "data:"))
+        assert address.startswith(("#", "data:", "tables/", "figures/"))
     assert not re.search(r"@import|url\(\s*['\"]?(?!#)", html)
 
 
@@ -142,7 +143,7 @@ def test_every_link_has_its_anchor(page, data):
 def test_hostile_text_stays_text(page, html, data):
     assert {tag for tag, _ in page.tags}.isdisjoint({"b", "i", "iframe", "object"})
     assert {attrs["class"] for tag, attrs in page.tags if tag == "img"} == {"static"}
-    assert sum(tag == "script" for tag, _ in page.tags) == 3
+    assert sum(tag == "script" for tag, _ in page.tags) == 4
     assert not any(name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert "{{ 7 * 7 }}" in "".join(page.text) and "\x1b" not in html and "\x00" not in html
     assert "\x1b" not in json.dumps(data, ensure_ascii=False)
@@ -183,26 +184,63 @@ def test_a_link_to_a_folder_is_quoted_and_a_picture_keeps_its_colours(tmp_path):
 
 
 def test_a_row_has_its_numbers_its_best_rules_and_the_runs_behind_them(data):
-    rows = {tuple(row["labels"][2:5]): row for row in data["table"]["rows"]}
+    rows = {tuple(row["labels"][kind] for kind in ("dataset", "neuron", "rule")): row for row in data["table"]["rows"]}
     row = rows["digits", "lif", "bptt"]
     assert row["values"]["metric"] == ["90.0 (89.0, 90.0, 91.0)", 90.0, True, ""]
     assert row["values"]["wall_time"][:3] == ["4.00", 4.0, False]
-    assert row["labels"][5:] == ["accuracy (%) ↑", "3 ok"] and not row["failed"]
+    assert (row["labels"]["measured"], row["labels"]["status"]) == ("accuracy (%) ↑", "3 ok") and not row["failed"]
     assert [data["runs"][i]["command"].count("bptt lif digits") for i in row["runs"]] == [1, 1, 1]
-    assert rows["adding", "lif", "bptt"]["labels"][5] == "mse ↓"
+    assert rows["adding", "lif", "bptt"]["labels"]["measured"] == "mse ↓"
     missing = rows["digits", "lif", "tbptt"]["values"]["peak_process_bytes"]
     assert missing[1] is None and NO_PEAK in missing[3]
     titles = {column["id"]: column["title"] for column in data["table"]["columns"]}
-    assert titles["wall_time"] == "wall time (ms a sequence) ↓" and titles["metric"] == "result"
+    assert titles["wall_time"] == "time (ms a sequence) ↓" and titles["metric"] == "result"
     shown = [column["id"] for column in data["table"]["columns"] if column["shown"]]
-    assert "peak_process_bytes" in shown and "loss" not in shown and "loss" in titles
+    assert shown == [
+        "rule",
+        "metric",
+        "dataset",
+        "neuron",
+        "measured",
+        "peak_process_bytes",
+        "wall_time",
+        "suite",
+        "status",
+    ]
+    assert [column["id"] for column in data["table"]["columns"]][: len(shown)] == shown and "loss" in titles
 
 
-def test_the_summary_comes_first_and_names_the_best_of_each_dataset(page, html):
+def test_the_matrix_comes_first(page, html):
+    assert html.index('class="matrix"') < html.index('id="table"') < html.index('id="suite-')
     text = "".join("".join(page.text).split())
-    assert html.index('id="summary"') < html.index('id="table"') < html.index('id="suite-')
-    assert "digitsbpttlstmaccuracy(%)↑92.0(91.0,92.0,93.0)" in text
-    assert "addingbpttlstmmse↓" in text
+    assert "Rulesonthetasksofquick,scalelaptop,relativetoBPTT" in text
+
+
+def test_the_matrix_is_relative_to_bptt(grid):
+    """digits, lif: 90, 87 and 81 % with the offsets of the same replicates; a quarter of them is that of chance."""
+    matrix = matrix_of(grid.matching(neuron=["lif"], rule=["bptt", "tbptt", "eprop"]), "quick", "laptop")
+    assert matrix.datasets == [("adding", "mse", ["lif"]), ("digits", "accuracy (%)", ["lif"])]
+    assert [row.rule for row in matrix.rows] == ["bptt", "tbptt", "eprop"]
+    digits = [row.cells[1] for row in matrix.rows]
+    assert [cell.text for cell in digits] == ["90.0", "−3.0", "−9.0"] and [cell.short for cell in digits] == [
+        "90",
+        "−3",
+        "−9",
+    ]
+    assert {cell.sign for cell in digits[1:]} == {"?"}, "three differences that are all equal decide nothing"
+    assert [cell.shade for cell in digits] == [0, 0, 0] and "difference to BPTT −9.0" in digits[2].title
+    assert [row.costs[0][0] for row in matrix.rows] == ["1×", "0.5×", "0.25×"] and matrix.costs == ["time"]
+    assert "n = 3" in matrix.legend and "≈" not in matrix.legend
+
+
+def test_the_shade_is_the_way_from_bptt_to_chance(store):
+    """Chance 0.1 and BPTT 0.9: 0.5 is half of the way back, 0.05 beyond chance, and 0.97 a little better."""
+    values = {"bptt": 0.9, "half": 0.5, "worse": 0.05, "better": 0.97}
+    for rule, value in values.items():
+        put(store, run_spec(f"{rule} lif digits"), measures=results("accuracy", value, 0.1))
+    matrix = matrix_of(Results(store.folder), "quick", "laptop")
+    assert {row.rule: row.cells[0].shade for row in matrix.rows} == {"bptt": 0, "better": 0, "half": -2, "worse": -4}
+    assert [row.rule for row in matrix.rows] == ["bptt", "better", "half", "worse"]
 
 
 def test_verdicts_on_a_paper_stand_in_the_summary_when_its_suite_was_run(tmp_path, page):
@@ -224,7 +262,7 @@ def test_suites_stand_in_the_order_of_their_first_run(tmp_path):
     html = write_report(Results.load(store.folder), tmp_path / "out").read_text(encoding="utf-8")
     ids = [name for name in Page(html).values("id") if name.startswith("suite-") and not name.endswith("-title")]
     assert ids == ["suite-early-laptop", "suite-middle-laptop", "suite-a_later-laptop"]
-    assert [row["labels"][0] for row in unpacked(html)["table"]["rows"]] == ["early", "middle", "a_later"]
+    assert [row["labels"]["suite"] for row in unpacked(html)["table"]["rows"]] == ["early", "middle", "a_later"]
 
 
 def test_figures_are_described_for_plotly(data):
@@ -250,12 +288,10 @@ def test_figures_are_described_for_plotly(data):
     assert symbols["circle"] == "lif"
 
 
-def test_the_page_carries_its_numbers(page, written):
-    data = next(
-        attrs["href"] for tag, attrs in page.tags if tag == "a" and attrs.get("download") == "memory-against-steps.csv"
-    )
-    carried = base64.b64decode(data.partition("base64,")[2])
-    assert carried == (written.parent / "figures" / "memory-against-steps.csv").read_bytes()
+def test_the_page_carries_the_files_that_it_links(page, html, written):
+    links = {attrs["href"] for tag, attrs in page.tags if tag == "a" and "data-file" in attrs}
+    assert {"figures/memory-against-steps.csv", "tables/quick-laptop-metric.tex"} < links
+    assert unpacked(html, "files") == {path: (written.parent / path).read_text("utf-8") for path in links}
 
 
 def test_files_beside_the_page(written):

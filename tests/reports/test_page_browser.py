@@ -70,7 +70,7 @@ def opened(browser, report) -> Iterator[Any]:
 def column(page: Any, title: str) -> list[str]:
     """The texts of a column of the table."""
     titles = page.locator("#results thead th button").all_inner_texts()
-    return page.locator(f"#results tbody td:nth-child({titles.index(title) + 1})").all_inner_texts()
+    return page.locator(f"#results tbody td:nth-child({titles.index(title) + 2})").all_inner_texts()
 
 
 def test_filters_take_text_and_ranges_and_stand_in_the_address(opened):
@@ -104,9 +104,9 @@ def test_columns_can_be_picked_and_the_heading_stays_in_view(opened):
     page = opened()
     page.click("#columns summary")
     page.get_by_label("training loss").check()
-    page.get_by_label("firing rate (spikes a neuron and step)", exact=True).uncheck()
+    page.get_by_label("time (ms a sequence) ↓", exact=True).uncheck()
     titles = page.locator("#results thead th button").all_inner_texts()
-    assert "training loss" in titles and not any("firing" in title for title in titles)
+    assert "training loss" in titles and not any("time" in title for title in titles)
     page.evaluate("document.querySelector('.tall').scrollTop = 400")
     places = "(at) => document.querySelector(at).getBoundingClientRect().top"
     assert page.evaluate(places, "#results thead th") == pytest.approx(page.evaluate(places, ".tall"), abs=2)
@@ -130,6 +130,33 @@ def test_a_click_on_a_rule_shows_its_runs_and_a_link_opens_them(opened):
     assert again.locator("#cell h2").inner_text() == dialog.locator("h2").inner_text() == "bptt · lif · digits"
     dialog.get_by_role("button", name="Close").click()
     page.wait_for_function("!location.hash.includes('run=') && location.hash.includes('rule=bptt')")
+
+
+def test_curves_of_two_cells_are_laid_over_each_other(opened):
+    page = opened("#table&dataset=digits&neuron=lif")
+    assert page.locator("#compare").is_disabled()
+    for rule in ("bptt", "tbptt"):
+        page.get_by_label(f"Curves of {rule}, lif, digits").check()
+    again = opened(page.url[page.url.index("#") :])
+    again.locator("#compare").click()
+    plot = again.locator("#cell .plot")
+    plot.locator(".scatterlayer .trace").first.wait_for()
+    names = again.evaluate("document.querySelector('#cell .plot').data.map((trace) => trace.name)")
+    assert names == ["bptt · lif · digits"] * 3 + ["tbptt · lif · digits"] * 3
+    assert len(set(again.evaluate("document.querySelector('#cell .plot').data.map((trace) => trace.line.color)"))) == 2
+
+
+@pytest.mark.parametrize("width", [1400, 900, 390])
+def test_the_first_screen_holds_the_matrix_and_nothing_is_cut(browser, report, width):
+    page = browser.new_context(viewport={"width": width, "height": 900}).new_page()
+    page.goto(report.as_uri())
+    page.wait_for_selector(READY)
+    box = page.locator(".matrix").first.bounding_box()
+    assert box["y"] + box["height"] < 900 and box["x"] + box["width"] <= width
+    page.locator(".matrix td a").first.click()
+    page.locator("#cell .scatterlayer .trace").first.wait_for()
+    assert page.locator("#cell h2").inner_text() == "bptt · lif · adding"
+    page.context.close()
 
 
 def drawn(page: Any, name: str) -> Any:
@@ -196,11 +223,25 @@ def test_figures_are_dark_in_the_dark_and_narrow_on_a_phone(browser, report, ope
     assert min(panels.nth(i).bounding_box()["width"] for i in range(panels.count())) > 200
     drawn(phone, "quick-laptop-tradeoff")
     layout = "document.querySelector('#figure-quick-laptop-tradeoff .plot').layout"
-    assert phone.evaluate(f"{layout}.annotations.map((one) => one.text)") == ["adding", "adding", "digits", "digits"]
+    titles = f"{layout}.annotations.filter((one) => one.yref.endsWith('domain')).map((one) => one.text)"
+    assert phone.evaluate(titles) == ["adding", "adding", "digits", "digits"]
     assert phone.evaluate(f"[1, 2, 3, 4].map((i) => {layout}['yaxis' + (i > 1 ? i : '')].title.text)") == [
         *["mse", "mse", "accuracy (%)", "accuracy (%)"]
     ]
     phone.context.close()
+
+
+def test_a_file_is_downloaded_from_the_page_alone(browser, report, tmp_path):
+    alone = tmp_path / "alone.html"
+    alone.write_bytes(report.read_bytes())
+    page = browser.new_page()
+    page.goto(alone.as_uri())
+    page.wait_for_selector(READY)
+    with page.expect_download() as download:
+        page.locator("a[href='tables/quick-laptop-metric.csv']").click()
+    assert download.value.suggested_filename == "quick-laptop-metric.csv"
+    assert download.value.path().read_bytes() == (report.parent / "tables/quick-laptop-metric.csv").read_bytes()
+    page.close()
 
 
 def test_without_javascript_and_in_print_there_are_images(browser, report, opened):

@@ -11,14 +11,16 @@ from matplotlib.image import imread
 
 from tests.synthetic_records import costs, measure, put, results, run_spec
 from throughtime.records.results import Results
-from throughtime.reports.drawing import figure_style, rule_styles, save
+from throughtime.reports.drawing import save
 from throughtime.reports.figures import learning_curves, memory_against_steps
+from throughtime.reports.look import Look, figure_look
 from throughtime.reports.option_figure import option_figures
+from throughtime.reports.styles import rule_styles
 from throughtime.reports.tradeoff import pareto_front, tradeoff
 
 
 def test_a_figure_for_a_paper_has_its_width_its_letters_and_its_caption_as_text(grid, tmp_path):
-    with figure_style("paper"):
+    with figure_look(Look("paper")):
         for draw, width in (
             (lambda: tradeoff(grid, "quick", "laptop"), 6.9),
             (lambda: memory_against_steps(grid), 3.3),

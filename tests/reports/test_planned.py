@@ -10,8 +10,8 @@ from throughtime.records.results import Results
 from throughtime.records.store import JOURNAL
 from throughtime.reports.formats import text
 from throughtime.reports.page.runs import failures
-from throughtime.reports.planned import planned_cells
-from throughtime.reports.tables import EXCLUDED, NOT_RUN, tables
+from throughtime.reports.planned import EXCLUDED, exclusion, planned_cells
+from throughtime.reports.tables import NOT_RUN, tables
 from throughtime.running.journal import Journal
 from throughtime.running.plan import Planned
 
@@ -72,3 +72,13 @@ def test_a_sweep_at_another_scale_leaves_the_cells_of_the_one_before(runs, store
     began(store, "tiny", CELLS)  # a journal without the older sweep
     Journal(path, ["throughtime"], [other[0]._replace(spec=run_spec(CELLS[0]))], [])
     assert planned_cells(runs.frame) == {("quick", "laptop"): {CELLS[0]}}
+
+
+def test_an_excluded_cell_says_why(tmp_path):
+    """Also of committed records, which have no journal: the suite of the package is asked."""
+    cell = ("eprop", "ltc", "recurrent", "digits")
+    assert exclusion({}, "quick", "laptop", cell) == f"{EXCLUDED}: traces of the gates too, half a minute an epoch"
+    assert exclusion({}, "quick", "tiny", cell) == "", "at scale tiny it is run"
+    assert exclusion({("quick", "laptop"): {"eprop ltc digits"}}, "quick", "laptop", cell) == "", "it was planned"
+    assert exclusion({("mine", "laptop"): {"bptt lif digits"}}, "mine", "laptop", cell) == EXCLUDED
+    assert exclusion({}, "mine", "laptop", cell) == ""

@@ -33,7 +33,7 @@ from throughtime.reports.cells import summarise
 from throughtime.reports.formats import csv, markdown, text, write_table
 from throughtime.reports.latex import latex
 from throughtime.reports.quantities import shown_in_unit, significant
-from throughtime.reports.rule_comparison import mean_ranks, paired_differences, rule_table
+from throughtime.reports.rule_matrix import mean_ranks, result_text, rule_matrix, rule_table
 from throughtime.reports.tables import render, tables
 
 
@@ -269,11 +269,12 @@ def test_two_networks_are_two_rows(store):
 
 def test_csv_gives_back_every_number(grid):
     for table in tables(grid):
-        texts = ("note", "unit", "better", "values", "edge")
+        texts = ("note", "unit", "better", "values", "replicates", "edge")
         back = pd.read_csv(io.StringIO(csv(table)), dtype=dict.fromkeys(texts, str))
         # An empty note reads back as NaN, as an empty number does.
         back = back.fillna(dict.fromkeys(texts, ""))
-        back["values"] = [tuple(map(float, str(values).split())) for values in back["values"]]
+        for name, kind in (("values", float), ("replicates", int)):
+            back[name] = [tuple(map(kind, str(values).split())) for values in back[name]]
         pd.testing.assert_frame_equal(back, table.long.reset_index(drop=True), check_dtype=False, rtol=0, atol=0)
 
 
@@ -326,26 +327,34 @@ def test_latex_has_the_decimals_and_the_width_of_the_numbers(store):
     assert "table-format=1.2e-2" in written and "table-format=1.2(4)" in written
 
 
+def summary_of(**values: list[float]) -> pd.DataFrame:
+    """Return the summary of an accuracy on one task, without a level of chance."""
+    rules = [*values]
+    means = [sum(values[rule]) / len(values[rule]) for rule in rules]
+    frame = {"rule": rules, "n": 5, "better": "higher", "mean": means, "values": [values[rule] for rule in rules]}
+    fixed = {"measure": "accuracy", "unit": "fraction", "chance": math.nan, "n_diverged": 0}
+    return pd.DataFrame({**frame, **fixed, "replicates": [range(5)] * len(rules)})
+
+
 @pytest.mark.parametrize("rivals, alike", [(1, False), (2, True)])
 def test_differences_from_the_best_are_corrected_for_their_number(rivals, alike):
-    """2.5 standard errors, at 8 degrees of freedom: p = 0.037 is below 0.05, and above half of it."""
+    """Differences of 1, 1, 1, 1 and 0.2 hundredths: t = 5.25 at 4 degrees of freedom, p = 0.0063; 3.4 has 0.027."""
     best = [0.90, 0.91, 0.92, 0.93, 0.94]
-    values = {"best": best, "near": [v - 0.025 for v in best], "far": [v - 0.5 for v in best]}
-    rules = [*values][: rivals + 1]
-    means = [sum(values[rule]) / 5 for rule in rules]
-    frame = {"rule": rules, "n": 5, "better": "higher", "mean": means, "values": [values[rule] for rule in rules]}
-    assert best_rules(pd.DataFrame(frame)) == {"best"} | ({"near"} if alike else set())
+    near = [0.88, 0.89, 0.91, 0.925, 0.9395]
+    values = {"best": best, "near": near, "other": [0.87, 0.89, 0.91, 0.93, 0.9399]}
+    rules = {rule: values[rule] for rule in [*values][: rivals + 1]}
+    assert ("near" in best_rules(summary_of(**rules))) == alike
 
 
 def test_few_equal_values_decide_nothing(store):
-    """Two replicates that agree show no spread, as one does: an interval without width says nothing."""
+    """Replicates that agree show no spread, as a single one does: fewer than five say nothing."""
     for replicate in range(5):
-        for rule, value in (("a", 0.5), ("b", 0.6)):
+        for rule, value in (("bptt", 0.5), ("b", 0.6)):
             put(store, run_spec((rule, "lif", "digits"), replicate), measures=results("accuracy", value, 0.1))
-        verdicts = paired_differences(Results(store.folder), "quick", "laptop")["verdict"].tolist()
-        assert verdicts == (["worse", "better"] if replicate == 4 else ["undecided"] * 2)
+        matrix = rule_matrix(Results(store.folder), "quick", "laptop").set_index("rule")
+        assert matrix.loc["b", "against_bptt"] == ("better" if replicate == 4 else "n decides nothing")
         best = [entry.best for entry in tables(Results(store.folder))[0].rows[0][3:]]
-        assert best == ([False, True] if replicate in (0, 4) else [True, True])
+        assert best == [False, True], "the best alone"
 
 
 def test_less_is_better_for_an_error_and_without_a_direction_nothing_is_bold(store):
@@ -363,26 +372,67 @@ def test_csv_has_the_standard_deviation_and_the_single_values(grid):
     assert row["better"] == "higher" and cell(grid, "bptt lif adding")["better"] == "lower"
 
 
-def test_rule_against_rule_is_paired_over_replicates(store):
-    found = comparison_store(store)
-    pairs = paired_differences(found, "quick", "laptop").set_index(["rule", "other"])
-    assert pairs.loc[("b", "a"), "difference"] == pytest.approx(0.1) and pairs.loc[("b", "a"), "n"] == 5
-    assert pairs["verdict"].to_dict() == {
-        **{("a", "b"): "worse", ("b", "a"): "better", ("a", "c"): "undecided"},
-        **{("c", "a"): "undecided", ("b", "c"): "undecided", ("c", "b"): "undecided"},
-    }
-    # Unpaired, the spread over replicates hides the same difference.
+def test_rules_are_compared_with_bptt_by_paired_replicates(store):
+    """b is better on every replicate by 0.1 ± 0.01, c varies around; a spread that all rules share cancels."""
+    for replicate in range(5):
+        shared, own = 0.1 * replicate, 0.01 * (-1) ** replicate
+        for rule, value in (("bptt", 0.4), ("b", 0.5 + own), ("c", 0.4 + 20 * own)):
+            put(store, run_spec((rule, "lif", "digits"), replicate), measures=results("accuracy", value + shared, 0.1))
+    matrix = rule_matrix(Results(store.folder), "quick", "laptop").set_index("rule")
+    assert matrix["against_bptt"].to_dict() == {"bptt": "", "b": "better", "c": "not distinguished"}
+    assert matrix["against_best"].to_dict() == {"bptt": "worse", "b": "", "c": "not distinguished"}
+    assert matrix.loc["b", "difference"] == pytest.approx(0.102) and matrix.loc["b", "n"] == 5
     put(store, run_spec(("b", "lif", "digits"), 9), measures=results("accuracy", 0.0, 0.1))
-    again = paired_differences(Results(store.folder), "quick", "laptop").set_index(["rule", "other"])
-    assert again.loc[("b", "a"), "n"] == 5, "a replicate that only one rule has is in no pair"
+    again = rule_matrix(Results(store.folder), "quick", "laptop").set_index("rule")
+    assert again.loc["b", "difference"] == pytest.approx(0.102), "a replicate that only one rule has is in no pair"
 
 
-def test_mean_ranks_count_the_datasets_that_every_rule_has(grid):
-    ranks, blocks = mean_ranks(grid, "quick", "laptop")
-    # lif and ltc on digits, lif on adding: bptt ltc adding has no value, eprop has none on lstm
-    assert blocks == 3 and ranks.to_dict() == {"bptt": 1.0, "tbptt": 2.0, "fptt": 3.0, "eprop": 4.0}
-    table = rule_table(grid, "quick", "laptop")
-    assert [row[1].text for row in table.rows] == ["1.00", "2.00", "3.00", "4.00"]
+def test_bimodal_results_are_shares_of_solved_runs(store):
+    """Chance 0.5, so that 0.75 is solved: 4 of 5 against 0 of 5 has p = 2/252 * 6 = 0.048, against one rule alone."""
+    for replicate in range(5):
+        values = {"bptt": 0.95 if replicate else 0.48, "b": 0.5 + 0.01 * replicate}
+        for rule, value in values.items():
+            put(store, run_spec((rule, "lif", "xor"), replicate), measures=results("accuracy", value, 0.5))
+    matrix = rule_matrix(Results(store.folder), "quick", "laptop").set_index("rule")
+    assert matrix["solved"].to_dict() == {"bptt": 4, "b": 0}
+    assert matrix.loc["b", "p"] == pytest.approx(2 * 6 / 252) and matrix.loc["b", "against_bptt"] == "worse"
+    table = rule_table(Results(store.folder), "quick", "laptop")
+    assert [row[2].text for row in table.rows] == ["4/5", "0/5 ↓"] and "4/5: solved runs" in " ".join(table.caption)
+    for rule in "cdefgh":
+        for replicate in range(5):
+            put(store, run_spec((rule, "lif", "xor"), replicate), measures=results("accuracy", 0.5, 0.5))
+    matrix = rule_matrix(Results(store.folder), "quick", "laptop").set_index("rule")
+    assert set(matrix["against_bptt"]) == {"", "n decides nothing"}, "7 times 2/252 is above 0.05"
+    best = [entry.best for entry in tables(Results(store.folder))[0].rows[0][3:]]
+    assert best.count(True) == 1
+
+
+def test_a_diverged_run_has_not_solved_its_task(store):
+    for replicate in range(5):
+        put(
+            store, run_spec("bptt lif xor", replicate), measures=results("accuracy", 0.48 + 0.45 * (replicate > 0), 0.5)
+        )
+        failed = replicate > 1
+        measures = {} if failed else results("accuracy", 0.9, 0.5)
+        put(
+            store,
+            run_spec("b lif xor", replicate),
+            "diverged" if failed else "ok",
+            measures=measures,
+            metric="accuracy",
+        )
+    matrix = rule_matrix(Results(store.folder), "quick", "laptop").set_index("rule")
+    assert matrix["solved"].to_dict() == {"bptt": 4, "b": 2}
+    assert result_text(matrix.loc["b"]) == "2/5"
+
+
+def test_mean_ranks_leave_out_rules_that_lack_a_task(grid):
+    """eprop has no result on lstm, tbptt none on adding with lstm; bptt and fptt have one of both without ltc."""
+    some = grid.matching(neuron=["lif", "lstm"])
+    assert mean_ranks(rule_matrix(some, "quick", "laptop")).to_dict() == {"bptt": 1.0, "fptt": 2.0}
+    table = rule_table(some, "quick", "laptop")
+    assert [row[1].text for row in table.rows] == ["1.00", "—", "2.00", "—"]
+    assert "over the 4 tasks; without tbptt, eprop, which lack some" in " ".join(table.caption)
     assert rule_table(grid, "memory", "laptop") is None
 
 

@@ -41,6 +41,12 @@ def finished(run, state="ok", reason=""):
     return {"event": "finished", "id": run, "status": state, "reason": reason, "at": time.time()}
 
 
+def test_only_the_runs_that_were_asked_for_are_counted(store):
+    journal(store, started("a"), finished("a"), {"event": "ended", "how": "done"}, asked=["a"])
+    (found,) = status(store)
+    assert (found.done, found.waiting) == (1, 0) and lines(found)[0].startswith("quick: 1 done, 0 running, 0 waiting")
+
+
 def test_a_sweep_at_work(store):
     journal(store, started("a"), finished("a"), started("b"))
     folder = store.folder / "quick" / WORK / "b"

@@ -46,7 +46,7 @@ WRONG = {
     "unknown name in a mapping": (
         {3: "rules: [{name: bppt}]"},
         "3:16",
-        'no "bppt" among the algorithms',
+        'no "bppt" among the rules',
         'did you mean "bptt"?',
     ),
     "component without a name": ({3: "rules: [{window: 3}]"}, "3:9", '"name" is missing', None),
@@ -312,7 +312,7 @@ def test_all_faults_of_a_file_are_reported_by_their_places(suite, tmp_path):
         suite({3: "rules: [bppt, {name: fptt, part: 3}]", 7: "replicates: 0", 8: "trainign: {epochs: 3}"})
     path = tmp_path / "s.yaml"
     assert str(caught.value).splitlines() == [
-        f'{path}:3:9: no "bppt" among the algorithms',
+        f'{path}:3:9: no "bppt" among the rules',
         '  did you mean "bptt"?',
         f'{path}:3:28: fptt: unknown key "part"',
         '  did you mean "parts"?',

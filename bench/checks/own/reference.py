@@ -46,41 +46,41 @@ FPTT = {
 }
 AUXILIARY = {"auxiliary": "off", "auxiliary_uniform_epochs": None}
 DEFAULTS: dict[tuple[str, str], Defaults] = {
-    ("algorithms", "bptt"): Defaults(
+    ("rules", "bptt"): Defaults(
         OURS,
         {"loss_at": "end", "weights": "equal", "total": None, "backward": "once", "rate_cost": None}
         | AUXILIARY
         | {"rate_target": None},
         {"total": "mean", "auxiliary_uniform_epochs": 0, "rate_target": 0.01},
     ),
-    ("algorithms", "rtrl"): Defaults(OURS, TRACES),
-    ("algorithms", "rolling_tbptt"): Defaults(OURS, {"window": 10}),
-    ("algorithms", "checkpointed_bptt"): Defaults(OURS, {"loss_at": "end"}),
-    ("algorithms", "snap1"): Defaults(OURS, TRACES),
-    ("algorithms", "snap_n"): Defaults(OURS, TRACES | {"n": 2}),
-    ("algorithms", "ostl"): Defaults("Bohnstingl et al. 2022", TRACES | {"with_H": True}),
-    ("algorithms", "uoro"): Defaults(OURS, TRACES | {"draws": 1}),
-    ("algorithms", "kf_rtrl"): Defaults(OURS, TRACES | {"draws": 1}),
-    ("algorithms", "tbptt"): Defaults(OURS, {"window": 10, "loss_at": "end", "weights": "equal"}),
-    ("algorithms", "diagonal_rtrl"): Defaults(OURS, TRACES),
-    ("algorithms", "eprop"): Defaults(
+    ("rules", "rtrl"): Defaults(OURS, TRACES),
+    ("rules", "rolling_tbptt"): Defaults(OURS, {"window": 10}),
+    ("rules", "checkpointed_bptt"): Defaults(OURS, {"loss_at": "end"}),
+    ("rules", "snap1"): Defaults(OURS, TRACES),
+    ("rules", "snap_n"): Defaults(OURS, TRACES | {"n": 2}),
+    ("rules", "ostl"): Defaults("Bohnstingl et al. 2022", TRACES | {"with_H": True}),
+    ("rules", "uoro"): Defaults(OURS, TRACES | {"draws": 1}),
+    ("rules", "kf_rtrl"): Defaults(OURS, TRACES | {"draws": 1}),
+    ("rules", "tbptt"): Defaults(OURS, {"window": 10, "loss_at": "end", "weights": "equal"}),
+    ("rules", "diagonal_rtrl"): Defaults(OURS, TRACES),
+    ("rules", "eprop"): Defaults(
         BELLEC,
         TRACES
         | {"feedback": "symmetric", "feedback_sd": None, "feedback_decay": None}
         | {"rate_cost": None, "rate_target": None, "rate_mean": None},
         {"feedback_decay": 0.01, "rate_target": 0.01, "rate_mean": "sequence"},
     ),
-    ("algorithms", "presynaptic_trace"): Defaults(OURS, PRESYNAPTIC | SAMPLED),
-    ("algorithms", "sltt"): Defaults("Meng et al. 2023", EACH_STEP | SAMPLED),
-    ("algorithms", "ottt"): Defaults("Xiao et al. 2022, OTTT_A", PRESYNAPTIC),
-    ("algorithms", "s_tllr"): Defaults(
+    ("rules", "presynaptic_trace"): Defaults(OURS, PRESYNAPTIC | SAMPLED),
+    ("rules", "sltt"): Defaults("Meng et al. 2023", EACH_STEP | SAMPLED),
+    ("rules", "ottt"): Defaults("Xiao et al. 2022, OTTT_A", PRESYNAPTIC),
+    ("rules", "s_tllr"): Defaults(
         "Apolinario and Roy 2025, released code, DVS-Gesture",
         EACH_STEP | {"decay": 0.75, "post_decay": 0.2, "causal": 1.0, "noncausal": -1.0},
     ),
-    ("algorithms", "pp_prop"): Defaults(OURS, EACH_STEP | {"decay": 0.9}),
-    ("algorithms", "rflo"): Defaults("Murray 2019", EACH_STEP | {"feedback_sd": None}),
-    ("algorithms", "decolle"): Defaults(OURS, {"update_every": None, "burn_in": 0}),
-    ("algorithms", "fptt"): Defaults(
+    ("rules", "pp_prop"): Defaults(OURS, EACH_STEP | {"decay": 0.9}),
+    ("rules", "rflo"): Defaults("Murray 2019", EACH_STEP | {"feedback_sd": None}),
+    ("rules", "decolle"): Defaults(OURS, {"update_every": None, "burn_in": 0}),
+    ("rules", "fptt"): Defaults(
         "Kag and Saligrama 2021; Yin, Corradi and Bohte 2023",
         FPTT | AUXILIARY,
         {"alpha": 0.1, "update_alpha": 0.1, "beta": 0.5, "rho": 0.0, "adopt_mean": True, "reset_lambda": False}

@@ -68,11 +68,12 @@ def lean_of(interval: Interval, low: float = -math.inf, high: float = math.inf) 
 
 def differs(rows: Sequence[Sequence[float]]) -> list[bool]:
     """Return for each row of numbers whether their mean differs from 0: Student's t test, p <= `ALPHA` after Holm."""
-    return [p <= ALPHA for p in holm([_p(np.array(row, dtype=float)) for row in rows])]
+    return [p <= ALPHA for p in holm([student_p(row) for row in rows])]
 
 
-def _p(row: np.ndarray) -> float:
-    """Return the two-sided p of Student's t test that the mean is 0; 1 for a single number."""
+def student_p(numbers: Sequence[float]) -> float:
+    """Return the two-sided p of Student's t test that the mean of numbers is 0; 1 for a single number."""
+    row = np.array(numbers, dtype=float)
     n = len(row)
     if n < 2:
         return 1.0

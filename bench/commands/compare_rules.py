@@ -1,0 +1,62 @@
+"""The command `throughtime compare-rules`: one rule against another on each task, from records."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+import typer
+
+from throughtime.commands.terminal import NONE, JsonOption, PluginOption, ResultsOption, load_plugins, print_rows
+from throughtime.printing import print_text
+from throughtime.records.store import DEFAULT_RESULTS
+
+
+def compare_rules(
+    rule: Annotated[str, typer.Argument(help="Label of a rule.")],
+    other: Annotated[str, typer.Argument(help="Label of the rule that it is compared with.")],
+    suite: Annotated[list[str] | None, typer.Option(help="Only these suites; repeatable.", metavar="SUITE")] = None,
+    results: ResultsOption = DEFAULT_RESULTS,
+    plugin: PluginOption = NONE,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two rules on each dataset and neuron that both were run on, paired over replicates, with intervals."""
+    from throughtime.records.results import Results
+    from throughtime.reports.rule_pairs import METHOD, rule_pairs
+
+    load_plugins(plugin)
+    rows = rule_pairs(Results.load(results, suite or ()), rule, other).to_dict("records")
+    if as_json:
+        return print_rows([{str(name): _plain(value) for name, value in row.items()} for row in rows], True)
+    print_rows([_shown(row, rule, other) for row in rows], False)
+    print_text(METHOD)
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _shown(row: dict[Any, Any], rule: str, other: str) -> dict[str, str]:
+    """Return a row for the terminal, in the units of tables."""
+    from throughtime.reports.cells import neuron_label
+    from throughtime.reports.quantities import quantity, significant
+
+    kind = quantity(row["measure"], row["unit"])
+    if row["solved"]:
+        mine, its, difference = (f"{100 * row[name]:.0f} %" for name in ("rule", "other", "difference"))
+        label, interval = "solved runs", ""
+    else:
+        mine, its, difference = (kind.show(row[name]) for name in ("rule", "other", "difference"))
+        ends = (row["low"], row["high"])
+        label, interval = kind.label, "" if math.isnan(ends[0]) else f" [{kind.show(ends[0])}, {kind.show(ends[1])}]"
+    return {
+        "suite": f"{row['suite']}, {row['scale']}",
+        "task": f"{row['dataset']}, {neuron_label(row['neuron'], row['network'])}",
+        "measure": label,
+        rule: mine,
+        other: its,
+        "difference": f"{difference}{interval}",
+        "n": str(row["n"]),
+        "p": significant(row["p"], 2),
+        f"{rule} is": row["word"],
+    }

@@ -1,0 +1,83 @@
+"""The figure of one measure: a panel for each dataset and neuron, a row for each rule."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.reports.cells import groups, neuron_label, one_line, rule_title, runs_of, summarise, tuning_sentence
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, scaled, styled
+from throughtime.reports.figures import cells_left_out, count_range, heading
+from throughtime.reports.look import look
+from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, quantity
+from throughtime.reports.styles import Style, rule_styles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROW = 0.2
+"""Height of a row in inches."""
+
+
+@styled
+def measure_figure(results: Results, suite: str, scale: str, measure: str) -> Drawn | None:
+    """Draw the mean of a measure for each rule, with its interval and the single replicates.
+
+    Args:
+        results: all runs, so that a rule has the same colour in every figure.
+        suite: one suite.
+        scale: one of its scales.
+        measure: a measure's name; `metric` is the headline metric of each dataset's task.
+
+    Returns:
+        The figure, or None if no run of the suite has the measure.
+    """
+    runs = runs_of(results, suite, scale)
+    data = summarise(runs, measure) if measure in runs or f"unit.{measure}" in runs or measure == "metric" else None
+    if data is None or not data["n"].any():
+        return None
+    data = data[data["n"] > 0].reset_index(drop=True)
+    cells = groups(data, ["dataset", "network", "neuron"])
+    styles = rule_styles(results.frame["rule"])
+    neurons = len(data[["network", "neuron"]].drop_duplicates())
+    columns = neurons if 2 <= neurons <= 4 else min(3, len(cells))
+    figure, panels = grid(len(cells), columns)
+    if look().axis is None:
+        rows = max(len(here) for _, here in cells)
+        width, _ = figure.get_size_inches()
+        figure.set_size_inches(width, math.ceil(len(cells) / columns) * max(1.6, 0.8 + ROW * rows))
+    for panel, ((dataset, network, neuron), here) in zip(panels, cells, strict=True):
+        _draw(panel, here, styles)
+        panel.set_title(f"{dataset} · {neuron_label(neuron, network)}")
+    few = f", of fewer than {INTERVAL_FROM} replicates none" if data["n"].min() < INTERVAL_FROM else ""
+    notes = [
+        heading(suite, scale, f"{count_range(data['n'])} a row"),
+        f"Large: mean; small: single replicates; bars: {INTERVAL}{few}. {'; '.join(dict.fromkeys(data['protocol']))}.",
+        *tuning_sentence(runs),
+        *cells_left_out(runs, data),
+    ]
+    title = (
+        quantity(data["measure"].iloc[0], data["unit"].iloc[0]).title if data["measure"].nunique() == 1 else "Result"
+    )
+    finish(figure, title, notes, {})
+    return Drawn(figure, data.drop(columns="values"), title, notes)
+
+
+def _draw(panel: Axes, here: pd.DataFrame, styles: dict[str, Style]) -> None:
+    """Draw the rules of a dataset and neuron, the first at the top."""
+    kind = quantity(*here[["measure", "unit"]].iloc[0])
+    for y, (_, row) in enumerate(here.iterrows()):
+        colour = styles[row["rule"]].colour
+        if pd.notna(row["low"]):
+            panel.plot([row["low"] * kind.factor, row["high"] * kind.factor], [y, y], color=colour, linewidth=1.2)
+        singles = [value * kind.factor for value in row["values"]]
+        panel.plot(singles, [y] * len(singles), "o", color=colour, markersize=2.5, alpha=0.6)
+        panel.plot(row["mean"] * kind.factor, y, "o", color=colour, markersize=6, markeredgecolor="white")
+    panel.set_yticks(range(len(here)), [one_line(rule_title(rule)) for rule in here["rule"]])
+    panel.set_ylim(len(here) - 0.5, -0.5)
+    if kind.recorded != "fraction":
+        scale_axis(panel.xaxis, here["mean"] * kind.factor, ratio=20)
+    panel.set_xlabel(scaled(kind.label, panel.xaxis))

@@ -1,0 +1,73 @@
+"""Rules against one reference: worked by hand, and false verdicts by simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from throughtime.records.statistics.against import against, is_bimodal, solved
+
+
+def runs(*values: float) -> dict[int, float]:
+    return dict(enumerate(values))
+
+
+def test_a_difference_of_means_is_paired_and_corrected():
+    """Differences 1, 2, 3: mean 2, sd 1, t = 2 √3 at 2 degrees of freedom: p = 0.0742; twice that by Holm."""
+    found = against(runs(0, 0, 0), {"a": runs(1, 2, 3), "b": runs(-1, -2, -3)}, "higher")
+    assert found["a"].difference == 2 and found["a"].n == 3 and found["a"].p == pytest.approx(2 * 0.07418, rel=1e-3)
+    assert found["a"].low == pytest.approx(2 - 4.3027 / math.sqrt(3), rel=1e-4)
+    assert {of.word for of in found.values()} == {"not distinguished"}
+    alone = against(runs(0, 0, 0, 0), {"a": runs(1, 2, 3, 2)}, "lower")
+    assert (
+        alone["a"].word == "worse"
+        and against(runs(0, 0, 0, 0), {"a": runs(1, 2, 3, 2)}, "higher")["a"].word == "better"
+    )
+
+
+def test_shares_of_solved_runs_have_an_exact_test():
+    """5 of 5 against 0 of 5: 2 / 252 = 0.0079; with six rules 0.048, with seven 0.056, and nothing could be decided."""
+    task = solved("higher", "fraction", 0.5)
+    full, none = runs(*[0.9] * 5), runs(*[0.5] * 5)
+    for rules, word in ((6, "worse"), (7, "n decides nothing")):
+        found = against(full, {str(i): none for i in range(rules)}, "higher", task)
+        assert found["0"].p == pytest.approx(rules * 2 / 252) and found["0"].word == word
+        assert found["0"].difference == -1 and found["0"].low is None
+
+
+def test_a_run_is_solved_half_of_the_way_from_chance():
+    assert solved("higher", "fraction", 0.5)(0.75) and not solved("higher", "fraction", 0.5)(0.74)
+    assert solved("lower", "1", 0.167)(0.08) and not solved("lower", "1", 0.167)(0.09)
+
+
+def test_results_are_bimodal_where_solved_and_unsolved_runs_of_a_rule_are_apart():
+    task = solved("higher", "fraction", 0.5)
+    assert is_bimodal({"a": runs(0.5, 0.95)}, task)
+    assert not is_bimodal({"a": runs(0.72, 0.76)}, task), "a spread around the bound"
+    assert not is_bimodal({"a": runs(0.5, 0.5), "b": runs(0.9, 0.9)}, task), "rules that differ"
+
+
+def test_a_single_replicate_decides_nothing():
+    (found,) = against(runs(0.5), {"a": runs(0.9)}, "higher").values()
+    assert (found.word, found.n, found.low) == ("n decides nothing", 1, None) and found.difference == pytest.approx(0.4)
+
+
+def test_rules_without_a_common_replicate_are_not_distinguished():
+    (found,) = against({0: 0.5, 1: 0.6}, {"a": {2: 0.9, 3: 0.95}}, "higher").values()
+    assert found.n == 0 and found.p == 1
+
+
+def test_false_verdicts_within_a_family_are_at_most_five_percent():
+    """Six rules of the same distribution as the reference, n = 5, means and shares: 600 families each."""
+    random, families = np.random.default_rng(0), 600
+    draws = random.normal(size=(families, 7, 5))
+    task = solved("higher", "fraction", 0.5)
+    coins = 0.5 + 0.45 * (random.random((families, 7, 5)) < 0.5)
+    for values, of in ((draws, None), (coins, task)):
+        wrong = 0
+        for base, *rules in values:
+            found = against(runs(*base), {str(i): runs(*rule) for i, rule in enumerate(rules)}, "higher", of)
+            wrong += any(one.word in ("better", "worse") for one in found.values())
+        assert wrong / families <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / families)
