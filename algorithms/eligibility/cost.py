@@ -48,7 +48,8 @@ def carried_traces(
     read, computed = ({pair[n] for pair in partials.from_previous} & needed for n in (1, 0))
     shapes: list[tuple[int, int]] = []
     for trace in ε.values():
-        shapes += min(_shapes(trace, read), _shapes(trace, computed), key=numbers)
+        fewer = min(_shapes(trace, read), _shapes(trace, computed), key=numbers)
+        shapes += fewer
         if filters:
             shapes += _shapes(trace, {reads})
     return shapes
