@@ -32,6 +32,8 @@ class Case(NamedTuple):
     before: tuple[Tensor, Tensor]
     """A batch that the rule learns before, of which nothing may remain."""
     task: Task
+    is_first: bool = False
+    """Whether the case is the first of several that differ in their neurons alone: it takes the long measurements."""
 
     @property
     def losses(self) -> tuple[LossAt, ...]:

@@ -71,7 +71,7 @@ Gradients = list[Tensor]
 def seeded(seed: int) -> Iterator[None]:
     """Draw random numbers from this seed in the context; the caller's generator stays unchanged."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes 1 ms for devices that are not there
         yield
 
 
@@ -132,12 +132,18 @@ def representatives() -> list[Component]:
     own facts compare with autograd; of two neurons of the same structure it cannot tell which is which. A neuron that
     does not spike under the tiny input would satisfy every identity.
     """
-    ordered = sorted(all_neurons(), key=lambda c: (c.display.order is None, c.display.order, c.name))
+    return [*_representatives(tuple(NEURONS[name] for name in NEURONS.names()), every_structure())]
+
+
+@functools.cache
+def _representatives(neurons: tuple[Component, ...], every: bool) -> list[Component]:
+    able = filter(_can_be_built, neurons)
+    ordered = sorted(able, key=lambda c: (c.display.order is None, c.display.order, c.name))
     chosen, seen = [component for component in ordered if component.origin != "throughtime"], set[object]()
     for component in ordered:
         if component.origin == "throughtime" and _is_active(component.factory):
             structure = _structure(component)
-            new = {structure} if every_structure() else {*enumerate(structure)}
+            new = {structure} if every else {*enumerate(structure)}
             if not new <= seen:
                 chosen.append(component)
                 seen |= new
@@ -308,12 +314,18 @@ def is_alive(network: Recurrent, x: Tensor, least: float = 0.05) -> bool:
     return not network.spiking or all(least < float(z.mean()) < 0.95 for z in spikes)
 
 
-def supporting(rule: LearningRule, steps: int = STEPS, **options: Any) -> Iterator[tuple[str, Recurrent]]:
-    """Yield the name and a network of each of the `representatives` that the rule supports."""
-    for neuron in representatives():
+def supporting(
+    rule: LearningRule, steps: int = STEPS, lif_alone: bool = False, **options: Any
+) -> Iterator[tuple[str, Recurrent]]:
+    """Yield the name and a network of each of the `representatives` that the rule supports; with `lif_alone` of LIF, or
+    of the first one if the rule does not support LIF."""
+    neurons = representatives()
+    for neuron in sorted(neurons, key=lambda component: component.name != "lif") if lif_alone else neurons:
         network = recurrent(neuron, **options)
         if rule.supports(network, Classification(CLASSES), steps) is None:
             yield neuron.name, network
+            if lif_alone:
+                return
 
 
 def backprop(network: Network, x: Tensor, target: Tensor, task: Task, loss_at: LossAt, seed: int = 11) -> Gradients:

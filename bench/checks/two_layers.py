@@ -20,7 +20,8 @@ HIDDEN = [6, 5]
 
 
 def layered(rule: LearningRule, **options: Any) -> Iterator[tuple[str, Recurrent]]:
-    """Yield a network of two layers of each supported neuron, with input weights large enough that both layers spike.
+    """Yield a network of two layers of each neuron that `supporting` chooses with these options, with input weights
+    large enough that both layers spike.
 
     Raises:
         ValueError: no weights do that.

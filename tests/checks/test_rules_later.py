@@ -17,6 +17,7 @@ from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks.run import check
+from throughtime.checks.window import stepped
 from throughtime.registry import load_plugin
 
 ESTIMATORS = Path(__file__).parents[1] / "plugins" / "estimators.py"
@@ -270,12 +271,58 @@ class ABillionthOfTheSize(Unknown):
         super().land(layer, name, 1e-9 * gradient)
 
 
+class Unrolled(BPTT):
+    """Sound: BPTT of plain steps, which says nothing of itself. Twins change the credit of the hidden layers."""
+
+    claims = Claims("approximate", "O(T)")
+    late = 0
+
+    def coordinates(self):
+        return None
+
+    def learn(self, x, target, t):
+        y = stepped(self.network, x, self.state).outputs
+        loss = self.loss_of(y, target, self.loss_at)
+        readout = [*self.network.readout.parameters()]
+        δ, *exact = torch.autograd.grad(loss, [y, *readout], retain_graph=True)
+        signals = torch.zeros_like(δ)
+        first, last = max(self.late, 0), len(x) + min(self.late, 0)
+        signals[first:last] = δ[first - self.late : last - self.late]
+        y.backward(signals)
+        for p, g in zip(readout, exact, strict=True):
+            p.grad = g
+        self.update()
+        return loss.detach()
+
+
+class SignalsAStepLate(Unrolled):
+    late = 1
+
+
+class TracesAStepLate(Unrolled):
+    late = -1
+
+
+class TransposesR(Unrolled):
+    def learn(self, x, target, t):
+        def transposed(R, inputs, current):
+            credit = inputs[0] @ R.weight
+            return current.detach() + credit - credit.detach()
+
+        hook = self.network.layers[0].recurrent.register_forward_hook(transposed)
+        loss = super().learn(x, target, t)
+        hook.remove()
+        return loss
+
+
 BATCHES, FAMILY = (
     "each batch = a fresh rule's, two epochs of seven batches",
     "same_as: its updates, two epochs of seven batches",
 )
 KNOWN = "an identity holds it"
 ALONG = "claims approximate: along BPTT's in the mean, of comparable size"
+OF_R = "claims approximate: what R adds points along what it adds to BPTT's"
+OF_A_TARGET = "claims approximate: a target adds what inputs until its step give"
 TWINS = [
     Twin(EXACT, CutsEach50Steps, BPTT),
     Twin(EXACT, ScoresTheLastTarget, BPTT),
@@ -300,6 +347,9 @@ TWINS = [
     Twin(FAMILY, MeanBeforeTheStep, MyFPTT),
     Twin(ALONG, FixedNoise, Unknown),
     Twin(ALONG, ABillionthOfTheSize, Unknown),
+    Twin(OF_R, TransposesR, Unrolled),
+    Twin(OF_A_TARGET, SignalsAStepLate, Unrolled),
+    Twin(OF_A_TARGET, TracesAStepLate, Unrolled),
 ]
 
 

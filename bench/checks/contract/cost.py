@@ -128,7 +128,6 @@ def neuron_of(component: Component) -> Component:
     Raises:
         DoesNotApplyError: it supports no registered neuron.
     """
-    names = [name for name, _ in tiny.supporting(tiny.build(component))]
-    if not names:
-        raise DoesNotApplyError("it supports no registered neuron")
-    return NEURONS["lif" if "lif" in names else names[0]]
+    for name, _ in tiny.supporting(tiny.build(component), lif_alone=True):
+        return NEURONS[name]
+    raise DoesNotApplyError("it supports no registered neuron")

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from throughtime.algorithms.base import LearningRule
+from throughtime.checks.cases import Case
 from throughtime.checks.fact import DoesNotApplyError
 from throughtime.checks.tiny import BATCH, CLASSES, Recorder, seeded, sequence, train_batch, windows
 from throughtime.datasets.task import Classification
@@ -18,8 +19,8 @@ from throughtime.networks.recurrent import Recurrent
 from throughtime.numerics.loops import without_compiled_loops
 
 TASK = Classification(CLASSES)
-SHORT, BATCHES = 10, 14
-"""Length of the sequences of a few batches, and their number."""
+SHORT, BATCHES, FEW = 10, 14, 3
+"""Length of the sequences of several batches, their number with the first neuron, and with the others."""
 LENGTHS = (75, 90, 260)
 """Lengths of sequences; each has at least three blocks of e-prop: a first one, one between others, and a last one."""
 LONG = 10_000
@@ -32,48 +33,50 @@ def fixed_window(rule: LearningRule) -> int | None:
     return window if window == rule.window(2 * LONG) < LONG else None
 
 
-def memory_slope(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+def memory_slope(rule: Callable[[], LearningRule], case: Case) -> float:
     """Return the largest slope in bytes a step between several lengths, of tensors at their peak and of arrays at the
-    last step."""
-    lengths, window = LENGTHS, fixed_window(rule())
+    last step; of tensors between the first two lengths, unless the case is the first."""
+    network, lengths, window = case.network, LENGTHS, fixed_window(rule())
     if window is not None and window > LENGTHS[0]:
         lengths = (3 * window, 3 * window + 15, 4 * window)
     if rule().claims.memory == "O(window)" and len({rule().window(steps) for steps in lengths}) > 1:
         raise DoesNotApplyError("its window grows with T")
+    if not case.is_first:
+        return max(_slopes([tensor_bytes(rule(), network, steps) for steps in lengths[:2]], lengths[:2]))
     short, long = (array_bytes(rule(), network, steps)[0] for steps in lengths[:2])
     peaks = [tensor_bytes(rule(), network, steps) for steps in lengths]
     return max(*_slopes(peaks, lengths), (long - short) / (lengths[1] - lengths[0]))
 
 
-def memory_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+def memory_growth(rule: Callable[[], LearningRule], case: Case) -> float:
     """Return the slope in bytes a step between the two longer of three lengths, over that between the two shorter."""
     lengths = (20, 40, 80)
-    short, long = _slopes([all_bytes(rule(), network, steps) for steps in lengths], lengths)
+    short, long = _slopes([all_bytes(rule(), case.network, steps) for steps in lengths], lengths)
     return long / short if short else 1.0 if long <= 0 else float("inf")
 
 
-def root_growth(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+def root_growth(rule: Callable[[], LearningRule], case: Case) -> float:
     """Return the growth of the bytes with √T between the two longer of four lengths, over that between the two shorter;
     1 for a straight line. All lengths are squares, so that √T is a whole number of steps; they are so long that the
     peak lies at the same moment for all of them, since the larger of two straight lines has a kink."""
-    at = [all_bytes(rule(), network, steps) for steps in (196, 256, 324, 400)]
+    at = [all_bytes(rule(), case.network, steps) for steps in (196, 256, 324, 400)]
     return (at[3] - at[2]) / (at[1] - at[0])
 
 
-def lets_go(rule: Callable[[], LearningRule], network: Recurrent) -> float:
+def lets_go(rule: Callable[[], LearningRule], case: Case) -> float:
     """Return the largest number of bytes that are left after a batch: of tensors after each of several batches, and of
-    arrays."""
-    learning = rule()
+    arrays; after the first batches, of tensors alone, unless the case is the first."""
+    learning, network = rule(), case.network
     with LiveBytes() as live, seeded(11):
         learning.start(network, TASK, SHORT)
         update, left = Forgetful(network, 0.0, learning.parameters()), []
         before = live.current
-        for _ in range(BATCHES):
+        for _ in range(BATCHES if case.is_first else FEW):
             train_batch(learning, *sequence(SHORT), update)
             if live.current != before:
                 gc.collect()  # frees tensors in reference cycles
             left.append(abs(live.current - before))
-    return max(*left, array_bytes(rule(), network, 10)[1])
+    return max(*left, array_bytes(rule(), network, 10)[1] if case.is_first else 0)
 
 
 def all_bytes(rule: LearningRule, network: Recurrent, steps: int) -> int:

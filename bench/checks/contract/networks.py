@@ -67,8 +67,9 @@ BATCHES = 7
 """Batches after which a network must still start anew."""
 
 
-def nets(component: Component, seed: int = 3, steps: int | None = None) -> list[Net]:
-    """Return a small network of each representative neuron, of the network's own sizes if it has no option `hidden`.
+def nets(component: Component, seed: int = 3, steps: int | None = None, last: bool = False) -> list[Net]:
+    """Return a small network of each representative neuron, of the network's own sizes if it has no option `hidden`;
+    with `last`, that of the last neuron alone.
 
     A network that declares a tiny setting is built in this setting with its neuron, and with `lif`, whose layers have
     no gates.
@@ -82,7 +83,7 @@ def nets(component: Component, seed: int = 3, steps: int | None = None) -> list[
         own = NEURONS[setting.neuron].factory
         neurons = [(setting.neuron, partial(own, **setting.neuron_options)), ("lif", NEURONS["lif"].factory)]
     x, target = tiny.sequence(steps, inputs=math.prod(shape_of(setting.inputs)))
-    for name, neuron in neurons:
+    for name, neuron in neurons[-1:] if last else neurons:
         with tiny.seeded(seed):
             network = tiny.build(component, setting.inputs, setting.outputs, neuron, **setting.options).double()
         found.append(Net(name, network, x, target))
@@ -107,14 +108,15 @@ def window_is_steps(component: Component) -> Observed:
 
 
 def long_window_is_steps(component: Component) -> Observed:
-    """Return the error of `window_is_steps` for long windows with one neuron."""
-    found = []
-    for steps in LONG:
-        for net in nets(component, steps=steps)[-1:]:
-            window, state = net.network.unroll(net.x, net.initial_state()), net.initial_state()
-            of_steps = stepped(net.network, net.x, state)
-            errors = differences(window, of_steps, net.parameters())
-            found += [(f"{net.name}, {steps} steps, {name}", value) for name, value in errors]
+    """Return the error of `window_is_steps` for long windows with one neuron; of the package's presets, which share
+    their windows, for the shorter one."""
+    found, is_preset = [], component.origin == "throughtime" and tiny_setting(component) is not None
+    for steps in LONG[:1] if is_preset and not tiny.every_structure() else LONG:
+        (net,) = nets(component, steps=steps, last=True)
+        window, state = net.network.unroll(net.x, net.initial_state()), net.initial_state()
+        of_steps = stepped(net.network, net.x, state)
+        errors = differences(window, of_steps, net.parameters())
+        found += [(f"{net.name}, {steps} steps, {name}", value) for name, value in errors]
     return worst(found, "no neuron")
 
 
@@ -271,7 +273,7 @@ def smooth_gradient(component: Component) -> Observed:
 
 
 def gradients_in(component: Component, dtype: torch.dtype) -> Sequence[Tensor]:
-    net = nets(component)[-1]
+    (net,) = nets(component, last=True)
     target = net.target.repeat(len(net.x))
     return of_window(net.network, net.x, lambda outputs: TASK.loss(outputs, target), dtype)
 

@@ -18,6 +18,7 @@ from throughtime.checks.contract import coordinates
 from throughtime.checks.contract.alignment import is_aligned, is_known
 from throughtime.checks.contract.checkpoint import continued
 from throughtime.checks.contract.cost import is_off_its_formulas, misses_its_schedule, neuron_of
+from throughtime.checks.contract.credit import CREDIT
 from throughtime.checks.contract.dtypes import in_both
 from throughtime.checks.contract.gradient import (
     Rule,
@@ -78,22 +79,22 @@ def on_each_neuron(find: Callable[[Rule, Recurrent], float | Observed]) -> Calla
     return on_each_case(lambda rule, case: find(rule, case.network), small_cases, attrgetter("name"))
 
 
-def on_kinds(find: Callable[[Rule, Recurrent], float]) -> Callable[[Component], Observed]:
-    """Return the same over fewer neurons, one that spikes and depends on its own state alone and one for each other
-    case, for measurements that take seconds; all in `with_every_structure`."""
+def on_kinds(find: Callable[[Rule, Case], float]) -> Callable[[Component], Observed]:
+    """Return the same for a function of a case, over fewer neurons, one that spikes and depends on its own state alone
+    and one for each other case, for measurements that take seconds; all in `with_every_structure`."""
 
     def kinds(rule: LearningRule) -> list[Case]:
         small = small_cases(rule)
         if tiny.every_structure():
-            return small
+            return [case._replace(is_first=True) for case in small]
         kinds: dict[object, Case] = {}
         for case in sorted(small, key=lambda case: case.name != "lif"):
             neuron = case.network.layers[0].neuron
             origin = case.name if NEURONS[case.name].origin != "throughtime" else ""
             kinds.setdefault((origin, neuron.spiking, neuron.elementwise), case)
-        return [*kinds.values()]
+        return [case._replace(is_first=not k) for k, case in enumerate(kinds.values())]
 
-    return on_each_case(lambda rule, case: find(rule, case.network), kinds, attrgetter("name"))
+    return on_each_case(find, kinds, attrgetter("name"))
 
 
 def windows_fit(component: Component) -> Observed:
@@ -294,6 +295,7 @@ OF_GRADIENT = {
         Fact("claims approximate: 1 − cosine to BPTT's", 1.5, on_each_case(misalignment, small_cases)),
         Fact("claims approximate: along BPTT's in the mean, of comparable size", 0, is_aligned),
         Fact("claims approximate: gradient of the readout = BPTT's", 1e-10, on_each_case(readout_error)),
+        *CREDIT,
     ),
 }
 ROOT = "claims O(√T): exact bytes for each of √T steps, long T over short"
@@ -332,7 +334,7 @@ def facts(component: Component, identities: tuple[Fact, ...] = ()) -> tuple[Fact
         Fact("each batch = a fresh rule's, two epochs of seven batches", 1e-10, strays),
         Fact("weights move by updates alone", 0, on_each_neuron(weights_move_by_updates)),
         Fact("the last update leaves no gradient", 0, on_each_neuron(leaves_no_gradient)),
-        Fact("stopped and continued: the same weights", 0, on_kinds(continued)),
+        Fact("stopped and continued: the same weights", 0, on_kinds(lambda rule, case: continued(rule, case.network))),
         *_claimed(OF_MEMORY, claims.memory),
         Fact("exact bytes after a sequence as before", 0, on_kinds(lets_go)),
         in_both(gradients_in),

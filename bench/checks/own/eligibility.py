@@ -61,7 +61,9 @@ def is_autograd_with_cut_spikes(component: Component) -> Observed:
             # One readout suffices to detect a trace that remains from the batch before.
             before = None if options else (tiny.sequence(STEPS, 17)[0], target)
             rule = tiny.build(component, loss_at=loss_at)
-            for name, network in elementwise(rule, **options):
+            # Loss and readout change what arrives at the neurons, not what one does with it.
+            is_first = not options and (loss_at, kind) == tiny.ASKED[0]
+            for name, network in elementwise(rule, lif_alone=not (is_first or tiny.every_structure()), **options):
                 total = tiny.learn(rule, network, (x, target), task, after=before).total()
                 losses, _ = cut(network, x, task, target)
                 E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
