@@ -14,6 +14,7 @@ from throughtime.comparing.compare import gates_beside
 from throughtime.comparing.markdown import TAG
 from throughtime.records.baselines import read_baseline
 from throughtime.registry import ALGORITHMS, NEURONS
+from throughtime.spec import PASSES
 from throughtime.suites.suite import load_suite
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,8 @@ def test_the_gate_has_every_rule_and_every_neuron():
 
 
 def test_every_run_of_the_gate_is_in_its_baseline():
-    planned = {spec.label for spec in load_suite("gate").expand("tiny")}
+    specs = load_suite("gate").expand("tiny")
+    planned = {spec.label for spec in specs}
     records = read_baseline(BASELINES / "gate-tiny.jsonl")
     assert {record.label for record in records} == planned
     assert {record.status for record in records} == {"ok"}
@@ -56,6 +58,9 @@ def test_every_run_of_the_gate_is_in_its_baseline():
     for record in records:
         for metric in record.measures:
             gates.match(metric, record.spec)
+    for spec in specs:  # a pass that the suite has since has no measure in the baseline before it is renewed
+        for headline in filter(None, (PASSES[name].headline for name in spec.passes)):
+            gates.match(headline[0], spec)
     gates.refuse_unmatched()
     assert sum(path.stat().st_size for path in BASELINES.glob("*.jsonl*")) < MOST_BYTES
 
