@@ -113,4 +113,4 @@ def worst(found: Iterable[tuple[str, float]], nothing: str) -> Observed:
     name, value = max(values, key=lambda pair: math.inf if math.isnan(pair[1]) else pair[1])
     if len(values) == 1:
         return Observed(value, name)
-    return Observed(value, f"{name}, the worst of {len(values)}" if value else f"all of {len(values)}")
+    return Observed(value, f"{name}, {'the worst' if value else 'one'} of {len(values)}")

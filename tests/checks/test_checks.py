@@ -102,6 +102,13 @@ def few_neurons(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(tiny, "representatives", lambda: chosen)
 
 
+def few_facts(monkeypatch: pytest.MonkeyPatch, kind: str, *parts: str) -> None:
+    """Components of this kind have only the facts whose names contain one of these texts; for speed."""
+    whole = FACTS[kind]
+    few = lambda component: tuple(fact for fact in whole(component) if any(part in fact.name for part in parts))  # noqa: E731
+    monkeypatch.setitem(FACTS, kind, few)
+
+
 # --- findings
 
 
@@ -158,7 +165,7 @@ def test_neurons_to_which_a_fact_does_not_apply_are_left_out(monkeypatch):
         of_rules = of(on_each_neuron(only(name)))
         find = partial(lambda of_one, net: of_one(None, net.network), only(name))
         of_networks = of(lambda _, find=find: over_nets(find, NETWORKS["recurrent"]))
-        assert (of_rules.value, of_rules.note) == (of_networks.value, of_networks.note) == expected
+        assert (of_rules.value, of_rules.note.partition(",")[0]) == (of_networks.value, of_networks.note) == expected
 
 
 @pytest.mark.parametrize(
@@ -167,7 +174,7 @@ def test_neurons_to_which_a_fact_does_not_apply_are_left_out(monkeypatch):
         ([1.0], 1.0, "a"),
         ([1.0, 3.0, 2.0], 3.0, "b, the worst of 3"),
         ([1.0, math.nan, math.inf], math.nan, "b, the worst of 3"),
-        ([0.0, 0.0], 0.0, "all of 2"),
+        ([0.0, 0.0], 0.0, "a, one of 2"),
     ],
 )
 def test_the_worst_of_several(values, value, note):
@@ -227,8 +234,8 @@ class RandomFeedback(EProp):
 @pytest.mark.parametrize("seed", range(6))
 def test_random_feedback_is_no_fault(seed, monkeypatch):
     few_neurons(monkeypatch, "lif", "ltc_smnist")  # one that starts at rest, and one that draws where it starts
-    plain = torch.manual_seed
-    monkeypatch.setattr(torch, "manual_seed", lambda given: plain(given + 1000 * seed))
+    plain = tiny.seeded
+    monkeypatch.setattr(tiny, "seeded", lambda given: plain(given + 1000 * seed))
     fact = fact_of("rules", RandomFeedback, "claims approximate: 1 − cosine to BPTT's")
     assert fact.verdict == "holds", fact
 
@@ -497,6 +504,7 @@ def test_check_in_json(capsys):
 
 def test_check_of_a_broken_plugin(monkeypatch, capsys):
     few_neurons(monkeypatch, "lif")
+    few_facts(monkeypatch, "algorithms", "windows lie", "claims exact: gradient", "1 − cosine", "one step")
     code, found = rows(capsys, "ascends", "divides-by-zero", "--plugin", BROKEN)
     assert code == 1
     failed = {
@@ -525,6 +533,7 @@ def test_check_of_a_plugin_that_is_not_there(capsys):
 
 def test_assert_sound_has_one_line_for_each_fact_that_fails(monkeypatch):
     few_neurons(monkeypatch, "lif")
+    few_facts(monkeypatch, "algorithms", "windows lie", "claims exact: gradient", "one step")
     with pytest.raises(AssertionError) as caught:
         assert_sound("ascends", plugins=[BROKEN])
     lines = str(caught.value).splitlines()

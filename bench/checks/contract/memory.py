@@ -11,7 +11,7 @@ import numpy as np
 
 from throughtime.algorithms.base import LearningRule
 from throughtime.checks.cases import Case
-from throughtime.checks.fact import DoesNotApplyError
+from throughtime.checks.fact import DoesNotApplyError, Observed
 from throughtime.checks.tiny import BATCH, CLASSES, Recorder, seeded, sequence, train_batch, windows
 from throughtime.datasets.task import Classification
 from throughtime.measuring.live_bytes import LiveBytes
@@ -33,7 +33,7 @@ def fixed_window(rule: LearningRule) -> int | None:
     return window if window == rule.window(2 * LONG) < LONG else None
 
 
-def memory_slope(rule: Callable[[], LearningRule], case: Case) -> float:
+def memory_slope(rule: Callable[[], LearningRule], case: Case) -> Observed:
     """Return the largest slope in bytes a step between several lengths, of tensors at their peak and of arrays at the
     last step; of tensors between the first two lengths, unless the case is the first."""
     network, lengths, window = case.network, LENGTHS, fixed_window(rule())
@@ -42,28 +42,31 @@ def memory_slope(rule: Callable[[], LearningRule], case: Case) -> float:
     if rule().claims.memory == "O(window)" and len({rule().window(steps) for steps in lengths}) > 1:
         raise DoesNotApplyError("its window grows with T")
     if not case.is_first:
-        return max(_slopes([tensor_bytes(rule(), network, steps) for steps in lengths[:2]], lengths[:2]))
-    short, long = (array_bytes(rule(), network, steps)[0] for steps in lengths[:2])
-    peaks = [tensor_bytes(rule(), network, steps) for steps in lengths]
-    return max(*_slopes(peaks, lengths), (long - short) / (lengths[1] - lengths[0]))
+        lengths = lengths[:2]
+    slopes = _slopes([tensor_bytes(rule(), network, steps) for steps in lengths], lengths)
+    if case.is_first:
+        slopes += _slopes([array_bytes(rule(), network, steps)[0] for steps in lengths[:2]], lengths)
+    return Observed(max(slopes), shown(lengths))
 
 
-def memory_growth(rule: Callable[[], LearningRule], case: Case) -> float:
+def memory_growth(rule: Callable[[], LearningRule], case: Case) -> Observed:
     """Return the slope in bytes a step between the two longer of three lengths, over that between the two shorter."""
     lengths = (20, 40, 80)
     short, long = _slopes([all_bytes(rule(), case.network, steps) for steps in lengths], lengths)
-    return long / short if short else 1.0 if long <= 0 else float("inf")
+    growth = long / short if short else 1.0 if long <= 0 else float("inf")
+    return Observed(growth, shown(lengths))
 
 
-def root_growth(rule: Callable[[], LearningRule], case: Case) -> float:
+def root_growth(rule: Callable[[], LearningRule], case: Case) -> Observed:
     """Return the growth of the bytes with √T between the two longer of four lengths, over that between the two shorter;
     1 for a straight line. All lengths are squares, so that √T is a whole number of steps; they are so long that the
     peak lies at the same moment for all of them, since the larger of two straight lines has a kink."""
-    at = [all_bytes(rule(), case.network, steps) for steps in (196, 256, 324, 400)]
-    return (at[3] - at[2]) / (at[1] - at[0])
+    lengths = (196, 256, 324, 400)
+    at = [all_bytes(rule(), case.network, steps) for steps in lengths]
+    return Observed((at[3] - at[2]) / (at[1] - at[0]), shown(lengths))
 
 
-def lets_go(rule: Callable[[], LearningRule], case: Case) -> float:
+def lets_go(rule: Callable[[], LearningRule], case: Case) -> Observed:
     """Return the largest number of bytes that are left after a batch: of tensors after each of several batches, and of
     arrays; after the first batches, of tensors alone, unless the case is the first."""
     learning, network = rule(), case.network
@@ -76,7 +79,13 @@ def lets_go(rule: Callable[[], LearningRule], case: Case) -> float:
             if live.current != before:
                 gc.collect()  # frees tensors in reference cycles
             left.append(abs(live.current - before))
-    return max(*left, array_bytes(rule(), network, 10)[1] if case.is_first else 0)
+    left += [array_bytes(rule(), network, SHORT)[1]] if case.is_first else []
+    return Observed(max(left), f"{BATCHES if case.is_first else FEW} batches of {SHORT} steps")
+
+
+def shown(lengths: Sequence[int]) -> str:
+    """Return the lengths of the sequences, for the note."""
+    return f"{', '.join(map(str, lengths))} steps, batch {BATCH}"
 
 
 def all_bytes(rule: LearningRule, network: Recurrent, steps: int) -> int:

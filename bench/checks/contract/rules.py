@@ -76,10 +76,10 @@ def on_each_case(
 
 def on_each_neuron(find: Callable[[Rule, Recurrent], float | Observed]) -> Callable[[Component], Observed]:
     """Return the same for a function of a network, of one layer at the tiny sizes."""
-    return on_each_case(lambda rule, case: find(rule, case.network), small_cases, attrgetter("name"))
+    return on_each_case(lambda rule, case: find(rule, case.network), small_cases)
 
 
-def on_kinds(find: Callable[[Rule, Case], float]) -> Callable[[Component], Observed]:
+def on_kinds(find: Callable[[Rule, Case], float | Observed]) -> Callable[[Component], Observed]:
     """Return the same for a function of a case, over fewer neurons, one that spikes and depends on its own state alone
     and one for each other case, for measurements that take seconds; all in `with_every_structure`."""
 
