@@ -524,6 +524,8 @@ TWINS = [
 
 @pytest.mark.parametrize("twin", TWINS, ids=title)
 def test_the_fact_finds_the_fault(twin, monkeypatch):
+    if "exact bytes" in twin.fact:
+        few_neurons(monkeypatch, "lif")
     assert_found_out("rules", twin, monkeypatch)
 
 

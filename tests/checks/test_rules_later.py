@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_neurons, title
+from tests.checks.test_checks import Twin, assert_found_out, fact_of, few_facts, few_neurons, title
 from tests.checks.test_rules import EXACT, TRUNCATED, Online, Spoilt
 from throughtime.algorithms.base import Claims
 from throughtime.algorithms.bptt import BPTT
@@ -364,7 +364,8 @@ def test_a_rule_of_which_nothing_else_is_known_gets_a_warning():
 
 
 @pytest.mark.parametrize("name", ["spsa", "evolution_strategy", "forward_gradient", "local_losses"])
-def test_a_sound_rule_that_is_no_backward_pass(name):
+def test_a_sound_rule_that_is_no_backward_pass(name, monkeypatch):
+    few_facts(monkeypatch, "algorithms", "one step", "losses", "claims approximate", "each batch", "claims O(T)", KNOWN)
     load_plugin(ESTIMATORS)
     verdicts = {result.fact: result for result in check([name])}
     assert not [result for result in verdicts.values() if result.verdict == "fails"]
