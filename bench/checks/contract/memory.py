@@ -36,7 +36,8 @@ def fixed_window(rule: LearningRule) -> int | None:
 def memory_slope(rule: Callable[[], LearningRule], case: Case) -> Observed:
     """Return the largest slope in bytes a step between several lengths, of tensors at their peak and of arrays at the
     last step; of tensors between the first two lengths, unless the case is the first."""
-    network, lengths, window = case.network, LENGTHS, fixed_window(rule())
+    lengths: tuple[int, ...] = LENGTHS
+    network, window = case.network, fixed_window(rule())
     if window is not None and window > LENGTHS[0]:
         lengths = (3 * window, 3 * window + 15, 4 * window)
     if rule().claims.memory == "O(window)" and len({rule().window(steps) for steps in lengths}) > 1:

@@ -29,6 +29,7 @@ from throughtime.neurons.kernels.kernel import Kernel, loops_of
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.ltc import LTC
 from throughtime.numerics.loops import without_compiled_loops
+from throughtime.numerics.reductions import PART
 from throughtime.numerics.spike_product import add_weight_gradient
 
 QUICK = {"lif": {"tau": 3.0}, "alif": {"tau": 3.0}, "asrnn": {"tau_mean": 3.0, "tau_sd": 1.0}}
@@ -72,6 +73,12 @@ def test_every_option(neuron, options):
     torch.manual_seed(5)
     initial = options.get("initial") == "random"
     assert_same(net, inputs(), net.initial_state(4) if initial else before(net))
+
+
+@pytest.mark.parametrize("neuron", ["plif", "asrnn"])  # a number that all neurons share; values of each neuron
+def test_several_parts_of_samples_and_blocks_of_neurons(neuron):
+    net = network(neuron, QUICK.get(neuron), hidden=[150], readout="membrane")
+    assert_same(net, inputs(3, PART + 7), before(net, PART + 7))
 
 
 @pytest.mark.parametrize(("steps", "batch"), [(1, 4), (2, 4), (1, 1), (2, 1), (40, 1)])
