@@ -89,7 +89,7 @@ def store(tmp_path) -> Store:
         put_run(store, "eprop-random", replicate, [0.5, 0.8, best], evidence=True)
         put_run(store, "eprop-random", replicate, [0.4, 0.1, 0.02], evidence=False)
     for replicate in range(2):
-        put_run(store, "eprop-symmetric", replicate, [0.5, 0.95], evidence=True)
+        put_run(store, "eprop-symmetric", replicate, [0.5, 0.95, 0.96], evidence=True)
     return store
 
 
