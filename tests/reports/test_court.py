@@ -13,7 +13,10 @@ def row(verdict: str, primary: bool = False, n: int | None = 3) -> VerdictRow:
     return VerdictRow(text, "claim", "", "", n, "", "laptop", verdict, "", "")._replace(primary=primary)
 
 
-JUDGED = {name: [*(row(word) for word in COLUMNS for _ in range(120)), row("unclear", primary=True)] for name in NAMES}
+JUDGED = {
+    name: [*(row(word) for word in COLUMNS for _ in range(120)), row("unclear", primary=True)._replace(lean="for")]
+    for name in NAMES
+}
 
 
 def test_every_verdict_is_counted_once():
@@ -31,4 +34,4 @@ def test_the_court_fits_80_columns():
 
 def test_markdown_has_the_same_numbers():
     assert "| fptt | 120 | 120 | 120 | 120 | 120 | 120 | 121 | 120 |" in court_markdown(JUDGED)
-    assert "unclear (n = 3)" in court_markdown(JUDGED)
+    assert "unclear, leans for (n = 3)" in court_markdown(JUDGED)

@@ -71,7 +71,7 @@ def put_rates(store, distance, n=3):
 
 @pytest.mark.parametrize(
     "distance, level, step_size",
-    [(0.1, "supported", "supported"), (0.3, "supported", "not supported"), (0.5, "not supported", "not supported")],
+    [(0.1, "supported", "supported"), (0.28, "supported", "not supported"), (0.5, "not supported", "not supported")],
 )
 def test_level_and_curve(store, distance, level, step_size):
     put_rates(store, distance)
