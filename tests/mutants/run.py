@@ -238,7 +238,7 @@ def warm_up() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Plant faults and print those that nothing notices.")
     parser.add_argument("words", nargs="*", help="only faults whose list, file or description has one of these words")
-    parser.add_argument("--jobs", type=int, default=2, help="number of faults that are judged at once")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of faults that are judged at once")
     parser.add_argument("--tenth", action="store_true", help="a tenth of those that a check notices, by the commit")
     options = parser.parse_args(arguments)
     chosen = read(words=options.words)
