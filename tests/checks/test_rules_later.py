@@ -365,7 +365,7 @@ def test_a_rule_of_which_nothing_else_is_known_gets_a_warning():
 
 @pytest.mark.parametrize("name", ["spsa", "evolution_strategy", "forward_gradient", "local_losses"])
 def test_a_sound_rule_that_is_no_backward_pass(name, monkeypatch):
-    few_facts(monkeypatch, "algorithms", "one step", "losses", "claims approximate", "each batch", "claims O(T)", KNOWN)
+    few_facts(monkeypatch, "rules", "one step", "losses", "claims approximate", "each batch", "claims O(T)", KNOWN)
     load_plugin(ESTIMATORS)
     verdicts = {result.fact: result for result in check([name])}
     assert not [result for result in verdicts.values() if result.verdict == "fails"]
