@@ -359,6 +359,7 @@ def test_a_huge_log_is_read_from_its_end(tmp_path):
         file.write(b"\n10 %\r20 %\r\nlast \xff line\n")
     text, note = tail(log, lines=3)
     assert text.splitlines() == ["10 %", "20 %", "last \ufffd line"]
+    assert tail(log, lines=9)[0].splitlines()[0] == "10 %", "a line that begins in the middle is left out"
     assert note == f"the last 3 lines of {2**32 + 24:,} byte"
 
 
