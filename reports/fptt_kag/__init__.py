@@ -1,0 +1,1 @@
+"""Kag and Saligrama 2021: forward propagation through time, over the number of parts."""

@@ -1,0 +1,247 @@
+"""Claims on FPTT over the number of parts K: five that the published tables decide, and six that our suites do.
+
+The tables (`thesis.py`) are the runs of a graduation project with the code of Kag and Saligrama, one unseeded run a
+cell: they say what that code did once, and have no interval. A claim on them begins with "published numbers".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from throughtime.records.results import Results
+from throughtime.reports.fptt_kag.thesis import STEPS, fall, in_the_middle, momentum, parts
+from throughtime.reports.papers.claims import (
+    ANYTHING,
+    Answer,
+    EachWithin,
+    Values,
+    Within,
+    all_or_none,
+    both,
+    by_replicate,
+    claim,
+    decided,
+    in_common,
+    judged,
+    means,
+    paper_scale,
+)
+
+REGISTERED = "before the runs: 2026-11-28"
+READ = "after the tables had been read: 2026-11-28"
+NEEDS = "scale paper: LSTM of 128 cells, all images, 200 epochs"
+CHORALES = "scale paper: LSTM of 256 cells, whole chorales, 100 epochs"
+SMALL = 1.5
+"""Points of accuracy below which a difference counts as none: single runs of a cell differ by less than that."""
+CLIFF = 10.0
+"""Points that a fall of the accuracy must exceed."""
+PIXELS, ROWS = "fptt_kag_pixels", "fptt_kag_rows"
+
+
+@claim(ANYTHING, READ)
+def middle_is_best(results: Results) -> Answer:
+    """Published numbers: with the regulariser, the best K of each sequence of pixels is between 7 and 28.
+
+    Summary: K of the highest accuracy of S-MNIST, PS-MNIST and CIFAR-10. Criterion: from 7 to 28, each.
+    """
+    best = {dataset: int(parts(dataset)["with"].idxmax()) for dataset in STEPS}
+    lean = "for" if all(7 <= K <= 28 for K in best.values()) else "against"
+    return decided(lean, _written(best, "d"), "single runs; without it the best K of S-MNIST is 2, by 0.1 points")
+
+
+@claim(ANYTHING, READ)
+def root_is_best(results: Results) -> Answer:
+    """Published numbers: K = √T is at most 1.5 points below the best K, on each sequence of pixels.
+
+    Summary: highest accuracy with the regulariser less that at K = √T. Criterion: below 1.5 points, each.
+    """
+    with_R = {dataset: parts(dataset)["with"] for dataset in STEPS}
+    below = {dataset: float(row.max() - row.loc[round(STEPS[dataset] ** 0.5)]) for dataset, row in with_R.items()}
+    lean = "for" if max(below.values()) < SMALL else "against"
+    return decided(lean, _written(below, ".2f"), "points below the best; single runs")
+
+
+@claim(ANYTHING, READ, primary=True)
+def published_regulariser(results: Results) -> Answer:
+    """Published numbers: from K = 7 to 56 the regulariser changes the accuracy by less than 1.5 points.
+
+    Summary: largest difference of the accuracies with and without it. Criterion: below 1.5 points on S-MNIST, PS-MNIST
+    and CIFAR-10 (K = 8 to 64).
+    """
+    tables = {dataset: in_the_middle(dataset) for dataset in STEPS}
+    largest = {dataset: float((table["with"] - table["without"]).abs().max()) for dataset, table in tables.items()}
+    lean = "for" if max(largest.values()) < SMALL else "against"
+    return decided(lean, _written(largest, ".2f"), "largest difference in points; single runs, LSTM")
+
+
+@claim(ANYTHING, READ)
+def published_cliff(results: Results) -> Answer:
+    """Published numbers: the accuracy falls by more than 10 points between K = 56 and 112.
+
+    Summary: the fall in points, with and without the regulariser. Criterion: above 10 in each of six columns (CIFAR-10:
+    between K = 64 and 128).
+    """
+    falls = {f"{dataset} {form}": points for dataset in STEPS for form, points in fall(dataset).items()}
+    lean = "for" if min(falls.values()) > CLIFF else "against"
+    return decided(lean, _written(falls, ".1f"), "points; single runs")
+
+
+@claim(ANYTHING, READ)
+def published_optimiser(results: Results) -> Answer:
+    """Published numbers: an update at each step (K = T) ends below 40 % under Adam, above 75 % under SGD with momentum.
+
+    Summary: accuracies at K = T. Criterion: all of six under Adam below 40 %, all of three under SGD above 75 %.
+    """
+    adam = [float(value) for dataset in STEPS for value in parts(dataset).loc[STEPS[dataset]]]
+    sgd = [float(value) for value in momentum().loc[STEPS["s-mnist"]]]
+    lean = "for" if max(adam) < 40 and min(sgd) > 75 else "against"
+    ours = f"Adam: {', '.join(f'{value:g}' for value in adam)}; SGD: {', '.join(f'{value:g}' for value in sgd)}"
+    return decided(lean, ours, "percent; single runs; SGD on S-MNIST alone, 100 epochs")
+
+
+@claim(NEEDS, REGISTERED, primary=True)
+def exceeds_bptt(results: Results) -> Answer:
+    """FPTT with K = 10 is more accurate than BPTT, LSTM on S-MNIST and PS-MNIST.
+
+    Summary: difference of the accuracies of a replicate in points, mean over both orders and n >= 3 replicates.
+    Criterion: above 0.
+    """
+
+    def gain(runs: Results) -> Values:
+        rows = {dataset: _difference(runs, PIXELS, "K10", "bptt", dataset) for dataset in ("sequential", "permuted")}
+        return in_common(rows)
+
+    reason = "accuracy of FPTT less that of BPTT, points; the cells quoted have +0.96 and +5.84"
+    return judged(results, gain, Within(low=0.0), reason, paper_scale(NEEDS), show=means)
+
+
+@claim(NEEDS, REGISTERED, primary=True)
+def regulariser(results: Results) -> Answer:
+    """The regulariser changes the accuracy by less than 1.5 points at K between 7 and 28 (rows: 4 to 14), under Adam.
+
+    Summary: accuracy with it less that without, points, mean over K = 7, 14 and 28 of pixels (rows: 4, 7 and 14), over
+    the datasets and n >= 3 replicates. Criterion: between -1.5 and 1.5.
+    """
+
+    def change(runs: Results) -> Values:
+        grids = {(PIXELS, "sequential"): (7, 14, 28), (PIXELS, "permuted"): (7, 14, 28), (ROWS, "rows"): (4, 7, 14)}
+        changes = {dataset: _mean_change(runs, suite, dataset, grid) for (suite, dataset), grid in grids.items()}
+        return in_common({dataset: row for dataset, row in changes.items() if len(row)})
+
+    reason = "with less without, points"
+    return judged(results, change, Within(-SMALL, SMALL), reason, paper_scale(NEEDS), show=means)
+
+
+@claim(NEEDS, REGISTERED)
+def cliff(results: Results) -> Answer:
+    """The accuracy falls by more than 10 points between K = 56 and 112 of 784 pixels (28 and 49 of 14x14), permuted.
+
+    Summary: the fall in points with and without the regulariser, mean over n >= 3 replicates. Criterion: above 10,
+    both.
+    """
+
+    def falls(runs: Results) -> Values:
+        high, low = ("K56", "K112") if len(_accuracy(runs, PIXELS, "K112")) else ("K28", "K49")
+        rows = {
+            form: _difference(runs, PIXELS, high + end, low + end) for form, end in (("with", ""), ("none", "-none"))
+        }
+        return in_common(rows)
+
+    return judged(results, falls, EachWithin(low=CLIFF), "points", paper_scale(NEEDS), show=means)
+
+
+@claim(NEEDS, REGISTERED)
+def edges(results: Results) -> Answer:
+    """At the edge, K = 112 of 784 pixels (49 of 14x14, permuted), the regulariser raises the accuracy by 1.5 points.
+
+    Summary: accuracy with it less that without, points, mean over n >= 3 replicates. Criterion: above 1.5.
+    """
+
+    def gain(runs: Results) -> Values:
+        K = "K112" if len(_accuracy(runs, PIXELS, "K112")) else "K49"
+        return in_common({K: _difference(runs, PIXELS, K, f"{K}-none")})
+
+    return judged(results, gain, Within(low=SMALL), "published: +46 points", paper_scale(NEEDS), show=means)
+
+
+@claim(NEEDS, REGISTERED)
+def optimiser(results: Results) -> Answer:
+    """An update at each pixel (K = T) ends below 40 % under Adam, and above 75 % under SGD with momentum (permuted).
+
+    Summary: accuracy in percent. Criterion: in all of n >= 3 runs of each.
+    """
+    under_adam = judged(
+        results,
+        lambda runs: in_common({rule: _accuracy(runs, PIXELS, rule) for rule in ("KT", "KT-none")}),
+        all_or_none(lambda percent: percent < 40),
+        "Adam < 40 %",
+        paper_scale(NEEDS),
+        show=means,
+    )
+    under_sgd = judged(
+        results,
+        lambda runs: in_common({"KT-sgd": _accuracy(runs, PIXELS, "KT-sgd")}),
+        all_or_none(lambda percent: percent > 75),
+        "SGD > 75 %",
+        paper_scale(NEEDS, lasting="for"),
+        show=means,
+    )
+    return both(under_adam, under_sgd)
+
+
+@claim(CHORALES, REGISTERED)
+def chorales(results: Results) -> Answer:
+    """Where each step has a target, the regulariser lowers the loss of plain SGD at K near √T (JSB chorales).
+
+    Summary: NLL of a step on the test split with it less that without, mean over K = 4, 8 and 20 and n >= 3 replicates.
+    Criterion: below 0. On Penn Treebank, K = 15 to 50 of 300 words, the perplexity is lower in four of four cells.
+    """
+
+    def change(runs: Results) -> Values:
+        changes = [_nll(runs, f"K{K}") - _nll(runs, f"K{K}-none") for K in (4, 8, 20)]
+        return in_common({"K = 4, 8, 20": pd.concat(changes, axis=1).mean(axis=1, skipna=False)})
+
+    return judged(results, change, Within(high=0.0), "nat a step", paper_scale(CHORALES), show=means)
+
+
+def _accuracy(runs: Results, suite: str, rule: str, dataset: str = "permuted") -> pd.Series:
+    """Return the accuracies of a cell by replicate, in percent; a run that diverged has learnt nothing."""
+    frame = runs.select(suite).frame
+    cell = frame[(frame["rule"] == rule) & (frame["dataset"] == dataset)]
+    return 100 * by_replicate(cell, "accuracy", diverged=0.1)
+
+
+def _difference(runs: Results, suite: str, first: str, second: str, dataset: str = "permuted") -> pd.Series:
+    return (_accuracy(runs, suite, first, dataset) - _accuracy(runs, suite, second, dataset)).dropna()
+
+
+def _mean_change(runs: Results, suite: str, dataset: str, grid: Sequence[int]) -> pd.Series:
+    changes = [_difference(runs, suite, f"K{K}", f"K{K}-none", dataset) for K in grid]
+    return pd.concat(changes, axis=1).mean(axis=1, skipna=False).dropna()
+
+
+def _nll(runs: Results, rule: str) -> pd.Series:
+    frame = runs.select("fptt_kag_chorales").frame
+    return by_replicate(frame[frame["rule"] == rule], "nll", diverged=np.inf)
+
+
+def _written(numbers: dict[str, float] | dict[str, int], digits: str) -> str:
+    return ", ".join(f"{name}: {value:{digits}}" for name, value in numbers.items())
+
+
+CLAIMS = (
+    middle_is_best,
+    root_is_best,
+    published_regulariser,
+    published_cliff,
+    published_optimiser,
+    exceeds_bptt,
+    regulariser,
+    cliff,
+    edges,
+    optimiser,
+    chorales,
+)
