@@ -144,7 +144,7 @@ def cliff(results: Results) -> Answer:
     """
 
     def falls(runs: Results) -> Values:
-        high, low = ("K56", "K112") if len(_accuracy(runs, PIXELS, "K112")) else ("K28", "K49")
+        high, low = ("K56", "K112") if len(accuracy(runs, PIXELS, "K112")) else ("K28", "K49")
         rows = {
             form: _difference(runs, PIXELS, high + end, low + end) for form, end in (("with", ""), ("none", "-none"))
         }
@@ -161,7 +161,7 @@ def edges(results: Results) -> Answer:
     """
 
     def gain(runs: Results) -> Values:
-        K = "K112" if len(_accuracy(runs, PIXELS, "K112")) else "K49"
+        K = "K112" if len(accuracy(runs, PIXELS, "K112")) else "K49"
         return in_common({K: _difference(runs, PIXELS, K, f"{K}-none")})
 
     return judged(results, gain, Within(low=SMALL), "published: +46 points", paper_scale(NEEDS), show=means)
@@ -175,7 +175,7 @@ def optimiser(results: Results) -> Answer:
     """
     under_adam = judged(
         results,
-        lambda runs: in_common({rule: _accuracy(runs, PIXELS, rule) for rule in ("KT", "KT-none")}),
+        lambda runs: in_common({rule: accuracy(runs, PIXELS, rule) for rule in ("KT", "KT-none")}),
         all_or_none(lambda percent: percent < 40),
         "Adam < 40 %",
         paper_scale(NEEDS),
@@ -183,7 +183,7 @@ def optimiser(results: Results) -> Answer:
     )
     under_sgd = judged(
         results,
-        lambda runs: in_common({"KT-sgd": _accuracy(runs, PIXELS, "KT-sgd")}),
+        lambda runs: in_common({"KT-sgd": accuracy(runs, PIXELS, "KT-sgd")}),
         all_or_none(lambda percent: percent > 75),
         "SGD > 75 %",
         paper_scale(NEEDS, lasting="for"),
@@ -207,7 +207,7 @@ def chorales(results: Results) -> Answer:
     return judged(results, change, Within(high=0.0), "nat a step", paper_scale(CHORALES), show=means)
 
 
-def _accuracy(runs: Results, suite: str, rule: str, dataset: str = "permuted") -> pd.Series:
+def accuracy(runs: Results, suite: str, rule: str, dataset: str = "permuted") -> pd.Series:
     """Return the accuracies of a cell by replicate, in percent; a run that diverged has learnt nothing."""
     frame = runs.select(suite).frame
     cell = frame[(frame["rule"] == rule) & (frame["dataset"] == dataset)]
@@ -215,7 +215,7 @@ def _accuracy(runs: Results, suite: str, rule: str, dataset: str = "permuted") -
 
 
 def _difference(runs: Results, suite: str, first: str, second: str, dataset: str = "permuted") -> pd.Series:
-    return (_accuracy(runs, suite, first, dataset) - _accuracy(runs, suite, second, dataset)).dropna()
+    return (accuracy(runs, suite, first, dataset) - accuracy(runs, suite, second, dataset)).dropna()
 
 
 def _mean_change(runs: Results, suite: str, dataset: str, grid: Sequence[int]) -> pd.Series:

@@ -99,6 +99,29 @@ def test_static_image_stays_and_rows_come_from_the_top():
     assert torch.equal(rows.transpose(0, 1).flatten(1), still[0])
 
 
+@pytest.mark.parametrize("split", SPLITS)
+def test_pooled_pixels_are_means_over_squares(split):
+    """The tiny images have 14x14 pixels: a pool of 7 gives four quarters."""
+    dataset, quarters = tiny("smnist_pooled"), tiny("smnist_pooled")
+    quarters.pool = 7
+    x = torch.cat([batch.x for batch in dataset.batches(split, 5)], 1).squeeze(2).T
+    assert x.shape == (dataset.size(split), 49) == (len(x), dataset.steps)
+    image = dataset.arrays.x[dataset.arrays.splits[split][0].long()].view(14, 14).double()
+    by_hand = [image[r : r + 2, c : c + 2].mean() / 255 for r in range(0, 14, 2) for c in range(0, 14, 2)]
+    assert torch.allclose(x[0].double(), torch.stack(by_hand), atol=1e-6)
+    assert next(quarters.batches(split, 1)).x.flatten().tolist() == pytest.approx(
+        [image[r : r + 7, c : c + 7].mean().item() / 255 for r in (0, 7) for c in (0, 7)]
+    )
+
+
+def test_pooled_pixels_in_another_order_are_the_same_pixels():
+    rows, permuted = tiny("smnist_pooled"), tiny("smnist_pooled")
+    permuted.permutation = 3
+    order = np.random.RandomState(3).permutation(49)
+    assert torch.equal(next(permuted.batches("test", 9)).x, next(rows.batches("test", 9)).x[order])
+    assert DATASETS["smnist_pooled"].factory(pool=4).steps == 49
+
+
 def test_permutation_is_fixed_by_its_seed():
     one, same, other = (DATASETS["psmnist"].factory(permutation=seed) for seed in (0, 0, 1))
     assert torch.equal(one.order, same.order) and not torch.equal(one.order, other.order)

@@ -1,0 +1,72 @@
+"""Paper fptt_kag: the published tables by hand, and claims on made-up runs that hold, fail and are too small."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from tests.synthetic_records import measure, put, run_spec
+from throughtime.records.results import Results
+from throughtime.records.store import Store
+from throughtime.reports.fptt_kag import claims, thesis
+from throughtime.reports.papers.paper import load_paper
+from throughtime.suites.suite import load_suite
+
+GOOD = {"K7": 0.80, "K7-none": 0.803, "K14": 0.79, "K14-none": 0.785, "K28": 0.75, "K28-none": 0.745}
+EDGE = {"K49": 0.55, "K49-none": 0.30, "KT": 0.20, "KT-none": 0.15, "KT-sgd": 0.80}
+
+
+@pytest.fixture
+def judged(tmp_path):
+    """Judge claims on three runs of each of these cells of permuted pixels, and return the answers."""
+    store = Store(tmp_path / "runs")
+
+    def judge(cells: dict[str, float], *judges, scale: str = "laptop"):
+        for rule, accuracy in cells.items():
+            for replicate, off in enumerate((-0.002, 0.0, 0.002)):
+                spec = run_spec((rule, "lstm", "permuted"), replicate, suite="fptt_kag_pixels", scale=scale)
+                put(store, spec, measures={"accuracy": measure(accuracy + off, "fraction")})
+        return [claim(Results(store.folder)) for claim in judges]
+
+    return judge
+
+
+def test_the_tables_have_the_published_cells():
+    assert sum(thesis.parts(name).size for name in ("s-mnist", "ps-mnist", "cifar-10")) == 54
+    assert thesis.parts("s-mnist").loc[112, "with"] == 55.56 and thesis.momentum().loc[784, "auxiliary"] == 80.14
+    assert thesis.fall("ps-mnist")["without"] == pytest.approx(90.09 - 27.78)
+    assert list(thesis.in_the_middle("cifar-10").index) == [8, 16, 32, 64]
+
+
+def test_a_changed_table_changes_the_verdict(monkeypatch):
+    published = claims.published_regulariser(Results("nothing here"))
+    assert published.word == "supported" and "cifar-10: 1.38" in published.ours
+    table = pd.DataFrame({"with": [97.0, 95.4], "without": [95.4, 97.0]}, index=[7, 56])
+    monkeypatch.setattr(claims, "in_the_middle", lambda dataset: table)
+    assert claims.published_regulariser(Results("nothing here")).word == "not supported"
+
+
+@pytest.mark.parametrize(
+    "cells, leans",
+    [
+        (GOOD | EDGE, ["for"] * 4),
+        (GOOD | EDGE | {"K14": 0.70, "K49": 0.74, "K49-none": 0.735, "KT": 0.7}, ["against"] * 4),
+    ],
+)
+def test_small_runs_lean_and_do_not_refute(judged, cells, leans):
+    answers = judged(cells, claims.regulariser, claims.cliff, claims.edges, claims.optimiser)
+    assert [answer.lean for answer in answers] == leans
+    assert {answer.word for answer in answers} == {"unclear"} and all("scale paper" in a.missing for a in answers)
+
+
+def test_runs_of_the_paper_s_size_decide(judged):
+    cells = GOOD | {"K56": 0.8, "K56-none": 0.8, "K112": 0.5, "K112-none": 0.3, "K10": 0.9, "bptt": 0.8}
+    judges = claims.regulariser, claims.cliff, claims.edges, claims.exceeds_bptt
+    words = [answer.word for answer in judged(cells, *judges, scale="paper")]
+    assert words == ["supported", "supported", "supported", "not run here"]  # BPTT needs both orders of the pixels
+
+
+def test_every_target_has_a_cell_of_the_suite_at_scale_paper():
+    runs = {run.cell for run in load_suite("fptt_kag_pixels", "paper").expand("paper")}
+    cells = [target.cell for target in load_paper("fptt_kag").file.targets]
+    assert {(c.rule, c.neuron, c.network, c.dataset) for c in cells} <= runs and len(cells) == 4
