@@ -290,6 +290,7 @@ STATE, PURE, SMOOTH = (
     "gradient of the smooth net = differences",
 )
 APART, MIX, PARTIALS = "samples do not mix", "neurons do not mix, as claimed", "claimed partials = autograd"
+EXACT = "without R: diagonal RTRL = BPTT"
 SHAPE = "a layer of shape (2, 3) = one of size 6"
 KERNEL, SINGLE = "kernel = its steps, with gradients", "a single step = its step, with gradients"
 TWINS = [
@@ -313,6 +314,8 @@ TWINS = [
     Twin(MIX, MixesOneWay, Soft),
     Twin(MIX, moving("SeesItsNeighbour", lambda v: v + 0.01 * v.roll(1, 1)), Soft),
     Twin(MIX, SeesAll, Soft),
+    Twin(EXACT, moving("SeesItsNeighbour", lambda v: v + 0.01 * v.roll(1, 1)), Soft),
+    Twin(EXACT, MixesOneWay, Soft),
     Twin(SHAPE, moving("ScalesByTheFirstDimension", lambda v: v * (1 + 1e-9 * v.shape[1])), Soft),
     Twin(SHAPE, StartsFlat, Soft),
     Twin(PARTIALS, PartialWithoutScale, LIF),

@@ -18,6 +18,7 @@ from throughtime.neurons.adlif import AdLIF
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.brf import BRF
 from throughtime.neurons.cuba import Cuba
+from throughtime.neurons.elstm import ELSTM
 from throughtime.neurons.glif import GLIF
 from throughtime.neurons.gru import GRU
 from throughtime.neurons.izhikevich import Izhikevich
@@ -100,7 +101,7 @@ def assert_steps(neuron: Neuron, step, first: dict[str, float], currents: tuple[
     assert {name: float(value) for name, value in state._asdict().items()} == pytest.approx(first)
     for t in range(len(currents)):
         current = I[t].reshape(1, 1)
-        if neuron.currents == 2:  # the imaginary part is −0.3 times the real one
+        if neuron.currents == 2:  # the second is −0.3 times the first
             current = torch.cat((current, -0.3 * current), 1)
         z, state = neuron(current, state)
         assert z is state.z
@@ -256,6 +257,18 @@ def test_lru():
     # The gradient is that of the complex recurrence: Re(λ² γ (1 − 0.3 i)).
     last = expected_of(step, {"w": D(0), "v": D(0), "z": D(0)}, (1.3, -0.4, 0.9))[-1]
     assert last["v"].d == pytest.approx((λ**2 * γ * (1 - 0.3j)).real)
+
+
+def test_elstm():
+    """w_z = 0.5, w_f = −1.2."""
+
+    def step(I, v, z):
+        f = (-0.3 * I - 1.2 * v).through(σ, lambda x: σ(x) * (1 - σ(x)))
+        a = (I + 0.5 * v).through(math.tanh, lambda x: 1 - math.tanh(x) ** 2)
+        v = f * v + (1 - f) * a
+        return {"v": v, "z": v}
+
+    assert_steps(given(ELSTM(1), w_z=0.5, w_f=-1.2), step, {"v": 0, "z": 0}, (1.3, -0.4, 0.9), [])
 
 
 def test_lru_is_drawn_uniformly_in_a_ring_with_normalised_input():

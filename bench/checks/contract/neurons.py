@@ -10,7 +10,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
+from throughtime.checks.contract.coordinates import recurrent_weights
 from throughtime.checks.contract.dtypes import in_both, of_window
 from throughtime.checks.contract.resets import misdeclared
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
@@ -24,6 +26,7 @@ from throughtime.checks.tiny import (
     build,
     error,
     largest,
+    learn,
     recurrent,
     seeded,
     sequence,
@@ -31,7 +34,7 @@ from throughtime.checks.tiny import (
     with_batch,
 )
 from throughtime.checks.window import differences, one_step_error, stepped, two_windows
-from throughtime.datasets.task import Classification
+from throughtime.datasets.task import Classification, Task
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Derivative, Neuron, Partials
 from throughtime.neurons.kernels.kernel import kernel_of
@@ -285,6 +288,25 @@ def learns(component: Component) -> Observed:
     return Observed(len(dead), ", ".join(dead))
 
 
+def diagonal_is_exact(component: Component) -> Observed:
+    """Return the error of diagonal real-time recurrent learning against BPTT, of all parameters, for one layer without
+    recurrent weights, where no neuron depends on another."""
+    network, rule = recurrent(component), DiagonalRTRL(loss_at="every")
+    if not network.layers[0].neuron.elementwise:
+        raise DoesNotApplyError("its neurons depend on each other")
+    task, x, target = Classification(CLASSES), strong_enough(network), sequence()[1]
+    if reason := rule.supports(network, task, len(x)):
+        raise DoesNotApplyError(reason)
+    drawn = exactness(rule, network, x, target, task)
+    for R in recurrent_weights(network.layers[0]):
+        R.zero_()
+    return Observed(exactness(rule, network, x, target, task), f"R as drawn {drawn:.1g}")
+
+
+def exactness(rule: LearningRule, network: Recurrent, x: Tensor, target: Tensor, task: Task) -> float:
+    return error(learn(rule, network, (x, target), task).total(), backprop(network, x, target, task, "every"))
+
+
 def gradients_in(component: Component, dtype: torch.dtype) -> Sequence[Tensor]:
     x, target = sequence()
     loss = Classification(CLASSES).loss
@@ -306,5 +328,6 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),
         Fact("gradient of the smooth net = differences", 1e-6, smooth_gradient),
         Fact("every parameter gets a gradient", 0, learns),
+        Fact("without R: diagonal RTRL = BPTT", 1e-12, diagonal_is_exact),
         in_both(gradients_in),
     )

@@ -1,0 +1,98 @@
+"""Claims of Irie, Gopalakrishnan and Schmidhuber 2024: exact gradients at diagonal cost in one layer; the copy task."""
+
+from __future__ import annotations
+
+from throughtime.records.results import Results
+from throughtime.reports.papers.claims import (
+    ANYTHING,
+    Answer,
+    EachWithin,
+    Values,
+    all_or_none,
+    by_replicate,
+    claim,
+    decided,
+    in_common,
+    judged,
+    means,
+    paper_scale,
+)
+from throughtime.reports.rtrl_elstm.exact import bytes_of_a_step, gradient_error
+
+REGISTERED = "before the runs: 2026-11-28"
+NEEDS = "scale paper: 50 bits, 2048 cells, 500 epochs"
+EQUAL, DIFFERENT = 1e-12, 1e-3
+"""Relative differences of gradients that count as none, and as one."""
+LEARNT = 0.999
+
+
+@claim(ANYTHING, REGISTERED, primary=True)
+def exact_in_one_layer(results: Results) -> Answer:
+    """In one layer with element-wise recurrence RTRL with a trace for each synapse is BPTT.
+
+    Summary: largest difference of the gradients over the largest number, eLSTM, 70 steps, float64. Criterion: at most
+    1e-12, and above 1e-3 where cells have recurrent weights to each other.
+    """
+    alone, connected = gradient_error(), gradient_error(connected=True)
+    ours = f"{alone:.2g}; with recurrent weights {connected:.2g}"
+    lean = "for" if alone <= EQUAL and connected > DIFFERENT else "against"
+    return decided(lean, ours, "relative to the largest number of BPTT's gradient")
+
+
+@claim(ANYTHING, REGISTERED)
+def not_exact_in_two_layers(results: Results) -> Answer:
+    """In two layers it is not: the influence through the layer above needs more than a trace for each synapse.
+
+    Summary: as in one layer, for two. Criterion: above 1e-3.
+    """
+    both = gradient_error(layers=2)
+    return decided("for" if both > DIFFERENT else "against", f"{both:.2g}", "relative difference")
+
+
+@claim(
+    ANYTHING, f"{REGISTERED}; the target of a step, 512 bytes, is left out since the first computation", primary=True
+)
+def constant_memory(results: Results) -> Answer:
+    """The memory of RTRL does not grow with the sequence; that of BPTT does.
+
+    Summary: exact bytes of a further step of the copy task beside its input and target. Criterion: 0 under RTRL,
+    above 0 under BPTT.
+    """
+    rtrl, bptt = bytes_of_a_step("rtrl"), bytes_of_a_step("bptt")
+    lean = "for" if rtrl == 0 < bptt else "against"
+    return decided(lean, f"RTRL {rtrl:g}, BPTT {bptt:g} bytes a step", "64 cells, batch 64")
+
+
+@claim(NEEDS, REGISTERED)
+def both_copy(results: Results) -> Answer:
+    """RTRL and BPTT learn the copy task without error.
+
+    Summary: accuracy of a run on the test split. Criterion: at least 99.9 % in all of n >= 3 runs of both rules;
+    refuted if in none of one rule.
+    """
+    holds = all_or_none(lambda accuracy: accuracy >= LEARNT)
+    return judged(results, _accuracies, holds, f"accuracy; learnt: {LEARNT}", paper_scale(NEEDS), show=means)
+
+
+@claim(ANYTHING, REGISTERED)
+def same_result(results: Results) -> Answer:
+    """RTRL and BPTT end at the same accuracy from the same weights and sequences.
+
+    Summary: difference of the accuracies of a replicate in points, mean over n >= 3. Criterion: between -1 and 1; the
+    gradients are equal, and rounding in float32 grows over thousands of updates.
+    """
+
+    def points(runs: Results) -> Values:
+        rows = _accuracies(runs)
+        pairs = zip(*rows.values(), strict=True)
+        return {"RTRL - BPTT": [100 * (rtrl - bptt) for bptt, rtrl in pairs]} if len(rows) == 2 else {}
+
+    return judged(results, points, EachWithin(-1, 1), "points", show=means)
+
+
+def _accuracies(runs: Results) -> Values:
+    frame = runs.select("rtrl_elstm").frame
+    return in_common({rule: by_replicate(frame[frame["rule"] == rule], "accuracy", 0.5) for rule in ("bptt", "rtrl")})
+
+
+CLAIMS = (exact_in_one_layer, not_exact_in_two_layers, constant_memory, both_copy, same_result)
