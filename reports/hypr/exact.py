@@ -1,0 +1,13 @@
+"""The difference of e-prop's gradient by scans over blocks from that of the rule `eprop`."""
+
+from __future__ import annotations
+
+from throughtime.reports.hypr.experiment import gradients
+from throughtime.reports.papers.stored import stored
+
+
+@stored
+def gradient_error(neuron: str, block: int, carried: bool = True) -> float:
+    """Return the largest difference of the gradients of W, R and bias over the largest number of e-prop's, float64."""
+    by_scan, by_eprop = gradients(neuron, block, carried)
+    return float((by_scan - by_eprop).abs().max() / by_eprop.abs().max())

@@ -1,0 +1,124 @@
+"""The gradient of e-prop by an associative scan over the steps of a block, as hybrid propagation (HYPR) computes it."""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from throughtime.datasets.task import Classification
+from throughtime.harness.learner import Learner
+from throughtime.networks.recurrent import Recurrent
+from throughtime.neurons.base import Partials
+from throughtime.registry import ALGORITHMS, NEURONS
+
+STEPS, BATCH, INPUTS, SIZE, CLASSES = 60, 3, 4, 7, 3
+OPTIONS = {
+    "lif": {"tau": 5.0, "threshold": 0.1},
+    "alif": {"tau": 5.0, "tau_adaptation": 30.0, "threshold": 0.1},
+    "brf": {"dt": 0.1, "omega_min": 1.0, "omega_max": 4.0, "threshold": 0.05},
+}
+"""Neurons that spike here; brf is the neuron of the paper's electrocardiograms."""
+
+
+class Linear(NamedTuple):
+    """The maps ε ↦ A ε + b of some steps, one after the other: A [steps, n, n, batch, size], b [steps, n, batch, size,
+    fan-in]."""
+
+    A: Tensor
+    b: Tensor
+
+
+def composed(later: Linear, earlier: Linear) -> Linear:
+    """Return the maps of `earlier` followed by `later`: A = A' A'',  b = A' b'' + b'. It is associative."""
+    A = torch.einsum("tijbs,tjkbs->tikbs", later.A, earlier.A)
+    return Linear(A, torch.einsum("tijbs,tjbsf->tibsf", later.A, earlier.b) + later.b)
+
+
+def scanned(maps: Linear) -> Linear:
+    """Return the maps from the start of the block to each step, by ⌈log₂ steps⌉ compositions of all steps at once."""
+    A, b, distance = *maps, 1
+    while distance < len(A):
+        far = composed(Linear(A[distance:], b[distance:]), Linear(A[:-distance], b[:-distance]))
+        A, b = torch.cat((A[:distance], far.A)), torch.cat((b[:distance], far.b))
+        distance *= 2
+    return Linear(A, b)
+
+
+def gradients(neuron: str, block: int, carried: bool = True) -> tuple[Tensor, Tensor]:
+    """Return the gradient of W, R and bias [size, fan-in] by scans over blocks, and by the rule `eprop`.
+
+    Args:
+        neuron: name of a neuron of `OPTIONS`.
+        block: steps of a block.
+        carried: whether the traces go on from block to block; if not, the scan forgets them.
+    """
+    network, x, target = _drawn(neuron)
+    by_eprop = _of_eprop(copy.deepcopy(network), x, target)
+    layer, readout, task = network.layers[0], network.readouts[0], Classification(CLASSES)
+    κ, state = readout.neuron.decay or 0.0, network.initial_state(BATCH)
+    s, y, steps, p, L = state.layers[0], state.y, [], [], []
+    for x_t in x:
+        with torch.no_grad():
+            current = layer.current(layer.inward(x_t), s.z, 0)
+            p.append(torch.cat((x_t, s.z, x.new_ones(BATCH, 1)), 1))
+            _, after = layer.neuron(current, s)
+            partials = layer.neuron.partials(current, s, after)
+            assert partials is not None
+            steps.append(_total(partials, κ, x.new_zeros(BATCH, SIZE)))
+            s, y = after, readout(readout.linear(after.z), y)
+        leaf = y.clone().requires_grad_()
+        (δ,) = torch.autograd.grad(task.loss(leaf, target) / STEPS, leaf)
+        L.append(δ @ readout.linear.weight.detach())
+    A, B = (torch.stack(parts) for parts in zip(*steps, strict=True))
+    ε, total = x.new_zeros(A.shape[1], BATCH, SIZE, p[0].shape[1]), x.new_zeros(SIZE, p[0].shape[1])
+    for start in range(0, STEPS, block):
+        now = slice(start, start + block)
+        maps = scanned(Linear(A[now], B[now, ..., None] * torch.stack(p[now])[:, None, :, None]))
+        traces = torch.einsum("tijbs,jbsf->tibsf", maps.A, ε) + maps.b
+        total += torch.einsum("tbs,tbsf->sf", torch.stack(L[now]), traces[:, -1])
+        ε = traces[-1] if carried else torch.zeros_like(ε)
+    return total, by_eprop
+
+
+def _total(partials: Partials, κ: float, zeros: Tensor) -> tuple[Tensor, Tensor]:
+    """Return A [n, n, batch, size] and B [n, batch, size] of one step of ε and of ē = κ ē + (1 − κ) ε_z, which is last:
+    the total derivatives of the variables by those of the step before and by the current."""
+    past = list(dict.fromkeys(r for _, r in partials.from_previous))
+    by: dict[str, dict[str, Tensor]] = {source: {} for source in (*past, "current")}
+    for (variable, r), factor in partials.from_previous.items():
+        by[r][variable] = torch.as_tensor(factor, dtype=zeros.dtype) + zeros
+    for variable, factor in partials.inflows["current"].by_input.items():
+        one = torch.as_tensor(factor, dtype=zeros.dtype)
+        by["current"][variable] = (one[:, 0] if one.dim() == 3 else one) + zeros
+    for (variable, q), factor in partials.within_step.items():
+        for line in by.values():
+            if q in line:
+                line[variable] = line.get(variable, zeros) + torch.as_tensor(factor, dtype=zeros.dtype) * line[q]
+    rows = [torch.stack([by[r].get(variable, zeros) for r in past]) for variable in (*past, "z")]
+    inflow = [by["current"].get(variable, zeros) for variable in (*past, "z")]
+    A = zeros.new_zeros(len(past) + 1, len(past) + 1, *zeros.shape)
+    A[:, :-1] = torch.stack([*rows[:-1], (1 - κ) * rows[-1]])
+    A[-1, -1] = κ
+    return A, torch.stack([*inflow[:-1], (1 - κ) * inflow[-1]])
+
+
+def _drawn(neuron: str) -> tuple[Recurrent, Tensor, Tensor]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        network = Recurrent(
+            INPUTS, CLASSES, lambda size: NEURONS[neuron].factory(size, **OPTIONS[neuron]), hidden=[SIZE]
+        ).double()
+        return network, 2 * torch.randn(STEPS, BATCH, INPUTS).double(), torch.randint(CLASSES, (BATCH,))
+
+
+def _of_eprop(network: Recurrent, x: Tensor, target: Tensor) -> Tensor:
+    """Return the step of SGD with a learning rate of 1 under `eprop`, [size, fan-in]."""
+    layer = network.layers[0]
+    maps = (layer.inward.weight, layer.recurrent.weight, layer.inward.bias)
+    before = [p.detach().clone().view(SIZE, -1) for p in maps]
+    learner = Learner(network, ALGORITHMS["eprop"].factory(loss_at="every"), Classification(CLASSES), STEPS)
+    learner.learn(x, target, torch.optim.SGD(learner.parameters(), lr=1.0))
+    return torch.cat([old - p.detach().view(SIZE, -1) for old, p in zip(before, maps, strict=True)], 1)
