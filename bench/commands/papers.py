@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -32,19 +32,25 @@ OUT = Path("reports/out/papers")
 
 
 def papers(paper: PaperOption = NONE, as_json: JsonOption = False) -> None:
-    """List the papers: suites, number of targets, address."""
+    """List the papers: suites, number of targets, address; and those that stay closed, with the reason."""
     from throughtime.paper_folders import paper_folders
-    from throughtime.reports.papers.paper import load_paper
+    from throughtime.reports.papers.paper import closed_papers, load_paper
 
     load_plugins(NONE, paper)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for loaded in map(load_paper, paper_folders()):
         suites = ", ".join(loaded.suites) or "—"
         rows.append(
             {"name": loaded.name, "suites": suites, "targets": len(loaded.file.targets)}
             | {"title": loaded.file.title, "link": loaded.link}
         )
-    print_rows(rows, as_json)
+    closed = [{"name": c.name, "closed": c.reason, "title": c.title, "link": c.link} for c in closed_papers()]
+    if as_json:
+        print_rows([*({**row, "closed": None} for row in rows), *closed], as_json)
+    else:
+        print_rows(rows, as_json)
+        print_text("")
+        print_rows(closed, as_json)
 
 
 def verdicts(

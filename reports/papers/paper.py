@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from importlib import resources
 from typing import NamedTuple
 
 from throughtime.errors import UsageError, suggestion
@@ -11,6 +12,7 @@ from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
 from throughtime.reports.papers.stored import reading
 from throughtime.reports.papers.verdicts import PaperFile, VerdictRow, verdicts
+from throughtime.spec import Strict
 from throughtime.suites.strict_yaml import checked, load
 
 
@@ -36,6 +38,27 @@ class Paper(NamedTuple):
     def link(self) -> str:
         """The address of the paper; empty if unknown."""
         return f"https://doi.org/{self.file.doi}" if self.file.doi else self.file.url or ""
+
+
+class ClosedPaper(Strict):
+    """A paper without a folder, because none of its values can be decided here."""
+
+    name: str
+    title: str
+    link: str
+    reason: str
+
+
+class ClosedPapers(Strict):
+    """The file `closed.yaml`."""
+
+    papers: list[ClosedPaper]
+
+
+def closed_papers() -> list[ClosedPaper]:
+    """Return the papers of `closed.yaml` that have no folder, which a user may add."""
+    file = checked(load(resources.files(__package__) / "closed.yaml"), ClosedPapers)
+    return [paper for paper in file.papers if paper.name not in paper_folders()]
 
 
 def load_paper(name: str) -> Paper:

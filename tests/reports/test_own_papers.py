@@ -87,6 +87,19 @@ def test_an_entry_point_is_a_paper(somebody, tmp_path, monkeypatch):
         sys.modules.pop("their_package", None)
 
 
+def test_papers_that_stay_closed_are_listed_with_the_reason_until_they_have_a_folder(somebody, monkeypatch, capsys):
+    assert main(["papers", "--paper", str(somebody), "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["somebody"]["closed"] is None and rows["somebody"]["targets"] == 2
+    assert {"ottt", "sltt", "decolle", "s_tllr", "se_adlif"} == {name for name, row in rows.items() if row["closed"]}
+    assert "files are not here" in rows["ottt"]["closed"] and rows["ottt"]["link"].startswith("https://")
+    monkeypatch.setenv(PAPERS, "")
+    ours = somebody.rename(somebody.with_name("ottt"))
+    assert main(["papers", "--paper", str(ours), "--json"]) == 0
+    (row,) = (row for row in json.loads(capsys.readouterr().out) if row["name"] == "ottt")
+    assert row["closed"] is None
+
+
 def test_a_folder_without_targets_is_refused(tmp_path, capsys):
     assert main(["papers", "--paper", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path}: the folder of a paper has a file targets.yaml\n"
