@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from throughtime.records.results import Results
+from throughtime.records.statistics.summary import Lean
 from throughtime.reports.hypr.exact import gradient_error
 from throughtime.reports.hypr.experiment import OPTIONS
 from throughtime.reports.papers.claims import ANYTHING, Answer, claim, decided
@@ -24,7 +25,7 @@ def is_eprop(results: Results) -> Answer:
     same = {neuron: gradient_error(neuron, 25) for neuron in OPTIONS}
     forgotten = min(gradient_error(neuron, 25, carried=False) for neuron in OPTIONS)
     ours = ", ".join(f"{neuron} {error:.2g}" for neuron, error in same.items())
-    lean = "for" if max(same.values()) <= EQUAL and forgotten > DIFFERENT else "against"
+    lean: Lean = "for" if max(same.values()) <= EQUAL and forgotten > DIFFERENT else "against"
     return decided(lean, f"{ours}; not carried: {forgotten:.2g}", "relative to the largest number of e-prop's gradient")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from throughtime.records.results import Results
+from throughtime.records.statistics.summary import Lean
 from throughtime.reports.papers.claims import (
     ANYTHING,
     Answer,
@@ -35,7 +36,7 @@ def exact_in_one_layer(results: Results) -> Answer:
     """
     alone, connected = gradient_error(), gradient_error(connected=True)
     ours = f"{alone:.2g}; with recurrent weights {connected:.2g}"
-    lean = "for" if alone <= EQUAL and connected > DIFFERENT else "against"
+    lean: Lean = "for" if alone <= EQUAL and connected > DIFFERENT else "against"
     return decided(lean, ours, "relative to the largest number of BPTT's gradient")
 
 
@@ -59,7 +60,7 @@ def constant_memory(results: Results) -> Answer:
     above 0 under BPTT.
     """
     rtrl, bptt = bytes_of_a_step("rtrl"), bytes_of_a_step("bptt")
-    lean = "for" if rtrl == 0 < bptt else "against"
+    lean: Lean = "for" if rtrl == 0 < bptt else "against"
     return decided(lean, f"RTRL {rtrl:g}, BPTT {bptt:g} bytes a step", "64 cells, batch 64")
 
 
