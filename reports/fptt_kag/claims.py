@@ -49,7 +49,7 @@ def middle_is_best(results: Results) -> Answer:
     Summary: K of the highest accuracy of S-MNIST, PS-MNIST and CIFAR-10. Criterion: from 7 to 28, each.
     """
     tables = {dataset: parts(dataset)["with"] for dataset in STEPS}
-    best = {dataset: int(table.index[table.to_numpy().argmax()]) for dataset, table in tables.items()}
+    best = {dataset: int(table.index[int(table.to_numpy().argmax())]) for dataset, table in tables.items()}
     lean: Lean = "for" if all(7 <= K <= 28 for K in best.values()) else "against"
     return decided(lean, _written(best, "d"), "single runs; without it the best K of S-MNIST is 2, by 0.1 points")
 
