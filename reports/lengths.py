@@ -12,8 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from throughtime.datasets.generated import Generated
-from throughtime.harness.by_name import build_dataset
 from throughtime.records.results import Results
 from throughtime.records.statistics.summary import share
 from throughtime.registry import DATASETS
@@ -45,6 +43,8 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
         median `accuracy`, where a diverged run counts as 0; `bytes`, the exact peak with the input streamed; `time`
         over BPTT's. What was not run is NaN, or n = 0. Empty if no task has three lengths.
     """
+    if not _has_lengths(results, suite, scale):
+        return pd.DataFrame(columns=COLUMNS)
     trained, costs = _with_lengths(results, suite, scale), _with_lengths(results, f"{suite}-cost", scale)
     rows: dict[tuple[str, str, str, int], dict[str, float]] = {}
     for (task, neuron, rule, T), cell in groups(trained, ["dataset_name", "neuron", "rule", "T"]):
@@ -71,6 +71,14 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
     return cells.iloc[order].reset_index(drop=True)
 
 
+def _has_lengths(results: Results, suite: str, scale: str) -> bool:
+    """Return whether some dataset has three labels among the runs that count: reports of other suites need no torch."""
+    frame = results.frame[results.frame["scale"] == scale]
+    counts = ((frame["suite"] == suite) & (frame["metric"] == "accuracy")) | (frame["suite"] == f"{suite}-cost")
+    labels = frame[counts].groupby("dataset_name")["dataset"].nunique()
+    return bool((labels >= FEWEST_LENGTHS).any())
+
+
 def _with_lengths(results: Results, suite: str, scale: str) -> pd.DataFrame:
     """Return the runs on generated tasks, with their length in the column `T`."""
     runs = runs_of(results, suite, scale)
@@ -88,10 +96,14 @@ def sequence_length(dataset: ComponentSpec) -> int | None:
 
 @functools.cache
 def _steps(dataset: str, options: str) -> int:
+    from throughtime.harness.by_name import build_dataset
+
     return build_dataset(dataset, **json.loads(options)).steps
 
 
 def _is_generated(dataset: str) -> bool:
+    from throughtime.datasets.generated import Generated
+
     factory: Any = DATASETS[dataset].factory if dataset in DATASETS.names() else None
     return isinstance(factory, type) and issubclass(factory, Generated)
 
