@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,10 +28,14 @@ def recommend(
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,
 ) -> None:
-    """Rank the rules whose exact bytes fit a memory, by recorded accuracies at the nearest length."""
+    """Rank the rules whose exact bytes fit a memory, by recorded accuracies at the nearest length.
+
+    Bytes are counted by training a batch with each rule: a minute or two.
+    """
     from throughtime.face.api import recommend as recommended
 
     load_plugins(plugin)
+    print_text(" counting the bytes of each rule", file=sys.stderr, flush=True)
     sizes: dict[str, Any] = {"hidden": hidden or (64,), "inputs": inputs, "outputs": outputs, "batch": batch}
     found = recommended(steps, memory, neuron, **sizes, results=results)
     rows = json.loads(found.to_json(orient="records"))
