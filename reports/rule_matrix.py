@@ -97,7 +97,8 @@ def rule_table(results: Results, suite: str, scale: str) -> Table | None:
     columns = [{row["rule"]: row for row in cells.to_dict("records")} for _, cells in tasks]
     lines = []
     for rule in rules:
-        rank = Entry(f"{ranks[rule]:.2f}" if rule in ranks else "—", best=rule in ranks and ranks[rule] == ranks.min())
+        first = rule in ranks and bool(ranks[rule] == ranks.min())
+        rank = Entry(f"{ranks[rule]:.2f}" if rule in ranks else "—", best=first)
         lines.append([Entry(one_line(rule_title(rule))), rank, *(_entry(of.get(rule)) for of in columns)])
     shown = [quantity(*cells[["measure", "unit"]].iloc[0]).label for _, cells in tasks]
     head = [
@@ -115,7 +116,7 @@ def _entry(row: dict[Any, Any] | None) -> Entry:
     if row is None:
         return Entry("—")
     sign = SIGNS.get(row["against_bptt"], "")
-    return Entry(f"{result_text(row)} {sign}".strip(), best=row["best"])
+    return Entry(f"{result_text(row)} {sign}".strip(), best=bool(row["best"]))
 
 
 def _caption(matrix: pd.DataFrame, ranks: pd.Series, suite: str, scale: str) -> list[str]:

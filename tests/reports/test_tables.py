@@ -433,6 +433,7 @@ def test_mean_ranks_leave_out_rules_that_lack_a_task(grid):
     table = rule_table(some, "quick", "laptop")
     assert [row[1].text for row in table.rows] == ["1.00", "—", "2.00", "—"]
     assert "over the 4 tasks; without tbptt, eprop, which lack some" in " ".join(table.caption)
+    assert all(form(table) for form in (text, markdown, latex, csv))
     assert rule_table(grid, "memory", "laptop") is None
 
 
