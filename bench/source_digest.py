@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ class Source(NamedTuple):
 def source_digest(module: str, beside: Iterable[str] = (), followed: Iterable[str] = ()) -> str:
     """Return 12 hexadecimal digits for the code of modules and of their imports, recursively.
 
-    Files are read once per process; later edits are not seen. Only parent packages are imported.
+    Files are read once per process; later edits are not seen. Nothing is imported.
 
     Args:
         module: the module's name. The name is not part of the digest, because a plugin's contains the path of its file.
@@ -79,11 +80,20 @@ def _source_file(module: str) -> Path | None:
     around = _source_file(package) if package else None
     if around is not None and around.name != "__init__.py":
         return None  # a name inside a module; asking for its spec would import that module
-    try:
-        spec = getattr(sys.modules.get(module), "__spec__", None) or importlib.util.find_spec(module)
-    except (ModuleNotFoundError, ValueError):
-        return None
+    spec = _spec(module)
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """Return the spec of a module; unlike `importlib.util.find_spec`, without the import of its package."""
+    if imported := sys.modules.get(module):
+        return imported.__spec__
+    package = module.rpartition(".")[0]
+    around = _spec(package) if package else None
+    if package and (around is None or around.submodule_search_locations is None):
+        return None
+    places = around and around.submodule_search_locations
+    return next((spec for finder in sys.meta_path if (spec := finder.find_spec(module, places))), None)
 
 
 @functools.cache

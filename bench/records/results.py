@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from throughtime.collector import gc_paused
@@ -82,6 +83,7 @@ class Results:
         self._texts: dict[str, bytes] = {}
         self._code: dict[str, dict[str, Any]] = {}
         self._curves: dict[str, list[dict[str, Any]]] = {}
+        self._selected: dict[tuple[str | None, str | None], Results] = {}
         rows = []
         with gc_paused():
             for suite in dict.fromkeys(suites) or (None,):
@@ -127,13 +129,15 @@ class Results:
         return {path.parent.parent.name for path in self.folder.glob(f"*/*/{RECORD}")}
 
     def select(self, suite: str | None = None, scale: str | None = None) -> Results:
-        """Return only the runs of one suite, one scale, or both; no file is read again."""
-        chosen = copy.copy(self)
-        for column, value in (("suite", suite), ("scale", scale)):
-            if value is not None:
-                chosen.frame = chosen.frame[chosen.frame[column] == value].reset_index(drop=True)
-        chosen._texts = {run: self._texts[run] for run in chosen.frame["id"]}
-        return chosen
+        """Return only the runs of one suite, one scale, or both; no file is read again, and the same choice is made
+        once."""
+        wanted = {column: value for column, value in (("suite", suite), ("scale", scale)) if value is not None}
+        if not wanted:
+            return self
+        if (suite, scale) not in self._selected:
+            frame = self.frame[rows_with(self.frame, **wanted)].reset_index(drop=True)
+            self._selected[suite, scale] = self._with(frame)
+        return self._selected[suite, scale]
 
     def matching(self, **patterns: Sequence[str]) -> Results:
         """Return only the runs whose labels match; no file is read again.
@@ -144,16 +148,22 @@ class Results:
         Raises:
             UsageError: no run matches a pattern.
         """
-        chosen = copy.copy(self)
+        frame = self.frame
         for column, wanted in patterns.items():
-            labels = set(chosen.frame[column])
+            labels = set(frame[column])
             matching = {label for label in labels for pattern in wanted if fnmatch.fnmatchcase(label, pattern)}
             for pattern in wanted:
                 if not any(fnmatch.fnmatchcase(label, pattern) for label in labels):
                     raise UsageError(f'no run has the {column} "{pattern}"', hint=suggestion(pattern, labels))
             if wanted:
-                chosen.frame = chosen.frame[chosen.frame[column].isin(matching)].reset_index(drop=True)
-        chosen._texts = {run: self._texts[run] for run in chosen.frame["id"]}
+                frame = frame[frame[column].isin(matching)].reset_index(drop=True)
+        return self._with(frame)
+
+    def _with(self, frame: pd.DataFrame) -> Results:
+        """Return these results with some of the rows."""
+        chosen = copy.copy(self)
+        chosen.frame, chosen._selected = frame, {}
+        chosen._texts = {run: self._texts[run] for run in frame["id"]}
         return chosen
 
     def stale(self) -> pd.DataFrame:
@@ -204,6 +214,11 @@ class Results:
         if ids.empty:
             raise UsageError(f'no run "{run}" in {self.folder}', hint=suggestion(run, self.frame["label"]))
         return str(ids.iloc[0])
+
+
+def rows_with(frame: pd.DataFrame, **values: object) -> np.ndarray:
+    """Return a mask of the rows that have one value in each of some columns; a wide frame is then indexed once."""
+    return np.logical_and.reduce([frame[column].to_numpy() == value for column, value in values.items()])
 
 
 def configuration_digest(record: Record) -> str:

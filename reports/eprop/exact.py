@@ -5,7 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from throughtime.reports.eprop.experiment import ITERATIONS, evidence_accumulation, pattern_generation
+from throughtime.reports.papers.stored import stored
+
+ITERATIONS = 5
+
+
+@stored
+def pattern_generation() -> tuple[float, ...]:
+    """Return the losses of pattern generation, in a second."""
+    from throughtime.reports.eprop import experiment  # imports torch
+
+    return experiment.pattern_generation(ITERATIONS)
+
+
+@stored
+def evidence_accumulation(batch: int) -> tuple[float, ...]:
+    """Return the mean losses of evidence accumulation with some sequences over the steps of recall, in two seconds."""
+    from throughtime.reports.eprop import experiment
+
+    return experiment.evidence_accumulation(batch, ITERATIONS)
 
 
 def _loss(losses: Callable[[], tuple[float, ...]], iteration: int) -> float:

@@ -24,19 +24,16 @@ from throughtime.harness.by_name import build_network, build_rule, neuron_type
 from throughtime.harness.learner import Learner
 from throughtime.networks.recurrent import Recurrent
 from throughtime.numerics.adam_tensorflow import TensorFlowAdam
-from throughtime.reports.papers.stored import stored
 
-ITERATIONS = 5
 NEURONS = 100
 RATE_COST = 300.0
 CUES, CUE, GAP, DELAY, RECALL, GROUP = 7, 100, 50, 1050, 150, 10
 Array = NDArray[Any]
 
 
-@stored
 @cache
-def pattern_generation() -> tuple[float, ...]:
-    """Return the losses ½ Σ_t (y_t − y*_t)² of pattern generation, in a second.
+def pattern_generation(iterations: int) -> tuple[float, ...]:
+    """Return the losses ½ Σ_t (y_t − y*_t)² of some iterations of pattern generation, five in a second.
 
     NEST's gradient is that of this loss plus (c/T) (f̄_j − f*) Σ_t e_ji^t, with step size 1e-4. Ours is that of the mean
     squared error, smaller by T/2, plus 2 c′ (f̄_j − f*) Σ_t e_ji^t / T: the step size is larger by T/2, and c′ = c / T.
@@ -60,19 +57,19 @@ def pattern_generation() -> tuple[float, ...]:
     _set(learner, W, R, W_out, B)
     optimiser = torch.optim.SGD(learner.parameters(), lr=1e-4 * T / 2)
     batch = torch.tensor(x)[:, None], torch.tensor(y)[:, None, None]
-    return tuple(T / 2 * float(learner.learn(*batch, optimiser)) for _ in range(ITERATIONS))
+    return tuple(T / 2 * float(learner.learn(*batch, optimiser)) for _ in range(iterations))
 
 
-@stored
 @cache
-def evidence_accumulation(batch: int) -> tuple[float, ...]:
-    """Return the mean losses of evidence accumulation over the steps of recall, in two seconds.
+def evidence_accumulation(batch: int, iterations: int) -> tuple[float, ...]:
+    """Return the mean losses of evidence accumulation over the steps of recall, five in two seconds.
 
     NEST's gradient of the rate cost is (c/T) (f̄_j − f*) Σ_t e_ji^t / W, with W steps of recall and f̄ of each sequence:
     ours with c′ = c / (2 W). Its β raises the threshold by a trace without the factor 1 − ρ of ours.
 
     Args:
         batch: number of sequences.
+        iterations: number of updates.
     """
     inputs, draws = 4 * GROUP, np.random.RandomState(1)
     W, R = _weights(draws, inputs)
@@ -89,7 +86,7 @@ def evidence_accumulation(batch: int) -> tuple[float, ...]:
     learner = Learner(network, rule, Classification(2, per_step=True, labelled=RECALL / T), T)
     _set(learner, W, R, W_out, B)
     optimiser = TensorFlowAdam(learner.parameters(), lr=5e-3)
-    return tuple(float(learner.learn(*_evidence(draws, T, batch), optimiser)) for _ in range(ITERATIONS))
+    return tuple(float(learner.learn(*_evidence(draws, T, batch), optimiser)) for _ in range(iterations))
 
 
 def _evidence(draws: np.random.RandomState, T: int, batch: int) -> tuple[Tensor, Tensor]:

@@ -124,9 +124,9 @@ def _differences(runs: Results, suites: tuple[str, ...], first: Series, second: 
 
 def _accuracies(runs: Results, suites: tuple[str, ...], series: Series) -> pd.DataFrame:
     """Return the test accuracies of a series; 0 for a run that diverged."""
-    frame = runs.frame.reindex(columns=[*runs.frame.columns.difference(["accuracy"], sort=False), "accuracy"])
+    columns = ["suite", "dataset", "steps", "replicate", "network", "neuron"]
+    frame = runs.frame.reindex(columns=[*columns, "rule", "status", "accuracy"])
     frame = frame[frame["suite"].isin(suites) & (frame["rule"] == series.rule) & frame["neuron"].isin(series.neurons)]
     frame = frame[frame["status"].isin(("ok", "diverged"))]
     accuracy = frame["accuracy"].astype(float).where(frame["status"] == "ok", 0.0)
-    columns = ["suite", "dataset", "steps", "replicate", "network", "neuron"]
     return frame[columns].assign(accuracy=accuracy).dropna(subset="accuracy")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from throughtime.records.results import Results
+from throughtime.records.results import Results, rows_with
 from throughtime.records.store import validation_metric
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.papers.claims import AVERAGED, Answer, NeededSize, Values, all_or_none, judged, share_of
@@ -70,9 +70,10 @@ def first_below(results: Results, cell: EvidenceCell, bound: float) -> list[floa
 
 def _curves(results: Results, cell: EvidenceCell) -> list[tuple[list[tuple[int, float]], bool]]:
     """Return the curve of (iteration, validation error) of each run of a cell, and whether the run diverged."""
-    runs = results.select(cell.suite or SUITES[cell.T]).frame
-    runs = runs[(runs["rule"] == cell.rule) & (runs["neuron"] == cell.neuron) & runs["status"].isin(("ok", "diverged"))]
-    runs = runs[runs["dataset"] == f"adding-{cell.T}"] if cell.suite else runs
+    wanted = {"suite": cell.suite or SUITES[cell.T], "rule": cell.rule, "neuron": cell.neuron}
+    wanted |= {"dataset": f"adding-{cell.T}"} if cell.suite else {}
+    ended = results.frame["status"].isin(("ok", "diverged"))
+    runs = results.frame.loc[rows_with(results.frame, **wanted) & ended, ["id", "status"]]
     found = []
     for run, status in zip(runs["id"], runs["status"], strict=True):
         rows = [(int(row["iteration"]), validation_metric(row, "mse")) for row in results.curve(run)]

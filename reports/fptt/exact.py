@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
-from throughtime.reports.fptt.ltc_neuron import Kind, Sweep, rates
 from throughtime.reports.fptt.memory import slope
 from throughtime.reports.papers.stored import stored
+
+if TYPE_CHECKING:
+    from throughtime.reports.fptt.ltc_neuron import Kind, Sweep
 
 
 @stored
 def rate(kind: Kind, sweep: Sweep, s: int) -> float:
     """Return the mean rate over 200 samples of the noise, at setting s of a sweep."""
+    from throughtime.reports.fptt.ltc_neuron import rates  # imports torch
+
     return float(rates(kind, sweep)[s].mean())
 
 

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from math import fsum, inf, nan, sqrt
 from typing import Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 import pydantic
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from throughtime.errors import UsageError, first_line
-from throughtime.records.results import Results
+from throughtime.records.results import Results, rows_with
 from throughtime.records.statistics.interval import mean_interval
 from throughtime.records.statistics.summary import Lean
 from throughtime.records.store import validation_metric
@@ -160,9 +159,9 @@ def judge_runs(target: Target, results: Results) -> VerdictRow:
     """Compare the runs of a cell with a target; docs/verdicts.md has the rules."""
     cell = target.cell
     assert cell is not None
-    frame = results.frame
     labels = ("suite", "scale", "rule", "neuron", "dataset", "network")
-    runs = frame[np.logical_and.reduce([frame[label] == getattr(cell, label) for label in labels])]
+    cells = rows_with(results.frame, **{label: getattr(cell, label) for label in labels})
+    runs = results.frame.loc[cells, ["id", "status", *_measures(cell, results.frame)]]
     values = _values(cell, runs, results)
     failed = sorted(set(runs["status"]) - {"ok", "diverged", "skipped"})
     n, ours, interval = len(values), "", ""
@@ -209,19 +208,26 @@ def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> list[float]:
     """Return the values of a target's measure, of the runs of its cell that have one; infinite for one that diverged
     before it."""
     values: list[float] = []
-    parts = cell.measure.endswith(".*")
-    names = [name for name in map(str, runs) if name.startswith(cell.measure[:-1])] if parts else [cell.measure]
-    for _, run in runs[runs["status"].isin(("ok", "diverged"))].iterrows():
-        value = nan
+    of_records = runs[_measures(cell, runs)].astype(float).mean(axis=1)
+    for run, status, value in zip(runs["id"], runs["status"], of_records, strict=True):
+        if status not in ("ok", "diverged"):
+            continue
         if cell.iteration is not None:
-            value = level_at(results, run["id"], cell.measure, cell.iteration)
+            value = level_at(results, run, cell.measure, cell.iteration)
         elif cell.epoch is not None:
-            rows = [row for row in results.curve(run["id"]) if row["epoch"] == cell.epoch]
+            rows = [row for row in results.curve(run) if row["epoch"] == cell.epoch]
             value = next((row.get(f"test.{cell.measure}", nan) for row in rows), nan)
-        elif run["status"] == "ok":
-            value = float(run.reindex(names).astype(float).mean())
-        values.append(inf if pd.isna(value) and run["status"] == "diverged" else value)
+        elif status == "diverged":
+            value = nan
+        values.append(inf if pd.isna(value) and status == "diverged" else value)
     return [value for value in values if not pd.isna(value)]
+
+
+def _measures(cell: CellOf, frame: pd.DataFrame) -> list[str]:
+    """Return the columns of the measures whose mean is the value of a target; none if no run has them."""
+    if cell.measure.endswith(".*"):
+        return [name for name in map(str, frame) if name.startswith(cell.measure[:-1])]
+    return [cell.measure] if cell.measure in frame else []
 
 
 def level_at(results: Results, run: str, metric: str, iteration: int) -> float:

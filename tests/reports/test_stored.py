@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -63,3 +65,19 @@ def test_values_are_not_stored_with_a_commit_that_did_not_give_them(calls, monke
     monkeypatch.setattr(module, "git_state", lambda: {"commit": "0123456789", "changed": True})
     with pytest.raises(UsageError, match="commit all changes first"):
         store(comparisons)
+
+
+def test_papers_whose_values_are_stored_are_judged_without_torch(tmp_path):
+    """Two seconds. Judging `marschall` or `influence_balancing`, which compute their numbers, imports it."""
+    script = """
+import sys
+from throughtime.records.results import Results
+from throughtime.reports.papers.paper import judge, load_paper
+
+for name in ("ecg", "eprop", "fptt", "ostl", "rflo"):
+    print(name, len(judge(load_paper(name), Results(sys.argv[1]))), "torch" in sys.modules)
+"""
+    shown = subprocess.run([sys.executable, "-c", script, str(tmp_path / "none")], capture_output=True, text=True)
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert [line[2] for line in lines] == ["False"] * 5, f"{shown.stdout}{shown.stderr[-2000:]}"
+    assert all(int(line[1]) > 0 for line in lines)

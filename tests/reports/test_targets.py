@@ -23,12 +23,13 @@ def target(published: float, **fields) -> Target:
 
 @pytest.fixture
 def judged(tmp_path):
-    """Judge a target on runs with these values; NaN is a run that diverged, a status one that failed."""
+    """Judge a target on runs with these values; NaN is a run that diverged, a status one that failed; their 0.5
+    does not count."""
     store = Store(tmp_path / "runs")
 
     def judge(target: Target, values: list[float | str]):
         for replicate, value in enumerate(values):
-            failed = {"measures": {}, "failure": Failure(reason="made up")}
+            failed = {"measures": {"mse": measure(0.5, "1")}, "failure": Failure(reason="made up")}
             status = value if isinstance(value, str) else "diverged" if math.isnan(value) else "ok"
             fields = {"measures": {"mse": measure(value, "1")}} if status == "ok" else failed
             put(store, run_spec("bptt lif adding", replicate), status, **fields)

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 from scipy.special import ndtri
 
 from throughtime.records.statistics.interval import half_width
@@ -77,6 +76,8 @@ def permutation_p(base: Sequence[float], new: Sequence[float]) -> float:
         return 1.0  # two arrangements: neither is rarer than the other
     pooled, n = np.array([*base, *new]), len(base)
     if math.comb(len(pooled), n) > EXACT:
+        from scipy import stats  # half a second
+
         test = stats.permutation_test(
             (np.array(base), np.array(new)),
             lambda x, y, axis: y.mean(axis) - x.mean(axis),

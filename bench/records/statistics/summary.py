@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtr
-from scipy.stats import binomtest
+from scipy.special import betaincinv, stdtr
 
 from throughtime.records.statistics.interval import Interval, half_width
 from throughtime.records.statistics.significance import holm
@@ -83,6 +82,8 @@ def student_p(numbers: Sequence[float]) -> float:
 
 
 def share(count: int, n: int, level: float = 1 - ALPHA) -> Interval:
-    """Return a share of n runs with the exact interval of Clopper and Pearson."""
-    ends = binomtest(count, n).proportion_ci(level, method="exact")
-    return Interval(count / n, float(ends.low), float(ends.high), n)
+    """Return a share of n runs with the exact interval of Clopper and Pearson: quantiles of beta distributions."""
+    tail = (1 - level) / 2
+    low = float(betaincinv(count, n - count + 1, tail)) if count else 0.0
+    high = float(betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0
+    return Interval(count / n, low, high, n)
