@@ -5,5 +5,6 @@ exact.py        functions that compute exact targets, by the names in targets.ya
 claims.py       `CLAIMS`, marked by `claim` (`claims.py`) (optional)
 experiment.py   what the paper computes itself; exact.py, claims.py and figures.py read it (optional)
 figures.py      `FIGURES`, functions `draw(results, scale)` by the name of the figure (optional)
+tables.py       `TABLES`, functions that return a `PaperTable`, likewise (optional)
 suites/*.yaml   suites; `throughtime run` knows them by name (optional)
 """

@@ -1,4 +1,4 @@
-"""The page of a paper: verdicts, figures, commands."""
+"""The page of a paper: verdicts, tables, figures, commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jinja2
 from throughtime.records.results import Results
 from throughtime.reports.drawing import save
 from throughtime.reports.figures import learning_curves
-from throughtime.reports.papers.paper import Paper, draw_paper
+from throughtime.reports.papers.paper import Paper, draw_paper, tables_of
 from throughtime.reports.papers.verdicts import VerdictRow
 from throughtime.whole_files import write_whole
 
@@ -39,6 +39,7 @@ def write_paper(paper: Paper, rows: Sequence[VerdictRow], results: Results, scal
     counts = ", ".join(f"{n} {verdict}" for verdict, n in Counter(row.verdict for row in rows).most_common())
     text = environment.from_string(template).render(
         {"paper": paper, "rows": rows, "figures": figures, "scale": scale},
+        tables=tables_of(paper.folder, results, scale),
         judged=judged,
         not_run=not_run,
         counts=counts,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib import resources
 from typing import NamedTuple
 
 from throughtime.errors import UsageError, suggestion
+from throughtime.markdown import escaped, table
 from throughtime.paper_folders import TARGETS, PaperFolder, paper_folder, paper_folders
 from throughtime.records.results import Results
 from throughtime.reports.drawing import Drawn
@@ -61,6 +63,19 @@ def closed_papers() -> list[ClosedPaper]:
     return [paper for paper in file.papers if paper.name not in paper_folders()]
 
 
+class PaperTable(NamedTuple):
+    """A table that a function of a paper's `tables.py` returns, of text."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+
+    def markdown(self) -> str:
+        """Return the table in Markdown."""
+        return table([*map(escaped, self.head)], [[*map(escaped, row)] for row in self.rows])
+
+
 def load_paper(name: str) -> Paper:
     """Read a paper's folder.
 
@@ -102,6 +117,14 @@ def draw_paper(folder: PaperFolder, results: Results, scale: str) -> dict[str, D
     with folder.faults_named():
         drawn = {figure: draw(results, scale) for figure, draw in figures.items()}
     return {figure: shown for figure, shown in drawn.items() if shown is not None}
+
+
+def tables_of(folder: PaperFolder, results: Results, scale: str) -> dict[str, PaperTable]:
+    """Return the tables of a paper from results at one scale, those for which the results have runs."""
+    functions = folder.attribute("tables", "TABLES") or {}
+    with folder.faults_named():
+        tables = {name: make(results, scale) for name, make in functions.items()}
+    return {name: made for name, made in tables.items() if made is not None}
 
 
 def paper_of(suite: str) -> PaperFolder | None:
