@@ -25,8 +25,10 @@ from throughtime.reports.cells import (
     groups,
     neuron_label,
     rule_rank,
+    star_sentence,
+    starred,
 )
-from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, styled
+from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, star, styled
 from throughtime.reports.figures import cells_left_out, count_range, used_styles
 from throughtime.reports.styles import Style, rule_styles
 
@@ -59,13 +61,17 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
     if data.empty:
         return None
     means = _means(data)
-    styles = rule_styles(results.frame["rule"])
+    styles, at_edge = rule_styles(results.frame["rule"]), starred(runs)
     figure, panels = _pairs_of_panels(data)
     for key, pair in panels.items():
         here, mean = (of[(of[["dataset", "network", "neuron"]] == list(key)).all(axis=1)] for of in (data, means))
         for measure, panel in pair.items():
             for (rule,), line in groups(mean, ["rule"]):
                 _draw_mean(panel, line.sort_values("epoch"), measure, styles[rule])
+                if (suite, scale, *key, rule) in at_edge:
+                    last = line.dropna(subset=f"{measure}.mean").nlargest(1, "epoch")
+                    for epoch, value in zip(last["epoch"], last[f"{measure}.mean"], strict=True):
+                        star(panel, epoch, value, styles[rule].colour)
             for (rule, _), line in groups(here[here["status"] != "ok"], ["rule", "replicate"]):
                 _draw_failed(panel, line, measure, styles[rule])
             panel.axhline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
@@ -82,6 +88,7 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
         "Line: mean over the replicates that ended ok. "
         + ("Band: smallest to largest. " if means["n"].max() > 1 else "No band: one replicate has no spread. ")
         + ("Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""),
+        *star_sentence(runs),
         *warning(alignment_ranks(results, suite, scale)),
         *cells_left_out(runs, data),
     ]
@@ -102,14 +109,14 @@ def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None
         return None
     means = _ends(_means(fine))
     cells = groups(means, ["dataset", "network", "neuron"])
-    styles = rule_styles(results.frame["rule"])
+    styles, at_edge = rule_styles(results.frame["rule"]), starred(runs)
     beside = 1 if len(cells) <= 3 else 2
     heights = [_height(here) for _, here in cells]
     rows = [max(heights[start : start + beside]) for start in range(0, len(cells), beside)]
     figure, axes = grid(2 * len(cells), columns=2 * beside, height_ratios=rows)
     for i, ((dataset, network, neuron), here) in enumerate(cells):
         for panel, measure in zip(axes[2 * i : 2 * i + 2], MEASURES, strict=True):
-            _draw_groups(panel, here, measure, styles)
+            _draw_groups(panel, here, measure, styles, at_edge)
             panel.set_title(f"{dataset} · {neuron_label(neuron, network)}" if measure == COSINE else "")
     for column, measure in enumerate(MEASURES):
         _alike(axes[column::2], "x", measure, pd.concat([means[f"{measure}.low"], means[f"{measure}.high"]]))
@@ -121,6 +128,7 @@ def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None
         f"Filled: {epochs_of(means, 'last')}, with a bar from the smallest to the largest replicate. "
         + (f"Hollow: {epochs_of(means, 'first')}. " if several else "")
         + f"Points: means over the replicates that ended ok. Hidden: {PARAMETERS}.",
+        *star_sentence(runs),
         *cells_left_out(runs, fine),
     ]
     title = "Gradient alignment by group of parameters"
@@ -197,13 +205,18 @@ def _height(means: pd.DataFrame) -> float:
     return 0.55 + len(_group_names(means)) * max(0.26, 0.09 * means["rule"].nunique() + 0.08)
 
 
-def _draw_groups(panel: Axes, means: pd.DataFrame, measure: str, styles: dict[str, Style]) -> None:
+def _draw_groups(
+    panel: Axes, means: pd.DataFrame, measure: str, styles: dict[str, Style], at_edge: set[tuple[str, ...]]
+) -> None:
     """Draw one measure of a neuron: a row for each group of parameters, and in it a line of dots for each rule."""
     names = _group_names(means)
     rules = sorted(set(means["rule"]), key=rule_rank)
     for (rule,), dots in groups(means[means["group"].isin(names)], ["rule"]):
         shift = 0.72 * ((rules.index(rule) + 0.5) / len(rules) - 0.5)
         _draw_dots(panel, dots.assign(y=[names.index(group) + shift for group in dots["group"]]), measure, styles[rule])
+        if tuple(dots.iloc[0][KEYS]) in at_edge:
+            for _, dot in dots[dots["place"] == "last"].iterrows():
+                star(panel, dot[f"{measure}.mean"], names.index(dot["group"]) + shift, styles[rule].colour)
     panel.axvline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
     panel.set_ylim(len(names) - 0.5, -0.5)
     panel.set_yticks(range(len(names)), names)

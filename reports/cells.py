@@ -333,6 +333,17 @@ def tuning_sentence(runs: pd.DataFrame) -> list[str]:
     ]
 
 
+def starred(runs: pd.DataFrame) -> set[tuple[str, ...]]:
+    """Return the `KEYS` of the cells whose chosen value is at the edge of its grid: they have a star in figures."""
+    return {tuple(key) for key in runs.loc[runs["edge"] != "", KEYS].itertuples(index=False)}
+
+
+def star_sentence(runs: pd.DataFrame) -> list[str]:
+    """Return `tuning_sentence` for the notes of a figure in which the cells at an edge have a star."""
+    stars = " These have a star." if starred(runs) else ""
+    return [f"{sentence}{stars}" for sentence in tuning_sentence(runs)]
+
+
 def left_out(cell: pd.DataFrame) -> str:
     """Return a sentence on the superseded runs of a cell, which do not count; empty if there are none."""
     return _older(int(cell["superseded"].iloc[0]))

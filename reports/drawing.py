@@ -236,6 +236,11 @@ def _legends(rules: dict[str, Style], markers: dict[str, str]) -> list[list[Line
     return [entries for entries in (lines, points) if entries]
 
 
+def star(panel: Axes, x: float, y: float, colour: tuple[float, float, float] | str, size: float = 10) -> None:
+    """Mark a cell whose tuning chose a value at the edge of its grid."""
+    panel.plot([x], [y], "*", color=colour, ms=size, mec="white", mew=0.5, zorder=6)
+
+
 def scale_axis(axis: XAxis | YAxis, values: pd.Series, ratio: float) -> None:
     """Make an axis logarithmic, with plain numbers as labels, if all values are positive and max / min > `ratio`."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator

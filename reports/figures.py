@@ -18,10 +18,11 @@ from throughtime.reports.cells import (
     rule_rank,
     rule_title,
     runs_of,
+    star_sentence,
+    starred,
     summarise,
-    tuning_sentence,
 )
-from throughtime.reports.drawing import Alternatives, Drawn, finish, grid, scale_axis, scaled, styled
+from throughtime.reports.drawing import Alternatives, Drawn, finish, grid, scale_axis, scaled, star, styled
 from throughtime.reports.growth import PROCESS, WAYS, series
 from throughtime.reports.quantities import INTERVAL, INTERVAL_FROM, MIB, quantity, replicate_interval
 from throughtime.reports.styles import Style, rule_styles
@@ -62,7 +63,7 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
     data = _curves(results, runs, {dataset: name for dataset, (name, _) in metrics.items()})
     if data.empty:
         return None
-    styles = rule_styles(results.frame["rule"])
+    styles, at_edge = rule_styles(results.frame["rule"]), starred(runs)
     cells = groups(runs, ["dataset", "network", "neuron"])
     neurons = runs[["network", "neuron"]].drop_duplicates()
     figure, panels = grid(len(cells), columns=len(neurons) if 2 <= len(neurons) <= 4 else 3)
@@ -77,7 +78,7 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
         shown = quantity(*metrics[dataset])
         panel.set(xlabel="epoch", ylabel=f"validation {shown.label}")
         for (rule,), lines in groups(here, ["rule"]):
-            _draw_curve(panel, lines, styles[rule], shown.factor)
+            _draw_curve(panel, lines, styles[rule], shown.factor, (suite, scale, *key, rule) in at_edge)
         if shown.recorded != "fraction":
             trained = (data["dataset"] == dataset) & (data["epoch"] > 0) & np.isfinite(data["validation"])
             scale_axis(panel.yaxis, data.loc[trained, "validation"] * shown.factor, ratio=20)
@@ -91,7 +92,7 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a line"),
         _what_is_drawn(data),
-        *tuning_sentence(runs),
+        *star_sentence(runs),
         *cells_left_out(runs, data),
     ]
     finish(figure, "Learning curves", notes, used_styles(styles, data["rule"]))
@@ -205,13 +206,16 @@ def _choices(data: pd.DataFrame) -> Alternatives:
     return choices
 
 
-def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float) -> None:
-    """Draw one rule: the mean with its band, or thin single replicates; a failed replicate ends in a cross."""
+def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float, at_edge: bool) -> None:
+    """Draw one rule: the mean with its band, or thin single replicates; a failed replicate ends in a cross, and the
+    mean in a star if the cell's tuning chose a value at the edge of its grid."""
     # An epoch without a value interrupts the line.
     mean = lines.sort_values("n").drop_duplicates("epoch").set_index("epoch").sort_index()
     marker = "." if mean["n"].notna().sum() <= 15 else ""
     drawn: dict[str, Any] = {"color": style.colour, "linestyle": style.dash, "linewidth": 1.6, "marker": marker}
     panel.plot(mean.index, mean["mean"] * factor, **drawn)
+    for epoch, value in mean["mean"].dropna().tail(1).items() if at_edge else ():
+        star(panel, float(epoch), value * factor, style.colour)
     if mean["low"].notna().any():
         ends = (mean["low"] * factor, mean["high"] * factor)
         panel.fill_between(mean.index, *ends, color=style.colour, alpha=0.15, linewidth=0)

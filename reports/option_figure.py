@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, summarise
-from throughtime.reports.drawing import Drawn, finish, grid, neuron_markers, scale_axis, scaled, styled
+from throughtime.reports.cells import KEYS, groups, neuron_label, runs_of, star_sentence, summarise
+from throughtime.reports.drawing import Drawn, finish, grid, neuron_markers, scale_axis, scaled, star, styled
 from throughtime.reports.figures import count_range, heading
 from throughtime.reports.quantities import quantity
 from throughtime.reports.styles import Style, rule_styles
@@ -74,6 +74,7 @@ def _draw(results: Results, data: pd.DataFrame, rule: str, option: str) -> Drawn
         heading(first["suite"], first["scale"], f"{count_range(data.loc[data['shown'] == 'metric', 'n'])} a point"),
         "Large: mean over the replicates that ended ok; small: single replicates. "
         f"Colour: {option}, from light to dark.",
+        *star_sentence(data[data["shown"] == "metric"]),
     ]
     title = f"{rule} against its option {option}"
     finish(
@@ -92,6 +93,8 @@ def _draw_measure(panel: Axes, here: pd.DataFrame, styles: dict[str, Style], mar
         for _, point in line.iterrows():
             drawn: dict[str, Any] = {"color": styles[point["rule"]].colour, "marker": markers[cell], "linestyle": ""}
             panel.plot([point["option"]], [point["mean"] * kind.factor], markersize=6, **drawn)
+            if point["shown"] == "metric" and point["edge"]:
+                star(panel, point["option"], point["mean"] * kind.factor, "white", 5)
             singles = [value * kind.factor for value in point["values"]]
             panel.plot([point["option"]] * len(singles), singles, markersize=2.5, alpha=0.6, **drawn)
     scale_axis(panel.xaxis, here["option"], ratio=5)

@@ -19,7 +19,7 @@ from throughtime.reports.cells import (
     rule_family,
     rule_title,
     runs_of,
-    tuning_sentence,
+    star_sentence,
 )
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, scaled, styled
 from throughtime.reports.figures import cells_left_out, count_range, heading
@@ -80,7 +80,7 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
         f"replicates that ended ok; parameters: {PARAMETERS} where the readout is a group of its own. "
         "ρ: Spearman's rank correlation over n rules.",
         *warning(data),
-        *_tuning(runs),
+        *star_sentence(runs),
         *cells_left_out(runs, data),
     ]
     return _finished(figure, "Result against alignment with BPTT", notes, data)
@@ -89,10 +89,6 @@ def result_against_alignment(results: Results, suite: str, scale: str) -> Drawn 
 def _title(cell: pd.Series) -> str:
     """Return the title of a cell's rule, with a star if its tuning chose a value at the edge of its grid."""
     return rule_title(cell["rule"]) + ("*" if cell["edge"] else "")
-
-
-def _tuning(runs: pd.DataFrame) -> list[str]:
-    return [f"{sentence} These have a star." for sentence in tuning_sentence(runs)]
 
 
 def _finished(figure: Figure, title: str, notes: list[str], data: pd.DataFrame) -> Drawn:

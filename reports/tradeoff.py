@@ -16,8 +16,9 @@ from throughtime.reports.cells import (
     one_line,
     rule_title,
     runs_of,
+    star_sentence,
+    starred,
     summarise,
-    tuning_sentence,
 )
 from throughtime.reports.drawing import (
     Alternatives,
@@ -28,6 +29,7 @@ from throughtime.reports.drawing import (
     neuron_markers,
     scale_axis,
     scaled,
+    star,
     styled,
 )
 from throughtime.reports.figures import cells_left_out, count_range, heading, used_styles
@@ -65,11 +67,16 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
     styles = rule_styles(results.frame["rule"])
     markers = neuron_markers(data["neuron_label"])
     datasets = groups(data, ["dataset"])
+    runs = runs_of(results, suite, scale)
+    at_edge = starred(runs)
     figure, panels = grid(2 * len(datasets), columns=2, sharey="row")
     for row, ((dataset,), cells) in enumerate(datasets):
         shown = quantity(*cells[["measure", "unit"]].iloc[0])
         for panel, cost in zip(panels[2 * row : 2 * row + 2], costs, strict=True):
             _draw(panel, cells, cost, styles, markers)
+            for _, cell in cells[cells[cost].notna()].iterrows():
+                if tuple(cell[KEYS]) in at_edge:
+                    star(panel, cell[cost] * quantity(cost).factor, cell["mean"] * shown.factor, "white", 5)
             panel.set_title(dataset if cost != TIME else "")
         panels[2 * row].set_ylabel(shown.label)
         if shown.recorded != "fraction":
@@ -85,7 +92,7 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
         f"Vertical: {data['protocol'].iloc[0]}; bars: {INTERVAL}"
         + (f", of fewer than {INTERVAL_FROM} replicates from the smallest to the largest. " if few else ". ")
         + f"Horizontal: one run a cell; bars of wall time: quartiles of the timed batches.{fronts}",
-        *tuning_sentence(runs),
+        *star_sentence(runs),
         *cells_left_out(runs, data),
     ]
     title = "Result against cost"

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from tests.reports.test_alignment import numbers, put_aligned
 from tests.synthetic_records import costs, measure, peaks, put, run_spec
 from throughtime.records.results import Results
 from throughtime.records.store import Store
+from throughtime.reports.alignment_figure import alignment_by_group, alignment_over_training
+from throughtime.reports.drawing import Drawn
 from throughtime.reports.figure_registry import draw_figures
+from throughtime.reports.option_figure import option_figures
 from throughtime.reports.page.table import table_data
 from throughtime.reports.tables import render
 from throughtime.spec import TrialResult, Tuning
@@ -56,3 +60,35 @@ def test_figures_mark_the_cell(tuned):
     drawn = draw_figures(tuned)
     for name in ("quick-laptop-curves", "quick-laptop-tradeoff"):
         assert any("1 of 2 cells" in sentence for sentence in drawn[name].caption), name
+    for name, panels in (("quick-laptop-curves", 1), ("quick-laptop-tradeoff", 1)):
+        assert stars(drawn[name]) == panels, name
+        assert "These have a star." in " ".join(drawn[name].caption)
+
+
+def stars(drawn: Drawn) -> int:
+    """Return the number of stars in the panels of a figure, of one cell in each panel."""
+    return sum(line.get_marker() == "*" for panel in drawn.figure.axes for line in panel.lines)
+
+
+def test_figures_of_options_mark_the_cell(tmp_path):
+    """Truncated BPTT with K = 2, 4 and 8: the middle one is at the edge."""
+    store = Store(tmp_path)
+    for K in (2, 4, 8):
+        spec = run_spec("tbptt lif digits", tuning=tuning(2 if K == 4 else 1))
+        rule = spec.rule.model_copy(update={"label": f"tbptt K={K}", "options": {"window": K}})
+        accuracy = measure(0.5, "fraction").model_copy(update={"better": "higher"})
+        measures = {"accuracy": accuracy, **costs(0.1, None)}
+        put(store, spec.model_copy(update={"rule": rule}), id=f"K{K}", metric="accuracy", measures=measures)
+    (drawn,) = option_figures(Results.load(store.folder), "quick", "laptop").values()
+    assert stars(drawn) == 1 and "1 of 3 cells. These have a star." in " ".join(drawn.caption)
+
+
+def test_figures_of_alignment_mark_the_cell(tmp_path):
+    """The last dot of each of cosine and norm ratio, in each of the four hidden groups and the readout."""
+    store = Store(tmp_path)
+    for rule, chosen in (("bptt", 1), ("fptt", 2)):
+        put_aligned(store, f"{rule} lif digits", 0, {0: numbers(0.5, 0.5), 1: numbers(0.6, 0.6)}, tuning=tuning(chosen))
+    results = Results.load(store.folder)
+    assert stars(alignment_over_training(results, "quick", "laptop")) == 2
+    by_group = alignment_by_group(results, "quick", "laptop")
+    assert stars(by_group) == 2 * len(by_group.figure.axes[0].get_yticks())
