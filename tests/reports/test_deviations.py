@@ -7,13 +7,17 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import throughtime as tt
+from tests.datasets.test_detection import NEVER, grids, like_anchor, target
 from throughtime.checks.run import FACTS, components
 from throughtime.datasets.adding import Adding
+from throughtime.datasets.detection.average_precision import average_precision, verdicts
+from throughtime.datasets.detection.loss import detection_loss
 from throughtime.harness.clock import Clock
 from throughtime.harness.updater import Updater
 from throughtime.neurons.asrnn import ASRNN
@@ -173,3 +177,37 @@ def test_a_surrogate_without_the_factor_of_its_threshold_is_smaller_by_it():
     (du,) = torch.autograd.grad((v - v_th) / v_th, v)
     ψ = γ * max(0.0, 1 - abs((0.7 - v_th) / v_th))
     assert ψ / float(ψ * du) == pytest.approx(v_th)
+
+
+@pytest.mark.parametrize(("jitter", "least", "most"), [(0.1, 0.0, 0.5), (0.2, 1.0, 3.0)])
+def test_boxes_of_whole_pixels_are_worth_up_to_some_points_of_map(jitter, least, most):
+    """1000 boxes of 20 to 200 pixels, far from one another, with a detection whose edges are moved by a share of the
+    sides. With 1 added to widths, as in the devkit, more of them overlap by half, the most where many are near it."""
+    draws, n = np.random.default_rng(0), 1000
+    shape, place = draws.integers(20, 200, (n, 2)), 1000 * np.arange(n)[:, None] * [1, 0]
+    boxes = np.hstack((place, place + shape)).astype(float)
+    moved, scores = (
+        np.round(boxes + jitter * np.hstack((shape, shape)) * draws.standard_normal((n, 4))),
+        draws.random(n),
+    )
+
+    def precision(added: float) -> float:
+        widened = np.array([0, 0, added, added])
+        detected, true = (torch.tensor(corners + widened) for corners in (moved, boxes))
+        return 100 * average_precision(scores, verdicts(detected, true, np.zeros(n, bool)), n, "all points")
+
+    assert least <= precision(1) - precision(0) <= most
+
+
+def test_a_loss_divided_by_grid_is_twice_as_large_where_both_grids_have_as_many_positives():
+    """One box in each grid: S_1/1 + S_2/1 in place of (S_1 + S_2)/2. A sum alone is the loss of its box where the other
+    grid reports nothing."""
+    outputs, coarse, fine = grids(1, 1), like_anchor(5), like_anchor(1, x=0.25, y=0.25)
+
+    def sum_of(box: tuple[float, ...], silent: str) -> float:
+        channels = outputs[silent].unflatten(1, (3, 6)).clone()
+        channels[:, :, 4] = NEVER
+        return float(detection_loss({**outputs, silent: channels.flatten(1, 2)}, target([box]), 1))
+
+    by_grid = sum_of(coarse, "fine") + sum_of(fine, "coarse")
+    assert by_grid == pytest.approx(2 * float(detection_loss(outputs, target([coarse, fine]), 1)), rel=1e-5)
