@@ -67,7 +67,8 @@ def alignment_ranks(results: Results) -> Answer:
 
     Summary: the loss of KF-RTRL less that of RFLO, mean over n >= 3 replicates, and the cosines of both with RTRL.
     Criterion: refuted if the rule with the smaller cosine has the smaller loss. That one pair is ranked rightly does
-    not show that rules are: it is unclear, and leans for.
+    not show that rules are: it is unclear, and leans for. KF-RTRL takes the immediate term of a step exactly, the
+    released one approximates it, too.
     """
     number = lambda runs: _difference(_losses(runs, "kf_rtrl", "rflo"), "kf_rtrl", "rflo")  # noqa: E731
     answer = judged(results, number, Within(low=0.0), "loss of KF-RTRL less that of RFLO", TRAINED)

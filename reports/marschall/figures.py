@@ -15,6 +15,8 @@ from throughtime.reports.styles import rule_styles
 PANELS = {"add": "Add, α = 1", "add-half": "Add, α = 1/2", "mimic": "Mimic, α = 1", "mimic-half": "Mimic, α = 1/2"}
 ALIGNED = ("add", "add-half")
 """Tasks whose alignment is shown."""
+IMMEDIATE = "UORO and KF-RTRL take the immediate term of a step exactly; the released ones approximate it, too."
+"""Note on cosines."""
 TOP = {"add": 0.7, "add-half": 0.7, "mimic": 0.15, "mimic-half": 0.05}
 """End of the axis of losses, above the level without any dependency (0.66) and first losses of the readout alone."""
 LEVELS = (exact.without_dependencies, exact.with_the_longer, exact.with_the_shorter, exact.with_both)
@@ -99,7 +101,8 @@ def alignment(results: Results, scale: str) -> Drawn | None:
     title = "Alignment of the rules' gradients"
     notes = [
         "Cosine of two rules' gradients of the recurrent layer at the same step on the same network, which RTRL "
-        f"trains: mean over {STEPS - FORGOTTEN} steps, after {ALONE + FORGOTTEN}, and over {REPLICATES} replicates."
+        f"trains: mean over {STEPS - FORGOTTEN} steps, after {ALONE + FORGOTTEN}, and over {REPLICATES} replicates.",
+        IMMEDIATE,
     ]
     finish(figure, title, notes, {})
     return Drawn(figure, data, title, notes)
@@ -133,6 +136,7 @@ def cosine_against_loss(results: Results, scale: str) -> Drawn | None:
     notes = [
         f"Suite marschall, scale {scale}: a point for each run. Cosine of the gradients of its rule and of RTRL at the "
         f"same step, on a network of scale laptop, which RTRL trains: mean over {STEPS - FORGOTTEN} steps.",
+        IMMEDIATE,
         *_above(data),
     ]
     finish(figure, title, notes, {rule: styles[rule] for rule in sorted(set(data["rule"]), key=rule_rank)})
