@@ -8,7 +8,14 @@ from throughtime.reports.fptt.comparison import FRAMES, LTC, SEQUENCES, SIZE, Se
 from throughtime.reports.fptt.deep_networks import detects, is_sparse
 from throughtime.reports.fptt.evidence import LONG_ENOUGH, PUBLISHED, EvidenceCell, becomes_nan, fails, learns
 from throughtime.reports.fptt.memory import published_slope, slope
-from throughtime.reports.fptt.registered import REGULARISED, STRENGTHS, WITHOUT, bptt_fails, strength_of
+from throughtime.reports.fptt.registered import (
+    REGULARISED,
+    STRENGTHS,
+    WITHOUT,
+    bptt_fails,
+    strength_of,
+    windows_suffice,
+)
 from throughtime.reports.fptt.times import grows, is_faster
 from throughtime.reports.papers.claims import ANYTHING, Answer, both, claim, decided
 
@@ -279,6 +286,16 @@ def windows_alone_learn(results: Results) -> Answer:
     return learns(results, [EvidenceCell(T, "fptt-authors-none", "ltc_adding") for T in SUITES])
 
 
+@claim("scale paper: 60 000 images, 100 epochs", "before the runs, in the suite: 10b32cb, 2026-11-28")
+def windows_alone_learn_under_sgd(results: Results) -> Answer:
+    """C11: windows alone learn rows of MNIST under SGD with momentum, as with the regulariser (K = 7 and 28) (ours).
+
+    Summary: test accuracy without the regulariser, and less that with it, mean over n >= 3 replicates, for each K.
+    Criterion: above twice chance in all runs, and above −3 points; refuted if in none at some K, or below −3.
+    """
+    return windows_suffice(results)
+
+
 CLAIMS = (
     learns_long_sequences,
     a_strength_gives_the_curves,
@@ -305,4 +322,5 @@ CLAIMS = (
     finds_objects,
     spikes_are_sparse,
     windows_alone_learn,
+    windows_alone_learn_under_sgd,
 )

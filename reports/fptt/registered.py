@@ -1,4 +1,5 @@
-"""Claims whose rules of decision stand in their suites: which α gives the published curves, and whether BPTT fails."""
+"""Claims whose rules of decision stand in their suites: which α gives the published curves, whether BPTT fails, and
+whether windows alone learn under SGD."""
 
 from __future__ import annotations
 
@@ -10,10 +11,24 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.summary import Lean
 from throughtime.reports.fptt.adding import SUITES
 from throughtime.reports.fptt.evidence import SOLVED, UNSOLVED, EvidenceCell, first_below, reached
-from throughtime.reports.papers.claims import Answer, NeededSize, Values, judged, share_of, shown
+from throughtime.reports.papers.claims import (
+    Answer,
+    EachWithin,
+    NeededSize,
+    Values,
+    all_or_none,
+    both,
+    by_replicate,
+    differences,
+    in_common,
+    judged,
+    paper_scale,
+    share_of,
+    shown,
+)
 from throughtime.spec import Scale
 
-ALPHA, BPTT = "fptt-alpha", "fptt-bptt"
+ALPHA, BPTT, SGD = "fptt-alpha", "fptt-bptt", "fptt-sgd"
 REGULARISED = {200: (151,), 500: (73,), 1000: (70, 230)}
 """Iteration of the first error below 0.1 in the published curves with the regulariser; two files at T = 1000."""
 WITHOUT = {200: (21,), 500: (34,), 1000: (31,)}
@@ -24,6 +39,8 @@ EPOCHS = 30
 """Of `fptt-alpha`; an epoch is 10 iterations."""
 PLANNED = {200: 3000, 500: 2500, 1000: 2300}
 """Iterations of BPTT in the suite `fptt-bptt`."""
+PARTS, CHANCE, MARGIN = (7, 28), 10.0, 3.0
+"""Parts K of the suite `fptt-sgd`, chance in percent, and points by which windows alone may be less accurate."""
 FAIL, LEARN = 0.8, 0.6
 """Shares of the runs that decide: 4 of 5 that fail, 3 of 5 that end below the bound."""
 
@@ -119,6 +136,38 @@ def bptt_fails(results: Results, neuron: str) -> Answer:
         f"error at the end of BPTT, least error of windows; BPTT fails: > {UNSOLVED} or NaN, windows learn: < {SOLVED}"
     )
     return judged(results, number, holds, reason, NeededSize(missing, lasting="against"), show=show)
+
+
+def windows_suffice(results: Results) -> Answer:
+    """Judge whether windows alone learn rows of MNIST under SGD, with K = 7 and 28.
+
+    All runs without the regulariser have more than twice chance, and their accuracies less those of the same replicates
+    with it have a mean above −3 points at both K; refuted if no run at some K has more than twice chance, or if one
+    mean is below −3.
+    """
+
+    def accuracies(runs: Results) -> Values:
+        frame = runs.select(SGD).frame
+        labels = [f"{rule}-{K}" for rule in ("windows", "regularised") for K in PARTS]
+        cells = {label: frame[frame["rule"] == label] for label in labels}
+        return in_common({label: 100 * by_replicate(cell, "accuracy", 0.0) for label, cell in cells.items()})
+
+    def gains(runs: Results) -> Values:
+        of = accuracies(runs)
+        pairs = {f"K = {K}": (of[f"windows-{K}"], of[f"regularised-{K}"]) for K in PARTS}
+        return {K: [a - b for a, b in zip(*pair, strict=True)] for K, pair in pairs.items()}
+
+    needs = "60 000 images, 100 epochs"
+    learnt = judged(
+        results,
+        lambda runs: {label: row for label, row in accuracies(runs).items() if label.startswith("windows")},
+        all_or_none(lambda accuracy: accuracy > 2 * CHANCE),
+        f"accuracy of the windows alone, %; > {2 * CHANCE:g}",
+        paper_scale(needs, lasting="for"),
+    )
+    reason = f"windows alone less with the regulariser, points (* differs from 0 after Holm); each mean > −{MARGIN:g}"
+    close = judged(results, gains, EachWithin(low=-MARGIN), reason, paper_scale(needs), show=differences)
+    return both(learnt, close)
 
 
 def _share(errors: Sequence[float], above: bool) -> float:

@@ -195,6 +195,25 @@ def test_a_run_that_diverged_has_an_accuracy_of_0(store):
     assert claims.exceeds_bptt_on_frames(Results(store.folder)).word == "unclear"
 
 
+@pytest.mark.parametrize(
+    ("alone", "regularised", "word"),
+    [
+        ((0.8, 0.7), (0.8, 0.6), "supported"),
+        ((0.8, 0.7), (0.8, 0.8), "not supported"),  # 10 points below it at K = 28
+        ((0.8, 0.7), (0.8, 0.73), "unclear"),
+        ((0.8, 0.15), (0.8, 0.15), "not supported"),  # as good as with it, and neither learns
+    ],
+)
+def test_windows_alone_learn_under_sgd_if_the_regulariser_is_worth_at_most_3_points(store, alone, regularised, word):
+    assert claims.windows_alone_learn_under_sgd(Results(store.folder)).word == "not run here"
+    for scale in ("laptop", "paper"):
+        for K, without, with_it in zip((7, 28), alone, regularised, strict=True):
+            levels = {f"windows-{K} ltc rmnist": without, f"regularised-{K} ltc rmnist": with_it}
+            put_accuracies(store, "fptt-sgd", levels, scale)
+        answer = claims.windows_alone_learn_under_sgd(Results(store.folder))
+        assert (answer.word, answer.n) == (word if scale == "paper" else "unclear", 3)
+
+
 @pytest.mark.parametrize(("last", "word"), [(0.9, "supported"), (0.6, "unclear"), (0.3, "not supported")])
 def test_accuracy_falls_less_with_frames_by_the_contrast_of_slopes(store, last, word):
     """BPTT falls from 80 to 60 % from 20 to 80 frames: 10 points for twice the frames."""
