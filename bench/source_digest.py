@@ -92,7 +92,7 @@ def _spec(module: str) -> ModuleSpec | None:
     around = _spec(package) if package else None
     if package and (around is None or around.submodule_search_locations is None):
         return None
-    places = around and around.submodule_search_locations
+    places = around.submodule_search_locations if around else None
     return next((spec for finder in sys.meta_path if (spec := finder.find_spec(module, places))), None)
 
 

@@ -214,8 +214,9 @@ def _draw_curve(panel: Axes, lines: pd.DataFrame, style: Style, factor: float, a
     marker = "." if mean["n"].notna().sum() <= 15 else ""
     drawn: dict[str, Any] = {"color": style.colour, "linestyle": style.dash, "linewidth": 1.6, "marker": marker}
     panel.plot(mean.index, mean["mean"] * factor, **drawn)
-    for epoch, value in mean["mean"].dropna().tail(1).items() if at_edge else ():
-        star(panel, float(epoch), value * factor, style.colour)
+    end = mean["mean"].dropna().tail(1)
+    for epoch, value in zip(end.index, end, strict=True) if at_edge else ():
+        star(panel, epoch, value * factor, style.colour)
     if mean["low"].notna().any():
         ends = (mean["low"] * factor, mean["high"] * factor)
         panel.fill_between(mean.index, *ends, color=style.colour, alpha=0.15, linewidth=0)
