@@ -67,7 +67,6 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
     styles = rule_styles(results.frame["rule"])
     markers = neuron_markers(data["neuron_label"])
     datasets = groups(data, ["dataset"])
-    runs = runs_of(results, suite, scale)
     at_edge = starred(runs)
     figure, panels = grid(2 * len(datasets), columns=2, sharey="row")
     for row, ((dataset,), cells) in enumerate(datasets):

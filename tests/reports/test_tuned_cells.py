@@ -60,7 +60,7 @@ def test_figures_mark_the_cell(tuned):
     drawn = draw_figures(tuned)
     for name in ("quick-laptop-curves", "quick-laptop-tradeoff"):
         assert any("1 of 2 cells" in sentence for sentence in drawn[name].caption), name
-    for name, panels in (("quick-laptop-curves", 1), ("quick-laptop-tradeoff", 1)):
+    for name, panels in (("quick-laptop-curves", 1), ("quick-laptop-tradeoff", 2)):
         assert stars(drawn[name]) == panels, name
         assert "These have a star." in " ".join(drawn[name].caption)
 
