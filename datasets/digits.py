@@ -37,6 +37,7 @@ class Digits(ArrayDataset):
     origin = "comes with scikit-learn"
     unit = 16.0
     outputs = 10
+    repeated = 0.0
 
     def __init__(self, *, steps: Literal[64, 8] = 64) -> None:
         self.steps, self.inputs = steps, 64 // steps

@@ -91,6 +91,7 @@ class Images(PreparedDataset):
     readers = (idx.__name__, archive.__name__)
     unit = 255.0
     outputs = 10
+    repeated = 0.0
     side = 28
     validation_images = 5000
 

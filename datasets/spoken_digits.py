@@ -91,6 +91,7 @@ class SpokenDigits(PreparedDataset):
         refuse_unused("form: spikes", form == "spikes", delta=delta)
         self.steps, self.bands, self.form, self.split, self.bits = steps, bands, form, split, form == "spikes"
         self.delta = or_default(delta, 0.1) if form == "spikes" else None
+        self.repeated = 0.0 if steps >= 100 and form == "frames" else None
         self.inputs, self.unit = (bands, 255.0) if form == "frames" else (2 * bands, 1.0)
         self.task = Classification(self.outputs)
 

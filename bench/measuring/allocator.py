@@ -9,6 +9,7 @@ memory that a library allocates by itself, such as packing buffers of matrix pro
 from __future__ import annotations
 
 import gc
+import time
 from typing import Any
 
 from torch.profiler import ProfilerActivity, profile
@@ -30,6 +31,8 @@ OVER = f"over its level with model and input in memory, while it trains on {BATC
 METHOD = f"peak of what the processor's allocator handed out, by torch.profiler, {OVER}"
 AT_ONCE, MOST = 3000, 1_000_000
 """Operations after which the profiler's events are read, and largest number in one window; each costs about 2 kB."""
+JUMP_SECONDS, DRIFT = 0.001, 0.001
+"""Smallest jump of the clock of the day that is noticed, and twice the rate at which the kernel may adjust it."""
 
 
 class HandedOut:
@@ -37,15 +40,17 @@ class HandedOut:
 
     The profiler recognises its allocations after it was stopped and started again, so reading its events from time to
     time loses nothing, provided that nothing is allocated in between. Releases of memory from before the block do not
-    count.
+    count. It drops events beside the time of its window, so that nothing is known if the clock is set meanwhile.
 
     Attributes:
         current: bytes at the last reading.
         peak: largest number of bytes after any event.
+        clock_was_set: whether the clock of the day was set.
     """
 
     def __enter__(self) -> HandedOut:
         self.current = self.peak = 0
+        self.clock_was_set = False
         self._start()
         return self
 
@@ -60,8 +65,11 @@ class HandedOut:
     def _start(self) -> None:
         self._profiler = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
         self._profiler.start()
+        self._began, self._offset = time.monotonic(), time.time() - time.monotonic()
 
     def _stop(self) -> None:
+        drift = time.time() - time.monotonic() - self._offset
+        self.clock_was_set |= abs(drift) > JUMP_SECONDS + DRIFT * (time.monotonic() - self._began)
         self._profiler.stop()
         profiler: Any = self._profiler.profiler  # the events have no public type
         for event in profiler.kineto_results.events():
@@ -91,6 +99,8 @@ def allocator_measures(spec: RunSpec, built: Built, batch: Batch, operations: in
         return missing_measure(f"{a_window} operations in a window, more than {MOST}: too many events for memory")
     with without_compiled_loops(), HandedOut() as handed_out:  # as in the exact count, for comparison
         _train(spec, built, batch, handed_out, max(1, AT_ONCE // a_window))
+    if handed_out.clock_was_set:
+        return missing_measure("the clock of the day was set while the profiler ran")
     return {NAME: Measure(value=handed_out.peak, unit="byte", method=METHOD)}
 
 

@@ -229,6 +229,7 @@ class BCCD(BoxedImages):
     """
 
     licence = "MIT"
+    repeated = 0.0
     names = generated.BLOOD_CELLS
     files = (
         fetch.DataFile(
