@@ -27,7 +27,7 @@ def read_idx(content: bytes, path: Path) -> np.ndarray:
     """
     if content[:3] != bytes([0, 0, UNSIGNED_BYTE])[: len(content)]:
         raise UsageError("not an IDX file of unsigned bytes", where=str(path))
-    if len(content) > 3 and content[3] > MOST_DIMENSIONS:
+    if len(content) > 3 and not 1 <= content[3] <= MOST_DIMENSIONS:
         raise UsageError(f"{content[3]} dimensions; an IDX file of images has 3", where=str(path))
     header = 4 + 4 * content[3] if len(content) > 3 else 4
     if len(content) < header:

@@ -88,7 +88,8 @@ def read_ts(path: Path, classes: Sequence[str] = ()) -> tuple[Sequences, Sequenc
         if not line or line.startswith(("#", "%")):
             continue
         if begun:
-            series, label = _series(line, header, classes, where)
+            with np.errstate(over="ignore"):  # a number beyond float32 is infinite, and refused as such
+                series, label = _series(line, header, classes, where)
             x.append(series)
             y.append(label)
         elif _uncommented(line).lower() == "@data":

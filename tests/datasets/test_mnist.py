@@ -49,6 +49,7 @@ def test_idx_by_hand():
         (bytes([0, 0, 8, 1, 0, 0, 0, 2, 1, 2, 3]), "11 bytes, but its header declares 10"),
         (bytes([0, 0, 13, 1, 0, 0, 0, 1, 0, 0, 0, 0]), "not an IDX file of unsigned bytes"),
         (b"<!DOCTYPE html>", "not an IDX file of unsigned bytes"),
+        (bytes([0, 0, 8, 0, 7]), "0 dimensions; an IDX file of images has 3"),
         (bytes([0, 0, 8, 65]) + bytes(260), "65 dimensions; an IDX file of images has 3"),
     ],
 )

@@ -318,6 +318,7 @@ def test_ts_with_a_number_to_say(tmp_path):
         (HEADER + "1,2,3:4,5:a\n", r":7: dimensions of \[2, 3\] steps"),
         (HEADER + "1,?,3:4,5,6:a\n", ":7: a missing value"),
         (HEADER + "1,NaN,3:4,5,6:a\n", ":7: a missing value"),
+        (HEADER + "1,1e300,3:4,5,6:a\n", ": sequence 0: NaN or infinity in x at step 1"),
         (HEADER + "1,x,3:4,5,6:a\n", ":7: not a number"),
         (HEADER.replace("@timeStamps false", "@timeStamps true"), ":6: series with time stamps are not read"),
         (HEADER.replace("@dimensions", "@seriesLength 4\n@dimensions") + DATA, ":8: 3 steps where the header says 4"),
