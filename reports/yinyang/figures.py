@@ -6,7 +6,8 @@ import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import runs_of
-from throughtime.reports.drawing import PALE, Drawn, Style, finish, grid, plot_curves, rule_styles, styled
+from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, styled
+from throughtime.reports.styles import PALE, Style, rule_styles
 from throughtime.reports.yinyang.claims import PUBLISHED, eventprop
 
 EVENTPROP = "EventProp (published)"
