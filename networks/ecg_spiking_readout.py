@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
 
 import torch
 from torch import nn
 
-from throughtime.networks.layer import RecurrentLayer
+from throughtime.networks.layer import Layer, Synapse
+from throughtime.networks.network import LayerNetwork
 from throughtime.networks.presets import Sizes, ecg_rnn
 from throughtime.networks.readout import Readout
-from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.asrnn import ASRNN
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.integrators import LeakyIntegrator
@@ -22,7 +21,7 @@ from throughtime.registry import network
 @network("ecg_spiking_readout")
 def ecg_spiking_readout(
     inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *, hidden: Sizes = (36,)
-) -> Recurrent:
+) -> LayerNetwork:
     """The network `ecg_rnn` with the readout of 2021 in place of its own: the membranes of adaptive spiking neurons.
 
         b_t = ρ b_{t−1} + (1 − ρ) z_{t−1},      θ_t = b_0 + β b_t
@@ -40,21 +39,13 @@ def ecg_spiking_readout(
     network = ecg_rnn(inputs, outputs, neuron, hidden=hidden)
     W_o = network.readouts[0].linear.weight
     width, size = W_o.shape
-    output = RecurrentLayer(
-        "output",
-        nn.Linear(size, width),
-        nn.Linear(width, width, bias=False),
-        ASRNN(width, b0=0.1, tau_sd=0, tau_adaptation_mean=100, tau_adaptation_sd=0),
-        reads=network.layers[-1].name,
-        norm_steps=None,
-    )
+    W, R = nn.Linear(size, width), nn.Linear(width, width, bias=False)
+    neurons = ASRNN(width, b0=0.1, tau_sd=0, tau_adaptation_mean=100, tau_adaptation_sd=0)
     with torch.no_grad():
-        output.inward.weight.copy_(W_o)
-        nn.init.zeros_(output.inward.bias)
-        nn.init.zeros_(output.recurrent.weight).requires_grad_(False)
-    cast(nn.ModuleList, network.layers).append(output)
-    network.readout = Readout(width, width, "v", partial(LeakyIntegrator, decay=0.0), layer="output")
-    network.readout.requires_grad_(False)
-    nn.init.eye_(network.readout.linear.weight)
-    network.readouts = (network.readout,)
-    return network
+        W.weight.copy_(W_o)
+        nn.init.zeros_(W.bias)
+        nn.init.zeros_(R.weight).requires_grad_(False)
+    synapses = {"inward": Synapse(W, network.layers[-1].name), "recurrent": Synapse(R, "output")}
+    readout = Readout(width, width, "v", partial(LeakyIntegrator, decay=0.0), layer="output")
+    nn.init.eye_(readout.requires_grad_(False).linear.weight)
+    return LayerNetwork([*network.layers, Layer("output", neurons, synapses)], [readout])

@@ -1,10 +1,10 @@
-"""Layers as data: synapses and their sources, norms, gates, neurons; and the layer of the network `recurrent`."""
+"""Layers as data: synapses and their sources, norms, gates, neurons."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -34,6 +34,11 @@ class Synapse(NamedTuple):
     dropout: Dropout | None = None
     """Dropout between `view` and `module`."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether its module reads the source itself."""
+        return self.view is None and self.dropout is None
+
     def current(self, source: Tensor, key: int, t: int) -> Tensor:
         """Return its current in step t of the sequence with this key, from the source [batch, ...] of the step."""
         x = source if self.view is None else self.view(source)
@@ -50,8 +55,10 @@ def gates_of(neuron: Neuron) -> dict[str, nn.Linear]:
     }
 
 
-class Layer:
+class Layer(nn.Module):
     """A layer of a network: its neurons receive the sum of its synapses' currents.
+
+    The module of each synapse is an attribute of the layer, by the synapse's name.
 
     Args:
         name: unique name in the network.
@@ -59,17 +66,15 @@ class Layer:
         synapses: its synapses, by name.
         norm: normalisation of the sum, with the statistics of the time step; None: none.
         resize: pooling or upsampling of the sum after its norm; None: none.
-
-    Attributes:
-        positions: number of positions of the images that its synapses return; 1 for vectors.
+        positions: number of positions of the images that its synapses return; None: that of the neurons, 1 for vectors.
     """
 
-    name: str
     neuron: Neuron
-    synapses: Mapping[str, Synapse]
     norm: StepBatchNorm | None
     resize: nn.Module | None
-    positions: int
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...  # a synapse's module
 
     def __init__(
         self,
@@ -78,9 +83,19 @@ class Layer:
         synapses: Mapping[str, Synapse],
         norm: StepBatchNorm | None = None,
         resize: nn.Module | None = None,
+        positions: int | None = None,
     ) -> None:
-        self.name, self.neuron, self.synapses, self.norm, self.resize = name, neuron, synapses, norm, resize
-        self.positions = math.prod(neuron.shape[1:])
+        super().__init__()
+        self.name, self.synapses = name, synapses
+        for part, synapse in synapses.items():
+            self.add_module(part, synapse.module)
+        self.neuron, self.norm, self.resize = neuron, norm, resize
+        for part, synapse in synapses.items():
+            for kind in ("norm", "view", "dropout"):
+                if (module := getattr(synapse, kind)) is not None:
+                    self.add_module(f"{part}_{kind}", module)
+        self.positions = math.prod(neuron.shape[1:]) if positions is None else positions
+        self.register_load_state_dict_pre_hook(_rename)
 
     def total_current(self, sources: Mapping[str, Tensor], key: int, t: int) -> Tensor:
         """Return I_t in step t of the sequence with this key.
@@ -91,10 +106,21 @@ class Layer:
             key: key of the sequence, on which masks of dropout depend.
             t: number of the step.
         """
-        first, *others = (s.current(sources[s.reads], key, t) for s in self.synapses.values())
-        I = sum(others, first)
+        first, *others = self.synapses.values()
+        I = first.current(sources[first.reads], key, t)
+        for synapse in others:
+            z, W = sources[synapse.reads], synapse.module
+            if synapse.is_plain and synapse.norm is None and is_dense(W) and z.dim() == 2:
+                I = products_of(W).addmm(I if W.bias is None else I + W.bias, z, W.weight.t())
+            else:
+                I = I + synapse.current(z, key, t)
         I = I if self.norm is None else self.norm(I, t)
         return I if self.resize is None else self.resize(I)
+
+    @property
+    def recurrent_synapse(self) -> Synapse | None:
+        """The synapse that reads its own z of the step before; None if it has none."""
+        return next((s for s in self.synapses.values() if s.reads == self.name), None)
 
     @property
     def is_affine(self) -> bool:
@@ -117,59 +143,10 @@ class Layer:
         return (W, R) if is_dense(W) and is_dense(R) else None
 
 
-class RecurrentLayer(nn.Module, Layer):
-    """Layer with I_t = W x_t + c + R z_{t−1}; with `norm_steps` each of the two products has its own normalisation.
-
-    Args:
-        name: name of the layer.
-        inward: W and c.
-        recurrent: R, with or without a bias.
-        neuron: its neurons, a vector.
-        reads: source of W, `INPUT` or the name of a layer.
-        norm_steps: number of time steps with separate statistics; None: no norms.
-        exists: mask of the synapses in R that exist; None: all.
-    """
-
-    recurrent_exists: Tensor | None
-
-    def __init__(
-        self,
-        name: str,
-        inward: nn.Linear,
-        recurrent: nn.Linear,
-        neuron: Neuron,
-        reads: str,
-        norm_steps: int | None,
-        exists: Tensor | None = None,
-    ) -> None:
-        super().__init__()
-        self.name, self.inward, self.recurrent, self.neuron = name, inward, recurrent, neuron
-        self.norm, self.resize, self.positions = None, None, 1
-        self.register_buffer("recurrent_exists", exists)
-        width = inward.out_features
-        self.inward_norm = StepBatchNorm(width, norm_steps) if norm_steps else None
-        self.recurrent_norm = StepBatchNorm(width, norm_steps) if norm_steps else None
-        self.synapses = {
-            "inward": Synapse(inward, reads, self.inward_norm),
-            "recurrent": Synapse(recurrent, name, self.recurrent_norm),
-        }
-
-    @property
-    def norms(self) -> tuple[StepBatchNorm, ...]:
-        """The norms of its two products, if it has them."""
-        return (
-            () if self.inward_norm is None or self.recurrent_norm is None else (self.inward_norm, self.recurrent_norm)
-        )
-
-    def current(self, drive: Tensor, z: Tensor, t: int) -> Tensor:
-        """Compute I_t from W x_t + c and z_{t−1}."""
-        if self.inward_norm is None or self.recurrent_norm is None:
-            if not is_dense(self.recurrent):
-                recurrent: Tensor = self.recurrent(z)
-                return drive + recurrent
-            R, c = self.recurrent.weight.t(), self.recurrent.bias
-            return products_of(self.recurrent).addmm(drive if c is None else drive + c, z, R)
-        return self.inward_norm(drive, t) + self.recurrent_norm(self.recurrent(z), t)
+def _rename(layer: nn.Module, weights: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Give the parameters of a state dict of version 0.1 their present names."""
+    for name in [name for name in weights if name.startswith(f"{prefix}maps.")]:
+        weights[prefix + name.removeprefix(f"{prefix}maps.")] = weights.pop(name)
 
 
 class RecurrentState(NamedTuple):

@@ -23,7 +23,7 @@ def decay_of(tau: float) -> float:
     return math.exp(-1 / tau) if tau else 0.0
 
 
-class Readout(nn.Module, Layer):
+class Readout(Layer):
     """A layer of integrators with one synapse, I_t = W o_t + c, which reads the spikes or membranes o of a layer.
 
     W is initialised by Glorot's normal rule, c by 0. A grid of outputs has a map of the channels at each position of an
@@ -58,14 +58,13 @@ class Readout(nn.Module, Layer):
         norm: StepBatchNorm | None = None,
         dropout: Dropout | None = None,
     ) -> None:
-        super().__init__()
-        self.reads, self.layer, self.dropout = reads, layer, dropout
         sizes, (width, *grid) = shape_of(source), shape_of(outputs)
-        self.linear = nn.Conv2d(sizes[0], width, 1) if grid else nn.Linear(math.prod(sizes), width)
-        nn.init.xavier_normal_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
+        linear = nn.Conv2d(sizes[0], width, 1) if grid else nn.Linear(math.prod(sizes), width)
+        nn.init.xavier_normal_(linear.weight)
+        nn.init.zeros_(linear.bias)  # type: ignore[arg-type]  # it has a bias
         view = nn.Flatten(1) if len(sizes) > 1 and not grid else None
-        Layer.__init__(self, name, neuron(outputs), {"linear": Synapse(self.linear, layer, None, view, dropout)}, norm)
+        super().__init__(name, neuron(outputs), {"linear": Synapse(linear, layer, None, view, dropout)}, norm)
+        self.reads, self.layer = reads, layer
         self.register_load_state_dict_pre_hook(_rename)
 
     def initial_state(self, batch: int) -> Any:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from throughtime.networks.base import Network, Step, Stepper, Window
 from throughtime.networks.batch_norm import StepBatchNorm
-from throughtime.networks.kernels.one_step import stepper
-from throughtime.networks.kernels.readout_window import read_window
-from throughtime.networks.kernels.recurrent_gradient import with_recurrent_gradient
-from throughtime.networks.kernels.window import LayerWindow, Maps, layer_window
-from throughtime.networks.layer import INPUT, RecurrentLayer, RecurrentState
+from throughtime.networks.layer import INPUT, Layer, Synapse
+from throughtime.networks.network import LayerNetwork
 from throughtime.networks.readout import TAU, Readout, decay_of
 from throughtime.neurons.base import Neuron, Shape, shape_of
-from throughtime.neurons.gate import is_dense
 from throughtime.neurons.integrators import (
     GatedIntegrator,
     Integrator,
@@ -28,12 +23,11 @@ from throughtime.neurons.integrators import (
     MaxIntegrator,
     TrainedIntegrator,
 )
-from throughtime.numerics.precision import products_of
 from throughtime.registry import network, or_default, refuse_unused
 
 
 @network("recurrent")
-class Recurrent(Network):
+class Recurrent(LayerNetwork):
     """Fully recurrent layers in series, and a readout of the last.
 
         I^l_t = W^l z^{l−1}_t + c^l + R^l z^l_{t−1},      z^0 = x
@@ -65,8 +59,6 @@ class Recurrent(Network):
             readout's drive; null: no normalisation.
     """
 
-    layers: Sequence[RecurrentLayer]
-
     def __init__(
         self,
         inputs: Shape,
@@ -85,13 +77,11 @@ class Recurrent(Network):
         self_connections: bool = True,
         norm_steps: PositiveInt | None = None,
     ) -> None:
-        super().__init__()
         refuse_unused("readout_leak: constant or trained", readout_leak != "gated", readout_tau=readout_tau)
         refuse_unused("readout_leak: constant", readout_leak == "constant", readout_max=readout_max or None)
         readout_tau = or_default(readout_tau, TAU)
         if readout_leak == "trained" and not readout_tau:
             raise ValueError("readout_leak: trained needs a readout_tau above 0")
-        self.mixes_samples = norm_steps is not None
         # The synapses' random numbers precede those of the neurons, so that networks of all neurons start from the same
         # synapses.
         with torch.random.fork_rng(devices=[]):
@@ -99,7 +89,7 @@ class Recurrent(Network):
         fan_ins = [math.prod(shape_of(inputs)), *hidden[:-1]]
         inward = [nn.Linear(fan_in, currents * size) for fan_in, size in zip(fan_ins, hidden, strict=True)]
         recurrent = [nn.Linear(size, currents * size, bias=recurrent_bias) for size in hidden]
-        self.self_connections, exist = self_connections, list[Tensor | None]()
+        exist = list[Tensor | None]()
         for W, R in zip(inward, recurrent, strict=True):
             _draw(W, R, weights)
             exist.append(_thinned(R, density) if density < 1 else None)
@@ -122,83 +112,19 @@ class Recurrent(Network):
             norm = StepBatchNorm(width, norm_steps) if norm_steps else None
             return Readout(hidden[-1], width, reads, integrator, layer=names[-1], name=name, norm=norm)
 
-        if isinstance(outputs, Mapping):
-            heads = {name: readout_of(name, shape) for name, shape in outputs.items()}
-        else:
-            heads = {"readout": readout_of("readout", outputs)}
-        layers = nn.ModuleList(
-            RecurrentLayer(name, W, R, neuron(size), below, norm_steps, exists)
-            for name, W, R, size, below, exists in zip(
-                names, inward, recurrent, hidden, [INPUT, *names[:-1]], exist, strict=True
-            )
-        )
-        # A ModuleList registers its parameters with the network; it has the methods of a Sequence, but not the base.
-        self.layers = cast("Sequence[RecurrentLayer]", layers)
-        self.spiking = self.layers[0].neuron.spiking
-        self.readouts = tuple(heads.values())
-        self.readout = nn.ModuleDict(heads) if isinstance(outputs, Mapping) else self.readouts[0]
+        shapes = outputs if isinstance(outputs, Mapping) else {"readout": outputs}
+        readouts = [readout_of(name, shape) for name, shape in shapes.items()]
+        layers = [
+            _layer(name, W, R, neuron(size), below, norm_steps)
+            for name, W, R, size, below in zip(names, inward, recurrent, hidden, [INPUT, *names[:-1]], strict=True)
+        ]
+        super().__init__(layers, readouts, by_name=isinstance(outputs, Mapping))
+        self.self_connections = self_connections
+        for layer, exists in zip(layers, exist, strict=True):
+            layer.register_buffer("recurrent_exists", exists)
         if not biases:
             for map in (*inward, *(readout.linear for readout in self.readouts)):
                 nn.init.zeros_(map.bias).requires_grad_(False)
-
-    @property
-    def described(self) -> bool:
-        # A subclass may compute its steps differently.
-        return all(getattr(type(self), name) is getattr(Recurrent, name) for name in ("forward", "read", "unroll"))
-
-    def initial_state(self, batch: int) -> RecurrentState:
-        like = self.readouts[0].linear.weight
-        return RecurrentState(
-            layers=tuple(layer.neuron.initial_state(batch, like) for layer in self.layers),
-            y=self._joined([readout.initial_state(batch) for readout in self.readouts]),
-            t=0,
-        )
-
-    def forward(self, x: Tensor, state: RecurrentState) -> tuple[Step, RecurrentState]:
-        z, spikes, states = x.flatten(1), [], []
-        for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            z, layer_state = layer.neuron(layer.current(layer.inward(z), layer_state.z, state.t), layer_state)
-            spikes.append(z)
-            states.append(layer_state)
-        y = self.read(states[-1], state.y, state.t)
-        return Step(self._outputs(self._split(y)), tuple(spikes)), RecurrentState(tuple(states), y, state.t + 1)
-
-    def read(self, last: Any, y: Any, t: int) -> Any:
-        """Compute the readouts' state y_t from the state of the last layer and y_{t−1}."""
-        before = self._split(y)
-        return self._joined(
-            [
-                readout(readout.total_current({readout.layer: getattr(last, readout.reads)}, 0, t), y_before)
-                for readout, y_before in zip(self.readouts, before, strict=True)
-            ]
-        )
-
-    def unroll(self, x: Tensor, state: RecurrentState) -> Window:
-        z, bytes_of_z, spikes, last = x.flatten(2), None, [], []
-        reads_v = any(readout.reads == "v" for readout in self.readouts)
-        for layer, layer_state in zip(self.layers, state.layers, strict=True):
-            window = _unrolled(layer, z, bytes_of_z, layer_state, state.t, reads_v and layer is self.layers[-1])
-            z, bytes_of_z = window.z, window.bytes_of_z
-            spikes.append(z)
-            last.append(window.state)
-        outputs, ys = zip(
-            *(
-                _read(readout, window, y_before, state.t)
-                for readout, y_before in zip(self.readouts, self._split(state.y), strict=True)
-            ),
-            strict=True,
-        )
-        after = RecurrentState(tuple(last), self._joined(ys), state.t + len(x))
-        return Window(self._joined(outputs), tuple(spikes), after)
-
-    def stepper(self, state: RecurrentState, gradients: Mapping[Tensor, Tensor]) -> Stepper | None:
-        if (
-            not self.described
-            or len(self.readouts) > 1
-            or any(type(layer) is not RecurrentLayer for layer in self.layers)
-        ):
-            return None
-        return stepper(self.layers, self.readouts[0], state, gradients)
 
     def clear_held(self, gradient_of: Callable[[Tensor], Tensor | None]) -> None:
         for layer in self.layers:
@@ -208,62 +134,11 @@ class Recurrent(Network):
             if gradient is not None and layer.recurrent_exists is not None:
                 gradient.mul_(layer.recurrent_exists)
 
-    def _outputs(self, ys: list[Any]) -> Any:
-        """Return the outputs that the states of the readouts contain."""
-        return self._joined([readout.output(y) for readout, y in zip(self.readouts, ys, strict=True)])
 
-    def _split(self, y: Any) -> list[Any]:
-        """Return the states of all readouts as a list."""
-        return [y] if isinstance(self.readout, Readout) else [y[readout.name] for readout in self.readouts]
-
-    def _joined(self, ys: Sequence[Any]) -> Any:
-        """Return the value of the only readout, or a dict of the values by name."""
-        if isinstance(self.readout, Readout):
-            return ys[0]
-        return {readout.name: y for readout, y in zip(self.readouts, ys, strict=True)}
-
-
-def _unrolled(
-    layer: RecurrentLayer, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool
-) -> LayerWindow:
-    """Compute the window of a layer from step t on; one product maps the inputs of all its steps.
-
-    Args:
-        layer: the layer.
-        x: input, [steps, batch, inputs].
-        bytes_of_x: x as bytes, if it consists of spikes.
-        state: state before step t.
-        t: number of the first step.
-        reads_v: whether a readout reads the membranes.
-    """
-    maps = Maps(layer.inward, layer.recurrent, layer.norms)
-    window = layer_window(layer.neuron, maps, x, bytes_of_x, state, t, reads_v)
-    if window is not None:
-        return window
-    states: list[Any] = []
-    sent: list[Tensor] = []
-    drive, products = layer.inward(x), products_of(layer.recurrent)
-    if at_end := layer.inward_norm is None and is_dense(layer.recurrent):
-        R_t = products.operand(layer.recurrent.weight.detach()).t()
-        drive = with_recurrent_gradient(drive, layer.recurrent, sent)
-    # unbind, because the backward pass of x[t] fills a whole window in each step.
-    for step, drive_t in enumerate(drive.unbind(0)):
-        if at_end:
-            sent.append(state.z.detach())
-            current = products.addmm(drive_t, state.z, R_t)
-        else:
-            current = layer.current(drive_t, state.z, t + step)
-        _, state = layer.neuron(current, state)
-        states.append(state)
-    v = torch.stack([s.v for s in states]) if reads_v else None
-    return LayerWindow(torch.stack([s.z for s in states]), None, v, state)
-
-
-def _read(readout: Readout, window: LayerWindow, y: Any, t: int) -> tuple[Tensor, Any]:
-    """Return the outputs of a window from step t on, and the readout's state after it."""
-    o, bytes_of_o = (window.z, window.bytes_of_z) if readout.reads == "z" else (window.v, None)
-    assert o is not None
-    return read_window(readout, o, bytes_of_o, y, t)
+def _layer(name: str, W: nn.Linear, R: nn.Linear, neuron: Neuron, below: str, norm_steps: int | None) -> Layer:
+    """Return a layer with a norm of each product, if it has norms."""
+    norms = [StepBatchNorm(W.out_features, norm_steps) if norm_steps else None for _ in range(2)]
+    return Layer(name, neuron, {"inward": Synapse(W, below, norms[0]), "recurrent": Synapse(R, name, norms[1])})
 
 
 def to_themselves(R: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from throughtime.networks.base import Window
 from throughtime.networks.batch_norm import StepBatchNorm
-from throughtime.networks.recurrent import Recurrent, RecurrentState
+from throughtime.networks.layer import RecurrentState
+from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.surrogate import SURROGATES
 from throughtime.numerics.trees import mapped
 from throughtime.registry import NEURONS
@@ -94,7 +95,7 @@ def plain_steps(net: Recurrent) -> Iterator[None]:
     with (
         mock.patch("throughtime.networks.kernels.window.kernel_of", return_value=None),
         mock.patch("throughtime.networks.trajectory.kernel_of", return_value=None),
-        mock.patch("throughtime.networks.recurrent.stepper", return_value=None),
+        mock.patch("throughtime.networks.network.stepper", return_value=None),
     ):
         yield
 

@@ -63,7 +63,7 @@ def steps_with_signals(network: Recurrent, x: Tensor, target: Tensor) -> Iterato
     for t, x_t in enumerate(x):
         reads, taken = {INPUT: x_t}, []
         for layer, before in zip(network.layers, states, strict=True):
-            current = layer.current(layer.inward(reads[layer.synapses["inward"].reads]), before.z, t)
+            current = layer.total_current({**reads, layer.name: before.z}, 0, t)
             reads[layer.name], after = layer.neuron(current, before)
             p = torch.cat((reads[layer.synapses["inward"].reads], before.z, x.new_ones(len(x_t), 1)), 1)
             taken.append((current, before, after, p))

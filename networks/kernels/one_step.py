@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from throughtime.errors import UsageError
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.kernels.norm_window import NormWindow
-from throughtime.networks.layer import Layer, RecurrentLayer, RecurrentState
+from throughtime.networks.layer import INPUT, Layer, RecurrentState
 from throughtime.networks.readout import Readout
 from throughtime.neurons.gate import has_hooks
 from throughtime.neurons.kernels.map_step import MapStep
@@ -39,7 +39,7 @@ class RecurrentStepper:
 
     def __init__(
         self,
-        layers: Sequence[RecurrentLayer],
+        layers: Sequence[Layer],
         readout: Readout,
         state: RecurrentState,
         gradients: Mapping[Tensor, Tensor],
@@ -47,7 +47,8 @@ class RecurrentStepper:
         places = GradientMemory(gradients)
         self.now, self.t = 1, state.t
         before = readout.neuron.unpack(state.y)
-        self.x = before.z.new_empty(len(before.z), layers[0].inward.in_features)
+        (first, *_) = layers[0].synapses.values()
+        self.x = before.z.new_empty(len(before.z), first.module.in_features)
         self.layers: list[_Layer] = []
         source = _Source((self.x, self.x), None)
         for layer, of_layer in zip(layers, state.layers, strict=True):
@@ -85,9 +86,9 @@ class RecurrentStepper:
 
 
 def stepper(
-    layers: Sequence[RecurrentLayer], readout: Readout, state: RecurrentState, gradients: Mapping[Tensor, Tensor]
+    layers: Sequence[Layer], readout: Readout, state: RecurrentState, gradients: Mapping[Tensor, Tensor]
 ) -> RecurrentStepper | None:
-    """Return the stepper of `Recurrent.stepper`; None if compiled loops cannot run or a neuron has none."""
+    """Return the single steps of a network; None if its layers are not in series, or compiled loops cannot run."""
     network, neurons = nn.ModuleList([*layers, readout]), [*(layer.neuron for layer in layers), readout.neuron]
     maps = [m for m in network.modules() if isinstance(m, (nn.Linear, StepBatchNorm))]
     normed = any(isinstance(m, StepBatchNorm) for m in maps)
@@ -95,7 +96,8 @@ def stepper(
     buffers = [b for part in (readout, *(m for layer in layers for m in layer.children())) for b in part.buffers()]
     y = readout.output(state.y)
     if (
-        not all(map(single_step_of, neurons))
+        not _in_series(layers, readout)
+        or not all(map(single_step_of, neurons))
         or any(type(m) not in (nn.Linear, StepBatchNorm) or has_hooks(m) for m in maps)
         or len([*network.parameters()]) < len([*network.named_parameters(remove_duplicate=False)])  # some are shared
         or is_smoothed()
@@ -105,6 +107,20 @@ def stepper(
     ):
         return None
     return RecurrentStepper(layers, readout, state, gradients)
+
+
+def _in_series(layers: Sequence[Layer], readout: Readout) -> bool:
+    """Whether each layer is a vector of neurons that reads the layer before, itself or neither through a view."""
+    below = INPUT
+    for layer in (*layers, readout):
+        reads = [synapse.reads for synapse in layer.synapses.values()]
+        plain = (
+            layer.resize is None and len(layer.neuron.shape) == 1 and all(s.is_plain for s in layer.synapses.values())
+        )
+        if not plain or reads not in ([below], [below, layer.name]) or (layer.norm is not None and len(reads) > 1):
+            return False
+        below = layer.name
+    return True
 
 
 class _Source(NamedTuple):

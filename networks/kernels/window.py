@@ -1,4 +1,4 @@
-"""A window of one layer as one operation: the products of the synapses and the kernel of the neurons."""
+"""A window of one layer as one operation: the recurrent products, norms, and the kernel of the neurons."""
 
 from __future__ import annotations
 
@@ -9,25 +9,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.kernels.linear_window import as_bytes
 from throughtime.networks.kernels.norm_window import NormWindow
-from throughtime.networks.kernels.spike_linear import as_bytes
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.kernel import Kernel, kernel_of
 from throughtime.neurons.surrogate import is_smoothed
 from throughtime.numerics.precision import products_of
 from throughtime.numerics.spike_product import SpikeProduct, add_weight_gradient
-
-
-class Maps(NamedTuple):
-    """The linear maps of a layer: I_t = W x_t + c + R z_{t−1}."""
-
-    inward: nn.Linear | None
-    """W and c; None: x are W x_t + c, and the window overwrites them."""
-    recurrent: nn.Linear | None
-    """R, with or without a bias; None: none."""
-    norms: tuple[StepBatchNorm, ...] = ()
-    """Norms of W x_t + c and, if there is R, of R z_{t−1}; or none."""
 
 
 class LayerWindow(NamedTuple):
@@ -43,39 +32,48 @@ class LayerWindow(NamedTuple):
     """State after the last step."""
 
 
-def layer_window(
-    neuron: Neuron, maps: Maps, x: Tensor, bytes_of_x: Tensor | None, state: Any, t: int, reads_v: bool
-) -> LayerWindow | None:
-    """Run I_t = W x_t + c + R z_{t−1}, each product through its norm if it has one, and the kernel of the neurons.
+class Recurrence(NamedTuple):
+    """How the current of a layer follows from its drive: I_t = D_t + R z_{t−1}."""
 
-    The forward pass takes one product for all W x and one per step for R z; the backward pass takes one per step for
-    δI R and one each for the gradients by W and R. Memory for the backward pass: that of the kernel, z (a byte per
-    spike), and x, or its bytes if given; with norms also their inputs.
+    linear: nn.Linear | None
+    """R; None: I_t = D_t."""
+    norms: tuple[StepBatchNorm, ...] = ()
+    """Norms of D_t and, if there is R, of R z_{t−1} with R's bias, which D_t contains if there is no norm; or none."""
+
+
+def layer_window(
+    neuron: Neuron, drive: Tensor, recurrence: Recurrence, state: Any, t: int, reads_v: bool
+) -> LayerWindow | None:
+    """Run I_t = D_t + R z_{t−1}, each term through its norm if it has one, and the kernel of the neurons.
+
+    The forward pass takes one product per step for R z; the backward pass takes one per step for δI R and one for the
+    gradient by R. Memory for the backward pass: that of the kernel, and z (a byte per spike); with norms also their
+    inputs.
 
     Args:
         neuron: the neurons.
-        maps: W and R.
-        x: [steps, batch, inputs].
-        bytes_of_x: x as bytes, if x are spikes.
+        drive: D, [steps, batch, currents · size], which the window overwrites.
+        recurrence: R and norms.
+        state: state before the first step.
         t: index of the first step of the window in the sequence.
         reads_v: whether to return membrane potentials.
 
     Returns:
-        The results of the window; None if the neurons have no kernel that applies, if a map is not dense, or if a norm
-        in training has a single sample, which it refuses with an error.
+        The results of the window; None if the neurons have no kernel that applies or the shape of images, if R is not
+        dense, or if a norm in training has a single sample, which it refuses with an error.
     """
-    kind = kernel_of(neuron)
-    if kind is None or is_smoothed() or not all(map is None or is_dense(map) for map in maps[:2]):
+    (linear, norms), kind = recurrence, kernel_of(neuron)
+    if kind is None or is_smoothed() or len(neuron.shape) > 1 or not (linear is None or is_dense(linear)):
         return None
-    if x.shape[1] == 1 and any(norm.training for norm in maps.norms):
+    if drive.shape[1] == 1 and any(norm.training for norm in norms):
         return None
     of_neuron = _named(neuron)
-    of_norms = [p for norm in maps.norms for p in (norm.weight, norm.bias)]
-    of_maps = [p for map in maps[:2] for p in ((None, None) if map is None else (map.weight, map.bias))]
-    learnt = (*of_maps, *of_norms, *of_neuron.values())
-    keep = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (x, *learnt, *state))
-    made = _Made(neuron, maps, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v)
-    z, bytes_of_z, v, *after = _LayerWindow.apply(made, x, bytes_of_x, *learnt, *state)
+    of_norms = [p for norm in norms for p in (norm.weight, norm.bias)]
+    R, c_R = (None, None) if linear is None else (linear.weight, linear.bias if norms else None)
+    learnt = (R, c_R, *of_norms, *of_neuron.values())
+    keep = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (drive, *learnt, *state))
+    made = _Made(neuron, recurrence, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v)
+    z, bytes_of_z, v, *after = _LayerWindow.apply(made, drive, *learnt, *state)
     return LayerWindow(z, bytes_of_z, z if reads_v and v is None else v, type(state)(*after))
 
 
@@ -92,7 +90,7 @@ class _Made(NamedTuple):
     """Arguments of a window that are not tensors."""
 
     neuron: Neuron
-    maps: Maps
+    recurrence: Recurrence
     kernel: type[Kernel]
     parameters: tuple[str, ...]
     """Names of the parameters of the neurons."""
@@ -104,45 +102,32 @@ class _Made(NamedTuple):
 
 
 class _LayerWindow(torch.autograd.Function):
-    """Arguments: a _Made; x and its bytes; W, c, R and its bias; the parameters of norms and neurons; the state before.
-    Results: z and its bytes, v, the state after."""
+    """Arguments: a _Made; the drive; R and its bias; the parameters of norms and neurons; the state before. Results:
+    z and its bytes, v, the state after."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        made: _Made,
-        x: Tensor,
-        bytes_of_x: Tensor | None,
-        W: Tensor | None,
-        c: Tensor | None,
-        R: Tensor | None,
-        c_R: Tensor | None,
-        *more: Tensor,
+        ctx: Any, made: _Made, drive: Tensor, R: Tensor | None, c_R: Tensor | None, *more: Tensor
     ) -> tuple[Tensor | None, ...]:
-        neuron, maps, normed, spiking = made.neuron, made.maps, made.norm_parameters > 0, made.neuron.spiking
+        neuron, (linear, of_terms), spiking = made.neuron, made.recurrence, made.neuron.spiking
         before = made.state(*more[made.norm_parameters + len(made.parameters) :])
-        D = x.detach()
-        if maps.inward is not None and W is not None:
-            both = c if c_R is None or normed else c_R if c is None else c + c_R
-            D = products_of(maps.inward).linear(x, W, both)
-        elif c_R is not None:
-            D += c_R
+        D = drive.detach()
         # Norms need their inputs unchanged in the backward pass.
-        I = torch.empty_like(D) if normed else D
+        I = torch.empty_like(D) if of_terms else D
         Z = D.new_empty(*D.shape[:2], neuron.size)
         norms: tuple[NormWindow, ...] = ()
         P = D
-        if normed:
-            norms = (NormWindow(maps.norms[0], D, I, adds=False),)
-        if normed and R is not None:
+        if of_terms:
+            norms = (NormWindow(of_terms[0], D, I, adds=False),)
+        if of_terms and R is not None:
             P = torch.zeros_like(D) if c_R is None else c_R.expand_as(D).clone()
-            norms = (*norms, NormWindow(maps.norms[1], P, I, adds=True))
+            norms = (*norms, NormWindow(of_terms[1], P, I, adds=True))
         kernel = made.kernel(neuron, I, made.keep, made.reads_v)
         kernel.begin(before, Z)
         # Only spikes are worth a search for the few that are not zero.
         product = None
-        if maps.recurrent is not None and R is not None:
-            product = SpikeProduct(R, products_of(maps.recurrent), len(x) if spiking else 1)
+        if linear is not None and R is not None:
+            product = SpikeProduct(R, products_of(linear), len(D) if spiking else 1)
         if not norms:
             kernel.take_steps(product, before.z, Z)
         else:
@@ -162,17 +147,16 @@ class _LayerWindow(torch.autograd.Function):
         bytes_of_z = None
         if made.keep:
             bytes_of_z = as_bytes(Z) if spiking else None
-            ctx.made, ctx.kernel, ctx.norms, ctx.x_is_bytes = made, kernel, norms, bytes_of_x is not None
+            ctx.made, ctx.kernel, ctx.norms = made, kernel, norms
             ctx.set_materialize_grads(False)
             if bytes_of_z is not None:
                 ctx.mark_non_differentiable(bytes_of_z)
             # Kernel and norms read their parameters directly; saving them makes autograd detect changes in place.
             read = (*more, *(tensor for norm in norms for tensor in norm.reads))
-            stored_x = None if W is None else x if bytes_of_x is None else bytes_of_x
             stored_z = Z if bytes_of_z is None else bytes_of_z
             if product is None and not (spiking or kernel.loops.reads_z):
                 stored_z = torch.empty_like(Z[:1])
-            ctx.save_for_backward(stored_x, W, R, before.z, stored_z, *read)
+            ctx.save_for_backward(R, before.z, stored_z, *read)
         return Z, bytes_of_z, v, *after
 
     @staticmethod
@@ -184,9 +168,8 @@ class _LayerWindow(torch.autograd.Function):
         # Copies, so that buffers of the backward pass are freed with it and not with the graph.
         kernel: Kernel = _copied(ctx.kernel)
         norms: tuple[NormWindow, ...] = tuple(map(_copied, ctx.norms))
-        x, W, R, z_before, Z, *_read = ctx.saved_tensors
-        after = made.state(*δafter)
-        maps, like = made.maps, z_before
+        R, z_before, Z, *_read = ctx.saved_tensors
+        after, like = made.state(*δafter), z_before
 
         shape = (kernel.steps, *like.shape)
         δz = like.new_zeros(shape) if δZ is None else δZ.clone(memory_format=torch.contiguous_format)
@@ -198,15 +181,16 @@ class _LayerWindow(torch.autograd.Function):
             δz[-1] += after.z
         if after.v is not None:
             δv[-1] = after.v if δv[-1] is None else δv[-1] + after.v
-        _, need_x, _, need_W, need_c, need_R, need_c_R, *need_more = ctx.needs_input_grad
+        _, need_D, need_R, need_c_R, *need_more = ctx.needs_input_grad
         need_state = any(need_more[-len(made.state._fields) :])
         kernel.begin_back(after, Z, need_state, δz, δI)
-        δD = δP = δI  # of W x_t + c, and of R z_{t−1}
+        δD = δP = δI  # of the drive, and of R z_{t−1}
         if norms:
             δD, δP = torch.empty_like(δI), torch.empty_like(δI) if len(norms) > 1 else δI
             for norm, δ in zip(norms, (δD, δP), strict=False):
                 norm.begin_back(δI, δ)
-        later, of_R = None, None if maps.recurrent is None else products_of(maps.recurrent)
+        linear = made.recurrence.linear
+        later, of_R = None, None if linear is None else products_of(linear)
         R_once = None if of_R is None else of_R.operand(R)
         for t, (δz_t, δP_t) in reversed([*enumerate(zip(δz.unbind(0), δP.unbind(0), strict=True))]):
             if later is not None and of_R is not None:
@@ -221,25 +205,18 @@ class _LayerWindow(torch.autograd.Function):
             if of_R is not None:
                 δbefore = δbefore._replace(z=of_R.addmm(δbefore.z, later, R_once))
 
-        δx, δW, δR = δD if need_x else None, None, None
-        if maps.inward is not None:
-            of_W = products_of(maps.inward)
-            δx = of_W.matmul(δD, W) if need_x else None
-            if need_W and ctx.x_is_bytes:
-                δW = add_weight_gradient(torch.zeros_like(W), δD, x, of_W)
-            elif need_W:
-                δW = of_W.matmul(δD.flatten(0, 1).t(), x.flatten(0, 1))
+        δR = None
         if need_R and of_R is not None:
             δR = of_R.matmul(δP[0].t(), z_before)
             if len(δP) > 1 and made.neuron.spiking:
                 add_weight_gradient(δR, δP[1:], Z[:-1], of_R)
             elif len(δP) > 1:
                 of_R.addmm(δR, δP[1:].flatten(0, 1).t(), Z[:-1].flatten(0, 1), out=δR)
-        δc = δD.sum((0, 1)) if need_c else None
         δc_R = δP.sum((0, 1)) if need_c_R else None
         of_neuron = kernel.parameter_gradients()
         of_norms = (g for norm in norms for g in (norm.δw, norm.δc))
-        return None, δx, None, δW, δc, δR, δc_R, *of_norms, *(of_neuron.get(n) for n in made.parameters), *δbefore
+        of_parameters = (of_neuron.get(name) for name in made.parameters)
+        return None, δD if need_D else None, δR, δc_R, *of_norms, *of_parameters, *δbefore
 
 
 def _copied(made: Any) -> Any:

@@ -33,27 +33,6 @@ from throughtime.registry import or_default
 T = TypeVar("T")
 
 
-class LayeredLayer(nn.Module, Layer):
-    """A layer whose synapses are convolutions or linear maps.
-
-    Args:
-        spec: the layer as a suite writes it.
-        synapses: its synapses, by name.
-        neuron: its neurons.
-        positions: number of positions of its current before pooling or upsampling.
-    """
-
-    def __init__(self, spec: LayerSpec, synapses: Mapping[str, Synapse], neuron: Neuron, positions: int) -> None:
-        super().__init__()
-        self.name, self.synapses, self.positions = spec.called, synapses, positions
-        self.maps = nn.ModuleDict({name: synapse.module for name, synapse in synapses.items()})
-        self.views = nn.ModuleDict({name: s.view for name, s in synapses.items() if s.view is not None})
-        self.dropouts = nn.ModuleDict({name: s.dropout for name, s in synapses.items() if s.dropout is not None})
-        channels = neuron.currents * spec.size
-        self.norm = StepBatchNorm(channels, spec.norm_steps, weight=1.0) if spec.norm_steps else None
-        self.resize, self.neuron = resize_of(spec), neuron
-
-
 class Builder:
     """Builds the layers and readouts of a network.
 
@@ -86,14 +65,17 @@ class Builder:
         _, read = view_of(spec, self.sizes[known[0]], known[0] == INPUT)
         self._of_currents[spec.called], self.sizes[spec.called] = sizes_after(spec, read)
 
-    def layers(self) -> list[LayeredLayer]:
+    def layers(self) -> list[Layer]:
         """Build the layers. The synapses' random numbers precede those of the neurons, so that networks of all neurons
         start from the same synapses."""
         synapses = [with_name(spec, self._synapses) for spec in self.specs]
-        return [
-            LayeredLayer(spec, of_layer, with_name(spec, self._neurons), math.prod(self._of_currents[spec.called][1:]))
-            for spec, of_layer in zip(self.specs, synapses, strict=True)
-        ]
+        return [self._layer(spec, of_layer) for spec, of_layer in zip(self.specs, synapses, strict=True)]
+
+    def _layer(self, spec: LayerSpec, synapses: Mapping[str, Synapse]) -> Layer:
+        neuron, positions = with_name(spec, self._neurons), math.prod(self._of_currents[spec.called][1:])
+        channels = neuron.currents * spec.size
+        norm = StepBatchNorm(channels, spec.norm_steps, weight=1.0) if spec.norm_steps else None
+        return Layer(spec.called, neuron, synapses, norm, resize_of(spec), positions)
 
     def _neurons(self, spec: LayerSpec) -> Neuron:
         shape = self.sizes[spec.called]

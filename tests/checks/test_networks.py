@@ -48,12 +48,12 @@ class SaysAnotherLeak(Net):
         super().__init__(inputs, outputs, neuron, hidden=hidden)
         self.said = copy.deepcopy(self.readout)
         self.said.neuron.decay *= 1 - 1e-9
-        self.readouts = (self.said,)
 
-    def read(self, last, y, t):
-        return self.readout(
-            self.readout.total_current({self.readout.layer: getattr(last, self.readout.reads)}, 0, t), y
-        )
+    def forward(self, x, state):
+        self.readouts = (self.readout,)
+        step, after = super().forward(x, state)
+        self.readouts = (self.said,)
+        return step, after
 
     described = True
 
@@ -64,7 +64,17 @@ class SaysAnotherSource(Net):
     def __init__(self, inputs, outputs, neuron, *, hidden=(5,)) -> None:
         super().__init__(inputs, outputs, neuron, hidden=(inputs,))
         (layer,) = self.layers
-        layer.synapses = {**layer.synapses, "recurrent": Synapse(layer.recurrent, INPUT, layer.recurrent_norm)}
+        self.synapses = layer.synapses
+        self.said = {**layer.synapses, "recurrent": Synapse(layer.recurrent, INPUT)}
+
+    def forward(self, x, state):
+        (layer,) = self.layers
+        layer.synapses = self.synapses
+        step, after = super().forward(x, state)
+        layer.synapses = self.said
+        return step, after
+
+    described = True
 
 
 # --- a window and its steps

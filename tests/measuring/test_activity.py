@@ -16,6 +16,7 @@ from throughtime.harness.batches import evaluate
 from throughtime.harness.build import Built
 from throughtime.measuring.activity import SynapticOperations, measure
 from throughtime.networks.base import Network, Step, Window
+from throughtime.networks.layer import INPUT
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.lif import LIF
@@ -280,15 +281,15 @@ def test_against_counting_one_by_one():
         for sequence in x.unbind(1):
             state = network.initial_state(1)
             for x_t in sequence.unsqueeze(1):
-                read = x_t
+                read, source = x_t, INPUT
                 _, after = network(x_t, state)
                 for layer, old, new in zip(network.layers, state.layers, after.layers, strict=True):
                     count(read[0], layer.inward.weight)
                     count(old.z[0], layer.recurrent.weight)
-                    current = layer.current(layer.inward(read), old.z, state.t)
+                    current = layer.total_current({source: read, layer.name: old.z}, 0, state.t)
                     count(torch.cat((current, old.v), 1)[0], layer.neuron.membrane_gate.weight)
                     count(torch.cat((current, old.b), 1)[0], layer.neuron.adaptation_gate.weight)
-                    read = new.z
+                    read, source = new.z, layer.name
                     spikes += int(new.z.sum())
                 count(read[0], network.readout.linear.weight)
                 state = after

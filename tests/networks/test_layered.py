@@ -57,7 +57,7 @@ def test_one_step_of_a_convolutional_ltc_by_hand():
     net = layered((1, 1, 2), [spec], neuron=partial(LTC, initial="random"))
     layer = net.layers[0]
     with torch.no_grad():
-        layer.maps["from_input"].weight.copy_(torch.tensor([[0.0, 0, 0], [1, 2, 0], [0, 0, 0]]))
+        layer.from_input.weight.copy_(torch.tensor([[0.0, 0, 0], [1, 2, 0], [0, 0, 0]]))
         for gate, centre in ((layer.neuron.membrane_gate, 1.0), (layer.neuron.adaptation_gate, 0.0)):
             gate.conv.weight.zero_()
             gate.conv.bias.zero_()
@@ -80,7 +80,7 @@ def test_norm_then_pooling_by_hand():
     net = layered((1, 2, 2), [{"conv": 1, "kernel": 1, "norm_steps": 1, "pool": {"kind": "max"}, "bias": False}])
     layer = net.eval().layers[0]
     with torch.no_grad():
-        layer.maps["from_input"].weight.fill_(1)
+        layer.from_input.weight.fill_(1)
         for tensor, value in (
             (layer.norm.weight, 3),
             (layer.norm.bias, 0.5),
@@ -101,13 +101,13 @@ def test_two_layers_are_their_equations():
     layers = [first, {"conv": 2, "stride": 2, "recurrent": True}]
     net = layered((2, 6, 6), layers, neuron=partial(LIF, tau=τ, surrogate="multi_gaussian"), readouts=[{"tau": 0}])
     with torch.no_grad():
-        net.layers[1].maps["from_layer1"].weight.mul_(3)
+        net.layers[1].from_layer1.weight.mul_(3)
     x = image(8, 4, 72)
     E = net.unroll(x, net.initial_state(4)).outputs.square().mean()
     found = torch.autograd.grad(E, list(net.parameters()))
 
     first = net.layers[0]
-    W1, W2, R = (m for layer in net.layers for m in layer.maps.values())
+    W1, W2, R = (s.module for layer in net.layers for s in layer.synapses.values())
     α, v1, z1, v2, z2, ys = float(first.neuron.alpha), *[torch.zeros(4, 1, 1, 1, dtype=F64)] * 4, []
     z2 = z2.expand(4, 2, 2, 2)
     for x_t in x:
@@ -136,17 +136,17 @@ def test_several_sources_are_their_concatenation():
     ]
     c = layered((1, 5, 5), layers).layers[2]
     a, b = image(2, 2, 5, 5), image(2, 3, 5, 5, seed=6)
-    W = torch.cat([c.maps[f"from_{name}"].weight for name in "ba"], 1)
-    expected = c.norm(F.conv2d(torch.cat((b, a), 1), W, c.maps["from_b"].bias, padding=1), 0)
+    W = torch.cat([c.synapses[f"from_{name}"].module.weight for name in "ba"], 1)
+    expected = c.norm(F.conv2d(torch.cat((b, a), 1), W, c.from_b.bias, padding=1), 0)
     torch.testing.assert_close(c.total_current({"a": a, "b": b}, 0, 0), expected)
-    assert c.maps["from_a"].bias is None
+    assert c.from_a.bias is None
 
 
 def test_the_second_channels_of_a_source():
     """The last two of three channels of the input, and of the spikes of a layer."""
     layers = [{"name": "a", "conv": 3, "channels": [1, 3]}, {"conv": 2, "channels": [1, 3]}]
     for layer, name in zip(layered((3, 4, 4), layers).layers, ("input", "a"), strict=True):
-        z, W = image(2, 3, 4, 4), layer.maps[f"from_{name}"]
+        z, W = image(2, 3, 4, 4), layer.synapses[f"from_{name}"].module
         sources = {name: z.flatten(1) if name == "input" else z}
         torch.testing.assert_close(layer.total_current(sources, 0, 0), F.conv2d(z[:, 1:], W.weight, W.bias, padding=1))
 
@@ -155,7 +155,7 @@ def test_the_second_channels_of_a_source():
 def test_the_maps_of_all_sources_are_drawn_as_one(weights, bound):
     """Kernels of 3 x 3 on one and on two channels to four: fan-in 27, fan-out 36; Glorot's biases are 0."""
     layers = [{"name": "a", "conv": 1}, {"name": "b", "conv": 2}, {"conv": 4, "reads": ["a", "b"]}]
-    one, two = layered((1, 4, 4), layers, weights=weights).layers[2].maps.values()
+    one, two = (s.module for s in layered((1, 4, 4), layers, weights=weights).layers[2].synapses.values())
     largest = [float(map.weight.detach().abs().max()) for map in (one, two)]
     assert all(0.8 * bound < found <= bound * (1 + 1e-6) for found in largest)
     assert bool((one.bias == 0).all()) == (weights != "uniform")
@@ -179,9 +179,7 @@ def test_every_neuron_in_convolutional_and_dense_layers(name):
     with without_compiled_loops():
         window = net.unroll(8 * image(5, 4, 16), net.initial_state(4))
     assert [z.shape for z in window.spikes] == [(5, 4, 3, 2, 2), (5, 4, 4)]
-    gradients = torch.autograd.grad(
-        window.spikes[0].sum() + window.outputs.sum(), net.layers[0].maps["from_input"].weight
-    )
+    gradients = torch.autograd.grad(window.spikes[0].sum() + window.outputs.sum(), net.layers[0].from_input.weight)
     assert window.outputs.isfinite().all() and gradients[0].isfinite().all()
 
 
@@ -194,7 +192,7 @@ def test_every_neuron_trains_in_a_convolutional_network(name, rule):
     net = layered((1, 4, 4), layers, neuron=NEURONS[name].factory, readouts=[{"of": "membrane"}])
     with torch.no_grad():
         for layer in net.layers:
-            for map in (*layer.maps.values(), *([layer.norm] if layer.norm else [])):
+            for map in (*(s.module for s in layer.synapses.values()), *([layer.norm] if layer.norm else [])):
                 map.weight.mul_(200 if name in ("rf", "brf") else 20)
     learner, before = ALGORITHMS[rule].factory(), copy.deepcopy(net.state_dict())
     assert learner.supports(net, Classification(4), 5) is None
@@ -202,7 +200,7 @@ def test_every_neuron_trains_in_a_convolutional_network(name, rule):
         learn(learner, net, (8 * image(5, 4, 16), torch.tensor([0, 1, 2, 3])), rate=0.1)
     after = net.state_dict()
     assert all(value.isfinite().all() for value in after.values())
-    for part in ("layers.0.maps.from_input", "layers.1.maps.from_layer1", "layers.2.maps.from_layer2", "readout"):
+    for part in ("layers.0.from_input", "layers.1.from_layer1", "layers.2.from_layer2", "readout"):
         changed = [n for n in after if n.startswith(part) and not torch.equal(after[n], before[n])]
         assert any(n.endswith("weight") for n in changed), part
 
@@ -210,7 +208,7 @@ def test_every_neuron_trains_in_a_convolutional_network(name, rule):
 def test_masks_of_dropout_differ_between_steps_layers_and_sequences():
     layers = [{"dense": 40, "dropout": 0.5}, {"dense": 40, "reads": ["input"], "dropout": 0.5}]
     net = layered(40, layers)
-    one, two = (layer.dropouts["from_input"] for layer in net.layers)
+    one, two = (layer.from_input_dropout for layer in net.layers)
     x = torch.ones(3, 40)
     keys = [net.initial_state(3).key for _ in range(2)]
     masks = [one(x, keys[0], 0), one(x, keys[0], 1), two(x, keys[0], 0), one(x, keys[1], 0)]
@@ -225,7 +223,7 @@ def test_masks_of_dropout_differ_between_steps_layers_and_sequences():
 
 def test_whole_channels_are_dropped():
     net = layered((8, 2, 2), [{"conv": 2, "dropout": 0.5, "dropout_channels": True}])
-    kept = net.layers[0].dropouts["from_input"](torch.ones(4, 8, 2, 2), 7, 3).flatten(2)
+    kept = net.layers[0].from_input_dropout(torch.ones(4, 8, 2, 2), 7, 3).flatten(2)
     assert torch.equal(kept.amin(2), kept.amax(2)) and 0 < float(kept.mean()) < 2
 
 

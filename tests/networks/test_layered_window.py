@@ -12,10 +12,12 @@ from torch import Tensor
 from throughtime.checks.tiny import largest, seeded
 from throughtime.checks.window import differences, stepped
 from throughtime.measuring.live_bytes import LiveBytes
-from throughtime.networks.layered import layered, window
+from throughtime.networks import network as layer_network
+from throughtime.networks import window
+from throughtime.networks.kernels.window import Recurrence
 from throughtime.networks.layered.layered import Layered
-from throughtime.networks.layered.window import computed_at_once
 from throughtime.networks.setting import tiny_setting
+from throughtime.networks.window import computed_at_once
 from throughtime.registry import NETWORKS, NEURONS
 
 F64 = torch.float64
@@ -59,7 +61,7 @@ def named(layers: list[dict]) -> set[str]:
 def test_layers_that_need_no_step_of_another_layer():
     assert named(LAYERS) == {"off", "both", "noisy", "last"}
     a, b, c = ({"name": name, "dense": 4} for name in "abc")
-    assert named([a, {**b, "norm_steps": 1}, c]) == {"a", "c"}
+    assert named([a, {**b, "norm_steps": 1}, c]) == {"a", "b", "c"}
     assert named([a, {**b, "reads": ["a", "c"]}, c, {"name": "d", "dense": 4}]) == {"a", "d"}, "c is read by b"
     inside = [{**a, "reads": ["input", "c"]}, {**b, "reads": ["input"]}, c]
     assert named(inside) == set(), "b lies between two layers that take turns"
@@ -85,7 +87,7 @@ def test_a_window_is_its_steps_with_gradients(name):
 def test_the_comparison_notices_a_window_without_its_recurrent_synapses():
     network, x = net("lif"), inputs()
     state = network.initial_state(3)
-    forgetful = mock.patch.object(window, "Maps", lambda W, R: window.layer_window.__globals__["Maps"](W, None))
+    forgetful = mock.patch.object(window, "Recurrence", lambda linear, norms: Recurrence(None, norms))
     with forgetful:
         found = network.unroll(x, state)
     error = largest(value for _, value in differences(found, stepped(network, x, state), list(network.parameters())))
@@ -110,8 +112,8 @@ def test_training_bytes_are_fewer_than_those_of_single_steps(preset):
         x = torch.randn(8, 4, torch.Size(setting.inputs).numel())
         state = network.initial_state(4)
     peaks = []
-    for fewest in (layered.FEWEST, 100):
-        with mock.patch.object(layered, "FEWEST", fewest), LiveBytes() as live:
+    for fewest in (layer_network.FEWEST, 100):
+        with mock.patch.object(layer_network, "FEWEST", fewest), LiveBytes() as live:
             network.unroll(x, state).outputs.square().mean().backward()
         network.zero_grad()
         peaks.append(live.peak)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from throughtime.networks.batch_norm import StepBatchNorm
+from throughtime.networks.layer import INPUT
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.numerics.trees import detached, tensors
@@ -67,7 +68,7 @@ def test_recurrent_bias_and_norms_are_where_they_are_said_to_be(norm_steps):
         ):
             parameter.fill_(value)
     x, z = (torch.tensor([[one], [0.0]], dtype=F64) for one in (2, 1))
-    currents = layer.current(layer.inward(x), z, 0).flatten().tolist()
+    currents = layer.total_current({INPUT: x, layer.name: z}, 0, 0).flatten().tolist()
     assert currents == pytest.approx([0.2, -0.2] if norm_steps else [9.5, 1.5], abs=1e-5)
 
 

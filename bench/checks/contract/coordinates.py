@@ -144,8 +144,8 @@ def is_autograd_inside_layers(component: Component) -> Observed:
         for n, layer in enumerate(network.layers):
             state, ō, E = steps[0][n].before, x.new_zeros(()), x.new_zeros(())
             for t, taken in enumerate(steps):
-                read = taken[n].p[:, : layer.inward.in_features]
-                z, state = layer.neuron(layer.current(layer.inward(read), state.z, t), state)
+                sources = {layer.synapses["inward"].reads: taken[n].p[:, : layer.inward.in_features]}
+                z, state = layer.neuron(layer.total_current({**sources, layer.name: state.z}, 0, t), state)
                 ō = κ * ō + (1 - κ) * z
                 E = E + (taken[n].L * ō).sum()
             expected = dict(zip(names, tiny.gradient(E, network), strict=True))

@@ -14,6 +14,7 @@ from throughtime.checks import tiny
 from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.own.layers import LAYERS
 from throughtime.datasets.task import Classification, Task
+from throughtime.networks.layer import INPUT
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.registry import ALGORITHMS, Component
@@ -44,7 +45,7 @@ def cut(
         initial = network.initial_state(x.shape[1])
     state, y, losses, spikes = initial.layers[0], initial.y, [], []
     for t, x_t in enumerate(x):
-        _, state = layer.neuron(layer.current(layer.inward(x_t), state.z.detach(), t), state)
+        _, state = layer.neuron(layer.total_current({INPUT: x_t, layer.name: state.z.detach()}, 0, t), state)
         o = getattr(state, readout.reads)
         d = readout.linear(o if B is None else o.detach())
         y = readout(d if B is None else d + (o - o.detach()) @ B.t(), y)
@@ -98,7 +99,7 @@ def factorises_bptt(component: Component) -> Observed:
         arriving = state.z
         traces, e = Traces(("z",)), []
         for t, x_t in enumerate(x):
-            current = layer.current(layer.inward(x_t), arriving, t)
+            current = layer.total_current({INPUT: x_t, layer.name: arriving}, 0, t)
             _, after = layer.neuron(current, state)
             with torch.no_grad():
                 p = torch.cat((x_t, arriving, x.new_ones(tiny.BATCH, 1)), 1)

@@ -12,6 +12,7 @@ from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.own.presynaptic import TASK, differ
 from throughtime.checks.tiny import Gradients, build, error, gradient, recurrent, seeded, sequence
 from throughtime.checks.two_layers import STEPS, layered, total
+from throughtime.networks.layer import INPUT
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import ALGORITHMS, NEURONS, Component
 
@@ -29,7 +30,7 @@ def is_written_out(component: Component) -> Observed:
     with torch.no_grad():
         for x_t in x:
             inputs = torch.cat((x_t, h, x.new_ones(len(target), 1)), 1)
-            I = layer.current(layer.inward(x_t), h, 0)
+            I = layer.total_current({INPUT: x_t, layer.name: h}, 0, 0)
             h = (1 - α) * h + α * torch.tanh(I)
             p = (1 - α) * p + α * (1 - torch.tanh(I).square())[:, :, None] * inputs[:, None]
             δ = (torch.softmax(readout.linear(h), 1) - torch.eye(B.shape[0])[target]) / x[..., 0].numel()
@@ -83,10 +84,10 @@ def local_gradients(rule: LearningRule, network: Recurrent, burn_in: int) -> Gra
         initial = network.initial_state(len(target))
     states, y, losses = [*initial.layers], initial.y, []
     for t, x_t in enumerate(x):
-        reads = x_t
+        reads = {INPUT: x_t, **{layer.name: s.z.detach() for layer, s in zip(network.layers, states, strict=True)}}
         for n, layer in enumerate(network.layers):
-            _, states[n] = layer.neuron(layer.current(layer.inward(reads), states[n].z.detach(), t), states[n])
-            reads = states[n].z.detach()
+            _, states[n] = layer.neuron(layer.total_current(reads, 0, t), states[n])
+            reads[layer.name] = states[n].z.detach()
             if t >= burn_in:
                 losses.append(TASK.loss(states[n].z @ G[layer.name].t(), target))
         y = readout(readout.linear(getattr(states[-1], readout.reads).detach()), y)

@@ -321,8 +321,8 @@ class OtherLTC(LTC):
 
 
 class ReadsTwice(Recurrent):
-    def read(self, d, y, t):
-        return super().read(2 * d, y, t)
+    def forward(self, x, state):
+        return super().forward(2 * x, state)
 
 
 def taken(net, batch=4):

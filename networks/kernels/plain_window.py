@@ -1,4 +1,4 @@
-"""The gradient of recurrent weights, computed once per window, for neurons without a kernel."""
+"""A window of a layer by its neurons' own steps, for neurons without a kernel."""
 
 from __future__ import annotations
 
@@ -8,20 +8,43 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from throughtime.networks.kernels.window import LayerWindow, Recurrence
+from throughtime.neurons.base import Neuron
 from throughtime.numerics.precision import Products, products_of
 
 CHUNK = 32
 """Number of steps in one product."""
 
 
+def plain_window(
+    neuron: Neuron, drive: Tensor, recurrence: Recurrence, state: Any, t: int, reads_v: bool
+) -> LayerWindow:
+    """Return what `layer_window` returns, for any neurons; autograd computes the gradient, but that of R."""
+    (linear, norms), states, sent = recurrence, list[Any](), list[Tensor]()
+    if linear is not None and not norms:
+        products, R_t = products_of(linear), products_of(linear).operand(linear.weight.detach()).t()
+        drive = with_recurrent_gradient(drive, linear, sent)
+    # unbind, because the backward pass of x[t] fills a whole window in each step.
+    for step, I in enumerate(drive.unbind(0)):
+        if linear is not None and not norms:
+            sent.append(state.z.detach())
+            I = products.addmm(I, state.z, R_t)
+        elif norms:
+            I = norms[0](I, t + step)
+            I = I if linear is None else I + norms[1](linear(state.z), t + step)
+        _, state = neuron(I, state)
+        states.append(state)
+    v = torch.stack([s.v for s in states]) if reads_v else None
+    return LayerWindow(torch.stack([s.z for s in states]), None, v, state)
+
+
 def with_recurrent_gradient(drive: Tensor, recurrent: nn.Linear, sent: list[Tensor]) -> Tensor:
-    """Return the drive [steps, batch, currents · size] plus the bias of R, if any; its backward also computes δR.
+    """Return the drive [steps, batch, currents · size]; its backward also computes δR.
 
     ∂E/∂R = Σ_t δI_t z_{t−1}ᵀ requires the gradient of the drive, δI_t, and the outputs z_{t−1}. The caller adds
     R z_{t−1} with R held constant and appends the detached z_{t−1} of each step to `sent`. The gradient of R is then a
     few large products, where autograd computes a small one per step, which is slow.
     """
-    drive = drive if recurrent.bias is None else drive + recurrent.bias
     return _WithRecurrentGradient.apply(drive, recurrent.weight, products_of(recurrent), sent)
 
 

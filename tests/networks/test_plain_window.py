@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.kernel_twins import NEURON_NAMES, before, by_steps, differing, inputs, network, plain_steps, shown
-from throughtime.networks.kernels.recurrent_gradient import CHUNK, with_recurrent_gradient
+from throughtime.networks.kernels.plain_window import CHUNK, with_recurrent_gradient
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Neuron
 from throughtime.neurons.lif import LIFState
@@ -92,7 +92,7 @@ def test_a_fault_is_found(broken, found, not_found, monkeypatch):
     net = net_of(Own, {})
     x, state = inputs(), before(net)
     plain = by_steps(net, x, state)
-    monkeypatch.setattr("throughtime.networks.recurrent.with_recurrent_gradient", broken)
+    monkeypatch.setattr("throughtime.networks.kernels.plain_window.with_recurrent_gradient", broken)
     differs = differing(shown(net, x, state), plain)
     assert f"all by layers.0.{found}" in differs
     assert f"all by layers.0.{not_found}" not in differs
