@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from throughtime.registry import Component
@@ -51,16 +51,21 @@ def _mapping(schema: dict[str, Any]) -> str | None:
     """Return the name of the model that a value, its items or one of its alternatives has; None if none has one."""
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
-    parts = [*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else [])]
+    parts = [*_alternatives(schema), *([schema["items"]] if "items" in schema else [])]
     return next(filter(None, map(_mapping, parts)), None)
+
+
+def _alternatives(schema: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """Return the schemas of which a value has one; none if it has one schema alone."""
+    return (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
 
 
 def type_text(schema: dict[str, Any]) -> str:
     """Return a JSON schema of a value as short text."""
     if "$ref" in schema:
         return "mapping"
-    if "anyOf" in schema:
-        return " | ".join(map(type_text, schema["anyOf"]))
+    if alternatives := _alternatives(schema):
+        return " | ".join(map(type_text, alternatives))
     if "const" in schema or "enum" in schema:
         return " | ".join(json.dumps(value) for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":

@@ -187,16 +187,18 @@ def _neurons(layer: Layer, dt: float, scheme: Scheme) -> Any:
     if type(neuron) not in (LIF, Cuba, PLIF):
         raise UsageError(f"NIR has no node for {name}; it has lif, cuba and plif")
     if getattr(neuron, "reset", "zero") != "zero":
-        raise UsageError(f"NIR's neurons reset to a value; {name} subtracts its threshold", hint="reset: zero")
+        raise UsageError(f"NIR's neurons reset to a value; {name} has reset: {neuron.reset}", hint="reset: zero")
+    if getattr(neuron, "delay", 0):
+        raise UsageError(f"NIR's membranes integrate the current of their step; {name} has delay: 1", hint="delay: 0")
     if getattr(neuron, "refractory", 0):
         raise UsageError(f"NIR has no refractory period; {name} has one of {neuron.refractory} steps")
     decay: Tensor = 1 - torch.sigmoid(neuron.w.detach().double()) if isinstance(neuron, PLIF) else neuron.alpha
     α = _array(decay, neuron.shape)
     of_membrane = {"v_leak": 0 * one, "v_reset": 0 * one, "v_threshold": _array(neuron.threshold, neuron.shape)}
+    r = one / (1 - α) if getattr(neuron, "input_gain", "leak") == "unit" else one
     if isinstance(neuron, Cuba):
         τ, τ_s = _tau(α, dt, scheme), _tau(_array(neuron.gamma, neuron.shape), dt, scheme)
-        return nir.CubaLIF(tau_mem=τ, tau_syn=τ_s, r=one, w_in=one / (1 - neuron.gamma), **of_membrane)
-    r = one / (1 - α) if getattr(neuron, "input_gain", "leak") == "unit" else one
+        return nir.CubaLIF(tau_mem=τ, tau_syn=τ_s, r=r, w_in=one / (1 - neuron.gamma), **of_membrane)
     return nir.LIF(tau=_tau(α, dt, scheme), r=r, **of_membrane)
 
 

@@ -9,7 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
-from throughtime.neurons.surrogate import SurrogateName, constant, spike
+from throughtime.neurons.surrogate import SurrogateOption, constant, spike
 from throughtime.numerics.equations.operations import exp, σ
 from throughtime.registry import neuron, refuse_reversed
 
@@ -70,7 +70,7 @@ class AdLIF(Neuron):
         tau_adaptation_max: PositiveFloat = 300.0,
         strength: PositiveFloat = 120.0,
         threshold: PositiveFloat = 1.0,
-        surrogate: SurrogateName = "exponential",
+        surrogate: SurrogateOption = "exponential",
     ) -> None:
         super().__init__(shape)
         refuse_reversed("tau_min", tau_min, "tau_max", tau_max)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.refractory import refractory
-from throughtime.neurons.surrogate import SurrogateName, constant, spike
+from throughtime.neurons.surrogate import SurrogateOption, constant, spike
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
 
@@ -87,7 +87,7 @@ class ALIF(Neuron):
         adaptive: Annotated[float, Field(gt=0, le=1)] = 1.0,
         input_gain: Literal["leak", "unit"] = "leak",
         refractory: NonNegativeInt = 0,
-        surrogate: SurrogateName = "triangle",
+        surrogate: SurrogateOption = "triangle",
     ) -> None:
         super().__init__(shape)
         self.register_buffer("alpha", decay(self.shape, tau, tau_max))

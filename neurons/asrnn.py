@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
-from throughtime.neurons.surrogate import SurrogateName, constant, spike
+from throughtime.neurons.surrogate import SurrogateOption, constant, spike
 from throughtime.numerics.equations.operations import absolute, exp, σ
 from throughtime.registry import neuron
 
@@ -85,7 +85,7 @@ class ASRNN(Neuron):
         resistance: PositiveFloat = 1.0,
         reset: Literal["next_step", "same_step"] = "next_step",
         reset_gradient: bool = True,
-        surrogate: SurrogateName = "wide_multi_gaussian",
+        surrogate: SurrogateOption = "wide_multi_gaussian",
     ) -> None:
         super().__init__(shape)
         self.decay, self.b0, self.beta, self.resistance = decay, b0, beta, resistance

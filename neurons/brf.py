@@ -9,7 +9,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
-from throughtime.neurons.surrogate import SurrogateName, spike
+from throughtime.neurons.surrogate import SurrogateOption, spike
 from throughtime.numerics.equations.operations import absolute, sqrt
 from throughtime.registry import neuron, refuse_reversed
 
@@ -70,7 +70,7 @@ class BRF(Neuron):
         dt: PositiveFloat = 0.01,
         threshold: PositiveFloat = 1.0,
         refractory_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9,
-        surrogate: SurrogateName = "double_gaussian",
+        surrogate: SurrogateOption = "double_gaussian",
     ) -> None:
         super().__init__(shape)
         refuse_reversed("omega_min", omega_min, "omega_max", omega_max)

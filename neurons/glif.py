@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
-from throughtime.neurons.surrogate import SurrogateName, spike
+from throughtime.neurons.surrogate import SurrogateOption, spike
 from throughtime.numerics.equations.operations import σ
 from throughtime.registry import neuron
 
@@ -72,7 +72,7 @@ class GLIF(Neuron):
         conductance: Fraction = 0.5,
         reset: Fraction = 0.5,
         threshold: Fraction = 0.5,
-        surrogate: SurrogateName = "arctan",
+        surrogate: SurrogateOption = "arctan",
     ) -> None:
         super().__init__(shape)
         trained = self.shape if parameters == "neuron" else ()

@@ -9,7 +9,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from throughtime.neurons.base import Neuron, Shape
-from throughtime.neurons.surrogate import SurrogateName, spike
+from throughtime.neurons.surrogate import SurrogateOption, spike
 from throughtime.registry import neuron
 
 
@@ -71,7 +71,7 @@ class Izhikevich(Neuron):
         d: float = 8.0,
         gain: PositiveFloat = 10.0,
         width: PositiveFloat = 30.0,
-        surrogate: SurrogateName = "arctan",
+        surrogate: SurrogateOption = "arctan",
     ) -> None:
         super().__init__(shape)
         self.a, self.b, self.c, self.d = a, b, c, d

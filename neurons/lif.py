@@ -9,7 +9,7 @@ from torch import Tensor
 
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.refractory import refractory
-from throughtime.neurons.surrogate import SurrogateName, constant, spike
+from throughtime.neurons.surrogate import SurrogateOption, constant, spike
 from throughtime.neurons.time_constant import decay
 from throughtime.registry import neuron
 
@@ -76,7 +76,7 @@ class LIF(Neuron):
         input_gain: Literal["leak", "unit"] = "leak",
         reset: Literal["subtract", "zero"] = "subtract",
         refractory: NonNegativeInt = 0,
-        surrogate: SurrogateName = "triangle",
+        surrogate: SurrogateOption = "triangle",
     ) -> None:
         super().__init__(shape)
         self.register_buffer("alpha", decay(self.shape, tau, tau_max))

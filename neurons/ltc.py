@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.neurons.gate import Gate, GateMap, dense, is_summed
-from throughtime.neurons.surrogate import SurrogateName, constant, spike
+from throughtime.neurons.surrogate import SurrogateOption, constant, spike
 from throughtime.neurons.time_constant import decay
 from throughtime.numerics.equations.operations import σ
 from throughtime.registry import neuron, or_default, refuse_unused
@@ -104,7 +104,7 @@ class LTC(Neuron):
         tau_max: PositiveFloat | None = None,
         reset_gradient: bool = True,
         initial: Literal["zero", "random", "random_membrane"] = "zero",
-        surrogate: SurrogateName = "multi_gaussian",
+        surrogate: SurrogateOption = "multi_gaussian",
     ) -> None:
         super().__init__(shape)
         self.adaptive = adaptation not in ("off", "unused")

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
-from throughtime.neurons.surrogate import SurrogateName, constant, spike
+from throughtime.neurons.surrogate import SurrogateOption, constant, spike
 from throughtime.numerics.equations.operations import σ
 from throughtime.registry import neuron
 
@@ -62,7 +62,7 @@ class PLIF(Neuron):
         tau: Annotated[float, Field(gt=1)] = 2.0,
         threshold: PositiveFloat = 1.0,
         reset_gradient: bool = False,
-        surrogate: SurrogateName = "arctan",
+        surrogate: SurrogateOption = "arctan",
     ) -> None:
         super().__init__(shape)
         self.w = nn.Parameter(torch.tensor(-math.log(tau - 1)))

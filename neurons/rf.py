@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.neurons.base import Neuron, Shape
-from throughtime.neurons.surrogate import SurrogateName, spike
+from throughtime.neurons.surrogate import SurrogateOption, spike
 from throughtime.numerics.equations.operations import absolute
 from throughtime.registry import neuron, refuse_reversed
 
@@ -67,7 +67,7 @@ class RF(Neuron):
         damping_max: PositiveFloat = 3.0,
         dt: PositiveFloat = 0.01,
         threshold: PositiveFloat = 1.0,
-        surrogate: SurrogateName = "double_gaussian",
+        surrogate: SurrogateOption = "double_gaussian",
     ) -> None:
         super().__init__(shape)
         refuse_reversed("omega_min", omega_min, "omega_max", omega_max)

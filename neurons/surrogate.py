@@ -8,18 +8,21 @@ default surrogates of the neurons take one pass over memory where compiled loops
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from functools import lru_cache
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 import torch
+from pydantic import Discriminator, PositiveFloat, Tag
 from torch import Tensor
 
 from throughtime.numerics.equations.expression import ZERO, Expression
 from throughtime.numerics.equations.operations import OPERATIONS, Operation
 from throughtime.numerics.exp2 import exp2
 from throughtime.numerics.loops import compiled, prange, runs_compiled
+from throughtime.spec import Strict
 
 Value = TypeVar("Value", Tensor, Expression)
 SurrogateName = Literal[
@@ -27,6 +30,26 @@ SurrogateName = Literal[
 ]
 
 
+class ScaledSurrogate(Strict):
+    """A surrogate of another slope k or height A: h(x) = A ĥ(k x), with ĥ(0) = 1.
+
+    ĥ(u) is (1 + |u|)⁻² for fast_sigmoid, max(0, 1 − |u|) for triangle, exp(−|u|) for exponential, 1 / (1 + u²) for
+    arctan; k is 1/l for sums of Gaussians.
+    """
+
+    name: SurrogateName
+    """Name of the surrogate."""
+    slope: PositiveFloat | None = None
+    """k, factor of x; null: that of the surrogate."""
+    height: PositiveFloat | None = None
+    """A, the value at x = 0; null: that of the surrogate."""
+
+
+SurrogateOption = Annotated[
+    Annotated[SurrogateName, Tag("name")] | Annotated[ScaledSurrogate, Tag("mapping")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "mapping"),
+]
+"""Option of neurons: a surrogate by its name, or with its slope and height."""
 ROW = 4096
 """Number of elements that a thread processes at once."""
 
@@ -36,6 +59,8 @@ class Surrogate(NamedTuple):
 
     h: Callable[[Tensor], Tensor]
     smooth: Callable[[Tensor], Tensor]
+    slope: float
+    """k of `ScaledSurrogate`."""
     in_loops: tuple[int, tuple[float, ...]]
     """Index of the surrogate in `h_of_row`, and its constants."""
 
@@ -125,15 +150,15 @@ def triangle_of_each(x: Any, h: Any, γ: float) -> None:
     x = x.ravel()
     h = h.ravel()
     for part in prange((len(x) + ROW - 1) // ROW):
-        triangle_row(x[part * ROW : (part + 1) * ROW], h[part * ROW : (part + 1) * ROW], γ)
+        triangle_row(x[part * ROW : (part + 1) * ROW], h[part * ROW : (part + 1) * ROW], γ, γ)
 
 
 @compiled
-def triangle_row(x: Any, h: Any, γ: float) -> None:
-    """h ← h(x) of triangle for a row."""
+def triangle_row(x: Any, h: Any, γ: float, descent: float) -> None:
+    """h ← max(0, γ − descent |x|) for a row."""
     zero = γ - γ  # in the precision of γ
     for i in range(len(x)):
-        h[i] = max(γ - γ * abs(x[i]), zero)
+        h[i] = max(γ - descent * abs(x[i]), zero)
 
 
 def _smooth_triangle(x: Tensor) -> Tensor:
@@ -180,33 +205,63 @@ def h_of_row(which: int, of: Any, x: Any, h: Any) -> None:
     if which == 0:
         multi_gaussian_row(x, h, of[0], of[1], of[2], of[3], of[4])
     elif which == 1:
-        triangle_row(x, h, of[0])
+        triangle_row(x, h, of[0], of[1])
     elif which == 2:
         for i in range(len(x)):
             slope = of[0] + of[1] * abs(x[i])
             h[i] = of[0] / (slope * slope)
     elif which == 4:
         for i in range(len(x)):
-            h[i] = exp2(of[0] * abs(x[i]))
+            h[i] = of[1] * exp2(of[0] * abs(x[i]))
     else:
         for i in range(len(x)):
-            h[i] = of[0] / (of[0] + (of[1] * x[i]) * (of[1] * x[i]))
+            h[i] = of[2] / (of[0] + (of[1] * x[i]) * (of[1] * x[i]))
 
 
 SURROGATES: dict[SurrogateName, Surrogate] = {
-    "multi_gaussian": Surrogate(multi_gaussian, _smooth_multi_gaussian, (0, _gaussians(0.3))),
+    "multi_gaussian": Surrogate(multi_gaussian, _smooth_multi_gaussian, 1 / 0.3, (0, _gaussians(0.3))),
     "wide_multi_gaussian": Surrogate(
         lambda x: multi_gaussian(x, 0.5),
         lambda x: _smooth_multi_gaussian(x, 0.5),
+        2.0,
         (0, _gaussians(0.5)),
     ),
-    "double_gaussian": Surrogate(double_gaussian, _smooth_double_gaussian, (0, (0.0, *_gaussians(0.5)[1:]))),
-    "triangle": Surrogate(triangle, _smooth_triangle, (1, (0.3,))),
-    "fast_sigmoid": Surrogate(fast_sigmoid, _smooth_fast_sigmoid, (2, (1.0, 25.0))),
-    "exponential": Surrogate(exponential, _smooth_exponential, (4, (-5 * math.log2(math.e),))),
-    "arctan": Surrogate(arctan, _smooth_arctan, (3, (1.0, math.pi))),
+    "double_gaussian": Surrogate(double_gaussian, _smooth_double_gaussian, 2.0, (0, (0.0, *_gaussians(0.5)[1:]))),
+    "triangle": Surrogate(triangle, _smooth_triangle, 1.0, (1, (0.3, 0.3))),
+    "fast_sigmoid": Surrogate(fast_sigmoid, _smooth_fast_sigmoid, 25.0, (2, (1.0, 25.0))),
+    "exponential": Surrogate(exponential, _smooth_exponential, 5.0, (4, (-5 * math.log2(math.e), 1.0))),
+    "arctan": Surrogate(arctan, _smooth_arctan, math.pi, (3, (1.0, math.pi, 1.0))),
 }
 assert set(SURROGATES) == set(get_args(SurrogateName))
+
+
+def surrogate_key(surrogate: SurrogateOption | Mapping[str, Any]) -> str:
+    """Return the text by which `surrogate_of` finds a surrogate: its name, or JSON of a `ScaledSurrogate`, which may be
+    a mapping, as a run's spec has it."""
+    return surrogate if isinstance(surrogate, str) else ScaledSurrogate.model_validate(surrogate).model_dump_json()
+
+
+@lru_cache
+def surrogate_of(key: str) -> Surrogate:
+    """Return the surrogate of a key."""
+    if key in SURROGATES:
+        return SURROGATES[cast(SurrogateName, key)]
+    name, slope, height = ScaledSurrogate.model_validate_json(key).model_dump().values()
+    h, smooth, natural, (which, of) = SURROGATES[name]
+    k = (slope or natural) / natural
+    at_0 = float(h(torch.zeros(1, dtype=torch.float64)))
+    A = (height or at_0) / at_0
+    constants = {
+        0: lambda l, narrow, wide, *of_both: (l / k, narrow * k**2, wide * k**2, *(A * factor for factor in of_both)),
+        1: lambda γ, descent: (A * γ, A * k * descent),
+        2: lambda c, d: (c / A, d * k / A),
+        3: lambda c, d, a: (c, k * d, A * a),
+        4: lambda exponent, a: (k * exponent, A * a),
+    }
+    return Surrogate(
+        lambda x: A * h(k * x), lambda x: A / k * smooth(k * x), k * natural, (which, constants[which](*of))
+    )
+
 
 _smoothed: ContextVar[bool] = ContextVar("smoothed", default=False)
 
@@ -244,13 +299,14 @@ class _Spike(torch.autograd.Function):
         return grad[0] * ctx.h(x), None
 
 
-def spike(x: Value, surrogate: SurrogateName) -> Value:
-    """Return H(x), with H(0) = 0, in the dtype of x; its gradient is h(x) of the named surrogate."""
+def spike(x: Value, surrogate: SurrogateOption | Mapping[str, Any]) -> Value:
+    """Return H(x), with H(0) = 0, in the dtype of x; its gradient is h(x) of the surrogate."""
+    key = surrogate_key(surrogate)
     if isinstance(x, Expression):
-        return Expression("spike", (x,), name=surrogate)
+        return Expression("spike", (x,), name=key)
     if _smoothed.get():
-        return SURROGATES[surrogate].smooth(x)
-    return _Spike.apply(x, SURROGATES[surrogate].h)
+        return surrogate_of(key).smooth(x)
+    return _Spike.apply(x, surrogate_of(key).h)
 
 
 def constant(z: Value) -> Value:
@@ -267,5 +323,5 @@ def _no_derivative(y: Expression, x: Expression) -> tuple[Expression]:
 OPERATIONS["spike"] = Operation(
     spike, "one if {0} > zero else zero", lambda y, x: (Expression("slope", (x,), name=y.name),)
 )
-OPERATIONS["slope"] = Operation(lambda x, surrogate: SURROGATES[surrogate].h(x), "", _no_derivative)
+OPERATIONS["slope"] = Operation(lambda x, key: surrogate_of(key).h(x), "", _no_derivative)
 OPERATIONS["constant"] = Operation(constant, "{0}", _no_derivative)

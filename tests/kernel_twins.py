@@ -26,6 +26,11 @@ NEURON_NAMES = ("lif", "alif", "asrnn", "ltc", "lstm", "rnn")
 LTC_OPTIONS = ("gate_input", "adaptation", "slope", "reset_gradient", "initial")
 OPTIONS: list[tuple[str, dict[str, Any]]] = [
     *((neuron, {"surrogate": surrogate}) for neuron in ("lif", "ltc") for surrogate in SURROGATES),
+    *(
+        ("lif", {"surrogate": {"name": surrogate, "slope": 3.0, "height": 0.4}})
+        for surrogate in ("multi_gaussian", "triangle", "fast_sigmoid", "arctan", "exponential")
+    ),
+    ("cuba", {"tau": 2.0, "threshold": 0.3, "delay": 1, "input_gain": "unit", "reset": "zero_with_input"}),
     *((neuron, {"tau": 2.0, "tau_max": 30.0, "threshold": 0.7}) for neuron in ("lif", "alif")),
     ("lif", {"tau": 0.5, "threshold": 1.5}),
     ("alif", {"tau_adaptation": 3.0, "beta": 0.0}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from throughtime.neurons.equations import Equations, equations_of
 from throughtime.neurons.gate import is_dense
 from throughtime.neurons.kernels.gate_products import GateProducts
 from throughtime.neurons.kernels.loops import READ, StepLoops, gradient_at
-from throughtime.neurons.surrogate import SURROGATES, SurrogateName
+from throughtime.neurons.surrogate import surrogate_of
 from throughtime.numerics.equations.evaluate import Value, evaluate
 from throughtime.numerics.equations.expression import Expression, Level
 from throughtime.numerics.loops import bound, runs_compiled
@@ -61,7 +61,7 @@ def surrogates_of(slopes: Sequence[Expression], like: Tensor) -> tuple[int | Ten
     """Return for each slope the index of its surrogate and the surrogate's constants."""
     surrogates: list[int | Tensor] = []
     for slope in slopes:
-        which, constants = SURROGATES[cast(SurrogateName, slope.name)].in_loops  # the argument of `spike`
+        which, constants = surrogate_of(slope.name).in_loops  # the argument of `spike`
         surrogates += [which, like.new_tensor(constants)]
     return tuple(surrogates)
 

@@ -6,12 +6,22 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
-from throughtime.neurons.surrogate import SURROGATES, constant, smoothed, spike
+from throughtime.neurons.surrogate import (
+    SURROGATES,
+    ScaledSurrogate,
+    constant,
+    smoothed,
+    spike,
+    surrogate_key,
+    surrogate_of,
+)
 from throughtime.numerics.flat import Flat
 from throughtime.numerics.loops import without_compiled_loops
+from throughtime.registry import NEURONS
 
 F64 = torch.float64
 NAMES = sorted(SURROGATES)
@@ -56,6 +66,39 @@ def test_the_others_by_hand():
     assert h("exponential", 0, 0.2, -0.4) == pytest.approx([1, math.exp(-1), math.exp(-2)])
     expected = [(1.15 * math.exp(-2 * x**2) - 0.05 * math.exp(-(x**2) / 18)) / math.sqrt(2 * math.pi) for x in (0, -1)]
     assert h("double_gaussian", 0, -1) == pytest.approx(expected)
+
+
+def test_slope_and_height_by_hand():
+    def scaled(name: str, slope: float | None, height: float | None, *x: float) -> list[float]:
+        key = surrogate_key({"name": name, "slope": slope, "height": height})
+        return surrogate_of(key).h(torch.tensor(x, dtype=F64)).tolist()
+
+    # A max(0, 1 − k |x|), A / (1 + k |x|)², A exp(−k |x|), A / (1 + (k x)²)
+    assert scaled("triangle", 2, 0.5, 0, 0.25, -0.25, 0.5) == pytest.approx([0.5, 0.25, 0.25, 0], abs=1e-15)
+    assert scaled("fast_sigmoid", 100, None, 0, 0.01, -0.03) == pytest.approx([1, 1 / 4, 1 / 16])
+    assert scaled("exponential", None, 0.4, 0, -0.2) == pytest.approx([0.4, 0.4 * math.exp(-1)])
+    assert scaled("arctan", 1, 2, 0, 1, -2) == pytest.approx([2, 1, 0.4])
+    # with l = 0.3 in place of 0.5 one sum of Gaussians is the other
+    assert scaled("wide_multi_gaussian", 1 / 0.3, 0.731853, 0.1, 0.5, -1) == pytest.approx(
+        [0.690580, 0.159085, -0.025263], abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scaled_surrogate_is_the_derivative_of_its_smooth_function(name):
+    surrogate = surrogate_of(surrogate_key(ScaledSurrogate(name=name, slope=3.0, height=0.7)))
+    x = torch.tensor([-0.7, -0.2, -0.05, 0.05, 0.3, 0.6], dtype=F64)
+    differences = (surrogate.smooth(x + 1e-6) - surrogate.smooth(x - 1e-6)) / 2e-6
+    torch.testing.assert_close(differences, surrogate.h(x), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "error"),
+    [({"name": "triangel"}, "name"), ({"name": "arctan", "slope": 0}, "slope"), ({"slope": 2}, "name")],
+)
+def test_a_surrogate_that_does_not_exist_is_refused(surrogate, error):
+    with pytest.raises(ValidationError, match=f"surrogate.mapping.{error}"):
+        NEURONS["lif"].checked({"surrogate": surrogate})
 
 
 @pytest.mark.parametrize("name", NAMES)
