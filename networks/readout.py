@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.dropout import Dropout
 from throughtime.networks.layer import Layer, Synapse
 from throughtime.neurons.base import Shape, shape_of
-from throughtime.neurons.integrators import Integrator
+from throughtime.neurons.integrators import Integrator, LeakyIntegrator, MaxIntegrator, SynapticIntegrator
+from throughtime.spec import Strict
 
 TAU = 20.0
 """Default time constant of a leak, in steps."""
@@ -21,6 +24,40 @@ TAU = 20.0
 def decay_of(tau: float) -> float:
     """Return κ = exp(−1/τ), the decay in a step, of a time constant in steps; 0: no memory, κ = 0."""
     return math.exp(-1 / tau) if tau else 0.0
+
+
+class ReadoutSynapse(Strict):
+    """A synapse before the leak of a readout: i_t = γ i_{t−1} + d_t, y_t = κ y_{t−1} + g i_{t−delay}."""
+
+    tau: PositiveFloat
+    """Time constant of the synapse in steps, γ = exp(−1/τ)."""
+    delay: Literal[0, 1] = 0
+    """Steps after which the readout integrates a current."""
+    gain: Literal["leak", "unit"] = "leak"
+    """Factor g of the current: 1 − κ, or 1."""
+
+
+def constant_leak(
+    tau: float, synapse: ReadoutSynapse | Mapping[str, Any] | None, maximum: bool
+) -> Callable[[Shape], Integrator]:
+    """Return the function from a shape to integrators with a constant leak.
+
+    Args:
+        tau: time constant of the leak, in steps.
+        synapse: the synapse before it; None: none.
+        maximum: whether the output is the maximum over the steps so far.
+    """
+    integrator: Callable[[Shape], Integrator] = partial(LeakyIntegrator, decay=decay_of(tau))
+    if synapse is not None:
+        before = ReadoutSynapse.model_validate(synapse)
+        integrator = partial(
+            SynapticIntegrator,
+            leak=decay_of(tau),
+            synapse=decay_of(before.tau),
+            delay=before.delay,
+            gain=before.gain,
+        )
+    return partial(MaxIntegrator, of=integrator) if maximum else integrator
 
 
 class Readout(Layer):

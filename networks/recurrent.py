@@ -14,15 +14,9 @@ from torch import Tensor, nn
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.layer import INPUT, Layer, Synapse
 from throughtime.networks.network import LayerNetwork
-from throughtime.networks.readout import TAU, Readout, decay_of
+from throughtime.networks.readout import TAU, Readout, ReadoutSynapse, constant_leak
 from throughtime.neurons.base import Neuron, Shape, shape_of
-from throughtime.neurons.integrators import (
-    GatedIntegrator,
-    Integrator,
-    LeakyIntegrator,
-    MaxIntegrator,
-    TrainedIntegrator,
-)
+from throughtime.neurons.integrators import GatedIntegrator, TrainedIntegrator
 from throughtime.registry import network, or_default, refuse_unused
 
 
@@ -45,12 +39,15 @@ class Recurrent(LayerNetwork):
             step.
         readout_tau: time constant of the leak in steps, κ = exp(−1/τ), the mean of its initial values if it is trained;
             0: no memory, y_t = W o_t + c; null: 20.
+        readout_synapse: synapse before a constant leak, i_t = γ i_{t−1} + W o_t + c, y_t = κ y_{t−1} + g i_{t−delay};
+            null: none.
         readout_max: whether the output is the maximum over the steps so far, of a readout with a constant leak.
         weights: initial distribution of W and R. `separate`: U(±1/√fan-in) for each; `joint`: U(±1/√(fan-in + size))
             for both, the distribution of one linear map on [x ; z] (the authors' adding task); `hidden`: U(±1/√size)
             for all, as in torch.nn.RNN and LSTM; `normal`: N(0, 1/fan-in) for each, biases 0 (Bellec et al. 2020);
             `orthogonal`: W by Glorot's normal rule, R orthogonal, biases 0 (the authors' S-MNIST).
         biases: whether W and the readouts have biases; if not, they stay 0.
+        recurrent_weights: whether layers have recurrent weights R; if not, I^l_t = W^l z^{l−1}_t + c^l.
         recurrent_bias: whether R has a bias.
         density: fraction of the recurrent synapses between neurons that exist, drawn for each layer. The others stay 0;
             those that exist are drawn larger by 1/√density, so that the sum has the same variance.
@@ -69,16 +66,22 @@ class Recurrent(LayerNetwork):
         readout: Literal["spikes", "membrane"] = "spikes",
         readout_leak: Literal["constant", "trained", "gated"] = "constant",
         readout_tau: NonNegativeFloat | None = None,
+        readout_synapse: ReadoutSynapse | None = None,
         readout_max: bool = False,
         weights: Literal["separate", "joint", "hidden", "normal", "orthogonal"] = "separate",
         biases: bool = True,
+        recurrent_weights: bool = True,
         recurrent_bias: bool = False,
         density: Annotated[float, Field(gt=0, le=1)] = 1.0,
         self_connections: bool = True,
         norm_steps: PositiveInt | None = None,
     ) -> None:
         refuse_unused("readout_leak: constant or trained", readout_leak != "gated", readout_tau=readout_tau)
-        refuse_unused("readout_leak: constant", readout_leak == "constant", readout_max=readout_max or None)
+        of_constant = {"readout_max": readout_max or None, "readout_synapse": readout_synapse}
+        refuse_unused("readout_leak: constant", readout_leak == "constant", **of_constant)
+        of_R = {"recurrent_bias": recurrent_bias or None, "density": None if density == 1 else density}
+        of_R["self_connections"] = None if self_connections else self_connections
+        refuse_unused("recurrent_weights: true", recurrent_weights, **of_R)
         readout_tau = or_default(readout_tau, TAU)
         if readout_leak == "trained" and not readout_tau:
             raise ValueError("readout_leak: trained needs a readout_tau above 0")
@@ -88,24 +91,23 @@ class Recurrent(LayerNetwork):
             currents = neuron(hidden[0]).currents
         fan_ins = [math.prod(shape_of(inputs)), *hidden[:-1]]
         inward = [nn.Linear(fan_in, currents * size) for fan_in, size in zip(fan_ins, hidden, strict=True)]
-        recurrent = [nn.Linear(size, currents * size, bias=recurrent_bias) for size in hidden]
+        recurrent = [
+            nn.Linear(size, currents * size, bias=recurrent_bias) if recurrent_weights else None for size in hidden
+        ]
         exist = list[Tensor | None]()
-        for W, R in zip(inward, recurrent, strict=True):
-            _draw(W, R, weights)
-            exist.append(_thinned(R, density) if density < 1 else None)
-            if not self_connections:
+        for W, R, size in zip(inward, recurrent, hidden, strict=True):
+            _draw(W, R, size, weights)
+            exist.append(_thinned(R, density) if R is not None and density < 1 else None)
+            if R is not None and not self_connections:
                 to_themselves(R.weight.detach()).zero_()
         names = [f"layer{n}" for n in range(1, len(hidden) + 1)]
         reads: Literal["z", "v"] = "z" if readout == "spikes" else "v"
-        κ = decay_of(readout_tau)
 
-        integrator: Callable[[Shape], Integrator] = partial(LeakyIntegrator, decay=κ)
+        integrator = constant_leak(readout_tau, readout_synapse, readout_max)
         if readout_leak == "gated":
             integrator = GatedIntegrator
         elif readout_leak == "trained":
             integrator = partial(TrainedIntegrator, tau=readout_tau)
-        elif readout_max:
-            integrator = partial(MaxIntegrator, leak=κ)
 
         def readout_of(name: str, shape: Shape) -> Readout:
             (width,) = shape_of(shape)
@@ -127,7 +129,7 @@ class Recurrent(LayerNetwork):
                 nn.init.zeros_(map.bias).requires_grad_(False)
 
     def clear_held(self, gradient_of: Callable[[Tensor], Tensor | None]) -> None:
-        for layer in self.layers:
+        for layer in (layer for layer in self.layers if layer.recurrent_synapse is not None):
             gradient = gradient_of(layer.recurrent.weight)
             if gradient is not None and not self.self_connections:
                 to_themselves(gradient).zero_()
@@ -135,10 +137,15 @@ class Recurrent(LayerNetwork):
                 gradient.mul_(layer.recurrent_exists)
 
 
-def _layer(name: str, W: nn.Linear, R: nn.Linear, neuron: Neuron, below: str, norm_steps: int | None) -> Layer:
+def _layer(name: str, W: nn.Linear, R: nn.Linear | None, neuron: Neuron, below: str, norm_steps: int | None) -> Layer:
     """Return a layer with a norm of each product, if it has norms."""
-    norms = [StepBatchNorm(W.out_features, norm_steps) if norm_steps else None for _ in range(2)]
-    return Layer(name, neuron, {"inward": Synapse(W, below, norms[0]), "recurrent": Synapse(R, name, norms[1])})
+    maps = {"inward": (W, below), "recurrent": (R, name)}
+    synapses = {
+        part: Synapse(map, reads, StepBatchNorm(W.out_features, norm_steps) if norm_steps else None)
+        for part, (map, reads) in maps.items()
+        if map is not None
+    }
+    return Layer(name, neuron, synapses)
 
 
 def to_themselves(R: Tensor) -> Tensor:
@@ -146,23 +153,25 @@ def to_themselves(R: Tensor) -> Tensor:
     return R.unflatten(0, (-1, R.shape[1])).diagonal(dim1=1, dim2=2)
 
 
-def _draw(W: nn.Linear, R: nn.Linear, how: str) -> None:
+def _draw(W: nn.Linear, R: nn.Linear | None, size: int, how: str) -> None:
     """Initialise W, c, R and R's bias; for `separate` the initial values of nn.Linear stay."""
+    maps = [W] if R is None else [W, R]
     if how in ("normal", "orthogonal"):
         if how == "normal":
-            for map in (W, R):
+            for map in maps:
                 nn.init.normal_(map.weight, std=map.in_features**-0.5)
         else:
             nn.init.xavier_normal_(W.weight)
-            nn.init.orthogonal_(R.weight)
-        for bias in (W.bias, R.bias):
-            if bias is not None:
-                nn.init.zeros_(bias)
+            for map in maps[1:]:
+                nn.init.orthogonal_(map.weight)
+        for map in maps:
+            if map.bias is not None:
+                nn.init.zeros_(map.bias)
     elif how != "separate":
-        bound = 1 / math.sqrt(R.in_features + (W.in_features if how == "joint" else 0))
-        for parameter in (W.weight, W.bias, R.weight, R.bias):
-            if parameter is not None:
-                nn.init.uniform_(parameter, -bound, bound)
+        of_R = size if R is not None or how == "hidden" else 0
+        bound = 1 / math.sqrt(of_R + (W.in_features if how == "joint" else 0))
+        for parameter in (p for map in maps for p in map.parameters()):
+            nn.init.uniform_(parameter, -bound, bound)
 
 
 @torch.no_grad()

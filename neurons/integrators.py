@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -143,34 +144,81 @@ class SigmoidIntegrator(Integrator):
         return IntegratorState(y, y)
 
 
-class MaxState(NamedTuple):
-    """The integral u as v and its maximum y as z, [batch, *shape]."""
+class SynapticState(NamedTuple):
+    """The synaptic current i, and y twice, as v and as z, [batch, *shape]."""
 
+    i: Tensor
     v: Tensor
     z: Tensor
 
 
-class MaxIntegrator(Integrator):
-    """Maximum over time of an integral with a constant leak.
+class SynapticIntegrator(Integrator):
+    """Integrator with a constant leak of a current that decays: a synapse, then a membrane.
 
-        u_t = κ u_{t−1} + (1 − κ) I_t,      u_0 = 0
-        y_t = max(y_{t−1}, u_t),            y_0 = −∞
+        i_t = γ i_{t−1} + I_t
+        y_t = κ y_{t−1} + g i_{t−delay},      g = 1 − κ or, with gain: unit, 1
 
-    With a loss at the last step each output learns from the step of its maximum alone. Cost: 4 elementwise operations
-    per step. Source: Cramer et al. 2022, the maximum-over-time loss of the Heidelberg spiking datasets.
+    Cost: 4 elementwise operations per step. Source, with `delay: 1` and `gain: unit`: the readout of SpyTorch (Neftci,
+    Mostafa and Zenke 2019, tutorials 2 and 3).
 
     Args:
         shape: neurons, their number or their arrangement.
         leak: κ.
+        synapse: γ.
+        delay: steps after which y integrates a current, 0 or 1.
+        gain: `leak` or `unit`.
     """
 
-    def __init__(self, shape: Shape, *, leak: float) -> None:
+    def __init__(
+        self, shape: Shape, *, leak: float, synapse: float, delay: int = 0, gain: Literal["leak", "unit"] = "leak"
+    ) -> None:
         super().__init__(shape)
-        self.leak = leak
+        self.leak, self.synapse, self.delay, self.gain = leak, synapse, delay, gain
+
+    def initial_state(self, batch: int, like: Tensor) -> SynapticState:
+        zeros = like.new_zeros(batch, *self.shape)
+        return SynapticState(zeros, zeros, zeros)
+
+    def pack(self, state: SynapticState) -> tuple[Tensor, Tensor]:
+        return state.i, state.z
+
+    def unpack(self, y: tuple[Tensor, Tensor]) -> SynapticState:
+        return SynapticState(y[0], y[1], y[1])
+
+    def step(self, I: Tensor, s: SynapticState) -> SynapticState:
+        i = self.synapse * s.i + I
+        integrated = s.i if self.delay else i
+        y = self.leak * s.v + ((1 - self.leak) * integrated if self.gain == "leak" else integrated)
+        return SynapticState(i, y, y)
+
+
+class MaxState(NamedTuple):
+    """The state u of the integrator, without repetition, as v, and the maximum y as z, [batch, *shape]."""
+
+    v: Any
+    z: Tensor
+
+
+class MaxIntegrator(Integrator):
+    """Maximum over time of what another integrator computes.
+
+        y_t = max(y_{t−1}, u_t),      y_0 = −∞
+
+    With a loss at the last step each output learns from the step of its maximum alone. Cost: one elementwise operation
+    per step more. Source: Cramer et al. 2022, the maximum-over-time loss of the Heidelberg spiking datasets.
+
+    Args:
+        shape: neurons, their number or their arrangement.
+        of: function from a shape to the integrator of u.
+    """
+
+    def __init__(self, shape: Shape, *, of: Callable[[Shape], Integrator]) -> None:
+        super().__init__(shape)
+        self.integrator = of(shape)
 
     def initial_state(self, batch: int, like: Tensor) -> MaxState:
-        u = like.new_zeros(batch, *self.shape)
-        return MaxState(u, torch.full_like(u, -torch.inf))
+        u = self.integrator.initial_state(batch, like)
+        return MaxState(self.integrator.pack(u), torch.full_like(u.z, -torch.inf))
 
     def pack(self, state: MaxState) -> MaxState:
         return state
@@ -179,6 +227,6 @@ class MaxIntegrator(Integrator):
         return y
 
     def forward(self, current: Tensor, state: MaxState) -> tuple[Tensor, MaxState]:
-        u = torch.lerp(current, state.v, self.leak)
-        y = torch.maximum(state.z, u)
-        return y, MaxState(u, y)
+        u_t, u = self.integrator(current, self.integrator.unpack(state.v))
+        y = torch.maximum(state.z, u_t)
+        return y, MaxState(self.integrator.pack(u), y)

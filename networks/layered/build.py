@@ -25,9 +25,9 @@ from throughtime.networks.layered.maps import (
     view_of,
 )
 from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
-from throughtime.networks.readout import TAU, Readout, decay_of
+from throughtime.networks.readout import TAU, Readout, constant_leak
 from throughtime.neurons.base import Neuron, Shape, shape_of
-from throughtime.neurons.integrators import GatedIntegrator, Integrator, LeakyIntegrator, SigmoidIntegrator
+from throughtime.neurons.integrators import GatedIntegrator, Integrator, SigmoidIntegrator
 from throughtime.registry import or_default
 
 T = TypeVar("T")
@@ -122,7 +122,7 @@ class Builder:
         if spec.leak == "gated":
             integrator = partial(GatedIntegrator, trained_slope=spec.slope != "fixed")
         elif spec.leak != "sigmoid":
-            integrator = partial(LeakyIntegrator, decay=0.0 if spec.grid else decay_of(or_default(spec.tau, TAU)))
+            integrator = constant_leak(0.0 if spec.grid else or_default(spec.tau, TAU), spec.synapse, spec.max)
         sizes = (outputs, *shape[1:]) if spec.grid else outputs
         dropout = self._dropout(spec.dropout)
         return Readout(shape, sizes, reads, integrator, layer=layer, name=spec.name, dropout=dropout)

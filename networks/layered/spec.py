@@ -19,6 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from throughtime.errors import suggestion
 from throughtime.networks.layer import INPUT
+from throughtime.networks.readout import ReadoutSynapse
 from throughtime.spec import Strict
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z]\w*$")]
@@ -138,15 +139,20 @@ class ReadoutSpec(Strict):
     `gated`, computed at each step. null: constant."""
     tau: NonNegativeFloat | None = None
     """Time constant of a constant leak in steps, λ = 1 − exp(−1/τ); 0: no memory; null: 20."""
+    synapse: ReadoutSynapse | None = None
+    """Synapse before a constant leak; null: none."""
+    max: bool = False
+    """Whether the output is the maximum over the steps so far, of a readout with a constant leak."""
     slope: Literal["trained", "fixed"] | None = None
     """Slope of the sigmoid of a gated leak, which starts at 1; null: trained."""
 
     @model_validator(mode="after")
     def _consistent(self) -> ReadoutSpec:
-        if self.grid and (self.leak or self.tau is not None or self.slope):
+        of_constant = [key for key in ("tau", "synapse", "max") if getattr(self, key) not in (None, False)]
+        if self.grid and (self.leak or of_constant or self.slope):
             raise ValueError("a grid has no leak")
-        if self.tau is not None and self.leak not in (None, "constant"):
-            raise ValueError("tau would do nothing without leak: constant")
+        if of_constant and self.leak not in (None, "constant"):
+            raise ValueError(f"{', '.join(of_constant)} would do nothing without leak: constant")
         if self.slope is not None and self.leak != "gated":
             raise ValueError("slope would do nothing without leak: gated")
         return self

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from throughtime.checks.tiny import CLASSES, INPUTS, learn, recurrent, sequence
 from throughtime.checks.window import by_layers
 from throughtime.datasets.task import Classification
+from throughtime.networks.layered.layered import Layered
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.lif import LIF
 from throughtime.registry import ALGORITHMS
@@ -48,6 +51,26 @@ def test_rules_with_traces_decline_it():
     network = Recurrent(INPUTS, CLASSES, lif, hidden=[4], readout_max=True)
     reason = ALGORITHMS["eprop"].factory().supports(network, Classification(CLASSES), 5)
     assert reason is not None and "no leaky integrator with a constant leak" in reason
+
+
+def test_recurrent_and_layered_have_the_same_readout_of_two_stages():
+    """The maximum of SpyTorch's readout, out ← β out + flt, flt ← α flt + W z, with τ = 10 and τ_s = 5."""
+    synapse = {"tau": 5.0, "delay": 1, "gain": "unit"}
+    options = {"recurrent_weights": False, "readout_tau": 10.0, "readout_synapse": synapse, "readout_max": True}
+    ours = recurrent(lif, hidden=[6], **options)
+    readout = {"tau": 10.0, "synapse": synapse, "max": True}
+    layered = Layered(INPUTS, CLASSES, lif, layers=[{"dense": 6}], readouts=[readout]).double()
+    layered.load_state_dict({name.replace("inward", "from_input"): p for name, p in ours.state_dict().items()})
+    x, state = sequence()[0], ours.initial_state(5)
+    window = ours.unroll(x, state)
+    assert 0 < float(window.spikes[0].mean()) < 1
+    assert torch.equal(layered.unroll(x, layered.initial_state(5)).outputs, window.outputs)
+    outs = [torch.zeros(5, CLASSES, dtype=torch.float64)]
+    flt = ours.readout.linear(window.spikes[0][0])
+    for z in window.spikes[0][1:]:
+        outs.append(math.exp(-1 / 10) * outs[-1] + flt)
+        flt = math.exp(-1 / 5) * flt + ours.readout.linear(z)
+    torch.testing.assert_close(window.outputs, torch.stack(outs).cummax(0).values)
 
 
 def test_it_needs_a_constant_leak():

@@ -53,6 +53,31 @@ def test_one_step_by_hand():
     assert window.outputs.flatten().tolist() == pytest.approx([1.5, 1.25])
 
 
+def test_layers_without_recurrent_weights():
+    # α = e^{-1/20}: v = (1 − α) I_t + α v − z with θ = 0.1 and I = 3 x + 1
+    net = Recurrent(1, 1, LIF, hidden=[1], recurrent_weights=False).double()
+    (layer,) = net.layers
+    assert [*layer.synapses] == ["inward"] and layer.recurrent_synapse is None
+    layer.inward.weight.data.fill_(3)
+    layer.inward.bias.data.fill_(1)
+    α, state = math.exp(-1 / 20), net.initial_state(1)
+    window = net.unroll(torch.tensor([[[1.0]], [[0.0]]], dtype=F64), state)
+    assert window.spikes[0].flatten().tolist() == [1, 1], "v = 4 (1 − α) = 0.195; α v + (1 − α) − 0.1 = 0.134"
+    assert float(window.state.layers[0].v) == pytest.approx(α * 4 * (1 - α) + 1 - α - 0.1)
+    net.clear_held(lambda p: p)
+    for options in ({"recurrent_bias": True}, {"density": 0.5}, {"self_connections": False}):
+        with pytest.raises(ValueError, match=f"{next(iter(options))} would do nothing without recurrent_weights: true"):
+            Recurrent(1, 1, LIF, recurrent_weights=False, **options)
+
+
+@pytest.mark.parametrize("weights", ["separate", "joint", "hidden", "normal", "orthogonal"])
+def test_input_weights_are_drawn_without_recurrent_ones(weights):
+    torch.manual_seed(0)
+    W = Recurrent(100, 2, LIF, hidden=[400], weights=weights, recurrent_weights=False).layers[0].inward.weight
+    sd = {"hidden": 400**-0.5 / 3**0.5, "normal": 0.1, "orthogonal": (2 / 500) ** 0.5}.get(weights, 0.1 / 3**0.5)
+    assert float(W.detach().std()) == pytest.approx(sd, rel=0.03)
+
+
 @pytest.mark.parametrize("norm_steps", [None, 2])
 def test_recurrent_bias_and_norms_are_where_they_are_said_to_be(norm_steps):
     # W x + c = 3 x + 1, R z + bias of R = 2 z + 0.5.  Plain: I = 3 · 2 + 1 + 2 + 0.5 = 9.5 for x = 2, z = 1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from throughtime.neurons.integrators import (
     LeakyIntegrator,
     MaxIntegrator,
     SigmoidIntegrator,
+    SynapticIntegrator,
     TrainedIntegrator,
 )
 
@@ -76,13 +78,35 @@ def test_sigmoid():
 def test_maximum():
     """κ = 1/2: u = 1, 2.5, −0.75, 1.625 for I = 2, 4, −4, 4; the maximum is that of the second step."""
     I = torch.tensor([[2.0], [4.0], [-4.0], [4.0]], dtype=F64, requires_grad=True)
-    y, u = taken(MaxIntegrator(1, leak=0.5), I)
+    y, u = taken(MaxIntegrator(1, of=partial(LeakyIntegrator, decay=0.5)), I)
     assert u.flatten().tolist() == [1.0, 2.5, -0.75, 1.625]
     assert y.flatten().tolist() == [1.0, 2.5, 2.5, 2.5]
     (gradient,) = torch.autograd.grad(y[-1].sum(), I)
     assert gradient.flatten().tolist() == [0.25, 0.5, 0.0, 0.0], "κ (1 − κ), 1 − κ: no effect after the maximum"
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [1, 3, 2.75]),  # 2/2, 1/2 + 5/2, 3/2 + 2.5/2
+        ({"gain": "unit"}, [2, 6, 5.5]),
+        ({"gain": "unit", "delay": 1}, [0, 2, 6]),  # 0, 0 + 2, 1 + 5
+    ],
+)
+def test_a_synapse_before_the_membrane(options, expected):
+    """γ = κ = 1/2: i = 2, 1 + 4 = 5, 2.5 for I = 2, 4, 0."""
+    I = torch.tensor([[2.0], [4.0], [0.0]], dtype=F64)
+    neuron = SynapticIntegrator(1, leak=0.5, synapse=0.5, **options)
+    y, v = taken(neuron, I)
+    assert y.flatten().tolist() == v.flatten().tolist() == expected
+    maximum = MaxIntegrator(1, of=lambda shape: neuron)
+    state, found = maximum.initial_state(1, I), []
+    for I_t in I:
+        z, state = maximum(I_t[None], state)
+        found.append(float(z))
+    assert found == [expected[0], max(expected[:2]), max(expected)]
+
+
 def test_a_negative_maximum_is_below_zero():
-    y, _ = taken(MaxIntegrator(1, leak=0.0), torch.tensor([[-3.0], [-1.0], [-2.0]]))
+    y, _ = taken(MaxIntegrator(1, of=partial(LeakyIntegrator, decay=0.0)), torch.tensor([[-3.0], [-1.0], [-2.0]]))
     assert y.flatten().tolist() == [-3.0, -1.0, -1.0]

@@ -111,7 +111,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("neurons", "cuba"): Defaults(
         "Zenke and Vogels 2021: 10 ms, 5 ms and 1, at 1 ms a step",
         {"tau": 10.0, "tau_max": None, "tau_synapse": 5.0, "threshold": 1.0, "reset": "zero"}
-        | {"surrogate": "fast_sigmoid"},
+        | {"surrogate": "fast_sigmoid", "input_gain": "leak", "delay": 0},
     ),
     ("neurons", "plif"): Defaults(
         "fangwei123456/spikingjelly, ParametricLIFNode; detach_reset as in the logs of Fang et al. 2021",
@@ -152,6 +152,8 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         | {
             "weights": "separate",
             "biases": True,
+            "recurrent_weights": True,
+            "readout_synapse": None,
             "recurrent_bias": False,
             "density": 1.0,
             "self_connections": True,
