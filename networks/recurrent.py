@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -13,11 +12,12 @@ from torch import Tensor, nn
 
 from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.layer import INPUT, Layer, Synapse
+from throughtime.networks.layered.build import readout_of
+from throughtime.networks.layered.spec import ReadoutSpec
 from throughtime.networks.network import LayerNetwork
-from throughtime.networks.readout import TAU, Readout, ReadoutSynapse, constant_leak
+from throughtime.networks.readout import Readout, ReadoutSynapse
 from throughtime.neurons.base import Neuron, Shape, shape_of
-from throughtime.neurons.integrators import GatedIntegrator, TrainedIntegrator
-from throughtime.registry import network, or_default, refuse_unused
+from throughtime.registry import network, refuse_unused
 
 
 @network("recurrent")
@@ -82,8 +82,7 @@ class Recurrent(LayerNetwork):
         of_R = {"recurrent_bias": recurrent_bias or None, "density": None if density == 1 else density}
         of_R["self_connections"] = None if self_connections else self_connections
         refuse_unused("recurrent_weights: true", recurrent_weights, **of_R)
-        readout_tau = or_default(readout_tau, TAU)
-        if readout_leak == "trained" and not readout_tau:
+        if readout_leak == "trained" and readout_tau == 0:
             raise ValueError("readout_leak: trained needs a readout_tau above 0")
         # The synapses' random numbers precede those of the neurons, so that networks of all neurons start from the same
         # synapses.
@@ -101,21 +100,21 @@ class Recurrent(LayerNetwork):
             if R is not None and not self_connections:
                 to_themselves(R.weight.detach()).zero_()
         names = [f"layer{n}" for n in range(1, len(hidden) + 1)]
-        reads: Literal["z", "v"] = "z" if readout == "spikes" else "v"
+        spec = ReadoutSpec(
+            of=readout,
+            leak=readout_leak,
+            tau=readout_tau,
+            synapse=readout_synapse,
+            max=readout_max,
+            norm_steps=norm_steps,
+        )
 
-        integrator = constant_leak(readout_tau, readout_synapse, readout_max)
-        if readout_leak == "gated":
-            integrator = GatedIntegrator
-        elif readout_leak == "trained":
-            integrator = partial(TrainedIntegrator, tau=readout_tau)
-
-        def readout_of(name: str, shape: Shape) -> Readout:
+        def readout_named(name: str, shape: Shape) -> Readout:
             (width,) = shape_of(shape)
-            norm = StepBatchNorm(width, norm_steps) if norm_steps else None
-            return Readout(hidden[-1], width, reads, integrator, layer=names[-1], name=name, norm=norm)
+            return readout_of(spec.model_copy(update={"name": name}), names[-1], (hidden[-1],), width)
 
-        shapes = outputs if isinstance(outputs, Mapping) else {"readout": outputs}
-        readouts = [readout_of(name, shape) for name, shape in shapes.items()]
+        shapes = outputs if isinstance(outputs, Mapping) else {spec.name: outputs}
+        readouts = [readout_named(name, shape) for name, shape in shapes.items()]
         layers = [
             _layer(name, W, R, neuron(size), below, norm_steps)
             for name, W, R, size, below in zip(names, inward, recurrent, hidden, [INPUT, *names[:-1]], strict=True)

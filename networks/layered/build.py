@@ -6,7 +6,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ from throughtime.networks.layered.maps import (
 from throughtime.networks.layered.spec import LayerSpec, ReadoutSpec
 from throughtime.networks.readout import TAU, Readout, constant_leak
 from throughtime.neurons.base import Neuron, Shape, shape_of
-from throughtime.neurons.integrators import GatedIntegrator, Integrator, SigmoidIntegrator
+from throughtime.neurons.integrators import GatedIntegrator, SigmoidIntegrator, TrainedIntegrator
 from throughtime.registry import or_default
 
 T = TypeVar("T")
@@ -109,23 +109,36 @@ class Builder:
         self.dropouts += 1
         return Dropout(p, self.dropouts, channels) if p else None
 
-    def readout(self, spec: ReadoutSpec, outputs: int) -> Readout:
+    def readout(self, spec: ReadoutSpec, outputs: Shape) -> Readout:
         """Build a readout of so many outputs."""
         layer = spec.reads or self.specs[-1].called
         if layer not in self.sizes or layer == INPUT:
             raise ValueError(f'the readout "{spec.name}" reads "{layer}"; there is {", ".join(self._of_currents)}')
-        reads: Literal["z", "v"] = "z" if spec.of == "spikes" else "v"
-        shape = self.sizes[layer]
-        if spec.grid and len(shape) != 3:
-            raise ValueError(f'the readout "{spec.name}" is a grid, and {layer} has no images')
-        integrator: Callable[[Shape], Integrator] = SigmoidIntegrator
-        if spec.leak == "gated":
-            integrator = partial(GatedIntegrator, trained_slope=spec.slope != "fixed")
-        elif spec.leak != "sigmoid":
-            integrator = constant_leak(0.0 if spec.grid else or_default(spec.tau, TAU), spec.synapse, spec.max)
-        sizes = (outputs, *shape[1:]) if spec.grid else outputs
-        dropout = self._dropout(spec.dropout)
-        return Readout(shape, sizes, reads, integrator, layer=layer, name=spec.name, dropout=dropout)
+        return readout_of(spec, layer, self.sizes[layer], outputs, self._dropout(spec.dropout))
+
+
+def readout_of(spec: ReadoutSpec, layer: str, source: Sizes, outputs: Shape, dropout: Dropout | None = None) -> Readout:
+    """Build a readout of so many outputs, of a layer of this shape."""
+    (width, *_), grid = shape_of(outputs), spec.grid
+    if grid and len(source) != 3:
+        raise ValueError(f'the readout "{spec.name}" is a grid, and {layer} has no images')
+    integrator = constant_leak(0.0 if grid else or_default(spec.tau, TAU), spec.synapse, spec.max)
+    if spec.leak == "gated":
+        integrator = partial(GatedIntegrator, trained_slope=spec.slope != "fixed")
+    elif spec.leak == "sigmoid":
+        integrator = SigmoidIntegrator
+    elif spec.leak == "trained":
+        integrator = partial(TrainedIntegrator, tau=or_default(spec.tau, TAU))
+    return Readout(
+        source,
+        (width, *source[1:]) if grid else width,
+        "z" if spec.of == "spikes" else "v",
+        integrator,
+        layer=layer,
+        name=spec.name,
+        norm=StepBatchNorm(width, spec.norm_steps) if spec.norm_steps else None,
+        dropout=dropout,
+    )
 
 
 def with_name(spec: LayerSpec, build: Callable[[LayerSpec], T]) -> T:

@@ -134,11 +134,14 @@ class ReadoutSpec(Strict):
     outputs, without a leak: y_t = d_t."""
     dropout: Probability = 0.0
     """Probability with which a number that it reads is set to 0, in training."""
-    leak: Literal["constant", "sigmoid", "gated"] | None = None
-    """Leak λ of y_t = y_{t−1} + λ (d_t − y_{t−1}): `constant`; `sigmoid`, that of a trained number of each output;
-    `gated`, computed at each step. null: constant."""
+    norm_steps: PositiveInt | None = None
+    """Number of time steps with separate statistics, for batch normalisation of d_t; null: no normalisation."""
+    leak: Literal["constant", "trained", "sigmoid", "gated"] | None = None
+    """Leak λ of y_t = y_{t−1} + λ (d_t − y_{t−1}): `constant`; `trained`, by a trained time constant of each output;
+    `sigmoid`, that of a trained number of each output; `gated`, computed at each step. null: constant."""
     tau: NonNegativeFloat | None = None
-    """Time constant of a constant leak in steps, λ = 1 − exp(−1/τ); 0: no memory; null: 20."""
+    """Time constant of a constant leak in steps, λ = 1 − exp(−1/τ), or mean of the initial trained ones; 0: no memory,
+    if it is constant; null: 20."""
     synapse: ReadoutSynapse | None = None
     """Synapse before a constant leak; null: none."""
     max: bool = False
@@ -149,8 +152,12 @@ class ReadoutSpec(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> ReadoutSpec:
         of_constant = [key for key in ("tau", "synapse", "max") if getattr(self, key) not in (None, False)]
-        if self.grid and (self.leak or of_constant or self.slope):
-            raise ValueError("a grid has no leak")
+        if self.grid and (self.leak or of_constant or self.slope or self.norm_steps):
+            raise ValueError("a grid has neither a leak nor a norm")
+        if self.leak == "trained":
+            if self.tau == 0:
+                raise ValueError("leak: trained needs a tau above 0")
+            of_constant = [key for key in of_constant if key != "tau"]
         if of_constant and self.leak not in (None, "constant"):
             raise ValueError(f"{', '.join(of_constant)} would do nothing without leak: constant")
         if self.slope is not None and self.leak != "gated":
