@@ -35,6 +35,16 @@ def ecg_spiking_readout(
 
     Args:
         hidden: number of neurons of each hidden layer.
+
+    Example:
+        >>> network = tt.build_network("ecg_spiking_readout", 4, 6, neuron="asrnn")
+        >>> window = network.unroll(torch.rand(10, 4, 4), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([10, 4, 6])
+
+    References:
+        Yin, Corradi and Bohte 2021: https://doi.org/10.1038/s42256-021-00397-w
+        Higuchi et al. 2024: https://doi.org/10.48550/arXiv.2402.14603
     """
     network = ecg_rnn(inputs, outputs, neuron, hidden=hidden)
     W_o = network.readouts[0].linear.weight

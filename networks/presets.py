@@ -30,6 +30,15 @@ def adding_snn(
 
     Args:
         hidden: number of neurons of each layer.
+
+    Example:
+        >>> network = tt.build_network("adding_snn", 2, 1, neuron="ltc_adding", hidden=[8])
+        >>> window = network.unroll(torch.rand(10, 4, 2), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([10, 4, 1])
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
     return Recurrent(inputs, outputs, neuron, hidden=hidden, readout="membrane", readout_tau=0.0, weights="joint")
 
@@ -46,6 +55,15 @@ def adding_rnn(
 
     Args:
         hidden: number of cells of each layer.
+
+    Example:
+        >>> network = tt.build_network("adding_rnn", 2, 1, neuron="lstm", hidden=[8])
+        >>> window = network.unroll(torch.rand(10, 4, 2), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([10, 4, 1])
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
     return Recurrent(
         inputs,
@@ -78,6 +96,15 @@ def smnist_srnn(
     Args:
         hidden: number of neurons of each layer.
         steps: number of time steps with separate statistics.
+
+    Example:
+        >>> network = tt.build_network("smnist_srnn", 1, 10, neuron="ltc_smnist", hidden=[8])
+        >>> window = network.unroll(torch.rand(28, 4, 1), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([28, 4, 10])
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
     return Recurrent(
         inputs,
@@ -101,6 +128,15 @@ def jsb_rnn(inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *,
 
     Args:
         hidden: number of units of each layer.
+
+    Example:
+        >>> network = tt.build_network("jsb_rnn", 88, 88, neuron="ssnu")
+        >>> window = network.unroll(torch.rand(10, 4, 88), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([10, 4, 88])
+
+    References:
+        Bohnstingl et al. 2022: https://doi.org/10.48550/arXiv.2007.12723
     """
     network = Recurrent(inputs, outputs, neuron, hidden=hidden, readout_tau=0.0)
     for layer in network.layers:
@@ -121,6 +157,15 @@ def ecg_rnn(inputs: Shape, outputs: Shape, neuron: Callable[[Shape], Neuron], *,
 
     Args:
         hidden: number of neurons of each layer.
+
+    Example:
+        >>> network = tt.build_network("ecg_rnn", 4, 6, neuron="brf")
+        >>> window = network.unroll(torch.rand(10, 4, 4), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([10, 4, 6])
+
+    References:
+        Higuchi et al. 2024: https://doi.org/10.48550/arXiv.2402.14603
     """
     network = Recurrent(inputs, outputs, neuron, hidden=hidden, readout_leak="trained")
     for layer in network.layers:
@@ -148,6 +193,15 @@ def online_rnn(
     Args:
         hidden: number of units of each layer.
         reservoir: whether only the readout is trained: the baseline without credit through time.
+
+    Example:
+        >>> network = tt.build_network("online_rnn", 2, 2, neuron="leaky_tanh")
+        >>> window = network.unroll(torch.rand(10, 4, 2), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([10, 4, 2])
+
+    References:
+        Marschall, Cho and Savin 2020: https://doi.org/10.48550/arXiv.1907.02649
     """
     network = Recurrent(
         inputs, outputs, neuron, hidden=hidden, readout="membrane", readout_tau=0.0, weights="orthogonal"
@@ -177,6 +231,15 @@ def chaotic_rnn(
     Args:
         hidden: number of units of each layer.
         gain: standard deviation of R, times √size; without input a large layer of `leaky_tanh` is chaotic above 1.
+
+    Example:
+        >>> network = tt.build_network("chaotic_rnn", 1, 2, neuron="leaky_tanh")
+        >>> window = network.unroll(torch.rand(10, 4, 1), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([10, 4, 2])
+
+    References:
+        Murray 2019: https://doi.org/10.7554/eLife.43299
     """
     network = Recurrent(inputs, outputs, neuron, hidden=hidden, readout="membrane", readout_tau=0.0)
     for layer in network.layers:

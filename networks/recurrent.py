@@ -54,6 +54,12 @@ class Recurrent(LayerNetwork):
         self_connections: whether neurons have recurrent weights to themselves; if not, R's diagonal stays 0.
         norm_steps: number of time steps with separate statistics, for batch normalisation of W z + c, R z and the
             readout's drive; null: no normalisation.
+
+    Example:
+        >>> network = tt.build_network("recurrent", 3, {"what": 2, "where": 4}, neuron="alif", hidden=[8, 5])
+        >>> window = network.unroll(torch.rand(10, 4, 3), network.initial_state(4))  # x: [steps, batch, inputs]
+        >>> window.outputs["where"].shape, [z.shape for z in window.spikes]
+        (torch.Size([10, 4, 4]), [torch.Size([10, 4, 8]), torch.Size([10, 4, 5])])
     """
 
     def __init__(

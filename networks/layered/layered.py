@@ -54,6 +54,13 @@ class Layered(LayerNetwork):
         weights: initial distribution of the maps of synapses and gates: `uniform`, U(±1/√fan-in), biases too;
             `glorot_uniform` or `glorot_normal`, Glorot's rules, biases 0. The maps of all sources of a layer are drawn
             as one map.
+
+    Example:
+        >>> layers = [{"conv": 4, "pool": {"kind": "max"}}, {"dense": 8, "recurrent": True}]
+        >>> network = tt.build_network("layered", (2, 6, 6), 3, layers=layers, readouts=[{"leak": "gated"}])
+        >>> window = network.unroll(torch.rand(10, 4, 72), network.initial_state(4))  # images as vectors
+        >>> window.outputs.shape, [z.shape for z in window.spikes]
+        (torch.Size([10, 4, 3]), [torch.Size([10, 4, 4, 3, 3]), torch.Size([10, 4, 8])])
     """
 
     def __init__(

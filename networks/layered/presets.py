@@ -54,6 +54,15 @@ def conv_static(
     Args:
         hidden: number of neurons of each dense layer.
         width: factor of the numbers of channels.
+
+    Example:
+        >>> network = tt.build_network("conv_static", (1, 8, 8), 10, neuron="ltc", hidden=8, width=1 / 16)
+        >>> window = network.unroll(torch.rand(5, 4, 64), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([5, 4, 10])
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
     layers = [conv(32 * width), conv(128 * width, pool=HALVED), conv(256 * width, pool=HALVED)]
     layers += [LayerSpec(dense=hidden), LayerSpec(dense=hidden)]
@@ -85,6 +94,15 @@ def dvs_shallow(
     Args:
         hidden: number of neurons of each layer.
         dropout: probability of dropout of the spikes that the recurrent layer and the readout read.
+
+    Example:
+        >>> network = tt.build_network("dvs_shallow", (2, 8, 8), 11, neuron="ltc", hidden=8)
+        >>> window = network.unroll(torch.rand(5, 4, 128), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([5, 4, 11])
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
     layers = [
         LayerSpec(name=name, dense=hidden, reads=["input"], channels=[n, n + 1]) for n, name in enumerate(("on", "off"))
@@ -121,6 +139,15 @@ class DVSConvV3(Layered):
         hidden: number of neurons of the dense layer.
         width: factor of the numbers of channels.
         dropout: probability of dropout of the spikes that the dense layer reads.
+
+    Example:
+        >>> network = tt.build_network("dvs_conv_v3", (2, 64, 64), 11, neuron="ltc", hidden=8, width=1 / 32)
+        >>> window = network.unroll(torch.rand(2, 4, 8192), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([2, 4, 11])
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
 
     dense_is_recurrent: ClassVar[bool] = False
@@ -149,6 +176,15 @@ class DVSConvV4(DVSConvV3):
 
     With images of 128 x 128 and 11 outputs it has 14 378 195 parameters, of which 11 are not trained. Source:
     fptt_img/snn_sota_LIF4_dvs_gesture_v4.py.
+
+    Example:
+        >>> network = tt.build_network("dvs_conv_v4", (2, 64, 64), 11, neuron="ltc", hidden=8, width=1 / 32)
+        >>> window = network.unroll(torch.rand(2, 4, 8192), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([2, 4, 11])
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
 
     dense_is_recurrent = True
@@ -179,6 +215,16 @@ def dvs_cifar10_vgg(
         hidden: number of neurons of the dense layer.
         width: factor of the numbers of channels.
         dropout: probability of dropout of the spikes that the dense layer reads.
+
+    Example:
+        >>> network = tt.build_network("dvs_cifar10_vgg", (2, 16, 16), 10, neuron="ltc", hidden=8, width=1 / 32)
+        >>> window = network.unroll(torch.rand(2, 4, 512), network.initial_state(4))
+        >>> window.outputs.shape  # [steps, batch, outputs]
+        torch.Size([2, 4, 10])
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
+        Deng et al. 2022: https://doi.org/10.48550/arXiv.2202.11946
     """
     channels = (64, 128, 256, 256, 512, 512, 512, 512)
     layers = [conv(n * width, pool=HALVED if k % 2 else None) for k, n in enumerate(channels)]

@@ -47,6 +47,16 @@ def spyv4(
     Args:
         width: factor of the numbers of channels.
         dropout: probability with which a colour of the image is set to 0.
+
+    Example:
+        >>> outputs = {"coarse": (6, 1, 1), "fine": (6, 2, 2)}
+        >>> network = tt.build_network("spyv4", (3, 32, 32), outputs, neuron="ltc", width=1 / 16)
+        >>> window = network.unroll(torch.rand(2, 4, 3072), network.initial_state(4))
+        >>> window.outputs["fine"].shape  # [steps, batch, channels, rows, columns]
+        torch.Size([2, 4, 6, 2, 2])
+
+    References:
+        Yin, Corradi and Bohte 2023: https://doi.org/10.1038/s42256-023-00650-4
     """
     layers = [
         conv(32 * width, name="conv1", stride=2, dropout=dropout, dropout_channels=dropout > 0),
