@@ -104,6 +104,11 @@ class Readout(Layer):
         self.reads, self.layer = reads, layer
         self.register_load_state_dict_pre_hook(_rename)
 
+    @property
+    def recurrent_synapse(self) -> None:
+        """None: it reads another layer, which may have its name."""
+        return None
+
     def initial_state(self, batch: int) -> Any:
         """Return y before the first step."""
         return self.neuron.pack(self.neuron.initial_state(batch, self.linear.weight))

@@ -141,7 +141,7 @@ class LayerWindows:
     def _drive(self, layer: Layer, bias: Tensor | None) -> Tensor:
         """Return the sum of the currents of all synapses but the recurrent one, and of a bias, in its own memory."""
         field = layer.reads if isinstance(layer, Readout) else "z"
-        first, *others = (s for s in layer.synapses.values() if s.reads != layer.name)
+        first, *others = (s for s in layer.synapses.values() if s is not layer.recurrent_synapse)
         drive = self._current(first, field, bias)
         for synapse in others:
             drive = drive + self._current(synapse, field, None)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import torch
 from pydantic import Discriminator, PositiveFloat, Tag
@@ -245,13 +245,13 @@ def surrogate_key(surrogate: SurrogateOption | Mapping[str, Any]) -> str:
 def surrogate_of(key: str) -> Surrogate:
     """Return the surrogate of a key."""
     if key in SURROGATES:
-        return SURROGATES[cast(SurrogateName, key)]
+        return SURROGATES[key]
     name, slope, height = ScaledSurrogate.model_validate_json(key).model_dump().values()
     h, smooth, natural, (which, of) = SURROGATES[name]
     k = (slope or natural) / natural
     at_0 = float(h(torch.zeros(1, dtype=torch.float64)))
     A = (height or at_0) / at_0
-    constants = {
+    constants: dict[int, Callable[..., tuple[float, ...]]] = {
         0: lambda l, narrow, wide, *of_both: (l / k, narrow * k**2, wide * k**2, *(A * factor for factor in of_both)),
         1: lambda γ, descent: (A * γ, A * k * descent),
         2: lambda c, d: (c / A, d * k / A),

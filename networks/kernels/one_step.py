@@ -182,7 +182,7 @@ class _Layer:
             _Synapse(
                 s.module,  # type: ignore[arg-type]  # `stepper` has checked this
                 s.norm or layer.norm,
-                own if s.reads == layer.name else source,
+                own if s is layer.recurrent_synapse else source,
                 (I, self.neurons.δI),
                 n > 0,
                 gradients,

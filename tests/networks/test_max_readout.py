@@ -63,7 +63,7 @@ def test_recurrent_and_layered_have_the_same_readout_of_two_stages():
     layered.load_state_dict({name.replace("inward", "from_input"): p for name, p in ours.state_dict().items()})
     x, state = sequence()[0], ours.initial_state(5)
     window = ours.unroll(x, state)
-    assert 0 < float(window.spikes[0].mean()) < 1
+    assert 0 < float(window.spikes[0].detach().mean()) < 1
     assert torch.equal(layered.unroll(x, layered.initial_state(5)).outputs, window.outputs)
     outs = [torch.zeros(5, CLASSES, dtype=torch.float64)]
     flt = ours.readout.linear(window.spikes[0][0])

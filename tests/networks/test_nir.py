@@ -147,7 +147,7 @@ def test_scales_and_thresholds_of_a_graph_become_weights():
 @pytest.mark.parametrize(
     ("neuron", "options", "more", "message"),
     [
-        ("lif", {}, {}, "LIF subtracts its threshold"),
+        ("lif", {}, {}, "LIF has reset: subtract"),
         ("alif", {}, {}, "NIR has no node for ALIF; it has lif, cuba and plif"),
         ("lif", {"reset": "zero", "refractory": 3}, {}, "no refractory period; LIF has one of 3 steps"),
         ("plif", {}, {"readout": "membrane"}, "this readout reads membranes"),
