@@ -249,7 +249,7 @@ def surrogate_of(key: str) -> Surrogate:
     name, slope, height = ScaledSurrogate.model_validate_json(key).model_dump().values()
     h, smooth, natural, (which, of) = SURROGATES[name]
     k = (slope or natural) / natural
-    at_0 = float(h(torch.zeros(1, dtype=torch.float64)))
+    at_0 = float(h(torch.zeros(1, dtype=torch.float64, device="cpu")))
     A = (height or at_0) / at_0
     constants: dict[int, Callable[..., tuple[float, ...]]] = {
         0: lambda l, narrow, wide, *of_both: (l / k, narrow * k**2, wide * k**2, *(A * factor for factor in of_both)),
