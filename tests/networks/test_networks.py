@@ -63,7 +63,7 @@ def test_layers_without_recurrent_weights():
     α, state = math.exp(-1 / 20), net.initial_state(1)
     window = net.unroll(torch.tensor([[[1.0]], [[0.0]]], dtype=F64), state)
     assert window.spikes[0].flatten().tolist() == [1, 1], "v = 4 (1 − α) = 0.195; α v + (1 − α) − 0.1 = 0.134"
-    assert float(window.state.layers[0].v) == pytest.approx(α * 4 * (1 - α) + 1 - α - 0.1)
+    assert float(window.state.layers[0].v.detach()) == pytest.approx(α * 4 * (1 - α) + 1 - α - 0.1)
     net.clear_held(lambda p: p)
     for options in ({"recurrent_bias": True}, {"density": 0.5}, {"self_connections": False}):
         with pytest.raises(ValueError, match=f"{next(iter(options))} would do nothing without recurrent_weights: true"):
