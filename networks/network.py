@@ -13,8 +13,8 @@ from throughtime.networks.batch_norm import StepBatchNorm
 from throughtime.networks.dropout import Dropout
 from throughtime.networks.kernels.one_step import stepper
 from throughtime.networks.layer import INPUT, Layer, RecurrentState
+from throughtime.networks.layer_windows import LayerWindows, Neurons, compiled_step, computed_at_once, take_step
 from throughtime.networks.readout import Readout
-from throughtime.networks.window import LayerWindows, Neurons, compiled_step, computed_at_once, take_step
 from throughtime.neurons.base import Neuron
 from throughtime.numerics.trees import Tree, stacked
 

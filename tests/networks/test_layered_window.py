@@ -12,11 +12,11 @@ from torch import Tensor
 from throughtime.checks.tiny import largest, seeded
 from throughtime.checks.window import differences, stepped
 from throughtime.measuring.live_bytes import LiveBytes
-from throughtime.networks import window
+from throughtime.networks import layer_windows as window
 from throughtime.networks.kernels.window import Recurrence
+from throughtime.networks.layer_windows import computed_at_once
 from throughtime.networks.layered.layered import Layered
 from throughtime.networks.setting import tiny_setting
-from throughtime.networks.window import computed_at_once
 from throughtime.registry import NETWORKS, NEURONS
 
 F64 = torch.float64
