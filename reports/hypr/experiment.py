@@ -10,6 +10,7 @@ from torch import Tensor
 
 from throughtime.datasets.task import Classification
 from throughtime.harness.learner import Learner
+from throughtime.networks.layer import INPUT
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.base import Partials
 from throughtime.registry import ALGORITHMS, NEURONS
@@ -62,7 +63,7 @@ def gradients(neuron: str, block: int, carried: bool = True) -> tuple[Tensor, Te
     s, y, steps, p, L = state.layers[0], state.y, [], [], []
     for x_t in x:
         with torch.no_grad():
-            current = layer.current(layer.inward(x_t), s.z, 0)
+            current = layer.total_current({INPUT: x_t, layer.name: s.z}, 0, 0)
             p.append(torch.cat((x_t, s.z, x.new_ones(BATCH, 1)), 1))
             _, after = layer.neuron(current, s)
             partials = layer.neuron.partials(current, s, after)
