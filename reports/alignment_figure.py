@@ -20,17 +20,11 @@ from throughtime.reports.alignment_points import (
     epochs_of,
 )
 from throughtime.reports.alignment_ranks import alignment_ranks, warning
-from throughtime.reports.cells import (
-    KEYS,
-    groups,
-    neuron_label,
-    rule_rank,
-    star_sentence,
-    starred,
-)
+from throughtime.reports.cells import KEYS, groups, neuron_label, rule_rank
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, star, styled
 from throughtime.reports.figures import cells_left_out, count_range, used_styles
 from throughtime.reports.styles import Style, rule_styles
+from throughtime.reports.tuning import star_sentence, starred
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

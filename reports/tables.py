@@ -25,7 +25,6 @@ from throughtime.reports.cells import (
     rule_title,
     slug,
     summarise,
-    tuning_sentence,
 )
 from throughtime.reports.formats import long_csv, markdown, text
 from throughtime.reports.latex import latex
@@ -33,6 +32,7 @@ from throughtime.reports.planned import PlannedLabels, exclusion, planned_cells
 from throughtime.reports.quantities import quantity
 from throughtime.reports.table import FAILURES, REPLICATES, Entry, Footnotes, Table
 from throughtime.reports.terminal_table import terminal_text
+from throughtime.reports.tuning import tuning_sentence
 from throughtime.spec import MEASURED_ONCE
 
 LAYERS = "firing_rate."

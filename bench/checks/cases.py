@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule, LossAt
-from throughtime.checks import tiny
+from throughtime.checks import spiking, tiny
 from throughtime.datasets.task import Classification, Task
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import NEURONS
@@ -80,7 +80,7 @@ def large_cases(rule: LearningRule, names: Sequence[str]) -> Iterator[Case]:
             for hidden in ([6, 5], [6]):  # a rule may be one of single layers
                 network = tiny.recurrent(NEURONS[neuron], hidden=hidden, **options)
                 if rule.supports(network, task, LONG) is None:
-                    tiny.enliven(network, batch[0])
+                    spiking.enliven(network, batch[0])
                     yield Case(neuron, network, batch, before, task)
                     break
 

@@ -291,29 +291,6 @@ def windows(rule: LearningRule, x: Tensor, target: Tensor) -> Iterator[tuple[int
         t += steps
 
 
-@torch.no_grad()
-def enliven(network: Recurrent, x: Tensor, least: float = 0.05) -> None:
-    """Enlarge the input weights until each layer spikes under x.
-
-    Raises:
-        ValueError: no weights do that.
-    """
-    for _ in range(20):
-        if is_alive(network, x, least):
-            return
-        for layer in network.layers:
-            layer.inward.weight.mul_(1.5)
-    raise ValueError("the network is dead")
-
-
-def is_alive(network: Recurrent, x: Tensor, least: float = 0.05) -> bool:
-    """Return whether the neurons of each layer spike at `least` to 95 % of the steps, or are no neurons that spike: for
-    zeros every identity holds."""
-    with torch.no_grad(), seeded(11):
-        spikes = network.unroll(x, network.initial_state(x.shape[1])).spikes
-    return not network.spiking or all(least < float(z.mean()) < 0.95 for z in spikes)
-
-
 def supporting(
     rule: LearningRule, steps: int = STEPS, lif_alone: bool = False, **options: Any
 ) -> Iterator[tuple[str, Recurrent]]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from throughtime.algorithms.base import LearningRule
-from throughtime.checks.tiny import CLASSES, Gradients, enliven, is_alive, learn, seeded, sequence, supporting
+from throughtime.checks.spiking import enliven, is_alive
+from throughtime.checks.tiny import CLASSES, Gradients, learn, seeded, sequence, supporting
 from throughtime.datasets.task import Classification
 from throughtime.networks.layer import INPUT
 from throughtime.networks.recurrent import Recurrent

@@ -32,13 +32,16 @@ def recommend(
 
     Bytes are counted by training a batch with each rule: a minute or two.
     """
-    from throughtime.face.api import recommend as recommended
+    from throughtime.measuring.training_bytes import Sizes
+    from throughtime.registry import NEURONS
+    from throughtime.reports.recommend import evidence_in, recommendations
 
     load_plugins(plugin)
+    NEURONS[neuron]  # a wrong name is refused before the records are read
     print_text(" counting the bytes of each rule", file=sys.stderr, flush=True)
-    sizes: dict[str, Any] = {"hidden": hidden or (64,), "inputs": inputs, "outputs": outputs, "batch": batch}
-    found = recommended(steps, memory, neuron, **sizes, results=results)
-    rows = json.loads(found.to_json(orient="records"))
+    sizes = Sizes(tuple(hidden or (64,)), inputs, outputs, batch)
+    frame = recommendations(evidence_in(results), steps, memory, neuron, sizes)
+    rows = json.loads(frame.to_json(orient="records"))
     if as_json:
         print_text(json.dumps(rows))
         return

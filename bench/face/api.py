@@ -259,7 +259,7 @@ def recommend(
         results: runs of the suite `length` or `rules` as evidence; None: the committed ones.
 
     Returns:
-        A row for each rule, those that fit first; the columns are those of `comparing.recommend.recommendations`. The
+        A row for each rule, those that fit first; the columns are those of `reports.recommend.recommendations`. The
         cost is that of counting the bytes: seconds, or minutes for long sequences.
 
     Raises:
@@ -270,10 +270,9 @@ def recommend(
         >>> bool(rows["fits"].iloc[0]), bool(rows["accuracy"].isna().all())  # no run of `length` or `rules`
         (True, True)
     """
-    from throughtime.comparing.recommend import SUITES, recommendations
     from throughtime.measuring.training_bytes import Sizes
-    from throughtime.records.committed import CommittedStore
     from throughtime.registry import NEURONS
+    from throughtime.reports.recommend import evidence_in, recommendations
     from throughtime.suites.units import size
 
     if isinstance(memory, str):
@@ -282,7 +281,7 @@ def recommend(
         except ValueError as error:
             raise UsageError(str(error)) from error
     NEURONS[neuron]  # a wrong name is refused before the records are read
-    evidence = Results(CommittedStore(), SUITES) if results is None else _loaded(results)
+    evidence = evidence_in(None) if results is None else _loaded(results)
     return recommendations(evidence, steps, memory, neuron, Sizes(tuple(hidden), inputs, outputs, batch))
 
 

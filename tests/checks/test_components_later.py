@@ -178,6 +178,7 @@ class WritesTheLabelIntoAnInput(Data):
 
 DECLARED, STARTS = "its reset is as declared", "each batch starts anew, in training and in evaluation"
 BOTH_TYPES, LABELS = "works under both default types of torch", "no input alone gives the labels away"
+OF_FILES = "digest changes with the content of each file", "test files shape no training data"
 SPIKES = "spikes are 0 or 1, and those of its layers"
 TWINS = [
     ("neurons", Twin(DECLARED, SaysItsGradientFlows, LIF)),
@@ -208,7 +209,7 @@ def test_the_fact_finds_the_fault(kind, twin, monkeypatch):
     [
         ("neurons", Soft, OF_NEURONS, set()),
         ("networks", Net, OF_NETWORKS, {BOTH_TYPES}),
-        ("datasets", Toy, OF_DATASETS, {LABELS, "another process loads the same data"}),
+        ("datasets", Toy, OF_DATASETS, {LABELS, "another process loads the same data", *OF_FILES}),
     ],
 )
 def test_every_fact_has_a_twin(kind, sound, twins, others):

@@ -180,7 +180,7 @@ def test_every_option_of_a_dataset_is_in_the_key_of_its_arrays():
     left_out = {}
     for component, dataset in from_files():
         images = component.name in ("mnist", "fashion_mnist", "bccd", "voc", "rectangles")
-        shown_when_used = {"steps"} if images else set()  # an expanded view
+        shown_when_used = {"steps"} if images else {"pool"} if component.name == "smnist_pooled" else set()
         keyed = {*dataset.parameters(), *OUTSIDE, *shown_when_used}
         if component.name in ("npz", "ts"):
             keyed |= {*component.factory(path="x", label_at="end").parameters()}

@@ -145,9 +145,9 @@ def test_cuba_that_integrates_the_current_of_the_step_before(gain):
         v = (β * v + (1 if gain == "unit" else 1 - β) * i) * (1 - z.fixed())
         return {"i": α * i + I, "v": v, "z": spike(v - 1, fast_sigmoid)}
 
-    # v: 0; 11 or 1.0468, a spike; 0, without the current; the current alone
+    # v: 0; 11 or 1.0468, a spike; 0, without the current; 12.5 or 1.19, the current alone
     neuron = Cuba(1, delay=1, input_gain=gain, reset="zero_with_input")
-    assert_steps(neuron, step, {"i": 0, "v": 0, "z": 0}, (11.0, -6.0, 10.0, 0.1), [0, 1, 0, gain == "unit"])
+    assert_steps(neuron, step, {"i": 0, "v": 0, "z": 0}, (11.0, -6.0, 10.0, 0.1), [0, 1, 0, 1])
 
 
 @pytest.mark.parametrize("flows", [False, True])

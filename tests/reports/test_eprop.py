@@ -127,6 +127,6 @@ def test_the_figure_has_a_panel_per_task_and_a_line_per_run(store, tmp_path):
     ]
     assert [len(panel.lines) for panel in drawn.figure.axes] == [3 + 2 + 1, 3]  # runs, and the level at which it stops
     evidence = drawn.data[(drawn.data["task"] == "eprop-evidence") & (drawn.data["rule"] == "eprop-symmetric")]
-    assert evidence["value"].tolist() == pytest.approx([0.5, 0.05] * 2)
+    assert evidence["value"].tolist() == pytest.approx([0.5, 0.05, 0.04] * 2)
     save(drawn, tmp_path / "out", "eprop")
     assert draw(Results(store.folder), "paper") is None

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.algorithms.coordinates import Coordinates
-from throughtime.checks import tiny
+from throughtime.checks import spiking, tiny
 from throughtime.checks.contract.gradient import trained
 from throughtime.checks.fact import Fact, Observed, worst
 from throughtime.checks.two_layers import HIDDEN, STEPS, steps_with_signals, total
@@ -50,7 +50,7 @@ def exact(network: Recurrent) -> tiny.Gradients:
 def independent(component: Component, **options: Any) -> Iterator[tuple[str, Recurrent]]:
     """Yield networks that are alive, of the supported neurons that depend on each other through synapses alone."""
     for name, network in tiny.supporting(tiny.build(component), STEPS, **options):
-        is_alive = tiny.is_alive(network, tiny.sequence(STEPS)[0], SMALLEST_RATE)
+        is_alive = spiking.is_alive(network, tiny.sequence(STEPS)[0], SMALLEST_RATE)
         if is_alive and all(layer.neuron.elementwise for layer in network.layers):
             yield name, network
 
@@ -104,7 +104,7 @@ def differs_by_the_diagonal(component: Component) -> Observed:
 
     x, _ = tiny.sequence(STEPS)
     pairs = tiny.supporting(tiny.build(component), STEPS)
-    alive = (pair for pair in pairs if tiny.is_alive(pair[1], x, SMALLEST_RATE))
+    alive = (pair for pair in pairs if spiking.is_alive(pair[1], x, SMALLEST_RATE))
     return two_halves(alive, lambda R: R.fill_diagonal_(0.0), errors)
 
 

@@ -22,8 +22,7 @@ from throughtime.numerics.loops import without_compiled_loops
 from throughtime.numerics.trees import detached
 from throughtime.registry import ALGORITHMS, Component
 
-TASK = Classification(tiny.CLASSES)
-α, RATE = 0.2, 0.1
+TASK, α, RATE = Classification(tiny.CLASSES), 0.2, 0.1
 
 
 def without_regulariser(component: Component) -> Observed:

@@ -137,7 +137,6 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
     ("neurons", "leaky_tanh"): Defaults(
         "murray-lab/rflo-learning, RFLO_Example.ipynb: τ = 10", {"alpha": 0.1, "initial": 0.0}
     ),
-    ("neurons", "elstm"): Defaults("IDSIA/rtrl-elstm, diagnostic/rtrl_layers.py", {}),
     ("neurons", "lru"): Defaults(
         "NicolasZucchet/Online-learning-LR-dependencies, online_lru/rec.py",
         {"r_min": 0.0, "r_max": 1.0, "phase_max": 2 * math.pi},

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from throughtime.errors import UsageError
 from throughtime.measuring.training_bytes import Sizes, training_bytes
+from throughtime.records.committed import CommittedStore
 from throughtime.records.results import Results
 from throughtime.registry import ALGORITHMS
 from throughtime.reports.cells import groups, rule_rank
@@ -38,6 +40,11 @@ class Evidence(NamedTuple):
     n: int
     options: dict[str, Any]
     """Options of the rule in these runs."""
+
+
+def evidence_in(folder: Path | None) -> Results:
+    """Return the runs of a folder of results; None: the committed ones of the suites `SUITES`."""
+    return Results(CommittedStore(), SUITES) if folder is None else Results.load(folder)
 
 
 def recommendations(results: Results, steps: int, memory: int, neuron: str, sizes: Sizes) -> pd.DataFrame:
