@@ -378,7 +378,7 @@ class Demanding(LIF):
 
 
 RESET = "its reset is as declared"
-SHARED = "without R: diagonal RTRL = BPTT"
+WITHOUT_R = "without R: diagonal RTRL = BPTT"
 NEITHER = ("kernel = its steps, with gradients", "a single step = its step, with gradients")
 """Facts of neurons with equations alone, and of those with a hand-written kernel and single step."""
 
@@ -394,7 +394,7 @@ NEITHER = ("kernel = its steps, with gradients", "a single step = its step, with
                 "claimed partials = autograd",
                 "neurons",
                 RESET,
-                SHARED,
+                WITHOUT_R,
                 *NEITHER,
             },
         ),

@@ -7,11 +7,11 @@ import pytest
 import throughtime as tt
 from tests.synthetic_records import put, results, run_spec
 from throughtime.commands.main import main
-from throughtime.comparing import recommend
 from throughtime.errors import UsageError
 from throughtime.measuring.training_bytes import Sizes, training_bytes
 from throughtime.records.results import Results
 from throughtime.records.store import Store
+from throughtime.reports import recommend
 from throughtime.reports.recommend import Evidence, evidence_at, recommendations
 
 SIZES = Sizes(hidden=(4,), inputs=2, outputs=2, batch=2)

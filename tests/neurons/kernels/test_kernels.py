@@ -239,6 +239,7 @@ def norm_that_starts_again(norm, t, first, step=NormWindow.step):
 
 
 WINDOW = "throughtime.networks.kernels.window"
+LINEAR = "throughtime.networks.kernels.linear_window"
 GATES = "throughtime.neurons.kernels.gate_products.GateProducts"
 FAULTS = [
     (LIF, TurnsTheReset, {}, ["outputs", "spikes 0", "last v 0", "last y", "outputs by x"], []),
@@ -279,8 +280,15 @@ FAULTS = [
         f"{WINDOW}.add_weight_gradient",
         spikes_a_step_late,
         {"hidden": [7, 5]},
-        ["all by layers.0.recurrent.weight", "all by layers.1.inward.weight"],
+        ["all by layers.0.recurrent.weight"],
         ["all by layers.0.inward.weight", "all by layers.1.inward.bias"],
+    ),
+    (
+        f"{LINEAR}.add_weight_gradient",
+        spikes_a_step_late,
+        {"hidden": [7, 5]},
+        ["all by layers.1.inward.weight"],
+        ["all by layers.0.recurrent.weight", "all by layers.1.inward.bias"],
     ),
     (
         f"{WINDOW}.NormWindow.back",
