@@ -95,8 +95,8 @@ class YinYang(ArrayDataset):
 
     @classmethod
     def tiny(cls) -> YinYang:
-        """Return 36, 10 and 14 points, as spikes in 6 of 8 steps."""
-        points = cls(steps=8, window=6)
+        """Return 36, 10 and 14 points, as values in 8 steps: times of spikes on a coarse grid coincide."""
+        points = cls(steps=8, code="values")
         points.limit = {"train": 36, "validation": 10, "test": 14}
         return points
 
