@@ -16,10 +16,11 @@ import torch._dynamo  # noqa: F401
 
 import throughtime.passes.child  # noqa: F401
 from throughtime.records.code_digest import FOLLOWED
+from throughtime.registry import REGISTRIES
 from throughtime.source_digest import read_imported
 
-for room in ("algorithms", "neurons", "networks", "datasets"):
-    package = importlib.import_module(f"throughtime.{room}")
+for registry in REGISTRIES.values():
+    package = importlib.import_module(f"throughtime.{registry.folder}")
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
 read_imported(FOLLOWED)
