@@ -41,7 +41,7 @@ def carried_traces(
     partials = partials_of(current, state, after)
     if partials is None:
         return []
-    traces, p = Traces((reads, *also_wanted)), current.new_zeros(1, sum(map.in_features for map in maps) + 1)
+    traces, p = Traces((reads, *also_wanted)), current.new_zeros(1, fan_in(layer))
     for _ in range(len(partials.from_previous) + 1):  # a trace may become non-zero some steps after another
         ε = traces.advance(partials, p)
     needed = ancestors(partials, (reads, *also_wanted))
@@ -53,6 +53,11 @@ def carried_traces(
         if filters:
             shapes += _shapes(trace, {reads})
     return shapes
+
+
+def fan_in(layer: Layer) -> int:
+    """Return the number of inputs of a neuron's synapses, with the bias."""
+    return sum(s.module.in_features for s in layer.synapses.values() if isinstance(s.module, nn.Linear)) + 1
 
 
 def numbers(shapes: Sequence[tuple[int, int]]) -> int:

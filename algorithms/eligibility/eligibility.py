@@ -16,7 +16,7 @@ from throughtime.algorithms.base import LossAt
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
 from throughtime.algorithms.eligibility.blocks import BlockRule, accumulate, below, diagonal_remark
-from throughtime.algorithms.eligibility.cost import carried_traces, numbers
+from throughtime.algorithms.eligibility.cost import carried_traces, fan_in, numbers
 from throughtime.algorithms.eligibility.layer_block import LayerBlock, Steps, step_gradient
 from throughtime.algorithms.eligibility.trace_block import BlockTraces, Signal, TraceBlock
 from throughtime.datasets.task import Task
@@ -90,10 +90,9 @@ class EligibilityRule(BlockRule):
             carried += numbers(traces)
             for k in blocks[:-1]:  # a trace that all neurons share needs no product
                 products.update(Product(rows, k, n, copies=batch) for rows, n in traces if rows > 1)
-            W = [s.module for s in layer.synapses.values() if isinstance(s.module, nn.Linear)]
-            fan_in = sum(map.in_features for map in W) + 1
             learns = blocks if self.losses(steps) == steps else blocks[-1:]
-            products.update(Product(W[0].out_features, k * batch, fan_in) for k in learns)
+            rows = layer.neuron.currents * layer.neuron.size
+            products.update(Product(rows, k * batch, fan_in(layer)) for k in learns)
         return credit._replace(
             products=products,
             contains="dense products forward, those of signals and traces in each block, traces carried between blocks",

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from throughtime.algorithms.coordinates import Coordinates, Cost
 from throughtime.algorithms.credit import Credit
+from throughtime.algorithms.eligibility.cost import fan_in
 from throughtime.algorithms.eligibility.diagonal_rtrl import AnyNeuronRule
 from throughtime.algorithms.eligibility.trace_block import BlockTraces
 from throughtime.algorithms.influence.reach_block import ReachBlock
@@ -72,11 +73,6 @@ class ReachingRule(AnyNeuronRule):
     def traces_of(self, layer: Layer, wanted: Sequence[str]) -> BlockTraces:
         reach = self.reach(layer)
         return super().traces_of(layer, wanted) if reach is None else ReachBlock(layer, reach)
-
-
-def fan_in(layer: Layer) -> int:
-    """Return the number of inputs of a neuron's synapses, with the bias."""
-    return sum(s.module.in_features for s in layer.synapses.values() if isinstance(s.module, nn.Linear)) + 1
 
 
 def carried(layer: Layer, reach: Tensor) -> tuple[int, int]:
