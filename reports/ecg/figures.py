@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.reports.cells import runs_of
 from throughtime.reports.drawing import Drawn, finish, grid, plot_curves, scale_axis, scaled, styled
+from throughtime.reports.papers.published import published_table
 from throughtime.reports.styles import DASHES, Style, rule_styles
 
 PUBLISHED = ("brf", "rf", "alif")
@@ -51,8 +50,7 @@ def draw(results: Results, scale: str) -> Drawn | None:
 
 def published() -> pd.DataFrame:
     """Return the published curves after the first epoch on, in the columns of `_curve`."""
-    with resources.files("throughtime.published").joinpath("ecg_curves.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file)
+    table = published_table("ecg_curves")
     table = table[table["epoch"] > 0].rename(columns={"test_acc": "accuracy"})
     return table[["neuron", "run", "epoch", "accuracy"]].assign(network="ecg_rnn", source="published")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import pandas as pd
 
 from throughtime.records.results import Results
 from throughtime.records.store import validation_metric
 from throughtime.reports.cells import runs_of
+from throughtime.reports.papers.published import published_table
 
 SUITES = {200: "fptt-adding-200", 500: "fptt-adding-500", 1000: "fptt-adding-1000"}
 """Suite of each length T."""
@@ -46,8 +45,7 @@ def published(T: int, last: int | None = None) -> pd.DataFrame:
 
     A curve ends where it becomes NaN.
     """
-    with resources.files("throughtime.published").joinpath(f"adding_{T}.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file)
+    table = published_table(f"adding_{T}")
     long = table.melt("iteration", var_name="run", value_name="mse").dropna()
     if last is not None:
         long = long[long["iteration"] <= last]

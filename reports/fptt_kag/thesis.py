@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import pandas as pd
+
+from throughtime.reports.papers.published import published_table
 
 STEPS = {"s-mnist": 784, "ps-mnist": 784, "cifar-10": 1024}
 """T of the sequences of pixels."""
@@ -12,13 +12,13 @@ STEPS = {"s-mnist": 784, "ps-mnist": 784, "cifar-10": 1024}
 
 def parts(dataset: str) -> pd.DataFrame:
     """Return the results of a dataset over K, columns `with` and `without` the regulariser."""
-    table = _table("fptt_parts")
+    table = published_table("fptt_parts")
     return table[table["dataset"] == dataset].pivot(index="parts", columns="regulariser", values="value")
 
 
 def momentum() -> pd.DataFrame:
     """Return the accuracies on S-MNIST under SGD with momentum over K, in percent, a column for each loss."""
-    return _table("fptt_momentum").pivot(index="parts", columns="loss", values="accuracy")
+    return published_table("fptt_momentum").pivot(index="parts", columns="loss", values="accuracy")
 
 
 def in_the_middle(dataset: str) -> pd.DataFrame:
@@ -33,8 +33,3 @@ def fall(dataset: str) -> pd.Series:
     last = int(in_the_middle(dataset).index[-1])
     following = int(table.index[list(table.index).index(last) + 1])
     return table.loc[last] - table.loc[following]
-
-
-def _table(name: str) -> pd.DataFrame:
-    with resources.files("throughtime.published").joinpath(f"{name}.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file)

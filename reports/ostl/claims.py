@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import resources
 
 import pandas as pd
 
@@ -22,6 +21,7 @@ from throughtime.reports.papers.claims import (
     shown,
     trained,
 )
+from throughtime.reports.papers.published import published_table
 
 EQUAL = 1e-5
 """Largest difference of two curves that count as equal, in nat a step: some hundred roundings of float32 at 10."""
@@ -38,8 +38,7 @@ REGISTERED = "criterion before the runs: 36f6165, 2026-11-26; statistics after t
 
 def published() -> pd.DataFrame:
     """Return the published curves: columns epoch, bptt, ostl."""
-    with resources.files("throughtime.published").joinpath("ostl_jsb.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file)
+    return published_table("ostl_jsb")
 
 
 def curves(results: Results, suite: str, scale: str | None = None) -> Curves:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 import pandas as pd
 
 from throughtime.records.results import Results
@@ -19,6 +17,7 @@ from throughtime.reports.papers.claims import (
     means,
     paper_scale,
 )
+from throughtime.reports.papers.published import published_table
 
 REGISTERED = "before the runs: 2026-11-28"
 NEEDS = "scale paper: 200 neurons, 100 epochs, n = 10"
@@ -75,8 +74,7 @@ def rules_approach_bptt(results: Results) -> Answer:
 
 def eventprop() -> pd.DataFrame:
     """Return the published accuracies of EventProp: columns epoch, run, accuracy (percent)."""
-    with resources.files("throughtime.published").joinpath("eventprop_yinyang.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file).melt("epoch", var_name="run", value_name="accuracy")
+    return published_table("eventprop_yinyang").melt("epoch", var_name="run", value_name="accuracy")
 
 
 def _accuracy(runs: Results, rule: str) -> pd.Series:
