@@ -14,10 +14,9 @@ from throughtime.reports.papers.claims import (
     Values,
     Within,
     all_or_none,
-    by_replicate,
+    by_rule,
     claim,
     decided,
-    in_common,
     judged,
     shown,
     trained,
@@ -106,7 +105,7 @@ def _losses(runs: Results, *rules: str) -> Values:
     """Return the losses over the last 10 000 steps on Add with α = 1, of the replicates that all rules have."""
     frame = runs.select("marschall").frame
     frame = frame[frame["dataset"] == "add"]
-    return in_common({rule: by_replicate(frame[frame["rule"] == rule], "loss") for rule in rules})
+    return by_rule(frame, rules, "loss")
 
 
 def _difference(losses: Values, first: str, second: str) -> Values:

@@ -6,7 +6,7 @@ of them call `judged` with a function from the runs of a scale to numbers, and a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Literal, NamedTuple
@@ -266,6 +266,11 @@ def by_replicate(runs: pd.DataFrame, metric: str, diverged: float = inf) -> pd.S
     ended = runs[runs["status"].isin(("ok", "diverged"))].reindex(columns=["status", "replicate", metric])
     values = ended[metric].astype(float).where(ended["status"] == "ok", diverged)
     return values.set_axis(ended["replicate"]).dropna()
+
+
+def by_rule(runs: pd.DataFrame, rules: Iterable[str], metric: str, diverged: float = inf) -> Values:
+    """Return a metric of rules, of the replicates that all of them have; `diverged` as in `by_replicate`."""
+    return in_common({rule: by_replicate(runs[runs["rule"] == rule], metric, diverged) for rule in rules})
 
 
 def in_common(rows: Mapping[str, pd.Series]) -> Values:

@@ -10,9 +10,8 @@ from throughtime.reports.papers.claims import (
     Values,
     Within,
     all_or_none,
-    by_replicate,
+    by_rule,
     claim,
-    in_common,
     judged,
     means,
     shown,
@@ -56,8 +55,7 @@ def as_good(results: Results) -> Answer:
 
 def _errors(runs: Results) -> Values:
     """Return the errors of the replicates that both rules have."""
-    frame = runs.select("rflo").frame
-    return in_common({rule: by_replicate(frame[frame["rule"] == rule], "mse") for rule in ("bptt", "rflo")})
+    return by_rule(runs.select("rflo").frame, ("bptt", "rflo"), "mse")
 
 
 def _shown(values: Values) -> str:

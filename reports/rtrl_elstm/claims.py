@@ -10,10 +10,9 @@ from throughtime.reports.papers.claims import (
     EachWithin,
     Values,
     all_or_none,
-    by_replicate,
+    by_rule,
     claim,
     decided,
-    in_common,
     judged,
     means,
     paper_scale,
@@ -92,8 +91,7 @@ def same_result(results: Results) -> Answer:
 
 
 def _accuracies(runs: Results) -> Values:
-    frame = runs.select("rtrl_elstm").frame
-    return in_common({rule: by_replicate(frame[frame["rule"] == rule], "accuracy", 0.5) for rule in ("bptt", "rtrl")})
+    return by_rule(runs.select("rtrl_elstm").frame, ("bptt", "rtrl"), "accuracy", diverged=0.5)
 
 
 CLAIMS = (exact_in_one_layer, not_exact_in_two_layers, constant_memory, both_copy, same_result)
