@@ -19,7 +19,7 @@ from throughtime.measuring.training_bytes import Sizes, training_bytes
 from throughtime.records.committed import CommittedStore
 from throughtime.records.results import Results
 from throughtime.registry import ALGORITHMS
-from throughtime.reports.cells import groups, rule_rank
+from throughtime.reports.cells import groups, rule_family, rule_rank
 from throughtime.reports.lengths import sequence_length
 
 SUITES = ("length", "rules")
@@ -115,7 +115,7 @@ def _evidence(results: Results, suite: str, task: str, T: int, runs: pd.DataFram
 
 def _candidates(evidence: dict[str, Evidence]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield label, registered name and options of each rule: those with evidence, and all others by their defaults."""
-    named = {label: max((n for n in ALGORITHMS.names() if label.startswith(n)), key=len) for label in evidence}
+    named = {label: rule_family(label) for label in evidence}
     for label in sorted({*evidence, *(set(ALGORITHMS.names()) - set(named.values()))}, key=rule_rank):
         yield label, named.get(label, label), evidence[label].options if label in evidence else {}
 
