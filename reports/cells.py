@@ -23,6 +23,8 @@ from throughtime.reports.quantities import LEVEL, PROTOCOLS, QUANTITIES, Quantit
 from throughtime.spec import MEASURED_ONCE, SCALES
 
 FAILED: tuple[str, ...] = tuple(status for status in get_args(Status) if status != "ok")
+TASK = ["dataset", "network", "neuron"]
+"""Columns that identify a task: rules are compared on the same dataset, network and neuron."""
 NO_VALUE = "no value: "
 """Prefix of the part of a note that gives the reason why a measure is missing."""
 BEST = "_best_validation"

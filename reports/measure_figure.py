@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from throughtime.records.results import Results
-from throughtime.reports.cells import groups, neuron_label, one_line, rule_title, runs_of, summarise
+from throughtime.reports.cells import TASK, groups, neuron_label, one_line, rule_title, runs_of, summarise
 from throughtime.reports.drawing import Drawn, finish, grid, scale_axis, scaled, styled
 from throughtime.reports.figures import cells_left_out, count_range, heading
 from throughtime.reports.look import look
@@ -41,7 +41,7 @@ def measure_figure(results: Results, suite: str, scale: str, measure: str) -> Dr
     if data is None or not data["n"].any():
         return None
     data = data[data["n"] > 0].reset_index(drop=True)
-    cells = groups(data, ["dataset", "network", "neuron"])
+    cells = groups(data, TASK)
     styles = rule_styles(results.frame["rule"])
     neurons = len(data[["network", "neuron"]].drop_duplicates())
     columns = neurons if 2 <= neurons <= 4 else min(3, len(cells))

@@ -12,10 +12,9 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.over_tasks import over_tasks
 from throughtime.records.statistics.significance import difference, holm
 from throughtime.records.statistics.summary import ALPHA
-from throughtime.reports.cells import KEYS, groups, rule_rank, runs_of, summarise
+from throughtime.reports.best import REFERENCE
+from throughtime.reports.cells import KEYS, TASK, groups, rule_rank, runs_of, summarise
 
-REFERENCE = "bptt"
-TASK = ["dataset", "network", "neuron"]
 CELL_COLUMNS = [
     *["suite", "scale", *TASK, "rule", "measure", "unit", "n", "n_bptt", "mean", "difference", "low", "high"],
     *["p", "p_holm", "verdict", "bytes", "bytes_over_bptt", "time_over_bptt"],

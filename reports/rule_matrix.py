@@ -11,12 +11,20 @@ from throughtime.records.results import Results
 from throughtime.records.statistics.against import RuleComparison
 from throughtime.records.statistics.summary import ALPHA
 from throughtime.reports.best import REFERENCE, compare_rules
-from throughtime.reports.cells import groups, neuron_label, one_line, rule_rank, rule_title, runs_of, slug, summarise
+from throughtime.reports.cells import (
+    TASK,
+    groups,
+    neuron_label,
+    one_line,
+    rule_rank,
+    rule_title,
+    runs_of,
+    slug,
+    summarise,
+)
 from throughtime.reports.quantities import quantity
 from throughtime.reports.table import Entry, Table
 
-TASK = ["dataset", "network", "neuron"]
-"""Columns that identify a task: rules are compared on the same dataset, network and neuron."""
 COSTS = ("peak_live_bytes", "wall_time")
 COLUMNS = [
     *["suite", "scale", *TASK, "rule", "measure", "unit", "better", "mean", "sd", "low", "high", "n", "values"],

@@ -14,8 +14,9 @@ import pandas as pd
 from throughtime.markdown import table
 from throughtime.records.committed import CommittedStore
 from throughtime.records.results import Results
+from throughtime.reports.best import REFERENCE
 from throughtime.reports.cells import rule_family
-from throughtime.reports.relative import REFERENCE, Relative, relative_to_bptt
+from throughtime.reports.relative import Relative, relative_to_bptt
 from throughtime.whole_files import write_whole
 
 SUITE, SCALE = "rules", "laptop"

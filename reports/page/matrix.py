@@ -12,9 +12,9 @@ import pandas as pd
 from throughtime.records.results import Results
 from throughtime.records.statistics.against import solved
 from throughtime.reports.best import REFERENCE
-from throughtime.reports.cells import KEYS, anchor, groups, neuron_label, one_line, rule_rank, rule_title
+from throughtime.reports.cells import KEYS, TASK, anchor, groups, neuron_label, one_line, rule_rank, rule_title
 from throughtime.reports.quantities import quantity, significant
-from throughtime.reports.rule_matrix import COSTS, SIGNS, TASK, result_text, rule_matrix
+from throughtime.reports.rule_matrix import COSTS, SIGNS, result_text, rule_matrix
 
 STEPS = 4
 """Shades of a colour on either side of BPTT."""
