@@ -8,7 +8,18 @@ from typing import Annotated, Any
 
 import typer
 
-from throughtime.commands.terminal import NONE, JsonOption, PluginOption, load_plugins, print_rows
+from throughtime.commands.terminal import (
+    NONE,
+    BatchOption,
+    HiddenOption,
+    InputsOption,
+    JsonOption,
+    NeuronOption,
+    OutputsOption,
+    PluginOption,
+    load_plugins,
+    print_rows,
+)
 from throughtime.errors import UsageError
 from throughtime.printing import print_text
 
@@ -21,11 +32,11 @@ RuleOption = Annotated[
 def count_bytes(
     rule: RuleOption,
     steps: Annotated[list[int], typer.Option(min=1, help="Length T of the sequences; repeatable.")],
-    neuron: Annotated[str, typer.Option(help="Neuron of the network `recurrent`.")] = "lif",
-    hidden: Annotated[list[int] | None, typer.Option(min=1, help="Neurons of a layer; repeat for more layers.")] = None,
-    inputs: Annotated[int, typer.Option(min=1, help="Inputs a step.")] = 40,
-    outputs: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences that are learnt together.")] = 1,
+    neuron: NeuronOption = "lif",
+    hidden: HiddenOption = None,
+    inputs: InputsOption = 40,
+    outputs: OutputsOption = 10,
+    batch: BatchOption = 1,
     target_at_each_step: Annotated[bool, typer.Option("--per-step", help="A target at each step.")] = False,
     plugin: PluginOption = NONE,
     as_json: JsonOption = False,

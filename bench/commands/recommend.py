@@ -9,7 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from throughtime.commands.terminal import NONE, JsonOption, PluginOption, load_plugins, print_rows
+from throughtime.commands.terminal import (
+    NONE,
+    BatchOption,
+    HiddenOption,
+    InputsOption,
+    JsonOption,
+    NeuronOption,
+    OutputsOption,
+    PluginOption,
+    load_plugins,
+    print_rows,
+)
 from throughtime.printing import print_text
 from throughtime.suites import units
 
@@ -17,11 +28,11 @@ from throughtime.suites import units
 def recommend(
     steps: Annotated[int, typer.Option(min=1, help="Length T of the sequences.")],
     memory: Annotated[int, typer.Option(parser=units.size, help="Memory for training: 256kB, 8MB.", metavar="SIZE")],
-    neuron: Annotated[str, typer.Option(help="Neuron of the network `recurrent`.")] = "lif",
-    hidden: Annotated[list[int] | None, typer.Option(min=1, help="Neurons of a layer; repeat for more layers.")] = None,
-    inputs: Annotated[int, typer.Option(min=1, help="Inputs a step.")] = 40,
-    outputs: Annotated[int, typer.Option(min=2, help="Classes.")] = 10,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences that are learnt together.")] = 1,
+    neuron: NeuronOption = "lif",
+    hidden: HiddenOption = None,
+    inputs: InputsOption = 40,
+    outputs: OutputsOption = 10,
+    batch: BatchOption = 1,
     results: Annotated[
         Path | None, typer.Option(help="Folder of results, in the place of committed ones.", metavar="DIR")
     ] = None,

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from throughtime.registry import Component
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+NeuronOption = Annotated[str, typer.Option(help="Neuron of the network `recurrent`.")]
+HiddenOption = Annotated[list[int] | None, typer.Option(min=1, help="Neurons of a layer; repeat for more layers.")]
+InputsOption = Annotated[int, typer.Option(min=1, help="Inputs a step.")]
+OutputsOption = Annotated[int, typer.Option(min=2, help="Classes.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Sequences that are learnt together.")]
 PluginOption = Annotated[
     list[Path],
     typer.Option("--plugin", help="Python file that registers components; repeatable.", metavar="FILE"),
