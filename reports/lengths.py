@@ -51,10 +51,11 @@ def length_cells(results: Results, suite: str, scale: str) -> pd.DataFrame:
         ended = cell[cell["status"].isin(["ok", "diverged"])]
         if len(ended) and set(ended["metric"].dropna()) == {"accuracy"}:
             accuracy = ended["accuracy"].where(ended["status"] == "ok", 0.0)
-            solved = share(int((accuracy >= SOLVED).sum()), len(accuracy))
+            solved = int((accuracy >= SOLVED).sum())
+            interval = share(solved, len(accuracy))
             rows[task, neuron, rule, int(T)] = {
-                **{"n": solved.n, "solved": int((accuracy >= SOLVED).sum()), "share": solved.mean},
-                **{"low": solved.low or 0.0, "high": 1.0 if solved.high is None else solved.high},
+                **{"n": interval.n, "solved": solved, "share": interval.mean},
+                **{"low": interval.low or 0.0, "high": 1.0 if interval.high is None else interval.high},
                 "accuracy": float(accuracy.median()),
             }
     for (task, neuron, rule, T), cell in groups(costs, ["dataset_name", "neuron", "rule", "T"]):
