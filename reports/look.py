@@ -27,7 +27,7 @@ PAPER: Mapping[Any, Any] = MappingProxyType(
 
 
 class Look(NamedTuple):
-    """What the caller says about figures."""
+    """Settings of the caller for figures."""
 
     style: FigureStyle = "screen"
     width: float | None = None

@@ -1,4 +1,4 @@
-"""What tables and figures say of tuned cells: their trials, and which chosen values are at the edge of their grid."""
+"""Sentences of tables and figures on tuned cells: their trials, and values at the edge of their grid."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ KINDS = {
 
 
 class Result(NamedTuple):
-    """What attempts of a kind showed."""
+    """Counts and faults of the attempts of a kind."""
 
     attempts: int
     faults: list[str]

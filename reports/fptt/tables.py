@@ -30,7 +30,7 @@ CAPTION = (
 
 
 class Budget(NamedTuple):
-    """What the runs of a cell needed, and what they reached; a range where runs differ."""
+    """Costs and result of the runs of a cell; a range where runs differ."""
 
     passes: str
     updates: str

@@ -1,4 +1,4 @@
-"""What the kinds of attacks share: damage, calls in this process, in a fork, and in a process of their own."""
+"""Parts of all kinds of attacks: damage, calls in this process, in a fork, and in a process of their own."""
 
 from __future__ import annotations
 

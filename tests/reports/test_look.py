@@ -1,4 +1,4 @@
-"""What the caller says about figures: names, a measure, width, colours and an axis."""
+"""Settings of the caller for figures: names, a measure, width, colours and an axis."""
 
 from __future__ import annotations
 
