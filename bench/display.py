@@ -33,11 +33,11 @@ Marked = tuple[Path, ast.FunctionDef | ast.ClassDef, ast.Call]
 
 @functools.cache
 def _marked(folder: Path, decorator: str) -> tuple[Marked, ...]:
-    """Return what `@decorator("name", ...)` marks in the Python files below a folder."""
+    """Return what `@decorator("name", ...)` marks at the top level of the Python files below a folder."""
     return tuple(
         (path, node, call)
         for path in sorted(folder.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_bytes(), str(path)))
+        for node in ast.parse(path.read_bytes(), str(path)).body
         if isinstance(node, ast.FunctionDef | ast.ClassDef)
         for call in node.decorator_list
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == decorator

@@ -126,7 +126,7 @@ def _imports(node: ast.AST, package: str) -> Iterator[str]:
         base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
         yield base
         yield from (f"{base}.{alias.name}" for alias in node.names)
-    else:
+    elif not isinstance(node, ast.expr):  # an expression has no imports
         children: Iterable[ast.AST] = ast.iter_child_nodes(node)
         if isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
             children = node.orelse

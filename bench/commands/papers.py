@@ -82,7 +82,6 @@ def verdicts(
     from throughtime.datasets.files.fetch import add_source
     from throughtime.paper_folders import paper_folders
     from throughtime.reports.papers.court import court_markdown, court_text
-    from throughtime.reports.papers.page import write_paper
     from throughtime.reports.papers.paper import judge, load_paper
     from throughtime.reports.papers.stored import computing
     from throughtime.reports.papers.stored import store as store_values
@@ -95,6 +94,8 @@ def verdicts(
             evidence.append(runs := _runs(results, loaded))
             judged[loaded.name] = judge(loaded, runs, compute or store)
             if out is not None:
+                from throughtime.reports.papers.page import write_paper
+
                 write_paper(loaded, judged[loaded.name], runs, scale, out)
     print_stale(*evidence)
     if as_json or (name and form == "text"):

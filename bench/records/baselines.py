@@ -48,7 +48,8 @@ def is_baseline(path: str) -> bool:
 def baselines_in(folder: Path) -> list[Path]:
     """Return the paths of all baselines of a folder, without their files of curves."""
     paths = [path for path in sorted(folder.glob("*")) if is_baseline(path.name) and path.name != LOG]
-    return [path for path in paths if path not in {curves_path(other) for other in paths}]
+    curves = {curves_path(path) for path in paths}
+    return [path for path in paths if path not in curves]
 
 
 def read_baseline(path: Path) -> list[Record]:

@@ -12,17 +12,16 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import pydantic
 import yaml
-from yaml.composer import Composer
+from yaml.cyaml import CParser
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from yaml.parser import Parser
-from yaml.reader import Reader, ReaderError
+from yaml.reader import ReaderError
 from yaml.resolver import BaseResolver
-from yaml.scanner import Scanner
 
 from throughtime.errors import Faults, GroupedUsageError, UsageError, suggestion
 
@@ -43,15 +42,13 @@ _CORE = {  # YAML 1.2, section 10.3.2; the order matters: the first that fits
 }
 
 
-class _Composer(Reader, Scanner, Parser, Composer, BaseResolver):
+class _Composer(CParser, BaseResolver):
     """Composes a tree of nodes, each with its tag by the core schema and its position."""
 
     def __init__(self, text: str, name: str) -> None:
-        Reader.__init__(self, text)
-        self.name = name
-        Scanner.__init__(self)
-        Parser.__init__(self)
-        Composer.__init__(self)
+        stream = StringIO(text)
+        stream.name = name  # type: ignore[attr-defined]  # marks have the name of the stream
+        CParser.__init__(self, stream)
         BaseResolver.__init__(self)
 
 
@@ -158,8 +155,8 @@ class Document:
             before = text[: error.position]
             where = f"{name}:{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"
             raise UsageError(f"not YAML: {error.reason}", where=where) from error
-        except RecursionError as error:
-            raise UsageError("nested too deeply", where=name) from error
+        except UnicodeEncodeError as error:
+            raise UsageError("not YAML: text with half of a surrogate pair", where=name) from error
         if root is None:
             raise UsageError("the file is empty", where=f"{name}:1:1" if name == self.name else name)
         return root
@@ -198,7 +195,7 @@ class Document:
         for key, _ in node.value:
             if not isinstance(key, ScalarNode) or key.tag != _TAG + "str":
                 self._refuse("a key must be a string", key, hint="put it in quotes")
-            if key.value == "<<" and key.style is None:
+            if key.value == "<<" and not key.style:
                 self._refuse("merge keys (<<) are not supported", key, "write the keys out")
             if key.value in first:
                 line = first[key.value].start_mark.line + 1

@@ -42,7 +42,7 @@ def test_a_value_under_tuning_is_changed_only_without_the_tuning(suite, tmp_path
         ("overrides=[]", '"overrides" is changed in parts', None),
         (
             "replicates={",
-            "not YAML: while parsing a flow node: expected the node content, but found '<stream end>'",
+            "not YAML: while parsing a flow node: did not find expected node content",
             None,
         ),
     ],
