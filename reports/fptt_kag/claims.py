@@ -33,8 +33,9 @@ from throughtime.reports.papers.claims import (
 
 REGISTERED = "before the runs: 2026-11-28"
 READ = "after the tables had been read: 2026-11-28"
-NEEDS = "scale paper: LSTM of 128 cells, all images, 200 epochs"
-CHORALES = "scale paper: LSTM of 256 cells, whole chorales, 100 epochs"
+SIZE = "LSTM of 128 cells, all images, 200 epochs"
+NEEDS = f"scale paper: {SIZE}"
+CHORALES = "LSTM of 256 cells, whole chorales, 100 epochs"
 SMALL = 1.5
 """Points of accuracy below which a difference counts as none: single runs of a cell differ by less than that."""
 CLIFF = 10.0
@@ -117,7 +118,7 @@ def exceeds_bptt(results: Results) -> Answer:
         return in_common(rows)
 
     reason = "accuracy of FPTT less that of BPTT, points; the cells quoted have +0.96 and +5.84"
-    return judged(results, gain, Within(low=0.0), reason, paper_scale(NEEDS), show=means)
+    return judged(results, gain, Within(low=0.0), reason, paper_scale(SIZE), show=means)
 
 
 @claim(NEEDS, REGISTERED, primary=True)
@@ -134,7 +135,7 @@ def regulariser(results: Results) -> Answer:
         return in_common({dataset: row for dataset, row in changes.items() if len(row)})
 
     reason = "with less without, points"
-    return judged(results, change, Within(-SMALL, SMALL), reason, paper_scale(NEEDS), show=means)
+    return judged(results, change, Within(-SMALL, SMALL), reason, paper_scale(SIZE), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -152,7 +153,7 @@ def cliff(results: Results) -> Answer:
         }
         return in_common(rows)
 
-    return judged(results, falls, EachWithin(low=CLIFF), "points", paper_scale(NEEDS), show=means)
+    return judged(results, falls, EachWithin(low=CLIFF), "points", paper_scale(SIZE), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -166,7 +167,7 @@ def edges(results: Results) -> Answer:
         K = "K112" if len(accuracy(runs, PIXELS, "K112")) else "K49"
         return in_common({K: _difference(runs, PIXELS, K, f"{K}-none")})
 
-    return judged(results, gain, Within(low=SMALL), "published: +46 points", paper_scale(NEEDS), show=means)
+    return judged(results, gain, Within(low=SMALL), "published: +46 points", paper_scale(SIZE), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -180,7 +181,7 @@ def optimiser(results: Results) -> Answer:
         lambda runs: in_common({rule: accuracy(runs, PIXELS, rule) for rule in ("KT", "KT-none")}),
         all_or_none(lambda percent: percent < 40),
         "Adam < 40 %",
-        paper_scale(NEEDS),
+        paper_scale(SIZE),
         show=means,
     )
     under_sgd = judged(
@@ -188,13 +189,13 @@ def optimiser(results: Results) -> Answer:
         lambda runs: in_common({"KT-sgd": accuracy(runs, PIXELS, "KT-sgd")}),
         all_or_none(lambda percent: percent > 75),
         "SGD > 75 %",
-        paper_scale(NEEDS, lasting="for"),
+        paper_scale(SIZE, lasting="for"),
         show=means,
     )
     return both(under_adam, under_sgd)
 
 
-@claim(CHORALES, REGISTERED)
+@claim(f"scale paper: {CHORALES}", REGISTERED)
 def chorales(results: Results) -> Answer:
     """Where each step has a target, the regulariser lowers the loss of plain SGD at K near √T (JSB chorales).
 

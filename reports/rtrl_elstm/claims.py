@@ -20,7 +20,8 @@ from throughtime.reports.papers.claims import (
 from throughtime.reports.rtrl_elstm.exact import bytes_of_a_step, gradient_error
 
 REGISTERED = "before the runs: 2026-11-28"
-NEEDS = "scale paper: 50 bits, 2048 cells, 500 epochs"
+SIZE = "50 bits, 2048 cells, 500 epochs"
+NEEDS = f"scale paper: {SIZE}"
 EQUAL, DIFFERENT = 1e-12, 1e-3
 """Relative differences of gradients that count as none, and as one."""
 LEARNT = 0.999
@@ -71,7 +72,7 @@ def both_copy(results: Results) -> Answer:
     refuted if in none of one rule.
     """
     holds = all_or_none(lambda accuracy: accuracy >= LEARNT)
-    return judged(results, _accuracies, holds, f"accuracy; learnt: {LEARNT}", paper_scale(NEEDS), show=means)
+    return judged(results, _accuracies, holds, f"accuracy; learnt: {LEARNT}", paper_scale(SIZE), show=means)
 
 
 @claim(ANYTHING, REGISTERED)

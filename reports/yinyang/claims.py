@@ -20,7 +20,8 @@ from throughtime.reports.papers.claims import (
 from throughtime.reports.papers.published import published_table
 
 REGISTERED = "before the runs: 2026-11-28"
-NEEDS = "scale paper: 200 neurons, 100 epochs, n = 10"
+SIZE = "200 neurons, 100 epochs, n = 10"
+NEEDS = f"scale paper: {SIZE}"
 PUBLISHED = {"trained": 97.6, "frozen": 85.5, "linear": 63.8}
 """Means of 20 runs, percent: a network 4-30-3, one with a frozen lower layer, and a linear classifier."""
 EVENTPROP = 98.1
@@ -38,7 +39,7 @@ def bptt_is_near_eventprop(results: Results) -> Answer:
     def points(runs: Results) -> Values:
         return in_common({"BPTT less EventProp": 100 * _accuracy(runs, "bptt") - EVENTPROP})
 
-    return judged(results, points, Within(low=-1), "points", paper_scale(NEEDS), show=means)
+    return judged(results, points, Within(low=-1), "points", paper_scale(SIZE), show=means)
 
 
 @claim(NEEDS, REGISTERED)
@@ -54,7 +55,7 @@ def rules_train_the_hidden_layer(results: Results) -> Answer:
 
     frozen = PUBLISHED["frozen"]
     return judged(
-        results, percent, EachWithin(low=frozen), f"percent; > {frozen}", paper_scale(NEEDS, lasting="for"), show=means
+        results, percent, EachWithin(low=frozen), f"percent; > {frozen}", paper_scale(SIZE, lasting="for"), show=means
     )
 
 
@@ -69,7 +70,7 @@ def rules_approach_bptt(results: Results) -> Answer:
         bptt = _accuracy(runs, "bptt")
         return in_common({rule: (100 * (_accuracy(runs, rule) - bptt)).dropna() for rule in RULES})
 
-    return judged(results, points, EachWithin(low=-3), "points; > -3", paper_scale(NEEDS), show=means)
+    return judged(results, points, EachWithin(low=-3), "points; > -3", paper_scale(SIZE), show=means)
 
 
 def eventprop() -> pd.DataFrame:
