@@ -80,8 +80,9 @@ def exponents(results: Results) -> pd.DataFrame:
     """
     names = ["suite", "scale", *CELL, "series"]
     rows = []
+    measured = _measured(results, COSTS)
     for size in SIZES:
-        data = series(results, size, COSTS)
+        data = _varied(*measured, size)
         for key, alike in groups(data.assign(network=data["kind"]), names):
             held = [other for other in SIZES if other != size and alike[other].notna().all()]
             others = ", ".join(f"{other} {alike[other].iloc[0]:.0f}" for other in held)
@@ -121,6 +122,11 @@ def series(results: Results, size: str, measures: Iterable[str]) -> pd.DataFrame
         The rows of the frame with `series`, a digest that is equal for runs that differ only in the size; a column for
         each of `SIZES`; `dataset` and `kind`, the registered names of dataset and network; a column for each measure.
     """
+    return _varied(*_measured(results, measures), size)
+
+
+def _measured(results: Results, measures: Iterable[str]) -> tuple[pd.DataFrame, list[Record]]:
+    """Return the runs that have one of the measures, with the columns of `series` but `series`, and their records."""
     measures = list(measures)
     columns = ["suite", "scale", "network", "neuron", "rule", "dataset", "batch", "steps", "replicate", "id"]
     data = runs_of(results).reindex(columns=[*columns, "contended", *measures])
@@ -134,8 +140,13 @@ def series(results: Results, size: str, measures: Iterable[str]) -> pd.DataFrame
         L=pd.Series([number for _, number in layers], data.index, dtype=float),
         dataset=[record.spec.dataset.name for record in records],
         kind=[record.spec.network.name for record in records],
-        series=[_alike(record, size) for record in records],
     )
+    return data, records
+
+
+def _varied(data: pd.DataFrame, records: list[Record], size: str) -> pd.DataFrame:
+    """Return the runs that belong to a series with several values of a size."""
+    data = data.assign(series=[_alike(record, size) for record in records])
     data = data[data[size].notna()]
     return data[data.groupby("series")[size].transform("nunique") >= 2].reset_index(drop=True)
 

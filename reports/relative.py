@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
-from scipy.stats import ttest_ind
 
 from throughtime.records.results import Results
 from throughtime.records.statistics.over_tasks import over_tasks
-from throughtime.records.statistics.significance import difference, holm
-from throughtime.records.statistics.summary import ALPHA
 from throughtime.reports.best import REFERENCE
 from throughtime.reports.cells import KEYS, TASK, groups, rule_rank, runs_of, summarise
+from throughtime.reports.rule_matrix import rule_matrix
 
-CELL_COLUMNS = [
-    *["suite", "scale", *TASK, "rule", "measure", "unit", "n", "n_bptt", "mean", "difference", "low", "high"],
-    *["p", "p_holm", "verdict", "bytes", "bytes_over_bptt", "time_over_bptt"],
-]
+CELL_COLUMNS = ["suite", "scale", *TASK, "rule", "measure", "unit", "n", "mean", "difference", "verdict"]
+CELL_COLUMNS += ["bytes", "bytes_over_bptt", "time_over_bptt"]
 RULE_COLUMNS = ["rule", "tasks", "runs", "advantage", "advantage_low", "advantage_high"]
 RULE_COLUMNS += ["improvement", "improvement_low", "improvement_high", "bytes_over_bptt", "time_over_bptt"]
 RULE_COLUMNS += ["better", "worse", "undistinguished"]
@@ -45,60 +41,29 @@ def relative_to_bptt(results: Results, suite: str, scale: str) -> Relative:
         scale: one of its scales.
 
     Returns:
-        `cells`: `difference` of the means with Welch's interval (`low`, `high`); `p` of Welch's t test; `p_holm`, the
-        same after Holm's correction over all cells; `verdict`, `better` or `worse` where p_holm <= 0.05, else
-        `not distinguished`, and `reference` for BPTT; `bytes`, the exact peak with the input streamed;
-        `bytes_over_bptt` and `time_over_bptt`, by the pass `ratio` or else of both wall times. `rules`: `advantage` and
-        `improvement` of `over_tasks` with their intervals; medians over tasks of both costs; numbers of tasks by
-        verdict. Costs that were not measured are NaN.
+        `cells`: `difference` of the means; `verdict`, what `rule_matrix` says against BPTT (`against.Word`), and
+        `reference` for BPTT; `bytes`, the exact peak with the input streamed; `bytes_over_bptt` and `time_over_bptt`,
+        by the pass `ratio` or else of both wall times. `rules`: `advantage` and `improvement` of `over_tasks` with
+        their intervals; medians over tasks of both costs; numbers of tasks by verdict. Costs that were not measured are
+        NaN.
     """
+    cells = rule_matrix(results, suite, scale)
+    cells = cells[cells["n"] > 0]
     runs = runs_of(results, suite, scale)
-    summary = summarise(runs)
-    summary = summary[(summary["n"] > 0) & (summary["better"] != "")]
-    for column, measure in (("bytes", "peak_live_bytes_streamed"), ("time", "wall_time"), ("ratio", "time_over_bptt")):
+    for column, measure in (("bytes", "peak_live_bytes_streamed"), ("ratio", "time_over_bptt")):
         costs = summarise(runs, measure)[[*KEYS, "mean"]].rename(columns={"mean": column})
-        summary = summary.merge(costs, on=KEYS, how="left")
-    rows = [row for _, task in groups(summary, TASK) for row in _rows(task)]
-    compared = [row for row in rows if row["verdict"] != "reference"]
-    for row, p_holm in zip(compared, holm([row["p"] for row in compared]), strict=True):
-        row["p_holm"] = p_holm
-        row["verdict"] = "not distinguished" if p_holm > ALPHA else "better" if row["difference"] > 0 else "worse"
-    cells = pd.DataFrame(rows, columns=[*CELL_COLUMNS, "values", "reference"])
+        cells = cells.merge(costs, on=KEYS, how="left")
+    bptt = cells[cells["rule"] == REFERENCE][[*TASK, "mean", "values", "bytes", "wall_time"]]
+    cells = cells.merge(bptt, on=TASK, suffixes=("", "_bptt"))
+    sign, is_bptt = np.where(cells["better"] == "higher", 1, -1), cells["rule"] == REFERENCE
+    cells["difference"] = sign * (cells["mean"] - cells["mean_bptt"])
+    cells["verdict"] = cells["against_bptt"].where(~is_bptt, "reference")
+    cells["bytes_over_bptt"] = cells["bytes"] / cells["bytes_bptt"]
+    measured = cells["ratio"].fillna(cells["wall_time"] / cells["wall_time_bptt"])
+    cells["time_over_bptt"] = measured.where(~is_bptt, 1.0)
+    for side in ("values", "values_bptt"):
+        cells[side] = [[s * value for value in values] for s, values in zip(sign, cells[side], strict=True)]
     return Relative(cells[CELL_COLUMNS], _over_tasks(cells))
-
-
-def _rows(task: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the cells of one task before Holm's correction; none without BPTT."""
-    bptt = next((row for _, row in task.iterrows() if row["rule"] == REFERENCE), None)
-    if bptt is None:
-        return []
-    sign = 1 if bptt["better"] == "higher" else -1
-    reference = [sign * value for value in bptt["values"]]
-    rows = []
-    for _, row in task.iterrows():
-        values = [sign * value for value in row["values"]]
-        interval = difference(reference, values)
-        measured = row["ratio"] if not math.isnan(row["ratio"]) else row["time"] / bptt["time"]
-        rows.append(
-            {
-                **dict(row[["suite", "scale", *TASK, "rule", "measure", "unit", "n", "mean", "bytes"]]),
-                **{"n_bptt": bptt["n"], "difference": interval.mean, "low": interval.low, "high": interval.high},
-                **{"p": _p(reference, values), "p_holm": math.nan, "values": values, "reference": reference},
-                "verdict": "reference" if row["rule"] == REFERENCE else "",
-                "bytes_over_bptt": row["bytes"] / bptt["bytes"],
-                "time_over_bptt": 1.0 if row["rule"] == REFERENCE else measured,
-            }
-        )
-    return rows
-
-
-def _p(reference: list[float], values: list[float]) -> float:
-    """Return the two-sided p of Welch's t test; 1 where a side has one value, or both have no spread and one mean."""
-    if min(len(reference), len(values)) < 2:
-        return 1.0
-    if len({*reference, *values}) <= 2 and len(set(reference)) == len(set(values)) == 1:
-        return 1.0 if reference[0] == values[0] else 0.0
-    return float(ttest_ind(reference, values, equal_var=False).pvalue)
 
 
 def _over_tasks(cells: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +72,7 @@ def _over_tasks(cells: pd.DataFrame) -> pd.DataFrame:
     for (rule,), of_rule in sorted(groups(cells, ["rule"]), key=lambda group: rule_rank(group[0][0])):
         if rule == REFERENCE or len(of_rule) < tasks:
             continue
-        both = over_tasks(of_rule["values"].tolist(), of_rule["reference"].tolist())
+        both = over_tasks(of_rule["values"].tolist(), of_rule["values_bptt"].tolist())
         verdicts = of_rule["verdict"].value_counts()
         rows.append(
             {
@@ -117,7 +82,7 @@ def _over_tasks(cells: pd.DataFrame) -> pd.DataFrame:
                 **{"improvement_low": both.improvement.low, "improvement_high": both.improvement.high},
                 **{cost: of_rule[cost].median() for cost in ("bytes_over_bptt", "time_over_bptt")},
                 **{"better": verdicts.get("better", 0), "worse": verdicts.get("worse", 0)},
-                "undistinguished": verdicts.get("not distinguished", 0),
+                "undistinguished": verdicts.get("not distinguished", 0) + verdicts.get("n decides nothing", 0),
             }
         )
     return pd.DataFrame(rows, columns=RULE_COLUMNS)

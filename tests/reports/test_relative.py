@@ -26,7 +26,7 @@ def recorded(store, cell, values, metric="accuracy", seconds=None, streamed=None
 def store(tmp_path):
     store = Store(tmp_path)
     recorded(store, "bptt lif digits", [0.90, 0.91, 0.92], seconds=2e-3, streamed=1000)
-    recorded(store, "eprop lif digits", [0.60, 0.61, 0.62], seconds=3e-3, streamed=500)
+    recorded(store, "eprop lif digits", [0.60, 0.62, 0.61], seconds=3e-3, streamed=500)
     recorded(store, "tbptt lif digits", [0.90, 0.91, 0.92], ratio=1.25)
     return store
 
@@ -43,22 +43,11 @@ def test_difference_verdict_and_costs(store):
 def test_a_metric_of_which_less_is_better_is_turned(tmp_path):
     store = Store(tmp_path)
     recorded(store, "bptt lif adding", [0.2, 0.21, 0.22], metric="mse")
-    recorded(store, "eprop lif adding", [0.1, 0.11, 0.12], metric="mse")
+    recorded(store, "eprop lif adding", [0.1, 0.12, 0.11], metric="mse")
     found = relative_to_bptt(Results(store.folder), "quick", "laptop")
     assert found.cells["verdict"].tolist() == ["reference", "better"]
     assert found.rules["improvement"].tolist() == [1.0]
     assert found.rules["advantage"].tolist() == pytest.approx([0.1])
-
-
-def test_many_comparisons_distinguish_less(store):
-    """Welch's p of the pair is 0.015; among six comparisons Holm's is five times as large."""
-    for rule in ("sltt", "fptt", "ottt", "rflo"):
-        recorded(store, f"{rule} lif digits", [0.86, 0.88, 0.88])
-    pair = relative_to_bptt(Results(store.folder).matching(rule=["bptt", "sltt"]), "quick", "laptop").cells.iloc[-1]
-    among = relative_to_bptt(Results(store.folder), "quick", "laptop").cells.set_index("rule").loc["sltt"]
-    assert pair["p"] == pair["p_holm"] == among["p"] == pytest.approx(0.0150, abs=1e-3)
-    assert among["p_holm"] == pytest.approx(5 * pair["p"])
-    assert (pair["verdict"], among["verdict"]) == ("worse", "not distinguished")
 
 
 def test_a_rule_without_one_of_the_tasks_is_in_the_cells_alone(store):
