@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+SUGGESTED = 60
+"""Names that a suggestion lists at most: all rules, neurons or suites, but not all runs of a suite."""
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
 
@@ -97,12 +99,13 @@ def first_line(error: BaseException) -> str:
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return `did you mean "x"?`, or the list of known names if none is similar."""
+    """Return `did you mean "x"?`, or the list of known names, at most `SUGGESTED`, if none is similar."""
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     if near:
         return f'did you mean "{near[0]}"?'
-    return f"there is: {', '.join(known)}" if known else "there is none"
+    more = f", and {len(known) - SUGGESTED} more" if len(known) > SUGGESTED else ""
+    return f"there is: {', '.join(known[:SUGGESTED])}{more}" if known else "there is none"
 
 
 class DivergedError(Exception):

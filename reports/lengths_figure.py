@@ -95,7 +95,7 @@ def _draw(cells: pd.DataFrame, chosen: pd.DataFrame, suite: str, scale: str) -> 
     ]
     title = f"Where online learning pays: {one_line(task).replace('_', ' ')}, {neuron_label(neuron, 'recurrent')}"
     finish(figure, title, notes, _legend(cells))
-    return Drawn(figure, cells.assign(figure="lines"), title, notes)
+    return Drawn(figure, cells, title, notes)
 
 
 def _legend(cells: pd.DataFrame) -> dict[str, Style]:

@@ -9,7 +9,7 @@ import pytest
 from pydantic import PositiveInt
 
 from throughtime import registry as registry_module
-from throughtime.errors import UsageError
+from throughtime.errors import SUGGESTED, UsageError, suggestion
 from throughtime.registry import ALGORITHMS, DATASETS, NETWORKS, NEURONS, Registry, load_plugin
 
 if TYPE_CHECKING:
@@ -314,3 +314,9 @@ def test_an_import_of_a_renamed_module_names_the_new_one(statement, new, tmp_pat
     assert caught.value.where == f"{tmp_path / 'old.py'}:2"
     old = statement.split()[1]
     assert caught.value.hint == f"{old} was renamed after version 0.1.0: import {new}"
+
+
+def test_a_suggestion_lists_no_more_names_than_a_screen_shows():
+    names = [f"name{i:03}" for i in range(100)]
+    assert suggestion("q", names[:3]) == "there is: name000, name001, name002"
+    assert suggestion("q", names).endswith(f"name{SUGGESTED - 1:03}, and {100 - SUGGESTED} more")

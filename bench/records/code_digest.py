@@ -47,11 +47,11 @@ def changed_parts(names: Mapping[str, str], code: Mapping[str, Any]) -> Iterator
         names: the registered names of rule, neuron, network and dataset, by kind.
         code: the digests of a record, as `code_of` returns them.
     """
-    if code.get("harness") != _digest_today(HARNESS):
+    if code.get("harness") != module_digest(HARNESS):
         yield "harness"
     for kind, name in names.items():
         try:
-            digest = _digest_today(KINDS[kind][name].factory.__module__)
+            digest = module_digest(KINDS[kind][name].factory.__module__)
         except UsageError:
             yield f"{name} (not registered, or without a source file: is --plugin missing?)"
             continue
@@ -72,15 +72,14 @@ def code_digest(factory: Callable[..., Any]) -> str:
     return module_digest(factory.__module__)
 
 
+@functools.cache
 def module_digest(name: str) -> str:
     """Return 12 hexadecimal digits for the code of a module and its imports from `FOLLOWED` or its own package.
+
+    It is computed once: a process reads each file once.
 
     Raises:
         UsageError: the module has no source file.
     """
     top = name.partition(".")[0]
     return source_digest(name, followed=FOLLOWED if top == "throughtime" else (*FOLLOWED, top))
-
-
-_digest_today = functools.cache(module_digest)
-"""The digest of a module; it cannot change within a process, which reads each file once."""
