@@ -42,6 +42,7 @@ def sources(tmp_path, monkeypatch):
             paths[module] = folder / f"{name}.py"
             paths[module].write_text(text, encoding="utf-8")
         monkeypatch.setattr(digests, "_source_file", paths.get)
+        module_digest.cache_clear()  # as in a process of its own
 
     return give
 
@@ -142,6 +143,7 @@ def test_the_package_of_an_installed_plugin_is_followed_without_importing_it(tmp
         (package / "deep.py").write_text(f"γ = {γ}\n")
         with monkeypatch.context() as here:
             here.syspath_prepend(tmp_path / place)
+            module_digest.cache_clear()  # as in a process of its own
             found.append(code_digest(types.FunctionType((lambda: None).__code__, {"__name__": "plugged.rule"})))
         assert not {"plugged", "plugged.deep"} & sys.modules.keys()
     assert found[0] == found[1] != found[2]
