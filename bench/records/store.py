@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import shutil
 from collections.abc import Iterator
@@ -91,8 +90,8 @@ class Store:
         A parsed record takes much more memory than its text. Files that are not records are listed in `broken`.
         """
         self.broken = []
-        folders = "*" if suite is None else glob.escape(suite)
-        for path in sorted(self.folder.glob(f"{folders}/*/{RECORD}")):
+        folders = [folder for folder in self.folder.glob("*") if suite in (None, folder.name)]
+        for path in sorted(path for folder in folders for path in folder.glob(f"*/{RECORD}")):
             try:
                 text = read_text_of(path)
                 yield Stored(parse_record(text, path), path.parent), text

@@ -204,6 +204,13 @@ def test_the_store_lists_whole_records_and_names_the_broken_ones(tmp_path):
     assert store.broken == []
 
 
+@pytest.mark.parametrize("suite", ["", "*", "..", "../results", "/", "/etc"])
+def test_a_suite_that_is_no_name_of_a_folder_has_no_records(tmp_path, suite):
+    store = Store(tmp_path / "results")
+    write_record(record("a" * 12), store.run_folder("quick", "a" * 12))
+    assert store.records(suite) == [] and len(store.records("quick")) == 1
+
+
 def test_a_store_that_is_not_there_is_empty_and_one_that_is_a_file_is_refused(tmp_path):
     assert Store(tmp_path / "none").records() == []
     (tmp_path / "file").write_text("")
