@@ -19,6 +19,7 @@ from tests.children import child
 from tests.sweeps import GATED_RULE, Sweep, alive, counting, made_here, meanwhile, wait_for
 from throughtime.errors import UsageError
 from throughtime.records.store import Store
+from throughtime.running.engines.local import LocalEngine
 from throughtime.running.limits import Limits
 
 distributed = pytest.importorskip("distributed", reason="the extra [cluster] is not installed")
@@ -231,24 +232,33 @@ def test_ctrl_c_ends_what_is_at_work_on_workers_of_this_machine(sweep_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("killed", ["scheduler", "runner"])
-def test_when_the_scheduler_or_the_runner_is_killed_no_pass_goes_on(sweep_of, killed):
-    sweep = sweep_of(GATED_RULE)
+def test_when_the_scheduler_or_the_runner_is_killed_no_pass_goes_on_and_nothing_is_lost(sweep_of, here, killed):
+    sweep = sweep_of(GATED_RULE, replicates=2)
     sweep.gate.touch()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    store = Store(sweep.folder / "results")
     with (
         ended([sys.executable, "-m", "dask", "scheduler", "--host", address, "--no-dashboard"]) as scheduler,
         ended([sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-dashboard"]),
         ended(throughtime_run(sweep, "--cluster", address)) as runner,
     ):
         wait_for(sweep.begun)
+        sweep.gate.unlink()
+        wait_for(store.records)
+        sweep.gate.touch()  # while the child of the second run still imports torch
+        wait_for(lambda: len(sweep.begun()) == 2)
         {"scheduler": scheduler, "runner": runner}[killed].kill()
         if killed == "scheduler":
             printed = runner.communicate(timeout=60)[1]
             assert runner.returncode == 2
             assert "the Dask scheduler is gone" in printed and "Traceback" not in printed
-        wait_for(lambda: not alive(sweep.begun()[0]))
+        wait_for(lambda: not alive(sweep.begun()[1]))
+    sweep.gate.unlink()
+    assert counting(here[:1], store.records()) == []
+    assert counting(here, sweep.run(LocalEngine([str(sweep.plugin)], NO_LIMITS, 1, sweep.said.append))) == []
+    assert len(sweep.begun()) == 3, "the finished run was not repeated"
 
 
 def answer(address: str, context: ssl.SSLContext | None) -> bytes:

@@ -102,6 +102,32 @@ def test_a_worker_without_the_dataset_says_so_in_the_record(sweep, monkeypatch, 
     assert result.status == "error" and "is not here, and cannot be downloaded" in result.failure.reason
 
 
+@pytest.mark.slow
+def test_a_worker_without_a_package_of_the_plugin_says_so_and_the_run_is_repeated(tmp_path, isolated_registries):
+    package = tmp_path / "only_here.py"
+    package.touch()
+    source = tmp_path / "source" / "imports.py"
+    source.parent.mkdir()
+    source.write_text(f"import only_here\n{GATED.read_text()}")
+    sys.path.append(str(tmp_path))
+    try:
+        sweep = Sweep(tmp_path, GATED_RULE, plugin=source)
+    finally:
+        sys.path.remove(str(tmp_path))
+        del sys.modules["only_here"]
+    (planned,) = sweep.planned("results")
+    request = PassJob(planned, "train", tmp_path / "run")
+    job = Jobs([str(sweep.plugin)], Limits()).of(request)
+    for path, status, reason in (
+        ("", "error", "the plugin raised ModuleNotFoundError on import: No module named 'only_here'"),
+        (str(tmp_path), "ok", ""),
+    ):
+        job["environment"]["PYTHONPATH"] = path
+        take("train", make_pass(job, {}, lambda: False), request.folder)
+        result = read_result(request.folder, "train")
+        assert result.status == status and reason in (result.failure.reason if result.failure else "")
+
+
 ATTEND = """
 import sys
 from pathlib import Path
