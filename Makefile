@@ -51,7 +51,9 @@ lowest:
 	$(LOWEST) -m uv pip install --quiet --python $(LOWEST) --no-deps --editable .
 	OMP_NUM_THREADS=1 $(LOWEST) -m pytest --override-ini filterwarnings=default -n auto --maxprocesses 4 --dist loadfile --benchmark-disable tests/commands
 
+audit: DATABASE := https://pypi.org/pypi/pip/25.0/json
 audit: $(READY)
+	@$(BIN)/python -c 'import requests; requests.get("$(DATABASE)", timeout=30).raise_for_status()' 2>/dev/null || { echo "make audit: nothing was audited: the database of vulnerabilities ($(DATABASE)) does not answer"; exit 2; }
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet pip-audit
 	build/audit/bin/pip-audit --skip-editable --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
