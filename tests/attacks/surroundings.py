@@ -192,7 +192,7 @@ def users(sweep: Sweep, dice: random.Random, results: Path) -> None:
     """A user runs the sweep; another one reads its results, may not write there, and runs the sweep elsewhere."""
     if os.getuid():
         raise NotRunError("the right to become another user")
-    if subprocess.run([WORDS[0], "-c", "import throughtime"], user=OTHERS[0], capture_output=True).returncode:
+    if not may_run(OTHERS[0]):
         raise NotRunError("a Python that other users may run")
     mask, settings, first, second = dice.choice([0o022, 0o077]), {}, OTHERS[0], OTHERS[1]
     for user in OTHERS:
@@ -214,6 +214,15 @@ def users(sweep: Sweep, dice: random.Random, results: Path) -> None:
         raise FaultError(f"a sweep into the results of another user: exit code {code}\n{printed[-2000:]}")
     own = results / str(second) / "results"
     require_done(sweep, own, "a second user", settings[second], user=second, cwd=results)
+
+
+def may_run(user: int) -> bool:
+    """Return whether a user may run this Python and the package."""
+    try:
+        done = subprocess.run([WORDS[0], "-c", "import throughtime"], user=user, capture_output=True)
+    except PermissionError:
+        return False
+    return done.returncode == 0
 
 
 def terminal(sweep: Sweep, dice: random.Random, results: Path) -> None:
