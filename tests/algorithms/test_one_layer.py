@@ -71,3 +71,11 @@ def test_a_weight_that_two_maps_share_has_the_gradients_of_both():
     rule = UORO()
     rule.start(network, TASK, STEPS)
     assert rule.one_layer is None
+
+
+@pytest.mark.parametrize("rule", [UORO, KFRTRL])
+def test_signs_are_1_or_minus_1_with_equal_probability(rule):
+    with seeded(0):
+        signs = rule().signs(100, 100)
+    assert signs.unique().tolist() == [-1, 1]
+    assert abs(float(signs.double().mean())) < 0.05, "five standard errors"
