@@ -72,8 +72,13 @@ def test_the_workflow_does_what_ci_run_does():
     assert {".ci/run", "make audit"} <= {step.get("run") for step in job["steps"]}
     lowest = workflow["jobs"]["lowest"]["steps"]
     assert lowest[-1] == {"run": "make lowest"} and lowest[1]["with"] == {"python-version": OLDEST}
-    targets = re.findall(r"^make (\w+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
-    assert targets == ["lint", "test", "check", "gate", "docs"]
+    targets = re.findall(r"^make (\S+)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert targets == ["lint", "test", "check", "mutants-tenth", "gate", "docs"]
+    nightly = yaml.safe_load((ROOT / ".github/workflows/nightly.yml").read_text())["jobs"]
+    assert [nightly[job]["steps"][-1]["run"].split()[:2] for job in ("attack", "mutants")] == [
+        ["make", "attack"],
+        ["make", "mutants"],
+    ]
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^lint: types$", makefile, re.MULTILINE)
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
