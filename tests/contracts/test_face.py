@@ -35,10 +35,19 @@ scales: {{tiny: {{}}, laptop: {{}}, paper: {{}}}}
 """
 SCRIPT = """
 import throughtime as tt
+from throughtime.algorithms.bptt import BPTT
 
 print("the script runs", flush=True)
 results = tt.run("mine.yaml", scale="tiny", results="runs", quiet=True)
 print(results.frame["status"].tolist())
+limited = tt.run("mine.yaml", scale="tiny", results="limited", quiet=True, set={"memory_limit": "8GiB"})
+print(limited.frame["status"].tolist(), flush=True)
+
+@tt.algorithm("own")
+class Own(BPTT):
+    pass
+
+tt.run("own.yaml", "tiny", "own", quiet=True)
 """
 
 
@@ -50,9 +59,10 @@ def write_suite(folder: Path, keep: str = "true", passes: str = "train") -> Path
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A folder with a script without a `__main__` guard that ran a suite, and the output of the script."""
+    """A folder with a script without a `__main__` guard that ran a suite, with a limit on memory too, and ended with a
+    component of its own; and its output."""
     folder = tmp_path_factory.mktemp("face")
-    write_suite(folder)
+    (folder / "own.yaml").write_text(write_suite(folder).read_text().replace("[fptt]", "[own]"))
     (folder / "script.py").write_text(SCRIPT)
     done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=300)
     return folder, done
@@ -101,16 +111,9 @@ def test_a_rule_that_imports_the_contract_depends_on_no_other_rule(tmp_path, mon
     )
 
 
-def test_a_script_without_a_guard_runs_once(finished):
+def test_a_script_without_a_guard_runs_once_and_may_limit_memory(finished):
     _, done = finished
-    assert done.stdout.splitlines() == ["the script runs", "['ok']"], done.stderr
-
-
-def test_a_script_without_a_guard_may_limit_memory(tmp_path):
-    write_suite(tmp_path)
-    (tmp_path / "script.py").write_text(SCRIPT.replace("quiet=True", 'quiet=True, set={"memory_limit": "8GiB"}'))
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert done.stdout.splitlines() == ["the script runs", "['ok']"], done.stderr
+    assert done.stdout.splitlines() == ["the script runs", "['ok']", "['ok']"], done.stderr
 
 
 @pytest.mark.parametrize(
@@ -127,15 +130,11 @@ def test_an_argument_without_meaning_is_refused(argument, said, tmp_path):
     assert str(caught.value) == said
 
 
-def test_a_component_of_the_script_itself_is_refused(tmp_path):
-    write_suite(tmp_path)
-    own = "from throughtime.algorithms.bptt import BPTT\n@tt.algorithm('own')\nclass Own(BPTT):\n    pass\n"
-    (tmp_path / "mine.yaml").write_text((tmp_path / "mine.yaml").read_text().replace("[fptt]", "[own]"))
-    (tmp_path / "script.py").write_text(SCRIPT.replace("tt\n", f"tt\n{own}", 1))
-    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+def test_a_component_of_the_script_itself_is_refused(finished):
+    folder, done = finished
     assert "UsageError: __main__ has no source file" in done.stderr
     assert "move it into a file of its own, and pass that file as a plugin" in done.stderr
-    assert "the script runs" in done.stdout and not (tmp_path / "runs").exists()
+    assert not (folder / "own").exists()
 
 
 def test_the_network_of_a_run_reproduces_its_metrics(finished):

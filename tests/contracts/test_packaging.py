@@ -182,24 +182,29 @@ def test_no_dependency_has_a_lowest_version_with_a_known_vulnerability(core):
     assert {name for name, safe in SAFE_FROM.items() if Version(floors[name]) < Version(safe)} == set()
 
 
-def test_an_installed_wheel_works_away_from_the_checkout(installed, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(installed))
-    monkeypatch.chdir(tmp_path)
-    place = "import throughtime, throughtime.datasets.digits as d; print(throughtime.__file__); print(d.__file__)"
-    for path in succeeded(sys.executable, "-c", place).splitlines():
-        assert Path(path).is_relative_to(installed), "not the editable install"
-    planned = succeeded(sys.executable, "-m", "throughtime", "plan", "quick", "--scale", "tiny")
-    assert planned.splitlines()[-1].startswith("46 runs: ")
+AWAY = """
+import json, throughtime, throughtime.datasets.digits as digits
+from throughtime.commands.main import main
+print(json.dumps([throughtime.__file__, digits.__file__]))
+print("---")
+assert main(["plan", "quick", "--scale", "tiny"]) == 0
+assert main(["run", "somebody", "--paper", "somebody"]) == 0
+print("---")
+assert main(["verdicts", "somebody", "--paper", "somebody", "--results", "results/runs", "--json"]) == 0
+"""
 
 
-def test_an_installed_wheel_runs_and_judges_a_paper_from_elsewhere(installed, tmp_path, monkeypatch):
+def test_an_installed_wheel_works_away_from_the_checkout_and_judges_a_paper_from_elsewhere(
+    installed, tmp_path, monkeypatch
+):
     monkeypatch.setenv("PYTHONPATH", str(installed))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.chdir(tmp_path)
     write_paper_of_the_docs(tmp_path)
-    command = [sys.executable, "-m", "throughtime"]
-    succeeded(*command, "run", "somebody", "--paper", "somebody")
-    rows = succeeded(*command, "verdicts", "somebody", "--paper", "somebody", "--results", "results/runs", "--json")
+    places, planned, rows = succeeded(sys.executable, "-c", AWAY).split("---\n")
+    for path in json.loads(places):
+        assert Path(path).is_relative_to(installed), "not the editable install"
+    assert "\n46 runs: " in planned
     exact, of_runs = json.loads(rows)
     assert (exact["verdict"], exact["ours"]) == ("reproduced", "13.86294361")
     # Single runs differ by the processor; what is tested is that three were made and judged.
