@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import functools
 from collections.abc import Iterable, Mapping
 
 from torch import Tensor
@@ -20,17 +20,24 @@ def evaluate(results: Iterable[Expression], known: Mapping[Expression, Value]) -
     Args:
         known: values of inputs and of other known expressions: [batch, size], [size] or numbers, by level.
     """
-    results = list(results)
-    order = ancestors(results, known)
-    uses = Counter(a for e in order for a in e.args) + Counter(results)
+    results = tuple(results)
     values = dict(known)
-    for e in order:
+    for e, freed in _order(results, frozenset(known)):
         values[e] = _value(e, [values[a] for a in e.args])
-        for a in e.args:
-            uses[a] -= 1
-            if not uses[a] and a not in known:
-                del values[a]
+        for a in freed:
+            del values[a]
     return [values[e] for e in results]
+
+
+@functools.lru_cache(maxsize=512)
+def _order(results: tuple[Expression, ...], known: frozenset[Expression]) -> list[tuple[Expression, list[Expression]]]:
+    """Return the expressions to compute, each with those that are not used after it: a step has the same at each t."""
+    order = ancestors(results, known)
+    last_use = {a: e for e in order for a in e.args if a not in known and a not in results}
+    freed: dict[Expression, list[Expression]] = {e: [] for e in order}
+    for a, e in last_use.items():
+        freed[e].append(a)
+    return [*freed.items()]
 
 
 def _value(e: Expression, operands: list[Value]) -> Value:
