@@ -22,6 +22,7 @@ from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.tbptt import TruncatedBPTT
 from throughtime.checks import assert_sound, tiny
+from throughtime.checks.contract import memory
 from throughtime.checks.contract.networks import over_nets
 from throughtime.checks.contract.rules import on_each_neuron
 from throughtime.checks.fact import CheckResult, DoesNotApplyError, Fact, Observed, evaluate, worst
@@ -278,6 +279,8 @@ class ReadoutAlone(BPTT):
 @pytest.mark.parametrize("rule", [RandomFeedback, LearntFeedback, ReadoutAlone])
 def test_a_sound_rule(rule, monkeypatch):
     few_neurons(monkeypatch, "lif", *(["ltc_smnist"] if rule is ReadoutAlone else []))  # the others take seconds more
+    monkeypatch.setattr(memory, "LENGTHS", (75, 80, 90))
+    monkeypatch.setattr(memory, "BATCHES", 4)
     register("rules", rule)
     assert verdicts("mine")["holds"] >= 11
 

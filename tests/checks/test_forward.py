@@ -1,4 +1,4 @@
-"""Rules that carry influence forward, roll or recompute, with one fault each: the fact that must find it does."""
+"""Rules that carry influence forward, with one fault each: the fact that must find it does."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import pytest
 import torch
 
 from tests.checks.test_checks import Twin, assert_found_out, few_neurons, title
-from throughtime.algorithms.base import Claims
-from throughtime.algorithms.bptt import BPTT
-from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.influence.kf_rtrl import KFRTRL
 from throughtime.algorithms.influence.ostl import OSTL
 from throughtime.algorithms.influence.snap1 import SnAp1
@@ -21,10 +18,6 @@ from throughtime.neurons.lif import LIF
 @pytest.fixture(autouse=True)
 def neurons(monkeypatch):
     few_neurons(monkeypatch, "lif")
-
-
-class SaysRoot(BPTT):
-    claims = Claims(gradient="exact", memory="O(√T)")
 
 
 class DropsTheAutapse(SnAp1):
@@ -58,9 +51,7 @@ class SignalsOfTheStepBefore(OSTL):
         return None if δI is None else δI.roll(1, 0)
 
 
-ROOT = "claims O(√T): exact bytes for each of √T steps, long T over short"
 TWINS = [
-    Twin(ROOT, SaysRoot, CheckpointedBPTT),
     Twin("diag(R) = 0: = diagonal_rtrl; R as drawn: not", DropsTheAutapse, SnAp1),
     Twin("diag(R) = 0: = diagonal_rtrl; R as drawn: not", TurnsTheAutapse, SnAp1),
     Twin("dense R: = BPTT; a ring: not", ReachesOneStepLess, SnApN),

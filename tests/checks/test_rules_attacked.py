@@ -17,13 +17,14 @@ from tests.checks.test_rules import APPROXIMATE, TRUNCATED, Online
 from tests.checks.test_rules import TWINS as CONTRACT
 from tests.checks.test_rules_later import ALONG, FAMILY, KNOWN
 from tests.checks.test_rules_later import TWINS as LATER
-from throughtime.algorithms.base import loss_over_steps, output_error
+from throughtime.algorithms.base import Claims, loss_over_steps, output_error
 from throughtime.algorithms.bptt import BPTT
 from throughtime.algorithms.checkpointed_bptt import CheckpointedBPTT
 from throughtime.algorithms.eligibility.eprop import EProp
 from throughtime.algorithms.fptt.fptt import FPTT
 from throughtime.algorithms.influence.ostl import OSTL
 from throughtime.algorithms.tbptt import TruncatedBPTT
+from throughtime.checks.contract import memory
 from throughtime.checks.tiny import INPUTS, backprop, error, learn, seeded
 from throughtime.datasets.task import Classification
 from throughtime.networks.recurrent import Recurrent
@@ -35,6 +36,7 @@ from throughtime.registry import ALGORITHMS
 @pytest.fixture(autouse=True)
 def neurons(monkeypatch):
     few_neurons(monkeypatch, "lif")
+    monkeypatch.setattr(memory, "LENGTHS", (75, 90, 95))
 
 
 # --- of the second window on
@@ -212,6 +214,10 @@ class EachStepWithEachBesideSegments(PairsInNumPy, CheckpointedBPTT):
     pass
 
 
+class SaysRoot(BPTT):
+    claims = Claims(gradient="exact", memory="O(√T)")
+
+
 class CopiesInputsToNumPy(Online):
     def begin(self, batch, update):
         super().begin(batch, update)
@@ -320,6 +326,7 @@ TWINS = [
     Twin("claims O(window): exact bytes a step of T", KeepsOutputsOfLongWindows, LongWindows),
     Twin("claims O(T): exact bytes a step, long T over short", EachStepWithEachInNumPy, BPTT),
     Twin(ROOT, EachStepWithEachBesideSegments, CheckpointedBPTT),
+    Twin(ROOT, SaysRoot, CheckpointedBPTT),
     Twin(O1, CopiesInputsToNumPy, Online),
     Twin(O1, KeepsTensorsFromStep80On, Online),
     Twin(AFTERWARDS, LeavesArraysBehind, BPTT),

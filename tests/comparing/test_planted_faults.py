@@ -86,25 +86,31 @@ def found(comparison: Comparison) -> dict[str, set[str]]:
     return {row.verdict: {other.label for other in rows if other.verdict == row.verdict} for row in rows}
 
 
-def metrics(comparison: Comparison) -> set[str]:
-    return {row.metric for row in comparison.rows if row.severity == "fail"}
+def metrics(comparison: Comparison, label: str) -> set[str]:
+    """Metrics of a cell that fail."""
+    return {row.metric for row in comparison.rows if row.severity == "fail" and row.label == label}
 
 
-def test_a_wrong_sign_in_fptts_lambda(baseline, gates, tmp_path):
-    comparison = compare_results(baseline, ran(tmp_path, FAULTS / "wrong_sign.py"), gates)
-    assert found(comparison)["worse"] == {"fptt lif digits"} and comparison.exit_code == 1
-    assert set().union(*found(comparison).values()) == {"fptt lif digits"} and "loss" in metrics(comparison)
-
-
-def test_a_graph_that_eprop_keeps(baseline, gates, tmp_path):
-    comparison = compare_results(baseline, ran(tmp_path, FAULTS / "kept_graph.py"), gates)
-    assert found(comparison) == {"worse": {"eprop lif digits"}} and "peak_live_bytes" in metrics(comparison)
-    assert all(metric.startswith("peak_live_bytes") for metric in metrics(comparison))
+def test_faults_of_a_rule_or_neuron_are_found_in_its_cells_alone(baseline, gates, tmp_path):
+    """A wrong sign in FPTT's λ, a graph that e-prop keeps, and a surrogate that is 5 % wider, each in its own cell."""
+    right = "spike(v / self.threshold - 1, "
+    text = ALPHA_SYNAPSE.read_text()
+    assert right in text
+    wider = tmp_path / "alpha_synapse.py"
+    wider.write_text(text.replace(right, "spike((v / self.threshold - 1) / 1.05, "))
+    results = ran(tmp_path, FAULTS / "wrong_sign.py", FAULTS / "kept_graph.py", neuron=wider)
+    comparison = compare_results(baseline, results, gates)
+    faulty = {"fptt lif digits", "eprop lif digits", "bptt alpha_synapse digits"}
+    assert found(comparison)["worse"] == faulty == set().union(*found(comparison).values())
+    assert all("loss" in metrics(comparison, label) for label in faulty - {"eprop lif digits"})
+    of_eprop = metrics(comparison, "eprop lif digits")
+    assert "peak_live_bytes" in of_eprop and all(metric.startswith("peak_live_bytes") for metric in of_eprop)
+    assert "neuron alpha_synapse" in comparison.changed and comparison.exit_code == 1
 
 
 def test_a_lost_epoch(baseline, gates, tmp_path):
     comparison = compare_results(baseline, ran(tmp_path, FAULTS / "lost_epoch.py"), gates)
-    assert found(comparison) == {"worse": CELLS} and "loss" in metrics(comparison)
+    assert found(comparison) == {"worse": CELLS} and all("loss" in metrics(comparison, label) for label in CELLS)
 
 
 def test_a_seed_that_changed_in_the_code(baseline, gates, tmp_path):
@@ -119,19 +125,9 @@ def test_a_seed_that_changed_in_the_suite(baseline, gates, tmp_path):
     assert {row.label for row in rows} == CELLS and {row.reason for row in rows} == {"seed: 0 → 1"}
 
 
-def test_a_surrogate_that_is_5_percent_wider(baseline, gates, tmp_path):
-    right = "spike(v / self.threshold - 1, "
-    text = ALPHA_SYNAPSE.read_text()
-    assert right in text
-    (tmp_path / "alpha_synapse.py").write_text(text.replace(right, "spike((v / self.threshold - 1) / 1.05, "))
-    comparison = compare_results(baseline, ran(tmp_path, neuron=tmp_path / "alpha_synapse.py"), gates)
-    assert found(comparison) == {"worse": {"bptt alpha_synapse digits"}} and "loss" in metrics(comparison)
-    assert "neuron alpha_synapse" in comparison.changed
-
-
 def test_a_dropped_last_batch(baseline, gates, tmp_path):
     comparison = compare_results(baseline, ran(tmp_path, FAULTS / "dropped_batch.py"), gates)
-    assert found(comparison) == {"worse": CELLS} and "loss" in metrics(comparison)
+    assert found(comparison) == {"worse": CELLS} and all("loss" in metrics(comparison, label) for label in CELLS)
 
 
 def test_a_rule_that_now_fails(baseline, gates, tmp_path):
@@ -140,18 +136,18 @@ def test_a_rule_that_now_fails(baseline, gates, tmp_path):
     assert "no gradient today" in comparison.rows[0].reason
 
 
-@pytest.mark.parametrize("threads, plugins", [(2, []), (1, [FAULTS / "another_day.py"])], ids=["threads", "day"])
-def test_a_clean_rerun_is_no_fault(baseline, gates, tmp_path, threads, plugins):
-    results = ran(tmp_path, *plugins, threads=threads)
+def test_a_clean_rerun_on_two_threads_is_no_fault(baseline, gates, tmp_path):
+    results = ran(tmp_path, threads=2)
     with isolated():
         load_plugin(ALPHA_SYNAPSE)
         is_clean(compare_results(baseline, results, gates))
 
 
-def test_a_clean_rerun_from_the_command_line_is_no_fault(baseline, gates, tmp_path):
+def test_a_clean_rerun_of_another_day_from_the_command_line_is_no_fault(baseline, gates, tmp_path):
     suite, results = tmp_path / "planted.yaml", tmp_path / "results"
     suite.write_text(SUITE.format(seed=0, threads=1))
-    words = ["run", suite, "--scale", "tiny", "--results", results, "--plugin", ALPHA_SYNAPSE]
+    plugins = [word for path in (ALPHA_SYNAPSE, FAULTS / "another_day.py") for word in ("--plugin", path)]
+    words = ["run", suite, "--scale", "tiny", "--results", results, *plugins]
     with isolated():
         assert main([*map(str, words)]) == 0
         is_clean(compare_results(baseline, results, gates))

@@ -41,16 +41,15 @@ RULES = {
     "sltt, two steps": ("sltt", {"sampled_steps": 2, "update_every": 3}),
 }
 ELEMENTWISE = ("lif", "alif", "asrnn")
-DERIVED = (*ELEMENTWISE, "ltc", "ltc_smnist")
+DERIVED = ("lif", "asrnn", "ltc")  # constants; a parameter for each neuron; gates, which are dense maps
 SUPPORTED = {
     "rtrl": ("lif", "alif", "ltc", "lstm", "lru"),
     **dict.fromkeys(("snap1", "uoro", "kf_rtrl", "rolling_tbptt", "checkpointed_bptt"), ("lif", "alif")),
     "s_tllr": ELEMENTWISE,
-    "pp_prop": DERIVED,
-    "rflo": DERIVED,
-    "decolle": DERIVED,
+    **dict.fromkeys(("pp_prop", "rflo", "decolle", "tbptt", "sltt", "presynaptic_trace", "ottt"), DERIVED),
 }
-"""Neurons that some rules are tried with; others are tried with all, but with options with those of `DERIVED` alone."""
+"""Neurons that rules are tried with. `bptt` is tried with all, as are `eprop` and `diagonal_rtrl`, which take the
+partial derivatives of a neuron's equations; options with those of `DERIVED` alone."""
 READOUTS = {
     "membrane": {"readout": "membrane", "readout_tau": 0.0},
     "leaky": {"readout": "spikes", "readout_tau": 5.0},

@@ -1,16 +1,13 @@
 """The two datasets of spikes from a cochlea model: bins by hand, packed files, broken files."""
 
-import gzip
 import random
-import zipfile
 
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from tests.real_data import real
-from throughtime.datasets.files import cache, fetch
+from throughtime.datasets.files import cache
 from throughtime.datasets.spiking_audio import HeidelbergDigits, SpeechCommands, synthetic_words, write_words
 from throughtime.errors import UsageError
 
@@ -75,24 +72,6 @@ def test_the_splits_of_ssc_are_its_files_of_that_name():
         "validation": [1],
         "test": [2, 3],
     }
-
-
-@pytest.mark.parametrize("packed", ["h5", "h5.gz", "h5.zip"])
-def test_files_packed_or_not_are_the_same_data(packed, source, monkeypatch, tmp_path):
-    unchecked = [fetch.DataFile(f.dataset, f.folder, f.name, None, None, also=f.also) for f in HeidelbergDigits.files]
-    monkeypatch.setattr(HeidelbergDigits, "files", tuple(unchecked))
-    monkeypatch.setattr(HeidelbergDigits, "units", 70)
-    for path in synthetic_words(HeidelbergDigits, tmp_path):
-        to = source / path.name.replace("h5", packed)
-        if packed == "h5.zip":
-            with zipfile.ZipFile(to, "w") as out:
-                out.write(path, path.name)
-        else:
-            to.write_bytes(gzip.compress(path.read_bytes()) if packed == "h5.gz" else path.read_bytes())
-    dataset, tiny = HeidelbergDigits(steps=10, bin_ms=10.0), HeidelbergDigits.tiny()
-    assert dataset.sha256() == tiny.sha256()
-    assert torch.equal(next(dataset.batches("test", 30)).x, next(tiny.batches("test", 30)).x)
-    assert not list((source.parent / "cache").rglob("raw.h5"))
 
 
 def broken(path, change):
