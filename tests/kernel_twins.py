@@ -43,13 +43,11 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
         ("ltc", dict(zip(LTC_OPTIONS, each, strict=True)))
         for each in (  # each pair of values of two options at least once
             ("concatenated", "gated", "trained", True, "random"),
-            ("concatenated", "off", "fixed", False, "zero"),
-            ("concatenated", "unused", "trained", False, "random"),
+            ("concatenated", "off", "fixed", True, "zero"),
+            ("concatenated", "unused", "trained", False, "zero"),
             ("summed", "gated", "fixed", False, "zero"),
-            ("summed", "off", "trained", True, "zero"),
+            ("summed", "off", "trained", False, "random"),
             ("summed", "unused", "fixed", True, "random"),
-            ("summed", "off", "fixed", True, "random"),
-            ("concatenated", "unused", "fixed", True, "zero"),
         )
     ),
     ("ltc", {"tau": 2.0, "tau_max": 30.0}),

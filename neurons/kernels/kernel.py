@@ -247,6 +247,7 @@ class Kernel:
         self.read, self.prior = [*kept, z, *others, *self.values, *still], [*kept, z]
         self.first = [getattr(self.before, f)[None] for f in (*self.loops.kept_fields, "z")]
         if self.compiled:
+            self.first = [_in_type_of(row, values) for row, values in zip(self.prior, self.first, strict=True)]
             slopes = surrogates_of(self.loops.slopes, δZ)
             constants = dict(zip(self.equations.constants, self.constants, strict=True))
             learnt = tuple(total.reshape(constants[name].shape) for name, total in self.learnt.items())
@@ -325,6 +326,15 @@ class Kernel:
         if field == "z" or field in self.loops.copies:
             return self.z.to(s_first.dtype)
         return self.fields[field] if field in self.fields else s_first.expand_as(self.z)
+
+
+def _in_type_of(stored: Tensor, values: Tensor) -> Tensor:
+    """Return the values in the type of the stored ones if that loses nothing: spikes as bytes. The loop of the first
+    step is then that of the others, and is not compiled for a second type."""
+    if values.dtype == stored.dtype:
+        return values
+    converted = values.to(stored.dtype)
+    return converted if torch.equal(converted.to(values.dtype), values) else values
 
 
 def kernel_of(neuron: Neuron) -> type[Kernel] | None:

@@ -16,7 +16,7 @@ from throughtime.measuring.live_bytes import LiveBytes
 from throughtime.networks.kernels.norm_window import NormWindow
 from throughtime.networks.recurrent import Recurrent
 from throughtime.neurons.alif import ALIF
-from throughtime.neurons.kernels.kernel import Kernel, kernel_of
+from throughtime.neurons.kernels.kernel import Kernel, kernel_of, loops_of
 from throughtime.neurons.lif import LIF
 from throughtime.neurons.lstm import LSTM
 from throughtime.neurons.ltc import LTC
@@ -54,6 +54,15 @@ def test_neurons_with_equations_have_a_kernel():
         assert kernel_of(neuron) is Kernel
     assert kernel_of(WithoutAKernel(3)) is None
     assert kernel_of(LIF((2, 3))) is None
+
+
+def test_the_first_step_needs_no_loop_of_its_own(monkeypatch):
+    """Its state before is in numbers, the others' spikes in bytes: a loop is compiled for types, in seconds."""
+    net = network("lif")
+    adjoint = loops_of(net.layers[0].neuron).adjoint
+    monkeypatch.setattr(adjoint, "entry_points", {})
+    net.unroll(inputs(), before(net)).outputs.sum().backward()
+    assert len(adjoint.entry_points) == 1
 
 
 class Doubled(nn.Linear):
