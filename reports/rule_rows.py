@@ -1,4 +1,4 @@
-"""The comparison of rules in the documentation: a row at the end of each rule's page, from the committed records.
+"""The comparison of rules in the documentation: a line at the end of each rule's page, from the committed records.
 
 python -m throughtime.reports.rule_rows docs/rules
 """
@@ -38,12 +38,12 @@ def task_table(cells: pd.DataFrame) -> str:
     """Return a Markdown table of `Relative.cells`: points of accuracy by rule and task, bold where distinguished."""
     cells = cells.assign(task=cells["dataset"].str.replace("_", " ") + ", " + cells["neuron"])
     points = cells.pivot(index="rule", columns="task", values="difference")
-    told = cells.pivot(index="rule", columns="task", values="verdict")
+    verdicts = cells.pivot(index="rule", columns="task", values="verdict")
     tasks = list(dict.fromkeys(cells["task"]))
     rows = []
     for rule in dict.fromkeys(cells["rule"]):
         if rule != REFERENCE:
-            shown = (_points(points.loc[rule, task], told.loc[rule, task]) for task in tasks)
+            shown = (_points(points.loc[rule, task], verdicts.loc[rule, task]) for task in tasks)
             rows.append([f"`{rule}`", *shown])
     return table(["rule", *tasks], rows, tasks)
 
@@ -70,7 +70,7 @@ def _signed(value: float, digits: int) -> str:
 
 
 def section(compared: Relative, page: str) -> str:
-    """Return the end of a rule's page: title, sentence and the rows of the rule and its variants.
+    """Return the end of a rule's page: title, and a line for the rule and each of its variants.
 
     Args:
         compared: `committed_comparison`.
@@ -82,8 +82,14 @@ def section(compared: Relative, page: str) -> str:
         return f"{TITLE}\n\nBPTT is the reference of [the comparison](README.md).\n"
     if rows.empty:
         return f"{TITLE}\n\nNot run on all tasks of [the comparison](README.md).\n"
-    said = f"[Suite `{SUITE}`](README.md#over-all-tasks), {tasks} tasks, n = {n} runs a task, 95 % intervals:"
-    return f"{TITLE}\n\n{said}\n\n{comparison_table(rows)}\n"
+    source = f"[Suite `{SUITE}`](README.md#over-all-tasks), {tasks} tasks, n = {n}:"
+    return f"{TITLE}\n\n{source}\n\n" + "".join(f"- {_line(row)}\n" for _, row in rows.iterrows())
+
+
+def _line(row: pd.Series) -> str:
+    advantage, improvement, size, time = _numbers(row)
+    cost = f"{size} times its exact bytes, {time} times its time"
+    return f"`{row['rule']}`: {advantage} points from BPTT, better in {improvement} % of pairs of runs; {cost}."
 
 
 def write_pages(folder: Path) -> None:

@@ -55,21 +55,21 @@ def list_components(
             print_text()
             _print_described(_suite(name))
         return None
-    found = [registry[name] for registry in REGISTRIES.values() if name in registry.names()]
-    if not found and name not in suite_names():
+    components = [registry[name] for registry in REGISTRIES.values() if name in registry.names()]
+    if not components and name not in suite_names():
         raise UsageError(f'no kind, component or suite "{name}"', hint=suggestion(name, [*KIND_NAMES, *_names()]))
-    described = [_component(component) for component in found]
+    described = [_component(component) for component in components]
     described += [_suite(name)] if name in suite_names() else []
     if as_json:
         return print_text(json.dumps(described))
-    for number, one in enumerate(described):
+    for number, row in enumerate(described):
         print_text("\n" * (number > 0), end="")
-        _print_described(one)
+        _print_described(row)
 
 
-def _print_described(one: dict[str, Any]) -> None:
-    print_text(f"{one['name']} ({one['kind']}): {one['summary']}\n{one['place']}\n")
-    print_rows(one["options"] or [{"options": "none"}], False)
+def _print_described(component: dict[str, Any]) -> None:
+    print_text(f"{component['name']} ({component['kind']}): {component['summary']}\n{component['place']}\n")
+    print_rows(component["options"] or [{"options": "none"}], False)
 
 
 def _names() -> list[str]:
@@ -155,13 +155,13 @@ def _suite(name: str) -> dict[str, Any]:
 def _print_rules(rules: Sequence[Component], as_json: bool) -> None:
     """Print the rules' claims and pages, then their coordinates and costs; as JSON, one row for each rule."""
     if as_json:
-        return print_rows([_rule_row(rule) | _rule_coordinates(rule) for rule in rules], as_json)
+        return print_rows([_rule_row(rule) | rule_coordinates(rule) for rule in rules], as_json)
     print_rows([_rule_row(rule) for rule in rules], as_json)
     print_text()
-    print_rows([{"rule": rule.name, **_rule_coordinates(rule)} for rule in rules], as_json)
+    print_rows([{"rule": rule.name, **rule_coordinates(rule)} for rule in rules], as_json)
 
 
-def _rule_coordinates(rule: Component) -> dict[str, str]:
+def rule_coordinates(rule: Component) -> dict[str, str]:
     """Return a rule's coordinates and cost formulas; — marks those that it does not state."""
     from throughtime.algorithms.coordinates import Coordinates, Cost
 

@@ -19,6 +19,8 @@ from mkdocs.structure.files import File, Files
 
 import throughtime
 from throughtime.algorithms.base import Claims, LearningRule
+from throughtime.algorithms.coordinates import Coordinates, Cost
+from throughtime.commands.ls import rule_coordinates
 from throughtime.datasets.base import Dataset
 from throughtime.datasets.batch import Batch
 from throughtime.datasets.task import Metric, Task
@@ -55,7 +57,7 @@ INTERFACE = {
 }
 """Sections of the page on the Python interface, and their names of `throughtime`."""
 CONTRACTS: dict[str, tuple[type, ...]] = {
-    "Rules": (LearningRule, Claims),
+    "Rules": (LearningRule, Claims, Coordinates, Cost),
     "Neurons": (Neuron, Gate),
     "Networks": (Network, Layer, Synapse, Readout),
     "Datasets": (Dataset, Batch, Task, Metric),
@@ -105,9 +107,23 @@ def _components(kind: str) -> str:
         f"# {kind.capitalize()}",
         f"Options are those of a suite file; `throughtime ls NAME` prints the same. {EXAMPLES}",
     ]
+    if kind == "rules":
+        parts += _coordinates()
     for name in _own(kind):
         parts += _component(REGISTRIES[kind][name])
     return "\n\n".join(parts) + "\n"
+
+
+def _coordinates() -> Iterator[str]:
+    rows = {name: rule_coordinates(REGISTRIES["rules"][name]) for name in _own("rules")}
+    yield "## Coordinates and costs"
+    yield (
+        "Each rule replaces a part of M_t = J_t M_{t−1} + I_t, dE/dθ = Σ_t L_t M_t "
+        "([Coordinates](contracts.md#coordinates)). Costs are in the letters B, the batch, T, the steps, L, the "
+        "longest window or segment, D, the draws, N, the neurons, K, those in the largest reach, Z, the numbers of a "
+        "sample that the traces carry, S, the state variables, and P, the parameters."
+    )
+    yield _table(("rule", *rows["bptt"]), [(f"[{name}](#{name})", *row.values()) for name, row in rows.items()])
 
 
 def _component(component: Component) -> Iterator[str]:
