@@ -61,7 +61,7 @@ def declared_defaults(folder: Path, decorator: str) -> dict[str, dict[str, Any]]
 
 
 def _defaults(node: ast.FunctionDef | ast.ClassDef) -> dict[str, Any]:
-    own = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+    own = [member for member in node.body if isinstance(member, ast.FunctionDef) and member.name == "__init__"]
     functions = [node] if isinstance(node, ast.FunctionDef) else own
     defaults: dict[str, Any] = {}
     for function in functions:

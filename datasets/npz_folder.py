@@ -70,7 +70,7 @@ class NpzFolder(OwnSequences):
                 if padded := [file for file, arrays in zip(files, read, strict=True) if "length" in arrays]:
                     what = "length in the file of one sequence"
                     raise UsageError(what, str(padded[0]), "leave padding out of x and y")
-                y = [_asked(arrays["y"]) for arrays in read]
+                y = [_target_array(arrays["y"]) for arrays in read]
                 parts[split] = Sequences([arrays["x"] for arrays in read], y, str(folder / split))
         return parts
 
@@ -98,7 +98,7 @@ def _files(folder: Path, split: Split) -> list[Path]:
 def _many(path: Path) -> Sequences:
     """Read the sequences of a file that contains many."""
     arrays = _arrays(path)
-    x, y = arrays["x"], _asked(arrays["y"])
+    x, y = arrays["x"], _target_array(arrays["y"])
     if x.ndim != 3 or y.shape[:1] != x.shape[:1]:
         what = f"x is {list(x.shape)} and y {list(y.shape)}, where x is [sequences, steps, inputs]"
         raise UsageError(what, where=str(path))
@@ -135,5 +135,5 @@ def _arrays(path: Path) -> Mapping[str, Any]:
     return arrays
 
 
-def _asked(y: np.ndarray) -> np.ndarray:
+def _target_array(y: np.ndarray) -> np.ndarray:
     return y.astype(np.float32 if y.dtype.kind == "f" else np.int64)

@@ -29,5 +29,5 @@ class Dropout(nn.Module):
             return x
         shape = (*x.shape[:2], *[1] * (x.dim() - 2)) if self.channels else x.shape
         generator = torch.Generator().manual_seed((key + 1_000_003 * t + 7_919 * self.number) % 2**63)
-        kept = torch.rand(shape, generator=generator) >= self.p
-        return x * kept.to(x.device, x.dtype) / (1 - self.p)
+        mask = torch.rand(shape, generator=generator) >= self.p
+        return x * mask.to(x.device, x.dtype) / (1 - self.p)

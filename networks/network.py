@@ -107,7 +107,7 @@ class LayerNetwork(Network):
 
     def _by_name(self, state: RecurrentState) -> dict[str, Any]:
         """Return the states of the layers' neurons by name."""
-        return {layer.name: of_layer for layer, of_layer in zip(self.layers, state.layers, strict=True)}
+        return {layer.name: layer_state for layer, layer_state in zip(self.layers, state.layers, strict=True)}
 
     def _split(self, y: Tree) -> list[Any]:
         """Return the states of all readouts as a list."""

@@ -120,7 +120,7 @@ def from_nir(graph: nir.NIRGraph, dt: float | None = None, scheme: Scheme | None
     leak = chain.pop() if chain and isinstance(chain[-1][1], nir.LI) else None
     if len(chain) < 3 or len(chain) % 2 == 0:
         raise UsageError("NIR: from_nir reads layers in series: a linear map and neurons, each, then a linear readout")
-    for name, node in (*chain[::2], *((f"the loop of {at}", node) for at, node in loops.items())):
+    for name, node in (*chain[::2], *((f"the loop of {source}", node) for source, node in loops.items())):
         if not isinstance(node, nir.Linear | nir.Affine):
             raise UsageError(f"NIR: {name} is a {type(node).__name__}; from_nir reads Linear and Affine there")
     *pairs, (_, linear) = chain
@@ -156,10 +156,10 @@ def _stated(graph: nir.NIRGraph, name: str, given: Any, default: Any) -> Any:
     there = graph.metadata.get(name)
     if given is not None and there is not None and given != there:
         raise UsageError(f"NIR: {name} is {given}; the graph's metadata say {there}", hint=f"{name}=None takes {there}")
-    found = next(value for value in (given, there, default) if value is not None)
-    if name == "scheme" and found not in get_args(Scheme):
-        raise UsageError(f"NIR: no scheme {found}; there are {', '.join(get_args(Scheme))}")
-    return found
+    chosen = next(value for value in (given, there, default) if value is not None)
+    if name == "scheme" and chosen not in get_args(Scheme):
+        raise UsageError(f"NIR: no scheme {chosen}; there are {', '.join(get_args(Scheme))}")
+    return chosen
 
 
 def _tau(decay: Any, dt: float, scheme: Scheme) -> Any:
@@ -171,8 +171,8 @@ def _alpha(tau: Any, dt: float, scheme: Scheme) -> Any:
 
 
 def _array(value: Tensor | float, shape: tuple[int, ...]) -> np.ndarray:
-    each = value.detach().double() if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
-    return each.expand(shape).numpy().copy()
+    values = value.detach().double() if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
+    return values.expand(shape).numpy().copy()
 
 
 def _linear(module: nn.Linear) -> Any:
@@ -183,7 +183,7 @@ def _linear(module: nn.Linear) -> Any:
 
 def _neurons(layer: Layer, dt: float, scheme: Scheme) -> Any:
     nir, neuron = imported(), cast(Any, layer.neuron)  # the attributes of its class, which is tested first
-    name, one = type(neuron).__name__, np.ones(neuron.shape)
+    name, ones = type(neuron).__name__, np.ones(neuron.shape)
     if type(neuron) not in (LIF, Cuba, PLIF):
         raise UsageError(f"NIR has no node for {name}; it has lif, cuba and plif")
     if getattr(neuron, "reset", "zero") != "zero":
@@ -194,12 +194,12 @@ def _neurons(layer: Layer, dt: float, scheme: Scheme) -> Any:
         raise UsageError(f"NIR has no refractory period; {name} has one of {neuron.refractory} steps")
     decay: Tensor = 1 - torch.sigmoid(neuron.w.detach().double()) if isinstance(neuron, PLIF) else neuron.alpha
     α = _array(decay, neuron.shape)
-    of_membrane = {"v_leak": 0 * one, "v_reset": 0 * one, "v_threshold": _array(neuron.threshold, neuron.shape)}
-    r = one / (1 - α) if getattr(neuron, "input_gain", "leak") == "unit" else one
+    membrane = {"v_leak": 0 * ones, "v_reset": 0 * ones, "v_threshold": _array(neuron.threshold, neuron.shape)}
+    r = ones / (1 - α) if getattr(neuron, "input_gain", "leak") == "unit" else ones
     if isinstance(neuron, Cuba):
         τ, τ_s = _tau(α, dt, scheme), _tau(_array(neuron.gamma, neuron.shape), dt, scheme)
-        return nir.CubaLIF(tau_mem=τ, tau_syn=τ_s, r=r, w_in=one / (1 - neuron.gamma), **of_membrane)
-    return nir.LIF(tau=_tau(α, dt, scheme), r=r, **of_membrane)
+        return nir.CubaLIF(tau_mem=τ, tau_syn=τ_s, r=r, w_in=ones / (1 - neuron.gamma), **membrane)
+    return nir.LIF(tau=_tau(α, dt, scheme), r=r, **membrane)
 
 
 def _layer_of(name: str, node: Any, dt: float, scheme: Scheme, nir: Any) -> tuple[Neuron, Tensor]:
@@ -249,16 +249,18 @@ def _in_series(graph: nir.NIRGraph, nir: Any) -> tuple[list[tuple[str, Any]], Ma
     first = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if len(first) != 1:
         raise UsageError(f"NIR: the graph has the inputs {', '.join(first)}; from_nir reads layers in series")
-    (at,) = first
-    while not isinstance(graph.nodes[at], nir.Output):
+    (current,) = first
+    while not isinstance(graph.nodes[current], nir.Output):
         ahead = []
-        for target in after.get(at, ()):
-            if after.get(target) == [at]:
-                loops[at] = graph.nodes[target]
+        for target in after.get(current, ()):
+            if after.get(target) == [current]:
+                loops[current] = graph.nodes[target]
             else:
                 ahead.append(target)
         if len(ahead) != 1 or len(chain) > len(graph.nodes):
-            raise UsageError(f"NIR: {at} leads to {', '.join(ahead) or 'nothing'}; from_nir reads layers in series")
-        (at,) = ahead
-        chain.append((at, graph.nodes[at]))
+            raise UsageError(
+                f"NIR: {current} leads to {', '.join(ahead) or 'nothing'}; from_nir reads layers in series"
+            )
+        (current,) = ahead
+        chain.append((current, graph.nodes[current]))
     return chain[:-1], loops

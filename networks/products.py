@@ -81,8 +81,8 @@ def maps_of(network: Network) -> list[Map]:
     maps = [m for layer in network.layers for m in _maps_of_layer(layer, network.layers)]
     for readout in network.readouts:
         # With a constant leak the gradients of a loss at different steps differ only by a factor.
-        at_loss, (of_source, *of_gates) = readout.neuron.decay is not None, _maps_of_layer(readout, network.layers)
-        maps += [of_source._replace(at_loss=at_loss), *of_gates]
+        at_loss, (source, *gates) = readout.neuron.decay is not None, _maps_of_layer(readout, network.layers)
+        maps += [source._replace(at_loss=at_loss), *gates]
     return maps
 
 
@@ -100,33 +100,33 @@ def _maps_of_layer(layer: Layer, layers: Sequence[Layer]) -> Iterator[Map]:
         if synapse.reads == INPUT:  # it depends on no trained parameter
             yield Map(reads, makes, at_once=True, positions=positions, trained=trained)
             continue
-        of_readout = layer not in layers
-        same_step = of_readout or order.index(synapse.reads) < order.index(layer.name)
-        at_once = of_readout or layer.name not in _sources(synapse.reads, layers)
+        is_readout = layer not in layers
+        same_step = is_readout or order.index(synapse.reads) < order.index(layer.name)
+        at_once = is_readout or layer.name not in _sources(synapse.reads, layers)
         later = reads if _learns(synapse.reads, layers) else 0
         first = later if same_step else 0  # the state before a window is constant
         yield Map(reads, makes, at_once, first, later, positions=positions, trained=trained)
     maps_of_state = (getattr(layer.neuron, gate.map) for gate in layer.neuron.gates.values() if not gate.current)
-    of_state = {module for map in maps_of_state for module in map.modules()}
+    state_maps = {module for map in maps_of_state for module in map.modules()}
     for gate in layer.gates.values():
         # In a window's first step the current depends on trained parameters, the state does not.
-        first = 0 if gate in of_state else min(gate.in_features, layer.neuron.currents * layer.neuron.size)
+        first = 0 if gate in state_maps else min(gate.in_features, layer.neuron.currents * layer.neuron.size)
         yield Map(gate.in_features, gate.out_features, at_once=False, first=first, later=gate.in_features)
     for conv in (m for m in layer.neuron.modules() if isinstance(m, nn.Conv2d) and m.weight.requires_grad):
         reads, positions = conv.weight[0].numel(), math.prod(layer.neuron.shape[1:])
         # The first step: of concatenated inputs the channels of the current, of a sum all.
-        of_current = layer.neuron.currents * layer.neuron.shape[0] * conv.weight[0, 0].numel()
-        first = 0 if conv in of_state else min(reads, of_current)
+        current_inputs = layer.neuron.currents * layer.neuron.shape[0] * conv.weight[0, 0].numel()
+        first = 0 if conv in state_maps else min(reads, current_inputs)
         yield Map(reads, conv.out_channels, at_once=False, first=first, later=reads, positions=positions)
 
 
 def _sources(name: str, layers: Sequence[Layer]) -> set[str]:
     """Return the layers whose spikes reach this one in any number of steps, itself included."""
     reads = {layer.name: {synapse.reads for synapse in layer.synapses.values()} - {INPUT} for layer in layers}
-    found = {name}
-    while more := set().union(*(reads[source] for source in found)) - found:
-        found |= more
-    return found
+    sources = {name}
+    while more := set().union(*(reads[source] for source in sources)) - sources:
+        sources |= more
+    return sources
 
 
 def _learns(name: str, layers: Sequence[Layer]) -> bool:
@@ -149,12 +149,12 @@ def forward_products(network: Network, windows: Sequence[int], batch: int) -> Co
     maps = maps_of(network)
 
     def needed(k: int) -> Counter[Product]:
-        found: Counter[Product] = Counter()
+        products: Counter[Product] = Counter()
         for m in maps:
             samples, times = (k * batch, 1) if m.at_once else (batch, k)
             for rows, n in m.rows(samples):
-                found[Product(rows, m.reads, m.makes)] += n * times
-        return found
+                products[Product(rows, m.reads, m.makes)] += n * times
+        return products
 
     return over_windows(windows, needed)
 
@@ -173,17 +173,17 @@ def backward_products(
     maps = maps_of(network)
 
     def needed(k: int) -> Counter[Product]:
-        found: Counter[Product] = Counter()
+        products: Counter[Product] = Counter()
         for m in maps:
             graded = losses(k) if m.at_loss else k
             for rows, n in m.rows(graded * batch):
                 if m.trained:
-                    found[Product(m.makes, rows, m.reads)] += n  # gradient of the weight: one product for all steps
+                    products[Product(m.makes, rows, m.reads)] += n  # gradient of the weight: one product for all steps
                 if m.at_once:
-                    found[Product(rows, m.makes, m.later)] += n if m.later else 0
+                    products[Product(rows, m.makes, m.later)] += n if m.later else 0
             for rows, n in () if m.at_once else m.rows(batch):
-                found[Product(rows, m.makes, m.first)] += n if m.first else 0
-                found[Product(rows, m.makes, m.later)] += n * (k - 1) if m.later else 0
-        return +found
+                products[Product(rows, m.makes, m.first)] += n if m.first else 0
+                products[Product(rows, m.makes, m.later)] += n * (k - 1) if m.later else 0
+        return +products
 
     return over_windows(windows, needed)

@@ -83,11 +83,11 @@ class Recurrent(LayerNetwork):
         norm_steps: PositiveInt | None = None,
     ) -> None:
         refuse_unused("readout_leak: constant or trained", readout_leak != "gated", readout_tau=readout_tau)
-        of_constant = {"readout_max": readout_max or None, "readout_synapse": readout_synapse}
-        refuse_unused("readout_leak: constant", readout_leak == "constant", **of_constant)
-        of_R = {"recurrent_bias": recurrent_bias or None, "density": None if density == 1 else density}
-        of_R["self_connections"] = None if self_connections else self_connections
-        refuse_unused("recurrent_weights: true", recurrent_weights, **of_R)
+        constant_options = {"readout_max": readout_max or None, "readout_synapse": readout_synapse}
+        refuse_unused("readout_leak: constant", readout_leak == "constant", **constant_options)
+        recurrent_options = {"recurrent_bias": recurrent_bias or None, "density": None if density == 1 else density}
+        recurrent_options["self_connections"] = None if self_connections else self_connections
+        refuse_unused("recurrent_weights: true", recurrent_weights, **recurrent_options)
         if readout_leak == "trained" and readout_tau == 0:
             raise ValueError("readout_leak: trained needs a readout_tau above 0")
         # The synapses' random numbers precede those of the neurons, so that networks of all neurons start from the same
@@ -173,8 +173,8 @@ def _draw(W: nn.Linear, R: nn.Linear | None, size: int, how: str) -> None:
             if map.bias is not None:
                 nn.init.zeros_(map.bias)
     elif how != "separate":
-        of_R = size if R is not None or how == "hidden" else 0
-        bound = 1 / math.sqrt(of_R + (W.in_features if how == "joint" else 0))
+        recurrent_inputs = size if R is not None or how == "hidden" else 0
+        bound = 1 / math.sqrt(recurrent_inputs + (W.in_features if how == "joint" else 0))
         for parameter in (p for map in maps for p in map.parameters()):
             nn.init.uniform_(parameter, -bound, bound)
 

@@ -252,7 +252,7 @@ def surrogate_of(key: str) -> Surrogate:
     at_0 = float(h(torch.zeros(1, dtype=torch.float64, device="cpu")))
     A = (height or at_0) / at_0
     constants: dict[int, Callable[..., tuple[float, ...]]] = {
-        0: lambda l, narrow, wide, *of_both: (l / k, narrow * k**2, wide * k**2, *(A * factor for factor in of_both)),
+        0: lambda l, narrow, wide, *rest: (l / k, narrow * k**2, wide * k**2, *(A * factor for factor in rest)),
         1: lambda γ, descent: (A * γ, A * k * descent),
         2: lambda c, d: (c / A, d * k / A),
         3: lambda c, d, a: (c, k * d, A * a),

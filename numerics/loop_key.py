@@ -42,36 +42,36 @@ def _texts(function: Callable[..., Any], seen: set[int]) -> Iterator[str]:
         return
     seen.add(id(plain))
     names: list[str] = []
-    yield from _of_code(plain.__code__, names)
+    yield from _code_texts(plain.__code__, names)
     enclosed = (cell.cell_contents for cell in plain.__closure__ or ())
     for value in (*(plain.__globals__[name] for name in names if name in plain.__globals__), *enclosed):
-        yield from _of_value(value, seen)
+        yield from _value_texts(value, seen)
     for annotation in plain.__annotations__.values():
-        yield from _of_fields(annotation, plain.__globals__)
+        yield from _field_texts(annotation, plain.__globals__)
 
 
-def _of_fields(annotation: Any, names: dict[str, Any]) -> Iterator[str]:
+def _field_texts(annotation: Any, names: dict[str, Any]) -> Iterator[str]:
     """Yield the fields of the NamedTuples that an annotation names, and the same for the NamedTuples among them."""
     text = annotation if isinstance(annotation, str) else getattr(annotation, "__forward_arg__", None)
     for kind in [annotation] if text is None else map(names.get, re.findall(r"\w+", text)):
         if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
             yield f"{kind.__qualname__} {kind._fields}"
             for field_annotation in kind.__annotations__.values():
-                yield from _of_fields(field_annotation, vars(sys.modules[kind.__module__]))
+                yield from _field_texts(field_annotation, vars(sys.modules[kind.__module__]))
 
 
-def _of_code(code: CodeType, names: list[str]) -> Iterator[str]:
+def _code_texts(code: CodeType, names: list[str]) -> Iterator[str]:
     """Yield bytecode, names and constants, including those of nested functions; append the names to `names`."""
     names += (name for name in code.co_names if name not in names)
     yield f"{code.co_code.hex()} {code.co_names} {code.co_varnames}"
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _of_code(constant, names)
+            yield from _code_texts(constant, names)
         else:
             yield repr(constant)
 
 
-def _of_value(value: Any, seen: set[int]) -> Iterator[str]:
+def _value_texts(value: Any, seen: set[int]) -> Iterator[str]:
     if isinstance(value, np.ndarray):
         yield f"{value.dtype} {value.shape} {value.tobytes().hex()}"
     elif isinstance(value, bool | int | float | complex | str | tuple | dict | np.generic):

@@ -58,7 +58,7 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
     styles, at_edge = rule_styles(results.frame["rule"]), starred(runs)
     figure, panels = _pairs_of_panels(data)
     for key, pair in panels.items():
-        here, mean = (of[(of[["dataset", "network", "neuron"]] == list(key)).all(axis=1)] for of in (data, means))
+        cell_data, mean = (of[(of[["dataset", "network", "neuron"]] == list(key)).all(axis=1)] for of in (data, means))
         for measure, panel in pair.items():
             for (rule,), line in groups(mean, ["rule"]):
                 _draw_mean(panel, line.sort_values("epoch"), measure, styles[rule])
@@ -66,7 +66,7 @@ def alignment_over_training(results: Results, suite: str, scale: str) -> Drawn |
                     last = line.dropna(subset=f"{measure}.mean").nlargest(1, "epoch")
                     for epoch, value in zip(last["epoch"], last[f"{measure}.mean"], strict=True):
                         star(panel, epoch, value, styles[rule].colour)
-            for (rule, _), line in groups(here[here["status"] != "ok"], ["rule", "replicate"]):
+            for (rule, _), line in groups(cell_data[cell_data["status"] != "ok"], ["rule", "replicate"]):
                 _draw_failed(panel, line, measure, styles[rule])
             panel.axhline(1, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
             panel.locator_params(axis="x", integer=True)
@@ -105,12 +105,12 @@ def alignment_by_group(results: Results, suite: str, scale: str) -> Drawn | None
     cells = groups(means, ["dataset", "network", "neuron"])
     styles, at_edge = rule_styles(results.frame["rule"]), starred(runs)
     beside = 1 if len(cells) <= 3 else 2
-    heights = [_height(here) for _, here in cells]
+    heights = [_height(cell) for _, cell in cells]
     rows = [max(heights[start : start + beside]) for start in range(0, len(cells), beside)]
     figure, axes = grid(2 * len(cells), columns=2 * beside, height_ratios=rows)
-    for i, ((dataset, network, neuron), here) in enumerate(cells):
+    for i, ((dataset, network, neuron), cell) in enumerate(cells):
         for panel, measure in zip(axes[2 * i : 2 * i + 2], MEASURES, strict=True):
-            _draw_groups(panel, here, measure, styles, at_edge)
+            _draw_groups(panel, cell, measure, styles, at_edge)
             panel.set_title(f"{dataset} · {neuron_label(neuron, network)}" if measure == COSINE else "")
     for column, measure in enumerate(MEASURES):
         _alike(axes[column::2], "x", measure, pd.concat([means[f"{measure}.low"], means[f"{measure}.high"]]))
@@ -153,8 +153,8 @@ def _ends(means: pd.DataFrame) -> pd.DataFrame:
 def _pairs_of_panels(data: pd.DataFrame) -> tuple[Figure, dict[tuple[str, ...], dict[str, Axes]]]:
     """Return, for each dataset and neuron, a panel for each measure, one below the other."""
     lines = []
-    for _, of_dataset in groups(data, ["dataset"]):
-        cells = [key for key, _ in groups(of_dataset, ["dataset", "network", "neuron"])]
+    for _, dataset_rows in groups(data, ["dataset"]):
+        cells = [key for key, _ in groups(dataset_rows, ["dataset", "network", "neuron"])]
         lines += [cells[start : start + ACROSS] for start in range(0, len(cells), ACROSS)]
     columns = max(map(len, lines))
     figure, axes = grid(2 * columns * len(lines), columns=columns)
@@ -224,7 +224,7 @@ def _draw_groups(
 def _draw_dots(panel: Axes, dots: pd.DataFrame, measure: str, style: Style) -> None:
     """Draw one rule: for each group of parameters a dot for the first and for the last epoch."""
     mean, colour = f"{measure}.mean", style.colour
-    places = {place: here.set_index("group") for (place,), here in groups(dots, ["place"])}
+    places = {place: rows.set_index("group") for (place,), rows in groups(dots, ["place"])}
     last = places["last"]
     if "first" in places:
         first = places["first"].reindex(last.index)

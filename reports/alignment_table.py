@@ -57,7 +57,7 @@ def alignment_table(results: Results, suite: str, scale: str) -> Table | None:
         f"{MEANING}; 1 and 1: equal gradients. Hidden: {PARAMETERS}.",
         f"Mean of {count_range(long.loc[long['n'] > 0, 'n'])} replicates.",
         REPLICATES,
-        "Failed runs are in no mean; they are counted by status.",
+        "Means exclude failed runs, which are counted by status.",
         *warning(alignment_ranks(results, suite, scale)),
         *cells_left_out(runs, fine, "table"),
     ]
@@ -79,25 +79,25 @@ def _rows(runs: pd.DataFrame, fine: pd.DataFrame, places: dict[str, pd.DataFrame
         for group in names
         for row in summarise(runs, f"{measure}.{group}").to_dict("records")
     }
-    points = {place: dict(groups(of_place, [*KEYS, "group"])) for place, of_place in places.items()}
+    points = {place: dict(groups(rows, [*KEYS, "group"])) for place, rows in places.items()}
     for key, _ in groups(fine[fine["group"].isin(names)], [*KEYS, "group"]):
         for measure in MEASURES:
             for place in places:
-                found = (measure, key[-1], *key[:-1])
-                row = {str(name): value for name, value in by[found].items()}
-                yield row | _at(place, points[place][key], measure, row)
+                index = (measure, key[-1], *key[:-1])
+                row = {str(name): value for name, value in by[index].items()}
+                yield row | _epoch_row(place, points[place][key], measure, row)
 
 
-def _at(place: str, points: pd.DataFrame, measure: str, row: dict[str, Any]) -> dict[str, Any]:
+def _epoch_row(place: str, points: pd.DataFrame, measure: str, row: dict[str, Any]) -> dict[str, Any]:
     """Return what the row of an epoch has beside that of the records; of the first epoch, from the learning curves."""
-    here = {"group": points["group"].iloc[0], "epoch": int(points["epoch"].iloc[0]), "place": place}
+    fields = {"group": points["group"].iloc[0], "epoch": int(points["epoch"].iloc[0]), "place": place}
     if place != "first":
-        return here
+        return fields
     values = [value for value in points[measure].tolist() if not math.isnan(value)]
     interval = replicate_interval(values, measure, row["unit"]) if values else Interval(math.nan, None, None, 0)
     notes = [note for note in row["note"].split("; ") if note and not note.startswith("no value")]
     return {
-        **here,
+        **fields,
         "mean": interval.mean,
         "sd": statistics.stdev(values) if len(values) > 1 else math.nan,
         "low": math.nan if interval.low is None else interval.low,

@@ -27,8 +27,8 @@ REFERENCE = "bptt"
 MEANING = (
     "Bold: the best rule of a row, and the rules not distinguished from it by Student's t test of the differences "
     "between replicates or, where a rule both solves a task and fails on it, by the exact test of the shares of solved "
-    f"runs ({100 * ALPHA:.0f} %, Holm's correction over the row); the best alone where n decides nothing. What is "
-    "measured once a cell is distinguished by its size."
+    f"runs ({100 * ALPHA:.0f} %, Holm's correction over the row); the best alone where n decides nothing. Measures "
+    "with one value per cell are compared without a test."
 )
 Row = Mapping[Any, Any]
 """A row of `cells.summarise`."""
@@ -132,7 +132,7 @@ def best_rules(row: pd.DataFrame) -> set[str]:
     if len(rows) < 2 or not rows[0]["better"]:
         return set()
     if rows[0]["measure"].startswith(MEASURED_ONCE):
-        mean = next(one["mean"] for one in rows if one["rule"] == _best(rows, {}))
-        return {one["rule"] for one in rows if one["mean"] == mean}
-    found = compare_rules(rows)
-    return {found.best, *(rule for rule, of in found.with_best.items() if of.word == "not distinguished")}
+        mean = next(record["mean"] for record in rows if record["rule"] == _best(rows, {}))
+        return {record["rule"] for record in rows if record["mean"] == mean}
+    comparison = compare_rules(rows)
+    return {comparison.best, *(rule for rule, of in comparison.with_best.items() if of.word == "not distinguished")}

@@ -143,8 +143,8 @@ def slug(text: str) -> str:
 
 def groups(frame: pd.DataFrame, by: list[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
     """Group a frame in the order of its rows; keys are always tuples."""
-    found: Any = frame.groupby(by, sort=False) if len(frame) else ()  # pandas types a key as any hashable
-    return list(found)
+    grouped: Any = frame.groupby(by, sort=False) if len(frame) else ()  # pandas types a key as any hashable
+    return list(grouped)
 
 
 def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
@@ -174,18 +174,18 @@ def summarise(runs: pd.DataFrame, measure: str = "metric") -> pd.DataFrame:
         known = [*QUANTITIES, *(c.removeprefix("unit.") for c in map(str, runs) if c.startswith("unit."))]
         raise UsageError(f'no measure "{measure}" in the records', hint=suggestion(measure, dict.fromkeys(known)))
     rows = []
-    for _, of_dataset in groups(_narrow(runs, measure), ["suite", "scale", "dataset"]):
-        name = _metric_of(of_dataset, measure)
-        units = of_dataset.get(f"unit.{name}", pd.Series(dtype=object)).dropna()
+    for _, dataset_runs in groups(_narrow(runs, measure), ["suite", "scale", "dataset"]):
+        name = _metric_of(dataset_runs, measure)
+        units = dataset_runs.get(f"unit.{name}", pd.Series(dtype=object)).dropna()
         kind = quantity(name, units.iloc[0] if len(units) else "")
         if name != measure and measure != "metric":
             kind = kind._replace(protocol=quantity(measure).protocol)
-        elif name != measure or _is_recorded(of_dataset, f"{name}{BEST}"):
-            kind = kind._replace(protocol=final_protocol(of_dataset))
-        better = direction(name, of_dataset.get(f"better.{name}", pd.Series(dtype=object)))
-        chance = of_dataset["chance"].max() if measure in METRICS and "chance" in of_dataset else math.nan
-        of_all = {"better": better, "chance": float(chance)}
-        rows += [_row(key, cell, name, kind) | of_all for key, cell in _cells(of_dataset, name).items()]
+        elif name != measure or _is_recorded(dataset_runs, f"{name}{BEST}"):
+            kind = kind._replace(protocol=final_protocol(dataset_runs))
+        better = direction(name, dataset_runs.get(f"better.{name}", pd.Series(dtype=object)))
+        chance = dataset_runs["chance"].max() if measure in METRICS and "chance" in dataset_runs else math.nan
+        shared = {"better": better, "chance": float(chance)}
+        rows += [_row(key, cell, name, kind) | shared for key, cell in _cells(dataset_runs, name).items()]
     return ordered(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -202,8 +202,12 @@ def _narrow(runs: pd.DataFrame, measure: str) -> pd.DataFrame:
     itself where the measure depends on the dataset."""
     if measure in METRICS:
         return runs
-    of_measure = [measure, *(f"{start}.{measure}" for start in ("unit", "better", "missing")), f"unit.{measure}{BEST}"]
-    return runs[[*KEYS, *_OF_RUN, "mean_of_last", *(column for column in of_measure if column in runs)]]
+    measure_columns = [
+        measure,
+        *(f"{start}.{measure}" for start in ("unit", "better", "missing")),
+        f"unit.{measure}{BEST}",
+    ]
+    return runs[[*KEYS, *_OF_RUN, "mean_of_last", *(column for column in measure_columns if column in runs)]]
 
 
 def _cells(runs: pd.DataFrame, measure: str) -> dict[tuple[str, ...], list[_Run]]:
@@ -215,20 +219,20 @@ def _cells(runs: pd.DataFrame, measure: str) -> dict[tuple[str, ...], list[_Run]
     values = runs[measure].astype(float).tolist() if measure in runs else [math.nan] * len(runs)
     reasons = runs[f"missing.{measure}"].tolist() if f"missing.{measure}" in runs else [None] * len(runs)
     keys = zip(*(runs[key].tolist() for key in KEYS), strict=True)
-    found: dict[tuple[str, ...], list[_Run]] = {}
+    cells: dict[tuple[str, ...], list[_Run]] = {}
     for key, run in zip(
         keys, zip(*(runs[name].tolist() for name in _OF_RUN), values, reasons, strict=True), strict=True
     ):
-        found.setdefault(key, []).append(_Run(*run))
-    return found
+        cells.setdefault(key, []).append(_Run(*run))
+    return cells
 
 
 def further_metrics(runs: pd.DataFrame) -> pd.DataFrame:
     """Summarise each metric of a task besides the headline metric, at the final epoch: rows as in `summarise`."""
     parts = []
-    for _, of_dataset in groups(runs, ["suite", "scale", "dataset"]):
-        headline = _metric_of(of_dataset, "metric")
-        parts += [summarise(of_dataset, name) for name in task_metrics(_recorded(of_dataset)) if name != headline]
+    for _, dataset_runs in groups(runs, ["suite", "scale", "dataset"]):
+        headline = _metric_of(dataset_runs, "metric")
+        parts += [summarise(dataset_runs, name) for name in task_metrics(_recorded(dataset_runs)) if name != headline]
     return ordered(pd.concat(parts)) if parts else pd.DataFrame(columns=COLUMNS)
 
 

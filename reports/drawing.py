@@ -110,11 +110,11 @@ def _files(figure: Figure, dpi: float) -> Iterator[tuple[str, bytes]]:
     canvases: dict[str, Any] = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
     layout, before, canvas = figure.get_layout_engine(), figure.dpi, figure.canvas
     try:
-        for ending, of_format in canvases.items():
+        for ending, canvas_type in canvases.items():
             content = io.BytesIO()
             figure.set_dpi(dpi)
             with matplotlib.rc_context(SETTINGS):
-                getattr(of_format(figure), f"print_{ending}")(content, metadata=METADATA[ending])
+                getattr(canvas_type(figure), f"print_{ending}")(content, metadata=METADATA[ending])
             figure.set_layout_engine("none")  # the first format has placed everything
             yield ending, content.getvalue()
     finally:

@@ -101,7 +101,7 @@ def draw_figures(
         UsageError: no figure has a name of the choice, or no run has its measure.
     """
     drawn: dict[str, Drawn | NotDrawn] = {}
-    figures = SUITE_FIGURES if choice.measure is None else (_of_measure(results, choice.measure),)
+    figures = SUITE_FIGURES if choice.measure is None else (_measure_figure(results, choice.measure),)
     for suite, scale in suites_of(results):
         for figure in figures:
             name = f"{slug(suite)}-{scale}-{figure.name}"
@@ -117,7 +117,7 @@ def draw_figures(
     return chosen
 
 
-def _of_measure(results: Results, measure: str) -> SuiteFigure:
+def _measure_figure(results: Results, measure: str) -> SuiteFigure:
     """Return the figure of a measure; summarising it refuses a measure that no run has."""
     summarise(results.frame, measure)
     needs = f"Not drawn: no run has a value of {measure}."

@@ -60,25 +60,25 @@ def learning_curves(results: Results, suite: str, scale: str) -> Drawn | None:
     for panel, (key, _) in zip(panels, cells, strict=True):
         dataset, network, neuron = key
         panel.set_title(f"{dataset} · {neuron_label(neuron, network)}")
-        here = data[(data[["dataset", "network", "neuron"]] == list(key)).all(axis=1)]
-        if here.empty:
+        selected = data[(data[["dataset", "network", "neuron"]] == list(key)).all(axis=1)]
+        if selected.empty:
             panel.text(0.5, 0.5, "no run left a curve", ha="center", transform=panel.transAxes, color="0.4")
             panel.set(xticks=[], yticks=[])
             continue
         shown = quantity(*metrics[dataset])
         panel.set(xlabel="epoch", ylabel=f"validation {shown.label}")
-        for (rule,), lines in groups(here, ["rule"]):
+        for (rule,), lines in groups(selected, ["rule"]):
             _draw_curve(panel, lines, styles[rule], shown.factor, (suite, scale, *key, rule) in at_edge)
         if shown.recorded != "fraction":
             trained = (data["dataset"] == dataset) & (data["epoch"] > 0) & np.isfinite(data["validation"])
             scale_axis(panel.yaxis, data.loc[trained, "validation"] * shown.factor, ratio=20)
-        if here["chance"].notna().any():
-            panel.axhline(here["chance"].max() * shown.factor, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
+        if selected["chance"].notna().any():
+            panel.axhline(selected["chance"].max() * shown.factor, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
         panel.locator_params(axis="x", integer=True)
     for dataset, (name, unit) in metrics.items():
-        here = data[(data["dataset"] == dataset) & (data["epoch"] > 0)]
+        selected = data[(data["dataset"] == dataset) & (data["epoch"] > 0)]
         for panel in [p for p, (key, _) in zip(panels, cells, strict=True) if key[0] == dataset and p.lines]:
-            _limits(panel, pd.concat([here["validation"], here["chance"]]) * quantity(name, unit).factor)
+            _limits(panel, pd.concat([selected["validation"], selected["chance"]]) * quantity(name, unit).factor)
     notes = [
         heading(suite, scale, f"{count_range(data['n'])} a line"),
         _what_is_drawn(data),
@@ -94,8 +94,8 @@ def _what_is_drawn(data: pd.DataFrame) -> str:
     if data["low"].notna().any():
         band = f"Band: {INTERVAL}, cut where it leaves the panel. "
     else:
-        each = ", each a thin line" if data["n"].max() > 1 else ""
-        band = f"No band: there are fewer than {INTERVAL_FROM} replicates{each}. "
+        thin = ", each a thin line" if data["n"].max() > 1 else ""
+        band = f"No band: there are fewer than {INTERVAL_FROM} replicates{thin}. "
     chance = "Dashed: chance. " if data["chance"].notna().any() else ""
     failed = "Thin, ending in a cross: a replicate that failed." if (data["status"] != "ok").any() else ""
     return f"Line: mean over the replicates that ended ok, validation split. {band}{chance}{failed}"
@@ -119,12 +119,12 @@ def memory_against_steps(results: Results) -> Drawn | None:
     several = len(data[["suite", "scale"]].drop_duplicates()) > 1
     ways = exact or [PROCESS]
     figure, panels = grid(len(rows) * len(ways), columns=len(exact) or 3, sharey="row" if exact else False)
-    for i, ((suite, scale, dataset, batch, network, neuron), here) in enumerate(rows):
+    for i, ((suite, scale, dataset, batch, network, neuron), cell) in enumerate(rows):
         name = neuron_label(neuron, network)
         where = [f"{dataset}, batch {batch}", *([f"{suite}, {scale}"] if several else [])]
         for k, way in enumerate(ways):
             panel = panels[i * len(ways) + k]
-            _draw_growth(panel, here, way, ways, styles)
+            _draw_growth(panel, cell, way, ways, styles)
             panel.set_title(f"{name} · {WAYS[way] if exact else ', '.join(where)}")
             if k == 0:
                 panel.set_ylabel("\n".join([*(where if exact else []), scaled("MiB", panel.yaxis)]))
@@ -236,8 +236,8 @@ def cells_left_out(runs: pd.DataFrame, data: pd.DataFrame, what: str = "figure")
     """Return a sentence that names the cells without data in the figure; an empty list if there are none."""
     shown = set(data[KEYS].itertuples(index=False, name=None))
     names = [
-        f"{rule} {neuron_label(neuron, network)} {dataset} ({', '.join(dict.fromkeys(of_cell['status']))})"
-        for (suite, scale, dataset, network, neuron, rule), of_cell in groups(runs, KEYS)
+        f"{rule} {neuron_label(neuron, network)} {dataset} ({', '.join(dict.fromkeys(cell_runs['status']))})"
+        for (suite, scale, dataset, network, neuron, rule), cell_runs in groups(runs, KEYS)
         if (suite, scale, dataset, network, neuron, rule) not in shown
     ]
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
@@ -258,10 +258,10 @@ def used_styles(styles: dict[str, Style], rules: Iterable[str]) -> dict[str, Sty
     return {rule: styles[rule] for rule in sorted(set(rules), key=rule_rank)}
 
 
-def _draw_growth(panel: Axes, here: pd.DataFrame, way: str, ways: list[str], styles: dict[str, Style]) -> None:
+def _draw_growth(panel: Axes, cell: pd.DataFrame, way: str, ways: list[str], styles: dict[str, Style]) -> None:
     """Draw one measure of the runs of a neuron; with exact bytes without input also the process's peak."""
     companions = [PROCESS] if way == "peak_live_bytes_without_input" else []
-    for (rule, _), runs in sorted(groups(here, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
+    for (rule, _), runs in sorted(groups(cell, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
         for measure in [way, *companions]:
             line = runs.groupby("steps")[measure].mean() / MIB  # a length without a value interrupts the line
             line = line.where(line > 0) if measure != way else line  # a process that did not grow has no logarithm
@@ -276,9 +276,9 @@ def _draw_growth(panel: Axes, here: pd.DataFrame, way: str, ways: list[str], sty
                 style = {"linestyle": ":", "linewidth": 1.0, "alpha": 0.7, "zorder": 1}
             panel.plot(line.index, line, color=styles[rule].colour, **style)
     # The scale is the same in all panels of the row; only exact bytes determine it.
-    values = here[ways].stack()
+    values = cell[ways].stack()
     if values.max() > 8 * values.min() > 0:
-        scale_axis(panel.xaxis, here["steps"], ratio=1.5)
+        scale_axis(panel.xaxis, cell["steps"], ratio=1.5)
         scale_axis(panel.yaxis, values / MIB, ratio=1.5)
     else:
         panel.set_ylim(bottom=min(0, values.min() / MIB))

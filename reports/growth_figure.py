@@ -52,20 +52,20 @@ def growth_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
     styles = rule_styles(results.frame["rule"])
     parts = ["dataset", "network", "neuron"]
     telling = [part for part in parts if part == "neuron" or points[part].nunique() > 1]
-    return {slug("-".join(here[telling].iloc[0])): _draw(here, runs, styles) for _, here in groups(points, parts)}
+    return {slug("-".join(cell[telling].iloc[0])): _draw(cell, runs, styles) for _, cell in groups(points, parts)}
 
 
 def _points(results: Results, fitted: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each point of a series: the size as `number`, the mean cost as `value`, and the exponent."""
     names = ["suite", "scale", *CELL, "series", "size", "measure"]
-    found = []
+    points_by_size = []
     for size in dict.fromkeys(fitted["size"]):
         data = series(results, size, COSTS)
         data = data.assign(network=data["kind"], size=size, number=data[size], contended=data["contended"].eq(True))
         long = data.melt([*names[:-1], "number", "contended"], list(COSTS), "measure", "value")
-        of_size = long[long["value"] > 0].groupby([*names, "number"], sort=False, as_index=False)
-        found.append(of_size.agg({"value": "mean", "contended": "any"}))
-    points = pd.concat(found, ignore_index=True)
+        grouped = long[long["value"] > 0].groupby([*names, "number"], sort=False, as_index=False)
+        points_by_size.append(grouped.agg({"value": "mean", "contended": "any"}))
+    points = pd.concat(points_by_size, ignore_index=True)
     points["contended"] &= points["measure"] == "wall_time"  # bytes are the same on a busy machine
     return points.merge(fitted[[*names, "exponent", "error", "at"]], on=names)
 
@@ -75,10 +75,10 @@ def _draw(points: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style]) ->
     sizes = [size for size in SIZES if size in set(points["size"])]
     costs = [cost for cost in COSTS if cost in set(points["measure"])]
     figure, panels = grid(len(costs) * len(sizes), columns=len(sizes), sharex="col", sharey="row")
-    of_panel = {(cost, size): panels[i] for i, (cost, size) in enumerate((c, s) for c in costs for s in sizes)}
-    for (cost, size), panel in of_panel.items():
-        here = points[(points["measure"] == cost) & (points["size"] == size)]
-        _draw_powers(panel, here, quantity(cost).factor, styles)
+    panel_by_key = {(cost, size): panels[i] for i, (cost, size) in enumerate((c, s) for c in costs for s in sizes)}
+    for (cost, size), panel in panel_by_key.items():
+        data = points[(points["measure"] == cost) & (points["size"] == size)]
+        _draw_powers(panel, data, quantity(cost).factor, styles)
         numbers = sorted(set(points.loc[points["size"] == size, "number"]))
         panel.set_xscale("log")
         panel.set_xticks(numbers, [f"{number:.0f}" for number in numbers])
@@ -88,9 +88,9 @@ def _draw(points: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style]) ->
         if size == sizes[0]:
             panel.set_ylabel(quantity(cost).label)
             scale_axis(panel.yaxis, points.loc[points["measure"] == cost, "value"] * quantity(cost).factor, ratio=0)
-    for (cost, size), panel in of_panel.items():  # where a number stands depends on the limits, which a row shares
-        here = points[(points["measure"] == cost) & (points["size"] == size)]
-        _put_exponents(panel, here, quantity(cost).factor, styles)
+    for (cost, size), panel in panel_by_key.items():  # where a number stands depends on the limits, which a row shares
+        data = points[(points["measure"] == cost) & (points["size"] == size)]
+        _put_exponents(panel, data, quantity(cost).factor, styles)
     first = points.iloc[0]
     name = neuron_label(first["neuron"], first["network"])
     neurons = runs[runs["neuron"] == first["neuron"]]
@@ -108,10 +108,10 @@ def _draw(points: pd.DataFrame, runs: pd.DataFrame, styles: dict[str, Style]) ->
     return Drawn(figure, points.drop(columns="series"), title, notes)
 
 
-def _draw_powers(panel: Axes, here: pd.DataFrame, factor: float, styles: dict[str, Style]) -> None:
-    if here.empty:
+def _draw_powers(panel: Axes, data: pd.DataFrame, factor: float, styles: dict[str, Style]) -> None:
+    if data.empty:
         panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
-    for (rule, _), line in sorted(groups(here, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
+    for (rule, _), line in sorted(groups(data, ["rule", "series"]), key=lambda of: rule_rank(of[0][0])):
         x, y, (colour, dash, *_) = line["number"], line["value"] * factor, styles[rule]
         ends = np.array([x.min(), x.max()])
         # The line of least squares goes through the mean of the logarithms.
@@ -121,9 +121,9 @@ def _draw_powers(panel: Axes, here: pd.DataFrame, factor: float, styles: dict[st
         panel.scatter(x, y, s=16, c=faces, edgecolors=[colour], linewidths=1, zorder=3)
 
 
-def _put_exponents(panel: Axes, here: pd.DataFrame, factor: float, styles: dict[str, Style]) -> None:
+def _put_exponents(panel: Axes, data: pd.DataFrame, factor: float, styles: dict[str, Style]) -> None:
     """Label the last point of each series with its exponent, shifted as little as possible to avoid overlaps."""
-    last = here[here["number"] == here.groupby("series")["number"].transform("max")].sort_values("value")
+    last = data[data["number"] == data.groupby("series")["number"].transform("max")].sort_values("value")
     low, high = np.log(panel.get_ylim())
     steps = LABEL * np.arange(len(last))
     heights = (np.log(last["value"] * factor) - low) / (high - low) - steps

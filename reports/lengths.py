@@ -122,16 +122,16 @@ def budget_map(cells: pd.DataFrame) -> pd.DataFrame:
         fit; `none fits`, where bytes of all rules are known and exceed the budget.
     """
     rows = []
-    for (task, neuron, T), here in groups(cells, [*PANEL, "T"]):
-        trained = here[(here["n"] > 0) & here["bytes"].notna()]
+    for (task, neuron, T), group in groups(cells, [*PANEL, "T"]):
+        trained = group[(group["n"] > 0) & group["bytes"].notna()]
         for budget, limit in BUDGETS.items():
             fitting = trained[trained["bytes"] <= limit].sort_values(["accuracy", "bytes"], ascending=[False, True])
             row: dict[str, Any] = {"task": task, "neuron": neuron, "T": T, "budget": budget}
             if fitting.empty:
-                row["state"] = "none fits" if (here["bytes"] > limit).all() else "not run"
+                row["state"] = "none fits" if (group["bytes"] > limit).all() else "not run"
             else:
                 best = fitting.iloc[0]
                 row |= {"state": "run", "rule": best["rule"], "accuracy": best["accuracy"], "n": int(best["n"])}
-                row["loss"] = here["accuracy"].max() - best["accuracy"]
+                row["loss"] = group["accuracy"].max() - best["accuracy"]
             rows.append(row)
     return pd.DataFrame(rows, columns=MAP_COLUMNS)

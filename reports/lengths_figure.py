@@ -64,8 +64,8 @@ def length_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
     cells = cells[cells.groupby(PANEL)["n"].transform("max") > 0]
     chosen = budget_map(cells)
     return {
-        slug(f"{task}-{neuron}"): _draw(here, chosen[(chosen[PANEL] == [task, neuron]).all(axis=1)], suite, scale)
-        for (task, neuron), here in groups(cells, PANEL)
+        slug(f"{task}-{neuron}"): _draw(group, chosen[(chosen[PANEL] == [task, neuron]).all(axis=1)], suite, scale)
+        for (task, neuron), group in groups(cells, PANEL)
     }
 
 
@@ -90,8 +90,8 @@ def _draw(cells: pd.DataFrame, chosen: pd.DataFrame, suite: str, scale: str) -> 
         f"Suite {suite}, scale {scale}, n = {'–'.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} runs a point.",
         f"Solved: at least {100 * SOLVED:.0f} % accuracy on the test split; bars: exact 95 % interval of the share.",
         "Memory: exact peak of live tensors, batch 32, input streamed. Time: of a batch, in turns with BPTT.",
-        "Map: of the rules whose memory fits, the one of the highest median accuracy (fewest bytes where equal), and "
-        "below it the points of accuracy that it lacks of the best at any memory.",
+        "Map: the rule with the highest median accuracy among those whose memory fits (fewest bytes where equal); "
+        "below it, by how many points of accuracy the best rule at any memory exceeds it.",
     ]
     title = f"Where online learning pays: {one_line(task).replace('_', ' ')}, {neuron_label(neuron, 'recurrent')}"
     finish(figure, title, notes, _legend(cells))

@@ -47,11 +47,11 @@ def measure_figure(results: Results, suite: str, scale: str, measure: str) -> Dr
     columns = neurons if 2 <= neurons <= 4 else min(3, len(cells))
     figure, panels = grid(len(cells), columns)
     if look().axis is None:
-        rows = max(len(here) for _, here in cells)
+        rows = max(len(cell) for _, cell in cells)
         width, _ = figure.get_size_inches()
         figure.set_size_inches(width, math.ceil(len(cells) / columns) * max(1.6, 0.8 + ROW * rows))
-    for panel, ((dataset, network, neuron), here) in zip(panels, cells, strict=True):
-        _draw(panel, here, styles)
+    for panel, ((dataset, network, neuron), cell) in zip(panels, cells, strict=True):
+        _draw(panel, cell, styles)
         panel.set_title(f"{dataset} · {neuron_label(neuron, network)}")
     few = f", of fewer than {INTERVAL_FROM} replicates none" if data["n"].min() < INTERVAL_FROM else ""
     notes = [
@@ -67,18 +67,18 @@ def measure_figure(results: Results, suite: str, scale: str, measure: str) -> Dr
     return Drawn(figure, data.drop(columns="values"), title, notes)
 
 
-def _draw(panel: Axes, here: pd.DataFrame, styles: dict[str, Style]) -> None:
+def _draw(panel: Axes, cell: pd.DataFrame, styles: dict[str, Style]) -> None:
     """Draw the rules of a dataset and neuron, the first at the top."""
-    kind = quantity(*here[["measure", "unit"]].iloc[0])
-    for y, (_, row) in enumerate(here.iterrows()):
+    kind = quantity(*cell[["measure", "unit"]].iloc[0])
+    for y, (_, row) in enumerate(cell.iterrows()):
         colour = styles[row["rule"]].colour
         if pd.notna(row["low"]):
             panel.plot([row["low"] * kind.factor, row["high"] * kind.factor], [y, y], color=colour, linewidth=1.2)
         singles = [value * kind.factor for value in row["values"]]
         panel.plot(singles, [y] * len(singles), "o", color=colour, markersize=2.5, alpha=0.6)
         panel.plot(row["mean"] * kind.factor, y, "o", color=colour, markersize=6, markeredgecolor="white")
-    panel.set_yticks(range(len(here)), [one_line(rule_title(rule)) for rule in here["rule"]])
-    panel.set_ylim(len(here) - 0.5, -0.5)
+    panel.set_yticks(range(len(cell)), [one_line(rule_title(rule)) for rule in cell["rule"]])
+    panel.set_ylim(len(cell) - 0.5, -0.5)
     if kind.recorded != "fraction":
-        scale_axis(panel.xaxis, here["mean"] * kind.factor, ratio=20)
+        scale_axis(panel.xaxis, cell["mean"] * kind.factor, ratio=20)
     panel.set_xlabel(scaled(kind.label, panel.xaxis))

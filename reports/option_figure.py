@@ -35,9 +35,9 @@ def option_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
         at least `FEWEST_VALUES` values of it.
     """
     runs = runs_of(results, suite, scale)
-    found = {}
-    for (rule,), of_rule in groups(runs, ["rule_name"]):
-        cells = of_rule.drop_duplicates(KEYS)
+    figures = {}
+    for (rule,), rule_runs in groups(runs, ["rule_name"]):
+        cells = rule_runs.drop_duplicates(KEYS)
         options = [results.record(run).spec.rule.options for run in cells["id"]]
         names = {name for of in options for name in of if len({str(other.get(name)) for other in options}) > 1}
         values = [of.get(name) for of in options for name in names]
@@ -45,8 +45,8 @@ def option_figures(results: Results, suite: str, scale: str) -> dict[str, Drawn]
         if len(names) == 1 and numeric and len(set(values)) >= FEWEST_VALUES:
             (name,) = names
             option = pd.Series(values, index=pd.MultiIndex.from_frame(cells[KEYS]), name="option", dtype=float)
-            found[f"{rule}-{name}"] = _draw(results, _points(of_rule, option), rule, name)
-    return found
+            figures[f"{rule}-{name}"] = _draw(results, _points(rule_runs, option), rule, name)
+    return figures
 
 
 def _points(runs: pd.DataFrame, option: pd.Series) -> pd.DataFrame:
@@ -64,10 +64,10 @@ def _draw(results: Results, data: pd.DataFrame, rule: str, option: str) -> Drawn
     markers = neuron_markers(data["cell"])
     datasets, shown = groups(data, ["dataset"]), [name for name in MEASURES if name in set(data["shown"])]
     figure, panels = grid(len(datasets) * len(shown), columns=len(shown))
-    for row, ((dataset,), here) in enumerate(datasets):
+    for row, ((dataset,), dataset_data) in enumerate(datasets):
         for column, name in enumerate(shown):
-            panel, of_measure = panels[row * len(shown) + column], here[here["shown"] == name]
-            _draw_measure(panel, of_measure, styles, markers)
+            panel, measure_data = panels[row * len(shown) + column], dataset_data[dataset_data["shown"] == name]
+            _draw_measure(panel, measure_data, styles, markers)
             panel.set_title(dataset if column == 0 else "")
             panel.set_xlabel(scaled(option, panel.xaxis))
     first = data.iloc[0]
@@ -84,12 +84,12 @@ def _draw(results: Results, data: pd.DataFrame, rule: str, option: str) -> Drawn
     return Drawn(figure, data.drop(columns=["values", "cell"]), title, notes)
 
 
-def _draw_measure(panel: Axes, here: pd.DataFrame, styles: dict[str, Style], markers: dict[str, str]) -> None:
-    if here.empty:
+def _draw_measure(panel: Axes, data: pd.DataFrame, styles: dict[str, Style], markers: dict[str, str]) -> None:
+    if data.empty:
         panel.text(0.5, 0.5, "not measured", ha="center", transform=panel.transAxes, color="0.4")
         return
-    kind = quantity(*here[["measure", "unit"]].iloc[0])
-    for (cell,), line in groups(here, ["cell"]):
+    kind = quantity(*data[["measure", "unit"]].iloc[0])
+    for (cell,), line in groups(data, ["cell"]):
         panel.plot(line["option"], line["mean"] * kind.factor, color="0.6", linewidth=1, zorder=1)
         for _, point in line.iterrows():
             drawn: dict[str, Any] = {"color": styles[point["rule"]].colour, "marker": markers[cell], "linestyle": ""}
@@ -98,7 +98,7 @@ def _draw_measure(panel: Axes, here: pd.DataFrame, styles: dict[str, Style], mar
                 star(panel, point["option"], point["mean"] * kind.factor, "white", 5)
             singles = [value * kind.factor for value in point["values"]]
             panel.plot([point["option"]] * len(singles), singles, markersize=2.5, alpha=0.6, **drawn)
-    scale_axis(panel.xaxis, here["option"], ratio=5)
+    scale_axis(panel.xaxis, data["option"], ratio=5)
     if kind.recorded != "fraction":
-        scale_axis(panel.yaxis, here["mean"] * kind.factor, ratio=5)
+        scale_axis(panel.yaxis, data["mean"] * kind.factor, ratio=5)
     panel.set_ylabel(kind.label)

@@ -69,23 +69,23 @@ def recommendations(results: Results, steps: int, memory: int, neuron: str, size
     rows = []
     for label, name, options in _candidates(evidence):
         bytes_, missing = _bytes(name, options, neuron, steps, sizes)
-        of_rule = evidence.get(label)
-        shown = of_rule._asdict() if of_rule else {}
+        rule_evidence = evidence.get(label)
+        shown = rule_evidence._asdict() if rule_evidence else {}
         rows.append(
             {**shown, "rule": label, "options": options, "bytes": bytes_, "missing": missing}
             | {"fits": bytes_ is not None and bytes_ <= memory}
         )
-    found = pd.DataFrame(rows, columns=COLUMNS)
-    smallest = found.sort_values("bytes").iloc[0]
-    if not found["fits"].any():
+    ranking = pd.DataFrame(rows, columns=COLUMNS)
+    smallest = ranking.sort_values("bytes").iloc[0]
+    if not ranking["fits"].any():
         raise UsageError(
             f"no rule trains this network in {memory:,} B",
             hint=f"the smallest is {smallest['rule']} with {smallest['bytes']:,.0f} B",
         )
     order = ["can", "fits", "accuracy", "bytes"]
-    found["can"] = found["bytes"].notna()
-    found = found.sort_values(order, ascending=[False, False, False, True], na_position="last", kind="stable")
-    return found[COLUMNS].reset_index(drop=True)
+    ranking["can"] = ranking["bytes"].notna()
+    ranking = ranking.sort_values(order, ascending=[False, False, False, True], na_position="last", kind="stable")
+    return ranking[COLUMNS].reset_index(drop=True)
 
 
 def evidence_at(results: Results, steps: int, neuron: str) -> dict[str, Evidence]:

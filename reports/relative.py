@@ -69,18 +69,18 @@ def relative_to_bptt(results: Results, suite: str, scale: str) -> Relative:
 def _over_tasks(cells: pd.DataFrame) -> pd.DataFrame:
     tasks = len(cells[TASK].drop_duplicates())
     rows = []
-    for (rule,), of_rule in sorted(groups(cells, ["rule"]), key=lambda group: rule_rank(group[0][0])):
-        if rule == REFERENCE or len(of_rule) < tasks:
+    for (rule,), rule_cells in sorted(groups(cells, ["rule"]), key=lambda group: rule_rank(group[0][0])):
+        if rule == REFERENCE or len(rule_cells) < tasks:
             continue
-        both = over_tasks(of_rule["values"].tolist(), of_rule["values_bptt"].tolist())
-        verdicts = of_rule["verdict"].value_counts()
+        both = over_tasks(rule_cells["values"].tolist(), rule_cells["values_bptt"].tolist())
+        verdicts = rule_cells["verdict"].value_counts()
         rows.append(
             {
                 **{"rule": rule, "tasks": tasks, "runs": both.advantage.n},
                 **{"advantage": both.advantage.mean, "advantage_low": both.advantage.low},
                 **{"advantage_high": both.advantage.high, "improvement": both.improvement.mean},
                 **{"improvement_low": both.improvement.low, "improvement_high": both.improvement.high},
-                **{cost: of_rule[cost].median() for cost in ("bytes_over_bptt", "time_over_bptt")},
+                **{cost: rule_cells[cost].median() for cost in ("bytes_over_bptt", "time_over_bptt")},
                 **{"better": verdicts.get("better", 0), "worse": verdicts.get("worse", 0)},
                 "undistinguished": verdicts.get("not distinguished", 0) + verdicts.get("n decides nothing", 0),
             }

@@ -112,13 +112,13 @@ def _figure(
     most = int(data.groupby(PANEL)["rule"].nunique().max())
     rows = math.ceil(len(cells) / columns)
     figure.set_size_inches(figure.get_size_inches()[0] * 1.4, rows * max(2.3, 0.75 + LABEL_LINE * most))
-    for panel, (key, here) in zip(panels, cells, strict=True):
+    for panel, (key, panel_cells) in zip(panels, cells, strict=True):
         dataset, network, neuron = key
-        shown = quantity(*here[["measure", "unit"]].iloc[0])
+        shown = quantity(*panel_cells[["measure", "unit"]].iloc[0])
         panel.set_title(f"{dataset} · {neuron_label(neuron, network)}{titles.get(key, '')}")
         panel.set_ylabel(shown.label)
-        looks = [mark(cell) for _, cell in here.iterrows()]
-        for (_, cell), look in zip(here.iterrows(), looks, strict=True):
+        looks = [mark(cell) for _, cell in panel_cells.iterrows()]
+        for (_, cell), look in zip(panel_cells.iterrows(), looks, strict=True):
             low, high = (
                 (cell["low"], cell["high"]) if pd.notna(cell["low"]) else (min(cell["values"]), max(cell["values"]))
             )
@@ -128,9 +128,15 @@ def _figure(
             panel.plot(cell["x"], y, "o", ms=look.size, color=colour, mec=edge, mew=0.6, alpha=0.8)
         panel.margins(x=0.08, y=0.08)
         if shown.recorded != "fraction":
-            scale_axis(panel.yaxis, here["mean"] * shown.factor, ratio=20)
+            scale_axis(panel.yaxis, panel_cells["mean"] * shown.factor, ratio=20)
         panel.set_xlabel(scaled(x_label, panel.xaxis))
-        _label(panel, here["x"], here["mean"] * shown.factor, looks, [styles[rule].colour for rule in here["rule"]])
+        _label(
+            panel,
+            panel_cells["x"],
+            panel_cells["mean"] * shown.factor,
+            looks,
+            [styles[rule].colour for rule in panel_cells["rule"]],
+        )
     return figure
 
 
@@ -141,7 +147,7 @@ def _label(panel: Axes, x: pd.Series, y: pd.Series, looks: Sequence[Mark], colou
     to_panel = panel.transData + panel.transAxes.inverted()
     heights = [float(to_panel.transform(point)[1]) for point in zip(x, y, strict=True)]
     places = spread(heights, gap=1 / max(len(heights), 12))
-    for at, place, look, colour in zip(zip(x, y, strict=True), places, looks, colours, strict=True):
+    for tip, place, look, colour in zip(zip(x, y, strict=True), places, looks, colours, strict=True):
         panel.text(
             *(1.05, place, look.label),
             transform=panel.transAxes,
@@ -150,7 +156,7 @@ def _label(panel: Axes, x: pd.Series, y: pd.Series, looks: Sequence[Mark], colou
             fontweight="bold" if look.bold else "normal",
         )
         line = {"arrowstyle": "-", "color": colour, "lw": 0.5, "alpha": 0.6, "shrinkA": 0, "shrinkB": 0}
-        panel.annotate("", xy=at, xytext=(1.04, place), textcoords="axes fraction", arrowprops=line)
+        panel.annotate("", xy=tip, xytext=(1.04, place), textcoords="axes fraction", arrowprops=line)
 
 
 def spread(heights: Sequence[float], gap: float) -> list[float]:
@@ -163,6 +169,6 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     for i in reversed(range(len(places))):
         places[i] = top = min(places[i], top)
         top -= gap
-    found = np.empty(len(places))
-    found[order] = places
-    return found.tolist()
+    ordered = np.empty(len(places))
+    ordered[order] = places
+    return ordered.tolist()

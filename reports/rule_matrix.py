@@ -57,12 +57,12 @@ def rule_matrix(results: Results, suite: str, scale: str) -> pd.DataFrame:
     rows: list[dict[Any, Any]] = []
     for _, cells in groups(data[data["better"] != ""], TASK):
         records = cells.to_dict("records")
-        found = compare_rules(records)
+        comparison = compare_rules(records)
         for row in records:
             rule = row["rule"]
-            more = {"solved": found.solved.get(rule, math.nan), "best": rule == found.best}
-            more["against_best"] = found.with_best[rule].word if rule in found.with_best else ""
-            rows.append({**row, **more, **_difference(found.with_bptt.get(rule))})
+            more = {"solved": comparison.solved.get(rule, math.nan), "best": rule == comparison.best}
+            more["against_best"] = comparison.with_best[rule].word if rule in comparison.with_best else ""
+            rows.append({**row, **more, **_difference(comparison.with_bptt.get(rule))})
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -141,8 +141,8 @@ def _caption(matrix: pd.DataFrame, ranks: pd.Series, suite: str, scale: str) -> 
         )
     if matrix["solved"].notna().any():
         caption.append(
-            "4/5: solved runs, where a rule both solves the task and fails on it, compared by an exact test; a run has "
-            "solved it half of the way from chance to the perfect result, and a diverged run has not."
+            "4/5: number of solved runs, where a rule both solves the task and fails on it, compared by an exact test. "
+            "A run solves a task if it gets at least half of the way from chance to a perfect result."
         )
     if len(ranks):
         left = [rule_title(rule) for rule in dict.fromkeys(matrix["rule"]) if rule not in ranks]

@@ -58,11 +58,11 @@ def rule_pairs(results: Results, rule: str, other: str) -> pd.DataFrame:
             f'no task has results of "{rule}" and of "{other}", two rules', hint="`throughtime table` shows them"
         )
     lines = []
-    for key, found in compared(pairs).items():
+    for key, comparison in compared(pairs).items():
         mine, its = _means(pairs[key])
-        low, high = (math.nan if end is None else end for end in (found.low, found.high))
-        told = (cells[key]["measure"], cells[key]["unit"], pairs[key].task is not None, mine, its)
-        lines.append((*key, *told, found.difference, low, high, found.n, found.p, found.word))
+        low, high = (math.nan if end is None else end for end in (comparison.low, comparison.high))
+        described = (cells[key]["measure"], cells[key]["unit"], pairs[key].task is not None, mine, its)
+        lines.append((*key, *described, comparison.difference, low, high, comparison.n, comparison.p, comparison.word))
     return pd.DataFrame(lines, columns=COLUMNS)
 
 

@@ -13,7 +13,7 @@ REPLICATES = (
     f"In brackets: {INTERVAL}; in parentheses: the single values, of fewer than {INTERVAL_FROM} replicates that differ."
 )
 """Sentence of captions; LaTeX has the standard deviation in place of both."""
-FAILURES = "Failed runs are in no mean; they are counted by status."
+FAILURES = "Means exclude failed runs, which are counted by status."
 
 
 class Entry(NamedTuple):

@@ -116,14 +116,14 @@ def _has_values(summary: pd.DataFrame | None) -> bool:
 
 def _there(runs: pd.DataFrame, names: Iterable[str]) -> list[str]:
     """Return the recorded measures with these names; rates of layers only for several layers."""
-    found: list[str] = []
+    columns: list[str] = []
     for name in names:
         there = sorted((c for c in map(str, runs) if c.startswith(name)), key=natural)
         if name == LAYERS:
-            found += there if len(there) > 1 else []
+            columns += there if len(there) > 1 else []
         elif there or not name.startswith("peak_cuda_"):
-            found.append(name)
-    return found
+            columns.append(name)
+    return columns
 
 
 def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -> Table:
@@ -141,14 +141,14 @@ def wide(name: str, title: str, summary: pd.DataFrame, planned: PlannedLabels) -
     notes, rules = Footnotes(), sorted(set(summary["rule"]), key=rule_rank)
     rows = []
     row_keys = ["suite", "scale", "measure", "dataset", "network", "neuron"]
-    for (suite, scale, measure, dataset, network, neuron), of_row in groups(summary, row_keys):
-        of_rule = {row["rule"]: row for row in of_row.to_dict("records")}
-        label = quantity(measure, of_row["unit"].iloc[0]).label
+    for (suite, scale, measure, dataset, network, neuron), row_cells in groups(summary, row_keys):
+        by_rule = {row["rule"]: row for row in row_cells.to_dict("records")}
+        label = quantity(measure, row_cells["unit"].iloc[0]).label
         line = [Entry(one_line(name)) for name in (dataset, neuron_label(neuron, network), label)]
-        bold = best.best_rules(of_row)
+        bold = best.best_rules(row_cells)
         for rule in rules:
-            if rule in of_rule:
-                line.append(entry(of_rule[rule], notes)._replace(best=rule in bold))
+            if rule in by_rule:
+                line.append(entry(by_rule[rule], notes)._replace(best=rule in bold))
             elif why := exclusion(planned, suite, scale, (rule, neuron, network, dataset)):
                 line.append(Entry("—", notes.mark(why)))
             else:

@@ -94,7 +94,7 @@ def tradeoff(results: Results, suite: str, scale: str) -> Drawn | None:
 
 def _choices(data: pd.DataFrame, runs: pd.DataFrame, shown: str) -> Alternatives:
     """Return, for each dataset and further cost, the cost of each point by its id, in the unit of the label."""
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    alternatives: dict[str, dict[str, dict[str, float]]] = {}
     for cost in FURTHER:
         if cost == shown or cost not in runs or runs[cost].isna().all():
             continue
@@ -102,8 +102,10 @@ def _choices(data: pd.DataFrame, runs: pd.DataFrame, shown: str) -> Alternatives
         for i, cell in data.iterrows():
             value = means.get(tuple(cell[KEYS]))
             if value is not None and np.isfinite(value):
-                found.setdefault(cell["dataset"], {}).setdefault(kind.label, {})[str(i)] = float(value) * kind.factor
-    return found
+                alternatives.setdefault(cell["dataset"], {}).setdefault(kind.label, {})[str(i)] = (
+                    float(value) * kind.factor
+                )
+    return alternatives
 
 
 def _points(results: Results, runs: pd.DataFrame, costs: tuple[str, str]) -> pd.DataFrame:
@@ -149,19 +151,21 @@ def pareto_front(cells: pd.DataFrame, cost: str) -> pd.Index:
 
 def _draw(panel: Axes, cells: pd.DataFrame, cost: str, styles: dict[str, Style], markers: dict[str, str]) -> None:
     """Draw one cost of a dataset: the front, and a point with its bars for each cell."""
-    factor, of_metric = quantity(cost).factor, quantity(*cells[["measure", "unit"]].iloc[0]).factor
+    factor, metric_factor = quantity(cost).factor, quantity(*cells[["measure", "unit"]].iloc[0]).factor
     front = cells[cells[f"front.{cost}"]].sort_values(cost)
     if len(front) > 1:
-        panel.step(front[cost] * factor, front["mean"] * of_metric, where="post", color="0.55", linewidth=1, zorder=1)
+        panel.step(
+            front[cost] * factor, front["mean"] * metric_factor, where="post", color="0.55", linewidth=1, zorder=1
+        )
     for i, cell in cells[cells[cost].notna()].iterrows():
         low, high = (cell["low"], cell["high"]) if pd.notna(cell["low"]) else (min(cell["values"]), max(cell["values"]))
-        bars: dict[str, Any] = {"yerr": np.array([[cell["mean"] - low], [high - cell["mean"]]]) * of_metric}
+        bars: dict[str, Any] = {"yerr": np.array([[cell["mean"] - low], [high - cell["mean"]]]) * metric_factor}
         if cost == "wall_time" and pd.notna(cell["wall_time.low"]):
             ends = [[cell[cost] - cell["wall_time.low"]], [cell["wall_time.high"] - cell[cost]]]
             bars["xerr"] = np.maximum(0, ends) * factor
         drawn = panel.errorbar(
             cell[cost] * factor,
-            cell["mean"] * of_metric,
+            cell["mean"] * metric_factor,
             **bars,
             color=styles[cell["rule"]].colour,
             marker=markers[cell["neuron_label"]],
@@ -179,7 +183,7 @@ def _draw(panel: Axes, cells: pd.DataFrame, cost: str, styles: dict[str, Style],
     panel.margins(x=0.1)
     scale_axis(panel.xaxis, x, ratio=5)
     panel.set_xlabel(scaled(quantity(cost).label, panel.xaxis))
-    _label(panel, [(cell["rule"], cell[cost] * factor, cell["mean"] * of_metric) for _, cell in front.iterrows()])
+    _label(panel, [(cell["rule"], cell[cost] * factor, cell["mean"] * metric_factor) for _, cell in front.iterrows()])
 
 
 def _label(panel: Axes, points: Sequence[tuple[str, float, float]]) -> None:
@@ -188,7 +192,7 @@ def _label(panel: Axes, points: Sequence[tuple[str, float, float]]) -> None:
     labels: list[tuple[tuple[float, float], list[str]]] = []
     for rule, x, y in points:
         name = one_line(rule_title(rule))
-        distances = [np.abs(to_panel.transform((x, y)) - to_panel.transform(at)) for at, _ in labels]
+        distances = [np.abs(to_panel.transform((x, y)) - to_panel.transform(tip)) for tip, _ in labels]
         near = next(
             (names for (_, names), d in zip(labels, distances, strict=True) if d[0] < 0.2 and d[1] < 0.06), None
         )
@@ -196,6 +200,6 @@ def _label(panel: Axes, points: Sequence[tuple[str, float, float]]) -> None:
             labels.append(((x, y), [name]))
         elif name not in near:
             near.append(name)
-    for at, names in labels:
+    for tip, names in labels:
         style: dict[str, Any] = {"textcoords": "offset points", "va": "top", "fontsize": LABEL}
-        panel.annotate(", ".join(names), at, (4, -4), **style)
+        panel.annotate(", ".join(names), tip, (4, -4), **style)

@@ -97,20 +97,24 @@ def trace(network: Network, x: Tensor) -> list[LayerActivity]:
             step, state = network(x_t.unsqueeze(0), states[-1])
             states.append(state)
             spikes.append(step.spikes)
-    found = []
+    layers = []
     for number, layer in enumerate(network.layers if network.described else ()):
         mine = [state.layers[number] for state in states]
         if not isinstance(getattr(mine[0], "v", None), Tensor):
             continue
         v = torch.stack([s.v.flatten() for s in mine[1:]]).numpy()
-        z = torch.stack([each[number].flatten() for each in spikes]).numpy() if layer.neuron.spiking else None
+        z = (
+            torch.stack([step_spikes[number].flatten() for step_spikes in spikes]).numpy()
+            if layer.neuron.spiking
+            else None
+        )
         leaks = [
             _leak(network, x, states, number, int(t)) for t in np.unique(np.linspace(0, len(x) - 1, POINTS, dtype=int))
         ]
         with np.errstate(divide="ignore", invalid="ignore"):
             τ = -1 / np.log(np.median(leaks, axis=0))
-        found.append(LayerActivity(layer.name, z, v, np.where(np.isfinite(τ) & (τ > 0), τ, np.nan)))
-    return found
+        layers.append(LayerActivity(layer.name, z, v, np.where(np.isfinite(τ) & (τ > 0), τ, np.nan)))
+    return layers
 
 
 def _leak(network: Network, x: Tensor, states: list[Any], number: int, t: int) -> np.ndarray:
@@ -126,13 +130,13 @@ def _leak(network: Network, x: Tensor, states: list[Any], number: int, t: int) -
     v = layer.v.flatten().clone().requires_grad_()
     with torch.enable_grad():
         after = next_v(v)
-    found = np.full(len(v), np.nan)
+    leak = np.full(len(v), np.nan)
     if not after.requires_grad:
         return np.zeros(len(v))  # no membrane depends on the step before
     for i in np.unique(np.linspace(0, len(v) - 1, min(len(v), MOST_LEAKS), dtype=int)).tolist():
         (row,) = torch.autograd.grad(after[i], v, retain_graph=True, allow_unused=True, materialize_grads=True)
-        found[i] = float(row[i])
-    return found
+        leak[i] = float(row[i])
+    return leak
 
 
 def _sequence(dataset: Dataset, number: int) -> Tensor:

@@ -39,12 +39,12 @@ def tuning_figure(results: Results, suite: str, scale: str) -> Drawn | None:
     styles = rule_styles([*data["rule"], *results.frame["rule"]])
     options, cells = list(dict.fromkeys(data["option"])), groups(data, CELL)
     figure, panels = grid(len(cells) * len(options), columns=len(options), sharey="row")
-    for row, ((dataset, network, neuron), of_cell) in enumerate(cells):
-        shown = quantity(*of_cell[["measure", "unit"]].iloc[0])
+    for row, ((dataset, network, neuron), cell_runs) in enumerate(cells):
+        shown = quantity(*cell_runs[["measure", "unit"]].iloc[0])
         for panel, option in zip(panels[row * len(options) :], options, strict=False):
             panel.set_title(f"{dataset} · {neuron_label(neuron, network)}")
             panel.set_xlabel(option.rpartition(".")[2])
-            for (rule,), points in groups(of_cell[of_cell["option"] == option], ["rule"]):
+            for (rule,), points in groups(cell_runs[cell_runs["option"] == option], ["rule"]):
                 _draw(panel, points, styles[rule], shown.factor)
         panels[row * len(options)].set_ylabel(f"validation {shown.label}")
     notes = [

@@ -84,7 +84,7 @@ class Recursion:
             pair: self._spread(f)[-1:].clone() if isinstance(f, Tensor) else f for pair, f in carried_N.items()
         }
         self.J: Derivatives = {}
-        _add_product(self.J, before, {pair: self._of_steps_before(f, N_0.get(pair)) for pair, f in carried_N.items()})
+        _add_product(self.J, before, {pair: self._previous(f, N_0.get(pair)) for pair, f in carried_N.items()})
 
         per_neuron = {s for (s, _), f in self.J.items() if _differs(f)}
         per_neuron |= {s for flow in self.flows.values() for s, f in flow.by_input.items() if _differs(f)}
@@ -103,7 +103,7 @@ class Recursion:
             factor = factor[:, 0]  # one current per neuron
         return factor.expand(self.steps * self.batch, *factor.shape[1:]).unflatten(0, (self.steps, self.batch))
 
-    def _of_steps_before(self, N: Derivative, N_0: Derivative | None) -> Derivative:
+    def _previous(self, N: Derivative, N_0: Derivative | None) -> Derivative:
         """Return N of step 0, which may come from older weights, and of all steps of the block but the last."""
         if N_0 is None:
             N_0 = N  # before the first block every trace is 0, and any N will do
@@ -124,30 +124,32 @@ class Recursion:
             variables |= more
         return variables
 
-    def trace_shared(self, flow: Flow, kept: dict[str, Tensor]) -> dict[str, Tensor]:
+    def trace_shared(self, flow: Flow, stored: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return ε̃ of an input for the shared variables that it reaches, [1 + steps, batch, fan-in], step by step from
-        `kept`, the trace of step 0; the trace of the last step replaces it."""
+        `stored`, the trace of step 0; the trace of the last step replaces it."""
         ε: dict[str, Tensor] = {}
         for s in self.shared:
             if flow.by_input.keys() & {s, *self.origins(s)}:
                 ε[s] = flow.reads.new_empty(1 + self.steps, *flow.reads.shape[1:])
-                if s not in kept:
-                    kept[s] = torch.zeros_like(ε[s][0])
-                ε[s][0] = kept[s]
+                if s not in stored:
+                    stored[s] = torch.zeros_like(ε[s][0])
+                ε[s][0] = stored[s]
                 torch.mul(flow.reads, flow.by_input.get(s, 0.0), out=ε[s][1:])
-        terms = [(ε[s].unbind(0), self._each(f), ε[r].unbind(0)) for (s, r), f in self.J.items() if s in ε and r in ε]
+        terms = [
+            (ε[s].unbind(0), self._by_step(f), ε[r].unbind(0)) for (s, r), f in self.J.items() if s in ε and r in ε
+        ]
         for t in range(self.steps):
             for ε_s, J_sr, ε_r in terms:
                 add(ε_s[t + 1], J_sr[t], ε_r[t])
         for s, trace in ε.items():
-            kept[s].copy_(trace[-1])
+            stored[s].copy_(trace[-1])
         return ε
 
     def pass_back(self, λ: Mapping[str, Tensor]) -> None:
         """λ_r^t += Σ_s J_sr^{t+1} λ_s^{t+1}; λ of each variable [ends, 1 + steps, batch, size]. Variables s with shared
         traces are left out of the sum: their traces are known at each step."""
         passing = [(s, r, f) for (s, r), f in self.J.items() if s in self.per_neuron]
-        terms = [(λ[s].unbind(1), self._each(f), λ[r].unbind(1)) for s, r, f in passing if r in self.per_neuron]
+        terms = [(λ[s].unbind(1), self._by_step(f), λ[r].unbind(1)) for s, r, f in passing if r in self.per_neuron]
         for t in reversed(range(self.steps)):
             for λ_s, J_sr, λ_r in terms:
                 add(λ_r[t], J_sr[t], λ_s[t + 1])
@@ -155,7 +157,7 @@ class Recursion:
             if r in self.shared:
                 add(λ[r][:, :-1], f, λ[s][:, 1:])
 
-    def _each(self, factor: Derivative) -> Sequence[Derivative]:
+    def _by_step(self, factor: Derivative) -> Sequence[Derivative]:
         """Return the derivative of each step."""
         if isinstance(factor, Tensor) and over_time(factor):
             return factor.unbind(0)

@@ -58,7 +58,7 @@ class TraceBlock:
 
     def __init__(self, size: int, wanted: Sequence[str]) -> None:
         self.size, self.wanted = size, wanted
-        self.kept: dict[str, dict[str, Tensor]] = {}
+        self.stored: dict[str, dict[str, Tensor]] = {}
         """ε̃ at the end of the last block, by input and variable: [batch, currents, size, fan-in]; for a shared variable
         [batch, fan-in]."""
         self.N: Derivatives = {}
@@ -81,40 +81,40 @@ class TraceBlock:
             for name, flow in recursion.flows.items():
                 self._allocate(name, flow, p, signals, carried)
         for name, flow in recursion.flows.items():
-            kept = self.kept.setdefault(name, {})
+            stored = self.stored.setdefault(name, {})
             c = flow.coefficients({s: λ[s] for s in recursion.per_neuron})
             terms = [] if c is None else [(c, flow.reads)]
-            terms += [(λ[s], trace) for s, trace in recursion.trace_shared(flow, kept).items()]
+            terms += [(λ[s], trace) for s, trace in recursion.trace_shared(flow, stored).items()]
             self._allocate(name, flow, p, signals, carried)
             for m, (_, _, sums) in enumerate(signals):
                 for c, reads in terms:
                     sums[name].flatten(0, 1).addmm_(c[m].flatten(0, 1).t(), reads.flatten(0, 1))
                 for s in recursion.carried:
-                    if s in kept:
-                        sums[name] += torch.einsum("bj,bkji->kji", λ[s][m, 0], kept[s])
+                    if s in stored:
+                        sums[name] += torch.einsum("bj,bkji->kji", λ[s][m, 0], stored[s])
             advanced: dict[str, Tensor] = {}
             for m, s in enumerate(carried, len(signals)):
                 origins = [r for r in carried if r in recursion.origins(s)]
                 read_later = any(s in recursion.origins(r) for r in carried if r not in (s, *advanced))
-                trace = torch.empty_like(kept[s]) if read_later else kept[s]
+                trace = torch.empty_like(stored[s]) if read_later else stored[s]
                 if s in origins:
-                    torch.mul(kept[s], λ[s][m, 0][:, None, :, None], out=trace)
+                    torch.mul(stored[s], λ[s][m, 0][:, None, :, None], out=trace)
                 else:
                     trace.zero_()
                 for r in origins:
                     if r != s:
-                        trace.addcmul_(kept[r], λ[r][m, 0][:, None, :, None])
+                        trace.addcmul_(stored[r], λ[r][m, 0][:, None, :, None])
                 for c, reads in terms:
                     trace.flatten(1, 2).baddbmm_(c[m].permute(1, 2, 0), reads.transpose(0, 1))
                 advanced[s] = trace
-            kept.update(advanced)
+            stored.update(advanced)
 
     def _allocate(self, name: str, flow: Flow, p: Tensor, signals: Sequence[Signal], carried: Sequence[str]) -> None:
         """Allocate the traces and sums of an input that do not exist yet, as zeros."""
-        kept, shape = self.kept.setdefault(name, {}), (flow.currents, self.size, flow.reads.shape[2])
+        stored, shape = self.stored.setdefault(name, {}), (flow.currents, self.size, flow.reads.shape[2])
         for s in carried:
-            if s not in kept:
-                kept[s] = p.new_zeros(p.shape[1], *shape)
+            if s not in stored:
+                stored[s] = p.new_zeros(p.shape[1], *shape)
         for _, _, sums in signals:
             if name not in sums:
                 sums[name] = p.new_zeros(shape)

@@ -28,7 +28,7 @@ class Traces:
 
     def __init__(self, wanted: Collection[str]) -> None:
         self.wanted = wanted
-        self.kept: dict[str, Trace] = {}
+        self.stored: dict[str, Trace] = {}
 
     def advance(self, partials: Partials, p: Tensor) -> dict[str, Trace]:
         """Take one step with p [batch, fan-in]; return ε^t of each input, at least for the wanted variables."""
@@ -43,7 +43,7 @@ class Traces:
             reads = p if name == "current" else ones
             if inflow.presynaptic is not None:
                 reads = torch.cat((inflow.presynaptic, ones), 1)
-            old, new = self.kept.get(name, {}), ε.setdefault(name, {})
+            old, new = self.stored.get(name, {}), ε.setdefault(name, {})
             for (s, r), factor in partials.from_previous.items():
                 if r in old:
                     _add(new, s, factor, old[r])
@@ -52,7 +52,7 @@ class Traces:
             for (s, q), factor in partials.within_step.items():
                 if s in needed and q in new:
                     _add(new, s, factor, new[q])
-        self.kept = {name: {r: trace[r] for r in past if r in trace} for name, trace in ε.items()}
+        self.stored = {name: {r: trace[r] for r in past if r in trace} for name, trace in ε.items()}
         return ε
 
 

@@ -42,7 +42,7 @@ class ReachBlock:
         """Place of each neuron in its own reach, among those of all reaches one after the other."""
         self.whole = bool(reach.all())
         """Whether every neuron reaches the whole layer."""
-        self.kept: dict[str, Influence] = {}
+        self.stored: dict[str, Influence] = {}
 
     def gather(self, partials: Partials, p: Tensor, signals: Sequence[Signal], goes_on: bool) -> None:
         """Process a block of steps; the arguments are those of `TraceBlock.gather`."""
@@ -60,14 +60,14 @@ class ReachBlock:
             return factor.expand(samples, self.size).t()[N][..., None, None]
 
         for name, inflow in partials.inflows.items():
-            kept, reads = self.kept.get(name, {}), presynaptic(name, inflow, p)
+            stored, reads = self.stored.get(name, {}), presynaptic(name, inflow, p)
             for t in range(steps):
                 new: Influence = {}
                 for (s, r), factor in partials.from_previous.items():
-                    if r in kept:
-                        add(new, s, in_reach(factor, t), kept[r])
-                if "z" in kept:
-                    z = kept["z"]
+                    if r in stored:
+                        add(new, s, in_reach(factor, t), stored[r])
+                if "z" in stored:
+                    z = stored["z"]
                     from_z = [torch.bmm(R, z.flatten(2)).view(z.shape) for R in among]
                     for s, factor in partials.inflows["current"].by_input.items():
                         for c, arriving in enumerate(from_z):
@@ -82,8 +82,8 @@ class ReachBlock:
                     if q in new:
                         add(new, s, in_reach(factor, t), new[q])
                 self._sum(name, new, t - steps, signals)
-                kept = {s: M for s, M in new.items() if s in past}
-            self.kept[name] = kept if goes_on else {}
+                stored = {s: M for s, M in new.items() if s in past}
+            self.stored[name] = stored if goes_on else {}
 
     def _among(self) -> list[Tensor]:
         """Return R_kl of the neurons k and l of each reach, [size, K, K], for each current."""

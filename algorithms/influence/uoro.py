@@ -116,17 +116,17 @@ class UORO(RandomSigns):
         """Return νᵀ ∂s_t/∂θ [draws, batch, P], J s̃ [draws, batch, S], and of the loss ∂l/∂s_{t−1} [batch, S] and
         ∂l/∂θ [batch, P]; None for these if the step has no loss."""
         s = flat(self.state)
-        l_s, l_θ = (None, None) if δ is None else vmap(self._of_loss)(s, x, δ)
-        νI, Js̃ = vmap(self._of_state, in_dims=(0, 0, 1, 1), out_dims=1)(s, x, ν, self.s̃)
+        l_s, l_θ = (None, None) if δ is None else vmap(self._loss_derivatives)(s, x, δ)
+        νI, Js̃ = vmap(self._state_products, in_dims=(0, 0, 1, 1), out_dims=1)(s, x, ν, self.s̃)
         return νI, Js̃, l_s, l_θ
 
-    def _of_loss(self, s: Tensor, x: Tensor, δ: Tensor) -> tuple[Tensor, Tensor]:
+    def _loss_derivatives(self, s: Tensor, x: Tensor, δ: Tensor) -> tuple[Tensor, Tensor]:
         """Return ∂l/∂s_{t−1} [S] and ∂l/∂θ [P] of one sample."""
         (after, _), pull, *_ = vjp(lambda θ, s: self.step(θ, s, x), self.θ, s)
         l_θ, l_s = pull((torch.zeros_like(after), δ))
         return l_s, self._joined(l_θ)
 
-    def _of_state(self, s: Tensor, x: Tensor, ν: Tensor, s̃: Tensor) -> tuple[Tensor, Tensor]:
+    def _state_products(self, s: Tensor, x: Tensor, ν: Tensor, s̃: Tensor) -> tuple[Tensor, Tensor]:
         """Return νᵀ ∂s_t/∂θ [draws, P] and (∂s_t/∂s_{t−1}) s̃ [draws, S] of one sample, for ν and s̃ [draws, S]."""
         after, pull, *_ = vjp(lambda θ, s: self.step(θ, s, x)[0], self.θ, s)
         _, push, *_ = vjp(lambda u: pull(u)[1], torch.zeros_like(after))

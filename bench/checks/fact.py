@@ -86,14 +86,14 @@ def evaluate(fact: Fact, component: Component) -> CheckResult:
     return finding(value, "holds" if value <= fact.bound else "fails", note)
 
 
-def worst_of(each: Iterable[tuple[str, Any]], find: Callable[[str, Any], tuple[str, float]], nothing: str) -> Observed:
+def worst_of(cases: Iterable[tuple[str, Any]], find: Callable[[str, Any], tuple[str, float]], nothing: str) -> Observed:
     """Return the largest value that `find` returns of named things, without those to which the fact does not apply.
 
     Raises:
         DoesNotApplyError: it applies to none; the reason is that of the last, or `nothing`.
     """
     values, reason = [], nothing
-    for name, thing in each:
+    for name, thing in cases:
         try:
             values.append(find(name, thing))
         except DoesNotApplyError as error:
@@ -101,13 +101,13 @@ def worst_of(each: Iterable[tuple[str, Any]], find: Callable[[str, Any], tuple[s
     return worst(values, reason)
 
 
-def worst(found: Iterable[tuple[str, float]], nothing: str) -> Observed:
+def worst(named_values: Iterable[tuple[str, float]], nothing: str) -> Observed:
     """Return the largest of named values (NaN counts as larger than any), with its name as the note.
 
     Raises:
         DoesNotApplyError: there are no values; `nothing` is the reason.
     """
-    values = list(found)
+    values = list(named_values)
     if not values:
         raise DoesNotApplyError(nothing)
     name, value = max(values, key=lambda pair: math.inf if math.isnan(pair[1]) else pair[1])

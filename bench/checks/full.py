@@ -24,14 +24,14 @@ from throughtime.registry import Component
 
 SIZE_CHANGES = {
     "rules": ("claims exact", "claims truncated", "claims approximate: gradient", "reported losses"),
-    "neurons": ("kernel", "a single step"),
-    "networks": ("a window", "a single step", "a step by its layers"),
+    "neurons": ("compiled window", "a compiled single step"),
+    "networks": ("a window", "a compiled single step", "a step computed by its layers"),
 }
 """Beginnings of the names of the facts that are evaluated at `LARGE` sizes. The quality of an approximation depends on
 the size and is not among them."""
 OPTIONS_CHANGE = SIZE_CHANGES | {
-    "neurons": ("kernel", "a single step", "claimed partials", "gradient of the smooth net"),
-    "rules": ("windows", "same seed", "sees", "leaves", "reports", "the last update", "stopped and continued"),
+    "neurons": ("compiled window", "a compiled single step", "claimed partials", "gradient of the smoothed network"),
+    "rules": ("windows", "same seed", "does not", "reports", "the last update", "stopped and resumed"),
 }
 """The same for other values of options. Rules are tested against the contract alone: a regulariser or a weight decay is
 part of their gradient by design, and identities test it."""
@@ -130,7 +130,7 @@ def real_data_facts(component: Component) -> tuple[Fact, ...]:
     def real(fact: Fact) -> Fact:
         return Fact(f"real data: {fact.name}", fact.bound, lambda component: fact.find(_as_it_is(component)))
 
-    named = {"sequences and targets are well formed", "splits are as large as they say", "digest of the raw data"}
+    named = {"sequences and targets are well formed", "splits have their stated sizes", "digest of the raw data"}
     return (
         *(real(fact) for fact in datasets.facts(component) if fact.name in named),
         Fact("real data: no sequence is in two splits", 0, real_splits_are_disjoint),

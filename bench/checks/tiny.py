@@ -176,7 +176,7 @@ def sequence(steps: int | None = None, seed: int = 7, inputs: int = INPUTS) -> t
     return x, torch.randint(CLASSES, (size.batch,), generator=generator)
 
 
-ASKED: tuple[tuple[LossAt, str], ...] = (
+LOSS_KINDS: tuple[tuple[LossAt, str], ...] = (
     ("end", "classification"),
     ("end", "regression"),
     ("every", "classification"),
@@ -187,8 +187,8 @@ ASKED: tuple[tuple[LossAt, str], ...] = (
 """Pairs of `loss_at` and kind of task. A task with targets at steps has its loss at every step with any `loss_at`."""
 
 
-def asked(kind: str, steps: int = STEPS) -> tuple[Task, Tensor]:
-    """Return a task of one of the kinds in `ASKED`, and targets for a tiny batch; some steps have no target."""
+def task_and_target(kind: str, steps: int = STEPS) -> tuple[Task, Tensor]:
+    """Return a task of one of the kinds in `LOSS_KINDS`, and targets for a tiny batch; some steps have no target."""
     if kind == "classification":
         return Classification(CLASSES), sequence(1)[1]
     generator = torch.Generator().manual_seed(8)
@@ -236,7 +236,7 @@ class Recorder:
 
     def total(self) -> Gradients:
         """Return the sum of all updates' gradients."""
-        return [torch.stack(each).sum(0) for each in zip(*self.gradients, strict=True)]
+        return [torch.stack(parts).sum(0) for parts in zip(*self.gradients, strict=True)]
 
 
 def learn(
@@ -261,13 +261,13 @@ def learn(
         seeds: of the random numbers that the rule draws when it starts, and of those that the network and the rule draw
             during learning.
     """
-    (x, target), (of_start, of_learning) = batch, seeds
-    with seeded(of_start):
+    (x, target), (start_seed, learning_seed) = batch, seeds
+    with seeded(start_seed):
         rule.start(network, task or Classification(CLASSES), len(x))
     if after is not None:
         train_batch(rule, *after, Recorder(network, 0.0, rule.parameters()))
     update = update or Recorder(network, rate, rule.parameters())
-    train_batch(rule, x.clone(), target.clone(), update, of_learning)
+    train_batch(rule, x.clone(), target.clone(), update, learning_seed)
     return update
 
 
@@ -323,9 +323,9 @@ def gradient(E: Tensor, network: Network) -> Gradients:
 
 
 @torch.no_grad()
-def error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+def error(computed: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """Return the largest difference over the largest expected number; NaN if there is one, inf if a shape differs."""
-    pairs = list(zip(found, expected, strict=True))
+    pairs = list(zip(computed, expected, strict=True))
     if any(a.shape != b.shape for a, b in pairs):
         return math.inf
     size = largest(float(b.abs().max()) for _, b in pairs if b.numel())

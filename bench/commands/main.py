@@ -81,9 +81,9 @@ app.command("bytes")(bytes_cli.count_bytes)
 app.command("compare-rules")(compare_rules_cli.compare_rules)
 app.command("ls")(ls_cli.list_components)
 app.command()(recommend_cli.recommend)
-of_sweeps = (sweep_cli.plan, run_cli.run, sweep_cli.status, sweep_cli.rerun)
-of_papers = (papers_cli.papers, papers_cli.verdicts, papers_cli.reproduce)
-for command in (*of_sweeps, *of_papers, compare_cli.compare, peers_cli.peers, show_cli.show):
+sweep_commands = (sweep_cli.plan, run_cli.run, sweep_cli.status, sweep_cli.rerun)
+paper_commands = (papers_cli.papers, papers_cli.verdicts, papers_cli.reproduce)
+for command in (*sweep_commands, *paper_commands, compare_cli.compare, peers_cli.peers, show_cli.show):
     app.command()(command)
 
 
@@ -221,8 +221,8 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
     except UsageError as error:
-        for one in error.errors:
-            print_text(f"error: {one}", file=sys.stderr)
+        for message in error.errors:
+            print_text(f"error: {message}", file=sys.stderr)
         return 2
     except OSError as error:
         print_text(f"error: {error}", file=sys.stderr)

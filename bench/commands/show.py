@@ -44,8 +44,8 @@ def show(
 
     load_plugins(plugin)
     add_source(*source)
-    found = Results.load(results)
-    draw, what = (draw_detections, "detections") if detects(found, run) else (draw_network, "network")
+    loaded = Results.load(results)
+    draw, what = (draw_detections, "detections") if detects(loaded, run) else (draw_network, "network")
     with figure_look(Look(style)):
-        paths = save(draw(found, run, sequence, weights), out, f"{what}-{slug(found.record(run).label)}")
+        paths = save(draw(loaded, run, sequence, weights), out, f"{what}-{slug(loaded.record(run).label)}")
     print_text(*paths, sep="\n")

@@ -34,8 +34,8 @@ class Side(NamedTuple):
     def of(self, suites: Sequence[str] = (), scale: str | None = None) -> Side:
         """Select the records of some suites, of one scale, or both."""
         specs = ((record, record.spec) for record in self.records)
-        kept = [r for r, spec in specs if (not suites or spec.suite in suites) and scale in (None, spec.scale)]
-        return self._replace(records=kept)
+        selected = [r for r, spec in specs if (not suites or spec.suite in suites) and scale in (None, spec.scale)]
+        return self._replace(records=selected)
 
 
 def load_side(where: str | Path | Results) -> Side:
@@ -50,7 +50,7 @@ def load_side(where: str | Path | Results) -> Side:
         UsageError: there are no records to compare.
     """
     if isinstance(where, Results):
-        return _of_results(where, str(where.folder))
+        return _loaded_side(where, str(where.folder))
     text = str(where)
     if is_baseline(text):
         return Side(text, read_baseline(Path(text)), [])
@@ -60,15 +60,15 @@ def load_side(where: str | Path | Results) -> Side:
             "no such results folder or baseline", where=folder, hint="a baseline's name ends with .jsonl or .jsonl.gz"
         )
     if not separator:
-        return _of_results(Results.load(folder), text)
+        return _loaded_side(Results.load(folder), text)
     wanted = _version(version, text)
-    side = _of_results(Results(folder, keep=lambda record: _is_of(record, wanted)), text)
+    side = _loaded_side(Results(folder, keep=lambda record: _is_of(record, wanted)), text)
     if not side.records:
         raise UsageError(f"no record of {version} in {folder}", hint=_known(folder, [name for name, _ in wanted]))
     return side
 
 
-def _of_results(results: Results, name: str) -> Side:
+def _loaded_side(results: Results, name: str) -> Side:
     return Side(name, [results.record(run) for run in results.frame["id"]], results.broken)
 
 

@@ -152,10 +152,10 @@ def figure(
     choice = Choice(names or (["*-curves"] if axis is not None and measure is None else ()), measure)
     look = Look(width=width, colours=checked_colours(colours, loaded.frame["rule"]), axis=axis)
     with figure_look(look):
-        found = draw_figures(loaded, choice)
-        drawn = {name: shown for name, shown in found.items() if isinstance(shown, Drawn)}
+        figures = draw_figures(loaded, choice)
+        drawn = {name: shown for name, shown in figures.items() if isinstance(shown, Drawn)}
         if axis is not None and [shown.figure for shown in drawn.values()] != [axis.figure]:
-            raise UsageError(f"an axis holds one figure, not {', '.join(found)}", "axis", "give only=NAME")
+            raise UsageError(f"an axis holds one figure, not {', '.join(figures)}", "axis", "give only=NAME")
         for name, shown in drawn.items() if out is not None else ():
             save(shown, Path(str(out)), name)
     return drawn

@@ -80,7 +80,7 @@ def exact_memory(spec: RunSpec, built: Built, batch: Batch) -> ExactMemory:
         if again != (peak, operation) or (operation and sum(owned.values()) != peak):
             raise NotRepeatableError(f"peak of {peak} bytes at operation {operation}, then of {again[0]} at {again[1]}")
         streamed, _ = _learn(live, built.rule, batch, update, Batch.with_inputs_copied)
-    parameters = _of_parameters(built)
+    parameters = _parameter_bytes(built)
     owned = {"input": batch.nbytes, "parameters": parameters} | owned
     if live.uncounted:
         raise NotRepeatableError(f"{live.uncounted} operations allocated memory of unknown size")
@@ -96,14 +96,14 @@ def evaluation_measure(built: Built, batch: Batch) -> dict[str, Measure]:
             with live:
                 for _ in unrolled(built.network, batch):
                     pass
-    parameters = _of_parameters(built)
+    parameters = _parameter_bytes(built)
     missing = f"{live.uncounted} operations allocated memory of unknown size" if live.uncounted else None
     value = None if missing else batch.nbytes + parameters + live.peak
     method = f"{WHOLE}, while the network is evaluated on it; the whole input in memory"
     return {"peak_live_bytes_evaluation": Measure(value=value, unit="byte", method=method, missing=missing)}
 
 
-def _of_parameters(built: Built) -> int:
+def _parameter_bytes(built: Built) -> int:
     return nbytes([*built.network.parameters(), *built.network.buffers()])
 
 

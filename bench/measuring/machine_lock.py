@@ -35,15 +35,15 @@ class MachineLock:
         Raises:
             UsageError: the file cannot be opened or locked, or another process has held the lock for WAIT_SECONDS.
         """
-        file, told, end = _opened(), False, time.monotonic() + WAIT_SECONDS
+        file, announced, end = _opened(), False, time.monotonic() + WAIT_SECONDS
         try:
             while not stopping():
                 if _locked(file):
                     self._file, file = file, -1
                     return True
-                if not told:
+                if not announced:
                     tell(f"waiting for the measuring pass of {owner()}")
-                    told = True
+                    announced = True
                 if time.monotonic() > end:
                     what = f"waited {WAIT_SECONDS / 3600:.3g} h for the measuring pass of {owner()}"
                     raise UsageError(what, str(MACHINE_LOCK), "end that process, or repeat the command later")

@@ -220,14 +220,14 @@ def run_pass(name: Pass, spec: RunSpec, folder: Path, stopping: Callable[[], boo
     # Surrogates underflow far from the threshold, and arithmetic with denormals is ten times slower.
     flushed = torch.set_flush_denormal(True)
     # Page faults take up to a quarter of training time; but memory that the process keeps would hide its later growth.
-    kept = name in ("train", "time", "ratio") and process_memory.keep_freed()
+    keeps_freed = name in ("train", "time", "ratio") and process_memory.keep_freed()
     built = build(spec)
     result = train_pass(spec, built, folder, stopping) if name == "train" else MEASURING[name](spec, built, folder)
     remarks = (built.rule.remark(built.network), built.dataset.remark())
     environment = {
         "remark": "; ".join(filter(None, remarks)) or None,
         "dataset_sha256": built.dataset.sha256(),
-        "machine": machine(spec.threads, flushed, name_of(spec.device), kept),
+        "machine": machine(spec.threads, flushed, name_of(spec.device), keeps_freed),
         "versions": versions(),
     }
     return result.model_copy(update=environment)

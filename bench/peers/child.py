@@ -34,17 +34,17 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
     torch.set_flush_denormal(True)
     keep_freed()
     work = Workload(**order["work"])
-    asked = question(work)
+    problem = question(work)
     if order["do"] == "floor":
-        return _floor(asked)
+        return _floor(problem)
     peer = PEERS[order["implementation"]]
     if order["do"] == "compare":
         if peer.first_update:
-            asked = question(work._replace(timed_steps=1))._replace(sequences=1)
+            problem = question(work._replace(timed_steps=1))._replace(sequences=1)
         dtype = getattr(torch, peer.precision)
-        ours, theirs = (asked.determined(_job(who, asked.to(dtype)).answer()) for who in ("ours", peer.module))
+        ours, theirs = (problem.determined(_job(who, problem.to(dtype)).answer()) for who in ("ours", peer.module))
         return difference(ours, theirs)._asdict()
-    job = _job(peer.module, asked.to(torch.float32))
+    job = _job(peer.module, problem.to(torch.float32))
     if work.does == "stored":
         with LiveBytes() as live:
             loss = job.loss()
@@ -54,9 +54,9 @@ def answer(order: dict[str, Any]) -> dict[str, Any]:
     return _timed(job, work.timed_steps or 1)
 
 
-def _job(module: str, asked: Question) -> PeerJob:
+def _job(module: str, problem: Question) -> PeerJob:
     name, _, function = module.partition(":")
-    return getattr(importlib.import_module(f"throughtime.peers.implementations.{name}"), function or "build")(asked)
+    return getattr(importlib.import_module(f"throughtime.peers.implementations.{name}"), function or "build")(problem)
 
 
 def _timed(job: PeerJob, divisor: int) -> dict[str, Any]:
@@ -72,16 +72,16 @@ def _timed(job: PeerJob, divisor: int) -> dict[str, Any]:
     }
 
 
-def _floor(asked: Question) -> dict[str, Any]:
+def _floor(problem: Question) -> dict[str, Any]:
     """Return the floor of our rule, with optimiser and traces where the workload learns."""
-    work, batch = asked.work, asked.work.batch
-    network = asked.to(torch.float32).network
+    work, batch = problem.work, problem.work.batch
+    network = problem.to(torch.float32).network
     if work.does in ("forward", "evaluate"):
         needed = floor.forward_operations(network, batch, work.steps)
     else:
-        rule, steps = asked.rule(), work.timed_steps or work.steps
-        rule.start(network, asked.task, steps)
-        needed = floor.operations(rule, network, asked.training, batch, steps)
+        rule, steps = problem.rule(), work.timed_steps or work.steps
+        rule.start(network, problem.task, steps)
+        needed = floor.operations(rule, network, problem.training, batch, steps)
     rates = yardstick(needed.products, [stream.array for stream in needed.streams])
     return {"floor": needed.seconds(rates) / (work.timed_steps or 1), "contended": rates.contended}
 

@@ -57,11 +57,11 @@ def summary(rows: Sequence[Measurement]) -> list[str]:
     """Return a sentence for each workload: ours relative to the best of each kind and to the floor."""
     sentences = []
     for work in dict.fromkeys(row.work for row in rows):
-        here = {row.implementation: row for row in rows if row.work == work}
-        ours = here.get("ours")
+        by_implementation = {row.implementation: row for row in rows if row.work == work}
+        ours = by_implementation.get("ours")
         if ours is None:
             continue
-        rivals = sorted((row for row in here.values() if row.kind != "ours"), key=lambda row: row.median)
+        rivals = sorted((row for row in by_implementation.values() if row.kind != "ours"), key=lambda row: row.median)
         best = {row.kind: row for row in reversed(rivals)}
         clauses = [
             f"{ours.median / row.median:.0%} of the bytes of {row.implementation}"
@@ -103,18 +103,18 @@ def figure(rows: Sequence[Measurement]) -> Drawn | None:
     works = [*dict.fromkeys(data["work"])]
     drawn, panels = grid(len(works), columns=3)
     for panel, work in zip(panels, works, strict=True):
-        here = data[data["work"] == work].iloc[::-1].reset_index(drop=True)
-        ours = (here["median"] / here["ratio"]).iloc[0]
-        for y, row in here.iterrows():
+        panel_data = data[data["work"] == work].iloc[::-1].reset_index(drop=True)
+        ours = (panel_data["median"] / panel_data["ratio"]).iloc[0]
+        for y, row in panel_data.iterrows():
             colour = styles[row["kind"]].colour
             panel.plot([row["min"] / ours, row["max"] / ours], [y, y], color=colour, linewidth=1.2)
             panel.plot(row["ratio"], y, "o", color=colour, markersize=5)
-        if here["floor"].notna().any():
-            panel.axvline(here["floor"].iloc[0] / ours, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
+        if panel_data["floor"].notna().any():
+            panel.axvline(panel_data["floor"].iloc[0] / ours, color="0.45", linestyle=(0, (4, 3)), linewidth=1)
         panel.set_title(work)
-        panel.set_yticks(range(len(here)), here["implementation"])
-        panel.set_ylim(-0.6, len(here) - 0.4)
-        scale_axis(panel.xaxis, here["ratio"], ratio=1.5)
+        panel.set_yticks(range(len(panel_data)), panel_data["implementation"])
+        panel.set_ylim(-0.6, len(panel_data) - 0.4)
+        scale_axis(panel.xaxis, panel_data["ratio"], ratio=1.5)
     notes = [
         f"Dot: median over the median of ours; line: smallest to largest sample. {data['threads'].iloc[0]} thread(s), "
         "fresh processes in turn.",

@@ -30,7 +30,7 @@ class Journal:
         command: arguments of the command that started the sweep.
         suite: all runs of the suite.
         due: the runs to execute.
-        asked: the runs that the command asked for; None: all of the suite.
+        selected: the runs that the command asked for; None: all of the suite.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Journal:
         command: Sequence[str],
         suite: Sequence[Planned],
         due: Sequence[Planned],
-        asked: Sequence[Planned] | None = None,
+        selected: Sequence[Planned] | None = None,
     ) -> None:
         self.path = path
         ids = {p.id for p in due}
@@ -54,7 +54,7 @@ class Journal:
             pid=os.getpid(),
             process_started=psutil.Process().create_time(),
             runs=[(p.id, p.spec.label, None if p.id in ids else p.recorded) for p in suite],
-            asked=None if asked is None else [p.id for p in asked],
+            asked=None if selected is None else [p.id for p in selected],
             failed_passes={p.id: list(p.missing_passes) for p in suite if p.missing_passes and p.id not in ids},
             other_scales={scale: cells for scale, cells in others.items() if scale != suite[0].spec.scale},
         )

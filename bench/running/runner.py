@@ -55,7 +55,7 @@ class Runner:
         self._kills: Counter[tuple[str, Pass]] = Counter()
 
     def run(
-        self, suite: Sequence[Planned], due: Sequence[Planned], asked: Sequence[Planned] | None = None
+        self, suite: Sequence[Planned], due: Sequence[Planned], selected: Sequence[Planned] | None = None
     ) -> list[Record]:
         """Run the due runs of one suite, among those asked for; return their records in the order in which they ended.
 
@@ -78,7 +78,7 @@ class Runner:
             self._folder = folder
             self._opened = os.open(folder, os.O_RDONLY)  # while it is open, no other folder gets its inode
             stack.callback(os.close, self._opened)
-            self._journal = Journal(folder / JOURNAL, self.command, suite, due, asked)
+            self._journal = Journal(folder / JOURNAL, self.command, suite, due, selected)
             todo = [job for p in due for job in self._todo(p)]
             try:
                 for exclusive in (True, False):

@@ -67,7 +67,7 @@ def status(store: Store, suite: str | None = None) -> list[SweepStatus]:
     for name in names:
         try:
             if (store.folder / name / JOURNAL).exists():
-                statuses.append(_of(store, name))
+                statuses.append(_suite_status(store, name))
         except UsageError as error:
             unreadable.append(error)
             statuses.append(SweepStatus(name, "its journal cannot be read", None, broken=[str(error).splitlines()[0]]))
@@ -83,8 +83,8 @@ class _Replay:
     """The runs of a sweep after the events of its journal."""
 
     def __init__(self, began: Began, events: Iterable[Event]) -> None:
-        asked = None if began.asked is None else set(began.asked)
-        self.state = {run: before for run, _, before in began.runs if asked is None or run in asked}
+        selected = None if began.asked is None else set(began.asked)
+        self.state = {run: before for run, _, before in began.runs if selected is None or run in selected}
         self.reasons: dict[str, str] = {}
         self.failed_passes: dict[str, list[Pass]] = dict(began.failed_passes)
         self.at_work: dict[tuple[str, Pass], Started] = {}
@@ -108,7 +108,7 @@ class _Replay:
             self.how = event.how
 
 
-def _of(store: Store, suite: str) -> SweepStatus:
+def _suite_status(store: Store, suite: str) -> SweepStatus:
     folder = store.folder / suite
     began, events, broken = read_journal(folder / JOURNAL)
     labels: dict[str, str] = {run: label for run, label, _ in began.runs}

@@ -96,12 +96,12 @@ class Document:
             else:
                 child = MappingNode(_TAG + "map", [], mark, mark)
             if isinstance(parent, MappingNode):
-                kept = [(key, value) for key, value in parent.value if key.value != part]
-                parent.value = [*kept, (ScalarNode(_TAG + "str", str(part), mark, mark), child)]
+                others = [(key, value) for key, value in parent.value if key.value != part]
+                parent.value = [*others, (ScalarNode(_TAG + "str", str(part), mark, mark), child)]
             elif isinstance(parent, SequenceNode):
                 parent.value = [*parent.value, child]
             else:
-                raise UsageError("the file is no mapping", where=self._at(parent.start_mark))
+                raise UsageError("the file is no mapping", where=self._position(parent.start_mark))
             parent = child
         self._plain.clear()
         self.data = self._plain_data()
@@ -114,7 +114,7 @@ class Document:
         key = value = self._root
         for part in self.nearest(path):
             key, value = self._entry(value, part) or (key, value)
-        return self._at((key if for_key else value).start_mark)
+        return self._position((key if for_key else value).start_mark)
 
     def nearest(self, path: Key) -> Key:
         """Return the longest prefix of `path` that exists in the file."""
@@ -135,22 +135,22 @@ class Document:
             return node.value[part], node.value[part]
         return None
 
-    def _at(self, mark: Any) -> str:
+    def _position(self, mark: Any) -> str:
         return f"{mark.name}:{mark.line + 1}:{mark.column + 1}" if mark.name == self.name else mark.name
 
     def _refuse(self, what: str, node: Node, hint: str | None = None) -> NoReturn:
-        raise UsageError(what, where=self._at(node.start_mark), hint=hint)
+        raise UsageError(what, where=self._position(node.start_mark), hint=hint)
 
     def _compose(self, text: str, name: str) -> Node:
         try:
             composer = _Composer(text, name)
             root = composer.get_node() if composer.check_node() else None
             if root is not None and composer.check_node():
-                where = self._at(composer.peek_event().start_mark)
+                where = self._position(composer.peek_event().start_mark)
                 raise UsageError("a second document starts here; a file has one document", where=where)
         except yaml.MarkedYAMLError as error:
             what = f"{error.context}: {error.problem}" if error.context else str(error.problem)
-            raise UsageError(f"not YAML: {what}", where=self._at(error.problem_mark)) from error
+            raise UsageError(f"not YAML: {what}", where=self._position(error.problem_mark)) from error
         except ReaderError as error:
             before = text[: error.position]
             where = f"{name}:{before.count(chr(10)) + 1}:{error.position - before.rfind(chr(10))}"

@@ -50,7 +50,7 @@ def detection_loss(outputs: Tree, target: Tensor, classes: int, smoothing: float
     total, positives = target.new_zeros(()), 0
     for name, grid in grids_of(outputs, classes).items():
         predicted, mine = predictions(grid, GRIDS[name]), assigned(target, GRIDS[name], grid.shape[2:])
-        total = total + _of_grid(predicted, target, mine, smoothing)
+        total = total + _grid_loss(predicted, target, mine, smoothing)
         positives += len(mine.image)
     return total / max(1, positives)
 
@@ -84,7 +84,7 @@ def _shape_iou(first: Tensor, second: Tensor) -> Tensor:
     return both / (first.prod(-1)[:, None] + second.prod(-1) - both)
 
 
-def _of_grid(predicted: Predictions, target: Tensor, mine: Assigned, smoothing: float) -> Tensor:
+def _grid_loss(predicted: Predictions, target: Tensor, mine: Assigned, smoothing: float) -> Tensor:
     """Return the sum of the terms of one grid."""
     from torchvision.ops import complete_box_iou_loss
 

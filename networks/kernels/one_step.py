@@ -51,8 +51,8 @@ class RecurrentStepper:
         self.x = before.z.new_empty(len(before.z), first.module.in_features)
         self.layers: list[_Layer] = []
         source = _Source((self.x, self.x), None)
-        for layer, of_layer in zip(layers, state.layers, strict=True):
-            self.layers.append(_Layer(layer, source, of_layer, places))
+        for layer, layer_state in zip(layers, state.layers, strict=True):
+            self.layers.append(_Layer(layer, source, layer_state, places))
             neurons = self.layers[-1].neurons
             source = _Source((neurons.z[0], neurons.z[1]), neurons.δz)
         if readout.reads == "v":
@@ -64,8 +64,8 @@ class RecurrentStepper:
         """Return y_t [batch, outputs] for x_t [batch, *inputs]."""
         self.now = 1 - self.now
         if x.dtype != self.x.dtype or x.numel() != self.x.numel():  # the copy would convert and repeat numbers
-            found, reads = (f"{list(it.shape)} of {it.dtype}" for it in (x, self.x))
-            raise UsageError(f"the input of a step is {found}; the network reads {reads}")
+            given, reads = (f"{list(it.shape)} of {it.dtype}" for it in (x, self.x))
+            raise UsageError(f"the input of a step is {given}; the network reads {reads}")
         self.x.copy_(x.flatten(1))
         for layer in self.layers:
             layer.step(self.now, self.t)

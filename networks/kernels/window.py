@@ -67,23 +67,25 @@ def layer_window(
         return None
     if drive.shape[1] == 1 and any(norm.training for norm in norms):
         return None
-    of_neuron = _named(neuron)
-    of_norms = [p for norm in norms for p in (norm.weight, norm.bias)]
+    neuron_parameters = _named(neuron)
+    norm_parameters = [p for norm in norms for p in (norm.weight, norm.bias)]
     R, c_R = (None, None) if linear is None else (linear.weight, linear.bias if norms else None)
-    learnt = (R, c_R, *of_norms, *of_neuron.values())
+    learnt = (R, c_R, *norm_parameters, *neuron_parameters.values())
     keep = torch.is_grad_enabled() and any(p is not None and p.requires_grad for p in (drive, *learnt, *state))
-    made = _Made(neuron, recurrence, kind, tuple(of_neuron), len(of_norms), type(state), t, keep, reads_v)
+    made = _Made(
+        neuron, recurrence, kind, tuple(neuron_parameters), len(norm_parameters), type(state), t, keep, reads_v
+    )
     z, bytes_of_z, v, *after = _LayerWindow.apply(made, drive, *learnt, *state)
     return LayerWindow(z, bytes_of_z, z if reads_v and v is None else v, type(state)(*after))
 
 
 def _named(module: nn.Module, prefix: str = "") -> dict[str, nn.Parameter]:
     """Return `named_parameters` as a dictionary in a tenth of the time, since every window needs it."""
-    found = {prefix + name: p for name, p in module._parameters.items() if p is not None}
+    named = {prefix + name: p for name, p in module._parameters.items() if p is not None}
     for name, part in module._modules.items():
         if part is not None:
-            found |= _named(part, f"{prefix}{name}.")
-    return found
+            named |= _named(part, f"{prefix}{name}.")
+    return named
 
 
 class _Made(NamedTuple):
@@ -109,19 +111,19 @@ class _LayerWindow(torch.autograd.Function):
     def forward(
         ctx: Any, made: _Made, drive: Tensor, R: Tensor | None, c_R: Tensor | None, *more: Tensor
     ) -> tuple[Tensor | None, ...]:
-        neuron, (linear, of_terms), spiking = made.neuron, made.recurrence, made.neuron.spiking
+        neuron, (linear, term_norms), spiking = made.neuron, made.recurrence, made.neuron.spiking
         before = made.state(*more[made.norm_parameters + len(made.parameters) :])
         D = drive.detach()
         # Norms need their inputs unchanged in the backward pass.
-        I = torch.empty_like(D) if of_terms else D
+        I = torch.empty_like(D) if term_norms else D
         Z = D.new_empty(*D.shape[:2], neuron.size)
         norms: tuple[NormWindow, ...] = ()
         P = D
-        if of_terms:
-            norms = (NormWindow(of_terms[0], D, I, adds=False),)
-        if of_terms and R is not None:
+        if term_norms:
+            norms = (NormWindow(term_norms[0], D, I, adds=False),)
+        if term_norms and R is not None:
             P = torch.zeros_like(D) if c_R is None else c_R.expand_as(D).clone()
-            norms = (*norms, NormWindow(of_terms[1], P, I, adds=True))
+            norms = (*norms, NormWindow(term_norms[1], P, I, adds=True))
         kernel = made.kernel(neuron, I, made.keep, made.reads_v)
         kernel.begin(before, Z)
         # Only spikes are worth a search for the few that are not zero.
@@ -190,11 +192,11 @@ class _LayerWindow(torch.autograd.Function):
             for norm, δ in zip(norms, (δD, δP), strict=False):
                 norm.begin_back(δI, δ)
         linear = made.recurrence.linear
-        later, of_R = None, None if linear is None else products_of(linear)
-        R_once = None if of_R is None else of_R.operand(R)
+        later, products = None, None if linear is None else products_of(linear)
+        R_once = None if products is None else products.operand(R)
         for t, (δz_t, δP_t) in reversed([*enumerate(zip(δz.unbind(0), δP.unbind(0), strict=True))]):
-            if later is not None and of_R is not None:
-                of_R.addmm(δz_t, later, R_once, out=δz_t)  # through R z_t of the next step
+            if later is not None and products is not None:
+                products.addmm(δz_t, later, R_once, out=δz_t)  # through R z_t of the next step
             kernel.back(t, δz_t, δv[t])
             for norm in norms:
                 norm.back(t)
@@ -202,21 +204,21 @@ class _LayerWindow(torch.autograd.Function):
         δbefore = (None,) * len(made.state._fields)
         if need_state:
             δbefore = kernel.state_gradient()
-            if of_R is not None:
-                δbefore = δbefore._replace(z=of_R.addmm(δbefore.z, later, R_once))
+            if products is not None:
+                δbefore = δbefore._replace(z=products.addmm(δbefore.z, later, R_once))
 
         δR = None
-        if need_R and of_R is not None:
-            δR = of_R.matmul(δP[0].t(), z_before)
+        if need_R and products is not None:
+            δR = products.matmul(δP[0].t(), z_before)
             if len(δP) > 1 and made.neuron.spiking:
-                add_weight_gradient(δR, δP[1:], Z[:-1], of_R)
+                add_weight_gradient(δR, δP[1:], Z[:-1], products)
             elif len(δP) > 1:
-                of_R.addmm(δR, δP[1:].flatten(0, 1).t(), Z[:-1].flatten(0, 1), out=δR)
+                products.addmm(δR, δP[1:].flatten(0, 1).t(), Z[:-1].flatten(0, 1), out=δR)
         δc_R = δP.sum((0, 1)) if need_c_R else None
-        of_neuron = kernel.parameter_gradients()
-        of_norms = (g for norm in norms for g in (norm.δw, norm.δc))
-        of_parameters = (of_neuron.get(name) for name in made.parameters)
-        return None, δD if need_D else None, δR, δc_R, *of_norms, *of_parameters, *δbefore
+        neuron_gradients = kernel.parameter_gradients()
+        norm_gradients = (g for norm in norms for g in (norm.δw, norm.δc))
+        parameter_gradients = (neuron_gradients.get(name) for name in made.parameters)
+        return None, δD if need_D else None, δR, δc_R, *norm_gradients, *parameter_gradients, *δbefore
 
 
 def _copied(made: Any) -> Any:

@@ -69,7 +69,7 @@ class Builder:
         """Build the layers. The synapses' random numbers precede those of the neurons, so that networks of all neurons
         start from the same synapses."""
         synapses = [with_name(spec, self._synapses) for spec in self.specs]
-        return [self._layer(spec, of_layer) for spec, of_layer in zip(self.specs, synapses, strict=True)]
+        return [self._layer(spec, layer_synapses) for spec, layer_synapses in zip(self.specs, synapses, strict=True)]
 
     def _layer(self, spec: LayerSpec, synapses: Mapping[str, Synapse]) -> Layer:
         neuron, positions = with_name(spec, self._neurons), math.prod(self._of_currents[spec.called][1:])
@@ -84,20 +84,20 @@ class Builder:
         return self.neuron(shape)
 
     def _synapses(self, spec: LayerSpec) -> dict[str, Synapse]:
-        found: dict[str, Synapse] = {}
+        synapses: dict[str, Synapse] = {}
         for source in spec.sources:
             view, read = view_of(spec, self.sizes[source], source == INPUT)
             self._require_size(spec, read, source)
-            module = synapse_map(spec, read, self.currents, bias=spec.bias and not found)
+            module = synapse_map(spec, read, self.currents, bias=spec.bias and not synapses)
             dropout = self._dropout(spec.dropout, spec.dropout_channels)
-            found[f"from_{source}"] = Synapse(module, source, view=view, dropout=dropout)
+            synapses[f"from_{source}"] = Synapse(module, source, view=view, dropout=dropout)
         if spec.recurrent:
             own = self.sizes[spec.called]
             alone = spec.model_copy(update={"stride": None})
             self._require_size(alone, own, spec.called)
-            found["recurrent"] = Synapse(synapse_map(alone, own, self.currents, bias=False), spec.called)
-        draw([cast("nn.Linear | nn.Conv2d", synapse.module) for synapse in found.values()], self.weights)
-        return found
+            synapses["recurrent"] = Synapse(synapse_map(alone, own, self.currents, bias=False), spec.called)
+        draw([cast("nn.Linear | nn.Conv2d", synapse.module) for synapse in synapses.values()], self.weights)
+        return synapses
 
     def _require_size(self, spec: LayerSpec, read: Sizes, source: str) -> None:
         """Refuse a source whose current has another size than that of the first source."""

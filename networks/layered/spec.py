@@ -87,8 +87,8 @@ class LayerSpec(Strict):
         if (self.conv is None) == (self.dense is None):
             raise ValueError("a layer has either conv, its channels, or dense, its neurons")
         if self.dense is not None:
-            of_images = ("kernel", "stride", "padding", "pool", "upsample", "gate_kernel")
-            if unused := [key for key in of_images if getattr(self, key) is not None]:
+            image_keys = ("kernel", "stride", "padding", "pool", "upsample", "gate_kernel")
+            if unused := [key for key in image_keys if getattr(self, key) is not None]:
                 raise ValueError(f"{', '.join(unused)} would do nothing in a dense layer")
             if self.dropout_channels:
                 raise ValueError("dropout_channels would do nothing in a dense layer: it reads a vector of numbers")
@@ -151,15 +151,15 @@ class ReadoutSpec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> ReadoutSpec:
-        of_constant = [key for key in ("tau", "synapse", "max") if getattr(self, key) not in (None, False)]
-        if self.grid and (self.leak or of_constant or self.slope or self.norm_steps):
+        constant_keys = [key for key in ("tau", "synapse", "max") if getattr(self, key) not in (None, False)]
+        if self.grid and (self.leak or constant_keys or self.slope or self.norm_steps):
             raise ValueError("a grid has neither a leak nor a norm")
         if self.leak == "trained":
             if self.tau == 0:
                 raise ValueError("leak: trained needs a tau above 0")
-            of_constant = [key for key in of_constant if key != "tau"]
-        if of_constant and self.leak not in (None, "constant"):
-            raise ValueError(f"{', '.join(of_constant)} would do nothing without leak: constant")
+            constant_keys = [key for key in constant_keys if key != "tau"]
+        if constant_keys and self.leak not in (None, "constant"):
+            raise ValueError(f"{', '.join(constant_keys)} would do nothing without leak: constant")
         if self.slope is not None and self.leak != "gated":
             raise ValueError("slope would do nothing without leak: gated")
         return self
@@ -178,7 +178,7 @@ def named(layers: Sequence[LayerSpec]) -> list[LayerSpec]:
         ValidationError: a name occurs twice, or a layer reads one that does not exist.
     """
     names = [layer.name or f"layer{n}" for n, layer in enumerate(layers, 1)]
-    found: list[LayerSpec] = []
+    named: list[LayerSpec] = []
     for n, layer in enumerate(layers):
         if names[n] == INPUT or names[n] in names[:n]:
             raise _refused(n, layers, f'the name "{names[n]}" occurs twice')
@@ -188,8 +188,8 @@ def named(layers: Sequence[LayerSpec]) -> list[LayerSpec]:
                 raise _refused(n, layers, f'it reads "{source}"; {suggestion(source, (INPUT, *names))}')
         if len({*reads}) < len(reads) or (layer.recurrent and names[n] in reads):
             raise _refused(n, layers, "it reads a layer twice")
-        found.append(layer.model_copy(update={"name": names[n], "reads": reads}))
-    return found
+        named.append(layer.model_copy(update={"name": names[n], "reads": reads}))
+    return named
 
 
 def _readouts(readouts: Sequence[ReadoutSpec]) -> Sequence[ReadoutSpec]:

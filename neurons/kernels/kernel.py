@@ -76,8 +76,8 @@ class Kernel:
     are [batch, size], currents [batch, currents · size], those of a window [steps, batch, ...]. An object is used for
     one window; backward may run twice.
 
-    Each step stores z_t and the smallest set of values from which its gradients can be computed (`StepLoops.kept`). If
-    loops cannot run, or operations are counted, the same expressions are evaluated on tensors. The products of gates
+    Each step stores z_t and the smallest set of values from which its gradients can be computed (`StepLoops.stored`).
+    If loops cannot run, or operations are counted, the same expressions are evaluated on tensors. The products of gates
     are PyTorch's in both cases.
 
     Args:
@@ -134,12 +134,12 @@ class Kernel:
         if value is self.loops.in_place_of_current:
             return self.I
         shown = self.shows_v and field == "v"
-        kept = shown or (self.keep and (field is None or field in self.loops.kept_fields))
-        return self.I.new_empty(self.steps if kept else min(2, self.steps), *self.before.z.shape)
+        stored = shown or (self.keep and (field is None or field in self.loops.kept_fields))
+        return self.I.new_empty(self.steps if stored else min(2, self.steps), *self.before.z.shape)
 
     def _gate(self, g: Expression) -> GateProducts:
-        gate, kept = self.equations.gates[g], self.keep and g in self.loops.kept_gates
-        shape = (self.steps if kept else 1, *self.before.z.shape)
+        gate, stored = self.equations.gates[g], self.keep and g in self.loops.kept_gates
+        shape = (self.steps if stored else 1, *self.before.z.shape)
         return GateProducts(gate, getattr(self.neuron, gate.map), self.I, shape)
 
     def step(self, t: int, I: Tensor, z_before: Tensor, z: Tensor) -> None:
@@ -204,8 +204,8 @@ class Kernel:
         owned = type(after)(*map(self.own, after))
         # Drop these references: a cycle through the graph would keep the window alive.
         del self.windows
-        kept = self.loops.kept_fields if self.keep else ()
-        self.fields = {f: w for f, w in self.fields.items() if f in kept and f not in self.loops.copies}
+        stored = self.loops.kept_fields if self.keep else ()
+        self.fields = {f: w for f, w in self.fields.items() if f in stored and f not in self.loops.copies}
         if not (self.loops.keeps_current or self.loops.in_place_of_current is not None):
             del self.I
         return owned
@@ -240,11 +240,11 @@ class Kernel:
             name: torch.zeros_like(getattr(self.neuron, name), requires_grad=False) for name in self.equations.learnt
         }
         self.δg = [torch.empty_like(gate.G) for gate in self.gates]
-        kept = [z if f in self.loops.copies else self.fields[f] for f in self.loops.kept_fields]
+        stored = [z if f in self.loops.copies else self.fields[f] for f in self.loops.kept_fields]
         others = [self.I] if self.loops.keeps_current else []
         others += [gate.G for g, gate in self._gates() if g in self.loops.kept_gates]
         still = [getattr(self.before, f)[None] for f in self.before._fields if f != "z" and f not in self.loops.moving]
-        self.read, self.prior = [*kept, z, *others, *self.values, *still], [*kept, z]
+        self.read, self.prior = [*stored, z, *others, *self.values, *still], [*stored, z]
         self.first = [getattr(self.before, f)[None] for f in (*self.loops.kept_fields, "z")]
         if self.compiled:
             self.first = [_in_type_of(row, values) for row, values in zip(self.prior, self.first, strict=True)]

@@ -91,7 +91,7 @@ class StepLoops:
         return slopes_of(self.single_backward.values())
 
     @cached_property
-    def kept(self) -> list[Item]:
+    def stored(self) -> list[Item]:
         """The smallest set of values per step, besides z, from which its gradients can be computed. It includes the
         inputs of gates, for the gradients of their weights."""
         e = self.equations
@@ -107,24 +107,24 @@ class StepLoops:
     @cached_property
     def kept_fields(self) -> list[str]:
         """The fields of the state that are stored for all steps."""
-        return [f for f in self.moving if any(self.equations.after[f] in item for item in self.kept)]
+        return [f for f in self.moving if any(self.equations.after[f] in item for item in self.stored)]
 
     @cached_property
     def kept_gates(self) -> list[Expression]:
         """The gates whose outputs are stored."""
-        return [g for g in self.equations.gates if (g,) in self.kept]
+        return [g for g in self.equations.gates if (g,) in self.stored]
 
     @cached_property
     def kept_values(self) -> list[Expression]:
         """The other values that are stored."""
         e = self.equations
         others = {*e.currents, *e.gates, *(e.after[f] for f in self.moving)}
-        return [item[0] for item in self.kept if item[0] not in others]
+        return [item[0] for item in self.stored if item[0] not in others]
 
     @cached_property
     def keeps_current(self) -> bool:
         """Whether the currents are stored; several currents share one array."""
-        return any(I in item for item in self.kept for I in self.equations.currents)
+        return any(I in item for item in self.stored for I in self.equations.currents)
 
     @cached_property
     def in_place_of_current(self) -> Expression | None:
@@ -139,7 +139,7 @@ class StepLoops:
         """Whether the gradients of a step or of its gates' weights depend on z, of the step or the one before."""
         z = {self.equations.after["z"], self.equations.before["z"]}
         by_gates = {"z", *self.copies} & {*self._read_by_gates, *self.kept_fields}
-        return bool(by_gates or z & {*ancestors(self.backward.values(), {*itertools.chain(*self.kept)} - z)})
+        return bool(by_gates or z & {*ancestors(self.backward.values(), {*itertools.chain(*self.stored)} - z)})
 
     @cached_property
     def read_back(self) -> tuple[list[Expression], list[Expression]]:
@@ -170,9 +170,9 @@ class StepLoops:
         ahead = [f"g_{k} = values[{k}][t % len(values[{k}])]" for k in range(len(gates))]
         return ahead, {g: f"g_{k}[n, i]" for k, g in enumerate(gates)}
 
-    def _forward(self, kept: bool) -> tuple[list[str], Body]:
+    def _forward(self, for_gradient: bool) -> tuple[list[str], Body]:
         """Return the statements before the loops of step t, and the loops."""
-        e, in_place = self.equations, self.in_place_of_current if kept else None
+        e, in_place = self.equations, self.in_place_of_current if for_gradient else None
         ahead, gates = self._gates()
         loads = self._constants()[1] | self._currents() | gates
         ahead += ["I_t = I[t]", "Z_t = Z[t]"]
@@ -182,13 +182,13 @@ class StepLoops:
             window = "I" if e.after[f] is in_place else f"fields[{k}]"
             ahead += [f"w_{f} = {window}", f"s_{f} = I_t" if window == "I" else f"s_{f} = w_{f}[t % len(w_{f})]"]
             ahead.append(f"p_{f} = before[{fields.index(f)}] if t == 0 else w_{f}[(t - 1) % len(w_{f})]")
-            if not (kept and f in self.copies):  # in a window their memory is that of z
+            if not (for_gradient and f in self.copies):  # in a window their memory is that of z
                 stores.append(StoredExpression(e.after[f], f"s_{f}[n, i] = {{}}", Level.SAMPLE))
         ahead.append(f"p_z = before[{fields.index('z')}] if t == 0 else Z[t - 1]")
         ahead += [f"p_{f} = before[{k}]" for k, f in enumerate(fields) if f != "z" and f not in self.moving]
         loads |= {e.before[f]: f"p_{f}[n, i]" for f in fields}
         stores.append(StoredExpression(e.after["z"], "Z_t[n, i] = {}", Level.SAMPLE))
-        for k, value in enumerate(self.kept_values if kept else (), len(e.gates)):
+        for k, value in enumerate(self.kept_values if for_gradient else (), len(e.gates)):
             place = "I_t" if value is in_place else f"values[{k}][t % len(values[{k}])]"
             ahead.append(f"k_{k} = {place}")
             stores.append(StoredExpression(value, f"k_{k}[n, i] = {{}}", Level.SAMPLE))
@@ -198,16 +198,16 @@ class StepLoops:
     def forward(self) -> CompiledLoop:
         """The loop of step t of a window, with arguments (t, I, Z, fields, values, before, constants); `values` are the
         outputs of the gates, which it reads, and the `kept_values`, which it writes."""
-        return self._step("forward", kept=True)
+        return self._step("forward", for_gradient=True)
 
     @cached_property
     def single(self) -> CompiledLoop:
         """The loop of step t that stores the whole state and leaves the currents as they are, with the arguments of
         `forward`; `values` are the outputs of the gates alone."""
-        return self._step("single", kept=False)
+        return self._step("single", for_gradient=False)
 
-    def _step(self, name: str, kept: bool) -> CompiledLoop:
-        ahead, body = self._forward(kept)
+    def _step(self, name: str, for_gradient: bool) -> CompiledLoop:
+        ahead, body = self._forward(for_gradient)
         return loop_from(
             name,
             "t, I, Z, fields, values, before, constants",
@@ -220,15 +220,15 @@ class StepLoops:
         """The loop of steps from t on, with arguments (t, I, Z, fields, values, before, constants, rows), for neurons
         without gates; it stores what `forward` stores. Each step adds the row of `rows` of each neuron that spiked to
         its currents; the loop ends when spikes are no longer sparse, and returns the next step."""
-        return self._run("run", kept=True)
+        return self._run("run", for_gradient=True)
 
     @cached_property
     def run_single(self) -> CompiledLoop:
         """The same loop, which stores what `single` stores."""
-        return self._run("run_single", kept=False)
+        return self._run("run_single", for_gradient=False)
 
-    def _run(self, name: str, kept: bool) -> CompiledLoop:
-        ahead, body = self._forward(kept)
+    def _run(self, name: str, for_gradient: bool) -> CompiledLoop:
+        ahead, body = self._forward(for_gradient)
         lines = [*HEAD, *self._constants()[0], *body.before]
         z = f"before[{list(self.equations.after).index('z')}] if t == 0 else Z[t - 1]"
         lines += [f"p_z = {z}", "spiking = room_for_spiking(p_z)", "sent = nonzero(p_z)"]

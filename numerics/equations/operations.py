@@ -24,7 +24,7 @@ class Operation(NamedTuple):
     """y, a, b, ...  ->  ∂y/∂a, ∂y/∂b, ..."""
 
 
-def _of(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
+def _with_numbers(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Any], Any]:
     """Return a version of a function of tensors that also accepts numbers."""
 
     def apply(x: torch.Tensor | float) -> torch.Tensor | float:
@@ -38,14 +38,16 @@ OPERATIONS: dict[str, Operation] = {
     "-": Operation(lambda a, b: a - b, "{0} - {1}", lambda y, a, b: (ONE, -ONE)),
     "*": Operation(lambda a, b: a * b, "{0} * {1}", lambda y, a, b: (b, a)),
     "/": Operation(lambda a, b: a / b, "{0} / {1}", lambda y, a, b: (1 / b, -y / b)),
-    "σ": Operation(_of(torch.sigmoid), "one / (one + exp2(-log2_e * {0}))", lambda y, a: (y - y * y,)),
-    "tanh": Operation(_of(torch.tanh), "one - two / (one + exp2(two * log2_e * {0}))", lambda y, a: (1 - y * y,)),
-    "exp": Operation(_of(torch.exp), "exp2(log2_e * {0})", lambda y, a: (y,)),
-    "sqrt": Operation(_of(torch.sqrt), "np.sqrt({0})", lambda y, a: (0.5 / y,)),
-    "sin": Operation(_of(torch.sin), "np.sin({0})", lambda y, a: (cos(a),)),
-    "cos": Operation(_of(torch.cos), "np.cos({0})", lambda y, a: (-sin(a),)),
-    "abs": Operation(_of(torch.abs), "abs({0})", lambda y, a: (Expression("sign", (a,)),)),
-    "sign": Operation(_of(torch.sign), "np.sign({0})", lambda y, a: (ZERO,)),
+    "σ": Operation(_with_numbers(torch.sigmoid), "one / (one + exp2(-log2_e * {0}))", lambda y, a: (y - y * y,)),
+    "tanh": Operation(
+        _with_numbers(torch.tanh), "one - two / (one + exp2(two * log2_e * {0}))", lambda y, a: (1 - y * y,)
+    ),
+    "exp": Operation(_with_numbers(torch.exp), "exp2(log2_e * {0})", lambda y, a: (y,)),
+    "sqrt": Operation(_with_numbers(torch.sqrt), "np.sqrt({0})", lambda y, a: (0.5 / y,)),
+    "sin": Operation(_with_numbers(torch.sin), "np.sin({0})", lambda y, a: (cos(a),)),
+    "cos": Operation(_with_numbers(torch.cos), "np.cos({0})", lambda y, a: (-sin(a),)),
+    "abs": Operation(_with_numbers(torch.abs), "abs({0})", lambda y, a: (Expression("sign", (a,)),)),
+    "sign": Operation(_with_numbers(torch.sign), "np.sign({0})", lambda y, a: (ZERO,)),
 }
 """By name. A module may add an operation; one whose text is empty is a function of rows, see `emit.py`."""
 

@@ -32,10 +32,10 @@ def draw(results: Results, scale: str) -> Drawn | None:
     styles = _styles()
     figure, panels = grid(len(PANELS), columns=3, sharey=True)
     for panel, (title, neurons, network, sources) in zip(panels, PANELS, strict=True):
-        here = data[data["neuron"].isin(neurons) & (data["network"] == network) & data["source"].isin(sources)]
+        panel_data = data[data["neuron"].isin(neurons) & (data["network"] == network) & data["source"].isin(sources)]
         panel.set_title(title)
-        plot_curves(panel, here, "epoch", "accuracy", "neuron", styles)
-        scale_axis(panel.xaxis, here["epoch"], ratio=5)
+        plot_curves(panel, panel_data, "epoch", "accuracy", "neuron", styles)
+        scale_axis(panel.xaxis, panel_data["epoch"], ratio=5)
         panel.set_xlabel(scaled("epoch", panel.xaxis))
     panels[0].set_ylabel("test accuracy (%)")
     title = "Electrocardiograms (QTDB) under BPTT"

@@ -31,17 +31,17 @@ OUT_OF_REACH = 1e9
 
 def brf() -> float:
     """Return the accuracy of the balanced resonators of 2024."""
-    return _of_2024("ecg_brf", _resonator(BRF, "ecg_brf"))
+    return _accuracy_2024("ecg_brf", _resonator(BRF, "ecg_brf"))
 
 
 def rf() -> float:
     """Return the accuracy of the resonators of 2024."""
-    return _of_2024("ecg_rf", _resonator(RF, "ecg_rf"))
+    return _accuracy_2024("ecg_rf", _resonator(RF, "ecg_rf"))
 
 
 def alif() -> float:
     """Return the accuracy of the adaptive neurons of 2024."""
-    return _of_2024("ecg_alif", _alif(), SKIPPED)
+    return _accuracy_2024("ecg_alif", _alif(), SKIPPED)
 
 
 def alif_spiking_readout() -> float:
@@ -49,7 +49,7 @@ def alif_spiking_readout() -> float:
     w = _weights("ecg_alif")
     τ_a = torch.full((CLASSES,), 100.0)
     output = _asrnn(w["out__tau_mem"], τ_a, 0.1, 1.8, decay="exponential_magnitude")
-    return _of_2024("ecg_alif", _alif(), SKIPPED, output)
+    return _accuracy_2024("ecg_alif", _alif(), SKIPPED, output)
 
 
 @torch.no_grad()
@@ -94,7 +94,7 @@ def _asrnn(tau: Tensor, tau_adaptation: Tensor, b0: float, beta: float, **form: 
 
 
 @torch.no_grad()
-def _of_2024(name: str, neuron: Neuron, skipped: int = 0, output: ASRNN | None = None) -> float:
+def _accuracy_2024(name: str, neuron: Neuron, skipped: int = 0, output: ASRNN | None = None) -> float:
     """Return the accuracy of a hidden layer without bias and o_t = κ o_{t−1} + (1 − κ) W_o z_t, κ = exp(−1/|τ|).
 
     Args:

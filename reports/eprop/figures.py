@@ -21,15 +21,15 @@ def draw(results: Results, scale: str) -> Drawn | None:
         results: of any suites; only those of this paper are drawn.
         scale: the scale of the runs to draw.
     """
-    of_task = {suite: curves(results, suite, scale) for suite in TITLES}
-    of_task = {suite: data for suite, data in of_task.items() if len(data)}
-    if not of_task:
+    task_curves = {suite: curves(results, suite, scale) for suite in TITLES}
+    task_curves = {suite: data for suite, data in task_curves.items() if len(data)}
+    if not task_curves:
         return None
-    data = pd.concat([data.assign(task=suite) for suite, data in of_task.items()], ignore_index=True)
+    data = pd.concat([data.assign(task=suite) for suite, data in task_curves.items()], ignore_index=True)
     rules = sorted(set(data["rule"]), key=rule_rank)
     styles = {rule: style._replace(width=1.1) for rule, style in rule_styles(rules).items()}
-    figure, panels = grid(len(of_task), columns=2)
-    for panel, (suite, lines) in zip(panels, of_task.items(), strict=True):
+    figure, panels = grid(len(task_curves), columns=2)
+    for panel, (suite, lines) in zip(panels, task_curves.items(), strict=True):
         plot_curves(panel, lines, "iteration", "value", "rule", styles)
         if suite == EVIDENCE:
             panel.axhline(LARGEST_ERROR, color="0.45", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
@@ -40,7 +40,7 @@ def draw(results: Results, scale: str) -> Drawn | None:
         panel.set_xlabel("training iteration", fontsize=9)
     title = "Two tasks under BPTT and e-prop"
     notes = [f"Scale {scale}. A line is a run, on the validation split."]
-    if EVIDENCE in of_task:
+    if EVIDENCE in task_curves:
         notes.append(f"Training on evidence accumulation stops at an error of {LARGEST_ERROR} (dashed).")
     finish(figure, title, notes, {rule: styles[rule] for rule in rules})
     return Drawn(figure, data, title, notes)

@@ -63,7 +63,7 @@ def ablations(results: Results, scale: str) -> Drawn | None:
     if failed := int((runs["status"] != "ok").sum()):
         notes += [f"{failed} of {len(runs)} runs failed and are not drawn."]
     if drawn != ["auxiliary"]:
-        notes += [f"{ERROR} Line: geometric mean. Thin, dashed: the mean as a constant answer, {TRIVIAL:.3f}."]
+        notes += [f"{ERROR} Line: geometric mean. Thin, dashed: error of a constant prediction, {TRIVIAL:.3f}."]
         notes += ["Cross: W ← W̄ after each epoch."] if (data["form"] == "mean").any() else []
     if "auxiliary" in drawn:
         notes += ["Auxiliary loss: rows of MNIST, an update at each; accuracy on the test split after the last epoch."]
@@ -91,15 +91,15 @@ def _points(results: Results, run: pd.Series) -> list[dict[str, Any]]:
 
 
 def _draw_lines(panel: Axes, data: pd.DataFrame, name: str) -> None:
-    for (form,), here in groups(data, ["form"]):
+    for (form,), form_data in groups(data, ["form"]):
         if form == "none":
-            panel.axhline(_geometric(here["value"]), color=FORMS[form].colour, linestyle=FORMS[form].dash)
+            panel.axhline(_geometric(form_data["value"]), color=FORMS[form].colour, linestyle=FORMS[form].dash)
         elif form == "mean":
-            panel.plot(here["x"], here["value"], "x", color=FORMS["code"].colour, ms=6)
+            panel.plot(form_data["x"], form_data["value"], "x", color=FORMS["code"].colour, ms=6)
         else:
-            mean = here.groupby("x")["value"].agg(_geometric)
+            mean = form_data.groupby("x")["value"].agg(_geometric)
             panel.plot(mean.index, mean, color=FORMS[form].colour, linestyle=FORMS[form].dash)
-            panel.plot(here["x"], here["value"], ".", color=FORMS[form].colour, ms=5)
+            panel.plot(form_data["x"], form_data["value"], ".", color=FORMS[form].colour, ms=5)
     panel.axhline(TRIVIAL, color="0.45", linestyle=(0, (4, 3)), linewidth=0.8, zorder=1)
     scale_axis(panel.xaxis, data["x"].dropna(), ratio=5)
     scale_axis(panel.yaxis, data["value"], ratio=5)
@@ -107,9 +107,9 @@ def _draw_lines(panel: Axes, data: pd.DataFrame, name: str) -> None:
 
 
 def _draw_auxiliary(panel: Axes, data: pd.DataFrame) -> None:
-    here = data[data["panel"] == "auxiliary"]
-    panel.plot(here["x"], 100 * here["value"], ".", color=FORMS["code"].colour, ms=5)
-    mean = 100 * here.groupby("x")["value"].mean()
+    panel_data = data[data["panel"] == "auxiliary"]
+    panel.plot(panel_data["x"], 100 * panel_data["value"], ".", color=FORMS["code"].colour, ms=5)
+    mean = 100 * panel_data.groupby("x")["value"].mean()
     panel.plot(mean.index, mean, "_", color="0.2", ms=18)
     panel.set_xticks([0, 1], ["without", "with"])
     panel.set(xlim=(-0.6, 1.6), ylabel="accuracy (%)")
@@ -130,15 +130,15 @@ def gates(results: Results, scale: str) -> Drawn | None:
     if data.empty or not (data["status"] == "ok").any():
         return None
     figure, panels = grid(data["dataset"].nunique(), columns=1)
-    for panel, ((_,), here) in zip(panels, groups(data, ["dataset"]), strict=True):
-        _draw_gates(panel, here)
-        panel.set_title(f"T = {here['steps'].iloc[0]:g}")
+    for panel, ((_,), panel_data) in zip(panels, groups(data, ["dataset"]), strict=True):
+        _draw_gates(panel, panel_data)
+        panel.set_title(f"T = {panel_data['steps'].iloc[0]:g}")
     n = data[data["status"] == "ok"].groupby(["dataset", "membrane", "adaptation"]).size()
     title = "What the time constants of LTC read"
     notes = [
         heading(GATES, scale, f"{count_range(n)} a cell"),
-        f"{ERROR} Geometric mean of the runs that are ok, with the factor of their spread, largest over smallest, in "
-        f"brackets; dark: small, white: {TRIVIAL:.3f}, the mean as a constant answer, or more.",
+        f"{ERROR} Geometric mean of the runs that are ok; in brackets the ratio of the largest error to the smallest. "
+        f"Dark: small errors; white: {TRIVIAL:.3f}, the error of a constant prediction, or more.",
         "I: current; v: membrane; b: adaptation; constant: trained, one for each neuron.",
     ]
     finish(figure, title, notes, {})

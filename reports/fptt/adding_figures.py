@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HIGHEST = 0.25
 """Error at which bars are cut."""
-BEHIND = "Pale: the authors' own curves, each behind the loop that it is of; fresh sequences, means of 10 iterations."
+BEHIND = "Pale: the authors' curves, in the panel of their training loop; fresh sequences, means of 10 iterations."
 
 
 @styled
@@ -44,19 +44,19 @@ def against_iterations(results: Results, scale: str, T: int) -> Drawn | None:
     figure, panels = grid(len(neurons) * len(rules), columns=len(rules), sharex=True, sharey=True)
     places = [(neuron, rule) for neuron in neurons for rule in rules]
     for panel, (neuron, rule) in zip(panels, places, strict=True):
-        here = data[(data["neuron"] == neuron) & (data["rule"] == rule)]
+        panel_data = data[(data["neuron"] == neuron) & (data["rule"] == rule)]
         style = styles[rule]._replace(dash="-", width=1.1)
-        plot_curves(panel, here, "iteration", "mse", "rule", {rule: style})
-        for _, line in groups(here[here["status"] != "ok"], ["run"]):
+        plot_curves(panel, panel_data, "iteration", "mse", "rule", {rule: style})
+        for _, line in groups(panel_data[panel_data["status"] != "ok"], ["run"]):
             last = line[np.isfinite(line["mse"])].tail(1)
             panel.plot(last["iteration"], last["mse"], "x", ms=7, mew=1.6, clip_on=False, color=style.colour)
-        if not (here["source"] == "ours").any():
+        if not (panel_data["source"] == "ours").any():
             panel.text(0.5, 0.5, "no run left a curve", ha="center", transform=panel.transAxes, color="0.4")
         panel.set_title(f"{CELLS[neuron]}, {rule}")
     scale_axis(panels[0].xaxis, data["iteration"], ratio=10)
     _finish_axes(panels, data)
-    each = _values(spec.training.batch for spec in specs)
-    figure.supxlabel(scaled(f"training iteration ({each} sequences each)", panels[0].xaxis), fontsize=9)
+    batches = _values(spec.training.batch for spec in specs)
+    figure.supxlabel(scaled(f"training iteration ({batches} sequences each)", panels[0].xaxis), fontsize=9)
     title = f"Adding task, T = {_values(spec.dataset.options['steps'] for spec in specs)}: error against iterations"
     notes = [f"{_made(SUITES[T], scale, specs)} Thin: one of our runs. Cross: the run failed."]
     _finish(figure, title, notes, data, results, SUITES[T], scale, {rule: styles[rule] for rule in rules})
@@ -79,9 +79,9 @@ def against_updates(results: Results, scale: str, T: int) -> Drawn | None:
     figure, panels = grid(len(neurons), columns=2, sharex=True, sharey=True)
     drawn = []
     for panel, neuron in zip(panels, neurons, strict=True):
-        here = data[data["neuron"] == neuron]
-        means = [_mean(here[(here["source"] == "ours") & (here["rule"] == rule)]) for rule in rules]
-        lines = pd.concat([here[here["source"] == "published"], *means], ignore_index=True)
+        panel_data = data[data["neuron"] == neuron]
+        means = [_mean(panel_data[(panel_data["source"] == "ours") & (panel_data["rule"] == rule)]) for rule in rules]
+        lines = pd.concat([panel_data[panel_data["source"] == "published"], *means], ignore_index=True)
         plot_curves(panel, lines, "updates", "mse", "rule", {rule: styles[rule]._replace(width=1.3) for rule in rules})
         drawn.append(lines)
         panel.set_title(CELLS[neuron])
@@ -103,24 +103,24 @@ def bars(results: Results, scale: str) -> Drawn | None:
         results: of any suites.
         scale: the scale of the runs to draw.
     """
-    found = []
+    rows = []
     for suite in SUITES.values():
         data, steps = curves(results, suite, scale), runs_of(results, suite, scale)["steps"].max()
         for (neuron, rule, run), line in groups(data, ["neuron", "rule", "run"]) if len(data) else ():
             last = line[line["iteration"] > line["iteration"].max() - AVERAGED]
             row = {"T": steps, "neuron": neuron, "rule": rule, "run": run, "iteration": line["iteration"].max()}
-            found.append({**row, "mse": last["mse"].mean(), "published": np.nan, "spread": np.nan})
-    if not found:
+            rows.append({**row, "mse": last["mse"].mean(), "published": np.nan, "spread": np.nan})
+    if not rows:
         return None
-    data = pd.DataFrame(found)
+    data = pd.DataFrame(rows)
     data = pd.concat([data, _published_bars(data)], ignore_index=True)
     lengths, rules = sorted(set(data["T"])), sorted(set(data["rule"]), key=rule_rank)
     styles = _styles(results)
     figure, panels = grid(len(lengths), columns=1, sharey=True)
     for panel, T in zip(panels, lengths, strict=True):
-        here = data[data["T"] == T]
-        neurons = [neuron for neuron in CELLS if neuron in set(here["neuron"])]
-        for (neuron, rule), cell in groups(here, ["neuron", "rule"]):
+        panel_data = data[data["T"] == T]
+        neurons = [neuron for neuron in CELLS if neuron in set(panel_data["neuron"])]
+        for (neuron, rule), cell in groups(panel_data, ["neuron", "rule"]):
             x = neurons.index(neuron) + 0.85 * ((rules.index(rule) + 0.5) / len(rules) - 0.5)
             panel.bar(x, cell["mse"].mean(), width=0.8 / len(rules), color=styles[rule].colour, alpha=0.75)
             panel.plot([x] * len(cell), cell["mse"], ".", ms=3, color="0.15")
@@ -135,7 +135,7 @@ def bars(results: Results, scale: str) -> Drawn | None:
     notes = [
         f"Scale {scale}. Bar: mean of the replicates (dots), validation split, mean of the last {AVERAGED} iterations "
         "of a run; runs differ in length, see the suites. Stroke with error bar: published mean and standard deviation "
-        f"of the last {AVERAGED} iterations, of 10 000 or before NaN. Dashed: the mean as a constant answer, "
+        f"of the last {AVERAGED} iterations, of 10 000 or before NaN. Dashed: error of a constant prediction, "
         f"{TRIVIAL:.3f}. Panels end at {HIGHEST}."
     ]
     finish(figure, title, notes, {rule: styles[rule]._replace(dash="-") for rule in rules})
@@ -202,7 +202,7 @@ def _made(suite: str, scale: str, specs: list[Any]) -> str:
     batch = _values(spec.training.batch for spec in specs)
     units = _values(spec.network.options["hidden"][0] for spec in specs)
     start = f"Suite {suite}, scale {scale}, {units} units, batch {batch}. Validation split, after each epoch."
-    return f"{start} Dashed: the mean as a constant answer, {TRIVIAL:.3f}."
+    return f"{start} Dashed: error of a constant prediction, {TRIVIAL:.3f}."
 
 
 def _finish(

@@ -49,8 +49,8 @@ def exceeds(results: Results, suites: tuple[str, ...], first: Series, second: Se
         pairs = _differences(runs, suites, first, second)
         if pairs.empty:
             return {}
-        of_family = pairs.groupby(["family", "replicate"], sort=False)["points"].mean()
-        return in_common({str(family): row.droplevel(0) for family, row in of_family.groupby("family", sort=False)})
+        family_points = pairs.groupby(["family", "replicate"], sort=False)["points"].mean()
+        return in_common({str(family): row.droplevel(0) for family, row in family_points.groupby("family", sort=False)})
 
     reason = f"accuracy of {first} less {second}, points (* differs from 0 after Holm); mean > {margin:g}"
     nothing = f"no dataset of {', '.join(suites)} has {FEWEST} runs of {first} and of {second}"

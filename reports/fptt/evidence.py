@@ -48,7 +48,9 @@ class Reached(NamedTuple):
     @property
     def iterations(self) -> int:
         """Training iterations of the shortest run that did not diverge; `PUBLISHED` if all did."""
-        return min((at for at, nan in zip(self.last, self.diverged, strict=True) if not nan), default=PUBLISHED)
+        return min(
+            (iteration for iteration, nan in zip(self.last, self.diverged, strict=True) if not nan), default=PUBLISHED
+        )
 
 
 def reached(results: Results, cell: EvidenceCell) -> Reached:
@@ -59,13 +61,16 @@ def reached(results: Results, cell: EvidenceCell) -> Reached:
         least.append(min(filter(math.isfinite, levels), default=math.inf))
         end.append(levels[-1] if levels and not failed else math.inf)
         diverged.append(failed)
-        last.append(max((at for at, mse in curve if math.isfinite(mse)), default=0))
+        last.append(max((iteration for iteration, mse in curve if math.isfinite(mse)), default=0))
     return Reached(least, end, diverged, last)
 
 
 def first_below(results: Results, cell: EvidenceCell, bound: float) -> list[float]:
     """Return the first iteration of each run of a cell with a validation error below a bound; infinity if none."""
-    return [min((at for at, mse in curve if mse < bound), default=math.inf) for curve, _ in _curves(results, cell)]
+    return [
+        min((iteration for iteration, mse in curve if mse < bound), default=math.inf)
+        for curve, _ in _curves(results, cell)
+    ]
 
 
 def _curves(results: Results, cell: EvidenceCell) -> list[tuple[list[tuple[int, float]], bool]]:
@@ -74,11 +79,13 @@ def _curves(results: Results, cell: EvidenceCell) -> list[tuple[list[tuple[int, 
     wanted |= {"dataset": f"adding-{cell.T}"} if cell.suite else {}
     ended = results.frame["status"].isin(("ok", "diverged"))
     runs = results.frame.loc[rows_with(results.frame, **wanted) & ended, ["id", "status"]]
-    found = []
+    curves = []
     for run, status in zip(runs["id"], runs["status"], strict=True):
         rows = [(int(row["iteration"]), validation_metric(row, "mse")) for row in results.curve(run)]
-        found.append(([(at, math.nan if mse is None else mse) for at, mse in rows], status == "diverged"))
-    return found
+        curves.append(
+            ([(iteration, math.nan if mse is None else mse) for iteration, mse in rows], status == "diverged")
+        )
+    return curves
 
 
 def levels_of(curve: Sequence[tuple[int, float]]) -> list[float]:
@@ -86,13 +93,13 @@ def levels_of(curve: Sequence[tuple[int, float]]) -> list[float]:
 
     A mean is NaN if one of its values is not finite.
     """
-    at, values = np.array(curve, dtype=float).reshape(-1, 2).T
+    iterations, values = np.array(curve, dtype=float).reshape(-1, 2).T
     wrong = ~np.isfinite(values)
     sums, faults = (np.cumsum([0.0, *column]) for column in (np.where(wrong, 0.0, values), wrong))
-    first = np.searchsorted(at, at - AVERAGED, side="right")
-    last = np.arange(1, len(at) + 1)
+    first = np.searchsorted(iterations, iterations - AVERAGED, side="right")
+    last = np.arange(1, len(iterations) + 1)
     means = np.where(faults[last] == faults[first], (sums[last] - sums[first]) / (last - first), np.nan)
-    return [float(mean) for mean in means[at >= AVERAGED]]
+    return [float(mean) for mean in means[iterations >= AVERAGED]]
 
 
 def learns(results: Results, cells: Sequence[EvidenceCell]) -> Answer:
@@ -100,8 +107,8 @@ def learns(results: Results, cells: Sequence[EvidenceCell]) -> Answer:
     many iterations as the published curves have."""
 
     def missing(runs: Results, scale: Scale) -> str:
-        found = [reached(runs, cell) for cell in cells]
-        above = [cell for cell in found if max(cell.least) >= SOLVED]
+        levels = [reached(runs, cell) for cell in cells]
+        above = [cell for cell in levels if max(cell.least) >= SOLVED]
         never = [cell for cell in above if min(cell.least) >= SOLVED]
         return _lacking(max((cell.iterations for cell in never or above), default=PUBLISHED), PUBLISHED)
 

@@ -61,7 +61,7 @@ def memory(results: Results, scale: str) -> Drawn | None:
     title = "Memory of training against frames"
     notes = [f"Suite {SUITE}, scale {scale}, shallow network, batch {batch}: exact bytes of live tensors at the peak."]
     if is_theirs:
-        notes.append("Pale: memory of the authors' GPU, which has a constant part of its own; input on the device.")
+        notes.append("Pale: GPU memory published by the authors, which includes a constant part; input on the device.")
     pale = {f"{rule}, published": styles[rule]._replace(**PALE) for rule in rules if is_theirs}
     finish(figure, title, notes, {**{rule: styles[rule]._replace(dash="-") for rule in rules}, **pale})
     return Drawn(figure, data, title, notes)
@@ -88,21 +88,26 @@ def accuracy(results: Results, scale: str) -> Drawn | None:
     styles = rule_styles(data["series"])
     figure, panels = grid(len(families), columns=2)
     for panel, family in zip(panels, families, strict=True):
-        here = data[data["data"] == family]
-        for (source, series), line in groups(here, ["source", "series"]):
+        panel_data = data[data["data"] == family]
+        for (source, series), line in groups(panel_data, ["source", "series"]):
             style = styles[series]._replace(**PALE) if source == "published" else styles[series]
             mean = line.groupby("frames")["accuracy"].mean()
             panel.plot(mean.index, mean, color=style.colour, ls=style.dash, lw=style.width, alpha=style.alpha)
             if source == "ours":
                 panel.plot(line["frames"], line["accuracy"], ".", color=style.colour, ms=4)
         panel.set(title=family, xlabel="frames", ylabel="test accuracy (%)")
-        scale_axis(panel.xaxis, here["frames"], ratio=2)
+        scale_axis(panel.xaxis, panel_data["frames"], ratio=2)
     title = "Accuracy against frames"
     notes = [f"Suite {ACCURACY}, scale {scale}. Line: mean of the replicates (points), last epoch, test split."]
     theirs = data.loc[data["source"] == "published", "series"].unique()
     notes += ["Pale: published, mean of 3 seeds, of the epoch that was best on the test split."] if len(theirs) else []
-    drawn = {one: styles[one] for one in dict.fromkeys(data["series"])}
-    finish(figure, title, notes, {**drawn, **{f"{one}, published": styles[one]._replace(**PALE) for one in theirs}})
+    drawn = {drawn_series: styles[drawn_series] for drawn_series in dict.fromkeys(data["series"])}
+    finish(
+        figure,
+        title,
+        notes,
+        {**drawn, **{f"{drawn_series}, published": styles[drawn_series]._replace(**PALE) for drawn_series in theirs}},
+    )
     return Drawn(figure, data, title, notes)
 
 
@@ -141,13 +146,13 @@ def time(results: Results, scale: str) -> Drawn | None:
     figure, panels = grid(2, columns=2, sharex=True)
     titles = {"ours": "ours, a sequence (ms a frame)", "published": "published, an epoch (s a frame)"}
     for panel, (source, factor) in zip(panels, (("ours", 1e3), ("published", 1.0)), strict=True):
-        here = data[data["source"] == source]
-        for (rule,), line in groups(here, ["rule"]):
+        panel_data = data[data["source"] == source]
+        for (rule,), line in groups(panel_data, ["rule"]):
             style = styles[rule]
             panel.plot(line["frames"], factor * line["per_frame"], color=style.colour, ls=style.dash, marker="o", ms=4)
         panel.set(title=titles[source], xlabel="frames")
         scale_axis(panel.xaxis, data["frames"], ratio=1)
-        scale_axis(panel.yaxis, factor * here["per_frame"], ratio=5)
+        scale_axis(panel.yaxis, factor * panel_data["per_frame"], ratio=5)
         panel.set_ylim(0 if panel.get_yscale() == "linear" else None)
     busy = " On a busy machine." if runs["contended"].any() else ""
     title = "Time of a frame against frames"

@@ -57,7 +57,7 @@ def gradients(neuron: str, block: int, carried: bool = True) -> tuple[Tensor, Te
         carried: whether the traces go on from block to block; if not, the scan forgets them.
     """
     network, x, target = _drawn(neuron)
-    by_eprop = _of_eprop(copy.deepcopy(network), x, target)
+    by_eprop = _eprop_step(copy.deepcopy(network), x, target)
     layer, readout, task = network.layers[0], network.readouts[0], Classification(CLASSES)
     κ, state = readout.neuron.decay or 0.0, network.initial_state(BATCH)
     s, y, steps, p, L = state.layers[0], state.y, [], [], []
@@ -92,8 +92,8 @@ def _total(partials: Partials, κ: float, zeros: Tensor) -> tuple[Tensor, Tensor
     for (variable, r), factor in partials.from_previous.items():
         by[r][variable] = torch.as_tensor(factor, dtype=zeros.dtype) + zeros
     for variable, factor in partials.inflows["current"].by_input.items():
-        one = torch.as_tensor(factor, dtype=zeros.dtype)
-        by["current"][variable] = (one[:, 0] if one.dim() == 3 else one) + zeros
+        derivative = torch.as_tensor(factor, dtype=zeros.dtype)
+        by["current"][variable] = (derivative[:, 0] if derivative.dim() == 3 else derivative) + zeros
     for (variable, q), factor in partials.within_step.items():
         for line in by.values():
             if q in line:
@@ -115,7 +115,7 @@ def _drawn(neuron: str) -> tuple[Recurrent, Tensor, Tensor]:
         return network, 2 * torch.randn(STEPS, BATCH, INPUTS).double(), torch.randint(CLASSES, (BATCH,))
 
 
-def _of_eprop(network: Recurrent, x: Tensor, target: Tensor) -> Tensor:
+def _eprop_step(network: Recurrent, x: Tensor, target: Tensor) -> Tensor:
     """Return the step of SGD with a learning rate of 1 under `eprop`, [size, fan-in]."""
     layer = network.layers[0]
     maps = (layer.inward.weight, layer.recurrent.weight, layer.inward.bias)

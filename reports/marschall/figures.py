@@ -40,15 +40,15 @@ def learning_curves(results: Results, scale: str) -> Drawn | None:
     data = data.sort_values("dataset", key=lambda names: names.map([*PANELS].index), kind="stable")
     styles = {rule: style._replace(width=1) for rule, style in rule_styles(data["rule"]).items()}
     figure, panels = grid(data["dataset"].nunique(), columns=2, sharex=True)
-    for panel, ((dataset,), here) in zip(panels, groups(data, ["dataset"]), strict=True):
-        plot_curves(panel, here.assign(thousand=here["step"] / 1000), "thousand", "loss", "rule", styles)
+    for panel, ((dataset,), panel_data) in zip(panels, groups(data, ["dataset"]), strict=True):
+        plot_curves(panel, panel_data.assign(thousand=panel_data["step"] / 1000), "thousand", "loss", "rule", styles)
         if dataset.startswith("add"):
             for level in LEVELS:
                 panel.axhline(level(), color="0.45", linestyle=(0, (4, 3)), linewidth=0.8, zorder=1)
             panel.set_ylim(0.44, TOP[dataset])
         else:
-            scale_axis(panel.yaxis, here["loss"].clip(upper=TOP[dataset]), 1)
-            panel.set_ylim(0.9 * here["loss"].min(), TOP[dataset])
+            scale_axis(panel.yaxis, panel_data["loss"].clip(upper=TOP[dataset]), 1)
+            panel.set_ylim(0.9 * panel_data["loss"].min(), TOP[dataset])
         panel.set_title(PANELS[dataset])
     figure.supxlabel("thousand steps", fontsize=9)
     figure.supylabel("loss", fontsize=9)
@@ -86,8 +86,8 @@ def alignment(results: Results, scale: str) -> Drawn | None:
     if data.empty:
         return None
     figure, panels = grid(data["dataset"].nunique(), columns=2)
-    for panel, ((dataset,), here) in zip(panels, groups(data, ["dataset"]), strict=True):
-        matrix = here.pivot_table(index="rule", columns="other", values="mean")  # the mean of the replicates
+    for panel, ((dataset,), panel_data) in zip(panels, groups(data, ["dataset"]), strict=True):
+        matrix = panel_data.pivot_table(index="rule", columns="other", values="mean")  # the mean of the replicates
         rules = sorted(matrix.index, key=rule_rank)
         values = matrix.loc[rules, rules].to_numpy()
         panel.imshow(values, vmin=-1, vmax=1, cmap="RdBu_r")
@@ -123,10 +123,10 @@ def cosine_against_loss(results: Results, scale: str) -> Drawn | None:
     data = pairs[["dataset", "rule", "replicate", "run", "cosine", "loss"]]
     styles = rule_styles(data["rule"])
     figure, panels = grid(data["dataset"].nunique(), columns=2, sharex=True)
-    for panel, ((dataset,), here) in zip(panels, groups(data, ["dataset"]), strict=True):
-        for (rule,), of_rule in groups(here, ["rule"]):
-            inside = of_rule["loss"] <= TOP[dataset]
-            for some, marker in ((of_rule[inside], "o"), (of_rule[~inside].assign(loss=TOP[dataset]), "^")):
+    for panel, ((dataset,), panel_data) in zip(panels, groups(data, ["dataset"]), strict=True):
+        for (rule,), rule_data in groups(panel_data, ["rule"]):
+            inside = rule_data["loss"] <= TOP[dataset]
+            for some, marker in ((rule_data[inside], "o"), (rule_data[~inside].assign(loss=TOP[dataset]), "^")):
                 panel.plot(some["cosine"], some["loss"], marker, markersize=4, color=styles[rule].colour, clip_on=False)
         panel.set_ylim(0.44, TOP[dataset])
         panel.set_title(PANELS[dataset])

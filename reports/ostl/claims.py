@@ -93,7 +93,7 @@ def level(results: Results) -> Answer:
     bounds, at both.
     """
     reason = f"after 100 epochs; the published run ends at {published()['bptt'].iloc[-1]:.3f}"
-    number = _of_curves(lambda curve: float(curve[100]))
+    number = _curve_numbers(lambda curve: float(curve[100]))
     return judged(results, number, EachWithin(*LEVEL), reason, TRAINED, show=_shown)
 
 
@@ -105,12 +105,14 @@ def step_size(results: Results) -> Answer:
     0.15 in all of n >= 3 runs; refuted if in none.
     """
     theirs = published().set_index("epoch")["bptt"]
-    number = _of_curves(lambda curve: max(abs(float(curve[epoch]) - theirs[epoch]) for epoch in EPOCHS), "bptt-5e-4")
+    number = _curve_numbers(
+        lambda curve: max(abs(float(curve[epoch]) - theirs[epoch]) for epoch in EPOCHS), "bptt-5e-4"
+    )
     reason = f"largest distance at epochs {', '.join(map(str, EPOCHS))}; bound {NEAR}"
     return judged(results, number, all_or_none(lambda off: off <= NEAR), reason, TRAINED, show=_shown)
 
 
-def _of_curves(number: Callable[[pd.Series], float], *rules: str) -> Callable[[Results], Values]:
+def _curve_numbers(number: Callable[[pd.Series], float], *rules: str) -> Callable[[Results], Values]:
     """Return a function that gives a number of each learning curve of the suite `ostl`, of some rules or of all; curves
     that are too short for it have none."""
 

@@ -18,8 +18,8 @@ def draw(results: Results, scale: str) -> Drawn | None:
         [
             _long(suite, rule, n, curve)
             for suite, of in suites.items()
-            for rule, each in of.items()
-            for n, curve in each.items()
+            for rule, lines in of.items()
+            for n, curve in lines.items()
         ]
         or [pd.DataFrame()],
         ignore_index=True,

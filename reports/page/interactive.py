@@ -107,15 +107,15 @@ def _axis(axis: Axis, limits: tuple[float, float]) -> dict[str, Any]:
     from matplotlib.category import StrCategoryLocator
     from matplotlib.ticker import FixedLocator
 
-    found: dict[str, Any] = {
+    described: dict[str, Any] = {
         "label": axis.get_label_text(),
         "log": axis.get_scale() == "log",
         "range": _numbers(limits),
     }
     if isinstance(axis.get_major_locator(), FixedLocator | StrCategoryLocator):
         places = list(axis.get_ticklocs())
-        found["ticks"] = [_numbers(places), axis.get_major_formatter().format_ticks(places)]
-    return found
+        described["ticks"] = [_numbers(places), axis.get_major_formatter().format_ticks(places)]
+    return described
 
 
 def _lines(axes: Axes, names: Names) -> Iterator[dict[str, Any]]:

@@ -115,17 +115,17 @@ def _score(row: Row) -> float:
 
 def _shade(row: Row, base: Row) -> float | None:
     """Return where a result lies between chance, -1, and BPTT, 0; above 0 beyond BPTT, at most 1. None without one."""
-    if math.isnan(score := _score(row)) or math.isnan(of_base := _score(base)):
+    if math.isnan(score := _score(row)) or math.isnan(base_score := _score(base)):
         return None
     if not math.isnan(row["solved"]):
-        whole, sign = max(of_base, 0.25), 1
+        whole, sign = max(base_score, 0.25), 1
     elif not math.isnan(row["chance"]):
         distance = solved(row["better"], row["unit"], row["chance"]).distance
         # Where BPTT itself is near chance, small differences are no large part of what could be learnt.
-        whole, sign = max(abs(of_base - row["chance"]), 0.25 * distance), 1 if row["better"] == "higher" else -1
+        whole, sign = max(abs(base_score - row["chance"]), 0.25 * distance), 1 if row["better"] == "higher" else -1
     else:
-        whole, sign = max(abs(score), abs(of_base)), 1 if row["better"] == "higher" else -1
-    return max(-1.0, min(1.0, sign * (score - of_base) / whole)) if whole else 0.0
+        whole, sign = max(abs(score), abs(base_score)), 1 if row["better"] == "higher" else -1
+    return max(-1.0, min(1.0, sign * (score - base_score) / whole)) if whole else 0.0
 
 
 def _cell(row: Row | None, base: Row, shade: float) -> MatrixCell | None:
@@ -175,12 +175,12 @@ def _legend(data: pd.DataFrame, with_bptt: bool) -> str:
     known = data[data["n"] > 0]
     n = "–".join(map(str, dict.fromkeys((known["n"].min(), known["n"].max())))) if len(known) else "0"
     white = "BPTT" if with_bptt else "the best rule"
-    said = [f"Colour: from chance (orange) over {white} (white) to better (blue); n = {n}."]
+    said = [f"Colour: orange at chance, white at {white}, blue above; n = {n}."]
     if with_bptt:
         said.append("Numbers: difference to BPTT, whose own results stand in its row.")
         said.append("Memory (exact bytes of training) and time are relative to BPTT's, the median over the tasks.")
     if known["solved"].notna().any():
-        said.append("4/5: solved runs, where a rule both solves the task and fails.")
+        said.append("4/5: number of solved runs, where a rule both solves the task and fails on it.")
     said += [f"{SIGNS[word]}: {text}." for word, text in MEANINGS.items() if word in words]
     return " ".join(said)
 

@@ -21,11 +21,11 @@ class Judged(NamedTuple):
 def judged_papers(results: Results) -> list[Judged]:
     """Return the verdicts on the papers of which a suite is in the results. Targets that no run decides are left out:
     `throughtime verdicts` computes them."""
-    found = []
+    judged = []
     for name, folder in paper_folders().items():
         if folder.suites().keys() & set(results.frame["suite"]):
             paper = load_paper(name)
             targets = [target for target in paper.file.targets if target.exact is None]
-            of_runs = paper._replace(file=paper.file.model_copy(update={"targets": targets}))
-            found.append(Judged(paper.file.title, paper.link, judge(of_runs, results)))
-    return found
+            trained = paper._replace(file=paper.file.model_copy(update={"targets": targets}))
+            judged.append(Judged(paper.file.title, paper.link, judge(trained, results)))
+    return judged

@@ -113,11 +113,13 @@ def _suites(results: Results) -> list[tuple[str, ...]]:
 def _answers(results: Results, figures: Sequence[PageFigure]) -> list[SuiteAnswer]:
     """Return the matrix of each suite that has one, and its figure of the result against cost; the largest first."""
     named = {figure.name: figure for figure in figures if figure.image}
-    found = []
+    answers = []
     for suite, scale in _suites(results):
         if (matrix := matrix_of(results, suite, scale)) is not None:
-            found.append(SuiteAnswer(matrix, named.get(f"{slug(suite)}-{scale}-tradeoff")))
-    return sorted(found, key=lambda answer: -sum(cell is not None for row in answer.matrix.rows for cell in row.cells))
+            answers.append(SuiteAnswer(matrix, named.get(f"{slug(suite)}-{scale}-tradeoff")))
+    return sorted(
+        answers, key=lambda answer: -sum(cell is not None for row in answer.matrix.rows for cell in row.cells)
+    )
 
 
 def _sections(results: Results, tables: Sequence[Table], figures: Sequence[PageFigure]) -> list[Section]:
@@ -125,15 +127,15 @@ def _sections(results: Results, tables: Sequence[Table], figures: Sequence[PageF
     sections, placed = [], set()
     runs = runs_of(results)
     for suite, scale in _suites(results):
-        of_suite = runs[(runs["suite"] == suite) & (runs["scale"] == scale)]
+        suite_runs = runs[(runs["suite"] == suite) & (runs["scale"] == scale)]
         start = f"{slug(suite)}-{scale}"
         named: list[Table | PageFigure] = [*tables, *figures]
-        mine = [one for one in named if one.name == start or one.name.startswith(f"{start}-")]
-        placed |= {one.name for one in mine}
-        counts = ", ".join(f"{n} {status}" for status, n in of_suite["status"].value_counts().items())
-        started = sorted(filter(None, of_suite["started"]))
+        mine = [item for item in named if item.name == start or item.name.startswith(f"{start}-")]
+        placed |= {item.name for item in mine}
+        counts = ", ".join(f"{n} {status}" for status, n in suite_runs["status"].value_counts().items())
+        started = sorted(filter(None, suite_runs["started"]))
         dates = f", started from {started[0]} to {started[-1]}" if started else ""
-        lines = [f"{len(of_suite)} run{'s' * (len(of_suite) > 1)}: {counts}{dates}."]
+        lines = [f"{len(suite_runs)} run{'s' * (len(suite_runs) > 1)}: {counts}{dates}."]
         mine_tables = [table for table in tables if table in mine]
         drawn = [figure for figure in figures if figure in mine]
         sections.append(Section(f"suite-{start}", f"{suite}, scale {scale}", lines, mine_tables, drawn))

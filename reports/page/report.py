@@ -48,9 +48,9 @@ def write_report(results: Results, out: Path, tell: Callable[[str], None] = lamb
 
 def all_tables(results: Results) -> list[Table]:
     """Return all tables for which the results have data."""
-    of_suites = [tabulate(results, *key) for tabulate in (rule_table, alignment_table) for key in suites_of(results)]
-    found = [table for table in of_suites if table is not None]
-    return [*tables(results), *found, *growth.tables(results), *three_ways.tables(results)]
+    suite_tables = [tabulate(results, *key) for tabulate in (rule_table, alignment_table) for key in suites_of(results)]
+    present = [table for table in suite_tables if table is not None]
+    return [*tables(results), *present, *growth.tables(results), *three_ways.tables(results)]
 
 
 def write_figures(
@@ -74,11 +74,11 @@ def write_figures(
     """
     checked_colours(look.colours, results.frame["rule"])
     with figure_look(look):
-        found = draw_figures(results, choice, tell)
-        for name, drawn in found.items():
+        figures = draw_figures(results, choice, tell)
+        for name, drawn in figures.items():
             if isinstance(drawn, Drawn):
                 save(drawn, folder, name)
-    return found
+    return figures
 
 
 def _on_page(name: str, drawn: Drawn | NotDrawn, folder: Path) -> PageFigure:

@@ -153,12 +153,12 @@ def _rounded(value: float | None) -> float | None:
 
 def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     """Return (anchor, status, runs, reason) for all failed and skipped runs and for cells without a record."""
-    found = []
-    for key, of_cell in groups(runs[runs["status"] != "ok"], [*KEYS, "status", "reason"]):
+    rows = []
+    for key, cell_runs in groups(runs[runs["status"] != "ok"], [*KEYS, "status", "reason"]):
         suite, scale, dataset, network, neuron, rule, status, reason = key
-        replicates = ", ".join(f"#{r}" for r in of_cell["replicate"])
+        replicates = ", ".join(f"#{r}" for r in cell_runs["replicate"])
         which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset} {replicates}"
-        found.append((anchor(key[: len(KEYS)]), status, which, one_line(reason) or "no reason recorded"))
+        rows.append((anchor(key[: len(KEYS)]), status, which, one_line(reason) or "no reason recorded"))
     planned = planned_cells(runs)
     for (suite, scale), group in groups(runs, ["suite", "scale"]):
         there = {key for key, _ in groups(group, ["dataset", "network", "neuron", "rule"])}
@@ -167,10 +167,10 @@ def failures(runs: pd.DataFrame) -> list[tuple[str, str, str, str]]:
         for dataset, network, neuron, rule in sorted(wanted - there, key=_reading_order):
             which = f"{suite}, {scale}: {rule} {neuron_label(neuron, network)} {dataset}"
             if why := exclusion(planned, suite, scale, (rule, neuron, network, dataset)):
-                found += [("", "excluded", which, why)] if why != EXCLUDED else []
+                rows += [("", "excluded", which, why)] if why != EXCLUDED else []
             else:
-                found.append(("", "not run", which, NOT_RUN))
-    return found
+                rows.append(("", "not run", which, NOT_RUN))
+    return rows
 
 
 def _reading_order(cell: tuple[str, ...]) -> list[Any]:

@@ -54,11 +54,11 @@ def table_data(runs: pd.DataFrame, suites: list[tuple[str, ...]]) -> dict[str, A
     columns.sort(key=lambda column: first.index(str(column["id"])) if column["shown"] else len(first))
     values = {name: _values(summary) for name, summary in summaries.items()}
     rows = []
-    for (key, of_cell), (_, metric) in zip(groups(runs, KEYS), summarise(runs).iterrows(), strict=True):
+    for (key, cell_runs), (_, metric) in zip(groups(runs, KEYS), summarise(runs).iterrows(), strict=True):
         suite, scale, dataset, network, neuron, rule = key
         kind = quantity(metric["measure"], metric["unit"])
         measured = f"{kind.label} {ARROWS[metric['better']]}".strip() if metric["n"] else ""
-        statuses = of_cell["status"].value_counts().to_dict()
+        statuses = cell_runs["status"].value_counts().to_dict()
         status = ", ".join(f"{n} {status}" for status, n in statuses.items())
         labels = [suite, scale, dataset, neuron_label(neuron, network), rule_title(rule), measured, status]
         rows.append(
@@ -68,8 +68,8 @@ def table_data(runs: pd.DataFrame, suites: list[tuple[str, ...]]) -> dict[str, A
                 "labels": dict(zip(LABELS, map(one_line, labels), strict=True)),
                 "failed": set(statuses) != {"ok"},
                 "values": {name: of[key] for name, of in values.items() if key in of},
-                "runs": of_cell.index.tolist(),
-                "note": f"{older}." if (older := left_out(of_cell)) else "",
+                "runs": cell_runs.index.tolist(),
+                "note": f"{older}." if (older := left_out(cell_runs)) else "",
             }
         )
     return {"columns": columns, "rows": sorted(rows, key=lambda row: row["suite"])}
@@ -99,16 +99,16 @@ def _values(summary: pd.DataFrame) -> dict[tuple[str, ...], list[Any]]:
     best: set[tuple[str, ...]] = set()
     for key, cells in groups(summary, ROW):
         best |= {(*key, rule) for rule in best_rules(cells)}
-    found: dict[tuple[str, ...], list[Any]] = {}
-    for _, of_cell in summary.iterrows():
-        row: dict[str, Any] = {str(name): value for name, value in of_cell.items()}
+    texts: dict[tuple[str, ...], list[Any]] = {}
+    for _, cell in summary.iterrows():
+        row: dict[str, Any] = {str(name): value for name, value in cell.items()}
         key = tuple(row[name] for name in KEYS)
         kind, n = quantity(row["measure"], row["unit"]), int(row["n"])
         if not n:
-            found[key] = ["—", None, False, row["note"]]
+            texts[key] = ["—", None, False, row["note"]]
             continue
         low, high = (None, None) if pd.isna(row["low"]) else (row["low"], row["high"])
         interval = Interval(row["mean"], low, high, n)
         text = kind.show_replicates(interval, row["values"]) if n > 1 else kind.show(row["mean"])
-        found[key] = [text, float(f"{row['mean'] * kind.factor:.6g}"), key in best, row["note"]]
-    return found
+        texts[key] = [text, float(f"{row['mean'] * kind.factor:.6g}"), key in best, row["note"]]
+    return texts

@@ -208,8 +208,8 @@ def _values(cell: CellOf, runs: pd.DataFrame, results: Results) -> list[float]:
     """Return the values of a target's measure, of the runs of its cell that have one; infinite for one that diverged
     before it."""
     values: list[float] = []
-    of_records = runs[_measures(cell, runs)].astype(float).mean(axis=1)
-    for run, status, value in zip(runs["id"], runs["status"], of_records, strict=True):
+    record_values = runs[_measures(cell, runs)].astype(float).mean(axis=1)
+    for run, status, value in zip(runs["id"], runs["status"], record_values, strict=True):
         if status not in ("ok", "diverged"):
             continue
         if cell.iteration is not None:
@@ -234,7 +234,11 @@ def level_at(results: Results, run: str, metric: str, iteration: int) -> float:
     """Return the mean of a metric on the validation split over the `AVERAGED` iterations of a run that end with
     `iteration`; NaN if its learning curve does not cover them."""
     rows = {int(row["iteration"]): validation_metric(row, metric) for row in results.curve(run)}
-    values = [value for at, value in rows.items() if iteration - AVERAGED < at <= iteration and value is not None]
+    values = [
+        value
+        for row_iteration, value in rows.items()
+        if iteration - AVERAGED < row_iteration <= iteration and value is not None
+    ]
     return fsum(values) / len(values) if iteration in rows and values else nan
 
 

@@ -297,7 +297,7 @@ def test_eprop_keeps_one_trace_for_all_lif_neurons_and_one_each_where_it_must():
         rule.begin(tiny.BATCH, tiny.Recorder(net))
         for t in range(3):
             rule.learn(x[t : t + 1], target, t)
-        kept = rule.traces["layer1"].kept["current"]
+        kept = rule.traces["layer1"].stored["current"]
         assert {s: tuple(kept[s].shape[1:]) for s in shapes} == shapes
 
 

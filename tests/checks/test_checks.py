@@ -304,7 +304,7 @@ def test_a_rule_that_supports_nothing(monkeypatch):
     register("rules", Refuses)
     found = told("mine")
     assert found.pop("windows lie between 1 step and all")[0] == "holds"
-    assert found.pop("sees nothing of later windows")[0] == "does not apply"
+    assert found.pop("does not depend on later windows")[0] == "does not apply"
     assert set(found.values()) == {("does not apply", "it supports no registered neuron")}
 
 
@@ -318,7 +318,7 @@ def test_a_rule_that_cannot_say_what_it_supports(monkeypatch):
     register("rules", Stumbles)
     found = told("mine")
     assert found.pop("windows lie between 1 step and all")[0] == "holds"
-    assert found.pop("sees nothing of later windows")[0] == "does not apply"
+    assert found.pop("does not depend on later windows")[0] == "does not apply"
     assert set(found.values()) == {("fails", "AttributeError: 'Recurrent' object has no attribute 'depth'")}
 
 
@@ -382,7 +382,7 @@ class Demanding(LIF):
 
 RESET = "its reset is as declared"
 WITHOUT_R = "without R: diagonal RTRL = BPTT"
-NEITHER = ("kernel = its steps, with gradients", "a single step = its step, with gradients")
+NEITHER = ("compiled window = steps, with gradients", "a compiled single step = the step, with gradients")
 """Facts of neurons with equations alone, and of those with a hand-written kernel and single step."""
 
 
@@ -393,7 +393,7 @@ NEITHER = ("kernel = its steps, with gradients", "a single step = its step, with
         (
             OwnSurrogate,
             {
-                "gradient of the smooth net = differences",
+                "gradient of the smoothed network = finite differences",
                 "claimed partials = autograd",
                 "neurons",
                 RESET,
@@ -408,13 +408,13 @@ def test_a_sound_neuron(neuron, unapplied, monkeypatch):
     register("neurons", neuron)
     found = told("mine")
     # A layer of neurons that says nothing of `elementwise` is taken for one that mixes.
-    of_mixing = {"neurons do not mix, as claimed"} if "neurons" in unapplied else set()
+    of_mixing = {"neurons do not mix, as declared"} if "neurons" in unapplied else set()
     expected = (unapplied - {"neurons"}) | of_mixing
     assert {fact for fact, (verdict, _) in found.items() if verdict == "does not apply"} == expected
     assert {verdict for verdict, _ in found.values()} == {"holds", *["does not apply"][: len(expected)]}
     few_neurons(monkeypatch, "lif", "mine")  # and no rule or network is blamed for it
     few_facts(monkeypatch, "rules", "every parameter", "claims truncated", "one step", "reported losses")
-    few_facts(monkeypatch, "networks", "a window =", "two windows", "a step by its layers")
+    few_facts(monkeypatch, "networks", "a window =", "two windows", "a step computed by its layers")
     assert verdicts("fptt", "recurrent")["holds"] >= 7
 
 

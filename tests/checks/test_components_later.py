@@ -176,9 +176,9 @@ class WritesTheLabelIntoAnInput(Data):
         return x, target
 
 
-DECLARED, STARTS = "its reset is as declared", "each batch starts anew, in training and in evaluation"
-BOTH_TYPES, LABELS = "works under both default types of torch", "no input alone gives the labels away"
-OF_FILES = "digest changes with the content of each file", "test files shape no training data"
+DECLARED, STARTS = "its reset is as declared", "each batch starts from the initial state, in training and evaluation"
+BOTH_TYPES, LABELS = "works under both default types of torch", "no single input predicts the labels"
+OF_FILES = "digest changes with the content of each file", "training data do not depend on test files"
 SPIKES = "spikes are 0 or 1, and those of its layers"
 TWINS = [
     ("neurons", Twin(DECLARED, SaysItsGradientFlows, LIF)),

@@ -261,7 +261,7 @@ class DigestNowAndThen(Toy):
 
 FORMED, SIZES, SEED = (
     "sequences and targets are well formed",
-    "splits are as large as they say",
+    "splits have their stated sizes",
     "same seed, same batches",
 )
 REPEATS = "sequences repeat no more often than stated"

@@ -63,7 +63,7 @@ class DigestOfTraining(Filed):
         return hashlib.sha256(paths[0].read_bytes()).hexdigest()
 
 
-COVERS, SHAPES = "digest changes with the content of each file", "test files shape no training data"
+COVERS, SHAPES = "digest changes with the content of each file", "training data do not depend on test files"
 TWINS = [
     Twin(COVERS, DigestOfNames, Filed),
     Twin(COVERS, DigestOfTraining, Filed),

@@ -60,7 +60,7 @@ class PeeksWithTheLossAtEveryStep(BPTT):
 
 def test_a_rule_that_is_wrong_with_an_option_that_is_not_its_default():
     defaults, full = failed("rules", PeeksWithTheLossAtEveryStep)
-    assert defaults == set() and "loss_at every: leaves the batch as it was" in full
+    assert defaults == set() and "loss_at every: does not change the batch" in full
 
 
 class FastInEvaluation(Recurrent):

@@ -465,8 +465,8 @@ class KeepsSomethingOfEachBatch(BPTT):
         return super().loss_of(outputs, target, loss_at)
 
 
-CONTINUED = "stopped and continued: the same weights"
-EXACT, TRUNCATED = "claims exact: gradient = BPTT's", "claims truncated: gradient = its windows', weighed as it states"
+CONTINUED = "stopped and resumed: the same weights"
+EXACT, TRUNCATED = "claims exact: gradient = BPTT's", "claims truncated: gradient = weighted sum of its windows'"
 SCHEDULE, COST = "updates as often as its schedule says", "bytes and products grow as its cost says"
 APPROXIMATE, ONE_STEP = "claims approximate: 1 − cosine to BPTT's", "one step = BPTT"
 REPORTS = "reports losses of its network's outputs, without a graph"
@@ -480,11 +480,11 @@ TWINS = [
     Twin("every parameter gets a gradient", LeavesOneNaN, BPTT),
     Twin("same seed, same gradients", Unseeded, BPTT),
     Twin("same seed, same gradients", LeavesOneNaN, BPTT),
-    Twin("sees nothing of later windows", PeeksAtTheWhole, Online),
-    Twin("sees nothing of later windows", PeeksForItsReport, Online),
-    Twin("sees nothing of later windows", PeeksIntoTheStorage, Online),
-    Twin("leaves the batch as it was", ScalesItsInput, BPTT),
-    Twin("leaves the batch as it was", TouchesTheTarget, BPTT),
+    Twin("does not depend on later windows", PeeksAtTheWhole, Online),
+    Twin("does not depend on later windows", PeeksForItsReport, Online),
+    Twin("does not depend on later windows", PeeksIntoTheStorage, Online),
+    Twin("does not change the batch", ScalesItsInput, BPTT),
+    Twin("does not change the batch", TouchesTheTarget, BPTT),
     Twin(REPORTS, ReportsAGraph, TruncatedBPTT),
     Twin(REPORTS, KeepsAGraph, BPTT),
     Twin(REPORTS, ReportsALossOfZeros, BPTT),
@@ -520,10 +520,10 @@ TWINS = [
     Twin("claims O(1): exact bytes a step of T", KeepsTheGraph, Online),
     Twin("claims O(window): exact bytes a step of T", KeepsOutputsOfWindows, TruncatedBPTT),
     Twin("claims O(T): exact bytes a step, long T over short", EachStepWithEach, BPTT),
-    Twin("exact bytes after a sequence as before", KeepsItsState, BPTT),
-    Twin("exact bytes after a sequence as before", KeepsTheBatch, BPTT),
-    Twin("exact bytes after a sequence as before", KeepsSomethingOfEachBatch, BPTT),
-    Twin("exact bytes after a sequence as before", AddsAfterTheUpdate, BPTT),
+    Twin("no bytes remain after a sequence", KeepsItsState, BPTT),
+    Twin("no bytes remain after a sequence", KeepsTheBatch, BPTT),
+    Twin("no bytes remain after a sequence", KeepsSomethingOfEachBatch, BPTT),
+    Twin("no bytes remain after a sequence", AddsAfterTheUpdate, BPTT),
     Twin(SCHEDULE, SaysItUpdatesOnce, Online),
     Twin(COST, SaysMemoryWithoutT, BPTT),
     Twin(COST, SaysATermTooMany, BPTT),

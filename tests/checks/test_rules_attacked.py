@@ -288,10 +288,10 @@ class HasATraceOfTheStepBefore(EProp):
 
 TYPES = "works under both default types of torch"  # its twin is in test_components_later.py
 MOVES = "weights move by updates alone"
-LOSSES, AHEAD = "reported losses average to what it minimises", "sees nothing of later windows"
+LOSSES, AHEAD = "reported losses average to the minimised loss", "does not depend on later windows"
 READOUT = "claims approximate: gradient of the readout = BPTT's"
 ROOT = "claims O(√T): exact bytes for each of √T steps, long T over short"
-O1, AFTERWARDS = "claims O(1): exact bytes a step of T", "exact bytes after a sequence as before"
+O1, AFTERWARDS = "claims O(1): exact bytes a step of T", "no bytes remain after a sequence"
 
 
 class ForgetsBetweenBlocks(EProp):

@@ -316,13 +316,13 @@ class TransposesR(Unrolled):
 
 
 BATCHES, FAMILY = (
-    "each batch = a fresh rule's, two epochs of seven batches",
-    "same_as: its updates, two epochs of seven batches",
+    "each batch = that of a new rule, two epochs of seven batches",
+    "same_as: = updates of the named rule, two epochs of seven batches",
 )
-KNOWN = "an identity holds it"
-ALONG = "claims approximate: along BPTT's in the mean, of comparable size"
-OF_R = "claims approximate: what R adds points along what it adds to BPTT's"
-OF_A_TARGET = "claims approximate: a target adds what inputs until its step give"
+KNOWN = "an identity checks it"
+ALONG = "claims approximate: mean gradient along BPTT's, of comparable size"
+OF_R = "claims approximate: part due to R along that of BPTT"
+OF_A_TARGET = "claims approximate: part due to a target depends on inputs up to its step"
 TWINS = [
     Twin(EXACT, CutsEach50Steps, BPTT),
     Twin(EXACT, ScoresTheLastTarget, BPTT),
@@ -339,7 +339,7 @@ TWINS = [
     Twin(BATCHES, GoesOnFromBatch5, Counting),
     Twin(BATCHES, LeavesEvaluationMode, Counting, raises=True),
     Twin(BATCHES, CarriesAMean, TruncatedBPTT),
-    Twin("exact bytes after a sequence as before", KeepsFromBatch11, Counting),
+    Twin("no bytes remain after a sequence", KeepsFromBatch11, Counting),
     Twin("claims O(1): exact bytes a step of T", KeepsFromStep200, Online),
     Twin(FAMILY, SaysItIsFPTT, MyFPTT),
     Twin(FAMILY, NeverAdopts, MyFPTT),

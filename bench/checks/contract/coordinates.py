@@ -77,15 +77,15 @@ def two_halves(
         errors: returns the error of two gradients on a network.
         equal_first: whether the gradients are equal with R as drawn, and differ when it is changed.
     """
-    found = []
+    values = []
     for name, network in pairs:
         drawn = errors(network)
         for layer in network.layers:
             for R in recurrent_weights(layer):
                 change(R)
         same, other = (drawn, errors(network)) if equal_first else (errors(network), drawn)
-        found.append((f"{name}, otherwise {other:.1g}", same if other > DIFFERENT else math.inf))
-    return worst(found, "no neuron")
+        values.append((f"{name}, otherwise {other:.1g}", same if other > DIFFERENT else math.inf))
+    return worst(values, "no neuron")
 
 
 def is_bptt_without_recurrence(component: Component) -> Observed:
@@ -99,8 +99,8 @@ def differs_by_the_diagonal(component: Component) -> Observed:
     diagonal = ALGORITHMS["diagonal_rtrl"]
 
     def errors(network: Recurrent) -> float:
-        one, other = (total(tiny.build(which, loss_at="every"), network) for which in (component, diagonal))
-        return tiny.error(one, other)
+        gradient, reference = (total(tiny.build(which, loss_at="every"), network) for which in (component, diagonal))
+        return tiny.error(gradient, reference)
 
     x, _ = tiny.sequence(STEPS)
     pairs = tiny.supporting(tiny.build(component), STEPS)
@@ -121,22 +121,22 @@ def keep_ring(R: Tensor) -> None:
 
 
 def is_bptt_in_one_layer(component: Component) -> Observed:
-    rule, found = tiny.build(component, loss_at="every"), []
+    rule, values = tiny.build(component, loss_at="every"), []
     single = dict(independent(component))
     for name, two in independent(component, hidden=HIDDEN):
         if name not in single:
             continue
         other = tiny.error(total(rule, two), exact(two))
         same = tiny.error(total(rule, single[name]), exact(single[name]))
-        found.append((f"{name}, two layers {other:.1g}", same if other > DIFFERENT else math.inf))
-    return worst(found, "no neuron")
+        values.append((f"{name}, two layers {other:.1g}", same if other > DIFFERENT else math.inf))
+    return worst(values, "no neuron")
 
 
 def is_autograd_inside_layers(component: Component) -> Observed:
     """Return the error of the gradients of W and R of each of two layers against autograd of Σ_t L_l^t · ō_l^t: the
     layer alone, with its input and its learning signals as constants, and ō the filter of the readout on its output."""
     x, target = tiny.sequence(STEPS)
-    found = []
+    values = []
     for name, network in independent(component, hidden=HIDDEN):
         names, found_by_rule = trained(network), total(tiny.build(component, loss_at="every"), network)
         by_rule = dict(zip(names, found_by_rule, strict=True))
@@ -150,7 +150,7 @@ def is_autograd_inside_layers(component: Component) -> Observed:
                 E = E + (taken[n].L * ō).sum()
             expected = dict(zip(names, tiny.gradient(E, network), strict=True))
             which = [f"layers.{n}.{synapse}.weight" for synapse in ("inward", "recurrent")]
-            found.append(
+            values.append(
                 (f"{name}, layer {n + 1}", tiny.error([by_rule[w] for w in which], [expected[w] for w in which]))
             )
-    return worst(found, "no neuron")
+    return worst(values, "no neuron")

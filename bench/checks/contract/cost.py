@@ -70,17 +70,19 @@ def is_off_its_formulas(component: Component, sizes: Sequence[tiny.Size] = SIZES
         raise DoesNotApplyError("it states no cost")
     runs = list(measured(component, sizes, **options))
     fits = {name: fit(getattr(cost, name), runs, name) for name in cost._fields}
-    return Observed(max(found.value for found in fits.values()), "; ".join(f"{n}: {f.note}" for n, f in fits.items()))
+    return Observed(
+        max(largest.value for largest in fits.values()), "; ".join(f"{n}: {f.note}" for n, f in fits.items())
+    )
 
 
 def fit(formula: str, runs: Sequence[Measured], measure: str) -> Observed:
     """Return the largest relative deviation of a measure of the runs from a formula, and the formula with its
     factors."""
-    found = np.array([getattr(run, measure) for run in runs], dtype=float)
-    each = [terms(formula, run.sizes) for run in runs]
-    columns = np.array([list(row.values()) for row in each]) / found[:, None]
+    measured = np.array([getattr(run, measure) for run in runs], dtype=float)
+    term_values = [terms(formula, run.sizes) for run in runs]
+    columns = np.array([list(row.values()) for row in term_values]) / measured[:, None]
     factors, _ = nnls(columns, np.ones(len(runs)))
-    note = " + ".join(f"{factor:.2g} {term}" for factor, term in zip(factors, each[0], strict=True))
+    note = " + ".join(f"{factor:.2g} {term}" for factor, term in zip(factors, term_values[0], strict=True))
     needed = (columns * factors).max(0).min() >= SMALLEST_SHARE
     return Observed(float(abs(columns @ factors - 1).max()) if needed else math.inf, note)
 
@@ -97,10 +99,10 @@ def measured(component: Component, sizes: Sequence[tiny.Size], **options: Any) -
                 update = Forgetful(network, 0.0, rule.parameters())
                 before = live.current
                 x, target = tiny.sequence()
-                of_batch = live.current - before
+                batch_bytes = live.current - before
                 live.reset_peak()
                 tiny.train_batch(rule, x, target, update)
-                memory = live.peak - of_batch
+                memory = live.peak - batch_bytes
         yield Measured(rule.sizes(network, size.batch, size.steps), counted.flops, memory)
 
 

@@ -81,8 +81,8 @@ def misdirects_recurrent_credit(component: Component) -> Observed:
             return Observed(0, f"{case.shown()}: R adds nothing to its gradient")
         added = [torch.cosine_similarity(g - g_alone, G - A, 0) for G, A in zip(exact, exact_alone, strict=True)]
         cosines.append(torch.stack(added))
-    each = torch.stack(cosines)
-    mean, low, high, _ = mean_interval(each[:, int(each.mean(0).argmax())].tolist(), LEVEL)
+    stacked = torch.stack(cosines)
+    mean, low, high, _ = mean_interval(stacked[:, int(stacked.mean(0).argmax())].tolist(), LEVEL)
     assert low is not None and high is not None, "there are several draws"
     return Observed(-low, f"{mean:.2g}, {100 * LEVEL:g} % in {low:.2g} ... {high:.2g}; {case.shown()}, {DRAWS} draws")
 
@@ -113,8 +113,8 @@ def mistimes_a_target(component: Component) -> Observed:
         return g[1] - g[0]
 
     def depends(t: int, on: int) -> bool:
-        one, other = added(x, t), added(without(x, on), t)
-        return float((one - other).norm()) > SMALLEST * float(one.norm())
+        with_input, without_input = added(x, t), added(without(x, on), t)
+        return float((with_input - without_input).norm()) > SMALLEST * float(with_input.norm())
 
     late = [t for t in TARGETS if depends(t, t + 1)]
     early = not any(depends(t, t) for t in TARGETS)
@@ -124,6 +124,6 @@ def mistimes_a_target(component: Component) -> Observed:
 
 
 CREDIT = (
-    Fact("claims approximate: what R adds points along what it adds to BPTT's", 0, misdirects_recurrent_credit),
-    Fact("claims approximate: a target adds what inputs until its step give", 0, mistimes_a_target),
+    Fact("claims approximate: part due to R along that of BPTT", 0, misdirects_recurrent_credit),
+    Fact("claims approximate: part due to a target depends on inputs up to its step", 0, mistimes_a_target),
 )

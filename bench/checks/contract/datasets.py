@@ -89,16 +89,16 @@ def _fits(dataset: Dataset, batch: Batch) -> bool:
             return False
         return bool(((target == 0) | (target == 1) | (target.isnan() & task.per_step)).all())
     # A user's task: only the number of its targets is known.
-    found: list[tuple[int, ...]] = []
-    mapped(lambda part: found.append(_leading(part, len(leading))), target, PARTS)
-    return set(found) == {leading}
+    shapes: list[tuple[int, ...]] = []
+    mapped(lambda part: shapes.append(_leading(part, len(leading))), target, PARTS)
+    return set(shapes) == {leading}
 
 
 def _leading(part: Tensor | list, dimensions: int) -> tuple[int, ...]:
     """Return the first dimensions of a target's part: a list has an entry per sequence, or a list of these per step."""
     if isinstance(part, Tensor):
         return tuple(part.shape[:dimensions])
-    return (len(part),) if dimensions == 1 else (len(part), *{len(of_step) for of_step in part})
+    return (len(part),) if dimensions == 1 else (len(part), *{len(step) for step in part})
 
 
 def _described(target: Tree) -> str:
@@ -117,10 +117,10 @@ def sizes(component: Component) -> Observed:
 
 def repeats(component: Component) -> Observed:
     """Count splits that differ between two datasets with the same seed, or with no generator."""
-    one, other, moved = tiny(component), tiny(component), []
+    first, second, moved = tiny(component), tiny(component), []
     for split in SPLITS:
         for seed, said in ((1, ""), (None, " without a generator")):
-            if not _same(drawn(one, split, seed), drawn(other, split, seed)):
+            if not _same(drawn(first, split, seed), drawn(second, split, seed)):
                 moved.append(split + said)
     return Observed(len(moved), ", ".join(moved))
 
@@ -171,7 +171,7 @@ def disjoint(component: Component) -> Observed:
     """Count sequences that are in two splits, by comparison of all values."""
     dataset = tiny(component)
     bags = {split: set(_bag(drawn(dataset, split))) for split in SPLITS}
-    shared = {f"{one} and {other}": len(bags[one] & bags[other]) for one, other in combinations(SPLITS, 2)}
+    shared = {f"{first} and {second}": len(bags[first] & bags[second]) for first, second in combinations(SPLITS, 2)}
     return Observed(sum(shared.values()), ", ".join(f"{n} in {both}" for both, n in shared.items() if n))
 
 
@@ -189,15 +189,15 @@ def repeated_beyond_statement(component: Component) -> Observed:
 
 def digest(component: Component) -> Observed:
     """Return 1 if the SHA-256 of the raw data differs between two calls or is malformed, else 0."""
-    one, other = tiny(component).sha256(), tiny(component).sha256()
-    if one is None and other is None:
+    first, second = tiny(component).sha256(), tiny(component).sha256()
+    if first is None and second is None:
         raise DoesNotApplyError("generated: its source is its code")
-    return Observed(float(one != other or len(str(one)) != 64), str(one)[:12])
+    return Observed(float(first != second or len(str(first)) != 64), str(first)[:12])
 
 
-def _same(one: list[Batch], other: list[Batch]) -> bool:
+def _same(first: list[Batch], second: list[Batch]) -> bool:
     """Return whether batches are equal byte by byte: NaN, which marks missing labels, is not equal to itself."""
-    return list(map(_bytes, one)) == list(map(_bytes, other))
+    return list(map(_bytes, first)) == list(map(_bytes, second))
 
 
 def _bag(batches: list[Batch]) -> list[bytes]:
@@ -231,7 +231,7 @@ def facts(component: Component) -> tuple[Fact, ...]:
     """Return the facts of a dataset."""
     return (
         Fact("sequences and targets are well formed", 0, well_formed),
-        Fact("splits are as large as they say", 0, sizes),
+        Fact("splits have their stated sizes", 0, sizes),
         Fact("same seed, same batches", 0, repeats),
         Fact("another seed, another order of training", 0, shuffles),
         Fact("a sequence keeps its target", 0, keeps_pairs),
@@ -245,6 +245,6 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("every class occurs in every split", 0, on_contents(missing_classes)),
         Fact("chance is that of a constant prediction", 5, on_contents(off_chance)),
         Fact("inputs are scaled by the training split alone", 0, on_contents(scaled_by_others)),
-        Fact("test files shape no training data", 0, shaped_by_test),
-        Fact("no input alone gives the labels away", 1, on_contents(gives_labels_away)),
+        Fact("training data do not depend on test files", 0, shaped_by_test),
+        Fact("no single input predicts the labels", 1, on_contents(gives_labels_away)),
     )

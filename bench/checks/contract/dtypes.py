@@ -50,7 +50,9 @@ def in_both(computed: Callable[[Component, torch.dtype], Sequence[Tensor]]) -> F
     return Fact("works under both default types of torch", 0, find)
 
 
-def of_window(network: Network, x: Tensor, loss: Callable[[Tree], Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
+def window_tensors(
+    network: Network, x: Tensor, loss: Callable[[Tree], Tensor], dtype: torch.dtype
+) -> tuple[Tensor, ...]:
     """Return the gradients of a loss of the outputs of a window by a network of a type, its outputs and last state."""
     trained = [p for p in network.to(dtype).parameters() if p.requires_grad]
     with tiny.seeded(11):

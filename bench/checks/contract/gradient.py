@@ -230,7 +230,7 @@ def trained(network: Recurrent) -> list[str]:
 
 def inside(network: Recurrent, gradients: tiny.Gradients) -> tiny.Gradients:
     """Return the gradients without those of the readout."""
-    kept = [g for name, g in zip(trained(network), gradients, strict=True) if not name.startswith("readout")]
-    if not kept:
+    hidden = [g for name, g in zip(trained(network), gradients, strict=True) if not name.startswith("readout")]
+    if not hidden:
         raise DoesNotApplyError("it trains the readout alone")
-    return kept
+    return hidden

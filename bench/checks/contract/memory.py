@@ -63,8 +63,8 @@ def root_growth(rule: Callable[[], LearningRule], case: Case) -> Observed:
     1 for a straight line. All lengths are squares, so that √T is a whole number of steps; they are so long that the
     peak lies at the same moment for all of them, since the larger of two straight lines has a kink."""
     lengths = (196, 256, 324, 400)
-    at = [all_bytes(rule(), case.network, steps) for steps in lengths]
-    return Observed((at[3] - at[2]) / (at[1] - at[0]), shown(lengths))
+    peaks = [all_bytes(rule(), case.network, steps) for steps in lengths]
+    return Observed((peaks[3] - peaks[2]) / (peaks[1] - peaks[0]), shown(lengths))
 
 
 def lets_go(rule: Callable[[], LearningRule], case: Case) -> Observed:

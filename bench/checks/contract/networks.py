@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from throughtime.checks import tiny
-from throughtime.checks.contract.dtypes import in_both, of_window
+from throughtime.checks.contract.dtypes import in_both, window_tensors
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst, worst_of
 from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
 from throughtime.checks.smooth import smooth_error
@@ -74,7 +74,7 @@ def nets(component: Component, seed: int = 3, steps: int | None = None, last: bo
     A network that declares a tiny setting is built in this setting with its neuron, and with `lif`, whose layers have
     no gates.
     """
-    setting, found = tiny_setting(component), []
+    setting, built = tiny_setting(component), []
     if setting is None:
         options = {"hidden": [tiny.units()]} if "hidden" in component.options.model_fields else {}
         setting = Setting(tiny.INPUTS, tiny.CLASSES, "", options=options)
@@ -86,14 +86,14 @@ def nets(component: Component, seed: int = 3, steps: int | None = None, last: bo
     for name, neuron in neurons[-1:] if last else neurons:
         with tiny.seeded(seed):
             network = tiny.build(component, setting.inputs, setting.outputs, neuron, **setting.options).double()
-        found.append(Net(name, network, x, target))
-    return found
+        built.append(Net(name, network, x, target))
+    return built
 
 
 def over_nets(find: Callable[[Net], float], component: Component, steps: int | None = None) -> Observed:
     """Return the largest value over the networks of a component."""
-    each = ((net.name, net) for net in nets(component, steps=steps))
-    return worst_of(each, lambda name, net: (name, find(net)), "no neuron")
+    named_nets = ((net.name, net) for net in nets(component, steps=steps))
+    return worst_of(named_nets, lambda name, net: (name, find(net)), "no neuron")
 
 
 def window_is_steps(component: Component) -> Observed:
@@ -101,8 +101,8 @@ def window_is_steps(component: Component) -> Observed:
 
     def find(net: Net) -> float:
         network, state = net.network, net.initial_state()
-        found = differences(network.unroll(net.x, state), stepped(network, net.x, state), net.parameters())
-        return tiny.largest(value for _, value in found)
+        errors = differences(network.unroll(net.x, state), stepped(network, net.x, state), net.parameters())
+        return tiny.largest(value for _, value in errors)
 
     return over_nets(find, component)
 
@@ -110,14 +110,14 @@ def window_is_steps(component: Component) -> Observed:
 def long_window_is_steps(component: Component) -> Observed:
     """Return the error of `window_is_steps` for long windows with one neuron; of the package's presets, which share
     their windows, for the shorter one."""
-    found, is_preset = [], component.origin == "throughtime" and tiny_setting(component) is not None
+    named_errors, is_preset = [], component.origin == "throughtime" and tiny_setting(component) is not None
     for steps in LONG[:1] if is_preset and not tiny.every_structure() else LONG:
         (net,) = nets(component, steps=steps, last=True)
         window, state = net.network.unroll(net.x, net.initial_state()), net.initial_state()
-        of_steps = stepped(net.network, net.x, state)
-        errors = differences(window, of_steps, net.parameters())
-        found += [(f"{net.name}, {steps} steps, {name}", value) for name, value in errors]
-    return worst(found, "no neuron")
+        by_steps = stepped(net.network, net.x, state)
+        errors = differences(window, by_steps, net.parameters())
+        named_errors += [(f"{net.name}, {steps} steps, {name}", value) for name, value in errors]
+    return worst(named_errors, "no neuron")
 
 
 @torch.no_grad()
@@ -155,7 +155,7 @@ def starts_anew(component: Component) -> Observed:
                 state = net.initial_state()
                 x = net.x if k % 2 == 0 else net.x.flip(0)
                 seen.append([*tensors(state), *tensors(network.unroll(x, state).outputs)])
-            errors += [tiny.error(one, seen[0]) for one in seen[2::2]]
+            errors += [tiny.error(repetition, seen[0]) for repetition in seen[2::2]]
         return tiny.largest(errors)
 
     return over_nets(find, component)
@@ -163,14 +163,14 @@ def starts_anew(component: Component) -> Observed:
 
 def one_step_is_step(component: Component) -> Observed:
     """Return the error of the network's own single steps, over every neuron for which it has them."""
-    found = []
+    errors = []
     for net in nets(component):
         step_error = one_step_error(net.network, net.x, net.initial_state())
         if step_error is not None:
-            found.append((net.name, step_error))
-    if not found:
+            errors.append((net.name, step_error))
+    if not errors:
         raise DoesNotApplyError("it takes them by windows")
-    return worst(found, "no neuron")
+    return worst(errors, "no neuron")
 
 
 def layers_are_the_step(component: Component) -> Observed:
@@ -184,8 +184,8 @@ def layers_are_the_step(component: Component) -> Observed:
         with torch.no_grad():
             for x_t in net.x:
                 expected, after = network(x_t, state)
-                found, as_described = by_layers(network, x_t, state)
-                errors.append(tiny.error(tensors((found, as_described)), tensors((expected, after))))
+                output, as_described = by_layers(network, x_t, state)
+                errors.append(tiny.error(tensors((output, as_described)), tensors((expected, after))))
                 state = after
         return tiny.largest(errors)
 
@@ -202,8 +202,8 @@ def two_windows_are_one(component: Component) -> Observed:
         with torch.no_grad():
             two_windows(cut, net.x, state, 5)
         statistics = tiny.error(weights(cut), weights(network))
-        found = differences(two_windows(network, net.x, state, 5), whole, net.parameters())
-        return tiny.largest([statistics, *(value for _, value in found)])
+        errors = differences(two_windows(network, net.x, state, 5), whole, net.parameters())
+        return tiny.largest([statistics, *(value for _, value in errors)])
 
     return over_nets(find, component)
 
@@ -216,7 +216,8 @@ def weights(network: Network) -> list[Tensor]:
 def same_seed(component: Component) -> Observed:
     pairs = zip(nets(component), nets(component), strict=True)
     return worst(
-        ((one.name, tiny.error(weights(one.network), weights(two.network))) for one, two in pairs), "no neuron"
+        ((first.name, tiny.error(weights(first.network), weights(second.network))) for first, second in pairs),
+        "no neuron",
     )
 
 
@@ -224,7 +225,10 @@ def other_seed(component: Component) -> Observed:
     """Count networks with the same weights for another seed: their replicates would be the same run."""
     pairs = zip(nets(component), nets(component, seed=4), strict=True)
     return worst(
-        ((one.name, float(tiny.error(weights(one.network), weights(two.network)) == 0)) for one, two in pairs),
+        (
+            (first.name, float(tiny.error(weights(first.network), weights(second.network)) == 0))
+            for first, second in pairs
+        ),
         "no neuron",
     )
 
@@ -275,23 +279,23 @@ def smooth_gradient(component: Component) -> Observed:
 def gradients_in(component: Component, dtype: torch.dtype) -> Sequence[Tensor]:
     (net,) = nets(component, last=True)
     target = net.target.repeat(len(net.x))
-    return of_window(net.network, net.x, lambda outputs: TASK.loss(outputs, target), dtype)
+    return window_tensors(net.network, net.x, lambda outputs: TASK.loss(outputs, target), dtype)
 
 
 def facts(component: Component) -> tuple[Fact, ...]:
     """Return the facts of a network."""
     return (
         Fact("a window = its steps, with gradients", 1e-12, window_is_steps),
-        Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),
-        Fact("a step by its layers = its step", 1e-12, layers_are_the_step),
+        Fact("a compiled single step = the step, with gradients", 1e-12, one_step_is_step),
+        Fact("a step computed by its layers = the step", 1e-12, layers_are_the_step),
         Fact("two windows = one, with gradients", 1e-12, two_windows_are_one),
         Fact("same seed, same weights", 0, same_seed),
         Fact("another seed, other weights", 0, other_seed),
-        Fact("samples mix nowhere but where it says so", 1e-12, samples_apart),
+        Fact("samples do not mix unless declared", 1e-12, samples_apart),
         Fact("every parameter gets a gradient", 0, learns),
-        Fact("gradient of the smooth net = differences", 1e-6, smooth_gradient),
+        Fact("gradient of the smoothed network = finite differences", 1e-6, smooth_gradient),
         Fact("64 and 200 steps: a window = its steps, with gradients", 1e-10, long_window_is_steps),
         Fact("spikes are 0 or 1, and those of its layers", 0, spikes_are_counted),
-        Fact("each batch starts anew, in training and in evaluation", 0, starts_anew),
+        Fact("each batch starts from the initial state, in training and evaluation", 0, starts_anew),
         in_both(gradients_in),
     )

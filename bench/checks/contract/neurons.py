@@ -13,7 +13,7 @@ from torch import Tensor
 from throughtime.algorithms.base import LearningRule
 from throughtime.algorithms.eligibility.diagonal_rtrl import DiagonalRTRL
 from throughtime.checks.contract.coordinates import recurrent_weights
-from throughtime.checks.contract.dtypes import in_both, of_window
+from throughtime.checks.contract.dtypes import in_both, window_tensors
 from throughtime.checks.contract.resets import misdeclared
 from throughtime.checks.fact import DoesNotApplyError, Fact, Observed, worst
 from throughtime.checks.smooth import STEPS as SMOOTH_STEPS
@@ -310,7 +310,7 @@ def exactness(rule: LearningRule, network: Recurrent, x: Tensor, target: Tensor,
 def gradients_in(component: Component, dtype: torch.dtype) -> Sequence[Tensor]:
     x, target = sequence()
     loss = Classification(CLASSES).loss
-    return of_window(recurrent(component), x, lambda y: loss(cast(Tensor, y), target.repeat(len(x))), dtype)
+    return window_tensors(recurrent(component), x, lambda y: loss(cast(Tensor, y), target.repeat(len(x))), dtype)
 
 
 def facts(component: Component) -> tuple[Fact, ...]:
@@ -321,12 +321,12 @@ def facts(component: Component) -> tuple[Fact, ...]:
         Fact("a step is a pure function", 0, pure),
         Fact("samples do not mix", 1e-12, samples_apart),
         Fact("its reset is as declared", 0, resets_as_declared),
-        Fact("neurons do not mix, as claimed", 0, elementwise),
+        Fact("neurons do not mix, as declared", 0, elementwise),
         Fact("a layer of shape (2, 3) = one of size 6", 1e-12, shaped_is_flat),
         Fact("claimed partials = autograd", 1e-12, partials_are_derivatives),
-        Fact("kernel = its steps, with gradients", 1e-12, kernel_is_steps),
-        Fact("a single step = its step, with gradients", 1e-12, one_step_is_step),
-        Fact("gradient of the smooth net = differences", 1e-6, smooth_gradient),
+        Fact("compiled window = steps, with gradients", 1e-12, kernel_is_steps),
+        Fact("a compiled single step = the step, with gradients", 1e-12, one_step_is_step),
+        Fact("gradient of the smoothed network = finite differences", 1e-6, smooth_gradient),
         Fact("every parameter gets a gradient", 0, learns),
         Fact("without R: diagonal RTRL = BPTT", 1e-12, diagonal_is_exact),
         in_both(gradients_in),

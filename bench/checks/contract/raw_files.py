@@ -71,12 +71,12 @@ def _notices(dataset: PreparedDataset, paths: Sequence[Path], file: Path, before
 def shaped_by_test(component: Component) -> Observed:
     """Count splits among training and validation whose data change when the files of the training split take the place
     of those of the test split."""
-    one, other = _with_files(component), _with_files(component)
-    write = other.write_files
+    original, replaced = _with_files(component), _with_files(component)
+    write = replaced.write_files
     assert write is not None
-    other.write_files = lambda folder: _with_training_for_test(write(folder))
+    replaced.write_files = lambda folder: _with_training_for_test(write(folder))
     try:
-        before, after = one.arrays, other.arrays
+        before, after = original.arrays, replaced.arrays
     except UsageError as error:
         raise DoesNotApplyError("its training files cannot stand for its test files") from error
     changed: list[Split] = [

@@ -60,16 +60,16 @@ def on_each_case(
         def rule() -> LearningRule:
             return tiny.build(component)
 
-        def of_case(name: str, case: Case) -> tuple[str, float]:
+        def judge(name: str, case: Case) -> tuple[str, float]:
             try:
-                found = find(rule, case)
+                finding = find(rule, case)
             except DoesNotApplyError:
                 raise
             except Exception as raised:
                 raise RuntimeError(f"on {name}: {type(raised).__name__}: {first_line(raised)}") from raised
-            return (f"{name}, {found.note}", found.value) if isinstance(found, Observed) else (name, found)
+            return (f"{name}, {finding.note}", finding.value) if isinstance(finding, Observed) else (name, finding)
 
-        return worst_of(((shown(case), case) for case in which(rule())), of_case, NO_NEURON)
+        return worst_of(((shown(case), case) for case in which(rule())), judge, NO_NEURON)
 
     return over_cases
 
@@ -104,8 +104,8 @@ def windows_fit(component: Component) -> Observed:
         longest = rule.window(steps)
         if not 1 <= longest <= steps:
             return False
-        each = rule.windows(steps)
-        return min(each, default=0) > 0 and max(each) == longest and sum(each) == steps
+        lengths = rule.windows(steps)
+        return min(lengths, default=0) > 0 and max(lengths) == longest and sum(lengths) == steps
 
     bad = [steps for steps in (1, 2, 7, 12, 100) if not fit(tiny.build(component), steps)]
     return Observed(len(bad), f"T = {', '.join(map(str, bad))}" if bad else "T = 1, 2, 7, 12, 100")
@@ -133,7 +133,7 @@ def looks_ahead(component: Component) -> Observed:
 
     def before_cut(rule: LearningRule, network: Recurrent, per_step: bool, changed: bool) -> tiny.Gradients:
         task, x = tiny.Listening(per_step), tiny.sequence(steps)[0]
-        target = tiny.asked("classes at steps", steps)[1] if per_step else tiny.sequence()[1]
+        target = tiny.task_and_target("classes at steps", steps)[1] if per_step else tiny.sequence()[1]
         lengths = rule.windows(steps)
         cut = sum(lengths[: (len(lengths) + 1) // 2])
         if changed:
@@ -153,11 +153,11 @@ def looks_ahead(component: Component) -> Observed:
     def difference(rule: Rule, network: Recurrent, per_step: bool) -> float:
         if rule().supports(network, tiny.Listening(per_step), steps) is not None:
             return 0.0
-        one = [part.clone() for part in before_cut(rule(), network, per_step, changed=False)]
+        unchanged = [part.clone() for part in before_cut(rule(), network, per_step, changed=False)]
         network.zero_grad()
-        other = before_cut(rule(), network, per_step, changed=True)
+        changed = before_cut(rule(), network, per_step, changed=True)
         network.zero_grad()
-        return tiny.error(one, other) if len(one) == len(other) else math.inf
+        return tiny.error(unchanged, changed) if len(unchanged) == len(changed) else math.inf
 
     def find(rule: Rule, network: Recurrent) -> float:
         return tiny.largest(difference(rule, network, per_step) for per_step in (False, True))
@@ -228,11 +228,11 @@ def one_time_step(component: Component) -> Observed:
         held = [k for k, name in enumerate(names) if not approximate or name.startswith("readout")]
         return tiny.error([total[k] for k in held], [exact[k] for k in held])
 
-    each = (
+    named_errors = (
         (name, find(lambda: tiny.build(component), net))
         for name, net in tiny.supporting(tiny.build(component), steps=1)
     )
-    value, note = worst(each, NO_NEURON)
+    value, note = worst(named_errors, NO_NEURON)
     return Observed(value, f"readout only; {note}" if approximate else note)
 
 
@@ -287,13 +287,11 @@ def gradients_in(component: Component, dtype: torch.dtype) -> tiny.Gradients:
 OF_GRADIENT = {
     "exact": (Fact("claims exact: gradient = BPTT's", 1e-10, on_each_case(distance_to_bptt)),),
     "truncated": (
-        Fact(
-            "claims truncated: gradient = its windows', weighed as it states", 1e-10, on_each_case(distance_to_windows)
-        ),
+        Fact("claims truncated: gradient = weighted sum of its windows'", 1e-10, on_each_case(distance_to_windows)),
     ),
     "approximate": (
         Fact("claims approximate: 1 − cosine to BPTT's", 1.5, on_each_case(misalignment, small_cases)),
-        Fact("claims approximate: along BPTT's in the mean, of comparable size", 0, is_aligned),
+        Fact("claims approximate: mean gradient along BPTT's, of comparable size", 0, is_aligned),
         Fact("claims approximate: gradient of the readout = BPTT's", 1e-10, on_each_case(readout_error)),
         *CREDIT,
     ),
@@ -318,25 +316,28 @@ def facts(component: Component, identities: tuple[Fact, ...] = ()) -> tuple[Fact
     rule = tiny.build(component)
     claims, own = rule.claims, (*coordinates.facts(rule.coordinates()), *identities)
     if claims.same_as:
-        own = (*own, Fact("same_as: its updates, two epochs of seven batches", 1e-10, differs_from_family))
+        own = (
+            *own,
+            Fact("same_as: = updates of the named rule, two epochs of seven batches", 1e-10, differs_from_family),
+        )
     if claims.gradient == "approximate":
-        own = (*own, Fact("an identity holds it", 0, partial(is_known, identities=own)))
+        own = (*own, Fact("an identity checks it", 0, partial(is_known, identities=own)))
     return (
         Fact("windows lie between 1 step and all", 0, windows_fit),
         Fact("every parameter gets a gradient", 0, on_each_neuron(reaches_parameters)),
         Fact("same seed, same gradients", 0, on_each_neuron(repeats)),
-        Fact("sees nothing of later windows", 0, looks_ahead),
-        Fact("leaves the batch as it was", 0, on_each_neuron(leaves_the_batch)),
+        Fact("does not depend on later windows", 0, looks_ahead),
+        Fact("does not change the batch", 0, on_each_neuron(leaves_the_batch)),
         Fact("reports losses of its network's outputs, without a graph", 0, on_each_case(reports, small_cases)),
-        Fact("reported losses average to what it minimises", 1e-10, on_each_case(misreported, small_cases)),
+        Fact("reported losses average to the minimised loss", 1e-10, on_each_case(misreported, small_cases)),
         *_claimed(OF_GRADIENT, claims.gradient),
         Fact("one step = BPTT", 1e-10, one_time_step),
-        Fact("each batch = a fresh rule's, two epochs of seven batches", 1e-10, strays),
+        Fact("each batch = that of a new rule, two epochs of seven batches", 1e-10, strays),
         Fact("weights move by updates alone", 0, on_each_neuron(weights_move_by_updates)),
         Fact("the last update leaves no gradient", 0, on_each_neuron(leaves_no_gradient)),
-        Fact("stopped and continued: the same weights", 0, on_kinds(lambda rule, case: continued(rule, case.network))),
+        Fact("stopped and resumed: the same weights", 0, on_kinds(lambda rule, case: continued(rule, case.network))),
         *_claimed(OF_MEMORY, claims.memory),
-        Fact("exact bytes after a sequence as before", 0, on_kinds(lets_go)),
+        Fact("no bytes remain after a sequence", 0, on_kinds(lets_go)),
         in_both(gradients_in),
         Fact("updates as often as its schedule says", 0, misses_its_schedule),
         Fact("bytes and products grow as its cost says", 0.15, is_off_its_formulas),

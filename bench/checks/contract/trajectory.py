@@ -129,8 +129,8 @@ def differs_from_family(component: Component) -> Observed:
     neuron, errors = neuron_of(component), []
     rules = tiny.build(component), tiny.build(reference, **options)
     ours, theirs = (training(rule, tiny.recurrent(neuron)) for rule in rules)
-    for one, other in zip(ours, theirs, strict=True):
-        errors.append((one.name, difference(one, other.gradients, other.losses)))
-        errors.append((f"weights after {one.name}", tiny.error(one.after, other.after)))
+    for actual, expected in zip(ours, theirs, strict=True):
+        errors.append((actual.name, difference(actual, expected.gradients, expected.losses)))
+        errors.append((f"weights after {actual.name}", tiny.error(actual.after, expected.after)))
     value, note = worst(errors, "no batch")
     return Observed(value, f"{family} on {neuron.name}, {SHOWN}; {note}")

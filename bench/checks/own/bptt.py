@@ -83,7 +83,7 @@ def cost_of_each_step(component: Component) -> Observed:
 BPTT = (
     *OF_ANY_LOSS,
     Fact("weights and total: = autograd of the weighted sum", 1e-10, weighted_steps),
-    Fact("auxiliary loss: = autograd of its weighing over all steps", 1e-10, with_auxiliary_loss),
-    Fact("backward at each step: = once", 1e-10, backward_at_each_step),
+    Fact("auxiliary loss: = autograd of the weighted sum over all steps", 1e-10, with_auxiliary_loss),
+    Fact("backward at each step: = one backward pass", 1e-10, backward_at_each_step),
     Fact("backward at each step: bytes and products as its cost says", 0.15, cost_of_each_step),
 )

@@ -55,42 +55,42 @@ def cut(
 
 
 def is_autograd_with_cut_spikes(component: Component) -> Observed:
-    found = []
+    errors = []
     for options in READOUTS:
-        for loss_at, kind in tiny.ASKED:
-            (task, target), (x, _) = tiny.asked(kind, STEPS), tiny.sequence(STEPS)
+        for loss_at, kind in tiny.LOSS_KINDS:
+            (task, target), (x, _) = tiny.task_and_target(kind, STEPS), tiny.sequence(STEPS)
             # One readout suffices to detect a trace that remains from the batch before.
             before = None if options else (tiny.sequence(STEPS, 17)[0], target)
             rule = tiny.build(component, loss_at=loss_at)
             # Loss and readout change what arrives at the neurons, not what one does with it.
-            is_first = not options and (loss_at, kind) == tiny.ASKED[0]
+            is_first = not options and (loss_at, kind) == tiny.LOSS_KINDS[0]
             for name, network in elementwise(rule, lif_alone=not (is_first or tiny.every_structure()), **options):
                 total = tiny.learn(rule, network, (x, target), task, after=before).total()
                 losses, _ = cut(network, x, task, target)
                 E = losses[-1] if loss_at == "end" else torch.stack(losses).mean()
-                found.append((f"{name}, loss at {loss_at}, {kind}", tiny.error(total, tiny.gradient(E, network))))
-    return worst(found, "no neuron")
+                errors.append((f"{name}, loss at {loss_at}, {kind}", tiny.error(total, tiny.gradient(E, network))))
+    return worst(errors, "no neuron")
 
 
 def one_step_is_bptt(component: Component) -> Observed:
     """Return the error against BPTT with one step: of all parameters or, where a gate reads the currents of other
     neurons, of the neurons' own."""
     x, target = tiny.sequence(1)
-    found = []
+    errors = []
     for name, network in tiny.supporting(tiny.build(component), steps=1):
         names = [name for name, p in network.named_parameters() if p.requires_grad]
         held = [k for k, of in enumerate(names) if network.layers[0].neuron.elementwise or ".neuron." in of]
         total = tiny.learn(tiny.build(component), network, (x, target)).total()
         exact = tiny.backprop(network, x, target, TASK, "end")
-        found.append((name, tiny.error([total[k] for k in held], [exact[k] for k in held])))
-    return worst(found, "no neuron")
+        errors.append((name, tiny.error([total[k] for k in held], [exact[k] for k in held])))
+    return worst(errors, "no neuron")
 
 
 def factorises_bptt(component: Component) -> Observed:
     """Return the error of Σ_t dE/dz_j^t e_ji^t = dE/dW_ji with nothing cut (Bellec et al. 2020, equation 1); z_j^t is
     the spike that is sent."""
     x, target = tiny.sequence(STEPS)
-    found = []
+    errors = []
     for name, network in elementwise(tiny.build(component)):
         layer, readout = network.layers[0], network.readouts[0]
         with tiny.seeded(11):
@@ -114,58 +114,58 @@ def factorises_bptt(component: Component) -> Observed:
         terms = [torch.einsum("bj,bkji->kji", d, e_t).flatten(0, 1) for d, e_t in zip(dE_dz, e, strict=True)]
         total = sum(terms, start=x.new_zeros(()))
         exact = torch.autograd.grad(E, [layer.inward.weight, layer.recurrent.weight])
-        found.append((name, tiny.error([total[:, :-1]], [torch.cat(exact, 1)])))
-    return worst(found, "no neuron")
+        errors.append((name, tiny.error([total[:, :-1]], [torch.cat(exact, 1)])))
+    return worst(errors, "no neuron")
 
 
 def rate_regularisation(component: Component) -> Observed:
     """Return the error of the gradient that a rate cost adds: autograd's of c Σ_j (f̄_j − f*)², spikes cut, where f̄ is
     the mean over batch and sequence, that of each sequence, or the running mean, which is constant in the gradient of
     z^t."""
-    c, target_rate, found = 3.0, 0.2, []
+    c, target_rate, errors = 3.0, 0.2, []
     x, target = tiny.sequence(STEPS)
     plain = tiny.build(component)
     for mean in ("sequence", "sample", "running"):
         regularised = tiny.build(component, rate_cost=c, rate_target=target_rate, rate_mean=mean)
         for name, network in elementwise(regularised):
             with_cost, without = (tiny.learn(rule, network, (x, target)).total() for rule in (regularised, plain))
-            of_each = torch.stack(cut(network, x, TASK, target)[1])
-            z = of_each.mean(1)
+            spikes = torch.stack(cut(network, x, TASK, target)[1])
+            z = spikes.mean(1)
             E = c * (z.mean(0) - target_rate).square().sum()
             if mean == "sample":
-                E = c * (of_each.mean(0) - target_rate).square().mean(0).sum()
+                E = c * (spikes.mean(0) - target_rate).square().mean(0).sum()
             if mean == "running":
                 running = z.detach().cumsum(0) / torch.arange(1, STEPS + 1)[:, None]
                 E = (2 * c * (running - target_rate) * z).sum() / STEPS
             added: tiny.Gradients = [a - b for a, b in zip(with_cost, without, strict=True)]
-            found.append((f"{name}, {mean} mean", tiny.error(added, tiny.gradient(E, network))))
-    return worst(found, "no neuron")
+            errors.append((f"{name}, {mean} mean", tiny.error(added, tiny.gradient(E, network))))
+    return worst(errors, "no neuron")
 
 
 def updates_in_between(component: Component) -> Observed:
     """Return the error of the sum of updates every k steps against a single update, with constant weights."""
     x, target = tiny.sequence(STEPS)
-    found = []
+    errors = []
     for name, network in tiny.supporting(tiny.build(component), STEPS):
         often = tiny.learn(tiny.build(component, loss_at="every", update_every=7), network, (x, target))
         once = tiny.learn(tiny.build(component, loss_at="every"), network, (x, target))
         if len(often.gradients) != 5:
-            found.append((f"{name}: {len(often.gradients)} updates", float("inf")))
-        found.append((name, tiny.error(often.total(), once.total())))
-    return worst(found, "no neuron")
+            errors.append((f"{name}: {len(often.gradients)} updates", float("inf")))
+        errors.append((name, tiny.error(often.total(), once.total())))
+    return worst(errors, "no neuron")
 
 
 def random_feedback(component: Component) -> Observed:
     """Return the error against autograd's gradient with B in the readout's backward pass; B is drawn at the start."""
     x, target = tiny.sequence(STEPS)
-    found = []
+    errors = []
     for name, network in elementwise(tiny.build(component, feedback="random")):
         rule = tiny.build(component, feedback="random", loss_at="every")
         drawn = _at_start(rule, lambda rule: rule.B.detach().clone())
         total = tiny.learn(rule, network, (x, target), after=tiny.sequence(STEPS, 17)).total()
         losses, _ = cut(network, x, TASK, target, drawn[-1])
-        found.append((name, tiny.error(total, tiny.gradient(torch.stack(losses).mean(), network))))
-    return worst(found, "no neuron")
+        errors.append((name, tiny.error(total, tiny.gradient(torch.stack(losses).mean(), network))))
+    return worst(errors, "no neuron")
 
 
 def _at_start(rule: LearningRule, look: Callable[[Any], Tensor]) -> list[Tensor]:
@@ -207,13 +207,13 @@ def adaptive_feedback(component: Component) -> Observed:
 def is_eprop(component: Component) -> Observed:
     """Return the error against e-prop with hand-derived partials, on every neuron that has them, diagonal ones too."""
     x, target = tiny.sequence(STEPS)
-    found = []
+    errors = []
     for options in READOUTS:
         eprop = ALGORITHMS["eprop"].factory(loss_at="every")
         for name, network in tiny.supporting(eprop, STEPS, **options):
             a = tiny.learn(tiny.build(component, loss_at="every"), network, (x, target)).total()
-            found.append((name, tiny.error(a, tiny.learn(eprop, network, (x, target)).total())))
-    return worst(found, "no neuron")
+            errors.append((name, tiny.error(a, tiny.learn(eprop, network, (x, target)).total())))
+    return worst(errors, "no neuron")
 
 
 UPDATES_ADD_UP = Fact("updates every k steps add up to one", 1e-10, updates_in_between)

@@ -22,7 +22,7 @@ def is_written_out(component: Component) -> Observed:
     must differ."""
     network = recurrent(NEURONS["leaky_tanh"], readout_tau=0.0)
     rule = build(component)
-    found = total(rule, network)
+    gradient = total(rule, network)
     α, B = cast(Tensor, network.layers[0].neuron.alpha), rule.B
     x, target = sequence(STEPS)
     layer, readout = network.layers[0], network.readouts[0]
@@ -36,20 +36,20 @@ def is_written_out(component: Component) -> Observed:
             δ = (torch.softmax(readout.linear(h), 1) - torch.eye(B.shape[0])[target]) / x[..., 0].numel()
             sums = sums + torch.einsum("bj,bji->ji", δ @ B, p)
     expected = [*sums.split((x.shape[2], layer.neuron.size, 1), 1)]
-    by_name = dict(zip((n for n, _ in network.named_parameters()), found, strict=True))
+    by_name = dict(zip((n for n, _ in network.named_parameters()), gradient, strict=True))
     ours = [by_name["layers.0.inward.weight"], by_name["layers.0.recurrent.weight"]]
     ours.append(by_name["layers.0.inward.bias"][:, None])
     eprop = total(ALGORITHMS["eprop"].factory(loss_at="every"), network)
-    return worst([("leaky_tanh", error(ours, expected)), differ("e-prop", found, eprop)], "no neuron")
+    return worst([("leaky_tanh", error(ours, expected)), differ("e-prop", gradient, eprop)], "no neuron")
 
 
 def is_eprop_with_symmetric_feedback(component: Component) -> Observed:
     """Return the error against e-prop if B is the readout's weights; with B as drawn the gradients must differ."""
-    found = []
+    errors = []
     eprop = ALGORITHMS["eprop"].factory(loss_at="every")
     for name, network in layered(build(component)):
         rule, expected = build(component), total(eprop, network)
-        found.append(differ(f"{name}, random B", total(rule, network), expected))
+        errors.append(differ(f"{name}, random B", total(rule, network), expected))
         begin = rule.begin
 
         def symmetric(batch: int, update: Any, rule: Any = rule, begin: Any = begin) -> None:
@@ -57,21 +57,21 @@ def is_eprop_with_symmetric_feedback(component: Component) -> Observed:
             rule.B = rule.readout.linear.weight
 
         vars(rule)["begin"] = symmetric  # shadows the method
-        found.append((name, error(total(rule, network), expected)))
-    return worst(found, "no neuron")
+        errors.append((name, error(total(rule, network), expected)))
+    return worst(errors, "no neuron")
 
 
 def is_autograd_of_local_losses(component: Component) -> Observed:
     """Return the error on two layers against autograd of the layers' own losses, with every spike cut on its way to
     another neuron; with and without steps from which the rule does not learn."""
-    found = []
+    errors = []
     for burn_in in (0, 7):
         rule = build(component, burn_in=burn_in)
         for name, network in layered(rule):
             if all(layer.neuron.elementwise for layer in network.layers):
                 ours = total(rule, network)
-                found.append((f"{name}, burn_in {burn_in}", error(ours, local_gradients(rule, network, burn_in))))
-    return worst(found, "no neuron")
+                errors.append((f"{name}, burn_in {burn_in}", error(ours, local_gradients(rule, network, burn_in))))
+    return worst(errors, "no neuron")
 
 
 def local_gradients(rule: LearningRule, network: Recurrent, burn_in: int) -> Gradients:

@@ -201,8 +201,8 @@ def resets_lambda(component: Component) -> Observed:
         rule, _, _ = trained(component, reset_lambda=reset_lambda)
         rule.end_epoch()
         gradients.append(max(float(g.abs().max()) for g in rule.regulariser.gradient()))
-    reset, kept = gradients
-    return Observed(reset if kept > 0 else math.inf, f"otherwise {kept:.1g}")
+    reset, continued = gradients
+    return Observed(reset if continued > 0 else math.inf, f"otherwise {continued:.1g}")
 
 
 def _by_code(
@@ -255,10 +255,10 @@ def _parts(network: Recurrent, x: Tensor, target: Tensor) -> Iterator[Callable[[
         ends: list[Any] = []
 
         def loss(part: Tensor = part, begun: Any = begun, p: int = p, ends: list[Any] = ends) -> Tensor:
-            at = begun
+            now = begun
             for x_t in part:
-                step, at = network(x_t, at)
-            ends.append(detached(at))
+                step, now = network(x_t, now)
+            ends.append(detached(now))
             return (p + 1) / K * TASK.loss(step.output, target)
 
         yield loss
@@ -335,8 +335,8 @@ def auxiliary_in_the_loss(component: Component) -> Observed:
 FPTT = (
     Fact("form none: = truncated BPTT; K = 1: = BPTT", 1e-10, without_regulariser),
     Fact("form none, equal weights: = truncated BPTT", 1e-10, equal_weights),
-    Fact("first update: regulariser adds nothing", 0, first_step),
-    Fact("code form: its gradient goes as α", 1e-9, small_alpha),
+    Fact("first update: gradient of R is 0", 0, first_step),
+    Fact("code form: gradient of R is proportional to α", 1e-9, small_alpha),
     Fact("code form, β = 1/2: W̄ = W − λ/(2α)", 1e-12, mean_forgets),
     Fact("code form, β = 1/2: λ is a damped filter", 1e-12, second_order_filter),
     Fact("code form = autograd of its loss", 1e-10, lambda component: written_out(component, "code")),
@@ -344,7 +344,7 @@ FPTT = (
     Fact("code form, two epochs of seven batches = autograd", 1e-10, two_epochs),
     Fact("paper form = autograd of its loss", 1e-10, lambda component: written_out(component, "paper")),
     Fact("end of an epoch: W = W̄", 0, adopts_mean),
-    Fact("reset_lambda: after an epoch, R adds nothing", 0, resets_lambda),
+    Fact("reset_lambda: after an epoch, gradient of R is 0", 0, resets_lambda),
     Fact("auxiliary table = the authors' scan", 1e-12, auxiliary_table),
-    Fact("auxiliary loss = autograd of its weighing", 1e-10, auxiliary_in_the_loss),
+    Fact("auxiliary loss = autograd of the weighted sum", 1e-10, auxiliary_in_the_loss),
 )

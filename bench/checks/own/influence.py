@@ -69,7 +69,7 @@ def is_rtrl_while_weights_move(component: Component) -> Observed:
 
 SNAP_N = (
     Fact("n = 1: = snap1", 1e-10, one_step_is_snap1),
-    Fact("a ring, n its neurons: = BPTT; n − 1: not", 1e-10, all_of_a_ring),
+    Fact("a ring, n = number of neurons: = BPTT; n − 1: not", 1e-10, all_of_a_ring),
 )
 OSTL = (
     Fact("without H, two layers: = diagonal_rtrl", 0, without_h_is_diagonal),

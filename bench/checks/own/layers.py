@@ -49,14 +49,14 @@ def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> Gra
 def through_layers(component: Component) -> Observed:
     """Return the error against the written-out equations on two layers, with spike and membrane readouts."""
     x, target = sequence(STEPS)
-    found: list[tuple[str, float]] = []
+    errors: list[tuple[str, float]] = []
     for options in READOUTS:
         rule = build(component, loss_at="every")
         # The second readout changes what is sent and its filter, which are the same for every neuron.
         for name, network in layered(rule, lif_alone=bool(options) and not every_structure(), **options):
             expected = written_out(rule, network, x, target)
-            found += errors_by_layer(name, network, total(rule, network), expected)
-    return worst(found, "no neuron")
+            errors += errors_by_layer(name, network, total(rule, network), expected)
+    return worst(errors, "no neuron")
 
 
 def errors_by_layer(
@@ -73,20 +73,20 @@ def errors_by_layer(
     named = dict(zip(trained(network), total, strict=True))
     for n, e in enumerate(expected):
         parts = [named[f"layers.{n}.{part}"] for part in ("inward.weight", "recurrent.weight", "inward.bias")]
-        found = torch.cat((*parts[:2], parts[2][:, None]), 1)[:, : e.shape[1]]
-        yield f"{name}, layer {n + 1}", error([found], [e]) if float(e.abs().max()) > 0 else float("inf")
+        trace = torch.cat((*parts[:2], parts[2][:, None]), 1)[:, : e.shape[1]]
+        yield f"{name}, layer {n + 1}", error([trace], [e]) if float(e.abs().max()) > 0 else float("inf")
 
 
 def one_step_of_layers(component: Component) -> Observed:
     """Return the error against BPTT for one step of two layers, in which no credit crosses time."""
     x, target = sequence(1)
-    x, found, rule = 4 * x, [], build(component)
+    x, errors, rule = 4 * x, [], build(component)
     for name, network in supporting(rule, 1, hidden=HIDDEN):
         if all(layer.neuron.elementwise for layer in network.layers):
-            found.append(
+            errors.append(
                 (name, error(learn(rule, network, (x, target)).total(), backprop(network, x, target, TASK, "end")))
             )
-    return worst(found, "no neuron")
+    return worst(errors, "no neuron")
 
 
 LAYERS = (

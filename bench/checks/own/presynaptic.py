@@ -179,16 +179,16 @@ def written_out(rule: Any, network: Recurrent, x: Tensor, target: Tensor) -> tin
 
 def postsynaptic(rule: Any, neuron: Neuron) -> Any:
     """Return a function of a step that yields the factors c of the rule and what they multiply, `trace` or `input`."""
-    kept: dict[str, Any] = {}
+    traces: dict[str, Any] = {}
 
     def plain(step: Any, sends: str, ψ: Tensor, L: Tensor) -> Iterator[tuple[Tensor, str]]:
         yield L * ψ, "trace"
 
     def paired(step: Any, sends: str, ψ: Tensor, L: Tensor) -> Iterator[tuple[Tensor, str]]:
         yield rule.causal * L * ψ, "trace"
-        b = kept.get("b", torch.zeros_like(ψ))
+        b = traces.get("b", torch.zeros_like(ψ))
         yield rule.noncausal * L * b, "input"
-        kept["b"] = rule.post_decay * b + ψ
+        traces["b"] = rule.post_decay * b + ψ
 
     def averaged(step: Any, sends: str, ψ: Tensor, L: Tensor) -> Iterator[tuple[Tensor, str]]:
         ε = {}
@@ -197,9 +197,9 @@ def postsynaptic(rule: Any, neuron: Neuron) -> Any:
         for s in step.after._fields:
             by_current = total.inflows["current"].by_input.get(s)
             ε[s] = (1 - rule.decay) * (0.0 if by_current is None else by_current[:, 0]) + sum(
-                rule.decay * J * kept.get(r, 0.0) for (q, r), J in total.from_previous.items() if q == s
+                rule.decay * J * traces.get(r, 0.0) for (q, r), J in total.from_previous.items() if q == s
             )
-        kept.update(ε)
+        traces.update(ε)
         yield L * ε[sends], "trace"
 
     if rule.coordinates().trace == "rank one":

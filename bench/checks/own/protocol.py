@@ -270,8 +270,8 @@ def resumed(component: Component) -> Observed:
 
     def training(folder: Path, stops: int | None = None) -> list[Any]:
         """Train to the end, or up to the given check for a stop; return all numbers."""
-        built, asked = Built(CountedSequences(n=5), Sum(noise=1.0), ReadsInput(*range(6))), itertools.count(1)
-        outcome = Trainer(run, built, folder, lambda: next(asked) == stops).train()
+        built, calls = Built(CountedSequences(n=5), Sum(noise=1.0), ReadsInput(*range(6))), itertools.count(1)
+        outcome = Trainer(run, built, folder, lambda: next(calls) == stops).train()
         rows = [{key: value for key, value in row.items() if key != "seconds"} for row in rows_of(folder)]
         return [
             rows,
@@ -280,7 +280,7 @@ def resumed(component: Component) -> Observed:
             outcome.best_epoch,
             outcome.loss,
             next(built.network.parameters()).item(),
-            next(asked),
+            next(calls),
         ]
 
     with run_folder() as folder:

@@ -21,8 +21,8 @@ def is_bptt(**options: object) -> Callable[[Component], Observed]:
 
     def find(component: Component) -> Observed:
         errors = []
-        for loss_at, kind in tiny.ASKED:
-            task, target = tiny.asked(kind)
+        for loss_at, kind in tiny.LOSS_KINDS:
+            task, target = tiny.task_and_target(kind)
             rule = tiny.build(component, loss_at=loss_at, **options)
             for name, network in tiny.supporting(rule):
                 total = tiny.learn(rule, network, (tiny.sequence()[0], target), task).total()
@@ -65,9 +65,9 @@ def sums_to_bptt(component: Component) -> Observed:
     """Return the error of the sum of the updates with window ≥ T against T times BPTT's gradient of the mean loss, for
     all tasks, with constant weights."""
     errors = []
-    for loss_at, kind in tiny.ASKED:
+    for loss_at, kind in tiny.LOSS_KINDS:
         if loss_at == "every":
-            (task, target), rule = tiny.asked(kind), tiny.build(component, window=tiny.STEPS + 5)
+            (task, target), rule = tiny.task_and_target(kind), tiny.build(component, window=tiny.STEPS + 5)
             for name, network in tiny.supporting(rule):
                 total = tiny.learn(
                     rule, network, (tiny.sequence()[0], target), task, after=(tiny.sequence(seed=17)[0], target)

@@ -87,12 +87,12 @@ def compared(pairs: Mapping[Key, RulePair]) -> dict[Key, RuleComparison]:
     Args:
         pairs: at least one result of each side.
     """
-    found = {key: _shares(*pair) if pair.task else _means(*pair) for key, pair in pairs.items()}
-    corrected = holm([p for _, p, _ in found.values()])
-    hopeless = not any(p <= ALPHA for p in holm([smallest for *_, smallest in found.values()]))
+    comparisons = {key: _shares(*pair) if pair.task else _means(*pair) for key, pair in pairs.items()}
+    corrected = holm([p for _, p, _ in comparisons.values()])
+    hopeless = not any(p <= ALPHA for p in holm([smallest for *_, smallest in comparisons.values()]))
     return {
         key: comparison._replace(p=p, word=_word(comparison.difference, p, pairs[key].better, hopeless))
-        for (key, (comparison, _, _)), p in zip(found.items(), corrected, strict=True)
+        for (key, (comparison, _, _)), p in zip(comparisons.items(), corrected, strict=True)
     }
 
 
