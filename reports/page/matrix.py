@@ -175,7 +175,7 @@ def _legend(data: pd.DataFrame, with_bptt: bool) -> str:
     known = data[data["n"] > 0]
     n = "–".join(map(str, dict.fromkeys((known["n"].min(), known["n"].max())))) if len(known) else "0"
     white = "BPTT" if with_bptt else "the best rule"
-    said = [f"Colour: orange at chance, white at {white}, blue above; n = {n}."]
+    said = [f"Colour: orange at chance, white at {white}, blue where better; n = {n}."]
     if with_bptt:
         said.append("Numbers: difference to BPTT, whose own results stand in its row.")
         said.append("Memory (exact bytes of training) and time are relative to BPTT's, the median over the tasks.")
