@@ -366,6 +366,11 @@ def test_less_is_better_for_an_error_and_without_a_direction_nothing_is_bold(sto
     assert "**" not in render(found, "score", "markdown").partition("| --- |")[2]
 
 
+def test_what_is_measured_once_is_bold_where_it_is_least():
+    summary = summary_of(a=[100.0], b=[101.0], c=[100.0])
+    assert best_rules(summary.assign(measure="peak_live_bytes", better="lower", n=1)) == {"a", "c"}
+
+
 def test_csv_has_the_standard_deviation_and_the_single_values(grid):
     row = cell(grid, "bptt lif digits")
     assert row["values"] == (0.89, 0.9, 0.91) and row["sd"] == pytest.approx(0.01)
@@ -424,6 +429,7 @@ def test_a_diverged_run_has_not_solved_its_task(store):
     matrix = rule_matrix(Results(store.folder), "quick", "laptop").set_index("rule")
     assert matrix["solved"].to_dict() == {"bptt": 4, "b": 2}
     assert result_text(matrix.loc["b"]) == "2/5"
+    assert matrix["against_best"].to_dict() == {"bptt": "", "b": "not distinguished"}, "2 of 5, not 2 of 2"
 
 
 def test_mean_ranks_leave_out_rules_that_lack_a_task(grid):
