@@ -1,10 +1,11 @@
-"""tonic is GPL-3.0-only: it is imported while event files are read, and at no other time."""
+"""tonic is GPL-3.0-only: it is imported while event files are read, and at no other time.
+
+That no library imports it either is seen in tests/running/engines/test_local.py, where all that passes need is loaded.
+"""
 
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 
 from tests.contracts.test_rooms import FILES, ROOT
 
@@ -14,24 +15,6 @@ READERS_OF_EVENTS = {
     "datasets/nmnist.py: events_of",
     "datasets/spiking_audio.py: binned",
 }
-WITHOUT_TONIC = """
-import sys
-sys.modules["tonic"] = None  # an import raises ImportError
-import throughtime.running.engines.preloaded  # what each pass imports
-from throughtime.commands.main import main
-if __name__ == "__main__":
-    assert main(["run", "digits.yaml", "--results", "runs", "--jobs", "1"]) == 0
-    assert main(["report", "--results", "runs", "--out", "out"]) == 0
-"""
-DIGITS = """
-suite: digits
-rules: [bptt]
-neurons: [lif]
-networks: [{name: recurrent, hidden: [4]}]
-datasets: [{name: digits, steps: 8}]
-passes: [train]
-training: {epochs: 1, batch: 256}
-"""
 
 
 def imports_of_tonic(source: str) -> list[str]:
@@ -54,9 +37,3 @@ def test_only_readers_of_event_files_import_tonic():
     texts = {str(path.relative_to(ROOT)): path.read_text("utf-8") for _, path in FILES}
     assert {f"{path}: {name}" for path, text in texts.items() for name in imports_of_tonic(text)} == READERS_OF_EVENTS
     assert imports_of_tonic("import tonic.io\ndef f():\n    from tonic import x") == ["", "f"]
-
-
-def test_a_run_on_digits_and_its_report_work_without_tonic(tmp_path):
-    (tmp_path / "digits.yaml").write_text(DIGITS)
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TONIC], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0 and list(tmp_path.glob("out/*.html")), done.stderr

@@ -199,16 +199,35 @@ def test_a_grandchild_does_not_outlive_its_run(tmp_path):
     assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
 
 
-def test_ctrl_c_twice_ends_at_once_and_keeps_what_is_done(tmp_path):
-    sweep = Sweep(tmp_path, "is-deaf")
-    with child(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True) as process:
+def signalled(sweep: Sweep, signum: signal.Signals) -> tuple[int, bool]:
+    """Run the command and signal this process twice, from when the rule is at its fault; return the exit code, and
+    whether the command went on after the first. A signal outside of the command has no effect."""
+    before, went_on = signal.signal(signum, lambda *_: None), []
+
+    def send():
         wait_for(sweep.mark.exists)
-        process.send_signal(signal.SIGINT)
+        os.kill(os.getpid(), signum)
         time.sleep(0.5)
-        assert process.poll() is None, "the first gives the child time to keep a checkpoint"
-        process.send_signal(signal.SIGINT)
-        printed = process.communicate(timeout=30)[1]
-    assert process.returncode == 130 and "Traceback" not in printed
+        went_on.append(not ended.is_set())
+        os.kill(os.getpid(), signum)
+
+    ended, thread = threading.Event(), threading.Thread(target=send)
+    thread.start()
+    try:
+        code = main([*sweep.words(), "--jobs", "1"])
+        ended.set()
+    finally:
+        thread.join()
+        signal.signal(signum, before)
+    return code, went_on[0]
+
+
+def test_ctrl_c_twice_ends_at_once_and_keeps_what_is_done(tmp_path, monkeypatch, capfd):
+    """The first gives the child time to keep a checkpoint."""
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 1000)
+    sweep = Sweep(tmp_path, "is-deaf")
+    assert signalled(sweep, signal.SIGINT) == (130, True)
+    assert "Traceback" not in capfd.readouterr().err
     assert {rule: s.record.status for rule, s in sweep.run().items()} == {"once": "ok", "bptt": "ok"}
 
 
@@ -230,29 +249,24 @@ def test_the_second_ctrl_c_does_not_wait_for_a_child_that_does_not_listen(tmp_pa
     assert engine.at_work == [] and child.process.exitcode == -signal.SIGKILL
 
 
-def test_sigterm_to_the_runner_ends_it_as_ctrl_c_does(tmp_path):
-    sweep = Sweep(tmp_path, "hangs")
-    with child(sweep.command("--jobs", 1), stderr=subprocess.PIPE, text=True) as process:
-        wait_for(sweep.mark.exists)
-        process.terminate()
-        time.sleep(0.3)
-        process.terminate()
-        printed = process.communicate(timeout=30)[1]
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "interrupted: finished runs are recorded" in printed
+def test_sigterm_to_the_runner_ends_it_as_ctrl_c_does(tmp_path, capfd):
+    assert signalled(Sweep(tmp_path, "hangs"), signal.SIGTERM)[0] == 128 + signal.SIGTERM
+    assert "interrupted: finished runs are recorded" in capfd.readouterr().err
 
 
-def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path):
-    """A limit on the size of files stands for the disk: records do not fit, the small files before them do."""
+def test_a_full_disk_is_told_and_what_was_written_stays(tmp_path, capfd):
+    """A limit on the size of files stands for the disk: records do not fit, the small files before them do. Processes
+    of the passes have the limit too in tests/commands/test_cli.py."""
     sweep = Sweep(tmp_path, "raises")
     sweep.mark.touch()
-
-    def full():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-
-    done = subprocess.run(sweep.command(), capture_output=True, text=True, timeout=120, preexec_fn=full)
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: [Errno 27] File too large: ")
+    local.start_fork_server()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        assert main(sweep.words()) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capfd.readouterr().err.splitlines()[-1].startswith("error: [Errno 27] File too large: ")
     assert sweep.store.records() == [] and sweep.store.broken == []
     assert not list(tmp_path.rglob("*.tmp"))
     assert {rule: s.record.status for rule, s in sweep.run().items()} == {"once": "ok", "bptt": "ok"}

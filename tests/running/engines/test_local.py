@@ -30,5 +30,6 @@ def test_a_child_has_what_every_pass_needs():
         f"throughtime.{room}" for room in ("algorithms.bptt", "neurons.lif", "networks.recurrent", "datasets.digits")
     }
     assert {"torch._dynamo", "numba", *components} <= imported and later == set()
+    assert "tonic" not in imported, "its licence is GPL-3.0-only: see tests/contracts/test_licences.py"
     assert digest == module_digest("throughtime.passes.passes")
     assert frozen > 100_000, "collections skip the objects of all these modules"
