@@ -79,6 +79,7 @@ def test_the_workflow_does_what_ci_run_does():
         ["make", "attack"],
         ["make", "mutants"],
     ]
+    assert nightly["computed"]["steps"][-1]["run"].endswith(" -m slow tests/reports/test_papers.py")
     makefile = (ROOT / "Makefile").read_text()
     assert re.search(r"^lint: types$", makefile, re.MULTILINE)
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
