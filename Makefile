@@ -45,7 +45,7 @@ lowest: LOWEST := build/lowest/bin/python
 lowest:
 	$(PYTHON) -m venv --clear build/lowest
 	$(LOWEST) -m pip install --quiet uv
-	$(LOWEST) -m uv pip compile --quiet --resolution lowest-direct --only-binary :all: --extra cluster --extra nir pyproject.toml --output-file build/lowest/requirements.txt
+	$(LOWEST) -m uv pip compile --quiet --resolution lowest-direct --only-binary :all: --extra cluster --extra nir --extra tune pyproject.toml --output-file build/lowest/requirements.txt
 	$(LOWEST) -m uv pip install --quiet --python $(LOWEST) --requirement build/lowest/requirements.txt
 	$(LOWEST) -m uv pip install --quiet --python $(LOWEST) pytest pytest-benchmark pytest-xdist hypothesis
 	$(LOWEST) -m uv pip install --quiet --python $(LOWEST) --no-deps --editable .

@@ -3,32 +3,21 @@
     import throughtime as tt
 
     results = tt.run("quick", scale="tiny")  # or tt.load("results/runs")
-    results.frame, tt.table(results), tt.figure(results)
+    tt.frame(results), tt.table(results), tt.figure(results)
 
 The four registries are the four folders `algorithms`, `neurons`, `networks` and `datasets`; a component joins one with
 a decorator, from inside the package or from any file named with `--plugin`:
 
     from throughtime import algorithm, dataset, network, neuron
 
-Importing this module loads no other module of the package: each name is loaded at its first use.
+Importing this module loads no other module of the package: each name is loaded at its first use. `face/stub.py` writes
+the stub `__init__.pyi` for editors and type checkers.
 """
 
 from __future__ import annotations
 
 import pkgutil
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from throughtime.comparing.compare import compare
-    from throughtime.face.api import bytes, check, figure, recommend, run, table
-    from throughtime.harness.batches import evaluate
-    from throughtime.harness.by_name import build_dataset, build_network, build_rule, neuron_type
-    from throughtime.harness.learner import Learner
-    from throughtime.harness.weights import load_network
-    from throughtime.records.results import Results
-    from throughtime.registry import algorithm, dataset, network, neuron
-
-    load = Results.load
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
@@ -44,6 +33,7 @@ __all__ = [
     "dataset",
     "evaluate",
     "figure",
+    "frame",
     "load",
     "load_network",
     "network",
@@ -67,6 +57,7 @@ _PLACES = {
     "dataset": "registry:dataset",
     "evaluate": "harness.batches:evaluate",
     "figure": "face.api:figure",
+    "frame": "face.api:frame",
     "load": "records.results:Results.load",
     "load_network": "harness.weights:load_network",
     "network": "registry:network",
@@ -87,4 +78,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return ["__version__", *__all__]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -137,6 +138,27 @@ def cell_label(rule: str, neuron: str, network: str, dataset: str) -> str:
     return f"{rule} {neuron}{wired} {dataset}"
 
 
+class Span(Strict):
+    """The numbers between two ends."""
+
+    low: int | float
+    high: int | float
+    scale: Literal["linear", "log"] = "linear"
+    """Whether equal differences or equal ratios count alike."""
+
+    def edge(self, value: float) -> str | None:
+        """Return `smallest` or `largest` for a value in the outer `EDGE` of the span at that end; None in between."""
+        low, high, value = (
+            math.log(number) if self.scale == "log" else number for number in (self.low, self.high, value)
+        )
+        share = (value - low) / (high - low)
+        return "smallest" if share <= EDGE else "largest" if share >= 1 - EDGE else None
+
+
+EDGE = 0.05
+"""Share of a span that is its edge, at each end."""
+
+
 class TrialResult(Strict):
     """Result of one trial of a tuning."""
 
@@ -159,12 +181,20 @@ class Tuning(Strict):
     trials: list[TrialResult]
     chosen: NonNegativeInt
     """Index of the trial whose values the run has."""
+    sampler: str = "grid"
+    """What proposed the trials: `grid`, or a library with its version."""
+    spans: dict[str, Span] = {}
+    """The ranges from which a library proposed numbers, by the names of the options."""
 
     @property
     def at_edge(self) -> list[str]:
-        """The options whose chosen value is an end of its grid of numbers, such as `largest training.learning_rate`."""
+        """The options whose chosen value is an end of its grid of numbers, or at an edge of its span, such as
+        `largest training.learning_rate`."""
         ends = []
         for name, value in self.trials[self.chosen].values.items():
+            if name in self.spans:
+                ends += [f"{edge} {name}"] if (edge := self.spans[name].edge(value)) else []
+                continue
             grid = {str(trial.values[name]): trial.values[name] for trial in self.trials}.values()
             numeric = all(isinstance(number, int | float) and not isinstance(number, bool) for number in grid)
             if len(grid) > 1 and numeric and value in (min(grid), max(grid)):

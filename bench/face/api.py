@@ -89,6 +89,28 @@ def run(
     return Results.load(results, [sweep.planned[0].spec.suite]).select(scale=scale)
 
 
+def frame(results: Results | str | Path = DEFAULT_RESULTS, full: bool = False) -> pd.DataFrame:
+    """Return a row for each current run, with its settings and measures as columns.
+
+    Args:
+        results: results, or their folder.
+        full: whether the columns `unit.*`, `better.*` (which direction of a metric is better) and `missing.*` (why a
+            value is missing) are there, as in `Results.frame`.
+
+    Raises:
+        UsageError: the folder has no runs.
+
+    Example:
+        >>> rows = tt.frame(folder)
+        >>> rows[["rule", "neuron", "status"]].values.tolist()
+        [['bptt', 'lif', 'ok']]
+        >>> "unit.accuracy" in rows, "unit.accuracy" in tt.frame(folder, full=True)
+        (False, True)
+    """
+    runs = _loaded(results).frame
+    return runs if full else runs.loc[:, ~runs.columns.str.startswith(("unit.", "better.", "missing."))]
+
+
 def table(results: Results | str | Path = DEFAULT_RESULTS, measure: str = "metric") -> pd.DataFrame:
     """Summarise one measure: a row per cell with mean, t interval, replicates, failures by status and notes.
 

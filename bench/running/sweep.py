@@ -14,10 +14,10 @@ from throughtime.records.record import Record
 from throughtime.records.store import Store
 from throughtime.running.engine import Engine
 from throughtime.running.limits import Limits
-from throughtime.running.plan import Planned, plan, prepare_data, to_run
+from throughtime.running.plan import Codes, Planned, plan, prepare_data, to_run
 from throughtime.running.progress import Progress
 from throughtime.running.runner import Runner
-from throughtime.running.tuning import after_tuning, trial_runs
+from throughtime.running.tuning import after_tuning, trial_rounds, trial_runs
 from throughtime.spec import Rerun, Scale
 from throughtime.suites.suite import Suite, load_suite
 
@@ -112,32 +112,37 @@ def sweeps(request: Request) -> Iterator[Sweep]:
     """Yield the sweeps of a suite. The due runs of one must have run before the next is taken.
 
     A suite without a tuning has one sweep. Otherwise the first one consists of the trials of the cells that are
-    selected, and the second of the selected runs with the best values, unless only trials are selected.
+    selected, and the last of the selected runs with the best values, unless only trials are selected. Between them
+    there is one for each round of trials that a library proposes.
 
     Raises:
         UsageError: the suite is invalid, a cell cannot be built, or no run has a name of `only`.
     """
     suite = load_suite(request.suite, request.scale, request.changes)
-    if not suite.trials.get(request.scale):
+    if suite.settings[request.scale].tune is None:
         planned = plan(suite.expand(request.scale), request.store)
         selected = select(planned, request.only, request.suite)
         yield Sweep(request, suite, planned, selected, to_run(selected, request.rerun))
         return
-    trials = plan(trial_runs(suite, request.scale), request.store)
-    runs: list[Planned] = []
-    if request.only:
-        # The id of a run is unknown before its values are chosen: its label stands for it.
-        runs = [Planned(run, run.label, {}, run.passes, None, None) for run in suite.expand(request.scale)]
-        runs += after_tuning(suite, request.scale, request.store).planned
-    select([*trials, *runs], request.only, request.suite)  # refuses a wrong name before the trials run
-    named, cells = matching(trials, request.only), {p.spec.cell for p in matching(runs, request.only)}
-    needed = [p for p in trials if p in named or _cell_of(p) in cells]
-    due = to_run(named, request.rerun)
-    due += to_run([p for p in needed if p not in named], "none")
-    sweep = Sweep(request, suite, trials, needed, due)
-    sweep.cells_left = len(suite.cells[request.scale])
-    yield sweep
-    planned, cells_left = after_tuning(suite, request.scale, request.store)
+    cells: set[tuple[str, ...]] = set()
+    codes: Codes = {}
+    rerun = request.rerun
+    for known in trial_rounds(suite, request.scale, request.store, codes):
+        trials = plan(trial_runs(suite, request.scale, known), request.store, codes)
+        if request.only and not cells:
+            # The id of a run is unknown before its values are chosen: its label stands for it.
+            runs = [Planned(run, run.label, {}, run.passes, None, None) for run in suite.expand(request.scale)]
+            runs += after_tuning(suite, request.scale, request.store, known).planned
+            select([*trials, *runs], request.only, request.suite)  # refuses a wrong name before the trials run
+            cells = {p.spec.cell for p in matching(runs, request.only)}
+        named = matching(trials, request.only)
+        needed = [p for p in trials if p in named or _cell_of(p) in cells]
+        due = to_run(named, rerun) + to_run([p for p in needed if p not in named], "none")
+        rerun = "none"
+        sweep = Sweep(request, suite, trials, needed, due)
+        sweep.cells_left = len(suite.cells[request.scale])
+        yield sweep
+    planned, cells_left = after_tuning(suite, request.scale, request.store, known)
     if selected := matching(planned, request.only):
         sweep = Sweep(request, suite, planned, selected, to_run(selected, request.rerun))
         sweep.cells_left = cells_left

@@ -1,15 +1,17 @@
-"""The outcome of a suite's tuning: for each cell, the trial that was the best on the validation split."""
+"""A suite's tuning: the trials of each cell, and the one that was the best on the validation split."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from throughtime.records.record import Measure, Record
 from throughtime.records.store import Store
-from throughtime.running.plan import KnownRecords, Planned, plan, to_run
-from throughtime.spec import RunSpec, Scale, TrialResult, Tuning
+from throughtime.running.plan import Codes, KnownRecords, Planned, plan, to_run
+from throughtime.running.search import Search, version
+from throughtime.spec import RunSpec, Scale, Span, TrialResult, Tuning
 from throughtime.suites.suite import Suite
 from throughtime.suites.trials import Trial
 
@@ -26,29 +28,98 @@ class TunedRuns(NamedTuple):
     """Number of cells with trials that are still to run."""
 
 
-def trial_runs(suite: Suite, scale: Scale) -> list[RunSpec]:
-    """Return the runs of all trials, by cell, trial and replicate."""
-    return [run for trials in suite.trials[scale] for trial in trials for run in suite.runs_of_trial(scale, trial)]
+def trial_rounds(suite: Suite, scale: Scale, store: Store, codes: Codes) -> Iterator[list[list[Trial]]]:
+    """Yield the trials of each cell that are known, and again each time that the user has run these.
+
+    Those of a grid are all known. A library proposes one for each cell at a time, when its earlier ones have records;
+    after the first round, in which records may have been replaced, it begins again with the new ones.
+
+    Args:
+        suite: the suite.
+        scale: one of its scales.
+        store: contains the records.
+        codes: as for `plan`.
+
+    Raises:
+        UsageError: the library is not installed.
+    """
+    if suite.trials[scale]:
+        yield suite.trials[scale]
+        return
+    known: list[list[Trial]] = []
+    for number in itertools.count():
+        if number < 2:
+            searches = _searches(suite, scale)
+        _advance(searches, suite, scale, store, codes)
+        proposed = [list(search.trials) for search in searches]
+        if proposed == known:
+            return
+        yield (known := proposed)
 
 
-def after_tuning(suite: Suite, scale: Scale, store: Store) -> TunedRuns:
-    """Choose the best trial of each cell from the records of the trials, and plan the runs with its values.
+def _searches(suite: Suite, scale: Scale) -> list[Search]:
+    settings = suite.settings[scale]
+    assert settings.tune is not None and settings.tune.trials is not None
+    return [Search(space, settings.seed, settings.tune.trials) for space in suite.spaces[scale]]
+
+
+def _advance(searches: Sequence[Search], suite: Suite, scale: Scale, store: Store, codes: Codes) -> None:
+    """Judge all trials that have records, up to the first one without in each cell."""
+    going = searches
+    while going := [search for search in going if not search.is_over]:
+        recorded = records_of([search.propose() for search in going], suite, scale, store, codes)
+        going = [search for search, records in zip(going, recorded, strict=True) if records is not None]
+        for search, records in zip(going, filter(None, recorded), strict=True):
+            search.judge(_loss(records))
+
+
+def _loss(records: Sequence[Record]) -> float | None:
+    """Return the result of a trial such that less is better; None if a run failed."""
+    measures = [measure for measure in map(_validation, records) if measure is not None]
+    mean = _mean(records)
+    return -mean if mean is not None and measures[0].better == "higher" else mean
+
+
+def trial_runs(suite: Suite, scale: Scale, trials: Sequence[Sequence[Trial]]) -> list[RunSpec]:
+    """Return the runs of trials, by cell, trial and replicate; a trial that a library repeats has one run."""
+    runs = (run for of_cell in trials for trial in of_cell for run in suite.runs_of_trial(scale, trial))
+    return list({(run.cell, run.replicate): run for run in runs}.values())
+
+
+def records_of(
+    trials: Sequence[Trial], suite: Suite, scale: Scale, store: Store, codes: Codes | None = None
+) -> list[list[Record] | None]:
+    """Return the records of the runs of each trial; None if one of its runs is still to be made.
 
     A stale record counts if `run` would not repeat it, as in any suite.
     """
-    trial_plan = plan(trial_runs(suite, scale), store)
+    runs = [suite.runs_of_trial(scale, trial) for trial in trials]
+    trial_plan = plan([run for of_trial in runs for run in of_trial], store, codes)
     known, due = KnownRecords(store, f"{suite.name}-tune"), {p.id for p in to_run(trial_plan, "none")}
     records = iter([None if p.id in due else known.of(p.spec, p.id, p.code)[0] for p in trial_plan])
+    by_trial = [[next(records) for _ in of_trial] for of_trial in runs]
+    complete = [[record for record in of_trial if record is not None] for of_trial in by_trial]
+    return [each if each == of_trial else None for each, of_trial in zip(complete, by_trial, strict=True)]
+
+
+def after_tuning(suite: Suite, scale: Scale, store: Store, trials: Sequence[Sequence[Trial]]) -> TunedRuns:
+    """Choose the best trial of each cell from the records of the trials, and plan the runs with its values."""
+    settings = suite.settings[scale]
+    assert settings.tune is not None
+    records = iter(records_of([trial for of_cell in trials for trial in of_cell], suite, scale, store))
     specs: list[RunSpec] = []
     failed, cells_left = set(), 0
-    for trials in suite.trials[scale]:
-        records_of_trials = [[next(records) for _ in suite.runs_of_trial(scale, trial)] for trial in trials]
-        complete = [[record for record in trial_records if record is not None] for trial_records in records_of_trials]
-        if complete != records_of_trials:
+    for space, of_cell in zip(suite.spaces[scale], trials, strict=True):
+        recorded = [next(records) for _ in of_cell]
+        complete = [each for each in recorded if each is not None]
+        if complete != recorded or len(of_cell) < (settings.tune.trials or 1):
             cells_left += 1
             continue
-        tuning = _tuning(trials, complete)
-        runs = suite.runs_of(scale, trials[tuning.chosen if tuning else 0].cell, tuning)
+        tuning = _tuning(of_cell, complete)
+        if tuning and settings.tune.sampler != "grid":
+            spans = {name: values for name, values in space.options.items() if isinstance(values, Span)}
+            tuning = tuning.model_copy(update={"sampler": version(), "spans": spans})
+        runs = suite.runs_of(scale, of_cell[tuning.chosen if tuning else 0].cell, tuning)
         failed |= set() if tuning else {runs[0].cell}
         specs += runs
     planned = [
@@ -61,9 +132,7 @@ def _tuning(trials: Sequence[Trial], records: Sequence[Sequence[Record]]) -> Tun
     """Return the trials of a cell with the index of the best; None if each has a failed run."""
     results = []
     for trial, trial_records in zip(trials, records, strict=True):
-        values = [measure.value for measure in map(_validation, trial_records) if measure and measure.value is not None]
-        mean = math.fsum(values) / len(values) if len(values) == len(trial_records) else None
-        results.append(TrialResult(values=trial.values, validation=mean))
+        results.append(TrialResult(values=trial.values, validation=_mean(trial_records)))
     means = {i: result.validation for i, result in enumerate(results) if result.validation is not None}
     if not means:
         return None
@@ -77,6 +146,12 @@ def _tuning(trials: Sequence[Trial], records: Sequence[Sequence[Record]]) -> Tun
         trials=results,
         chosen=best(means, key=means.__getitem__),
     )
+
+
+def _mean(records: Sequence[Record]) -> float | None:
+    """Return the mean result of the runs of a trial on the validation split; None if one failed."""
+    values = [measure.value for measure in map(_validation, records) if measure and measure.value is not None]
+    return math.fsum(values) / len(values) if len(values) == len(records) else None
 
 
 def _validation(record: Record) -> Measure | None:

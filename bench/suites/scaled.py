@@ -54,6 +54,8 @@ class ScaledSuite:
         self.overrides: list[Override] = list(self.settings.overrides)
         self.applied: dict[Labels, tuple[int, ...]] = {}
         """Indices of the overrides of each cell."""
+        self.tried: dict[tuple[str, str], int] = {}
+        """Indices of the overrides of a tuning, by the name of an option and the JSON of its value."""
         self._built: dict[Any, Any] = {}
         self.cells = self._cells(labelled)
 

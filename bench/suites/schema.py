@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from throughtime.spec import PASSES, Device, Pass, Strict, Training
+from throughtime.spec import PASSES, Device, Pass, Span, Strict, Training
 from throughtime.suites.ranges import listed
 from throughtime.suites.units import seconds, size
 
@@ -32,6 +32,7 @@ Entries = Annotated[list[NameOrEntry], Field(min_length=1)]
 LabelList = Annotated[
     list[str], Field(min_length=1), BeforeValidator(lambda value: [value] if isinstance(value, str) else value)
 ]
+Values = Annotated[list[Any], Field(min_length=1)]
 Timeout = Annotated[PositiveFloat, BeforeValidator(lambda value: seconds(value) if isinstance(value, str) else value)]
 ByteSize = Annotated[PositiveInt, BeforeValidator(lambda value: size(str(value)))]
 
@@ -98,11 +99,16 @@ class Tune(Strict):
     combination whose best epoch is the best on the validation split; the record lists all trials.
     """
 
-    options: dict[str, Annotated[list[Any], Field(min_length=1), BeforeValidator(listed)]] = Field(min_length=1)
+    options: dict[str, Annotated[Values | Span, BeforeValidator(listed)]] = Field(min_length=1)
     """Values to try, by option: `training.NAME`, `rule.NAME` (likewise neuron, network, dataset), or `LABEL.NAME` for
-    the component with that label. A list, or a range `{from: 1e-4, to: 1e-2, steps: 5, scale: log}` (or `linear`)."""
+    the component with that label. A list, or a range `{from: 1e-4, to: 1e-2, steps: 5, scale: log}` (or `linear`); for
+    `optuna` a range without `steps` has all numbers between its ends."""
+    sampler: Literal["grid", "optuna"] = "grid"
+    """What proposes the trials: `grid`: combinations of the values; `optuna`: its TPE sampler, from the results of the
+    cell's trials before, the first ten at random; it needs the extra `tune`."""
     trials: PositiveInt | None = None
-    """Combinations tried for each cell, drawn at random from all; null: all of the cell with the fewest."""
+    """Combinations tried for each cell; of a grid they are drawn at random from all, and null is all of the cell with
+    the fewest."""
     replicates: PositiveInt = 1
     """Runs of each trial; their mean counts."""
 

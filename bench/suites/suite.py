@@ -28,7 +28,7 @@ from throughtime.suites.changes import apply_change, names_an_option
 from throughtime.suites.scaled import ScaledSuite, component_of
 from throughtime.suites.schema import ComponentEntry, Exclude, NameOrEntry, Settings, SuiteFile
 from throughtime.suites.strict_yaml import Document, Key, checked, load
-from throughtime.suites.trials import Trial, trials_of
+from throughtime.suites.trials import Space, Trial, spaces_of, trials_of
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -45,7 +45,9 @@ class Suite:
     settings: dict[Scale, Settings]
     cells: dict[Scale, list[CellSpec]]
     trials: dict[Scale, list[list[Trial]]]
-    """The trials of each cell, in the order of the cells; empty without a tuning."""
+    """The trials of each cell, in the order of the cells; empty without a tuning, or if a library proposes them."""
+    spaces: dict[Scale, list[Space]]
+    """The options under trial of each cell, in the order of the cells; empty without a tuning."""
 
     def expand(self, scale: Scale) -> list[RunSpec]:
         """Return all runs, by dataset, network, neuron, rule (in file order), replicate; included cells last."""
@@ -133,12 +135,15 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
             file = checked(document, SuiteFile)
     _check_entries(document, faults)
     faults.raise_all()
-    scaled, trials = {}, {}
+    scaled: dict[Scale, ScaledSuite] = {}
+    spaces: dict[Scale, list[Space]] = {}
+    trials: dict[Scale, list[list[Trial]]] = {}
     for name in SCALES:
         scale_faults = Faults()
         with scale_faults.collected():
             scaled[name] = ScaledSuite(document, file, name, scale_faults)
-            trials[name] = [*trials_of(scaled[name]).values()]
+            spaces[name] = spaces_of(scaled[name])
+            trials[name] = trials_of(spaces[name])
         faults.add_other_places(scale_faults)
     faults.raise_all()
     _check_patterns(document, list(scaled.values()), faults)
@@ -150,6 +155,7 @@ def load_suite(name_or_path: str | Path, scale: Scale = "laptop", changes: Seque
         settings,
         cells={scale: [*s.cells.values()] for scale, s in scaled.items()},
         trials=trials,
+        spaces=spaces,
     )
 
 

@@ -15,8 +15,8 @@ from throughtime.registry import ALGORITHMS, NETWORKS, NEURONS
 
 MOST_LINES = 8
 NAMES = {"tt": tt, "torch": torch, "Classification": task.Classification}
-FACE = [name for name in tt.__all__ if name not in ("algorithm", "neuron", "network", "dataset")]
-"""Names of the Python interface but for the four decorators, of which docs/extending.md has the examples."""
+FACE = [name for name in tt.__all__ if name not in ("neuron", "network", "dataset")]
+"""Names of the Python interface; the four decorators have one docstring."""
 TASKS = ("Classification", "Regression", "Distribution", "MultiLabel")
 REGISTRIES = (ALGORITHMS, NEURONS, NETWORKS)
 COMPONENTS = {name: registry[name].factory for registry in REGISTRIES for name in registry.names()}
@@ -41,7 +41,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", FACE)
-def test_the_example_of_the_interface_runs(name, folder):
+def test_the_example_of_the_interface_runs(name, folder, isolated_registries):
     run(name, getattr(tt, name), folder=folder)
 
 

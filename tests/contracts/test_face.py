@@ -76,7 +76,8 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_every_public_name_is_there_and_no_other():
     for name in tt.__all__:
-        assert getattr(tt, name) is not None and name in dir(tt)
+        assert getattr(tt, name) is not None
+    assert sorted(dir(tt)) == sorted(["__version__", *tt.__all__])
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         tt.lod  # noqa: B018
 

@@ -45,7 +45,7 @@ def suite(tmp_path):
 
 def record_trials(store, suite, values, metric="mse", better="lower", failing=(), stale=False):
     """Write a record for each run of a trial: value of trial i, plus 0.01 for its second replicate."""
-    runs = trial_runs(suite, "tiny")
+    runs = trial_runs(suite, "tiny", suite.trials["tiny"])
     for i, planned in enumerate(plan(runs, store)):
         trial, replicate = divmod(i, 2)
         if trial in failing and replicate:
@@ -64,7 +64,7 @@ def chosen(outcome):
 @pytest.mark.parametrize("better, best", [("lower", 1), ("higher", 0)])
 def test_the_best_trial_on_validation_has_the_runs(store, suite, better, best):
     record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2], better=better)
-    found = chosen(after_tuning(suite, "tiny", store))
+    found = chosen(after_tuning(suite, "tiny", store, suite.trials["tiny"]))
     assert found.keys() == {"bptt", "tbptt"}
     rate, tuning = found["bptt"]
     assert rate == [1e-3, 1e-2, 1e-1][best]
@@ -75,7 +75,7 @@ def test_the_best_trial_on_validation_has_the_runs(store, suite, better, best):
 
 def test_a_trial_with_a_failed_run_is_not_chosen(store, suite):
     record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2], failing=(1, 3, 4, 5))
-    outcome = after_tuning(suite, "tiny", store)
+    outcome = after_tuning(suite, "tiny", store, suite.trials["tiny"])
     found = chosen(outcome)
     assert found["bptt"][0] == 1e-1 and found["bptt"][1].trials[1].validation is None
     assert found["tbptt"][1] is None
@@ -83,7 +83,7 @@ def test_a_trial_with_a_failed_run_is_not_chosen(store, suite):
 
 
 def test_cells_with_trials_to_run_are_not_planned(store, suite):
-    assert after_tuning(suite, "tiny", store) == ([], 2)
+    assert after_tuning(suite, "tiny", store, suite.trials["tiny"]) == ([], 2)
     request = Request(store.folder / "tuned.yaml", "tiny", store, only=["tbptt lif adding #1"])
     (trials,) = sweeps(request)
     assert {p.spec.rule.name for p in trials.due} == {"tbptt"} and len(trials.due) == 6
@@ -92,9 +92,9 @@ def test_cells_with_trials_to_run_are_not_planned(store, suite):
 
 def test_a_cell_with_some_of_its_trials_is_not_planned(store, suite):
     record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2])
-    first = plan(trial_runs(suite, "tiny"), store)[0]
+    first = plan(trial_runs(suite, "tiny", suite.trials["tiny"]), store)[0]
     shutil.rmtree(store.run_folder(first.spec.suite, first.id))
-    outcome = after_tuning(suite, "tiny", store)
+    outcome = after_tuning(suite, "tiny", store, suite.trials["tiny"])
     assert chosen(outcome).keys() == {"tbptt"} and outcome.cells_left == 1
 
 
@@ -115,7 +115,7 @@ def test_names_select_trials_and_runs(store, suite):
     assert due("bptt lif adding #1", rerun="all") == [[], ["bptt lif adding #1"]], "its trials are not repeated"
     label = "bptt learning_rate=0.01 lif adding #0"
     assert due(label, rerun="all") == [[label]], "the command of its record"
-    run_id = after_tuning(suite, "tiny", store).planned[0].id
+    run_id = after_tuning(suite, "tiny", store, suite.trials["tiny"]).planned[0].id
     assert due(run_id) == [[], ["bptt lif adding #0"]]
 
 
@@ -124,7 +124,7 @@ def test_stale_trials_count_like_other_stale_runs(store, suite):
     path = store.folder / "tuned.yaml"
     trials, runs = sweeps(Request(path, "tiny", store))
     assert trials.due == [] and len(runs.due) == 4
-    assert chosen(after_tuning(suite, "tiny", store))["bptt"][0] == 1e-2
+    assert chosen(after_tuning(suite, "tiny", store, suite.trials["tiny"]))["bptt"][0] == 1e-2
     trials = next(sweeps(Request(path, "tiny", store, rerun="stale")))
     assert len(trials.due) == 12
 
@@ -140,11 +140,13 @@ def test_a_name_that_selects_nothing_is_refused(store, suite):
 
 def test_a_run_that_was_skipped_for_its_trials_is_due_once_they_succeed(store, suite):
     record_trials(store, suite, [0.3, 0.1, 0.2, 0.3, 0.1, 0.2], failing=(0, 1, 2))
-    (run, *_) = after_tuning(suite, "tiny", store).planned
+    (run, *_) = after_tuning(suite, "tiny", store, suite.trials["tiny"]).planned
     put(store, run.spec, "skipped", id=run.id, failure=Failure(reason=NO_TRIAL))
-    assert run.id not in {p.id for p in to_run(after_tuning(suite, "tiny", store).planned, "none")}
+    assert run.id not in {
+        p.id for p in to_run(after_tuning(suite, "tiny", store, suite.trials["tiny"]).planned, "none")
+    }
     record_trials(store, suite, [0.1, 0.2, 0.3, 0.3, 0.1, 0.2])
-    assert run.id in {p.id for p in to_run(after_tuning(suite, "tiny", store).planned, "none")}
+    assert run.id in {p.id for p in to_run(after_tuning(suite, "tiny", store, suite.trials["tiny"]).planned, "none")}
 
 
 def test_a_diverged_trial_is_no_failure_of_the_sweep(store, suite):
