@@ -7,6 +7,7 @@ from throughtime.datasets.base import Dataset
 from throughtime.networks.base import Network
 from throughtime.neurons.base import Neuron, Shape
 from throughtime.comparing.compare import compare as compare
+from throughtime.datasets.torch_sequences import as_dataset as as_dataset
 from throughtime.face.api import bytes as bytes
 from throughtime.face.api import check as check
 from throughtime.face.api import figure as figure
@@ -24,10 +25,12 @@ from throughtime.registry import network as network
 from throughtime.registry import neuron as neuron
 
 __version__: str
+_PLACES: dict[str, str]
 __all__ = [
     "Learner",
     "Results",
     "algorithm",
+    "as_dataset",
     "build_dataset",
     "build_network",
     "build_rule",
@@ -374,6 +377,15 @@ def build_dataset(
 ) -> Dataset: ...
 @overload
 def build_dataset(
+    name: Literal["torch"],
+    *,
+    train: str,
+    test: str,
+    validation: str | None = None,
+    label_at: Literal["last", "end"] | None = None,
+) -> Dataset: ...
+@overload
+def build_dataset(
     name: Literal["ts"],
     *,
     path: str,
@@ -521,6 +533,17 @@ def build_network(
     layers: Sequence[Any],
     readouts: Sequence[Any] | None = None,
     weights: Literal["uniform", "glorot_uniform", "glorot_normal"] = "uniform",
+) -> Network: ...
+@overload
+def build_network(
+    name: Literal["nir"],
+    inputs: Shape,
+    outputs: Shape | Mapping[str, Shape],
+    neuron: str | Mapping[str, Any] | Callable[..., Neuron] = "lif",
+    *,
+    path: str,
+    dt: float | None = None,
+    scheme: Literal["exponential", "euler"] | None = None,
 ) -> Network: ...
 @overload
 def build_network(

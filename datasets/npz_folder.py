@@ -27,6 +27,7 @@ class NpzFolder(OwnSequences):
         y        targets: integers [sequences] (one class) or [sequences, steps] (a class per step; -1: no label);
                  or real numbers [sequences, outputs] or [sequences, steps, outputs] (NaN: no label)
         length   [sequences], if lengths differ: the number of valid steps of each sequence; padding follows them
+        layout   [3], if a step is an image: its channels, rows and columns, whose product is the number of inputs
 
     Instead of `train.npz` there may be a folder `train` with a file for each sequence, x [steps, inputs] and y without
     the first dimension, in the order of the file names. `OwnSequences` describes the padding of shorter sequences and
@@ -110,6 +111,7 @@ def _many(path: Path) -> Sequences:
         [sequence[:n] for sequence, n in zip(x, length, strict=True)],
         [targets[:n] if per_step else targets for targets, n in zip(y, length, strict=True)],
         str(path),
+        tuple(arrays["layout"].ravel().tolist()) if "layout" in arrays else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
+from throughtime.datasets.arrays import Arrays
 from throughtime.datasets.base import Split, computed
 from throughtime.datasets.files import fetch
 from throughtime.datasets.files.remember import remembered
@@ -20,6 +22,7 @@ from throughtime.errors import UsageError
 
 MOST_CLASSES = 100_000
 """Largest number of classes. A damaged label would otherwise determine the size of the readout."""
+LAYOUT = "layout.npy"
 LabelAt = Literal["last", "end"]
 """Step at which a label for a whole sequence counts: the sequence's own last step, or the end of the padding."""
 
@@ -34,6 +37,8 @@ class Sequences(NamedTuple):
     [steps, outputs], in float32."""
     where: str
     """File or files, for messages."""
+    layout: tuple[int, ...] | None = None
+    """Shape of the inputs of a step as an image, (channels, rows, columns); None: they are none."""
 
 
 class OwnSequences(PreparedDataset):
@@ -76,7 +81,7 @@ class OwnSequences(PreparedDataset):
         x = [sequence for split in SPLITS if split in parts for sequence in parts[split].x]
         y = [sequence for split in SPLITS if split in parts for sequence in parts[split].y]
         for part in parts.values():
-            _check(part, like=parts["train"])
+            check(part, like=parts["train"])
         starts = np.cumsum([0, *(len(parts[split].x) for split in SPLITS if split in parts)])
         splits: dict[Split, np.ndarray] = {
             split: np.arange(start, stop)
@@ -90,7 +95,7 @@ class OwnSequences(PreparedDataset):
             raise UsageError("y has a label a step: label_at would do nothing", where=parts["train"].where)
         lengths, no_label = np.array([len(sequence) for sequence in x]), -1 if whole else np.nan
         if per_step:
-            target = _padded(y, steps, no_label)
+            target = padded(y, steps, no_label)
         elif self.label_at == "end" or (lengths == steps).all():
             target = np.array(y)
         else:
@@ -105,7 +110,18 @@ class OwnSequences(PreparedDataset):
             labels = np.array(y)[train] if whole and not per_step else np.zeros(len(train), int)
             rest, held = held_out(labels, share=0.1, seed=10)
             splits |= {"train": train[rest], "validation": train[held]}
-        save(folder, target, splits, _padded(x, steps, 0))
+        save(folder, target, splits, padded(x, steps, 0))
+        if parts["train"].layout is not None:
+            np.save(folder / LAYOUT, np.array(parts["train"].layout))
+
+    def ready(self, folder: Path, digest: str, in_memory: bool = False) -> Arrays:
+        file = folder / LAYOUT
+        self._layout = tuple(np.load(file).tolist()) if file.exists() else None
+        return super().ready(folder, digest, in_memory)
+
+    @computed
+    def layout(self) -> tuple[int, ...] | None:
+        return self._layout if self.arrays else None
 
     @computed
     def steps(self) -> int:
@@ -134,10 +150,15 @@ class OwnSequences(PreparedDataset):
         return target.shape[-1] if target.is_floating_point() else int(target.max()) + 1
 
 
-def _check(part: Sequences, like: Sequences) -> None:
+def check(part: Sequences, like: Sequences) -> None:
     """Raise UsageError unless all sequences have inputs and targets like those of `like`, with finite numbers."""
     if not part.x:
         raise UsageError("no sequence in it", where=part.where)
+    if part.layout != like.layout:
+        raise UsageError(f"images of {part.layout} where those of train are {like.layout}", where=part.where)
+    if part.layout and (len(part.layout) != 3 or math.prod(part.layout) != part.x[0].shape[-1]):
+        what = f"the layout {part.layout} is not (channels, rows, columns) of {part.x[0].shape[-1]} inputs"
+        raise UsageError(what, where=part.where)
     y = like.y[0]
     if y.ndim not in ((1, 2) if y.dtype.kind == "f" else (0, 1)):
         shape = f"[{', '.join(map(str, ('sequences', *y.shape)))}]"
@@ -185,7 +206,8 @@ def _check_classes(target: np.ndarray, by_split: Mapping[Split, np.ndarray], par
         raise UsageError("all of one class", where=parts["train"].where)
 
 
-def _padded(arrays: Sequence[np.ndarray], steps: int, value: float) -> np.ndarray:
+def padded(arrays: Sequence[np.ndarray], steps: int, value: float) -> np.ndarray:
+    """Return arrays of different length, [steps, ...] each, as one, with a value after the end of each."""
     out = np.full((len(arrays), steps, *arrays[0].shape[1:]), value, np.result_type(*arrays))
     for row, array in zip(out, arrays, strict=True):
         row[: len(array)] = array

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from throughtime.reports.drawing import Drawn
+    from throughtime.running.logs import Log
 
 
 def run(
@@ -35,6 +36,7 @@ def run(
     jobs: int | None = None,
     plugins: Sequence[str | Path] = (),
     quiet: bool = False,
+    log: Log | str | None = None,
 ) -> Results:
     """Run a suite on this machine, as `throughtime run` does; runs that already have a record are skipped.
 
@@ -53,6 +55,8 @@ def run(
         jobs: number of concurrent training passes; None: one per core.
         plugins: Python files that register components.
         quiet: print no progress to stderr.
+        log: receives the learning curves while the runs train, see `running/logs.py`: `"tensorboard"`, `"wandb"`, or a
+            function of the iteration and a dict with the run's label and the numbers of an epoch; None: nothing does.
 
     Returns:
         All current runs of the suite at this scale in the folder, failed ones included.
@@ -68,6 +72,7 @@ def run(
         [['bptt', 'lif', 'ok']]
     """
     from throughtime.running.engines.local import LocalEngine, start_fork_server
+    from throughtime.running.logs import LoggedProgress, log_of
     from throughtime.running.progress import PlainProgress
     from throughtime.running.sweep import Request, Sweep, sweeps
 
@@ -78,14 +83,17 @@ def run(
         raise UsageError(f"should be at least 1, not {jobs}", "jobs")
     if rerun not in get_args(Rerun):
         raise UsageError(f'no choice "{rerun}"', "rerun", suggestion(rerun, get_args(Rerun)))
+    curves = None if log is None else log_of(log, Path(results))
     start_fork_server()
     files = [str(Path(plugin).resolve()) for plugin in plugins]
     for file in files:
         load_plugin(file)
     changes = [f"{name}={json.dumps(value)}" for name, value in set.items()]
     request = Request(suite, scale, Store(results), [only] if isinstance(only, str) else only, rerun, changes)
+    stream = io.StringIO() if quiet else sys.stderr
+    progress = PlainProgress(stream) if curves is None else LoggedProgress(stream, request.store, curves)
     for sweep in sweeps(request):
-        sweep.run(engine, request.command(files), PlainProgress(io.StringIO() if quiet else sys.stderr))
+        sweep.run(engine, request.command(files), progress)
     return Results.load(results, [sweep.planned[0].spec.suite]).select(scale=scale)
 
 

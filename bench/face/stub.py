@@ -52,7 +52,7 @@ def stub() -> str:
         if name not in BUILDERS and "." not in attribute:
             lines.append(f"from throughtime.{module} import {attribute} as {name}")
     names = "".join(f"    {json.dumps(name)},\n" for name in throughtime.__all__)
-    lines += ["", f"__version__: str\n__all__ = [\n{names}]", "", "load = Results.load", ""]
+    lines += ["", f"__version__: str\n_PLACES: dict[str, str]\n__all__ = [\n{names}]", "", "load = Results.load", ""]
     for builder, (registry, parameters, result) in BUILDERS.items():
         for component in _own(registry):
             options = [f"{name}: {kind}" for name, kind in _options(component)]
@@ -78,22 +78,22 @@ def _options(component: Component) -> Iterator[tuple[str, str]]:
         default = ""
         if not field.is_required():
             default = " = " + (json.dumps(field.default) if isinstance(field.default, str) else repr(field.default))
-        yield name, f"{type_text(field.annotation)}{default}"
+        yield name, f"{annotation_text(field.annotation)}{default}"
 
 
-def type_text(kind: Any) -> str:
+def annotation_text(kind: Any) -> str:
     """Return a type as source, without the bounds of its values; `Any` for one that is not of Python itself."""
     if kind is None or kind is type(None):
         return "None"
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        return type_text(inner[0])
+        return annotation_text(inner[0])
     if origin in (Union, types.UnionType):
-        return " | ".join(dict.fromkeys(map(type_text, inner)))
+        return " | ".join(dict.fromkeys(map(annotation_text, inner)))
     if origin is Literal:
         return f"Literal[{', '.join(json.dumps(value) if isinstance(value, str) else repr(value) for value in inner)}]"
     if origin in (list, dict, tuple, Sequence):
-        return f"{origin.__name__}[{', '.join('...' if part is ... else type_text(part) for part in inner)}]"
+        return f"{origin.__name__}[{', '.join('...' if part is ... else annotation_text(part) for part in inner)}]"
     return kind.__name__ if kind in (bool, int, float, str, list, dict, tuple) else "Any"
 
 

@@ -23,7 +23,7 @@ def to_parquet(results: Results, folder: Path) -> list[Path]:
     Raises:
         UsageError: pyarrow is not installed.
     """
-    _require("pyarrow", "pyarrow")
+    require("pyarrow", "pyarrow")
     folder.mkdir(parents=True, exist_ok=True)
     runs = results.frame.assign(hidden=results.frame["hidden"].map(lambda sizes: None if sizes is None else str(sizes)))
     curves = pd.DataFrame([{"id": run, **row} for run in results.frame["id"] for row in results.curve(run)])
@@ -40,15 +40,15 @@ def to_tensorboard(results: Results, folder: Path) -> list[Path]:
     Raises:
         UsageError: tensorboard is not installed.
     """
-    _require("tensorboard", "tensorboard")
+    require("tensorboard", "tensorboard")
     from torch.utils.tensorboard import SummaryWriter
 
     paths = []
     for record in _records(results):
-        path = folder / record.spec.suite / record.spec.scale / _file_name(record.label)
+        path = folder / record.spec.suite / record.spec.scale / file_name(record.label)
         with SummaryWriter(str(path)) as log:
             for row in results.curve(record.id):
-                for name, value in _scalars(row).items():
+                for name, value in scalars(row).items():
                     log.add_scalar(name.replace(".", "/"), value, row["iteration"])
             log.add_text("command", record.command)
             options = {
@@ -69,7 +69,7 @@ def to_wandb(results: Results, folder: Path) -> list[Path]:
     Raises:
         UsageError: wandb is not installed.
     """
-    _require("wandb", "wandb")
+    require("wandb", "wandb")
     import wandb
 
     settings = wandb.Settings(
@@ -95,13 +95,13 @@ def to_wandb(results: Results, folder: Path) -> list[Path]:
             settings=settings,
         ) as run:
             for row in results.curve(record.id):
-                run.log(_scalars(row), step=row["iteration"])
+                run.log(scalars(row), step=row["iteration"])
             run.summary.update(_measures(record))
     wandb.teardown()  # its service writes the files to the end
     return sorted((folder / "wandb").glob("offline-run-*"))
 
 
-def _require(module: str, package: str) -> None:
+def require(module: str, package: str) -> None:
     """Raise UsageError if the library of a format is not installed."""
     if importlib.util.find_spec(module) is None:
         raise UsageError(f"this format needs {package}, which is not installed", hint=f"pip install {package}")
@@ -111,7 +111,7 @@ def _records(results: Results) -> Iterator[Record]:
     return (results.record(run) for run in results.frame["id"])
 
 
-def _scalars(row: dict[str, Any]) -> dict[str, float]:
+def scalars(row: dict[str, Any]) -> dict[str, float]:
     """Return the numbers of a row of a learning curve; a value that could not be computed is left out."""
     return {name: value for name, value in row.items() if isinstance(value, int | float)}
 
@@ -135,5 +135,5 @@ def _options(record: Record) -> dict[str, Any]:
     return settings | {f"training.{name}": value for name, value in spec.training.model_dump(mode="json").items()}
 
 
-def _file_name(label: str) -> str:
+def file_name(label: str) -> str:
     return re.sub(r"[^\w.=#-]+", "-", label)

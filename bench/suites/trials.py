@@ -83,8 +83,9 @@ def spaces_of(scaled: ScaledSuite) -> list[Space]:
         where = (*path, "options", name)
         if isinstance(values, Span) and tune.sampler == "grid":
             scaled.refuse(f'"{name}": "steps" is missing in its range', where, "only `sampler: optuna` does without")
-        for i, value in enumerate(values if isinstance(values, list) else ()):
-            if value in values[:i]:
+        listed = values if isinstance(values, list) else []
+        for i, value in enumerate(listed):
+            if value in listed[:i]:
                 scaled.refuse(f'"{name}" repeats the value {_text(value)}', (*where, i))
         for value in _checked_values(values):
             _override(scaled, name, value)

@@ -49,9 +49,29 @@ MODELS: dict[type[pydantic.BaseModel], str] = {
 }
 """Sections of the page on suite files."""
 INTERFACE = {
-    "Suites and results": ("run", "load", "Results", "table", "figure", "compare", "check", "bytes", "recommend"),
+    "Suites and results": (
+        "run",
+        "load",
+        "Results",
+        "frame",
+        "table",
+        "figure",
+        "compare",
+        "check",
+        "bytes",
+        "recommend",
+    ),
     "Training in a loop of your own": (
-        *("build_network", "build_rule", "build_dataset", "neuron_type", "Learner", "evaluate", "load_network"),
+        *(
+            "build_network",
+            "build_rule",
+            "build_dataset",
+            "as_dataset",
+            "neuron_type",
+            "Learner",
+            "evaluate",
+            "load_network",
+        ),
     ),
     "Components of your own": ("algorithm", "neuron", "network", "dataset"),
 }

@@ -9,7 +9,7 @@ import pytest
 from pydantic import Field, PositiveInt
 
 import throughtime as tt
-from throughtime.face.stub import STUB, stub, type_text
+from throughtime.face.stub import STUB, annotation_text, stub
 
 RIGHT = """
 from typing import Any
@@ -76,4 +76,4 @@ def test_mypy_refuses_a_wrong_option_and_no_right_one(tmp_path, monkeypatch):
     ],
 )
 def test_types_are_written_without_their_bounds(kind, text):
-    assert type_text(kind) == text
+    assert annotation_text(kind) == text

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import throughtime as tt
 from throughtime.commands.main import main
 from throughtime.errors import UsageError
-from throughtime.networks.nir import from_nir, to_nir
+from throughtime.networks.nir import from_nir, imported, to_nir
+from throughtime.networks.nir.reading import TINY
 from throughtime.networks.recurrent import Recurrent
 from throughtime.registry import NEURONS
 
@@ -165,22 +168,134 @@ def test_other_graphs_are_refused_with_the_reason():
     nir = pytest.importorskip("nir", reason="the extra nir is not installed")
     graph = to_nir(network(*NETWORKS["plif"]), DT)
     one = np.ones(6)
-    for node, message in (
-        (nir.IF(r=one, v_threshold=one, v_reset=0 * one), "layer1 is a IF; from_nir reads LIF and CubaLIF"),
-        (nir.LIF(tau=one, r=one, v_leak=one, v_threshold=one), "a resting or reset potential other than 0"),
-    ):
+
+    def refused(message, **nodes):
+        edges = [edge for edge in graph.edges if not {*edges_of(nodes)} & {*edge}]
         with pytest.raises(UsageError, match=message):
-            from_nir(nir.NIRGraph({**graph.nodes, "layer1": node}, graph.edges), DT)
+            from_nir(nir.NIRGraph({**graph.nodes, **{k: v for k, v in nodes.items() if v is not None}}, edges), DT)
+
+    def edges_of(nodes):
+        return [name for name, node in nodes.items() if node is None]
+
+    refused("layer1 is a IF; it reads LIF, CubaLIF, Linear", layer1=nir.IF(r=one, v_threshold=one, v_reset=0 * one))
+    rest = nir.LIF(tau=one, r=one, v_leak=one, v_threshold=one)
+    refused("layer1 has a resting or reset potential other than 0", layer1=rest)
+    refused("layer1_inward is a Scale; it reads", layer1_inward=nir.Scale(one), input=nir.Input({"input": one[:1] * 6}))
+    refused("the loop of layer1 is a Scale", layer1_recurrent=nir.Scale(one))
+    refused("it reads layers in series", readout=None)
     ends = {"input": nir.Input({"input": np.array([6])}), "output": nir.Output({"output": np.array([6])})}
-    with pytest.raises(UsageError, match="from_nir reads layers in series"):
+    with pytest.raises(UsageError, match="it reads layers in series"):
         from_nir(nir.NIRGraph(ends, [("input", "output")]), DT)
-    nodes = {**graph.nodes, "input": ends["input"], "layer1_inward": nir.Scale(one)}
-    with pytest.raises(UsageError, match="layer1_inward is a Scale; from_nir reads Linear and Affine there"):
-        from_nir(nir.NIRGraph(nodes, graph.edges), DT)
-    with pytest.raises(UsageError, match="the loop of layer1 is a Scale"):
-        from_nir(nir.NIRGraph({**graph.nodes, "layer1_recurrent": nir.Scale(one)}, graph.edges), DT)
-    with pytest.raises(UsageError, match="from_nir reads layers in series"):
-        from_nir(nir.NIRGraph(graph.nodes, [edge for edge in graph.edges if edge[1] != "readout"]), DT)
+
+
+CONVOLUTIONS = {
+    "pooled currents, recurrent": [
+        {"conv": 3, "pool": {"kind": "average"}},
+        {"conv": 4, "stride": 2, "recurrent": True, "bias": False},
+        {"dense": 5, "recurrent": True},
+    ],
+    "pooled inputs": [
+        {"conv": 3, "pool_input": {"kind": "average"}, "kernel": 2, "padding": 0},
+        {"dense": 6, "pool_input": {"kind": "average", "size": 2}},
+    ],
+    "an image as a vector": [{"dense": 6}, {"dense": 4, "recurrent": True}],
+    "a readout of images": [{"conv": 3}],
+}
+
+
+@pytest.mark.parametrize("neuron", [{"name": "lif", "reset": "zero", "tau": 3.0}, {"name": "cuba", "threshold": 0.3}])
+@pytest.mark.parametrize("layers", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_convolutions_come_back_and_spike_alike(layers, neuron, tmp_path):
+    nir = pytest.importorskip("nir", reason="the extra nir is not installed")
+    torch.manual_seed(3)
+    net = tt.build_network("layered", (2, 6, 6), 3, neuron, layers=layers, readouts=[{"tau": 5.0}])
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(2)
+    path = tmp_path / "net.nir"
+    nir.write(path, to_nir(net, DT))
+    again = tt.build_network("nir", (2, 6, 6), 3, tt.neuron_type(**neuron), path=str(path))
+    x = 3 * torch.rand(20, 4, 72, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        one, other = (n.unroll(x, n.initial_state(4)) for n in (net, again))
+    assert all(0.01 < float(z.mean()) < 0.9 for z in one.spikes)
+    assert all(torch.equal(a, b) for a, b in zip(one.spikes, other.spikes, strict=True))
+    torch.testing.assert_close(one.outputs, other.outputs)
+    nir.write(tmp_path / "again.nir", to_nir(again, DT))
+    assert_same(nir.read(path), nir.read(tmp_path / "again.nir"))
+
+
+def assert_same(graph, other):
+    """The nodes are equal, whatever their names."""
+    kinds = [sorted(type(node).__name__ for node in g.nodes.values()) for g in (graph, other)]
+    assert kinds[0] == kinds[1] and len(graph.edges) == len(other.edges)
+    for kind in ("Conv2d", "Affine", "Linear"):
+        weights = [[n.weight for n in g.nodes.values() if type(n).__name__ == kind] for g in (graph, other)]
+        norms = [sorted(float(np.linalg.norm(weight)) for weight in of_graph) for of_graph in weights]
+        np.testing.assert_allclose(*norms, rtol=1e-5)
+
+
+def test_sums_of_windows_are_read():
+    nir = pytest.importorskip("nir", reason="the extra nir is not installed")
+    layers = [{"conv": 2}, {"dense": 4, "pool_input": {"kind": "average"}}]
+    net = tt.build_network("layered", (1, 4, 4), 2, {"name": "lif", "reset": "zero"}, layers=layers)
+    graph = to_nir(net)
+    (pool,) = [name for name, node in graph.nodes.items() if isinstance(node, nir.AvgPool2d)]
+    graph.nodes[pool] = nir.SumPool2d(*(np.array([n, n]) for n in (2, 2, 0)))
+    view = from_nir(graph).layers[1].synapses["inward"].view
+    torch.testing.assert_close(view(torch.ones(1, 2, 4, 4)), torch.full((1, 8), 4.0))
+
+
+@pytest.mark.parametrize(
+    "layers, message",
+    [
+        ([{"conv": 2, "norm_steps": 1}], "NIR has no batch normalisation; layer1 has one"),
+        ([{"conv": 2, "pool": {"kind": "max"}}], "NIR has no MaxPool2d; layer1 has one"),
+        ([{"conv": 2, "dropout": 0.5}], "is not a plain linear map or convolution"),
+        ([{"conv": 2, "channels": [0, 1]}], "NIR has no Channels"),
+    ],
+)
+def test_layers_that_nir_lacks_are_refused(layers, message):
+    pytest.importorskip("nir", reason="the extra nir is not installed")
+    net = tt.build_network("layered", (2, 4, 4), 2, {"name": "lif", "reset": "zero"}, layers=layers)
+    with pytest.raises(UsageError, match=message):
+        to_nir(net)
+
+
+@pytest.mark.parametrize(
+    "neuron, sizes, path, message",
+    [
+        ("lif", ((2, 6, 6), 3), TINY, "NIR's neurons have reset: zero, not subtract"),
+        ("alif", ((2, 6, 6), 3), TINY, "the neurons layer1 of the graph are LIF, not ALIF"),
+        ({"name": "lif", "reset": "zero"}, (5, 3), TINY, r"the graph has inputs \[2, 6, 6\], the data \[5\]"),
+        ({"name": "lif", "reset": "zero"}, ((2, 6, 6), 4), TINY, "the graph has 3 outputs, the task 4"),
+        ("lif", (5, 3), "none.nir", "no such NIR file"),
+        ("lif", (5, 3), __file__, "not a NIR file"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(neuron, sizes, path, message):
+    pytest.importorskip("nir", reason="the extra nir is not installed")
+    with pytest.raises(UsageError, match=message):
+        tt.build_network("nir", *sizes, neuron, path=str(path))
+
+
+def test_a_suite_trains_the_network_of_a_file(tmp_path):
+    pytest.importorskip("nir", reason="the extra nir is not installed")
+    neuron = {"name": "lif", "reset": "zero", "surrogate": "arctan"}
+    net = tt.build_network("recurrent", 8, 10, neuron, hidden=[4])
+    imported().write(tmp_path / "net.nir", to_nir(net))
+    network = {"name": "nir", "path": str(tmp_path / "net.nir")}
+    suite = {
+        "suite": "read",
+        "rules": ["bptt", "eprop"],
+        "neurons": [neuron],
+        "networks": [network],
+        "passes": ["train"],
+    }
+    suite |= {"datasets": [{"name": "digits", "steps": 8}], "training": {"epochs": 1, "batch": 512}}
+    (tmp_path / "read.yaml").write_text(json.dumps(suite))
+    results = tt.run(tmp_path / "read.yaml", "tiny", tmp_path / "runs", quiet=True, jobs=1)
+    assert results.frame["status"].tolist() == ["ok", "ok"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # norse calls a function that nirtorch has deprecated

@@ -161,6 +161,7 @@ DEFAULTS: dict[tuple[str, str], Defaults] = {
         {"readout.neuron.decay": math.exp(-1 / 20)},
     ),
     ("networks", "layered"): Defaults(OURS, {"layers": PydanticUndefined, "readouts": None, "weights": "uniform"}),
+    ("networks", "nir"): Defaults(OURS, {"path": PydanticUndefined, "dt": None, "scheme": None}),
     ("networks", "jsb_rnn"): Defaults("Bohnstingl et al. 2022, as released", {"hidden": (150,)}),
     ("networks", "ecg_rnn"): Defaults("Higuchi et al. 2024, as released", {"hidden": (36,)}),
     ("networks", "ecg_spiking_readout"): Defaults("Yin et al. 2021, as released", {"hidden": (36,)}),

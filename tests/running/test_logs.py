@@ -1,0 +1,116 @@
+"""Learning curves reach another tool while runs train: a function, an object, TensorBoard, Weights & Biases."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+
+import throughtime as tt
+from tests.synthetic_records import put
+from throughtime.errors import UsageError
+from throughtime.records.files import CURVE
+from throughtime.running.engine import PassJob
+from throughtime.running.logs import LoggedProgress, TensorBoardLog, WandbLog, log_of
+from throughtime.running.plan import plan
+from throughtime.suites.suite import load_suite
+
+ROWS = [{"epoch": epoch, "iteration": 10 * epoch, "loss": 1 / (1 + epoch), "gradient_norm": None} for epoch in range(4)]
+
+
+@pytest.fixture
+def planned(store):
+    return plan(load_suite("quick", "tiny").expand("tiny")[:1], store)[0]
+
+
+def test_each_row_is_passed_on_once_while_the_run_trains(store, planned, tmp_path):
+    seen = []
+    progress = LoggedProgress(io.StringIO(), store, lambda step, values: seen.append((step, values)))
+    progress.begin([planned.spec])
+    jobs = [PassJob(planned, "train", tmp_path), PassJob(planned, "time", tmp_path)]
+    progress.running(jobs)
+    assert seen == []
+    for number, row in enumerate(ROWS[:3], 1):
+        with (tmp_path / CURVE).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        progress.running(jobs)
+        progress.running(jobs)
+        assert [step for step, _ in seen] == [0, 10, 20][:number]
+    assert seen[1][1] == {"suite": "quick", "run": planned.spec.label, "epoch": 1, "iteration": 10, "loss": 0.5}
+    put(store, planned.spec, id=planned.id)
+    folder = store.run_folder("quick", planned.id)
+    (folder / CURVE).write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    progress.finished(store.records("quick")[0].record)
+    assert [step for step, _ in seen] == [0, 10, 20, 30], "the last row, which came with the record"
+
+
+class Logger:
+    def __init__(self):
+        self.steps = []
+
+    def log(self, step, values):
+        self.steps.append((values["run"], values["epoch"]))
+
+
+def test_a_run_logs_to_an_object(tmp_path):
+    logger, cell = Logger(), "bptt lif digits #0"
+    changes = {"passes": ["train"], "training.epochs": 2}
+    tt.run("quick", "tiny", tmp_path, only=cell, set=changes, quiet=True, log=logger)
+    assert logger.steps == [(cell, epoch) for epoch in range(3)]
+
+
+def test_tensorboard_has_the_curve(tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    log = TensorBoardLog(tmp_path)
+    for row in ROWS:
+        log(row["iteration"], {"suite": "quick", "run": "bptt lif digits #0", **row})
+    log.close("quick", "bptt lif digits #0")
+    written = event_accumulator.EventAccumulator(str(tmp_path / "quick" / "bptt-lif-digits-#0"))
+    written.Reload()
+    assert [(point.step, point.value) for point in written.Scalars("loss")] == [
+        (0, 1.0), (10, 0.5), (20, pytest.approx(1 / 3)), (30, 0.25)
+    ]  # fmt: skip
+
+
+def test_wandb_gets_a_run_for_each_run(tmp_path, monkeypatch):
+    class Run:
+        def __init__(self, **options):
+            self.options, self.rows, self.ended = options, [], False
+            runs.append(self)
+
+        def log(self, values, step):
+            self.rows.append((step, values))
+
+        def finish(self):
+            self.ended = True
+
+    runs: list[Run] = []
+    module = type(sys)("wandb")
+    module.init, module.__spec__ = Run, sys.__spec__
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    log = WandbLog()
+    for run in ("a lif digits #0", "b lif digits #1"):
+        log(0, {"suite": "quick", "run": run, "loss": 1.0})
+        log(5, {"suite": "quick", "run": run, "loss": 0.5})
+    log.close("quick", "a lif digits #0")
+    assert [run.ended for run in runs] == [True, False]
+    assert runs[1].options | {"reinit": 0} == {
+        "project": "quick", "group": "b lif digits", "name": "b lif digits #1", "reinit": 0
+    }  # fmt: skip
+    assert runs[1].rows == [(0, {"loss": 1.0}), (5, {"loss": 0.5})]
+
+
+@pytest.mark.parametrize("name, package", [("tensorboard", "tensorboard"), ("wandb", "wandb")])
+def test_a_library_that_is_missing_is_named_in_one_line(name, package, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(UsageError, match=f"needs {package}, which is not installed"):
+        log_of(name, tmp_path)
+
+
+@pytest.mark.parametrize("log, hint", [("tensorbord", "tensorboard"), (3, "a function of")])
+def test_something_else_is_refused(log, hint, tmp_path):
+    with pytest.raises(UsageError, match="is no log") as caught:
+        tt.run("quick", "tiny", tmp_path, log=log)
+    assert hint in str(caught.value.hint)
