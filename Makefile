@@ -8,7 +8,7 @@
 # make audit: known vulnerabilities of the installed dependencies; needs a network.
 # make attack: damaged files, random commands and kills for MINUTES (10) from a SEED (0); exit code 1 if there is a fault.
 # make docs: the site, into build/site; all links are checked.
-# make site: the docs, and the report of the committed records of quick and rules beside them, in build/site.
+# make site: the docs, and the report of the committed records of quick and rules, and of submissions, in build/site.
 # make figures: redraws the figures of README and docs from the committed records; under two minutes.
 # make peers: other libraries as witnesses, then the same work through them and ours, timed; about an hour on two cores.
 PYTHON ?= python3
@@ -69,7 +69,7 @@ docs: $(READY)
 
 site: docs
 	rm -rf build/site-records
-	$(BIN)/throughtime baseline unpack build/site-records
+	$(BIN)/throughtime baseline unpack build/site-records --submissions results/submissions
 	OMP_NUM_THREADS=1 $(BIN)/throughtime report quick rules --results build/site-records --out build/site/report
 
 peers: $(READY)

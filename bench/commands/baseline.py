@@ -111,6 +111,9 @@ def unpack(
     baselines: Annotated[
         Path | None, typer.Option(help="Folder of baselines; default: results/baselines.", metavar="DIR")
     ] = None,
+    submissions: Annotated[
+        Path | None, typer.Option(help="Also the runs of submissions, labelled with their authors.", metavar="DIR")
+    ] = None,
 ) -> None:
     """Write the runs of all baselines that a results folder lacks to it, for `run`, tables, figures and verdicts."""
     from throughtime.records import baselines as files
@@ -121,6 +124,10 @@ def unpack(
         raise UsageError("there is no baseline in this folder", str(source))
     for path in paths:
         print_text(f"{path.name}: {files.unpack(path, store)} runs")
+    if submissions is not None:
+        from throughtime.comparing.submissions import unpack_submissions
+
+        print_text(f"submissions: {unpack_submissions(submissions, store)} runs")
 
 
 @baseline_app.command()

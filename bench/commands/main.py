@@ -25,6 +25,7 @@ from throughtime.commands import peers as peers_cli
 from throughtime.commands import recommend as recommend_cli
 from throughtime.commands import run as run_cli
 from throughtime.commands import show as show_cli
+from throughtime.commands import submit as submit_cli
 from throughtime.commands import sweep as sweep_cli
 from throughtime.commands.baseline import baseline_app
 from throughtime.commands.data import data_app
@@ -81,6 +82,7 @@ app.command("bytes")(bytes_cli.count_bytes)
 app.command("compare-rules")(compare_rules_cli.compare_rules)
 app.command("ls")(ls_cli.list_components)
 app.command()(recommend_cli.recommend)
+app.command()(submit_cli.submit)
 sweep_commands = (sweep_cli.plan, run_cli.run, sweep_cli.status, sweep_cli.rerun)
 paper_commands = (papers_cli.papers, papers_cli.verdicts, papers_cli.reproduce)
 for command in (*sweep_commands, *paper_commands, compare_cli.compare, peers_cli.peers, show_cli.show):
