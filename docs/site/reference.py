@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import os
 import re
 import textwrap
 import typing
@@ -16,6 +17,7 @@ from markdown.extensions import toc
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 import throughtime
 from throughtime.algorithms.base import Claims, LearningRule
@@ -114,6 +116,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, text in pages.items():
         files.append(File.generated(config, f"reference/{page}.md", content=text))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """Link the notebook in Colab, which opens it from the repository on GitHub that builds the site."""
+    repository = os.environ.get("GITHUB_REPOSITORY")
+    if page.file.src_uri != "get-started.md" or not repository:
+        return markdown
+    address = f"https://colab.research.google.com/github/{repository}/blob/main/docs/tutorial.ipynb"
+    return markdown.replace("docs/tutorial.ipynb` ", f"docs/tutorial.ipynb` ([open it in Colab]({address})) ", 1)
 
 
 def _own(kind: str) -> list[str]:

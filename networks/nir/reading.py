@@ -177,7 +177,7 @@ class _Reader:
         self, name: str, node: Any, segment: _Segment, shape: tuple[int, ...], loop: Any, below: list[Layer]
     ) -> Layer:
         neuron, scale = self._neurons(name, node)
-        views = [self._view(*view) for view in segment.views]
+        views = [self._view(node) for _, node in segment.views]
         flattens = [isinstance(view, nn.Flatten) for view in views]
         dense = not isinstance(segment.map[1], self.nir.Conv2d)
         if dense and len(shape) > 1 and not any(flattens):
@@ -186,7 +186,7 @@ class _Reader:
             views = []  # the input is a vector in memory
         elif not below and len(shape) > 1:
             views = [nn.Unflatten(1, shape), *views]
-        pools = [self._view(*pool) for pool in segment.pools]
+        pools = [self._view(node) for _, node in segment.pools]
         if pools and any(isinstance(pool, nn.Flatten) for pool in pools):
             raise UsageError(f"NIR: a Flatten between {segment.map[0]} and {name}")
         inward = self._map(*segment.map, scale)
@@ -197,9 +197,18 @@ class _Reader:
                 raise UsageError(f"NIR: {name} has pooling before it and a loop")
             synapses["recurrent"] = Synapse(self._map(f"the loop of {name}", loop, scale), name)
         resize = nn.Sequential(*pools) if len(pools) > 1 else pools[0] if pools else None
-        return Layer(name, neuron, synapses, resize=resize)
+        try:
+            with torch.no_grad():
+                like = torch.zeros(1, *shape) if below else torch.zeros(1, math.prod(shape))
+                current = nn.Sequential(*views, inward)(like)
+                pooled = current if resize is None else resize(current)
+        except RuntimeError as error:
+            raise UsageError(f"NIR: {segment.map[0]} does not fit what it reads, {list(shape)}") from error
+        if pooled.shape[1:] != neuron.shape:
+            raise UsageError(f"NIR: the current of {name} is {list(pooled.shape[1:])}, not {list(neuron.shape)}")
+        return Layer(name, neuron, synapses, resize=resize, positions=math.prod(current.shape[2:]))
 
-    def _view(self, name: str, node: Any) -> nn.Module:
+    def _view(self, node: Any) -> nn.Module:
         if isinstance(node, self.nir.Flatten):
             return nn.Flatten(1)
         given = (node.kernel_size, node.stride, node.padding)

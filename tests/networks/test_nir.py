@@ -247,6 +247,17 @@ def test_sums_of_windows_are_read():
 
 
 @pytest.mark.parametrize(
+    "size, message", [(3, r"the current of layer1 is \[3, 2, 2\], not \[3, 3, 3\]"), (9, "does not fit")]
+)
+def test_pooling_that_does_not_fit_the_neurons_is_refused(size, message):
+    nir = pytest.importorskip("nir", reason="the extra nir is not installed")
+    graph = nir.read(TINY)
+    graph.nodes["layer1_pool"] = nir.AvgPool2d(*(np.array([n, n]) for n in (size, size, 0)))
+    with pytest.raises(UsageError, match=message):
+        from_nir(graph)
+
+
+@pytest.mark.parametrize(
     "layers, message",
     [
         ([{"conv": 2, "norm_steps": 1}], "NIR has no batch normalisation; layer1 has one"),
