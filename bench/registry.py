@@ -132,11 +132,8 @@ class Registry:
             UsageError: another component has the name; the message gives the place of both.
 
         Example:
-            >>> @tt.algorithm("my_bptt", title="BPTT of mine")
-            ... class MyBPTT(type(tt.build_rule("bptt"))):
-            ...     pass
-            >>> type(tt.build_rule("my_bptt")).__name__
-            'MyBPTT'
+            >>> @tt.algorithm("my_bptt")
+            ... class MyBPTT(type(tt.build_rule("bptt"))): ...
         """
 
         def add(factory: Factory) -> Factory:
