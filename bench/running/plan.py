@@ -30,10 +30,6 @@ NO_WEIGHTS = "its weights were not saved"
 """Reason why an `ok` record does not count in a suite with `keep_weights`."""
 
 
-Codes = dict[tuple[str, ...], dict[str, str]]
-"""Digests of code, by the names of rule, neuron, network and dataset."""
-
-
 class Planned(NamedTuple):
     """A run with its id, passes and present record."""
 
@@ -75,16 +71,11 @@ class CellPlan(NamedTuple):
         return {"cell": self.label, "runs": self.runs, "plan": self.fate}
 
 
-def plan(specs: Sequence[RunSpec], store: Store, codes: Codes | None = None) -> list[Planned]:
+def plan(specs: Sequence[RunSpec], store: Store) -> list[Planned]:
     """Plan each run, in the order of `specs`. Needs no device but the CPU.
 
     The record of a run is that with its id or, without one, the newest record of the same spec, which is then stale: it
     is the result of other code.
-
-    Args:
-        specs: the runs.
-        store: contains their records.
-        codes: the digests of code that an earlier call found, to which this one adds; None: all are computed.
 
     Raises:
         UsageError: a component of a cell cannot be built, or `supports` of its rule fails; the message names the cell.
@@ -92,7 +83,7 @@ def plan(specs: Sequence[RunSpec], store: Store, codes: Codes | None = None) -> 
     """
     known = {suite: KnownRecords(store, suite) for suite in {spec.suite for spec in specs}}
     support, weights = _Support(), WeightFiles(store)
-    codes = {} if codes is None else codes
+    codes: dict[tuple[str, ...], dict[str, str]] = {}
     contents: dict[tuple[int, ...], tuple[str, ...]] = {}  # by the identity of the components, which replicates share
     measured: set[tuple[str, str, str, str]] = set()
     planned = []

@@ -14,7 +14,7 @@ from throughtime.records.record import Record
 from throughtime.records.store import Store
 from throughtime.running.engine import Engine
 from throughtime.running.limits import Limits
-from throughtime.running.plan import Codes, Planned, plan, prepare_data, to_run
+from throughtime.running.plan import Planned, plan, prepare_data, to_run
 from throughtime.running.progress import Progress
 from throughtime.running.runner import Runner
 from throughtime.running.tuning import after_tuning, trial_rounds, trial_runs
@@ -125,10 +125,9 @@ def sweeps(request: Request) -> Iterator[Sweep]:
         yield Sweep(request, suite, planned, selected, to_run(selected, request.rerun))
         return
     cells: set[tuple[str, ...]] = set()
-    codes: Codes = {}
     rerun = request.rerun
-    for known in trial_rounds(suite, request.scale, request.store, codes):
-        trials = plan(trial_runs(suite, request.scale, known), request.store, codes)
+    for known in trial_rounds(suite, request.scale, request.store):
+        trials = plan(trial_runs(suite, request.scale, known), request.store)
         if request.only and not cells:
             # The id of a run is unknown before its values are chosen: its label stands for it.
             runs = [Planned(run, run.label, {}, run.passes, None, None) for run in suite.expand(request.scale)]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from throughtime.records.record import Measure, Record
 from throughtime.records.store import Store
-from throughtime.running.plan import Codes, KnownRecords, Planned, plan, to_run
+from throughtime.running.plan import KnownRecords, Planned, plan, to_run
 from throughtime.running.search import Search, version
 from throughtime.spec import RunSpec, Scale, Span, TrialResult, Tuning
 from throughtime.suites.suite import Suite
@@ -28,7 +28,7 @@ class TunedRuns(NamedTuple):
     """Number of cells with trials that are still to run."""
 
 
-def trial_rounds(suite: Suite, scale: Scale, store: Store, codes: Codes) -> Iterator[list[list[Trial]]]:
+def trial_rounds(suite: Suite, scale: Scale, store: Store) -> Iterator[list[list[Trial]]]:
     """Yield the trials of each cell that are known, and again each time that the user has run these.
 
     Those of a grid are all known. A library proposes one for each cell at a time, when its earlier ones have records;
@@ -38,7 +38,6 @@ def trial_rounds(suite: Suite, scale: Scale, store: Store, codes: Codes) -> Iter
         suite: the suite.
         scale: one of its scales.
         store: contains the records.
-        codes: as for `plan`.
 
     Raises:
         UsageError: the library is not installed.
@@ -50,7 +49,7 @@ def trial_rounds(suite: Suite, scale: Scale, store: Store, codes: Codes) -> Iter
     for number in itertools.count():
         if number < 2:
             searches = _searches(suite, scale)
-        _advance(searches, suite, scale, store, codes)
+        _advance(searches, suite, scale, store)
         proposed = [list(search.trials) for search in searches]
         if proposed == known:
             return
@@ -63,11 +62,11 @@ def _searches(suite: Suite, scale: Scale) -> list[Search]:
     return [Search(space, settings.seed, settings.tune.trials) for space in suite.spaces[scale]]
 
 
-def _advance(searches: Sequence[Search], suite: Suite, scale: Scale, store: Store, codes: Codes) -> None:
+def _advance(searches: Sequence[Search], suite: Suite, scale: Scale, store: Store) -> None:
     """Judge all trials that have records, up to the first one without in each cell."""
     going = searches
     while going := [search for search in going if not search.is_over]:
-        recorded = records_of([search.propose() for search in going], suite, scale, store, codes)
+        recorded = records_of([search.propose() for search in going], suite, scale, store)
         going = [search for search, records in zip(going, recorded, strict=True) if records is not None]
         for search, records in zip(going, filter(None, recorded), strict=True):
             search.judge(_loss(records))
@@ -86,15 +85,13 @@ def trial_runs(suite: Suite, scale: Scale, trials: Sequence[Sequence[Trial]]) ->
     return list({(run.cell, run.replicate): run for run in runs}.values())
 
 
-def records_of(
-    trials: Sequence[Trial], suite: Suite, scale: Scale, store: Store, codes: Codes | None = None
-) -> list[list[Record] | None]:
+def records_of(trials: Sequence[Trial], suite: Suite, scale: Scale, store: Store) -> list[list[Record] | None]:
     """Return the records of the runs of each trial; None if one of its runs is still to be made.
 
     A stale record counts if `run` would not repeat it, as in any suite.
     """
     runs = [suite.runs_of_trial(scale, trial) for trial in trials]
-    trial_plan = plan([run for of_trial in runs for run in of_trial], store, codes)
+    trial_plan = plan([run for of_trial in runs for run in of_trial], store)
     known, due = KnownRecords(store, f"{suite.name}-tune"), {p.id for p in to_run(trial_plan, "none")}
     records = iter([None if p.id in due else known.of(p.spec, p.id, p.code)[0] for p in trial_plan])
     by_trial = [[next(records) for _ in of_trial] for of_trial in runs]
